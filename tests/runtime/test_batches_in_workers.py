@@ -11,7 +11,7 @@ import pytest
 from worker_bench import WorkerBench, unique
 
 from headrace.engine import ErrorKind
-from headrace.runtime.messages import RowChangeCounts
+from headrace.runtime.messages import PublishedRows, RowChangeCounts
 
 KEYS = ("2025-01-01", "2025-01-02", "2025-01-03")
 EVENTS = (
@@ -140,8 +140,7 @@ def _changed(bench: WorkerBench, now: str, then: str, **more: object) -> dict[st
             "SELECT * FROM events",
             KEYS,
             bench.rows("events", now),
-            previous=previous,
-            previous_hashes=hashes,
+            previous=PublishedRows(previous, hashes),
             **more,
         )
     )
@@ -204,16 +203,14 @@ def test_identical_partitions_arent_read_again(bench: WorkerBench) -> None:
         "SELECT * FROM events",
         KEYS,
         bench.rows("events", THEN),
-        previous=previous,
-        previous_hashes=hashes,
+        previous=PublishedRows(previous, hashes),
     )
     assert bench.perform(same).state == "staged"
     other = bench.task(
         "SELECT * FROM events",
         KEYS,
         bench.rows("events", NOW),
-        previous=previous,
-        previous_hashes=hashes,
+        previous=PublishedRows(previous, hashes),
     )
     outcome = bench.perform(other)
     assert outcome.error is not None and (outcome.error.kind, outcome.error.code) == (

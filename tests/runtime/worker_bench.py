@@ -102,7 +102,7 @@ class WorkerBench:
         self, sql: str, keys: tuple[str, ...], of_all: InputData, of_one: InputData, **more: Any
     ) -> ComputeTask:
         """A batch that is proven: `of_one` is what the day in the middle reads alone."""
-        task = self.task(sql, keys, of_all, prove=True, **more)
+        task = self.task(sql, keys, of_all, **more)
         return msgspec.structs.replace(
             task, alone=BatchPartition(self.scope((keys[len(keys) // 2],)), (of_one,))
         )

@@ -303,6 +303,15 @@ def surrounded(handed: Handed | None) -> Iterator[None]:
         os.environ.update(before)
 
 
+class CodePackages(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Distributions whose versions are stored with an attempt at Python or a command."""
+
+    imported: tuple[str, ...] = ()
+    """Imported top-level names."""
+    named: tuple[str, ...] = ()
+    """Other distributions, as the asset names them."""
+
+
 # The parts of a task and of the data folder that the engine reads. `runtime` defines both, and the
 # engine may not import it.
 
@@ -337,9 +346,7 @@ class BodyTask(Protocol):
     @property
     def handed(self) -> Handed | None: ...
     @property
-    def packages(self) -> tuple[str, ...]: ...
-    @property
-    def code_packages(self) -> tuple[str, ...]: ...
+    def packages(self) -> CodePackages: ...
     @property
     def state(self) -> MergeState | None: ...
 

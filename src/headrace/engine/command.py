@@ -396,8 +396,8 @@ def programs_of_command(task: BodyTask, body: CommandBody, folders: DataFolders)
         _applied(body.command, folders.project, code_root),
         folder=code_root,
         variables=_variables(task),
-        imported=task.packages,
-        named=task.code_packages,
+        imported=task.packages.imported,
+        named=task.packages.named,
     )
 
 

@@ -323,7 +323,7 @@ class Decisions:
             )
         )
         self._claims.grant(command.attempt, command.node, command.keys)
-        if isinstance(prepared.task, ComputeTask) and prepared.task.prove:
+        if isinstance(prepared.task, ComputeTask) and prepared.task.alone is not None:
             self._proving[command.attempt] = command.node
         return []
 

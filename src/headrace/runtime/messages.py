@@ -16,7 +16,7 @@ from headrace.checks.restatement import PreviousPublication
 from headrace.connect import DetectedDelivery, SourceSchema
 from headrace.connect.connectors import connector_name
 from headrace.engine import AttemptScope, BodyError, InputData, Measures
-from headrace.engine.attempts import Handed
+from headrace.engine.attempts import CodePackages, Handed
 from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
 from headrace.lake.tables import MergeRule, MergeState
 from headrace.model import Body, CheckSpec, CommandBody, ContractColumn, Project, PythonBody, Source
@@ -93,6 +93,27 @@ class AnomalyContext(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Sources: the columns used downstream, in lower case; None if any may be used."""
 
 
+class CheckData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The data that checks read besides the audited rows."""
+
+    references: tuple[InputData, ...] = ()
+    views: tuple[ViewCheck, ...] = ()
+    beside: tuple[ViewCheckReads, ...] = ()
+
+
+class EarlierPublication(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Published rows of an earlier partition."""
+
+    data: InputData
+    failed: tuple[str, ...] = ()
+    """The checks that these rows failed when they were published."""
+    as_of_us: int = 0
+    """Reference time for the ages in these checks.
+
+    The publication, or the end of its interval if that is earlier.
+    """
+
+
 OUTSIZED_TIMES = 10
 """A delivery at least 10 times as large as any earlier one of its source is unusual."""
 
@@ -117,6 +138,42 @@ class TooMuch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return not self.largest_bytes or size_bytes >= OUTSIZED_TIMES * self.largest_bytes
 
 
+class Unreadable(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Why a delivery is kept and rejected without being read."""
+
+    deaths: str = ""
+    """How workers died repeatedly over this delivery; empty if they didn't."""
+    too_much: TooMuch | None = None
+    """Set if an attempt exceeded its memory or time; a delivery of a usual size is read again."""
+
+
+class NeighbouringIntervals(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Published rows of intervals before a delivery of one interval."""
+
+    day_before: InputData | None = None
+    """Those of the interval right before."""
+    lately: InputData | None = None
+    """Those of the last few intervals, if a column is joined downstream."""
+    joined: frozenset[str] = frozenset()
+    """The columns that are joined downstream."""
+
+
+class KnownDeliveries(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Earlier deliveries that a delivery may repeat or restate."""
+
+    before: dict[str, PreviousPublication] = {}
+    """Sound publications of these partitions that readers see; different rows are a restatement."""
+    previous: InputData | None = None
+    """The rows of those publications."""
+    withheld: tuple[tuple[str, str], ...] = ()
+    """Interval and SHA-256 of deliveries of the same size, held or rejected for other intervals."""
+    withdrawn: tuple[tuple[str, str, str], ...] = ()
+    """Partition, content hash and reason (with the user) of withdrawn rows.
+
+    The same rows are held if they are delivered again.
+    """
+
+
 class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="take_in"):
     """Read one delivery: keep its bytes, parse, compare with the pinned schema, stage, audit."""
 
@@ -135,7 +192,6 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     """Other waiting deliveries, to infer types from while no schema is pinned."""
     shared: tuple[FileRef, ...] = ()
     """Current files that hold this and other partitions: publishing needs a rewrite of each."""
-    references: tuple[InputData, ...] = ()
     now_us: int = 0
     keys: tuple[str, ...] = ()
     """The partitions: one, or all of a bundle, whose rows the source's column assigns to them."""
@@ -146,8 +202,6 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
 
     The worker resolves its secrets.
     """
-    views: tuple[ViewCheck, ...] = ()
-    beside: tuple[ViewCheckReads, ...] = ()
     macros: dict[str, str] = {}
     """File → text of the project's CREATE MACROs, if a check may use one."""
     accepted: bool = False
@@ -159,27 +213,11 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     """
     sha256: str | None = None
     """Re-ingested deliveries: hash of the raw copy to read if the file is gone or has changed."""
-    earlier: InputData | None = None
-    """Published rows of an earlier interval: the contents of columns that have disappeared."""
-    earlier_failed: tuple[str, ...] = ()
-    """The checks that this publication failed when it was audited."""
-    earlier_as_of_us: int = 0
-    """Reference time for the ages in these checks.
-
-    The publication, or the end of its interval if that is earlier.
-    """
-    day_before: InputData | None = None
-    """Published rows of the interval right before, for a delivery of one interval."""
-    lately: InputData | None = None
-    """Published rows of the last few intervals before, if a column is joined downstream."""
-    joined: frozenset[str] = frozenset()
-    """The columns that are joined downstream."""
-    before: dict[str, PreviousPublication] = {}
-    """Sound publications of these partitions that readers see; different rows are a restatement."""
-    previous: InputData | None = None
-    """The rows of those publications."""
-    withheld: tuple[tuple[str, str], ...] = ()
-    """Interval and SHA-256 of deliveries of the same size, held or rejected for other intervals."""
+    earlier: EarlierPublication | None = None
+    """Rows of an earlier interval: the contents of columns that have disappeared."""
+    neighbours: NeighbouringIntervals = NeighbouringIntervals()
+    known: KnownDeliveries = KnownDeliveries()
+    check_data: CheckData = CheckData()
     history: tuple[StoredMetrics, ...] = ()
     """Metrics of the sound partitions before this one, oldest first."""
     around: AnomalyContext = AnomalyContext()
@@ -188,16 +226,8 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
 
     They may change their type to DOUBLE.
     """
-    deaths: str = ""
-    """How workers died repeatedly over this delivery: it is kept, rejected and not read again."""
-    too_much: TooMuch | None = None
-    """Set if the delivery is too large to read: it is kept and rejected as well."""
+    unreadable: Unreadable = Unreadable()
     handed: Handed | None = None
-    withdrawn: tuple[tuple[str, str, str], ...] = ()
-    """Partition, content hash and reason (with the user) of withdrawn rows.
-
-    The same rows are held if they are delivered again.
-    """
 
 
 class BatchPartition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -205,6 +235,27 @@ class BatchPartition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     scope: AttemptScope
     inputs: tuple[InputData, ...]
+
+
+class CodeEnvironment(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The environment variables of Python and commands."""
+
+    variables: dict[str, str] = {}
+    """Those that the asset declares, with their values."""
+    passed: tuple[str, ...] = ()
+    """Names of variables passed on unchanged from the machine that the attempt runs on."""
+    secrets: dict[str, str] = {}
+    """Name of a variable → reference to the secret with its value."""
+    hidden: tuple[str, ...] = ()
+    """References to the project's other secrets: not passed, and redacted from its output."""
+
+
+class PublishedRows(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The published rows of an attempt's partitions, to compare with the new ones."""
+
+    data: InputData
+    hashes: dict[str, str] = {}
+    """Partition → known content hash; equal hashes need no comparison."""
 
 
 class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="produce"):
@@ -231,7 +282,6 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     """Python and commands: columns declared in `columns:`, with their types if stated."""
     shared: tuple[FileRef, ...] = ()
     """Current files that hold these and other partitions: publishing needs a rewrite of each."""
-    references: tuple[InputData, ...] = ()
     now_us: int = 0
     macros: dict[str, str] = {}
     """SQL: file → text of the project's CREATE MACROs, if the query may use one."""
@@ -242,48 +292,26 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     merge: MergeRule | None = None
     """`merge` and `snapshot`: how computed rows are merged into the table in `state`."""
     state: MergeState | None = None
-    views: tuple[ViewCheck, ...] = ()
-    beside: tuple[ViewCheckReads, ...] = ()
+    check_data: CheckData = CheckData()
     memory_max_bytes: int | None = None
     """Memory limit of the attempt in bytes; None: the limit of all attempts."""
-    prove: bool = False
-    """Batches: compute one partition alone as well; fail with `not_separable` if it differs."""
     alone: BatchPartition | None = None
-    """The partition that `prove` computes alone."""
-    packages: tuple[str, ...] = ()
-    """Python and commands: imported top-level names, whose versions are stored with the attempt."""
-    code_packages: tuple[str, ...] = ()
-    """Other distributions whose versions are stored."""
-    previous: InputData | None = None
-    """Attempts of a backfill: published rows of these partitions, to compare with the new ones."""
+    """Batches: computed alone as well; the attempt fails with `not_separable` if it differs."""
+    packages: CodePackages = CodePackages()
+    previous: PublishedRows | None = None
+    """Set for attempts of a backfill."""
     history: tuple[StoredMetrics, ...] = ()
     """Metrics of the sound partitions before the first of these, oldest first."""
     around: AnomalyContext = AnomalyContext()
     classified: tuple[str, ...] = ()
     """Classified columns: none of their values may be stored."""
-    previous_hashes: dict[str, str] = {}
-    """Partition → known content hash of `previous`; equal hashes need no comparison."""
-    environment: dict[str, str] = {}
-    """Python and commands: variables that the asset declares."""
-    pass_environment: tuple[str, ...] = ()
-    """Names of variables passed on unchanged from the machine that the attempt runs on."""
-    secrets: dict[str, str] = {}
-    """Name of a variable → reference to the secret with its value."""
-    hidden: tuple[str, ...] = ()
-    """References to the project's other secrets: not passed, and redacted from its output."""
+    environment: CodeEnvironment = CodeEnvironment()
     handed: Handed | None = None
     """The values of all these variables, added when the task is sent."""
-    earlier: InputData | None = None
-    """Published rows of an earlier partition, if another version was applied at that time.
+    earlier: EarlierPublication | None = None
+    """Rows of an earlier partition, if another version was applied at that time.
 
     They show whether a failed check would fail there as well.
-    """
-    earlier_failed: tuple[str, ...] = ()
-    """The checks that those rows failed when they were published."""
-    earlier_as_of_us: int = 0
-    """Reference time for the ages in these checks.
-
-    The publication, or the end of its interval if that is earlier.
     """
 
 
@@ -446,9 +474,9 @@ def environment_kind(task: Task) -> Hashable:
         if not isinstance(task.body, PythonBody | CommandBody):
             return None
         return (
-            tuple(sorted(task.environment.items())),
-            task.pass_environment,
-            tuple(sorted(task.secrets.items())),
+            tuple(sorted(task.environment.variables.items())),
+            task.environment.passed,
+            tuple(sorted(task.environment.secrets.items())),
         )
     return CONNECTED if _connects(task) else None
 
@@ -464,15 +492,16 @@ def handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Hand
             return None
         secrets.hide_all(_references(task))
         return Handed(dict(environment))
-    secrets.hide_all(task.hidden)
+    secrets.hide_all(task.environment.hidden)
     if not isinstance(task.body, PythonBody | CommandBody):
         return None
     variables = {
-        name: environment[name] for name in task.pass_environment if name in environment
-    } | task.environment
+        name: environment[name] for name in task.environment.passed if name in environment
+    } | task.environment.variables
     try:
         values = {
-            name: str(secrets.resolved(reference)) for name, reference in task.secrets.items()
+            name: str(secrets.resolved(reference))
+            for name, reference in task.environment.secrets.items()
         }
     except SecretMissing as error:
         return Handed(missing=f"{error}; {error.hint}" if error.hint else str(error))

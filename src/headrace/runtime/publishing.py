@@ -295,7 +295,7 @@ class Batch:
     def _overtaken(self, attempt: RunningAttempt) -> bool:
         """Whether the checks of views missed rows published since or in this commit."""
         task = attempt.prepared.task
-        for reads in task.beside if isinstance(task, ComputeTask | IngestTask) else ():
+        for reads in task.check_data.beside if isinstance(task, ComputeTask | IngestTask) else ():
             if publications.newest_id(self._tx, reads.node, reads.keys) != reads.newest:
                 return True
             if any(

@@ -33,7 +33,7 @@ from headrace.runtime.executors import LostWorker, TaskFinished
 from headrace.runtime.executors.pool import Pool
 from headrace.runtime.folders import Folders
 from headrace.runtime.leadership import worker_settings
-from headrace.runtime.messages import ComputeTask, TaskOutcome
+from headrace.runtime.messages import CheckData, CodeEnvironment, ComputeTask, TaskOutcome
 from headrace.runtime.tasks.kinds import scope_of
 from headrace.scheduler import AttemptId
 
@@ -445,13 +445,15 @@ class Bench:
             evolve=False,
             checks=tuple(checks),
             on_fail=asset.on_fail if asset.on_fail in ("reject", "hold", "warn") else "reject",
-            references=tuple(tables[name] for name in tables if name in node.check_references),
+            check_data=CheckData(
+                references=tuple(tables[name] for name in tables if name in node.check_references)
+            ),
             now_us=time.time_ns() // 1000,
             key_column=asset.partition.key,
             macros=self._compiled.project.macros,
-            environment=asset.environment,
-            pass_environment=self._compiled.project.settings.pass_environment,
-            secrets=asset.secrets,
+            environment=CodeEnvironment(
+                asset.environment, self._compiled.project.settings.pass_environment, asset.secrets
+            ),
         )
         return task, tuple(check.name for check in asset.checks if check not in checks)
 

@@ -15,7 +15,7 @@ from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, StagedFile
 from headrace.lake.catalog import CatalogChange, Rewrite, table
 from headrace.plan import Compiled
 from headrace.runtime.applied_versions import AppliedVersion, Production
-from headrace.runtime.messages import ComputeTask, Prune, RewrittenFile
+from headrace.runtime.messages import ComputeTask, Prune, PublishedRows, RewrittenFile
 from headrace.runtime.overlays.partitions import OverlayPartitions
 from headrace.runtime.runs import News
 from headrace.runtime.tasks import PreparedTask, TaskBuilder
@@ -351,9 +351,11 @@ class OverlaidTasks(TaskBuilder):
         task = prepared.task
         assert isinstance(task, ComputeTask)
         seen = self._previous(tx, dispatch, snapshot)
-        hashes = self._hashes(tx, dispatch) if seen is not None else {}
         overlaid = msgspec.structs.replace(
-            task, shared=(), beside=(), previous=seen, previous_hashes=hashes
+            task,
+            shared=(),
+            check_data=msgspec.structs.replace(task.check_data, beside=()),
+            previous=PublishedRows(seen, self._hashes(tx, dispatch)) if seen is not None else None,
         )
         return msgspec.structs.replace(prepared, task=overlaid)
 

@@ -276,19 +276,23 @@ def with_repeated_values(
     For each text column: the share of the previous day's values that occur again. For each column
     joined downstream: the share of rows whose key is unknown.
     """
-    if (task.day_before is None and task.lately is None) or not audit.metrics or not staged.rows:
+    if (
+        (task.neighbours.day_before is None and task.neighbours.lately is None)
+        or not audit.metrics
+        or not staged.rows
+    ):
         return audit
     measured = metrics.decoded(audit.metrics)
     columns = dict(measured.columns)
     now = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], _columns(table))
-    if (before := task.day_before) is not None:
+    if (before := task.neighbours.day_before) is not None:
         texts = [column.name for column in table.columns if column.type == "VARCHAR"]
         for name in _named(texts, before, columns):
             columns[name] = msgspec.structs.replace(
                 columns[name], kept=_share_repeated(session, now, before, name)
             )
-    if (lately := task.lately) is not None:
-        for name in _named(sorted(task.joined), lately, columns):
+    if (lately := task.neighbours.lately) is not None:
+        for name in _named(sorted(task.neighbours.joined), lately, columns):
             columns[name] = msgspec.structs.replace(
                 columns[name], unknown=_share_unknown(session, now, lately, name)
             )

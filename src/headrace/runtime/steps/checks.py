@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -23,7 +23,7 @@ from headrace.lake.sqltext import Readable, source_sql
 from headrace.lake.staging import stage, write_rows
 from headrace.model import CheckSpec, ContractColumn, LakeError, Severity
 from headrace.model.errors import first_line
-from headrace.runtime.messages import TaskOutcome, ViewCheck
+from headrace.runtime.messages import EarlierPublication, TaskOutcome, ViewCheck
 from headrace.runtime.steps.worker_context import WorkerContext
 
 # Checks that published rows would fail as well, because the checks were declared or tightened since
@@ -39,16 +39,11 @@ class DeclaredChecks(NamedTuple):
 
 
 class EarlierPartition(NamedTuple):
-    """Published rows of the partition before `keys`, with the checks that they failed.
+    """Published rows of the partition before `keys`; None if there are none to compare with."""
 
-    `as_of_us` is the time that ages were measured from, in microseconds.
-    """
-
-    data: InputData | None
-    failed: Collection[str]
+    publication: EarlierPublication | None
     keys: Sequence[str]
     timezone: str
-    as_of_us: int
 
 
 def with_own_checks(
@@ -68,6 +63,9 @@ def with_own_checks(
     """
     import duckdb
 
+    publication = earlier.publication
+    if publication is None or not publication.data.files or len(earlier.keys) != 1:
+        return tuple(facts)
     failed = {
         check_result.name
         for check_result in result.results
@@ -78,13 +76,13 @@ def with_own_checks(
         check
         for check in checks
         if check.name in failed
-        and check.name not in earlier.failed
+        and check.name not in publication.failed
         and (checked := known_kind(check.kind)) is not None
         and checked.reads_only_rows
     ]
-    data = earlier.data
-    if not specs or data is None or not data.files or len(earlier.keys) != 1:
+    if not specs:
         return tuple(facts)
+    data = publication.data
     parts = {spec.name: _parts(spec, result) for spec in specs}
     whole = TableContents(data.files, data.rows or 1, earlier.keys[0])
     try:
@@ -95,7 +93,7 @@ def with_own_checks(
             [part for several in parts.values() for part in several],
             partition_check=None,
             references=(),
-            now_us=earlier.as_of_us,
+            now_us=publication.as_of_us,
             timezone=earlier.timezone,
             whole=whole,
             described=False,

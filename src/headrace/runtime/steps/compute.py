@@ -53,7 +53,7 @@ def compared(
     return (
         {}
         if task.previous is None
-        else differences(task.checks, task.previous, task.previous_hashes, staged, session)
+        else differences(task.checks, task.previous.data, task.previous.hashes, staged, session)
     )
 
 
@@ -256,7 +256,6 @@ def prove(
         inputs=alone.inputs,
         table=output.table,
         evolve=False,
-        prove=False,
         alone=None,
     )
     file = run_body(single, session, context.folders).staged
@@ -343,7 +342,7 @@ def compute(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
     if not isinstance(task.body, PythonBody):
         return outcome
     return msgspec.structs.replace(
-        outcome, environment=_environment(task.packages, task.code_packages)
+        outcome, environment=_environment(task.packages.imported, task.packages.named)
     )
 
 
@@ -433,7 +432,7 @@ def _run(task: ComputeTask, context: WorkerContext, log: LogFile) -> AssetOutput
 
 
 def _prove(task: ComputeTask, context: WorkerContext, produced: AssetOutput) -> None:
-    if not task.prove or task.alone is None or produced.staged is None:
+    if task.alone is None or produced.staged is None:
         return
     try:
         prove(task, task.alone, produced, _session(task, context), context)
@@ -488,7 +487,7 @@ def _judged(
             table,
             task.checks,
             partition_check=None if only_changes else _routing(task),
-            references=task.references,
+            references=task.check_data.references,
             now_us=task.now_us,
             partitions=() if only_changes else task.scope.partitions,
             timezone=task.scope.timezone,
@@ -500,7 +499,8 @@ def _judged(
 
     alone = produced.replacement is None and len(task.scope.partitions) == 1
     row_split = without_faulty_rows(
-        session, produced.staged, table, task.checks, audited, task.references, task.scope.timezone,
+        session, produced.staged, table, task.checks, audited, task.check_data.references,
+        task.scope.timezone,
         on_fail=task.on_fail if alone else blocking(task.on_fail),
     )  # fmt: skip
     produced = msgspec.structs.replace(produced, staged=row_split.staged)
@@ -520,7 +520,7 @@ def _concluded(
         result = result.with_warning()
     result = with_views(
         result,
-        task.views,
+        task.check_data.views,
         _session(task, context),
         produced.staged,
         produced.table,
@@ -532,13 +532,7 @@ def _concluded(
     result = strange.audit
     facts = strange.facts
     if result.verdict in (Verdict.HELD, Verdict.REJECTED):
-        earlier = EarlierPartition(
-            task.earlier,
-            task.earlier_failed,
-            task.scope.partitions,
-            task.scope.timezone,
-            task.earlier_as_of_us,
-        )
+        earlier = EarlierPartition(task.earlier, task.scope.partitions, task.scope.timezone)
         facts = with_own_checks(
             facts,
             result,

@@ -141,7 +141,7 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
         ended = _ended(task, "rejected", reason=fact.observed, quarantined=raw)
         return msgspec.structs.replace(ended, sha256=copy.sha256, facts=(fact,)), copy.size_bytes
     outcome = _read(task, context, copy, name)
-    withheld = () if task.source.expect.unchanged else task.withheld
+    withheld = () if task.source.expect.unchanged else task.known.withheld
     twins = duplicate_delivery(task.found.partition, copy.size_bytes, copy.sha256, withheld)
     return (
         msgspec.structs.replace(outcome, sha256=copy.sha256, facts=(*outcome.facts, *twins)),
@@ -151,10 +151,10 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
 
 def _given_up(task: IngestTask, copy: RawCopy) -> Fact | None:
     """Return why a delivery isn't read any more; None while it is."""
-    if task.deaths:
-        return poison(task.deaths)
-    if task.too_much is not None and task.too_much.is_of(copy.size_bytes):
-        return outsized(task.too_much, copy.size_bytes)
+    if task.unreadable.deaths:
+        return poison(task.unreadable.deaths)
+    if task.unreadable.too_much is not None and task.unreadable.too_much.is_of(copy.size_bytes):
+        return outsized(task.unreadable.too_much, copy.size_bytes)
     return None
 
 
@@ -390,7 +390,7 @@ def _staged(
             partition_check=_routing(source),
             partitions=task.keys,
             key=_key(task),
-            references=task.references,
+            references=task.check_data.references,
             now_us=task.now_us,
             timezone=source.timezone,
             on_fail=blocking(source.on_fail),
@@ -399,20 +399,18 @@ def _staged(
 
     with lent(session, task.macros):
         row_split = without_faulty_rows(
-            session, staged, table, checks, audited, task.references, source.timezone,
+            session, staged, table, checks, audited, task.check_data.references, source.timezone,
             on_fail=source.on_fail if len(task.keys) == 1 else blocking(source.on_fail),
         )  # fmt: skip
     staged, result = row_split.staged, row_split.audit
     result = with_end(with_repeated(result, session, staged, table), prepared)
     result = with_copies(result, session, staged, table)
     result = with_repeated_values(result, session, staged, table, task)
-    result = with_views(result, task.views, session, staged, table, task.now_us)
+    result = with_views(result, task.check_data.views, session, staged, table, task.now_us)
     outcome = _judged(task, context, prepared, staged, table, result, copy, drifting)
     if outcome.state != "staged":
         declared = DeclaredChecks(source.checks, promised, task.promised or ())
-        earlier = EarlierPartition(
-            task.earlier, task.earlier_failed, task.keys, source.timezone, task.earlier_as_of_us
-        )
+        earlier = EarlierPartition(task.earlier, task.keys, source.timezone)
         facts = with_own_checks(
             outcome.facts, result, declared, earlier, session, row_split.staged, table
         )
@@ -490,7 +488,7 @@ def _withdrawn(task: IngestTask, staged: StagedFile, result: Audit) -> list[Fact
     """Return a fact for each partition with exactly the rows that a user withdrew."""
     return [
         withdrawn_rows(key, reason)
-        for key, content, reason in task.withdrawn
+        for key, content, reason in task.known.withdrawn
         if hash_of(key, result, staged) == content
     ]
 

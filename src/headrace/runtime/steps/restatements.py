@@ -329,7 +329,7 @@ def restatements(
     None for unpartitioned sources that Headrace queries for their current rows: their values are
     expected to change.
     """
-    if not task.before or task.previous is None:
+    if not task.known.before or task.known.previous is None:
         return ()
     if task.source.partition.whole and connector_name(task.source) is not None:
         return ()
@@ -337,27 +337,30 @@ def restatements(
     now |= {key: (0, None) for key in task.keys if key not in now}
     known = {
         key: publication.content_hash
-        for key, publication in task.before.items()
+        for key, publication in task.known.before.items()
         if publication.content_hash is not None
     }
     moved = msgspec.structs.replace(
-        staged, partitions=tuple(part for part in staged.partitions if part.key in task.before)
+        staged,
+        partitions=tuple(part for part in staged.partitions if part.key in task.known.before),
     )
     was: tuple[Fact, ...] = ()
     try:
-        changed = differences(task.source.checks, task.previous, known, moved, session)
-        columns = changed_columns(task.previous, moved, changed, session)
-        other = {key: publication for key, publication in task.before.items() if key in changed}
-        was = corrected(other, task.previous, moved, task.history, session)
+        changed = differences(task.source.checks, task.known.previous, known, moved, session)
+        columns = changed_columns(task.known.previous, moved, changed, session)
+        other = {
+            key: publication for key, publication in task.known.before.items() if key in changed
+        }
+        was = corrected(other, task.known.previous, moved, task.history, session)
     except BodyFailed:  # the published files are gone: a restatement of unknown size
         changed, columns = {}, {}
-    if task.source.partition.whole and not _much(task.before, changed):
+    if task.source.partition.whole and not _much(task.known.before, changed):
         return was
     counts = {
         key: RestatementCounts(counts.added, counts.removed, counts.changed, columns.get(key, ()))
         for key, counts in changed.items()
     }
-    return (*was, *restatement_facts(task.before, now, sha256, counts))
+    return (*was, *restatement_facts(task.known.before, now, sha256, counts))
 
 
 def cut_off(task: IngestTask, staged: StagedFile, copy: RawCopy, raw: Path) -> tuple[Fact, ...]:
@@ -365,7 +368,7 @@ def cut_off(task: IngestTask, staged: StagedFile, copy: RawCopy, raw: Path) -> t
 
     `on_anomaly` applies to it.
     """
-    was = task.before.get(task.found.partition)
+    was = task.known.before.get(task.found.partition)
     if (
         was is None
         or was.sha256 is None

@@ -416,7 +416,8 @@ class RenameEvidence:
 
     def _published(self, columns: Sequence[str]) -> Cells:
         """Return published values of the same interval, or of the nearest one before it."""
-        shown = self._task.previous or self._task.earlier
+        task = self._task
+        shown = task.known.previous or (task.earlier.data if task.earlier is not None else None)
         if shown is None:
             return {}
         session = self._context.session(self._task.source.timezone)

@@ -174,7 +174,7 @@ def with_accepted_rules(tx: Transaction, node: str, keys: tuple[str, ...], task:
             history_has_rows=False,
             accepted=True,
             around=around,
-            withdrawn=(),
+            known=msgspec.structs.replace(task.known, withdrawn=()),
         )
     return msgspec.structs.replace(task, on_fail="warn", around=around)
 

@@ -9,6 +9,7 @@ import msgspec
 from headrace.checks.restatement import PreviousPublication
 from headrace.connect import DeliveryPart, DetectedDelivery, SourceSchema
 from headrace.engine import AttemptScope, InputData
+from headrace.engine.attempts import CodePackages
 from headrace.lake.catalog import exact_as_double, shared_files
 from headrace.lake.tables import MergeState
 from headrace.model import Asset, CommandBody, Consumer, Project, PythonBody, Source
@@ -18,7 +19,18 @@ from headrace.model.intervals import interval_of, previous_key
 from headrace.model.partitions import WHOLE, split
 from headrace.plan.compiled import is_view
 from headrace.runtime.exports import export_inputs
-from headrace.runtime.messages import BatchPartition, ComputeTask, ExportTask, IngestTask
+from headrace.runtime.messages import (
+    BatchPartition,
+    CheckData,
+    CodeEnvironment,
+    ComputeTask,
+    EarlierPublication,
+    ExportTask,
+    IngestTask,
+    KnownDeliveries,
+    NeighbouringIntervals,
+    Unreadable,
+)
 from headrace.runtime.tasks.deliveries import too_much
 from headrace.runtime.tasks.inputs import (
     aged_from_us,
@@ -110,40 +122,41 @@ def ingest_task(
         history=history(tx, source.name, keys),
         around=context_of_source(lookup, tx, source, keys),
         sha256=delivery.sha256,
-        earlier=_earlier_delivery(lookup, tx, source.name, nearest, snapshot),
-        earlier_failed=leader_writes.failed_as_published(tx, source.name, nearest)
-        if nearest is not None
-        else (),
-        earlier_as_of_us=aged_from_us(tx, source, nearest, source.timezone)
-        if nearest is not None
-        else 0,
-        day_before=_day_before(lookup, tx, source, keys, snapshot) if pinned else None,
-        lately=_lately(lookup, tx, source, keys[0], snapshot) if joined else None,
-        joined=joined,
-        before=before,
-        withheld=tuple(deliveries.withheld_of_size(tx, source.name, keys[0], delivery.size_bytes))
-        if len(keys) == 1
-        else (),
-        previous=lookup.data(tx, source.name, tuple(before), snapshot)
-        if before and lookup.table(tx, source.name) is not None
-        else None,
+        earlier=_earlier_delivery(lookup, tx, source, nearest, snapshot),
+        neighbours=NeighbouringIntervals(
+            day_before=_day_before(lookup, tx, source, keys, snapshot) if pinned else None,
+            lately=_lately(lookup, tx, source, keys[0], snapshot) if joined else None,
+            joined=joined,
+        ),
+        known=KnownDeliveries(
+            before=before,
+            previous=lookup.data(tx, source.name, tuple(before), snapshot)
+            if before and lookup.table(tx, source.name) is not None
+            else None,
+            withheld=tuple(
+                deliveries.withheld_of_size(tx, source.name, keys[0], delivery.size_bytes)
+            )
+            if len(keys) == 1
+            else (),
+            withdrawn=_withdrawn(tx, source.name, keys),
+        ),
         # A sample may have caused the workers' deaths: then this delivery is read alone. One death
         # may be chance, and inferred types mustn't depend on it.
         samples=()
         if pinned or len(deaths) >= DEATHS_BESIDE_SAMPLES_MAX
         else _samples(tx, source.name, delivery.id),
         shared=tuple(shared_files(tx, source.name, keys)),
-        references=lookup.references(tx, source.name, snapshot),
         connection=lookup.project.settings.connections.get(
             source.connector.get("connection", ""), {}
         ),
         now_us=now,
-        deaths=_poisonous(deaths),
-        too_much=too_much(tx, source.name, delivery),
-        withdrawn=_withdrawn(tx, source.name, keys),
+        unreadable=Unreadable(_poisonous(deaths), too_much(tx, source.name, delivery)),
         exact=exact_as_double(tx, source.name) if schema is not None else (),
-        views=view_checks(lookup, tx, source, keys, snapshot),
-        beside=other_reads(lookup, tx, source, keys),
+        check_data=CheckData(
+            references=lookup.references(tx, source.name, snapshot),
+            views=view_checks(lookup, tx, source, keys, snapshot),
+            beside=other_reads(lookup, tx, source, keys),
+        ),
         macros=lookup.project.macros if any(check.kind == "sql" for check in source.checks) else {},
     )
     return ingest_task, delivery.id
@@ -174,13 +187,15 @@ def _poisonous(deaths: list[str]) -> str:
 
 
 def _earlier_delivery(
-    lookup: TaskLookup, tx: Transaction, source: str, nearest: str | None, snapshot: int
-) -> InputData | None:
+    lookup: TaskLookup, tx: Transaction, source: Source, nearest: str | None, snapshot: int
+) -> EarlierPublication | None:
     """Return the rows of the nearest published interval before; None if there is none."""
-    return (
-        lookup.data(tx, source, [nearest], snapshot)
-        if nearest is not None and lookup.table(tx, source) is not None
-        else None
+    if nearest is None or lookup.table(tx, source.name) is None:
+        return None
+    return EarlierPublication(
+        lookup.data(tx, source.name, [nearest], snapshot),
+        leader_writes.failed_as_published(tx, source.name, nearest),
+        aged_from_us(tx, source, nearest, source.timezone),
     )
 
 
@@ -298,34 +313,41 @@ def compute_task(
         history=history(tx, asset.name, keys),
         around=context_of_asset(lookup, tx, asset, keys),
         classified=_classified(lookup, asset),
-        packages=lookup.packages(asset.name)
-        if isinstance(asset.body, PythonBody | CommandBody)
-        else (),
-        code_packages=asset.code_packages,
+        packages=CodePackages(
+            imported=lookup.packages(asset.name)
+            if isinstance(asset.body, PythonBody | CommandBody)
+            else (),
+            named=asset.code_packages,
+        ),
         macros=lookup.project.macros if _may_use_macros(lookup, asset) else {},
         shared=tuple(shared_files(tx, asset.name, keys))
         if known is not None and not asset.accumulates
         else (),
-        references=lookup.references(tx, asset.name, snapshot),
         now_us=now,
         key_column=asset.partition.key,
         without=tuple(f"{name}@{key}" if key != WHOLE else name for name, key in without),
-        views=view_checks(lookup, tx, asset, keys, snapshot),
-        beside=other_reads(lookup, tx, asset, keys),
+        check_data=CheckData(
+            references=lookup.references(tx, asset.name, snapshot),
+            views=view_checks(lookup, tx, asset, keys, snapshot),
+            beside=other_reads(lookup, tx, asset, keys),
+        ),
         merge=rule_of(asset, scope, now) if asset.accumulates else None,
         state=_state(tx, asset, keys, attempt) if asset.accumulates else None,
         memory_max_bytes=memory_in_bytes(asset.memory_max) if asset.memory_max else None,
-        prove=prove,
         alone=_alone(lookup, tx, attempt, asset, keys, snapshot) if prove else None,
-        environment=asset.environment,
-        pass_environment=lookup.project.settings.pass_environment,
-        secrets=asset.secrets,
-        hidden=lookup.secrets if isinstance(asset.body, PythonBody | CommandBody) else (),
-        earlier=None if earlier is None else lookup.data(tx, asset.name, [earlier], snapshot),
-        earlier_failed=()
+        environment=CodeEnvironment(
+            variables=asset.environment,
+            passed=lookup.project.settings.pass_environment,
+            secrets=asset.secrets,
+            hidden=lookup.secrets if isinstance(asset.body, PythonBody | CommandBody) else (),
+        ),
+        earlier=None
         if earlier is None
-        else leader_writes.failed_as_published(tx, asset.name, earlier),
-        earlier_as_of_us=0 if earlier is None else aged_from_us(tx, asset, earlier, scope.timezone),
+        else EarlierPublication(
+            lookup.data(tx, asset.name, [earlier], snapshot),
+            leader_writes.failed_as_published(tx, asset.name, earlier),
+            aged_from_us(tx, asset, earlier, scope.timezone),
+        ),
     )
 
 

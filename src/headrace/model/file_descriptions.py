@@ -343,6 +343,8 @@ SECTIONS: tuple[Section, ...] = (
 
 def with_plugins(section: Section) -> Section:
     """Return a kind of file with the checks, fields and formats of installed packages."""
+    if section.name not in ("sources", "assets", "consumers"):
+        return section
     fields = tuple(_with_plugins(field) for field in section.fields)
     if section.name != "sources":
         return section._replace(fields=fields)

@@ -181,3 +181,15 @@ def test_two_packages_with_one_name_are_both_named(tmp_path: Path) -> None:
         add_package(packages, name, f"[headrace.checks]\ncheck_digit = {name}:Kind\n", "")
     message = Shop(tmp_path, packages).problems()["broken_plugin assets/takings.sql:6"]
     assert "first 1.0 and second 1.0 both have it" in message
+
+
+def test_doctor_lists_packages_and_names_the_one_with_a_taken_name(
+    tmp_path: Path, installed: Path
+) -> None:
+    """Would catch: a package whose check is never used since Headrace has one of that name."""
+    packages = tmp_path / "packages"
+    shutil.copytree(installed, packages)
+    add_package(packages, "second", "[headrace.checks]\nunique = second:Kind\n", "")
+    rows = Shop(tmp_path, packages).run("doctor", code=1)
+    assert "headrace-shop-kinds 0.1.0 adds `check_digit`" in rows
+    assert "`unique` of the installed package second 1.0 can't be used: Headrace has this" in rows

@@ -12,6 +12,7 @@ from headrace.model.check_kinds import (
     check_declaration,
 )
 from headrace.model.common_fields import CONCURRENCY_MAX
+from headrace.model.connectors import FORMAT_FIELDS
 from headrace.model.exports import ExportFormat
 from headrace.model.field_descriptions import (
     ASSET,
@@ -42,13 +43,14 @@ from headrace.model.field_descriptions import (
     whole,
 )
 from headrace.model.nodes import Grain
-from headrace.model.plugin_fields import SourceField, source_field
+from headrace.model.plugin_fields import SourceField, export_declaration, source_field
 from headrace.model.plugins import (
     CHECKS,
     EXPORTS,
     FORMATS,
     SOURCES,
     BrokenPlugin,
+    Plugin,
     plugin_names,
 )
 from headrace.model.settings import (
@@ -382,3 +384,25 @@ def _source_fields() -> Iterable[SourceField]:
             continue
         if field is not None and name not in yaml_files._SOURCE_FIELDS:
             yield field
+
+
+def require_usable(plugin: Plugin) -> None:
+    """Raise BrokenPlugin for a class that can't be used, or has a name that Headrace has itself."""
+    taken = {
+        CHECKS: frozenset(BUILT_IN),
+        SOURCES: yaml_files._SOURCE_FIELDS,
+        FORMATS: yaml_files._SOURCE_FIELDS | FORMAT_FIELDS,
+        EXPORTS: frozenset(ExportFormat),
+    }
+    if plugin.name in taken[plugin.group]:
+        raise BrokenPlugin(
+            plugin,
+            "Headrace has this name itself",
+            hint="the package must name its class differently",
+        )
+    if plugin.group == CHECKS:
+        check_declaration(plugin.name)
+    elif plugin.group == EXPORTS:
+        export_declaration(plugin.name)
+    else:
+        source_field(plugin.name)

@@ -7,6 +7,8 @@ from typing import Any
 
 from headrace.incidents.messages import Recipients
 from headrace.model import HeadraceError, ProblemLevel, Settings
+from headrace.model.file_descriptions import require_usable
+from headrace.model.plugins import GROUPS, BrokenPlugin, plugins
 from headrace.model.settings import PRODUCTION
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.examinations import (
@@ -50,6 +52,18 @@ def project(session: ProjectSession) -> Iterator[ExaminationFinding]:
     yield from _secrets(session)
     yield from _lineage(session)
     yield from _contacts(session)
+    yield from _packages()
+
+
+def _packages() -> Iterator[ExaminationFinding]:
+    """Examine the kinds that installed packages add."""
+    for plugin in (plugin for group in GROUPS for plugin in plugins(group)):
+        try:
+            require_usable(plugin)
+        except BrokenPlugin as error:
+            yield fail("packages", str(error), error.hint)
+        else:
+            yield ok("packages", f"{plugin.package} adds `{plugin.name}`")
 
 
 def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:

@@ -1,5 +1,6 @@
 # Needs make and Python 3.11 or newer; everything else is fetched by pip, in the versions and with the hashes of requirements/.
 #   make demo [ARGS=…]   the guided example; ARGS go to `headrace demo`, e.g. ARGS="--days 20 --fault none"
+#   make check [ARGS=HEAD~1]   while you work: lint, types, the tests of pure packages and those near what changed
 #   make test [ARGS=…]   the tests of each package; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
 #   make test-system [ARGS=…]   those of the whole: what every command prints, a browser, kills, 500 simulations, the commands in the docs
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
@@ -17,7 +18,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system lint faults lab simulate evaluations mutants bench docs lock ui ui-dev ui-test screenshots
+.PHONY: help demo check test test-system lint faults lab simulate evaluations mutants bench docs lock ui ui-dev ui-test screenshots
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -54,6 +55,9 @@ demo: .venv/.runtime
 
 # What takes the whole product and most of the time; CI runs both.
 SYSTEM := tests/docs tests/examples tests/faults tests/golden tests/simulation tests/ui
+
+check: .venv/.dev
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m scripts.check $(ARGS)
 
 # Without bytecode kept, each of the thousands of processes that tests start would compile all it imports again.
 test: .venv/.dev

@@ -40,6 +40,10 @@ class Imports:
 
         return sorted(tests, key=key)
 
+    def imports_itself(self, test: str, module: str) -> bool:
+        """Whether a test file names a module in an import of its own."""
+        return module in self._imports(test)
+
     def _steps(self, test: str, module: str) -> int:
         """The number of imports from a test file to a module; many where there is no way."""
         waiting, seen = deque([(test, 0)]), {test}

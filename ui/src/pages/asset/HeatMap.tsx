@@ -57,8 +57,7 @@ export function HeatMap({ partitions, chosen, choose }: Props) {
       <div
         className="heat"
         role="group"
-        aria-label="Partition calendar"
-        aria-description="Arrows move; with Shift they choose a range."
+        aria-label="Partition calendar: arrows move, with Shift they choose a range"
         onKeyDown={pressed}
       >
         {calendar.columns.map(({ at, name }) => (

@@ -80,7 +80,7 @@ METHODS = {
     "test_connections": "connections:test_connections",
     "tick": "run_results:tick",
     "try_asset": "try_asset:try_asset",
-    "unpublish": "interventions:withdraw",
+    "unpublish": "interventions:unpublish",
     "versions": "ls:versions",
     "waive": "interventions:waive",
     "why": "why:why",

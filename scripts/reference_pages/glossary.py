@@ -59,7 +59,7 @@ DATA = {
     "rejected": "Not published, because a blocking check failed.",
     "quarantine": "Where held and rejected data waits, readable, with the reason.",
     "exception": "Held or rejected data that a person accepted and released for publication.",
-    "withdraw": (
+    "unpublish": (
         "To remove a published partition from what readers see. Its state is then `withdrawn`."
     ),
     "stale": "Published from older inputs or code than are current.",

@@ -691,7 +691,7 @@ class SessionMethods:
         withdrawn, UsageError for a partition that isn't published.
         """
         result: WithdrawResponse = self._call(
-            "interventions:withdraw", target=target, reason=reason
+            "interventions:unpublish", target=target, reason=reason
         )
         return result
 

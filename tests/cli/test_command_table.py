@@ -12,10 +12,12 @@ from headrace.cli.command_table import (
     FOREIGN,
     GROUPS,
     NOT_BUILT,
+    RENAMED,
     CliCommand,
     help_text,
 )
 from headrace.cli.invocation import Argument, parameters_of
+from headrace.cli.main import run
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
@@ -42,7 +44,7 @@ def test_help_prints_only_what_runs() -> None:
 
 
 def test_a_command_is_in_one_table_only() -> None:
-    tables = [set(BY_NAME), set(NOT_BUILT), set(FOREIGN)]
+    tables = [set(BY_NAME), set(NOT_BUILT), set(FOREIGN), set(RENAMED)]
     assert len(set.union(*tables)) == sum(map(len, tables))
 
 
@@ -52,3 +54,12 @@ def test_hints_name_only_commands_that_run() -> None:
         for name, hint in hints.items():
             for command in re.findall(r"`headrace ([a-z-]+)", hint):
                 assert command.startswith("--") or command in BY_NAME, (name, hint)
+
+
+def test_a_renamed_command_says_its_new_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """Would catch: a script with the former name that fails after an upgrade, or isn't told."""
+    assert set(RENAMED.values()) <= set(BY_NAME)
+    assert run(["withdraw", "--help"]) == 0
+    output, errors = capsys.readouterr()
+    assert "usage: headrace unpublish ASSET@K" in output
+    assert "`headrace withdraw` is called `headrace unpublish` now" in errors

@@ -471,7 +471,7 @@ def test_what_was_withdrawn_is_not_proposed_to_be_computed_again_as_it_is(
     mail that doesn't say who withdrew them and why."""
     project = shop(**OUTBOX)
     now = ("--now", at(9, "04:40"))
-    project.json("withdraw", "takings@2026-03-10", "--reason", "till 3 counts in cents", *now)
+    project.json("unpublish", "takings@2026-03-10", "--reason", "till 3 counts in cents", *now)
     (consumer,) = project.json("status", *now)["consumers"]
     who = project.json("audit", "show")[0]["actor"]
     withdrawn = f"till 3 counts in cents (by {who})"
@@ -587,7 +587,7 @@ def test_an_incident_whose_wrong_rows_were_withdrawn_isnt_repaired_by_headrace(
         "incidents", "report", "takings", *days, "--reason", "cents", "--now", at(3, "07:00")
     )
     for n, hour in ((1, "07:10"), (2, "07:20")):
-        project.json("withdraw", f"takings@{day(n)}", "--reason", "wrong", "--now", at(3, hour))
+        project.json("unpublish", f"takings@{day(n)}", "--reason", "wrong", "--now", at(3, hour))
     project.json("tick", "--now", at(3, "07:30"))
     (item,) = project.json("incidents", "--now", at(3, "07:40"))
     assert item["state"] == "recovering"

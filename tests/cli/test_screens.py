@@ -1480,7 +1480,7 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
         msgspec.structs.replace(CANCELLED, state="succeeded", by=None, reason=None),
         commands_run._render_cancelled,
     ),
-    "withdraw": (WITHDRAWN, quarantine._render_withdrawn),
+    "unpublish": (WITHDRAWN, quarantine._render_withdrawn),
     "why": (WHY, commands_why._render_why),
     "why_ledger": (WHY_LEDGER, commands_why._render_why),
     "why_last": (

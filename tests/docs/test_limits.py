@@ -207,7 +207,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 def test_a_merge_is_not_withdrawn(played: Shell) -> None:
     """Would catch: a refusal that is gone."""
     said("takes no partition out of a `merge` or `snapshot` asset")
-    code, _, errors = played.run("headrace withdraw merged@2026-03-02 --reason wrong")
+    code, _, errors = played.run("headrace unpublish merged@2026-03-02 --reason wrong")
     assert code == 3
     assert "later ones stand on this one" in errors
 

@@ -200,7 +200,7 @@ def _rejected_then_reported() -> Iterator[Step]:
     yield Line("incidents note INC-4 --reason 'finance was told' --json", mended)
     yield from _both(mended, *LOOKS, "incident INC-4")
     yield Line("fix INC-4 --yes", mended)
-    yield Line("withdraw revenue@2025-03-03 --reason 'the euro was a pound'", again)
+    yield Line("unpublish revenue@2025-03-03 --reason 'the euro was a pound'", again)
     yield from _screens(again, *LOOKS, "why revenue@2025-03-03")
     yield Line("run revenue --partition 2025-03-03 --again --reason 'it was right'", again)
     yield Line("quarantine accept revenue@2025-03-03 --reason 'it was right'", again)

@@ -18,7 +18,6 @@ TERMINAL_ONLY = {"demo", "init", "serve", "dev"}
 """Commands that make a project or are a server."""
 OTHER_NAMES = {
     "try": "try_asset",
-    "withdraw": "unpublish",
     "exports": "take_over_exports",
     "db": "db_check",
     "explain": "figure",
@@ -93,7 +92,7 @@ def test_reads_answer_as_the_commands_do(root: Path) -> None:
     with headrace.Session(root, now=NOW) as session:
         session.tick()
         assert session.why("revenue").subject == "revenue@2025-03-02"
-        assert {row.node for row in session.runs(limit=1)} == {"orders"}
+        assert {row.node for row in session.runs(limit=1)} == {"orders", "revenue"}
         assert session.incidents() == []
         assert len(session.deliveries("orders", limit=1)) == 1
         assert session.audit_verify().ok

@@ -57,7 +57,7 @@ FAULTS = (
     "export_old",
     "paused",
 )
-REPAIRS = ("fix", "accept", "redelivery", "drop", "retry", "backfill", "withdraw", "waive", "none")
+REPAIRS = ("fix", "accept", "redelivery", "drop", "retry", "backfill", "unpublish", "waive", "none")
 
 
 def declare(root: Path, *, removed: bool = False) -> None:
@@ -301,7 +301,7 @@ class Days:
                 self._pass(at + HOUR // 4, day)
             case "drop":
                 self._at(at, lambda tx, now: self._decide(tx, source, key(day), "dropped"))
-            case "withdraw":
+            case "unpublish":
                 self._arrive(source, day, at)
                 self._pass(at + HOUR // 4, day)
                 self._at(at + HOUR, lambda tx, now: self._withdraw(tx, source, day, now))

@@ -348,7 +348,9 @@ class Walk:
     def withdrawn(self) -> tuple[str, ...] | None:
         keys = self._published("totals")
         return (
-            ("withdraw", f"totals@{self.chance.choice(keys)}", "--reason", "walk") if keys else None
+            ("unpublish", f"totals@{self.chance.choice(keys)}", "--reason", "walk")
+            if keys
+            else None
         )
 
     def waived(self) -> tuple[str, ...] | None:

@@ -228,7 +228,7 @@ def test_what_is_unpublished_meanwhile_makes_another_plan(changed: Lab, day: str
     """Would catch: an agreement to invalidate what isn't there any more, because a plan knows only
     where its ranges begin."""
     looked = shown(changed)
-    changed.headrace("withdraw", f"clean@{day}", "--reason", "wrong")
+    changed.headrace("unpublish", f"clean@{day}", "--reason", "wrong")
     said = changed.headrace("apply", looked.plan_id, "--yes", code=3)
     assert (said["refused"]["code"], said["refused"]["files"]) == ("plan_changed", [])
     assert any(item.endswith(f"without {day}") for item in said["refused"]["changed"])

@@ -235,9 +235,9 @@ def test_days_that_cant_be_ingested_again_are_named(lab: Lab) -> None:
         f"orders@{lost[0]} can't be ingested again (nor can 1 more): landing/orders_{lost[0]}.csv"
         " can't be opened" in said
     )
-    assert f"headrace withdraw orders@{lost[0]} --reason '{opened}: its rows are lost'" in said
+    assert f"headrace unpublish orders@{lost[0]} --reason '{opened}: its rows are lost'" in said
     assert lab.headrace("incident", opened)["repair"]["command"] == "headrace retry orders"
-    lab.headrace("withdraw", f"orders@{lost[0]}", "--reason", f"{opened}: its rows are lost")
+    lab.headrace("unpublish", f"orders@{lost[0]}", "--reason", f"{opened}: its rows are lost")
     lab.orders(lost[1])  # the vendor delivers it once more
     lab.headrace("retry", "orders", code=None)
     lab.headrace("tick", code=None)

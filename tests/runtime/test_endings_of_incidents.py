@@ -192,7 +192,7 @@ def resumed(facts: StateFacts) -> None:
 
 
 def unpublished(facts: StateFacts) -> None:
-    facts.headrace("withdraw", f"orders@{DAY}", "--reason", "rubbish", now=hour(8))
+    facts.headrace("unpublish", f"orders@{DAY}", "--reason", "rubbish", now=hour(8))
     delivered_again(facts)
 
 

@@ -136,7 +136,7 @@ def test_what_was_wrong_is_wrong_when_it_comes_again(lab: Lab) -> None:
     """Catches: rows that were taken back as wrong, published once more as they were, and served."""
     report(lab)
     for day in DAYS[2:5]:
-        lab.headrace("withdraw", f"totals@{day}", "--reason", "wrong")
+        lab.headrace("unpublish", f"totals@{day}", "--reason", "wrong")
     lab.headrace(
         "run", "totals", "--from", DAYS[2], "--to", DAYS[4], "--again", "--reason", "once more"
     )

@@ -17,7 +17,7 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.model import ProjectError, Refused, UsageError
-from headrace.services.interventions import cancel, withdraw
+from headrace.services.interventions import cancel, unpublish
 from headrace.services.pause import pause, paused, resume
 from headrace.services.responses import RunResponse
 from headrace.services.responses.interventions import PauseResponse, WithdrawResponse
@@ -258,7 +258,7 @@ def shop(lab: Lab) -> None:
 
 
 def take_back(lab: Lab, target: str, reason: str | None = "wrong rates") -> WithdrawResponse:
-    return withdraw(lab.session(), target, reason=reason, progress=Silent())
+    return unpublish(lab.session(), target, reason=reason, progress=Silent())
 
 
 def test_a_publication_is_taken_back(lab: Lab) -> None:
@@ -266,7 +266,7 @@ def test_a_publication_is_taken_back(lab: Lab) -> None:
     fresh.
     """
     shop(lab)
-    with pytest.raises(Refused, match="withdraw needs --reason"):
+    with pytest.raises(Refused, match="unpublish needs --reason"):
         take_back(lab, f"clean@{DAYS[1]}", None)
     said = take_back(lab, f"clean@{DAYS[1]}")
     assert (said.rows, said.state) == (10, "withdrawn")
@@ -305,7 +305,7 @@ def test_what_was_in_time_stays_known_when_it_is_taken_back(lab: Lab) -> None:
         "it isn't due yet"
     )
     lab.headrace(
-        "withdraw", f"clean@{DAYS[0]}", "--reason", "wrong rates", "--now", f"{due}T18:00:00+00:00"
+        "unpublish", f"clean@{DAYS[0]}", "--reason", "wrong rates", "--now", f"{due}T18:00:00+00:00"
     )
     lab.headrace("tick", "--now", f"{due}T20:00:00+00:00")
     assert lab.rows(
@@ -332,7 +332,7 @@ def test_what_was_exported_and_taken_back_since_is_not_called_corrected_and_can_
     lab.headrace("tick", "--now", f"{due}T06:00:00+00:00")
     lab.headrace("tick", "--now", f"{due}T13:00:00+00:00")
     lab.headrace(
-        "withdraw", f"clean@{DAYS[1]}", "--reason", "wrong rates", "--now", f"{due}T14:00:00+00:00"
+        "unpublish", f"clean@{DAYS[1]}", "--reason", "wrong rates", "--now", f"{due}T14:00:00+00:00"
     )
     (report,) = lab.headrace("status")["consumers"]
     assert report["state"] == "late"
@@ -394,7 +394,7 @@ def test_what_cannot_be_taken_out_is_refused(lab: Lab, materialize: str) -> None
         f"materialize: {materialize}\n{extra.get(materialize, '')}",
     )
     with pytest.raises(Refused) as refused:
-        withdraw(
+        unpublish(
             lab.session(),
             "kept" if materialize == "view" else f"kept@{DAYS[0]}",
             reason="x",
@@ -435,7 +435,7 @@ def test_a_leader_at_work_does_what_people_ask(slow: Slow) -> None:
         ([DAYS[1]], "published")
     ]
     slow.until(f"select 1 from publication where node = 'total' and partition = '{DAYS[0]}'")
-    said = slow.ask("withdraw", f"clean@{DAYS[0]}", "--reason", "wrong")
+    said = slow.ask("unpublish", f"clean@{DAYS[0]}", "--reason", "wrong")
     assert said["stale"] == [{"node": "total", "partitions": [DAYS[0]]}]
     slow.ask("pause", "after", "--reason", "not yet")
     slow.go.touch()

@@ -113,16 +113,16 @@ def test_a_redelivery_ends_it(lab: Lab) -> None:
 def test_what_was_made_of_it_is_wrong_until_it_is_taken_back_as_well(lab: Lab) -> None:
     """Would catch: a consumer that is served data which somebody took back, since its exception
     lapsed."""
-    _command(lab, "withdraw", AT, "--reason", "no refund")
+    _command(lab, "unpublish", AT, "--reason", "no refund")
     result = _report(lab)
     assert (result["state"], result["next"]) == (
         "wrong",
-        f"headrace withdraw totals@{ODD} --reason TEXT",
+        f"headrace unpublish totals@{ODD} --reason TEXT",
     )
     (incident,) = lab.headrace("incidents")
     assert incident["repair"]["command"] == result["next"]
     assert not incident["repair"]["automatic"]
-    _command(lab, "withdraw", f"totals@{ODD}", "--reason", "no refund")
+    _command(lab, "unpublish", f"totals@{ODD}", "--reason", "no refund")
     assert _report(lab)["state"] != "wrong"
     assert lab.headrace("incidents") == []
 

@@ -320,7 +320,9 @@ def test_readers_hear_that_rows_were_withdrawn(tmp_path: Path) -> None:
     lab.tick()
     lab.now += timedelta(hours=2)
     for name in ("orders", "totals"):
-        lab.headrace("withdraw", f"{name}@{day}", "--reason", "cents", "--now", lab.now.isoformat())
+        lab.headrace(
+            "unpublish", f"{name}@{day}", "--reason", "cents", "--now", lab.now.isoformat()
+        )
     by = r"cents \(by [^)]+\)"
     told = [
         (kind, body.splitlines()[0])

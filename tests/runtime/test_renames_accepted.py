@@ -253,7 +253,7 @@ def test_what_was_accepted_is_renewed_or_taken_back(lab: Lab) -> None:
         "accepted",
         [
             f"headrace quarantine accept {AT} --reason TEXT --until T",
-            f"headrace withdraw {AT} --reason TEXT",
+            f"headrace unpublish {AT} --reason TEXT",
         ],
     )
 

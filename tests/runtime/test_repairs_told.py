@@ -259,7 +259,9 @@ def test_a_restatement_isnt_to_be_repaired_because_another_day_is_stale(lab: Lab
     (before,) = lab.headrace("incidents")
     assert before["cause"]["kind"] == "restatement"
     assert "it ends by itself on" in (before["repair"]["note"] or ""), before
-    lab.headrace("withdraw", f"totals@{DAYS[0]}", "--reason", "wrong", "--now", lab.now.isoformat())
+    lab.headrace(
+        "unpublish", f"totals@{DAYS[0]}", "--reason", "wrong", "--now", lab.now.isoformat()
+    )
     after = next(item for item in lab.headrace("incidents") if item["id"] == before["id"])
     assert after["repair"] == before["repair"]
 

@@ -149,7 +149,7 @@ def retried(facts: StateFacts) -> None:
 def taken_back(facts: StateFacts) -> None:
     delivered(facts)
     tick(facts, 3)
-    facts.headrace("withdraw", f"total@{DAY}", "--reason", "wrong", now=hour(4))
+    facts.headrace("unpublish", f"total@{DAY}", "--reason", "wrong", now=hour(4))
 
 
 def computed_again(facts: StateFacts) -> None:

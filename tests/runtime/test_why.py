@@ -175,7 +175,7 @@ def test_what_was_withdrawn_waits_for_a_correction(lab: Lab) -> None:
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
     lab.headrace(
-        "withdraw", "clean@2025-01-01", "--reason", "x", "--now", "2025-01-02T06:10:00+00:00"
+        "unpublish", "clean@2025-01-01", "--reason", "x", "--now", "2025-01-02T06:10:00+00:00"
     )
     assert ask(lab, "clean@2025-01-01", "2025-01-02T06:20:00+00:00").next == "headrace apply"
     assert (

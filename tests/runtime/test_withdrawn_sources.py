@@ -66,7 +66,7 @@ def test_who_reads_what_was_computed_from_it_is_wrong(lab: Lab) -> None:
     assert result["state"] == "wrong"
     assert result["reason"].startswith(f"{AT} was withdrawn: test rows (by ")
     assert result["reason"].endswith(f"); totals@{DAY} was computed from it")
-    assert result["next"] == f"headrace withdraw totals@{DAY} --reason TEXT"
+    assert result["next"] == f"headrace unpublish totals@{DAY} --reason TEXT"
     lab.tick()
     assert _status(lab)["state"] == "wrong"
 
@@ -188,7 +188,7 @@ def test_a_wait_is_put_down_to_what_was_withdrawn_first(tmp_path: Path) -> None:
         _command(lab, "tick")
     for what in ("orders", "totals"):
         lab.now += timedelta(hours=2)
-        _command(lab, "withdraw", f"{what}@{day}", "--reason", "test rows")
+        _command(lab, "unpublish", f"{what}@{day}", "--reason", "test rows")
     lab.now += timedelta(hours=4)
     waits = _command(lab, "why", f"totals@{day}")
     assert f"waits for orders {day}, which was withdrawn" in waits["verdict"]
@@ -202,7 +202,7 @@ def test_a_wait_is_put_down_to_what_was_withdrawn_first(tmp_path: Path) -> None:
     assert _shares(_command(lab, "why", f"report@{day}")).keys() == expected.keys(), (
         "once it is there"
     )
-    _command(lab, "withdraw", f"orders@{day}", "--reason", "test rows again")
+    _command(lab, "unpublish", f"orders@{day}", "--reason", "test rows again")
     assert _shares(_command(lab, "why", f"report@{day}")).keys() == expected.keys(), "and later"
 
 

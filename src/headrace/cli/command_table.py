@@ -50,7 +50,7 @@ MODULES = {
     "pause": "run",
     "resume": "run",
     "receive": "deliveries",
-    "withdraw": "quarantine",
+    "unpublish": "quarantine",
     "waive": "consumers",
     "exports": "consumers",
     "sql": "read",
@@ -112,7 +112,7 @@ COMMANDS = (
     CliCommand("resume", "act", "let what was paused run again"),
     CliCommand("waive", "act", "let an obligation go: nobody needs that interval any more"),
     CliCommand("exports", "act", "take over the table that a consumer is exported to"),
-    CliCommand("withdraw", "act", "take a publication back"),
+    CliCommand("unpublish", "act", "take a publication back: readers no longer see it"),
     CliCommand("test", "change", "unit tests of assets, without lake or state"),
     CliCommand("schema", "change", "JSON Schemas of the project's files, for editors"),
     CliCommand("validate", "change", "every problem with file, line and hint; runs nothing"),
@@ -144,6 +144,9 @@ COMMANDS = (
 )
 
 BY_NAME = {command.name: command for command in COMMANDS}
+
+RENAMED = {"withdraw": "unpublish"}
+"""Former name → command. It works until the minor version after the next, and says the new name."""
 
 _NO_APPROVALS = (
     "`headrace backfills cancel ID`, or change `[policy] backfill_approval` and plan it again"

@@ -32,7 +32,7 @@ NODE_COMMANDS = (
     "retry",
     "pause",
     "resume",
-    "withdraw",
+    "unpublish",
     "why",
     "checks",
     "incidents",

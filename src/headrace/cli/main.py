@@ -12,7 +12,15 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from headrace.cli.command_table import BY_NAME, FOREIGN, NOT_BUILT, Options, ValueMissing, split
+from headrace.cli.command_table import (
+    BY_NAME,
+    FOREIGN,
+    NOT_BUILT,
+    RENAMED,
+    Options,
+    ValueMissing,
+    split,
+)
 
 COMPLETE = "_HEADRACE_COMPLETE"
 INTERRUPTED = 4
@@ -67,6 +75,9 @@ def _guarded(name: str, arguments: list[str], options: Options) -> int:
 
 
 def _command(name: str, arguments: list[str], options: Options) -> int:
+    if name in RENAMED:
+        _write_error(f"note: `headrace {name}` is called `headrace {RENAMED[name]}` now")
+        name = RENAMED[name]
     command = BY_NAME.get(name)
     if command is None:
         return _unknown(name)

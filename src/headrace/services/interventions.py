@@ -1,4 +1,4 @@
-"""Interventions in one object: `cancel`, `withdraw`, `waive` and `exports take-over`."""
+"""Interventions in one object: `cancel`, `unpublish`, `waive` and `exports take-over`."""
 
 from __future__ import annotations
 
@@ -127,14 +127,14 @@ def _cancel_response(context: CommandContext, run: Run) -> CancelResponse:
     )
 
 
-# `withdraw`: withdraws a publication. Readers no longer see its partition, and everything computed
+# `unpublish`: withdraws a publication. Readers no longer see its partition, and everything computed
 # from it is stale.
 
 TRIES = 5
 """Maximum number of times that shared files are rewritten, if the table changes meanwhile."""
 
 REFUSED = {
-    "view": ("is a view: it has no data of its own", "withdraw what it reads"),
+    "view": ("is a view: it has no data of its own", "unpublish what it reads"),
     "none": (
         "publishes no data: what it did outside can't be undone here",
         "headrace run {name} --again --reason TEXT does it again",
@@ -160,7 +160,7 @@ class WithdrawArguments(msgspec.Struct, frozen=True):
     rewritten: tuple[RewrittenFile, ...] = ()
 
 
-def withdraw(
+def unpublish(
     session: ProjectSession,
     target: Annotated[str, Argument("ASSET@K", help="a published partition")],
     *,
@@ -172,7 +172,7 @@ def withdraw(
     Raise Refused without a reason or for a materialisation whose partitions can't be withdrawn,
     UsageError for a partition that isn't published.
     """
-    text = commands.required_reason(reason, "withdraw", "readers lose data that they could read")
+    text = commands.required_reason(reason, "unpublish", "readers lose data that they could read")
     for attempt in range(TRIES):
         arguments = _prepared(session, target, text)
         try:
@@ -191,7 +191,7 @@ def _prepared(session: ProjectSession, target: str, reason: str) -> WithdrawArgu
     if node in session.borrowed:
         raise Refused(
             f"{node} is read from production in this environment",
-            hint="withdraw it there: without --env",
+            hint="unpublish it there: without --env",
         )
     with session.store.read() as tx:
         if publications.current(tx, node, key) is None:
@@ -282,7 +282,7 @@ def _partition(project: Project, text: str) -> tuple[str, str]:
     if key is None and not node.partition.whole:
         raise UsageError(
             f"{name} is partitioned: which partition is to be unpublished?",
-            hint=f"headrace withdraw {name}@K --reason TEXT",
+            hint=f"headrace unpublish {name}@K --reason TEXT",
         )
     if isinstance(node, Asset) and node.materialize in REFUSED:
         why, hint = REFUSED[node.materialize]

@@ -249,7 +249,7 @@ def _excepted(
     )
     at = partition_argument(record.node, record.partition)
     renew = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
-    take_back = command_line("withdraw", at, "--reason", "TEXT")
+    take_back = command_line("unpublish", at, "--reason", "TEXT")
     accepted = msgspec.structs.replace(
         quarantine_row,
         state="accepted",

@@ -535,7 +535,7 @@ def _of_damage(tx: Transaction, compiled: Compiled, incident: Incident, *, again
     more = f" (nor can {len(failed) - 1} more)" if len(failed) > 1 else ""
     reason = row.reason if row is not None and row.reason else "its attempt failed"
     withdraw = command_line(
-        "withdraw",
+        "unpublish",
         partition_argument(node, failed[0]),
         "--reason",
         f"{incident.shown}: its rows are lost",
@@ -882,7 +882,7 @@ def _of_withdrawn(tx: Transaction, project: Project, incident: Incident) -> Mend
             f"{other}take back what was computed from {partition_argument(*taken_back[0])}:"
             f" {computed[0]}{more}"
         ),
-        commands=(command_line("withdraw", computed[0], "--reason", "TEXT"),),
+        commands=(command_line("unpublish", computed[0], "--reason", "TEXT"),),
     )
 
 

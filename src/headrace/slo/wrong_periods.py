@@ -340,7 +340,7 @@ class Wrongness:
             else command_line("fix", f"INC-{period.incident}")
         )
         if taken_back:
-            command = command_line("withdraw", made, "--reason", "TEXT")
+            command = command_line("unpublish", made, "--reason", "TEXT")
         return Wronged(
             period.from_us, period.incident, f"{text}, and {made} was computed from it", command
         )
@@ -378,7 +378,7 @@ class Wrongness:
             period.from_us,
             None,
             text,
-            command_line("withdraw", partition_argument(node, key), "--reason", "TEXT"),
+            command_line("unpublish", partition_argument(node, key), "--reason", "TEXT"),
         )
 
 

@@ -239,5 +239,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Post("/contract/{node}/names", "do_accept_names", "contract_accept:accept_names"),
     Post("/checks/challenge", "do_challenge", "challenge_process:challenge_in_process"),
     Post("/waive", "do_waive", "interventions:waive"),
-    Post("/withdraw", "do_withdraw", "interventions:withdraw"),
+    Post("/withdraw", "do_withdraw", "interventions:unpublish"),
 )

@@ -1,4 +1,4 @@
-"""`headrace quarantine` and `withdraw`: release or drop held data; take back a publication."""
+"""`headrace quarantine` and `unpublish`: release or drop held data; take back a publication."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def render_decision(response: DecisionResponse, page: CommandOutput) -> None:
     page.next(response.next or "headrace status")
 
 
-# `headrace withdraw ASSET@K`
+# `headrace unpublish ASSET@K`
 
 
 def _render_withdrawn(response: WithdrawResponse, page: CommandOutput) -> None:
@@ -257,4 +257,4 @@ def _render_withdrawn(response: WithdrawResponse, page: CommandOutput) -> None:
     page.next(f"headrace why {name}")
 
 
-withdraw_command = ServiceCommand("interventions:withdraw", _render_withdrawn)
+unpublish_command = ServiceCommand("interventions:unpublish", _render_withdrawn)

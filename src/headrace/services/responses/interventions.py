@@ -1,4 +1,4 @@
-"""Responses of `pause`, `resume`, `cancel`, `withdraw`, quarantine decisions and `why`.
+"""Responses of `pause`, `resume`, `cancel`, `unpublish`, quarantine decisions and `why`.
 
 `why` is among them because it names the intervention that is needed.
 """
@@ -59,7 +59,7 @@ class StalePartitionsRow(Response, frozen=True, kw_only=True):
 
 
 class WithdrawResponse(Response, frozen=True, kw_only=True):
-    """`withdraw`: `state` is `withdrawn`; `rows` are those that readers saw, `stale` what was made
+    """`unpublish`: `state` is `withdrawn`; `rows` are those that readers saw, `stale` what was made
     of them.
     """
 

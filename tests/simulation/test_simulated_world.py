@@ -42,14 +42,15 @@ def told(seed: int) -> str:
 def test_a_seed_is_the_same_in_every_process() -> None:
     """Catches the order of sets: a failing seed that can't be played again is worth nothing."""
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from test_simulated_world import told;"
+        "import sys; sys.path[:0] = sys.argv[1:]; from test_simulated_world import told;"
         " print(told(3), told(4))"
     )
+    folder = Path(__file__).parent
     said = set()
     for order in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": order, "PYTHONPATH": str(SOURCE)}
         ran = subprocess.run(
-            [sys.executable, "-c", program, str(Path(__file__).parent)],
+            [sys.executable, "-c", program, str(folder), str(folder.parent)],
             env=environment,
             capture_output=True,
             check=True,

@@ -1,7 +1,7 @@
 """Sources, file formats and export formats of installed packages, as declarations need them.
 
 Their classes have the code that runs in workers as well: `headrace.connect.connectors.SourceKind`,
-`headrace.connect.formats.registry.RecordFormat` and `headrace.connect.exports.registry.ExportKind`.
+`headrace.connect.formats.records.RecordFormat` and `headrace.connect.exports.registry.ExportKind`.
 """
 
 from __future__ import annotations

@@ -164,6 +164,7 @@ MAY_NAME_CLASSES = {
     "executors/dask.py": "the same, of another process",
     "runtime/evaluation.py": "the same",
     "incidents/gathering.py": "the same",
+    "model/plugins.py": "what the code of an installed package raises",
     "engine/": "what the user's own code raises",
     "scheduler/": "for whoever simulates the core",
     "services/commands.py": "a field for programs",

@@ -17,7 +17,8 @@ from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import NATURAL, Screen
 from headrace.incidents import closing
 from headrace.incidents.messages import LINE_MAX
-from headrace.services import catalog_search, nodes
+from headrace.services import catalog_search
+from headrace.services import nodes as node_pages
 from headrace.services.catalog_search import CatalogQuery, catalog
 from headrace.services.deliveries import deliveries
 from headrace.services.figures import explain
@@ -176,7 +177,7 @@ def past_incidents_differ(shown: Views) -> Iterator[str]:
 def ledgers_differ(shown: Views) -> Iterator[str]:
     """A delivery on a consumer's page against its ledger, and each ledger's parts against it."""
     for consumer in shown.status.consumers:
-        page = nodes.consumer(shown.session, consumer.name, limit=LEDGERS, ledgers=LEDGERS)
+        page = node_pages.consumer(shown.session, consumer.name, limit=LEDGERS, ledgers=LEDGERS)
         for row in page.deliveries:
             if (ledger := row.ledger) is None:
                 continue
@@ -210,7 +211,7 @@ def newest_partitions_differ(shown: Views, nodes: Iterable[str]) -> Iterator[str
     proposed = {row.node: row.partitions for row in shown.status.proposed}
     for name in nodes:
         page = partitions_of(session, name)
-        card = nodes.node(session, name).node
+        card = node_pages.node(session, name).node
         published = next((item for item in page if item.seen), None)
         on_card, listed = (card.data_through, card.rows, card.verdict), (None, None, None)
         if published is not None:

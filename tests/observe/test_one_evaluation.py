@@ -38,10 +38,11 @@ from rendered_views import (
 from headrace.compiler.lineage import compile_lineage
 from headrace.model import Project
 from headrace.runtime.evaluation import VersionEvaluator
-from headrace.services import graph, nodes
+from headrace.services import nodes as node_pages
 from headrace.services.apply import apply
 from headrace.services.catalog_search import Cards, CatalogQuery, catalog
 from headrace.services.figures import explain
+from headrace.services.graph import GraphViewQuery, view
 from headrace.services.incidents import incident, incidents
 from headrace.services.nodes import PartitionListQuery as Listed
 from headrace.services.nodes import list_partitions as listing
@@ -305,7 +306,7 @@ def states_differ(shown: Views) -> Iterator[str]:
     graph = {
         card.name: card.state
         for name in (*SOURCES, HOURLY)
-        for card in graph.view(session, graph.GraphViewQuery(mode="blast", root=name)).cards
+        for card in view(session, GraphViewQuery(mode="blast", root=name)).cards
     }
     in_graph = Cards(session).consumer_states()
     for consumer in document.consumers:
@@ -314,7 +315,7 @@ def states_differ(shown: Views) -> Iterator[str]:
             for state in monitoring.CONSUMER_STATES
             if shown.gauge("consumer_state", consumer=consumer.name, state=state) == [1.0]
         ]
-        page = nodes.consumer(session, consumer.name).consumer
+        page = node_pages.consumer(session, consumer.name).consumer
         told = why(session, consumer.name)
         row = re.search(rf"^  {consumer.name} +\S.*$", shown.text, re.MULTILINE)
         assert row is not None
@@ -342,7 +343,7 @@ def states_differ(shown: Views) -> Iterator[str]:
             f"incident of {consumer.name}", status=consumer.incident, page=page.incident
         )
         for read in consumer.reads:
-            asset = nodes.node(session, read.asset).node
+            asset = node_pages.node(session, read.asset).node
             yield from differ(
                 read.asset, status=read.state, page=asset.state, graph=graph[read.asset]
             )
@@ -355,7 +356,7 @@ def exports_differ(shown: Views) -> Iterator[str]:
     yield from differ("headline", status=shown.status.headline, api=api.headline)
     yield from differ("open", status=shown.status.open, api=api.open)
     for consumer in shown.status.consumers:
-        page = nodes.consumer(session, consumer.name).consumer
+        page = node_pages.consumer(session, consumer.name).consumer
         yield from differ(
             f"row of {consumer.name}", status=consumer, page=page, api=_of(api, consumer.name)
         )
@@ -384,7 +385,7 @@ def partitions_differ(shown: Views) -> Iterator[str]:
     session = shown.session
     for name in (*MADE_OF, *SOURCES, HOURLY, OF_HOURS):
         listed = listing(session, name, Listed(limit=5_000)).partitions
-        page = nodes.node(session, name).partitions
+        page = node_pages.node(session, name).partitions
         states = Counter(item.state for item in listed)
         yield from differ(
             f"partitions of {name}",
@@ -561,7 +562,7 @@ def deliveries_differ(shown: Views) -> Iterator[str]:
     """A consumer's page against the promises that it was kept."""
     promises = explain(shown.session, "promises").rows
     for consumer in shown.status.consumers:
-        page = nodes.consumer(shown.session, consumer.name, limit=400, ledgers=LEDGERS)
+        page = node_pages.consumer(shown.session, consumer.name, limit=400, ledgers=LEDGERS)
         for row in page.deliveries[:LEDGERS]:
             told = why(shown.session, f"{consumer.name}@{row.interval}")
             said = (

@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-import headrace.model
-from headrace.model import Project, SqlBody
+from headrace.compiler.compiling import compile_project
+from headrace.model import ProblemLevel, Project, SqlBody
 from headrace.services import demo_data
 from headrace.services.demo_data import DemoDataError, DemoFault
 from headrace.sql.analysis import analyse
@@ -22,11 +22,12 @@ ROOT = Path(str(resources.files("headrace.services").joinpath("demo_project")))
 
 @pytest.fixture(scope="module")
 def project() -> Project:
-    declared = [headrace.model.parse_file(ROOT, file) for file in headrace.model.scan(ROOT).files]
-    linked, problems = headrace.model.link(declared)
-    assert problems == []
-    assert linked is not None
-    return linked
+    compilation = compile_project(ROOT)
+    assert [
+        problem for problem in compilation.problems if problem.level is ProblemLevel.ERROR
+    ] == []
+    assert compilation.project is not None
+    return compilation.project
 
 
 @pytest.fixture(scope="module")

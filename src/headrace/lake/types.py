@@ -17,7 +17,7 @@ from headrace.model.errors import LakeError
 
 # The words that DuckDB 1.5.5 quotes as field names of a type; a test compares them with its list.
 _WORDS = """
-" abort absolute access action add admin after aggregate all also alter always analyse analyze and
+abort absolute access action add admin after aggregate all also alter always analyse analyze and
 anti any array as asc asof assertion assignment asymmetric at attach attribute authorization
 backward before begin between bigint binary bit boolean both by cache call called cascade cascaded
 case cast catalog centuries century chain char character characteristics check checkpoint class

@@ -80,7 +80,7 @@ class SmallFacts:
     """
 
     publications: list[Publication] = field(default_factory=list)
-    standings: dict[tuple[str, str], PartitionStateFacts] = field(default_factory=dict)
+    partition_states: dict[tuple[str, str], PartitionStateFacts] = field(default_factory=dict)
     looked: dict[str, list[int]] = field(default_factory=dict)
     delivered: dict[str, str] = field(default_factory=dict)
     obligations: dict[str, list[RecordedObligation]] = field(default_factory=dict)
@@ -111,10 +111,10 @@ class SmallFacts:
         self.publications.append(
             Publication(name, key, at_us, snapshot or last + 1, rows, verdict, read_snapshot)
         )
-        self.standings[name, key] = PartitionStateFacts("published", True, False, "", at_us)
+        self.partition_states[name, key] = PartitionStateFacts("published", True, False, "", at_us)
 
     def stand(self, name: str, key: str, state: str, since_us: int, reason: str = "") -> None:
-        self.standings[name, key] = PartitionStateFacts(
+        self.partition_states[name, key] = PartitionStateFacts(
             state, any(self._of(name, key)), False, reason, since_us
         )
 
@@ -160,15 +160,15 @@ class SmallFacts:
         return len({item.partition for item in self._of(node) if first <= item.partition <= last})
 
     def keys(self, node: str, moment: str) -> list[str]:
-        result = {key for name, key in self.standings if name == node}
+        result = {key for name, key in self.partition_states if name == node}
         return sorted(
             key.removeprefix(f"{moment}/")
             for key in result
             if not moment or key.startswith(f"{moment}/")
         )
 
-    def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
-        return self.standings.get((node, partition))
+    def partition_state(self, node: str, partition: str) -> PartitionStateFacts | None:
+        return self.partition_states.get((node, partition))
 
     def stale_nodes(self) -> set[str]:
         return self.stale
@@ -176,8 +176,8 @@ class SmallFacts:
     def quarantined_nodes(self) -> set[str]:
         return {
             name
-            for (name, _), standing in self.standings.items()
-            if standing.state in ("held", "rejected")
+            for (name, _), state in self.partition_states.items()
+            if state.state in ("held", "rejected")
         }
 
     def oldest_delivery(self, source: str) -> str | None:

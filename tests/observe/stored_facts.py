@@ -16,7 +16,7 @@ def write_facts(tx: Transaction, facts: SmallFacts) -> None:
         " 't', 'succeeded', 0)"
     )
     ids = _write_publications(tx, facts)
-    for (node, partition), item in facts.standings.items():
+    for (node, partition), item in facts.partition_states.items():
         tx.execute(
             "insert into partition (node, partition, state, stale, publication_id, reason, since)"
             " values (?, ?, ?, ?, ?, ?, ?)",

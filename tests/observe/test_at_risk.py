@@ -231,7 +231,7 @@ def test_what_was_met_is_not_any_more_once_it_is_taken_back() -> None:
     assert judged(small, now).state is ConsumerState.SERVED
     small.taken_back.add(("b", "2013-02-01"))
     small.stand("b", "2013-02-01", "withdrawn", at("2013-02-02 07:30"), "wrong rates")
-    small.standings["b", "2013-02-01"] = small.standings["b", "2013-02-01"]._replace(
+    small.partition_states["b", "2013-02-01"] = small.partition_states["b", "2013-02-01"]._replace(
         published=False
     )
     result = judged(small, now)

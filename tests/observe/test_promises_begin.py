@@ -181,7 +181,7 @@ def test_a_hole_of_before_is_no_backlog(store: Store) -> None:
     small.publications = [
         publication for publication in small.publications if publication.partition != "2013-02-05"
     ]
-    del small.standings["a", "2013-02-05"], small.standings["src", "2013-02-05"]
+    del small.partition_states["a", "2013-02-05"], small.partition_states["src", "2013-02-05"]
     apply(store, None, SEVEN, APPLIED, small)
     result = status(store, SEVEN, "2013-02-12 09:00")
     assert (result.states, result.backlog) == ((ConsumerState.SERVED,), ())

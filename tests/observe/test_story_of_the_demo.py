@@ -78,7 +78,9 @@ def before(facts: SmallFacts, now: int) -> SmallFacts:
     facts.publications = [
         publication for publication in facts.publications if publication.at_us <= now
     ]
-    facts.standings = {key: item for key, item in facts.standings.items() if item.since_us <= now}
+    facts.partition_states = {
+        key: item for key, item in facts.partition_states.items() if item.since_us <= now
+    }
     facts.looked = {
         name: [observation for observation in observations if observation <= now]
         for name, observations in facts.looked.items()
@@ -158,7 +160,9 @@ def test_what_is_at_risk_says_when_and_why(facts: SmallFacts) -> None:
 
 
 def test_an_overdue_delivery_is_a_risk_before_the_deadline(facts: SmallFacts) -> None:
-    facts.standings = {key: item for key, item in facts.standings.items() if key[1] < "2013-02-11"}
+    facts.partition_states = {
+        key: item for key, item in facts.partition_states.items() if key[1] < "2013-02-11"
+    }
     for clock, said in (
         ("05:45", "nothing was delivered"),
         ("05:30", "nobody has looked since 04:40"),

@@ -88,7 +88,7 @@ def compiled(graph: Graph, kinds: dict[str, str] | None = None) -> Compiled:
     )
 
 
-def standing(
+def extents_of(
     item: GraphNode, published: set[str], stale: set[str] = frozenset(), **more: set[str]
 ) -> NodeExtents:  # type: ignore[assignment]
     seen = extent_of_keys(item, published)
@@ -109,14 +109,14 @@ def days(first: int, count: int) -> set[str]:
 
 def plan(
     graph: Graph,
-    standings: dict[str, NodeExtents],
+    extents: dict[str, NodeExtents],
     names: list[str],
     first: str | None,
     last: str | None,
     mode: Mode,
     **more: Any,
 ) -> Backfill:
-    timeline = Timeline(graph, standings, NOW_US)
+    timeline = Timeline(graph, extents, NOW_US)
     wanted = BackfillRequest(
         mode=mode,
         limits=limits_of([timeline.nodes[name] for name in names], first, last),
@@ -253,8 +253,8 @@ def test_ranges_come_to_what_counting_one_by_one_comes_to() -> None:
         a, b = sorted(chance.sample(range(DAYS), 2))
         span = ((START + timedelta(a)).isoformat(), (START + timedelta(b)).isoformat())
         mode, only = chance.choice([Mode.MISSING, Mode.ALL]), chance.random() < 0.3
-        standings = {
-            node.name: standing(
+        extents = {
+            node.name: extents_of(
                 node,
                 published[node.name],
                 stale[node.name],
@@ -269,7 +269,7 @@ def test_ranges_come_to_what_counting_one_by_one_comes_to() -> None:
         ):
             continue
         try:
-            result = made(graph, plan(graph, standings, names, *span, mode, only=only))
+            result = made(graph, plan(graph, extents, names, *span, mode, only=only))
         except UsageError:
             result = {}
         assert result == by_hand(graph, published, stale, arrived, names, span, mode, only=only), (
@@ -282,7 +282,7 @@ def test_ranges_come_to_what_counting_one_by_one_comes_to() -> None:
 
 
 def whole_month(item: GraphNode, **more: set[str]) -> NodeExtents:
-    return standing(item, days(0, 29), **more)
+    return extents_of(item, days(0, 29), **more)
 
 
 def test_a_chain_is_made_again_from_the_first_that_changes_and_afterwards() -> None:
@@ -293,10 +293,10 @@ def test_a_chain_is_made_again_from_the_first_that_changes_and_afterwards() -> N
     report = node("report", Grain.DAY, reads("ledger"))
     aside = node("aside", Grain.DAY, reads("s"))
     graph = Graph((source, ledger, report, aside))
-    standings = {node.name: whole_month(node) for node in graph.nodes}
+    extents = {node.name: whole_month(node) for node in graph.nodes}
     result = plan(
         graph,
-        standings,
+        extents,
         ["ledger", "aside"],
         "2024-02-10",
         "2024-02-11",
@@ -311,7 +311,7 @@ def test_a_chain_is_made_again_from_the_first_that_changes_and_afterwards() -> N
     assert [set(step.spans) for step in result.steps] == [{"aside"}]
     alone = plan(
         graph,
-        standings,
+        extents,
         ["ledger"],
         "2024-02-10",
         "2024-02-11",
@@ -325,13 +325,13 @@ def test_behind_a_gap_in_a_chain_nothing_can_be_made() -> None:
     source = node("s", Grain.DAY)
     ledger = node("ledger", Grain.DAY, reads("s"), chained=True)
     gone = "2024-02-12"
-    standings = {
-        "s": standing(source, days(0, 29) - {gone}),
-        "ledger": standing(ledger, days(0, 5)),
+    extents = {
+        "s": extents_of(source, days(0, 29) - {gone}),
+        "ledger": extents_of(ledger, days(0, 5)),
     }
     result = plan(
         Graph((source, ledger)),
-        standings,
+        extents,
         ["ledger"],
         "2024-02-01",
         "2024-02-29",
@@ -357,20 +357,20 @@ def test_what_only_refers_to_the_whole_is_left_and_what_gathers_it_is_made() -> 
     eager = node("eager", Grain.DAY, reads("s"), reads("total"), rebuild_on_reference=True)
     lazy = node("lazy", Grain.DAY, reads("s"), reads("total"))
     graph = Graph((source, planes, a, total, eager, lazy))
-    standings = {
+    extents = {
         node.name: whole_month(node) for node in graph.nodes if node.partition.grain is not None
     }
-    standings |= {item.name: standing(item, {"*"}) for item in (planes, total)}
-    result = plan(graph, standings, ["a"], "2024-02-10", "2024-02-11", Mode.ALL)
+    extents |= {item.name: extents_of(item, {"*"}) for item in (planes, total)}
+    result = plan(graph, extents, ["a"], "2024-02-10", "2024-02-11", Mode.ALL)
     assert {item.node: item.partitions for item in result.chosen} == {
         "a": 2,
         "total": 1,
         "eager": 29,
     }
-    del standings["planes"]
+    del extents["planes"]
     with pytest.raises(UsageError, match="nothing in that range"):
-        plan(graph, standings, ["a"], "2025-02-10", "2025-02-11", Mode.ALL)
-    blocked = plan(graph, standings, ["a"], "2024-02-10", "2024-02-11", Mode.ALL)
+        plan(graph, extents, ["a"], "2025-02-10", "2025-02-11", Mode.ALL)
+    blocked = plan(graph, extents, ["a"], "2024-02-10", "2024-02-11", Mode.ALL)
     assert (blocked.chosen, [item.why for item in blocked.skipped]) == (
         (),
         ["planes isn't there for it"],
@@ -391,7 +391,7 @@ def test_a_day_that_a_calendar_leaves_empty_blocks_nothing() -> None:
     graph = Graph((source, clean, month))
     result = plan(
         graph,
-        {"s": standing(source, work)},
+        {"s": extents_of(source, work)},
         ["clean", "month"],
         "2024-02-01",
         "2024-02-29",
@@ -402,7 +402,7 @@ def test_a_day_that_a_calendar_leaves_empty_blocks_nothing() -> None:
         "month": 1,
     }
     assert result.skipped == ()
-    short = {"s": standing(source, work - {"2024-02-14"})}
+    short = {"s": extents_of(source, work - {"2024-02-14"})}
     assert "month" not in {
         item.node
         for item in plan(
@@ -426,12 +426,17 @@ def test_hours_of_the_days_on_which_clocks_are_set() -> None:
         }
         assert len(keys) == hours
         result = plan(
-            graph, {"h": standing(hourly, set(), arrived=keys)}, ["h", "d"], day, day, Mode.MISSING
+            graph,
+            {"h": extents_of(hourly, set(), arrived=keys)},
+            ["h", "d"],
+            day,
+            day,
+            Mode.MISSING,
         )
         assert {item.node: item.partitions for item in result.chosen} == {"h": hours, "d": 1}, day
     item = plan(
         graph,
-        {"h": standing(hourly, keys)},
+        {"h": extents_of(hourly, keys)},
         ["h", "d"],
         "2024-02-11T04:00:00Z",
         "2024-02-11T07:00+01:00",
@@ -440,7 +445,12 @@ def test_hours_of_the_days_on_which_clocks_are_set() -> None:
     assert [(c.node, c.partitions) for c in item.chosen] == [("d", 1)]
     with pytest.raises(UsageError):
         plan(
-            graph, {"h": standing(hourly, keys)}, ["h", "d"], "2024-03-31T02:30", None, Mode.MISSING
+            graph,
+            {"h": extents_of(hourly, keys)},
+            ["h", "d"],
+            "2024-03-31T02:30",
+            None,
+            Mode.MISSING,
         )
 
 
@@ -456,21 +466,24 @@ def test_keys_of_the_data_are_made_one_by_one_and_gathered_once_all_are_there() 
     daily = node("daily", Grain.DAY, reads("clean"))
     graph = Graph((source, clean, daily))
     keys = {f"{day}/{region}" for day in days(0, 3) for region in ("EMEA", "a/b '")}
-    standings = {"s": standing(source, keys), "clean": standing(clean, keys - {"2024-02-02/EMEA"})}
-    result = plan(graph, standings, ["clean", "daily"], "2024-02-01", "2024-02-03", Mode.MISSING)
+    extents = {
+        "s": extents_of(source, keys),
+        "clean": extents_of(clean, keys - {"2024-02-02/EMEA"}),
+    }
+    result = plan(graph, extents, ["clean", "daily"], "2024-02-01", "2024-02-03", Mode.MISSING)
     assert {item.node: [(s.first, s.last) for s in item.spans] for item in result.chosen} == {
         "clean": [("2024-02-02/EMEA", "2024-02-02/EMEA")],
         "daily": [("2024-02-01", "2024-02-03")],
     }
-    everything = plan(graph, standings, ["clean"], "2024-02-01", "2024-02-03", Mode.ALL, only=True)
+    everything = plan(graph, extents, ["clean"], "2024-02-01", "2024-02-03", Mode.ALL, only=True)
     assert [
         (item.partitions, item.spans[0].first, item.spans[0].last) for item in everything.chosen
     ] == [(6, "2024-02-01", "2024-02-03")]
     one_key = plan(
-        graph, standings, ["clean"], "2024-02-01/EMEA", "2024-02-02/EMEA", Mode.ALL, only=True
+        graph, extents, ["clean"], "2024-02-01/EMEA", "2024-02-02/EMEA", Mode.ALL, only=True
     )
     assert [item.partitions for item in one_key.chosen] == [2]
-    lost = {"s": standing(source, keys - {"2024-02-02/EMEA"}, held={"2024-02-02/EMEA"})}
+    lost = {"s": extents_of(source, keys - {"2024-02-02/EMEA"}, held={"2024-02-02/EMEA"})}
     made_of_it = plan(graph, lost, ["clean", "daily"], "2024-02-01", "2024-02-03", Mode.MISSING)
     assert {item.node: item.partitions for item in made_of_it.chosen} == {"clean": 5, "daily": 2}
 
@@ -487,7 +500,7 @@ def test_steps_hold_all_of_the_plan_once_and_never_come_before_what_they_read() 
     graph = Graph(tuple(nodes))
     every = {(date(2000, 1, 3) + timedelta(i)).isoformat() for i in range(5_200)}
     result = plan(
-        graph, {"s": standing(nodes[0], every)}, ["a", "w", "b"], "2000-01-03", None, Mode.MISSING
+        graph, {"s": extents_of(nodes[0], every)}, ["a", "w", "b"], "2000-01-03", None, Mode.MISSING
     )
     assert (result.publishes, len(result.steps)) == (Publishes.IN_STEPS, 3)
     by_name = {node.name: node for node in nodes}
@@ -520,11 +533,11 @@ def test_ten_thousand_days_of_twenty_assets_cost_what_their_ranges_cost() -> Non
             )
         )
     every = {(date(1996, 1, 1) + timedelta(i)).isoformat() for i in range(10_000)}
-    standings = {"s": standing(nodes[0], every)}
+    extents = {"s": extents_of(nodes[0], every)}
     _downstream_bounds.cache_clear()
     result = plan(
         Graph(tuple(nodes)),
-        standings,
+        extents,
         [node.name for node in nodes],
         "1996-01-01",
         None,
@@ -561,15 +574,15 @@ def test_what_fails_anyway_keeps_nothing_from_being_published() -> None:
     )
     graph = Graph((source, clean, report, total))
     broken = days(3, 2)
-    standings = {
+    extents = {
         "s": whole_month(source),
-        "clean": standing(clean, days(0, 29), days(2, 5)),
-        "report": standing(
+        "clean": extents_of(clean, days(0, 29), days(2, 5)),
+        "report": extents_of(
             report, days(0, 29) - broken, days(5, 1), failed=broken | days(5, 1), hopeless=broken
         ),
         "total": whole_month(total),
     }
-    result = plan(graph, standings, ["clean"], "2024-02-01", "2024-02-29", Mode.MISSING)
+    result = plan(graph, extents, ["clean"], "2024-02-01", "2024-02-29", Mode.MISSING)
     assert made(graph, result) == {
         "clean": days(2, 5),
         "report": days(2, 5) - broken,
@@ -581,5 +594,5 @@ def test_what_fails_anyway_keeps_nothing_from_being_published() -> None:
         if "it is tried if it is named" in item.why
     ] == [("report", 2)]
     for names, mode in ((["clean", "report"], Mode.MISSING), (["clean"], Mode.ALL)):
-        result = plan(graph, standings, names, "2024-02-01", "2024-02-29", mode)
+        result = plan(graph, extents, names, "2024-02-01", "2024-02-29", mode)
         assert made(graph, result)["report"] >= broken

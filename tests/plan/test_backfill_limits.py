@@ -173,8 +173,8 @@ def test_a_range_that_means_nothing_is_refused(
 
 
 def timeline(item: GraphNode, known: set[str] = frozenset(), now: str = "2024-03-10") -> Timeline:  # type: ignore[assignment]
-    standings = {item.name: NodeExtents(known=extent_of_keys(item, known))}
-    return Timeline(Graph((item,)), standings, bounds_us(now, Grain.DAY, ZONE)[0])
+    extents = {item.name: NodeExtents(known=extent_of_keys(item, known))}
+    return Timeline(Graph((item,)), extents, bounds_us(now, Grain.DAY, ZONE)[0])
 
 
 def _alone(start: str | None = None, **spec: object) -> GraphNode:

@@ -334,7 +334,7 @@ def _promised_anew(
     if not any(it.action in DECLARING for it in done):
         return
     for key in incident.affected.partitions:
-        if context.facts.standing(node.name, key) is None:
+        if context.facts.partition_state(node.name, key) is None:
             by = promised_by(node, key)
             text = (
                 f": it is promised by {dated(by, context.declared.timezone)} now"

@@ -358,7 +358,7 @@ class Books:
         place, inputs = PartitionRef(name, key), self._inputs(None)
         publications, facts = (
             self._records.shown(name, key),
-            self._context.facts.standing(name, key),
+            self._context.facts.partition_state(name, key),
         )
         unread = (
             facts is not None and (facts.stale or not facts.published) and facts.state != "waived"

@@ -279,7 +279,7 @@ class LedgerInputs:
         return self._ranks[place]
 
     def _rank(self, place: PartitionRef) -> Rank:
-        node, facts = self.known(place.node), self._context.facts.standing(*place)
+        node, facts = self.known(place.node), self._context.facts.partition_state(*place)
         state = facts.state if facts is not None else "missing"
         if facts is not None and state in ("held", "rejected", "failed", "withdrawn"):
             return (0, facts.since_us, *place)

@@ -103,13 +103,13 @@ class _Chooser:
                 node=node.name, extent=extent, why=why, how=self._how(node)
             )
         made = self.picked[node.name].extent if node.name in self.picked else NO_PARTITIONS
-        self._available[node.name] = self._timeline.standing(node.name).usable | made
+        self._available[node.name] = self._timeline.extents_of(node.name).usable | made
         self._absent[node.name] = self._timeline.absent(
             node, self._available[node.name], self.candidates[node.name]
         )
 
     def _of_source(self, node: GraphNode) -> tuple[Extent, str]:
-        extents = self._timeline.standing(node.name)
+        extents = self._timeline.extents_of(node.name)
         self.candidates[node.name] = extents.known
         if node.name not in self._wanted.limits:
             return NO_PARTITIONS, ""
@@ -143,7 +143,7 @@ class _Chooser:
             )
 
     def _of_asset(self, node: GraphNode) -> tuple[Extent, str]:
-        extents = self._timeline.standing(node.name)
+        extents = self._timeline.extents_of(node.name)
         limits = self._wanted.limits.get(node.name)
         candidates = self._timeline.candidates(
             node, self.candidates, limits.times or () if limits is not None else ()
@@ -168,7 +168,7 @@ class _Chooser:
         """
         if self._wanted.mode is not Mode.MISSING:
             return NO_PARTITIONS
-        extent = reading & self._timeline.standing(node.name).hopeless
+        extent = reading & self._timeline.extents_of(node.name).hopeless
         self._pass(
             node,
             extent,
@@ -182,7 +182,7 @@ class _Chooser:
         if node.name not in self._wanted.limits:
             return NO_PARTITIONS
         extents, extent = (
-            self._timeline.standing(node.name),
+            self._timeline.extents_of(node.name),
             self._wanted.limits[node.name].within(candidates),
         )
         match self._wanted.mode:
@@ -200,7 +200,7 @@ class _Chooser:
     def _blocked(self, node: GraphNode, candidates: Extent) -> tuple[Extent, str]:
         """Return the partitions that can't be computed, and the inputs missing for them."""
         extent, names = NO_PARTITIONS, dict[str, None]()
-        known = self._timeline.standing(node.name).known | candidates
+        known = self._timeline.extents_of(node.name).known | candidates
         for read in self._timeline.reads[node.name]:
             lost = self._lost(read, known, candidates)
             if lost:
@@ -234,7 +234,7 @@ class _Chooser:
 
     def _behind_gap(self, node: GraphNode, candidates: Extent, makeable: Extent) -> Extent:
         """Return a chained node's partitions after one that is missing and can't be computed."""
-        usable = self._timeline.standing(node.name).usable
+        usable = self._timeline.extents_of(node.name).usable
         absent = self._timeline.absent(node, usable | makeable, candidates)
         if node.partition.grain is None or not absent:
             return NO_PARTITIONS
@@ -247,7 +247,7 @@ class _Chooser:
 
     def _chain(self, node: GraphNode, extent: Extent, makeable: Extent) -> Extent:
         """Return the partitions together with all later ones that build on them."""
-        later = self._timeline.standing(node.name).visible & makeable
+        later = self._timeline.extents_of(node.name).visible & makeable
         runs = {
             data: _numbers_from(later.runs.get(data, ()), edges[0])
             for data, edges in extent.runs.items()
@@ -259,7 +259,7 @@ class _Chooser:
         if self._wanted.only or node.tells:
             return NO_PARTITIONS, ""
         result, names = NO_PARTITIONS, []
-        extents = self._timeline.standing(node.name)
+        extents = self._timeline.extents_of(node.name)
         for read in self._timeline.reads[node.name]:
             picked = self.picked.get(read.input.name)
             if picked is None:
@@ -357,7 +357,7 @@ def plan_backfill(
 
 
 def _chosen(timeline: Timeline, item: Picked) -> Chosen:
-    known = timeline.standing(item.node).known
+    known = timeline.extents_of(item.node).known
     node = timeline.nodes[item.node]
     return Chosen(
         node=item.node,

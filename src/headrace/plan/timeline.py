@@ -69,13 +69,13 @@ NO_EXTENTS = NodeExtents()
 class Timeline:
     """The nodes of a graph over time.
 
-    `standings` has the nodes with known partitions; `now` is in microseconds.
+    `extents` has the nodes with known partitions; `now` is in microseconds.
     """
 
-    def __init__(self, graph: Graph, standings: Mapping[str, NodeExtents], now: int) -> None:
+    def __init__(self, graph: Graph, extents: Mapping[str, NodeExtents], now: int) -> None:
         self.nodes = {node.name: node for node in graph.nodes}
         self.now = now
-        self._standings = standings
+        self._extents = extents
         self.reads = {
             node.name: tuple(
                 NodeInput(output=node, spec=spec, input=self.nodes[spec.node])
@@ -94,9 +94,9 @@ class Timeline:
             self._expected[node.name] = self._there_should_be(node)
             self._never_due[node.name] = self._without_data(node)
 
-    def standing(self, name: str) -> NodeExtents:
+    def extents_of(self, name: str) -> NodeExtents:
         """Return the partitions of a node by state."""
-        return self._standings.get(name, NO_EXTENTS)
+        return self._extents.get(name, NO_EXTENTS)
 
     def candidates(
         self, node: GraphNode, candidates: Mapping[str, Extent], asked: Edges = ()
@@ -105,7 +105,7 @@ class Timeline:
 
         For a node that no input announces, these include the `asked` intervals.
         """
-        known = self.standing(node.name).known
+        known = self.extents_of(node.name).known
         paced = [read for read in self.reads[node.name] if read.required]
         if not paced:
             return known | self._unprompted(node, asked)
@@ -170,7 +170,7 @@ class Timeline:
         if node.start is not None:
             return start_us(node.start, node.partition.grain, node.timezone)
         if node.is_source:
-            times = self.standing(node.name).known.times
+            times = self.extents_of(node.name).known.times
             return (
                 bounds_us(key_of(node, times[0]), node.partition.grain, node.timezone)[0]
                 if times
@@ -185,7 +185,7 @@ class Timeline:
         """Return the intervals from a node's start until long after now."""
         if node.partition.grain is None:
             return ()
-        times, start = self.standing(node.name).known.times, self._starts[node.name]
+        times, start = self.extents_of(node.name).known.times, self._starts[node.name]
         beyond = number_at(node, self.now + AHEAD_US)
         if math.isinf(start):
             return () if start > 0 or not times else (times[0], beyond)
@@ -200,7 +200,7 @@ class Timeline:
         expected = self._expected[node.name]
         if not expected:
             return ()
-        unheard = difference(expected, self.standing(node.name).known.times)
+        unheard = difference(expected, self.extents_of(node.name).known.times)
         results = () if node.days_off.none else edges_of(self._off(node, unheard))
         required = [read for read in self.reads[node.name] if read.required]
         if required and any(self._never_due[read.input.name] for read in required):
@@ -494,7 +494,7 @@ def _between(
     parts = {name: extent - after.get(name, NO_PARTITIONS) for name, extent in before.items()}
     return BackfillStep(
         spans={
-            name: spans(timeline.nodes[name], extent, timeline.standing(name).known)
+            name: spans(timeline.nodes[name], extent, timeline.extents_of(name).known)
             for name, extent in parts.items()
             if extent
         }

@@ -167,7 +167,7 @@ class Offers:
 
     def _needed(self, node: str, key: str) -> bool:
         """Whether production would compute the partition."""
-        state = self._standing.get(node, {}).get(key)
+        state = self._states_before.get(node, {}).get(key)
         if state is None:
             return True
         return state.state not in _CLOSED and (
@@ -182,7 +182,7 @@ class Offers:
         )
 
     @cached_property
-    def _standing(self) -> dict[str, dict[str, partition_states.StoredPartitionState]]:
+    def _states_before(self) -> dict[str, dict[str, partition_states.StoredPartitionState]]:
         return _by_node(self._tx)
 
     @cached_property
@@ -292,7 +292,7 @@ class Offers:
         """Whether production will recompute a partition that the environment has computed."""
         if node in self._borrowed or key in self._taken.get(node, {}):
             return False
-        state = self._standing.get(node, {}).get(key)
+        state = self._states_before.get(node, {}).get(key)
         return node in self._changed or (state is not None and state.stale)
 
 

@@ -586,7 +586,7 @@ def unknown(text: str) -> UsageError:
 UNKNOWN_PARTITION = "missing"
 NOT_STARTED = "planned"
 """Of a stored plan: the partition isn't computed yet, or never was."""
-Standing = Callable[[str, str], tuple[str, str | None]]
+PartitionOutcome = Callable[[str, str], tuple[str, str | None]]
 """Maps (node, partition key) to its state and the attempt that computed it."""
 
 
@@ -688,7 +688,7 @@ def _page(
     backfill: Backfill,
     graph: Graph,
     known: _Known,
-    standing: Standing,
+    outcome: PartitionOutcome,
     after: str | None,
     limit: int,
 ) -> PlannedPartitionsResponse:
@@ -696,7 +696,7 @@ def _page(
     results = list(islice(_partitions(backfill, graph, known), begin, begin + limit + 1))
     rows = []
     for node, key in results[:limit]:
-        state, attempt = standing(node, key)
+        state, attempt = outcome(node, key)
         rows.append(PlannedPartitionRow(asset=node, partition=key, state=state, attempt=attempt))
     return PlannedPartitionsResponse(
         now=session.now(),

@@ -43,7 +43,7 @@ from headrace.store.queries import (
 NEVER = "never"
 
 
-class _Standing(msgspec.Struct, frozen=True):
+class _NodeStates(msgspec.Struct, frozen=True):
     """The state of all nodes."""
 
     states: Mapping[str, str] = {}
@@ -61,7 +61,7 @@ class Cards:
     def __init__(self, session: ProjectSession) -> None:
         self.project: Project = session.project()
         self._session = session
-        self._standing = cached(session, "standing", lambda: _standing(session))
+        self._current = cached(session, "standing", lambda: _node_states(session))
 
     @property
     def nodes(self) -> list[Source | Asset]:
@@ -70,40 +70,40 @@ class Cards:
 
     def state(self, name: str) -> str:
         """Return a node's freshness as a plain string."""
-        return str(self._standing.states.get(name, NEVER))
+        return str(self._current.states.get(name, NEVER))
 
     def state_of(self, name: str) -> str:
         """Return a node's freshness as stored (an enumeration's member); faster for many nodes."""
-        return self._standing.states.get(name, NEVER)
+        return self._current.states.get(name, NEVER)
 
     @property
     def states(self) -> Mapping[str, str]:
         """Freshness of all nodes, by name."""
-        return self._standing.states
+        return self._current.states
 
     def quarantined(self, name: str) -> bool:
         """Whether a node has quarantined data."""
-        return name in self._standing.quarantined
+        return name in self._current.quarantined
 
     def any_quarantined(self, names: Iterable[str]) -> bool:
         """Whether any of the nodes has quarantined data."""
-        return not self._standing.quarantined.isdisjoint(names)
+        return not self._current.quarantined.isdisjoint(names)
 
     @property
     def has_incidents(self) -> bool:
         """Whether any incident is open."""
-        return bool(self._standing.incidents)
+        return bool(self._current.incidents)
 
     def paused(self, name: str) -> bool:
         """Whether the node is paused."""
-        return name in self._standing.paused
+        return name in self._current.paused
 
     def incident(self, name: str) -> str | None:
         """Return the oldest open incident that affects a node or a consumer.
 
         None if there is none.
         """
-        return self._standing.incidents.get(name)
+        return self._current.incidents.get(name)
 
     def owner(self, name: str) -> str | None:
         """Return the node's owner."""
@@ -148,15 +148,15 @@ class Cards:
         )
 
 
-def _standing(session: ProjectSession) -> _Standing:
+def _node_states(session: ProjectSession) -> _NodeStates:
     if session.store is None or session.compiled is None:
-        return _Standing()
+        return _NodeStates()
     now_us, held = session.clock.now_us(), dict[str, str]()
     with project_state(session, now_us) as snapshot:
         for incident in incidents.open_incidents(snapshot.tx):
             for name in (incident.node, *incident.affected.assets, *incident.affected.consumers):
                 held.setdefault(name, incident.shown)
-        return _Standing(
+        return _NodeStates(
             states=snapshot.nodes.states,
             quarantined=frozenset(quarantine.nodes(snapshot.tx)),
             paused=frozenset(

@@ -49,7 +49,7 @@ class Ahead(NamedTuple):
 def planned_ahead(
     graph: Graph,
     compiled: Compiled,
-    standings: Mapping[str, NodeExtents],
+    known_extents: Mapping[str, NodeExtents],
     needed: Iterable[NeededRow],
     *,
     now_us: int,
@@ -57,11 +57,11 @@ def planned_ahead(
 ) -> Ahead:
     """Plan each backfill as if the previous ones were done.
 
-    `standings` are the partition states before the first one.
+    `known_extents` are the partition states before the first one.
     """
     rows: list[NeededRow] = []
     backfills: list[Backfill] = []
-    there = dict(standings)
+    there = dict(known_extents)
     for row in needed:
         timeline = Timeline(graph, there, now_us)
         nodes = [timeline.nodes[name] for name in row.select]

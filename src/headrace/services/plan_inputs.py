@@ -83,7 +83,7 @@ def read_states(
 
 def with_deliveries(
     graph: Graph,
-    standings: Mapping[str, NodeExtents],
+    known_extents: Mapping[str, NodeExtents],
     waiting: Iterable[tuple[str, str, str]],
     arrived: Mapping[str, Iterable[str]],
 ) -> dict[str, NodeExtents]:
@@ -93,7 +93,7 @@ def with_deliveries(
         keys[source][key] = None
     for source, more in arrived.items():
         keys[source].update(dict.fromkeys(more))
-    extents = dict(standings)
+    extents = dict(known_extents)
     for node in graph.nodes:
         if node.is_source and node.name in keys:
             extent, before = (
@@ -231,7 +231,7 @@ def _less(extents: NodeExtents, known: Extent) -> NodeExtents:
 
 
 def _failed_only(
-    graph: Graph, standings: Mapping[str, NodeExtents], failed: Iterable[tuple[str, str]]
+    graph: Graph, known_extents: Mapping[str, NodeExtents], failed: Iterable[tuple[str, str]]
 ) -> dict[str, NodeExtents]:
     keys: dict[str, list[str]] = defaultdict(list)
     for node, key in failed:
@@ -239,12 +239,12 @@ def _failed_only(
     nodes = {node.name: node for node in graph.nodes}
     return {
         name: _replaced(extents, failed=extent_of_keys(nodes[name], keys.get(name, ())))
-        for name, extents in standings.items()
+        for name, extents in known_extents.items()
     }
 
 
 def _without(
-    graph: Graph, standings: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]
+    graph: Graph, known_extents: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]
 ) -> dict[str, NodeExtents]:
     """Return the states without dropped deliveries.
 
@@ -256,12 +256,12 @@ def _without(
     gone = {
         node.name: extent_of_keys(node, keys[node.name])
         for node in graph.nodes
-        if node.name in keys and node.name in standings
+        if node.name in keys and node.name in known_extents
     }
     return {
-        **standings,
+        **known_extents,
         **{
-            name: _replaced(standings[name], failed=standings[name].failed - extent)
+            name: _replaced(known_extents[name], failed=known_extents[name].failed - extent)
             for name, extent in gone.items()
         },
     }

@@ -215,11 +215,11 @@ def _dropped(
     session: ProjectSession, tx: Transaction, project: Project, node: str, partition: str
 ) -> list[QuarantineRow]:
     """Return the dropped data of a partition, as long as nothing else was published for it."""
-    standing, row = partition_states.get(tx, node, partition), stored.dropped(tx, node, partition)
-    if row is None or standing is None or standing.publication_id is not None:
+    current, row = partition_states.get(tx, node, partition), stored.dropped(tx, node, partition)
+    if row is None or current is None or current.publication_id is not None:
         return []
-    reason = "; it waited because: ".join(filter(None, [standing.reason, row.reason]))
-    quarantine_row = _row(session, tx, project, msgspec.structs.replace(row, state=standing.state))
+    reason = "; it waited because: ".join(filter(None, [current.reason, row.reason]))
+    quarantine_row = _row(session, tx, project, msgspec.structs.replace(row, state=current.state))
     return [
         msgspec.structs.replace(
             quarantine_row, state=row.state, verdict=row.state, reason=reason, decide=[]

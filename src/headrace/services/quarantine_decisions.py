@@ -366,8 +366,8 @@ def _done(
         given_up = [
             exceptions.give_up_exception(tx, decision.node, key, now) for key in decision.keys
         ]
-        standing = [partition_states.get(tx, decision.node, key) for key in decision.keys]
-    states = {partition.state for partition in standing if partition is not None}
+        current = [partition_states.get(tx, decision.node, key) for key in decision.keys]
+    states = {partition.state for partition in current if partition is not None}
     state = states.pop() if len(states) == 1 else "partial"
     state = "held" if any(given_up) and state == "published" else state
     response = _response(context, leader, decision, state)

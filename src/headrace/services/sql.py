@@ -303,7 +303,7 @@ def read_view(
     Its state is the worst of its inputs. Raise UsageError and LakeError as `read` does.
     """
     name = targets.target(query.asset, session.project()).node
-    state, through = _standing(session, name)
+    state, through = _state_and_end(session, name)
     question = _question(name, query, columns)
     total = run_query(
         session, SqlQuery(f"select count(*) as n from {quote(name)}", at=query.at, noted=False)
@@ -338,7 +338,7 @@ def _question(name: str, query: ReadQuery, columns: Sequence[str] | None) -> Sql
     return SqlQuery(f"select {selected} from {quote(name)}", at=query.at, limit=query.limit)
 
 
-def _standing(session: ProjectSession, name: str) -> tuple[str, str | None]:
+def _state_and_end(session: ProjectSession, name: str) -> tuple[str, str | None]:
     """Return the view's state, and the oldest of its inputs' newest intervals."""
     if session.store is None or session.compiled is None:
         return "never", None

@@ -324,7 +324,7 @@ class Waits:
 
     def _dropped(self, partition: Partition) -> WaitCause | None:
         """Return the cause for dropped data: another delivery, or a run, ends the wait."""
-        stood = self._context.facts.standing(partition.node, partition.partition)
+        stood = self._context.facts.partition_state(partition.node, partition.partition)
         if stood is None or stood.dropped_us is None:
             return None
         subject = partition_target(partition.node, partition.partition)

@@ -406,7 +406,7 @@ def _required(
         if node.name not in waits.nodes or covered(node, terms, interval, context) is not None:
             continue
         for key in needed(node, terms, interval, context) or (WHOLE,):
-            facts = context.facts.standing(node.name, key)
+            facts = context.facts.partition_state(node.name, key)
             if facts is None or not facts.published or key == WHOLE:
                 results.append((node.name, key))
     return results
@@ -540,7 +540,7 @@ def _expected(context: EvaluationContext, name: str, now_us: int) -> str | None:
     if grain is None or node.partition.key is not None:
         return None
     key = previous_key(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
-    facts = context.facts.standing(name, key)
+    facts = context.facts.partition_state(name, key)
     there = facts is not None and facts.published
     return None if there or counts_as_empty(node, key, context) else key
 

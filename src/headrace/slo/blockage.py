@@ -212,7 +212,7 @@ class Blockage:
 
         The next pass would fail as well, with the same code and the same inputs.
         """
-        facts = self._context.facts.standing(node.name, key)
+        facts = self._context.facts.partition_state(node.name, key)
         if facts is not None and (facts.published or facts.state not in ("missing", "waiting")):
             return None
         failed = self._context.facts.failed_in_backfill(node.name, key)
@@ -234,7 +234,7 @@ class Blockage:
         These are the damaged partitions that it reads or, if none is left, the file that its last
         attempt couldn't read.
         """
-        facts = self._context.facts.standing(node.name, key)
+        facts = self._context.facts.partition_state(node.name, key)
         if facts is None or facts.state != "waiting" or not facts.reason.startswith(LAKE_FILE):
             return []
         damaged = self._context.facts.damaged()
@@ -293,12 +293,12 @@ class Blockage:
     def _isnt_there(self, node: Node, key: str) -> bool:
         place = node.name, key
         if place not in self._absent:
-            facts = self._context.facts.standing(*place)
+            facts = self._context.facts.partition_state(*place)
             self._absent[place] = facts is None or not facts.published
         return self._absent[place]
 
     def _blocked(self, node: Node, key: str) -> Blocked:
-        facts = self._context.facts.standing(node.name, key)
+        facts = self._context.facts.partition_state(node.name, key)
         state = "missing" if facts is None else facts.state
         pause = self._context.facts.pauses().get(node.name)
         if pause is not None and pause.holds(self._now) and state in ("missing", "waiting"):

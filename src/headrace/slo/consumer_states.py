@@ -166,7 +166,7 @@ def latest_export(terms: Terms, context: EvaluationContext, due: str | None) -> 
         interval = due
     if interval is None:
         return LatestExport("missing", None, None, node.exported_to)
-    facts = context.facts.standing(node.name, interval)
+    facts = context.facts.partition_state(node.name, interval)
     same = newest is not None and newest.partition == interval
     return LatestExport(
         _export_state(facts),

@@ -172,7 +172,7 @@ class StateFacts(Protocol):
         For a node that isn't partitioned by time (`moment` is empty), return all its keys.
         """
 
-    def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
+    def partition_state(self, node: str, partition: str) -> PartitionStateFacts | None:
         """Return the state of a partition; None if nothing is known of it."""
 
     def stale_nodes(self) -> set[str]:

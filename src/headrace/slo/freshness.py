@@ -158,7 +158,7 @@ def _behind(
 ) -> bool:
     if node.partition.grain is None:
         at_rest = all(
-            _is_terminal(context.facts.standing(node.name, key), listed=key != WHOLE)
+            _is_terminal(context.facts.partition_state(node.name, key), listed=key != WHOLE)
             for key in _unpaced_keys(node, context)
         )
         return not at_rest or any(
@@ -197,7 +197,7 @@ def _incomplete(node: Node, context: EvaluationContext, now_us: int) -> bool:
         if start is None or start_us(moment, grain, node.timezone) < start:
             return False
         heard = [
-            context.facts.standing(node.name, f"{moment}{SEPARATOR}{key}")
+            context.facts.partition_state(node.name, f"{moment}{SEPARATOR}{key}")
             for key in context.facts.keys(node.name, moment)
         ]
         off = node.no_data.covers(moment, grain, node.timezone)

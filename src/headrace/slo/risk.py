@@ -148,7 +148,7 @@ class Outlooks:
         node = self._context.node(name)
         if counts_as_empty(node, key, self._context):
             return CurrentPartitionState(PartitionState.PUBLISHED, published=True)
-        facts = self._context.facts.standing(name, key)
+        facts = self._context.facts.partition_state(name, key)
         if facts is None:
             return None
         there = facts.published and not (
@@ -163,7 +163,7 @@ class Outlooks:
         """Return whether a step is a delivery that hasn't arrived."""
         return (
             self._context.node(step.node).is_source
-            and self._context.facts.standing(step.node, step.key) is None
+            and self._context.facts.partition_state(step.node, step.key) is None
         )
 
     def _clause(self, step: ForecastStep, outlook: Outlook) -> str:
@@ -172,7 +172,7 @@ class Outlooks:
         if pause is not None and step.node in self._paused:
             paused = pause.said(self._now, self._context.declared.timezone)
             return f"is {paused}{self._then(step, outlook)}"
-        facts = self._context.facts.standing(step.node, step.key)
+        facts = self._context.facts.partition_state(step.node, step.key)
         if outlook.at is None:
             return step.why
         if self._is_expected(step):

@@ -116,7 +116,7 @@ class StoredFacts:
         """
         return partition_states.data_keys(self._tx, node, moment)
 
-    def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
+    def partition_state(self, node: str, partition: str) -> PartitionStateFacts | None:
         """Return the state of a partition; None if nothing is known of it."""
         result = partition_states.get(self._tx, node, partition)
         if result is None:
@@ -389,9 +389,9 @@ class EnvironmentFacts:
         """
         return self._of(node).keys(node, moment)
 
-    def standing(self, node: str, partition: str) -> PartitionStateFacts | None:
+    def partition_state(self, node: str, partition: str) -> PartitionStateFacts | None:
         """Return the state of a partition; None if nothing is known of it."""
-        return self._of(node).standing(node, partition)
+        return self._of(node).partition_state(node, partition)
 
     def stale_nodes(self) -> set[str]:
         """Return the nodes with a stale published partition."""

@@ -263,11 +263,11 @@ def carried_causes(
     open_causes: Iterable[Cause], evidence: Sequence[Evidence]
 ) -> list[CauseCandidate]:
     """Return the open causes without active evidence of their own, but with active symptoms."""
-    standing = {item.id for item in evidence}
+    active_ids = {item.id for item in evidence}
     result = (
         cause
         for cause in open_causes
-        if standing.isdisjoint(cause.own) and not standing.isdisjoint(cause.explains)
+        if active_ids.isdisjoint(cause.own) and not active_ids.isdisjoint(cause.explains)
     )
     return [_as_candidate(cause, frozenset(cause.explains)) for cause in result]
 

@@ -559,8 +559,8 @@ def _over(
 
     `seen`: readers see this attempt, so it holds nothing back; only reports by people stay.
     """
-    standing = stored.active_at(tx, partition.node, _partition(partition.partition))
-    over = [(id_, of, held) for id_, of, held in standing if of is not None]
+    active = stored.active_at(tx, partition.node, _partition(partition.partition))
+    over = [(id_, of, held) for id_, of, held in active if of is not None]
     result.end(
         partition.node,
         [

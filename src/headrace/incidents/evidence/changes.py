@@ -158,13 +158,13 @@ def taken_back(tx: Transaction, changed: Sequence[Evidence]) -> Iterator[Evidenc
         name for name in names if now is not None and _is_back(tx, name, _compiled(now.compiled))
     }
     if back:
-        standing = (
+        active = (
             msgspec.msgpack.decode(content, type=Evidence)
             for _, content in stored.active_of(tx, KIND).values()
         )
         yield from (
             evidence
-            for evidence in (*standing, *changed)
+            for evidence in (*active, *changed)
             if evidence.node in back and evidence.detail == BODY
         )
 
@@ -174,13 +174,11 @@ def matters_still(tx: Transaction, evidence: Evidence) -> bool:
 
     Then the change may be the cause although it was reverted.
     """
-    standing = (
+    active = (
         msgspec.msgpack.decode(content, type=Evidence)
         for content in stored.active_contents(tx, evidence.node)
     )
-    return any(
-        each.family is not Family.CHANGE and each.at_us >= evidence.at_us for each in standing
-    )
+    return any(each.family is not Family.CHANGE and each.at_us >= evidence.at_us for each in active)
 
 
 def _is_back(tx: Transaction, name: str, now: Compiled) -> bool:

@@ -109,7 +109,7 @@ REFUSED = {
                 )
             ),
         },
-        "materialised as `merge`, and cut by `store`",
+        "materialised as `merge`, and partitioned by `store`",
     ),
     "There are no exports to tables of MySQL": (
         {

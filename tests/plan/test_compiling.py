@@ -361,7 +361,7 @@ def test_an_unknown_name_says_what_could_be_meant(tmp_path: Path) -> None:
             "add `parameters: {flight_dat: …}` to the asset or to headrace.toml",
         ),
         "a6": (
-            "`$partition_key` in `a6`, which isn't cut by a key",
+            "`$partition_key` in `a6`, which isn't partitioned by a key",
             "add `partition: {key: region}`",
         ),
     }

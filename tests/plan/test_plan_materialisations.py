@@ -87,7 +87,7 @@ def test_a_table_has_the_columns_of_its_materialisation(
              inputs="[{s: all}]"), []),
         (sql("select id, v from s", materialize="append"),
          [("conflicting_fields",
-           "`a` is appended to and isn't cut by time, so it needs one input whose deliveries it follows")]),
+           "`a` is appended to and isn't partitioned by time, so it needs one input whose deliveries it follows")]),
         (sql("select id, v from s", materialize="append", partition="day"), []),
     ],
 )  # fmt: skip

@@ -338,7 +338,7 @@ def test_another_grain_begins_anew(exporting: Lab) -> None:
 
 
 def test_whole_data_is_one_export(exporting: Lab) -> None:
-    """Catches data that isn't cut by time and is never exported, or exported anew by each tick."""
+    """Catches data that isn't partitioned by time and is never exported, or exported anew by each tick."""
     exporting.sql(
         "totals", "select customer, sum(amount) as amount from clean group by customer", front=""
     )

@@ -9,7 +9,7 @@ from runlab import Lab, published
 
 
 def test_listed_keys_are_computed_one_by_one_and_gathered(lab: Lab) -> None:
-    """Catches keys that aren't expected where the input isn't cut by them, and `$partition_key`
+    """Catches keys that aren't expected where the input isn't partitioned by them, and `$partition_key`
     that isn't bound.
     """
     lab.sql(

@@ -25,7 +25,7 @@ NOW_US = 1_760_000_000_000_000
 
 
 class WorkerBench:
-    """A worker at home in `root`, whose asset is called `daily` and is cut by the days of its
+    """A worker at home in `root`, whose asset is called `daily` and is partitioned by the days of its
     column `day`.
     """
 

@@ -455,7 +455,7 @@ def _lineage_key(request: OutputSchemaRequest) -> bytes:
 
 def _mixing(asset: Asset, specs: Iterable[InputSpec], views: Collection[str]) -> str:
     if asset.partition.key is not None:
-        return f"it is cut by `{asset.partition.key}` as well"
+        return f"it is partitioned by `{asset.partition.key}` as well"
     for spec in specs:
         if spec.node in views:
             return f"it reads the view `{spec.node}`"

@@ -157,7 +157,7 @@ def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
         )
     if name.lower() == "partition_key":
         return failed(
-            "$partition_key has no value: the asset isn't cut by a key",
+            "$partition_key has no value: the asset isn't partitioned by a key",
             file=body.file,
             line=body.line,
             code="body_failed",

@@ -427,7 +427,7 @@ def _check_intervals(fields: Fields, http: LocatedMapping | str, partition: Part
         fields.refuse(
             "http",
             "`http` can't be partitioned by key",
-            "one source a key, or cut by time",
+            "one source per key, or partition by time",
             code="conflicting_fields",
         )
     results = list(_placeholders(http))
@@ -439,7 +439,7 @@ def _check_intervals(fields: Fields, http: LocatedMapping | str, partition: Part
     if partition.grain is None and results:
         fields.refuse(
             "http",
-            "{date:…} in a source that isn't cut by time",
+            "{date:…} in a source that isn't partitioned by time",
             "add partition: day",
             code="conflicting_fields",
         )

@@ -541,7 +541,8 @@ def _of_dates(project: Project, consumer: Consumer, export: Export) -> Iterator[
     formats = DATE_PLACEHOLDER.findall(export.path)
     if grain is None and formats:
         message = (
-            f"nothing that {name} reads is cut by time, so `{{date:…}}` of its export means nothing"
+            f"nothing that {name} reads is partitioned by time,"
+            " so `{date:…}` of its export means nothing"
         )
         yield _problem(
             consumer,

@@ -243,7 +243,10 @@ _TEST = (
     FieldDescription("asset", TEXT, "what is computed", required=True),
     FieldDescription("description", TEXT, "what it is about, for people"),
     FieldDescription(
-        "partition", TEXT, "which partition is computed; needed where the asset is cut by time", "*"
+        "partition",
+        TEXT,
+        "which partition is computed; needed where the asset is partitioned by time",
+        "*",
     ),
     FieldDescription(
         "given",

@@ -473,7 +473,7 @@ class _Linker:
             self._error(
                 "wrong_value",
                 node.place,
-                f"{shown(node.name)} has a `start`, and isn't cut by time",
+                f"{shown(node.name)} has a `start`, and isn't partitioned by time",
                 "add `partition: day`, or take `start` out",
             )
             return start

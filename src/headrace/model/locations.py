@@ -502,7 +502,9 @@ def read_connection(fields: Fields, partition: PartitionSpec) -> None:
         )
     elif partition.key is not None:
         fields.refuse(
-            "partition", "rows of a database can't be cut by key", "cut by time or not at all"
+            "partition",
+            "rows of a database can't be partitioned by key",
+            "partition it by time or not at all",
         )
     elif (
         partition.grain is not None and partition.column is None and not _asks_for_interval(fields)
@@ -555,7 +557,7 @@ def read_query(fields: Fields, partition: PartitionSpec) -> None:
     elif placeholders(query) and partition.grain is None:
         fields.refuse(
             "query",
-            "`query` asks for an interval, and the source isn't cut by time",
+            "`query` asks for an interval, and the source isn't partitioned by time",
             "add `partition: day`",
         )
 

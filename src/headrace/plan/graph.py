@@ -130,7 +130,9 @@ def placeholder_problems(
         place = Place(file=analysis.file, line=reference.line)
         if reference.name in ("partition_start", "partition_end"):
             if asset.partition.grain is None:
-                message = f"`${reference.name}` in {shown(asset.name)}, which isn't cut by time"
+                message = (
+                    f"`${reference.name}` in {shown(asset.name)}, which isn't partitioned by time"
+                )
                 problems.append(
                     Problem(
                         code="no_interval",
@@ -141,7 +143,9 @@ def placeholder_problems(
                 )
         elif reference.name == "partition_key":
             if asset.partition.key is None:
-                message = f"`$partition_key` in {shown(asset.name)}, which isn't cut by a key"
+                message = (
+                    f"`$partition_key` in {shown(asset.name)}, which isn't partitioned by a key"
+                )
                 problems.append(
                     Problem(
                         code="no_key",
@@ -280,8 +284,8 @@ def partition_key_problems(
     if any(_has_same_key(spec, key, project) for spec in inputs):
         return
     message = (
-        f"{shown(asset.name)} is cut by {shown(key)}, and no input that it requires is: nothing"
-        " says which keys there are"
+        f"{shown(asset.name)} is partitioned by {shown(key)}, and no input that it requires is:"
+        " nothing says which keys there are"
     )
     hint = f"list them: {{key: {key}, values: […]}}, or cut an input by {key}"
     yield Problem(code="unknown_keys", message=message, hint=hint, place=asset.place)

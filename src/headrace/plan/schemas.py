@@ -235,14 +235,14 @@ def materialization_problems(
 def _accumulating(asset: Asset, body: Columns | None) -> Iterator[Problem]:
     if asset.partition.key is not None:
         message = (
-            f"{shown(asset.name)} is materialised as `{asset.materialize}`, and cut by"
+            f"{shown(asset.name)} is materialised as `{asset.materialize}`, and partitioned by"
             f" `{asset.partition.key}`"
         )
         yield _problem(
             asset,
             "conflicting_fields",
             message,
-            f"add `{asset.partition.key}` to the keys, and cut by time or not at all",
+            f"add `{asset.partition.key}` to the keys, and partition by time or not at all",
         )
     if body is None:
         return
@@ -277,8 +277,8 @@ def _append(asset: Asset, inputs: Sequence[InputSpec], project: Project) -> Iter
     if not asset.partition.by_delivery or delivering_input(inputs, project) is not None:
         return
     message = (
-        f"{shown(asset.name)} is appended to and isn't cut by time, so it needs one input whose"
-        " deliveries it follows"
+        f"{shown(asset.name)} is appended to and isn't partitioned by time, so it needs one input"
+        " whose deliveries it follows"
     )
     yield _problem(
         asset, "conflicting_fields", message, "cut it by time, or mark its other inputs as `all`"

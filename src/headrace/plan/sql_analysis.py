@@ -103,7 +103,7 @@ def _routing(binding: BoundQuery, request: OutputSchemaRequest) -> tuple[str | N
 
 def _mixes(binding: BoundQuery, request: OutputSchemaRequest, column: str | None) -> str:
     if not request.cut_by_time:
-        return "it isn't cut by time"
+        return "it isn't partitioned by time"
     return not_separable_because(
         binding, request.analysis, column, [input_.name for input_ in request.inputs if input_.cut]
     )

@@ -225,7 +225,7 @@ class _Follower:
         positions = self._positions(branches[0], names)
         for branch in branches:
             if not self._touches(branch):
-                raise _RowsMix("a branch of UNION reads nothing that is cut by time")
+                raise _RowsMix("a branch of UNION reads nothing that is partitioned by time")
             self._query(
                 branch, names if node.args.get("by_name") else self._names_at(branch, positions)
             )
@@ -417,7 +417,7 @@ class _Follower:
                 raise _RowsMix("it joins by position")
         reading = [source for source in select.scope.sources if self._is_cut(source)]
         if not reading:
-            raise _RowsMix("it reads nothing that is cut by time")
+            raise _RowsMix("it reads nothing that is partitioned by time")
         hidden = [source for source in self._joined(node) if self._touches(source)]
         if len(hidden) > len(reading):
             raise _RowsMix("SEMI and ANTI joins aren't followed")

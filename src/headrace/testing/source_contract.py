@@ -33,7 +33,7 @@ class SourceContract(ABC):
 
     @abstractmethod
     def declared(self, folder: Path) -> dict[str, Any]:
-        """Return the fields of a source that is cut by day, besides its name and owner.
+        """Return the fields of a source that is partitioned by day, besides its name and owner.
 
         `folder` is the project's.
         """

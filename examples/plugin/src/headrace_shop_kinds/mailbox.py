@@ -34,7 +34,7 @@ class Mailbox(SourceKind):
             fields.refuse("subject", "`subject` has no day", 'write subject: "Sales of {date}"')
             return None
         if partition.grain != "day" or partition.key is not None:
-            fields.refuse("subject", "a mailbox is cut by day", "add partition: day")
+            fields.refuse("subject", "a mailbox is partitioned by day", "add partition: day")
             return None
         return {"path": path, "subject": subject} if path and subject else None
 

@@ -15,13 +15,18 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from headrace.services.parameters import Argument, Parameter, parameters_of
+from headrace.services.parameters import (
+    Argument,
+    Parameter,
+    command_function,
+    is_struct,
+    parameters_of,
+)
 
 TARGET = Path(__file__).resolve().parent.parent / "src/headrace/session_methods.py"
 
@@ -96,7 +101,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -112,11 +116,10 @@ class SessionMethods:
 
     def _call(self, function: str, **given: Any) -> Any:
         """Call `module:function` of `headrace.services` with a newly opened session."""
-        from headrace.services.parameters import request_type, call
+        from headrace.services.parameters import call, command_function, request_type
         from headrace.services.session import Silent
 
-        module, _, name = function.partition(":")
-        called = getattr(import_module(f"headrace.services.{{module}}"), name)
+        called = command_function(function)
         with closing(self._open()) as session:
             return call(called, session, request_type(called)(**given), progress=Silent())
 
@@ -131,7 +134,7 @@ def main() -> None:
 
 def text() -> str:
     """The file's content."""
-    functions = {name: _function(path) for name, path in METHODS.items()}
+    functions = {name: command_function(path) for name, path in METHODS.items()}
     used: dict[str, set[str]] = {}
     methods = [_method(name, METHODS[name], functions[name], used) for name in sorted(METHODS)]
     imports = "\n".join(
@@ -145,12 +148,6 @@ def text() -> str:
             ruff, input=content, capture_output=True, text=True, check=True
         ).stdout
     return content
-
-
-def _function(path: str) -> Callable[..., Any]:
-    module, _, name = path.partition(":")
-    function: Callable[..., Any] = getattr(import_module(f"headrace.services.{module}"), name)
-    return function
 
 
 def _method(name: str, path: str, function: Callable[..., Any], used: dict[str, set[str]]) -> str:
@@ -184,7 +181,7 @@ def _docstring(text: str) -> str:
 def _flattened(function: Callable[..., Any]) -> Iterator[Parameter]:
     """The function's parameters; a struct contributes its fields."""
     for item in parameters_of(function):
-        if isinstance(item.type, type) and issubclass(item.type, msgspec.Struct):
+        if is_struct(item.type):
             for field in msgspec.structs.fields(item.type):
                 required = field.default is msgspec.NODEFAULT
                 default = inspect.Parameter.empty if required else field.default

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,11 +51,10 @@ class SessionMethods:
 
     def _call(self, function: str, **given: Any) -> Any:
         """Call `module:function` of `headrace.services` with a newly opened session."""
-        from headrace.services.parameters import call, request_type
+        from headrace.services.parameters import call, command_function, request_type
         from headrace.services.session import Silent
 
-        module, _, name = function.partition(":")
-        called = getattr(import_module(f"headrace.services.{module}"), name)
+        called = command_function(function)
         with closing(self._open()) as session:
             return call(called, session, request_type(called)(**given), progress=Silent())
 

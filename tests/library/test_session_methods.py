@@ -11,7 +11,7 @@ import pytest
 import headrace
 from headrace.cli.command_table import BY_NAME
 from headrace.model.errors import Refused, UsageError
-from headrace.services.parameters import parameters_of, request_type
+from headrace.services.parameters import command_function, parameters_of, request_type
 from scripts import session_methods
 
 TERMINAL_ONLY = {"demo", "init", "serve", "dev"}
@@ -39,7 +39,7 @@ def test_every_command_has_a_method() -> None:
 @pytest.mark.parametrize("name", session_methods.METHODS)
 def test_a_method_passes_every_parameter(name: str) -> None:
     """Would catch: a method that takes a value and drops it."""
-    function = session_methods._function(session_methods.METHODS[name])
+    function = command_function(session_methods.METHODS[name])
     fields = {*request_type(function).__struct_fields__}
     taken = set(inspect.signature(getattr(headrace.Session, name)).parameters) - {"self"}
     assert taken == fields, parameters_of(function)

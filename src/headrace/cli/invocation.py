@@ -22,7 +22,6 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -172,12 +171,10 @@ class ServiceCommand:
         self._function, self._render = function, render
         self._exit_code, self._clock = exit_code, clock
 
-    @cached_property
+    @property
     def function(self) -> Callable[..., Any]:
         """The function; its module is imported on first use."""
-        module, _, name = self._function.partition(":")
-        function: Callable[..., Any] = getattr(import_module(f"headrace.services.{module}"), name)
-        return function
+        return service_parameters.command_function(self._function)
 
     def __call__(self, invocation: Invocation, **values: Any) -> int:
         """Call the function, print its response, and return the exit code."""
@@ -187,12 +184,9 @@ class ServiceCommand:
             item.name: _given(item, values[item.name])
             for item in service_parameters.parameters_of(self.function)
         }
-        progress = (
-            {"progress": invocation.progress()}
-            if "progress" in inspect.signature(self.function).parameters
-            else {}
-        )
-        response = self.function(invocation.session, **given, **progress)
+        if service_parameters.takes_progress(self.function):
+            given["progress"] = invocation.progress()
+        response = self.function(invocation.session, **given)
         invocation.show(response, self._render, clock=self._clock)
         return self._exit_code(response)
 

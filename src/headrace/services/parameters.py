@@ -15,6 +15,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -56,6 +58,14 @@ First = Annotated[
 Last = Annotated[str | None, Option("--to", metavar="K", help="last partition, included", key="to")]
 
 
+@cache
+def command_function(path: str) -> Callable[..., Any]:
+    """Return the function `module:name` of `headrace.services`. Its module is imported."""
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(import_module(f"headrace.services.{module}"), name)
+    return function
+
+
 def description_of(function: Callable[..., Any]) -> str:
     """Return what a command does, for people: its function's docstring up to the errors."""
     return re.split(r"\s+(?=Raise )", inspect.getdoc(function) or "")[0]
@@ -78,14 +88,21 @@ class Parameter(NamedTuple):
         return (self.given.key if isinstance(self.given, Option) else "") or self.name
 
 
-def parameters_of(function: Callable[..., Any]) -> list[Parameter]:
+@cache
+def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """Return the command's own parameters, in the order of the signature."""
     hints = get_type_hints(function, include_extras=True)
-    return [
+    return tuple(
         _parameter(parameter, hints[parameter.name])
         for parameter in inspect.signature(function).parameters.values()
         if parameter.name not in FROM_THE_CALLER
-    ]
+    )
+
+
+@cache
+def takes_progress(function: Callable[..., Any]) -> bool:
+    """Return whether a command's function reports how far it is."""
+    return "progress" in inspect.signature(function).parameters
 
 
 def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
@@ -98,6 +115,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
     return Parameter(parameter.name, hint, given, parameter.default)
 
 
+@cache
 def request_type(function: Callable[..., Any]) -> type[msgspec.Struct]:
     """Return the struct of a command's parameters, which checks the requests of the API.
 
@@ -106,7 +124,7 @@ def request_type(function: Callable[..., Any]) -> type[msgspec.Struct]:
     fields: list[Any] = []
     names: dict[str, str] = {}
     for item in parameters_of(function):
-        if _is_struct(item.type):
+        if is_struct(item.type):
             for field in msgspec.structs.fields(item.type):
                 fields.append((field.name, field.type, field.default))
                 names[field.name] = field.encode_name
@@ -125,22 +143,26 @@ def request_type(function: Callable[..., Any]) -> type[msgspec.Struct]:
     )
 
 
-def call(function: Callable[..., Any], session: Any, request: msgspec.Struct, **caller: Any) -> Any:
+def call(
+    function: Callable[..., Any], session: Any, request: msgspec.Struct, *, progress: Any
+) -> Any:
     """Call a command's function with a request of its `request_type`.
 
-    `caller` has the `progress`; it is left out if the function takes none.
+    `progress` is left out if the function takes none.
     """
     given = {item.name: _value(item, request) for item in parameters_of(function)}
-    names = inspect.signature(function).parameters
-    return function(session, **given, **{key: caller[key] for key in caller if key in names})
+    if takes_progress(function):
+        given["progress"] = progress
+    return function(session, **given)
 
 
 def _value(parameter: Parameter, request: msgspec.Struct) -> Any:
-    if not _is_struct(parameter.type):
+    if not is_struct(parameter.type):
         return getattr(request, parameter.name)
-    fields = msgspec.structs.fields(parameter.type)
-    return parameter.type(**{field.name: getattr(request, field.name) for field in fields})
+    names = parameter.type.__struct_fields__
+    return parameter.type(**{name: getattr(request, name) for name in names})
 
 
-def _is_struct(kind: Any) -> bool:
+def is_struct(kind: Any) -> bool:
+    """Return whether a parameter of this type contributes its fields."""
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)

@@ -13,7 +13,8 @@ from headrace.model.field_descriptions import (
     Schema,
     Section,
 )
-from headrace.model.file_descriptions import SECTIONS
+from headrace.model.file_descriptions import SECTIONS, with_kinds
+from headrace.model.plugins import own_kinds
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
 
@@ -35,7 +36,11 @@ def page() -> str:
         " likely name. `headrace schema` gives the same as JSON Schemas, and `headrace init` has"
         " written them where editors find them. Contracts are ODCS v3 documents."
     )
-    return written("Files and their fields", lead, *map(_section, SECTIONS))
+    return written(
+        "Files and their fields",
+        lead,
+        *(_section(with_kinds(section, own_kinds)) for section in SECTIONS),
+    )
 
 
 def _section(section: Section) -> list[str]:

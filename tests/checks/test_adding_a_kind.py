@@ -1,4 +1,4 @@
-"""Adds a check kind to a copy of the source as CONTRIBUTING.md says, and looks where it is known."""
+"""Adds kinds to a copy of the source as CONTRIBUTING.md says: each is one file."""
 
 from __future__ import annotations
 
@@ -48,62 +48,80 @@ class Even(CheckKind):
 '''
 LOOK = """
 import json
-from headrace.model.file_descriptions import SECTIONS
+from headrace.model.file_descriptions import SECTIONS, with_kinds
 from headrace.services.init import document
 from headrace.testing.contracts import evaluate_check
-from scripts.reference_pages.judged import checks
-schemas = {section.name: json.dumps(document(section)) for section in SECTIONS}
+from scripts.reference_pages import files, judged
+schemas = {section.name: json.dumps(document(with_kinds(section))) for section in SECTIONS}
 result = evaluate_check("even: {column: seats}", [{"seats": 2}, {"seats": 3}])
-print(json.dumps([schemas["assets"], checks(), result.outcome, result.detail]))
+print(json.dumps([schemas, files.page(), judged.checks(), result.outcome, result.detail]))
 """
+EXAMPLES = {"mailbox": "A source", "ini": "A file format", "markdown": "An export format"}
+"""Classes of `examples/plugin` → their kind's name in CONTRIBUTING.md."""
+CHECKED = "/* headrace\nowner: core\nchecks: [{even: {column: seats}}]\n*/\nselect 2 as seats\n"
+PROJECT = {
+    "headrace.toml": '[project]\nname = "p"\n',
+    "owners.yaml": "core: {kind: team}\n",
+    "assets/a.sql": CHECKED,
+    "sources/mails.yaml": (
+        "source: mails\nowner: core\npartition: day\n"
+        'mailbox: {path: inbox.mbox, subject: "Sales of {date}"}\n'
+    ),
+    "sources/settings.yaml": "source: settings\nowner: core\nfiles: settings.ini\n",
+    "consumers.yaml": (
+        "- {consumer: c, owner: core, reads: [a], max_age: 1d, export: {to: out/a.md}}\n"
+    ),
+}
 
 
-def test_the_files_that_contributing_names_are_enough(tmp_path: Path) -> None:
-    """Would catch: a further table that a new kind must be added to, or a path that moved."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    entry = re.search(r"- \*\*A check kind\*\*:(.*?)\n- \*\*", text, re.DOTALL)
-    assert entry is not None
-    named = re.findall(r"`((?:src|tests)/[^`]+)`", entry[1])
-    assert named[0] == "src/headrace/checks/kinds/<kind>.py"
-    assert all((ROOT / path).is_file() for path in named[1:])
-
+def test_the_file_that_contributing_names_is_enough(tmp_path: Path) -> None:
+    """Would catch: a table that a new kind must be added to, or a path that moved."""
     copy = tmp_path / "src"
     skipped = shutil.ignore_patterns("ui_bundle*", "__pycache__")
     shutil.copytree(ROOT / "src/headrace", copy / "headrace", ignore=skipped)
     shutil.copytree(ROOT / "scripts", copy / "scripts", ignore=skipped)
-    (copy / "headrace/checks/kinds/even.py").write_text(KIND)
-    table = copy / "headrace/model/check_kinds.py"
-    line = '    "even": "headrace.checks.kinds.even:Even",\n'
-    table.write_text(table.read_text().replace("BUILT_IN = {\n", "BUILT_IN = {\n" + line, 1))
+    (copy / _file_of("A check kind", "even")).write_text(KIND)
+    for kind, title in EXAMPLES.items():
+        target = copy / _file_of(title, kind)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / f"examples/plugin/src/headrace_shop_kinds/{kind}.py", target)
 
-    environment = {**os.environ, "PYTHONPATH": str(copy)}
-    done = subprocess.run(
-        [sys.executable, "-c", LOOK],
-        cwd=copy,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+    schemas, fields, checks, outcome, detail = json.loads(
+        _python(copy, "-c", LOOK, folder=copy).stdout
     )
-    assert not done.returncode, done.stderr
-    schema, page, outcome, detail = json.loads(done.stdout)
-    assert '"even"' in schema
-    assert "each value is an even number" in page
-    assert (outcome, detail) == ("failed", "seats: 1 row odd (3)") or detail == "seats: 1 row odd"
+    assert '"even"' in schemas["assets"]
+    assert '"mailbox"' in schemas["sources"]
+    assert '"markdown"' in schemas["consumers"]
+    assert "each value is an even number" in checks
+    assert "`mailbox`" in fields
+    assert (outcome, detail.split(" (")[0]) == ("failed", "seats: 1 row odd")
 
     project = tmp_path / "project"
-    (project / "assets").mkdir(parents=True)
-    (project / "headrace.toml").write_text('[project]\nname = "p"\n')
-    (project / "owners.yaml").write_text("core: {kind: team}\n")
-    (project / "assets/a.sql").write_text(
-        "/* headrace\nowner: core\nchecks: [{even: {column: seats}}]\n*/\nselect 2 as seats\n"
-    )
-    validated = subprocess.run(
-        [sys.executable, "-m", "headrace", "validate", "--json"],
-        cwd=project,
-        env=environment,
+    for path, text in PROJECT.items():
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).write_text(text)
+    validated = _python(copy, "-m", "headrace", "validate", "--json", folder=project)
+    assert json.loads(validated.stdout)["problems"] == [], validated.stderr
+
+
+def _file_of(title: str, kind: str) -> str:
+    """The first path that CONTRIBUTING.md names for a kind of thing."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    entry = re.search(rf"- \*\*{title}\*\*:(.*?)\n- \*\*", text, re.DOTALL)
+    assert entry is not None, title
+    path = re.findall(r"`src/([^`]+)`", entry[1])[0]
+    assert "<kind>" in path
+    return str(path.replace("<kind>", kind))
+
+
+def _python(source: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(source)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert json.loads(validated.stdout)["problems"] == [], validated.stderr
+    assert done.stdout, done.stderr
+    return done

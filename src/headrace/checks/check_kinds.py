@@ -207,7 +207,7 @@ def kind(name: str) -> CheckKind:
     if not isinstance(results, CheckKind):
         raise CheckUnusable(
             f"there is no check kind `{name}`",
-            hint=f"kinds: {', '.join((*BUILT_IN, *plugin_names(CHECKS)))}",
+            hint=f"kinds: {', '.join(dict.fromkeys((*BUILT_IN, *plugin_names(CHECKS))))}",
         )
     return results
 

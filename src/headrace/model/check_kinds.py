@@ -1,13 +1,12 @@
 """Check kinds as declarations need them: arguments, JSON Schema, example, and what is weaker.
 
 A kind is one class in `headrace/checks/kinds` or in an installed package, which has the SQL as
-well (`headrace.checks.check_kinds.CheckKind`). This package must not import it: the table below has
-its place, and it is imported when a declaration names it.
+well (`headrace.checks.check_kinds.CheckKind`). This package must not import it: it is imported when
+a declaration names it.
 """
 
 from __future__ import annotations
 
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cache
@@ -15,20 +14,11 @@ from typing import Any, ClassVar
 
 from headrace.model.errors import shown
 from headrace.model.fields import COLUMN_CHARACTERS_MAX, Fields
-from headrace.model.plugins import CHECKS, load_plugin
+from headrace.model.plugins import CHECKS, load_plugin, own_kinds
 
-BUILT_IN = {
-    "unique": "headrace.checks.kinds.unique:Unique",
-    "not_null": "headrace.checks.kinds.not_null:NotNull",
-    "accepted_values": "headrace.checks.kinds.accepted_values:AcceptedValues",
-    "range": "headrace.checks.kinds.range:Range",
-    "regex": "headrace.checks.kinds.regex:Regex",
-    "references": "headrace.checks.kinds.references:References",
-    "freshness": "headrace.checks.kinds.freshness:Freshness",
-    "row_count": "headrace.checks.kinds.row_count:RowCount",
-    "sql": "headrace.checks.kinds.sql:Sql",
-}
-"""Headrace's own kinds, in the order of messages and of the reference page."""
+_FIRST = ("unique", "not_null", "accepted_values", "range", "regex", "references", "freshness")
+BUILT_IN = tuple(dict.fromkeys((*_FIRST, *own_kinds(CHECKS))))
+"""Headrace's own kinds, the most used first, in messages and on the reference page."""
 
 
 class CheckDeclaration(ABC):
@@ -71,9 +61,6 @@ def check_declaration(name: str) -> CheckDeclaration | None:
 
     Raises BrokenPlugin.
     """
-    if name in BUILT_IN:
-        declaration: CheckDeclaration = pkgutil.resolve_name(BUILT_IN[name])()
-        return declaration
     return load_plugin(CHECKS, name, CheckDeclaration)  # type: ignore[type-abstract]
 
 

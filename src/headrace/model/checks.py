@@ -92,7 +92,7 @@ def _of_kind(name: str, item: LocatedMapping, report: Report) -> CheckSpec | Non
     except BrokenPlugin as error:
         report.error("broken_plugin", line, str(error), error.hint)
         return None
-    known = (*BUILT_IN, *plugin_names(CHECKS))
+    known = dict.fromkeys((*BUILT_IN, *plugin_names(CHECKS)))
     hint = HINTS.get(name.rpartition(".")[2], "") or did_you_mean(name, known)
     report.error(
         "unknown_check",

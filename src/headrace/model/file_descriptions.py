@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from headrace.model import assets, yaml_files
 from headrace.model.check_kinds import (
@@ -51,6 +52,7 @@ from headrace.model.plugins import (
     SOURCES,
     BrokenPlugin,
     Plugin,
+    own_kinds,
     plugin_names,
 )
 from headrace.model.settings import (
@@ -342,35 +344,38 @@ SECTIONS: tuple[Section, ...] = (
 """All kinds of declaration files except contracts, which follow the schema of ODCS v3."""
 
 
-# What installed packages add. A class that can't be used is left out: `validate` reports it where
+# What kinds of one class add. A class that can't be used is left out: `validate` reports it where
 # a declaration names it.
 
+NamesOf: TypeAlias = Callable[[str], Iterable[str]]
+"""Group → names of kinds: `plugin_names`, or `own_kinds` for those of Headrace itself only."""
 
-def with_plugins(section: Section) -> Section:
-    """Return a kind of file with the checks, fields and formats of installed packages."""
+
+def with_kinds(section: Section, names_of: NamesOf = plugin_names) -> Section:
+    """Return a kind of file with the checks, fields and formats that kinds of one class add."""
     if section.name not in ("sources", "assets", "consumers"):
         return section
-    fields = tuple(_with_plugins(field) for field in section.fields)
+    fields = tuple(_with_kinds(field, names_of) for field in section.fields)
     if section.name != "sources":
         return section._replace(fields=fields)
     added = tuple(
         FieldDescription(item.name, closed(item.schema()), item.meaning)
-        for item in _source_fields()
+        for item in _source_fields(names_of)
     )
     known = frozenset((*section.known, *(field.name for field in added)))
     return section._replace(fields=(*fields, *added), known=known)
 
 
-def _with_plugins(field: FieldDescription) -> FieldDescription:
+def _with_kinds(field: FieldDescription, names_of: NamesOf) -> FieldDescription:
     if field.name == "checks":
-        return field._replace(schema=checks_schema((*built_in_checks(), *_added_checks())))
+        return field._replace(schema=checks_schema((*built_in_checks(), *_added_checks(names_of))))
     if field.name == "export":
-        return field._replace(schema=_export((*ExportFormat, *plugin_names(EXPORTS))))
+        return field._replace(schema=_export((*ExportFormat, *names_of(EXPORTS))))
     return field
 
 
-def _added_checks() -> Iterable[CheckDeclaration]:
-    for name in plugin_names(CHECKS):
+def _added_checks(names_of: NamesOf) -> Iterable[CheckDeclaration]:
+    for name in names_of(CHECKS):
         try:
             kind = check_declaration(name)
         except BrokenPlugin:
@@ -379,8 +384,8 @@ def _added_checks() -> Iterable[CheckDeclaration]:
             yield kind
 
 
-def _source_fields() -> Iterable[SourceField]:
-    for name in dict.fromkeys((*plugin_names(SOURCES), *plugin_names(FORMATS))):
+def _source_fields(names_of: NamesOf) -> Iterable[SourceField]:
+    for name in dict.fromkeys((*names_of(SOURCES), *names_of(FORMATS))):
         try:
             field = source_field(name)
         except BrokenPlugin:
@@ -397,7 +402,7 @@ def require_usable(plugin: Plugin) -> None:
         FORMATS: yaml_files._SOURCE_FIELDS | FORMAT_FIELDS,
         EXPORTS: frozenset(ExportFormat),
     }
-    if plugin.name in taken[plugin.group]:
+    if plugin.name in taken[plugin.group] or plugin.name in own_kinds(plugin.group):
         raise BrokenPlugin(
             plugin,
             "Headrace has this name itself",

@@ -1,12 +1,14 @@
-"""Kinds that installed packages add: check kinds, sources, file formats and export formats.
+"""Kinds of one class: check kinds, sources, file formats and export formats.
 
-A package names its class in an entry point of the group `headrace.<kind>`. Importing the packages'
-metadata and reading it takes tens of milliseconds, so callers ask only for names that aren't built
-in (docs/decisions/0108-extension-by-entry-points.md).
+A kind of Headrace itself is a file in the folder of its group (`FOLDERS`). An installed package
+names its class in an entry point of the group. Importing the packages' metadata and reading it
+takes tens of milliseconds, so callers ask only for names that aren't built in
+(docs/decisions/0108-extension-by-entry-points.md).
 """
 
 from __future__ import annotations
 
+import pkgutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,15 @@ FORMATS = "headrace.formats"
 EXPORTS = "headrace.exports"
 GROUPS = (CHECKS, SOURCES, FORMATS, EXPORTS)
 """The groups of entry points, one per kind of thing that a package can add."""
+FOLDERS = {
+    CHECKS: "checks.kinds",
+    SOURCES: "connect.source_kinds",
+    FORMATS: "connect.record_formats",
+    EXPORTS: "connect.export_formats",
+}
+"""The package in `headrace` with the group's own kinds: a module `check_digit` has the class
+`CheckDigit`, whose `name` is `check_digit`. A group without such kinds has no folder.
+"""
 ANY = "*"
 """Stands for all names of a group, where a declaration depends on which endings they have."""
 
@@ -61,19 +72,33 @@ def plugins(group: str) -> tuple[Plugin, ...]:
 
 
 def plugin_names(group: str) -> tuple[str, ...]:
-    """Return the names of a group's entry points."""
-    return tuple(dict.fromkeys(plugin.name for plugin in plugins(group)))
+    """Return the names of a group's own kinds, then those of its entry points."""
+    return tuple(dict.fromkeys((*own_kinds(group), *(plugin.name for plugin in plugins(group)))))
+
+
+@cache
+def own_kinds(group: str) -> dict[str, str]:
+    """Return Headrace's own kinds, found by their files: name → `module:class`, by name."""
+    package = f"headrace.{FOLDERS[group]}"
+    folder = "/".join((sys.modules["headrace"].__path__[0], *FOLDERS[group].split(".")))
+    return {
+        module.name: f"{package}.{module.name}:{module.name.title().replace('_', '')}"
+        for module in sorted(pkgutil.iter_modules([folder]), key=lambda module: module.name)
+    }
 
 
 Kind = TypeVar("Kind")
 
 
 def load_plugin(group: str, name: str, base: type[Kind]) -> Kind | None:
-    """Return an instance of the class that an installed package has under `name`.
+    """Return an instance of the class that Headrace or an installed package has under `name`.
 
-    None if no package has one. Raises BrokenPlugin if the class can't be imported, isn't a subclass
-    of `base`, or if two packages have the name.
+    None if there is none; Headrace's own goes first. Raises BrokenPlugin if a package's class can't
+    be imported, isn't a subclass of `base`, or if two packages have the name.
     """
+    if (own := own_kinds(group).get(name)) is not None:
+        kind: Kind = pkgutil.resolve_name(own)()
+        return kind
     matching = [item for item in _entry_points(group) if item[0].name == name]
     if not matching:
         return None

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from headrace.model import HeadraceError, ProjectError, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.field_descriptions import Schema, Section
-from headrace.model.file_descriptions import SECTIONS, with_plugins
+from headrace.model.file_descriptions import SECTIONS, with_kinds
 from headrace.services import file_inference
 from headrace.services.file_inference import FileGroup, InferredColumns, learn
 from headrace.services.responses import InitResponse
@@ -181,7 +181,7 @@ def schemas(name: str | None = None) -> list[SchemaRow]:
             name=section.name,
             files=list(section.files),
             description=section.title,
-            document=document(with_plugins(section)),
+            document=document(with_kinds(section)),
         )
         for section in SECTIONS
         if name in (None, section.name)

@@ -17,7 +17,6 @@ from headrace.checks.results import CheckResult, CheckState
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal
 from headrace.model import CheckSpec, Problem
-from headrace.model.check_kinds import BUILT_IN
 from headrace.model.checks import read_checks
 from headrace.model.errors import Report
 from headrace.model.field_descriptions import checks_schema
@@ -90,8 +89,7 @@ class CheckContract(ABC):
 
     def test_the_package_has_the_entry_point(self) -> None:
         """Would catch: a class that no declaration finds, or that brings DuckDB to the leader."""
-        if self.kind.name not in BUILT_IN:
-            check_plugin(CHECKS, self.kind, CheckKind)
+        check_plugin(CHECKS, self.kind, CheckKind)
 
     def test_the_example_is_valid_and_fits_the_schema(self) -> None:
         """Would catch: documentation or an editor that disagrees with `validate`."""

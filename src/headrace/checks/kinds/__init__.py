@@ -1,5 +1,5 @@
 """The built-in check kinds, one class per module (see `headrace.checks.check_kinds`).
 
-`BUILT_IN` of `headrace.model.check_kinds` lists them; a module is imported when a declaration names
-its kind.
+They are found by their files (`headrace.model.plugins`); a module is imported when a declaration
+names its kind.
 """

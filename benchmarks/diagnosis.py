@@ -1,7 +1,7 @@
 """Whether causes are found, and what that takes: faults of every kind in random projects, and ten
 thousand assets at once.
 
-The simulation is `tests/observe/diagnosis/simulated_faults.py`; its seeds here aren't those that
+The simulation is `tests/incidents/diagnosis/simulated_faults.py`; its seeds here aren't those that
 rules were written with (0 to 99). A cause is right if its kind and its node are those of the fault
 that was played. Times are of the process, not of the wall: the same evidence is judged several
 times in one graph, as a leader that stays up does; the first time, which makes what is known of
@@ -32,7 +32,7 @@ from headrace.plan.schemas import ColumnLineage
 from headrace.runtime.evaluation import VersionEvaluator, evaluate_state
 from headrace.store import Store, Transaction
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "observe" / "diagnosis"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "incidents" / "diagnosis"))
 from simulated_faults import PLAYS, case, found, right, story_of_nothing
 
 FIRST_SEED = 5_000

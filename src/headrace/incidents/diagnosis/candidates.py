@@ -89,7 +89,7 @@ def began(evidence: Evidence) -> int:
 
 
 # How sure a cause is: how often causes with the same kind of evidence turned out right in the
-# simulation (`tests/observe/diagnosis`).
+# simulation (`tests/incidents/diagnosis`).
 
 EXACT = 0.98
 ESTIMATED = 0.93

@@ -5,8 +5,9 @@ isn't partitioned.
 from __future__ import annotations
 
 import msgspec
+from ledger_rows import Rows
 from small_facts import SmallFacts, consumer, declare, node
-from test_ledger_claims import Rows, attempt
+from test_ledger_claims import attempt
 
 from headrace.ledger.account import Books
 from headrace.ledger.records import LedgerBackfill, LedgerDelivery, LedgerPublication, Try

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from ledger_rows import Rows
 from small_facts import SmallFacts, at, consumer, declare, node, reads
-from test_ledger_claims import Rows
 
 from headrace.incidents.diagnosis.attribution import diagnose
 from headrace.incidents.diagnosis.evidence import Evidence, Family

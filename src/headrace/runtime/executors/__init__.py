@@ -1,20 +1,16 @@
 """Executors: where attempts run.
 
-One small interface, implemented by warm processes on this machine, by this process, and on a Dask
-cluster.
+One small interface, implemented by warm processes on this machine and on a Dask cluster.
 """
 
 from __future__ import annotations
 
-import selectors
-from collections import deque
-from collections.abc import Callable
-from typing import Protocol, Self
+from typing import Protocol
 
 import msgspec
 
 from headrace.model import HeadraceError
-from headrace.runtime.messages import Answer, SourceObserved, Task, TaskOutcome
+from headrace.runtime.messages import SourceObserved, Task, TaskOutcome
 from headrace.scheduler import AttemptId
 from headrace.store.requests import WakeListener
 
@@ -127,78 +123,3 @@ class NullExecutor:
 
     def stop(self) -> None:
         """Do nothing: there are no workers."""
-
-
-# Runs tasks in this process, one after the other, by a given function: for tests. Not for
-# production: asset code could end, block or change the leader's process, and real tasks need
-# DuckDB, which the leader must never load. Therefore the function isn't chosen here
-# (docs/decisions/0029-worker-processes.md).
-
-Perform = Callable[[Task], Answer]
-
-
-class InProcess:
-    """Performs one task in each `wait`. Use it as a context manager."""
-
-    def __init__(self, perform: Perform, slots: int = 1) -> None:
-        """`slots` is the number of tasks that it takes at once; it performs them in order."""
-        self._perform, self._slots = perform, slots
-        self._queue: deque[tuple[AttemptId, Task]] = deque()
-        self._background: deque[tuple[AttemptId, Task]] = deque()
-        self._news: list[News] = []
-        self._selector = selectors.DefaultSelector()
-
-    @property
-    def slots(self) -> int:
-        """The number of tasks that it takes at once."""
-        return self._slots
-
-    @property
-    def background_slots(self) -> int:
-        """The number of background tasks that it takes at once."""
-        return self._slots
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def watch(self, listener: WakeListener) -> None:
-        """Let `wait` return early when a process wakes the leader."""
-        self._selector.register(listener, selectors.EVENT_READ, listener.drain)
-
-    def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
-        """Queue a task; `wait` performs it, background tasks when there are no others."""
-        (self._background if background else self._queue).append((attempt, task))
-
-    def send(self) -> None:
-        """Do nothing: `wait` performs the tasks."""
-
-    def kill(self, attempt: AttemptId, reason: str) -> None:
-        """Remove an attempt from the queue; a running task ends before this can be called."""
-        for queue in (self._queue, self._background):
-            for item in [one for one in queue if one[0] == attempt]:
-                queue.remove(item)
-                self._news.append(LostWorker(attempt, (), reason))
-
-    def wait(self, seconds: float | None) -> list[News]:
-        """Perform the next task; without one, wait up to `seconds` for a wake-up."""
-        if not self._news and (queue := self._queue or self._background):
-            attempt, task = queue.popleft()
-            answer = self._perform(task)
-            self._news.append(
-                ObservationFinished(attempt, answer)
-                if isinstance(answer, SourceObserved)
-                else TaskFinished(attempt, answer)
-            )
-        for key, _ in self._selector.select(0 if self._news else seconds):
-            key.data()
-        news, self._news = self._news, []
-        return news
-
-    def stop(self) -> None:
-        """Forget queued tasks."""
-        self._queue.clear()
-        self._background.clear()
-        self._selector.close()

@@ -18,10 +18,13 @@ from headrace.slo.facts import (
     PartitionStateFacts,
     Pausing,
     RecordedObligation,
+    StateFacts,
     UnreadableSource,
     Unusual,
     VisiblePublication,
 )
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.status import Status, evaluate_in_context
 
 ZONE = "America/New_York"
 
@@ -60,6 +63,10 @@ def consumer(
 
 def declare(nodes: list[Node], *consumers: Terms) -> DeclaredPromises:
     return DeclaredPromises(ZONE, {node.name: node for node in nodes}, consumers)
+
+
+def evaluate_status(declared: DeclaredPromises, facts: StateFacts, now_us: int) -> Status:
+    return evaluate_in_context(EvaluationContext(declared, facts), now_us)
 
 
 @dataclass

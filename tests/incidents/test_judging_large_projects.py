@@ -26,7 +26,7 @@ from headrace.slo.blockage import Blockage, BlockReason
 from headrace.slo.consumer_states import ConsumerState
 from headrace.slo.declared_promises import DeclaredPromises
 from headrace.slo.obligations import EvaluationContext
-from headrace.slo.status import evaluate_status as status_of
+from headrace.slo.status import evaluate_in_context
 from headrace.store import Store
 from headrace.store.queries import incidents
 
@@ -80,7 +80,9 @@ def test_a_source_that_is_missing_holds_back_what_is_hundreds_of_steps_below_it(
     """
     facts = SmallFacts()
     facts.look("src", at("2013-02-03 07:20"))
-    (result,) = status_of(chain(300), facts, at("2013-02-03 07:30")).consumers
+    (result,) = evaluate_in_context(
+        EvaluationContext(chain(300), facts), at("2013-02-03 07:30")
+    ).consumers
     assert result.reason == "src@2013-02-02: nothing was delivered"
     assert ConsumerState.NEVER in result.states
 

@@ -5,14 +5,13 @@ taken back are named.
 from __future__ import annotations
 
 import pytest
-from small_facts import SmallFacts, at, consumer, declare, node
+from small_facts import SmallFacts, at, consumer, declare, evaluate_status, node
 
 from headrace.model import Grain
 from headrace.scheduler.graph import NodeTrigger
 from headrace.slo.consumer_states import ConsumerState, ConsumerStatus
 from headrace.slo.declared_promises import Node, Terms
 from headrace.slo.facts import Pausing, UnreadableSource
-from headrace.slo.status import evaluate_status
 
 DAY = Grain.DAY
 CHAIN = [

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from small_facts import SmallFacts, at, consumer, declare, node, reads
+from small_facts import SmallFacts, at, consumer, declare, evaluate_status, node, reads
 
 from headrace.model import Grain
 from headrace.slo.consumer_states import ConsumerState, ConsumerStatus
 from headrace.slo.facts import AcceptedPartition, Unusual
-from headrace.slo.status import evaluate_status
 
 DAY = Grain.DAY
 CHAIN = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from small_facts import ZONE, SmallFacts, at, consumer, declare, node
+from small_facts import ZONE, SmallFacts, at, consumer, declare, evaluate_status, node
 from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
@@ -20,7 +20,7 @@ from headrace.slo.declared_promises import DeclaredPromises, Terms
 from headrace.slo.obligation_records import apply_promises, settle_obligations
 from headrace.slo.obligations import EvaluationContext, obligations
 from headrace.slo.service_history import Gathering
-from headrace.slo.status import evaluate_in_context, evaluate_status
+from headrace.slo.status import evaluate_in_context
 from headrace.slo.stored_facts import StoredFacts
 from headrace.slo.timeline import timeline
 from headrace.slo.unsound import all_of_all

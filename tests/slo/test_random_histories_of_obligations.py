@@ -14,14 +14,13 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_facts import SmallFacts, consumer, declare, node
+from small_facts import SmallFacts, consumer, declare, evaluate_status, node
 from stored_facts import write_facts
 
 from headrace.model import Grain, Settings
 from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.obligation_records import apply_promises, settle_obligations
 from headrace.slo.obligations import EvaluationContext
-from headrace.slo.status import evaluate_status
 from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Store
 

@@ -8,7 +8,7 @@ import shlex
 
 import msgspec
 import pytest
-from small_facts import SmallFacts, at, consumer, declare, node, reads
+from small_facts import SmallFacts, at, consumer, declare, evaluate_status, node, reads
 
 from headrace.model import Grain, InputMode
 from headrace.model.errors import LAKE_FILE
@@ -17,7 +17,6 @@ from headrace.slo.consumer_states import ConsumerState, ConsumerStatus
 from headrace.slo.declared_promises import Node, Terms
 from headrace.slo.facts import Damage
 from headrace.slo.freshness import AssetStateCounts, keys_count
-from headrace.slo.status import evaluate_status
 
 DAY = Grain.DAY
 NOW = "2013-02-03 08:00"

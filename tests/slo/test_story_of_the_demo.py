@@ -7,12 +7,11 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from small_facts import SmallFacts, at, consumer, declare, node
+from small_facts import SmallFacts, at, consumer, declare, evaluate_status, node
 
 from headrace.model import Grain
 from headrace.slo.consumer_states import ConsumerState, ConsumerStatus, Status
 from headrace.slo.freshness import AssetStateCounts
-from headrace.slo.status import evaluate_status
 
 DAY = Grain.DAY
 PROJECT = declare(

@@ -244,7 +244,6 @@ def _kept(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
 
 DELIVERIES_LEAST = 10
 """With fewer deliveries there is no score."""
-WINDOW = "90d"
 _Z = 1.959963984540054
 
 

@@ -35,8 +35,8 @@ from headrace.slo.consumer_states import (
     latest_export,
     most_unusual,
 )
-from headrace.slo.declared_promises import WHOLE, DeclaredPromises, Node, Terms
-from headrace.slo.facts import AcceptedPartition, StateFacts
+from headrace.slo.declared_promises import WHOLE, Node, Terms
+from headrace.slo.facts import AcceptedPartition
 from headrace.slo.freshness import FreshnessState, NodeStates, known_until, next_pass, node_states
 from headrace.slo.obligations import (
     EvaluationContext,
@@ -52,16 +52,6 @@ from headrace.slo.risk import Outlooks
 from headrace.slo.times import days, moment
 
 NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
-
-
-def evaluate_status(
-    declared: DeclaredPromises,
-    facts: StateFacts,
-    now_us: int,
-    wronged: Mapping[str, Wronged] = NOTHING_WRONG,
-) -> Status:
-    """Return the status of everything at `now_us`; `wronged` are the consumers that are wrong."""
-    return evaluate_in_context(EvaluationContext(declared, facts), now_us, wronged)
 
 
 def evaluate_in_context(

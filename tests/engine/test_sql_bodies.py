@@ -6,7 +6,7 @@ import pytest
 from engine_bench import Bench
 
 from headrace.engine import ErrorKind
-from headrace.engine.compute import compose
+from headrace.engine.compute import composed_of
 from headrace.engine.failures import BodyFailed
 from headrace.lake.session import without_semicolons
 
@@ -40,7 +40,7 @@ def test_partition_values_are_dates_for_days_and_instants_for_hours(bench: Bench
         start="2013-11-03T01:00:00-05:00",
         end="2013-11-03T02:00:00-05:00",
     )
-    _, bound = compose(bench.sql(query, scope=hour))
+    bound = composed_of(bench.sql(query, scope=hour)).parameters
     assert bound["partition_start"] == dt.datetime(2013, 11, 3, 6, tzinfo=dt.UTC)
     produced = bench.run(bench.sql("select typeof($partition_start) t", scope=hour))
     assert bench.rows(produced.staged, produced.table) == [("h", "TIMESTAMP WITH TIME ZONE")]
@@ -51,10 +51,11 @@ def test_only_parameters_that_are_used_are_bound_and_values_are_never_pasted(ben
     (TRUST B9)."""
     hostile = "'); DROP TABLE x; -- \0 ’"
     scope = bench.scope(parameters={"Threshold": 15, "unused": 1, "text": hostile})
-    text, bound = compose(
+    composed = composed_of(
         bench.sql("select $threshold as t, '$unused' as u -- $unused\n, $text as x", scope=scope)
     )
-    assert bound == {"threshold": 15, "text": hostile} and "DROP" not in text
+    assert composed.parameters == {"threshold": 15, "text": hostile}
+    assert "DROP" not in composed.text
     produced = bench.run(bench.sql("select $threshold as t, $text as x", scope=scope))
     assert bench.rows(produced.staged, produced.table) == [("*", 15, hostile)]
 

@@ -73,14 +73,11 @@ class Composed(msgspec.Struct, frozen=True):
     lines_before: int
 
 
-def compose(task: BodyTask) -> tuple[str, dict[str, Any]]:
-    """Return the SELECT to run and the parameters that it uses. Raises `BodyFailed`."""
-    composed = composed_of(task)
-    return composed.text, composed.parameters
-
-
 def composed_of(task: BodyTask) -> Composed:
-    """Return the same as `compose`, with the position of the user's text. Raises `BodyFailed`."""
+    """Return the SELECT to run, with its parameters and the position of the user's text.
+
+    Raises `BodyFailed`.
+    """
     body = task.body
     assert isinstance(body, SqlBody)
     text = without_semicolons(task.sql if task.sql is not None else body.text)

@@ -51,7 +51,6 @@ ASKED: dict[str, Asked] = {
     "unmet": lambda tx: obligations.unmet(tx, "c1"),
     "newest obligations": lambda tx: obligations.newest(tx, "c1", limit=10),
     "extent": lambda tx: partition_states.extent(tx, NODE),
-    "counts of partitions": partition_states.counts,
     "count between": lambda tx: publications.count_between(tx, NODE, KEY, "2024-01-07"),
     "first publication": lambda tx: publications.first_published(tx, NODE, KEY),
     "current publication": lambda tx: publications.current(tx, NODE, KEY),

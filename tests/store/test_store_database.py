@@ -18,7 +18,9 @@ import pytest
 from state_kinds import ONLY_SQLITE
 
 from headrace.model import LeaseLost, Settings, StoreError
-from headrace.store import Lease, Store, state_path
+from headrace.store import Lease, Store
+from headrace.store.address import SqliteAddress, address
+from headrace.store.database import engine_of
 from headrace.store.engines import sqlite as engine
 
 Opened = Callable[..., Store]
@@ -342,14 +344,13 @@ def test_a_path_with_any_character_is_one_file(tmp_path: Path, opened: Opened, n
 )
 def test_an_address_that_is_none_is_refused_with_an_example(tmp_path: Path, url: str) -> None:
     with pytest.raises(StoreError) as caught:
-        state_path(tmp_path, Settings(name="t", store_url=url))
+        engine_of(tmp_path, Settings(name="t", store_url=url), None)
     assert "sqlite:.headrace/state.db" in caught.value.hint
 
 
 def test_an_absolute_address_is_taken_as_it_is(tmp_path: Path) -> None:
-    assert state_path(tmp_path, Settings(name="t", store_url="sqlite:/var/x.db")) == Path(
-        "/var/x.db"
-    )
+    settings = Settings(name="t", store_url="sqlite:/var/x.db")
+    assert address(tmp_path, settings) == SqliteAddress(Path("/var/x.db"))
 
 
 def test_data_version_tells_of_others_commits_only_when_there_are(

@@ -246,24 +246,6 @@ def orphans(
     return sorted(results, key=lambda orphan: orphan.path)
 
 
-def remove(data_folder: Path, orphans: Collection[Orphan]) -> int:
-    """Delete orphans and return the freed bytes; files changed since they were listed stay."""
-    freed = 0
-    for orphan in orphans:
-        path = data_folder / orphan.path
-        if not orphan.path.startswith(SCHEMA_FOLDER) or not path.parent.resolve().is_relative_to(
-            data_folder.resolve()
-        ):
-            raise LakeError(f"{orphan.path!r} doesn't lie in the lake's folder")
-        try:
-            if path.lstat().st_mtime_ns // 1000 == orphan.modified_us:
-                path.unlink()
-                freed += orphan.size_bytes
-        except FileNotFoundError:
-            continue
-    return freed
-
-
 def _files(data_folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     for folder, _, names in os.walk(data_folder / SCHEMA_FOLDER, followlinks=False):
         for name in names:

@@ -331,14 +331,6 @@ def field_count(wanted: Type) -> int:
     return 1 + sum(field_count(child) for _, child in wanted.fields)
 
 
-def leaves(wanted: Type, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Type]]:
-    """Yield each scalar inside the type with its path, as Parquet statistics name it."""
-    if not wanted.fields:
-        yield path, wanted
-    for name, child in wanted.fields:
-        yield from leaves(child, (*path, name))
-
-
 def _field(name: str) -> str:
     return (
         name

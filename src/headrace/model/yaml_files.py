@@ -76,7 +76,6 @@ _ROWS = re.compile(r"(\d{1,15})?\s*\.\.\s*(\d{1,15})?", re.ASCII)
 ROWS_MAX = 10**15
 FILES_MAX = 10_000
 """At most this number of files may be required for one interval."""
-SOURCES_IN_A_FILE_MAX = 10_000
 
 
 def read_sources(document: object, report: Report) -> tuple[Source, ...]:

@@ -113,11 +113,6 @@ def ranges(edges: Edges) -> Iterator[tuple[int, int]]:
     return ((first, beyond - 1) for first, beyond in zip(edges[::2], edges[1::2], strict=True))
 
 
-def contains_number(edges: Edges, number: int) -> bool:
-    """Return whether a number is in the set."""
-    return any(first <= number <= last for first, last in ranges(edges))
-
-
 def union(*sets: Edges) -> Edges:
     """Return the numbers in any of the sets."""
     full = [edges for edges in sets if edges]

@@ -108,7 +108,6 @@ class RedactedStream:
 
     def __init__(self, pattern: re.Pattern[bytes] | None, encoded: list[bytes]) -> None:
         self._pattern, self._encoded = pattern, encoded
-        self._length_max = max(map(len, encoded), default=0)
         self._withheld = b""
 
     def feed(self, data: bytes) -> bytes:

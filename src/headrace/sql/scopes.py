@@ -153,7 +153,6 @@ class BindingContext:
         self.bare_point = _BARE_DECIMAL_POINT.search(sql) is not None
         self.problems: list[Problem] = []
         self.selected: dict[int, BoundSelect] = {}
-        self.incomplete_names = False
         self.bind_query: Callable[[BindingContext, exp.Expr, NameScope], Relation]
         self._schemas, self._place = schemas, place
         self._inputs: dict[str, Relation] = {}

@@ -6,7 +6,7 @@ consistent snapshot. This package depends on neither the lake nor the plan.
 
 from headrace.store.address import PostgresqlAddress, SqliteAddress
 from headrace.store.clock import Clock, ClockKind
-from headrace.store.database import Store, exists, state_path
+from headrace.store.database import Store, exists
 from headrace.store.lease import Holder, Lease
 from headrace.store.transaction import Transaction
 
@@ -20,5 +20,4 @@ __all__ = [
     "Store",
     "Transaction",
     "exists",
-    "state_path",
 ]

@@ -120,17 +120,6 @@ def engine_of(root: Path, settings: Settings, resolve: Resolve | None) -> StoreE
     return SqliteEngine(results.path)
 
 
-def state_path(root: Path, settings: Settings) -> Path:
-    """Return the absolute path of the project's SQLite file.
-
-    Raises StoreError if the state is in PostgreSQL, or if the address can't be used.
-    """
-    results = address(root, settings)
-    if not isinstance(results, SqliteAddress):
-        raise StoreError("this state is no file")
-    return results.path
-
-
 def exists(root: Path, settings: Settings, resolve: Resolve | None = None) -> bool:
     """Return whether the state exists. Raises StoreError for an unusable address."""
     engine = engine_of(root, settings, resolve)

@@ -156,8 +156,6 @@ CATALOG = "ducklake_"
 """Prefix of the catalog's tables."""
 _ID = re.compile(r"create table (\w+) \(\s*(?:--[^\n]*\s*)*(\w+) integer primary key\b(?! check)")
 
-Parameters = Mapping[str, Any] | Sequence[Any]
-
 
 class WriteStatement(NamedTuple):
     """A parsed statement that changes a table, or a savepoint."""

@@ -94,24 +94,23 @@ class Holder(NamedTuple):
     epoch: int
     name: str
     process: Process
-    taken_at_us: int
-    """Real time by the database's clock, like `expires_at_us`."""
     expires_at_us: int
+    """Real time by the database's clock."""
 
 
 def holder(tx: Transaction) -> Holder | None:
     """Return the running leader; None if the lease is free, expired, or its process is dead."""
     row = tx.execute(
-        "select epoch, holder, machine, pid, started, taken_at, expires_at from lease where id = 1"
+        "select epoch, holder, machine, pid, started, expires_at from lease where id = 1"
         " and released = 0"
     ).fetchone()
     if row is None:
         return None
-    epoch, name, machine, pid, started, taken_at, expires_at = row
+    epoch, name, machine, pid, started, expires_at = row
     process = Process(machine, pid, started)
     if expires_at <= tx.real_us() or is_dead(process):
         return None
-    return Holder(epoch, name, process, taken_at, expires_at)
+    return Holder(epoch, name, process, expires_at)
 
 
 class Lease:

@@ -366,8 +366,6 @@ def _decoded(content: bytes) -> Record | None:
 # SHA-256 and deletes the records that it replaces. A crash before that transaction leaves a file
 # without record, a crash after it leaves the older file: the next checkpoint removes both.
 
-FOLDER = "checkpoints"
-"""Name of the folder of checkpoints, in the data folder."""
 Counted = tuple[tuple[int, str], dict[str, int]]
 """Number and hash of the audit trail's last entry, and the number of entries by action."""
 Trail = Callable[[Transaction], Counted]

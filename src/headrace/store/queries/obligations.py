@@ -157,17 +157,6 @@ def promise_in_force(tx: Transaction, consumer: str) -> Promise | None:
     )
 
 
-def promise_at(tx: Transaction, consumer: str, at_us: int) -> Promise | None:
-    """Return a consumer's promise at a time, or None."""
-    return _promise(
-        tx.execute(
-            f"{_SELECT} where consumer = :consumer and from_at <= :at and (until_at is null or"
-            " until_at > :at) order by from_at desc limit 1",
-            {"consumer": consumer, "at": at_us},
-        )
-    )
-
-
 _SELECT = "select id, consumer, terms, from_at, until_at, begins_at from promise"
 
 

@@ -60,16 +60,6 @@ def oldest_open(tx: Transaction, node: str) -> str | None:
     return None if row is None else row[0]
 
 
-def counts(tx: Transaction) -> dict[str, dict[str, int]]:
-    """Return the number of partitions by node and state."""
-    results: dict[str, dict[str, int]] = {}
-    for node, state, count in tx.execute(
-        "select node, state, count(*) from partition group by node, state"
-    ):
-        results.setdefault(node, {})[state] = count
-    return results
-
-
 def waiting_reasons(tx: Transaction, begins: str) -> set[str]:
     """Return the distinct reasons of waiting partitions that begin with a text."""
     rows = tx.execute(

@@ -346,13 +346,7 @@ def read_module(text: str, report: Report) -> tuple[tuple[Asset, ...], ModuleFac
 
 def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
     aliases = Aliases(tree)
-    decorated: dict[int, ast.expr] = {}
-    for index, statement in enumerate(tree.body):
-        if (
-            isinstance(statement, Function)
-            and (decorator := _decorator(statement, aliases)) is not None
-        ):
-            decorated[index] = decorator
+    decorated = _decorated(tree, aliases)
     if _NESTED.search(text):
         _report_nested(tree, aliases, report)
     if not decorated:
@@ -369,8 +363,7 @@ def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
         code = "\n".join(
             [normal_form(function), rest, *_called_assets(function, functions, always)]
         )
-        asset = _asset(function, decorator, aliases, code, report)
-        if asset is not None:
+        if asset := _asset(function, decorator, aliases, code, report):
             yield asset
 
 
@@ -396,6 +389,16 @@ def _named(statements: Sequence[ast.stmt], functions: Collection[str]) -> set[st
     return {node.id for node in nodes if isinstance(node, ast.Name) and node.id in functions}
 
 
+def _decorated(tree: ast.Module, aliases: Aliases) -> dict[int, ast.expr]:
+    """Return the `@asset` decorators by the index of the function's statement."""
+    decorators = {}
+    for index, statement in enumerate(tree.body):
+        decorator = _decorator(statement, aliases) if isinstance(statement, Function) else None
+        if decorator is not None:
+            decorators[index] = decorator
+    return decorators
+
+
 def _decorator(function: Function, aliases: Aliases) -> ast.expr | None:
     """Return the function's `@asset` decorator, if it has one."""
     return next(
@@ -409,37 +412,42 @@ def _report_other_tools(tree: ast.Module, aliases: Aliases, report: Report) -> N
     Headrace wouldn't run them.
     """
     for statement in tree.body:
-        if not isinstance(statement, Function):
-            continue
-        names = [
-            aliases.resolve(item.func if isinstance(item, ast.Call) else item)
-            for item in statement.decorator_list
-        ]
-        what = shown(statement.name)
-        if any(name.rpartition(".")[2] == "asset" for name in names):
-            message = f"`@asset` of {what} isn't Headrace's"
-            report.error(
-                "asset_not_found",
-                statement.lineno,
-                message,
-                "write `from headrace import asset, Context`",
-            )
-        elif any(name.startswith(("airflow.", "dagster.", "prefect.")) for name in names):
-            message = f"{what} is declared for another tool, and nothing here runs it"
-            hint = (
-                "write `from headrace import asset`, @asset(owner=…, partition=…, inputs=[…]), and"
-                " return a table"
-            )
-            report.warning("asset_not_found", statement.lineno, message, hint)
-        elif statement.name == "model" and [
-            argument.arg for argument in statement.args.args[:1]
-        ] == ["dbt"]:
-            message = "this is a Python model of dbt, and nothing here runs it"
-            hint = (
-                "write @asset(owner=…, inputs=[…]); each input is an argument, and the result is"
-                " returned"
-            )
-            report.warning("asset_not_found", statement.lineno, message, hint)
+        if isinstance(statement, Function):
+            _report_other_tool(statement, aliases, report)
+
+
+def _report_other_tool(
+    function: ast.FunctionDef | ast.AsyncFunctionDef, aliases: Aliases, report: Report
+) -> None:
+    names = [
+        aliases.resolve(item.func if isinstance(item, ast.Call) else item)
+        for item in function.decorator_list
+    ]
+    first_parameter = [argument.arg for argument in function.args.args[:1]]
+    what = shown(function.name)
+    if any(name.rpartition(".")[2] == "asset" for name in names):
+        report.error(
+            "asset_not_found",
+            function.lineno,
+            f"`@asset` of {what} isn't Headrace's",
+            "write `from headrace import asset, Context`",
+        )
+    elif any(name.startswith(("airflow.", "dagster.", "prefect.")) for name in names):
+        report.warning(
+            "asset_not_found",
+            function.lineno,
+            f"{what} is declared for another tool, and nothing here runs it",
+            "write `from headrace import asset`, @asset(owner=…, partition=…, inputs=[…]), and"
+            " return a table",
+        )
+    elif function.name == "model" and first_parameter == ["dbt"]:
+        report.warning(
+            "asset_not_found",
+            function.lineno,
+            "this is a Python model of dbt, and nothing here runs it",
+            "write @asset(owner=…, inputs=[…]); each input is an argument, and the result is"
+            " returned",
+        )
 
 
 def _report_nested(tree: ast.Module, aliases: Aliases, report: Report) -> None:
@@ -543,21 +551,14 @@ def _with_inputs(asset: Asset, signature: Signature, report: Report) -> Asset:
 def _match(asset: Asset, signature: Signature, report: Report) -> None:
     """Report parameters and inputs whose names don't match."""
     inputs = {spec.node: spec for spec in asset.inputs}
+    missing = [node for node in inputs if node not in signature.parameters]
     for name, line in signature.parameters.items():
         if name not in inputs and name not in signature.defaults:
-            missing = [node for node in inputs if node not in signature.parameters]
-            hint = did_you_mean(name, missing) or (
-                f"call it `{missing[0]}`"
-                if len(missing) == 1
-                else "add it to `inputs`, or take it out"
-            )
-            if name in ("context", "_ctx"):
-                hint = "call it `ctx`, or annotate it with `Context`"
             report.error(
                 "inputs_mismatch",
                 line,
                 f"the parameter {shown(name)} of {shown(asset.name)} isn't one of its inputs",
-                hint,
+                _parameter_hint(name, missing),
             )
     for node, spec in inputs.items():
         if node not in signature.parameters and not signature.takes_any:
@@ -567,3 +568,13 @@ def _match(asset: Asset, signature: Signature, report: Report) -> None:
                 f"{shown(asset.name)} has no parameter for its input {shown(node)}",
                 f"add the parameter `{node}`",
             )
+
+
+def _parameter_hint(name: str, missing: list[str]) -> str:
+    if name in ("context", "_ctx"):
+        return "call it `ctx`, or annotate it with `Context`"
+    if similar := did_you_mean(name, missing):
+        return similar
+    if len(missing) == 1:
+        return f"call it `{missing[0]}`"
+    return "add it to `inputs`, or take it out"

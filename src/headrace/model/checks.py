@@ -226,9 +226,14 @@ def _written(fields: Fields, written: Any) -> list[tuple[str, Any, int]]:
     if not isinstance(written, list):
         fields.wrong("inputs", "a list of names", "write inputs: [flights_clean]")
         return []
-    results = []
-    for index, item in enumerate(written):
-        line = written.lines[index] if isinstance(written, Items) else fields.line("inputs")
+    return _listed(fields, written)
+
+
+def _listed(fields: Fields, written: list[Any]) -> list[tuple[str, Any, int]]:
+    line = fields.line("inputs")
+    lines = written.lines if isinstance(written, Items) else [line] * len(written)
+    results: list[tuple[str, Any, int]] = []
+    for item, line in zip(written, lines, strict=True):
         if isinstance(item, str):
             results.append((item, None, line))
         elif isinstance(item, LocatedMapping):

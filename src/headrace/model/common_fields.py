@@ -91,11 +91,12 @@ def read_partition(fields: Fields) -> PartitionSpec:
         return _part(fields, written) or PartitionSpec()
     parts = [part for part in (_part(fields, item) for item in written) if part is not None]
     times, keys = [part for part in parts if part.grain], [part for part in parts if part.key]
-    if len(written) != 2 or len(times) != 1 or len(keys) != 1:
-        if len(parts) == len(written):
-            fields.refuse(
-                "partition", "a list cuts by one time and one key", "write [day, {key: region}]"
-            )
+    if len(parts) != len(written):  # `_part` has reported the others
+        return PartitionSpec()
+    if (len(times), len(keys), len(written)) != (1, 1, 2):
+        fields.refuse(
+            "partition", "a list cuts by one time and one key", "write [day, {key: region}]"
+        )
         return PartitionSpec()
     return PartitionSpec(
         grain=times[0].grain, column=times[0].column, key=keys[0].key, values=keys[0].values

@@ -58,7 +58,6 @@ def json_path(text: str) -> tuple[str, ...] | None:
 # Options of file formats that can't be detected from the bytes alone: `excel`, `fixed_width`,
 # `json`, `xml` and `csv`.
 
-FILE_OPTIONS = ("excel", "fixed_width", "json", "xml", "csv")
 RECORD_MAX = 1_000_000
 """Limit in characters of a fixed-width line, and in bytes of a record."""
 COLUMNS_MAX = 4_096
@@ -177,27 +176,32 @@ def read_csv(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
     _once(inner.report, inner.line("columns"), columns)
 
 
+def _read_layout(fields: Fields, written: LocatedMapping) -> Any:
+    """Validate the options of a mapping; return its columns as written."""
+    inner = Fields(
+        written, fields.report, ("columns", "skip", "encoding", "record"), what="`fixed_width`"
+    )
+    columns = inner.raw("columns")
+    inner.whole("skip", minimum=0, maximum=RECORD_MAX)
+    record = inner.whole("record", minimum=1, maximum=RECORD_MAX)
+    if record and inner.choice("encoding", ENCODINGS, "utf-8") not in SINGLE_BYTE:
+        inner.refuse(
+            "record",
+            "records of bytes need an encoding of one byte a character",
+            "add encoding: latin-1, or cp037 for EBCDIC",
+        )
+    inner.choice("encoding", ENCODINGS, "utf-8")
+    return columns
+
+
 def read_fixed_width(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
     """Validate `fixed_width:`, a list of columns or a mapping.
 
     For example `{columns: […], skip: 1, encoding: cp037, record: 300}`.
     """
-    written = fields.raw("fixed_width")
-    columns: Any = written
-    if isinstance(written, LocatedMapping):
-        inner = Fields(
-            written, fields.report, ("columns", "skip", "encoding", "record"), what="`fixed_width`"
-        )
-        columns = inner.raw("columns")
-        inner.whole("skip", minimum=0, maximum=RECORD_MAX)
-        record = inner.whole("record", minimum=1, maximum=RECORD_MAX)
-        if record and inner.choice("encoding", ENCODINGS, "utf-8") not in SINGLE_BYTE:
-            inner.refuse(
-                "record",
-                "records of bytes need an encoding of one byte a character",
-                "add encoding: latin-1, or cp037 for EBCDIC",
-            )
-        inner.choice("encoding", ENCODINGS, "utf-8")
+    columns: Any = fields.raw("fixed_width")
+    if isinstance(columns, LocatedMapping):
+        columns = _read_layout(fields, columns)
     if not isinstance(columns, list) or not 0 < len(columns) <= COLUMNS_MAX:
         fields.refuse(
             "fixed_width",
@@ -206,11 +210,10 @@ def read_fixed_width(fields: Fields, partition: PartitionSpec) -> None:  # noqa:
         )
         return
     names = [name for item in columns if (name := _column(item, fields)) is not None]
-    if len(names) == len(
-        [item for item in columns if isinstance(item, LocatedMapping) and "name" in item]
-    ):
+    named = [item for item in columns if isinstance(item, LocatedMapping) and "name" in item]
+    if len(names) == len(named):
         _once(fields.report, fields.line("fixed_width"), names)
-    if not any(isinstance(item, LocatedMapping) and "name" in item for item in columns):
+    if not named:
         fields.refuse(
             "fixed_width", "`fixed_width` names no column", "give at least one column a name"
         )

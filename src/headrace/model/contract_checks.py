@@ -108,25 +108,20 @@ def _of_items(
 ) -> Iterator[CheckSpec]:
     for item in block.get("quality") or ():
         kind = item.get("type") or "library"
-        if kind == "text":
-            continue
-        made = (
-            _of_sql(item, column, table, report)
-            if kind == "sql"
-            else _of_library(item, column, report)
-            if kind == "library"
-            else None
-        )
-        if made is None:
-            if kind == "custom":
-                report.warning(
-                    "not_built",
-                    item.line,
-                    f"a rule for {shown(item.get('engine'))}: it isn't run",
-                    "say it with type: sql",
-                )
-            continue
-        yield _rule_check(item, *made, column, report)
+        rule = None
+        if kind == "sql":
+            rule = _of_sql(item, column, table, report)
+        elif kind == "library":
+            rule = _of_library(item, column, report)
+        elif kind == "custom":
+            report.warning(
+                "not_built",
+                item.line,
+                f"a rule for {shown(item.get('engine'))}: it isn't run",
+                "say it with type: sql",
+            )
+        if rule is not None:
+            yield _rule_check(item, *rule, column, report)
 
 
 def _rule_check(
@@ -157,11 +152,8 @@ def _of_library(
 ) -> KindAndArguments | None:
     measure = item.get("metric") or item.get("rule")
     arguments = plain(item.get("arguments") or {})
-    columns = (
-        [column]
-        if column
-        else [item for item in arguments.get("properties") or [] if isinstance(item, str)]
-    )
+    listed = [column] if column else arguments.get("properties") or []
+    columns = [item for item in listed if isinstance(item, str)]
     if measure == "rowCount":
         return _row_count(item, report)
     if not columns or (measure != "duplicateValues" and len(columns) > 1):
@@ -442,21 +434,23 @@ def promised_of(
     those checks.
     """
     required = [column.name for column in columns if column.required or column.primary_key]
-    several: list[tuple[str, ...]] = [(column.name,) for column in columns if column.unique]
-    primary = tuple(column.name for column in columns if column.primary_key)
-    if primary and primary not in several:
-        several.append(primary)
-    specs = (
-        [_column_check("not_null", "contract_required", required, place, nulls)]
-        if required and nulls
-        else []
-    )
-    if keys is not None:
+    specs = []
+    if required and nulls:
+        specs.append(_column_check("not_null", "contract_required", required, place, nulls))
+    if keys:
         specs += [
             _column_check("unique", f"contract_unique_{'_'.join(key)}", list(key), place, keys)
-            for key in several
+            for key in _unique_keys(columns)
         ]
     return tuple(specs)
+
+
+def _unique_keys(columns: Sequence[ContractColumn]) -> list[tuple[str, ...]]:
+    keys: list[tuple[str, ...]] = [(column.name,) for column in columns if column.unique]
+    primary = tuple(column.name for column in columns if column.primary_key)
+    if primary and primary not in keys:
+        keys.append(primary)
+    return keys
 
 
 def _column_check(

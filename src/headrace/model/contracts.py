@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import resources
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -48,21 +48,25 @@ def report_names(columns: Sequence[ContractColumn], lines: Sequence[int], report
                 f"what {shown(column.name)} is called overlaps in time, or ends before it begins",
                 "let each entry of headrace.names begin where the one before it ends",
             )
-            continue
-        for span in spans:
+        for span in spans or ():
             by_name.setdefault(span.name, []).append((index, span))
-    for name, results in by_name.items():
-        results.sort(key=lambda item: item[1].first)
-        for (index, period), (other, next_one) in pairwise(results):
-            if period.until is None or next_one.first < period.until:
-                later = max(index, other)
-                report.error(
-                    "contract_invalid",
-                    lines[later],
-                    f"two columns are called {shown(name)} at a time: {shown(columns[index].name)}"
-                    f" and {shown(columns[other].name)}",
-                    "take one of them out, or correct the dates of headrace.names",
-                )
+    for name, periods in by_name.items():
+        for index, other in _overlapping(periods):
+            report.error(
+                "contract_invalid",
+                lines[max(index, other)],
+                f"two columns are called {shown(name)} at a time: {shown(columns[index].name)}"
+                f" and {shown(columns[other].name)}",
+                "take one of them out, or correct the dates of headrace.names",
+            )
+
+
+def _overlapping(periods: list[tuple[int, ColumnNamePeriod]]) -> Iterator[tuple[int, int]]:
+    """Yield the indices of columns that have one name in overlapping periods."""
+    periods.sort(key=lambda item: item[1].first)
+    for (index, period), (other, following) in pairwise(periods):
+        if period.until is None or following.first < period.until:
+            yield index, other
 
 
 def _periods(column: ContractColumn) -> list[ColumnNamePeriod] | None:
@@ -71,17 +75,16 @@ def _periods(column: ContractColumn) -> list[ColumnNamePeriod] | None:
         (str(name["from"]), None if name.get("to") is None else str(name["to"]), str(name["name"]))
         for name in column.names
     )
-    periods, at = [], ""
-    for number, (first, until, name) in enumerate(entries):
-        following = entries[number + 1][0] if number + 1 < len(entries) else None
-        if (until is not None and until <= first) or (
-            following is not None and (until is None or following < until)
-        ):
+    periods: list[ColumnNamePeriod] = []
+    at: str | None = ""  # the end of the last period; None if it is open
+    for first, until, name in entries:
+        if at is None or first < at or (until is not None and until <= first):
             return None
-        periods += [ColumnNamePeriod(column.name, at, first)] if at < first else []
+        if at < first:
+            periods.append(ColumnNamePeriod(column.name, at, first))
         periods.append(ColumnNamePeriod(name, first, until))
-        at = until or at
-    if not entries or entries[-1][1] is not None:
+        at = until
+    if at is not None:
         periods.append(ColumnNamePeriod(column.name, at, None))
     return list(_joined_periods(periods))
 
@@ -266,6 +269,10 @@ def _is_valid(document: LocatedMapping, report: Report) -> bool:
     return not errors
 
 
+def _unknown_properties(error: Any, known: Collection[str]) -> list[str]:
+    return [name for name in error.instance if name not in known and f"'{name}'" in error.message]
+
+
 def _complaint(error: Any, document: LocatedMapping) -> Iterator[tuple[int, str, str]]:
     """Translate one error of the validator into line, message and hint for contract authors."""
     from jsonschema.exceptions import best_match
@@ -274,23 +281,19 @@ def _complaint(error: Any, document: LocatedMapping) -> Iterator[tuple[int, str,
         error = best_match([error]) or error
     path = list(error.absolute_path)
     where = shown(".".join(str(part) for part in path) or "the contract")
-    if error.validator in ("additionalProperties", "unevaluatedProperties") and isinstance(
-        error.instance, dict
-    ):
+    of_properties = error.validator in ("additionalProperties", "unevaluatedProperties")
+    if of_properties and isinstance(error.instance, dict):
         known = _known_properties(error.schema)
-        for name in error.instance:
-            if name not in known and f"'{name}'" in error.message:
-                yield (
-                    _line(document, [*path, name]),
-                    f"unknown field {shown(name)} in {where}",
-                    did_you_mean(name, known),
-                )
+        for name in _unknown_properties(error, known):
+            yield (
+                _line(document, [*path, name]),
+                f"unknown field {shown(name)} in {where}",
+                did_you_mean(name, known),
+            )
         return
-    hint = (
-        did_you_mean(error.instance, error.validator_value)
-        if error.validator == "enum" and isinstance(error.instance, str)
-        else ""
-    )
+    hint = ""
+    if error.validator == "enum" and isinstance(error.instance, str):
+        hint = did_you_mean(error.instance, error.validator_value)
     message = error.message if len(error.message) <= 160 else error.message[:159] + "…"
     yield (
         _line(document, path),
@@ -415,6 +418,14 @@ def _column(written: LocatedMapping, report: Report) -> ContractColumn:
     )
 
 
+def _is_dated(item: Any, key: str) -> bool:
+    return (
+        isinstance(item, LocatedMapping)
+        and isinstance(item.get(key), str)
+        and isinstance(item.get("from"), str)
+    )
+
+
 def _dated(
     written: LocatedMapping, report: Report, of: str, key: str, example: str
 ) -> tuple[dict[str, Any], ...]:
@@ -424,18 +435,11 @@ def _dated(
     entries of `headrace.convert` have an `expression` instead of a `name`.
     """
     results: list[dict[str, Any]] = []
-    for entry in written.get("customProperties") or ():
-        if entry.get("property") != of:
-            continue
+    entries = [item for item in written.get("customProperties") or () if item.get("property") == of]
+    for entry in entries:
         value = entry.get("value")
         items = value if isinstance(value, list) else []
-        good = [
-            plain(item)
-            for item in items
-            if isinstance(item, LocatedMapping)
-            and isinstance(item.get(key), str)
-            and isinstance(item.get("from"), str)
-        ]
+        good = [plain(item) for item in items if _is_dated(item, key)]
         if not good or len(good) != len(items):
             report.error(
                 "contract_invalid",

@@ -315,35 +315,34 @@ class _Linker:
                 self._twice(node.name, node.place, first.place, "node")
         return result
 
-    def _with_bodies(self) -> Iterable[Asset]:
+    def _report_no_body(self, asset: Asset, file: str) -> None:
+        if not self._has_problems(file):
+            self._error(
+                "no_body",
+                asset.place,
+                f"{shown(asset.name)} has no `command`, and there is no {file}",
+                "add command: […], or the SQL file",
+            )
+
+    def _with_bodies(self) -> Iterable[Asset]:  # complexipy: ignore (a case per pair of files)
         """Yield all assets, with YAML front matters joined to `.sql` files of the same name."""
         statements = {item.sql.file: item.sql for item in self._declared if item.sql is not None}
-        written = {
-            asset.body.file
-            for item in self._declared
-            for asset in item.assets
-            if isinstance(asset.body, SqlBody) and asset.body.text
-        }
-        for item in self._declared:
-            for asset in item.assets:
-                if not isinstance(asset.body, SqlBody) or asset.body.text:
-                    yield asset
-                elif asset.body.file in written:
-                    self._error(
-                        "two_front_matters",
-                        asset.place,
-                        f"{asset.body.file} has a front matter of its own",
-                        "keep one of the two",
-                    )
-                elif (statement := statements.pop(asset.body.file, None)) is not None:
-                    yield msgspec.structs.replace(asset, body=statement)
-                elif not self._has_problems(asset.body.file):
-                    self._error(
-                        "no_body",
-                        asset.place,
-                        f"{shown(asset.name)} has no `command`, and there is no {asset.body.file}",
-                        "add command: […], or the SQL file",
-                    )
+        assets = [asset for item in self._declared for asset in item.assets]
+        written = set(_front_matters(assets))
+        for asset in assets:
+            if not isinstance(asset.body, SqlBody) or asset.body.text:
+                yield asset
+            elif asset.body.file in written:
+                self._error(
+                    "two_front_matters",
+                    asset.place,
+                    f"{asset.body.file} has a front matter of its own",
+                    "keep one of the two",
+                )
+            elif asset.body.file in statements:
+                yield msgspec.structs.replace(asset, body=statements.pop(asset.body.file))
+            else:
+                self._report_no_body(asset, asset.body.file)
         for statement in statements.values():
             if not self._has_problems(statement.file.removesuffix(".sql") + ".yaml"):
                 self._error(
@@ -657,3 +656,10 @@ def _waits_for(asset: Asset) -> list[str]:
         *asset.depends,
         *fires,
     ]
+
+
+def _front_matters(assets: Iterable[Asset]) -> Iterator[str]:
+    """Yield the SQL files that hold both the declaration and the query."""
+    for asset in assets:
+        if isinstance(asset.body, SqlBody) and asset.body.text:
+            yield asset.body.file

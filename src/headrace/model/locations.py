@@ -119,7 +119,9 @@ def read_path(fields: Fields, name: str) -> str | None:
     return path if path is not None and _is_inside(fields, name, path) else None
 
 
-def read_pattern(fields: Fields, name: str, partition: PartitionSpec) -> str | None:
+def read_pattern(  # complexipy: ignore (refusals in a row, each with its hint)
+    fields: Fields, name: str, partition: PartitionSpec
+) -> str | None:
     """Return a path pattern; None, with a reported problem, if it is invalid.
 
     `{date:…}` and `{key}` must identify the partition, unless a column assigns rows to partitions.

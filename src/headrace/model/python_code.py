@@ -62,22 +62,21 @@ class Aliases:
     def __init__(self, tree: ast.Module) -> None:
         self._names: dict[str, str] = {}
         for statement in _imports(tree):
-            if isinstance(statement, ast.ImportFrom):
-                if statement.level == 0 and statement.module:
-                    for alias in statement.names:
-                        self._names[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
-                        if alias.name == "*" and statement.module == "headrace":
-                            self._names |= {
-                                "asset": "headrace.asset",
-                                "Context": "headrace.Context",
-                            }
-                continue
             for alias in statement.names:
-                if alias.asname:
+                if isinstance(statement, ast.ImportFrom):
+                    self._add_member(statement, alias)
+                elif alias.asname:
                     self._names[alias.asname] = alias.name
                 else:
                     top = alias.name.partition(".")[0]
                     self._names[top] = top
+
+    def _add_member(self, statement: ast.ImportFrom, alias: ast.alias) -> None:
+        if statement.level != 0 or not statement.module:
+            return
+        self._names[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
+        if alias.name == "*" and statement.module == "headrace":
+            self._names |= {"asset": "headrace.asset", "Context": "headrace.Context"}
 
     def is_asset(self, node: ast.expr) -> bool:
         """Return whether an expression is the name of Headrace's decorator."""
@@ -360,7 +359,7 @@ def parse_python(text: str | bytes) -> ast.Module:
         return ast.parse(text)
 
 
-def facts_of_tree(tree: ast.Module) -> ModuleFacts:
+def facts_of_tree(tree: ast.Module) -> ModuleFacts:  # complexipy: ignore (a case per kind of node)
     """Return the facts of a parsed file. Raises RecursionError if it is nested too deeply."""
     aliases = Aliases(tree)
     renamed = {"import_module": "import_module"} | _renamed(tree)
@@ -475,15 +474,20 @@ def _literal_start(node: ast.expr) -> tuple[str, bool]:
 
 
 def _exports(tree: ast.Module) -> tuple[str, ...] | None:
+    """Return the texts of `__all__`; None without it, or if it isn't a list of texts."""
     for statement in tree.body:
         match statement:
             case ast.Assign(
                 targets=[ast.Name(id="__all__")], value=ast.List(elts=items) | ast.Tuple(elts=items)
             ):
-                values = [item.value for item in items if isinstance(item, ast.Constant)]
-                texts = tuple(value for value in values if isinstance(value, str))
-                return texts if len(texts) == len(items) else None
+                return _texts(items)
     return None
+
+
+def _texts(items: list[ast.expr]) -> tuple[str, ...] | None:
+    values = [item.value for item in items if isinstance(item, ast.Constant)]
+    texts = tuple(value for value in values if isinstance(value, str))
+    return texts if len(texts) == len(items) else None
 
 
 # The script among the arguments of a command asset.

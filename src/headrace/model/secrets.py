@@ -240,10 +240,7 @@ def read_secrets(fields: Fields) -> dict[str, str]:
     """
     written = fields.raw("secrets")
     if not isinstance(written, LocatedMapping):
-        names = [_bare(name) for name in fields.texts("secrets")]
-        return {
-            name: f"secret://env/{name}" for name in names if _is_variable(fields, "secrets", name)
-        }
+        return _own_variables(fields)
     inner = Fields(written, fields.report, tuple(written), what="`secrets`")
     results = {}
     for name in written:
@@ -288,13 +285,19 @@ def read_pass_environment(fields: Fields) -> tuple[str, ...]:
     )
 
 
+def _own_variables(fields: Fields) -> dict[str, str]:
+    """Return references to variables of Headrace's own environment."""
+    names = [_bare(name) for name in fields.texts("secrets")]
+    return {name: f"secret://env/{name}" for name in names if _is_variable(fields, "secrets", name)}
+
+
 def check_environment(fields: Fields, body: Body) -> None:
     """Report an environment of a SQL asset, and names in both `environment` and `secrets`."""
-    if isinstance(body, SqlBody):
-        for name in ("secrets", "environment"):
-            if name in fields:
-                message = f"a SQL asset has no {shown(name)}: it runs no code"
-                fields.refuse(name, message, "bind values as parameters", code="conflicting_fields")
+    refused = ("secrets", "environment") if isinstance(body, SqlBody) else ()
+    for name in refused:
+        if name in fields:
+            message = f"a SQL asset has no {shown(name)}: it runs no code"
+            fields.refuse(name, message, "bind values as parameters", code="conflicting_fields")
     environment, secrets = fields.raw("environment"), fields.raw("secrets")
     if isinstance(environment, dict) and isinstance(secrets, dict | list):
         for name in [name for name in environment if name in secrets]:

@@ -525,6 +525,22 @@ def _secret_tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
     return results
 
 
+def _check_environment(fields: Fields, name: str, value: LocatedMapping) -> None:
+    inner = Fields(value, fields.report, _ENVIRONMENT_FIELDS, what=f"the environment {shown(name)}")
+    inner.whole("workers", minimum=1, maximum=WORKERS_MAX)
+    for tables in ("connections", "notify"):
+        _secret_tables(inner, tables)
+    _pools(inner)
+    _policy(inner)
+    _store_url(_table(inner, "store", ("url", "connection", "schema")))
+    for table in ("lake", "paths"):
+        folders = inner.block_of(table) or LocatedMapping(0)
+        known = ("path",) if table == "lake" else tuple(folders)
+        paths = Fields(folders, fields.report, known, what=f"[environments.{name}.{table}]")
+        for path in folders:
+            read_path(paths, path)
+
+
 def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
     block = fields.block_of("environments") or LocatedMapping(0)
     results = {}
@@ -537,25 +553,7 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
                 f"write [environments.{name}]",
             )
             continue
-        inner = Fields(
-            value, fields.report, _ENVIRONMENT_FIELDS, what=f"the environment {shown(name)}"
-        )
-        inner.whole("workers", minimum=1, maximum=WORKERS_MAX)
-        for tables in ("connections", "notify"):
-            _secret_tables(inner, tables)
-        _pools(inner)
-        _policy(inner)
-        _store_url(_table(inner, "store", ("url", "connection", "schema")))
-        for table in ("lake", "paths"):
-            folders = inner.block_of(table) or LocatedMapping(0)
-            paths = Fields(
-                folders,
-                fields.report,
-                ("path",) if table == "lake" else tuple(folders),
-                what=f"[environments.{name}.{table}]",
-            )
-            for path in folders:
-                read_path(paths, path)
+        _check_environment(fields, name, value)
         if name == PRODUCTION or not OWNER.fullmatch(name):
             hint = (
                 "prod is what headrace.toml says outside of it"

@@ -317,7 +317,7 @@ def changed_columns(was: str, now: str, parameters: Collection[str] = ()) -> fro
     return _changed(before, after, {}, frozenset(parameters))
 
 
-def _changed(
+def _changed(  # complexipy: ignore (reasons to follow no column, in a row)
     was: exp.Expr, now: exp.Expr, above: Mapping[str, frozenset[str]], bound: frozenset[str]
 ) -> frozenset[str] | None:
     """Compare two queries; `above` maps each earlier CTE to its changed columns."""
@@ -327,11 +327,8 @@ def _changed(
     before, after = _select_parts(was), _select_parts(now)
     if named is None or before is None or after is None or before.rest != after.rest:
         return None
-    other = {
-        name
-        for name in {*before.columns, *after.columns}
-        if before.columns.get(name) != after.columns.get(name)
-    }
+    names = {*before.columns, *after.columns}
+    other = {name for name in names if before.columns.get(name) != after.columns.get(name)}
     if _ALL_COLUMNS in other:
         return None
     results = _followed(after.expressions, other, named, bound)
@@ -345,11 +342,7 @@ def _changed(
         return None
     if _aggregates(was) != _aggregates(now):
         return None
-    passed = (
-        {name for columns in named.values() for name in columns}
-        if _ALL_COLUMNS in results
-        else set()
-    )
+    passed = frozenset[str]().union(*named.values()) if _ALL_COLUMNS in results else frozenset()
     return frozenset(
         (results & before.columns.keys() & after.columns.keys() | passed) - {_ALL_COLUMNS}
     )
@@ -364,10 +357,11 @@ def _of_with(
         return None
     results = dict(above)
     for name, cte in after.items():
-        if before[name].args.get("alias") != cte.args.get("alias") or _recursive(now):
-            if before[name] == cte and not _mentions(cte, results, bound):
-                continue
-            return None
+        renamed = before[name].args.get("alias") != cte.args.get("alias")
+        if renamed or _recursive(now):
+            if before[name] != cte or _mentions(cte, results, bound):
+                return None
+            continue
         changed = _changed(before[name].this, cte.this, results, bound)
         if changed is None:
             return None

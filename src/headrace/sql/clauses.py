@@ -402,14 +402,14 @@ def _star(
         return []
     projections: list[Projection] = []
     for at, source in enumerate(scope.sources):
-        if only is None or only == at:
+        if only in (None, at):
             projections += _of_source(scope, at, source, only is None)
     _say_missing(context, star, projections, [*excluded, *replaced])
+    unchanged = not (replaced or renamed or excluded)
     result = []
     for item in projections:
         key = (item.name or "").lower()
         if item.unlisted:
-            unchanged = not (replaced or renamed or excluded)
             result.append(item if unchanged else item._replace(rest=(), listed=()))
         elif key in replaced:
             expression = replaced[key].this
@@ -444,20 +444,20 @@ def _of_source(scope: NameScope, at: int, source: FromItem, all_of_them: bool) -
         projections.append(
             Projection(column.name, bound or BoundExpression(column.type, column.edges), None, at)
         )
-    if not relation.complete:
-        listed = tuple(relation.columns) if len(scope.sources) == 1 else ()
-        rest = relation.rest if len(scope.sources) == 1 and relation.opaque is None else ()
-        whole = Projection(
-            None,
-            BoundExpression(UNKNOWN, union([relation.everything()], OPAQUE)),
-            None,
-            at,
-            True,
-            rest,
-            listed,
-        )
-        return [whole] if rest else [*projections, whole]
-    return projections
+    if relation.complete:
+        return projections
+    alone = len(scope.sources) == 1
+    rest = relation.rest if alone and relation.opaque is None else ()
+    whole = Projection(
+        None,
+        BoundExpression(UNKNOWN, union([relation.everything()], OPAQUE)),
+        None,
+        at,
+        True,
+        rest,
+        tuple(relation.columns) if alone else (),
+    )
+    return [whole] if rest else [*projections, whole]
 
 
 def _say_missing(
@@ -477,6 +477,18 @@ def _say_missing(
             )
 
 
+def _simple_pattern(what: exp.Expr) -> re.Pattern[str] | None:
+    """Return a pattern that Python matches as DuckDB does, and in linear time; None for others."""
+    text = str(what.this) if isinstance(what, exp.Literal) and what.is_string else ""
+    repeats = sum(text.count(sign) for sign in "*+?")
+    if not _SIMPLE_PATTERN.fullmatch(text) or repeats > _REPEATS_MAX:
+        return None
+    try:
+        return re.compile(text)
+    except re.error:
+        return None
+
+
 def _columns_expression(
     context: BindingContext, scope: NameScope, item: exp.Expr
 ) -> list[Projection]:
@@ -489,18 +501,10 @@ def _columns_expression(
         for at, source in enumerate(scope.sources)
         for projection in _of_source(scope, at, source, True)
     ]
-    pattern = str(what.this) if isinstance(what, exp.Literal) and what.is_string else ""
-    simple = (
-        _SIMPLE_PATTERN.fullmatch(pattern)
-        and sum(pattern.count(sign) for sign in "*+?") <= _REPEATS_MAX
-    )
-    if simple and all(not projection.unlisted and projection.name for projection in everything):
-        try:
-            return [
-                projection for projection in everything if re.search(pattern, projection.name or "")
-            ]
-        except re.error:
-            pass
+    named = all(projection.name and not projection.unlisted for projection in everything)
+    pattern = _simple_pattern(what)
+    if pattern is not None and named:
+        return [projection for projection in everything if pattern.search(projection.name or "")]
     return [
         Projection(
             None,

@@ -226,26 +226,28 @@ def _check_single(tokens: list[Token]) -> None:
             ended = True
 
 
+def _check_quoted(token: Token) -> None:
+    if quoted := _IN_QUOTES.search(token.text):
+        hint = next(
+            (hint for pattern, hint in _TEMPLATES if pattern.match(quoted[1])), _NO_TEMPLATE
+        )
+        raise InvalidSelect(
+            "sql_template",
+            "a template in quotes stays as it is: there is no Jinja",
+            line=token.line,
+            near=quoted[0][:40],
+            hint=hint,
+        )
+
+
 def _check_templates(tokens: list[Token], text: str) -> None:
     """Refuse `{{ … }}` and `{% … %}` outside quotes, which users of dbt and Airflow write.
 
     No SQL token starts like that.
     """
     for token in tokens:
-        if (
-            token.token_type == TokenType.STRING
-            and (quoted := _IN_QUOTES.search(token.text)) is not None
-        ):
-            hint = next(
-                (hint for pattern, hint in _TEMPLATES if pattern.match(quoted[1])), _NO_TEMPLATE
-            )
-            raise InvalidSelect(
-                "sql_template",
-                "a template in quotes stays as it is: there is no Jinja",
-                line=token.line,
-                near=quoted[0][:40],
-                hint=hint,
-            )
+        if token.token_type == TokenType.STRING:
+            _check_quoted(token)
     for first in tokens:
         if first.token_type not in (TokenType.L_BRACE, TokenType.BLOCK_START) or text[
             first.start : first.start + 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from sqlglot import exp
@@ -415,10 +416,10 @@ class _Follower:
         for join in node.args.get("joins") or []:
             if str(join.args.get("method") or "").upper() == "POSITIONAL":
                 raise _RowsMix("it joins by position")
-        reading = [source for source in select.scope.sources if self._is_cut(source)]
+        reading = list(filter(self._is_cut, select.scope.sources))
         if not reading:
             raise _RowsMix("it reads nothing that is partitioned by time")
-        hidden = [source for source in self._joined(node) if self._touches(source)]
+        hidden = list(filter(self._touches, self._joined(node)))
         if len(hidden) > len(reading):
             raise _RowsMix("SEMI and ANTI joins aren't followed")
         equal = _Equalities(carried)
@@ -437,31 +438,27 @@ class _Follower:
             join.this for join in node.args.get("joins") or []
         ]
 
-    def _equalities(self, node: exp.Select, select: BoundSelect) -> list[tuple[Pair, Pair]]:
-        pairs = []
+    def _equalities(self, node: exp.Select, select: BoundSelect) -> Iterator[tuple[Pair, Pair]]:
+        """Yield the pairs of columns that ON, WHERE and USING set equal."""
         conditions = [join.args.get("on") for join in node.args.get("joins") or []]
         where = node.args.get("where")
         conditions.append(where.this if where is not None else None)
         for condition in conditions:
             for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
-                if (
-                    isinstance(part, exp.EQ | exp.NullSafeEQ)
-                    and isinstance(part.left, exp.Column)
-                    and isinstance(part.right, exp.Column)
-                ):
-                    left, right = self._alias(select, part.left), self._alias(select, part.right)
-                    if left is not None and right is not None:
-                        pairs.append(
-                            ((left, part.left.name.lower()), (right, part.right.name.lower()))
-                        )
-        for source in select.scope.sources:
+                if isinstance(part, exp.EQ | exp.NullSafeEQ):
+                    yield from self._equality(part, select)
+        for source, other in itertools.permutations(select.scope.sources, 2):
             for name in source.merged:
-                pairs += [
-                    ((source.alias, name), (other.alias, name))
-                    for other in select.scope.sources
-                    if other is not source
-                ]
-        return pairs
+                yield (source.alias, name), (other.alias, name)
+
+    def _equality(
+        self, part: exp.EQ | exp.NullSafeEQ, select: BoundSelect
+    ) -> Iterator[tuple[Pair, Pair]]:
+        if not isinstance(part.left, exp.Column) or not isinstance(part.right, exp.Column):
+            return
+        left, right = self._alias(select, part.left), self._alias(select, part.right)
+        if left is not None and right is not None:
+            yield (left, part.left.name.lower()), (right, part.right.name.lower())
 
     def _is_cut(self, source: FromItem) -> bool:
         if source.input is not None:

@@ -109,7 +109,7 @@ def _literal_width(value: int) -> str:
     return "UHUGEINT" if 0 <= value < 1 << 128 else "DOUBLE"
 
 
-def unify(left: str, right: str) -> str:
+def unify(left: str, right: str) -> str:  # complexipy: ignore (a case per pair of types)
     """Return the common type of two branches, as in CASE, COALESCE or UNION."""
     if left == right:
         return left if left[:1] != "#" else settled(left)
@@ -140,7 +140,7 @@ def _unify_numbers(left: str, right: str) -> str:
     return widest_integer(left, right)
 
 
-def widest_integer(left: str, right: str) -> str:
+def widest_integer(left: str, right: str) -> str:  # complexipy: ignore (a case per pair)
     """Return the integer type that holds both; a literal adopts the other type if it fits."""
     if left[:1] == "#" and right[:1] == "#":
         return widest_integer(settled(left), settled(right))

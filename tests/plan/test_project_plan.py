@@ -21,6 +21,7 @@ from headrace.plan.project_plan import (
     decisions,
     plan_id_of,
     plan_project,
+    planned_changes,
     planned_steps,
     recorded,
 )
@@ -58,7 +59,7 @@ def plan(
         how.get("base", 1),
         manifests,
         (before, after),
-        changes(before, after),
+        planned_changes(before, after, changes(before, after)),
         given,
     )
 

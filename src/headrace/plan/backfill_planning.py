@@ -21,7 +21,12 @@ from headrace.plan.partition_ranges import (
     ranges,
     spans,
 )
-from headrace.plan.timeline import PartitionLimits, Timeline, publishing_steps
+from headrace.plan.timeline import (
+    PartitionLimits,
+    Timeline,
+    changed_partitions,
+    publishing_steps,
+)
 from headrace.scheduler import GraphNode
 
 # The partitions of a backfill: requested ones, and downstream partitions.
@@ -264,12 +269,7 @@ class _Chooser:
             picked = self.picked.get(read.input.name)
             if picked is None:
                 continue
-            rebuilt = read.reference and node.rebuild_on_reference
-            extent = (
-                extents.visible
-                if rebuilt
-                else downstream_partitions(read, picked.extent, extents.known)
-            )
+            extent = changed_partitions(read, picked.extent, extents)
             if extent:
                 result = result | extent
                 names.append(read.input.name)

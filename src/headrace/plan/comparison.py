@@ -149,6 +149,19 @@ def keeping(changes: Sequence[NodeChange], names: Collection[str]) -> list[NodeC
     ]
 
 
+def heard_before(changes: Sequence[NodeChange], names: Collection[str]) -> list[NodeChange]:
+    """Return the same changes, but those that add one of `names` make its publications stale.
+
+    `names` are nodes with partitions of an earlier declaration, which other code computed.
+    """
+    return [
+        msgspec.structs.replace(change, stale=True)
+        if change.change is ChangeKind.ADDED and change.node in names
+        else change
+        for change in changes
+    ]
+
+
 def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:
     """Return new name → former name of assets with `renamed_from` that isn't applied yet."""
     if old is None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from headrace.model import Asset, Project, ProjectError, Source, Value
 from headrace.model.exports import exported
 from headrace.plan.comparison import renames
 from headrace.plan.compiled import ChangeKind, Compiled, NodeChange
+from headrace.plan.invalidation import Invalidation, invalidated_nodes
 from headrace.plan.steps import (
     NO_PARTITIONS,
     Declare,
@@ -40,7 +41,7 @@ from headrace.plan.steps import (
     kind_of,
     range_of,
 )
-from headrace.plan.weakening import weakened
+from headrace.plan.weakening import Weakened, weakened
 
 PLAN_ID = re.compile(r"p-[0-9a-f]{16}")
 RECORDED_MAX = 100
@@ -62,6 +63,26 @@ class PlannedFile(Value):
     change: str | None
 
 
+class PlannedChanges(Value):
+    """What changes from one compiled project to another; the steps of a plan follow from it."""
+
+    nodes: tuple[NodeChange, ...] = ()
+    weakened: tuple[Weakened, ...] = ()
+    invalidated: Invalidation = Invalidation()
+
+
+def planned_changes(
+    old: Compiled | None,
+    new: Compiled,
+    changes: Sequence[NodeChange],
+    invalidated: Invalidation = Invalidation(),  # noqa: B008 - frozen
+) -> PlannedChanges:
+    """Return what changes: `changes` by node, weakened promises, and `invalidated` data."""
+    return PlannedChanges(
+        nodes=tuple(changes), weakened=tuple(weakened(old, new)), invalidated=invalidated
+    )
+
+
 class PlanFacts(Value):
     """Facts from the store on which steps depend; nodes have their applied names."""
 
@@ -70,15 +91,11 @@ class PlanFacts(Value):
     returning: Mapping[str, PartitionRangeSummary] = {}
     """Asset some of whose visible partitions were published by the new code → its other visible
     partitions."""
-    heard_of: frozenset[str] = frozenset()
-    """Nodes with partitions, published or not."""
     renamed_deliveries: Mapping[str, tuple[str, ...]] = {}
     """Source → partitions whose deliveries are re-ingested with other column names."""
     withheld_deliveries: Mapping[str, tuple[str, ...]] = {}
     """Source → held, rejected or failed partitions whose declaration changed."""
     promoted: tuple[Promote, ...] = ()
-    approved_first: frozenset[str] = frozenset()
-    """Nodes that policy allows to be recomputed entirely only after an approval."""
 
 
 class Plan(Value):
@@ -88,6 +105,8 @@ class Plan(Value):
     base_version: int | None
     files: tuple[PlannedFile, ...]
     steps: tuple[Step, ...]
+    changes: PlannedChanges = PlannedChanges()
+    """What the steps follow from; not part of the decision."""
     plan_id: str = ""
 
     @property
@@ -101,7 +120,7 @@ def plan_project(
     base_version: int | None,
     manifests: tuple[Mapping[str, str], Mapping[str, str]],
     compiled: tuple[Compiled | None, Compiled],
-    changes: Sequence[NodeChange],
+    changes: PlannedChanges,
     facts: PlanFacts,
 ) -> Plan:
     """Return the plan from the applied project to the files.
@@ -111,14 +130,25 @@ def plan_project(
     """
     files = tuple(_files(*manifests))
     steps = tuple(_steps(files, *compiled, changes, facts))
-    plan = Plan(environment=environment, base_version=base_version, files=files, steps=steps)
-    return Plan(
+    plan = Plan(
         environment=environment,
         base_version=base_version,
         files=files,
         steps=steps,
-        plan_id=plan_id_of(decisions(plan)),
+        changes=changes,
     )
+    return msgspec.structs.replace(plan, plan_id=plan_id_of(decisions(plan)))
+
+
+def needing_approval(plan: Plan, nodes: Collection[str]) -> Plan:
+    """Return the same plan, in which policy requires an approval to recompute these nodes."""
+    steps = tuple(
+        msgspec.structs.replace(step, needs_approval=True)
+        if isinstance(step, Invalidate) and step.node in nodes
+        else step
+        for step in plan.steps
+    )
+    return msgspec.structs.replace(plan, steps=steps)
 
 
 def decisions(plan: Plan) -> dict[str, Any]:
@@ -222,13 +252,13 @@ def _steps(
     files: Sequence[PlannedFile],
     before: Compiled | None,
     after: Compiled,
-    changes: Sequence[NodeChange],
+    planned: PlannedChanges,
     facts: PlanFacts,
 ) -> Iterator[Step]:
     """Yield the steps in the order of their execution."""
-    old = before.project if before is not None else None
+    old, changes = before.project if before is not None else None, planned.nodes
     yield from _declared(files, before, after, changes)
-    for item in weakened(before, after):
+    for item in planned.weakened:
         yield Weaken(node=item.node, what=item.what, before=item.before, after=item.after)
     for change in changes:
         if change.change is ChangeKind.SCHEMA:
@@ -367,15 +397,8 @@ def _invalidated(
     former: Mapping[str, str],
     facts: PlanFacts,
 ) -> Iterator[Invalidate]:
-    """Yield nodes to be recomputed entirely.
-
-    An added node counts if its name had partitions before.
-    """
-    stale = {
-        change.node
-        for change in changes
-        if change.stale or (change.change is ChangeKind.ADDED and change.node in facts.heard_of)
-    }
+    """Yield nodes to be recomputed entirely."""
+    stale = invalidated_nodes(changes)
     reach = _consumers(after) if stale else {}
     for name in dict.fromkeys(change.node for change in changes):
         if name in stale:
@@ -387,7 +410,6 @@ def _invalidated(
                 range=facts.returning.get(
                     name, facts.published.get(former.get(name, name), NO_PARTITIONS)
                 ),
-                needs_approval=name in facts.approved_first,
             )
 
 

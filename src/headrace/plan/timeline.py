@@ -66,6 +66,17 @@ class NodeExtents(Value):
 NO_EXTENTS = NodeExtents()
 
 
+def changed_partitions(read: NodeInput, changed: Extent, extents: NodeExtents) -> Extent:
+    """Return the output's partitions that new publications of the input's `changed` ones change.
+
+    `extents` are those of the output. A reference changes none, or, if the node declares
+    `rebuild_on_reference`, all published ones.
+    """
+    if read.reference and read.output.rebuild_on_reference:
+        return extents.visible
+    return downstream_partitions(read, changed, extents.known)
+
+
 class Timeline:
     """The nodes of a graph over time.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from headrace.checks.drift import conversion_at, in_force
@@ -11,13 +11,25 @@ from headrace.model import ContractColumn, Project, Source
 from headrace.model.exports import exported
 from headrace.model.nodes import PartitionSpec
 from headrace.plan import ChangeKind, Compiled, NodeChange
-from headrace.plan.comparison import renames, without_places
-from headrace.plan.project_plan import Plan, PlanFacts, plan_project
+from headrace.plan.comparison import heard_before, renames, without_places
+from headrace.plan.invalidation import Published, invalidated_by, invalidated_nodes
+from headrace.plan.partition_ranges import extent_of, extent_of_keys
+from headrace.plan.project_plan import (
+    Plan,
+    PlanFacts,
+    PlannedChanges,
+    plan_project,
+    planned_changes,
+)
 from headrace.plan.steps import NO_PARTITIONS, PartitionRangeSummary, Promote
+from headrace.plan.timeline import NodeExtents
 from headrace.runtime.applied_versions import contents_of, manifest_of
+from headrace.runtime.graph import graph_of
+from headrace.runtime.partition_extents import extents_of_rows, read_states
 from headrace.runtime.recomputation import returned
+from headrace.scheduler import Graph
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, exceptions
+from headrace.store.queries import applied_versions, exceptions, partition_states
 
 # Deliveries affected by a changed mapping of column names: intervals for which a column has another
 # name than before are re-ingested.
@@ -120,21 +132,92 @@ def _in_force(columns: dict[str, ContractColumn], name: str, key: str) -> tuple[
 # Compares the project with the applied version and adds counts and ranges of partitions.
 
 
+def changes_of(
+    tx: Transaction | None,
+    before: Compiled | None,
+    after: Compiled,
+    changes: Sequence[NodeChange],
+    *,
+    version: int | None,
+    now_us: int,
+    borrowed: frozenset[str] = frozenset(),
+) -> PlannedChanges:
+    """Return what `changes` from `before` to `after` do to the state that `tx` reads.
+
+    `version` is the applied version in that state. Nodes in `borrowed` are read from production and
+    not computed.
+    """
+    if tx is None or before is None:
+        return planned_changes(before, after, changes)
+    added = {change.node for change in changes if change.change is ChangeKind.ADDED}
+    heard_of = {name for name in added if applied_versions.has_partitions(tx, name)}
+    changes = heard_before(changes, heard_of)
+    graph = graph_of(after)
+    published = _published(tx, before, after, graph, changes, version, heard_of)
+    invalidated = invalidated_by(
+        published, before, after, graph, changes, now_us=now_us, borrowed=borrowed
+    )
+    return planned_changes(before, after, changes, invalidated)
+
+
+def _published(
+    tx: Transaction,
+    before: Compiled,
+    after: Compiled,
+    graph: Graph,
+    changes: Sequence[NodeChange],
+    version: int | None,
+    heard_of: Collection[str],
+) -> Published:
+    """Return the applied project's partition states, with those of `heard_of` from before."""
+    applied = graph_of(before)
+    extents = read_states(tx, applied, version=version, arrived={})
+    if heard_of:
+        extents |= _removed_before(tx, graph, heard_of)
+    nodes = {node.name: node for node in graph.nodes}
+    returning = {
+        name: extent_of_keys(nodes[name], returned(tx, after, name))
+        for name in invalidated_nodes(changes)
+        if name in after.project.assets and name in before.project.assets and name in nodes
+    }
+    return Published(graph=applied, extents=extents, returning=returning)
+
+
+def _removed_before(
+    tx: Transaction, graph: Graph, names: Collection[str]
+) -> dict[str, NodeExtents]:
+    """Return the partition states of nodes that no applied project declares.
+
+    The checkpoint doesn't have them. Keys of another partitioning than the declared one are left
+    out: nothing can request them.
+    """
+    nodes = tuple(node for node in graph.nodes if node.name in names)
+    briefs = (brief for brief in partition_states.brief_states(tx) if brief.node in names)
+    extents = extents_of_rows(Graph(nodes), briefs)
+    timed = {node.name for node in nodes if node.partition.grain is not None}
+    return {
+        name: NodeExtents(
+            **{part: extent_of(getattr(item, part).runs) for part in NodeExtents.__struct_fields__}
+        )
+        if name in timed
+        else item
+        for name, item in extents.items()
+    }
+
+
 def plan_of(
     tx: Transaction | None,
     files: ProjectFiles,
     before: Compiled | None,
     after: Compiled,
-    changes: Sequence[NodeChange],
+    changes: PlannedChanges,
     *,
     environment: str,
     promoted: Iterable[Promote] = (),
-    approved_first: frozenset[str] = frozenset(),
 ) -> Plan:
     """Return the plan of what `apply` would do now.
 
-    `tx` reads the state that `before` is applied in; None without a state. `approved_first` are the
-    nodes that may be recomputed only after an approval, by policy.
+    `tx` reads the state that `before` is applied in; None without a state.
 
     Raises ProjectError for a module or a command's file that can't be read, and for a former name
     that no asset has.
@@ -142,7 +225,7 @@ def plan_of(
     manifest = manifest_of(contents_of(files, after))
     newest = applied_versions.newest(tx) if tx is not None else None
     was = newest.manifest if newest is not None else {}
-    facts = _facts(tx, before, after, changes, promoted, approved_first)
+    facts = _facts(tx, before, after, changes.nodes, promoted)
     return plan_project(
         environment, newest.id if newest else None, (was, manifest), (before, after), changes, facts
     )
@@ -154,7 +237,6 @@ def _facts(
     after: Compiled,
     changes: Sequence[NodeChange],
     promoted: Iterable[Promote],
-    approved_first: frozenset[str],
 ) -> PlanFacts:
     if tx is None or before is None:
         return PlanFacts(promoted=tuple(promoted))
@@ -166,7 +248,6 @@ def _facts(
         for name in names
         if (results := applied_versions.published_range(tx, name)) is not None
     }
-    added = {change.node for change in changes if change.change is ChangeKind.ADDED}
     returning = {
         name: keys for name in names if name in after.nodes and (keys := returned(tx, after, name))
     }
@@ -183,7 +264,6 @@ def _facts(
             name: NO_PARTITIONS if item is None else _range(projects, name, *item, ())
             for name, item in left.items()
         },
-        heard_of=frozenset(name for name in added if applied_versions.has_partitions(tx, name)),
         renamed_deliveries={
             name: tuple(keys) for name, keys in remapped_partitions(tx, *projects).items()
         },
@@ -191,7 +271,6 @@ def _facts(
             name: tuple(keys) for name, keys in withheld_partitions(tx, *projects).items()
         },
         promoted=tuple(promoted),
-        approved_first=approved_first,
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from headrace.model.intervals import to_us
 from headrace.plan import Compiled, changes, comparison
+from headrace.plan.invalidation import Invalidation
 from headrace.plan.project_plan import Plan, decisions
 from headrace.plan.steps import Invalidate, Promote
 from headrace.runtime.promotion import PendingPromotion
@@ -15,7 +16,6 @@ from headrace.services import agreements, invalidation, plan_inputs, plans
 from headrace.services.agreements import NEEDS_APPROVAL, NeedsApproval, PlanChanged
 from headrace.services.backfills import backfill
 from headrace.services.commands import CommandContext, leader_command, perform
-from headrace.services.invalidation import Invalidated
 from headrace.services.plans import Base, PreparedPlan, applied, plan_of_apply, prepare, with_plan
 from headrace.services.responses import (
     ApplyResponse,
@@ -193,16 +193,15 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
         left = invalidation.still_invalid(
             tx,
             compiled,
-            wanted.prepared.effect,
+            plan.changes.invalidated,
             version=now_applied.id,
-            env=context.session.env,
             now_us=now_us,
         )
     return msgspec.structs.replace(
         _done(context, wanted, "applied", now_applied.id, plan.plan_id),
         promoted=promoted,
         stale=invalidation.stale_rows(left.stale),
-        backfills=list(left.backfills),
+        backfills=invalidation.needed_rows(compiled.project, left, context.session.env),
         steps_done=_steps_done(plan, promoted),
     )
 
@@ -265,7 +264,7 @@ def _response(
 
     It lists stale data if nothing was to apply.
     """
-    stale = Invalidated()
+    stale, backfills = Invalidation(), list[NeededRow]()
     if (
         state == "nothing"
         and session.compiled is not None
@@ -275,8 +274,9 @@ def _response(
         now_us = to_us(session.now())
         with session.store.read() as tx:
             stale = invalidation.outstanding(
-                tx, session.compiled, version=session.version, env=session.env, now_us=now_us
+                tx, session.compiled, version=session.version, now_us=now_us
             )
+        backfills = invalidation.needed_rows(session.compiled.project, stale, session.env)
     return ApplyResponse(
         now=session.now(),
         state=state,
@@ -285,7 +285,7 @@ def _response(
         clock=session.clock.kind,
         plan_id=plan_id,
         stale=invalidation.stale_rows(stale.stale),
-        backfills=list(stale.backfills),
+        backfills=backfills,
     )
 
 

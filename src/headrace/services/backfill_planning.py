@@ -20,6 +20,7 @@ from headrace.plan.compiled import is_view
 from headrace.plan.timeline import Timeline, limits_of
 from headrace.runtime.graph import graph_of
 from headrace.runtime.overlays.partitions import shared_partition
+from headrace.runtime.partition_extents import with_deliveries
 from headrace.scheduler import Graph, GraphNode
 from headrace.scheduler.estimates import Estimate
 from headrace.services import estimates, plan_inputs
@@ -147,7 +148,7 @@ def plan(
     extents = plan_inputs.states_of_session(
         session, store, graph, compiled.project, version, failed_since=since, seen=seen
     )
-    timeline = Timeline(graph, plan_inputs.with_deliveries(graph, extents, (), reread), to_us(now))
+    timeline = Timeline(graph, with_deliveries(graph, extents, (), reread), to_us(now))
     names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
     if not nodes:

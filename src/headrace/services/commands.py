@@ -34,7 +34,7 @@ from headrace.plan import changes
 from headrace.plan.project_plan import Plan
 from headrace.runtime import applied_versions
 from headrace.runtime.applied_versions import AppliedVersion
-from headrace.runtime.apply_plans import plan_of
+from headrace.runtime.apply_plans import changes_of, plan_of
 from headrace.runtime.evaluation import VersionEvaluator, evaluate_state
 from headrace.runtime.leadership import Busy, Leadership, hold
 from headrace.runtime.runs import RunRequest, RunResult
@@ -324,10 +324,18 @@ class CommandContext:
         compiled = usable(compilation)
         if plan is None:
             was = before.compiled if before else None
+            borrowed = self.session.borrowed  # before the transaction
             with self.store.read() as tx:
-                plan = plan_of(
-                    tx, files, was, compiled, changes(was, compiled), environment=self.session.env
+                planned = changes_of(
+                    tx,
+                    was,
+                    compiled,
+                    changes(was, compiled),
+                    version=before.id if before else None,
+                    now_us=self.clock.now_us(),
+                    borrowed=borrowed,
                 )
+                plan = plan_of(tx, files, was, compiled, planned, environment=self.session.env)
         with self.store.write(self.held.lease.epoch) as tx:
             now = self.clock.mark(tx)
             self._leading.applied = applied_versions.apply(

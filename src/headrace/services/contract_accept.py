@@ -505,7 +505,7 @@ def _accept(
             arguments.source, []
         )
         effect = invalidation.invalidated_downstream(
-            tx, before.compiled, arguments.source, keys, version=before.id, env=context.session.env
+            tx, before.compiled, arguments.source, keys, version=before.id
         )
     now_applied = context.apply(progress) if changes(before.compiled, compiled) else before
     context.tell(write=lambda tx, now: _recorded(tx, now, context, arguments, keys))
@@ -526,7 +526,7 @@ def _accept(
         version=now_applied.id,
         reread=keys,
         stale=invalidation.stale_rows(effect.stale),
-        backfills=list(effect.backfills),
+        backfills=invalidation.needed_rows(before.compiled.project, effect, context.session.env),
         counts=counts,
     )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
@@ -15,96 +14,15 @@ from headrace.model.errors import Report
 from headrace.model.fields import LocatedMapping
 from headrace.model.files import SETTINGS_FILE
 from headrace.model.settings import APPROVAL, PRODUCTION, Approval, Facts, parse_rule
-from headrace.plan.partition_ranges import NO_PARTITIONS, Extent, extent_of, extent_of_keys
 from headrace.plan.timeline import NodeExtents
 from headrace.runtime.observations import KnownFiles, observe_folders
-from headrace.scheduler import Graph, PartitionState, SchedulerCheckpoint, checkpoints
+from headrace.runtime.partition_extents import read_states, with_deliveries
+from headrace.scheduler import Graph
 from headrace.services.responses import CountsRow
 from headrace.services.session import ProjectSession
-from headrace.store import Store, Transaction
-from headrace.store.queries import ingestion
-from headrace.store.queries import partition_states as rows
-from headrace.store.queries.partition_states import Brief
-from headrace.store.queries.quarantine import dropped_deliveries
+from headrace.store import Store
 
-# The states of all nodes' partitions as ranges, from which plans are computed. Only reads.
-
-_KINDS: dict[str, Callable[[Brief], bool]] = {
-    "visible": lambda brief: brief.published,
-    "usable": lambda brief: (
-        brief.state in ("published", "waived")
-        or (brief.published and brief.state in (PartitionState.WAITING, PartitionState.RUNNING))
-    ),
-    "fresh": lambda brief: brief.state == "published" and not brief.stale,
-    "failed": lambda brief: (
-        brief.state in ("failed", "rejected") or (brief.state == "waiting" and brief.failing)
-    ),
-    "hopeless": lambda brief: brief.state in ("failed", "rejected") and not brief.published,
-    "held": lambda brief: brief.state == "held",
-}
-"""Part of a `NodeExtents` → whether a partition belongs to it.
-
-Every partition with a row is known.
-"""
-
-
-def read_states(
-    tx: Transaction,
-    graph: Graph,
-    *,
-    version: int | None,
-    arrived: Mapping[str, Iterable[str]],
-    failed_since: int | None = None,
-) -> dict[str, NodeExtents]:
-    """Return the states of all partitions.
-
-    `version` is the applied version, `arrived` holds observed deliveries that aren't stored yet;
-    failures count from `failed_since` (µs).
-    """
-    stored_checkpoint = rows.checkpoint(tx)
-    if stored_checkpoint is not None and (
-        stored_checkpoint.version != version
-        or checkpoints.decode_checkpoint(stored_checkpoint.content) is None
-    ):
-        stored_checkpoint = None
-    extents = _of_rows(
-        graph,
-        rows.brief_states(tx, -1 if stored_checkpoint is None else stored_checkpoint.revision),
-    )
-    if stored_checkpoint is not None:
-        content = checkpoints.decode_checkpoint(stored_checkpoint.content)
-        assert content is not None
-        extents = _together(graph, extents, content)
-    if failed_since is not None:
-        extents = _failed_only(graph, extents, rows.failed_since(tx, failed_since))
-    extents = _without(graph, extents, dropped_deliveries(tx))
-    return with_deliveries(graph, extents, [*ingestion.waiting_deliveries(tx)], arrived)
-
-
-def with_deliveries(
-    graph: Graph,
-    known_extents: Mapping[str, NodeExtents],
-    waiting: Iterable[tuple[str, str, str]],
-    arrived: Mapping[str, Iterable[str]],
-) -> dict[str, NodeExtents]:
-    """Return the states with the deliveries that aren't ingested yet, waiting or newly observed."""
-    keys: dict[str, dict[str, None]] = defaultdict(dict)
-    for source, key, _ in waiting:
-        keys[source][key] = None
-    for source, more in arrived.items():
-        keys[source].update(dict.fromkeys(more))
-    extents = dict(known_extents)
-    for node in graph.nodes:
-        if node.is_source and node.name in keys:
-            extent, before = (
-                extent_of_keys(node, keys[node.name]),
-                extents.get(node.name, NodeExtents()),
-            )
-            extents[node.name] = _replaced(
-                before, arrived=before.arrived | extent, known=before.known | extent
-            )
-    return extents
-
+# The states of all partitions, with the deliveries in sources' folders.
 
 SeenNow: TypeAlias = Mapping[str, Sequence[DetectedDelivery]]
 """Source → deliveries in its folder that aren't stored yet."""
@@ -157,120 +75,6 @@ def states_of_session(
         **here,
         **{name: extents for name, extents in theirs.items() if name in session.borrowed},
     }
-
-
-def _of_rows(graph: Graph, briefs: Iterable[Brief]) -> dict[str, NodeExtents]:
-    nodes = {node.name: node for node in graph.nodes}
-    keys: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for brief in briefs:
-        keys[brief.node, "known"].append(brief.partition)
-        for name, belongs in _KINDS.items():
-            if belongs(brief):
-                keys[brief.node, name].append(brief.partition)
-    parts: dict[str, dict[str, Extent]] = defaultdict(dict)
-    for (node, name), results in keys.items():
-        if node in nodes:
-            parts[node][name] = extent_of_keys(nodes[node], results)
-    return {node: NodeExtents(**part) for node, part in parts.items()}
-
-
-def _together(
-    graph: Graph, later: Mapping[str, NodeExtents], content: SchedulerCheckpoint
-) -> dict[str, NodeExtents]:
-    """Return the checkpoint's states, updated by the rows that changed since."""
-    cells = _of_rows(
-        graph,
-        (
-            Brief(
-                cell.node,
-                cell.key,
-                cell.state,
-                cell.stale or cell.proposed,
-                cell.failures > 0,
-                cell.published,
-            )
-            for cell in content.tracked_partitions
-            if cell.published or cell.state is not PartitionState.WAITING or cell.failures
-        ),
-    )
-    extents: dict[str, NodeExtents] = {}
-    for node in graph.nodes:
-        kept_node = content.nodes.get(node.name)
-        resting = (
-            NO_PARTITIONS
-            if kept_node is None
-            else extent_of(
-                {data: tuple(edges) for data, edges in kept_node.runs.items()}, kept_node.named
-            )
-        )
-        calm = NodeExtents(known=resting, visible=resting, usable=resting, fresh=resting)
-        new = later.get(node.name, NodeExtents())
-        extents[node.name] = _united(
-            _less(_united(calm, cells.get(node.name, NodeExtents())), new.known), new
-        )
-    return extents
-
-
-def _united(extents: NodeExtents, other: NodeExtents) -> NodeExtents:
-    return NodeExtents(
-        **{
-            name: getattr(extents, name) | getattr(other, name)
-            for name in NodeExtents.__struct_fields__
-        }
-    )
-
-
-def _less(extents: NodeExtents, known: Extent) -> NodeExtents:
-    return (
-        NodeExtents(
-            **{name: getattr(extents, name) - known for name in NodeExtents.__struct_fields__}
-        )
-        if known
-        else extents
-    )
-
-
-def _failed_only(
-    graph: Graph, known_extents: Mapping[str, NodeExtents], failed: Iterable[tuple[str, str]]
-) -> dict[str, NodeExtents]:
-    keys: dict[str, list[str]] = defaultdict(list)
-    for node, key in failed:
-        keys[node].append(key)
-    nodes = {node.name: node for node in graph.nodes}
-    return {
-        name: _replaced(extents, failed=extent_of_keys(nodes[name], keys.get(name, ())))
-        for name, extents in known_extents.items()
-    }
-
-
-def _without(
-    graph: Graph, known_extents: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]
-) -> dict[str, NodeExtents]:
-    """Return the states without dropped deliveries.
-
-    These haven't failed and aren't to be ingested.
-    """
-    keys: dict[str, list[str]] = defaultdict(list)
-    for node, key in dropped:
-        keys[node].append(key)
-    gone = {
-        node.name: extent_of_keys(node, keys[node.name])
-        for node in graph.nodes
-        if node.name in keys and node.name in known_extents
-    }
-    return {
-        **known_extents,
-        **{
-            name: _replaced(known_extents[name], failed=known_extents[name].failed - extent)
-            for name, extent in gone.items()
-        },
-    }
-
-
-def _replaced(extents: NodeExtents, **parts: Extent) -> NodeExtents:
-    return NodeExtents(
-        **{name: parts.get(name, getattr(extents, name)) for name in NodeExtents.__struct_fields__}
-    )
 
 
 # Whether an action needs an approval, and the line of headrace.toml that requires it.

@@ -28,10 +28,19 @@ from headrace.plan import (
 from headrace.plan.comparison import SETTINGS
 from headrace.plan.contracts import contract_breaks
 from headrace.plan.impact import Impact, impacts
-from headrace.plan.project_plan import Plan, asks, decisions, planned_steps
+from headrace.plan.invalidation import Invalidation, invalidated_nodes
+from headrace.plan.project_plan import (
+    Plan,
+    PlannedChanges,
+    asks,
+    decisions,
+    needing_approval,
+    planned_changes,
+    planned_steps,
+)
 from headrace.plan.steps import PartitionRangeSummary, Promote
-from headrace.plan.weakening import Weakened, weakened
-from headrace.runtime.apply_plans import plan_of
+from headrace.plan.weakening import Weakened
+from headrace.runtime.apply_plans import changes_of, plan_of
 from headrace.runtime.promotion import (
     Offer,
     Offers,
@@ -44,7 +53,7 @@ from headrace.runtime.promotion_copies import CopyRequest, Job, PartitionCopy, c
 from headrace.services import agreements, invalidation, plan_inputs
 from headrace.services.commands import CommandContext
 from headrace.services.comparisons import differences
-from headrace.services.invalidation import Invalidated
+from headrace.services.invalidation import Cost
 from headrace.services.responses import (
     Affects,
     ChangeRow,
@@ -82,9 +91,7 @@ def nodes_to_keep(
     """
     compiled = usable(session.declared_exactly(progress)[1])
     names = select(session, selection, compiled=compiled, project=compiled.project)
-    stale = {
-        change.node for change in changes(session.compiled, compiled) if change.stale
-    } & compiled.project.assets.keys()
+    stale = invalidated_nodes(changes(session.compiled, compiled)) & compiled.project.assets.keys()
     results = tuple(sorted(stale.intersection(names)))
     if not results:
         text = ", ".join(sorted(stale)[:10]) or "none"
@@ -107,20 +114,13 @@ def nodes_to_keep(
 # and published instead of computed.
 
 
-def invalidated_nodes(changes: Collection[NodeChange]) -> frozenset[str]:
-    """Return the nodes whose publications all become stale."""
-    return frozenset(
-        change.node for change in changes if change.stale or change.change is ChangeKind.ADDED
-    )
-
-
 def find_offers(
     session: ProjectSession, compiled: Compiled, changed: Collection[str]
 ) -> dict[str, list[Offer]]:
     """Return environment → partitions built there that production needn't compute for `compiled`.
 
-    All partitions of `changed` nodes count as stale. Empty if production has published nothing yet;
-    environments with an unreadable state are skipped.
+    All partitions of `changed` nodes are to be computed. Empty if production has published nothing
+    yet; environments with an unreadable state are skipped.
     """
     results: dict[str, list[Offer]] = {}
     if session.env != PRODUCTION or session.store is None:
@@ -368,41 +368,72 @@ def _base(session: ProjectSession) -> Base:
 
 
 class PreparedPlan(msgspec.Struct, frozen=True):
-    """The effect of applying the files: response, invalidated data, and environments' offers."""
+    """What applying the files does: the plan's changes, their cost, and environments' offers."""
 
-    response: PlanResponse
-    effect: Invalidated
+    changes: PlannedChanges
+    cost: Cost
     offers: dict[str, list[Offer]]
+    response: PlanResponse
+    """Without the steps and the id of the plan."""
 
 
 def prepare(
     session: ProjectSession, compiled: Compiled, base: Base, node_changes: Sequence[NodeChange]
 ) -> PreparedPlan:
-    """Return the effect of applying `compiled`. Raise Refused if it breaks a contract."""
+    """Return what applying `compiled` does. Raise Refused if it breaks a contract."""
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     _keep_contracts(base.compiled, compiled, lineage)
-    meant = impacts(base.compiled, compiled, node_changes, lineage)
-    effect = _staled(base, compiled, node_changes, session)
-    offers = find_offers(session, compiled, invalidated_nodes(node_changes))
+    planned, cost = _planned_changes(session, compiled, base, node_changes)
+    meant = impacts(base.compiled, compiled, planned.nodes, lineage)
+    offers = find_offers(session, compiled, _computed_nodes(planned.nodes))
+    invalidated = planned.invalidated
     known = base.store is not None and base.compiled is not None
     response = PlanResponse(
         changes=[
-            _row(compiled, base.compiled, impact, effect if known else None) for impact in meant
+            _row(compiled, base.compiled, impact, invalidated if known else None)
+            for impact in meant
         ],
-        affects=_affects(compiled, base.compiled, meant, effect),
-        estimate=None if effect.estimate is None else msgspec.to_builtins(effect.estimate),
-        weakens=[_weakened(compiled, item) for item in weakened(base.compiled, compiled)],
-        stale=invalidation.stale_rows(effect.stale),
-        repairs=invalidation.stale_rows(effect.failed),
-        bytes_estimate=effect.bytes,
-        backfills=list(effect.backfills),
+        affects=_affects(compiled, base.compiled, meant, invalidated),
+        estimate=None if cost.estimate is None else msgspec.to_builtins(cost.estimate),
+        weakens=[_weakened(compiled, item) for item in planned.weakened],
+        stale=invalidation.stale_rows(invalidated.stale),
+        repairs=invalidation.stale_rows(invalidated.failed),
+        bytes_estimate=cost.size,
+        backfills=invalidation.needed_rows(compiled.project, invalidated, session.env),
         built=promoted_rows(offers),
         against=base.called,
         env=session.env,
         now=session.now(),
         clock=session.clock.kind,
     )
-    return PreparedPlan(response, effect, offers)
+    return PreparedPlan(planned, cost, offers, response)
+
+
+def _planned_changes(
+    session: ProjectSession, compiled: Compiled, base: Base, node_changes: Sequence[NodeChange]
+) -> tuple[PlannedChanges, Cost]:
+    """Return what the changes do to the state of `base`, and what recomputing costs."""
+    if base.store is None or base.compiled is None:
+        return planned_changes(base.compiled, compiled, node_changes), Cost()
+    # before the transaction: a store runs one read at a time
+    now_us, borrowed = to_us(session.now()), session.borrowed
+    with base.store.read() as tx:
+        planned = changes_of(
+            tx,
+            base.compiled,
+            compiled,
+            node_changes,
+            version=base.version,
+            now_us=now_us,
+            borrowed=borrowed,
+        )
+        return planned, invalidation.cost_of(tx, compiled, planned.invalidated)
+
+
+def _computed_nodes(changes: Collection[NodeChange]) -> frozenset[str]:
+    """Return the nodes of which production would compute all partitions."""
+    added = {change.node for change in changes if change.change is ChangeKind.ADDED}
+    return invalidated_nodes(changes) | added
 
 
 def plan_of_apply(
@@ -418,50 +449,48 @@ def plan_of_apply(
     In an environment that differs from `plan`, which compares with production. `keep` are the nodes
     whose publications stay fresh.
     """
-    here = applied(session) if session.production is not None else base
-    node_changes = comparison.keeping(changes(here.compiled, compiled), keep)
     promoted = promotion_steps(compiled, prepared.offers)
+    if session.production is None:
+        here, planned, cost = base, prepared.changes, prepared.cost
+    else:
+        here = applied(session)
+        node_changes = comparison.keeping(changes(here.compiled, compiled), keep)
+        planned, cost = _planned_changes(session, compiled, here, node_changes)
     if here.store is None:
         return plan_of(
             None,
             files,
             here.compiled,
             compiled,
-            node_changes,
+            planned,
             environment=session.env,
             promoted=promoted,
         )
-    approved_first = _approved_first(session, compiled, prepared.effect)
     with here.store.read() as tx:
-        return plan_of(
-            tx,
-            files,
-            here.compiled,
-            compiled,
-            node_changes,
-            environment=session.env,
-            promoted=promoted,
-            approved_first=approved_first,
+        plan = plan_of(
+            tx, files, here.compiled, compiled, planned, environment=session.env, promoted=promoted
         )
+    return needing_approval(plan, _approved_first(session, compiled, planned.invalidated, cost))
 
 
 def _approved_first(
-    session: ProjectSession, compiled: Compiled, effect: Invalidated
+    session: ProjectSession, compiled: Compiled, invalidated: Invalidation, cost: Cost
 ) -> frozenset[str]:
     """Return the invalidated nodes whose recomputation needs an approval by policy."""
     results: set[str] = set()
-    planned = [row for row in effect.backfills if row.counts is not None]
-    for row, backfill in zip(planned, effect.planned, strict=True):
+    for needed in invalidated.backfills:
+        if needed.backfill is None:
+            continue
         approval = plan_inputs.needed_approval(
             session.root,
             compiled.project.settings,
             compiled.project,
-            [item.node for item in backfill.chosen],
-            partitions=backfill.partitions,
-            size=effect.bytes or 0,
+            [item.node for item in needed.backfill.chosen],
+            partitions=needed.backfill.partitions,
+            size=cost.size or 0,
         )
         if approval is not None:
-            results.update(row.select)
+            results.update(needed.nodes)
     return frozenset(results)
 
 
@@ -500,30 +529,8 @@ def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> No
         raise Refused(f"{first.file}: {first.said}{more}", hint=first.hint)
 
 
-def _staled(
-    base: Base, compiled: Compiled, node_changes: Sequence[NodeChange], session: ProjectSession
-) -> Invalidated:
-    if base.store is None or base.compiled is None:
-        return Invalidated()
-    now_us, borrowed = (
-        to_us(session.now()),
-        session.borrowed,
-    )  # before the transaction: a store runs one read at a time
-    with base.store.read() as tx:
-        return invalidation.invalidated_by(
-            tx,
-            base.compiled,
-            compiled,
-            node_changes,
-            version=base.version,
-            env=session.env,
-            now_us=now_us,
-            borrowed=borrowed,
-        )
-
-
 def _row(
-    compiled: Compiled, old: Compiled | None, impact: Impact, effect: Invalidated | None
+    compiled: Compiled, old: Compiled | None, impact: Impact, invalidated: Invalidation | None
 ) -> ChangeRow:
     change = impact.change
     declared = compiled.project.node(change.node) or (
@@ -534,7 +541,11 @@ def _row(
         change=change.change,
         breaking=impact.breaking,
         columns=[column.column for column in impact.columns] or list(change.columns),
-        partitions_stale=None if effect is None else effect.of(change.node) if change.stale else 0,
+        partitions_stale=None
+        if invalidated is None
+        else invalidated.of(change.node)
+        if change.stale
+        else 0,
         effects=[
             EffectRow(column=column.column, effect=column.effect, read_by=list(column.read_by))
             for column in impact.columns
@@ -550,16 +561,15 @@ def _row(
 
 
 def _affects(
-    compiled: Compiled, old: Compiled | None, meant: Iterable[Impact], effect: Invalidated
+    compiled: Compiled, old: Compiled | None, meant: Iterable[Impact], invalidated: Invalidation
 ) -> Affects:
     """Return the consumers whose data or promises change, and the owners of all that changes."""
     meant = list(meant)
     consumers = {name for impact in meant for name in impact.consumers}
-    stale = {item.node for item in effect.stale if item.why == invalidation.OWN_CODE}
     nodes = (
         {impact.change.node for impact in meant}
         | {name for item in meant for name in item.assets}
-        | stale
+        | invalidated.own
     )
     owners = {
         node.owner

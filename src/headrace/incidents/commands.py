@@ -351,14 +351,7 @@ class _Touched:
 
     def _reads(self, name: str) -> bool:
         """Return whether an asset still reads the incident's node, directly or not."""
-        nodes, seen, todo = self._declared.nodes, set[str](), [name]
-        while todo:
-            node = nodes.get(todo.pop())
-            if node is None or node.name in seen:
-                continue
-            seen.add(node.name)
-            todo += [spec.node for spec in node.inputs]
-        return self._one.node in seen
+        return any(node.name == self._one.node for node in self._declared.upstream([name]))
 
 
 def _line(command: RecordedAction, places: _Places) -> Happened:

@@ -6,7 +6,7 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from statistics import median
 from typing import NamedTuple
@@ -234,9 +234,9 @@ def _throughput(
     change.
     """
     read = {
-        name
+        node.name
         for consumer in to.consumers
-        for name in _sources(declared, project.consumers[consumer].reads)
+        for node in declared.upstream(project.consumers[consumer].reads)
     }
     for name, source in project.sources.items():
         if (
@@ -247,17 +247,6 @@ def _throughput(
             said = _compared(tx, name, source.timezone or project.settings.timezone, window)
             if said is not None:
                 yield said
-
-
-def _sources(declared: DeclaredPromises, names: Sequence[str]) -> set[str]:
-    """Return the sources from which some nodes are derived."""
-    waiting, seen = list(names), set[str]()
-    while waiting:
-        node = declared.nodes.get(waiting.pop())
-        if node is not None and node.name not in seen:
-            seen.add(node.name)
-            waiting += [spec.node for spec in node.inputs]
-    return {name for name in seen if declared.nodes[name].is_source}
 
 
 def _compared(tx: Transaction, name: str, timezone: str, window: DigestWindow) -> str | None:

@@ -6,7 +6,7 @@ that data's inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
@@ -14,6 +14,7 @@ from headrace.ledger.records import LedgerRecords, Try
 from headrace.model import InputMode, InputSpec
 from headrace.model.intervals import previous_key
 from headrace.model.partitions import required
+from headrace.model.reachability import reachable
 from headrace.slo.blockage import promised_by
 from headrace.slo.declared_promises import WHOLE, Node, NodeTraits, Terms
 from headrace.slo.obligations import EvaluationContext, counts_as_empty, covered, needed
@@ -82,16 +83,14 @@ class LedgerInputs:
         """Return a declared node, or an export by its consumer's name; None if neither."""
         return self._context.declared.nodes.get(name) or self._context.declared.exports.get(name)
 
+    def _inputs(self, name: str) -> Iterable[str]:
+        node = self.known(name)
+        return () if node is None else (spec.node for spec in node.inputs)
+
     def reads(self, name: str, other: str) -> bool:
         """Return whether a node is derived from another, directly or not."""
         if name not in self._above:
-            waiting, seen = [name], set[str]()
-            while waiting:
-                node = self.known(waiting.pop())
-                above = {spec.node for spec in node.inputs} - seen if node is not None else set()
-                seen |= above
-                waiting += above
-            self._above[name] = frozenset(seen - {name})
+            self._above[name] = frozenset(reachable([name], self._inputs)) - {name}
         return other in self._above[name]
 
     def of(

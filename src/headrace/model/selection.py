@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from headrace.model.errors import UsageError, did_you_mean, shown
+from headrace.model.reachability import reachable
 
 TERMS_MAX = 10_000
 _TERM = re.compile(r"(?:(\d{1,5})?(\+))?(.*?)(?:(\+)(\d{1,5})?)?", re.DOTALL)
@@ -89,22 +90,12 @@ def _matching(term: str, graph: SelectionGraph) -> set[str]:
     named = _named(core, graph)
     results = set(named)
     if up:
-        results |= _reach(named, graph.parents, int(up_levels) if up_levels else None)
+        results |= reachable(named, graph.parents, int(up_levels) if up_levels else None).keys()
     if down:
-        results |= _reach(named, graph.children, int(down_levels) if down_levels else None)
+        results |= reachable(
+            named, graph.children, int(down_levels) if down_levels else None
+        ).keys()
     return results
-
-
-def _reach(
-    start: Collection[str], step: Callable[[str], Iterable[str]], levels: int | None
-) -> set[str]:
-    """Return all nodes reachable in at most `levels` steps; None means no limit."""
-    seen, edge = set(start), set(start)
-    while edge and levels != 0:
-        edge = {name for item in edge for name in step(item)} - seen
-        seen |= edge
-        levels = None if levels is None else levels - 1
-    return seen
 
 
 def _named(core: str, graph: SelectionGraph) -> set[str]:
@@ -173,7 +164,7 @@ def _path(value: str, graph: SelectionGraph) -> set[str]:
 def _consumer(value: str, graph: SelectionGraph) -> set[str]:
     """Return consumers with all their upstream nodes."""
     consumers = _by_name(value, [name for name in graph.names() if graph.kind(name) == "consumer"])
-    return _reach(consumers, graph.parents, None)
+    return set(reachable(consumers, graph.parents))
 
 
 def _state(value: str, graph: SelectionGraph) -> set[str]:

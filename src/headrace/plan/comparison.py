@@ -19,6 +19,7 @@ from headrace.plan.compiled import (
     changed_files,
     own_file,
 )
+from headrace.plan.node_graph import NodeGraph
 
 SETTINGS = "headrace.toml"
 """The name for changes of settings; owners are reported under `owners.yaml`, calendars under their
@@ -342,13 +343,8 @@ def borrowed(production: Compiled | None, here: Compiled) -> frozenset[str]:
     own = {
         change.node for change in changes(production, here) if change.change not in _HARMLESS
     } | _with_other_connection(production, here)
-    for name in here.order:
-        node = here.nodes[name]
-        if any(spec.node in own for spec in node.inputs) or any(
-            name in own for name in node.depends
-        ):
-            own.add(name)
-    return frozenset(name for name in here.order if name not in own)
+    computed = NodeGraph(here).downstream(own)
+    return frozenset(name for name in here.order if name not in computed)
 
 
 def _with_other_connection(production: Compiled, here: Compiled) -> set[str]:

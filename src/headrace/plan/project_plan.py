@@ -25,6 +25,7 @@ from headrace.model.exports import exported
 from headrace.plan.comparison import renames
 from headrace.plan.compiled import ChangeKind, Compiled, NodeChange
 from headrace.plan.invalidation import Invalidation, invalidated_nodes
+from headrace.plan.node_graph import NodeGraph
 from headrace.plan.steps import (
     NO_PARTITIONS,
     Declare,
@@ -399,14 +400,14 @@ def _invalidated(
 ) -> Iterator[Invalidate]:
     """Yield nodes to be recomputed entirely."""
     stale = invalidated_nodes(changes)
-    reach = _consumers(after) if stale else {}
+    consumers = NodeGraph(after, data_only=True).consumers_by_node() if stale else {}
     for name in dict.fromkeys(change.node for change in changes):
         if name in stale:
             asset = after.project.assets.get(name)
             yield Invalidate(
                 node=name,
                 asks=asset is not None and asks(old, asset),
-                consumers=tuple(sorted(reach.get(name, frozenset()))),
+                consumers=tuple(sorted(consumers.get(name, ()))),
                 range=facts.returning.get(
                     name, facts.published.get(former.get(name, name), NO_PARTITIONS)
                 ),
@@ -421,26 +422,6 @@ def asks(old: Project | None, asset: Asset) -> bool:
     """
     was = old.assets.get(asset.name) if old is not None else None
     return not asset.accumulates or was is None or was.materialize == asset.materialize
-
-
-def _consumers(compiled: Compiled) -> dict[str, frozenset[str]]:
-    """Return node → the consumers that read it, directly or not; a consumer reads itself."""
-    reached: dict[str, frozenset[str]] = {
-        name: frozenset([name]) for name in compiled.project.consumers
-    }
-    direct: dict[str, set[str]] = {}
-    for consumer in compiled.project.consumers.values():
-        for read in consumer.reads:
-            direct.setdefault(read, set()).add(consumer.name)
-    readers: dict[str, list[str]] = {}
-    for name in reversed(compiled.order):
-        results = frozenset(direct.get(name, ())).union(
-            *(reached[reader] for reader in readers.get(name, ()))
-        )
-        reached[name] = results
-        for spec in compiled.nodes[name].inputs:
-            readers.setdefault(spec.node, []).append(name)
-    return reached
 
 
 def _what(project: Project, name: str) -> str:

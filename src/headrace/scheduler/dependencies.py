@@ -9,6 +9,7 @@ from functools import partial
 from headrace.model import Grain, InputMode, InputSpec
 from headrace.model.intervals import GRAINS, bounds_us, key_at_us
 from headrace.model.partitions import WHOLE, dependents, required, split
+from headrace.model.reachability import reachable
 from headrace.model.times import DaysOff, Duration, Offset
 from headrace.scheduler.graph import ConsumerDeadline, Graph, GraphNode
 from headrace.scheduler.partition_states import PartitionStates, bounds
@@ -323,22 +324,9 @@ class Network:
 
     def ancestors(self, node: GraphNode) -> set[str]:
         """Return all nodes upstream of a node."""
-        pending = [node]
-        while pending:  # not recursive: a chain may be longer than the stack
-            graph_node = pending[-1]
-            if graph_node.name not in self._ancestors:
-                before = [
-                    self.nodes[name]
-                    for name in (*(spec.node for spec in graph_node.inputs), *graph_node.depends)
-                ]
-                unknown = [other for other in before if other.name not in self._ancestors]
-                if unknown:
-                    pending += unknown
-                    continue
-                self._ancestors[graph_node.name] = {
-                    name for other in before for name in (other.name, *self._ancestors[other.name])
-                }
-            pending.pop()
+        if node.name not in self._ancestors:
+            above = reachable([node.name], lambda name: self.nodes[name].parents)
+            self._ancestors[node.name] = above.keys() - {node.name}
         return self._ancestors[node.name]
 
     def _promised(self, spec: InputSpec) -> list[GraphNode]:

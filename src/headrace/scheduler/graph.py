@@ -108,6 +108,11 @@ class GraphNode(msgspec.Struct, frozen=True):
     trigger: NodeTrigger | None = None
     promises: tuple[ConsumerDeadline, ...] = ()
 
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The nodes directly upstream: inputs, and nodes that only have to run first."""
+        return (*(spec.node for spec in self.inputs), *self.depends)
+
 
 class Graph(msgspec.Struct, frozen=True):
     """All nodes in topological order, sources first."""

@@ -8,11 +8,13 @@ from datetime import datetime
 import msgspec
 
 from headrace.model import Project
+from headrace.model.reachability import reachable
 from headrace.model.settings import Approval
 from headrace.plan import Compiled
 from headrace.plan.backfill_planning import INGESTED
 from headrace.plan.backfills import Backfill, Chosen
 from headrace.plan.compiled import is_view
+from headrace.plan.node_graph import NodeGraph
 from headrace.runtime.overlays.backfill import PlanOutcome
 from headrace.services.backfill_planning import BackfillArguments, DraftBackfill, content
 from headrace.services.plan_inputs import count_partitions, kind_of
@@ -246,18 +248,14 @@ def affects(compiled: Compiled, names: Iterable[str]) -> Affects:
 
     The owners of `names` are included.
     """
-    reached = set(names)
-    made = [*reached]
-    for name in compiled.order:
-        if is_view(compiled.project, name) and reached & {
-            spec.node for spec in compiled.nodes[name].inputs
-        }:
-            reached.add(name)
-    readers = sorted(
-        name
-        for name, consumer in compiled.project.consumers.items()
-        if name in reached or reached & set(consumer.reads)
-    )
+    made = set(names)
+    below, consumers = NodeGraph(compiled, data_only=True).below, compiled.project.consumers
+
+    def through_views(name: str) -> list[str]:
+        readers = below.get(name, ())
+        return [item for item in readers if item in consumers or is_view(compiled.project, item)]
+
+    readers = sorted(name for name in reachable(made, through_views) if name in consumers)
     owners = {
         node.owner
         for name in (*made, *readers)

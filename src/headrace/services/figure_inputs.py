@@ -363,16 +363,10 @@ def _waiting(declared: DeclaredPromises) -> dict[str, list[str]]:
     """Return node → the first consumers that read it, directly or downstream."""
     results: dict[str, list[str]] = {}
     for terms in declared.consumers:
-        above = list(terms.reads)
-        known = set(above)
-        while above:
-            name = above.pop()
-            node, named = declared.nodes.get(name), results.setdefault(name, [])
+        for node in declared.upstream(terms.reads):
+            named = results.setdefault(node.name, [])
             if len(named) < WAITING_SHOWN_MAX:
                 named.append(terms.consumer)
-            fresh = {spec.node for spec in node.inputs} - known if node is not None else set[str]()
-            known |= fresh
-            above += fresh
     return results
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from headrace.model import UsageError
+from headrace.plan.node_graph import NodeGraph
 from headrace.services.caches import cached_by_version
 from headrace.services.catalog_search import NEVER, Cards
 from headrace.services.incidents import ID, incident
@@ -18,7 +19,7 @@ from headrace.services.responses import Response
 from headrace.services.responses.catalog import CardView, CountedRow, EdgeView, GraphView
 from headrace.services.selection import selected
 from headrace.services.session import ProjectSession, usable
-from headrace.services.snapshots import EdgeIndex, reach_of
+from headrace.services.snapshots import node_graph
 from headrace.services.targets import unknown
 
 # The state of everything in the graph: nodes and consumers, with the incidents that affect them.
@@ -33,7 +34,7 @@ class GraphOverview:
     def __init__(self, session: ProjectSession) -> None:
         compiled = session.compiled if session.compiled is not None else usable(session.declared())
         self.session, self.project = session, compiled.project
-        self.reach = reach_of(session, compiled)
+        self.reach = node_graph(session, compiled)
         self.cards = Cards(session)
         self.names = [*compiled.order, *compiled.project.consumers]
         self._states = {**self.cards.states, **self.cards.consumer_states()}
@@ -173,14 +174,8 @@ def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
     if query.mode == "domains":
         return _domains(session, whole, query)
     root = _root(session, whole, query.root)
-    below = whole.reach.distances(
-        root, whole.reach.below, query.hops if query.mode == "focus" else None
-    )
-    above = (
-        whole.reach.distances(root, whole.reach.above, query.hops)
-        if query.mode == "focus"
-        else {root: 0}
-    )
+    below = whole.reach.downstream([root], query.hops if query.mode == "focus" else None)
+    above = whole.reach.upstream([root], query.hops) if query.mode == "focus" else {root: 0}
     steps = {**{name: -n for name, n in above.items()}, **below}
     nearest = sorted(steps, key=lambda name: (abs(steps[name]), name))
     shown = {name: steps[name] for name in nearest[: query.budget]}
@@ -327,8 +322,8 @@ def effect(session: ProjectSession, select: Selected, exclude: Excluded = ()) ->
     """
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
     nodes, project = selected(session, select, exclude, compiled=compiled), compiled.project
-    reach = EdgeIndex(project, compiled)
-    below = {name: None for node in nodes for name in reach.distances(node, reach.below)}
+    graph = NodeGraph(compiled)
+    below = {name: None for node in nodes for name in graph.downstream([node])}
     consumers = [name for name in below if name in project.consumers]
     touched = [result for name in below if (result := project.node(name)) is not None]
     return EffectResponse(

@@ -13,6 +13,7 @@ from headrace.model.errors import did_you_mean
 from headrace.model.exports import export_of
 from headrace.model.intervals import parse_key
 from headrace.plan import Compiled
+from headrace.plan.node_graph import NodeGraph
 from headrace.runtime import publication_decisions
 from headrace.runtime.file_rewrites import rewritten
 from headrace.runtime.messages import RewrittenFile
@@ -299,19 +300,9 @@ def _unpublished(node: str, key: str) -> UsageError:
 
 def _downstream(compiled: Compiled, node: str) -> list[str]:
     """Return everything downstream of a node, including exports."""
-    results = {node}
-    for name in compiled.order:
-        if results & {spec.node for spec in compiled.nodes[name].inputs}:
-            results.add(name)
-    assets = [name for name in compiled.order if name in results and name != node]
-    return [
-        *assets,
-        *(
-            name
-            for name, consumer in compiled.project.consumers.items()
-            if results & set(consumer.reads)
-        ),
-    ]
+    reached = NodeGraph(compiled, data_only=True).downstream([node])
+    names = (*compiled.order, *compiled.project.consumers)
+    return [name for name in names if name in reached and name != node]
 
 
 def _readers(project: Project, node: str) -> list[str]:

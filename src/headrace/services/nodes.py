@@ -40,7 +40,7 @@ from headrace.services.responses.catalog import (
 )
 from headrace.services.responses.interventions import LedgerRow
 from headrace.services.session import ProjectSession
-from headrace.services.snapshots import project_state, reach_of
+from headrace.services.snapshots import node_graph, project_state
 from headrace.services.status import of_consumers, status
 from headrace.services.status_facts import WINDOW, window_began
 from headrace.slo.declared_promises import Node, began
@@ -353,7 +353,7 @@ def node(session: ProjectSession, name: str) -> NodeResponse:
         columns=_columns(session, declared, compiled),
         reads=_reads(cards, compiled, name),
         read_by=_read_by(session, cards, compiled, name),
-        consumers=reach_of(session, compiled).consumers(name) if compiled is not None else [],
+        consumers=node_graph(session, compiled).consumers([name]) if compiled is not None else [],
         partitions=count_by_state(session, name, PartitionListQuery()),
         oldest=oldest,
         fingerprint=above.fingerprint if above is not None else None,
@@ -425,7 +425,7 @@ def _read_by(
     rows = []
     below = [
         compiled.nodes[item]
-        for item in reach_of(session, compiled).below.get(name, ())
+        for item in node_graph(session, compiled).below.get(name, ())
         if item in compiled.nodes
     ]
     for other in below:
@@ -607,10 +607,8 @@ def consumer(
 def _upstream(session: ProjectSession, name: str) -> list[str]:
     if session.compiled is None:
         return []
-    from headrace.services.snapshots import reach_of
-
-    reach = reach_of(session, session.compiled)
-    return [distance for distance in reach.distances(name, reach.above) if distance != name]
+    upstream = node_graph(session, session.compiled).upstream([name])
+    return [other for other in upstream if other != name]
 
 
 def _deliveries(

@@ -38,7 +38,7 @@ from headrace.services.responses.interventions import DecisionResponse, Undecide
 from headrace.services.run import announce, count_recomputed
 from headrace.services.run_results import run_response
 from headrace.services.session import Progress, ProjectSession
-from headrace.services.snapshots import downstream
+from headrace.services.snapshots import run_downstream
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import (
@@ -332,7 +332,9 @@ def _work(
     node = decision.node
     own = [Target(node, key, key) for key in decision.keys]
     below = [
-        name for name in downstream(leader.applied.compiled, node, leader.exported) if name != node
+        name
+        for name in run_downstream(leader.applied.compiled, node, leader.exported)
+        if name != node
     ]
     with context.store.read() as tx:
         seen = retry and leader_writes.published_of(tx, node, decision.keys[0]) is not None

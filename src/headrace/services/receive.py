@@ -31,7 +31,7 @@ from headrace.services.parameters import Argument
 from headrace.services.responses import Response, RunResponse
 from headrace.services.run_results import run_response
 from headrace.services.session import Progress, ProjectSession
-from headrace.services.snapshots import downstream
+from headrace.services.snapshots import run_downstream
 from headrace.store import Transaction
 from headrace.store.queries import ingestion
 from headrace.store.queries.ingestion import DeliveryRecord
@@ -116,7 +116,9 @@ def _receive(
     arrived = _recorded(context, source, key, arguments)
     order = RunRequest(
         kind="run",
-        targets=tuple(Target(name) for name in downstream(compiled, source.name, leader.exported)),
+        targets=tuple(
+            Target(name) for name in run_downstream(compiled, source.name, leader.exported)
+        ),
         actor=context.actor,
         request={"receive": msgspec.to_builtins(arguments)},
         reason=arguments.reason,

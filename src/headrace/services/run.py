@@ -19,6 +19,7 @@ from headrace.plan import Compiled
 from headrace.plan.backfill_planning import BackfillRequest, Choice, choose
 from headrace.plan.backfills import Mode
 from headrace.plan.compiled import is_view
+from headrace.plan.node_graph import NodeGraph
 from headrace.plan.partition_ranges import NO_PARTITIONS, Extent
 from headrace.plan.timeline import Timeline, limits_of
 from headrace.runtime.graph import graph_of
@@ -440,12 +441,8 @@ def _order(node: Source | Asset | Exported, key: str) -> str:
 def _sources_above(compiled: Compiled, names: Sequence[str]) -> list[str]:
     """Return the upstream sources of the selection, whose deliveries are ingested first."""
     wanted = {read for name in names for read in _reads(compiled, name) if read in compiled.nodes}
-    for name in reversed(compiled.order):
-        if name in wanted:
-            wanted |= {spec.node for spec in compiled.nodes[name].inputs} | set(
-                compiled.nodes[name].depends
-            )
-    return [name for name in compiled.order if name in wanted and name in compiled.project.sources]
+    above = NodeGraph(compiled).upstream(wanted)
+    return [name for name in compiled.order if name in above and name in compiled.project.sources]
 
 
 def _reads(compiled: Compiled, name: str) -> Sequence[str]:

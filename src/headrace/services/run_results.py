@@ -12,6 +12,7 @@ from headrace.lake.files import DataCorrupted
 from headrace.model import Project
 from headrace.model.partitions import command_line, order_of, partition_argument
 from headrace.plan import Compiled
+from headrace.plan.node_graph import NodeGraph
 from headrace.runtime.applied_versions import newest
 from headrace.runtime.runs import PROPOSED, RunRequest, RunResult
 from headrace.scheduler.events import WAITING_SHOWN_MAX
@@ -91,26 +92,14 @@ def _row(tx: Transaction, compiled: Compiled, name: str, keys: list[str]) -> Rep
         if node.partition.grain is not None
         else sorted(keys)
     )
-    below = _below(compiled, name)
+    below = NodeGraph(compiled, data_only=True).downstream([name])
     return RepairedRow(
         node=name,
         partitions=ordered,
         still_wrong=len(failures.failed_at_node(tx, name)),
-        assets=sorted(below - {name}),
-        consumers=sorted(
-            item
-            for item, consumer in compiled.project.consumers.items()
-            if below & set(consumer.reads)
-        ),
+        assets=sorted(item for item in below if item in compiled.nodes and item != name),
+        consumers=sorted(item for item in below if item in compiled.project.consumers),
     )
-
-
-def _below(compiled: Compiled, name: str) -> set[str]:
-    results = {name}
-    for item in compiled.order:
-        if results & {spec.node for spec in compiled.nodes[item].inputs}:
-            results.add(item)
-    return results
 
 
 # A run's response is read back from the store, so that `run` and `runs` report the same.

@@ -24,6 +24,7 @@ from headrace.model.errors import StoreUnreachable
 from headrace.model.files import DECLARATION_FOLDERS
 from headrace.model.settings import PRODUCTION
 from headrace.plan import changes
+from headrace.plan.node_graph import NodeGraph
 from headrace.runtime import maintenance as runtime_maintenance
 from headrace.runtime.garbage import RetentionPolicy
 from headrace.runtime.leader import TURN_SECONDS_MAX, Leader, Rounds
@@ -36,7 +37,6 @@ from headrace.security.state import open_state
 from headrace.services import backups
 from headrace.services.commands import CommandContext, RequestHandler, answer, led, sender
 from headrace.services.session import InvalidProject, Progress, ProjectSession, Silent
-from headrace.services.snapshots import reached_from
 from headrace.store import ClockKind
 from headrace.store.lease import Holder, holder
 from headrace.store.requests import wake_leader
@@ -499,8 +499,13 @@ class Saves:
     def _build(self, context: CommandContext, touched: set[str]) -> None:
         """Run the changed nodes and everything downstream."""
         leader = context.leader(Silent())
-        wanted = reached_from(leader.applied.compiled, touched)
-        targets = tuple(target for target in leader.everything if target.node in wanted)
+        compiled = leader.applied.compiled
+        wanted = NodeGraph(compiled, data_only=True).downstream(touched)
+        targets = tuple(
+            target
+            for target in leader.everything
+            if target.node in wanted and target.node in compiled.nodes
+        )
         if targets:
             names = frozenset(target.node for target in targets)
             order = RunRequest(

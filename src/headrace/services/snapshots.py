@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from headrace.model import Project
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
+from headrace.plan.node_graph import NodeGraph
 from headrace.services.caches import cached_by_version
 from headrace.services.session import ProjectSession
 from headrace.slo.evaluation import Evaluation, EvaluationFacts, evaluate
@@ -64,81 +63,24 @@ def project_state(session: ProjectSession, now_us: int) -> Iterator[ProjectSnaps
 # Upstream and downstream nodes of each node in the applied graph, consumers included.
 
 
-class EdgeIndex:
-    """Edges by name, in both directions; consumers are downstream of their inputs."""
+def node_graph(session: ProjectSession, compiled: Compiled) -> NodeGraph:
+    """Return the applied project's graph, cached per version.
 
-    def __init__(self, project: Project, compiled: Compiled) -> None:
-        self._consumers = project.consumers
-        self.above: dict[str, tuple[str, ...]] = {
-            node.name: tuple(dict.fromkeys((*(spec.node for spec in node.inputs), *node.depends)))
-            for node in compiled.nodes.values()
-        }
-        self.above |= {consumer.name: consumer.reads for consumer in project.consumers.values()}
-        self.below: dict[str, list[str]] = {}
-        for name, parents in self.above.items():
-            for parent in parents:
-                self.below.setdefault(parent, []).append(name)
-
-    def consumers(self, name: str) -> list[str]:
-        """Return all consumers downstream of a node, sorted by name."""
-        return sorted(
-            distance for distance in self.distances(name, self.below) if distance in self._consumers
-        )
-
-    def distances(
-        self,
-        name: str,
-        edges: Mapping[str, list[str]] | Mapping[str, tuple[str, ...]],
-        most: int | None = None,
-    ) -> dict[str, int]:
-        """Return every node within `most` steps along `edges`, nearest first, with its distance."""
-        results, queue = {name: 0}, deque([name])
-        while queue:
-            item = queue.popleft()
-            if most is not None and results[item] >= most:
-                continue
-            for other in edges.get(item, ()):
-                if other not in results:
-                    results[other] = results[item] + 1
-                    queue.append(other)
-        return results
-
-
-def reach_of(session: ProjectSession, compiled: Compiled) -> EdgeIndex:
-    """Return the applied project's edges, cached per version.
-
-    Before the first apply they are those of `compiled`.
+    Before the first apply it is that of `compiled`.
     """
     if session.version is None:
-        return EdgeIndex(compiled.project, compiled)
-    return cached_by_version(session, "reach", lambda: EdgeIndex(compiled.project, compiled))
+        return NodeGraph(compiled)
+    return cached_by_version(session, "reach", lambda: NodeGraph(compiled))
 
 
-# Everything that a new publication of a node affects, in topological order.
+def run_downstream(compiled: Compiled, node: str, exported: tuple[str, ...]) -> list[str]:
+    """Return the names of a run of a node and everything downstream, in topological order.
 
-
-def downstream(compiled: Compiled, node: str, exported: tuple[str, ...]) -> list[str]:
-    """Return the node, everything computed from it in topological order, and affected exports."""
-    results = {node}
-    for name in compiled.order:
-        declared = compiled.nodes[name]
-        if results & {*(spec.node for spec in declared.inputs), *declared.depends}:
-            results.add(name)
-    reading = [name for name in exported if results & set(compiled.project.consumers[name].reads)]
+    Views have nothing to run; of the consumers, those with an export.
+    """
+    reached = NodeGraph(compiled).downstream([node])
     return [
-        *(
-            name
-            for name in compiled.order
-            if name in results and not is_view(compiled.project, name)
-        ),
-        *reading,
+        name
+        for name in (*compiled.order, *exported)
+        if name in reached and not is_view(compiled.project, name)
     ]
-
-
-def reached_from(compiled: Compiled, names: set[str]) -> set[str]:
-    """Return the names and all nodes that read them, directly or indirectly."""
-    reached = set(names)
-    for name in compiled.order:
-        if reached & {spec.node for spec in compiled.nodes[name].inputs}:
-            reached.add(name)
-    return reached

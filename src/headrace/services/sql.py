@@ -16,6 +16,7 @@ from headrace.lake.sqltext import literal, quote
 from headrace.model import Asset, Project, Source, SqlBody, UsageError
 from headrace.model.errors import Report, did_you_mean
 from headrace.model.files import FileKind
+from headrace.model.reachability import reachable
 from headrace.runtime import usage
 from headrace.services import lake_files, targets
 from headrace.services.comparisons import (
@@ -247,10 +248,10 @@ def _views(compiled: Compiled | None, names: Sequence[str]) -> list[str]:
         for name, asset in assets.items()
         if asset.materialize == "view" and isinstance(asset.body, SqlBody)
     }
-    needed = {name for name in is_view if name.lower() in names}
-    for name in reversed(compiled.order):
-        if name in needed:
-            needed |= {spec.node for spec in compiled.nodes[name].inputs if spec.node in is_view}
+    needed = reachable(
+        (name for name in is_view if name.lower() in names),
+        lambda name: (spec.node for spec in compiled.nodes[name].inputs if spec.node in is_view),
+    )
     return [name for name in compiled.order if name in needed]
 
 

@@ -5,7 +5,7 @@ It is derived once from an applied project; the rest of this package evaluates `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,6 +25,7 @@ from headrace.model.exports import ASSET_PLACEHOLDER, export_of, export_partitio
 from headrace.model.intervals import interval_of, key_at_us, start_us
 from headrace.model.nodes import ACCUMULATING
 from headrace.model.partitions import SEPARATOR
+from headrace.model.reachability import reachable
 from headrace.model.times import NO_DAYS_OFF, DaysOff, Duration, days_off
 from headrace.plan.backfills import declared_pools, declared_slots
 from headrace.plan.compiled import expand_view_names, expand_views, is_view
@@ -113,6 +114,16 @@ class DeclaredPromises(msgspec.Struct, frozen=True):
     """The declared cadence of the project, `[run] tick_every`; None if not declared."""
     exports: dict[str, Node] = {}
     """Consumer → its export; its intervals are met only once they are exported, too."""
+
+    def upstream(self, names: Iterable[str]) -> list[Node]:
+        """Return the declared nodes among the names and upstream of them, nearest first."""
+
+        def inputs(name: str) -> Iterable[str]:
+            node = self.nodes.get(name)
+            return () if node is None else (spec.node for spec in node.inputs)
+
+        reached = reachable(names, inputs)
+        return [self.nodes[name] for name in reached if name in self.nodes]
 
 
 def declared_promises(compiled: Compiled) -> DeclaredPromises:

@@ -12,6 +12,7 @@ import msgspec
 
 from headrace.model import Project
 from headrace.model.causes import HEADRACE, CauseKind
+from headrace.model.reachability import reachable
 from headrace.slo.blockage import HOLDS, Blockage, Blocked, in_repair_order
 from headrace.slo.declared_promises import WHOLE, DeclaredPromises, Terms
 from headrace.slo.obligations import EvaluationContext, Obligation
@@ -53,13 +54,9 @@ class DownstreamIndex:
 
     def assets(self, *nodes: str) -> tuple[str, ...]:
         """Return the assets downstream of any of these nodes, in topological order."""
-        results, waiting = set[str](), list(nodes)
-        while waiting:
-            for name in self._below.get(waiting.pop(), ()):
-                if name not in results:
-                    results.add(name)
-                    waiting.append(name)
-        return tuple(sorted(results, key=self._rank.__getitem__))
+        readers = (reader for node in nodes for reader in self._below.get(node, ()))
+        below = reachable(readers, lambda name: self._below.get(name, ()))
+        return tuple(sorted(below, key=self._rank.__getitem__))
 
     def consumers(self, *nodes: str) -> tuple[str, ...]:
         """Return the consumers that read any of these nodes or anything derived from them.

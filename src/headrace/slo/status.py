@@ -624,14 +624,7 @@ def _place(partition: AcceptedPartition) -> str:
 
 def sources_of(reads: Sequence[Node], context: EvaluationContext) -> list[Node]:
     """Return the sources upstream of these nodes, in topological order."""
-    nodes, wanted = context.declared.nodes, {node.name: None for node in reads}
-    above = list(wanted)
-    while above:
-        for spec in nodes[above.pop()].inputs:
-            if spec.node in nodes and spec.node not in wanted:
-                wanted[spec.node] = None
-                above.append(spec.node)
+    above = context.declared.upstream(node.name for node in reads)
     return sorted(
-        (nodes[name] for name in wanted if nodes[name].is_source),
-        key=lambda node: context.places[node.name],
+        (node for node in above if node.is_source), key=lambda node: context.places[node.name]
     )

@@ -328,18 +328,8 @@ def _clock(at: int, due: int, zone: str) -> str:
 
 def _sources(context: EvaluationContext, terms: Terms) -> list[str]:
     """Return the upstream sources with the consumer's own grain."""
-    waiting, results = list(terms.reads), dict.fromkeys(terms.reads)
-    while waiting:
-        node = context.declared.nodes.get(waiting.pop())
-        new = (
-            [spec.node for spec in node.inputs if spec.node not in results]
-            if node is not None
-            else []
-        )
-        results |= dict.fromkeys(new)
-        waiting += new
-    nodes = (context.declared.nodes[name] for name in results if name in context.declared.nodes)
-    return [node.name for node in nodes if node.is_source and node.partition.grain is terms.per]
+    above = context.declared.upstream(terms.reads)
+    return [node.name for node in above if node.is_source and node.partition.grain is terms.per]
 
 
 class _Usual:

@@ -13,6 +13,7 @@ from headrace.engine import InputData
 from headrace.faults import FaultPoint, reached
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, StagedFile
 from headrace.lake.catalog import CatalogChange, Rewrite, table
+from headrace.model.reachability import reachable
 from headrace.plan import Compiled
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.messages import ComputeTask, Prune, PublishedRows, RewrittenFile
@@ -63,10 +64,8 @@ def graph_below(graph: Graph, wanted: Collection[str]) -> Graph:
 
     Triggers, deadlines and restatement periods don't apply in a backfill: a user requested it.
     """
-    needed = set(wanted)
-    for node in reversed(graph.nodes):
-        if node.name in needed:
-            needed |= {spec.node for spec in node.inputs} | set(node.depends)
+    nodes = {node.name: node for node in graph.nodes}
+    needed = reachable(wanted, lambda name: nodes[name].parents)
     made = set(wanted)
     kept = (
         replace(node, checked_against=tuple(name for name in node.checked_against if name in made))

@@ -20,6 +20,7 @@ from headrace.model.intervals import bounds_us, previous_key
 from headrace.model.partitions import SEPARATOR, WHOLE, join, order_of, required, split
 from headrace.plan.compiled import expand_view_names, expand_views, is_view
 from headrace.plan.impact import ALL_COLUMNS
+from headrace.plan.node_graph import NodeGraph
 from headrace.plan.schemas import delivering_input
 from headrace.runtime.messages import AnomalyContext, ViewCheck, ViewCheckReads
 from headrace.runtime.tasks.deliveries import peers_of
@@ -437,11 +438,4 @@ def _based_on_exception(
 
 def _above(lookup: TaskLookup, name: str) -> set[str]:
     """Return all upstream nodes of an asset."""
-    results: set[str] = set()
-    waiting = [name]
-    while waiting:
-        node = lookup.compiled.nodes.get(waiting.pop())
-        new = {spec.node for spec in node.inputs} - results if node is not None else set()
-        results |= new
-        waiting += new
-    return results
+    return NodeGraph(lookup.compiled, data_only=True).upstream([name]).keys() - {name}

@@ -32,6 +32,7 @@ from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.plan.compiled import expand_view_names, imported_packages, is_view, view_inputs
 from headrace.plan.impact import ALL_COLUMNS, Lineage
+from headrace.plan.node_graph import NodeGraph
 from headrace.plan.schemas import ColumnLineage, is_join_key
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.messages import secrets_of
@@ -419,11 +420,10 @@ class TaskLookup:
 
         Assets with `select *` or opaque code may pass them on.
         """
-        reading = {name}
-        for node in self.compiled.order:
-            if any(spec.node in reading for spec in self.compiled.nodes[node].inputs):
-                reading.add(node)
-        applied_versions.may_reshape(tx, sorted(reading - {name}))
+        below = NodeGraph(self.compiled, data_only=True).downstream([name])
+        applied_versions.may_reshape(
+            tx, sorted(node for node in below if node in self.compiled.nodes and node != name)
+        )
         self._reshaping = None
 
     def table(self, tx: Transaction, name: str) -> LakeTable | None:

@@ -24,7 +24,7 @@ from headrace.lake.staging import KeyExpression, stage
 from headrace.model import CheckSpec, Grain, Place, SqlBody
 from headrace.model.intervals import interval_of
 from headrace.runtime.folders import Folders
-from headrace.runtime.messages import ComputeTask, TaskOutcome
+from headrace.runtime.messages import ComputeTask, StagedOutcome
 from headrace.runtime.steps.perform import perform
 from headrace.runtime.steps.worker_context import WorkerContext
 from headrace.runtime.worker_protocol import WorkerSettings, encode_frame
@@ -94,7 +94,7 @@ class Worker:
 
     def attempt(
         self, sql: str, checks: tuple[CheckSpec, ...], size: int, known: LakeTable | None
-    ) -> tuple[float, TaskOutcome]:
+    ) -> tuple[float, StagedOutcome]:
         """One attempt at so many days; seconds."""
         keys = tuple(self.keys[:size])
         files = self._files(keys, together=not checks)
@@ -125,8 +125,7 @@ class Worker:
         outcome = perform(task, self.context)
         encode_frame(outcome)
         taken = time.perf_counter() - began
-        assert isinstance(outcome, TaskOutcome)
-        assert outcome.state == "staged", outcome.error
+        assert isinstance(outcome, StagedOutcome), outcome
         assert outcome.staged is not None
         (self.context.folders.lake / outcome.staged.path).unlink()
         return taken, outcome

@@ -13,7 +13,7 @@ from exportlab import Bench
 
 from headrace.connect.exports import fence
 from headrace.engine import ErrorKind
-from headrace.runtime.messages import TaskOutcome
+from headrace.runtime.messages import FailedOutcome, TaskOutcome
 
 Row = dict[str, str | None]
 ORDERS = "select * from (values (1, 'ann', 1.5::double), (2, 'bob', 2.25)) as t(id, who, amount)"
@@ -101,8 +101,7 @@ class ExportContract(ABC):
         return export_bench
 
     def failed(self, outcome: TaskOutcome, code: str) -> str:
-        assert outcome.state == "failed"
-        assert outcome.error is not None
+        assert isinstance(outcome, FailedOutcome)
         assert outcome.error.code == code
         return outcome.error.message
 
@@ -202,8 +201,7 @@ class ExportContract(ABC):
         fence.close_to_others(bench.folders.fence, 2)
         bench.export(self.declared(), bench.rows(ORDERS), attempt="2.1")
         outcome = bench.perform(late)
-        assert outcome.state == "failed"
-        assert outcome.error is not None
+        assert isinstance(outcome, FailedOutcome)
         assert outcome.error.kind is ErrorKind.CANCELLED
         assert self.read_back(bench, "2013-02-11") == READ_BACK
         assert self.leftovers(bench) == []
@@ -214,7 +212,7 @@ class ExportContract(ABC):
         self.break_it(bench)
         outcome = bench.perform(bench.task(self.declared(), bench.rows(f"{ORDERS} where id = 2")))
         self.failed(outcome, "destination_unavailable")
-        assert outcome.error is not None
+        assert isinstance(outcome, FailedOutcome)
         assert outcome.error.kind is ErrorKind.TRANSIENT
         self.repair(bench)
         bench.export(self.declared(), bench.rows(f"{ORDERS} where id = 2"))

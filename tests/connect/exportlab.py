@@ -21,7 +21,7 @@ from headrace.engine.logs import OutputPipes
 from headrace.lake import PARTITION_COLUMN, FileRef
 from headrace.lake.staging import stage
 from headrace.runtime.folders import Folders
-from headrace.runtime.messages import ExportTask, TaskOutcome
+from headrace.runtime.messages import ExportTask, StagedOutcome, TaskOutcome
 from headrace.runtime.steps.perform import perform
 from headrace.runtime.steps.worker_context import WorkerContext
 from headrace.runtime.worker_protocol import WorkerSettings
@@ -36,7 +36,7 @@ from exportlab import Bench
 from headrace.runtime.messages import ExportTask
 bench = Bench(Path(sys.argv[1]))
 outcome = bench.perform(msgspec.json.decode(sys.stdin.buffer.read(), type=ExportTask))
-print(outcome.state, outcome.error, flush=True)
+print(outcome.state, getattr(outcome, "error", None), flush=True)
 """
 
 
@@ -91,10 +91,10 @@ class Bench:
         assert list(self.folders.temporary.iterdir()) == [], "temporary files are left behind"
         return outcome
 
-    def export(self, target: dict[str, Any], *reads: InputData, **more: Any) -> TaskOutcome:
+    def export(self, target: dict[str, Any], *reads: InputData, **more: Any) -> StagedOutcome:
         """Write, and expect that it was written."""
         outcome = self.perform(self.task(target, *reads, **more))
-        assert outcome.state == "staged", outcome.error
+        assert isinstance(outcome, StagedOutcome), outcome
         return outcome
 
     @contextmanager

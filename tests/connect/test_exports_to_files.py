@@ -20,6 +20,7 @@ from export_contract import ORDERS, READ_BACK, TYPES, ExportContract, Row
 from exportlab import Bench
 
 from headrace.connect.exports.excel import sheet_names
+from headrace.runtime.messages import FailedOutcome
 
 
 class FileContract(ExportContract):
@@ -153,7 +154,7 @@ class TestCsv(FileContract):
         monkeypatch.setattr("headrace.runtime.steps.perform._written", fails)
         outcome = bench.perform(bench.task(self.declared(), bench.rows(ORDERS)))
         self.failed(outcome, "")
-        assert outcome.error is not None
+        assert isinstance(outcome, FailedOutcome)
         assert outcome.error.kind == "resources"
 
     def test_a_full_disk(self, bench: Bench) -> None:

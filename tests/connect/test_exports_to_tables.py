@@ -18,6 +18,7 @@ from postgres_cluster import Cluster, Database, private_cluster
 from headrace.connect.exports import postgresql
 from headrace.connect.exports.registry import ExportFailed
 from headrace.connect.exports.tables import LEDGER
+from headrace.runtime.messages import FailedOutcome
 
 
 class TableContract(ExportContract):
@@ -440,5 +441,5 @@ class TestPostgresqlThatEnds:
         outcome = export_bench.perform(
             export_bench.task(declared, export_bench.rows(f"{ORDERS} where id = 2"))
         )
-        assert outcome.error is not None
+        assert isinstance(outcome, FailedOutcome)
         assert outcome.error.code == "destination_unavailable"

@@ -16,7 +16,7 @@ from headrace.engine.logs import read
 from headrace.model import Place, PythonBody, Source
 from headrace.runtime.executors import Executor, LostWorker, News, ObservationFinished, TaskFinished
 from headrace.runtime.folders import Folders
-from headrace.runtime.messages import ComputeTask, ObserveTask
+from headrace.runtime.messages import ComputeTask, FailedOutcome, ObserveTask
 from headrace.runtime.worker_protocol import WorkerSettings
 from headrace.scheduler import AttemptId
 from headrace.store.requests import WakeListener, wake_leader
@@ -318,7 +318,7 @@ class InProcesses(AnyExecutor):
             n.outcome for n in bench.news if isinstance(n, TaskFinished) and n.attempt == attempt
         ]
         assert (
-            outcome.error is not None
+            isinstance(outcome, FailedOutcome)
             and outcome.error.kind == "resources"
             and outcome.error.code == "out_of_memory"
         )

@@ -16,7 +16,7 @@ from headrace.lake import files
 from headrace.runtime import durable_files
 from headrace.runtime.durable_files import with_durable_files
 from headrace.runtime.executors import TaskFinished
-from headrace.runtime.messages import TaskOutcome
+from headrace.runtime.messages import RejectedOutcome, StagedOutcome
 from headrace.scheduler import AttemptId
 
 
@@ -56,7 +56,8 @@ def test_a_staged_file_that_vanished_is_not_published(
     def losing(folders, finished):  # type: ignore[no-untyped-def]
         for item in finished:
             if (
-                item.outcome.staged is not None
+                isinstance(item.outcome, StagedOutcome)
+                and item.outcome.staged is not None
                 and not removed
                 and item.outcome.staged.path.startswith("main/clean/")
             ):
@@ -89,9 +90,7 @@ def test_a_plans_worker_syncs_what_it_wrote_and_productions_leader_does(
     together: list[Path] = []
     monkeypatch.setattr(files, "_full_sync", each.append)
     monkeypatch.setattr(durable_files, "sync", together.extend)
-    outcome = TaskOutcome(
-        attempt=f"3.{number}", state="rejected", measures=Measures(), quarantined=file.name
-    )
+    outcome = RejectedOutcome(attempt=f"3.{number}", measures=Measures(), quarantined=file.name)
     assert with_durable_files(outcome, folders) is outcome
     assert durable_files.make_durable(folders, [TaskFinished(AttemptId(3, number), outcome)]) == {}
     assert (file in each, file in together) == (own, not own)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.engine import BodyError, ErrorKind, Measures
-from headrace.runtime.messages import SourceObserved, TaskOutcome
+from headrace.runtime.messages import FailedOutcome, RejectedOutcome, SourceObserved
 from headrace.runtime.worker_protocol import scrubbed
 from headrace.security.secrets import Secrets
 
@@ -29,10 +29,8 @@ def test_a_failed_attempt(secrets: Secrets) -> None:
         hint=f"is {CANARY} right?",
         file="a.yaml",
     )
-    answer = scrubbed(
-        TaskOutcome(attempt="1.1", state="failed", measures=Measures(), error=error), secrets
-    )
-    assert isinstance(answer, TaskOutcome) and answer.error is not None
+    answer = scrubbed(FailedOutcome(attempt="1.1", measures=Measures(), error=error), secrets)
+    assert isinstance(answer, FailedOutcome)
     assert (answer.error.message, answer.error.hint, answer.error.file) == (
         "no route to postgresql://me:***@db",
         "is *** right?",
@@ -43,15 +41,14 @@ def test_a_failed_attempt(secrets: Secrets) -> None:
 def test_a_rejected_delivery(secrets: Secrets) -> None:
     """Would catch: an error page that repeats the request's token, as the reason of a rejection."""
     answer = scrubbed(
-        TaskOutcome(
+        RejectedOutcome(
             attempt="1.1",
-            state="rejected",
             measures=Measures(),
             reason=f"<b>bad token {CANARY}</b>",
         ),
         secrets,
     )
-    assert isinstance(answer, TaskOutcome) and answer.reason == "<b>bad token ***</b>"
+    assert isinstance(answer, RejectedOutcome) and answer.reason == "<b>bad token ***</b>"
 
 
 def test_a_look(secrets: Secrets) -> None:

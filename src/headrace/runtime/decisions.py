@@ -18,6 +18,7 @@ from headrace.runtime.runs import (
     ActiveRun,
     LeaderClaims,
     News,
+    NewsState,
     RunningAttempt,
     RunRequest,
     RunResult,
@@ -27,6 +28,7 @@ from headrace.scheduler import (
     CANCELLED,
     AttemptId,
     AttemptPublished,
+    AttemptState,
     AttemptUnsuccessful,
     Command,
     Core,
@@ -352,12 +354,16 @@ class Decisions:
             tx,
             [
                 AttemptEnd(
-                    *command.attempt, state="failed", finished_at=now, reason=reason, error=error
+                    *command.attempt,
+                    state=AttemptState.FAILED,
+                    finished_at=now,
+                    reason=reason,
+                    error=error,
                 )
             ],
         )
         decided.news.extend(
-            News(command.node, key, "failed", None, reason, runs=command.runs)
+            News(command.node, key, NewsState.FAILED, None, reason, runs=command.runs)
             for key in command.keys
         )
         return AttemptUnsuccessful(
@@ -395,4 +401,4 @@ def _cancelled(attempt: AttemptId, now: int) -> AttemptEnd:
 
     It is cancelled at once; the leader then only waits for the worker.
     """
-    return AttemptEnd(*attempt, state="cancelled", finished_at=now, reason=CANCELLED)
+    return AttemptEnd(*attempt, state=AttemptState.CANCELLED, finished_at=now, reason=CANCELLED)

@@ -11,7 +11,7 @@ from headrace.model import LakeError
 from headrace.plan.backfills import plan_of_attempt
 from headrace.runtime.executors import TaskFinished
 from headrace.runtime.folders import Folders
-from headrace.runtime.messages import TaskOutcome
+from headrace.runtime.messages import FailedOutcome, StagedOutcome, TaskOutcome
 from headrace.scheduler import AttemptId
 
 # A worker syncs the files of a backfill's attempts before it answers.
@@ -31,18 +31,17 @@ def with_durable_files(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
 
 def written_by(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
     """Return the existing files that an outcome refers to."""
-    paths = (
-        [folders.lake / file.path for file in files_of(outcome)]
-        if outcome.state == "staged"
-        else []
-    )
-    paths += [Path(folders.data, file["path"]) for file in outcome.manifest or () if "path" in file]
-    if outcome.quarantined is not None:
+    paths: list[Path] = []
+    if isinstance(outcome, StagedOutcome):
+        files = (file for file in outcome.manifest or () if "path" in file)
+        paths += [folders.lake / file.path for file in files_of(outcome)]
+        paths += [Path(folders.data, file["path"]) for file in files]
+    if not isinstance(outcome, FailedOutcome) and outcome.quarantined is not None:
         paths.append(Path(folders.data, outcome.quarantined))
     return (path for path in paths if path.exists())
 
 
-def files_of(outcome: TaskOutcome) -> Iterator[StagedFile | StagedDeletes]:
+def files_of(outcome: StagedOutcome) -> Iterator[StagedFile | StagedDeletes]:
     """Yield all files that an outcome adds to the lake."""
     if outcome.replacement is not None:
         yield from outcome.replacement.deletes
@@ -75,7 +74,7 @@ def make_durable(folders: Folders, finished: Sequence[TaskFinished]) -> dict[Att
     for attempt, file in [
         (f.attempt, file)
         for f in finished
-        if f.outcome.state == "staged"
+        if isinstance(f.outcome, StagedOutcome)
         for file in files_of(f.outcome)
     ]:
         try:

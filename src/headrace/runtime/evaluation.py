@@ -22,7 +22,7 @@ from headrace.model import Project
 from headrace.model.causes import HEADRACE
 from headrace.plan import Compiled
 from headrace.plan.schemas import ColumnLineage
-from headrace.runtime.runs import News
+from headrace.runtime.runs import News, NewsState
 from headrace.runtime.tasks.deliveries import candidates, held_beside, peers_of
 from headrace.scheduler import DeliveryArrived
 from headrace.slo import obligation_records
@@ -226,7 +226,7 @@ def evaluated_again(
     keys = {
         item.partition
         for item in news
-        if item.node in sources and item.state in ("published", "held")
+        if item.node in sources and item.state in (NewsState.PUBLISHED, NewsState.HELD)
     }
     for rows in quarantine.held_for_rows(tx, keys) if keys else ():
         if rows.source in sources and (why := _why(tx, project, rows)):

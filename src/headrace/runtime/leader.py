@@ -41,6 +41,7 @@ from headrace.runtime.runs import (
     Reporter,
     RunRequest,
     RunResult,
+    RunState,
     cancelled_by,
     silent,
 )
@@ -48,6 +49,7 @@ from headrace.runtime.source_watch import FolderWatcher, places
 from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import (
     AttemptId,
+    AttemptState,
     Cancelled,
     ClockAdvanced,
     Core,
@@ -183,7 +185,9 @@ class Leader(LeaderLoop):
             leader_writes.end_attempts(
                 tx,
                 [
-                    AttemptEnd(*attempt.id, state="cancelled", finished_at=now, reason=reason)
+                    AttemptEnd(
+                        *attempt.id, state=AttemptState.CANCELLED, finished_at=now, reason=reason
+                    )
                     for attempt in ended
                 ],
             )
@@ -306,7 +310,8 @@ class Leader(LeaderLoop):
 
         self._turn([Cancelled(run)], [], write)
         self._runs.end(
-            run, RunResult(run, "cancelled", (), (*gone.notes, cancelled_by(actor.id, reason)))
+            run,
+            RunResult(run, RunState.CANCELLED, (), (*gone.notes, cancelled_by(actor.id, reason))),
         )
 
     def pause_plan(self, number: int, actor: Actor, reason: str) -> None:

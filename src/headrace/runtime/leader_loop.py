@@ -26,6 +26,7 @@ from headrace.runtime.runs import (
     LeaderClaims,
     LeaderCounters,
     News,
+    NewsState,
     RunningAttempt,
     RunResult,
     waiting,
@@ -67,7 +68,7 @@ def checked_again(
     These are partitions rejected by a check that reads another node, where `news` reports that
     other rows of that node were published since.
     """
-    published = {item.node for item in news if item.state == "published"}
+    published = {item.node for item in news if item.state is NewsState.PUBLISHED}
     for node in graph.nodes if published else ():
         read = [name for name in node.checked_against if name in published]
         for partition in stored.rejected_by_references(tx, node.name) if read else ():

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
-from headrace.checks import Audit
+from headrace.checks import Audit, Verdict
 from headrace.checks.anomalies.explanations import Peer
 from headrace.checks.anomalies.row_anomalies import PublishedContent
 from headrace.checks.facts import DriftChange, Fact
@@ -20,6 +20,7 @@ from headrace.engine.attempts import CodePackages, Handed
 from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
 from headrace.lake.tables import MergeRule, MergeState
 from headrace.model import Body, CheckSpec, CommandBody, ContractColumn, Project, PythonBody, Source
+from headrace.scheduler import AttemptState
 from headrace.security.secrets import SecretMissing, Secrets, references_in
 
 
@@ -335,19 +336,6 @@ class ObserveTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     handed: Handed | None = None
 
 
-class SourceObserved(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="looked"):
-    """The result of an observation.
-
-    `code` is the kind of error (`access_denied`, `source_unavailable` …).
-    """
-
-    attempt: str
-    found: tuple[DetectedDelivery, ...] = ()
-    notes: tuple[str, ...] = ()
-    error: str | None = None
-    code: str | None = None
-
-
 class ExportTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="export"):
     """Write one consumer's data for one interval to its export target."""
 
@@ -386,15 +374,6 @@ class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prun
 Task = IngestTask | ComputeTask | ObserveTask | ExportTask | Prune
 
 
-class Returned(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="returned"):
-    """The tasks that a worker gives back unstarted, because another worker is idle.
-
-    Answers to tasks before them may still arrive.
-    """
-
-    attempts: tuple[str, ...]
-
-
 class RowChangeCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Differences of a partition from its published rows.
 
@@ -406,51 +385,123 @@ class RowChangeCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     changed: int = 0
 
 
-class TaskOutcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="outcome"):
-    """The outcome of a task.
+# What a worker sends. `state` is the tag: stores of earlier versions hold outcomes of backfills and
+# of withheld attempts with that key, so these fields keep their names and meanings.
 
-    `state` is `staged`, `held`, `rejected` or `failed`. For a held or rejected one, `quarantined`
-    is the path of its data relative to the data folder.
-    """
+
+class _Outcome(
+    msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True, tag_field="state"
+):
+    """What every outcome of a task says."""
 
     attempt: str
-    state: str
     measures: Measures
+    audit: Audit | None = None
+    sha256: str | None = None
+    fingerprint: str | None = None
+    log_lines: int = 0
+    environment: bytes = b""
+    """Python assets: JSON of the interpreter and the packages that the code ran with."""
+
+
+class _OutcomeWithData(_Outcome, frozen=True, kw_only=True):
+    """The outcome of a task that didn't fail: its data, and what is unusual in it."""
+
     staged: StagedFile | None = None
     replacement: Replacement | None = None
     """`merge` and `snapshot`: what to do with the table's current files."""
     table: LakeTable | None = None
     """The columns as staged, if they were unknown before or have changed."""
-    rewritten: tuple[RewrittenFile, ...] = ()
-    audit: Audit | None = None
-    error: BodyError | None = None
+    learnt: SourceSchema | None = None
     reason: str = ""
+    """Why it is withheld, or the warnings with which it is published."""
     quarantined: str | None = None
+    """Path of the withheld data, or of the rows left out, relative to the data folder."""
     quarantined_rows: int | None = None
     """Row count of data that wasn't staged, if known."""
-    learnt: SourceSchema | None = None
-    sha256: str | None = None
-    fingerprint: str | None = None
+    drift: tuple[DriftChange, ...] = ()
+    """Deliveries: differences from what is expected of the interval."""
+    facts: tuple[Fact, ...] = ()
+    """Anomalies."""
+
+
+class HeldOutcome(_OutcomeWithData, frozen=True, kw_only=True, tag="held"):
+    """The data waits for a decision."""
+
+    state: ClassVar[AttemptState] = AttemptState.HELD
+
+
+class RejectedOutcome(_OutcomeWithData, frozen=True, kw_only=True, tag="rejected"):
+    """The data can't be published."""
+
+    state: ClassVar[AttemptState] = AttemptState.REJECTED
+
+
+class StagedOutcome(_OutcomeWithData, frozen=True, kw_only=True, tag="staged"):
+    """The data can be published; `staged` is None if there are no files for the lake."""
+
+    state: ClassVar[AttemptState] = AttemptState.STAGED
+    rewritten: tuple[RewrittenFile, ...] = ()
     manifest: tuple[dict[str, Any], ...] | None = None
     """`materialize: files`: path, size and sha256 of each file.
 
     Exports: target, asset, size, sha256 and rows of each.
     """
-    log_lines: int = 0
     changed: dict[str, RowChangeCounts] = {}
     """Attempts of a backfill: partition → difference from its published rows, if there is one."""
-    drift: tuple[DriftChange, ...] = ()
-    """Deliveries: differences from what is expected of the interval."""
-    facts: tuple[Fact, ...] = ()
-    """Anomalies."""
-    environment: bytes = b""
-    """Python assets: JSON of the interpreter and the packages that the code ran with."""
+
+    def withheld(
+        self, verdict: Verdict, *, reason: str, quarantined: str | None
+    ) -> HeldOutcome | RejectedOutcome:
+        """Return the outcome of the same data, held or rejected by its audit."""
+        kind = HeldOutcome if verdict is Verdict.HELD else RejectedOutcome
+        fields = {name: getattr(self, name) for name in kind.__struct_fields__}
+        return kind(**fields | {"reason": reason, "quarantined": quarantined, "learnt": None})
+
+
+class FailedOutcome(_Outcome, frozen=True, kw_only=True, tag="failed"):
+    """The task failed: there is no data."""
+
+    state: ClassVar[AttemptState] = AttemptState.FAILED
+    error: BodyError
+
+
+WithheldOutcome = HeldOutcome | RejectedOutcome
+TaskOutcome = StagedOutcome | WithheldOutcome | FailedOutcome
+
+
+class SourceObserved(
+    msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="state", tag="observed"
+):
+    """The result of an observation.
+
+    `code` is the kind of error (`access_denied`, `source_unavailable` …).
+    """
+
+    attempt: str
+    found: tuple[DetectedDelivery, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+    code: str | None = None
 
 
 Answer = TaskOutcome | SourceObserved
 
 
-class WorkerReady(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ready"):
+class Returned(
+    msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="state", tag="returned"
+):
+    """The tasks that a worker gives back unstarted, because another worker is idle.
+
+    Answers to tasks before them may still arrive.
+    """
+
+    attempts: tuple[str, ...]
+
+
+class WorkerReady(
+    msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="state", tag="ready"
+):
     """A worker has started and waits for work."""
 
     pid: int

@@ -32,7 +32,7 @@ from headrace.model.partitions import command_line, partition_argument
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.folders import Folders
 from headrace.runtime.graph import load, paused
-from headrace.runtime.messages import RewrittenFile, TaskOutcome
+from headrace.runtime.messages import RewrittenFile, WithheldOutcome
 from headrace.scheduler import Core, PartitionUpdate, Promoted, TakenBack
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append
 from headrace.store import Transaction
@@ -181,7 +181,7 @@ class ExceptionDecision(msgspec.Struct, frozen=True):
         return tuple(row.partition for row in self.rows)
 
 
-def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> TaskOutcome | None:
+def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> WithheldOutcome | None:
     """Return what an attempt staged if it can be published as it is; None otherwise.
 
     None if only the delivery was kept, if the attempt merged into a table that later partitions
@@ -189,10 +189,11 @@ def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> TaskOutcome | Non
     partition of the attempt.
     """
     blob = quarantine.withheld(tx, rows[0].epoch, rows[0].n)
-    outcome = None if blob is None else msgspec.msgpack.decode(blob, type=TaskOutcome)
+    if blob is None:
+        return None
+    outcome: WithheldOutcome = msgspec.msgpack.decode(blob, type=WithheldOutcome)
     if (
-        outcome is None
-        or outcome.staged is None
+        outcome.staged is None
         or outcome.quarantined is None
         or not _fits(outcome, table(tx, rows[0].node))
     ):
@@ -214,7 +215,7 @@ def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> TaskOutcome | Non
     return outcome
 
 
-def _fits(outcome: TaskOutcome, now: LakeTable | None) -> bool:
+def _fits(outcome: WithheldOutcome, now: LakeTable | None) -> bool:
     """Whether the table can hold the staged rows without losing newer columns or types."""
     assert outcome.staged is not None
     if now is None:
@@ -233,7 +234,7 @@ def _becomes(column: LakeColumn, other: LakeColumn) -> bool:
     )
 
 
-def put_back(folders: Folders, outcome: TaskOutcome) -> StagedFile:
+def put_back(folders: Folders, outcome: WithheldOutcome) -> StagedFile:
     """Link the staged file back into the lake, sync it and return it.
 
     The quarantined copy stays until it is no longer needed. Raises LakeError if the file is missing
@@ -262,7 +263,10 @@ class Accepting:
     """Publishes one exception, in the transaction that records the decision."""
 
     def __init__(
-        self, decision: ExceptionDecision, outcome: TaskOutcome, rewritten: Sequence[RewrittenFile]
+        self,
+        decision: ExceptionDecision,
+        outcome: WithheldOutcome,
+        rewritten: Sequence[RewrittenFile],
     ) -> None:
         assert outcome.staged is not None
         self._one, self._outcome, self._staged, self._rewritten = (

@@ -7,20 +7,15 @@ the caller's transaction commits.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from typing import Any
-
 import msgspec
 
 from headrace.checks import Verdict
 from headrace.checks.anomalies.metric_anomalies import IGNORE
 from headrace.checks.anomalies.row_anomalies import STALE_ROWS_MIN, PublishedContent, same_as
 from headrace.checks.drift import with_users
-from headrace.checks.facts import DriftChange, Fact, Policy, RenameFindings
+from headrace.checks.facts import Policy
 from headrace.engine import ErrorKind
 from headrace.faults import FaultPoint, reached
-from headrace.lake import StagedFile
 from headrace.lake.catalog import (
     CatalogChange,
     FileMoved,
@@ -30,16 +25,25 @@ from headrace.lake.catalog import (
     shared_files,
 )
 from headrace.model import LakeError
-from headrace.runtime.messages import ComputeTask, IngestTask, Prune, TaskOutcome
+from headrace.runtime.attempt_records import AttemptRecords
+from headrace.runtime.messages import (
+    ComputeTask,
+    FailedOutcome,
+    IngestTask,
+    Prune,
+    StagedOutcome,
+    TaskOutcome,
+    WithheldOutcome,
+)
 from headrace.runtime.runs import (
     LeaderClaims,
     News,
+    NewsState,
     RunningAttempt,
     as_failed,
     as_repeated,
     completed,
     contents,
-    has_facts_to_keep,
     is_batch,
     size_bytes_of,
     verdict_of,
@@ -49,8 +53,8 @@ from headrace.runtime.runs import (
 from headrace.runtime.tasks import TaskBuilder
 from headrace.runtime.tasks.deliveries import OUT_OF_MEMORY, TOO_LARGE, is_to_blame
 from headrace.scheduler import (
-    AttemptId,
     AttemptPublished,
+    AttemptState,
     AttemptUnsuccessful,
     FailureKind,
     PartitionState,
@@ -67,63 +71,7 @@ from headrace.store.queries import (
     quality,
     quarantine,
 )
-from headrace.store.queries.attempts import ENVIRONMENT
-from headrace.store.queries.leader_writes import AttemptEnd, PublicationRecord, QuarantineRecord
-from headrace.store.queries.quality import DriftRow, FactRow, write_drift, write_facts
-
-# Changes and facts as rows of the store, with their delivery and their attempt.
-
-
-def drift_row(
-    node: str, key: str, number: int | None, attempt: AttemptId, change: DriftChange, now: int
-) -> DriftRow:
-    """Return the row that stores a drift change of a delivery."""
-    score = None if change.score is None else f"{change.score:.4f}"
-    evidence, users = (
-        msgspec.json.encode(item).decode() for item in (change.evidence, change.used_by)
-    )
-    kind, policy = change.kind.value, change.policy.value
-    findings = RenameFindings(change.candidates, change.differs)
-    measured = None if findings == RenameFindings() else msgspec.json.encode(findings).decode()
-    return DriftRow(
-        node,
-        key,
-        number,
-        *attempt,
-        kind,
-        change.column,
-        change.to,
-        score,
-        evidence,
-        policy,
-        users,
-        now,
-        measured,
-    )
-
-
-def fact_row(
-    node: str, key: str, number: int | None, attempt: AttemptId, fact: Fact, now: int
-) -> FactRow:
-    """Return the row that stores an anomaly."""
-    strength, severity = f"{fact.strength:.3f}", fact.severity.value
-    epoch, _, n = fact.of.partition(".")
-    of = (int(epoch), int(n)) if fact.of else attempt
-    return FactRow(
-        node,
-        key,
-        *of,
-        number,
-        fact.kind,
-        fact.column,
-        severity,
-        fact.expected,
-        fact.observed,
-        strength,
-        fact.detail,
-        now,
-    )
-
+from headrace.store.queries.leader_writes import PublicationRecord, QuarantineRecord
 
 # The batch of one commit.
 
@@ -164,7 +112,8 @@ class Batch:
             now,
             version,
         )
-        self._publish_seconds = max(0, now - (now if begun is None else begun)) / 1_000_000
+        publish_seconds = max(0, now - (now if begun is None else begun)) / 1_000_000
+        self._records = AttemptRecords(now=now, publish_seconds=publish_seconds)
         self.publication_id = publication_id
         self.news: list[News] = []
         self.events: list[AttemptPublished | AttemptUnsuccessful] = []
@@ -172,8 +121,6 @@ class Batch:
         self._change: CatalogChange | None = None
         self._unchanged: dict[int, int] = {}
         """Publications of a merge with an unchanged table → the snapshot that holds it."""
-        self._ends: list[AttemptEnd] = []
-        self._environments: dict[str, bytes] = {}
         self._pending: list[PublicationRecord] = []
         self._quarantine: list[QuarantineRecord] = []
         self._replaced: list[tuple[str, str, int]] = []
@@ -182,12 +129,6 @@ class Batch:
         Their earlier quarantined deliveries need no decision any more.
         """
         self._withheld: list[tuple[int, int, bytes]] = []
-        self._checks: list[Sequence[object]] = []
-        self._profiles: list[Sequence[object]] = []
-        self._metrics: list[tuple[int, int, str, str, bytes]] = []
-        self._drift: list[DriftRow] = []
-        self._facts: list[FactRow] = []
-        self._deliveries: list[tuple[str, str | None, str | None, str | None, int, int]] = []
         self._reshaped: list[str] = []
         self._audit: list[AuditEvent] = []
 
@@ -201,42 +142,51 @@ class Batch:
 
     def add(self, attempt: RunningAttempt, outcome: TaskOutcome, wrong: str | None) -> None:
         """Add one ended attempt. `wrong` is the reason why its file can't be trusted."""
+        outcome = self._unless_outdated(attempt, outcome, wrong)
+        if isinstance(outcome, StagedOutcome):
+            complete = completed(attempt, outcome)
+            try:
+                outcome = self._publish(attempt, complete)
+            except _Crowded:
+                self._crowded.append(
+                    msgspec.structs.replace(attempt, made=complete, copied=attempt.copied + 1)
+                )
+                return
+        if not isinstance(outcome, FailedOutcome) and outcome.drift:
+            outcome = self._told(attempt, outcome)
+        self._records.add_audit(attempt, outcome)
+        self._records.add_facts(attempt, outcome)
+        if not isinstance(outcome, StagedOutcome):
+            self._stop(attempt, outcome)
+        self._claims.release(attempt.id, attempt.node, attempt.keys)
+
+    def _unless_outdated(
+        self, attempt: RunningAttempt, outcome: TaskOutcome, wrong: str | None
+    ) -> TaskOutcome:
+        """Return the outcome, as failed if its data must not be published any more."""
         if wrong is not None:
-            outcome = as_failed(
+            return as_failed(
                 outcome,
                 f"what was staged isn't there as it was staged: {wrong}",
                 ErrorKind.TRANSIENT,
             )
-        elif not self._claims.held(attempt.id, attempt.node, attempt.keys):
-            outcome = as_failed(
+        if not self._claims.held(attempt.id, attempt.node, attempt.keys):
+            return as_failed(
                 outcome, "another attempt has taken its partitions over", ErrorKind.CANCELLED
             )
-        elif outcome.state == "staged" and self._overtaken(attempt):
-            outcome = as_failed(
+        if not isinstance(outcome, StagedOutcome):
+            return outcome
+        if self._overtaken(attempt):
+            return as_failed(
                 outcome,
                 "what its views read besides was published meanwhile: they are checked again",
                 ErrorKind.TRANSIENT,
             )
-        elif outcome.state == "staged" and (other := self._repeats(attempt, outcome)):
-            outcome = as_repeated(
+        if other := self._repeats(attempt, outcome):
+            return as_repeated(
                 outcome, f"the same rows were published as {other} meanwhile: it is checked again"
             )
-        if outcome.state == "staged":
-            try:
-                outcome = self._publish(attempt, completed(attempt, outcome))
-            except _Crowded:
-                task_outcome = completed(attempt, outcome)
-                self._crowded.append(
-                    msgspec.structs.replace(attempt, made=task_outcome, copied=attempt.copied + 1)
-                )
-                return
-        if outcome.drift:
-            outcome = self._told(attempt, outcome)
-        self._write_audit(attempt, outcome)
-        self._write_oddities(attempt, outcome)
-        if outcome.state != "staged":
-            self._stop(attempt, outcome)
-        self._claims.release(attempt.id, attempt.node, attempt.keys)
+        return outcome
 
     def lose(
         self, attempt: RunningAttempt, reason: str, *, begun: bool = True, cancelled: bool = False
@@ -247,12 +197,11 @@ class Batch:
         """
         text = f"its worker {reason}" if begun else f"it hadn't begun when its worker {reason}"
         if not cancelled:
-            self._ends.append(
-                AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=text)
-            )
+            self._records.lose(attempt, text)
         self._claims.release(attempt.id, attempt.node, attempt.keys)
         self.news += [
-            News(attempt.node, key, "lost", None, text, runs=attempt.runs) for key in attempt.keys
+            News(attempt.node, key, NewsState.LOST, None, text, runs=attempt.runs)
+            for key in attempt.keys
         ]
 
     def write(self, snapshot_author: str = "headrace") -> None:
@@ -266,15 +215,7 @@ class Batch:
         leader_writes.superseded(self._tx, self._replaced)
         leader_writes.quarantine(self._tx, self._quarantine)
         quarantine.withhold(self._tx, self._withheld)
-        leader_writes.write_checks(self._tx, self._checks)
-        leader_writes.write_profiles(self._tx, self._profiles)
-        quality.write_metrics(self._tx, self._metrics)
-        write_drift(self._tx, self._drift)
-        write_facts(self._tx, self._facts)
-        ingestion.settle_deliveries(self._tx, self._deliveries)
-        leader_writes.end_attempts(self._tx, self._ends)
-        if self._environments:
-            applied_versions.keep_content(self._tx, self._environments.items())
+        self._records.write(self._tx)
         applied_versions.reshaped(self._tx, self._reshaped)
         if self._audit:
             append_all(self._tx, self._now, self._audit)
@@ -305,7 +246,7 @@ class Batch:
                 return True
         return False
 
-    def _repeats(self, attempt: RunningAttempt, outcome: TaskOutcome) -> str | None:
+    def _repeats(self, attempt: RunningAttempt, outcome: StagedOutcome) -> str | None:
         """Return the interval whose rows a delivery repeats, if a worker couldn't know it.
 
         That is the case if the interval was published after the task was sent. If the worker knew
@@ -319,7 +260,7 @@ class Batch:
         if task.source.expect.unchanged or task.around.on_anomaly == IGNORE:
             return None
         (key,) = attempt.keys
-        known = contents(attempt, outcome, staged)[0][key]
+        known = contents(attempt, outcome)[0][key]
         if known is None or any(version.content_hash == known for version in task.around.versions):
             return None
         pending = [row for row in self._pending if row.node == attempt.node]
@@ -332,30 +273,22 @@ class Batch:
         shown_in = self._unchanged.get(row.id, snapshot)
         return row if shown_in is None else msgspec.structs.replace(row, snapshot=shown_in)
 
-    def _publish(self, attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
+    def _publish(
+        self, attempt: RunningAttempt, outcome: StagedOutcome
+    ) -> StagedOutcome | FailedOutcome:
         """Add an attempt's partitions to the snapshot and return its outcome.
 
         The outcome is a failed one if its columns don't fit the table.
         """
-        staged = outcome.staged
-        if staged is not None and not self._merged_alike(attempt, outcome):
-            try:
-                self._add_to_lake(attempt, outcome, staged)
-            except (TableMoved, FileMoved, NeedsRewrite) as error:
-                if self._can_be_copied(attempt, outcome, error):
-                    raise _Crowded from error
-                return as_failed(outcome, str(error), ErrorKind.TRANSIENT)
-            except LakeError as error:
-                return as_failed(outcome, str(error), ErrorKind.DETERMINISTIC)
-        hashes: dict[str, str | None] = dict.fromkeys(attempt.keys)
-        rows = dict.fromkeys(attempt.keys, 0)
-        if staged is not None:
-            hashes, rows = contents(attempt, outcome, staged)
-        elif outcome.manifest is not None:
-            hashes = dict.fromkeys(attempt.keys, outcome.sha256)
-            rows = dict.fromkeys(
-                attempt.keys, sum(int(item.get("rows", 0)) for item in outcome.manifest)
-            )
+        try:
+            self._add_to_lake(attempt, outcome)
+        except (TableMoved, FileMoved, NeedsRewrite) as error:
+            if self._can_be_copied(attempt, outcome, error):
+                raise _Crowded from error
+            return as_failed(outcome, str(error), ErrorKind.TRANSIENT)
+        except LakeError as error:
+            return as_failed(outcome, str(error), ErrorKind.DETERMINISTIC)
+        hashes, rows = contents(attempt, outcome)
         if outcome.quarantined is not None and len(attempt.keys) == 1:
             self._quarantine.append(self._taken_out(attempt, outcome))
         for key in attempt.keys:
@@ -364,7 +297,7 @@ class Batch:
                 self._publication(attempt, outcome, key, hashes[key], rows[key], verdict)
             )
             self.news.append(
-                News(attempt.node, key, "published", verdict, text, rows[key], attempt.runs)
+                News(attempt.node, key, NewsState.PUBLISHED, verdict, text, rows[key], attempt.runs)
             )
         verdict = outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
         seconds = outcome.measures.seconds + outcome.measures.audit_seconds
@@ -373,8 +306,8 @@ class Batch:
         self.events.append(
             AttemptPublished(attempt.id, shown, seconds, tuple(record.id for record in records))
         )
-        self._end(attempt, outcome, "published", verdict)
-        self._deliver(attempt, outcome, "published", None)
+        self._records.end(attempt, outcome, AttemptState.PUBLISHED, verdict)
+        self._records.deliver(attempt, outcome, PartitionState.PUBLISHED, None)
         self._audit.append(
             self._event(
                 Action.PARTITION_PUBLISHED,
@@ -387,7 +320,7 @@ class Batch:
         return outcome
 
     def _can_be_copied(
-        self, attempt: RunningAttempt, outcome: TaskOutcome, error: LakeError
+        self, attempt: RunningAttempt, outcome: StagedOutcome, error: LakeError
     ) -> bool:
         """Whether the staged rows can be published after a copy of the shared files.
 
@@ -401,21 +334,22 @@ class Batch:
             return False
         return attempt.copied < COPIED_MAX
 
-    def _merged_alike(self, attempt: RunningAttempt, outcome: TaskOutcome) -> bool:
+    def _merged_alike(self, attempt: RunningAttempt, outcome: StagedOutcome) -> bool:
         """Whether a merge left its table unchanged; then later partitions of the table stay."""
         if outcome.replacement is None:
             return False
         before = leader_writes.published_of(self._tx, attempt.node, attempt.keys[0])
         return before is not None and before[1] == outcome.replacement.content_hash
 
-    def _add_to_lake(
-        self, attempt: RunningAttempt, outcome: TaskOutcome, staged: StagedFile
-    ) -> None:
-        """Add the staged file to the catalog.
+    def _add_to_lake(self, attempt: RunningAttempt, outcome: StagedOutcome) -> None:
+        """Add the staged file to the catalog, if there is one.
 
         Raises TableMoved, FileMoved or NeedsRewrite if the table has changed in the meantime, so
         that a retry fits, and LakeError for what can't be published.
         """
+        staged = outcome.staged
+        if staged is None or self._merged_alike(attempt, outcome):
+            return
         if self._change is None:
             self._change = CatalogChange.begin(self._tx, self._now)
         if outcome.table is not None:
@@ -439,7 +373,7 @@ class Batch:
     def _publication(
         self,
         attempt: RunningAttempt,
-        outcome: TaskOutcome,
+        outcome: StagedOutcome,
         key: str,
         content_hash: str | None,
         rows: int,
@@ -470,77 +404,90 @@ class Batch:
             else None,
         )
 
-    def _stop(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
+    def _stop(self, attempt: RunningAttempt, outcome: WithheldOutcome | FailedOutcome) -> None:
         """Record an attempt that publishes nothing: held, rejected or failed."""
+        match outcome:
+            case FailedOutcome():
+                self._fail(attempt, outcome)
+            case withheld:
+                self._withhold(attempt, withheld)
+
+    def _withhold(self, attempt: RunningAttempt, outcome: WithheldOutcome) -> None:
+        """Put an attempt's data in quarantine."""
+        state, reason = PartitionState(outcome.state), outcome.reason
+        self.events.append(AttemptUnsuccessful(attempt.id, state, reason))
+        if is_batch(attempt):  # retried in smaller batches: it says nothing about one partition
+            self._records.end(attempt, outcome, outcome.state, None, reason)
+            return
+        self._quarantine += [
+            self._quarantined(attempt, outcome, key, state, reason) for key in attempt.keys
+        ]
+        if outcome.staged is not None and outcome.replacement is None:
+            self._withheld.append((*attempt.id, withheld(outcome)))
+        action = {
+            PartitionState.HELD: Action.PARTITION_HELD,
+            PartitionState.REJECTED: Action.PARTITION_REJECTED,
+        }[state]
+        self._audit.append(self._event(action, attempt, {"reason": reason[:1000]}))
+        verdict = outcome.audit.verdict if outcome.audit else None
+        self._records.end(attempt, outcome, outcome.state, verdict, reason)
+        self._records.deliver(attempt, outcome, state, reason)
+        self._add_news(attempt, NewsState(state), reason)
+
+    def _fail(self, attempt: RunningAttempt, outcome: FailedOutcome) -> None:
+        """Record a failure; one that waits for something outside doesn't count as an attempt."""
         if self._is_too_large(attempt, outcome):
             self._keep_only(attempt, outcome)
             return
-        reason = outcome.reason or (outcome.error.message if outcome.error else "")
-        kind = (
-            FailureKind(outcome.error.kind.value)
-            if outcome.error and outcome.state == "failed"
-            else None
-        )
-        after = outcome.error.after_seconds if outcome.error is not None else None
+        error, kind = outcome.error, FailureKind(outcome.error.kind.value)
+        reason, after = error.message, error.after_seconds
         after_us = None if after is None else int(after * 1_000_000)
-        everywhere = kind is not None and outcome.error is not None and outcome.error.everywhere
-        machine = outcome.error is not None and outcome.error.machine
         self.events.append(
             AttemptUnsuccessful(
                 attempt.id,
-                PartitionState(outcome.state),
+                PartitionState.FAILED,
                 reason,
                 kind,
                 after_us,
-                everywhere,
-                machine,
+                error.everywhere,
+                error.machine,
             )
         )
-        if kind in WAITS:  # not counted as an attempt: a delivery still waits
-            self._end(attempt, outcome, "skipped", None, reason)
-            self.news += [
-                News(attempt.node, key, "waiting", None, reason, runs=attempt.runs)
-                for key in attempt.keys
-            ]
+        if kind in WAITS:  # a delivery still waits
+            self._records.end(attempt, outcome, AttemptState.SKIPPED, None, reason)
+            self._add_news(attempt, NewsState.WAITING, reason)
             return
         # retried in smaller batches: the outcome says nothing about one partition
-        if is_batch(attempt) and not everywhere:
-            self._end(attempt, outcome, outcome.state, None, reason)
+        if is_batch(attempt) and not error.everywhere:
+            self._records.end(attempt, outcome, outcome.state, None, reason)
             return
-        if outcome.state in ("held", "rejected"):
-            self._quarantine += [
-                self._quarantined(attempt, outcome, key, reason) for key in attempt.keys
-            ]
-            if outcome.staged is not None and outcome.replacement is None:
-                self._withheld.append((*attempt.id, withheld(outcome)))
-            action = Action.PARTITION_HELD if outcome.state == "held" else Action.PARTITION_REJECTED
-            self._audit.append(self._event(action, attempt, {"reason": reason[:1000]}))
-        state = "cancelled" if kind is FailureKind.CANCELLED else outcome.state
-        if state == "failed":
+        cancelled = kind is FailureKind.CANCELLED
+        if not cancelled:
             delivered = ((key, attempt.prepared.delivery_of(key)) for key in attempt.keys)
             self._replaced += [
                 (attempt.node, key, number) for key, number in delivered if number is not None
             ]
-        self._end(attempt, outcome, state, outcome.audit.verdict if outcome.audit else None, reason)
-        self._deliver(attempt, outcome, outcome.state, reason)
+        state = AttemptState.CANCELLED if cancelled else outcome.state
+        verdict = outcome.audit.verdict if outcome.audit else None
+        self._records.end(attempt, outcome, state, verdict, reason)
+        self._records.deliver(attempt, outcome, PartitionState.FAILED, reason)
+        self._add_news(attempt, NewsState.FAILED, reason)
+
+    def _add_news(self, attempt: RunningAttempt, state: NewsState, reason: str) -> None:
         self.news += [
-            News(attempt.node, key, outcome.state, None, reason, runs=attempt.runs)
-            for key in attempt.keys
+            News(attempt.node, key, state, None, reason, runs=attempt.runs) for key in attempt.keys
         ]
 
-    def _is_too_large(self, attempt: RunningAttempt, outcome: TaskOutcome) -> bool:
+    def _is_too_large(self, attempt: RunningAttempt, outcome: FailedOutcome) -> bool:
         """Whether the delivery's size is to blame for running out of memory."""
-        if (
-            outcome.error is None
-            or outcome.error.code != OUT_OF_MEMORY
-            or not isinstance(attempt.prepared.task, IngestTask)
-        ):
+        if outcome.error.code != OUT_OF_MEMORY:
+            return False
+        if not isinstance(attempt.prepared.task, IngestTask):
             return False
         return is_to_blame(self._tx, attempt.node, attempt.keys[0], attempt.queued_at)
 
-    def _keep_only(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
+    def _keep_only(self, attempt: RunningAttempt, outcome: FailedOutcome) -> None:
         """Send a delivery out again at once, to be kept and rejected without being read."""
-        assert outcome.error is not None
         reason = outcome.error.message
         outcome = msgspec.structs.replace(
             outcome, error=msgspec.structs.replace(outcome.error, code=TOO_LARGE)
@@ -548,14 +495,16 @@ class Batch:
         self.events.append(
             AttemptUnsuccessful(attempt.id, PartitionState.FAILED, reason, FailureKind.THROTTLED, 0)
         )
-        self._end(attempt, outcome, "failed", None, reason)
-        self.news += [
-            News(attempt.node, key, "waiting", None, reason, runs=attempt.runs)
-            for key in attempt.keys
-        ]
+        self._records.end(attempt, outcome, outcome.state, None, reason)
+        self._add_news(attempt, NewsState.WAITING, reason)
 
     def _quarantined(
-        self, attempt: RunningAttempt, outcome: TaskOutcome, key: str, reason: str
+        self,
+        attempt: RunningAttempt,
+        outcome: StagedOutcome | WithheldOutcome,
+        key: str,
+        state: PartitionState,
+        reason: str,
     ) -> QuarantineRecord:
         sample = (
             [row for result in outcome.audit.results for row in result.sample]
@@ -567,7 +516,7 @@ class Batch:
             partition=key,
             epoch=attempt.id.epoch,
             n=attempt.id.n,
-            state=outcome.state,
+            state=state,
             reason=reason,
             path=outcome.quarantined,
             rows=outcome.staged.rows if outcome.staged else outcome.quarantined_rows,
@@ -576,37 +525,16 @@ class Batch:
             at=self._now,
         )
 
-    def _taken_out(self, attempt: RunningAttempt, outcome: TaskOutcome) -> QuarantineRecord:
+    def _taken_out(self, attempt: RunningAttempt, outcome: StagedOutcome) -> QuarantineRecord:
         """Return the quarantine record of rows that broke a check; all others are published."""
         (key,) = attempt.keys
-        row = self._quarantined(attempt, outcome, key, warnings(outcome, key))
-        return msgspec.structs.replace(row, state="rejected", rows=outcome.quarantined_rows)
+        reason = warnings(outcome, key)
+        row = self._quarantined(attempt, outcome, key, PartitionState.REJECTED, reason)
+        return msgspec.structs.replace(row, rows=outcome.quarantined_rows)
 
-    def _write_audit(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
-        if outcome.audit is None or (outcome.state != "staged" and is_batch(attempt)):
-            return
-        for key in attempt.keys:
-            head, audit = (*attempt.id, attempt.node, key), outcome.audit.of(key)
-            self._checks += [
-                (
-                    *head,
-                    r.name,
-                    r.kind,
-                    r.severity.value,
-                    r.outcome.value,
-                    r.rows,
-                    r.failing,
-                    r.detail,
-                    self._now,
-                )
-                for r in audit.results
-            ]
-            if audit.profile:
-                self._profiles.append((*head, msgspec.json.encode(audit.profile).decode()))
-            if audit.metrics:
-                self._metrics.append((*attempt.id, attempt.node, key, audit.metrics))
-
-    def _told(self, attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
+    def _told(
+        self, attempt: RunningAttempt, outcome: StagedOutcome | WithheldOutcome
+    ) -> StagedOutcome | WithheldOutcome:
         """Return the outcome with all users of the drifted columns.
 
         The reason names the users of blocking changes.
@@ -616,61 +544,6 @@ class Batch:
         return msgspec.structs.replace(
             outcome, drift=changes, reason=with_users(outcome.reason, stops)
         )
-
-    def _write_oddities(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
-        """Store drift and anomalies of an attempt, under each of its partitions."""
-        for key in attempt.keys if has_facts_to_keep(attempt, outcome) else ():
-            number = attempt.prepared.delivery_of(key)
-            self._drift += [
-                drift_row(attempt.node, key, number, attempt.id, change, self._now)
-                for change in outcome.drift
-            ]
-            facts = [fact for fact in outcome.facts if fact.partition in ("", key)]
-            self._facts += [
-                fact_row(attempt.node, key, number, attempt.id, fact, self._now) for fact in facts
-            ]
-
-    def _end(
-        self,
-        attempt: RunningAttempt,
-        outcome: TaskOutcome,
-        state: str,
-        verdict: Verdict | None,
-        reason: str = "",
-    ) -> None:
-        self._ends.append(
-            AttemptEnd(
-                *attempt.id,
-                state=state,
-                finished_at=self._now,
-                seconds=outcome.measures.seconds + outcome.measures.audit_seconds,
-                published_at=self._now if state == "published" else None,
-                verdict=verdict,
-                reason=reason or warnings(outcome, None) or None,
-                measures=msgspec.json.encode(self._measures(outcome)).decode(),
-                error=msgspec.json.encode(outcome.error).decode() if outcome.error else None,
-            )
-        )
-
-    def _measures(self, outcome: TaskOutcome) -> dict[str, Any]:
-        """Return the attempt's measures, with the hash of its environment, which is stored once."""
-        results = msgspec.structs.asdict(
-            msgspec.structs.replace(outcome.measures, publish_seconds=self._publish_seconds)
-        )
-        if outcome.environment:
-            results[ENVIRONMENT] = hashlib.sha256(outcome.environment).hexdigest()
-            self._environments[results[ENVIRONMENT]] = outcome.environment
-        return results
-
-    def _deliver(
-        self, attempt: RunningAttempt, outcome: TaskOutcome, state: str, reason: str | None
-    ) -> None:
-        for number in {attempt.prepared.delivery_of(key): None for key in attempt.keys}:
-            if number is not None:
-                read = outcome.measures.bytes_in if outcome.sha256 else -1
-                self._deliveries.append(
-                    (state, reason, outcome.sha256, outcome.fingerprint, read, number)
-                )
 
     def _event(
         self, action: Action, attempt: RunningAttempt, after: dict[str, object]

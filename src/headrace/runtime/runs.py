@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from bisect import bisect_left
 from collections import Counter
@@ -11,10 +12,15 @@ from typing import Protocol
 
 import msgspec
 
-from headrace.checks import Verdict
+from headrace.checks import CheckState, Verdict
 from headrace.engine import BodyError, ErrorKind
-from headrace.lake import StagedFile
-from headrace.runtime.messages import ComputeTask, TaskOutcome
+from headrace.runtime.messages import (
+    ComputeTask,
+    FailedOutcome,
+    StagedOutcome,
+    TaskOutcome,
+    WithheldOutcome,
+)
 from headrace.runtime.tasks import PreparedTask
 from headrace.scheduler import AttemptId, DeliveryArrived, Requested, Settled, Target
 from headrace.scheduler.events import WAITING_SHOWN_MAX
@@ -24,16 +30,27 @@ from headrace.store import Transaction
 # Progress of a run while it works, for callers that display it.
 
 
-class News(msgspec.Struct, frozen=True, gc=False):
-    """The outcome of one partition.
+class NewsState(enum.StrEnum):
+    """The outcome of an attempt for one of its partitions."""
 
-    `state` is `published`, `staged` (of a backfill), `held`, `rejected`, `failed`, `lost` or
-    `cancelled`; `waiting` if the partition is retried.
-    """
+    PUBLISHED = "published"
+    STAGED = "staged"
+    """Of a backfill."""
+    HELD = "held"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+    WAITING = "waiting"
+    """The partition is retried."""
+
+
+class News(msgspec.Struct, frozen=True, gc=False):
+    """The outcome of one partition."""
 
     node: str
     partition: str
-    state: str
+    state: NewsState
     verdict: str | None
     reason: str
     rows: int | None = None
@@ -89,6 +106,19 @@ class RunRequest(msgspec.Struct, frozen=True):
     """
 
 
+class RunState(enum.StrEnum):
+    """How a run ended."""
+
+    NOTHING_DUE = "nothing_due"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    """Some of its partitions were published."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    """Its backfill was paused."""
+
+
 class RunResult(msgspec.Struct, frozen=True):
     """The result of a run.
 
@@ -97,7 +127,7 @@ class RunResult(msgspec.Struct, frozen=True):
     """
 
     run_id: int
-    state: str
+    state: RunState
     waiting: tuple[tuple[str, str, str], ...]
     notes: tuple[str, ...]
     partitions: int = 0
@@ -117,7 +147,7 @@ class ActiveRun:
         self.notes: tuple[str, ...] = ()
         self.looking = 0
         """Number of observations that the run waits for."""
-        self.results: dict[tuple[str, str], str] = {}
+        self.results: dict[tuple[str, str], NewsState] = {}
         """Node and partition → state."""
 
     def request(self, borrowed: frozenset[str]) -> Requested:
@@ -126,16 +156,18 @@ class ActiveRun:
         return Requested(targets, self.order.retry, self.order.again, self.id, self.order.standing)
 
     @property
-    def state(self) -> str:
-        """`nothing_due`, `succeeded`, `failed` or `partial`, from the last state of each partition.
+    def state(self) -> RunState:
+        """How the run ended, from the last state of each partition.
 
         A partition that waits for a disk or a server hasn't failed. If all of them wait, nothing
         was due.
         """
-        if all(state == "waiting" for state in self.results.values()):
-            return "nothing_due"
-        good = sum(1 for state in self.results.values() if state == "published")
-        return "succeeded" if good == len(self.results) else "partial" if good else "failed"
+        if all(state is NewsState.WAITING for state in self.results.values()):
+            return RunState.NOTHING_DUE
+        good = sum(1 for state in self.results.values() if state is NewsState.PUBLISHED)
+        if good == len(self.results):
+            return RunState.SUCCEEDED
+        return RunState.PARTIAL if good else RunState.FAILED
 
 
 def cancelled_by(actor: str, reason: str) -> str:
@@ -226,7 +258,7 @@ class RunningAttempt(msgspec.Struct, frozen=True, gc=False):
     prepared: PreparedTask
     queued_at: int
     runs: tuple[int, ...]
-    made: TaskOutcome | None = None
+    made: StagedOutcome | None = None
     """The staged outcome, while files shared with other partitions are copied again.
 
     Another attempt has replaced these files since.
@@ -236,7 +268,7 @@ class RunningAttempt(msgspec.Struct, frozen=True, gc=False):
 
 
 def contents(
-    attempt: RunningAttempt, outcome: TaskOutcome, staged: StagedFile
+    attempt: RunningAttempt, outcome: StagedOutcome
 ) -> tuple[dict[str, str | None], dict[str, int]]:
     """Return each partition's content hash and row count; for a merge, of the whole table."""
     if outcome.replacement is not None:
@@ -244,42 +276,43 @@ def contents(
         return {key: outcome.replacement.content_hash}, {key: outcome.replacement.rows}
     hashes: dict[str, str | None] = dict.fromkeys(attempt.keys)
     rows = dict.fromkeys(attempt.keys, 0)
-    for part in staged.partitions:
-        hashes[part.key], rows[part.key] = part.content_hash, part.rows
+    if outcome.staged is not None:
+        for part in outcome.staged.partitions:
+            hashes[part.key], rows[part.key] = part.content_hash, part.rows
+    elif outcome.manifest is not None:
+        written = sum(int(item.get("rows", 0)) for item in outcome.manifest)
+        return dict.fromkeys(attempt.keys, outcome.sha256), dict.fromkeys(attempt.keys, written)
     return hashes, rows
 
 
-def withheld(outcome: TaskOutcome) -> bytes:
+def withheld(outcome: WithheldOutcome) -> bytes:
     """Return the encoded data that publishes a held or rejected attempt's staged rows unchanged."""
-    task_outcome = TaskOutcome(
+    data = type(outcome)(
         attempt=outcome.attempt,
-        state=outcome.state,
         measures=outcome.measures,
         staged=outcome.staged,
         table=outcome.table,
         quarantined=outcome.quarantined,
         learnt=outcome.learnt,
     )
-    return msgspec.msgpack.encode(task_outcome)
+    return msgspec.msgpack.encode(data)
 
 
-def as_failed(outcome: TaskOutcome, message: str, kind: ErrorKind) -> TaskOutcome:
+def as_failed(outcome: TaskOutcome, message: str, kind: ErrorKind) -> FailedOutcome:
     """Return the outcome as failed, without anything that was staged."""
-    error = BodyError(kind=kind, message=message)
-    return msgspec.structs.replace(
-        outcome,
-        state="failed",
-        error=error,
-        reason="",
-        staged=None,
-        replacement=None,
-        rewritten=(),
-        learnt=None,
-        manifest=None,
+    return FailedOutcome(
+        attempt=outcome.attempt,
+        measures=outcome.measures,
+        audit=outcome.audit,
+        sha256=outcome.sha256,
+        fingerprint=outcome.fingerprint,
+        log_lines=outcome.log_lines,
+        environment=outcome.environment,
+        error=BodyError(kind=kind, message=message),
     )
 
 
-def as_repeated(outcome: TaskOutcome, message: str) -> TaskOutcome:
+def as_repeated(outcome: TaskOutcome, message: str) -> FailedOutcome:
     """Return the outcome as one that is retried at once and not counted as a failure.
 
     The data that the attempt read is fine.
@@ -288,7 +321,7 @@ def as_repeated(outcome: TaskOutcome, message: str) -> TaskOutcome:
     return msgspec.structs.replace(as_failed(outcome, message, error.kind), error=error)
 
 
-def completed(attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
+def completed(attempt: RunningAttempt, outcome: StagedOutcome) -> StagedOutcome:
     """Return the attempt's outcome, with the file copies requested since."""
     return (
         outcome
@@ -302,9 +335,12 @@ def has_facts_to_keep(attempt: RunningAttempt, outcome: TaskOutcome) -> bool:
 
     A failed batch stores none: its partitions are retried in smaller batches.
     """
-    if outcome.state == "failed" or (outcome.state != "staged" and is_batch(attempt)):
-        return False
-    return bool(outcome.drift or outcome.facts)
+    match outcome:
+        case FailedOutcome():
+            return False
+        case StagedOutcome():
+            return bool(outcome.drift or outcome.facts)
+    return not is_batch(attempt) and bool(outcome.drift or outcome.facts)
 
 
 def is_batch(attempt: RunningAttempt) -> bool:
@@ -320,7 +356,7 @@ def verdict_of(outcome: TaskOutcome, key: str) -> Verdict:
     return outcome.audit.of(key).verdict if outcome.audit else Verdict.UNCHECKED
 
 
-def size_bytes_of(outcome: TaskOutcome, rows: int) -> int:
+def size_bytes_of(outcome: StagedOutcome, rows: int) -> int:
     """Return a partition's size in bytes; in a shared file, its share by rows."""
     if outcome.staged is None:
         return 0
@@ -334,5 +370,6 @@ def warnings(outcome: TaskOutcome, key: str | None) -> str:
     audit = outcome.audit if outcome.audit is None or key is None else outcome.audit.of(key)
     if audit is None or audit.verdict is not Verdict.WARNED:
         return ""
-    said = [r.said for r in audit.results if r.outcome == "failed"]
-    return "; ".join([*said, *([outcome.reason] if outcome.reason else [])])
+    said = [r.said for r in audit.results if r.outcome is CheckState.FAILED]
+    reason = "" if isinstance(outcome, FailedOutcome) else outcome.reason
+    return "; ".join([*said, *([reason] if reason else [])])

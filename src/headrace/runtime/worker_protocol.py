@@ -15,6 +15,7 @@ from headrace.engine.logs import read
 from headrace.runtime.folders import Folders
 from headrace.runtime.messages import (
     Answer,
+    FailedOutcome,
     Returned,
     SourceObserved,
     Task,
@@ -217,22 +218,22 @@ def scrubbed(answer: Answer, secrets: Secrets) -> Answer:
 
     Messages of servers and drivers may repeat the values that they got.
     """
-    if isinstance(answer, SourceObserved):
-        notes = tuple(map(secrets.scrubbed, answer.notes))
-        return msgspec.structs.replace(
-            answer,
-            notes=notes,
-            error=secrets.scrubbed(answer.error) if answer.error else answer.error,
-        )
-    error = answer.error
-    if error is not None:
-        error = msgspec.structs.replace(
-            error,
-            message=secrets.scrubbed(error.message),
-            hint=secrets.scrubbed(error.hint),
-            file=None if error.file is None else secrets.scrubbed(error.file),
-        )
-    return msgspec.structs.replace(answer, error=error, reason=secrets.scrubbed(answer.reason))
+    match answer:
+        case SourceObserved(notes=notes, error=message):
+            return msgspec.structs.replace(
+                answer,
+                notes=tuple(map(secrets.scrubbed, notes)),
+                error=secrets.scrubbed(message) if message else message,
+            )
+        case FailedOutcome(error=error):
+            scrubbed_error = msgspec.structs.replace(
+                error,
+                message=secrets.scrubbed(error.message),
+                hint=secrets.scrubbed(error.hint),
+                file=None if error.file is None else secrets.scrubbed(error.file),
+            )
+            return msgspec.structs.replace(answer, error=scrubbed_error)
+    return msgspec.structs.replace(answer, reason=secrets.scrubbed(answer.reason))
 
 
 def scrub_log(path: Path, redactor: Redactor) -> None:

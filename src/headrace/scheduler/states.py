@@ -32,6 +32,8 @@ class AttemptState(enum.StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    STAGED = "staged"
+    """Of a backfill: its data waits in the overlay."""
     PUBLISHED = "published"
     HELD = "held"
     REJECTED = "rejected"

@@ -33,7 +33,13 @@ from headrace.runtime.executors import LostWorker, TaskFinished
 from headrace.runtime.executors.pool import Pool
 from headrace.runtime.folders import Folders
 from headrace.runtime.leadership import worker_settings
-from headrace.runtime.messages import CheckData, CodeEnvironment, ComputeTask, TaskOutcome
+from headrace.runtime.messages import (
+    CheckData,
+    CodeEnvironment,
+    ComputeTask,
+    FailedOutcome,
+    TaskOutcome,
+)
 from headrace.runtime.tasks.kinds import scope_of
 from headrace.scheduler import AttemptId
 
@@ -392,7 +398,7 @@ class Bench:
 
     def _result(self, outcome: TaskOutcome | None) -> InputData | None:
         """Return the staged file, or the quarantined one."""
-        if outcome is None or outcome.staged is None:
+        if outcome is None or isinstance(outcome, FailedOutcome) or outcome.staged is None:
             return None
         table = outcome.table or LakeTable("result", outcome.staged.columns)
         path = outcome.staged.path

@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.model import Asset, AssetTest, HeadraceError, UsageError
 from headrace.plan import Compiled
+from headrace.runtime.messages import FailedOutcome
 from headrace.services import targets
 from headrace.services.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
 from headrace.services.render import with_parameters
@@ -324,7 +325,7 @@ def _judged(
             error=ErrorRow(kind="lost_worker", message=f"the worker {computed.lost}"),
             log=list(computed.log),
         )
-    if outcome.error is not None:
+    if isinstance(outcome, FailedOutcome):
         return _failed(test, computed, error_row(outcome))
     if test.expect_error is not None:
         return _row(

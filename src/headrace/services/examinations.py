@@ -22,6 +22,7 @@ from headrace.model import Consumer, HeadraceError, Project, Source, SqlBody, St
 from headrace.model.errors import first_line
 from headrace.model.settings import PRODUCTION
 from headrace.model.times import parse_duration
+from headrace.runtime.messages import FailedOutcome, StagedOutcome
 from headrace.security.state import state_exists
 from headrace.services import backups as services_backups
 from headrace.services.lake_files import CORRECT, moved, recompute_command
@@ -429,11 +430,12 @@ def _worker(session: ProjectSession) -> ExaminationFinding:
             or "python -m headrace.runtime.fork_server must be able to start",
         )
     took = time.perf_counter() - started
-    if isinstance(answer, TaskFinished) and answer.outcome.state == "staged":
+    outcome = answer.outcome if isinstance(answer, TaskFinished) else None
+    if isinstance(outcome, StagedOutcome):
         return ok("workers", f"one started and computed a row in {took:.1f} s")
     text = (
-        answer.outcome.error.message
-        if isinstance(answer, TaskFinished) and answer.outcome.error
+        outcome.error.message
+        if isinstance(outcome, FailedOutcome)
         else f"no answer in {took:.0f} s"
     )
     return fail("workers", text, "look at memory limits and at the temporary folder (TMPDIR)")

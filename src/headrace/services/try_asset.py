@@ -22,7 +22,14 @@ from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.executors import LostWorker, ObservationFinished, TaskFinished
 from headrace.runtime.executors.pool import Pool
 from headrace.runtime.leadership import worker_settings
-from headrace.runtime.messages import ComputeTask, Task, TaskOutcome
+from headrace.runtime.messages import (
+    ComputeTask,
+    FailedOutcome,
+    StagedOutcome,
+    Task,
+    TaskOutcome,
+    WithheldOutcome,
+)
 from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import AttemptId, Dispatch
 from headrace.security.state import open_state
@@ -153,13 +160,25 @@ def _response(
     log: list[str],
     limit: int,
 ) -> TryResponse:
+    if isinstance(outcome, FailedOutcome):
+        return TryResponse(
+            asset=name,
+            partition=key,
+            state=outcome.state,
+            rows_total=None,
+            columns=[],
+            rows=[],
+            checks=check_rows(outcome.audit),
+            seconds=outcome.measures.seconds,
+            error=error_row(outcome),
+            log=log,
+        )
     path = lake / outcome.staged.path if outcome.staged else None
-    if (
-        outcome.quarantined is not None and outcome.state == "staged"
-    ):  # rows removed by row-level quarantine
-        (data / outcome.quarantined).unlink(missing_ok=True)
-    elif outcome.quarantined is not None:
-        path = data / outcome.quarantined
+    if outcome.quarantined is not None:
+        if isinstance(outcome, StagedOutcome):  # rows removed by row-level quarantine
+            (data / outcome.quarantined).unlink(missing_ok=True)
+        else:
+            path = data / outcome.quarantined
     table = outcome.table or _table_of(outcome)
     try:
         columns, rows = (
@@ -181,19 +200,19 @@ def _response(
         rows=rows,
         checks=check_rows(outcome.audit),
         seconds=outcome.measures.seconds,
-        error=error_row(outcome),
+        error=None,
         reason=outcome.reason or None,
         log=log,
     )
 
 
-def _state(outcome: TaskOutcome) -> str:
-    if outcome.state != "staged":
+def _state(outcome: StagedOutcome | WithheldOutcome) -> str:
+    if not isinstance(outcome, StagedOutcome):
         return outcome.state
     return outcome.audit.verdict if outcome.audit else "unchecked"
 
 
-def _table_of(outcome: TaskOutcome) -> LakeTable | None:
+def _table_of(outcome: StagedOutcome | WithheldOutcome) -> LakeTable | None:
     return LakeTable("staged", outcome.staged.columns) if outcome.staged else None
 
 
@@ -229,9 +248,9 @@ def check_rows(audit: Audit | None) -> list[CheckRow]:
 
 def error_row(outcome: TaskOutcome) -> ErrorRow | None:
     """Return the error of a failed attempt; None without one."""
-    error = outcome.error
-    if error is None:
+    if not isinstance(outcome, FailedOutcome):
         return None
+    error = outcome.error
     return ErrorRow(
         kind=error.kind,
         message=error.message,

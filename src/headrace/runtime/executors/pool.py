@@ -29,12 +29,13 @@ from headrace.runtime.executors import (
 )
 from headrace.runtime.executors.workers import AssignedTask, ForkServer, MemoryMonitor, WorkerHandle
 from headrace.runtime.messages import (
+    Answer,
     ComputeTask,
+    FailedOutcome,
     ObserveTask,
     Returned,
     SourceObserved,
     Task,
-    TaskOutcome,
     WorkerReady,
     environment_kind,
 )
@@ -362,9 +363,7 @@ class Pool:
             self._done(worker)
         return bool(more)
 
-    def _take(
-        self, worker: WorkerHandle, answer: TaskOutcome | SourceObserved | WorkerReady | Returned
-    ) -> None:
+    def _take(self, worker: WorkerHandle, answer: Answer | WorkerReady | Returned) -> None:
         if isinstance(answer, WorkerReady):
             worker.ready, self._failed_starts = True, 0
             return
@@ -381,13 +380,11 @@ class Pool:
             else TaskFinished(attempt, answer)
         )
 
-    def _redacted(
-        self, attempt: AttemptId, answer: TaskOutcome | SourceObserved
-    ) -> TaskOutcome | SourceObserved:
+    def _redacted(self, attempt: AttemptId, answer: Answer) -> Answer:
         """Return the answer, and redact the log, without secrets unknown to the worker."""
         if (redactor := self._secrets.redactor) is None:
             return answer
-        if isinstance(answer, TaskOutcome) and answer.log_lines:
+        if not isinstance(answer, SourceObserved) and answer.log_lines:
             scrub_log(self._settings.folders.log(*attempt), redactor)
         return scrubbed(answer, self._secrets)
 
@@ -505,7 +502,7 @@ class Pool:
             fork_server.stop()
 
 
-def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> TaskOutcome:
+def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> FailedOutcome:
     """Return the failed outcome of an attempt that exceeded its memory limit."""
     message = f"it used {used / 2**20:,.0f} MiB of memory, and may use {limit / 2**20:,.0f} MiB"
     hint = MEMORY_HINT
@@ -514,9 +511,8 @@ def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> TaskOutco
             "yield batches instead of one table, make partitions smaller, or set `memory_max`"
             " higher (an asset's, or that of [run])"
         )
-    return TaskOutcome(
+    return FailedOutcome(
         attempt=str(attempt),
-        state="failed",
         measures=Measures(),
         error=BodyError(ErrorKind.RESOURCES, message, hint=hint, code="out_of_memory"),
     )

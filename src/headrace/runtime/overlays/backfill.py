@@ -14,7 +14,13 @@ from headrace.lake.catalog import CatalogChange
 from headrace.model import LakeError
 from headrace.plan.backfills import ERRANDS_FROM, Backfill, BackfillStep, Mode, first_attempt_of
 from headrace.runtime.executors import TaskFinished
-from headrace.runtime.messages import Prune, RewrittenFile, RowChangeCounts
+from headrace.runtime.messages import (
+    FailedOutcome,
+    Prune,
+    RewrittenFile,
+    RowChangeCounts,
+    StagedOutcome,
+)
 from headrace.runtime.overlays import production_state
 from headrace.runtime.overlays.overlay import Lent, Overlay, PostCommitActions, ended_rows
 from headrace.runtime.overlays.partitions import OverlayPartitions
@@ -27,7 +33,7 @@ from headrace.runtime.overlays.production_state import (
     missed_events,
 )
 from headrace.runtime.publishing import HEADRACE
-from headrace.runtime.runs import ActiveRun, RunRequest
+from headrace.runtime.runs import ActiveRun, NewsState, RunRequest
 from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import (
     AttemptId,
@@ -332,14 +338,14 @@ class Backfilling:
     def run_errand(self, finished: TaskFinished) -> str:
         """Record the answer of a copy task; return its error, empty if there is none."""
         _, copies = self._errands.pop(finished.attempt, (None, []))
-        if finished.outcome.state != "staged":
-            return (
-                finished.outcome.error.message
-                if finished.outcome.error
-                else finished.outcome.reason
-            )
-        self._copies.update(zip(copies, finished.outcome.rewritten, strict=False))
-        return ""
+        match finished.outcome:
+            case StagedOutcome(rewritten=rewritten):
+                self._copies.update(zip(copies, rewritten, strict=False))
+                return ""
+            case FailedOutcome(error=error):
+                return error.message
+            case withheld:
+                return withheld.reason
 
     def lose_errand(self, attempt: AttemptId) -> bool:
         """Record the loss of a copy task, to be sent again; return whether it fails too often."""
@@ -505,7 +511,7 @@ def failed_in_production(
     return [
         UnsuccessfulPartition(node, key, PartitionState.FAILED, whys.get((node, key)) or state)
         for (node, key), state in run.results.items()
-        if node in nodes and state != "published"
+        if node in nodes and state is not NewsState.PUBLISHED
     ]
 
 
@@ -515,7 +521,11 @@ def final_outcome(
     """Return the final outcome of a backfill."""
     after = item.nodes(AFTERWARDS)
     more = (
-        sum(1 for (node, _), state in run.results.items() if node in after and state == "published")
+        sum(
+            1
+            for (node, _), state in run.results.items()
+            if node in after and state is NewsState.PUBLISHED
+        )
         if run is not None
         else 0
     )

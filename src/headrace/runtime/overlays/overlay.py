@@ -15,7 +15,14 @@ from headrace.plan.backfills import BackfillStep, first_attempt_of, plan_of_atte
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.decisions import Decisions, RunRegistry
 from headrace.runtime.executors import LostWorker, TaskFinished
-from headrace.runtime.messages import ComputeTask, RowChangeCounts, TaskOutcome
+from headrace.runtime.messages import (
+    ComputeTask,
+    FailedOutcome,
+    RowChangeCounts,
+    StagedOutcome,
+    TaskOutcome,
+    WithheldOutcome,
+)
 from headrace.runtime.overlays.partitions import (
     STAGED,
     OverlayPartitions,
@@ -33,6 +40,7 @@ from headrace.runtime.publishing import Batch
 from headrace.runtime.runs import (
     LeaderClaims,
     News,
+    NewsState,
     RunningAttempt,
     as_failed,
     contents,
@@ -44,6 +52,7 @@ from headrace.scheduler import (
     CANCELLED,
     AttemptId,
     AttemptPublished,
+    AttemptState,
     ClockAdvanced,
     Core,
     Elsewhere,
@@ -65,7 +74,7 @@ from headrace.scheduler import (
     WorkerLost,
 )
 from headrace.store import Transaction
-from headrace.store.queries import backfill_plans, leader_writes, quality
+from headrace.store.queries import backfill_plans, leader_writes
 from headrace.store.queries.backfill_plans import OverlayRow
 from headrace.store.queries.leader_writes import AttemptEnd
 
@@ -96,13 +105,12 @@ class Staging(Batch):
     def write(self, snapshot_author: str = "") -> None:
         """Write everything recorded so far."""
         del snapshot_author
-        leader_writes.write_checks(self._tx, self._checks)
-        leader_writes.write_profiles(self._tx, self._profiles)
-        quality.write_metrics(self._tx, self._metrics)
-        leader_writes.end_attempts(self._tx, self._ends)
+        self._records.write_hidden(self._tx)
         reached(FaultPoint.OVERLAY_STAGED)
 
-    def _publish(self, attempt: RunningAttempt, outcome: TaskOutcome) -> TaskOutcome:
+    def _publish(
+        self, attempt: RunningAttempt, outcome: StagedOutcome
+    ) -> StagedOutcome | FailedOutcome:
         """Stage an attempt's file and return its outcome.
 
         The outcome is a failed one if its columns don't fit those staged before.
@@ -117,7 +125,7 @@ class Staging(Batch):
             return as_failed(
                 outcome, "its columns were set by another attempt meanwhile", ErrorKind.TRANSIENT
             )
-        hashes, counts = contents(attempt, outcome, file)
+        hashes, counts = contents(attempt, outcome)
         before = leader_writes.published_hashes(self._tx, attempt.node, attempt.keys)
         changed = {
             key: _difference(outcome, key, before, hashes[key], counts[key]) for key in attempt.keys
@@ -138,16 +146,15 @@ class Staging(Batch):
                 attempt.id, told, outcome.measures.seconds + outcome.measures.audit_seconds
             )
         )
-        self._end(
-            attempt, outcome, STAGED, outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
-        )
+        verdict = outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
+        self._records.end(attempt, outcome, outcome.state, verdict)
         self.news += [
-            News(row.node, row.partition, STAGED, row.verdict, "", row.rows, attempt.runs)
+            News(row.node, row.partition, NewsState.STAGED, row.verdict, "", row.rows, attempt.runs)
             for row in rows
         ]
         return outcome
 
-    def _stop(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
+    def _stop(self, attempt: RunningAttempt, outcome: WithheldOutcome | FailedOutcome) -> None:
         """Record an unsuccessful attempt in the backfill's result."""
         super()._stop(attempt, outcome)
         for key in attempt.keys:
@@ -164,7 +171,7 @@ class Staging(Batch):
     def _row(
         self,
         attempt: RunningAttempt,
-        outcome: TaskOutcome,
+        outcome: StagedOutcome,
         key: str,
         content_hash: str | None,
         rows: int,
@@ -186,7 +193,7 @@ class Staging(Batch):
 
 
 def _difference(
-    outcome: TaskOutcome,
+    outcome: StagedOutcome,
     key: str,
     before: Mapping[str, str | None],
     content_hash: str | None,
@@ -510,7 +517,9 @@ class Overlay:
         leader_writes.end_attempts(
             tx,
             [
-                AttemptEnd(*attempt.id, state="cancelled", finished_at=now, reason=reason)
+                AttemptEnd(
+                    *attempt.id, state=AttemptState.CANCELLED, finished_at=now, reason=reason
+                )
                 for attempt in gone
             ],
         )

@@ -11,7 +11,7 @@ from headrace.lake.tables import ColumnLookup
 from headrace.model.intervals import keys_between
 from headrace.model.partitions import SEPARATOR, WHOLE, end_of, join, order_of
 from headrace.plan.backfills import Backfill, BackfillSpan
-from headrace.runtime.messages import TaskOutcome
+from headrace.runtime.messages import StagedOutcome
 from headrace.scheduler import AttemptId, GraphNode
 from headrace.scheduler.partition_states import Covering
 from headrace.scheduler.partition_states import PartitionRange as Ordered
@@ -113,7 +113,7 @@ class OverlayPartitions:
         self.plan = plan
         self.rows: dict[str, dict[str, OverlayRow]] = {}
         """Node → partition → its staged row."""
-        self.outcomes: dict[AttemptId, TaskOutcome] = {}
+        self.outcomes: dict[AttemptId, StagedOutcome] = {}
         self.tables: dict[str, LakeTable] = {}
         """Node → its table with the staged files' columns, if they differ from production's."""
         self._hashes: dict[tuple[str, str], str | None] = {}
@@ -130,7 +130,7 @@ class OverlayPartitions:
             partitions._remember(
                 AttemptId(outcome.epoch, outcome.n),
                 outcome.node,
-                msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome),
+                msgspec.msgpack.decode(outcome.outcome, type=StagedOutcome),
             )
         return partitions
 
@@ -164,7 +164,7 @@ class OverlayPartitions:
         tx: Transaction,
         attempt: AttemptId,
         node: str,
-        outcome: TaskOutcome,
+        outcome: StagedOutcome,
         rows: list[OverlayRow],
         table: LakeTable | None,
     ) -> None:
@@ -197,7 +197,7 @@ class OverlayPartitions:
         self.rows.setdefault(row.node, {})[row.partition] = row
         self._hashes[row.node, row.partition] = row.content_hash
 
-    def _remember(self, attempt: AttemptId, node: str, outcome: TaskOutcome) -> None:
+    def _remember(self, attempt: AttemptId, node: str, outcome: StagedOutcome) -> None:
         self.outcomes[attempt] = outcome
         if outcome.table is not None:
             self.tables[node] = outcome.table
@@ -208,7 +208,7 @@ class OverlayPartitions:
 def staged_paths(tx: Transaction) -> frozenset[str]:
     """Return staged files that may still be published, relative to the lake's folder."""
     result = (
-        msgspec.msgpack.decode(outcome.outcome, type=TaskOutcome).staged
+        msgspec.msgpack.decode(outcome.outcome, type=StagedOutcome).staged
         for outcome in backfill_plans.outcomes(tx)
     )
     return frozenset(file.path for file in result if file is not None)

@@ -20,10 +20,20 @@ from headrace.runtime.overlays.backfill import AFTERWARDS, INGESTED, Backfilling
 from headrace.runtime.overlays.overlay import Lent, Overlay, PostCommitActions
 from headrace.runtime.overlays.partitions import shared_partition
 from headrace.runtime.overlays.production_state import UnsuccessfulPartition, recut
-from headrace.runtime.runs import STANDING, ActiveRun, News, RunRequest, RunResult, cancelled_by
+from headrace.runtime.runs import (
+    STANDING,
+    ActiveRun,
+    News,
+    NewsState,
+    RunRequest,
+    RunResult,
+    RunState,
+    cancelled_by,
+)
 from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import (
     AttemptId,
+    AttemptState,
     Cancelled,
     Core,
     Elsewhere,
@@ -94,7 +104,6 @@ def _sum(holdings: Iterable[tuple[tuple[str, int], ...]]) -> tuple[tuple[str, in
 # All open backfills.
 
 Write = Callable[[Transaction, int], Sequence[Event] | None]
-PUBLISHED = "published"
 UNBEGUN = ("planned", "running", "paused", "failed", "partial")
 """States of a backfill from which a run can begin or continue it."""
 
@@ -284,7 +293,7 @@ class Plans:
             tx, run.row, "partial" if item.outcome.published else "nothing_due", now
         )
         self._ended.append(
-            RunResult(run.id, state, (), (*run.notes, *notes), item.outcome.published)
+            RunResult(run.id, RunState(state), (), (*run.notes, *notes), item.outcome.published)
         )
         return [Cancelled(run.id)]
 
@@ -525,7 +534,8 @@ class Plans:
                 (node, key, reason)
                 for node, key, _, reason in item.outcome.failures[:WAITING_SHOWN_MAX]
             )
-            self._ended.append(RunResult(run.id, state, waiting, run.notes, item.outcome.published))
+            ended = RunResult(run.id, RunState(state), waiting, run.notes, item.outcome.published)
+            self._ended.append(ended)
 
     def _stop(self, tx: Transaction, item: Backfilling, now: int, reason: str) -> None:
         """End a backfill's attempts and ignore their answers."""
@@ -533,7 +543,7 @@ class Plans:
         leader_writes.end_attempts(
             tx,
             [
-                AttemptEnd(*number, state="cancelled", finished_at=now, reason=reason)
+                AttemptEnd(*number, state=AttemptState.CANCELLED, finished_at=now, reason=reason)
                 for number in gone
             ],
         )
@@ -554,7 +564,7 @@ class Plans:
         """
         before, self._published = (
             self._published,
-            any(news.state == PUBLISHED for news in self._told.news),
+            any(news.state is NewsState.PUBLISHED for news in self._told.news),
         )
         failed, self._failed = self._failed, False
         return before or failed

@@ -18,7 +18,7 @@ from headrace.plan import Compiled
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.messages import ComputeTask, Prune, PublishedRows, RewrittenFile
 from headrace.runtime.overlays.partitions import OverlayPartitions
-from headrace.runtime.runs import News
+from headrace.runtime.runs import News, NewsState
 from headrace.runtime.tasks import PreparedTask, TaskBuilder
 from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
 from headrace.scheduler import (
@@ -523,7 +523,9 @@ class Promoting:
         )
         event = Promoted(contents, tuple(publication.id for publication in publications))
         news = [
-            News(row.node, row.partition, "published", row.verdict, "", row.rows, self._runs)
+            News(
+                row.node, row.partition, NewsState.PUBLISHED, row.verdict, "", row.rows, self._runs
+            )
             for row in rows
         ]
         return PromotionResult(event, news, rows)
@@ -566,7 +568,7 @@ class Promoting:
                     partition=row.partition,
                     epoch=row.epoch,
                     n=row.n,
-                    state="rejected",
+                    state=PartitionState.REJECTED,
                     reason=outcome.reason,
                     path=outcome.quarantined,
                     rows=outcome.quarantined_rows,

@@ -23,7 +23,12 @@ from headrace.lake.sqltext import Readable, source_sql
 from headrace.lake.staging import stage, write_rows
 from headrace.model import CheckSpec, ContractColumn, LakeError, Severity
 from headrace.model.errors import first_line
-from headrace.runtime.messages import EarlierPublication, TaskOutcome, ViewCheck
+from headrace.runtime.messages import (
+    EarlierPublication,
+    StagedOutcome,
+    ViewCheck,
+    WithheldOutcome,
+)
 from headrace.runtime.steps.worker_context import WorkerContext
 
 # Checks that published rows would fail as well, because the checks were declared or tightened since
@@ -277,11 +282,13 @@ class RowSplit(msgspec.Struct, frozen=True):
     whole: Audit | None = None
     """The audit of all rows."""
 
-    def settle(self, outcome: TaskOutcome, context: WorkerContext) -> TaskOutcome:
+    def settle(
+        self, outcome: StagedOutcome | WithheldOutcome, context: WorkerContext
+    ) -> StagedOutcome | WithheldOutcome:
         """Return the outcome with the bad rows in quarantine, or all rows if it isn't published."""
         if self.bad is None or self.every is None or self.whole is None:
             return outcome
-        if outcome.state == "staged":
+        if isinstance(outcome, StagedOutcome):
             _remove(context, self.every)
             message = f"{self.bad.rows} of {self.every.rows} rows wait in quarantine"
             reason = "; ".join(filter(None, [message, outcome.reason]))

@@ -28,7 +28,15 @@ from headrace.lake.sqltext import literal, quote, relation_sql
 from headrace.lake.staging import hash_partitions
 from headrace.model import CheckSpec, CommandBody, Grain, PythonBody, SqlBody
 from headrace.model.errors import UNRESOLVED
-from headrace.runtime.messages import BatchPartition, ComputeTask, RowChangeCounts, TaskOutcome
+from headrace.runtime.messages import (
+    BatchPartition,
+    ComputeTask,
+    FailedOutcome,
+    RowChangeCounts,
+    StagedOutcome,
+    TaskOutcome,
+    WithheldOutcome,
+)
 from headrace.runtime.steps.anomalies import EvaluatedAudit, evaluated_audit
 from headrace.runtime.steps.checks import (
     DeclaredChecks,
@@ -374,9 +382,8 @@ def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
         _prove(task, context, produced)
     except BodyFailed as failure:
         error = as_said(failure.error, (line.text for line in read(log.path)))
-        return TaskOutcome(
+        return FailedOutcome(
             attempt=task.scope.attempt,
-            state="failed",
             measures=failure.measures,
             error=error,
             log_lines=log.lines,
@@ -386,32 +393,39 @@ def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
 
 
 def _finished(
-    task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput
+    task: ComputeTask, context: WorkerContext, outcome: StagedOutcome, produced: AssetOutput
 ) -> TaskOutcome:
     if produced.staged is None:
         return outcome
-    outcome = _audited(task, context, outcome, produced)
-    if task.previous is None or outcome.state != "staged" or outcome.staged is None:
-        return outcome
+    match _audited(task, context, outcome, produced):
+        case StagedOutcome(staged=StagedFile()) as audited if task.previous is not None:
+            return _compared(task, context, audited)
+        case audited:
+            return audited
+
+
+def _compared(
+    task: ComputeTask, context: WorkerContext, outcome: StagedOutcome
+) -> StagedOutcome | FailedOutcome:
+    """Return a backfill's outcome with its differences from the published rows."""
+    assert outcome.staged is not None
     try:
         return msgspec.structs.replace(
             outcome, changed=compared(task, outcome.staged, _session(task, context))
         )
     except BodyFailed as failure:
         (context.folders.lake / outcome.staged.path).unlink(missing_ok=True)
-        return TaskOutcome(
-            outcome.attempt,
-            "failed",
-            outcome.measures,
+        return FailedOutcome(
+            attempt=outcome.attempt,
+            measures=outcome.measures,
             error=failure.error,
             log_lines=outcome.log_lines,
         )
 
 
-def _outcome(task: ComputeTask, produced: AssetOutput, log: LogFile) -> TaskOutcome:
-    return TaskOutcome(
+def _outcome(task: ComputeTask, produced: AssetOutput, log: LogFile) -> StagedOutcome:
+    return StagedOutcome(
         attempt=task.scope.attempt,
-        state="staged",
         measures=produced.measures,
         staged=produced.staged,
         replacement=produced.replacement,
@@ -462,8 +476,8 @@ def _hash_of(produced: AssetOutput) -> str | None:
 
 
 def _audited(
-    task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput
-) -> TaskOutcome:
+    task: ComputeTask, context: WorkerContext, outcome: StagedOutcome, produced: AssetOutput
+) -> StagedOutcome | WithheldOutcome:
     with lent(
         _session(task, context),
         task.macros if any(check.kind == "sql" for check in task.checks) else {},
@@ -472,8 +486,8 @@ def _audited(
 
 
 def _judged(
-    task: ComputeTask, context: WorkerContext, outcome: TaskOutcome, produced: AssetOutput
-) -> TaskOutcome:
+    task: ComputeTask, context: WorkerContext, outcome: StagedOutcome, produced: AssetOutput
+) -> StagedOutcome | WithheldOutcome:
     assert produced.staged is not None
     assert produced.table is not None
     whole = _whole(task, produced)
@@ -510,10 +524,10 @@ def _judged(
 def _concluded(
     task: ComputeTask,
     context: WorkerContext,
-    outcome: TaskOutcome,
+    outcome: StagedOutcome,
     produced: AssetOutput,
     result: Audit,
-) -> TaskOutcome:
+) -> StagedOutcome | WithheldOutcome:
     assert produced.staged is not None
     assert produced.table is not None
     if task.without:
@@ -575,11 +589,9 @@ def _concluded(
     # batches are retried in smaller ones: only single partitions are quarantined
     if len(task.scope.partitions) > 1:
         (context.folders.lake / produced.staged.path).unlink()
-        return msgspec.structs.replace(outcome, state=result.verdict.value, reason=reason)
+        return outcome.withheld(result.verdict, reason=reason, quarantined=None)
     quarantined = context.quarantine(produced.staged)
-    return msgspec.structs.replace(
-        outcome, state=result.verdict.value, reason=reason, quarantined=quarantined
-    )
+    return outcome.withheld(result.verdict, reason=reason, quarantined=quarantined)
 
 
 def _strange(task: ComputeTask, staged: StagedFile, result: Audit) -> EvaluatedAudit:

@@ -47,7 +47,15 @@ from headrace.lake.staging import hash_partitions, stage
 from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
 from headrace.model.partitions import split
-from headrace.runtime.messages import IngestTask, TaskOutcome
+from headrace.runtime.messages import (
+    FailedOutcome,
+    HeldOutcome,
+    IngestTask,
+    RejectedOutcome,
+    StagedOutcome,
+    TaskOutcome,
+    WithheldOutcome,
+)
 from headrace.runtime.steps.anomalies import (
     evaluated_audit,
     further_facts,
@@ -89,8 +97,7 @@ def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
     """Ingest one delivery: staged, held, rejected or failed."""
     with Meter() as meter:
         outcome, bytes_in = _kept(task, context)
-    rows, size = (outcome.staged.rows, outcome.staged.size_bytes) if outcome.staged else (0, 0)
-    rows += (outcome.quarantined_rows or 0) if outcome.state == "staged" else 0
+    rows, size = _read_by(outcome)
     measures = meter.measures(rows_in=rows, bytes_in=bytes_in, rows_out=rows, bytes_out=size)
     audited = outcome.audit.seconds if outcome.audit else 0.0
     return msgspec.structs.replace(
@@ -98,14 +105,26 @@ def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
     )
 
 
+def _read_by(outcome: TaskOutcome) -> tuple[int, int]:
+    """Return how many rows and bytes of a delivery were staged, with the rows left out."""
+    if isinstance(outcome, FailedOutcome) or outcome.staged is None:
+        return 0, 0
+    left_out = outcome.quarantined_rows or 0 if isinstance(outcome, StagedOutcome) else 0
+    return outcome.staged.rows + left_out, outcome.staged.size_bytes
+
+
 def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
     """Return the outcome and the delivery's size in bytes."""
     try:
         copy, name = _bytes(task, context)
     except CannotRead as error:
-        ended = _ended(task, "rejected", reason=str(error))
-        facts = facts_of_unreadable(error.value)
-        return msgspec.structs.replace(ended, facts=facts), max(task.found.size_bytes, 0)
+        rejected = RejectedOutcome(
+            attempt=task.attempt,
+            measures=Measures(),
+            reason=str(error),
+            facts=facts_of_unreadable(error.value),
+        )
+        return rejected, max(task.found.size_bytes, 0)
     except ChangedWhileRead as error:
         return _failed(task, str(error), ErrorKind.TRANSIENT), 0
     except Unavailable as error:
@@ -114,12 +133,8 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
             body_error = BodyError(
                 ErrorKind.THROTTLED, str(error), code="source_throttled", after_seconds=after
             )
-            return (
-                TaskOutcome(
-                    attempt=task.attempt, state="failed", measures=Measures(), error=body_error
-                ),
-                0,
-            )
+            throttled = FailedOutcome(attempt=task.attempt, measures=Measures(), error=body_error)
+            return throttled, 0
         return (
             _failed(
                 task,
@@ -138,15 +153,22 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
         return _failed(task, str(error), kind_of(error)), 0
     if (fact := _given_up(task, copy)) is not None:  # the bytes are kept, but not read any more
         raw = str(Path(copy.path).relative_to(context.folders.data))
-        ended = _ended(task, "rejected", reason=fact.observed, quarantined=raw)
-        return msgspec.structs.replace(ended, sha256=copy.sha256, facts=(fact,)), copy.size_bytes
+        rejected = RejectedOutcome(
+            attempt=task.attempt,
+            measures=Measures(),
+            reason=fact.observed,
+            quarantined=raw,
+            sha256=copy.sha256,
+            facts=(fact,),
+        )
+        return rejected, copy.size_bytes
     outcome = _read(task, context, copy, name)
     withheld = () if task.source.expect.unchanged else task.known.withheld
     twins = duplicate_delivery(task.found.partition, copy.size_bytes, copy.sha256, withheld)
-    return (
-        msgspec.structs.replace(outcome, sha256=copy.sha256, facts=(*outcome.facts, *twins)),
-        copy.size_bytes,
-    )
+    if isinstance(outcome, FailedOutcome):
+        return msgspec.structs.replace(outcome, sha256=copy.sha256), copy.size_bytes
+    outcome = msgspec.structs.replace(outcome, sha256=copy.sha256, facts=(*outcome.facts, *twins))
+    return outcome, copy.size_bytes
 
 
 def _given_up(task: IngestTask, copy: RawCopy) -> Fact | None:
@@ -222,7 +244,7 @@ def _read(task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) ->
     why: Unread = UnreadableFile("it can't be read")
     for _ in range(READINGS_MAX):
         made = _read_once(task, context, session, drifting, copy, name)
-        if isinstance(made, TaskOutcome):
+        if not isinstance(made, Unread):
             return made
         if isinstance(made, TypeDrift):
             made = made.without_values({column.lower() for column in _classified(task)})
@@ -237,7 +259,7 @@ def _read(task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) ->
     if isinstance(why, TypeDrift) and before is not None:
         why = drifting.declared_otherwise(why, before)
     if _no_records_yet(task, copy, name, why):
-        return TaskOutcome(attempt=task.attempt, state="staged", measures=Measures())
+        return StagedOutcome(attempt=task.attempt, measures=Measures())
     refused = _refused(task, why, copy, name, context, drifting)
     if not isinstance(why, Drift):
         return refused
@@ -408,7 +430,7 @@ def _staged(
     result = with_repeated_values(result, session, staged, table, task)
     result = with_views(result, task.check_data.views, session, staged, table, task.now_us)
     outcome = _judged(task, context, prepared, staged, table, result, copy, drifting)
-    if outcome.state != "staged":
+    if not isinstance(outcome, StagedOutcome):
         declared = DeclaredChecks(source.checks, promised, task.promised or ())
         earlier = EarlierPartition(task.earlier, task.keys, source.timezone)
         facts = with_own_checks(
@@ -502,7 +524,7 @@ def _judged(
     result: Audit,
     copy: RawCopy,
     drifting: Drifting,
-) -> TaskOutcome:
+) -> StagedOutcome | WithheldOutcome:
     around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
     strange = evaluated_audit(
         result, staged, task.keys, around, task.history, task.source.partition.grain
@@ -534,9 +556,8 @@ def _judged(
     lessons = first.warnings if first is not None else ()
     if warned or lessons:
         result = result.with_warning()
-    outcome = TaskOutcome(
+    outcome = StagedOutcome(
         attempt=task.attempt,
-        state="staged",
         measures=Measures(),
         staged=staged.hashed(result.content_hash),
         table=table if table != task.table else None,
@@ -567,13 +588,7 @@ def _judged(
             [_failures(result), odd, *(fact.observed for fact in again), strange.reason, short],
         )
     )
-    return msgspec.structs.replace(
-        outcome,
-        state=verdict.value,
-        reason=reason,
-        quarantined=context.quarantine(staged),
-        learnt=None,
-    )
+    return outcome.withheld(verdict, reason=reason, quarantined=context.quarantine(staged))
 
 
 def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:
@@ -589,7 +604,7 @@ def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:
     return decided | declared
 
 
-def _without_columns(outcome: TaskOutcome, context: WorkerContext) -> TaskOutcome:
+def _without_columns(outcome: StagedOutcome, context: WorkerContext) -> StagedOutcome:
     """Return the outcome of a first delivery with a lone header: 0 rows, no types, no table."""
     assert outcome.staged is not None
     (context.folders.lake / outcome.staged.path).unlink()
@@ -622,7 +637,7 @@ def _refused(
     name: str,
     context: WorkerContext,
     drifting: Drifting,
-) -> TaskOutcome:
+) -> WithheldOutcome:
     """Return the outcome of an unread delivery: drift is held, unreadable files are rejected.
 
     Its raw bytes wait in quarantine.
@@ -630,16 +645,24 @@ def _refused(
     raw = str(Path(copy.path).relative_to(context.folders.data))
     changes = drifting.changes(why)
     if isinstance(why, UnreadableFile):
-        ended = _ended(task, "rejected", reason=why.reason, quarantined=raw)
-        facts = facts_of_unreadable(why)
-        if why.code == POISON:
-            return msgspec.structs.replace(ended, facts=facts)
-    else:
-        facts = ()
-        reason = why.detail if isinstance(why, Drift) else why.reason
-        ended = _ended(task, "held", reason=reason, quarantined=raw)
-        ended = msgspec.structs.replace(ended, quarantined_rows=_rows(task, copy, name, context))
-    return msgspec.structs.replace(ended, drift=changes, facts=(*facts, *facts_of(changes)))
+        poisoned, facts = why.code == POISON, facts_of_unreadable(why)
+        return RejectedOutcome(
+            attempt=task.attempt,
+            measures=Measures(),
+            reason=why.reason,
+            quarantined=raw,
+            drift=() if poisoned else changes,
+            facts=facts if poisoned else (*facts, *facts_of(changes)),
+        )
+    return HeldOutcome(
+        attempt=task.attempt,
+        measures=Measures(),
+        reason=why.detail if isinstance(why, Drift) else why.reason,
+        quarantined=raw,
+        quarantined_rows=_rows(task, copy, name, context),
+        drift=changes,
+        facts=facts_of(changes),
+    )
 
 
 def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) -> int | None:
@@ -666,18 +689,6 @@ def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) ->
     return int(row[0]) if row else None
 
 
-def _ended(
-    task: IngestTask, state: str, *, reason: str, quarantined: str | None = None
-) -> TaskOutcome:
-    return TaskOutcome(
-        attempt=task.attempt,
-        state=state,
-        measures=Measures(),
-        reason=reason,
-        quarantined=quarantined,
-    )
-
-
 def _unlike_published(at: str, error: ValueMismatch) -> str:
     """Return the error for a contract's type that the table can't hold alongside published rows."""
     return (
@@ -686,10 +697,9 @@ def _unlike_published(at: str, error: ValueMismatch) -> str:
     )
 
 
-def _failed(task: IngestTask, message: str, kind: ErrorKind, code: str = "") -> TaskOutcome:
-    return TaskOutcome(
+def _failed(task: IngestTask, message: str, kind: ErrorKind, code: str = "") -> FailedOutcome:
+    return FailedOutcome(
         attempt=task.attempt,
-        state="failed",
         measures=Measures(),
         error=BodyError(kind=kind, message=message, code=code),
     )

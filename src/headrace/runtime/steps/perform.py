@@ -44,13 +44,14 @@ from headrace.runtime.messages import (
     Answer,
     ComputeTask,
     ExportTask,
+    FailedOutcome,
     IngestTask,
     ObserveTask,
     Prune,
     RewrittenFile,
     SourceObserved,
+    StagedOutcome,
     Task,
-    TaskOutcome,
     with_handed,
 )
 from headrace.runtime.steps.compute import compute
@@ -74,10 +75,10 @@ _OF_FILES = re.compile(
 """Messages of DuckDB and Arrow about unreadable files; some don't contain the file's name."""
 
 
-def attributed_to_damaged_files(answer: TaskOutcome, task: Task, lake: Path) -> TaskOutcome:
+def attributed_to_damaged_files(answer: FailedOutcome, task: Task, lake: Path) -> FailedOutcome:
     """Return a failed task's answer; its error names a damaged input file if there is one."""
     error = answer.error
-    if error is None or error.kind not in _ATTRIBUTABLE or not _OF_FILES.search(error.message):
+    if error.kind not in _ATTRIBUTABLE or not _OF_FILES.search(error.message):
         return answer
     for path in dict.fromkeys(_paths(task)):
         wrong = _damage_of(lake / path)
@@ -119,16 +120,15 @@ def _paths(value: Any) -> Iterator[str]:
 # its partitions at once.
 
 
-def prune(task: Prune, context: WorkerContext) -> TaskOutcome:
+def prune(task: Prune, context: WorkerContext) -> StagedOutcome:
     """Copy each file without its replaced partitions, in the order of the files."""
     began, session = time.monotonic(), context.session(task.timezone)
     files = [
         RewrittenFile(file.path, stage_rewrite(session, file, task.table, without))
         for file, without in zip(task.files, task.without, strict=True)
     ]
-    return TaskOutcome(
+    return StagedOutcome(
         attempt=task.attempt,
-        state="staged",
         measures=Measures(seconds=time.monotonic() - began),
         rewritten=tuple(files),
     )
@@ -143,23 +143,21 @@ More rows are written in the order of the lake's files.
 """
 
 
-def export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
+def export(task: ExportTask, context: WorkerContext) -> StagedOutcome | FailedOutcome:
     """Export one interval of a consumer: it is written, or fails without visible effect."""
     with Meter() as meter:
         outcome = _try_export(task, context)
-    rows = sum(data.rows or 0 for data in task.reads)
-    size = sum(int(item["size"]) for item in outcome.manifest or ())
-    return msgspec.structs.replace(
-        outcome,
-        measures=meter.measures(rows_in=rows, bytes_in=0, rows_out=_rows(outcome), bytes_out=size),
+    written = outcome.manifest or () if isinstance(outcome, StagedOutcome) else ()
+    measures = meter.measures(
+        rows_in=sum(data.rows or 0 for data in task.reads),
+        bytes_in=0,
+        rows_out=sum(int(item["rows"]) for item in written),
+        bytes_out=sum(int(item["size"]) for item in written),
     )
+    return msgspec.structs.replace(outcome, measures=measures)
 
 
-def _rows(outcome: TaskOutcome) -> int:
-    return sum(int(item["rows"]) for item in outcome.manifest or ())
-
-
-def _try_export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
+def _try_export(task: ExportTask, context: WorkerContext) -> StagedOutcome | FailedOutcome:
     import duckdb
 
     try:
@@ -184,9 +182,8 @@ def _try_export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
         code = "configuration_error" if kind is ErrorKind.DETERMINISTIC else ""
         return _export_failed(task, kind, first_line(error), code=code)
     told = sorted((item.asset, item.target, item.sha256) for item in written)
-    return TaskOutcome(
+    return StagedOutcome(
         attempt=task.attempt,
-        state="staged",
         measures=Measures(),
         manifest=tuple(msgspec.to_builtins(item) for item in written),
         sha256=hashlib.sha256(msgspec.json.encode(told)).hexdigest(),
@@ -195,9 +192,9 @@ def _try_export(task: ExportTask, context: WorkerContext) -> TaskOutcome:
 
 def _export_failed(
     task: ExportTask, kind: ErrorKind, message: str, hint: str = "", code: str = ""
-) -> TaskOutcome:
+) -> FailedOutcome:
     error = BodyError(kind=kind, message=shortened(message), hint=hint, code=code)
-    return TaskOutcome(attempt=task.attempt, state="failed", measures=Measures(), error=error)
+    return FailedOutcome(attempt=task.attempt, measures=Measures(), error=error)
 
 
 def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
@@ -310,7 +307,7 @@ def perform(task: Task, context: WorkerContext) -> Answer:
             context.secrets.hide(given.variables[name])
     with surrounded(given):
         answer = _performed(task, context)
-    if isinstance(answer, TaskOutcome):
+    if isinstance(answer, FailedOutcome):
         answer = attributed_to_damaged_files(answer, task, context.folders.lake)
     return scrubbed(answer, context.secrets)
 
@@ -338,4 +335,4 @@ def _failed(task: Task, error: BaseException) -> Answer:
     if isinstance(task, ObserveTask):
         return SourceObserved(task.attempt, error=body_error.message, code="source_unavailable")
     attempt = task.scope.attempt if isinstance(task, ComputeTask) else task.attempt
-    return TaskOutcome(attempt=attempt, state="failed", measures=Measures(), error=body_error)
+    return FailedOutcome(attempt=attempt, measures=Measures(), error=body_error)

@@ -143,13 +143,17 @@ def connects(name: str) -> Callable[[type[SourceConnector]], type[SourceConnecto
     return register
 
 
+URL = "url"
+"""Connector of `files:` with a URL."""
+
+
 def connector_name(source: Source) -> str | None:
     """Return the name of a source's connector; None for files of a local folder.
 
     It is a key of `MODULES`, or the field of an installed package's source.
     """
     if source.files is not None:
-        return "url" if "://" in source.files else None
+        return URL if "://" in source.files else None
     built_in = next((name for name in MODULES if name in source.connector), None)
     return built_in or next(
         (

@@ -302,6 +302,10 @@ class UnreadableFile(msgspec.Struct, frozen=True):
     code: str = "unreadable_delivery"
 
 
+EMPTY = "delivery_empty"
+WRONG_ENCODING = "delivery_encoding"
+
+
 class CannotRead(Exception):
     """Raised inside `connect` for an unreadable file; `prepare` returns its `value`."""
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, DetectedDelivery, printable
+from headrace.connect.deliveries import WRONG_ENCODING, CannotRead, DetectedDelivery, printable
 from headrace.faults import FaultPoint, reached
 from headrace.model.errors import HeadraceError
 
@@ -364,7 +364,7 @@ def _from_encoding(path: str, encoding: str) -> Iterator[bytes]:
                 raise CannotRead(
                     f"line {at}: byte 0x{byte:02X} isn't {encoding}",
                     line=at,
-                    code="delivery_encoding",
+                    code=WRONG_ENCODING,
                 ) from error
             yield piece.encode()
             line += piece.count("\n")
@@ -531,5 +531,5 @@ def _decoded(path: str, encoding: str) -> Iterator[bytes]:
         raise CannotRead(
             f"line {line} or later: starts as UTF-16, but isn't ({printable(error)})",
             line=line,
-            code="delivery_encoding",
+            code=WRONG_ENCODING,
         ) from error

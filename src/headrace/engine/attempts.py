@@ -24,6 +24,10 @@ from headrace.model import Body
 # Errors, inputs, the scope of an attempt, and its measurements.
 
 
+COMMAND_FAILED = "command_failed"
+"""Code of a command's own failures."""
+
+
 class ErrorKind(enum.StrEnum):
     """The kind of an attempt's failure; the retry policy depends on it (SEMANTICS §6)."""
 
@@ -122,20 +126,32 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
 # open files), recognised by exceptions, signals and the text that programs print. Reaching one of
 # them isn't a mistake in the asset's code.
 
+
+class Limit(enum.StrEnum):
+    """A limit, as messages name it."""
+
+    OUT_OF_MEMORY = "out of memory"
+    NO_SPACE = "no space left"
+    FILE_SIZE = "file size limit"
+    PROCESSOR_TIME = "processor time limit"
+    PROCESSES = "process limit"
+    OPEN_FILES = "too many open files"
+
+
 LINES_LOOKED_AT = 50
 """The number of last lines of a program's output in which a limit is searched."""
 _BY_NUMBER = {
-    errno.ENOMEM: "out of memory",
-    errno.EFBIG: "file size limit",
-    errno.EMFILE: "too many open files",
-    errno.ENFILE: "too many open files",
+    errno.ENOMEM: Limit.OUT_OF_MEMORY,
+    errno.EFBIG: Limit.FILE_SIZE,
+    errno.EMFILE: Limit.OPEN_FILES,
+    errno.ENFILE: Limit.OPEN_FILES,
 }
 _STARTS = ("_execute_child", "_launch")
 """The functions of `subprocess` and `multiprocessing` that start a process."""
 _BY_SIGNAL = {
-    signal.SIGKILL: "out of memory",
-    signal.SIGXFSZ: "file size limit",
-    signal.SIGXCPU: "processor time limit",
+    signal.SIGKILL: Limit.OUT_OF_MEMORY,
+    signal.SIGXFSZ: Limit.FILE_SIZE,
+    signal.SIGXCPU: Limit.PROCESSOR_TIME,
 }
 """The kernel sends SIGKILL when memory runs out."""
 SHELL = 128
@@ -144,43 +160,43 @@ _BY_WORDS = tuple(
     (name, re.compile(words))
     for name, words in (
         (
-            "out of memory",
+            Limit.OUT_OF_MEMORY,
             (
                 r"\b(MemoryError|OutOfMemoryError|std::bad_alloc)\b|[Cc]annot allocate memory|heap"
                 r" out of memory"
             ),
         ),
-        ("no space left", r"No space left on device|Disk quota exceeded"),
-        ("file size limit", r"\[Errno 27\]|: File too large$|File size limit exceeded"),
-        ("processor time limit", r"CPU time limit exceeded"),
+        (Limit.NO_SPACE, r"No space left on device|Disk quota exceeded"),
+        (Limit.FILE_SIZE, r"\[Errno 27\]|: File too large$|File size limit exceeded"),
+        (Limit.PROCESSOR_TIME, r"CPU time limit exceeded"),
         (
-            "process limit",
+            Limit.PROCESSES,
             r"can't start new thread|fork\b.*Resource temporarily unavailable|\[Errno 11\]",
         ),
-        ("too many open files", r"Too many open files"),
+        (Limit.OPEN_FILES, r"Too many open files"),
     )
 )
 MEMORY_HINT = "set `memory_max` of [run] higher, if there is more memory"
 """The hint when Headrace's own code ran out of memory."""
 _HINTS = {
-    "out of memory": "give it more memory, or make the partitions smaller",
-    "no space left": "make room on the disk that it writes to",
-    "file size limit": "raise the limit (`ulimit -f`), or write smaller files",
-    "processor time limit": "raise the limit (`ulimit -t`), or make the partitions smaller",
-    "process limit": "raise the limit (`ulimit -u`), or start fewer processes and threads",
-    "too many open files": "raise the limit (`ulimit -n`), or open fewer files at once",
+    Limit.OUT_OF_MEMORY: "give it more memory, or make the partitions smaller",
+    Limit.NO_SPACE: "make room on the disk that it writes to",
+    Limit.FILE_SIZE: "raise the limit (`ulimit -f`), or write smaller files",
+    Limit.PROCESSOR_TIME: "raise the limit (`ulimit -t`), or make the partitions smaller",
+    Limit.PROCESSES: "raise the limit (`ulimit -u`), or start fewer processes and threads",
+    Limit.OPEN_FILES: "raise the limit (`ulimit -n`), or open fewer files at once",
 }
 
 
-def reached_by(error: BaseException) -> str:
-    """Return the limit that an exception reports; empty for all other exceptions."""
+def reached_by(error: BaseException) -> Limit | None:
+    """Return the limit that an exception reports; None for all other exceptions."""
     if isinstance(error, MemoryError):
-        return "out of memory"
+        return Limit.OUT_OF_MEMORY
     if isinstance(error, OSError):
         if error.errno == errno.EAGAIN:
-            return "process limit" if _starts_a_process(error) else ""
-        return _BY_NUMBER.get(error.errno or 0, "")
-    return "process limit" if str(error) == "can't start new thread" else ""
+            return Limit.PROCESSES if _starts_a_process(error) else None
+        return _BY_NUMBER.get(error.errno or 0)
+    return Limit.PROCESSES if str(error) == "can't start new thread" else None
 
 
 def _starts_a_process(error: BaseException) -> bool:
@@ -194,23 +210,23 @@ def _starts_a_process(error: BaseException) -> bool:
     return trace is not None and trace.tb_frame.f_code.co_name in _STARTS
 
 
-def ended_by(code: int) -> str:
+def ended_by(code: int) -> Limit | None:
     """Return the limit that a program's end indicates.
 
     `code` is its exit code, or minus the number of the signal that ended it.
     """
     number = -code if code < 0 else code - SHELL
-    return _BY_SIGNAL.get(number, "") if number > 0 else ""  # type: ignore[call-overload]
+    return _BY_SIGNAL.get(number) if number > 0 else None  # type: ignore[call-overload]
 
 
-def named_in(said: str) -> str:
-    """Return the limit that an error's text names; empty if it names none."""
-    return next((name for name, words in _BY_WORDS if words.search(said)), "")
+def named_in(said: str) -> Limit | None:
+    """Return the limit that an error's text names; None if it names none."""
+    return next((limit for limit, words in _BY_WORDS if words.search(said)), None)
 
 
-def hint_for(limit: str) -> str:
-    """Return the hint for a limit; empty if there is none."""
-    return _HINTS.get(limit, "")
+def hint_for(limit: Limit | None) -> str:
+    """Return the hint for a limit; empty for none."""
+    return "" if limit is None else _HINTS[limit]
 
 
 def as_said(error: BodyError, lines: Iterable[str]) -> BodyError:
@@ -219,11 +235,11 @@ def as_said(error: BodyError, lines: Iterable[str]) -> BodyError:
     Only failures by the program's own exit code are changed. Nothing else of the output gets into
     the message, because it may be data.
     """
-    if error.code != "command_failed" or error.kind is not ErrorKind.DETERMINISTIC:
+    if error.code != COMMAND_FAILED or error.kind is not ErrorKind.DETERMINISTIC:
         return error
     said = [*lines][-LINES_LOOKED_AT:]
-    limit = next((name for line in reversed(said) if (name := named_in(line))), "")
-    if not limit:
+    limit = next((name for line in reversed(said) if (name := named_in(line))), None)
+    if limit is None:
         return error
     return msgspec.structs.replace(
         error,

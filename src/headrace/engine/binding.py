@@ -32,6 +32,7 @@ from headrace.plan.schemas import (
     Bind,
     BindRequest,
     BindResult,
+    BoundsType,
     Prepare,
     SelectStatement,
     StatementTable,
@@ -254,12 +255,12 @@ def _empty(table: StatementTable) -> str:
 
 def _bounds(statement: SelectStatement) -> dict[str, Any]:
     """Return bounds of the right types; binding doesn't depend on their values."""
-    if statement.bounds == "instant":
+    if statement.bounds is BoundsType.INSTANT:
         return {
             "partition_start": datetime(2000, 1, 1, tzinfo=UTC),
             "partition_end": datetime(2000, 1, 1, 1, tzinfo=UTC),
         }
-    if statement.bounds == "date":
+    if statement.bounds is BoundsType.DATE:
         return {"partition_start": date(2000, 1, 1), "partition_end": date(2000, 1, 2)}
     return {}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import enum
 import hashlib
 import os
 import shlex
@@ -25,6 +26,7 @@ import msgspec
 
 from headrace.engine import processes
 from headrace.engine.attempts import (
+    COMMAND_FAILED,
     SHELL,
     AttemptScope,
     BodyError,
@@ -42,6 +44,7 @@ from headrace.engine.processes import Meter, child_peak_bytes
 from headrace.lake import PARTITION_COLUMN, LakeTable
 from headrace.lake.sqltext import literal, quote, source_sql
 from headrace.model import CommandBody
+from headrace.model.nodes import MaterializationKind
 from headrace.model.python_code import script_of
 from headrace.plan.compiled import Environment
 
@@ -55,12 +58,22 @@ if TYPE_CHECKING:
 
 FILES_MAX = 10_000
 DEPTH_MAX = 20
+
+
+class OutputFormat(enum.StrEnum):
+    """Formats in which a command may write rows."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    JSON = "json"
+
+
 _FORMATS = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".json": "json",
+    ".parquet": OutputFormat.PARQUET,
+    ".csv": OutputFormat.CSV,
+    ".jsonl": OutputFormat.JSON,
+    ".ndjson": OutputFormat.JSON,
+    ".json": OutputFormat.JSON,
 }
 _CSV = "header = true, delim = ',', quote = '\"', escape = '\"', strict_mode = true, nullstr = ''"
 _JSON = "format = 'newline_delimited'"
@@ -97,9 +110,9 @@ def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None
         if table is not None
         else {}
     )
-    if kind == "parquet":
+    if kind is OutputFormat.PARQUET:
         return f"SELECT * FROM read_parquet({_list(paths)}, union_by_name = true)"
-    return _csv(session, paths, known) if kind == "csv" else _json(session, paths, known)
+    return _csv(session, paths, known) if kind is OutputFormat.CSV else _json(session, paths, known)
 
 
 def output_manifest(directory: Path, relative_to: Path) -> tuple[dict[str, Any], ...]:
@@ -189,7 +202,7 @@ def _walk(directory: Path, hidden: bool, depth: int, paths: list[Path]) -> None:
                 )
 
 
-def _format(path: Path) -> str | None:
+def _format(path: Path) -> OutputFormat | None:
     return _FORMATS.get(path.suffix.lower())
 
 
@@ -311,13 +324,21 @@ EVENTS_BYTES_MAX = 1024 * 1024
 COMMAND_CHARACTERS_MAX = 200
 
 
+class CommandEventKind(enum.StrEnum):
+    """The events that a command should write; others are logged as well."""
+
+    PROGRESS = "progress"
+    METRIC = "metric"
+    WARNING = "warning"
+
+
 class CommandEvent(msgspec.Struct):
-    """One line of HEADRACE_EVENTS; `event` is `progress`, `metric` or `warning`.
+    """One line of HEADRACE_EVENTS.
 
     The other fields are logged as they are.
     """
 
-    event: str = "progress"
+    event: str = CommandEventKind.PROGRESS
     name: str | None = None
     value: float | int | str | None = None
     message: str | None = None
@@ -353,7 +374,7 @@ def run(
             known = None if task.evolve else task.table
             rows = (
                 None
-                if task.materialize in ("none", "files")
+                if task.materialize in (MaterializationKind.NONE, MaterializationKind.FILES)
                 else output_rows(session, output, known)
             )
         yield rows
@@ -467,7 +488,7 @@ def _without_script(body: CommandBody, code_root: Path) -> BodyFailed | None:
         return None
     return failed(
         f"there is no script `{script}` among the applied files",
-        code="command_failed",
+        code=COMMAND_FAILED,
         hint=(
             "paths of a command are relative to the project's folder; `headrace apply` takes what"
             " is there now"
@@ -483,7 +504,7 @@ def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:
     if code == TRY_AGAIN_LATER:
         return failed(
             f"`{name}` asked to be tried again later (exit code {code})",
-            code="command_failed",
+            code=COMMAND_FAILED,
             kind=ErrorKind.TRANSIENT,
         )
     limit = ended_by(code)
@@ -491,7 +512,7 @@ def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:
     if code < 0:
         return failed(
             f"`{name}` was ended by {_signal(-code)}",
-            code="command_failed",
+            code=COMMAND_FAILED,
             kind=kind,
             hint=(
                 "it may have used more memory than there is"
@@ -502,13 +523,13 @@ def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:
     if limit:
         return failed(
             f"`{name}` ended with exit code {code}: {_signal(code - SHELL)} ended a program of it",
-            code="command_failed",
+            code=COMMAND_FAILED,
             kind=kind,
             hint=hint_for(limit),
         )
     return failed(
         f"`{name}` ended with exit code {code}",
-        code="command_failed",
+        code=COMMAND_FAILED,
         hint="what it printed is in `headrace logs`; 0 is done, 75 is try again later",
     )
 
@@ -547,7 +568,7 @@ def _log_events(events: Path, log: LogFile) -> None:
         )
         log.write(
             "event",
-            "warning" if event.event == "warning" else "info",
+            "warning" if event.event == CommandEventKind.WARNING else "info",
             f"{event.event} {message}".strip(),
         )
 

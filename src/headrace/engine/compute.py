@@ -50,6 +50,7 @@ from headrace.lake.staging import KeyExpression, Partition, stage
 from headrace.lake.tables import folder_of
 from headrace.lake.types import UnsupportedType
 from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
+from headrace.model.nodes import MaterializationKind
 from headrace.sql.values import UNKNOWN, canonical_type
 
 if TYPE_CHECKING:
@@ -127,23 +128,27 @@ def _bound(text: str, scope: AttemptScope, body: SqlBody) -> dict[str, Any]:
     return {name: available[name.lower()] for name in used}
 
 
+PARTITION_START, PARTITION_END, PARTITION_KEY = "partition_start", "partition_end", "partition_key"
+"""Names of the values that a query may read as `$NAME`."""
+
+
 def partition_values(scope: AttemptScope) -> dict[str, Any]:
     """Return the values of `partition_start`, `partition_end` and `partition_key`.
 
     The bounds are local dates for days and coarser grains, instants for hours, and absent for data
     that isn't partitioned by time. The key is present for data partitioned by key.
     """
-    key = {"partition_key": scope.data_key} if scope.data_key is not None else {}
+    key = {PARTITION_KEY: scope.data_key} if scope.data_key is not None else {}
     if scope.grain is None or scope.start is None or scope.end is None:
         return key
     start, end = datetime.fromisoformat(scope.start), datetime.fromisoformat(scope.end)
     if scope.grain == Grain.HOUR:
-        return {"partition_start": start, "partition_end": end, **key}
-    return {"partition_start": start.date(), "partition_end": end.date(), **key}
+        return {PARTITION_START: start, PARTITION_END: end, **key}
+    return {PARTITION_START: start.date(), PARTITION_END: end.date(), **key}
 
 
 def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
-    if name.lower() in ("partition_start", "partition_end"):
+    if name.lower() in (PARTITION_START, PARTITION_END):
         return failed(
             f"${name} has no value: the asset isn't partitioned by time",
             file=body.file,
@@ -152,7 +157,7 @@ def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
             everywhere=True,
             hint="give it `partition: day` or another grain",
         )
-    if name.lower() == "partition_key":
+    if name.lower() == PARTITION_KEY:
         return failed(
             "$partition_key has no value: the asset isn't partitioned by a key",
             file=body.file,
@@ -199,7 +204,7 @@ def compute(
     try:
         with meter, defined(session, task.macros):
             rows_in, bytes_in = _read_in(task, session)
-            run = _files if task.materialize == "files" else _table
+            run = _files if task.materialize == MaterializationKind.FILES else _table
             produced = run(task, session, folders, meter, log)
     except BodyFailed as failure:
         failure.measures = meter.measures(

@@ -6,6 +6,7 @@ only one batch is in memory at a time.
 
 from __future__ import annotations
 
+import enum
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,23 +31,35 @@ ACCEPTED = (
 )
 
 
-def given(session: DuckDBSession, data: InputData, container: str) -> Any:
-    """Return the input's rows as `arrow`, `polars`, `polars_lazy`, `pandas` or `duckdb`.
+class Container(enum.StrEnum):
+    """The type of an input as a function's parameter declares it."""
+
+    ARROW = "arrow"
+    POLARS = "polars"
+    POLARS_LAZY = "polars_lazy"
+    PANDAS = "pandas"
+    DUCKDB = "duckdb"
+
+
+def given(session: DuckDBSession, data: InputData, container: Container) -> Any:
+    """Return the input's rows in a container.
 
     Raises `BodyFailed` if the library that the container needs isn't installed.
     """
-    if container == "duckdb":
+    if container is Container.DUCKDB:
         return session.connection.sql(source_sql(data))
-    if container == "pandas":
+    if container is Container.PANDAS:
         _installed("pandas")
     result = session.connection.execute(source_sql(data))  # a relation would be bound twice
-    if container == "pandas":
-        return result.df()
-    table = result.to_arrow_table()
-    if container == "arrow":
-        return table
-    frame = _installed("polars").from_arrow(table)
-    return frame.lazy() if container == "polars_lazy" else frame
+    match container:
+        case Container.PANDAS:
+            return result.df()
+        case Container.ARROW:
+            return result.to_arrow_table()
+        case Container.POLARS:
+            return _installed("polars").from_arrow(result.to_arrow_table())
+        case Container.POLARS_LAZY:
+            return _installed("polars").from_arrow(result.to_arrow_table()).lazy()
 
 
 def schema_of(session: DuckDBSession, table: LakeTable) -> pa.Schema:

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 
-from headrace.engine.attempts import BodyError, ErrorKind, Measures, reached_by
+from headrace.engine.attempts import BodyError, ErrorKind, Limit, Measures, reached_by
 
 MESSAGE_CHARACTERS_MAX = 2_000
 CAUSES_MAX = 10
@@ -101,8 +101,8 @@ def kind_of(error: BaseException) -> ErrorKind:
     return ErrorKind.DETERMINISTIC
 
 
-def limit_of(error: BaseException) -> str:
-    """Return the limit of the machine or process that caused the exception; empty if none did."""
+def limit_of(error: BaseException) -> Limit | None:
+    """Return the limit of the machine or process that caused the exception; None if none did."""
     seen: BaseException | None = error
     for _ in range(CAUSES_MAX):
         if seen is None:
@@ -110,12 +110,12 @@ def limit_of(error: BaseException) -> str:
         if limit := reached_by(seen):
             return limit
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    return ""
+    return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out: the process's own or DuckDB's limit."""
-    return type(error).__name__ == "OutOfMemoryException" or limit_of(error) == "out of memory"
+    return type(error).__name__ == "OutOfMemoryException" or limit_of(error) is Limit.OUT_OF_MEMORY
 
 
 def without_advice(text: str) -> str:

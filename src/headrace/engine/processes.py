@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from headrace.engine.attempts import InputData, Measures
+from headrace.engine.attempts import COMMAND_FAILED, InputData, Measures
 from headrace.engine.failures import BodyFailed, failed
 from headrace.lake import FileRef
 from headrace.lake.sqltext import literal, source_sql, tables_in
@@ -302,12 +302,12 @@ def _not_started(
         return _refused(
             f"`{name}` can't be executed", f'name its interpreter: command: ["sh", "{name}"]'
         )
-    return failed(f"`{name}` can't be started: {error}", code="command_failed")
+    return failed(f"`{name}` can't be started: {error}", code=COMMAND_FAILED)
 
 
 def _refused(message: str, hint: str) -> BodyFailed:
     """Return a failure that every partition has and that installing software may repair."""
-    return failed(message, code="command_failed", hint=hint, everywhere=True, machine=True)
+    return failed(message, code=COMMAND_FAILED, hint=hint, everywhere=True, machine=True)
 
 
 # The cost of an attempt: seconds, CPU seconds, seconds of waiting for a processor, peak memory, and

@@ -34,6 +34,7 @@ from headrace.engine.isolation import LOADER, limits_restored, process_restored,
 from headrace.lake.sqltext import literal, quote
 from headrace.model import PythonBody
 from headrace.model.authoring import Context
+from headrace.model.nodes import MaterializationKind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,7 +171,7 @@ def run(
         value = boundary.call(
             lambda: _call(task, body, session, code_root, context, folders.project, boundary)
         )
-        if task.materialize in ("none", "files"):
+        if task.materialize in (MaterializationKind.NONE, MaterializationKind.FILES):
             _nothing(value, task, boundary)
             yield None
             return
@@ -213,10 +214,10 @@ def _call(
 
 
 def _given(task: BodyTask, body: PythonBody, session: DuckDBSession) -> dict[str, Any]:
-    from headrace.engine import containers
+    from headrace.engine.containers import Container, given
 
     return {
-        data.name: containers.given(session, data, body.annotations.get(data.name, "arrow"))
+        data.name: given(session, data, Container(body.annotations.get(data.name, Container.ARROW)))
         for data in task.inputs
     }
 
@@ -226,7 +227,7 @@ def _nothing(value: Any, task: BodyTask, boundary: Boundary) -> None:
         return
     hint = (
         "write files into ctx.output_directory"
-        if task.materialize == "files"
+        if task.materialize == MaterializationKind.FILES
         else "leave out materialize: none to publish a table"
     )
     boundary.call(

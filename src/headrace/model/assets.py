@@ -33,7 +33,15 @@ from headrace.model.common_fields import (
 )
 from headrace.model.errors import Report, did_you_mean, shown
 from headrace.model.fields import Fields, Items, LocatedMapping, check_node, kind_of
-from headrace.model.nodes import Asset, Body, CommandBody, InputSpec, PythonBody
+from headrace.model.nodes import (
+    Asset,
+    Body,
+    CommandBody,
+    InputSpec,
+    MaterializationKind,
+    PythonBody,
+    ReferenceEffect,
+)
 from headrace.model.python_code import (
     Aliases,
     ModuleFacts,
@@ -87,7 +95,8 @@ ASSET_FIELDS = frozenset(
     )
 )
 COMMAND_FIELDS = ASSET_FIELDS | {"asset", "command"}
-MATERIALIZATIONS = ("table", "append", "merge", "snapshot", "view", "files", "none")
+MATERIALIZATIONS = tuple(kind.value for kind in MaterializationKind)
+REFERENCE_EFFECTS = tuple(effect.value for effect in ReferenceEffect)
 ATTEMPTS_MAX = 100
 ARGUMENTS_MAX = 1_000
 ARGUMENT_CHARACTERS_MAX = 32_000
@@ -187,7 +196,7 @@ _FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
     "priority": lambda fields: fields.whole("priority", minimum=-1000, maximum=1000),
     "batch": _batch,
     "on_reference_change": lambda fields: fields.choice(
-        "on_reference_change", ("ignore", "rebuild"), "ignore"
+        "on_reference_change", REFERENCE_EFFECTS, ReferenceEffect.IGNORE.value
     ),
     "renamed_from": lambda fields: fields.text("renamed_from"),
     "code_files": read_code_files,

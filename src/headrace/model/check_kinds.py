@@ -7,6 +7,7 @@ a declaration names it.
 
 from __future__ import annotations
 
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cache
@@ -19,6 +20,14 @@ from headrace.model.plugins import CHECKS, load_plugin, own_kinds
 _FIRST = ("unique", "not_null", "accepted_values", "range", "regex", "references", "freshness")
 BUILT_IN = tuple(dict.fromkeys((*_FIRST, *own_kinds(CHECKS))))
 """Headrace's own kinds, the most used first, in messages and on the reference page."""
+
+
+class CommonCheck(enum.StrEnum):
+    """Kinds that other packages treat specially."""
+
+    UNIQUE = "unique"
+    NOT_NULL = "not_null"
+    SQL = "sql"
 
 
 class CheckDeclaration(ABC):

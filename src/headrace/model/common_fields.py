@@ -6,7 +6,7 @@ from typing import Any
 
 from headrace.model.errors import VALUES, UsageError, did_you_mean, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
-from headrace.model.nodes import Grain, PartitionSpec
+from headrace.model.nodes import CatchUp, Grain, PartitionSpec
 from headrace.model.partitions import WHOLE
 from headrace.model.times import check_cron, parse_duration
 
@@ -169,7 +169,7 @@ def read_start(fields: Fields) -> str | None:
 TRIGGERS = ("cron", "interval", "arrival", "upstream", "webhook", "manual")
 TRIGGERS_WITHOUT_VALUE = ("manual", "upstream", "webhook", "arrival")
 """Kinds that need no value."""
-CATCH_UP = ("all", "latest")
+CATCH_UP = tuple(choice.value for choice in CatchUp)
 SLOTS_MAX = 100_000
 CONCURRENCY_MAX = 100_000
 

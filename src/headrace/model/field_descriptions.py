@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from headrace.model.assets import ATTEMPTS_MAX, MATERIALIZATIONS
+from headrace.model.assets import ATTEMPTS_MAX, MATERIALIZATIONS, REFERENCE_EFFECTS
 from headrace.model.check_kinds import CheckDeclaration, built_in_checks
 from headrace.model.checks import COMMON_ARGUMENTS as CHECK_COMMON
 from headrace.model.checks import DELETES
@@ -382,7 +382,7 @@ ASSET = (
     ),
     FieldDescription(
         "on_reference_change",
-        one_of(("ignore", "rebuild")),
+        one_of(REFERENCE_EFFECTS),
         "what a newer reference does to published partitions",
         "ignore",
     ),

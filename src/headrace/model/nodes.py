@@ -17,6 +17,39 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all declared values: immutable, compared by content, encodable as msgpack or JSON."""
 
 
+class MaterializationKind(enum.StrEnum):
+    """What becomes of an asset's rows (`materialize:`)."""
+
+    TABLE = "table"
+    APPEND = "append"
+    MERGE = "merge"
+    SNAPSHOT = "snapshot"
+    VIEW = "view"
+    FILES = "files"
+    NONE = "none"
+
+
+class ReferenceEffect(enum.StrEnum):
+    """Effect of a newer reference on published partitions (`on_reference_change:`)."""
+
+    IGNORE = "ignore"
+    REBUILD = "rebuild"
+
+
+class CatchUp(enum.StrEnum):
+    """The partitions that a trigger computes after downtime (`catch_up:`)."""
+
+    ALL = "all"
+    LATEST = "latest"
+
+
+class ExecutorKind(enum.StrEnum):
+    """Where attempts run (`executor` of [run])."""
+
+    LOCAL = "local"
+    DASK = "dask"
+
+
 ACCUMULATING = ("merge", "snapshot")
 """Materialisations with one table across all partitions, which each publication updates."""
 

@@ -11,7 +11,7 @@ import msgspec
 from headrace.model.errors import Report, UnknownName, UsageError, did_you_mean, shown
 from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain, size_in_bytes
 from headrace.model.locations import check_kind, read_path
-from headrace.model.nodes import Backups, Project, Settings, Value
+from headrace.model.nodes import Backups, ExecutorKind, Project, Settings, Value
 from headrace.model.secrets import (
     check_channel,
     check_connection,
@@ -309,7 +309,7 @@ RUN_FIELDS = (
     "memory_max",
     "pass_environment",
 )
-EXECUTORS = ("local", "dask")
+EXECUTORS = tuple(kind.value for kind in ExecutorKind)
 _DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100
 _TABLES = (

@@ -21,6 +21,20 @@ class Mode(enum.StrEnum):
     """All partitions, whatever their state."""
 
 
+class BackfillState(enum.StrEnum):
+    """The state of a stored plan of a backfill."""
+
+    AWAITING_APPROVAL = "awaiting_approval"
+    PLANNED = "planned"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    """Some of its partitions were published."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class Publishes(enum.StrEnum):
     """How the results become visible."""
 

@@ -5,6 +5,7 @@ All are values: they are sent to worker processes and stored in the cache.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -134,17 +135,22 @@ class StatementTable(msgspec.Struct, frozen=True, array_like=True):
         return self.columns is not None and all(type_ != UNKNOWN for _, type_ in self.columns)
 
 
-class SelectStatement(msgspec.Struct, frozen=True, array_like=True):
-    """A SELECT with its tables and bound values.
+class BoundsType(enum.StrEnum):
+    """The type of $partition_start and $partition_end."""
 
-    `bounds` is the type of $partition_start and $partition_end: `date`, `instant`, or empty without
-    a value.
-    """
+    NONE = ""
+    """They have no value."""
+    DATE = "date"
+    INSTANT = "instant"
+
+
+class SelectStatement(msgspec.Struct, frozen=True, array_like=True):
+    """A SELECT with its tables and bound values."""
 
     sql: str
     tables: tuple[StatementTable, ...]
     parameters: dict[str, Any] = {}
-    bounds: str = ""
+    bounds: BoundsType = BoundsType.NONE
 
     @property
     def complete(self) -> bool:

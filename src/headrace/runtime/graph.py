@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from headrace.engine import BodyError
 from headrace.model import Asset, Consumer, Source
+from headrace.model.nodes import MaterializationKind, ReferenceEffect
 from headrace.model.times import days_off, parse_duration
 from headrace.plan import Compiled, CompiledNode
 from headrace.plan.backfills import declared_pools, declared_slots
@@ -135,7 +136,8 @@ def _node(compiled: Compiled, node: CompiledNode, *, apart: bool) -> GraphNode:
         timeout_us=int(
             parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * _SECOND_US
         ),
-        rebuild_on_reference=asset is not None and asset.on_reference_change == "rebuild",
+        rebuild_on_reference=asset is not None
+        and asset.on_reference_change == ReferenceEffect.REBUILD,
         chained=asset is not None
         and (node.uses_self or asset.accumulates)
         and not declared.partition.whole,
@@ -174,7 +176,11 @@ def _checked_against(compiled: Compiled, node: CompiledNode) -> tuple[str, ...]:
 def _separable(asset: Asset, node: CompiledNode) -> bool:
     """Whether an attempt may compute several partitions, and their rows can be told apart."""
     by_time = asset.partition.grain is not None and asset.partition.key is None
-    return node.separable and by_time and asset.materialize in ("table", "append")
+    return (
+        node.separable
+        and by_time
+        and asset.materialize in (MaterializationKind.TABLE, MaterializationKind.APPEND)
+    )
 
 
 def _promises(declared: Source | Asset) -> dict[str, Any]:

@@ -92,10 +92,8 @@ def cut(keep: RetentionPolicy, now_us: int) -> dict[str, int]:
     """
     history = max(keep.of("history", HISTORY_KEPT), keep.of("snapshots", SNAPSHOTS_KEPT), TOLD)
     raw = max(history, keep.of("raw", RAW_KEPT), keep.longest_raw())
-    return {
-        kind: now_us - _us(raw if kind == "delivery" else history)
-        for kind in ("attempt", *retention.KINDS)
-    }
+    before = dict.fromkeys(("attempt", *retention.KINDS), now_us - _us(history))
+    return before | {"delivery": now_us - _us(raw)}
 
 
 def _us(span: timedelta) -> int:

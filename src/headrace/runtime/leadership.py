@@ -22,6 +22,7 @@ from headrace.model import HeadraceError, LakeError, StoreError
 from headrace.model import Settings as ProjectSettings
 from headrace.model.fields import memory_in_bytes
 from headrace.model.intervals import from_us
+from headrace.model.nodes import ExecutorKind
 from headrace.runtime import event_log
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.executors import Executor, NullExecutor
@@ -62,7 +63,7 @@ def executor_of(settings: ProjectSettings, folders: Folders) -> AbstractContextM
 
     Entering it raises if the executor can't work at all.
     """
-    if settings.executor == "dask" and settings.dask is not None:
+    if settings.executor == ExecutorKind.DASK and settings.dask is not None:
         # imported here: it takes a second, and most projects don't use it
         from headrace.runtime.executors.dask import Dask
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.connect import DetectedDelivery, Observation, SourceSchema
-from headrace.connect.connectors import connector_name
+from headrace.connect.connectors import URL, connector_name
 from headrace.connect.deliveries import arrival, claimed_arrival
 from headrace.connect.files import observe
 from headrace.model import HeadraceError, Project, Source
@@ -237,7 +237,7 @@ def observe_task(
         rejected_by=now - _rests_us(source),
     ):
         known.pop(key, None)
-    listed = connector_name(source) == "url"  # all of its files are asked for, as in a local folder
+    listed = connector_name(source) == URL  # all of its files are asked for, as in a local folder
     wanted = () if files or listed else tuple(_wanted(tx, source, known, now))
     if not files and not wanted and not listed:
         return None
@@ -274,7 +274,7 @@ def read_again_every(tx: Transaction, source: Source) -> str | None:
     Other sources are observed in each pass.
     """
     kept = (
-        connector_name(source) in (None, "url")
+        connector_name(source) in (None, URL)
         or source.partition.grain is not None
         or source.partition.by_delivery
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.model import Asset, Grain, InputSpec, PartitionSpec, Project
+from headrace.model.nodes import CatchUp
 from headrace.model.times import NO_DAYS_OFF, DaysOff, days_off, parse_duration
 
 
@@ -149,7 +150,7 @@ def trigger_of(project: Project, asset: Asset) -> NodeTrigger | None:
         outside=bool(said.get("webhook") or said.get("manual")),
         timezone=said.get("timezone") or asset.timezone,
         days_off=days_off(project, asset.calendar),
-        latest=said.get("catch_up") == "latest",
+        latest=said.get("catch_up") == CatchUp.LATEST,
     )
 
 

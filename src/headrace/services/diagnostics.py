@@ -41,6 +41,7 @@ from headrace.plan.compiled import Columns
 from headrace.plan.schemas import (
     Bind,
     BindResult,
+    BoundsType,
     Prepare,
     SelectStatement,
     StatementTable,
@@ -213,11 +214,11 @@ class _Binding:
         if node.uses_self:
             tables.append(StatementTable(SELF, node.columns))
         bounds = (
-            ""
+            BoundsType.NONE
             if asset.partition.grain is None
-            else "instant"
+            else BoundsType.INSTANT
             if asset.partition.grain is Grain.HOUR
-            else "date"
+            else BoundsType.DATE
         )
         statement = SelectStatement(node.sql or "", tuple(tables), parameters, bounds)
         return _Question(statement, asset.body.file, asset.body.line, "")

@@ -48,11 +48,14 @@ class ExportFailed(Exception):
         self.hint, self.code = hint, code
 
 
+DESTINATION_UNAVAILABLE = "destination_unavailable"
+
+
 def unavailable(
     message: str, hint: str = "it is tried again; `headrace run CONSUMER` doesn't wait"
 ) -> ExportFailed:
     """Return the error for a destination that may be available again later."""
-    return ExportFailed(message, hint=hint, code="destination_unavailable")
+    return ExportFailed(message, hint=hint, code=DESTINATION_UNAVAILABLE)
 
 
 class Portion(msgspec.Struct, frozen=True):

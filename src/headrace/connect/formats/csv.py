@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.connect.deliveries import (
+    EMPTY,
     CannotRead,
     Format,
     SourceSchema,
@@ -334,7 +335,7 @@ def _first_row(text: str, form: Format) -> tuple[list[str], int]:
             code="delivery_header",
         )
     if not cells:
-        raise CannotRead("the file is empty: there isn't even a header", code="delivery_empty")
+        raise CannotRead("the file is empty: there isn't even a header", code=EMPTY)
     return cells, skip
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.connect.deliveries import (
+    EMPTY,
     BadColumn,
     CannotRead,
     Format,
@@ -128,7 +129,7 @@ class JsonLines:
         rows, keys = told_keys_of(connection, opened)
         header = _with_structures(connection, opened, rows, keys)
         if not keys:
-            raise CannotRead("there is no object to learn the columns from", code="delivery_empty")
+            raise CannotRead("there is no object to learn the columns from", code=EMPTY)
         columns = tuple(
             LakeColumn(name, kind, 0)
             for name, kind in zip(

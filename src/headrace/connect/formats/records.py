@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.connect.deliveries import CannotRead, SourceSchema
+from headrace.connect.deliveries import EMPTY, CannotRead, SourceSchema
 from headrace.connect.formats.json import JsonRecordReader
 from headrace.connect.formats.type_inference import INSTANT
 from headrace.connect.raw_files import Opened, UnpackLimits, written
@@ -49,7 +49,7 @@ class RecordFormat(FormatDeclaration, JsonRecordReader):
         del pinned
         path, options = Path(opened.path), opened.options.get(self.name) or {}
         if not path.stat().st_size:
-            raise CannotRead("the file is empty", code="delivery_empty")
+            raise CannotRead("the file is empty", code=EMPTY)
         return written(opened, temporary, bounds, self._lines(path, options))
 
     def _lines(self, path: Path, options: Mapping[str, Any]) -> Iterator[bytes]:

@@ -12,7 +12,14 @@ import msgspec
 from headrace.lake import LakeTable
 from headrace.lake.catalog import CatalogChange
 from headrace.model import LakeError
-from headrace.plan.backfills import ERRANDS_FROM, Backfill, BackfillStep, Mode, first_attempt_of
+from headrace.plan.backfills import (
+    ERRANDS_FROM,
+    Backfill,
+    BackfillState,
+    BackfillStep,
+    Mode,
+    first_attempt_of,
+)
 from headrace.runtime.executors import TaskFinished
 from headrace.runtime.messages import (
     FailedOutcome,
@@ -201,7 +208,7 @@ class Backfilling:
         self.phase = Phase.RESTING
         self.run: int | None = None
         self.asked_afterwards = False
-        self._retry = row.state in ("failed", "partial")
+        self._retry = row.state in (BackfillState.FAILED, BackfillState.PARTIAL)
         """Whether to retry failed partitions."""
         self.fresh = True
         """Whether nothing has checked yet for staged partitions to follow."""
@@ -534,11 +541,11 @@ def final_outcome(
     ).with_failures(unmade)
 
 
-def final_state(outcome: PlanOutcome) -> str:
+def final_state(outcome: PlanOutcome) -> BackfillState:
     """Return the final state of a backfill."""
     if not outcome.failed:
-        return "succeeded"
-    return "partial" if outcome.published else "failed"
+        return BackfillState.SUCCEEDED
+    return BackfillState.PARTIAL if outcome.published else BackfillState.FAILED
 
 
 def _figures(outcome: PlanOutcome) -> dict[str, Any]:

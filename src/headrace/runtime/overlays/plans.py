@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.lake.catalog import CatalogChange
 from headrace.model import LakeError, Refused, UnknownName, UsageError
-from headrace.plan.backfills import Backfill, is_errand, plan_of_attempt
+from headrace.plan.backfills import Backfill, BackfillState, is_errand, plan_of_attempt
 from headrace.runtime.decisions import RunRegistry
 from headrace.runtime.executors import Executor, LostWorker, TaskFinished
 from headrace.runtime.executors import News as Answered
@@ -163,7 +163,7 @@ class Plans:
             raise UnknownName(
                 f"there is no backfill {number}", hint="headrace backfills lists them"
             )
-        if row.state == "awaiting_approval":
+        if row.state == BackfillState.AWAITING_APPROVAL:
             raise Refused(f"backfill {number} waits for an approval: {row.needs}")
         if row.state not in UNBEGUN or (
             number in self._open and self._open[number].run is not None
@@ -222,7 +222,7 @@ class Plans:
         waiting = (
             item
             for item in self._open.values()
-            if item.run is None and item.id in rows and rows[item.id].state == "running"
+            if item.run is None and item.id in rows and rows[item.id].state == BackfillState.RUNNING
         )
         return [backfill.run_request_of(item, rows[item.id]) for item in waiting]
 
@@ -523,7 +523,7 @@ class Plans:
         state = backfill.final_state(item.outcome)
         backfill_plans.record_outcome(tx, item.id, item.outcome.kept(), item.steps_done)
         backfill_plans.move(tx, item.id, state, now)
-        if state == "succeeded":
+        if state is BackfillState.SUCCEEDED:
             backfill_plans.clear(tx, item.id)
         backfill.record_end(tx, item, state, now)
         self._failed = bool(unmade)

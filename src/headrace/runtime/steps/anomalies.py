@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.checks import Audit, Verdict, metrics
+from headrace.checks import Audit, CheckState, Verdict, metrics
 from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.metric_anomalies import (
@@ -38,6 +38,7 @@ from headrace.lake.staging import stage
 from headrace.lake.tables import PARTITION_COLUMN
 from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.model import Grain, LakeError
+from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import BESIDES, DELIVERED_AS, SIZE
 from headrace.model.partitions import SEPARATOR
 from headrace.runtime.messages import AnomalyContext, IngestTask
@@ -229,7 +230,10 @@ def with_repeated(
     """
     if not audit.metrics or not 1 < staged.rows <= REPEATED_ROWS_MAX:
         return audit
-    unique = any(result.kind == "unique" and result.outcome == "passed" for result in audit.results)
+    unique = any(
+        result.kind == CommonCheck.UNIQUE and result.outcome is CheckState.PASSED
+        for result in audit.results
+    )
     repeated = 0 if unique else _repeated(session, staged, table)
     vector = metrics.encoded(
         msgspec.structs.replace(metrics.decoded(audit.metrics), repeated=repeated)

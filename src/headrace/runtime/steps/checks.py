@@ -22,6 +22,7 @@ from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import Readable, source_sql
 from headrace.lake.staging import stage, write_rows
 from headrace.model import CheckSpec, ContractColumn, LakeError, Severity
+from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import first_line
 from headrace.runtime.messages import (
     EarlierPublication,
@@ -129,7 +130,7 @@ def _parts(check: CheckSpec, result: Audit) -> list[CheckSpec]:
         for name in _columns(check)
         if (seen := result.profile.get(name)) is not None and seen.nulls
     ]
-    if check.kind != "not_null" or len(empty) == len(_columns(check)) or not empty:
+    if check.kind != CommonCheck.NOT_NULL or len(empty) == len(_columns(check)) or not empty:
         return [check]
     return [
         msgspec.structs.replace(
@@ -209,7 +210,8 @@ def _judged(
             )
         try:
             with lent(
-                session, view.macros if any(check.kind == "sql" for check in view.checks) else {}
+                session,
+                view.macros if any(check.kind == CommonCheck.SQL for check in view.checks) else {},
             ):
                 results = audit(
                     session,
@@ -366,7 +368,7 @@ def _told(again: Audit, audit: Audit) -> Audit:
     """Return the audit of the remaining rows, with the failures of the others as warnings."""
     results = [
         msgspec.structs.replace(before, severity=Severity.WARNING)
-        if before.outcome == "failed" and before.severity is Severity.BLOCKING
+        if before.outcome is CheckState.FAILED and before.severity is Severity.BLOCKING
         else now
         for now, before in zip(again.results, audit.results, strict=True)
     ]

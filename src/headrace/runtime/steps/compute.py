@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.checks import Audit, Verdict
+from headrace.checks import Audit, CheckState, Verdict
 from headrace.checks.audit import PartitionCheck, TableContents, audit
 from headrace.compiler.installed import current_environment
 from headrace.engine import BodyError, ErrorKind, InputData
@@ -27,7 +27,9 @@ from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote, relation_sql
 from headrace.lake.staging import hash_partitions
 from headrace.model import CheckSpec, CommandBody, Grain, PythonBody, SqlBody
+from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import UNRESOLVED
+from headrace.model.nodes import Severity
 from headrace.runtime.messages import (
     BatchPartition,
     ComputeTask,
@@ -171,7 +173,7 @@ def _side(rows: str, columns: Sequence[_Both], side: int) -> str:
 
 def _key_columns(check: CheckSpec, names: Sequence[str]) -> list[str]:
     """Return the columns of a unique key; empty if this check declares none."""
-    if check.kind != "unique" or check.where is not None:
+    if check.kind != CommonCheck.UNIQUE or check.where is not None:
         return []
     key = [str(name).lower() for name in check.arguments["columns"]]
     return key if set(key) <= set(names) else []
@@ -480,7 +482,7 @@ def _audited(
 ) -> StagedOutcome | WithheldOutcome:
     with lent(
         _session(task, context),
-        task.macros if any(check.kind == "sql" for check in task.checks) else {},
+        task.macros if any(check.kind == CommonCheck.SQL for check in task.checks) else {},
     ):
         return _judged(task, context, outcome, produced)
 
@@ -579,7 +581,7 @@ def _concluded(
                 *(
                     r.said
                     for r in result.results
-                    if r.outcome == "failed" and r.severity == "blocking"
+                    if r.outcome is CheckState.FAILED and r.severity is Severity.BLOCKING
                 ),
                 strange.reason,
             ],

@@ -27,7 +27,7 @@ from headrace.checks.drift import (
 )
 from headrace.checks.facts import DriftChange, DriftKind, Policy
 from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.deliveries import BadColumn, Format, Inside
+from headrace.connect.deliveries import WRONG_ENCODING, BadColumn, Format, Inside
 from headrace.connect.formats.registry import FileHeader
 from headrace.connect.formats.structures import now_known
 from headrace.connect.ingest import PreparedDelivery
@@ -250,7 +250,7 @@ class Drifting:
 
     def _recoded(self, why: UnreadableFile, path: Path) -> SourceSchema | None:
         assert self.pinned is not None
-        if why.code != "delivery_encoding" or self.pinned.format.kind not in IN_ANY:
+        if why.code != WRONG_ENCODING or self.pinned.format.kind not in IN_ANY:
             return None
         encoding = legacy_encoding(path)
         if encoding is None or encoding == self.pinned.format.recode:
@@ -663,7 +663,7 @@ def _order(form: str) -> list[str]:
     leading year are unambiguous.
     """
     return (
-        [part for part in "".join(sign for sign in form if sign.isalpha()) if part in "dm"]
+        [part for part in "".join(sign for sign in form if sign.isalpha()) if part in ("d", "m")]
         if form.startswith(("%m", "%d"))
         else []
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.checks import Audit, Verdict
+from headrace.checks import Audit, CheckState, Verdict
 from headrace.checks.anomalies.metric_anomalies import IGNORE, summary_clause
 from headrace.checks.audit import PartitionCheck, audit, promised_checks
 from headrace.checks.drift import changes_text, facts_of
@@ -15,7 +15,7 @@ from headrace.checks.restatement import duplicate_delivery
 from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.connectors import Access, Unavailable, connector_name, is_routed_by_rows
 from headrace.connect.connectors import connector_of as source_kind
-from headrace.connect.deliveries import CannotRead
+from headrace.connect.deliveries import EMPTY, CannotRead
 from headrace.connect.http_client import AWAY_SECONDS_MAX
 from headrace.connect.ingest import (
     PreparedDelivery,
@@ -46,6 +46,7 @@ from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import hash_partitions, stage
 from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
+from headrace.model.nodes import Severity
 from headrace.model.partitions import split
 from headrace.runtime.messages import (
     FailedOutcome,
@@ -325,9 +326,7 @@ def _as_before(
 
 def _no_records_yet(task: IngestTask, copy: RawCopy, name: str, why: Unread) -> bool:
     """Whether a connector's source has no records yet: complete with 0 rows, like a lone header."""
-    nothing = (
-        isinstance(why, UnreadableFile) and why.code == "delivery_empty" and copy.size_bytes <= 1
-    )
+    nothing = isinstance(why, UnreadableFile) and why.code == EMPTY and copy.size_bytes <= 1
     return nothing and connector_name(task.source) is not None and name.endswith(".jsonl")
 
 
@@ -626,7 +625,9 @@ def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:
 
 def _failures(result: Audit) -> str:
     return "; ".join(
-        r.said for r in result.results if r.outcome == "failed" and r.severity == "blocking"
+        r.said
+        for r in result.results
+        if r.outcome is CheckState.FAILED and r.severity is Severity.BLOCKING
     )
 
 

@@ -18,6 +18,7 @@ from headrace.connect.engines.engine import address_of
 from headrace.connect.exports.fence import WriterFenced
 from headrace.connect.exports.files import export_files
 from headrace.connect.exports.registry import (
+    DESTINATION_UNAVAILABLE,
     Assignment,
     ExportFailed,
     Portion,
@@ -167,7 +168,7 @@ def _try_export(task: ExportTask, context: WorkerContext) -> StagedOutcome | Fai
     except ExportFailed as error:
         kind = (
             ErrorKind.TRANSIENT
-            if error.code == "destination_unavailable"
+            if error.code == DESTINATION_UNAVAILABLE
             else ErrorKind.DETERMINISTIC
         )
         return _export_failed(task, kind, str(error), error.hint, error.code)

@@ -22,7 +22,7 @@ from headrace.checks.facts import Fact, FactSeverity, differences
 from headrace.checks.renames import places, propose
 from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.connectors import Access, Unavailable, connector_of
-from headrace.connect.deliveries import CannotRead, printable
+from headrace.connect.deliveries import EMPTY, CannotRead, printable
 from headrace.connect.http_client import THROTTLED_SECONDS_MAX
 from headrace.connect.ingest import PreparedDelivery, explain_error, prepare, prepare_all
 from headrace.connect.parser_process import POISON
@@ -229,7 +229,7 @@ ODD_NATS = 9.0
 """Less than exact: alone it opens no incident."""
 _AMOUNTS = {
     "delivery_truncated": ("the whole file", "cut off"),
-    "delivery_empty": ("rows", "empty file"),
+    EMPTY: ("rows", "empty file"),
     "delivery_miscounted": ("as many rows as the file has", "cut off"),
     "delivery_too_large": ("a file of a usual size", "too large"),
 }

@@ -13,6 +13,7 @@ from headrace.checks.anomalies.explanations import BEFORE_MIN, PEERS_MIN, Peer
 from headrace.checks.facts import DriftKind, Policy
 from headrace.model import Grain, Project, Source
 from headrace.runtime.messages import OUTSIZED_TIMES, ComputeTask, IngestTask, TooMuch
+from headrace.scheduler import AttemptState
 from headrace.scheduler.attempts import RESOURCES_TRIES_MAX, TIMED_OUT
 from headrace.store import Transaction
 from headrace.store.queries import attempts, exceptions, ingestion, quarantine
@@ -134,12 +135,12 @@ def too_much(tx: Transaction, source: str, delivery: RecordedDelivery) -> TooMuc
     if last is None:
         return None
     read, largest = ingestion.sizes_read(tx, source, delivery.id)
-    if last.state == "failed" and last.error.get("code") == TOO_LARGE:
+    if last.state == AttemptState.FAILED and last.error.get("code") == TOO_LARGE:
         return TooMuch(str(last.error["message"]), read, largest)
     why = TooMuch(last.reason, read, largest, timed_out=True)
     return (
         why
-        if last.state == "lost"
+        if last.state == AttemptState.LOST
         and TIMED_OUT in last.reason
         and largest
         and why.is_of(delivery.size_bytes)

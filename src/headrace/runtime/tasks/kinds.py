@@ -13,6 +13,7 @@ from headrace.engine.attempts import CodePackages
 from headrace.lake.catalog import exact_as_double, shared_files
 from headrace.lake.tables import MergeState
 from headrace.model import Asset, CommandBody, Consumer, Project, PythonBody, Source
+from headrace.model.check_kinds import CommonCheck
 from headrace.model.exports import export_partition, reads_of
 from headrace.model.fields import memory_in_bytes
 from headrace.model.intervals import interval_of, previous_key
@@ -157,7 +158,9 @@ def ingest_task(
             views=view_checks(lookup, tx, source, keys, snapshot),
             beside=other_reads(lookup, tx, source, keys),
         ),
-        macros=lookup.project.macros if any(check.kind == "sql" for check in source.checks) else {},
+        macros=lookup.project.macros
+        if any(check.kind == CommonCheck.SQL for check in source.checks)
+        else {},
     )
     return ingest_task, delivery.id
 
@@ -432,7 +435,11 @@ def _span(asset: Asset, keys: tuple[str, ...]) -> tuple[datetime | None, datetim
 def _may_use_macros(lookup: TaskLookup, asset: Asset) -> bool:
     node = lookup.compiled.nodes[asset.name]
     reads_views = any(is_view(lookup.project, spec.node) for spec in node.inputs)
-    return node.sql is not None or reads_views or any(check.kind == "sql" for check in asset.checks)
+    return (
+        node.sql is not None
+        or reads_views
+        or any(check.kind == CommonCheck.SQL for check in asset.checks)
+    )
 
 
 # The task that writes an export: a consumer's data of one interval.

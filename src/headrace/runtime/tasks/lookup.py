@@ -26,8 +26,9 @@ from headrace.model import (
     Severity,
     Source,
 )
-from headrace.model.check_kinds import BUILT_IN
+from headrace.model.check_kinds import BUILT_IN, CommonCheck
 from headrace.model.intervals import start_us
+from headrace.model.nodes import MaterializationKind
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.plan.compiled import expand_view_names, imported_packages, is_view, view_inputs
@@ -54,7 +55,7 @@ class StateGone(LakeError):
 def rule_of(asset: Asset, scope: AttemptScope, now_us: int) -> MergeRule:
     """Return the rule by which the asset's rows are merged into the table."""
     whole = asset.partition.whole
-    if asset.materialize == "merge":
+    if asset.materialize == MaterializationKind.MERGE:
         return MergeRule(keys=asset.merge_keys, delete=asset.merge_delete, drop_same=whole)
     return MergeRule(keys=asset.merge_keys, versions=_versions(asset, scope, now_us))
 
@@ -310,7 +311,7 @@ def _own(source: Source) -> Iterator[str]:
 
 
 def _checked(check: CheckSpec) -> Iterator[str]:
-    if check.kind == "sql" or check.where or check.kind not in BUILT_IN:
+    if check.kind == CommonCheck.SQL or check.where or check.kind not in BUILT_IN:
         yield ALL_COLUMNS  # a text, or an argument of a package's kind, may name any column
     for field in ("column", "columns"):
         said = check.arguments.get(field)
@@ -354,7 +355,11 @@ class TaskLookup:
     @cached_property
     def checked_views(self) -> tuple[Asset, ...]:
         """The views with blocking checks."""
-        views = (asset for asset in self.project.assets.values() if asset.materialize == "view")
+        views = (
+            asset
+            for asset in self.project.assets.values()
+            if asset.materialize == MaterializationKind.VIEW
+        )
         return tuple(
             view
             for view in views

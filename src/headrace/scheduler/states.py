@@ -109,7 +109,8 @@ TRANSITIONS: dict[tuple[PartitionState, PartitionTransition], PartitionState] = 
     (_P.RUNNING, _C.HELD): _P.HELD,
     (_P.RUNNING, _C.REJECTED): _P.REJECTED,
     (_P.RUNNING, _C.FAILED): _P.FAILED,
-    # A promotion, or another core's attempt, published it. An attempt that runs meanwhile goes on.
+    # A promotion or another core's attempt published it, or an applied plan keeps its publication.
+    # An attempt that runs meanwhile goes on.
     (_P.MISSING, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,
     (_P.WAITING, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,
     (_P.PUBLISHED, _C.PUBLISHED_ELSEWHERE): _P.PUBLISHED,

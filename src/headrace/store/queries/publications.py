@@ -396,8 +396,10 @@ def withdraw(
         {"snapshot": snapshot, "now": now, "node": node, "partition": partition},
     )
     tx.execute(
-        "update partition set state = 'withdrawn', publication_id = null, stale = 0, proposed = 0,"
-        " failures = 0, not_before = null, reason = :reason, since = :now, revision = :revision"
+        # a partition waived since counts as empty already, and the core leaves it waived
+        "update partition set state = case when state = 'waived' then state else 'withdrawn' end,"
+        " publication_id = null, stale = 0, proposed = 0, failures = 0, not_before = null,"
+        " reason = :reason, since = :now, revision = :revision"
         " where node = :node and partition = :partition",
         {
             "reason": reason,

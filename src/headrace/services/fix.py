@@ -46,7 +46,8 @@ from headrace.services.parameters import Argument, Reason
 from headrace.services.pause import resume
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.renames import undecided_renames
-from headrace.services.repair_actions import Mending, RepairAction, find_repair
+from headrace.services.repair_actions import find_repair
+from headrace.services.repair_steps import Mending, RepairAction
 from headrace.services.responses import RefusedRow, Response
 from headrace.services.responses.backfills import BackfillResponse
 from headrace.services.responses.incidents import IncidentRow

@@ -7,8 +7,10 @@ from itertools import permutations
 
 import pytest
 
+from headrace.checks.assignment import assign
+from headrace.checks.column_names import similarity
 from headrace.checks.column_similarity import ColumnTraits, traits
-from headrace.checks.renames import PROPOSED, assign, places, propose, similarity
+from headrace.checks.renames import PROPOSED, places, propose
 
 
 def column(name: str, kind: str, position: float, values: list[object]) -> ColumnTraits:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from small_facts import at, consumer, declare, node
 
-from headrace.incidents import closing
+from headrace.incidents import endings
 from headrace.incidents.diagnosis.evidence import Evidence, Family
 from headrace.incidents.evidence import changes
 from headrace.incidents.updates import IncidentUpdates
@@ -375,7 +375,7 @@ def test_a_waiver_ends_nothing_that_another_promise_waits_for(store: Store, by: 
         assert left == [("missing_source", "open" if name == "c" else "resolved")]
     night.looked("2013-02-03 09:00")
     assert [each.state for each in night.judge("2013-02-03 09:00", later)] == ["resolved"]
-    assert not [line for line in timeline(store, item.id) if line.startswith(closing.BEGINS[1])]
+    assert not [line for line in timeline(store, item.id) if line.startswith(endings.BEGINS[1])]
 
 
 def test_judging_the_same_twice_writes_nothing_more(store: Store) -> None:
@@ -493,7 +493,7 @@ def test_an_incident_that_another_takes_in_says_which_one_that_is(store: Store) 
     result = night.judge("2013-02-04 05:31")
     assert [item.state for item in result] == ["open", "resolved"]
     with store.read() as tx:
-        assert closing.ending_of(tx, result[1]) == f"It is part of {result[0].shown}."
+        assert endings.ending_of(tx, result[1]) == f"It is part of {result[0].shown}."
 
 
 def test_two_causes_at_one_node_are_two_incidents(store: Store) -> None:

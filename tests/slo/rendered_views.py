@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from headrace.cli.commands.status import _render_status
 from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import NATURAL, Screen
-from headrace.incidents import closing
+from headrace.incidents import endings
 from headrace.incidents.messages import LINE_MAX
 from headrace.services import catalog_search
 from headrace.services import nodes as node_pages
@@ -454,9 +454,9 @@ def mail_differs(
             incident=reach,
         )
     if kind == "resolved":
-        ended = " ".join(closing.ending_of(tx, item).split())
+        ended = " ".join(endings.ending_of(tx, item).split())
         restored = item.restored_at or item.resolved_at or 0
-        item = closing.as_opened_last(tx, item)
+        item = endings.as_opened_last(tx, item)
         for said in (
             ended[: LINE_MAX // 2],
             f"Found {ago(item.opened_at - item.began_at)} after it began.",
@@ -483,7 +483,7 @@ def digest_differs(
     )
     unnamed = 0
     for item in result:
-        periods = closing.periods(tx, item)
+        periods = endings.periods(tx, item)
         open_then = any(
             each.opened_at <= until and (each.resolved_at is None or each.resolved_at > after)
             for each in periods

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from statistics import median
 from typing import NamedTuple
 
-from headrace.incidents import closing
+from headrace.incidents import endings
 from headrace.incidents.messages import Recipients, Words, listed, subject, wrapped
 from headrace.model import Project
 from headrace.model.intervals import from_us, interval_of, key_of_date, local_us
@@ -204,19 +204,19 @@ def _lines(
 
 def _told(
     tx: Transaction, to: DigestAudience, window: DigestWindow
-) -> Iterator[tuple[Incident, closing.Period]]:
+) -> Iterator[tuple[Incident, endings.Period]]:
     """Yield the audience's incidents that were open in the window, as reported at its end.
 
     Each comes with its last open period. An end after the window is for the next digest.
     """
     known = [*incidents.open_incidents(tx), *incidents.resolved_since(tx, window.after)]
     for incident in sorted(known, key=lambda each: each.id):
-        begun = [each for each in closing.periods(tx, incident) if each.opened_at <= window.until]
+        begun = [each for each in endings.periods(tx, incident) if each.opened_at <= window.until]
         if not begun or not to.concerned_by(incident):
             continue
         last = begun[-1]
         if last.resolved_at is not None and last.resolved_at > window.until:
-            last = closing.Period(last.opened_at, None, "")
+            last = endings.Period(last.opened_at, None, "")
         if last.resolved_at is None or window.holds(last.resolved_at):
             yield incidents.as_reported(tx, incident, window.until), last
 

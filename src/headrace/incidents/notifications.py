@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.incidents import closing
-from headrace.incidents.closing import NOTHING_LEFT
+from headrace.incidents import endings
 from headrace.incidents.digest import Unserved, digests
+from headrace.incidents.endings import NOTHING_LEFT
 from headrace.incidents.messages import MessageText, Recipient, Recipients, RepairOf, Words
 from headrace.model import Project
 from headrace.model.causes import DATA_CAUSES, CauseKind
@@ -458,12 +458,12 @@ def tell(
     whole = {incident.id: incident for incident in results}
     matters = NotificationFacts(
         now=now,
-        incidents=[closing.as_opened_last(tx, incident) for incident in results],
+        incidents=[endings.as_opened_last(tx, incident) for incident in results],
         told=about,
         risks=deadlines.risks,
         repair=lambda incident: repair(whole[incident.id]),
         ended={
-            incident.id: closing.ending_of(tx, incident)
+            incident.id: endings.ending_of(tx, incident)
             for incident in results
             if _untold(incident, about[incident.id])
         },

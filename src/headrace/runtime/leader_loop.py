@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from headrace.faults import FaultPoint, reached
-from headrace.incidents.closing import CHECKED_AGAIN
+from headrace.incidents.endings import CHECKED_AGAIN
 from headrace.model.causes import HEADRACE
 from headrace.model.partitions import partition_argument
 from headrace.plan.backfills import plan_of_attempt

@@ -29,14 +29,8 @@ from headrace.incidents.diagnosis.graph import (
     reach_of_inputs,
 )
 from headrace.incidents.diagnosis.local_causes import BODIES, causes_at
-from headrace.incidents.diagnosis.rules import (
-    ABSENT,
-    BY_KIND,
-    CLOCK_US,
-    EXACT_NATS,
-    NodeEvidence,
-    lost_partners,
-)
+from headrace.incidents.diagnosis.rule_terms import ABSENT, CLOCK_US, EXACT_NATS, NodeEvidence
+from headrace.incidents.diagnosis.rules import BY_KIND, lost_partners
 from headrace.incidents.diagnosis.shared_causes import merge_shared, traced_to_sources
 from headrace.incidents.diagnosis.wording import described_cause
 from headrace.model import Grain

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 
 from headrace.incidents.diagnosis.evidence import Evidence
-from headrace.incidents.diagnosis.rules import EXACT_NATS, Rule
+from headrace.incidents.diagnosis.rule_terms import EXACT_NATS, Rule
 from headrace.model.causes import DATA_CAUSES, Cause, CauseKind
 
 # A cause during the diagnosis: the evidence at its node that makes it one, and the symptoms

@@ -22,7 +22,8 @@ from headrace.incidents.diagnosis.evidence import (
     form_of,
     times_of,
 )
-from headrace.incidents.diagnosis.rules import BROKEN, CLOCK_US, RULES, Covers, NodeEvidence, Rule
+from headrace.incidents.diagnosis.rule_terms import BROKEN, CLOCK_US, Covers, NodeEvidence, Rule
+from headrace.incidents.diagnosis.rules import RULES
 from headrace.model.causes import DATA_CAUSES, CauseKind
 from headrace.model.errors import BESIDES
 

@@ -9,7 +9,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from headrace.incidents.diagnosis.candidates import CauseCandidate
 from headrace.incidents.diagnosis.evidence import FailureCategory, Family, failure_of
 from headrace.incidents.diagnosis.graph import CauseGraph
-from headrace.incidents.diagnosis.rules import BY_KIND, CLOCK_US
+from headrace.incidents.diagnosis.rule_terms import CLOCK_US
+from headrace.incidents.diagnosis.rules import BY_KIND
 from headrace.model.causes import DATA_CAUSES, Cause, CauseKind
 
 # Causes that several nodes share (one machine, one host, one vendor, one release) are merged into

@@ -1,0 +1,434 @@
+"""What ended an incident, in a sentence, and the spans in which it was open.
+
+The sentence is worded once, when the incident is resolved, and stored in its timeline. Mail,
+digest, pages and API show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.incidents import commands
+from headrace.incidents.commands import DECLARING, ENDING, MERGED, RecordedAction
+from headrace.incidents.diagnosis.evidence import Evidence
+from headrace.model.causes import HEADRACE, CauseKind
+from headrace.model.intervals import bounds_us
+from headrace.model.partitions import SEPARATOR
+from headrace.security.audit import Action
+from headrace.slo.blockage import Blockage, Blocked, promised_by
+from headrace.slo.declared_promises import WHOLE
+from headrace.slo.evaluation import Evaluation, clause
+from headrace.slo.obligations import EvaluationContext
+from headrace.slo.times import arrived, dated
+from headrace.store.queries import attempts, deliveries, scheduling
+from headrace.store.queries import evidence as stored_evidence
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import Happened, Incident, display_id
+from headrace.store.transaction import Transaction
+
+RESOLVED = "resolved: "
+NOTHING_LEFT = "Nothing of it is left."
+NAMED_MAX = 5
+"""At most this many consumers that wait for something else are named."""
+COMMANDS_MAX = 3
+CHECKED_AGAIN = "check_again:"
+"""Prefix of the act of a timeline line about a repeated check.
+
+The node whose rows changed since follows the prefix.
+"""
+BEGINS = ("opened: ", "opened again: ")
+_BY_ITSELF = {
+    CauseKind.SOURCE_UNAVAILABLE: "it can be read again",
+    CauseKind.ACCESS_DENIED: "access is granted again",
+    CauseKind.DESTINATION_UNAVAILABLE: "it can be written again",
+    CauseKind.RUNTIME_DOWN: "Headrace runs again",
+    CauseKind.APPROVAL_PENDING: "it was decided",
+    CauseKind.SLOW_RUN: "no run was slow again within a day",
+    CauseKind.DEADLINE_INFEASIBLE: "usual arrivals and durations end before the deadline again",
+}
+"""What ended incidents of these kinds if no command did."""
+
+
+class Ending(NamedTuple):
+    """What ended an incident, and how the affected consumers are served.
+
+    `sentence` has no capital and no full stop. `acted_us` is when somebody ended the incident, in
+    microseconds; 0 if no command did.
+    """
+
+    sentence: str
+    acted_us: int
+
+
+def ending(
+    tx: Transaction,
+    context: EvaluationContext,
+    incident: Incident,
+    evaluation: Evaluation,
+    now: int,
+) -> Ending:
+    """Return the ending of an incident that is resolved now."""
+    lines = _since_opened(stored.timeline_of(tx, incident.id))
+    done = [
+        it for it in commands.actions_since(tx, context, incident, lines) if it.action in ENDING
+    ]
+    delivered = list(_delivery_text(tx, context, incident))
+    if (
+        not done
+        and not delivered
+        and (read := _of_what_it_reads(tx, context, incident, lines)) is not None
+    ):
+        done = [read]
+    acted_us = max((it.at for it in done), default=0)
+    merged = [
+        line.act.removeprefix(MERGED)
+        for line in lines
+        if line.act is not None and line.act.startswith(MERGED)
+    ]
+    if merged:
+        return Ending(f"it is part of {display_id(int(merged[-1]))}", acted_us)
+    told = [commands.actions_clause(done, COMMANDS_MAX)] if done else []
+    parts = [
+        *_removed(context, incident),
+        *told,
+        *delivered,
+        *_promised_anew(context, incident, done, now),
+    ]
+    if not parts:
+        parts = list(_by_itself(tx, context, incident, now)) or ["nothing of it is left"]
+    waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
+    return Ending(
+        "; ".join([*parts, *_served_text(tx, context, incident, evaluation, waived, now)]), acted_us
+    )
+
+
+def ended(state: str, timeline: Sequence[str]) -> str | None:
+    """Return the sentence about how a resolved incident ended; None if it isn't resolved."""
+    if state != "resolved":
+        return None
+    lines = [line.removeprefix(RESOLVED) for line in timeline if line.startswith(RESOLVED)]
+    return f"{lines[-1][0].upper()}{lines[-1][1:]}." if lines else NOTHING_LEFT
+
+
+def ending_of(tx: Transaction, incident: Incident) -> str:
+    """Return the sentence about how a resolved incident ended."""
+    return ended("resolved", [line.what for line in stored.timeline_of(tx, incident.id)]) or ""
+
+
+class Period(NamedTuple):
+    """A span in which an incident was open; `ended` is the sentence about what ended it."""
+
+    opened_at: int
+    resolved_at: int | None
+    ended: str
+
+
+def periods(tx: Transaction, incident: Incident) -> list[Period]:
+    """Return the spans in which an incident was open, oldest first."""
+    results: list[Period] = []
+    for line in stored.timeline_of(tx, incident.id):
+        if line.what.startswith(BEGINS) and (not results or results[-1].resolved_at is not None):
+            results.append(Period(line.at if results else incident.opened_at, None, ""))
+        elif line.what.startswith(RESOLVED) and results and results[-1].resolved_at is None:
+            sentence = ended("resolved", [line.what]) or ""
+            results[-1] = Period(results[-1].opened_at, line.at, sentence)
+    if not results:  # its timeline was deleted
+        return [
+            Period(
+                incident.opened_at,
+                incident.resolved_at,
+                ending_of(tx, incident) if incident.resolved_at else "",
+            )
+        ]
+    if results[-1].resolved_at is None and incident.resolved_at is not None:
+        results[-1] = Period(results[-1].opened_at, incident.resolved_at, ending_of(tx, incident))
+    return results
+
+
+def opened_last_at(tx: Transaction, incident: Incident) -> int:
+    """Return when an incident was last opened or reopened."""
+    lines = _since_opened(stored.timeline_of(tx, incident.id))
+    return lines[0].at if lines and lines[0].what.startswith(BEGINS) else incident.opened_at
+
+
+def as_opened_last(tx: Transaction, incident: Incident) -> Incident:
+    """Return a reopened incident with the start and the partitions of its current period.
+
+    An incident that was opened once is unchanged.
+    """
+    opened = opened_last_at(tx, incident)
+    if opened == incident.opened_at:
+        return incident
+    places = set(stored.partitions_of(tx, incident.id))
+    results = [
+        msgspec.msgpack.decode(it, type=Evidence)
+        for it in stored_evidence.contents_since(tx, incident.id, opened)
+    ]
+    own = [it for it in results if (it.node, it.partition) in places]
+    began = min((it.at_us if it.began_us is None else it.began_us for it in own), default=opened)
+    keys = {it.partition for it in own}
+    partitions = (
+        tuple(key for key in incident.affected.partitions if key in keys)
+        or incident.affected.partitions
+    )
+    affected = msgspec.structs.replace(incident.affected, partitions=partitions)
+    return msgspec.structs.replace(
+        incident, began_at=min(began, opened), opened_at=opened, affected=affected
+    )
+
+
+def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
+    """Return the timeline since the incident was last opened."""
+    begins = max(
+        (place for place, line in enumerate(lines) if line.what.startswith(BEGINS)), default=0
+    )
+    return lines[begins:]
+
+
+def _of_what_it_reads(
+    tx: Transaction, context: EvaluationContext, incident: Incident, lines: Sequence[Happened]
+) -> RecordedAction | None:
+    """Return the command that published other rows of an input between a failure and its repair.
+
+    Nodes against which the partition is checked count as inputs.
+    """
+    node = context.declared.nodes.get(incident.node)
+    if node is None or CauseKind(incident.kind) in (
+        CauseKind.WORKER_LOST,
+        CauseKind.RESOURCE_EXHAUSTED,
+        CauseKind.SLOW_RUN,
+    ):
+        return None
+    acts = [line.act for line in lines if line.act is not None]
+    against = {act.removeprefix(CHECKED_AGAIN) for act in acts if act.startswith(CHECKED_AGAIN)}
+    read = {it.node for it in node.inputs} | against
+    keys = sorted({key for name, key in stored.partitions_of(tx, incident.id) if name == node.name})
+    for key in keys if read else ():
+        tried = attempts.of_partition(tx, node.name, key or WHOLE)
+        published = next((it for it in tried if it.published_at is not None), None)
+        failed = next((it for it in tried if it.state in ("failed", "rejected", "held")), None)
+        if (
+            published is None
+            or published.published_at is None
+            or failed is None
+            or failed.started_at is None
+        ):
+            continue
+        action = commands.gave_other_rows(
+            tx, context, read, failed.started_at, published.started_at or published.published_at
+        )
+        if action is not None:
+            return action
+    return None
+
+
+def _removed(context: EvaluationContext, incident: Incident) -> Iterator[str]:
+    """Yield clauses about the node and the consumers that are no longer declared."""
+    declared = {
+        *context.declared.nodes,
+        *context.declared.exports,
+        *context.declared.views,
+        *_consumers(context),
+    }
+    if incident.node != HEADRACE and incident.node not in declared:
+        yield f"no longer declared: {incident.node}"
+    gone = [name for name in incident.affected.consumers if name not in _consumers(context)]
+    if gone:
+        yield f"no longer declared: {', '.join(gone[:NAMED_MAX])}"
+
+
+def _delivery_text(
+    tx: Transaction, context: EvaluationContext, incident: Incident
+) -> Iterator[str]:
+    """Yield the clause about deliveries of the incident's partitions since it was last opened."""
+    node = context.declared.nodes.get(incident.node)
+    if node is None or not node.is_source:
+        return
+    zone = context.declared.timezone
+    repeated_deliveries = deliveries.since(
+        tx, incident.node, incident.affected.partitions or (WHOLE,), opened_last_at(tx, incident)
+    )
+    if repeated_deliveries:
+        last = repeated_deliveries[-1]
+        again = " again" if any(it.again for it in repeated_deliveries) else ""
+        keys = list(dict.fromkeys(it.partition for it in repeated_deliveries))
+        more = f" and {len(keys) - NAMED_MAX} more" if len(keys) > NAMED_MAX else ""
+        names = ", ".join(
+            incident.node if key == WHOLE else f"{incident.node}@{key}" for key in keys[:NAMED_MAX]
+        )
+        several = len({it.arrived_at for it in repeated_deliveries}) > 1
+        when = arrived(last.claimed_at, last.arrived_at, last.observed_at, zone)
+        yield f"delivered{again}{', the last' if several else ''} {when}: {names}{more}"
+
+
+def _by_itself(
+    tx: Transaction, context: EvaluationContext, incident: Incident, now: int
+) -> Iterator[str]:
+    """Yield the clause about what ended it if no command and no delivery did."""
+    kind = CauseKind(incident.kind)
+    if kind is CauseKind.RESOURCE_EXHAUSTED and incident.node == HEADRACE:
+        yield "the lake can be written again"
+    elif kind is CauseKind.PAUSED:
+        over = scheduling.last_pause_end(tx, incident.node, now)
+        yield (
+            "the pause was"
+            f" over{f' at {dated(over, context.declared.timezone)}' if over is not None else ''}"
+        )
+    elif (
+        kind is CauseKind.DESTINATION_UNAVAILABLE
+        and (other := _still_away(tx, incident)) is not None
+    ):
+        yield f"it can't be written for another reason now, {other.shown}"
+    elif kind in _BY_ITSELF:
+        yield _BY_ITSELF[kind]
+    else:
+        for node, key in stored.partitions_of(tx, incident.id)[-1:]:
+            for attempt in attempts.of_partition(tx, node, key or WHOLE, limit=1):
+                if attempt.published_at is not None and attempt.published_at >= incident.opened_at:
+                    place = node if key in ("", WHOLE) else f"{node}@{key}"
+                    yield (
+                        f"attempt {attempt.id} published {place} at"
+                        f" {dated(attempt.published_at, context.declared.timezone)}"
+                    )
+
+
+def _still_away(tx: Transaction, incident: Incident) -> Incident | None:
+    """Return the incident that keeps a target from being written after this one's cause is gone."""
+    others = (
+        it
+        for it in stored.open_incidents(tx)
+        if it.id != incident.id and (it.kind, it.node) == (incident.kind, incident.node)
+    )
+    return next(
+        (it for it in others if set(it.affected.partitions) & set(incident.affected.partitions)),
+        None,
+    )
+
+
+def _promised_anew(
+    context: EvaluationContext, incident: Incident, done: Sequence[RecordedAction], now: int
+) -> Iterator[str]:
+    """Yield that a late delivery is still missing, if only its declaration was changed."""
+    node = context.declared.nodes.get(incident.node)
+    if node is None or CauseKind(incident.kind) not in (
+        CauseKind.LATE_SOURCE,
+        CauseKind.MISSING_SOURCE,
+    ):
+        return
+    if not any(it.action in DECLARING for it in done):
+        return
+    for key in incident.affected.partitions:
+        if context.facts.partition_state(node.name, key) is None:
+            by = promised_by(node, key)
+            text = (
+                f": it is promised by {dated(by, context.declared.timezone)} now"
+                if by is not None and by > now
+                else ""
+            )
+            yield f"{node.name}@{key} isn't there yet{text}"
+            return
+
+
+def _served_text(
+    tx: Transaction,
+    context: EvaluationContext,
+    incident: Incident,
+    evaluation: Evaluation,
+    waived: set[str],
+    now: int,
+) -> Iterator[str]:
+    """Yield how the affected consumers are served."""
+    affected = [name for name in incident.affected.consumers if name in _consumers(context)]
+    others = evaluation.unserved(affected)
+    if others:
+        yield f"for another cause {', '.join(map(clause, others[:NAMED_MAX]))}"
+    late = {each.name for each in others}
+    left = [name for name in affected if name not in waived | late]
+    blockage = Blockage(context, now)
+    waiting = {
+        name: result
+        for name in left
+        if (result := _not_there(tx, context, incident, evaluation, name, blockage, now))
+    }
+    if waiting:
+        more = f" and {len(waiting) - NAMED_MAX} more" if len(waiting) > NAMED_MAX else ""
+        yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
+    if len(waiting) < len(left):
+        rest = waiting or (waived | late) & set(affected)
+        yield (
+            f"all {'others ' if rest else ''}whom it affected are"
+            f" served{_by_exception(incident, evaluation, left)}"
+        )
+
+
+def _by_exception(incident: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:
+    """Return a clause about exceptions that the consumers rely on, and who accepted them."""
+    places = {(incident.node, key) for key in incident.affected.partitions or (WHOLE,)}
+    result = (evaluation.consumer(name) for name in consumers)
+    people = {
+        it.by
+        for status in result
+        if status is not None
+        for it in status.exceptions
+        if (it.node, it.partition) in places
+    }
+    return f", by exception (accepted by {', '.join(sorted(people))})" if people else ""
+
+
+def _not_there(
+    tx: Transaction,
+    context: EvaluationContext,
+    incident: Incident,
+    evaluation: Evaluation,
+    name: str,
+    blockage: Blockage,
+    now: int,
+) -> str:
+    """Return a consumer's first ended interval that the incident affects and that is still missing.
+
+    It isn't late yet: `report 2025-01-09 (due Fri 2025-01-10 06:00)`.
+    """
+    terms = next(it for it in context.declared.consumers if it.consumer == name)
+    status = evaluation.consumer(name)
+    spans = _spans(context, incident)
+    for owed in () if status is None else status.obligations:
+        if owed.settled or owed.due_at_us <= now:
+            continue
+        began, ended = bounds_us(owed.interval, terms.per, terms.timezone)
+        if ended <= now and (
+            not spans or any(first < ended and began < last for first, last in spans)
+        ):
+            others = _holding(tx, incident, blockage.of(terms, owed.interval))
+            held = (
+                f"; {' and '.join(others)} {'hold' if len(others) > 1 else 'holds'} it back"
+                if others
+                else ""
+            )
+            return (
+                f"{name} {owed.interval} (due"
+                f" {dated(owed.due_at_us, context.declared.timezone)}{held})"
+            )
+    return ""
+
+
+def _holding(tx: Transaction, incident: Incident, blocked: Sequence[Blocked]) -> list[str]:
+    """Return the other open incidents that hold an interval back, such as `INC-2`, `INC-3`."""
+    places = {(it.node, "" if it.partition == WHOLE else it.partition) for it in blocked}
+    others = [it for it in stored.open_incidents(tx) if it.id != incident.id] if places else []
+    return [it.shown for it in others if not places.isdisjoint(stored.partitions_of(tx, it.id))]
+
+
+def _spans(context: EvaluationContext, incident: Incident) -> list[tuple[int, int]]:
+    """Return the spans of the incident's partitions; none if they aren't partitioned by time."""
+    node = context.declared.nodes.get(incident.node) or context.declared.exports.get(incident.node)
+    if node is None or node.partition.grain is None:
+        return []
+    moments = {key.partition(SEPARATOR)[0] for key in incident.affected.partitions} - {WHOLE, ""}
+    return [bounds_us(key, node.partition.grain, node.timezone) for key in sorted(moments)]
+
+
+def _consumers(context: EvaluationContext) -> set[str]:
+    return {consumer.consumer for consumer in context.declared.consumers}

@@ -12,57 +12,38 @@ from typing import Annotated
 
 import msgspec
 
-from headrace.incidents.closing import BEGINS
 from headrace.incidents.commands import ACT, REPAIR_BEGUN
-from headrace.model import HeadraceError, Project, Refused
+from headrace.incidents.endings import BEGINS
+from headrace.model import HeadraceError, Refused
 from headrace.model.causes import CauseKind
 from headrace.model.partitions import WHOLE, command_line, partition_argument
-from headrace.plan.backfill_planning import INGESTED
 from headrace.runtime.recomputation import give_up
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import agreements
-from headrace.services.agreements import (
-    InputsUnchanged,
-    PlanChanged,
-    ValuesDiffer,
-    agreed_id,
-    changed,
-    identified,
-)
-from headrace.services.backfill_planning import plan
-from headrace.services.backfill_views import planned_response
+from headrace.services.agreements import PlanChanged, ValuesDiffer, agreed_id, changed, identified
 from headrace.services.backfills import backfill
 from headrace.services.commands import CommandContext, leader_command, perform
-from headrace.services.contract_accept import (
-    UNDECIDED,
-    ContractUpdate,
-    ValueDecision,
-    accept,
-    prepared,
-)
+from headrace.services.contract_accept import UNDECIDED, ValueDecision, accept
+from headrace.services.fix_plans import PlannedFix, fix_response, plan_fix
 from headrace.services.incident_records import FixEnded
-from headrace.services.incidents import found_in, number_of, row_of
+from headrace.services.incidents import found_in
 from headrace.services.parameters import Argument, Reason
 from headrace.services.pause import resume
-from headrace.services.plan_inputs import count_partitions
 from headrace.services.renames import undecided_renames
-from headrace.services.repair_actions import find_repair
-from headrace.services.repair_steps import Mending, RepairAction
+from headrace.services.repair_steps import RepairAction
 from headrace.services.responses import RefusedRow, Response
 from headrace.services.responses.backfills import BackfillResponse
 from headrace.services.responses.incidents import IncidentRow
-from headrace.services.responses.repairs import FixResponse, FixStep, RecomputedRow, StillRow
+from headrace.services.responses.repairs import FixResponse, RecomputedRow, StillRow
 from headrace.services.run import retry, run
 from headrace.services.run_results import tick
 from headrace.services.session import Progress, ProjectSession, Silent
 from headrace.services.status import status
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
-from headrace.store.queries import publications, quarantine
+from headrace.store.queries import publications
 from headrace.store.queries.incidents import Happened, Incident
 
-NAMED_MAX = 20
-"""Maximum number of partitions of a step that are named."""
 WENT_WELL = ("succeeded", "nothing_due")
 """States of a backfill that did everything in its plan."""
 Confirm = Callable[[FixResponse], bool]
@@ -87,18 +68,6 @@ class FixNoted(Response, frozen=True, kw_only=True):
     refused: RefusedRow | None = None
 
 
-class _Planned(msgspec.Struct, frozen=True):
-    incident: Incident
-    row: IncidentRow
-    how: Mending
-    project: Project
-    accepted: ContractUpdate | None = None
-    rows: int = 0
-    """Number of rows in the deliveries to be re-ingested."""
-    build: BackfillResponse | None = None
-    decision: ValueDecision = UNDECIDED
-
-
 def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are named where it is called
     session: ProjectSession,
     target: str,
@@ -121,30 +90,14 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
     columns have changed values that `decision` doesn't cover.
     """
     agreements.checked_id(plan_id)
-    planned = _plan(session, target, again=again, decision=decision)
-    if planned.incident.state == "resolved" and (decision.convert or decision.as_is):
-        raise Refused(
-            f"{planned.incident.shown} is resolved, so nothing is decided about its values",
-            hint=f"change the contract of {planned.incident.node}, then headrace apply",
-        )
+    planned = plan_fix(session, target, again=again, decision=decision)
+    if planned.incident.state == "resolved":
+        return _of_resolved(session, planned, decision)
     response = _shown(session, planned)
-    if planned.incident.state != "resolved":
-        _same(response, _changed(session, planned, response, plan_id), plan_id)
-    if dry_run or planned.incident.state == "resolved":
+    _same(response, _changed(session, planned, response, plan_id), plan_id)
+    if dry_run:
         return response
-    if response.refused is not None:
-        refused = msgspec.structs.replace(response, fix="refused")
-        raise ValuesDiffer(response.refused, refused)
-    if planned.build is not None and planned.build.approval is not None:
-        rule = planned.build.approval
-        raise Refused(
-            f"this repair needs an approval: {rule.file}:{rule.line} backfill_approval ="
-            f" {rule.rule!r}",
-            hint=(
-                f"nobody can approve it yet: change {rule.file}:{rule.line}, then headrace fix"
-                f" {planned.incident.shown}"
-            ),
-        )
+    _refuse_undecided(planned, response)
     if not confirm(response):
         return msgspec.structs.replace(response, fix="declined")
     before = _hashes(session, planned) if again else {}
@@ -175,11 +128,40 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
     return after
 
 
-def _command(planned: _Planned) -> str:
+def _of_resolved(
+    session: ProjectSession, planned: PlannedFix, decision: ValueDecision
+) -> FixResponse:
+    """Return a resolved incident's state; raise Refused if something is to be decided about it."""
+    if decision.convert or decision.as_is:
+        raise Refused(
+            f"{planned.incident.shown} is resolved, so nothing is decided about its values",
+            hint=f"change the contract of {planned.incident.node}, then headrace apply",
+        )
+    return _shown(session, planned)
+
+
+def _refuse_undecided(planned: PlannedFix, response: FixResponse) -> None:
+    """Raise ValuesDiffer or Refused if a person must decide or approve before the repair."""
+    if response.refused is not None:
+        refused = msgspec.structs.replace(response, fix="refused")
+        raise ValuesDiffer(response.refused, refused)
+    if planned.build is not None and planned.build.approval is not None:
+        rule = planned.build.approval
+        raise Refused(
+            f"this repair needs an approval: {rule.file}:{rule.line} backfill_approval ="
+            f" {rule.rule!r}",
+            hint=(
+                f"nobody can approve it yet: change {rule.file}:{rule.line}, then headrace fix"
+                f" {planned.incident.shown}"
+            ),
+        )
+
+
+def _command(planned: PlannedFix) -> str:
     return f"`{command_line('fix', planned.incident.shown)}`"
 
 
-def _came(planned: _Planned, after: FixResponse, *, failed: bool) -> str:
+def _came(planned: PlannedFix, after: FixResponse, *, failed: bool) -> str:
     """Return the outcome of an unfinished repair in one line."""
     if not failed:
         return f"repaired with {_command(planned)}; those affected aren't all served yet"
@@ -192,7 +174,7 @@ def _came(planned: _Planned, after: FixResponse, *, failed: bool) -> str:
 
 
 def _note_end(
-    session: ProjectSession, planned: _Planned, progress: Progress, said: str, *, failed: bool
+    session: ProjectSession, planned: PlannedFix, progress: Progress, said: str, *, failed: bool
 ) -> None:
     fresh = session.again(session.actor)
     try:
@@ -216,30 +198,30 @@ def _waited(response: FixResponse) -> float | None:
 
 
 def _with_timeline(
-    session: ProjectSession, planned: _Planned, response: FixResponse
+    session: ProjectSession, planned: PlannedFix, response: FixResponse
 ) -> FixResponse:
     """Return the response with the current timeline."""
     fresh = session.again(session.actor)
     try:
-        row = _plan(fresh, planned.incident.shown, resolved_only=True).row
+        row = plan_fix(fresh, planned.incident.shown, resolved_only=True).row
         return msgspec.structs.replace(response, timeline=row.timeline)
     finally:
         fresh.close()
 
 
-def _shown(session: ProjectSession, planned: _Planned) -> FixResponse:
+def _shown(session: ProjectSession, planned: PlannedFix) -> FixResponse:
     """Return the plan with its id; for a resolved incident its current state."""
     if planned.incident.state == "resolved":
-        return _response(planned, "done")
+        return fix_response(planned, "done")
     response = identified(
-        session, _response(planned, "planned"), session.version, _written(planned)
+        session, fix_response(planned, "planned"), session.version, _written(planned)
     )
     command = f"headrace fix {planned.incident.shown}"
     refused = undecided_renames(response.mappings, command, response.plan_id)
     return msgspec.structs.replace(response, refused=refused)
 
 
-def _written(planned: _Planned) -> dict[str, str]:
+def _written(planned: PlannedFix) -> dict[str, str]:
     """Return the SHA-256 of the contract to be written, by path."""
     if planned.accepted is None:
         return {}
@@ -251,7 +233,7 @@ def _written(planned: _Planned) -> dict[str, str]:
 
 
 def _changed(
-    session: ProjectSession, planned: _Planned, response: FixResponse, asked: str | None
+    session: ProjectSession, planned: PlannedFix, response: FixResponse, asked: str | None
 ) -> RefusedRow | None:
     return changed(session, response, asked, session.version, _written(planned))
 
@@ -265,7 +247,7 @@ def _same(response: FixResponse, row: RefusedRow | None, asked: str | None) -> N
 
 def _after(
     session: ProjectSession,
-    planned: _Planned,
+    planned: PlannedFix,
     response: FixResponse,
     built: BackfillResponse | None,
     before: Mapping[str, str | None] | None,
@@ -273,7 +255,7 @@ def _after(
     """Return the outcome, by the same evaluation as `status`."""
     fresh = session.again(session.actor)
     try:
-        after = _plan(fresh, planned.incident.shown, resolved_only=True)
+        after = plan_fix(fresh, planned.incident.shown, resolved_only=True)
         still = [*_failed_at(fresh, after.incident, built), *_still(fresh, after.incident)]
         recomputed = (
             None if before is None else _recomputed(planned, before, _hashes(fresh, planned))
@@ -283,7 +265,7 @@ def _after(
     over = after.incident.state == "resolved" or (_ends_by_itself(after.row) and not still)
     state = "done" if over and not _part_failed(built) else "open"
     return msgspec.structs.replace(
-        _response(after, state),
+        fix_response(after, state),
         steps=response.steps,
         mappings=response.mappings,
         file=response.file,
@@ -355,7 +337,7 @@ def _still(session: ProjectSession, incident: Incident) -> list[StillRow]:
     return still_rows
 
 
-def _hashes(session: ProjectSession, planned: _Planned) -> dict[str, str | None]:
+def _hashes(session: ProjectSession, planned: PlannedFix) -> dict[str, str | None]:
     """Return the content hashes of the incident's partitions as readers see them."""
     assert session.store is not None
     with session.store.read() as tx:
@@ -368,188 +350,12 @@ def _hashes(session: ProjectSession, planned: _Planned) -> dict[str, str | None]
 
 
 def _recomputed(
-    planned: _Planned, before: Mapping[str, str | None], after: Mapping[str, str | None]
+    planned: PlannedFix, before: Mapping[str, str | None], after: Mapping[str, str | None]
 ) -> RecomputedRow:
     same = sum(
         before.get(key) is not None and before[key] == result for key, result in after.items()
     )
     return RecomputedRow(node=planned.incident.node, same=same, differ=len(after) - same)
-
-
-def _plan(
-    session: ProjectSession,
-    target: str,
-    *,
-    resolved_only: bool = False,
-    again: bool = False,
-    decision: ValueDecision = UNDECIDED,
-) -> _Planned:
-    """Return the incident with its repair plan. Raise Refused if only a person can repair it."""
-    number = number_of(target)
-    if session.store is None or session.compiled is None:
-        raise Refused("nothing has run yet, so nothing is wrong", hint="headrace tick")
-    with session.store.read() as tx:
-        incident = found_in(tx, number)
-        row = row_of(session, session.compiled, tx, incident)
-        if incident.state == "resolved" or resolved_only:
-            return _Planned(incident, row, Mending(), session.compiled.project)
-        how = find_repair(tx, session.compiled, incident, again=again)
-        waiting = [
-            item.rows or 0
-            for item in quarantine.waiting(tx, node=incident.node)
-            if item.partition in how.reread
-        ]
-    if not how.acts:
-        raise _refused(incident, how)
-    accepted = (
-        prepared(session, how.accepting, (), decision) if RepairAction.MAP in how.acts else None
-    )
-    build = _preview(session, incident, how)
-    if how.acts == (RepairAction.BUILD,) and build is not None and build.partitions_total == 0:
-        how, build = (
-            Mending(acts=(RepairAction.LOOK,)),
-            None,
-        )  # nothing is missing: the rest waits for a source
-    return _Planned(
-        incident, row, how, session.compiled.project, accepted, sum(waiting), build, decision
-    )
-
-
-_SHOWS = {"deliveries": " shows what came", "logs": " shows what it wrote"}
-"""Explanation of a command's output, by the command's name."""
-
-
-def _refused(incident: Incident, how: Mending) -> Refused:
-    """Return the error that says why a person must act first, and how."""
-    if how.by_itself:
-        command = how.commands[0]
-        shows = _SHOWS.get(command.split()[1], "")
-        return Refused(
-            f"{incident.shown} needs no repair: {how.by_itself}",
-            hint=f"{how.first}; {command}{shows}",
-        )
-    if how.earlier:
-        return Refused(
-            f"{incident.shown} isn't repaired yet: {how.first}", hint=", then ".join(how.commands)
-        )
-    commands = f"then {', then '.join(how.commands)}" if how.commands else ""
-    if not how.same:
-        return Refused(f"{incident.shown} isn't a machine's to repair: {how.first}", hint=commands)
-    reason = (
-        f"neither the code of {incident.node} nor its inputs have changed since the wrong rows were"
-        " published"
-    )
-    return InputsUnchanged(
-        f"{incident.shown} isn't repaired: {reason}, so computing it again gives the same rows",
-        hint=(
-            f"{how.first}; {commands}. To compute it all the same: headrace fix {incident.shown}"
-            " --again"
-        ),
-    )
-
-
-def _preview(session: ProjectSession, incident: Incident, how: Mending) -> BackfillResponse | None:
-    if how.build is None or session.compiled is None:
-        return None
-    again = {incident.node: how.reread} if how.reread else {}
-    draft_backfill = plan(
-        session,
-        session.store,
-        session.compiled,
-        session.version,
-        how.build,
-        now=session.now(),
-        reread=again,
-    )
-    response = planned_response(
-        session,
-        draft_backfill,
-        how.build,
-        state="planned",
-        now=session.now(),
-        clock=session.clock.kind,
-    )
-    return identified(session, response, session.version)
-
-
-# Response
-
-
-def _response(planned: _Planned, state: str) -> FixResponse:
-    mappings = [] if planned.accepted is None else list(planned.accepted.mappings)
-    fields = {name: getattr(planned.row, name) for name in planned.row.__struct_fields__}
-    return FixResponse(
-        **fields,
-        fix=state,
-        steps=_steps(planned),
-        mappings=mappings,
-        file=None if planned.accepted is None else planned.accepted.path.as_posix(),
-        backfill=planned.build,
-        still=[],
-        recomputed=None,
-    )
-
-
-def _steps(planned: _Planned) -> list[FixStep]:
-    return [step for act in planned.how.acts for step in _step(planned, act)]
-
-
-def _step(planned: _Planned, act: RepairAction) -> Sequence[FixStep]:
-    node = planned.incident.node
-    match act:
-        case RepairAction.MAP:
-            assert planned.accepted is not None
-            names = ", ".join(
-                f"{mapping.column} ← {mapping.convert or mapping.to}"
-                for mapping in planned.accepted.mappings
-            )
-            ends = f"; repairs {' and '.join(planned.how.together)}" if planned.how.together else ""
-            text = f"{names}, from {planned.accepted.first} on{ends}"
-            mapped = FixStep(act=act, what=planned.accepted.path.as_posix(), text=text)
-            count = len(planned.how.reread)
-            text = f"{count} {'partition' if count == 1 else 'partitions'}, {planned.rows:,} rows"
-            return (mapped, FixStep(act="read", what=node, text=text))
-        case RepairAction.BUILD:
-            return _built(planned.project, planned.build) if planned.build is not None else ()
-        case RepairAction.LOOK:
-            return (
-                FixStep(
-                    act=act,
-                    what=node,
-                    text="look again; what has arrived is ingested, and what waits for it runs",
-                ),
-            )
-        case RepairAction.RESUME:
-            return (FixStep(act=act, what=node, text="it may run again"),)
-        case RepairAction.AGAIN:
-            count = len(planned.how.again)
-            named = ", ".join(planned.how.again[:NAMED_MAX]) + (" …" if count > NAMED_MAX else "")
-            text = (
-                f"{count} {'partition' if count == 1 else 'partitions'} again, from inputs or the"
-                f" kept raw bytes: {named}"
-            )
-            again = FixStep(act=act, what=node, text=text, partitions=list(planned.how.again))
-            return (*map(_given_up, planned.how.given_up), again)
-        case RepairAction.RETRY:
-            return (FixStep(act=act, what=node, text="what failed, again, and what waits for it"),)
-
-
-def _given_up(path: str) -> FixStep:
-    text = (
-        "damaged, and several partitions share it: a copy that is put back from now on isn't used"
-    )
-    return FixStep(act="give_up", what=path, text=text)
-
-
-def _built(project: Project, response: BackfillResponse) -> Sequence[FixStep]:
-    """Return the steps for assets and exports; ingestion has a step of its own."""
-    rows = [row for row in response.assets if row.how != INGESTED]
-    if not rows:
-        return ()
-    counts = count_partitions(project, ((row.asset, row.partitions) for row in rows))
-    count = f"{counts.partitions:,} {'partition' if counts.partitions == 1 else 'partitions'}"
-    build = FixStep(act="build", what=counts.nodes, text=count)
-    return (build, FixStep(act="publish", what=response.publishes, text=response.reason))
 
 
 # Execution
@@ -602,13 +408,15 @@ def _checked(context: CommandContext, arguments: FixArguments) -> RefusedRow | N
     fresh = context.session.again(context.session.actor)
     try:
         text, decision = f"INC-{arguments.number}", arguments.decision
-        planned = _plan(fresh, text, again=arguments.again, decision=decision)
+        planned = plan_fix(fresh, text, again=arguments.again, decision=decision)
         return _changed(fresh, planned, _shown(fresh, planned), arguments.plan_id)
     finally:
         fresh.close()
 
 
-def _do(session: ProjectSession, planned: _Planned, progress: Progress) -> BackfillResponse | None:
+def _do(
+    session: ProjectSession, planned: PlannedFix, progress: Progress
+) -> BackfillResponse | None:
     """Do each action by the same operation as its own command."""
     built: BackfillResponse | None = None
     for act in planned.how.acts:
@@ -630,7 +438,7 @@ def _pass(session: ProjectSession, progress: Progress) -> None:
 
 
 def _act(
-    session: ProjectSession, planned: _Planned, act: RepairAction, progress: Progress
+    session: ProjectSession, planned: PlannedFix, act: RepairAction, progress: Progress
 ) -> BackfillResponse | None:
     node, because = planned.incident.node, f"{planned.incident.shown}: {planned.incident.summary}"
     match act:
@@ -691,9 +499,6 @@ def _act(
                 ),
             )
     return None
-
-
-# The same for programs, which can't be asked for confirmation.
 
 
 def preview_fix(

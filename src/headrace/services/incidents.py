@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
-from headrace.incidents.closing import ended, opened_last_at
 from headrace.incidents.diagnosis.candidates import certainty
+from headrace.incidents.endings import ended, opened_last_at
 from headrace.incidents.evidence.records import REPORT_KIND as REPORT
 from headrace.incidents.repairs import Occurred
 from headrace.model import UnknownName, UsageError

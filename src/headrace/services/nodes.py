@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from heapq import merge
@@ -17,16 +17,15 @@ from msgspec import Meta
 from headrace.incidents.evidence.arrivals import expected_since
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake import catalog as lake
-from headrace.model import Asset, Consumer, Grain, Source, UnknownName, UsageError
+from headrace.model import Asset, Consumer, Source, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
-from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
-from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
 from headrace.services import deliveries as services_deliveries
 from headrace.services import targets
 from headrace.services.caches import cursor_text, place
 from headrace.services.catalog_search import Cards
 from headrace.services.delay_ledger import Ledgers
+from headrace.services.expected_partitions import count_absent, expected, within
 from headrace.services.responses import ConsumerRow, LearntRow, Response
 from headrace.services.responses.catalog import (
     CodeResponse,
@@ -43,143 +42,13 @@ from headrace.services.session import ProjectSession
 from headrace.services.snapshots import node_graph, project_state
 from headrace.services.status import of_consumers, status
 from headrace.services.status_facts import WINDOW, window_began
-from headrace.slo.declared_promises import Node, began
+from headrace.slo.declared_promises import Node
 from headrace.slo.obligations import EvaluationContext, Obligation
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, partition_states
 from headrace.store.queries import deliveries as stored_deliveries
+from headrace.store.queries.applied_versions import FileVersion
 from headrace.store.queries.partition_states import Day
-
-# Partitions that a node should have by now: a calendar displays those without any record as
-# missing.
-
-_HOUR_US = 3_600_000_000
-_ELAPSED = {Grain.HOUR: _HOUR_US, Grain.DAY: 24 * _HOUR_US}
-"""Grains whose intervals are counted by elapsed time; a day may be an hour longer or shorter."""
-
-
-def expected(
-    node: Node,
-    context: EvaluationContext,
-    now_us: int,
-    *,
-    below: str | None,
-    declared_us: int | None = None,
-) -> Iterator[tuple[str, int]]:
-    """Yield each expected partition with the end of its interval (µs), newest first.
-
-    They range from the last ended interval to the node's start, restricted to keys before `below`.
-    Nodes with a dynamic set of keys have none, nor have days without data. Lazy, because years of
-    hours are many. `declared_us` is the time from which a source without any delivery is expected
-    to deliver.
-    """
-    grain, start = node.partition.grain, _start_us(node, context, declared_us)
-    if (
-        grain is None
-        or start is None
-        or (node.partition.key is not None and node.partition.values is None)
-    ):
-        return
-    moment = key_at_us(now_us, grain, node.timezone)
-    if below is not None and began(below, grain, node.timezone) is not None:
-        moment = below.partition(SEPARATOR)[0]
-        if node.partition.values:
-            yield from _within(node, moment, below)
-    while (
-        start_us(moment := previous_key(moment, grain, node.timezone), grain, node.timezone)
-        >= start
-    ):
-        yield from _within(node, moment, None)
-
-
-def within(
-    node: Node,
-    context: EvaluationContext,
-    now_us: int,
-    first: str,
-    last: str,
-    declared_us: int | None = None,
-) -> Iterator[str]:
-    """Yield the expected keys from `first` to `last`, both included, newest first."""
-    grain, start = node.partition.grain, _start_us(node, context, declared_us)
-    since = began(last, grain, node.timezone) if grain is not None else None
-    if grain is not None and start is not None and since is not None:
-        newest = start_us(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
-        moment = last.partition(SEPARATOR)[0]
-        if start <= since < newest and last in {key for key, _ in _within(node, moment, None)}:
-            yield last
-    for key, _ in expected(
-        node, context, now_us, below=last if since is not None else None, declared_us=declared_us
-    ):
-        if key < first:
-            return
-        if key < last or key.startswith(last):
-            yield key
-
-
-def absent(
-    node: Node,
-    context: EvaluationContext,
-    now_us: int,
-    heard: Callable[[str, str | None], int],
-    since: str = "",
-    declared_us: int | None = None,
-) -> int:
-    """Return the number of expected partitions without any record, from the key `since` on.
-
-    `heard` counts the recorded ones from one key (included) to another (excluded).
-    """
-    grain, start = node.partition.grain, _start_us(node, context, declared_us)
-    if (
-        grain is None
-        or start is None
-        or (node.partition.key is not None and not node.partition.values)
-    ):
-        return 0
-    begun = began(since, grain, node.timezone) if since else None
-    start = max(start, begun) if begun is not None else start
-    first, end = key_at_us(start, grain, node.timezone), key_at_us(now_us, grain, node.timezone)
-    begins, ends = start_us(first, grain, node.timezone), start_us(end, grain, node.timezone)
-    if grain in _ELAPSED and node.no_data.none:  # years of hours are too many to iterate
-        whole = round((ends - begins) / _ELAPSED[grain]) * max(1, len(node.partition.values or ()))
-    else:
-        keys = expected(node, context, now_us, below=None, declared_us=declared_us)
-        whole = sum(1 for _ in takewhile(lambda item: item[0] >= first, keys))
-    return max(0, whole - heard(first, end))
-
-
-def _start_us(node: Node, context: EvaluationContext, declared_us: int | None) -> int | None:
-    """Return the start of the expected partitions, as it counts for the node's backlog.
-
-    For a source without any delivery it is the interval of its declaration, as in its incident.
-    """
-    start, newest, grain = (
-        context.rhythms[node.name].start_us,
-        context.facts.newest(node.name),
-        node.partition.grain,
-    )
-    if start is not None or grain is None:
-        return start
-    if newest is not None:
-        return began(newest.oldest, grain, node.timezone)
-    return (
-        None
-        if declared_us is None
-        else began(key_at_us(declared_us, grain, node.timezone), grain, node.timezone)
-    )
-
-
-def _within(node: Node, moment: str, below: str | None) -> Iterator[tuple[str, int]]:
-    grain = node.partition.grain
-    assert grain is not None
-    if node.no_data.covers(moment, grain, node.timezone):
-        return
-    ended = bounds_us(moment, grain, node.timezone)[1]
-    keys = [
-        f"{moment}{SEPARATOR}{value}" for value in sorted(node.partition.values or (), reverse=True)
-    ] or [moment]
-    yield from ((key, ended) for key in keys if below is None or key < below)
-
 
 # A node's partitions in pages: recorded ones and expected ones.
 
@@ -229,23 +98,21 @@ def count_by_state(
     with session.facts() as (tx, facts):
         counts = Counter(partition_states.calendar_counts(tx, name, first, last))
         node = session.declared_promises.nodes.get(name)
-        if node is not None and node.partition.grain is not None:
-            context = EvaluationContext(session.declared_promises, facts)
-            if last is None:
-                counts["missing"] += absent(
-                    node,
-                    context,
-                    now_us,
-                    partial(partition_states.count_between, tx, name),
-                    first,
-                    _declared_us(tx, node),
-                )
-            else:
-                known = set(partition_states.keys_between(tx, name, first, last))
-                keys = within(
-                    node, context, now_us, first, query.last or "", _declared_us(tx, node)
-                )
-                counts["missing"] += sum(key not in known for key in keys)
+        if node is None or node.partition.grain is None:
+            return _counted(counts)
+        context = EvaluationContext(session.declared_promises, facts)
+        declared_us = _declared_us(tx, node)
+        if last is None:
+            heard = partial(partition_states.count_between, tx, name)
+            counts["missing"] += count_absent(node, context, now_us, heard, first, declared_us)
+        else:
+            known = set(partition_states.keys_between(tx, name, first, last))
+            keys = within(node, context, now_us, first, query.last or "", declared_us)
+            counts["missing"] += sum(key not in known for key in keys)
+    return _counted(counts)
+
+
+def _counted(counts: Counter[str]) -> list[CountedRow]:
     return [CountedRow(value=state, count=n) for state, n in counts.most_common() if n]
 
 
@@ -277,7 +144,8 @@ def _found(
         )
         return list(
             islice(
-                merge(heard, absent, key=lambda day: day.partition, reverse=True), query.limit + 1
+                merge(heard, absent, key=lambda day: day.partition, reverse=True),
+                query.limit + 1,
             )
         )
 
@@ -379,31 +247,28 @@ def _oldest(session: ProjectSession, name: str) -> str | None:
 def _columns(
     session: ProjectSession, declared: Source | Asset, compiled: Compiled | None
 ) -> list[NodeColumnRow]:
+    contract = session.project().contracts.get(declared.contract or declared.name)
+    columns = () if contract is None else contract.columns
+    classified = {column.name.lower(): column.classification for column in columns}
+    return [
+        NodeColumnRow(name=name, type=kind, classification=classified.get(name.lower()))
+        for name, kind in _typed_columns(session, declared.name, compiled)
+    ]
+
+
+def _typed_columns(
+    session: ProjectSession, name: str, compiled: Compiled | None
+) -> Sequence[tuple[str, str]]:
+    """Return a node's columns with their types: those of its table, or else the compiled ones."""
     table = None
     if session.store is not None:
         with session.store.read() as tx:
-            table = lake.table(tx, declared.name)
-    known = compiled.nodes.get(declared.name) if compiled is not None else None
+            table = lake.table(tx, name)
     if table is not None:
-        results = [
-            (column.name, column.type)
-            for column in table.columns
-            if column.name != PARTITION_COLUMN
-        ]
-    else:
-        results = [
-            (name, kind) for name, kind in (known.columns if known is not None else None) or ()
-        ]
-    contract = session.project().contracts.get(declared.contract or declared.name)
-    classified = (
-        {column.name.lower(): column.classification for column in contract.columns}
-        if contract is not None
-        else {}
-    )
-    return [
-        NodeColumnRow(name=name, type=kind, classification=classified.get(name.lower()))
-        for name, kind in results
-    ]
+        columns = (column for column in table.columns if column.name != PARTITION_COLUMN)
+        return [(column.name, column.type) for column in columns]
+    known = compiled.nodes.get(name) if compiled is not None else None
+    return () if known is None else known.columns or ()
 
 
 def _reads(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
@@ -466,20 +331,9 @@ def code(session: ProjectSession, name: str, version: int | None = None) -> Code
         return _response(node, file, declared.place.line, None, None, [])
     with session.store.read() as tx:
         versions = applied_versions.file_versions(tx, file, VERSIONS_MAX)
-        changed = [
-            version
-            for version, older in pairwise([*versions, None])
-            if version is not None and (older is None or version.hash != older.hash)
-        ]
-        file_versions = [version for version in changed if version.hash is not None]
-        chosen = next(
-            (
-                file_version
-                for file_version in file_versions
-                if version is None or file_version.version == version
-            ),
-            None,
-        )
+        file_versions = _with_a_change(versions)
+        wanted = (item for item in file_versions if version is None or item.version == version)
+        chosen = next(wanted, None)
         if chosen is None and version is not None:
             raise UsageError(
                 f"{file} didn't change in version {version}",
@@ -499,6 +353,16 @@ def code(session: ProjectSession, name: str, version: int | None = None) -> Code
     return _response(
         node, file, declared.place.line, None if chosen is None else chosen.version, text, rows
     )
+
+
+def _with_a_change(versions: Sequence[FileVersion]) -> list[FileVersion]:
+    """Return the versions in which a file was added or changed, from those of a project."""
+    changed = [
+        version
+        for version, older in pairwise([*versions, None])
+        if version is not None and (older is None or version.hash != older.hash)
+    ]
+    return [version for version in changed if version.hash is not None]
 
 
 def _response(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
+from headrace.checks.anomalies.evaluated_partition import EvaluatedPartition
+from headrace.checks.anomalies.evaluation import evaluate_partition
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 from headrace.model import Grain

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
+from headrace.checks.anomalies.evaluated_partition import EvaluatedPartition
+from headrace.checks.anomalies.evaluation import evaluate_partition
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 from headrace.model import Grain

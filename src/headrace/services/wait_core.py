@@ -22,7 +22,7 @@ from headrace.scheduler import (
     Target,
 )
 from headrace.services.session import ProjectSession
-from headrace.services.snapshots import reach_of
+from headrace.services.snapshots import node_graph
 from headrace.store import Transaction
 from headrace.store.queries import environments, ingestion
 
@@ -65,11 +65,11 @@ def load_core(
 
 def _above(session: ProjectSession, compiled: Compiled, names: Iterable[str]) -> Compiled:
     """Return the part of the applied project upstream of these nodes."""
-    reach = reach_of(session, compiled)
+    graph = node_graph(session, compiled)
     wanted: set[str] = set()
     pending = set(names)
     while pending:  # nodes that checks read aren't upstream, but are waited for as well
-        wanted |= {distance for name in pending for distance in reach.distances(name, reach.above)}
+        wanted |= graph.upstream(pending).keys()
         checked = {
             other
             for name in wanted

@@ -11,7 +11,6 @@ from headrace.plan import Compiled
 from headrace.scheduler import AwaitedPartition
 from headrace.services.responses.interventions import WaitingRow
 from headrace.services.session import ProjectSession
-from headrace.services.snapshots import node_graph
 from headrace.services.wait_causes import WaitCauses, partition_target, partition_words
 from headrace.slo.blockage import Blockage, next_command, unreadable
 from headrace.slo.obligations import EvaluationContext

@@ -300,6 +300,14 @@ between.
 """
 
 
+def sources_of(reads: Sequence[Node], context: EvaluationContext) -> list[Node]:
+    """Return the sources upstream of these nodes, in topological order."""
+    above = context.declared.upstream(node.name for node in reads)
+    return sorted(
+        (node for node in above if node.is_source), key=lambda node: context.places[node.name]
+    )
+
+
 def known_until(observations: Sequence[int], every_us: int | None = None) -> int:
     """Return until when the state of a source is known.
 

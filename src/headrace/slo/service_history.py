@@ -14,7 +14,7 @@ from headrace.model import Grain
 from headrace.model.intervals import bounds_us
 from headrace.model.times import Duration
 from headrace.slo.declared_promises import WHOLE, Node, Terms, began
-from headrace.slo.freshness import known_until
+from headrace.slo.freshness import known_until, sources_of
 from headrace.slo.obligations import (
     EMPTY_INTERVALS_MAX,
     EvaluationContext,
@@ -22,7 +22,6 @@ from headrace.slo.obligations import (
     covered,
     needed,
 )
-from headrace.slo.status import sources_of
 from headrace.slo.timeline import (
     EVER,
     NONE,

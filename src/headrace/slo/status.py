@@ -6,23 +6,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
 
-from headrace.model.errors import LAKE_CLOSED
 from headrace.model.intervals import bounds_us, next_key
 from headrace.model.partitions import SEPARATOR, partition_argument
 from headrace.model.times import Duration
+from headrace.slo.at_risk import Risks, place_of
 from headrace.slo.blockage import (
-    HOLDS,
     Blockage,
     Blocked,
     BlockReason,
     blockage_clause,
     in_repair_order,
     next_command,
-    promised_by,
 )
 from headrace.slo.consumer_states import (
     AtRisk,
@@ -33,14 +31,12 @@ from headrace.slo.consumer_states import (
     Wronged,
     exceptions_relied_on,
     latest_export,
-    most_unusual,
 )
-from headrace.slo.declared_promises import WHOLE, Node, Terms
-from headrace.slo.facts import AcceptedPartition
-from headrace.slo.freshness import FreshnessState, NodeStates, known_until, next_pass, node_states
+from headrace.slo.declared_promises import DeclaredPromises, Node, Terms
+from headrace.slo.facts import AcceptedPartition, StateFacts
+from headrace.slo.freshness import FreshnessState, NodeStates, known_until, node_states, sources_of
 from headrace.slo.obligations import (
     EvaluationContext,
-    Obligation,
     covered,
     data_through,
     late_run,
@@ -111,8 +107,9 @@ class _ConsumerEvaluation:
         wronged: Wronged | None,
     ) -> None:
         self._wronged, self._blockage = wronged, blockage
-        self._terms, self._context, self._now, self._outlooks = terms, context, now_us, outlooks
+        self._terms, self._context, self._now = terms, context, now_us
         self._all = obligations(terms, context, now_us)
+        self._risks = Risks(terms, context, now_us, outlooks, blockage, self._all)
         self._due = [obligation for obligation in self._all if obligation.due_at_us <= now_us]
         self._every = terms.max_age is not None
         self._late = late_run(self._due, now_us, every=self._every)
@@ -135,8 +132,10 @@ class _ConsumerEvaluation:
         never = self._never()
         wrong = self._wronged is not None
         served = not never and late_since is None
-        deadline = self._risk() if served else None
-        risk = deadline or self._lapsing() or self._odd() if served else None
+        deadline = self._risks.deadline() if served else None
+        risk = deadline
+        if served and risk is None:
+            risk = self._risks.lapsing(self._excepted) or self._risks.anomalous()
         states = [
             state
             for state, holds in (
@@ -298,191 +297,6 @@ class _ConsumerEvaluation:
         oldest = min((item.at_us for item in newest if item is not None), default=None)
         return None if oldest is None else age.after_us(oldest, terms.timezone)
 
-    def _risk(self) -> AtRisk | None:
-        """Return the risk of the next interval that has ended, isn't due yet, and will be missed.
-
-        It is held back, nothing runs it, or the remaining work takes too long.
-        """
-        for obligation in self._all:
-            ended = self._ended(obligation) <= self._now
-            if (
-                obligation.due_at_us > self._now
-                and ended
-                and not obligation.settled
-                and (
-                    risk := self._held_back(obligation)
-                    or self._nothing_runs_it(obligation)
-                    or self._too_slow(obligation)
-                )
-            ):
-                return risk
-        return None
-
-    def _held_back(self, obligation: Obligation) -> AtRisk | None:
-        """Return the risk from a known blocker.
-
-        It needs a person, is an overdue delivery, or is a source that can't be read.
-        """
-        for results in in_repair_order(self._blockage.of(self._terms, obligation.interval)):
-            if (
-                results.block in HOLDS
-                or self._overdue(results)
-                or results.unreadable_us is not None
-            ):
-                at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
-                text = f"late at {at}: {self._told(results)}"
-                since = max(
-                    self._ended(obligation),
-                    results.since_us or results.unreadable_us or self._promised_for(results) or 0,
-                )
-                withdrawn = results.reason if results.block is BlockReason.WITHDRAWN else ""
-                return AtRisk(
-                    obligation.interval,
-                    obligation.due_at_us,
-                    results.node,
-                    results.partition,
-                    text,
-                    next_command(results),
-                    since,
-                    withdrawn=withdrawn,
-                )
-        return None
-
-    def _nothing_runs_it(self, obligation: Obligation) -> AtRisk | None:
-        """Return the risk from ready work that no leader runs before the next, too late pass.
-
-        That happens after somebody accepted or corrected something since the last pass.
-        """
-        if self._context.facts.is_led() or self._next_pass() <= obligation.due_at_us:
-            return None
-        blocked = in_repair_order(self._blockage.of(self._terms, obligation.interval))
-        if not blocked or any(
-            results.block is not BlockReason.WAITING or results.reason.startswith(LAKE_CLOSED)
-            for results in blocked
-        ):
-            return None
-        results = blocked[0]
-        at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
-        text = f"late at {at}: {self._told(results)}, and nothing runs it"
-        since = max(self._ended(obligation), results.since_us or 0)
-        return AtRisk(
-            obligation.interval,
-            obligation.due_at_us,
-            results.node,
-            results.partition,
-            text,
-            "headrace tick",
-            since,
-        )
-
-    def _next_pass(self) -> int:
-        """Return when the consumer's sources are usually observed next; now if none ever was."""
-        observations = [
-            self._context.facts.observations(node.name)
-            for node in sources_of(self._context.known_reads(self._terms), self._context)
-        ]
-        every_us = self._context.declared.tick_every_us
-        return max(
-            (next_pass(observation, every_us) for observation in observations if observation),
-            default=self._now,
-        )
-
-    def _too_slow(self, obligation: Obligation) -> AtRisk | None:
-        """Return the risk that the remaining work takes longer than the remaining time."""
-        risk = self._outlooks.risk(self._terms, obligation)
-        if risk is None:
-            return None
-        pause = self._context.facts.pauses().get(risk.node)
-        held = pause is not None and pause.holds(self._now)
-        command = (
-            f"headrace resume {shlex.quote(risk.node)}"
-            if held
-            else f"headrace why {shlex.quote(self._terms.consumer)}"
-        )
-        began = risk.since_us or (pause.since_us if pause is not None and held else None) or 0
-        since = max(self._ended(obligation), began)
-        return AtRisk(
-            obligation.interval,
-            obligation.due_at_us,
-            risk.node,
-            risk.partition,
-            risk.clause,
-            command,
-            since,
-            risk.predicted_us,
-        )
-
-    def _ended(self, obligation: Obligation) -> int:
-        """Return when an interval ended: before that, none of its data is expected."""
-        return bounds_us(obligation.interval, self._terms.per, self._terms.timezone)[1]
-
-    def _overdue(self, results: Blocked) -> bool:
-        by = self._promised_for(results)
-        return by is not None and by <= self._now
-
-    def _promised_for(self, results: Blocked) -> int | None:
-        """Return the promised time of a missing delivery; None for other blockers."""
-        if results.block is not BlockReason.MISSING:
-            return None
-        return promised_by(self._context.declared.nodes[results.node], results.partition)
-
-    def _lapsing(self) -> AtRisk | None:
-        """Return the risk of the exception that lapses first."""
-        for partition in self._excepted:
-            if partition.until_us is not None and not partition.lapsed(self._now):
-                zone = self._context.declared.timezone
-                until = moment(partition.until_us, self._now, zone)
-                text = (
-                    f"{_place(partition)} is an exception of {partition.by} that lapses at {until}:"
-                    f" {partition.reason}"
-                )
-                command = f"headrace quarantine {shlex.quote(_place(partition))}"
-                return AtRisk(
-                    partition.partition,
-                    partition.until_us,
-                    partition.node,
-                    partition.partition,
-                    text,
-                    command,
-                    self._first_read(partition),
-                    partition.until_us,
-                )
-        return None
-
-    def _first_read(self, partition: AcceptedPartition) -> int | None:
-        """Return when data that relies on an exception was first readable.
-
-        That is when the first interval after the exception was met, else the time of the exception.
-        """
-        if partition.at_us is None:
-            return None
-        met = (
-            it.met_at_us
-            for it in self._all
-            if it.met_at_us is not None and it.met_at_us >= partition.at_us
-        )
-        return min(met, default=partition.at_us)
-
-    def _odd(self) -> AtRisk | None:
-        """Return the risk from an anomalous partition behind the newest interval that is served."""
-        served = [obligation for obligation in self._due if obligation.met_at_us is not None][-1:]
-        results = most_unusual(self._terms, served, self._context)
-        if results is None:
-            return None
-        place = f"{results.node}@{results.partition}"
-        text = f"{place} is unusual: {results.said}"
-        since = max(served[0].due_at_us, served[0].met_at_us or 0, results.at_us or 0)
-        command = f"headrace why {shlex.quote(place)}"
-        return AtRisk(
-            served[0].interval,
-            served[0].due_at_us,
-            results.node,
-            results.partition,
-            text,
-            command,
-            since,
-        )
-
     def _wrong(self) -> tuple[str, str | None, int | None]:
         assert self._wronged is not None
         return self._wronged.said, self._wronged.next, self._wronged.since_us
@@ -569,7 +383,7 @@ class _ConsumerEvaluation:
         if newest is not None and newest.met_at_us is None:
             text = f"{newest.interval} was waived, all else that is due can be read"
         by = "".join(
-            f"; {_place(partition)} by exception of {partition.by}"
+            f"; {place_of(partition)} by exception of {partition.by}"
             for partition in self._excepted[:1]
         )
         return f"{text}{by}{' and others' if len(self._excepted) > 1 else ''}"
@@ -612,19 +426,3 @@ class _ConsumerEvaluation:
                 None,
             )
         return ConsumedAsset(node.name, fresh[node.name], through)
-
-
-def _place(partition: AcceptedPartition) -> str:
-    return (
-        partition.node
-        if partition.partition == WHOLE
-        else f"{partition.node}@{partition.partition}"
-    )
-
-
-def sources_of(reads: Sequence[Node], context: EvaluationContext) -> list[Node]:
-    """Return the sources upstream of these nodes, in topological order."""
-    above = context.declared.upstream(node.name for node in reads)
-    return sorted(
-        (node for node in above if node.is_source), key=lambda node: context.places[node.name]
-    )

@@ -3,7 +3,8 @@
 Pure: it takes metrics and returns anomalies.
 """
 
-from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
+from headrace.checks.anomalies.evaluated_partition import EvaluatedPartition
+from headrace.checks.anomalies.evaluation import evaluate_partition
 from headrace.checks.anomalies.explanations import Peer
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.row_anomalies import PublishedContent

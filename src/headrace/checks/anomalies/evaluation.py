@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Sequence
 
 import msgspec
 
-from headrace.checks.anomalies import categories, row_anomalies
-from headrace.checks.anomalies.categories import Recoded, recoded_columns
-from headrace.checks.anomalies.columns import HELD as HELD_ALONE
-from headrace.checks.anomalies.columns import (
-    NEW_MIN,
-    Regrained,
-    Unfamiliar,
-    UnknownKeys,
-    UnsharedNulls,
-    emptied_alone,
-    regrained_column,
-    unfamiliar_names,
-    unknown_keys,
+from headrace.checks.anomalies import row_anomalies
+from headrace.checks.anomalies.categories import recoded_columns
+from headrace.checks.anomalies.category_facts import (
+    ANOTHER_GRAIN,
+    NOTATION,
+    OTHER_NAMES,
+    UNKNOWN_KEYS,
+    of_another_grain,
+    of_other_codes,
+    of_other_list,
 )
-from headrace.checks.anomalies.expectations import (
-    HISTORY_HOLD_MIN,
-    HISTORY_WARN_MIN,
-    limits,
-    nats,
-    near_holiday,
-)
+from headrace.checks.anomalies.columns import regrained_column
+from headrace.checks.anomalies.evaluated_partition import NAMES_TOLD, UNSURE, EvaluatedPartition
+from headrace.checks.anomalies.expectations import HISTORY_WARN_MIN, limits, near_holiday
 from headrace.checks.anomalies.explanations import (
     ONE_EACH,
     MovedRows,
-    Peer,
     emptied,
     emptied_together,
     has_faulty_shape,
@@ -52,14 +43,10 @@ from headrace.checks.anomalies.metric_anomalies import (
     number,
     percent,
 )
-from headrace.checks.anomalies.row_anomalies import (
-    STALE_ROWS_MIN,
-    DuplicateRows,
-    PublishedContent,
-    copied_rows,
-    same_as,
-)
-from headrace.checks.anomalies.times import Tied, Turned, earlier_times, shifted_times, tied_columns
+from headrace.checks.anomalies.row_anomalies import DuplicateRows, copied_rows
+from headrace.checks.anomalies.shapes import OF_TIME, Shapes
+from headrace.checks.anomalies.stale_facts import stale_fact
+from headrace.checks.anomalies.times import tied_columns
 from headrace.checks.anomalies.young_series import fewer, multiplied, settled, young_anomalies
 from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import MetricId, Metrics
@@ -79,40 +66,12 @@ ENDS_MIN = 3
 """The minimum number of files that show how a source's files end."""
 ENDS_NEAR = 7
 """The number of recent files that all have more rows than a truncated one."""
-UNSURE = 6.0
-"""The strength in nats of a wrong interval in a column that named only two intervals so far."""
-_OF_TIME = ("hour_mean", "hour_q95")
-_OF_RHYTHM = ("rows", "location", *_OF_TIME)
+_OF_RHYTHM = ("rows", "location", *OF_TIME)
 """Families that a different rhythm moves; the time of day may also be stored as a number."""
-_OF_VOLUME = ("rows", "distinct")
 _OF_NAMES = ("share", "distinct", "length", "location", "spread")
 """Families that move if categories are renamed."""
-ANOTHER_GRAIN = "another grain: most of what was named is gone, and something else is there"
-OTHER_NAMES = "other names: most of what was named is gone, and as much else is there"
-NEW_NAMES = "other names: many that the interval before hadn't"
-UNKNOWN_KEYS = "unknown keys"
-NOTATION = "written otherwise: "
-NAMES_TOLD = 3
 HALF = 0.5
 """The share of surplus rows from which on new names may belong to them."""
-
-
-class EvaluatedPartition(msgspec.Struct, frozen=True):
-    """A partition to be evaluated, with its metrics and its context."""
-
-    key: str
-    metrics: Metrics
-    content_hash: str | None = None
-    versions: Sequence[PublishedContent] = ()
-    """The published contents of all partitions so far, newest first."""
-    sources: int = 20
-    """The number of the project's sources; more sources need less probable alarms."""
-    peers: Sequence[Peer] = ()
-    """Sources of other owners with their numbers of rows."""
-    calendar: str = ""
-    """The calendar of public holidays (a name from the `holidays` package); empty if unknown."""
-    fed: bool = False
-    """Whether all inputs of the computation have rows."""
 
 
 def evaluate_partition(partition: EvaluatedPartition, history: MetricHistory) -> tuple[Fact, ...]:
@@ -125,9 +84,7 @@ def evaluate_partition(partition: EvaluatedPartition, history: MetricHistory) ->
         gone = fewer(0, history) if partition.fed and settled(partition.key, history) else None
         return () if gone is None else (_fact(gone, partition, frozenset(), "", history),)
     bound = tied_columns(partition.key, partition.metrics, history, history.grain)
-    stale = (
-        _stale(partition) or _of_another(partition, bound) or _of_other_times(partition, history)
-    )
+    stale = stale_fact(partition, bound, history)
     if stale is not None and stale.strength > UNSURE:
         return (stale,)
     partition = msgspec.structs.replace(
@@ -146,72 +103,6 @@ def evaluate_partition(partition: EvaluatedPartition, history: MetricHistory) ->
     return tuple(
         sorted(facts, key=lambda fact: (fact.severity is not FactSeverity.HOLD, -fact.strength))
     )
-
-
-def _stale(partition: EvaluatedPartition) -> Fact | None:
-    same = same_as(partition.key, partition.content_hash, partition.versions)
-    if same is None:
-        return None
-    return Fact(
-        kind="stale_data",
-        severity=(
-            FactSeverity.HOLD if partition.metrics.rows >= STALE_ROWS_MIN else FactSeverity.WARN
-        ),
-        expected=f"rows of {partition.key}",
-        observed=f"exactly the rows of {same}",
-        strength=_sure(partition),
-        detail=f"equals {same}",
-        partition=partition.key,
-    )
-
-
-def _of_another(partition: EvaluatedPartition, bound: Tied) -> Fact | None:
-    """Return a fact if a column that always named its rows' interval names another one."""
-    if not bound.wrong:
-        return None
-    column, wrong = min(bound.wrong.items(), key=lambda each: not each[1].sure)
-    held = partition.metrics.rows >= STALE_ROWS_MIN and wrong.sure
-    return Fact(
-        kind="stale_data",
-        column=column,
-        severity=FactSeverity.HOLD if held else FactSeverity.WARN,
-        expected=wrong.expected,
-        observed=wrong.observed,
-        strength=_sure(partition) if wrong.sure else UNSURE,
-        detail="rows of another interval",
-        partition=partition.key,
-    )
-
-
-def _of_other_times(partition: EvaluatedPartition, history: MetricHistory) -> Fact | None:
-    """Return a fact if all times of a column lie in an earlier interval."""
-    unexpected_time_range = next(
-        earlier_times(partition.key, partition.metrics.columns, history), None
-    )
-    if unexpected_time_range is None:
-        return None
-    sure = unexpected_time_range.sure and not near_holiday(
-        partition.key, history.grain, partition.calendar
-    )
-    return Fact(
-        kind="stale_data",
-        column=unexpected_time_range.column,
-        severity=(
-            FactSeverity.HOLD
-            if sure and partition.metrics.rows >= STALE_ROWS_MIN
-            else FactSeverity.WARN
-        ),
-        expected=f"times from {unexpected_time_range.expected} on",
-        observed=f"{unexpected_time_range.first} to {unexpected_time_range.last}",
-        strength=_sure(partition) if sure else UNSURE,
-        detail="rows of another interval",
-        partition=partition.key,
-    )
-
-
-def _sure(partition: EvaluatedPartition) -> float:
-    """Return the strength in nats; a few rows may repeat or name another interval by chance."""
-    return EXACT * min(1.0, partition.metrics.rows / STALE_ROWS_MIN)
 
 
 def _cut_off(partition: EvaluatedPartition, history: MetricHistory) -> list[Fact]:
@@ -295,39 +186,10 @@ def _numbers(partition: EvaluatedPartition, history: MetricHistory) -> list[tupl
     surplus rows leave it anomalous.
     """
     repeated = 0 if emptied(partition.metrics, history) else partition.metrics.repeated or 0
-    rows = partition.metrics.rows - repeated
-    values = msgspec.structs.replace(partition.metrics, rows=rows).values()
-    anomalies = young_anomalies(partition.key, values, rows, history)
-    anomalies += anomalous_metrics(partition.key, values, rows, history, partition.sources)
-    steady = multiplied(rows, history) or fewer(rows, history)
-    if steady is not None and not any(
-        each.metric == steady.metric and each.severity is FactSeverity.HOLD for each in anomalies
-    ):
-        anomalies = [each for each in anomalies if each.metric != steady.metric] + [steady]
-    renamed = recoded_columns(partition.key, partition.metrics, history)
-    known = len(history) >= HISTORY_WARN_MIN or settled(partition.key, history)
-    facts, explained, lost = _shapes(partition, history, renamed) if known else ([], set(), 0.0)
-    if not known and (other := regrained_column(partition.metrics, history)) is not None:
-        explained |= {(family, other.column) for family in _OF_NAMES}
-        facts.append(_of_another_grain(partition.key, other, FactSeverity.HOLD))
-    grained = {fact.column for fact in facts if fact.detail in (OTHER_NAMES, ANOTHER_GRAIN)}
-    for names in renamed:
-        if names.column not in grained:
-            explained |= {(family, names.column) for family in _OF_NAMES}
-            facts.append(
-                _of_other_list(partition, names)
-                if names.listed
-                else _of_other_codes(partition, names)
-            )
+    anomalies = _metric_anomalies(partition, partition.metrics.rows - repeated, history)
+    facts, explained, lost = _facts_of_shape(partition, history)
     by = moved(partition.metrics.rows, repeated, anomalies, lost)
-    anomalies = [
-        each for each in anomalies if (each.metric.family, each.metric.column) not in explained
-    ]
-    anomalies = [
-        each
-        for each in anomalies
-        if each.metric.family not in explained or remains(each, by, history)
-    ]
+    anomalies = [each for each in anomalies if not _is_explained(each, explained, by, history)]
     anomalies = _of_the_world(
         [
             _sized(each, partition, history)
@@ -346,6 +208,61 @@ def _numbers(partition: EvaluatedPartition, history: MetricHistory) -> list[tupl
     return [(fact, _is_of_names(fact, by)) for fact in facts] + numbers
 
 
+def _metric_anomalies(
+    partition: EvaluatedPartition, rows: int, history: MetricHistory
+) -> list[MetricAnomaly]:
+    """Return the anomalous metrics of a partition with this number of rows."""
+    values = msgspec.structs.replace(partition.metrics, rows=rows).values()
+    anomalies = young_anomalies(partition.key, values, rows, history)
+    anomalies += anomalous_metrics(partition.key, values, rows, history, partition.sources)
+    steady = multiplied(rows, history) or fewer(rows, history)
+    if steady is None:
+        return anomalies
+    same = [each for each in anomalies if each.metric == steady.metric]
+    if any(each.severity is FactSeverity.HOLD for each in same):
+        return anomalies
+    return [each for each in anomalies if each.metric != steady.metric] + [steady]
+
+
+def _facts_of_shape(
+    partition: EvaluatedPartition, history: MetricHistory
+) -> tuple[list[Fact], set[object], float]:
+    """Return the facts of `Shapes` and those about renamed categories, with what they explain."""
+    renamed = recoded_columns(partition.key, partition.metrics, history)
+    if len(history) >= HISTORY_WARN_MIN or settled(partition.key, history):
+        shapes = Shapes(partition, history, renamed)
+        facts, lost = shapes.facts, shapes.lost
+        explained: set[object] = shapes.explained
+    else:
+        facts, lost = _regrained(partition, history), 0.0
+        explained = {(family, fact.column) for fact in facts for family in _OF_NAMES}
+    grained = {fact.column for fact in facts if fact.detail in (OTHER_NAMES, ANOTHER_GRAIN)}
+    for names in renamed:
+        if names.column in grained:
+            continue
+        explained |= {(family, names.column) for family in _OF_NAMES}
+        facts.append(
+            of_other_list(partition, names) if names.listed else of_other_codes(partition, names)
+        )
+    return facts, explained, lost
+
+
+def _regrained(partition: EvaluatedPartition, history: MetricHistory) -> list[Fact]:
+    other = regrained_column(partition.metrics, history)
+    if other is None:
+        return []
+    return [of_another_grain(partition.key, other, FactSeverity.HOLD)]
+
+
+def _is_explained(
+    anomaly: MetricAnomaly, explained: set[object], by: MovedRows, history: MetricHistory
+) -> bool:
+    """Return whether facts about the partition's shape, or its missing rows, explain a metric."""
+    if (anomaly.metric.family, anomaly.metric.column) in explained:
+        return True
+    return anomaly.metric.family in explained and not remains(anomaly, by, history)
+
+
 def _is_of_names(fact: Fact, by: MovedRows) -> bool:
     """Return whether no choice of rows explains the fact: other names, other hours."""
     if fact.detail.startswith("category mix"):
@@ -353,302 +270,6 @@ def _is_of_names(fact: Fact, by: MovedRows) -> bool:
     return (
         fact.detail.startswith(("hours of the day:", "other names: ", NOTATION))
         or fact.detail == UNKNOWN_KEYS
-    )
-
-
-def _shapes(
-    partition: EvaluatedPartition, history: MetricHistory, renamed: Sequence[Recoded]
-) -> tuple[list[Fact], set[object], float]:
-    """Return facts about the whole partition, what they explain, and the missing share of rows.
-
-    They explain families of metrics, of one column or of all columns. `renamed` are columns whose
-    categories have other names only.
-    """
-    known = len(history) >= HISTORY_HOLD_MIN or settled(partition.key, history)
-    severity = FactSeverity.HOLD if known else FactSeverity.WARN
-    cut = row_anomalies.truncated_rows(partition.key, partition.metrics, history)
-    facts, explained, lost = [], set[object](), 0.0
-    if cut is not None:
-        lost = cut.missing
-        explained |= {*_OF_TIME, *_OF_VOLUME, "share"}
-        facts.append(
-            Fact(
-                kind="volume_anomaly",
-                column=cut.column,
-                severity=severity,
-                expected="rows until the end of the day",
-                observed=f"hardly any from {cut.hour}:00 on",
-                strength=cut.strength,
-                partition=partition.key,
-                detail=f"truncated: about {percent(cut.missing)} of the rows are missing",
-            )
-        )
-    for off in shifted_times(partition.metrics, history):
-        explained |= {(family, off.column) for family in _OF_TIME}
-        facts.append(_of_turned(partition.key, off, severity))
-    other_names = {each.column for each in renamed}
-    of_groups = [
-        each
-        for each in _of_groups(partition, history, severity)
-        if each[0].column not in other_names
-    ]
-    of_groups += [
-        (_of_missing(partition, each.column, each.gone, each.missing, severity), each.missing)
-        for each in renamed
-        if each.gone
-    ]
-    for fact, share in of_groups:
-        if cut is not None and fact.kind == "volume_anomaly":
-            continue
-        lost = max(lost, share)
-        explained |= {("share", fact.column), ("distinct", fact.column)}
-        facts.append(fact)
-    other = regrained_column(partition.metrics, history) if cut is None else None
-    if other is not None:
-        explained |= {
-            "rows",
-            *((family, other.column) for family in ("nulls", "distinct", "length")),
-        }
-        facts.append(_of_another_grain(partition.key, other, severity, lost))
-    unknown = list(unknown_keys(partition.metrics, history)) if other is None else []
-    for keys in unknown:
-        explained |= {(family, keys.column) for family in ("distinct", "length")}
-        facts.append(_of_unknown_keys(partition, keys))
-    held = any(fact.severity is FactSeverity.HOLD for fact in facts)
-    for names in unfamiliar_names(partition.metrics, history) if other is None else ():
-        # Missing or renamed rows bring no new names.
-        if names.column not in other_names | {keys.column for keys in unknown} and (
-            not explained or names.new
-        ):
-            explained.add(("distinct", names.column))
-            facts.append(_of_other_names(partition.key, names, beside=held and bool(lost)))
-    for each in emptied_alone(partition.metrics, history):
-        explained.add(("nulls", each.column))
-        facts.append(_emptied_alone(partition, each, severity))
-    return facts, explained, lost
-
-
-def _of_groups(
-    partition: EvaluatedPartition, history: MetricHistory, severity: FactSeverity
-) -> Iterator[tuple[Fact, float]]:
-    """Return facts for missing, renamed and new groups, each with the missing share of the rows."""
-    renamed = set[tuple[str, str]]()
-    for gone in categories.missing_groups(partition.metrics, history):
-        if not gone.now:
-            yield (
-                _of_missing(partition, gone.column, (gone.value,), gone.share, severity),
-                gone.share,
-            )
-            continue
-        renamed.add((gone.column, gone.now))
-        fact = Fact(
-            kind="distribution_shift",
-            column=gone.column,
-            partition=partition.key,
-            severity=severity if gone.share >= categories.MISSING_HELD_SHARE else FactSeverity.WARN,
-            strength=_by_rows(gone.share, partition),
-            expected=f"at least {percent(gone.share)} of the rows with {gone.value!r}",
-            observed=f"none, and so many more with {gone.now!r}",
-            detail=f"category mix: {gone.value!r} is {gone.now!r}",
-        )
-        yield fact, 0.0
-    for came in categories.new_groups(partition.metrics, history):
-        if (came.column, came.value) not in renamed:
-            fact = Fact(
-                kind="distribution_shift",
-                column=came.column,
-                severity=severity,
-                strength=_by_rows(came.share, partition),
-                partition=partition.key,
-                expected=f"no {came.value!r}, as ever",
-                observed=f"{percent(came.share)} of the rows with it",
-                detail=f"category mix: {came.value!r} is new",
-            )
-            yield fact, 0.0
-
-
-def _of_missing(
-    partition: EvaluatedPartition,
-    column: str,
-    values: Sequence[str],
-    share: float,
-    severity: FactSeverity,
-) -> Fact:
-    """Return the fact that a group has no rows; `values` names it or all that it may be."""
-    names = " or ".join(repr(value) for value in values[:NAMES_TOLD])
-    names += " or another one" if len(values) > NAMES_TOLD else ""
-    return Fact(
-        kind="volume_anomaly",
-        column=column,
-        partition=partition.key,
-        strength=_by_rows(share, partition),
-        severity=severity if share >= categories.MISSING_HELD_SHARE else FactSeverity.WARN,
-        expected=f"at least {percent(share)} of the rows with {names}",
-        observed="none",
-        detail=f"group missing: {names}",
-    )
-
-
-def _of_other_codes(partition: EvaluatedPartition, results: Recoded) -> Fact:
-    if all(_is_same_number(was, now) for was, now in results.names):
-        return _of_other_notation(partition, results)
-    (was, now), more = results.names[0], len(results.names) - NAMES_TOLD
-    names = ", ".join(
-        f"{old!r} is {new!r}" if old else f"{new!r} is new"
-        for old, new in results.names[:NAMES_TOLD]
-    )
-    return Fact(
-        kind="distribution_shift",
-        column=results.column,
-        severity=results.severity,
-        strength=EXACT,
-        partition=partition.key,
-        expected=(
-            f"{was!r}, as in all deliveries so far"
-            if was
-            else "the categories of all deliveries so far"
-        ),
-        observed=(
-            f"{now!r} in its place: as many rows, another name"
-            if was
-            else f"{now!r} and others in their place"
-        ),
-        detail=f"category mix: {names}{f' and {more} more' if more > 0 else ''}",
-    )
-
-
-def _of_other_notation(partition: EvaluatedPartition, results: Recoded) -> Fact:
-    """Return the fact that texts with numbers have another notation."""
-    (was, now), more = results.names[0], len(results.names) - NAMES_TOLD
-    names = ", ".join(f"{old!r} is {new!r}" for old, new in results.names[:NAMES_TOLD])
-    return Fact(
-        kind="format_change",
-        column=results.column,
-        severity=results.severity,
-        partition=partition.key,
-        strength=EXACT if results.severity is FactSeverity.HOLD else UNSURE,
-        expected=f"numbers written as {was!r}, as in all deliveries so far",
-        observed=f"the same numbers written as {now!r}",
-        detail=f"{NOTATION}{names}{f' and {more} more' if more > 0 else ''}",
-    )
-
-
-def _is_same_number(was: str, now: str) -> bool:
-    try:
-        return Decimal(was.replace(",", ".")) == Decimal(now.replace(",", "."))
-    except InvalidOperation:
-        return False
-
-
-def _of_other_list(partition: EvaluatedPartition, results: Recoded) -> Fact:
-    """Return the fact that names changed in a list where each occurs once.
-
-    Which new name replaces which old one is then unknown.
-    """
-    gone, came = _some([was for was, _ in results.names]), _some([now for _, now in results.names])
-    return Fact(
-        kind="distribution_shift",
-        column=results.column,
-        severity=results.severity,
-        strength=EXACT,
-        partition=partition.key,
-        expected=f"{gone}, as in all deliveries so far",
-        observed=f"{came} instead",
-        detail=f"other names: {came} instead of {gone}",
-    )
-
-
-def _some(values: Sequence[str]) -> str:
-    more = len(values) - NAMES_TOLD
-    return ", ".join(map(repr, values[:NAMES_TOLD])) + (f" and {more} more" if more > 0 else "")
-
-
-def _of_turned(key: str, results: Turned, severity: FactSeverity) -> Fact:
-    off = f"{abs(results.hours)} hours {'late' if results.hours > 0 else 'early'}"
-    return Fact(
-        kind="distribution_shift",
-        column=results.column,
-        severity=severity,
-        expected="hours of the day as on the days before",
-        observed=f"the same hours, all {off}: {percent(results.share)} of the rows are in others",
-        strength=EXACT,
-        detail=f"hours of the day: {off}",
-        partition=key,
-    )
-
-
-def _of_other_names(key: str, results: Unfamiliar, *, beside: bool) -> Fact:
-    """Return the fact that names are new or gone.
-
-    `beside`: the delivery is held for missing rows, so nothing downstream will show whether its
-    names are known.
-    """
-    text = "that the interval before hadn't" if results.new else "of the interval before are gone"
-    held = beside and results.new and results.share - results.most >= NEW_MIN
-    return Fact(
-        kind="distribution_shift",
-        column=results.column,
-        partition=key,
-        severity=FactSeverity.HOLD if held else FactSeverity.WARN,
-        strength=EXACT if held else number(nats(results.sigmas)),
-        expected=f"at most {percent(results.most)} names {text}",
-        observed=f"{percent(results.share)}",
-        detail=NEW_NAMES if held else "other names",
-    )
-
-
-def _emptied_alone(
-    partition: EvaluatedPartition, nulls: UnsharedNulls, severity: FactSeverity
-) -> Fact:
-    apart = nulls.nulls - nulls.expected
-    return Fact(
-        kind="null_spike",
-        column=nulls.column,
-        severity=severity if apart >= HELD_ALONE else FactSeverity.WARN,
-        strength=_by_rows(apart, partition),
-        expected=f"{percent(nulls.expected)} nulls, as many as {nulls.other} has, as ever",
-        observed=f"{percent(nulls.nulls)} nulls",
-        detail=f"without {nulls.other}",
-        partition=partition.key,
-    )
-
-
-def _by_rows(share: float, partition: EvaluatedPartition) -> float:
-    """Return the strength in nats: each row that never occurs by chance counts."""
-    return min(share * partition.metrics.rows, 100.0)
-
-
-def _of_another_grain(
-    key: str, other: Regrained, severity: FactSeverity, lost: float = 0.0
-) -> Fact:
-    """Return the fact that a column names other things.
-
-    `lost` is the share of missing rows, which may have had names of their own.
-    """
-    return Fact(
-        kind="distribution_shift",
-        column=other.column,
-        severity=severity,
-        strength=EXACT,
-        partition=key,
-        expected=f"at least {percent(other.least)} of the values of the interval before",
-        observed=f"{percent(other.kept)} of them, and {percent(other.new)} of its values are new",
-        detail=OTHER_NAMES if other.as_many(lost) else ANOTHER_GRAIN,
-    )
-
-
-def _of_unknown_keys(partition: EvaluatedPartition, keys: UnknownKeys) -> Fact:
-    return Fact(
-        kind="reference_broken",
-        column=keys.column,
-        severity=FactSeverity.HOLD,
-        strength=_by_rows(keys.share, partition),
-        partition=partition.key,
-        expected=(
-            f"at most {percent(keys.most)} of the rows with keys that the intervals before hadn't"
-        ),
-        observed=f"{percent(keys.share)} of the rows",
-        detail=UNKNOWN_KEYS,
     )
 
 
@@ -702,21 +323,27 @@ def _of_the_world(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
     unit is one factor, and a fault affects one column. Sizes that never moved nearly as far aren't
     explained. Fewer distinct values among fewer rows are dropped.
     """
-    moves = [anomaly.off for anomaly in anomalies if anomaly.metric.family == "location"]
-    gradual = {"location"} if moves and max(moves) - min(moves) > ONE_FACTOR else set()
-    gradual |= (
-        {"zero"} if sum(anomaly.metric.family == "zero" for anomaly in anomalies) > 1 else set()
-    )
+    gradual = _gradual_families(anomalies)
     rows = next((anomaly.off for anomaly in anomalies if anomaly.metric.family == "rows"), 0.0)
-    return [
-        (
-            anomaly._replace(severity=FactSeverity.WARN)
-            if anomaly.metric.family in gradual and not _is_steady(anomaly)
-            else anomaly
-        )
-        for anomaly in anomalies
-        if not (anomaly.metric.family == "distinct" and rows * anomaly.off > 0)
-    ]
+    results = []
+    for anomaly in anomalies:
+        if anomaly.metric.family == "distinct" and rows * anomaly.off > 0:
+            continue
+        is_real = anomaly.metric.family in gradual and not _is_steady(anomaly)
+        results.append(anomaly._replace(severity=FactSeverity.WARN) if is_real else anomaly)
+    return results
+
+
+def _gradual_families(anomalies: Sequence[MetricAnomaly]) -> set[str]:
+    """Return the families whose moves have real causes."""
+    moves = [anomaly.off for anomaly in anomalies if anomaly.metric.family == "location"]
+    zeros = sum(anomaly.metric.family == "zero" for anomaly in anomalies)
+    families = set()
+    if moves and max(moves) - min(moves) > ONE_FACTOR:
+        families.add("location")
+    if zeros > 1:
+        families.add("zero")
+    return families
 
 
 def _is_steady(anomaly: MetricAnomaly) -> bool:
@@ -740,7 +367,7 @@ def _leading(anomalies: Sequence[MetricAnomaly]) -> list[MetricAnomaly]:
     for anomaly in anomalies:
         if anomaly.metric.column in emptied and anomaly.metric.family not in (
             "nulls",
-            *_OF_TIME,
+            *OF_TIME,
             "location",
         ):
             continue

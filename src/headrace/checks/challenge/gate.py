@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.checks import audit, metrics, profiles
-from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
+from headrace.checks.anomalies.evaluated_partition import EvaluatedPartition
+from headrace.checks.anomalies.evaluation import evaluate_partition
 from headrace.checks.anomalies.explanations import Peer
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.metric_anomalies import (

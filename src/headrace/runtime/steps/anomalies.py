@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from headrace.checks import Audit, CheckState, Verdict, metrics
-from headrace.checks.anomalies.evaluation import EvaluatedPartition, evaluate_partition
+from headrace.checks.anomalies.evaluated_partition import EvaluatedPartition
+from headrace.checks.anomalies.evaluation import evaluate_partition
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.metric_anomalies import (
     EXACT,

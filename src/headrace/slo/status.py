@@ -32,8 +32,8 @@ from headrace.slo.consumer_states import (
     exceptions_relied_on,
     latest_export,
 )
-from headrace.slo.declared_promises import DeclaredPromises, Node, Terms
-from headrace.slo.facts import AcceptedPartition, StateFacts
+from headrace.slo.declared_promises import Node, Terms
+from headrace.slo.facts import AcceptedPartition
 from headrace.slo.freshness import FreshnessState, NodeStates, known_until, node_states, sources_of
 from headrace.slo.obligations import (
     EvaluationContext,

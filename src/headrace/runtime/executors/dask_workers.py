@@ -41,7 +41,7 @@ TAKEN_BACK = "was ended: it was cancelled"
 _TIDY = "headrace-tidy"
 
 
-class Gone(msgspec.Struct, frozen=True, tag="gone"):
+class Gone(msgspec.Struct, frozen=True, tag_field="state", tag="gone"):
     """There is no answer. `begun` tells whether the asset code may have run."""
 
     attempt: str

@@ -154,6 +154,81 @@ def changed(shop: Shop) -> None:
     assert sum(row["partitions"] for row in planned["stale"]) == ahead["counts"]["partitions"]
 
 
+def counted(rows: list[dict[str, Any]], why: str | None = None) -> Counter[str]:
+    """Node → partitions of the rows, or of those with one reason."""
+    return Counter(
+        {row["node"]: row["partitions"] for row in rows if why is None or row["why"] == why}
+    )
+
+
+def agrees_on_what_is_stale(shop: Shop) -> dict[str, Any]:
+    """Plan and apply: the steps, the lists, the audit trail and the state have the same
+    partitions. Returns the plan.
+    """
+    planned = shop.lab.headrace("plan")
+    own = counted(planned["stale"], "its own code changed")
+    steps = [row for row in planned["steps"] if row["kind"] == "invalidate"]
+    assert counted(steps) == own
+    assert own == {
+        row["node"]: row["partitions_stale"]
+        for row in planned["changes"]
+        if row["partitions_stale"]
+    }
+    ranges = {row["node"]: (row["from"], row["to"]) for row in planned["stale"]}
+    assert {row["node"]: (row["from"], row["to"]) for row in steps} == {
+        name: ranges[name] for name in own
+    }
+    done = shop.lab.headrace("apply", "--yes")
+    assert [row["kind"] for row in done["plan"]["steps"]] == [
+        row["kind"] for row in planned["steps"]
+    ]
+    assert counted(done["stale"]) == own
+    assert [row["command"] for row in done["backfills"]] == [
+        row["command"] for row in planned["backfills"]
+    ]
+    state = shop.lab.rows(
+        "select node, count(*) from partition where proposed = 1 or stale = 1 group by node"
+    )
+    assert Counter(dict(state)) == own
+    (entry,) = shop.lab.headrace("audit", "show", "--action", "project.applied", "--limit", "1")
+    assert entry["after"]["stale"] == own
+    return planned
+
+
+def recomputed_as_planned(shop: Shop, planned: Mapping[str, Any]) -> None:
+    """The backfill that the plan named shows and makes what the plan listed as stale."""
+    (row,) = planned["backfills"]
+    arguments = (*row["select"], "--from", row["from"], "--to", row["to"], "--reason", "new code")
+    ahead = shop.lab.headrace("backfill", *arguments, "--dry-run")
+    listed = counted(planned["stale"])
+    assert {item["asset"]: item["partitions"] for item in ahead["assets"]} == listed
+    before = shop.last()
+    done = shop.lab.headrace("backfill", *arguments, "--yes")
+    agrees(done, shop.made_since(before))
+    assert shop.made_since(before) == listed
+
+
+def applied_first(shop: Shop) -> None:
+    """The code of several assets changes; it is applied, and recomputed by another command."""
+    for name in {shop.changeable(), shop.changeable()}:
+        shop.write(name, 7)
+    recomputed_as_planned(shop, agrees_on_what_is_stale(shop))
+
+
+def declared_again(shop: Shop) -> None:
+    """An asset that was removed comes back with other code: its old partitions are stale."""
+    shop.lab.sql("leaf", BODY.format(plus=0, reads="a0"))
+    shop.lab.headrace("apply", "--yes")
+    shop.lab.headrace("tick")
+    (shop.lab.root / "assets/leaf.sql").unlink()
+    shop.lab.headrace("apply", "--yes")
+    shop.lab.headrace("tick")
+    shop.lab.sql("leaf", BODY.format(plus=1, reads="a0"))
+    planned = agrees_on_what_is_stale(shop)
+    assert counted(planned["stale"]) == {"leaf": len(DAYS) - 2}
+    recomputed_as_planned(shop, planned)
+
+
 def renamed(shop: Shop) -> str:
     for day in DAYS[-2:]:
         shop.deliver(day, NEW)
@@ -296,6 +371,8 @@ def released(shop: Shop) -> None:
 KINDS: tuple[Callable[[Shop], None], ...] = (
     backfilled,
     changed,
+    applied_first,
+    declared_again,
     fixed,
     accepted,
     missing,

@@ -193,28 +193,27 @@ class _Finding:
                 self._waiting.clear()
 
     def _uses(self, facts: ModuleFacts, path: str, prefix: str) -> Iterator[Use]:
+        """Yield each file that a file uses, once: by its first import, or as unfollowed."""
         seen = {path}
+        for use in self._all_uses(facts, path, prefix):
+            if use.path not in seen:
+                seen.add(use.path)
+                yield use
+
+    def _all_uses(self, facts: ModuleFacts, path: str, prefix: str) -> Iterator[Use]:
         for imported in facts.imports:
+            text = _import_text(imported)
             if imported.whole:
                 package = imported.module.replace(".", "/")
-                self._problems.append(
-                    _not_followed(path, imported.line, f"`{_import_text(imported)}`", package)
-                )
+                self._problems.append(_not_followed(path, imported.line, f"`{text}`", package))
             for used in self._resolve(imported, path):
-                if used not in seen:
-                    seen.add(used)
-                    yield Use(path=used, text=prefix + _import_text(imported), line=imported.line)
+                yield Use(path=used, text=prefix + text, line=imported.line)
         for item in facts.unfollowed:
             folder = _folder(path)
             self._problems.append(_not_followed(path, item.line, item.what, folder))
+            text = f"{prefix}{item.what}, which can't be followed"
             for used in self._below(folder):
-                if used not in seen:
-                    seen.add(used)
-                    yield Use(
-                        path=used,
-                        text=f"{prefix}{item.what}, which can't be followed",
-                        line=item.line,
-                    )
+                yield Use(path=used, text=text, line=item.line)
 
     def _resolve(self, imported: Import, path: str) -> list[str]:
         if imported.level:
@@ -259,7 +258,9 @@ class _Finding:
         """Return all modules of that name in the project, for a file that changes `sys.path`."""
         return [path for folder in self._folders("") for path in self._at(folder, imported)]
 
-    def _at(self, base: str, imported: Import) -> list[str]:
+    def _at(  # complexipy: ignore (the steps of Python's own search, in their order)
+        self, base: str, imported: Import
+    ) -> list[str]:
         """Return the files that run on an import from the folder `base`.
 
         Packages' `__init__`, and the module.

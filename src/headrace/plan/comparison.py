@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -75,37 +75,35 @@ def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
     before = as_in(old.project, new.project) if old is not None else None
     node_changes: list[NodeChange] = []
     earlier, later = _nodes(before), _nodes(new.project)
+    compiled = old.nodes if old is not None else {}
     renamed = renames(old, new)
     for name in sorted({*earlier, *later} - set(renamed.values())):
         if name in renamed:
-            before_it = renamed[name]
-            was = old.nodes.get(before_it) if old is not None else None
-            node_changes += [
-                NodeChange(node=name, change=ChangeKind.METADATA),
-                *_of_compiled_pair(was, new.nodes.get(name)),
-            ]
+            node_changes.append(NodeChange(node=name, change=ChangeKind.METADATA))
+            node_changes += _of_compiled_pair(compiled.get(renamed[name]), new.nodes.get(name))
         elif name not in earlier:
             node_changes.append(NodeChange(node=name, change=ChangeKind.ADDED))
         elif name not in later:
             node_changes.append(NodeChange(node=name, change=ChangeKind.REMOVED))
         else:
-            was, now = old.nodes.get(name) if old is not None else None, new.nodes.get(name)
-            own = list(_of_node(earlier[name], later[name], was, now))
-            promised = _of_promised(earlier[name], later[name], before, new.project)
-            node_changes += [
-                *own,
-                *(
-                    change
-                    for change in promised
-                    if change.change not in {other.change for other in own}
-                ),
-            ]
+            pair = earlier[name], later[name]
+            own = list(_of_node(*pair, compiled.get(name), new.nodes.get(name)))
+            promised = _of_promised(*pair, before, new.project)
+            node_changes += [*own, *_without_kinds(promised, own)]
     if before is not None:
         node_changes.extend(_of_the_rest(before, new.project))
     return [
         _with_files(change, old, new, renamed.get(change.node, change.node))
         for change in node_changes
     ]
+
+
+def _without_kinds(
+    changes: Iterable[NodeChange], others: Iterable[NodeChange]
+) -> Iterator[NodeChange]:
+    """Yield the changes of other kinds than those of `others`."""
+    kinds = {other.change for other in others}
+    return (change for change in changes if change.change not in kinds)
 
 
 def as_in(applied: Project, project: Project) -> Project:
@@ -223,22 +221,23 @@ def _of_promised(
     if before is None or isinstance(was, Consumer) or isinstance(now, Consumer):
         return
     old, new = _promised(was, before), _promised(now, after)
-    checked = [
-        {
-            column.name: (column.required, column.unique, column.primary_key)
-            for column in columns
-            if column.required or column.unique or column.primary_key
-        }
-        for columns in (old, new)
-    ]
-    kept = [
-        {column.name: column.classification for column in columns if column.classification}
-        for columns in (old, new)
-    ]
-    if checked[0] != checked[1]:
+    if _checked_columns(old) != _checked_columns(new):
         yield NodeChange(node=now.name, change=ChangeKind.CHECKS)
-    if kept[0] != kept[1]:
+    if _classifications(old) != _classifications(new):
         yield NodeChange(node=now.name, change=ChangeKind.METADATA)
+
+
+def _checked_columns(columns: Sequence[ContractColumn]) -> dict[str, tuple[bool, bool, bool]]:
+    """Return column → required, unique, primary key; without columns that promise none of them."""
+    return {
+        column.name: (column.required, column.unique, column.primary_key)
+        for column in columns
+        if column.required or column.unique or column.primary_key
+    }
+
+
+def _classifications(columns: Sequence[ContractColumn]) -> dict[str, str]:
+    return {column.name: column.classification for column in columns if column.classification}
 
 
 def _promised(node: Source | Asset, project: Project) -> tuple[ContractColumn, ...]:

@@ -110,7 +110,7 @@ def code_closure(code: Code, asset: str) -> list[CodeLink]:
             if path in results or path not in code.files:
                 continue
             results[path] = chain
-            following += [(*chain, use) for use in code.files[path].uses if use.path not in results]
+            following += [(*chain, use) for use in code.files[path].uses]
         level = following
     return [CodeLink(path=path, chain=chain) for path, chain in results.items()]
 

@@ -104,7 +104,9 @@ def _columns(was: Contract, now: Contract) -> Iterator[ContractChange]:
             )
 
 
-def _column(was: ContractColumn, now: ContractColumn) -> Iterator[ContractChange]:
+def _column(  # complexipy: ignore (one rule after the other, in the order in which they are shown)
+    was: ContractColumn, now: ContractColumn
+) -> Iterator[ContractChange]:
     name = was.name
     if was.type != now.type and was.type is not None:
         level = VersionLevel.MINOR if now.type in _WIDER.get(was.type, ()) else VersionLevel.MAJOR

@@ -70,21 +70,22 @@ def inputs_of(
         if node is None:
             problems.append(names.unknown(name, place, "the SQL"))
         elif node == asset.name:
-            message = f"{shown(name)} reads itself"
-            problems.append(
-                Problem(
-                    code="cycle",
-                    message=message,
-                    hint="write `$self` for its own previous partition",
-                    place=place,
-                )
-            )
+            problems.append(_reads_itself(name, place))
         else:
             specs.append(declared.get(node.lower()) or InputSpec(node=node, place=place))
     if analysis.usable:
-        read = {spec.node.lower() for spec in specs}
-        problems.extend(_unread(asset, spec) for name, spec in declared.items() if name not in read)
+        unread = declared.keys() - {spec.node.lower() for spec in specs}
+        problems.extend(_unread(asset, spec) for name, spec in declared.items() if name in unread)
     return tuple(specs)
+
+
+def _reads_itself(name: str, place: Place) -> Problem:
+    return Problem(
+        code="cycle",
+        message=f"{shown(name)} reads itself",
+        hint="write `$self` for its own previous partition",
+        place=place,
+    )
 
 
 def _unread(asset: Asset, spec: InputSpec) -> Problem:
@@ -230,7 +231,9 @@ def check_cycles(
     return problems
 
 
-def layers(edges: Mapping[str, Sequence[str]], names: Iterable[str]) -> list[list[str]]:
+def layers(  # complexipy: ignore (the algorithm of Kahn, in one piece)
+    edges: Mapping[str, Sequence[str]], names: Iterable[str]
+) -> list[list[str]]:
     """Return all names in layers: each after its dependencies, independent names together.
 
     Cycles are broken at an arbitrary edge. Within a layer the names keep their input order.
@@ -361,12 +364,12 @@ def check_references(
     problems: list[Problem],
 ) -> tuple[str, ...]:
     """Return the nodes that the checks read, sorted; unknown names are added to `problems`."""
-    results: set[str] = set()
-    for check in node.checks:
-        if check.kind == "references":
-            target = _referenced_node(check, names, columns, problems)
-            if target is not None:
-                results.add(target)
+    targets = [
+        _referenced_node(check, names, columns, problems)
+        for check in node.checks
+        if check.kind == "references"
+    ]
+    results = {target for target in targets if target is not None}
     for analysis in analyses:
         problems.extend(analysis.problems)
         for name, line in zip(analysis.inputs, analysis.input_lines, strict=True):

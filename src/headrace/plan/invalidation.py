@@ -6,7 +6,9 @@ estimate and the approval rule read it there.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from operator import or_
 from typing import NamedTuple
 
 import msgspec
@@ -220,22 +222,29 @@ def propagated(
     results: dict[str, Reached] = {}
     for name, node in nodes.items():
         own = changed.get(name, NO_PARTITIONS)
-        reading, inputs = NO_PARTITIONS, dict[str, None]()
-        for spec in () if node.tells else node.inputs:
-            if spec.node not in reached:
-                continue
-            read = NodeInput(output=node, spec=spec, input=nodes[spec.node])
-            node_extents = extents.get(name, NO_EXTENTS)
-            partitions = (
-                changed_partitions(read, reached[spec.node], node_extents) & node_extents.visible
-            )
-            if partitions:
-                reading, inputs[spec.node] = reading | partitions, None
+        reading = _published_readers(node, nodes, reached, extents.get(name, NO_EXTENTS))
         if own or reading:
-            reached[name] = own | reading
-            results[name] = Reached(
-                reached[name], OWN_CODE if own else f"reads {' and '.join(inputs)}"
-            )
+            reached[name] = functools.reduce(or_, reading.values(), own)
+            why = OWN_CODE if own else f"reads {' and '.join(reading)}"
+            results[name] = Reached(reached[name], why)
+    return results
+
+
+def _published_readers(
+    node: GraphNode,
+    nodes: Mapping[str, GraphNode],
+    reached: Mapping[str, Extent],
+    extents: NodeExtents,
+) -> dict[str, Extent]:
+    """Return input → the node's published partitions that read a reached partition of it."""
+    results: dict[str, Extent] = {}
+    for spec in () if node.tells else node.inputs:
+        if spec.node not in reached:
+            continue
+        read = NodeInput(output=node, spec=spec, input=nodes[spec.node])
+        partitions = changed_partitions(read, reached[spec.node], extents) & extents.visible
+        if partitions:
+            results[spec.node] = results.get(spec.node, NO_PARTITIONS) | partitions
     return results
 
 
@@ -396,9 +405,8 @@ def _range(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> tuple[st
     """Return the first and the last key, both included, in the finest grain of the nodes."""
     cut = [item for item in chosen if nodes[item.node].partition.grain is not None]
     if not cut:
-        keys = sorted(
-            key for item in chosen for span in item.spans for key in (span.first, span.last)
-        )
+        shown = [span for item in chosen for span in item.spans]
+        keys = sorted([span.first for span in shown] + [span.last for span in shown])
         return (keys[0], keys[-1]) if keys else (WHOLE, WHOLE)
     finest = nodes[min(cut, key=lambda item: GRAINS.index(_grain(nodes[item.node]))).node]
     begins = min(_bounds(nodes[item.node], item.spans[0].first)[0] for item in cut)

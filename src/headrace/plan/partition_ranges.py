@@ -113,7 +113,7 @@ def ranges(edges: Edges) -> Iterator[tuple[int, int]]:
     return ((first, beyond - 1) for first, beyond in zip(edges[::2], edges[1::2], strict=True))
 
 
-def union(*sets: Edges) -> Edges:
+def union(*sets: Edges) -> Edges:  # complexipy: ignore (a sweep over all edges)
     """Return the numbers in any of the sets."""
     full = [edges for edges in sets if edges]
     if len(full) < 2:
@@ -175,15 +175,11 @@ def spans(
     Intervals with all keys (the listed ones, or those in `known`) are written without key.
     """
     keyed = node.partition.key is not None and node.partition.grain is not None
-    whole = _all_keys(node, extent, known) if keyed else ()
+    whole = _all_keys(node, extent, known) if keyed else extent.times
     results = [_written_key(node, first, last, None) for first, last in ranges(whole)]
     for data, edges in sorted(extent.runs.items()):
         for first, last in ranges(difference(edges, whole)):
-            results += (
-                [_written_key(node, n, n, data) for n in range(first, last + 1)]
-                if keyed
-                else [_written_key(node, first, last, None)]
-            )
+            results += [_written_key(node, n, n, data) for n in range(first, last + 1)]
     results += [
         Ordered((1, 0, key), BackfillSpan(first=key, last=key)) for key in sorted(extent.named)
     ]

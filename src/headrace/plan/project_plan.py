@@ -291,15 +291,28 @@ def _declared(
     changes: Sequence[NodeChange],
 ) -> Iterator[Declare]:
     """Yield one step per node, and one for each changed code file that no node's step covers."""
-    aspects: dict[str, list[str]] = {}
+    declared: dict[str, list[NodeChange]] = {}
     for change in changes:
         if change.change is not ChangeKind.REMOVED:
-            aspects.setdefault(change.node, []).append(change.change)
-    for change in changes:
-        if change.kept:
-            aspects[change.node].append(KEPT)
-    for name, differs in aspects.items():
-        yield Declare(node=name, aspects=tuple(dict.fromkeys(differs)))
+            declared.setdefault(change.node, []).append(change)
+    for name, node_changes in declared.items():
+        yield Declare(node=name, aspects=_aspects(node_changes))
+    yield from _declared_files(files, before, after, changes)
+
+
+def _aspects(changes: Sequence[NodeChange]) -> tuple[str, ...]:
+    """Return what differs at one node."""
+    kept = [KEPT for change in changes if change.kept]
+    return tuple(dict.fromkeys([*(change.change for change in changes), *kept]))
+
+
+def _declared_files(
+    files: Sequence[PlannedFile],
+    before: Compiled | None,
+    after: Compiled,
+    changes: Sequence[NodeChange],
+) -> Iterator[Declare]:
+    """Yield a step for each changed code file that no node's step covers."""
     old = before.project if before is not None else None
     spoken_for = {
         item.place.file

@@ -381,7 +381,7 @@ joined."""
 _UNCHANGED = (Transformation.IDENTITY, Transformation.CAST)
 
 
-def is_join_key(
+def is_join_key(  # complexipy: ignore (a walk that ends at the first join)
     node: str,
     columns: Iterable[str],
     readers: Callable[[str], Iterable[str]],
@@ -404,13 +404,17 @@ def is_join_key(
                 continue
             if any(_is_of(edge, at, Transformation.JOIN_KEY) for edge in lineage.filters):
                 return True
-            taken = (
-                name
-                for name, edges in lineage.columns.items()
-                if any(_is_of(edge, at, *_UNCHANGED) for edge in edges)
-            )
-            waiting += [(reader, name.lower()) for name in taken]
+            waiting += [(reader, name) for name in _passed_on(lineage, at)]
     return False
+
+
+def _passed_on(lineage: ColumnLineage, at: tuple[str, str]) -> list[str]:
+    """Return the reader's columns (lower-case) with the unchanged values of a column."""
+    return [
+        name.lower()
+        for name, edges in lineage.columns.items()
+        if any(_is_of(edge, at, *_UNCHANGED) for edge in edges)
+    ]
 
 
 def _is_of(edge: Edge, at: tuple[str, str], *how: Transformation) -> bool:

@@ -164,20 +164,19 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
     )
     wanted = _wanted(context.session, base, progress, arguments.keep)
     plan, compiled = wanted.plan, wanted.compiled
+    version = before.id if before else None
     asked = (None, plan.plan_id, _applied_by(context.store))
     if before is not None and not plan.steps and arguments.plan_id in asked:
-        return _done(context, wanted, "nothing", before.id, arguments.plan_id)
+        return _done(context, wanted, "nothing", version, arguments.plan_id)
     if arguments.plan_id is not None and arguments.plan_id != plan.plan_id:
         refusal = agreements.refusal(
             context.session, arguments.plan_id, plan.plan_id, decisions(plan)
         )
-        refused = _done(
-            context, wanted, "refused", before.id if before else None, arguments.plan_id
-        )
+        refused = _done(context, wanted, "refused", version, arguments.plan_id)
         return msgspec.structs.replace(refused, refused=refusal)
     unapproved = _unapproved(context.session, plan)
     if unapproved is not None:
-        refused = _done(context, wanted, "refused", before.id if before else None, plan.plan_id)
+        refused = _done(context, wanted, "refused", version, plan.plan_id)
         return msgspec.structs.replace(refused, refused=unapproved)
     now_applied = (
         context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before

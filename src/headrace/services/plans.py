@@ -342,16 +342,14 @@ def plan(
 def _next(session: ProjectSession, response: PlanResponse, plan: Plan, keep: Sequence[str]) -> str:
     """Return the next command: apply here, or in production if the environment is up to date."""
     if plan.steps or session.compiled is None:
-        env = [] if session.production is None else ["--env", session.env]
-        plan_id = [] if response.plan_id is None else [response.plan_id]
-        kept = [word for item in keep for word in ("--keep", item)]
-        because = ["--reason", "TEXT"] if kept else []
-        return shlex.join(["headrace", *env, "apply", *plan_id, *kept, *because])
-    return (
-        f"headrace --env {PRODUCTION} apply"
-        if session.production is not None and response.changes
-        else "headrace status"
-    )
+        words = ["headrace"]
+        words += [] if session.production is None else ["--env", session.env]
+        words += ["apply", *([] if response.plan_id is None else [response.plan_id])]
+        for item in keep:
+            words += ["--keep", item]
+        return shlex.join([*words, *(["--reason", "TEXT"] if keep else [])])
+    is_tried = session.production is not None and bool(response.changes)
+    return f"headrace --env {PRODUCTION} apply" if is_tried else "headrace status"
 
 
 def applied(session: ProjectSession) -> Base:
@@ -446,11 +444,13 @@ def plan_of_apply(
 ) -> Plan:
     """Return the plan of `apply` in this environment.
 
-    In an environment that differs from `plan`, which compares with production. `keep` are the nodes
-    whose publications stay fresh.
+    `base` is what `prepared` compares with: in an environment's `plan` that is production, and the
+    steps start from the environment's own version. `keep` are the nodes whose publications stay
+    fresh.
     """
     promoted = promotion_steps(compiled, prepared.offers)
-    if session.production is None:
+    production = session.production
+    if production is None or base.store is not production.store:
         here, planned, cost = base, prepared.changes, prepared.cost
     else:
         here = applied(session)

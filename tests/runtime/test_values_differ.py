@@ -13,7 +13,8 @@ from runlab import DAYS, Lab, published
 
 from headrace.model import UsageError
 from headrace.services.agreements import ValuesDiffer
-from headrace.services.contract_accept import ValueDecision, accept
+from headrace.services.contract_accept import accept
+from headrace.services.contract_updates import ValueDecision
 from headrace.services.session import Silent
 
 OLD = "order_id,customer,amount,day"

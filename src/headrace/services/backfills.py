@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
 from headrace.model import UnknownName, UsageError
 from headrace.model.times import duration
@@ -17,10 +15,8 @@ from headrace.plan.backfill_planning import INGESTED
 from headrace.plan.backfills import Backfill, Mode
 from headrace.plan.project_plan import PLAN_ID
 from headrace.runtime.applied_versions import contents_of, manifest_of
-from headrace.runtime.graph import graph_of
-from headrace.runtime.overlays.partitions import keys_of
 from headrace.runtime.runs import RunRequest, RunResult
-from headrace.scheduler import Graph, Target
+from headrace.scheduler import Target
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import agreements, commands, estimates
 from headrace.services.agreements import PlanChanged, agreed_id, changed, identified
@@ -39,7 +35,6 @@ from headrace.services.backfill_views import (
     stored_response,
     with_attempts,
 )
-from headrace.services.caches import cursor_text, place
 from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
 from headrace.services.parameters import (
     Argument,
@@ -55,12 +50,10 @@ from headrace.services.responses.backfills import (
     BackfillResponse,
     BackfillsResponse,
     EstimateRow,
-    PlannedPartitionRow,
-    PlannedPartitionsResponse,
 )
 from headrace.services.session import Progress, ProjectSession, Silent, usable
-from headrace.store import Store, Transaction
-from headrace.store.queries import applied_versions, backfill_plans, partition_states
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions, backfill_plans
 from headrace.store.queries.backfill_plans import PlanRecord
 
 Confirm = Callable[[BackfillResponse], bool]
@@ -578,136 +571,3 @@ def number_of(session: ProjectSession, text: str) -> int:
 def unknown(text: str) -> UsageError:
     """Return the error for an unknown backfill."""
     return UnknownName(f"there is no backfill {text[:40]}", hint="headrace backfills lists them")
-
-
-# A backfill's partitions one by one: the current state of each for a preview, its outcome for a
-# stored plan.
-
-UNKNOWN_PARTITION = "missing"
-NOT_STARTED = "planned"
-"""Of a stored plan: the partition isn't computed yet, or never was."""
-PartitionOutcome = Callable[[str, str], tuple[str, str | None]]
-"""Maps (node, partition key) to its state and the attempt that computed it."""
-
-
-def preview_partitions(  # noqa: PLR0913 - as many as the command has options
-    session: ProjectSession,
-    select: Selected = (),
-    *,
-    exclude: Excluded = (),
-    first: First = None,
-    last: Last = None,
-    since: str | None = None,
-    mode: str = "missing",
-    only: bool = False,
-    allow_partial: bool = False,
-    reason: Reason = None,
-    cursor: str | None = None,
-    limit: Annotated[int, Meta(ge=1, le=5_000)] = 1_000,
-) -> PlannedPartitionsResponse:
-    """Return the partitions that a backfill would compute, one by one.
-
-    Raise UsageError as `backfill` does.
-    """
-    arguments = BackfillArguments(
-        list(select), list(exclude), first, last, since, mode, reason or "", only, allow_partial
-    )
-    compiled = session.compiled if session.compiled is not None else usable(session.declared())
-    planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
-    known = _Known(session.store)
-    return _page(
-        session,
-        planned.backfill,
-        planned.graph,
-        known,
-        lambda node, key: (known.of(node).get(key, UNKNOWN_PARTITION), None),
-        cursor,
-        limit,
-    )
-
-
-def plan_partitions(
-    session: ProjectSession,
-    plan: Annotated[str, Argument("ID")],
-    *,
-    cursor: str | None = None,
-    limit: Annotated[int, Meta(ge=1, le=5_000)] = 1_000,
-) -> PlannedPartitionsResponse:
-    """Return the partitions of a stored backfill with their outcomes.
-
-    Raise UsageError if it doesn't exist.
-    """
-    number = number_of(session, plan)
-    if session.store is None or session.compiled is None:
-        raise unknown(plan)
-    with session.store.read() as tx:
-        row = backfill_plans.get(tx, number)
-        if row is None:
-            raise unknown(plan)
-        made = {
-            (row.node, row.partition): (row.state, f"{row.epoch}.{row.n}")
-            for row in backfill_plans.staged(tx, number)
-        }
-        made |= {
-            (node, key): ("published", attempt)
-            for node, key, attempt in backfill_plans.publications_of(tx, number)
-        }
-    known = _Known(session.store)
-    return _page(
-        session,
-        content(row),
-        graph_of(session.compiled),
-        known,
-        lambda node, key: made.get((node, key), (NOT_STARTED, None)),
-        cursor,
-        limit,
-    )
-
-
-class _Known:
-    """Known partitions of each node with their states, loaded lazily."""
-
-    def __init__(self, store: Store | None) -> None:
-        self._store = store
-        self._nodes: dict[str, dict[str, str]] = {}
-
-    def of(self, node: str) -> dict[str, str]:
-        if node not in self._nodes:
-            self._nodes[node] = self._read(node)
-        return self._nodes[node]
-
-    def _read(self, node: str) -> dict[str, str]:
-        if self._store is None:
-            return {}
-        with self._store.read() as tx:
-            return partition_states.calendar_states(tx, node)
-
-
-def _page(
-    session: ProjectSession,
-    backfill: Backfill,
-    graph: Graph,
-    known: _Known,
-    outcome: PartitionOutcome,
-    after: str | None,
-    limit: int,
-) -> PlannedPartitionsResponse:
-    begin = 0 if after is None else place(after, int)
-    results = list(islice(_partitions(backfill, graph, known), begin, begin + limit + 1))
-    rows = []
-    for node, key in results[:limit]:
-        state, attempt = outcome(node, key)
-        rows.append(PlannedPartitionRow(asset=node, partition=key, state=state, attempt=attempt))
-    return PlannedPartitionsResponse(
-        now=session.now(),
-        partitions=rows,
-        next=cursor_text(begin + limit) if len(results) > limit else None,
-    )
-
-
-def _partitions(backfill: Backfill, graph: Graph, known: _Known) -> Iterator[tuple[str, str]]:
-    nodes = {node.name: node for node in graph.nodes}
-    for chosen in backfill.chosen:
-        if chosen.node in nodes:  # an old plan may contain nodes that are no longer declared
-            for key in keys_of(nodes[chosen.node], chosen.spans, known.of(chosen.node)):
-                yield chosen.node, key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -135,23 +135,29 @@ def decided_renames(
     """
     rows = {mapping.to: mapping for mapping in mappings}
     for text in convert:
-        from headrace.sql.parsing import parse_conversion  # imports the SQL parser
-
-        try:
-            read = parse_conversion(text).columns
-        except InvalidSelect as why:
-            said = f"--convert {text[:80]!r} can't be used: {why.message}"
-            raise UsageError(said, hint=why.hint or "--convert 'amount_cents / 100'") from why
-        own = [name for name in read if name in rows]
-        if len(own) != 1:
-            said = f"--convert {text[:80]!r} must read one of {', '.join(sorted(rows))[:200]}"
-            raise UsageError(said, hint="headrace contract diff SOURCE shows the names")
-        rows[own[0]] = msgspec.structs.replace(rows[own[0]], convert=text.strip())
+        name = _converted_column(text, rows)
+        rows[name] = msgspec.structs.replace(rows[name], convert=text.strip())
     if as_is:
         for name, row in rows.items():
             if row.convert is None and (row.differs or row.column == row.to):
                 rows[name] = msgspec.structs.replace(row, convert=_quoted(name))
     return [rows[mapping.to] for mapping in mappings]
+
+
+def _converted_column(text: str, names: Collection[str]) -> str:
+    """Return the one of the names that an expression reads; raise UsageError otherwise."""
+    from headrace.sql.parsing import parse_conversion  # imports the SQL parser
+
+    try:
+        read = parse_conversion(text).columns
+    except InvalidSelect as why:
+        message = f"--convert {text[:80]!r} can't be used: {why.message}"
+        raise UsageError(message, hint=why.hint or "--convert 'amount_cents / 100'") from why
+    own = [name for name in read if name in names]
+    if len(own) != 1:
+        message = f"--convert {text[:80]!r} must read one of {', '.join(sorted(names))[:200]}"
+        raise UsageError(message, hint="headrace contract diff SOURCE shows the names")
+    return own[0]
 
 
 def _quoted(name: str) -> str:

@@ -6,6 +6,7 @@ import bisect
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -121,22 +122,14 @@ class RestatementCauses:
         for spec in self._compiled.nodes[name].inputs:
             results = self._at.get(spec.node, {})
             wanted = self._needed(name, key, spec)
+            replaced = None if wanted is None else [item for item in wanted if item in results]
             if spec.node in self._compiled.project.sources:
-                rows = (
-                    results.values()
-                    if wanted is None
-                    else (results[item] for item in wanted if item in results)
-                )
-                if (
-                    made := next((row for row in rows if span[0] <= row.at <= span[1]), None)
-                ) is not None:
-                    yield made
+                rows = results.values() if replaced is None else map(results.__getitem__, replaced)
+                yield from islice((row for row in rows if span[0] <= row.at <= span[1]), 1)
             elif spec.node in self._compiled.nodes:
                 node = self._node(spec.node)
-                passes_on = wanted is None or node is None or node.partition.whole or not results
-                for item in (
-                    [None] if passes_on else [one for one in wanted or () if one in results]
-                ):
+                is_any = replaced is None or node is None or node.partition.whole or not results
+                for item in [None] if is_any else replaced or ():
                     yield from self._sources(spec.node, item, span)
 
     def _needed(self, name: str, key: str | None, spec: InputSpec) -> Collection[str] | None:

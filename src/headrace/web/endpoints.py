@@ -195,10 +195,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get(
         "/backfills/preview/partitions",
         "backfill_preview_partitions",
-        "backfills:preview_partitions",
+        "backfill_partitions:preview_partitions",
     ),
     Get("/backfills/{plan}", "backfill", "backfills:get_backfill"),
-    Get("/backfills/{plan}/partitions", "backfill_partitions", "backfills:plan_partitions"),
+    Get(
+        "/backfills/{plan}/partitions", "backfill_partitions", "backfill_partitions:plan_partitions"
+    ),
     Get("/deliveries/{source}", "deliveries", "deliveries:deliveries"),
     Get("/checks", "checks", "checks:checks"),
     Get("/checks/list", "check_list", "checks:check_list"),

@@ -252,7 +252,8 @@ def contract_command(
         return _show_or_diff(invocation, action, target)
     if action == "infer":
         return _infer(invocation, target, write=write)
-    from headrace.services.contract_accept import ValueDecision, accept
+    from headrace.services.contract_accept import accept
+    from headrace.services.contract_updates import ValueDecision
 
     with refusal_as_json(invocation, render_accepted):
         response = accept(

@@ -459,7 +459,7 @@ def fix_command(
     agreed, a person has to do something first, or the same rows would come out because neither code
     nor inputs have changed since they were published.
     """
-    from headrace.services.contract_accept import ValueDecision
+    from headrace.services.contract_updates import ValueDecision
     from headrace.services.fix import fix
 
     with refusal_as_json(invocation, render_fix):

@@ -52,12 +52,11 @@ def keys_of(node: GraphNode, spans: Sequence[BackfillSpan], known: Iterable[str]
         yield from dict.fromkeys([*named, *(key for key in known if key in held)])
     else:
         for span in spans:
-            for moment in keys_between(span.first, span.last, spec.grain, node.timezone):
-                yield from (
-                    (join(moment, data) for data in spec.values)
-                    if spec.values is not None
-                    else (moment,)
-                )
+            times = keys_between(span.first, span.last, spec.grain, node.timezone)
+            if spec.values is None:
+                yield from times
+            else:
+                yield from (join(time, data) for time in times for data in spec.values)
 
 
 def shared_partition(

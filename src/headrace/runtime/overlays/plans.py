@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -19,6 +18,7 @@ from headrace.runtime.overlays import backfill
 from headrace.runtime.overlays.backfill import AFTERWARDS, INGESTED, Backfilling, Phase
 from headrace.runtime.overlays.overlay import Lent, Overlay, PostCommitActions
 from headrace.runtime.overlays.partitions import shared_partition
+from headrace.runtime.overlays.pool_sharing import Sharing
 from headrace.runtime.overlays.production_state import UnsuccessfulPartition, recut
 from headrace.runtime.runs import (
     STANDING,
@@ -47,61 +47,6 @@ from headrace.store import Store, Transaction
 from headrace.store.queries import backfill_plans, leader_writes
 from headrace.store.queries.backfill_plans import PlanRecord
 from headrace.store.queries.leader_writes import AttemptEnd
-
-# Declared pools are shared between production and backfills: each is told the slots that the others
-# hold, and backfills give way.
-
-
-class Sharing:
-    """Shares pools among the cores of one leader. `pools` is name → slots."""
-
-    def __init__(self, pools: Mapping[str, int]) -> None:
-        self._pools = pools
-        self._known = Elsewhere()
-        """What production's core was told last."""
-
-    def settle(
-        self, tx: Transaction, production: Core, overlays: Sequence[Overlay], now: int
-    ) -> PostCommitActions:
-        """Make backfills give way where production needs slots; tell each what the others hold."""
-        actions, short = PostCommitActions(), frozenset(production.short())
-        for overlay in overlays:
-            actions.add(overlay.share(tx, self.taken(production, overlays, overlay), now))
-        # after `share`, so that they don't take the slots again
-        for item in overlays if short else ():
-            actions.add(item.give_way(tx, short, now))
-        return actions
-
-    def taken(
-        self, production: Core, overlays: Iterable[Overlay], besides: Overlay | None = None
-    ) -> tuple[tuple[str, int], ...]:
-        """Return the slots that a backfill can't use.
-
-        These are held by production and other backfills, or needed by production. A backfill must
-        know them before it decides anything.
-        """
-        short = production.short()
-        wanted = tuple((pool, slots) for pool, slots in self._pools.items() if pool in short)
-        others = (other.core.held() for other in overlays if other is not besides)
-        return _sum((production.held(), *others, wanted))
-
-    def news(self, overlays: Iterable[Overlay]) -> Elsewhere | None:
-        """Return the event with the slots that backfills hold, if they have changed; else None."""
-        held = Elsewhere(_sum(overlay.core.held() for overlay in overlays))
-        if held == self._known:
-            return None
-        self._known = held
-        return held
-
-
-def _sum(holdings: Iterable[tuple[tuple[str, int], ...]]) -> tuple[tuple[str, int], ...]:
-    total = Counter[str]()
-    for held in holdings:
-        total.update(dict(held))
-    return tuple(sorted(total.items()))
-
-
-# All open backfills.
 
 Write = Callable[[Transaction, int], Sequence[Event] | None]
 UNBEGUN = ("planned", "running", "paused", "failed", "partial")
@@ -308,23 +253,17 @@ class Plans:
         now: int,
     ) -> None:
         """Follow an iteration of production's core: its events, and answers to backfills."""
+        finished = [answer for answer in news if isinstance(answer, TaskFinished)]
+        lost = [answer for answer in news if isinstance(answer, LostWorker)]
         for item in self._open.values():
             if item.overlay is None:
                 continue
-            finished = [
-                n
-                for n in news
-                if isinstance(n, TaskFinished) and plan_of_attempt(n.attempt) == item.id
-            ]
-            lost = [n for n in news if isinstance(n, LostWorker)]
-            self._errands(tx, item, finished, lost, now)
-            if item.overlay is not None:
+            mine = [answer for answer in finished if plan_of_attempt(answer.attempt) == item.id]
+            self._errands(tx, item, mine, lost, now)
+            if item.overlay is not None:  # a failed errand ends the backfill
                 self._tell(tx, item.overlay, now)
-                self._told.add(
-                    item.overlay.record(
-                        tx, [n for n in finished if not is_errand(n.attempt)], lost, wrong, now
-                    )
-                )
+                attempts = [answer for answer in mine if not is_errand(answer.attempt)]
+                self._told.add(item.overlay.record(tx, attempts, lost, wrong, now))
                 self._told.add(item.overlay.hear(tx, visible, now))
                 self._told.add(item.overlay.wake(tx, now))
         self._share(tx, now)

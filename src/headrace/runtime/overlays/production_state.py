@@ -310,11 +310,8 @@ class OverlaidLookup(TaskLookup):
             return super()._stored(tx, known, name, keys, snapshot)
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
-        theirs = [
-            key
-            for key in (super().published_keys(tx, name) if keys is None else keys)
-            if key not in own
-        ]
+        wanted = super().published_keys(tx, name) if keys is None else keys
+        theirs = [key for key in wanted if key not in own]
         columns = tuple(column for column in known.columns if column.name != PARTITION_COLUMN)
         rows = sum(self._staged.rows[name][key].rows for key in mine)
         files = tuple(self._staged.files(name, mine))
@@ -557,25 +554,23 @@ class Promoting:
         """Yield quarantine records of rows that broke a check, while all others become visible."""
         for row in rows:
             outcome = self._staged.outcomes.get(AttemptId(row.epoch, row.n))
-            if outcome is not None and outcome.quarantined is not None:
-                sample = (
-                    [item for result in outcome.audit.results for item in result.sample]
-                    if outcome.audit
-                    else []
-                )
-                yield QuarantineRecord(
-                    node=row.node,
-                    partition=row.partition,
-                    epoch=row.epoch,
-                    n=row.n,
-                    state=PartitionState.REJECTED,
-                    reason=outcome.reason,
-                    path=outcome.quarantined,
-                    rows=outcome.quarantined_rows,
-                    sample=msgspec.json.encode(sample).decode() if sample else None,
-                    delivery_id=None,
-                    at=self._now,
-                )
+            if outcome is None or outcome.quarantined is None:
+                continue
+            results = outcome.audit.results if outcome.audit else ()
+            sample = [item for result in results for item in result.sample]
+            yield QuarantineRecord(
+                node=row.node,
+                partition=row.partition,
+                epoch=row.epoch,
+                n=row.n,
+                state=PartitionState.REJECTED,
+                reason=outcome.reason,
+                path=outcome.quarantined,
+                rows=outcome.quarantined_rows,
+                sample=msgspec.json.encode(sample).decode() if sample else None,
+                delivery_id=None,
+                at=self._now,
+            )
 
     def _publication(
         self, row: OverlayRow, number: int, snapshot: int, before: Mapping[str, str | None]

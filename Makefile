@@ -1,8 +1,8 @@
 # Needs make and Python 3.11 or newer; everything else is fetched by pip, in the versions and with the hashes of requirements/.
 #   make demo [ARGS=…]   the guided example; ARGS go to `headrace demo`, e.g. ARGS="--days 20 --fault none"
 #   make check [ARGS=HEAD~1]   while you work: lint, types, the tests of pure packages and those near what changed
-#   make test [ARGS=…]   the tests of each package; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
-#   make test-system [ARGS=…]   those of the whole: what every command prints, a browser, kills, 500 simulations, the commands in the docs
+#   make test [ARGS=…]   the tests of each package on its own; ARGS go to pytest, e.g. ARGS="-k lake"
+#   make test-system [ARGS=…]   those of the whole: leaders with their workers, servers, PostgreSQL, a browser, kills, the commands in the docs
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make lint            format, lint, types, import directions, dead code, of Python and of the web UI
@@ -53,18 +53,16 @@ help:
 demo: .venv/.runtime
 	@$(BIN)/headrace demo $(ARGS)
 
-# What takes the whole product and most of the time; CI runs both.
-SYSTEM := tests/docs tests/examples tests/faults tests/golden tests/simulation tests/ui
-
 check: .venv/.dev
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m scripts.check $(ARGS)
 
-# Without bytecode kept, each of the thousands of processes that tests start would compile all it imports again.
+# tests/system_tests.py says which tests are of the whole; CI runs both. Without bytecode kept, each of the thousands of processes that
+# tests start would compile all it imports again.
 test: .venv/.dev
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal $(SYSTEM:%=--ignore=%) $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not system" $(ARGS)
 
 test-system: .venv/.dev
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal $(SYSTEM) $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal -m "system and not slow" $(ARGS)
 
 faults: .venv/.dev
 	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PURE = ("model", "sql", "plan")
 """Packages whose tests start no process. The scheduler's tests simulate for minutes."""
 SLOW = ("faults", "simulation", "ui", "docs", "golden", "examples")
-"""Folders of tests of the whole product: `make test-system`."""
+"""Folders whose tests take minutes, however small the change is."""
 
 
 def main(arguments: list[str]) -> int:

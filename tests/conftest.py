@@ -5,15 +5,19 @@ from __future__ import annotations
 import signal
 
 from drawn_numbers import drawn_numbers
-from postgres_cluster import cluster, postgresql
+from postgres_cluster import cluster, own_cluster, postgresql
 from state_kinds import state_settings
+from system_tests import pytest_collection_modifyitems, pytest_ignore_collect
 from warm_fork_servers import cold_fork_servers, warm_fork_servers
 
 __all__ = [
     "cluster",
     "cold_fork_servers",
     "drawn_numbers",
+    "own_cluster",
     "postgresql",
+    "pytest_collection_modifyitems",
+    "pytest_ignore_collect",
     "state_settings",
     "warm_fork_servers",
 ]

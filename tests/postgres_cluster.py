@@ -7,7 +7,7 @@ the last of them has ended, however it ended, and then stops the cluster and rem
 PostgreSQL refuses to run as root: there it runs as `postgres` or `nobody`.
 
 Fixtures: `cluster` (session) and `postgresql` (a fresh database); tests/conftest.py offers them to
-all tests. A test that stops or freezes the server takes one of its own: `private_cluster()`.
+all tests. A test that stops or freezes the server takes one of its own: `own_cluster`.
 """
 
 from __future__ import annotations
@@ -162,10 +162,19 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def postgresql(cluster: Cluster) -> Iterator[Database]:
+def postgresql(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A fresh database."""
+    marked = request.node.get_closest_marker("system")
+    assert marked, "a test that starts PostgreSQL has a parameter or fixture that names it"
     with cluster.fresh() as database:
         yield database
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """A cluster that the test may stop and freeze."""
+    with private_cluster() as result:
+        yield result
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ theirs alone.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ import psycopg
 import pytest
 from export_contract import HOSTILE_NAMES, ORDERS, READ_BACK, TYPES, ExportContract, Row
 from exportlab import Bench
-from postgres_cluster import Cluster, Database, private_cluster
+from postgres_cluster import Cluster, Database
 
 from headrace.connect.exports import postgresql
 from headrace.connect.exports.registry import ExportFailed
@@ -426,9 +425,8 @@ def test_rights_that_are_missing_are_no_fault_of_a_declaration(
 
 class TestPostgresqlThatEnds:
     @pytest.fixture
-    def server(self) -> Iterator[Cluster]:
-        with private_cluster() as result:
-            yield result
+    def server(self, own_cluster: Cluster) -> Cluster:
+        return own_cluster
 
     def test_a_server_that_crashes(self, export_bench: Bench, server: Cluster) -> None:
         """Would catch: an exception of the driver that ends the worker, or an attempt that isn't

@@ -4,17 +4,21 @@ replayed clock.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from postgres_cluster import Database
 from warm_fork_servers import headrace
 
@@ -147,6 +151,28 @@ class Lab:
         return sorted(
             rows, key=lambda row: (str(row.get("day")), [str(value) for value in row.values()])
         )
+
+
+def copied(lab: Lab, root: Path) -> Lab:
+    """The project as it is now, in a folder that doesn't exist yet."""
+    shutil.copytree(lab.root, root, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+    other = copy.copy(lab)
+    other.root = root
+    return other
+
+
+def built_once(build: Callable[[Path], Lab]) -> Any:
+    """A fixture: the project that `build` makes in an empty folder, once for each test process, of
+    which each test gets a copy."""
+    templates: list[Lab] = []
+
+    @pytest.fixture(name=build.__name__)
+    def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+        if not templates:
+            templates.append(build(tmp_path_factory.mktemp("template") / "p"))
+        return copied(templates[0], tmp_path / "p")
+
+    return project
 
 
 def three_days(root: Path, settings: str, *, consumers: str = "[]\n", **assets: str) -> Lab:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from runlab import DAYS, Lab
+from runlab import DAYS, Lab, built_once
 from serve_lab import serving
 
 from headrace.model import HeadraceError, ProjectError, UsageError
@@ -30,12 +30,8 @@ SETTINGS = (
 Happens = Callable[[Lab], object]
 
 
-@pytest.fixture(params=["alone", "with a server"])
-def changed(request: pytest.FixtureRequest, any_lab: Lab) -> Iterator[Lab]:
-    """Two days are published; the file of `clean` says `amount * 2` by now. A server runs, or none
-    does.
-    """
-    lab = any_lab
+def two_days(lab: Lab) -> Lab:
+    """Two days are published; the file of `clean` says `amount * 2` by now."""
     lab.write("headrace.toml", SETTINGS + (f'[store]\nurl = "{lab.url}"\n' if lab.database else ""))
     lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [clean], due: '12:00'}\n")
     lab.sql("clean", BODY.format(1))
@@ -43,10 +39,32 @@ def changed(request: pytest.FixtureRequest, any_lab: Lab) -> Iterator[Lab]:
         lab.orders(day)
     lab.tick()
     lab.sql("clean", BODY.format(2))
+    return lab
+
+
+@built_once
+def in_sqlite(root: Path) -> Lab:
+    return two_days(Lab(root))
+
+
+@pytest.fixture
+def in_postgresql(postgresql_lab: Lab) -> Lab:
+    return two_days(postgresql_lab)
+
+
+@pytest.fixture(params=["in_sqlite", pytest.param("in_postgresql", marks=pytest.mark.slow)])
+def two_days_lab(request: pytest.FixtureRequest) -> Lab:
+    result: Lab = request.getfixturevalue(request.param)
+    return result
+
+
+@pytest.fixture(params=["alone", "with a server"])
+def changed(request: pytest.FixtureRequest, two_days_lab: Lab) -> Iterator[Lab]:
+    """A server runs, or none does."""
     with ExitStack() as stack:
         if request.param == "with a server":
-            stack.enter_context(serving(lab.root))
-        yield lab
+            stack.enter_context(serving(two_days_lab.root))
+        yield two_days_lab
 
 
 def shown(lab: Lab) -> PlanResponse:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from runlab import DAYS, Lab
+from runlab import DAYS, Lab, built_once
 
 from headrace.incidents.diagnosis.evidence import Evidence
 
@@ -32,9 +32,9 @@ def declare(lab: Lab, *, folder: str = "landing", more: str = "") -> None:
     lab.write("sources/orders.yaml", SOURCE.format(folder=folder, more=more))
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    made = Lab(tmp_path / "p")
+@built_once
+def lab(root: Path) -> Lab:
+    made = Lab(root)
     made.sql("totals", "select day, customer, sum(amount) as total from orders group by all")
     made.write("consumers.yaml", CONSUMER)
     declare(made)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runlab import DAYS, Lab, published, three_days
+from runlab import DAYS, Lab, built_once, published, three_days
 
 from headrace.model import UsageError
 from headrace.services.apply import apply
@@ -34,12 +34,12 @@ landing = "samples"
 """
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+@built_once
+def lab(root: Path) -> Lab:
     """Three days of orders, cleaned and summed, published in production."""
     report = "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n"
     return three_days(
-        tmp_path / "p",
+        root,
         TOML,
         consumers=report,
         total="select day, sum(amount) as total from clean group by day",

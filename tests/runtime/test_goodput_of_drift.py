@@ -8,15 +8,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from runlab import DAYS, Lab, three_days
+from runlab import DAYS, Lab, built_once, three_days
 
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n'
 
 
-def test_a_delivery_held_for_its_schema_counts_as_delivered(tmp_path: Path) -> None:
+@built_once
+def lab(root: Path) -> Lab:
+    return three_days(root, SETTINGS)
+
+
+def test_a_delivery_held_for_its_schema_counts_as_delivered(lab: Lab) -> None:
     """Would catch: 100.0 % while delivered rows are held, and "no data" for a window that holds
     nothing else."""
-    lab = three_days(tmp_path / "lab", SETTINGS)
     lab.deliver(
         DAYS[3], [f"4{i},c,1.50,{DAYS[3]}" for i in range(30)], header="order_id,client,amount,day"
     )
@@ -40,10 +44,9 @@ def test_a_delivery_held_for_its_schema_counts_as_delivered(tmp_path: Path) -> N
     assert any(line.startswith("slowest: ") for line in said), said
 
 
-def test_what_is_ingested_again_with_the_same_result_is_as_good_as_before(tmp_path: Path) -> None:
+def test_what_is_ingested_again_with_the_same_result_is_as_good_as_before(lab: Lab) -> None:
     """Would catch: a goodput that drops where nothing is wrong, because one of three sound
     deliveries was ingested again."""
-    lab = three_days(tmp_path / "lab", SETTINGS)
     before = goodput_of_orders(lab)
     lab.run("orders", partitions=[DAYS[0]], again=True, reason="to see it")
     after = goodput_of_orders(lab)
@@ -51,10 +54,9 @@ def test_what_is_ingested_again_with_the_same_result_is_as_good_as_before(tmp_pa
     assert (after["delivered"], after["good"]) == (before["delivered"], before["good"])
 
 
-def test_what_was_delivered_before_the_window_isnt_delivered_in_it(tmp_path: Path) -> None:
+def test_what_was_delivered_before_the_window_isnt_delivered_in_it(lab: Lab) -> None:
     """Would catch: 0.0 % of a month in which nothing was delivered, because a delivery of the month
     before was ingested again with the same result."""
-    lab = three_days(tmp_path / "lab", SETTINGS)
     lab.now += timedelta(days=40)
     lab.run("orders", partitions=[DAYS[0]], again=True, reason="to see it")
     result = goodput_of_orders(lab)
@@ -66,10 +68,9 @@ def test_what_was_delivered_before_the_window_isnt_delivered_in_it(tmp_path: Pat
     )
 
 
-def test_rows_are_held_as_long_as_they_wait(tmp_path: Path) -> None:
+def test_rows_are_held_as_long_as_they_wait(lab: Lab) -> None:
     """Would catch: held rows in goodput while nothing waits in quarantine, for the vendor delivered
     again."""
-    lab = three_days(tmp_path / "lab", SETTINGS)
     renamed = [f"4{i},c,1.50,{DAYS[3]}" for i in range(30)]
     lab.deliver(DAYS[3], renamed, header="order_id,client,amount,day")
     lab.tick()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runlab import DAYS, Lab
+from runlab import DAYS, Lab, built_once
 
 from headrace.incidents.updates import owner_of
 from headrace.model.causes import CauseKind
@@ -38,10 +38,10 @@ def contract(amount: str, more: str = "") -> str:
     )
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+@built_once
+def lab(root: Path) -> Lab:
     """A day that was published by the contract."""
-    made = begun(tmp_path / "p", "DOUBLE", "sum(amount)")
+    made = begun(root, "DOUBLE", "sum(amount)")
     made.orders(DAYS[0])
     made.tick()
     return made

@@ -9,9 +9,10 @@ import os
 import pwd
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from runlab import DAYS, Lab, three_days
+from runlab import DAYS, Lab, built_once, three_days
 
 from headrace.services.agreements import PlanChanged
 from headrace.services.backfills import backfill
@@ -26,11 +27,11 @@ SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n'
 CONSUMER = "- {consumer: desk, owner: core, reads: [total], max_age: 30d}\n"
 
 
-@pytest.fixture
-def published(sqlite_lab: Lab) -> Lab:
+@built_once
+def published(root: Path) -> Lab:
     """Three days are published, of which the files say something else since."""
     return three_days(
-        sqlite_lab.root / "three",
+        root,
         SETTINGS,
         consumers=CONSUMER,
         total="select day, sum(amount) as total from clean group by day",

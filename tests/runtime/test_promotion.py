@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from runlab import DAYS, Lab, published, three_days
+from runlab import DAYS, Lab, built_once, published, three_days
 
 from headrace.services.apply import apply
 from headrace.services.read import read
@@ -27,11 +27,11 @@ DOUBLED = (
 )
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+@built_once
+def lab(root: Path) -> Lab:
     """Three days of orders, cleaned and summed, published in production."""
     return three_days(
-        tmp_path / "p",
+        root,
         TOML,
         total="select day, customer, sum(amount) as total from clean group by day, customer",
         best="select day, max(total) as best from total group by day",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runlab import DAYS, Lab
+from runlab import DAYS, Lab, built_once
 
 from headrace.model import Refused
 from headrace.services.fix import fix
@@ -38,10 +38,10 @@ def command(lab: Lab, *words: str, code: int | None = 0) -> Any:
     return lab.headrace(*words, "--now", lab.now.isoformat(), code=code)
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+@built_once
+def lab(root: Path) -> Lab:
     """Five sound days, and one whose amounts have another name."""
-    made = Lab(tmp_path / "p")
+    made = Lab(root)
     made.write("sources/orders.yaml", SOURCE)
     made.sql("totals", "select day, sum(amount) as total from orders group by all")
     made.write(

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from runlab import DAYS, ORDERS, SETTINGS, Lab
+from runlab import DAYS, ORDERS, SETTINGS, Lab, built_once
 
 from headrace.cli.commands import incidents as commands_incidents
 from headrace.cli.output import CommandOutput, TimeFormatter
@@ -31,10 +31,10 @@ OWNERS = (
 FAILS = "select day, error('no') as total from orders group by all"
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+@built_once
+def lab(root: Path) -> Lab:
     """A day that was published, with a consumer and people who are written to."""
-    made = Lab(tmp_path / "p")
+    made = Lab(root)
     made.write("headrace.toml", SETTINGS + '[notify.mail]\nurl = "file:outbox"\n')
     made.write("owners.yaml", OWNERS)
     made.write("sources/orders.yaml", SOURCE)

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
-import pytest
-from runlab import DAYS, Lab, published
+from runlab import DAYS, Lab, built_once, published
 
 from headrace.cli.run_results import restated_text
 from headrace.services.apply import apply
@@ -20,12 +19,12 @@ from headrace.services.status import status
 from headrace.services.why import why
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+@built_once
+def lab(root: Path) -> Lab:
     """Three days, published; what a source delivers again is followed for a week after each day (it
     is the 10th).
     """
-    lab = Lab(tmp_path / "p")
+    lab = Lab(root)
     lab.write(
         "sources/orders.yaml",
         "source: orders\nowner: acme\npartition: day\nrestate_within: 7d\nfiles:"

@@ -83,7 +83,7 @@ simulate: .venv/.dev
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
 
 evaluations: .venv/.dev
-	@env -u PYTHONDONTWRITEBYTECODE SEEDS="$(or $(SEEDS),500)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/slo/test_one_evaluation.py $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE SEEDS="$(or $(SEEDS),500)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/stories/test_one_evaluation.py $(ARGS)
 
 mutants: .venv/.dev
 	@$(BIN)/python -m scripts.mutants $(or $(N),200) $(if $(SEED),--seed $(SEED)) $(ARGS)

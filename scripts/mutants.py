@@ -34,9 +34,9 @@ from scripts.tree_copy import ROOT, Copy
 
 SOURCE = Path("src/headrace")
 TESTS = {
-    "slo": ("tests/slo", "tests/ledger", "tests/incidents"),
-    "ledger": ("tests/slo", "tests/ledger"),
-    "incidents": ("tests/slo", "tests/incidents"),
+    "slo": ("tests/slo", "tests/ledger", "tests/incidents", "tests/stories"),
+    "ledger": ("tests/ledger", "tests/stories"),
+    "incidents": ("tests/incidents", "tests/stories"),
     "services": ("tests/services", "tests/library"),
 }
 """The tests of packages that more or other folders than `tests/<package>` test."""

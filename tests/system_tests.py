@@ -20,6 +20,7 @@ FOLDERS = {
     "runtime",
     "semantics",
     "simulation",
+    "stories",
     "ui",
 }
 """Folders whose tests run the whole product: leaders, workers, servers, browsers, simulations."""

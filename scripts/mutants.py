@@ -38,6 +38,7 @@ TESTS = {
     "ledger": ("tests/ledger", "tests/stories"),
     "incidents": ("tests/incidents", "tests/stories"),
     "services": ("tests/services", "tests/library"),
+    "cli": ("tests/cli", "tests/stories"),
 }
 """The tests of packages that more or other folders than `tests/<package>` test."""
 BASELINE_SECONDS_MAX = 3600

@@ -14,18 +14,15 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
-
-import msgspec
 
 from headrace.services.parameters import (
     Argument,
     Parameter,
     command_function,
-    is_struct,
-    parameters_of,
+    flattened,
 )
 
 TARGET = Path(__file__).resolve().parent.parent / "src/headrace/session_methods.py"
@@ -151,7 +148,7 @@ def text() -> str:
 
 
 def _method(name: str, path: str, function: Callable[..., Any], used: dict[str, set[str]]) -> str:
-    parameters = list(_flattened(function))
+    parameters = list(flattened(function))
     positional = [item for item in parameters if isinstance(item.given, Argument)]
     others = [item for item in parameters if not isinstance(item.given, Argument)]
     words = ["self"]
@@ -176,19 +173,6 @@ def _docstring(text: str) -> str:
     content = textwrap.indent("\n\n".join(paragraphs), "        ").lstrip()
     closing = "\n        " if "\n" in content else ""
     return f'        """{content}{closing}"""\n'
-
-
-def _flattened(function: Callable[..., Any]) -> Iterator[Parameter]:
-    """The function's parameters; a struct contributes its fields."""
-    for item in parameters_of(function):
-        if is_struct(item.type):
-            for field in msgspec.structs.fields(item.type):
-                required = field.default is msgspec.NODEFAULT
-                default = inspect.Parameter.empty if required else field.default
-                given = Argument(field.name) if required else None
-                yield Parameter(field.name, field.type, given, default)
-        else:
-            yield item
 
 
 def _is_many(item: Parameter) -> bool:

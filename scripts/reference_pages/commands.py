@@ -6,8 +6,9 @@ import inspect
 import textwrap
 
 from headrace.cli.command_table import COMMANDS, GROUPS, NOT_BUILT, OPTIONS_HELP, CliCommand
-from headrace.cli.invocation import Argument, Option, Parameter, parameters_of
+from headrace.cli.declared_commands import Parameter, load
 from headrace.model import errors
+from headrace.services.parameters import Argument, Option
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
 
@@ -52,8 +53,8 @@ def _tree() -> str:
 
 
 def _command(command: CliCommand) -> list[str]:
-    function = command.load()
-    result = parameters_of(function)
+    loaded = load(command.name)
+    result = loaded.parameters
     words = " ".join(
         item.said.metavar
         for item in result
@@ -66,7 +67,7 @@ def _command(command: CliCommand) -> list[str]:
         "",
         f"    headrace {command.name} {words}".rstrip(),
     ]
-    lines += ["", *(inspect.getdoc(function) or "").splitlines()]
+    lines += ["", *loaded.description.splitlines()]
     rows = [
         (_name(item), item.said.help, _default(item))
         for item in result

@@ -84,7 +84,7 @@ class SessionMethods:
         )
         return result
 
-    def apply(self, *, plan_id: str, keep: Sequence[str] = (), reason: str = "") -> ApplyResponse:
+    def apply(self, plan_id: str, *, keep: Sequence[str] = (), reason: str = "") -> ApplyResponse:
         """Put the declared files into force as planned.
 
         `plan_id` is the id that `plan` returned for the same `keep`, which needs a `reason`.
@@ -267,9 +267,10 @@ class SessionMethods:
         return result
 
     def doctor(self) -> list[ExaminationRow]:
-        """Return all findings. An area that can't be examined is a finding itself.
+        """Examine machine, state, project, sources, secrets and exports. Nothing is changed.
 
-        The others still run.
+        Return all findings; an area that can't be examined is a finding itself. The command
+        exits 1 for a finding that keeps the project from running.
         """
         result: list[ExaminationRow] = self._call("doctor:doctor")
         return result
@@ -328,7 +329,11 @@ class SessionMethods:
         return result
 
     def incident(self, incident: str) -> IncidentRow:
-        """Return one incident, by `INC-1` or `1`. Raise UnknownName if it doesn't exist."""
+        """Return one incident, by `INC-1` or `1`.
+
+        It has its evidence with what was expected, the nodes that it affects, its timeline
+        and its repair. Raise UnknownName if it doesn't exist.
+        """
         result: IncidentRow = self._call("incidents:incident", incident=incident)
         return result
 
@@ -528,7 +533,10 @@ class SessionMethods:
         return result
 
     def render(self, target: str, *, parameters: Mapping[str, str] | None = None) -> RenderResponse:
-        """Return what `ASSET[@K]` runs; without K, for the newest ended partition.
+        """Return the SQL of an asset as it will run: its text, the values bound to it, and the
+        partitions of its inputs.
+
+        Without K, it is for the newest ended partition.
 
         Raise InvalidProject if the files have errors, UsageError for an unknown asset or
         partition.
@@ -670,7 +678,7 @@ class SessionMethods:
     def try_asset(
         self, target: str, *, limit: int = 10, parameters: Mapping[str, str] | None = None
     ) -> TryResponse:
-        """Compute one partition of one asset from the files.
+        """Compute and audit one partition of an asset as the files stand, and publish nothing.
 
         Without a partition, it takes the newest whose inputs are published. Raise
         InvalidProject if the files have errors, UsageError for an unknown asset, partition

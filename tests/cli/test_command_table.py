@@ -16,13 +16,14 @@ from headrace.cli.command_table import (
     CliCommand,
     help_text,
 )
-from headrace.cli.invocation import Argument, parameters_of
+from headrace.cli.declared_commands import load
 from headrace.cli.main import run
+from headrace.services.parameters import Argument
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_each_command_has_its_function_and_a_description(command: CliCommand) -> None:
-    assert command.load().__doc__, "its --help would be empty"
+    assert load(command.name).description, "its --help would be empty"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
@@ -30,7 +31,7 @@ def test_each_word_of_a_command_is_explained(command: CliCommand) -> None:
     """Would catch: an option or an argument in `--help` with nothing beside it."""
     shown = [
         parameter.said
-        for parameter in parameters_of(command.load())
+        for parameter in load(command.name).parameters
         if not isinstance(parameter.said, Argument) or parameter.said.metavar
     ]
     assert [said for said in shown if not said.help] == []

@@ -64,6 +64,40 @@ def test_what_a_command_can_be_told_to_do(project: Path) -> None:
     assert candidates(["deliveries", "pl"]) == ["planes"]
 
 
+def test_names_are_those_that_the_parameter_takes(project: Path) -> None:
+    """Would catch: an asset offered where a source or a consumer stands, or the names of another
+    word than the one that is typed.
+    """
+    (project / completion.NAMES_FILE).write_text(
+        "flights\tsource\nflights_clean\tasset\nfliers\tconsumer\n"
+    )
+    assert candidates(["deliveries", "fl"]) == ["flights"]
+    assert candidates(["waive", "fl"]) == ["fliers"]
+    assert candidates(["read", "fl"]) == ["flights", "flights_clean"]
+    assert candidates(["why", "fl"]) == ["fliers", "flights", "flights_clean"]
+    assert candidates(["exports", "t"]) == ["take-over"]
+    assert candidates(["exports", "take-over", "fl"]) == ["fliers"]
+    assert candidates(["receive", "flights", "fl"]) == [], "a file: the shell offers it"
+    assert candidates(["contract", "--reason", "fl", "show", "fl"]) == ["flights", "flights_clean"]
+
+
+def test_values_of_options(project: Path) -> None:
+    """Would catch: an option's value completed as an argument, or a value that is refused."""
+    assert candidates(["backfill", "--mode", ""]) == ["missing", "failed", "all"]
+    assert candidates(["run", "--exclude", "+pl"]) == ["+planes"]
+    assert candidates(["run", "--reason", "pl"]) == []
+    assert candidates(["plan", "--format", "g"]) == ["github"]
+    assert candidates(["run", "--again", "pl"]) == ["planes"], "a flag takes no value"
+
+
+def test_incidents_that_are_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Would catch: an error printed into the command line where there is no project or no state."""
+    monkeypatch.chdir(tmp_path)
+    assert candidates(["fix", ""]) == []
+    (tmp_path / "headrace.toml").write_text("this is no project [")
+    assert candidates(["fix", "INC"]) == []
+
+
 def test_names_are_found_from_a_folder_below_and_by_project(
     project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -8,6 +8,8 @@ from contextlib import closing
 import pytest
 from clilab import Project
 
+from headrace.cli.completion import candidates
+
 
 def test_each_cause_is_one_incident_with_its_owner_and_whom_it_affects(shop: Project) -> None:
     """Twelve red lines for one vendor's new header are what people are woken up for today."""
@@ -35,6 +37,7 @@ def test_each_cause_is_one_incident_with_its_owner_and_whom_it_affects(shop: Pro
     assert renamed["timeline"][0]["by"] == "headrace"
     assert shop.json("incident", renamed["id"]) == renamed
     assert shop.json("incident", renamed["id"].removeprefix("INC-")) == renamed
+    assert renamed["id"] in candidates(["--project", str(shop.root), "fix", "INC-"])
 
 
 def test_status_names_the_incident_that_a_consumer_waits_for(shop: Project) -> None:

@@ -206,12 +206,13 @@ _WAITS = """
 import sys, time
 from headrace.cli import main
 from headrace.cli.commands import explain
+from headrace.cli.declared_commands import terminal_command
 def command(invocation):
     "Waits."
     print("waiting", flush=True)
     while True:
         time.sleep(60)
-explain.explain_command = command
+explain.explain_command = terminal_command()(command)
 sys.exit(main.run(["explain"]))
 """
 

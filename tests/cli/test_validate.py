@@ -93,14 +93,15 @@ def test_names_are_kept_for_completion(new: Project) -> None:
     from headrace.cli.completion import NAMES_FILE, candidates
 
     new.json("ls")
-    assert (new.root / NAMES_FILE).read_text().split() == [
-        "dashboard",
-        "fails",
-        "morning-report",
-        "orders",
-        "orders_clean",
-        "page",
-        "revenue",
+    lines = (new.root / NAMES_FILE).read_text().splitlines()
+    assert [line.split("\t") for line in lines] == [
+        ["dashboard", "consumer"],
+        ["fails", "asset"],
+        ["morning-report", "consumer"],
+        ["orders", "source"],
+        ["orders_clean", "asset"],
+        ["page", "asset"],
+        ["revenue", "asset"],
     ]
     assert candidates(["--project", str(new.root), "read", "ord"]) == ["orders", "orders_clean"]
 

@@ -25,9 +25,10 @@ from page_lab import ROOT, pages, spans
 from benchmarks.results import ORDER
 from headrace import Context
 from headrace.cli.command_table import BY_NAME, FLAGS, VALUES
-from headrace.cli.invocation import Option, parameters_of
+from headrace.cli.declared_commands import load
 from headrace.model.file_descriptions import SECTIONS
 from headrace.services.explain import codes
+from headrace.services.parameters import Option
 from headrace.web.openapi import description
 
 SOURCE = ROOT / "src" / "headrace"
@@ -94,9 +95,9 @@ WITH_ACTIONS = {
 
 @cache
 def options_of(name: str) -> frozenset[str]:
-    command = BY_NAME[name].load()
+    command = load(name)
     said = [
-        parameter.said for parameter in parameters_of(command) if isinstance(parameter.said, Option)
+        parameter.said for parameter in command.parameters if isinstance(parameter.said, Option)
     ]
     return frozenset(option for item in said for option in (item.name, item.short) if option)
 

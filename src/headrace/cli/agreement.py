@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Annotated, TypeVar, cast
 
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import Screen
 from headrace.model.errors import Refused
 from headrace.services.agreements import PlanRefused
+from headrace.services.parameters import Option
 from headrace.services.responses import Response
 
 # Questions go to standard error. They can be asked only where standard input and standard error
@@ -35,9 +36,8 @@ def ask_text(question: str, default: str = "") -> str:
     return sys.stdin.readline().strip() or default
 
 
-CONVERT_HELP = "what values are computed from, by the delivery's columns: 'amount_cents / 100'"
-AS_IS_HELP = "take values that differ as they are"
-PLAN_HELP = "do only this plan, as --dry-run names it; exits 3 if it would be another by now"
+DryRun = Annotated[bool, Option("--dry-run", help="show the plan; writes nothing at all")]
+Yes = Annotated[bool, Option("--yes", help="don't ask")]
 D = TypeVar("D", bound=Response)
 
 

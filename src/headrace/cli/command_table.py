@@ -5,13 +5,12 @@ This module imports nothing else of Headrace, so `headrace --help` doesn't wait 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
 class CliCommand(NamedTuple):
-    """A command that runs. It is imported when it is typed."""
+    """A command that runs. `declared_commands.load` imports it when it is typed."""
 
     name: str
     group: str
@@ -19,15 +18,10 @@ class CliCommand(NamedTuple):
 
     @property
     def module(self) -> str:
-        """The module that has its function: `MODULES` names it where it isn't the command's own
-        name.
+        """The module that has its `<name>_command`: `MODULES` names it where it isn't the command's
+        own name.
         """
         return f"headrace.cli.commands.{MODULES.get(self.name, self.name)}"
-
-    def load(self) -> Callable[..., int]:
-        """The command's function, `<name>_command`; imports its module."""
-        function: Callable[..., int] = getattr(import_module(self.module), f"{self.name}_command")
-        return function
 
 
 GROUPS = ("start", "look", "act", "change", "operate")

@@ -1,49 +1,30 @@
-"""Shell completion of commands, options and node names.
+"""Shell completion of commands, actions, options, and the names that a parameter takes.
 
 The shell's function calls `headrace` with `_HEADRACE_COMPLETE=SHELL`. Standard input has the words
 typed so far, one per line, the unfinished one last; standard output gets one candidate per line.
-Node names come from a cached file: completion never parses the project.
+What can stand in a place is read from the declaration of the command's parameter: small words of
+its metavar are offered as they are, capital words say what it names. Node names come from a cached
+file: completion never parses the project. Why this isn't a library's:
+docs/decisions/0011-argparse.md.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from headrace.cli.command_table import BY_NAME, COMMANDS, FLAGS, VALUES
+from headrace.cli.command_table import BY_NAME, COMMANDS, FLAGS, VALUES, Options
+from headrace.cli.declared_commands import Parameter, load
+from headrace.model.errors import HeadraceError
+from headrace.services.parameters import Argument, Option
 
 NAMES_FILE = ".headrace/cache/names"
-"""Relative to the project: one node's name to a line, written whenever the project was read."""
+"""Relative to the project: a node's name and its kind to a line, with a tab between; written
+whenever the project was read."""
 PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
-NODE_COMMANDS = (
-    "ls",
-    "run",
-    "status",
-    "try",
-    "render",
-    "logs",
-    "quarantine",
-    "lineage",
-    "read",
-    "test",
-    "diff",
-    "retry",
-    "pause",
-    "resume",
-    "unpublish",
-    "why",
-    "checks",
-    "incidents",
-    "waive",
-    "backfill",
-    "deliveries",
-    "receive",
-    "contract",
-)
-SELECTION_COMMANDS = ("ls", "run", "status", "test", "pause", "resume", "checks", "backfill")
-
 _BASH = """\
 _headrace() {
     local IFS=$'\\n' word="${COMP_WORDS[COMP_CWORD]}"
@@ -93,91 +74,155 @@ def answer(environment: Mapping[str, str]) -> int:
 def candidates(words: list[str]) -> list[str]:
     """What the last word can become, given those before it."""
     *before, word = words or [""]
-    project, command, last = _project_and_command(before)
-    if last in ("--project", "--out", "--from"):
-        return []
+    project, command, typed = _split_words(before)
     if command is None:
-        results = (
-            [command.name for command in COMMANDS]
-            if not word.startswith("-")
-            else [*VALUES, *FLAGS, "--help", "--version"]
+        names = (
+            [*VALUES, *FLAGS, "--help", "--version"]
+            if word.startswith("-")
+            else [command.name for command in COMMANDS]
         )
-        return sorted(item for item in results if item.startswith(word))
+        return sorted(name for name in names if name.startswith(word))
+    if typed and typed[-1] in VALUES:
+        return []
+    parameters = load(command).parameters
+    options = {
+        name: item
+        for item in parameters
+        if isinstance(item.said, Option)
+        for name in (item.said.name, item.said.short)
+        if name
+    }
     if word.startswith("-"):
         return sorted(
-            item
-            for item in [*_options(command), *VALUES, *FLAGS, "--help"]
-            if item.startswith(word) and item != "-v"
+            name
+            for name in [*(name for name in options if name[:2] == "--"), *VALUES, *FLAGS, "--help"]
+            if name.startswith(word) and name != "-v"
         )
-    if command == "schema":
-        return [name for name in _schemas() if name.startswith(word)]
-    if command == "explain":
-        return [code for code in _codes() if code.startswith(word)]
-    actions, others = _actions(command) if last == command else ([], True)
-    results = [action for action in actions if action.startswith(word)]
-    if command in NODE_COMMANDS and others:
-        results += _nodes(project, word, select=command in SELECTION_COMMANDS)
+    place = options.get(typed[-1]) if typed else None
+    if place is not None and place.type is not bool:
+        return _values(place, project, word)
+    arguments = [item for item in parameters if isinstance(item.said, Argument)]
+    number = len(_arguments(typed, options))
+    if number < len(arguments):
+        return _values(arguments[number], project, word)
+    many = arguments and arguments[-1].many
+    return _values(arguments[-1], project, word, actions=False) if many else []
+
+
+def _split_words(before: list[str]) -> tuple[str | None, str | None, list[str]]:
+    """The project, the command, and the words behind the command."""
+    project = command = None
+    typed: list[str] = []
+    option = ""
+    for word in before:
+        if option == "--project":
+            project = word
+        elif word.startswith("--project="):
+            project = word.partition("=")[2]
+        if command is not None:
+            typed.append(word)
+        elif not option and word in BY_NAME:
+            command = word
+        option = word if not option and word in VALUES else ""
+    return project, command, typed
+
+
+def _arguments(typed: list[str], options: Mapping[str, Parameter]) -> list[str]:
+    """Those of the words that are neither options nor their values."""
+    results: list[str] = []
+    is_value = False
+    for word in typed:
+        if not is_value and not word.startswith("-"):
+            results.append(word)
+        item = options.get(word)
+        takes_value = word in VALUES or (item is not None and item.type is not bool)
+        is_value = not is_value and takes_value
     return results
 
 
-def _project_and_command(before: list[str]) -> tuple[str | None, str | None, str]:
-    """The project and the command among the words before, and the word just before."""
-    project = command = None
-    skip = ""
-    for word in before:
-        if skip == "--project":
-            project = word
-        elif not skip and command is None and word in BY_NAME:
-            command = word
-        elif word.startswith("--project="):
-            project = word.partition("=")[2]
-        skip = word if not skip and word in VALUES else ""
-    return project, command, before[-1] if before else ""
+def _values(
+    parameter: Parameter, project: str | None, word: str, *, actions: bool = True
+) -> list[str]:
+    """What can stand in the place of a parameter: the small words of its metavar, then names."""
+    said = parameter.said
+    choices = re.findall(r"\b[a-z][a-z-]*\b", said.metavar) if actions else []
+    results = [choice for choice in choices if choice.startswith(word)]
+    names_text = said.names if isinstance(said, Argument) and said.names else said.metavar
+    kinds = re.findall(r"[A-Z]+", names_text)
+    if "SELECT" in kinds:
+        return results + _selections(project, word)
+    names = set(_node_names(project, {kind for name in kinds for kind in NODE_KINDS.get(name, ())}))
+    for kind in kinds:
+        if kind in OTHER_NAMES:
+            names.update(OTHER_NAMES[kind](project))
+    return results + sorted(name for name in names if name.startswith(word))
 
 
-def _options(command: str) -> list[str]:
-    from headrace.cli.invocation import options_of
+def _selections(project: str | None, word: str) -> list[str]:
+    """Names that fit, with what stands before them in a selection (`+`, `2+`, `a,`)."""
+    stem = word.rpartition(",")[2].lstrip("0123456789").lstrip("+")
+    lead = word[: len(word) - len(stem)]
+    names = _node_names(project, {"source", "asset", "consumer"})
+    results = [name for name in names if name.startswith(stem)]
+    if not lead and stem:
+        results += [prefix for prefix in PREFIXES if prefix.startswith(stem)]
+    return [lead + name for name in results]
 
-    return options_of(BY_NAME[command].load())
+
+def _node_names(project: str | None, kinds: Collection[str]) -> list[str]:
+    """The names of the project's nodes of these kinds, from the cached file."""
+    start = Path(project) if project else Path.cwd()
+    root = next(
+        (item for item in (start, *start.absolute().parents) if (item / "headrace.toml").exists()),
+        None,
+    )
+    if root is None or not kinds:
+        return []
+    try:
+        lines = (root / NAMES_FILE).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    rows = [line.partition("\t") for line in lines]
+    return [name for name, _, kind in rows if not kind or kind in kinds]
 
 
-def _actions(command: str) -> tuple[list[str], bool]:
-    from headrace.cli.invocation import actions_of
+def _incidents(project: str | None) -> list[str]:
+    """The open incidents; none where the project can't be opened."""
+    from headrace.cli.invocation import Invocation
+    from headrace.services.incidents import incidents
 
-    return actions_of(BY_NAME[command].load())
+    try:
+        with Invocation(Options(project=project)) as invocation:
+            return [row.id for row in incidents(invocation.session)]
+    except HeadraceError:
+        return []
 
 
-def _codes() -> list[str]:
+def _codes(_project: str | None) -> list[str]:
     from headrace.services.explain import codes
 
     return codes()
 
 
-def _schemas() -> list[str]:
+def _schemas(_project: str | None) -> list[str]:
     from headrace.model.file_descriptions import SECTIONS
 
     return [section.name for section in SECTIONS]
 
 
-def _nodes(project: str | None, word: str, *, select: bool) -> list[str]:
-    """Names that fit, with what stands before them in a selection (`+`, `2+`, `a,`)."""
-    stem = word.rpartition(",")[2].lstrip("0123456789").lstrip("+") if select else word
-    lead = word[: len(word) - len(stem)]
-    results = [name for name in _names(project) if name.startswith(stem)]
-    if select and not lead:
-        results += [prefix for prefix in PREFIXES if prefix.startswith(stem) and stem]
-    return [lead + name for name in results]
-
-
-def _names(project: str | None) -> list[str]:
-    start = Path(project) if project else Path.cwd()
-    for folder in (start, *start.absolute().parents):
-        if (folder / "headrace.toml").exists():
-            try:
-                return (folder / NAMES_FILE).read_text(encoding="utf-8").splitlines()
-            except OSError:
-                return []
-    return []
+NODE_KINDS: Mapping[str, tuple[str, ...]] = {
+    "ASSET": ("source", "asset"),
+    "NODE": ("source", "asset"),
+    "SOURCE": ("source",),
+    "CONSUMER": ("consumer",),
+}
+"""Word of a metavar → the kinds of nodes that it names."""
+OTHER_NAMES: Mapping[str, Callable[[str | None], list[str]]] = {
+    "INC": _incidents,
+    "CODE": _codes,
+    "SCHEMA": _schemas,
+}
+"""Word of a metavar → the names of what it names in a project."""
 
 
 def install(shell: str) -> tuple[str, str]:

@@ -82,14 +82,14 @@ def _command(name: str, arguments: list[str], options: Options) -> int:
     if command is None:
         return _unknown(name)
     signal.signal(signal.SIGTERM, _terminated)
-    from headrace.cli import invocation
+    from headrace.cli.declared_commands import load
+    from headrace.cli.parser import run_command
 
-    function = command.load()
     if name == "init":  # `init --from a b c`: what a shell's glob gives
         from headrace.cli.commands.start import init_arguments
 
         arguments = init_arguments(arguments)
-    code = invocation.run_command(name, function, arguments, options)
+    code = run_command(name, load(name), arguments, options)
     sys.stdout.flush()
     return code
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -16,6 +17,7 @@ from headrace.services import agreements, invalidation, plan_inputs, plans
 from headrace.services.agreements import NEEDS_APPROVAL, NeedsApproval, PlanChanged
 from headrace.services.backfills import backfill
 from headrace.services.commands import CommandContext, leader_command, perform
+from headrace.services.parameters import Argument, Option
 from headrace.services.plans import Base, PreparedPlan, applied, plan_of_apply, prepare, with_plan
 from headrace.services.responses import (
     ApplyResponse,
@@ -291,9 +293,25 @@ def _response(
 def apply_plan(
     session: ProjectSession,
     *,
-    plan_id: str,
-    keep: Sequence[str] = (),
-    reason: str = "",
+    plan_id: Annotated[
+        str, Argument("[PLAN_ID]", help="apply only this plan, as `headrace plan` names it")
+    ],
+    keep: Annotated[
+        Sequence[str],
+        Option(
+            "--keep",
+            metavar="SELECT",
+            help="put new code of these assets into force, and keep what is published",
+        ),
+    ] = (),
+    reason: Annotated[
+        str,
+        Option(
+            "--reason",
+            metavar="TEXT",
+            help="why the past is recomputed, or kept; stands in the audit trail",
+        ),
+    ] = "",
     progress: Progress,
 ) -> ApplyResponse:
     """Put the declared files into force as planned.

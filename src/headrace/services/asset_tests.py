@@ -18,6 +18,7 @@ from headrace.plan import Compiled
 from headrace.runtime.messages import FailedOutcome
 from headrace.services import targets
 from headrace.services.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
+from headrace.services.parameters import Excluded, ParameterValues, Selected
 from headrace.services.render import with_parameters
 from headrace.services.responses import CheckRow, ErrorRow
 from headrace.services.responses.inspections import CellRow, RowDifferenceRow, TestRow
@@ -201,18 +202,21 @@ WORKERS_MAX = 4
 
 def run_tests(
     session: ProjectSession,
-    selection: Sequence[str],
+    select: Selected = (),
     *,
-    exclude: Sequence[str] = (),
-    parameters: Mapping[str, str] | None = None,
+    exclude: Excluded = (),
+    parameters: ParameterValues = None,
     progress: Progress,
 ) -> list[TestRow]:
-    """Run the tests of the selected assets (all by default), in the order of their files.
+    """Run the unit tests of the selected assets (all by default), in the order of their files.
+
+    What an asset makes of a test's rows is compared with the rows that the test expects. Needs no
+    lake and publishes nothing. The command exits 1 for a test that doesn't pass.
 
     Raise InvalidProject if the files have errors, UsageError for an unknown selection or parameter.
     """
     compiled = with_parameters(usable(session.declared(progress)), parameters or {})
-    names = set(selected(session, selection, exclude, compiled=compiled, project=compiled.project))
+    names = set(selected(session, select, exclude, compiled=compiled, project=compiled.project))
     tests = [test for test in compiled.project.tests if test.asset in names]
     session.close()  # compiling has loaded DuckDB
     if not tests:

@@ -15,6 +15,7 @@ import msgspec
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.intervals import to_us
 from headrace.security.audit import GENESIS, verify
+from headrace.services.parameters import Option, Since
 from headrace.services.responses import Response
 from headrace.services.runs import since_when
 from headrace.services.session import ProjectSession
@@ -313,11 +314,25 @@ class AuditQuery(msgspec.Struct, frozen=True):
     `object` is matched against `kind:id`, the id, and the node of a partition.
     """
 
-    object: str | None = None
-    actor: str | None = None
-    action: str | None = None
-    since: str | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 50
+    object: Annotated[
+        str | None,
+        Option(
+            "--object",
+            metavar="PATTERN",
+            help="what it was done to: revenue, revenue@2025-03-*, run:7",
+        ),
+    ] = None
+    actor: Annotated[str | None, Option("--actor", metavar="PATTERN", help="who did it")] = None
+    action: Annotated[
+        str | None,
+        Option("--action", metavar="PATTERN", help="what was done: partition.*, project.applied"),
+    ] = None
+    since: Since = None
+    limit: Annotated[
+        int,
+        Option("--limit", metavar="N", help="entries listed, newest first"),
+        msgspec.Meta(ge=1, le=1_000),
+    ] = 50
 
 
 class _EntryActor(msgspec.Struct):
@@ -367,7 +382,10 @@ def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
     raise UnknownName(f"the audit trail has no entry {seq}", hint="headrace audit show")
 
 
-def checkpoint(session: ProjectSession, out: Path) -> CheckpointResponse:
+def checkpoint(
+    session: ProjectSession,
+    out: Annotated[Path, Option("--out", metavar="FILE", help="a new file")],
+) -> CheckpointResponse:
     """Write the trail's head to a new file.
 
     Raise UsageError if there is no state or the file exists, Refused if the trail doesn't verify or
@@ -423,7 +441,13 @@ def _is_hash(text: str) -> bool:
     return len(text) == HASH_CHARACTERS and not text.strip("0123456789abcdef")
 
 
-def audit_verify(session: ProjectSession, head: str | None = None) -> VerifyResponse:
+def audit_verify(
+    session: ProjectSession,
+    head: Annotated[
+        str | None,
+        Option("--head", metavar="HASH", help="a head noted down earlier; it must still be there"),
+    ] = None,
+) -> VerifyResponse:
     """Return whether the audit trail is unchanged. `head` is a hash from an earlier call.
 
     Raise UsageError if `head` isn't a hash.

@@ -16,9 +16,17 @@ from headrace.runtime.graph import graph_of
 from headrace.runtime.overlays.partitions import keys_of
 from headrace.scheduler import Graph
 from headrace.services.backfill_planning import BackfillArguments, content, plan
-from headrace.services.backfills import number_of, unknown
+from headrace.services.backfills import (
+    AllowPartial,
+    BackfillId,
+    FailedSince,
+    ModeOption,
+    Only,
+    number_of,
+    unknown,
+)
 from headrace.services.caches import cursor_text, place
-from headrace.services.parameters import Argument, Excluded, First, Last, Reason, Selected
+from headrace.services.parameters import Excluded, First, Last, Reason, Selected
 from headrace.services.responses.backfills import PlannedPartitionRow, PlannedPartitionsResponse
 from headrace.services.session import ProjectSession, usable
 from headrace.store import Store
@@ -38,10 +46,10 @@ def preview_partitions(  # noqa: PLR0913 - as many as the command has options
     exclude: Excluded = (),
     first: First = None,
     last: Last = None,
-    since: str | None = None,
-    mode: str = "missing",
-    only: bool = False,
-    allow_partial: bool = False,
+    since: FailedSince = None,
+    mode: ModeOption = "missing",
+    only: Only = False,
+    allow_partial: AllowPartial = False,
     reason: Reason = None,
     cursor: str | None = None,
     limit: Annotated[int, Meta(ge=1, le=5_000)] = 1_000,
@@ -69,7 +77,7 @@ def preview_partitions(  # noqa: PLR0913 - as many as the command has options
 
 def plan_partitions(
     session: ProjectSession,
-    plan: Annotated[str, Argument("ID")],
+    plan: BackfillId,
     *,
     cursor: str | None = None,
     limit: Annotated[int, Meta(ge=1, le=5_000)] = 1_000,

@@ -37,10 +37,12 @@ from headrace.services.backfill_views import (
 )
 from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
 from headrace.services.parameters import (
+    Agreed,
     Argument,
     Excluded,
     First,
     Last,
+    Option,
     Reason,
     RequiredReason,
     Selected,
@@ -319,6 +321,22 @@ class BackfillsArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
+BackfillId = Annotated[str, Argument("ID", help="its number")]
+FailedSince = Annotated[
+    str | None,
+    Option("--since", metavar="T", help="with --mode failed: what failed since then"),
+]
+ModeOption = Annotated[
+    str,
+    Option("--mode", metavar="missing|failed|all", help="missing: what isn't there or is stale"),
+]
+Only = Annotated[bool, Option("--only", help="nothing of what reads them")]
+AllowPartial = Annotated[
+    bool,
+    Option("--allow-partial", help="publish what could be made though some of it failed"),
+]
+
+
 def preview_backfill(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Selected = (),
@@ -326,10 +344,10 @@ def preview_backfill(  # noqa: PLR0913 - as many as the command has options
     exclude: Excluded = (),
     first: First = None,
     last: Last = None,
-    since: str | None = None,
-    mode: str = "missing",
-    only: bool = False,
-    allow_partial: bool = False,
+    since: FailedSince = None,
+    mode: ModeOption = "missing",
+    only: Only = False,
+    allow_partial: AllowPartial = False,
     reason: Reason = None,
 ) -> BackfillResponse:
     """Plan a backfill: its partitions, duration and the consumers it reaches. Nothing is run.
@@ -360,12 +378,12 @@ def run_backfill(  # noqa: PLR0913 - as many as the command has options
     exclude: Excluded = (),
     first: First = None,
     last: Last = None,
-    since: str | None = None,
-    mode: str = "missing",
-    only: bool = False,
-    allow_partial: bool = False,
+    since: FailedSince = None,
+    mode: ModeOption = "missing",
+    only: Only = False,
+    allow_partial: AllowPartial = False,
     reason: RequiredReason,
-    agreed: str | None = None,
+    agreed: Agreed = None,
     progress: Progress,
 ) -> BackfillResponse:
     """Compute partitions of the past alongside production, and publish them at once.
@@ -405,7 +423,7 @@ def backfills(session: ProjectSession) -> BackfillsResponse:
     return BackfillsResponse(now=session.now(), clock=session.clock.kind, backfills=lines)
 
 
-def get_backfill(session: ProjectSession, plan: Annotated[str, Argument("ID")]) -> BackfillResponse:
+def get_backfill(session: ProjectSession, plan: BackfillId) -> BackfillResponse:
     """Return one backfill in its current state. Raise UsageError if it doesn't exist."""
     number = number_of(session, plan)
     if session.store is None or session.compiled is None:
@@ -444,7 +462,7 @@ def act(
 
 def pause_backfill(
     session: ProjectSession,
-    plan: Annotated[str, Argument("ID")],
+    plan: BackfillId,
     *,
     reason: RequiredReason,
     progress: Progress,
@@ -455,7 +473,7 @@ def pause_backfill(
 
 def resume_backfill(
     session: ProjectSession,
-    plan: Annotated[str, Argument("ID")],
+    plan: BackfillId,
     *,
     reason: RequiredReason,
     progress: Progress,
@@ -466,7 +484,7 @@ def resume_backfill(
 
 def cancel_backfill(
     session: ProjectSession,
-    plan: Annotated[str, Argument("ID")],
+    plan: BackfillId,
     *,
     reason: RequiredReason,
     progress: Progress,

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from headrace.model import Asset, CheckSpec, HeadraceError, Project, Severity, Source, UsageError
 from headrace.services.caches import cursor_text, place
-from headrace.services.parameters import Excluded, Selected
+from headrace.services.parameters import Excluded, Option, Selected
 from headrace.services.responses import Response
 from headrace.services.selection import selected
 from headrace.services.session import ProjectSession, usable
@@ -162,7 +162,11 @@ def checks(
     session: ProjectSession,
     select: Selected = (),
     exclude: Excluded = (),
-    history: Annotated[int, Meta(ge=1, le=1_000)] = 10,
+    history: Annotated[
+        int,
+        Option("--history", metavar="N", help="the outcomes that each check is shown with"),
+        Meta(ge=1, le=1_000),
+    ] = 10,
 ) -> list[CheckStandingRow]:
     """Return the checks of the selected nodes, each with its newest `history` outcomes.
 

@@ -38,7 +38,7 @@ def connections(session: ProjectSession) -> list[ConnectionRow]:
 
 def test_connections(
     session: ProjectSession,
-    name: Annotated[str | None, Argument("[NAME]")] = None,  # noqa: PT028 - it is no test
+    name: Annotated[str | None, Argument("[NAME]", help="only this one")] = None,  # noqa: PT028 - it is no test
 ) -> list[ConnectionRow]:
     """Test one connection, or all: resolve its secrets, connect, and send a trivial request.
 
@@ -232,7 +232,7 @@ def notify(session: ProjectSession) -> list[NotifyRow]:
 
 def test_channels(
     session: ProjectSession,
-    owner: Annotated[str | None, Argument("[OWNER]")] = None,  # noqa: PT028 - it is no test
+    owner: Annotated[str | None, Argument("[OWNER]", help="whose contacts")] = None,  # noqa: PT028 - it is no test
 ) -> list[NotifyRow]:
     """Send a test message over each contact of one owner, or of all; each contact once.
 

@@ -31,7 +31,14 @@ from headrace.services.contract_updates import (
     ValueDecision,
     prepared,
 )
-from headrace.services.parameters import Argument, Option, Reason
+from headrace.services.parameters import (
+    AgreedNames,
+    Argument,
+    AsIs,
+    Conversions,
+    Pairs,
+    Reason,
+)
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.renames import (
     Renamed,
@@ -364,16 +371,14 @@ def _recorded(
 
 # The same for programs, which can't be asked for confirmation.
 
-Pairs = Annotated[Sequence[str], Option("--map", metavar="COLUMN=NAME", key="map")]
-
 
 def preview_names(
     session: ProjectSession,
     node: Annotated[str, Argument("SOURCE[@K]|INC-N")],
     *,
     pairs: Pairs = (),
-    convert: Sequence[str] = (),
-    as_is: bool = False,
+    convert: Conversions = (),
+    as_is: AsIs = False,
 ) -> AcceptResponse:
     """Return what accepting a vendor's new names would write. Raise as `accept` does."""
     return accept(
@@ -392,9 +397,9 @@ def accept_names(
     node: Annotated[str, Argument("SOURCE[@K]|INC-N")],
     *,
     pairs: Pairs = (),
-    agreed: str | None = None,
-    convert: Sequence[str] = (),
-    as_is: bool = False,
+    agreed: AgreedNames = None,
+    convert: Conversions = (),
+    as_is: AsIs = False,
     reason: Reason = None,
     progress: Progress,
 ) -> AcceptResponse:

@@ -17,7 +17,7 @@ from headrace.model.contracts import SUFFIX, duckdb_type
 from headrace.model.partitions import command_line
 from headrace.services import targets
 from headrace.services.file_inference import logical
-from headrace.services.parameters import Argument
+from headrace.services.parameters import Argument, WriteContract
 from headrace.services.read import find
 from headrace.services.read_queries import ReadQuery
 from headrace.services.responses.repairs import InferResponse
@@ -47,7 +47,10 @@ class Observed(msgspec.Struct, frozen=True):
 
 
 def infer(
-    session: ProjectSession, target: Annotated[str, Argument("SOURCE")], *, write: bool = False
+    session: ProjectSession,
+    target: Annotated[str, Argument("SOURCE")],
+    *,
+    write: WriteContract = False,
 ) -> InferResponse:
     """Infer a contract for a source from its newest partitions.
 

@@ -31,7 +31,7 @@ from headrace.services.backups import (
     write_manifest,
 )
 from headrace.services.commands import CommandContext, leader_command, perform
-from headrace.services.parameters import Argument
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import Response
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Store
@@ -199,7 +199,10 @@ class GcArguments(msgspec.Struct, frozen=True):
     """No arguments: a dry run isn't sent to the leader."""
 
 
-def gc(session: ProjectSession, *, dry_run: bool = False, progress: Progress) -> GcResponse:
+FreeNothing = Annotated[bool, Option("--dry-run", help="say what would be freed")]
+
+
+def gc(session: ProjectSession, *, dry_run: FreeNothing = False, progress: Progress) -> GcResponse:
     """Free expired snapshots, orphans, raw bytes, logs, quarantine, and data of ended runs.
 
     Also delete history older than `[retention] history`. Raise LakeError if DuckLake's own steps
@@ -269,7 +272,9 @@ class _Gone(Exception):
     """A file that the saved state names was deleted before it could be copied."""
 
 
-def backup(session: ProjectSession, folder: Annotated[Path, Argument("FOLDER")]) -> BackupResponse:
+def backup(
+    session: ProjectSession, folder: Annotated[Path, Argument("[DIR]", help="of the backup")]
+) -> BackupResponse:
     """Back up into a new folder, from this process and alongside a running leader.
 
     Raise UsageError without a state, or if the folder exists and isn't empty; Refused if a file of

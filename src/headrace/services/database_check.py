@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from headrace.lake import catalog
 from headrace.lake.files import look, orphans
@@ -40,6 +40,7 @@ from headrace.services.database_differences import (
     unchecked,
 )
 from headrace.services.lake_files import CORRECT, moved
+from headrace.services.parameters import Option
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.migrations import known
@@ -58,7 +59,12 @@ _MAGIC = b"PAR1"
 SHA256_DIGITS = 64
 
 
-def check(session: ProjectSession, *, deep: bool = False, repaired: int = 0) -> CheckResponse:
+def check(
+    session: ProjectSession,
+    *,
+    deep: Annotated[bool, Option("--deep", help="read every file to its end")] = False,
+    repaired: int = 0,
+) -> CheckResponse:
     """Check the state, the catalog and the files; `deep` reads every byte of the files.
 
     Raise UsageError if there is no state, StoreError if it can't be read.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 from headrace.model import Refused, UsageError
 from headrace.runtime.event_log import DIFFERENCES_MAX, EventLogComparison, compared
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.security.state import open_state
 from headrace.services.database import Difference, DifferenceSource, Finding, Unchecked
+from headrace.services.parameters import Option
 from headrace.services.session import ProjectSession
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.incident_impact import DownstreamIndex
@@ -215,7 +216,10 @@ Change = tuple[str, list[Any]]
 """A statement and its values."""
 
 
-def repair(session: ProjectSession, reason: str) -> int:
+def repair(
+    session: ProjectSession,
+    reason: Annotated[str, Option("--reason", metavar="TEXT", help="why, for the audit trail")],
+) -> int:
     """Correct all rows that differ, and return the number of differences.
 
     Raise Refused while a leader runs, or if the log lacks what is needed.

@@ -15,7 +15,7 @@ from headrace.incidents.evidence.arrivals import expected_by, usual_delay
 from headrace.model import Source, UsageError
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
-from headrace.services.parameters import Argument
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import DisagreedRow, LearntColumnRow, LearntRow, Response
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
@@ -152,9 +152,13 @@ class DeliveryRow(Response, frozen=True, kw_only=True):
 
 def deliveries(
     session: ProjectSession,
-    source: Annotated[str, Argument("SOURCE")],
+    source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
     *,
-    limit: Annotated[int, Meta(ge=1, le=1_000)] = 30,
+    limit: Annotated[
+        int,
+        Option("--limit", metavar="N", help="deliveries listed, newest interval first"),
+        Meta(ge=1, le=1_000),
+    ] = 30,
 ) -> list[DeliveryRow]:
     """Return the deliveries of the newest intervals, newest first.
 

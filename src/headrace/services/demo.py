@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -24,6 +25,7 @@ from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object
 from headrace.services import demo_data
 from headrace.services.commands import CommandContext, begin_sending
 from headrace.services.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, DemoFault
+from headrace.services.parameters import Option
 from headrace.services.responses import Counts, DemoEvent, DemoResponse
 from headrace.services.run_results import tick
 from headrace.services.session import Progress, ProjectSession, Silent
@@ -44,7 +46,16 @@ SOURCE_OF_DATA = "New York flights 2013 (CC0), from the package registry"
 
 
 def demo(
-    directory: Path, *, days: int | None, fault: str, fresh: bool, progress: Progress
+    directory: Path,
+    *,
+    days: Annotated[
+        int | None,
+        Option("--days", metavar="N", help="replay only so many days"),
+        msgspec.Meta(ge=1),
+    ] = None,
+    fault: str,
+    fresh: Annotated[bool, Option("--fresh", help="begin again in a DIR that holds a demo")],
+    progress: Progress,
 ) -> DemoResponse:
     """Create the demo in `directory` and replay it, or return the existing demo's result.
 

@@ -200,9 +200,10 @@ The state is closed by then.
 
 
 def doctor(session: ProjectSession) -> list[ExaminationRow]:
-    """Return all findings. An area that can't be examined is a finding itself.
+    """Examine machine, state, project, sources, secrets and exports. Nothing is changed.
 
-    The others still run.
+    Return all findings; an area that can't be examined is a finding itself. The command exits 1
+    for a finding that keeps the project from running.
     """
     rows = []
     for area, examine in AREAS:

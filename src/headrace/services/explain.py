@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import Annotated
 
 from headrace.model.errors import UnknownName
+from headrace.services.parameters import Argument
 from headrace.services.responses import Page
 
 FOLDER = Path(__file__).parent.parent / "explanations"
@@ -16,7 +18,9 @@ def codes() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.md"))
 
 
-def explain(code: str | None) -> list[Page]:
+def explain(
+    code: Annotated[str | None, Argument("[CODE]", help="as `headrace validate` prints it")] = None,
+) -> list[Page]:
     """Return the page of `code`, or all pages. Raise UnknownName for a code without a page."""
     known = codes()
     if code is None:

@@ -7,7 +7,7 @@ alongside production and published at once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -28,7 +28,7 @@ from headrace.services.contract_updates import UNDECIDED, ValueDecision
 from headrace.services.fix_plans import PlannedFix, fix_response, plan_fix
 from headrace.services.incident_records import FixEnded
 from headrace.services.incidents import found_in
-from headrace.services.parameters import Argument, Reason
+from headrace.services.parameters import Agreed, AsIs, Conversions, IncidentId, Option
 from headrace.services.pause import resume
 from headrace.services.renames import undecided_renames
 from headrace.services.repair_steps import RepairAction
@@ -502,13 +502,19 @@ def _act(
     return None
 
 
+Again = Annotated[
+    bool,
+    Option("--again", help="compute it although neither code nor inputs have changed since"),
+]
+
+
 def preview_fix(
     session: ProjectSession,
-    incident: Annotated[str, Argument("INC-N")],
+    incident: IncidentId,
     *,
-    again: bool = False,
-    convert: Sequence[str] = (),
-    as_is: bool = False,
+    again: Again = False,
+    convert: Conversions = (),
+    as_is: AsIs = False,
 ) -> FixResponse:
     """Return the plan that repairs an incident. Raise as `fix` does."""
     return fix(
@@ -524,13 +530,16 @@ def preview_fix(
 
 def run_fix(
     session: ProjectSession,
-    incident: Annotated[str, Argument("INC-N")],
+    incident: IncidentId,
     *,
-    agreed: str | None = None,
-    again: bool = False,
-    convert: Sequence[str] = (),
-    as_is: bool = False,
-    reason: Reason = None,
+    agreed: Agreed = None,
+    again: Again = False,
+    convert: Conversions = (),
+    as_is: AsIs = False,
+    reason: Annotated[
+        str | None,
+        Option("--reason", metavar="TEXT", help="kept in the timeline and the audit trail"),
+    ] = None,
     progress: Progress,
 ) -> FixResponse:
     """Repair an incident.

@@ -18,7 +18,7 @@ from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands, targets
 from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
 from headrace.services.incidents import found_in, number_of, row_of
-from headrace.services.parameters import Argument, First, Last, RequiredReason
+from headrace.services.parameters import Argument, FirstWrong, IncidentId, LastWrong, RequiredReason
 from headrace.services.responses import Response
 from headrace.services.responses.incidents import IncidentFigureRow, IncidentRow, MeasuredRow
 from headrace.services.session import Progress, ProjectSession
@@ -43,7 +43,7 @@ class NoteArguments(msgspec.Struct, frozen=True):
 
 def note(
     session: ProjectSession,
-    incident: Annotated[str, Argument("INC-N")],
+    incident: IncidentId,
     *,
     reason: RequiredReason,
     progress: Progress,
@@ -109,8 +109,8 @@ def report(
     session: ProjectSession,
     node: Annotated[str, Argument("NODE[@K]")],
     *,
-    first: First = None,
-    last: Last = None,
+    first: FirstWrong = None,
+    last: LastWrong = None,
     reason: RequiredReason,
     progress: Progress,
 ) -> IncidentRow:
@@ -219,9 +219,7 @@ _SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
 _HOURS = frozenset({"hour_mean", "hour_q95"})
 
 
-def incident_figures(
-    session: ProjectSession, incident: Annotated[str, Argument("INC-N")]
-) -> list[IncidentFigureRow]:
+def incident_figures(session: ProjectSession, incident: IncidentId) -> list[IncidentFigureRow]:
     """Return the most anomalous figure of each column that deviates from its own history.
 
     Empty if the cause isn't an anomaly, or if the metrics are no longer stored. Raise UsageError

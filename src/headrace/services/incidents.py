@@ -15,7 +15,7 @@ from headrace.model import UnknownName, UsageError
 from headrace.model.causes import CauseKind
 from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import IncidentId, Option
 from headrace.services.repair_texts import AWAITED
 from headrace.services.responses import HoldingRow
 from headrace.services.responses.incidents import (
@@ -43,9 +43,12 @@ _FACT = "fact:"
 """Prefix of the ids of evidence that refers to an anomaly of a partition."""
 
 
-def incidents(
-    session: ProjectSession, *, every: Annotated[bool, Option("--all", key="all")] = False
-) -> list[IncidentRow]:
+Every = Annotated[
+    bool, Option("--all", help="those that are resolved, too, newest first", key="all")
+]
+
+
+def incidents(session: ProjectSession, *, every: Every = False) -> list[IncidentRow]:
     """Return the unresolved incidents, oldest first.
 
     With `every`, return the newest of all incidents, newest first.
@@ -59,8 +62,15 @@ def incidents(
         ]
 
 
-def incident(session: ProjectSession, incident: Annotated[str, Argument("INC-N")]) -> IncidentRow:
-    """Return one incident, by `INC-1` or `1`. Raise UnknownName if it doesn't exist."""
+def incident(
+    session: ProjectSession,
+    incident: IncidentId,
+) -> IncidentRow:
+    """Return one incident, by `INC-1` or `1`.
+
+    It has its evidence with what was expected, the nodes that it affects, its timeline and its
+    repair. Raise UnknownName if it doesn't exist.
+    """
     number = number_of(incident)
     if session.store is None or session.compiled is None:
         raise _unknown(number)

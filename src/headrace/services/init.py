@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.model import HeadraceError, ProjectError, UnknownName, UsageError
@@ -21,6 +21,7 @@ from headrace.model.field_descriptions import Schema, Section
 from headrace.model.file_descriptions import SECTIONS, with_kinds
 from headrace.services import file_inference
 from headrace.services.file_inference import FileGroup, InferredColumns, learn
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import InitResponse
 from headrace.services.responses.inspections import SchemaRow
 
@@ -168,7 +169,16 @@ FOLDER = ".vscode/headrace"
 EDITOR_SETTINGS_FILE = ".vscode/settings.json"
 
 
-def schemas(name: str | None = None) -> list[SchemaRow]:
+def schemas(
+    name: Annotated[
+        str | None,
+        Argument(
+            "[NAME]",
+            help="project, owners, sources, assets, front_matter, consumers, tests, calendars",
+            names="SCHEMA",
+        ),
+    ] = None,
+) -> list[SchemaRow]:
     """Return the schema of one kind of file, or of all. Raise UnknownName for an unknown kind."""
     names = [section.name for section in SECTIONS]
     if name is not None and name not in names:
@@ -268,7 +278,13 @@ def _text(value: Any) -> str:
 SETTINGS_FILE = "headrace.toml"
 
 
-def init(directory: Path, files: Sequence[Path]) -> InitResponse:
+def init(
+    directory: Annotated[Path, Argument("[DIR]", help="where (default: this folder)")],
+    files: Annotated[
+        Sequence[Path],
+        Option("--from", metavar="FILE…", help="derive sources, contracts and assets from these"),
+    ],
+) -> InitResponse:
     """Write a project into `directory`, created if missing, and return the next command.
 
     Nothing is overwritten: raises ProjectError, and writes nothing, if a project or a file exists

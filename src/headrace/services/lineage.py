@@ -15,7 +15,9 @@ from headrace.services.session import ProjectSession, usable
 
 def lineage(
     session: ProjectSession,
-    column: Annotated[str, Argument("ASSET[.COLUMN]")],
+    column: Annotated[
+        str, Argument("ASSET[.COLUMN]", help="an asset or a source, or one of its columns")
+    ],
     *,
     up: bool = True,
     down: bool = True,

@@ -16,6 +16,7 @@ from headrace.model import Asset, Source, StoreError, UnknownName, UsageError
 from headrace.model.exports import Exported
 from headrace.services import targets
 from headrace.services.caches import cursor_text, place
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import ErrorRow, LogRow, Response
 from headrace.services.runs import error_row, reason_of
 from headrace.services.session import ProjectSession
@@ -126,7 +127,21 @@ class PageOfLines(NamedTuple):
     total: int
 
 
-def logs(session: ProjectSession, target: str, *, grep: str | None) -> AttemptLog | None:
+def logs(
+    session: ProjectSession,
+    target: Annotated[
+        str,
+        Argument(
+            "ASSET[@K]|ATTEMPT",
+            help="an asset (its newest attempt), a partition, or an attempt's id",
+        ),
+    ],
+    *,
+    grep: Annotated[
+        str | None,
+        Option("--grep", metavar="RE", help="only lines in which this is found"),
+    ] = None,
+) -> AttemptLog | None:
     """Return the lines of an attempt (`3.17`), or of the newest attempt at an asset or a partition.
 
     None if it was never attempted. `grep` is a regular expression that the lines must match. Raise

@@ -97,7 +97,10 @@ DIGITS_MAX = 18
 
 
 def versions(
-    session: ProjectSession, version: Annotated[str | None, Argument("[VERSION]")] = None
+    session: ProjectSession,
+    version: Annotated[
+        str | None, Argument("[N]", help="a version's number: its files with their hashes")
+    ] = None,
 ) -> list[VersionRow]:
     """Return all versions, newest first, or one by its version.
 

@@ -7,14 +7,14 @@ A function's signature is the one declaration of a command: the command line, th
               reason: Reason = "", progress: Progress) -> RunResponse: ...
 
 `session` and `progress` come from the caller. All other parameters are the command's own. Numbers
-have their limits in `msgspec.Meta`.
+have their limits in `msgspec.Meta`. A parameter that is a struct contributes its fields.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
@@ -30,6 +30,8 @@ class Argument(NamedTuple):
 
     metavar: str
     help: str = ""
+    names: str = ""
+    """What it names, for completion, where the metavar doesn't say it: `INC-N`."""
 
 
 class Option(NamedTuple):
@@ -50,12 +52,73 @@ SELECT_HELP = (
 )
 Selected = Annotated[Sequence[str], Argument("[SELECT]...", SELECT_HELP)]
 Excluded = Annotated[Sequence[str], Option("--exclude", metavar="SELECT", help="leave these out")]
-Reason = Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")]
-RequiredReason = Annotated[str, Option("--reason", metavar="TEXT", help="kept in the audit trail")]
+_REASON = Option("--reason", metavar="TEXT", help="why; kept in the audit trail")
+Reason = Annotated[str | None, _REASON]
+RequiredReason = Annotated[str, _REASON]
 First = Annotated[
     str | None, Option("--from", metavar="K", help="first partition, included", key="from")
 ]
 Last = Annotated[str | None, Option("--to", metavar="K", help="last partition, included", key="to")]
+IncidentId = Annotated[
+    str, Argument("ID", help="INC-1, as `headrace incidents` lists it", names="INC-N")
+]
+RowsMax = Annotated[
+    int | None,
+    Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)"),
+]
+ParameterValues = Annotated[
+    Mapping[str, str] | None,
+    Option("--set", metavar="k=v", help="a parameter, for this invocation"),
+]
+Since = Annotated[
+    str | None, Option("--since", metavar="T", help="a time, or back from now: 2d, 6h")
+]
+Agreed = Annotated[
+    str | None,
+    Option(
+        "--plan",
+        metavar="PLAN_ID",
+        help="do only this plan, as --dry-run names it; exits 3 if it would be another by now",
+    ),
+]
+
+# Parameters of functions whose modules take long to import. Commands that call them for one of
+# several actions use these, so that their other actions start without those modules.
+
+FirstWrong = Annotated[
+    str | None,
+    Option("--from", metavar="K", help="the first partition that is wrong", key="from"),
+]
+LastWrong = Annotated[
+    str | None, Option("--to", metavar="K", help="the last one, included (the first)", key="to")
+]
+Until = Annotated[
+    str | None,
+    Option("--until", metavar="T", help="when the exception lapses: a time, or `7d` from now"),
+]
+Pairs = Annotated[
+    Sequence[str],
+    Option(
+        "--map",
+        metavar="COLUMN=NAME",
+        help="accept this pair, whatever is proposed",
+        key="map",
+    ),
+]
+Conversions = Annotated[
+    Sequence[str],
+    Option(
+        "--convert",
+        metavar="EXPRESSION",
+        help="what values are computed from, by the delivery's columns: 'amount_cents / 100'",
+    ),
+]
+AsIs = Annotated[bool, Option("--as-is", help="take values that differ as they are")]
+WriteContract = Annotated[bool, Option("--write", help="write contracts/SOURCE.odcs.yaml")]
+AgreedNames = Annotated[
+    str | None,
+    Option("--plan", metavar="PLAN_ID", help="only this plan, as --patch names it"),
+]
 
 
 @cache
@@ -99,6 +162,18 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     )
 
 
+def flattened(function: Callable[..., Any]) -> Iterator[Parameter]:
+    """Yield the command's own parameters; a parameter that is a struct contributes its fields.
+
+    A field without a default is typed by its position.
+    """
+    for item in parameters_of(function):
+        if is_struct(item.type):
+            yield from map(_field_parameter, msgspec.structs.fields(item.type))
+        else:
+            yield item
+
+
 @cache
 def takes_progress(function: Callable[..., Any]) -> bool:
     """Return whether a command's function reports how far it is."""
@@ -106,13 +181,28 @@ def takes_progress(function: Callable[..., Any]) -> bool:
 
 
 def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
-    given = None
-    if get_origin(hint) is Annotated:
-        base, *extras = get_args(hint)
-        given = next((extra for extra in extras if isinstance(extra, Argument | Option)), None)
-        rest = tuple(extra for extra in extras if extra is not given)
-        hint = Annotated[(base, *rest)] if rest else base
-    return Parameter(parameter.name, hint, given, parameter.default)
+    kind, given = _type_and_declaration(hint)
+    return Parameter(parameter.name, kind, given, parameter.default)
+
+
+def _field_parameter(field: msgspec.structs.FieldInfo) -> Parameter:
+    kind, given = _type_and_declaration(field.type)
+    default = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    if default is msgspec.NODEFAULT:
+        return Parameter(field.name, kind, given or Argument(field.name), inspect.Parameter.empty)
+    return Parameter(field.name, kind, given, default)
+
+
+def _type_and_declaration(hint: Any) -> tuple[Any, Argument | Option | None]:
+    """Split an annotation into its type, with limits, and how it is typed."""
+    if get_origin(hint) is not Annotated:
+        return hint, None
+    base, *extras = get_args(hint)
+    given = next((extra for extra in extras if isinstance(extra, Argument | Option)), None)
+    rest = tuple(extra for extra in extras if extra is not given)
+    return Annotated[(base, *rest)] if rest else base, given
 
 
 @cache

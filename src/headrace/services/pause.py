@@ -19,7 +19,7 @@ from headrace.scheduler import Paused, Resumed
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all, rfc3339
 from headrace.services import commands
 from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
-from headrace.services.parameters import Excluded, Option, Reason, RequiredReason, Selected
+from headrace.services.parameters import Excluded, Option, Reason, Selected
 from headrace.services.responses.interventions import PauseResponse, PauseRow
 from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession
@@ -116,7 +116,10 @@ def pause(
     select: Selected,
     *,
     exclude: Excluded = (),
-    reason: RequiredReason,
+    reason: Annotated[
+        str,
+        Option("--reason", metavar="TEXT", help="why; who finds it paused reads it"),
+    ],
     until: Annotated[
         str | None,
         Option(

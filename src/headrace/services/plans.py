@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -54,6 +55,7 @@ from headrace.services import agreements, invalidation, plan_inputs
 from headrace.services.commands import CommandContext
 from headrace.services.comparisons import differences
 from headrace.services.invalidation import Cost
+from headrace.services.parameters import Option
 from headrace.services.responses import (
     Affects,
     ChangeRow,
@@ -297,7 +299,12 @@ class Base(msgspec.Struct, frozen=True):
 def plan(
     session: ProjectSession,
     *,
-    against: str | None = None,
+    against: Annotated[
+        str | None,
+        Option(
+            "--against", metavar="REF", help="a commit, branch or tag instead of what is applied"
+        ),
+    ] = None,
     keep: Sequence[str] = (),
     progress: Progress,
 ) -> PlanResponse:

@@ -176,7 +176,10 @@ def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Qua
 
 
 def list_quarantine(
-    session: ProjectSession, target: Annotated[str | None, Argument("[ASSET[@K]]")] = None
+    session: ProjectSession,
+    target: Annotated[
+        str | None, Argument("[ASSET[@K]]", help="only this asset, source or partition")
+    ] = None,
 ) -> list[QuarantineRow]:
     """Return the quarantined data by node and partition, restricted to `target` if given.
 

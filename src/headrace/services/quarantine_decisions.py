@@ -30,7 +30,7 @@ from headrace.security.audit import Action
 from headrace.services import commands, targets
 from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
 from headrace.services.incidents import found_in, number_of
-from headrace.services.parameters import Argument, Option, RequiredReason
+from headrace.services.parameters import Argument, RequiredReason, Until
 from headrace.services.pause import lapses_at
 from headrace.services.quarantine import decided_together, waiting_for
 from headrace.services.responses import CountsRow
@@ -423,12 +423,15 @@ _ID = re.compile(r"inc-\d{1,15}", re.IGNORECASE)
 _DECIDED = ("published", "dropped")
 
 
+Decided = Annotated[str, Argument("ASSET@K|INC-N", help="one partition, or all of an incident")]
+
+
 def accept(
     session: ProjectSession,
-    target: Annotated[str, Argument("ASSET@K|INC-N")],
+    target: Decided,
     *,
     reason: RequiredReason,
-    until: Annotated[str | None, Option("--until", metavar="T")] = None,
+    until: Until = None,
     progress: Progress,
 ) -> DecisionResponse:
     """Publish quarantined data of one partition, or of an incident, as an exception.
@@ -450,7 +453,7 @@ def accept(
 
 def drop(
     session: ProjectSession,
-    target: Annotated[str, Argument("ASSET@K|INC-N")],
+    target: Decided,
     *,
     reason: RequiredReason,
     progress: Progress,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -12,6 +13,7 @@ from headrace.model import UsageError
 from headrace.model.intervals import SECOND_US, to_us
 from headrace.runtime import usage
 from headrace.runtime.garbage import SNAPSHOTS_KEPT
+from headrace.services.parameters import Argument, Option, RowsMax
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
@@ -23,11 +25,16 @@ class ReadQuery(msgspec.Struct, frozen=True):
     `at` and `version` exclude each other.
     """
 
-    asset: str
-    partitions: tuple[str, ...] = ()
-    at: str | None = None
-    version: int | None = None
-    limit: int | None = None
+    asset: Annotated[str, Argument("ASSET", help="an asset or a source")]
+    partitions: Annotated[
+        tuple[str, ...], Option("--partition", metavar="K,…", help="only these partitions")
+    ] = ()
+    at: Annotated[str | None, Option("--at", metavar="T", help="as it was at a time")] = None
+    version: Annotated[
+        int | None,
+        Option("--version", metavar="N", least=0, help="as it was in a snapshot"),
+    ] = None
+    limit: RowsMax = None
 
 
 def snapshot_of(session: ProjectSession, tx: Transaction, query: ReadQuery) -> int:

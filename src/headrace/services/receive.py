@@ -27,7 +27,7 @@ from headrace.services.commands import (
     perform,
     submit_request,
 )
-from headrace.services.parameters import Argument
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses import Response, RunResponse
 from headrace.services.run_results import run_response
 from headrace.services.session import Progress, ProjectSession
@@ -54,11 +54,15 @@ class ReceiveArguments(msgspec.Struct, frozen=True):
 
 def receive(
     session: ProjectSession,
-    source: Annotated[str, Argument("SOURCE")],
-    file: Annotated[Path, Argument("FILE")],
+    source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
+    file: Annotated[Path, Argument("FILE", help="it is copied first, and stays where it is")],
     *,
-    key: str | None = None,
-    reason: str = "",
+    key: Annotated[
+        str | None, Option("--for", metavar="K", help="the partition that it is for")
+    ] = None,
+    reason: Annotated[
+        str, Option("--reason", metavar="TEXT", help="why it comes by hand; it is recorded")
+    ] = "",
     progress: Progress,
 ) -> RunResponse:
     """Hand in a file for one partition of a source, and run its downstream nodes.

@@ -25,7 +25,7 @@ from headrace.model.partitions import join, required, split
 from headrace.plan import Compiled, CompiledNode
 from headrace.services import targets
 from headrace.services.ls import body_kind
-from headrace.services.parameters import Argument
+from headrace.services.parameters import Argument, ParameterValues
 from headrace.services.responses import ColumnRow, RenderInput, RenderResponse
 from headrace.services.session import ProjectSession, usable
 from headrace.store.queries import publications
@@ -141,10 +141,13 @@ def _listed(text: str, default: list[Any]) -> list[Any]:
 
 def render(
     session: ProjectSession,
-    target: Annotated[str, Argument("ASSET[@K]")],
-    parameters: Mapping[str, str] | None = None,
+    target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition")],
+    parameters: ParameterValues = None,
 ) -> RenderResponse:
-    """Return what `ASSET[@K]` runs; without K, for the newest ended partition.
+    """Return the SQL of an asset as it will run: its text, the values bound to it, and the
+    partitions of its inputs.
+
+    Without K, it is for the newest ended partition.
 
     Raise InvalidProject if the files have errors, UsageError for an unknown asset or partition.
     """

@@ -15,6 +15,7 @@ import uuid
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -41,6 +42,7 @@ from headrace.services.backups import (
     read_saved,
 )
 from headrace.services.database import BackupResponse, describe_backup, kept_folders
+from headrace.services.parameters import Option
 from headrace.services.session import ProjectSession
 from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
@@ -172,7 +174,13 @@ def _epoch_of_folders(folders: Folders) -> int:
 
 
 def restore(
-    session: ProjectSession, folder: Path, *, force: bool, new_state: bool = False
+    session: ProjectSession,
+    folder: Path,
+    *,
+    force: Annotated[bool, Option("--force", help="move the state that is there aside")],
+    new_state: Annotated[
+        bool, Option("--new-state", help="begin anew; the lake's files are moved aside")
+    ] = False,
 ) -> BackupResponse:
     """Put a backup in the project's place.
 

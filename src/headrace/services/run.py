@@ -29,7 +29,7 @@ from headrace.runtime.runs import RunRequest
 from headrace.scheduler import DeliveryArrived, Target
 from headrace.services import plan_inputs, targets
 from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
-from headrace.services.parameters import Argument, Excluded, First, Last, Reason, Selected
+from headrace.services.parameters import Argument, Excluded, First, Last, Option, Reason, Selected
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.responses import CountsRow, RunResponse
 from headrace.services.run_results import run_response
@@ -267,10 +267,14 @@ def run(  # noqa: PLR0913 - as many as the command has options
     select: Selected,
     *,
     exclude: Excluded = (),
-    partitions: Sequence[str] = (),
+    partitions: Annotated[
+        Sequence[str], Option("--partition", metavar="K,…", help="these partitions")
+    ] = (),
     first: First = None,
     last: Last = None,
-    again: bool = False,
+    again: Annotated[
+        bool, Option("--again", help="replace what is published; needs --reason")
+    ] = False,
     reason: Reason = None,
     progress: Progress,
 ) -> RunResponse:

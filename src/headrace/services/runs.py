@@ -19,7 +19,7 @@ from headrace.model.times import Duration
 from headrace.scheduler.events import failed_like
 from headrace.services import targets
 from headrace.services.code_versions import VersionCodeCache
-from headrace.services.parameters import Argument
+from headrace.services.parameters import Argument, Option, Since
 from headrace.services.repairs import BrokenPartition, by_partition, other_choices, repairs
 from headrace.services.responses import ErrorRow, RepairRow, RunRow
 from headrace.services.session import ProjectSession
@@ -46,11 +46,17 @@ OPEN_MAX = 200
 
 def runs(
     session: ProjectSession,
-    run: Annotated[str | None, Argument("[RUN]")] = None,
+    run: Annotated[str | None, Argument("[RUN]", help="one run, with its attempts")] = None,
     *,
-    failed: bool = False,
-    since: str | None = None,
-    limit: Annotated[int, Meta(ge=1, le=1_000)] = 20,
+    failed: Annotated[
+        bool, Option("--failed", help="only what failed, was lost or rejected")
+    ] = False,
+    since: Since = None,
+    limit: Annotated[
+        int,
+        Option("--limit", metavar="N", help="runs listed, newest first"),
+        Meta(ge=1, le=1_000),
+    ] = 20,
     node: str | None = None,
 ) -> list[RunRow]:
     """Return one row per attempted partition, newest run first, within a run in order.

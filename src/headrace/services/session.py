@@ -447,11 +447,17 @@ def _root(project: Path | None) -> Path:
 
 
 def keep_names(data_folder: Path, project: Project) -> None:
-    """Write the nodes' names for shell completion if they changed; ignore a failure to write."""
+    """Write the nodes' names and kinds for shell completion if they changed.
+
+    A failure to write is ignored.
+    """
     path = data_folder / NAMES_FILE
-    text = "".join(
-        f"{name}\n" for name in sorted([*project.sources, *project.assets, *project.consumers])
-    )
+    kinds = [
+        *((name, "source") for name in project.sources),
+        *((name, "asset") for name in project.assets),
+        *((name, "consumer") for name in project.consumers),
+    ]
+    text = "".join(f"{name}\t{kind}\n" for name, kind in sorted(kinds))
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return

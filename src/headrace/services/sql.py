@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import msgspec
 
@@ -27,6 +27,7 @@ from headrace.services.comparisons import (
     partitions_of,
     row_change,
 )
+from headrace.services.parameters import Argument, Option, RowsMax
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.render import defaults, guessed, typed
 from headrace.services.responses import ColumnRow, ReadResponse
@@ -56,9 +57,13 @@ class SqlQuery(msgspec.Struct, frozen=True):
     """A query and its options; `at` is a time as typed, None means now."""
 
     query: str
-    at: str | None = None
-    limit: int | None = None
-    parameters: dict[str, str] = {}
+    at: Annotated[str | None, Option("--at", metavar="T", help="over the snapshot of a time")] = (
+        None
+    )
+    limit: RowsMax = None
+    parameters: Annotated[
+        dict[str, str], Option("--set", metavar="k=v", help="a parameter, for this invocation")
+    ] = {}
     """Values as typed, converted to the type of the project's parameter of that name."""
     bound: dict[str, Any] = {}
     """Values that are bound unchanged."""
@@ -423,12 +428,21 @@ class DiffQuery(msgspec.Struct, frozen=True):
 
     before: str
     after: str | None = None
-    partitions: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
+    partitions: Annotated[
+        tuple[str, ...], Option("--partition", metavar="K,…", help="only these partitions")
+    ] = ()
+    keys: Annotated[
+        tuple[str, ...],
+        Option("--keys", metavar="C,…", help="columns that say which rows are the same"),
+    ] = ()
     sample: int = SAMPLE_MAX
 
 
-def diff(session: ProjectSession, target: str, query: DiffQuery) -> DiffResponse:
+def diff(
+    session: ProjectSession,
+    target: Annotated[str, Argument("ASSET[@K]", help="an asset or a source")],
+    query: DiffQuery,
+) -> DiffResponse:
     """Return the difference between two points in time.
 
     Raise UsageError for an unknown asset, time, snapshot, partition or key.

@@ -60,7 +60,10 @@ def status(
     session: ProjectSession,
     select: Selected = (),
     *,
-    window: Annotated[str, Option("--window", metavar="W")] = WINDOW,
+    window: Annotated[
+        str,
+        Option("--window", metavar="D", help="of the figures about the past, until now (30d)"),
+    ] = WINDOW,
 ) -> StatusResponse:
     """Return the state of every consumer, or of those selected or reading selected nodes.
 

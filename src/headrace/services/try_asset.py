@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +34,7 @@ from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import AttemptId, Dispatch
 from headrace.security.state import open_state
 from headrace.services import targets
-from headrace.services.parameters import Argument
+from headrace.services.parameters import Argument, Option, ParameterValues
 from headrace.services.render import with_parameters
 from headrace.services.responses import CheckRow, ColumnRow, ErrorRow, TryResponse
 from headrace.services.session import ProjectSession, usable
@@ -47,12 +47,20 @@ EPOCH = 0
 
 def try_asset(
     session: ProjectSession,
-    target: Annotated[str, Argument("ASSET[@K]")],
+    target: Annotated[
+        str,
+        Argument(
+            "ASSET[@K]",
+            help="an asset, and which partition (default: the newest that can be computed)",
+        ),
+    ],
     *,
-    limit: int = 10,
-    parameters: Mapping[str, str] | None = None,
+    limit: Annotated[
+        int, Option("--limit", metavar="N", help="rows shown"), msgspec.Meta(ge=0)
+    ] = 10,
+    parameters: ParameterValues = None,
 ) -> TryResponse:
-    """Compute one partition of one asset from the files.
+    """Compute and audit one partition of an asset as the files stand, and publish nothing.
 
     Without a partition, it takes the newest whose inputs are published. Raise InvalidProject if the
     files have errors, UsageError for an unknown asset, partition or parameter.

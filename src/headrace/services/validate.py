@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -18,6 +19,7 @@ from headrace.plan import Compilation
 from headrace.plan.compiled import imported_packages
 from headrace.security.secrets import PROMISED_CHARACTERS_MIN, SecretMissing, Secrets, references_in
 from headrace.services.diagnostics import VALIDATE_SECONDS, BindingResult, bind, with_programs
+from headrace.services.parameters import Option
 from headrace.services.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
 from headrace.services.session import InvalidProject, Progress, ProjectSession
 
@@ -177,12 +179,18 @@ def _declared(project: Project) -> Iterator[tuple[str, Place]]:
 
 
 def validate(
-    session: ProjectSession, *, progress: Progress, bind_all: bool = False
+    session: ProjectSession,
+    *,
+    bind_all: Annotated[
+        bool, Option("--bind", help="have DuckDB bind every SQL statement, however long it takes")
+    ] = False,
+    progress: Progress,
 ) -> ValidateResponse:
-    """Return all problems, errors first, then by file and line; counts are 0 if linking failed.
+    """Return every problem of the project's files with its line and what to write instead.
 
-    DuckDB binds SQL statements for about a second, and the next call continues; `bind_all` binds
-    all of them.
+    Nothing is run. Errors come first, then problems by file and line; counts are 0 if linking
+    failed. DuckDB binds SQL statements for about a second, and the next call continues where it
+    ended, unless all are bound.
     """
     understood = with_programs(_understood(session, progress), session.root)
     understood = with_editable_packages(understood, session.root)

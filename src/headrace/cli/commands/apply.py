@@ -8,14 +8,15 @@ from typing import Annotated
 import msgspec
 
 from headrace.cli import agreement
-from headrace.cli.agreement import ask_agreement
+from headrace.cli.agreement import Yes, ask_agreement
 from headrace.cli.commands import backfills, plans
+from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, Row, StyledCell, plural
 from headrace.model.errors import Refused, UsageError
 from headrace.model.partitions import command_line
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Option
 from headrace.services.responses import ApplyResponse, PlanResponse, VersionRow
 
 # `headrace apply [PLAN_ID]`
@@ -24,31 +25,17 @@ REFUSED_STATES = ("declined", "refused")
 BACKFILL_EXIT_CODES = {"nothing_due": 0, "succeeded": 0, "declined": 3, "awaiting_approval": 3}
 
 
+@terminal_command("apply:apply_plan")
 def apply_command(
     invocation: Invocation,
-    plan_id: Annotated[
-        str | None, Argument("[PLAN_ID]", help="apply only this plan, as `headrace plan` names it")
-    ] = None,
-    yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
+    plan_id: str | None = None,
+    yes: Yes = False,
     backfill: Annotated[
         bool, Option("--backfill", help="and recompute what becomes stale; needs --reason")
     ] = False,
-    keep: Annotated[
-        list[str] | None,
-        Option(
-            "--keep",
-            metavar="SELECT",
-            help="put new code of these assets into force, and keep what is published",
-        ),
-    ] = None,
-    reason: Annotated[
-        str | None,
-        Option(
-            "--reason",
-            metavar="TEXT",
-            help="why the past is recomputed, or kept; stands in the audit trail",
-        ),
-    ] = None,
+    *,
+    keep: list[str],
+    reason: str | None = None,
 ) -> int:
     """Put what the files say into force: shows what changes, asks, and does it.
 
@@ -70,7 +57,7 @@ def apply_command(
         )
     response = apply(
         invocation.session, confirm=lambda plan: _confirm_apply(invocation, plan, yes=yes),
-        progress=invocation.progress(), plan_id=plan_id, keep=keep or (), reason=reason or "",
+        progress=invocation.progress(), plan_id=plan_id, keep=keep, reason=reason or "",
     )  # fmt: skip
     if backfill and response.state not in REFUSED_STATES:
         return _backfill_stale(invocation, response, reason or "")
@@ -170,11 +157,10 @@ VERSION_COLUMNS = [
 FILE_COLUMNS = [ColumnLayout("file", gives=1, least=20), ColumnLayout("sha256", least=16)]
 
 
+@terminal_command("ls:versions")
 def versions_command(
     invocation: Invocation,
-    number: Annotated[
-        str | None, Argument("[N]", help="a version's number: its files with their hashes")
-    ] = None,
+    version: str | None,
     file: Annotated[
         str | None,
         Option("--file", metavar="PATH", help="print the stored bytes of one file of version N"),
@@ -186,12 +172,12 @@ def versions_command(
     from headrace.services.ls import file_of, versions
 
     if file is not None:
-        if number is None:
+        if version is None:
             raise UsageError("--file needs a version", hint="headrace versions N --file PATH")
-        sys.stdout.buffer.write(file_of(invocation.session, number, file))
+        sys.stdout.buffer.write(file_of(invocation.session, version, file))
         return 0
-    rows = versions(invocation.session, number)
-    invocation.show(rows, _render_version if number is not None else _render_versions)
+    rows = versions(invocation.session, version)
+    invocation.show(rows, _render_version if version is not None else _render_versions)
     return 0
 
 

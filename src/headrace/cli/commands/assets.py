@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from headrace.cli import output
-from headrace.cli.invocation import Exclude, Invocation, Select, Selection, Set, settings_of
+from headrace.cli.declared_commands import ServiceCommand, terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, data_table, seconds, value_text
 from headrace.cli.run_results import partition_span, render_error
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
 from headrace.services.lineage import lineage
-from headrace.services.parameters import Argument, Option
-from headrace.services.render import render
+from headrace.services.parameters import Option
 from headrace.services.responses import (
     CheckRow,
     LineageResponse,
@@ -31,19 +31,20 @@ from headrace.services.responses.inspections import RowDifferenceRow, TestRow
 LINEAGE_SHOWN_MAX = 100
 
 
+@terminal_command("lineage:lineage")
 def lineage_command(
     invocation: Invocation,
-    target: Annotated[
-        str, Argument("ASSET[.COLUMN]", help="an asset or a source, or one of its columns")
-    ],
-    up: Annotated[bool, Option("--up", help="only where it comes from")] = False,
-    down: Annotated[bool, Option("--down", help="only where it goes to")] = False,
+    column: str,
+    only_up: Annotated[bool, Option("--up", help="only where it comes from")] = False,
+    only_down: Annotated[bool, Option("--down", help="only where it goes to")] = False,
 ) -> int:
     """Which columns a column comes from and goes into, with what is done to it on the way."""
-    if up and down:
+    if only_up and only_down:
         raise UsageError("--up and --down exclude each other", hint="leave both away to see both")
     invocation.show(
-        lineage(invocation.session, target, up=not down, down=not up), _render_lineage, clock=False
+        lineage(invocation.session, column, up=not only_down, down=not only_up),
+        _render_lineage,
+        clock=False,
     )
     return 0
 
@@ -114,18 +115,6 @@ def _render_direction(
 COLUMNS_SHOWN_MAX = 60
 
 
-def render_command(
-    invocation: Invocation,
-    target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition")],
-    setting: Set = None,
-) -> int:
-    """The SQL of an asset as it will run: its text, the values bound to it, the partitions of its
-    inputs.
-    """
-    invocation.show(render(invocation.session, target, settings_of(setting)), _render_sql)
-    return 0
-
-
 INPUT_COLUMNS = [
     ColumnLayout("input", gives=1, least=10),
     ColumnLayout("read", least=6, drops=1),
@@ -152,6 +141,9 @@ def _render_sql(response: RenderResponse, page: CommandOutput) -> None:
     page.next(command_line("try", partition_argument(response.asset, response.partition)))
 
 
+render_command = ServiceCommand("render:render", _render_sql)
+
+
 def _input_row(render_input: RenderInput) -> list[str | StyledCell]:
     partitions = (
         "all that is published"
@@ -169,26 +161,6 @@ def _input_row(render_input: RenderInput) -> list[str | StyledCell]:
 # `headrace try ASSET[@K]`
 
 FAILED_STATES = ("failed", "rejected", "held")
-
-
-def try_command(
-    invocation: Invocation,
-    target: Annotated[
-        str,
-        Argument(
-            "ASSET[@K]",
-            help="an asset, and which partition (default: the newest that can be computed)",
-        ),
-    ],
-    limit: Annotated[int, Option("--limit", metavar="N", least=0, help="rows shown")] = 10,
-    setting: Set = None,
-) -> int:
-    """Compute and audit one partition as the files stand, and publish nothing."""
-    from headrace.services.try_asset import try_asset
-
-    response = try_asset(invocation.session, target, limit=limit, parameters=settings_of(setting))
-    invocation.show(response, _render_try)
-    return 1 if response.state in FAILED_STATES else 0
 
 
 def _render_try(response: TryResponse, page: CommandOutput) -> None:
@@ -214,6 +186,13 @@ def _render_try(response: TryResponse, page: CommandOutput) -> None:
     )
     text = command_line("render", partition_argument(response.asset, response.partition))
     page.next("headrace apply" if response.state not in FAILED_STATES else text)
+
+
+try_command = ServiceCommand(
+    "try_asset:try_asset",
+    _render_try,
+    exit_code=lambda response: int(response.state in FAILED_STATES),
+)
 
 
 def _try_style(response: TryResponse) -> str:
@@ -260,30 +239,6 @@ TEST_COLUMNS = [
 ]
 
 
-def test_command(
-    invocation: Invocation,
-    select: Selection = None,
-    also: Select = None,
-    exclude: Exclude = None,
-    setting: Set = None,
-) -> int:
-    """Unit tests of assets: what tests/*.yaml gives is computed and compared with what it expects.
-
-    Needs no lake and publishes nothing. Exits 1 where a test doesn't pass.
-    """
-    from headrace.services.asset_tests import run_tests
-
-    rows = run_tests(
-        invocation.session,
-        [*(select or []), *(also or [])],
-        exclude=exclude or [],
-        parameters=settings_of(setting),
-        progress=invocation.progress(),
-    )
-    invocation.show(rows, _render_tests, clock=False)
-    return 0 if all(row.state == "passed" for row in rows) else 1
-
-
 def _render_tests(rows: list[TestRow], page: CommandOutput) -> None:
     if not rows:
         page.say("there are no tests of what is selected", "warn")
@@ -303,6 +258,14 @@ def _render_tests(rows: list[TestRow], page: CommandOutput) -> None:
         *said, seconds(sum(row.seconds or 0 for row in rows)), style="bad" if failed else "good"
     )
     page.next("headrace test " + failed[0].asset if failed else "headrace apply")
+
+
+test_command = ServiceCommand(
+    "asset_tests:run_tests",
+    _render_tests,
+    exit_code=lambda rows: int(any(row.state != "passed" for row in rows)),
+    clock=False,
+)
 
 
 def _test_row(row: TestRow) -> list[str | StyledCell]:

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
+from headrace.cli.declared_commands import Lead, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -27,9 +28,10 @@ ENTRY_COLUMNS = [
 ]
 
 
+@terminal_command("audit:show", verify="audit:audit_verify", checkpoint="audit:checkpoint")
 def audit_command(
     invocation: Invocation,
-    action: Annotated[
+    what: Annotated[
         str,
         Argument(
             "show|verify|checkpoint",
@@ -39,42 +41,20 @@ def audit_command(
     entry: Annotated[
         str | None, Argument("[ENTRY]", help="of show: one entry, with all that it says")
     ] = None,
-    of: Annotated[
-        str | None,
-        Option(
-            "--object",
-            metavar="PATTERN",
-            help="what it was done to: revenue, revenue@2025-03-*, run:7",
-        ),
-    ] = None,
-    actor: Annotated[str | None, Option("--actor", metavar="PATTERN", help="who did it")] = None,
-    did: Annotated[
-        str | None,
-        Option("--action", metavar="PATTERN", help="what was done: partition.*, project.applied"),
-    ] = None,
-    since: Annotated[
-        str | None, Option("--since", metavar="T", help="a time, or back from now: 2d, 6h")
-    ] = None,
-    limit: Annotated[
-        int, Option("--limit", metavar="N", least=1, help="entries listed, newest first")
-    ] = 50,
-    head: Annotated[
-        str | None,
-        Option(
-            "--head",
-            metavar="HASH",
-            help="of verify: a head noted down earlier; it must still be there",
-        ),
-    ] = None,
+    *,
+    object: str | None,  # noqa: A002 - the field's name in the API
+    actor: str | None,
+    action: str | None,
+    since: str | None,
+    limit: int,
+    head: Annotated[str | None, Lead("of verify: ")],
     path: Annotated[
         Path | None,
         Option(
             "--checkpoint", metavar="FILE", help="of verify: a checkpoint that was kept elsewhere"
         ),
     ] = None,
-    out: Annotated[
-        Path | None, Option("--out", metavar="FILE", help="of checkpoint: a new file")
-    ] = None,
+    out: Annotated[Path | None, Lead("of checkpoint: ")] = None,
 ) -> int:
     """The audit trail: who did what and why, and whether anybody changed it.
 
@@ -84,13 +64,13 @@ def audit_command(
     """
     from headrace.services import audit
 
-    if action == "verify":
+    if what == "verify":
         response = audit.verify_trail(
             invocation.session, head, None if path is None else audit.read_checkpoint(path)
         )
         invocation.show(response, _render_verification, clock=False)
         return int(not response.ok)
-    if action == "checkpoint":
+    if what == "checkpoint":
         if out is None:
             raise UsageError(
                 "headrace audit checkpoint needs a file",
@@ -102,9 +82,9 @@ def audit_command(
             clock=False,
         )
         return 0
-    if action != "show":
+    if what != "show":
         raise UsageError(
-            f"`headrace audit {action[:40]}` isn't known",
+            f"`headrace audit {what[:40]}` isn't known",
             hint="write headrace audit show, verify or checkpoint",
         )
     if entry is not None:
@@ -116,7 +96,8 @@ def audit_command(
         invocation.show(audit.entry(invocation.session, int(entry)), _render_entry)
         return 0
     invocation.show(
-        audit.show(invocation.session, AuditQuery(of, actor, did, since, limit)), _render_entries
+        audit.show(invocation.session, AuditQuery(object, actor, action, since, limit)),
+        _render_entries,
     )
     return 0
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.agreement import PLAN_HELP, ask_agreement, refusal_as_json
-from headrace.cli.invocation import Exclude, Invocation, Select, Selection
+from headrace.cli.agreement import DryRun, Yes, ask_agreement, refusal_as_json
+from headrace.cli.declared_commands import terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, data_table, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import Refused, UsageError
 from headrace.model.partitions import command_line, partition_argument
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Argument
 from headrace.services.responses import ColumnRow
 from headrace.services.responses.backfills import (
     BackfillResponse,
@@ -384,39 +385,22 @@ BACKFILL_EXIT_CODES = {
 }
 
 
+@terminal_command("backfills:run_backfill")
 def backfill_command(
     invocation: Invocation,
-    select: Selection = None,
-    also: Select = None,
-    exclude: Exclude = None,
-    first: Annotated[
-        str | None, Option("--from", metavar="K", help="first partition, included")
-    ] = None,
-    last: Annotated[
-        str | None, Option("--to", metavar="K", help="last partition, included")
-    ] = None,
-    since: Annotated[
-        str | None,
-        Option("--since", metavar="T", help="with --mode failed: what failed since then"),
-    ] = None,
-    mode: Annotated[
-        str,
-        Option(
-            "--mode", metavar="missing|failed|all", help="missing: what isn't there or is stale"
-        ),
-    ] = "missing",
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
-    ] = None,
-    only: Annotated[bool, Option("--only", help="nothing of what reads them")] = False,
-    allow_partial: Annotated[
-        bool, Option("--allow-partial", help="publish what could be made though some of it failed")
-    ] = False,
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="show the plan; writes nothing at all")
-    ] = False,
-    yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
-    plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help=PLAN_HELP)] = None,
+    select: list[str],
+    *,
+    exclude: list[str],
+    first: str | None,
+    last: str | None,
+    since: str | None,
+    mode: str,
+    reason: str | None = None,
+    only: bool,
+    allow_partial: bool,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    agreed: str | None,
 ) -> int:
     """Make partitions of the past, with all that reads them, beside production, and publish them at
     once.
@@ -429,8 +413,8 @@ def backfill_command(
     with refusal_as_json(invocation, render_backfill):
         response = backfill(
             invocation.session,
-            [*(select or []), *(also or [])],
-            exclude=exclude or [],
+            select,
+            exclude=exclude,
             first=first,
             last=last,
             since=since,
@@ -441,7 +425,7 @@ def backfill_command(
             dry_run=dry_run,
             confirm=lambda response: _confirm_backfill(invocation, response, yes=yes),
             progress=invocation.progress(),
-            plan_id=plan_id,
+            plan_id=agreed,
         )
     invocation.show(response, render_backfill)
     return BACKFILL_EXIT_CODES.get(response.state, 1)
@@ -467,6 +451,12 @@ def _confirm_backfill(invocation: Invocation, response: BackfillResponse, *, yes
 BACKFILL_ACTIONS = ("pause", "resume", "cancel")
 
 
+@terminal_command(
+    "backfills:backfills",
+    pause="backfills:pause_backfill",
+    resume="backfills:resume_backfill",
+    cancel="backfills:cancel_backfill",
+)
 def backfills_command(
     invocation: Invocation,
     what: Annotated[
@@ -476,9 +466,7 @@ def backfills_command(
     plan: Annotated[
         str | None, Argument("[ID]", help="of pause, resume and cancel: its number")
     ] = None,
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
-    ] = None,
+    reason: str | None = None,
 ) -> int:
     """The backfills, newest first; one with what it changed; or pause, resume or cancel one. What
     is cancelled leaves nothing behind.

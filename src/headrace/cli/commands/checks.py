@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.invocation import Exclude, ExitCode, Invocation, Select
+from headrace.cli.declared_commands import ExitCode, Lead, Select, terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
@@ -236,6 +237,7 @@ ACTIONS = ("challenge", "suggest")
 CHALLENGE_SECONDS = 60
 
 
+@terminal_command("checks:checks", challenge="challenges:challenge", suggest="challenges:challenge")
 def checks_command(
     invocation: Invocation,
     words: Annotated[
@@ -245,16 +247,9 @@ def checks_command(
         ),
     ] = None,
     also: Select = None,
-    exclude: Exclude = None,
-    history: Annotated[
-        int,
-        Option(
-            "--history",
-            metavar="N",
-            least=1,
-            help="of a list: the outcomes that each check is shown with",
-        ),
-    ] = 10,
+    *,
+    exclude: list[str],
+    history: Annotated[int, Lead("of a list: ")],
     seconds: Annotated[
         int,
         Option(
@@ -286,14 +281,14 @@ def checks_command(
     select += also or []
     _refuse_misplaced_options(action, only_unnoticed=only_unnoticed, write=write)
     if action is None:
-        rows = checks(invocation.session, select, exclude or [], history)
+        rows = checks(invocation.session, select, exclude, history)
         invocation.show(rows, render_checks)
         return int(exit_code and any(row.state == "failed" for row in rows))
     from headrace.services.challenges import ChallengeRequest, challenge
 
     request = ChallengeRequest(
         select,
-        exclude or [],
+        exclude,
         seconds,
         suggest=action == "suggest" or only_unnoticed or not invocation.options.json,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.invocation import Invocation, ServiceCommand
+from headrace.cli.declared_commands import ServiceCommand, terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import joined
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
 from headrace.services.interventions import TakeOverResponse, WaiveResponse
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Argument
 
 # `headrace waive CONSUMER@K`
 
@@ -33,13 +34,12 @@ waive_command = ServiceCommand("interventions:waive", _render_waived)
 # `headrace exports take-over CONSUMER`
 
 
+@terminal_command("interventions:take_over")
 def exports_command(
     invocation: Invocation,
     what: Annotated[str, Argument("take-over", help="what is done")],
-    consumer: Annotated[str, Argument("CONSUMER", help="whose target it is")],
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="why; kept in the audit trail")
-    ] = None,
+    consumer: str,
+    reason: str,
 ) -> int:
     """Take over the table that a consumer is exported to, from another project or from this one
     with a state that was lost. Rows of each interval are replaced when it is exported next; the
@@ -50,9 +50,7 @@ def exports_command(
         hint = command_line("exports", "take-over", consumer, "--reason", "TEXT")
         raise UsageError(f"`headrace exports {what[:40]}` isn't known", hint=hint)
     invocation.show(
-        take_over(
-            invocation.session, consumer, reason=reason or "", progress=invocation.progress()
-        ),
+        take_over(invocation.session, consumer, reason=reason, progress=invocation.progress()),
         _render_taken_over,
     )
     return 0

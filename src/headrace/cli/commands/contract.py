@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-from headrace.cli.agreement import AS_IS_HELP, CONVERT_HELP, refusal_as_json
+from headrace.cli.agreement import refusal_as_json
+from headrace.cli.declared_commands import Lead, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import partition_span, render_learnt_source
@@ -18,7 +19,16 @@ from headrace.services.contracts import (
     ContractDiffResponse,
     ContractShowResponse,
 )
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import (
+    AgreedNames,
+    Argument,
+    AsIs,
+    Conversions,
+    Option,
+    Pairs,
+    Reason,
+    WriteContract,
+)
 from headrace.services.responses.repairs import AcceptResponse, InferResponse, MappingRow
 
 # The pages of `contract show` and `contract diff`.
@@ -154,8 +164,6 @@ def _change_row(row: ContractChangeRow, does: str) -> list[str | StyledCell]:
 
 # The pages of `contract accept` and `contract infer`, and the help of options that `fix` has too.
 
-REASON_HELP = "why; kept in the audit trail"
-
 
 def render_accepted(response: AcceptResponse, page: CommandOutput) -> None:
     """What holds from when on, and what follows."""
@@ -205,6 +213,12 @@ def render_inferred(response: InferResponse, page: CommandOutput) -> None:
 ACTIONS = ("show", "diff", "accept", "infer")
 
 
+@terminal_command(
+    show="contracts:show",
+    diff="contracts:diff",
+    accept="contract_accept:accept_names",
+    infer="contract_inference:infer",
+)
 def contract_command(
     invocation: Invocation,
     action: Annotated[str, Argument("show|diff|accept|infer", help="what is done with a contract")],
@@ -214,28 +228,18 @@ def contract_command(
             "[NODE[@K]]", help="a source, an asset to show; for accept, the partition that is held"
         ),
     ] = None,
-    map_: Annotated[
-        list[str] | None,
-        Option("--map", metavar="COLUMN=NAME", help="accept this pair, whatever is proposed"),
-    ] = None,
+    pairs: Pairs = (),
     patch: Annotated[
         bool, Option("--patch", help="accept: write nothing, print the difference")
     ] = False,
-    write: Annotated[
-        bool, Option("--write", help="infer: write contracts/SOURCE.odcs.yaml")
-    ] = False,
+    write: Annotated[WriteContract, Lead("infer: ")] = False,
     yes: Annotated[
         bool, Option("--yes", help="accept: apply what else the files change, too")
     ] = False,
-    plan_id: Annotated[
-        str | None,
-        Option("--plan", metavar="PLAN_ID", help="accept: only this plan, as --patch names it"),
-    ] = None,
-    convert: Annotated[
-        list[str] | None, Option("--convert", metavar="EXPRESSION", help=CONVERT_HELP)
-    ] = None,
-    as_is: Annotated[bool, Option("--as-is", help=AS_IS_HELP)] = False,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help=REASON_HELP)] = None,
+    agreed: Annotated[AgreedNames, Lead("accept: ")] = None,
+    convert: Conversions = (),
+    as_is: AsIs = False,
+    reason: Reason = None,
 ) -> int:
     """The contract of a source: accept writes the names that a vendor uses now into it, from the
     interval on that is held, applies it, and has the held deliveries re-ingested by the next tick;
@@ -259,12 +263,12 @@ def contract_command(
         response = accept(
             invocation.session,
             target,
-            pairs=map_ or (),
+            pairs=pairs,
             patch=patch,
             yes=yes,
             progress=invocation.progress(),
-            plan_id=plan_id,
-            decision=ValueDecision(tuple(convert or ()), as_is, reason),
+            plan_id=agreed,
+            decision=ValueDecision(tuple(convert), as_is, reason),
         )
     if patch and not invocation.options.json:
         sys.stdout.write(response.diff)

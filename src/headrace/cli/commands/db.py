@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli import agreement
+from headrace.cli.declared_commands import Lead, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -28,26 +29,29 @@ each time."""
 ACTIONS = ("upgrade", "check", "backup", "restore", "gc")
 
 
+@terminal_command(
+    upgrade="database:upgrade",
+    check="database_check:check",
+    repair="database_differences:repair",
+    backup="database:backup",
+    restore="restore:restore",
+    gc="database:gc",
+)
 def db_command(
     invocation: Invocation,
     what: Annotated[
         str, Argument("upgrade|check|backup|restore|gc", help="what is done with the state")
     ],
-    folder: Annotated[str | None, Argument("[DIR]", "of the backup")] = None,
-    deep: Annotated[bool, Option("--deep", help="check: read every file to its end")] = False,
+    folder: Path | None = None,
+    *,
+    deep: Annotated[bool, Lead("check: ")],
     repair: Annotated[
         bool, Option("--repair", help="check: write rows again as the event log has them")
     ] = False,
-    reason: Annotated[
-        str, Option("--reason", metavar="TEXT", help="check --repair: why, for the audit trail")
-    ] = "",
-    dry_run: Annotated[bool, Option("--dry-run", help="gc: say what would be freed")] = False,
-    force: Annotated[
-        bool, Option("--force", help="restore: move the state that is there aside")
-    ] = False,
-    new_state: Annotated[
-        bool, Option("--new-state", help="restore: begin anew; the lake's files are moved aside")
-    ] = False,
+    reason: Annotated[str, Lead("check --repair: ")],
+    dry_run: Annotated[bool, Lead("gc: ")],
+    force: Annotated[bool, Lead("restore: ")],
+    new_state: Annotated[bool, Lead("restore: ")],
     yes: Annotated[
         bool, Option("--yes", "-y", help="restore: the backup that fits, without asking")
     ] = False,
@@ -104,7 +108,7 @@ def _check(invocation: Invocation, *, deep: bool, repair: bool, reason: str) -> 
 def _backup_or_restore(
     invocation: Invocation,
     what: str,
-    folder: str | None,
+    folder: Path | None,
     *,
     force: bool,
     new_state: bool,
@@ -113,7 +117,7 @@ def _backup_or_restore(
     if what == "backup":
         from headrace.services.database import backup
 
-        invocation.show(backup(invocation.session, Path(folder or "")), _render_backup)
+        invocation.show(backup(invocation.session, folder or Path()), _render_backup)
         return 0
     if folder is None and not new_state:
         return _restore_newest(invocation, force=force, yes=yes)
@@ -125,7 +129,7 @@ def _backup_or_restore(
     from headrace.services.restore import restore
 
     invocation.show(
-        restore(invocation.session, Path(folder).absolute(), force=force, new_state=new_state),
+        restore(invocation.session, folder.absolute(), force=force, new_state=new_state),
         _render_restore,
         clock=False,
     )

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from headrace.cli.invocation import Invocation, ServiceCommand
+from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
-from headrace.services.parameters import Option
 from headrace.services.responses import Counts, NodeRow, ProblemRow, ValidateResponse
-from headrace.services.validate import validate
 
 # `headrace validate`
 
 PROBLEMS_SHOWN_MAX = 100
 """Problems printed for people; `--json` has all."""
-
-
-def validate_command(
-    invocation: Invocation,
-    bind: Annotated[
-        bool, Option("--bind", help="have DuckDB bind every SQL statement, however long it takes")
-    ] = False,
-) -> int:
-    """Every problem of the project's files with file, line and what to write instead. Runs nothing.
-
-    DuckDB binds the SQL statements for about a second; the next `validate` goes on from there.
-    """
-    response = validate(invocation.session, progress=invocation.progress(), bind_all=bind)
-    invocation.show(response, _render_problems, clock=False)
-    return 0 if response.ok else 1
 
 
 def _render_problems(response: ValidateResponse, page: CommandOutput) -> None:
@@ -55,6 +36,14 @@ def _render_problems(response: ValidateResponse, page: CommandOutput) -> None:
     else:
         page.facts("✗ not valid", *said, style="bad")
         page.next(f"headrace explain {response.problems[0].code}")
+
+
+validate_command = ServiceCommand(
+    "validate:validate",
+    _render_problems,
+    exit_code=lambda response: int(not response.ok),
+    clock=False,
+)
 
 
 def _render_problem(problem: ProblemRow, page: CommandOutput) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 from headrace.cli import output
+from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import render_learnt_source, render_run
@@ -13,7 +13,6 @@ from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
 from headrace.services.deliveries import DeliveryRow, deliveries
-from headrace.services.parameters import Argument, Option
 
 # `headrace deliveries SOURCE`
 
@@ -21,14 +20,8 @@ SIZE_UNIT = 1024
 MINUTE_S = 60
 
 
-def deliveries_command(
-    invocation: Invocation,
-    source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
-    limit: Annotated[
-        int,
-        Option("--limit", metavar="N", least=1, help="deliveries listed, newest interval first"),
-    ] = 30,
-) -> int:
+@terminal_command("deliveries:deliveries")
+def deliveries_command(invocation: Invocation, source: str, limit: int) -> int:
     """What arrived at a source, when, and what became of it."""
     rows = deliveries(invocation.session, source, limit=limit)
     invocation.show(rows, lambda rows, page: _render_deliveries(rows, page, source))
@@ -106,16 +99,9 @@ def _size_text(count: float) -> str:
 # `headrace receive SOURCE FILE`
 
 
+@terminal_command("receive:receive")
 def receive_command(
-    invocation: Invocation,
-    source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
-    file: Annotated[str, Argument("FILE", help="it is copied first, and stays where it is")],
-    key: Annotated[
-        str | None, Option("--for", metavar="K", help="the partition that it is for")
-    ] = None,
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="why it comes by hand; it is recorded")
-    ] = None,
+    invocation: Invocation, source: str, file: Path, key: str | None, reason: str | None = None
 ) -> int:
     """Hand a delivery in. It is checked like any other, marked as handed in, and what depends on it
     is run.
@@ -129,7 +115,7 @@ def receive_command(
     response = receive(
         invocation.session,
         source,
-        Path(file).absolute(),
+        file.absolute(),
         key=key,
         reason=reason or "",
         progress=invocation.progress(),

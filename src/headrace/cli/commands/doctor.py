@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from headrace.cli.declared_commands import ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -24,19 +25,6 @@ EXAMINATION_COLUMNS = [
     ColumnLayout("", gives=2, least=12),
     ColumnLayout("", gives=1, least=20),
 ]
-
-
-def doctor_command(invocation: Invocation) -> int:
-    """Look at everything that could go wrong at night: machine, state, project, sources, secrets,
-    exports.
-
-    Changes nothing. Exits 1 where something keeps the project from running.
-    """
-    from headrace.services.doctor import doctor
-
-    rows = doctor(invocation.session)
-    invocation.show(rows, _render_examination, clock=False)
-    return 1 if any(row.state == "fail" for row in rows) else 0
 
 
 def _render_examination(rows: list[ExaminationRow], page: CommandOutput) -> None:
@@ -79,6 +67,14 @@ def _next_command(rows: list[ExaminationRow]) -> str:
     )
 
 
+doctor_command = ServiceCommand(
+    "doctor:doctor",
+    _render_examination,
+    exit_code=lambda rows: int(any(row.state == "fail" for row in rows)),
+    clock=False,
+)
+
+
 # `headrace connections [test [NAME]]`
 
 CONNECTION_MARKS = {
@@ -100,12 +96,14 @@ TESTED_CONNECTION_COLUMNS = [
 ]
 
 
+@terminal_command("connections:connections", test="connections:test_connections")
 def connections_command(
     invocation: Invocation,
     action: Annotated[
         str | None, Argument("[test]", help="ask each connection, or the one named")
     ] = None,
-    name: Annotated[str | None, Argument("[NAME]", help="only this one")] = None,
+    *,
+    name: str | None,
 ) -> int:
     """The connections of headrace.toml and who uses them; `test` resolves their secrets and asks
     them. Nothing is changed.
@@ -198,12 +196,14 @@ TESTED_CONTACT_COLUMNS = [
 ]
 
 
+@terminal_command("connections:notify", test="connections:test_channels")
 def notify_command(
     invocation: Invocation,
     action: Annotated[
         str | None, Argument("[test]", help="send a message over each contact of an owner")
     ] = None,
-    owner: Annotated[str | None, Argument("[OWNER]", help="whose contacts")] = None,
+    *,
+    owner: str | None,
     all_: Annotated[bool, Option("--all", help="test every owner's contacts")] = False,
 ) -> int:
     """Who is told of incidents, over which channel, and what didn't arrive; `test` sends a message

@@ -8,22 +8,21 @@ import json
 import sys
 from typing import Annotated
 
+from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.output import CommandOutput as Output
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.services.explain import explain
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Option
 from headrace.services.responses import Page
 from headrace.services.responses.inspections import SchemaRow
 
 # `headrace explain [CODE]`
 
 
-def explain_command(
-    invocation: Invocation,
-    code: Annotated[str | None, Argument("[CODE]", help="as `headrace validate` prints it")] = None,
-) -> int:
+@terminal_command("explain:explain")
+def explain_command(invocation: Invocation, code: str | None) -> int:
     """What a problem code means, with a wrong and a right example; all codes where none
     is given."""
     invocation.show(
@@ -49,15 +48,10 @@ def _render_code_list(pages: list[Page], out: Output) -> None:
 # `headrace schema [NAME]`
 
 
+@terminal_command("init:schemas")
 def schema_command(
     invocation: Invocation,
-    name: Annotated[
-        str | None,
-        Argument(
-            "[NAME]",
-            help="project, owners, sources, assets, front_matter, consumers, tests, calendars",
-        ),
-    ] = None,
+    name: str | None,
     write: Annotated[
         bool, Option("--write", help="write all of them into the project, for its editor")
     ] = False,

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import shlex
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from headrace.cli import output
 from headrace.cli.agreement import (
-    AS_IS_HELP,
-    CONVERT_HELP,
-    PLAN_HELP,
+    DryRun,
+    Yes,
     ask_agreement,
     refusal_as_json,
 )
 from headrace.cli.commands import backfills
-from headrace.cli.invocation import ExitCode, Invocation
+from headrace.cli.declared_commands import ExitCode, Lead, ServiceCommand, terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import Refused, UsageError
 from headrace.model.partitions import command_line
-from headrace.services.incidents import incident, incidents
-from headrace.services.parameters import Argument, Option
+from headrace.services.incidents import incidents
+from headrace.services.parameters import Argument, FirstWrong, LastWrong, Option
 from headrace.services.repair_texts import AWAITED
 from headrace.services.responses.incidents import EvidenceRow, IncidentRow
 from headrace.services.responses.repairs import FixResponse
+
+if TYPE_CHECKING:
+    from headrace.services.contract_accept import ValueDecision
 
 # The list of incidents, and one incident with its evidence. Alike evidence is printed once with
 # its count; the middle of a long timeline is cut.
@@ -233,16 +236,7 @@ def _fact_rows(row: IncidentRow, page: CommandOutput) -> list[list[str | StyledC
 
 # `headrace incident ID`
 
-
-def incident_command(
-    invocation: Invocation,
-    target: Annotated[str, Argument("ID", help="INC-1, as `headrace incidents` lists it")],
-) -> int:
-    """One cause: its evidence with what was expected, whom it affects, what happened since, what
-    repairs it.
-    """
-    invocation.show(incident(invocation.session, target), render_incident)
-    return 0
+incident_command = ServiceCommand("incidents:incident", render_incident)
 
 
 # A repair: its steps before anybody agrees, and its result.
@@ -431,26 +425,18 @@ def _durations_text(response: FixResponse) -> str:
 FIX_EXIT_CODES = {"planned": 0, "done": 0, "declined": 3}
 
 
+@terminal_command("fix:run_fix")
 def fix_command(
     invocation: Invocation,
-    target: Annotated[str, Argument("ID", help="INC-1, as `headrace incidents` lists it")],
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="show the plan; writes nothing at all")
-    ] = False,
-    yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
-    convert: Annotated[
-        list[str] | None, Option("--convert", metavar="EXPRESSION", help=CONVERT_HELP)
-    ] = None,
-    as_is: Annotated[bool, Option("--as-is", help=AS_IS_HELP)] = False,
-    again: Annotated[
-        bool,
-        Option("--again", help="compute it although neither code nor inputs have changed since"),
-    ] = False,
-    plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help=PLAN_HELP)] = None,
-    reason: Annotated[
-        str | None,
-        Option("--reason", metavar="TEXT", help="kept in the timeline and the audit trail"),
-    ] = None,
+    incident: str,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    *,
+    convert: list[str],
+    as_is: bool,
+    again: bool,
+    agreed: str | None,
+    reason: str | None,
 ) -> int:
     """Repair an incident: accept the names that a vendor uses now, read deliveries again, build
     what reads them beside production, publish.
@@ -460,19 +446,36 @@ def fix_command(
     nor inputs have changed since they were published.
     """
     from headrace.services.contract_updates import ValueDecision
+
+    decision = ValueDecision(tuple(convert), as_is, reason)
+    return _fix(
+        invocation, incident, decision, dry_run=dry_run, yes=yes, again=again, agreed=agreed
+    )
+
+
+def _fix(
+    invocation: Invocation,
+    incident: str,
+    decision: ValueDecision,
+    *,
+    dry_run: bool,
+    yes: bool,
+    again: bool = False,
+    agreed: str | None = None,
+) -> int:
     from headrace.services.fix import fix
 
     with refusal_as_json(invocation, render_fix):
         response = fix(
             invocation.session,
-            target,
+            incident,
             dry_run=dry_run,
             again=again,
             confirm=lambda response: _confirm_fix(invocation, response, yes=yes),
             progress=invocation.progress(),
-            plan_id=plan_id,
-            reason=reason,
-            decision=ValueDecision(tuple(convert or ()), as_is, reason),
+            plan_id=agreed,
+            reason=decision.reason,
+            decision=decision,
         )
     invocation.show(response, render_fix)
     return FIX_EXIT_CODES.get(response.fix, 1)
@@ -508,6 +511,12 @@ MISSING_TARGET = {
 """What is done about incidents: what is asked where nothing is named, and what to write."""
 
 
+@terminal_command(
+    "incidents:incidents",
+    report="incident_records:report",
+    note="incident_records:note",
+    fix="fix:run_fix",
+)
 def incidents_command(
     invocation: Invocation,
     what: Annotated[
@@ -522,29 +531,24 @@ def incidents_command(
     ] = None,
     target: Annotated[
         str | None,
-        Argument("[NODE|ID]", help="of `report` a source or an asset, of the others an incident"),
+        Argument(
+            "[NODE|ID]",
+            help="of `report` a source or an asset, of the others an incident",
+            names="NODE|INC-N",
+        ),
     ] = None,
-    every: Annotated[
-        bool, Option("--all", help="those that are resolved, too, newest first")
-    ] = False,
-    first: Annotated[
-        str | None,
-        Option("--from", metavar="K", help="of `report`: the first partition that is wrong"),
-    ] = None,
-    last: Annotated[
-        str | None,
-        Option("--to", metavar="K", help="of `report`: the last one, included (the first)"),
-    ] = None,
+    *,
+    every: bool,
+    first: Annotated[FirstWrong, Lead("of `report`: ")] = None,
+    last: Annotated[LastWrong, Lead("of `report`: ")] = None,
     reason: Annotated[
         str | None,
         Option(
             "--reason", metavar="TEXT", help="of `report`: what is wrong; of `note`: what is known"
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="of `fix`: show the plan; writes nothing at all")
-    ] = False,
-    yes: Annotated[bool, Option("--yes", help="of `fix`: don't ask")] = False,
+    dry_run: Annotated[DryRun, Lead("of `fix`: ")] = False,
+    yes: Annotated[Yes, Lead("of `fix`: ")] = False,
     exit_code: ExitCode = False,
 ) -> int:
     """The causes that are open: one incident for one cause, with its owner, evidence and whom it
@@ -571,7 +575,9 @@ def incidents_command(
     if target is None:
         raise UsageError(MISSING_TARGET[what][0], hint=MISSING_TARGET[what][1])
     if what == "fix":
-        return fix_command(invocation, target, dry_run=dry_run, yes=yes)
+        from headrace.services.contract_accept import UNDECIDED
+
+        return _fix(invocation, target, UNDECIDED, dry_run=dry_run, yes=yes)
     if what == "note":
         from headrace.services.incident_records import note
 

@@ -9,12 +9,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds, value_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.services.agreements import NEEDS_APPROVAL
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Option
 from headrace.services.responses import (
     ChangeRow,
     DifferenceRow,
@@ -358,14 +359,11 @@ class Form(enum.StrEnum):
     GITHUB = "github"
 
 
+@terminal_command("plans:plan")
 def plan_command(
     invocation: Invocation,
-    against: Annotated[
-        str | None,
-        Option(
-            "--against", metavar="REF", help="a commit, branch or tag instead of what is applied"
-        ),
-    ] = None,
+    *,
+    against: str | None,
     form: Annotated[
         Form,
         Option(
@@ -440,22 +438,19 @@ PARTITION_COLUMNS = [
 ]
 
 
+@terminal_command("sql:diff")
 def diff_command(
     invocation: Invocation,
-    target: Annotated[str, Argument("ASSET[@K]", help="an asset or a source")],
+    target: str,
     at: Annotated[
         list[str] | None,
         Option(
             "--at", metavar="T", help="a time or a snapshot's number; twice, or once for until now"
         ),
     ] = None,
-    partition: Annotated[
-        list[str] | None, Option("--partition", metavar="K,…", help="only these partitions")
-    ] = None,
-    keys: Annotated[
-        list[str] | None,
-        Option("--keys", metavar="C,…", help="columns that say which rows are the same"),
-    ] = None,
+    *,
+    partitions: list[str],
+    keys: list[str],
     exit_code: Annotated[bool, Option("--exit-code", help="exit 1 where anything changed")] = False,
 ) -> int:
     """What changed between two moments: partitions, columns, rows; by keys where there are any."""
@@ -466,7 +461,7 @@ def diff_command(
     from headrace.services.sql import DiffQuery, diff
 
     query = DiffQuery(
-        at[0], at[1] if len(at) == 2 else None, _split_commas(partition), _split_commas(keys)
+        at[0], at[1] if len(at) == 2 else None, _split_commas(partitions), _split_commas(keys)
     )
     response = diff(invocation.session, target, query)
     invocation.show(response, _render_diff)

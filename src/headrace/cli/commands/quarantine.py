@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.invocation import ExitCode, Invocation, ServiceCommand
+from headrace.cli.declared_commands import ExitCode, ServiceCommand, terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, data_table
 from headrace.cli.run_results import partition_span, render_repair
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Argument, Reason, Until
 from headrace.services.quarantine import list_quarantine
 from headrace.services.responses import ColumnRow, QuarantineRow
 from headrace.services.responses.interventions import DecisionResponse, WithdrawResponse
@@ -24,6 +25,11 @@ SAMPLE_SHOWN_MAX = 5
 DECISIONS = ("accept", "drop")
 
 
+@terminal_command(
+    "quarantine:list_quarantine",
+    accept="quarantine_decisions:accept",
+    drop="quarantine_decisions:drop",
+)
 def quarantine_command(
     invocation: Invocation,
     what: Annotated[
@@ -36,13 +42,8 @@ def quarantine_command(
             "[ASSET@K|INC-N]", help="of accept and drop: one partition, or all of an incident"
         ),
     ] = None,
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="why; kept in the audit trail")
-    ] = None,
-    until: Annotated[
-        str | None,
-        Option("--until", metavar="T", help="when the exception lapses: a time, or `7d` from now"),
-    ] = None,
+    reason: Reason = None,
+    until: Until = None,
     exit_code: ExitCode = False,
 ) -> int:
     """Held and rejected data: why it waits, some of its rows, where it is, what to do. `accept`

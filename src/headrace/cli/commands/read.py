@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
-from headrace.cli.invocation import Invocation, Set, settings_of
+from headrace.cli.declared_commands import terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, data_table, seconds
 from headrace.cli.terminal import clean_lines, joined, plural
 from headrace.model.errors import NotBuilt, UsageError
@@ -84,26 +85,23 @@ def write_out(fill: Callable[[BinaryIO], object], out: Path | None) -> None:
 TABLE_ROWS = 100
 
 
+DataFormat = Annotated[
+    str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")
+]
+Out = Annotated[Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")]
+
+
+@terminal_command("read:read")
 def read_command(
     invocation: Invocation,
-    asset: Annotated[str, Argument("ASSET", help="an asset or a source")],
-    partition: Annotated[
-        list[str] | None, Option("--partition", metavar="K,…", help="only these partitions")
-    ] = None,
-    at: Annotated[str | None, Option("--at", metavar="T", help="as it was at a time")] = None,
-    version: Annotated[
-        int | None, Option("--version", metavar="N", least=0, help="as it was in a snapshot")
-    ] = None,
-    limit: Annotated[
-        int | None,
-        Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)"),
-    ] = None,
-    form: Annotated[
-        str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")
-    ] = None,
-    out: Annotated[
-        Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")
-    ] = None,
+    asset: str,
+    *,
+    partitions: list[str],
+    at: str | None,
+    version: int | None,
+    limit: int | None,
+    form: DataFormat = None,
+    out: Out = None,
     role: Annotated[
         str | None, Option("--as", metavar="ROLE", help="not built yet: there are no roles")
     ] = None,
@@ -116,7 +114,7 @@ def read_command(
     name, _, key = asset.partition("@")
     keys = tuple(
         item.strip()
-        for text in [*([key] if key else []), *(partition or [])]
+        for text in [*([key] if key else []), *partitions]
         for item in text.split(",")
         if item.strip()
     )
@@ -194,25 +192,18 @@ def _render_rows(response: ReadResponse, page: CommandOutput) -> None:
 QUERY_BYTES_MAX = 4 << 20
 
 
+@terminal_command("sql:run_query")
 def sql_command(
     invocation: Invocation,
     query: Annotated[
         str | None, Argument("[QUERY]", help="a SELECT, a file FILE.sql, or - for standard input")
     ] = None,
-    at: Annotated[
-        str | None, Option("--at", metavar="T", help="over the snapshot of a time")
-    ] = None,
-    limit: Annotated[
-        int | None,
-        Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)"),
-    ] = None,
-    setting: Set = None,
-    form: Annotated[
-        str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")
-    ] = None,
-    out: Annotated[
-        Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")
-    ] = None,
+    *,
+    at: str | None,
+    limit: int | None,
+    parameters: dict[str, str],
+    form: DataFormat = None,
+    out: Out = None,
     attach: Annotated[
         bool, Option("--attach", help="print the DuckDB statement that attaches the lake")
     ] = False,
@@ -228,7 +219,7 @@ def sql_command(
 
     chosen = chosen_format(form, out, json=invocation.options.json)
     rows = TABLE_ROWS if limit is None and chosen == "table" else limit
-    question = SqlQuery(_query_text(query), at, rows, settings_of(setting))
+    question = SqlQuery(_query_text(query), at, rows, parameters)
     if chosen in ("csv", *BINARY_FORMATS):
         _write_result(invocation, question, chosen, out)
         return 0

@@ -6,7 +6,8 @@ import shlex
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.invocation import Exclude, Invocation, Select, Selection, ServiceCommand
+from headrace.cli.declared_commands import ServiceCommand, terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import render_run
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
@@ -17,26 +18,17 @@ from headrace.services.responses.interventions import CancelResponse, PauseRespo
 # `headrace run [SELECT…]`
 
 
+@terminal_command("run:run")
 def run_command(
     invocation: Invocation,
-    select: Selection = None,
-    also: Select = None,
-    exclude: Exclude = None,
-    partition: Annotated[
-        list[str] | None, Option("--partition", metavar="K,…", help="these partitions")
-    ] = None,
-    first: Annotated[
-        str | None, Option("--from", metavar="K", help="first partition, included")
-    ] = None,
-    last: Annotated[
-        str | None, Option("--to", metavar="K", help="last partition, included")
-    ] = None,
-    again: Annotated[
-        bool, Option("--again", help="replace what is published; needs --reason")
-    ] = False,
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")
-    ] = None,
+    select: list[str],
+    *,
+    exclude: list[str],
+    partitions: list[str],
+    first: str | None,
+    last: str | None,
+    again: bool,
+    reason: str | None,
     setting: Annotated[
         list[str] | None,
         Option(
@@ -59,7 +51,7 @@ def run_command(
                 " `parameters:`, then headrace apply"
             ),
         )
-    keys = _split_keys(partition)
+    keys = _split_keys(partitions)
     if keys and (first or last):
         raise UsageError(
             "--partition and --from/--to exclude each other",
@@ -73,8 +65,8 @@ def run_command(
 
     response = run(
         invocation.session,
-        [*(select or []), *(also or [])],
-        exclude=exclude or [],
+        select,
+        exclude=exclude,
         partitions=keys,
         first=first,
         last=last,
@@ -131,37 +123,30 @@ cancel_command = ServiceCommand(
 # `headrace pause [SELECT…]`
 
 
+@terminal_command("pause:pause")
 def pause_command(
     invocation: Invocation,
-    select: Selection = None,
-    also: Select = None,
-    exclude: Exclude = None,
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="why; who finds it paused reads it")
-    ] = None,
-    until: Annotated[
-        str | None,
-        Option(
-            "--until", metavar="T", help="a time, or from now: 2h, 3d; then it resumes by itself"
-        ),
-    ] = None,
+    select: list[str],
+    *,
+    exclude: list[str],
+    reason: str | None = None,
+    until: str | None,
 ) -> int:
     """Start nothing of these any more; what runs goes on. Without a selection: what is paused."""
     from headrace.services.pause import pause, paused
 
-    chosen = [*(select or []), *(also or [])]
-    if not chosen and (reason is not None or until is not None):
+    if not select and (reason is not None or until is not None):
         raise UsageError(
             "nothing was selected to be paused",
             hint="headrace pause '*' --reason TEXT pauses everything",
         )
-    if not chosen:
+    if not select:
         invocation.show(paused(invocation.session), render_paused)
         return 0
     response = pause(
         invocation.session,
-        chosen,
-        exclude=exclude or [],
+        select,
+        exclude=exclude,
         reason=reason or "",
         until=until,
         progress=invocation.progress(),

@@ -6,7 +6,8 @@ from itertools import groupby
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.invocation import ExitCode, Invocation
+from headrace.cli.declared_commands import ExitCode, terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import (
     ERRORS_SHOWN_MAX,
@@ -18,7 +19,7 @@ from headrace.cli.run_results import (
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services.logs import AttemptLog, follow, logs
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Option
 from headrace.services.responses import LogRow, RunRow
 from headrace.services.runs import FAILED, runs
 
@@ -27,18 +28,14 @@ from headrace.services.runs import FAILED, runs
 ATTEMPTS_SHOWN_MAX = 200
 
 
+@terminal_command("runs:runs")
 def runs_command(
     invocation: Invocation,
-    run: Annotated[str | None, Argument("[RUN]", help="one run, with its attempts")] = None,
-    failed: Annotated[
-        bool, Option("--failed", help="only what failed, was lost or rejected")
-    ] = False,
-    since: Annotated[
-        str | None, Option("--since", metavar="T", help="a time, or back from now: 2d, 6h")
-    ] = None,
-    limit: Annotated[
-        int, Option("--limit", metavar="N", least=1, help="runs listed, newest first")
-    ] = 20,
+    run: str | None,
+    *,
+    failed: bool,
+    since: str | None,
+    limit: int,
     exit_code: ExitCode = False,
 ) -> int:
     """What ran, and what became of it."""
@@ -193,21 +190,15 @@ def _attempt_row(group: list[RunRow]) -> list[str | StyledCell]:
 # `headrace logs ASSET[@K]|ATTEMPT`
 
 
+@terminal_command("logs:logs")
 def logs_command(
     invocation: Invocation,
-    target: Annotated[
-        str,
-        Argument(
-            "ASSET[@K]|ATTEMPT",
-            help="an asset (its newest attempt), a partition, or an attempt's id",
-        ),
-    ],
+    target: str,
     following: Annotated[
         bool, Option("--follow", "-f", help="wait for more until the attempt has ended")
     ] = False,
-    grep: Annotated[
-        str | None, Option("--grep", metavar="RE", help="only lines in which this is found")
-    ] = None,
+    *,
+    grep: str | None,
 ) -> int:
     """The lines that an attempt wrote, and why it failed where it did."""
     if following and invocation.options.json:

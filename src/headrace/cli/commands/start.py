@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli.commands.declarations import counts_text
+from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
@@ -30,6 +31,7 @@ class DemoFaultOption(enum.StrEnum):
     NONE = "none"
 
 
+@terminal_command("demo:demo")
 def demo_command(
     invocation: Invocation,
     directory: Annotated[
@@ -40,9 +42,8 @@ def demo_command(
         ),
     ] = Path("demo"),
     resumed: Annotated[Path | None, Argument("")] = None,
-    days: Annotated[
-        int | None, Option("--days", metavar="N", least=1, help="replay only so many days")
-    ] = None,
+    *,
+    days: int | None,
     fault: Annotated[
         DemoFaultOption,
         Option(
@@ -52,9 +53,7 @@ def demo_command(
         ),
     ] = DemoFaultOption.RENAME,
     no_serve: Annotated[bool, Option("--no-serve", help="don't serve it afterwards")] = False,
-    fresh: Annotated[
-        bool, Option("--fresh", help="begin again in a DIR that holds a demo")
-    ] = False,
+    fresh: bool,
 ) -> int:
     """The guided example: New York's flights of 2013, delivered day by day as a vendor would; then
     a page that shows how it stands.
@@ -199,21 +198,15 @@ def init_arguments(arguments: list[str]) -> list[str]:
     return results + ["--from"] * (inside and arguments[-1] == "--from")
 
 
+@terminal_command("init:init")
 def init_command(
-    invocation: Invocation,
-    directory: Annotated[
-        Path | None, Argument("[DIR]", help="where (default: this folder)")
-    ] = None,
-    files: Annotated[
-        list[Path] | None,
-        Option("--from", metavar="FILE…", help="derive sources, contracts and assets from these"),
-    ] = None,
+    invocation: Invocation, directory: Path | None = None, *, files: list[Path]
 ) -> int:
     """A new project that runs: a small example, or with --from one that is derived from files.
 
     Write the folder before --from: everything after it is a file.
     """
-    response = init(directory or Path(), files or [])
+    response = init(directory or Path(), files)
     invocation.show(response, _render_project, clock=False)
     return 0
 
@@ -244,18 +237,18 @@ def _render_project(response: InitResponse, page: CommandOutput) -> None:
 
 # `headrace serve`
 
+Host = Annotated[str, Option("--host", metavar="ADDRESS", help="where it listens")]
+Port = Annotated[
+    int,
+    Option("--port", metavar="N", least=0, help="the next free one where it is taken; 0 is any"),
+]
 
+
+@terminal_command()
 def serve_command(
     invocation: Invocation,
-    host: Annotated[
-        str, Option("--host", metavar="ADDRESS", help="where it listens")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int,
-        Option(
-            "--port", metavar="N", least=0, help="the next free one where it is taken; 0 is any"
-        ),
-    ] = 8787,
+    host: Host = "127.0.0.1",
+    port: Port = 8787,
     name: Annotated[
         list[str] | None,
         Option("--name", metavar="NAME", help="a name that a proxy in front of it is known by"),
@@ -276,17 +269,11 @@ def serve_command(
 # `headrace dev`
 
 
+@terminal_command()
 def dev_command(
     invocation: Invocation,
-    host: Annotated[
-        str, Option("--host", metavar="ADDRESS", help="where it listens")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int,
-        Option(
-            "--port", metavar="N", least=0, help="the next free one where it is taken; 0 is any"
-        ),
-    ] = 8787,
+    host: Host = "127.0.0.1",
+    port: Port = 8787,
 ) -> int:
     """`serve` in the environment `dev` (or --env NAME, never prod): what you save is applied, and
     what it changes is built.

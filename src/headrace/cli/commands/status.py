@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from headrace.cli import output
-from headrace.cli.invocation import ExitCode, Invocation, Select, Selection
+from headrace.cli.declared_commands import ExitCode, terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import render_past_changes, render_repair
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -24,14 +25,11 @@ PAUSED_SHOWN_MAX = 5
 REPAIRS_SHOWN_MAX = 3
 
 
+@terminal_command("status:status")
 def status_command(
     invocation: Invocation,
-    select: Selection = None,
-    also: Select = None,
-    window: Annotated[
-        str | None,
-        Option("--window", metavar="D", help="of the figures about the past, until now (30d)"),
-    ] = None,
+    select: list[str],
+    window: str | None = None,
     explain: Annotated[
         str | None,
         Option("--explain", metavar="FIGURE", help="a figure and its rows: " + ", ".join(FIGURES)),
@@ -39,15 +37,14 @@ def status_command(
     exit_code: ExitCode = False,
 ) -> int:
     """Consumers first: served or not, since when, why; and the command to type next."""
-    chosen = [*(select or []), *(also or [])]
     if explain is not None:
         from headrace.services import figures
 
         invocation.show(
-            figures.explain(invocation.session, explain, chosen, window=window), render_figure
+            figures.explain(invocation.session, explain, select, window=window), render_figure
         )
         return 0
-    response = status(invocation.session, chosen, window=window or WINDOW)
+    response = status(invocation.session, select, window=window or WINDOW)
     invocation.show(response, _render_status)
     if text := moved_now(invocation.session):
         invocation.note(f"{text}; {CORRECT}")

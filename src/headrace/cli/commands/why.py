@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from headrace.cli import output
-from headrace.cli.invocation import ServiceCommand
+from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import REPAIRS_SHOWN_MAX, render_past_changes, render_repair
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural

@@ -1,0 +1,280 @@
+"""What a command is: its parameters, their types and help, and what runs it.
+
+A function in `headrace.services` declares a command's parameters (services/parameters.py). Most
+commands are a `ServiceCommand`: that function, and how its response is printed.
+
+A command with a part that only a terminal has (questions, files, several actions) is a function
+below `@terminal_command`, which names the functions that it calls. Its parameters with a plain type
+are declared by those functions, by name; with `Argument` or `Option` it declares one of its own:
+
+    @terminal_command("runs:runs")
+    def runs_command(
+        invocation: Invocation, run: str | None, exit_code: ExitCode = False
+    ) -> int: ...
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+
+import msgspec
+
+from headrace.cli.command_table import BY_NAME
+from headrace.cli.invocation import Invocation
+from headrace.cli.output import CommandOutput
+from headrace.model.errors import UsageError
+from headrace.services import parameters as services
+from headrace.services.parameters import Argument, Option
+
+SELECT_OPTION = "select_option"
+"""Where the parser keeps the values of `--select`, which are added to the words of `[SELECT]`."""
+
+Select = Annotated[
+    list[str] | None, Option("--select", "-s", metavar="SELECT", help="the same as SELECT")
+]
+ExitCode = Annotated[bool, Option("--exit-code", help="exit 1 where there is something to see to")]
+
+
+class Lead(NamedTuple):
+    """Words before a parameter's help: the action that it belongs to."""
+
+    text: str
+
+
+class Parameter(NamedTuple):
+    """One parameter of a command."""
+
+    name: str
+    said: Argument | Option
+    type: type
+    many: bool
+    required: bool
+    default: Any
+    absent: Any
+    """The value where the line doesn't say one, and the default is None."""
+    mapping: bool = False
+    """Whether its words are `k=v`."""
+
+
+class Command:
+    """A command that can be typed."""
+
+    def __init__(self, functions: Mapping[str, str]) -> None:
+        self.functions = functions
+        """Action → the function `module:name` of `headrace.services`; "" is no action."""
+
+    @property
+    def description(self) -> str:
+        """What it does, for `--help`."""
+        raise NotImplementedError
+
+    @cached_property
+    def parameters(self) -> list[Parameter]:
+        """Its arguments and options, in the order of `--help`."""
+        raise NotImplementedError
+
+    def run(self, invocation: Invocation, typed: dict[str, Any]) -> int:
+        """Run it with the values that the parser found; return the exit code."""
+        raise NotImplementedError
+
+    def _values(self, typed: dict[str, Any]) -> dict[str, Any]:
+        """The value of each parameter; the words of `--select` are added to the selection."""
+        values = {item.name: _value(item, typed[item.name]) for item in self.parameters}
+        if SELECT_OPTION in values:
+            values["select"] = [*values["select"], *values.pop(SELECT_OPTION)]
+        return values
+
+
+def load(name: str) -> Command:
+    """The command of that name; imports its module."""
+    command: Command = getattr(import_module(BY_NAME[name].module), f"{name}_command")
+    return command
+
+
+class ServiceCommand(Command):
+    """A command that calls one function of `headrace.services` and prints its response."""
+
+    def __init__(
+        self,
+        function: str,
+        render: Callable[[Any, CommandOutput], None],
+        *,
+        exit_code: Callable[[Any], int] = lambda _: 0,
+        clock: bool = True,
+    ) -> None:
+        super().__init__({"": function})
+        self._render, self._exit_code, self._clock = render, exit_code, clock
+
+    @property
+    def _function(self) -> Callable[..., Any]:
+        """The function; its module is imported on first use."""
+        return services.command_function(self.functions[""])
+
+    @property
+    def description(self) -> str:
+        """The function's."""
+        return services.description_of(self._function)
+
+    @cached_property
+    def parameters(self) -> list[Parameter]:
+        """The function's, without those that only programs pass."""
+        typed = [
+            _service_parameter(item, item.given)
+            for item in services.parameters_of(self._function)
+            if item.given is not None
+        ]
+        return _with_select_option(typed)
+
+    def run(self, invocation: Invocation, typed: dict[str, Any]) -> int:
+        """Call the function and print its response."""
+        given = self._values(typed)
+        if services.takes_progress(self._function):
+            given["progress"] = invocation.progress()
+        response = self._function(invocation.session, **given)
+        invocation.show(response, self._render, clock=self._clock)
+        return self._exit_code(response)
+
+
+class TerminalCommand(Command):
+    """A command with a part that only a terminal has; made by `terminal_command`."""
+
+    def __init__(self, body: Callable[..., int], functions: Mapping[str, str]) -> None:
+        super().__init__(functions)
+        self._body = body
+
+    @property
+    def description(self) -> str:
+        """The text of its own function."""
+        return inspect.getdoc(self._body) or ""
+
+    @cached_property
+    def parameters(self) -> list[Parameter]:
+        """Those of its own function, but for the invocation."""
+        _, *own = inspect.signature(self._body, eval_str=True).parameters.values()
+        return _with_select_option([self._parameter(parameter) for parameter in own])
+
+    def _parameter(self, parameter: inspect.Parameter) -> Parameter:
+        extras = get_args(parameter.annotation)[1:]
+        said = next((extra for extra in extras if isinstance(extra, Argument | Option)), None)
+        lead = "".join(extra.text for extra in extras if isinstance(extra, Lead))
+        result = (
+            self._declared_by_function(parameter)
+            if said is None
+            else _own_parameter(parameter, said)
+        )
+        return result._replace(said=result.said._replace(help=lead + result.said.help))
+
+    def _declared_by_function(self, parameter: inspect.Parameter) -> Parameter:
+        """The parameter of that name of the first function that has one.
+
+        A default that the command has makes it optional in the terminal.
+        """
+        for path in self.functions.values():
+            for item in services.flattened(services.command_function(path)):
+                if item.name == parameter.name and item.given is not None:
+                    result = _service_parameter(item, item.given)
+                    if parameter.default is inspect.Parameter.empty:
+                        return result
+                    return result._replace(required=False, default=None, absent=parameter.default)
+        paths = ", ".join(self.functions.values())
+        raise LookupError(f"no function of {paths} declares how `{parameter.name}` is typed")
+
+    def run(self, invocation: Invocation, typed: dict[str, Any]) -> int:
+        """Call its own function."""
+        return self._body(invocation, **self._values(typed))
+
+
+def terminal_command(
+    function: str = "", **actions: str
+) -> Callable[[Callable[..., int]], TerminalCommand]:
+    """Make a command of a function for the terminal.
+
+    `function` is the function `module:name` of `headrace.services` that it calls, `actions` those
+    that it calls for an action. They are imported when a parameter needs them.
+    """
+    functions = {"": function, **actions} if function else actions
+    return lambda body: TerminalCommand(body, functions)
+
+
+def _service_parameter(item: services.Parameter, said: Argument | Option) -> Parameter:
+    """How a parameter of a function in `headrace.services` is typed."""
+    kind, least = item.type, None
+    if get_origin(kind) is Annotated:
+        kind, *limits = get_args(kind)
+        least = next((limit.ge for limit in limits if isinstance(limit, msgspec.Meta)), None)
+    kind = _without_none(kind)
+    many, mapping = get_origin(kind) is not None, get_origin(kind) in (Mapping, dict)
+    if isinstance(said, Option) and least is not None:
+        said = said._replace(least=int(least))
+    missing = item.default is inspect.Parameter.empty
+    return Parameter(
+        name=item.name,
+        said=said,
+        type=get_args(kind)[0] if many else kind,
+        many=many,
+        required=missing and isinstance(said, Argument) and not many,
+        default=None if missing or many else item.default,
+        absent=[] if many else "" if missing else item.default,
+        mapping=mapping,
+    )
+
+
+def _own_parameter(parameter: inspect.Parameter, said: Argument | Option) -> Parameter:
+    """One that the command declares itself, or by a type of services/parameters.py."""
+    kind = _without_none(get_args(parameter.annotation)[0])
+    many = get_origin(kind) is not None
+    required = parameter.default is inspect.Parameter.empty
+    default = None if required else parameter.default
+    return Parameter(
+        name=parameter.name,
+        said=said,
+        type=get_args(kind)[0] if many else kind,
+        many=many,
+        required=required and isinstance(said, Argument),
+        default=None if many else default,
+        absent=default,
+        mapping=get_origin(kind) in (Mapping, dict),
+    )
+
+
+def _without_none(kind: Any) -> Any:
+    if get_origin(kind) in (Union, types.UnionType):
+        return next(arg for arg in get_args(kind) if arg is not types.NoneType)
+    return kind
+
+
+def _with_select_option(parameters: list[Parameter]) -> list[Parameter]:
+    """With `--select` behind `[SELECT]`."""
+    results: list[Parameter] = []
+    for parameter in parameters:
+        results.append(parameter)
+        if parameter.name == "select":
+            said = get_args(Select)[1]
+            results.append(Parameter(SELECT_OPTION, said, str, True, False, None, []))
+    return results
+
+
+def _value(parameter: Parameter, typed: Any) -> Any:
+    """The value that is handed on: what was typed, else the default.
+
+    A text without a default is empty then: the function says why it needs it.
+    """
+    if parameter.mapping:
+        return settings_of(typed)
+    return parameter.absent if typed is None else typed
+
+
+def settings_of(settings: list[str] | None) -> dict[str, str]:
+    """`k=v` words as a mapping. UsageError for a word that is none."""
+    results: dict[str, str] = {}
+    for text in settings or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {text!r} is no parameter", hint="write --set name=value")
+        results[name.strip()] = value
+    return results

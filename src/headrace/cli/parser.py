@@ -1,0 +1,159 @@
+"""The parser of a typed command: made of its parameters when the command is typed.
+
+Why argparse and not typer: docs/decisions/0011-argparse.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import enum
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from headrace.cli.command_table import FLAGS, VALUES, Options
+from headrace.cli.declared_commands import Command, Parameter
+from headrace.cli.invocation import Invocation
+from headrace.model.errors import UsageError
+from headrace.services.parameters import Argument, Option
+
+HELP_EPILOG = "Options of every command: headrace --help"
+
+
+def run_command(name: str, command: Command, arguments: list[str], before: Options) -> int:
+    """Parses `arguments` for the command and runs it; gives the exit code.
+
+    Raises UsageError for a line that can't be parsed, and what it raises.
+    """
+    parser = _parser(name, command)
+    if _asks_for_help(arguments):
+        sys.stdout.write(parser.format_help())
+        return 0
+    values = vars(parser.parse_intermixed_args(arguments))
+    options = Options(**{field: values.pop(field) for field in Options._fields})
+    with Invocation(options.over(before)) as invocation:
+        return command.run(invocation, values)
+
+
+def _asks_for_help(arguments: list[str]) -> bool:
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--help" in own or "-h" in own
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            _plain_message(message), hint=f"{_suggestion(self, message)}{self.prog} --help"
+        )
+
+
+def _plain_message(message: str) -> str:
+    """argparse's message in the words of the rest: `argument --limit: …` as `--limit: …`."""
+    plain = message.removeprefix("argument ").replace("unrecognized arguments:", "unknown:")
+    return plain.replace("the following arguments are required:", "missing:")
+
+
+def _suggestion(parser: argparse.ArgumentParser, message: str) -> str:
+    unknown = message.rpartition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
+    options = [
+        flag
+        for action in parser._actions
+        for flag in action.option_strings
+        if flag.startswith("--")
+    ]
+    close = difflib.get_close_matches(unknown, options, n=1) if unknown.startswith("--") else []
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _parser(name: str, command: Command) -> argparse.ArgumentParser:
+    parameters = command.parameters
+    parser = _Parser(
+        prog=f"headrace {name}",
+        description=command.description,
+        epilog=HELP_EPILOG,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=_usage(name, parameters),
+    )
+    for parameter in parameters:
+        _add_parameter(parser, parameter)
+    for option, field in VALUES.items():
+        parser.add_argument(option, dest=field, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "-v", "--verbose", dest="verbose", action="store_true", help=argparse.SUPPRESS
+    )
+    for option in FLAGS:
+        if FLAGS[option] != "verbose":
+            parser.add_argument(
+                option, dest=FLAGS[option], action="store_true", help=argparse.SUPPRESS
+            )
+    return parser
+
+
+def _usage(name: str, parameters: list[Parameter]) -> str:
+    words = " ".join(
+        parameter.said.metavar
+        for parameter in parameters
+        if isinstance(parameter.said, Argument) and parameter.said.metavar
+    )
+    return f"headrace {name} {words} [OPTIONS]".replace("  ", " ")
+
+
+def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
+    shown = parameter.said.help or (argparse.SUPPRESS if not parameter.said.metavar else None)
+    if isinstance(parameter.said, Argument):
+        count = "*" if parameter.many else None if parameter.required else "?"
+        parser.add_argument(
+            parameter.name,
+            nargs=count,
+            type=_converter(parameter),
+            default=parameter.default,
+            metavar=parameter.said.metavar or parameter.name,
+            help=shown,
+        )
+        return
+    names = (
+        [parameter.said.short, parameter.said.name]
+        if parameter.said.short
+        else [parameter.said.name]
+    )
+    if parameter.type is bool:
+        parser.add_argument(*names, dest=parameter.name, action="store_true", help=shown)
+        return
+    if isinstance(parameter.default, int | str):
+        shown = f"{shown} (default {getattr(parameter.default, 'value', parameter.default)})"
+    parser.add_argument(
+        *names,
+        dest=parameter.name,
+        action="append" if parameter.many else "store",
+        type=_converter(parameter),
+        default=parameter.default,
+        required=parameter.required,
+        metavar=parameter.said.metavar or parameter.said.name.lstrip("-").upper(),
+        help=shown,
+    )
+
+
+def _converter(parameter: Parameter) -> Callable[[str], Any]:
+    """How a word becomes a value; ValueError's message is what a person reads."""
+    least = parameter.said.least if isinstance(parameter.said, Option) else None
+
+    def convert(text: str) -> Any:
+        try:
+            value = parameter.type(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text[:40]!r} is no {_kind_text(parameter.type)}"
+            ) from None
+        if least is not None and value < least:
+            raise argparse.ArgumentTypeError(f"{text[:40]} is less than {least}")
+        return value
+
+    return convert
+
+
+def _kind_text(kind: type) -> str:
+    if issubclass(kind, enum.Enum):
+        return " or ".join(str(item.value) for item in kind)
+    return "number" if kind is int else kind.__name__

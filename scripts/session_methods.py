@@ -112,13 +112,17 @@ class SessionMethods:
         raise NotImplementedError
 
     def _call(self, function: str, **given: Any) -> Any:
-        """Call `module:function` of `headrace.services` with a newly opened session."""
-        from headrace.services.parameters import call, command_function, request_type
+        """Call `module:function` of `headrace.services` with a newly opened session.
+
+        Raise UsageError for a value of another type, or beyond a limit.
+        """
+        from headrace.services.parameters import call, checked_request, command_function
         from headrace.services.session import Silent
 
         called = command_function(function)
+        request = checked_request(called, given)
         with closing(self._open()) as session:
-            return call(called, session, request_type(called)(**given), progress=Silent())
+            return call(called, session, request, progress=Silent())
 
 '''
 

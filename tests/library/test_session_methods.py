@@ -97,3 +97,37 @@ def test_reads_answer_as_the_commands_do(root: Path) -> None:
         assert len(session.deliveries("orders", limit=1)) == 1
         assert session.audit_verify().ok
         assert session.plan().plan_id
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "parameter"),
+    [
+        ("pause", {"exclude": "orders", "reason": "x"}, "exclude"),
+        ("pause", {"reason": 7}, "reason"),
+        ("run", {"again": "yes"}, "again"),
+        ("run", {"partitions": ["2025-03-02", 3]}, "partitions"),
+        ("run", {"first": 20250302}, "first"),
+        ("runs", {"limit": "5"}, "limit"),
+        ("runs", {"limit": 0}, "limit"),
+        ("audit", {"limit": True}, "limit"),
+        ("render", {"target": "revenue", "parameters": {"rate": 2}}, "parameters"),
+        ("backup", {"folder": 3}, "folder"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(
+    root: Path, method: str, given: dict[str, object], parameter: str
+) -> None:
+    """Would catch: `exclude="orders"` as six exclusions, or an error from deep inside a command."""
+    with headrace.Session(root, now=NOW) as session:
+        with pytest.raises(UsageError, match=f"^`{parameter}`: Expected"):
+            getattr(session, method)(**given)
+        assert session.audit() == [], "nothing was done"
+
+
+def test_a_path_may_be_a_text_and_a_list_a_tuple(root: Path, tmp_path: Path) -> None:
+    """Would catch: values refused that the methods have always taken."""
+    with headrace.Session(root, now=NOW) as session:
+        session.tick()
+        assert session.run("revenue", partitions=("2025-03-02",)).state == "nothing_due"
+        copy = str(tmp_path / "copy")
+        assert session.backup(copy).folder == copy  # type: ignore[arg-type]

@@ -17,9 +17,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
+
+from headrace.model.errors import UsageError
 
 FROM_THE_CALLER = ("session", "progress")
 """Parameters that aren't part of the command."""
@@ -231,6 +234,32 @@ def request_type(function: Callable[..., Any]) -> type[msgspec.Struct]:
         forbid_unknown_fields=True,
         rename=names,
     )
+
+
+def checked_request(function: Callable[..., Any], given: Mapping[str, Any]) -> msgspec.Struct:
+    """Return a request of the function's `request_type`, for values from a Python program.
+
+    A path may be given as text. Raise UsageError for a value of another type, or beyond a limit.
+    """
+    kind = request_type(function)
+    converted = {}
+    for field in msgspec.structs.fields(kind):
+        if field.name in given:
+            try:
+                converted[field.name] = msgspec.convert(
+                    given[field.name], field.type, dec_hook=_path_of
+                )
+            except msgspec.ValidationError as error:
+                raise UsageError(
+                    f"`{field.name}`: {error}", hint="`help` of the method lists the types"
+                ) from None
+    return kind(**converted)
+
+
+def _path_of(kind: type, value: Any) -> Path:
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    raise TypeError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")
 
 
 def call(

@@ -11,6 +11,7 @@ import pytest
 
 from headrace.cli import completion
 from headrace.cli.completion import candidates
+from scripts import completion_table
 
 
 @pytest.fixture
@@ -21,6 +22,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     names.write_text("flights\nflights_clean\nplanes\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_the_table_is_what_the_commands_declare() -> None:
+    """Would catch: an option that a command got and completion doesn't know."""
+    assert completion_table.TARGET.read_text(encoding="utf-8") == completion_table.text(), (
+        "make docs"
+    )
 
 
 def test_commands_and_options(project: Path) -> None:
@@ -86,6 +94,7 @@ def test_values_of_options(project: Path) -> None:
     assert candidates(["backfill", "--mode", ""]) == ["missing", "failed", "all"]
     assert candidates(["run", "--exclude", "+pl"]) == ["+planes"]
     assert candidates(["run", "--reason", "pl"]) == []
+    assert candidates(["render", "--set", ""]) == []
     assert candidates(["plan", "--format", "g"]) == ["github"]
     assert candidates(["run", "--again", "pl"]) == ["planes"], "a flag takes no value"
 

@@ -2,10 +2,9 @@
 
 The shell's function calls `headrace` with `_HEADRACE_COMPLETE=SHELL`. Standard input has the words
 typed so far, one per line, the unfinished one last; standard output gets one candidate per line.
-What can stand in a place is read from the declaration of the command's parameter: small words of
-its metavar are offered as they are, capital words say what it names. Node names come from a cached
-file: completion never parses the project. Why this isn't a library's:
-docs/decisions/0011-argparse.md.
+What can stand in a place is in a table made of the commands' declarations: small words are offered
+as they are, capital words say what is named. Node names come from a cached file: completion never
+parses the project. Why this isn't a library's: docs/decisions/0011-argparse.md.
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from headrace.cli.command_table import BY_NAME, COMMANDS, FLAGS, VALUES, Options
-from headrace.cli.declared_commands import Parameter, load
+from headrace.cli.completion_table import PLACES, Place
 from headrace.model.errors import HeadraceError
-from headrace.services.parameters import Argument, Option
 
 NAMES_FILE = ".headrace/cache/names"
 """Relative to the project: a node's name and its kind to a line, with a tab between; written
@@ -84,29 +82,32 @@ def candidates(words: list[str]) -> list[str]:
         return sorted(name for name in names if name.startswith(word))
     if typed and typed[-1] in VALUES:
         return []
-    parameters = load(command).parameters
-    options = {
-        name: item
-        for item in parameters
-        if isinstance(item.said, Option)
-        for name in (item.said.name, item.said.short)
-        if name
-    }
+    options = {name: place for place in PLACES[command] for name in place.options}
     if word.startswith("-"):
-        return sorted(
-            name
-            for name in [*(name for name in options if name[:2] == "--"), *VALUES, *FLAGS, "--help"]
-            if name.startswith(word) and name != "-v"
-        )
-    place = options.get(typed[-1]) if typed else None
-    if place is not None and place.type is not bool:
-        return _values(place, project, word)
-    arguments = [item for item in parameters if isinstance(item.said, Argument)]
-    number = len(_arguments(typed, options))
+        return _options(options, word)
+    option = options.get(typed[-1]) if typed else None
+    if option is not None and option.takes is not None:
+        return _values(option, project, word)
+    return _next_argument(command, len(_arguments(typed, options)), project, word)
+
+
+def _options(options: Mapping[str, Place], word: str) -> list[str]:
+    names = [name for name in options if name.startswith("--")]
+    return sorted(
+        name
+        for name in [*names, *VALUES, *FLAGS, "--help"]
+        if name.startswith(word) and name != "-v"
+    )
+
+
+def _next_argument(command: str, number: int, project: str | None, word: str) -> list[str]:
+    """What the argument of this number can become."""
+    arguments = [place for place in PLACES[command] if not place.options]
     if number < len(arguments):
         return _values(arguments[number], project, word)
-    many = arguments and arguments[-1].many
-    return _values(arguments[-1], project, word, actions=False) if many else []
+    if arguments and arguments[-1].many:
+        return _values(arguments[-1], project, word, actions=False)
+    return []
 
 
 def _split_words(before: list[str]) -> tuple[str | None, str | None, list[str]]:
@@ -127,28 +128,25 @@ def _split_words(before: list[str]) -> tuple[str | None, str | None, list[str]]:
     return project, command, typed
 
 
-def _arguments(typed: list[str], options: Mapping[str, Parameter]) -> list[str]:
+def _arguments(typed: list[str], options: Mapping[str, Place]) -> list[str]:
     """Those of the words that are neither options nor their values."""
     results: list[str] = []
     is_value = False
     for word in typed:
         if not is_value and not word.startswith("-"):
             results.append(word)
-        item = options.get(word)
-        takes_value = word in VALUES or (item is not None and item.type is not bool)
+        option = options.get(word)
+        takes_value = word in VALUES or (option is not None and option.takes is not None)
         is_value = not is_value and takes_value
     return results
 
 
-def _values(
-    parameter: Parameter, project: str | None, word: str, *, actions: bool = True
-) -> list[str]:
-    """What can stand in the place of a parameter: the small words of its metavar, then names."""
-    said = parameter.said
-    choices = re.findall(r"\b[a-z][a-z-]*\b", said.metavar) if actions else []
+def _values(place: Place, project: str | None, word: str, *, actions: bool = True) -> list[str]:
+    """What can stand in a place: the small words that it takes, then names."""
+    takes = place.takes or ""
+    choices = re.findall(r"\b[a-z][a-z-]+\b", takes) if actions else []
     results = [choice for choice in choices if choice.startswith(word)]
-    names_text = said.names if isinstance(said, Argument) and said.names else said.metavar
-    kinds = re.findall(r"[A-Z]+", names_text)
+    kinds = re.findall(r"[A-Z]+", takes)
     if "SELECT" in kinds:
         return results + _selections(project, word)
     names = set(_node_names(project, {kind for name in kinds for kind in NODE_KINDS.get(name, ())}))

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from headrace.cli.command_table import BY_NAME, COMMANDS, FLAGS, VALUES, Options
+from headrace.cli.command_table import BY_NAME, FLAGS, VALUES, Options
 from headrace.cli.completion_table import PLACES, Place
 from headrace.model.errors import HeadraceError
 
@@ -74,21 +74,25 @@ def candidates(words: list[str]) -> list[str]:
     *before, word = words or [""]
     project, command, typed = _split_words(before)
     if command is None:
-        names = (
-            [*VALUES, *FLAGS, "--help", "--version"]
-            if word.startswith("-")
-            else [command.name for command in COMMANDS]
-        )
-        return sorted(name for name in names if name.startswith(word))
-    if typed and typed[-1] in VALUES:
+        return _commands(word)
+    last = typed[-1] if typed else ""
+    if last in VALUES:
         return []
     options = {name: place for place in PLACES[command] for name in place.options}
     if word.startswith("-"):
         return _options(options, word)
-    option = options.get(typed[-1]) if typed else None
+    option = options.get(last)
     if option is not None and option.takes is not None:
         return _values(option, project, word)
     return _next_argument(command, len(_arguments(typed, options)), project, word)
+
+
+def _commands(word: str) -> list[str]:
+    """What the first word can become."""
+    options = [*VALUES, *FLAGS, "--help", "--version"]
+    return sorted(
+        name for name in (options if word.startswith("-") else BY_NAME) if name.startswith(word)
+    )
 
 
 def _options(options: Mapping[str, Place], word: str) -> list[str]:

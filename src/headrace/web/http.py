@@ -142,24 +142,30 @@ A = TypeVar("A", bound=msgspec.Struct)
 def query_parameters(kind: type[A], path: Mapping[str, str], query: QueryParams) -> A:
     """What the path and the query say. Problem (400) for a word that isn't known, is too long, or
     has no such value."""
-    several = {
-        field.encode_name
-        for field in msgspec.structs.fields(kind)
-        if get_origin(field.type) in (tuple, Sequence)
-    }
-    said: dict[str, Any] = dict(path)
-    for name in query:
-        if name in RESERVED_PARAMETERS or name in path:
-            continue
-        words = [word for word in query.getlist(name) if word]
-        if words:
-            said[name] = words if name in several else words[-1]
+    said = {**path, **_query_words(kind, path, query)}
     for name, value in said.items():
         if sum(map(len, value)) > PARAMETER_CHARACTERS_MAX:
             raise HttpProblem(
                 400, f"`{name[:60]}` is longer than {PARAMETER_CHARACTERS_MAX:,} characters"
             )
     return _converted_parameters(said, kind, strict=False)
+
+
+def _query_words(
+    kind: type[msgspec.Struct], path: Mapping[str, str], query: QueryParams
+) -> dict[str, Any]:
+    """The query's words; all of a parameter that takes several, else the last one."""
+    several = {
+        field.encode_name
+        for field in msgspec.structs.fields(kind)
+        if get_origin(field.type) in (tuple, Sequence)
+    }
+    results: dict[str, Any] = {}
+    for name in query:
+        words = [word for word in query.getlist(name) if word]
+        if words and name not in RESERVED_PARAMETERS and name not in path:
+            results[name] = words if name in several else words[-1]
+    return results
 
 
 def body_parameters(kind: type[A], path: Mapping[str, str], body: bytes) -> A:

@@ -60,15 +60,16 @@ def listen(host: str, port: int) -> socket.socket:
         try:
             return _bound_socket(family, host, tried)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                hint = (
-                    "ports below 1024 are the administrator's"
-                    if error.errno == errno.EACCES
-                    else "serve --host 127.0.0.1"
-                )
-                raise UsageError(
-                    f"{host}:{tried} can't be listened on: {error.strerror}", hint=hint
-                ) from error
+            if error.errno == errno.EADDRINUSE:
+                continue
+            hint = (
+                "ports below 1024 are the administrator's"
+                if error.errno == errno.EACCES
+                else "serve --host 127.0.0.1"
+            )
+            raise UsageError(
+                f"{host}:{tried} can't be listened on: {error.strerror}", hint=hint
+            ) from error
     raise UsageError(
         f"ports {port} to {min(port + PORTS_TRIED - 1, PORT_MAX)} are all taken",
         hint="serve --port 0 takes any that is free",

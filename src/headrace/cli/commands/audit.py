@@ -143,15 +143,24 @@ def _render_entry(rows: list[AuditRow], page: CommandOutput) -> None:
         page.say(f"because: {row.reason}")
     if row.run_id is not None:
         page.say(f"in run {row.run_id}")
-    for name, value in (("before", row.before), ("after", row.after)):
-        if value is not None:
-            page.say()
-            page.say(name, "bold")
-            for key, item in value.items() if isinstance(value, dict) else [("", value)]:
-                page.say(f"{key}: {item}" if key else str(item), indent=2)
+    _render_content("before", row.before, page)
+    _render_content("after", row.after, page)
     page.say()
     page.say(f"hash {row.hash}", "dim")
     page.next("headrace audit verify")
+
+
+def _render_content(name: str, value: Any, page: CommandOutput) -> None:
+    """What was there before or after."""
+    if value is None:
+        return
+    page.say()
+    page.say(name, "bold")
+    if not isinstance(value, dict):
+        page.say(str(value), indent=2)
+        return
+    for key, item in value.items():
+        page.say(f"{key}: {item}" if key else str(item), indent=2)
 
 
 def _render_checkpoint(response: CheckpointResponse, out: Path, page: CommandOutput) -> None:

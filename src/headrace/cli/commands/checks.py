@@ -238,7 +238,7 @@ CHALLENGE_SECONDS = 60
 
 
 @terminal_command("checks:checks", challenge="challenges:challenge", suggest="challenges:challenge")
-def checks_command(
+def checks_command(  # complexipy: ignore (a table of actions: each has its own refusals)
     invocation: Invocation,
     words: Annotated[
         list[str] | None,

@@ -107,7 +107,10 @@ def _column_row(row: ContractColumnRow) -> list[str | StyledCell]:
     ]
 
 
-def render_contract_diff(response: ContractDiffResponse, page: CommandOutput) -> None:
+def render_contract_diff(  # complexipy: ignore (a page: a line for each thing there is to say)
+    response: ContractDiffResponse,
+    page: CommandOutput,
+) -> None:
     """What differs from it."""
     delivered = [row for row in response.changes if row.takes is None]
     written = [row for row in response.changes if row.takes is not None]
@@ -133,18 +136,20 @@ def render_contract_diff(response: ContractDiffResponse, page: CommandOutput) ->
         page.table(
             CHANGE_COLUMNS, [_change_row(row, row.takes or "") for row in written[:ROWS_SHOWN_MAX]]
         )
-    if response.breaking and any(
-        row.kind == "renamed" and row.policy == "block" for row in delivered
-    ):
-        page.next(
-            command_line(
-                "contract",
-                "accept",
-                partition_argument(response.source, response.partition or WHOLE),
-            )
-        )
-    else:
-        page.next("headrace plan" if written else f"headrace contract show {response.source}")
+    page.next(_command_after_diff(response))
+
+
+def _command_after_diff(response: ContractDiffResponse) -> str:
+    blocked = any(
+        row.takes is None and row.kind == "renamed" and row.policy == "block"
+        for row in response.changes
+    )
+    if response.breaking and blocked:
+        held = partition_argument(response.source, response.partition or WHOLE)
+        return command_line("contract", "accept", held)
+    if any(row.takes is not None for row in response.changes):
+        return "headrace plan"
+    return f"headrace contract show {response.source}"
 
 
 def _change_row(row: ContractChangeRow, does: str) -> list[str | StyledCell]:

@@ -46,6 +46,11 @@ def _render_examination(rows: list[ExaminationRow], page: CommandOutput) -> None
     for row in todo:
         page.say(f"{row.name}: {row.todo}", "bad" if row.state == "fail" else "warn", indent=2)
     page.say()
+    _render_counts(rows, page)
+    page.next(_next_command(rows))
+
+
+def _render_counts(rows: list[ExaminationRow], page: CommandOutput) -> None:
     counts = {state: sum(row.state == state for row in rows) for state in EXAMINATION_MARKS}
     said = (
         [f"{counts['ok']} ok"]
@@ -53,7 +58,6 @@ def _render_examination(rows: list[ExaminationRow], page: CommandOutput) -> None
         + [f"{counts['fail']} failed"] * bool(counts["fail"])
     )
     page.facts(*said, style="bad" if counts["fail"] else "warn" if counts["warn"] else "good")
-    page.next(_next_command(rows))
 
 
 def _next_command(rows: list[ExaminationRow]) -> str:

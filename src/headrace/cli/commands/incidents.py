@@ -185,7 +185,10 @@ def _cause_partitions_text(row: IncidentRow) -> str:
     return f"{row.cause.node} {first}{last}"
 
 
-def _fact_rows(row: IncidentRow, page: CommandOutput) -> list[list[str | StyledCell]]:
+def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to say)
+    row: IncidentRow,
+    page: CommandOutput,
+) -> list[list[str | StyledCell]]:
     facts: list[list[str | StyledCell]] = [
         [StyledCell("affects", "dim"), _affected_text(row)],
         [StyledCell("seen at", "dim"), _cause_partitions_text(row)],
@@ -251,7 +254,10 @@ STEP_COLUMNS = [
 ]
 
 
-def render_fix_plan(response: FixResponse, page: CommandOutput) -> None:
+def render_fix_plan(  # complexipy: ignore (a page: a line for each thing there is to say)
+    response: FixResponse,
+    page: CommandOutput,
+) -> None:
     """What is going to be done, before anybody is asked."""
     page.table(
         STEP_COLUMNS,
@@ -290,42 +296,54 @@ def render_fix_plan(response: FixResponse, page: CommandOutput) -> None:
 def render_fix(response: FixResponse, page: CommandOutput) -> None:
     """The plan where nothing was done; else what came of it."""
     if response.fix in ("planned", "declined"):
-        page.head(f"fix {response.id}", response.cause.summary)
-        page.say()
-        render_fix_plan(response, page)
-        page.say(
-            "· planned, nothing was done" if response.fix == "planned" else "· nothing was done",
-            "dim",
-        )
-        refused = response.refused
-        if refused is not None and refused.commands:
-            page.say(f"! {refused.text}", "warn")
-            page.either(*refused.commands)
-            return
-        needs = None if response.backfill is None else response.backfill.approval
-        if needs is not None:
-            page.say(f"! nobody can approve it yet: change {needs.file}:{needs.line} first", "warn")
-            page.next(f"headrace fix {response.id} --dry-run")
-            return
-        page.next(
-            f"headrace fix {response.id}"
-            + (f" --plan {response.plan_id}" if response.plan_id is not None else "")
-        )
+        _render_undone(response, page)
+    elif response.fix == "done":
+        _render_done(response, page)
+    else:
+        _render_failed(response, page)
+
+
+def _render_undone(response: FixResponse, page: CommandOutput) -> None:
+    page.head(f"fix {response.id}", response.cause.summary)
+    page.say()
+    render_fix_plan(response, page)
+    page.say(
+        "· planned, nothing was done" if response.fix == "planned" else "· nothing was done",
+        "dim",
+    )
+    refused = response.refused
+    if refused is not None and refused.commands:
+        page.say(f"! {refused.text}", "warn")
+        page.either(*refused.commands)
         return
+    needs = None if response.backfill is None else response.backfill.approval
+    if needs is not None:
+        page.say(f"! nobody can approve it yet: change {needs.file}:{needs.line} first", "warn")
+        page.next(f"headrace fix {response.id} --dry-run")
+        return
+    page.next(
+        f"headrace fix {response.id}"
+        + (f" --plan {response.plan_id}" if response.plan_id is not None else "")
+    )
+
+
+def _render_done(response: FixResponse, page: CommandOutput) -> None:
     _render_published(response, page)
-    if response.fix == "done":
-        if response.state == "resolved":
-            page.say(f"✓ {response.id} resolved: {_durations_text(response)}", "good")
-        else:
-            ends = "it ends by itself" if response.repair is None else response.repair.note
-            page.say(f"✓ {response.id} is repaired: {ends}", "good")
-        _render_still_wrong(response, page)
-        page.next(
-            f"git commit {shlex.quote(response.file)}"
-            if response.file is not None
-            else "headrace status"
-        )
-        return
+    if response.state == "resolved":
+        page.say(f"✓ {response.id} resolved: {_durations_text(response)}", "good")
+    else:
+        ends = "it ends by itself" if response.repair is None else response.repair.note
+        page.say(f"✓ {response.id} is repaired: {ends}", "good")
+    _render_still_wrong(response, page)
+    page.next(
+        f"git commit {shlex.quote(response.file)}"
+        if response.file is not None
+        else "headrace status"
+    )
+
+
+def _render_failed(response: FixResponse, page: CommandOutput) -> None:
+    _render_published(response, page)
     failed = _backfill_failed(response)
     over = (
         f"{response.id} is resolved, but"
@@ -553,13 +571,9 @@ def incidents_command(
 ) -> int:
     """The causes that are open: one incident for one cause, with its owner, evidence and whom it
     affects. `report NODE --from K` says that published data is wrong."""
-    if (dry_run or yes) and what != "fix":
-        raise UsageError("--dry-run and --yes belong to a repair", hint="headrace incidents fix ID")
-    if ((first or last) and what != "report") or (reason and what not in ("report", "note")):
-        raise UsageError(
-            "--from, --to and --reason belong to a report, --reason to a note, too",
-            hint=MISSING_TARGET["report"][1],
-        )
+    _refuse_misplaced_options(
+        what, of_fix=dry_run or yes, of_report=bool(first or last), reason=bool(reason)
+    )
     if what is None:
         rows = incidents(invocation.session, every=every)
         invocation.show(rows, lambda rows, page: render_incidents(rows, page, every=every))
@@ -598,3 +612,15 @@ def incidents_command(
     )
     invocation.show(row, render_incident)
     return 0
+
+
+def _refuse_misplaced_options(
+    what: str | None, *, of_fix: bool, of_report: bool, reason: bool
+) -> None:
+    if of_fix and what != "fix":
+        raise UsageError("--dry-run and --yes belong to a repair", hint="headrace incidents fix ID")
+    if (of_report and what != "report") or (reason and what not in ("report", "note")):
+        raise UsageError(
+            "--from, --to and --reason belong to a report, --reason to a note, too",
+            hint=MISSING_TARGET["report"][1],
+        )

@@ -61,7 +61,10 @@ _IN_OTHER_TABLES = ("weaken", "promote")
 _EFFECT_SIGNS = {"added": "+", "dropped": "-", "type": "~", "meaning": ""}
 
 
-def render_plan(plan: PlanResponse, page: CommandOutput) -> None:
+def render_plan(  # complexipy: ignore (a page: a line for each thing there is to say)
+    plan: PlanResponse,
+    page: CommandOutput,
+) -> None:
     """All that there is to say before anybody agrees."""
     page.table(CHANGE_COLUMNS, [_change_row(change) for change in plan.changes[:ROWS_SHOWN_MAX]])
     if len(plan.changes) > ROWS_SHOWN_MAX:
@@ -271,30 +274,23 @@ def render_differences(rows: Sequence[DifferenceRow], page: CommandOutput) -> No
     distributed otherwise.
     """
     for row in rows:
-        page.say()
-        page.say(f"{row.node} against production", "bold")
-        page.facts(*_difference_facts(row))
-        for change in row.columns:
-            types = " → ".join(kind for kind in (change.before, change.after) if kind)
-            page.say(
-                f"column {change.column}"
-                f" {'has another type' if change.change == 'type' else change.change}: {types}",
-                "warn",
-                indent=2,
-            )
-        if row.cells:
-            page.say(
-                "changed in: "
-                + ", ".join(
-                    f"{name} ({plural(count, 'row')})" for name, count in row.cells.items()
-                ),
-                indent=2,
-            )
-        for example in row.sample:
-            render_changed_row(example, page)
-        page.table(
-            SPREAD_COLUMNS, [_spread_row(spread) for spread in row.spreads[:SPREADS_SHOWN_MAX]]
-        )
+        _render_difference(row, page)
+
+
+def _render_difference(row: DifferenceRow, page: CommandOutput) -> None:
+    page.say()
+    page.say(f"{row.node} against production", "bold")
+    page.facts(*_difference_facts(row))
+    for change in row.columns:
+        types = " → ".join(kind for kind in (change.before, change.after) if kind)
+        what = "has another type" if change.change == "type" else change.change
+        page.say(f"column {change.column} {what}: {types}", "warn", indent=2)
+    if row.cells:
+        cells = [f"{name} ({plural(count, 'row')})" for name, count in row.cells.items()]
+        page.say(f"changed in: {', '.join(cells)}", indent=2)
+    for example in row.sample:
+        render_changed_row(example, page)
+    page.table(SPREAD_COLUMNS, [_spread_row(spread) for spread in row.spreads[:SPREADS_SHOWN_MAX]])
 
 
 def _difference_facts(row: DifferenceRow) -> list[str]:

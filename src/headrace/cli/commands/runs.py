@@ -117,7 +117,10 @@ ATTEMPT_COLUMNS = [
 ]
 
 
-def _render_one_run(rows: list[RunRow], page: CommandOutput) -> None:
+def _render_one_run(  # complexipy: ignore (a page: a line for each thing there is to say)
+    rows: list[RunRow],
+    page: CommandOutput,
+) -> None:
     attempted = [
         list(group)
         for _, group in groupby(

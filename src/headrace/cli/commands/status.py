@@ -117,7 +117,10 @@ def _consumer_row(consumer: ConsumerRow, page: CommandOutput) -> list[str | Styl
     ]
 
 
-def _fact_rows(response: StatusResponse, page: CommandOutput) -> list[list[str | StyledCell]]:
+def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to say)
+    response: StatusResponse,
+    page: CommandOutput,
+) -> list[list[str | StyledCell]]:
     counts = response.assets
     said = [
         f"{n} {state}"

@@ -27,9 +27,10 @@ from headrace.plan import changes
 from headrace.plan.node_graph import NodeGraph
 from headrace.runtime import maintenance as runtime_maintenance
 from headrace.runtime.garbage import RetentionPolicy
-from headrace.runtime.leader import TURN_SECONDS_MAX, Leader, Rounds
+from headrace.runtime.leader import TURN_SECONDS_MAX, Leader
 from headrace.runtime.leadership import Busy, Leadership
 from headrace.runtime.maintenance import SERVER_EVERY_SECONDS
+from headrace.runtime.observation_rounds import Rounds
 from headrace.runtime.runs import STANDING, LeaderCounters, News, RunRequest, RunResult
 from headrace.runtime.source_watch import FolderWatcher, WatchedFolder
 from headrace.security.audit import Actor, ActorType

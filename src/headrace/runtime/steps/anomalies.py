@@ -43,7 +43,8 @@ from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import BESIDES, DELIVERED_AS, SIZE
 from headrace.model.partitions import SEPARATOR
 from headrace.runtime.messages import AnomalyContext, IngestTask
-from headrace.runtime.steps.drift import Drifting, needs_room
+from headrace.runtime.steps.drift import Drifting
+from headrace.runtime.steps.expected_schemas import needs_room
 from headrace.runtime.steps.sources import read_as
 from headrace.runtime.steps.worker_context import WorkerContext
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +11,6 @@ import msgspec
 from headrace.checks import Audit, CheckState, Verdict
 from headrace.checks.audit import PartitionCheck, TableContents, audit
 from headrace.compiler.installed import current_environment
-from headrace.engine import BodyError, ErrorKind, InputData
 from headrace.engine.attempts import as_said
 from headrace.engine.command import programs_of_command
 from headrace.engine.compute import AssetOutput
@@ -22,19 +20,15 @@ from headrace.engine.isolation import Capture
 from headrace.engine.logs import LogFile, WorkerClock, read
 from headrace.engine.macros import lent
 from headrace.faults import FaultPoint, reached
-from headrace.lake import PARTITION_COLUMN, ColumnLookup, FileRef, LakeColumn, StagedFile
+from headrace.lake import StagedFile
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import literal, quote, relation_sql
-from headrace.lake.staging import hash_partitions
-from headrace.model import CheckSpec, CommandBody, Grain, PythonBody, SqlBody
+from headrace.model import CommandBody, Grain, PythonBody, SqlBody
 from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import UNRESOLVED
 from headrace.model.nodes import Severity
 from headrace.runtime.messages import (
-    BatchPartition,
     ComputeTask,
     FailedOutcome,
-    RowChangeCounts,
     StagedOutcome,
     TaskOutcome,
     WithheldOutcome,
@@ -48,298 +42,9 @@ from headrace.runtime.steps.checks import (
     with_views,
     without_faulty_rows,
 )
+from headrace.runtime.steps.row_changes import compared
+from headrace.runtime.steps.separability import prove
 from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
-
-# Row changes of an attempt: differences between the rows of each computed partition and its
-# published rows.
-
-_PARTITION = quote(PARTITION_COLUMN)
-
-
-def compared(
-    task: ComputeTask, staged: StagedFile, session: DuckDBSession
-) -> dict[str, RowChangeCounts]:
-    """Return partition → differences from `task.previous`. Raises as `differences` does."""
-    return (
-        {}
-        if task.previous is None
-        else differences(task.checks, task.previous.data, task.previous.hashes, staged, session)
-    )
-
-
-def differences(
-    checks: Sequence[CheckSpec],
-    previous: InputData,
-    hashes: Mapping[str, str],
-    staged: StagedFile,
-    session: DuckDBSession,
-) -> dict[str, RowChangeCounts]:
-    """Return partition → differences of its rows from those of `previous`.
-
-    Partitions without differences are left out; those with an equal content hash aren't read. If
-    DuckDB can't compare the columns, all rows count as removed and added.
-
-    Raises `BodyFailed` (transient) if the published rows can't be read any more.
-    """
-    import duckdb
-
-    keys = [
-        part.key
-        for part in staged.partitions
-        if part.content_hash is None or hashes.get(part.key) != part.content_hash
-    ]
-    if not keys:
-        return {}
-    try:
-        return _differences(checks, previous, staged, keys, session)
-    except duckdb.IOException as error:
-        raise failed(
-            f"what is published can't be compared: {error}", kind=ErrorKind.TRANSIENT
-        ) from error
-    except duckdb.Error:
-        return _all_rows(previous, staged, keys, session)
-
-
-def _differences(
-    checks: Sequence[CheckSpec],
-    previous: InputData,
-    staged: StagedFile,
-    keys: Sequence[str],
-    session: DuckDBSession,
-) -> dict[str, RowChangeCounts]:
-    columns = _columns(previous.columns, staged.columns)
-    before, after = (
-        _side(before_sql(previous, keys), columns, 0),
-        _side(after_sql(staged, keys), columns, 1),
-    )
-    names = [both.name for both in columns]
-    known = next((key for check in checks if (key := _key_columns(check, names))), None)
-    if known and not any(_repeats(session, side, known) for side in (before, after)):
-        counts = _by_key(session, before, after, known, names)
-    else:
-        counts = _as_multisets(session, before, after, names)
-    return {key: changed for key, changed in counts.items() if changed != RowChangeCounts()}
-
-
-class _Both:
-    """A column that one or both sides have."""
-
-    def __init__(self, name: str, before: LakeColumn | None, after: LakeColumn | None) -> None:
-        self.name, self._sides = name.lower(), (before, after)
-        self._as_text = before is not None and after is not None and before.type != after.type
-
-    def of(self, side: int) -> str:
-        """Return the column's SQL on a side: null if missing, text if its type has changed."""
-        column = self._sides[side]
-        if column is None:
-            return f"NULL AS {quote(self.name)}"
-        return (
-            f"{f'CAST({quote(column.name)} AS VARCHAR)' if self._as_text else quote(column.name)}"
-            f" AS {quote(self.name)}"
-        )
-
-
-def _columns(before: Sequence[LakeColumn], after: Sequence[LakeColumn]) -> list[_Both]:
-    old, new = (
-        {column.name.lower(): column for column in side if column.name != PARTITION_COLUMN}
-        for side in (before, after)
-    )
-    return [_Both(name, old.get(name), new.get(name)) for name in {**old, **new}]
-
-
-def before_sql(previous: InputData, keys: Sequence[str]) -> str:
-    """Return a query for the published rows of these partitions."""
-    listed = ", ".join(literal(key) for key in keys)
-    return (
-        f"SELECT * FROM ({relation_sql(previous.files, previous.columns, with_partition=True)})"
-        f" WHERE {_PARTITION} IN ({listed})"
-    )
-
-
-def after_sql(staged: StagedFile, keys: Sequence[str]) -> str:
-    """Return a query for the staged rows of these partitions."""
-    return relation_sql(
-        [FileRef(staged.path, tuple(keys), lookup=ColumnLookup.SAME)],
-        staged.columns,
-        with_partition=True,
-    )
-
-
-def _side(rows: str, columns: Sequence[_Both], side: int) -> str:
-    return (
-        f"SELECT {', '.join([_PARTITION, *(column.of(side) for column in columns)])} FROM ({rows})"
-    )
-
-
-def _key_columns(check: CheckSpec, names: Sequence[str]) -> list[str]:
-    """Return the columns of a unique key; empty if this check declares none."""
-    if check.kind != CommonCheck.UNIQUE or check.where is not None:
-        return []
-    key = [str(name).lower() for name in check.arguments["columns"]]
-    return key if set(key) <= set(names) else []
-
-
-def _repeats(session: DuckDBSession, side: str, key: Sequence[str]) -> bool:
-    listed = ", ".join([_PARTITION, *map(quote, key)])
-    query = f"SELECT 1 FROM ({side}) GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"
-    return session.connection.execute(query).fetchone() is not None
-
-
-def _by_key(
-    session: DuckDBSession, before: str, after: str, key: Sequence[str], names: Sequence[str]
-) -> dict[str, RowChangeCounts]:
-    on = " AND ".join(
-        f"b.{name} IS NOT DISTINCT FROM a.{name}" for name in (_PARTITION, *map(quote, key))
-    )
-    differs = (
-        " OR ".join(
-            f"b.{quote(name)} IS DISTINCT FROM a.{quote(name)}" for name in names if name not in key
-        )
-        or "false"
-    )
-    rows = session.connection.execute(
-        f"SELECT coalesce(a.{_PARTITION}, b.{_PARTITION}), count(*) FILTER (b.{_PARTITION} IS"
-        f" NULL), count(*) FILTER (a.{_PARTITION} IS NULL), count(*) FILTER (a.{_PARTITION} IS NOT"
-        f" NULL AND b.{_PARTITION} IS NOT NULL AND ({differs})) FROM ({before}) b FULL JOIN"
-        f" ({after}) a ON {on} GROUP BY 1"
-    ).fetchall()
-    return {row[0]: RowChangeCounts(added=row[1], removed=row[2], changed=row[3]) for row in rows}
-
-
-def _as_multisets(
-    session: DuckDBSession, before: str, after: str, names: Sequence[str]
-) -> dict[str, RowChangeCounts]:
-    """Count differences without a key: a changed row counts as one removed and one added."""
-    columns = ", ".join([_PARTITION, *map(quote, names)])
-
-    def only(item: str, other: str) -> str:
-        return f"SELECT {columns} FROM ({item}) EXCEPT ALL SELECT {columns} FROM ({other})"
-
-    rows = session.connection.execute(
-        f"SELECT {_PARTITION}, sum(new)::BIGINT, sum(gone)::BIGINT FROM (SELECT {_PARTITION}, 1 AS"
-        f" new, 0 AS gone FROM ({only(after, before)}) UNION ALL SELECT {_PARTITION}, 0, 1 FROM"
-        f" ({only(before, after)})) GROUP BY 1"
-    ).fetchall()
-    return {row[0]: RowChangeCounts(added=row[1], removed=row[2]) for row in rows}
-
-
-def _all_rows(
-    previous: InputData, staged: StagedFile, keys: Sequence[str], session: DuckDBSession
-) -> dict[str, RowChangeCounts]:
-    counted = f"SELECT {_PARTITION}, count(*) FROM ({before_sql(previous, keys)}) GROUP BY 1"
-    removed: dict[str, int] = dict(session.connection.execute(counted).fetchall())
-    added = {part.key: part.rows for part in staged.partitions}
-    return {
-        key: RowChangeCounts(added=added[key], removed=removed.get(key, 0))
-        for key in keys
-        if added[key] or removed.get(key)
-    }
-
-
-# Proof that an asset is separable: whether computing several partitions at once gives the same rows
-# as computing one of them alone, checked once for each version of the code. Lineage proves it
-# except for what DuckDB does with the query; this checks that proof on real rows.
-
-DIGITS = 10
-"""Significant digits of floating-point numbers that must agree: sums depend on the order."""
-_INEXACT = ("FLOAT", "DOUBLE")
-
-
-def prove(
-    task: ComputeTask,
-    alone: BatchPartition,
-    output: AssetOutput,
-    session: DuckDBSession,
-    context: WorkerContext,
-) -> None:
-    """Compute one partition alone and compare it with its rows in the batch.
-
-    Raises `BodyFailed` (`not_separable`) if they differ, or as the asset code does. The partition's
-    file is deleted.
-    """
-    assert output.staged is not None
-    assert output.table is not None
-    (key,) = alone.scope.partitions
-    single = msgspec.structs.replace(
-        task,
-        scope=alone.scope,
-        inputs=alone.inputs,
-        table=output.table,
-        evolve=False,
-        alone=None,
-    )
-    file = run_body(single, session, context.folders).staged
-    assert file is not None
-    try:
-        if not _alike(session, file, output.staged, key, output.table.columns):
-            raise BodyFailed(_not_separable(task, key, file, output.staged))
-    finally:
-        (context.folders.lake / file.path).unlink(missing_ok=True)
-
-
-def _alike(
-    session: DuckDBSession,
-    file: StagedFile,
-    batch: StagedFile,
-    key: str,
-    columns: tuple[LakeColumn, ...],
-) -> bool:
-    if file.rows != _rows_of(batch, key):
-        return False
-    alone, together = _file(file, key), _file(batch, key)
-    if hash_partitions(session, [alone], columns) == hash_partitions(session, [together], columns):
-        return True
-    inexact = any(column.type in _INEXACT for column in columns)
-    return inexact and not _differ(session, alone, together, columns)
-
-
-def _file(staged: StagedFile, key: str) -> FileRef:
-    return FileRef(staged.path, (key,), lookup=ColumnLookup.SAME)
-
-
-def _differ(
-    session: DuckDBSession, ref: FileRef, other: FileRef, columns: tuple[LakeColumn, ...]
-) -> bool:
-    """Whether some rows of two files with equal row counts differ.
-
-    Floating-point numbers are compared by their first DIGITS digits.
-    """
-    text = ", ".join(_comparable(column) for column in columns if column.name != PARTITION_COLUMN)
-    left, right = (f"SELECT {text} FROM ({relation_sql([file], columns)})" for file in (ref, other))
-    return session.connection.execute(f"({left} EXCEPT ALL {right}) LIMIT 1").fetchone() is not None
-
-
-def _comparable(column: LakeColumn) -> str:
-    return (
-        f"format('{{:.{DIGITS - 1}e}}', {quote(column.name)})"
-        if column.type in _INEXACT
-        else quote(column.name)
-    )
-
-
-def _rows_of(staged: StagedFile, key: str) -> int:
-    return sum(part.rows for part in staged.partitions if part.key == key)
-
-
-def _not_separable(task: ComputeTask, key: str, file: StagedFile, batch: StagedFile) -> BodyError:
-    rows = (
-        f"{file.rows} rows alone, {_rows_of(batch, key)} in the batch"
-        if file.rows != _rows_of(batch, key)
-        else "as many rows, other values"
-    )
-    return BodyError(
-        ErrorKind.NOT_SEPARABLE,
-        f"{key} computed together with others isn't what it is alone ({rows})",
-        file=task.body.file,
-        line=task.body.line,
-        hint=(
-            "its partitions are computed one by one from now on; `batch: off` says so in the asset"
-        ),
-        code="not_separable",
-    )
-
-
-# The attempt, from asset code to outcome.
 
 
 def compute(task: ComputeTask, context: WorkerContext) -> TaskOutcome:

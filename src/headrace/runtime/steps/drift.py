@@ -27,16 +27,17 @@ from headrace.checks.drift import (
 )
 from headrace.checks.facts import DriftChange, DriftKind, Policy
 from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.deliveries import WRONG_ENCODING, BadColumn, Format, Inside
+from headrace.connect.deliveries import WRONG_ENCODING, BadColumn, Inside
 from headrace.connect.formats.registry import FileHeader
 from headrace.connect.formats.structures import now_known
 from headrace.connect.ingest import PreparedDelivery
 from headrace.connect.schemas import Adapted
 from headrace.connect.text_files import IN_ANY, expected_encoding, legacy_encoding
-from headrace.lake import LakeColumn, LakeTable
+from headrace.lake import LakeColumn
 from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn
 from headrace.runtime.messages import IngestTask
+from headrace.runtime.steps.expected_schemas import unagreed, with_contract, with_dates
 from headrace.sql.parsing import InvalidSelect as NotAnExpression
 
 READINGS_MAX = 5
@@ -74,7 +75,7 @@ class Drifting:
         self._unagreed = (
             frozenset[str]()
             if task.pinned is None
-            else _unagreed(task.pinned, task.promised or (), task.table)
+            else unagreed(task.pinned, task.promised or (), task.table)
         )
         """Columns that only the table has: they aren't expected.
 
@@ -516,7 +517,7 @@ class Drifting:
             self._task.pinned,
             columns=columns,
             optional=tuple(name for name in prepared.schema.optional if name not in absent),
-            format=_with_dates(self._task.pinned.format, prepared.schema.format),
+            format=with_dates(self._task.pinned.format, prepared.schema.format),
             since=(*self._task.pinned.since, *came),
             inside=self._inside_to_pin(prepared),
             until=tuple({**went, **until}.items()),
@@ -546,92 +547,8 @@ class Drifting:
         return tuple(insides.values())
 
 
-def with_contract(
-    pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None
-) -> SourceSchema:
-    """Return the pinned schema with the contract's types and its columns not delivered yet.
-
-    Columns that only the table has are kept as optional.
-    """
-    types = {column.name: parse(column.type).text for column in promised if column.type}
-    columns = [
-        LakeColumn(column.name, types.get(column.name, column.type), column.id)
-        for column in pinned.columns
-    ]
-    have = {column.name.lower() for column in columns}
-    columns += [
-        LakeColumn(column.name, types.get(column.name, "VARCHAR"), 0)
-        for column in promised
-        if column.name.lower() not in have
-    ]
-    names = _unagreed(pinned, promised, table)
-    columns += [
-        LakeColumn(column.name, column.type, 0)
-        for column in (table.columns if table is not None else ())
-        if column.name in names
-    ]
-    optional = [column.name for column in columns if column.name in names]
-    return msgspec.structs.replace(
-        pinned, columns=tuple(columns), optional=(*pinned.optional, *optional)
-    )
-
-
-def _unagreed(
-    pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None
-) -> frozenset[str]:
-    """Return the columns that only the table has.
-
-    They come from deliveries that a user accepted, and from contracts that no longer declare them.
-    """
-    have = {name.lower() for name in (*pinned.names, *(column.name for column in promised))}
-    return frozenset(
-        column.name
-        for column in (table.columns[1:] if table is not None else ())
-        if column.name.lower() not in have
-    )
-
-
-def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
-    """Whether a table must change to hold the columns: it lacks some, or they are wider."""
-    if table is None:
-        return False
-    has = {column.name.lower(): column.type for column in table.columns}
-    return any(
-        column.name.lower() not in has or _wants_room(has[column.name.lower()], column.type)
-        for column in schema.columns
-    )
-
-
-def of_file(prepared: PreparedDelivery) -> SourceSchema:
-    """Return the schema of the delivery itself: without columns that only other deliveries have."""
-    there = {name for part in prepared.parts or (prepared,) for name in part.header.names}
-    columns = tuple(
-        LakeColumn(column.name, column.type, 0)
-        for column in prepared.schema.columns
-        if column.name in there
-    )
-    return msgspec.structs.replace(prepared.schema, columns=columns)
-
-
-def _with_dates(pinned: Format, read: Format) -> Format:
-    """Return the pinned format, with formats of dates and timestamps that were unknown so far.
-
-    Other differences are decided for each delivery: one day's values alone don't prove a format.
-    """
-    return msgspec.structs.replace(
-        pinned,
-        date_format=pinned.date_format or read.date_format,
-        timestamp_format=pinned.timestamp_format or read.timestamp_format,
-    )
-
-
 def _past(interval: str, until: str | None) -> bool:
     return until is not None and interval >= until
-
-
-def _wants_room(has: str, wanted: str) -> bool:
-    was, kind = parse(has), parse(wanted)
-    return was != kind and (widens(was, kind) or widens_where_exact(was, kind))
 
 
 def _written(schema: SourceSchema, type_name: str) -> str:

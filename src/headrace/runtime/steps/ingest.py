@@ -6,21 +6,18 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.checks import Audit, CheckState, Verdict
-from headrace.checks.anomalies.metric_anomalies import IGNORE, summary_clause
+from headrace.checks import Audit
 from headrace.checks.audit import PartitionCheck, audit, promised_checks
-from headrace.checks.drift import changes_text, facts_of
-from headrace.checks.facts import Fact, FactSeverity, Policy
+from headrace.checks.drift import facts_of
+from headrace.checks.facts import Fact
 from headrace.checks.restatement import duplicate_delivery
-from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.connectors import Access, Unavailable, connector_name, is_routed_by_rows
-from headrace.connect.connectors import connector_of as source_kind
+from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.connectors import Unavailable, connector_name, is_routed_by_rows
 from headrace.connect.deliveries import EMPTY, CannotRead
 from headrace.connect.http_client import AWAY_SECONDS_MAX
 from headrace.connect.ingest import (
     PreparedDelivery,
     explain_error,
-    fingerprint,
     miscounted,
     prepare,
 )
@@ -28,10 +25,6 @@ from headrace.connect.parser_process import POISON
 from headrace.connect.raw_files import (
     ChangedWhileRead,
     RawCopy,
-    raw_path,
-    store_fetched,
-    store_parts,
-    store_raw,
 )
 from headrace.connect.row_partitions import key_of_rows
 from headrace.engine import BodyError, ErrorKind, Measures
@@ -39,14 +32,12 @@ from headrace.engine.failures import kind_of
 from headrace.engine.macros import lent
 from headrace.engine.processes import Meter
 from headrace.lake import FileRef, LakeTable, StagedFile
-from headrace.lake.row_routing import NOWHERE
 from headrace.lake.schema import ValueMismatch
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import hash_partitions, stage
 from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
-from headrace.model.nodes import Severity
 from headrace.model.partitions import split
 from headrace.runtime.messages import (
     FailedOutcome,
@@ -58,9 +49,7 @@ from headrace.runtime.messages import (
     WithheldOutcome,
 )
 from headrace.runtime.steps.anomalies import (
-    evaluated_audit,
     further_facts,
-    hash_of,
     with_copies,
     with_end,
     with_repeated,
@@ -74,8 +63,10 @@ from headrace.runtime.steps.checks import (
     with_views,
     without_faulty_rows,
 )
-from headrace.runtime.steps.drift import READINGS_MAX, Drifting, needs_room, of_file
-from headrace.runtime.steps.restatements import cut_off, restatements
+from headrace.runtime.steps.delivery_bytes import bytes_of, samples_of
+from headrace.runtime.steps.delivery_verdicts import concluded
+from headrace.runtime.steps.drift import READINGS_MAX, Drifting
+from headrace.runtime.steps.expected_schemas import needs_room
 from headrace.runtime.steps.sources import (
     RenameEvidence,
     Unread,
@@ -83,15 +74,9 @@ from headrace.runtime.steps.sources import (
     outsized,
     poison,
     read_as,
-    texts_for_a_few_values,
-    unexpected_rows,
-    withdrawn_rows,
 )
 from headrace.runtime.steps.worker_context import LARGE_BYTES, WorkerContext
 from headrace.security.secrets import SecretMissing
-
-FAR_SAMPLES = 2
-"""Number of remote deliveries fetched to infer types from; each is fetched again when ingested."""
 
 
 def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
@@ -117,7 +102,7 @@ def _read_by(outcome: TaskOutcome) -> tuple[int, int]:
 def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
     """Return the outcome and the delivery's size in bytes."""
     try:
-        copy, name = _bytes(task, context)
+        copy, name = bytes_of(task, context)
     except CannotRead as error:
         rejected = RejectedOutcome(
             attempt=task.attempt,
@@ -181,63 +166,6 @@ def _given_up(task: IngestTask, copy: RawCopy) -> Fact | None:
     return None
 
 
-def _bytes(task: IngestTask, context: WorkerContext) -> tuple[RawCopy, str]:
-    """Keep the delivery's bytes; return the raw copy and its name.
-
-    The name's suffix determines the format if the bytes don't.
-    """
-    if (handed_in := _handed_in(task, context)) is not None:
-        return (
-            store_raw(Path(context.folders.data), handed_in, context.folders.raw),
-            task.found.path,
-        )
-    if task.found.bundle and (copy := raw_path(context.folders.raw, task.found.bundle)) is not None:
-        return copy, task.found.path  # the observation of its rows has kept it
-    if task.found.parts:
-        return (
-            store_parts(context.folders.project, task.found, context.folders.raw),
-            task.found.path,
-        )
-    try:
-        return _fetch_one(task, context, task.found)
-    except ChangedWhileRead:
-        copy = raw_path(context.folders.raw, task.sha256) if task.sha256 else None
-        if copy is None:
-            raise
-        return copy, task.found.path
-
-
-def _handed_in(task: IngestTask, context: WorkerContext) -> DetectedDelivery | None:
-    """Return a delivery handed in by hand, with its path in the data folder.
-
-    None for all others.
-    """
-    path = context.folders.project / task.found.path
-    if not path.is_relative_to(context.folders.received):
-        return None
-    return msgspec.structs.replace(
-        task.found, path=path.relative_to(context.folders.data).as_posix()
-    )
-
-
-def _fetch_one(
-    task: IngestTask, context: WorkerContext, delivery: DetectedDelivery
-) -> tuple[RawCopy, str]:
-    """Copy or fetch one file. Raises as `store_raw` and a connector's `fetch` do."""
-    if connector_name(task.source) is None:
-        return store_raw(context.folders.project, delivery, context.folders.raw), delivery.path
-    access = Access(
-        source=task.source,
-        connection=task.connection,
-        secrets=context.secrets,
-        project=context.folders.project,
-        temporary=context.folders.temporary,
-        now_us=task.now_us,
-    )
-    fetched = source_kind(task.source).fetch(access, delivery)
-    return store_fetched(fetched.path, context.folders.raw), fetched.name
-
-
 def _read(task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) -> TaskOutcome:
     large = copy.size_bytes >= LARGE_BYTES
     session = context.session(task.source.timezone, large=large, bounded=large)
@@ -281,7 +209,7 @@ def _read_once(
     """Read the delivery in one way: return the outcome, or what prevents reading."""
     drifting.begin()
     adapt = drifting.adapt if drifting.pinned or task.promised else None
-    samples = _samples(task, context, name)
+    samples = samples_of(task, context, name)
     prepared = read_as(
         task, context, session, copy, name, pinned=drifting.pinned, adapt=adapt, samples=samples
     )
@@ -328,30 +256,6 @@ def _no_records_yet(task: IngestTask, copy: RawCopy, name: str, why: Unread) -> 
     """Whether a connector's source has no records yet: complete with 0 rows, like a lone header."""
     nothing = isinstance(why, UnreadableFile) and why.code == EMPTY and copy.size_bytes <= 1
     return nothing and connector_name(task.source) is not None and name.endswith(".jsonl")
-
-
-def _samples(task: IngestTask, context: WorkerContext, name: str) -> list[tuple[Path, str]]:
-    """Return kept copies of other deliveries, to infer types from.
-
-    Deliveries that can't be kept now are skipped. Of remote deliveries, only FAR_SAMPLES text files
-    are fetched, because text doesn't state its types.
-    """
-    far = connector_name(task.source) is not None
-    deliveries = (
-        task.samples
-        if not far
-        else task.samples[-FAR_SAMPLES:]
-        if name.endswith((".jsonl", ".csv"))
-        else ()
-    )
-    samples = []
-    for delivery in deliveries:
-        try:
-            copy, sampled = _fetch_one(task, context, delivery)
-        except (HeadraceError, CannotRead, Unavailable):
-            continue
-        samples.append((Path(copy.path), sampled))
-    return samples
 
 
 def _staged(
@@ -428,7 +332,7 @@ def _staged(
     result = with_copies(result, session, staged, table)
     result = with_repeated_values(result, session, staged, table, task)
     result = with_views(result, task.check_data.views, session, staged, table, task.now_us)
-    outcome = _judged(task, context, prepared, staged, table, result, copy, drifting)
+    outcome = concluded(task, context, prepared, staged, table, result, copy, drifting)
     if not isinstance(outcome, StagedOutcome):
         declared = DeclaredChecks(source.checks, promised, task.promised or ())
         earlier = EarlierPartition(task.earlier, task.keys, source.timezone)
@@ -502,132 +406,6 @@ def _hashed(session: DuckDBSession, staged: StagedFile, table: LakeTable) -> Sta
     }
     return msgspec.structs.replace(
         staged, partitions=tuple(parts.get(part.key, part) for part in staged.partitions)
-    )
-
-
-def _withdrawn(task: IngestTask, staged: StagedFile, result: Audit) -> list[Fact]:
-    """Return a fact for each partition with exactly the rows that a user withdrew."""
-    return [
-        withdrawn_rows(key, reason)
-        for key, content, reason in task.known.withdrawn
-        if hash_of(key, result, staged) == content
-    ]
-
-
-def _judged(
-    task: IngestTask,
-    context: WorkerContext,
-    prepared: PreparedDelivery,
-    staged: StagedFile,
-    table: LakeTable,
-    result: Audit,
-    copy: RawCopy,
-    drifting: Drifting,
-) -> StagedOutcome | WithheldOutcome:
-    around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
-    strange = evaluated_audit(
-        result, staged, task.keys, around, task.history, task.source.partition.grain
-    )
-    result, odd = (
-        strange.audit,
-        _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows),
-    )
-    verdict, shorter, short = result.verdict, cut_off(task, staged, copy, context.folders.raw), ""
-    if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
-        verdict = Verdict.REJECTED  # rows of no partition can't be published
-    facts = strange.facts
-    again = _withdrawn(task, staged, result)
-    if again and verdict is not Verdict.REJECTED:
-        verdict = Verdict.HELD
-        facts = (*facts, *again)
-    if odd and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
-        verdict = Verdict.HELD
-        facts = (*facts, unexpected_rows(odd, staged.rows))
-    if shorter and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
-        held = shorter[0].severity is FactSeverity.HOLD
-        verdict, facts = Verdict.HELD if held else Verdict.WARNED, (*facts, *shorter)
-        short = summary_clause(shorter, shorter[0].severity, named=False)
-    changes = drifting.changes(prepared)
-    warned = [change for change in changes if change.policy is Policy.WARN]
-    result = msgspec.structs.replace(result, verdict=verdict)
-    learnt = drifting.to_pin(prepared)
-    first = learnt.lesson if learnt is not None and task.pinned is None else None
-    lessons = first.warnings if first is not None else ()
-    if warned or lessons:
-        result = result.with_warning()
-    outcome = StagedOutcome(
-        attempt=task.attempt,
-        measures=Measures(),
-        staged=staged.hashed(result.content_hash),
-        table=table if table != task.table else None,
-        audit=result,
-        learnt=learnt,
-        fingerprint=fingerprint(of_file(prepared), copy.sha256),
-        drift=changes,
-        facts=(
-            *facts_of(changes),
-            *texts_for_a_few_values(prepared.schema, task.promised or ()),
-            *facts,
-        ),
-        reason="; ".join(filter(None, [changes_text(warned), *lessons, strange.reason, short])),
-    )
-    if verdict not in (Verdict.HELD, Verdict.REJECTED):
-        if not staged.rows and task.pinned is None and not task.promised:
-            return _without_columns(outcome, context)
-        rewritten = context.rewrite(task.shared, table, task.keys, task.source.timezone)
-        told_of = restatements(
-            task, outcome.staged or staged, context.session(task.source.timezone), copy.sha256
-        )
-        return msgspec.structs.replace(
-            outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of)
-        )
-    reason = "; ".join(
-        filter(
-            None,
-            [_failures(result), odd, *(fact.observed for fact in again), strange.reason, short],
-        )
-    )
-    return outcome.withheld(verdict, reason=reason, quarantined=context.quarantine(staged))
-
-
-def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:
-    """Return `on_anomaly` by column, with the columns that are decided already.
-
-    Values accepted as they are from an interval within the history only warn; a missing column that
-    nobody uses is ignored.
-    """
-    since = task.history[0].partition if task.history else ""
-    as_is = [name for name, first in drifting.as_is.items() if since < first]
-    declared = dict(task.around.of_columns)
-    decided = dict.fromkeys(as_is, "warn") | dict.fromkeys(drifting.unmissed, IGNORE)
-    return decided | declared
-
-
-def _without_columns(outcome: StagedOutcome, context: WorkerContext) -> StagedOutcome:
-    """Return the outcome of a first delivery with a lone header: 0 rows, no types, no table."""
-    assert outcome.staged is not None
-    (context.folders.lake / outcome.staged.path).unlink()
-    return msgspec.structs.replace(outcome, staged=None, table=None, learnt=None)
-
-
-def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:
-    """Return why the row count needs a decision, though no check failed; empty if it needs none."""
-    low, high = source.expect.rows_min, source.expect.rows_max
-    if rows == 0 and history_has_rows:
-        return "it has no rows, where earlier deliveries had some"
-    if (low is not None and rows < low) or (high is not None and rows > high):
-        return (
-            f"it has {rows} rows,"
-            f" {low if low is not None else 0}..{high if high is not None else ''} are expected"
-        )
-    return ""
-
-
-def _failures(result: Audit) -> str:
-    return "; ".join(
-        r.said
-        for r in result.results
-        if r.outcome is CheckState.FAILED and r.severity is Severity.BLOCKING
     )
 
 

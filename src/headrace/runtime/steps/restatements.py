@@ -30,7 +30,7 @@ from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote
 from headrace.runtime.messages import IngestTask, RowChangeCounts
 from headrace.runtime.steps.anomalies import CONTENTS_MIN, COPIES_ROWS_MAX
-from headrace.runtime.steps.compute import after_sql, before_sql, differences
+from headrace.runtime.steps.row_changes import after_sql, before_sql, differences
 
 # Columns that a restatement changed, in how many rows, and how. They are compared column by column,
 # so that rewritten codes of a key are recognised as such and not as removed and added rows. The

@@ -420,7 +420,7 @@ def _keys_of_rows(task: BodyTask, table: LakeTable) -> KeyExpression:
 
 
 @contextlib.contextmanager
-def _failures(
+def _failures(  # complexipy: ignore (a table: exception → failure)
     task: BodyTask, *, body: SqlBody | None = None, lines_before: int = 0
 ) -> Iterator[None]:
     """Turn errors of staging into failures, at the line of the user's SQL if DuckDB names one."""

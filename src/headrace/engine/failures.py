@@ -145,7 +145,7 @@ def of_duckdb(
     )
 
 
-def _own_kind(error: BaseException) -> ErrorKind:
+def _own_kind(error: BaseException) -> ErrorKind:  # complexipy: ignore (rules, the first applies)
     ours = type(error).__module__.partition(".")[0] in _OURS
     if isinstance(error, OSError) and error.errno in _DISK:
         return ErrorKind.ENVIRONMENT

@@ -153,23 +153,27 @@ def _packages(
     python: Program, variables: Mapping[str, str], imported: Collection[str], named: Collection[str]
 ) -> dict[str, str | None]:
     """Return the versions of packages in a Python's folders; null if the folders aren't known."""
-    prefix = Path(python.found or "").parent.parent
-    folders = [item for item in variables.get("PYTHONPATH", "").split(os.pathsep) if item]
-    if prefix == Path(sys.prefix):
-        folders += [item for item in sys.path if item]
-    folders += [str(path) for path in sorted(prefix.glob("lib*/python*/*-packages"))]
-    here = tuple(dict.fromkeys(folders))
-    results: dict[str, str | None] = {}
-    for name in imported:
-        version = _installed(name, here)
-        if version is not None:
-            results[name] = version
-    others = [name for name in imported if name not in results]
+    here = _package_folders(python, variables)
+    versions = {name: _installed(name, here) for name in imported}
+    results: dict[str, str | None] = {
+        name: version for name, version in versions.items() if version is not None
+    }
+    others = [name for name, version in versions.items() if version is None]
     if others:
         known = _by_import(here, tuple(_changed(Path(folder)) for folder in here))
         names = sorted({known[name] for name in others if name in known})
         results |= {name: _installed(name, here) for name in names}
     return results | {name: _installed(name, here) for name in named}
+
+
+def _package_folders(python: Program, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the folders in which a Python looks for packages."""
+    prefix = Path(python.found or "").parent.parent
+    folders = variables.get("PYTHONPATH", "").split(os.pathsep)
+    if prefix == Path(sys.prefix):
+        folders += sys.path
+    folders += map(str, sorted(prefix.glob("lib*/python*/*-packages")))
+    return tuple(dict.fromkeys(filter(None, folders)))
 
 
 def _installed(name: str, folders: Sequence[str]) -> str | None:

@@ -165,7 +165,7 @@ def apply(
     return AppliedVersion(version, digest, compiled)
 
 
-def _take(
+def _take(  # complexipy: ignore (a table: kind of step → what it stores)
     tx: Transaction,
     plan: Plan,
     before: AppliedVersion | None,
@@ -183,30 +183,42 @@ def _take(
         if kind is Declare:
             _declare(tx, steps, now)
         elif kind is Weaken:
-            availability.record_weakenings(
-                tx,
-                version,
-                [(step.node, step.what, step.before, step.after) for step in steps],
-                actor.id,
-                now,
-            )
+            weakened = [(step.node, step.what, step.before, step.after) for step in steps]
+            availability.record_weakenings(tx, version, weakened, actor.id, now)
         elif kind is Unpin:
-            applied_versions.may_reshape(tx, [step.node for step in steps])
-            ingestion.unpin(tx, [step.node for step in steps if step.learnt])
+            _unpin(tx, steps)
         elif kind is Rename:
             rename(tx, {step.node: step.former for step in steps}, now)
         elif kind is Repartition and before is not None:
             _take_back(tx, before.compiled.project, [step.node for step in steps], now)
         elif kind is Remap:
-            for step in steps:
-                applied_versions.reingest_partitions(tx, step.node, step.keys, now)
+            _remap(tx, steps, now)
         elif kind is Invalidate:
-            applied_versions.may_reshape(tx, [step.node for step in steps])
-            for step in steps:
-                again = returned(tx, compiled, step.node)
-                everything = applied_versions.stale_node(tx, step.node, now, ask=step.asks)
-                applied_versions.mark_fresh(tx, step.node, again, now)
-                stale[step.node] = everything - len(again)
+            stale |= _invalidate(tx, compiled, steps, now)
+    return stale
+
+
+def _unpin(tx: Transaction, steps: Sequence[Unpin]) -> None:
+    applied_versions.may_reshape(tx, [step.node for step in steps])
+    ingestion.unpin(tx, [step.node for step in steps if step.learnt])
+
+
+def _remap(tx: Transaction, steps: Sequence[Remap], now: int) -> None:
+    for step in steps:
+        applied_versions.reingest_partitions(tx, step.node, step.keys, now)
+
+
+def _invalidate(
+    tx: Transaction, compiled: Compiled, steps: Sequence[Invalidate], now: int
+) -> dict[str, int]:
+    """Invalidate partitions of changed code; return node → number of partitions to recompute."""
+    applied_versions.may_reshape(tx, [step.node for step in steps])
+    stale: dict[str, int] = {}
+    for step in steps:
+        again = returned(tx, compiled, step.node)
+        everything = applied_versions.stale_node(tx, step.node, now, ask=step.asks)
+        applied_versions.mark_fresh(tx, step.node, again, now)
+        stale[step.node] = everything - len(again)
     return stale
 
 

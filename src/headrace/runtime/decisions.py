@@ -233,6 +233,11 @@ class Decisions:
                 for dispatch in dispatches
                 for end in self._start(tx, dispatch, now, snapshot or 0, decided)
             ]
+        self._write(tx, decided, now)
+        return decided
+
+    def _write(self, tx: Transaction, decided: SchedulerDecisions, now: int) -> None:
+        """Store new states, firings, starts and ends of attempts."""
         if not self._plan:
             _mark(tx, [c for c in decided.commands if isinstance(c, PartitionUpdate)], now)
         scheduling.record_firings(
@@ -257,7 +262,6 @@ class Decisions:
                 if isinstance(c, Kill) and c.reason == CANCELLED
             ],
         )
-        return decided
 
     def _journal(
         self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int

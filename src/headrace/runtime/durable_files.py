@@ -31,12 +31,14 @@ def with_durable_files(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
 
 def written_by(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
     """Return the existing files that an outcome refers to."""
+    if isinstance(outcome, FailedOutcome):
+        return iter(())
     paths: list[Path] = []
     if isinstance(outcome, StagedOutcome):
-        files = (file for file in outcome.manifest or () if "path" in file)
         paths += [folders.lake / file.path for file in files_of(outcome)]
+        files = (file for file in outcome.manifest or () if "path" in file)
         paths += [Path(folders.data, file["path"]) for file in files]
-    if not isinstance(outcome, FailedOutcome) and outcome.quarantined is not None:
+    if outcome.quarantined is not None:
         paths.append(Path(folders.data, outcome.quarantined))
     return (path for path in paths if path.exists())
 

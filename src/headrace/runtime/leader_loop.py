@@ -71,13 +71,21 @@ def checked_again(
     published = {item.node for item in news if item.state is NewsState.PUBLISHED}
     for node in graph.nodes if published else ():
         read = [name for name in node.checked_against if name in published]
-        for partition in stored.rejected_by_references(tx, node.name) if read else ():
-            newer = next(
-                (name for name in read if stored.has_newer_rows(tx, name, partition)), None
-            )
-            if newer is not None:
-                _note_recheck(tx, partition, newer, now)
-                yield _recheck_event(tx, partition)
+        if read:
+            yield from _rejected_by(tx, node.name, read, now)
+
+
+def _rejected_by(
+    tx: Transaction, node: str, references: Sequence[str], now: int
+) -> Iterator[DeliveryArrived | PartitionOvertaken]:
+    """Yield an event for each rejected partition of a node with newer rows in a reference."""
+    for partition in stored.rejected_by_references(tx, node):
+        newer = next(
+            (name for name in references if stored.has_newer_rows(tx, name, partition)), ""
+        )
+        if newer:
+            _note_recheck(tx, partition, newer, now)
+            yield _recheck_event(tx, partition)
 
 
 def _recheck_event(

@@ -16,6 +16,7 @@ from headrace.checks.drift import with_users
 from headrace.checks.facts import Policy
 from headrace.engine import ErrorKind
 from headrace.faults import FaultPoint, reached
+from headrace.lake import LakeTable
 from headrace.lake.catalog import (
     CatalogChange,
     FileMoved,
@@ -353,13 +354,7 @@ class Batch:
         if self._change is None:
             self._change = CatalogChange.begin(self._tx, self._now)
         if outcome.table is not None:
-            if self._tasks.table(self._tx, attempt.node) is None:
-                self._change.create_table(outcome.table)
-            else:
-                self._change.evolve_table(outcome.table)
-                if isinstance(attempt.prepared.task, IngestTask):
-                    self._tasks.grown(self._tx, attempt.node)
-            self._tasks.forget(attempt.node)
+            self._set_columns(attempt, self._change, outcome.table)
         if outcome.replacement is not None:
             self._change.merge(attempt.node, staged, outcome.replacement)
             return
@@ -369,6 +364,17 @@ class Batch:
             ingestion.pin_schema(
                 self._tx, attempt.node, msgspec.json.encode(outcome.learnt).decode(), self._now
             )
+
+    def _set_columns(
+        self, attempt: RunningAttempt, change: CatalogChange, table: LakeTable
+    ) -> None:
+        if self._tasks.table(self._tx, attempt.node) is None:
+            change.create_table(table)
+        else:
+            change.evolve_table(table)
+            if isinstance(attempt.prepared.task, IngestTask):
+                self._tasks.grown(self._tx, attempt.node)
+        self._tasks.forget(attempt.node)
 
     def _publication(
         self,
@@ -461,13 +467,14 @@ class Batch:
         if is_batch(attempt) and not error.everywhere:
             self._records.end(attempt, outcome, outcome.state, None, reason)
             return
-        cancelled = kind is FailureKind.CANCELLED
-        if not cancelled:
+        if kind is FailureKind.CANCELLED:
+            state = AttemptState.CANCELLED
+        else:
+            state = outcome.state
             delivered = ((key, attempt.prepared.delivery_of(key)) for key in attempt.keys)
             self._replaced += [
                 (attempt.node, key, number) for key, number in delivered if number is not None
             ]
-        state = AttemptState.CANCELLED if cancelled else outcome.state
         verdict = outcome.audit.verdict if outcome.audit else None
         self._records.end(attempt, outcome, state, verdict, reason)
         self._records.deliver(attempt, outcome, PartitionState.FAILED, reason)

@@ -491,21 +491,21 @@ class Endings:
         """
         for key in keys:
             self._queue.put_off(node, key)
-        for child, link in self._network.children[node.name]:
-            for wanted in (
-                {touch: None for key in keys for touch in link.touches(key)}
-                if link.optional
-                else ()
-            ):
-                self._queue.consider(child, wanted)
-        busy = node.name in self._partition_states.busy  # then they continue to wait
-        for child, link in self._network.children[node.name] if not busy else ():
-            if (
-                link.newest and not link.gathers
-            ) or node.name not in self._partition_states.visible:
-                self._waves.reference_moved(child, stales=False)
-        if node.name not in self._partition_states.visible:
+        self._release_optional(node, keys)
+        visible = node.name in self._partition_states.visible
+        if node.name not in self._partition_states.busy:  # else they continue to wait
+            for child, link in self._network.children[node.name]:
+                if not visible or link.reads_newest:
+                    self._waves.reference_moved(child, stales=False)
+        if not visible:
             self._queue.next_delivery(node)
+
+    def _release_optional(self, node: GraphNode, keys: tuple[str, ...]) -> None:
+        """Reconsider partitions for which these are an optional input."""
+        for child, link in self._network.children[node.name]:
+            if link.optional:
+                for wanted in {touch: None for key in keys for touch in link.touches(key)}:
+                    self._queue.consider(child, wanted)
 
     def _failed(
         self, node: GraphNode, key: str, tracked: TrackedPartition, kind: FailureKind, first: str

@@ -5,7 +5,7 @@ from them.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -283,17 +283,20 @@ def start_from_store(scheduler_state: SchedulerState, queue: Queue, event: Loade
             _follow(scheduler_state, queue, row.node, row.key)
     else:
         _expect_all(scheduler_state, queue)
-    for tracked_partitions in partition_states.tracked_partitions.values():
-        for tracked in tracked_partitions.values():
-            if not tracked.failures:  # the cause may have passed, and a retry costs nothing
-                tracked.not_before = None
     for name, tracked_partitions in partition_states.tracked_partitions.items():
-        scheduler_state.later += [
-            (tracked.not_before, name, key)
-            for key, tracked in tracked_partitions.items()
-            if tracked.not_before is not None
-        ]
+        _resume_waits(scheduler_state, name, tracked_partitions)
     heapq.heapify(scheduler_state.later)
+
+
+def _resume_waits(
+    scheduler_state: SchedulerState, name: str, tracked_partitions: Mapping[str, TrackedPartition]
+) -> None:
+    """Add a node's partitions that wait for a point in time to `later`."""
+    for key, tracked in tracked_partitions.items():
+        if not tracked.failures:  # the cause may have passed, and a retry costs nothing
+            tracked.not_before = None
+        if tracked.not_before is not None:
+            scheduler_state.later.append((tracked.not_before, name, key))
 
 
 def _go_on(scheduler_state: SchedulerState, queue: Queue, item: LoadedRunning) -> None:

@@ -124,6 +124,11 @@ class InputLink:
             results = _cached(self._known, key, self._needs(key))
         return results
 
+    @property
+    def reads_newest(self) -> bool:
+        """Whether the output reads the input's newest publications, complete or not."""
+        return self.newest and not self.gathers
+
     def touches(self, key: str) -> Iterable[str]:
         """Return the output's partitions that read the input's partition `key`.
 
@@ -135,7 +140,7 @@ class InputLink:
             return (WHOLE,)
         if self._every:
             return self._output.partition.values or ()
-        if self.newest and not self.gathers:
+        if self.reads_newest:
             return ()
         if _grows(self._output):
             return self._touches(key)
@@ -322,7 +327,9 @@ class Network:
         cut = self.nodes[spec.node].partition
         return not cut.whole and (not cut.by_delivery or node.partition.grain is None)
 
-    def ancestors(self, node: GraphNode) -> set[str]:
+    def ancestors(  # complexipy: ignore (a recursion with its own stack)
+        self, node: GraphNode
+    ) -> set[str]:
         """Return all nodes upstream of a node."""
         if node.name not in self._ancestors:
             above = reachable([node.name], lambda name: self.nodes[name].parents)

@@ -179,7 +179,7 @@ class Propagation:
             for follower in self._network.followers[node.name]:
                 self._queue.consider(self._all.nodes[follower], key)
 
-    def spread(
+    def spread(  # complexipy: ignore (rules by kind of link, each in a line or two)
         self,
         node: GraphNode,
         key: str,
@@ -206,14 +206,12 @@ class Propagation:
                 self._touch(
                     child, touch, link, changed=changed, late=late or (link.optional and too_late)
                 )
-            stales = changed and link.stales
-            if changed and link.newest and not link.gathers:
+            if not link.reads_newest:
+                continue
+            if changed:
                 self._tried_again(child)
-            if (
-                link.newest
-                and not link.gathers
-                and (stales or node.name not in self._partition_states.busy)
-            ):
+            stales = changed and link.stales
+            if stales or node.name not in self._partition_states.busy:
                 self.reference_moved(child, stales=stales)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
             # its readers derive from data that is gone, so they are recomputed without a request
@@ -432,7 +430,7 @@ class Withdrawals:
                 continue  # each of its partitions read the publication of its own time
             for touch in link.touches(key):
                 self._stale(child, touch)
-            if link.newest and (link.stales or referred) and not link.gathers:
+            if link.reads_newest and (link.stales or referred):
                 for wanted in (
                     *self._partition_states.published(child.name),
                     *self._running(child.name),

@@ -72,20 +72,7 @@ def with_own_checks(
     publication = earlier.publication
     if publication is None or not publication.data.files or len(earlier.keys) != 1:
         return tuple(facts)
-    failed = {
-        check_result.name
-        for check_result in result.results
-        if check_result.outcome is CheckState.FAILED and check_result.severity is Severity.BLOCKING
-    }
-    checks = (*declared.promised, *declared.own)
-    specs = [
-        check
-        for check in checks
-        if check.name in failed
-        and check.name not in publication.failed
-        and (checked := known_kind(check.kind)) is not None
-        and checked.reads_only_rows
-    ]
+    specs = _newly_failed(declared, publication, result)
     if not specs:
         return tuple(facts)
     data = publication.data
@@ -118,6 +105,25 @@ def with_own_checks(
         else fact
         for fact in facts
     )
+
+
+def _newly_failed(
+    declared: DeclaredChecks, publication: EarlierPublication, result: Audit
+) -> list[CheckSpec]:
+    """Return the failed blocking checks of rows alone that an earlier publication didn't fail."""
+    failed = {
+        check_result.name
+        for check_result in result.results
+        if check_result.outcome is CheckState.FAILED and check_result.severity is Severity.BLOCKING
+    }
+    return [
+        check
+        for check in (*declared.promised, *declared.own)
+        if check.name in failed
+        and check.name not in publication.failed
+        and (checked := known_kind(check.kind)) is not None
+        and checked.reads_only_rows
+    ]
 
 
 def _parts(check: CheckSpec, result: Audit) -> list[CheckSpec]:

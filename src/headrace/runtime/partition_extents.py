@@ -17,15 +17,18 @@ from headrace.store.queries.quarantine import dropped_deliveries
 _KINDS: dict[str, Callable[[Brief], bool]] = {
     "visible": lambda brief: brief.published,
     "usable": lambda brief: (
-        brief.state in ("published", "waived")
+        brief.state in (PartitionState.PUBLISHED, PartitionState.WAIVED)
         or (brief.published and brief.state in (PartitionState.WAITING, PartitionState.RUNNING))
     ),
-    "fresh": lambda brief: brief.state == "published" and not brief.stale,
+    "fresh": lambda brief: brief.state == PartitionState.PUBLISHED and not brief.stale,
     "failed": lambda brief: (
-        brief.state in ("failed", "rejected") or (brief.state == "waiting" and brief.failing)
+        brief.state in (PartitionState.FAILED, PartitionState.REJECTED)
+        or (brief.state == PartitionState.WAITING and brief.failing)
     ),
-    "hopeless": lambda brief: brief.state in ("failed", "rejected") and not brief.published,
-    "held": lambda brief: brief.state == "held",
+    "hopeless": lambda brief: (
+        brief.state in (PartitionState.FAILED, PartitionState.REJECTED) and not brief.published
+    ),
+    "held": lambda brief: brief.state == PartitionState.HELD,
 }
 """Part of a `NodeExtents` → whether a partition belongs to it.
 

@@ -467,18 +467,22 @@ class Batch:
         if is_batch(attempt) and not error.everywhere:
             self._records.end(attempt, outcome, outcome.state, None, reason)
             return
+        state = outcome.state
         if kind is FailureKind.CANCELLED:
             state = AttemptState.CANCELLED
         else:
-            state = outcome.state
-            delivered = ((key, attempt.prepared.delivery_of(key)) for key in attempt.keys)
-            self._replaced += [
-                (attempt.node, key, number) for key, number in delivered if number is not None
-            ]
+            self._supersede_deliveries(attempt)
         verdict = outcome.audit.verdict if outcome.audit else None
         self._records.end(attempt, outcome, state, verdict, reason)
         self._records.deliver(attempt, outcome, PartitionState.FAILED, reason)
         self._add_news(attempt, NewsState.FAILED, reason)
+
+    def _supersede_deliveries(self, attempt: RunningAttempt) -> None:
+        """End the quarantine of earlier deliveries of the attempt's partitions."""
+        delivered = ((key, attempt.prepared.delivery_of(key)) for key in attempt.keys)
+        self._replaced += [
+            (attempt.node, key, number) for key, number in delivered if number is not None
+        ]
 
     def _add_news(self, attempt: RunningAttempt, state: NewsState, reason: str) -> None:
         self.news += [

@@ -114,27 +114,10 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
     except ChangedWhileRead as error:
         return _failed(task, str(error), ErrorKind.TRANSIENT), 0
     except Unavailable as error:
-        if error.throttled and error.retry_after is not None:
-            after = min(max(error.retry_after, 1.0), AWAY_SECONDS_MAX)
-            body_error = BodyError(
-                ErrorKind.THROTTLED, str(error), code="source_throttled", after_seconds=after
-            )
-            throttled = FailedOutcome(attempt=task.attempt, measures=Measures(), error=body_error)
-            return throttled, 0
-        return (
-            _failed(
-                task,
-                str(error),
-                ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC,
-                error.code,
-            ),
-            0,
-        )
+        return _unavailable(task, error), 0
     except SecretMissing as error:
-        return (
-            _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"),
-            0,
-        )
+        message = f"{error}; {error.hint}"
+        return _failed(task, message, ErrorKind.DETERMINISTIC, "configuration_error"), 0
     except HeadraceError as error:
         return _failed(task, str(error), kind_of(error)), 0
     if (fact := _given_up(task, copy)) is not None:  # the bytes are kept, but not read any more
@@ -155,6 +138,18 @@ def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
         return msgspec.structs.replace(outcome, sha256=copy.sha256), copy.size_bytes
     outcome = msgspec.structs.replace(outcome, sha256=copy.sha256, facts=(*outcome.facts, *twins))
     return outcome, copy.size_bytes
+
+
+def _unavailable(task: IngestTask, error: Unavailable) -> FailedOutcome:
+    """Return the failure of a source that didn't answer; it waits as long as the source asks."""
+    if not error.throttled or error.retry_after is None:
+        kind = ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC
+        return _failed(task, str(error), kind, error.code)
+    after = min(max(error.retry_after, 1.0), AWAY_SECONDS_MAX)
+    body_error = BodyError(
+        ErrorKind.THROTTLED, str(error), code="source_throttled", after_seconds=after
+    )
+    return FailedOutcome(attempt=task.attempt, measures=Measures(), error=body_error)
 
 
 def _given_up(task: IngestTask, copy: RawCopy) -> Fact | None:

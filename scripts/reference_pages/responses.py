@@ -30,15 +30,16 @@ class Struct(NamedTuple):
 
 
 def page(package: Path) -> str:
-    """The page: every class of `headrace.services` that derives from `Response`."""
+    """The page: every class of `headrace.services` that derives from `Response`, and every class of
+    other packages in their fields.
+    """
     lead = (
         "What `--json` prints, and what `headrace.Session` gives. Every field is always there: what"
         " isn't known is null, never left out. Times are ISO 8601 with offset, decimals are text."
         " Fields may be added; none is renamed or dropped without a deprecation."
     )
-    structs = [
-        struct for path in sorted((package / "services").rglob("*.py")) for struct in _structs(path)
-    ]
+    paths = sorted((package / "services").rglob("*.py"))
+    structs = [struct for path in paths for struct in (*_structs(path), *_of_others(package, path))]
     return written("JSON responses", lead, *map(_part, structs))
 
 
@@ -55,14 +56,41 @@ def _part(struct: Struct) -> list[str]:
 
 def _structs(path: Path) -> Iterator[Struct]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and any(
-            isinstance(base, ast.Name) and base.id == "Response" for base in node.bases
-        ):
-            meaning = "\n".join(
-                line.strip() for line in (ast.get_docstring(node) or "").splitlines()
-            )
-            yield Struct(node.name, meaning, tuple(_fields(node)))
+    yield from map(_struct, _response_classes(tree))
+
+
+def _response_classes(tree: ast.Module) -> list[ast.ClassDef]:
+    return [
+        node
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id == "Response" for base in node.bases)
+    ]
+
+
+def _struct(node: ast.ClassDef) -> Struct:
+    meaning = "\n".join(line.strip() for line in (ast.get_docstring(node) or "").splitlines())
+    return Struct(node.name, meaning, tuple(_fields(node)))
+
+
+def _of_others(package: Path, path: Path) -> Iterator[Struct]:
+    """The structs of other packages in the fields of responses, or listed beside them."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    responses = _response_classes(tree)
+    lists = [node for node in tree.body if isinstance(node, ast.Assign)] if responses else []
+    inside = (inner for node in (*responses, *lists) for inner in ast.walk(node))
+    used = {node.id for node in inside if isinstance(node, ast.Name)}
+    for statement in tree.body:
+        module = statement.module if isinstance(statement, ast.ImportFrom) else None
+        if module is None or not module.startswith("headrace.") or ".services." in module:
+            continue
+        names = {alias.name for alias in statement.names} & used
+        file = package.parent / Path(*module.split(".")).with_suffix(".py")
+        if not names or not file.exists():  # a package offers no struct of responses
+            continue
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and node.name in names:
+                yield _struct(node)
 
 
 def _fields(node: ast.ClassDef) -> Iterator[Field]:

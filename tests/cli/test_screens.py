@@ -39,6 +39,7 @@ from headrace.cli.commands import why as commands_why
 from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.run_results import render_run
 from headrace.cli.terminal import Screen
+from headrace.model.settings import Approval
 from headrace.services import checks as k
 from headrace.services import responses as d
 from headrace.services.responses import backfills as b
@@ -46,6 +47,8 @@ from headrace.services.responses import incidents as q
 from headrace.services.responses import inspections as i
 from headrace.services.responses import interventions as n
 from headrace.services.responses import repairs as c
+from headrace.slo.freshness import AssetStateCounts
+from headrace.store.queries.quarantine import QuarantineTotals
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WIDTHS = (60, 80, 120, 200)
@@ -90,8 +93,8 @@ def status_response(**changed: Any) -> d.StatusResponse:
             consumer("regulator-extract", "09:00 daily"),
             consumer("ops-dashboard", "30 h old"),
         ],
-        "assets": d.AssetCounts(fresh=4, behind=8),
-        "quarantine": d.QuarantineCounts(deliveries=3, partitions=3, rows=2740),
+        "assets": AssetStateCounts(fresh=4, behind=8),
+        "quarantine": QuarantineTotals(deliveries=3, partitions=3, rows=2740),
         "files": [
             d.FilesRow(
                 asset="daily_report",
@@ -164,7 +167,7 @@ ONE_CAUSE = status_response(
 )
 SERVED = status_response(
     consumers=[consumer("morning-report", "07:00 daily", "served", "all that is due can be read")],
-    quarantine=d.QuarantineCounts(deliveries=0, partitions=0, rows=0),
+    quarantine=QuarantineTotals(deliveries=0, partitions=0, rows=0),
     headline="The consumer is served.",
     next=None,
 )
@@ -1051,9 +1054,7 @@ BACKFILL = b.BackfillResponse(
     bytes_estimate=12_300_000,
     affects=d.Affects(consumers=["morning-report", HOSTILE], owners=["flight-data"]),
     needs_approval=True,
-    approval=b.ApprovalRow(
-        rule=f"partitions > 100 or tag:{HOSTILE}", file="headrace.toml", line=23
-    ),
+    approval=Approval(rule=f"partitions > 100 or tag:{HOSTILE}", file="headrace.toml", line=23),
     publishes="in_steps",
     steps=3,
     steps_done=0,

@@ -47,7 +47,7 @@ _POLICY_HINT = (
 
 
 class Approval(msgspec.Struct, frozen=True):
-    """The rule that requires an approval, and its location."""
+    """The line of policy that asks for an approval, and its location."""
 
     rule: str
     file: str

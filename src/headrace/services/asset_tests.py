@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -41,27 +41,12 @@ TOLERANCE = 1e-9
 """Relative tolerance: floats that differ by less are equal."""
 
 
-class CellDifference(NamedTuple):
-    """One differing cell."""
-
-    column: str
-    expected: Any
-    got: Any
-
-
-class RowDifference(NamedTuple):
-    """A computed row, and its cells that differ from the expected row."""
-
-    row: Row
-    cells: tuple[CellDifference, ...]
-
-
 class Comparison(msgspec.Struct, frozen=True):
     """The differences between expected and computed rows; all empty if they are the same."""
 
     missing: tuple[Row, ...] = ()
     unexpected: tuple[Row, ...] = ()
-    changed: tuple[RowDifference, ...] = ()
+    changed: tuple[RowDifferenceRow, ...] = ()
     out_of_order: int | None = None
     """The first row (from 1) out of order in an ordered result that otherwise has all rows."""
 
@@ -86,7 +71,9 @@ def compare(
     missing, unexpected = _unmatched(expected, got)
     missing, unexpected = _without_close(missing, unexpected)
     pairs, missing, unexpected = _paired(missing, unexpected, keys)
-    changed = tuple(RowDifference(mine, _cells(wanted, mine)) for wanted, mine in pairs)
+    changed = tuple(
+        RowDifferenceRow(row=dict(mine), cells=_cells(wanted, mine)) for wanted, mine in pairs
+    )
     out_of_order = None
     if ordered and not (missing or unexpected or changed):
         out_of_order = next(
@@ -142,12 +129,12 @@ def _equal(item: Row, other: Row) -> bool:
     return not _cells(item, other)
 
 
-def _cells(expected: Row, got: Row) -> tuple[CellDifference, ...]:
-    return tuple(
-        CellDifference(name, expected[name], got.get(name))
+def _cells(expected: Row, got: Row) -> list[CellRow]:
+    return [
+        CellRow(column=name, expected=expected[name], got=got.get(name))
         for name in expected
         if not _alike(expected[name], got.get(name))
-    )
+    ]
 
 
 def _alike(item: Any, other: Any) -> bool:
@@ -356,17 +343,10 @@ def _judged(
         checks=checks,
         missing=[dict(row) for row in comparison.missing[:SHOWN_MAX]],
         unexpected=[dict(row) for row in comparison.unexpected[:SHOWN_MAX]],
-        changed=[_changed(change.row, change.cells) for change in comparison.changed[:SHOWN_MAX]],
+        changed=list(comparison.changed[:SHOWN_MAX]),
         differences=comparison.differences,
         reason="; ".join(reasons) or None,
         log=[] if state == "passed" else list(computed.log),
-    )
-
-
-def _changed(row: Mapping[str, Any], cells: Sequence[Any]) -> RowDifferenceRow:
-    return RowDifferenceRow(
-        row=dict(row),
-        cells=[CellRow(column=c.column, expected=c.expected, got=c.got) for c in cells],
     )
 
 

@@ -340,18 +340,12 @@ class _EntryActor(msgspec.Struct):
     type: str
 
 
-class _EntryObject(msgspec.Struct):
-    kind: str
-    id: str
-    version: str | None = None
-
-
 class _EntryEvent(msgspec.Struct):
     at: datetime
     real_at: datetime
     action: str
     actor: _EntryActor
-    object: _EntryObject
+    object: _Object
     outcome: str
     reason: str = ""
     before: Any = None

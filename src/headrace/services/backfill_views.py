@@ -21,7 +21,6 @@ from headrace.services.plan_inputs import count_partitions, kind_of
 from headrace.services.repairs import BrokenPartition, first_of
 from headrace.services.responses import Affects, CheckRow
 from headrace.services.responses.backfills import (
-    ApprovalRow,
     BackfillResponse,
     BackfillRow,
     ChangedRow,
@@ -209,9 +208,7 @@ def _response(
         bytes_estimate=None,
         affects=affects(compiled, [item.node for item in backfill.chosen]),
         needs_approval=approval is not None,
-        approval=None
-        if approval is None
-        else ApprovalRow(rule=approval.rule, file=approval.file, line=approval.line),
+        approval=approval,
         publishes=backfill.publishes,
         steps=len(backfill.steps),
         steps_done=0,

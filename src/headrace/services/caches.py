@@ -15,7 +15,7 @@ from headrace.services.responses import Response
 from headrace.services.session import ProjectSession
 from headrace.store import Store
 from headrace.store.queries import changes as stored_changes
-from headrace.store.queries.changes import Marks
+from headrace.store.queries.changes import ChangedNames, Marks
 
 # A cursor is opaque text that requests the next page. It holds the position of the last row, not a
 # row count, so rows that appear or disappear between pages cause neither gaps nor duplicates.
@@ -45,24 +45,11 @@ def place(text: str, kind: type[T]) -> T:
 EVERYTHING = "everything"
 
 
-class ChangedNamesRow(Response, frozen=True, kw_only=True):
-    """One kind of change and the names concerned.
-
-    `kind` is `partitions`, `runs`, `versions`, `audit`, `incidents`, `deliveries`, `quarantine`,
-    `backfills`, or `everything` (unknown what). `names` are the nodes, runs and so on; `more` says
-    that the list is incomplete.
-    """
-
-    kind: str
-    names: list[str]
-    more: bool
-
-
 class ChangesResponse(Response, frozen=True, kw_only=True):
     """Changes since an `id`, and the new `id`, which stays valid when the server restarts."""
 
     id: str
-    changes: list[ChangedNamesRow]
+    changes: list[ChangedNames]
 
 
 def marks_of(text: str | None) -> Marks | None:
@@ -86,15 +73,9 @@ def changes_since(store: Store | None, before: Marks | None) -> tuple[Marks, Cha
     with store.read() as tx:
         now = stored_changes.marks(tx)
         names = list(stored_changes.since(tx, before, now)) if before is not None else []
-    rows = [
-        ChangedNamesRow(
-            kind=changed_names.kind, names=list(changed_names.names), more=changed_names.more
-        )
-        for changed_names in names
-    ]
     if before is None:
-        rows = [ChangedNamesRow(kind=EVERYTHING, names=[], more=True)]
-    return now, ChangesResponse(id=cursor_text(now), changes=rows)
+        names = [ChangedNames(EVERYTHING, (), more=True)]
+    return now, ChangesResponse(id=cursor_text(now), changes=names)
 
 
 def state_of(session: ProjectSession) -> str:

@@ -16,7 +16,7 @@ from headrace.model import Source, UsageError
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
 from headrace.services.parameters import Argument, Option
-from headrace.services.responses import DisagreedRow, LearntColumnRow, LearntRow, Response
+from headrace.services.responses import ColumnRow, DisagreedRow, LearntRow, Response
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import deliveries as stored
@@ -72,7 +72,7 @@ def learned_schema(source: str, schema: SourceSchema) -> LearntRow | None:
         decimal=form.decimal,
         date_format=form.date_format,
         timestamp_format=form.timestamp_format,
-        columns=[LearntColumnRow(name=column.name, type=column.type) for column in schema.columns],
+        columns=[ColumnRow(name=column.name, type=column.type) for column in schema.columns],
         deliveries=list(lesson.deliveries),
         disagreed=[_disagreed(disagreement) for disagreement in lesson.disagreed],
         undecided=list(lesson.undecided),

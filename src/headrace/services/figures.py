@@ -18,7 +18,6 @@ from headrace.services.responses.figures import (
     GoodputRow,
     IncidentTimesRow,
     PromiseRow,
-    RunCountRow,
     ServedRow,
     SpanRow,
     WeakenedPromiseRow,
@@ -194,14 +193,9 @@ def _roll_up(group: str, kind: str, scores: Sequence[AvailabilityScore]) -> Serv
 # Figures about runs, rows and causes.
 
 
-def runs(figuring: Figuring) -> tuple[list[str], list[RunCountRow]]:
+def runs(figuring: Figuring) -> tuple[list[str], list[availability.RunCounts]]:
     """Return the number of runs by state, as other orchestrators count them."""
-    rows = [
-        RunCountRow(
-            kind=counts.kind, state=counts.state, runs=counts.runs, succeeded=counts.succeeded
-        )
-        for counts in availability.runs_by_state(figuring.tx, figuring.began, figuring.until)
-    ]
+    rows = availability.runs_by_state(figuring.tx, figuring.began, figuring.until)
     started, good = sum(row.runs for row in rows), sum(row.succeeded for row in rows)
     classic = percent(share(good, started))
     text = (

@@ -59,7 +59,6 @@ from headrace.services.parameters import Option
 from headrace.services.responses import (
     Affects,
     ChangeRow,
-    CodeChangeRow,
     EffectRow,
     PlannedFileRow,
     PlanResponse,
@@ -561,9 +560,7 @@ def _row(
         file=declared.place.file if declared is not None else None,
         line=declared.place.line if declared is not None else None,
         kept=change.kept,
-        code=[
-            CodeChangeRow(path=file.path, change=file.change, via=file.via) for file in change.files
-        ],
+        code=list(change.files),
     )
 
 

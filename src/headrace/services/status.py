@@ -18,7 +18,6 @@ from headrace.services.lake_files import recompute_command
 from headrace.services.parameters import Option, Selected
 from headrace.services.quarantine import shown_path
 from headrace.services.responses import (
-    AssetCounts,
     AvailabilityRow,
     ConsumerRow,
     ExportRow,
@@ -28,7 +27,6 @@ from headrace.services.responses import (
     ObservedRow,
     OutageRow,
     PausedRow,
-    QuarantineCounts,
     ReadRow,
     RemovedRow,
     RiskRow,
@@ -44,12 +42,14 @@ from headrace.slo.consumer_states import AtRisk, ConsumerStatus, LatestExport
 from headrace.slo.damaged_files import damaged_files
 from headrace.slo.evaluation import SERVED
 from headrace.slo.facts import Pausing
+from headrace.slo.freshness import AssetStateCounts
 from headrace.slo.open_items import EnvironmentDamage, OpenFacts, OpenKind, open_items
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import availability as stored_availability
 from headrace.store.queries import incidents, lake_maintenance, notifications, publications
 from headrace.store.queries import quarantine as stored_quarantine
+from headrace.store.queries.quarantine import QuarantineTotals
 
 DAY_US = 86_400_000_000
 UNDELIVERED_US = 7 * 86_400_000_000
@@ -147,17 +147,8 @@ def of_consumers(
         runtime="running" if running else "stopped",
         clock=session.clock.kind.value,
         consumers=consumers,
-        assets=AssetCounts(
-            fresh=status.assets.fresh,
-            behind=status.assets.behind,
-            stale=status.assets.stale,
-            quarantined=status.assets.quarantined,
-            never=status.assets.never,
-            unchecked=status.assets.unchecked,
-        ),
-        quarantine=QuarantineCounts(
-            deliveries=waiting.deliveries, partitions=waiting.partitions, rows=waiting.rows
-        ),
+        assets=status.assets,
+        quarantine=waiting,
         lake=lake,
         files=files,
         paused=held,
@@ -465,8 +456,8 @@ def _before_anything(
         runtime="stopped",
         clock=session.clock.kind.value,
         consumers=consumers,
-        assets=AssetCounts(never=len(project.assets)),
-        quarantine=QuarantineCounts(deliveries=0, partitions=0, rows=0),
+        assets=AssetStateCounts(never=len(project.assets)),
+        quarantine=QuarantineTotals(deliveries=0, partitions=0, rows=0),
         lake=None,
         files=[],
         window=window,

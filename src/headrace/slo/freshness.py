@@ -53,15 +53,15 @@ _WORST_LAST = (
 class AssetStateCounts(msgspec.Struct, frozen=True):
     """How many assets are in each state.
 
-    The first four add up to the number of assets; `quarantined` and `unchecked` count some of them
-    again.
+    `fresh`, `behind`, `stale` and `never` add up to the number of assets; `quarantined` and
+    `unchecked` count some of them again.
     """
 
     fresh: int = 0
     behind: int = 0
     stale: int = 0
-    never: int = 0
     quarantined: int = 0
+    never: int = 0
     unchecked: int = 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from headrace.model.settings import Approval
 from headrace.services.responses.base import CheckRow, Response
 from headrace.services.responses.plans import Affects, CountsRow, RefusedRow
 
@@ -52,14 +53,6 @@ class EstimateRow(Response, frozen=True, kw_only=True):
     and `high` are null."""
     simulated: float | None = None
     """Before it was corrected by what backfills that have ended took here."""
-
-
-class ApprovalRow(Response, frozen=True, kw_only=True):
-    """The line of policy that asks for an approval."""
-
-    rule: str
-    file: str
-    line: int
 
 
 class ChangedTotals(Response, frozen=True, kw_only=True):
@@ -124,7 +117,7 @@ class BackfillResponse(Response, frozen=True, kw_only=True):
     bytes_estimate: int | None
     affects: Affects
     needs_approval: bool
-    approval: ApprovalRow | None
+    approval: Approval | None
     publishes: str
     steps: int
     steps_done: int

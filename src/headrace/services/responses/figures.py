@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from headrace.services.responses.base import Response
 from headrace.services.responses.status import AvailabilityRow
+from headrace.store.queries.availability import RunCounts
 
 FIGURES = (
     "availability",
@@ -58,17 +59,6 @@ class ServedRow(Response, frozen=True, kw_only=True):
     classic: str | None
     """Attempts that succeeded of those that ran, of nodes."""
     detail: AvailabilityRow | None = None
-
-
-class RunCountRow(Response, frozen=True, kw_only=True):
-    """Runs of one kind and state that started in the window, and how many of them other tools would
-    count as successes.
-    """
-
-    kind: str
-    state: str
-    runs: int
-    succeeded: int
 
 
 class PromiseRow(Response, frozen=True, kw_only=True):
@@ -182,7 +172,7 @@ class UseRow(Response, frozen=True, kw_only=True):
 ROWS = (
     SpanRow,
     ServedRow,
-    RunCountRow,
+    RunCounts,
     PromiseRow,
     WeakenedPromiseRow,
     GoodputRow,

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.plan.compiled import CodeChange
 from headrace.services.responses.base import Response
 
 
@@ -18,16 +19,6 @@ class EffectRow(Response, frozen=True, kw_only=True):
     column: str
     effect: str
     read_by: list[str] = []
-
-
-class CodeChangeRow(Response, frozen=True, kw_only=True):
-    """A changed file of an asset's code that isn't its own: `change` is `added`, `changed` or
-    `removed`, `via` through which lines the asset uses it. Of a changed package in `code_packages`:
-    `path` is its name, `via` has both versions."""
-
-    path: str
-    change: str
-    via: str
 
 
 class ChangeRow(Response, frozen=True, kw_only=True):
@@ -47,7 +38,7 @@ class ChangeRow(Response, frozen=True, kw_only=True):
     line: int | None = None
     kept: bool = False
     """Of a changed body: what other code has published stays fresh (`apply --keep`)."""
-    code: list[CodeChangeRow] = []
+    code: list[CodeChange] = []
     """Of a changed body: the imported modules, scripts and `code_files` that changed."""
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.services.responses.base import CheckRow, CodeRow, ErrorRow, RepairRow, Response
+from headrace.services.responses.base import (
+    CheckRow,
+    CodeRow,
+    ColumnRow,
+    ErrorRow,
+    RepairRow,
+    Response,
+)
 from headrace.services.responses.plans import CountsRow
 
 
@@ -95,13 +102,6 @@ class RepairedRow(Response, frozen=True, kw_only=True):
     consumers: list[str]
 
 
-class LearntColumnRow(Response, frozen=True, kw_only=True):
-    """A column of a source, with the type that its values are read as."""
-
-    name: str
-    type: str
-
-
 class DisagreedRow(Response, frozen=True, kw_only=True):
     """A delivery that doesn't show what the others show: of a column, the first value that isn't of
     their type and its line; without a column, another header."""
@@ -132,7 +132,7 @@ class LearntRow(Response, frozen=True, kw_only=True):
     decimal: str
     date_format: str | None
     timestamp_format: str | None
-    columns: list[LearntColumnRow]
+    columns: list[ColumnRow]
     deliveries: list[str]
     disagreed: list[DisagreedRow]
     undecided: list[str]

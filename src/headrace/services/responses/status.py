@@ -6,6 +6,8 @@ from datetime import datetime
 
 from headrace.services.responses.base import RepairRow, Response
 from headrace.services.responses.runs import ProposedRow, RestatedRow
+from headrace.slo.freshness import AssetStateCounts
+from headrace.store.queries.quarantine import QuarantineTotals
 
 
 class ReadRow(Response, frozen=True, kw_only=True):
@@ -114,19 +116,6 @@ class RemovedRow(Response, frozen=True, kw_only=True):
     availability: AvailabilityRow
 
 
-class AssetCounts(Response, frozen=True, kw_only=True):
-    """How many assets are in each state. A quarantined or unchecked one is counted under its state
-    as well.
-    """
-
-    fresh: int = 0
-    behind: int = 0
-    stale: int = 0
-    quarantined: int = 0
-    never: int = 0
-    unchecked: int = 0
-
-
 class FilesRow(Response, frozen=True, kw_only=True):
     """Where a `files` asset that consumers read can be opened: paths relative to the project."""
 
@@ -144,14 +133,6 @@ class LakeFilesRow(Response, frozen=True, kw_only=True):
     looked_at_24h: int
     damaged: int
     elsewhere: int = 0
-
-
-class QuarantineCounts(Response, frozen=True, kw_only=True):
-    """What waits in quarantine."""
-
-    deliveries: int
-    partitions: int
-    rows: int
 
 
 class HoldingRow(Response, frozen=True, kw_only=True):
@@ -208,8 +189,8 @@ class StatusResponse(Response, frozen=True, kw_only=True):
     runtime: str
     clock: str
     consumers: list[ConsumerRow]
-    assets: AssetCounts
-    quarantine: QuarantineCounts
+    assets: AssetStateCounts
+    quarantine: QuarantineTotals
     lake: LakeFilesRow | None = None
     """Null before anything was applied."""
     files: list[FilesRow]

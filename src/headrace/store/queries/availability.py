@@ -286,8 +286,11 @@ class Started(NamedTuple):
     succeeded: int
 
 
-class RunCounts(NamedTuple):
-    """Number of runs of one kind and state."""
+class RunCounts(msgspec.Struct, frozen=True):
+    """The runs of one kind and state that started in the window.
+
+    `succeeded` is the number that other orchestrators would call successful.
+    """
 
     kind: str
     state: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -34,8 +34,13 @@ class Marks(msgspec.Struct, frozen=True, array_like=True):
     plans: int = 0
 
 
-class ChangedNames(NamedTuple):
-    """Changed names of one kind; `more` if not all are listed."""
+class ChangedNames(msgspec.Struct, frozen=True):
+    """One kind of change and the names concerned.
+
+    `kind` is `partitions`, `runs`, `versions`, `audit`, `incidents`, `deliveries`, `quarantine`,
+    `backfills`, or `everything` (unknown what). `names` are the nodes, runs and so on; `more` says
+    that the list is incomplete.
+    """
 
     kind: str
     names: tuple[str, ...]

@@ -185,15 +185,21 @@ class _Binding:
             )
             self._columns[name] = node.columns
             if isinstance(declared, Asset) and node.sql:
-                answer = self._asked(self._body(declared, node))
-                if answer is not None:
-                    yield from self._problem(self._body(declared, node), answer)
-                    if answer.columns is not None:
-                        self._columns[name] = table_columns(declared, answer.columns)
+                yield from self._problems_of_query(declared, node)
             for question in self._checks(declared, node):
                 answer = self._asked(question)
                 if answer is not None:
                     yield from self._problem(question, answer)
+
+    def _problems_of_query(self, asset: Asset, node: CompiledNode) -> Iterator[Problem]:
+        """Yield the problems of an asset's query, and remember the columns that it returns."""
+        question = self._body(asset, node)
+        answer = self._asked(question)
+        if answer is None:
+            return
+        yield from self._problem(question, answer)
+        if answer.columns is not None:
+            self._columns[asset.name] = table_columns(asset, answer.columns)
 
     def _body(self, asset: Asset, node: CompiledNode) -> _Question:
         every = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headrace.incidents.messages import Recipients
@@ -134,24 +134,25 @@ def _secrets(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 
 def _referring(settings: Settings, session: ProjectSession) -> Iterator[tuple[str, Any]]:
-    for kind, tables in (("connections", settings.connections), ("notify", settings.notify)):
-        for name, table in tables.items():
-            if _refers(table):
-                yield f"[{kind}.{name}]", table
-    if _refers(settings.openlineage):
-        yield "[openlineage]", settings.openlineage
+    """Yield each place of headrace.toml and the project that refers to secrets."""
+    named = (("connections", settings.connections), ("notify", settings.notify))
+    yield from _with_references(
+        {f"[{kind}.{name}]": table for kind, tables in named for name, table in tables.items()}
+    )
+    yield from _with_references({"[openlineage]": settings.openlineage})
     project = session.declared().project
     if project is None:
         return
-    for name, source in project.sources.items():
-        if _refers(source.connector):
-            yield f"source {name}", source.connector
+    sources, consumers = project.sources.values(), project.consumers.values()
+    yield from _with_references({f"source {item.name}": item.connector for item in sources})
     for name, asset in project.assets.items():
         if asset.secrets:
             yield f"asset {name}", asset.secrets
-    for name, consumer in project.consumers.items():
-        if _refers(consumer.export):
-            yield f"consumer {name}", consumer.export
+    yield from _with_references({f"consumer {item.name}": item.export for item in consumers})
+
+
+def _with_references(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    return ((where, value) for where, value in values.items() if _refers(value))
 
 
 def _lineage(session: ProjectSession) -> Iterator[ExaminationFinding]:

@@ -284,21 +284,17 @@ def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]
         reverse=True,
     )
     codes = {version: _codes(tx, version) for version in versions[:VERSIONS_MAX]}
-    samples: dict[str, list[Sample]] = {}
+    samples = {name: [sample for _, sample in results] for name, results in every.items()}
     changed = set()
-    for name, results in every.items():
-        every_one = [sample for _, sample in results]
-        samples[name] = every_one
-        if name in compiled.project.assets:
-            same = [
-                sample
-                for item, sample in results
-                if _made_with(codes, item, name) == compiled.nodes[name].fingerprint
-            ]
-            unknown = [sample for item, sample in results if _made_with(codes, item, name) is None]
-            samples[name] = same or unknown or every_one
-            if not same and not unknown:
-                changed.add(name)
+    for name in every.keys() & compiled.project.assets.keys():
+        made_with = [(_made_with(codes, item, name), sample) for item, sample in every[name]]
+        current = compiled.nodes[name].fingerprint
+        same = [sample for fingerprint, sample in made_with if fingerprint == current]
+        unknown = [sample for fingerprint, sample in made_with if fingerprint is None]
+        if same or unknown:
+            samples[name] = same or unknown
+        else:
+            changed.add(name)
     fitted = _fitted(graph, samples)
     return {
         name: replace(pace, spread=UNKNOWN_SPREAD, count=0) if name in changed else pace

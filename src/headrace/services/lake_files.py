@@ -78,33 +78,28 @@ def _damaged(session: ProjectSession, paths: set[str]) -> DataCorrupted | None:
 
 def _first(session: ProjectSession, tx: Transaction, paths: set[str]) -> DataCorrupted | None:
     lake = session.folders.lake
-    files = [
-        item
-        for item in catalog.registered(tx)
-        if item.path in paths or str(lake / item.path) in paths
-    ]
+
+    def is_named(path: str) -> bool:
+        return path in paths or str(lake / path) in paths
+
+    files = [item for item in catalog.registered(tx) if is_named(item.path)]
     for item in files:
         wrong = look(lake / item.path, item.size_bytes, item.footer_bytes).wrong
         if wrong:
             return _said(session, tx, item.table, item.key, item.path, wrong)
-    named = {file.path for file in files}
-    deletes = {
-        delete.path
-        for delete in catalog.current_deletes(tx)
-        if delete.path in paths or str(lake / delete.path) in paths
-    }
+    keys = {item.path: item.key for item in reversed(files)}
+    deletes = {item.path for item in catalog.current_deletes(tx) if is_named(item.path)}
     current = [
         file
         for file in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000)
-        if file.path in named | deletes
+        if file.path in keys or file.path in deletes
     ]
     footers = lake_maintenance.known_checks(tx, (file.id for file in current))
     for file in current:
         known = footers[file.id].footer if file.id in footers else ""
         wrong = look(lake / file.path, file.size_bytes, file.footer_bytes, known).wrong
         if wrong:
-            key = next((item.key for item in files if item.path == file.path), None)
-            return _said(session, tx, file.table, key, file.path, wrong)
+            return _said(session, tx, file.table, keys.get(file.path), file.path, wrong)
     return None
 
 

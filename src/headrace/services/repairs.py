@@ -289,15 +289,15 @@ def first_of(project: Project, partition: BrokenPartition) -> str | None:
         return installed(packages)
     if _is_denied(partition):
         return asked_for_access(partition.node)
-    where = (
-        None if partition.error is None or partition.error.file is None else partition.error.file
-    )
-    line = (
-        f":{partition.error.line}"
-        if partition.error is not None and where is not None and partition.error.line
-        else ""
-    )
-    return f"correct {where or declared.place.file}{line}, or its input"
+    return f"correct {_failed_at(declared, partition.error)}, or its input"
+
+
+def _failed_at(asset: Asset, error: ErrorRow | None) -> str:
+    """Return the file that an error names, with its line if known; else the asset's file."""
+    if error is None or error.file is None:
+        return asset.place.file
+    file = error.file or asset.place.file
+    return f"{file}:{error.line}" if error.line else file
 
 
 def _of_source(source: Source, partition: BrokenPartition) -> str | None:
@@ -339,28 +339,30 @@ def _commands(
     declared = project.source_or_asset(node)
     if all(_is_configured(partition) for partition in partitions):
         return after_correcting(node, keys, is_asset=isinstance(declared, Asset))
-    if isinstance(declared, Source) and any(
-        broken.state not in ("failed", "lost") for broken in partitions
-    ):
-        if any(partition.declared for partition in partitions):
-            return [command_line("apply"), command_line("tick")]
-        accept = next((partition.partition for partition in partitions if partition.renamed), None)
-        again = command_line("tick")
-        return (
-            [again]
-            if accept is None
-            else [command_line("contract", "accept", partition_argument(node, accept)), again]
-        )
+    withheld = any(partition.state not in ("failed", "lost") for partition in partitions)
+    if isinstance(declared, Source) and withheld:
+        return _after_other_data(node, partitions)
     passing = all(
         _passes(partition) or lacking([partition]) or _is_denied(partition)
         for partition in partitions
     )
-    passing = passing and not any(
+    at_once = passing and not any(
         _before_trying_again(project, partition) for partition in partitions
     )
-    if not isinstance(declared, Asset) or passing:
+    if not isinstance(declared, Asset) or at_once:
         return [command_line("retry", node if len(keys) > 1 else partition_argument(node, keys[0]))]
     return ["headrace apply", _again(declared, keys, because)]
+
+
+def _after_other_data(node: str, partitions: Sequence[BrokenPartition]) -> list[str]:
+    """Return the commands for a source's held deliveries, once a person has decided about them."""
+    if any(partition.declared for partition in partitions):
+        return [command_line("apply"), command_line("tick")]
+    for partition in partitions:
+        if partition.renamed:
+            at = partition_argument(node, partition.partition)
+            return [command_line("contract", "accept", at), command_line("tick")]
+    return [command_line("tick")]
 
 
 def _is_configured(broken: BrokenPartition) -> bool:

@@ -364,20 +364,27 @@ def _together(
     results: list[DeliveryArrived] = []
     for name in dict.fromkeys(target.node for target in targets):
         source = project.sources.get(name)
-        if source is None or not is_routed_by_rows(source):
-            continue
-        with context.store.read() as tx:
-            bundles = ingestion.newest_bundles(tx, name)
-        spans = [target for target in targets if target.node == name]
-        asked = {
-            bundle
-            for key, bundle in bundles.items()
-            if any(_covers(source, span, key) for span in spans)
-        }
-        results += [
-            DeliveryArrived(name, key, bundle) for key, bundle in bundles.items() if bundle in asked
-        ]
+        if source is not None and is_routed_by_rows(source):
+            spans = [target for target in targets if target.node == name]
+            results += _in_the_same_files(context, source, spans)
     return results
+
+
+def _in_the_same_files(
+    context: CommandContext, source: Source, spans: Sequence[Target]
+) -> list[DeliveryArrived]:
+    with context.store.read() as tx:
+        bundles = ingestion.newest_bundles(tx, source.name)
+    asked = {
+        bundle
+        for key, bundle in bundles.items()
+        if any(_covers(source, span, key) for span in spans)
+    }
+    return [
+        DeliveryArrived(source.name, key, bundle)
+        for key, bundle in bundles.items()
+        if bundle in asked
+    ]
 
 
 def _give_up(context: CommandContext, leader: Leader, targets: Sequence[Target]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated
 
 from headrace.incidents.closing import SHOWN_US
@@ -43,7 +43,7 @@ from headrace.slo.damaged_files import damaged_files
 from headrace.slo.evaluation import SERVED
 from headrace.slo.facts import Pausing
 from headrace.slo.freshness import AssetStateCounts
-from headrace.slo.open_items import EnvironmentDamage, OpenFacts, OpenKind, open_items
+from headrace.slo.open_items import EnvironmentDamage, IncidentFact, OpenFacts, OpenKind, open_items
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import availability as stored_availability
@@ -397,29 +397,28 @@ def _next(
     item.
     """
     if facts.broken_since is not None:
-        down = (incident for incident in facts.incidents if incident.kind == CauseKind.RUNTIME_DOWN)
-        return next((f"headrace incident {incident.shown}" for incident in down), "headrace doctor")
+        return _command_for(facts, lambda incident: incident.kind == CauseKind.RUNTIME_DOWN)
     if facts.closed_since is not None:
-        closed = (
-            incident
-            for incident in facts.incidents
-            if incident.node == HEADRACE and incident.kind == CauseKind.RESOURCE_EXHAUSTED
-        )
-        return next(
-            (f"headrace incident {incident.shown}" for incident in closed), "headrace doctor"
-        )
+        full = (HEADRACE, CauseKind.RESOURCE_EXHAUSTED)
+        return _command_for(facts, lambda incident: (incident.node, incident.kind) == full)
     if holding is not None:
-        return (
-            "headrace why"
-            f" {next(consumer.name for consumer in consumers if consumer.incident is not None)}"
-        )
+        held = next(consumer.name for consumer in consumers if consumer.incident is not None)
+        return f"headrace why {held}"
     for consumer in consumers:
         if consumer.state != "served" and consumer.next:
             return consumer.next
-    others = (item.command for item in open_items(facts) if item.kind is not OpenKind.NOT_APPLIED)
+    if facts.not_applied is None:
+        return "headrace validate"
     if facts.not_applied != 0:
-        return "headrace validate" if facts.not_applied is None else "headrace apply"
+        return "headrace apply"
+    others = (item.command for item in open_items(facts) if item.kind is not OpenKind.NOT_APPLIED)
     return next((consumer.next for consumer in consumers if consumer.next), next(others, None))
+
+
+def _command_for(facts: OpenFacts, is_the_cause: Callable[[IncidentFact], bool]) -> str:
+    """Return the command that shows the incident that stops everything, else `doctor`."""
+    known = (f"headrace incident {item.shown}" for item in facts.incidents if is_the_cause(item))
+    return next(known, "headrace doctor")
 
 
 def _before_anything(

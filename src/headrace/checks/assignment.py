@@ -66,7 +66,9 @@ def _greedy(knot: Mapping[Pair, float]) -> dict[int, int]:
     return chosen
 
 
-def _hungarian(costs: list[list[float]]) -> list[int]:
+def _hungarian(  # complexipy: ignore (a known algorithm: its loops share their prices)
+    costs: list[list[float]],
+) -> list[int]:
     """Return the column of each row at the least total cost.
 
     Uses shortest augmenting paths, O(rows² · columns). There must be at least as many columns as

@@ -330,7 +330,7 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def compute(
+    def compute(  # complexipy: ignore (a table of what a pool reports)
         self, requests: Sequence[ComputeRequest]
     ) -> Iterator[tuple[int, ComputeResult | BadRows]]:
         """Compute all requests; yield each result with its index in `requests`, as it completes."""

@@ -287,12 +287,10 @@ def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]
     samples = {name: [sample for _, sample in results] for name, results in every.items()}
     changed = set()
     for name in every.keys() & compiled.project.assets.keys():
-        made_with = [(_made_with(codes, item, name), sample) for item, sample in every[name]]
-        current = compiled.nodes[name].fingerprint
-        same = [sample for fingerprint, sample in made_with if fingerprint == current]
-        unknown = [sample for fingerprint, sample in made_with if fingerprint is None]
-        if same or unknown:
-            samples[name] = same or unknown
+        by_code = [(_made_with(codes, item, name), sample) for item, sample in every[name]]
+        fitting = _of_code(by_code, compiled.nodes[name].fingerprint)
+        if fitting:
+            samples[name] = fitting
         else:
             changed.add(name)
     fitted = _fitted(graph, samples)
@@ -345,6 +343,12 @@ def _own_paces(
         if name in changed and name not in samples
     }
     return _fitted(graph, begun | enough)
+
+
+def _of_code(by_code: Sequence[tuple[str | None, Sample]], current: str | None) -> list[Sample]:
+    """Return the samples of the current code, else those of unknown code."""
+    same = [sample for fingerprint, sample in by_code if fingerprint == current]
+    return same or [sample for fingerprint, sample in by_code if fingerprint is None]
 
 
 def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, Pace]:

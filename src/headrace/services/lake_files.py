@@ -89,11 +89,8 @@ def _first(session: ProjectSession, tx: Transaction, paths: set[str]) -> DataCor
             return _said(session, tx, item.table, item.key, item.path, wrong)
     keys = {item.path: item.key for item in reversed(files)}
     deletes = {item.path for item in catalog.current_deletes(tx) if is_named(item.path)}
-    current = [
-        file
-        for file in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000)
-        if file.path in keys or file.path in deletes
-    ]
+    known_files = catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000)
+    current = [file for file in known_files if file.path in keys or file.path in deletes]
     footers = lake_maintenance.known_checks(tx, (file.id for file in current))
     for file in current:
         known = footers[file.id].footer if file.id in footers else ""

@@ -404,15 +404,19 @@ def _next(
     if holding is not None:
         held = next(consumer.name for consumer in consumers if consumer.incident is not None)
         return f"headrace why {held}"
-    for consumer in consumers:
-        if consumer.state != "served" and consumer.next:
-            return consumer.next
+    unserved = [item.next for item in consumers if item.state != "served" and item.next]
+    if unserved:
+        return unserved[0]
     if facts.not_applied is None:
         return "headrace validate"
     if facts.not_applied != 0:
         return "headrace apply"
+    return next((item.next for item in consumers if item.next), _of_open_items(facts))
+
+
+def _of_open_items(facts: OpenFacts) -> str | None:
     others = (item.command for item in open_items(facts) if item.kind is not OpenKind.NOT_APPLIED)
-    return next((consumer.next for consumer in consumers if consumer.next), next(others, None))
+    return next(others, None)
 
 
 def _command_for(facts: OpenFacts, is_the_cause: Callable[[IncidentFact], bool]) -> str:

@@ -169,7 +169,9 @@ class Blockage:
         # even if it is published: that publication doesn't include what the interval needs
         return mask or self._partition(node, WHOLE)
 
-    def _partition(self, node: Node, key: str) -> int:
+    def _partition(  # complexipy: ignore (a depth-first search with a stack of its own)
+        self, node: Node, key: str
+    ) -> int:
         """Return the blockers of a partition, without recursion.
 
         A project may be deeper than Python's stack.
@@ -381,7 +383,9 @@ _BLOCKS = {
 }
 
 
-def blockage_clause(blocked: Blocked, context: EvaluationContext, now_us: int) -> str:
+def blockage_clause(  # complexipy: ignore (a table: a clause for each kind of blocker)
+    blocked: Blocked, context: EvaluationContext, now_us: int
+) -> str:
     """Return one clause, such as `flights: 2 columns renamed, held since Tue 02-12 04:40`."""
     zone = context.declared.timezone
     node = context.node(blocked.node)

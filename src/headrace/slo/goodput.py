@@ -162,6 +162,10 @@ def by_node(rows: Iterable[GoodputAttempt]) -> list[Goodput]:
     return [_sum(node, attempts) for node, attempts in results.items()]
 
 
+def _good_bytes(attempt: GoodputAttempt) -> int:
+    return sum(item.bytes for item in attempt.made if item.place == GOOD)
+
+
 def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
     deliveries: dict[int, list[GoodputAttempt]] = {}
     for attempt in attempts:
@@ -181,12 +185,7 @@ def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
         staged=sum(total.values()),
         delivered=delivered,
         places=total,
-        good_bytes=sum(
-            publication.bytes
-            for attempt, _ in went
-            for publication in attempt.made
-            if publication.place == GOOD
-        ),
+        good_bytes=sum(_good_bytes(attempt) for attempt, _ in went),
         work_us={
             name: sum(attempt.work_us.get(name, 0) for attempt in attempts) for name in SEGMENTS
         },

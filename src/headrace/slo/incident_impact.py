@@ -104,14 +104,14 @@ def holding_incident(
     blockage, wrong = Blockage(context, now_us), _wrong(tx, mine)
     for obligation in blockage.unserved(terms, obligations)[:UNMET_ASKED]:
         blocked = blockage.of(terms, obligation.interval)
-        held = [_blocking(tx, blocked)]
+        blocking = _blocking(tx, blocked)
+        held = [] if blocking is None else [blocking]
         # a wait without an incident isn't due to wrong data
-        if wrong and (held[0] is not None or not blocked):
-            above = (wrong.get(place) for place in blockage.above(terms, obligation.interval))
-            held.append(min((each for each in above if each is not None), key=_order, default=None))
-        first = min((each for each in held if each is not None), key=_order, default=None)
-        if first is not None:
-            return first.incident
+        if wrong and (held or not blocked):
+            places = blockage.above(terms, obligation.interval)
+            held += [wrong[place] for place in places if place in wrong]
+        if held:
+            return min(held, key=_order).incident
     return _keeps_empty(opened, context, terms)
 
 

@@ -141,7 +141,7 @@ class StateCache:
         counts = asset_state_counts(context, states.tally, len(states.newest_unchecked))
         return StateSnapshot(facts, context, NodeStates(states.states, counts))
 
-    def _judged(
+    def _judged(  # complexipy: ignore (a worklist: each state may change those below)
         self,
         context: EvaluationContext,
         now_us: int,

@@ -11,7 +11,13 @@ import msgspec
 from headrace.checks.challenge.gate import About, ask
 from headrace.checks.challenge.mutations import TABLE, SampleColumnKind, count, kind_of
 from headrace.checks.challenge.trials import ChallengeSubject, Deadline, MutationTrial, as_is
-from headrace.checks.check_kinds import AggregateCheck, CheckedPartition, CheckSubject, kind
+from headrace.checks.check_kinds import (
+    AggregateCheck,
+    CheckedPartition,
+    CheckKind,
+    CheckSubject,
+    kind,
+)
 from headrace.checks.proposals import CATEGORIES_MAX, Memory, Remembered
 from headrace.checks.results import CheckState
 from headrace.lake import PARTITION_COLUMN
@@ -301,12 +307,16 @@ def _proposals(
             if trial.mutation.fault not in checked.detects:
                 continue
             for column in trial.mutation.columns or ("",):
-                for proposal in checked.proposed(column, memory):
-                    check = _check(checked.name, proposal.arguments)
-                    if proposal.part:
-                        name = f"{check.name}_{proposal.part}"
-                        check = msgspec.structs.replace(check, name=name)
-                    yield check, proposal.evidence
+                yield from _proposed(checked, column, memory)
+
+
+def _proposed(checked: CheckKind, column: str, memory: Memory) -> Iterator[tuple[CheckSpec, str]]:
+    """Return what one kind proposes for a column, with the evidence."""
+    for proposal in checked.proposed(column, memory):
+        check = _check(checked.name, proposal.arguments)
+        if proposal.part:
+            check = msgspec.structs.replace(check, name=f"{check.name}_{proposal.part}")
+        yield check, proposal.evidence
 
 
 def _check(name: str, arguments: Mapping[str, Any]) -> CheckSpec:

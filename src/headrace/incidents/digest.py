@@ -6,7 +6,7 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from statistics import median
 from typing import NamedTuple
@@ -173,25 +173,13 @@ def _lines(
     Later news are for the next digest, however late this one is built.
     """
     told = list(_told(tx, to, window))
-    for incident, period in told:
-        if period.resolved_at is None and window.holds(period.opened_at):
-            begun = "new" if period.opened_at == incident.opened_at else "open again"
-            yield f"{begun}: {incident.shown} {subject(incident)}"
-    for incident, period in sorted(told, key=lambda each: -(each[1].resolved_at or 0)):
-        if period.resolved_at is not None:
-            yield from wrapped(f"over: {incident.shown} {subject(incident)}. {period.ended}")
-    for name, began in unserved.late.items():
-        if name in to.consumers and window.holds(began):
-            yield (
-                f"late since {dated(began, declared.timezone)}: {name}"
-                f" ({command_line('why', name)})"
-            )
-    for name, due in unserved.never.items():
-        if name in to.consumers and window.holds(due):
-            yield (
-                f"never served, due since {dated(due, declared.timezone)}: {name}"
-                f" ({command_line('why', name)})"
-            )
+    yield from _opened_and_over(told, window)
+    consumers = (("late since", unserved.late), ("never served, due since", unserved.never))
+    for text, since_by_name in consumers:
+        for name, since in since_by_name.items():
+            if name in to.consumers and window.holds(since):
+                at = dated(since, declared.timezone)
+                yield f"{text} {at}: {name} ({command_line('why', name)})"
     yield from _throughput(tx, project, declared, to, window)
     older = [
         incident.shown
@@ -200,6 +188,19 @@ def _lines(
     ]
     if older:
         yield f"open still: {listed(older)}"
+
+
+def _opened_and_over(
+    told: Sequence[tuple[Incident, endings.Period]], window: DigestWindow
+) -> Iterator[str]:
+    """Yield the incidents that were opened in the window, then those that ended, newest first."""
+    for incident, period in told:
+        if period.resolved_at is None and window.holds(period.opened_at):
+            begun = "new" if period.opened_at == incident.opened_at else "open again"
+            yield f"{begun}: {incident.shown} {subject(incident)}"
+    for incident, period in sorted(told, key=lambda each: -(each[1].resolved_at or 0)):
+        if period.resolved_at is not None:
+            yield from wrapped(f"over: {incident.shown} {subject(incident)}. {period.ended}")
 
 
 def _told(

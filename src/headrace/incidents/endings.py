@@ -207,22 +207,23 @@ def _of_what_it_reads(
     read = {it.node for it in node.inputs} | against
     keys = sorted({key for name, key in stored.partitions_of(tx, incident.id) if name == node.name})
     for key in keys if read else ():
-        tried = attempts.of_partition(tx, node.name, key or WHOLE)
-        published = next((it for it in tried if it.published_at is not None), None)
-        failed = next((it for it in tried if it.state in ("failed", "rejected", "held")), None)
-        if (
-            published is None
-            or published.published_at is None
-            or failed is None
-            or failed.started_at is None
-        ):
-            continue
-        action = commands.gave_other_rows(
-            tx, context, read, failed.started_at, published.started_at or published.published_at
-        )
+        span = _from_failure_to_success(tx, node.name, key or WHOLE)
+        action = None if span is None else commands.gave_other_rows(tx, context, read, *span)
         if action is not None:
             return action
     return None
+
+
+def _from_failure_to_success(tx: Transaction, node: str, key: str) -> tuple[int, int] | None:
+    """Return the starts of a partition's last failed and last published attempt, if it has both."""
+    tried = attempts.of_partition(tx, node, key)
+    published = next((it for it in tried if it.published_at is not None), None)
+    failed = next((it for it in tried if it.state in ("failed", "rejected", "held")), None)
+    if published is None or published.published_at is None:
+        return None
+    if failed is None or failed.started_at is None:
+        return None
+    return failed.started_at, published.started_at or published.published_at
 
 
 def _removed(context: EvaluationContext, incident: Incident) -> Iterator[str]:
@@ -285,14 +286,19 @@ def _by_itself(
     elif kind in _BY_ITSELF:
         yield _BY_ITSELF[kind]
     else:
-        for node, key in stored.partitions_of(tx, incident.id)[-1:]:
-            for attempt in attempts.of_partition(tx, node, key or WHOLE, limit=1):
-                if attempt.published_at is not None and attempt.published_at >= incident.opened_at:
-                    place = node if key in ("", WHOLE) else f"{node}@{key}"
-                    yield (
-                        f"attempt {attempt.id} published {place} at"
-                        f" {dated(attempt.published_at, context.declared.timezone)}"
-                    )
+        yield from _published_since(tx, context, incident)
+
+
+def _published_since(
+    tx: Transaction, context: EvaluationContext, incident: Incident
+) -> Iterator[str]:
+    """Yield the newest attempt of the incident's last partition, if it published meanwhile."""
+    for node, key in stored.partitions_of(tx, incident.id)[-1:]:
+        for attempt in attempts.of_partition(tx, node, key or WHOLE, limit=1):
+            if attempt.published_at is not None and attempt.published_at >= incident.opened_at:
+                place = node if key in ("", WHOLE) else f"{node}@{key}"
+                at = dated(attempt.published_at, context.declared.timezone)
+                yield f"attempt {attempt.id} published {place} at {at}"
 
 
 def _still_away(tx: Transaction, incident: Incident) -> Incident | None:

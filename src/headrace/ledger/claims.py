@@ -140,40 +140,11 @@ class DelayClaims:
         if not self._stay.is_source:
             return
         observed_us = self._records.observed_us(self._stay.node)
-        if not self._arrivals and not self._tries and observed_us is None:
-            note = "nobody has looked at it yet"
-            yield self._claim(SegmentKind.DETECTION, self._stay.from_us, self._stay.to_us, note)
-            return
-        until = self._arrivals[0].arrived_us if self._arrivals else self._stay.to_us
-        for each in (
-            self._records.unread(self._stay.node) if self._arrivals or not self._tries else ()
-        ):
-            end = until if each.to_us is None else min(each.to_us, until)
-            incident = self._incident(each.from_us, end, *_ABSENT)
-            yield self._claim(
-                SegmentKind.SOURCE,
-                each.from_us,
-                end,
-                f"couldn't be read: {each.reason}"[:200],
-                incident,
-            )
         if not self._arrivals and not self._tries:
-            incident = self._incident(self._stay.from_us, self._stay.to_us, *_ABSENT)
-            note = "not delivered yet" if self._stay.open else DELIVERY_GONE
-            known_until_us = self._stay.to_us
-            expected_us = max(self._stay.from_us, self._stay.promised_us or 0)
-            if (
-                self._stay.open
-                and observed_us is not None
-                and observed_us < expected_us < self._stay.to_us
-            ):
-                known_until_us = expected_us
-                yield self._claim(
-                    SegmentKind.DETECTION, expected_us, self._stay.to_us, NOBODY_OBSERVED
-                )
-            yield self._claim(
-                SegmentKind.SOURCE, self._stay.from_us, known_until_us, note, incident
-            )
+            yield from self._undelivered(observed_us)
+            return
+        if self._arrivals:
+            yield from self._unread(self._arrivals[0].arrived_us)
         for place, delivery in enumerate(self._arrivals):
             if place == 0:
                 incident = self._incident(self._stay.from_us, delivery.arrived_us, *_ABSENT)
@@ -189,6 +160,31 @@ class DelayClaims:
                 yield self._elsewhere(delivery.arrived_us, seen_from)
             note = BETWEEN if delivery.between else "not observed yet"
             yield self._claim(SegmentKind.DETECTION, seen_from, delivery.observed_us, note)
+
+    def _undelivered(self, observed_us: int | None) -> Iterator[Segment]:
+        """Yield what held a source back of which nothing arrived and nothing was tried."""
+        stay = self._stay
+        if observed_us is None:
+            note = "nobody has looked at it yet"
+            yield self._claim(SegmentKind.DETECTION, stay.from_us, stay.to_us, note)
+            return
+        yield from self._unread(stay.to_us)
+        incident = self._incident(stay.from_us, stay.to_us, *_ABSENT)
+        note = "not delivered yet" if stay.open else DELIVERY_GONE
+        known_until_us = stay.to_us
+        expected_us = max(stay.from_us, stay.promised_us or 0)
+        if stay.open and observed_us < expected_us < stay.to_us:
+            known_until_us = expected_us
+            yield self._claim(SegmentKind.DETECTION, expected_us, stay.to_us, NOBODY_OBSERVED)
+        yield self._claim(SegmentKind.SOURCE, stay.from_us, known_until_us, note, incident)
+
+    def _unread(self, until_us: int) -> Iterator[Segment]:
+        """Yield the spans in which the source couldn't be read."""
+        for each in self._records.unread(self._stay.node):
+            end = until_us if each.to_us is None else min(each.to_us, until_us)
+            incident = self._incident(each.from_us, end, *_ABSENT)
+            reason = f"couldn't be read: {each.reason}"[:200]
+            yield self._claim(SegmentKind.SOURCE, each.from_us, end, reason, incident)
 
     def _elsewhere(self, from_us: int, to_us: int) -> Segment:
         """Claim the time in which a delivery existed but the project declared another location.

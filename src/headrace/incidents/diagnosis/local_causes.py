@@ -61,13 +61,9 @@ def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCa
     speaks = {evidence.id: _spoken_for(evidence, place) for evidence in left}
     for number in sorted({number for numbers in speaks.values() for number in numbers}):
         rule = RULES[number]
-        for cluster in _clusters(
-            rule, place, [evidence for evidence in left if number in speaks[evidence.id]]
-        ):
-            weight = sum(
-                rule.own(evidence, place) * evidence.strength for evidence in cluster
-            ) - rule.against(place, cluster)
-            if weight < rule.prior:
+        spoken_for = [evidence for evidence in left if number in speaks[evidence.id]]
+        for cluster in _clusters(rule, place, spoken_for):
+            if _weight(rule, place, cluster) < rule.prior:
                 continue
             if (better := _warned_of(candidates, cluster)) is not None:
                 better.chosen = True
@@ -80,6 +76,12 @@ def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCa
     if held:
         candidates.append(candidate(None, place.node, held, chosen=True))
     return candidates
+
+
+def _weight(rule: Rule, place: NodeEvidence, cluster: Sequence[Evidence]) -> float:
+    """Return how many nats of evidence speak for a rule's cause, less those against it."""
+    own = sum(rule.own(evidence, place) * evidence.strength for evidence in cluster)
+    return own - rule.against(place, cluster)
 
 
 def _made(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> CauseCandidate:

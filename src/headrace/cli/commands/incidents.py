@@ -27,7 +27,7 @@ from headrace.services.responses.incidents import EvidenceRow, IncidentRow
 from headrace.services.responses.repairs import FixResponse
 
 if TYPE_CHECKING:
-    from headrace.services.contract_accept import ValueDecision
+    from headrace.services.contract_updates import ValueDecision
 
 # The list of incidents, and one incident with its evidence. Alike evidence is printed once with
 # its count; the middle of a long timeline is cut.
@@ -589,7 +589,7 @@ def incidents_command(
     if target is None:
         raise UsageError(MISSING_TARGET[what][0], hint=MISSING_TARGET[what][1])
     if what == "fix":
-        from headrace.services.contract_accept import UNDECIDED
+        from headrace.services.contract_updates import UNDECIDED
 
         return _fix(invocation, target, UNDECIDED, dry_run=dry_run, yes=yes)
     if what == "note":

@@ -20,7 +20,7 @@ from headrace.lake.reading import (
     session_over,
     write_result,
 )
-from headrace.model.errors import HeadraceError, UsageError
+from headrace.model.errors import HeadraceError, LakeError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,22 @@ def test_a_query_that_cant_run_is_said_in_one_line(lake: Lake, query: str, hint:
         message = str(refused.value)
         assert "\n" not in message and "LINE" not in message and "root:" not in message
         assert hint in getattr(refused.value, "hint", "")
+
+
+@pytest.mark.parametrize("left", [0, 40, -1])
+def test_a_damaged_file_of_the_lake_is_no_error_of_the_user(lake: Lake, left: int) -> None:
+    """Catches a truncated file that is reported as a wrong query."""
+    lake.publish("t", "p", ROWS)
+    (ref,) = catalog.files(lake.tx, "t", None)
+    path = lake.data_folder / ref.path
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:left])
+    with (
+        pytest.raises(LakeError, match="published files can't be read") as refused,
+        session_over([table(lake, "t")], timezone="UTC") as session,
+    ):
+        run_query(session, "select * from t", {}, limit=5)
+    assert "db check" in refused.value.hint
 
 
 def test_an_excerpt_of_the_statement_is_left_out() -> None:

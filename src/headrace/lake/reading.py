@@ -36,6 +36,8 @@ ARROW_ROWS = 65_536
 FETCHED_ROWS = 10_000
 """Number of rows that are converted to JSON values at a time."""
 DAMAGED = "headrace db check --deep names the files that aren't what was published"
+_NOT_PARQUET = ("Failed to read file", "No magic bytes found", "too small to be a Parquet file")
+"""Signs of a damaged file in DuckDB's errors. A query reads no other files than the lake's."""
 
 
 class DataFormat(enum.StrEnum):
@@ -289,7 +291,7 @@ def _iso(text: str) -> str:
     return _OFFSET.sub(r"\1:00", text).replace(" ", "T", 1) if text[:1].isdigit() else text
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # complexipy: ignore (a case per type)
     """Convert a value, and those nested in it, to JSON values."""
     match value:
         case float() if not math.isfinite(value):
@@ -386,7 +388,8 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 def session_over(tables: Sequence[QueryTable], *, timezone: str) -> Iterator[DuckDBSession]:
     """Open a session with these tables as views.
 
-    It may read their files, but not the rest of the lake, no other file, and no network.
+    It may read their files, but not the rest of the lake, no other file, and no network. Raises
+    LakeError for damaged files.
     """
     folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
     try:
@@ -397,10 +400,10 @@ def session_over(tables: Sequence[QueryTable], *, timezone: str) -> Iterator[Duc
             for path in (file.path, *(delete.path for delete in file.deletes))
         ]
         with DuckDBSession(folder, readable=paths, timezone=timezone, ordered=True) as session:
-            for table in tables:
-                session.connection.execute(
-                    f"CREATE VIEW {quote(table.name)} AS {relation_sql(table.files, table.columns)}"
-                )
+            with _in_words():  # DuckDB opens the files of a view
+                for table in tables:
+                    relation = relation_sql(table.files, table.columns)
+                    session.connection.execute(f"CREATE VIEW {quote(table.name)} AS {relation}")
             yield session
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -480,7 +483,7 @@ def _in_words() -> Iterator[None]:
             in_words(error), hint='headrace sql "describe TABLE" shows its columns'
         ) from error
     except duckdb.InvalidInputException as error:
-        if "Failed to read file" in str(error):
+        if any(sign in str(error) for sign in _NOT_PARQUET):
             raise LakeError(
                 f"published files can't be read: {in_words(error)}", hint=DAMAGED
             ) from error

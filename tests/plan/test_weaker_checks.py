@@ -90,6 +90,8 @@ def test_a_looser_rule_is_said_with_what_changed(
         ("on_drift: {renamed: map}", "on_drift: {renamed: block}", []),
         ("expect: {by: '05:00'}", "", ["s: expected by: 05:00 → no time"]),
         ("expect: {rows: 10..20}", "expect: {rows: 10..21}", ["s: expected rows: 10..20 → 10..21"]),
+        ("expect: {rows: 10..20}", "expect: {rows: 10..}", ["s: expected rows: 10..20 → 10.."]),
+        ("expect: {rows: 10..20}", "", ["s: expected rows: 10..20 → any number"]),
         ("", "expect: {by: '05:00', rows: 10..20}", []),
     ],
 )

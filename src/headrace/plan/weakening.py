@@ -225,6 +225,8 @@ def _after_end(offset: str) -> int:
 
 
 def _range(least: int | None, most: int | None) -> str:
+    if least is None and most is None:
+        return "any number"
     return f"{'' if least is None else least}..{'' if most is None else most}"
 
 

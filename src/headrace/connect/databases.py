@@ -19,8 +19,8 @@ from headrace.connect.connectors import Access, Fetched, connects
 from headrace.connect.deliveries import DetectedDelivery, Observation
 from headrace.connect.engines.engine import SourceDatabase, Values, bad_connection, connect_source
 from headrace.model import Source
+from headrace.model.database_fields import one_select, parts_of, placeholders, with_parameters
 from headrace.model.intervals import interval_of
-from headrace.model.locations import one_select, parts_of, placeholders, with_parameters
 from headrace.model.nodes import Grain
 
 # The statements that read a database source. Values are bound and names are quoted, never pasted.

@@ -16,7 +16,7 @@ import msgspec
 
 from headrace import __version__
 from headrace.model import Settings, SqlBody, UsageError
-from headrace.model.exports import exported
+from headrace.model.export_problems import exported
 from headrace.model.intervals import bounds_us
 from headrace.plan import Compiled
 from headrace.plan.schemas import ColumnLineage

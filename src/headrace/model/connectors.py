@@ -13,15 +13,15 @@ from typing import Any
 
 import msgspec
 
-from headrace.model.errors import Report, shown
-from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
-from headrace.model.locations import (
+from headrace.model.database_fields import (
     is_database,
     read_connection,
     read_cursor,
     read_query,
     read_table,
 )
+from headrace.model.errors import Report, shown
+from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
 from headrace.model.nodes import PartitionSpec, Source
 from headrace.model.plugin_fields import (
     SourceDeclaration,

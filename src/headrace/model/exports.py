@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from headrace.model.errors import Problem, did_you_mean, one_of, shown
+from headrace.model.errors import did_you_mean, one_of, shown
 from headrace.model.fields import Fields, LocatedMapping, plain
 from headrace.model.locations import (
     DATE_PLACEHOLDER,
     REMOTE_SCHEMES,
-    connection_kind,
     read_path,
     scheme_of,
     tells_apart,
 )
 from headrace.model.nodes import (
-    Asset,
     Consumer,
     Grain,
     PartitionSpec,
-    Place,
-    Project,
-    Source,
     Value,
 )
 from headrace.model.plugin_fields import export_by_ending, export_declaration
@@ -442,189 +437,3 @@ def _options(export: Fields, kind: str) -> bool:
     )
     inner = Fields(block, export.report, tuple(known), what=f"`options` of {kind}")
     return all(inner.choice(name, values, "") for name, values in known.items() if name in inner)
-
-
-# Validation of all exports against the project: the assets that a consumer reads, its connection,
-# and the targets of other exports.
-
-EXPORT_DATABASES = ("postgresql", "sqlite")
-"""Kinds of connections that support exports to tables."""
-_MATERIALIZED_WITHOUT_TABLE = ("files", "none")
-
-
-class Exported(Value, kw_only=True):
-    """The export of a consumer as a node; its partitions are the exported intervals."""
-
-    name: str
-    partition: PartitionSpec
-    timezone: str
-
-
-def exported(project: Project, name: str) -> Exported | None:
-    """Return a consumer's export as a node; None for an unknown consumer or one without export."""
-    consumer = project.consumers.get(name)
-    if consumer is None or consumer.export is None:
-        return None
-    return Exported(
-        name=name,
-        partition=export_partition(consumer, reads_of(project, consumer)),
-        timezone=consumer.timezone,
-    )
-
-
-def export_problems(project: Project) -> list[Problem]:
-    """Return the problems of all exports: invalid inputs, dates, connections and targets."""
-    problems: list[Problem] = []
-    taken: dict[tuple[str, ...], str] = {}
-    for consumer in project.consumers.values():
-        export = export_of(consumer)
-        if export is None:
-            continue
-        problems += _of_reads(project, consumer)
-        problems += _of_dates(project, consumer, export)
-        problems += _of_connection(project, consumer, export)
-        problems += _of_targets(consumer, export, taken)
-    return problems
-
-
-def _problem(consumer: Consumer, code: str, message: str, hint: str) -> Problem:
-    said: Mapping[str, Any] = (consumer.export or {}).get("place", {})
-    place = Place(
-        file=said.get("file", consumer.place.file), line=said.get("line", consumer.place.line)
-    )
-    return Problem(code=code, message=message, hint=hint, place=place)
-
-
-def reads_of(project: Project, consumer: Consumer) -> list[PartitionSpec]:
-    """Return the partitioning of a consumer's inputs; a view has the consumer's grain."""
-    nodes = (project.source_or_asset(name) for name in consumer.reads)
-    return [_cut(node, consumer) for node in nodes if node is not None]
-
-
-def _cut(node: Source | Asset, consumer: Consumer) -> PartitionSpec:
-    is_view = isinstance(node, Asset) and node.materialize == "view"
-    return PartitionSpec(grain=consumer.per) if is_view else node.partition
-
-
-def _of_reads(project: Project, consumer: Consumer) -> Iterator[Problem]:
-    for name in consumer.reads:
-        asset: Asset | None = project.assets.get(name)
-        if asset is not None and asset.materialize in _MATERIALIZED_WITHOUT_TABLE:
-            message = (
-                f"{shown(name)} has `materialize: {asset.materialize}`: there are no rows that"
-                f" {shown(consumer.name)} could export"
-            )
-            yield _problem(
-                consumer,
-                "nothing_to_read",
-                message,
-                "export an asset that is a table, or take `export` out",
-            )
-
-
-def _of_dates(project: Project, consumer: Consumer, export: Export) -> Iterator[Problem]:
-    grain = export_partition(consumer, reads_of(project, consumer)).grain
-    name = shown(consumer.name)
-    if export.path is None:
-        if export.interval_column is None and grain is not None:
-            message = (
-                f"without `interval_column` the rows of one {grain} that {name} exports couldn't be"
-                " found again"
-            )
-            yield _problem(
-                consumer,
-                "wrong_value",
-                message,
-                "take `interval_column: null` out, or name a column",
-            )
-        return
-    formats = DATE_PLACEHOLDER.findall(export.path)
-    if grain is None and formats:
-        message = (
-            f"nothing that {name} reads is partitioned by time,"
-            " so `{date:…}` of its export means nothing"
-        )
-        yield _problem(
-            consumer,
-            "bad_path",
-            message,
-            "take `{date:…}` out: the whole is written anew whenever it changes",
-        )
-    elif grain is not None and not formats:
-        message = f"every {grain} that {name} exports would overwrite {shown(export.path)}"
-        yield _problem(consumer, "bad_path", message, "put {date:%Y-%m-%d} into the name")
-    elif (
-        grain is Grain.HOUR
-        and formats
-        and "%z" not in formats[0]
-        and consumer.timezone not in ("UTC", "Etc/UTC")
-    ):
-        message = (
-            f"{shown(export.path)} doesn't tell the two hours apart that have one name when clocks"
-            " go back"
-        )
-        yield _problem(
-            consumer,
-            "bad_path",
-            message,
-            "put %z into the date: {date:%Y-%m-%dT%H%z}, or add timezone: UTC",
-        )
-
-
-def _of_connection(project: Project, consumer: Consumer, export: Export) -> Iterator[Problem]:
-    name = export.connection
-    if name is None:
-        return
-    connections = project.settings.connections
-    if name not in connections:
-        hint = did_you_mean(name, connections) or f"add [connections.{name}] to headrace.toml"
-        yield _problem(
-            consumer,
-            "unknown_connection",
-            f"unknown connection {shown(name)} of {shown(consumer.name)}",
-            hint,
-        )
-    elif (
-        export.table is not None
-        and (kind := connection_kind(connections[name])) is not None
-        and kind not in EXPORT_DATABASES
-    ):
-        message = (
-            f"{shown(name)} is a connection of the kind {shown(kind)}, which no table can be"
-            " exported to"
-        )
-        yield _problem(
-            consumer,
-            "wrong_value",
-            message,
-            f"tables can be exported to {', '.join(EXPORT_DATABASES)}",
-        )
-    elif export.table is not None and name == project.settings.store_connection:
-        message = f"{shown(name)} holds the project's own state: nothing is exported there"
-        yield _problem(consumer, "wrong_value", message, "name another connection")
-
-
-def _of_targets(
-    consumer: Consumer, export: Export, taken: dict[tuple[str, ...], str]
-) -> Iterator[Problem]:
-    """Yield a problem if another consumer exports to the same target: they would overwrite it."""
-    for target in _targets(consumer, export):
-        first = taken.setdefault(target, consumer.name)
-        if first != consumer.name:
-            message = (
-                f"{shown(consumer.name)} exports to the same target as {shown(first)}:"
-                f" {shown(target[-1])}"
-            )
-            yield _problem(
-                consumer, "duplicate_target", message, "give each consumer a target of its own"
-            )
-            return
-
-
-def _targets(consumer: Consumer, export: Export) -> list[tuple[str, ...]]:
-    written = export.path or export.table or ""
-    names = consumer.reads if ASSET_PLACEHOLDER in written else ("",)
-    targets = [written.replace(ASSET_PLACEHOLDER, name) for name in names]
-    if export.path is None:
-        return [(export.connection or "", target.lower()) for target in targets]
-    return [(re.sub(r"(?<!:)/(\./|/)+", "/", target).removeprefix("./"),) for target in targets]

@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from headrace.model.connections import check_kind
 from headrace.model.errors import Report, UnknownName, UsageError, did_you_mean, shown
 from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain, size_in_bytes
-from headrace.model.locations import check_kind, read_path
+from headrace.model.locations import read_path
 from headrace.model.nodes import Backups, ExecutorKind, Project, Settings, Value
 from headrace.model.secrets import (
     check_channel,

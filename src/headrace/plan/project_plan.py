@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from headrace.model import Asset, Project, ProjectError, Source, Value
-from headrace.model.exports import exported
+from headrace.model.export_problems import exported
 from headrace.plan.comparison import renames
 from headrace.plan.compiled import ChangeKind, Compiled, NodeChange
 from headrace.plan.invalidation import Invalidation, invalidated_nodes

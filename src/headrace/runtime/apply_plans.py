@@ -8,7 +8,7 @@ from typing import Any
 from headrace.checks.drift import conversion_at, in_force
 from headrace.compiler.project_files import ProjectFiles
 from headrace.model import ContractColumn, Project, Source
-from headrace.model.exports import exported
+from headrace.model.export_problems import exported
 from headrace.model.nodes import PartitionSpec
 from headrace.plan import ChangeKind, Compiled, NodeChange
 from headrace.plan.comparison import heard_before, renames, without_places

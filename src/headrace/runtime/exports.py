@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from headrace.model import Consumer, InputSpec, Project
-from headrace.model.exports import Export, OnRestatement, export_of, export_partition, reads_of
+from headrace.model.export_problems import reads_of
+from headrace.model.exports import Export, OnRestatement, export_of, export_partition
 from headrace.plan import Compiled
 from headrace.plan.compiled import expand_views
 from headrace.scheduler import GraphNode

@@ -13,8 +13,8 @@ from headrace.connect.connectors import Unavailable
 from headrace.incidents.messages import Recipients
 from headrace.integrations.notifications.channels import SEND_SECONDS, Message, Unsent, send
 from headrace.model import Project, UnknownName
+from headrace.model.connections import DATABASES, connection_kind
 from headrace.model.errors import did_you_mean, message_of, shown
-from headrace.model.locations import DATABASES, connection_kind
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.parameters import Argument
 from headrace.services.responses.inspections import ConnectionRow, NotifyRow

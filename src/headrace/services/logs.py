@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from headrace.model import Asset, Source, StoreError, UnknownName, UsageError
-from headrace.model.exports import Exported
+from headrace.model.export_problems import Exported
 from headrace.services import targets
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Argument, Option

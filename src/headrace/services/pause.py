@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.model import Project, ProjectError, UsageError
 from headrace.model.causes import CauseKind
-from headrace.model.exports import exported
+from headrace.model.export_problems import exported
 from headrace.model.intervals import to_us
 from headrace.model.times import Duration
 from headrace.plan import Compiled

@@ -11,7 +11,7 @@ import msgspec
 
 from headrace.connect.connectors import is_routed_by_rows
 from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
-from headrace.model.exports import Exported, exported
+from headrace.model.export_problems import Exported, exported
 from headrace.model.intervals import to_us
 from headrace.model.partitions import WHOLE, order_of
 from headrace.model.settings import APPROVAL, PRODUCTION

@@ -12,7 +12,7 @@ from msgspec import Meta
 from headrace.incidents.diagnosis.candidates import HISTORY
 from headrace.model import Asset, Project, Source, UnknownName, UsageError
 from headrace.model.causes import CauseKind
-from headrace.model.exports import Exported
+from headrace.model.export_problems import Exported
 from headrace.model.intervals import to_us
 from headrace.model.partitions import WHOLE
 from headrace.model.times import Duration

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from headrace.model import Asset, Consumer, Grain, Project, Source, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
-from headrace.model.exports import Exported, exported
+from headrace.model.export_problems import Exported, exported
 from headrace.model.intervals import parse_key
 from headrace.model.partitions import SEPARATOR, delivery_key, join
 

@@ -21,7 +21,8 @@ from headrace.model import (
     Source,
     UsageError,
 )
-from headrace.model.exports import ASSET_PLACEHOLDER, export_of, export_partition, path_of, reads_of
+from headrace.model.export_problems import reads_of
+from headrace.model.exports import ASSET_PLACEHOLDER, export_of, export_partition, path_of
 from headrace.model.intervals import interval_of, key_at_us, start_us
 from headrace.model.nodes import ACCUMULATING
 from headrace.model.partitions import SEPARATOR

@@ -19,7 +19,7 @@ import msgspec
 
 from headrace.connect.connectors import Access, Unavailable
 from headrace.connect.deliveries import printable
-from headrace.model.locations import CONNECTION_SCHEMES, DATABASES, connection_kind
+from headrace.model.connections import CONNECTION_SCHEMES, DATABASES, connection_kind
 from headrace.security.secrets import Secrets
 
 # From `[connections.X]` to a database's address and user; references become secrets only here.

@@ -14,7 +14,8 @@ from headrace.lake.catalog import exact_as_double, shared_files
 from headrace.lake.tables import MergeState
 from headrace.model import Asset, CommandBody, Consumer, Project, PythonBody, Source
 from headrace.model.check_kinds import CommonCheck
-from headrace.model.exports import export_partition, reads_of
+from headrace.model.export_problems import reads_of
+from headrace.model.exports import export_partition
 from headrace.model.fields import memory_in_bytes
 from headrace.model.intervals import interval_of, previous_key
 from headrace.model.partitions import WHOLE, split

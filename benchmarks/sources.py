@@ -29,7 +29,8 @@ from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
 from headrace.connect import DetectedDelivery, SourceSchema
 from headrace.connect.files import observe
-from headrace.connect.ingest import PreparedDelivery, prepare
+from headrace.connect.ingest import prepare
+from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import store_raw
 from headrace.lake import LakeTable
 from headrace.lake.session import DuckDBSession

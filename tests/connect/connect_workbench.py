@@ -19,7 +19,8 @@ from headrace.connect.deliveries import (
     TypeDrift,
     UnreadableFile,
 )
-from headrace.connect.ingest import PreparedDelivery, Result, explain_error, miscounted, prepare
+from headrace.connect.ingest import explain_error, prepare
+from headrace.connect.prepared import PreparedDelivery, Result, miscounted
 from headrace.connect.raw_files import store_raw
 from headrace.lake.session import DuckDBSession
 

@@ -10,7 +10,8 @@ from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
-from headrace.connect.ingest import PreparedDelivery, fingerprint, miscounted, prepare
+from headrace.connect.ingest import prepare
+from headrace.connect.prepared import PreparedDelivery, fingerprint, miscounted
 from headrace.model import ContractColumn
 
 

@@ -13,7 +13,8 @@ from connect_contract import Columns, ReadingContract
 from connect_workbench import Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
-from headrace.connect.ingest import PreparedDelivery, prepare
+from headrace.connect.ingest import prepare
+from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import UnpackLimits
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy/xlsx"

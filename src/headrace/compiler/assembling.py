@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -202,17 +202,22 @@ class Assembler:
             if (read := graph.read_besides(node, self._read(node.name).checks, self._names))
         }
         for view in [name for name in results if name in self._views]:
-            pending, seen = [view], {view}
-            while pending:
-                for spec in inputs[pending.pop()]:
-                    if spec.node in seen:
-                        continue
-                    seen.add(spec.node)
-                    if spec.node in self._views:
-                        pending.append(spec.node)
-                    else:
-                        results.setdefault(spec.node, set()).update(results[view] - {spec.node})
+            for node in self._below_views(view, inputs):
+                results.setdefault(node, set()).update(results[view] - {node})
         return results
+
+    def _below_views(self, view: str, inputs: dict[str, tuple[InputSpec, ...]]) -> Iterator[str]:
+        """Yield the nodes that a view reads, directly or through other views."""
+        pending, seen = [view], {view}
+        while pending:
+            for spec in inputs[pending.pop()]:
+                if spec.node in seen:
+                    continue
+                seen.add(spec.node)
+                if spec.node in self._views:
+                    pending.append(spec.node)
+                else:
+                    yield spec.node
 
     # -- columns along the graph
 

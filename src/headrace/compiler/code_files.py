@@ -170,15 +170,14 @@ def code_unchanged(root: Path, seen: CodeSeen, read: ReadBytes, *, exactly: bool
     if any(file_within(root, argument) != path for argument, path in seen.arguments.items()):
         return False
     try:
-        for path, file in seen.files.items():
-            if exactly or file.racy:
-                if hashlib.sha256(read(path)).hexdigest() != file.sha256:
-                    return False
-            elif mark_of(root, path) != file.mark:
-                return False
+        return all(
+            hashlib.sha256(read(path)).hexdigest() == file.sha256
+            if exactly or file.racy
+            else mark_of(root, path) == file.mark
+            for path, file in seen.files.items()
+        )
     except OSError:
         return False
-    return True
 
 
 def mark_of(root: Path, path: str) -> FileStamp:
@@ -222,14 +221,13 @@ def _listed(root: Path, folder: str) -> Listing:
                 if entry.name.startswith(".") or not entry.name.isprintable():
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in SKIPPED_FOLDERS:
-                        folders.add(entry.name)
+                    folders.add(entry.name)
                 elif entry.is_file():
                     files.add(entry.name)
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
             raise
-    return Listing(files=frozenset(files), folders=frozenset(folders))
+    return Listing(files=frozenset(files), folders=frozenset(folders) - SKIPPED_FOLDERS)
 
 
 def _listing_digest(listing: Listing) -> bytes:

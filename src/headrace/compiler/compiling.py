@@ -172,7 +172,9 @@ class _Compiling:
         except OSError:
             return None
 
-    def _fresh(self, seen: Scan, *, exactly: bool) -> Compilation:
+    def _fresh(  # complexipy: ignore (the steps of a compilation, in order)
+        self, seen: Scan, *, exactly: bool
+    ) -> Compilation:
         begun = self._cache.begun_ns()
         unsettled = {file.path for file in racy_files(seen.files, begun)}
         known, reads = self._known(seen.files, unsettled, exactly)
@@ -198,15 +200,7 @@ class _Compiling:
                 self._step,
                 code,
             )
-            compiled = assembler.compiled(problems)
-            project = assembler.project
-            failed = any(problem.level is ProblemLevel.ERROR for problem in problems)
-            compilation = Compilation(
-                project=project,
-                compiled=None if failed else compiled,
-                problems=sorted_problems(problems),
-                partial=compiled if failed else None,
-            )
+            compilation = _assembled(assembler, problems)
             self._keep_bodies(assembler.bodies, assembler.lines)
         if not any(problem.code == UNREADABLE for problem in problems):
             contents = self._of_contents(seen, [known[file.path].sha256 for file in seen.files])
@@ -320,6 +314,17 @@ class _Compiling:
             return False
         return self._sha256(file) == entry.sha256 if exactly or entry.racy else True
 
+    def _readable(
+        self, missing: Sequence[ProjectFile], known: dict[str, KeptFile]
+    ) -> Iterator[tuple[ProjectFile, Content]]:
+        """Yield the files with their contents; put unreadable files into `known`."""
+        for file in missing:
+            try:
+                yield file, self._files.declaration(file)
+            except OSError as error:
+                known[file.path] = KeptFile(file, "", True, _unreadable(file, error))
+                self._step(1)
+
     def _parsed(
         self, missing: Sequence[ProjectFile], unsettled: set[str], known: dict[str, KeptFile]
     ) -> dict[bytes, AssetTextAnalysis]:
@@ -331,13 +336,7 @@ class _Compiling:
         if not missing:
             return reads
         self._step(0, len(missing))
-        readable: list[tuple[ProjectFile, Content]] = []
-        for file in missing:
-            try:
-                readable.append((file, self._files.declaration(file)))
-            except OSError as error:
-                known[file.path] = KeptFile(file, "", True, _unreadable(file, error))
-                self._step(1)
+        readable = list(self._readable(missing, known))
         chunks = [readable[at : at + CHUNK] for at in range(0, len(readable), CHUNK)]
         messages = [
             ReadFiles(tuple(file for file, _ in chunk), tuple(content.data for _, content in chunk))
@@ -401,3 +400,14 @@ def sorted_problems(problems: list[Problem]) -> list[Problem]:
         for problem in problems
     }
     return [unique[key] for key in sorted(unique)]
+
+
+def _assembled(assembler: Assembler, problems: list[Problem]) -> Compilation:
+    compiled = assembler.compiled(problems)
+    failed = any(problem.level is ProblemLevel.ERROR for problem in problems)
+    return Compilation(
+        project=assembler.project,
+        compiled=None if failed else compiled,
+        problems=sorted_problems(problems),
+        partial=compiled if failed else None,
+    )

@@ -106,32 +106,37 @@ def _scan_into(root: Path, problems: list[Problem]) -> Iterator[ProjectFile]:
                 problems.append(_not_read(entry.name, f"rename it to {_LOOKALIKES[entry.name]}"))
 
 
-def _folder(
+def _entries(folder: str, relative: str, problems: list[Problem]) -> Iterator[os.DirEntry[str]]:
+    """Yield the visible entries of a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.name.startswith((".", "__pycache__")):
+                    yield entry
+    except OSError as error:
+        problems.append(
+            _problem(
+                "file_unreadable",
+                _printable(relative),
+                f"the folder can't be listed: {error.strerror}",
+                "check its permissions",
+            )
+        )
+
+
+def _folder(  # complexipy: ignore (a walk without recursion)
     path: str, name: str, kinds: tuple[tuple[str, FileKind], ...], problems: list[Problem]
 ) -> Iterator[ProjectFile]:
     """Yield all declaration files below a folder. It uses no recursion, so depth is no problem."""
     waiting = [(path, name)]
     while waiting:
         folder, relative = waiting.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith((".", "__pycache__")):
-                        continue
-                    child = f"{relative}/{entry.name}"
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append((entry.path, child))
-                    else:
-                        yield from _candidate(entry, child, kinds, problems)
-        except OSError as error:
-            problems.append(
-                _problem(
-                    "file_unreadable",
-                    _printable(relative),
-                    f"the folder can't be listed: {error.strerror}",
-                    "check its permissions",
-                )
-            )
+        for entry in _entries(folder, relative, problems):
+            child = f"{relative}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append((entry.path, child))
+            else:
+                yield from _candidate(entry, child, kinds, problems)
         if relative.count("/") >= DEPTH_MAX:
             problems.append(
                 _problem(

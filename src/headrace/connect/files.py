@@ -144,7 +144,7 @@ class _Seen(NamedTuple):
     entry: os.DirEntry[str]
 
 
-def observe(
+def observe(  # complexipy: ignore (which files are ready, one condition after the other)
     root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], now_us: int | None = None
 ) -> Observation:
     """Observe the files of `source` below `root`, compared with `known`.
@@ -162,19 +162,17 @@ def observe(
     by_file = is_routed_by_rows(source)
     seen: dict[str, list[_Seen]] = {}
     for match in _matches(real_root, pattern, notes, had=bool(known)):
-        if marker and match.path.endswith(marker):
-            continue
-        item = _file_behind(real_root, source, match, notes)
+        is_marker = marker is not None and match.path.endswith(marker)
+        item = None if is_marker else _file_behind(real_root, source, match, notes)
         if item:
             seen.setdefault(item.found.path if by_file else item.found.partition, []).append(item)
     deliveries, settling = [], []
     for group in sorted(seen):
         chosen = seen[group] if by_file else _one_of(source, seen[group], known, notes)
-        delivery = _together(chosen) if chosen else None
-        if delivery is None or known.get(delivery.path) == (
-            delivery.size_bytes,
-            delivery.modified_us,
-        ):
+        if not chosen:
+            continue
+        delivery = _together(chosen)
+        if known.get(delivery.path) == (delivery.size_bytes, delivery.modified_us):
             continue
         waits = [(item.found.path, _wait(item, marker, now_us)) for item in chosen]
         settling += [Settling(path, wait) for path, wait in waits if wait]
@@ -392,14 +390,20 @@ def _one_of(
                 f"{candidates[0].found.partition}: {len(candidates)} of {expected} files",
             )
         return []
-    names = sorted(candidate.found.path for candidate in candidates)
     taken = [candidate for candidate in candidates if candidate.found.path in known]
-    which = (
-        "the source" if candidates[0].found.partition == WHOLE else candidates[0].found.partition
-    )
-    listing = ", ".join(printable(name) for name in names[:3]) + (
-        f" and {len(names) - 3} more" if len(names) > 3 else ""
-    )
+    _note_several(expected, candidates, taken, notes)
+    return taken if len(taken) == expected == 1 else []
+
+
+def _note_several(
+    expected: int, candidates: list[_Seen], taken: list[_Seen], notes: _Notes
+) -> None:
+    names = sorted(candidate.found.path for candidate in candidates)
+    partition = candidates[0].found.partition
+    which = "the source" if partition == WHOLE else partition
+    listing = ", ".join(map(printable, names[:3]))
+    if len(names) > 3:
+        listing += f" and {len(names) - 3} more"
     left = "one is" if expected == 1 else f"{expected} are"
     kept = (
         f"; only {printable(taken[0].found.path)}, taken before, is read"
@@ -411,7 +415,6 @@ def _one_of(
         names[0],
         f"{len(names)} files match for {which}, {expected} expected: {listing}{kept}",
     )
-    return taken if len(taken) == expected == 1 else []
 
 
 def _together(chosen: list[_Seen]) -> DetectedDelivery:

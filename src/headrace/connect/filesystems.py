@@ -294,7 +294,7 @@ def _place(access: Access) -> tuple[StorageLocation, tuple[Component, ...]]:
     )
 
 
-def _below(
+def _below(  # complexipy: ignore (a recursive walk)
     place: StorageLocation, folder: str, components: tuple[Component, ...], parts: dict[str, str]
 ) -> Iterator[_Listed]:
     here, rest = components[0], components[1:]
@@ -304,9 +304,10 @@ def _below(
         if said is None:
             continue
         path = f"{folder}/{name}" if folder else name
-        if rest and entry.get("type") == "directory":
+        is_folder = entry.get("type") == "directory"
+        if is_folder and rest:
             yield from _below(place, path, rest, said)
-        elif not rest and entry.get("type") != "directory":
+        elif not is_folder and not rest:
             yield _listed(entry, path, said)
         if count >= FILES_MAX:
             raise Unavailable(

@@ -85,7 +85,7 @@ _ETAG, _MODIFIED = "etag ", "modified "
 class Http:
     """The connector for `http:`."""
 
-    def observe(
+    def observe(  # complexipy: ignore (when an observation ends, in order)
         self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
     ) -> Observation:
         """Request each interval without reading the body.
@@ -105,14 +105,10 @@ class Http:
                 except Unavailable as error:
                     if isinstance(error, NotYet) and error.own and asked:
                         break
-                    if not asked or not (deliveries or error.throttled):
-                        raise
-                    seconds = error.retry_after if error.throttled else None
-                    return _observe(
-                        deliveries, Note(error.code, server.shown, str(error)), asked, seconds
-                    )
+                    return _observed_until(error, deliveries, server.shown, asked)
                 asked += 1
-                deliveries += [delivery] if delivery is not None else []
+                if delivery is not None:
+                    deliveries.append(delivery)
         note = Note(
             "look_not_finished",
             server.shown,
@@ -141,6 +137,16 @@ class Http:
         except BaseException:
             target.unlink(missing_ok=True)
             raise
+
+
+def _observed_until(
+    error: Unavailable, deliveries: list[DetectedDelivery], shown: str, asked: int
+) -> Observation:
+    """Return what was observed before an error; raise it again if that is nothing."""
+    if not asked or not (deliveries or error.throttled):
+        raise error
+    seconds = error.retry_after if error.throttled else None
+    return _observe(deliveries, Note(error.code, shown, str(error)), asked, seconds)
 
 
 def _observe(
@@ -306,7 +312,9 @@ class Paged:
             self._target.write_bytes(b"\n")
         return Fetched(self._target, f"{self._access.source.name}.jsonl")
 
-    def _go_on(self, cache: PageCache, before: FetchProgress | None) -> bool:
+    def _go_on(  # complexipy: ignore (the state of a listing, page after page)
+        self, cache: PageCache, before: FetchProgress | None
+    ) -> bool:
         """Fetch all pages after `before`.
 
         Return False if the earlier pages belong to another listing.

@@ -196,7 +196,18 @@ def _unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         )
 
 
-def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _inflated(stream: zlib._Decompress, data: bytes) -> bytes:
+    try:
+        return stream.decompress(data, CHUNK_BYTES)
+    except zlib.error as error:
+        raise CannotRead(
+            f"the answer says that it is packed by gzip, and isn't ({printable(error)})"
+        ) from error
+
+
+def _gunzipped(  # complexipy: ignore (a state machine over chunks and gzip members)
+    chunks: Iterable[bytes],
+) -> Iterator[bytes]:
     """Unpack gzip piece by piece, because a few packed bytes may be gigabytes."""
     stream = zlib.decompressobj(_GZIP)
     begun = False
@@ -204,20 +215,12 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
         data = chunk
         while data:
             begun = True
-            try:
-                piece = stream.decompress(data, CHUNK_BYTES)
-            except zlib.error as error:
-                raise CannotRead(
-                    f"the answer says that it is packed by gzip, and isn't ({printable(error)})"
-                ) from error
-            if piece:
+            if piece := _inflated(stream, data):
                 yield piece
             data = stream.unconsumed_tail
             if stream.eof:
-                data, stream = (
-                    stream.unused_data,
-                    zlib.decompressobj(_GZIP) if stream.unused_data else stream,
-                )
+                data = stream.unused_data
+                stream = zlib.decompressobj(_GZIP) if data else stream
     while begun and not stream.eof:  # output that the last call held back
         piece = stream.decompress(stream.unconsumed_tail, CHUNK_BYTES)
         if piece:
@@ -331,7 +334,9 @@ class HttpClient:
                 transient=False,
             ) from None
 
-    def patiently(self, work: Callable[[], _Result]) -> _Result:
+    def patiently(  # complexipy: ignore (which errors are retried, in a row)
+        self, work: Callable[[], _Result]
+    ) -> _Result:
         """Return the result of `work`, retried after transient errors and requested pauses."""
         tried = 0
         while True:
@@ -344,12 +349,9 @@ class HttpClient:
                 if error.throttled and self.may_wait(wait):
                     time.sleep(wait)
                     continue
-                if (
-                    error.throttled
-                    or not error.transient
-                    or tried >= self._retries
-                    or wait > WAIT_SECONDS_MAX
-                ):
+                if error.throttled or not error.transient:
+                    raise
+                if tried >= self._retries or wait > WAIT_SECONDS_MAX:
                     raise
             tried += 1
             time.sleep(wait)

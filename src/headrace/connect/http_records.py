@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import collections
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -31,11 +32,9 @@ def in_utf8(page: bytes, charset: str | None) -> bytes:
         charset = "utf-16"
     else:
         page = page.removeprefix(codecs.BOM_UTF8)
+        pieces = (page[at : at + PIECE_BYTES] for at in range(0, len(page), PIECE_BYTES))
         try:
-            for _ in valid_utf8(
-                page[at : at + PIECE_BYTES] for at in range(0, len(page), PIECE_BYTES)
-            ):
-                pass
+            collections.deque(valid_utf8(pieces), maxlen=0)
         except CannotRead:
             if charset is None or codecs_name(charset) in (None, "utf-8"):
                 raise

@@ -8,16 +8,15 @@ reads only the header: broken rows and bad values raise errors when the SELECT i
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect import parser_process
 from headrace.connect.deliveries import (
+    AlmostTyped,
     CannotRead,
     Drift,
     Format,
@@ -27,10 +26,21 @@ from headrace.connect.deliveries import (
     first_line,
     printable,
 )
-from headrace.connect.formats.headers import header_drift, listed, other_document
-from headrace.connect.formats.registry import FileHeader, FormatReader, reader, readers
+from headrace.connect.formats.headers import listed, other_document
+from headrace.connect.formats.registry import FileHeader, FormatReader, reader
 from headrace.connect.formats.type_inference import wider_type
-from headrace.connect.raw_files import OLE, ZIP, Opened, UnpackLimits, is_workbook, open_readable
+from headrace.connect.prepared import (
+    PreparedDelivery,
+    Result,
+    kind_of,
+    map_columns,
+    other_kind,
+    prepared_delivery,
+    unfolded,
+    with_file_names,
+    with_row_count,
+)
+from headrace.connect.raw_files import Opened, UnpackLimits, open_readable
 from headrace.connect.schemas import (
     TEXT,
     Adapt,
@@ -41,7 +51,6 @@ from headrace.connect.schemas import (
     almost_typed,
     as_promised,
     can_be_read,
-    computed,
     extended,
     lesson_of,
     renamed,
@@ -51,52 +60,13 @@ from headrace.connect.text_files import mislabelled, other_encoding
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
 from headrace.lake.types import UnsupportedType
-from headrace.model.connectors import READERS
 from headrace.model.nodes import ContractColumn
-from headrace.model.plugin_fields import format_by_ending
-from headrace.model.plugins import FORMATS, plugin_names
 
 if TYPE_CHECKING:
     import duckdb
 
 
-UNMISTAKABLE = {"parquet", "excel", "xml", "fixed_width"}
-"""Formats that can't be confused with others: another format's reader never tries these files."""
-
-
-class PreparedDelivery(msgspec.Struct, frozen=True):
-    """A delivery that can be staged.
-
-    `schema` is the pinned schema or, if `learnt`, the schema to pin if the delivery is published.
-    """
-
-    schema: SourceSchema
-    learnt: bool
-    select_sql: str
-    """Selects `schema.columns` in their order, and reads only `opened`.
-
-    Values that don't parse raise an error when it is executed.
-    """
-    opened: Opened
-    header: FileHeader
-    parts: tuple[PreparedDelivery, ...] = ()
-    """All files of a delivery that has several; `opened` is then the first file's."""
-    name: str = ""
-    """The path under which one of several files was delivered."""
-    found: tuple[str, ...] = ()
-    """The column names as the file has them."""
-
-    def discard(self) -> None:
-        """Delete unpacked files; call it after the SELECT was executed and its error explained."""
-        self.opened.discard()
-        for part in self.parts:
-            part.discard()
-
-
-Result = PreparedDelivery | Drift | TypeDrift | UnreadableFile
-
-
-def prepare(  # noqa: PLR0913 - all but the first two arguments are keyword-only
+def prepare(  # noqa: PLR0913  # complexipy: ignore (what can go wrong, in order) - all but the first two arguments are keyword-only
     path: Path,
     name: str,
     *,
@@ -129,31 +99,29 @@ def prepare(  # noqa: PLR0913 - all but the first two arguments are keyword-only
     result: Result
     try:
         opened = open_readable(path, name, temporary, bounds=bounds, options=options)
-        found = _kind_of(opened)
-        if pinned and (
-            other := _other_kind(found, pinned.format.kind, name) or other_encoding(opened, pinned)
-        ):
-            result = other
-        else:
-            declared = ""
-            if pinned is None:
-                opened, declared = mislabelled(opened)
-            kind = reader(pinned.format.kind if pinned else found)
-            opened = _unfolded(kind, opened, temporary, bounds, pinned)
+        detected = kind_of(opened)
+        if pinned is None:
+            opened, declared = mislabelled(opened)
+            kind = reader(detected)
+            opened = unfolded(kind, opened, temporary, bounds, None)
             learning = Learning(
                 kind, name, promised or (), samples, temporary, adapt, path, declared
             )
-            result = (
-                _prepared(kind, connection, opened, pinned, adapt)
-                if pinned
-                else _learnt(connection, opened, learning)
-            )
+            result = _learnt(connection, opened, learning)
+        elif other := (
+            other_kind(detected, pinned.format.kind, name) or other_encoding(opened, pinned)
+        ):
+            result = other
+        else:
+            kind = reader(pinned.format.kind)
+            opened = unfolded(kind, opened, temporary, bounds, pinned)
+            result = _prepared(kind, connection, opened, pinned, adapt)
     except CannotRead as refusal:
         result = refusal.value
-    except (RecursionError, UnsupportedType) as error:
-        result = UnreadableFile(
-            "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        )
+    except RecursionError:
+        result = UnreadableFile("nested too deeply")
+    except UnsupportedType as error:
+        result = UnreadableFile(str(error))
     except BaseException as error:
         file = _of_the_file(error, opened, connection, pinned)
         if file is None:
@@ -178,38 +146,13 @@ def _of_the_file(
     """
     if opened is None or not isinstance(error, Exception) or about_the_machine(error):
         return None
-    kind = reader(pinned.format.kind if pinned else _kind_of(opened))
+    kind = reader(pinned.format.kind if pinned else kind_of(opened))
     nothing = SourceSchema((), pinned.format if pinned else Format(kind=kind.kind))
     try:
         told = _explained(kind, error, connection, opened, nothing, FileHeader(()))
     except CannotRead as refusal:
         return refusal.value
     return told if isinstance(told, UnreadableFile) else UnreadableFile(told.reason)
-
-
-def miscounted(prepared: PreparedDelivery, rows: int) -> UnreadableFile | None:
-    """Return an error if the number of staged rows isn't the number in the file's lines or footer.
-
-    None if they agree or the file doesn't give a number. A reader that stopped early without an
-    error has been seen (`text_files.require_text`); such a delivery isn't published.
-    """
-    expected = prepared.header.rows
-    if expected is None or expected == rows:
-        return None
-    return UnreadableFile(
-        f"{rows:,} rows were read where the file has {expected:,}", code="delivery_miscounted"
-    )
-
-
-def fingerprint(schema: SourceSchema, sha256: str) -> str:
-    """Return the hash of a delivery's content, column types and format.
-
-    The same content under another schema is another delivery.
-    """
-    told = msgspec.json.encode(
-        [[(column.name, column.type) for column in schema.columns], schema.format, sha256]
-    )
-    return hashlib.sha256(told).hexdigest()
 
 
 def explain_error(
@@ -261,19 +204,26 @@ def prepare_all(
                 part.discard()
             return _of_file(next_one, other)
         parts.append(msgspec.structs.replace(next_one, name=other))
+    return _united(parts)
+
+
+def _united(parts: list[PreparedDelivery]) -> PreparedDelivery:
+    """Return one delivery that selects the rows of all files by column name."""
+    first, schema = parts[0], parts[-1].schema
     counts = [part.header.rows for part in parts]
     rows = None if None in counts else sum(count or 0 for count in counts)
     union = "\nUNION ALL BY NAME\n".join(f"SELECT * FROM ({part.select_sql})" for part in parts)
-    header = msgspec.structs.replace(delivery.header, rows=rows)
-    schema, learnt = parts[-1].schema, any(part.learnt for part in parts)
-    columns = ", ".join(quote(column.name) for column in schema.columns)
-    union = (
-        f"SELECT {columns} FROM ({union})"
-        if len(schema.columns) > len(delivery.schema.columns)
-        else union
-    )
+    if len(schema.columns) > len(first.schema.columns):
+        columns = ", ".join(quote(column.name) for column in schema.columns)
+        union = f"SELECT {columns} FROM ({union})"
     return msgspec.structs.replace(
-        delivery, schema=schema, learnt=learnt, select_sql=union, header=header, parts=tuple(parts)
+        first,
+        name="",
+        schema=schema,
+        learnt=any(part.learnt for part in parts),
+        select_sql=union,
+        header=msgspec.structs.replace(first.header, rows=rows),
+        parts=tuple(parts),
     )
 
 
@@ -323,58 +273,7 @@ def _explained(
         return UnreadableFile(f"can't be read: {first_line(error, opened.path)}")
 
 
-def _kind_of(opened: Opened) -> str:
-    """Return the declared format, else detect it from magic bytes, ending or first character."""
-    declared = next((name for name in readers() if name in opened.options), None)
-    if declared is None:
-        others = [name for name in opened.options if name not in READERS]
-        declared = next((name for name in others if name in plugin_names(FORMATS)), None)
-    if declared:
-        return declared
-    with Path(opened.path).open("rb") as file:
-        start = file.read(256)
-    if start.startswith(b"PAR1"):
-        return "parquet"
-    if start.startswith(OLE) or (start.startswith(ZIP) and is_workbook(Path(opened.path))):
-        return "excel"
-    ending = PurePosixPath(opened.name).suffix.lower()
-    if ending == ".json" and start.lstrip().startswith(b"["):
-        return "json"
-    endings = {ending: kind.kind for kind in readers().values() for ending in kind.endings}
-    if ending in endings:
-        return endings[ending]
-    if ending and (added := format_by_ending(ending)) is not None:
-        return added.name
-    return "jsonl" if start.lstrip().startswith(b"{") else "csv"
-
-
-def _other_kind(result: str, pinned: str, name: str) -> Drift | None:
-    """Return a Drift if the file has another format than pinned and one of both is unmistakable."""
-    if result == pinned or not UNMISTAKABLE & {result, pinned}:
-        return None
-    return Drift(detail=f"the format is {result}, {pinned} is pinned ({printable(name)})")
-
-
-def _unfolded(
-    kind: FormatReader,
-    opened: Opened,
-    temporary: Path,
-    bounds: UnpackLimits,
-    pinned: SourceSchema | None,
-) -> Opened:
-    """Convert `opened` to the form that the reader reads, then discard the original."""
-    unfold = (
-        partial(parser_process.PARSER.unfold, kind.kind)
-        if kind.kind in parser_process.KINDS
-        else kind.unfold
-    )
-    made = unfold(opened, temporary, bounds, pinned)
-    if made.path != opened.path:
-        opened.discard()
-    return made
-
-
-def _prepared(
+def _prepared(  # complexipy: ignore (what differs from the pinned schema, in order)
     kind: FormatReader,
     connection: duckdb.DuckDBPyConnection,
     opened: Opened,
@@ -382,15 +281,16 @@ def _prepared(
     adapt: Adapt | None,
 ) -> Result:
     rows = kind.inspect(opened, known=True)
-    first_is_data = rows is not None and bool(pinned.format.header)
     try:
         header = kind.header(connection, opened, pinned.format)
     except CannotRead:  # one very long name may be many columns with another separator
         if (drift := _other_format_of_header(kind, connection, opened, pinned, adapt)) is None:
             raise
         return drift
-    header = _counted(header, rows + 1 if rows is not None and first_is_data else rows)
-    if isinstance(meant := _meant(header, pinned, adapt), Drift):
+    if rows is not None and pinned.format.header:  # the first line, too, is a row
+        rows += 1
+    header = with_row_count(header, rows)
+    if isinstance(meant := map_columns(header, pinned, adapt), Drift):
         if (drift := _format_drift(kind, connection, opened, pinned, adapt)) is not None:
             return drift
         if kind.kind == "csv" and {*header.names}.isdisjoint(pinned.names):
@@ -398,45 +298,11 @@ def _prepared(
         return meant
     results, header = header.names, renamed(header, meant.names)
     schema = extended(kind, connection, opened, pinned, header, meant.added)
-    made = kind.mismatch(header, schema) or _staged(
-        kind, opened, schema, header, learnt=schema != pinned
-    )
-    return _as_found(made, results, meant) if isinstance(made, PreparedDelivery) else made
-
-
-def _as_found(
-    delivery: PreparedDelivery, results: tuple[str, ...], meant: Adapted
-) -> PreparedDelivery:
-    """Add the file's own column names, and replace columns that are computed from others."""
-    select = delivery.select_sql
-    if meant.computed:
-        select = computed(select, delivery.schema, meant.computed)
-    return msgspec.structs.replace(delivery, found=results, select_sql=select)
-
-
-def _meant(header: FileHeader, pinned: SourceSchema, adapt: Adapt | None) -> Adapted | Drift:
-    """Map the file's column names to columns. A file of records without any record has no names."""
-    if header.rows == 0 and not header.names:
-        return Adapted({})
-    if adapt is not None:
-        return adapt(header)
-    return header_drift(header, pinned) or Adapted({name: name for name in header.names})
-
-
-def _counted(header: FileHeader, rows: int | None) -> FileHeader:
-    return header if rows is None else msgspec.structs.replace(header, rows=rows)
-
-
-def _staged(
-    kind: FormatReader, opened: Opened, schema: SourceSchema, header: FileHeader, *, learnt: bool
-) -> PreparedDelivery:
-    return PreparedDelivery(
-        schema,
-        learnt,
-        kind.select_sql(opened, schema.format, header, schema.columns),
-        opened,
-        header,
-    )
+    mismatch = kind.mismatch(header, schema)
+    if mismatch is not None:
+        return mismatch
+    delivery = prepared_delivery(kind, opened, schema, header, learnt=schema != pinned)
+    return with_file_names(delivery, results, meant)
 
 
 def _format_drift(
@@ -452,7 +318,7 @@ def _format_drift(
         return None
     form, detail = another
     header = kind.header(connection, opened, form)
-    unlike = isinstance(_meant(header, pinned, adapt), Drift)
+    unlike = isinstance(map_columns(header, pinned, adapt), Drift)
     if unlike or (
         form.header and not can_be_read(kind, connection, opened, form, header, pinned.columns)
     ):
@@ -493,16 +359,9 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     kind, promised = learning.kind, learning.promised
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
-    header = _counted(header, rows)
+    header = with_row_count(header, rows)
     shows = [DeliverySchema(learning.kept, learning.name, schema)]
-    seen = {(learning.kept, learning.name)}
-    for path, name in learning.samples:
-        if (path, name) in seen:  # a file of several intervals is a sample for each
-            continue
-        seen.add((path, name))
-        sample = _sampled(kind, connection, (path, name), learning.temporary, opened.options)
-        if sample is not None:
-            shows.append(DeliverySchema(path, name, sample))
+    shows += _samples(connection, opened, learning)
     schema = agreed([schema.schema for schema in shows])
     first_bad = partial(_first_bad, connection, learning, opened.options)
     learnt = lesson_of(
@@ -525,24 +384,47 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     else:
         schema = msgspec.structs.replace(schema, pinned_by=learning.name)
     names = dict(zip(results, header.names, strict=True))
-    texts = {column.name for column in schema.columns if column.type == TEXT}
-    stated = {column.name for column in promised if column.type}
     almost = [
         item
-        for item in header.almost
-        if names[item.column] in texts - stated and item.column not in learnt.undecided
+        for item in _almost_typed(header, names, schema, promised)
+        if item.column not in learnt.undecided
     ]
-    classified = {
-        own
-        for own, name in names.items()
-        if name in {column.name for column in promised if column.classification}
-    }
+    secret = {column.name for column in promised if column.classification}
+    classified = {own for own, name in names.items() if name in secret}
     learnt = msgspec.structs.replace(
         learnt, almost=almost_typed(shows[0], detected, almost, classified, first_bad)
     )
     schema = msgspec.structs.replace(schema, lesson=learnt)
-    made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
-    return _as_found(made, results, meant) if isinstance(made, PreparedDelivery) else made
+    mismatch = kind.mismatch(header, schema)
+    if mismatch is not None:
+        return mismatch
+    delivery = prepared_delivery(kind, opened, schema, header, learnt=True)
+    return with_file_names(delivery, results, meant)
+
+
+def _almost_typed(
+    header: FileHeader,
+    names: Mapping[str, str],
+    schema: SourceSchema,
+    promised: Sequence[ContractColumn],
+) -> list[AlmostTyped]:
+    """Return the columns that stay text for few values, unless the contract says that they are."""
+    texts = {column.name for column in schema.columns if column.type == TEXT}
+    texts -= {column.name for column in promised if column.type}
+    return [item for item in header.almost if names[item.column] in texts]
+
+
+def _samples(
+    connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Learning
+) -> Iterator[DeliverySchema]:
+    # a file of several intervals is a sample for each, and the first file may be one
+    samples = dict.fromkeys(learning.samples)
+    samples.pop((learning.kept, learning.name), None)
+    for path, name in samples:
+        file = (path, name)
+        sample = _sampled(learning.kind, connection, file, learning.temporary, opened.options)
+        if sample is not None:
+            yield DeliverySchema(path, name, sample)
 
 
 def _first_bad(
@@ -637,9 +519,9 @@ def _sampled(
     opened = None
     try:
         opened = open_readable(*sample, temporary, options=options)
-        if _kind_of(opened) != kind.kind:
+        if kind_of(opened) != kind.kind:
             return None
-        opened = _unfolded(kind, opened, temporary, UnpackLimits(), None)
+        opened = unfolded(kind, opened, temporary, UnpackLimits(), None)
         kind.inspect(opened, known=False)
         return _detected(kind, connection, opened)[0]
     except CannotRead:

@@ -37,6 +37,11 @@ SEPARATOR = "/"
 CODE = "delivery_partition"
 
 
+def _check_key(column: str | None, key: str) -> None:
+    if column is not None and (problem := unusable_key(key, None)):
+        raise CannotRead(f"column {printable(column)}: {problem}", code="delivery_key")
+
+
 def partitions_in(
     connection: duckdb.DuckDBPyConnection,
     select_sql: str,
@@ -63,10 +68,7 @@ def partitions_in(
     for row in rows:
         moment = _time_key(row[0], source) if moments else known_time
         key = str(row[-1]) if keys else known_key
-        if source.partition.key is not None and (problem := unusable_key(key, None)):
-            raise CannotRead(
-                f"column {printable(source.partition.key)}: {problem}", code="delivery_key"
-            )
+        _check_key(source.partition.key, key)
         results.add(join(moment, key))
     if len(results) > KEYS_MAX or len(rows) == DIFFERENT_MAX:
         raise CannotRead(f"its rows belong to more than {KEYS_MAX:,} partitions", code=CODE)

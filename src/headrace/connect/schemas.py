@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -142,18 +142,17 @@ def disputed(schemas: Sequence[SourceSchema], schema: SourceSchema) -> list[dict
         return [{} for _ in schemas]
     alike = [schema for schema in schemas if set(schema.names) == set(schemas[0].names)]
     theirs = {column.name: _disputed(column, alike) for column in schema.columns}
-    rows: list[dict[str, str] | None] = []
-    for source_schema in schemas:
-        if source_schema not in alike:
-            rows.append(None)
-            continue
-        row = {}
-        for column in source_schema.columns:
-            type_name = theirs.get(column.name)
-            if type_name is not None and wider_type(column.type, type_name) != type_name:
-                row[column.name] = type_name
-        rows.append(row)
-    return rows
+    return [_wider_than(schema, theirs) if schema in alike else None for schema in schemas]
+
+
+def _wider_than(schema: SourceSchema, theirs: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the columns whose type isn't covered by the others' type: column → others' type."""
+    wider = {}
+    for column in schema.columns:
+        type_name = theirs.get(column.name)
+        if type_name is not None and wider_type(column.type, type_name) != type_name:
+            wider[column.name] = type_name
+    return wider
 
 
 def _disputed(column: LakeColumn, schemas: Sequence[SourceSchema]) -> str | None:
@@ -209,6 +208,21 @@ Returns column → its first value that isn't of the schema's type, and the line
 """
 
 
+def _disagreements(
+    show: DeliverySchema,
+    columns: dict[str, str] | None,
+    schema: SourceSchema,
+    first_bad: FirstBad,
+) -> Iterator[Disagreement]:
+    if columns is None:
+        yield Disagreement(show.name)
+        return
+    bad = first_bad(show, _with_types(schema, columns)) if columns else {}
+    for column, type_name in columns.items():
+        value, line = bad.get(column, ("", None))
+        yield Disagreement(show.name, column, type_name, value, line)
+
+
 def lesson_of(
     shows: Sequence[DeliverySchema],
     schema: SourceSchema,
@@ -227,27 +241,21 @@ def lesson_of(
     disputes = (
         [{} for _ in shows] if promised else disputed([schema.schema for schema in shows], schema)
     )
-    disagreed = []
+    disagreed: list[Disagreement] = []
     for delivery_schema, columns in zip(shows, disputes, strict=True):
-        if columns is None:
-            disagreed.append(Disagreement(delivery_schema.name))
-            continue
-        bad = first_bad(delivery_schema, _with_types(schema, columns)) if columns else {}
-        for column, type_name in columns.items():
-            value, line = bad.get(column, ("", None))
-            disagreed.append(Disagreement(delivery_schema.name, column, type_name, value, line))
+        disagreed += _disagreements(delivery_schema, columns, schema, first_bad)
     types = {column.name: column.type for column in schema.columns}
     undecided = dict.fromkeys(
         disagreement.column for disagreement in disagreed if types.get(disagreement.column) == TEXT
     )
     declared = opened.options.get(kind)
+    options: Mapping[str, Any] = declared if isinstance(declared, Mapping) else {}
     return Lesson(
         deliveries=tuple(schema.name for schema in shows),
         encoding=opened.encoding,
         declared_encoding=declared_encoding,
-        undeclared=opened.encoding != UTF8
-        and not (isinstance(declared, Mapping) and declared.get("encoding")),
-        header=not isinstance(declared, Mapping) or bool(declared.get("header", True)),
+        undeclared=opened.encoding != UTF8 and not options.get("encoding"),
+        header=bool(options.get("header", True)),
         disagreed=tuple(disagreed),
         undecided=tuple(undecided),
     )

@@ -102,35 +102,40 @@ def propose(
     The table changes only with `evolve`; with `code`, wider numbers widen its columns. Raises
     SchemaMismatch if columns are missing or new and may not change, and UnsupportedType.
     """
-    declared = {name.lower(): text for name, text in code.declared} if code is not None else {}
-    wanted = [
-        (name, storable(parse(declared.get(name.lower(), text)), name)) for name, text in given
-    ]
-    if code is not None:
-        wanted = [
-            (name, kind if name.lower() in declared else with_room(kind)) for name, kind in wanted
-        ]
+    wanted = _wanted(given, code)
     if table is None:
         return LakeTable(
             table_name, _numbered([LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)], wanted, 2)
         )
     if evolve:
         return _evolved(table, wanted)
+    _check_same_names(table, wanted)
+    if code is None:
+        return table
+    return _widened(table, {name.lower(): kind for name, kind in wanted})
+
+
+def _check_same_names(table: LakeTable, wanted: list[tuple[str, Type]]) -> None:
     has, gives = (
         {column.name.lower() for column in table.columns[1:]},
         {name.lower() for name, _ in wanted},
     )
     if has != gives:
-        raise _differs(
-            table,
-            [name for name, _ in wanted if name.lower() not in has],
-            [c.name for c in table.columns[1:] if c.name.lower() not in gives],
-        )
-    return (
-        _widened(table, {name.lower(): kind for name, kind in wanted})
-        if code is not None
-        else table
-    )
+        new = [name for name, _ in wanted if name.lower() not in has]
+        gone = [column.name for column in table.columns[1:] if column.name.lower() not in gives]
+        raise _differs(table, new, gone)
+
+
+def _wanted(given: Given, code: CodeTypes | None) -> list[tuple[str, Type]]:
+    """Return the columns in storable types; those that `code` leaves open get room to grow."""
+    if code is None:
+        return [(name, storable(parse(text), name)) for name, text in given]
+    declared = {name.lower(): text for name, text in code.declared}
+    wanted = []
+    for name, text in given:
+        kind = storable(parse(declared.get(name.lower(), text)), name)
+        wanted.append((name, kind if name.lower() in declared else with_room(kind)))
+    return wanted
 
 
 def _widened(table: LakeTable, types: Mapping[str, Type]) -> LakeTable:

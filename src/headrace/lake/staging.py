@@ -141,6 +141,14 @@ def _nested_ids(column: LakeColumn) -> str:
     return walk(parse(column.type))
 
 
+def _is_certain(statistics: ColumnStatistics, kind: Type, rows: int) -> bool:
+    """Return whether the writer counted all rows, and didn't leave out the bounds of long texts."""
+    if statistics.values + statistics.nulls != rows:
+        return False
+    unbounded = statistics.minimum is None or statistics.maximum is None
+    return not (is_text(kind.name) and statistics.values and unbounded)
+
+
 def measure(
     session: DuckDBSession, path: str, rows: int, results: Found, columns: Sequence[LakeColumn]
 ) -> tuple[dict[str, ColumnStatistics], dict[int, ColumnStatistics]]:
@@ -155,11 +163,7 @@ def measure(
                 nested[leaf] = of
                 continue
             plain[column.name] = of
-            if column.name == PARTITION_COLUMN:
-                continue
-            if of.values + of.nulls != rows or (
-                is_text(kind.name) and of.values and (of.minimum is None or of.maximum is None)
-            ):
+            if column.name != PARTITION_COLUMN and not _is_certain(of, kind, rows):
                 unsure.append(column)
     plain.update(_measured(session, path, rows, plain, unsure))
     return plain, nested

@@ -334,10 +334,9 @@ COLUMNS_MAX = 20
 
 def learn(group: FileGroup) -> InferredColumns:
     """Read the group's first file as a delivery. Raise UsageError if it can't be read as data."""
-    from headrace.connect.ingest import (
-        PreparedDelivery,
-        prepare,
-    )  # imports DuckDB: only this command needs it, and it opens no state
+    # imports DuckDB: only this command needs it, and it opens no state
+    from headrace.connect.ingest import prepare
+    from headrace.connect.prepared import PreparedDelivery
     from headrace.lake.session import DuckDBSession
 
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:

@@ -317,7 +317,7 @@ def changed_columns(was: str, now: str, parameters: Collection[str] = ()) -> fro
     return _changed(before, after, {}, frozenset(parameters))
 
 
-def _changed(  # complexipy: ignore (reasons to follow no column, in a row)
+def _changed(  # complexipy: ignore (reasons to follow no column, in order)
     was: exp.Expr, now: exp.Expr, above: Mapping[str, frozenset[str]], bound: frozenset[str]
 ) -> frozenset[str] | None:
     """Compare two queries; `above` maps each earlier CTE to its changed columns."""
@@ -348,7 +348,7 @@ def _changed(  # complexipy: ignore (reasons to follow no column, in a row)
     )
 
 
-def _of_with(
+def _of_with(  # complexipy: ignore (reasons to follow no column, in order)
     was: exp.Select, now: exp.Select, above: Mapping[str, frozenset[str]], bound: frozenset[str]
 ) -> Mapping[str, frozenset[str]] | None:
     """Return the changed columns of each CTE; None if they can't be determined."""
@@ -365,9 +365,8 @@ def _of_with(
         changed = _changed(before[name].this, cte.this, results, bound)
         if changed is None:
             return None
-        dropped = _gone(before[name].this, cte.this)
-        if changed or dropped:
-            results[name] = changed | dropped
+        if columns := changed | _gone(before[name].this, cte.this):
+            results[name] = columns
     return results
 
 

@@ -388,7 +388,7 @@ def _qualified_star(
     ]
 
 
-def _star(
+def _star(  # complexipy: ignore (a case per modifier of the star)
     context: BindingContext, scope: NameScope, star: exp.Expr, only: int | None
 ) -> list[Projection]:
     """Expand `*` or `t.*` with EXCLUDE, REPLACE and RENAME."""
@@ -414,8 +414,10 @@ def _star(
         elif key in replaced:
             expression = replaced[key].this
             result.append(Projection(item.name, bind(context, scope, expression), expression))
+        elif key in renamed and key not in excluded:
+            result.append(item._replace(name=renamed[key].alias))
         elif key not in excluded:
-            result.append(item._replace(name=renamed[key].alias) if key in renamed else item)
+            result.append(item)
     return result
 
 

@@ -292,15 +292,17 @@ class _Follower:
     ) -> set[Pair]:
         """Return the source columns of an expression, resolving aliases except those in `seen`."""
         columns: set[Pair] = set()
-        for column in node.find_all(exp.Column) if node is not None else ():
+        if node is None:
+            return columns
+        for column in node.find_all(exp.Column):
             alias = self._alias(select, column)
-            if alias is None:
-                for name, other, _ in select.outputs:
-                    key = (name or "").lower()
-                    if key == column.name.lower() and other is not node and key not in seen:
-                        columns |= self._columns(select, other, seen | {key})
-            else:
+            if alias is not None:
                 columns.add((alias, column.name.lower()))
+                continue
+            for name, other, _ in select.outputs:
+                key = (name or "").lower()
+                if key == column.name.lower() and other is not node and key not in seen:
+                    columns |= self._columns(select, other, seen | {key})
         return columns
 
     def _alias(self, select: BoundSelect, column: exp.Column) -> str | None:
@@ -381,14 +383,12 @@ class _Follower:
         for window in _own_nodes(node, exp.Window):
             if window in named.values():
                 continue
-            keys = list(window.args.get("partition_by") or [])
-            base = (
-                named.get(str(window.args["alias"].name).lower())
-                if window.args.get("alias") is not None
-                else None
-            )
-            if base is not None:
-                keys += base.args.get("partition_by") or []
+            alias = window.args.get("alias")
+            base = named.get(str(alias.name).lower()) if alias is not None else None
+            keys = [
+                *(window.args.get("partition_by") or []),
+                *(base.args.get("partition_by") or [] if base is not None else []),
+            ]
             if not self._covered(select, keys, names, defining):
                 raise _RowsMix(f"a window's PARTITION BY is without `{', '.join(sorted(names))}`")
 
@@ -413,9 +413,9 @@ class _Follower:
 
         Other partitioned sources must be joined on it.
         """
-        for join in node.args.get("joins") or []:
-            if str(join.args.get("method") or "").upper() == "POSITIONAL":
-                raise _RowsMix("it joins by position")
+        methods = [str(join.args.get("method")).upper() for join in node.args.get("joins") or []]
+        if "POSITIONAL" in methods:
+            raise _RowsMix("it joins by position")
         reading = list(filter(self._is_cut, select.scope.sources))
         if not reading:
             raise _RowsMix("it reads nothing that is partitioned by time")
@@ -440,13 +440,9 @@ class _Follower:
 
     def _equalities(self, node: exp.Select, select: BoundSelect) -> Iterator[tuple[Pair, Pair]]:
         """Yield the pairs of columns that ON, WHERE and USING set equal."""
-        conditions = [join.args.get("on") for join in node.args.get("joins") or []]
-        where = node.args.get("where")
-        conditions.append(where.this if where is not None else None)
-        for condition in conditions:
-            for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
-                if isinstance(part, exp.EQ | exp.NullSafeEQ):
-                    yield from self._equality(part, select)
+        for part in _conditions(node):
+            if isinstance(part, exp.EQ | exp.NullSafeEQ):
+                yield from self._equality(part, select)
         for source, other in itertools.permutations(select.scope.sources, 2):
             for name in source.merged:
                 yield (source.alias, name), (other.alias, name)
@@ -533,3 +529,15 @@ def _nodes_below(node: exp.Expr, above: exp.Expr) -> bool:
             return True
         parent = parent.parent
     return False
+
+
+def _conditions(node: exp.Select) -> Iterator[exp.Expr]:
+    """Yield the conditions of ON and WHERE that all hold."""
+    clauses = [join.args.get("on") for join in node.args.get("joins") or []]
+    where = node.args.get("where")
+    clauses.append(where.this if where is not None else None)
+    for clause in clauses:
+        if isinstance(clause, exp.And):
+            yield from clause.flatten()
+        elif clause is not None:
+            yield clause

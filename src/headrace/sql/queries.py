@@ -191,11 +191,8 @@ def _combined(operation: exp.Expr, left: Relation, right: Relation) -> Relation:
         result = Relation(columns, filters)
     else:
         everything = union([left.everything(), right.everything()])
-        listed = (
-            [Output(column.name, UNKNOWN, raised(everything, OPAQUE)) for column in left.columns]
-            if left.complete and not by_name
-            else []
-        )
+        known = left.columns if left.complete and not by_name else []
+        listed = [Output(column.name, UNKNOWN, raised(everything, OPAQUE)) for column in known]
         result = Relation(listed, filters, opaque=None if listed else raised(everything, OPAQUE))
     if operation.args.get("distinct") or isinstance(operation, exp.Except | exp.Intersect):
         result.filters = union(

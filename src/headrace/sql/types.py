@@ -186,7 +186,9 @@ def _numbers(operator: str, left: str, right: str) -> str:
     if operator == "/":
         return "FLOAT" if "FLOAT" in (left, right) and "DOUBLE" not in (left, right) else "DOUBLE"
     if "DOUBLE" in (left, right) or "FLOAT" in (left, right):
-        return ("DOUBLE" if "DOUBLE" in (left, right) else "FLOAT") if operator != "//" else UNKNOWN
+        if operator == "//":
+            return UNKNOWN
+        return "DOUBLE" if "DOUBLE" in (left, right) else "FLOAT"
     if is_decimal(left) or is_decimal(right):
         return _decimals(operator, left, right)
     return widest_integer(left, right)

@@ -130,8 +130,7 @@ class CheckContract(ABC):
         for hostile in HOSTILE_NAMES:
             renamed = {name: f"{name}{hostile}" for name in used}
             check = {self.kind.name: _renamed(self._arguments, renamed)}
-            good = [{renamed.get(name, name): row[name] for name in row} for row in self.good]
-            bad = [{renamed.get(name, name): row[name] for name in row} for row in self.bad]
+            good, bad = _rows_renamed(self.good, renamed), _rows_renamed(self.bad, renamed)
             assert _evaluated(check, good).outcome is CheckState.PASSED, hostile
             assert _evaluated(check, bad).failing > 0, hostile
 
@@ -167,3 +166,9 @@ def _renamed(arguments: Any, names: Mapping[str, str]) -> Any:
     if isinstance(arguments, list | tuple):
         return [_renamed(value, names) for value in arguments]
     return arguments
+
+
+def _rows_renamed(
+    rows: Sequence[Mapping[str, Any]], renamed: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    return [{renamed.get(name, name): row[name] for name in row} for row in rows]

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from headrace.connect.deliveries import Drift, SourceSchema, UnreadableFile
 from headrace.connect.formats.records import RecordFormat
-from headrace.connect.ingest import PreparedDelivery, Result, prepare
+from headrace.connect.ingest import prepare
+from headrace.connect.prepared import PreparedDelivery, Result
 from headrace.lake.session import DuckDBSession
 from headrace.model.plugins import FORMATS
 from headrace.testing.plugin_contract import HOSTILE_NAMES, check_plugin

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from headrace.connect.connectors import Access, SourceKind, Unavailable
 from headrace.connect.deliveries import DetectedDelivery
-from headrace.connect.ingest import PreparedDelivery
+from headrace.connect.prepared import PreparedDelivery
 from headrace.model import Source
 from headrace.model.errors import Report
 from headrace.model.parsing import load_yaml

@@ -54,6 +54,13 @@ def rows_to_parquet(
         raise
 
 
+def _typed_columns(
+    columns: Sequence[ValueColumn], rows: Sequence[Sequence[Any]]
+) -> tuple[list[ValueColumn], pa.Schema]:
+    typed = [_typed(column, [row[n] for row in rows]) for n, column in enumerate(columns)]
+    return typed, pa.schema([(column.name, column.type) for column in typed])
+
+
 def _write(
     columns: Sequence[ValueColumn], batches: Iterable[Sequence[Sequence[Any]]], target: Path
 ) -> None:
@@ -62,16 +69,12 @@ def _write(
     try:
         for rows in _at_least_one(batches):
             if writer is None:
-                columns = [
-                    _typed(column, [row[n] for row in rows]) for n, column in enumerate(columns)
-                ]
-                schema = pa.schema([(column.name, column.type) for column in columns])
+                columns, schema = _typed_columns(columns, rows)
                 writer = pq.ParquetWriter(target, schema, compression="zstd")
             waiting.append(_batch(columns, rows, writer.schema))
-            if (
-                sum(item.num_rows for item in waiting) >= GROUP_ROWS
-                or sum(one.nbytes for one in waiting) >= GROUP_BYTES
-            ):
+            rows_waiting = sum(batch.num_rows for batch in waiting)
+            bytes_waiting = sum(batch.nbytes for batch in waiting)
+            if rows_waiting >= GROUP_ROWS or bytes_waiting >= GROUP_BYTES:
                 writer.write_table(pa.Table.from_batches(waiting))
                 waiting.clear()
         assert writer is not None

@@ -204,7 +204,9 @@ def _batches(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
         yield rows
 
 
-def column_of(name: str, declared: str) -> ValueColumn:
+def column_of(  # complexipy: ignore (SQLite's rules of types, in order)
+    name: str, declared: str
+) -> ValueColumn:
     """Return the column for a declared type: SQLite's own rules, plus dates and decimals.
 
     SQLite itself has no types for these.

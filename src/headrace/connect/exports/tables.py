@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -258,6 +258,11 @@ def _of_interval(
     )
 
 
+def _create_table(target: ExportTarget, table: str, columns: Mapping[str, str]) -> None:
+    listed = ", ".join(f"{target.column(name)} {kind}" for name, kind in columns.items())
+    target.execute(f"create table {target.quoted(table)} ({listed})")
+
+
 def _make_table(target: ExportTarget, table: str, portion: Portion, by: str | None) -> None:
     """Create the table, or add missing columns, which leaves existing rows as they are."""
     names = [column.name for column in portion.columns]
@@ -270,13 +275,10 @@ def _make_table(target: ExportTarget, table: str, portion: Portion, by: str | No
     there = target.columns(table)
     wanted = {column.name: target.type_of(column) for column in portion.columns}
     if there is None:
-        own = {**wanted, **({by: "varchar(255) not null"} if by is not None else {})}
-        target.execute(
-            f"create table {target.quoted(table)}"
-            f" ({', '.join(f'{target.column(n)} {kind}' for n, kind in own.items())})"
-        )
+        own = {by: "varchar(255) not null"} if by is not None else {}
+        _create_table(target, table, {**wanted, **own})
         return
-    known = {name.lower() for name in there}
+    known = set(map(str.lower, there))
     if by is not None and by.lower() not in known:
         raise ExportFailed(
             f"the table {table} has no column {by}, so the rows of an interval can't be found"

@@ -219,6 +219,18 @@ def _sheet_name(book: CalamineWorkbook, wanted: str | int | None) -> str:
     )
 
 
+def _names_row(rows: Iterator[tuple[int, Sequence[Any]]], number: int, name: str) -> Sequence[Any]:
+    names_row = next((row for at, row in rows if at == number), ())
+    if all(value == "" for value in names_row):
+        raise CannotRead(
+            f"row {number + 1} of sheet {printable(name)} is empty; say which row has the names:"
+            " excel: {header: n}",
+            line=number + 1,
+            code="delivery_header",
+        )
+    return names_row
+
+
 def _written(
     sheet: CalamineSheet, name: str, cells: CellRange, header: int | None, made: Opened
 ) -> SheetSelection:
@@ -228,19 +240,12 @@ def _written(
 
     rows = _rows(sheet, cells)
     first = (header - 1) if header else cells.top
-    names_row = next((row for number, row in rows if number == first), None)
-    if names_row is None or not any(value != "" for value in names_row):
-        raise CannotRead(
-            f"row {first + 1} of sheet {printable(name)} is empty; say which row has the names:"
-            " excel: {header: n}",
-            line=first + 1,
-            code="delivery_header",
-        )
+    names_row = _names_row(rows, first, name)
     table = _Table(len(names_row))
     while batch := list(islice(rows, BATCH_ROWS)):
         table.add([item for item in batch if _holds(item[1])])
-    kept = [at for at in range(len(names_row)) if names_row[at] != "" or table.used(at)]
-    unnamed = sum(1 for at in kept if names_row[at] == "")
+    kept = [at for at, name in enumerate(names_row) if name != "" or table.used(at)]
+    unnamed = [names_row[at] for at in kept].count("")
     if unnamed * 2 > len(kept):
         raise CannotRead(
             f"row {first + 1} of sheet {printable(name)} names {len(kept) - unnamed} of {len(kept)}"
@@ -323,7 +328,7 @@ class _Table:
         return pa.chunked_array([_as(chunk, kind) for chunk in chunks], kind)
 
 
-def _array(values: Sequence[Any]) -> pa.Array:
+def _array(values: Sequence[Any]) -> pa.Array:  # complexipy: ignore (a case per set of types)
     """Return one batch of a column in its type, or as text if it has several types."""
     import pyarrow as pa
 

@@ -327,6 +327,22 @@ def _blank_line(path: Path, skipped: int) -> int | None:
     return None
 
 
+def _line_problem(number: int, line: str, length: int) -> UnreadableFile | None:
+    bare = line.rstrip("\r\n")
+    if bare == line and len(bare) < length:
+        reason = f"the file is cut off: line {number}, its last one, ends after"
+        reason = f"{reason} {len(bare):,} of {length:,} characters"
+        return UnreadableFile(reason, number, code="delivery_truncated")
+    if len(bare) != length:
+        text = "1 character" if len(bare) == 1 else f"{len(bare):,} characters"
+        return UnreadableFile(f"line {number}: {text} where {length:,} are declared", number)
+    if SEPARATOR in bare:
+        return UnreadableFile(
+            f"line {number}: a control character (0x01); the file isn't text", number
+        )
+    return None
+
+
 def _broken_line(path: Path, how: Layout) -> UnreadableFile | None:
     """Return the first line with another length than declared, or with invalid characters."""
     with path.open(encoding="utf-8", newline="") as file:
@@ -334,21 +350,9 @@ def _broken_line(path: Path, how: Layout) -> UnreadableFile | None:
         for number, line in enumerate(file, 1):
             if number <= _skipped(how):
                 continue
-            bare = line.rstrip("\r\n")
-            if bare == line and len(bare) < how.length:
-                reason = f"the file is cut off: line {number}, its last one, ends after"
-                reason = f"{reason} {len(bare):,} of {how.length:,} characters"
-                return UnreadableFile(reason, number, code="delivery_truncated")
-            if len(bare) != how.length:
-                text = "1 character" if len(bare) == 1 else f"{len(bare):,} characters"
-                return UnreadableFile(
-                    f"line {number}: {text} where {how.length:,} are declared", number
-                )
-            if SEPARATOR in bare:
-                return UnreadableFile(
-                    f"line {number}: a control character (0x01); the file isn't text", number
-                )
-            result = line[len(bare) :]
+            if problem := _line_problem(number, line, how.length):
+                return problem
+            result = line[len(line.rstrip("\r\n")) :]
             if ending is not None and result and result != ending:
                 return UnreadableFile(
                     f"line {number}: line ends are mixed (LF, CRLF or CR)", number

@@ -98,7 +98,7 @@ def header_drift(header: FileHeader, pinned: SourceSchema) -> Drift | None:
     if not gone and not new:
         return None
     parts = [f"{word}: {listed(names)}" for word, names in (("gone", gone), ("new", new)) if names]
-    if {name.lower() for name in gone} == {name.lower() for name in new}:
+    if set(map(str.lower, gone)) == set(map(str.lower, new)):
         parts.append("only upper and lower case differ")
     elif not there & wanted:
         parts.append(

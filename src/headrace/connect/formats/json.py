@@ -222,20 +222,12 @@ class JsonRecordReader:
         paths = tuple(path for path, _ in results)
         raw = tuple("_".join(path) for path in paths)
         names = column_names(raw)
-        if len({name.lower() for name in raw}) < len(raw):
-            twice = next(
-                name for name in raw if sum(1 for item in raw if item.lower() == name.lower()) > 1
-            )
-            raise CannotRead(
-                f"flattened, two values are called `{printable(twice)}`", code="delivery_header"
-            )
+        _refuse_repeated(raw)
         present = _present(connection, opened, paths)
-        types = tuple(
-            json.dumps(kind) if isinstance(kind, list) else "" if kind == "NULL" else VALUE
-            for _, kind in results
-        )
+        types = tuple(_type_of_leaf(kind) for _, kind in results)
         kinds = tuple(
-            () if isinstance(kind, list) or kind == "NULL" else (kind,) for _, kind in results
+            (kind,) if type_ == VALUE else ()
+            for type_, (_, kind) in zip(types, results, strict=True)
         )
         optional = tuple(
             name for name, count in zip(names, present, strict=True) if count < counted
@@ -397,3 +389,18 @@ def _has_long_numbers(path: Path) -> bool:
                 return True
             last = chunk[-18:]
     return False
+
+
+def _refuse_repeated(names: tuple[str, ...]) -> None:
+    lowered = [name.lower() for name in names]
+    for name in names:
+        if lowered.count(name.lower()) > 1:
+            raise CannotRead(
+                f"flattened, two values are called `{printable(name)}`", code="delivery_header"
+            )
+
+
+def _type_of_leaf(kind: Any) -> str:
+    if isinstance(kind, list):
+        return json.dumps(kind)
+    return "" if kind == "NULL" else VALUE

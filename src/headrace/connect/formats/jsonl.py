@@ -174,27 +174,10 @@ class JsonLines:
             return TypeDrift(
                 _bad(results), f"objects or arrays where plain values are pinned: {names}"
             )
-        now = dict(zip(header.names, header.inside, strict=False))
-        known = {
-            item.column: item
-            for item in pinned.inside
-            if now.get(item.column) and item.column not in pinned.format.lenient
-        }
-        of_json = [
-            (column, known[column.name])
-            for column in pinned.columns
-            if column.type == "JSON" and column.name in known
-        ]
-        changed = [
-            (column, said)
-            for column, was in of_json
-            if (said := gone(was, now[column.name]) or otherwise(was, now[column.name]))
-        ]
-        return (
-            TypeDrift(_bad(changed), "; ".join(printable(text, 200) for _, text in changed[:3]))
-            if changed
-            else None
-        )
+        changed = list(_changed_inside(header, pinned))
+        if not changed:
+            return None
+        return TypeDrift(_bad(changed), "; ".join(printable(text, 200) for _, text in changed[:3]))
 
     def explain(
         self,
@@ -434,30 +417,33 @@ def broken(opened: Opened) -> UnreadableFile | None:
 def _broken_line(path: Path) -> UnreadableFile | None:
     """Return the first line that isn't one JSON object with unique keys, by Python's reader."""
     for number, line in _objects(path):
-        if len(line) > OBJECT_BYTES_MAX:
-            return UnreadableFile(f"line {number}: longer than {OBJECT_BYTES_MAX:,} bytes", number)
-        try:
-            value = json.loads(line, object_pairs_hook=unique)
-        except json.JSONDecodeError as error:
-            if not line.endswith((b"\n", b"}")):
-                reason = f"the file is cut off: line {number}, its last one, ends within its object"
-                return UnreadableFile(reason, number, code="delivery_truncated")
-            whole = (
-                "; a JSON document over several lines isn't JSON lines"
-                if number == 1 and line.strip() in (b"{", b"[")
-                else ""
-            )
-            return UnreadableFile(
-                f"line {number}, column {error.colno}: {error.msg}{whole}", number
-            )
-        except (ValueError, RecursionError) as error:
-            reason = (
-                "nested too deeply" if isinstance(error, RecursionError) else printable(error, 120)
-            )
-            return UnreadableFile(f"line {number}: {reason}", number)
-        if not isinstance(value, dict):
-            kind = "an array" if isinstance(value, list) else "a plain value"
-            return UnreadableFile(f"line {number}: {kind}; each line must be one object", number)
+        if problem := _line_problem(number, line):
+            return problem
+    return None
+
+
+def _line_problem(number: int, line: bytes) -> UnreadableFile | None:
+    if len(line) > OBJECT_BYTES_MAX:
+        return UnreadableFile(f"line {number}: longer than {OBJECT_BYTES_MAX:,} bytes", number)
+    try:
+        value = json.loads(line, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        if not line.endswith((b"\n", b"}")):
+            reason = f"the file is cut off: line {number}, its last one, ends within its object"
+            return UnreadableFile(reason, number, code="delivery_truncated")
+        whole = (
+            "; a JSON document over several lines isn't JSON lines"
+            if number == 1 and line.strip() in (b"{", b"[")
+            else ""
+        )
+        return UnreadableFile(f"line {number}, column {error.colno}: {error.msg}{whole}", number)
+    except RecursionError:
+        return UnreadableFile(f"line {number}: nested too deeply", number)
+    except ValueError as error:
+        return UnreadableFile(f"line {number}: {printable(error, 120)}", number)
+    if not isinstance(value, dict):
+        kind = "an array" if isinstance(value, list) else "a plain value"
+        return UnreadableFile(f"line {number}: {kind}; each line must be one object", number)
     return None
 
 
@@ -472,3 +458,20 @@ def _rows(path: Path, header: FileHeader) -> Iterator[tuple[int, Sequence[str | 
         except (ValueError, RecursionError):
             return
         yield number, [as_text(value.get(key)) for key in header.raw]
+
+
+def _changed_inside(header: FileHeader, pinned: SourceSchema) -> Iterator[tuple[LakeColumn, str]]:
+    """Yield the columns of JSON that lack keys or have values of another kind, with a clause."""
+    now = dict(zip(header.names, header.inside, strict=False))
+    known = {item.column: item for item in pinned.inside}
+    for column in pinned.columns:
+        if (
+            column.type != "JSON"
+            or column.name not in known
+            or column.name in pinned.format.lenient
+            or not now.get(column.name)
+        ):
+            continue
+        was, inside = known[column.name], now[column.name]
+        if problem := gone(was, inside) or otherwise(was, inside):
+            yield column, problem

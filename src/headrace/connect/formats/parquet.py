@@ -199,15 +199,15 @@ class Parquet:
             if types.get(name, kind) != kind
         ]
         if isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException) and cast:
-            wrong = [
-                f"{c} IS NOT NULL AND (TRY_CAST({c} AS {types[name]}) IS NULL OR"
-                f" {_inexact(c, states[name], types[name])})"
-                for c, name in cast
-            ]
-            facts = [
-                f"count(*) FILTER ({bad}), CAST(any_value({c}) FILTER ({bad}) AS VARCHAR)"
-                for bad, (c, _) in zip(wrong, cast, strict=True)
-            ]
+            facts = []
+            for c, name in cast:
+                bad = (
+                    f"{c} IS NOT NULL AND (TRY_CAST({c} AS {types[name]}) IS NULL OR"
+                    f" {_inexact(c, states[name], types[name])})"
+                )
+                facts.append(
+                    f"count(*) FILTER ({bad}), CAST(any_value({c}) FILTER ({bad}) AS VARCHAR)"
+                )
             row = connection.execute(
                 f"SELECT {', '.join(facts)} FROM {_rows_sql(opened, header)}"
             ).fetchone()

@@ -190,19 +190,18 @@ class Bad(NamedTuple):
     values: frozenset[str]
 
 
-def bad_columns(
+def bad_columns(  # complexipy: ignore (one query per batch of columns)
     connection: duckdb.DuckDBPyConnection, rows_sql: str, header: FileHeader, schema: SourceSchema
 ) -> list[Bad]:
     """Return each column with values that don't parse as its type; no value raises an error."""
     types = {column.name: column.type for column in schema.columns}
-    candidates = [
-        (position, name, condition)
-        for position, name in enumerate(header.names, 1)
-        if name in types
-        and types[name] != "JSON"
-        and (condition := bad_value_condition(f"c{position}", types[name], schema.format))
-        != "false"
-    ]
+    candidates = []
+    for position, name in enumerate(header.names, 1):
+        if types.get(name, "JSON") == "JSON":
+            continue
+        condition = bad_value_condition(f"c{position}", types[name], schema.format)
+        if condition != "false":
+            candidates.append((position, name, condition))
     bads = []
     for start in range(0, len(candidates), COLUMNS_PER_PASS):
         some = candidates[start : start + COLUMNS_PER_PASS]
@@ -240,8 +239,8 @@ def located(
     at: dict[str, tuple[int, str]] = {}
     for line, cells in itertools.islice(rows, ROWS_SEARCHED_MAX):
         for name, item in list(open_.items()):
-            cell = cells[item.position] if item.position < len(cells) else None
-            if cell is not None and cell in item.values:
+            cell = next(iter(cells[item.position : item.position + 1]), None)
+            if cell in item.values:
                 at[name] = line, cell
                 del open_[name]
         if not open_:

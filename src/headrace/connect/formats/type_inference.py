@@ -96,7 +96,7 @@ class _Counts(msgspec.Struct):
         )
 
 
-def infer_types(
+def infer_types(  # complexipy: ignore (steps of an inference, in order)
     connection: duckdb.DuckDBPyConnection,
     rows_sql: str,
     width: int,
@@ -112,32 +112,21 @@ def infer_types(
     ISO 8601. `sampled`: guess from SAMPLE_ROWS rows and check the guess against all values, which
     bounds memory however many distinct values there are.
     """
-    if sampled:
-        counts = _count(
-            connection,
-            f"(SELECT * FROM {rows_sql} LIMIT {SAMPLE_ROWS}) AS sampled",
-            width,
-            among,
-            words=words,
-        )
-        for position in _refuted(connection, rows_sql, counts):
-            counts[position - 1] = _count_column(connection, rows_sql, position, among, words=words)
-    else:
-        counts = _count(connection, rows_sql, width, among, words=words)
+    counted = f"(SELECT * FROM {rows_sql} LIMIT {SAMPLE_ROWS}) AS sampled" if sampled else rows_sql
+    counts = _count(connection, counted, width, among, words=words)
+    refuted = _refuted(connection, rows_sql, counts) if sampled else ()
+    for position in refuted:
+        counts[position - 1] = _count_column(connection, rows_sql, position, among, words=words)
     types = [count.type() for count in counts]
-    demonstrated = {
-        word
-        for item, result in zip(counts, types, strict=True)
-        if result != "VARCHAR"
-        for word in item.words
-    }
+    typed = [item for item, name in zip(counts, types, strict=True) if name != "VARCHAR"]
+    demonstrated = set[str]().union(*(item.words for item in typed))
     learnt = InferredTypes(
         tuple(types), ("", *(word for word in NULL_WORDS if word in demonstrated))
     )
     candidates = [
         position
         for position, item in enumerate(counts, 1)
-        if item.values and item.date_like == item.values and types[position - 1] == "VARCHAR"
+        if types[position - 1] == "VARCHAR" and 0 < item.values == item.date_like
     ]
     if formats and candidates:
         learnt = _with_formats(connection, rows_sql, candidates, learnt)

@@ -118,6 +118,18 @@ def _refuse_entities(data: bytes, member: str) -> None:
         raise CannotRead(message, code="delivery_doctype")
 
 
+def _first_error(data: bytes, cells: CellRange, columns: Collection[int]) -> CellError | None:
+    if b't="e"' in data or b"t='e'" in data:
+        for match in _ERROR.finditer(data):
+            if error := _error(match, cells, columns):
+                return error
+    for result in _NO_VALUE.finditer(data):
+        place = None if _TEXT.search(result[1]) else _located(result[1], cells, columns)
+        if place is not None:
+            return CellError(*place, "a formula without a saved value")
+    return None
+
+
 def formula_error(
     path: Path, sheet: str, cells: CellRange, columns: Collection[int], among: Collection[str]
 ) -> CellError | None:
@@ -132,15 +144,8 @@ def formula_error(
         rest = b""
         for chunk in _chunks(archive, member):
             data = rest + chunk
-            if b't="e"' in data or b"t='e'" in data:
-                for match in _ERROR.finditer(data):
-                    error = _error(match, cells, columns)
-                    if error:
-                        return error
-            for result in _NO_VALUE.finditer(data):
-                place = None if _TEXT.search(result[1]) else _located(result[1], cells, columns)
-                if place is not None:
-                    return CellError(*place, "a formula without a saved value")
+            if error := _first_error(data, cells, columns):
+                return error
             rest = data[-OVERLAP_BYTES:]
     return None
 
@@ -170,16 +175,17 @@ def _located(
 def _member(archive: zipfile.ZipFile, sheet: str) -> str | None:
     """Return the sheet's file in the zip; None for formats other than Office's XML."""
     book, links = _part(archive, "xl/workbook.xml"), _part(archive, "xl/_rels/workbook.xml.rels")
-    wanted = None
+    wanted, target = None, None
     for tag in re.findall(r"<(?:\w+:)?sheet\b[^>]*>", book):
         if _attribute(tag, "name") == sheet:
             wanted = _attribute(tag, r"(?:\w+:)id")
     for tag in re.findall(r"<(?:\w+:)?Relationship\b[^>]*>", links):
-        if wanted is not None and _attribute(tag, "Id") == wanted:
-            target = (_attribute(tag, "Target") or "").lstrip("/")
-            member = target if target.startswith("xl/") else f"xl/{target}"
-            return member if member in archive.namelist() else None
-    return None
+        if target is None and _attribute(tag, "Id") == wanted:
+            target = _attribute(tag, "Target")
+    if wanted is None or target is None:
+        return None
+    member = "xl/" + target.lstrip("/").removeprefix("xl/")
+    return member if member in archive.namelist() else None
 
 
 def _attribute(tag: str, name: str) -> str | None:

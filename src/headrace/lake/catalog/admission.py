@@ -104,7 +104,7 @@ def next_id(columns: Iterable[LakeColumn]) -> int:
     return max(max(ids_of(column)) for column in columns) + 1
 
 
-def difference(
+def difference(  # complexipy: ignore (a case per kind of change of a column)
     now: LakeTable, table: LakeTable, exact: Collection[str]
 ) -> tuple[list[LakeColumn], list[LakeColumn]]:
     """Return the columns that end and those that are added, to turn `now` into `table`.
@@ -121,16 +121,18 @@ def difference(
     new = []
     for column in table.columns:
         old = known.get(column.id)
-        if old == column:
-            continue
-        if old is None and column.id < now.next_id:
-            raise TableMoved(f"column id {column.id} of table `{now.name}` has been used already")
-        if old is not None:
+        if old is None:
+            if column.id < now.next_id:
+                raise TableMoved(
+                    f"column id {column.id} of table `{now.name}` has been used already"
+                )
+            new.append(column)
+        elif old != column:
             if old.name.lower() != column.name.lower():
                 raise TableMoved(f"column id {column.id} of table `{now.name}` is `{old.name}` now")
             _check_type(now.name, old, column.type, exact)
             gone.append(old)
-        new.append(column)
+            new.append(column)
     return gone, new
 
 
@@ -173,18 +175,16 @@ def check_staged(table: LakeTable, staged: StagedFile) -> None:
     _check_statistics(table, staged)
 
 
+def _is_measured(column: LakeColumn, staged: StagedFile) -> bool:
+    if parse(column.type).fields:
+        return all(leaf in staged.nested for leaf, _, _ in leaves_of(column))
+    statistics = staged.statistics.get(column.name)
+    return statistics is not None and statistics.values + statistics.nulls == staged.rows
+
+
 def _check_statistics(table: LakeTable, staged: StagedFile) -> None:
     for column in table.columns:
-        if parse(column.type).fields:
-            missing = [column.name for leaf, _, _ in leaves_of(column) if leaf not in staged.nested]
-        else:
-            statistics = staged.statistics.get(column.name)
-            missing = (
-                []
-                if statistics is not None and statistics.values + statistics.nulls == staged.rows
-                else [column.name]
-            )
-        if missing:
+        if not _is_measured(column, staged):
             raise LakeError(
                 f"the statistics of {staged.path} lack or miscount column `{column.name}`"
             )

@@ -478,7 +478,12 @@ class CatalogChange:
             write_files(self._tx, self.snapshot, opened.row.id, opened.table, opened.files)
 
 
-def _check_rewrites(
+def _check_dropped(staged: StagedFile, keys: frozenset[str]) -> None:
+    if any(part.key in keys for part in staged.partitions):
+        raise LakeError(f"the rewrite {staged.path} still has rows of a partition that is replaced")
+
+
+def _check_rewrites(  # complexipy: ignore (reasons to refuse, in order)
     opened: _Open, current: Sequence[FileRow], keys: frozenset[str], rewrites: Sequence[Rewrite]
 ) -> None:
     """Check that each rewrite replaces a current file and drops all replaced partitions.
@@ -487,24 +492,17 @@ def _check_rewrites(
     """
     paths = {file.ref.path for file in current if file.id not in opened.ended}
     moved = [rewrite.path for rewrite in rewrites if rewrite.path not in paths]
-    if moved or any(file.id in opened.ended for file in current):
+    if moved or len(paths) < len(current):
         which = ", ".join(moved) or "they are replaced in this change"
         raise FileMoved(
             f"files of table `{opened.row.name}` that were to be rewritten aren't current any more:"
             f" {which}"
         )
     rewritten = {rewrite.path for rewrite in rewrites}
-    missing = [
-        file.ref
-        for file in current
-        if must_be_rewritten(file, keys) and file.ref.path not in rewritten
-    ]
+    shared = [file.ref for file in current if must_be_rewritten(file, keys)]
+    missing = [ref for ref in shared if ref.path not in rewritten]
     if missing:
         raise NeedsRewrite(opened.row.name, missing)
     for rewrite in rewrites:
-        if rewrite.staged is not None and any(
-            part.key in keys for part in rewrite.staged.partitions
-        ):
-            raise LakeError(
-                f"the rewrite {rewrite.staged.path} still has rows of a partition that is replaced"
-            )
+        if rewrite.staged is not None:
+            _check_dropped(rewrite.staged, keys)

@@ -418,22 +418,18 @@ def _file_row(
             f"the file {path} of table `{table.name}` is encrypted or isn't Parquet; only plain"
             " Parquet files can be read here"
         )
-    partial = (
-        partial_max
-        if partial_max is not None and snapshot is not None and partial_max > snapshot
-        else None
-    )
+    partial = partial_max is not None and snapshot is not None and partial_max > snapshot
     # a foreign transaction may insert rows before it changes the columns; Headrace's own files have
     # the changed columns
     same = begin > changed or (begin == changed and not path.startswith(FOREIGN_FILES))
-    lookup = (
-        ColumnLookup.NAME if mapping is not None else ColumnLookup.SAME if same else ColumnLookup.ID
-    )
+    lookup = ColumnLookup.SAME if same else ColumnLookup.ID
+    if mapping is not None:
+        lookup = ColumnLookup.NAME
     ref = FileRef(
         f"{table.folder}{path}" if relative else path,
         None,
         deletes,
-        snapshot if partial is not None else None,
+        snapshot if partial else None,
         lookup,
     )
     keys, lost = _noted(extra)

@@ -26,7 +26,7 @@ from headrace.checks.metrics import REPEATED_ROWS_MAX, ColumnMetrics, StoredMetr
 from headrace.checks.results import ColumnProfile
 from headrace.connect.connectors import is_routed_by_rows
 from headrace.connect.deliveries import CannotRead
-from headrace.connect.ingest import PreparedDelivery
+from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import RawCopy
 from headrace.connect.row_partitions import key_of_rows
 from headrace.connect.text_files import ends_open

@@ -30,7 +30,7 @@ from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.deliveries import WRONG_ENCODING, BadColumn, Inside
 from headrace.connect.formats.registry import FileHeader
 from headrace.connect.formats.structures import now_known
-from headrace.connect.ingest import PreparedDelivery
+from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.schemas import Adapted
 from headrace.connect.text_files import IN_ANY, expected_encoding, legacy_encoding
 from headrace.lake import LakeColumn

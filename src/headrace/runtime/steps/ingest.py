@@ -15,13 +15,9 @@ from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.connectors import Unavailable, connector_name, is_routed_by_rows
 from headrace.connect.deliveries import EMPTY, CannotRead
 from headrace.connect.http_client import AWAY_SECONDS_MAX
-from headrace.connect.ingest import (
-    PreparedDelivery,
-    explain_error,
-    miscounted,
-    prepare,
-)
+from headrace.connect.ingest import explain_error, prepare
 from headrace.connect.parser_process import POISON
+from headrace.connect.prepared import PreparedDelivery, miscounted
 from headrace.connect.raw_files import (
     ChangedWhileRead,
     RawCopy,

@@ -24,8 +24,9 @@ from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, U
 from headrace.connect.connectors import Access, Unavailable, connector_of
 from headrace.connect.deliveries import EMPTY, CannotRead, printable
 from headrace.connect.http_client import THROTTLED_SECONDS_MAX
-from headrace.connect.ingest import PreparedDelivery, explain_error, prepare, prepare_all
+from headrace.connect.ingest import explain_error, prepare, prepare_all
 from headrace.connect.parser_process import POISON
+from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import RawCopy, store_raw
 from headrace.connect.row_partitions import CODE, partitions_in
 from headrace.connect.schemas import TEXT, Adapt, about_the_machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -114,7 +114,7 @@ def _makes_tables(first: Record | None) -> bool:
     return isinstance(row, list) and row[:1] == [1]
 
 
-def read(tx: Transaction) -> Log:
+def read(tx: Transaction) -> Log:  # complexipy: ignore (a fold over the chain of records)
     """Read all records, recompute their hash chain, and return a summary with its errors."""
     checkpoint: LogCheckpoint | None = None
     first, last, head, count = 0, 0, GENESIS, 0
@@ -233,8 +233,7 @@ class Replay:
             raise ValueError("no statement that changes a table of the state")
         if change.table.startswith(CATALOG) and not self.catalog_known:
             return
-        named = parameter_names(sql)
-        given: list[Any] = [dict(zip(named, row, strict=True)) for row in rows] if named else rows
+        given = _parameters(sql, rows)
         if not ids:
             self.connection.executemany(sql, given) if len(given) > 1 else self.connection.execute(
                 sql, given[0]
@@ -424,16 +423,20 @@ def copy(tx: Transaction, target: sqlite3.Connection, wanted: Callable[[str], bo
     target.execute("begin")
     for name, kinds in kept.items():
         target.execute(f"delete from {quoted(name)}")
-        listed = ", ".join(
-            "''" if column in LEFT_OUT.get(name, ()) else as_sqlite(column, kind)
-            for column, kind in kinds.items()
-        )
-        rows = tx.stream(f"select {listed} from {quoted(name)}")
-        hashed = [number for number, column in enumerate(kinds) if column in BY_HASH.get(name, ())]
-        target.executemany(
-            insertion(name, list(kinds)), (_short(row, hashed) for row in rows) if hashed else rows
-        )
+        target.executemany(insertion(name, list(kinds)), _rows_to_compare(tx, name, kinds))
     target.execute("commit")
+
+
+def _rows_to_compare(
+    tx: Transaction, name: str, kinds: Mapping[str, str]
+) -> Iterable[Sequence[Any]]:
+    left_out = LEFT_OUT.get(name, ())
+    listed = ", ".join(
+        "''" if column in left_out else as_sqlite(column, kind) for column, kind in kinds.items()
+    )
+    rows = tx.stream(f"select {listed} from {quoted(name)}")
+    hashed = [number for number, column in enumerate(kinds) if column in BY_HASH.get(name, ())]
+    return (_short(row, hashed) for row in rows) if hashed else rows
 
 
 def _short(row: tuple[object, ...], hashed: list[int]) -> list[object]:
@@ -507,3 +510,8 @@ def _sync(folder: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def _parameters(sql: str, rows: list[list[object]]) -> list[Any]:
+    names = parameter_names(sql)
+    return [dict(zip(names, row, strict=True)) for row in rows] if names else rows

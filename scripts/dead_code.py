@@ -55,13 +55,18 @@ def _used_by_name(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if reference := _REFERENCE.fullmatch(node.value):
                 yield reference[1]
-        elif isinstance(node, ast.ClassDef) and (
-            node.keywords  # `frozen=True` and the like: a struct
-            or any(ast.unparse(base).endswith(_BY_NAME) for base in node.bases)
-        ):
-            for statement in ast.walk(node):
-                if isinstance(statement, ast.Name) and isinstance(statement.ctx, ast.Store):
-                    yield statement.id
+        elif isinstance(node, ast.ClassDef) and _is_read_by_name(node):
+            yield from _assigned(node)
+
+
+def _assigned(node: ast.ClassDef) -> list[str]:
+    names = [inner for inner in ast.walk(node) if isinstance(inner, ast.Name)]
+    return [name.id for name in names if isinstance(name.ctx, ast.Store)]
+
+
+def _is_read_by_name(node: ast.ClassDef) -> bool:
+    is_struct = bool(node.keywords)  # `frozen=True` and the like
+    return is_struct or any(ast.unparse(base).endswith(_BY_NAME) for base in node.bases)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,15 @@ def report(outcomes: Iterable[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def by_package(mutants: Iterable[Mutant]) -> dict[str, list[Mutant]]:
+    """Return the mutants by the package that they change."""
+    result: dict[str, list[Mutant]] = defaultdict(list)
+    for mutant in mutants:
+        result[mutant.package].append(mutant)
+    return result
+
+
+def main() -> None:  # complexipy: ignore (options, and what each of them does)
     """Draw or repeat mutants, try them, and print what became of them."""
     parser = argparse.ArgumentParser(
         prog="python -m scripts.mutants", description="Try the tests with mutants."
@@ -217,13 +225,11 @@ def main() -> None:
         "--list", action="store_true", help="print the drawn mutants without trying them"
     )
     typed = parser.parse_args()
-    drawn = draw_from(typed.package or packages(), typed.count, typed.seed)
-    if typed.again:
-        drawn = defaultdict(list)
-        for name in typed.again:
-            drawn[named(name).package].append(named(name))
     progress = sys.stderr if typed.json else sys.stdout
-    if not typed.again:
+    if typed.again:
+        drawn = by_package(map(named, typed.again))
+    else:
+        drawn = draw_from(typed.package or packages(), typed.count, typed.seed)
         print(f"seed {typed.seed}", file=progress, flush=True)
     if typed.list:
         print("\n".join(mutant.name for mutants in drawn.values() for mutant in mutants))

@@ -11,13 +11,8 @@ from headrace.checks import Audit, CheckState, Verdict
 from headrace.checks.anomalies.metric_anomalies import IGNORE, summary_clause
 from headrace.checks.drift import changes_text, facts_of
 from headrace.checks.facts import Fact, FactSeverity, Policy
-from headrace.connect.ingest import (
-    PreparedDelivery,
-    fingerprint,
-)
-from headrace.connect.raw_files import (
-    RawCopy,
-)
+from headrace.connect.prepared import PreparedDelivery, fingerprint
+from headrace.connect.raw_files import RawCopy
 from headrace.engine import Measures
 from headrace.lake import LakeTable, StagedFile
 from headrace.lake.row_routing import NOWHERE

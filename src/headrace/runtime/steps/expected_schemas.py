@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.connect import SourceSchema
 from headrace.connect.deliveries import Format
-from headrace.connect.ingest import PreparedDelivery
+from headrace.connect.prepared import PreparedDelivery
 from headrace.lake import LakeColumn, LakeTable
 from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn

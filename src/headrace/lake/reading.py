@@ -355,33 +355,38 @@ def names_in(query: str) -> tuple[str, ...]:
     finally:
         connection.close()
     tree = json.loads(results[0]) if results else {}
-    own = set(_ctes(tree))
-    return tuple(
-        dict.fromkeys(name.lower() for name in _tables_of_tree(tree) if name.lower() not in own)
-    )
+    return tuple(dict.fromkeys(_tables_of_tree(tree)))
 
 
 def _tables_of_tree(tree: Any) -> Iterator[str]:
-    for node in _nodes(tree):
-        if node.get("type") in ("BASE_TABLE", "SHOW_REF") and node.get("table_name"):
-            yield str(node["table_name"])
+    """Yield the names of tables in lower case."""
+    for node, defined in _nodes(tree):
+        name = str(node.get("table_name", "")).lower()
+        if node.get("type") in ("BASE_TABLE", "SHOW_REF") and name not in {"", *defined}:
+            yield name
 
 
-def _ctes(tree: Any) -> Iterator[str]:
-    for node in _nodes(tree):
-        for entry in (node.get("cte_map") or {}).get("map", ()):
-            yield str(entry["key"]).lower()
+def _nodes(  # complexipy: ignore (a walk with the names of each scope)
+    tree: Any,
+) -> Iterator[tuple[dict[str, Any], frozenset[str]]]:
+    """Yield each node with the names that WITH defines there.
 
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    waiting = deque([tree])
+    The query of a WITH sees the names before it and, if recursive, its own: in `with a as (select *
+    from a) select * from a` the first `a` is a table.
+    """
+    waiting: deque[tuple[Any, frozenset[str]]] = deque([(tree, frozenset())])
     while waiting:
-        node = waiting.popleft()
-        if isinstance(node, dict):
-            yield node
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)
+        node, defined = waiting.popleft()
+        if isinstance(node, list):
+            waiting.extend((item, defined) for item in node)
+        elif isinstance(node, dict):
+            yield node, defined
+            if node.get("type") == "RECURSIVE_CTE_NODE":
+                defined |= {str(node["cte_name"]).lower()}
+            for entry in (node.get("cte_map") or {}).get("map", ()):
+                waiting.append((entry["value"], defined))
+                defined |= {str(entry["key"]).lower()}
+            waiting.extend((value, defined) for key, value in node.items() if key != "cte_map")
 
 
 @contextmanager

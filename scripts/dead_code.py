@@ -25,6 +25,8 @@ from scripts.session_methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
 _REFERENCE = re.compile(r"[a-z_.]+:(\w+)")
+_KINDS = ("CheckKind", "SourceKind", "RecordFormat", "ExportKind")
+"""Base classes whose subclasses are found by the names of their modules."""
 _BY_NAME = ("Struct", "Response", "TypedDict", "Enum")
 """Ends of the names of base classes whose fields and members are read by name or value."""
 
@@ -55,8 +57,14 @@ def _used_by_name(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if reference := _REFERENCE.fullmatch(node.value):
                 yield reference[1]
-        elif isinstance(node, ast.ClassDef) and _is_read_by_name(node):
-            yield from _assigned(node)
+        elif isinstance(node, ast.ClassDef):
+            yield from _class_by_name(node)
+
+
+def _class_by_name(node: ast.ClassDef) -> list[str]:
+    if any(ast.unparse(base).endswith(_KINDS) for base in node.bases):
+        return [node.name]
+    return _assigned(node) if _is_read_by_name(node) else []
 
 
 def _assigned(node: ast.ClassDef) -> list[str]:

@@ -59,7 +59,7 @@ def text() -> str:
 
 
 def _place(item: Parameter) -> str:
-    said = item.said
+    said = item.declaration
     if isinstance(said, Argument):
         many = ", many=True" if item.many else ""
         return f"Place((), {said.names or said.metavar!r}{many})"

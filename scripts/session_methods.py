@@ -153,8 +153,8 @@ def text() -> str:
 
 def _method(name: str, path: str, function: Callable[..., Any], used: dict[str, set[str]]) -> str:
     parameters = list(flattened(function))
-    positional = [item for item in parameters if isinstance(item.given, Argument)]
-    others = [item for item in parameters if not isinstance(item.given, Argument)]
+    positional = [item for item in parameters if isinstance(item.declaration, Argument)]
+    others = [item for item in parameters if not isinstance(item.declaration, Argument)]
     words = ["self"]
     words += [
         f"*{item.name}: str" if _is_many(item) else _declared(item, used) for item in positional

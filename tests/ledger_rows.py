@@ -36,7 +36,7 @@ class Rows:
     def tries(self, node: str, partition: str) -> Sequence[Try]:
         return self.made
 
-    def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
+    def publications_of(self, node: str, partition: str) -> Sequence[LedgerPublication]:
         return self.visible
 
     def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:

@@ -193,7 +193,7 @@ class SmallFacts:
     def observations(self, source: str) -> list[int]:
         return sorted(self.looked.get(source, []), reverse=True)[:20]
 
-    def kept(self, consumer: str) -> list[RecordedObligation]:
+    def recorded_obligations(self, consumer: str) -> list[RecordedObligation]:
         return self.obligations.get(consumer, [])
 
     def promised_at(self, consumer: str) -> int | None:

@@ -56,9 +56,9 @@ def _command(command: CliCommand) -> list[str]:
     loaded = load(command.name)
     result = loaded.parameters
     words = " ".join(
-        item.said.metavar
+        item.declaration.metavar
         for item in result
-        if isinstance(item.said, Argument) and item.said.metavar
+        if isinstance(item.declaration, Argument) and item.declaration.metavar
     )
     lines = [
         f"### {command.name}",
@@ -69,22 +69,24 @@ def _command(command: CliCommand) -> list[str]:
     ]
     lines += ["", *loaded.description.splitlines()]
     rows = [
-        (_name(item), item.said.help, _default(item))
+        (_name(item), item.declaration.help, _default(item))
         for item in result
-        if item.said.help or item.said.metavar
+        if item.declaration.help or item.declaration.metavar
     ]
     return [*lines, "", *table(("argument", "means", "default"), rows)] if rows else lines
 
 
 def _name(item: Parameter) -> str:
-    if isinstance(item.said, Argument):
-        return code(item.said.metavar)
-    assert isinstance(item.said, Option)
+    if isinstance(item.declaration, Argument):
+        return code(item.declaration.metavar)
+    assert isinstance(item.declaration, Option)
     value = (
-        "" if item.type is bool else f" {item.said.metavar or item.said.name.lstrip('-').upper()}"
+        ""
+        if item.type is bool
+        else f" {item.declaration.metavar or item.declaration.name.lstrip('-').upper()}"
     )
-    short = f"{item.said.short}, " if item.said.short else ""
-    return code(f"{short}{item.said.name}{value}")
+    short = f"{item.declaration.short}, " if item.declaration.short else ""
+    return code(f"{short}{item.declaration.name}{value}")
 
 
 def _default(item: Parameter) -> str:

@@ -160,10 +160,10 @@ ACTIONS = ("kill", "error", "full", "stop", "sleep")
 
 def parse(text: str) -> tuple[Fault, ...]:
     """Parse `POINT[:TIME]=ACTION[:SECONDS]`, separated by commas. Raises ValueError."""
-    return tuple(_one(part.strip()) for part in text.split(",") if part.strip())
+    return tuple(_parsed_fault(part.strip()) for part in text.split(",") if part.strip())
 
 
-def _one(text: str) -> Fault:
+def _parsed_fault(text: str) -> Fault:
     place, _, what = text.partition("=")
     point, _, time_text = place.partition(":")
     action, _, seconds = what.partition(":")
@@ -199,11 +199,11 @@ class Armed:
         if not self._once:
             return True
         try:
-            made = os.open(self._once, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            descriptor = os.open(self._once, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
             return False
-        os.write(made, point.encode())
-        os.close(made)
+        os.write(descriptor, point.encode())
+        os.close(descriptor)
         return True
 
 

@@ -123,8 +123,8 @@ class Session(SessionMethods):
         from headrace.services.read_queries import ReadQuery
 
         keys = (partition,) if isinstance(partition, str) else tuple(partition)
-        moment = at.isoformat() if isinstance(at, datetime) else at
-        query = ReadQuery(asset, keys, moment, version, limit)
+        as_of = at.isoformat() if isinstance(at, datetime) else at
+        query = ReadQuery(asset, keys, as_of, version, limit)
         with self._opened() as session:
             return _table(lambda out: write(session, query, out, "arrow"))
 
@@ -139,8 +139,8 @@ class Session(SessionMethods):
         """Run a query over one snapshot of all published data; `parameters` bind its `$name`."""
         from headrace.services.sql import SqlQuery, write
 
-        moment = at.isoformat() if isinstance(at, datetime) else at
-        question = SqlQuery(query, moment, limit, bound=parameters)
+        as_of = at.isoformat() if isinstance(at, datetime) else at
+        question = SqlQuery(query, as_of, limit, bound=parameters)
         with self._opened() as session:
             return _table(lambda out: write(session, question, out, "arrow"))
 
@@ -154,7 +154,7 @@ class Session(SessionMethods):
             return diff(
                 session,
                 asset,
-                DiffQuery(_moment(before), None if after is None else _moment(after)),
+                DiffQuery(_time_argument(before), None if after is None else _time_argument(after)),
             )
 
     def lineage(self, target: str) -> responses.LineageResponse:
@@ -194,5 +194,5 @@ def _table(write: Any) -> Table:
     return Table(pa.ipc.open_stream(pa.BufferReader(out.getvalue())).read_all())
 
 
-def _moment(value: datetime | str | int) -> str:
+def _time_argument(value: datetime | str | int) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

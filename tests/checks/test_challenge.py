@@ -314,7 +314,7 @@ def test_suggestions_hold_and_notice(session: DuckDBSession) -> None:
     assert list(kind("accepted_values").proposed("month", months)) == [], "February comes"
     again = challenge(session, subject(*(item.check for item in suggested)), 60, lambda: None)
     assert all(
-        asked.first and asked.first.outcome is CheckState.PASSED for asked in again.asked.values()
+        asked.first and asked.first.outcome is CheckState.PASSED for asked in again.trials.values()
     )
     assert len(again.unnoticed) < len(result.unnoticed)
     assert all(again.caught(item.check.name) for item in suggested)

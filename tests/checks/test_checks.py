@@ -400,7 +400,7 @@ def test_one_row_of_figures_is_the_detail(bench: Bench) -> None:
         == "unknown 1, flights 4"
     )
     unnamed = check("sql", name="any_row", query="select 1 from $self limit 1")
-    assert bench.one(ROWS, unnamed).said == "any_row: 1 row returned"
+    assert bench.one(ROWS, unnamed).summary == "any_row: 1 row returned"
 
 
 def test_a_contracts_promises_are_checks(bench: Bench) -> None:

@@ -24,4 +24,4 @@ def test_what_a_query_looks_for_is_named(name: str, kind: str, detail: str, said
     result = CheckResult(
         name, kind, Severity.BLOCKING, CheckState.FAILED, rows=10, failing=2, detail=detail
     )
-    assert result.said == said
+    assert result.summary == said

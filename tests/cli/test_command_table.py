@@ -30,9 +30,9 @@ def test_each_command_has_its_function_and_a_description(command: CliCommand) ->
 def test_each_word_of_a_command_is_explained(command: CliCommand) -> None:
     """Would catch: an option or an argument in `--help` with nothing beside it."""
     shown = [
-        parameter.said
+        parameter.declaration
         for parameter in load(command.name).parameters
-        if not isinstance(parameter.said, Argument) or parameter.said.metavar
+        if not isinstance(parameter.declaration, Argument) or parameter.declaration.metavar
     ]
     assert [said for said in shown if not said.help] == []
 

@@ -28,12 +28,12 @@ def test_the_clock_names_zone_and_replay_once(reader: TimeFormatter) -> None:
 
 
 def test_a_date_is_there_whenever_it_is_not_today(reader: TimeFormatter) -> None:
-    assert reader.moment(datetime(2013, 2, 14, 5, 0, tzinfo=UTC)) == "00:00"
-    assert reader.moment(datetime(2013, 2, 14, 4, 59, tzinfo=UTC)) == "Wed 02-13 23:59", (
+    assert reader.time_text(datetime(2013, 2, 14, 5, 0, tzinfo=UTC)) == "00:00"
+    assert reader.time_text(datetime(2013, 2, 14, 4, 59, tzinfo=UTC)) == "Wed 02-13 23:59", (
         "today is the project's zone's"
     )
-    assert reader.moment(datetime(2012, 12, 31, 12, 0, tzinfo=UTC)) == "2012-12-31 07:00"
-    assert reader.moment(None) == ""
+    assert reader.time_text(datetime(2012, 12, 31, 12, 0, tzinfo=UTC)) == "2012-12-31 07:00"
+    assert reader.time_text(None) == ""
 
 
 def test_partitions_keep_their_keys(reader: TimeFormatter) -> None:

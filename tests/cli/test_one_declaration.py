@@ -48,7 +48,7 @@ def functions(command: Command) -> list[Callable[..., Any]]:
 def declared_twice(name: str, command: Command) -> list[tuple[str, str]]:
     """Parameters that the command line and one of the command's functions declare apart."""
     theirs = [item for function in functions(command) for item in parameters.flattened(function)]
-    shared = [item.given for item in theirs]
+    shared = [item.declaration for item in theirs]
     results = []
     for own_name, said in own_declarations(command):
         if any(said is given for given in shared):
@@ -58,7 +58,7 @@ def declared_twice(name: str, command: Command) -> list[tuple[str, str]]:
         else:
             alike = any(
                 item.name == own_name
-                or (isinstance(item.given, Option) and item.given.name == said.name)
+                or (isinstance(item.declaration, Option) and item.declaration.name == said.name)
                 for item in theirs
             )
         if alike:

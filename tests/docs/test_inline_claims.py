@@ -97,7 +97,9 @@ WITH_ACTIONS = {
 def options_of(name: str) -> frozenset[str]:
     command = load(name)
     said = [
-        parameter.said for parameter in command.parameters if isinstance(parameter.said, Option)
+        parameter.declaration
+        for parameter in command.parameters
+        if isinstance(parameter.declaration, Option)
     ]
     return frozenset(option for item in said for option in (item.name, item.short) if option)
 

@@ -493,7 +493,7 @@ def test_an_incident_that_another_takes_in_says_which_one_that_is(store: Store) 
     result = night.judge("2013-02-04 05:31")
     assert [item.state for item in result] == ["open", "resolved"]
     with store.read() as tx:
-        assert endings.ending_of(tx, result[1]) == f"It is part of {result[0].shown}."
+        assert endings.ending_of(tx, result[1]) == f"It is part of {result[0].label}."
 
 
 def test_two_causes_at_one_node_are_two_incidents(store: Store) -> None:

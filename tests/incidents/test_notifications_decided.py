@@ -93,7 +93,7 @@ class Board:
             for item in result:
                 incidents.write(tx, item)
             deadlines = Deadlines({"report": RISK} if risk else {}, late or {}, **more)
-            tell(tx, people, deadlines, now, lambda item: ("", [f"headrace fix {item.shown}"]))
+            tell(tx, people, deadlines, now, lambda item: ("", [f"headrace fix {item.label}"]))
 
     def rows(self, columns: str = "kind, recipient, state") -> list[tuple[Any, ...]]:
         with self.store.read() as tx:

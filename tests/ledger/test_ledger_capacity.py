@@ -135,7 +135,7 @@ def test_a_score_counts_from_the_first_deadline_to_the_end_of_the_promise() -> N
         Duty("k", due - 100, due, ((due + 10, 10**6),)) for due in (500, 1_000, 2_000, 3_000)
     )
     result = score(_history(duties=duties), 2_000, 20_000)
-    assert (result.counted_us, result.promised, result.kept) == (8_000, 1, 0)
+    assert (result.counted_us, result.promised, result.met) == (8_000, 1, 0)
     assert score(_history(duties=duties), 0, 20_000).promised == 3
     assert score(_history(), 0, 900).began_us is None
     blind = score(_history(blind=((1_500, 2_500),), excepted=((3_000, 3_100),)), 0, 10_000)

@@ -36,7 +36,7 @@ class Several(Rows):
     def tries(self, name: str, key: str) -> list[Try]:
         return self.at(name, key).made
 
-    def shown(self, name: str, key: str) -> list[LedgerPublication]:
+    def publications_of(self, name: str, key: str) -> list[LedgerPublication]:
         return self.at(name, key).visible
 
     def arrivals(self, name: str, key: str) -> list[LedgerDelivery]:

@@ -180,7 +180,7 @@ def test_an_export_understood(load: Load) -> None:
     assert project is not None
     export = export_of(project.consumers["c1"])
     assert export is not None
-    assert (export.shown, export.interval_column, export.on_restatement) == (
+    assert (export.label, export.interval_column, export.on_restatement) == (
         "warehouse.t",
         "_interval",
         OnRestatement.REDELIVER,
@@ -191,4 +191,4 @@ def test_an_export_understood(load: Load) -> None:
     assert project is not None
     export = export_of(project.consumers["c1"])
     assert export is not None
-    assert (export.shown, export.format) == ("ftp://host/x_{date:%Y-%m-%d}.csv", ExportFormat.CSV)
+    assert (export.label, export.format) == ("ftp://host/x_{date:%Y-%m-%d}.csv", ExportFormat.CSV)

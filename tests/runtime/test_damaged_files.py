@@ -14,7 +14,7 @@ import pytest
 from runlab import Lab
 
 from headrace.incidents.evidence import downtime
-from headrace.lake.files import footer_hash, look
+from headrace.lake.files import check_file, footer_hash
 
 DAYS = [f"2025-01-{d:02d}" for d in range(1, 10)]
 """All that were due when the lab's clock stands still."""
@@ -358,20 +358,26 @@ def test_looking_reads_only_the_end(tmp_path: Path) -> None:
     path = tmp_path / "f.parquet"
     body = b"PAR1" + b"d" * 50 + b"footer" + (6).to_bytes(4, "little") + b"PAR1"
     path.write_bytes(body)
-    assert look(path, len(body), 6) == ("", footer_hash(body[-14:]))
+    assert check_file(path, len(body), 6) == ("", footer_hash(body[-14:]))
     assert (
-        look(path, len(body), 6, "another").wrong
+        check_file(path, len(body), 6, "another").wrong
         == "isn't the Parquet file that was published: its footer differs"
     )
-    assert look(path, len(body) + 1, 6).wrong == f"has {len(body)} bytes and not {len(body) + 1}"
     assert (
-        look(path, len(body), 7).wrong
+        check_file(path, len(body) + 1, 6).wrong == f"has {len(body)} bytes and not {len(body) + 1}"
+    )
+    assert (
+        check_file(path, len(body), 7).wrong
         == "isn't the Parquet file that was published: its end differs"
     )
     (tmp_path / "link").symlink_to(path)
-    assert look(tmp_path / "link", len(body), 6).wrong.startswith("can't be opened")
-    assert look(tmp_path / "none", 1, 1).wrong == look(path / "below", 1, 1).wrong == "is gone"
-    assert look(tmp_path, 1, 1).wrong == "is no file"
+    assert check_file(tmp_path / "link", len(body), 6).wrong.startswith("can't be opened")
+    assert (
+        check_file(tmp_path / "none", 1, 1).wrong
+        == check_file(path / "below", 1, 1).wrong
+        == "is gone"
+    )
+    assert check_file(tmp_path, 1, 1).wrong == "is no file"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read")
@@ -386,7 +392,7 @@ def test_what_may_not_be_read_is_said_so(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         os.setuid(65534)
-        os.write(writing, look(path, 4, 0).wrong.encode())
+        os.write(writing, check_file(path, 4, 0).wrong.encode())
         os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)

@@ -121,7 +121,7 @@ def test_a_plan_that_begins_waits_for_what_production_holds_of_a_pool(lab: Lab) 
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     with leading(lab) as (leader, held):
         leader.begin(
-            RunRequest(kind="serve", targets=leader.everything, actor=PERSON, standing=True)
+            RunRequest(kind="serve", targets=leader.everything, actor=PERSON, continuous=True)
         )
         flag.touch()
         lab.orders(DAYS[2])
@@ -159,7 +159,7 @@ def test_a_plan_gives_way_in_a_pool_that_production_needs(lab: Lab) -> None:
     lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
     with leading(lab) as (leader, held):
         leader.begin(
-            RunRequest(kind="serve", targets=leader.everything, actor=PERSON, standing=True)
+            RunRequest(kind="serve", targets=leader.everything, actor=PERSON, continuous=True)
         )
         backfill = planned({"total": (DAYS[0], DAYS[2])})
         number = keep(held, leader, backfill)

@@ -43,12 +43,12 @@ def test_files_that_differ_in_a_date_are_one_daily_source(
     assert (group.pattern, group.daily) == (pattern, True)
     compile_pattern(f"landing/{pattern}", Grain.DAY)
     assert len(group.files) == 2
-    assert not group.notes
+    assert not group.warnings
 
 
 def test_an_ambiguous_date_is_said() -> None:
     [group] = groups(named("01-02-2020.csv", "01-03-2020.csv"))
-    assert "%d-%m-%Y" in group.notes[0]
+    assert "%d-%m-%Y" in group.warnings[0]
 
 
 @pytest.mark.parametrize(

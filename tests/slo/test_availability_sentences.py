@@ -46,5 +46,5 @@ def _score(lost_us: int, unknown_us: int) -> AvailabilityScore:
         unknown_us=unknown_us,
         incidents=(),
         promised=0,
-        kept=0,
+        met=0,
     )

@@ -143,7 +143,7 @@ def test_no_availability_before_something_is_due_and_a_perfect_first_day_is_perf
     assert scored(store, SEVEN, "2013-02-13 06:59")[0].counted_us == 0
     settled(store, SEVEN, "2013-02-13 08:00")
     result, minutes = scored(store, SEVEN, "2013-02-13 08:00")
-    assert (result.honest, result.promised, result.kept, minutes) == (
+    assert (result.honest, result.promised, result.met, minutes) == (
         1,
         1,
         1,
@@ -318,7 +318,7 @@ def test_a_past_that_is_promised_deliberately_exists(store: Store) -> None:
         "2013-02-11",
     ]
     result, minutes = scored(store, past, "2013-02-12 09:00")
-    assert (result.promised, result.kept) == (3, 0)
+    assert (result.promised, result.met) == (3, 0)
     assert minutes == {
         ConsumerState.NEVER: 49 * 60,
         ConsumerState.SERVED: 60,

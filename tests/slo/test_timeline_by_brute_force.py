@@ -368,7 +368,7 @@ def figures_agree(history: History, past: ServiceHistory, first: int) -> None:
     ]
     assert result.promised == len(due)
     if not history.taken_back:  # of what is taken back before it was due nothing is written down
-        assert result.kept == len(kept)
+        assert result.met == len(kept)
 
 
 def sound_from(history: History, asset: str, day: int) -> int:

@@ -112,7 +112,7 @@ def test_who_reads_what_was_made_of_it_is_wrong_until_that_is_made_again(store: 
     assert (
         result.corrected_us == 26 * 60 * MINUTE
     )  # from 02-02 07:00, its first deadline, to when it was known
-    assert (result.promised, result.kept) == (4, 3)
+    assert (result.promised, result.met) == (4, 3)
 
 
 def test_of_a_column_that_nobody_uses_nothing_is_wrong(store: Store) -> None:

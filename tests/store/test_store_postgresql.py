@@ -197,7 +197,7 @@ def test_secrets_are_resolved_in_parts_so_that_no_sign_breaks_the_address(
         "port": "1",
         "dbname": "d",
     }
-    assert "a@b" not in where.shown
+    assert "a@b" not in where.label
 
 
 def test_a_connection_names_the_database(monkeypatch: pytest.MonkeyPatch) -> None:

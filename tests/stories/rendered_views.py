@@ -449,7 +449,7 @@ def mail_differs(
         reach = (len(item.affected.assets), len(item.affected.consumers))
         result = re.search(r"reaches (\d+) assets? and (\d+) consumers?", text)
         yield from differ(
-            f"mail: reach of {item.shown}",
+            f"mail: reach of {item.label}",
             mail=tuple(map(int, result.groups())) if result else (0, 0),
             incident=reach,
         )
@@ -463,7 +463,7 @@ def mail_differs(
             f"Over at {dated(restored, zone)}, {ago(restored - item.began_at)} after it began.",
         ):
             if said not in text:
-                yield f"the mail that {item.shown} is over doesn't say {said!r}: {text!r}"
+                yield f"the mail that {item.label} is over doesn't say {said!r}: {text!r}"
 
 
 def digest_differs(
@@ -488,12 +488,12 @@ def digest_differs(
             each.opened_at <= until and (each.resolved_at is None or each.resolved_at > after)
             for each in periods
         )
-        if open_then and not named[item.shown]:
+        if open_then and not named[item.label]:
             unnamed += 1
         else:
             yield from differ(
-                f"{item.shown} in the digest",
-                lines=min(named[item.shown], 2),
+                f"{item.label} in the digest",
+                lines=min(named[item.label], 2),
                 expected=int(open_then),
             )
     yield from differ("incidents that the digest only counts", counted=more, unnamed=unnamed)

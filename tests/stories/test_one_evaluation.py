@@ -225,10 +225,10 @@ class Seen:
         states: dict[str, list[str]],
     ) -> None:
         if item.id in behind:
-            self.wrong.append(f"{item.shown} is resolved, and makes wrong what is read")
+            self.wrong.append(f"{item.label} is resolved, and makes wrong what is read")
         if item.restored_at is None or item.restored_at < item.opened_at:
             self.wrong.append(
-                f"{item.shown} was restored at {item.restored_at}, before it was opened at"
+                f"{item.label} was restored at {item.restored_at}, before it was opened at"
                 f" {item.opened_at}"
             )
         last = stored.timeline_of(tx, item.id)[-1].what
@@ -243,7 +243,7 @@ class Seen:
         for name in item.affected.consumers:
             if states.get(name, GOOD)[0] not in GOOD:
                 self.wrong.append(
-                    f"{who} of {item.shown} says that {name} is served, it is"
+                    f"{who} of {item.label} says that {name} is served, it is"
                     f" {states.get(name, [])}"
                 )
 

@@ -149,6 +149,6 @@ def test_each_turn_is_counted_in_its_bucket() -> None:
     """A turn that is counted twice, or not at all."""
     counted = LeaderCounters()
     for _ in range(3):
-        with counted.turn(nullcontext(None)):  # type: ignore[arg-type]
+        with counted.iteration(nullcontext(None)):  # type: ignore[arg-type]
             pass
     assert sum(counted.turns) == 3 and 0 < counted.turn_seconds < 3

@@ -175,7 +175,10 @@ def _of_key(values: Mapping[str, str]) -> str:
 def _proved(bounds: PartitionBounds, known: ColumnStatistics | None) -> bool:
     if known is None or known.nulls or known.minimum is None or known.maximum is None:
         return False
-    least, greatest = _moment(known.minimum, bounds), _moment(known.maximum, bounds)
+    least, greatest = (
+        _comparable_time(known.minimum, bounds),
+        _comparable_time(known.maximum, bounds),
+    )
     return (
         least is not None
         and greatest is not None
@@ -184,7 +187,7 @@ def _proved(bounds: PartitionBounds, known: ColumnStatistics | None) -> bool:
     )
 
 
-def _moment(text: str, bounds: PartitionBounds) -> datetime | None:
+def _comparable_time(text: str, bounds: PartitionBounds) -> datetime | None:
     """Return a statistic as a time to compare with the bounds.
 
     None for infinities, years that Python can't represent, and times that aren't comparable.
@@ -296,7 +299,10 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
         if (result := conclude(item, parts, reader)).result.outcome is CheckState.FAILED
     ]
     gave = _Found(table, looked, bool(hashed), scanned, tuple(concluded), tuple(misplaced), on_fail)
-    results = (*(item.result for item in concluded), *(one.result for one in misplaced))
+    results = (
+        *(item.result for item in concluded),
+        *(misplacement.result for misplacement in misplaced),
+    )
     each = gave.profiles(parts) if reader.several else {}
     profile = looked.profile(staged.rows, ()) if reader.several else gave.profile(ONLY, staged.rows)
     return Audit(
@@ -354,7 +360,7 @@ class _Found(msgspec.Struct, frozen=True):
 
     def content_hash(self, key: str, rows: int) -> str | None:
         values = self.scanned.get(key)
-        if not self.hashed or values is None or len(values) <= self.looked.asked:
+        if not self.hashed or values is None or len(values) <= self.looked.aggregate_count:
             return None
         return hash_text(rows, values[-1], self.table.columns)
 
@@ -403,9 +409,9 @@ def _subject(reader: StagedScanner, timezone: str) -> CheckSubject:
 
 
 def _parts(
-    staged: StagedFile, asked: Sequence[str], partition_check: PartitionCheck | None, now_us: int
+    staged: StagedFile, keys: Sequence[str], partition_check: PartitionCheck | None, now_us: int
 ) -> list[CheckedPartition]:
-    rows = dict.fromkeys(asked, 0) | {
+    rows = dict.fromkeys(keys, 0) | {
         partition.key: partition.rows for partition in staged.partitions
     }
     return [
@@ -449,10 +455,11 @@ def _routed(
     if partition_check is None or partition_check[0] is None or not reader.file.rows:
         return []
     column, grain = partition_check[0], partition_check[1]
-    asked = [key.partition(SEPARATOR)[0] for key in keys if key != NOWHERE]
+    intervals = [key.partition(SEPARATOR)[0] for key in keys if key != NOWHERE]
     return [
         guarded(
-            Item(CHECK), lambda: rows_outside(subject, column, grain, asked, several=reader.several)
+            Item(CHECK),
+            lambda: rows_outside(subject, column, grain, intervals, several=reader.several),
         )
     ]
 

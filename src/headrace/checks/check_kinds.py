@@ -279,17 +279,17 @@ def rows_breaking(
     )
 
 
-def value(wanted: Any, column_type: str) -> str:
+def value(declared: Any, column_type: str) -> str:
     """Return a declared value as SQL, to be compared with a column of that type.
 
     Text columns are compared as text, whatever type YAML gave the value. Other columns use DuckDB's
     cast of the literal, which raises an error if the value doesn't fit.
     """
-    if column_type == "VARCHAR" and isinstance(wanted, bool):
-        return literal("true" if wanted else "false")
-    if column_type == "VARCHAR" or not isinstance(wanted, (bool, int, float)):
-        return literal(str(wanted))
-    return repr(wanted).lower() if isinstance(wanted, bool) else str(wanted)
+    if column_type == "VARCHAR" and isinstance(declared, bool):
+        return literal("true" if declared else "false")
+    if column_type == "VARCHAR" or not isinstance(declared, (bool, int, float)):
+        return literal(str(declared))
+    return repr(declared).lower() if isinstance(declared, bool) else str(declared)
 
 
 def listed(values: Sequence[Any], *, most: int = LISTED_VALUES_MAX) -> str:
@@ -410,7 +410,7 @@ class StagedScanner:
         self.columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
         self.references = {reference.name.lower(): reference for reference in references}
 
-    def aggregates(self, wanted: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    def aggregates(self, expressions: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         """Compute the aggregates in one scan, by partition key; by `ONLY` for a single partition.
 
         The result has no entry for a partition without rows. Raises `duckdb.Error`.
@@ -419,10 +419,10 @@ class StagedScanner:
         relation = self._relation(None, with_partition=True) if whole else self._numbered()
         source = f"FROM ({relation})"
         if not self.several:
-            results = self.fetch(f"SELECT {', '.join(wanted)} {source}")
+            results = self.fetch(f"SELECT {', '.join(expressions)} {source}")
             return {ONLY: results[0]}
         key = quote(PARTITION_COLUMN)
-        grouped = self.fetch(f"SELECT {key}, {', '.join(wanted)} {source} GROUP BY {key}")
+        grouped = self.fetch(f"SELECT {key}, {', '.join(expressions)} {source} GROUP BY {key}")
         return {str(row[0]): tuple(row[1:]) for row in grouped}
 
     def sample(self, every: int) -> None:

@@ -293,7 +293,7 @@ def pooled_agreement(some: Sequence[Agreement]) -> Agreement:
 
 
 def agreements(
-    before: Cells, after: Cells, keys: Sequence[str], gone: Sequence[str], new: Sequence[str]
+    before: Cells, after: Cells, keys: Sequence[str], missing: Sequence[str], new: Sequence[str]
 ) -> dict[tuple[str, str], Agreement]:
     """Return the agreement of each pair of a missing and a new column.
 
@@ -303,7 +303,7 @@ def agreements(
     if len(matched) < KEYS_MIN:
         return {}
     results = {}
-    for column in gone:
+    for column in missing:
         was = [_cell(before, column, row) for row, _ in matched]
         information = _information(was)
         for name in new:
@@ -365,7 +365,7 @@ def _agreement(
 ) -> Agreement:
     same = [item is not None and item == other for item, other in zip(was, now, strict=True)]
     of, rows = sum(information), sum(item is not None for item in was)
-    bits = sum(own for own, is_same in zip(information, same, strict=True) if is_same)
+    bits = sum(row_bits for row_bits, is_same in zip(information, same, strict=True) if is_same)
     plain = Agreement(
         rows=rows, equal=sum(same), bits=bits, of=of, accident=_accident(was, now, information)
     )
@@ -373,7 +373,7 @@ def _agreement(
     if factor is None or plain.share >= 1 - CONSTANT_FACTOR:
         return plain
     scaled = [_is_scaled(item, other, factor) for item, other in zip(was, now, strict=True)]
-    bits = sum(own for own, is_same in zip(information, scaled, strict=True) if is_same)
+    bits = sum(row_bits for row_bits, is_same in zip(information, scaled, strict=True) if is_same)
     return Agreement(rows=rows, equal=sum(scaled), bits=bits, of=of, factor=factor)
 
 
@@ -383,8 +383,8 @@ def _accident(
     """Return the information in bits that agrees if the rows are shuffled."""
     counts = Counter(value for value in now if value is not None)
     return sum(
-        own * counts[value] / len(now)
-        for value, own in zip(was, information, strict=True)
+        row_bits * counts[value] / len(now)
+        for value, row_bits in zip(was, information, strict=True)
         if value is not None
     )
 

@@ -92,8 +92,8 @@ class DriftRules(msgspec.Struct, frozen=True, kw_only=True):
 
     def declared(self, kind: DriftKind) -> Policy | None:
         """Return the policy that the source declares (`on_drift`), or None."""
-        said = self.policies.get(kind.value)
-        return Policy(said) if said else None
+        policy = self.policies.get(kind.value)
+        return Policy(policy) if policy else None
 
     def policy(self, kind: DriftKind, column: str, *, mappable: bool = False) -> Policy:
         """Return the policy for a change; `mappable`: the values can be read as expected."""
@@ -166,8 +166,8 @@ def compare(
     missing.
     """
     there = dict.fromkeys(results)
-    said = {_first(item): item.name for item in expected if _first(item) != item.name}
-    firsts = {**{_first(item): item.name for item in expected}, **said}
+    mapped_names = {_first(item): item.name for item in expected if _first(item) != item.name}
+    firsts = {**{_first(item): item.name for item in expected}, **mapped_names}
     names = {name: firsts[name] for name in there if name in firsts}
     matched, otherwise = set(names.values()), []
     for item in expected:
@@ -179,9 +179,9 @@ def compare(
     dropped = tuple(
         item.name for item in expected if item.name not in matched and not item.optional
     )
-    own = {name.lower() for name in matched}
+    matched_names = {name.lower() for name in matched}
     added = tuple(name for name in there if name not in names)
-    clashes = tuple(name for name in added if name.lower() in own)
+    clashes = tuple(name for name in added if name.lower() in matched_names)
     new = tuple((name, text) for name, text in doubled if name in added)
     return NameComparison(names, dropped, added, tuple(otherwise), clashes, new)
 
@@ -230,7 +230,7 @@ def changes_of(
 def _each(
     compared: NameComparison, rules: DriftRules, renames: Mapping[str, ColumnRename]
 ) -> Iterator[DriftChange]:
-    taken = {rename.to for column, rename in renames.items() if column in compared.dropped}
+    rename_targets = {rename.to for column, rename in renames.items() if column in compared.dropped}
     for column, name in compared.otherwise:
         why = (f"`{name}` is what files of another time call it",)
         yield DriftChange(
@@ -243,7 +243,7 @@ def _each(
         )
     for column in compared.dropped:
         rename = renames.get(column)
-        yield _renamed(rename, rules) if rename else _gone(column, compared, rules)
+        yield _renamed(rename, rules) if rename else _dropped(column, compared, rules)
     for name in compared.clashes:
         why = ("another name is read as this column, and the file has one of its own name too",)
         yield DriftChange(
@@ -260,7 +260,7 @@ def _each(
         )  # only a person can say which of the two is meant
         yield doubled_column(name, text, Policy.ALLOW if policy is Policy.MAP else policy, rules)
     for name in compared.added:
-        if name not in taken and name not in compared.clashes and name not in unclear:
+        if name not in rename_targets and name not in compared.clashes and name not in unclear:
             policy = rules.policy(DriftKind.ADDED, name, mappable=True)
             yield DriftChange(
                 kind=DriftKind.ADDED,
@@ -299,7 +299,7 @@ def _renamed(rename: ColumnRename, rules: DriftRules) -> DriftChange:
     )
 
 
-def _gone(column: str, compared: NameComparison, rules: DriftRules) -> DriftChange:
+def _dropped(column: str, compared: NameComparison, rules: DriftRules) -> DriftChange:
     lost = not compared.names
     policy = Policy.BLOCK if lost else rules.policy(DriftKind.DROPPED, column)
     why = ("nothing of the expected header is left",) if lost else ()
@@ -378,8 +378,8 @@ def _listed(names: Sequence[str]) -> str:
 
 def facts_of(changes: Sequence[DriftChange]) -> tuple[Fact, ...]:
     """Return facts for the changes that hold the delivery or are published with a warning."""
-    odd = [change for change in changes if change.policy in (Policy.BLOCK, Policy.WARN)]
-    return tuple(_fact(change) for change in odd[:FACTS_MAX])
+    reported = [change for change in changes if change.policy in (Policy.BLOCK, Policy.WARN)]
+    return tuple(_fact(change) for change in reported[:FACTS_MAX])
 
 
 def _fact(change: DriftChange) -> Fact:

@@ -43,7 +43,7 @@ class Item(msgspec.Struct):
     error: str = ""
     proved: bool = False
     values: dict[str, tuple[Any, ...]] = {}
-    shown: dict[str, tuple[dict[str, Any], ...]] = {}
+    failing_rows: dict[str, tuple[dict[str, Any], ...]] = {}
     """Failing rows that were already read, by partition key."""
     none_fails: bool | None = None
     """Whether no row of any partition fails; None if unknown."""
@@ -95,11 +95,11 @@ def measure(
 
     for item in items:
         _prepare(item, staged)
-    wanted = [aggregate for item in items for aggregate in item.aggregates]
-    if not wanted and not extra:
+    aggregates = [aggregate for item in items for aggregate in item.aggregates]
+    if not aggregates and not extra:
         return {}
     try:
-        results = staged.aggregates([*wanted, *extra])
+        results = staged.aggregates([*aggregates, *extra])
     except duckdb.Error:
         return _one_by_one(items, staged, extra)
     at = 0
@@ -220,8 +220,8 @@ def _partition_result(item: Item, part: CheckedPartition, staged: StagedScanner)
         return _make(
             item, CheckState.PASSED if finding.rows else CheckState.UNCHECKED, finding.rows, 0, ""
         )
-    shown = _rows_to_show(item, part, staged)
-    sample = tuple(row for row in shown if row)
+    rows = _rows_to_show(item, part, staged)
+    sample = tuple(row for row in rows if row)
     return _make(
         item,
         CheckState.FAILED,
@@ -258,10 +258,10 @@ def _rows_returned(
         return 0
     if not selected.staged_rows:
         return staged.count(_query(selected), part.key)
-    shown = item.shown[part.key] = staged.rows(
+    rows = item.failing_rows[part.key] = staged.rows(
         _query(selected), part.key, first=selected.examples, staged_rows=True
     )
-    return len(shown) if len(shown) < SAMPLE_ROWS_MAX else staged.count(_query(selected), part.key)
+    return len(rows) if len(rows) < SAMPLE_ROWS_MAX else staged.count(_query(selected), part.key)
 
 
 def _none_fails(item: Item, selected: QueryCheck, staged: StagedScanner) -> bool:
@@ -284,8 +284,8 @@ def _rows_to_show(
         if measurement
         else ""
     )
-    if measurement is None or not query or part.key in item.shown:
-        return item.shown.get(part.key, ())
+    if measurement is None or not query or part.key in item.failing_rows:
+        return item.failing_rows.get(part.key, ())
     return staged.rows(
         query, part.key, first=measurement.examples, staged_rows=measurement.staged_rows
     )
@@ -299,25 +299,24 @@ def _query(selected: QueryCheck) -> str:
     )
 
 
-def _detail(item: Item, finding: CheckFinding, shown: tuple[dict[str, Any], ...]) -> str:
-    text = _figures(item, finding, shown) or finding.detail
+def _detail(item: Item, finding: CheckFinding, rows: tuple[dict[str, Any], ...]) -> str:
+    text = _figures(item, finding, rows) or finding.detail
     column = item.measurement.examples if item.measurement else ""
-    named = examples(shown, column) if column else ""
+    named = examples(rows, column) if column else ""
     return f"{text} ({named})" if named else text
 
 
-def _figures(item: Item, finding: CheckFinding, shown: tuple[dict[str, Any], ...]) -> str:
+def _figures(item: Item, finding: CheckFinding, rows: tuple[dict[str, Any], ...]) -> str:
     """Return the single row of numbers of a summary query: `cancelled 472, flights 930`.
 
     A number without an alias is left out, since DuckDB names it by its expression.
     """
-    summed = isinstance(item.measurement, QueryCheck) and len(shown) == 1 and finding.failing == 1
+    summed = isinstance(item.measurement, QueryCheck) and len(rows) == 1 and finding.failing == 1
     if not summed or not all(
-        isinstance(value, int | float) and not isinstance(value, bool)
-        for value in shown[0].values()
+        isinstance(value, int | float) and not isinstance(value, bool) for value in rows[0].values()
     ):
         return ""
-    return ", ".join(f"{name} {value:,}" for name, value in shown[0].items() if name != str(value))
+    return ", ".join(f"{name} {value:,}" for name, value in rows[0].items() if name != str(value))
 
 
 def _make(
@@ -421,8 +420,10 @@ def _selected_rows(check: CheckSpec, measurement: QueryCheck, reader: StagedScan
         else f"SELECT * FROM (\n{measurement.query}\n) WHERE ({measurement.where}\n)"
     )
     if not measurement.staged_rows:
-        given = columns_of(reader.session.connection, reader.query(query))
-        if {name.lower() for name in given} != {column.name.lower() for column in reader.columns}:
+        returned_columns = columns_of(reader.session.connection, reader.query(query))
+        if {name.lower() for name in returned_columns} != {
+            column.name.lower() for column in reader.columns
+        }:
             raise NotOfRows(
                 f"{check.name} doesn't return the rows that are wrong, but something about them"
             )

@@ -25,15 +25,15 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 def with_self(text: str, name: str) -> str:
     """Replace each `$self` outside strings, quoted names and comments by `name`, verbatim."""
-    pieces, kept, at = [], 0, 0
+    pieces, copied_until, at = [], 0, 0
     while (match := _TOKEN.search(text, at)) is not None:
         at = match.end()
         if match["comment"]:
             at = _comment_end(text, at)
         elif match["self"]:
-            pieces += [text[kept : match.start()], name]
-            kept = at
-    return "".join([*pieces, text[kept:]])
+            pieces += [text[copied_until : match.start()], name]
+            copied_until = at
+    return "".join([*pieces, text[copied_until:]])
 
 
 def _comment_end(text: str, at: int) -> int:

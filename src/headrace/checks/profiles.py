@@ -175,11 +175,11 @@ def _frequent(
         known.frequent(often), key=_COUNT, reverse=True
     )  # ties stay in the order of values
     return tuple(
-        (_shown(value), count) for value, count in (pairs if categorical else pairs[:TOP_MAX])
+        (_shortened(value), count) for value, count in (pairs if categorical else pairs[:TOP_MAX])
     )
 
 
-def _shown(value: object) -> str:
+def _shortened(value: object) -> str:
     text = str(value)
     return text if len(text) <= VALUE_CHARACTERS_MAX else text[:VALUE_CHARACTERS_MAX] + "…"
 
@@ -373,17 +373,17 @@ class Description(msgspec.Struct, frozen=True):
     """Names of classified columns in lower case."""
 
     @property
-    def asked(self) -> int:
+    def aggregate_count(self) -> int:
         """Return the number of aggregates."""
         return len(self.measures) + bool(self.described)
 
     @property
     def aggregates(self) -> list[str]:
         """Return the aggregates that the scan must compute: first the measures, then the values."""
-        wanted = [measure.sql for measure in self.measures]
+        expressions = [measure.sql for measure in self.measures]
         if self.described:
-            wanted.append(aggregate(self.described, SAMPLED if self.every > 1 else None))
-        return wanted
+            expressions.append(aggregate(self.described, SAMPLED if self.every > 1 else None))
+        return expressions
 
     def profile(self, rows: int, values: Sequence[Any]) -> dict[str, ColumnProfile]:
         """Return each column's profile, from the results of the aggregates."""
@@ -396,7 +396,7 @@ class Description(msgspec.Struct, frozen=True):
             else {}
         )
         return {
-            name: _one(
+            name: _column_profile(
                 rows,
                 self.statistics.get(name),
                 extra.get(name, {}),
@@ -458,11 +458,11 @@ def planned(
         for name, kind in columns.items()
         if (value_kind := kind_of(kind)) is not None
     ]
-    told = {column.name for column in described if every == 1 and column.type in TELLING}
+    fully_described = {column.name for column in described if every == 1 and column.type in TELLING}
     measures = [
         fact
         for name, kind in columns.items()
-        if name not in told
+        if name not in fully_described
         for fact in _facts(name, kind, known.get(name))
     ]
     if every > 1:
@@ -539,7 +539,7 @@ def _as_statistic(value: str, kind: str) -> str:
             return f"left(CAST({value} AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})"
 
 
-def _one(
+def _column_profile(
     rows: int,
     known: ColumnStatistics | None,
     extra: Mapping[str, Any],

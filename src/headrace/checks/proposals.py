@@ -75,7 +75,7 @@ class Memory(msgspec.Struct, frozen=True):
     key: tuple[str, ...] = ()
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """Return `3,210 rows of 30 partitions`."""
         return f"{counted(self.rows, 'row')} of {counted(self.partitions, 'partition')}"
 

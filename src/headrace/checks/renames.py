@@ -76,7 +76,7 @@ _NEAR = {frozenset(("whole", "real")): 0.6, frozenset(("whole", "BOOLEAN")): 0.3
 
 
 def propose(
-    gone: Sequence[ColumnTraits],
+    missing: Sequence[ColumnTraits],
     new: Sequence[ColumnTraits],
     *,
     rows: Mapping[tuple[str, str], Agreement] | None = None,
@@ -86,10 +86,10 @@ def propose(
 
     `rows` holds the agreement row by row of pairs of names for which it is known.
     """
-    candidates = _candidates(gone, new, rows or {})
+    candidates = _candidates(missing, new, rows or {})
     renames = []
     for rename in chosen(candidates, least=least):
-        was = next(column for column in gone if column.name == rename.column)
+        was = next(column for column in missing if column.name == rename.column)
         now = next(column for column in new if column.name == rename.to)
         evidence = (*_evidence(was, now), *rename.evidence)
         renames.append(msgspec.structs.replace(rename, evidence=evidence))
@@ -118,7 +118,7 @@ def chosen(
     scores = _scores(odds)
     pairs = assign({pair: value - _ODDS_MIN for pair, value in odds.items()})
     renames = []
-    taken = set(pairs.values())
+    used = set(pairs.values())
     for row, column in sorted(pairs.items()):
         candidate = by_pair[row, column]
         rivals = [
@@ -126,7 +126,7 @@ def chosen(
             for pair, candidate in by_pair.items()
             if pair[0] == row and pair != (row, column)
         ]
-        free = [candidate for _, candidate in rivals if names.index(candidate.to) not in taken]
+        free = [candidate for _, candidate in rivals if names.index(candidate.to) not in used]
         score = _unrivalled(scores[row, column], candidate, free)
         rivals.sort(key=lambda each: (-each[1].agreement, -each[0]))
         renames.append(
@@ -208,15 +208,15 @@ def _agrees(candidate: RenameCandidate) -> str:
 
 
 def _candidates(
-    gone: Sequence[ColumnTraits],
+    missing: Sequence[ColumnTraits],
     new: Sequence[ColumnTraits],
     rows: Mapping[tuple[str, str], Agreement],
 ) -> dict[str, list[RenameCandidate]]:
-    names = name_similarities(gone, new)
-    named_only = len(gone) * len(new) > PAIRS_MAX
-    results: dict[str, list[RenameCandidate]] = {traits.name: [] for traits in gone}
+    names = name_similarities(missing, new)
+    named_only = len(missing) * len(new) > PAIRS_MAX
+    results: dict[str, list[RenameCandidate]] = {traits.name: [] for traits in missing}
     for (row, column), (name, alone) in names.items():
-        traits, other = gone[row], new[column]
+        traits, other = missing[row], new[column]
         agreed = rows.get((traits.name, other.name))
         if named_only and name <= _NAMED and agreed is None:
             continue
@@ -232,13 +232,13 @@ def _candidates(
 
 
 def name_similarities(
-    gone: Sequence[ColumnTraits], new: Sequence[ColumnTraits]
+    missing: Sequence[ColumnTraits], new: Sequence[ColumnTraits]
 ) -> dict[Pair, tuple[float, bool]]:
     """Return the similarity of each pair of names, and whether no other name comes close."""
-    every = len(gone) * len(new) <= PAIRS_MAX
+    every = len(missing) * len(new) <= PAIRS_MAX
     names = {
         (i, j): similarity(traits.name, other.name)
-        for i, traits in enumerate(gone)
+        for i, traits in enumerate(missing)
         for j, other in enumerate(new)
         if every or not set(words(traits.name)).isdisjoint(words(other.name))
     }
@@ -336,13 +336,13 @@ def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
         yield f"empty in {traits.nulls:.0%} of the rows before, in {other.nulls:.0%} now"
 
 
-def places(kept: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
+def places(common: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
     """Return the position of each column that isn't in `kept`.
 
     It is the number of columns of `kept` before it, plus a tenth for each other column in between.
     `kept` are the columns that both schemas have, as written in `columns`.
     """
-    there, results, before, inside = set(kept), {}, 0, 0
+    there, results, before, inside = set(common), {}, 0, 0
     for name in columns:
         if name in there:
             before, inside = before + 1, 0

@@ -173,9 +173,9 @@ def categories_renamed(
     if not other or not history or [count for _, count in other] != [count for _, count in same]:
         return None
     usual = {value for item in history for value in item}
-    came, went = {value for value, _ in same}, {value for value, _ in other}
-    names = came <= usual and not (went - came) & usual and bool(went - came)
-    if not names and not (came == went and _nearer(now, before, history)):
+    current, went = {value for value, _ in same}, {value for value, _ in other}
+    names = current <= usual and not (went - current) & usual and bool(went - current)
+    if not names and not (current == went and _nearer(now, before, history)):
         return None
     pairs = [f"{right!r} is {wrong!r}" for (wrong, _), (right, _) in zip(other, same, strict=True)]
     more = f" and {len(pairs) - NAMES_TOLD} more" if len(pairs) > NAMES_TOLD else ""

@@ -49,7 +49,7 @@ class CheckResult(msgspec.Struct, frozen=True):
     """The partitions of a batch in which the check failed."""
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """Return the result as one line that is complete without context.
 
         The detail of a `sql` check needs the check's name: `parts_add_up: 2 rows returned`.

@@ -237,20 +237,20 @@ def split(arguments: Sequence[str]) -> tuple[Options, list[str]]:
 
     Raises `ValueMissing`.
     """
-    said: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     rest = list(arguments)
     while rest:
         option, equals, value = rest[0].partition("=")
         if rest[0] in FLAGS:
-            said[FLAGS[rest.pop(0)]] = True
+            values[FLAGS[rest.pop(0)]] = True
         elif option in VALUES:
             rest.pop(0)
             if not equals and not rest:
                 raise ValueMissing(option)
-            said[VALUES[option]] = value if equals else rest.pop(0)
+            values[VALUES[option]] = value if equals else rest.pop(0)
         else:
             break
-    return Options(**said), rest
+    return Options(**values), rest
 
 
 # `headrace --help`: plain text made of the table, without importing any command.

@@ -60,9 +60,9 @@ def answer(environment: Mapping[str, str]) -> int:
     """Answers the shell: a script for `…_COMPLETE=source_SHELL`, else candidates for the words on
     standard input.
     """
-    asked = environment["_HEADRACE_COMPLETE"]
-    if asked.startswith("source_"):
-        sys.stdout.write(SCRIPTS.get(asked.removeprefix("source_"), ""))
+    request = environment["_HEADRACE_COMPLETE"]
+    if request.startswith("source_"):
+        sys.stdout.write(SCRIPTS.get(request.removeprefix("source_"), ""))
         return 0
     words = sys.stdin.read().removesuffix("\n").split("\n")
     sys.stdout.write("".join(f"{candidate}\n" for candidate in candidates(words)))

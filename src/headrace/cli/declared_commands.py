@@ -50,7 +50,7 @@ class Parameter(NamedTuple):
     """One parameter of a command."""
 
     name: str
-    said: Argument | Option
+    declaration: Argument | Option
     type: type
     many: bool
     required: bool
@@ -124,9 +124,9 @@ class ServiceCommand(Command):
     def parameters(self) -> list[Parameter]:
         """The function's, without those that only programs pass."""
         typed = [
-            _service_parameter(item, item.given)
+            _service_parameter(item, item.declaration)
             for item in services.parameters_of(self._function)
-            if item.given is not None
+            if item.declaration is not None
         ]
         return _with_select_option(typed)
 
@@ -167,7 +167,9 @@ class TerminalCommand(Command):
             if said is None
             else _own_parameter(parameter, said)
         )
-        return result._replace(said=result.said._replace(help=lead + result.said.help))
+        return result._replace(
+            declaration=result.declaration._replace(help=lead + result.declaration.help)
+        )
 
     def _declared_by_function(self, parameter: inspect.Parameter) -> Parameter:
         """The parameter of that name of the first function that has one.
@@ -176,8 +178,8 @@ class TerminalCommand(Command):
         """
         for path in self.functions.values():
             for item in services.flattened(services.command_function(path)):
-                if item.name == parameter.name and item.given is not None:
-                    result = _service_parameter(item, item.given)
+                if item.name == parameter.name and item.declaration is not None:
+                    result = _service_parameter(item, item.declaration)
                     if parameter.default is inspect.Parameter.empty:
                         return result
                     return result._replace(required=False, default=None, absent=parameter.default)
@@ -214,7 +216,7 @@ def _service_parameter(item: services.Parameter, said: Argument | Option) -> Par
     missing = item.default is inspect.Parameter.empty
     return Parameter(
         name=item.name,
-        said=said,
+        declaration=said,
         type=get_args(kind)[0] if many else kind,
         many=many,
         required=missing and isinstance(said, Argument) and not many,
@@ -232,7 +234,7 @@ def _own_parameter(parameter: inspect.Parameter, said: Argument | Option) -> Par
     default = None if required else parameter.default
     return Parameter(
         name=parameter.name,
-        said=said,
+        declaration=said,
         type=get_args(kind)[0] if many else kind,
         many=many,
         required=required and isinstance(said, Argument),

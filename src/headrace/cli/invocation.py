@@ -106,5 +106,7 @@ class Invocation:
     @property
     def suffix(self) -> str:
         """What a printed command needs so that it runs from this folder as it stands."""
-        said = {"--project": self.options.project, "--env": self.options.env}
-        return "".join(f" {option} {shlex.quote(value)}" for option, value in said.items() if value)
+        option_values = {"--project": self.options.project, "--env": self.options.env}
+        return "".join(
+            f" {option} {shlex.quote(value)}" for option, value in option_values.items() if value
+        )

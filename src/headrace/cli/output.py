@@ -39,7 +39,7 @@ class TimeFormatter(NamedTuple):
         text = " (replay clock)" if self.replay else ""
         return f"{self.now:%a %Y-%m-%d %H:%M} {self.zone_name}{text}"
 
-    def moment(self, at: datetime | None) -> str:
+    def time_text(self, at: datetime | None) -> str:
         """`07:00` today, `Tue 02-12 07:00` this year, `2012-12-31 07:00` before;
         nothing for None.
         """
@@ -140,9 +140,9 @@ class CommandOutput:
         """The last line: what to type next, never broken, with the options that make it run from
         here.
         """
-        said = [self._typed(command) for command in commands if command]
-        if said:
-            self.screen.line("next: " + "      then: ".join(said), "bold")
+        typed_commands = [self._typed(command) for command in commands if command]
+        if typed_commands:
+            self.screen.line("next: " + "      then: ".join(typed_commands), "bold")
 
     def either(self, *commands: str) -> None:
         """The last line, where one of several commands is typed next."""

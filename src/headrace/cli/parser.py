@@ -37,8 +37,8 @@ def run_command(name: str, command: Command, arguments: list[str], before: Optio
 
 
 def _asks_for_help(arguments: list[str]) -> bool:
-    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--help" in own or "-h" in own
+    option_words = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--help" in option_words or "-h" in option_words
 
 
 class _Parser(argparse.ArgumentParser):
@@ -93,36 +93,40 @@ def _parser(name: str, command: Command) -> argparse.ArgumentParser:
 
 def _usage(name: str, parameters: list[Parameter]) -> str:
     words = " ".join(
-        parameter.said.metavar
+        parameter.declaration.metavar
         for parameter in parameters
-        if isinstance(parameter.said, Argument) and parameter.said.metavar
+        if isinstance(parameter.declaration, Argument) and parameter.declaration.metavar
     )
     return f"headrace {name} {words} [OPTIONS]".replace("  ", " ")
 
 
 def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
-    shown = parameter.said.help or (argparse.SUPPRESS if not parameter.said.metavar else None)
-    if isinstance(parameter.said, Argument):
+    help_text = parameter.declaration.help or (
+        argparse.SUPPRESS if not parameter.declaration.metavar else None
+    )
+    if isinstance(parameter.declaration, Argument):
         count = "*" if parameter.many else None if parameter.required else "?"
         parser.add_argument(
             parameter.name,
             nargs=count,
             type=_converter(parameter),
             default=parameter.default,
-            metavar=parameter.said.metavar or parameter.name,
-            help=shown,
+            metavar=parameter.declaration.metavar or parameter.name,
+            help=help_text,
         )
         return
     names = (
-        [parameter.said.short, parameter.said.name]
-        if parameter.said.short
-        else [parameter.said.name]
+        [parameter.declaration.short, parameter.declaration.name]
+        if parameter.declaration.short
+        else [parameter.declaration.name]
     )
     if parameter.type is bool:
-        parser.add_argument(*names, dest=parameter.name, action="store_true", help=shown)
+        parser.add_argument(*names, dest=parameter.name, action="store_true", help=help_text)
         return
     if isinstance(parameter.default, int | str):
-        shown = f"{shown} (default {getattr(parameter.default, 'value', parameter.default)})"
+        help_text = (
+            f"{help_text} (default {getattr(parameter.default, 'value', parameter.default)})"
+        )
     parser.add_argument(
         *names,
         dest=parameter.name,
@@ -130,14 +134,14 @@ def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> Non
         type=_converter(parameter),
         default=parameter.default,
         required=parameter.required,
-        metavar=parameter.said.metavar or parameter.said.name.lstrip("-").upper(),
-        help=shown,
+        metavar=parameter.declaration.metavar or parameter.declaration.name.lstrip("-").upper(),
+        help=help_text,
     )
 
 
 def _converter(parameter: Parameter) -> Callable[[str], Any]:
     """How a word becomes a value; ValueError's message is what a person reads."""
-    least = parameter.said.least if isinstance(parameter.said, Option) else None
+    least = parameter.declaration.least if isinstance(parameter.declaration, Option) else None
 
     def convert(text: str) -> Any:
         try:

@@ -87,20 +87,20 @@ def _summary(plan: PlanResponse) -> str:
     if not plan.changes:
         return "Nothing changes."
     breaking = sum(change.breaking for change in plan.changes)
-    said = [
+    clauses = [
         plural(len(plan.changes), "change"),
         f"{breaking} breaking" if breaking else "none breaking",
     ]
     if plan.weakens:
-        said.append(plural(len(plan.weakens), "promise weakened", "promises weakened"))
+        clauses.append(plural(len(plan.weakens), "promise weakened", "promises weakened"))
     if plan.stale:
         stale = sum(row.partitions for row in plan.stale)
-        said.append(
+        clauses.append(
             f"{plural(stale, 'published partition')} become{'s' if stale == 1 else ''} stale"
         )
     if plan.estimate is not None:
-        said.append(f"{seconds(plan.estimate['seconds'])} to make them again")
-    return ", ".join(said) + "."
+        clauses.append(f"{seconds(plan.estimate['seconds'])} to make them again")
+    return ", ".join(clauses) + "."
 
 
 def _change(row: ChangeRow) -> Sequence[str]:

@@ -134,9 +134,10 @@ class Bar:
     def ahead(self, text: str) -> None:
         """Beside what the bar is of."""
         if self._bar is not None and self._task is not None:
-            said = f"{self._what}, {text}" if text else self._what
+            description = f"{self._what}, {text}" if text else self._what
             self._bar.update(
-                self._task, description=cut(clean(said), max(10, self._bar.console.width - 44))
+                self._task,
+                description=cut(clean(description), max(10, self._bar.console.width - 44)),
             )
 
     def note(self, line: str) -> None:

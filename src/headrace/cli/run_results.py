@@ -237,9 +237,9 @@ def render_past_changes(
             indent=2,
         )
     for proposed_row in proposed[:PAST_SHOWN_MAX]:
-        asked = ", and is recomputed only if somebody asks"
+        request_clause = ", and is recomputed only if somebody asks"
         first = (
-            asked
+            request_clause
             if proposed_row.incident is None
             else f"; its code fails and is corrected first ({proposed_row.incident})"
         )
@@ -310,16 +310,16 @@ def _summary(response: RunResponse) -> list[str]:
         state: sum(row.state == state for row in response.rejected)
         for state in ("held", "rejected", "failed")
     }
-    said = [
+    clauses = [
         (
             f"{output.state_mark(response.state)}: {plural(len(response.published), 'partition')}"
             " published"
         )
     ]
-    said += [f"{n} {state}" for state, n in counts.items() if n]
+    clauses += [f"{n} {state}" for state, n in counts.items() if n]
     if any(counts[state] for state in ("held", "rejected")):
-        said.append("nothing wrong was published")
-    return [*said, opened, response.reason or ""]
+        clauses.append("nothing wrong was published")
+    return [*clauses, opened, response.reason or ""]
 
 
 def _next_commands(response: RunResponse) -> list[str]:

@@ -162,11 +162,11 @@ def table(
         max([cell_len(titles[i]), *(cell_len(row[i]) for row in texts)])
         for i in range(len(columns))
     ]
-    kept, widths = fit_columns(columns, natural, screen.width)
+    visible, widths = fit_columns(columns, natural, screen.width)
     if header:
-        screen.line(_line(titles, columns, kept, widths), "dim")
+        screen.line(_line(titles, columns, visible, widths), "dim")
     for row, text in zip(rows, texts, strict=True):
-        screen.line(_styled_line(screen, row, text, columns, kept, widths))
+        screen.line(_styled_line(screen, row, text, columns, visible, widths))
 
 
 def fit_columns(
@@ -176,28 +176,28 @@ def fit_columns(
     `width`.
     """
     widths = [min(n, CELL_MAX) for n in natural]
-    kept = [i for i in range(len(columns)) if natural[i]]
+    visible = [i for i in range(len(columns)) if natural[i]]
     if width >= NATURAL:
-        return kept, widths
-    _shrink(columns, kept, widths, width)
-    for i in sorted(kept, key=lambda i: -columns[i].drops):
-        if _line_width(kept, widths) <= width or not columns[i].drops:
+        return visible, widths
+    _shrink(columns, visible, widths, width)
+    for i in sorted(visible, key=lambda i: -columns[i].drops):
+        if _line_width(visible, widths) <= width or not columns[i].drops:
             break
-        kept.remove(i)
-    while (over := _line_width(kept, widths) - width) > 0:
-        widest = max(kept, key=lambda i: widths[i])
+        visible.remove(i)
+    while (over := _line_width(visible, widths) - width) > 0:
+        widest = max(visible, key=lambda i: widths[i])
         if widths[widest] <= 3:
             break
         widths[widest] = max(3, widths[widest] - over, widths[widest] // 2)
-    _grow(columns, kept, widths, natural, width)
-    return kept, widths
+    _grow(columns, visible, widths, natural, width)
+    return visible, widths
 
 
 def _shrink(
-    columns: Sequence[ColumnLayout], kept: list[int], widths: list[int], width: int
+    columns: Sequence[ColumnLayout], visible: list[int], widths: list[int], width: int
 ) -> None:
-    for i in sorted((i for i in kept if columns[i].gives), key=lambda i: -columns[i].gives):
-        over = _line_width(kept, widths) - width
+    for i in sorted((i for i in visible if columns[i].gives), key=lambda i: -columns[i].gives):
+        over = _line_width(visible, widths) - width
         if over <= 0:
             return
         widths[i] = max(min(columns[i].least, widths[i]), widths[i] - over)
@@ -205,18 +205,18 @@ def _shrink(
 
 def _grow(
     columns: Sequence[ColumnLayout],
-    kept: list[int],
+    visible: list[int],
     widths: list[int],
     natural: Sequence[int],
     width: int,
 ) -> None:
-    for i in sorted(kept, key=lambda i: columns[i].gives):
-        spare = width - _line_width(kept, widths)
+    for i in sorted(visible, key=lambda i: columns[i].gives):
+        spare = width - _line_width(visible, widths)
         widths[i] = min(natural[i], CELL_MAX, widths[i] + max(0, spare))
 
 
-def _line_width(kept: list[int], widths: list[int]) -> int:
-    return INDENT + sum(widths[i] for i in kept) + GAP * max(0, len(kept) - 1)
+def _line_width(visible: list[int], widths: list[int]) -> int:
+    return INDENT + sum(widths[i] for i in visible) + GAP * max(0, len(visible) - 1)
 
 
 def _cell_text(cell: str | StyledCell) -> str:
@@ -231,16 +231,16 @@ def cut(text: str, width: int) -> str:
 
 
 def _padded(text: str, width: int, right: bool) -> str:
-    shown = cut(text, width)
-    padding = " " * (width - cell_len(shown))
-    return padding + shown if right else shown + padding
+    fitted = cut(text, width)
+    padding = " " * (width - cell_len(fitted))
+    return padding + fitted if right else fitted + padding
 
 
 def _line(
-    texts: Sequence[str], columns: Sequence[ColumnLayout], kept: list[int], widths: list[int]
+    texts: Sequence[str], columns: Sequence[ColumnLayout], visible: list[int], widths: list[int]
 ) -> str:
     return " " * INDENT + (" " * GAP).join(
-        _padded(texts[i], widths[i], columns[i].right) for i in kept
+        _padded(texts[i], widths[i], columns[i].right) for i in visible
     )
 
 
@@ -249,12 +249,12 @@ def _styled_line(
     row: Row,
     texts: Sequence[str],
     columns: Sequence[ColumnLayout],
-    kept: list[int],
+    visible: list[int],
     widths: list[int],
 ) -> str:
-    placed = [_padded(texts[i], widths[i], columns[i].right) for i in kept]
+    placed = [_padded(texts[i], widths[i], columns[i].right) for i in visible]
     placed[-1:] = [text.rstrip() for text in placed[-1:]]
-    cells = [row[i] for i in kept]
+    cells = [row[i] for i in visible]
     styled = [
         screen.style(text, cell.style) if isinstance(cell, StyledCell) else text
         for text, cell in zip(placed, cells, strict=True)

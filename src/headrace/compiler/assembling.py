@@ -91,8 +91,8 @@ class Assembler:
         layers = graph.layers(ordered, (*self._project.sources, *self._project.assets))
         for layer in layers:
             self._resolve(layer, inputs)
-        for given in self._given.values():
-            problems.extend(given.problems)
+        for schema in self._given.values():
+            problems.extend(schema.problems)
         order = tuple(name for layer in layers for name in sorted(layer))
         order = tuple(sorted(order, key=lambda name: name not in self._project.sources))
         nodes = {name: self._node(name, inputs, problems) for name in order}
@@ -229,7 +229,7 @@ class Assembler:
             if analysis is None or not analysis.usable:
                 self._columns[name] = self._declared_columns(name)
                 continue
-            request = self._wanted(self._project.assets[name], analysis, inputs[name])
+            request = self._schema_request(self._project.assets[name], analysis, inputs[name])
             key = digest(request)
             kept_body = self._kept.get(name)
             if (
@@ -252,23 +252,23 @@ class Assembler:
         of_message = {id(message): chunk for message, chunk in zip(messages, chunks, strict=True)}
 
         def take(message: OutputSchemaRequests, answer: OutputSchemas) -> None:
-            for (name, key, request), (given, lines) in zip(
+            for (name, key, request), (schema, lines) in zip(
                 of_message[id(message)], answer.given, strict=True
             ):
-                self._take(name, key, given, KeptLines(_lineage_key(request), lines))
+                self._take(name, key, schema, KeptLines(_lineage_key(request), lines))
             self._step(len(answer.given))
 
         self._workers.give(messages, take)
 
-    def _take(self, name: str, key: bytes, given: OutputSchema, lines: KeptLines) -> None:
+    def _take(self, name: str, key: bytes, schema: OutputSchema, lines: KeptLines) -> None:
         body = self.bodies[name]
-        if body.given is not given:
-            self.bodies[name] = KeptBody(body.text, body.read, key, given)
+        if body.given is not schema:
+            self.bodies[name] = KeptBody(body.text, body.read, key, schema)
         self.lines[name] = lines
-        self._given[name] = given
-        self._columns[name] = schemas.table_columns(self._project.assets[name], given.columns)
+        self._given[name] = schema
+        self._columns[name] = schemas.table_columns(self._project.assets[name], schema.columns)
 
-    def _wanted(
+    def _schema_request(
         self, asset: Asset, analysis: Analysis, specs: tuple[InputSpec, ...]
     ) -> OutputSchemaRequest:
         return OutputSchemaRequest(
@@ -292,9 +292,9 @@ class Assembler:
         )
 
     def _routing(self, name: str) -> str | None:
-        given = self._given.get(name)
-        if given is not None:
-            return given.partition_column
+        schema = self._given.get(name)
+        if schema is not None:
+            return schema.partition_column
         node = self._project.source_or_asset(name)
         return node.partition.column if node is not None else None
 
@@ -372,8 +372,8 @@ class Assembler:
     def _not_materialised(
         self, asset: Asset, inputs: tuple[InputSpec, ...], analysis: Analysis | None
     ) -> Iterable[Problem]:
-        given = self._given.get(asset.name)
-        body = given.columns if given is not None else None
+        schema = self._given.get(asset.name)
+        body = schema.columns if schema is not None else None
         return schemas.materialization_problems(asset, inputs, body, self._project, analysis)
 
     def _asset(
@@ -385,14 +385,14 @@ class Assembler:
         references: tuple[str, ...],
         analysis: Analysis | None,
     ) -> CompiledNode:
-        given = self._given.get(asset.name)
+        schema = self._given.get(asset.name)
         read = [self._views[spec.node] for spec in inputs if spec.node in self._views]
         fingerprint = plan_compiled.asset_fingerprint(
             asset, analysis, inputs, self._project, self._macros.used_by(analysis), read, self._code
         )
         if asset.name in self._views:
             self._views[asset.name] = fingerprint
-        mixes = given.mixes if given is not None else "its body isn't SQL"
+        mixes = schema.mixes if schema is not None else "its body isn't SQL"
         if asset.batch == "off":
             mixes = "`batch: off`"
         return CompiledNode(
@@ -403,7 +403,7 @@ class Assembler:
             columns=columns,
             column_names=names,
             partition_column=(
-                given.partition_column if given is not None else asset.partition.column
+                schema.partition_column if schema is not None else asset.partition.column
             ),
             sql=analysis.sql if analysis is not None else None,
             placeholders=(

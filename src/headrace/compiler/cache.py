@@ -182,10 +182,10 @@ class Cache:
             return None
         try:
             data = (self._folder / f"{_NAMES[kind]}.msgpack").read_bytes()
-            kept = msgspec.msgpack.decode(data, type=kind)
+            cached = msgspec.msgpack.decode(data, type=kind)
         except (OSError, msgspec.MsgspecError, RecursionError, ValueError):
             return None
-        return kept if kept.header == self.header else None
+        return cached if cached.header == self.header else None
 
     def keep(
         self,

@@ -66,14 +66,14 @@ class CodeTree:
         self,
         root: Path,
         read: ReadBytes,
-        kept: CodeSeen | None = None,
+        cached: CodeSeen | None = None,
         facts: Mapping[str, ModuleFacts] | None = None,
         *,
         exactly: bool = False,
     ) -> None:
         """`facts` are known ones by SHA-256. `exactly` hashes every file regardless of metadata."""
         self._root, self._read, self._exactly = root, read, exactly
-        self._kept = kept.files if kept is not None else {}
+        self._kept = cached.files if cached is not None else {}
         self._known_facts = facts or {}
         self._listings: dict[str, Listing] = {}
         self._arguments: dict[str, str | None] = {}

@@ -14,5 +14,5 @@ def compile_lineage(compiled: Compiled, cache: Path | None = None) -> Lineage:
 
     It comes from the cache where the texts are equal.
     """
-    kept = Cache(cache).load(KeptLineage)
-    return Lineage(compiled, kept.lines if kept is not None else {})
+    cached = Cache(cache).load(KeptLineage)
+    return Lineage(compiled, cached.lines if cached is not None else {})

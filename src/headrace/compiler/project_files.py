@@ -162,9 +162,11 @@ def _candidate(
     if entry.is_symlink() and entry.is_dir():
         problems.append(_not_read(path, "links aren't followed: put the folder itself there"))
         return
-    wanted = kinds[-1][0]
-    if entry.name.endswith(".yml") or (wanted == ".odcs.yaml" and entry.name.endswith(".yaml")):
-        problems.append(_not_read(path, f"rename it to `…{wanted}`"))
+    expected_suffix = kinds[-1][0]
+    if entry.name.endswith(".yml") or (
+        expected_suffix == ".odcs.yaml" and entry.name.endswith(".yaml")
+    ):
+        problems.append(_not_read(path, f"rename it to `…{expected_suffix}`"))
 
 
 def _file(

@@ -99,8 +99,8 @@ def give_all(message: OutputSchemaRequests) -> OutputSchemas:
     return OutputSchemas(tuple(_encoded(*analyse_output(request)) for request in message.wanted))
 
 
-def _encoded(given: OutputSchema, lines: ColumnLineage) -> tuple[OutputSchema, msgspec.Raw]:
-    return given, msgspec.Raw(msgspec.msgpack.encode(lines))
+def _encoded(schema: OutputSchema, lines: ColumnLineage) -> tuple[OutputSchema, msgspec.Raw]:
+    return schema, msgspec.Raw(msgspec.msgpack.encode(lines))
 
 
 def main() -> None:

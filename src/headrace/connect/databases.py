@@ -157,16 +157,14 @@ class SourceRows:
         start, end = self._bounds(key)
         return {"partition_start": self._bound(start), "partition_end": self._bound(end)}
 
-    def _bound(self, moment: date | datetime) -> Any:
+    def _bound(self, at: date | datetime) -> Any:
         """Return the value to bind.
 
         An engine without time types is told which column it is compared with.
         """
         if self._column is None or self._asks:
-            return self._engine.bound(moment)
-        return self._engine.bound(
-            moment, f"select {self._name()} as moment from {self._relation()}"
-        )
+            return self._engine.bound(at)
+        return self._engine.bound(at, f"select {self._name()} as moment from {self._relation()}")
 
     def _bounds(self, key: str) -> tuple[date, date]:
         """Return start and end in the column's type: dates for days and longer intervals."""
@@ -233,7 +231,7 @@ def path_of(source: Source) -> str:
 
 
 def _versions(
-    rows: SourceRows, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
+    rows: SourceRows, intervals: Sequence[str], known: Mapping[str, tuple[str, str]]
 ) -> dict[str, str]:
     """Return interval → its current version."""
     source = rows.source
@@ -242,9 +240,9 @@ def _versions(
         newest = rows.newest(last)
         return {} if newest is None else {WHOLE: _written([last, newest])}
     if rows.cursor is None:
-        rows.check(wanted[0])
-        return dict.fromkeys(wanted, "")
-    return {key: _written(list(version)) for key, version in rows.summaries(wanted).items()}
+        rows.check(intervals[0])
+        return dict.fromkeys(intervals, "")
+    return {key: _written(list(version)) for key, version in rows.summaries(intervals).items()}
 
 
 def _bounds(version: str) -> tuple[Any, Any]:

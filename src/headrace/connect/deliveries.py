@@ -200,20 +200,20 @@ class Lesson(msgspec.Struct, frozen=True):
             for disagreement in self.disagreed
             if disagreement.column in self.undecided
         ]
-        said = [f"{'; '.join(results)}: read as text"] if results else []
-        said += [item.text for item in self.almost]
+        clauses = [f"{'; '.join(results)}: read as text"] if results else []
+        clauses += [item.text for item in self.almost]
         if self.declared_encoding:
-            said.append(
+            clauses.append(
                 f"the first delivery is {self.encoding.upper()}, though"
                 f" {self.declared_encoding.upper()} is declared, and is read as"
                 f" {self.encoding.upper()}"
             )
         if self.undeclared:
-            said.append(
+            clauses.append(
                 f"the first delivery is {self.encoding.upper()}, so the source is held to that;"
                 " `encoding:` declares another one"
             )
-        return tuple(said)
+        return tuple(clauses)
 
 
 class SourceSchema(msgspec.Struct, frozen=True):

@@ -112,9 +112,9 @@ def _gzip_ends(data: bytes) -> bool:
         stream = zlib.decompressobj(wbits=31)
         try:
             while not stream.eof:
-                made = stream.decompress(data, 1 << 20)
-                budget -= len(made)
-                if budget < 0 or (not made and not stream.unconsumed_tail and not stream.eof):
+                output = stream.decompress(data, 1 << 20)
+                budget -= len(output)
+                if budget < 0 or (not output and not stream.unconsumed_tail and not stream.eof):
                     return False
                 data = stream.unconsumed_tail
         except zlib.error:
@@ -140,7 +140,7 @@ class _Match(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    found: DetectedDelivery
+    delivery: DetectedDelivery
     entry: os.DirEntry[str]
 
 
@@ -156,31 +156,37 @@ def observe(  # complexipy: ignore (which files are ready, one condition after t
     """
     pattern = _pattern_of(source)
     now_us = time.time_ns() // 1000 if now_us is None else now_us
-    notes = _Notes()
+    warnings = _Notes()
     real_root = Path(os.path.realpath(root))
     marker = source.complete.marker
     by_file = is_routed_by_rows(source)
     seen: dict[str, list[_Seen]] = {}
-    for match in _matches(real_root, pattern, notes, had=bool(known)):
+    for match in _matches(real_root, pattern, warnings, had=bool(known)):
         is_marker = marker is not None and match.path.endswith(marker)
-        item = None if is_marker else _file_behind(real_root, source, match, notes)
+        item = None if is_marker else _file_behind(real_root, source, match, warnings)
         if item:
-            seen.setdefault(item.found.path if by_file else item.found.partition, []).append(item)
+            seen.setdefault(item.delivery.path if by_file else item.delivery.partition, []).append(
+                item
+            )
     deliveries, settling = [], []
     for group in sorted(seen):
-        chosen = seen[group] if by_file else _one_of(source, seen[group], known, notes)
+        chosen = seen[group] if by_file else _one_of(source, seen[group], known, warnings)
         if not chosen:
             continue
         delivery = _together(chosen)
         if known.get(delivery.path) == (delivery.size_bytes, delivery.modified_us):
             continue
-        waits = [(item.found.path, _wait(item, marker, now_us)) for item in chosen]
+        waits = [(item.delivery.path, _wait(item, marker, now_us)) for item in chosen]
         settling += [Settling(path, wait) for path, wait in waits if wait]
         if all(wait == 0.0 for _, wait in waits):
             deliveries.append(delivery)
     files = sum(map(len, seen.values()))
     return Observation(
-        tuple(deliveries), tuple(settling), tuple(notes.kept), seen=files, unlisted=notes.unlisted
+        tuple(deliveries),
+        tuple(settling),
+        tuple(warnings.kept),
+        seen=files,
+        unlisted=warnings.unlisted,
     )
 
 
@@ -218,13 +224,13 @@ class _Notes:
         self.kept[NOTES_MAX:] = [last]
 
 
-def _matches(root: Path, pattern: Pattern, notes: _Notes, *, had: bool) -> Iterator[_Match]:
+def _matches(root: Path, pattern: Pattern, warnings: _Notes, *, had: bool) -> Iterator[_Match]:
     """Yield files whose names match, in no particular order.
 
     Only folders with placeholders in their names are listed. `had`: whether there were files
     before.
     """
-    yield from _below(root, "", pattern.components, {}, notes, had=had)
+    yield from _below(root, "", pattern.components, {}, warnings, had=had)
 
 
 def _below(
@@ -232,7 +238,7 @@ def _below(
     folder: str,
     components: tuple[Component, ...],
     parts: dict[str, str],
-    notes: _Notes,
+    warnings: _Notes,
     *,
     had: bool,
 ) -> Iterator[_Match]:
@@ -243,18 +249,18 @@ def _below(
         filter(None, (folder, *(str(component.fixed) for component in components[:depth])))
     )
     here, rest = components[depth], components[depth + 1 :]
-    for entry in _listed(root, folder, notes, had=had):
-        said = said_by(here, entry.name, parts)
-        if said is None:
+    for entry in _listed(root, folder, warnings, had=had):
+        name_parts = said_by(here, entry.name, parts)
+        if name_parts is None:
             continue
         path = f"{folder}/{entry.name}" if folder else entry.name
         if not rest:
-            yield _Match(path, entry, said)
+            yield _Match(path, entry, name_parts)
         elif entry.is_dir():
-            yield from _below(root, path, rest, said, notes, had=False)
+            yield from _below(root, path, rest, name_parts, warnings, had=False)
 
 
-def _listed(root: Path, folder: str, notes: _Notes, *, had: bool) -> Iterator[os.DirEntry[str]]:
+def _listed(root: Path, folder: str, warnings: _Notes, *, had: bool) -> Iterator[os.DirEntry[str]]:
     """Yield the folder's entries.
 
     A missing folder has none, unless it `had` files: then its disk is gone, or somebody moved it. A
@@ -263,7 +269,7 @@ def _listed(root: Path, folder: str, notes: _Notes, *, had: bool) -> Iterator[os
     place = root / folder
     real = Path(os.path.realpath(place))
     if not real.is_relative_to(root):
-        notes.add(
+        warnings.add(
             "delivery_outside_project",
             folder,
             f"{printable(folder)} leads out of the project; nothing in it is taken",
@@ -274,17 +280,17 @@ def _listed(root: Path, folder: str, notes: _Notes, *, had: bool) -> Iterator[os
             yield from entries
     except FileNotFoundError:
         if had:
-            notes.cannot_list("source_unavailable", folder, "isn't there any more")
+            warnings.cannot_list("source_unavailable", folder, "isn't there any more")
     except NotADirectoryError:
         if had:
-            notes.cannot_list("source_unavailable", folder, "isn't a folder any more")
+            warnings.cannot_list("source_unavailable", folder, "isn't a folder any more")
     except PermissionError as error:
-        notes.cannot_list("access_denied", folder, f"can't be listed: {error.strerror}")
+        warnings.cannot_list("access_denied", folder, f"can't be listed: {error.strerror}")
     except OSError as error:
-        notes.cannot_list("source_unavailable", folder, f"can't be listed: {error.strerror}")
+        warnings.cannot_list("source_unavailable", folder, f"can't be listed: {error.strerror}")
 
 
-def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _Seen | None:
+def _file_behind(root: Path, source: Source, match: _Match, warnings: _Notes) -> _Seen | None:
     """Return the file of a matching name; None if it can't be ingested.
 
     It must be a regular file inside the project, and its name must give a valid partition.
@@ -292,12 +298,12 @@ def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _S
     try:
         match.path.encode()
     except UnicodeEncodeError:
-        notes.add("delivery_name", match.path, f"{printable(match.path)}: the name isn't UTF-8")
+        warnings.add("delivery_name", match.path, f"{printable(match.path)}: the name isn't UTF-8")
         return None
     if match.entry.is_symlink() and not Path(os.path.realpath(root / match.path)).is_relative_to(
         root
     ):
-        notes.add(
+        warnings.add(
             "delivery_outside_project",
             match.path,
             f"{printable(match.path)} is a link that leads out of the project",
@@ -308,11 +314,11 @@ def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _S
     except OSError:  # deleted since it was listed, or a link to nothing
         return None
     if not stat.S_ISREG(facts.st_mode):
-        notes.add(
+        warnings.add(
             "delivery_not_a_file", match.path, f"{printable(match.path)} isn't a regular file"
         )
         return None
-    partition = _named(source, match, notes)
+    partition = _named(source, match, warnings)
     if partition is None:
         return None
     return _Seen(
@@ -323,7 +329,7 @@ def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _S
     )
 
 
-def _named(source: Source, match: _Match, notes: _Notes) -> str | None:
+def _named(source: Source, match: _Match, warnings: _Notes) -> str | None:
     """Return the partition in the file's name, `*` if it has none.
 
     None for an invalid date or key.
@@ -331,19 +337,21 @@ def _named(source: Source, match: _Match, notes: _Notes) -> str | None:
     grain, files = source.partition.grain, source.files or ""
     date = tuple((name, value) for name, value in match.parts.items() if name != "key")
     try:
-        moment = (
+        interval = (
             _partition_of(date, grain, source.timezone or "UTC")
             if grain and "{date:" in files
             else ""
         )
     except (ValueError, OverflowError, UsageError):
-        notes.add("delivery_date", match.path, f"{printable(match.path)}: there is no such {grain}")
+        warnings.add(
+            "delivery_date", match.path, f"{printable(match.path)}: there is no such {grain}"
+        )
         return None
     key = match.parts.get("key", "")
     if KEY in files and (problem := unusable_key(key, source.partition.values)):
-        notes.add("delivery_key", match.path, f"{printable(match.path)}: {problem}")
+        warnings.add("delivery_key", match.path, f"{printable(match.path)}: {problem}")
         return None
-    return join(moment, key) or WHOLE
+    return join(interval, key) or WHOLE
 
 
 def unusable_key(key: str, values: tuple[str, ...] | None) -> str | None:
@@ -372,7 +380,7 @@ def _partition_of(parts: tuple[tuple[str, str], ...], grain: Grain, zone: str) -
 
 
 def _one_of(
-    source: Source, candidates: list[_Seen], known: Mapping[str, tuple[int, int]], notes: _Notes
+    source: Source, candidates: list[_Seen], known: Mapping[str, tuple[int, int]], warnings: _Notes
 ) -> list[_Seen]:
     """Return the files of one interval to ingest, if there are as many as expected.
 
@@ -380,33 +388,33 @@ def _one_of(
     """
     expected = source.complete.files
     if len(candidates) == expected:
-        return sorted(candidates, key=lambda item: item.found.path)
+        return sorted(candidates, key=lambda item: item.delivery.path)
     if len(candidates) < expected:
-        first = min(candidate.found.path for candidate in candidates)
+        first = min(candidate.delivery.path for candidate in candidates)
         if first not in known:
-            notes.add(
+            warnings.add(
                 "delivery_incomplete",
                 first,
-                f"{candidates[0].found.partition}: {len(candidates)} of {expected} files",
+                f"{candidates[0].delivery.partition}: {len(candidates)} of {expected} files",
             )
         return []
-    taken = [candidate for candidate in candidates if candidate.found.path in known]
-    _note_several(expected, candidates, taken, notes)
-    return taken if len(taken) == expected == 1 else []
+    ingested = [candidate for candidate in candidates if candidate.delivery.path in known]
+    _note_several(expected, candidates, ingested, warnings)
+    return ingested if len(ingested) == expected == 1 else []
 
 
 def _note_several(
     expected: int, candidates: list[_Seen], taken: list[_Seen], notes: _Notes
 ) -> None:
-    names = sorted(candidate.found.path for candidate in candidates)
-    partition = candidates[0].found.partition
+    names = sorted(candidate.delivery.path for candidate in candidates)
+    partition = candidates[0].delivery.partition
     which = "the source" if partition == WHOLE else partition
     listing = ", ".join(map(printable, names[:3]))
     if len(names) > 3:
         listing += f" and {len(names) - 3} more"
     left = "one is" if expected == 1 else f"{expected} are"
     kept = (
-        f"; only {printable(taken[0].found.path)}, taken before, is read"
+        f"; only {printable(taken[0].delivery.path)}, taken before, is read"
         if len(taken) == 1
         else f"; none is taken until {left} left"
     )
@@ -420,8 +428,8 @@ def _note_several(
 def _together(chosen: list[_Seen]) -> DetectedDelivery:
     """Return one delivery of these files: the first path, the sum of the sizes, the latest time."""
     if len(chosen) == 1:
-        return chosen[0].found
-    files = [item.found for item in chosen]
+        return chosen[0].delivery
+    files = [item.delivery for item in chosen]
     return DetectedDelivery(
         files[0].source,
         files[0].partition,
@@ -434,7 +442,7 @@ def _together(chosen: list[_Seen]) -> DetectedDelivery:
 
 def _wait(item: _Seen, marker: str | None, now_us: int) -> float | None:
     """Return the seconds without a change still needed; None while the marker file is missing."""
-    delivery = item.found
+    delivery = item.delivery
     if marker:
         marked = _marker_time(Path(item.entry.path), marker)
         if marked is None:

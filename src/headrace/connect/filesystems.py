@@ -207,33 +207,33 @@ class Filesystems:
         known: Mapping[str, tuple[str, str]],
     ) -> Observation:
         """See `SourceConnector.observe`."""
-        source, notes = access.source, list[Note]()
-        with errors_as_unavailable(_shown(source)):
+        source, warnings = access.source, list[Note]()
+        with errors_as_unavailable(_label(source)):
             place, components = _place(access)
             files = list(_below(place, "", components, {}))
         results: dict[str, list[DetectedDelivery]] = {}
         for file in files:
-            key = _key(source, file, notes)
+            key = _key(source, file, warnings)
             if key is not None and not _may_be_written(file):
                 results.setdefault(key, []).append(_found(place, source, key, file, access.now_us))
         chosen = [
             delivery
             for key in sorted(results)
-            if (delivery := _one(results[key], known.get(key), notes)) is not None
+            if (delivery := _chosen(results[key], known.get(key), warnings)) is not None
         ]
         new = [
             delivery
             for delivery in chosen
             if known.get(delivery.partition) != (delivery.path, delivery.version)
         ]
-        return Observation(found=tuple(new), notes=tuple(notes[:NOTES_MAX]), seen=len(results))
+        return Observation(found=tuple(new), notes=tuple(warnings[:NOTES_MAX]), seen=len(results))
 
     def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
         """See `SourceConnector.fetch`."""
         name = delivery.path.rpartition("/")[2]
         target = access.temporary / uuid.uuid4().hex
         try:
-            with errors_as_unavailable(_shown(access.source)):
+            with errors_as_unavailable(_label(access.source)):
                 place, _ = _place(access)
                 path = place.inside(delivery.path)
                 self._expect(place, path, delivery)
@@ -263,15 +263,15 @@ class Filesystems:
             )
 
 
-def _expect_size(delivery: DetectedDelivery, came: int) -> None:
-    if delivery.size_bytes not in (-1, came):
+def _expect_size(delivery: DetectedDelivery, received: int) -> None:
+    if delivery.size_bytes not in (-1, received):
         raise Unavailable(
-            f"{printable(delivery.path, 200)} broke off: {came:,} of {delivery.size_bytes:,} bytes"
-            " came"
+            f"{printable(delivery.path, 200)} broke off: {received:,} of {delivery.size_bytes:,}"
+            f" bytes came"
         )
 
 
-def _shown(source: Source) -> str:
+def _label(source: Source) -> str:
     return printable(source.files or "", 200)
 
 
@@ -300,15 +300,15 @@ def _below(  # complexipy: ignore (a recursive walk)
     here, rest = components[0], components[1:]
     for count, entry in enumerate(place.entries(folder)):
         name = str(entry["name"]).rstrip("/").rpartition("/")[2]
-        said = said_by(here, name, parts)
-        if said is None:
+        name_parts = said_by(here, name, parts)
+        if name_parts is None:
             continue
         path = f"{folder}/{name}" if folder else name
         is_folder = entry.get("type") == "directory"
         if is_folder and rest:
-            yield from _below(place, path, rest, said)
+            yield from _below(place, path, rest, name_parts)
         elif not is_folder and not rest:
-            yield _listed(entry, path, said)
+            yield _listed(entry, path, name_parts)
         if count >= FILES_MAX:
             raise Unavailable(
                 f"{printable(folder or place.url)} holds more than {FILES_MAX:,} files",
@@ -354,14 +354,14 @@ def _may_be_written(file: _Listed) -> bool:
     return not file.etag and 0 <= time.time_ns() // 1000 - file.modified_us < SETTLE_US
 
 
-def _key(source: Source, file: _Listed, notes: list[Note]) -> str | None:
+def _key(source: Source, file: _Listed, warnings: list[Note]) -> str | None:
     """Return the partition that the name gives, `*` for none; None for an invalid date or key."""
     grain, key = source.partition.grain, file.parts.get("key", "")
     date = {name: value for name, value in file.parts.items() if name != "key"}
     try:
-        moment = key_of(date, grain, source.timezone or "UTC") if grain else ""
+        interval = key_of(date, grain, source.timezone or "UTC") if grain else ""
     except (ValueError, OverflowError, UsageError):
-        notes.append(
+        warnings.append(
             Note(
                 "delivery_date",
                 printable(file.path, 200),
@@ -370,11 +370,11 @@ def _key(source: Source, file: _Listed, notes: list[Note]) -> str | None:
         )
         return None
     if KEY in (source.files or "") and (problem := unusable_key(key, source.partition.values)):
-        notes.append(
+        warnings.append(
             Note("delivery_key", printable(file.path, 200), f"{printable(file.path)}: {problem}")
         )
         return None
-    return join(moment, key) or WHOLE
+    return join(interval, key) or WHOLE
 
 
 def _found(
@@ -390,8 +390,8 @@ def _found(
     )
 
 
-def _one(
-    candidates: list[DetectedDelivery], known: tuple[str, str] | None, notes: list[Note]
+def _chosen(
+    candidates: list[DetectedDelivery], known: tuple[str, str] | None, warnings: list[Note]
 ) -> DetectedDelivery | None:
     """Return the file of one interval.
 
@@ -399,7 +399,7 @@ def _one(
     """
     if len(candidates) == 1:
         return candidates[0]
-    taken = [
+    ingested = [
         candidate for candidate in candidates if known is not None and candidate.path == known[0]
     ]
     names = " and ".join(
@@ -407,7 +407,7 @@ def _one(
     )
     text = (
         f"{names} are both for {candidates[0].partition};"
-        f" {'the first that came stays' if taken else 'none of them is taken'}"
+        f" {'the first that came stays' if ingested else 'none of them is taken'}"
     )
-    notes.append(Note("several_deliveries", printable(candidates[0].path, 200), text))
-    return taken[0] if taken else None
+    warnings.append(Note("several_deliveries", printable(candidates[0].path, 200), text))
+    return ingested[0] if ingested else None

@@ -95,26 +95,26 @@ class Http:
         deliveries: list[DetectedDelivery] = []
         spec = spec_of(access.source)
         deadline = time.monotonic() + LOOK_SECONDS
-        asked = 0
+        requested = 0
         with HttpClient(access, spec, first_request(spec, access), LOOK_PATIENCE) as server:
             for key in _in_turn(wanted):
-                if asked and time.monotonic() + 2 * server.timeout > deadline:
+                if requested and time.monotonic() + 2 * server.timeout > deadline:
                     break
                 try:
                     delivery = _asked_patiently(access, server, spec, key, known, deadline)
                 except Unavailable as error:
-                    if isinstance(error, NotYet) and error.own and asked:
+                    if isinstance(error, NotYet) and error.own and requested:
                         break
-                    return _observed_until(error, deliveries, server.shown, asked)
-                asked += 1
+                    return _observed_until(error, deliveries, server.shown, requested)
+                requested += 1
                 if delivery is not None:
                     deliveries.append(delivery)
         note = Note(
             "look_not_finished",
             server.shown,
-            f"{asked} of {len(wanted)} intervals were asked for; the next look goes on",
+            f"{requested} of {len(wanted)} intervals were asked for; the next look goes on",
         )
-        return _observe(deliveries, note if asked < len(wanted) else None, asked)
+        return _observe(deliveries, note if requested < len(wanted) else None, requested)
 
     def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
         """Fetch all pages of one interval as one file."""
@@ -152,12 +152,12 @@ def _observed_until(
 def _observe(
     deliveries: list[DetectedDelivery],
     note: Note | None,
-    asked: int,
+    requested: int,
     throttled_seconds: float | None = None,
 ) -> Observation:
     arrived = tuple(sorted(deliveries, key=lambda delivery: delivery.partition))
     return Observation(
-        arrived, (), (note,) if note else (), seen=asked, throttled_seconds=throttled_seconds
+        arrived, (), (note,) if note else (), seen=requested, throttled_seconds=throttled_seconds
     )
 
 
@@ -186,18 +186,18 @@ def _asked_patiently(
             time.sleep(wait)
 
 
-def _in_turn(wanted: Sequence[str]) -> Iterator[str]:
+def _in_turn(intervals: Sequence[str]) -> Iterator[str]:
     """Yield two of the oldest intervals, then one of the newest, and so on.
 
     Intervals that never arrive then don't block the others.
     """
-    first, last = 0, len(wanted) - 1
+    first, last = 0, len(intervals) - 1
     while first <= last:
-        if (first + len(wanted) - 1 - last) % 3 == 2:
-            yield wanted[last]
+        if (first + len(intervals) - 1 - last) % 3 == 2:
+            yield intervals[last]
             last -= 1
         else:
-            yield wanted[first]
+            yield intervals[first]
             first += 1
 
 
@@ -211,7 +211,7 @@ def _looked(
         return DetectedDelivery(access.source.name, key, path, -1, now)
     pages = Pages(spec.page, first_request(spec, access))
     try:
-        with server.asked(pages.first(), _conditions(version)) as response:
+        with server.send(pages.first(), _conditions(version)) as response:
             if response.status_code == 304:
                 return None
             there = "" if spec.page else _version(response)
@@ -387,7 +387,7 @@ def _page(
     access: Access,
 ) -> HttpPage | str:
     """Return one page of records; or write a file as received to `out`, and return its name."""
-    with server.asked(request) as response:
+    with server.send(request) as response:
         ending = _ending(response, spec, access)
         if ending:
             return _as_it_is(

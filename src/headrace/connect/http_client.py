@@ -98,7 +98,7 @@ class RateLimiter:
         """Wait for the next slot. Raises NotYet if it is too far away."""
         if not self._gap and not self._path.exists():
             return
-        wait = self._turn()
+        wait = self._reserve()
         if wait > self._patience:
             text = (
                 f"the server may be asked again from {self._time_after(wait)} on (it said so, or"
@@ -115,7 +115,7 @@ class RateLimiter:
         with _Locked(self._path) as held:
             held.write(max(held.seconds_left(), min(seconds, AWAY_SECONDS_MAX)))
 
-    def _turn(self) -> float:
+    def _reserve(self) -> float:
         """Reserve the next slot, unless it is too far away, and return the seconds until then."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with _Locked(self._path) as held:
@@ -174,11 +174,11 @@ def body_of(response: httpx.Response, bytes_max: int, *, deadline: float) -> Ite
     Raises CannotRead for more than `bytes_max`, Unavailable for a truncated body, and `httpx`
     errors.
     """
-    packed, made = 0, 0
+    packed, unpacked_bytes = 0, 0
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     for chunk in _unpacked(response.iter_raw(CHUNK_BYTES), encoding):
-        packed, made = response.num_bytes_downloaded, made + len(chunk)
-        UnpackLimits(bytes_max=bytes_max).check(made, packed)
+        packed, unpacked_bytes = response.num_bytes_downloaded, unpacked_bytes + len(chunk)
+        UnpackLimits(bytes_max=bytes_max).check(unpacked_bytes, packed)
         if time.monotonic() > deadline:
             raise Unavailable(f"the answer wasn't complete after {FETCH_SECONDS_MAX:.0f} s")
         yield chunk
@@ -305,7 +305,7 @@ class HttpClient:
         self._client.close()
 
     @contextmanager
-    def asked(
+    def send(
         self, request: HttpRequest, conditions: Mapping[str, str] | None = None
     ) -> Iterator[httpx.Response]:
         """Send a request and yield its response, 2xx or 304, with the body unread.
@@ -318,7 +318,7 @@ class HttpClient:
         try:
             response = self._answer(request, conditions or {})
             try:
-                self._judge(response)
+                self._raise_for_status(response)
                 yield response
                 _read_small(response)
             finally:
@@ -399,7 +399,7 @@ class HttpClient:
         location = response.headers.get("location", "")
         target = on_same_server(request.url, location)
         if target is None:
-            elsewhere = self._said(urlsplit(location).netloc.rpartition("@")[2]) or "nowhere"
+            elsewhere = self._scrubbed(urlsplit(location).netloc.rpartition("@")[2]) or "nowhere"
             raise Unavailable(
                 f"{self.shown} redirects to another server ({elsewhere}), which isn't followed; if"
                 " that is right, name it in `url`",
@@ -414,7 +414,7 @@ class HttpClient:
             )
         return msgspec.structs.replace(request, url=target)
 
-    def _judge(self, response: httpx.Response) -> None:
+    def _raise_for_status(self, response: httpx.Response) -> None:
         """Raise an error for every status but 2xx and 304."""
         status = response.status_code
         if 200 <= status < 300 or status == 304:
@@ -423,7 +423,7 @@ class HttpClient:
         if status in MISSING:
             _read_small(response)
             raise HttpNotFound
-        text = f"{self.shown} answers {status} {self._said(response.reason_phrase)}".rstrip()
+        text = f"{self.shown} answers {status} {self._scrubbed(response.reason_phrase)}".rstrip()
         if status in _DENIED:
             raise Unavailable(
                 f"{text}: check the secret and the rights", code="access_denied", transient=False
@@ -460,12 +460,12 @@ class HttpClient:
         import httpx
 
         if isinstance(error, httpx.ConnectError):
-            return f"no connection ({self._said(error)})"
+            return f"no connection ({self._scrubbed(error)})"
         if isinstance(error, httpx.RemoteProtocolError):
-            return f"the answer breaks off or isn't HTTP ({self._said(error)})"
+            return f"the answer breaks off or isn't HTTP ({self._scrubbed(error)})"
         return f"the connection broke ({words_of(error)})"
 
-    def _said(self, text: object) -> str:
+    def _scrubbed(self, text: object) -> str:
         """Return text from elsewhere without secrets; they go before the text is cut.
 
         A server may repeat parts of the request.
@@ -487,10 +487,10 @@ def _retry_after(response: httpx.Response) -> float | None:
     A date is compared with the server's own clock, if it sends one. None for missing or invalid
     values.
     """
-    said = response.headers.get("retry-after", "").strip()
-    if said.isascii() and said.isdigit():
-        return float(said[:9])
-    until, now = _date(said), _date(response.headers.get("date", "")) or datetime.now(UTC)
+    value = response.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    until, now = _date(value), _date(response.headers.get("date", "")) or datetime.now(UTC)
     return max(0.0, (until - now).total_seconds()) if until is not None else None
 
 

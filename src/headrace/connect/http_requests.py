@@ -112,9 +112,9 @@ def first_request(spec: Spec, access: Access) -> HttpRequest:
             code="configuration_error",
             transient=False,
         )
-    given = tuple((name, _sendable(name, value)) for name, value in headers.items())
+    sendable_headers = tuple((name, _sendable(name, value)) for name, value in headers.items())
     return HttpRequest(
-        spec.method, with_query(url, params), given, access.secrets.resolved(spec.body)
+        spec.method, with_query(url, params), sendable_headers, access.secrets.resolved(spec.body)
     )
 
 
@@ -123,13 +123,13 @@ def with_query(url: str, parameters: Mapping[str, Any]) -> str:
     if not parameters:
         return url
     parts = urlsplit(url)
-    kept = [
+    remaining = [
         item
         for item in parts.query.split("&")
         if item and unquote_plus(item.partition("=")[0]) not in parameters
     ]
     added = urlencode({name: _texts(value) for name, value in parameters.items()}, doseq=True)
-    return parts._replace(query="&".join([*kept, added])).geturl()
+    return parts._replace(query="&".join([*remaining, added])).geturl()
 
 
 def on_same_server(url: str, target: str) -> str | None:
@@ -140,20 +140,20 @@ def on_same_server(url: str, target: str) -> str | None:
     """
     there = urljoin(url, target)
     try:
-        asked, named = urlsplit(url), urlsplit(there)
-        ports = (asked.port or _PORTS.get(asked.scheme), named.port or _PORTS.get(named.scheme))
+        origin, named = urlsplit(url), urlsplit(there)
+        ports = (origin.port or _PORTS.get(origin.scheme), named.port or _PORTS.get(named.scheme))
     except ValueError:
         return None
-    if named.hostname != asked.hostname or named.scheme not in _PORTS:
+    if named.hostname != origin.hostname or named.scheme not in _PORTS:
         return None
-    if asked.scheme == named.scheme:
+    if origin.scheme == named.scheme:
         return there if ports[0] == ports[1] else None
-    if ports not in ((80, 443), (443, 80)) and asked.port != named.port:
+    if ports not in ((80, 443), (443, 80)) and origin.port != named.port:
         return None
     return (
         there
         if named.scheme == "https"
-        else named._replace(scheme="https", netloc=asked.netloc).geturl()
+        else named._replace(scheme="https", netloc=origin.netloc).geturl()
     )
 
 

@@ -149,10 +149,10 @@ def _of_the_file(
     kind = reader(pinned.format.kind if pinned else kind_of(opened))
     nothing = SourceSchema((), pinned.format if pinned else Format(kind=kind.kind))
     try:
-        told = _explained(kind, error, connection, opened, nothing, FileHeader(()))
+        explained = _explained(kind, error, connection, opened, nothing, FileHeader(()))
     except CannotRead as refusal:
         return refusal.value
-    return told if isinstance(told, UnreadableFile) else UnreadableFile(told.reason)
+    return explained if isinstance(explained, UnreadableFile) else UnreadableFile(explained.reason)
 
 
 def explain_error(
@@ -169,14 +169,16 @@ def explain_error(
         return _explained_part(error, prepared, connection)
     kind = reader(prepared.schema.format.kind)
     try:
-        told = _explained(
+        explained = _explained(
             kind, error, connection, prepared.opened, prepared.schema, prepared.header
         )
     except CannotRead as refusal:
         return refusal.value
-    if isinstance(told, TypeDrift):
-        return msgspec.structs.replace(told, reads_as=_rereading(kind, connection, prepared, told))
-    return told
+    if isinstance(explained, TypeDrift):
+        return msgspec.structs.replace(
+            explained, reads_as=_rereading(kind, connection, prepared, explained)
+        )
+    return explained
 
 
 def prepare_all(
@@ -248,9 +250,9 @@ def _explained_part(
                 f"SELECT bit_xor(hash(part)) FROM ({part.select_sql}) AS part"
             ).fetchone()
         except duckdb.Error as problem:
-            told = _of_file(explain_error(problem, part, connection), part.name)
-            assert not isinstance(told, Drift)
-            return told
+            explained = _of_file(explain_error(problem, part, connection), part.name)
+            assert not isinstance(explained, Drift)
+            return explained
     return UnreadableFile(f"can't be read: {first_line(error, prepared.opened.path)}")
 
 
@@ -350,7 +352,7 @@ class Learning(NamedTuple):
     samples: Sequence[tuple[Path, str]]
     temporary: Path
     adapt: Adapt | None
-    kept: Path
+    stored_file: Path
     declared_encoding: str
     """The encoding that the source declares, if the file isn't in it."""
 
@@ -360,7 +362,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
     header = with_row_count(header, rows)
-    shows = [DeliverySchema(learning.kept, learning.name, schema)]
+    shows = [DeliverySchema(learning.stored_file, learning.name, schema)]
     shows += _samples(connection, opened, learning)
     schema = agreed([schema.schema for schema in shows])
     first_bad = partial(_first_bad, connection, learning, opened.options)
@@ -390,7 +392,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         if item.column not in learnt.undecided
     ]
     secret = {column.name for column in promised if column.classification}
-    classified = {own for own, name in names.items() if name in secret}
+    classified = {column_name for column_name, name in names.items() if name in secret}
     learnt = msgspec.structs.replace(
         learnt, almost=almost_typed(shows[0], detected, almost, classified, first_bad)
     )
@@ -419,7 +421,7 @@ def _samples(
 ) -> Iterator[DeliverySchema]:
     # a file of several intervals is a sample for each, and the first file may be one
     samples = dict.fromkeys(learning.samples)
-    samples.pop((learning.kept, learning.name), None)
+    samples.pop((learning.stored_file, learning.name), None)
     for path, name in samples:
         file = (path, name)
         sample = _sampled(learning.kind, connection, file, learning.temporary, opened.options)

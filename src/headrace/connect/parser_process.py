@@ -108,7 +108,7 @@ class Parser:
                 bounds,
                 pinned,
             )
-            answer = self._asked(request)
+            answer = self._answer(request)
             if answer.refused is not None:
                 raise CannotRead(
                     answer.refused.reason, line=answer.refused.line, code=answer.refused.code
@@ -136,7 +136,7 @@ class Parser:
             self._said.close()
             self._said = None
 
-    def _asked(self, request: _Request) -> _Answer:
+    def _answer(self, request: _Request) -> _Answer:
         process, control = self._started()
         control.settimeout(self._seconds_max)
         try:
@@ -259,7 +259,7 @@ def _parsed(request: _Request) -> _Answer:
 
     opened = Opened(request.path, request.name, encoding=request.encoding, options=request.options)
     try:
-        made = reader(request.kind).unfold(
+        unfolded = reader(request.kind).unfold(
             opened, Path(request.folder), request.bounds, request.pinned
         )
     except CannotRead as refusal:
@@ -273,7 +273,7 @@ def _parsed(request: _Request) -> _Answer:
     # any error is due to this file; the next one may parse
     except Exception as error:  # noqa: BLE001
         return _Answer(failed=f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS_MAX])
-    return _Answer(made=made)
+    return _Answer(made=unfolded)
 
 
 PARSER = Parser()

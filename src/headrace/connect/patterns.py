@@ -81,11 +81,11 @@ def compile_pattern(text: str, grain: Grain | None, *, rows_tell: bool = False) 
             f"files: {text}: {{date:…}} needs a partition",
             hint="write `partition: day` (or another grain), or drop {date:…}",
         )
-    said = {directive.translate(_SAME) for directive in directives}
+    date_parts = {directive.translate(_SAME) for directive in directives}
     if (
         grain is not None
         and (directives or not rows_tell)
-        and not any(enough <= said for enough in _ENOUGH[grain])
+        and not any(enough <= date_parts for enough in _ENOUGH[grain])
     ):
         example = {
             Grain.HOUR: "%Y-%m-%dT%H",
@@ -185,12 +185,12 @@ def _component(expression: str) -> Component:
         )
     # A directive that was used in another folder has no group here: each component is matched
     # alone, and `agree` compares the values.
-    own = re.sub(
+    standalone = re.sub(
         r"\(\?P=([A-Za-z])\)",
         lambda m: m[0] if f"(?P<{m[1]}>" in expression else f"(?P<{m[1]}>{DIRECTIVES[m[1]]})",
         expression,
     )
-    return Component(None, re.compile(own, re.DOTALL))
+    return Component(None, re.compile(standalone, re.DOTALL))
 
 
 def said_by(component: Component, name: str, parts: dict[str, str]) -> dict[str, str] | None:
@@ -224,12 +224,12 @@ def key_of(parts: dict[str, str], grain: Grain, zone: str) -> str:
     day = _date_of(parts)
     hour, minute, second = (int(parts.get(name, "0")) for name in "HMS")
     where = _offset(parts["z"]) if "z" in parts else ZoneInfo(zone)
-    moment = datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=where)
+    at = datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=where)
     if grain is not Grain.HOUR:
         return key_of_date(day, grain)
-    if moment.astimezone(UTC).astimezone(where).replace(fold=0) != moment:
-        raise ValueError(f"{moment} doesn't exist")
-    return key_at(moment, grain, zone)
+    if at.astimezone(UTC).astimezone(where).replace(fold=0) != at:
+        raise ValueError(f"{at} doesn't exist")
+    return key_at(at, grain, zone)
 
 
 def _date_of(parts: dict[str, str]) -> date:

@@ -51,7 +51,7 @@ class PreparedDelivery(msgspec.Struct, frozen=True):
     """All files of a delivery that has several; `opened` is then the first file's."""
     name: str = ""
     """The path under which one of several files was delivered."""
-    found: tuple[str, ...] = ()
+    header_names: tuple[str, ...] = ()
     """The column names as the file has them."""
 
     def discard(self) -> None:
@@ -83,10 +83,10 @@ def fingerprint(schema: SourceSchema, sha256: str) -> str:
 
     The same content under another schema is another delivery.
     """
-    told = msgspec.json.encode(
+    encoded = msgspec.json.encode(
         [[(column.name, column.type) for column in schema.columns], schema.format, sha256]
     )
-    return hashlib.sha256(told).hexdigest()
+    return hashlib.sha256(encoded).hexdigest()
 
 
 def kind_of(opened: Opened) -> str:
@@ -152,7 +152,7 @@ def with_file_names(
     select = delivery.select_sql
     if meant.computed:
         select = computed(select, delivery.schema, meant.computed)
-    return msgspec.structs.replace(delivery, found=results, select_sql=select)
+    return msgspec.structs.replace(delivery, header_names=results, select_sql=select)
 
 
 def map_columns(header: FileHeader, pinned: SourceSchema, adapt: Adapt | None) -> Adapted | Drift:

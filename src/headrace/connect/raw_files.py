@@ -265,13 +265,13 @@ class UnpackLimits(msgspec.Struct, frozen=True):
     ratio_max: int = UNPACKED_RATIO_MAX
     free_bytes: int = UNPACKED_FREE_BYTES
 
-    def check(self, made: int, packed: int) -> None:
+    def check(self, unpacked_bytes: int, packed: int) -> None:
         """Raise CannotRead if `made` unpacked bytes exceed the limits for `packed` bytes."""
-        if made > self.bytes_max:
+        if unpacked_bytes > self.bytes_max:
             raise CannotRead(
                 f"unpacks to more than {self.bytes_max:,} bytes", code="delivery_too_large"
             )
-        if made > self.free_bytes and made > packed * self.ratio_max:
+        if unpacked_bytes > self.free_bytes and unpacked_bytes > packed * self.ratio_max:
             raise CannotRead(
                 f"unpacks to more than {self.ratio_max} times its {packed:,} bytes: it looks like a"
                 " bomb",
@@ -381,14 +381,14 @@ def _unpacked(
     path: Path, opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]
 ) -> Opened:
     """Write `chunks` to a temporary file; delete it if they raise."""
-    packed, made = path.stat().st_size, 0
+    packed, unpacked_bytes = path.stat().st_size, 0
     temporary.mkdir(parents=True, exist_ok=True)
     target = temporary / f"{uuid.uuid4().hex}.unpacked"
     try:
         with target.open("xb") as out:
             for chunk in chunks:
-                made += len(chunk)
-                bounds.check(made, packed)
+                unpacked_bytes += len(chunk)
+                bounds.check(unpacked_bytes, packed)
                 out.write(chunk)
     except BaseException:
         target.unlink(missing_ok=True)

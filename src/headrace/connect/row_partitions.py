@@ -56,20 +56,20 @@ def partitions_in(
     for invalid values.
     """
     moments, keys = _columns(source, columns)
-    wanted = [f"{_bucket(column, columns, source)} AS t" for column in moments]
-    wanted += [f"CAST({quote(column)} AS VARCHAR) AS k" for column in keys]
+    expressions = [f"{_bucket(column, columns, source)} AS t" for column in moments]
+    expressions += [f"CAST({quote(column)} AS VARCHAR) AS k" for column in keys]
     present = " AND ".join((["t IS NOT NULL"] if moments else []) + (["k <> ''"] if keys else []))
     rows = connection.execute(
-        f"SELECT DISTINCT * FROM (SELECT {', '.join(wanted)} FROM ({select_sql})) WHERE {present}"
-        f" LIMIT {DIFFERENT_MAX}"
+        f"SELECT DISTINCT * FROM (SELECT {', '.join(expressions)} FROM ({select_sql})) WHERE"
+        f" {present} LIMIT {DIFFERENT_MAX}"
     ).fetchall()
     known_time, known_key = _said(source, named)
     results: set[str] = set()
     for row in rows:
-        moment = _time_key(row[0], source) if moments else known_time
+        interval = _time_key(row[0], source) if moments else known_time
         key = str(row[-1]) if keys else known_key
         _check_key(source.partition.key, key)
-        results.add(join(moment, key))
+        results.add(join(interval, key))
     if len(results) > KEYS_MAX or len(rows) == DIFFERENT_MAX:
         raise CannotRead(f"its rows belong to more than {KEYS_MAX:,} partitions", code=CODE)
     listed = source.partition.values
@@ -88,7 +88,7 @@ def key_of_rows(
     moments, columns_of_key = _columns(source, columns)
     pairs = [split(key, source.partition) for key in keys]
     time_sql = (
-        _time_sql(moments[0], columns, source, sorted({moment for moment, _ in pairs}))
+        _time_sql(moments[0], columns, source, sorted({interval for interval, _ in pairs}))
         if moments
         else literal(pairs[0][0])
     )
@@ -193,5 +193,5 @@ def _time_sql(
     assert grain is not None
     kind = _type(name, columns)
     return key_expression(
-        name, [bounds_of(moment, grain, source.timezone, kind) for moment in moments]
+        name, [bounds_of(interval, grain, source.timezone, kind) for interval in moments]
     )

@@ -317,10 +317,12 @@ Adapt = Callable[[FileHeader], Adapted | Drift]
 
 def renamed(header: FileHeader, names: Mapping[str, str]) -> FileHeader:
     """Rename a header's columns; an unmapped name that equals a column's name gets a suffix."""
-    taken = set(names.values())
-    own = tuple(names.get(name, f"{name}\0" if name in taken else name) for name in header.names)
+    column_names = set(names.values())
+    new_names = tuple(
+        names.get(name, f"{name}\0" if name in column_names else name) for name in header.names
+    )
     optional = tuple(names.get(name, name) for name in header.optional)
-    return msgspec.structs.replace(header, names=own, optional=optional)
+    return msgspec.structs.replace(header, names=new_names, optional=optional)
 
 
 def computed(rows_of: str, schema: SourceSchema, expressions: Mapping[str, str]) -> str:
@@ -347,19 +349,21 @@ def with_names(schema: SourceSchema, header: FileHeader) -> SourceSchema:
     Columns that only samples have come last.
     """
     width = len(header.names)
-    own = dict(zip((column.name for column in schema.columns[:width]), header.names, strict=True))
+    new_names = dict(
+        zip((column.name for column in schema.columns[:width]), header.names, strict=True)
+    )
     columns = tuple(
-        LakeColumn(own.get(column.name, column.name), column.type, column.id)
+        LakeColumn(new_names.get(column.name, column.name), column.type, column.id)
         for column in schema.columns
     )
     inside = tuple(
-        msgspec.structs.replace(item, column=own.get(item.column, item.column))
+        msgspec.structs.replace(item, column=new_names.get(item.column, item.column))
         for item in schema.inside
     )
     return msgspec.structs.replace(
         schema,
         columns=columns,
-        optional=tuple(own.get(name, name) for name in schema.optional),
+        optional=tuple(new_names.get(name, name) for name in schema.optional),
         inside=inside,
     )
 

@@ -204,17 +204,17 @@ def one_line_end(
     a copy replaces it, or when this fails.
     """
     path, lines = Path(opened.path), _Lines(line_bytes_max, quoting)
-    made = None
+    normalized = None
     try:
-        made = (
+        normalized = (
             opened
             if not _rows_differ(path, lines)
             else written(opened, temporary, bounds, (line for line, _ in lines.of(path)))
         )
     finally:
-        if intermediate and made is not opened:
+        if intermediate and normalized is not opened:
             opened.discard()
-    return made
+    return normalized
 
 
 def _rows_differ(path: Path, lines: _Lines) -> bool:
@@ -416,11 +416,11 @@ def legacy_encoding(path: Path) -> str | None:
         return None
     if encoding == LEGACY and mixed_line(data) is not None:
         return None
-    odd = {
+    unusual_signs = {
         sign for sign in text if sign > "\x7f" and not sign.isalpha() and sign not in _USUAL_SIGNS
     }
     foreign = encoding == LEGACY and _IN_A_ROW.search(text)
-    return None if odd or foreign or "\0" in text else encoding
+    return None if unusual_signs or foreign or "\0" in text else encoding
 
 
 def _mixed_line_of(path: Path) -> int | None:

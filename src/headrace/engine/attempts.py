@@ -219,9 +219,9 @@ def ended_by(code: int) -> Limit | None:
     return _BY_SIGNAL.get(number) if number > 0 else None  # type: ignore[call-overload]
 
 
-def named_in(said: str) -> Limit | None:
+def named_in(text: str) -> Limit | None:
     """Return the limit that an error's text names; None if it names none."""
-    return next((limit for limit, words in _BY_WORDS if words.search(said)), None)
+    return next((limit for limit, words in _BY_WORDS if words.search(text)), None)
 
 
 def hint_for(limit: Limit | None) -> str:
@@ -237,8 +237,8 @@ def as_said(error: BodyError, lines: Iterable[str]) -> BodyError:
     """
     if error.code != COMMAND_FAILED or error.kind is not ErrorKind.DETERMINISTIC:
         return error
-    said = [*lines][-LINES_LOOKED_AT:]
-    limit = next((name for line in reversed(said) if (name := named_in(line))), None)
+    last_lines = [*lines][-LINES_LOOKED_AT:]
+    limit = next((name for line in reversed(last_lines) if (name := named_in(line))), None)
     if limit is None:
         return error
     return msgspec.structs.replace(

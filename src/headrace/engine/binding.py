@@ -116,8 +116,8 @@ class Binder:
             for text in macros.values():
                 for statement in self._connection.extract_statements(text):
                     self._connection.execute(statement)
-        own = "SELECT lower(function_name) FROM duckdb_functions()"
-        self._functions = {name for (name,) in self._connection.execute(own).fetchall()}
+        functions_sql = "SELECT lower(function_name) FROM duckdb_functions()"
+        self._functions = {name for (name,) in self._connection.execute(functions_sql).fetchall()}
         words = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
         self._words = {name for (name,) in self._connection.execute(words).fetchall()}
 
@@ -197,13 +197,13 @@ class Binder:
         return BindResult()
 
     def _refused(self, error: duckdb.Error, text: str, lines_before: int) -> BindResult:
-        said = str(error)
-        excerpt = _EXCERPT.search(said)
+        error_text = str(error)
+        excerpt = _EXCERPT.search(error_text)
         line = max(1, int(excerpt[1]) - lines_before) if excerpt else 1
-        message = " ".join(_ADVICE.split(said, maxsplit=1)[0].split())
+        message = " ".join(_ADVICE.split(error_text, maxsplit=1)[0].split())
         missing = _NO_FUNCTION.search(message)
         if missing is not None:
-            near = re.search(r'Did you mean "([^"]+)"', said)
+            near = re.search(r'Did you mean "([^"]+)"', error_text)
             hint = _function_hint(missing[1], near[1] if near else "")
             return BindResult(
                 code="unknown_function",
@@ -214,17 +214,19 @@ class Binder:
         if isinstance(error, duckdb.ParserException):
             return BindResult(
                 code="sql_syntax",
-                message=_shown(message),
-                hint=self._word_hint(said, text, excerpt, line),
+                message=_readable(message),
+                hint=self._word_hint(error_text, text, excerpt, line),
                 line=line,
             )
         return BindResult(
-            code="sql_binding", message=_shown(message), hint=_type_hint(message), line=line
+            code="sql_binding", message=_readable(message), hint=_type_hint(message), line=line
         )
 
-    def _word_hint(self, said: str, text: str, excerpt: re.Match[str] | None, line: int) -> str:
+    def _word_hint(
+        self, error_text: str, text: str, excerpt: re.Match[str] | None, line: int
+    ) -> str:
         """Return a hint if a reserved word of SQL is used as a name."""
-        near = _NEAR.search(said)
+        near = _NEAR.search(error_text)
         if near is None or excerpt is None:
             return ""
         if near[1] == ":":
@@ -283,7 +285,7 @@ def _called(tree: Any) -> Iterator[tuple[str, int | None]]:
 def _named_columns(tree: Any) -> list[str]:  # complexipy: ignore (walks DuckDB's tree)
     """Return the columns that a statement reads, without its own aliases, which would clash."""
     named: dict[str, None] = {}
-    made: set[str] = set()
+    aliases: set[str] = set()
     stack = [tree]
     while stack:
         node = stack.pop()
@@ -293,11 +295,11 @@ def _named_columns(tree: Any) -> list[str]:  # complexipy: ignore (walks DuckDB'
                 named.setdefault(str(names[-1]).lower())
             alias = node.get("alias")
             if isinstance(alias, str) and alias:
-                made.add(alias.lower())
+                aliases.add(alias.lower())
             stack.extend(node.values())
         elif isinstance(node, list):
             stack.extend(node)
-    return [name for name in named if name not in made]
+    return [name for name in named if name not in aliases]
 
 
 def _function_hint(name: str, near: str = "") -> str:
@@ -320,7 +322,7 @@ def _type_hint(message: str) -> str:
     return ""
 
 
-def _shown(message: str) -> str:
+def _readable(message: str) -> str:
     kind, _, rest = message.partition(" Error: ")
     return shortened(
         f"DuckDB refuses it: {rest}"

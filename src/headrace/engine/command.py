@@ -240,7 +240,7 @@ def _alike(
     source = _list(paths)
     types = {name: known.get(name.lower(), "") for name in header}
     if not all(types.values()):
-        seen = _looks(
+        seen = _detected_types(
             session,
             f"SELECT * FROM read_csv({source}, {_CSV}, auto_detect = true, sample_size = -1, skip"
             " = 0)",
@@ -251,7 +251,9 @@ def _alike(
     return f"SELECT * FROM read_csv({source}, {_CSV}, auto_detect = false, columns = {{{columns}}})"
 
 
-def _looks(session: DuckDBSession, select_sql: str, header: tuple[str, ...]) -> dict[str, str]:
+def _detected_types(
+    session: DuckDBSession, select_sql: str, header: tuple[str, ...]
+) -> dict[str, str]:
     """Return the types that DuckDB detects; nothing if it detects other columns or no CSV.
 
     Reading the file then reports the faulty line.

@@ -242,13 +242,13 @@ def _table(
 ) -> AssetOutput:
     if isinstance(task.body, SqlBody):
         return _sql(task, task.body, session)
-    with _opaque(task, session, folders, None, meter, log) as given:
-        if given is None:
+    with _opaque(task, session, folders, None, meter, log) as produced:
+        if produced is None:
             return AssetOutput(Measures())
         if log is not None and log.redactor is not None and log.redactor.hides:
             with _placed(task.body):
-                command.columns_hold_no_secret(session, given[0], log.redactor)
-        return _staged(task, session, *given)
+                command.columns_hold_no_secret(session, produced[0], log.redactor)
+        return _staged(task, session, *produced)
 
 
 def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:

@@ -41,7 +41,7 @@ class Container(enum.StrEnum):
     DUCKDB = "duckdb"
 
 
-def given(session: DuckDBSession, data: InputData, container: Container) -> Any:
+def as_container(session: DuckDBSession, data: InputData, container: Container) -> Any:
     """Return the input's rows in a container.
 
     Raises `BodyFailed` if the library that the container needs isn't installed.
@@ -293,10 +293,10 @@ def _dicts(
 def _column(name: str, rows: list[Mapping[str, Any]], known: pa.Schema | None) -> pa.Array:
     """Return a column of the first rows, in the table's type, or else in the type of its values."""
     values = [row.get(name) for row in rows]
-    wanted = known.field(name).type if known is not None and name in known.names else None
-    if wanted is not None and not pa.types.is_null(wanted):
+    arrow_type = known.field(name).type if known is not None and name in known.names else None
+    if arrow_type is not None and not pa.types.is_null(arrow_type):
         try:
-            return pa.array(values, wanted)
+            return pa.array(values, arrow_type)
         except (pa.ArrowException, OverflowError, TypeError, ValueError):
             pass  # the values decide the type, and staging reports whether it can be cast
     result = _array(name, values, None)
@@ -319,9 +319,9 @@ def _typed(field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:
     return _array(field.name, values, field.type)
 
 
-def _array(name: str, values: list[Any], wanted: pa.DataType | None) -> pa.Array:
+def _array(name: str, values: list[Any], arrow_type: pa.DataType | None) -> pa.Array:
     try:
-        return pa.array(values, wanted)
+        return pa.array(values, arrow_type)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise failed(
             f"column `{name}`: {error}",

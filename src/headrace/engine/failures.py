@@ -20,14 +20,14 @@ _AWAY = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH,
 """An unreachable server: a network disk if the error names a file, else any server."""
 
 
-def _said(numbers: tuple[int, ...]) -> re.Pattern[str]:
+def _pattern_of(numbers: tuple[int, ...]) -> re.Pattern[str]:
     """Return a pattern of the system's messages, which DuckDB and Headrace's errors repeat."""
     return re.compile("|".join(re.escape(os.strerror(number)) for number in numbers))
 
 
 _DENIED = (errno.EACCES, errno.EPERM)
-_DISK_SAID, _AWAY_SAID, _DENIED_SAID = _said(_DISK), _said(_AWAY), _said(_DENIED)
-_LIMITS_SAID = _said((errno.EFBIG, errno.EMFILE, errno.ENFILE))
+_DISK_SAID, _AWAY_SAID, _DENIED_SAID = _pattern_of(_DISK), _pattern_of(_AWAY), _pattern_of(_DENIED)
+_LIMITS_SAID = _pattern_of((errno.EFBIG, errno.EMFILE, errno.ENFILE))
 _OURS = ("duckdb", "_duckdb", "headrace")
 _DUCKDB_KINDS = {
     "OutOfMemoryException": ErrorKind.RESOURCES,

@@ -459,9 +459,9 @@ class Capture:
         if logging.root.level != LEVEL:  # the level that asset code set isn't the next attempt's
             logging.root.setLevel(LEVEL)
         sys.stdout, sys.stderr = self._streams
-        for target, kept in self._kept:
-            os.dup2(kept, target)
-            os.close(kept)
+        for target, saved in self._kept:
+            os.dup2(saved, target)
+            os.close(saved)
         self._listener.end()
         if self._own:
             self._listener.close()

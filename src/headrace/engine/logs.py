@@ -272,12 +272,12 @@ class OutputPipes(msgspec.Struct, frozen=True):
         for fd, stream in self.sources:
             spool = _spool_path(path, stream)
             known = sum(line.stream == stream for line in read(path)) if spool.exists() else 0
-            taken = spool.read_bytes() if spool.exists() else b""
+            spooled = spool.read_bytes() if spool.exists() else b""
             left = drain(fd)
             if redactor is not None:
                 redacted = redactor.stream()
                 left = redacted.feed(redactor.without_end_of_one(left)) + redacted.rest()
-            for text in list(_lines(taken + left))[known:]:
+            for text in list(_lines(spooled + left))[known:]:
                 file.write(stream, "info", text)
             spool.unlink(missing_ok=True)
         file.close()
@@ -380,8 +380,8 @@ class Spool:
         if self._redacted is None:
             return _read(self._pipe)
         while data := _read(self._pipe):
-            if said := self._redacted.feed(data):
-                return said
+            if output := self._redacted.feed(data):
+                return output
         return b""
 
     def _drop(self) -> None:

@@ -60,11 +60,11 @@ def lent(session: DuckDBSession, macros: Mapping[str, str]) -> Iterator[None]:
             _define(session, file, text)
         yield
     finally:
-        own = (
+        macros_sql = (
             "SELECT DISTINCT function_name, function_type FROM duckdb_functions() WHERE NOT"
             " internal"
         )
-        for name, kind in session.connection.execute(own).fetchall():
+        for name, kind in session.connection.execute(macros_sql).fetchall():
             what = "MACRO TABLE" if kind == "table_macro" else "MACRO"
             session.connection.execute(f"DROP {what} IF EXISTS {quote(name)}")
 
@@ -153,12 +153,12 @@ def _fault(connection: duckdb.DuckDBPyConnection, file: str, text: str) -> Macro
                 )
             connection.execute(statement)
     except duckdb.Error as error:
-        said = str(error)
-        at = re.search(r"LINE (\d+):", said)
+        message = str(error)
+        at = re.search(r"LINE (\d+):", message)
         return MacroProblem(
             file,
             line + int(at[1]) - 1 if at else line,
-            " ".join(said.split("\n\nLINE ", maxsplit=1)[0].split()),
+            " ".join(message.split("\n\nLINE ", maxsplit=1)[0].split()),
         )
     return None
 

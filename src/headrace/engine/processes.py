@@ -435,8 +435,8 @@ def _processor_wait_seconds() -> float:
 
 def _peak_bytes() -> int:
     record = _Record.of(os.getpid())
-    told = record.peak_bytes() if record is not None else None
-    return told or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RUSAGE_UNIT_BYTES
+    peak = record.peak_bytes() if record is not None else None
+    return peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RUSAGE_UNIT_BYTES
 
 
 class _Record:

@@ -108,7 +108,7 @@ class Boundary:
             raise error
         if not isinstance(error, BodyFailed):
             traceback.print_exception(_short(error, self._root), limit=-TRACE_FRAMES_MAX)
-            error = BodyFailed(self._said(error))
+            error = BodyFailed(self._body_error(error))
         elif error.error.file is None:
             error = BodyFailed(
                 msgspec.structs.replace(error.error, file=self._body.file, line=self._body.line)
@@ -116,7 +116,7 @@ class Boundary:
         self.failure = error
         raise error from None
 
-    def _said(self, error: BaseException) -> BodyError:
+    def _body_error(self, error: BaseException) -> BodyError:
         file, line = self._place(error)
         kind = kind_of(error)
         syntax = isinstance(error, SyntaxError) and bool(self._relative(error.filename or ""))
@@ -209,15 +209,17 @@ def _call(
     if not callable(function):
         message = f"{body.file} has no function `{body.function}`"
         raise failed(message, code="body_failed", everywhere=True)
-    inputs = _given(task, body, session) if task.inputs else {}
+    inputs = _inputs(task, body, session) if task.inputs else {}
     return function(context, **inputs) if body.takes_context else function(**inputs)
 
 
-def _given(task: BodyTask, body: PythonBody, session: DuckDBSession) -> dict[str, Any]:
-    from headrace.engine.containers import Container, given
+def _inputs(task: BodyTask, body: PythonBody, session: DuckDBSession) -> dict[str, Any]:
+    from headrace.engine.containers import Container, as_container
 
     return {
-        data.name: given(session, data, Container(body.annotations.get(data.name, Container.ARROW)))
+        data.name: as_container(
+            session, data, Container(body.annotations.get(data.name, Container.ARROW))
+        )
         for data in task.inputs
     }
 
@@ -334,9 +336,9 @@ def _message(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "the function raised KeyboardInterrupt"
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    description = f"{type(error).__name__}: {text}" if text else type(error).__name__
     limit = limit_of(error)
-    return f"{said} (after: {limit})" if limit and not reached_by(error) else said
+    return f"{description} (after: {limit})" if limit and not reached_by(error) else description
 
 
 def _hint(error: BaseException) -> str:

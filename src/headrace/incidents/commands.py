@@ -193,12 +193,12 @@ def gave_other_rows(
     for command in reversed(list(_parsed(tx, context, rows))):
         tried = attempts.of_run(tx, command.run) if command.run is not None else []
         tried += attempts.of_plan(tx, command.backfill) if command.backfill is not None else []
-        made = sorted(
+        published_places = sorted(
             _published(
                 it for it in tried if it.published_at is not None and it.published_at <= last_us
             )
         )
-        places = tuple((node, key) for node, key in made if node in nodes)
+        places = tuple((node, key) for node, key in published_places if node in nodes)
         if places:
             return msgspec.structs.replace(command, places=places)
     return None
@@ -311,17 +311,17 @@ class _Touched:
         if command.action == Action.PLAN_CANCELLED and self._one.kind != CauseKind.APPROVAL_PENDING:
             return ()  # a cancelled backfill computed nothing
         if command.backfill is not None:
-            made = _published(attempts.of_plan(tx, command.backfill))
+            published_places = _published(attempts.of_plan(tx, command.backfill))
             return tuple(
                 place
                 for place in places
-                if place[0] in {node for node, key in made if self._at(node, _key(key))}
+                if place[0] in {node for node, key in published_places if self._at(node, _key(key))}
             )
         run = None if command.run is None else runs.get(tx, command.run)
         if run is None or run.state == runs.RUNNING:
             return places
-        made = _published(attempts.of_run(tx, run.id))
-        return tuple(place for place in places if place in made)
+        published_places = _published(attempts.of_run(tx, run.id))
+        return tuple(place for place in places if place in published_places)
 
     def is_at(self, places: _Places) -> bool:
         """Return whether any place is at the cause itself, not only downstream of it."""
@@ -512,23 +512,23 @@ def _of_run(tx: Transaction, run: int, request: Mapping[str, Any]) -> _Places | 
 
     None for runs that the trail records elsewhere, and for a run that had nothing to do.
     """
-    made = tuple(
+    recomputed = tuple(
         (attempt.node, key) for attempt in attempts.of_run(tx, run) for key in attempt.partitions
     )
     known = runs.get(tx, run)
-    if not made and known is not None and known.state == "nothing_due":
+    if not recomputed and known is not None and known.state == "nothing_due":
         return None
     if "retry" in request:
         target = str(request["retry"])
         if target.isascii() and target.isdecimal():
-            return made or tuple(
+            return recomputed or tuple(
                 (attempt.node, key)
                 for attempt in attempts.of_run(tx, int(target))
                 for key in attempt.partitions
             )
         node, _, key = target.partition("@")
-        return made or ((node, key),)
+        return recomputed or ((node, key),)
     if "select" in request:
         keys = [str(key) for key in request.get("partitions") or [""]]
-        return made or tuple((str(node), key) for node in request["select"] for key in keys)
+        return recomputed or tuple((str(node), key) for node in request["select"] for key in keys)
     return None

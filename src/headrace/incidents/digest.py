@@ -172,8 +172,8 @@ def _lines(
 
     Later news are for the next digest, however late this one is built.
     """
-    told = list(_told(tx, to, window))
-    yield from _opened_and_over(told, window)
+    reported = list(_incidents_in_window(tx, to, window))
+    yield from _opened_and_over(reported, window)
     consumers = (("late since", unserved.late), ("never served, due since", unserved.never))
     for text, since_by_name in consumers:
         for name, since in since_by_name.items():
@@ -182,8 +182,8 @@ def _lines(
                 yield f"{text} {at}: {name} ({command_line('why', name)})"
     yield from _throughput(tx, project, declared, to, window)
     older = [
-        incident.shown
-        for incident, period in told
+        incident.label
+        for incident, period in reported
         if period.resolved_at is None and not window.holds(period.opened_at)
     ]
     if older:
@@ -197,13 +197,13 @@ def _opened_and_over(
     for incident, period in told:
         if period.resolved_at is None and window.holds(period.opened_at):
             begun = "new" if period.opened_at == incident.opened_at else "open again"
-            yield f"{begun}: {incident.shown} {subject(incident)}"
+            yield f"{begun}: {incident.label} {subject(incident)}"
     for incident, period in sorted(told, key=lambda each: -(each[1].resolved_at or 0)):
         if period.resolved_at is not None:
-            yield from wrapped(f"over: {incident.shown} {subject(incident)}. {period.ended}")
+            yield from wrapped(f"over: {incident.label} {subject(incident)}. {period.ended}")
 
 
-def _told(
+def _incidents_in_window(
     tx: Transaction, to: DigestAudience, window: DigestWindow
 ) -> Iterator[tuple[Incident, endings.Period]]:
     """Yield the audience's incidents that were open in the window, as reported at its end.
@@ -245,9 +245,9 @@ def _throughput(
             and not source.partition.key
             and (source.owner in to.owners or name in read)
         ):
-            said = _compared(tx, name, source.timezone or project.settings.timezone, window)
-            if said is not None:
-                yield said
+            line = _compared(tx, name, source.timezone or project.settings.timezone, window)
+            if line is not None:
+                yield line
 
 
 def _compared(tx: Transaction, name: str, timezone: str, window: DigestWindow) -> str | None:

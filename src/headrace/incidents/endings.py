@@ -90,10 +90,10 @@ def ending(
     ]
     if merged:
         return Ending(f"it is part of {display_id(int(merged[-1]))}", acted_us)
-    told = [commands.actions_clause(done, COMMANDS_MAX)] if done else []
+    action_clauses = [commands.actions_clause(done, COMMANDS_MAX)] if done else []
     parts = [
         *_removed(context, incident),
-        *told,
+        *action_clauses,
         *delivered,
         *_promised_anew(context, incident, done, now),
     ]
@@ -167,9 +167,11 @@ def as_opened_last(tx: Transaction, incident: Incident) -> Incident:
         msgspec.msgpack.decode(it, type=Evidence)
         for it in stored_evidence.contents_since(tx, incident.id, opened)
     ]
-    own = [it for it in results if (it.node, it.partition) in places]
-    began = min((it.at_us if it.began_us is None else it.began_us for it in own), default=opened)
-    keys = {it.partition for it in own}
+    own_evidence = [it for it in results if (it.node, it.partition) in places]
+    began = min(
+        (it.at_us if it.began_us is None else it.began_us for it in own_evidence), default=opened
+    )
+    keys = {it.partition for it in own_evidence}
     partitions = (
         tuple(key for key in incident.affected.partitions if key in keys)
         or incident.affected.partitions
@@ -236,9 +238,11 @@ def _removed(context: EvaluationContext, incident: Incident) -> Iterator[str]:
     }
     if incident.node != HEADRACE and incident.node not in declared:
         yield f"no longer declared: {incident.node}"
-    gone = [name for name in incident.affected.consumers if name not in _consumers(context)]
-    if gone:
-        yield f"no longer declared: {', '.join(gone[:NAMED_MAX])}"
+    removed_consumers = [
+        name for name in incident.affected.consumers if name not in _consumers(context)
+    ]
+    if removed_consumers:
+        yield f"no longer declared: {', '.join(removed_consumers[:NAMED_MAX])}"
 
 
 def _delivery_text(
@@ -282,7 +286,7 @@ def _by_itself(
         kind is CauseKind.DESTINATION_UNAVAILABLE
         and (other := _still_away(tx, incident)) is not None
     ):
-        yield f"it can't be written for another reason now, {other.shown}"
+        yield f"it can't be written for another reason now, {other.label}"
     elif kind in _BY_ITSELF:
         yield _BY_ITSELF[kind]
     else:
@@ -424,7 +428,7 @@ def _holding(tx: Transaction, incident: Incident, blocked: Sequence[Blocked]) ->
     """Return the other open incidents that hold an interval back, such as `INC-2`, `INC-3`."""
     places = {(it.node, "" if it.partition == WHOLE else it.partition) for it in blocked}
     others = [it for it in stored.open_incidents(tx) if it.id != incident.id] if places else []
-    return [it.shown for it in others if not places.isdisjoint(stored.partitions_of(tx, it.id))]
+    return [it.label for it in others if not places.isdisjoint(stored.partitions_of(tx, it.id))]
 
 
 def _spans(context: EvaluationContext, incident: Incident) -> list[tuple[int, int]]:

@@ -92,8 +92,12 @@ def gather(
     now: int,
 ) -> Gathered:
     """Gather and store new and ended evidence, and return it."""
-    kept = stored.cursors(tx)
-    cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
+    stored_cursors = stored.cursors(tx)
+    cursors = (
+        Cursors()
+        if stored_cursors is None
+        else msgspec.json.decode(stored_cursors[1], type=Cursors)
+    )
     result = Gathered()
     after, outages = _news(tx, result, project, context, blockage, reach, cursors, now)
     _present(tx, result, project, context, blockage, reach, outages, now)
@@ -102,8 +106,8 @@ def gather(
         _unchecked(tx, result, changes.dropped_checks(tx, cursors.version), now)
     result.write(tx, now)
     if result.touched:
-        stored.grow_old(tx, now, warned=WARNED_US, changed=CHANGED_US, kept=KEPT_US)
-    if kept is None or after != cursors:
+        stored.grow_old(tx, now, warned=WARNED_US, changed=CHANGED_US, retained=KEPT_US)
+    if stored_cursors is None or after != cursors:
         stored.set_cursors(tx, now, msgspec.json.encode(after).decode())
     return result
 
@@ -112,8 +116,12 @@ def note_commands(
     tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int
 ) -> None:
     """Add new commands to the timelines of incidents, without an evaluation."""
-    kept = stored.cursors(tx)
-    cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
+    stored_cursors = stored.cursors(tx)
+    cursors = (
+        Cursors()
+        if stored_cursors is None
+        else msgspec.json.decode(stored_cursors[1], type=Cursors)
+    )
     last = commands.note_actions(tx, context, blockage, cursors.trail)
     if last != cursors.trail:
         stored.set_cursors(
@@ -139,7 +147,7 @@ def _news(
     )
     attempt = attempts.gather_lost_and_slow(tx, result, cursors.attempt, now)
     changed, version = changes.gather(tx, cursors.version)
-    gone, gap = downtime.gather_outages(tx, context, blockage, reach, cursors.gap)
+    ended_outages, gap = downtime.gather_outages(tx, context, blockage, reach, cursors.gap)
     exports = context.declared.exports
     for node, id_ in changes.outlived(tx, exports):
         result.end(node, [id_])
@@ -148,16 +156,16 @@ def _news(
         result.add(evidence, over=now if over else None)
     for item in changes.computed_since(tx, changed, _lost_workers(tx, result)):
         result.add(item)
-    for one in changes.taken_back(tx, changed):
-        if changes.matters_still(tx, one):
-            result.add(msgspec.structs.replace(one, taken_back_us=one.taken_back_us or now))
+    for piece in changes.taken_back(tx, changed):
+        if changes.matters_still(tx, piece):
+            result.add(msgspec.structs.replace(piece, taken_back_us=piece.taken_back_us or now))
         else:
-            result.add(one, over=now)
-    for one in gone:
-        result.add(one, over=now)
+            result.add(piece, over=now)
+    for piece in ended_outages:
+        result.add(piece, over=now)
     return Cursors(fact, revision, attempt, version, gap, drift, trail), [
         *downtime.known_outages(tx),
-        *gone,
+        *ended_outages,
     ]
 
 
@@ -193,8 +201,12 @@ def _unchecked(
     Readers see the rows that these checks were about.
     """
     for incident in incidents.open_incidents(tx):
-        said = {f"check {name}" for name in dropped.get(incident.node, ())}
-        if said and incident.evidence and all(seen.what in said for seen in incident.evidence):
+        check_labels = {f"check {name}" for name in dropped.get(incident.node, ())}
+        if (
+            check_labels
+            and incident.evidence
+            and all(seen.what in check_labels for seen in incident.evidence)
+        ):
             result.end(incident.node, stored.of_incident(tx, incident.id))
             incidents.sound_again(tx, incident.id, now)
 

@@ -195,7 +195,7 @@ class Words:
         self, incident: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool
     ) -> MessageText:
         """Return the message about a new incident; it will make the consumers in `risks` late."""
-        title = f"{incident.shown} {subject(incident)}{' (again)' if again else ''}"
+        title = f"{incident.label} {subject(incident)}{' (again)' if again else ''}"
         return self._page(
             title,
             [*self._cause(incident, to), *self._reach(incident, to, risks), *self._next(incident)],
@@ -213,7 +213,7 @@ class Words:
             *self._reach(incident, to, risks),
             *self._next(incident),
         ]
-        return self._page(f"{incident.shown} {subject(incident)}", lines)
+        return self._page(f"{incident.label} {subject(incident)}", lines)
 
     def escalated(
         self, incident: Incident, to: Recipient, recipient: Recipient, risks: Mapping[str, AtRisk]
@@ -224,7 +224,7 @@ class Words:
             *self._cause(incident, to),
         ]
         return self._page(
-            f"{incident.shown} is open: {subject(incident)}",
+            f"{incident.label} is open: {subject(incident)}",
             [*lines, *self._reach(incident, to, risks), *self._next(incident)],
         )
 
@@ -244,9 +244,9 @@ class Words:
                 if over - restored >= HOUR_US
                 else []
             ),
-            f"What was done: headrace incident {incident.shown}",
+            f"What was done: headrace incident {incident.label}",
         ]
-        return self._page(f"{incident.shown} resolved: {subject(incident)}", lines)
+        return self._page(f"{incident.label} resolved: {subject(incident)}", lines)
 
     def at_risk(self, consumer: str, risk: AtRisk) -> MessageText:
         """Return the message about a deadline that will be missed."""
@@ -284,10 +284,10 @@ class Words:
         lines = [*waits, f"Why: headrace why {consumer}"]
         return self._page(f"{consumer} is late since {self._at(since)}", lines)
 
-    def wrong(self, consumer: str, since: int, said: str) -> MessageText:
+    def wrong(self, consumer: str, since: int, reason: str) -> MessageText:
         """Return the message about a consumer's wrong data without an incident."""
         lines = [
-            *wrapped(f"It is wrong since {self._at(since)}: {said}."),
+            *wrapped(f"It is wrong since {self._at(since)}: {reason}."),
             f"Why: headrace why {consumer}",
         ]
         return self._page(f"{consumer} is wrong since {self._at(since)}", lines)
@@ -342,7 +342,7 @@ class Words:
         if incident.recurrence_of is not None:
             yield (
                 f"the same cause as {display_id(incident.recurrence_of)}: `headrace incident"
-                f" {incident.shown}` says what was done then"
+                f" {incident.label}` says what was done then"
             )
 
     def _instead(self, to: Recipient) -> str:
@@ -395,7 +395,7 @@ class Words:
             else:
                 yield from wrapped(f"Repair: {text}{':' if commands else ''}")
                 yield from (Typed(f"  {command}") for command in commands)
-        yield f"More: headrace incident {incident.shown}"
+        yield f"More: headrace incident {incident.label}"
 
     def _at(self, at: int) -> str:
         """Return a time with its day, since a message may be read on another."""

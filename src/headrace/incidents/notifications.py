@@ -50,7 +50,7 @@ class NotificationFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     now: int
     incidents: Sequence[Incident]
-    told: Mapping[int, Sequence[PriorNotification]]
+    prior_notifications: Mapping[int, Sequence[PriorNotification]]
     risks: Mapping[str, AtRisk]
     late: Mapping[str, int]
     withdrawn: Mapping[str, str] = {}
@@ -135,7 +135,7 @@ class _Deciding:
         """
         if incident.id in self._matters.warnings:
             return {}
-        own = incident.affected.partitions
+        own_partitions = incident.affected.partitions
         risks = (
             (name, self._matters.risks[name])
             for name in incident.affected.consumers
@@ -145,7 +145,10 @@ class _Deciding:
             name: risk
             for name, risk in risks
             if risk.node in incident.affected.assets
-            or (risk.node == incident.node and (not own or risk.partition in (*own, WHOLE)))
+            or (
+                risk.node == incident.node
+                and (not own_partitions or risk.partition in (*own_partitions, WHOLE))
+            )
         }
 
     # Incidents
@@ -159,7 +162,7 @@ class _Deciding:
 
     def _tell(self, incident: Incident, to: Recipient, channel: str) -> None:
         """Notify one recipient over one channel."""
-        mine = self._told(incident, channel)
+        mine = self._prior_notifications(incident, channel)
         subject, text = _subject(incident, mine), f"{incident.kind}@{incident.node}"
         known = [
             t
@@ -179,8 +182,8 @@ class _Deciding:
                     self._words.opened(incident, to, self._threatened(incident), again=again),
                     text,
                 )
-        elif known[-1].said != text and known[-1].state == "waiting":
-            again = subject != incident.shown
+        elif known[-1].description != text and known[-1].state == "waiting":
+            again = subject != incident.label
             self._found.reworded.append(
                 (
                     known[-1].id,
@@ -188,8 +191,10 @@ class _Deciding:
                     text,
                 )
             )
-        elif known[-1].said != text and known[-1].state != "dropped":
-            page = self._words.changed(incident, to, self._threatened(incident), known[-1].said)
+        elif known[-1].description != text and known[-1].state != "dropped":
+            page = self._words.changed(
+                incident, to, self._threatened(incident), known[-1].description
+            )
             self._put(incident, "changed", f"{subject}:{text}", to, channel, page, text)
         elif urgent and known[-1].state == "waiting" and to.owner.quiet is not None:
             self._found.hastened.append(known[-1].id)
@@ -210,7 +215,7 @@ class _Deciding:
             for channel in above.owner.contact:
                 if channel in known:
                     continue
-                subject = _subject(incident, self._told(incident, channel))
+                subject = _subject(incident, self._prior_notifications(incident, channel))
                 page = self._words.escalated(incident, above, first, self._threatened(incident))
                 self._put(
                     incident,
@@ -224,11 +229,13 @@ class _Deciding:
 
     def _over(self, incident: Incident) -> None:
         """Notify everybody who was notified of the open incident that it is over."""
-        if came_and_went(incident, self._matters.told.get(incident.id, ())):
+        if came_and_went(incident, self._matters.prior_notifications.get(incident.id, ())):
             self._came_and_went(incident)
             return
-        for channel in dict.fromkeys(t.channel for t in self._matters.told.get(incident.id, ())):
-            mine = self._told(incident, channel)
+        for channel in dict.fromkeys(
+            t.channel for t in self._matters.prior_notifications.get(incident.id, ())
+        ):
+            mine = self._prior_notifications(incident, channel)
             subject = _subject(incident, mine)
             known = [
                 t for t in mine if t.kind != "resolved" and t.subject.partition(":")[0] == subject
@@ -258,15 +265,19 @@ class _Deciding:
             self._put(
                 incident,
                 "resolved",
-                _subject(incident, self._told(incident, channel)),
+                _subject(incident, self._prior_notifications(incident, channel)),
                 to,
                 channel,
                 page,
                 "",
             )
 
-    def _told(self, incident: Incident, channel: str) -> list[PriorNotification]:
-        return [t for t in self._matters.told.get(incident.id, ()) if t.channel == channel]
+    def _prior_notifications(self, incident: Incident, channel: str) -> list[PriorNotification]:
+        return [
+            t
+            for t in self._matters.prior_notifications.get(incident.id, ())
+            if t.channel == channel
+        ]
 
     def _owners(self, incident: Incident) -> Iterator[str]:
         """Yield the owners of affected consumers, except those with a distant deadline."""
@@ -317,7 +328,7 @@ class _Deciding:
         to: Recipient,
         channel: str,
         page: MessageText,
-        said: str,
+        reported_text: str,
         why: str | None = None,
     ) -> None:
         why = why or self._people.wrong(channel, cause=incident is not None)
@@ -338,7 +349,7 @@ class _Deciding:
                 channel=channel,
                 title=page.title,
                 body=page.body,
-                said=said,
+                description=reported_text,
                 not_before=to.not_before(self._now, self._zone, urgent=urgent),
                 state="waiting" if why is None else "dropped",
                 error=why,
@@ -382,7 +393,7 @@ def still_told(notifications: Sequence[PriorNotification]) -> bool:
 def _subject(incident: Incident, mine: Sequence[PriorNotification]) -> str:
     """Return `INC-1`, or `INC-1.2` after its end was notified twice."""
     times = sum(t.kind == "resolved" for t in mine)
-    return incident.shown if not times else f"{incident.shown}.{times}"
+    return incident.label if not times else f"{incident.label}.{times}"
 
 
 # Reads the facts from the store and queues the messages. An owner whose nearest deadline is more
@@ -459,7 +470,7 @@ def tell(
     matters = NotificationFacts(
         now=now,
         incidents=[endings.as_opened_last(tx, incident) for incident in results],
-        told=about,
+        prior_notifications=about,
         risks=deadlines.risks,
         repair=lambda incident: repair(whole[incident.id]),
         ended={
@@ -516,7 +527,7 @@ def _deadlines(evaluation: Evaluation, now: int) -> Deadlines:
             if consumer_status.withdrawn
         },
         {
-            name: (item.since_us, item.said)
+            name: (item.since_us, item.clause)
             for name, item in evaluation.wronged.items()
             if item.incident is None
         },

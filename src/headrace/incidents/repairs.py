@@ -200,15 +200,17 @@ def _computed(
     spans: dict[str, tuple[BackfillSpan, ...]],
 ) -> Iterator[tuple[str, str]]:
     """Yield the incident's partitions in these spans, and derived partitions of the same time."""
-    own = [(name, key or WHOLE) for name, key in incidents.partitions_of(tx, incident.id)]
-    for name, key in own:
+    own_partitions = [
+        (name, key or WHOLE) for name, key in incidents.partitions_of(tx, incident.id)
+    ]
+    for name, key in own_partitions:
         node = context.declared.nodes.get(name)
         if node is not None and _within(node, key, spans.get(name, ())):
             yield name, key
     for name in incident.affected.assets:
         node = context.declared.nodes.get(name)
         if node is not None and name in spans:
-            for key in dict.fromkeys(_same_time(context, node, own[-NEWEST:])):
+            for key in dict.fromkeys(_same_time(context, node, own_partitions[-NEWEST:])):
                 if _within(node, key, spans[name]):
                     yield name, key
 

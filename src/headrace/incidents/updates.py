@@ -110,13 +110,13 @@ class IncidentUpdates:
 
     def keep(self, causes: Sequence[Cause], evidence: Mapping[str, Evidence]) -> None:
         """Match each cause with an incident, or open one."""
-        taken: set[int] = set()
+        matched_ids: set[int] = set()
         for cause in sorted(causes, key=lambda cause: cause.began_us):
             if (history := self._accepted_of_history(cause, evidence)) is not None:
                 self._put_down(history, cause.explains)
                 stored_evidence.end(self._tx, cause.explains, self._now)
                 continue
-            number = self._matched(cause, taken)
+            number = self._matched(cause, matched_ids)
             known = self._open.get(number) if number is not None else self._before(cause)
             if (
                 known is not None
@@ -132,30 +132,35 @@ class IncidentUpdates:
                 new=known is None,
                 again=known is not None and known.state == "resolved",
             )
-            taken.add(incident.id)
+            matched_ids.add(incident.id)
 
-    def _matched(self, cause: Cause, taken: Collection[int]) -> int | None:
+    def _matched(self, cause: Cause, matched_ids: Collection[int]) -> int | None:
         """Return the open incident that a cause matches.
 
         In this order: the same fingerprint, the same evidence, a narrower view of the cause, an
         incident of which the cause is the rest (at another of its nodes, or in some of its
         columns).
         """
-        mark, own, explained = fingerprint(cause), set(cause.own), set(cause.explains)
+        mark, own_ids, explained = fingerprint(cause), set(cause.own), set(cause.explains)
         free = [
             (incident, self._made_of[incident.id].keys())
             for incident in self._open.values()
-            if incident.id not in taken
+            if incident.id not in matched_ids
         ]
         same = [incident.id for incident, _ in free if mark in _fingerprints(incident)]
         here = [
-            incident.id for incident, made in free if incident.node == cause.node and own & made
+            incident.id
+            for incident, known_ids in free
+            if incident.node == cause.node and own_ids & known_ids
         ]
-        narrower = [incident.id for incident, made in free if made and made <= explained]
+        narrower = [
+            incident.id for incident, known_ids in free if known_ids and known_ids <= explained
+        ]
         rest = [
             incident.id
-            for incident, made in free
-            if _is_rest(cause, incident) or (incident.kind == cause.kind and own and own <= made)
+            for incident, known_ids in free
+            if _is_rest(cause, incident)
+            or (incident.kind == cause.kind and own_ids and own_ids <= known_ids)
         ]
         return min(same or here or narrower or rest, default=None)
 
@@ -170,8 +175,8 @@ class IncidentUpdates:
         seen = [evidence[item] for item in cause.explains if item in evidence]
         if any(evidence.held or evidence.lapsed for evidence in seen):
             return None
-        number, own = None, set(cause.own)
-        for item in (each for each in seen if each.id in own):
+        number, own_ids = None, set(cause.own)
+        for item in (each for each in seen if each.id in own_ids):
             before = self._held_for(item)
             if before is None or number not in (None, before):  # usually at the first
                 return None
@@ -291,7 +296,7 @@ class IncidentUpdates:
             owner=self._owner(cause),
             summary=cause.summary,
             confidence=cause.confidence,
-            evidence=_said(was.evidence, cause, evidence, again=again),
+            evidence=_evidence_as_first_seen(was.evidence, cause, evidence, again=again),
             began_at=min(was.began_at, cause.began_us),
             updated_at=self._now,
             affected=self._affected(cause, partitions, evidence, was.affected),
@@ -301,11 +306,11 @@ class IncidentUpdates:
         )
         stored.write(self._tx, now)
         stored.seen_at(self._tx, was.id, places, self._now)
-        own = set(cause.own)
+        own_ids = set(cause.own)
         symptoms = [
             Symptom(evidence.node, evidence.partition, evidence_label(evidence), evidence.at_us)
             for evidence in fresh
-            if evidence.id not in own
+            if evidence.id not in own_ids
         ]
         stored.attach(self._tx, was.id, symptoms[:SYMPTOMS_MAX])
         self._put_down(was, [evidence.id for evidence in fresh])
@@ -315,7 +320,7 @@ class IncidentUpdates:
             was.id,
             [
                 Happened(self._now, line, HEADRACE)
-                for line in _lines(was, now, fresh, own, new=new, again=again)
+                for line in _lines(was, now, fresh, own_ids, new=new, again=again)
             ],
         )
         self._open[was.id] = now
@@ -332,27 +337,29 @@ class IncidentUpdates:
             self._made_of[number] = stored_evidence.of_incident(self._tx, number)
             if not stored_evidence.is_active(self._tx, number):
                 line = Happened(
-                    self._now, f"it is part of {incident.shown}", HEADRACE, f"{MERGED}{incident.id}"
+                    self._now, f"it is part of {incident.label}", HEADRACE, f"{MERGED}{incident.id}"
                 )
                 stored.happened(self._tx, number, [line])
 
-    def _name(self, number: int, cause: Cause, own: Sequence[Evidence]) -> None:
+    def _name(self, number: int, cause: Cause, own_evidence: Sequence[Evidence]) -> None:
         """Name the wrong publications of a cause, from their publication to their replacement.
 
         Data that was read differently than agreed is right, a missing column that was let through
         is unused, and an anomaly next to held partitions isn't wrong because of them.
         """
         if cause.kind in WRONG:
-            bar = min((evidence.strength for evidence in own if evidence.held), default=0.0)
-            shown = (
+            bar = min(
+                (evidence.strength for evidence in own_evidence if evidence.held), default=0.0
+            )
+            visible_evidence = (
                 evidence
-                for evidence in own
+                for evidence in own_evidence
                 if (not evidence.held and evidence.strength >= bar)
                 or evidence.kind in _WRONG_AS_PUBLISHED
             )
             seen = [
                 evidence.id
-                for evidence in shown
+                for evidence in visible_evidence
                 if not people.is_mapping(evidence.id) and evidence.family is not Family.SCHEMA
             ]
             stored.name_wrong(
@@ -373,19 +380,19 @@ class IncidentUpdates:
         """
         nodes = (cause.node, *cause.nodes)
         assets = self._reach.assets(*nodes)
-        own = [evidence[item] for item in cause.own if item in evidence]
-        if not own and before.partitions:
+        own_evidence = [evidence[item] for item in cause.own if item in evidence]
+        if not own_evidence and before.partitions:
             return msgspec.structs.replace(before, partitions=partitions)
-        if self._of_some_columns(cause, own):
+        if self._of_some_columns(cause, own_evidence):
             assert self._graph is not None
             seen = {evidence[item].node for item in cause.explains if item in evidence}
             users = made_of(self._graph, cause.node, cause.columns) | seen
             assets = tuple(name for name in assets if name in users)
         return Affected(assets, self._reach.readers(nodes, assets), partitions)
 
-    def _of_some_columns(self, cause: Cause, own: Sequence[Evidence]) -> bool:
+    def _of_some_columns(self, cause: Cause, own_evidence: Sequence[Evidence]) -> bool:
         known = self._graph is not None and cause.node in self._graph.nodes and not cause.nodes
-        published = bool(own) and not any(evidence.held for evidence in own)
+        published = bool(own_evidence) and not any(evidence.held for evidence in own_evidence)
         return known and published and bool(cause.columns) and cause.kind not in OF_ROWS
 
 
@@ -463,7 +470,7 @@ def owner_of(project: Project, node: str, kind: CauseKind) -> str:
     return (decider(project, result.owner) or HEADRACE) if kind in _INSIDE else result.owner
 
 
-def _said(
+def _evidence_as_first_seen(
     before: Sequence[IncidentEvidence],
     cause: Cause,
     evidence: Mapping[str, Evidence],
@@ -498,7 +505,7 @@ def _lines(
     was: Incident,
     now: Incident,
     fresh: Sequence[Evidence],
-    own: Collection[str],
+    own_ids: Collection[str],
     *,
     new: bool,
     again: bool,
@@ -506,7 +513,7 @@ def _lines(
     """Return what is new about an incident, one clause each."""
     if new:
         return [f"opened: {now.kind} at {now.node}, {now.summary}"]
-    back = exceptions_lapsed(evidence for evidence in fresh if evidence.id in own)
+    back = exceptions_lapsed(evidence for evidence in fresh if evidence.id in own_ids)
     why = back or "the same has come back"
     lines = [f"opened again: {why}"] if again else [back] if back else []
     if (was.kind, was.node) != (now.kind, now.node):
@@ -520,7 +527,7 @@ def _lines(
         lines.append(
             f"seen at {', '.join(more[:3])}{f' and {len(more) - 3} more' if len(more) > 3 else ''}"
         )
-    symptoms = sorted({evidence.node for evidence in fresh if evidence.id not in own})
+    symptoms = sorted({evidence.node for evidence in fresh if evidence.id not in own_ids})
     if symptoms:
         others = f" and {len(symptoms) - 3} more" if len(symptoms) > 3 else ""
         lines.append(f"more follows from it at {', '.join(symptoms[:3])}{others}")

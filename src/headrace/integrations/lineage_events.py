@@ -46,7 +46,7 @@ def facet(name: str, version: str, /, **content: Any) -> dict[str, Any]:
     }
 
 
-def moment(at_us: int) -> str:
+def iso_time(at_us: int) -> str:
     """Return a time of the store as ISO 8601 in UTC."""
     return (
         (_EPOCH + timedelta(microseconds=at_us))
@@ -198,7 +198,7 @@ class OpenLineageNodes:
 
     def _edge(self, edge: Edge) -> dict[str, Any]:
         how = edge.transformation
-        said = (
+        transformation = (
             {"type": "DIRECT", "subtype": _DIRECT[how]}
             if how in _DIRECT
             else {"type": "INDIRECT", "subtype": _INDIRECT[how]}
@@ -207,7 +207,7 @@ class OpenLineageNodes:
             "namespace": self.namespace,
             "name": self._names[edge.input],
             "field": edge.column,
-            "transformations": [said],
+            "transformations": [transformation],
         }
 
 
@@ -240,7 +240,9 @@ PARTITIONS_MAX = 100
 
 def start(described: OpenLineageNodes, attempt: LineageAttempt) -> bytes:
     """Return the event of an attempt's start in a worker."""
-    return _attempted(described, attempt, "START", attempt.begun_at, {}, {"name": _made(attempt)})
+    return _attempted(
+        described, attempt, "START", attempt.begun_at, {}, {"name": _written_dataset(attempt)}
+    )
 
 
 def end(
@@ -327,7 +329,7 @@ def _audited(
             f"audit/{attempt.node}",
             described.job(attempt.node, "audit") if described.version == attempt.version else {},
         ),
-        [{"namespace": space, "name": _made(attempt), "inputFacets": facets}],
+        [{"namespace": space, "name": _written_dataset(attempt), "inputFacets": facets}],
         [],
     )
 
@@ -356,7 +358,7 @@ def _event(
     return msgspec.json.encode(
         {
             "eventType": what[0],
-            "eventTime": moment(what[1]),
+            "eventTime": iso_time(what[1]),
             "producer": PRODUCER,
             "schemaURL": EVENT,
             "run": {"runId": run[0], "facets": facets},
@@ -367,18 +369,18 @@ def _event(
     )
 
 
-def _made(attempt: LineageAttempt) -> str:
+def _written_dataset(attempt: LineageAttempt) -> str:
     """Return the dataset that an attempt writes."""
     return f"export/{attempt.node}" if attempt.kind == "export" else attempt.node
 
 
 def _tags(attempt: LineageAttempt, *, ended: bool) -> list[dict[str, str]]:
-    said = {"attempt": f"{attempt.epoch}.{attempt.n}", "partitions": str(len(attempt.partitions))}
+    values = {"attempt": f"{attempt.epoch}.{attempt.n}", "partitions": str(len(attempt.partitions))}
     if ended:
-        said["state"] = attempt.state
+        values["state"] = attempt.state
     if attempt.delivery_id is not None:
-        said["delivery"] = str(attempt.delivery_id)
-    pairs = [*said.items(), *(("partition", key) for key in attempt.partitions[:PARTITIONS_MAX])]
+        values["delivery"] = str(attempt.delivery_id)
+    pairs = [*values.items(), *(("partition", key) for key in attempt.partitions[:PARTITIONS_MAX])]
     return [{"key": key, "value": value, "source": "HEADRACE"} for key, value in pairs]
 
 
@@ -400,8 +402,8 @@ def _nominal(described: OpenLineageNodes, attempt: LineageAttempt) -> dict[str, 
         "nominalTime": facet(
             "NominalTimeRunFacet",
             "1-0-1",
-            nominalStartTime=moment(first),
-            nominalEndTime=moment(last),
+            nominalStartTime=iso_time(first),
+            nominalEndTime=iso_time(last),
         )
     }
 
@@ -409,16 +411,16 @@ def _nominal(described: OpenLineageNodes, attempt: LineageAttempt) -> dict[str, 
 def _error(attempt: LineageAttempt, checks: Sequence[Checked]) -> dict[str, Any]:
     number = f"{attempt.epoch}.{attempt.n}"
     broken = [check.name for check in checks if check.failed]
-    said = [attempt.state]
+    clauses = [attempt.state]
     if broken:
-        said.append(f"checks failed: {', '.join(broken[:10])}{' …' if len(broken) > 10 else ''}")
+        clauses.append(f"checks failed: {', '.join(broken[:10])}{' …' if len(broken) > 10 else ''}")
     if attempt.error is not None:
-        said.append(str(attempt.error.get("code") or attempt.error.get("kind") or "error"))
+        clauses.append(str(attempt.error.get("code") or attempt.error.get("kind") or "error"))
         if attempt.error.get("file"):
-            said.append(f"{attempt.error['file']}:{attempt.error.get('line') or 1}")
-    said.append(f"headrace logs {number} says more")
+            clauses.append(f"{attempt.error['file']}:{attempt.error.get('line') or 1}")
+    clauses.append(f"headrace logs {number} says more")
     return facet(
-        "ErrorMessageRunFacet", "1-0-1", message="; ".join(said), programmingLanguage="SQL"
+        "ErrorMessageRunFacet", "1-0-1", message="; ".join(clauses), programmingLanguage="SQL"
     )
 
 
@@ -430,7 +432,7 @@ def _output(
         if described.version == attempt.version and attempt.kind != "export"
         else {}
     )
-    results: dict[str, Any] = {"name": _made(attempt), "facets": facets}
+    results: dict[str, Any] = {"name": _written_dataset(attempt), "facets": facets}
     if summary.snapshot is not None:
         facets["version"] = facet(
             "DatasetVersionDatasetFacet", "1-0-1", datasetVersion=str(summary.snapshot)

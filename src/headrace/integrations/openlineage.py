@@ -55,11 +55,11 @@ def sink_of(settings: Settings, root: Path) -> Sink:
 
     Raises SecretMissing, and NotSent for an invalid URL.
     """
-    said = Secrets(root).resolved(settings.openlineage)
-    if "file" in said:
-        return JsonLinesSink(root / said["file"])
+    resolved = Secrets(root).resolved(settings.openlineage)
+    if "file" in resolved:
+        return JsonLinesSink(root / resolved["file"])
     try:
-        return HttpSink(said["url"], said.get("token", ""))
+        return HttpSink(resolved["url"], resolved.get("token", ""))
     except ValueError:
         raise NotSent(
             "the URL of [openlineage] can't be used",
@@ -212,8 +212,8 @@ class Emitter:
     def _rounds(self, store: Store, sink: Sink) -> None:
         failures = 0
         while not (ending := self._last.is_set()) or time.monotonic() < self._until:
-            told, error = self._round(store, sink)
-            if told and not error:
+            sent, error = self._round(store, sink)
+            if sent and not error:
                 failures = 0
                 continue
             if ending:

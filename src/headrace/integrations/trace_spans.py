@@ -34,14 +34,14 @@ class Spans:
 
     def of_run(self, run: Ran, ended: int) -> ReadableSpan:
         """Return the span of a run that has ended."""
-        said: Said = {"headrace.run": run.id, "headrace.state": run.state}
+        attributes: Said = {"headrace.run": run.id, "headrace.state": run.state}
         return self._span(
             f"{run.kind} {run.id}",
             self._run(run),
             None,
             run.started_at,
             ended,
-            said,
+            attributes,
             failed=run.state in FAILED,
         )
 
@@ -53,7 +53,7 @@ class Spans:
         if item.finished_us is None:
             return
         keys: list[str] = msgspec.json.decode(partitions)
-        said: dict[str, str | int | Sequence[str]] = {
+        attributes: dict[str, str | int | Sequence[str]] = {
             "headrace.run": run.id,
             "headrace.attempt": f"{item.epoch}.{item.n}",
             "headrace.node": item.node,
@@ -63,22 +63,22 @@ class Spans:
             "headrace.partitions.count": len(keys),
         }
         if item.error:
-            said["error.type"] = item.error
-        own, failed = self._context(run, "attempt", *item.id), item.state in FAILED
+            attributes["error.type"] = item.error
+        attempt_context, failed = self._context(run, "attempt", *item.id), item.state in FAILED
         yield self._span(
             f"{item.kind} {item.node}",
-            own,
+            attempt_context,
             self._run(run),
             item.queued_us,
             item.finished_us,
-            said,
+            attributes,
             failed=failed,
         )
         for stage, begins, ends in _stages(item, item.finished_us):
             yield self._span(
                 stage,
                 self._context(run, stage, *item.id),
-                own,
+                attempt_context,
                 begins,
                 ends,
                 {"headrace.node": item.node},
@@ -99,20 +99,20 @@ class Spans:
     def _span(
         self,
         name: str,
-        own: SpanContext,
+        span_context: SpanContext,
         parent: SpanContext | None,
         begins: int,
         ends: int,
-        said: Said,
+        attributes: Said,
         *,
         failed: bool = False,
     ) -> ReadableSpan:
         return ReadableSpan(
             name,
-            own,
+            span_context,
             parent,
             self._resource,
-            said,
+            attributes,
             start_time=begins * 1000,
             end_time=max(begins, ends) * 1000,
             status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),

@@ -53,14 +53,14 @@ def tracer_of(settings: Settings, root: Path, store: Store, epoch: int) -> Trace
 
     An environment sends none.
     """
-    said = os.environ
+    environment = os.environ
     named = (
-        any(said.get(name) for name in NAMED_BY)
-        and said.get("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
+        any(environment.get(name) for name in NAMED_BY)
+        and environment.get("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
     )
     if (
         not named
-        or said.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
         or settings.environment != PRODUCTION
     ):
         return None
@@ -154,7 +154,7 @@ def _resource() -> Resource:
     """Return the resource in OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES, else `headrace`."""
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
-    given = "OTEL_SERVICE_NAME" in os.environ or f"{SERVICE_NAME}=" in os.environ.get(
+    is_named = "OTEL_SERVICE_NAME" in os.environ or f"{SERVICE_NAME}=" in os.environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     )
-    return Resource.create({} if given else {SERVICE_NAME: "headrace"})
+    return Resource.create({} if is_named else {SERVICE_NAME: "headrace"})

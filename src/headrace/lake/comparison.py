@@ -116,10 +116,12 @@ def multisets(
     def only(item: str, other: str) -> str:
         return f"SELECT {names} FROM {quote(item)} EXCEPT ALL SELECT {names} FROM {quote(other)}"
 
-    gone, new = only(BEFORE, AFTER), only(AFTER, BEFORE)
-    removed = tuple(Example(row, None) for row in _rows(session, gone, columns, examples))
+    removed_sql, new = only(BEFORE, AFTER), only(AFTER, BEFORE)
+    removed = tuple(Example(row, None) for row in _rows(session, removed_sql, columns, examples))
     added = tuple(Example(None, row) for row in _rows(session, new, columns, examples))
-    return DiffCounts(_count(session, new), _count(session, gone), None, {}, (*removed, *added))
+    return DiffCounts(
+        _count(session, new), _count(session, removed_sql), None, {}, (*removed, *added)
+    )
 
 
 def by_keys(
@@ -146,12 +148,12 @@ def by_keys(
     row = session.connection.execute(f"SELECT {', '.join(counts)} FROM {joined}").fetchone()
     assert row is not None
     cells = {name: count for name, count in zip(differs, row[3:], strict=True) if count}
-    shown = [
+    example_rows = [
         *_examples(session, columns, joined, f"{both} AND ({any_differs})", examples),
         *_examples(session, columns, joined, "a.here IS NULL", examples),
         *_examples(session, columns, joined, "b.here IS NULL", examples),
     ]
-    return DiffCounts(row[0], row[1], row[2], cells, tuple(shown))
+    return DiffCounts(row[0], row[1], row[2], cells, tuple(example_rows))
 
 
 def not_unique(session: DuckDBSession, keys: Sequence[str]) -> bool:

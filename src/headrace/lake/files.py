@@ -165,7 +165,7 @@ class FileIntegrity(NamedTuple):
     footer: str = ""
 
 
-def look(path: Path, size_bytes: int, footer_bytes: int, known: str = "") -> FileIntegrity:
+def check_file(path: Path, size_bytes: int, footer_bytes: int, known: str = "") -> FileIntegrity:
     """Check a file that was registered with these sizes.
 
     `known` is the footer's hash from an earlier check, empty without one.
@@ -180,21 +180,23 @@ def look(path: Path, size_bytes: int, footer_bytes: int, known: str = "") -> Fil
     except OSError as error:
         return FileIntegrity(f"can't be opened ({(error.strerror or 'unknown error').lower()})")
     try:
-        return _look(descriptor, size_bytes, footer_bytes, known)
+        return _check_open_file(descriptor, size_bytes, footer_bytes, known)
     except OSError as error:
         return FileIntegrity(f"can't be read ({(error.strerror or 'unknown error').lower()})")
     finally:
         os.close(descriptor)
 
 
-def _look(descriptor: int, size_bytes: int, footer_bytes: int, known: str) -> FileIntegrity:
+def _check_open_file(
+    descriptor: int, size_bytes: int, footer_bytes: int, known: str
+) -> FileIntegrity:
     results = os.fstat(descriptor)
     if not stat.S_ISREG(results.st_mode):
         return FileIntegrity("is no file")
     if results.st_size != size_bytes:
         return FileIntegrity(f"has {results.st_size:,} bytes and not {size_bytes:,}")
-    wanted = min(footer_bytes, FOOTER_BYTES_MAX) + TAIL_BYTES
-    tail = os.pread(descriptor, wanted, max(size_bytes - wanted, 0))
+    tail_bytes = min(footer_bytes, FOOTER_BYTES_MAX) + TAIL_BYTES
+    tail = os.pread(descriptor, tail_bytes, max(size_bytes - tail_bytes, 0))
     if tail[-4:] != MAGIC or (
         footer_bytes and int.from_bytes(tail[-8:-4], "little") != footer_bytes
     ):

@@ -181,16 +181,16 @@ def expire(
         "SELECT snapshot_id FROM lake.snapshots() WHERE snapshot_time < ? ORDER BY 1", [before]
     ).fetchall()
     newest = connection.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
-    gone = [
+    expired = [
         row[0] for row in rows if row[0] not in keep and newest is not None and row[0] != newest[0]
     ]
-    if gone:
+    if expired:
         _again(
             lambda: connection.execute(
-                f"CALL ducklake_expire_snapshots('lake', versions => {gone})"
+                f"CALL ducklake_expire_snapshots('lake', versions => {expired})"
             ).fetchall()
         )
-    return Expired(tuple(gone))
+    return Expired(tuple(expired))
 
 
 def clean(
@@ -263,31 +263,31 @@ def main(arguments: Sequence[str]) -> int:
         "--keep", type=lambda text: [int(part) for part in text.split(",") if part], default=[]
     )
     parser.add_argument("--longest-attempt-s", type=float, default=3600.0)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     import duckdb
 
     done: MergeSummary | Expired | Cleaned
     catalog = (
         msgspec.json.decode(sys.stdin.buffer.read(), type=PostgresqlCatalog)
-        if given.catalog == "-"
-        else Path(given.catalog)
+        if options.catalog == "-"
+        else Path(options.catalog)
     )
     try:
-        with attach(catalog, given.data_folder) as connection:
-            match given.step:
+        with attach(catalog, options.data_folder) as connection:
+            match options.step:
                 case "merge":
                     done = merge(
                         connection,
-                        table=given.table,
-                        without=given.without,
-                        files_max=given.files_max,
+                        table=options.table,
+                        without=options.without,
+                        files_max=options.files_max,
                     )
-                    protect_merged(given.data_folder)
+                    protect_merged(options.data_folder)
                 case "expire":
-                    done = expire(connection, before=given.before, keep=given.keep)
+                    done = expire(connection, before=options.before, keep=options.keep)
                 case _:
-                    longest = timedelta(seconds=given.longest_attempt_s)
-                    done = clean(connection, before=given.before, longest_attempt=longest)
+                    longest = timedelta(seconds=options.longest_attempt_s)
+                    done = clean(connection, before=options.before, longest_attempt=longest)
     except (HeadraceError, duckdb.Error) as error:  # the parent shows the last line to a person
         sys.stderr.write(str(error).strip().partition("\n")[0] + "\n")
         return 1

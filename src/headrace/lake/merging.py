@@ -93,15 +93,17 @@ def stage_merge(  # noqa: PLR0913 - all but the first three arguments are keywor
 
     Raises the errors of `stage`, and KeyRefused; staged files are deleted then.
     """
-    body, given = describe(session, select_sql, parameters)
-    own = _without_flag(given, rule)
-    check_names(table_name, own)
-    target = propose(table_name, (*own, *_added(own, rule)), table, evolve=evolve, code=code)
+    body, described = describe(session, select_sql, parameters)
+    table_columns = _without_flag(described, rule)
+    check_names(table_name, table_columns)
+    target = propose(
+        table_name, (*table_columns, *_added(table_columns, rule)), table, evolve=evolve, code=code
+    )
     work = _Merge(
         session, target, rule, state, reshaped=table is None or target.columns != table.columns
     )
     try:
-        work.take(body, parameters, own)
+        work.take(body, parameters, table_columns)
         return work.staged()
     except BaseException:
         work.undo()
@@ -119,17 +121,17 @@ def _clear(session: DuckDBSession) -> None:
             session.connection.execute(f"DROP TABLE IF EXISTS {name}")
 
 
-def _without_flag(given: Given, rule: MergeRule) -> Given:
+def _without_flag(columns: Given, rule: MergeRule) -> Given:
     """Return the query's columns that the table has, without the delete flag."""
-    names = [name.lower() for name, _ in given]
-    wanted = [
+    names = [name.lower() for name, _ in columns]
+    required = [
         *rule.keys,
         *([rule.delete] if rule.delete else []),
         *(rule.versions.columns if rule.versions else ()),
     ]
-    missing = [name for name in wanted if name.lower() not in names]
+    missing = [name for name in required if name.lower() not in names]
     if missing:
-        hint = f"its columns are: {', '.join(name for name, _ in given[:12])}"
+        hint = f"its columns are: {', '.join(name for name, _ in columns[:12])}"
         raise SchemaMismatch(
             f"the body gives no column `{missing[0]}`, which the merge needs",
             columns=missing,
@@ -143,20 +145,20 @@ def _without_flag(given: Given, rule: MergeRule) -> Given:
         )
     return tuple(
         (name, kind)
-        for name, kind in given
+        for name, kind in columns
         if rule.delete is None or name.lower() != rule.delete.lower()
     )
 
 
-def _added(own: Given, rule: MergeRule) -> Given:
+def _added(columns: Given, rule: MergeRule) -> Given:
     if rule.versions is None:
         return ()
     added = tuple(zip(_ADDED, (rule.versions.type, rule.versions.type, "BOOLEAN"), strict=True))
-    taken = {name for name, _ in added} & {name.lower() for name, _ in own}
-    if taken:
-        message = f"the body gives `{min(taken)}`, which `materialize: snapshot` adds itself"
+    clashes = {name for name, _ in added} & {name.lower() for name, _ in columns}
+    if clashes:
+        message = f"the body gives `{min(clashes)}`, which `materialize: snapshot` adds itself"
         raise SchemaMismatch(
-            message, columns=sorted(taken), hint="call it otherwise with AS, or leave it out"
+            message, columns=sorted(clashes), hint="call it otherwise with AS, or leave it out"
         )
     return added
 
@@ -188,19 +190,19 @@ class _Merge:
 
     # Reading the changes
 
-    def take(self, body: str, parameters: Parameters, own: Given) -> None:
+    def take(self, body: str, parameters: Parameters, columns: Given) -> None:
         """Store the query's rows in a temporary table, and refuse null or repeated keys."""
         written = LakeTable(
-            self._table.name, (self._table.columns[0], *(self._column(name) for name, _ in own))
+            self._table.name, (self._table.columns[0], *(self._column(name) for name, _ in columns))
         )
-        gone = (
+        is_deleted = (
             "false"
             if self._rule.delete is None
             else f"coalesce(CAST({quote(self._rule.delete)} AS BOOLEAN), false)"
         )
         cast = (
-            f"SELECT {gone} AS {_FLAG}, {', '.join(cast_columns(own, written))} FROM ({body}\n) AS"
-            " body"
+            f"SELECT {is_deleted} AS {_FLAG}, {', '.join(cast_columns(columns, written))} FROM"
+            f" ({body}\n) AS body"
         )
         places = ", ".join(
             f"{quote(column.name)} AS {self._place(column.name)}" for column in written.columns[1:]
@@ -231,7 +233,7 @@ class _Merge:
             f" BY {keys} HAVING count(*) > 1 ORDER BY {keys} LIMIT {_KEYS_SHOWN}"
         )
         if results:
-            text = "; ".join(self._shown(values) for _, _, *values in results)
+            text = "; ".join(self._key_text(values) for _, _, *values in results)
             more = (
                 f" and {results[0][0] - len(results)} more" if results[0][0] > len(results) else ""
             )
@@ -244,7 +246,7 @@ class _Merge:
                 ),
             )
 
-    def _shown(self, values: Sequence[str]) -> str:
+    def _key_text(self, values: Sequence[str]) -> str:
         return ", ".join(
             f"{name} = {_short(value)}" for name, value in zip(self._rule.keys, values, strict=True)
         )
@@ -254,26 +256,30 @@ class _Merge:
     def staged(self) -> StagedMerge:
         """Stage the new file and the deletions; return them with the table's resulting files."""
         self._find_replaced()
-        gone = dict(self._rows(f"SELECT file, count(*) FROM {_REPLACED} GROUP BY file"))
+        deleted = dict(self._rows(f"SELECT file, count(*) FROM {_REPLACED} GROUP BY file"))
         fresh = int(self._value(f"SELECT count(*) FROM {self._fresh}"))
-        again = self._written_again(fresh, gone)
+        again = self._written_again(fresh, deleted)
         staged = write_rows(self._session, self._all_rows(again), self._table, WHOLE)
         self._written.append(staged.path)
-        deletes = tuple(self._deletions(number) for number in sorted(gone.keys() - again))
-        kept = [number for number in range(len(self._files)) if number not in again]
-        replacement = self._replacement(staged, kept, gone, deletes, changed=bool(gone or fresh))
-        return StagedMerge(staged, self._table, replacement, self._after(staged, kept, deletes))
+        deletes = tuple(self._deletions(number) for number in sorted(deleted.keys() - again))
+        unchanged_files = [number for number in range(len(self._files)) if number not in again]
+        replacement = self._replacement(
+            staged, unchanged_files, deleted, deletes, changed=bool(deleted or fresh)
+        )
+        return StagedMerge(
+            staged, self._table, replacement, self._after(staged, unchanged_files, deletes)
+        )
 
     def _find_replaced(self) -> None:
         """Fill `replaced` with positions of deleted rows, and `fresh` with new rows."""
         if self._rule.versions is not None:
             self._find_versions(self._rule.versions)
             return
-        own, keys = ", ".join(self._own), ", ".join(self._keys)
-        self._fresh, touched = f"(SELECT {own} FROM {_CHANGES} WHERE NOT gone)", _CHANGES
+        column_list, keys = ", ".join(self._place_names), ", ".join(self._keys)
+        self._fresh, touched = f"(SELECT {column_list} FROM {_CHANGES} WHERE NOT gone)", _CHANGES
         if self._rule.drop_same:
             same = " AND ".join(
-                f"was.{place} IS NOT DISTINCT FROM now.{place}" for place in self._own
+                f"was.{place} IS NOT DISTINCT FROM now.{place}" for place in self._place_names
             )
             repeated = (
                 f"(SELECT {', '.join(f'now.{key}' for key in self._keys)} FROM ({self._before()})"
@@ -281,8 +287,8 @@ class _Merge:
                 f" {same})"
             )
             self._run(
-                f"CREATE TEMP TABLE {_FRESH} AS SELECT {own} FROM {_CHANGES} AS now ANTI JOIN"
-                f" {repeated} AS same ON {self._on('now', 'same')} WHERE NOT gone"
+                f"CREATE TEMP TABLE {_FRESH} AS SELECT {column_list} FROM {_CHANGES} AS now ANTI"
+                f" JOIN {repeated} AS same ON {self._on('now', 'same')} WHERE NOT gone"
             )
             self._fresh, touched = (
                 _FRESH,
@@ -296,7 +302,7 @@ class _Merge:
     def _find_versions(self, versions: SnapshotRule) -> None:
         """Close the current version of each row whose compared columns changed; begin a new one."""
         at = f"CAST({literal(versions.at)} AS {versions.type})"
-        own, keys = ", ".join(self._own), ", ".join(self._keys)
+        column_list, keys = ", ".join(self._place_names), ", ".join(self._keys)
         current = f"(SELECT * FROM ({self._before()}) AS state WHERE {self._place('is_current')})"
         differs = (
             " OR ".join(
@@ -304,15 +310,15 @@ class _Merge:
             )
             or "false"
         )
-        was = ", ".join(f"was.{place}" for place in self._own)
+        was = ", ".join(f"was.{place}" for place in self._place_names)
         closed = (
             f"SELECT was.file, was.pos, {was} FROM {current} AS was JOIN {_CHANGES} AS now ON"
             f" {self._on('was', 'now')} WHERE {differs}"
         )
         if versions.deletes is Deletes.CLOSE:
             closed += (
-                f" UNION ALL SELECT file, pos, {own} FROM {current} AS was ANTI JOIN {_CHANGES} AS"
-                f" now ON {self._on('was', 'now')}"
+                f" UNION ALL SELECT file, pos, {column_list} FROM {current} AS was ANTI JOIN"
+                f" {_CHANGES} AS now ON {self._on('was', 'now')}"
             )
         self._run(f"CREATE TEMP TABLE {_CLOSED} AS {closed}")
         self._run(f"CREATE TEMP TABLE {_REPLACED} AS SELECT file, pos FROM {_CLOSED}")
@@ -339,12 +345,13 @@ class _Merge:
         ]
 
     def _version(self, values: dict[str, str]) -> str:
-        given = {self._place(name): value for name, value in values.items()}
+        new_values = {self._place(name): value for name, value in values.items()}
         return ", ".join(
-            f"{given[place]} AS {place}" if place in given else place for place in self._own
+            f"{new_values[place]} AS {place}" if place in new_values else place
+            for place in self._place_names
         )
 
-    def _before(self, wanted: Sequence[str] | None = None) -> str:
+    def _before(self, columns: Sequence[str] | None = None) -> str:
         """Return a query of the previous rows with their positions.
 
         `wanted` restricts the columns.
@@ -352,8 +359,8 @@ class _Merge:
         text = numbered_sql([file.ref for file in self._files], self.columns)
         return (
             text
-            if wanted is None
-            else f"SELECT file, pos, {', '.join(wanted)} FROM ({text}) AS state"
+            if columns is None
+            else f"SELECT file, pos, {', '.join(columns)} FROM ({text}) AS state"
         )
 
     def _on(self, left: str, right: str) -> str:
@@ -361,19 +368,21 @@ class _Merge:
 
     # Writing files
 
-    def _written_again(self, fresh: int, gone: dict[int, int]) -> set[int]:
+    def _written_again(self, fresh: int, deleted: dict[int, int]) -> set[int]:
         """Return the files whose rows move into the new file.
 
         They are those that can't stay, are mostly deleted, or hold no more rows than the new file.
         """
-        live = {n: file.rows - file.deleted - gone.get(n, 0) for n, file in enumerate(self._files)}
+        live = {
+            n: file.rows - file.deleted - deleted.get(n, 0) for n, file in enumerate(self._files)
+        }
         again = {
             n
             for n, file in enumerate(self._files)
             if not file.kept or live[n] < file.rows * (1 - GONE_MAX) or not live[n]
         }
         total = fresh + sum(live[n] for n in again)
-        if not gone and not fresh:
+        if not deleted and not fresh:
             return again
         for number in sorted(live.keys() - again, key=lambda n: live[n]):
             if live[number] > total:
@@ -424,14 +433,14 @@ class _Merge:
     def _replacement(
         self,
         staged: StagedFile,
-        kept: Sequence[int],
-        gone: dict[int, int],
+        unchanged_files: Sequence[int],
+        deleted: dict[int, int],
         deletes: tuple[StagedDeletes, ...],
         *,
         changed: bool,
     ) -> Replacement:
         now = dict(self._state.seen)
-        stay = {self._files[number].ref.path: self._files[number].ref for number in kept}
+        stay = {self._files[number].ref.path: self._files[number].ref for number in unchanged_files}
         written = {delete.of for delete in deletes}
         moved = [
             ref
@@ -440,7 +449,8 @@ class _Merge:
         ]
         again = tuple(self._restated(ref) for ref in moved if ref.deletes)
         rows = staged.rows + sum(
-            self._files[n].rows - self._files[n].deleted - gone.get(n, 0) for n in kept
+            self._files[n].rows - self._files[n].deleted - deleted.get(n, 0)
+            for n in unchanged_files
         )
         ended = tuple(path for path in now if path not in stay)
         return Replacement(
@@ -459,10 +469,10 @@ class _Merge:
         return self._deletions(number)
 
     def _after(
-        self, staged: StagedFile, kept: Sequence[int], deletes: tuple[StagedDeletes, ...]
+        self, staged: StagedFile, unchanged_files: Sequence[int], deletes: tuple[StagedDeletes, ...]
     ) -> tuple[FileRef, ...]:
         lost = {delete.of: (DeleteRef(delete.path),) for delete in deletes}
-        old = [self._files[number].ref for number in kept]
+        old = [self._files[number].ref for number in unchanged_files]
         stay = [
             FileRef(ref.path, None, lost.get(ref.path, ref.deletes), None, ref.lookup)
             for ref in old
@@ -483,10 +493,10 @@ class _Merge:
         )
         rows, total = self._rows(f"SELECT count(*), sum(hash(gone, {body})) FROM {_CHANGES}")[0]
         columns = [(column.name, column.type) for column in self.columns]
-        told = msgspec.json.encode(
+        encoded = msgspec.json.encode(
             (self._state.content_hash, rows, str(total), columns, self._rule)
         )
-        return f"merge:{hashlib.sha256(told).hexdigest()[:32]}"
+        return f"merge:{hashlib.sha256(encoded).hexdigest()[:32]}"
 
     def undo(self) -> None:
         """Delete the files that this merge wrote."""
@@ -511,7 +521,7 @@ class _Merge:
         return self._places[name.lower()]
 
     @property
-    def _own(self) -> list[str]:
+    def _place_names(self) -> list[str]:
         return list(self._places.values())
 
 

@@ -177,18 +177,18 @@ def write_query(
         _write_file(session, query, out, data_format, parameters)
 
 
-def _columns(table: LakeTable, wanted: Sequence[str] | None) -> tuple[LakeColumn, ...]:
+def _columns(table: LakeTable, names: Sequence[str] | None) -> tuple[LakeColumn, ...]:
     columns = [column for column in table.columns if column.name != PARTITION_COLUMN]
-    if wanted is None:
+    if names is None:
         return tuple(columns)
     known = {column.name.lower(): column for column in table.columns}
-    unknown = [name for name in wanted if name.lower() not in known]
+    unknown = [name for name in names if name.lower() not in known]
     if unknown:
         raise LakeError(
             f"table `{table.name}` has no column `{unknown[0]}`",
             hint=f"it has {', '.join(column.name for column in columns[:20])}",
         )
-    return tuple(known[name.lower()] for name in dict.fromkeys(wanted))
+    return tuple(known[name.lower()] for name in dict.fromkeys(names))
 
 
 def _has_partition(columns: Sequence[LakeColumn]) -> bool:

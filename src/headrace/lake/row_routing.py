@@ -100,10 +100,10 @@ def _tree(name: str, ordered: Sequence[PartitionBounds]) -> str:
     )
 
 
-def _literal(moment: datetime, sql_type: str) -> str:
+def _literal(at: datetime, sql_type: str) -> str:
     if sql_type == "DATE":
-        return f"DATE {literal(moment.date().isoformat())}"
-    return f"CAST({literal(moment.isoformat(sep=' '))} AS {sql_type})"
+        return f"DATE {literal(at.date().isoformat())}"
+    return f"CAST({literal(at.isoformat(sep=' '))} AS {sql_type})"
 
 
 def _wall(instant: datetime, grain: Grain, timezone: str) -> datetime:
@@ -111,15 +111,15 @@ def _wall(instant: datetime, grain: Grain, timezone: str) -> datetime:
 
     Days begin at their date's midnight; hours may begin in a repeated hour or after a gap.
     """
-    shown = instant.replace(tzinfo=None)
+    wall_time = instant.replace(tzinfo=None)
     if grain is not Grain.HOUR:
-        return datetime.combine(shown.date(), datetime.min.time())
-    return _first_meaning(to_us(instant), shown, timezone)
+        return datetime.combine(wall_time.date(), datetime.min.time())
+    return _first_meaning(to_us(instant), wall_time, timezone)
 
 
-def _first_meaning(instant_us: int, shown: datetime, timezone: str) -> datetime:
+def _first_meaning(instant_us: int, wall_time: datetime, timezone: str) -> datetime:
     """Bisect: the instant that a wall clock means never decreases with it."""
-    low, high = shown - _FOLD_MAX, shown + _FOLD_MAX
+    low, high = wall_time - _FOLD_MAX, wall_time + _FOLD_MAX
     while high - low > _SECOND:
         middle = low + (high - low) // 2 // _SECOND * _SECOND
         if local_us(middle.date(), middle.time(), timezone) >= instant_us:

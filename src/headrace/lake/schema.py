@@ -58,13 +58,13 @@ class CodeTypes(msgspec.Struct, frozen=True):
     declared: tuple[tuple[str, str], ...] = ()
 
 
-def check_names(table_name: str, given: Given) -> None:
+def check_names(table_name: str, columns: Given) -> None:
     """Raise SchemaMismatch for column names or a number of columns that a table can't have.
 
     Refused are empty names, names that differ only in case, the system column's name, and no or too
     many columns.
     """
-    names = [name.lower() for name, _ in given]
+    names = [name.lower() for name, _ in columns]
     twice = (
         sorted({name for name in names if names.count(name) > 1})
         if len(set(names)) < len(names)
@@ -91,7 +91,7 @@ def check_names(table_name: str, given: Given) -> None:
 
 def propose(
     table_name: str,
-    given: Given,
+    columns: Given,
     table: LakeTable | None,
     *,
     evolve: bool,
@@ -102,17 +102,17 @@ def propose(
     The table changes only with `evolve`; with `code`, wider numbers widen its columns. Raises
     SchemaMismatch if columns are missing or new and may not change, and UnsupportedType.
     """
-    wanted = _wanted(given, code)
+    target_columns = _wanted(columns, code)
     if table is None:
         return LakeTable(
-            table_name, _numbered([LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)], wanted, 2)
+            table_name, _numbered([LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)], target_columns, 2)
         )
     if evolve:
-        return _evolved(table, wanted)
-    _check_same_names(table, wanted)
+        return _evolved(table, target_columns)
+    _check_same_names(table, target_columns)
     if code is None:
         return table
-    return _widened(table, {name.lower(): kind for name, kind in wanted})
+    return _widened(table, {name.lower(): kind for name, kind in target_columns})
 
 
 def _check_same_names(table: LakeTable, wanted: list[tuple[str, Type]]) -> None:
@@ -169,12 +169,12 @@ def _differs(table: LakeTable, new: Sequence[str], missing: Sequence[str]) -> Sc
     )
 
 
-def _evolved(table: LakeTable, wanted: Sequence[tuple[str, Type]]) -> LakeTable:
+def _evolved(table: LakeTable, target_columns: Sequence[tuple[str, Type]]) -> LakeTable:
     """Keep columns of the same name, with the wider of both types.
 
     A column whose new type is incomparable is dropped and added anew.
     """
-    gives = {name.lower(): (name, kind) for name, kind in wanted}
+    gives = {name.lower(): (name, kind) for name, kind in target_columns}
     lake_columns = [table.columns[0]]
     for column in table.columns[1:]:
         name, kind = gives.get(column.name.lower(), ("", None))
@@ -192,7 +192,7 @@ def _evolved(table: LakeTable, wanted: Sequence[tuple[str, Type]]) -> LakeTable:
     have = {column.name.lower() for column in lake_columns}
     columns = _numbered(
         lake_columns,
-        [(name, kind) for name, kind in wanted if name.lower() not in have],
+        [(name, kind) for name, kind in target_columns if name.lower() not in have],
         table.next_id,
     )
     return LakeTable(table.name, columns, folder=table.folder)
@@ -208,9 +208,9 @@ def _numbered(
     return tuple(columns)
 
 
-def cast_columns(given: Given, table: LakeTable) -> list[str]:
+def cast_columns(query_columns: Given, table: LakeTable) -> list[str]:
     """Return the expressions that cast a query's columns to the table's, without `_partition`."""
-    sources = {name.lower(): (name, text) for name, text in given}
+    sources = {name.lower(): (name, text) for name, text in query_columns}
     return [
         f"{_cast(number, *sources[column.name.lower()], parse(column.type))} AS"
         f" {quote(column.name)}"

@@ -83,11 +83,11 @@ def numbered_sql(files: Sequence[FileRef], columns: Sequence[LakeColumn]) -> str
 
 
 def _numbered_rows(number: int, file: FileRef, columns: Sequence[LakeColumn]) -> str:
-    own = "".join(f", {quote(column.name)} AS c{at}" for at, column in enumerate(columns))
+    column_list = "".join(f", {quote(column.name)} AS c{at}" for at, column in enumerate(columns))
     conditions = _conditions(file)
     source = _SOURCES[file.lookup]([file], columns, numbered=True)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {number} AS file, file_row_number AS pos{own} FROM {source}{where}"
+    return f"SELECT {number} AS file, file_row_number AS pos{column_list} FROM {source}{where}"
 
 
 def _alike(files: Iterable[FileRef]) -> list[list[FileRef]]:
@@ -125,17 +125,17 @@ def _conditions(like: FileRef) -> list[str]:
 
 def _not_deleted(like: FileRef) -> str:
     """Exclude positional deletions, except those of snapshots after `snapshot_max`."""
-    gone = []
+    conditions = []
     for delete in like.deletes:
         until = (
             ""
             if delete.snapshot_max is None
             else f" WHERE {quote(_SNAPSHOT.name)} <= {int(delete.snapshot_max)}"
         )
-        gone.append(
+        conditions.append(
             f"file_row_number NOT IN (SELECT pos FROM read_parquet({_paths([delete.path])}){until})"
         )
-    return " AND ".join(gone)
+    return " AND ".join(conditions)
 
 
 def _same(files: Sequence[FileRef], _: Sequence[LakeColumn], *, numbered: bool) -> str:

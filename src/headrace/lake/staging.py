@@ -132,11 +132,11 @@ def _nested_ids(column: LakeColumn) -> str:
     ids = iter(ids_of(column))
 
     def walk(kind: Type) -> str:
-        own = next(ids)
+        field_id = next(ids)
         if not kind.fields:
-            return str(own)
+            return str(field_id)
         inner = ", ".join(f"{literal(name)}: {walk(child)}" for name, child in kind.fields)
-        return f"{{__duckdb_field_id: {own}, {inner}}}"
+        return f"{{__duckdb_field_id: {field_id}, {inner}}}"
 
     return walk(parse(column.type))
 
@@ -195,11 +195,11 @@ def _measured(
     """Compute the statistics that DuckDB left out, with one scan of these columns."""
     if not columns:
         return {}
-    wanted = []
+    aggregates = []
     for column in columns:
         name = quote(column.name)
         bounded = is_text(column.type)
-        wanted += [f"count({name})"] + [
+        aggregates += [f"count({name})"] + [
             (
                 f"left(CAST({of}({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})"
                 if bounded
@@ -208,7 +208,7 @@ def _measured(
             for of in ("min", "max")
         ]
     row = session.connection.execute(
-        f"SELECT {', '.join(wanted)} FROM"
+        f"SELECT {', '.join(aggregates)} FROM"
         f" ({relation_sql([FileRef(path, lookup=ColumnLookup.SAME)], columns)}) AS file"
     ).fetchone()
     assert row is not None
@@ -282,16 +282,16 @@ def stage(  # noqa: PLR0913 - all but the first three arguments are keyword-only
     file is deleted then.
     """
     body = _single_select(session, select_sql)
-    given = _described(session, body, parameters, alike)
-    check_names(table_name, given)
-    target = propose(table_name, given, table, evolve=evolve, code=code)
+    query_columns = _described(session, body, parameters, alike)
+    check_names(table_name, query_columns)
+    target = propose(table_name, query_columns, table, evolve=evolve, code=code)
     partition = partition(target) if callable(partition) else partition
     key = (
         _constant(partition) if isinstance(partition, str) else f"CAST({partition.sql} AS VARCHAR)"
     )
     rows = (
-        f"SELECT {key} AS {quote(PARTITION_COLUMN)}, {', '.join(cast_columns(given, target))} FROM"
-        f" ({body}\n) AS body"
+        f"SELECT {key} AS {quote(PARTITION_COLUMN)},"
+        f" {', '.join(cast_columns(query_columns, target))} FROM ({body}\n) AS body"
     )
     return _write(session, rows, parameters, target, partition, hashed=hashed), target
 
@@ -354,9 +354,9 @@ def stage_rewrite(
         table.columns,
         with_partition=True,
     )
-    gone = ", ".join(literal(key) for key in without) or "NULL"
+    dropped_keys = ", ".join(literal(key) for key in without) or "NULL"
     rows = (
-        f"SELECT * FROM ({source}) AS file WHERE {quote(PARTITION_COLUMN)} NOT IN ({gone})"
+        f"SELECT * FROM ({source}) AS file WHERE {quote(PARTITION_COLUMN)} NOT IN ({dropped_keys})"
         if without
         else source
     )
@@ -412,12 +412,12 @@ def _constant(key: str) -> str:
 def _described(session: DuckDBSession, body: str, parameters: Parameters, alike: Hashable) -> Given:
     if alike is None:
         return _describe(session, body, parameters)
-    given = session.described.get(alike)
-    if given is None:
+    columns = session.described.get(alike)
+    if columns is None:
         if len(session.described) >= DESCRIBED_MAX:
             session.described.clear()
-        given = session.described[alike] = _describe(session, body, parameters)
-    return given
+        columns = session.described[alike] = _describe(session, body, parameters)
+    return columns
 
 
 def _describe(session: DuckDBSession, body: str, parameters: Parameters) -> Given:
@@ -509,7 +509,7 @@ def _partitions(
             return (StagedPartition(partition, 0, empty_hash(table.columns)),)
         if not hashed:
             return (StagedPartition(partition, rows),)
-    asked = (partition,) if isinstance(partition, str) else partition.keys
+    expected_keys = (partition,) if isinstance(partition, str) else partition.keys
     partitions = {
         part.key: part
         for part in count_partitions(
@@ -517,7 +517,9 @@ def _partitions(
         )
     }
     missing = [
-        StagedPartition(key, 0, empty_hash(table.columns)) for key in asked if key not in partitions
+        StagedPartition(key, 0, empty_hash(table.columns))
+        for key in expected_keys
+        if key not in partitions
     ]
     return tuple(sorted((*partitions.values(), *missing), key=lambda part: part.key))
 

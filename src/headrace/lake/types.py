@@ -202,32 +202,32 @@ def parse(text: str) -> Type:
     return result
 
 
-def storable(wanted: Type, column: str) -> Type:
+def storable(kind: Type, column: str) -> Type:
     """Return `wanted`, or the type that replaces it where the lake can't store it.
 
     HUGEINT (the type of `sum` over integers) becomes BIGINT and raises on overflow, ENUM and BIT
     become text, a fixed-size array becomes a list, NULL becomes INTEGER. Raises UnsupportedType for
     UNION, VARIANT, GEOMETRY and unknown types; its message names `column`.
     """
-    if wanted.fields and wanted.name != "UNION":
+    if kind.fields and kind.name != "UNION":
         return Type(
-            "LIST" if wanted.name == "ARRAY" else wanted.name,
-            tuple((name, storable(child, column)) for name, child in wanted.fields),
+            "LIST" if kind.name == "ARRAY" else kind.name,
+            tuple((name, storable(child, column)) for name, child in kind.fields),
         )
-    name = _STAND_INS.get(wanted.name, wanted.name)
+    name = _STAND_INS.get(kind.name, kind.name)
     if name not in _DUCKLAKE and not _DECIMAL.fullmatch(name):
         raise UnsupportedType(
-            f"column `{column}` has type {wanted.text}, which a DuckLake table can't hold",
+            f"column `{column}` has type {kind.text}, which a DuckLake table can't hold",
             hint=f"cast it, for example `{column}::VARCHAR`",
         )
     return Type(name)
 
 
-def to_ducklake(wanted: Type) -> str:
+def to_ducklake(kind: Type) -> str:
     """Return DuckLake's name of a type (`int32`, `decimal(18,2)`, `struct`) without its fields."""
-    if wanted.fields:
-        return wanted.name.lower()
-    return _DUCKLAKE.get(wanted.name) or wanted.name.lower()
+    if kind.fields:
+        return kind.name.lower()
+    return _DUCKLAKE.get(kind.name) or kind.name.lower()
 
 
 def from_ducklake(name: str, fields: tuple[tuple[str, Type], ...]) -> Type:
@@ -277,16 +277,16 @@ def decimal_of(item: Type, other: Type) -> Type | None:
     )
 
 
-def wider_number(was: Type, given: Type) -> Type | None:
+def wider_number(was: Type, other: Type) -> Type | None:
     """Return the wider type with which an integer or decimal column also holds `given` exactly.
 
     None if the column keeps its type.
     """
-    if _digits(was) is None or _digits(given) is None or was == given or widens(given, was):
+    if _digits(was) is None or _digits(other) is None or was == other or widens(other, was):
         return None
-    if was.name in _DIGITS and given.name in _DIGITS:
-        return given if widens(was, given) else None
-    wider = decimal_of(was, given)
+    if was.name in _DIGITS and other.name in _DIGITS:
+        return other if widens(was, other) else None
+    wider = decimal_of(was, other)
     room = with_room(wider) if wider is not None else None
     return next(
         (kind for kind in (room, wider) if kind is not None and kind != was and widens(was, kind)),
@@ -326,9 +326,9 @@ def widens_where_exact(old: Type, new: Type) -> bool:
     return old.name in ("BIGINT", "UBIGINT") and new.name == "DOUBLE"
 
 
-def field_count(wanted: Type) -> int:
+def field_count(kind: Type) -> int:
     """Return the number of column ids that the type takes: its own and one per field inside it."""
-    return 1 + sum(field_count(child) for _, child in wanted.fields)
+    return 1 + sum(field_count(child) for _, child in kind.fields)
 
 
 def _field(name: str) -> str:

@@ -79,9 +79,9 @@ def with_last_obstacle(
     if last is None:
         return list(segments)
     alone = {place: _alone(path, place, there(place), from_us, to_us) for place in places}
-    told = _more_telling(segments, last, path, alone, there, from_us, to_us, reads)
+    explained_segments = _more_telling(segments, last, path, alone, there, from_us, to_us, reads)
     return without_others_decider(
-        told, [segment for segments in alone.values() for segment in segments], reads
+        explained_segments, [segment for segments in alone.values() for segment in segments], reads
     )
 
 
@@ -137,8 +137,8 @@ def _more_telling(
     Partitions that are still missing come first.
     """
     causes = []
-    for place, own in alone.items():
-        if (each := _last(own)) is not None:
+    for place, place_segments in alone.items():
+        if (each := _last(place_segments)) is not None:
             evidence = DelayCause(
                 place, each.kind, each.incident, each.from_us, each.to_us, there(place)
             )
@@ -322,7 +322,7 @@ class Books:
         required = self._required(reading)
         times = {place: self._there(reading, place) for place in required}
         there = met_us is not None and not any(
-            at_us is None and self._gone(place) for place, at_us in times.items()
+            at_us is None and self._wrong_or_withdrawn(place) for place, at_us in times.items()
         )
         if there and any(self._was_wrong(place) for place in required):
             ended = max([began, *(at for at in times.values() if at is not None)])
@@ -357,7 +357,7 @@ class Books:
         """
         place, inputs = PartitionRef(name, key), self._inputs(None)
         publications, facts = (
-            self._records.shown(name, key),
+            self._records.publications_of(name, key),
             self._context.facts.partition_state(name, key),
         )
         unread = (
@@ -440,7 +440,7 @@ class Books:
         )
         if seen is None:
             return None
-        publications = self._records.shown(*place)
+        publications = self._records.publications_of(*place)
         if not self._was_wrong(place):
             return seen.at_us
         since = max(
@@ -472,22 +472,22 @@ class Books:
         there = self._there(reading, place)
         if there is not None or ended_us is None:
             return there
-        shown = [
+        published_times = [
             publication.at_us
-            for publication in self._records.shown(*place)
+            for publication in self._records.publications_of(*place)
             if publication.at_us <= ended_us
         ]
-        return shown[-1] if shown else None
+        return published_times[-1] if published_times else None
 
     def _was_wrong(self, place: PartitionRef) -> bool:
         """Return whether readers had to wait again because data was unsound or withdrawn."""
-        publications = self._records.shown(*place)
+        publications = self._records.publications_of(*place)
         return any(
             publication.unsound or _taken_back(publication, publications)
             for publication in publications
         )
 
-    def _gone(self, place: PartitionRef) -> bool:
+    def _wrong_or_withdrawn(self, place: PartitionRef) -> bool:
         """Return whether a publication of it turned out wrong or was withdrawn."""
         return self._was_wrong(place) or place in self._context.facts.withdrawn()
 

@@ -364,7 +364,7 @@ class DelayClaims:
             return
         at_us = max(from_us, item.dropped.at_us)
         yield self._held(item, from_us, at_us)
-        note = item.dropped.said[:200]
+        note = item.dropped.decision[:200]
         if self._stay.is_source:
             yield self._claim(
                 SegmentKind.SOURCE, at_us, to_us, note, self._incident(at_us, to_us, *_ABSENT)
@@ -424,7 +424,7 @@ class DelayClaims:
         One command recomputes an asset; a source waits for its vendor.
         """
         decider = "" if self._stay.is_source else self._stay.traits.decider
-        publications = self._records.shown(self._stay.node, self._stay.partition)
+        publications = self._records.publications_of(self._stay.node, self._stay.partition)
         for publication, following in pairwise([*publications, None]):
             assert publication is not None
             if publication.ended_us is None or (
@@ -497,14 +497,14 @@ class DelayClaims:
         if not known or (self._stay.is_source and not self._arrivals and not self._tries):
             return
         first = self._tries[0] if self._tries else None
-        asked = first.asked_us if first is not None and not self._stay.triggered else None
+        requested_us = first.asked_us if first is not None and not self._stay.triggered else None
         note = (
             f"waited for its trigger: {self._stay.triggered}" if self._stay.triggered else NOT_BEGUN
         )
         for begins, ends in self._unseen():
-            if asked is not None and begins < asked < ends:
-                yield self._claim(SegmentKind.SCHEDULE, begins, asked, "nothing ran")
-                begins = asked  # noqa: PLW2901 - what is left of it
+            if requested_us is not None and begins < requested_us < ends:
+                yield self._claim(SegmentKind.SCHEDULE, begins, requested_us, "nothing ran")
+                begins = requested_us  # noqa: PLW2901 - what is left of it
             yield self._claim(SegmentKind.SCHEDULE, begins, ends, note)
 
     def _unseen(self) -> Iterator[tuple[int, int]]:
@@ -534,7 +534,7 @@ class DelayClaims:
 
     def _naming(self, item: Try) -> LedgerIncident | None:
         """Return the incident that names an attempt's publication as wrong."""
-        publications = self._records.shown(self._stay.node, self._stay.partition)
+        publications = self._records.publications_of(self._stay.node, self._stay.partition)
         number = next((each.because for each in publications if each.id == item.id), 0)
         return next((each for each in self._named if each.id == number), None)
 

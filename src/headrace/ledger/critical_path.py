@@ -41,7 +41,7 @@ def rebuild_began_us(
             inputs, records, place, before, first.queued_us if first is not None else to_us
         )
         if above is None:
-            return _asked(records, before, first, to_us)
+            return _requested_us(records, before, first, to_us)
         place, earlier, to_us = above
         if earlier is None:
             return to_us
@@ -61,10 +61,12 @@ def _arrived(
         for arrival in records.arrivals(*place)
         if arrival.observed_us > before.at_us - 1 and arrival.arrived_us <= to_us
     ]
-    return max(later) if later else _asked(records, before, first, to_us)
+    return max(later) if later else _requested_us(records, before, first, to_us)
 
 
-def _asked(records: LedgerRecords, before: LedgerPublication, first: Try | None, to_us: int) -> int:
+def _requested_us(
+    records: LedgerRecords, before: LedgerPublication, first: Try | None, to_us: int
+) -> int:
     """Return when somebody requested the rebuild or withdrew the publication before."""
     if (
         before.ended_us is not None
@@ -81,12 +83,12 @@ def _asked(records: LedgerRecords, before: LedgerPublication, first: Try | None,
     if first.plan is not None:
         return max(before.at_us, first.plan.created_us)
     applied = records.applied_us(first.version) if first.version is not None else None
-    asked = [
+    request_times = [
         at
         for at in (applied, first.asked_us)
         if at is not None and before.at_us <= at <= first.queued_us
     ]
-    return max(asked, default=first.queued_us)
+    return max(request_times, default=first.queued_us)
 
 
 def _renewed(
@@ -106,7 +108,7 @@ def _renewed(
     results: list[tuple[int, PartitionRef, LedgerPublication | None]] = []
     for ready_input in inputs.of(place, until_us):
         publications = [
-            each for each in records.shown(*ready_input.place) if each.at_us <= until_us
+            each for each in records.publications_of(*ready_input.place) if each.at_us <= until_us
         ]
         if publications and publications[-1].at_us > read_us:
             results.append(
@@ -170,7 +172,7 @@ class Path:
     def alone(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
         """Return the segments from a partition's own rows only, whatever it waited for."""
         final = self._shown(place, to_us) if there else None
-        return self._own(
+        return self._own_segments(
             self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final, to_us)
         )
 
@@ -188,18 +190,20 @@ class Path:
             for item in self._records.tries(*place)
             if item.queued_us < to_us or (final is not None and item.id == final.id)
         ]
-        made = self._made(tries, final)
+        final_attempt = self._final_attempt(tries, final)
         if self._again:
             tries = [item for item in tries if item.queued_us >= from_us]
         elif place.partition == WHOLE:  # earlier attempts belong to other intervals
-            tries = [made] if made is not None else []
+            tries = [final_attempt] if final_attempt is not None else []
         first = tries[0] if tries else None
         begun = min(first.queued_us, to_us) if first is not None else to_us
-        ready = self._inputs.of(place, begun, made, first)
+        ready = self._inputs.of(place, begun, final_attempt, first)
         if first is not None and any(ready_input.at_us is None for ready_input in ready):
             # A batch is queued as soon as one of its partitions is ready; the inputs of the others
             # are there when it is dispatched.
-            ready = self._inputs.of(place, min(max(begun, first.dispatched_us), to_us), made, first)
+            ready = self._inputs.of(
+                place, min(max(begun, first.dispatched_us), to_us), final_attempt, first
+            )
         if self._again:
             ready = [self._renewed(ready_input, begun) for ready_input in ready]
         missing = [ready_input for ready_input in ready if ready_input.at_us is None]
@@ -227,10 +231,14 @@ class Path:
         """Return the input with its last publication, or its staging for the reader."""
         if ready_input.staged is not None:
             return ready_input
-        shown = [
-            each.at_us for each in self._records.shown(*ready_input.place) if each.at_us <= until_us
+        published_times = [
+            each.at_us
+            for each in self._records.publications_of(*ready_input.place)
+            if each.at_us <= until_us
         ]
-        return ReadyInput(ready_input.place, shown[-1]) if shown else ready_input
+        return (
+            ReadyInput(ready_input.place, published_times[-1]) if published_times else ready_input
+        )
 
     def _as_stay(
         self,
@@ -269,31 +277,37 @@ class Path:
     def _queues(self, place: PartitionRef, from_us: int) -> Queues | None:
         """Return what the partition waits for now although it could start."""
         led = self._records.led()
-        said = None if led is None else crowded(place.node, self._traits, led)
-        return None if led is None or said is None else Queues(max(from_us, led.since_us), said)
+        pool_clause = None if led is None else crowded(place.node, self._traits, led)
+        return (
+            None
+            if led is None or pool_clause is None
+            else Queues(max(from_us, led.since_us), pool_clause)
+        )
 
     def _shown(self, place: PartitionRef, at_us: int) -> LedgerPublication:
         """Return the publication that was current; an empty one if its rows were deleted since."""
         publications = [
-            publication for publication in self._records.shown(*place) if publication.at_us <= at_us
+            publication
+            for publication in self._records.publications_of(*place)
+            if publication.at_us <= at_us
         ]
         return next(
             (publication for publication in publications if publication.at_us == at_us),
             publications[-1] if publications else LedgerPublication(at_us, None, 0, 0),
         )
 
-    def _made(self, tries: list[Try], final: LedgerPublication | None) -> Try | None:
+    def _final_attempt(self, tries: list[Try], final: LedgerPublication | None) -> Try | None:
         return (
             None if final is None else next((item for item in tries if item.id == final.id), None)
         )
 
     def _divided(self, stay: Stay) -> list[Segment]:
-        segments = self._own(stay)
+        segments = self._own_segments(stay)
         if stay.is_source or self._again:
             return segments
         return self._explained(stay, segments)
 
-    def _own(self, stay: Stay) -> list[Segment]:
+    def _own_segments(self, stay: Stay) -> list[Segment]:
         return divided(
             DelayClaims(stay, self._records).all(),
             stay.from_us,
@@ -308,7 +322,8 @@ class Path:
         While nothing requested the partition, or its data was wrong, it may have waited for that.
         """
         wrong = any(
-            publication.unsound for publication in self._records.shown(stay.node, stay.partition)
+            publication.unsound
+            for publication in self._records.publications_of(stay.node, stay.partition)
         )
         kinds = (SegmentKind.SCHEDULE, SegmentKind.HOLD) if wrong else (SegmentKind.SCHEDULE,)
         idle = [segment for segment in segments if segment.kind in kinds]
@@ -339,7 +354,9 @@ class Path:
         results = []
         for ready_input in self._inputs.of(place, to_us):
             publications = [
-                each for each in self._records.shown(*ready_input.place) if each.at_us <= to_us
+                each
+                for each in self._records.publications_of(*ready_input.place)
+                if each.at_us <= to_us
             ]
             if len(publications) > 1 and publications[-1].at_us > from_us:
                 results.append((publications[-1].at_us, ready_input.place, publications[-2]))
@@ -412,49 +429,54 @@ class Shortest:
             raise _Endless
         self._known[place] = from_us  # for nodes that read themselves
         there = self._inputs.enough(place, to_us)
-        made = self._made(place, there, to_us)
+        first_attempt = self._first_attempt(place, there, to_us)
         begins = from_us
         node = self._inputs.known(place.node)
         if node is not None and node.is_source:
-            arrived = self._arrived(place, made)
+            arrived = self._arrived(place, first_attempt)
             begins = max(
-                from_us, arrived if arrived is not None else from_us if made is not None else to_us
+                from_us,
+                arrived if arrived is not None else from_us if first_attempt is not None else to_us,
             )
         else:
-            for ready_input in self._inputs.of(place, to_us, made):
+            for ready_input in self._inputs.of(place, to_us, first_attempt):
                 if ready_input.at_us is None or ready_input.at_us > from_us:
                     begins = max(
                         begins, self._earliest(ready_input.place, from_us, to_us, depth + 1)
                     )
-            for _, until in self._inputs.missed(place, to_us if made is None else made.queued_us):
+            for _, until in self._inputs.missed(
+                place, to_us if first_attempt is None else first_attempt.queued_us
+            ):
                 begins = max(begins, min(until, to_us))
-        ends = begins + self._work_us(place, made)
+        ends = begins + self._work_us(place, first_attempt)
         self._known[place] = ends if there is None else min(ends, max(there, from_us))
         return self._known[place]
 
-    def _made(self, place: PartitionRef, there_us: int | None, to_us: int) -> Try | None:
+    def _first_attempt(self, place: PartitionRef, there_us: int | None, to_us: int) -> Try | None:
         """Return the attempt that made the first publication."""
-        shown = {
+        publication_ids = {
             publication.id
-            for publication in self._records.shown(*place)
+            for publication in self._records.publications_of(*place)
             if (there_us or 0) <= publication.at_us <= to_us
         }
-        return next((item for item in self._records.tries(*place) if item.id in shown), None)
+        return next(
+            (item for item in self._records.tries(*place) if item.id in publication_ids), None
+        )
 
-    def _arrived(self, place: PartitionRef, made: Try | None) -> int | None:
+    def _arrived(self, place: PartitionRef, first_attempt: Try | None) -> int | None:
         """Return when the first delivery arrived that could be published.
 
         A held delivery counts, because it waited only for a decision.
         """
         arrivals = self._records.arrivals(*place)
         held = {item.delivery for item in self._records.tries(*place) if item.state == "held"}
-        first = first_arrival(arrivals, made)
+        first = first_arrival(arrivals, first_attempt)
         results = [
             arrival.arrived_us for arrival in arrivals if arrival is first or arrival.id in held
         ]
         return min(results, default=None)
 
-    def _work_us(self, place: PartitionRef, made: Try | None) -> int:
-        if made is not None:
-            return made.run_us
+    def _work_us(self, place: PartitionRef, attempt: Try | None) -> int:
+        if attempt is not None:
+            return attempt.run_us
         return self._records.typical_us(place.node) or 0

@@ -76,7 +76,7 @@ def freeze_ledgers(tx: Transaction, compiled: Compiled, before_us: int, now_us: 
             rows.append((terms.consumer, interval, content, _digest(content), now_us))
     if rows:
         ledger.freeze(tx, rows)
-        told = {"ledgers": len(rows), "sha256": _digest("".join(row[3] for row in rows))}
+        summary = {"ledgers": len(rows), "sha256": _digest("".join(row[3] for row in rows))}
         append(
             tx,
             now_us,
@@ -84,7 +84,7 @@ def freeze_ledgers(tx: Transaction, compiled: Compiled, before_us: int, now_us: 
                 action=Action.LEDGERS_FROZEN,
                 actor=_HEADRACE,
                 object=Object("history", "ledgers"),
-                after=told,
+                after=summary,
             ),
         )
     return len(rows)
@@ -104,8 +104,8 @@ def frozen_ledger(tx: Transaction, consumer: str, interval: str) -> Ledger | Non
             f"the delay ledger of {consumer} {interval} isn't what was kept",
             hint="headrace audit verify",
         )
-    kept: Ledger | None = msgspec.json.decode(content, type=Ledger | None)
-    return kept
+    stored_ledger: Ledger | None = msgspec.json.decode(content, type=Ledger | None)
+    return stored_ledger
 
 
 def _digest(text: str) -> str:

@@ -109,7 +109,7 @@ class LedgerInputs:
             for spec in node.inputs
             for ready_input in self._of_spec(node, place.partition, spec, at_us, before)
         ]
-        inputs += self._own(node, place.partition, at_us)
+        inputs += self._previous_partition(node, place.partition, at_us)
         return (
             [self._as_read(ready_input, reader, at_us) for ready_input in inputs]
             if reader is not None and reader.staged
@@ -164,12 +164,14 @@ class LedgerInputs:
 
     def _as_read(self, ready_input: ReadyInput, reader: Try, at_us: int) -> ReadyInput:
         """Return an input of a staged attempt: what its plan staged of it, else as published."""
-        for made in reversed(self._records.tries(*ready_input.place)):
+        for attempt in reversed(self._records.tries(*ready_input.place)):
             done = (
-                made.staged and made.plan == reader.plan and made.state in ("staged", "published")
+                attempt.staged
+                and attempt.plan == reader.plan
+                and attempt.state in ("staged", "published")
             )
-            if done and made.finished_us is not None and made.finished_us <= at_us:
-                return ReadyInput(ready_input.place, made.finished_us, made.id)
+            if done and attempt.finished_us is not None and attempt.finished_us <= at_us:
+                return ReadyInput(ready_input.place, attempt.finished_us, attempt.id)
         return ready_input
 
     def _of_spec(
@@ -237,7 +239,7 @@ class LedgerInputs:
         seen = covered(source, *self._reading, self._context)
         return None if seen is None or seen.at_us > at_us else seen.at_us
 
-    def _own(self, node: Node, key: str, at_us: int) -> Iterator[ReadyInput]:
+    def _previous_partition(self, node: Node, key: str, at_us: int) -> Iterator[ReadyInput]:
         """Yield the partition before, for nodes that build on their own past."""
         traits, grain = self._traits.get(node.name), node.partition.grain
         if traits is None or not traits.chained or grain is None or node.partition.key is not None:
@@ -254,7 +256,7 @@ class LedgerInputs:
         """
         since: int | None = None
         ended: int | None = None
-        for publication in self._records.shown(*place):
+        for publication in self._records.publications_of(*place):
             if publication.at_us > at_us:
                 break
             if since is None or (ended is not None and ended < publication.at_us):

@@ -32,8 +32,8 @@ class CurrentLeader(NamedTuple):
 def crowded(name: str, traits: Mapping[str, NodeTraits], led: CurrentLeader) -> str | None:
     """Return what an attempt at a node waits for, and who holds it; None if there is room."""
     for pool, slots, size in traits.get(name, NodeTraits()).takes:
-        holders = [other for other in led.under_way if _taken(other, pool, traits)]
-        used = sum(_taken(other, pool, traits) for other in holders)
+        holders = [other for other in led.under_way if _slots_taken(other, pool, traits)]
+        used = sum(_slots_taken(other, pool, traits) for other in holders)
         if holders and used + slots > size:
             return f"waits for pool {pool}: {used} of {size} taken by {_names(holders)}"
     if len(led.under_way) >= led.slots:
@@ -44,8 +44,10 @@ def crowded(name: str, traits: Mapping[str, NodeTraits], led: CurrentLeader) -> 
     return None
 
 
-def _taken(name: str, pool: str, traits: Mapping[str, NodeTraits]) -> int:
-    return sum(slots for taken, slots, _ in traits.get(name, NodeTraits()).takes if taken == pool)
+def _slots_taken(name: str, pool: str, traits: Mapping[str, NodeTraits]) -> int:
+    return sum(
+        slots for node_pool, slots, _ in traits.get(name, NodeTraits()).takes if node_pool == pool
+    )
 
 
 def _names(nodes: Sequence[str]) -> str:
@@ -73,7 +75,7 @@ class Dropped(NamedTuple):
     """A decision not to publish held data: only another delivery can replace it."""
 
     at_us: int
-    said: str
+    decision: str
 
 
 class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -236,7 +238,7 @@ class LedgerRecords(Protocol):
     def tries(self, node: str, partition: str) -> Sequence[Try]:
         """Return the attempts at a partition."""
 
-    def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
+    def publications_of(self, node: str, partition: str) -> Sequence[LedgerPublication]:
         """Return the publications of a partition."""
 
     def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:
@@ -259,7 +261,9 @@ class LedgerRecords(Protocol):
         `epoch` and `n` limit it to publications before that attempt. None if there is none.
         """
 
-    def free(self, one: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
+    def free(
+        self, item: Try, from_us: int, to_us: int, *, begun: bool
+    ) -> Sequence[tuple[int, int]]:
         """Return the known spans between two times in which a slot was free.
 
         A slot is free if no attempt is dispatched to it or, with `begun`, if no attempt runs in it.

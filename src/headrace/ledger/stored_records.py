@@ -95,17 +95,21 @@ class StoreRecords:
         """Return the attempts at a partition."""
         if (node, partition) not in self._tries:
             rows = ledger.attempts(self._tx, node, partition)
-            made = [
+            tries = [
                 try_of(node, row, self._now, self._leader)
                 for row in rows
                 if row.queued_at <= self._now
             ]
-            waited = any(item.state in ("held", "rejected") for item in made)
+            waited = any(item.state in ("held", "rejected") for item in tries)
             dropped = ledger.dropped(self._tx, node, partition) if waited else {}
-            known = {item: Dropped(*told) for item, told in dropped.items() if told[0] <= self._now}
+            known = {
+                item: Dropped(*decision)
+                for item, decision in dropped.items()
+                if decision[0] <= self._now
+            }
             self._tries[node, partition] = [
                 msgspec.structs.replace(item, dropped=known[item.id]) if item.id in known else item
-                for item in made
+                for item in tries
             ]
         return self._tries[node, partition]
 
@@ -114,7 +118,7 @@ class StoreRecords:
         leader = holder(self._tx)
         return None if leader is None else leader.epoch
 
-    def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
+    def publications_of(self, node: str, partition: str) -> Sequence[LedgerPublication]:
         """Return the publications of a partition."""
         if (node, partition) not in self._shown:
             rows = ledger.publications(self._tx, node, partition)
@@ -141,12 +145,12 @@ class StoreRecords:
         """Return the pauses of a node."""
         if node not in self._pauses:
             rows = scheduling.pauses_of_node(self._tx, node, 0, self._now)
-            said = (Standstill(row.since, row.until, row.reason, row.actor) for row in rows)
+            standstills = (Standstill(row.since, row.until, row.reason, row.actor) for row in rows)
             self._pauses[node] = [
                 standstill._replace(to_us=None)
                 if standstill.to_us is not None and standstill.to_us > self._now
                 else standstill
-                for standstill in said
+                for standstill in standstills
             ]
         return self._pauses[node]
 
@@ -212,8 +216,8 @@ class StoreRecords:
             return []
         rows = ledger.around(self._tx, item.epoch, item.n)
         busy = [
-            (started if begun else given, _EVER if ended is None else ended)
-            for given, started, ended in rows
+            (started if begun else dispatched, _EVER if ended is None else ended)
+            for dispatched, started, ended in rows
         ]
         return idle(
             [(since, until) for since, until in busy if since < to_us and until > from_us],
@@ -351,9 +355,9 @@ class EnvironmentRecords:
         """Return the attempts at a partition."""
         return self._of(node).tries(node, partition)
 
-    def shown(self, node: str, partition: str) -> Sequence[LedgerPublication]:
+    def publications_of(self, node: str, partition: str) -> Sequence[LedgerPublication]:
         """Return the publications of a partition."""
-        return self._of(node).shown(node, partition)
+        return self._of(node).publications_of(node, partition)
 
     def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:
         """Return the deliveries of an interval."""

@@ -333,11 +333,11 @@ def read_module(text: str, report: Report) -> tuple[tuple[Asset, ...], ModuleFac
         tree = parse_python(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
-        said = getattr(error, "msg", None) or "it is nested too deep"
+        reason = getattr(error, "msg", None) or "it is nested too deep"
         report.error(
             "python_syntax",
             line,
-            f"this isn't Python: {said}",
+            f"this isn't Python: {reason}",
             "headrace reads it with the Python that runs headrace",
         )
         return (), None

@@ -169,16 +169,16 @@ def _arguments(
 
 def _named(check: CheckSpec, names: dict[str, int], report: Report) -> CheckSpec:
     """Return the check with a unique name: as given or by default, numbered if already taken."""
-    wanted = check.name or default_name(check)
-    count = names[wanted] = names.get(wanted, 0) + 1
+    name = check.name or default_name(check)
+    count = names[name] = names.get(name, 0) + 1
     if count > 1 and check.name:
         report.error(
             "bad_check",
             check.place.line,
-            f"two checks are called {shown(wanted)}",
+            f"two checks are called {shown(name)}",
             "give one of them another name",
         )
-    return msgspec.structs.replace(check, name=wanted if count == 1 else f"{wanted}_{count}")
+    return msgspec.structs.replace(check, name=name if count == 1 else f"{name}_{count}")
 
 
 def default_name(check: CheckSpec) -> str:

@@ -94,10 +94,10 @@ def _report_no_number_of_rows(checks: Sequence[CheckSpec], report: Report) -> No
 
 
 def _named(checks: Sequence[CheckSpec]) -> Iterator[CheckSpec]:
-    taken: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for check in checks:
-        taken[check.name] = taken.get(check.name, 0) + 1
-        number = taken[check.name]
+        counts[check.name] = counts.get(check.name, 0) + 1
+        number = counts[check.name]
         yield (
             check if number == 1 else msgspec.structs.replace(check, name=f"{check.name}_{number}")
         )
@@ -164,8 +164,8 @@ def _of_library(
             "put it under the property",
         )
         return None
-    if _requires_none(item) and (made := _of_kind(measure, columns, arguments)) is not None:
-        return made
+    if _requires_none(item) and (result := _of_kind(measure, columns, arguments)) is not None:
+        return result
     return _measured(item, _bad_rows(measure, columns, arguments), report)
 
 
@@ -317,12 +317,12 @@ def _query(measure: str, item: LocatedMapping, report: Report) -> str | None:
                     f"nothing is between {value[0]} and {value[1]}",
                     "write the smaller one first",
                 )
-            wanted = (
+            operand = (
                 " AND ".join(map(_literal, value)) if isinstance(value, list) else _literal(value)
             )
             return (
                 f"SELECT * FROM ({measure}\n) AS measured(value) WHERE NOT coalesce(value"
-                f" {operator} {wanted}, false)"
+                f" {operator} {operand}, false)"
             )
     return None
 
@@ -463,11 +463,11 @@ def _column_check(
 
 def _together(specs: Sequence[CheckSpec], added: Sequence[CheckSpec]) -> tuple[CheckSpec, ...]:
     """Return the node's checks and the contract's, which are renamed if their name is taken."""
-    taken = {check.name for check in specs}
+    used_names = {check.name for check in specs}
     check_specs = list(specs)
     for check in added:
-        name = check.name if check.name not in taken else f"{check.name} (contract)"
-        taken.add(name)
+        name = check.name if check.name not in used_names else f"{check.name} (contract)"
+        used_names.add(name)
         check_specs.append(msgspec.structs.replace(check, name=name))
     return tuple(check_specs)
 

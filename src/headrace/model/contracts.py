@@ -192,12 +192,12 @@ def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
 
 def _breaks(document: LocatedMapping) -> tuple[str, ...]:
     """Return the consumers that this version knowingly breaks."""
-    said = [
+    values = [
         item.get("value")
         for item in document.get("customProperties") or ()
         if item.get("property") == BREAKS_PROPERTY
     ]
-    return tuple(str(name) for value in said if isinstance(value, list) for name in value)
+    return tuple(str(name) for value in values if isinstance(value, list) for name in value)
 
 
 def _service(document: LocatedMapping) -> tuple[ServiceLevel, ...]:
@@ -253,13 +253,13 @@ def _is_valid(document: LocatedMapping, report: Report) -> bool:
         _validator().iter_errors(plain(document)),
         key=lambda error: [str(part) for part in error.absolute_path],
     )
-    told: dict[tuple[int, str], str] = {}
+    hints: dict[tuple[int, str], str] = {}
     for error in errors[:_REPORTED_MAX]:
         for line, message, hint in _complaint(error, document):
-            told[line, message] = (
-                told.get((line, message)) or hint
+            hints[line, message] = (
+                hints.get((line, message)) or hint
             )  # the schema reports some errors twice
-    for (line, message), hint in told.items():
+    for (line, message), hint in hints.items():
         report.error(
             "contract_invalid",
             line,

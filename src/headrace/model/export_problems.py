@@ -51,7 +51,7 @@ def exported(project: Project, name: str) -> Exported | None:
 def export_problems(project: Project) -> list[Problem]:
     """Return the problems of all exports: invalid inputs, dates, connections and targets."""
     problems: list[Problem] = []
-    taken: dict[tuple[str, ...], str] = {}
+    consumers_by_target: dict[tuple[str, ...], str] = {}
     for consumer in project.consumers.values():
         export = export_of(consumer)
         if export is None:
@@ -59,14 +59,15 @@ def export_problems(project: Project) -> list[Problem]:
         problems += _of_reads(project, consumer)
         problems += _of_dates(project, consumer, export)
         problems += _of_connection(project, consumer, export)
-        problems += _of_targets(consumer, export, taken)
+        problems += _of_targets(consumer, export, consumers_by_target)
     return problems
 
 
 def _problem(consumer: Consumer, code: str, message: str, hint: str) -> Problem:
-    said: Mapping[str, Any] = (consumer.export or {}).get("place", {})
+    declared_place: Mapping[str, Any] = (consumer.export or {}).get("place", {})
     place = Place(
-        file=said.get("file", consumer.place.file), line=said.get("line", consumer.place.line)
+        file=declared_place.get("file", consumer.place.file),
+        line=declared_place.get("line", consumer.place.line),
     )
     return Problem(code=code, message=message, hint=hint, place=place)
 
@@ -181,11 +182,11 @@ def _of_connection(project: Project, consumer: Consumer, export: Export) -> Iter
 
 
 def _of_targets(
-    consumer: Consumer, export: Export, taken: dict[tuple[str, ...], str]
+    consumer: Consumer, export: Export, consumers_by_target: dict[tuple[str, ...], str]
 ) -> Iterator[Problem]:
     """Yield a problem if another consumer exports to the same target: they would overwrite it."""
     for target in _targets(consumer, export):
-        first = taken.setdefault(target, consumer.name)
+        first = consumers_by_target.setdefault(target, consumer.name)
         if first != consumer.name:
             message = (
                 f"{shown(consumer.name)} exports to the same target as {shown(first)}:"

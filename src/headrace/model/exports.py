@@ -86,7 +86,7 @@ class Export(Value, kw_only=True):
     options: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """The target for messages; URLs without credentials and query string."""
         if self.path is None:
             return f"{self.connection}.{self.table}"
@@ -115,8 +115,8 @@ def export_of(consumer: Consumer) -> Export | None:
     """Return a consumer's export, if it has one; it was validated when the file was read."""
     if consumer.export is None:
         return None
-    said, to = consumer.export, consumer.export["to"]
-    again = OnRestatement(said.get("on_restatement", OnRestatement.REDELIVER))
+    declared, to = consumer.export, consumer.export["to"]
+    again = OnRestatement(declared.get("on_restatement", OnRestatement.REDELIVER))
     if isinstance(to, Mapping):
         column = to.get("interval_column", INTERVAL_COLUMN)
         return Export(
@@ -125,21 +125,21 @@ def export_of(consumer: Consumer) -> Export | None:
             interval_column=column,
             on_restatement=again,
         )
-    kind = _format(to, said.get("format"))
-    options = {**said.get("options", {}), **said.get("csv", {})}
+    kind = _format(to, declared.get("format"))
+    options = {**declared.get("options", {}), **declared.get("csv", {})}
     return Export(
         path=to,
         format=kind,
-        connection=said.get("connection"),
+        connection=declared.get("connection"),
         on_restatement=again,
         options=options,
     )
 
 
-def _format(path: str, said: str | None) -> str | None:
-    if said is None:
+def _format(path: str, declared: str | None) -> str | None:
+    if declared is None:
         return ENDINGS.get(path.rpartition(".")[2].lower())
-    return ExportFormat(said) if said in tuple(ExportFormat) else said
+    return ExportFormat(declared) if declared in tuple(ExportFormat) else declared
 
 
 def export_partition(consumer: Consumer, reads: Collection[PartitionSpec]) -> PartitionSpec:

@@ -109,18 +109,20 @@ def load_toml(text: str, report: Report) -> LocatedMapping | None:
         document = tomllib.loads(text)
         return _block(document, (), _lines_of_keys(text), 1, 0)
     except tomllib.TOMLDecodeError as error:
-        said = str(error)
-        at = _AT.search(said)
+        reason = str(error)
+        at = _AT.search(reason)
         line = int(at.group(1)) if at is not None and at.group(1) else text.count("\n") + 1
         report.error(
             "toml_syntax",
             line,
-            f"this isn't TOML: {_AT.sub('', said)}",
+            f"this isn't TOML: {_AT.sub('', reason)}",
             'texts stand in quotes: name = "flights"',
         )
     except (RecursionError, ValueError) as error:
-        said = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        report.error("toml_syntax", 1, f"this can't be read: {said}", "settings need three levels")
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        report.error(
+            "toml_syntax", 1, f"this can't be read: {reason}", "settings need three levels"
+        )
     return None
 
 
@@ -489,7 +491,7 @@ class Fields:
         """Return a duration such as `7d`, as written."""
         return self.checked(name, Duration.parse, "bad_duration") or default
 
-    def moment(self, name: str) -> str | None:
+    def offset(self, name: str) -> str | None:
         """Return a time after an interval such as `05:00` or `+2d 06:00`, as written."""
         return self.checked(name, Offset.parse, "bad_time")
 

@@ -396,13 +396,13 @@ def _source_fields(names_of: NamesOf) -> Iterable[SourceField]:
 
 def require_usable(plugin: Plugin) -> None:
     """Raise BrokenPlugin for a class that can't be used, or has a name that Headrace has itself."""
-    taken = {
+    reserved = {
         CHECKS: frozenset(BUILT_IN),
         SOURCES: yaml_files._SOURCE_FIELDS,
         FORMATS: yaml_files._SOURCE_FIELDS | FORMAT_FIELDS,
         EXPORTS: frozenset(ExportFormat),
     }
-    if plugin.name in taken[plugin.group] or plugin.name in own_kinds(plugin.group):
+    if plugin.name in reserved[plugin.group] or plugin.name in own_kinds(plugin.group):
         raise BrokenPlugin(
             plugin,
             "Headrace has this name itself",

@@ -84,14 +84,14 @@ def local_us(day: date, clock: time, name: str) -> int:
     return _naive_us(first) - before // MICROSECOND
 
 
-def _offset(moment: datetime) -> timedelta:
-    offset = moment.utcoffset()
+def _offset(at: datetime) -> timedelta:
+    offset = at.utcoffset()
     assert offset is not None
     return offset
 
 
-def _naive_us(moment: datetime) -> int:
-    return (moment.replace(tzinfo=UTC, fold=0) - EPOCH) // MICROSECOND
+def _naive_us(at: datetime) -> int:
+    return (at.replace(tzinfo=UTC, fold=0) - EPOCH) // MICROSECOND
 
 
 def _transition_us(low_us: int, high_us: int, tz: zoneinfo.ZoneInfo) -> int:
@@ -332,30 +332,30 @@ def _hour_instant(key: str) -> int:
     if not key.isascii() or not _SHAPES[Grain.HOUR].fullmatch(key):
         raise _refuse(key, Grain.HOUR)
     try:
-        moment = datetime.fromisoformat(key)
+        at = datetime.fromisoformat(key)
     except ValueError as error:
         raise _refuse(key, Grain.HOUR, f" ({error})") from error
-    if not YEAR_MIN <= moment.year <= YEAR_MAX:
+    if not YEAR_MIN <= at.year <= YEAR_MAX:
         raise _refuse(key, Grain.HOUR, f" (years {YEAR_MIN} to {YEAR_MAX})")
-    return to_us(moment)
+    return to_us(at)
 
 
-def _local_hour_us(text: str, moment: datetime, timezone: str) -> int:
+def _local_hour_us(text: str, at: datetime, timezone: str) -> int:
     """Return the instant of a local hour. Raises UsageError if it is skipped or ambiguous."""
-    first = local_us(moment.date(), moment.time(), timezone)
-    shown = from_us(first, timezone).replace(tzinfo=None)
+    first = local_us(at.date(), at.time(), timezone)
+    wall_time = from_us(first, timezone).replace(tzinfo=None)
     if len(text) <= len("2013-02-11"):
-        said, written = "it is a whole day", [key_at_us(first, Grain.HOUR, timezone)]
-    elif shown != moment:
-        said = f"in {timezone} the clock jumps over it"
+        reason, written = "it is a whole day", [key_at_us(first, Grain.HOUR, timezone)]
+    elif wall_time != at:
+        reason = f"in {timezone} the clock jumps over it"
         written = [key_at_us(first, Grain.HOUR, timezone)]
-    elif from_us(first + HOUR_US, timezone).replace(tzinfo=None) == moment:
-        said = f"in {timezone} the clock shows it twice"
+    elif from_us(first + HOUR_US, timezone).replace(tzinfo=None) == at:
+        reason = f"in {timezone} the clock shows it twice"
         written = [key_at_us(item, Grain.HOUR, timezone) for item in (first, first + HOUR_US)]
     else:
         return first
     raise UsageError(
-        f"{text[:40]!r} isn't a partition of grain {Grain.HOUR} ({said})",
+        f"{text[:40]!r} isn't a partition of grain {Grain.HOUR} ({reason})",
         hint=f"write {' or '.join(written)}",
     )
 
@@ -363,12 +363,12 @@ def _local_hour_us(text: str, moment: datetime, timezone: str) -> int:
 def _hour_as_typed(text: str, timezone: str) -> str:
     """Return the key of an hour written with seconds, `Z`, another offset, or no offset."""
     try:
-        moment = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
     except ValueError as error:
         raise _refuse(text, Grain.HOUR) from error
-    if not YEAR_MIN <= moment.year <= YEAR_MAX:
+    if not YEAR_MIN <= at.year <= YEAR_MAX:
         raise _refuse(text, Grain.HOUR)
-    hour_us = to_us(moment) if moment.tzinfo is not None else _local_hour_us(text, moment, timezone)
+    hour_us = to_us(at) if at.tzinfo is not None else _local_hour_us(text, at, timezone)
     key = key_at_us(hour_us, Grain.HOUR, timezone)
     if start_us(key, Grain.HOUR, timezone) != hour_us:
         raise _refuse(text, Grain.HOUR, f" in {timezone} (that instant is in {key})")

@@ -132,9 +132,9 @@ class _Linker:
         self._calendars = self._unique(
             (calendar for item in declared for calendar in item.calendars), "calendar"
         )
-        sources = self._taken(source for item in declared for source in item.sources)
-        assets = self._taken(self._with_bodies())
-        consumers = self._taken(consumer for item in declared for consumer in item.consumers)
+        sources = self._unique_names(source for item in declared for source in item.sources)
+        assets = self._unique_names(self._with_bodies())
+        consumers = self._unique_names(consumer for item in declared for consumer in item.consumers)
         for owner in self._owners.values():
             self._check_owner(owner)
         project = Project(
@@ -187,7 +187,7 @@ class _Linker:
             "duplicate_name", place, message, "names are compared ignoring case; rename one of them"
         )
 
-    def _taken(self, nodes: Iterable[AnyNode]) -> list[AnyNode]:
+    def _unique_names(self, nodes: Iterable[AnyNode]) -> list[AnyNode]:
         """Return the nodes with unique names, and report the others.
 
         Sources, assets and consumers share one namespace.

@@ -321,8 +321,8 @@ def _syntax(error: Any, text: str, offset: int) -> tuple[str, int, str, str]:
             "a tab stands in the indentation",
             "use spaces; YAML doesn't take tabs",
         )
-    said = " ".join(part for part in (error.context, error.problem) if part)
-    return "yaml_syntax", index + offset, f"this isn't YAML: {said}", _syntax_hint(written)
+    problem = " ".join(part for part in (error.context, error.problem) if part)
+    return "yaml_syntax", index + offset, f"this isn't YAML: {problem}", _syntax_hint(written)
 
 
 def _syntax_hint(written: str) -> str:

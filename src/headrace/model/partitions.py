@@ -120,18 +120,18 @@ def delivery_key(number: int) -> str:
 
 
 def _upstream(
-    output: PartitionSpec, data_key: str, source: PartitionSpec, moment: str, seen: Seen | None
+    output: PartitionSpec, data_key: str, source: PartitionSpec, interval: str, seen: Seen | None
 ) -> Collection[str]:
     """Return the upstream partitions of one interval that a partition needs."""
     if source.key is None:
-        return (moment,)
+        return (interval,)
     if source.key == output.key:
-        known = seen(moment) if seen is not None and source.values is None else ()
-        return (_keyed(moment, data_key),) if not known or data_key in known else ()
+        known = seen(interval) if seen is not None and source.values is None else ()
+        return (_keyed(interval, data_key),) if not known or data_key in known else ()
     data_keys = (
-        source.values if source.values is not None else seen(moment) if seen is not None else ()
+        source.values if source.values is not None else seen(interval) if seen is not None else ()
     )
-    return [_keyed(moment, data) for data in data_keys] or (moment,)
+    return [_keyed(interval, data) for data in data_keys] or (interval,)
 
 
 def dependents(  # complexipy: ignore (a case for each kind of partition)
@@ -166,8 +166,8 @@ def dependents(  # complexipy: ignore (a case for each kind of partition)
         return None
     pair = _pair(output.grain, output_timezone, input.grain, input_timezone, spec)
     results: list[str] = []
-    for moment in _requiring(pair, time_key):
-        touched = _downstream(input, data_key, output, moment, seen)
+    for interval in _requiring(pair, time_key):
+        touched = _downstream(input, data_key, output, interval, seen)
         if touched is None:
             return None
         results += touched
@@ -175,19 +175,19 @@ def dependents(  # complexipy: ignore (a case for each kind of partition)
 
 
 def _downstream(
-    source: PartitionSpec, data_key: str, output: PartitionSpec, moment: str, seen: Seen | None
+    source: PartitionSpec, data_key: str, output: PartitionSpec, interval: str, seen: Seen | None
 ) -> tuple[str, ...] | None:
     """Return the downstream partitions of one interval; None if they can't be listed."""
     if output.key is None:
-        return (moment,)
+        return (interval,)
     if source.key == output.key:
-        return (_keyed(moment, data_key),)
+        return (_keyed(interval, data_key),)
     if output.values is None and seen is None:
         return None
     data_keys = (
-        output.values if output.values is not None else seen(moment) if seen is not None else ()
+        output.values if output.values is not None else seen(interval) if seen is not None else ()
     )
-    return tuple(_keyed(moment, data) for data in data_keys)
+    return tuple(_keyed(interval, data) for data in data_keys)
 
 
 def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
@@ -196,12 +196,12 @@ def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
         return "", key
     if spec.key is None:
         return key, ""
-    moment, separator, data = key.partition(SEPARATOR)
+    interval, separator, data = key.partition(SEPARATOR)
     if not separator:
         raise UsageError(
             f"{key[:40]!r} names no {spec.key}", hint=f"write the time, a slash and the {spec.key}"
         )
-    return moment, data
+    return interval, data
 
 
 def join(time_key: str, data_key: str) -> str:

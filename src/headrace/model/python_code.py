@@ -372,9 +372,9 @@ def facts_of_tree(tree: ast.Module) -> ModuleFacts:  # complexipy: ignore (a cas
             case ast.Import(names=names):
                 imports += [Import(module=name.name, line=node.lineno) for name in names]
             case ast.ImportFrom(module=module, names=names, level=level):
-                taken = tuple(name.name for name in names)
+                imported_names = tuple(name.name for name in names)
                 imports.append(
-                    Import(module=module or "", line=node.lineno, level=level, names=taken)
+                    Import(module=module or "", line=node.lineno, level=level, names=imported_names)
                 )
             case ast.Call(func=function) if (name := _name_of(function, renamed)) is not None:
                 called.add(id(function))

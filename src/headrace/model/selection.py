@@ -152,12 +152,12 @@ def _source(value: str, graph: SelectionGraph) -> set[str]:
 
 def _path(value: str, graph: SelectionGraph) -> set[str]:
     """Return nodes by their file, folder, or a glob over files."""
-    wanted = value.removeprefix("./").rstrip("/")
+    pattern = value.removeprefix("./").rstrip("/")
     paths = {name: graph.path(name) for name in graph.names()}
     return {
         name
         for name, path in paths.items()
-        if path == wanted or path.startswith(wanted + "/") or fnmatchcase(path, wanted)
+        if path == pattern or path.startswith(pattern + "/") or fnmatchcase(path, pattern)
     }
 
 

@@ -113,26 +113,26 @@ class _Reader:
         if depth > RULE_DEPTH_MAX:
             raise UsageError(f"more than {RULE_DEPTH_MAX} levels of brackets", hint=_POLICY_HINT)
         rules = [self._both(depth)]
-        while self._taken("or"):
+        while self._accepts("or"):
             rules.append(self._both(depth))
         return rules[0] if len(rules) == 1 else lambda facts: any(rule(facts) for rule in rules)
 
     def _both(self, depth: int) -> Rule:
-        rules = [self._one(depth)]
-        while self._taken("and"):
-            rules.append(self._one(depth))
+        rules = [self._operand(depth)]
+        while self._accepts("and"):
+            rules.append(self._operand(depth))
         return rules[0] if len(rules) == 1 else lambda facts: all(rule(facts) for rule in rules)
 
-    def _one(self, depth: int) -> Rule:
+    def _operand(self, depth: int) -> Rule:
         negated = False
-        while self._taken("not"):
+        while self._accepts("not"):
             negated = not negated
-        rule = self._bracketed(depth) if self._taken("(") else self._fact()
+        rule = self._bracketed(depth) if self._accepts("(") else self._fact()
         return (lambda facts: not rule(facts)) if negated else rule
 
     def _bracketed(self, depth: int) -> Rule:
         rule = self.either(depth + 1)
-        if not self._taken(")"):
+        if not self._accepts(")"):
             raise UsageError("a bracket isn't closed", hint=_POLICY_HINT)
         return rule
 
@@ -154,7 +154,7 @@ class _Reader:
         number, compare = _number(self._take(f"a number after `{what} {sign}`"), what), _SIGNS[sign]
         return lambda facts: compare(getattr(facts, what), number)
 
-    def _taken(self, word: str) -> bool:
+    def _accepts(self, word: str) -> bool:
         result = self.next is not None and self.next.lower() == word
         self._at += result
         return result
@@ -197,23 +197,25 @@ def of_environment(settings: Settings, name: str) -> Settings:
             or f"there is {', '.join(known)}; add [environments.{name}] to headrace.toml"
         )
         raise UnknownName(f"there is no environment {name[:60]!r}", hint=hint)
-    said = settings.environments[name]
+    overrides = settings.environments[name]
     return msgspec.structs.replace(
         settings,
         environment=name,
-        workers=said.get("workers", settings.workers),
-        store_url=said.get("store", {}).get("url", _own_store(settings, name)),
+        workers=overrides.get("workers", settings.workers),
+        store_url=overrides.get("store", {}).get("url", _own_store(settings, name)),
         store_connection=(
-            said["store"].get("connection") if "store" in said else settings.store_connection
+            overrides["store"].get("connection")
+            if "store" in overrides
+            else settings.store_connection
         ),
-        lake_path=said.get("lake", {}).get("path", f"{_FOLDER}/{name}/lake"),
-        parameters={**settings.parameters, **said.get("parameters", {})},
-        pools={**settings.pools, **said.get("pools", {})},
-        retention={**settings.retention, **said.get("retention", {})},
-        connections=_overridden_tables(settings.connections, said.get("connections", {})),
-        notify=_overridden_tables(settings.notify, said.get("notify", {})),
-        policy={**settings.policy, **said.get("policy", {})},
-        paths=said.get("paths", {}),
+        lake_path=overrides.get("lake", {}).get("path", f"{_FOLDER}/{name}/lake"),
+        parameters={**settings.parameters, **overrides.get("parameters", {})},
+        pools={**settings.pools, **overrides.get("pools", {})},
+        retention={**settings.retention, **overrides.get("retention", {})},
+        connections=_overridden_tables(settings.connections, overrides.get("connections", {})),
+        notify=_overridden_tables(settings.notify, overrides.get("notify", {})),
+        policy={**settings.policy, **overrides.get("policy", {})},
+        paths=overrides.get("paths", {}),
     )
 
 
@@ -230,10 +232,12 @@ def _own_store(settings: Settings, name: str) -> str:
 
 
 def _overridden_tables(
-    base: dict[str, dict[str, Any]], said: dict[str, dict[str, Any]]
+    base: dict[str, dict[str, Any]], overrides: dict[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """Override nested tables field by field."""
-    return {name: {**base.get(name, {}), **said.get(name, {})} for name in {**base, **said}}
+    return {
+        name: {**base.get(name, {}), **overrides.get(name, {})} for name in {**base, **overrides}
+    }
 
 
 def in_environment(project: Project) -> Project:
@@ -291,12 +295,12 @@ def read_openlineage(fields: Fields) -> dict[str, str] | None:
             _OPENLINEAGE_HINT,
         )
         return None
-    said = {name: value for name, value in results.items() if value is not None}
-    url = said.get("url", "https://x")
+    settings = {name: value for name, value in results.items() if value is not None}
+    url = settings.get("url", "https://x")
     if not is_reference(url) and not _URL.fullmatch(url):
         fields.refuse("url", "`url` isn't one that events can be posted to", _OPENLINEAGE_HINT)
         return None
-    return said if "file" in said or "url" in said else None
+    return settings if "file" in settings or "url" in settings else None
 
 
 WORKERS_MAX = 256

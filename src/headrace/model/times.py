@@ -380,7 +380,7 @@ class DaysOff(Value, kw_only=True):
             return sum(first.isoformat() <= day <= last.isoformat() for day in self.dates)
         return sum(self.holds(first + offset * _DAY) for offset in range((last - first).days + 1))
 
-    def said(self) -> list[str]:
+    def declared(self) -> list[str]:
         """Return the declared calendar name or dates, to store with a promise."""
         return [self.named] if self.named is not None else sorted(self.dates)
 

@@ -178,7 +178,7 @@ def _expect(fields: Fields) -> Expect:
     inner = Fields(block, fields.report, ("by", "rows", "unchanged"), what="`expect`")
     low, high = _rows(inner)
     unchanged = inner.choice("unchanged", ("ok",), "") == "ok"
-    return Expect(by=inner.moment("by"), rows_min=low, rows_max=high, unchanged=unchanged)
+    return Expect(by=inner.offset("by"), rows_min=low, rows_max=high, unchanged=unchanged)
 
 
 def _rows(fields: Fields) -> tuple[int | None, int | None]:
@@ -225,7 +225,7 @@ def _complete(fields: Fields) -> Complete:
         files=inner.whole("files", minimum=1, maximum=FILES_MAX) or 1,
         marker=_marker(inner),
         watermark=inner.choice("watermark", ("later",), "") or None,
-        after=inner.moment("after"),
+        after=inner.offset("after"),
     )
 
 
@@ -311,7 +311,7 @@ def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
             "add reads: [asset]",
         )
     per = Grain(fields.choice("per", tuple(Grain), Grain.DAY))
-    due, max_age = fields.moment("due"), fields.duration("max_age", "") or None
+    due, max_age = fields.offset("due"), fields.duration("max_age", "") or None
     since = fields.instant("since")
     _check_promise(fields)
     export = read_export(fields, reads, per)

@@ -107,8 +107,8 @@ class _Chooser:
             self.picked[node.name] = Picked(
                 node=node.name, extent=extent, why=why, how=self._how(node)
             )
-        made = self.picked[node.name].extent if node.name in self.picked else NO_PARTITIONS
-        self._available[node.name] = self._timeline.extents_of(node.name).usable | made
+        picked_extent = self.picked[node.name].extent if node.name in self.picked else NO_PARTITIONS
+        self._available[node.name] = self._timeline.extents_of(node.name).usable | picked_extent
         self._absent[node.name] = self._timeline.absent(
             node, self._available[node.name], self.candidates[node.name]
         )
@@ -118,21 +118,21 @@ class _Chooser:
         self.candidates[node.name] = extents.known
         if node.name not in self._wanted.limits:
             return NO_PARTITIONS, ""
-        asked = self._wanted.limits[node.name].within(extents.known)
+        requested = self._wanted.limits[node.name].within(extents.known)
         failed = self._wanted.mode is Mode.FAILED
-        extent = asked & (extents.failed if failed else extents.arrived)
+        extent = requested & (extents.failed if failed else extents.arrived)
         if not failed:
             self._pass(
-                node, (asked & extents.held) - extent, f"held: headrace quarantine {node.name}"
+                node, (requested & extents.held) - extent, f"held: headrace quarantine {node.name}"
             )
             self._pass(
                 node,
-                (asked & extents.failed) - extent - extents.held,
+                (requested & extents.failed) - extent - extents.held,
                 f"rejected or failed: headrace retry {node.name}",
             )
             self._pass(
                 node,
-                (asked & extents.visible) - extent - extents.failed - extents.held,
+                (requested & extents.visible) - extent - extents.failed - extents.held,
                 "ingested already",
             )
         self._never_came(node, extents.known)

@@ -58,7 +58,7 @@ class CodeFiles(Protocol):
 
 def find(assets: Collection[Asset], tree: CodeFiles) -> tuple[Code, list[Problem]]:
     """Return the code files that these assets use, and warnings for unfollowable imports."""
-    return _Finding(assets, tree).found()
+    return _Finding(assets, tree).closure()
 
 
 class _Finding:
@@ -74,7 +74,7 @@ class _Finding:
         self._scripts: set[str] = set()
         self._moves_path = False
 
-    def found(self) -> tuple[Code, list[Problem]]:
+    def closure(self) -> tuple[Code, list[Problem]]:
         starts = self._all()
         if any(
             self._tree.facts(path).moves_path

@@ -87,9 +87,9 @@ def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
             node_changes.append(NodeChange(node=name, change=ChangeKind.REMOVED))
         else:
             pair = earlier[name], later[name]
-            own = list(_of_node(*pair, compiled.get(name), new.nodes.get(name)))
+            own_changes = list(_of_node(*pair, compiled.get(name), new.nodes.get(name)))
             promised = _of_promised(*pair, before, new.project)
-            node_changes += [*own, *_without_kinds(promised, own)]
+            node_changes += [*own_changes, *_without_kinds(promised, own_changes)]
     if before is not None:
         node_changes.extend(_of_the_rest(before, new.project))
     return [
@@ -165,14 +165,14 @@ def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:
     """Return new name → former name of assets with `renamed_from` that isn't applied yet."""
     if old is None:
         return {}
-    said = {
+    declared = {
         name: asset.renamed_from
         for name, asset in new.project.assets.items()
         if asset.renamed_from and name not in old.project.assets
     }
     return {
         name: former
-        for name, former in said.items()
+        for name, former in declared.items()
         if former in old.project.assets and former not in new.project.assets
     }
 
@@ -204,13 +204,15 @@ def _of_node(
                 change=kind,
                 stale=kind is ChangeKind.PROMISE and _goes_elsewhere(was, now),
             )
-    taken = {
+    handled_fields = {
         "place",
         "name",
         *_CODE_ASPECTS[type(now)],
         *(field for fields in aspects.values() for field in fields),
     }
-    if _differ(was, now, tuple(field for field in now.__struct_fields__ if field not in taken)):
+    if _differ(
+        was, now, tuple(field for field in now.__struct_fields__ if field not in handled_fields)
+    ):
         yield NodeChange(node=now.name, change=ChangeKind.METADATA)
 
 
@@ -249,7 +251,7 @@ def _goes_elsewhere(was: _Node, now: _Node) -> bool:
     """Return whether a consumer gets a different export, or gets it at a different place."""
     if not isinstance(was, Consumer) or not isinstance(now, Consumer) or now.export is None:
         return False
-    said = [
+    exports = [
         {
             name: value
             for name, value in (consumer.export or {}).items()
@@ -257,7 +259,7 @@ def _goes_elsewhere(was: _Node, now: _Node) -> bool:
         }
         for consumer in (was, now)
     ]
-    return said[0] != said[1] or _differ(was, now, ("reads", "per", "timezone"))
+    return exports[0] != exports[1] or _differ(was, now, ("reads", "per", "timezone"))
 
 
 def _of_compiled(was: CompiledNode, now: CompiledNode, asset: bool) -> Iterator[NodeChange]:
@@ -339,10 +341,10 @@ def borrowed(production: Compiled | None, here: Compiled) -> frozenset[str]:
     """
     if production is None:
         return frozenset()
-    own = {
+    changed = {
         change.node for change in changes(production, here) if change.change not in _HARMLESS
     } | _with_other_connection(production, here)
-    computed = NodeGraph(here).downstream(own)
+    computed = NodeGraph(here).downstream(changed)
     return frozenset(name for name in here.order if name not in computed)
 
 

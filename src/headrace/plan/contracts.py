@@ -239,10 +239,10 @@ def not_as_promised(
     contract = project.contracts.get(asset.contract or "")
     if contract is None or names is None:
         return
-    given = {name.lower(): name for name in names}
+    output_names = {name.lower(): name for name in names}
     types = {name.lower(): kind for name, kind in columns or ()}
     for column in contract.columns:
-        if column.name.lower() not in given:
+        if column.name.lower() not in output_names:
             yield _problem(
                 contract,
                 f"the contract of `{asset.name}` promises `{column.name}`, which its body doesn't"
@@ -264,12 +264,12 @@ def _problem(contract: Contract, message: str) -> Problem:
     return Problem(code="contract_broken", message=message, hint=hint, place=contract.place)
 
 
-def types_match(promised: str, given: str) -> bool:
+def types_match(promised: str, actual: str) -> bool:
     """Return whether a type fits the contract's: integers of any width match, decimals are numbers.
 
     An unknown type matches every type.
     """
-    return given.upper() in ("UNKNOWN", "NULL") or _family(promised) == _family(given)
+    return actual.upper() in ("UNKNOWN", "NULL") or _family(promised) == _family(actual)
 
 
 def _family(kind: str) -> str:

@@ -181,11 +181,11 @@ def cycles(
     edges: Mapping[str, Sequence[str]], project: Project, known: Iterable[Problem]
 ) -> list[Problem]:
     """Return a problem for each cycle that isn't already known, with the path around it."""
-    said = {problem.message for problem in known if problem.code == "cycle"}
+    known_messages = {problem.message for problem in known if problem.code == "cycle"}
     problems = []
     for cycle in find_cycles(edges):
         message = f"these assets wait for each other: {' → '.join(cycle)}"
-        if message not in said:
+        if message not in known_messages:
             place = project.assets[cycle[0]].place
             problems.append(
                 Problem(

@@ -155,13 +155,13 @@ class Lineage:
 
     def _above(self, node: str, column: str) -> Iterator[tuple[str, str, Transformation]]:
         lines = self.of(node)
-        own = lines.columns.get(column)
-        if own is None:
-            own = next(
+        column_edges = lines.columns.get(column)
+        if column_edges is None:
+            column_edges = next(
                 (edges for name, edges in lines.columns.items() if name.lower() == column.lower()),
                 lines.columns.get(ALL_COLUMNS, ()),
             )
-        for edge in dict.fromkeys((*own, *lines.filters)):
+        for edge in dict.fromkeys((*column_edges, *lines.filters)):
             name = self._canonical.get(edge.input)
             if name is not None:
                 yield name, edge.column, edge.transformation
@@ -255,8 +255,8 @@ def impacts(
     old: Compiled | None, new: Compiled, changes: Iterable[NodeChange], after: Lineage
 ) -> list[Impact]:
     """Return every change with its effects; `after` is the lineage of `new`."""
-    judge = _ImpactAnalysis(old, new, after)
-    return [judge.impact(change) for change in changes]
+    analysis = _ImpactAnalysis(old, new, after)
+    return [analysis.impact(change) for change in changes]
 
 
 class _ImpactAnalysis:
@@ -464,8 +464,8 @@ def _shape(compiled: Compiled | None, node: CompiledNode) -> tuple[object, ...]:
     declared = compiled.project.source_or_asset(node.name) if compiled is not None else None
     if declared is None:
         return ()
-    kept = (declared.materialize, declared.merge_keys) if isinstance(declared, Asset) else ()
-    return (declared.partition, declared.timezone, *kept)
+    storage = (declared.materialize, declared.merge_keys) if isinstance(declared, Asset) else ()
+    return (declared.partition, declared.timezone, *storage)
 
 
 def _is_view(compiled: Compiled, name: str) -> bool:

@@ -183,7 +183,7 @@ def spans(
     results += [
         Ordered((1, 0, key), BackfillSpan(first=key, last=key)) for key in sorted(extent.named)
     ]
-    return tuple(item.span for item in sorted(results, key=lambda one: one.order))
+    return tuple(item.span for item in sorted(results, key=lambda entry: entry.order))
 
 
 def _all_keys(node: GraphNode, extent: Extent, known: Extent) -> Edges:

@@ -266,12 +266,12 @@ def _accumulating(asset: Asset, body: Columns | None) -> Iterator[Problem]:
                 " which the body doesn't give"
             )
             yield _problem(asset, "unknown_merge_column", message, hint)
-    taken = (
+    clashes = (
         {column.lower() for column in known} & set(ADDED_BY_SNAPSHOT)
         if asset.materialize == "snapshot"
         else set()
     )
-    for name in sorted(taken):
+    for name in sorted(clashes):
         message = (
             f"the body of {shown(asset.name)} gives `{name}`, which `materialize: snapshot` adds"
             " itself"

@@ -110,7 +110,7 @@ class Timeline:
         return self._extents.get(name, NO_EXTENTS)
 
     def candidates(
-        self, node: GraphNode, candidates: Mapping[str, Extent], asked: Edges = ()
+        self, node: GraphNode, candidates: Mapping[str, Extent], requested: Edges = ()
     ) -> Extent:
         """Return the possible partitions of a node, blocked or not, from those of its inputs.
 
@@ -119,7 +119,7 @@ class Timeline:
         known = self.extents_of(node.name).known
         paced = [read for read in self.reads[node.name] if read.required]
         if not paced:
-            return known | self._unprompted(node, asked)
+            return known | self._unprompted(node, requested)
         extent = known
         for read in paced:
             extent = extent | downstream_partitions(
@@ -233,7 +233,7 @@ class Timeline:
                 if node.days_off.covers(key_of(node, number), grain, node.timezone):
                     yield number
 
-    def _unprompted(self, node: GraphNode, asked: Edges) -> Extent:
+    def _unprompted(self, node: GraphNode, requested: Edges) -> Extent:
         """Return the partitions of a node that no input announces."""
         spec = node.partition
         if spec.whole:
@@ -244,8 +244,8 @@ class Timeline:
         first = (
             number_at(node, int(self._starts[node.name]))
             if begun
-            else asked[0]
-            if asked
+            else requested[0]
+            if requested
             else number_at(node, self.now)
         )
         edges = intersection(
@@ -426,9 +426,9 @@ def _data_key(first: str | None, last: str | None, *, keyed: bool) -> str | None
         if keyed and text is not None and SEPARATOR in text
     }
     if len(named) > 1:
-        said = ", ".join(sorted(named))[:80]
+        listed = ", ".join(sorted(named))[:80]
         raise UsageError(
-            f"--from and --to name two keys: {said}",
+            f"--from and --to name two keys: {listed}",
             hint="leave them away, or plan one after the other",
         )
     return named.pop() if named else None
@@ -549,8 +549,8 @@ def _cuts(timeline: Timeline, picked: Mapping[str, Extent], parts: int) -> Seque
     if node.partition.grain is None:
         return ()
     times = picked[name].times
-    wanted = (len(extent_of({"": times})) * part // parts for part in range(1, parts))
-    return [_begins(node, number) for number in _numbers_at(times, wanted)]
+    positions = (len(extent_of({"": times})) * part // parts for part in range(1, parts))
+    return [_begins(node, number) for number in _numbers_at(times, positions)]
 
 
 def _numbers_at(times: tuple[int, ...], places: Iterator[int]) -> Iterator[int]:

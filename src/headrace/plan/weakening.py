@@ -321,7 +321,7 @@ def _differing_arguments(check: CheckSpec, other: CheckSpec) -> str:
         for name in {**check.arguments, **other.arguments}
         if check.arguments.get(name) != other.arguments.get(name)
     ]
-    said = [f"{name} {check.arguments.get(name, 'open')}" for name in names]
+    clauses = [f"{name} {check.arguments.get(name, 'open')}" for name in names]
     if check.where != other.where:
-        said.append("for all rows" if check.where is None else f"where {check.where}")
-    return ", ".join(said)
+        clauses.append("for all rows" if check.where is None else f"where {check.where}")
+    return ", ".join(clauses)

@@ -281,21 +281,21 @@ def unpack(tx: Transaction, applied: AppliedVersion, code: Path) -> str:
         return name
     row = tx.execute("select manifest from version where id = ?", (applied.id,)).fetchone()
     manifest: dict[str, str] = msgspec.json.decode(row[0])
-    wanted = {
+    needed_files = {
         path: digest
         for path, digest in manifest.items()
         if is_code(path) or path in applied.compiled.code.files
     }
     temporary = code / f"{name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
-    for path, data in applied_versions.contents(tx, wanted).items():
+    for path, data in applied_versions.contents(tx, needed_files).items():
         target = temporary / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
         target.chmod(0o755)
     temporary.mkdir(parents=True, exist_ok=True)
     # a folder with the final name counts as complete
-    sync([temporary, *(temporary / path for path in wanted)])
+    sync([temporary, *(temporary / path for path in needed_files)])
     reached(FaultPoint.CODE_UNPACKED)
     temporary.replace(folder)
     return name

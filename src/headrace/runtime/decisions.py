@@ -103,7 +103,7 @@ class RunRegistry:
         assert run.row is not None
         leader_writes.finish_run(tx, run.row, run.state, now)
         if run.results:
-            told = dict(Counter(run.results.values()))
+            counts = dict(Counter(run.results.values()))
             append(
                 tx,
                 now,
@@ -111,7 +111,7 @@ class RunRegistry:
                     run.row,
                     Action.RUN_FINISHED,
                     HEADRACE,
-                    {"state": run.state, "partitions": told},
+                    {"state": run.state, "partitions": counts},
                     "",
                 ),
             )
@@ -133,17 +133,17 @@ class RunRegistry:
 
     def note(self, news: Iterable[News]) -> None:
         """Add the states of partitions to their runs, in the transaction that sets them."""
-        for item, run in self._told(news):
+        for item, run in self._with_runs(news):
             if run.row is not None:
                 run.results[item.node, item.partition] = item.state
 
     def tell(self, news: Iterable[News]) -> None:
         """Report the news to the callers of the runs, after the commit."""
-        for item, run in self._told(news):
+        for item, run in self._with_runs(news):
             with contextlib.suppress(Exception):  # a failing progress display can't stop the work
                 run.report(item)
 
-    def _told(self, news: Iterable[News]) -> Iterable[tuple[News, ActiveRun]]:
+    def _with_runs(self, news: Iterable[News]) -> Iterable[tuple[News, ActiveRun]]:
         return (
             (item, run)
             for item in news
@@ -220,15 +220,15 @@ class Decisions:
         """Hand events to the core until it asks for nothing more; store its decisions."""
         decided = SchedulerDecisions([], [], [])
         self._note_proofs(tx, events)
-        told, snapshot = list(events), None
-        while told:
-            commands = self.core.handle_all(told, now)
-            self._journal(tx, told, commands, now)
+        pending, snapshot = list(events), None
+        while pending:
+            commands = self.core.handle_all(pending, now)
+            self._journal(tx, pending, commands, now)
             decided.commands.extend(commands)
             dispatches = [command for command in commands if isinstance(command, Dispatch)]
             if dispatches and snapshot is None:
                 snapshot = newest_snapshot(tx)
-            told = [
+            pending = [
                 end
                 for dispatch in dispatches
                 for end in self._start(tx, dispatch, now, snapshot or 0, decided)
@@ -270,13 +270,13 @@ class Decisions:
 
         Events without decisions wait for the next ones with some.
         """
-        told = scheduler_core.encode_events(events)
+        encoded_events = scheduler_core.encode_events(events)
         self._untold.append(
             JournalRow(
                 self._epoch,
                 self._slots,
                 now,
-                told,
+                encoded_events,
                 scheduler_core.commands_digest(commands),
                 self._plan,
             )

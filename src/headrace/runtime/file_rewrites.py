@@ -46,12 +46,12 @@ def rewritten(
         check=False,
     )
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [
+        error_lines = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [
             "it ended without a word"
         ]
         raise LakeError(
             f"the files that other partitions share with {keys[0]!r} can't be rewritten:"
-            f" {said[0][:500]}"
+            f" {error_lines[0][:500]}"
         )
     return msgspec.msgpack.decode(done.stdout, type=tuple[RewrittenFile, ...])
 

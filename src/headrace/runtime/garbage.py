@@ -171,10 +171,13 @@ def _ended_files(tx: Transaction, folders: Folders, ended_us: int, young_us: int
         Path(folders.data, path).parts for path in stored_retention.published_files(tx, ended_us)
     }
     depth = len(folders.files.parts) + 2
-    kept = {parts[:depth] for parts in needed}
+    needed_folders = {parts[:depth] for parts in needed}
     for asset in _folders(folders.files):
         for attempt in _folders(asset):
-            if attempt.parts not in kept and attempt.stat().st_mtime_ns // 1000 < young_us:
+            if (
+                attempt.parts not in needed_folders
+                and attempt.stat().st_mtime_ns // 1000 < young_us
+            ):
                 yield attempt
 
 

@@ -247,12 +247,14 @@ def stored(
         and (result := _resumed(tx, graph, version)) is not None
     ):
         return replace(result, fired=fired, alike=alike)
-    own = (tracked for tracked in _tracked_partitions(tx) if tracked.node not in borrowed)
+    own_partitions = (
+        tracked for tracked in _tracked_partitions(tx) if tracked.node not in borrowed
+    )
     return Loaded(
         graph,
         tracked_partitions,
         fired=fired,
-        checkpoint=checkpoints.checkpoint_of_rows(graph, own),
+        checkpoint=checkpoints.checkpoint_of_rows(graph, own_partitions),
         alike=alike,
     )
 
@@ -295,7 +297,7 @@ def part(
             fired=fired,
             checkpoint=scheduler_checkpoint,
         )
-    made = (
+    stored_partitions = (
         tracked
         for name in sorted(names - borrowed)
         for tracked in _tracked_partitions(tx, node=name)
@@ -304,7 +306,7 @@ def part(
         graph,
         tuple(partition for partition in tracked_partitions if partition.node in names),
         fired=fired,
-        checkpoint=checkpoints.checkpoint_of_rows(graph, made),
+        checkpoint=checkpoints.checkpoint_of_rows(graph, stored_partitions),
     )
 
 

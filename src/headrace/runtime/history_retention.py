@@ -35,22 +35,22 @@ _HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 
 def retire(store: Store, epoch: int | None, keep: RetentionPolicy, now_us: int) -> dict[str, int]:
     """Delete outdated rows, in transactions of ROWS_MAX rows; return the number by kind."""
-    before, gone = cut(keep, now_us), Counter[str]()
+    before, removed = cut(keep, now_us), Counter[str]()
     _freeze(store, epoch, before["attempt"], now_us)
     after: tuple[int, int] | None = (0, 0)
     while after is not None:
         with store.write(epoch) as tx:
             after, count = _attempts(tx, before["attempt"], after, now_us)
-        gone["attempt"] += count
+        removed["attempt"] += count
     for kind in retention.KINDS:
         number: int | None = 0
         while number is not None:
             with store.write(epoch) as tx:
                 results = retention.removable_ids(tx, kind, before[kind], number, ROWS_MAX)
                 retention.remove_rows(tx, kind, results)
-            gone[kind] += len(results)
+            removed[kind] += len(results)
             number = results[-1] if len(results) == ROWS_MAX else None
-    return {kind: count for kind, count in gone.items() if count}
+    return {kind: count for kind, count in removed.items() if count}
 
 
 def _freeze(store: Store, epoch: int | None, before: int, now_us: int) -> None:
@@ -59,10 +59,10 @@ def _freeze(store: Store, epoch: int | None, before: int, now_us: int) -> None:
         applied = applied_versions.newest(tx)
     if applied is None:
         return
-    compiled, kept = msgspec.msgpack.decode(applied.compiled, type=Compiled), AT_ONCE_MAX
-    while kept == AT_ONCE_MAX:
+    compiled, frozen = msgspec.msgpack.decode(applied.compiled, type=Compiled), AT_ONCE_MAX
+    while frozen == AT_ONCE_MAX:
         with store.write(epoch) as tx:
-            kept = freeze_ledgers(tx, compiled, before, now_us)
+            frozen = freeze_ledgers(tx, compiled, before, now_us)
 
 
 def retirable(tx: Transaction, keep: RetentionPolicy, now_us: int) -> dict[str, int]:
@@ -118,7 +118,7 @@ def _attempts(
 def _frozen(going: Sequence[RemovableAttempt], rows: Sequence[tuple[object, ...]]) -> AuditEvent:
     digest = hashlib.sha256(msgspec.json.encode([list(row) for row in rows])).hexdigest()
     first, last = f"{going[0].epoch}.{going[0].n}", f"{going[-1].epoch}.{going[-1].n}"
-    told = {
+    details = {
         "attempts": len(going),
         "rows": len(rows),
         "first": first,
@@ -129,7 +129,7 @@ def _frozen(going: Sequence[RemovableAttempt], rows: Sequence[tuple[object, ...]
         action=Action.HISTORY_RETIRED,
         actor=_HEADRACE,
         object=Object("history", f"{first}-{last}"),
-        after=told,
+        after=details,
     )
 
 

@@ -101,10 +101,10 @@ class Leader(LeaderLoop):
 
         Attempts of nodes that it doesn't change continue; all others are ended.
         """
-        kept = self._kept(applied)
+        running_attempts = self._continuing_attempts(applied)
         self.applied = applied
         self._declared_promises = declared_promises(applied.compiled)
-        taken = self._take(applied)
+        borrowed_changes = self._take(applied)
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
             loaded = load(
@@ -112,14 +112,14 @@ class Leader(LeaderLoop):
                 applied.compiled,
                 version=applied.id,
                 borrowed=self._borrowed,
-                tracked_partitions=taken.tracked_partitions,
+                tracked_partitions=borrowed_changes.tracked_partitions,
             )
             arrived = ingestion.waiting_deliveries(tx)
             held = paused(tx, {node.name for node in loaded.graph.nodes}, self.clock.now_us())
             self._publication_id = leader_writes.last_publication_id(tx)
         self._graph = loaded.graph
         self._checkpoints.begun(loaded)
-        loaded = msgspec.structs.replace(loaded, running=kept)
+        loaded = msgspec.structs.replace(loaded, running=running_attempts)
         cache = self._folders.data_path / "cache"
         self._tasks = TaskBuilder(applied, code, self._production, cache=cache)
         self._judged = VersionEvaluator(
@@ -137,28 +137,28 @@ class Leader(LeaderLoop):
             slots=slots,
             version=applied.id,
         )
-        own = applied.compiled.project.sources.keys() - self._borrowed
-        being_taken = {(item.node, key) for item in kept for key in item.keys}
+        own_sources = applied.compiled.project.sources.keys() - self._borrowed
+        being_taken = {(item.node, key) for item in running_attempts for key in item.keys}
         deliveries = [
             DeliveryArrived(source, key, bundle)
             for source, key, bundle in arrived
-            if source in own and (source, key) not in being_taken
+            if source in own_sources and (source, key) not in being_taken
         ]
         for run in self._runs.going_on.values():
-            if run.order.standing:  # now for the nodes of this version
+            if run.order.continuous:  # now for the nodes of this version
                 run.order = msgspec.structs.replace(run.order, targets=self.everything)
         again = [
-            Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.standing)
+            Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.continuous)
             for r in self._runs.going_on.values()
             if not self._plans.beyond(r)
         ]
-        self._turn([loaded, *held, *deliveries, *taken.news, *again], [])
+        self._run_iteration([loaded, *held, *deliveries, *borrowed_changes.news, *again], [])
         lent = Lent(applied, code, loaded.graph, self._runs, epoch, slots, self._production, cache)
         with self.store.write(epoch) as tx:
             self._plans.adopt(tx, Lender(self._core, self._tasks, lent), self.clock.mark(tx))
         self._plans.send()
 
-    def _kept(self, applied: AppliedVersion) -> tuple[LoadedRunning, ...]:
+    def _continuing_attempts(self, applied: AppliedVersion) -> tuple[LoadedRunning, ...]:
         """Return the attempts that continue under another version: those of unchanged nodes."""
         if not self._attempts:
             return ()
@@ -233,7 +233,7 @@ class Leader(LeaderLoop):
         burst of its work becomes a run in the store, and `result` returns the result of each one
         that has ended.
         """
-        if order.standing:
+        if order.continuous:
             return self._stand(order, report)
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
@@ -248,7 +248,7 @@ class Leader(LeaderLoop):
         self.observe(
             {t.node for t in order.targets} - {item.source for item in order.received},
             run,
-            patient=not order.standing,
+            patient=not order.continuous,
         )
         return number
 
@@ -287,13 +287,13 @@ class Leader(LeaderLoop):
 
         A run of a backfill cancels the backfill.
         """
-        gone = self._runs.going_on[run]
-        if gone.order.plan is not None:
-            self.cancel_plan(gone.order.plan, actor, reason)
+        active_run = self._runs.going_on[run]
+        if active_run.order.plan is not None:
+            self.cancel_plan(active_run.order.plan, actor, reason)
             return
 
         def write(tx: Transaction, now: int) -> None:
-            leader_writes.cancel_run(tx, run, gone.state, now, actor.id, reason)
+            leader_writes.cancel_run(tx, run, active_run.state, now, actor.id, reason)
             append(
                 tx,
                 now,
@@ -301,15 +301,17 @@ class Leader(LeaderLoop):
                     run,
                     Action.RUN_CANCELLED,
                     actor,
-                    {"partitions": dict(Counter(gone.results.values()))},
+                    {"partitions": dict(Counter(active_run.results.values()))},
                     reason,
                 ),
             )
 
-        self._turn([Cancelled(run)], [], write)
+        self._run_iteration([Cancelled(run)], [], write)
         self._runs.end(
             run,
-            RunResult(run, RunState.CANCELLED, (), (*gone.notes, cancelled_by(actor.id, reason))),
+            RunResult(
+                run, RunState.CANCELLED, (), (*active_run.notes, cancelled_by(actor.id, reason))
+            ),
         )
 
     def pause_plan(self, number: int, actor: Actor, reason: str) -> None:
@@ -318,14 +320,18 @@ class Leader(LeaderLoop):
         An attempt that is running is staged if it ends soon, else its partitions are put back.
         Raises UsageError for a backfill that isn't running.
         """
-        self._turn([], [], lambda tx, now: self._plans.pause(tx, number, now, actor, reason))
+        self._run_iteration(
+            [], [], lambda tx, now: self._plans.pause(tx, number, now, actor, reason)
+        )
 
     def cancel_plan(self, number: int, actor: Actor, reason: str) -> None:
         """Cancel a backfill: publish nothing more of what it staged.
 
         Raises UsageError for one that has ended.
         """
-        self._turn([], [], lambda tx, now: self._plans.cancel(tx, number, now, actor, reason))
+        self._run_iteration(
+            [], [], lambda tx, now: self._plans.cancel(tx, number, now, actor, reason)
+        )
 
     def leave(self) -> None:
         """Write a checkpoint of the core for the next leader, just before the lease is released."""
@@ -347,14 +353,14 @@ class Leader(LeaderLoop):
         if run is not None:
             run.looking += 1
         if observation.done:
-            self._turn([], [])
+            self._run_iteration([], [])
 
     def tell(self, *events: Event, write: Write | None = None) -> None:
         """Hand events caused by users to the core: pauses, triggers, unpublished partitions.
 
         `write` stores what belongs to the events, in the same transaction.
         """
-        self._turn(events, [], write)
+        self._run_iteration(events, [], write)
 
     def took_over(self, tx: Transaction, nodes: Iterable[str]) -> None:
         """Reload the tables of these nodes and the newest publication's number.
@@ -368,7 +374,7 @@ class Leader(LeaderLoop):
 
     def pause(self, reason: str) -> None:
         """Start no more attempts; running ones continue. For a leader that is about to end."""
-        self._turn([Paused((*self.applied.compiled.order, *self.exported), reason)], [])
+        self._run_iteration([Paused((*self.applied.compiled.order, *self.exported), reason)], [])
 
     @property
     def busy(self) -> bool:
@@ -403,7 +409,7 @@ class Leader(LeaderLoop):
     def borrow(self) -> None:
         """In an environment, register what production has published since."""
         if news := self._take(self.applied).news:
-            self._turn(news, [])
+            self._run_iteration(news, [])
 
     def step(self, seconds: float = TURN_SECONDS_MAX) -> None:
         """Wait up to `seconds` for events and process them."""
@@ -413,7 +419,7 @@ class Leader(LeaderLoop):
         now = self.clock.now_us()
         due = next_event is not None and next_event <= now
         if news or due or self._plans.due(now):
-            self._turn([ClockAdvanced()] if due else [], news)
+            self._run_iteration([ClockAdvanced()] if due else [], news)
         self._plans.go_on()
         self.beat()
 
@@ -437,7 +443,7 @@ class Leader(LeaderLoop):
         self.settle()
         with self.store.read() as tx:
             return tuple(
-                incident.shown
+                incident.label
                 for incident in incidents.open_incidents(tx)
                 if incident.id not in before
             )

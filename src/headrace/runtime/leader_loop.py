@@ -164,14 +164,16 @@ class LeaderLoop:
         self._checkpoints = Checkpoints()
         self._unproven = True
         """Whether no worker has answered this leader yet."""
-        self._plans = Plans(store, executor, self._runs, lambda write: self._turn([], [], write))
+        self._plans = Plans(
+            store, executor, self._runs, lambda write: self._run_iteration([], [], write)
+        )
 
     @property
     def _borrowed(self) -> frozenset[str]:
         """The nodes that an environment reads from production; none in production."""
         return self._production.nodes if self._production is not None else frozenset()
 
-    def _turn(
+    def _run_iteration(
         self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None
     ) -> None:
         """Run one iteration: record what happened in one transaction, then act on the decisions."""
@@ -185,7 +187,7 @@ class LeaderLoop:
             [n for n in answers if n.attempt in self._attempts or plan_of_attempt(n.attempt)],
         )
         reached(FaultPoint.TURN_SYNCED)
-        with self.figures.turn(self.store.write(self.lease.epoch)) as tx:
+        with self.figures.iteration(self.store.write(self.lease.epoch)) as tx:
             decided = self._written(tx, events, news, wrong, write)
             reached(FaultPoint.TURN_COMMITTING)
         self._checkpoints.sound = True
@@ -242,8 +244,8 @@ class LeaderLoop:
             ),
         ]
         # what a backfill that has just begun now holds
-        taken = [] if (held := self._plans.elsewhere()) is None else [held]
-        decided = self._decisions.decide(tx, [*taken, *ended, *seen, *events, *more], now)
+        elsewhere = [] if (held := self._plans.elsewhere()) is None else [held]
+        decided = self._decisions.decide(tx, [*elsewhere, *ended, *seen, *events, *more], now)
         self._plans.follow(tx, [*batch.visible, *events, *more], news, wrong, now)
         if (held := self._plans.elsewhere()) is not None:
             freed = self._decisions.decide(tx, [held], now)
@@ -256,9 +258,9 @@ class LeaderLoop:
             attempt.id: attempt
             for attempt in (*decided.starts, *(attempt for attempt, _ in errands))
         }
-        told = [*batch.news, *decided.news, *self._plans.news]
-        self.figures.note(told)
-        self._runs.note(told)
+        all_news = [*batch.news, *decided.news, *self._plans.news]
+        self.figures.note(all_news)
+        self._runs.note(all_news)
         done = [
             run_result
             for c in decided.commands
@@ -275,7 +277,7 @@ class LeaderLoop:
             decided.starts,
             errands,
             [c for c in decided.commands if isinstance(c, Kill)],
-            told,
+            all_news,
             done,
         )
 
@@ -289,7 +291,7 @@ class LeaderLoop:
                 batch.add(attempt, item.outcome, wrong.get(item.attempt))
                 if STANDING in attempt.runs:
                     self._runs.tried += [(attempt.node, key) for key in attempt.keys]
-        lost = [self._lose(gone, batch) for gone in news if isinstance(gone, LostWorker)]
+        lost = [self._lose(loss, batch) for loss in news if isinstance(loss, LostWorker)]
         return [*batch.events, *lost]
 
     def _act(self, decided: _Decided) -> None:
@@ -315,7 +317,7 @@ class LeaderLoop:
         run = self._runs.going_on.get(observation.run)
         if run is None:
             return [*events, ClockAdvanced()]
-        run.looking, run.notes = run.looking - 1, (*run.notes, *observation.notes)
+        run.looking, run.notes = run.looking - 1, (*run.notes, *observation.warnings)
         return [*run.order.received, *run.order.together, *events, run.request(self._borrowed)]
 
     def _finish(self, tx: Transaction, settled: Settled, now: int) -> RunResult | None:
@@ -360,26 +362,26 @@ class LeaderLoop:
         with self.store.write(self.lease.epoch, durable=True) as tx:
             self.clock.mark(tx)
 
-    def _lose(self, gone: LostWorker, batch: Batch) -> WorkerLost:
+    def _lose(self, loss: LostWorker, batch: Batch) -> WorkerLost:
         """Record the loss of a worker's running attempt and of those queued behind it.
 
         Observations are skipped: the core doesn't know them.
         """
         lost = [
             self._attempts.pop(attempt_id, None) if attempt_id is not None else None
-            for attempt_id in (gone.running, *gone.queued)
+            for attempt_id in (loss.running, *loss.queued)
         ]
         for attempt in lost:
             if attempt is not None:
-                begun = attempt.id == gone.running
+                begun = attempt.id == loss.running
                 batch.lose(
-                    attempt, gone.reason, begun=begun, cancelled=begun and gone.reason == CANCELLED
+                    attempt, loss.reason, begun=begun, cancelled=begun and loss.reason == CANCELLED
                 )
         running, *queued = (attempt.id if attempt is not None else None for attempt in lost)
         return WorkerLost(
             running,
             tuple(attempt_id for attempt_id in queued if attempt_id is not None),
-            f"its worker {gone.reason}",
+            f"its worker {loss.reason}",
         )
 
     def _settle(self, tx: Transaction, now: int, run: int | None = None) -> None:

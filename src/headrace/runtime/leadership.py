@@ -85,9 +85,10 @@ def worker_settings(
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     threads = os.cpu_count() or 1
     share = max(1, threads // workers)
-    said = memory_in_bytes(memory_max) if memory_max else None
+    declared_bytes = memory_in_bytes(memory_max) if memory_max else None
     allowed, behind = (
-        said or int(memory * part / workers) for part in (MEMORY_SHARE, BACKGROUND_MEMORY_SHARE)
+        declared_bytes or int(memory * part / workers)
+        for part in (MEMORY_SHARE, BACKGROUND_MEMORY_SHARE)
     )
     files = list(folders.project.glob("assets/**/*.py"))
     return WorkerSettings(
@@ -152,7 +153,7 @@ class Leadership:
         self._listener: WakeListener | None = None
         self._looked = 0.0
 
-    def asked(self) -> bool:
+    def request_check_due(self) -> bool:
         """Whether to check for requests of other processes.
 
         True after a wake-up and LOOK_SECONDS after the last check.

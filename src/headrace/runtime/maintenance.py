@@ -17,7 +17,7 @@ from headrace.faults import FaultPoint, reached
 from headrace.incidents.diagnosis.evidence import FailureCategory
 from headrace.lake import catalog
 from headrace.lake.catalog.schema import PostgresqlCatalog
-from headrace.lake.files import look
+from headrace.lake.files import check_file
 from headrace.model import LakeError
 from headrace.model.causes import HEADRACE, CauseKind
 from headrace.model.errors import LAKE_FILE
@@ -232,8 +232,8 @@ def _step(store: Store, lake: Path, step: str, *options: str) -> Any:
             f"maintenance of the lake ({step}) took longer than {STEP_SECONDS_MAX:.0f} s"
         ) from error
     if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise LakeError(f"maintenance of the lake ({step}) failed: {said[0]}")
+        error_lines = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise LakeError(f"maintenance of the lake ({step}) failed: {error_lines[0]}")
     return msgspec.json.decode(done.stdout)
 
 
@@ -264,11 +264,11 @@ def reclaim(store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, n
 
 def _pressed(tx: Transaction) -> list[int]:
     """Return the open incidents about disk space."""
-    wanted = (CauseKind.RESOURCE_EXHAUSTED.value, FailureCategory.SPACE.value)
+    space_cause = (CauseKind.RESOURCE_EXHAUSTED.value, FailureCategory.SPACE.value)
     return [
         incident.id
         for incident in incidents.open_incidents(tx)
-        if (incident.kind, incident.detail) == wanted
+        if (incident.kind, incident.detail) == space_cause
     ]
 
 
@@ -319,22 +319,25 @@ def look_at_files(
         read = catalog.current(tx, [*_read_by_consumers(tx, compiled), *_met(tx)])
         before = lake_maintenance.known_checks(tx, (file.id for file in read))
     now = clock.now_us()
-    looks = {file.id: _look(lake, file, before, now) for file in read}
+    observations = {file.id: _check_file(lake, file, before, now) for file in read}
     published = _look_at_published(store, lake.parent, now)
-    after = _rotate(store, lake, looks, before, now, time.monotonic() + seconds)
+    after = _rotate(store, lake, observations, before, now, time.monotonic() + seconds)
     changed = [
         file_look
-        for file_look in looks.values()
+        for file_look in observations.values()
         if file_look.wrong
         != (before[file_look.file_id].wrong if file_look.file_id in before else None)
     ]
     with store.write(epoch) as tx:
-        lake_maintenance.record_file_checks(tx, looks.values())
+        lake_maintenance.record_file_checks(tx, observations.values())
         lake_maintenance.move_rotation(tx, after, clock.mark(tx))
         if published:
-            lake_maintenance.record_published_checks(tx, [look for _, look in published])
+            lake_maintenance.record_published_checks(
+                tx, [observation for _, observation in published]
+            )
     return bool(changed) or any(
-        look.wrong != (None if before is None else before.wrong) for before, look in published
+        observation.wrong != (None if before is None else before.wrong)
+        for before, observation in published
     )
 
 
@@ -404,7 +407,7 @@ def _met(tx: Transaction) -> list[int]:
 def _rotate(  # complexipy: ignore (the three places where a pass over a ring of files may end)
     store: Store,
     lake: Path,
-    looks: dict[int, FileLook],
+    observations: dict[int, FileLook],
     before: dict[int, FileLook],
     now: int,
     until: float,
@@ -425,8 +428,8 @@ def _rotate(  # complexipy: ignore (the three places where a pass over a ring of
         for file in chunk:
             if wrapped and lake_maintenance.BEGINNING < began < file.id:
                 return after
-            if file.id not in looks:
-                looks[file.id] = _look(lake, file, before, now)
+            if file.id not in observations:
+                observations[file.id] = _check_file(lake, file, before, now)
             after = file.id
             if time.monotonic() >= until:
                 return after
@@ -437,11 +440,11 @@ def _rotate(  # complexipy: ignore (the three places where a pass over a ring of
     return after
 
 
-def _look(
+def _check_file(
     lake: Path, file: catalog.CurrentFile, before: Mapping[int, FileLook], now: int
 ) -> FileLook:
     last = before.get(file.id)
-    seen = look(
+    seen = check_file(
         lake / file.path,
         file.size_bytes,
         file.footer_bytes,

@@ -561,11 +561,11 @@ def handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Hand
 
 def with_handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Task:
     """Return the task as sent, with its values."""
-    given = handed(task, environment, secrets)
+    handed_values = handed(task, environment, secrets)
     return (
         task
-        if given is None or isinstance(task, Prune)
-        else msgspec.structs.replace(task, handed=given)
+        if handed_values is None or isinstance(task, Prune)
+        else msgspec.structs.replace(task, handed=handed_values)
     )
 
 

@@ -65,8 +65,8 @@ class SourceObservation(msgspec.Struct, frozen=True):
     """The result of observing one source."""
 
     source: Source
-    found: tuple[DetectedDelivery, ...]
-    notes: tuple[str, ...]
+    deliveries: tuple[DetectedDelivery, ...]
+    warnings: tuple[str, ...]
     error: str | None
     code: str | None = None
     """Kind of the error (`access_denied`, `source_unavailable` …), if known."""
@@ -104,9 +104,9 @@ def _observe_settled(
         f"{s.path} may still be being written; it is taken when it is quiet"
         for s in result.settling
     )
-    notes = (*(n.message for n in result.notes), *unsettled)
+    warnings = (*(n.message for n in result.notes), *unsettled)
     observation = SourceObservation(
-        source, result.found, notes, None, settles=result.wait_seconds or None
+        source, result.found, warnings, None, settles=result.wait_seconds or None
     )
     if result.unlisted is None:
         return observation
@@ -116,8 +116,8 @@ def _observe_settled(
 
 
 def _wait(result: Observation, deadline: float) -> float | None:
-    wanted = result.wait_seconds
-    return wanted if wanted <= deadline - time.monotonic() else None
+    seconds = result.wait_seconds
+    return seconds if seconds <= deadline - time.monotonic() else None
 
 
 def record_observations(
@@ -150,17 +150,19 @@ def _without_recorded(
     tx: Transaction, seen: SourceObservation, began: int
 ) -> Iterable[DetectedDelivery]:
     """Return found files that no concurrent observation of the source has stored since `began`."""
-    if not seen.found:
+    if not seen.deliveries:
         return ()
     known = deliveries.found_since(tx, seen.source.name, began)
     if seen.source.partition.by_delivery:  # its partitions are numbered in order of arrival
         same = {what[1:] for what in known}
         return [
-            f for f in seen.found if (f.path, f.size_bytes, f.modified_us, f.version) not in same
+            f
+            for f in seen.deliveries
+            if (f.path, f.size_bytes, f.modified_us, f.version) not in same
         ]
     return [
         f
-        for f in seen.found
+        for f in seen.deliveries
         if (f.partition, f.path, f.size_bytes, f.modified_us, f.version) not in known
     ]
 
@@ -238,8 +240,8 @@ def observe_task(
     ):
         known.pop(key, None)
     listed = connector_name(source) == URL  # all of its files are asked for, as in a local folder
-    wanted = () if files or listed else tuple(_wanted(tx, source, known, now))
-    if not files and not wanted and not listed:
+    intervals = () if files or listed else tuple(_due_intervals(tx, source, known, now))
+    if not files and not intervals and not listed:
         return None
     pinned = ingestion.pinned_schema(tx, source.name) if files else None
     contract = project.contracts.get(source.contract or source.name) if files else None
@@ -247,8 +249,8 @@ def observe_task(
         attempt=str(AttemptId(0, number)),
         source=source,
         connection=project.settings.connections.get(source.connector.get("connection", ""), {}),
-        wanted=wanted,
-        known={key: known[key][:2] for key in (known if listed else wanted) if key in known},
+        wanted=intervals,
+        known={key: known[key][:2] for key in (known if listed else intervals) if key in known},
         files=tuple(files),
         pinned=msgspec.json.decode(pinned, type=SourceSchema) if pinned else None,
         promised=contract.columns if contract and contract.columns else None,
@@ -256,7 +258,7 @@ def observe_task(
     )
 
 
-def _wanted(
+def _due_intervals(
     tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int
 ) -> Iterator[str]:
     if source.partition.grain is None:
@@ -273,12 +275,12 @@ def read_again_every(tx: Transaction, source: Source) -> str | None:
 
     Other sources are observed in each pass.
     """
-    kept = (
+    observed_each_pass = (
         connector_name(source) in (None, URL)
         or source.partition.grain is not None
         or source.partition.by_delivery
     )
-    newest = None if kept else ingestion.known_versions(tx, source.name).get(_WHOLE)
+    newest = None if observed_each_pass else ingestion.known_versions(tx, source.name).get(_WHOLE)
     return None if newest is None or newest[1] else source.every or EVERY
 
 

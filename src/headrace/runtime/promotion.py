@@ -118,7 +118,7 @@ class Offers:
         self._alike: dict[int, frozenset[str]] = {}
         self._whole: dict[tuple[str, int, int, int, int], bool] = {}
 
-    def found(self, only: Collection[tuple[str, str, int]] | None = None) -> list[Offer]:
+    def collect(self, only: Collection[tuple[str, str, int]] | None = None) -> list[Offer]:
         """Return everything that may be promoted, inputs first, sorted by partition.
 
         With `only`, just these (node, partition, the environment's publication).
@@ -147,7 +147,7 @@ class Offers:
             environments.recorded_reads(self._theirs, asset.name),
             self._stale_there.get(asset.name, frozenset()),
         )
-        taken = self._taken.setdefault(asset.name, {})
+        offered = self._taken.setdefault(asset.name, {})
         for key in sorted(self._own.of(asset.name)):
             publication = self._own.current(asset.name, key)
             if (
@@ -162,7 +162,7 @@ class Offers:
             if asset.name in self._same_as(publication.version) and self._reads_the_same(
                 asset, publication, *reads[publication.epoch, publication.n]
             ):
-                taken[key] = publication
+                offered[key] = publication
                 yield Offer(asset.name, key, publication)
 
     def _needed(self, node: str, key: str) -> bool:
@@ -206,7 +206,7 @@ class Offers:
         return known
 
     def _reads_the_same(
-        self, asset: Asset, publication: ComparedPublication, own: int, production: int
+        self, asset: Asset, publication: ComparedPublication, own_snapshot: int, production: int
     ) -> bool:
         node = self._compiled.nodes[asset.name]
         place = asset.place
@@ -214,16 +214,16 @@ class Offers:
             InputSpec(node=name, mode=InputMode.ALL, place=place) for name in node.check_references
         ]
         for spec in expand_views(self._compiled, (*node.inputs, *checks)):
-            snapshot = production if spec.node in self._borrowed else own
-            wanted = (
+            snapshot = production if spec.node in self._borrowed else own_snapshot
+            required_keys = (
                 None
                 if spec.mode is InputMode.ALL
                 else wanted_of(self._lookup, self._tx, asset, spec, (publication.partition,))
             )
             if not (
                 self._whole_same(spec.node, snapshot, publication)
-                if wanted is None
-                else self._same(spec.node, wanted, snapshot, publication)
+                if required_keys is None
+                else self._same(spec.node, required_keys, snapshot, publication)
             ):
                 return False
         return True

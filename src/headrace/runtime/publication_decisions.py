@@ -60,7 +60,7 @@ class UnpublishRequest(msgspec.Struct, frozen=True):
     rewritten: tuple[RewrittenFile, ...] = ()
 
     @property
-    def said(self) -> str:
+    def signed_reason(self) -> str:
         """The reason with its author, as stored in the partition's state."""
         return f"{self.reason} (by {self.by})"
 
@@ -81,7 +81,7 @@ def unpublish(
     """
     snapshot = _remove_from_lake(tx, order, actor, now)
     stored_publications.withdraw(
-        tx, order.node, order.key, snapshot=snapshot, now=now, reason=order.said
+        tx, order.node, order.key, snapshot=snapshot, now=now, reason=order.signed_reason
     )
     before = {
         "publication": publication.id,
@@ -117,7 +117,7 @@ def apply_without_leader(
         core.handle(event, now)
     marks = [
         update
-        for update in core.handle(TakenBack(order.node, order.key, order.said), now)
+        for update in core.handle(TakenBack(order.node, order.key, order.signed_reason), now)
         if isinstance(update, PartitionUpdate)
     ]
     leader_writes.mark_partitions(
@@ -242,17 +242,18 @@ def put_back(folders: Folders, outcome: WithheldOutcome) -> StagedFile:
     """
     assert outcome.staged is not None
     assert outcome.quarantined is not None
-    kept, path = Path(folders.data, outcome.quarantined), folders.lake / outcome.staged.path
+    quarantined, path = Path(folders.data, outcome.quarantined), folders.lake / outcome.staged.path
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(kept, path)
+            os.link(quarantined, path)
         except FileNotFoundError as error:
             raise LakeError(
-                f"{kept} isn't there any more", hint="have it delivered again, or make it again"
+                f"{quarantined} isn't there any more",
+                hint="have it delivered again, or make it again",
             ) from error
         except OSError:  # a file system without links
-            shutil.copy2(kept, path)
+            shutil.copy2(quarantined, path)
     verify(folders.lake, outcome.staged)
     os.utime(path)  # the sweep deletes old files that nothing references
     sync([path])
@@ -277,7 +278,7 @@ class Accepting:
         )
         self._parts = {part.key: part for part in outcome.staged.partitions}
 
-    def told(self, tx: Transaction) -> Promoted:
+    def event(self, tx: Transaction) -> Promoted:
         """Return the event for the core, with the publication numbers that `publish` assigns."""
         first = leader_writes.last_publication_id(tx) + 1
         contents = tuple(

@@ -150,11 +150,13 @@ class Batch:
                 outcome = self._publish(attempt, complete)
             except _Crowded:
                 self._crowded.append(
-                    msgspec.structs.replace(attempt, made=complete, copied=attempt.copied + 1)
+                    msgspec.structs.replace(
+                        attempt, staged_outcome=complete, copied=attempt.copied + 1
+                    )
                 )
                 return
         if not isinstance(outcome, FailedOutcome) and outcome.drift:
-            outcome = self._told(attempt, outcome)
+            outcome = self._with_users(attempt, outcome)
         self._records.add_audit(attempt, outcome)
         self._records.add_facts(attempt, outcome)
         if not isinstance(outcome, StagedOutcome):
@@ -303,9 +305,11 @@ class Batch:
         verdict = outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
         seconds = outcome.measures.seconds + outcome.measures.audit_seconds
         records = self._pending[-len(attempt.keys) :]
-        shown = tuple((record.partition, not record.identical) for record in records)
+        partition_changes = tuple((record.partition, not record.identical) for record in records)
         self.events.append(
-            AttemptPublished(attempt.id, shown, seconds, tuple(record.id for record in records))
+            AttemptPublished(
+                attempt.id, partition_changes, seconds, tuple(record.id for record in records)
+            )
         )
         self._records.end(attempt, outcome, AttemptState.PUBLISHED, verdict)
         self._records.deliver(attempt, outcome, PartitionState.PUBLISHED, None)
@@ -543,7 +547,7 @@ class Batch:
         row = self._quarantined(attempt, outcome, key, PartitionState.REJECTED, reason)
         return msgspec.structs.replace(row, rows=outcome.quarantined_rows)
 
-    def _told(
+    def _with_users(
         self, attempt: RunningAttempt, outcome: StagedOutcome | WithheldOutcome
     ) -> StagedOutcome | WithheldOutcome:
         """Return the outcome with all users of the drifted columns.

@@ -156,8 +156,10 @@ def _input_changed(
             publication.read,
             besides=publication.snapshot if publication.planned else None,
         )
-        wanted = _required(tx, compiled, node, publication.partition, spec) if changed else None
-        if changed and (wanted is None or wanted & changed):
+        required_keys = (
+            _required(tx, compiled, node, publication.partition, spec) if changed else None
+        )
+        if changed and (required_keys is None or required_keys & changed):
             return True
     return False
 
@@ -199,13 +201,13 @@ def shared_and_damaged(tx: Transaction, node: str) -> dict[str, dict[str, int]]:
     """
     if accumulates(tx, node):
         return {}
-    own = {
+    damaged_paths = {
         file.id: file.path
         for file in damaged_files(tx)
         if file.node == node and file.given_up is None and file.id > 0
     }
-    held = partitions_in(tx, node, own.keys())
-    return {own[number]: rows for number, rows in held.items() if len(rows) > 1}
+    held = partitions_in(tx, node, damaged_paths.keys())
+    return {damaged_paths[number]: rows for number, rows in held.items() if len(rows) > 1}
 
 
 def give_up(

@@ -97,7 +97,7 @@ class RunRequest(msgspec.Struct, frozen=True):
     """Deliveries handed in by hand; their sources aren't observed."""
     together: tuple[DeliveryArrived, ...] = ()
     """Deliveries of several partitions each to re-ingest, all partitions of one together."""
-    standing: bool = False
+    continuous: bool = False
     """Whether the run lasts as long as the leader: the work that a server does by itself."""
     plan: int | None = None
     """The backfill that the run works at.
@@ -129,7 +129,7 @@ class RunResult(msgspec.Struct, frozen=True):
     run_id: int
     state: RunState
     waiting: tuple[tuple[str, str, str], ...]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     partitions: int = 0
     """Number of partitions with an outcome."""
 
@@ -153,7 +153,9 @@ class ActiveRun:
     def request(self, borrowed: frozenset[str]) -> Requested:
         """Return the request for the core, without borrowed nodes."""
         targets = tuple(target for target in self.order.targets if target.node not in borrowed)
-        return Requested(targets, self.order.retry, self.order.again, self.id, self.order.standing)
+        return Requested(
+            targets, self.order.retry, self.order.again, self.id, self.order.continuous
+        )
 
     @property
     def state(self) -> RunState:
@@ -204,7 +206,7 @@ class LeaderCounters:
         """State → number of partitions that attempts ended with."""
 
     @contextmanager
-    def turn(self, transaction: AbstractContextManager[Transaction]) -> Iterator[Transaction]:
+    def iteration(self, transaction: AbstractContextManager[Transaction]) -> Iterator[Transaction]:
         """Count a loop iteration's transaction and its duration."""
         began = time.monotonic()
         with transaction as tx:
@@ -258,7 +260,7 @@ class RunningAttempt(msgspec.Struct, frozen=True, gc=False):
     prepared: PreparedTask
     queued_at: int
     runs: tuple[int, ...]
-    made: StagedOutcome | None = None
+    staged_outcome: StagedOutcome | None = None
     """The staged outcome, while files shared with other partitions are copied again.
 
     Another attempt has replaced these files since.
@@ -325,8 +327,8 @@ def completed(attempt: RunningAttempt, outcome: StagedOutcome) -> StagedOutcome:
     """Return the attempt's outcome, with the file copies requested since."""
     return (
         outcome
-        if attempt.made is None
-        else msgspec.structs.replace(attempt.made, rewritten=outcome.rewritten)
+        if attempt.staged_outcome is None
+        else msgspec.structs.replace(attempt.staged_outcome, rewritten=outcome.rewritten)
     )
 
 
@@ -370,6 +372,6 @@ def warnings(outcome: TaskOutcome, key: str | None) -> str:
     audit = outcome.audit if outcome.audit is None or key is None else outcome.audit.of(key)
     if audit is None or audit.verdict is not Verdict.WARNED:
         return ""
-    said = [r.said for r in audit.results if r.outcome is CheckState.FAILED]
+    messages = [r.summary for r in audit.results if r.outcome is CheckState.FAILED]
     reason = "" if isinstance(outcome, FailedOutcome) else outcome.reason
-    return "; ".join([*said, *([reason] if reason else [])])
+    return "; ".join([*messages, *([reason] if reason else [])])

@@ -191,14 +191,17 @@ class PendingObservation:
         return not self.asked
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """Warnings and errors for users."""
-        said = (
+        messages = (
             f"{observation.source.name}: {note}"
             for observation in self.seen
-            for note in (*observation.notes, *((observation.error,) if observation.error else ()))
+            for note in (
+                *observation.warnings,
+                *((observation.error,) if observation.error else ()),
+            )
         )
-        return (*self.passed_over, *said)
+        return (*self.passed_over, *messages)
 
 
 class PendingObservations:
@@ -232,16 +235,18 @@ class PendingObservations:
         split = {
             observation.source.name: observation
             for observation in seen
-            if observation.found and is_routed_by_rows(observation.source)
+            if observation.deliveries and is_routed_by_rows(observation.source)
         }
         observation.seen = [
             observation for observation in seen if observation.source.name not in split
         ]
         observation.passed_over = [
-            f"{name}: {note}" for name, observation in split.items() for note in observation.notes
+            f"{name}: {note}"
+            for name, observation in split.items()
+            for note in observation.warnings
         ]
         far = [(s, ()) for s in sources if connector_name(s) is not None] + [
-            (observation.source, observation.found) for observation in split.values()
+            (observation.source, observation.deliveries) for observation in split.values()
         ]
         with self._store.read() as tx:
             for source, files in far:

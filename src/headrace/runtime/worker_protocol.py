@@ -219,10 +219,10 @@ def scrubbed(answer: Answer, secrets: Secrets) -> Answer:
     Messages of servers and drivers may repeat the values that they got.
     """
     match answer:
-        case SourceObserved(notes=notes, error=message):
+        case SourceObserved(notes=warnings, error=message):
             return msgspec.structs.replace(
                 answer,
-                notes=tuple(map(secrets.scrubbed, notes)),
+                notes=tuple(map(secrets.scrubbed, warnings)),
                 error=secrets.scrubbed(message) if message else message,
             )
         case FailedOutcome(error=error):

@@ -50,10 +50,13 @@ def partitions_per_attempt(seen: Sequence[AttemptGroup], batch_max: int) -> int:
     if not seen:
         return min(batch_max, UNKNOWN_BATCH_MAX)
     fit = fitted(seen)
-    wanted = max(BATCH_SECONDS - fit.attempt, fit.attempt)
+    target_seconds = max(BATCH_SECONDS - fit.attempt, fit.attempt)
     if len(seen) == 1 and seen[0].size < 2 and 2 * seen[0].seconds <= TRIED_SECONDS:
-        wanted = max(wanted, 2 * fit.each)
-    return max(1, min(batch_max, int(wanted / max(fit.each, wanted / batch_max) + ROUNDING)))
+        target_seconds = max(target_seconds, 2 * fit.each)
+    return max(
+        1,
+        min(batch_max, int(target_seconds / max(fit.each, target_seconds / batch_max) + ROUNDING)),
+    )
 
 
 class Batches:
@@ -186,8 +189,8 @@ class Dispatcher:
         it is dispatched, and whether these are enough to hold it must not depend on the speed of
         the machine.
         """
-        judged = node.is_source and node.partition.grain is not None
-        if judged and len(self._partition_states.resting[node.name]) < HISTORY_NEEDED:
+        evaluated = node.is_source and node.partition.grain is not None
+        if evaluated and len(self._partition_states.resting[node.name]) < HISTORY_NEEDED:
             return False
         return self._batches.complete(node)
 
@@ -197,11 +200,11 @@ class Dispatcher:
         Otherwise remove it from the queue.
         """
         scheduler_state, tracked = self._all, self._partition_states.tracked(node.name, key)
-        wanted = tracked.state is PartitionState.WAITING and scheduler_state.demands.wanted(
+        demanded = tracked.state is PartitionState.WAITING and scheduler_state.demands.wanted(
             node.name, key
         )
         if (
-            wanted
+            demanded
             and next(scheduler_state.needs.missing(node, key, scheduler_state.now), None) is None
         ):
             return True
@@ -254,10 +257,10 @@ class Dispatcher:
         ):
             partition = self._partition_states.tracked(node.name, other)
             waits = partition.state is PartitionState.WAITING and partition.not_before is None
-            wanted = self._all.demands.wanted(node.name, other) and self._all.needs.expected(
+            demanded = self._all.demands.wanted(node.name, other) and self._all.needs.expected(
                 node, other
             )
-            if other == key or not waits or not wanted:
+            if other == key or not waits or not demanded:
                 continue
             if not partition.queued:
                 self._all.begin(node.name, other)

@@ -202,7 +202,7 @@ class ReadyEntry(NamedTuple):
     urgency: int
     """Its latest safe start, in microseconds."""
     kind: int
-    turn: int
+    node_rank: int
     """The node's rank in the graph, if the graph is run node by node; else 0."""
     order: str
     rank: int

@@ -107,7 +107,7 @@ def take_checkpoint(
         if not partition_states.empty(name) or name in partition_states.expanded
     }
     tracked_partitions = tuple(
-        _kept(name, key, tracked)
+        _saved(name, key, tracked)
         for name, partitions in partition_states.tracked_partitions.items()
         for key, tracked in partitions.items()
     )
@@ -178,7 +178,7 @@ def _restore_node(partition_states: PartitionStates, name: str, node: KeptNode) 
         partition_states.expanded[name] = node.expanded
 
 
-def _kept(name: str, key: str, tracked: TrackedPartition) -> SavedPartition:
+def _saved(name: str, key: str, tracked: TrackedPartition) -> SavedPartition:
     state = PartitionState.WAITING if tracked.state is PartitionState.RUNNING else tracked.state
     return SavedPartition(
         name,
@@ -338,8 +338,8 @@ def _follow(scheduler_state: SchedulerState, queue: Queue, name: str, key: str) 
     if tracked is None or not tracked.published:
         return
     for child, link in scheduler_state.network.children[name]:
-        for wanted in _announced(scheduler_state, link, key):
-            _expect(scheduler_state, queue, child, wanted)
+        for downstream_key in _announced(scheduler_state, link, key):
+            _expect(scheduler_state, queue, child, downstream_key)
 
 
 def _expect_all(scheduler_state: SchedulerState, queue: Queue) -> None:
@@ -374,24 +374,24 @@ def _expected_partitions(
         partition_states.resting[link.input.name],
         partition_states.resting[node.name],
     )
-    shown = [
+    published = [
         key
         for key, tracked in partition_states.tracked_partitions[link.input.name].items()
         if tracked.published
     ]
     if link.same and not link.delivers:
-        shown += source.named
+        published += source.named
         for data, runs in source.runs.items():
             yield from (
                 partitions.key(number, data)
                 for number in runs.minus(partitions.runs.get(data, IntegerSet()))
             )
     elif link.ordered:
-        shown += source.named
+        published += source.named
         yield from _reached(link, node, source.runs.get("", IntegerSet()), source, partitions)
     else:
-        shown += source
-    for key in shown:
+        published += source
+    for key in published:
         yield from _announced(scheduler_state, link, key)
 
 

@@ -159,8 +159,12 @@ class Core:
         times += self._all.lapses()
         times += [heap[0][0] for heap in (self._all.later, self._all.alarms) if heap]
         gates = self._all.gates
-        own = (gates.pauses.next_event(), gates.firings.next_event(), self._passing.next_event())
-        times += [at for at in own if at is not None]
+        gate_times = (
+            gates.pauses.next_event(),
+            gates.firings.next_event(),
+            self._passing.next_event(),
+        )
+        times += [at for at in gate_times if at is not None]
         return min(times, default=None)
 
     def running(self) -> dict[AttemptId, Running]:
@@ -338,7 +342,7 @@ class ReplayDifference(msgspec.Struct, frozen=True):
     `commands` are today's. `error` is the exception that stopped the core, or empty.
     """
 
-    turn: int
+    iteration: int
     now: int
     events: tuple[Event, ...]
     commands: tuple[Command, ...]
@@ -374,18 +378,20 @@ def replay(history: LeaderHistory) -> list[ReplayDifference]:
     """
     differences: list[ReplayDifference] = []
     player = _Player(history.epoch, history.slots, history.after)
-    for number, turn in enumerate(history.turns):
+    for number, iteration in enumerate(history.turns):
         try:
-            commands = player.play(turn.events, turn.now)
+            commands = player.play(iteration.events, iteration.now)
         except Exception as error:  # noqa: BLE001 - any exception is a difference
             return [
                 *differences,
                 ReplayDifference(
-                    number, turn.now, turn.events, (), f"{type(error).__name__}: {error}"
+                    number, iteration.now, iteration.events, (), f"{type(error).__name__}: {error}"
                 ),
             ]
-        if commands_digest(commands) != turn.digest:
-            differences.append(ReplayDifference(number, turn.now, turn.events, tuple(commands)))
+        if commands_digest(commands) != iteration.digest:
+            differences.append(
+                ReplayDifference(number, iteration.now, iteration.events, tuple(commands))
+            )
     return differences
 
 
@@ -402,11 +408,11 @@ class _Player:
     def play(self, events: Sequence[Event], now: int) -> list[Command]:
         if self._core is None or any(isinstance(event, Loaded) for event in events):
             self._core = Core(epoch=self._epoch, slots=self._slots, after=self._last_n)
-        made = self._core.handle_all(events, now)
+        commands = self._core.handle_all(events, now)
         self._last_n = max(
             [
                 self._last_n,
-                *(dispatch.attempt.n for dispatch in made if isinstance(dispatch, Dispatch)),
+                *(dispatch.attempt.n for dispatch in commands if isinstance(dispatch, Dispatch)),
             ]
         )
-        return made
+        return commands

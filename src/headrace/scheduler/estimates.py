@@ -157,14 +157,14 @@ def estimate_with_load(
         planned.partitions for planned_work in phases for planned in planned_work
     ):
         return None
-    taken = {
+    planned_paces = {
         planned.node.name: _typical(planned.node, known, paces)
         for planned_work in phases
         for planned in planned_work
         if planned.node.name not in paces
     }
     stopwatch = _Stopwatch(
-        {**{name: paces[name] for name in every & paces.keys()}, **taken}, graph, slots
+        {**{name: paces[name] for name in every & paces.keys()}, **planned_paces}, graph, slots
     )
     seconds = stopwatch.of_all(phases) + work.publishing * sum(
         planned.partitions for planned_work in phases for planned in planned_work
@@ -323,9 +323,9 @@ def _beginning(planned_work: Sequence[WorkEstimate], partitions: int) -> list[Wo
     estimates = list(planned_work)
     for _ in range(_BISECTIONS):
         share = (low + high) / 2
-        moment = span[0] + int((span[1] - span[0]) * share) if span is not None else 0
+        until_us = span[0] + int((span[1] - span[0]) * share) if span is not None else 0
         tried = [
-            planned for planned in work_until(planned_work, moment, share) if planned.partitions
+            planned for planned in work_until(planned_work, until_us, share) if planned.partitions
         ]
         if sum(planned.partitions for planned in tried) > partitions:
             high = share
@@ -380,27 +380,27 @@ def _basis(
     strangers = [name for name in names if name not in paces]
     changed = [name for name in names if name in paces and not paces[name].count]
     partitions = sum(planned.partitions for planned_work in phases for planned in planned_work)
-    said = [
+    clauses = [
         (
             f"simulated on {slots} worker{'s' * (slots != 1)} with what {attempts:,}"
             f" attempt{'s' * (attempts != 1)} took"
         )
     ]
     if stopwatch.simulated < partitions:
-        said.append(
+        clauses.append(
             f"{stopwatch.simulated:,} of {partitions:,} partitions simulated, the rest scaled"
         )
     if strangers:
-        said.append(
+        clauses.append(
             f"{_few(strangers)} never ran and {'is' if len(strangers) == 1 else 'are'} taken to be"
             " like the others"
         )
     if changed:
-        said.append(
+        clauses.append(
             f"{_few(changed)} never ran with this code and {'is' if len(changed) == 1 else 'are'}"
             " taken to be as before"
         )
-    return "; ".join(said)
+    return "; ".join(clauses)
 
 
 def _few(names: Sequence[str]) -> str:

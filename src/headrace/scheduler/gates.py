@@ -81,7 +81,7 @@ class Demands:
         return self._demands.pop(run, None)
 
     @property
-    def standing(self) -> bool:
+    def continuous(self) -> bool:
         """Whether any request lasts as long as the leader."""
         return any(demand.standing for demand in self._demands.values())
 
@@ -422,14 +422,14 @@ class Gates:
         """Return a later interval that ended by `until` and has something due."""
         grain = node.partition.grain
         assert grain is not None
-        moment, data = split(key, node.partition)
+        interval, data = split(key, node.partition)
         for _ in range(STEPS_MAX):
-            moment = next_key(moment, grain, node.timezone)
-            item = join(moment, data)
+            interval = next_key(interval, grain, node.timezone)
+            item = join(interval, data)
             if bounds(node, item)[1] > until:
                 return None
             if needs.expected(node, item):
-                return moment
+                return interval
         return None
 
     def _heard(self, node: GraphNode) -> float:
@@ -440,11 +440,11 @@ class Gates:
         results: dict[str, float] = {}
         for name in self._above(node):
             newest = self._partition_states.newest.get(name)
-            own = (
+            own_end = (
                 bounds(self._network.nodes[name], newest[1])[1] if newest is not None else -math.inf
             )
             results[name] = max(
-                own,
+                own_end,
                 min(
                     (results.get(source.name, math.inf) for source in self._paced(name)),
                     default=-math.inf,

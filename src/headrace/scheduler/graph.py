@@ -136,21 +136,21 @@ def trigger_of(project: Project, asset: Asset) -> NodeTrigger | None:
 
     It doesn't fire on its calendar's days off.
     """
-    said = asset.trigger
-    if said is None:
+    trigger = asset.trigger
+    if trigger is None:
         return None
-    every = said.get("interval")
+    every = trigger.get("interval")
     return NodeTrigger(
-        cron=said.get("cron"),
+        cron=trigger.get("cron"),
         every_us=int(parse_duration(every).total_seconds() * _SECOND_US)
         if every is not None
         else None,
-        arrival=_node_name(said.get("arrival")),
-        upstream=_node_name(said.get("upstream")),
-        outside=bool(said.get("webhook") or said.get("manual")),
-        timezone=said.get("timezone") or asset.timezone,
+        arrival=_node_name(trigger.get("arrival")),
+        upstream=_node_name(trigger.get("upstream")),
+        outside=bool(trigger.get("webhook") or trigger.get("manual")),
+        timezone=trigger.get("timezone") or asset.timezone,
         days_off=days_off(project, asset.calendar),
-        latest=said.get("catch_up") == CatchUp.LATEST,
+        latest=trigger.get("catch_up") == CatchUp.LATEST,
     )
 
 
@@ -214,7 +214,7 @@ class PoolCapacity:
         for pool, slots in takes:
             self._taken[pool] = self._taken.get(pool, 0) + slots
 
-    def taken(self, pool: str) -> int:
+    def in_use(self, pool: str) -> int:
         """Return the number of slots of a pool that aren't free."""
         return self._taken.get(pool, 0)
 

@@ -121,18 +121,18 @@ class PartitionStates:
         """Store a known partition that isn't terminal."""
         self.tracked_partitions[name][key] = tracked
         if (keys := self._open_keys.get(name)) is not None:
-            moment, data = split(key, self.nodes[name].partition)
-            keys.setdefault(moment, {})[data] = None
+            interval, data = split(key, self.nodes[name].partition)
+            keys.setdefault(interval, {})[data] = None
 
     def _take(self, name: str, key: str) -> None:
         if (
             self.tracked_partitions[name].pop(key, None) is not None
             and (keys := self._open_keys.get(name)) is not None
         ):
-            moment, data = split(key, self.nodes[name].partition)
-            del keys[moment][data]
-            if not keys[moment]:
-                del keys[moment]
+            interval, data = split(key, self.nodes[name].partition)
+            del keys[interval][data]
+            if not keys[interval]:
+                del keys[interval]
 
     def add(self, name: str, key: str, tracked: TrackedPartition) -> bool:
         """Add a new partition; return whether it is now its node's oldest."""
@@ -195,8 +195,10 @@ class PartitionStates:
         The cost is proportional to their number.
         """
         node = self.nodes[name]
-        shown = (key for key, tracked in self.tracked_partitions[name].items() if tracked.published)
-        return sorted((*self.resting[name], *shown), key=lambda key: self.order(node, key))
+        published_keys = (
+            key for key, tracked in self.tracked_partitions[name].items() if tracked.published
+        )
+        return sorted((*self.resting[name], *published_keys), key=lambda key: self.order(node, key))
 
     def empty(self, name: str) -> bool:
         """Return whether none of a node's partitions is known."""
@@ -207,8 +209,8 @@ class PartitionStates:
         spec = node.partition
         if spec.grain is None or spec.key is None:
             return [key]
-        moment = time_key(node, key)
-        result = (join(moment, data) for data in spec.values or self.seen(node.name, moment))
+        interval = time_key(node, key)
+        result = (join(interval, data) for data in spec.values or self.seen(node.name, interval))
         return [item for item in result if self.known(node.name, item)]
 
     def seen(self, name: str, time_key: str) -> Collection[str]:
@@ -246,9 +248,9 @@ class PartitionStates:
         """Record that a partition exists; return whether it is its node's oldest."""
         node = self.nodes[name]
         if listed := self._data_keys.get(name):
-            moment, data = split(key, node.partition)
-            if moment in listed:
-                listed[moment][data] = None
+            interval, data = split(key, node.partition)
+            if interval in listed:
+                listed[interval][data] = None
         place = (order_of(key, node.partition, node.timezone), key)
         if name not in self.newest or place > self.newest[name]:
             self.newest[name] = place
@@ -257,14 +259,14 @@ class PartitionStates:
         self.oldest[name] = place
         return True
 
-    def _data_keys_of(self, name: str, moment: str) -> Iterator[str]:
+    def _data_keys_of(self, name: str, interval: str) -> Iterator[str]:
         resting, spec = self.resting[name], self.nodes[name].partition
-        number, _ = resting.place(join(moment, "-")) if moment else (None, "")
+        number, _ = resting.place(join(interval, "-")) if interval else (None, "")
         if number is not None:
             yield from (data for data, runs in resting.runs.items() if number in runs)
         named = (split(key, spec) for key in resting.named)
-        yield from (data for time, data in named if time == moment)
-        yield from self._open_keys[name].get(moment, ())
+        yield from (data for time, data in named if time == interval)
+        yield from self._open_keys[name].get(interval, ())
 
 
 def time_key(node: GraphNode, key: str) -> str:

@@ -99,7 +99,7 @@ class Propagation:
         first = node.name not in self._partition_states.visible
         for place, (key, other) in enumerate(event.contents):
             publication = event.publications[place] if event.publications else 0
-            self._shown(node, key, other=other, publication=publication)
+            self._published(node, key, other=other, publication=publication)
         self.passed(node, running.keys, first=first)
         if first:
             self.first_seen(node)
@@ -139,11 +139,11 @@ class Propagation:
             if tracked.state in STOPPED and (child.name, key) not in self.together:
                 self._queue.want(child, key, force=True, stale=tracked.published)
 
-    def _shown(self, node: GraphNode, key: str, *, other: bool, publication: int) -> None:
+    def _published(self, node: GraphNode, key: str, *, other: bool, publication: int) -> None:
         tracked = self._partition_states.tracked(node.name, key)
         restated, changed = tracked.published, other or not tracked.published
         tracked.step(PartitionTransition.PUBLISHED)
-        self.made(node, key, tracked, publication=publication if changed else 0)
+        self.mark_current(node, key, tracked, publication=publication if changed else 0)
         if tracked.dirty:
             self._queue.want(node, key, force=True, stale=True)
         self.spread(
@@ -156,7 +156,7 @@ class Propagation:
         )
         self._partition_states.settle(node.name, key)
 
-    def made(
+    def mark_current(
         self, node: GraphNode, key: str, tracked: TrackedPartition, *, publication: int
     ) -> None:
         """Record that a partition is up to date.
@@ -295,7 +295,7 @@ class Promotions:
         for name, key, _ in event.contents:
             nodes.setdefault(name, []).append(key)
         first = [name for name in nodes if name not in self._partition_states.visible]
-        restated = [self._stands(event, place) for place in range(len(event.contents))]
+        restated = [self._publish(event, place) for place in range(len(event.contents))]
         self._waves.together = frozenset((name, key) for name, key, _ in event.contents)
         for (name, key, changed), before in zip(event.contents, restated, strict=True):
             self._spread(self._all.nodes[name], key, changed=changed or not before, restated=before)
@@ -308,7 +308,7 @@ class Promotions:
             self._partition_states.settle(name, key)
         return tuple(nodes)
 
-    def _stands(self, event: Promoted, place: int) -> bool:
+    def _publish(self, event: Promoted, place: int) -> bool:
         """Publish a partition; return whether readers saw an earlier publication.
 
         A running attempt goes on and is repeated, since it may have read the replaced data.
@@ -326,7 +326,7 @@ class Promotions:
         else:
             tracked.step(PartitionTransition.PUBLISHED_ELSEWHERE)
         publication = event.publications[place] if event.publications else 0
-        self._waves.made(
+        self._waves.mark_current(
             node, key, tracked, publication=publication if changed or not before else 0
         )
         return before
@@ -404,15 +404,17 @@ class Withdrawals:
         The core may not know of a result from before its own start; readers that only use such a
         partition as a reference are left unchanged.
         """
-        gone = [
+        dropped = [
             (self._all.nodes[name], key)
             for name, key in event.partitions
             if name in self._all.nodes and self._open(name, key)
         ]
-        shown = [self._partition_states.tracked(node.name, key).published for node, key in gone]
-        for node, key in gone:
+        were_published = [
+            self._partition_states.tracked(node.name, key).published for node, key in dropped
+        ]
+        for node, key in dropped:
             self._partition_states.hide(node.name, self._partition_states.tracked(node.name, key))
-        for (node, key), before in zip(gone, shown, strict=True):
+        for (node, key), before in zip(dropped, were_published, strict=True):
             self._tell(node, key, referred=before)
 
     def _open(self, name: str, key: str) -> bool:
@@ -431,11 +433,11 @@ class Withdrawals:
             for touch in link.touches(key):
                 self._stale(child, touch)
             if link.reads_newest and (link.stales or referred):
-                for wanted in (
+                for downstream_key in (
                     *self._partition_states.published(child.name),
                     *self._running(child.name),
                 ):
-                    self._stale(child, wanted)
+                    self._stale(child, downstream_key)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
             self._stale(node, following)
 

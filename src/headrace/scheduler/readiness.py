@@ -348,14 +348,14 @@ class Needs:
                 ),
                 default=None,
             )
-        moment, data = split(key, node.partition)
+        interval, data = split(key, node.partition)
         starts, grows = (
             self._chain_starts(node),
             node.partition.key is not None and node.partition.values is None,
         )
         for _ in range(STEPS_MAX):
-            moment = previous_key(moment, grain, node.timezone)
-            item = join(moment, data)
+            interval = previous_key(interval, grain, node.timezone)
+            item = join(interval, data)
             if bounds(node, item)[1] <= starts:
                 return None
             if self._partition_states.known(node.name, item) or (
@@ -398,12 +398,12 @@ class Needs:
                 ),
                 default=None,
             )
-        moment, data = split(key, node.partition)
+        interval, data = split(key, node.partition)
         gaps = node.name in self._network.free or node.partition.key is not None
         for _ in range(STEPS_MAX if gaps else 1):
-            moment = next_key(moment, grain, node.timezone)
-            if self._partition_states.known(node.name, join(moment, data)):
-                return join(moment, data)
+            interval = next_key(interval, grain, node.timezone)
+            if self._partition_states.known(node.name, join(interval, data)):
+                return join(interval, data)
         return None
 
 
@@ -462,7 +462,7 @@ def _between(node: GraphNode, first: str, last: str) -> Iterable[str]:
     )
     if node.partition.key is None:
         return span
-    return (join(moment, data) for moment in span for data in node.partition.values or ())
+    return (join(interval, data) for interval in span for data in node.partition.values or ())
 
 
 def _newest_ended(node: GraphNode, now: int) -> str:

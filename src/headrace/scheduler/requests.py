@@ -99,12 +99,12 @@ class _Asked:
         if state is PartitionState.RUNNING:
             return
         if tracked is not None and tracked.proposed:
-            yield self._own(
+            yield self._reason(
                 WaitKind.PROPOSED,
                 "is stale, and is made again only if a person asks for it by name",
             )
         elif tracked is not None and state in _STOPPED_CLAUSES:
-            yield self._own(
+            yield self._reason(
                 WaitKind.STOPPED,
                 _STOPPED_CLAUSES[state] + (f": {tracked.reason}" if tracked.reason else ""),
             )
@@ -120,24 +120,24 @@ class _Asked:
             yield self._undelivered(node, key)
             return
         if not self._all.demands.wanted(node.name, key):
-            yield self._own(WaitKind.UNWANTED, "isn't wanted by any run")
+            yield self._reason(WaitKind.UNWANTED, "isn't wanted by any run")
         if not self._all.needs.expected(node, key):
             early = bounds(node, key)[1] <= self._all.needs.starts_us(node)
             reason = (
                 f"it lies before the start of {node.name}" if early else "nothing is due for it"
             )
-            yield self._own(WaitKind.NOT_DUE, f"isn't made: {reason}")
+            yield self._reason(WaitKind.NOT_DUE, f"isn't made: {reason}")
         if not ended(node, key, now):
-            yield self._own(WaitKind.INTERVAL, "its interval hasn't ended", bounds(node, key)[1])
+            yield self._reason(WaitKind.INTERVAL, "its interval hasn't ended", bounds(node, key)[1])
         if tracked is not None and tracked.not_before is not None:
-            yield self._own(
+            yield self._reason(
                 WaitKind.BACKOFF,
                 f"is tried again{': ' + tracked.reason if tracked.reason else ''}",
                 tracked.not_before,
             )
         shut = self._all.gates.shut(node, key, now)
         if shut is not None:
-            yield self._own(
+            yield self._reason(
                 WaitKind.PAUSED if self._all.gates.pauses.of(node.name) else WaitKind.TRIGGER,
                 shut.reason,
                 shut.until,
@@ -147,20 +147,22 @@ class _Asked:
             and node.name not in self._all.partition_states.visible
             and self._all.partition_states.busy.get(node.name)
         ):
-            yield self._own(WaitKind.FIRST, "waits for its first delivery, which is ingested alone")
+            yield self._reason(
+                WaitKind.FIRST, "waits for its first delivery, which is ingested alone"
+            )
         yield from (
             self._input(partition)
             for partition in self._all.needs.missing(node, key, now)
             if partition[:2] != (node.name, key)
         )
 
-    def _own(self, kind: WaitKind, text: str, until: int | None = None) -> Reason:
-        said = (
+    def _reason(self, kind: WaitKind, text: str, until: int | None = None) -> Reason:
+        suffix = (
             ""
             if until is None
-            else f" ({'from' if kind is WaitKind.BACKOFF else 'until'} {self._moment(until)})"
+            else f" ({'from' if kind is WaitKind.BACKOFF else 'until'} {self._time_text(until)})"
         )
-        return Reason(kind, text + said, self._node.name, self._key, until)
+        return Reason(kind, text + suffix, self._node.name, self._key, until)
 
     def _input(self, waiting: AwaitedPartition) -> Reason:
         node, named = (
@@ -175,7 +177,7 @@ class _Asked:
             )
             return Reason(
                 WaitKind.INPUT,
-                f"waits for {named}{complete} {self._moment(waiting.until)}",
+                f"waits for {named}{complete} {self._time_text(waiting.until)}",
                 *waiting[:2],
                 waiting.until,
             )
@@ -210,7 +212,7 @@ class _Asked:
         expected = "expected by" if by > self._all.now else "overdue since"
         return Reason(
             WaitKind.INPUT,
-            f"waits for {node.name} {key}, {expected} {self._moment(by)}",
+            f"waits for {node.name} {key}, {expected} {self._time_text(by)}",
             node.name,
             key,
             by,
@@ -224,19 +226,19 @@ class _Asked:
         for pool in short:
             holders = [item for item in running if pool in dict(self._all.takes[item.node])]
             other = " and other work" if pool in dict(self._all.elsewhere) else ""
-            yield self._own(
+            yield self._reason(
                 WaitKind.POOL,
-                f"{_pool_name(pool)} {room.taken(pool)} of {sizes[pool]}, held by"
+                f"{_pool_name(pool)} {room.in_use(pool)} of {sizes[pool]}, held by"
                 f" {_holders(holders)}{other}",
             )
         if not short and len(running) >= self._slots:
-            yield self._own(
+            yield self._reason(
                 WaitKind.SLOTS, f"all {self._slots} workers are taken, by {_holders(running)}"
             )
         elif not short:
-            yield self._own(WaitKind.POOL, "what is more urgent waits for the same pool")
+            yield self._reason(WaitKind.POOL, "what is more urgent waits for the same pool")
 
-    def _moment(self, at: int) -> str:
+    def _time_text(self, at: int) -> str:
         return f"{from_us(at, self._node.timezone):%Y-%m-%d %H:%M}"
 
 
@@ -302,7 +304,7 @@ class Requests:
         That includes attempts that a server would have started by itself. Partitions that a server
         wants only after a trigger has fired are put back as well.
         """
-        gone, rested = self._demands.remove(event.run), dict[str, None]()
+        removed, rested = self._demands.remove(event.run), dict[str, None]()
         for name, key in list(self._all.under_way()):
             tracked = self._partition_states.tracked(name, key)
             if tracked.queued and not self._all.will_run(name, key):
@@ -310,8 +312,8 @@ class Requests:
                 self._partition_states.rest(name, 1)
                 rested[name] = None
         for attempt, running in self._all.running.items():
-            asked = any(self._demands.asked_for(running.node, key) for key in running.keys)
-            if not asked and (
+            demanded = any(self._demands.asked_for(running.node, key) for key in running.keys)
+            if not demanded and (
                 event.run in running.runs
                 or not any(self._demands.wanted(running.node, key) for key in running.keys)
             ):
@@ -319,8 +321,8 @@ class Requests:
                 self._all.commands.append(Kill(attempt, CANCELLED))
         for name in rested:
             self._queue.at_rest(name)
-        if gone is not None:
-            self._queue.let_go(gone)
+        if removed is not None:
+            self._queue.let_go(removed)
 
     def settle(self) -> bool:
         """Settle the runs with nothing in progress and nothing soon.
@@ -556,7 +558,7 @@ class Passing:
 
         None if there is none.
         """
-        return self._ends[0][0] if self._ends and self._all.demands.standing else None
+        return self._ends[0][0] if self._ends and self._all.demands.continuous else None
 
     def _await(self, node: GraphNode) -> None:
         grain = node.partition.grain

@@ -120,7 +120,7 @@ class SchedulerState:
     def held(self) -> Takes:
         """Return the pool slots that attempts hold."""
         room = self.room(alone=True)
-        return tuple((pool, taken) for pool in self.graph.pools if (taken := room.taken(pool)))
+        return tuple((pool, slots) for pool in self.graph.pools if (slots := room.in_use(pool)))
 
     def short(self) -> tuple[str, ...]:
         """Return the pools whose slots held by other cores keep a ready partition from running."""
@@ -297,7 +297,7 @@ class Queue:
             or not scheduler_state.needs.expected(node, key)
         ):
             return
-        if self._kept(node, key, tracked):
+        if self._blocked(node, key, tracked):
             return
         missing = next(scheduler_state.needs.missing(node, key, scheduler_state.now), None)
         if missing is not None:
@@ -360,7 +360,7 @@ class Queue:
             _, node, key = heapq.heappop(scheduler_state.alarms)
             self.consider(scheduler_state.nodes[node], key)
 
-    def _kept(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
+    def _blocked(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
         """Return whether a pause, a trigger or a newer interval keeps a partition from running."""
         if self._all.gates.shut(node, key, self._all.now) is not None:
             return True
@@ -448,7 +448,7 @@ class Queue:
                 priority,
                 urgency(node, key, now),
                 1,
-                self._turn(node, rank),
+                self._node_rank(node, rank),
                 self._partition_states.order(node, key),
                 rank,
                 key,
@@ -457,7 +457,7 @@ class Queue:
             return ReadyEntry(priority, urgency(node, key, now), 2, 0, "", rank, key)
         return ReadyEntry(priority, 0, 0, 0, "", rank, key)
 
-    def _turn(self, node: GraphNode, rank: int) -> int:
+    def _node_rank(self, node: GraphNode, rank: int) -> int:
         """Return 0 for the first FIRSTS partitions of a node, else its rank (`by_node`).
 
         The first ones run before all others, so that slow or failing nodes are known early.

@@ -80,9 +80,12 @@ class WorkEstimate(NamedTuple):
             return self._replace(
                 numbers=IntegerSet((0, len(self.numbers) - min(len(keys), len(self.numbers))))
             )
-        resting, made = TerminalPartitions(self.node.partition, self.node.timezone), Counter[int]()
-        made.update(number for number, _ in map(resting.place, keys) if number is not None)
-        done = IntegerSet.of(number for number, count in made.items() if 2 * count > self.each)
+        resting, counts = (
+            TerminalPartitions(self.node.partition, self.node.timezone),
+            Counter[int](),
+        )
+        counts.update(number for number, _ in map(resting.place, keys) if number is not None)
+        done = IntegerSet.of(number for number, count in counts.items() if 2 * count > self.each)
         return self._replace(numbers=IntegerSet.of(self.numbers.minus(done)))
 
     @property
@@ -143,23 +146,23 @@ def work_bounds(planned_work: Sequence[WorkEstimate]) -> tuple[int, int] | None:
 
 
 def work_until(
-    planned_work: Sequence[WorkEstimate], moment: int, share: float
+    planned_work: Sequence[WorkEstimate], until_us: int, share: float
 ) -> list[WorkEstimate]:
     """Return the work that begins before `moment` (microseconds).
 
     Of a node not partitioned by time it is the share `share`; an unpartitioned node is included.
     """
     return [
-        planned._replace(numbers=_below(planned.numbers, _beyond(planned, moment, share)))
+        planned._replace(numbers=_below(planned.numbers, _beyond(planned, until_us, share)))
         for planned in planned_work
     ]
 
 
-def _beyond(planned: WorkEstimate, moment: int, share: float) -> int:
+def _beyond(planned: WorkEstimate, until_us: int, share: float) -> int:
     grain = planned.node.partition.grain
     if grain is None:
         return max(1, math.ceil(len(planned.numbers) * share))
-    number = number_of(key_at_us(moment, grain, planned.node.timezone), grain, planned.zone)
+    number = number_of(key_at_us(until_us, grain, planned.node.timezone), grain, planned.zone)
     return planned.numbers.edges[-1] if number is None and planned.numbers.edges else (number or 0)
 
 
@@ -362,8 +365,8 @@ class _VirtualRun:
 
     def give(self, core: Core, events: tuple[Event, ...]) -> None:
         """Run one leader loop iteration; workers get its commands once it is written."""
-        made = core.handle_all(events, self.now)
-        self._decided = [command for command in made if isinstance(command, Dispatch)]
+        commands = core.handle_all(events, self.now)
+        self._decided = [command for command in commands if isinstance(command, Dispatch)]
         self._deciding = True
         self._happens(COMMIT_US + ATTEMPT_US * len(events), None)
 

@@ -244,7 +244,7 @@ def check_identity(root: Path, settings: Settings) -> None:
     lake = lake_folder(root, settings)
     engine = engine_of(root, settings, Secrets(root).resolved)
     try:
-        if not engine.made():
+        if not engine.has_tables():
             refuse_lost(lake, engine.where)
             return
         with engine.read() as tx:

@@ -49,14 +49,16 @@ class PlanRefused(Refused):
 class PlanChanged(PlanRefused):
     """The current plan differs from the confirmed plan."""
 
-    def __init__(self, asked: str, row: RefusedRow, response: Response, look: str) -> None:
+    def __init__(
+        self, plan_id: str, row: RefusedRow, response: Response, next_command: str
+    ) -> None:
         text = "; ".join(
             [*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed]
         )
         now = f", which is {row.plan_id_now}" if row.plan_id_now else ""
         super().__init__(
-            f"plan {asked} isn't what would be done now{now}: {text or 'other steps'}",
-            look,
+            f"plan {plan_id} isn't what would be done now{now}: {text or 'other steps'}",
+            next_command,
             row,
             response,
         )
@@ -225,22 +227,30 @@ def _act(incident: str, step: FixStep) -> dict[str, Any]:
 
 def _mapped(row: Any) -> dict[str, Any]:
     """Return an accepted column mapping; its matching score is no decision."""
-    told = msgspec.to_builtins(row)
-    return {"kind": "map", "node": told["column"], "to": told["to"], "convert": told.get("convert")}
+    mapping = msgspec.to_builtins(row)
+    return {
+        "kind": "map",
+        "node": mapping["column"],
+        "to": mapping["to"],
+        "convert": mapping.get("convert"),
+    }
 
 
 def changed(
     session: ProjectSession,
     response: Planned,
-    asked: str | None,
+    plan_id: str | None,
     version: int | None,
     files: Mapping[str, str] | None = None,
 ) -> RefusedRow | None:
     """Return why the plan `asked` is refused; None if it is the current one or no id was given."""
-    if asked is None or asked == response.plan_id:
+    if plan_id is None or plan_id == response.plan_id:
         return None
     return refusal(
-        session, asked, response.plan_id or "", decided_of(session, response, version, files or {})
+        session,
+        plan_id,
+        response.plan_id or "",
+        decided_of(session, response, version, files or {}),
     )
 
 

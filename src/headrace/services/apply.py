@@ -73,35 +73,33 @@ def apply(
     agreements.checked_id(plan_id)
     if keep:
         plans.require_reason(reason)
-    kept = plans.nodes_to_keep(session, keep, progress) if keep else ()
-    wanted = _wanted(session, applied(session), progress, kept)
-    plan = wanted.plan
+    nodes = plans.nodes_to_keep(session, keep, progress) if keep else ()
+    draft = _draft(session, applied(session), progress, nodes)
+    plan = draft.plan
     agreements.keep_plan(session, plan.plan_id, decisions(plan))
     if (
         session.compiled is not None
         and not plan.steps
         and plan_id in (None, plan.plan_id, _applied_by(session.store))
     ):
-        return _response(session, "nothing", wanted.response, plan_id or plan.plan_id)
+        return _response(session, "nothing", draft.response, plan_id or plan.plan_id)
     if plan_id is not None and plan_id != plan.plan_id:
         refusal = agreements.refusal(session, plan_id, plan.plan_id, decisions(plan))
         return msgspec.structs.replace(
-            _response(session, "refused", wanted.response, plan_id), refused=refusal
+            _response(session, "refused", draft.response, plan_id), refused=refusal
         )
     unapproved = _unapproved(session, plan)
     if unapproved is not None:
-        refused = _response(session, "refused", wanted.response, plan.plan_id)
+        refused = _response(session, "refused", draft.response, plan.plan_id)
         return msgspec.structs.replace(refused, refused=unapproved)
-    if session.compiled is not None and not confirm(wanted.response):
-        return _response(session, "declined", wanted.response, plan.plan_id)
-    offers = wanted.prepared.offers
+    if session.compiled is not None and not confirm(draft.response):
+        return _response(session, "declined", draft.response, plan.plan_id)
+    offers = draft.prepared.offers
     copied = msgspec.msgpack.encode(plans.stage_offers(session, offers)) if offers else b""
-    return perform(session, "apply", ApplyArguments(copied, plan.plan_id, kept, reason), progress)  # type: ignore[no-any-return]
+    return perform(session, "apply", ApplyArguments(copied, plan.plan_id, nodes, reason), progress)  # type: ignore[no-any-return]
 
 
-def _wanted(
-    session: ProjectSession, base: Base, progress: Progress, keep: Sequence[str]
-) -> _Wanted:
+def _draft(session: ProjectSession, base: Base, progress: Progress, keep: Sequence[str]) -> _Wanted:
     files, compilation = session.declared_exactly(progress)
     compiled = usable(compilation)
     prepared = prepare(
@@ -164,21 +162,21 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
         if before
         else Base(None, context.store, None, None)
     )
-    wanted = _wanted(context.session, base, progress, arguments.keep)
-    plan, compiled = wanted.plan, wanted.compiled
+    draft = _draft(context.session, base, progress, arguments.keep)
+    plan, compiled = draft.plan, draft.compiled
     version = before.id if before else None
-    asked = (None, plan.plan_id, _applied_by(context.store))
-    if before is not None and not plan.steps and arguments.plan_id in asked:
-        return _done(context, wanted, "nothing", version, arguments.plan_id)
+    accepted_ids = (None, plan.plan_id, _applied_by(context.store))
+    if before is not None and not plan.steps and arguments.plan_id in accepted_ids:
+        return _done(context, draft, "nothing", version, arguments.plan_id)
     if arguments.plan_id is not None and arguments.plan_id != plan.plan_id:
         refusal = agreements.refusal(
             context.session, arguments.plan_id, plan.plan_id, decisions(plan)
         )
-        refused = _done(context, wanted, "refused", version, arguments.plan_id)
+        refused = _done(context, draft, "refused", version, arguments.plan_id)
         return msgspec.structs.replace(refused, refused=refusal)
     unapproved = _unapproved(context.session, plan)
     if unapproved is not None:
-        refused = _done(context, wanted, "refused", version, plan.plan_id)
+        refused = _done(context, draft, "refused", version, plan.plan_id)
         return msgspec.structs.replace(refused, refused=unapproved)
     now_applied = (
         context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before
@@ -199,7 +197,7 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
             now_us=now_us,
         )
     return msgspec.structs.replace(
-        _done(context, wanted, "applied", now_applied.id, plan.plan_id),
+        _done(context, draft, "applied", now_applied.id, plan.plan_id),
         promoted=promoted,
         stale=invalidation.stale_rows(left.stale),
         backfills=invalidation.needed_rows(compiled.project, left, context.session.env),
@@ -246,13 +244,13 @@ def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:
 
 
 def _done(
-    context: CommandContext, wanted: _Wanted, state: str, version: int | None, plan_id: str | None
+    context: CommandContext, draft: _Wanted, state: str, version: int | None, plan_id: str | None
 ) -> ApplyResponse:
     return ApplyResponse(
         now=context.now(),
         state=state,
         version=version,
-        plan=wanted.response,
+        plan=draft.response,
         clock=context.clock.kind,
         plan_id=plan_id,
     )

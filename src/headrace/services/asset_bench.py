@@ -103,7 +103,7 @@ class TypedTableBuilder:
             return InputData(name=name, files=(), columns=columns, rows=0)
         relation = self.relation(name, rows, known or ())
         selected = relation.sql if known is None else _complete(relation, known)
-        return self._kept(name, selected)
+        return self._stage_query(name, selected)
 
     def relation(self, name: str, rows: object, known: Known) -> InputRelation:
         """Return rows with the columns that they name, typed as `known` columns of those names."""
@@ -113,9 +113,9 @@ class TypedTableBuilder:
             return self._written(name, rows, known)
         return self._scanned(name, rows, known)
 
-    def kept(self, name: str, relation: InputRelation) -> InputData:
+    def stage_relation(self, name: str, relation: InputRelation) -> InputData:
         """Stage the rows of a relation in a file, to be read back."""
-        return self._kept(name, relation.sql)
+        return self._stage_query(name, relation.sql)
 
     def _written(self, name: str, rows: Sequence[Mapping[str, Any]], known: Known) -> InputRelation:
         if not all(isinstance(row, Mapping) for row in rows):
@@ -150,16 +150,18 @@ class TypedTableBuilder:
             )
         plain = f"SELECT * FROM {reader.format(path=literal(str(path)), columns='')}"
         results = self._described(name, plain)
-        wanted = _types(name, results, known)
+        target_types = _types(name, results, known)
         typed = _TYPED.get(ending)
         if typed is None:
-            return InputRelation(_cast(plain, results, wanted), tuple(wanted))
-        as_wanted = [(column, kind) for (column, _), (_, kind) in zip(results, wanted, strict=True)]
+            return InputRelation(_cast(plain, results, target_types), tuple(target_types))
+        as_wanted = [
+            (column, kind) for (column, _), (_, kind) in zip(results, target_types, strict=True)
+        ]
         types = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in as_wanted)
         read = (
             f"SELECT * FROM {reader.format(path=literal(str(path)), columns=f'{typed}{{{types}}}')}"
         )
-        return InputRelation(_cast(read, as_wanted, wanted), tuple(wanted))
+        return InputRelation(_cast(read, as_wanted, target_types), tuple(target_types))
 
     def _scanned(self, name: str, rows: object, known: Known) -> InputRelation:
         view = f"__given_{uuid.uuid4().hex}__"
@@ -172,8 +174,8 @@ class TypedTableBuilder:
             ) from error
         plain = f"SELECT * FROM {quote(view)}"
         results = self._described(name, plain)
-        wanted = _types(name, results, known)
-        return InputRelation(_cast(plain, results, wanted), tuple(wanted))
+        target_types = _types(name, results, known)
+        return InputRelation(_cast(plain, results, target_types), tuple(target_types))
 
     def _described(self, name: str, sql: str) -> list[tuple[str, str]]:
         import duckdb
@@ -186,7 +188,7 @@ class TypedTableBuilder:
         except duckdb.Error as error:
             raise BadRows(f"the rows of `{name}` can't be read: {_first_line(error)}") from error
 
-    def _kept(self, name: str, sql: str) -> InputData:
+    def _stage_query(self, name: str, sql: str) -> InputData:
         import duckdb
 
         try:
@@ -220,12 +222,12 @@ def _types(name: str, results: Types, known: Known) -> list[tuple[str, str]]:
     ]
 
 
-def _cast(sql: str, results: Types, wanted: Types) -> str:
+def _cast(sql: str, results: Types, target_types: Types) -> str:
     casts = [
         f"{quote(was)} AS {quote(column)}"
         if has == kind
         else f"CAST({quote(was)} AS {kind}) AS {quote(column)}"
-        for (was, has), (column, kind) in zip(results, wanted, strict=True)
+        for (was, has), (column, kind) in zip(results, target_types, strict=True)
     ]
     return f"SELECT {', '.join(casts)} FROM ({sql}) AS given"
 
@@ -419,10 +421,12 @@ class Bench:
             self._compiled.project.assets[request.asset],
             self._compiled.nodes[request.asset],
         )
-        given = {name.lower(): rows for name, rows in request.given.items()}
+        rows_by_name = {name.lower(): rows for name, rows in request.given.items()}
         reads = [spec.node for spec in node.inputs] + ([asset.name] if node.uses_self else [])
         references = [
-            name for name in node.check_references if name not in reads and name.lower() in given
+            name
+            for name in node.check_references
+            if name not in reads and name.lower() in rows_by_name
         ]
         if stranger := [
             name
@@ -434,7 +438,8 @@ class Bench:
                 hint=f"it reads {', '.join(reads) or 'nothing'}",
             )
         tables = {
-            name: self._given(name, given.get(name.lower(), [])) for name in [*reads, *references]
+            name: self._input_data(name, rows_by_name.get(name.lower(), []))
+            for name in [*reads, *references]
         }
         checks = [
             check for check in asset.checks if _reads(check) <= {name.lower() for name in tables}
@@ -463,7 +468,7 @@ class Bench:
         )
         return task, tuple(check.name for check in asset.checks if check not in checks)
 
-    def _given(self, name: str, rows: object) -> InputData:
+    def _input_data(self, name: str, rows: object) -> InputData:
         node = self._compiled.nodes[name]
         names = (
             None if node.column_names is None else [(column, None) for column in node.column_names]

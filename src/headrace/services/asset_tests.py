@@ -72,7 +72,8 @@ def compare(
     missing, unexpected = _without_close(missing, unexpected)
     pairs, missing, unexpected = _paired(missing, unexpected, keys)
     changed = tuple(
-        RowDifferenceRow(row=dict(mine), cells=_cells(wanted, mine)) for wanted, mine in pairs
+        RowDifferenceRow(row=dict(mine), cells=_cells(expected_row, mine))
+        for expected_row, mine in pairs
     )
     out_of_order = None
     if ordered and not (missing or unexpected or changed):
@@ -85,8 +86,8 @@ def compare(
 
 def _unmatched(expected: Sequence[Row], got: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """Return both sides without exactly equal rows; repeated rows match one by one."""
-    there, wanted = Counter(map(_key, got)), Counter(map(_key, expected))
-    return _beyond(expected, there), _beyond(got, wanted)
+    there, expected_counts = Counter(map(_key, got)), Counter(map(_key, expected))
+    return _beyond(expected, there), _beyond(got, expected_counts)
 
 
 def _beyond(rows: Sequence[Row], others: Counter[bytes]) -> list[Row]:
@@ -251,7 +252,7 @@ def _run(
     places = []
     for index, test in enumerate(tests):
         try:
-            requests.append(_wanted(session.root, compiled, test))
+            requests.append(_compute_request(session.root, compiled, test))
             places.append(index)
         except UsageError as error:
             yield index, _broken(test, error)
@@ -269,13 +270,13 @@ def _run(
             else:
                 yield (
                     index,
-                    _judged(
+                    _evaluated(
                         session.root, bench, compiled.project.assets[test.asset], test, computed
                     ),
                 )
 
 
-def _wanted(root: Path, compiled: Compiled, test: AssetTest) -> ComputeRequest:
+def _compute_request(root: Path, compiled: Compiled, test: AssetTest) -> ComputeRequest:
     asset = compiled.project.assets[test.asset]
     key = "*" if test.partition is None else targets.partition(asset, test.partition)
     return ComputeRequest(
@@ -305,7 +306,7 @@ def _broken(test: AssetTest, error: Exception) -> TestRow:
     return _row(test, "error", error=row)
 
 
-def _judged(
+def _evaluated(
     root: Path, bench: Bench, asset: Asset, test: AssetTest, computed: ComputeResult
 ) -> TestRow:
     outcome = computed.outcome
@@ -381,12 +382,16 @@ def _compared(
     types = [(column.name, column.type) for column in computed.data.columns]
     expected = bench.desk.relation(asset.name, _rows(root, test, test.expect), types)
     columns = [name for name, _ in expected.columns] or [name for name, _ in types]
-    wanted = bench.rows(bench.desk.kept(asset.name, expected)) if expected.columns != () else ()
+    expected_rows = (
+        bench.rows(bench.desk.stage_relation(asset.name, expected))
+        if expected.columns != ()
+        else ()
+    )
     got = bench.rows(computed.data, columns)
     return (
-        compare(wanted, got, keys=_keys(asset, columns), ordered=test.ordered),
+        compare(expected_rows, got, keys=_keys(asset, columns), ordered=test.ordered),
         len(got),
-        len(wanted),
+        len(expected_rows),
     )
 
 
@@ -427,13 +432,13 @@ def _check_reasons(test: AssetTest, checks: Sequence[CheckRow]) -> list[str]:
     """
     outcomes = {check.name: check for check in checks}
     reasons = []
-    for name, wanted in test.checks.items():
+    for name, expected in test.checks.items():
         check = outcomes.get(name)
         if check is None and name != OUTSIDE:
             reasons.append(f"there is no check {name}; there are {', '.join(outcomes) or 'none'}")
-        elif (check is not None and check.outcome == "failed") != (wanted == "fails"):
+        elif (check is not None and check.outcome == "failed") != (expected == "fails"):
             reasons.append(
-                f"the check {name} was expected to {'fail' if wanted == 'fails' else 'pass'}, and"
+                f"the check {name} was expected to {'fail' if expected == 'fails' else 'pass'}, and"
                 " didn't"
             )
     outside = outcomes.get(OUTSIDE)

@@ -43,7 +43,7 @@ class Reconciled(msgspec.Struct):
     """The result of comparing the audit trail, the event log and the state."""
 
     missing: list[str]
-    notes: list[str]
+    limits: list[str]
     entries: int
     """Number of trail entries that the event log has seen; 0 if unknown."""
 
@@ -98,16 +98,16 @@ def reconcile(tx: Transaction) -> Reconciled:
     if log.misfits:
         result.missing.append("an unbroken event log: headrace db check says where it is broken")
     if log.waits:
-        result.notes.append(
+        result.limits.append(
             "the state is from before there was an event log: the trail is compared with one from"
             " the next `headrace tick` on"
         )
     elif (before := unknown_before(tx)) is not None:
-        result.notes.append(before)
+        result.limits.append(before)
     result.missing += _beside_publications(tx, summary)
     result.missing += _beside_decisions(tx, summary)
     if len(result.missing) > MISSING_MAX:
-        result.notes.append(
+        result.limits.append(
             f"{len(result.missing) - MISSING_MAX:,} more are missing and aren't listed"
         )
         del result.missing[MISSING_MAX:]
@@ -188,13 +188,15 @@ def _beside_log(log: replaying.Log, summary: AuditTrailSummary) -> list[str]:
     return []
 
 
-def _beside_counts(counted: dict[str, int], told: Counter[str]) -> list[str]:
+def _beside_counts(counted: dict[str, int], present_counts: Counter[str]) -> list[str]:
     wrong = sorted(
-        action for action in counted.keys() | told.keys() if counted.get(action, 0) != told[action]
+        action
+        for action in counted.keys() | present_counts.keys()
+        if counted.get(action, 0) != present_counts[action]
     )
     return [
         f"entries of {action}: {counted.get(action, 0):,} were counted at the checkpoint,"
-        f" {told[action]:,} are there"
+        f" {present_counts[action]:,} are there"
         for action in wrong
     ]
 
@@ -205,20 +207,24 @@ def _beside_publications(tx: Transaction, summary: AuditTrailSummary) -> list[st
     for attempt, plan, rows in audit_trail.published_by_attempt(tx):
         there.add(attempt)
         if attempt in summary.attempts:
-            said = summary.attempts[attempt]
-            if said is not None and said != rows and not _retired(attempt, summary):
+            recorded_rows = summary.attempts[attempt]
+            if (
+                recorded_rows is not None
+                and recorded_rows != rows
+                and not _retired(attempt, summary)
+            ):
                 missing.append(
-                    f"agreement on attempt {attempt}: the trail says {said:,} rows, its"
+                    f"agreement on attempt {attempt}: the trail says {recorded_rows:,} rows, its"
                     f" publications {rows:,}"
                 )
         elif attempt not in summary.accepted and str(plan) not in summary.backfills:
             missing.append(f"an entry partition.published for what attempt {attempt} published")
-    gone = [
+    unpublished = [
         attempt for attempt in summary.attempts.keys() - there if not _retired(attempt, summary)
     ]
     missing += [
         f"the publication of attempt {attempt}, of which the trail tells"
-        for attempt in sorted(gone)
+        for attempt in sorted(unpublished)
     ]
     return missing
 
@@ -496,7 +502,7 @@ def verify_trail(
         proven_to=proven,
         reconciled=not compared.missing,
         missing=compared.missing,
-        notes=compared.notes if proven is None else [OUTSIDE_PROVEN, *compared.notes[1:]],
+        notes=compared.limits if proven is None else [OUTSIDE_PROVEN, *compared.limits[1:]],
     )
 
 

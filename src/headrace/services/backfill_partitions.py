@@ -93,11 +93,11 @@ def plan_partitions(
         row = backfill_plans.get(tx, number)
         if row is None:
             raise unknown(plan)
-        made = {
+        outcomes = {
             (row.node, row.partition): (row.state, f"{row.epoch}.{row.n}")
             for row in backfill_plans.staged(tx, number)
         }
-        made |= {
+        outcomes |= {
             (node, key): ("published", attempt)
             for node, key, attempt in backfill_plans.publications_of(tx, number)
         }
@@ -107,7 +107,7 @@ def plan_partitions(
         content(row),
         graph_of(session.compiled),
         known,
-        lambda node, key: made.get((node, key), (NOT_STARTED, None)),
+        lambda node, key: outcomes.get((node, key), (NOT_STARTED, None)),
         cursor,
         limit,
     )

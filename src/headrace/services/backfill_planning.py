@@ -170,12 +170,12 @@ def plan(
             row = row or _estimated(tx, compiled, backfill)
             size = estimates.bytes_of(tx, backfill)
     row = row or _guessed(session, compiled, backfill, seen)
-    made = [item.node for item in backfill.chosen]
+    planned = [item.node for item in backfill.chosen]
     approval = plan_inputs.needed_approval(
         session.root,
         session.settings,
         compiled.project,
-        made,
+        planned,
         partitions=backfill.partitions,
         size=size,
     )

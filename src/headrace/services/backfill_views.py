@@ -111,9 +111,9 @@ def stored_response(
     )
 
 
-def _estimated(kept: str) -> EstimateRow:
+def _estimated(stored_estimate: str) -> EstimateRow:
     """Decode a stored estimate; drop the interval that older versions stored with guesses."""
-    row = msgspec.json.decode(kept, type=EstimateRow)
+    row = msgspec.json.decode(stored_estimate, type=EstimateRow)
     return row if row.known else msgspec.structs.replace(row, low=None, high=None)
 
 
@@ -161,13 +161,13 @@ def published_of(tx: Transaction, row: PlanRecord) -> BackfillTotals:
 
     Sums per node come only once the plan has ended, because they read all of its publications.
     """
-    taken = ingested(tx, row)
+    ingested_count = ingested(tx, row)
     if row.state not in ENDED:
-        return BackfillTotals(taken)
+        return BackfillTotals(ingested_count)
     nodes = backfill_plans.published_by_node(tx, row.id)
-    kept = sum(nodes[item.node].partitions for item in content(row).chosen if item.node in nodes)
-    total = PlanOutcome.read(row.outcome).published + taken
-    return BackfillTotals(taken, nodes if kept == total else None)
+    counted = sum(nodes[item.node].partitions for item in content(row).chosen if item.node in nodes)
+    total = PlanOutcome.read(row.outcome).published + ingested_count
+    return BackfillTotals(ingested_count, nodes if counted == total else None)
 
 
 def ingested(tx: Transaction, row: PlanRecord) -> int:
@@ -245,17 +245,17 @@ def affects(compiled: Compiled, names: Iterable[str]) -> Affects:
 
     The owners of `names` are included.
     """
-    made = set(names)
+    starting_nodes = set(names)
     below, consumers = NodeGraph(compiled, data_only=True).below, compiled.project.consumers
 
     def through_views(name: str) -> list[str]:
         readers = below.get(name, ())
         return [item for item in readers if item in consumers or is_view(compiled.project, item)]
 
-    readers = sorted(name for name in reachable(made, through_views) if name in consumers)
+    readers = sorted(name for name in reachable(starting_nodes, through_views) if name in consumers)
     owners = {
         node.owner
-        for name in (*made, *readers)
+        for name in (*starting_nodes, *readers)
         if (node := compiled.project.node(name)) is not None
     }
     return Affects(consumers=readers, owners=sorted(owners))

@@ -125,11 +125,11 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
     return done
 
 
-def _same(response: BackfillResponse, row: RefusedRow | None, asked: str | None) -> None:
+def _same(response: BackfillResponse, row: RefusedRow | None, plan_id: str | None) -> None:
     """Raise PlanChanged if the current plan differs from the confirmed one."""
     if row is not None:
-        refused = msgspec.structs.replace(response, state="refused", refused=row, plan_id=asked)
-        raise PlanChanged(asked or "", row, refused, f"{response.command} --dry-run")
+        refused = msgspec.structs.replace(response, state="refused", refused=row, plan_id=plan_id)
+        raise PlanChanged(plan_id or "", row, refused, f"{response.command} --dry-run")
 
 
 def _state(planned: DraftBackfill) -> str:
@@ -230,11 +230,11 @@ def keep(
             ),
             now=now,
         )
-        append(tx, now, _made(context, arguments, planned, number))
+        append(tx, now, _creation_event(context, arguments, planned, number))
     return number
 
 
-def _made(
+def _creation_event(
     context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, number: int
 ) -> AuditEvent:
     chosen = {
@@ -262,16 +262,18 @@ def order(
     context: CommandContext, arguments: BackfillArguments, backfill: Backfill, number: int
 ) -> RunRequest:
     """Return the run request: observe the ingested sources first, then run the plan."""
-    taken = [chosen for chosen in backfill.chosen if chosen.how == INGESTED]
+    ingested_items = [chosen for chosen in backfill.chosen if chosen.how == INGESTED]
     return RunRequest(
         kind="backfill",
         targets=tuple(
-            Target(item.node, span.first, span.last) for item in taken for span in item.spans
+            Target(item.node, span.first, span.last)
+            for item in ingested_items
+            for span in item.spans
         ),
         actor=context.actor,
         request=msgspec.to_builtins(arguments),
         reason=arguments.reason,
-        retry=frozenset(item.node for item in taken if backfill.mode is Mode.FAILED),
+        retry=frozenset(item.node for item in ingested_items if backfill.mode is Mode.FAILED),
         plan=number,
     )
 
@@ -280,7 +282,7 @@ def _done(
     context: CommandContext, compiled: Compiled, number: int, result: RunResult
 ) -> BackfillResponse:
     response = stored_backfill(context, compiled, number)
-    return msgspec.structs.replace(response, notes=list(result.notes))
+    return msgspec.structs.replace(response, notes=list(result.warnings))
 
 
 def stored_backfill(context: CommandContext, compiled: Compiled, number: int) -> BackfillResponse:
@@ -456,8 +458,10 @@ def act(
     Raise UsageError for one that doesn't exist or has ended, Refused without a reason.
     """
     number = number_of(session, text)
-    said = commands.required_reason(reason, f"backfills {action}", "it stands in the audit trail")
-    return perform(session, "backfills", BackfillsArguments(action, number, said), progress)  # type: ignore[no-any-return]
+    audit_reason = commands.required_reason(
+        reason, f"backfills {action}", "it stands in the audit trail"
+    )
+    return perform(session, "backfills", BackfillsArguments(action, number, audit_reason), progress)  # type: ignore[no-any-return]
 
 
 def pause_backfill(

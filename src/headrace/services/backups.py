@@ -67,7 +67,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """Number of files that only earlier snapshots name and that were missing from the lake."""
 
     @property
-    def made(self) -> datetime:
+    def backup_time(self) -> datetime:
         """When the backup was made."""
         return datetime.fromtimestamp(self.made_at / 1e6, UTC)
 
@@ -257,10 +257,10 @@ def _rotate(root: Path, settings: Settings) -> None:
     Each is renamed first, so that a half-deleted folder isn't taken for a backup.
     """
     for backup in own_backups(root, settings)[settings.backup.keep :]:
-        gone = backup.folder.with_name(f".{backup.folder.name}{_GONE}")
-        backup.folder.rename(gone)
+        renamed_folder = backup.folder.with_name(f".{backup.folder.name}{_GONE}")
+        backup.folder.rename(renamed_folder)
         reached(FaultPoint.BACKUP_ROTATING)
-        shutil.rmtree(gone)
+        shutil.rmtree(renamed_folder)
 
 
 def _sweep(folder: Path) -> None:

@@ -155,7 +155,7 @@ def _node_states(session: ProjectSession) -> _NodeStates:
     with project_state(session, now_us) as snapshot:
         for incident in incidents.open_incidents(snapshot.tx):
             for name in (incident.node, *incident.affected.assets, *incident.affected.consumers):
-                held.setdefault(name, incident.shown)
+                held.setdefault(name, incident.label)
         return _NodeStates(
             states=snapshot.nodes.states,
             quarantined=frozenset(quarantine.nodes(snapshot.tx)),
@@ -206,7 +206,7 @@ def search(
     rows += islice(
         (row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX
     )
-    rows += _kept(session, q.strip())
+    rows += _numbered_record(session, q.strip())
     rows.sort(key=lambda row: _rank(row, words))
     return SearchResponse(query=q, found=rows[:limit], more=len(rows) > limit)
 
@@ -217,13 +217,13 @@ _Texts = list[tuple[str, FoundRow]]
 def _texts(session: ProjectSession) -> tuple[_Texts, _Texts]:
     """Return names and columns, each with its searchable text; cached per applied version."""
 
-    def made() -> tuple[_Texts, _Texts]:
+    def build() -> tuple[_Texts, _Texts]:
         named, columns = _named(session.project()), _columns(session)
         return [(row.name.lower(), row) for row in named], [
             (row.name.lower(), row) for row in columns
         ]
 
-    return made() if session.version is None else cached_by_version(session, "searchable", made)
+    return build() if session.version is None else cached_by_version(session, "searchable", build)
 
 
 def _rank(row: FoundRow, words: list[str]) -> tuple[int, int, str]:
@@ -269,7 +269,7 @@ def _columns(session: ProjectSession) -> Iterator[FoundRow]:
 _ID = re.compile(r"(inc-|run |backfill )?(\d{1,15})", re.IGNORECASE)
 
 
-def _kept(session: ProjectSession, query: str) -> Iterator[FoundRow]:
+def _numbered_record(session: ProjectSession, query: str) -> Iterator[FoundRow]:
     """Yield the incident, run or backfill with the number that the query names."""
     match = _ID.fullmatch(query)
     if match is None or session.store is None:
@@ -282,7 +282,7 @@ def _kept(session: ProjectSession, query: str) -> Iterator[FoundRow]:
             backfill_plans.get(tx, number),
         )
     if incident is not None:
-        yield FoundRow(kind="incident", name=incident.shown, of=None, said=incident.summary)
+        yield FoundRow(kind="incident", name=incident.label, of=None, said=incident.summary)
     if run is not None:
         yield FoundRow(kind="run", name=str(run.id), of=None, said=f"{run.kind}, {run.shown_state}")
     if plan is not None:
@@ -405,14 +405,14 @@ class CatalogEntry(NamedTuple):
 
 
 def _facets(cards: Cards, query: CatalogQuery) -> dict[str, Callable[[CatalogEntry], bool]]:
-    asked: dict[str, tuple[str | None, Callable[[CatalogEntry], bool]]] = {
+    facets: dict[str, tuple[str | None, Callable[[CatalogEntry], bool]]] = {
         "kind": (query.kind, lambda entry: entry.kind == query.kind),
         "state": (query.state, lambda entry: cards.state_of(entry.name) == query.state),
         "domain": (query.domain, lambda entry: entry.domain == query.domain),
         "owner": (query.owner, lambda entry: entry.owner == query.owner),
         "tag": (query.tag, lambda entry: query.tag in entry.tags),
     }
-    return {name: holds for name, (value, holds) in asked.items() if value is not None}
+    return {name: holds for name, (value, holds) in facets.items() if value is not None}
 
 
 def _holding(

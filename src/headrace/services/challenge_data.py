@@ -82,14 +82,14 @@ def subjects(session: ProjectSession, compiled: Compiled, names: Sequence[str]) 
         with session.store.read() as tx:
             lookup = TaskLookup(AppliedVersion(0, "", compiled), str(session.root), production)
             snapshot = newest_snapshot(tx)
-            datas = [_found(lookup, tx, name, snapshot, now) for name in names]
+            datas = [_node_data(lookup, tx, name, snapshot, now) for name in names]
             return [item for item in datas if item is not None]
     finally:
         if production is not None:
             production.close()
 
 
-def _found(
+def _node_data(
     lookup: TaskLookup, tx: Transaction, name: str, snapshot: int, now_us: int
 ) -> NodeData | None:
     node = lookup.project.sources.get(name) or lookup.project.assets[name]
@@ -109,11 +109,13 @@ def _keys(lookup: TaskLookup, tx: Transaction, node: Source | Asset) -> list[str
     """
     if is_view(lookup.project, node.name) or (isinstance(node, Asset) and node.accumulates):
         return None
-    own = publications.of_node(tx, node.name, limit=LOOKED_AT_MAX)
-    if not own:
+    node_publications = publications.of_node(tx, node.name, limit=LOOKED_AT_MAX)
+    if not node_publications:
         return sorted(lookup.published_keys(tx, node.name), reverse=True)[:REMEMBERED_MAX]
     filled = [
-        publication for publication in own if publication.rows and publication.manifest is None
+        publication
+        for publication in node_publications
+        if publication.rows and publication.manifest is None
     ][:REMEMBERED_MAX]
     rows = accumulate(publication.rows for publication in filled)
     return [
@@ -156,8 +158,8 @@ def _cut(
     now_us: int,
 ) -> NodeData:
     grain, newest = node.partition.grain, keys[0]
-    moment = split(newest, node.partition)[0] if grain is not None else ""
-    bounds = bounds_us(moment, grain, node.timezone) if grain is not None else (0, now_us)
+    interval = split(newest, node.partition)[0] if grain is not None else ""
+    bounds = bounds_us(interval, grain, node.timezone) if grain is not None else (0, now_us)
     others = (
         [
             key
@@ -180,7 +182,7 @@ def _cut(
         else None,
         as_of_us=min(now_us, bounds[1]),
         references=lookup.references(tx, node.name, snapshot),
-        routing=_routing(lookup, node, grain, moment),
+        routing=_routing(lookup, node, grain, interval),
         step="" if before is None or grain is None else _step(node, before, bounds[0], grain),
         secret=_secret(lookup, node),
         usual=_usual(lookup, tx, node, newest),
@@ -209,13 +211,13 @@ def _usual(lookup: TaskLookup, tx: Transaction, node: Source | Asset, key: str) 
     if not isinstance(node, Source):
         return usual
     contract = lookup.project.contracts.get(node.contract or node.name)
-    own = {check.name for check in node.checks}
+    check_names = {check.name for check in node.checks}
     promised = (
         promised_checks(contract.columns, node.place, node.on_drift) if contract is not None else ()
     )
     return msgspec.structs.replace(
         usual,
-        promised=tuple(check for check in promised if check.name not in own),
+        promised=tuple(check for check in promised if check.name not in check_names),
         rows_min=node.expect.rows_min,
         rows_max=node.expect.rows_max,
         delivered=True,
@@ -223,7 +225,7 @@ def _usual(lookup: TaskLookup, tx: Transaction, node: Source | Asset, key: str) 
 
 
 def _routing(
-    lookup: TaskLookup, node: Source | Asset, grain: Grain | None, moment: str
+    lookup: TaskLookup, node: Source | Asset, grain: Grain | None, interval: str
 ) -> tuple[str, Grain, str] | None:
     if isinstance(node, Source):
         column = (
@@ -233,7 +235,7 @@ def _routing(
         )
     else:
         column = lookup.compiled.nodes[node.name].partition_column
-    return None if column is None or grain is None else (column, grain, moment)
+    return None if column is None or grain is None else (column, grain, interval)
 
 
 def _step(node: Source | Asset, before: str, start: int, grain: Grain) -> str:
@@ -319,7 +321,9 @@ class Downstream:
                 if step.via in reached and step.transformation in AS_IT_IS:
                     reached.add(step.column)
             pairs = (item.partition(".") for item in sorted(reached - {f"{node}.{column}"}))
-            results = self._handed[node, column] = [(name, own.lower()) for name, _, own in pairs]
+            results = self._handed[node, column] = [
+                (name, reached_column.lower()) for name, _, reached_column in pairs
+            ]
         return results
 
 

@@ -85,8 +85,8 @@ class _Plan:
         """
         results = self._reached.get((name, columns))
         if results is None:
-            asked = columns or self._compiled.nodes[name].column_names or (ALL_COLUMNS,)
-            results = self._reached[name, columns] = self._lineage.users(name, asked)
+            changed_columns = columns or self._compiled.nodes[name].column_names or (ALL_COLUMNS,)
+            results = self._reached[name, columns] = self._lineage.users(name, changed_columns)
         return results
 
     def rank(self, name: str, columns: tuple[str, ...]) -> tuple[int, int]:
@@ -98,7 +98,7 @@ class _Plan:
 class _Done(NamedTuple):
     """One node with its results; `unnoticed` is sorted by the consumers and assets reached."""
 
-    found: NodeData
+    node_data: NodeData
     challenged: Challenged
     unnoticed: tuple[MutationTrial, ...]
     suggested: tuple[Suggested, ...]
@@ -280,7 +280,9 @@ def _response(
     seconds: float,
 ) -> ChallengeResponse:
     unnoticed = [(item, tried) for item in done.values() for tried in item.unnoticed]
-    unnoticed.sort(key=lambda pair: plan.rank(pair[0].found.node.name, pair[1].mutation.columns))
+    unnoticed.sort(
+        key=lambda pair: plan.rank(pair[0].node_data.node.name, pair[1].mutation.columns)
+    )
     rows = [(item, suggested) for item in done.values() for suggested in item.suggested]
     suggestions = [_suggestion(plan, item, suggested) for item, suggested in rows]
     return ChallengeResponse(
@@ -327,7 +329,7 @@ def _checks(
             evidence=assessment.evidence,
             kind=check.kind,
             severity=check.severity,
-            partition=done.found.partition if done is not None else None,
+            partition=done.node_data.partition if done is not None else None,
             rows=result.rows if result is not None else None,
             caught=list(assessment.caught),
             file=check.place.file,
@@ -336,7 +338,7 @@ def _checks(
 
 
 def _cost(result: Challenged | None, check: str) -> float | None:
-    took = None if result is None else result.asked[check].cost_ms
+    took = None if result is None else result.trials[check].cost_ms
     return None if took is None else round(took, 3)
 
 
@@ -357,12 +359,12 @@ def _past_of(
 
 
 def _unnoticed(plan: _Plan, item: _Done, tried: MutationTrial) -> UnnoticedRow:
-    name = item.found.node.name
+    name = item.node_data.node.name
     assets, consumers = plan.reach(name, tried.mutation.columns)
     check = next((each.check for each in item.suggested if tried in each.catches), None)
     return UnnoticedRow(
         asset=name,
-        partition=item.found.partition,
+        partition=item.node_data.partition,
         mutation=tried.mutation.fault,
         says=tried.mutation.says,
         columns=list(tried.mutation.columns),
@@ -375,7 +377,7 @@ def _unnoticed(plan: _Plan, item: _Done, tried: MutationTrial) -> UnnoticedRow:
 
 
 def _suggestion(plan: _Plan, item: _Done, suggested: Suggested) -> SuggestedCheckRow:
-    name = item.found.node.name
+    name = item.node_data.node.name
     reached = [plan.reach(name, tried.mutation.columns) for tried in suggested.catches]
     return SuggestedCheckRow(
         asset=name,

@@ -438,10 +438,10 @@ def _in_python(text: str, file: str, name: str, lines: Sequence[Line]) -> str:
 
 
 def _names(call: ast.Call, function: str, name: str) -> bool:
-    given = next((word.value for word in call.keywords if word.arg == "name"), None)
-    return (given.value if isinstance(given, ast.Constant) else function) == name and any(
-        word.arg == "owner" for word in call.keywords
-    )
+    name_argument = next((word.value for word in call.keywords if word.arg == "name"), None)
+    return (
+        name_argument.value if isinstance(name_argument, ast.Constant) else function
+    ) == name and any(word.arg == "owner" for word in call.keywords)
 
 
 def _in_call(text: str, file: str, call: ast.Call, lines: Sequence[Line]) -> str:

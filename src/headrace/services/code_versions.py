@@ -54,10 +54,10 @@ class VersionCodeCache:
             return None
         compiled, manifest = known
         row = _row(compiled, attempt.node, manifest.get)
-        kept = attempts.environment(self._tx, attempt)
-        if kept is None:
+        encoded_environment = attempts.environment(self._tx, attempt)
+        if encoded_environment is None:
             return row
-        ran = msgspec.json.decode(kept, type=Environment)
+        ran = msgspec.json.decode(encoded_environment, type=Environment)
         programs = [
             ProgramRow(
                 name=program.name, path=program.path, sha256=program.sha256, version=program.version
@@ -122,14 +122,15 @@ def _row(compiled: Compiled, name: str, sha256: Sha256) -> CodeRow:
     asset = compiled.project.assets[name]
     links = code_closure(compiled.code, name)
     known = {link.path: compiled.code.files[link.path].sha256 for link in links}
-    own = _own_files(asset)
+    own_paths = _own_files(asset)
     files = [
-        CodeFileRow(path=path, sha256=known.get(path) or sha256(path), via=None) for path in own
+        CodeFileRow(path=path, sha256=known.get(path) or sha256(path), via=None)
+        for path in own_paths
     ]
     files += [
         CodeFileRow(path=link.path, sha256=known[link.path], via=link.via)
         for link in links
-        if link.path not in own
+        if link.path not in own_paths
     ]
     return CodeRow(
         fingerprint=compiled.nodes[name].fingerprint,

@@ -107,11 +107,11 @@ class RequestHandler:
         """Whether no request is running."""
         return not self._going_on
 
-    def asked(self) -> bool:
+    def has_requests(self) -> bool:
         """Whether requests are running or waiting."""
-        return bool(self._going_on) or self._context.held.asked()
+        return bool(self._going_on) or self._context.held.request_check_due()
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Take new requests, and answer the finished ones; return whether there were any."""
         context = self._context
         with context.store.write(context.held.lease.epoch) as tx:
@@ -157,13 +157,13 @@ class RequestHandler:
             finish(tx, request.id, msgspec.json.encode(response).decode())
 
     def _refuse(self, request: CommandRequest, error: Exception) -> None:
-        told = {
+        problem = {
             "kind": type(error).__name__,
             "message": str(error),
             "hint": getattr(error, "hint", ""),
         }
         with self._context.store.write(self._context.held.lease.epoch) as tx:
-            finish(tx, request.id, msgspec.json.encode(told).decode(), failed=True)
+            finish(tx, request.id, msgspec.json.encode(problem).decode(), failed=True)
 
 
 def work_until_done(work: PendingRun, handler: RequestHandler, progress: Progress) -> Response:
@@ -172,14 +172,14 @@ def work_until_done(work: PendingRun, handler: RequestHandler, progress: Progres
         run, next_said = work.leader.begin(work.order, report), time.monotonic() + AHEAD_SECONDS
         while (result := work.leader.result(run)) is None:
             if work.ahead is not None and time.monotonic() >= next_said:
-                next_said = _said(work.ahead, progress)
+                next_said = _report_remaining(work.ahead, progress)
             work.leader.step()
-            if handler.asked():
-                handler.look()
+            if handler.has_requests():
+                handler.poll()
     return work.response(result)
 
 
-def _said(ahead: Callable[[], str], progress: Progress) -> float:
+def _report_remaining(ahead: Callable[[], str], progress: Progress) -> float:
     """Report the remaining time; return when to do so again (monotonic seconds)."""
     began = time.monotonic()
     progress.ahead(ahead())
@@ -516,7 +516,7 @@ def _close(handler: RequestHandler, context: CommandContext) -> None:
     Attempts that a pause lets finish are staged.
     """
     while (
-        handler.look()
+        handler.poll()
         or not handler.empty
         or (context.working is not None and context.working.plans_busy)
     ):
@@ -593,10 +593,10 @@ def _person(session: ProjectSession) -> Actor:
 def _response(command: LeaderCommand, request: CommandRequest) -> Any:
     assert request.document is not None
     if request.state is RequestState.FAILED:
-        said = msgspec.json.decode(request.document)
+        details = msgspec.json.decode(request.document)
         known = (UnknownName, UsageError, Refused, NotBuilt, ProjectError, StoreError)
         kinds: dict[str, type[HeadraceError]] = {kind.__name__: kind for kind in known}
-        raise kinds.get(said["kind"], HeadraceError)(said["message"], hint=said["hint"])
+        raise kinds.get(details["kind"], HeadraceError)(details["message"], hint=details["hint"])
     return msgspec.json.decode(request.document, type=command.response)
 
 

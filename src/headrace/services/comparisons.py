@@ -99,7 +99,7 @@ def files_of(
 def compare_sides(
     node: Source | Asset,
     timezone: str,
-    asked: Sequence[str],
+    typed_keys: Sequence[str],
     sample: int,
     sides: tuple[Side, Side],
     files: Sequence[tuple[FileRef, ...]],
@@ -116,7 +116,7 @@ def compare_sides(
 
     before, after = sides
     columns = _common(before.table, after.table)
-    keys = _keys(node, asked, [column.name for column in columns])
+    keys = _keys(node, typed_keys, [column.name for column in columns])
     named = [
         QueryTable(label, _as_of(columns, side.table), absolute(refs, side.lake))
         for label, side, refs in zip(
@@ -125,7 +125,7 @@ def compare_sides(
     ]
     with session_over(named, timezone=timezone) as duckdb:
         if keys and lake_comparison.not_unique(duckdb, keys):
-            if asked:
+            if typed_keys:
                 raise HeadraceError(
                     f"{', '.join(keys)} isn't unique in {node.name}",
                     hint="name more columns with --keys, or leave it away",
@@ -210,18 +210,18 @@ def _column_changes(before: LakeTable | None, after: LakeTable | None) -> list[C
     ]
 
 
-def _keys(node: Source | Asset, asked: Sequence[str], columns: Sequence[str]) -> list[str]:
+def _keys(node: Source | Asset, typed_keys: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Return the columns that identify a row.
 
     Raise UsageError for a column that isn't on both sides.
     """
     there = {column.lower(): column for column in columns}
-    if unknown := [key for key in asked if key.lower() not in there]:
+    if unknown := [key for key in typed_keys if key.lower() not in there]:
         raise UsageError(
             f"{node.name} has no column {unknown[0]!r} on both sides",
             hint=did_you_mean(unknown[0], columns),
         )
-    declared = [list(asked), *([list(node.merge_keys)] if isinstance(node, Asset) else [])]
+    declared = [list(typed_keys), *([list(node.merge_keys)] if isinstance(node, Asset) else [])]
     declared += [
         list(check.arguments["columns"])
         for check in node.checks
@@ -279,7 +279,7 @@ def differences(session: ProjectSession) -> list[DifferenceRow]:
         founds = [
             item
             for asset in built
-            if (item := _found(session, production, theirs, tx, asset)) is not None
+            if (item := _both_sides(session, production, theirs, tx, asset)) is not None
         ]
     return [_row(session, item) for item in founds]
 
@@ -295,7 +295,7 @@ def _own_table(session: ProjectSession, compiled: Compiled, name: str) -> Asset 
     )
 
 
-def _found(
+def _both_sides(
     session: ProjectSession,
     production: ProjectSession,
     theirs: Transaction,

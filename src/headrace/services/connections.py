@@ -51,7 +51,9 @@ def test_connections(
             f"unknown connection {shown(name)}",
             hint=did_you_mean(name, known) or "`headrace connections` lists them",
         )
-    return [_asked(session, project, item) for item in sorted(known) if name in (None, item)]
+    return [
+        _tested_connection(session, project, item) for item in sorted(known) if name in (None, item)
+    ]
 
 
 def _project(session: ProjectSession) -> Project:
@@ -85,17 +87,17 @@ def _users(project: Project, name: str) -> Iterator[str]:
             yield consumer.name
 
 
-def _asked(session: ProjectSession, project: Project, name: str) -> ConnectionRow:
+def _tested_connection(session: ProjectSession, project: Project, name: str) -> ConnectionRow:
     row = _row(project, name)
     secrets = Secrets(session.root)
     started = time.monotonic()
     state, code, error, hint = "ok", None, None, None
     try:
-        asked = _ask(session, project, name, secrets)
-        state = "ok" if asked else "skipped"
+        was_tested = _ask(session, project, name, secrets)
+        state = "ok" if was_tested else "skipped"
         hint = (
             None
-            if asked
+            if was_tested
             else "no source reads from it, and it has no url: nothing says what to ask for"
         )
     except Unavailable as failure:

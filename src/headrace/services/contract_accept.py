@@ -89,7 +89,7 @@ def accept(
     agreements.checked_id(plan_id)
     update = prepared(session, target, pairs, decision)
     files = _files(session, update, progress)
-    response = _shown(session, update, files, plan_id)
+    response = _preview(session, update, files, plan_id)
     refused = undecided_renames(update.mappings, _command(target, pairs), response.plan_id)
     if patch:
         return msgspec.structs.replace(response, refused=refused)
@@ -144,17 +144,17 @@ def _files(session: ProjectSession, update: ContractUpdate, progress: Progress) 
         fresh.close()
 
 
-def _shown(
-    session: ProjectSession, update: ContractUpdate, files: Mapping[str, str], asked: str | None
+def _preview(
+    session: ProjectSession, update: ContractUpdate, files: Mapping[str, str], plan_id: str | None
 ) -> AcceptResponse:
     """Return the change about to be written, with the plan's id.
 
     Raise PlanChanged if it isn't the plan `asked`.
     """
     response = identified(session, _response(session, update, "patch"), session.version, files)
-    row = changed(session, response, asked, session.version, files)
+    row = changed(session, response, plan_id, session.version, files)
     if row is not None:
-        raise _other(update, msgspec.structs.replace(response, plan_id=asked), row)
+        raise _other(update, msgspec.structs.replace(response, plan_id=plan_id), row)
     return response
 
 
@@ -347,7 +347,7 @@ def _recorded(
     """Record the accepted renames, with the actor, in the state and in the audit trail."""
     columns = [mapping.column for mapping in arguments.mappings]
     stored.accept_renames(tx, arguments.source, keys, columns, by=context.actor.id, now=now)
-    told: dict[str, object] = {
+    details: dict[str, object] = {
         "from": arguments.first,
         "names": {mapping.column: mapping.to for mapping in arguments.mappings},
         "file": arguments.file,
@@ -355,7 +355,7 @@ def _recorded(
     conversions = {
         mapping.column: mapping.convert for mapping in arguments.mappings if mapping.convert
     }
-    told |= {"convert": conversions} if conversions else {}
+    details |= {"convert": conversions} if conversions else {}
     append(
         tx,
         now,
@@ -364,7 +364,7 @@ def _recorded(
             actor=context.actor,
             object=Object("source", arguments.source),
             reason=arguments.reason or "",
-            after=told,
+            after=details,
         ),
     )
 

@@ -174,11 +174,11 @@ def _property(name: str, kind: str, seen: Observed | None) -> list[str]:
     if seen.values:
         lines.append(f"        # only these values: {json.dumps(seen.values, ensure_ascii=False)}")
     elif seen.least is not None:
-        lines.append(f"        # from {_shown(seen.least)} to {_shown(seen.greatest)}")
+        lines.append(f"        # from {_quoted(seen.least)} to {_quoted(seen.greatest)}")
     return lines
 
 
-def _shown(value: str | None) -> str:
+def _quoted(value: str | None) -> str:
     return json.dumps((value or "")[:40], ensure_ascii=False)
 
 

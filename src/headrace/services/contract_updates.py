@@ -175,13 +175,13 @@ def _difference(fact: FactRow, column: str) -> str:
 
 def _nothing_proposed(source: Source, key: str, rows: Sequence[DriftRow]) -> NoReturn:
     name = partition_argument(source.name, key)
-    gone = next((row.column for row in rows if row.kind == DriftKind.DROPPED), None)
-    if gone is not None:
+    dropped = next((row.column for row in rows if row.kind == DriftKind.DROPPED), None)
+    if dropped is not None:
         raise Refused(
-            f"no rename is proposed for {name}: nothing new is like {gone[:80]!r}",
+            f"no rename is proposed for {name}: nothing new is like {dropped[:80]!r}",
             hint=(
                 "name the pair:"
-                f" {command_line('contract', 'accept', name, '--map', f'{gone[:80]}=NEW NAME')}"
+                f" {command_line('contract', 'accept', name, '--map', f'{dropped[:80]}=NEW NAME')}"
             ),
         )
     raise Refused(
@@ -210,19 +210,23 @@ def _named(
                 hint="headrace contract show SOURCE",
             )
     known = {proposal.column: proposal for proposal in proposals}
-    taken = {row.to for row in mapping_rows.values()}
-    if len(taken) < len(mapping_rows):
+    new_names = {row.to for row in mapping_rows.values()}
+    if len(new_names) < len(mapping_rows):
         raise UsageError(
             "one name is given to two columns", hint="--map COLUMN=NEW_NAME, each once"
         )
     used = {row.column: msgspec.json.decode(row.used_by, type=list[str]) for row in rows}
-    said = [
+    named_rows = [
         msgspec.structs.replace(row, used_by=used.get(row.column, []))
         for row in mapping_rows.values()
     ]
     return [
-        *said,
-        *(row for name, row in known.items() if name not in mapping_rows and row.to not in taken),
+        *named_rows,
+        *(
+            row
+            for name, row in known.items()
+            if name not in mapping_rows and row.to not in new_names
+        ),
     ]
 
 
@@ -244,18 +248,20 @@ def _require_pairs(mapping_rows: Iterable[MappingRow], rows: Sequence[DriftRow])
 
     Otherwise a mistyped pair would hold the next ingestion again.
     """
-    gone = {row.column for row in rows if row.kind in (DriftKind.DROPPED, DriftKind.RENAMED)}
-    came = {row.column for row in rows if row.kind == DriftKind.ADDED} | {
+    missing_columns = {
+        row.column for row in rows if row.kind in (DriftKind.DROPPED, DriftKind.RENAMED)
+    }
+    new_columns = {row.column for row in rows if row.kind == DriftKind.ADDED} | {
         row.to for row in rows if row.kind == DriftKind.RENAMED
     }
     at = partition_argument(rows[0].source, rows[0].partition)
     for mapping_row in mapping_rows:
-        if mapping_row.column not in gone:
+        if mapping_row.column not in missing_columns:
             raise Refused(
                 f"the delivery of {at} doesn't lack {mapping_row.column[:80]!r}",
                 hint=f"{command_line('contract', 'diff', at)} says what it lacks",
             )
-        if mapping_row.to not in came:
+        if mapping_row.to not in new_columns:
             raise Refused(
                 f"the delivery of {at} has no new column {mapping_row.to[:80]!r}",
                 hint=f"{command_line('contract', 'diff', at)} says what is new",
@@ -264,11 +270,11 @@ def _require_pairs(mapping_rows: Iterable[MappingRow], rows: Sequence[DriftRow])
 
 def _first(tx: Transaction, source: str, key: str, mappings: Sequence[MappingRow]) -> str:
     """Return the first held interval, up to this one, that arrived with the same names."""
-    wanted = {(mapping.column, mapping.to) for mapping in mappings}
+    accepted_renames = {(mapping.column, mapping.to) for mapping in mappings}
     first = key
     for item in quarantined.waiting(tx, node=source):
         rows = stored.newest_drift(tx, source, item.partition)
-        if item.partition < first and wanted <= possible_renames(rows):
+        if item.partition < first and accepted_renames <= possible_renames(rows):
             first = item.partition
     return first
 

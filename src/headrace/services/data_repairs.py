@@ -202,7 +202,7 @@ def _put_down(
         if incident.kind in _WITH_OTHER_CHOICES
         else ""
     )
-    return msgspec.structs.replace(partition, incident=incident.shown, others=others)
+    return msgspec.structs.replace(partition, incident=incident.label, others=others)
 
 
 def _of_corrected(
@@ -285,7 +285,7 @@ def _after_installing(
         return tuple(command_line("retry", name) for name in names)
     # a backfill tried them; readers see the earlier publications
     seen = [BrokenPartition(node, key, "published") for node, key in places]
-    rows = repairs(project, seen, f"{incident.shown}: {clause(incident)}")
+    rows = repairs(project, seen, f"{incident.label}: {clause(incident)}")
     return tuple(row.commands[-1] for row in rows)
 
 
@@ -327,7 +327,7 @@ def _of_lapsed(
             command_line(
                 "quarantine",
                 "accept",
-                at if not more else incident.shown,
+                at if not more else incident.label,
                 "--reason",
                 "TEXT",
                 "--until",
@@ -426,7 +426,7 @@ def _of_each(
 
     The step describes the first asset and names the others.
     """
-    rows = repairs(project, broken, f"{incident.shown}: {clause(incident)}")
+    rows = repairs(project, broken, f"{incident.label}: {clause(incident)}")
     others = [name for name in dict.fromkeys(row.node for row in rows) if name != rows[0].node]
     first = rows[0].first
     if first is not None and others:
@@ -446,7 +446,7 @@ def _of_read_as_it_is(
     seen = [
         broken_of(tx, partition.node, partition.partition, partition.state) for partition in failed
     ]
-    row = repairs(project, seen, f"{incident.shown}: {clause(incident)}")[0]
+    row = repairs(project, seen, f"{incident.label}: {clause(incident)}")[0]
     first = (
         f"ask {source.owner} for the right data, or {row.first or f'look at why {row.node} fails'}"
     )
@@ -473,7 +473,7 @@ def _of_warned(
         return None
     ends = from_us(last + SHOWN_US, project.settings.timezone)
     ends_on = f"it ends by itself on {ends:%Y-%m-%d} at {ends:%H:%M}"
-    look = (
+    command = (
         command_line("deliveries", node.name)
         if isinstance(node, Source)
         else command_line("logs", partition_argument(node.name, incident.partition or WHOLE))
@@ -487,12 +487,12 @@ def _of_warned(
         return Mending(
             by_itself=f"its data was published, and {ends_on}, unless it is slow again",
             first=f"look {code}at the machine, and at the size of what {node.name} reads",
-            commands=(look,),
+            commands=(command,),
         )
     return Mending(
         by_itself=f"readers see its data, and {ends_on}, unless it is seen again",
         first=f"if the data isn't right, {_other_data(tx, project, incident, node)}",
-        commands=(look,),
+        commands=(command,),
     )
 
 

@@ -291,7 +291,7 @@ def backup(
         )
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
-        manifest = _made(session, session.store, part)
+        manifest = _write_backup(session, session.store, part)
         part.replace(folder)
         sync_each([folder / MANIFEST])
     except OSError as error:
@@ -304,7 +304,7 @@ def backup(
     return describe_backup(folder, manifest)
 
 
-def _made(session: ProjectSession, store: Store, part: Path) -> Manifest:
+def _write_backup(session: ProjectSession, store: Store, part: Path) -> Manifest:
     """Write the backup into a temporary folder; start anew if a file was deleted meanwhile."""
     for tried in range(1, TRIES_MAX + 1):
         shutil.rmtree(part, ignore_errors=True)
@@ -325,7 +325,7 @@ def describe_backup(folder: Path, manifest: Manifest) -> BackupResponse:
     size = sum(entry.size_bytes for entry in manifest.entries)
     return BackupResponse(
         folder=str(folder),
-        made_at=manifest.made,
+        made_at=manifest.backup_time,
         snapshot=manifest.snapshot,
         epoch=manifest.epoch,
         tables=manifest.tables,
@@ -372,8 +372,8 @@ def _named_files(state: Path, lake: Path) -> tuple[list[str], list[str]]:
             for path in missing:
                 if path in read_now:
                     raise _Gone(path)
-    gone = set(missing)
-    return [path for path in named if path not in gone], missing
+    missing_paths = set(missing)
+    return [path for path in named if path not in missing_paths], missing
 
 
 def _sources(folders: Folders, named: list[str]) -> Iterator[tuple[str, Path]]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
 from headrace.lake import catalog
-from headrace.lake.files import look, orphans
+from headrace.lake.files import check_file, orphans
 from headrace.lake.tables import lost_with
 from headrace.model import LakeError, UsageError
 from headrace.model.errors import first_line
@@ -85,7 +85,7 @@ def check(
             *_audit(trail, dropped_triggers(tx)),
             *_files(tx, session.folders, files, deep=deep),
             *_deletes(tx, session.folders),
-            *_kept(tx, session.folders, deep=deep),
+            *_quarantine_findings(tx, session.folders, deep=deep),
             *(_raw(session.folders) if deep else ()),
             *_agreement(tx, accumulating),
             *_checkpoint(tx, session),
@@ -235,7 +235,9 @@ def _deletes(tx: Transaction, folders: Folders) -> Iterator[LocatedFinding]:
     Merges write such files, and so do other DuckLake writers.
     """
     for delete in catalog.current_deletes(tx):
-        reason = look(folders.lake / delete.path, delete.size_bytes, delete.footer_bytes).wrong
+        reason = check_file(
+            folders.lake / delete.path, delete.size_bytes, delete.footer_bytes
+        ).wrong
         if reason:
             error = _error(delete.table, f"the delete file {delete.path} {reason}", RESTORE)
             yield LocatedFinding(error, DifferenceSource.FILE, delete.table, {"path": delete.path})
@@ -277,7 +279,9 @@ def _damaged(path: Path, item: catalog.Registered) -> str:
     return "" if rows == item.rows else f"has {rows:,} rows and not {item.rows:,}"
 
 
-def _kept(tx: Transaction, folders: Folders, *, deep: bool) -> Iterator[LocatedFinding]:
+def _quarantine_findings(
+    tx: Transaction, folders: Folders, *, deep: bool
+) -> Iterator[LocatedFinding]:
     for path in sorted(retention.quarantined_paths(tx)):
         if not Path(folders.data, path).is_file():
             todo = "restore it, or have it delivered again"

@@ -87,10 +87,10 @@ def difference_rows(comparison: EventLogComparison, readers: Readers) -> Iterato
     for difference in comparison.differences:
         yield Difference(
             table=difference.table,
-            key={name: _shown(value) for name, value in difference.key.items()},
+            key={name: _as_json(value) for name, value in difference.key.items()},
             field=difference.field,
-            stored=_shown(difference.stored),
-            expected=_shown(difference.expected),
+            stored=_as_json(difference.stored),
+            expected=_as_json(difference.expected),
             source=_source(difference.table),
             consumers=readers.of(readers.node(difference.table, difference.row)),
         )
@@ -195,18 +195,18 @@ def _source(table: str) -> DifferenceSource:
     return DifferenceSource.CATALOG if table.startswith(CATALOG) else DifferenceSource.EVENT_LOG
 
 
-def _shown(value: object) -> object:
+def _as_json(value: object) -> object:
     """Return a value as JSON: bytes as their hash or as hexadecimal digits."""
     if isinstance(value, dict):
-        return {name: _shown(item) for name, item in value.items()}
+        return {name: _as_json(item) for name, item in value.items()}
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if not isinstance(value, bytes | memoryview):
         return value
-    given = bytes(value)
-    if given.startswith(HASHED):
-        return f"sha256:{given[len(HASHED) :].hex()}"
-    return given.hex() if len(given) <= SHOWN_CHARACTERS_MAX else f"{len(given):,} bytes"
+    data = bytes(value)
+    if data.startswith(HASHED):
+        return f"sha256:{data[len(HASHED) :].hex()}"
+    return data.hex() if len(data) <= SHOWN_CHARACTERS_MAX else f"{len(data):,} bytes"
 
 
 # `db check --repair`: rewrites differing rows as the event log has them, in one transaction with an
@@ -276,7 +276,7 @@ def _changes(tx: Transaction, comparison: EventLogComparison) -> tuple[list[Chan
     deletes: list[Change] = []
     writes: list[Change] = []
     done: set[tuple[str, str]] = set()
-    for difference in sorted(comparison.differences, key=lambda given: rank.get(given.table, 0)):
+    for difference in sorted(comparison.differences, key=lambda entry: rank.get(entry.table, 0)):
         kinds = types[difference.table]
         if difference.field is not None and _is_keyed(
             comparison.replay.connection, difference.table

@@ -24,7 +24,7 @@ from headrace.services.session import ProjectSession
 from headrace.slo.declared_promises import Terms, traits
 from headrace.slo.declared_promises import began as began_us
 from headrace.slo.obligations import EvaluationContext, begins_us, due_us, met_at, obligations
-from headrace.slo.times import ago, moment
+from headrace.slo.times import ago, time_text
 from headrace.store import Transaction
 from headrace.store.queries import ledger as rows
 
@@ -87,13 +87,13 @@ class Ledgers:
         met, waived, due = rows.obligation(self._tx, terms.consumer, row.interval)
         subject, at_us = f"{terms.consumer} {row.interval}", to_us(row.to)
         if met is None and waived is not None:
-            return f"{subject} was let go of {self._moment(at_us)}"
+            return f"{subject} was let go of {self._time_text(at_us)}"
         due = due_us(terms, row.interval) if due is None else due
         late = f"{ago(at_us - due)} after it was due" if at_us > due else "in time"
-        return f"{subject} was there {self._moment(at_us)}, {late} (due {self._moment(due)})"
+        return f"{subject} was there {self._time_text(at_us)}, {late} (due {self._time_text(due)})"
 
-    def _moment(self, at_us: int) -> str:
-        return moment(at_us, self._now, self._session.timezone)
+    def _time_text(self, at_us: int) -> str:
+        return time_text(at_us, self._now, self._session.timezone)
 
     def never_promised(self, terms: Terms, interval: str) -> str | None:
         """Return a sentence for an interval that was due before the promise began.
@@ -103,7 +103,7 @@ class Ledgers:
         due, begins = due_us(terms, interval), begins_us(terms, self._context, self._now)
         if due >= begins or rows.obligation(self._tx, terms.consumer, interval)[2] is not None:
             return None
-        due_text, begins_text = self._moment(due), self._moment(begins)
+        due_text, begins_text = self._time_text(due), self._time_text(begins)
         return (
             f"{terms.consumer} {interval} was never promised: it was due {due_text}, before the"
             f" promise began {begins_text}"
@@ -229,8 +229,8 @@ class Ledgers:
         since = self._now if ledger.open else ledger.to_us
         after, before = rows.read_between(self._tx, [*terms.reads, *terms.named], since)
         if after is not None:
-            return f"read through Headrace by {self._moment(after)}, at the latest"
-        lately = "" if before is None else f" since {self._moment(before)}"
+            return f"read through Headrace by {self._time_text(after)}, at the latest"
+        lately = "" if before is None else f" since {self._time_text(before)}"
         return (
             f"read time not observed: nobody has read {terms.consumer}'s data through"
             f" Headrace{lately}"
@@ -280,7 +280,7 @@ def share_sentence(ledger: Ledger) -> str:
 
 def _overhead(ledger: Ledger) -> str:
     """Return Headrace's overhead, with its largest component if that is large."""
-    taken = f"Headrace itself took {length(ledger.overhead_us)}"
+    sentence = f"Headrace itself took {length(ledger.overhead_us)}"
     counted = ledger.by_kind()
     most = max(_OURS, key=lambda kind: counted.get(kind, 0))
     us = counted.get(most, 0)
@@ -288,7 +288,9 @@ def _overhead(ledger: Ledger) -> str:
         segment.note == BETWEEN for segment in ledger.segments
     )
     span = f"{'at most ' if between else ''}{length(us)}"
-    return f"{taken} ({_OURS[most]} for {span})" if us * _TOLD_PARTS >= ledger.wait_us else taken
+    return (
+        f"{sentence} ({_OURS[most]} for {span})" if us * _TOLD_PARTS >= ledger.wait_us else sentence
+    )
 
 
 def _waited_for(ledger: Ledger) -> dict[str, int]:
@@ -320,8 +322,10 @@ def _shortest(ledger: Ledger) -> str:
 
 
 def _as_agreed(ledger: Ledger) -> bool:
-    notes = [segment.note for segment in ledger.segments if segment.kind is SegmentKind.SOURCE]
-    return bool(notes) and all("as agreed" in note for note in notes)
+    segment_notes = [
+        segment.note for segment in ledger.segments if segment.kind is SegmentKind.SOURCE
+    ]
+    return bool(segment_notes) and all("as agreed" in note for note in segment_notes)
 
 
 _TOLD_PARTS = 50

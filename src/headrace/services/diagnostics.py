@@ -187,14 +187,14 @@ class _Binding:
             if isinstance(declared, Asset) and node.sql:
                 yield from self._problems_of_query(declared, node)
             for question in self._checks(declared, node):
-                answer = self._asked(question)
+                answer = self._duckdb_answer(question)
                 if answer is not None:
                     yield from self._problem(question, answer)
 
     def _problems_of_query(self, asset: Asset, node: CompiledNode) -> Iterator[Problem]:
         """Yield the problems of an asset's query, and remember the columns that it returns."""
         question = self._body(asset, node)
-        answer = self._asked(question)
+        answer = self._duckdb_answer(question)
         if answer is None:
             return
         yield from self._problem(question, answer)
@@ -255,7 +255,7 @@ class _Binding:
                     condition, check.place.file, check.place.line - 1, f"`where` of {subject}"
                 )
 
-    def _asked(self, question: _Question) -> BindResult | None:
+    def _duckdb_answer(self, question: _Question) -> BindResult | None:
         """Return DuckDB's answer; None if the time is up."""
         self.statements += 1
         key = digest((self._macros, question.statement))
@@ -395,17 +395,17 @@ def _faults(macros: Mapping[str, str], cache: Path) -> tuple[MacroDiagnostic, ..
     digest = hashlib.sha256(text.encode()).hexdigest()
     path = cache / CACHE_FILE
     try:
-        kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
-        if kept.digest == digest:
-            return kept.faults
+        cached = msgspec.json.decode(path.read_bytes(), type=_Kept)
+        if cached.digest == digest:
+            return cached.faults
     except (OSError, msgspec.DecodeError):
         pass
-    faults = _asked(json.dumps(dict(macros)))
+    faults = _tested_connection(json.dumps(dict(macros)))
     _keep(path, _Kept(digest, faults))
     return faults
 
 
-def _asked(macros: str) -> tuple[MacroDiagnostic, ...]:
+def _tested_connection(macros: str) -> tuple[MacroDiagnostic, ...]:
     done = subprocess.run(
         [sys.executable, "-m", "headrace.engine.macros"],
         input=macros,
@@ -423,12 +423,12 @@ def _asked(macros: str) -> tuple[MacroDiagnostic, ...]:
         ) from None
 
 
-def _keep(path: Path, kept: _Kept) -> None:
+def _keep(path: Path, cached: _Kept) -> None:
     """Cache the problems; if that fails, the next call asks DuckDB again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")
-        part.write_bytes(msgspec.json.encode(kept))
+        part.write_bytes(msgspec.json.encode(cached))
         part.replace(path)
     except OSError:
         return

@@ -210,10 +210,10 @@ def _ended(tx: Transaction) -> list[PlanTiming]:
     """Return simulated and actual durations of the newest plans that succeeded."""
     timings = []
     for text, started, finished in backfill_plans.timed(tx, ENDED_MAX):
-        said = msgspec.json.decode(text, type=_Said)
-        if not said.known:  # a guess corrects nothing
+        decoded = msgspec.json.decode(text, type=_Said)
+        if not decoded.known:  # a guess corrects nothing
             continue
-        simulated = said.seconds if said.simulated is None else said.simulated
+        simulated = decoded.seconds if decoded.simulated is None else decoded.simulated
         timings.append(PlanTiming(simulated, (finished - started) / 1_000_000))
     return timings
 
@@ -397,17 +397,17 @@ def _targets(node: str, spans: Iterable[BackfillSpan]) -> list[Target]:
 
 def _left(tx: Transaction, backfill: Backfill, row: PlanRecord, work: PlannedWork) -> PlannedWork:
     """Return the work without the finished phases and partitions."""
-    made: dict[str, set[str]] = {}
+    finished: dict[str, set[str]] = {}
     for overlay_row in backfill_plans.staged(tx, row.id):
-        made.setdefault(overlay_row.node, set()).add(overlay_row.partition)
+        finished.setdefault(overlay_row.node, set()).add(overlay_row.partition)
     steps, published = len(work.phases) - 2, row.steps_done >= len(work.phases) - 2
-    ended = 1 + min(row.steps_done, steps) if made or row.steps_done else 0
-    if published or not made:  # partitions that production computes for the plan aren't staged
+    ended = 1 + min(row.steps_done, steps) if finished or row.steps_done else 0
+    if published or not finished:  # partitions that production computes for the plan aren't staged
         there = {item.node for item in backfill.chosen if item.how != "staged"}
         for took in attempts.attempts_of_plan(tx, row.id, limit=INGESTED_MAX):
             if took.node in there and took.state == "published":
-                made.setdefault(took.node, set()).update(took.partitions)
-    return replace(work, ended=ended, done=made)
+                finished.setdefault(took.node, set()).update(took.partitions)
+    return replace(work, ended=ended, done=finished)
 
 
 # A plan's own attempts
@@ -537,8 +537,8 @@ def slowness(cache: Path) -> float:
 
 def _cached_speed(path: Path) -> float | None:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        factor, at = float(said["slowness"]), float(said["at"])
+        cached = json.loads(path.read_text(encoding="utf-8"))
+        factor, at = float(cached["slowness"]), float(cached["at"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     fits = 1 / SLOWNESS_MAX <= factor <= SLOWNESS_MAX

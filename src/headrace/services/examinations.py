@@ -279,7 +279,7 @@ def _backups(session: ProjectSession) -> Iterator[ExaminationFinding]:
             "backups", f"none was made yet in {where}", "headrace tick makes one when it ends"
         )
         return
-    newest = backups[0].manifest.made
+    newest = backups[0].manifest.backup_time
     text = (
         f"the last of {len(backups)} was made at {newest.strftime('%Y-%m-%d %H:%M UTC')}, in"
         f" {where}"
@@ -322,11 +322,13 @@ def _duckdb() -> Iterator[ExaminationFinding]:
 
     from headrace.lake.session import load
 
-    wanted = next(
+    requirement = next(
         (text for text in metadata.requires("headrace") or () if text.startswith("duckdb==")), ""
     )
-    if wanted and wanted.partition("==")[2].split(";")[0].strip() != duckdb.__version__:
-        yield fail("DuckDB", f"{duckdb.__version__}, needed is {wanted}", f"pip install {wanted}")
+    if requirement and requirement.partition("==")[2].split(";")[0].strip() != duckdb.__version__:
+        yield fail(
+            "DuckDB", f"{duckdb.__version__}, needed is {requirement}", f"pip install {requirement}"
+        )
     else:
         yield ok("DuckDB", duckdb.__version__)
     connection = duckdb.connect()

@@ -41,16 +41,16 @@ def expected(
         or (node.partition.key is not None and node.partition.values is None)
     ):
         return
-    moment = key_at_us(now_us, grain, node.timezone)
+    interval = key_at_us(now_us, grain, node.timezone)
     if below is not None and began(below, grain, node.timezone) is not None:
-        moment = below.partition(SEPARATOR)[0]
+        interval = below.partition(SEPARATOR)[0]
         if node.partition.values:
-            yield from _within(node, moment, below)
+            yield from _within(node, interval, below)
     while (
-        start_us(moment := previous_key(moment, grain, node.timezone), grain, node.timezone)
+        start_us(interval := previous_key(interval, grain, node.timezone), grain, node.timezone)
         >= start
     ):
-        yield from _within(node, moment, None)
+        yield from _within(node, interval, None)
 
 
 def within(
@@ -66,8 +66,8 @@ def within(
     since = began(last, grain, node.timezone) if grain is not None else None
     if grain is not None and start is not None and since is not None:
         newest = start_us(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
-        moment = last.partition(SEPARATOR)[0]
-        if start <= since < newest and last in {key for key, _ in _within(node, moment, None)}:
+        interval = last.partition(SEPARATOR)[0]
+        if start <= since < newest and last in {key for key, _ in _within(node, interval, None)}:
             yield last
     for key, _ in expected(
         node, context, now_us, below=last if since is not None else None, declared_us=declared_us
@@ -130,13 +130,14 @@ def _start_us(node: Node, context: EvaluationContext, declared_us: int | None) -
     )
 
 
-def _within(node: Node, moment: str, below: str | None) -> Iterator[tuple[str, int]]:
+def _within(node: Node, interval: str, below: str | None) -> Iterator[tuple[str, int]]:
     grain = node.partition.grain
     assert grain is not None
-    if node.no_data.covers(moment, grain, node.timezone):
+    if node.no_data.covers(interval, grain, node.timezone):
         return
-    ended = bounds_us(moment, grain, node.timezone)[1]
+    ended = bounds_us(interval, grain, node.timezone)[1]
     keys = [
-        f"{moment}{SEPARATOR}{value}" for value in sorted(node.partition.values or (), reverse=True)
-    ] or [moment]
+        f"{interval}{SEPARATOR}{value}"
+        for value in sorted(node.partition.values or (), reverse=True)
+    ] or [interval]
     yield from ((key, ended) for key in keys if below is None or key < below)

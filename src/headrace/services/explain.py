@@ -25,10 +25,10 @@ def explain(
     known = codes()
     if code is None:
         return [page(item) for item in known]
-    wanted = code.strip().lower().replace("-", "_")
-    if wanted not in known:
-        raise UnknownName(f"there is no page for `{code}`", hint=_hint(wanted, known))
-    return [page(wanted)]
+    page_code = code.strip().lower().replace("-", "_")
+    if page_code not in known:
+        raise UnknownName(f"there is no page for `{code}`", hint=_hint(page_code, known))
+    return [page(page_code)]
 
 
 def page(code: str) -> Page:
@@ -39,6 +39,6 @@ def page(code: str) -> Page:
     return Page(code=code, title=title, text=body.strip("\n"))
 
 
-def _hint(wanted: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+def _hint(page_code: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(page_code, known, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else "headrace explain lists all codes"

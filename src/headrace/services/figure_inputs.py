@@ -154,17 +154,22 @@ class Cost:
         """Return node → microseconds of attempts that ended in the window, its start excluded."""
         with self._lock:
             newest = reports.newest_attempt(tx)
-            kept = self._window
+            window = self._window
             if (
-                kept is not None
-                and (newest < self._place or until_us < kept[1])
-                and kept[1] - until_us < BEHIND_US
+                window is not None
+                and (newest < self._place or until_us < window[1])
+                and window[1] - until_us < BEHIND_US
             ):
                 return dict(self._sums)
-            if kept is None or newest < self._place or from_us < kept[0] or until_us < kept[1]:
+            if (
+                window is None
+                or newest < self._place
+                or from_us < window[0]
+                or until_us < window[1]
+            ):
                 self._begin(tx, from_us, until_us)
             else:
-                for item in reports.attempts_ended(tx, kept[0], from_us):
+                for item in reports.attempts_ended(tx, window[0], from_us):
                     if (item.epoch, item.n) not in self._open and (
                         item.epoch,
                         item.n,
@@ -239,8 +244,8 @@ def _scored(deliveries: SourceDeliveries) -> SourceScoreRow:
         deliveries=deliveries.deliveries,
         consumers=deliveries.consumers,
         reads=deliveries.reads,
-        stability=_said(source_score.stability),
-        quality=_said(source_score.quality),
+        stability=_truncated(source_score.stability),
+        quality=_truncated(source_score.quality),
         on_time=deliveries.on_time,
         expected=deliveries.expected,
         missing=deliveries.missing,
@@ -251,7 +256,7 @@ def _scored(deliveries: SourceDeliveries) -> SourceScoreRow:
     )
 
 
-def _said(value: float | None) -> str | None:
+def _truncated(value: float | None) -> str | None:
     return None if value is None else f"{int(value * 1000) / 1000:.3f}"
 
 
@@ -284,8 +289,8 @@ def _delivered(figuring: Figuring, node: Node) -> SourceDeliveries:
 def _first_arrivals(arrived: Sequence[WindowDelivery]) -> dict[str, int]:
     results: dict[str, int] = {}
     for delivery in arrived:
-        moment = delivery.partition.partition(SEPARATOR)[0]
-        results[moment] = min(results.get(moment, delivery.arrived_at), delivery.arrived_at)
+        interval = delivery.partition.partition(SEPARATOR)[0]
+        results[interval] = min(results.get(interval, delivery.arrived_at), delivery.arrived_at)
     return results
 
 

@@ -98,7 +98,7 @@ def promises(figuring: Figuring) -> tuple[list[str], list[PromiseRow]]:
             interval=duty.interval,
             due_at=figuring.instant(duty.due_us),
             met_at=None if duty.met_us is None else figuring.instant(duty.met_us),
-            kept=duty.kept,
+            kept=duty.met_in_time,
             waived=duty.waived_us is not None,
         )
         for past in figuring.pasts
@@ -231,7 +231,7 @@ def weakened(figuring: Figuring) -> tuple[list[str], list[WeakenedPromiseRow]]:
 def goodput(figuring: Figuring) -> tuple[list[str], list[GoodputRow]]:
     """Return the goodput: the outcome of delivered and staged rows."""
     goodputs = by_node(staged(figuring))
-    said = [
+    sentences = [
         (
             "rows that are sound and still published, of those delivered (sources) or staged"
             " (assets); never summed over nodes"
@@ -243,11 +243,11 @@ def goodput(figuring: Figuring) -> tuple[list[str], list[GoodputRow]]:
     if slow:
         slowest = min(slow, key=lambda goodput: (goodput.rows_per_second or 0.0, goodput.node))
         took = slowest.work_us.get(slowest.slowest or "", 0) / 1e6 / slowest.seconds
-        said.append(
+        sentences.append(
             f"slowest: {slowest.node}, {slowest.rows_per_second:,.0f} good rows per second of its"
             f" work; {int(took * 100)} % of that was {slowest.slowest}"
         )
-    return said, [_goodput(figuring, goodput) for goodput in goodputs]
+    return sentences, [_goodput(figuring, goodput) for goodput in goodputs]
 
 
 def _goodput(figuring: Figuring, goodput: Goodput) -> GoodputRow:
@@ -276,7 +276,7 @@ def _rounded(value: float | None) -> float | None:
 def staged(figuring: Figuring) -> list[GoodputAttempt]:
     """Return the attempts that ended in the window, with the outcome of their rows."""
     unsound = figuring.evaluation.unsound()
-    made: dict[tuple[int, int], list[GoodputPublication]] = {}
+    publications_by_attempt: dict[tuple[int, int], list[GoodputPublication]] = {}
     nodes = {(attempt.epoch, attempt.n): attempt.node for attempt in figuring.attempts}
     for publication in reports.publications(figuring.tx, figuring.began, figuring.until):
         place = publication.epoch, publication.n
@@ -293,7 +293,7 @@ def staged(figuring: Figuring) -> list[GoodputAttempt]:
             publication.bytes,
             at,
         )
-        made.setdefault(place, []).append(goodput_publication)
+        publications_by_attempt.setdefault(place, []).append(goodput_publication)
     return [
         GoodputAttempt(
             node=attempt.node,
@@ -301,7 +301,7 @@ def staged(figuring: Figuring) -> list[GoodputAttempt]:
             state=attempt.state,
             at_us=attempt.at,
             rows=attempt.rows,
-            made=tuple(made.get((attempt.epoch, attempt.n), ())),
+            publications=tuple(publications_by_attempt.get((attempt.epoch, attempt.n), ())),
             delivery=(
                 attempt.delivery_id
                 if figuring.declared.nodes.get(attempt.node)
@@ -337,10 +337,12 @@ def incidents(figuring: Figuring) -> tuple[list[str], list[IncidentTimesRow]]:
         for incident in reports.incidents(figuring.tx, figuring.began, figuring.until)
         if figuring.chosen(incident.node)
     ]
-    return _told(results, figuring.until), [_incident(figuring, item) for item in results]
+    return _repair_sentences(results, figuring.until), [
+        _incident(figuring, item) for item in results
+    ]
 
 
-def _told(results: list[Occurred], now_us: int) -> list[str]:
+def _repair_sentences(results: list[Occurred], now_us: int) -> list[str]:
     total = repair_times(results, now_us)
     if not results:
         return ["no incident: no data"]
@@ -424,8 +426,8 @@ def explain(
             AvailabilityWindow(span, began_us, now_us, session.timezone),
             names,
         )
-        said, rows = WORKED[figure](figuring)
-    return _response(session, figure, span, (began_us, now_us), said, rows)
+        sentences, rows = WORKED[figure](figuring)
+    return _response(session, figure, span, (began_us, now_us), sentences, rows)
 
 
 def _response(
@@ -433,12 +435,12 @@ def _response(
     figure: str,
     span: str,
     window: tuple[int, int],
-    said: list[str],
+    details: list[str],
     rows: Sequence[Any],
 ) -> FigureResponse:
     began, until = map(session.instant, window)
     return FigureResponse(
-        figure=figure, window=span, began=began, until=until, said=said, rows=list(rows)
+        figure=figure, window=span, began=began, until=until, said=details, rows=list(rows)
     )
 
 

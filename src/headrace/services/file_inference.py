@@ -58,7 +58,7 @@ class FileGroup(NamedTuple):
     daily: bool
     files: dict[str, Path]
     """Name in landing/ → the original file."""
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class InferredColumns(NamedTuple):
@@ -73,14 +73,14 @@ class InferredColumns(NamedTuple):
 
 def groups(paths: Sequence[Path]) -> list[FileGroup]:
     """Group the files whose names differ only in a date; every other file is a group of its own."""
-    taken: set[str] = set()
+    used_names: set[str] = set()
     file_groups: list[FileGroup] = []
     for shape, members in _by_shape(paths).items():
         dated = _date_format(shape, members) if len(members) > 1 else None
         if dated is None:
-            file_groups += [_whole(path, taken) for path in members]
+            file_groups += [_whole(path, used_names) for path in members]
         else:
-            file_groups.append(_daily(shape, members, *dated, taken))
+            file_groups.append(_daily(shape, members, *dated, used_names))
     return file_groups
 
 
@@ -143,21 +143,21 @@ def _days(texts: Sequence[str], form: str) -> int:
 
 
 def _daily(
-    shape: str, members: Sequence[Path], form: str, notes: tuple[str, ...], taken: set[str]
+    shape: str, members: Sequence[Path], form: str, warnings: tuple[str, ...], used_names: set[str]
 ) -> FileGroup:
     lead, _, tail = shape.partition("\0")
-    stem = node_name(lead + _split(tail)[0], taken)
+    stem = node_name(lead + _split(tail)[0], used_names)
     safe_lead, safe_tail = _safe(lead), _safe(tail)
     files = {
         f"{safe_lead}{path.name[len(lead) : len(path.name) - len(tail)]}{safe_tail}": path
         for path in members
     }
-    return FileGroup(stem, f"{safe_lead}{{date:{form}}}{safe_tail}", True, files, notes)
+    return FileGroup(stem, f"{safe_lead}{{date:{form}}}{safe_tail}", True, files, warnings)
 
 
-def _whole(path: Path, taken: set[str]) -> FileGroup:
+def _whole(path: Path, used_names: set[str]) -> FileGroup:
     stem, suffix = _split(path.name)
-    name = node_name(stem, taken)
+    name = node_name(stem, used_names)
     landed = f"{name}{suffix}"
     return FileGroup(name, landed, False, {landed: path})
 
@@ -173,7 +173,7 @@ def _safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", text)
 
 
-def node_name(text: str, taken: set[str]) -> str:
+def node_name(text: str, used_names: set[str]) -> str:
     """Return a valid, unused name for a source, and add it to `taken`."""
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:50]
     if not name or not NODE.fullmatch(name):
@@ -181,9 +181,9 @@ def node_name(text: str, taken: set[str]) -> str:
     if name in SQL_KEYWORDS or is_system(name):
         name += "_data"
     base, number = name, 2
-    while name in taken:
+    while name in used_names:
         name, number = f"{base}_{number}", number + 1
-    taken.add(name)
+    used_names.add(name)
     return name
 
 
@@ -342,8 +342,8 @@ def learn(group: FileGroup) -> InferredColumns:
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         files = _linked(group, Path(folder))
         data, temporary = Path(folder, "lake"), Path(folder, "unpacked")
-        for made in (data, temporary):
-            made.mkdir()
+        for new_folder in (data, temporary):
+            new_folder.mkdir()
         readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
         with DuckDBSession(data, readable=readable) as session:
             first, *others = files
@@ -356,11 +356,11 @@ def learn(group: FileGroup) -> InferredColumns:
                 samples=others[:SAMPLES_MAX],
             )
             if not isinstance(delivery, PreparedDelivery):
-                said = getattr(delivery, "reason", "") or getattr(delivery, "detail", "")
+                reason = getattr(delivery, "reason", "") or getattr(delivery, "detail", "")
                 line = getattr(delivery, "line", None)
                 where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
                 raise UsageError(
-                    f"{where} can't be read as data: {said}",
+                    f"{where} can't be read as data: {reason}",
                     hint="name CSV, JSON lines or Parquet files, with a header in CSV",
                 )
             try:

@@ -94,7 +94,7 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
     planned = plan_fix(session, target, again=again, decision=decision)
     if planned.incident.state == "resolved":
         return _of_resolved(session, planned, decision)
-    response = _shown(session, planned)
+    response = _planned_response(session, planned)
     _same(response, _changed(session, planned, response, plan_id), plan_id)
     if dry_run:
         return response
@@ -124,7 +124,9 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
         after = msgspec.structs.replace(after, waited_seconds=_waited(after))
     if after.fix != "done":
         failed = after.state == "open" or _part_failed(built)
-        _note_end(session, planned, progress, _came(planned, after, failed=failed), failed=failed)
+        _note_end(
+            session, planned, progress, _outcome(planned, after, failed=failed), failed=failed
+        )
         return _with_timeline(session, planned, after)
     return after
 
@@ -135,10 +137,10 @@ def _of_resolved(
     """Return a resolved incident's state; raise Refused if something is to be decided about it."""
     if decision.convert or decision.as_is:
         raise Refused(
-            f"{planned.incident.shown} is resolved, so nothing is decided about its values",
+            f"{planned.incident.label} is resolved, so nothing is decided about its values",
             hint=f"change the contract of {planned.incident.node}, then headrace apply",
         )
-    return _shown(session, planned)
+    return _planned_response(session, planned)
 
 
 def _refuse_undecided(planned: PlannedFix, response: FixResponse) -> None:
@@ -153,16 +155,16 @@ def _refuse_undecided(planned: PlannedFix, response: FixResponse) -> None:
             f" {rule.rule!r}",
             hint=(
                 f"nobody can approve it yet: change {rule.file}:{rule.line}, then headrace fix"
-                f" {planned.incident.shown}"
+                f" {planned.incident.label}"
             ),
         )
 
 
 def _command(planned: PlannedFix) -> str:
-    return f"`{command_line('fix', planned.incident.shown)}`"
+    return f"`{command_line('fix', planned.incident.label)}`"
 
 
-def _came(planned: PlannedFix, after: FixResponse, *, failed: bool) -> str:
+def _outcome(planned: PlannedFix, after: FixResponse, *, failed: bool) -> str:
     """Return the outcome of an unfinished repair in one line."""
     if not failed:
         return f"repaired with {_command(planned)}; those affected aren't all served yet"
@@ -175,11 +177,11 @@ def _came(planned: PlannedFix, after: FixResponse, *, failed: bool) -> str:
 
 
 def _note_end(
-    session: ProjectSession, planned: PlannedFix, progress: Progress, said: str, *, failed: bool
+    session: ProjectSession, planned: PlannedFix, progress: Progress, outcome: str, *, failed: bool
 ) -> None:
     fresh = session.again(session.actor)
     try:
-        perform(fresh, "fix_ended", FixEnded(planned.incident.id, said, failed), progress)
+        perform(fresh, "fix_ended", FixEnded(planned.incident.id, outcome, failed), progress)
     finally:
         fresh.close()
 
@@ -204,20 +206,20 @@ def _with_timeline(
     """Return the response with the current timeline."""
     fresh = session.again(session.actor)
     try:
-        row = plan_fix(fresh, planned.incident.shown, resolved_only=True).row
+        row = plan_fix(fresh, planned.incident.label, resolved_only=True).row
         return msgspec.structs.replace(response, timeline=row.timeline)
     finally:
         fresh.close()
 
 
-def _shown(session: ProjectSession, planned: PlannedFix) -> FixResponse:
+def _planned_response(session: ProjectSession, planned: PlannedFix) -> FixResponse:
     """Return the plan with its id; for a resolved incident its current state."""
     if planned.incident.state == "resolved":
         return fix_response(planned, "done")
     response = identified(
         session, fix_response(planned, "planned"), session.version, _written(planned)
     )
-    command = f"headrace fix {planned.incident.shown}"
+    command = f"headrace fix {planned.incident.label}"
     refused = undecided_renames(response.mappings, command, response.plan_id)
     return msgspec.structs.replace(response, refused=refused)
 
@@ -234,16 +236,16 @@ def _written(planned: PlannedFix) -> dict[str, str]:
 
 
 def _changed(
-    session: ProjectSession, planned: PlannedFix, response: FixResponse, asked: str | None
+    session: ProjectSession, planned: PlannedFix, response: FixResponse, plan_id: str | None
 ) -> RefusedRow | None:
-    return changed(session, response, asked, session.version, _written(planned))
+    return changed(session, response, plan_id, session.version, _written(planned))
 
 
-def _same(response: FixResponse, row: RefusedRow | None, asked: str | None) -> None:
+def _same(response: FixResponse, row: RefusedRow | None, plan_id: str | None) -> None:
     """Raise PlanChanged if the current plan differs from the confirmed one."""
     if row is not None:
-        refused = msgspec.structs.replace(response, fix="refused", refused=row, plan_id=asked)
-        raise PlanChanged(asked or "", row, refused, f"headrace fix {response.id} --dry-run")
+        refused = msgspec.structs.replace(response, fix="refused", refused=row, plan_id=plan_id)
+        raise PlanChanged(plan_id or "", row, refused, f"headrace fix {response.id} --dry-run")
 
 
 def _after(
@@ -256,7 +258,7 @@ def _after(
     """Return the outcome, by the same evaluation as `status`."""
     fresh = session.again(session.actor)
     try:
-        after = plan_fix(fresh, planned.incident.shown, resolved_only=True)
+        after = plan_fix(fresh, planned.incident.label, resolved_only=True)
         still = [*_failed_at(fresh, after.incident, built), *_still(fresh, after.incident)]
         recomputed = (
             None if before is None else _recomputed(planned, before, _hashes(fresh, planned))
@@ -292,12 +294,12 @@ def _failed_at(
         for row in built.failures:
             other = stored.open_at(tx, row.asset, "" if row.partition == WHOLE else row.partition)
             if other is not None and other.id != incident.id and other.node == row.asset:
-                text = f"{other.shown}, {other.kind}: {other.summary}"
+                text = f"{other.label}, {other.kind}: {other.summary}"
                 failed = StillRow(
                     what=partition_argument(row.asset, row.partition),
                     state=row.state,
                     text=text,
-                    command=f"headrace incident {other.shown}",
+                    command=f"headrace incident {other.label}",
                 )
                 rows.setdefault(other.id, failed)
     return list(rows.values())
@@ -324,7 +326,7 @@ def _still(session: ProjectSession, incident: Incident) -> list[StillRow]:
     if wrong:
         node, key = wrong[0]
         more = f" (and those of {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        text = f"readers still see the rows{more} that {incident.shown} says are wrong"
+        text = f"readers still see the rows{more} that {incident.label} says are wrong"
         if incident.kind == CauseKind.DATA_CORRUPTED:
             text = f"its rows{more} can't be read"
         still_rows.append(
@@ -332,7 +334,7 @@ def _still(session: ProjectSession, incident: Incident) -> list[StillRow]:
                 what=partition_argument(node, key),
                 state="wrong",
                 text=text,
-                command=f"headrace incident {incident.shown}",
+                command=f"headrace incident {incident.label}",
             )
         )
     return still_rows
@@ -410,7 +412,7 @@ def _checked(context: CommandContext, arguments: FixArguments) -> RefusedRow | N
     try:
         text, decision = f"INC-{arguments.number}", arguments.decision
         planned = plan_fix(fresh, text, again=arguments.again, decision=decision)
-        return _changed(fresh, planned, _shown(fresh, planned), arguments.plan_id)
+        return _changed(fresh, planned, _planned_response(fresh, planned), arguments.plan_id)
     finally:
         fresh.close()
 
@@ -441,7 +443,7 @@ def _pass(session: ProjectSession, progress: Progress) -> None:
 def _act(
     session: ProjectSession, planned: PlannedFix, act: RepairAction, progress: Progress
 ) -> BackfillResponse | None:
-    node, because = planned.incident.node, f"{planned.incident.shown}: {planned.incident.summary}"
+    node, because = planned.incident.node, f"{planned.incident.label}: {planned.incident.summary}"
     match act:
         case RepairAction.MAP:
             accept(

@@ -90,24 +90,24 @@ def _refused(incident: Incident, how: Mending) -> Refused:
         command = how.commands[0]
         shows = _SHOWS.get(command.split()[1], "")
         return Refused(
-            f"{incident.shown} needs no repair: {how.by_itself}",
+            f"{incident.label} needs no repair: {how.by_itself}",
             hint=f"{how.first}; {command}{shows}",
         )
     if how.earlier:
         return Refused(
-            f"{incident.shown} isn't repaired yet: {how.first}", hint=", then ".join(how.commands)
+            f"{incident.label} isn't repaired yet: {how.first}", hint=", then ".join(how.commands)
         )
     commands = f"then {', then '.join(how.commands)}" if how.commands else ""
     if not how.same:
-        return Refused(f"{incident.shown} isn't a machine's to repair: {how.first}", hint=commands)
+        return Refused(f"{incident.label} isn't a machine's to repair: {how.first}", hint=commands)
     reason = (
         f"neither the code of {incident.node} nor its inputs have changed since the wrong rows were"
         " published"
     )
     return InputsUnchanged(
-        f"{incident.shown} isn't repaired: {reason}, so computing it again gives the same rows",
+        f"{incident.label} isn't repaired: {reason}, so computing it again gives the same rows",
         hint=(
-            f"{how.first}; {commands}. To compute it all the same: headrace fix {incident.shown}"
+            f"{how.first}; {commands}. To compute it all the same: headrace fix {incident.label}"
             " --again"
         ),
     )

@@ -52,10 +52,10 @@ def compiled_at(session: ProjectSession, reference: str) -> Compiled:
 @contextmanager
 def _checked_out(root: Path, reference: str) -> Iterator[Path]:
     """Yield the project's files at a reference, in a temporary folder."""
-    wanted = f"{reference}^{{commit}}"
+    revision = f"{reference}^{{commit}}"
     possible = "\0" not in reference  # a program's argument can't contain NUL
     if not possible or not (
-        commit := _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
+        commit := _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
     ):
         raise UsageError(
             f"git knows no {reference[:80]!r} here",

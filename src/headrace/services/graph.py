@@ -178,9 +178,9 @@ def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
     above = whole.reach.upstream([root], query.hops) if query.mode == "focus" else {root: 0}
     steps = {**{name: -n for name, n in above.items()}, **below}
     nearest = sorted(steps, key=lambda name: (abs(steps[name]), name))
-    shown = {name: steps[name] for name in nearest[: query.budget]}
-    rolled = _rolled(whole, steps, shown)
-    return _drawn(session, whole, query, root, shown, rolled)
+    visible = {name: steps[name] for name in nearest[: query.budget]}
+    rolled = _rolled(whole, steps, visible)
+    return _drawn(session, whole, query, root, visible, rolled)
 
 
 def _root(session: ProjectSession, whole: GraphOverview, root: str | None) -> str:
@@ -193,13 +193,13 @@ def _root(session: ProjectSession, whole: GraphOverview, root: str | None) -> st
 
 
 def _rolled(
-    whole: GraphOverview, steps: Mapping[str, int], shown: Mapping[str, int]
+    whole: GraphOverview, steps: Mapping[str, int], visible: Mapping[str, int]
 ) -> dict[str, str]:
     """Return the rolled-up card of each node without a card of its own."""
     results: dict[str, str] = {}
     for side, names in (
-        ("up", [name for name, at in steps.items() if at < 0 and name not in shown]),
-        ("down", [name for name, at in steps.items() if at >= 0 and name not in shown]),
+        ("up", [name for name, at in steps.items() if at < 0 and name not in visible]),
+        ("down", [name for name, at in steps.items() if at >= 0 and name not in visible]),
     ):
         domains = [
             domain for domain, _ in Counter(map(whole.domain, names)).most_common(ROLLED_MAX)
@@ -215,19 +215,19 @@ def _drawn(
     whole: GraphOverview,
     query: GraphViewQuery,
     root: str,
-    shown: Mapping[str, int],
+    visible: Mapping[str, int],
     rolled: Mapping[str, str],
 ) -> GraphView:
     groups: dict[str, list[str]] = {}
     for name, card in rolled.items():
         groups.setdefault(card, []).append(name)
-    card_of = {**rolled, **{name: whole.id(name) for name in shown}}
+    card_of = {**rolled, **{name: whole.id(name) for name in visible}}
     furthest = {
-        "up": min(shown.values(), default=0) - 1,
-        "down": max(shown.values(), default=0) + 1,
+        "up": min(visible.values(), default=0) - 1,
+        "down": max(visible.values(), default=0) + 1,
     }
     cards = [
-        *(_with_hidden(whole, card, card_of) for card in whole.each(dict(shown))),
+        *(_with_hidden(whole, card, card_of) for card in whole.each(dict(visible))),
         *(
             whole.several(card, "more", card.split(":", 2)[2], names, furthest[card.split(":")[1]])
             for card, names in groups.items()
@@ -239,7 +239,7 @@ def _drawn(
         root=whole.id(root),
         hops=query.hops if query.mode == "focus" else None,
         total=len(whole.names),
-        shown=len(shown),
+        shown=len(visible),
         cards=cards,
         edges=_edges(whole, card_of),
     )
@@ -261,13 +261,13 @@ def _domains(session: ProjectSession, whole: GraphOverview, query: GraphViewQuer
     largest = sorted(domains.names, key=lambda domain: len(domains.names[domain]), reverse=True)[
         : query.budget
     ]
-    own = {domain: f"domain:{domain}" for domain in largest}
+    card_ids = {domain: f"domain:{domain}" for domain in largest}
     groups: dict[str, list[str]] = {}
     for domain, names in domains.names.items():
-        groups.setdefault(own.get(domain, _REST), []).extend(names)
+        groups.setdefault(card_ids.get(domain, _REST), []).extend(names)
     weights: Counter[tuple[str, str]] = Counter()
     for (above, below), weight in domains.edges.items():
-        weights[own.get(above, _REST), own.get(below, _REST)] += weight
+        weights[card_ids.get(above, _REST), card_ids.get(below, _REST)] += weight
     cards = [
         whole.several(card, card.partition(":")[0], card.split(":")[-1], names, 0)
         for card, names in groups.items()

@@ -152,7 +152,7 @@ def _report(context: CommandContext, arguments: ReportArguments, progress: Progr
     applied = context.applied()
     if applied is None:
         raise ProjectError("nothing is applied yet, so nothing is published", hint="headrace apply")
-    told: list[int] = []
+    incident_numbers: list[int] = []
 
     def write(tx: Transaction, now: int) -> None:
         results = publications.shown_between(
@@ -188,11 +188,11 @@ def _report(context: CommandContext, arguments: ReportArguments, progress: Progr
             },
         )
         append(tx, now, what)
-        told.append(number)
+        incident_numbers.append(number)
 
     context.tell(write=write)
     with context.store.read() as tx:
-        return row_of(context.session, applied.compiled, tx, found_in(tx, told[0]))
+        return row_of(context.session, applied.compiled, tx, found_in(tx, incident_numbers[0]))
 
 
 def _span(arguments: ReportArguments) -> str:

@@ -123,7 +123,7 @@ def holds(
     }
     by_hand = repair is None or repair.first is not None
     command = (
-        f"headrace incident {causes[0].shown}"
+        f"headrace incident {causes[0].label}"
         if repair is None or by_hand
         else None
         if repair.automatic
@@ -143,17 +143,19 @@ def _failed(tx: Transaction, incident: Incident) -> list[list[str]]:
     tried = [
         None if it is None else attempts.get(tx, int(it["epoch"]), int(it["n"])) for it in matches
     ]
-    own = {it.id for it in tried if it is not None}
+    attempt_ids = {it.id for it in tried if it is not None}
     results: list[list[str]] = []
-    told = set[str]()
+    reported_ids = set[str]()
     for match, attempt in zip(matches, tried, strict=True):
         failed: list[str] = []
         if match is not None and attempt is not None and attempt.state in ("failed", "lost"):
             key, until = match["key"] or WHOLE, (attempt.epoch, attempt.n)
             in_a_row = attempts.failed_in_a_row(tx, attempt.node, key, until=until)
-            failed = [it for it in in_a_row if it == attempt.id or it not in own | told]
+            failed = [
+                it for it in in_a_row if it == attempt.id or it not in attempt_ids | reported_ids
+            ]
         results.append(failed)
-        told.update(failed)
+        reported_ids.update(failed)
     return results
 
 
@@ -198,8 +200,8 @@ def _seen_in(tx: Transaction, incident_evidence: IncidentEvidence) -> str | None
     tried = attempts.get(tx, *of)
     if tried is None:
         return None
-    made = exceptions.accepted_attempt(tx, tried.node, key, tried.id) or tried.id
-    return f"{tried.node}@{key} {tried.delivery_id or made}"
+    attempt_id = exceptions.accepted_attempt(tx, tried.node, key, tried.id) or tried.id
+    return f"{tried.node}@{key} {tried.delivery_id or attempt_id}"
 
 
 def row_of(
@@ -223,7 +225,7 @@ def row_of(
     timeline = stored.timeline_of(tx, incident.id)
     again = opened_last_at(tx, incident)
     return IncidentRow(
-        id=incident.shown,
+        id=incident.label,
         state=incident.state,
         cause=CauseRow(
             kind=incident.kind,
@@ -285,7 +287,7 @@ def _before(session: ProjectSession, tx: Transaction, number: int) -> Recurrence
     done = [line.what for line in stored.timeline_of(tx, number) if line.act is not None]
     restored = None if incident.restored_at is None else session.instant(incident.restored_at)
     return RecurrenceRow(
-        id=incident.shown,
+        id=incident.label,
         began_at=session.instant(incident.began_at),
         restored_at=restored,
         done=done,
@@ -307,7 +309,7 @@ def repair_message(
     if row is None:
         return None
     if row.first is not None and incident.kind == CauseKind.DATA_CORRUPTED:
-        return "somebody has to decide", [f"headrace incident {incident.shown}"]
+        return "somebody has to decide", [f"headrace incident {incident.label}"]
     if row.text is None:
         return "", [row.command]
     if row.first is not None:

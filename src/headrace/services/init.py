@@ -157,8 +157,8 @@ def _deliver(day: date, number: int) -> str:
 
 def _delivered(day: date, timezone: str, now: datetime) -> float:
     """Return 05:00 on the day after as a timestamp, or a minute ago if that is in the future."""
-    came = datetime.combine(day + timedelta(days=1), time(5), ZoneInfo(timezone))
-    return min(came.timestamp(), now.timestamp() - 60)
+    delivered_at = datetime.combine(day + timedelta(days=1), time(5), ZoneInfo(timezone))
+    return min(delivered_at.timestamp(), now.timestamp() - 60)
 
 
 # `schema`: JSON Schemas of a project's files for editors, and the editor settings that use them.
@@ -316,7 +316,7 @@ def init(
         [group.name for group in groups],
         [f"{group.name}_clean" for group in groups],
         [f"{group.name}-report" for group in groups],
-        [note for group in groups for note in group.notes],
+        [note for group in groups for note in group.warnings],
     )
 
 
@@ -348,7 +348,7 @@ def _written(
     sources: list[str],
     assets: list[str],
     consumers: list[str],
-    notes: list[str],
+    messages: list[str],
 ) -> InitResponse:
     new = {**new, **_for_editors(directory)}
     there = [
@@ -381,7 +381,7 @@ def _written(
         sources=sources,
         assets=assets,
         consumers=consumers,
-        notes=notes,
+        notes=messages,
         next=f"{enter}headrace tick",
     )
 

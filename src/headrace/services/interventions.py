@@ -217,7 +217,7 @@ def _withdraw(
         arguments.node, arguments.key, arguments.reason, context.actor.id, arguments.rewritten
     )
     below = _downstream(applied.compiled, arguments.node)
-    told: list[tuple[int, Publication]] = []
+    withdrawals: list[tuple[int, Publication]] = []
 
     def write(tx: Transaction, now: int) -> None:
         publication = publications.current(tx, order.node, order.key)
@@ -226,7 +226,7 @@ def _withdraw(
         settle_obligations(
             tx, EvaluationContext(declared_promises(applied.compiled), StoredFacts(tx)), now
         )  # obligations met until now stay met
-        told.append(
+        withdrawals.append(
             (
                 publication_decisions.unpublish(tx, order, publication, context.actor, now),
                 publication,
@@ -239,10 +239,10 @@ def _withdraw(
             evaluate_now(tx, context.session, applied, now)
 
     before = _stale(context, below)
-    context.tell(TakenBack(order.node, order.key, order.said), write=write)
+    context.tell(TakenBack(order.node, order.key, order.signed_reason), write=write)
     if context.working is not None:
         context.working.settle()
-    snapshot, publication = told[0]
+    snapshot, publication = withdrawals[0]
     return _withdraw_response(
         context,
         order,
@@ -544,4 +544,4 @@ def _target(project: Project, name: str) -> str:
             " take over",
             hint="only tables say which project exports there",
         )
-    return export.shown
+    return export.label

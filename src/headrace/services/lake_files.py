@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from headrace.lake import FileRef, catalog
-from headrace.lake.files import DataCorrupted, look
+from headrace.lake.files import DataCorrupted, check_file
 from headrace.model import Asset, Project, Source
 from headrace.model.causes import CauseKind
 from headrace.model.partitions import WHOLE, command_line, range_of
@@ -84,9 +84,9 @@ def _first(session: ProjectSession, tx: Transaction, paths: set[str]) -> DataCor
 
     files = [item for item in catalog.registered(tx) if is_named(item.path)]
     for item in files:
-        wrong = look(lake / item.path, item.size_bytes, item.footer_bytes).wrong
+        wrong = check_file(lake / item.path, item.size_bytes, item.footer_bytes).wrong
         if wrong:
-            return _said(session, tx, item.table, item.key, item.path, wrong)
+            return _corruption_error(session, tx, item.table, item.key, item.path, wrong)
     keys = {item.path: item.key for item in reversed(files)}
     deletes = {item.path for item in catalog.current_deletes(tx) if is_named(item.path)}
     known_files = catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000)
@@ -94,13 +94,13 @@ def _first(session: ProjectSession, tx: Transaction, paths: set[str]) -> DataCor
     footers = lake_maintenance.known_checks(tx, (file.id for file in current))
     for file in current:
         known = footers[file.id].footer if file.id in footers else ""
-        wrong = look(lake / file.path, file.size_bytes, file.footer_bytes, known).wrong
+        wrong = check_file(lake / file.path, file.size_bytes, file.footer_bytes, known).wrong
         if wrong:
-            return _said(session, tx, file.table, keys.get(file.path), file.path, wrong)
+            return _corruption_error(session, tx, file.table, keys.get(file.path), file.path, wrong)
     return None
 
 
-def _said(
+def _corruption_error(
     session: ProjectSession,
     tx: Transaction,
     node: str,
@@ -115,7 +115,7 @@ def _said(
         if (incident.kind, incident.node) == (CauseKind.DATA_CORRUPTED, node)
     ]
     opens = "headrace tick, which opens an incident with the repair: headrace incidents"
-    hint = f"headrace fix {damaged[0].shown}" if damaged else opens
+    hint = f"headrace fix {damaged[0].label}" if damaged else opens
     if session.env != PRODUCTION and session.compiled is not None:
         files = catalog.current(tx, [row.id for row in catalog.files_of(tx, node)])
         number = next((file.id for file in files if file.path == path), -1)

@@ -30,12 +30,12 @@ def lineage(
     compiled = usable(session.declared())
     name, dot, column = column.partition(".")
     node, _ = targets.target(name, compiled.project, kinds=(Source, Asset))
-    asked = column if dot else None
+    selected_column = column if dot else None
     result = compile_lineage(compiled, session.data_folder / "cache")
     return LineageResponse(
-        column=f"{node}.{asked}" if asked is not None else node,
-        upstream=_rows(result.upstream(node, asked)) if up else None,
-        downstream=_rows(result.downstream(node, asked)) if down else None,
+        column=f"{node}.{selected_column}" if selected_column is not None else node,
+        upstream=_rows(result.upstream(node, selected_column)) if up else None,
+        downstream=_rows(result.downstream(node, selected_column)) if down else None,
         code=_code(session, node) if node in compiled.project.assets else [],
     )
 

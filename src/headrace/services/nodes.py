@@ -74,7 +74,7 @@ def list_partitions(
     node, _ = targets.target(name, session.project())
     before = None if query.cursor is None else place(query.cursor, str)
     days = (
-        _found(session, node, query, before)
+        _page_of_days(session, node, query, before)
         if session.store is not None and session.compiled is not None
         else []
     )
@@ -116,7 +116,7 @@ def _counted(counts: Counter[str]) -> list[CountedRow]:
     return [CountedRow(value=state, count=n) for state, n in counts.most_common() if n]
 
 
-def _found(
+def _page_of_days(
     session: ProjectSession, name: str, query: PartitionListQuery, before: str | None
 ) -> list[Day]:
     """Return a page of partitions, plus one if there are more."""

@@ -143,7 +143,7 @@ class Parameter(NamedTuple):
     name: str
     type: Any
     """The annotation without `Argument` or `Option`."""
-    given: Argument | Option | None
+    declaration: Argument | Option | None
     """How it is typed; None for a parameter that only programs pass."""
     default: Any
     """`inspect.Parameter.empty` if it is required."""
@@ -151,7 +151,7 @@ class Parameter(NamedTuple):
     @property
     def key(self) -> str:
         """The parameter's name in the API."""
-        return (self.given.key if isinstance(self.given, Option) else "") or self.name
+        return (self.declaration.key if isinstance(self.declaration, Option) else "") or self.name
 
 
 @cache
@@ -184,8 +184,8 @@ def takes_progress(function: Callable[..., Any]) -> bool:
 
 
 def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
-    kind, given = _type_and_declaration(hint)
-    return Parameter(parameter.name, kind, given, parameter.default)
+    kind, declaration = _type_and_declaration(hint)
+    return Parameter(parameter.name, kind, declaration, parameter.default)
 
 
 def _field_parameter(field: msgspec.structs.FieldInfo) -> Parameter:
@@ -269,10 +269,10 @@ def call(
 
     `progress` is left out if the function takes none.
     """
-    given = {item.name: _value(item, request) for item in parameters_of(function)}
+    arguments = {item.name: _value(item, request) for item in parameters_of(function)}
     if takes_progress(function):
-        given["progress"] = progress
-    return function(session, **given)
+        arguments["progress"] = progress
+    return function(session, **arguments)
 
 
 def _value(parameter: Parameter, request: msgspec.Struct) -> Any:

@@ -175,12 +175,12 @@ def _pause(context: CommandContext, arguments: PauseArguments, progress: Progres
         )
     now_us = context.clock.now_us()
     until = None if arguments.until is None else lapses_at(context, arguments.until, now_us)
-    wanted = [Pause(name, arguments.reason, context.actor.id, now_us, until) for name in names]
+    pauses = [Pause(name, arguments.reason, context.actor.id, now_us, until) for name in names]
 
     def write(tx: Transaction, now: int) -> None:
         scheduling.end_expired_pauses(tx, now)
-        scheduling.put_pauses(tx, wanted)
-        audited(tx, now, Action.NODE_PAUSED, context.actor, project, wanted, arguments.reason)
+        scheduling.put_pauses(tx, pauses)
+        audited(tx, now, Action.NODE_PAUSED, context.actor, project, pauses, arguments.reason)
 
     context.tell(Paused(scheduled(project, names), arguments.reason, until), write=write)
     with context.store.read() as tx:
@@ -277,12 +277,12 @@ def _ended(
     context: CommandContext, arguments: ResumeArguments, compiled: Compiled, held: dict[str, Pause]
 ) -> list[Pause]:
     """Return the pauses to end, including those of named nodes that are no longer declared."""
-    gone = [
+    undeclared = [
         name for name in arguments.select if name in held and compiled.project.node(name) is None
     ]
-    rest = [text for text in arguments.select if text not in gone]
+    rest = [text for text in arguments.select if text not in undeclared]
     names = [
-        *gone,
+        *undeclared,
         *(selected(context.session, rest, arguments.exclude, compiled=compiled) if rest else ()),
     ]
     results = [held[name] for name in names if name in held]

@@ -43,7 +43,11 @@ def deliveries_in_folders(root: Path, project: Project, store: Store | None) -> 
         with store.read() as tx:
             known.read(tx, project, near)
     seen = observe_folders(root, near, known.of if store is not None else lambda _: {})
-    return {observation.source.name: observation.found for observation in seen if observation.found}
+    return {
+        observation.source.name: observation.deliveries
+        for observation in seen
+        if observation.deliveries
+    }
 
 
 def states_of_session(

@@ -126,15 +126,15 @@ def find_offers(
     results: dict[str, list[Offer]] = {}
     if session.env != PRODUCTION or session.store is None:
         return results
-    taken: set[tuple[str, str]] = set()
+    offered_partitions: set[tuple[str, str]] = set()
     for name in sorted(session.settings.environments):
         with _opened(session, name) as theirs, session.store.read() as tx:
             every = (
-                Offers(tx, theirs, name, compiled, changed).found() if theirs is not None else []
+                Offers(tx, theirs, name, compiled, changed).collect() if theirs is not None else []
             )
-        if every and not taken & {(offer.node, offer.key) for offer in every}:
+        if every and not offered_partitions & {(offer.node, offer.key) for offer in every}:
             results[name] = every
-            taken |= {(offer.node, offer.key) for offer in every}
+            offered_partitions |= {(offer.node, offer.key) for offer in every}
     return results
 
 
@@ -163,9 +163,9 @@ def promotion_steps(compiled: Compiled, results: dict[str, list[Offer]]) -> list
 
 
 def _range(compiled: Compiled, node: str, keys: list[str]) -> PartitionRangeSummary:
-    made = compiled.project.sources.get(node) or compiled.project.assets[node]
-    zone = made.timezone or compiled.project.settings.timezone
-    inside = sorted(keys, key=lambda key: order_of(key, made.partition, zone))
+    declared_node = compiled.project.sources.get(node) or compiled.project.assets[node]
+    zone = declared_node.timezone or compiled.project.settings.timezone
+    inside = sorted(keys, key=lambda key: order_of(key, declared_node.partition, zone))
     return PartitionRangeSummary(first=inside[0], last=inside[-1], partitions=len(inside))
 
 
@@ -186,13 +186,13 @@ def promote(
     done: list[PromotedRow] = []
     for promotion in promotions:
         try:
-            made = _promote(context, promotion, progress)
+            published_counts = _promote(context, promotion, progress)
         except (LakeError, StoreError) as error:
             progress.note(f"what {promotion.environment} has built isn't taken over: {error}")
             continue
         done += [
             PromotedRow(environment=promotion.environment, node=node, partitions=count)
-            for node, count in made.items()
+            for node, count in published_counts.items()
         ]
     return done
 
@@ -202,12 +202,12 @@ def _promote(
 ) -> dict[str, int]:
     make_durable(context.session.folders, promotion)
     leader = context.leader(progress)
-    applied, made = leader.applied, {}
+    applied, published_counts = leader.applied, {}
     with _opened(context.session, promotion.environment) as theirs:
         if theirs is None:
             return {}
         with context.store.read() as tx:
-            offers = Offers(tx, theirs, promotion.environment, applied.compiled, ()).found(
+            offers = Offers(tx, theirs, promotion.environment, applied.compiled, ()).collect(
                 promotion.partitions
             )
             still = promotion.offered(offers)
@@ -222,13 +222,13 @@ def _promote(
                 actor=context.actor,
                 now=now,
             )
-            made.update(publisher.publish(still, offers))
-            leader.took_over(tx, made)
+            published_counts.update(publisher.publish(still, offers))
+            leader.took_over(tx, published_counts)
 
         if still.jobs:
             leader.tell(event, write=publish)
             leader.settle()
-    return made
+    return published_counts
 
 
 def _prepared(session: ProjectSession, name: str, offers: list[Offer]) -> PendingPromotion:
@@ -318,7 +318,7 @@ def plan(
     if keep and against is not None:
         hint = "leave out one of `against` and `keep`"
         raise UsageError("a comparison with a commit keeps nothing", hint=hint)
-    kept = nodes_to_keep(session, keep, progress) if keep else ()
+    kept_nodes = nodes_to_keep(session, keep, progress) if keep else ()
     files, compilation = session.declared_exactly(progress)
     compiled = usable(compilation)
     base = _base(session)
@@ -331,13 +331,13 @@ def plan(
         session.production is not None
     ):  # an environment has its own settings; those that affect data are part of the asset code
         node_changes = [change for change in node_changes if change.node != SETTINGS]
-    prepared = prepare(session, compiled, base, comparison.keeping(node_changes, kept))
+    prepared = prepare(session, compiled, base, comparison.keeping(node_changes, kept_nodes))
     response = prepared.response
-    made = plan_of_apply(session, files, compiled, prepared, base, kept)
+    planned = plan_of_apply(session, files, compiled, prepared, base, kept_nodes)
     if against is None:
-        agreements.keep_plan(session, made.plan_id, decisions(made))
-        response = with_plan(response, made)
-    response = msgspec.structs.replace(response, next=_next(session, response, made, keep))
+        agreements.keep_plan(session, planned.plan_id, decisions(planned))
+        response = with_plan(response, planned)
+    response = msgspec.structs.replace(response, next=_next(session, response, planned, keep))
     return (
         response
         if session.production is None

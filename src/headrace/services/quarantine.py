@@ -121,7 +121,7 @@ def without_classified(
     if not classified:
         return list(rows)
     harmless = _names(contract, classified=False) - classified
-    kept = [
+    visible_rows = [
         {
             name: value
             for name, value in row.items()
@@ -129,7 +129,7 @@ def without_classified(
         }
         for row in rows
     ]
-    return [row for row in kept if row]
+    return [row for row in visible_rows if row]
 
 
 def _may_be_shown(name: str, classified: set[str], harmless: set[str], *, raw: bool) -> bool:
@@ -341,7 +341,7 @@ def _of_all(tx: Transaction, item: Quarantined, word: str) -> list[str]:
     incident = incidents.open_at(tx, item.node, item.partition)
     if incident is None or len(decided_together(tx, incident, word)) < 2:
         return []
-    return [command_line("quarantine", word, incident.shown, "--reason", "TEXT")]
+    return [command_line("quarantine", word, incident.label, "--reason", "TEXT")]
 
 
 RAW = "raw/"

@@ -218,7 +218,7 @@ def _decide(
     put_back(context.session.folders, outcome)
     publishing = Accepting(decision, outcome, arguments.rewritten)
     with context.store.read() as tx:
-        event = publishing.told(tx)
+        event = publishing.event(tx)
 
     def publish(tx: Transaction, now: int) -> None:
         publishing.publish(tx, now)
@@ -330,7 +330,7 @@ def _work(
 ) -> PendingRun:
     """Return the run that processes the partitions again, if needed, and everything downstream."""
     node = decision.node
-    own = [Target(node, key, key) for key in decision.keys]
+    own_targets = [Target(node, key, key) for key in decision.keys]
     below = [
         name
         for name in run_downstream(leader.applied.compiled, node, leader.exported)
@@ -340,7 +340,7 @@ def _work(
         seen = retry and leader_writes.published_of(tx, node, decision.keys[0]) is not None
     order = RunRequest(
         kind="run",
-        targets=(*(own if retry else ()), *map(Target, below)),
+        targets=(*(own_targets if retry else ()), *map(Target, below)),
         actor=context.actor,
         request={"quarantine": ACCEPT, "node": node, "partitions": list(decision.keys)},
         reason=decision.reason,
@@ -578,7 +578,7 @@ def _with_others(
     if incident is None or not rows:
         return response
     waiting = list(dict.fromkeys(partition_argument(row.node, row.partition) for row in rows))
-    decide = command_line("quarantine", word, incident.shown, "--reason", response.reason)
+    decide = command_line("quarantine", word, incident.label, "--reason", response.reason)
     return msgspec.structs.replace(
         response,
         still_waiting=waiting,

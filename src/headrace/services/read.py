@@ -266,17 +266,21 @@ def _files(
 
 
 def _rows(
-    session: ProjectSession, location: ReadLocation, limit: int | None, wanted: Sequence[str] | None
+    session: ProjectSession,
+    location: ReadLocation,
+    limit: int | None,
+    selected: Sequence[str] | None,
 ) -> tuple[list[ColumnRow], list[dict[str, object]], int]:
     if location.manifest:
         return list(MANIFEST), list(location.manifest)[:limit], len(location.manifest)
     if location.table is None:
         return _declared_columns(session, location.node.name), [], 0
-    asked = None if wanted is None else {name.lower() for name in wanted}
+    selected_names = None if selected is None else {name.lower() for name in selected}
     columns = [
         ColumnRow(name=column.name, type=column.type)
         for column in location.table.columns
-        if column.name != PARTITION_COLUMN and (asked is None or column.name.lower() in asked)
+        if column.name != PARTITION_COLUMN
+        and (selected_names is None or column.name.lower() in selected_names)
     ]
     if not location.files:
         return columns, [], 0
@@ -287,7 +291,7 @@ def _rows(
         Path(location.lake),
         location.files,
         location.table,
-        columns=wanted,
+        columns=selected,
         limit=limit,
         timezone=session.timezone,
     )

@@ -45,11 +45,11 @@ def masked_columns(session: ProjectSession, node: str) -> list[str]:
         for name in (*project.sources, *project.assets)
         for column in _classified(project, name)
     }
-    own = _classified(project, node)
+    own_columns = _classified(project, node)
     if not classified:
         return []
     lineage = compile_lineage(compiled, session.data_folder / "cache")
-    made = {
+    derived_columns = {
         column.lower()
         for column in compiled.nodes[node].column_names or ()
         if any(
@@ -57,7 +57,7 @@ def masked_columns(session: ProjectSession, node: str) -> list[str]:
             for step in lineage.upstream(node, column)
         )
     }
-    return sorted(own | made)
+    return sorted(own_columns | derived_columns)
 
 
 def _classified(project: Project, name: str) -> set[str]:
@@ -134,13 +134,13 @@ def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
                 f"column {refused[0][:60]} is classified: it isn't shown",
                 hint="a contract says so, here or upstream",
             )
-        shown = _shown(session, request, hidden)
+        visible_columns = _columns_to_read(session, request, hidden)
         rows = AfterHead(out, Head(hidden))
         stream = cast("BinaryIO", rows)
         if request.form == JSON:
-            reading.write_json(session, request.wanted, stream, shown, hidden)
+            reading.write_json(session, request.wanted, stream, visible_columns, hidden)
         else:
-            reading.write(session, request.wanted, stream, request.form, columns=shown)
+            reading.write(session, request.wanted, stream, request.form, columns=visible_columns)
         rows.begin()
     except HeadraceError as error:
         if rows is not None and rows.begun:
@@ -151,7 +151,7 @@ def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
         session.close()
 
 
-def _shown(
+def _columns_to_read(
     session: ProjectSession, request: DataFileRequest, hidden: list[str]
 ) -> list[str] | None:
     """Return the columns to be read; None for all."""

@@ -74,12 +74,12 @@ def _not_kept(session: ProjectSession, tx: Transaction, at: datetime) -> UsageEr
         )
         hint = f"--at takes a time after the first apply{since}"
         return UsageError(f"nothing was published by {at.isoformat()}", hint=hint)
-    kept = session.project().settings.retention.get("snapshots", SNAPSHOTS_KEPT)
+    retention_period = session.project().settings.retention.get("snapshots", SNAPSHOTS_KEPT)
     # rounded up, because the second of the snapshot begins before it
     since = session.instant(oldest.at_us + SECOND_US - 1).isoformat(timespec="seconds")
     return UsageError(
         f"what was visible at {at.isoformat()} isn't kept any more: [retention] snapshots is"
-        f" {kept}",
+        f" {retention_period}",
         hint=f"the oldest snapshot that is kept: --at {since}",
     )
 

@@ -157,7 +157,7 @@ def _recorded(
         modified = facts.st_mtime_ns // 1000
         claims = claimed_arrival(modified, now)
         last = ingestion.last_observation(tx, source.name, origin_of(source))
-        told = {"actor": context.actor.id, "reason": arguments.reason, "file": arguments.file}
+        details = {"actor": context.actor.id, "reason": arguments.reason, "file": arguments.file}
         row = DeliveryRecord(
             source.name,
             partition,
@@ -167,7 +167,7 @@ def _recorded(
             claims,
             now,
             arrival(claims, now, last),
-            received=msgspec.json.encode(told).decode(),
+            received=msgspec.json.encode(details).decode(),
         )
         ingestion.record_deliveries(tx, [row])
         place = Object("partition", f"{source.name}@{partition}")
@@ -178,7 +178,7 @@ def _recorded(
                 action=Action.DELIVERY_RECEIVED,
                 actor=context.actor,
                 object=place,
-                after=told,
+                after=details,
                 reason=arguments.reason,
             ),
         )

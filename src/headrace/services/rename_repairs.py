@@ -40,7 +40,7 @@ def repaired_together(
         return ()
     decided = _decided_columns(tx, incident.node, accepting)
     results = {
-        item.id: item.shown
+        item.id: item.label
         for item in stored.open_incidents(tx)
         if (item.node, item.state) == (incident.node, "open")
         and item.columns
@@ -81,7 +81,7 @@ def of_renamed(
     together = repaired_together(tx, incident, renamed[0], renamed)
     if not together and (names := _renaming(tx, incident)) is not None:
         asked = (
-            f"ask {node.owner} for the data as it was agreed: {names.shown} only accepts its new"
+            f"ask {node.owner} for the data as it was agreed: {names.label} only accepts its new"
             " names"
         )
         return Mending(first=asked, commands=(command_line("tick"),))

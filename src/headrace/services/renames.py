@@ -283,14 +283,14 @@ def _dumped(yaml: Any, document: Any) -> str:
 def _properties(document: Any, table: str) -> dict[str, Any]:
     """Return column entries by the column's first name in files."""
     tables = document.get("schema") or []
-    wanted = [
+    matching_tables = [
         item for item in tables if table in (item.get("name"), item.get("physicalName"))
     ] or list(tables)[:1]
-    if not wanted:
+    if not matching_tables:
         raise Refused("the contract has no schema", hint="headrace contract infer SOURCE shows one")
     return {
         str(item.get("physicalName") or item["name"]): item
-        for item in wanted[0].get("properties") or ()
+        for item in matching_tables[0].get("properties") or ()
     }
 
 
@@ -372,18 +372,18 @@ def _values(column: Any, of: str = NAMES_PROPERTY) -> Any:
             if not item.get("value"):
                 item["value"] = CommentedSeq()
             return item["value"]
-    made = CommentedMap()
-    made["property"], made["value"] = of, CommentedSeq()
-    custom.append(made)
-    return made["value"]
+    entry = CommentedMap()
+    entry["property"], entry["value"] = of, CommentedSeq()
+    custom.append(entry)
+    return entry["value"]
 
 
 def _entry(key: str, value: str, first: str, until: str | None) -> Any:
     from ruamel.yaml.comments import CommentedMap
 
-    made = CommentedMap()
-    made[key], made["from"] = value, first
+    entry = CommentedMap()
+    entry[key], entry["from"] = value, first
     if until is not None:
-        made["to"] = until
-    made.fa.set_flow_style()
-    return made
+        entry["to"] = until
+    entry.fa.set_flow_style()
+    return entry

@@ -33,20 +33,20 @@ from headrace.store.queries import publications
 # `--set k=v`: other parameter values for one invocation that publishes nothing.
 
 
-def with_parameters(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
+def with_parameters(compiled: Compiled, overrides: Mapping[str, str]) -> Compiled:
     """Return the project with these parameters, converted to the types of their defaults.
 
     Raise UsageError for an unknown parameter or an invalid value.
     """
-    if not given:
+    if not overrides:
         return compiled
     known = defaults(compiled.project)
     names = {name.lower(): name for name in known}
-    for name in given:
+    for name in overrides:
         if name.lower() not in names:
             hint = did_you_mean(name, known) or f"known: {', '.join(sorted(known)) or 'none'}"
             raise UsageError(f"there is no parameter {name[:60]!r}", hint=hint)
-    return _replaced(compiled, {names[name.lower()]: text for name, text in given.items()})
+    return _replaced(compiled, {names[name.lower()]: text for name, text in overrides.items()})
 
 
 def defaults(project: Project) -> dict[str, Any]:
@@ -57,27 +57,29 @@ def defaults(project: Project) -> dict[str, Any]:
     return {**results, **project.settings.parameters}
 
 
-def _replaced(compiled: Compiled, given: Mapping[str, str]) -> Compiled:
+def _replaced(compiled: Compiled, overrides: Mapping[str, str]) -> Compiled:
     project, settings = compiled.project, compiled.project.settings
-    own = {
+    project_parameters = {
         name: typed(name, text, settings.parameters[name])
-        for name, text in given.items()
+        for name, text in overrides.items()
         if name in settings.parameters
     }
     assets = {
-        name: msgspec.structs.replace(asset, parameters=_of_asset(asset.parameters, given))
+        name: msgspec.structs.replace(asset, parameters=_of_asset(asset.parameters, overrides))
         if asset.parameters
         else asset
         for name, asset in project.assets.items()
     }
-    settings = msgspec.structs.replace(settings, parameters={**settings.parameters, **own})
+    settings = msgspec.structs.replace(
+        settings, parameters={**settings.parameters, **project_parameters}
+    )
     changed: Project = msgspec.structs.replace(project, settings=settings, assets=assets)
     return msgspec.structs.replace(compiled, project=changed)
 
 
-def _of_asset(parameters: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+def _of_asset(parameters: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
     return {
-        name: typed(name, given[name], value) if name in given else value
+        name: typed(name, overrides[name], value) if name in overrides else value
         for name, value in parameters.items()
     }
 

@@ -92,7 +92,7 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
         if not how.commands:
             return None
         return _row(how.commands, automatic=False, first=how.first, same=how.same)
-    fix = f"headrace fix {incident.shown}"
+    fix = f"headrace fix {incident.label}"
     automatic = _is_automatic(tx, compiled.project, incident, how)
     if incident.state != "recovering":
         if (first := _first_step(incident)) is not None:
@@ -313,10 +313,10 @@ def _refused_below(tx: Transaction, incident: Incident) -> Mending | None:
     if first.state == "failed" and known is not None and known.id != incident.id:
         return Mending(
             first=(
-                f"{where} failed over it ({known.shown}): correct {first.node}, or ask"
+                f"{where} failed over it ({known.label}): correct {first.node}, or ask"
                 f" {incident.owner} for the data as it was"
             ),
-            commands=(command_line("incident", known.shown),),
+            commands=(command_line("incident", known.label),),
         )
     return Mending(
         first=(
@@ -378,9 +378,9 @@ def _of_damage(tx: Transaction, compiled: Compiled, incident: Incident, *, again
     )
     if (other := next(damaged_inputs, None)) is not None:
         return Mending(
-            earlier=other.shown,
+            earlier=other.label,
             first=f"{node} reads {other.node}, which is damaged too",
-            commands=(f"headrace fix {other.shown}", f"headrace fix {incident.shown}"),
+            commands=(f"headrace fix {other.label}", f"headrace fix {incident.label}"),
         )
     given_up = tuple(shared_and_damaged(tx, node))
     failed = [key for key in keys if is_stuck(tx, node, key)]
@@ -399,7 +399,7 @@ def _of_lost_rows(tx: Transaction, incident: Incident, failed: Sequence[str]) ->
         "unpublish",
         partition_argument(node, failed[0]),
         "--reason",
-        f"{incident.shown}: its rows are lost",
+        f"{incident.label}: its rows are lost",
     )
     return Mending(
         first=(
@@ -455,7 +455,7 @@ def _of_reported(
         return with_backfill(project, incident, Mode.ALL)
     return Mending(
         first=f"correct {declared_place(project, node.name)}, or what it reads",
-        commands=("headrace apply", f"headrace fix {incident.shown}"),
+        commands=("headrace apply", f"headrace fix {incident.label}"),
         same=True,
     )
 

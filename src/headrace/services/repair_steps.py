@@ -67,7 +67,7 @@ def with_backfill(
     keys = [key.partition(SEPARATOR)[0] for key in ordered_keys(project, incident)]
     if node is None or node.partition.grain is None or not keys:
         return Mending(acts=(RepairAction.LOOK,))
-    reason = f"{incident.shown}: {incident.summary}"
+    reason = f"{incident.label}: {incident.summary}"
     arguments = BackfillArguments(
         [f"{name}+" for name in (incident.node, *also)],
         [],

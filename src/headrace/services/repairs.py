@@ -100,7 +100,9 @@ def of_lost(assets: Sequence[Asset]) -> str:
     return f"look at the machine that runs Headrace, and at {where}{more}: {what}"
 
 
-def of_resources(project: Project, asset: Asset, failure: FailureCategory, said: str) -> str | None:
+def of_resources(
+    project: Project, asset: Asset, failure: FailureCategory, message: str
+) -> str | None:
     """Return the first step for an asset that reached the same limit in every attempt.
 
     None if its error names no limit.
@@ -109,7 +111,9 @@ def of_resources(project: Project, asset: Asset, failure: FailureCategory, said:
     if failure is FailureCategory.MEMORY:
         return f"make {where} use less memory, or {_more_memory(project, asset)}"
     if failure is FailureCategory.LIMIT:
-        hint = hint_for(named_in(said)) or "raise the limit that its error names, or stay below it"
+        hint = (
+            hint_for(named_in(message)) or "raise the limit that its error names, or stay below it"
+        )
         return f"look at {where}: {hint}"
     return None
 
@@ -152,14 +156,14 @@ def _before_trying_again(project: Project, partition: BrokenPartition) -> str | 
 
 def lacking(partitions: Iterable[BrokenPartition]) -> list[str]:
     """Return the distinct missing packages of failed attempts, in their order."""
-    said = (
+    hints = (
         partition.error.hint or ""
         for partition in partitions
         if partition.state == "failed" and partition.error is not None
     )
     return list(
         dict.fromkeys(
-            match.group(1) for hint in said if (match := _INSTALLED.search(hint)) is not None
+            match.group(1) for hint in hints if (match := _INSTALLED.search(hint)) is not None
         )
     )
 
@@ -456,12 +460,14 @@ def _of_conversions(
     contract = (
         project.contracts.get(node.contract or node.name) if isinstance(node, Source) else None
     )
-    odd = {row.column for row in holding}
-    odd |= {match[1] for row in holding if (match := _FRACTIONS.search(row.observed)) is not None}
+    held_columns = {row.column for row in holding}
+    held_columns |= {
+        match[1] for row in holding if (match := _FRACTIONS.search(row.observed)) is not None
+    }
     results = [
         (column, text)
         for column in (contract.columns if contract is not None else ())
-        if column.name in odd
+        if column.name in held_columns
         and (text := conversion_at(column, partition)) is not None
         and text.strip('"') != in_force(column, partition)
     ]
@@ -548,12 +554,12 @@ def _of_keys(
     other = None if to is None else project.source_or_asset(to.partition(".")[0])
     if other is None:
         return ""
-    asked, again = (
+    request, again = (
         f"; or, if {to} lacks keys, ask {other.owner} for them",
         f"checked again as soon as {other.name} has other rows",
     )
     every = read_again_every(tx, other) if isinstance(other, Source) else None
     if every is None:
-        return f"{asked}: it is {again}"
+        return f"{request}: it is {again}"
     run = command_line("run", other.name, "--again", "--reason", "TEXT")
-    return f"{asked}, then {run} ({other.name} is read every {every} by itself): it is {again}"
+    return f"{request}, then {run} ({other.name} is read every {every} by itself): it is {again}"

@@ -82,7 +82,7 @@ class RestatementCauses:
         place = bisect.bisect_left(before, item.at)
         span = (before[place - 1] if place else _BEGINNING, item.at)
         read = {source.node: source for source in self._sources(name, item.partition, span)}
-        if came_anew := {node for node, made in read.items() if not made.reread}:
+        if came_anew := {node for node, replacement in read.items() if not replacement.reread}:
             corrects = all(read[node].corrects for node in came_anew)
             return RestatementReason(
                 "correction" if corrects else "restatement",
@@ -94,9 +94,11 @@ class RestatementCauses:
             return RestatementReason("code")
         computed = publications.times(self._tx, name, item.partition)
         without = max((at for at in computed if at < item.at), default=_BEGINNING)
-        came = set(self._arrived(name, item.partition, (without, item.at)))
-        if came:
-            return RestatementReason("arrival", tuple(sorted(came, key=self._order.__getitem__)))
+        arrived_sources = set(self._arrived(name, item.partition, (without, item.at)))
+        if arrived_sources:
+            return RestatementReason(
+                "arrival", tuple(sorted(arrived_sources, key=self._order.__getitem__))
+            )
         return RestatementReason("again")
 
     def _arrived(self, name: str, key: str, span: tuple[int, int]) -> Iterator[str]:
@@ -121,8 +123,10 @@ class RestatementCauses:
         """
         for spec in self._compiled.nodes[name].inputs:
             results = self._at.get(spec.node, {})
-            wanted = self._needed(name, key, spec)
-            replaced = None if wanted is None else [item for item in wanted if item in results]
+            needed_keys = self._needed(name, key, spec)
+            replaced = (
+                None if needed_keys is None else [item for item in needed_keys if item in results]
+            )
             if spec.node in self._compiled.project.sources:
                 rows = results.values() if replaced is None else map(results.__getitem__, replaced)
                 yield from islice((row for row in rows if span[0] <= row.at <= span[1]), 1)
@@ -150,12 +154,12 @@ class RestatementCauses:
         except UsageError:  # the partitioning was different then
             return None
 
-    def _keys(self, name: str, moment: str) -> list[str]:
+    def _keys(self, name: str, interval: str) -> list[str]:
         """Return the data keys with replacements in an interval."""
         node = self._node(name)
         assert node is not None
         pairs = (split(key, node.partition) for key in self._at.get(name, ()))
-        return [data for time, data in pairs if time == moment]
+        return [data for time, data in pairs if time == interval]
 
     def _node(self, name: str) -> Source | Asset | None:
         project = self._compiled.project
@@ -194,7 +198,7 @@ def restatements_since(
     """
     results: dict[str, list[Replaced]] = {}
     for item in publications.replaced_since(tx, since_us, REPLACED_MAX):
-        if _told(compiled, item.node) and (only is None or item.id in only):
+        if _restates_past(compiled, item.node) and (only is None or item.id in only):
             results.setdefault(item.node, []).append(item)
     if not results:
         return []
@@ -238,7 +242,7 @@ def proposed_recomputations(tx: Transaction, compiled: Compiled) -> list[Propose
     ]
     failing = (
         {
-            incident.node: incident.shown
+            incident.node: incident.label
             for incident in incidents.open_incidents(tx)
             if incident.kind == CauseKind.CODE_ERROR
         }
@@ -277,7 +281,7 @@ def read_by(rows: Iterable[RestatedRow], consumer: str) -> list[RestatedRow]:
     return [row for row in rows if consumer in row.consumers]
 
 
-def _told(compiled: Compiled, name: str) -> bool:
+def _restates_past(compiled: Compiled, name: str) -> bool:
     """Whether a republication of an old partition restates the past.
 
     The partitions of a merge don't: they are states of one table.

@@ -75,7 +75,7 @@ class ExistingState:
         session = self._session
         engine = engine_of(session.root, session.settings, Secrets(session.root).resolved)
         try:
-            if not engine.made():
+            if not engine.has_tables():
                 return
             self.made = None
             with engine.read() as tx:
@@ -242,7 +242,9 @@ def losses(session: ProjectSession, folder: Path, manifest: Manifest, was: Exist
     )
     nothing_there = not files and was.made is False and state.lake_identity(lake) is None
     unchanged = was.trail == (seq, head)
-    return Losses(None if nothing_there or (unchanged and not files) else manifest.made, files)
+    return Losses(
+        None if nothing_there or (unchanged and not files) else manifest.backup_time, files
+    )
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -308,9 +310,11 @@ def unfit(lake: Path, folder: Path, manifest: Manifest) -> str:
             if not catalog.missing(tx)
             else []
         )
-    gone = [path for path in current if not (lake / path).is_file()]
+    lost_files = [path for path in current if not (lake / path).is_file()]
     return (
-        f"the lake lacks {len(gone)} of its {len(current)} files, such as {gone[0]}" if gone else ""
+        f"the lake lacks {len(lost_files)} of its {len(current)} files, such as {lost_files[0]}"
+        if lost_files
+        else ""
     )
 
 
@@ -388,7 +392,7 @@ def _restored(
         actor=Actor(ActorType.PERSON, session.actor),
         object=Object("backup", folder.name),
         after={
-            "made_at": manifest.made.isoformat(),
+            "made_at": manifest.backup_time.isoformat(),
             "snapshot": manifest.snapshot,
             "lost_since": None if lost.since is None else lost.since.isoformat(),
             "lost_files": lost.files,
@@ -451,7 +455,7 @@ def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
     mark = stamp()
     aside = was.put_aside(mark)
     moved = lake_aside(session.folders, mark)
-    given = uuid.uuid4().hex
+    identity = uuid.uuid4().hex
     what = {
         "lake": theirs,
         "lake_aside": None if moved is None else str(moved),
@@ -460,7 +464,7 @@ def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
     event = AuditEvent(
         action=Action.STATE_BEGUN_ANEW,
         actor=Actor(ActorType.PERSON, session.actor),
-        object=Object("state", given),
+        object=Object("state", identity),
         before=what,
     )
     session.folders.lake.mkdir(parents=True, exist_ok=True)
@@ -471,9 +475,9 @@ def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
     ):
         tx.execute("update lease set epoch = ?, released = 1 where id = 1", (was.epoch,))
         catalog.create(tx, f"{session.folders.lake}/")
-        state.set_identity(tx, given)
+        state.set_identity(tx, identity)
         append(tx, Clock.for_writing(tx, session.now_given).now_us(), event)
-    state.mark_lake(session.folders.lake, given, session.settings.name)
+    state.mark_lake(session.folders.lake, identity, session.settings.name)
     return BackupResponse(
         folder="",
         made_at=None,

@@ -80,7 +80,7 @@ def count_recomputed(
         )  # re-ingested
     timeline = Timeline(graph, extents, to_us(context.now()))
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
-    made: dict[str, Extent] = {}
+    chosen_extents: dict[str, Extent] = {}
     for first, last in spans:
         request = BackfillRequest(
             mode=Mode.ALL,
@@ -89,9 +89,9 @@ def count_recomputed(
             borrowed=context.session.borrowed,
         )
         for item in choose(timeline, compiled, request).picked:
-            made[item.node] = made.get(item.node, NO_PARTITIONS) | item.extent
+            chosen_extents[item.node] = chosen_extents.get(item.node, NO_PARTITIONS) | item.extent
     return count_partitions(
-        compiled.project, ((node, len(extent)) for node, extent in made.items())
+        compiled.project, ((node, len(extent)) for node, extent in chosen_extents.items())
     )
 
 
@@ -148,18 +148,20 @@ def _retry(
     with context.store.read() as tx:
         results = _failed(tx, leader.applied.compiled.project, arguments.target)
     known = {target.node for target in leader.everything}
-    wanted = [Target(node, key, key) for node, key in results if node in known]
-    if not wanted:
+    retry_targets = [Target(node, key, key) for node, key in results if node in known]
+    if not retry_targets:
         return _nothing(context.session, arguments.target)
-    counts = count_places(leader, ((target.node, target.first or WHOLE) for target in wanted))
+    counts = count_places(
+        leader, ((target.node, target.first or WHOLE) for target in retry_targets)
+    )
     announce(progress, "retry", counts)
     order = RunRequest(
         kind="run",
-        targets=tuple(wanted),
+        targets=tuple(retry_targets),
         actor=context.actor,
         request={"retry": arguments.target},
         reason=arguments.reason,
-        retry=frozenset(target.node for target in wanted),
+        retry=frozenset(target.node for target in retry_targets),
     )
     return PendingRun(
         leader,
@@ -229,15 +231,15 @@ def check_run(
         (first, last)
     ]
     mode = Mode.ALL if again else Mode.MISSING
-    wanted = (
+    requests = (
         BackfillRequest(mode=mode, limits=limits_of(nodes, item, other), only=True)
         for item, other in spans
     )
-    choices = [choose(timeline, compiled, request) for request in wanted]
-    made = {item.node for choice in choices for item in choice.picked}
+    choices = [choose(timeline, compiled, request) for request in requests]
+    chosen_nodes = {item.node for choice in choices for item in choice.picked}
     count = sum(map(_count, choices))
     approval = plan_inputs.needed_approval(
-        session.root, session.settings, compiled.project, made, partitions=count
+        session.root, session.settings, compiled.project, chosen_nodes, partitions=count
     )
     if approval is not None:
         raise Refused(
@@ -451,8 +453,8 @@ def _order(node: Source | Asset | Exported, key: str) -> str:
 
 def _sources_above(compiled: Compiled, names: Sequence[str]) -> list[str]:
     """Return the upstream sources of the selection, whose deliveries are ingested first."""
-    wanted = {read for name in names for read in _reads(compiled, name) if read in compiled.nodes}
-    above = NodeGraph(compiled).upstream(wanted)
+    upstream = {read for name in names for read in _reads(compiled, name) if read in compiled.nodes}
+    above = NodeGraph(compiled).upstream(upstream)
     return [name for name in compiled.order if name in above and name in compiled.project.sources]
 
 

@@ -269,7 +269,7 @@ def _reason(result: RunResult) -> str | None:
         nodes = list(dict.fromkeys(node for node, _, _ in rest))[:WAITING_NAMED_MAX]
         commands = ", ".join(command_line("why", node) for node in nodes)
         waiting += [f"{least}{len(rest)} more {'waits' if len(rest) == 1 else 'wait'}: {commands}"]
-    return "; ".join([*waiting, *result.notes]) or None
+    return "; ".join([*waiting, *result.warnings]) or None
 
 
 def _attempt(attempt: Attempt, rows: int | None, zone: ZoneInfo) -> AttemptRow:
@@ -316,16 +316,16 @@ def _tick(context: CommandContext, arguments: TickArguments, progress: Progress)
     def response(result: RunResult) -> RunResponse:
         if (wrong := leader.maintain()) is not None:
             progress.note(wrong)
-        found = run_response(context.store, context.clock, context.session.zone, result)
-        opened = [*damaged, *found.incidents_opened]
+        tick_response = run_response(context.store, context.clock, context.session.zone, result)
+        opened = [*damaged, *tick_response.incidents_opened]
         if any(
             attempt.error is not None and attempt.error.code == DataCorrupted.code
-            for attempt in found.attempts
+            for attempt in tick_response.attempts
         ):
             opened += (
                 leader.look_at_files()
             )  # the regular check may not have reached the file that an attempt couldn't read
-        return msgspec.structs.replace(found, incidents_opened=opened)
+        return msgspec.structs.replace(tick_response, incidents_opened=opened)
 
     return PendingRun(
         leader,

@@ -79,7 +79,7 @@ def runs(
                 session, tx, tried, None if run is None else number_of(run), since_us or 0
             )
         else:
-            results = _found(tx, run, failed=failed, since_us=since_us, limit=limit)
+            results = _selected_runs(tx, run, failed=failed, since_us=since_us, limit=limit)
             versions = None if run is None else VersionCodeCache(tx)
             rows = [
                 row
@@ -95,11 +95,11 @@ def runs(
         return _with_repairs(project, tx, rows)
 
 
-def _found(
+def _selected_runs(
     tx: Transaction, run: str | None, *, failed: bool, since_us: int | None, limit: int
 ) -> list[Run]:
     if run is not None:
-        return [_one(stored.get(tx, number_of(run)), run)]
+        return [_known_run(stored.get(tx, number_of(run)), run)]
     return (stored.failed if failed else stored.newest)(tx, limit=limit, since_us=since_us)
 
 
@@ -156,8 +156,8 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
             and row.partition
             and row.partition in open_nodes[row.node]
         }
-        made = repairs(project, broken.values(), f"repair of run {run}")
-        repair_rows |= {(run, *at): row for at, row in by_partition(made).items()}
+        run_repairs = repairs(project, broken.values(), f"repair of run {run}")
+        repair_rows |= {(run, *at): row for at, row in by_partition(run_repairs).items()}
     at = [(row.run_id, row.node or "", row.partition or "") for row in rows]
     return [
         msgspec.structs.replace(row, repair=repair_rows[key])
@@ -180,18 +180,18 @@ def open_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
         if incidents.count_open(tx)
         else broken_partitions
     )
-    wanted = [
+    unresolved = [
         partition
         for partition in known
         if partition.incident is not None
         or quarantine.dropped(tx, partition.node, partition.partition) is None
     ]
     replace = msgspec.structs.replace
-    shown = [
+    with_choices = [
         replace(partition, others=other_choices(tx, project, partition.node, partition.partition))
-        for partition in wanted
+        for partition in unresolved
     ]
-    return repairs(project, shown, "repair")
+    return repairs(project, with_choices, "repair")
 
 
 def with_incident(tx: Transaction, partition: BrokenPartition) -> BrokenPartition:
@@ -209,7 +209,7 @@ def with_incident(tx: Transaction, partition: BrokenPartition) -> BrokenPartitio
     listed = known.detail == HISTORY and known.node == partition.node
     waits = listed and newest_withheld(tx, partition.node, partition.partition) is not None
     history = known.summary if waits else None
-    return msgspec.structs.replace(partition, incident=known.shown, history=history)
+    return msgspec.structs.replace(partition, incident=known.label, history=history)
 
 
 def _open_at(tx: Transaction, node: str, partition: str) -> incidents.Incident | None:
@@ -225,14 +225,14 @@ def with_listing_incident(tx: Transaction, partition: BrokenPartition) -> Broken
 def broken_of(tx: Transaction, node: str, partition: str, state: str) -> BrokenPartition:
     """Return a failed partition with the error of its last attempt."""
     last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
-    said = (error_row(last.error), path_of(tx, last)) if last else (None, None)
+    error_and_path = (error_row(last.error), path_of(tx, last)) if last else (None, None)
     lost = state == "failed" and last is not None and last.state == "lost"
     of_code = lost and is_code_the_cause(tx, node, partition)
     return BrokenPartition(
         node,
         partition,
         "lost" if lost else state,
-        *said,
+        *error_and_path,
         renames_wait(tx, node, partition),
         declared_at(tx, node, partition),
         of_code=of_code,
@@ -320,14 +320,14 @@ def _rows(
     failed: bool,
     versions: VersionCodeCache | None = None,
 ) -> list[RunRow]:
-    wanted = [attempt for attempt in results if not failed or attempt.state in FAILED]
-    if not wanted:
+    selected = [attempt for attempt in results if not failed or attempt.state in FAILED]
+    if not selected:
         return [_row(session, run, None, None)]
     codes = (
-        {} if versions is None else {attempt.id: versions.code_of(attempt) for attempt in wanted}
+        {} if versions is None else {attempt.id: versions.code_of(attempt) for attempt in selected}
     )
     counts = {
-        attempt.id: rows_of(tx, attempt) for attempt in wanted if len(attempt.partitions) == 1
+        attempt.id: rows_of(tx, attempt) for attempt in selected if len(attempt.partitions) == 1
     }
     return [
         msgspec.structs.replace(
@@ -335,7 +335,7 @@ def _rows(
             rows=counts.get(attempt.id),
             code=codes.get(attempt.id),
         )
-        for attempt in wanted
+        for attempt in selected
         for key in attempt.partitions
     ]
 
@@ -374,7 +374,7 @@ def number_of(run: str) -> int:
     return int(run)
 
 
-def _one(result: Run | None, run: str) -> Run:
+def _known_run(result: Run | None, run: str) -> Run:
     if result is None:
         raise unknown_run(run)
     return result

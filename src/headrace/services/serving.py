@@ -208,7 +208,7 @@ class Role(enum.StrEnum):
 class ServerTask(Protocol):
     """Additional work of a server in the leader's thread."""
 
-    def turn(self, context: CommandContext, leader: Leader) -> None:
+    def after_iteration(self, context: CommandContext, leader: Leader) -> None:
         """Run after each loop iteration."""
 
 
@@ -304,7 +304,7 @@ class Serving:
         """Observe, run, evaluate and answer requests until told to stop."""
         store = context.store
         leader.begin(
-            RunRequest(kind="serve", targets=leader.everything, actor=SERVER, standing=True),
+            RunRequest(kind="serve", targets=leader.everything, actor=SERVER, continuous=True),
             self._report,
         )
         rounds = Rounds(leader, context.held.folders, lambda: wake_leader(store.folder))
@@ -339,9 +339,9 @@ class Serving:
         )
         while not self._stop.asked:
             leader.step(min(TURN_SECONDS_MAX, patience()))
-            self._told(leader)
-            if handler.asked():
-                handler.look()
+            self._report_propagation(leader)
+            if handler.has_requests():
+                handler.poll()
             if leader.busy or leader.plans_busy or not handler.empty:
                 clock.go_on()
             else:
@@ -350,7 +350,7 @@ class Serving:
                 messages.go()
             each()
             if self._beside is not None:
-                self._beside.turn(context, leader)
+                self._beside.after_iteration(context, leader)
 
     def _finish(self, leader: Leader) -> None:
         """Let running attempts end, and start nothing more."""
@@ -364,7 +364,7 @@ class Serving:
         until = time.monotonic() + GRACE_SECONDS
         while leader.busy and time.monotonic() < until:
             leader.step()
-        self._told(leader)
+        self._report_propagation(leader)
 
     def _report(self, news: News) -> None:
         """Report a partition that a person should know about."""
@@ -375,7 +375,7 @@ class Serving:
             f"{named} {news.verdict if news.state == 'published' else news.state}: {news.reason}"
         )
 
-    def _told(self, leader: Leader) -> None:
+    def _report_propagation(self, leader: Leader) -> None:
         """Report the result of a run triggered by a propagation."""
         if (ended := leader.result(STANDING)) is not None and ended.partitions:
             count = f"{ended.partitions} partition{'' if ended.partitions == 1 else 's'}"
@@ -447,7 +447,7 @@ class Saves:
         self._watch: FolderWatcher | None = None
         self._runs: dict[int, str] = {}
 
-    def turn(self, context: CommandContext, leader: Leader) -> None:
+    def after_iteration(self, context: CommandContext, leader: Leader) -> None:
         """Apply the files saved since the last loop iteration, and report the outcome."""
         if self._watch is None:
             folder = context.store.folder
@@ -460,7 +460,7 @@ class Saves:
             if (ended := leader.result(run)) is not None:
                 what = self._runs.pop(run)
                 if ended.partitions:
-                    self._tell(_said(what, ended))
+                    self._tell(_result_text(what, ended))
 
     def close(self) -> None:
         """Stop watching."""
@@ -501,11 +501,11 @@ class Saves:
         """Run the changed nodes and everything downstream."""
         leader = context.leader(Silent())
         compiled = leader.applied.compiled
-        wanted = NodeGraph(compiled, data_only=True).downstream(touched)
+        downstream_nodes = NodeGraph(compiled, data_only=True).downstream(touched)
         targets = tuple(
             target
             for target in leader.everything
-            if target.node in wanted and target.node in compiled.nodes
+            if target.node in downstream_nodes and target.node in compiled.nodes
         )
         if targets:
             names = frozenset(target.node for target in targets)
@@ -529,7 +529,7 @@ class Saves:
             self._tell(f"  {problem.place.file}:{problem.place.line}  {problem.message}")
 
 
-def _said(what: str, ended: RunResult) -> str:
+def _result_text(what: str, ended: RunResult) -> str:
     return (
         f"{what}: {ended.state}, {ended.partitions} partition{'' if ended.partitions == 1 else 's'}"
     )

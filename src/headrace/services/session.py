@@ -292,19 +292,19 @@ class ProjectSession:
     def _compile(self, progress: Progress | None, files: ProjectFiles | None) -> Compilation:
         from headrace.compiler.compiling import compile_project
 
-        told = _Told(progress) if progress else None
+        compile_progress = _Told(progress) if progress else None
         cache = self.data_folder / "cache"
         compilation: Compilation = compile_project(
             self.root,
             cache=cache,
             processes=os.cpu_count() or 1,
-            progress=told,
+            progress=compile_progress,
             learnt=self.learnt(),
             environment=self.env,
             files=files,
         )
-        if told:
-            told.finish()
+        if compile_progress:
+            compile_progress.finish()
         if compilation.project is not None and compilation.project.macros:
             from headrace.services.diagnostics import with_macros
 
@@ -318,9 +318,9 @@ class ProjectSession:
 
         Data here takes precedence.
         """
-        shown = self.production.learnt() if self.production is not None else {}
+        production_columns = self.production.learnt() if self.production is not None else {}
         if self.store is None or self.compiled is None:
-            return shown
+            return production_columns
         from headrace.lake import PARTITION_COLUMN, catalog
 
         project = self.compiled.project
@@ -334,7 +334,7 @@ class ProjectSession:
         ]
         with self.store.read() as tx:
             tables = {name: catalog.table(tx, name) for name in names}
-        own = {
+        own_columns = {
             name: tuple(
                 (column.name, column.type)
                 for column in table.columns
@@ -343,7 +343,7 @@ class ProjectSession:
             for name, table in tables.items()
             if table is not None
         }
-        return {**shown, **own}
+        return {**production_columns, **own_columns}
 
     def project(self) -> Project:
         """Return the applied project, or before the first apply the declared one.

@@ -123,10 +123,10 @@ def _prepared(
     text = question.query.strip().rstrip(";").rstrip()
     names = reading.names_in(text)
     views = _views(compiled, names)
-    wanted = _canonical(
+    node_names = _canonical(
         project, [*names, *(item for view in views for item in _inputs(compiled, view))]
     )
-    seen = _seen(session, question, [name for name in wanted if name not in views])
+    seen = _seen(session, question, [name for name in node_names if name not in views])
     if question.noted and not any(name.startswith('"') for name in names):
         note_reads(session, _canonical(project, names), usage.SQL)
     # DuckDB computes from here on: a process never has both DuckDB and the state open
@@ -452,7 +452,7 @@ def diff(
     node = project.sources.get(name) or project.assets[name]
     if name in session.borrowed and session.production is not None:
         return diff(session.production, target, query)
-    wanted = {
+    requested_keys = {
         targets.partition(node, item) for item in [*query.partitions, *([key] if key else [])]
     }
     if session.store is None:
@@ -465,7 +465,7 @@ def diff(
         partitions = [
             change
             for change in partitions_of(before, after)
-            if not wanted or change.partition in wanted
+            if not requested_keys or change.partition in requested_keys
         ]
         keys = [partition.partition for partition in partitions if partition.change != "identical"]
         whole = isinstance(node, Asset) and node.accumulates
@@ -490,11 +490,11 @@ def diff(
     )
 
 
-def _side(session: ProjectSession, tx: Transaction, name: str, moment: str | None) -> Side:
-    if moment is not None and moment.isdecimal():
-        snapshot = snapshot_of(session, tx, ReadQuery(name, version=int(moment)))
+def _side(session: ProjectSession, tx: Transaction, name: str, version_or_time: str | None) -> Side:
+    if version_or_time is not None and version_or_time.isdecimal():
+        snapshot = snapshot_of(session, tx, ReadQuery(name, version=int(version_or_time)))
     else:
-        snapshot = snapshot_of(session, tx, ReadQuery(name, at=moment))
+        snapshot = snapshot_of(session, tx, ReadQuery(name, at=version_or_time))
     at = publications.newest_at(tx, snapshot)
     row = MomentRow(snapshot=snapshot, at=None if at is None else session.instant(at))
     return Side(

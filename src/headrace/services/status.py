@@ -174,7 +174,7 @@ def of_consumers(
         classic_uptime=classic,
         runs_started=ran.runs,
         obligations_due=totals.promised,
-        obligations_kept=totals.kept,
+        obligations_kept=totals.met,
         promises_weakened=weakened,
         worst=totals.worst,
         removed=[
@@ -207,7 +207,7 @@ def _outages(session: ProjectSession, tx: Transaction, now_us: int) -> list[Outa
     """
     return [
         OutageRow(
-            incident=incident.shown,
+            incident=incident.label,
             text=incident.summary,
             ended_at=session.instant(incident.resolved_at),
         )
@@ -421,7 +421,9 @@ def _of_open_items(facts: OpenFacts) -> str | None:
 
 def _command_for(facts: OpenFacts, is_the_cause: Callable[[IncidentFact], bool]) -> str:
     """Return the command that shows the incident that stops everything, else `doctor`."""
-    known = (f"headrace incident {item.shown}" for item in facts.incidents if is_the_cause(item))
+    known = (
+        f"headrace incident {item.display_id}" for item in facts.incidents if is_the_cause(item)
+    )
     return next(known, "headrace doctor")
 
 

@@ -129,7 +129,7 @@ def _expected(project: Project, source: Source, oldest: str | None, now_us: int)
 
 def _incident(tx: Transaction, incident: Incident) -> IncidentFact:
     return IncidentFact(
-        incident.shown,
+        incident.label,
         incident.node,
         incident.kind,
         frozenset({incident.node, *incidents.nodes_of(tx, incident.id), *incident.affected.assets}),
@@ -180,7 +180,7 @@ def status_headline(
     named = frozenset(
         consumer.incident for consumer in consumers if consumer.incident and consumer.state in NAMED
     )
-    named |= {cause.shown for cause in causes}
+    named |= {cause.label for cause in causes}
     return headline(
         facts, _causes(holding), explained_by(facts, named), wrong_visible=wrong_visible
     )
@@ -318,7 +318,7 @@ def row_of(figures: AvailabilityFigures, window: AvailabilityWindow) -> Availabi
         exception_minutes=figures.exception_minutes,
         unknown_minutes=figures.unknown_minutes,
         promised=figures.promised,
-        kept=figures.kept,
+        kept=figures.met,
         incidents=[f"INC-{number}" for number in figures.incidents],
         text=of_consumer(figures, window),
     )

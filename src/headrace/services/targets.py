@@ -83,9 +83,9 @@ def _of_time(node: Source | Asset | Exported, grain: Grain, key: str) -> str:
     """
     if node.partition.key is None:
         return parse_key(key, grain, node.timezone)
-    moment, separator, data = key.partition(SEPARATOR)
-    moment = parse_key(moment, grain, node.timezone)
-    return join(moment, _listed(node, data)) if separator else moment
+    interval, separator, data = key.partition(SEPARATOR)
+    interval = parse_key(interval, grain, node.timezone)
+    return join(interval, _listed(node, data)) if separator else interval
 
 
 def _listed(node: Source | Asset | Exported, key: str) -> str:

@@ -82,9 +82,9 @@ def _editable(root: Path) -> Mapping[str, Editable]:
 def _folder(item: metadata.Distribution) -> Path | None:
     """Return the folder of an editable distribution (PEP 610); None for others."""
     try:
-        told = json.loads(item.read_text("direct_url.json") or "{}")
-        url = urlsplit(told["url"])
-        editable = told["dir_info"]["editable"] is True and url.scheme == "file"
+        direct_url = json.loads(item.read_text("direct_url.json") or "{}")
+        url = urlsplit(direct_url["url"])
+        editable = direct_url["dir_info"]["editable"] is True and url.scheme == "file"
     except (KeyError, TypeError, ValueError, OSError):
         return None
     return Path(unquote(url.path)).resolve() if editable else None

@@ -20,7 +20,7 @@ from headrace.services.session import ProjectSession
 from headrace.services.wait_core import load_core
 from headrace.slo.blockage import not_observed_since, promised_by, unobserved
 from headrace.slo.obligations import EvaluationContext
-from headrace.slo.times import ago, moment
+from headrace.slo.times import ago, time_text
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import (
@@ -119,7 +119,7 @@ class WaitCauses:
     def _being_made(self, attempt: Attempt, key: str) -> WaitCause:
         began = attempt.started_at or attempt.queued_at
         took = attempts.durations_of_node(self._tx, attempt.node)
-        since = moment(began, self._now, self._zone)
+        since = time_text(began, self._now, self._zone)
         verb = (
             "ingested"
             if attempt.kind == "take_in"
@@ -157,9 +157,8 @@ class WaitCauses:
             return None
         subject = partition_target(partition.node, partition.partition)
         since = stood.dropped_us
-        text = (
-            f"has nothing since {moment(since, self._now, self._zone)}: {stood.reason or 'dropped'}"
-        )
+        text = f"has nothing since {time_text(since, self._now, self._zone)}:"
+        f" {stood.reason or 'dropped'}"
         row = self.row(
             "stopped",
             partition.node,
@@ -192,7 +191,7 @@ class WaitCauses:
     def _stopped(self, partition: Partition) -> WaitCause:
         verb, command = _STOPPED[partition.state]
         why = f": {partition.reason}" if partition.reason else ""
-        text = f"{verb} {moment(partition.since, self._now, self._zone)}{why}"
+        text = f"{verb} {time_text(partition.since, self._now, self._zone)}{why}"
         command = command.format(
             at=shlex.quote(partition_target(partition.node, partition.partition)),
             node=partition.node,
@@ -230,7 +229,7 @@ class WaitCauses:
                 same=self._comes_out_the_same(partition),
             )
             return msgspec.structs.replace(
-                row, incident=None if incident is None else incident.shown
+                row, incident=None if incident is None else incident.label
             )
         if partition.state not in BROKEN:
             return None
@@ -255,7 +254,7 @@ class WaitCauses:
     def _held_back(self, node: str, key: str, state: str) -> WaitCause:
         pause = self._paused[node]
         until = (
-            f", until {moment(pause.until, self._now, self._zone)}"
+            f", until {time_text(pause.until, self._now, self._zone)}"
             if pause.until is not None
             else ""
         )
@@ -298,7 +297,7 @@ class WaitCauses:
             clause = ", of which nothing was delivered yet"
         else:
             late = f", which is {ago(self._now - by)} ago" if by <= self._now else ""
-            clause = f", expected by {moment(by, self._now, self._zone)}{late}"
+            clause = f", expected by {time_text(by, self._now, self._zone)}{late}"
         text = f"hasn't been delivered{clause.replace(', of which nothing was delivered yet', '')}"
         row = self.row(
             "delivery", node, key, text, partition_target(node, key), state="missing", until=by
@@ -310,8 +309,8 @@ class WaitCauses:
 
         It is unknown then whether a delivery arrived.
         """
-        promised = "" if by is None else f", expected by {moment(by, self._now, self._zone)}"
-        since = f"since {moment(observed_us, self._now, self._zone)}{promised}"
+        promised = "" if by is None else f", expected by {time_text(by, self._now, self._zone)}"
+        since = f"since {time_text(observed_us, self._now, self._zone)}{promised}"
         text = f"isn't known yet: nobody has looked at {node} {since}"
         row = self.row(
             "delivery", node, key, text, partition_target(node, key), state="missing", until=by
@@ -338,12 +337,12 @@ class WaitCauses:
             since=failing.since,
         )
         incident = incidents.open_at(self._tx, node, key)
-        command = "headrace tick" if incident is None else f"headrace incident {incident.shown}"
+        command = "headrace tick" if incident is None else f"headrace incident {incident.label}"
         return WaitCause(msgspec.structs.replace(row, next=command), f", which {text}")
 
     def _backs_off(self, partition: Partition) -> WaitCause:
         assert partition.not_before is not None
-        again = moment(partition.not_before, self._now, self._zone)
+        again = time_text(partition.not_before, self._now, self._zone)
         failed = len(attempts.failed_in_a_row(self._tx, partition.node, partition.partition))
         after = (
             f", after {failed} failed attempt{'s' if failed != 1 else ''}" if failed else ""
@@ -371,7 +370,7 @@ class WaitCauses:
 
     def _not_ended(self, node: str, key: str, state: str) -> WaitCause:
         ends = self._ends_at(node, key)
-        text = f"covers an interval that ends at {moment(ends, self._now, self._zone)}"
+        text = f"covers an interval that ends at {time_text(ends, self._now, self._zone)}"
         return WaitCause(
             self.row("time", node, key, text, partition_target(node, key), state=state, until=ends),
             f", which {text}",
@@ -382,7 +381,7 @@ class WaitCauses:
         until = (
             ""
             if gate.until is None
-            else f", which fires at {moment(gate.until, self._now, self._zone)}"
+            else f", which fires at {time_text(gate.until, self._now, self._zone)}"
         )
         row = self.row(
             "trigger",

@@ -66,28 +66,28 @@ def load_core(
 def _above(session: ProjectSession, compiled: Compiled, names: Iterable[str]) -> Compiled:
     """Return the part of the applied project upstream of these nodes."""
     graph = node_graph(session, compiled)
-    wanted: set[str] = set()
+    upstream: set[str] = set()
     pending = set(names)
     while pending:  # nodes that checks read aren't upstream, but are waited for as well
-        wanted |= graph.upstream(pending).keys()
+        upstream |= graph.upstream(pending).keys()
         checked = {
             other
-            for name in wanted
+            for name in upstream
             if name in compiled.nodes
             for other in compiled.nodes[name].check_references
         }
-        pending = checked - wanted
+        pending = checked - upstream
     project = compiled.project
     return msgspec.structs.replace(
         compiled,
-        order=tuple(name for name in compiled.order if name in wanted),
-        nodes={name: node for name, node in compiled.nodes.items() if name in wanted},
+        order=tuple(name for name in compiled.order if name in upstream),
+        nodes={name: node for name, node in compiled.nodes.items() if name in upstream},
         project=msgspec.structs.replace(
             project,
-            sources={name: source for name, source in project.sources.items() if name in wanted},
-            assets={name: asset for name, asset in project.assets.items() if name in wanted},
+            sources={name: source for name, source in project.sources.items() if name in upstream},
+            assets={name: asset for name, asset in project.assets.items() if name in upstream},
             consumers={
-                name: consumer for name, consumer in project.consumers.items() if name in wanted
+                name: consumer for name, consumer in project.consumers.items() if name in upstream
             },
         ),
     )

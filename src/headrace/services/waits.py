@@ -14,7 +14,7 @@ from headrace.services.session import ProjectSession
 from headrace.services.wait_causes import WaitCauses, partition_target, partition_words
 from headrace.slo.blockage import Blockage, next_command, unreadable
 from headrace.slo.obligations import EvaluationContext
-from headrace.slo.times import moment
+from headrace.slo.times import time_text
 from headrace.store import Transaction
 
 DEPTH_MAX = 50
@@ -48,14 +48,16 @@ class Waits:
         pending = deque([((node, key), 1)])
         while pending and len(rows) < ROWS_MAX:
             place, depth = pending.popleft()
-            for row, further in self._one(*place):
+            for row, further in self._partition_waits(*place):
                 rows.append(row)
                 if further is not None and further not in seen and depth < DEPTH_MAX:
                     seen.add(further)
                     pending.append((further, depth + 1))
         return rows[:ROWS_MAX]
 
-    def _one(self, node: str, key: str) -> Iterator[tuple[WaitingRow, tuple[str, str] | None]]:
+    def _partition_waits(
+        self, node: str, key: str
+    ) -> Iterator[tuple[WaitingRow, tuple[str, str] | None]]:
         """Yield what one partition waits for, each with the partition to examine next."""
         damaged = list(self._damaged(node, key))
         if damaged:
@@ -92,7 +94,7 @@ class Waits:
                 None,
             )
         if partition.until is not None:
-            until = moment(partition.until, self._now, self._zone)
+            until = time_text(partition.until, self._now, self._zone)
             clause = (
                 f", complete from {until}"
                 if partition.state == "published"
@@ -149,7 +151,9 @@ class Waits:
         item = self._blockage.failed_in_backfill(self._context.node(node), key)
         if item is None or item.since_us is None:
             return None
-        text = f"failed in a backfill {moment(item.since_us, self._now, self._zone)}: {item.reason}"
+        text = (
+            f"failed in a backfill {time_text(item.since_us, self._now, self._zone)}: {item.reason}"
+        )
         row = self._causes.row(
             "stopped",
             node,

@@ -23,7 +23,7 @@ from headrace.services.why_verdicts import next_of, verdict_of, why_response, wi
 from headrace.slo.blockage import damage_of, next_command
 from headrace.slo.declared_promises import WHOLE, Node
 from headrace.slo.obligations import EvaluationContext, counts_as_empty
-from headrace.slo.times import moment
+from headrace.slo.times import time_text
 from headrace.slo.unsound import needed as made_of
 from headrace.store import Transaction
 from headrace.store.queries import attempts, partition_states
@@ -154,7 +154,7 @@ def _of_node(  # complexipy: ignore (each answer is one early return)
     if damage is not None and damage.since_us is not None:
         verdict = _unreadable(session, partition, damage.reason, damage.since_us, now_us)
         return why_response(session, subject, chosen, state, verdict, rows, next_command(damage))
-    published = moment(partition.since, now_us, session.timezone)
+    published = time_text(partition.since, now_us, session.timezone)
     verdict = f"{subject} waits for nothing: it is published, since {published}"
     return why_response(session, subject, chosen, state, verdict, rows, None, also=others)
 
@@ -164,8 +164,8 @@ def _unreadable(
 ) -> str:
     """Return the verdict about a published partition whose files are damaged."""
     subject = partition_target(partition.node, partition.partition)
-    published = moment(partition.since, now_us, session.timezone)
-    since = moment(since_us, now_us, session.timezone)
+    published = time_text(partition.since, now_us, session.timezone)
+    since = time_text(since_us, now_us, session.timezone)
     return f"{subject} was published {published}, and can't be read since {since}: {reason}"
 
 

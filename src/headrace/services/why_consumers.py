@@ -20,7 +20,7 @@ from headrace.slo.consumer_states import AtRisk, ConsumerState, ConsumerStatus
 from headrace.slo.declared_promises import WHOLE, Terms
 from headrace.slo.evaluation import WAITING
 from headrace.slo.obligations import EvaluationContext, covered, needed, obligations
-from headrace.slo.times import moment
+from headrace.slo.times import time_text
 from headrace.store import Transaction
 from headrace.store.queries import incidents
 from headrace.store.queries.incidents import Incident
@@ -167,9 +167,9 @@ class ConsumerExplanation:
     def _because(self, response: WhyResponse, cause: _Cause, since_us: int) -> str:
         """Return the consumer's state since when, and the incident, in one or two sentences."""
         status, zone = self._status, self._session.timezone
-        since = moment(since_us, self._now, zone)
+        since = time_text(since_us, self._now, zone)
         state = f"{status.name} is {str(status.state).replace('_', ' ')} since {since}"
-        began = moment(cause.began_us, self._now, zone)
+        began = time_text(cause.began_us, self._now, zone)
         if status.state in WAITING and cause.began_us > since_us and began != since:
             # the cause of the lateness is over
             return f"{state}. {response.interval} waits since {began} because of {cause.text}."
@@ -180,7 +180,7 @@ class ConsumerExplanation:
         status = self._status
         since = ""
         if status.since_us is not None:
-            since = f" since {moment(status.since_us, self._now, self._session.timezone)}"
+            since = f" since {time_text(status.since_us, self._now, self._session.timezone)}"
         text = f"{status.name} is at risk{since}: {status.reason}."
         besides = response.verdict
         if cause is not None and response.open:
@@ -203,7 +203,7 @@ class ConsumerExplanation:
         return msgspec.structs.replace(response, verdict=verdict)
 
     def _wrong_since(self, since_us: int) -> str:
-        since = moment(since_us, self._now, self._session.timezone)
+        since = time_text(since_us, self._now, self._session.timezone)
         return f"{self._status.name} is wrong since {since}: {self._status.reason}."
 
 
@@ -212,11 +212,11 @@ def _others(causes: Sequence[Incident], named: str) -> str:
 
     They are counted as `status` counts them.
     """
-    causes = [cause for cause in causes if cause.shown != named]
+    causes = [cause for cause in causes if cause.label != named]
     if not causes:
         return ""
     names = ", ".join(
-        f"{cause.shown} ({cause.node}: {cause.summary})" for cause in causes[:OTHERS_MAX]
+        f"{cause.label} ({cause.node}: {cause.summary})" for cause in causes[:OTHERS_MAX]
     )
     more = f" and {len(causes) - OTHERS_MAX} more" if len(causes) > OTHERS_MAX else ""
     return f" {names}{more} {'holds' if len(causes) == 1 else 'hold'} it back, too."
@@ -245,17 +245,20 @@ def _cause(
 ) -> _Cause | None:
     if not segments:
         return None
-    lasting = {incident.shown for incident in incidents.open_incidents(tx)}
+    lasting = {incident.label for incident in incidents.open_incidents(tx)}
     held = [segment for segment in segments if segment.incident in lasting]
     if not held:
         return None
     longest = max(held, key=lambda row: row.seconds)
-    shown = longest.incident or ""
-    of_it = [row for row in held if row.incident == shown]
+    incident_id = longest.incident or ""
+    of_it = [row for row in held if row.incident == incident_id]
     began_us = to_us(min(row.from_ for row in of_it))
     last = {row.incident for row in held if row.to == segments[-1].to}
     return _Cause(
-        shown, _clause(tx, compiled, longest, of_it[-1]), began_us, is_over=shown not in last
+        incident_id,
+        _clause(tx, compiled, longest, of_it[-1]),
+        began_us,
+        is_over=incident_id not in last,
     )
 
 

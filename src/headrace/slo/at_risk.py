@@ -23,7 +23,7 @@ from headrace.slo.facts import AcceptedPartition
 from headrace.slo.freshness import next_pass, sources_of
 from headrace.slo.obligations import EvaluationContext, Obligation
 from headrace.slo.risk import Outlooks
-from headrace.slo.times import moment
+from headrace.slo.times import time_text
 
 
 class Risks:
@@ -74,7 +74,7 @@ class Risks:
                 or self._overdue(results)
                 or results.unreadable_us is not None
             ):
-                at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
+                at = time_text(obligation.due_at_us, self._now, self._context.declared.timezone)
                 clause = blockage_clause(results, self._context, self._now)
                 text = f"late at {at}: {clause}"
                 since = max(
@@ -108,7 +108,7 @@ class Risks:
         ):
             return None
         results = blocked[0]
-        at = moment(obligation.due_at_us, self._now, self._context.declared.timezone)
+        at = time_text(obligation.due_at_us, self._now, self._context.declared.timezone)
         clause = blockage_clause(results, self._context, self._now)
         text = f"late at {at}: {clause}, and nothing runs it"
         since = max(self._ended(obligation), results.since_us or 0)
@@ -178,7 +178,7 @@ class Risks:
         for partition in excepted:
             if partition.until_us is not None and not partition.lapsed(self._now):
                 zone = self._context.declared.timezone
-                until = moment(partition.until_us, self._now, zone)
+                until = time_text(partition.until_us, self._now, zone)
                 text = (
                     f"{place_of(partition)} is an exception of {partition.by} that lapses at"
                     f" {until}: {partition.reason}"
@@ -217,7 +217,7 @@ class Risks:
         if results is None:
             return None
         place = f"{results.node}@{results.partition}"
-        text = f"{place} is unusual: {results.said}"
+        text = f"{place} is unusual: {results.clause}"
         since = max(served[0].due_at_us, served[0].met_at_us or 0, results.at_us or 0)
         command = f"headrace why {shlex.quote(place)}"
         return AtRisk(

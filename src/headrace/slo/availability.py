@@ -26,7 +26,7 @@ from headrace.slo.timeline import (
     union,
     without,
 )
-from headrace.slo.times import ago, days, moment
+from headrace.slo.times import ago, days, time_text
 
 # Figures of a timeline: the time served, the time claimed as served, and the time lost. Percentages
 # round down and lost minutes round up, so that 100.0 is never a rounded figure.
@@ -57,7 +57,7 @@ class AvailabilityScore(msgspec.Struct, frozen=True):
     incidents: tuple[int, ...]
     """Numbers of the incidents behind `corrected_us`."""
     promised: int
-    kept: int
+    met: int
 
     @property
     def lost_us(self) -> int:
@@ -96,7 +96,7 @@ def score(past: ServiceHistory, from_us: int, until_us: int) -> AvailabilityScor
         unknown_us=length(common(counts, past.blind)),
         incidents=_behind(past, corrected),
         promised=len(promised),
-        kept=sum(duty.kept for duty in promised),
+        met=sum(duty.met_in_time for duty in promised),
     )
 
 
@@ -149,7 +149,7 @@ class AvailabilityFigures(msgspec.Struct, frozen=True):
     exception_minutes: int
     unknown_minutes: int
     promised: int
-    kept: int
+    met: int
     incidents: tuple[int, ...]
     lost_us: int
     """`lost_minutes` before rounding; sentences say "under a minute" for less than one."""
@@ -180,7 +180,7 @@ class AvailabilityTotals(msgspec.Struct, frozen=True):
     unobserved_minutes: int = 0
     """Counted minutes in which a source of the consumer wasn't observed, summed over all."""
     promised: int = 0
-    kept: int = 0
+    met: int = 0
     of: int = 0
     """Number of consumers with data."""
 
@@ -197,7 +197,7 @@ def figures(score: AvailabilityScore) -> AvailabilityFigures:
         exception_minutes=minutes(score.excepted_us),
         unknown_minutes=minutes(score.unknown_us),
         promised=score.promised,
-        kept=score.kept,
+        met=score.met,
         incidents=score.incidents,
         lost_us=score.lost_us,
     )
@@ -223,7 +223,7 @@ def totals(scores: Sequence[AvailabilityScore]) -> AvailabilityTotals:
         counted_minutes=sum(figures.minutes for figures in rounded),
         unobserved_minutes=sum(figures.unknown_minutes for figures in rounded),
         promised=sum(figures.promised for figures in rounded),
-        kept=sum(figures.kept for figures in rounded),
+        met=sum(figures.met for figures in rounded),
         of=sum(score.counted_us > 0 for score in scores),
     )
 
@@ -264,7 +264,7 @@ class AvailabilityWindow(msgspec.Struct, frozen=True):
         """Return the part that counts: `30 days`, or `the 6 days since Mon 02-11 07:00`."""
         if began_us <= self.from_us:
             return self.spelled()
-        since = moment(began_us, self.now_us, self.timezone)
+        since = time_text(began_us, self.now_us, self.timezone)
         return f"the {ago(self.now_us - began_us)} since {since}"
 
 
@@ -279,8 +279,8 @@ def availability(
         return NOTHING_DUE
     text = f"{totals.honest} % of {window.counted(totals.began_us)}"
     if totals.of > 1:
-        gone = f", {removed} of them removed" if removed else ""
-        text += f", worst of {days(totals.of, 'consumer')}{gone} (mean {totals.mean} %)"
+        removed_clause = f", {removed} of them removed" if removed else ""
+        text += f", worst of {days(totals.of, 'consumer')}{removed_clause} (mean {totals.mean} %)"
     return f"{text}{_lost(totals.lost_minutes or 0, totals.lost_us, totals.unobserved_minutes)}"
 
 
@@ -291,15 +291,15 @@ def of_consumer(figures: AvailabilityFigures, window: AvailabilityWindow) -> str
     """
     if figures.honest is None or figures.began_us is None:
         return NOTHING_DUE
-    kept = (
-        f"; {figures.kept:,} of {days(figures.promised, 'delivery')} kept"
+    met_clause = (
+        f"; {figures.met:,} of {days(figures.promised, 'delivery')} kept"
         if figures.promised
         else ""
     )
     of = window.counted(figures.began_us)
     return (
         f"{figures.honest} % of"
-        f" {of}{kept}{_lost(figures.lost_minutes, figures.lost_us, figures.unknown_minutes)}"
+        f" {of}{met_clause}{_lost(figures.lost_minutes, figures.lost_us, figures.unknown_minutes)}"
     )
 
 

@@ -28,7 +28,7 @@ from headrace.slo.obligations import (
     paced_inputs,
     unserved,
 )
-from headrace.slo.times import moment
+from headrace.slo.times import time_text
 
 _Place: TypeAlias = tuple[str, str]
 """A node and a partition."""
@@ -310,12 +310,12 @@ class Blockage:
                 node.name,
                 key,
                 state,
-                pause.said(self._now, self._context.declared.timezone),
+                pause.clause(self._now, self._context.declared.timezone),
             )
         unread = self._context.facts.unreadable().get(node.name)
         if unread is not None and (facts is None or _is_tried_again(facts)):
             results = Blocked(
-                BlockReason.MISSING, None, node.name, key, state, unread.said, unread.incident
+                BlockReason.MISSING, None, node.name, key, state, unread.clause, unread.incident
             )
             return results._replace(unreadable_us=unread.since_us)
         if state == "missing":
@@ -356,7 +356,7 @@ def damage_of(context: EvaluationContext, node: str, partition: str) -> Blocked 
             node,
             partition,
             "published",
-            damage.said,
+            damage.clause,
             damage.incident,
         )
     )
@@ -399,7 +399,7 @@ def blockage_clause(  # complexipy: ignore (a table: a clause for each kind of b
             since = (
                 ""
                 if blocked.since_us is None
-                else f" since {moment(blocked.since_us, now_us, zone)}"
+                else f" since {time_text(blocked.since_us, now_us, zone)}"
             )
             text = (
                 blocked.reason
@@ -417,12 +417,12 @@ def blockage_clause(  # complexipy: ignore (a table: a clause for each kind of b
             return f"{blocked.node}{at}: {unobserved(blocked.unreadable_us, reason, now_us, zone)}"
         case BlockReason.MISSING:
             by = promised_by(node, blocked.partition)
-            promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
+            promised = "" if by is None else f", promised by {time_text(by, now_us, zone)}"
             observed_us = not_observed_since(context, node, blocked.partition, now_us)
             if observed_us is not None:
                 return (
                     f"{blocked.node}{at}: nobody has looked since"
-                    f" {moment(observed_us, now_us, zone)}{promised}"
+                    f" {time_text(observed_us, now_us, zone)}{promised}"
                 )
             return f"{blocked.node}{at}: nothing was delivered{promised}"
         case BlockReason.WAITING:
@@ -441,7 +441,7 @@ def _by_lake(blocked: Blocked) -> bool:
 
 def unobserved(since_us: int, reason: str, now_us: int, zone: str) -> str:
     """Return a clause such as `can't be observed since 06:00: HTTP 503`."""
-    return f"can't be observed since {moment(since_us, now_us, zone)}: {reason}"
+    return f"can't be observed since {time_text(since_us, now_us, zone)}: {reason}"
 
 
 def unreadable(blocked: Blocked) -> str:
@@ -455,7 +455,9 @@ def _export_clause(node: Node, blocked: Blocked, now_us: int, zone: str) -> str:
         return f"the export to {target} is {blocked.reason}"
     if blocked.block is BlockReason.FAILED:
         since = (
-            "" if blocked.since_us is None else f", since {moment(blocked.since_us, now_us, zone)}"
+            ""
+            if blocked.since_us is None
+            else f", since {time_text(blocked.since_us, now_us, zone)}"
         )
         return f"export to {target} failed: {short_reason(blocked.reason)}{since}"
     return (
@@ -530,7 +532,7 @@ def in_repair_order(results: Sequence[Blocked]) -> list[Blocked]:
     """
     holds = sorted(
         (item for item in results if item.block in HOLDS),
-        key=lambda one: (one.since_us or 0, one.node, one.partition),
+        key=lambda blocked: (blocked.since_us or 0, blocked.node, blocked.partition),
     )
     return [*holds, *(item for item in results if item.block not in HOLDS)]
 

@@ -86,7 +86,7 @@ class Wronged(msgspec.Struct, frozen=True):
 
     since_us: int
     incident: int | None
-    said: str
+    clause: str
     next: str | None = None
 
 

@@ -53,33 +53,37 @@ def damaged_files(tx: Transaction) -> list[DamagedFile]:
     }
     if not catalog.any_lost(tx):
         return [*files.values(), *outside]
-    for look in observations.values():
-        if look.file_id not in files:  # replaced: the lost rows are registered under another file
-            left = catalog.left_of(tx, [look.file_id])
-            files |= {file.id: _damaged(file, look) for file in left if file.id not in files}
+    for item in observations.values():
+        if item.file_id not in files:  # replaced: the lost rows are registered under another file
+            left = catalog.left_of(tx, [item.file_id])
+            files |= {file.id: _damaged(file, item) for file in left if file.id not in files}
     return [*files.values(), *outside]
 
 
 def _damaged_outside(publication: lake_maintenance.DamagedPublication) -> DamagedFile:
     """Return a damaged file of a `materialize: files` asset, which is in no lake table."""
-    look = publication.look
-    since = look.wrong_since or look.looked_at
+    observation = publication.file_check
+    since = observation.wrong_since or observation.looked_at
     return DamagedFile(
         -publication.publication,
         publication.node,
-        look.path or "",
-        look.size_bytes or 0,
-        f"the file {look.wrong}",
+        observation.path or "",
+        observation.size_bytes or 0,
+        f"the file {observation.wrong}",
         since,
     )
 
 
-def _damaged(file: catalog.CurrentFile, look: FileLook) -> DamagedFile:
-    since = look.wrong_since or look.looked_at
+def _damaged(file: catalog.CurrentFile, observation: FileLook) -> DamagedFile:
+    since = observation.wrong_since or observation.looked_at
     folder, _, name = file.path.rpartition("/")
     lost = lost_with(name)
     given_up = None if lost is None else f"{folder}/{lost}.parquet"
-    wrong = f"the file {look.wrong}" if lost is None else "the file was given up, its rows are lost"
+    wrong = (
+        f"the file {observation.wrong}"
+        if lost is None
+        else "the file was given up, its rows are lost"
+    )
     return DamagedFile(file.id, file.table, file.path, file.size_bytes, wrong, since, given_up)
 
 
@@ -149,8 +153,11 @@ def _partitions_in(
     if file.lost is not None:
         return dict(file.lost)
     if file.keys is not None:
-        shown = {key: publications.current(tx, node, key) for key in file.keys}
-        return {key: publication.rows if publication else 0 for key, publication in shown.items()}
+        current_publications = {key: publications.current(tx, node, key) for key in file.keys}
+        return {
+            key: publication.rows if publication else 0
+            for key, publication in current_publications.items()
+        }
     elsewhere: set[str] = set().union(*(row.keys for row in every if row.keys is not None))
     first, last = file.snapshots
     candidates = [

@@ -171,7 +171,7 @@ def _exports(compiled: Compiled) -> dict[str, Node]:
                     compiled,
                     [InputSpec(node=read, place=consumer.place) for read in consumer.reads],
                 ),
-                exported_to=export.shown,
+                exported_to=export.label,
             )
     return nodes
 

@@ -113,7 +113,7 @@ class Evaluation:
         named = [status.incident for status in waiting]
         return sorted(
             {incident.id: incident for incident in results}.values(),
-            key=lambda item: item.shown not in named,
+            key=lambda item: item.label not in named,
         )
 
     def _all_holding(self, status: ConsumerStatus) -> list[Incident]:
@@ -175,10 +175,10 @@ class Evaluation:
             return status
         reason = status.reason
         if consumer_status.state in WAITING and incident.state == "recovering":
-            reason = f"{status.reason} ({incident.shown} held it back; its cause is gone)"
+            reason = f"{status.reason} ({incident.label} held it back; its cause is gone)"
         elif consumer_status.state in WAITING:
-            reason = f"{incident.shown} {incident.node}: {incident.summary}"
-        return msgspec.structs.replace(status, incident=incident.shown, reason=reason)
+            reason = f"{incident.label} {incident.node}: {incident.summary}"
+        return msgspec.structs.replace(status, incident=incident.label, reason=reason)
 
     def _with_since(self, status: ConsumerStatus) -> ConsumerStatus:
         """Correct the start of the state by the spans in which data was wrong.
@@ -218,14 +218,14 @@ class Evaluation:
             return status
         withdrawn = [key for key in keys if self._reads_withdrawn(status, key)]
         corrected = [key for key in keys if key not in withdrawn]
-        said = [status.reason]
+        reasons = [status.reason]
         if corrected:
-            said.append(f"corrected since it was exported: {_few(corrected)}")
+            reasons.append(f"corrected since it was exported: {_few(corrected)}")
         if withdrawn:
-            said.append(f"withdrawn since it was exported: {_few(withdrawn)}")
+            reasons.append(f"withdrawn since it was exported: {_few(withdrawn)}")
         again = f"headrace run {status.name}" if corrected else None
         return msgspec.structs.replace(
-            status, superseded=tuple(keys), reason="; ".join(said), next=status.next or again
+            status, superseded=tuple(keys), reason="; ".join(reasons), next=status.next or again
         )
 
     def _reads_withdrawn(self, status: ConsumerStatus, key: str) -> bool:
@@ -307,10 +307,10 @@ class Evaluation:
         """
         below = set(self._reach.consumers(node)) & set(consumers)
         declared = self._context.declared.nodes[node]
-        wanted = [terms for name, terms in self._terms.items() if name in below]
+        downstream_terms = [terms for name, terms in self._terms.items() if name in below]
         return [
             self._score(self._gathering.of_node(declared, terms, self._obligations(terms.consumer)))
-            for terms in wanted
+            for terms in downstream_terms
         ]
 
     def deliveries(self, consumer: str) -> list[Obligation]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from headrace.slo.times import moment
+from headrace.slo.times import time_text
 
 
 class VisiblePublication(NamedTuple):
@@ -59,10 +59,10 @@ class Pausing(NamedTuple):
         """Return whether the pause is still in force."""
         return self.until_us is None or now_us < self.until_us
 
-    def said(self, now_us: int, timezone: str) -> str:
+    def clause(self, now_us: int, timezone: str) -> str:
         """Return a clause such as `paused: vendor (by ann, until 13:00)`."""
         until = (
-            "" if self.until_us is None else f", until {moment(self.until_us, now_us, timezone)}"
+            "" if self.until_us is None else f", until {time_text(self.until_us, now_us, timezone)}"
         )
         return f"paused: {self.reason} (by {self.by}{until})"
 
@@ -94,7 +94,7 @@ class Unusual(NamedTuple):
 
     node: str
     partition: str
-    said: str
+    clause: str
     strength: float
     at_us: int | None = None
     """When the partition was published; None if unknown."""
@@ -107,7 +107,7 @@ class Damage(NamedTuple):
 
     path: str
     """Path relative to the lake's folder."""
-    said: str
+    clause: str
     """A clause such as `the file has 0 bytes and not 521`."""
     since_us: int
     incident: str = ""
@@ -130,7 +130,7 @@ class UnreadableSource(NamedTuple):
     """A source that can't be read, so that its deliveries are unknown."""
 
     since_us: int
-    said: str
+    clause: str
     """A clause such as `bank.db: no such table: transfers`."""
     incident: str
     """The open incident of the source, such as `INC-1`; empty if it is open in production only."""
@@ -187,7 +187,7 @@ class StateFacts(Protocol):
     def observations(self, source: str) -> list[int]:
         """Return the times of the last 20 observations of a source, newest first."""
 
-    def kept(self, consumer: str) -> list[RecordedObligation]:
+    def recorded_obligations(self, consumer: str) -> list[RecordedObligation]:
         """Return recorded obligations of a consumer, oldest first.
 
         These are all unmet ones, the newest 100, and the newest that was met.

@@ -191,16 +191,16 @@ def _incomplete(node: Node, context: EvaluationContext, now_us: int) -> bool:
     """
     grain, start = node.partition.grain, context.rhythms[node.name].start_us
     assert grain is not None
-    moment = key_at_us(now_us, grain, node.timezone)
+    interval = key_at_us(now_us, grain, node.timezone)
     for _ in range(GROWING_INTERVALS):
-        moment = previous_key(moment, grain, node.timezone)
-        if start is None or start_us(moment, grain, node.timezone) < start:
+        interval = previous_key(interval, grain, node.timezone)
+        if start is None or start_us(interval, grain, node.timezone) < start:
             return False
         heard = [
-            context.facts.partition_state(node.name, f"{moment}{SEPARATOR}{key}")
-            for key in context.facts.keys(node.name, moment)
+            context.facts.partition_state(node.name, f"{interval}{SEPARATOR}{key}")
+            for key in context.facts.keys(node.name, interval)
         ]
-        off = node.no_data.covers(moment, grain, node.timezone)
+        off = node.no_data.covers(interval, grain, node.timezone)
         if (not heard and not off) or not all(
             facts is not None and facts.published for facts in heard
         ):

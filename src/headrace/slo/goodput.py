@@ -83,7 +83,7 @@ class GoodputAttempt(msgspec.Struct, frozen=True):
     state: str
     at_us: int
     rows: int
-    made: tuple[GoodputPublication, ...] = ()
+    publications: tuple[GoodputPublication, ...] = ()
     delivery: int | None = None
     work_us: Mapping[str, int] = {}
     decided: str = ""
@@ -146,9 +146,9 @@ def places(attempt: GoodputAttempt) -> dict[str, int]:
     Accepted rows are published by the attempt that was held.
     """
     results = dict.fromkeys(PLACES, 0)
-    for publication in attempt.made:
+    for publication in attempt.publications:
         results[publication.place] += publication.rows
-    rest = max(0, attempt.rows - sum(publication.rows for publication in attempt.made))
+    rest = max(0, attempt.rows - sum(publication.rows for publication in attempt.publications))
     place = REJECTED if attempt.state == "published" else _OF_STATE.get(attempt.state, RETRY)
     results[_OF_DECISION.get(attempt.decided, HELD) if place == HELD else place] += rest
     return results
@@ -163,7 +163,7 @@ def by_node(rows: Iterable[GoodputAttempt]) -> list[Goodput]:
 
 
 def _good_bytes(attempt: GoodputAttempt) -> int:
-    return sum(item.bytes for item in attempt.made if item.place == GOOD)
+    return sum(item.bytes for item in attempt.publications if item.place == GOOD)
 
 
 def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
@@ -206,14 +206,14 @@ def _of_delivery(
     decides nothing.
     """
     last = max((n for n, attempt in enumerate(attempts) if attempt.state in _SETTLED), default=0)
-    for n, attempt in enumerate(_kept(attempts)):
-        if n < last and not attempt.made:
+    for n, attempt in enumerate(_with_corrected_ends(attempts)):
+        if n < last and not attempt.publications:
             yield attempt, {**dict.fromkeys(PLACES, 0), RETRY: attempt.rows}
         else:
             yield attempt, places(attempt)
 
 
-def _kept(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
+def _with_corrected_ends(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
     """Return the same attempts with corrected ends of publications.
 
     A publication that an identical one replaced stays current as long as its replacement.
@@ -221,7 +221,7 @@ def _kept(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
     every = [
         (publication.at_us, n, publication)
         for n, attempt in enumerate(attempts)
-        for publication in attempt.made
+        for publication in attempt.publications
     ]
     following: dict[str, GoodputPublication] = {}
     results: list[list[GoodputPublication]] = [[] for _ in attempts]
@@ -233,7 +233,7 @@ def _kept(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
         following[publication.partition] = goodput_publication
         results[n].append(goodput_publication)
     return [
-        msgspec.structs.replace(attempt, made=tuple(results[n]))
+        msgspec.structs.replace(attempt, publications=tuple(results[n]))
         for n, attempt in enumerate(attempts)
     ]
 

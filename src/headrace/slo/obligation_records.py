@@ -62,7 +62,7 @@ def _keep_deadlines(
         now = after.get(was.consumer)
         if now is None or (now.per, now.timezone) != (was.per, was.timezone):
             continue
-        recorded_obligations = context.facts.kept(was.consumer)
+        recorded_obligations = context.facts.recorded_obligations(was.consumer)
         open_ones = [
             obligation
             for obligation in obligations_of(recorded_obligations, was, context, now_us)
@@ -101,7 +101,7 @@ def settle_obligations(tx: Transaction, context: EvaluationContext, now_us: int)
     """Record obligations that became due and when open ones were met; return the rows written."""
     touched = 0
     for terms in context.declared.consumers:
-        recorded_obligations = context.facts.kept(terms.consumer)
+        recorded_obligations = context.facts.recorded_obligations(terms.consumer)
         due = [
             obligation
             for obligation in obligations_of(recorded_obligations, terms, context, now_us)
@@ -152,8 +152,8 @@ def _write(
 def _put_in_force(tx: Transaction, terms: Terms, now_us: int) -> int:
     """Return the id of the promise, which is new if the terms aren't those in force."""
     current = obligations.promise_in_force(tx, terms.consumer)
-    said = _recorded_terms(terms)
-    if current is not None and current.terms == said:
+    new_terms = _recorded_terms(terms)
+    if current is not None and current.terms == new_terms:
         return current.id
     if current is not None:
         _end(tx, terms.consumer, now_us)
@@ -162,7 +162,7 @@ def _put_in_force(tx: Transaction, terms: Terms, now_us: int) -> int:
         " :begins)",
         {
             "consumer": terms.consumer,
-            "terms": msgspec.json.encode(said, order="sorted").decode(),
+            "terms": msgspec.json.encode(new_terms, order="sorted").decode(),
             "now": now_us,
             "begins": _begins(terms, current, now_us),
         },
@@ -195,7 +195,7 @@ def _recorded_terms(terms: Terms) -> dict[str, object]:
         "timezone": terms.timezone,
         "due": terms.due,
         "max_age": terms.max_age,
-        "no_data": terms.no_data.said(),
+        "no_data": terms.no_data.declared(),
     }
 
 

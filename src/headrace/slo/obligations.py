@@ -141,7 +141,9 @@ def obligations(terms: Terms, context: EvaluationContext, now_us: int) -> list[O
     These are the recorded ones, those that became due since, and those of intervals that have begun
     but aren't due yet. Of the recorded ones, only the unmet are evaluated again.
     """
-    return obligations_of(context.facts.kept(terms.consumer), terms, context, now_us)
+    return obligations_of(
+        context.facts.recorded_obligations(terms.consumer), terms, context, now_us
+    )
 
 
 def obligations_of(
@@ -211,11 +213,11 @@ def intervals_before(
 
 def taken_back(terms: Terms, interval: str, context: EvaluationContext) -> bool:
     """Return whether a partition that an interval reads was withdrawn since it was met."""
-    gone = context.facts.withdrawn()
-    if not gone:
+    withdrawn = context.facts.withdrawn()
+    if not withdrawn:
         return False
     return any(
-        (node.name, key) in gone
+        (node.name, key) in withdrawn
         for node in context.awaited(terms)
         for key in needed(node, terms, interval, context) or (WHOLE,)
     )
@@ -313,11 +315,11 @@ def counts_as_empty(node: Node, key: str, context: EvaluationContext) -> bool:
     grain, start = node.partition.grain, context.rhythms[node.name].start_us
     if grain is None:
         return False
-    moment = key.partition(SEPARATOR)[0]
-    if start is not None and start_us(moment, grain, node.timezone) < start:
+    interval = key.partition(SEPARATOR)[0]
+    if start is not None and start_us(interval, grain, node.timezone) < start:
         return True
     return (
-        node.no_data.covers(moment, grain, node.timezone)
+        node.no_data.covers(interval, grain, node.timezone)
         and context.facts.first(node.name, key) is None
     )
 

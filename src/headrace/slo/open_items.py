@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from headrace.model.partitions import command_line
-from headrace.slo.times import days, moment
+from headrace.slo.times import days, time_text
 
 NAMES_MAX = 4
 _NOT_SERVED = frozenset({"unknown", "never", "wrong", "late"})
@@ -61,7 +61,7 @@ class IncidentFact(msgspec.Struct, frozen=True):
     `reach` are its node, other nodes with the same cause, and the assets that it affects.
     """
 
-    shown: str
+    display_id: str
     node: str
     kind: str
     reach: frozenset[str] = frozenset()
@@ -157,12 +157,17 @@ def explained_by(facts: OpenFacts, waiting: frozenset[str]) -> Explained:
 
     A node with an open incident of its own isn't explained by another node's incident.
     """
-    others = {incident.node for incident in facts.incidents if incident.shown not in waiting}
+    others = {incident.node for incident in facts.incidents if incident.display_id not in waiting}
     reach = {
-        name for incident in facts.incidents if incident.shown in waiting for name in incident.reach
+        name
+        for incident in facts.incidents
+        if incident.display_id in waiting
+        for name in incident.reach
     }
-    own = {incident.node for incident in facts.incidents if incident.shown in waiting}
-    return Explained(waiting, frozenset(own | (reach - others)))
+    incident_nodes = {
+        incident.node for incident in facts.incidents if incident.display_id in waiting
+    }
+    return Explained(waiting, frozenset(incident_nodes | (reach - others)))
 
 
 # frozen
@@ -197,25 +202,25 @@ def headline(
     states = {consumer.state for consumer in facts.consumers}
     if states & _NOT_SERVED - _WAITING:
         causes = None
-    said = [_served(facts, causes)]
+    sentences = [_served(facts, causes)]
     if facts.broken_since is not None:
-        said.append(
+        sentences.append(
             "Nothing can run: no worker starts since"
-            f" {moment(facts.broken_since, facts.now_us, facts.timezone)}."
+            f" {time_text(facts.broken_since, facts.now_us, facts.timezone)}."
         )
     elif facts.closed_since is not None:
-        said.append(
+        sentences.append(
             "Nothing can run: the lake can't be written since"
-            f" {moment(facts.closed_since, facts.now_us, facts.timezone)}."
+            f" {time_text(facts.closed_since, facts.now_us, facts.timezone)}."
         )
     if states & {"late", "never"} and "wrong" not in states and not wrong_visible and facts.held:
-        said.append("Nothing wrong was published.")
+        sentences.append("Nothing wrong was published.")
     waiting = explained if causes is not None else Explained(explained.incidents)
     items = open_items(facts, waiting)
     also = [_beside(item, waiting) for item in items if item.kind is not OpenKind.CONSUMER]
     if also:
-        said.append(f"Also open: {', '.join(also)}.")
-    return " ".join(said)
+        sentences.append(f"Also open: {', '.join(also)}.")
+    return " ".join(sentences)
 
 
 def _beside(item: OpenItem, explained: Explained) -> str:
@@ -251,12 +256,12 @@ def _consumers(facts: OpenFacts) -> OpenItem | None:
     if not open_ones:
         return None
     missed = sum(fact.state in _NOT_SERVED for fact in open_ones)
-    said = [f"{_count(missed, 'consumer')} not served"] if missed else []
+    clauses = [f"{_count(missed, 'consumer')} not served"] if missed else []
     if risky := len(open_ones) - missed:
-        said.append(f"{_count(risky, 'consumer')} at risk")
+        clauses.append(f"{_count(risky, 'consumer')} at risk")
     command = f"headrace why {shlex.quote(open_ones[0].name)}"
     names = tuple(fact.name for fact in open_ones)
-    return OpenItem(OpenKind.CONSUMER, len(names), names, ", ".join(said), command)
+    return OpenItem(OpenKind.CONSUMER, len(names), names, ", ".join(clauses), command)
 
 
 def _damaged(facts: OpenFacts) -> OpenItem | None:
@@ -268,7 +273,9 @@ def _damaged(facts: OpenFacts) -> OpenItem | None:
 
 
 def _incidents(facts: OpenFacts, explained: Explained) -> list[OpenItem | None]:
-    others = [incident for incident in facts.incidents if incident.shown not in explained.incidents]
+    others = [
+        incident for incident in facts.incidents if incident.display_id not in explained.incidents
+    ]
     corrupted = [fact for fact in others if fact.kind == OpenKind.DATA_CORRUPTED]
     rest = [fact for fact in others if fact.kind != OpenKind.DATA_CORRUPTED]
     return [
@@ -287,7 +294,9 @@ def _of_incidents(
 ) -> OpenItem | None:
     if not facts:
         return None
-    command = f"headrace incident {facts[0].shown}" if len(facts) == 1 else "headrace incidents"
+    command = (
+        f"headrace incident {facts[0].display_id}" if len(facts) == 1 else "headrace incidents"
+    )
     nodes = tuple(dict.fromkeys(incident.node for incident in facts))
     return OpenItem(kind, len(facts), nodes, _count(len(facts), item, several), command)
 
@@ -318,7 +327,7 @@ def _unobserved(facts: OpenFacts, explained: Explained) -> OpenItem | None:
     names = [name for name in facts.unobserved if name not in explained.nodes]
     if not names:
         return None
-    since = moment(min(facts.unobserved[name] for name in names), facts.now_us, facts.timezone)
+    since = time_text(min(facts.unobserved[name] for name in names), facts.now_us, facts.timezone)
     text = f"{_count(len(names), 'source')} that can't be observed since {since} ({_few(names)})"
     command = f"headrace deliveries {shlex.quote(names[0])}"
     return OpenItem(OpenKind.SOURCE_UNREACHABLE, len(names), tuple(names), text, command)
@@ -328,7 +337,7 @@ def _throttled(facts: OpenFacts) -> OpenItem | None:
     results = facts.throttled
     if not results:
         return None
-    since = moment(min(item.since_us for item in results), facts.now_us, facts.timezone)
+    since = time_text(min(item.since_us for item in results), facts.now_us, facts.timezone)
     names = _few([item.source for item in results])
     loaded = (
         f"; {results[0].loaded} of {results[0].expected} intervals loaded"

@@ -29,7 +29,7 @@ from headrace.slo.obligations import (
     needed,
     paced_inputs,
 )
-from headrace.slo.times import ago, moment
+from headrace.slo.times import ago, time_text
 
 _SECOND_US = 1_000_000
 
@@ -84,7 +84,7 @@ class Outlooks:
         if not outlook.steps or (outlook.at is not None and outlook.at <= obligation.due_at_us):
             return None
         first = outlook.steps[0] if outlook.at is not None else outlook.steps[-1]
-        due = f", due {moment(obligation.due_at_us, self._now, self._context.declared.timezone)}"
+        due = f", due {time_text(obligation.due_at_us, self._now, self._context.declared.timezone)}"
         passed = (
             None
             if outlook.at is None or first.begins > self._now or self._is_expected(first)
@@ -170,7 +170,7 @@ class Outlooks:
         """Return the clause that says how the first step of the chain makes the interval late."""
         pause = self._context.facts.pauses().get(step.node)
         if pause is not None and step.node in self._paused:
-            paused = pause.said(self._now, self._context.declared.timezone)
+            paused = pause.clause(self._now, self._context.declared.timezone)
             return f"is {paused}{self._then(step, outlook)}"
         facts = self._context.facts.partition_state(step.node, step.key)
         if outlook.at is None:
@@ -187,7 +187,7 @@ class Outlooks:
         return f"hasn't begun, needs {ago(outlook.at - step.begins)}{self._most(step, outlook)}"
 
     def _end_of(self, step: ForecastStep) -> str:
-        return moment(step.ends, self._now, self._context.declared.timezone)
+        return time_text(step.ends, self._now, self._context.declared.timezone)
 
     def _then(self, step: ForecastStep, outlook: Outlook) -> str:
         """Return the clause about how long the steps after this one take."""

@@ -110,12 +110,12 @@ class Gathering:
     def removed(self) -> list[ServiceHistory]:
         """Return the histories of removed consumers that had a promise in the window."""
         declared = {terms.consumer for terms in self._context.declared.consumers}
-        gone = [
+        removed_promises = [
             promises
             for name, promises in self._promises.items()
             if name not in declared and (promises[-1].until_at or EVER) > self._from
         ]
-        return [self._of_removed(promises) for promises in gone]
+        return [self._of_removed(promises) for promises in removed_promises]
 
     def _of_removed(self, promises: Sequence[Promise]) -> ServiceHistory:
         """Return the history as far as the reads still exist; others can't be evaluated."""
@@ -194,14 +194,14 @@ class Gathering:
         return tuple(self._emptied(terms, self._taken_back(terms, ordered)))
 
     def _duty(
-        self, terms: Terms, obligation: kept.StoredObligation, judged: Obligation | None
+        self, terms: Terms, obligation: kept.StoredObligation, evaluated: Obligation | None
     ) -> Duty:
         """Return a recorded obligation as a duty; its fulfilment may not be recorded yet."""
         met_us = (
             obligation.met_at
             if obligation.met_at is not None
-            else judged.met_at_us
-            if judged is not None
+            else evaluated.met_at_us
+            if evaluated is not None
             else None
         )
         spans = [(at, EVER) for at in (met_us, obligation.waived_at) if at is not None]
@@ -227,10 +227,10 @@ class Gathering:
     def _taken_back(self, terms: Terms, duties: list[Duty]) -> Iterator[Duty]:
         """Reopen duties for the time in which something that they read was withdrawn."""
         awaited = {node.name: node for node in self._context.awaited(terms)}
-        gone: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        withdrawn_spans: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for withdrawal in self._withdrawn:
             if withdrawal.node in awaited:
-                gone.setdefault((withdrawal.node, withdrawal.partition), []).append(
+                withdrawn_spans.setdefault((withdrawal.node, withdrawal.partition), []).append(
                     (withdrawal.at, EVER if withdrawal.until_at is None else withdrawal.until_at)
                 )
         for duty in duties:
@@ -238,9 +238,9 @@ class Gathering:
                 union(
                     span
                     for node in awaited.values()
-                    for span in self._holes(node, terms, duty, gone)
+                    for span in self._holes(node, terms, duty, withdrawn_spans)
                 )
-                if gone
+                if withdrawn_spans
                 else NONE
             )
             yield _without(duty, holes)
@@ -250,10 +250,10 @@ class Gathering:
         node: Node,
         terms: Terms,
         duty: Duty,
-        gone: Mapping[tuple[str, str], Sequence[tuple[int, int]]],
+        withdrawn_spans: Mapping[tuple[str, str], Sequence[tuple[int, int]]],
     ) -> Iterator[tuple[int, int]]:
         for key in needed(node, terms, duty.interval, self._context) or (WHOLE,):
-            yield from gone.get((node.name, key), ())
+            yield from withdrawn_spans.get((node.name, key), ())
 
     def _emptied(self, terms: Terms, duties: Iterable[Duty]) -> Iterator[Duty]:
         """Mark intervals without rows: under `max_age` they don't make the readable data newer."""
@@ -343,15 +343,15 @@ class Gathering:
 
 def _terms(promise: Promise) -> Terms:
     """Return the last terms of a removed consumer; its owner is no longer known."""
-    said = promise.terms
+    recorded_terms = promise.terms
     return Terms(
         promise.consumer,
         "",
-        tuple(said["reads"]),
-        Grain(said["per"]),
-        str(said["timezone"]),
-        said.get("due"),
-        said.get("max_age"),
+        tuple(recorded_terms["reads"]),
+        Grain(recorded_terms["per"]),
+        str(recorded_terms["timezone"]),
+        recorded_terms.get("due"),
+        recorded_terms.get("max_age"),
     )
 
 
@@ -391,15 +391,15 @@ def _promised(promises: Sequence[Promise]) -> tuple[Term, ...]:
         _term(promise, (max(promise.from_at, promise.begins_at), _until(promise)))
         for promise in promises
     ]
-    taken = union((promise.from_at, _until(promise)) for promise in promises)
+    covered_spans = union((promise.from_at, _until(promise)) for promise in promises)
     for promise in promises:
         earlier = (
-            common(((promise.begins_at, promise.from_at),), outside(taken))
+            common(((promise.begins_at, promise.from_at),), outside(covered_spans))
             if promise.begins_at < promise.from_at
             else NONE
         )
         terms += [_term(promise, span) for span in earlier]
-        taken = union([*taken, *earlier])
+        covered_spans = union([*covered_spans, *earlier])
     return tuple(sorted(terms, key=lambda term: term.from_us))
 
 

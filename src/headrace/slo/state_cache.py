@@ -129,11 +129,11 @@ class StateCache:
             if before is not None and not anew and before.revision == revision:
                 states = before
             else:
-                asked = self._names if anew else changed
-                states = self._judged(
+                node_names = self._names if anew else changed
+                states = self._evaluated(
                     context,
                     now_us,
-                    asked,
+                    node_names,
                     before,
                     RevisionStates(revision, context.rhythms, begun, seen, {}, {}, frozenset()),
                 )
@@ -141,11 +141,11 @@ class StateCache:
         counts = asset_state_counts(context, states.tally, len(states.newest_unchecked))
         return StateSnapshot(facts, context, NodeStates(states.states, counts))
 
-    def _judged(  # complexipy: ignore (a worklist: each state may change those below)
+    def _evaluated(  # complexipy: ignore (a worklist: each state may change those below)
         self,
         context: EvaluationContext,
         now_us: int,
-        asked: Iterable[str],
+        node_names: Iterable[str],
         before: RevisionStates | None,
         now: RevisionStates,
     ) -> RevisionStates:
@@ -154,9 +154,9 @@ class StateCache:
             if before is not None
             else ({}, Counter[FreshnessState]())
         )
-        odd = set(before.newest_unchecked) if before is not None else set[str]()
+        unchecked_nodes = set(before.newest_unchecked) if before is not None else set[str]()
         stale = context.facts.stale_nodes()
-        waiting = sorted({self._places[name] for name in asked if name in self._places})
+        waiting = sorted({self._places[name] for name in node_names if name in self._places})
         known = set(waiting)
         while waiting:
             name = self._names[heapq.heappop(waiting)]
@@ -167,14 +167,14 @@ class StateCache:
                 tally.update({state: 1})
                 tally.subtract({old: 1} if old is not None else {})
             if node is not None and not node.is_source:
-                (odd.add if unchecked(node, context) else odd.discard)(name)
+                (unchecked_nodes.add if unchecked(node, context) else unchecked_nodes.discard)(name)
             if state is not old:
                 for place in self._below.get(name, ()):
                     if place not in known:
                         known.add(place)
                         heapq.heappush(waiting, place)
         return msgspec.structs.replace(
-            now, states=states, tally=tally, newest_unchecked=frozenset(odd)
+            now, states=states, tally=tally, newest_unchecked=frozenset(unchecked_nodes)
         )
 
     def _state(

@@ -45,7 +45,7 @@ from headrace.slo.obligations import (
     served_since,
 )
 from headrace.slo.risk import Outlooks
-from headrace.slo.times import days, moment
+from headrace.slo.times import days, time_text
 
 NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
 
@@ -152,7 +152,7 @@ class _ConsumerEvaluation:
         pause = self._context.facts.pauses().get(self._terms.consumer)
         pause = pause if pause is not None and pause.holds(self._now) else None
         if pause is not None:
-            text = pause.said(self._now, self._context.declared.timezone)
+            text = pause.clause(self._now, self._context.declared.timezone)
             reason, command = (
                 f"{text}; {reason}",
                 f"headrace resume {shlex.quote(self._terms.consumer)}",
@@ -205,7 +205,7 @@ class _ConsumerEvaluation:
         since = late_since if state is ConsumerState.LATE else None
         if results is None:
             return self._too_old(), "headrace tick", since
-        return self._told(results), next_command(results), since
+        return self._blockage_text(results), next_command(results), since
 
     def _withdrawn(self) -> str:
         """Return the withdrawn cause of lateness: `clean@2025-01-09, withdrawn: cents (by ann)`."""
@@ -299,7 +299,7 @@ class _ConsumerEvaluation:
 
     def _wrong(self) -> tuple[str, str | None, int | None]:
         assert self._wronged is not None
-        return self._wronged.said, self._wronged.next, self._wronged.since_us
+        return self._wronged.clause, self._wronged.next, self._wronged.since_us
 
     def _blind(self) -> tuple[str, int | None] | None:
         """Return why the state is unknown, and since when: a source wasn't observed lately."""
@@ -315,7 +315,7 @@ class _ConsumerEvaluation:
         if stalest is None:
             return None
         return (
-            f"nobody has looked at {stalest[2]} since {moment(stalest[1], self._now, zone)}",
+            f"nobody has looked at {stalest[2]} since {time_text(stalest[1], self._now, zone)}",
             stalest[0],
         )
 
@@ -340,7 +340,7 @@ class _ConsumerEvaluation:
             return next(iter(self._blockage.of(self._terms, following)), None)
         return None
 
-    def _told(self, results: Blocked) -> str:
+    def _blockage_text(self, results: Blocked) -> str:
         return blockage_clause(results, self._context, self._now)
 
     def _too_old(self) -> str:

@@ -165,10 +165,11 @@ class StoredFacts:
     def observations(self, source: str) -> list[int]:
         """Return the times of the last 20 observations of a source, newest first."""
         return [
-            look.at for look in deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)
+            observation.at
+            for observation in deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)
         ]
 
-    def kept(self, consumer: str) -> list[RecordedObligation]:
+    def recorded_obligations(self, consumer: str) -> list[RecordedObligation]:
         """Return recorded obligations of a consumer, oldest first.
 
         These are all unmet ones, the newest 100, and the newest that was met.
@@ -269,9 +270,9 @@ class StoredFacts:
         files = damaged_files(self._tx)
         damages: dict[tuple[str, str], Damage] = {}
         for node in dict.fromkeys(file.node for file in files):
-            own = {file.id: file for file in files if file.node == node}
-            for number, keys in sorted(partitions_in(self._tx, node, own.keys()).items()):
-                file = own[number]
+            node_files = {file.id: file for file in files if file.node == node}
+            for number, keys in sorted(partitions_in(self._tx, node, node_files.keys()).items()):
+                file = node_files[number]
                 for key in sorted(keys):
                     damages.setdefault(
                         (node, key),
@@ -294,7 +295,7 @@ class StoredFacts:
 
     def _open_at(self, node: str, key: str) -> str:
         opened = incidents.open_at(self._tx, node, "" if key == WHOLE else key)
-        return "" if opened is None else opened.shown
+        return "" if opened is None else opened.label
 
     def unreadable(self) -> Mapping[str, UnreadableSource]:
         """Return the unreadable sources that have an open incident."""
@@ -306,7 +307,7 @@ class StoredFacts:
         for item in ingestion.failing_sources(self._tx):
             opened = incidents.open_at(self._tx, item.source, "")
             if opened is not None and opened.kind in _OF_OBSERVATIONS:
-                sources[item.source] = UnreadableSource(item.since, item.error, opened.shown)
+                sources[item.source] = UnreadableSource(item.since, item.error, opened.label)
         return sources
 
     def seconds(self, node: str) -> float | None:
@@ -413,9 +414,9 @@ class EnvironmentFacts:
         """Return the times of the last 20 observations of a source, newest first."""
         return self._of(source).observations(source)
 
-    def kept(self, consumer: str) -> list[RecordedObligation]:
+    def recorded_obligations(self, consumer: str) -> list[RecordedObligation]:
         """Return the recorded obligations of a consumer in this environment."""
-        return self._own.kept(consumer)
+        return self._own.recorded_obligations(consumer)
 
     def pauses(self) -> dict[str, Pausing]:
         """Return the pauses in this environment."""
@@ -427,10 +428,10 @@ class EnvironmentFacts:
 
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         """Return what was withdrawn, each node from its own store."""
-        own, theirs = self._own.withdrawn(), self._production.withdrawn()
-        return frozenset(item for item in own if item[0] not in self._borrowed) | frozenset(
-            one for one in theirs if one[0] in self._borrowed
-        )
+        withdrawn_here, theirs = self._own.withdrawn(), self._production.withdrawn()
+        return frozenset(
+            item for item in withdrawn_here if item[0] not in self._borrowed
+        ) | frozenset(place for place in theirs if place[0] in self._borrowed)
 
     def exceptions(self) -> list[AcceptedPartition]:
         """Return the exceptions, each node from its own store."""
@@ -445,7 +446,7 @@ class EnvironmentFacts:
         """Return the anomalous partitions, each node from its own store."""
         unusuals, theirs = self._own.unusual(), self._production.unusual()
         return [item for item in unusuals if item.node not in self._borrowed] + [
-            one for one in theirs if one.node in self._borrowed
+            anomaly for anomaly in theirs if anomaly.node in self._borrowed
         ]
 
     def damaged(self) -> Mapping[tuple[str, str], Damage]:

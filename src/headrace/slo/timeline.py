@@ -97,7 +97,7 @@ class Duty(msgspec.Struct, frozen=True):
     """Whether its data has rows: under `max_age` an empty interval doesn't make data newer."""
 
     @property
-    def kept(self) -> bool:
+    def met_in_time(self) -> bool:
         """Whether sound data met it in time."""
         return self.met_us is not None and self.met_us <= self.due_us
 
@@ -168,13 +168,13 @@ def _too_old(
     An interval becomes readable when it and all before it are met.
     """
     results, reached, deadline = [], began, duties[0].due_us
-    for duty, own in zip(duties, deadlines, strict=True):
+    for duty, own_deadline in zip(duties, deadlines, strict=True):
         met = min((max(start, began) for start, until in duty.met if until > began), default=ended)
         following = min(max(reached, met), ended)
         results.append((max(reached, deadline), following))
         if following == ended:
             return results
-        reached, deadline = following, deadline if own is None else own
+        reached, deadline = following, deadline if own_deadline is None else own_deadline
     return [*results, (max(reached, deadline), ended)]
 
 

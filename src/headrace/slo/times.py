@@ -11,7 +11,7 @@ from headrace.model.times import duration
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def moment(at_us: int, now_us: int, timezone: str) -> str:
+def time_text(at_us: int, now_us: int, timezone: str) -> str:
     """Return `04:40` today, else `Tue 02-12 04:40`, in another year `Tue 2013-02-12 04:40`."""
     at, now = from_us(at_us, timezone), from_us(now_us, timezone)
     if at.date() == now.date():

@@ -107,10 +107,10 @@ def _made_of(
             for spec in dict.fromkeys(spec for spec, _, _ in seen)
         }
         for spec, taint, columns in seen:
-            wanted = keys[spec]
-            if wanted is None or taint.partition in wanted:
+            input_keys = keys[spec]
+            if input_keys is None or taint.partition in input_keys:
                 removable = (
-                    taint.removable if wanted is None else (node.name, publication.partition)
+                    taint.removable if input_keys is None else (node.name, publication.partition)
                 )
                 taints.append(
                     msgspec.structs.replace(
@@ -308,10 +308,10 @@ class Carrying:
             lines = self._lines(below)
         except KeyError:
             return frozenset()  # an export, which passes on all that it reads
-        wanted = {column.lower() for column in columns}
+        lowercase_columns = {column.lower() for column in columns}
         if any(
             edge.input.lower() == node.lower()
-            and (edge.column == ALL or edge.column.lower() in wanted)
+            and (edge.column == ALL or edge.column.lower() in lowercase_columns)
             for edge in lines.filters
         ):
             return frozenset()
@@ -320,7 +320,7 @@ class Carrying:
             for column, edges in lines.columns.items()
             for edge in edges
             if edge.input.lower() == node.lower()
-            and (edge.column == ALL or edge.column.lower() in wanted)
+            and (edge.column == ALL or edge.column.lower() in lowercase_columns)
         }
         if ALL in results:
             return frozenset()

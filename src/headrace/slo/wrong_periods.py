@@ -14,7 +14,7 @@ from headrace.slo.consumer_states import Wronged
 from headrace.slo.declared_promises import WHOLE, Node, Terms
 from headrace.slo.obligations import EvaluationContext, Obligation, needed
 from headrace.slo.timeline import EVER, Duty, Moments, WrongPeriod, union, without
-from headrace.slo.times import moment
+from headrace.slo.times import time_text
 from headrace.slo.unsound import (
     Carry,
     Taint,
@@ -256,7 +256,7 @@ class Wrongness:
         results: dict[str, list[Wronged]] = {}
         for terms in self._context.declared.consumers:
             holding = [
-                self._told(incident)
+                self._wronged_by_incident(incident)
                 for incident in self._by_incidents(terms)
                 if incident.from_us <= self._now < incident.until_us
                 and incident.known_us <= self._now
@@ -303,12 +303,12 @@ class Wrongness:
             if taint.withdrawn_us == EVER
         }
 
-    def _told(self, period: WrongPeriod) -> Wronged:
+    def _wronged_by_incident(self, period: WrongPeriod) -> Wronged:
         incident = incidents.get(self._tx, period.incident or 0)
         text = (
             "what can be read is wrong"
             if incident is None
-            else f"{incident.shown} {incident.node}: {incident.summary}"
+            else f"{incident.label} {incident.node}: {incident.summary}"
         )
         return Wronged(
             period.from_us,
@@ -325,14 +325,14 @@ class Wrongness:
         """
         exception = self._exceptions[stands_on.exception or 0]
         at = partition_argument(exception.node, exception.partition)
-        since = moment(period.known_us, self._now, self._context.declared.timezone)
+        since = time_text(period.known_us, self._now, self._context.declared.timezone)
         text = f"{at}: the exception of {exception.actor} lapsed at {since}"
         if period.incident is not None:
             text = f"INC-{period.incident} {text}"
         if exception.ended_at is None:
             command = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
             return Wronged(period.from_us, period.incident, text, command)
-        made = partition_argument(stands_on.node, stands_on.partition)
+        derived = partition_argument(stands_on.node, stands_on.partition)
         taken_back = (exception.node, exception.partition) in self._context.facts.withdrawn()
         command = (
             command_line("tick")
@@ -340,9 +340,9 @@ class Wrongness:
             else command_line("fix", f"INC-{period.incident}")
         )
         if taken_back:
-            command = command_line("unpublish", made, "--reason", "TEXT")
+            command = command_line("unpublish", derived, "--reason", "TEXT")
         return Wronged(
-            period.from_us, period.incident, f"{text}, and {made} was computed from it", command
+            period.from_us, period.incident, f"{text}, and {derived} was computed from it", command
         )
 
     def _told_withdrawn(self, made_of: Taint, period: WrongPeriod) -> Wronged:
@@ -352,13 +352,13 @@ class Wrongness:
         If neither is possible, it shows what other data to request.
         """
         root = [item for item in self._withdrawn if item.rows == made_of.withdrawn][-1]
-        made = partition_argument(made_of.node, made_of.partition)
+        derived = partition_argument(made_of.node, made_of.partition)
         why = f": {root.reason}" if root.reason else ""
         text = (
-            f"{partition_argument(root.node, root.partition)} was withdrawn{why}; {made} was"
+            f"{partition_argument(root.node, root.partition)} was withdrawn{why}; {derived} was"
             " computed from it"
         )
-        if made_of.removable is None or root.shown:
+        if made_of.removable is None or root.replaced:
             only = () if made_of.partition == WHOLE else ("--partition", made_of.partition)
             return Wronged(
                 period.from_us,

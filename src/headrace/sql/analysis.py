@@ -365,7 +365,7 @@ def _of_with(  # complexipy: ignore (reasons to follow no column, in order)
         changed = _changed(before[name].this, cte.this, results, bound)
         if changed is None:
             return None
-        if columns := changed | _gone(before[name].this, cte.this):
+        if columns := changed | _differing_columns(before[name].this, cte.this):
             results[name] = columns
     return results
 
@@ -380,7 +380,7 @@ def _recursive(select: exp.Select) -> bool:
     return clause is not None and bool(clause.args.get("recursive"))
 
 
-def _gone(was: exp.Expr, now: exp.Expr) -> frozenset[str]:
+def _differing_columns(was: exp.Expr, now: exp.Expr) -> frozenset[str]:
     """Return the columns that only one of two SELECTs has."""
     before, after = _select_parts(was), _select_parts(now)
     if before is None or after is None:

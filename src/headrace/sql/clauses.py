@@ -463,13 +463,13 @@ def _of_source(scope: NameScope, at: int, source: FromItem, all_of_them: bool) -
 
 
 def _say_missing(
-    context: BindingContext, star: exp.Expr, projections: list[Projection], wanted: list[str]
+    context: BindingContext, star: exp.Expr, projections: list[Projection], required: list[str]
 ) -> None:
     if any(item.unlisted for item in projections):
         return
     names = [item.name for item in projections if item.name]
     known = {name.lower() for name in names}
-    for name in wanted:
+    for name in required:
         if name not in known:
             context.say(
                 "unknown_column",

@@ -417,12 +417,12 @@ class Conversion:
         `names` maps the file's column names to those of the table.
         """
 
-        def own(node: exp.Expr) -> exp.Expr:
+        def rename_column(node: exp.Expr) -> exp.Expr:
             if not isinstance(node, exp.Column):
                 return node
             return exp.Column(this=exp.to_identifier(names.get(node.name, node.name), quoted=True))
 
-        return self._tree.copy().transform(own).sql(dialect="duckdb", comments=False)
+        return self._tree.copy().transform(rename_column).sql(dialect="duckdb", comments=False)
 
 
 @lru_cache(256)

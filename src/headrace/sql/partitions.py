@@ -49,12 +49,12 @@ def _by_evidence(
     binding: BoundQuery, columns: list[Output], routes: Mapping[str, str | None]
 ) -> Iterator[list[Output]]:
     """Yield groups of columns, from the strongest evidence to the weakest."""
-    wanted = {(input_, column.lower()) for input_, column in routes.items() if column is not None}
-    yield [column for column in columns if _reaches(column.edges, wanted, CAST)]
+    targets = {(input_, column.lower()) for input_, column in routes.items() if column is not None}
+    yield [column for column in columns if _reaches(column.edges, targets, CAST)]
     yield [
         column
         for column in columns
-        if is_time(column.type) and _reaches(column.edges, wanted, EXPRESSION)
+        if is_time(column.type) and _reaches(column.edges, targets, EXPRESSION)
     ]
     compared = list(_compared(binding))
     yield [column for column in columns if is_time(column.type) and column.edges.keys() in compared]
@@ -64,9 +64,9 @@ def _by_evidence(
     )
 
 
-def _reaches(edges: Edges, wanted: set[tuple[str, str]], rank_max: int) -> bool:
+def _reaches(edges: Edges, targets: set[tuple[str, str]], rank_max: int) -> bool:
     return any(
-        rank <= rank_max and (input_, column.lower()) in wanted
+        rank <= rank_max and (input_, column.lower()) in targets
         for (input_, column), rank in edges.items()
     )
 

@@ -52,7 +52,7 @@ class PostgresqlAddress(NamedTuple):
         return f"{self.schema}_lake"
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """The address for messages: without the password."""
         known = self.parameters
         host = known.get("host", known.get("hostaddr", ""))
@@ -92,23 +92,25 @@ def address(
 
 
 def _of_connection(settings: Settings, name: str) -> Mapping[str, Any]:
-    said = settings.connections.get(name)
-    if said is None:
+    connection = settings.connections.get(name)
+    if connection is None:
         raise StoreError(
             f"[store] connection names {name[:60]!r}, and there is no [connections.{name[:60]}]",
             hint="add it to headrace.toml",
         )
-    return said
+    return connection
 
 
 def _postgresql(
-    root: Path, settings: Settings, said: Mapping[str, Any], resolve: Resolve
+    root: Path, settings: Settings, connection: Mapping[str, Any], resolve: Resolve
 ) -> PostgresqlAddress:
     parameters: dict[str, str] = {}
-    if "url" in said:
-        url = str(said["url"])
+    if "url" in connection:
+        url = str(connection["url"])
         parameters = parts_of(url if url.startswith(_POSTGRESQL) else str(resolve(url)))
-    parameters |= {_FIELDS[name]: str(value) for name, value in said.items() if name in _FIELDS}
+    parameters |= {
+        _FIELDS[name]: str(value) for name, value in connection.items() if name in _FIELDS
+    }
     known = {name: str(resolve(value)) for name, value in parameters.items()}
     return PostgresqlAddress(
         known, _schema(settings), (root / settings.lake_path).absolute().parent

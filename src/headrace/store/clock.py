@@ -105,12 +105,12 @@ class Clock:
     def now_us(self) -> int:
         """Return the store's current time in microseconds; it never goes back."""
         if self.kind is ClockKind.LIVE:
-            told = self._real.wall_us()
+            current_us = self._real.wall_us()
         elif self._moving:
-            told = self._base + self._real.elapsed_us() - self._since
+            current_us = self._base + self._real.elapsed_us() - self._since
         else:
-            told = self._base
-        self._least = max(self._least, told)
+            current_us = self._base
+        self._least = max(self._least, current_us)
         return self._least
 
     def now(self) -> datetime:
@@ -158,10 +158,10 @@ def _start(tx: Transaction, now: datetime | None) -> int:
     written = _number(tx, _WRITTEN)
     if now is None:
         return written
-    given = _number(tx, _GIVEN)
+    last_now_us = _number(tx, _GIVEN)
     at_us = to_us(now)
-    if at_us < given:
-        reached = instant(given).astimezone(now.tzinfo)
+    if at_us < last_now_us:
+        reached = instant(last_now_us).astimezone(now.tzinfo)
         raise UsageError(
             f"--now {now.isoformat()} is earlier than {reached.isoformat()}, which this replay has"
             " already reached",

@@ -47,7 +47,7 @@ class Store:
         """
         store = cls(engine_of(root, settings, resolve))
         try:
-            if empty is not None and not store.engine.made():
+            if empty is not None and not store.engine.has_tables():
                 empty(store.engine.where)
             if create:
                 store.engine.create()

@@ -186,15 +186,15 @@ def statement(sql: str) -> WriteStatement | None:
         return write_statement
 
 
-def recorded(given: WriteStatement, parameters: Any) -> Sequence[Any]:
+def recorded(write_statement: WriteStatement, parameters: Any) -> Sequence[Any]:
     """Return the recorded values of one execution."""
-    if given.chained:
+    if write_statement.chained:
         seq, at, _, _, digest = parameters
         return seq, at, "", "", digest
-    values = parameters if given.values is None else given.values(parameters)
-    if given.hashed:
+    values = parameters if write_statement.values is None else write_statement.values(parameters)
+    if write_statement.hashed:
         values = list(values)
-        for position in given.hashed:
+        for position in write_statement.hashed:
             values[position] = stand_in(values[position])
     return values
 
@@ -233,29 +233,29 @@ def _read(sql: str) -> WriteStatement | None:
     if len(named) == 1:
         (only,) = named
         # an itemgetter of one name gives no tuple
-        values = lambda given: (given[only],)  # noqa: E731
+        values = lambda parameters: (parameters[only],)  # noqa: E731
     elif named:
         values = itemgetter(*named)
     insert = _INSERT.match(sql)
     if insert is None:
         return WriteStatement(table, values, (), chained=False, numbered="")
     columns = [column.strip().strip('"').lower() for column in insert[1].split(",")]
-    own = numbered_tables().get(table, "")
+    id_column = numbered_tables().get(table, "")
     hashed = _hashed(table, columns, insert[2] or "", named)
     chained = table == "audit" and columns == _TRAIL and not named
-    return WriteStatement(table, values, hashed, chained, "" if own in columns else own)
+    return WriteStatement(table, values, hashed, chained, "" if id_column in columns else id_column)
 
 
 def _hashed(table: str, columns: list[str], values: str, named: tuple[str, ...]) -> tuple[int, ...]:
     """Return the positions of an insert's values that are recorded as hashes."""
-    wanted = BY_HASH.get(table)
-    if not wanted or not values:
+    hashed_columns = BY_HASH.get(table)
+    if not hashed_columns or not values:
         return ()
     results, position = [], 0
     for column, value in zip(columns, (item.strip() for item in values.split(",")), strict=True):
-        if column in wanted and value == "?":
+        if column in hashed_columns and value == "?":
             results.append(position)
-        elif column in wanted and value.startswith(":"):
+        elif column in hashed_columns and value.startswith(":"):
             results.append(named.index(value[1:]))
         position += value == "?"
     return tuple(results)
@@ -311,16 +311,22 @@ class Recorder:
         self._trail: tuple[int, str] | None = None
         texts.pending.clear()
 
-    def note(self, sql: str, given: WriteStatement, rows: Sequence[Any]) -> list[int | None]:
+    def note(
+        self, sql: str, write_statement: WriteStatement, rows: Sequence[Any]
+    ) -> list[int | None]:
         """Record a statement that was executed once per row, and return a list for ids.
 
         The caller adds the ids that the database assigned, one per row; None for a row that wasn't
         inserted.
         """
-        refuse_reading(sql, given.table)
-        plain = given.values is None and not given.hashed and not given.chained
-        values = list(rows) if plain else [recorded(given, row) for row in rows]
-        if given.chained:
+        refuse_reading(sql, write_statement.table)
+        plain = (
+            write_statement.values is None
+            and not write_statement.hashed
+            and not write_statement.chained
+        )
+        values = list(rows) if plain else [recorded(write_statement, row) for row in rows]
+        if write_statement.chained:
             self._trail = (rows[-1][0], rows[-1][4])
         ids: list[int | None] = []
         self._changes.append((sql, values, ids))

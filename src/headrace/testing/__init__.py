@@ -91,7 +91,7 @@ def check(project: str | Path, *select: str) -> None:
         rows = run_tests(session, list(select), progress=Silent())
     failed = [
         f"{row.test} ({row.file}:{row.line}):"
-        f" {row.error.message if row.error else row.reason or _said(row)}"
+        f" {row.error.message if row.error else row.reason or _difference_text(row)}"
         for row in rows
         if row.state != "passed"
     ]
@@ -99,7 +99,7 @@ def check(project: str | Path, *select: str) -> None:
         raise AssertionError("\n".join(failed))
 
 
-def _said(row: Any) -> str:
+def _difference_text(row: Any) -> str:
     return (
         f"{row.differences} rows differ: missing {row.missing[:3]}, unexpected"
         f" {row.unexpected[:3]}, changed {row.changed[:3]}"

@@ -65,10 +65,10 @@ class SourceContract(ABC):
             now_us=time.time_ns() // 1000,
         )
 
-    def _found(
-        self, folder: Path, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
+    def _detected(
+        self, folder: Path, keys: Sequence[str], known: Mapping[str, tuple[str, str]]
     ) -> dict[str, DetectedDelivery]:
-        observation = self.kind().observe(self._access(folder), wanted, known)
+        observation = self.kind().observe(self._access(folder), keys, known)
         return {delivery.partition: delivery for delivery in observation.found}
 
     def test_the_package_has_the_entry_point(self) -> None:
@@ -88,26 +88,26 @@ class SourceContract(ABC):
         """Would catch: a delivery for a day without data, or for one that nobody asked for."""
         self.deliver(tmp_path, FIRST, ROWS)
         self.deliver(tmp_path, SECOND, ROWS)
-        assert set(self._found(tmp_path, [FIRST, "2026-03-09"], {})) == {FIRST}
-        assert self._found(tmp_path, [], {}) == {}
+        assert set(self._detected(tmp_path, [FIRST, "2026-03-09"], {})) == {FIRST}
+        assert self._detected(tmp_path, [], {}) == {}
 
     def test_a_known_version_is_no_news_and_another_one_is(self, tmp_path: Path) -> None:
         """Would catch: a source that is ingested again at each observation, or never again."""
         self.deliver(tmp_path, FIRST, ROWS)
-        first = self._found(tmp_path, [FIRST], {})[FIRST]
+        first = self._detected(tmp_path, [FIRST], {})[FIRST]
         assert first.version
         known = {FIRST: (first.path, first.version)}
-        assert self._found(tmp_path, [FIRST], known) == {}
+        assert self._detected(tmp_path, [FIRST], known) == {}
         self.deliver(tmp_path, FIRST, ROWS[:1])
-        second = self._found(tmp_path, [FIRST], known)
+        second = self._detected(tmp_path, [FIRST], known)
         assert second[FIRST].version != first.version
 
     def test_a_delivery_is_a_file_that_headrace_reads(self, tmp_path: Path) -> None:
         """Would catch: lost rows, or a name whose ending no reader knows."""
         self.deliver(tmp_path, FIRST, ROWS)
-        found = self._found(tmp_path, [FIRST], {})[FIRST]
+        delivery = self._detected(tmp_path, [FIRST], {})[FIRST]
         access = self._access(tmp_path)
-        fetched = self.kind().fetch(access, found)
+        fetched = self.kind().fetch(access, delivery)
         assert fetched.path.resolve().is_relative_to(access.temporary.resolve())
         options = dict(access.source.connector)
         result, rows = read_delivery(fetched.path, fetched.name, **options)
@@ -118,10 +118,10 @@ class SourceContract(ABC):
         """Would catch: an exception without words, or an observation that says nothing is there."""
         self.deliver(tmp_path, FIRST, ROWS)
         self.break_it(tmp_path)
-        found: dict[str, DetectedDelivery] = {}
+        deliveries: dict[str, DetectedDelivery] = {}
         message = ""
         try:
-            found = self._found(tmp_path, [FIRST], {})
+            deliveries = self._detected(tmp_path, [FIRST], {})
         except Unavailable as error:
             message = str(error)
-        assert message, f"an unreachable source isn't Unavailable, but found {found}"
+        assert message, f"an unreachable source isn't Unavailable, but found {deliveries}"

@@ -83,7 +83,7 @@ class RunningAction:
         """The phase is over."""
         self._ahead = ""
 
-    def shown(self) -> ActResponse:
+    def as_response(self) -> ActResponse:
         """How it stands."""
         state = (
             "failed"

@@ -59,10 +59,10 @@ REFRESH_SECONDS = 30
 
 def status_page(response: StatusResponse, role: str) -> str:
     """HTML. All that comes from files or data is escaped."""
-    stands = " (replay stands still)" if response.clock == "replay" else ""
+    replay = " (replay stands still)" if response.clock == "replay" else ""
     assets = response.assets
     now = (
-        f"{response.now:%a %Y-%m-%d %H:%M} {response.timezone}{' (replay clock)' if stands else ''}"
+        f"{response.now:%a %Y-%m-%d %H:%M} {response.timezone}{' (replay clock)' if replay else ''}"
     )
     states = (
         f"{assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never}"
@@ -72,7 +72,7 @@ def status_page(response: StatusResponse, role: str) -> str:
     lines = [
         f"<h1>{escape(response.project)} · {escape(response.env)}</h1>",
         (
-            f"<p>{escape(now)} · runtime {escape(response.runtime)}{stands} · this process:"
+            f"<p>{escape(now)} · runtime {escape(response.runtime)}{replay} · this process:"
             f" {escape(role)}</p>"
         ),
         "<table><thead><tr>"

@@ -88,25 +88,25 @@ class Data:
                 f"{form[:20]} is no format of data" if form else "the address says no format",
                 f"ask for {path.stem[:60]}.{', .'.join(FORMS)}",
             )
-        asked = query_parameters(DataAsked, {"asset": path.stem}, request.query_params)
+        parameters = query_parameters(DataAsked, {"asset": path.stem}, request.query_params)
         query = ReadQuery(
-            asset=asked.asset,
-            partitions=_split_commas(asked.partition),
-            at=asked.at,
-            version=asked.version,
-            limit=asked.limit,
+            asset=parameters.asset,
+            partitions=_split_commas(parameters.partition),
+            at=parameters.at,
+            version=parameters.version,
+            limit=parameters.limit,
         )
         return await self._answer(
-            request, query, form, _split_commas(asked.columns) or None, self._files
+            request, query, form, _split_commas(parameters.columns) or None, self._files
         )
 
     async def preview(self, request: Request) -> Response:
         """Some rows, as `headrace read --json` gives them."""
-        asked = query_parameters(PreviewAsked, request.path_params, request.query_params)
-        partitions = (asked.partition,) if asked.partition is not None else ()
+        parameters = query_parameters(PreviewAsked, request.path_params, request.query_params)
+        partitions = (parameters.partition,) if parameters.partition is not None else ()
         return await self._answer(
             request,
-            ReadQuery(asset=asked.name, partitions=partitions, limit=asked.limit),
+            ReadQuery(asset=parameters.name, partitions=partitions, limit=parameters.limit),
             "json",
             None,
             self._previews,
@@ -218,15 +218,15 @@ def _headers(
     of its own."""
     if location is None or location.snapshot is None:
         return {"cache-control": "no-store"}
-    asked = hashlib.sha256(f"{query} {form} {columns}".encode()).hexdigest()[:16]
-    told: dict[str, Any] = {
-        "etag": f'"{location.snapshot}-{asked}"',
+    query_hash = hashlib.sha256(f"{query} {form} {columns}".encode()).hexdigest()[:16]
+    headers: dict[str, Any] = {
+        "etag": f'"{location.snapshot}-{query_hash}"',
         "cache-control": "private, no-cache",
         "x-headrace-snapshot": str(location.snapshot),
         "x-headrace-state": location.state,
         "x-headrace-data-through": location.data_through,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in headers.items() if value is not None}
 
 
 def _split_commas(texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -94,10 +94,10 @@ def query_handler(reader: ProjectReader, endpoint: Get) -> RequestHandler:
     cache = ResponseCache()
 
     async def answer(request: Request) -> Response:
-        asked = query_parameters(endpoint.request, request.path_params, request.query_params)
+        parameters = query_parameters(endpoint.request, request.path_params, request.query_params)
         sent = request.headers.get("if-none-match", "")
         result = await reader.response(
-            lambda session: _read_response(session, endpoint, asked, cache, sent)
+            lambda session: _read_response(session, endpoint, parameters, cache, sent)
         )
         headers = (
             {} if result.tag is None else {"etag": result.tag, "cache-control": "private, no-cache"}
@@ -114,17 +114,17 @@ def query_handler(reader: ProjectReader, endpoint: Get) -> RequestHandler:
 
 
 def _read_response(
-    session: ProjectSession, endpoint: Get, asked: Struct, cache: ResponseCache, sent: str
+    session: ProjectSession, endpoint: Get, parameters: Struct, cache: ResponseCache, sent: str
 ) -> Answered:
     """Made in a thread, unless it was made already, or needn't be."""
-    question = repr(asked)
+    question = repr(parameters)
     tag = None if endpoint.of_files else etag_of(f"{endpoint.path} {question}", state_of(session))
     if tag is not None:
         if etag_matches(sent, tag):
             return Answered(tag, b"")
         if (before := cache.get(question, tag)) is not None:
             return before
-    response = call(endpoint.function, session, asked, progress=Silent())
+    response = call(endpoint.function, session, parameters, progress=Silent())
     result = Answered(
         tag, encoded(response), response.plan_id if isinstance(response, Planned) else None
     )
@@ -138,20 +138,20 @@ def act_handler(reader: ProjectReader, acts: Acts, endpoint: Endpoint) -> Reques
     to ask for it."""
 
     async def answer(request: Request) -> Response:
-        asked = body_parameters(
+        parameters = body_parameters(
             endpoint.request, request.path_params, await read_json_body(request)
         )
         act = acts.begin(
             endpoint.name,
             lambda progress: reader.act(
-                lambda session: call(endpoint.function, session, asked, progress=progress)
+                lambda session: call(endpoint.function, session, parameters, progress=progress)
             ),
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(ACT_WAIT_SECONDS):
                 await act.over.wait()
         if not act.over.is_set():
-            result = json_response(act.shown(), 202)
+            result = json_response(act.as_response(), 202)
             result.headers["location"] = f"{PREFIX}/acts/{act.id}"
             return result
         if act.problem is not None:
@@ -166,7 +166,7 @@ def act_state_handler(acts: Acts) -> RequestHandler:
 
     async def answer(request: Request) -> Response:
         act: RunningAction = acts.get(request.path_params["act"])
-        return json_response(act.shown())
+        return json_response(act.as_response())
 
     return answer
 

@@ -60,7 +60,7 @@ class Events:
     async def _stream(self, known: Marks | None, *, given: bool) -> AsyncIterator[bytes]:
         self._begin()
         seen, until = self._moves, time.monotonic() + STREAM_SECONDS
-        known, first = await self._reader.told(known)
+        known, first = await self._reader.changes(known)
         nothing = ChangesResponse(id=first.id, changes=[])
         yield event("changes", first if given else nothing, first.id)
         while time.monotonic() < until:
@@ -68,7 +68,7 @@ class Events:
                 yield event("alive", {}, None)
                 continue
             seen = self._moves  # read before the changes: later ones are sent the next time
-            known, response = await self._reader.told(known)
+            known, response = await self._reader.changes(known)
             if response.changes:
                 yield event("changes", response, response.id)
 
@@ -89,7 +89,7 @@ class Events:
         known = None
         with ChangeWatcher(self._reader) as watch:
             while self._listeners:
-                result = await watch.look()
+                result = await watch.poll()
                 if result is not None and result != known:
                     known, self._moves = result, self._moves + 1
                     async with self._moved:
@@ -115,7 +115,7 @@ class ChangeWatcher:
         self._threads.submit(self._close)
         self._threads.shutdown(wait=False)
 
-    async def look(self) -> Marks | None:
+    async def poll(self) -> Marks | None:
         """How far everything is, where anything was committed since the last look."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._looked)
 

@@ -142,13 +142,13 @@ A = TypeVar("A", bound=msgspec.Struct)
 def query_parameters(kind: type[A], path: Mapping[str, str], query: QueryParams) -> A:
     """What the path and the query say. Problem (400) for a word that isn't known, is too long, or
     has no such value."""
-    said = {**path, **_query_words(kind, path, query)}
-    for name, value in said.items():
+    values = {**path, **_query_words(kind, path, query)}
+    for name, value in values.items():
         if sum(map(len, value)) > PARAMETER_CHARACTERS_MAX:
             raise HttpProblem(
                 400, f"`{name[:60]}` is longer than {PARAMETER_CHARACTERS_MAX:,} characters"
             )
-    return _converted_parameters(said, kind, strict=False)
+    return _converted_parameters(values, kind, strict=False)
 
 
 def _query_words(
@@ -173,19 +173,19 @@ def body_parameters(kind: type[A], path: Mapping[str, str], body: bytes) -> A:
     kind.
     """
     try:
-        said = msgspec.json.decode(body or b"{}")
+        fields = msgspec.json.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HttpProblem(400, f"the body is not JSON: {error}") from None
     except RecursionError:
         raise HttpProblem(400, "the body is nested too deeply") from None
-    if not isinstance(said, dict):
+    if not isinstance(fields, dict):
         raise HttpProblem(400, "the body is no JSON object")
-    return _converted_parameters({**said, **path}, kind, strict=True)
+    return _converted_parameters({**fields, **path}, kind, strict=True)
 
 
-def _converted_parameters(said: Mapping[str, Any], kind: type[A], *, strict: bool) -> A:
+def _converted_parameters(values: Mapping[str, Any], kind: type[A], *, strict: bool) -> A:
     try:
-        converted = msgspec.convert(said, kind, strict=strict)
+        converted = msgspec.convert(values, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise HttpProblem(400, str(error)) from None
     for field in msgspec.structs.fields(kind):

@@ -195,8 +195,8 @@ def _add_consumers(text: MetricsText, response: StatusResponse) -> None:
     )
     window = f"over the last {response.window}"
     removed = [(row.name, row.availability) for row in response.removed]
-    shown = [(c.name, c.availability) for c in consumers if c.availability is not None]
-    known = [({"consumer": name}, past) for name, past in (*shown, *removed)]
+    with_availability = [(c.name, c.availability) for c in consumers if c.availability is not None]
+    known = [({"consumer": name}, past) for name, past in (*with_availability, *removed)]
     due = [(item, past) for item, past in known if past.honest is not None]
     text.gauge(
         "consumer_honest_availability_ratio",
@@ -315,12 +315,15 @@ def _add_store(text: MetricsText, session: ProjectSession) -> None:
     text.gauge(
         "source_last_look_age_seconds",
         "Since a source was last looked at.",
-        *(({"source": name}, _age_seconds(look.at, now)) for name, look in observations.items()),
+        *(
+            ({"source": name}, _age_seconds(observation.at, now))
+            for name, observation in observations.items()
+        ),
     )
     text.gauge(
         "source_look_failed",
         "1 where the last look failed.",
-        *(({"source": n}, int(look.failed)) for n, look in observations.items()),
+        *(({"source": n}, int(observation.failed)) for n, observation in observations.items()),
     )
     if cursor is not None:
         counts = {"sent": cursor.sent, "refused": cursor.refused}

@@ -46,7 +46,7 @@ SECURITY: Json = {
 def description(table: Iterable[Endpoint] = ENDPOINTS) -> Json:
     """The whole description."""
     table = tuple(table)
-    given = [
+    response_types = [
         *(endpoint.response for endpoint in table),
         ProblemResponse,
         ActResponse,
@@ -55,18 +55,18 @@ def description(table: Iterable[Endpoint] = ENDPOINTS) -> Json:
         *ROWS,
     ]
     results, components = msgspec.json.schema_components(
-        [*given, *(endpoint.request for endpoint in table)], ref_template=_REF
+        [*response_types, *(endpoint.request for endpoint in table)], ref_template=_REF
     )
-    schemas = dict(zip(map(repr, given), results[: len(given)], strict=True))
-    asked = dict(zip(table, results[len(given) :], strict=True))
+    schemas = dict(zip(map(repr, response_types), results[: len(response_types)], strict=True))
+    request_schemas = dict(zip(table, results[len(response_types) :], strict=True))
     paths: dict[str, Json] = {}
     for endpoint in table:
-        fields = components[_name(asked[endpoint])]
+        fields = components[_name(request_schemas[endpoint])]
         paths.setdefault(_plain(endpoint.path), {})[_method(endpoint)] = _operation(
             endpoint, fields, schemas[repr(endpoint.response)], schemas
         )
     paths |= {f"{PREFIX}{path}": {"get": operation} for path, operation in _special_paths()}
-    parameters = {_name(schema) for schema in asked.values()}
+    parameters = {_name(schema) for schema in request_schemas.values()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -91,13 +91,15 @@ def description(table: Iterable[Endpoint] = ENDPOINTS) -> Json:
     }
 
 
-def _operation(endpoint: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json]) -> Json:
+def _operation(
+    endpoint: Endpoint, request_schema: Json, schema: Json, schemas: dict[str, Json]
+) -> Json:
     in_path = _IN_PATH.findall(endpoint.path)
     problem = {"application/problem+json": {"schema": schemas[repr(ProblemResponse)]}}
     results: Json = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "parameters": list(_parameters(asked, in_path, query=isinstance(endpoint, Get))),
+        "parameters": list(_parameters(request_schema, in_path, query=isinstance(endpoint, Get))),
         "responses": {
             "200": {"description": "the document", "content": {_JSON: {"schema": schema}}},
             "default": {"description": "what was refused, why, and what to do", "content": problem},
@@ -105,8 +107,10 @@ def _operation(endpoint: Endpoint, asked: Json, schema: Json, schemas: dict[str,
     }
     if isinstance(endpoint, Get):
         return results
-    fields = {name: field for name, field in asked["properties"].items() if name not in in_path}
-    required = [name for name in asked.get("required", ()) if name not in in_path]
+    fields = {
+        name: field for name, field in request_schema["properties"].items() if name not in in_path
+    }
+    required = [name for name in request_schema.get("required", ()) if name not in in_path]
     body = {
         "type": "object",
         "properties": fields,
@@ -123,7 +127,7 @@ def _operation(endpoint: Endpoint, asked: Json, schema: Json, schemas: dict[str,
 
 
 def _special_operation(
-    name: str, said: str, response: type, parameters: list[Json], kind: str = _JSON
+    name: str, summary: str, response: type, parameters: list[Json], kind: str = _JSON
 ) -> Json:
     """What answers with a document that no operation makes."""
     problem = {
@@ -131,7 +135,7 @@ def _special_operation(
     }
     return {
         "operationId": name,
-        "summary": said,
+        "summary": summary,
         "parameters": parameters,
         "responses": {
             "200": {
@@ -178,9 +182,9 @@ def _special_paths() -> Iterator[tuple[str, Json]]:
     )
 
 
-def _parameters(asked: Json, in_path: list[str], *, query: bool) -> Iterator[Json]:
+def _parameters(request_schema: Json, in_path: list[str], *, query: bool) -> Iterator[Json]:
     """Those of the path in its order, then those of the query."""
-    fields: Json = asked["properties"]
+    fields: Json = request_schema["properties"]
     for name in in_path:
         yield {"name": name, "in": "path", "required": True, "schema": fields[name]}
     for name, schema in fields.items() if query else ():
@@ -188,7 +192,7 @@ def _parameters(asked: Json, in_path: list[str], *, query: bool) -> Iterator[Jso
             yield {
                 "name": name,
                 "in": "query",
-                "required": name in asked.get("required", ()),
+                "required": name in request_schema.get("required", ()),
                 "schema": _without_null(schema),
             }
 

@@ -48,7 +48,9 @@ class ProjectReader:
         """What `make` reads in a session, made in a thread. The first ones wait until the project
         is loaded.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._made, make)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._read_after_load, make
+        )
 
     async def glance(self, make: Callable[[ProjectSession], D]) -> D:
         """The same of what needs nothing of what is applied: nobody waits for that to be loaded."""
@@ -67,7 +69,7 @@ class ProjectReader:
         """The project, opened for a reader."""
         return ProjectSession(self._root, self._env, None, ACTOR)
 
-    async def told(self, before: Marks | None) -> tuple[Marks, ChangesResponse]:
+    async def changes(self, before: Marks | None) -> tuple[Marks, ChangesResponse]:
         """What changed since, read in a thread."""
         return await self.glance(lambda session: changes_since(session.store, before))
 
@@ -81,7 +83,7 @@ class ProjectReader:
         finally:
             session.close()
 
-    def _made(self, make: Callable[[ProjectSession], D]) -> D:
+    def _read_after_load(self, make: Callable[[ProjectSession], D]) -> D:
         if self._last is None:
             with self._loading:  # once, however many ask
                 if self._last is None:
@@ -105,7 +107,7 @@ class ProjectReader:
     def _warm(self) -> None:
         for make in WARMED:
             with suppress(HeadraceError):
-                self._made(make)
+                self._read_after_load(make)
 
 
 # A tag (ETag) names the state of the project that a response was made of. Fifty browsers that ask
@@ -133,27 +135,27 @@ class ResponseCache:
         self._answers: OrderedDict[str, Answered] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, asked: str, tag: str) -> Answered | None:
+    def get(self, question: str, tag: str) -> Answered | None:
         """What was answered, if it is still so."""
         with self._lock:
-            result = self._answers.get(asked)
+            result = self._answers.get(question)
             return result if result is not None and result.tag == tag else None
 
-    def put(self, asked: str, answered: Answered) -> None:
+    def put(self, question: str, answered: Answered) -> None:
         """Keep an answer; the oldest goes."""
         if len(answered.body) > CACHED_RESPONSE_BYTES_MAX:
             return
         with self._lock:
-            self._answers[asked] = answered
-            self._answers.move_to_end(asked)
+            self._answers[question] = answered
+            self._answers.move_to_end(question)
             if len(self._answers) > CACHED_RESPONSES_MAX:
                 self._answers.popitem(last=False)
 
 
-def etag_of(asked: str, state: str) -> str:
+def etag_of(question: str, state: str) -> str:
     """A weak tag: two documents of one tag say the same, though not at the same `now`."""
-    moment = int(time.time() // CACHE_SECONDS)
-    return f'W/"{hashlib.sha256(f"{asked} {state} {moment}".encode()).hexdigest()[:32]}"'
+    period = int(time.time() // CACHE_SECONDS)
+    return f'W/"{hashlib.sha256(f"{question} {state} {period}".encode()).hexdigest()[:32]}"'
 
 
 def etag_matches(sent: str, tag: str) -> bool:

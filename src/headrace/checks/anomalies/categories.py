@@ -50,7 +50,7 @@ def missing_groups(today: Metrics, history: MetricHistory) -> list[MissingCatego
     newest = history.metrics(len(history) - 1) if len(history) else None
     if newest is None:
         return []
-    gone = [
+    missing = [
         (name, value)
         for name, column in today.columns.items()
         if column.shares and name in newest.columns and history.recurring(name)
@@ -58,7 +58,7 @@ def missing_groups(today: Metrics, history: MetricHistory) -> list[MissingCatego
         if value not in column.shares and _due(share, today.rows) >= ROWS_MIN
     ]
     categories = [
-        MissingCategory(name, value, _least(name, value, history)) for name, value in gone
+        MissingCategory(name, value, _least(name, value, history)) for name, value in missing
     ]
     categories = [
         category for category in categories if _due(category.share, today.rows) >= ROWS_MIN
@@ -104,49 +104,55 @@ def _is_code(column: ColumnMetrics) -> bool:
 
 
 def _with_names(
-    gone: Sequence[MissingCategory], today: Metrics, history: MetricHistory
+    missing: Sequence[MissingCategory], today: Metrics, history: MetricHistory
 ) -> list[MissingCategory]:
     """Return the missing categories of one column, with their new names if they have one.
 
     If several may be renamed, the best match is taken first; the others are then matched as if that
     category had always had its new name.
     """
-    column = gone[0].column
+    column = missing[0].column
     past = [
         (metrics.rows, metrics.columns[column].shares)
         for metrics in _having(column, history)[-MEANT:]
     ]
     usual, now = _mean([shares for _, shares in past]), today.columns[column].shares
     ratio = today.rows / (sum(rows for rows, _ in past) / len(past))
-    left, names = [category.value for category in gone], dict[str, str]()
+    left, names = [category.value for category in missing], dict[str, str]()
     while named := {value: name for value in left if (name := _named(value, usual, now, ratio))}:
         best = min(named, key=lambda value: _apart(value, named[value], usual, now, left))
         names[best] = name = named[best]
         usual[name] = usual.get(name, 0.0) + usual.pop(best)
         left.remove(best)
-    return [category._replace(now=names.get(category.value, "")) for category in gone]
+    return [category._replace(now=names.get(category.value, "")) for category in missing]
 
 
 def _apart(
-    value: str, name: str, usual: Mapping[str, float], now: Mapping[str, float], gone: Sequence[str]
+    value: str,
+    name: str,
+    usual: Mapping[str, float],
+    now: Mapping[str, float],
+    missing: Sequence[str],
 ) -> float:
     """Return how far a name's share is from the expected share of the renamed category.
 
     The other missing categories are either gone with their rows or renamed, whichever fits better.
     """
     share = usual[value] + usual.get(name, 0.0)
-    others = sum(usual[other] for other in gone if other != value)
+    others = sum(usual[other] for other in missing if other != value)
     return min(abs(now[name] - share), abs(now[name] - share / max(1 - others, _SCARCE)))
 
 
-def _named(gone: str, usual: Mapping[str, float], now: Mapping[str, float], ratio: float) -> str:
+def _named(
+    category: str, usual: Mapping[str, float], now: Mapping[str, float], ratio: float
+) -> str:
     """Return the category that probably took over a missing one's rows; empty if they are gone.
 
     If a group is gone, the other shares grow in proportion; if it was renamed, one share grows.
     `ratio` is the number of rows relative to the usual number.
     """
-    left = {value: share for value, share in usual.items() if value != gone}
-    lost = usual[gone]
+    left = {value: share for value, share in usual.items() if value != category}
+    lost = usual[category]
     thinned = {value: share / max(1 - lost, _SCARCE) for value, share in left.items()}
     best = max(now, key=lambda value: now[value] - usual.get(value, 0.0), default="")
     moved = {**left, best: left.get(best, 0.0) + lost}
@@ -219,7 +225,7 @@ class Recoded(NamedTuple):
     names: tuple[tuple[str, str], ...]
     share: float
     severity: FactSeverity
-    gone: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     missing: float = 0.0
     listed: bool = False
     """Whether each category occurs once, so that old and new names can't be paired."""
@@ -240,9 +246,9 @@ class _Usual(NamedTuple):
             WIDTH * (self.high - self.low),
         )
 
-    def without(self, gone: float) -> _Usual:
+    def without(self, removed: float) -> _Usual:
         """Return the usual shares after a category with the share `gone` is removed."""
-        return _Usual(*(min(share / (1 - gone), 1.0) for share in self))
+        return _Usual(*(min(share / (1 - removed), 1.0) for share in self))
 
     def near(self, share: float, rows: int) -> bool:
         """Return whether a share is about as usual."""
@@ -301,27 +307,29 @@ def _of(
     if listed and not fixed:
         return None
     pairs: tuple[tuple[str, str], ...] = ()
-    gone: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     for least in (1,) if fixed else (ROWS_MIN,) if known & today.keys() else (ROWS_MIN, 1):
         pairs = pairs or _pairs(core, known, today, rows, least)
         if not pairs:
-            pairs, gone = _beside_a_missing_one(core, known, today, rows, usual_rows, least)
+            pairs, removed = _beside_a_missing_one(core, known, today, rows, usual_rows, least)
     if not pairs or (column.negative is not None and not _is_set(pairs, core, known, today)):
         return None
     share = (
-        sum(today[now] for _, now in pairs) if gone else sum(core[was].middle for was, _ in pairs)
+        sum(today[now] for _, now in pairs)
+        if removed
+        else sum(core[was].middle for was, _ in pairs)
     )
     sure = len(shares) >= HOLD_MIN and share >= RECODED_HELD_SHARE and _closed(shares, history)
-    olds = [was for was, _ in pairs if was] or list(gone)
+    olds = [was for was, _ in pairs if was] or list(removed)
     held = sure and not _count_on(olds, [now for _, now in pairs], today)
-    missing = min((core[value].low for value in gone), default=0.0)
+    missing = min((core[value].low for value in removed), default=0.0)
     severity = FactSeverity.HOLD if held else FactSeverity.WARN
-    return Recoded(name, pairs, share, severity, gone, missing, listed)
+    return Recoded(name, pairs, share, severity, removed, missing, listed)
 
 
 def _usual(value: str, shares: Sequence[Mapping[str, float]]) -> _Usual:
-    own = sorted(share[value] for share in shares)
-    return _Usual(own[0], own[-1], own[len(own) // 2])
+    ordered = sorted(share[value] for share in shares)
+    return _Usual(ordered[0], ordered[-1], ordered[len(ordered) // 2])
 
 
 def _pairs(
@@ -332,14 +340,14 @@ def _pairs(
     Nothing if lost and new categories don't match. A category has at least `least` rows.
     """
     lost = [value for value, usual in core.items() if _is_off(usual, today.get(value), rows, least)]
-    came = [
+    added = [
         value for value, share in today.items() if _is_news(value, share, core, known, rows, least)
     ]
-    if not lost or len(lost) != len(came):
+    if not lost or len(lost) != len(added):
         return ()
     lost.sort(key=lambda value: -core[value].middle)
-    came.sort(key=lambda value: -today[value])
-    pairs = tuple(zip(lost, came, strict=True))
+    added.sort(key=lambda value: -today[value])
+    pairs = tuple(zip(lost, added, strict=True))
     if any(was == now or not core[was].near(today[now], rows) for was, now in pairs):
         return ()
     return pairs if _certain(pairs, core, today, rows) else ()
@@ -366,7 +374,9 @@ def _beside_a_missing_one(
             or rows * usual.low / (1 - usual.low) < ROWS_MIN
         ):
             continue
-        left = {name: own.without(usual.middle) for name, own in core.items() if name != value}
+        left = {
+            name: shares.without(usual.middle) for name, shares in core.items() if name != value
+        }
         pairs = _pairs(left, known, today, rows, least)
         if pairs:
             off = sum(abs(today[now] - left[was].middle) for was, now in pairs)
@@ -445,13 +455,15 @@ def _closed(shares: Sequence[Mapping[str, float]], history: MetricHistory) -> bo
     return True
 
 
-def _count_on(gone: Sequence[str], came: Sequence[str], today: Mapping[str, float]) -> bool:
+def _count_on(
+    old_values: Sequence[str], new_values: Sequence[str], today: Mapping[str, float]
+) -> bool:
     """Return whether names are numbers that advance, as months in a sliding window do.
 
     Then the smallest go and greater ones come.
     """
-    left = [_number(value) for value in today if value not in came]
-    news, olds = [_number(value) for value in came], [_number(value) for value in gone]
+    left = [_number(value) for value in today if value not in new_values]
+    news, olds = [_number(value) for value in new_values], [_number(value) for value in old_values]
     if any(not number for number in (*left, *news, *olds)):
         return False
     return max(olds) < min([*left, *news]) and min(news) > max([*left, *olds])

@@ -218,7 +218,10 @@ def of_another_grain(key: str, other: Regrained, severity: FactSeverity, lost: f
         strength=EXACT,
         partition=key,
         expected=f"at least {percent(other.least)} of the values of the interval before",
-        observed=f"{percent(other.kept)} of them, and {percent(other.new)} of its values are new",
+        observed=(
+            f"{percent(other.recurring_share)} of them, and {percent(other.new)} of its values"
+            " are new"
+        ),
         detail=OTHER_NAMES if other.as_many(lost) else ANOTHER_GRAIN,
     )
 

@@ -63,7 +63,7 @@ def _unfamiliar_in(name: str, today: ColumnMetrics, past: Sequence[Metrics]) -> 
         or min(metrics.kept or 0.0 for _, metrics in pairs) < NAMES_LASTING
     ):
         return None
-    told = (
+    candidates = (
         _further(name, True, _new(metrics[-1], today), [_new(*pair) for pair in pairs], today),
         _further(
             name,
@@ -74,7 +74,7 @@ def _unfamiliar_in(name: str, today: ColumnMetrics, past: Sequence[Metrics]) -> 
         ),
     )
     return max(
-        (unfamiliar for unfamiliar in told if unfamiliar is not None),
+        (unfamiliar for unfamiliar in candidates if unfamiliar is not None),
         key=lambda item: item.sigmas,
         default=None,
     )
@@ -187,7 +187,7 @@ class Regrained(NamedTuple):
     """
 
     column: str
-    kept: float
+    recurring_share: float
     least: float
     new: float
     more: float
@@ -205,7 +205,7 @@ def regrained_column(today: Metrics, history: MetricHistory) -> Regrained | None
     results = [
         item for name in today.columns if (item := _regrained_in(name, today, history)) is not None
     ]
-    return min(results, key=lambda item: item.kept / item.least, default=None)
+    return min(results, key=lambda item: item.recurring_share / item.least, default=None)
 
 
 def _regrained_in(name: str, today: Metrics, history: MetricHistory) -> Regrained | None:
@@ -219,9 +219,9 @@ def _regrained_in(name: str, today: Metrics, history: MetricHistory) -> Regraine
     ):
         return None
     past = [
-        kept
+        share
         for metrics in history.all()
-        if name in metrics.columns and (kept := metrics.columns[name].kept) is not None
+        if name in metrics.columns and (share := metrics.columns[name].kept) is not None
     ]
     least, before = min(past, default=0.0), newest.columns[name].distinct
     if (
@@ -280,16 +280,22 @@ def emptied_alone(today: Metrics, history: MetricHistory) -> list[UnsharedNulls]
 
 
 def _unshared_nulls(name: str, today: Metrics, past: Sequence[Metrics]) -> UnsharedNulls | None:
-    own = _nulls(name, past)
-    if len(own) < ALONE_KNOWN_MIN or sum(share > 0 for share in own) * OFTEN < len(own):
+    null_shares = _nulls(name, past)
+    if len(null_shares) < ALONE_KNOWN_MIN or sum(share > 0 for share in null_shares) * OFTEN < len(
+        null_shares
+    ):
         return None
-    others = ((_apart(own, _nulls(other, past)), other) for other in today.columns if other != name)
-    most, twin = min(others, default=(1.0, ""))
-    if most > TWINS * max(own):
+    others = (
+        (_apart(null_shares, _nulls(other, past)), other)
+        for other in today.columns
+        if other != name
+    )
+    most, nearest = min(others, default=(1.0, ""))
+    if most > TWINS * max(null_shares):
         return None
-    nulls, expected = today.columns[name].nulls, today.columns[twin].nulls
+    nulls, expected = today.columns[name].nulls, today.columns[nearest].nulls
     return (
-        UnsharedNulls(name, twin, nulls, expected, most)
+        UnsharedNulls(name, nearest, nulls, expected, most)
         if nulls - expected >= max(LESS_MIN, TIMES_EVER * most)
         else None
     )

@@ -81,8 +81,14 @@ def evaluate_partition(partition: EvaluatedPartition, history: MetricHistory) ->
     of its inputs have rows.
     """
     if not partition.metrics.rows:
-        gone = fewer(0, history) if partition.fed and settled(partition.key, history) else None
-        return () if gone is None else (_fact(gone, partition, frozenset(), "", history),)
+        missing_rows = (
+            fewer(0, history) if partition.fed and settled(partition.key, history) else None
+        )
+        return (
+            ()
+            if missing_rows is None
+            else (_fact(missing_rows, partition, frozenset(), "", history),)
+        )
     bound = tied_columns(partition.key, partition.metrics, history, history.grain)
     stale = stale_fact(partition, bound, history)
     if stale is not None and stale.strength > UNSURE:

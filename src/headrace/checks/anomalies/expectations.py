@@ -26,12 +26,12 @@ def season(partition: str, grain: Grain | None) -> int:
 
     It is the same for all partitions if eight weeks don't show a rhythm of the grain.
     """
-    moment = partition.partition(SEPARATOR)[0]
+    interval = partition.partition(SEPARATOR)[0]
     try:
         if grain is Grain.DAY:
-            return date.fromisoformat(moment[:10]).weekday()
+            return date.fromisoformat(interval[:10]).weekday()
         if grain is Grain.HOUR:
-            return int(moment[11:13])
+            return int(interval[11:13])
     except ValueError:
         return NO_RHYTHM
     return NO_RHYTHM
@@ -46,16 +46,16 @@ def place(partition: str, grain: Grain | None) -> float | None:
 
     None if the key doesn't say.
     """
-    moment = partition.partition(SEPARATOR)[0]
+    interval = partition.partition(SEPARATOR)[0]
     try:
         if grain is Grain.DAY:
-            return float(date.fromisoformat(moment[:10]).toordinal())
+            return float(date.fromisoformat(interval[:10]).toordinal())
         if grain is Grain.HOUR:
-            return datetime.fromisoformat(moment).timestamp() / 3600
+            return datetime.fromisoformat(interval).timestamp() / 3600
         if grain is Grain.WEEK:
-            return date.fromisoformat(f"{moment}-1").toordinal() / 7
+            return date.fromisoformat(f"{interval}-1").toordinal() / 7
         if grain in _A_YEAR:
-            year, *within = (int(item) for item in _NUMBERS.findall(moment))
+            year, *within = (int(item) for item in _NUMBERS.findall(interval))
             return float(year * _A_YEAR[grain] + (within[0] if within else 0))
     except ValueError:
         return None
@@ -166,12 +166,12 @@ def forecast(past: Seasonal, season: int, observed: float, prior: float) -> Metr
     """
     places = _places(past)
     errors = _errors(past, places)
-    spreads = [_median([abs(error) for error in own]) for own in errors]
+    spreads = [_median([abs(error) for error in series]) for series in errors]
     credible_until = CREDIBLE * min(spreads) + prior / 10
-    said = _forecasts(past.values, past.seasons, season)
-    credible = [n for n in range(len(said)) if spreads[n] <= credible_until]
+    forecasts = _forecasts(past.values, past.seasons, season)
+    credible = [n for n in range(len(forecasts)) if spreads[n] <= credible_until]
     credible = [n for n in credible if not _refuted(past, errors[n], prior)] or credible
-    chosen = min(credible, key=lambda n: abs(observed - said[n]))
+    chosen = min(credible, key=lambda n: abs(observed - forecasts[n]))
     lasting = [
         error
         for at, error in zip(places, errors[chosen], strict=True)
@@ -182,7 +182,7 @@ def forecast(past: Seasonal, season: int, observed: float, prior: float) -> Metr
         max(spreads[chosen] * _SIGMAS, _TAILS * _root_mean_square(lasting)),
     )
     scale = ((PRIOR_WEIGHT * prior**2 + count * spread**2) / (PRIOR_WEIGHT + count)) ** 0.5
-    return MetricForecast(said[chosen], scale, max(abs(error) for error in lasting))
+    return MetricForecast(forecasts[chosen], scale, max(abs(error) for error in lasting))
 
 
 def _refuted(past: Seasonal, errors: Sequence[float], prior: float) -> bool:
@@ -207,10 +207,10 @@ def _errors(past: Seasonal, places: Sequence[int]) -> list[list[float]]:
     values, seasons = past.values, past.seasons
     errors: list[list[float]] = [[], [], [], []]
     for at in places:
-        for own, said in zip(
+        for series, predicted in zip(
             errors, _forecasts(values[:at], seasons[:at], seasons[at]), strict=True
         ):
-            own.append(values[at] - said)
+            series.append(values[at] - predicted)
     return errors
 
 
@@ -221,7 +221,8 @@ def _forecasts(
     middle = _median(values)
     effects = _effects(values, seasons, middle)
     recent = [
-        value - effects[own] for value, own in zip(values[-RECENT:], seasons[-RECENT:], strict=True)
+        value - effects[phase]
+        for value, phase in zip(values[-RECENT:], seasons[-RECENT:], strict=True)
     ]
     drift = (
         _median([later - earlier for earlier, later in itertools.pairwise(recent)])
@@ -229,7 +230,7 @@ def _forecasts(
         else 0.0
     )
     effect = effects.get(season, 0.0)
-    alike = [value for value, own in zip(values, seasons, strict=True) if own == season][
+    alike = [value for value, phase in zip(values, seasons, strict=True) if phase == season][
         -SAME_SEASON:
     ]
     return _median(recent) + effect, recent[-1] + drift + effect, _median(alike or values), middle
@@ -238,11 +239,11 @@ def _forecasts(
 def _effects(values: Sequence[float], seasons: Sequence[int], middle: float) -> dict[int, float]:
     """Return each weekday's difference from the middle, reduced if there were few of it."""
     grouped: dict[int, list[float]] = {}
-    for value, own in zip(values, seasons, strict=True):
-        grouped.setdefault(own, []).append(value)
+    for value, phase in zip(values, seasons, strict=True):
+        grouped.setdefault(phase, []).append(value)
     return {
-        own: (_median(alike) - middle) * len(alike) / (len(alike) + 1)
-        for own, alike in grouped.items()
+        phase: (_median(alike) - middle) * len(alike) / (len(alike) + 1)
+        for phase, alike in grouped.items()
     }
 
 

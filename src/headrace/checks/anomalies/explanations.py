@@ -168,7 +168,7 @@ OTHERS_MIN = 2
 
 
 def emptied_together(
-    odd: Sequence[MetricAnomaly], today: Metrics, history: MetricHistory
+    anomalies: Sequence[MetricAnomaly], today: Metrics, history: MetricHistory
 ) -> frozenset[str]:
     """Return the columns that an event has emptied.
 
@@ -176,14 +176,16 @@ def emptied_together(
     """
     shares = {
         anomaly.metric.column: anomaly.observed
-        for anomaly in odd
+        for anomaly in anomalies
         if anomaly.metric.family == "nulls" and anomaly.off > 0 and anomaly.observed < ALL
     }
     if not shares:
         return frozenset()
     past = history.all()
     moved = {
-        anomaly.metric.column for anomaly in odd if anomaly.metric.family not in ("nulls", "rows")
+        anomaly.metric.column
+        for anomaly in anomalies
+        if anomaly.metric.family not in ("nulls", "rows")
     } - set(shares)
     return frozenset(
         name
@@ -249,10 +251,10 @@ def emptied(today: Metrics, history: MetricHistory) -> bool:
         )
         for name in today.columns
     }
-    gone = {name: column.nulls - before[name] for name, column in today.columns.items()}
-    if any(gone[name] <= 0 and _numbers_rows(name, history) for name in today.columns):
+    null_increases = {name: column.nulls - before[name] for name, column in today.columns.items()}
+    if any(null_increases[name] <= 0 and _numbers_rows(name, history) for name in today.columns):
         return False
-    return max(gone.values(), default=0.0) * today.rows >= MOSTLY * today.repeated
+    return max(null_increases.values(), default=0.0) * today.rows >= MOSTLY * today.repeated
 
 
 def _numbers_rows(name: str, history: MetricHistory) -> bool:

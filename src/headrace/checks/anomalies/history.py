@@ -92,16 +92,16 @@ class MetricHistory:
 
     def like(self, partition: str) -> list[int]:
         """Return the indexes of the last few partitions with the same phase."""
-        own = self.season(partition)
-        return [at for at, result in enumerate(self._seasons) if result == own][-SAME_SEASON:]
+        phase = self.season(partition)
+        return [at for at, result in enumerate(self._seasons) if result == phase][-SAME_SEASON:]
 
     def same_edge(self, metric: MetricId, partition: str) -> list[float]:
         """Return a metric at the same end (first or last day) of earlier months."""
-        own = month_edge(partition, self._grain)
+        edge = month_edge(partition, self._grain)
         alike = [
             level
             for level in self._levels
-            if own and month_edge(level.partition, self._grain) == own
+            if edge and month_edge(level.partition, self._grain) == edge
         ]
         return [value for metrics in alike if (value := _value(metrics, metric)) is not None]
 
@@ -197,9 +197,12 @@ def _values(vector: bytes) -> Mapping[MetricId, float]:
 
 
 def _recur(shares: Sequence[Mapping[str, float]]) -> bool:
-    came = Counter(value for share in shares for value in share)
-    recurring = {value for value, count in came.items() if count >= MOSTLY * len(shares)}
-    masses = [sum(share for value, share in own.items() if value in recurring) for own in shares]
+    occurrences = Counter(value for share in shares for value in share)
+    recurring = {value for value, count in occurrences.items() if count >= MOSTLY * len(shares)}
+    masses = [
+        sum(share for value, share in partition_shares.items() if value in recurring)
+        for partition_shares in shares
+    ]
     return bool(masses) and min(masses) >= 0.5 and sum(masses) >= MASS * len(masses)
 
 

@@ -110,8 +110,8 @@ def _suspect(metric: MetricId, value: float, seen: Sequence[Mapping[MetricId, fl
     reach = expectations.limits(metric.family).warn
     absent = 0.0 if metric.family == "share" else None
     low, high = math.inf, -math.inf
-    for own in seen:
-        known = own.get(metric, absent)
+    for earlier in seen:
+        known = earlier.get(metric, absent)
         if known is not None:
             if known - reach < value < known + reach:
                 return False  # the usual case: close to one value is close to the range
@@ -416,13 +416,13 @@ def _within(key: str, other: str) -> bool:
 def summary_clause(facts: Iterable[Fact], severity: FactSeverity, *, named: bool) -> str:
     """Return the worst facts of a severity in one clause; `named`: with the partition of each."""
     of_kind = [fact for fact in facts if fact.severity is severity]
-    said = []
+    parts = []
     for partition in dict.fromkeys(fact.partition for fact in of_kind):
-        own = [fact for fact in of_kind if fact.partition == partition]
-        more = f" (and {len(own) - 2} more)" if len(own) > 2 else ""
-        clauses = "; ".join(_clause(fact) for fact in own[:2]) + more
-        said.append(f"{partition}: {clauses}" if named else clauses)
-    return "; ".join(said)
+        partition_facts = [fact for fact in of_kind if fact.partition == partition]
+        more = f" (and {len(partition_facts) - 2} more)" if len(partition_facts) > 2 else ""
+        clauses = "; ".join(_clause(fact) for fact in partition_facts[:2]) + more
+        parts.append(f"{partition}: {clauses}" if named else clauses)
+    return "; ".join(parts)
 
 
 def _clause(fact: Fact) -> str:

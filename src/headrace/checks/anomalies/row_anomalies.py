@@ -214,16 +214,16 @@ def _truncation_at(
     column: str, hour: int, counts: Sequence[int], usual: Sequence[float]
 ) -> RowTruncation | None:
     """Compare a cut before an hour with fewer or more rows all day; None without evidence."""
-    came, due = (sum(counts[:hour]), sum(counts[hour:])), (sum(usual[:hour]), sum(usual[hour:]))
-    if not due[0] or not due[1] or not came[0]:
+    actual, due = (sum(counts[:hour]), sum(counts[hour:])), (sum(usual[:hour]), sum(usual[hour:]))
+    if not due[0] or not due[1] or not actual[0]:
         return None
-    before, after = came[0] / due[0], came[1] / due[1]
-    missing = max(before * due[1] - came[1], 0) / (before * (due[0] + due[1]))
+    before, after = actual[0] / due[0], actual[1] / due[1]
+    missing = max(before * due[1] - actual[1], 0) / (before * (due[0] + due[1]))
     if after > LEFT * before or missing < MISSING_MIN:
         return None
-    even = sum(came) / sum(due)
-    strength = came[0] * math.log(before / even) + (
-        came[1] * math.log(after / even) if came[1] else 0.0
+    even = sum(actual) / sum(due)
+    strength = actual[0] * math.log(before / even) + (
+        actual[1] * math.log(after / even) if actual[1] else 0.0
     )
     return RowTruncation(column, hour, missing, strength) if strength >= NATS_MIN else None
 

@@ -91,9 +91,9 @@ class Shapes:
             if fact.column not in other_names:
                 self._add_group(fact, share, is_cut=is_cut)
         for each in self._renamed:
-            if each.gone:
+            if each.removed:
                 fact = of_missing(
-                    self._partition, each.column, each.gone, each.missing, self._severity
+                    self._partition, each.column, each.removed, each.missing, self._severity
                 )
                 self._add_group(fact, each.missing, is_cut=is_cut)
 

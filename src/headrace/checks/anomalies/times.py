@@ -216,26 +216,28 @@ def tied_columns(
         known = _only_values(past, name)
         if len(known) < 2:
             continue
-        told = _parts_equal_to(known, grain)
-        if not told:
+        equal_parts = _parts_equal_to(known, grain)
+        if not equal_parts:
             # A table of sums has one row per day, so a single value in all rows has no meaning.
             columns |= {name} if not alone and _changing(known) else set()
             continue
         value = _only(today, name)
         expected = {
-            item for part in told if (item := _parts(partition, grain).get(part)) is not None
+            item for part in equal_parts if (item := _parts(partition, grain).get(part)) is not None
         }
         if value is not None and _plain(value) in expected:
             columns.add(name)
             continue
-        named = _named(name, told, history, grain)
-        if not told & NO_COUNTS and (_goes_on(named, value) or (alone and _may_be_counts(named))):
+        named = _named(name, equal_parts, history, grain)
+        if not equal_parts & NO_COUNTS and (
+            _goes_on(named, value) or (alone and _may_be_counts(named))
+        ):
             continue
         varied = len(set(named))
         if varied > 1:
             columns.add(name)
         if varied > 1 and value is not None:
-            sure = varied >= SEVERAL or SURE_PART in told
+            sure = varied >= SEVERAL or SURE_PART in equal_parts
             wrong[name] = TiedValueMismatch(min(expected, default=partition), value, sure)
     return Tied(frozenset(columns), wrong)
 
@@ -250,13 +252,15 @@ def _only_values(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, 
 
 
 def _named(
-    name: str, told: frozenset[str], history: MetricHistory, grain: Grain | None
+    name: str, parts: frozenset[str], history: MetricHistory, grain: Grain | None
 ) -> list[str]:
     """Return the values by which a column named its intervals, newest first, without gaps."""
     values = list[str]()
     for key, metrics in reversed(history.newest(len(history))):
         value = _only(metrics, name)
-        if value is None or not any(_parts(key, grain).get(part) == _plain(value) for part in told):
+        if value is None or not any(
+            _parts(key, grain).get(part) == _plain(value) for part in parts
+        ):
             break
         values.append(_plain(value))
     return values
@@ -298,8 +302,8 @@ def _parts_equal_to(values: list[tuple[str, str]], grain: Grain | None) -> froze
     results: frozenset[str] | None = None
     for key, value in values:
         plain = _plain(value)
-        own = frozenset(part for part, text in _parts(key, grain).items() if text == plain)
-        results = own if results is None else results & own
+        equal_parts = frozenset(part for part, text in _parts(key, grain).items() if text == plain)
+        results = equal_parts if results is None else results & equal_parts
     return results or frozenset()
 
 

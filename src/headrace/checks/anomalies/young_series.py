@@ -108,7 +108,7 @@ def young_anomalies(
         families = (*_OF_FEW, "rows") if _are_missing(partition, rows, history) else _OF_FEW
         values = {metric: value for metric, value in values.items() if metric.family in families}
     results = (
-        _judged(metric, value, partition, (values, rows), history)
+        _evaluated(metric, value, partition, (values, rows), history)
         for metric, value in values.items()
         if metric.family in _REACH
     )
@@ -175,7 +175,7 @@ def settled(partition: str, history: MetricHistory) -> bool:
     )
 
 
-def _judged(
+def _evaluated(
     metric: MetricId,
     value: float,
     partition: str,
@@ -219,8 +219,10 @@ def _judged(
     held = metric.family == "location" and _is_unit(value - middle, apart)
     lost = metric.family == "rows" and not up
     sized = metric.family in ("location", "hour_mean")
-    gone = STEADY_LOST if lost and _is_steady(past, history) else LOST
-    least = max(gone if lost else reach.hold, (TIMES_LOST if lost or sized else TIMES_HELD) * apart)
+    loss_limit = STEADY_LOST if lost and _is_steady(past, history) else LOST
+    least = max(
+        loss_limit if lost else reach.hold, (TIMES_LOST if lost or sized else TIMES_HELD) * apart
+    )
     least = max(MORE_ROWS, TIMES_MORE * apart) if more else least
     least = max(least, CHANCE * chance)
     if (
@@ -247,10 +249,10 @@ def _is_steady(past: Seasonal, history: MetricHistory) -> bool:
 
 def _kind_seen(partition: str, history: MetricHistory) -> bool:
     """Return whether there was a day of this kind: the first weekend may have half the rows."""
-    own = history.season(partition)
+    phase = history.season(partition)
     if history.grain is not Grain.DAY:
         return bool(history.like(partition))
-    return any((season >= SATURDAY) == (own >= SATURDAY) for season in history.seasons)
+    return any((season >= SATURDAY) == (phase >= SATURDAY) for season in history.seasons)
 
 
 def _is_unit(off: float, apart: float) -> bool:

@@ -224,17 +224,19 @@ class ChallengeGate:
             timezone=self._about.timezone,
             classified=self._usual.classified,
         )
-        wanted = list(described.aggregates)
+        aggregates = list(described.aggregates)
         compared = self._usual.delivered and 1 < rows <= REPEATED_ROWS_MAX
         if compared:
-            wanted.append(
+            aggregates.append(
                 "count(*) - count(DISTINCT"
                 f" hash({', '.join(quote(name) for name in self._about.columns)}))"
             )
         staged = given_rows(self._session, self._about, select)
         staged.sample(described.every)
-        values = staged.aggregates(wanted)[ONLY] if wanted else ()
-        result = metrics.measured(described.profile(rows, values[: described.asked]), rows)
+        values = staged.aggregates(aggregates)[ONLY] if aggregates else ()
+        result = metrics.measured(
+            described.profile(rows, values[: described.aggregate_count]), rows
+        )
         return msgspec.structs.replace(result, repeated=int(values[-1])) if compared else result
 
     def _content(self, select: str, rows: int) -> str:

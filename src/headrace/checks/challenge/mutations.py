@@ -65,7 +65,7 @@ class ColumnFacts(msgspec.Struct, frozen=True):
     categorical: bool = False
 
     @property
-    def own(self) -> str:
+    def name_in_table(self) -> str:
         """Return the column's name in the table."""
         return f"c{self.at}"
 
@@ -107,10 +107,10 @@ def load(session: DuckDBSession, name: str, rows_sql: str, columns: Sequence[str
 
     Raises `duckdb.Error`.
     """
-    own = ", ".join(f"{quote(column)} AS c{at}" for at, column in enumerate(columns))
+    select_list = ", ".join(f"{quote(column)} AS c{at}" for at, column in enumerate(columns))
     session.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {quote(name)} AS SELECT {own}, row_number() OVER () - 1 AS"
-        f" {POSITION} FROM ({rows_sql}) AS given"
+        f"CREATE OR REPLACE TEMP TABLE {quote(name)} AS SELECT {select_list}, row_number() OVER"
+        f" () - 1 AS {POSITION} FROM ({rows_sql}) AS given"
     )
     return count(session, name)
 
@@ -130,8 +130,10 @@ def facts(session: DuckDBSession, columns: Mapping[str, str], rows: int) -> tupl
     column_facts: list[ColumnFacts] = []
     for first in range(0, len(listed), SCANNED_AT_ONCE):
         some = listed[first : first + SCANNED_AT_ONCE]
-        wanted = ", ".join(f"count(c{at}), {_distinct(at, kind)}" for at, (_, kind) in some)
-        counts = session.connection.execute(f"SELECT {wanted} FROM {quote(TABLE)}").fetchone() or ()
+        select_list = ", ".join(f"count(c{at}), {_distinct(at, kind)}" for at, (_, kind) in some)
+        counts = (
+            session.connection.execute(f"SELECT {select_list} FROM {quote(TABLE)}").fetchone() or ()
+        )
         pairs = zip(counts[::2], counts[1::2], strict=True)
         column_facts += [
             _facts(at, name, kind, rows, *pair)
@@ -181,10 +183,10 @@ class Mutation(msgspec.Struct, frozen=True):
 
     def select(self, columns: Sequence[str]) -> str:
         """Return a SELECT of the mutated rows under the columns' real names."""
-        own = ", ".join(
+        select_list = ", ".join(
             f"{self.values.get(at, f'c{at}')} AS {quote(name)}" for at, name in enumerate(columns)
         )
-        return f"SELECT {own} {self.rows}"
+        return f"SELECT {select_list} {self.rows}"
 
     @property
     def rows(self) -> str:
@@ -210,12 +212,12 @@ def of_rows(rows: int) -> Iterator[Mutation]:
     """Return mutations of the set of rows."""
     if not rows:
         return
-    kept = max(1, rows * KEPT_PERCENT // 100)
-    if kept < rows:
+    remaining = max(1, rows * KEPT_PERCENT // 100)
+    if remaining < rows:
         yield Mutation(
             MutationKind.TRUNCATION,
             f"the last {100 - KEPT_PERCENT} % of the rows missing",
-            where=f"{POSITION} < {kept}",
+            where=f"{POSITION} < {remaining}",
         )
     yield Mutation(MutationKind.TRUNCATION, "no rows at all", where="false")
     again = f"(SELECT * FROM {quote(TABLE)} UNION ALL SELECT * FROM {quote(TABLE)}"
@@ -236,7 +238,7 @@ def stale(partition: ColumnFacts | None, intervals: str) -> Mutation:
     moved = (
         {}
         if partition is None
-        else {partition.at: _cast(partition, f"{partition.own} + {intervals}")}
+        else {partition.at: _cast(partition, f"{partition.name_in_table} + {intervals}")}
     )
     text = "the rows of the partition before" + (
         f", `{partition.name}` moved on" if partition else ""
@@ -264,7 +266,7 @@ def _of(column: ColumnFacts, refers: bool) -> Iterator[Mutation]:
     if column.unique and (column.whole or column.kind == SampleColumnKind.TEXT):
         first = (
             f"(SELECT first FROM (SELECT c{column.at} AS first FROM {quote(TABLE)} WHERE"
-            f" {column.own} IS NOT NULL "
+            f" {column.name_in_table} IS NOT NULL "
         )
         yield _some(
             column,
@@ -284,66 +286,73 @@ def _of(column: ColumnFacts, refers: bool) -> Iterator[Mutation]:
 
 
 def _numbers(column: ColumnFacts) -> Iterator[Mutation]:
-    own = f"CAST({column.own} AS DOUBLE)"
-    yield _all(column, MutationKind.SCALE, "× 100", _cast(column, f"{own} * 100"))
-    yield _all(column, MutationKind.SCALE, "÷ 100", _cast(column, f"{own} / 100"))
-    yield _all(column, MutationKind.SIGN, "has the other sign", _cast(column, f"-{own}"))
+    as_double = f"CAST({column.name_in_table} AS DOUBLE)"
+    yield _all(column, MutationKind.SCALE, "× 100", _cast(column, f"{as_double} * 100"))
+    yield _all(column, MutationKind.SCALE, "÷ 100", _cast(column, f"{as_double} / 100"))
+    yield _all(column, MutationKind.SIGN, "has the other sign", _cast(column, f"-{as_double}"))
     yield _some(column, MutationKind.DEFAULT, "is 0", _cast(column, "0"))
     if column.categorical:
-        top = f"(SELECT mode({column.own}) FROM {quote(TABLE)})"
+        top = f"(SELECT mode({column.name_in_table}) FROM {quote(TABLE)})"
         unseen = _beyond(column, "1")
         yield _all(
             column,
             MutationKind.CATEGORY,
             "has a new value for the most frequent",
-            _if(column, f"{column.own} = {top}", unseen),
+            _if(column, f"{column.name_in_table} = {top}", unseen),
         )
 
 
 def _texts(column: ColumnFacts) -> Iterator[Mutation]:
-    own = column.own
+    column_sql = column.name_in_table
     yield _some(
         column,
         MutationKind.ENCODING,
         "has a broken character",
-        f"{literal(UNSEEN)} || substr({own}, 2)",
+        f"{literal(UNSEEN)} || substr({column_sql}, 2)",
     )
     yield _some(column, MutationKind.DEFAULT, "is empty", "''")
     if column.categorical:
-        top = f"(SELECT mode({own}) FROM {quote(TABLE)})"
-        unseen = f"repeat('Q', greatest(1, length({own})))"
+        top = f"(SELECT mode({column_sql}) FROM {quote(TABLE)})"
+        unseen = f"repeat('Q', greatest(1, length({column_sql})))"
         yield _all(
             column,
             MutationKind.CATEGORY,
             "has a new value for the most frequent",
-            _if(column, f"{own} = {top}", unseen),
+            _if(column, f"{column_sql} = {top}", unseen),
         )
         yield _all(
             column,
             MutationKind.CATEGORY,
             "in the other case",
-            f"CASE WHEN {own} = upper({own}) THEN lower({own}) ELSE upper({own}) END",
+            f"CASE WHEN {column_sql} = upper({column_sql}) THEN lower({column_sql}) ELSE"
+            f" upper({column_sql}) END",
         )
 
 
 def _dates(column: ColumnFacts) -> Iterator[Mutation]:
     yield _all(
-        column, MutationKind.DAY, "a day later", _cast(column, f"{column.own} + INTERVAL 1 DAY")
+        column,
+        MutationKind.DAY,
+        "a day later",
+        _cast(column, f"{column.name_in_table} + INTERVAL 1 DAY"),
     )
     yield _all(
-        column, MutationKind.DAY, "a day earlier", _cast(column, f"{column.own} - INTERVAL 1 DAY")
+        column,
+        MutationKind.DAY,
+        "a day earlier",
+        _cast(column, f"{column.name_in_table} - INTERVAL 1 DAY"),
     )
     yield _all(
         column,
         MutationKind.STALE,
         f"{OLD_DAYS} days earlier",
-        _cast(column, f"{column.own} - INTERVAL {OLD_DAYS} DAY"),
+        _cast(column, f"{column.name_in_table} - INTERVAL {OLD_DAYS} DAY"),
     )
     yield _some(column, MutationKind.DEFAULT, "is 1970-01-01", _cast(column, "DATE '1970-01-01'"))
 
 
 def _truths(column: ColumnFacts) -> Iterator[Mutation]:
-    yield _all(column, MutationKind.CATEGORY, "has the other value", f"NOT {column.own}")
+    yield _all(column, MutationKind.CATEGORY, "has the other value", f"NOT {column.name_in_table}")
 
 
 def _others(column: ColumnFacts) -> Iterator[Mutation]:
@@ -367,7 +376,7 @@ def _swapped(columns: Sequence[ColumnFacts]) -> Iterator[Mutation]:
         before = alike.get(column.type)
         if before is not None:
             text = f"`{before.name}` and `{column.name}` swapped"
-            values = {before.at: column.own, column.at: before.own}
+            values = {before.at: column.name_in_table, column.at: before.name_in_table}
             yield Mutation(MutationKind.SWAPPED, text, (before.name, column.name), values)
         alike[column.type] = column
 
@@ -388,7 +397,7 @@ def _some(
 
 
 def _if(column: ColumnFacts, condition: str, value: str) -> str:
-    return f"CASE WHEN {condition} THEN {value} ELSE {column.own} END"
+    return f"CASE WHEN {condition} THEN {value} ELSE {column.name_in_table} END"
 
 
 def _cast(column: ColumnFacts, value: str) -> str:
@@ -396,19 +405,19 @@ def _cast(column: ColumnFacts, value: str) -> str:
 
     Nulls stay null.
     """
-    fits = f"coalesce(TRY(TRY_CAST({value} AS {column.type})), {column.own})"
-    return f"CASE WHEN {column.own} IS NULL THEN NULL ELSE {fits} END"
+    fits = f"coalesce(TRY(TRY_CAST({value} AS {column.type})), {column.name_in_table})"
+    return f"CASE WHEN {column.name_in_table} IS NULL THEN NULL ELSE {fits} END"
 
 
 def _nowhere(column: ColumnFacts) -> str:
     if column.kind == SampleColumnKind.TEXT:
-        return f"{column.own} || '?'"
+        return f"{column.name_in_table} || '?'"
     return _beyond(column, f"1 + {POSITION}")
 
 
 def _beyond(column: ColumnFacts, by: str) -> str:
     """Return SQL for the greatest integer plus `by`, or the old value if that doesn't fit."""
     if column.type.endswith("HUGEINT"):  # no wider type exists for the sum
-        return column.own
-    greatest = f"(SELECT CAST(max({column.own}) AS HUGEINT) FROM {quote(TABLE)})"
-    return f"coalesce(TRY_CAST({greatest} + {by} AS {column.type}), {column.own})"
+        return column.name_in_table
+    greatest = f"(SELECT CAST(max({column.name_in_table}) AS HUGEINT) FROM {quote(TABLE)})"
+    return f"coalesce(TRY_CAST({greatest} + {by} AS {column.type}), {column.name_in_table})"

@@ -57,10 +57,10 @@ def remember(
 def _remembered(
     session: DuckDBSession, select: str, columns: Mapping[str, str], secret: frozenset[str]
 ) -> Memory:
-    own = ", ".join(f"{quote(name)} AS c{at}" for at, name in enumerate(columns))
+    select_list = ", ".join(f"{quote(name)} AS c{at}" for at, name in enumerate(columns))
     session.connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {quote(HISTORY)} AS SELECT {quote(PARTITION_COLUMN)} AS"
-        f" part{', ' if own else ''}{own} FROM ({select}) AS given"
+        f" part{', ' if select_list else ''}{select_list} FROM ({select}) AS given"
     )
     each = session.connection.execute(
         f"SELECT count(*) FROM {quote(HISTORY)} GROUP BY part"
@@ -75,14 +75,16 @@ def _remembered(
 
 
 def _column(session: DuckDBSession, at: int, column_type: str, secret: bool) -> Remembered:
-    kind, own = kind_of(column_type), f"c{at}"
+    kind, column_sql = kind_of(column_type), f"c{at}"
     few = kind in (SampleColumnKind.NUMBER, SampleColumnKind.TEXT)
-    bounds = f"min({own}), max({own})" if few and not secret else "NULL, NULL"
+    bounds = f"min({column_sql}), max({column_sql})" if few and not secret else "NULL, NULL"
     values = (
-        f"list_sort(list(DISTINCT {own}))[:{CATEGORIES_MAX + 1}]" if few and not secret else "[]"
+        f"list_sort(list(DISTINCT {column_sql}))[:{CATEGORIES_MAX + 1}]"
+        if few and not secret
+        else "[]"
     )
     row = session.connection.execute(
-        f"SELECT count(*) - count({own}), {bounds}, {values} FROM {quote(HISTORY)}"
+        f"SELECT count(*) - count({column_sql}), {bounds}, {values} FROM {quote(HISTORY)}"
     ).fetchone()
     assert row is not None
     listed = tuple(value for value in row[3] or () if value is not None)
@@ -91,12 +93,12 @@ def _column(session: DuckDBSession, at: int, column_type: str, secret: bool) -> 
         row[1],
         row[2],
         listed if len(listed) <= CATEGORIES_MAX else (),
-        bool(few and _says_the_partition(session, own)),
+        bool(few and _says_the_partition(session, column_sql)),
     )
 
 
-def _says_the_partition(session: DuckDBSession, own: str) -> bool:
-    each = f"SELECT count(DISTINCT {own}) AS values FROM {quote(HISTORY)} GROUP BY part"
+def _says_the_partition(session: DuckDBSession, column_sql: str) -> bool:
+    each = f"SELECT count(DISTINCT {column_sql}) AS values FROM {quote(HISTORY)} GROUP BY part"
     row = session.connection.execute(f"SELECT count(*), max(values) FROM ({each})").fetchone()
     return row is not None and row[0] > 1 and row[1] == 1
 
@@ -135,8 +137,10 @@ def _richest(session: DuckDBSession, able: Sequence[tuple[int, str]]) -> list[tu
     """Return the columns with the most distinct values, in their original order."""
     if not able:
         return []
-    wanted = ", ".join(f"approx_count_distinct(c{at})" for at, _ in able)
-    counts = session.connection.execute(f"SELECT {wanted} FROM {quote(HISTORY)}").fetchone() or ()
+    select_list = ", ".join(f"approx_count_distinct(c{at})" for at, _ in able)
+    counts = (
+        session.connection.execute(f"SELECT {select_list} FROM {quote(HISTORY)}").fetchone() or ()
+    )
     richest = sorted(zip(counts, able, strict=True), key=lambda pair: -pair[0])[:PAIRED_MAX]
     return sorted(item for _, item in richest)
 
@@ -178,16 +182,16 @@ def suggest(
         return []
     passing = _passing(session, subject, checks, deadline)
     caught = _caught(session, subject, passing, unnoticed, deadline)
-    kept, known = [], set[int]()
+    useful, known = [], set[int]()
     for check in passing:
         if set(caught[check.name]) - known:
             known |= set(caught[check.name])
             catches = tuple(unnoticed[number] for number in caught[check.name])
-            kept.append(Suggested(check, proposals[check.name][1], catches))
-    if everything and kept:
-        holding = _holding(session, subject, [item.check for item in kept], everything, deadline)
-        kept = [item for item in kept if item.check.name in holding]
-    return _together(kept)
+            useful.append(Suggested(check, proposals[check.name][1], catches))
+    if everything and useful:
+        holding = _holding(session, subject, [item.check for item in useful], everything, deadline)
+        useful = [item for item in useful if item.check.name in holding]
+    return _together(useful)
 
 
 def _holding(
@@ -221,9 +225,11 @@ def _holding(
         return set()
     if deadline.over:
         return set()
-    found = {result.name for result in results if result.outcome is CheckState.PASSED}
+    passed = {result.name for result in results if result.outcome is CheckState.PASSED}
     smallest = CheckedPartition(about.key, int(least or 0), about.as_of_us)
-    return found | {check.name for check in of_partition if _holds_by_count(check, about, smallest)}
+    return passed | {
+        check.name for check in of_partition if _holds_by_count(check, about, smallest)
+    }
 
 
 def _holds_by_count(check: CheckSpec, about: About, partition: CheckedPartition) -> bool:
@@ -266,7 +272,7 @@ def _caught(
     unnoticed: Sequence[MutationTrial],
     deadline: Deadline,
 ) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {check.name: [] for check in checks}
+    caught: dict[str, list[int]] = {check.name: [] for check in checks}
     columns = list(subject.about.columns)
     for number, trial in enumerate(unnoticed):
         results = ask(session, subject.about, checks, trial.mutation.select(columns), trial.left)
@@ -274,8 +280,8 @@ def _caught(
             break  # the checks may have been interrupted
         for result in results:
             if result.outcome is CheckState.FAILED:
-                found[result.name].append(number)
-    return found
+                caught[result.name].append(number)
+    return caught
 
 
 def _together(results: Sequence[Suggested]) -> list[Suggested]:

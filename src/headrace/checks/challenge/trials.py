@@ -139,13 +139,13 @@ class Challenged(msgspec.Struct, frozen=True, dict=True):
 
     rows: int
     facts: tuple[ColumnFacts, ...]
-    asked: dict[str, CheckTrial]
+    trials: dict[str, CheckTrial]
     tried: tuple[MutationTrial, ...]
     finished: bool
 
     def caught(self, check: str) -> list[MutationTrial]:
         """Return the mutations that a check notices: it fails in more rows than originally."""
-        before = self.asked[check].first
+        before = self.trials[check].first
         if before is None:
             return []
         already = before.failing if before.outcome is CheckState.FAILED else -1
@@ -180,7 +180,7 @@ class Challenged(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def _noticed_by_checks(self) -> set[int]:
         steady = [
-            name for name, trial in self.asked.items() if not trial.flaky
+            name for name, trial in self.trials.items() if not trial.flaky
         ]  # a flaky check fails by chance
         return {id(trial) for check in steady for trial in self.caught(check)}
 
@@ -250,8 +250,8 @@ def _planned(
 
 
 def _routing(about: About, facts: Sequence[ColumnFacts]) -> ColumnFacts | None:
-    wanted = about.routing[0].lower() if about.routing else ""
-    return next((column for column in facts if column.name.lower() == wanted), None)
+    routing_column = about.routing[0].lower() if about.routing else ""
+    return next((column for column in facts if column.name.lower() == routing_column), None)
 
 
 def _referring(checks: Sequence[CheckSpec]) -> frozenset[str]:
@@ -268,9 +268,9 @@ def _of_rows(session: DuckDBSession, mutation: Mutation, rows: int) -> _Plan:
 
 def _again(session: DuckDBSession, again: Mutation, subject: ChallengeSubject) -> list[_Plan]:
     """Return the plan for stale rows, unless they equal the current rows."""
-    given = again.select(list(subject.about.columns))
+    stale_select = again.select(list(subject.about.columns))
     counted = (
-        f"SELECT (SELECT count(*) FROM ({given})), count(*) FROM ({given} EXCEPT ALL"
+        f"SELECT (SELECT count(*) FROM ({stale_select})), count(*) FROM ({stale_select} EXCEPT ALL"
         f" {as_is(subject.about)})"
     )
     left, others = session.connection.execute(counted).fetchone() or (0, 0)
@@ -280,8 +280,10 @@ def _again(session: DuckDBSession, again: Mutation, subject: ChallengeSubject) -
 def _changing(session: DuckDBSession, results: Sequence[Mutation], rows: int) -> Iterator[_Plan]:
     for at in range(0, len(results), COUNTED_AT_ONCE):
         some = results[at : at + COUNTED_AT_ONCE]
-        wanted = ", ".join(f"count(*) FILTER (WHERE {mutation.differs})" for mutation in some)
-        counts = session.connection.execute(f"SELECT {wanted} FROM {quote(TABLE)}").fetchone() or ()
+        select_list = ", ".join(f"count(*) FILTER (WHERE {mutation.differs})" for mutation in some)
+        counts = (
+            session.connection.execute(f"SELECT {select_list} FROM {quote(TABLE)}").fetchone() or ()
+        )
         yield from (
             _Plan(mutation, int(count), rows)
             for mutation, count in zip(some, counts, strict=True)
@@ -416,34 +418,34 @@ def verdict_on(
                 else "no rows are published now"
             ),
         )
-    trial, caught = result.asked[check.name], result.caught(check.name)
-    said = tuple(trial.mutation.says for trial in caught)
+    trial, caught = result.trials[check.name], result.caught(check.name)
+    noticed = tuple(trial.mutation.says for trial in caught)
     if trial.first is None:
         return CheckAssessment(None, "the time was over before it had an answer")
     if trial.flaky:
         return CheckAssessment(
             ChallengeVerdict.FLAKY,
             f"asked {len(trial.results)} times about the same rows, it gave different answers",
-            said,
+            noticed,
         )
     if trial.first.detail.startswith("can't be checked"):
         return CheckAssessment(ChallengeVerdict.NEVER_RAN, trial.first.detail)
     if not caught:
         return _uncaught(check, result)
-    twin = duplicate(check, others, result)
-    if twin is not None:
-        return CheckAssessment(ChallengeVerdict.DUPLICATE, twin, said)
+    duplicate_reason = duplicate(check, others, result)
+    if duplicate_reason is not None:
+        return CheckAssessment(ChallengeVerdict.DUPLICATE, duplicate_reason, noticed)
     if not past.ran:
         return CheckAssessment(
             ChallengeVerdict.NEVER_RAN,
-            f"no attempt has asked it yet; it would notice {_listed(said)}",
-            said,
+            f"no attempt has asked it yet; it would notice {_listed(noticed)}",
+            noticed,
         )
-    return CheckAssessment(ChallengeVerdict.EFFECTIVE, f"it notices {_listed(said)}", said)
+    return CheckAssessment(ChallengeVerdict.EFFECTIVE, f"it notices {_listed(noticed)}", noticed)
 
 
 def _uncaught(check: CheckSpec, result: Challenged) -> CheckAssessment:
-    first, tried = result.asked[check.name].first, len(result.tried)
+    first, tried = result.trials[check.name].first, len(result.tried)
     if first is not None and first.outcome is CheckState.FAILED:
         return CheckAssessment(
             ChallengeVerdict.EFFECTIVE,

@@ -108,4 +108,4 @@ class AcceptedValues(CheckKind):
             and isinstance(known.values[0], str)
         ):
             arguments = {"column": column, "values": list(known.values)}
-            yield Proposal(arguments, f"no other value in {memory.said}")
+            yield Proposal(arguments, f"no other value in {memory.summary}")

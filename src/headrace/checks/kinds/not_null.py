@@ -71,7 +71,7 @@ class NotNull(CheckKind):
         """Propose it for a column that is never null."""
         known = memory.columns.get(column)
         if known is not None and not known.nulls and memory.rows >= ROWS_MIN:
-            yield Proposal({"columns": [column]}, f"never null in {memory.said}")
+            yield Proposal({"columns": [column]}, f"never null in {memory.summary}")
 
     def merged_by(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
         """Merge all proposals into one check."""
@@ -85,7 +85,7 @@ class NotNull(CheckKind):
 
 def _by_column(check: CheckSpec, columns: Sequence[str], counted: AggregateCheck) -> AggregateCheck:
     """Count nulls per column too: a check of 13 columns then names those that have any."""
-    own = tuple(
+    null_counts = tuple(
         f"count(*) FILTER (WHERE {condition(check, f'{quote(column)} IS NULL')})"
         for column in columns
     )
@@ -99,7 +99,9 @@ def _by_column(check: CheckSpec, columns: Sequence[str], counted: AggregateCheck
             finding, detail=_detail([(column, int(count)) for column, count in nulls if count])
         )
 
-    return msgspec.structs.replace(counted, judge=judge, aggregates=(*counted.aggregates, *own))
+    return msgspec.structs.replace(
+        counted, judge=judge, aggregates=(*counted.aggregates, *null_counts)
+    )
 
 
 def _detail(nulls: Sequence[tuple[str, int]]) -> str:

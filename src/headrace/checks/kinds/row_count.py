@@ -108,6 +108,6 @@ class RowCount(CheckKind):
 
 def _smallest(memory: Memory) -> str:
     if memory.partitions == 1:
-        return memory.said
+        return memory.summary
     rows_of = counted(memory.least_rows, "row")
     return f"{rows_of} in the smallest of {memory.partitions:,} partitions"

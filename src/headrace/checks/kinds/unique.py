@@ -229,7 +229,7 @@ class Unique(CheckKind):
     def proposed(self, column: str, memory: Memory) -> Iterator[Proposal]:
         """Propose the key of the newest partitions."""
         if memory.key and (not column or (column,) == memory.key):
-            evidence = f"no two rows of a partition share it, in {memory.said}"
+            evidence = f"no two rows of a partition share it, in {memory.summary}"
             yield Proposal({"columns": list(memory.key)}, evidence)
 
     def over_partitions(self, arguments: Mapping[str, Any], partition: str) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _render_apply(response: ApplyResponse, page: CommandOutput) -> None:
 
 
 def _render_applied(response: ApplyResponse, page: CommandOutput) -> None:
-    said = {
+    outcomes = {
         "applied": (
             (
                 f"✓ applied as version {response.version}:"
@@ -135,7 +135,7 @@ def _render_applied(response: ApplyResponse, page: CommandOutput) -> None:
         "nothing": (f"· nothing to apply: the files are what version {response.version} is", ""),
         "declined": ("· nothing was applied", "warn"),
     }
-    page.say(*said.get(response.state, (response.state, "")))
+    page.say(*outcomes.get(response.state, (response.state, "")))
     for row in response.promoted:
         page.say(
             f"{row.node}: {plural(row.partitions, 'partition')} published as {row.environment}"
@@ -199,7 +199,7 @@ def _version_row(row: VersionRow, page: CommandOutput) -> Row:
         StyledCell(str(row.version), "bold"),
         row.plan_id or "",
         f"{len(row.files):,}",
-        page.reader.moment(row.at),
+        page.reader.time_text(row.at),
         row.by,
     ]
 
@@ -207,7 +207,7 @@ def _version_row(row: VersionRow, page: CommandOutput) -> Row:
 def _render_version(rows: list[VersionRow], page: CommandOutput) -> None:
     (row,) = rows
     page.head(f"version {row.version}", *([f"plan {row.plan_id}"] if row.plan_id else []))
-    page.say(f"applied {page.reader.moment(row.at)} by {row.by}")
+    page.say(f"applied {page.reader.time_text(row.at)} by {row.by}")
     page.say()
     page.table(FILE_COLUMNS, [[StyledCell(file.path, "bold"), file.sha256] for file in row.files])
     page.next(

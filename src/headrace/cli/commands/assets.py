@@ -251,11 +251,13 @@ def _render_tests(rows: list[TestRow], page: CommandOutput) -> None:
             _render_failed_test(row, page)
     page.say()
     failed = [row for row in rows if row.state != "passed"]
-    said = [plural(len(rows) - len(failed), "test") + " passed"] + [f"{len(failed)} not"] * bool(
-        failed
-    )
+    count_texts = [plural(len(rows) - len(failed), "test") + " passed"] + [
+        f"{len(failed)} not"
+    ] * bool(failed)
     page.facts(
-        *said, seconds(sum(row.seconds or 0 for row in rows)), style="bad" if failed else "good"
+        *count_texts,
+        seconds(sum(row.seconds or 0 for row in rows)),
+        style="bad" if failed else "good",
     )
     page.next("headrace test " + failed[0].asset if failed else "headrace apply")
 
@@ -294,12 +296,12 @@ def _render_failed_test(row: TestRow, page: CommandOutput) -> None:
         page.say("other cells than expected:", indent=2)
     for change in row.changed[:DIFFERENCES_SHOWN_MAX]:
         _render_change(change, page)
-    shown = sum(
+    count = sum(
         min(DIFFERENCES_SHOWN_MAX, len(rows)) for rows in (row.missing, row.unexpected, row.changed)
     )
-    if row.differences > shown:
+    if row.differences > count:
         page.say(
-            f"and {plural(row.differences - shown, 'more row')} that aren't as expected; --json has"
+            f"and {plural(row.differences - count, 'more row')} that aren't as expected; --json has"
             " more",
             "dim",
             indent=2,

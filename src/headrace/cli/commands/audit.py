@@ -115,7 +115,7 @@ def _entry_row(row: AuditRow, page: CommandOutput) -> list[str | StyledCell]:
     text = row.reason or _change_text(row.after)
     return [
         StyledCell(str(row.seq), "bold"),
-        page.reader.moment(row.at),
+        page.reader.time_text(row.at),
         row.actor,
         row.action,
         row.object,
@@ -137,7 +137,7 @@ def _change_text(value: Any) -> str:
 def _render_entry(rows: list[AuditRow], page: CommandOutput) -> None:
     (row,) = rows
     page.head(f"entry {row.seq}", row.action)
-    page.facts(page.reader.moment(row.at), f"by {row.actor} ({row.actor_type})", row.outcome)
+    page.facts(page.reader.time_text(row.at), f"by {row.actor} ({row.actor_type})", row.outcome)
     page.say(f"on {row.object}" + (f", version {row.version}" if row.version else ""))
     if row.reason:
         page.say(f"because: {row.reason}")

@@ -286,12 +286,12 @@ def _state_facts(response: BackfillResponse) -> list[str]:
     if response.state == "nothing_due":
         return ["· nothing to do"]
     if response.state in ("planned", "declined", "awaiting_approval"):
-        said = {
+        state_texts = {
             "planned": "· planned, nothing was done",
             "declined": "· nothing was done",
             "awaiting_approval": "· waits for an approval",
         }
-        return [said[response.state]]
+        return [state_texts[response.state]]
     facts = [output.state_mark(response.state), *published_texts(response)]
     facts += [f"{response.failed:,} failed"] if response.failed else []
     facts += (
@@ -366,7 +366,7 @@ def _backfill_row(row: PlanRowResponse, page: CommandOutput) -> list[str | Style
         f"{row.partitions_total:,}",
         f"{row.published:,}",
         f"{row.failed:,}",
-        page.reader.moment(row.created_at),
+        page.reader.time_text(row.created_at),
         row.by,
         row.reason,
     ]

@@ -68,7 +68,7 @@ def _check_row(row: CheckStandingRow, page: CommandOutput) -> list[str | StyledC
         for check_outcome_row in reversed(row.history)
     )
     state = "warned" if row.state == "failed" and row.severity == "warning" else row.state
-    at = page.reader.moment(row.at) if row.at is not None else ""
+    at = page.reader.time_text(row.at) if row.at is not None else ""
     return [
         StyledCell(row.node, "bold"),
         row.check,

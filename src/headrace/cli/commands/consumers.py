@@ -18,8 +18,8 @@ from headrace.services.parameters import Argument
 
 def _render_waived(response: WaiveResponse, page: CommandOutput) -> None:
     page.say(
-        f"✓ {response.consumer}@{response.interval}, due {page.reader.moment(response.due_at)}, is"
-        f" waived: {response.reason}",
+        f"✓ {response.consumer}@{response.interval}, due"
+        f" {page.reader.time_text(response.due_at)}, is waived: {response.reason}",
         "good",
     )
     if response.backlog:

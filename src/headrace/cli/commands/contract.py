@@ -86,12 +86,12 @@ def render_contract(response: ContractShowResponse, page: CommandOutput) -> None
 
 
 def _column_row(row: ContractColumnRow) -> list[str | StyledCell]:
-    said = [
+    flags = [
         ("key", row.primary_key),
         ("required", row.required and not row.primary_key),
         ("unique", row.unique),
     ]
-    promised = [word for word, holds in said if holds] + (
+    promised = [word for word, holds in flags if holds] + (
         [row.classification] if row.classification else []
     )
     names = [
@@ -120,7 +120,7 @@ def render_contract_diff(  # complexipy: ignore (a page: a line for each thing t
     if not response.changes:
         page.say("✓ nothing differs from what is expected", "good")
     if delivered and response.at is not None:
-        page.say(f"read {page.reader.moment(response.at)}: {plural(len(delivered), 'change')}")
+        page.say(f"read {page.reader.time_text(response.at)}: {plural(len(delivered), 'change')}")
         page.table(
             CHANGE_COLUMNS,
             [

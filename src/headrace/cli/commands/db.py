@@ -182,8 +182,8 @@ def _render_check(response: CheckResponse, page: CommandOutput) -> None:
             " event log",
             "good",
         )
-    for given in (item for item in response.unchecked if item.what not in ALWAYS_UNCHECKED):
-        page.say(f"not checked: {given.what}: {given.why}", "dim")
+    for skipped in (item for item in response.unchecked if item.what not in ALWAYS_UNCHECKED):
+        page.say(f"not checked: {skipped.what}: {skipped.why}", "dim")
     page.say(f"audit head {response.audit_head}", "dim")
     if response.repair:
         page.next(response.repair)
@@ -214,12 +214,12 @@ def _render_backup(response: BackupResponse, page: CommandOutput) -> None:
 
 
 def _render_offer(response: BackupResponse, page: CommandOutput) -> None:
-    made = (
+    time_clause = (
         ""
         if response.made_at is None
         else response.made_at.strftime(" was made at %Y-%m-%d %H:%M:%S UTC")
     )
-    page.say(f"the newest backup that fits the lake{made}: snapshot {response.snapshot}")
+    page.say(f"the newest backup that fits the lake{time_clause}: snapshot {response.snapshot}")
     _render_lost(response, page)
     page.next(command_line("db", "restore", response.folder))
 

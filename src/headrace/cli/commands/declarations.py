@@ -29,12 +29,14 @@ def _render_problems(response: ValidateResponse, page: CommandOutput) -> None:
         )
     errors = sum(problem.severity == "error" for problem in response.problems)
     warnings = len(response.problems) - errors
-    said = [plural(errors, "error")] * bool(errors) + [plural(warnings, "warning")] * bool(warnings)
+    count_texts = [plural(errors, "error")] * bool(errors) + [plural(warnings, "warning")] * bool(
+        warnings
+    )
     if response.ok:
-        page.facts("✓ valid", counts_text(response.counts), *said, style="good")
+        page.facts("✓ valid", counts_text(response.counts), *count_texts, style="good")
         page.next("headrace status")
     else:
-        page.facts("✗ not valid", *said, style="bad")
+        page.facts("✗ not valid", *count_texts, style="bad")
         page.next(f"headrace explain {response.problems[0].code}")
 
 

@@ -73,9 +73,9 @@ def _delivery_row(row: DeliveryRow, page: CommandOutput) -> list[str | StyledCel
 
 def _arrived_text(row: DeliveryRow, page: CommandOutput) -> str:
     """When it arrived; with what it claims where that is more than a minute away."""
-    text = page.reader.moment(row.at)
+    text = page.reader.time_text(row.at)
     apart = abs((row.at - row.claimed_at).total_seconds()) >= MINUTE_S
-    return f"{text} (claims {page.reader.moment(row.claimed_at)})" if apart else text
+    return f"{text} (claims {page.reader.time_text(row.claimed_at)})" if apart else text
 
 
 def _path_text(row: DeliveryRow) -> str:

@@ -243,7 +243,7 @@ def _render_contacts(rows: list[NotifyRow], page: CommandOutput) -> None:
 
 
 def _contact_row(row: NotifyRow) -> list[str | StyledCell]:
-    told = (
+    recipient = (
         row.told
         if row.told is not None and row.told != row.owner
         else "itself"
@@ -253,7 +253,7 @@ def _contact_row(row: NotifyRow) -> list[str | StyledCell]:
     lost = f"{row.undelivered} not delivered: {row.error}" if row.undelivered else ""
     return [
         StyledCell(row.owner, "bold"),
-        told,
+        recipient,
         row.contact or "–",
         row.quiet or "",
         str(row.sent),

@@ -71,7 +71,7 @@ def _incident_row(row: IncidentRow, page: CommandOutput) -> list[str | StyledCel
         row.cause.node,
         row.cause.summary,
         row.owner,
-        page.reader.moment(row.began_at),
+        page.reader.time_text(row.began_at),
         _affected_text(row),
     ]
 
@@ -102,18 +102,18 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
     result = seconds(row.detect_seconds) if row.detect_seconds > 0 else "at once"
     later = result if result == "at once" else f"{result} later"
     again = row.opened_again_at
-    since = "" if again is None else f"; opened again {page.reader.moment(again)}"
-    began = page.reader.moment(row.began_at)
+    since = "" if again is None else f"; opened again {page.reader.time_text(again)}"
+    began = page.reader.time_text(row.began_at)
     page.say(f"{row.cause.summary}; began {began}, found {later}{since}")
     page.say()
     alike = _grouped_evidence(row)
-    shown = alike[:EVIDENCE_SHOWN_MAX]
+    visible = alike[:EVIDENCE_SHOWN_MAX]
     page.table(
         EVIDENCE_COLUMNS,
-        [[e.what, e.expected, observed, page.reader.moment(e.at)] for e, observed in shown],
+        [[e.what, e.expected, observed, page.reader.time_text(e.at)] for e, observed in visible],
     )
-    if len(alike) > len(shown):
-        page.say(f"and {len(alike) - len(shown)} more; --json has all", "dim", indent=2)
+    if len(alike) > len(visible):
+        page.say(f"and {len(alike) - len(visible)} more; --json has all", "dim", indent=2)
     page.table(FACT_COLUMNS, _fact_rows(row, page), header=False)
     if row.ended is not None:  # whole, on as many lines as it takes: how it ended stands at its end
         page.say(f"ended    {row.ended}", indent=2)
@@ -121,7 +121,7 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
     hidden = len(row.timeline) - TIMELINE_FIRST - TIMELINE_LAST
     for number, line in enumerate(row.timeline):
         if hidden <= 1 or not TIMELINE_FIRST <= number < TIMELINE_FIRST + hidden:
-            page.say(f"{page.reader.moment(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
+            page.say(f"{page.reader.time_text(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
         elif number == TIMELINE_FIRST:
             page.say(f"… {hidden:,} more; --json has all", "dim", indent=2)
     page.next(_next_command(row))
@@ -196,25 +196,21 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
     if row.affected.consumers:
         facts.append([StyledCell("readers", "dim"), joined(row.affected.consumers, 6)])
     if row.symptoms:
-        shown = [
+        symptom_texts = [
             f"{s.node}{f'@{s.partition}' if s.partition else ''}: {s.what}"
             for s in row.symptoms[:SYMPTOMS_SHOWN_MAX]
         ]
-        more = len(row.symptoms) - len(shown)
+        more = len(row.symptoms) - len(symptom_texts)
         facts.append(
             [
                 StyledCell("symptoms", "dim"),
-                "; ".join([*shown, *([f"and {more} more"] if more else [])]),
+                "; ".join([*symptom_texts, *([f"and {more} more"] if more else [])]),
             ]
         )
     if row.before is not None:
         done = "; ".join(row.before.done) or "nothing is known of what was done"
-        facts.append(
-            [
-                StyledCell("before", "dim"),
-                f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}",
-            ]
-        )
+        began = page.reader.time_text(row.before.began_at)
+        facts.append([StyledCell("before", "dim"), f"the same as {row.before.id}, {began}: {done}"])
     if row.restored_at is not None:
         first = (
             "first " if any(line.what.startswith("opened again") for line in row.timeline) else ""
@@ -224,14 +220,14 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
             row.resolved_at is not None and row.resolved_at - row.restored_at >= SHOWN_OPEN_LONGER
         )
         shown_until = (
-            f"; shown as open until {page.reader.moment(row.resolved_at)}"
+            f"; shown as open until {page.reader.time_text(row.resolved_at)}"
             if late and row.resolved_at
             else ""
         )
         facts.append(
             [
                 StyledCell("over", "dim"),
-                f"{page.reader.moment(row.restored_at)}, {took}{shown_until}",
+                f"{page.reader.time_text(row.restored_at)}, {took}{shown_until}",
             ]
         )
     return facts

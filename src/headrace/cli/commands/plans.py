@@ -97,8 +97,10 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
         )
     approved_first = [step.node for step in plan.steps if step.needs_approval]
     if approved_first:
-        said = f"recomputing {joined(approved_first)} needs an approval: [policy] backfill_approval"
-        page.say(said, "warn", indent=2)
+        notice = (
+            f"recomputing {joined(approved_first)} needs an approval: [policy] backfill_approval"
+        )
+        page.say(notice, "warn", indent=2)
     touched = [
         *(f"consumer {name}" for name in plan.affects.consumers),
         *(f"owner {name}" for name in plan.affects.owners),
@@ -296,11 +298,11 @@ def _render_difference(row: DifferenceRow, page: CommandOutput) -> None:
 def _difference_facts(row: DifferenceRow) -> list[str]:
     changed = [] if row.rows_changed is None else [f"{row.rows_changed:,} changed"]
     rows = ", ".join([f"{row.rows_added:,} added", f"{row.rows_removed:,} removed", *changed])
-    said = [f"{plural(row.compared, 'partition')} compared, {row.identical:,} identical"]
-    said += [f"{row.not_compared:,} older ones not compared"] if row.not_compared else []
-    said += [f"{row.not_built:,} not built here"] if row.not_built else []
-    said += [f"{row.only_here:,} only here"] if row.only_here else []
-    return [*said, *([f"rows: {rows}"] if row.compared else [])]
+    clauses = [f"{plural(row.compared, 'partition')} compared, {row.identical:,} identical"]
+    clauses += [f"{row.not_compared:,} older ones not compared"] if row.not_compared else []
+    clauses += [f"{row.not_built:,} not built here"] if row.not_built else []
+    clauses += [f"{row.only_here:,} only here"] if row.only_here else []
+    return [*clauses, *([f"rows: {rows}"] if row.compared else [])]
 
 
 def render_changed_row(row: RowChange, page: CommandOutput) -> None:
@@ -500,7 +502,7 @@ def _render_diff(response: DiffResponse, page: CommandOutput) -> None:
 
 def _snapshot_text(row: MomentRow, page: CommandOutput) -> str:
     return f"snapshot {row.snapshot}" + (
-        "" if row.at is None else f" ({page.reader.moment(row.at)})"
+        "" if row.at is None else f" ({page.reader.time_text(row.at)})"
     )
 
 

@@ -133,7 +133,7 @@ def _quarantine_row(row: QuarantineRow, page: CommandOutput) -> list[str | Style
     return [
         StyledCell(f"{row.node}@{row.partition}", "bold"),
         output.state_cell(row.state),
-        page.reader.moment(row.at),
+        page.reader.time_text(row.at),
         count,
         row.owner or "",
         row.reason,
@@ -156,7 +156,7 @@ def _render_detail(  # complexipy: ignore (a page: a line for each thing there i
 ) -> None:
     page.say(
         f"{output.state_mark(row.state)}  {row.node}@{row.partition} since"
-        f" {page.reader.moment(row.at)}: {row.reason}",
+        f" {page.reader.time_text(row.at)}: {row.reason}",
         "warn",
     )
     for check in row.checks:
@@ -204,7 +204,7 @@ def render_decision(  # complexipy: ignore (a page: a line for each thing there 
     )
     if response.state == "published":
         lapses = (
-            f" until {page.reader.moment(response.until)}" if response.until is not None else ""
+            f" until {page.reader.time_text(response.until)}" if response.until is not None else ""
         )
         page.say(f"✓ {name} is published as an exception of {response.by}{lapses}", "good")
     elif response.state == "dropped":
@@ -257,7 +257,7 @@ def _render_withdrawn(response: WithdrawResponse, page: CommandOutput) -> None:
     name = f"{response.asset}@{response.partition}" if response.partition != "*" else response.asset
     page.say(
         f"✓ {name} is withdrawn: readers see none of its {rows} any more (published"
-        f" {page.reader.moment(response.published_at)})",
+        f" {page.reader.time_text(response.published_at)})",
         "good",
     )
     for row in response.stale[:10]:

@@ -174,7 +174,7 @@ def _render_rows(response: ReadResponse, page: CommandOutput) -> None:
     facts = [
         rows,
         f"snapshot {response.snapshot}",
-        f"published {page.reader.moment(response.published_at)}",
+        f"published {page.reader.time_text(response.published_at)}",
     ]
     if response.data_through is not None:
         facts.append(f"data through {page.reader.partition(response.data_through)}")
@@ -282,9 +282,9 @@ def _render_result(response: SqlResponse, page: CommandOutput) -> None:
     snapshot = (
         "nothing is published" if response.snapshot is None else f"snapshot {response.snapshot}"
     )
-    made = "" if response.at is None else f"of {page.reader.moment(response.at)}"
+    as_of = "" if response.at is None else f"of {page.reader.time_text(response.at)}"
     text = f"the first {rows}; --limit N shows more" if response.truncated else rows
-    page.facts(text, f"{snapshot} {made}".strip(), seconds(response.seconds))
+    page.facts(text, f"{snapshot} {as_of}".strip(), seconds(response.seconds))
     page.next(command_line("lineage", response.tables[0]) if response.tables else "headrace ls")
 
 

@@ -85,7 +85,7 @@ def _run_row(rows: list[RunRow], page: CommandOutput) -> list[str | StyledCell]:
     return [
         StyledCell(first.run_id, "bold"),
         first.run_kind,
-        page.reader.moment(first.run_started_at),
+        page.reader.time_text(first.run_started_at),
         seconds(took),
         output.state_cell(first.run_state),
         _states_text(rows),
@@ -130,14 +130,15 @@ def _render_one_run(  # complexipy: ignore (a page: a line for each thing there 
     first = rows[0]
     page.head(f"run {first.run_id}", f"{first.run_kind} by {first.actor}")
     page.facts(
-        f"began {page.reader.moment(first.run_started_at)}",
+        f"began {page.reader.time_text(first.run_started_at)}",
         output.state_mark(first.run_state),
         _states_text(rows),
     )
     if first.cancelled_at is not None:
         why = f": {first.cancel_reason}" if first.cancel_reason else ""
         page.say(
-            f"cancelled by {first.cancelled_by} at {page.reader.moment(first.cancelled_at)}{why}",
+            f"cancelled by {first.cancelled_by} at"
+            f" {page.reader.time_text(first.cancelled_at)}{why}",
             "warn",
         )
     page.say()

@@ -64,7 +64,7 @@ FACT_COLUMNS = [ColumnLayout("", least=10), ColumnLayout("", gives=1, least=20)]
 
 
 def _render_status(response: StatusResponse, page: CommandOutput) -> None:
-    stands = (
+    replay_clause = (
         " (replay stands still)"
         if response.clock == "replay" and response.runtime == "running"
         else ""
@@ -73,7 +73,7 @@ def _render_status(response: StatusResponse, page: CommandOutput) -> None:
         response.project,
         response.env,
         page.reader.clock(),
-        f"runtime {response.runtime}{stands}",
+        f"runtime {response.runtime}{replay_clause}",
         style="bold",
     )
     page.say()
@@ -111,7 +111,7 @@ def _consumer_row(consumer: ConsumerRow, page: CommandOutput) -> list[str | Styl
         StyledCell(consumer.name, "bold"),
         consumer.needs,
         output.state_cell(consumer.state),
-        page.reader.moment(consumer.since),
+        page.reader.time_text(consumer.since),
         page.reader.partition(consumer.data_through),
         why,
     ]
@@ -122,7 +122,7 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
     page: CommandOutput,
 ) -> list[list[str | StyledCell]]:
     counts = response.assets
-    said = [
+    state_counts = [
         f"{n} {state}"
         for state, n in (
             ("fresh", counts.fresh),
@@ -132,14 +132,14 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
         )
         if n
     ]
-    said += [
+    state_counts += [
         f"{n} {state}"
         for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked))
         if n
     ]
     assets: list[str | StyledCell] = [
         StyledCell("assets".ljust(_label_width(response)), "dim"),
-        " · ".join(said) or "none",
+        " · ".join(state_counts) or "none",
     ]
     rows = [*_availability_rows(response), assets]
     waiting = response.quarantine
@@ -176,7 +176,7 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
             ]
         )
     for row in response.paused[:PAUSED_SHOWN_MAX]:
-        until = f", until {page.reader.moment(row.until)}" if row.until else ""
+        until = f", until {page.reader.time_text(row.until)}" if row.until else ""
         rows.append([StyledCell("paused", "dim"), f"{row.node}: {row.reason} (by {row.by}{until})"])
     if len(response.paused) > PAUSED_SHOWN_MAX:
         rows.append(
@@ -225,10 +225,10 @@ def _render_files(response: StatusResponse, page: CommandOutput) -> None:
 
 
 def _waiting_text(deliveries: int, partitions: int, rows: int) -> str:
-    said = [plural(deliveries, "delivery", "deliveries")] if deliveries else []
+    count_texts = [plural(deliveries, "delivery", "deliveries")] if deliveries else []
     if partitions > deliveries:
-        said.append(plural(partitions - deliveries, "partition"))
-    return ", ".join([*said, plural(rows, "row")] if rows else said)
+        count_texts.append(plural(partitions - deliveries, "partition"))
+    return ", ".join([*count_texts, plural(rows, "row")] if rows else count_texts)
 
 
 # `status --explain FIGURE`: what a figure says, and the rows that it is computed from.
@@ -291,7 +291,7 @@ _BOLD_FIELDS = frozenset({"consumer", "of", "node", "id", "source"})
 
 def render_figure(response: FigureResponse, page: CommandOutput) -> None:
     """The figure, its window, and the table."""
-    began, until = page.reader.moment(response.began), page.reader.moment(response.until)
+    began, until = page.reader.time_text(response.began), page.reader.time_text(response.until)
     page.head(response.figure, f"{response.window}: {began} to {until}")
     for text in response.said:
         page.say(text, indent=2)
@@ -334,7 +334,7 @@ def _field_text(value: Any, field: str, page: CommandOutput) -> str:
     if value is None:
         return "no data" if field in _PERCENT_FIELDS else ""
     if isinstance(value, datetime):
-        return page.reader.moment(value)
+        return page.reader.time_text(value)
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, float):

@@ -88,7 +88,7 @@ def _render_segments(rows: list[list[str | StyledCell]], page: CommandOutput) ->
 
 def _interval_text(ledger: LedgerRow, page: CommandOutput) -> str:
     began = "recomputed because of what came" if ledger.rebuild else "ended"
-    return f"interval {ledger.interval} ({began} {page.reader.moment(ledger.from_)})"
+    return f"interval {ledger.interval} ({began} {page.reader.time_text(ledger.from_)})"
 
 
 def _segment_rows(ledger: LedgerRow, page: CommandOutput) -> list[list[str | StyledCell]]:
@@ -141,7 +141,7 @@ def _segment_row(
 
 
 def _time_text(at: datetime, page: CommandOutput) -> str:
-    return page.reader.moment(at)
+    return page.reader.time_text(at)
 
 
 def _milliseconds(at: datetime, ledger: LedgerRow) -> int:
@@ -203,12 +203,12 @@ def _render_why(response: WhyResponse, page: CommandOutput) -> None:
     ledger = _ledger_of_wait(response)
     if ledger is not None:
         render_ledger(ledger, page)
-    _render_waits(response, page, told=ledger is not None and ledger.open)
+    _render_waits(response, page, has_ledger=ledger is not None and ledger.open)
     if response.last is not None:
         page.say()
         page.say(
             f"{response.last.subject} {response.last.interval} was there"
-            f" {page.reader.moment(response.last.to)}."
+            f" {page.reader.time_text(response.last.to)}."
         )
         render_ledger(response.last, page)
     if response.also_waiting:
@@ -241,12 +241,12 @@ def _ledger_of_wait(response: WhyResponse) -> LedgerRow | None:
     return LedgerRow(interval=response.interval or "", **fields)
 
 
-def _render_waits(response: WhyResponse, page: CommandOutput, *, told: bool) -> None:
+def _render_waits(response: WhyResponse, page: CommandOutput, *, has_ledger: bool) -> None:
     """What it waits for; where a ledger tells of it already, only what is at the end of it, each
     once.
     """
     rows = response.waiting_for
-    if told:
+    if has_ledger:
         rows = list(
             {
                 (row.node, row.partition): row

@@ -83,16 +83,16 @@ def address_of(connection: Mapping[str, Any], secrets: Secrets) -> Address:
         )
     results = _parts(str(url), secrets) if url else {}
     options = results.pop("options", {})
-    said = {name: str(value) for name, value in secrets.resolved(dict(connection)).items()}
-    results |= {name: said[name] for name in _PARTS if name in said}
-    options |= {name: value for name, value in said.items() if name not in _OWN}
+    settings = {name: str(value) for name, value in secrets.resolved(dict(connection)).items()}
+    results |= {name: settings[name] for name in _PARTS if name in settings}
+    options |= {name: value for name, value in settings.items() if name not in _OWN}
     secrets.hide(results.get("password", ""))
     return Address(
         kind,
         port=_whole(results.pop("port", ""), "port"),
         options=options,
         connect_seconds=_whole(
-            said.get("connect_timeout") or options.pop("connect_timeout", ""), "connect_timeout"
+            settings.get("connect_timeout") or options.pop("connect_timeout", ""), "connect_timeout"
         )
         or CONNECT_SECONDS,
         **results,

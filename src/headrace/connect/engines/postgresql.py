@@ -182,26 +182,26 @@ def _decimal(column: psycopg.Column, text: str) -> str:
     if precision is not None and scale is not None and 0 <= scale <= DECIMAL_DIGITS_MAX:
         return f"CAST({text} AS DECIMAL({min(max(precision, scale), DECIMAL_DIGITS_MAX)}, {scale}))"
     finer = f"regexp_matches({text}, '[.][0-9]{{{DECIMALS_OF_ANY}}}0*[1-9]')"
-    said = (
+    message = (
         f"a numeric without a scale has more than {DECIMALS_OF_ANY} decimals: cast it in a `query`,"
         " to numeric(p, s) or double precision"
     )
     return (
-        f"CAST(CASE WHEN {finer} THEN error('{said}') ELSE {text} END AS"
+        f"CAST(CASE WHEN {finer} THEN error('{message}') ELSE {text} END AS"
         f" DECIMAL({DECIMAL_DIGITS_MAX}, {DECIMALS_OF_ANY}))"
     )
 
 
 def _keywords(address: Address) -> dict[str, str]:
-    said = {
+    settings = {
         "host": address.host,
         "dbname": address.database,
         "user": address.user,
         "password": address.password,
     }
-    said["port"] = str(address.port or "")
+    settings["port"] = str(address.port or "")
     always = {"connect_timeout": str(address.connect_seconds), "application_name": "headrace"}
-    return {name: value for name, value in said.items() if value} | always
+    return {name: value for name, value in settings.items() if value} | always
 
 
 @contextlib.contextmanager
@@ -219,8 +219,8 @@ def _refusal(error: psycopg.Error) -> Unavailable:
     Failed connections have none, so their message's text decides.
     """
     state = error.sqlstate or ""
-    said = error.diag.message_primary if state in _GONE else None
-    message = printable(said or message_of(error), MESSAGE_CHARACTERS_MAX)
+    server_message = error.diag.message_primary if state in _GONE else None
+    message = printable(server_message or message_of(error), MESSAGE_CHARACTERS_MAX)
     if (
         state.startswith("28")
         or state == "42501"

@@ -68,7 +68,7 @@ class SqliteSource(SourceDatabase):
 
     def __init__(self, path: Path, timezone: str) -> None:
         self._path, self._timezone = path, timezone
-        with self._said():
+        with self._translated_errors():
             uri = f"file:{quote(str(path))}?mode=ro"
             self._connection = sqlite3.connect(
                 uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -95,17 +95,17 @@ class SqliteSource(SourceDatabase):
         )
 
     def columns(self, sql: str, values: Values) -> list[str]:
-        with self._said(), self._reading():
+        with self._translated_errors(), self._reading():
             cursor = self._connection.execute(f"select * from ({sql}) limit 0", dict(values))
             return checked_names([name for name, *_ in cursor.description])
 
     def rows(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
-        with self._said(), self._reading():
+        with self._translated_errors(), self._reading():
             return self._connection.execute(sql, dict(values)).fetchall()
 
     def copy(self, sql: str, values: Values, target: Path) -> None:
         names = self.columns(sql, values)
-        with self._said():
+        with self._translated_errors():
             types = self._declared(sql, values)
             columns = [
                 column_of(name, declared) for name, declared in zip(names, types, strict=True)
@@ -148,7 +148,7 @@ class SqliteSource(SourceDatabase):
             self._connection.set_authorizer(None)
 
     @contextlib.contextmanager
-    def _said(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, sqlite3.Warning) as error:
@@ -179,24 +179,24 @@ def _authorized(
 def _refuse_state(path: Path, temporary: Path) -> None:
     """Refuse Headrace's own state, which the file's header identifies, and files in its folder."""
     real = Path(os.path.realpath(path))
-    own = Path(os.path.realpath(temporary)).parent
+    state_folder = Path(os.path.realpath(temporary)).parent
     try:
         with real.open("rb") as file:
             header = file.read(100)
     except OSError:
         header = b""
     identity = int.from_bytes(header[_IDENTITY_AT : _IDENTITY_AT + 4], "big")
-    if real.is_relative_to(own) or identity == APPLICATION_ID:
+    if real.is_relative_to(state_folder) or identity == APPLICATION_ID:
         raise bad_connection(
             "a source can't read Headrace's own state: `headrace runs --json` and its siblings say"
             " what is in it"
         )
 
 
-def _instant(moment: date | datetime, timezone: str) -> datetime:
-    if isinstance(moment, datetime):
-        return moment.astimezone(UTC)
-    return from_us(day_start_us(moment, timezone), "UTC")
+def _instant(at: date | datetime, timezone: str) -> datetime:
+    if isinstance(at, datetime):
+        return at.astimezone(UTC)
+    return from_us(day_start_us(at, timezone), "UTC")
 
 
 def _batches(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:

@@ -32,11 +32,11 @@ def lock_epoch(path: Path, epoch: int) -> Iterator[None]:
     Raises WriterFenced if another one has taken over.
     """
     with _locked(path) as file:
-        said = file.read().decode()
-        if said and int(said) != epoch:
+        stored_epoch = file.read().decode()
+        if stored_epoch and int(stored_epoch) != epoch:
             raise WriterFenced(
-                f"another leader has taken over (epoch {said}, ours is {epoch}); nothing was"
-                " exported"
+                f"another leader has taken over (epoch {stored_epoch}, ours is {epoch}); nothing"
+                f" was exported"
             )
         yield
 

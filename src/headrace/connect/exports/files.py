@@ -67,13 +67,13 @@ def send_files(assignment: Assignment, files: Sequence[WrittenFile], around: Sur
     """Send files to their URLs. Raises ExportFailed, WriterFenced."""
     for file in files:
         folder, _, name = file.target.rpartition("/")
-        with _remote_errors(), errors_as_unavailable(file.shown):
+        with _remote_errors(), errors_as_unavailable(file.label):
             place = open_location(folder, around.connection, around.secrets)
         if file.target.partition("://")[0] in ATOMIC:
             with (
                 fence.lock_epoch(around.fence, assignment.epoch),
                 _remote_errors(),
-                errors_as_unavailable(file.shown),
+                errors_as_unavailable(file.label),
             ):
                 place.filesystem.put_file(str(file.path), place.inside(f"{place.url}/{name}"))
         else:
@@ -89,7 +89,7 @@ def _move_in(
 ) -> None:
     temporary = place.inside(f"{place.url}/{unfinished_name(name, assignment)}")
     try:
-        with _remote_errors(), errors_as_unavailable(file.shown):
+        with _remote_errors(), errors_as_unavailable(file.label):
             place.filesystem.makedirs(place.inside(place.url).rstrip("/"), exist_ok=True)
             there = [str(entry["name"]).rpartition("/")[2] for entry in place.entries("")]
             for old in left_behind(there, name, assignment):
@@ -98,7 +98,7 @@ def _move_in(
         with (
             fence.lock_epoch(around.fence, assignment.epoch),
             _remote_errors(),
-            errors_as_unavailable(file.shown),
+            errors_as_unavailable(file.label),
         ):
             place.filesystem.mv(temporary, place.inside(f"{place.url}/{name}"))
     except BaseException:
@@ -130,7 +130,7 @@ class WrittenFile(NamedTuple):
 
     path: Path
     target: str
-    shown: str
+    label: str
     """The target in a form that may be shown, without secrets."""
     portions: tuple[Portion, ...]
 
@@ -178,7 +178,7 @@ def _make(
         raise
     start, asset = assignment.start, portions[0].asset
     return WrittenFile(
-        path, path_of(export.path, start, asset), path_of(assignment.shown, start, asset), portions
+        path, path_of(export.path, start, asset), path_of(assignment.label, start, asset), portions
     )
 
 
@@ -187,7 +187,7 @@ def _written(written_file: WrittenFile) -> Written:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     asset = written_file.portions[0].asset if len(written_file.portions) == 1 else ""
     return Written(
-        written_file.shown,
+        written_file.label,
         asset,
         written_file.path.stat().st_size,
         digest,
@@ -205,12 +205,12 @@ def _publish_files(
     try:
         for file in files:
             target = around.root / file.target
-            with _system_errors(file.shown):
+            with _system_errors(file.label):
                 staged.append((_stage(file.path, target, assignment), target))
         reached(FaultPoint.EXPORT_STAGED)
         with fence.lock_epoch(around.fence, assignment.epoch):
             for (temporary, target), file in zip(staged, files, strict=True):
-                with _system_errors(file.shown):
+                with _system_errors(file.label):
                     temporary.replace(target)
                     _sync_folder(target.parent)
                 reached(FaultPoint.EXPORT_RENAMED)

@@ -79,16 +79,18 @@ def write(
 
 
 def _connect(address: Address, timezone: str) -> psycopg.Connection[tuple[Any, ...]]:
-    said = {
+    address_parts = {
         "host": address.host,
         "port": address.port,
         "dbname": address.database,
         "user": address.user,
         "password": address.password,
     }
-    given: dict[str, Any] = {name: str(value) for name, value in said.items() if value}
-    given |= {"connect_timeout": address.connect_seconds, "application_name": "headrace"}
-    connection = psycopg.connect(**{**_ALIVE, **address.options, **given})
+    parameters: dict[str, Any] = {
+        name: str(value) for name, value in address_parts.items() if value
+    }
+    parameters |= {"connect_timeout": address.connect_seconds, "application_name": "headrace"}
+    connection = psycopg.connect(**{**_ALIVE, **address.options, **parameters})
     for name, value in (
         ("DateStyle", "ISO, YMD"),
         ("TimeZone", timezone),

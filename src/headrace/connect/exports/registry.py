@@ -97,7 +97,7 @@ class Assignment(msgspec.Struct, frozen=True):
     """The identity of the project's state."""
     take_over: str
     """The identifier of the newest take-over of the consumer's target; empty without one."""
-    shown: str
+    label: str
     """The target in a form that may be shown, before its date and asset are inserted."""
 
 

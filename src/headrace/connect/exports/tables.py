@@ -162,8 +162,8 @@ def _owned(target: ExportTarget, assignment: Assignment) -> bool:
     The project becomes the owner if there is none, or by a take-over that wasn't used yet. Raises
     ExportFailed if another project owns the target.
     """
-    consumer, own, mark = assignment.consumer, assignment.project, target.mark
-    if not own:
+    consumer, this_project, mark = assignment.consumer, assignment.project, target.mark
+    if not this_project:
         return False
     if target.columns(EXPORTERS) is None:
         target.execute(
@@ -178,24 +178,25 @@ def _owned(target: ExportTarget, assignment: Assignment) -> bool:
         )
     }
     owner = known.get("")
-    if owner == own:
+    if owner == this_project:
         return True
-    taken = bool(assignment.take_over) and assignment.take_over not in known
-    if owner is not None and not taken:
+    taken_over = bool(assignment.take_over) and assignment.take_over not in known
+    if owner is not None and not taken_over:
         raise ExportFailed(
             f"another project (state {owner[:8]}) exports for {consumer} there; this one's state is"
-            f" {own[:8]}",
+            f" {this_project[:8]}",
             hint=take_over_hint(consumer),
         )
     target.execute(
         f"delete from {EXPORTERS} where consumer = {mark} and take_over = ''", (consumer,)
     )
-    for name in ("", assignment.take_over) if taken else ("",):
+    for name in ("", assignment.take_over) if taken_over else ("",):
         values = ", ".join([mark] * 4)
         target.execute(
-            f"insert into {EXPORTERS} values ({values})", (consumer, name, own, assignment.now_us)
+            f"insert into {EXPORTERS} values ({values})",
+            (consumer, name, this_project, assignment.now_us),
         )
-    return taken
+    return taken_over
 
 
 def take_over_hint(consumer: str) -> str:
@@ -242,7 +243,7 @@ def _replace(
         target.load(table, names, counting.rows())
         digest = counting.sha256
     _keep(target, key, assignment, portion.rows, digest)
-    text = assignment.shown.replace(ASSET_PLACEHOLDER, portion.asset)
+    text = assignment.label.replace(ASSET_PLACEHOLDER, portion.asset)
     return Written(text, portion.asset, counting.size, digest, portion.rows)
 
 
@@ -273,10 +274,10 @@ def _make_table(target: ExportTarget, table: str, portion: Portion, by: str | No
         )
     target.check_names(names)
     there = target.columns(table)
-    wanted = {column.name: target.type_of(column) for column in portion.columns}
+    column_types = {column.name: target.type_of(column) for column in portion.columns}
     if there is None:
-        own = {by: "varchar(255) not null"} if by is not None else {}
-        _create_table(target, table, {**wanted, **own})
+        created_columns = {by: "varchar(255) not null"} if by is not None else {}
+        _create_table(target, table, {**column_types, **created_columns})
         return
     known = set(map(str.lower, there))
     if by is not None and by.lower() not in known:
@@ -285,7 +286,7 @@ def _make_table(target: ExportTarget, table: str, portion: Portion, by: str | No
             " in it",
             hint=f"name a table that Headrace may make, or add a text column {by}",
         )
-    for name, kind in wanted.items():
+    for name, kind in column_types.items():
         if name.lower() not in known:
             target.execute(
                 f"alter table {target.quoted(table)} add column {target.column(name)} {kind}"

@@ -70,7 +70,9 @@ class Csv:
         self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
     ) -> Opened:
         """Convert to UTF-8 from the declared or detected encoding, with one kind of line end."""
-        text = in_utf8(opened, _said(opened).get("encoding", UTF8), pinned, temporary, bounds)
+        text = in_utf8(
+            opened, _csv_options(opened).get("encoding", UTF8), pinned, temporary, bounds
+        )
         if not has_both_line_ends(Path(text.path)):
             return text
         form = _declared(text, dialect(Path(text.path)))
@@ -83,7 +85,7 @@ class Csv:
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
         """Refuse anything but UTF-8 text; without quotes and blank lines each line is a row."""
         rows = require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX).rows
-        plain = _said(opened).get("quote", '"') == '"'
+        plain = _csv_options(opened).get("quote", '"') == '"'
         return None if rows is None or not plain else rows + (not _has_header(opened))
 
     def header(
@@ -100,7 +102,7 @@ class Csv:
         if form.header:
             return FileHeader(form.header, skip=skip)
         if not _has_header(opened):
-            return FileHeader(column_names(_said(opened)["columns"]), skip=skip)
+            return FileHeader(column_names(_csv_options(opened)["columns"]), skip=skip)
         return FileHeader(column_names(cells), skip=skip, doubled=doubled_names(cells))
 
     def learn(
@@ -187,24 +189,28 @@ class Csv:
         return UnreadableFile(f"can't be read: {first_line(error, opened.path)}")
 
 
-def _said(opened: Opened) -> Mapping[str, Any]:
+def _csv_options(opened: Opened) -> Mapping[str, Any]:
     """Return the source's declaration under `csv:`."""
     results: Mapping[str, Any] = opened.options.get("csv") or {}
     return results
 
 
 def _has_header(opened: Opened) -> bool:
-    return bool(_said(opened).get("header", True))
+    return bool(_csv_options(opened).get("header", True))
 
 
 def _declared(opened: Opened, form: Format) -> Format:
     """Return the detected format, overridden by the source's declaration."""
-    said = _said(opened)
-    null = tuple(dict.fromkeys(("", *said.get("null", ()))))
-    quote = said.get("quote", form.quote)
+    declared = _csv_options(opened)
+    null = tuple(dict.fromkeys(("", *declared.get("null", ()))))
+    quote = declared.get("quote", form.quote)
     escape = quote if form.escape == form.quote else form.escape
     return msgspec.structs.replace(
-        form, delimiter=said.get("delimiter", form.delimiter), quote=quote, escape=escape, null=null
+        form,
+        delimiter=declared.get("delimiter", form.delimiter),
+        quote=quote,
+        escape=escape,
+        null=null,
     )
 
 
@@ -365,11 +371,11 @@ def _rows_sql(opened: Opened, form: Format, header: FileHeader, numbers: Sequenc
         f"read_csv({literal(opened.path)},"
         f" {', '.join(f'{name}={value}' for name, value in options.items())})"
     )
-    if "," not in (form.decimal, _said(opened).get("decimal")) or not numbers:
+    if "," not in (form.decimal, _csv_options(opened).get("decimal")) or not numbers:
         return read
     values = [
-        f"{_with_point(own) if name in numbers else own} AS {own}"
-        for own, name in zip(names, header.names, strict=True)
+        f"{_with_point(column) if name in numbers else column} AS {column}"
+        for column, name in zip(names, header.names, strict=True)
     ]
     return f"(SELECT {', '.join(values)} FROM {read})"
 
@@ -378,10 +384,10 @@ def _with_point(column: str) -> str:
     """Convert `1.234,50` to `1234.50`; text with a point elsewhere becomes invalid as a number."""
     text = r"[-+]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?"
     point = f"replace(replace({column}, '.', ''), ',', '.')"
-    odd = f"regexp_full_match({column}, {literal('[-+]?[0-9]*[.][0-9]+')})"
+    misplaced_point = f"regexp_full_match({column}, {literal('[-+]?[0-9]*[.][0-9]+')})"
     return (
-        f"CASE WHEN regexp_full_match({column}, {literal(text)}) THEN {point} WHEN {odd} THEN"
-        f" {column} || ' (a point)' ELSE {column} END"
+        f"CASE WHEN regexp_full_match({column}, {literal(text)}) THEN {point} WHEN"
+        f" {misplaced_point} THEN {column} || ' (a point)' ELSE {column} END"
     )
 
 
@@ -490,9 +496,9 @@ def _shape(value: str) -> str:
     return "".join("9" if item.isdigit() else "a" if item.isalpha() else item for item in value)
 
 
-def _cut_off(line: int, said: str) -> UnreadableFile:
+def _cut_off(line: int, detail: str) -> UnreadableFile:
     """Return the error for an incomplete last line."""
-    reason = f"the file is cut off: line {line}, its last one, has no line end and {said}"
+    reason = f"the file is cut off: line {line}, its last one, has no line end and {detail}"
     return UnreadableFile(reason, line, code="delivery_truncated")
 
 

@@ -84,19 +84,21 @@ class Excel:
 
         Numbers become doubles, columns of several types text.
         """
-        said = opened.options.get("excel") or {}
-        odd = suspects(Path(opened.path), bounds)
+        settings = opened.options.get("excel") or {}
+        suspect_members = suspects(Path(opened.path), bounds)
         book = _workbook(opened)
-        name = _sheet_name(book, said.get("sheet"))
-        cells = cells_of(said.get("range"))
-        made = place_for(opened, temporary)
+        name = _sheet_name(book, settings.get("sheet"))
+        cells = cells_of(settings.get("range"))
+        output = place_for(opened, temporary)
         try:
-            cut = _written(book.get_sheet_by_name(name), name, cells, said.get("header"), made)
-            _refuse_errors(Path(opened.path), name, cut, odd)
+            cut = _written(
+                book.get_sheet_by_name(name), name, cells, settings.get("header"), output
+            )
+            _refuse_errors(Path(opened.path), name, cut, suspect_members)
         except BaseException:
-            Path(made.path).unlink(missing_ok=True)
+            Path(output.path).unlink(missing_ok=True)
             raise
-        return made
+        return output
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
         """Return None: reading the sheet has checked everything."""
@@ -113,12 +115,12 @@ class Excel:
 
         file = pq.ParquetFile(opened.path)
         described = connection.execute(f"DESCRIBE SELECT * FROM {_source(opened)}").fetchall()
-        said = (file.schema_arrow.metadata or {}).get(DOUBLED, b"[]")
+        doubled_json = (file.schema_arrow.metadata or {}).get(DOUBLED, b"[]")
         return FileHeader(
             tuple(file.schema_arrow.names[1:]),
             types=tuple(KINDS[row[1]] for row in described[1:]),
             rows=file.metadata.num_rows,
-            doubled=msgspec.json.decode(said, type=tuple[tuple[str, str], ...]),
+            doubled=msgspec.json.decode(doubled_json, type=tuple[tuple[str, str], ...]),
         )
 
     def learn(
@@ -174,8 +176,12 @@ class Excel:
         return UnreadableFile(f"the sheet can't be read: {first_line(error, opened.path)}")
 
 
-def _refuse_errors(path: Path, name: str, cut: SheetSelection, odd: Collection[str]) -> None:
-    if odd and (error := formula_error(path, name, cut.cells, cut.columns, odd)):
+def _refuse_errors(
+    path: Path, name: str, cut: SheetSelection, suspect_members: Collection[str]
+) -> None:
+    if suspect_members and (
+        error := formula_error(path, name, cut.cells, cut.columns, suspect_members)
+    ):
         raise CannotRead(
             f"sheet {printable(name)}, cell {error.cell}: {error.text}",
             line=error.row,
@@ -200,22 +206,23 @@ def _workbook(opened: Opened) -> CalamineWorkbook:
         ) from error
 
 
-def _sheet_name(book: CalamineWorkbook, wanted: str | int | None) -> str:
+def _sheet_name(book: CalamineWorkbook, requested: str | int | None) -> str:
     """Find the sheet by name or by number from 1, else take the first."""
     names = book.sheet_names
     if not names:
         raise CannotRead("the workbook has no sheet", code="delivery_sheet")
-    if wanted is None:
+    if requested is None:
         return names[0]
-    if isinstance(wanted, int) and wanted <= len(names):
-        return names[wanted - 1]
-    if wanted in names:
-        return str(wanted)
+    if isinstance(requested, int) and requested <= len(names):
+        return names[requested - 1]
+    if requested in names:
+        return str(requested)
     listed = ", ".join(f"`{printable(name)}`" for name in names[:10]) + (
         " …" if len(names) > 10 else ""
     )
     raise CannotRead(
-        f"there is no sheet {printable(wanted)}; the workbook has {listed}", code="delivery_sheet"
+        f"there is no sheet {printable(requested)}; the workbook has {listed}",
+        code="delivery_sheet",
     )
 
 
@@ -232,7 +239,7 @@ def _names_row(rows: Iterator[tuple[int, Sequence[Any]]], number: int, name: str
 
 
 def _written(
-    sheet: CalamineSheet, name: str, cells: CellRange, header: int | None, made: Opened
+    sheet: CalamineSheet, name: str, cells: CellRange, header: int | None, output: Opened
 ) -> SheetSelection:
     """Read the sheet in batches of rows, and write the rows that aren't empty."""
     import pyarrow as pa
@@ -244,23 +251,26 @@ def _written(
     table = _Table(len(names_row))
     while batch := list(islice(rows, BATCH_ROWS)):
         table.add([item for item in batch if _holds(item[1])])
-    kept = [at for at, name in enumerate(names_row) if name != "" or table.used(at)]
-    unnamed = [names_row[at] for at in kept].count("")
-    if unnamed * 2 > len(kept):
+    positions = [at for at, name in enumerate(names_row) if name != "" or table.used(at)]
+    unnamed = [names_row[at] for at in positions].count("")
+    if unnamed * 2 > len(positions):
         raise CannotRead(
-            f"row {first + 1} of sheet {printable(name)} names {len(kept) - unnamed} of {len(kept)}"
-            " columns; say which row has the names: excel: {header: n}",
+            f"row {first + 1} of sheet {printable(name)} names {len(positions) - unnamed} of"
+            f" {len(positions)} columns; say which row has the names: excel: {header: n}",
             line=first + 1,
             code="delivery_header",
         )
-    cells_of_names = [_text(names_row[at]) or "" for at in kept]
+    cells_of_names = [_text(names_row[at]) or "" for at in positions]
     names = column_names(cells_of_names)
     left = (sheet.start or (0, 0))[1]
-    made_of = pa.table([table.rows(), *(table.column(at) for at in kept)], names=[ROW, *names])
-    said = {DOUBLED: msgspec.json.encode(doubled_names(cells_of_names))}
-    pq.write_table(made_of.replace_schema_metadata(said), made.path, compression="none")
+    made_of = pa.table([table.rows(), *(table.column(at) for at in positions)], names=[ROW, *names])
+    metadata = {DOUBLED: msgspec.json.encode(doubled_names(cells_of_names))}
+    pq.write_table(made_of.replace_schema_metadata(metadata), output.path, compression="none")
     return SheetSelection(
-        cells._replace(top=first), first, tuple(max(left, cells.left) + at for at in kept), names
+        cells._replace(top=first),
+        first,
+        tuple(max(left, cells.left) + at for at in positions),
+        names,
     )
 
 
@@ -348,7 +358,7 @@ def _array(values: Sequence[Any]) -> pa.Array:  # complexipy: ignore (a case per
     if len(kinds) == 1 and (kind := single.get(next(iter(kinds)))) is not None:
         return pa.array(values, kind)
     if kinds == {dt.date, dt.datetime}:
-        return pa.array([_moment(value) for value in values], pa.timestamp("us"))
+        return pa.array([_as_datetime(value) for value in values], pa.timestamp("us"))
     return pa.array([_text(value) for value in values], pa.string())
 
 
@@ -362,7 +372,7 @@ def _as(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
     values = chunk.to_pylist()
     return pa.array(
         (
-            [_moment(value) for value in values]
+            [_as_datetime(value) for value in values]
             if kind == pa.timestamp("us")
             else [_text(value) for value in values]
         ),
@@ -370,7 +380,7 @@ def _as(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
     )
 
 
-def _moment(value: dt.date | None) -> dt.datetime | None:
+def _as_datetime(value: dt.date | None) -> dt.datetime | None:
     if value is None or isinstance(value, dt.datetime):
         return value
     return dt.datetime.combine(value, dt.time())

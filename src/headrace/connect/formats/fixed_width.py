@@ -75,9 +75,9 @@ class Layout(msgspec.Struct, frozen=True):
 
 def layout(declared: Any) -> Layout:
     """Parse the declaration: a list of columns, or a mapping with more options."""
-    said: dict[str, Any] = declared if isinstance(declared, dict) else {"columns": declared}
+    options: dict[str, Any] = declared if isinstance(declared, dict) else {"columns": declared}
     places, end, length = [], 0, 0
-    for column in said["columns"]:
+    for column in options["columns"]:
         start = column.get("start", end + 1) - 1
         end = start + column["width"]
         length = max(length, end)
@@ -93,9 +93,13 @@ def layout(declared: Any) -> Layout:
                     column.get("sign") == "overpunch",
                 )
             )
-    record = said.get("record")
+    record = options.get("record")
     return Layout(
-        tuple(places), record or length, said.get("skip", 0), said.get("encoding", "utf-8"), record
+        tuple(places),
+        record or length,
+        options.get("skip", 0),
+        options.get("encoding", "utf-8"),
+        record,
     )
 
 

@@ -32,14 +32,14 @@ def column_names(cells: Sequence[str]) -> tuple[str, ...]:
             line=1,
             code="delivery_header",
         )
-    said = [_cleaned(cell, position) for position, cell in enumerate(cells, 1)]
-    everyone = {name.lower() for name in said}
-    taken = {PARTITION_COLUMN}
+    cleaned = [_cleaned(cell, position) for position, cell in enumerate(cells, 1)]
+    everyone = {name.lower() for name in cleaned}
+    used_names = {PARTITION_COLUMN}
     numbers: dict[str, int] = {}
     names = []
-    for name in said:
-        names.append(_free(name, taken, everyone, numbers))
-        taken.add(names[-1].lower())
+    for name in cleaned:
+        names.append(_free(name, used_names, everyone, numbers))
+        used_names.add(names[-1].lower())
     return tuple(names)
 
 
@@ -74,12 +74,12 @@ def _cleaned(cell: str, position: int) -> str:
     return name or f"column_{position}"
 
 
-def _free(name: str, taken: set[str], everyone: set[str], numbers: dict[str, int]) -> str:
+def _free(name: str, used_names: set[str], everyone: set[str], numbers: dict[str, int]) -> str:
     folded = name.lower()
-    if folded not in taken:
+    if folded not in used_names:
         return name
     number = numbers.get(folded, 1) + 1
-    while f"{folded}_{number}" in taken or f"{folded}_{number}" in everyone:
+    while f"{folded}_{number}" in used_names or f"{folded}_{number}" in everyone:
         number += 1
     numbers[folded] = number
     return f"{name}_{number}"
@@ -92,26 +92,30 @@ NAMES_LISTED = 20
 
 def header_drift(header: FileHeader, pinned: SourceSchema) -> Drift | None:
     """Return the missing and new names as a Drift; None if there are none, whatever the order."""
-    there, wanted = set(header.names), set(pinned.names)
-    gone = tuple(name for name in pinned.names if name not in there and name not in pinned.optional)
-    new = tuple(name for name in header.names if name not in wanted)
-    if not gone and not new:
+    there, pinned_names = set(header.names), set(pinned.names)
+    missing = tuple(
+        name for name in pinned.names if name not in there and name not in pinned.optional
+    )
+    new = tuple(name for name in header.names if name not in pinned_names)
+    if not missing and not new:
         return None
-    parts = [f"{word}: {listed(names)}" for word, names in (("gone", gone), ("new", new)) if names]
-    if set(map(str.lower, gone)) == set(map(str.lower, new)):
+    parts = [
+        f"{word}: {listed(names)}" for word, names in (("gone", missing), ("new", new)) if names
+    ]
+    if set(map(str.lower, missing)) == set(map(str.lower, new)):
         parts.append("only upper and lower case differ")
-    elif not there & wanted:
+    elif not there & pinned_names:
         parts.append(
             "nothing of the pinned header is left; the file may have no header, or be another one"
         )
-    return Drift(gone, new, f"{_gone_and_new(gone, new)} ({'; '.join(parts)})")
+    return Drift(missing, new, f"{_gone_and_new(missing, new)} ({'; '.join(parts)})")
 
 
-def _gone_and_new(gone: Sequence[str], new: Sequence[str]) -> str:
+def _gone_and_new(missing: Sequence[str], new: Sequence[str]) -> str:
     """Return a short clause such as `2 columns gone, 1 new`."""
     (number, _, rest), *more = [
         f"{len(names)} {word}".partition(" ")
-        for names, word in ((gone, "gone"), (new, "new"))
+        for names, word in ((missing, "gone"), (new, "new"))
         if names
     ]
     return ", ".join([f"{number} column{'' if number == '1' else 's'} {rest}", *map("".join, more)])

@@ -39,13 +39,13 @@ from headrace.connect.formats.jsonl import (
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.structures import (
     extracted,
-    gone,
     leaves,
     misfit,
+    missing_keys_clause,
     pointers,
     require_shallow,
     structures,
-    wanted,
+    target_structure,
 )
 from headrace.connect.formats.structures import type_of as nested_type
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, value_sql
@@ -113,7 +113,7 @@ class JsonRecordReader:
         if not header.names:
             raise CannotRead("there is no record to learn the columns from", code="delivery_empty")
         rows = self._rows_sql(opened, header, texts=True)
-        looks = infer_types(
+        inferred = infer_types(
             connection,
             rows,
             len(header.names),
@@ -123,7 +123,8 @@ class JsonRecordReader:
             sampled=opened.large,
         ).types
         types = [
-            self._type(header, position, looks[position]) for position in range(len(header.names))
+            self._type(header, position, inferred[position])
+            for position in range(len(header.names))
         ]
         columns = tuple(
             LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)
@@ -260,15 +261,15 @@ class JsonRecordReader:
             f" FROM {objects_sql(opened)}))"
         )
 
-    def _type(self, header: FileHeader, position: int, looks: str) -> str:
+    def _type(self, header: FileHeader, position: int, inferred: str) -> str:
         stated = header.types[position]
         if stated not in ("", VALUE):
             result = nested_type(json.loads(stated))
             return result.text if result else "JSON"
         kinds = frozenset(header.kinds[position])
         if self.textual or not kinds:
-            return looks if self.textual else "VARCHAR"
-        return type_of(kinds, looks)
+            return inferred if self.textual else "VARCHAR"
+        return type_of(kinds, inferred)
 
 
 def _present(
@@ -295,7 +296,7 @@ def _value(position: int | None, column: LakeColumn, form: Format) -> str:
     cast = "TRY_CAST" if column.name in form.lenient else "CAST"
     return (
         f"from_json({cast}(c{position} AS JSON),"
-        f" {literal(json.dumps(wanted(parse(column.type)), ensure_ascii=False))})"
+        f" {literal(json.dumps(target_structure(parse(column.type)), ensure_ascii=False))})"
     )
 
 
@@ -307,7 +308,7 @@ def _misfit(stated: str, pinned: LakeColumn, known: Inside | None) -> str | None
         return (
             f"{name} is a plain value, {pinned.type} is pinned" if _is_nested(pinned.type) else None
         )
-    return (gone(known, stated) if known else None) or misfit(
+    return (missing_keys_clause(known, stated) if known else None) or misfit(
         json.loads(stated), parse(pinned.type), name
     )
 

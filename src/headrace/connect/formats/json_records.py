@@ -93,14 +93,14 @@ def _quoted(match: re.Match[str]) -> str:
         return text
     try:
         number = Decimal(text)
-        kept = (
+        lossless = (
             abs(number) <= BIGINT_MAX
             if text.lstrip("-").isdigit()
             else number == Decimal(repr(float(text)))
         )
     except ArithmeticError:
         return text
-    return text if kept else f'"{text}"'
+    return text if lossless else f'"{text}"'
 
 
 def _refuse(word: str) -> Any:

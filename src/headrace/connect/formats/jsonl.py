@@ -26,7 +26,7 @@ from headrace.connect.deliveries import (
 from headrace.connect.formats.headers import column_names
 from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, as_text, broken_array, unique
 from headrace.connect.formats.registry import FileHeader, reads
-from headrace.connect.formats.structures import gone, learnt, otherwise, structures
+from headrace.connect.formats.structures import learnt, missing_keys_clause, otherwise, structures
 from headrace.connect.formats.text_values import (
     bad_columns,
     column_types,
@@ -298,13 +298,13 @@ def plain_keys_of(
         ).fetchall()
     except duckdb.InvalidInputException:
         return None
-    told = [keys for _, keys, _, _ in shapes]
-    odd = any(not is_object or nested for is_object, _, nested, _ in shapes)
+    key_lists = [keys for _, keys, _, _ in shapes]
+    unsupported = any(not is_object or nested for is_object, _, nested, _ in shapes)
     if (
-        odd
+        unsupported
         or not shapes
         or len(shapes) == SHAPES_MAX
-        or any(len(set(keys)) < len(keys) or "\\" in "".join(keys) for keys in told)
+        or any(len(set(keys)) < len(keys) or "\\" in "".join(keys) for keys in key_lists)
     ):
         return None
     rows: dict[str, int] = {}
@@ -361,20 +361,20 @@ def _types(
         formats=False,
         sampled=opened.large,
     ).types
-    return [type_of(key.kinds, looks) for key, looks in zip(keys, shown_as, strict=True)]
+    return [type_of(key.kinds, inferred) for key, inferred in zip(keys, shown_as, strict=True)]
 
 
-def type_of(kinds: frozenset[str], looks: str) -> str:
+def type_of(kinds: frozenset[str], inferred: str) -> str:
     """Return the type for values of these JSON kinds, whose text was inferred as `looks`."""
     if kinds & NESTED:
         return "JSON"
     if kinds == {"BOOLEAN"}:
         return "BOOLEAN"
     if kinds and kinds <= WHOLE_NUMBERS:
-        return "BIGINT" if looks == "BIGINT" else "VARCHAR"
+        return "BIGINT" if inferred == "BIGINT" else "VARCHAR"
     if kinds and kinds <= WHOLE_NUMBERS | {"DOUBLE"}:
         return "DOUBLE"
-    return looks if kinds == {"VARCHAR"} and looks != "BIGINT" else "VARCHAR"
+    return inferred if kinds == {"VARCHAR"} and inferred != "BIGINT" else "VARCHAR"
 
 
 def rows_sql(opened: Opened, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
@@ -473,5 +473,5 @@ def _changed_inside(header: FileHeader, pinned: SourceSchema) -> Iterator[tuple[
         ):
             continue
         was, inside = known[column.name], now[column.name]
-        if problem := gone(was, inside) or otherwise(was, inside):
+        if problem := missing_keys_clause(was, inside) or otherwise(was, inside):
             yield column, problem

@@ -103,12 +103,12 @@ def together(  # complexipy: ignore (a case per pair of kinds)
     )
 
 
-def wanted(pinned: Type) -> Any:
+def target_structure(pinned: Type) -> Any:
     """Return the structure with which `from_json` gives a value this type."""
     if pinned.name == "STRUCT":
-        return {name: wanted(inner) for name, inner in pinned.fields}
+        return {name: target_structure(inner) for name, inner in pinned.fields}
     if pinned.name == "LIST":
-        return [wanted(pinned.fields[0][1])]
+        return [target_structure(pinned.fields[0][1])]
     return pinned.text
 
 
@@ -226,7 +226,7 @@ def now_known(was: Inside, structure: str) -> Inside:
     )
 
 
-def gone(was: Inside, structure: str) -> str | None:
+def missing_keys_clause(was: Inside, structure: str) -> str | None:
     """Return a clause about keys that every object had and none has any more.
 
     None if there are none. It also names the new keys at the same place.
@@ -236,13 +236,13 @@ def gone(was: Inside, structure: str) -> str | None:
     if not lost:
         return None
     then = json.loads(was.structure)
-    came = dict.fromkeys(
+    added = dict.fromkeys(
         (*path[:-1], key)
         for path in lost
         for key in _at(now, path[:-1])
         if key not in _at(then, path[:-1])
     )
-    new = f", {_listed(was.column, came)} new" if came else ""
+    new = f", {_listed(was.column, added)} new" if added else ""
     return f"column {_listed(was.column, lost)} gone{new}"
 
 

@@ -102,11 +102,11 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
     )
     if written is None:
         return Cast(plain, f"NOT {iso}")
-    moment = f"{'try_strptime' if trying else 'strptime'}({text}, {literal(written)})"
-    cut = f" OR date_trunc('day', {moment}) <> {moment}" if name == "DATE" else ""
+    parsed = f"{'try_strptime' if trying else 'strptime'}({text}, {literal(written)})"
+    cut = f" OR date_trunc('day', {parsed}) <> {parsed}" if name == "DATE" else ""
     return Cast(
-        f"CASE WHEN {iso} THEN {plain} ELSE {cast}({moment} AS {type_name}) END",
-        f"NOT {iso} AND (year({moment}) < 1000{cut})",
+        f"CASE WHEN {iso} THEN {plain} ELSE {cast}({parsed} AS {type_name}) END",
+        f"NOT {iso} AND (year({parsed}) < 1000{cut})",
     )
 
 
@@ -165,10 +165,10 @@ def value_sql(position: int | None, column: LakeColumn, form: Format) -> str:
     if column.type == "JSON":
         return f"c{position}"
     if column.name in form.lenient:
-        kept = strict_cast(f"c{position}", column.type, form, trying=True).value
+        cast_sql = strict_cast(f"c{position}", column.type, form, trying=True).value
         return (
             f"CASE WHEN {bad_value_condition(f'c{position}', column.type, form)} THEN NULL ELSE"
-            f" {kept} END"
+            f" {cast_sql} END"
         )
     return checked_cast(
         strict_cast(f"c{position}", column.type, form),

@@ -88,7 +88,7 @@ def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
     results: set[str] = set()
     if not zipfile.is_zipfile(path):
         return frozenset()
-    packed, made = path.stat().st_size, 0
+    packed, unpacked_bytes = path.stat().st_size, 0
     most = UnpackLimits(
         min(bounds.bytes_max, WORKBOOK_BYTES_MAX), bounds.ratio_max, bounds.free_bytes
     )
@@ -96,8 +96,8 @@ def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
         for member in archive.infolist():
             rest = b""
             for chunk in _chunks(archive, member.filename):
-                made += len(chunk)
-                most.check(made, packed)
+                unpacked_bytes += len(chunk)
+                most.check(unpacked_bytes, packed)
                 data = rest + chunk
                 if member.filename.endswith((".xml", ".rels")):
                     _refuse_entities(data, member.filename)
@@ -175,14 +175,14 @@ def _located(
 def _member(archive: zipfile.ZipFile, sheet: str) -> str | None:
     """Return the sheet's file in the zip; None for formats other than Office's XML."""
     book, links = _part(archive, "xl/workbook.xml"), _part(archive, "xl/_rels/workbook.xml.rels")
-    wanted, target = None, None
+    relationship_id, target = None, None
     for tag in re.findall(r"<(?:\w+:)?sheet\b[^>]*>", book):
         if _attribute(tag, "name") == sheet:
-            wanted = _attribute(tag, r"(?:\w+:)id")
+            relationship_id = _attribute(tag, r"(?:\w+:)id")
     for tag in re.findall(r"<(?:\w+:)?Relationship\b[^>]*>", links):
-        if target is None and _attribute(tag, "Id") == wanted:
+        if target is None and _attribute(tag, "Id") == relationship_id:
             target = _attribute(tag, "Target")
-    if wanted is None or target is None:
+    if relationship_id is None or target is None:
         return None
     member = "xl/" + target.lstrip("/").removeprefix("xl/")
     return member if member in archive.namelist() else None

@@ -191,8 +191,8 @@ class Xml(JsonRecordReader):
         An element that occurs twice in one record is a list in all of them; if that shows up late,
         the file is read again.
         """
-        path, said = Path(opened.path), opened.options.get(self.kind) or {}
-        if "records" not in said:
+        path, settings = Path(opened.path), opened.options.get(self.kind) or {}
+        if "records" not in settings:
             raise CannotRead(
                 'the source doesn\'t say which elements are records; add xml: {records: "//row"}',
                 code="delivery_records",
@@ -201,22 +201,22 @@ class Xml(JsonRecordReader):
             raise CannotRead("the file is empty", code="delivery_empty")
         encoding = "utf-8" if opened.encoding == "utf-16" else None  # `open_readable` made it UTF-8
         _refuse_document_type(path, encoding)
-        shape, flat = shape_of(pinned), bool(said.get("flatten"))
+        shape, flat = shape_of(pinned), bool(settings.get("flatten"))
         try:
             return written(
                 opened,
                 temporary,
                 bounds,
-                _lines(_records(path, said["records"], encoding), shape, flat=flat),
+                _lines(_records(path, settings["records"], encoding), shape, flat=flat),
             )
         except _Reshaped:
-            for record in _records(path, said["records"], encoding):
+            for record in _records(path, settings["records"], encoding):
                 shape.learn(record)
             return written(
                 opened,
                 temporary,
                 bounds,
-                _lines(_records(path, said["records"], encoding), shape, flat=flat),
+                _lines(_records(path, settings["records"], encoding), shape, flat=flat),
             )
 
 

@@ -111,11 +111,11 @@ def _shows_itself(cause: CauseCandidate, evidence: Evidence) -> bool:
         return cause.kind is CauseKind.SLOW_RUN
     if _is_missed(cause, evidence):
         return True
-    if cause.own and cause.kind not in _SEEN_BY_READERS and not cause.is_published:
+    if cause.own_evidence and cause.kind not in _SEEN_BY_READERS and not cause.is_published:
         return False
     shows_in = BY_KIND[cause.kind].shows_in
     if evidence.family in (Family.RESOURCES, Family.DURATION) and cause.kind in _OF_SIZE:
-        return evidence.family in shows_in and times_of(cause.own) >= MUCH_MORE
+        return evidence.family in shows_in and times_of(cause.own_evidence) >= MUCH_MORE
     if cause.kind is CauseKind.VOLUME_ANOMALY and not _same_way(cause, evidence):
         return False
     return evidence.family in shows_in and _subject(evidence) in shows_in
@@ -126,7 +126,7 @@ def _same_way(cause: CauseCandidate, evidence: Evidence) -> bool:
 
     More rows don't become fewer and don't lose keys; fewer rows don't become more.
     """
-    more = times_of(cause.own) > 1
+    more = times_of(cause.own_evidence) > 1
     if _subject(evidence) is Family.VOLUME and (times := times_of([evidence])) != 1:
         return (times > 1) == more
     return not more or _subject(evidence) not in (Family.REFERENCE, Family.NULLS)
@@ -156,11 +156,11 @@ def _fell_in_outage(cause: CauseCandidate, evidence: Evidence) -> bool:
     Data that its source still lacks after the outage is missing because of it as well. An outage
     goes on while no worker starts. A slow run that began after an outage has its own cause.
     """
-    lasting = any(each.detail == NO_WORKER for each in cause.own)
+    lasting = any(each.detail == NO_WORKER for each in cause.own_evidence)
     ended = (
         evidence.at_us
         if lasting
-        else max((each.at_us for each in cause.own), default=cause.began_us)
+        else max((each.at_us for each in cause.own_evidence), default=cause.began_us)
     )
     due = evidence.kind == CauseKind.DEADLINE_INFEASIBLE or evidence.family is not Family.ARRIVAL
     until = ended + CLOCK_US if lasting or evidence.family is Family.ARRIVAL else ended - 1
@@ -185,7 +185,11 @@ class SeenBelow:
         self._ranks: list[int] = []
         self._from: list[list[Evidence]] = []
         for rank, evidence in sorted(seen, key=lambda item: item[0], reverse=True):
-            new = {look: item for item in evidence if (look := _appearance_of(item)) not in known}
+            new = {
+                appearance: item
+                for item in evidence
+                if (appearance := _appearance_of(item)) not in known
+            }
             if new:
                 known |= new
                 every = [*every, *new.values()]
@@ -218,7 +222,7 @@ def refined_cause(candidate: CauseCandidate, graph: CauseGraph) -> CauseCandidat
     The same holds if they would lose them, were the data not held.
     """
     if (
-        candidate.said is None
+        candidate.reported_cause is None
         and _has_other_keys(candidate)
         and (_lost_partners(candidate) or _would_lose_them(candidate, graph))
     ):
@@ -234,7 +238,7 @@ def _would_lose_them(candidate: CauseCandidate, graph: CauseGraph) -> bool:
     """Return whether a delivery is held for other names in a join column."""
     keys = {
         each.column
-        for each in candidate.own
+        for each in candidate.own_evidence
         if each.held and detail_of(candidate.kind, [each]) == OTHER_NAMES
     }
     return graph.joined_by(candidate.node, keys)
@@ -246,7 +250,7 @@ def _has_other_keys(candidate: CauseCandidate) -> bool:
         return not candidate.partitions
     return candidate.kind is CauseKind.DISTRIBUTION_SHIFT and any(
         "distinct" in each.observed or "grain" in each.detail or "names" in each.detail
-        for each in candidate.own
+        for each in candidate.own_evidence
     )
 
 
@@ -276,7 +280,7 @@ def _as_candidate(cause: Cause, known: frozenset[str]) -> CauseCandidate:
         partitions=frozenset(cause.partitions),
         began_us=cause.began_us,
         known=known,
-        said=cause,
+        reported_cause=cause,
     )
 
 
@@ -313,7 +317,7 @@ def _may_follow_from_a_warning(cause: CauseCandidate, evidence: Evidence) -> boo
     return evidence.held and (
         evidence.family is not Family.CHECK
         or bool(evidence.kind)
-        or cause.own[0].strength >= EXACT_NATS
+        or cause.own_evidence[0].strength >= EXACT_NATS
     )
 
 
@@ -405,7 +409,7 @@ class _Sweep:
         return [
             candidate
             for candidate in candidates
-            if candidate.chosen and (candidate.own or candidate.symptoms)
+            if candidate.chosen and (candidate.own_evidence or candidate.symptoms)
         ]
 
     def _walk(self, names: Iterable[str]) -> Iterator[CauseCandidate]:

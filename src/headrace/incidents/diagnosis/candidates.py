@@ -25,7 +25,7 @@ class CauseCandidate:
 
     rule: Rule | None
     node: str
-    own: list[Evidence]
+    own_evidence: list[Evidence]
     chosen: bool
     columns: frozenset[str] = frozenset()
     partitions: frozenset[str] = frozenset()
@@ -41,7 +41,7 @@ class CauseCandidate:
     """Whether the node's code was changed shortly before."""
     version: str = ""
     """The number of the version that changed it, if known."""
-    said: Cause | None = None
+    reported_cause: Cause | None = None
     """For a carried cause: the cause as reported."""
     history: tuple[CauseCandidate, ...] = ()
     """For held data of a history load: the causes that were gathered into this one."""
@@ -54,21 +54,21 @@ class CauseCandidate:
     @cached_property
     def is_published(self) -> bool:
         """Whether readers can see any of its data; held data makes nothing downstream wrong."""
-        kept = {evidence.partition for evidence in self.own if evidence.held}
-        return any(evidence.partition not in kept for evidence in self.own)
+        held_partitions = {evidence.partition for evidence in self.own_evidence if evidence.held}
+        return any(evidence.partition not in held_partitions for evidence in self.own_evidence)
 
     @cached_property
     def is_held(self) -> bool:
         """Whether any of its data is held back from readers."""
-        return any(evidence.held for evidence in self.own)
+        return any(evidence.held for evidence in self.own_evidence)
 
 
 def candidate(
-    rule: Rule | None, node: str, own: Iterable[Evidence], *, chosen: bool
+    rule: Rule | None, node: str, own_evidence: Iterable[Evidence], *, chosen: bool
 ) -> CauseCandidate:
     """Return a cause made of its own evidence, the strongest first."""
     ordered = sorted(
-        own,
+        own_evidence,
         key=lambda evidence: (-evidence.strength, evidence.partition, evidence.at_us, evidence.id),
     )
     at = frozenset(evidence.partition for evidence in ordered)
@@ -113,7 +113,7 @@ def confidence(candidate: CauseCandidate) -> float:
         return REWRITTEN if candidate.rewritten else FAILED
     if not candidate.is_held and candidate.symptoms:
         return WARNED
-    return EXACT if candidate.own[0].strength >= EXACT_NATS else ESTIMATED
+    return EXACT if candidate.own_evidence[0].strength >= EXACT_NATS else ESTIMATED
 
 
 def certainty(confidence: float) -> str:
@@ -159,9 +159,9 @@ def gathered_history(candidates: Sequence[CauseCandidate]) -> list[CauseCandidat
     )
     if not parts:
         return list(candidates)
-    strongest = max(parts, key=lambda cause_candidate: cause_candidate.own[0].strength)
-    own = chain.from_iterable(part.own for part in parts)
-    cause_candidate = candidate(strongest.rule, strongest.node, own, chosen=True)
+    strongest = max(parts, key=lambda cause_candidate: cause_candidate.own_evidence[0].strength)
+    own_evidence = chain.from_iterable(part.own_evidence for part in parts)
+    cause_candidate = candidate(strongest.rule, strongest.node, own_evidence, chosen=True)
     cause_candidate.symptoms = list(chain.from_iterable(part.symptoms for part in parts))
     cause_candidate.history = parts
     return [cause_candidate, *(other for other in candidates if other not in parts)]
@@ -172,8 +172,8 @@ def history_summary(cause_candidate: CauseCandidate) -> str:
 
     For example `4 of 40 intervals of history held: null_spike in amount (3), volume_anomaly (1)`.
     """
-    held = {each.partition for each in cause_candidate.own if each.history}
-    of = max(each.history for each in cause_candidate.own)
+    held = {each.partition for each in cause_candidate.own_evidence if each.history}
+    of = max(each.history for each in cause_candidate.own_evidence)
     by_kind: dict[str, set[str]] = {}
     for part in cause_candidate.history:
         columns = sorted(part.columns)

@@ -254,51 +254,51 @@ def failure_of(evidence: Evidence) -> FailureCategory:
     return failure_said(evidence.detail, evidence.observed)
 
 
-def says_no_space(said: str) -> bool:
+def says_no_space(message: str) -> bool:
     """Return whether an error's text is about a full disk."""
-    return failure_said("", said) is FailureCategory.SPACE
+    return failure_said("", message) is FailureCategory.SPACE
 
 
-def says_denied(said: str) -> bool:
+def says_denied(message: str) -> bool:
     """Return whether an error's text is about missing permissions."""
-    return failure_said("", said) is FailureCategory.DENIED
+    return failure_said("", message) is FailureCategory.DENIED
 
 
-def says_disk(said: str) -> bool:
+def says_disk(message: str) -> bool:
     """Return whether an error's text is about a disk that Headrace can't use.
 
     It may be full, read-only, broken, away, or not permitted.
     """
-    return says_no_space(said) or says_denied(said) or _DISK.search(said) is not None
+    return says_no_space(message) or says_denied(message) or _DISK.search(message) is not None
 
 
-def needed(said: str) -> str:
+def needed(message: str) -> str:
     """Return what a person must provide if an error says that a disk can't be used."""
-    if says_denied(said):
+    if says_denied(message):
         return "the right to use it"
-    return "room on the disk" if says_no_space(said) else "a disk that can be used"
+    return "room on the disk" if says_no_space(message) else "a disk that can be used"
 
 
 @lru_cache(FAILURES_KEPT)
-def failure_said(code: str, said: str) -> FailureCategory:
+def failure_said(code: str, message: str) -> FailureCategory:
     """Return the category of a failure from its error's code and text."""
     # before places: a missing secret file is reported as a missing place
-    if said.startswith(UNRESOLVED):
+    if message.startswith(UNRESOLVED):
         return FailureCategory.CONFIGURED
-    if _LACKS.search(said):
+    if _LACKS.search(message):
         return FailureCategory.ENVIRONMENT
-    if _PLACE.search(said):
+    if _PLACE.search(message):
         return FailureCategory.PLACE
     if code in _CODES:
         return _CODES[code]
     if code.startswith("delivery_"):
         return FailureCategory.UNREADABLE
-    return next((failure for failure, like in _SAID if like.search(said)), FailureCategory.OTHER)
+    return next((failure for failure, like in _SAID if like.search(message)), FailureCategory.OTHER)
 
 
-def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
+def detail_of(kind: CauseKind, own_evidence: Sequence[Evidence]) -> str:
     """Return what identifies a cause within its kind; a recurring cause has the same detail."""
-    strongest = own[0]
+    strongest = own_evidence[0]
     if kind in _OF_FAILURES:
         return _error(strongest)
     if kind in (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED):
@@ -310,20 +310,24 @@ def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
             sorted(
                 {
                     evidence.detail.partition(";")[0]
-                    for evidence in own
+                    for evidence in own_evidence
                     if evidence.family is Family.SCHEMA and evidence.detail
                 }
             )
         )
-    if kind is CauseKind.FORMAT_CHANGE and not any(evidence.column for evidence in own):
+    if kind is CauseKind.FORMAT_CHANGE and not any(evidence.column for evidence in own_evidence):
         return form_of(strongest)
     checks = sorted(
-        {evidence.detail for evidence in own if evidence.family is Family.CHECK and evidence.detail}
+        {
+            evidence.detail
+            for evidence in own_evidence
+            if evidence.family is Family.CHECK and evidence.detail
+        }
     )
     figures = sorted(
         {
             result
-            for evidence in own
+            for evidence in own_evidence
             if evidence.family is not Family.CHECK and (result := _figure(evidence))
         }
     )
@@ -336,12 +340,12 @@ def form_of(evidence: Evidence) -> str:
     Line numbers, counts and quoted text are left out, since they differ between files.
     """
     _, _, why = evidence.detail.partition("; ")
-    said = (
+    text = (
         (evidence.observed if evidence.column else why or evidence.observed)
         .partition(" (")[0]
         .partition("; ")[0]
     )
-    return _COUNTED.sub(r"… \1", _DIFFERS.sub("…", said))[:FORM_MAX]
+    return _COUNTED.sub(r"… \1", _DIFFERS.sub("…", text))[:FORM_MAX]
 
 
 FORM_MAX = 80
@@ -375,9 +379,11 @@ def _error(evidence: Evidence) -> str:
     return str(named.group(1)) if named else evidence.detail or evidence.error_kind
 
 
-def times_of(own: Sequence[Evidence]) -> float:
+def times_of(own_evidence: Sequence[Evidence]) -> float:
     """Return the factor of the number of rows, or of the size of values; 1 if not stated."""
-    matches = [match for evidence in own if (match := _TIMES.search(evidence.detail)) is not None]
+    matches = [
+        match for evidence in own_evidence if (match := _TIMES.search(evidence.detail)) is not None
+    ]
     times = [(match.group(1), float(match.group(2).replace(",", ""))) for match in matches]
     return max((1 / many if sign == "÷" and many else many for sign, many in times), default=1.0)
 

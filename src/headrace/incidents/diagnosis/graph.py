@@ -54,17 +54,18 @@ class Flow:
         if columns & result.rows:
             return ALL
         reached = result.any
-        for bit, own in result.reaches.items():
+        for bit, own_columns in result.reaches.items():
             if columns & bit:
-                reached |= own
+                reached |= own_columns
         return reached
 
-    def origins(self, own: int) -> set[str]:
+    def origins(self, own_columns: int) -> set[str]:
         """Return the inputs, in lower case, of some of a node's own columns; empty if unknown."""
         return {
             name
             for name, result in self.inputs.items()
-            if result.any & own or any(reached & own for reached in result.reaches.values())
+            if result.any & own_columns
+            or any(reached & own_columns for reached in result.reaches.values())
         }
 
 
@@ -75,14 +76,14 @@ def flow_of(lines: ColumnLineage | None, reads: Sequence[str], bit: Bit, node: s
     canonical = {name.lower(): name for name in reads}
     inputs: dict[str, _Input] = {}
     for column, edges in lines.columns.items():
-        own = bit(node, column)
+        own_column = bit(node, column)
         for edge in edges:
             if edge.input in canonical:
                 _add(
                     inputs.setdefault(edge.input, _Input()),
                     edge,
                     bit(canonical[edge.input], edge.column),
-                    own,
+                    own_column,
                 )
     for edge in lines.filters:
         if edge.input in canonical:
@@ -91,11 +92,11 @@ def flow_of(lines: ColumnLineage | None, reads: Sequence[str], bit: Bit, node: s
     return Flow(inputs)
 
 
-def _add(result: _Input, edge: Edge, column: int, own: int) -> None:
+def _add(result: _Input, edge: Edge, column: int, own_column: int) -> None:
     if edge.column == _STAR:
-        result.any |= own
+        result.any |= own_column
     else:
-        result.reaches[column] = result.reaches.get(column, 0) | own
+        result.reaches[column] = result.reaches.get(column, 0) | own_column
 
 
 KEYS_MAX = 400
@@ -260,14 +261,14 @@ class CauseGraph:
         read, results = self.nodes[spec.node], set[str]()
         for key in keys:
             try:
-                made = dependents(
+                dependent_keys = dependents(
                     key, reader.partition, reader.timezone, read.partition, read.timezone, spec
                 )
             except (UsageError, ValueError):
                 return None  # a key of another grain, from before the declaration changed
-            if made is None or reader.partition.whole:
+            if dependent_keys is None or reader.partition.whole:
                 return None
-            results.update(made)
+            results.update(dependent_keys)
         return frozenset(results) if len(results) <= KEYS_MAX else None
 
 
@@ -396,10 +397,10 @@ def made_of(graph: CauseGraph, node: str, columns: Iterable[str]) -> frozenset[s
     """Return the assets that use some of a node's columns, directly or not."""
     reached = {node: graph.bits(node, tuple(columns))}
     for name in islice(graph.nodes, graph.rank(node) + 1, None):
-        own = 0
+        reached_columns = 0
         for spec in graph.nodes[name].inputs:
             if bits := reached.get(spec.node):
-                own |= graph.flow(name).through(spec.node, bits)
-        if own:
-            reached[name] = own
+                reached_columns |= graph.flow(name).through(spec.node, bits)
+        if reached_columns:
+            reached[name] = reached_columns
     return frozenset(reached) - {node}

@@ -69,9 +69,9 @@ def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCa
                 better.chosen = True
                 better.symptoms += cluster
             else:
-                candidates.append(_made(rule, place, cluster))
-            taken = _covered(candidates, left) | {evidence.id for evidence in cluster}
-            left = [evidence for evidence in left if evidence.id not in taken]
+                candidates.append(_new_candidate(rule, place, cluster))
+            explained_ids = _covered(candidates, left) | {evidence.id for evidence in cluster}
+            left = [evidence for evidence in left if evidence.id not in explained_ids]
     held = [evidence for evidence in left if evidence.held and evidence.strength >= UNKNOWN_NATS]
     if held:
         candidates.append(candidate(None, place.node, held, chosen=True))
@@ -80,24 +80,29 @@ def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCa
 
 def _weight(rule: Rule, place: NodeEvidence, cluster: Sequence[Evidence]) -> float:
     """Return how many nats of evidence speak for a rule's cause, less those against it."""
-    own = sum(rule.own(evidence, place) * evidence.strength for evidence in cluster)
+    own = sum(rule.weight(evidence, place) * evidence.strength for evidence in cluster)
     return own - rule.against(place, cluster)
 
 
-def _made(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> CauseCandidate:
+def _new_candidate(
+    rule: Rule, place: NodeEvidence, own_evidence: Sequence[Evidence]
+) -> CauseCandidate:
     cause_candidate = candidate(
-        rule, place.node, own, chosen=any(each.corrected or rule.opens(each, place) for each in own)
+        rule,
+        place.node,
+        own_evidence,
+        chosen=any(each.corrected or rule.opens(each, place) for each in own_evidence),
     )
-    cause_candidate.rewritten = any(place.rewritten(each) for each in own)
+    cause_candidate.rewritten = any(place.rewritten(each) for each in own_evidence)
     if rule.kind in (CauseKind.SLOW_RUN, CauseKind.CODE_ERROR) and cause_candidate.rewritten:
         cause_candidate.version = _newest_version(
             place.bodies, cause_candidate.began_us, _changes_code
         )
     if rule.kind is CauseKind.CONFIGURATION_ERROR and all(
-        each.family is Family.ARRIVAL for each in own
+        each.family is Family.ARRIVAL for each in own_evidence
     ):
         cause_candidate.version = _newest_version(
-            place.declarations, max(each.at_us for each in own), _moves
+            place.declarations, max(each.at_us for each in own_evidence), _moves
         )
     return cause_candidate
 
@@ -131,8 +136,10 @@ def _spoken_for(evidence: Evidence, place: NodeEvidence) -> tuple[int, ...]:
     Evidence that is alone at its node is cached, since it has the same rules everywhere.
     """
     if place.bodies or place.declarations or len(place.evidence) > 1:
-        return tuple(number for number, rule in enumerate(RULES) if rule.own(evidence, place) > 0)
-    said = (
+        return tuple(
+            number for number, rule in enumerate(RULES) if rule.weight(evidence, place) > 0
+        )
+    key_fields = (
         evidence.family,
         evidence.kind,
         evidence.column,
@@ -143,7 +150,7 @@ def _spoken_for(evidence: Evidence, place: NodeEvidence) -> tuple[int, ...]:
     )
     return _said_alone(
         _Alone(
-            *said,
+            *key_fields,
             held=evidence.held,
             strength=evidence.strength,
             is_source=place.is_source,
@@ -170,26 +177,28 @@ class _Alone(NamedTuple):
 
 @lru_cache(REMEMBERED)
 def _said_alone(alone: _Alone) -> tuple[int, ...]:
-    given = {
+    evidence_fields = {
         name: value for name, value in alone._asdict().items() if name not in ("is_source", "joins")
     }
-    seen = Evidence(id="", node="", at_us=0, **given)
+    seen = Evidence(id="", node="", at_us=0, **evidence_fields)
     place = NodeEvidence("", alone.is_source, (seen,), alone.joins)
-    return tuple(number for number, rule in enumerate(RULES) if rule.own(seen, place) > 0)
+    return tuple(number for number, rule in enumerate(RULES) if rule.weight(seen, place) > 0)
 
 
-def _clusters(rule: Rule, place: NodeEvidence, own: Sequence[Evidence]) -> list[list[Evidence]]:
+def _clusters(
+    rule: Rule, place: NodeEvidence, own_evidence: Sequence[Evidence]
+) -> list[list[Evidence]]:
     """Return the evidence for a kind, split where it has nothing in common.
 
     Kinds that aren't about data have one cluster per node.
     """
-    if rule.kind not in DATA_CAUSES or len(own) < 2:
-        return [list(own)] if own else []
+    if rule.kind not in DATA_CAUSES or len(own_evidence) < 2:
+        return [list(own_evidence)] if own_evidence else []
     alike = _joined(
         (frozenset(_marks(evidence, firm=rule.opens(evidence, place))), [evidence])
-        for evidence in own
+        for evidence in own_evidence
     )
-    number = {evidence.id: at for at, evidence in enumerate(own)}
+    number = {evidence.id: at for at, evidence in enumerate(own_evidence)}
     return sorted(
         _joined_by_partition(alike),
         key=lambda cluster: min(number[evidence.id] for evidence in cluster),
@@ -228,8 +237,8 @@ def _partitions(group: Sequence[Evidence]) -> frozenset[Hashable]:
 def _joined(groups: Iterable[tuple[frozenset[Hashable], list[Evidence]]]) -> list[list[Evidence]]:
     """Join groups that share a mark, directly or through others."""
     clusters: list[tuple[frozenset[Hashable], list[Evidence]]] = []
-    for own_marks, own in groups:
-        marks, merged, apart = own_marks, own, []
+    for own_marks, group in groups:
+        marks, merged, apart = own_marks, group, []
         for other in clusters:
             if other[0] & marks:
                 marks, merged = marks | other[0], [*other[1], *merged]
@@ -290,7 +299,7 @@ def _is_of_form(evidence: Evidence) -> bool:
 
 
 def _warned_of(
-    candidates: Iterable[CauseCandidate], own: Sequence[Evidence]
+    candidates: Iterable[CauseCandidate], own_evidence: Sequence[Evidence]
 ) -> CauseCandidate | None:
     """Return an earlier cause at the node that wasn't worth an incident and explains this."""
     latent = [
@@ -303,30 +312,30 @@ def _warned_of(
             (
                 cause_candidate
                 for cause_candidate in latent
-                if all(_covers(cause_candidate, each) for each in own)
+                if all(_covers(cause_candidate, each) for each in own_evidence)
             ),
             None,
         )
-        if any(each.held for each in own)
+        if any(each.held for each in own_evidence)
         else None
     )
 
 
 def _covered(candidates: Sequence[CauseCandidate], left: Iterable[Evidence]) -> set[str]:
     """Return the evidence that these causes cover, and add it to their symptoms."""
-    taken: set[str] = set()
+    covered_ids: set[str] = set()
     for cause in candidates:
-        own = {evidence.id for evidence in cause.own}
+        own_ids = {evidence.id for evidence in cause.own_evidence}
         for evidence in left:
             if (
                 cause.chosen
-                and evidence.id not in own
-                and evidence.id not in taken
+                and evidence.id not in own_ids
+                and evidence.id not in covered_ids
                 and _covers(cause, evidence)
             ):
                 cause.symptoms.append(evidence)
-                taken.add(evidence.id)
-    return taken
+                covered_ids.add(evidence.id)
+    return covered_ids
 
 
 def _covers(cause: CauseCandidate, evidence: Evidence) -> bool:
@@ -339,7 +348,7 @@ def _covers(cause: CauseCandidate, evidence: Evidence) -> bool:
     if cause.rule.kind in OF_FORM and evidence.detail.endswith(BESIDES):
         return False
     if cause.rule.covers is Covers.ROWS:
-        return not evidence.column or evidence.strength <= cause.own[0].strength
+        return not evidence.column or evidence.strength <= cause.own_evidence[0].strength
     if cause.rule.covers is Covers.COLUMNS and evidence.column:
         return evidence.column in cause.columns and not _remains(cause, evidence)
     return not _outweighs(evidence, cause)
@@ -352,7 +361,7 @@ def _remains(cause: CauseCandidate, evidence: Evidence) -> bool:
     """
     renamed = [
         each
-        for each in cause.own
+        for each in cause.own_evidence
         if (each.column, each.partition) == (evidence.column, evidence.partition)
         and _is_renamed(each)
     ]

@@ -136,7 +136,7 @@ class Rule:
     """
 
     kind: CauseKind
-    own: Callable[[Evidence, NodeEvidence], float]
+    weight: Callable[[Evidence, NodeEvidence], float]
     covers: Covers
     shows_in: frozenset[Family]
     against: Callable[[NodeEvidence, Sequence[Evidence]], float] = _nothing_against
@@ -162,13 +162,13 @@ def named(kind: CauseKind) -> Callable[[Evidence, NodeEvidence], float]:
     return lambda evidence, _place: float(evidence.kind == kind)
 
 
-def rewritten(place: NodeEvidence, own: Sequence[Evidence]) -> float:
+def rewritten(place: NodeEvidence, own_evidence: Sequence[Evidence]) -> float:
     """Return certainty against a data cause if the code changed before all of its evidence.
 
     Then an asset's code is to blame, not its data.
     """
     return (
         CERTAIN
-        if not place.is_source and all(place.rewritten(evidence) for evidence in own)
+        if not place.is_source and all(place.rewritten(evidence) for evidence in own_evidence)
         else 0.0
     )

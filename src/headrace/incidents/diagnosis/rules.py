@@ -485,8 +485,8 @@ def _speaks_for_worker_lost(evidence: Evidence, _place: NodeEvidence) -> float:
     )
 
 
-def _limit_was_reached(place: NodeEvidence, own: Sequence[Evidence]) -> float:
-    at = {evidence.partition for evidence in own}
+def _limit_was_reached(place: NodeEvidence, own_evidence: Sequence[Evidence]) -> float:
+    at = {evidence.partition for evidence in own_evidence}
     return (
         CERTAIN
         if any(

@@ -48,7 +48,7 @@ def merge_shared(
     known = {evidence: number for number, cause in enumerate(open_causes) for evidence in cause.own}
     merged: dict[CauseCandidate, CauseCandidate | None] = {}
     for group in alike_causes(causes, graph):
-        of = {known.get(candidate.own[0].id) for candidate in group}
+        of = {known.get(candidate.own_evidence[0].id) for candidate in group}
         if len({candidate.node for candidate in group}) >= _least(group[0]) or (
             len(group) > 1 and of != {None} and len(of) == 1
         ):
@@ -69,7 +69,7 @@ def alike_causes(
     for cause in causes:
         mark = (
             cause.kind
-            if many[cause.kind] > FLOOD and cause.said is None
+            if many[cause.kind] > FLOOD and cause.reported_cause is None
             else _sharing_key(cause, graph)
         )
         if mark is not None:
@@ -110,7 +110,7 @@ def _of_host(candidate: CauseCandidate) -> bool:
 
     What several of its sources show at one time is the host's fault.
     """
-    return candidate.kind in _OUTSIDE and any(each.host for each in candidate.own)
+    return candidate.kind in _OUTSIDE and any(each.host for each in candidate.own_evidence)
 
 
 def _no_connection(candidate: CauseCandidate) -> bool:
@@ -118,9 +118,9 @@ def _no_connection(candidate: CauseCandidate) -> bool:
 
     That holds for all its sources, whenever each is observed.
     """
-    if candidate.kind is not CauseKind.SOURCE_UNAVAILABLE or not candidate.own:
+    if candidate.kind is not CauseKind.SOURCE_UNAVAILABLE or not candidate.own_evidence:
         return False
-    first = candidate.own[0]
+    first = candidate.own_evidence[0]
     return _of_host(candidate) and (
         first.detail in _PAUSED or _UNANSWERED.search(first.observed) is not None
     )
@@ -133,19 +133,19 @@ def _lacks_environment(candidate: CauseCandidate) -> bool:
     """
     return (
         candidate.kind is CauseKind.CODE_ERROR
-        and bool(candidate.own)
-        and failure_of(candidate.own[0]) is FailureCategory.ENVIRONMENT
+        and bool(candidate.own_evidence)
+        and failure_of(candidate.own_evidence[0]) is FailureCategory.ENVIRONMENT
     )
 
 
 def _sharing_key(candidate: CauseCandidate, graph: CauseGraph) -> Hashable:
     """Return what a cause may share with others; None if nothing."""
-    host = next((each.host for each in candidate.own if each.host), "")
-    if candidate.said is not None or not candidate.own:
+    host = next((each.host for each in candidate.own_evidence if each.host), "")
+    if candidate.reported_cause is not None or not candidate.own_evidence:
         return None
     if (
         candidate.kind is CauseKind.RESOURCE_EXHAUSTED
-        and failure_of(candidate.own[0]) is FailureCategory.SPACE
+        and failure_of(candidate.own_evidence[0]) is FailureCategory.SPACE
     ):
         return (candidate.kind, host)
     if (candidate.kind in _OUTSIDE or candidate.kind in _MACHINE) and host:
@@ -153,12 +153,12 @@ def _sharing_key(candidate: CauseCandidate, graph: CauseGraph) -> Hashable:
     if candidate.kind in _LATE:
         owner = graph.owner(candidate.node)
         return (_LATE, owner) if owner else None
-    if candidate.kind is CauseKind.CODE_ERROR or candidate.own[0].family is Family.ERROR:
+    if candidate.kind is CauseKind.CODE_ERROR or candidate.own_evidence[0].family is Family.ERROR:
         return (
             candidate.kind,
-            failure_of(candidate.own[0]),
-            candidate.own[0].error_kind,
-            error_without_figures(candidate.own[0].observed),
+            failure_of(candidate.own_evidence[0]),
+            candidate.own_evidence[0].error_kind,
+            error_without_figures(candidate.own_evidence[0].observed),
         )
     return None
 
@@ -184,7 +184,7 @@ def _merged_causes(near: Sequence[CauseCandidate]) -> CauseCandidate:
     names = sorted({candidate.node for candidate in near} - {first.node})
     first.nodes = tuple(names)
     for other in near[1:]:
-        first.own += other.own
+        first.own_evidence += other.own_evidence
         first.symptoms += other.symptoms
         first.partitions = (
             first.partitions | other.partitions
@@ -250,13 +250,13 @@ def traced_to_sources(causes: Sequence[CauseCandidate], graph: CauseGraph) -> li
 
 def _is_orphan(candidate: CauseCandidate, graph: CauseGraph) -> bool:
     if (
-        candidate.said is not None
+        candidate.reported_cause is not None
         or candidate.node not in graph.nodes
         or graph.is_source(candidate.node)
         or candidate.rewritten
     ):
         return False
-    if candidate.kind in _AT_ITS_PLACE or all(each.unproven for each in candidate.own):
+    if candidate.kind in _AT_ITS_PLACE or all(each.unproven for each in candidate.own_evidence):
         return False
     return candidate.kind in DATA_CAUSES or candidate.kind in (
         CauseKind.CODE_ERROR,
@@ -288,7 +288,9 @@ def _by_error(group: list[CauseCandidate]) -> list[list[CauseCandidate]]:
         return [group]
     parts: dict[str, list[CauseCandidate]] = {}
     for candidate in group:
-        parts.setdefault(error_without_figures(candidate.own[0].observed), []).append(candidate)
+        parts.setdefault(error_without_figures(candidate.own_evidence[0].observed), []).append(
+            candidate
+        )
     return list(parts.values())
 
 
@@ -308,7 +310,10 @@ def _fail_together(candidate: CauseCandidate, other: CauseCandidate) -> bool:
 
 
 def _fails_over_inputs(candidate: CauseCandidate) -> bool:
-    return candidate.kind is CauseKind.CODE_ERROR and failure_of(candidate.own[0]) in _OF_INPUTS
+    return (
+        candidate.kind is CauseKind.CODE_ERROR
+        and failure_of(candidate.own_evidence[0]) in _OF_INPUTS
+    )
 
 
 def _with_other_keys(candidate: CauseCandidate, graph: CauseGraph) -> list[str]:
@@ -336,7 +341,7 @@ def _first_kind(group: Sequence[CauseCandidate]) -> CauseKind:
     """
     kinds = {
         (
-            _OF_INPUTS.get(failure_of(candidate.own[0]), CauseKind.UNKNOWN)
+            _OF_INPUTS.get(failure_of(candidate.own_evidence[0]), CauseKind.UNKNOWN)
             if candidate.kind is CauseKind.CODE_ERROR
             else candidate.kind
         )
@@ -346,12 +351,12 @@ def _first_kind(group: Sequence[CauseCandidate]) -> CauseKind:
 
 
 def _source_cause(source: str, kind: CauseKind, group: Sequence[CauseCandidate]) -> CauseCandidate:
-    own = [each for candidate in group for each in candidate.own]
+    own_evidence = [each for candidate in group for each in candidate.own_evidence]
     partitions = [candidate.partitions for candidate in group]
     return CauseCandidate(
         BY_KIND.get(kind),
         source,
-        own,
+        own_evidence,
         chosen=True,
         began_us=min(candidate.began_us for candidate in group),
         latent=True,

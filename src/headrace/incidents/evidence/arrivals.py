@@ -127,14 +127,16 @@ def _of_source(
     # a newer interval may arrive before the next observation and hide an older one that a consumer
     # needs
     start = context.rhythms[node.name].start_us
-    asked = {*known, *(key for source, key in missed if source == node.name)}
+    candidate_keys = {*known, *(key for source, key in missed if source == node.name)}
     grain = node.partition.grain
     # once a source begins later, intervals before its first delivery are no longer expected
     if start is not None and grain is not None:
-        asked = {key for key in asked if (began(key, grain, node.timezone) or 0) >= start}
+        candidate_keys = {
+            key for key in candidate_keys if (began(key, grain, node.timezone) or 0) >= start
+        }
     absent = {
         *_newest_absent(tx, context, node, now),
-        *(key for key in asked if not deliveries.has_arrived(tx, node.name, key)),
+        *(key for key in candidate_keys if not deliveries.has_arrived(tx, node.name, key)),
     }
     if not absent:
         return
@@ -254,7 +256,7 @@ def usual_delay(tx: Transaction, node: Node) -> int | None:
 
     The result is in microseconds; None if too few deliveries are known.
     """
-    took = [arrival.delay_us for arrival in came(tx, node)]
+    took = [arrival.delay_us for arrival in usual_arrivals(tx, node)]
     if len(took) < LEAST:
         return None
     middle = statistics.median(took)
@@ -281,7 +283,7 @@ class TimedArrival(NamedTuple):
         return self.observed_us - self.arrived_us
 
 
-def came(tx: Transaction, node: Node) -> list[TimedArrival]:
+def usual_arrivals(tx: Transaction, node: Node) -> list[TimedArrival]:
     """Return the newest deliveries that tell when a source usually delivers.
 
     Loaded history doesn't: neither old intervals that came with the first observation, nor all but

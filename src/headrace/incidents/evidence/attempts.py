@@ -400,9 +400,11 @@ def _of_partition(
     elif partition.state == "waiting" and says_disk(partition.reason):
         _of_no_space(tx, result, partition)
     elif partition.state in READABLE:
-        if partition.shown is not None:
-            result.forget(partition.node, _partition(partition.partition), partition.shown)
-        _over(tx, result, partition, partition.shown, seen=True)
+        if partition.visible_attempt is not None:
+            result.forget(
+                partition.node, _partition(partition.partition), partition.visible_attempt
+            )
+        _over(tx, result, partition, partition.visible_attempt, seen=True)
 
 
 def _of_withheld(
@@ -566,7 +568,8 @@ def _over(
         [
             id_
             for id_, of, held in over
-            if of not in (attempt, partition.shown) or (seen and held and not id_.startswith(_SAID))
+            if of not in (attempt, partition.visible_attempt)
+            or (seen and held and not id_.startswith(_SAID))
         ],
     )
 

@@ -199,7 +199,9 @@ def _moved(was: Project, now: Project) -> Iterator[str]:
     """Yield sources and consumers with another location, schedule or connection than before."""
     for name, source in now.sources.items():
         before = was.sources.get(name)
-        if before is not None and _looks(before, was) != _looks(source, now):
+        if before is not None and _observation_settings(before, was) != _observation_settings(
+            source, now
+        ):
             yield name
     for name, consumer in now.consumers.items():
         target = was.consumers.get(name)
@@ -207,7 +209,7 @@ def _moved(was: Project, now: Project) -> Iterator[str]:
             yield name
 
 
-def _looks(source: Source, project: Project) -> tuple[object, ...]:
+def _observation_settings(source: Source, project: Project) -> tuple[object, ...]:
     """Return where and when a source is observed; its format and promise don't count."""
     when = (source.partition, source.timezone, source.calendar, source.start, source.every)
     return (*_source_address(source, project), *when, source.complete)

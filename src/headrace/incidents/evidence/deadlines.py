@@ -15,7 +15,12 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.incidents.diagnosis.evidence import Evidence, Family
-from headrace.incidents.evidence.arrivals import BlockedInterval, TimedArrival, came, expected_since
+from headrace.incidents.evidence.arrivals import (
+    BlockedInterval,
+    TimedArrival,
+    expected_since,
+    usual_arrivals,
+)
 from headrace.model.causes import CauseKind
 from headrace.model.intervals import bounds_us, from_us
 from headrace.slo.blockage import BlockReason, promised_by
@@ -385,7 +390,7 @@ class _Usual:
         return next(
             (
                 arrival
-                for arrival in came(self._tx, self._context.node(source))
+                for arrival in usual_arrivals(self._tx, self._context.node(source))
                 if arrival.ended_us == ended
             ),
             None,
@@ -409,7 +414,7 @@ class _Usual:
         Both are in microseconds. The wait is 0 with too few observations, however many deliveries
         each of them found.
         """
-        took = came(self._tx, self._context.node(source))
+        took = usual_arrivals(self._tx, self._context.node(source))
         if len(took) < ARRIVALS_LEAST:
             return None, 0
         delay, declared = (

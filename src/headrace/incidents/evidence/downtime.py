@@ -295,17 +295,17 @@ def gather_damaged_files(
     """
     files = [file for file in damaged_files(tx) if file.node in context.declared.nodes]
     for name in dict.fromkeys(file.node for file in files):
-        own = {
+        node_files = {
             file.id: file
             for file in [damaged_file for damaged_file in files if damaged_file.node == name][
                 :FILES_MAX
             ]
         }
-        for number, held in sorted(partitions_in(tx, name, own.keys()).items()):
+        for number, held in sorted(partitions_in(tx, name, node_files.keys()).items()):
             for key in sorted(held) or [WHOLE]:
                 publication = publications.current(tx, name, key)
                 attempt = None if publication is None else f"{publication.epoch}.{publication.n}"
-                yield _damage_evidence(own[number], key), attempt
+                yield _damage_evidence(node_files[number], key), attempt
 
 
 def _damage_evidence(file: DamagedFile, key: str) -> Evidence:

@@ -35,7 +35,7 @@ def gather_pauses_and_withdrawals(
         if b.block in (BlockReason.PAUSED, BlockReason.WITHDRAWN)
     }
     held = {pause.node: pause for pause in scheduling.pauses_in_force(tx, now)} if blocks else {}
-    told: set[str] = set()
+    reported_nodes: set[str] = set()
     for (block, node, partition), blocked in blocks.items():
         if block is BlockReason.WITHDRAWN:
             yield Evidence(
@@ -49,8 +49,8 @@ def gather_pauses_and_withdrawals(
                 at_us=blocked.since_us or now,
                 detail="withdrawn",
             )
-        elif node in held and node not in told:
-            told.add(node)
+        elif node in held and node not in reported_nodes:
+            reported_nodes.add(node)
             pause = held[node]
             yield Evidence(
                 id=f"act:paused:{node}@{pause.since}",
@@ -79,10 +79,10 @@ def gather_pending_approvals(
 
     Those that no consumer waits for count only after `PATIENCE_US`.
     """
-    wanted = {blocked.node for interval in intervals for blocked in interval.by}
+    blocking_nodes = {blocked.node for interval in intervals for blocked in interval.by}
     for plan in backfill_plans.awaiting(tx):
         chosen = msgspec.msgpack.decode(plan.content, type=Backfill).chosen
-        waits = next((item.node for item in chosen if item.node in wanted), None)
+        waits = next((item.node for item in chosen if item.node in blocking_nodes), None)
         forgotten = now - plan.created_at >= PATIENCE_US
         node = waits or (chosen[0].node if chosen and forgotten else None)
         if node is not None:

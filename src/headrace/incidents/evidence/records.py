@@ -56,7 +56,7 @@ class Gathered:
             self.touched.add(node)
             self._ended |= ended
 
-    def forget(self, node: str, partition: str, shown: str) -> None:
+    def forget(self, node: str, partition: str, visible_attempt: str) -> None:
         """Drop new evidence of holds by other attempts than the one that readers see.
 
         Nobody was notified of it yet.
@@ -64,7 +64,7 @@ class Gathered:
         for evidence in [
             self._new[id_] for id_ in self._at.get((node, partition), ()) if id_ in self._new
         ]:
-            if evidence.held and evidence.attempt not in (None, shown):
+            if evidence.held and evidence.attempt not in (None, visible_attempt):
                 del self._new[evidence.id], self.seen[evidence.id]
 
     def now(
@@ -127,7 +127,7 @@ def report_publications(
 
     The evidence is active until other publications replace them.
     """
-    kept = []
+    records = []
     for publication in publications:
         partition = "" if publication.partition == "*" else publication.partition
         evidence = Evidence(
@@ -143,7 +143,7 @@ def report_publications(
             began_us=publication.published_at,
         )
         content = msgspec.msgpack.encode(evidence)
-        kept.append(
+        records.append(
             StoredEvidence(
                 evidence.id,
                 node,
@@ -155,8 +155,8 @@ def report_publications(
                 at=now,
             )
         )
-    stored.keep(tx, kept)
-    return [evidence.id for evidence in kept]
+    stored.keep(tx, records)
+    return [evidence.id for evidence in records]
 
 
 # Evidence in words, as an incident stores it.

@@ -215,11 +215,11 @@ def send_to_webhook(channel: NotificationChannel, message: Message) -> str | Non
     """Send a message; return the ticket's id if the channel declares where it is. Raises Unsent."""
     table, update = channel.table, channel.table.get("update")
     if message.reference is not None and isinstance(update, Mapping):
-        answer = _asked({**table, "method": "PATCH", **update}, message)
+        answer = _http_answer({**table, "method": "PATCH", **update}, message)
         return message.reference if answer is not None else None
-    answer = _asked(table, message)
+    answer = _http_answer(table, message)
     path = table.get("reference")
-    return _found(answer, str(path)) if path is not None else None
+    return _reference_in(answer, str(path)) if path is not None else None
 
 
 def filled(template: Any, values: Mapping[str, str]) -> Any:
@@ -233,7 +233,7 @@ def filled(template: Any, values: Mapping[str, str]) -> Any:
     return template
 
 
-def _asked(table: Mapping[str, Any], message: Message) -> Any:
+def _http_answer(table: Mapping[str, Any], message: Message) -> Any:
     import httpx
 
     method = str(table.get("method", "POST")).upper()
@@ -259,7 +259,7 @@ def _asked(table: Mapping[str, Any], message: Message) -> Any:
         return {}
 
 
-def _found(answer: Any, path: str) -> str:
+def _reference_in(answer: Any, path: str) -> str:
     for name in path.split("."):
         answer = answer.get(name) if isinstance(answer, Mapping) else None
     if not isinstance(answer, str | int):
@@ -292,11 +292,13 @@ def send_by_apprise(channel: NotificationChannel, message: Message) -> None:
         done = item is not None and item.notify(
             title=message.title, body=message.body, body_format=apprise.NotifyFormat.TEXT
         )
-        said = log.getvalue().strip().splitlines()
+        log_lines = log.getvalue().strip().splitlines()
     if item is None:
         raise Unsent("its url isn't one of a service that is known, or misses a part")
     if not done:
-        raise Unsent(said[-1].split(" - ", 2)[-1][-200:] if said else "the service didn't take it")
+        raise Unsent(
+            log_lines[-1].split(" - ", 2)[-1][-200:] if log_lines else "the service didn't take it"
+        )
 
 
 def is_service_webhook(url: str) -> bool:
@@ -413,11 +415,11 @@ class Sending:
     def all(self) -> int:
         """Send until no message is due; return the number sent."""
         done = 0
-        while batch := self._taken():
+        while batch := self._claimed():
             done += self._batch(batch)
         return done
 
-    def _taken(self) -> list[DueNotification]:
+    def _claimed(self) -> list[DueNotification]:
         with self._store.write(None) as tx:
             return notifications.take(tx, _now(tx), BATCH)
 
@@ -432,7 +434,9 @@ class Sending:
             threading.Thread(
                 target=self._over, args=(channel, waiting, results, begun), daemon=True
             ).start()
-        return self._kept({notification.id: notification for notification in batch}, results, begun)
+        return self._store_results(
+            {notification.id: notification for notification in batch}, results, begun
+        )
 
     def _over(
         self,
@@ -459,7 +463,7 @@ class Sending:
             except Unsent as error:
                 results.put(Sent(notification, None, str(error)))
 
-    def _kept(
+    def _store_results(
         self,
         left: dict[int, DueNotification],
         results: queue.SimpleQueue[Sent],

@@ -116,8 +116,8 @@ def difference(  # complexipy: ignore (a case per kind of change of a column)
     if table.next_id and table.next_id != now.next_id:
         raise TableMoved(f"table `{now.name}` has got other columns meanwhile")
     known = {column.id: column for column in now.columns}
-    kept = {column.id for column in table.columns}
-    gone = [column for column in now.columns if column.id not in kept]
+    remaining_ids = {column.id for column in table.columns}
+    ended = [column for column in now.columns if column.id not in remaining_ids]
     new = []
     for column in table.columns:
         old = known.get(column.id)
@@ -131,24 +131,24 @@ def difference(  # complexipy: ignore (a case per kind of change of a column)
             if old.name.lower() != column.name.lower():
                 raise TableMoved(f"column id {column.id} of table `{now.name}` is `{old.name}` now")
             _check_type(now.name, old, column.type, exact)
-            gone.append(old)
+            ended.append(old)
             new.append(column)
-    return gone, new
+    return ended, new
 
 
-def _check_type(table_name: str, old: LakeColumn, wanted: str, exact: Collection[str]) -> None:
-    was, kind = parse(old.type), parse(wanted)
+def _check_type(table_name: str, old: LakeColumn, new_type: str, exact: Collection[str]) -> None:
+    was, kind = parse(old.type), parse(new_type)
     if was == kind or widens(was, kind):
         return
     if not widens_where_exact(was, kind):
         raise TableMoved(
             f"column `{old.name}` of table `{table_name}` has become {old.type} meanwhile, and this"
-            f" was computed as {wanted}"
+            f" was computed as {new_type}"
         )
     if old.name not in exact:
         raise LakeError(
             f"column `{old.name}` of table `{table_name}` has whole numbers that are too large for"
-            f" {wanted}",
+            f" {new_type}",
             hint="give it a DECIMAL that holds them, for example DECIMAL(38,6), or another name",
         )
 
@@ -230,9 +230,9 @@ def write_files(
     """
     totals = TableStatistics(tx, table_id)
     leaves = [
-        (leaf, path[0], len(path) == 1, wanted.name)
+        (leaf, path[0], len(path) == 1, leaf_type.name)
         for column in table.columns
-        for leaf, path, wanted in leaves_of(column)
+        for leaf, path, leaf_type in leaves_of(column)
     ]
     file_rows: list[dict[str, Any]] = []
     column_rows: list[dict[str, Any]] = []

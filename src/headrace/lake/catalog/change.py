@@ -179,8 +179,8 @@ class CatalogChange:
             return
         if opened.is_new or opened.is_altered or opened.files:
             raise TableMoved(f"table `{table.name}` is changed by this change already")
-        gone, new = difference(opened.table, table, exact_as_double(self._tx, opened.row.name))
-        self._end_columns(opened.row.id, gone)
+        ended, new = difference(opened.table, table, exact_as_double(self._tx, opened.row.name))
+        self._end_columns(opened.row.id, ended)
         self._insert_columns(opened.row.id, new)
         opened.table = LakeTable(
             opened.table.name,

@@ -31,11 +31,11 @@ def leaves_of(column: LakeColumn) -> Iterator[tuple[int, tuple[str, ...], Type]]
     """Yield each scalar of the column: its id, its path from the column's name, its type."""
     ids = iter(ids_of(column))
 
-    def walk(wanted: Type, path: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...], Type]]:
-        own = next(ids)
-        if not wanted.fields:
-            yield own, path, wanted
-        for name, child in wanted.fields:
+    def walk(kind: Type, path: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...], Type]]:
+        column_id = next(ids)
+        if not kind.fields:
+            yield column_id, path, kind
+        for name, child in kind.fields:
             yield from walk(child, (*path, name))
 
     return walk(parse(column.type), (column.name,))
@@ -45,19 +45,19 @@ def rows_of(column: LakeColumn, *, nullable: bool) -> Iterator[dict[str, Any]]:
     """Yield the column's rows for `ducklake_column`, without the table and the snapshot."""
     ids = iter(ids_of(column))
 
-    def walk(name: str, wanted: Type, parent: int | None) -> Iterator[dict[str, Any]]:
-        own = next(ids)
+    def walk(name: str, kind: Type, parent: int | None) -> Iterator[dict[str, Any]]:
+        column_id = next(ids)
         yield {
-            "id": own,
+            "id": column_id,
             "name": name,
-            "type": to_ducklake(wanted),
+            "type": to_ducklake(kind),
             "nullable": nullable or parent is not None,
             "parent": parent,
             "initial": column.default if parent is None else None,
-            "default_type": "" if wanted.fields else "literal",
+            "default_type": "" if kind.fields else "literal",
         }
-        for child_name, child in wanted.fields:
-            yield from walk(child_name, child, own)
+        for child_name, child in kind.fields:
+            yield from walk(child_name, child, column_id)
 
     return walk(column.name, parse(column.type), None)
 
@@ -85,9 +85,9 @@ def _column(row: Sequence[Any], children: dict[int | None, list[Any]]) -> LakeCo
             part[2], tuple((child[1], build(child)) for child in children[part[0]])
         )
 
-    wanted = build(row)
+    column_type = build(row)
     plain = ids == list(range(ids[0], ids[0] + len(ids)))
-    return LakeColumn(row[1], wanted.text, row[0], () if plain else tuple(ids[1:]), row[4])
+    return LakeColumn(row[1], column_type.text, row[0], () if plain else tuple(ids[1:]), row[4])
 
 
 # Minimum and maximum as text: shortened if they are long, compared and merged in their type's

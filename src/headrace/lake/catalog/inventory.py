@@ -75,11 +75,11 @@ def current(tx: CatalogTransaction, ids: Iterable[int]) -> list[CurrentFile]:
     left = sorted(ids)
     while left:
         chunk, left = left[:AT_ONCE], left[AT_ONCE:]
-        wanted = {f"id{n}": item for n, item in enumerate(chunk)}
-        among = ", ".join(f":{name}" for name in wanted)
+        parameters = {f"id{n}": item for n, item in enumerate(chunk)}
+        among = ", ".join(f":{name}" for name in parameters)
         for kind, number in _KINDS:
             sql = f"{_CURRENT.format(kind=kind, id=number)} AND f.{number} IN ({among})"
-            files += _files(tx.execute(sql, wanted).fetchall())
+            files += _files(tx.execute(sql, parameters).fetchall())
     return sorted(files, key=lambda file: file.id)
 
 
@@ -291,9 +291,11 @@ def _fewer(
     maximum: str | None,
     nan: int | None,
 ) -> ColumnStatistics:
-    kept = min(nulls or 0, rows)
+    null_count = min(nulls or 0, rows)
     contains_nan = None if nan is None else bool(nan)
-    return ColumnStatistics(size_bytes, rows - kept, kept, minimum, maximum, contains_nan)
+    return ColumnStatistics(
+        size_bytes, rows - null_count, null_count, minimum, maximum, contains_nan
+    )
 
 
 def any_lost(tx: CatalogTransaction) -> bool:

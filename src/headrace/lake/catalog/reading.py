@@ -232,8 +232,8 @@ def files(
     view = View(tx, row, None if snapshot is None else at)
     if partitions is None:
         return [file.ref for file in view.all()]
-    wanted = sorted(set(partitions))
-    return [_narrowed(file, wanted) for file in view.holding(wanted)]
+    keys = sorted(set(partitions))
+    return [_narrowed(file, keys) for file in view.holding(keys)]
 
 
 def shared_files(tx: CatalogTransaction, name: str, partitions: Sequence[str]) -> list[FileRef]:
@@ -295,16 +295,18 @@ class View:
 
     def holding(self, keys: Iterable[str]) -> list[FileRow]:
         """Return the files that hold or may hold some of the partitions, sorted like `all`."""
-        wanted = _checked(keys)
+        checked_keys = _checked(keys)
         rows: list[FileRow] = []
-        asked = sorted(key for key in wanted if sayable(self._tx, key))
-        for start in range(0, len(asked), KEYS_MAX):
-            rows += self._holding_one(asked[start : start + KEYS_MAX])
+        queried = sorted(key for key in checked_keys if sayable(self._tx, key))
+        for start in range(0, len(queried), KEYS_MAX):
+            rows += self._holding_one(queried[start : start + KEYS_MAX])
         if self._several is None:
             self._several = self._query(
                 f"{_STATISTICS} WHERE s.table_id = :table AND {HOLDS_SEVERAL} AND {self._visible}"
             )
-        return self._sorted([*rows, *(file for file in self._several if file.may_hold_any(wanted))])
+        return self._sorted(
+            [*rows, *(file for file in self._several if file.may_hold_any(checked_keys))]
+        )
 
     def _holding_one(self, keys: Sequence[str]) -> list[FileRow]:
         """Return the files that hold exactly one partition, which is one of these.
@@ -313,12 +315,12 @@ class View:
         them prepared.
         """
         size = 1 if len(keys) == 1 else KEYS_MAX
-        wanted = {f"key_{n}": keys[min(n, len(keys) - 1)] for n in range(size)}
-        marks = ", ".join(f":{name}" for name in wanted)
+        parameters = {f"key_{n}": keys[min(n, len(keys) - 1)] for n in range(size)}
+        marks = ", ".join(f":{name}" for name in parameters)
         return self._query(
             f"{_STATISTICS} WHERE s.table_id = :table AND s.min_value IN ({marks}) AND {HOLDS_ONE}"
             f" AND {self._visible}",
-            wanted,
+            parameters,
         )
 
     def _query(self, sql: str, keys: Mapping[str, str] = NO_KEYS) -> list[FileRow]:
@@ -440,14 +442,14 @@ def _file_row(
     )
 
 
-def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:
+def _narrowed(file: FileRow, keys: Sequence[str]) -> FileRef:
     """Return the file with the wanted keys to read, or with all rows if it holds no others."""
-    if holds_only(file, frozenset(wanted)):
+    if holds_only(file, frozenset(keys)):
         return file.ref
     ref = file.ref
     return FileRef(
         ref.path,
-        tuple(key for key in wanted if file.may_hold(key)),
+        tuple(key for key in keys if file.may_hold(key)),
         ref.deletes,
         ref.snapshot_max,
         ref.lookup,

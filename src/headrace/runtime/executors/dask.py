@@ -195,19 +195,19 @@ class Dask:
         A future cancelled by us, or by a scheduler that forgot it, has no answer.
         """
         try:
-            told: object = future.result() if future.status in ("finished", "error") else None
+            result: object = future.result() if future.status in ("finished", "error") else None
         except BaseException as error:  # noqa: BLE001 - it explains the missing answer
-            told = error
-        self._answers.put((attempt, client, told))
+            result = error
+        self._answers.put((attempt, client, result))
         self._wake_up.wake()
 
     def _receive(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                attempt, client, told = self._answers.get_nowait()
+                attempt, client, result = self._answers.get_nowait()
                 if attempt in self._futures and client is self._client:
                     self._take_back(attempt)
-                    self._news.append(_news(attempt, told))
+                    self._news.append(_news(attempt, result))
 
     def _take_back(self, attempt: AttemptId) -> None:
         future = self._futures.pop(attempt, None)
@@ -228,11 +228,11 @@ class Dask:
         The leader decides what happens with the attempts that were running.
         """
         if self._client is not None and self._client.status != "running":
-            gone, self._client = self._client, None
+            lost_client, self._client = self._client, None
             under_way = tuple(self._futures)
             for attempt in under_way:
                 self._take_back(attempt)
-            threading.Thread(target=_close, args=(gone,), daemon=True).start()
+            threading.Thread(target=_close, args=(lost_client,), daemon=True).start()
             if under_way:
                 self._news.append(
                     LostWorker(
@@ -276,9 +276,9 @@ class Dask:
         finally:
             probe.unlink()
         for worker, seen in result.items():
-            self._judge(worker, seen, text)
+            self._check_worker(worker, seen, text)
 
-    def _judge(self, worker: str, seen: object, text: str) -> None:
+    def _check_worker(self, worker: str, seen: object, text: str) -> None:
         folders = self._settings.folders
         if isinstance(seen, BaseException):
             hint = (
@@ -324,16 +324,16 @@ def _close(client: Client) -> None:
         client.close(timeout=2)
 
 
-def _news(attempt: AttemptId, told: object) -> News:
-    if told is None:
+def _news(attempt: AttemptId, result: object) -> News:
+    if result is None:
         return LostWorker(None, (attempt,), "was dropped by the Dask scheduler")
-    if isinstance(told, BaseException):
+    if isinstance(result, BaseException):
         return LostWorker(
-            attempt, (), f"couldn't be used: {type(told).__name__}: {str(told)[:500]}"
+            attempt, (), f"couldn't be used: {type(result).__name__}: {str(result)[:500]}"
         )
-    assert isinstance(told, bytes)
+    assert isinstance(result, bytes)
     try:
-        answer = answer_of(told)
+        answer = answer_of(result)
     except msgspec.DecodeError as error:
         return LostWorker(attempt, (), f"answered something that is no answer: {error}")
     if isinstance(answer, Gone):

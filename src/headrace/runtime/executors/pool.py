@@ -80,9 +80,9 @@ class WorkerPool:
         self.waiting = deque(item for item in self.waiting if item[0] != attempt)
         return len(self.waiting) < before
 
-    def take_back(self, given: list[AssignedTask]) -> None:
+    def take_back(self, tasks: list[AssignedTask]) -> None:
         """Queue tasks that a worker gave back before all others."""
-        self.waiting.extendleft((task.attempt, task.task) for task in reversed(given))
+        self.waiting.extendleft((task.attempt, task.task) for task in reversed(tasks))
 
     def least(self) -> WorkerHandle:
         """Return the worker with the fewest tasks."""
@@ -232,7 +232,7 @@ class Pool:
                 # an earlier event may have closed this descriptor
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
-            self._look()
+            self._check_workers()
             self.send()
             if self._news or self.woken or (until is not None and time.monotonic() >= until):
                 news, self._news = self._news, []
@@ -426,7 +426,7 @@ class Pool:
         if self._failed_starts >= STARTS_MAX:
             raise WorkersBroken(self._failed_starts, how)
 
-    def _look(self) -> None:
+    def _check_workers(self) -> None:
         now = time.monotonic()
         for pool in self._pools:
             pool.recall(now)
@@ -435,7 +435,7 @@ class Pool:
         self._let_idle_go(now)
 
     def _look_at_workers(self, now: float) -> None:
-        for worker in self._watch.look(self._all, now):
+        for worker in self._watch.check(self._all, now):
             if (its_pool := self._pool_of(worker)) is not None:
                 self._retire(worker, its_pool)
         for worker in self._watch.late(self._all, now):

@@ -134,7 +134,7 @@ class ForkServer:
                 self.control, [REQUEST.pack(FORK, BACKGROUND if background else 0)], descriptors
             )
         except OSError:
-            self._gone()
+            self._record_exit()
 
     def reap(self, pid: int) -> int | None:
         """Kill a worker and its children, wait for its end, and return its `os.waitpid` status.
@@ -145,7 +145,7 @@ class ForkServer:
         try:
             self.control.sendall(REQUEST.pack(REAP, pid))
         except OSError:
-            self._gone()
+            self._record_exit()
         while self.alive and not self._reaped:
             self.listen()
         return self._reaped.pop()[1] if self._reaped else None
@@ -157,7 +157,7 @@ class ForkServer:
         except OSError:
             data = b""
         if not data:
-            self._gone()
+            self._record_exit()
         self._bytes += data
         while len(self._bytes) >= REPLY.size:
             kind, pid, status = REPLY.unpack_from(self._bytes)
@@ -198,7 +198,7 @@ class ForkServer:
         self._complaints.close()
         self.alive = False
 
-    def _gone(self) -> None:
+    def _record_exit(self) -> None:
         if not self.alive:
             return
         self.stop()
@@ -539,7 +539,7 @@ class MemoryMonitor:
         """Whether the next check is due."""
         return now >= self._next
 
-    def look(self, workers: Sequence[WorkerHandle], now: float) -> list[WorkerHandle]:
+    def check(self, workers: Sequence[WorkerHandle], now: float) -> list[WorkerHandle]:
         """End workers above their limit; return idle ones that keep too much memory."""
         working = [worker for worker in workers if worker.given and worker.pid]
         near = [worker.limit(worker.used()) for worker in working]

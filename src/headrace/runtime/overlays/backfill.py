@@ -89,7 +89,7 @@ class PlanOutcome(msgspec.Struct, frozen=True):
         """Decode a stored outcome; an empty one if there is none yet."""
         return cls() if text is None else msgspec.json.decode(text, type=cls)
 
-    def kept(self) -> str:
+    def encoded(self) -> str:
         """Encode the outcome for storage."""
         return msgspec.json.encode(self).decode()
 
@@ -110,11 +110,13 @@ class PlanOutcome(msgspec.Struct, frozen=True):
                 changed.setdefault(row.node, Counter()).update(
                     {0: 1, 1: counts.added, 2: counts.removed, 3: counts.changed}
                 )
-        told = {
+        changed_by_node = {
             node: (figures[0], figures[1], figures[2], figures[3])
             for node, figures in changed.items()
         }
-        return msgspec.structs.replace(self, published=self.published + count, changed=told)
+        return msgspec.structs.replace(
+            self, published=self.published + count, changed=changed_by_node
+        )
 
     def with_failures(self, ended: Iterable[UnsuccessfulPartition]) -> PlanOutcome:
         """Return the outcome with these failed partitions added."""
@@ -126,14 +128,14 @@ class PlanOutcome(msgspec.Struct, frozen=True):
                 partition.key,
             ),
         )  # causes first
-        told = (
+        failures = (
             *self.failures,
             *(
                 (partition.node, partition.key, partition.state.value, partition.reason)
                 for partition in partitions
             ),
         )
-        kept = {f"{node}@{key}" for node, key, *_ in told[:FAILURES_TOLD_MAX]}
+        listed = {f"{node}@{key}" for node, key, *_ in failures[:FAILURES_TOLD_MAX]}
         evidence = {
             **self.evidence,
             **{
@@ -142,11 +144,11 @@ class PlanOutcome(msgspec.Struct, frozen=True):
                 if partition.attempt is not None
             },
         }
-        evidence = {name: sample for name, sample in evidence.items() if name in kept}
+        evidence = {name: sample for name, sample in evidence.items() if name in listed}
         return msgspec.structs.replace(
             self,
             failed=self.failed + len(partitions),
-            failures=told[:FAILURES_TOLD_MAX],
+            failures=failures[:FAILURES_TOLD_MAX],
             evidence=evidence,
         )
 
@@ -321,7 +323,7 @@ class Backfilling:
         """Return the copy tasks needed before the step can be published; they count as sent."""
         assert self.overlay is not None
         results = []
-        for node, keys in self._made():
+        for node, keys in self._computed_partitions():
             copies = production_state.copies_missing(
                 production_state.copies_needed(change, self.overlay.staged, node, keys),
                 self._copies,
@@ -388,7 +390,7 @@ class Backfilling:
             runs=runs,
         )
         promotion_result = promoting.promote(
-            dict(self._made(lent.applied.compiled.order)), publication_id
+            dict(self._computed_partitions(lent.applied.compiled.order)), publication_id
         )
         self.outcome = (
             self.outcome.with_published(promotion_result.rows)
@@ -399,7 +401,7 @@ class Backfilling:
         self.steps_done += 1
         self._refused = 0
         self.unload()
-        backfill_plans.record_outcome(tx, self.id, self.outcome.kept(), self.steps_done)
+        backfill_plans.record_outcome(tx, self.id, self.outcome.encoded(), self.steps_done)
         return promotion_result
 
     def make_again(self, tx: Transaction, error: LakeError, now: int) -> PostCommitActions:
@@ -413,20 +415,24 @@ class Backfilling:
             raise error
         self._copies.clear()
         actions = PostCommitActions()
-        for node, keys in self._made():
+        for node, keys in self._computed_partitions():
             self.overlay.staged.forget_node(tx, node)
             actions.add(
                 self.overlay.again(tx, [PartitionOvertaken(node, key) for key in keys], now)
             )
         return actions
 
-    def _made(self, order: Sequence[str] | None = None) -> Iterator[tuple[str, list[str]]]:
+    def _computed_partitions(
+        self, order: Sequence[str] | None = None
+    ) -> Iterator[tuple[str, list[str]]]:
         """Yield the step's computed partitions by node, in the given order if there is one."""
         assert self.overlay is not None
-        made = {node: sorted(keys) for node, keys in self.overlay.staged.rows.items() if keys}
-        for node in order if order is not None else made:
-            if node in made:
-                yield node, made[node]
+        keys_by_node = {
+            node: sorted(keys) for node, keys in self.overlay.staged.rows.items() if keys
+        }
+        for node in order if order is not None else keys_by_node:
+            if node in keys_by_node:
+                yield node, keys_by_node[node]
 
 
 # The run that works at a backfill, its entries in the audit trail, and its final result.

@@ -178,18 +178,24 @@ class Overlay:
         self, tx: Transaction, production: SchedulerCheckpoint, now: int
     ) -> PostCommitActions:
         """Start from production's partition states."""
-        wanted = {
+        planned_keys = {
             name: set(keys_of(self._nodes[name], spans, known_keys(production, self._nodes[name])))
             for name, spans in self._spans.items()
             if name in self._nodes
         }
-        made = {name: set(self.staged.keys(name)) & keys for name, keys in wanted.items()}
-        if any(made.values()):
+        staged_keys = {
+            name: set(self.staged.keys(name)) & keys for name, keys in planned_keys.items()
+        }
+        if any(staged_keys.values()):
             self._unsure = [
-                (name, key) for name, keys in wanted.items() for key in sorted(keys - made[name])
+                (name, key)
+                for name, keys in planned_keys.items()
+                for key in sorted(keys - staged_keys[name])
             ]
         return self._decide(
-            tx, [loaded(self._graph, production, wanted, made, self.ended.values())], now
+            tx,
+            [loaded(self._graph, production, planned_keys, staged_keys, self.ended.values())],
+            now,
         )
 
     def request(
@@ -198,10 +204,10 @@ class Overlay:
         """Request the step, except paused nodes; with `again`, retry failed partitions."""
         self.requested, self._patient_until = True, None
         actions = self._decide(tx, [Resumed(tuple(self._nodes)), *pauses], now)
-        actions.add(self._asked(tx, now, again=again))
+        actions.add(self._request(tx, now, again=again))
         return actions
 
-    def _asked(self, tx: Transaction, now: int, *, again: bool) -> PostCommitActions:
+    def _request(self, tx: Transaction, now: int, *, again: bool) -> PostCommitActions:
         if again:
             self._forget_ended(tx, list(self.ended))
         targets = tuple(
@@ -223,8 +229,8 @@ class Overlay:
 
     def hear(self, tx: Transaction, events: Iterable[Event], now: int) -> PostCommitActions:
         """Handle events that production's core was told."""
-        told = [item for event in events for item in self._translated(event)]
-        return self._decide(tx, told, now) if told else PostCommitActions()
+        translated = [item for event in events for item in self._translated(event)]
+        return self._decide(tx, translated, now) if translated else PostCommitActions()
 
     def again(
         self, tx: Transaction, events: Sequence[PartitionOvertaken], now: int
@@ -239,12 +245,12 @@ class Overlay:
         partitions computed from these are recomputed or dropped, too.
         """
         once, self._unsure = dict.fromkeys((*self._unsure, *self.core.outdated())), []
-        gone = tuple(
+        given_up = tuple(
             (node, key)
             for node, key in once
             if self.holds(node, key) and key not in self.staged.keys(node)
         )
-        return self._decide(tx, [GivenUp(gone)], now) if gone else None
+        return self._decide(tx, [GivenUp(given_up)], now) if given_up else None
 
     def pause(self, tx: Transaction, now: int, reason: str) -> PostCommitActions:
         """Start no more attempts.
@@ -288,14 +294,14 @@ class Overlay:
         for item in finished:
             if item.attempt in self.attempts:
                 staging.add(self.attempts.pop(item.attempt), item.outcome, wrong.get(item.attempt))
-        gone = [
+        losses = [
             worker_lost
             for worker in lost
             if (worker_lost := self._lose(worker, staging)) is not None
         ]
         staging.write()
         self._stopped = staging.stopped
-        events: list[Event] = [*staging.events, *gone]
+        events: list[Event] = [*staging.events, *losses]
         if not events:
             return PostCommitActions()
         actions = self._decide(tx, events, now)
@@ -314,13 +320,13 @@ class Overlay:
         return actions
 
     def share(
-        self, tx: Transaction, taken: tuple[tuple[str, int], ...], now: int
+        self, tx: Transaction, slots_elsewhere: tuple[tuple[str, int], ...], now: int
     ) -> PostCommitActions:
         """Tell the core the pool slots in use elsewhere."""
-        if taken == self._elsewhere:
+        if slots_elsewhere == self._elsewhere:
             return PostCommitActions()
-        self._elsewhere = taken
-        return self._decide(tx, [Elsewhere(taken)], now)
+        self._elsewhere = slots_elsewhere
+        return self._decide(tx, [Elsewhere(slots_elsewhere)], now)
 
     def give_way(self, tx: Transaction, pools: Collection[str], now: int) -> PostCommitActions:
         """End attempts that hold slots of these pools, which production needs.
@@ -332,8 +338,8 @@ class Overlay:
             for name, node in self._nodes.items()
             if any(take.pool in pools for take in node.takes)
         }
-        gone = [attempt for attempt in self.attempts.values() if attempt.node in holding]
-        return self._put_back(tx, gone, "made room for production", now)
+        attempts = [attempt for attempt in self.attempts.values() if attempt.node in holding]
+        return self._put_back(tx, attempts, "made room for production", now)
 
     # State of the step
 
@@ -357,12 +363,12 @@ class Overlay:
     # Helpers
 
     def _put_back(
-        self, tx: Transaction, gone: Sequence[RunningAttempt], reason: str, now: int
+        self, tx: Transaction, attempts: Sequence[RunningAttempt], reason: str, now: int
     ) -> PostCommitActions:
         """End running attempts; their partitions are as if they had never started."""
-        if not gone:
+        if not attempts:
             return PostCommitActions()
-        for attempt in gone:
+        for attempt in attempts:
             del self.attempts[attempt.id]
             self._claims.release(attempt.id, attempt.node, attempt.keys)
         leader_writes.end_attempts(
@@ -371,13 +377,13 @@ class Overlay:
                 AttemptEnd(
                     *attempt.id, state=AttemptState.CANCELLED, finished_at=now, reason=reason
                 )
-                for attempt in gone
+                for attempt in attempts
             ],
         )
         actions = self._decide(
-            tx, [WorkerLost(None, tuple(attempt.id for attempt in gone), reason)], now
+            tx, [WorkerLost(None, tuple(attempt.id for attempt in attempts), reason)], now
         )
-        actions.kills += [Kill(attempt.id, reason) for attempt in gone]
+        actions.kills += [Kill(attempt.id, reason) for attempt in attempts]
         return actions
 
     def _translated(self, event: Event) -> Iterable[Event]:
@@ -396,11 +402,11 @@ class Overlay:
             case Paused() | Resumed():
                 yield event
 
-    def _lose(self, gone: LostWorker, staging: Staging) -> WorkerLost | None:
+    def _lose(self, loss: LostWorker, staging: Staging) -> WorkerLost | None:
         """Record the loss of a worker with attempts of the backfill."""
         mine = [
             attempt_id
-            for attempt_id in (gone.running, *gone.queued)
+            for attempt_id in (loss.running, *loss.queued)
             if attempt_id is not None and plan_of_attempt(attempt_id) == self.plan
         ]
         lost = [self.attempts.pop(attempt_id) for attempt_id in mine if attempt_id in self.attempts]
@@ -409,14 +415,14 @@ class Overlay:
         for attempt in lost:
             staging.lose(
                 attempt,
-                gone.reason,
-                cancelled=attempt.id == gone.running and gone.reason == CANCELLED,
+                loss.reason,
+                cancelled=attempt.id == loss.running and loss.reason == CANCELLED,
             )
-        running = next((attempt.id for attempt in lost if attempt.id == gone.running), None)
+        running = next((attempt.id for attempt in lost if attempt.id == loss.running), None)
         return WorkerLost(
             running,
-            tuple(attempt.id for attempt in lost if attempt.id != gone.running),
-            f"its worker {gone.reason}",
+            tuple(attempt.id for attempt in lost if attempt.id != loss.running),
+            f"its worker {loss.reason}",
         )
 
     def _decide(self, tx: Transaction, events: Sequence[Event], now: int) -> PostCommitActions:

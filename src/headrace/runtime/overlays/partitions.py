@@ -141,12 +141,12 @@ class OverlayPartitions:
 
     def files(self, node: str, keys: Iterable[str]) -> Iterator[FileRef]:
         """Yield the files with the rows of these staged partitions, each once, limited to these."""
-        wanted: dict[AttemptId, list[str]] = {}
+        keys_by_attempt: dict[AttemptId, list[str]] = {}
         for key in keys:
             row = self.rows[node][key]
             if row.rows:
-                wanted.setdefault(AttemptId(row.epoch, row.n), []).append(key)
-        for attempt, results in wanted.items():
+                keys_by_attempt.setdefault(AttemptId(row.epoch, row.n), []).append(key)
+        for attempt, results in keys_by_attempt.items():
             file = self.outcomes[attempt].staged
             if file is not None:
                 yield file_ref(file, results, self.tables.get(node))
@@ -180,12 +180,12 @@ class OverlayPartitions:
 
     def drop(self, tx: Transaction, partitions: Iterable[tuple[str, str]]) -> None:
         """Drop these partitions."""
-        gone = [(node, key) for node, key in partitions if key in self.rows.get(node, ())]
-        if not gone:
+        dropped = [(node, key) for node, key in partitions if key in self.rows.get(node, ())]
+        if not dropped:
             return
-        for node, key in gone:
+        for node, key in dropped:
             del self.rows[node][key]
-        backfill_plans.unstage(tx, self.plan, gone)
+        backfill_plans.unstage(tx, self.plan, dropped)
 
     def forget_node(self, tx: Transaction, node: str) -> None:
         """Drop all partitions of a node."""

@@ -69,9 +69,9 @@ class Plans:
     """
 
     def __init__(
-        self, store: Store, executor: Executor, runs: RunRegistry, turn: Callable[[Write], None]
+        self, store: Store, executor: Executor, runs: RunRegistry, iterate: Callable[[Write], None]
     ) -> None:
-        self._store, self._executor, self._runs, self._turn = store, executor, runs, turn
+        self._store, self._executor, self._runs, self._turn = store, executor, runs, iterate
         self._open: dict[int, Backfilling] = {}
         self._lender: Lender | None = None
         self._told = PostCommitActions()
@@ -227,7 +227,7 @@ class Plans:
         return self._open[number]
 
     def _let_go(
-        self, tx: Transaction, item: Backfilling, now: int, state: str, notes: tuple[str, ...]
+        self, tx: Transaction, item: Backfilling, now: int, state: str, warnings: tuple[str, ...]
     ) -> list[Event]:
         """End the run of a backfill before the backfill itself ends."""
         run = self._runs.going_on.get(item.run) if item.run is not None else None
@@ -238,7 +238,7 @@ class Plans:
             tx, run.row, "partial" if item.outcome.published else "nothing_due", now
         )
         self._ended.append(
-            RunResult(run.id, RunState(state), (), (*run.notes, *notes), item.outcome.published)
+            RunResult(run.id, RunState(state), (), (*run.notes, *warnings), item.outcome.published)
         )
         return [Cancelled(run.id)]
 
@@ -273,7 +273,7 @@ class Plans:
         if self._lent.lent.graph.pools:
             self._told.add(
                 overlay.share(
-                    tx, self._sharing.taken(self._lent.core, self._overlays, overlay), now
+                    tx, self._sharing.unavailable(self._lent.core, self._overlays, overlay), now
                 )
             )
 
@@ -305,10 +305,10 @@ class Plans:
         for answer in finished:
             if is_errand(answer.attempt):
                 wrong = item.run_errand(answer) or wrong
-        for gone in lost:
-            for attempt in (gone.running, *gone.queued):
+        for loss in lost:
+            for attempt in (loss.running, *loss.queued):
                 if attempt is not None and item.lose_errand(attempt):
-                    wrong = f"a worker {gone.reason} while it copied what other partitions share"
+                    wrong = f"a worker {loss.reason} while it copied what other partitions share"
         if wrong:
             self._finish(
                 tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, wrong)], now
@@ -460,7 +460,7 @@ class Plans:
         self._stop(tx, item, now, "its backfill has ended")
         item.outcome = backfill.final_outcome(item, run, unmade)
         state = backfill.final_state(item.outcome)
-        backfill_plans.record_outcome(tx, item.id, item.outcome.kept(), item.steps_done)
+        backfill_plans.record_outcome(tx, item.id, item.outcome.encoded(), item.steps_done)
         backfill_plans.move(tx, item.id, state, now)
         if state is BackfillState.SUCCEEDED:
             backfill_plans.clear(tx, item.id)
@@ -478,15 +478,15 @@ class Plans:
 
     def _stop(self, tx: Transaction, item: Backfilling, now: int, reason: str) -> None:
         """End a backfill's attempts and ignore their answers."""
-        gone = item.unload()
+        attempt_ids = item.unload()
         leader_writes.end_attempts(
             tx,
             [
                 AttemptEnd(*number, state=AttemptState.CANCELLED, finished_at=now, reason=reason)
-                for number in gone
+                for number in attempt_ids
             ],
         )
-        self._killing += gone
+        self._killing += attempt_ids
 
     # After the commit
 

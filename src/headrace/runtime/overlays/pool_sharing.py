@@ -27,13 +27,13 @@ class Sharing:
         """Make backfills give way where production needs slots; tell each what the others hold."""
         actions, short = PostCommitActions(), frozenset(production.short())
         for overlay in overlays:
-            actions.add(overlay.share(tx, self.taken(production, overlays, overlay), now))
+            actions.add(overlay.share(tx, self.unavailable(production, overlays, overlay), now))
         # after `share`, so that they don't take the slots again
         for item in overlays if short else ():
             actions.add(item.give_way(tx, short, now))
         return actions
 
-    def taken(
+    def unavailable(
         self, production: Core, overlays: Iterable[Overlay], besides: Overlay | None = None
     ) -> tuple[tuple[str, int], ...]:
         """Return the slots that a backfill can't use.
@@ -42,9 +42,9 @@ class Sharing:
         know them before it decides anything.
         """
         short = production.short()
-        wanted = tuple((pool, slots) for pool, slots in self._pools.items() if pool in short)
+        needed = tuple((pool, slots) for pool, slots in self._pools.items() if pool in short)
         others = (other.core.held() for other in overlays if other is not besides)
-        return _sum((production.held(), *others, wanted))
+        return _sum((production.held(), *others, needed))
 
     def news(self, overlays: Iterable[Overlay]) -> Elsewhere | None:
         """Return the event with the slots that backfills hold, if they have changed; else None."""

@@ -59,23 +59,26 @@ class UnsuccessfulPartition(NamedTuple):
     sample: str | None = None
 
 
-def graph_below(graph: Graph, wanted: Collection[str]) -> Graph:
+def graph_below(graph: Graph, computed: Collection[str]) -> Graph:
     """Return the graph of the computed nodes and everything upstream of them.
 
     Triggers, deadlines and restatement periods don't apply in a backfill: a user requested it.
     """
     nodes = {node.name: node for node in graph.nodes}
-    needed = reachable(wanted, lambda name: nodes[name].parents)
-    made = set(wanted)
-    kept = (
-        replace(node, checked_against=tuple(name for name in node.checked_against if name in made))
+    needed = reachable(computed, lambda name: nodes[name].parents)
+    computed_names = set(computed)
+    trimmed_nodes = (
+        replace(
+            node,
+            checked_against=tuple(name for name in node.checked_against if name in computed_names),
+        )
         for node in graph.nodes
         if node.name in needed
     )  # nodes outside the backfill are checked as published
     return Graph(
         tuple(
             replace(node, trigger=None, promises=(), restate_within=None, tells=False)
-            for node in kept
+            for node in trimmed_nodes
         ),
         graph.pools,
         by_node=True,
@@ -199,7 +202,7 @@ def drop_outdated(tx: Transaction, staged: OverlayPartitions, applied: AppliedVe
     }
     others = {version for version in made_by.values() if version != applied.id}
     changed = {version: _changed(tx, version, applied.compiled) for version in others}
-    gone = set()
+    dropped_nodes = set()
     for node in list(staged.rows):
         nodes = (
             changed.get(made_by.get(AttemptId(row.epoch, row.n), 0), ())
@@ -207,8 +210,8 @@ def drop_outdated(tx: Transaction, staged: OverlayPartitions, applied: AppliedVe
         )
         if any(node in results for results in nodes):
             staged.forget_node(tx, node)
-            gone.add(node)
-    return gone
+            dropped_nodes.add(node)
+    return dropped_nodes
 
 
 def recut(tx: Transaction, version: int, applied: AppliedVersion, nodes: list[str]) -> list[str]:
@@ -288,11 +291,11 @@ class OverlaidLookup(TaskLookup):
 
     def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
         """Return the published and staged partitions."""
-        own = self._staged.keys(name)
+        staged_keys = self._staged.keys(name)
         return sorted(
             {
                 *super().published_keys(tx, name, moment),
-                *(key for key in own if not moment or key.startswith(f"{moment}/")),
+                *(key for key in staged_keys if not moment or key.startswith(f"{moment}/")),
             }
         )
 
@@ -304,14 +307,14 @@ class OverlaidLookup(TaskLookup):
         keys: Sequence[str] | None,
         snapshot: int,
     ) -> InputData:
-        own = self._staged.keys(name)
-        mine = [key for key in (own if keys is None else keys) if key in own]
+        staged_keys = self._staged.keys(name)
+        mine = [key for key in (staged_keys if keys is None else keys) if key in staged_keys]
         if not mine:
             return super()._stored(tx, known, name, keys, snapshot)
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
         wanted = super().published_keys(tx, name) if keys is None else keys
-        theirs = [key for key in wanted if key not in own]
+        theirs = [key for key in wanted if key not in staged_keys]
         columns = tuple(column for column in known.columns if column.name != PARTITION_COLUMN)
         rows = sum(self._staged.rows[name][key].rows for key in mine)
         files = tuple(self._staged.files(name, mine))
@@ -389,12 +392,12 @@ def copies_needed(
 ) -> list[Copy]:
     """Return the copies needed before a change can publish these partitions of a node."""
     replaced = frozenset(keys)
-    own = (
-        Copy(FileRef(file.path), gone)
-        for file, gone in _staged_files(staged, node, replaced)
-        if gone
+    staged_copies = (
+        Copy(FileRef(file.path), outdated)
+        for file, outdated in _staged_files(staged, node, replaced)
+        if outdated
     )
-    return [*production_files(change, node, replaced), *own]
+    return [*production_files(change, node, replaced), *staged_copies]
 
 
 def production_files(change: CatalogChange, node: str, keys: frozenset[str]) -> list[Copy]:
@@ -424,8 +427,8 @@ def files_to_register(
     staged: OverlayPartitions, node: str, keys: frozenset[str], files: Copies
 ) -> Iterator[StagedFile]:
     """Yield the files to register: as staged, or copied without outdated partitions."""
-    for file, gone in _staged_files(staged, node, keys):
-        left = files[Copy(FileRef(file.path), gone)].staged if gone else file
+    for file, outdated in _staged_files(staged, node, keys):
+        left = files[Copy(FileRef(file.path), outdated)].staged if outdated else file
         if left is not None:
             yield left
 

@@ -95,7 +95,7 @@ class Staging(Batch):
             self._row(attempt, outcome, key, hashes[key], counts[key], changed[key])
             for key in attempt.keys
         ]
-        told = tuple(
+        partition_changes = tuple(
             (row.partition, self._staged.other(row.node, row.partition, row.content_hash))
             for row in rows
         )
@@ -104,7 +104,9 @@ class Staging(Batch):
         )
         self.events.append(
             AttemptPublished(
-                attempt.id, told, outcome.measures.seconds + outcome.measures.audit_seconds
+                attempt.id,
+                partition_changes,
+                outcome.measures.seconds + outcome.measures.audit_seconds,
             )
         )
         verdict = outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED

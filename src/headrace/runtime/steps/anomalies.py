@@ -105,15 +105,17 @@ def evaluated_audit(
         else without_unread_columns(facts, around.used)
     )
     more = _more_of_each(keys, staged.rows, inputs or (), around)
-    odd = mild if more is None else (more, *(fact for fact in mild if fact.kind != more.kind))
-    judged = tuple(apply_policy(odd, around.on_anomaly, around.of_columns))
-    if not judged:
-        return EvaluatedAudit(audit, failed)
-    held = any(fact.severity is FactSeverity.HOLD for fact in judged)
-    reason = summary_clause(
-        judged, FactSeverity.HOLD if held else FactSeverity.WARN, named=len(keys) > 1
+    anomalous_facts = (
+        mild if more is None else (more, *(fact for fact in mild if fact.kind != more.kind))
     )
-    return EvaluatedAudit(_with_verdict(audit, judged), failed + judged, reason)
+    evaluated_facts = tuple(apply_policy(anomalous_facts, around.on_anomaly, around.of_columns))
+    if not evaluated_facts:
+        return EvaluatedAudit(audit, failed)
+    held = any(fact.severity is FactSeverity.HOLD for fact in evaluated_facts)
+    reason = summary_clause(
+        evaluated_facts, FactSeverity.HOLD if held else FactSeverity.WARN, named=len(keys) > 1
+    )
+    return EvaluatedAudit(_with_verdict(audit, evaluated_facts), failed + evaluated_facts, reason)
 
 
 def _withheld(audit: Audit, staged: StagedFile) -> bool:
@@ -499,7 +501,7 @@ def further_facts(
     results = [
         fact
         for fact in facts
-        if fact.severity is FactSeverity.HOLD and fact.column not in drifting.gone
+        if fact.severity is FactSeverity.HOLD and fact.column not in drifting.missing_columns
     ]
     renamed = drifting.renamed
     return tuple(_told_beside(fact, renamed.get(fact.column)) for fact in results)

@@ -39,7 +39,7 @@ from headrace.runtime.steps.worker_context import WorkerContext
 class DeclaredChecks(NamedTuple):
     """The checks of a node: its own, and those that its contract declares for `columns`."""
 
-    own: Sequence[CheckSpec]
+    node_checks: Sequence[CheckSpec]
     promised: Sequence[CheckSpec] = ()
     columns: Sequence[ContractColumn] = ()
 
@@ -100,7 +100,7 @@ def with_own_checks(
         if failing.issuperset(part.name for part in parts[spec.name])
     }
     return tuple(
-        _own(fact, _place(check_specs[fact.detail], fact, declared))
+        _declared(fact, _place(check_specs[fact.detail], fact, declared))
         if fact.detail in check_specs
         else fact
         for fact in facts
@@ -118,7 +118,7 @@ def _newly_failed(
     }
     return [
         check
-        for check in (*declared.promised, *declared.own)
+        for check in (*declared.promised, *declared.node_checks)
         if check.name in failed
         and check.name not in publication.failed
         and (checked := known_kind(check.kind)) is not None
@@ -148,7 +148,7 @@ def _parts(check: CheckSpec, result: Audit) -> list[CheckSpec]:
 
 def _place(check: CheckSpec, fact: Fact, declared: DeclaredChecks) -> str:
     """Return the file and line that declare a check; for a contract, those of the column."""
-    names = {fact.column, *_columns(check)} if check not in declared.own else set()
+    names = {fact.column, *_columns(check)} if check not in declared.node_checks else set()
     columns = [
         column.place
         for column in declared.columns
@@ -163,7 +163,7 @@ def _columns(check: CheckSpec) -> list[str]:
     return [str(column) for column in columns] if isinstance(columns, list | tuple) else []
 
 
-def _own(fact: Fact, place: str) -> Fact:
+def _declared(fact: Fact, place: str) -> Fact:
     observed = f"{fact.observed}{DECLARED_AT}{place}"
     return msgspec.structs.replace(fact, kind="configuration_error", observed=observed)
 
@@ -173,7 +173,7 @@ def _own(fact: Fact, place: str) -> Fact:
 
 
 def with_views(
-    found: Audit,
+    audited: Audit,
     views: Sequence[ViewCheck],
     session: DuckDBSession,
     staged: StagedFile,
@@ -185,13 +185,13 @@ def with_views(
 
     `whole` are all files of a merged table.
     """
-    if not views or found.verdict in (Verdict.HELD, Verdict.REJECTED):
-        return found
+    if not views or audited.verdict in (Verdict.HELD, Verdict.REJECTED):
+        return audited
     files = tuple(whole) or (FileRef(staged.path, lookup=ColumnLookup.SAME),)
     results = [result for view in views for result in _judged(view, session, table, files, now_us)]
-    found = found.with_results(results)
+    audited = audited.with_results(results)
     failed = any(result.outcome is CheckState.FAILED for result in results)
-    return msgspec.structs.replace(found, verdict=Verdict.REJECTED) if failed else found
+    return msgspec.structs.replace(audited, verdict=Verdict.REJECTED) if failed else audited
 
 
 def _judged(
@@ -367,10 +367,10 @@ def without_faulty_rows(
         for file in (bad, left):
             (session.data_folder / file.path).unlink()
         return RowSplit(staged, audit)
-    return RowSplit(left, _told(again, audit), bad, staged, audit)
+    return RowSplit(left, _with_warnings(again, audit), bad, staged, audit)
 
 
-def _told(again: Audit, audit: Audit) -> Audit:
+def _with_warnings(again: Audit, audit: Audit) -> Audit:
     """Return the audit of the remaining rows, with the failures of the others as warnings."""
     results = [
         msgspec.structs.replace(before, severity=Severity.WARNING)

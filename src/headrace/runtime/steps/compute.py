@@ -178,8 +178,8 @@ def _hash_of(produced: AssetOutput) -> str | None:
     """Return the hash of the files' names and contents, independent of their folder."""
     if produced.manifest is None:
         return None
-    told = sorted((Path(file["path"]).name, file["sha256"]) for file in produced.manifest)
-    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
+    entries = sorted((Path(file["path"]).name, file["sha256"]) for file in produced.manifest)
+    return hashlib.sha256(msgspec.json.encode(entries)).hexdigest()
 
 
 def _audited(
@@ -284,7 +284,7 @@ def _concluded(
             None,
             [
                 *(
-                    r.said
+                    r.summary
                     for r in result.results
                     if r.outcome is CheckState.FAILED and r.severity is Severity.BLOCKING
                 ),

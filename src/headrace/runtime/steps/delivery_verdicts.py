@@ -180,7 +180,7 @@ def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:
 
 def _failures(result: Audit) -> str:
     return "; ".join(
-        r.said
+        r.summary
         for r in result.results
         if r.outcome is CheckState.FAILED and r.severity is Severity.BLOCKING
     )

@@ -133,16 +133,16 @@ class Drifting:
         Columns are renamed as proposed, and dropped ones stay missing. Returns a Drift if most of
         the expected columns are unknown.
         """
-        told = self.adapt(header)
-        if isinstance(told, Adapted):
-            return told
+        adapted = self.adapt(header)
+        if isinstance(adapted, Adapted):
+            return adapted
         expected = self._expected()
         compared, changes = (
             compare(expected, header.names, header.doubled),
             self._of_names[header.names],
         )
         if compared.doubled or compared.clashes or 2 * len(compared.names) < len(expected):
-            return told
+            return adapted
         mapped = {
             change.to: change.column
             for change in changes
@@ -163,14 +163,14 @@ class Drifting:
         return {change.column: change for change in result if change.kind is DriftKind.RENAMED}
 
     @property
-    def gone(self) -> frozenset[str]:
+    def missing_columns(self) -> frozenset[str]:
         """Columns that a file lacks and that no other column replaces."""
         return frozenset(change.column for change in self._dropped)
 
     @property
     def unmissed(self) -> frozenset[str]:
         """Those of `gone` that nobody uses."""
-        return self.gone - {change.column for change in self._dropped if change.used_by}
+        return self.missing_columns - {change.column for change in self._dropped if change.used_by}
 
     @property
     def _dropped(self) -> Iterator[DriftChange]:
@@ -208,10 +208,10 @@ class Drifting:
                 continue
             lacking = [name for name in expression.columns if name not in header]
             if lacking:
-                said = (
+                message = (
                     f"the conversion of {column.name} reads {lacking[0]!r}, which it doesn't have"
                 )
-                return Drift(tuple(lacking), (), said)
+                return Drift(tuple(lacking), (), message)
             results[column.name] = expression.over({name: names.get(name, name) for name in header})
         return results
 
@@ -367,17 +367,17 @@ class Drifting:
         their declaration.
         """
         types = {column.name: column.type for column in before.columns}
-        said = self._declared_anew(why, before)
+        evidence_by_column = self._declared_anew(why, before)
         for at, change in list(self._of_values.items()):
-            if change.column in said:
+            if change.column in evidence_by_column:
                 self._of_values[at] = msgspec.structs.replace(
                     change,
                     to=types[change.column],
                     declared=self.declared_at[change.column],
-                    evidence=(*change.evidence, said[change.column]),
+                    evidence=(*change.evidence, evidence_by_column[change.column]),
                 )
         return msgspec.structs.replace(
-            why, reason="; ".join((why.reason, *dict.fromkeys(said.values())))
+            why, reason="; ".join((why.reason, *dict.fromkeys(evidence_by_column.values())))
         )
 
     def read_as_always(self, why: TypeDrift, before: SourceSchema) -> None:
@@ -385,10 +385,10 @@ class Drifting:
 
         The delivery is as expected `before`, so the vendor has changed nothing.
         """
-        said = self._declared_anew(why, before)
+        evidence_by_column = self._declared_anew(why, before)
         for at, change in list(self._of_values.items()):
-            if change.column in said and change.policy is Policy.MAP:
-                evidence = (*change.evidence, said[change.column])
+            if change.column in evidence_by_column and change.policy is Policy.MAP:
+                evidence = (*change.evidence, evidence_by_column[change.column])
                 self._of_values[at] = msgspec.structs.replace(
                     change, policy=Policy.ALLOW, evidence=evidence
                 )
@@ -472,7 +472,9 @@ class Drifting:
         """
         if isinstance(result, PreparedDelivery):
             parts = result.parts or (result,)
-            read = [self._of_names.get(part.found, self._at_first(part.header)) for part in parts]
+            read = [
+                self._of_names.get(part.header_names, self._at_first(part.header)) for part in parts
+            ]
         elif isinstance(result, UnreadableFile):  # an unreadable file has no names
             read = []
         else:
@@ -505,12 +507,14 @@ class Drifting:
         there = {name for part in prepared.parts or (prepared,) for name in part.header.names}
         absent = self._unagreed - there
         columns = tuple(column for column in prepared.schema.columns if column.name not in absent)
-        came = [(column.name, self._interval) for column in columns if column.name not in known]
-        gone = (DriftKind.DROPPED, DriftKind.RENAMED)
+        first_intervals = [
+            (column.name, self._interval) for column in columns if column.name not in known
+        ]
+        removing_kinds = (DriftKind.DROPPED, DriftKind.RENAMED)
         went = {
             change.column: self._interval
             for change in self.changes(prepared)
-            if change.kind in gone and change.policy is not Policy.MAP
+            if change.kind in removing_kinds and change.policy is not Policy.MAP
         }
         until = {name: at for name, at in self._task.pinned.until if name not in there}
         pin = msgspec.structs.replace(
@@ -518,7 +522,7 @@ class Drifting:
             columns=columns,
             optional=tuple(name for name in prepared.schema.optional if name not in absent),
             format=with_dates(self._task.pinned.format, prepared.schema.format),
-            since=(*self._task.pinned.since, *came),
+            since=(*self._task.pinned.since, *first_intervals),
             inside=self._inside_to_pin(prepared),
             until=tuple({**went, **until}.items()),
         )

@@ -78,7 +78,7 @@ from headrace.security.secrets import SecretMissing
 def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
     """Ingest one delivery: staged, held, rejected or failed."""
     with Meter() as meter:
-        outcome, bytes_in = _kept(task, context)
+        outcome, bytes_in = _ingested(task, context)
     rows, size = _read_by(outcome)
     measures = meter.measures(rows_in=rows, bytes_in=bytes_in, rows_out=rows, bytes_out=size)
     audited = outcome.audit.seconds if outcome.audit else 0.0
@@ -95,7 +95,7 @@ def _read_by(outcome: TaskOutcome) -> tuple[int, int]:
     return outcome.staged.rows + left_out, outcome.staged.size_bytes
 
 
-def _kept(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
+def _ingested(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, int]:
     """Return the outcome and the delivery's size in bytes."""
     try:
         copy, name = bytes_of(task, context)
@@ -163,12 +163,12 @@ def _read(task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) ->
     drifting = Drifting(task, RenameEvidence(task, context, copy, name).propose)
     why: Unread = UnreadableFile("it can't be read")
     for _ in range(READINGS_MAX):
-        made = _read_once(task, context, session, drifting, copy, name)
-        if not isinstance(made, Unread):
-            return made
-        if isinstance(made, TypeDrift):
-            made = made.without_values({column.lower() for column in _classified(task)})
-        why, other = made, drifting.reread(made, Path(copy.path))
+        result = _read_once(task, context, session, drifting, copy, name)
+        if not isinstance(result, Unread):
+            return result
+        if isinstance(result, TypeDrift):
+            result = result.without_values({column.lower() for column in _classified(task)})
+        why, other = result, drifting.reread(result, Path(copy.path))
         if other is None:
             break
         before = _as_before(task, context, session, drifting, copy, name, why)

@@ -32,7 +32,7 @@ from headrace.engine.compute import error_of
 from headrace.engine.failures import kind_of, shortened
 from headrace.engine.processes import Meter
 from headrace.lake import PARTITION_COLUMN, LakeColumn
-from headrace.lake.files import look
+from headrace.lake.files import check_file
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote, relation_sql, source_sql
 from headrace.lake.staging import stage_rewrite
@@ -102,7 +102,7 @@ def _damage_of(path: Path) -> str:
         size = path.stat().st_size
     except OSError:
         size = 0
-    return look(path, size, 0).wrong
+    return check_file(path, size, 0).wrong
 
 
 def _paths(value: Any) -> Iterator[str]:
@@ -182,12 +182,12 @@ def _try_export(task: ExportTask, context: WorkerContext) -> StagedOutcome | Fai
         kind = kind_of(error)
         code = "configuration_error" if kind is ErrorKind.DETERMINISTIC else ""
         return _export_failed(task, kind, first_line(error), code=code)
-    told = sorted((item.asset, item.target, item.sha256) for item in written)
+    entries = sorted((item.asset, item.target, item.sha256) for item in written)
     return StagedOutcome(
         attempt=task.attempt,
         measures=Measures(),
         manifest=tuple(msgspec.to_builtins(item) for item in written),
-        sha256=hashlib.sha256(msgspec.json.encode(told)).hexdigest(),
+        sha256=hashlib.sha256(msgspec.json.encode(entries)).hexdigest(),
     )
 
 
@@ -216,7 +216,7 @@ def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
         export=resolved,
         project=task.project,
         take_over=task.take_over,
-        shown=declared.shown,
+        label=declared.label,
     )
     rows = [data.rows or 0 for data in task.reads]
     around = Surroundings(
@@ -302,11 +302,11 @@ def perform(task: Task, context: WorkerContext) -> Answer:
     # the caller runs in this process, so the environment is its own
     if not isinstance(task, Prune) and task.handed is None:
         task = with_handed(task, os.environ, context.secrets)
-    given = None if isinstance(task, Prune) else task.handed
-    if given is not None:
-        for name in given.secrets:
-            context.secrets.hide(given.variables[name])
-    with surrounded(given):
+    handed_values = None if isinstance(task, Prune) else task.handed
+    if handed_values is not None:
+        for name in handed_values.secrets:
+            context.secrets.hide(handed_values.variables[name])
+    with surrounded(handed_values):
         answer = _performed(task, context)
     if isinstance(answer, FailedOutcome):
         answer = attributed_to_damaged_files(answer, task, context.folders.lake)

@@ -92,10 +92,10 @@ def _changes_of(
 ) -> Iterator[ColumnValueChange]:
     for column in columns:
         name = quote(column.name)
-        own, had = (f"SELECT {name} FROM ({rows})" for rows in (after, before))
+        current, had = (f"SELECT {name} FROM ({rows})" for rows in (after, before))
         counts = [
             session.connection.execute(f"SELECT count(*) FROM ({item} EXCEPT ALL {two})").fetchone()
-            for item, two in ((own, had), (had, own))
+            for item, two in ((current, had), (had, current))
         ]
         # rows that were only added or only removed changed no column
         if count := min(row[0] for row in counts if row is not None):
@@ -166,10 +166,10 @@ def _moved_by(session: DuckDBSession, name: str, before: str, after: str) -> tup
 
 def _new_values(session: DuckDBSession, name: str, before: str, after: str) -> int:
     """Return the number of values that didn't occur before."""
-    own, had = (
+    current, had = (
         f"SELECT DISTINCT {name} FROM ({rows}) WHERE {name} IS NOT NULL" for rows in (after, before)
     )
-    row = session.connection.execute(f"SELECT count(*) FROM ({own} EXCEPT {had})").fetchone()
+    row = session.connection.execute(f"SELECT count(*) FROM ({current} EXCEPT {had})").fetchone()
     assert row is not None
     return int(row[0])
 

@@ -69,15 +69,15 @@ def observe(task: ObserveTask, context: WorkerContext) -> SourceObserved:
         return SourceObserved(
             task.attempt, error=f"{error}; {error.hint}", code="configuration_error"
         )
-    notes = tuple(context.secrets.scrubbed(note.message) for note in seen.notes)
+    warnings = tuple(context.secrets.scrubbed(note.message) for note in seen.notes)
     if seen.throttled_seconds is not None:
         return SourceObserved(
             task.attempt,
             found=seen.found,
-            error=notes[0],
+            error=warnings[0],
             code=_throttled(task, seen.throttled_seconds),
         )
-    return SourceObserved(task.attempt, found=seen.found, notes=notes)
+    return SourceObserved(task.attempt, found=seen.found, notes=warnings)
 
 
 def _throttled(task: ObserveTask, seconds: float) -> str:
@@ -104,7 +104,7 @@ def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
     the next one. Files without rows only cause a warning.
     """
     deliveries: list[DetectedDelivery] = []
-    notes: list[str] = []
+    warnings: list[str] = []
     error, code = None, None
     for file in task.files:
         try:
@@ -119,13 +119,13 @@ def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
             deliveries += [
                 msgspec.structs.replace(file, partition=key, bundle=bundle) for key in keys
             ]
-            notes += (
+            warnings += (
                 []
                 if keys
                 else [f"{printable(file.path, 200)} holds no rows that belong to a partition"]
             )
     return SourceObserved(
-        task.attempt, found=tuple(deliveries), notes=tuple(notes), error=error, code=code
+        task.attempt, found=tuple(deliveries), notes=tuple(warnings), error=error, code=code
     )
 
 
@@ -362,11 +362,11 @@ class RenameEvidence:
             {rename.column for rename in certain},
             {column_rename.to for column_rename in certain},
         )
-        gone, new = (
+        missing, new = (
             [name for name in dropped if name not in was],
             [name for name in added if name not in now],
         )
-        if not gone or not new:
+        if not missing or not new:
             return tuple(certain)
         expected = (
             self._task.pinned.names
@@ -375,11 +375,11 @@ class RenameEvidence:
         )
         both = [name for name in expected if name in set(names)]
         types = self._types()
-        before = self._published([*gone, *both[:KEY_COLUMNS_MAX]])
+        before = self._published([*missing, *both[:KEY_COLUMNS_MAX]])
         kinds, after = self._delivered([*new, *both[:KEY_COLUMNS_MAX]])
-        described = _described(gone, types, places(both, expected), before)
+        described = _described(missing, types, places(both, expected), before)
         is_now = _described(new, kinds, places(both, names), after)
-        agreed = agreements(before, after, both, gone, new)
+        agreed = agreements(before, after, both, missing, new)
         renames = [
             self._with_differences(rename, is_now, types, agreed)
             for rename in propose(described, is_now, rows=agreed)
@@ -418,12 +418,12 @@ class RenameEvidence:
     def _published(self, columns: Sequence[str]) -> Cells:
         """Return published values of the same interval, or of the nearest one before it."""
         task = self._task
-        shown = task.known.previous or (task.earlier.data if task.earlier is not None else None)
-        if shown is None:
+        published = task.known.previous or (task.earlier.data if task.earlier is not None else None)
+        if published is None:
             return {}
         session = self._context.session(self._task.source.timezone)
-        have = {column.name for column in shown.columns}
-        rows_of = relation_sql(shown.files, shown.columns)
+        have = {column.name for column in published.columns}
+        rows_of = relation_sql(published.files, published.columns)
         return _values(session, rows_of, [name for name in columns if name in have])
 
     def _delivered(self, columns: Sequence[str]) -> tuple[dict[str, str], Cells]:

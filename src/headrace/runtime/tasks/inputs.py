@@ -53,9 +53,9 @@ def input_of(
         return lookup.view(spec, lambda spec: input_of(lookup, tx, asset, spec, keys, snapshot))
     if (delivered := _delivered(lookup, tx, asset, spec, keys)) is not None:
         return delivered
-    wanted = wanted_of(lookup, tx, asset, spec, keys)
+    input_keys = wanted_of(lookup, tx, asset, spec, keys)
     try:
-        return lookup.data(tx, spec.node, wanted, snapshot)
+        return lookup.data(tx, spec.node, input_keys, snapshot)
     except Undeliverable:
         if lookup.published_keys(tx, spec.node):
             raise
@@ -127,9 +127,9 @@ def _by_key_alone(output: PartitionSpec, into: PartitionSpec, spec: InputSpec) -
 
 
 def _seen(
-    lookup: TaskLookup, tx: Transaction, node: str, spec: PartitionSpec, moment: str
+    lookup: TaskLookup, tx: Transaction, node: str, spec: PartitionSpec, interval: str
 ) -> list[str]:
-    return [split(key, spec)[1] for key in lookup.published_keys(tx, node, moment)]
+    return [split(key, spec)[1] for key in lookup.published_keys(tx, node, interval)]
 
 
 def _promised_columns(lookup: TaskLookup, name: str) -> tuple[LakeColumn, ...]:
@@ -194,11 +194,11 @@ def _before(tx: Transaction, asset: Asset, key: str) -> str | None:
             if spec.by_delivery
             else None
         )
-    moment, data = split(key, spec)
+    interval, data = split(key, spec)
     for _ in range(STEPS_MAX):
-        moment = previous_key(moment, spec.grain, asset.timezone)
-        if leader_writes.published_of(tx, asset.name, join(moment, data)) is not None:
-            return join(moment, data)
+        interval = previous_key(interval, spec.grain, asset.timezone)
+        if leader_writes.published_of(tx, asset.name, join(interval, data)) is not None:
+            return join(interval, data)
     return None
 
 
@@ -251,10 +251,12 @@ def other_reads(
     for view in _views(lookup, node):
         for spec in expand_views(lookup.compiled, [InputSpec(node=view.name, place=view.place)]):
             if spec.node != node.name:
-                wanted = wanted_of(lookup, tx, node, spec, keys)
-                asked = None if wanted is None else tuple(wanted)
+                input_keys = wanted_of(lookup, tx, node, spec, keys)
+                partitions = None if input_keys is None else tuple(input_keys)
                 reads.append(
-                    ViewCheckReads(spec.node, asked, publications.newest_id(tx, spec.node, asked))
+                    ViewCheckReads(
+                        spec.node, partitions, publications.newest_id(tx, spec.node, partitions)
+                    )
                 )
     return tuple(reads)
 
@@ -270,14 +272,14 @@ def _view_input(
     """Return an input of a view, partitioned like the node; of the node itself, all but `keys`."""
     if is_view(lookup.project, spec.node):
         return lookup.view(spec, lambda spec: _view_input(lookup, tx, node, spec, keys, snapshot))
-    wanted = wanted_of(lookup, tx, node, spec, keys)
+    input_keys = wanted_of(lookup, tx, node, spec, keys)
     if spec.node != node.name:
-        if wanted is not None and len(wanted) > len(
-            set(wanted) & set(lookup.published_keys(tx, spec.node))
+        if input_keys is not None and len(input_keys) > len(
+            set(input_keys) & set(lookup.published_keys(tx, spec.node))
         ):
             raise Undeliverable(f"{spec.node} isn't published for all of {', '.join(keys)} yet")
         return input_of(lookup, tx, node, spec, keys, snapshot)
-    others = set(lookup.published_keys(tx, node.name)) if wanted is None else set(wanted)
+    others = set(lookup.published_keys(tx, node.name)) if input_keys is None else set(input_keys)
     known = lookup.table(tx, node.name)
     if known is None or (isinstance(node, Asset) and node.accumulates):
         return InputData(name=node.name, files=(), columns=())
@@ -362,7 +364,10 @@ def _emptied(
     for node, partition, column in quality.emptied(tx, above, min(keys), max(keys)):
         results.setdefault(partition, []).append((node, column))
     for partition, columns in results.items():
-        yield from ((partition, own) for own in lookup.uses.made_of(asset.name, columns))
+        yield from (
+            (partition, derived_column)
+            for derived_column in lookup.uses.made_of(asset.name, columns)
+        )
 
 
 def _rows_each(

@@ -112,7 +112,7 @@ def ingest_task(
     ingest_task = IngestTask(
         attempt=str(attempt),
         source=source,
-        found=_found(source.name, delivery),
+        found=_detected(source.name, delivery),
         keys=keys,
         replaced=_replaced(tx, source.name, delivery.bundle, keys),
         pinned=schema,
@@ -250,12 +250,12 @@ def _lately(
 
 def _samples(tx: Transaction, source: str, besides: int) -> tuple[DetectedDelivery, ...]:
     return tuple(
-        _found(source, delivery)
+        _detected(source, delivery)
         for delivery in ingestion.other_waiting(tx, source, besides, SAMPLES_MAX)
     )
 
 
-def _found(source: str, delivered: ingestion.RecordedDelivery) -> DetectedDelivery:
+def _detected(source: str, delivered: ingestion.RecordedDelivery) -> DetectedDelivery:
     parts = (
         msgspec.json.decode(delivered.parts, type=tuple[DeliveryPart, ...])
         if delivered.parts
@@ -489,6 +489,6 @@ def export_task(
 
 
 def _connection(consumer: Consumer) -> str:
-    said = consumer.export or {}
-    to = said.get("to")
-    return str(to["connection"] if isinstance(to, dict) else said.get("connection", ""))
+    export = consumer.export or {}
+    to = export.get("to")
+    return str(to["connection"] if isinstance(to, dict) else export.get("connection", ""))

@@ -234,7 +234,7 @@ class Uses:
         )
 
     def _comes(self, node: str, column: str, columns: Collection[tuple[str, str]]) -> bool:
-        wanted = {(name.lower(), item.lower()) for name, item in columns}
+        targets = {(name.lower(), item.lower()) for name, item in columns}
         waiting, seen = [(node.lower(), column.lower())], set[tuple[str, str]]()
         names = {name.lower(): name for name in self._compiled.project.assets}
         while waiting:
@@ -243,17 +243,17 @@ class Uses:
                 continue
             seen.add(at)
             lines = self._lineage.of(names[at[0]]) if at[0] in names else ColumnLineage({})
-            own = next(
+            column_edges = next(
                 (edges for name, edges in lines.columns.items() if name.lower() == at[1]), ()
             )
             edges = (
-                *own,
+                *column_edges,
                 *(edge for edge in lines.filters if edge.transformation is Transformation.OPAQUE),
             )
             waiting += [(edge.input, edge.column.lower()) for edge in edges]
             if any(
-                (edge.input, edge.column.lower()) in wanted
-                or (edge.column == ALL_COLUMNS and edge.input in dict(wanted))
+                (edge.input, edge.column.lower()) in targets
+                or (edge.column == ALL_COLUMNS and edge.input in dict(targets))
                 for edge in edges
             ):
                 return True
@@ -287,23 +287,23 @@ class Uses:
 
     def _uses(self, source: Source) -> Iterator[tuple[str, str]]:
         """Yield (column, user), with repetitions."""
-        wanted = source.name.lower()
+        source_name = source.name.lower()
         for name, node in self._compiled.nodes.items():
             if any(spec.node == source.name for spec in node.inputs):
                 lines = self._lineage.of(name)
                 edges = (
                     edge for several in (*lines.columns.values(), lines.filters) for edge in several
                 )
-                yield from ((edge.column, name) for edge in edges if edge.input == wanted)
+                yield from ((edge.column, name) for edge in edges if edge.input == source_name)
             if source.name in node.check_references:
                 yield ALL_COLUMNS, name
         for name, consumer in self._compiled.project.consumers.items():
             if source.name in consumer.reads:
                 yield ALL_COLUMNS, name
-        yield from ((column, source.name) for column in _own(source))
+        yield from ((column, source.name) for column in _declared_columns(source))
 
 
-def _own(source: Source) -> Iterator[str]:
+def _declared_columns(source: Source) -> Iterator[str]:
     """Yield the columns that a source's declaration names, for partitioning or in checks."""
     yield from (item for item in (source.partition.column, source.partition.key) if item)
     for check in source.checks:
@@ -314,8 +314,8 @@ def _checked(check: CheckSpec) -> Iterator[str]:
     if check.kind == CommonCheck.SQL or check.where or check.kind not in BUILT_IN:
         yield ALL_COLUMNS  # a text, or an argument of a package's kind, may name any column
     for field in ("column", "columns"):
-        said = check.arguments.get(field)
-        yield from [said] if isinstance(said, str) else said or ()
+        argument = check.arguments.get(field)
+        yield from [argument] if isinstance(argument, str) else argument or ()
 
 
 # Tables, files and references, from the store and the lake.
@@ -534,9 +534,9 @@ class TaskLookup:
 
     def references(self, tx: Transaction, name: str, snapshot: int) -> tuple[InputData, ...]:
         """Return the other nodes that a node's checks read, if they were ever published."""
-        wanted = self.compiled.nodes[name].check_references
+        referenced = self.compiled.nodes[name].check_references
         return tuple(
-            self.data(tx, other, None, snapshot) for other in wanted if self._there(tx, other)
+            self.data(tx, other, None, snapshot) for other in referenced if self._there(tx, other)
         )
 
     def _there(self, tx: Transaction, name: str) -> bool:

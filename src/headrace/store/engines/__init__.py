@@ -28,7 +28,7 @@ class StoreEngine(Protocol):
     def exists(self) -> bool:
         """Return whether the state exists. Raises StoreError if that can't be determined."""
 
-    def made(self) -> bool:
+    def has_tables(self) -> bool:
         """Return whether Headrace's tables exist. Raises StoreError for another tool's database."""
 
     def create(self) -> None:

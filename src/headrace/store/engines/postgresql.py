@@ -270,12 +270,12 @@ class PostgresqlEngine:
 
     @property
     def where(self) -> str:
-        return self.address.shown
+        return self.address.label
 
     def exists(self) -> bool:
         return bool(self.applied())
 
-    def made(self) -> bool:
+    def has_tables(self) -> bool:
         return self.exists()
 
     def create(self) -> None:
@@ -485,8 +485,8 @@ class PostgresqlEngine:
     def _do_apply(
         self, connection: Any, migration: migrations.Migration
     ) -> tuple[int, str, str, int]:
-        for given in migrations.statements(migration.text):
-            if text := postgresql_dialect.postgresql_ddl(given):
+        for sql in migrations.statements(migration.text):
+            if text := postgresql_dialect.postgresql_ddl(sql):
                 connection.execute(text)
         row = connection.execute(
             "insert into migration (number, name, checksum, applied_at)"

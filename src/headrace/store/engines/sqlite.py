@@ -141,7 +141,7 @@ class SqliteEngine:
     def exists(self) -> bool:
         return self.path.exists()
 
-    def made(self) -> bool:
+    def has_tables(self) -> bool:
         return self.path.exists() and bool(self.applied())
 
     def create(self) -> None:

@@ -58,12 +58,14 @@ def tables(
 ) -> Iterator[ComparedTable]:
     """Yield the tables that exist on both sides. `keys` are for tables without a primary key."""
     stored = columns_by_table(tx)
-    for name, own in columns(expected).items():
+    for name, column_names in columns(expected).items():
         if name not in UNRECORDED and name in stored:
-            key = _primary_key(expected, name) or tuple(keys.get(name, ())) or tuple(own)
+            key = _primary_key(expected, name) or tuple(keys.get(name, ())) or tuple(column_names)
             left_out = LEFT_OUT.get(name, ())
             types = {
-                column: stored[name].get(column, "") for column in own if column not in left_out
+                column: stored[name].get(column, "")
+                for column in column_names
+                if column not in left_out
             }
             yield ComparedTable(name, types, key)
 
@@ -138,11 +140,11 @@ def _same_key(
 def _fields(
     table: ComparedTable, expected: Row, stored: Row, key_at: list[int]
 ) -> Iterator[LogDifference]:
-    for column, wanted, result in zip(table.types, expected, stored, strict=True):
-        if not _same(result, wanted):
+    for column, expected_value, result in zip(table.types, expected, stored, strict=True):
+        if not _same(result, expected_value):
             key, row = _key(table, expected, key_at), _whole(table, expected)
-            known = not _is_hash(wanted)
-            yield LogDifference(table.name, key, column, result, wanted, row, known)
+            known = not _is_hash(expected_value)
+            yield LogDifference(table.name, key, column, result, expected_value, row, known)
 
 
 def _row_missing(table: ComparedTable, row: Row, key_at: list[int]) -> LogDifference:

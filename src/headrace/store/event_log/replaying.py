@@ -222,8 +222,10 @@ class Replay:
                 sql = self._texts.get(number, "")
                 self._execute(sql, rows, ids[0] if ids else [])
             except DAMAGED as error:
-                said = f"{sql.split('(')[0][:80]}: {error}"
-                self.misfits.append(Misfit(seq, "content", said, "a change that can be made"))
+                description = f"{sql.split('(')[0][:80]}: {error}"
+                self.misfits.append(
+                    Misfit(seq, "content", description, "a change that can be made")
+                )
         if self.connection.in_transaction:
             self.connection.execute("commit")
 
@@ -233,13 +235,13 @@ class Replay:
             raise ValueError("no statement that changes a table of the state")
         if change.table.startswith(CATALOG) and not self.catalog_known:
             return
-        given = _parameters(sql, rows)
+        parameters = _parameters(sql, rows)
         if not ids:
-            self.connection.executemany(sql, given) if len(given) > 1 else self.connection.execute(
-                sql, given[0]
-            )
+            self.connection.executemany(sql, parameters) if len(
+                parameters
+            ) > 1 else self.connection.execute(sql, parameters[0])
             return
-        for row, number in zip(given, ids, strict=False):
+        for row, number in zip(parameters, ids, strict=False):
             cursor = self.connection.execute(sql, row)
             if number is not None and cursor.lastrowid != number:
                 moved = f'update "{change.table}" set "{change.numbered}" = ? where rowid = ?'
@@ -412,16 +414,16 @@ def write(
     return checkpoint
 
 
-def copy(tx: Transaction, target: sqlite3.Connection, wanted: Callable[[str], bool]) -> None:
+def copy(tx: Transaction, target: sqlite3.Connection, includes: Callable[[str], bool]) -> None:
     """Replace a replay's rows of `wanted` tables by the state's, with hashes of large values."""
     there = columns(target)
-    kept = {
+    copied_tables = {
         name: kinds
         for name, kinds in columns_by_table(tx).items()
-        if name in there and wanted(name) and name not in UNRECORDED
+        if name in there and includes(name) and name not in UNRECORDED
     }
     target.execute("begin")
-    for name, kinds in kept.items():
+    for name, kinds in copied_tables.items():
         target.execute(f"delete from {quoted(name)}")
         target.executemany(insertion(name, list(kinds)), _rows_to_compare(tx, name, kinds))
     target.execute("commit")

@@ -94,11 +94,11 @@ def refuse_gap(done: Mapping[int, str], where: str) -> None:
 
     Each migration is recorded in the transaction that applies it, so a gap means damage.
     """
-    gone = sorted(set(range(1, max(done, default=0))) - done.keys())
-    if gone:
+    missing_numbers = sorted(set(range(1, max(done, default=0))) - done.keys())
+    if missing_numbers:
         raise StoreError(
-            f"the state database {where} is damaged: its record of migration {gone[0]} is missing,"
-            f" though migration {max(done)} was applied",
+            f"the state database {where} is damaged: its record of migration {missing_numbers[0]}"
+            f" is missing, though migration {max(done)} was applied",
             hint=RESTORE,
         )
 

@@ -150,8 +150,8 @@ def dropped_triggers(tx: Transaction) -> list[str]:
     """The triggers that guard the trail and aren't there as the migrations made them: dropped,
     switched off, or emptied."""
     there = _postgresql_triggers(tx) if tx.dialect is Dialect.POSTGRESQL else _sqlite_triggers(tx)
-    wanted = TRIGGERS[:2] if tx.dialect is Dialect.POSTGRESQL else TRIGGERS
-    return [name for name in wanted if name not in there]
+    expected = TRIGGERS[:2] if tx.dialect is Dialect.POSTGRESQL else TRIGGERS
+    return [name for name in expected if name not in there]
 
 
 def _sqlite_triggers(tx: Transaction) -> set[str]:
@@ -198,9 +198,9 @@ def database_damage(tx: Transaction) -> Iterator[str]:
     """What the database itself finds wrong. PostgreSQL checks its pages when they are read: every
     table is."""
     if tx.dialect is Dialect.SQLITE:
-        for (said,) in tx.execute(f"pragma integrity_check({DAMAGE_SHOWN_MAX})").fetchall():
-            if said != "ok":
-                yield str(said)
+        for (message,) in tx.execute(f"pragma integrity_check({DAMAGE_SHOWN_MAX})").fetchall():
+            if message != "ok":
+                yield str(message)
         for table, rowid, parent, _ in tx.execute("pragma foreign_key_check").fetchall()[
             :DAMAGE_SHOWN_MAX
         ]:

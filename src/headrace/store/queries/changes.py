@@ -134,7 +134,7 @@ class ChangedPartition(msgspec.Struct, frozen=True, gc=False):
     partition: str
     state: str
     failures: int
-    shown: str | None
+    visible_attempt: str | None
     """The attempt of the visible publication."""
     reason: str
     since: int

@@ -74,7 +74,7 @@ class ObservationTime(msgspec.Struct, frozen=True):
 
     source: str
     at: int
-    found: int
+    delivery_count: int
     error: str | None
     code: str | None = None
     """Code of the error."""
@@ -376,8 +376,8 @@ def visible_contents(
         " a.publication_id = p.id and a.ended_at is null)",
         (source, min(keys), max(keys)),
     ).fetchall()
-    wanted = set(keys)
-    return {row[0]: (*row[1:4], f"{row[4]}.{row[5]}") for row in rows if row[0] in wanted}
+    requested = set(keys)
+    return {row[0]: (*row[1:4], f"{row[4]}.{row[5]}") for row in rows if row[0] in requested}
 
 
 def redelivered_since(tx: Transaction, source: str, key: str) -> bool:

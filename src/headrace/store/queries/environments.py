@@ -82,7 +82,7 @@ def recorded_reads(tx: Transaction, node: str) -> dict[tuple[int, int], tuple[in
         " b.epoch = a.epoch and b.n = a.n where a.node = ?",
         (node,),
     ).fetchall()
-    return {(epoch, n): (own, theirs) for epoch, n, own, theirs in rows}
+    return {(epoch, n): (own_snapshot, theirs) for epoch, n, own_snapshot, theirs in rows}
 
 
 # A promotion takes over publications that an environment computed: the leader writes an attempt

@@ -76,7 +76,7 @@ def warned_last(tx: Transaction, number: int) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def grow_old(tx: Transaction, now: int, *, warned: int, changed: int, kept: int) -> None:
+def grow_old(tx: Transaction, now: int, *, warned: int, changed: int, retained: int) -> None:
     """End old evidence that holds no data back, and delete old ended evidence without incident.
 
     `warned`, `changed` (for evidence of a new version) and `kept` are ages in microseconds.
@@ -88,7 +88,7 @@ def grow_old(tx: Transaction, now: int, *, warned: int, changed: int, kept: int)
     )
     tx.execute(
         "delete from evidence where ended_at < :before and incident_id is null",
-        {"before": now - kept},
+        {"before": now - retained},
     )
 
 

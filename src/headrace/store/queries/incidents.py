@@ -64,7 +64,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     opened_in: int | None = None
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """Its id for display: `INC-1`."""
         return display_id(self.id)
 
@@ -419,11 +419,11 @@ def write(tx: Transaction, incident: Incident) -> None:
         "affected": _json(incident.affected),
     }
     names = Incident.__struct_fields__
-    given = ", ".join(f":{name}" for name in names)
+    placeholders = ", ".join(f":{name}" for name in names)
     changed = ", ".join(f"{name} = excluded.{name}" for name in names if name != "id")
     tx.execute(
-        f"insert into incident ({', '.join(names)}) values ({given}) on conflict (id) do update set"
-        f" {changed}",
+        f"insert into incident ({', '.join(names)}) values ({placeholders}) on conflict (id) do"
+        f" update set {changed}",
         values,
     )
     _say(tx, incident)
@@ -431,18 +431,18 @@ def write(tx: Transaction, incident: Incident) -> None:
 
 def _say(tx: Transaction, incident: Incident) -> None:
     """Store an incident's reported fields if they have changed."""
-    said = (incident.kind, incident.node, incident.summary)
+    reported = (incident.kind, incident.node, incident.summary)
     row = tx.execute(
         "select kind, node, summary from incident_said where incident_id = ? order by at desc"
         " limit 1",
         (incident.id,),
     ).fetchone()
-    if row is None or tuple(row) != said:
+    if row is None or tuple(row) != reported:
         tx.execute(
             "insert into incident_said (incident_id, at, kind, node, summary) values (?, ?, ?, ?,"
             " ?) on conflict (incident_id, at) do update set kind = excluded.kind, node ="
             " excluded.node, summary = excluded.summary",
-            (incident.id, incident.updated_at, *said),
+            (incident.id, incident.updated_at, *reported),
         )
 
 

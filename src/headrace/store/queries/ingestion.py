@@ -163,7 +163,7 @@ def record_observation(
         (source, at, result, error, code, place),
     )
     leaves = tx.execute(_LEAVES, {"source": source, "kept": OBSERVATIONS_KEPT}).fetchall()
-    if len(leaves) > 1 and _turn(*leaves[0][1:]) == _turn(*leaves[1][1:]):
+    if len(leaves) > 1 and _outcome_and_place(*leaves[0][1:]) == _outcome_and_place(*leaves[1][1:]):
         tx.execute("delete from look where source = ? and at = ?", (source, leaves[0][0]))
     tx.execute(
         "delete from look where source = :source and at <= (select at from look where source ="
@@ -177,7 +177,7 @@ def observation_outcome(error: str | None, code: str | None) -> str:
     return "read" if error is None else "throttled" if code in THROTTLED else "failed"
 
 
-def _turn(error: str | None, code: str | None, place: str) -> tuple[str, str]:
+def _outcome_and_place(error: str | None, code: str | None, place: str) -> tuple[str, str]:
     return observation_outcome(error, code), place
 
 
@@ -227,8 +227,8 @@ def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> d
         "select partition, id from delivery where source = ? and bundle = ? order by id",
         (source, bundle),
     ).fetchall()
-    wanted = set(keys)
-    return {partition: number for partition, number in rows if partition in wanted}
+    requested = set(keys)
+    return {partition: number for partition, number in rows if partition in requested}
 
 
 def newest_bundles(tx: Transaction, source: str) -> dict[str, str]:

@@ -150,13 +150,13 @@ def checked_since(tx: Transaction, at: int) -> int:
     return int(row[0])
 
 
-def record_file_checks(tx: Transaction, looks: Iterable[FileLook]) -> None:
+def record_file_checks(tx: Transaction, checks: Iterable[FileLook]) -> None:
     """Keep what looks saw."""
     tx.executemany(
         "insert into lake_file_look (file_id, footer, looked_at, wrong, wrong_since) values (?, ?,"
         " ?, ?, ?) on conflict (file_id) do update set footer = excluded.footer, looked_at ="
         " excluded.looked_at, wrong = excluded.wrong, wrong_since = excluded.wrong_since",
-        [tuple(file_look) for file_look in looks],
+        [tuple(file_look) for file_look in checks],
     )
 
 
@@ -179,13 +179,13 @@ def move_rotation(tx: Transaction, file_id: int, now: int) -> None:
     if file_id == BEGINNING:
         # a separate query, because a replay of the event log repeats the change with a catalog that
         # DuckLake may have changed itself
-        gone = tx.execute(
+        orphaned = tx.execute(
             "select file_id from lake_file_look where not exists (select 1 from ducklake_data_file"
             " f where f.data_file_id = lake_file_look.file_id and f.end_snapshot is null) and not"
             " exists (select 1 from ducklake_delete_file d where d.delete_file_id ="
             " lake_file_look.file_id and d.end_snapshot is null)"
         ).fetchall()
-        tx.executemany("delete from lake_file_look where file_id = ?", gone)
+        tx.executemany("delete from lake_file_look where file_id = ?", orphaned)
 
 
 # Checks of what `materialize: files` published: the publications to check next, and the result of
@@ -221,7 +221,7 @@ class DamagedPublication(NamedTuple):
     node: str
     partition: str
     rows: int
-    look: FilesLook
+    file_check: FilesLook
 
 
 def next_published_files(tx: Transaction, limit: int) -> list[PublishedFiles]:
@@ -234,29 +234,29 @@ def next_published_files(tx: Transaction, limit: int) -> list[PublishedFiles]:
         {"limit": limit},
     ).fetchall()
     published_files = []
-    for number, manifest, *look in rows:
+    for number, manifest, *check in rows:
         # manifests of exports list their targets too, which Headrace doesn't check
         files = tuple(entry for entry in msgspec.json.decode(manifest) if "path" in entry)
         published_files.append(
-            PublishedFiles(number, files, None if look[0] is None else FilesLook(*look))
+            PublishedFiles(number, files, None if check[0] is None else FilesLook(*check))
         )
     return published_files
 
 
-def record_published_checks(tx: Transaction, looks: Iterable[FilesLook]) -> None:
+def record_published_checks(tx: Transaction, checks: Iterable[FilesLook]) -> None:
     """Store checks, and delete those of publications that aren't visible any more."""
     tx.executemany(
         "insert into published_file_look (publication_id, looked_at, path, size_bytes, wrong,"
         " wrong_since) values (?, ?, ?, ?, ?, ?) on conflict (publication_id) do update set"
         " looked_at = excluded.looked_at, path = excluded.path, size_bytes = excluded.size_bytes,"
         " wrong = excluded.wrong, wrong_since = excluded.wrong_since",
-        [tuple(files_look) for files_look in looks],
+        [tuple(files_look) for files_look in checks],
     )
-    gone = tx.execute(
+    orphaned = tx.execute(
         "select publication_id from published_file_look where not exists (select 1 from publication"
         " p where p.id = published_file_look.publication_id and p.ended_snapshot is null)"
     ).fetchall()
-    tx.executemany("delete from published_file_look where publication_id = ?", gone)
+    tx.executemany("delete from published_file_look where publication_id = ?", orphaned)
 
 
 def damaged_publications(tx: Transaction) -> list[DamagedPublication]:
@@ -268,6 +268,6 @@ def damaged_publications(tx: Transaction) -> list[DamagedPublication]:
         " p.id"
     ).fetchall()
     return [
-        DamagedPublication(number, node, partition, count, FilesLook(*look))
-        for number, node, partition, count, *look in rows
+        DamagedPublication(number, node, partition, count, FilesLook(*check))
+        for number, node, partition, count, *check in rows
     ]

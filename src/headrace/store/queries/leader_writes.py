@@ -318,14 +318,14 @@ def _published_values(
 
     Partitions of one call are usually adjacent.
     """
-    wanted = frozenset(partitions)
-    if wanted:
+    requested = frozenset(partitions)
+    if requested:
         rows = tx.execute(
             f"select partition, {column} from publication where node = ? and partition between ?"
             " and ? and ended_snapshot is null",
-            (node, min(wanted), max(wanted)),
+            (node, min(requested), max(requested)),
         )
-        yield from ((partition, value) for partition, value in rows if partition in wanted)
+        yield from ((partition, value) for partition, value in rows if partition in requested)
 
 
 def published_before(tx: Transaction, node: str, key: str) -> str | None:
@@ -362,12 +362,12 @@ def failed_as_published(tx: Transaction, node: str, key: str) -> tuple[str, ...]
     return tuple(str(name) for (name,) in rows)
 
 
-def published_keys(tx: Transaction, node: str, moment: str = "") -> list[str]:
+def published_keys(tx: Transaction, node: str, interval: str = "") -> list[str]:
     """Return a node's published partitions.
 
     For a node partitioned by time and key, `moment` restricts them to one interval.
     """
-    if not moment:
+    if not interval:
         rows = tx.execute(
             "select partition from publication where node = ? and ended_snapshot is null", (node,)
         ).fetchall()
@@ -375,7 +375,7 @@ def published_keys(tx: Transaction, node: str, moment: str = "") -> list[str]:
         rows = tx.execute(
             "select partition from publication where node = ? and partition >= ? and partition < ?"
             " and ended_snapshot is null",
-            (node, f"{moment}/", f"{moment}0"),
+            (node, f"{interval}/", f"{interval}0"),
         ).fetchall()
     return sorted(key for (key,) in rows)
 

@@ -156,7 +156,7 @@ def dropped(tx: Transaction, node: str, partition: str) -> dict[tuple[int, int],
         " :limit",
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
-    return {(epoch, n): (at, said or "dropped") for epoch, n, at, said in rows}
+    return {(epoch, n): (at, reason or "dropped") for epoch, n, at, reason in rows}
 
 
 def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, int, int, int]]:
@@ -233,7 +233,7 @@ def around(tx: Transaction, epoch: int, n: int) -> list[tuple[int, int, int | No
         " epoch = :epoch and n < :n and n >= :first and started_at is not null",
         {"epoch": epoch, "n": n, "first": n - AROUND_MAX},
     ).fetchall()
-    return [(given, began, ended) for given, began, ended in rows]
+    return [(dispatched, began, ended) for dispatched, began, ended in rows]
 
 
 def slots(tx: Transaction, epoch: int) -> int | None:

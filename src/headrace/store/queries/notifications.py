@@ -27,7 +27,7 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     title: str
     body: str
-    said: str = ""
+    description: str = ""
     not_before: int
     state: str = "waiting"
     error: str | None = None
@@ -42,7 +42,7 @@ class PriorNotification(msgspec.Struct, frozen=True, gc=False):
     subject: str
     recipient: str
     channel: str
-    said: str
+    description: str
     state: str
     created_at: int
 
@@ -177,7 +177,7 @@ def put(tx: Transaction, notifications: Iterable[Queued], now: int) -> None:
                 n.channel,
                 n.title,
                 n.body,
-                n.said,
+                n.description,
                 n.state,
                 n.not_before,
                 now,
@@ -188,11 +188,11 @@ def put(tx: Transaction, notifications: Iterable[Queued], now: int) -> None:
     )
 
 
-def reword(tx: Transaction, number: int, title: str, body: str, said: str) -> None:
+def reword(tx: Transaction, number: int, title: str, body: str, description: str) -> None:
     """Update the text of a waiting notification."""
     tx.execute(
         "update notice set title = ?, body = ?, said = ? where id = ? and state = 'waiting'",
-        (title, body, said, number),
+        (title, body, description, number),
     )
 
 
@@ -222,7 +222,7 @@ def take(tx: Transaction, now: int, limit: int) -> list[DueNotification]:
         " n.not_before <= ? order by n.not_before, n.id limit ?",
         (now, limit),
     )
-    notifications = [_taken(row) for row in rows]
+    notifications = [_due(row) for row in rows]
     tx.executemany(
         "update notice set tries = tries + 1, not_before = ? where id = ?",
         [(now + CLAIMED_US, notification.id) for notification in notifications],
@@ -264,5 +264,5 @@ def forget(tx: Transaction, before: int) -> None:
     )
 
 
-def _taken(row: tuple[Any, ...]) -> DueNotification:
+def _due(row: tuple[Any, ...]) -> DueNotification:
     return DueNotification(**dict(zip(DueNotification.__struct_fields__, row, strict=True)))

@@ -106,9 +106,9 @@ def extent(tx: Transaction, node: str) -> NodePublicationSummary | None:
     return NodePublicationSummary(node, oldest[0], *row)
 
 
-def data_keys(tx: Transaction, node: str, moment: str) -> list[str]:
+def data_keys(tx: Transaction, node: str, interval: str) -> list[str]:
     """Return a node's known data keys of an interval, or all if it isn't partitioned by time."""
-    if not moment:
+    if not interval:
         rows = tx.execute(
             "select partition from partition where node = :node", {"node": node}
         ).fetchall()
@@ -116,9 +116,9 @@ def data_keys(tx: Transaction, node: str, moment: str) -> list[str]:
         rows = tx.execute(
             "select partition from partition where node = :node and partition >= :first and"
             " partition < :beyond",
-            {"node": node, "first": f"{moment}/", "beyond": f"{moment}0"},
+            {"node": node, "first": f"{interval}/", "beyond": f"{interval}0"},
         ).fetchall()
-    return sorted(key[len(moment) + 1 :] if moment else key for (key,) in rows)
+    return sorted(key[len(interval) + 1 :] if interval else key for (key,) in rows)
 
 
 def _partition(row: tuple[Any, ...]) -> Partition:

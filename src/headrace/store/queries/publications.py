@@ -70,7 +70,7 @@ def rows_each(tx: Transaction, node: str, read: str, before: str, limit: int) ->
         " p.ended_snapshot is null and p.partition < ? order by p.partition desc limit ?",
         (read, node, before, limit),
     ).fetchall()
-    return [own / of for own, of in rows]
+    return [own_rows / of for own_rows, of in rows]
 
 
 def any_of(tx: Transaction, node: str) -> bool:
@@ -433,7 +433,7 @@ class Withdrawn(NamedTuple):
     snapshot: int
     ended_snapshot: int
     content_hash: str | None
-    shown: bool
+    replaced: bool
     """Whether another publication has replaced it."""
 
 
@@ -465,7 +465,7 @@ def withdrawn_of(tx: Transaction, node: str, keys: Sequence[str]) -> list[Withdr
 
 
 def _withdrawn(row: Sequence[Any]) -> Withdrawn:
-    return Withdrawn(*row)._replace(shown=bool(row[-1]))
+    return Withdrawn(*row)._replace(replaced=bool(row[-1]))
 
 
 # Restatements: publications that replaced others with different content, so that published history

@@ -202,18 +202,18 @@ def write_facts(tx: Transaction, rows: Iterable[FactRow]) -> None:
 
 def newest_drift(tx: Transaction, source: str, partition: str | None = None) -> list[DriftRow]:
     """Return the changes of a source's newest changed delivery, optionally of one partition."""
-    where, given = (
+    where, parameters = (
         ("source = ? and partition = ?", (source, partition))
         if partition is not None
         else ("source = ?", (source,))
     )
     newest = f"select epoch, n from drift where {where} order by id desc limit 1"
-    row = tx.execute(newest, given).fetchone()
+    row = tx.execute(newest, parameters).fetchone()
     if row is None:
         return []
     results = tx.execute(
         f"select {_DRIFT} from drift where {where} and epoch = ? and n = ? order by id",
-        (*given, *row),
+        (*parameters, *row),
     ).fetchall()
     return [DriftRow(*item) for item in results]
 
@@ -257,11 +257,11 @@ def accept_renames(
     now: int,
 ) -> None:
     """Record the acceptance of proposed renames of these columns of these partitions."""
-    wanted = list(columns)
+    column_names = list(columns)
     tx.executemany(
         "update drift set accepted_at = ?, accepted_by = ? where source = ? and partition = ? and"
         " column_name = ? and accepted_at is null",
-        [(now, by, source, key, column) for key in partitions for column in wanted],
+        [(now, by, source, key, column) for key in partitions for column in column_names],
     )
 
 
@@ -391,10 +391,10 @@ def metrics_before(
 
     They are the newest ones; for data partitioned by a key too, those of the same key.
     """
-    moment, slash, key = partition.partition("/")
-    own = (len(moment) + 1, slash + key) if slash else ()
+    interval, slash, key = partition.partition("/")
+    key_parameters = (len(interval) + 1, slash + key) if slash else ()
     sql = _SOUND.format(key=" and substr(p.partition, ?) = ?" if slash else "")
-    rows = tx.execute(sql, (node, moment, *own, limit)).fetchall()
+    rows = tx.execute(sql, (node, interval, *key_parameters, limit)).fetchall()
     return [(result, bytes(vector), bool(excepted)) for result, vector, excepted in reversed(rows)]
 
 

@@ -132,12 +132,12 @@ def rows_of(tx: Transaction, node: str, epoch: int, n: int) -> int | None:
     return None if result is None else int(result)
 
 
-def decide(tx: Transaction, ids: Iterable[int], state: str, now: int, said: str = "") -> None:
+def decide(tx: Transaction, ids: Iterable[int], state: str, now: int, decision: str = "") -> None:
     """Set the state to `released` or `dropped`. `said` contains the user and the reason."""
     tx.executemany(
         "update quarantine set state = ?, decided_at = ?, decided = ? where id = ? and state in"
         " ('held', 'rejected')",
-        [(state, now, said, item) for item in ids],
+        [(state, now, decision, item) for item in ids],
     )
 
 

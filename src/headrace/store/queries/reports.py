@@ -177,7 +177,7 @@ def rows_of_deliveries(
         window,
     )
     return {int(item): int(rows) for item, rows in published.fetchall()}, {
-        int(one): int(rows) for one, rows in refused.fetchall()
+        int(delivery): int(rows) for delivery, rows in refused.fetchall()
     }
 
 

@@ -111,8 +111,8 @@ def removable_attempts(
     tx: Transaction, before: int, after: tuple[int, int], limit: int
 ) -> list[RemovableAttempt]:
     """Return deletable attempts after `after` (epoch, n), oldest first."""
-    given = {"before": before, "epoch": after[0], "n": after[1], "limit": limit}
-    return [RemovableAttempt(*row) for row in tx.execute(_ATTEMPTS, given).fetchall()]
+    parameters = {"before": before, "epoch": after[0], "n": after[1], "limit": limit}
+    return [RemovableAttempt(*row) for row in tx.execute(_ATTEMPTS, parameters).fetchall()]
 
 
 def evidence_of(tx: Transaction, going: Sequence[RemovableAttempt]) -> list[tuple[object, ...]]:
@@ -164,10 +164,10 @@ def remove_rows(tx: Transaction, kind: str, numbers: Sequence[int]) -> None:
 
 def _alone(tx: Transaction, incidents: Sequence[int]) -> None:
     """Delete all rows of incidents; later recurrences then become the first of their kind."""
-    given = [(number,) for number in incidents]
+    parameters = [(number,) for number in incidents]
     for table in _OF_INCIDENT:
-        tx.executemany(f"delete from {table} where incident_id = ?", given)
-    tx.executemany("update incident set recurrence_of = null where recurrence_of = ?", given)
+        tx.executemany(f"delete from {table} where incident_id = ?", parameters)
+    tx.executemany("update incident set recurrence_of = null where recurrence_of = ?", parameters)
 
 
 # Bytes outside of the lake that the state still needs.

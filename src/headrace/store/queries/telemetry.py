@@ -160,8 +160,10 @@ def _profiled(
     """
     rows: int | None = None
     columns: dict[str, dict[str, int]] = {}
-    for (said,) in tx.execute("select columns from profile where epoch = ? and n = ?", attempt.id):
-        results = msgspec.json.decode(said, type=dict[str, _Counts])
+    for (encoded,) in tx.execute(
+        "select columns from profile where epoch = ? and n = ?", attempt.id
+    ):
+        results = msgspec.json.decode(encoded, type=dict[str, _Counts])
         rows = (rows or 0) + max((column.rows for column in results.values()), default=0)
         for name, column in results.items():
             counts = columns.setdefault(name, {"nullCount": 0, "count": 0})

@@ -33,15 +33,12 @@ def test_before_the_first_tick_nothing_is_made(new: Project) -> None:
 
 
 def test_contacts_that_need_no_channel_are_told_of(new: Project) -> None:
-    """Would catch: "nobody is told of anything", of a project whose owners' contact is a file that
+    """Would catch: "nobody is notified", of a project whose owners' contact is a file that
     every incident is written to."""
-    assert (
-        found(new)["contacts"]["detail"]
-        == "headrace.toml has no [notify]: nobody is told of anything"
-    )
+    assert found(new)["contacts"]["detail"] == "headrace.toml has no [notify]: nobody is notified"
     owners = new.root / "owners.yaml"
     owners.write_text(owners.read_text().replace("mailto:core@example.com", "file:mails"))
-    assert found(new)["contacts"]["detail"] == "nobody is told for acme"
+    assert found(new)["contacts"]["detail"] == "nobody is notified for acme"
 
 
 def test_secrets_are_looked_for_and_never_shown(

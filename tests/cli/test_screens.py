@@ -527,7 +527,7 @@ APPLY = d.ApplyResponse(
                 from_="2013-01-01",
                 to="2013-02-10",
                 partitions=41,
-                detail="stale until somebody asks for it again",
+                detail="stale until it is requested again",
                 needs_approval=False,
             ),
         ],
@@ -767,7 +767,7 @@ DOCTOR = [
         area="outside",
         name="source rates",
         state="skipped",
-        detail="is looked at by a worker; headrace connections test asks its connection",
+        detail="is looked at by a worker; headrace connections test tries its connection",
     ),
 ]
 

@@ -131,7 +131,7 @@ def test_utc_and_later_now(shop: Project) -> None:
     assert "07:00 UTC (replay clock)" in shop.text("status", "--utc")
     later = shop.json("status", "--now", "2025-03-20T08:00+01:00")
     assert later["now"] == "2025-03-20T08:00:00+01:00"
-    assert later["consumers"][0]["state"] == "unknown", "nobody has looked since"
+    assert later["consumers"][0]["state"] == "unknown", "not observed since"
     assert "earlier" in shop.refused("status", "--now", "2025-03-01")
     assert "no time" in shop.refused("status", "--now", "yesterday")
 

@@ -209,7 +209,7 @@ def test_a_merge_is_not_withdrawn(played: Shell) -> None:
     said("takes no partition out of a `merge` or `snapshot` asset")
     code, _, errors = played.run("headrace unpublish merged@2026-03-02 --reason wrong")
     assert code == 3
-    assert "later ones stand on this one" in errors
+    assert "later ones build on this one" in errors
 
 
 @pytest.mark.timeout(120)

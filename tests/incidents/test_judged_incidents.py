@@ -848,7 +848,7 @@ def test_what_is_seen_too_late_each_day_is_told_too(store: Store) -> None:
     (item,) = night.all()
     assert (item.kind, item.node) == ("deadline_infeasible", "c")
     assert item.summary.startswith(
-        "usually there at 07:04 (src at 06:04, but nobody looks before 07:04); due by 07:00; fits"
+        "usually there at 07:04 (src at 06:04, but isn't observed before 07:04); due by 07:00; fits"
         " if due by 07:04"
     )
 

@@ -180,8 +180,8 @@ def test_an_asset_gives_what_its_contract_promises(tmp_path: Path) -> None:
     fewer = TOTALS["assets/totals.sql"].replace("sum(n) as total, 1 as part", "'x' as TOTAL")
     result = compile_project(write(tmp_path / "less", {**TOTALS, "assets/totals.sql": fewer}))
     assert [item.message for item in of(result.problems, "contract_broken")] == [
-        "the contract of `totals` promises `part`, which its body doesn't give",
-        "the contract of `totals` promises `total` as BIGINT, its body gives VARCHAR",
+        "the contract of `totals` promises `part`, which its code doesn't return",
+        "the contract of `totals` promises `total` as BIGINT, its code returns VARCHAR",
     ]
 
 

@@ -55,7 +55,7 @@ def test_upstream_is_every_step_to_the_source(tmp_path: Path) -> None:
 
 
 def test_downstream_follows_filters_and_opaque_bodies(tmp_path: Path) -> None:
-    """A key that is grouped by reaches all that the body gives."""
+    """A key that is grouped by reaches all that the code returns."""
     lineage = compile_lineage(compiled(write(tmp_path, FILES)))
     reached = {step.column for step in lineage.downstream("flights", "day")}
     assert reached == {

@@ -86,7 +86,7 @@ def test_what_a_redeclaration_is_to_blame_for(lab: Lab, changed: dict[str, str],
     next_morning(lab)
     (result,) = open_ones(lab)
     assert (result["cause"]["kind"], result["cause"]["node"]) == (kind, "orders")
-    moved = "nothing was delivered; version 2 changed where or when it is looked for"
+    moved = "nothing was delivered; version 2 changed where or when it is observed"
     assert (result["cause"]["summary"] == moved) == (kind == "configuration_error")
 
 

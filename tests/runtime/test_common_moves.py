@@ -128,7 +128,7 @@ def test_what_was_held_before_the_others_came_is_released_with_them_and_says_why
     (told,) = lab.rows("select what from incident_event where act = 'judge_again'")
     assert told == (
         (
-            f"ants@{day(DAYS)} is judged again beside the others of that interval: 4 sources of"
+            f"ants@{day(DAYS)} is evaluated again with the others of that interval: 4 sources of"
             " other owners moved alike"
         ),
     )

@@ -216,7 +216,7 @@ def test_who_refuses_is_tried_again_then_reported(
     assert "NOT_SET_AT_ALL" in errors[1]
     with office.store.read() as tx:
         said = [row[0] for row in tx.execute("select what from incident_event")]
-    assert "team couldn't be told over hook: the server answers 500" in said
+    assert "team couldn't be notified over hook: the server answers 500" in said
     assert CANARY not in (tmp_path / ".headrace/state.db").read_bytes().decode("latin-1")
 
 

@@ -57,7 +57,7 @@ def test_the_delivery_that_everything_waits_for_is_named_with_its_promise(lab: L
     ]
     assert said.waiting_for[-1].until is not None and said.waiting_for[-1].until.hour == 5
     late = ask(lab, "clean@2025-01-02", "2025-01-03T07:20:00+00:00")
-    since = "which nobody has looked at since Thu 01-02 06:01, expected by 05:00"
+    since = "which hasn't been observed since Thu 01-02 06:01, expected by 05:00"
     assert late.verdict == f"clean@2025-01-02 waits for orders 2025-01-02, {since}"
     spent = [("source", "orders", 18_000.0), ("detection", "orders", 8_400.0)]
     assert [(item.kind, item.node, item.seconds) for item in late.segments or []] == spent
@@ -79,11 +79,11 @@ def test_before_the_first_pass_nothing_is_known_of_deliveries(lab: Lab) -> None:
     lab.orders(DAYS[0])
     now = "2025-01-02T06:00:00+00:00"
     lab.headrace("apply", "--yes", "--now", now)
-    assert ask(lab, "report", now).verdict == "nobody has looked at orders yet"
+    assert ask(lab, "report", now).verdict == "orders hasn't been observed yet"
     for subject, verdict in {
-        "orders@2025-01-01": "orders@2025-01-01 isn't known yet: nobody has looked at orders",
+        "orders@2025-01-01": "orders@2025-01-01 isn't known yet: orders hasn't been observed",
         "total@2025-01-01": (
-            "total@2025-01-01 waits for orders 2025-01-01, which nobody has looked at yet"
+            "total@2025-01-01 waits for orders 2025-01-01, which hasn't been observed yet"
         ),
     }.items():
         said = ask(lab, subject, now)

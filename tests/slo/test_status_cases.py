@@ -194,7 +194,7 @@ def test_nobody_ever_looked_is_unknown() -> None:
     assert (result.state, result.since_us, result.reason) == (
         ConsumerState.UNKNOWN,
         None,
-        "nobody has looked at src yet",
+        "src hasn't been observed yet",
     )
 
 

@@ -164,7 +164,7 @@ def test_an_overdue_delivery_is_a_risk_before_the_deadline(facts: SmallFacts) ->
     }
     for clock, said in (
         ("05:45", "nothing was delivered"),
-        ("05:30", "nobody has looked since 04:40"),
+        ("05:30", "not observed since 04:40"),
     ):
         now = at(f"2013-02-12 {clock}")
         result = named(evaluate_status(PROJECT, before(facts, now), now), "morning-report")
@@ -216,6 +216,6 @@ def test_nobody_looked_for_too_long_is_unknown_not_late(facts: SmallFacts) -> No
     now = at("2013-02-14 08:41")
     result = named(evaluate_status(PROJECT, facts, now), "morning-report")
     assert result.states == (ConsumerState.UNKNOWN, ConsumerState.LATE)
-    assert result.reason == "nobody has looked at flights since 06:40"
+    assert result.reason == "flights hasn't been observed since 06:40"
     assert result.next == "headrace tick"
     assert result.since_us == at("2013-02-14 08:40")

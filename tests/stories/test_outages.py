@@ -92,7 +92,9 @@ def test_deadlines_missed_because_nobody_ran_headrace_for_25_hours_are_told_as_t
     site.ticked("2025-03-04T06:30")
     site.arrived("2025-03-04", "2025-03-04")
     site.ticked("2025-03-05T07:30")
-    assert site.outages() == ["nobody looked from Tue 2025-03-04 06:30 until Wed 2025-03-05 07:30"]
+    assert site.outages() == [
+        "nothing was observed from Tue 2025-03-04 06:30 until Wed 2025-03-05 07:30"
+    ]
     (item,) = site.json("incidents", "--all")
     assert (item["cause"]["node"], item["state"], item["affected"]["consumers"]) == (
         "headrace",
@@ -173,12 +175,14 @@ def test_a_project_run_once_a_day_on_purpose_is_told_that_its_deadline_does_not_
     assert item["cause"]["kind"] == "deadline_infeasible"
     assert (
         item["cause"]["summary"]
-        == "usually there at 08:01 (orders at 03:00, but nobody looks before 08:00); due by 07:00;"
+        == "usually there at 08:01 (orders at 03:00, but isn't observed before 08:00); due by 07:00;"
         " fits if due by 08:01, or if looked at 1 h 01 min earlier"
     )
     site.arrived("2025-03-11", "2025-03-13")
     site.ticked("2025-03-14T13:00")
-    assert site.outages() == ["nobody looked from Tue 2025-03-11 08:00 until Fri 2025-03-14 13:00"]
+    assert site.outages() == [
+        "nothing was observed from Tue 2025-03-11 08:00 until Fri 2025-03-14 13:00"
+    ]
     assert site.json("incidents")[0]["cause"]["summary"].startswith(
         "usually there at 08:01 (orders at 03:00, but nobody looks"
     )
@@ -330,7 +334,7 @@ def test_an_earlier_file_isnt_asked_for_where_nobody_looks_earlier(
     (item,) = site.json("incidents")
     summary = item["cause"]["summary"]
     assert summary.startswith("usually there at 04:11 (orders at 04:02, then ")
-    said = f"2025-03-09 came at {came}, but nobody looked before 04:10"
+    said = f"2025-03-09 came at {came}, but wasn't observed before 04:10"
     assert summary.endswith(f"; {said}); due by 04:00; fits if due by 04:11, or {earlier}")
     first = item["repair"]["first"]
     assert f"promise what can be kept (consumers.yaml:1), {asked}" in first
@@ -358,7 +362,7 @@ def test_what_nobody_has_looked_for_is_not_said_to_be_missing(site: Site) -> Non
     which nobody has looked for since the day before."""
     site.ticked("2025-03-03T05:40", "2025-03-04T05:40")
     site.arrived("2025-03-04", "2025-03-04")
-    said = "orders@2025-03-04: nobody has looked since Tue 03-04 05:40, promised by 05:00"
+    said = "orders@2025-03-04: not observed since Tue 03-04 05:40, promised by 05:00"
     (row,) = site.json("status", "--now", "2025-03-05T05:10+01:00")["consumers"]
     assert (row["state"], row["reason"]) == ("at_risk", f"late at 07:00: {said}")
     (row,) = site.json("status", "--now", "2025-03-05T07:10+01:00")["consumers"]
@@ -386,7 +390,7 @@ def test_a_deadline_that_cannot_be_met_stays_open_until_the_promise_fits(site: S
     said = item["cause"]["summary"]
     assert said.startswith("there at 08:11 (if orders comes by 07:30 as promised, then ")
     looked = (
-        "2025-03-04 came at 07:20, but nobody looked before 08:10); due by 07:00; fits if due by"
+        "2025-03-04 came at 07:20, but wasn't observed before 08:10); due by 07:00; fits if due by"
         " 08:11, or "
     )
     assert looked in said
@@ -406,7 +410,7 @@ def test_a_deadline_that_cannot_be_met_stays_open_until_the_promise_fits(site: S
     said = item["cause"]["summary"]
     assert said.startswith("there at 08:21 (if orders comes by 07:30 as promised, then ")
     assert (
-        "2025-03-05 came at 07:20, but nobody looked before 08:20); due by 07:45; fits if due by"
+        "2025-03-05 came at 07:20, but wasn't observed before 08:20); due by 07:45; fits if due by"
         " 08:21, or " in said
     )
     site.ticked("2025-03-07T05:40")

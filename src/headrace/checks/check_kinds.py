@@ -476,7 +476,7 @@ class StagedScanner:
         """Raise `CheckUnusable` for a node of which nothing is published."""
         for name in names:
             if name.lower() not in self.references:
-                raise CheckUnusable(f"`{name}` isn't at hand: nothing of it is published yet")
+                raise CheckUnusable(f"`{name}` can't be read: nothing of it is published yet")
 
     def query(self, over_self: str) -> str:
         """Turn a query over `__self__` into one that names its sources itself."""

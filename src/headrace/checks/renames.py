@@ -323,7 +323,7 @@ def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
         else f"{traits.type} became {other.type}"
     )
     if abs(traits.position - other.position) < 0.05:
-        yield "it stands in the same place"
+        yield "it is in the same position"
     result = alike(traits, other)
     if result is None:
         yield "there are no values to compare"

@@ -36,7 +36,7 @@ def ask_text(question: str, default: str = "") -> str:
     return sys.stdin.readline().strip() or default
 
 
-DryRun = Annotated[bool, Option("--dry-run", help="show the plan; writes nothing at all")]
+DryRun = Annotated[bool, Option("--dry-run", help="show the plan and write nothing")]
 Yes = Annotated[bool, Option("--yes", help="don't ask")]
 D = TypeVar("D", bound=Response)
 

@@ -97,7 +97,7 @@ COMMANDS = (
     CliCommand("validate", "change", "list the problems of the project's files; runs nothing"),
     CliCommand("render", "change", "print the SQL of an asset as it will run"),
     CliCommand("plan", "change", "show what changed files would do"),
-    CliCommand("apply", "change", "put changed files into force"),
+    CliCommand("apply", "change", "apply changed files"),
     CliCommand("contract", "change", "show a contract, accept renamed columns, infer a contract"),
     CliCommand("connections", "operate", "list connections of sources and exports; `test` them"),
     CliCommand(
@@ -187,7 +187,7 @@ FOREIGN = {
     ),
     "snapshot": "every publication is a snapshot: `headrace read ASSET --at T`",
     "source": "`headrace ls 'source:*'`",
-    "sources": "`headrace status` for how they stand, `headrace ls` for all",
+    "sources": "`headrace status` for their states, `headrace ls` for all",
     "start": "`headrace serve`, or `headrace tick` from cron",
     "tasks": "`headrace runs`",
     "trigger": "`headrace run ASSET`",

@@ -237,7 +237,7 @@ def render_past_changes(
             indent=2,
         )
     for proposed_row in proposed[:PAST_SHOWN_MAX]:
-        request_clause = ", and is recomputed only if somebody asks"
+        request_clause = ", and is recomputed only on request"
         first = (
             request_clause
             if proposed_row.incident is None

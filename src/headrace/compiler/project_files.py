@@ -189,7 +189,7 @@ def _file(
             _problem(
                 "file_unreadable",
                 path,
-                f"the file can't be looked at: {error.strerror}",
+                f"the file can't be inspected: {error.strerror}",
                 "check its permissions",
             )
         )

@@ -194,7 +194,7 @@ def _pattern_of(source: Source) -> Pattern:
     if source.files is None:
         raise NotBuilt(
             f"source {source.name} isn't a file source",
-            hint="only `files:` can be looked at so far",
+            hint="only `files:` can be observed so far",
         )
     return compile_pattern(
         source.files, source.partition.grain, rows_tell=source.partition.column is not None

@@ -112,7 +112,8 @@ class Http:
         note = Note(
             "look_not_finished",
             server.shown,
-            f"{requested} of {len(wanted)} intervals were asked for; the next look goes on",
+            f"{requested} of {len(wanted)} intervals were asked for; the next observation"
+            f" continues",
         )
         return _observe(deliveries, note if requested < len(wanted) else None, requested)
 

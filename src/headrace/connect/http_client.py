@@ -442,7 +442,7 @@ class HttpClient:
         throttled = wait is not None and status in (TOO_MANY, 503)
         raise Unavailable(
             (
-                f"{text}, and asks to be left alone until {self._time_after(wait)}"
+                f"{text}, and allows no request until {self._time_after(wait)}"
                 if throttled and wait is not None
                 else text
             ),

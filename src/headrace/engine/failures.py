@@ -38,7 +38,8 @@ _DUCKDB_KINDS = {
 }
 _DUCKDB_HINTS = {
     "PermissionException": (
-        "a body reads its inputs and nothing else: no files, no network, no settings, no extensions"
+        "asset code reads its inputs and nothing else: no files, no network, no settings, no"
+        " extensions"
     ),
     "OutOfMemoryException": "make the partitions smaller, or give the worker more memory",
 }

@@ -41,7 +41,7 @@ def keep_fault(tx: Transaction, keeping: IncidentUpdates, error: Exception, now:
         node=HEADRACE,
         family=Family.ERROR,
         kind=CauseKind.CODE_ERROR.value,
-        expected="causes are judged",
+        expected="causes are evaluated",
         observed=f"{what}: {error}"[:SAID_MAX],
         strength=EXACT_NATS,
         at_us=now,

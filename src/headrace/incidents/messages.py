@@ -297,7 +297,7 @@ class Words:
         return self._page(
             "more incidents are open",
             [
-                f"More than {count} messages in an hour: the rest isn't told one by one.",
+                f"More than {count} messages in an hour: the rest isn't sent one by one.",
                 "All of them: headrace incidents",
             ],
         )
@@ -347,7 +347,7 @@ class Words:
 
     def _instead(self, to: Recipient) -> str:
         return (
-            f"; you are told for {to.instead_of[0]}, which isn't written to"
+            f"; you are told for {to.instead_of[0]}, which gets no messages"
             if to.instead_of
             else ""
         )

@@ -37,7 +37,7 @@ FLOOD_MAX = 20
 AGAIN_US = HOUR_US
 """An incident that reopens within an hour of its last message isn't announced again."""
 OVER = "it was over before this was sent"
-TOGETHER = "more than are told one by one"
+TOGETHER = "more than are sent one by one"
 
 
 class NotificationFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -133,7 +133,7 @@ def _without_flag(columns: Given, rule: MergeRule) -> Given:
     if missing:
         hint = f"its columns are: {', '.join(name for name, _ in columns[:12])}"
         raise SchemaMismatch(
-            f"the body gives no column `{missing[0]}`, which the merge needs",
+            f"the code returns no column `{missing[0]}`, which the merge needs",
             columns=missing,
             hint=hint,
         )
@@ -141,7 +141,7 @@ def _without_flag(columns: Given, rule: MergeRule) -> Given:
         raise SchemaMismatch(
             f"a merged table can't have a column `{ROW_NUMBER}`",
             columns=(ROW_NUMBER,),
-            hint="call it otherwise with AS",
+            hint="rename it with AS",
         )
     return tuple(
         (name, kind)
@@ -156,9 +156,9 @@ def _added(columns: Given, rule: MergeRule) -> Given:
     added = tuple(zip(_ADDED, (rule.versions.type, rule.versions.type, "BOOLEAN"), strict=True))
     clashes = {name for name, _ in added} & {name.lower() for name, _ in columns}
     if clashes:
-        message = f"the body gives `{min(clashes)}`, which `materialize: snapshot` adds itself"
+        message = f"the code returns `{min(clashes)}`, which `materialize: snapshot` adds itself"
         raise SchemaMismatch(
-            message, columns=sorted(clashes), hint="call it otherwise with AS, or leave it out"
+            message, columns=sorted(clashes), hint="rename it with AS, or leave it out"
         )
     return added
 

@@ -348,7 +348,7 @@ def names_in(query: str) -> tuple[str, ...]:
     try:
         statements = connection.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise UsageError("only one query that gives rows can be asked", hint=HINT)
+            raise UsageError("only one query that returns rows can be run", hint=HINT)
         results = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
     except duckdb.Error as error:
         raise UsageError(in_words(error), hint=HINT) from error

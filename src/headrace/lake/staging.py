@@ -377,7 +377,8 @@ def _single_select(session: DuckDBSession, select_sql: str) -> str:
     statements = session.connection.extract_statements(select_sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise SchemaMismatch(
-            "a body must be one query that gives rows", hint="write a single SELECT, without `;`"
+            "asset code must be one query that returns rows",
+            hint="write a single SELECT, without `;`",
         )
     return _without_end(select_sql) if ";" in select_sql else select_sql
 

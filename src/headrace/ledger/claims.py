@@ -37,7 +37,7 @@ _ELSEWHERE = (
     "slow_run",
 )
 """Incident kinds that explain neither a hold nor a failed attempt."""
-NOBODY_OBSERVED = "nobody has looked since it was expected"
+NOBODY_OBSERVED = "not observed since it was expected"
 BETWEEN = "came in this time, not observed yet"
 """For a delivery that the observation before it missed, whatever time its file claims."""
 ELSEWHERE = "delivered, and looked for in another place, as the project declared it"
@@ -165,7 +165,7 @@ class DelayClaims:
         """Yield what held a source back of which nothing arrived and nothing was tried."""
         stay = self._stay
         if observed_us is None:
-            note = "nobody has looked at it yet"
+            note = "it hasn't been observed yet"
             yield self._claim(SegmentKind.DETECTION, stay.from_us, stay.to_us, note)
             return
         yield from self._unread(stay.to_us)
@@ -268,7 +268,7 @@ class DelayClaims:
         begun = item.began_us
         if begun > item.dispatched_us:
             yield self._claim(
-                SegmentKind.QUEUE, item.dispatched_us, begun, "given out behind another"
+                SegmentKind.QUEUE, item.dispatched_us, begun, "dispatched behind another"
             )
         for start, end in (
             ()
@@ -279,7 +279,7 @@ class DelayClaims:
         note = "waited for a slot or a pool" if self._stay.traits.pooled else "waited for a slot"
         yield self._claim(SegmentKind.QUEUE, item.queued_us, item.dispatched_us, note)
         for start, end in self._records.free(item, item.dispatched_us, begun, begun=True):
-            yield self._claim(SegmentKind.DISPATCH, start, end, "given to a worker")
+            yield self._claim(SegmentKind.DISPATCH, start, end, "dispatched to a worker")
 
     def _working(self, item: Try, end: int) -> Iterator[Segment]:
         """Claim an attempt's work, until the leader's loop iteration that processed its result."""

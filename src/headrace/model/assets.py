@@ -472,7 +472,7 @@ def _report_nested(tree: ast.Module, aliases: Aliases, report: Report) -> None:
                     "asset_not_found",
                     node.lineno,
                     message,
-                    "move it out of the class, function or `if` that it stands in",
+                    "move it out of the class, function or `if` that it is in",
                 )
 
 

@@ -409,7 +409,7 @@ def read_code_files(fields: Fields) -> tuple[str, ...] | None:
         if any("**" in part and part != "**" for part in parts) or len(pattern) > 1_000:
             message = f"`code_files`: {shown(text)} isn't a pattern"
             fields.refuse(
-                "code_files", message, "`**` stands alone between slashes: models/**/*.json"
+                "code_files", message, "write `**` alone between slashes: models/**/*.json"
             )
             return None
         results.append(pattern)

@@ -350,7 +350,7 @@ def _read_page(fields: Fields) -> None:
     if by == "cursor" and "next" not in fields:
         fields.refuse(
             "by",
-            "`by: cursor` needs to know where the next cursor stands",
+            "`by: cursor` needs to know where the next cursor is",
             "add `next: $.meta.next_cursor`",
         )
     if "size_parameter" in fields and "size" not in fields:

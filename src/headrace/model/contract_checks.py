@@ -272,7 +272,7 @@ def _of_sql(
         report.error(
             "contract_invalid",
             item.line,
-            "the query speaks of a column, and stands under none",
+            "the query names a column, and is under none",
             "put it under the property",
         )
         return None

@@ -220,9 +220,9 @@ FIELDS = {
     "data_tests": "write checks: [{unique: [id]}, {not_null: [id]}]",
     "audits": "write checks: [{unique: [id]}, {not_null: [id]}]",
     "models": (
-        "this is dbt's: each asset has a file of its own, and its checks stand in its front matter"
+        "this is dbt's: each asset has a file of its own, and its checks are in its front matter"
     ),
-    "config": "its fields stand here directly: materialize: …, tags: […]",
+    "config": "write its fields here directly: materialize: …, tags: […]",
     "unique_key": "write materialize: merge and merge: {keys: [id]}",
     "incremental_strategy": (
         "write partition: day, which replaces each day's rows; or materialize: merge"

@@ -125,7 +125,7 @@ def _of_dates(project: Project, consumer: Consumer, export: Export) -> Iterator[
             consumer,
             "bad_path",
             message,
-            "take `{date:…}` out: the whole is written anew whenever it changes",
+            "take `{date:…}` out: the whole is written again whenever it changes",
         )
     elif grain is not None and not formats:
         message = f"every {grain} that {name} exports would overwrite {shown(export.path)}"

@@ -236,7 +236,7 @@ SOURCE = (
         "concurrency",
         whole(1, CONCURRENCY_MAX),
         "how many of its deliveries are ingested at once",
-        "as many as there is room for",
+        "no limit but workers and pools",
     ),
 )
 
@@ -300,7 +300,9 @@ COMMAND = (
 ASSET = (
     FieldDescription("name", TEXT, "its name", "the file's, or the function's"),
     *COMMON,
-    FieldDescription("partition", PARTITION, "how its data is cut, and by which column", "'*'"),
+    FieldDescription(
+        "partition", PARTITION, "how its data is partitioned, and by which column", "'*'"
+    ),
     FieldDescription("start", START, "its first partition", "the latest start of its inputs"),
     FieldDescription(
         "inputs",
@@ -366,12 +368,12 @@ ASSET = (
         "concurrency",
         whole(1, CONCURRENCY_MAX),
         "how many of its attempts run at once",
-        "as many as there is room for",
+        "no limit but workers and pools",
     ),
     FieldDescription(
         "priority",
         whole(-1000, 1000),
-        "who comes first where room is scarce: the larger",
+        "priority where capacity is short: the larger runs first",
         "derived from consumers' deadlines",
     ),
     FieldDescription(

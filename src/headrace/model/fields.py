@@ -116,7 +116,7 @@ def load_toml(text: str, report: Report) -> LocatedMapping | None:
             "toml_syntax",
             line,
             f"this isn't TOML: {_AT.sub('', reason)}",
-            'texts stand in quotes: name = "flights"',
+            'texts are quoted: name = "flights"',
         )
     except (RecursionError, ValueError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)

@@ -168,11 +168,11 @@ _OWNER = (
     FieldDescription(
         "kind",
         one_of(yaml_files.OWNER_KINDS),
-        "what it is; a vendor isn't written to unless `tell: true`",
+        "what it is; a vendor gets no messages unless `tell: true`",
         "team",
     ),
     FieldDescription("contact", TEXTS, "where messages go: names of [notify.…], or mailto:…"),
-    FieldDescription("manager", TEXT, "the owner who is told instead, or as well"),
+    FieldDescription("manager", TEXT, "the owner who is notified instead, or as well"),
     FieldDescription(
         "tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"
     ),
@@ -180,7 +180,7 @@ _OWNER = (
         "concurrency",
         whole(1, CONCURRENCY_MAX),
         "how many attempts at what it owns run at once",
-        "as many as there is room for",
+        "no limit but workers and pools",
     ),
     FieldDescription(
         "quiet",

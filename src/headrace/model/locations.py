@@ -55,7 +55,7 @@ def is_usable_url(fields: Fields, name: str, url: str, partition: PartitionSpec)
     elif not host or any(sign in host for sign in "{}*@ "):
         problem, hint = (
             "doesn't say which bucket or host",
-            "s3://bucket/folder/name_{date:%Y-%m-%d}.csv; who asks stands in a connection",
+            "s3://bucket/folder/name_{date:%Y-%m-%d}.csv; credentials go into a connection",
         )
     elif not path or ".." in path.split("/") or "\\" in url or not url.isprintable():
         problem, hint = (

@@ -233,7 +233,7 @@ class _Builder:
             raise _Refused(
                 "yaml_key",
                 container.line,
-                "a list or mapping stands where a key is expected",
+                "there is a list or mapping where a key is expected",
                 "quote it if it is meant as text",
             )
         if len(self._stack) >= DEPTH_MAX:
@@ -262,7 +262,10 @@ class _Builder:
             )
         if self._wants_key():
             raise _Refused(
-                "yaml_key", line, "an alias stands where a key is expected", "write the key itself"
+                "yaml_key",
+                line,
+                "there is an alias where a key is expected",
+                "write the key itself",
             )
         value, size = self._anchors[event.anchor]
         self._add(value, line, None, size)
@@ -318,7 +321,7 @@ def _syntax(error: Any, text: str, offset: int) -> tuple[str, int, str, str]:
         return (
             "yaml_tab",
             index + offset,
-            "a tab stands in the indentation",
+            "there is a tab in the indentation",
             "use spaces; YAML doesn't take tabs",
         )
     problem = " ".join(part for part in (error.context, error.problem) if part)

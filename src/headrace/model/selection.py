@@ -75,9 +75,7 @@ def _union(texts: Sequence[str], graph: SelectionGraph) -> set[str]:
     for term in _terms(texts):
         parts = [_matching(part, graph) for part in term.split(",") if part]
         if not parts:
-            raise UsageError(
-                f"{shown(term)} selects nothing", hint="a comma stands between two terms"
-            )
+            raise UsageError(f"{shown(term)} selects nothing", hint="put a comma between two terms")
         results |= set.intersection(*parts)
     return results
 

@@ -263,7 +263,7 @@ def _accumulating(asset: Asset, body: Columns | None) -> Iterator[Problem]:
             hint = did_you_mean(name, known) or f"its columns are: {', '.join(known[:12])}"
             message = (
                 f"`{asset.materialize}` of {shown(asset.name)} names the column {shown(name)},"
-                " which the body doesn't give"
+                " which its code doesn't return"
             )
             yield _problem(asset, "unknown_merge_column", message, hint)
     clashes = (
@@ -273,10 +273,10 @@ def _accumulating(asset: Asset, body: Columns | None) -> Iterator[Problem]:
     )
     for name in sorted(clashes):
         message = (
-            f"the body of {shown(asset.name)} gives `{name}`, which `materialize: snapshot` adds"
+            f"the code of {shown(asset.name)} returns `{name}`, which `materialize: snapshot` adds"
             " itself"
         )
-        yield _problem(asset, "duplicate_column", message, "call it otherwise with AS")
+        yield _problem(asset, "duplicate_column", message, "rename it with AS")
 
 
 def _append(asset: Asset, inputs: Sequence[InputSpec], project: Project) -> Iterator[Problem]:
@@ -344,7 +344,7 @@ def _view(
             asset,
             "wrong_view",
             f"{name} is a view, and has `partition:`",
-            "take it out: a view is cut as what reads it is",
+            "take it out: a view is partitioned like what reads it",
         )
     if analysis is not None and analysis.uses_self:
         yield _problem(

@@ -211,7 +211,7 @@ class Invalidate(Value, tag=PlanStepKind.INVALIDATE.value):
         if not self.asks:
             return "computed again by the next run"
         approval = ", which needs an approval" if self.needs_approval else ""
-        return f"stale until somebody asks for it again{approval}"
+        return f"stale until it is requested again{approval}"
 
     @property
     def decision(self) -> dict[str, Any]:

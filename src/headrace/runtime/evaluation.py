@@ -256,7 +256,7 @@ def _note_reevaluation(tx: Transaction, rows: HeldForRows, why: str, now: int) -
     incident = incidents.open_at(tx, rows.source, rows.partition)
     if incident is not None:
         text = (
-            f"{rows.source}@{rows.partition} is judged again beside the others of that interval:"
+            f"{rows.source}@{rows.partition} is evaluated again with the others of that interval:"
             f" {why}"
         )
         incidents.happened(tx, incident.id, [Happened(now, text, HEADRACE, "judge_again")])

@@ -369,7 +369,7 @@ def _damage_of(path: Path, size_bytes: int) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return "is gone"
     except OSError as error:
-        return f"can't be looked at ({(error.strerror or 'unknown error').lower()})"
+        return f"can't be inspected ({(error.strerror or 'unknown error').lower()})"
     if not stat.S_ISREG(results.st_mode):
         return "is no file"
     return (

@@ -74,7 +74,7 @@ STANDING = -1
 """Number of the standing run: the one that a server works at by itself. There is at most one."""
 TICK = "tick"
 """Kind of a run that is one pass over everything."""
-PROPOSED = "is stale, and is recomputed only if somebody asks"
+PROPOSED = "is stale, and is recomputed only on request"
 
 
 class RunRequest(msgspec.Struct, frozen=True):

@@ -101,7 +101,7 @@ class _Asked:
         if tracked is not None and tracked.proposed:
             yield self._reason(
                 WaitKind.PROPOSED,
-                "is stale, and is made again only if a person asks for it by name",
+                "is stale, and is recomputed only if a person requests it by name",
             )
         elif tracked is not None and state in _STOPPED_CLAUSES:
             yield self._reason(

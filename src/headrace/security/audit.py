@@ -359,7 +359,7 @@ def _misfit(row: tuple[int, int, str, str, str], expected: int, head: str) -> st
     """Return why an entry doesn't fit in its place; empty if it does."""
     seq, at_us, text, previous, digest = row
     if seq != expected:
-        return f"entry {seq} stands where {expected} is due: one is missing, or stands twice"
+        return f"entry {seq} is where {expected} is due: one is missing, or is there twice"
     if previous != head:
         return "it doesn't follow the entry before it"
     try:

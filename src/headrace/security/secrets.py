@@ -344,7 +344,7 @@ def _of_keyring(name: str) -> str:
         value = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:
         raise SecretMissing(
-            f"the keyring can't be asked: {error}",
+            f"the keyring can't be read: {error}",
             hint="it must be unlocked for the user whom headrace runs as",
         ) from None
     if value is None:

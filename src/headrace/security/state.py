@@ -35,11 +35,11 @@ FILE = "identity.json"
 _KEY = "identity"
 _NEXT = (
     "`headrace db restore` brings the newest backup that fits back; `headrace db restore"
-    " --new-state` begins anew and moves the lake aside"
+    " --new-state` starts over and moves the lake aside"
 )
 MOUNT = (
     "mount it and type the command again. If its files are lost: `headrace db restore DIR` brings"
-    " them back from a backup that holds them; `headrace db restore --new-state` begins anew"
+    " them back from a backup that holds them; `headrace db restore --new-state` starts over"
 )
 
 
@@ -71,7 +71,7 @@ def lake_identity(lake: Path) -> str | None:
             f"{path} doesn't say which state the lake belongs to ({error})",
             hint=(
                 "`headrace db check` says whether state and files agree; if they do, delete the"
-                " file: the next tick writes it anew"
+                " file: the next tick writes it again"
             ),
         ) from error
 

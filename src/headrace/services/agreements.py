@@ -258,7 +258,7 @@ def agreed_id(agreed: str | None) -> str | None:
     """Return the id of the confirmed plan. Raise Refused if it isn't well-formed."""
     if agreed is not None and PLAN_ID.fullmatch(agreed) is None:
         raise Refused(
-            "something else would be done by now than what was agreed to",
-            hint="look at the plan again, and agree to that",
+            "the plan has changed since it was approved",
+            hint="look at the plan again, and approve it",
         )
     return agreed

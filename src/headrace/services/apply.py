@@ -299,7 +299,7 @@ def apply_plan(
         Option(
             "--keep",
             metavar="SELECT",
-            help="put new code of these assets into force, and keep what is published",
+            help="apply new code of these assets, and keep what is published",
         ),
     ] = (),
     reason: Annotated[
@@ -307,7 +307,7 @@ def apply_plan(
         Option(
             "--reason",
             metavar="TEXT",
-            help="why the past is recomputed, or kept; stands in the audit trail",
+            help="why the past is recomputed, or kept; recorded in the audit trail",
         ),
     ] = "",
     progress: Progress,

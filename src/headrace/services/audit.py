@@ -29,12 +29,12 @@ from headrace.store.queries import audit_trail
 
 MISSING_MAX = 1_000
 OUTSIDE = (
-    "whether all was written anew: a checkpoint kept elsewhere shows it of the trail, nothing of"
+    "whether all was rewritten: a checkpoint kept elsewhere shows it of the trail, nothing of"
     " the tables"
 )
 """What no check inside the database can show: whoever may write to it can rewrite all of it."""
 OUTSIDE_PROVEN = (
-    "whether event log and tables were written anew: the checkpoint proves the trail alone"
+    "whether event log and tables were rewritten: the checkpoint proves the trail alone"
 )
 """The same limit, given a checkpoint that was kept elsewhere."""
 
@@ -181,7 +181,7 @@ def _beside_log(log: replaying.Log, summary: AuditTrailSummary) -> list[str]:
         cut = "all of them" if not summary.last else f"those after entry {summary.last}"
         return [f"entries of the trail: the event log knows {seq:,}, and {cut} are gone"]
     if summary.heads[seq] != head:
-        return [f"the entry {seq} that the event log knows: another one stands in its place"]
+        return [f"the entry {seq} that the event log knows: another one is in its place"]
     if summary.last > seq:
         entries = f"entries {seq + 1:,} to {summary.last:,} of the trail"
         return [f"in the event log: {entries} were written without Headrace"]
@@ -515,9 +515,7 @@ def _unkept(response: CheckpointResponse | None, entry: tuple[int, str, str] | N
             f"the checkpoint knows entry {response.seq}, and the trail ends before it: its end was"
             " cut off"
         )
-    return (
-        f"entry {response.seq} isn't the one that the checkpoint knows: the trail was written anew"
-    )
+    return f"entry {response.seq} isn't the one that the checkpoint knows: the trail was rewritten"
 
 
 def _missing(head: str | None, seq: int | None) -> str | None:

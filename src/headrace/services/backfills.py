@@ -330,7 +330,9 @@ FailedSince = Annotated[
 ]
 ModeOption = Annotated[
     str,
-    Option("--mode", metavar="missing|failed|all", help="missing: what isn't there or is stale"),
+    Option(
+        "--mode", metavar="missing|failed|all", help="missing: partitions that are absent or stale"
+    ),
 ]
 Only = Annotated[bool, Option("--only", help="nothing of what reads them")]
 AllowPartial = Annotated[
@@ -459,7 +461,7 @@ def act(
     """
     number = number_of(session, text)
     audit_reason = commands.required_reason(
-        reason, f"backfills {action}", "it stands in the audit trail"
+        reason, f"backfills {action}", "it is recorded in the audit trail"
     )
     return perform(session, "backfills", BackfillsArguments(action, number, audit_reason), progress)  # type: ignore[no-any-return]
 

@@ -609,6 +609,6 @@ def required_reason(reason: str | None, command: str, what: str) -> str:
     if not text:
         raise Refused(
             f"{command} needs --reason: {what}",
-            hint=f"headrace {command} … --reason TEXT; it is kept in the audit trail",
+            hint=f"headrace {command} … --reason TEXT; it is recorded in the audit trail",
         )
     return text

@@ -277,7 +277,7 @@ def _rows(project: Project, only: str | None) -> Iterator[NotifyRow]:
 def _nobody(project: Project, name: str) -> str:
     owner = project.owners[name]
     if owner.contact:
-        return "it isn't written to (tell: true would change that), and it has no manager who is"
+        return "it gets no messages (`tell: true` changes that), and no manager of it gets any"
     return "it has no contact, nor has a manager of it"
 
 
@@ -294,8 +294,8 @@ def _tested(session: ProjectSession, project: Project, row: NotifyRow) -> Notify
         recipient=row.told or row.owner,
         title=f"[{name}] a test",
         body=(
-            f"This is how {row.told or row.owner} is told of incidents of {name}. Nothing is the"
-            " matter."
+            f"This is how {row.told or row.owner} is notified of incidents of {name}. Nothing is"
+            f" the matter."
         ),
         at=session.clock.now_us(),
     )

@@ -186,7 +186,7 @@ def _nothing_proposed(source: Source, key: str, rows: Sequence[DriftRow]) -> NoR
         )
     raise Refused(
         f"no rename is proposed for {name}",
-        hint=f"{command_line('quarantine', name)} says what is the matter with it",
+        hint=f"{command_line('quarantine', name)} says what is wrong with it",
     )
 
 

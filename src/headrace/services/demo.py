@@ -50,7 +50,7 @@ def demo(
     *,
     days: Annotated[
         int | None,
-        Option("--days", metavar="N", help="replay only so many days"),
+        Option("--days", metavar="N", help="replay only N days"),
         msgspec.Meta(ge=1),
     ] = None,
     fault: str,
@@ -192,7 +192,7 @@ def _resumed(directory: Path, path: Path) -> DemoResponse:
         response = msgspec.json.decode(path.read_bytes(), type=DemoResponse)
     except (OSError, msgspec.MsgspecError) as error:
         raise ProjectError(
-            f"the demo in {directory} is damaged", hint="headrace demo --fresh makes it anew"
+            f"the demo in {directory} is damaged", hint="headrace demo --fresh makes it again"
         ) from error
     return msgspec.structs.replace(
         response, resumed=True, directory=str(directory), data="", data_seconds=None

@@ -419,7 +419,7 @@ def _tested_connection(macros: str) -> tuple[MacroDiagnostic, ...]:
     except msgspec.DecodeError:
         last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
         raise HeadraceError(
-            f"the macros can't be looked at: {last}", hint="headrace doctor"
+            f"the macros can't be examined: {last}", hint="headrace doctor"
         ) from None
 
 

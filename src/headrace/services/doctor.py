@@ -76,7 +76,7 @@ def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:
     if not project.settings.notify and all(
         people.wrong(contact, cause=True) for contact in contacts
     ):
-        yield skipped("contacts", "headrace.toml has no [notify]: nobody is told of anything")
+        yield skipped("contacts", "headrace.toml has no [notify]: nobody is notified")
         return
     silent = [name for name in project.owners if people.of(name) is None]
     wrong = {
@@ -90,7 +90,7 @@ def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:
         yield warn("contacts", "; ".join(dict.fromkeys(wrong.values())), "headrace notify")
     elif silent:
         yield warn(
-            "contacts", f"nobody is told for {', '.join(silent[:3])}", "contact: in owners.yaml"
+            "contacts", f"nobody is notified for {', '.join(silent[:3])}", "contact: in owners.yaml"
         )
     else:
         yield ok(

@@ -462,7 +462,7 @@ def _source(root: Path, source: Source) -> ExaminationFinding:
     name = f"source {source.name}"
     if source.files is None or "://" in source.files:
         return skipped(
-            name, "is looked at by a worker; headrace connections test asks its connection"
+            name, "is looked at by a worker; headrace connections test tries its connection"
         )
     folder = _literal(root, source.files)
     if not folder.is_dir():
@@ -492,7 +492,7 @@ def _export(root: Path, consumer: Consumer) -> ExaminationFinding:
     name = f"export {consumer.name}"
     target = (consumer.export or {}).get("to")
     if not isinstance(target, str) or "://" in target:
-        return skipped(name, "goes elsewhere; headrace connections test asks its connection")
+        return skipped(name, "goes elsewhere; headrace connections test tries its connection")
     folder = _literal(root, target)
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     if not os.access(there, os.W_OK | os.X_OK):

@@ -540,7 +540,7 @@ def run_fix(
     as_is: AsIs = False,
     reason: Annotated[
         str | None,
-        Option("--reason", metavar="TEXT", help="kept in the timeline and the audit trail"),
+        Option("--reason", metavar="TEXT", help="recorded in the timeline and the audit trail"),
     ] = None,
     progress: Progress,
 ) -> FixResponse:

@@ -173,7 +173,7 @@ def _report(context: CommandContext, arguments: ReportArguments, progress: Progr
         )
         evaluate_now(tx, context.session, applied, now, reported=True)
         number = stored.of_evidence(tx, ids[0])
-        assert number is not None, "what people report is always put down to something"
+        assert number is not None, "what people report is always attributed to something"
         line = f"reported as wrong {_span(arguments)}: {arguments.reason}"
         stored.happened(tx, number, [Happened(now, line, context.actor.id)])
         what = AuditEvent(

@@ -309,7 +309,7 @@ def repair_message(
     if row is None:
         return None
     if row.first is not None and incident.kind == CauseKind.DATA_CORRUPTED:
-        return "somebody has to decide", [f"headrace incident {incident.label}"]
+        return "a person has to decide", [f"headrace incident {incident.label}"]
     if row.text is None:
         return "", [row.command]
     if row.first is not None:

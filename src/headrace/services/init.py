@@ -99,7 +99,7 @@ group by order_date
 """
 
 _CONSUMERS = """\
-# Who needs which data by when: this is what `headrace status` judges.
+# Who needs which data by when: this is what `headrace status` evaluates.
 - consumer: morning-report
   owner: me
   reads: [daily_revenue]

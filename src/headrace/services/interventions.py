@@ -102,7 +102,7 @@ def _cancel(
         raise UnknownName(f"there is no run {arguments.run}", hint="headrace runs lists them")
     if run.kind == BY_ITSELF and run.finished_at is None:
         raise Refused(
-            f"run {arguments.run} is what the server does by itself: it would begin anew",
+            f"run {arguments.run} is what the server does by itself: it would start again",
             hint=(
                 "headrace pause SELECT --reason TEXT keeps what hasn't begun from it; stopping the"
                 " server ends all"
@@ -141,11 +141,11 @@ REFUSED = {
         "headrace run {name} --again --reason TEXT does it again",
     ),
     "merge": (
-        "is merged partition over partition: later ones stand on this one",
+        "is merged partition over partition: later ones build on this one",
         "correct its input, then: headrace run {name} --partition {key} --again --reason TEXT",
     ),
     "snapshot": (
-        "keeps a history in which later partitions stand on this one",
+        "keeps a history in which later partitions build on this one",
         "correct its input, then: headrace run {name} --partition {key} --again --reason TEXT",
     ),
 }
@@ -374,7 +374,7 @@ def waive(
         )
     if not at:
         raise UsageError(
-            f"which interval of {name} is let go?", hint=f"headrace waive {name}@K --reason TEXT"
+            f"which interval of {name} is waived?", hint=f"headrace waive {name}@K --reason TEXT"
         )
     interval = parse_key(key, consumer.per, consumer.timezone or project.settings.timezone)
     return perform(session, "waive", WaiveArguments(name, interval, text), progress)  # type: ignore[no-any-return]
@@ -446,7 +446,7 @@ def _let_go(
     if obligation.met_at is not None and (
         terms is None or not taken_back(terms, arguments.interval, evaluation_context)
     ):
-        raise UsageError(f"{place} is met: there is nothing to let go")
+        raise UsageError(f"{place} is met: there is nothing to waive")
     if obligation.waived_at is not None:
         raise UsageError(f"{place} is waived already")
     obligations.waive(tx, arguments.consumer, arguments.interval, now)

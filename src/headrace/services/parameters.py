@@ -55,7 +55,7 @@ SELECT_HELP = (
 )
 Selected = Annotated[Sequence[str], Argument("[SELECT]...", SELECT_HELP)]
 Excluded = Annotated[Sequence[str], Option("--exclude", metavar="SELECT", help="leave these out")]
-_REASON = Option("--reason", metavar="TEXT", help="why; kept in the audit trail")
+_REASON = Option("--reason", metavar="TEXT", help="why; recorded in the audit trail")
 Reason = Annotated[str | None, _REASON]
 RequiredReason = Annotated[str, _REASON]
 First = Annotated[
@@ -67,7 +67,7 @@ IncidentId = Annotated[
 ]
 RowsMax = Annotated[
     int | None,
-    Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)"),
+    Option("--limit", metavar="N", least=0, help="print at most N rows (a table: 100)"),
 ]
 ParameterValues = Annotated[
     Mapping[str, str] | None,

@@ -132,9 +132,7 @@ def pause(
 
     Raise Refused without a reason, UsageError for an unknown selection or an invalid time.
     """
-    text = commands.required_reason(
-        reason, "pause", "who finds it standing still at night has to know why"
-    )
+    text = commands.required_reason(reason, "pause", "who finds it paused at night has to know why")
     arguments = PauseArguments(list(select), list(exclude), text, until)
     return perform(session, "pause", arguments, progress)  # type: ignore[no-any-return]
 

@@ -179,7 +179,7 @@ def restore(
     *,
     force: Annotated[bool, Option("--force", help="move the state that is there aside")],
     new_state: Annotated[
-        bool, Option("--new-state", help="begin anew; the lake's files are moved aside")
+        bool, Option("--new-state", help="start over; the lake's files are moved aside")
     ] = False,
 ) -> BackupResponse:
     """Put a backup in the project's place.
@@ -432,7 +432,7 @@ def newest_backup(session: ProjectSession) -> BackupResponse:
         f"no backup in {where} fits the lake" + (f" ({text})" if text else ": there is none"),
         hint=(
             "`headrace db restore DIR` restores one from elsewhere; `headrace db restore"
-            " --new-state` begins anew and moves the lake aside"
+            " --new-state` starts over and moves the lake aside"
         ),
     )
 

@@ -280,7 +280,7 @@ class WaitCauses:
                 "delivery", node, key, text, partition_target(node, key), state="missing"
             )
             row = msgspec.structs.replace(row, next="headrace tick")
-            return WaitCause(row, ", which nobody has looked at yet")
+            return WaitCause(row, ", which hasn't been observed yet")
         failing = ingestion.failing_source(self._tx, node)
         if failing is not None:
             return self._unreachable(failing, key)
@@ -317,7 +317,7 @@ class WaitCauses:
         )
         return WaitCause(
             msgspec.structs.replace(row, next="headrace tick"),
-            f", which nobody has looked at {since}",
+            f", which hasn't been observed {since}",
         )
 
     def _unreachable(self, failing: ingestion.Failing, key: str) -> WaitCause:
@@ -413,7 +413,7 @@ class WaitCauses:
         if self._is_proposed(node, key):
             return (
                 "decision",
-                "is stale, and is recomputed only if somebody asks",
+                "is stale, and is recomputed only on request",
                 f"headrace run {node} --partition {shlex.quote(key)}",
             )
         if self._closed is not None:

@@ -421,7 +421,7 @@ def blockage_clause(  # complexipy: ignore (a table: a clause for each kind of b
             observed_us = not_observed_since(context, node, blocked.partition, now_us)
             if observed_us is not None:
                 return (
-                    f"{blocked.node}{at}: nobody has looked since"
+                    f"{blocked.node}{at}: not observed since"
                     f" {time_text(observed_us, now_us, zone)}{promised}"
                 )
             return f"{blocked.node}{at}: nothing was delivered{promised}"

@@ -308,14 +308,14 @@ class _ConsumerEvaluation:
         for source in sources_of(self._context.known_reads(self._terms), self._context):
             observations = self._context.facts.observations(source.name)
             if not observations:
-                return f"nobody has looked at {source.name} yet", None
+                return f"{source.name} hasn't been observed yet", None
             until = known_until(observations, self._context.declared.tick_every_us)
             if until < self._now and (stalest is None or until < stalest[0]):
                 stalest = (until, observations[0], source.name)
         if stalest is None:
             return None
         return (
-            f"nobody has looked at {stalest[2]} since {time_text(stalest[1], self._now, zone)}",
+            f"{stalest[2]} hasn't been observed since {time_text(stalest[1], self._now, zone)}",
             stalest[0],
         )
 

@@ -205,7 +205,7 @@ class _Analyser:
         elif table.args.get("when") is not None:
             self._refuse(
                 "qualified_name",
-                f"`{inner.name} AT (…)`: a body reads the version that it is given",
+                f"`{inner.name} AT (…)`: asset code reads the version that it is given",
                 line,
                 "leave `AT (…)` out",
             )

@@ -67,7 +67,7 @@ _TEMPLATES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"config\("),
         (
-            "what config() says stands in the front matter: /* headrace, `materialize: …`, `owner:"
+            "write what config() says in the front matter: /* headrace, `materialize: …`, `owner:"
             " …`, */"
         ),
     ),

@@ -78,7 +78,7 @@ class Clock:
         if kind is ClockKind.LIVE and now is not None:
             raise Refused(
                 "this store is live: --now is for replays",
-                hint="leave --now away, or replay in a project of its own",
+                hint="leave out --now, or replay in a project of its own",
             )
         return cls(kind, _start(tx, now), moving=True, real=real or _Machine())._keep(tx, now)
 

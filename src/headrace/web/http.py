@@ -25,7 +25,7 @@ PROBLEM_TITLES = {
     403: "this may not be asked from there",
     404: "there is no such thing",
     405: "this can't be done here",
-    409: "this is refused as things stand",
+    409: "this is refused in the current state",
     415: "the body is of another kind",
     408: "the request took too long",
     413: "the request is too large",

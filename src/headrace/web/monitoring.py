@@ -205,7 +205,7 @@ def _add_consumers(text: MetricsText, response: StatusResponse) -> None:
     )
     text.gauge(
         "consumer_claimed_availability_ratio",
-        f"What was said at the time, {window}.",
+        f"As reported at the time, {window}.",
         *((item, _ratio(past.claimed)) for item, past in known),
     )
     text.gauge(
@@ -235,7 +235,7 @@ def _add_status(text: MetricsText, response: StatusResponse) -> None:
     }
     text.gauge(
         "assets",
-        "Assets by how they stand.",
+        "Assets by state.",
         *(({"state": state}, n) for state, n in states.items()),
     )
     text.gauge(
@@ -314,7 +314,7 @@ def _add_store(text: MetricsText, session: ProjectSession) -> None:
     )
     text.gauge(
         "source_last_look_age_seconds",
-        "Since a source was last looked at.",
+        "Seconds since a source was last observed.",
         *(
             ({"source": name}, _age_seconds(observation.at, now))
             for name, observation in observations.items()

@@ -118,7 +118,7 @@ def _operation(
         "additionalProperties": False,
     }
     under_way = {
-        "description": "it is under way: ask `Location` how it stands",
+        "description": "it is under way: `Location` has its state",
         "content": {_JSON: {"schema": schemas[repr(ActResponse)]}},
     }
     results["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
@@ -153,7 +153,7 @@ def _special_paths() -> Iterator[tuple[str, Json]]:
         "/acts/{act}",
         _special_operation(
             "act",
-            "How an act stands: running, done with its response, or failed with its problem.",
+            "The state of an act: running, done with its response, or failed with its problem.",
             ActResponse,
             [{"name": "act", "in": "path", "required": True, "schema": text}],
         ),

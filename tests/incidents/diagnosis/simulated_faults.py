@@ -373,7 +373,7 @@ def late(story: Story, kind: CauseKind) -> None:
 
 
 def observations(story: Story, kind: CauseKind) -> None:
-    """A source, or all that a host holds, can't be looked at: deliveries are late with it."""
+    """A source, or all that a host holds, can't be inspected: deliveries are late with it."""
     random, first = story.random, story.pick(source=True)
     host = story.facts.nodes[first].host
     same = [name for name in story.facts.of(source=True) if story.facts.nodes[name].host == host]

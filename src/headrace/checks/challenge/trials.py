@@ -438,7 +438,7 @@ def verdict_on(
     if not past.ran:
         return CheckAssessment(
             ChallengeVerdict.NEVER_RAN,
-            f"no attempt has asked it yet; it would notice {_listed(noticed)}",
+            f"no attempt has run it yet; it would notice {_listed(noticed)}",
             noticed,
         )
     return CheckAssessment(ChallengeVerdict.EFFECTIVE, f"it notices {_listed(noticed)}", noticed)

@@ -63,7 +63,7 @@ def apply_command(
         return _backfill_stale(invocation, response, reason or "")
     invocation.show(response, _render_apply)
     if response.backfills and not yes and not invocation.options.json and agreement.can_ask():
-        text = agreement.ask_text("To make that again now, say why (nothing: not now): ")
+        text = agreement.ask_text("To recompute that now, give a reason (empty: not now): ")
         if text:
             return _backfill_stale(invocation, response, text)
     return 3 if response.state in REFUSED_STATES else 0
@@ -89,7 +89,9 @@ def _backfill_stale(invocation: Invocation, response: ApplyResponse, reason: str
 
 
 def _confirm_apply(invocation: Invocation, plan: PlanResponse, *, yes: bool) -> bool:
-    text = f"this changes {plural(len(plan.changes), 'node')} and nobody is there to ask"
+    text = (
+        f"this changes {plural(len(plan.changes), 'node')}, and there is no terminal to confirm it"
+    )
     refused = Refused(text, hint=f"headrace apply {plan.plan_id} --yes")
     return ask_agreement(
         invocation,

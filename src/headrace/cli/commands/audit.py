@@ -107,7 +107,7 @@ def _render_entries(rows: list[AuditRow], page: CommandOutput) -> None:
     page.say()
     page.table(ENTRY_COLUMNS, [_entry_row(row, page) for row in rows])
     if not rows:
-        page.say("there is no entry like that")
+        page.say("no entry matches")
     page.next(f"headrace audit show {rows[0].seq}" if rows else "headrace audit verify")
 
 

@@ -159,7 +159,7 @@ def _render_connection_tests(rows: list[ConnectionRow], page: CommandOutput) -> 
             page.say(f"{row.name}: {row.hint}", "warn")
     failed = sum(row.state == "failed" for row in rows)
     page.say(
-        f"{plural(failed, 'connection')} failed" if failed else "all that were asked answer",
+        f"{plural(failed, 'connection')} failed" if failed else "all that were tested answer",
         "bad" if failed else "good",
     )
     page.next("headrace doctor" if failed else "headrace status")
@@ -210,8 +210,8 @@ def notify_command(
     owner: str | None,
     all_: Annotated[bool, Option("--all", help="test every owner's contacts")] = False,
 ) -> int:
-    """Who is told of incidents, over which channel, and what didn't arrive; `test` sends a message
-    that says that it is one.
+    """Who is notified of incidents, over which channel, and what didn't arrive; `test` sends a
+    message that says that it is one.
 
     Exits 1 where one that was tested doesn't arrive.
     """

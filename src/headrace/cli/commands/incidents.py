@@ -497,7 +497,7 @@ def _fix(
 
 def _confirm_fix(invocation: Invocation, response: FixResponse, *, yes: bool) -> bool:
     refused = Refused(
-        f"this repairs {response.id} and nobody is there to ask",
+        f"this repairs {response.id}, and there is no terminal to confirm it",
         hint=f"headrace fix {response.id} --plan {response.plan_id} --yes",
     )
     return ask_agreement(

@@ -41,7 +41,7 @@ def chosen_format(form: str | None, out: Path | None, *, json: bool) -> str:
     )
     if json and chosen != "json":
         raise UsageError(
-            f"--json and --format {chosen} exclude each other", hint="leave one of them away"
+            f"--json and --format {chosen} exclude each other", hint="leave one of them out"
         )
     if out is not None and (chosen == "table" or chosen not in FORMATS):
         raise UsageError(
@@ -109,7 +109,7 @@ def read_command(
     """Published data: as a table, or all rows as CSV, JSON, Parquet or Arrow."""
     if role is not None:
         raise NotBuilt(
-            "roles and masking are not built yet", hint="leave --as away: nothing is masked"
+            "roles and masking are not built yet", hint="leave out --as: nothing is masked"
         )
     name, _, key = asset.partition("@")
     keys = tuple(

@@ -94,7 +94,7 @@ def _summary(candidate: CauseCandidate, columns: Sequence[str]) -> str:
     text = f"{len(candidate.nodes) + 1} nodes: {text}" if candidate.nodes else text
     if candidate.version:
         of_place = candidate.kind is CauseKind.CONFIGURATION_ERROR
-        what = "where or when it is looked for" if of_place else "its code"
+        what = "where or when it is observed" if of_place else "its code"
         text = f"{text}; version {candidate.version} changed {what}"
     # a truncated proposal is useless
     if candidate.kind is not CauseKind.DEADLINE_INFEASIBLE and len(text) > CLAUSE_MAX:

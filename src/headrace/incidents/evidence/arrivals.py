@@ -85,7 +85,7 @@ FIRST_OBSERVATION_US = 60 * 60 * 1_000_000
 The first observation may have fetched them.
 """
 MARGIN_LEAST_US = 30 * 60 * 1_000_000
-THROTTLED = "couldn't be looked at: its server asked for a pause"
+THROTTLED = "couldn't be polled: its server asked for a pause"
 """Observed for an interval that may exist: the server didn't allow an observation."""
 EXACT_NATS = 12.0
 HISTORY_NATS = 5.0

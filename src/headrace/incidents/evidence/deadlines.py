@@ -247,7 +247,7 @@ def _seen_late(what: str, seen: TimedArrival, terms: Terms) -> str:
     arrived, looked = (
         f"{from_us(at, terms.timezone):%H:%M}" for at in (seen.arrived_us, seen.observed_us)
     )
-    return f"{what} came at {arrived}, but nobody looked before {looked}"
+    return f"{what} came at {arrived}, but wasn't observed before {looked}"
 
 
 def _minute(at_us: int) -> int:
@@ -371,7 +371,7 @@ class _Usual:
             looked = f"{from_us(arrives + unseen, terms.timezone):%H:%M}"
             return _Ends(
                 arrives + unseen + work,
-                f"{name} at {clock}, but nobody looks before {looked}",
+                f"{name} at {clock}, but isn't observed before {looked}",
                 unseen,
                 source=name,
             )

@@ -512,7 +512,7 @@ class Sending:
                     tx,
                     notice,
                     now,
-                    f"{notice.recipient} couldn't be told over {notice.channel}: {sent.error}",
+                    f"{notice.recipient} couldn't be notified over {notice.channel}: {sent.error}",
                 )
 
 

@@ -109,7 +109,7 @@ class NullExecutor:
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:  # noqa: ARG002
         """Raise AssertionError: there are no slots."""
-        raise AssertionError(f"{attempt} was given out, and nobody works")
+        raise AssertionError(f"{attempt} was dispatched, and there is no worker")
 
     def send(self) -> None:
         """Do nothing: no task was submitted."""

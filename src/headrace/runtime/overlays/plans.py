@@ -126,7 +126,8 @@ class Plans:
         nodes = {node.name: node for node in lent.graph.nodes}
         if moved := recut(tx, row.version, lent.applied, [item.node for item in mine.chosen]):
             raise Refused(
-                f"backfill {row.id} was planned when {', '.join(moved)} was cut otherwise",
+                f"backfill {row.id} was planned when {', '.join(moved)} was partitioned"
+                f" differently",
                 hint="plan it again",
             )
         for other in backfill_plans.open_backfills(tx):

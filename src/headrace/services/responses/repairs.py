@@ -130,7 +130,7 @@ class FixResponse(IncidentRow, frozen=True, kw_only=True):
     plan_id: str | None = None
     """Of what is done, or was agreed to; null for an incident that is resolved."""
     refused: RefusedRow | None = None
-    """Why nothing was done: the plan isn't the one that was agreed to, or somebody has to decide
+    """Why nothing was done: the plan isn't the one that was agreed to, or a person has to decide
     first about values that differ."""
     steps: list[FixStep]
     mappings: list[MappingRow]

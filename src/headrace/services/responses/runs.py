@@ -76,7 +76,7 @@ class RestatedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"})
 
 
 class ProposedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """Partitions of a node that are stale and are made again only if somebody asks, with the
+    """Partitions of a node that are stale and are recomputed only on request, with the
     command that asks. `own_code`: because the node's own code changed; else something that it reads
     was published again. `incident`: that code has only failed so far, and is corrected first, as
     `command` says."""

@@ -336,7 +336,7 @@ function Nothing({ row }: { row: Schema["BackfillResponse"] }) {
       <Empty>
         <strong>Nothing of it has to be made.</strong>{" "}
         {row.mode === "missing"
-          ? "All of it is published and fresh; “all of it, again” makes it anew nevertheless."
+          ? "All of it is published and fresh; “all of it, again” makes it again nevertheless."
           : "Nothing of it is like that."}
       </Empty>
       {row.skipped.length > 0 && <Skipped rows={row.skipped} />}

@@ -186,7 +186,7 @@ def test_apply_asks_on_a_terminal_whether_to_make_the_past_again(shop: Project) 
         os.write(leader, b"y\ntwice as much\n")
         said = read_all(leader)
     assert running.returncode == 0, said
-    assert "say why (nothing: not now)" in said
+    assert "give a reason (empty: not now)" in said
     assert revenue(shop)[:3] == ["64.00"] * 3
 
 

@@ -161,6 +161,8 @@ SAFE = frozenset(
         "consumer",
         "code",
         "shown",
+        "label",
+        "display_id",
         "env",
         "PRODUCTION",
         "incident",

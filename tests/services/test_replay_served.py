@@ -30,7 +30,7 @@ class _HoursGoBy:
             clock._Machine, "elapsed_us", lambda machine: elapsed(machine) + self._turns * HOUR_US
         )
 
-    def turn(self, _context: CommandContext, _leader: Leader) -> None:
+    def after_iteration(self, _context: CommandContext, _leader: Leader) -> None:
         self._turns += 1
         self._stop.asked = self._turns == TURNS
 

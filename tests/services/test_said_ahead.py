@@ -43,7 +43,7 @@ def _said(turns: int) -> int:
     assert (
         str(
             work_until_done(
-                work, cast("RequestHandler", SimpleNamespace(asked=lambda: False)), Silent()
+                work, cast("RequestHandler", SimpleNamespace(has_requests=lambda: False)), Silent()
             )
         )
         == "ended"

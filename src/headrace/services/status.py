@@ -402,8 +402,8 @@ def _next(
         full = (HEADRACE, CauseKind.RESOURCE_EXHAUSTED)
         return _command_for(facts, lambda incident: (incident.node, incident.kind) == full)
     if holding is not None:
-        held = next(consumer.name for consumer in consumers if consumer.incident is not None)
-        return f"headrace why {held}"
+        consumer = next(item.name for item in consumers if item.incident is not None)
+        return f"headrace why {consumer}"
     unserved = [item.next for item in consumers if item.state != "served" and item.next]
     if unserved:
         return unserved[0]

@@ -157,8 +157,8 @@ class WaitCauses:
             return None
         subject = partition_target(partition.node, partition.partition)
         since = stood.dropped_us
-        text = f"has nothing since {time_text(since, self._now, self._zone)}:"
-        f" {stood.reason or 'dropped'}"
+        at = time_text(since, self._now, self._zone)
+        text = f"has nothing since {at}: {stood.reason or 'dropped'}"
         row = self.row(
             "stopped",
             partition.node,

@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _REFERENCE = re.compile(r"[a-z_.]+:(\w+)")
 _KINDS = ("CheckKind", "SourceKind", "RecordFormat", "ExportKind")
 """Base classes whose subclasses are found by the names of their modules."""
-_BY_NAME = ("Struct", "Response", "TypedDict", "Enum")
-"""Ends of the names of base classes whose fields and members are read by name or value."""
+_BY_NAME = ("Struct", "Response", "TypedDict", "NamedTuple", "Enum")
+"""Ends of the names of base classes whose fields are read by name, value or order."""
 
 
 def main() -> int:

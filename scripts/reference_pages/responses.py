@@ -76,21 +76,28 @@ def _struct(node: ast.ClassDef) -> Struct:
 def _of_others(package: Path, path: Path) -> Iterator[Struct]:
     """The structs of other packages in the fields of responses, or listed beside them."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    used = _names_of_responses(tree)
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom):
+            names = {alias.name for alias in statement.names} & used
+            yield from _structs_of(package, statement.module or "", names)
+
+
+def _names_of_responses(tree: ast.Module) -> set[str]:
     responses = _response_classes(tree)
     lists = [node for node in tree.body if isinstance(node, ast.Assign)] if responses else []
     inside = (inner for node in (*responses, *lists) for inner in ast.walk(node))
-    used = {node.id for node in inside if isinstance(node, ast.Name)}
-    for statement in tree.body:
-        module = statement.module if isinstance(statement, ast.ImportFrom) else None
-        if module is None or not module.startswith("headrace.") or ".services." in module:
-            continue
-        names = {alias.name for alias in statement.names} & used
-        file = package.parent / Path(*module.split(".")).with_suffix(".py")
-        if not names or not file.exists():  # a package offers no struct of responses
-            continue
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and node.name in names:
-                yield _struct(node)
+    return {node.id for node in inside if isinstance(node, ast.Name)}
+
+
+def _structs_of(package: Path, module: str, names: set[str]) -> Iterator[Struct]:
+    """The structs that a module of another package has; a package offers none of responses."""
+    file = package.parent / Path(*module.split(".")).with_suffix(".py")
+    if not module.startswith("headrace.") or ".services." in module or not file.exists():
+        return
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name in names:
+            yield _struct(node)
 
 
 def _fields(node: ast.ClassDef) -> Iterator[Field]:

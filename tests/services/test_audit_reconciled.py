@@ -151,8 +151,7 @@ def test_a_checkpoint_kept_elsewhere_proves_and_finds(lab: Lab, tmp_path: Path) 
     assert note.endswith("the checkpoint proves the trail alone")
     kept.write_text(json.dumps({"seq": made["seq"], "head": "0" * 64, "signature": None}))
     assert (
-        "rewritten"
-        in lab.headrace("audit", "verify", "--checkpoint", str(kept), code=1)["reason"]
+        "rewritten" in lab.headrace("audit", "verify", "--checkpoint", str(kept), code=1)["reason"]
     )
     kept.write_text(json.dumps({"seq": 10_000, "head": "0" * 64, "signature": None}))
     assert "cut off" in lab.headrace("audit", "verify", "--checkpoint", str(kept), code=1)["reason"]

@@ -132,7 +132,7 @@ def _numbers(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
         mean=known.mean(),
         minimum=str(known.values[0]),
         maximum=str(known.values[-1]),
-        quantiles=_told(known.twentieths()),
+        quantiles=_quantiles(known.twentieths()),
         negative=below,
         zero=known.upto(0) - below,
         location=math.fsum(logs) / len(logs) if logs else None,
@@ -152,7 +152,7 @@ def _sizes(known: CountedValues) -> CountedValues:
     )
 
 
-def _told(grid: Sequence[float]) -> tuple[float, float, float, float, float]:
+def _quantiles(grid: Sequence[float]) -> tuple[float, float, float, float, float]:
     return float(grid[0]), float(grid[_Q25]), float(grid[9]), float(grid[_Q75]), float(grid[18])
 
 

@@ -90,7 +90,9 @@ def restatement_facts(
             continue
         same = content_hash is not None and content_hash == was.content_hash
         if not same or alone:
-            facts.append(_fact(key, was, rows, SAME if same else _told(differences.get(key))))
+            facts.append(
+                _fact(key, was, rows, SAME if same else _difference_text(differences.get(key)))
+            )
     return tuple(facts)
 
 
@@ -243,7 +245,7 @@ def duplicate_delivery(
     return (fact,)
 
 
-def _told(difference: RestatementCounts | None) -> str:
+def _difference_text(difference: RestatementCounts | None) -> str:
     if difference is None:
         return "other rows"
     counts = {

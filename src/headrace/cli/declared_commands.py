@@ -154,18 +154,20 @@ class TerminalCommand(Command):
 
     @cached_property
     def parameters(self) -> list[Parameter]:
-        """Those of its own function, but for the invocation."""
-        _, *own = inspect.signature(self._body, eval_str=True).parameters.values()
-        return _with_select_option([self._parameter(parameter) for parameter in own])
+        """Those of its declared function, but for the invocation."""
+        _, *declared = inspect.signature(self._body, eval_str=True).parameters.values()
+        return _with_select_option([self._parameter(parameter) for parameter in declared])
 
     def _parameter(self, parameter: inspect.Parameter) -> Parameter:
         extras = get_args(parameter.annotation)[1:]
-        said = next((extra for extra in extras if isinstance(extra, Argument | Option)), None)
+        declaration = next(
+            (extra for extra in extras if isinstance(extra, Argument | Option)), None
+        )
         lead = "".join(extra.text for extra in extras if isinstance(extra, Lead))
         result = (
             self._declared_by_function(parameter)
-            if said is None
-            else _own_parameter(parameter, said)
+            if declaration is None
+            else _own_parameter(parameter, declaration)
         )
         return result._replace(
             declaration=result.declaration._replace(help=lead + result.declaration.help)
@@ -203,7 +205,7 @@ def terminal_command(
     return lambda body: TerminalCommand(body, functions)
 
 
-def _service_parameter(item: services.Parameter, said: Argument | Option) -> Parameter:
+def _service_parameter(item: services.Parameter, declaration: Argument | Option) -> Parameter:
     """How a parameter of a function in `headrace.services` is typed."""
     kind, least = item.type, None
     if get_origin(kind) is Annotated:
@@ -211,22 +213,22 @@ def _service_parameter(item: services.Parameter, said: Argument | Option) -> Par
         least = next((limit.ge for limit in limits if isinstance(limit, msgspec.Meta)), None)
     kind = _without_none(kind)
     many, mapping = get_origin(kind) is not None, get_origin(kind) in (Mapping, dict)
-    if isinstance(said, Option) and least is not None:
-        said = said._replace(least=int(least))
+    if isinstance(declaration, Option) and least is not None:
+        declaration = declaration._replace(least=int(least))
     missing = item.default is inspect.Parameter.empty
     return Parameter(
         name=item.name,
-        declaration=said,
+        declaration=declaration,
         type=get_args(kind)[0] if many else kind,
         many=many,
-        required=missing and isinstance(said, Argument) and not many,
+        required=missing and isinstance(declaration, Argument) and not many,
         default=None if missing or many else item.default,
         absent=[] if many else "" if missing else item.default,
         mapping=mapping,
     )
 
 
-def _own_parameter(parameter: inspect.Parameter, said: Argument | Option) -> Parameter:
+def _own_parameter(parameter: inspect.Parameter, declaration: Argument | Option) -> Parameter:
     """One that the command declares itself, or by a type of services/parameters.py."""
     kind = _without_none(get_args(parameter.annotation)[0])
     many = get_origin(kind) is not None
@@ -234,10 +236,10 @@ def _own_parameter(parameter: inspect.Parameter, said: Argument | Option) -> Par
     default = None if required else parameter.default
     return Parameter(
         name=parameter.name,
-        declaration=said,
+        declaration=declaration,
         type=get_args(kind)[0] if many else kind,
         many=many,
-        required=required and isinstance(said, Argument),
+        required=required and isinstance(declaration, Argument),
         default=None if many else default,
         absent=default,
         mapping=get_origin(kind) in (Mapping, dict),
@@ -256,8 +258,8 @@ def _with_select_option(parameters: list[Parameter]) -> list[Parameter]:
     for parameter in parameters:
         results.append(parameter)
         if parameter.name == "select":
-            said = get_args(Select)[1]
-            results.append(Parameter(SELECT_OPTION, said, str, True, False, None, []))
+            declaration = get_args(Select)[1]
+            results.append(Parameter(SELECT_OPTION, declaration, str, True, False, None, []))
     return results
 
 

@@ -63,11 +63,11 @@ def plural(n: int, item: str, many: str | None = None) -> str:
     return f"{n:,} {item if n == 1 else many or item + 's'}"
 
 
-def joined(names: list[str], shown: int = 5) -> str:
+def joined(names: list[str], names_max: int = 5) -> str:
     """Names as a phrase, the rest counted: `a, b and 3 more`."""
-    if len(names) <= shown:
+    if len(names) <= names_max:
         return ", ".join(names)
-    return f"{', '.join(names[: shown - 1])} and {len(names) - shown + 1} more"
+    return f"{', '.join(names[: names_max - 1])} and {len(names) - names_max + 1} more"
 
 
 # Lines, marks and colours on one stream, and its width.

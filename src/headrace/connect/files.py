@@ -413,7 +413,7 @@ def _note_several(
     if len(names) > 3:
         listing += f" and {len(names) - 3} more"
     left = "one is" if expected == 1 else f"{expected} are"
-    kept = (
+    consequence = (
         f"; only {printable(taken[0].delivery.path)}, taken before, is read"
         if len(taken) == 1
         else f"; none is taken until {left} left"
@@ -421,7 +421,7 @@ def _note_several(
     notes.add(
         "several_deliveries",
         names[0],
-        f"{len(names)} files match for {which}, {expected} expected: {listing}{kept}",
+        f"{len(names)} files match for {which}, {expected} expected: {listing}{consequence}",
     )
 
 

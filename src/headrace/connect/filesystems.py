@@ -215,7 +215,9 @@ class Filesystems:
         for file in files:
             key = _key(source, file, warnings)
             if key is not None and not _may_be_written(file):
-                results.setdefault(key, []).append(_found(place, source, key, file, access.now_us))
+                results.setdefault(key, []).append(
+                    _detected(place, source, key, file, access.now_us)
+                )
         chosen = [
             delivery
             for key in sorted(results)
@@ -377,7 +379,7 @@ def _key(source: Source, file: _Listed, warnings: list[Note]) -> str | None:
     return join(interval, key) or WHOLE
 
 
-def _found(
+def _detected(
     place: StorageLocation, source: Source, key: str, file: _Listed, now_us: int
 ) -> DetectedDelivery:
     return DetectedDelivery(

@@ -103,7 +103,7 @@ class Http:
                 try:
                     delivery = _asked_patiently(access, server, spec, key, known, deadline)
                 except Unavailable as error:
-                    if isinstance(error, NotYet) and error.own and requested:
+                    if isinstance(error, NotYet) and error.by_declared_rate and requested:
                         break
                     return _observed_until(error, deliveries, server.shown, requested)
                 requested += 1

@@ -58,10 +58,10 @@ def utc_after(now_us: int, seconds: float) -> str:
 class NotYet(Unavailable):
     """The rate limit requires a wait that is too long.
 
-    `own`: caused by the declared rate, as far as that is known.
+    `by_declared_rate`: caused by the declared rate, as far as that is known.
     """
 
-    own = False
+    by_declared_rate = False
 
 
 class RateLimiter:
@@ -105,7 +105,7 @@ class RateLimiter:
                 " `rate_limit` does)"
             )
             refusal = NotYet(text, retry_after=wait, throttled=True)
-            refusal.own = bool(self._gap)
+            refusal.by_declared_rate = bool(self._gap)
             raise refusal
         time.sleep(wait)
 

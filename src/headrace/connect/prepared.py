@@ -95,10 +95,10 @@ def kind_of(opened: Opened) -> str:
 
 
 def _declared_kind(opened: Opened) -> str | None:
-    own = [name for name in readers() if name in opened.options]
+    declared = [name for name in readers() if name in opened.options]
     others = set(opened.options) - set(READERS)
     added = [name for name in opened.options if name in others and name in plugin_names(FORMATS)]
-    return next(iter([*own, *added]), None)
+    return next(iter([*declared, *added]), None)
 
 
 def _detected_kind(opened: Opened) -> str:
@@ -139,10 +139,10 @@ def unfolded(
         if kind.kind in parser_process.KINDS
         else kind.unfold
     )
-    made = unfold(opened, temporary, bounds, pinned)
-    if made.path != opened.path:
+    unfolded = unfold(opened, temporary, bounds, pinned)
+    if unfolded.path != opened.path:
         opened.discard()
-    return made
+    return unfolded
 
 
 def with_file_names(

@@ -63,7 +63,7 @@ def partitions_in(
         f"SELECT DISTINCT * FROM (SELECT {', '.join(expressions)} FROM ({select_sql})) WHERE"
         f" {present} LIMIT {DIFFERENT_MAX}"
     ).fetchall()
-    known_time, known_key = _said(source, named)
+    known_time, known_key = _named_keys(source, named)
     results: set[str] = set()
     for row in rows:
         interval = _time_key(row[0], source) if moments else known_time
@@ -136,7 +136,7 @@ def _column(name: str, columns: Sequence[LakeColumn]) -> str:
     return results[0]
 
 
-def _said(source: Source, named: str) -> tuple[str, str]:
+def _named_keys(source: Source, named: str) -> tuple[str, str]:
     """Return the time's key and the data's key in the file's name."""
     if named == WHOLE:
         return "", ""

@@ -329,7 +329,7 @@ def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
     if pinned.format.recode or "record" in _declared(opened.options):
         return None
     expected = expected_encoding(opened.options, pinned)
-    result = _found(opened, expected)
+    result = _detected_encoding(opened, expected)
     if result == expected:
         return None
     reads_as = msgspec.structs.replace(
@@ -371,7 +371,7 @@ def _declared(options: Mapping[str, Any]) -> Mapping[str, str]:
     return result if isinstance(result, Mapping) else {}
 
 
-def _found(opened: Opened, expected: str) -> str:
+def _detected_encoding(opened: Opened, expected: str) -> str:
     if opened.encoding == UTF16:
         return UTF16
     if expected == UTF8:

@@ -191,14 +191,14 @@ def _lines(
 
 
 def _opened_and_over(
-    told: Sequence[tuple[Incident, endings.Period]], window: DigestWindow
+    periods: Sequence[tuple[Incident, endings.Period]], window: DigestWindow
 ) -> Iterator[str]:
     """Yield the incidents that were opened in the window, then those that ended, newest first."""
-    for incident, period in told:
+    for incident, period in periods:
         if period.resolved_at is None and window.holds(period.opened_at):
             begun = "new" if period.opened_at == incident.opened_at else "open again"
             yield f"{begun}: {incident.label} {subject(incident)}"
-    for incident, period in sorted(told, key=lambda each: -(each[1].resolved_at or 0)):
+    for incident, period in sorted(periods, key=lambda each: -(each[1].resolved_at or 0)):
         if period.resolved_at is not None:
             yield from wrapped(f"over: {incident.label} {subject(incident)}. {period.ended}")
 

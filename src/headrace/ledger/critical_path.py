@@ -171,7 +171,7 @@ class Path:
 
     def alone(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
         """Return the segments from a partition's own rows only, whatever it waited for."""
-        final = self._shown(place, to_us) if there else None
+        final = self._publication_at(place, to_us) if there else None
         return self._own_segments(
             self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final, to_us)
         )
@@ -222,7 +222,7 @@ class Path:
     def _made_by(self, ready_input: ReadyInput, to_us: int) -> LedgerPublication:
         """Return the publication of a partition, or what its plan had staged of it."""
         return (
-            self._shown(ready_input.place, to_us)
+            self._publication_at(ready_input.place, to_us)
             if ready_input.staged is None
             else LedgerPublication(to_us, None, *ready_input.staged)
         )
@@ -284,7 +284,7 @@ class Path:
             else Queues(max(from_us, led.since_us), pool_clause)
         )
 
-    def _shown(self, place: PartitionRef, at_us: int) -> LedgerPublication:
+    def _publication_at(self, place: PartitionRef, at_us: int) -> LedgerPublication:
         """Return the publication that was current; an empty one if its rows were deleted since."""
         publications = [
             publication

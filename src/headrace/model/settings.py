@@ -33,13 +33,13 @@ _TOKEN = re.compile(
     re.ASCII,
 )
 _SIGNS: dict[str, Callable[[int, int], bool]] = {
-    ">": lambda item, other: item > other,
-    ">=": lambda one, other: one >= other,
-    "<": lambda one, other: one < other,
-    "<=": lambda item, other: item <= other,
-    "=": lambda one, other: one == other,
-    "==": lambda one, other: one == other,
-    "!=": lambda item, other: item != other,
+    ">": lambda left, right: left > right,
+    ">=": lambda left, right: left >= right,
+    "<": lambda left, right: left < right,
+    "<=": lambda left, right: left <= right,
+    "=": lambda left, right: left == right,
+    "==": lambda left, right: left == right,
+    "!=": lambda left, right: left != right,
 }
 _POLICY_HINT = (
     'write it like "partitions > 100 or tag:regulated": partitions, bytes, tag:, owner:, domain:,'

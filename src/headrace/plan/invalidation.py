@@ -128,7 +128,7 @@ def invalidated_by(
             node_extents,
             reached.get(name),
             published.returning.get(name, NO_PARTITIONS),
-            own=name in changed,
+            code_changed=name in changed,
         )
         for name, node_extents in extents.items()
     }
@@ -159,11 +159,11 @@ def _after_the_change(
 
 
 def _once_applied(
-    extents: NodeExtents, reached: Reached | None, returning: Extent, *, own: bool
+    extents: NodeExtents, reached: Reached | None, returning: Extent, *, code_changed: bool
 ) -> NodeExtents:
     """Return a node's partition states after the change.
 
-    Invalidated partitions aren't fresh, and those in `returning` are fresh again. If its `own` code
+    Invalidated partitions aren't fresh, and those in `returning` are fresh again. If its own code
     changed, failures count as never tried.
     """
     if reached is None and not returning:
@@ -172,7 +172,7 @@ def _once_applied(
     node_extents = msgspec.structs.replace(extents, fresh=(extents.fresh | returning) - stale)
     return (
         msgspec.structs.replace(node_extents, failed=NO_PARTITIONS, hopeless=NO_PARTITIONS)
-        if own
+        if code_changed
         else node_extents
     )
 
@@ -221,11 +221,11 @@ def propagated(
     reached = dict(begun or {})
     results: dict[str, Reached] = {}
     for name, node in nodes.items():
-        own = changed.get(name, NO_PARTITIONS)
+        invalidated = changed.get(name, NO_PARTITIONS)
         reading = _published_readers(node, nodes, reached, extents.get(name, NO_EXTENTS))
-        if own or reading:
-            reached[name] = functools.reduce(or_, reading.values(), own)
-            why = OWN_CODE if own else f"reads {' and '.join(reading)}"
+        if invalidated or reading:
+            reached[name] = functools.reduce(or_, reading.values(), invalidated)
+            why = OWN_CODE if invalidated else f"reads {' and '.join(reading)}"
             results[name] = Reached(reached[name], why)
     return results
 
@@ -405,8 +405,8 @@ def _range(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> tuple[st
     """Return the first and the last key, both included, in the finest grain of the nodes."""
     cut = [item for item in chosen if nodes[item.node].partition.grain is not None]
     if not cut:
-        shown = [span for item in chosen for span in item.spans]
-        keys = sorted([span.first for span in shown] + [span.last for span in shown])
+        spans = [span for item in chosen for span in item.spans]
+        keys = sorted([span.first for span in spans] + [span.last for span in spans])
         return (keys[0], keys[-1]) if keys else (WHOLE, WHOLE)
     finest = nodes[min(cut, key=lambda item: GRAINS.index(_grain(nodes[item.node]))).node]
     begins = min(_bounds(nodes[item.node], item.spans[0].first)[0] for item in cut)

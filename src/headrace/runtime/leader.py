@@ -122,7 +122,7 @@ class Leader(LeaderLoop):
         loaded = msgspec.structs.replace(loaded, running=running_attempts)
         cache = self._folders.data_path / "cache"
         self._tasks = TaskBuilder(applied, code, self._production, cache=cache)
-        self._judged = VersionEvaluator(
+        self._evaluator = VersionEvaluator(
             applied.compiled.project, self._declared_promises, self._tasks.lines,
             lambda tx, incident: self._repair_of(tx, applied.compiled, incident),
         )  # fmt: skip

@@ -140,7 +140,7 @@ class LeaderLoop:
     _tasks: TaskBuilder
     _decisions: Decisions
     _declared_promises: DeclaredPromises
-    _judged: VersionEvaluator
+    _evaluator: VersionEvaluator
     _graph: Graph
 
     def __init__(
@@ -390,7 +390,7 @@ class LeaderLoop:
         Environments send no notifications.
         """
         if self._production is None:
-            evaluate_state(tx, self._judged, now, run)
+            evaluate_state(tx, self._evaluator, now, run)
             return
         with self._production.store.read() as theirs:
             obligation_records.settle_obligations(

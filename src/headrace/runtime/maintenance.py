@@ -127,7 +127,7 @@ def _collect(
     now = instant(now_us)
     before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
     expired = _step(
-        store, folders.lake, "expire", "--before", before.isoformat(), *_kept(store, before)
+        store, folders.lake, "expire", "--before", before.isoformat(), *_keep_option(store, before)
     )
     reached(FaultPoint.MAINTENANCE_EXPIRED)
     age = [
@@ -147,7 +147,7 @@ def _collect(
     return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(wastes), retired)
 
 
-def _kept(store: Store, before: datetime) -> tuple[str, ...]:
+def _keep_option(store: Store, before: datetime) -> tuple[str, ...]:
     """Return the option that keeps the snapshot visible at a time: it may be much older.
 
     It is also what readers saw afterwards, until the next one.

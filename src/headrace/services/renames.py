@@ -153,11 +153,11 @@ def _converted_column(text: str, names: Collection[str]) -> str:
     except InvalidSelect as why:
         message = f"--convert {text[:80]!r} can't be used: {why.message}"
         raise UsageError(message, hint=why.hint or "--convert 'amount_cents / 100'") from why
-    own = [name for name in read if name in names]
-    if len(own) != 1:
+    read_names = [name for name in read if name in names]
+    if len(read_names) != 1:
         message = f"--convert {text[:80]!r} must read one of {', '.join(sorted(names))[:200]}"
         raise UsageError(message, hint="headrace contract diff SOURCE shows the names")
-    return own[0]
+    return read_names[0]
 
 
 def _quoted(name: str) -> str:

@@ -400,13 +400,13 @@ class WaitCauses:
     def _ready(self, node: str, key: str, partition: Partition | None) -> WaitCause:
         """Return the cause for a partition that could run now."""
         state = "missing" if partition is None else partition.state
-        kind, text, command = self._turn(node, key)
+        kind, text, command = self._start_obstacle(node, key)
         if partition is not None and partition.state == "waiting" and partition.reason:
             text = f"{text}; its last attempt ended with: {partition.reason}"
         row = self.row(kind, node, key, text, partition_target(node, key), state=state)
         return WaitCause(msgspec.structs.replace(row, next=command), f", which {text}")
 
-    def _turn(self, node: str, key: str) -> tuple[str, str, str]:
+    def _start_obstacle(self, node: str, key: str) -> tuple[str, str, str]:
         """Return what prevents a ready partition from starting: kind, clause and command."""
         full = self._full_pool(self.nodes[node])
         workers = self._session.settings.workers

@@ -267,12 +267,12 @@ def _clause(tx: Transaction, compiled: Compiled, longest: SegmentRow, newest: Se
 
     The newest segment says what it obstructs: earlier obstacles may be over.
     """
-    shown = longest.incident or ""
-    incident = incidents.get(tx, int(shown.removeprefix("INC-")))
+    label = longest.incident or ""
+    incident = incidents.get(tx, int(label.removeprefix("INC-")))
     owner = incident.owner if incident is not None else owner_of(compiled, longest.node)
     whose = f", which {owner} answers for" if owner else ""
     what, besides, more = newest.note.partition("; ")
-    text = f"{shown}: {what} at {newest.node} {newest.partition}{whose}{besides}{more}"
+    text = f"{label}: {what} at {newest.node} {newest.partition}{whose}{besides}{more}"
     return text.replace(f" {WHOLE}", "")
 
 

@@ -36,15 +36,15 @@ def verdict_of(subject: str, rows: Sequence[WaitingRow]) -> str:
     root = min(rows, key=_rank)
     alike = [row for row in rows if row.kind == root.kind]
     more = _and_others(root, alike, limited=len(rows) >= ROWS_MAX)
-    own = partition_target(root.node or "", root.partition or WHOLE)
-    if own.replace("@", " ", 1) == subject.replace(
+    root_name = partition_target(root.node or "", root.partition or WHOLE)
+    if root_name.replace("@", " ", 1) == subject.replace(
         "@", " ", 1
-    ):  # the subject itself, or a consumer's own export
+    ):  # the subject itself, or a consumer's root_name export
         return f"{subject} {root.text}{more}"
     text = (
         root.text
         if root.text.startswith("waits for ")
-        else f"waits for {own.replace('@', ' ', 1)}, which {root.text}"
+        else f"waits for {root_name.replace('@', ' ', 1)}, which {root.text}"
     )
     return f"{subject} {text}{more}"
 

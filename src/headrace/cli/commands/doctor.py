@@ -52,12 +52,12 @@ def _render_examination(rows: list[ExaminationRow], page: CommandOutput) -> None
 
 def _render_counts(rows: list[ExaminationRow], page: CommandOutput) -> None:
     counts = {state: sum(row.state == state for row in rows) for state in EXAMINATION_MARKS}
-    said = (
+    counted = (
         [f"{counts['ok']} ok"]
         + [plural(counts["warn"], "warning")] * bool(counts["warn"])
         + [f"{counts['fail']} failed"] * bool(counts["fail"])
     )
-    page.facts(*said, style="bad" if counts["fail"] else "warn" if counts["warn"] else "good")
+    page.facts(*counted, style="bad" if counts["fail"] else "warn" if counts["warn"] else "good")
 
 
 def _next_command(rows: list[ExaminationRow]) -> str:

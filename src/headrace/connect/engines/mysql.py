@@ -80,7 +80,7 @@ class MysqlSource(SourceDatabase):
 
     def __init__(self, address: Address, timezone: str) -> None:
         self._zone = ZoneInfo(timezone)
-        with _said():
+        with _translated_errors():
             self._connection = pymysql.connect(
                 host=address.host or "127.0.0.1",
                 port=address.port or 3306,
@@ -107,16 +107,16 @@ class MysqlSource(SourceDatabase):
         return "`" + name.replace("`", "``").replace("%", "%%") + "`"
 
     def columns(self, sql: str, values: Values) -> list[str]:
-        with _said(), self._connection.cursor() as cursor:
+        with _translated_errors(), self._connection.cursor() as cursor:
             cursor.execute(f"select * from ({sql}) as headrace_rows limit 0", dict(values))
             return checked_names([name for name, *_ in cursor.description or ()])
 
     def rows(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
-        with _said():
+        with _translated_errors():
             return self._run(sql, values)
 
     def copy(self, sql: str, values: Values, target: Path) -> None:
-        with _said(), self._connection.cursor() as cursor:
+        with _translated_errors(), self._connection.cursor() as cursor:
             cursor.execute(sql, dict(values))
             fields = cursor._result.fields  # the description doesn't tell text from bytes
             checked_names([field.name for field in fields])
@@ -189,7 +189,7 @@ def _batches(cursor: SSCursor) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _said() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     """Turn errors of MySQL and its client into Unavailable."""
     try:
         yield

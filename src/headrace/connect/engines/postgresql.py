@@ -92,11 +92,11 @@ class PostgresqlSource(SourceDatabase):
     percent = True
 
     def __init__(self, address: Address, timezone: str) -> None:
-        with _said():
+        with _translated_errors():
             self._connection = psycopg.connect(
                 make_conninfo(**_ALIVE | address.options | _keywords(address))
             )
-        with _said():
+        with _translated_errors():
             self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             self._connection.read_only = True
             settings = _SETTINGS | {"TimeZone": timezone}
@@ -115,7 +115,7 @@ class PostgresqlSource(SourceDatabase):
         return checked_names([column.name for column in self._described(sql, values)])
 
     def rows(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
-        with _said():
+        with _translated_errors():
             return self._connection.execute(sql.encode(), dict(values)).fetchall()
 
     def copy(self, sql: str, values: Values, target: Path) -> None:
@@ -131,7 +131,7 @@ class PostgresqlSource(SourceDatabase):
             " force_quote *)"
         )
         read = [TextColumn(item.name, self._cast(item, f"c{n}")) for n, item in enumerate(columns)]
-        with _said():
+        with _translated_errors():
             text_to_parquet(read, target, lambda write: self._send(statement, values, write))
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class PostgresqlSource(SourceDatabase):
             self._connection.close()
 
     def _described(self, sql: str, values: Values) -> list[psycopg.Column]:
-        with _said():
+        with _translated_errors():
             cursor = self._connection.execute(
                 f"select * from ({sql}) as headrace_rows limit 0".encode(), dict(values)
             )
@@ -205,7 +205,7 @@ def _keywords(address: Address) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _said() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     """Turn errors of PostgreSQL and its client into Unavailable."""
     try:
         yield

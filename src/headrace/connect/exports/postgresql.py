@@ -68,7 +68,7 @@ def write(
     assignment: Assignment, portions: Sequence[Portion], around: Surroundings
 ) -> tuple[Written, ...]:
     """Replace an interval's rows in PostgreSQL tables."""
-    with _said():
+    with _translated_errors():
         connection = _connect(
             address_of(around.connection, around.secrets), around.session.timezone
         )
@@ -120,11 +120,11 @@ class PostgresqlExportTarget(ExportTarget):
             raise
 
     def commit(self) -> None:
-        with _said():
+        with _translated_errors():
             self._connection.commit()
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with _said():
+        with _translated_errors():
             cursor = self._connection.execute(sql.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
@@ -138,7 +138,11 @@ class PostgresqlExportTarget(ExportTarget):
 
     def load(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         statement = f"copy {self.quoted(table)} ({', '.join(map(self.column, names))}) from stdin"
-        with _said(), self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        with (
+            _translated_errors(),
+            self._connection.cursor() as cursor,
+            cursor.copy(statement.encode()) as copy,
+        ):
             for row in rows:
                 copy.write_row(row)
 
@@ -184,7 +188,7 @@ class PostgresqlExportTarget(ExportTarget):
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     """Turn PostgreSQL's error into an ExportFailed with its first line, which holds no rows."""
     try:
         yield

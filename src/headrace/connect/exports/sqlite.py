@@ -65,7 +65,7 @@ def write(
             "this file lies where Headrace keeps its own state",
             hint="name a file outside of .headrace",
         )
-    with _said(path):
+    with _translated_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
@@ -94,7 +94,7 @@ class SqliteExportTarget(ExportTarget):
         self.execute("commit")
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with _said(self._path):
+        with _translated_errors(self._path):
             return self._connection.execute(sql, values).fetchall()
 
     def columns(self, table: str) -> list[str] | None:
@@ -103,7 +103,7 @@ class SqliteExportTarget(ExportTarget):
 
     def load(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         marks, listed = ", ".join("?" * len(names)), ", ".join(map(self.column, names))
-        with _said(self._path):
+        with _translated_errors(self._path):
             self._connection.executemany(
                 f"insert into {self.quoted(table)} ({listed}) values ({marks})", rows
             )
@@ -144,7 +144,7 @@ class SqliteExportTarget(ExportTarget):
 
 
 @contextmanager
-def _said(path: Path) -> Iterator[None]:
+def _translated_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's error into an ExportFailed."""
     try:
         yield

@@ -80,8 +80,8 @@ def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCa
 
 def _weight(rule: Rule, place: NodeEvidence, cluster: Sequence[Evidence]) -> float:
     """Return how many nats of evidence speak for a rule's cause, less those against it."""
-    own = sum(rule.weight(evidence, place) * evidence.strength for evidence in cluster)
-    return own - rule.against(place, cluster)
+    for_cause = sum(rule.weight(evidence, place) * evidence.strength for evidence in cluster)
+    return for_cause - rule.against(place, cluster)
 
 
 def _new_candidate(

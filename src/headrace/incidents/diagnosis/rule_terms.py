@@ -102,7 +102,7 @@ class NodeEvidence:
         )
 
 
-def _nothing_against(_place: NodeEvidence, _own: Sequence[Evidence]) -> float:
+def _nothing_against(_place: NodeEvidence, _evidence: Sequence[Evidence]) -> float:
     return 0.0
 
 
@@ -111,7 +111,7 @@ def held(evidence: Evidence, _place: NodeEvidence) -> bool:
     return evidence.held
 
 
-def always(_one: Evidence, _place: NodeEvidence) -> bool:
+def always(_evidence: Evidence, _place: NodeEvidence) -> bool:
     """Return True: worth an incident even if nothing is held back from readers."""
     return True
 

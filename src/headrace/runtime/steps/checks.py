@@ -188,13 +188,15 @@ def with_views(
     if not views or audited.verdict in (Verdict.HELD, Verdict.REJECTED):
         return audited
     files = tuple(whole) or (FileRef(staged.path, lookup=ColumnLookup.SAME),)
-    results = [result for view in views for result in _judged(view, session, table, files, now_us)]
+    results = [
+        result for view in views for result in _evaluated(view, session, table, files, now_us)
+    ]
     audited = audited.with_results(results)
     failed = any(result.outcome is CheckState.FAILED for result in results)
     return msgspec.structs.replace(audited, verdict=Verdict.REJECTED) if failed else audited
 
 
-def _judged(
+def _evaluated(
     view: ViewCheck,
     session: DuckDBSession,
     table: LakeTable,

@@ -189,10 +189,10 @@ def _audited(
         _session(task, context),
         task.macros if any(check.kind == CommonCheck.SQL for check in task.checks) else {},
     ):
-        return _judged(task, context, outcome, produced)
+        return _evaluated(task, context, outcome, produced)
 
 
-def _judged(
+def _evaluated(
     task: ComputeTask, context: WorkerContext, outcome: StagedOutcome, produced: AssetOutput
 ) -> StagedOutcome | WithheldOutcome:
     assert produced.staged is not None

@@ -89,7 +89,7 @@ class SessionMethods:
         return result
 
     def apply(self, plan_id: str, *, keep: Sequence[str] = (), reason: str = "") -> ApplyResponse:
-        """Put the declared files into force as planned.
+        """Apply the declared files as planned.
 
         `plan_id` is the id that `plan` returned for the same `keep`, which needs a `reason`.
         Raise PlanChanged if the plan is another one by now, NeedsApproval if policy requires

@@ -141,13 +141,13 @@ class Http:
 
 
 def _observed_until(
-    error: Unavailable, deliveries: list[DetectedDelivery], shown: str, asked: int
+    error: Unavailable, deliveries: list[DetectedDelivery], place: str, asked: int
 ) -> Observation:
     """Return what was observed before an error; raise it again if that is nothing."""
     if not asked or not (deliveries or error.throttled):
         raise error
     seconds = error.retry_after if error.throttled else None
-    return _observe(deliveries, Note(error.code, shown, str(error)), asked, seconds)
+    return _observe(deliveries, Note(error.code, place, str(error)), asked, seconds)
 
 
 def _observe(

@@ -96,8 +96,8 @@ def load_plugin(group: str, name: str, base: type[Kind]) -> Kind | None:
     None if there is none; Headrace's own goes first. Raises BrokenPlugin if a package's class can't
     be imported, isn't a subclass of `base`, or if two packages have the name.
     """
-    if (own := own_kinds(group).get(name)) is not None:
-        kind: Kind = pkgutil.resolve_name(own)()
+    if (target := own_kinds(group).get(name)) is not None:
+        kind: Kind = pkgutil.resolve_name(target)()
         return kind
     matching = [item for item in _entry_points(group) if item[0].name == name]
     if not matching:

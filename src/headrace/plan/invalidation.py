@@ -67,7 +67,7 @@ class Invalidation(Value):
         )
 
     @property
-    def own(self) -> frozenset[str]:
+    def changed_nodes(self) -> frozenset[str]:
         """The nodes whose own changed code invalidates partitions."""
         return frozenset(item.node for item in self.stale if item.why == OWN_CODE)
 

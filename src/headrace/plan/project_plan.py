@@ -302,8 +302,8 @@ def _declared(
 
 def _aspects(changes: Sequence[NodeChange]) -> tuple[str, ...]:
     """Return what differs at one node."""
-    kept = [KEPT for change in changes if change.kept]
-    return tuple(dict.fromkeys([*(change.change for change in changes), *kept]))
+    aspects = [KEPT for change in changes if change.kept]
+    return tuple(dict.fromkeys([*(change.change for change in changes), *aspects]))
 
 
 def _declared_files(

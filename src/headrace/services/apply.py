@@ -1,4 +1,4 @@
-"""`apply`: show what the declared files change, then put them into force."""
+"""`apply`: show what the declared files change, then apply them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def apply(
 ) -> ApplyResponse:
     """Show the plan, ask for confirmation, and apply it; with a `plan_id`, only that plan.
 
-    `keep` selects assets whose new code comes into force while their published partitions stay
+    `keep` selects assets whose new code is applied while their published partitions stay
     fresh; it requires a `reason`.
 
     Raise InvalidProject if the files have errors, UsageError for an invalid plan id or a selection
@@ -312,7 +312,7 @@ def apply_plan(
     ] = "",
     progress: Progress,
 ) -> ApplyResponse:
-    """Put the declared files into force as planned.
+    """Apply the declared files as planned.
 
     `plan_id` is the id that `plan` returned for the same `keep`, which needs a `reason`. Raise
     PlanChanged if the plan is another one by now, NeedsApproval if policy requires an approval,

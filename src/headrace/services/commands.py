@@ -315,7 +315,7 @@ class CommandContext:
     def apply(
         self, progress: Progress, plan: Plan | None = None, reason: str = ""
     ) -> AppliedVersion:
-        """Put the declared files into force, by the confirmed `plan` if there is one.
+        """Apply the declared files, by the confirmed `plan` if there is one.
 
         Raise InvalidProject for files with errors.
         """

@@ -62,7 +62,7 @@ class AcceptArguments(msgspec.Struct, frozen=True):
     mappings: tuple[Renamed, ...]
     file: str
     files: dict[str, str] = {}
-    """SHA-256 of all files that come into force with it, by path: only these were confirmed."""
+    """SHA-256 of all files that are applied with it, by path: only these were confirmed."""
     reason: str | None = None
 
 

@@ -68,7 +68,7 @@ def still_invalid(
     return planning.outstanding(
         _published(tx, compiled, version),
         compiled,
-        before.own,
+        before.changed_nodes,
         failed=before.failed,
         why=OWN_CODE,
         now_us=now_us,

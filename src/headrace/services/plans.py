@@ -70,7 +70,7 @@ from headrace.services.selection import selected as select
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.store import Store, Transaction
 
-# `apply --keep`: new code comes into force, and partitions published by other code stay fresh.
+# `apply --keep`: new code is applied, and partitions published by other code stay fresh.
 
 
 def require_reason(reason: str) -> None:
@@ -573,7 +573,7 @@ def _affects(
     nodes = (
         {impact.change.node for impact in meant}
         | {name for item in meant for name in item.assets}
-        | invalidated.own
+        | invalidated.changed_nodes
     )
     owners = {
         node.owner

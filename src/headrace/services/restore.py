@@ -292,7 +292,7 @@ def _check_lake(session: ProjectSession, folder: Path, manifest: Manifest) -> No
     if reason := unfit(session.folders.lake, folder, manifest):
         hint = (
             "`headrace db restore` without a folder looks for one that fits; `headrace db restore"
-            " --new-state` begins anew"
+            " --new-state` starts over"
         )
         raise Refused(f"{folder} doesn't fit the lake {session.folders.lake}: {reason}", hint=hint)
 
@@ -362,7 +362,7 @@ def _place_state(
                     _restored(session, folder, manifest, lost),
                 )
                 now = last_written(tx)
-            # a backup lacks the event log's start: it begins anew with the state verified above
+            # a backup lacks the event log's start: it starts over with the state verified above
             why = "the state was restored from a backup"
             actor = Actor(ActorType.PERSON, session.actor)
             event_log.begin_anew(Store(engine), None, session.folders, actor, now, why)

@@ -275,7 +275,7 @@ class WaitCauses:
 
     def _undelivered(self, node: str, key: str) -> WaitCause:
         if not self._context.facts.observations(node):
-            text = f"isn't known yet: nobody has looked at {node}"
+            text = f"isn't known yet: {node} hasn't been observed"
             row = self.row(
                 "delivery", node, key, text, partition_target(node, key), state="missing"
             )
@@ -311,7 +311,7 @@ class WaitCauses:
         """
         promised = "" if by is None else f", expected by {time_text(by, self._now, self._zone)}"
         since = f"since {time_text(observed_us, self._now, self._zone)}{promised}"
-        text = f"isn't known yet: nobody has looked at {node} {since}"
+        text = f"isn't known yet: {node} hasn't been observed {since}"
         row = self.row(
             "delivery", node, key, text, partition_target(node, key), state="missing", until=by
         )

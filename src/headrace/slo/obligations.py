@@ -1,7 +1,7 @@
 """Obligations (SEMANTICS §7): deadlines of a consumer's intervals, and when they were met. Pure.
 
 A promise begins when it is applied, or at its `since:`. Intervals that were due earlier aren't
-obligations, because nobody had promised them. A changed promise begins anew; a recorded obligation
+obligations, because nobody had promised them. A changed promise starts over; a recorded obligation
 keeps the deadline under which it was recorded.
 
 An obligation is met when every asset that the consumer reads has a publication of the partitions

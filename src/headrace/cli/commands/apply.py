@@ -1,4 +1,4 @@
-"""`headrace apply` and `headrace versions`: put a plan into force, and list what was applied."""
+"""`headrace apply` and `headrace versions`: apply a plan, and list applied versions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def apply_command(
     keep: list[str],
     reason: str | None = None,
 ) -> int:
-    """Put what the files say into force: shows what changes, asks, and does it.
+    """Apply what the files say: shows what changes, asks, and does it.
 
     What was computed by other code stays as it is for readers until somebody asks for more: with
     --backfill at once, else later. Exits 3 where nobody agreed, or something else would be applied

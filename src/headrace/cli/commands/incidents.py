@@ -177,7 +177,7 @@ def _next_command(row: IncidentRow) -> str:
 
 
 def _cause_partitions_text(row: IncidentRow) -> str:
-    """The cause's own partitions; what is made of them is told of by the assets."""
+    """The cause's own partitions; the assets tell what is computed from them."""
     first, *more = row.affected.partitions or [""]
     if not first:
         return row.cause.node

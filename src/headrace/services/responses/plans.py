@@ -215,11 +215,11 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     changes: list[ChangeRow]
     affects: Affects
     estimate: dict[str, Any] | None = None
-    """Of making again all that becomes stale."""
+    """Of recomputing all that becomes stale."""
     weakens: list[WeakenedRow] = []
     stale: list[StaleRow] = []
     """What becomes stale, inputs before what reads them. Readers keep what they see until somebody
-    asks for it to be made again."""
+    requests it to be recomputed."""
     repairs: list[StaleRow] = []
     """What failed under the code as it was."""
     bytes_estimate: int | None = None

@@ -147,7 +147,7 @@ class VersionFileRow(Response, frozen=True, kw_only=True):
 
 
 class VersionRow(Response, frozen=True, kw_only=True):
-    """A version of the project: who put it into force, when, by which plan (null: before plans had
+    """A version of the project: who applied it, when, by which plan (null: before plans had
     ids), and its files."""
 
     version: int

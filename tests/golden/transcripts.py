@@ -6,8 +6,12 @@ import json
 import os
 import re
 import shlex
+import sqlite3
+import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +64,27 @@ def played(root: Path, told: Iterable[Step]) -> dict[str, str]:
             case Line(text, now):
                 arguments = shlex.split(text)
                 done = headrace([*arguments, "--now", now], root, environment, PATIENCE_SECONDS)
+                _await_mails(root, now)
                 errors = "".join(f"! {splitline}\n" for splitline in done.stderr.splitlines())
                 said = f"{_shown(done.stdout)}{errors}"
                 result[arguments[0]].append(
                     f"$ headrace {text} --now {now}\n{masked(said, root)}[exit {done.returncode}]\n"
                 )
     return {name: "\n".join(parts) for name, parts in result.items()}
+
+
+def _await_mails(root: Path, now: str) -> None:
+    """Wait for the process that sends messages: a command waits 3 s for it, and a busy machine may
+    take longer, so that the next command's lines would come before "told …".
+    """
+    due = "select 1 from notice where state = 'waiting' and not_before <= ?"
+    at, state = datetime.fromisoformat(now).timestamp() * 1_000_000, root / ".headrace/state.db"
+    until = time.monotonic() + PATIENCE_SECONDS
+    while state.exists() and time.monotonic() < until:
+        with closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True)) as connection:
+            if connection.execute(due, (at,)).fetchone() is None:
+                return
+        time.sleep(0.05)
 
 
 def _write(path: Path, step: File) -> None:

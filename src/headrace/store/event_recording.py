@@ -119,7 +119,7 @@ UNRECORDED: Mapping[str, str] = {
     "lease": "a leader renews it every three seconds",
     "checkpoint": (
         "what the core starts from; it is compared with the table `partition`, and the next leader"
-        " makes it again"
+        " writes it again"
     ),
     "event_log": (
         "it is what the others are compared with; its own hashes are computed again, which"

@@ -39,7 +39,7 @@ WAY = [
     (
         "A delivery is observed",
         "`runtime.observations`, `connect.files`",
-        "An observation of a source finds a new arrival and records it.",
+        "The leader observes local folders, workers other sources. New arrivals are recorded.",
     ),
     (
         "The core decides",
@@ -62,7 +62,7 @@ WAY = [
         "SQL, Python or a command reads published tables; its result is staged.",
     ),
     (
-        "A worker audits the staged file",
+        "A worker audits the staged file of either",
         "`checks.audit`",
         "Checks, profile and anomalies give a verdict.",
     ),
@@ -94,7 +94,7 @@ PROCESSES = [
         "`runtime.leader`",
         (
             "Holds the lease and the state. Decides, commits, publishes. Never loads DuckDB and"
-            " never runs user code."
+            " never runs code of assets."
         ),
     ),
     ("HTTP server", "`web.server`", "A thread of `headrace serve` with connections of its own."),
@@ -102,7 +102,7 @@ PROCESSES = [
     (
         "worker",
         "`runtime.worker`",
-        "Ingests, computes, audits and exports with DuckDB. Never sees the state.",
+        "Observes remote sources, ingests, computes, audits and exports. Never sees the state.",
     ),
     (
         "file parser",
@@ -156,7 +156,7 @@ def page(root: Path) -> str:
             "",
             *table(("package", "what it is for"), sentences),
         ],
-        ["## The way of a delivery", "", *table(("step", "code", "what happens"), WAY)],
+        ["## From declaration to reader", "", *table(("step", "code", "what happens"), WAY)],
         ["## Processes", "", *table(("process", "code", "what it does"), PROCESSES)],
         ["## Rules that hold everywhere", "", CROSSCUTTING],
     )

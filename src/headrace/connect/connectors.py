@@ -1,10 +1,10 @@
 """Source connectors: the kinds of sources that aren't local folders, one class per file.
 
-A class of Headrace registers itself with `@connects`. A package's class is a `SourceKind` with an
-entry point in the group `headrace.sources`; its name is the field of sources that it reads. Both
-methods of a connector run in a worker: `observe` lists the available deliveries without reading
-them, `fetch` downloads the bytes of one delivery, which are then stored by content and read like
-any file.
+Connectors of HTTP, databases and URLs register themselves with `@connects`. Any other one is a
+`SourceKind`, in the folder `source_kinds` or with an entry point in the group `headrace.sources`;
+its name is the field of sources that it reads. Both methods of a connector run in a worker:
+`observe` lists the available deliveries without reading them, `fetch` downloads the bytes of one
+delivery, which are then stored by content and read like any file.
 """
 
 from __future__ import annotations

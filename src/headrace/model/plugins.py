@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace.model.errors import HeadraceError, shown
@@ -33,8 +34,8 @@ FOLDERS = {
     FORMATS: "connect.record_formats",
     EXPORTS: "connect.export_formats",
 }
-"""The package in `headrace` with the group's own kinds: a module `check_digit` has the class
-`CheckDigit`, whose `name` is `check_digit`. A group without such kinds has no folder.
+"""The package in `headrace` with the group's own kinds: a module `check_digit` has the class whose
+`name` is `check_digit`. A group without such kinds has no folder.
 """
 ANY = "*"
 """Stands for all names of a group, where a declaration depends on which endings they have."""
@@ -78,11 +79,11 @@ def plugin_names(group: str) -> tuple[str, ...]:
 
 @cache
 def own_kinds(group: str) -> dict[str, str]:
-    """Return Headrace's own kinds, found by their files: name → `module:class`, by name."""
+    """Return Headrace's own kinds, found by their files: name → module, by name."""
     package = f"headrace.{FOLDERS[group]}"
     folder = "/".join((sys.modules["headrace"].__path__[0], *FOLDERS[group].split(".")))
     return {
-        module.name: f"{package}.{module.name}:{module.name.title().replace('_', '')}"
+        module.name: f"{package}.{module.name}"
         for module in sorted(pkgutil.iter_modules([folder]), key=lambda module: module.name)
     }
 
@@ -94,11 +95,11 @@ def load_plugin(group: str, name: str, base: type[Kind]) -> Kind | None:
     """Return an instance of the class that Headrace or an installed package has under `name`.
 
     None if there is none; Headrace's own goes first. Raises BrokenPlugin if a package's class can't
-    be imported, isn't a subclass of `base`, or if two packages have the name.
+    be imported, isn't a subclass of `base`, or if two packages have the name, and HeadraceError if
+    a file of Headrace's own has no such class.
     """
-    if (target := own_kinds(group).get(name)) is not None:
-        kind: Kind = pkgutil.resolve_name(target)()
-        return kind
+    if (module := own_kinds(group).get(name)) is not None:
+        return _own_kind(module, name, base)
     matching = [item for item in _entry_points(group) if item[0].name == name]
     if not matching:
         return None
@@ -109,6 +110,16 @@ def load_plugin(group: str, name: str, base: type[Kind]) -> Kind | None:
             plugin, f"{packages} both have it", hint="uninstall all but one of these packages"
         )
     return _instance(plugin, entry, base)
+
+
+def _own_kind(module: str, name: str, base: type[Kind]) -> Kind:
+    for item in vars(import_module(module)).values():
+        if isinstance(item, type) and issubclass(item, base) and getattr(item, "name", "") == name:
+            return item()
+    raise HeadraceError(
+        f"{module} has no subclass of {base.__name__} with the name {shown(name)}",
+        hint=f'write name = "{name}" in its class, or rename the file',
+    )
 
 
 def _instance(plugin: Plugin, entry: EntryPoint, base: type[Kind]) -> Kind:

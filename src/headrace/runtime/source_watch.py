@@ -94,17 +94,17 @@ class FolderWatcher:
         self._changed: set[str] = set()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._declared_promises: frozenset[tuple[str, Path, bool]] = frozenset()
+        self._watched_folders: frozenset[tuple[str, Path, bool]] = frozenset()
 
     def watch(self, folders: Mapping[str, WatchedFolder]) -> bool:
         """Watch these folders from now on; return whether they differ from the previous ones."""
-        declared_promises = frozenset(
+        watched_folders = frozenset(
             (name, place.folder, place.deep) for name, place in folders.items()
         )
-        if declared_promises == self._declared_promises:
+        if watched_folders == self._watched_folders:
             return False
         self.close()
-        self._declared_promises, self._stop = declared_promises, threading.Event()
+        self._watched_folders, self._stop = watched_folders, threading.Event()
         for deep in (False, True):
             chosen = {name: place for name, place in folders.items() if place.deep is deep}
             if chosen:
@@ -130,7 +130,7 @@ class FolderWatcher:
         for thread in self._threads:
             thread.join(STOP_MS / 1000)
         self._threads.clear()
-        self._declared_promises = frozenset()
+        self._watched_folders = frozenset()
 
     def _follow(
         self, chosen: Mapping[str, WatchedFolder], deep: bool, stop: threading.Event
@@ -313,7 +313,7 @@ class PendingObservations:
                     observation.asked.pop(lost.running).source,
                     (),
                     (),
-                    f"the look {lost.reason}",
+                    f"the observation {lost.reason}",
                     "source_unavailable",
                 )
             )

@@ -82,7 +82,7 @@ def _spans(figuring: Figuring, past: ServiceHistory) -> Iterator[SpanRow]:
                 seconds=(until - since) / 1e6,
                 state=state,
                 claimed=claimed,
-                by_exception=any(item <= since < other for item, other in excepted),
+                by_exception=any(start <= since < end for start, end in excepted),
             )
 
 

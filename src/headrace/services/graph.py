@@ -297,9 +297,9 @@ def _edges(whole: GraphOverview, card_of: Mapping[str, str]) -> list[EdgeView]:
 def _drawn_edges(weights: Mapping[tuple[str, str], int]) -> list[EdgeView]:
     """Return the edges, without those within one card."""
     return [
-        EdgeView(from_=item, to=other, weight=n)
-        for (item, other), n in sorted(weights.items())
-        if item != other
+        EdgeView(from_=source, to=target, weight=n)
+        for (source, target), n in sorted(weights.items())
+        if source != target
     ]
 
 

@@ -232,8 +232,8 @@ def check_run(
     ]
     mode = Mode.ALL if again else Mode.MISSING
     requests = (
-        BackfillRequest(mode=mode, limits=limits_of(nodes, item, other), only=True)
-        for item, other in spans
+        BackfillRequest(mode=mode, limits=limits_of(nodes, start, end), only=True)
+        for start, end in spans
     )
     choices = [choose(timeline, compiled, request) for request in requests]
     chosen_nodes = {item.node for choice in choices for item in choice.picked}

@@ -481,11 +481,11 @@ def _unnamed(names: list[str | None], analysis: Analysis) -> list[Problem]:
 def _duplicate_names(names: list[str | None], analysis: Analysis) -> list[Problem]:
     """Return problems for repeated column names, which a table can't store."""
     seen: set[str] = set()
-    twice: list[str] = []
-    for name in names:
-        if name is not None and name.lower() in seen and name not in twice:
-            twice.append(name)
-        seen.add((name or "").lower())
+    twice: dict[str, str] = {}
+    for name in (name for name in names if name is not None):
+        if name.lower() in seen:
+            twice.setdefault(name.lower(), name)
+        seen.add(name.lower())
     place = Place(file=analysis.file, line=analysis.line)
     return [
         Problem(
@@ -494,5 +494,5 @@ def _duplicate_names(names: list[str | None], analysis: Analysis) -> list[Proble
             hint="leave one out, or rename it with `AS`",
             place=place,
         )
-        for name in twice
+        for name in twice.values()
     ]

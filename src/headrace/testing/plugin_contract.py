@@ -25,7 +25,7 @@ def check_plugin(group: str, kind: type[Any], base: type[Any]) -> None:
     """Assert that the class is installed under its name, and can be imported by the leader."""
     assert issubclass(kind, base)
     target = f"{kind.__module__}:{kind.__qualname__}"
-    if own_kinds(group).get(kind.name) == target:
+    if own_kinds(group).get(kind.name) == kind.__module__:
         return
     installed = [plugin.target for plugin in plugins(group) if plugin.name == kind.name]
     assert installed == [target], (

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
+
 from headrace.connect.connectors import Access, SourceKind, Unavailable
 from headrace.connect.deliveries import DetectedDelivery
 from headrace.connect.prepared import PreparedDelivery
@@ -46,12 +48,17 @@ class SourceContract(ABC):
     def break_it(self, folder: Path) -> None:
         """Make the source unreachable."""
 
+    def expected(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return delivered rows as they are read; other columns of the source don't count."""
+        return rows
+
     def _source(self, folder: Path) -> Source:
         report = Report("sources/s.yaml")
         text = json.dumps({"source": "s", "owner": "core", **self.declared(folder)})
         sources = read_sources(load_yaml(text, report), report)
         assert not report.problems, report.problems
-        return sources[0]
+        source = sources[0]
+        return msgspec.structs.replace(source, timezone=source.timezone or "UTC")
 
     def _access(self, folder: Path) -> Access:
         temporary = folder / "temporary"
@@ -112,7 +119,9 @@ class SourceContract(ABC):
         options = dict(access.source.connector)
         result, rows = read_delivery(fetched.path, fetched.name, **options)
         assert isinstance(result, PreparedDelivery), result
-        assert sorted((row["id"], row["who"]) for row in rows) == [(1, "ann"), (2, "bob")]
+        expected = self.expected(ROWS)
+        read = [{name: row.get(name) for name in expected[0]} for row in rows]
+        assert sorted(read, key=repr) == sorted(expected, key=repr)
 
     def test_an_unreachable_source_is_unavailable(self, tmp_path: Path) -> None:
         """Would catch: an exception without words, or an observation that says nothing is there."""

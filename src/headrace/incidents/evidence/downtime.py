@@ -189,7 +189,7 @@ def _outage_evidence(
         node=HEADRACE,
         family=Family.ABSENCE,
         kind=CauseKind.RUNTIME_DOWN.value,
-        expected=f"a look before {dated(due.due_at, zone)}, when {terms.consumer} was due",
+        expected=f"an observation before {dated(due.due_at, zone)}, when {terms.consumer} was due",
         observed=f"nothing was observed from {dated(last, zone)} until {dated(seen_us, zone)}",
         strength=OUTAGE_NATS,
         at_us=seen_us,

@@ -79,12 +79,11 @@ def _first_shared(
     node: GraphNode, mine: Iterable[BackfillSpan], theirs: Iterable[BackfillSpan]
 ) -> str | None:
     """Return the start of the first shared range; each range is visited once."""
-    item, other = (
-        sorted((*_ends(node, span), span.first) for span in spans) for spans in (mine, theirs)
-    )
+    ours = sorted((*_ends(node, span), span.first) for span in mine)
+    others = sorted((*_ends(node, span), span.first) for span in theirs)
     here = there = 0
-    while here < len(item) and there < len(other):
-        (first, last, begins), (from_, until, there_begins) = item[here], other[there]
+    while here < len(ours) and there < len(others):
+        (first, last, begins), (from_, until, there_begins) = ours[here], others[there]
         if first <= until and from_ <= last:
             return max(begins, there_begins)
         here, there = (here + 1, there) if last < from_ else (here, there + 1)

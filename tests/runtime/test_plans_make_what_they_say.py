@@ -223,6 +223,8 @@ def declared_again(shop: Shop) -> None:
     (shop.lab.root / "assets/leaf.sql").unlink()
     shop.lab.headrace("apply", "--yes")
     shop.lab.headrace("tick")
+    shop.lab.sql("leaf", BODY.format(plus=0, reads="a0"))
+    assert shop.lab.headrace("plan")["stale"] == [], "the same code: its partitions are fresh again"
     shop.lab.sql("leaf", BODY.format(plus=1, reads="a0"))
     planned = agrees_on_what_is_stale(shop)
     assert counted(planned["stale"]) == {"leaf": len(DAYS) - 2}

@@ -337,10 +337,10 @@ def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
 
 
 def places(common: Sequence[str], columns: Sequence[str]) -> dict[str, float]:
-    """Return the position of each column that isn't in `kept`.
+    """Return the position of each column that isn't in `common`.
 
-    It is the number of columns of `kept` before it, plus a tenth for each other column in between.
-    `kept` are the columns that both schemas have, as written in `columns`.
+    It is the number of columns of `common` before it, plus a tenth for each other column in
+    between. `common` are the columns that both schemas have, as written in `columns`.
     """
     there, results, before, inside = set(common), {}, 0, 0
     for name in columns:

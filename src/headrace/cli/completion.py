@@ -73,11 +73,11 @@ def candidates(words: list[str]) -> list[str]:
     """What the last word can become, given those before it."""
     *before, word = words or [""]
     project, command, typed = _split_words(before)
-    if command is None:
-        return _commands(word)
-    last = typed[-1] if typed else ""
+    last = before[-1] if before else ""
     if last in VALUES:
         return []
+    if command is None:
+        return _commands(word)
     options = {name: place for place in PLACES[command] for name in place.options}
     if word.startswith("-"):
         return _options(options, word)

@@ -154,7 +154,7 @@ class TerminalCommand(Command):
 
     @cached_property
     def parameters(self) -> list[Parameter]:
-        """Those of its declared function, but for the invocation."""
+        """Those of its own function, but for the invocation."""
         _, *declared = inspect.signature(self._body, eval_str=True).parameters.values()
         return _with_select_option([self._parameter(parameter) for parameter in declared])
 

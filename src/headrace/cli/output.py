@@ -49,7 +49,7 @@ class TimeFormatter(NamedTuple):
         return f"{self._day(local.date())} {local:%H:%M}".lstrip()
 
     def second(self, at: datetime) -> str:
-        """As `moment`, to the second."""
+        """As `time_text`, to the second."""
         local = at.astimezone(self.zone)
         return f"{self._day(local.date())} {local:%H:%M:%S}".lstrip()
 

@@ -58,8 +58,8 @@ class CodeSeen(msgspec.Struct, frozen=True, array_like=True):
 class CodeTree:
     """The files of a project during one compilation.
 
-    Paths are relative to the project; "" is its own folder. Without `kept` every file is read; with
-    it, files with unchanged metadata aren't.
+    Paths are relative to the project; "" is its own folder. Without `cached` every file is read;
+    with it, files with unchanged metadata aren't.
     """
 
     def __init__(

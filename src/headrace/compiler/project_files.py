@@ -106,22 +106,23 @@ def _scan_into(root: Path, problems: list[Problem]) -> Iterator[ProjectFile]:
                 problems.append(_not_read(entry.name, f"rename it to {_LOOKALIKES[entry.name]}"))
 
 
-def _entries(folder: str, relative: str, problems: list[Problem]) -> Iterator[os.DirEntry[str]]:
-    """Yield the visible entries of a folder."""
+def _entries(folder: str, relative: str, problems: list[Problem]) -> list[os.DirEntry[str]]:
+    """Return the visible entries of a folder."""
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.startswith((".", "__pycache__")):
-                    yield entry
+            return [item for item in entries if not item.name.startswith((".", "__pycache__"))]
     except OSError as error:
-        problems.append(
-            _problem(
-                "file_unreadable",
-                _printable(relative),
-                f"the folder can't be listed: {error.strerror}",
-                "check its permissions",
-            )
-        )
+        problems.append(_unreadable_folder(relative, error))
+        return []
+
+
+def _unreadable_folder(relative: str, error: OSError) -> Problem:
+    return _problem(
+        "file_unreadable",
+        _printable(relative),
+        f"the folder can't be listed: {error.strerror}",
+        "check its permissions",
+    )
 
 
 def _folder(  # complexipy: ignore (a walk without recursion)
@@ -133,10 +134,13 @@ def _folder(  # complexipy: ignore (a walk without recursion)
         folder, relative = waiting.pop()
         for entry in _entries(folder, relative, problems):
             child = f"{relative}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append((entry.path, child))
-            else:
-                yield from _candidate(entry, child, kinds, problems)
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((entry.path, child))
+                else:
+                    yield from _candidate(entry, child, kinds, problems)
+            except OSError as error:  # a link to a forbidden place
+                problems.append(_unreadable_folder(child, error))
         if relative.count("/") >= DEPTH_MAX:
             problems.append(
                 _problem(

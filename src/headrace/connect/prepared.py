@@ -139,10 +139,10 @@ def unfolded(
         if kind.kind in parser_process.KINDS
         else kind.unfold
     )
-    unfolded = unfold(opened, temporary, bounds, pinned)
-    if unfolded.path != opened.path:
+    converted = unfold(opened, temporary, bounds, pinned)
+    if converted.path != opened.path:
         opened.discard()
-    return unfolded
+    return converted
 
 
 def with_file_names(

@@ -266,7 +266,9 @@ class UnpackLimits(msgspec.Struct, frozen=True):
     free_bytes: int = UNPACKED_FREE_BYTES
 
     def check(self, unpacked_bytes: int, packed: int) -> None:
-        """Raise CannotRead if `made` unpacked bytes exceed the limits for `packed` bytes."""
+        """Raise CannotRead if `unpacked_bytes` unpacked bytes exceed the limits for
+        `packed` bytes.
+        """
         if unpacked_bytes > self.bytes_max:
             raise CannotRead(
                 f"unpacks to more than {self.bytes_max:,} bytes", code="delivery_too_large"

@@ -54,7 +54,7 @@ def keep_fault(tx: Transaction, keeping: IncidentUpdates, error: Exception, now:
         kind=CauseKind.CODE_ERROR,
         node=HEADRACE,
         detail=what,
-        summary="causes can't be judged: what waits isn't put down to anything",
+        summary="causes can't be judged: what waits isn't attributed to any",
         began_us=now,
         confidence=1.0,
         own=(seen.id,),

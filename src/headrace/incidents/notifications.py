@@ -43,9 +43,9 @@ TOGETHER = "more than are sent one by one"
 class NotificationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The facts for notifications at one time.
 
-    `told` are the messages queued before about each incident, `counts` the messages that each
-    recipient was sent in the last hour, and `late` the consumers that are late without a known
-    cause, and since when.
+    `prior_notifications` are the messages queued before about each incident, `counts` the messages
+    that each recipient was sent in the last hour, and `late` the consumers that are late without a
+    known cause, and since when.
     """
 
     now: int

@@ -354,7 +354,7 @@ class _Merge:
     def _before(self, columns: Sequence[str] | None = None) -> str:
         """Return a query of the previous rows with their positions.
 
-        `wanted` restricts the columns.
+        `columns` restricts them.
         """
         text = numbered_sql([file.ref for file in self._files], self.columns)
         return (

@@ -203,7 +203,7 @@ def parse(text: str) -> Type:
 
 
 def storable(kind: Type, column: str) -> Type:
-    """Return `wanted`, or the type that replaces it where the lake can't store it.
+    """Return `kind`, or the type that replaces it where the lake can't store it.
 
     HUGEINT (the type of `sum` over integers) becomes BIGINT and raises on overflow, ENUM and BIT
     become text, a fixed-size array becomes a list, NULL becomes INTEGER. Raises UnsupportedType for
@@ -278,7 +278,7 @@ def decimal_of(item: Type, other: Type) -> Type | None:
 
 
 def wider_number(was: Type, other: Type) -> Type | None:
-    """Return the wider type with which an integer or decimal column also holds `given` exactly.
+    """Return the wider type with which an integer or decimal column also holds `other` exactly.
 
     None if the column keeps its type.
     """

@@ -302,8 +302,8 @@ def _declared(
 
 def _aspects(changes: Sequence[NodeChange]) -> tuple[str, ...]:
     """Return what differs at one node."""
-    aspects = [KEPT for change in changes if change.kept]
-    return tuple(dict.fromkeys([*(change.change for change in changes), *aspects]))
+    marks = [KEPT for change in changes if change.kept]
+    return tuple(dict.fromkeys([*(change.change for change in changes), *marks]))
 
 
 def _declared_files(

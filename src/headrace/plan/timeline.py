@@ -114,7 +114,7 @@ class Timeline:
     ) -> Extent:
         """Return the possible partitions of a node, blocked or not, from those of its inputs.
 
-        For a node that no input announces, these include the `asked` intervals.
+        For a node that no input announces, these include the `requested` intervals.
         """
         known = self.extents_of(node.name).known
         paced = [read for read in self.reads[node.name] if read.required]

@@ -178,7 +178,7 @@ def _published(
     returning = {
         name: extent_of_keys(nodes[name], returned(tx, after, name))
         for name in invalidated_nodes(changes)
-        if name in after.project.assets and name in before.project.assets and name in nodes
+        if name in after.project.assets and name in nodes
     }
     return Published(graph=applied, extents=extents, returning=returning)
 

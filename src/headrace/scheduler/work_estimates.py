@@ -148,7 +148,7 @@ def work_bounds(planned_work: Sequence[WorkEstimate]) -> tuple[int, int] | None:
 def work_until(
     planned_work: Sequence[WorkEstimate], until_us: int, share: float
 ) -> list[WorkEstimate]:
-    """Return the work that begins before `moment` (microseconds).
+    """Return the work that begins before `until_us` (microseconds).
 
     Of a node not partitioned by time it is the share `share`; an unpartitioned node is included.
     """

@@ -243,7 +243,9 @@ def changed(
     version: int | None,
     files: Mapping[str, str] | None = None,
 ) -> RefusedRow | None:
-    """Return why the plan `asked` is refused; None if it is the current one or no id was given."""
+    """Return why the plan `plan_id` is refused; None if it is the current one or no id
+    was given.
+    """
     if plan_id is None or plan_id == response.plan_id:
         return None
     return refusal(

@@ -108,8 +108,8 @@ def compare_sides(
 ) -> RowComparison:
     """Compare the rows of those files.
 
-    `asked` are key columns as typed; `spread` also compares value distributions. Raise UsageError
-    for a column that isn't on both sides, HeadraceError if the typed keys aren't unique.
+    `typed_keys` are key columns as typed; `spread` also compares value distributions. Raise
+    UsageError for a column that isn't on both sides, HeadraceError if the typed keys aren't unique.
     """
     from headrace.lake import comparison as lake_comparison
     from headrace.lake.reading import QueryTable, absolute, session_over

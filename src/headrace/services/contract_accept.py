@@ -149,7 +149,7 @@ def _preview(
 ) -> AcceptResponse:
     """Return the change about to be written, with the plan's id.
 
-    Raise PlanChanged if it isn't the plan `asked`.
+    Raise PlanChanged if it isn't the plan `plan_id`.
     """
     response = identified(session, _response(session, update, "patch"), session.version, files)
     row = changed(session, response, plan_id, session.version, files)

@@ -174,7 +174,7 @@ def _safe(text: str) -> str:
 
 
 def node_name(text: str, used_names: set[str]) -> str:
-    """Return a valid, unused name for a source, and add it to `taken`."""
+    """Return a valid, unused name for a source, and add it to `used_names`."""
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:50]
     if not name or not NODE.fullmatch(name):
         name = f"data_{name}".rstrip("_")

@@ -219,12 +219,15 @@ def request_type(function: Callable[..., Any]) -> type[msgspec.Struct]:
     for item in parameters_of(function):
         if is_struct(item.type):
             for field in msgspec.structs.fields(item.type):
-                fields.append((field.name, field.type, field.default))
+                factory = field.default_factory
+                is_made = factory is not msgspec.NODEFAULT  # such as an empty dict
+                default = msgspec.field(default_factory=factory) if is_made else field.default
+                fields.append((field.name, field.type, default))
                 names[field.name] = field.encode_name
             continue
         required = item.default is inspect.Parameter.empty
-        default = msgspec.NODEFAULT if required else item.default
-        fields.append((item.name, item.type, msgspec.field(default=default)))
+        default = msgspec.field(default=msgspec.NODEFAULT if required else item.default)
+        fields.append((item.name, item.type, default))
         names[item.name] = item.key
     return msgspec.defstruct(
         f"{function.__module__.rpartition('.')[2]}_{function.__name__}_request",

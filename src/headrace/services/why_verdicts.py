@@ -39,7 +39,7 @@ def verdict_of(subject: str, rows: Sequence[WaitingRow]) -> str:
     root_name = partition_target(root.node or "", root.partition or WHOLE)
     if root_name.replace("@", " ", 1) == subject.replace(
         "@", " ", 1
-    ):  # the subject itself, or a consumer's root_name export
+    ):  # the subject itself, or a consumer's own export
         return f"{subject} {root.text}{more}"
     text = (
         root.text

@@ -89,7 +89,7 @@ class AcceptedPartition(NamedTuple):
 class Unusual(NamedTuple):
     """A published partition with a figure that is anomalous compared with all earlier partitions.
 
-    `said` is one clause about the anomaly, `strength` says how improbable it is.
+    `clause` is one clause about the anomaly, `strength` says how improbable it is.
     """
 
     node: str

@@ -216,8 +216,8 @@ _DIGITS = re.compile(r"\d+")
 class Recoded(NamedTuple):
     """A column and its renamed categories as (old name, new name), the largest first.
 
-    An old name is empty if it is unknown. `share` is their usual share of the rows. `gone` has the
-    category that also lost all of its rows, or all that it may be, the most probable first;
+    An old name is empty if it is unknown. `share` is their usual share of the rows. `removed` has
+    the category that also lost all of its rows, or all that it may be, the most probable first;
     `missing` is the smallest share that it had.
     """
 
@@ -247,7 +247,7 @@ class _Usual(NamedTuple):
         )
 
     def without(self, removed: float) -> _Usual:
-        """Return the usual shares after a category with the share `gone` is removed."""
+        """Return the usual shares after a category with the share `removed` is removed."""
         return _Usual(*(min(share / (1 - removed), 1.0) for share in self))
 
     def near(self, share: float, rows: int) -> bool:

@@ -40,7 +40,7 @@ def lineage_command(
 ) -> int:
     """Which columns a column comes from and goes into, with what is done to it on the way."""
     if only_up and only_down:
-        raise UsageError("--up and --down exclude each other", hint="leave both away to see both")
+        raise UsageError("--up and --down exclude each other", hint="leave out both to see both")
     invocation.show(
         lineage(invocation.session, column, up=not only_down, down=not only_up),
         _render_lineage,

@@ -365,7 +365,7 @@ def _types(
 
 
 def type_of(kinds: frozenset[str], inferred: str) -> str:
-    """Return the type for values of these JSON kinds, whose text was inferred as `looks`."""
+    """Return the type for values of these JSON kinds, whose text was inferred as `inferred`."""
     if kinds & NESTED:
         return "JSON"
     if kinds == {"BOOLEAN"}:

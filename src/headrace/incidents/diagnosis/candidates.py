@@ -20,7 +20,8 @@ class CauseCandidate:
     """A possible cause.
 
     `rule` None: its kind is unknown. `chosen`: it is worth an incident; others may still explain
-    downstream evidence. A candidate with `said` is an open incident whose own evidence is gone.
+    downstream evidence. A candidate with `reported_cause` is an open incident whose own evidence is
+    gone.
     """
 
     rule: Rule | None

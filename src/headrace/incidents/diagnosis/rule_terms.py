@@ -130,9 +130,9 @@ def certain(evidence: Evidence, _place: NodeEvidence) -> bool:
 class Rule:
     """One kind of cause.
 
-    `own` returns how much a piece of evidence speaks for it (0 to 1), `against` what speaks against
-    it at a node, in nats. `shows_in` are the families of its downstream effects; `opens` returns
-    whether evidence is worth an incident by itself.
+    `weight` returns how much a piece of evidence speaks for it (0 to 1), `against` what speaks
+    against it at a node, in nats. `shows_in` are the families of its downstream effects; `opens`
+    returns whether evidence is worth an incident by itself.
     """
 
     kind: CauseKind

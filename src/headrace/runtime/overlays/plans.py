@@ -64,7 +64,7 @@ class Lender(msgspec.Struct, frozen=True):
 class Plans:
     """The open backfills of one leader.
 
-    `turn` runs a loop iteration of the leader with a function that writes in its transaction and
+    `iterate` runs a loop iteration of the leader with a function that writes in its transaction and
     returns events for production's core.
     """
 

@@ -169,7 +169,7 @@ class Drifting:
 
     @property
     def unmissed(self) -> frozenset[str]:
-        """Those of `gone` that nobody uses."""
+        """Those of `missing_columns` that nobody uses."""
         return self.missing_columns - {change.column for change in self._dropped if change.used_by}
 
     @property

@@ -415,7 +415,7 @@ def write(
 
 
 def copy(tx: Transaction, target: sqlite3.Connection, includes: Callable[[str], bool]) -> None:
-    """Replace a replay's rows of `wanted` tables by the state's, with hashes of large values."""
+    """Replace a replay's rows of `includes` tables by the state's, with hashes of large values."""
     there = columns(target)
     copied_tables = {
         name: kinds

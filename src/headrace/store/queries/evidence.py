@@ -79,7 +79,7 @@ def warned_last(tx: Transaction, number: int) -> int | None:
 def grow_old(tx: Transaction, now: int, *, warned: int, changed: int, retained: int) -> None:
     """End old evidence that holds no data back, and delete old ended evidence without incident.
 
-    `warned`, `changed` (for evidence of a new version) and `kept` are ages in microseconds.
+    `warned`, `changed` (for evidence of a new version) and `retained` are ages in microseconds.
     """
     tx.execute(
         "update evidence set ended_at = :now where ended_at is null and held = 0 and at < :warned"

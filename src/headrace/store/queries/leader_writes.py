@@ -365,7 +365,7 @@ def failed_as_published(tx: Transaction, node: str, key: str) -> tuple[str, ...]
 def published_keys(tx: Transaction, node: str, interval: str = "") -> list[str]:
     """Return a node's published partitions.
 
-    For a node partitioned by time and key, `moment` restricts them to one interval.
+    For a node partitioned by time and key, `interval` restricts them to one interval.
     """
     if not interval:
         rows = tx.execute(

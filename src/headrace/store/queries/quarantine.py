@@ -133,7 +133,7 @@ def rows_of(tx: Transaction, node: str, epoch: int, n: int) -> int | None:
 
 
 def decide(tx: Transaction, ids: Iterable[int], state: str, now: int, decision: str = "") -> None:
-    """Set the state to `released` or `dropped`. `said` contains the user and the reason."""
+    """Set the state to `released` or `dropped`. `decision` contains the user and the reason."""
     tx.executemany(
         "update quarantine set state = ?, decided_at = ?, decided = ? where id = ? and state in"
         " ('held', 'rejected')",

@@ -292,7 +292,7 @@ def incidents_open(tx: Transaction) -> dict[str, int]:
 
 
 def last_observations(tx: Transaction, sources: Iterable[str]) -> dict[str, LastObservation]:
-    """Source → its newest look; sources that aren hasn't been observed't in it."""
+    """Source → its newest look; sources that haven't been observed aren't in it."""
     observations = {}
     for source in sources:
         row = tx.execute(

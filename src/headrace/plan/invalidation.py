@@ -406,7 +406,7 @@ def _range(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> tuple[st
     cut = [item for item in chosen if nodes[item.node].partition.grain is not None]
     if not cut:
         chosen_spans = [span for item in chosen for span in item.spans]
-        keys = sorted(key for span in chosen_spans for key in (span.first, span.last))
+        keys = sorted([span.first for span in chosen_spans] + [span.last for span in chosen_spans])
         return (keys[0], keys[-1]) if keys else (WHOLE, WHOLE)
     finest = nodes[min(cut, key=lambda item: GRAINS.index(_grain(nodes[item.node]))).node]
     begins = min(_bounds(nodes[item.node], item.spans[0].first)[0] for item in cut)

@@ -103,7 +103,7 @@ def test_deadlines_missed_because_nobody_ran_headrace_for_25_hours_are_told_as_t
     )
     assert (
         item["cause"]["evidence"][0]["expected"]
-        == "a look before Wed 2025-03-05 07:00, when report was due"
+        == "an observation before Wed 2025-03-05 07:00, when report was due"
     )
     status = site.json("status")
     assert [(row["incident"], row["text"]) for row in status["outages"]] == [
@@ -152,7 +152,7 @@ def test_an_outage_names_the_first_deadline_that_was_missed_in_it(site: Site) ->
     (item,) = site.json("incidents", "--all")
     assert (
         item["cause"]["evidence"][0]["expected"]
-        == "a look before Wed 2025-03-05 06:00, when early was due"
+        == "an observation before Wed 2025-03-05 06:00, when early was due"
     )
     assert item["began_at"] < "2025-03-05T06:00"
 
@@ -184,7 +184,7 @@ def test_a_project_run_once_a_day_on_purpose_is_told_that_its_deadline_does_not_
         "nothing was observed from Tue 2025-03-11 08:00 until Fri 2025-03-14 13:00"
     ]
     assert site.json("incidents")[0]["cause"]["summary"].startswith(
-        "usually there at 08:01 (orders at 03:00, but nobody looks"
+        "usually there at 08:01 (orders at 03:00, but isn't observed"
     )
 
 
@@ -352,7 +352,7 @@ def test_files_that_are_there_in_time_and_seen_minutes_late_ask_for_an_earlier_l
     (item,) = site.json("incidents")
     assert (
         item["cause"]["summary"]
-        == "usually there at 03:08 (the last 5 were; 2025-03-09 came at 03:00, but nobody looked"
+        == "usually there at 03:08 (the last 5 were; 2025-03-09 came at 03:00, but wasn't observed"
         " before 03:07); due by 03:05; fits if due by 03:08, or if looked at 3 min earlier"
     )
 

@@ -69,7 +69,7 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
         expect(page.locator("main")).to_contain_text(planned["plan_id"])
         steps = page.get_by_role("region", name="Steps").get_by_role("row")
         expect(steps.filter(has_text="invalidate")).to_contain_text("revenue4")
-        for said in (DAYS[0], DAYS[-1], "stale until somebody asks"):
+        for said in (DAYS[0], DAYS[-1], "stale until it is requested again"):
             expect(steps.filter(has_text="invalidate")).to_contain_text(said)
         expect(page.get_by_role("region", name="Files")).to_contain_text(REVENUE)
         expect(page.get_by_role("region", name="Reach and cost")).to_contain_text("report")

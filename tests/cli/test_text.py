@@ -37,4 +37,4 @@ def test_counts_read_as_words() -> None:
     assert plural(1, "day") == "1 day"
     assert plural(1234, "day") == "1,234 days"
     assert plural(2, "delivery", "deliveries") == "2 deliveries"
-    assert joined(["a", "b", "c", "d", "e", "f"], shown=3) == "a, b and 4 more"
+    assert joined(["a", "b", "c", "d", "e", "f"], names_max=3) == "a, b and 4 more"

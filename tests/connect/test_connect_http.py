@@ -398,7 +398,7 @@ def test_a_pause_is_told_by_the_stores_clock(far: Far, server: Server) -> None:
     server.answers["/x"] = reply("{}", status=429, Retry_After="600")
     source = far.source("/x", {})
     access = msgspec.structs.replace(far.access(source), now_us=FEBRUARY_2013_US)
-    for said in ("left alone until 2013-02-14 12:30:", "asked again from 2013-02-14 12:"):
+    for said in ("allows no request until 2013-02-14 12:30:", "asked again from 2013-02-14 12:"):
         assert said in str(unavailable(lambda: connector_of(source).observe(access, ["*"], {})))
 
 

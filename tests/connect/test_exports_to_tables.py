@@ -418,7 +418,7 @@ def test_rights_that_are_missing_are_no_fault_of_a_declaration(
     error: psycopg.Error, code: str
 ) -> None:
     """Would catch: "correct consumers.yaml:1" of a server on which somebody took a right away."""
-    with pytest.raises(ExportFailed) as failed, postgresql._said():
+    with pytest.raises(ExportFailed) as failed, postgresql._translated_errors():
         raise error
     assert failed.value.code == code
 

@@ -96,7 +96,7 @@ def test_null_keys_and_keys_that_are_there_twice_are_refused_by_name(lake: Lake)
         merge(lake, "t", values([("it's", "a"), ("it's", "b"), ("1", "c")], "id, note"), BY_ID)
     with pytest.raises(KeyRefused, match=r"10,000 characters"):
         merge(lake, "t", values([("x" * 10_000, "a"), ("x" * 10_000, "b")], "id, note"), BY_ID)
-    with pytest.raises(SchemaMismatch, match="gives no column `id`"):
+    with pytest.raises(SchemaMismatch, match="returns no column `id`"):
         merge(lake, "t", "SELECT 1 AS other", BY_ID)
     assert lake.rows("t") == before
     assert not list(lake.data_folder.rglob("*-delete.parquet"))

@@ -245,8 +245,8 @@ def not_as_promised(
         if column.name.lower() not in output_names:
             yield _problem(
                 contract,
-                f"the contract of `{asset.name}` promises `{column.name}`, which its body doesn't"
-                " give",
+                f"the contract of `{asset.name}` promises `{column.name}`, which its code doesn't"
+                " return",
             )
         elif column.type and not types_match(
             column.type, types.get(column.name.lower(), column.type)
@@ -255,7 +255,7 @@ def not_as_promised(
             yield _problem(
                 contract,
                 f"the contract of `{asset.name}` promises `{column.name}` as {column.type}, its"
-                f" body gives {gives}",
+                f" code returns {gives}",
             )
 
 

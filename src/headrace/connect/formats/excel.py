@@ -256,7 +256,7 @@ def _written(
     if unnamed * 2 > len(positions):
         raise CannotRead(
             f"row {first + 1} of sheet {printable(name)} names {len(positions) - unnamed} of"
-            f" {len(positions)} columns; say which row has the names: excel: {header: n}",
+            f" {len(positions)} columns; say which row has the names: excel: {{header: n}}",
             line=first + 1,
             code="delivery_header",
         )

@@ -20,6 +20,7 @@ from headrace.connect.deliveries import CannotRead, DetectedDelivery, Note, Obse
 from headrace.connect.files import WHOLE, unusable_key
 from headrace.connect.patterns import KEY, Component, compile_pattern, key_of, said_by
 from headrace.connect.raw_files import DELIVERY_BYTES_MAX
+from headrace.model.connections import CONNECTION_SCHEMES
 from headrace.model.errors import HeadraceError, UsageError, message_of
 from headrace.model.locations import REMOTE_SCHEMES
 from headrace.model.nodes import Source
@@ -30,17 +31,8 @@ from headrace.security.secrets import SecretMissing, Secrets
 # `Unavailable`.
 
 _NOT_OPTIONS = ("type", "url", "description")
-_EXTRAS = {
-    "s3": "s3",
-    "s3a": "s3",
-    "gs": "gcs",
-    "gcs": "gcs",
-    "az": "azure",
-    "abfs": "azure",
-    "abfss": "azure",
-    "sftp": "sftp",
-    "ssh": "sftp",
-}
+_EXTRAS = ("s3", "gcs", "azure", "sftp")
+"""Kinds of connections whose library is an extra of the same name."""
 _PARAMIKO = {"user": "username"}
 _S3_CONFIG = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 3}}
 _DENIED = (
@@ -143,7 +135,8 @@ def _refusal(where: str, error: Exception) -> Unavailable:
     scheme = where.partition("://")[0]
     text = f"{where}: {printable(message_of(error), MESSAGE_CHARACTERS_MAX)}"
     if isinstance(error, ImportError):
-        hint = f"pip install 'headrace[{_EXTRAS[scheme]}]'" if scheme in _EXTRAS else str(error)
+        kind = CONNECTION_SCHEMES.get(scheme)
+        hint = f"pip install 'headrace[{kind}]'" if kind in _EXTRAS else str(error)
         return Unavailable(
             f"{scheme}:// needs another package: {hint}",
             code="configuration_error",

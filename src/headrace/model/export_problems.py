@@ -9,9 +9,7 @@ from typing import Any
 from headrace.model.connections import connection_kind
 from headrace.model.errors import Problem, did_you_mean, shown
 from headrace.model.exports import ASSET_PLACEHOLDER, Export, export_of, export_partition
-from headrace.model.locations import (
-    DATE_PLACEHOLDER,
-)
+from headrace.model.locations import DATE_PLACEHOLDER
 from headrace.model.nodes import (
     Asset,
     Consumer,

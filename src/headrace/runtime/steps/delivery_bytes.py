@@ -19,9 +19,7 @@ from headrace.connect.raw_files import (
     store_raw,
 )
 from headrace.model import HeadraceError
-from headrace.runtime.messages import (
-    IngestTask,
-)
+from headrace.runtime.messages import IngestTask, ObserveTask
 from headrace.runtime.steps.worker_context import WorkerContext
 
 FAR_SAMPLES = 2
@@ -67,13 +65,9 @@ def _handed_in(task: IngestTask, context: WorkerContext) -> DetectedDelivery | N
     )
 
 
-def _fetch_one(
-    task: IngestTask, context: WorkerContext, delivery: DetectedDelivery
-) -> tuple[RawCopy, str]:
-    """Copy or fetch one file. Raises as `store_raw` and a connector's `fetch` do."""
-    if connector_name(task.source) is None:
-        return store_raw(context.folders.project, delivery, context.folders.raw), delivery.path
-    access = Access(
+def access_to(task: IngestTask | ObserveTask, context: WorkerContext) -> Access:
+    """Return the inputs of the connector of a task's source."""
+    return Access(
         source=task.source,
         connection=task.connection,
         secrets=context.secrets,
@@ -81,7 +75,15 @@ def _fetch_one(
         temporary=context.folders.temporary,
         now_us=task.now_us,
     )
-    fetched = source_kind(task.source).fetch(access, delivery)
+
+
+def _fetch_one(
+    task: IngestTask, context: WorkerContext, delivery: DetectedDelivery
+) -> tuple[RawCopy, str]:
+    """Copy or fetch one file. Raises as `store_raw` and a connector's `fetch` do."""
+    if connector_name(task.source) is None:
+        return store_raw(context.folders.project, delivery, context.folders.raw), delivery.path
+    fetched = source_kind(task.source).fetch(access_to(task, context), delivery)
     return store_fetched(fetched.path, context.folders.raw), fetched.name
 
 

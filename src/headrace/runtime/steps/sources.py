@@ -21,7 +21,7 @@ from headrace.checks.drift import ColumnRename, same_spelling
 from headrace.checks.facts import Fact, FactSeverity, differences
 from headrace.checks.renames import places, propose
 from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.connectors import Access, Unavailable, connector_of
+from headrace.connect.connectors import Unavailable, connector_of
 from headrace.connect.deliveries import EMPTY, CannotRead, printable
 from headrace.connect.http_client import THROTTLED_SECONDS_MAX
 from headrace.connect.ingest import explain_error, prepare, prepare_all
@@ -38,6 +38,7 @@ from headrace.model.fields import bytes_as_text
 from headrace.model.intervals import bounds_us
 from headrace.model.times import Offset
 from headrace.runtime.messages import IngestTask, ObserveTask, SourceObserved, TooMuch
+from headrace.runtime.steps.delivery_bytes import access_to
 from headrace.runtime.steps.worker_context import LARGE_BYTES, WorkerContext
 from headrace.security.secrets import SecretMissing
 
@@ -50,14 +51,7 @@ THROTTLED, TOO_LONG = "source_throttled", "throttled_too_long"
 
 def observe(task: ObserveTask, context: WorkerContext) -> SourceObserved:
     """Observe a source; errors are part of the answer."""
-    access = Access(
-        source=task.source,
-        connection=task.connection,
-        secrets=context.secrets,
-        project=context.folders.project,
-        temporary=context.folders.temporary,
-        now_us=task.now_us,
-    )
+    access = access_to(task, context)
     if task.files:
         return _looked_into(task, context)
     try:

@@ -76,6 +76,6 @@ def test_what_a_dead_process_withheld_does_not_give_away_the_rest() -> None:
     was killed.
     """
     redactor = Redactor(["a-secret-of-17-ch"])
-    assert redactor.without_end_of_one(b"of-17-ch and more") == b"*** and more"
-    assert redactor.without_end_of_one(b"a-secret-of-17-ch.") == b"a-secret-of-17-ch."
-    assert redactor.without_end_of_one(b"nothing") == b"nothing"
+    assert redactor.without_end_of_secret(b"of-17-ch and more") == b"*** and more"
+    assert redactor.without_end_of_secret(b"a-secret-of-17-ch.") == b"a-secret-of-17-ch."
+    assert redactor.without_end_of_secret(b"nothing") == b"nothing"

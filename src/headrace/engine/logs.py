@@ -276,7 +276,7 @@ class OutputPipes(msgspec.Struct, frozen=True):
             left = drain(fd)
             if redactor is not None:
                 redacted = redactor.stream()
-                left = redacted.feed(redactor.without_end_of_one(left)) + redacted.rest()
+                left = redacted.feed(redactor.without_end_of_secret(left)) + redacted.rest()
             for text in list(_lines(spooled + left))[known:]:
                 file.write(stream, "info", text)
             spool.unlink(missing_ok=True)

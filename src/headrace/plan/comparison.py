@@ -72,28 +72,30 @@ def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
 
     A different position of a declaration in its file isn't a difference.
     """
-    before = as_in(old.project, new.project) if old is not None else None
+    applied = as_in(old.project, new.project) if old is not None else None
+    nodes_before, nodes_now = _nodes(applied), _nodes(new.project)
+    compiled_before = old.nodes if old is not None else {}
+    former_names = renames(old, new)
     node_changes: list[NodeChange] = []
-    earlier, later = _nodes(before), _nodes(new.project)
-    compiled = old.nodes if old is not None else {}
-    renamed = renames(old, new)
-    for name in sorted({*earlier, *later} - set(renamed.values())):
-        if name in renamed:
+    # A renamed node is compared under its new name, so its former name isn't "removed".
+    for name in sorted({*nodes_before, *nodes_now} - set(former_names.values())):
+        if name in former_names:
+            was = compiled_before.get(former_names[name])
             node_changes.append(NodeChange(node=name, change=ChangeKind.METADATA))
-            node_changes += _of_compiled_pair(compiled.get(renamed[name]), new.nodes.get(name))
-        elif name not in earlier:
+            node_changes += _of_compiled_pair(was, new.nodes.get(name))
+        elif name not in nodes_before:
             node_changes.append(NodeChange(node=name, change=ChangeKind.ADDED))
-        elif name not in later:
+        elif name not in nodes_now:
             node_changes.append(NodeChange(node=name, change=ChangeKind.REMOVED))
         else:
-            pair = earlier[name], later[name]
-            own_changes = list(_of_node(*pair, compiled.get(name), new.nodes.get(name)))
-            promised = _of_promised(*pair, before, new.project)
-            node_changes += [*own_changes, *_without_kinds(promised, own_changes)]
-    if before is not None:
-        node_changes.extend(_of_the_rest(before, new.project))
+            pair = nodes_before[name], nodes_now[name]
+            declared = list(_of_node(*pair, compiled_before.get(name), new.nodes.get(name)))
+            promised = _of_promised(*pair, applied, new.project)
+            node_changes += [*declared, *_without_kinds(promised, declared)]
+    if applied is not None:
+        node_changes.extend(_of_the_rest(applied, new.project))
     return [
-        _with_files(change, old, new, renamed.get(change.node, change.node))
+        _with_files(change, old, new, former_names.get(change.node, change.node))
         for change in node_changes
     ]
 

@@ -435,27 +435,24 @@ def _data_key(first: str | None, last: str | None, *, keyed: bool) -> str | None
 
 
 def _by_key(node: GraphNode, first: str | None, last: str | None) -> PartitionLimits:
-    """Return the limits of a node not partitioned by time.
+    """Return the limits of a node not partitioned by time: delivery numbers, keys, or none."""
+    if node.partition.by_delivery:
+        lowest, highest = _number(node, first, 0), _number(node, last, _NUMBER_MAX)
+        if highest < lowest:
+            raise _wrong_order(first, last)
+        return PartitionLimits(times=(lowest, highest + 1))
+    if first is not None and last is not None and last < first:
+        raise _wrong_order(first, last)
+    if node.partition.key is None:
+        return ALL_PARTITIONS
+    return PartitionLimits(keys=(first, last))
 
-    Of keys, of delivery numbers, or none.
-    """
-    if not node.partition.by_delivery:
-        if first is not None and last is not None and last < first:
-            raise UsageError(
-                f"--to {last[:40]} comes before --from {first[:40]}",
-                hint="both are included; swap them",
-            )
-        return (
-            PartitionLimits(keys=(first, last))
-            if node.partition.key is not None
-            else ALL_PARTITIONS
-        )
-    item, other = _number(node, first, 0), _number(node, last, _NUMBER_MAX)
-    if other < item:
-        raise UsageError(
-            f"--to {last} comes before --from {first}", hint="both are included; swap them"
-        )
-    return PartitionLimits(times=(item, other + 1))
+
+def _wrong_order(first: str | None, last: str | None) -> UsageError:
+    return UsageError(
+        f"--to {str(last)[:40]} comes before --from {str(first)[:40]}",
+        hint="both are included; swap them",
+    )
 
 
 def _number(node: GraphNode, text: str | None, otherwise: int) -> int:

@@ -80,7 +80,7 @@ class Redactor:
         """Return a redactor of one stream of bytes."""
         return RedactedStream(self._bytes, self._encoded)
 
-    def without_end_of_one(self, data: bytes) -> bytes:
+    def without_end_of_secret(self, data: bytes) -> bytes:
         """Return `data` without the end of a secret at its start.
 
         The beginning of that secret was lost with the process that withheld it.

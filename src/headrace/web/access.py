@@ -93,14 +93,14 @@ class Guard:
         """Problem unless the request was sent to a name of ours, and by no page of
         somebody else's."""
         hosts = request.headers.getlist("host")
-        if len(hosts) != 1 or not self._ours(hosts[0]):
+        if len(hosts) != 1 or not self._names_this_server(hosts[0]):
             raise HttpProblem(
                 421,
                 "the Host header names another server",
                 "ask for it by 127.0.0.1 or localhost, or name it: serve --name NAME",
             )
         origin = request.headers.get("origin")
-        if origin is not None and not self._ours(urlsplit_host(origin)):
+        if origin is not None and not self._names_this_server(urlsplit_host(origin)):
             raise HttpProblem(403, "a page of another origin may not ask this server")
         if request.method not in _SAFE_METHODS and request.headers.get(
             "sec-fetch-site", "none"
@@ -139,7 +139,7 @@ class Guard:
         """Whether this is the token, in a time that doesn't say how much of it is right."""
         return secrets.compare_digest(text.encode("utf-8", "surrogatepass"), self._token)
 
-    def _ours(self, host: str) -> bool:
+    def _names_this_server(self, host: str) -> bool:
         """Whether a Host's value (`name`, `name:port`, `[::1]:port`) names this server."""
         match = _HOST.fullmatch(host)
         if match is None:

@@ -28,6 +28,7 @@ def pages() -> dict[str, str]:
         "reference/files.md": files.page(),
         "reference/checks.md": judged.checks(),
         "reference/sources.md": judged.sources(),
+        "reference/exports.md": judged.exports(),
         "reference/responses.md": responses.page(ROOT / "src/headrace"),
         "reference/api.md": api.page(),
         "reference/problems.md": judged.problems(),

@@ -1,16 +1,22 @@
-"""Checks, sources and problems."""
+"""Checks, sources, exports and problems."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 
 from headrace.connect.connectors import MODULES
+from headrace.connect.exports.registry import DATABASES, FORMATS
 from headrace.connect.formats.registry import readers
 from headrace.model.check_kinds import built_in_checks
 from headrace.model.checks import COMMON_ARGUMENTS
+from headrace.model.exports import ENDINGS, FORMAT_OPTIONS
 from headrace.model.field_descriptions import SOURCE
+from headrace.model.plugin_fields import export_declaration
+from headrace.model.plugins import EXPORTS, own_kinds
 from headrace.services.explain import codes
 from headrace.services.explain import page as explained
 from scripts.reference_pages.files import takes
@@ -51,11 +57,11 @@ def sources() -> str:
         )
         for name, module in MODULES.items()
     ]
-    parts = [["## Kinds of sources", "", *table(("said by", "is", "in short"), kinds)]]
+    parts = [["## Kinds of sources", "", *table(("declared by", "is", "in short"), kinds)]]
     formats = [
         (
             code(reader.kind),
-            " ".join(map(code, reader.endings)) or "said by its field",
+            " ".join(map(code, reader.endings)) or "none; named by its field",
             _module(type(reader).__module__),
         )
         for reader in _readers()
@@ -64,6 +70,51 @@ def sources() -> str:
     fields = [(code(field.name), takes(field.schema), field.meaning) for field in SOURCE]
     parts.append(["## Fields", "", *table(("field", "takes", "meaning"), fields)])
     return written("Sources", lead, *parts)
+
+
+def exports() -> str:
+    """Formats and databases that `export:` of a consumer may name."""
+    lead = (
+        "What `export:` of a consumer writes: files of a format, or rows of a table."
+        " [Export data to files and tables](../how-to/exports.md) shows how, and"
+        " [files](files.md#consumers) has all fields."
+    )
+    rows = [
+        (
+            code(kind),
+            _endings(ending for ending, other in ENDINGS.items() if other is kind),
+            _options(FORMAT_OPTIONS[kind]),
+            _module(f"exports.{module}"),
+        )
+        for kind, module in FORMATS.items()
+    ]
+    for name, module in own_kinds(EXPORTS).items():
+        declaration = export_declaration(name)
+        assert declaration is not None
+        rows.append(
+            (
+                code(name),
+                _endings(declaration.endings),
+                _options(declaration.options),
+                _module(module),
+            )
+        )
+    head = ("`format:`", "endings", "`options:`, the default first", "in short")
+    parts = [["## Files", "", *table(head, rows)]]
+    databases = [(code(name), _module(f"exports.{module}")) for name, module in DATABASES.items()]
+    parts.append(["## Tables", "", *table(("connection's type", "in short"), databases)])
+    return written("Exports", lead, *parts)
+
+
+def _endings(endings: Iterable[str]) -> str:
+    return " ".join(code(f".{ending}") for ending in endings)
+
+
+def _options(options: Mapping[str, tuple[str, ...]]) -> str:
+    return "; ".join(
+        f"{code(name)}: {', '.join(code(json.dumps(value)) for value in values)}"
+        for name, values in options.items()
+    )
 
 
 def _readers() -> list[object]:

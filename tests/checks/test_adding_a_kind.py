@@ -54,7 +54,8 @@ from headrace.testing.contracts import evaluate_check
 from scripts.reference_pages import files, judged
 schemas = {section.name: json.dumps(document(with_kinds(section))) for section in SECTIONS}
 result = evaluate_check("even: {column: seats}", [{"seats": 2}, {"seats": 3}])
-print(json.dumps([schemas, files.page(), judged.checks(), result.outcome, result.detail]))
+documents = [files.page(), judged.checks(), judged.exports()]
+print(json.dumps([schemas, documents, result.outcome, result.detail]))
 """
 EXAMPLES = {"mailbox": "A source", "ini": "A file format", "markdown": "An export format"}
 """Classes of `examples/plugin` → their kind's name in CONTRIBUTING.md."""
@@ -86,7 +87,7 @@ def test_the_file_that_contributing_names_is_enough(tmp_path: Path) -> None:
         target.parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / f"examples/plugin/src/headrace_shop_kinds/{kind}.py", target)
 
-    schemas, fields, checks, outcome, detail = json.loads(
+    schemas, (fields, checks, exports), outcome, detail = json.loads(
         _python(copy, "-c", LOOK, folder=copy).stdout
     )
     assert '"even"' in schemas["assets"]
@@ -94,6 +95,7 @@ def test_the_file_that_contributing_names_is_enough(tmp_path: Path) -> None:
     assert '"markdown"' in schemas["consumers"]
     assert "each value is an even number" in checks
     assert "`mailbox`" in fields
+    assert "| `markdown` | `.md` | `align`:" in exports
     assert (outcome, detail.split(" (")[0]) == ("failed", "seats: 1 row odd")
 
     project = tmp_path / "project"

@@ -1,4 +1,4 @@
-"""What every target of exports must keep to. A target subclasses `ExportContract` with how it is
+"""What every target of exports must keep to. A target subclasses `ExportTargetContract` with how it is
 declared, read back and broken.
 """
 
@@ -66,8 +66,8 @@ HOSTILE_VALUES = (
 )
 
 
-class ExportContract(ABC):
-    """Abstract."""
+class ExportTargetContract(ABC):
+    """What holds for every target of an export: files, URLs and tables."""
 
     hostile_names: tuple[str, ...] = HOSTILE_NAMES
     null_is_empty = False

@@ -16,14 +16,14 @@ import duckdb
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
-from export_contract import ORDERS, READ_BACK, TYPES, ExportContract, Row
+from export_contract import ORDERS, READ_BACK, TYPES, ExportTargetContract, Row
 from exportlab import Bench
 
 from headrace.connect.exports.excel import sheet_names
 from headrace.runtime.messages import FailedOutcome
 
 
-class FileContract(ExportContract):
+class FileContract(ExportTargetContract):
     ending = ""
 
     def declared(self) -> dict[str, Any]:

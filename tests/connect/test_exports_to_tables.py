@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
-from export_contract import HOSTILE_NAMES, ORDERS, READ_BACK, TYPES, ExportContract, Row
+from export_contract import HOSTILE_NAMES, ORDERS, READ_BACK, TYPES, ExportTargetContract, Row
 from exportlab import Bench
 from postgres_cluster import Cluster, Database
 
@@ -20,7 +20,7 @@ from headrace.connect.exports.tables import LEDGER
 from headrace.runtime.messages import FailedOutcome
 
 
-class TableContract(ExportContract):
+class TableContract(ExportTargetContract):
     """`rows` runs a query at the destination."""
 
     def declared(self) -> dict[str, Any]:

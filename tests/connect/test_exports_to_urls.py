@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_contract import ORDERS, ExportContract, Row
+from export_contract import ORDERS, ExportTargetContract, Row
 from exportlab import Bench
 
 boto3 = pytest.importorskip("boto3")
@@ -36,7 +36,7 @@ def unused_port() -> int:
         return int(free.getsockname()[1])
 
 
-class UrlContract(ExportContract):
+class UrlContract(ExportTargetContract):
     null_is_empty = True
     url = ""
 

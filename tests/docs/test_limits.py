@@ -83,7 +83,7 @@ REFUSED = {
         "lake",
     ),
     "have no OAuth flow": ({"sources/fees.yaml": SOURCE.format(HTTP + "oauth: {}}")}, "oauth"),
-    "Other schemes than those of `SCHEMES`": (
+    "Other schemes than those of `REMOTE_SCHEMES`": (
         {"sources/fees.yaml": SOURCE.format("files: gopher://host/x_{date:%Y-%m-%d}.csv")},
         "gopher",
     ),

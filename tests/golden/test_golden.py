@@ -1,8 +1,9 @@
 """What people and programs see stays what it is: every command's screens, documents and exit codes,
 compared with commands/.
 
-`HEADRACE_FIXTURES=write` writes them anew, and keeps the state in which the story ends; read what
-changed before you keep it. What the HTTP API gives is kept in ui/openapi.json.
+`HEADRACE_FIXTURES=write` writes them anew; read what changed before you keep it.
+`HEADRACE_FIXTURES=release` also keeps the state in which the story ends, as that of this version.
+What the HTTP API gives is kept in ui/openapi.json.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ COMMANDS, KEPT = HERE / "commands", HERE / "kept"
 GO_ON = {"demo", "serve", "dev"}
 """Commands that make a project of their own, or go on until they are ended."""
 LINES_SHOWN = 60
-WRITES = os.environ.get("HEADRACE_FIXTURES") == "write"
+RELEASES = os.environ.get("HEADRACE_FIXTURES") == "release"
+WRITES = RELEASES or os.environ.get("HEADRACE_FIXTURES") == "write"
 WRITTEN = Path(tempfile.gettempdir()) / "headrace-golden"
 """Where the story is played that is kept: a state names its folder."""
 
@@ -39,7 +41,9 @@ def test_commands_say_what_they_said(tmp_path: Path) -> None:
     result = played(root, steps())
     assert set(BY_NAME) - GO_ON == set(result) & set(BY_NAME)
     if WRITES:
-        _write(result, root)
+        _write(result)
+        if RELEASES:
+            _keep_state(root)
         shutil.rmtree(WRITTEN)
     kept = {path.stem: path.read_text(encoding="utf-8") for path in sorted(COMMANDS.glob("*.txt"))}
     differences = [
@@ -81,12 +85,15 @@ def _difference(name: str, before: str, after: str) -> list[str]:
     )
 
 
-def _write(transcripts: dict[str, str], root: Path) -> None:
+def _write(transcripts: dict[str, str]) -> None:
     COMMANDS.mkdir(exist_ok=True)
     for path in COMMANDS.glob("*.txt"):
         path.unlink()
     for name, text in transcripts.items():
         (COMMANDS / f"{name}.txt").write_text(text, encoding="utf-8")
+
+
+def _keep_state(root: Path) -> None:
     KEPT.mkdir(exist_ok=True)
     with tarfile.open(KEPT / f"{__version__}.tar.xz", "w:xz") as packed:
         for path in (*PROJECT, "contracts", "backup"):

@@ -101,7 +101,7 @@ ENDINGS = {
     "jsonl": ExportFormat.JSONL,
     "ndjson": ExportFormat.JSONL,
 }
-_OPTIONS: dict[ExportFormat, dict[str, tuple[str, ...]]] = {
+FORMAT_OPTIONS: dict[ExportFormat, dict[str, tuple[str, ...]]] = {
     ExportFormat.CSV: {"delimiter": (",", ";", "\t", "|")},
     ExportFormat.PARQUET: {"compression": ("zstd", "snappy", "gzip", "none")},
     ExportFormat.EXCEL: {},
@@ -431,9 +431,9 @@ def _options(export: Fields, kind: str) -> bool:
     block = export.block_of("options")
     if block is None:
         return False
-    added = None if kind in _OPTIONS else export_declaration(kind)
+    added = None if kind in FORMAT_OPTIONS else export_declaration(kind)
     known: Mapping[str, tuple[str, ...]] = (
-        added.options if added is not None else _OPTIONS[ExportFormat(kind)]
+        added.options if added is not None else FORMAT_OPTIONS[ExportFormat(kind)]
     )
     inner = Fields(block, export.report, tuple(known), what=f"`options` of {kind}")
     return all(inner.choice(name, values, "") for name, values in known.items() if name in inner)

@@ -25,12 +25,12 @@ def check_plugin(group: str, kind: type[Any], base: type[Any]) -> None:
     """Assert that the class is installed under its name, and can be imported by the leader."""
     assert issubclass(kind, base)
     target = f"{kind.__module__}:{kind.__qualname__}"
-    if own_kinds(group).get(kind.name) == kind.__module__:
-        return
-    installed = [plugin.target for plugin in plugins(group) if plugin.name == kind.name]
-    assert installed == [target], (
-        f"the entry point {kind.name} of {group} should be {target}, and is {installed or 'absent'}"
-    )
+    if own_kinds(group).get(kind.name) != kind.__module__:
+        installed = [plugin.target for plugin in plugins(group) if plugin.name == kind.name]
+        assert installed == [target], (
+            f"the entry point {kind.name} of {group} should be {target},"
+            f" and is {installed or 'absent'}"
+        )
     assert isinstance(load_plugin(group, kind.name, base), kind)
     code = f"import sys, {kind.__module__}; sys.exit('duckdb' in sys.modules)"
     imported = subprocess.run([sys.executable, "-c", code], check=False)

@@ -77,3 +77,18 @@ def test_a_package_that_a_backfill_lacks_is_to_be_installed_before_it_is_compute
     lab.headrace(*shlex.split(command)[1:], "--yes")
     lab.tick()
     assert [item["state"] for item in lab.headrace("incidents", "--all")] == ["resolved"]
+
+
+def test_packages_that_only_a_backfill_used_are_stored(tmp_path: Path) -> None:
+    """Would catch: an attempt of a backfill whose packages nobody can look up, because only those
+    of a run are stored."""
+    lab = Lab(tmp_path / "p")
+    lab.orders(DAYS[0])
+    days = ("--from", DAYS[0], "--to", DAYS[0])
+    lab.python("a", NEEDS.format(name="a", package="msgspec"), partition="day", inputs=["orders"])
+    lab.headrace("apply", "--yes")
+    lab.headrace("run", "orders")
+    lab.headrace("backfill", "a", *days, "--reason", "new", "--yes")
+    (environment,) = lab.rows("select measures ->> 'environment' from attempt where node = 'a'")
+    assert environment[0]
+    assert lab.rows("select count(*) from content where hash = ?", *environment) == [(1,)]

@@ -43,14 +43,17 @@ class AttemptRecords:
         write_drift(tx, self._drift)
         write_facts(tx, self._facts)
         ingestion.settle_deliveries(tx, self._deliveries)
-        leader_writes.end_attempts(tx, self._ends)
-        if self._environments:
-            applied_versions.keep_content(tx, self._environments.items())
+        self._write_ends(tx)
 
     def write_hidden(self, tx: Transaction) -> None:
         """Write the audits and ends of a backfill's attempts, whose data nobody sees yet."""
         self._write_audits(tx)
+        self._write_ends(tx)
+
+    def _write_ends(self, tx: Transaction) -> None:
         leader_writes.end_attempts(tx, self._ends)
+        if self._environments:
+            applied_versions.keep_content(tx, self._environments.items())
 
     def _write_audits(self, tx: Transaction) -> None:
         leader_writes.write_checks(tx, self._checks)

@@ -271,7 +271,7 @@ def _fetched(
     """Fetch one response, which is JSON with records or a file."""
     deadline = time.monotonic() + FETCH_SECONDS_MAX
     with target.open("xb") as out:
-        page = server.patiently(lambda: _page(server, spec, request, out, deadline, access))
+        page = server.with_retries(lambda: _page(server, spec, request, out, deadline, access))
         if isinstance(page, str):
             return Fetched(target, page)
         if not _write(page.records, out):
@@ -352,7 +352,7 @@ class Paged:
         return before is None or self._unchanged(cache, now)
 
     def _page(self, request: HttpRequest, out: BinaryIO) -> HttpPage:
-        page = self._server.patiently(
+        page = self._server.with_retries(
             lambda: _page(self._server, self._spec, request, out, self._deadline, self._access)
         )
         assert isinstance(page, HttpPage), "what has pages is never a file that is kept as it came"

@@ -334,7 +334,7 @@ class HttpClient:
                 transient=False,
             ) from None
 
-    def patiently(  # complexipy: ignore (which errors are retried, in a row)
+    def with_retries(  # complexipy: ignore (which errors are retried, in a row)
         self, work: Callable[[], _Result]
     ) -> _Result:
         """Return the result of `work`, retried after transient errors and requested pauses."""

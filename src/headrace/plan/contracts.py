@@ -177,7 +177,7 @@ def _rules(was: Contract, now: Contract) -> Iterator[ContractChange]:
                 kind="rule",
                 column="",
                 level=VersionLevel.MINOR,
-                said=f"the rule {name} says something else",
+                said=f"the rule {name} changed",
             )
 
 

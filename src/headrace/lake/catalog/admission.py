@@ -441,7 +441,7 @@ def check_replacement(current: dict[str, FileRow], replacement: Replacement) -> 
     unknown = named - current.keys()
     if unknown:
         raise LakeError(
-            f"a merge speaks of files that aren't current: {', '.join(sorted(unknown)[:3])}"
+            f"a merge names files that aren't current: {', '.join(sorted(unknown)[:3])}"
         )
     for delete in replacement.deletes:
         if delete.of in replacement.ended or not 0 < delete.rows <= current[delete.of].rows:

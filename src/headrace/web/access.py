@@ -34,8 +34,10 @@ asked first."""
 
 
 def token_of(data_folder: Path) -> str:
-    """The project's token; made where there is none, and made anew where others could have read it.
-    ProjectError if it can't be."""
+    """Return the project's token; create it if there is none or others could have read it.
+
+    Raises ProjectError if the file can't be written.
+    """
     path = data_folder / ACCESS_FILE
     try:
         data_folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +66,9 @@ def _read_token(path: Path) -> str | None:
 
 
 def _create_token(path: Path) -> str:
-    """Written beside and renamed, so that two servers that begin at once agree on the last one."""
+    """Write a temporary file and rename it, so that two servers that start at once use the same
+    token.
+    """
     token = _ACCESS_PREFIX + secrets.token_urlsafe(32)
     part = path.with_suffix(f".{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
@@ -78,8 +82,10 @@ def _create_token(path: Path) -> str:
 
 
 class Guard:
-    """Judges requests for one server. `host` is what it listens on, `names` are those that a proxy
-    in front of it is known by.
+    """Checks the requests of one server.
+
+    `host` is the address it listens on; `names` are the host names under which a proxy forwards to
+    it.
     """
 
     def __init__(self, token: str, host: str, names: tuple[str, ...] = ()) -> None:
@@ -90,8 +96,10 @@ class Guard:
         """The cookie's name; with the port, because cookies don't tell ports apart."""
 
     def check_names(self, request: Request) -> None:
-        """Problem unless the request was sent to a name of ours, and by no page of
-        somebody else's."""
+        """Check that a request names this server, and doesn't come from a foreign page.
+
+        Raises HttpProblem.
+        """
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or not self._names_this_server(hosts[0]):
             raise HttpProblem(
@@ -108,7 +116,7 @@ class Guard:
             raise HttpProblem(403, "a page of another site may not change anything here")
 
     def lets_look(self, request: Request) -> bool:
-        """Whether the request carries the token in a way that suffices to look."""
+        """Whether the request carries the token in a way that is sufficient for reading."""
         try:
             self.check_token(request)
         except HttpProblem:
@@ -116,9 +124,12 @@ class Guard:
         return True
 
     def check_token(self, request: Request) -> None:
-        """Problem unless the request carries the token: as a bearer, in the address, or in the
-        cookie. With the cookie alone only our own pages may change anything: browsers send it with
-        what other pages of this machine ask, too."""
+        """Check that the request carries the token: as a bearer, in the address, or in the cookie.
+
+        With only the cookie, requests that change something must come from Headrace's own pages:
+        browsers also send the cookie with requests of other pages on this machine. Raises
+        HttpProblem.
+        """
         sent = [_bearer(request), request.query_params.get("token", "")]
         if request.method in _SAFE_METHODS or request.headers.get(ACT_HEADER):
             sent.append(request.cookies.get(self.cookie, ""))
@@ -136,11 +147,11 @@ class Guard:
             raise HttpProblem(403, "only a page of this server may change anything with its cookie")
 
     def knows(self, text: str) -> bool:
-        """Whether this is the token, in a time that doesn't say how much of it is right."""
+        """Compare with the token in constant time."""
         return secrets.compare_digest(text.encode("utf-8", "surrogatepass"), self._token)
 
     def _names_this_server(self, host: str) -> bool:
-        """Whether a Host's value (`name`, `name:port`, `[::1]:port`) names this server."""
+        """Whether a Host header (`name`, `name:port`, `[::1]:port`) names this server."""
         match = _HOST.fullmatch(host)
         if match is None:
             return False
@@ -153,9 +164,7 @@ class Guard:
 
 
 def _is_same_origin(request: Request) -> bool:
-    """Whether a browser says that a page of this very server asks: other ports of this machine are
-    other people's programs.
-    """
+    """Whether the browser reports this server as the origin; the port counts, too."""
     origin = request.headers.get("origin")
     if origin is None:
         return request.headers.get("sec-fetch-site") == "same-origin"
@@ -163,7 +172,7 @@ def _is_same_origin(request: Request) -> bool:
 
 
 def urlsplit_host(origin: str) -> str:
-    """The host of an origin as a Host header has it; empty for `null` and what is none."""
+    """Return an origin's host as a Host header has it; empty for `null` and invalid origins."""
     with contextlib.suppress(ValueError):
         return urlsplit(origin).netloc
     return ""
@@ -187,5 +196,5 @@ def _is_loopback(host: str) -> bool:
 
 
 def is_private(host: str) -> bool:
-    """Whether only this machine can reach a server that listens there."""
+    """Whether only this machine can reach a server that listens on this address."""
     return _is_loopback(host)

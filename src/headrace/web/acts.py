@@ -1,8 +1,8 @@
-"""Acts over the API: what can be done, and the threads that do it.
+"""Actions over the API, and the threads that run them.
 
-An act calls the same operation as its command and is recorded in the same audit trail, under the
+An action calls the same function as its command and is recorded in the same audit trail, under the
 user who runs the server. A client reads the plan or a preview with a GET and sends its id with the
-act (`agreed`, `plan_id`). If the plan has changed since, nothing is done.
+action (`agreed`, `plan_id`). If the plan has changed since, nothing is done.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ ACT_WAIT_SECONDS = 2.0
 
 
 class ActResponse(Response, frozen=True, kw_only=True):
-    """An act: `running`, `done` with its `document`, or `failed` with its `problem`. `done` of
-    `total` is how far it is.
+    """An action: `running`, `done` with its `document`, or `failed` with its `problem`.
+
+    `done` of `total` steps are finished.
     """
 
     id: str
@@ -50,9 +51,7 @@ class ActResponse(Response, frozen=True, kw_only=True):
 
 
 class RunningAction:
-    """One act, and its progress as an operation tells it. Written by its thread, read by the
-    door's.
-    """
+    """An action and its progress, written by the action's thread and read by request handlers."""
 
     def __init__(self, number: int, name: str) -> None:
         self.id, self._name, self._began = str(number), name, datetime.now(UTC)
@@ -64,27 +63,27 @@ class RunningAction:
         self._notes: list[str] = []
 
     def start(self, what: str, total: int | None) -> None:
-        """A phase begins."""
+        """Begin a phase."""
         self._what, self._done, self._total = what, 0, total
 
     def advance(self, n: int = 1) -> None:
-        """Further steps are done."""
+        """Count finished steps."""
         self._done += n
 
     def ahead(self, text: str) -> None:
-        """What is still to come."""
+        """Set the text about what is still to do."""
         self._ahead = text
 
     def note(self, line: str) -> None:
-        """Something that a person should know."""
+        """Add a message for a person."""
         self._notes = [*self._notes, line][-ACT_NOTES_MAX:]
 
     def finish(self) -> None:
-        """The phase is over."""
+        """End the phase."""
         self._ahead = ""
 
     def as_response(self) -> ActResponse:
-        """How it stands."""
+        """Return the action's current state."""
         state = (
             "failed"
             if self.problem is not None
@@ -108,13 +107,13 @@ class RunningAction:
 
 
 class Acts:
-    """All acts of this server."""
+    """All actions of this server."""
 
     def __init__(self) -> None:
         self._numbers, self._acts = itertools.count(1), dict[str, RunningAction]()
 
     def begin(self, name: str, do: Callable[[RunningAction], Any]) -> RunningAction:
-        """Begin one. Problem (503) where too many are under way."""
+        """Start an action. Raises HttpProblem (503) if too many are running."""
         if sum(not act.over.is_set() for act in self._acts.values()) >= RUNNING_ACTS_MAX:
             raise HttpProblem(
                 503, f"{RUNNING_ACTS_MAX} acts are under way", "wait until one of them is over"
@@ -129,7 +128,7 @@ class Acts:
         return act
 
     def get(self, act_id: str) -> RunningAction:
-        """One of them. Problem (404) for one that there isn't, or isn't any more."""
+        """Return an action. Raises HttpProblem (404) for an unknown or forgotten one."""
         action = self._acts.get(act_id)
         if action is None:
             raise HttpProblem(

@@ -1,6 +1,6 @@
-"""What the server answers: routes, the files of the web UI, and the plain pages.
+"""The server's application: routes, the files of the web UI, and the plain pages.
 
-Probes and the UI's files need no token; everything else does, by default.
+Probes and the UI's files need no token; by default, everything else does.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ REFRESH_SECONDS = 30
 
 
 def status_page(response: StatusResponse, role: str) -> str:
-    """HTML. All that comes from files or data is escaped."""
+    """Return an HTML page. Text from files and data is escaped."""
     replay = " (replay stands still)" if response.clock == "replay" else ""
     assets = response.assets
     now = (
@@ -93,7 +93,7 @@ def status_page(response: StatusResponse, role: str) -> str:
 
 
 def missing_page(path: str) -> str:
-    """HTML for people who followed a link to nothing."""
+    """Return the HTML page for an address that doesn't exist."""
     text = (
         f"<h1>There is no page here</h1><p><code>{escape(path[:200])}</code> is not an address of"
         " this server.</p>"
@@ -150,18 +150,18 @@ YEAR_SECONDS = 365 * 24 * 3600
 
 
 class Bundle:
-    """What is built in a folder; it may be built anew while it is served."""
+    """The files of a built web UI; it may be built again while the server runs."""
 
     def __init__(self, folder: Path = BUNDLE) -> None:
         self._folder = folder.resolve()
 
     @property
     def built(self) -> bool:
-        """Whether anything is."""
+        """Whether the folder has a built UI."""
         return self._has(INDEX_PAGE)
 
     def _has(self, name: str) -> bool:
-        """Whether there is such a file, in the folder and not beside it."""
+        """Whether there is such a file inside the folder."""
         try:
             path = (self._folder / name).resolve()
             return path.is_relative_to(self._folder) and path.is_file()
@@ -169,14 +169,15 @@ class Bundle:
             return False
 
     def page(self, request: Request, status: int = 200) -> Response:
-        """The page of every address."""
+        """Return the page that the UI shows at every address."""
         answer = self._answer(request, INDEX_PAGE, status)
         answer.headers["content-security-policy"] = PAGE_POLICY
         return answer
 
     async def file(self, request: Request) -> Response:
-        """One file by its name. Files under `assets/` have a hash in their names: they never
-        change.
+        """Return one file by its name.
+
+        Files under `assets/` have a hash in their names, so they never change.
         """
         name = request.path_params["name"]
         if not self._has(name):
@@ -206,8 +207,10 @@ class Bundle:
 
 @lru_cache(maxsize=64)
 def _gzipped(path: Path, changed_ns: int) -> bytes:
-    """The file's text as it goes over the network, packed once. `changed_ns` tells a new one by the
-    same name."""
+    """Return a file's bytes, compressed once.
+
+    `changed_ns` distinguishes a new file of the same name.
+    """
     del changed_ns
     return gzip.compress(path.read_bytes(), 6, mtime=0)
 
@@ -240,12 +243,12 @@ class ServerEndpoints:
         self._scraping, self._scraped, self._scraped_at = asyncio.Lock(), "", float("-inf")
 
     async def healthz(self, request: Request) -> Response:
-        """The process lives."""
+        """Liveness probe: the process responds."""
         del request
         return json_response({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
-        """It leads or stands by, and reaches the state."""
+        """Readiness probe: the process leads or stands by, and reaches the state."""
         del request
         readiness = await self._reader.glance(
             lambda session: monitoring.readiness(session, self._server)
@@ -253,7 +256,7 @@ class ServerEndpoints:
         return json_response(readiness, 200 if readiness.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
-        """Prometheus' text."""
+        """Metrics in Prometheus' text format."""
         del request
         async with self._scraping:  # however many ask: one reads, and not more often than worth it
             if time.monotonic() - self._scraped_at >= monitoring.METRICS_FRESH_SECONDS:
@@ -264,8 +267,10 @@ class ServerEndpoints:
         return Response(self._scraped, media_type=monitoring.METRICS_MEDIA_TYPE)
 
     async def home(self, request: Request) -> Response:
-        """A page for people. The token in the address becomes a cookie, so that it is in no history
-        and in no link.
+        """The web UI's page.
+
+        A token in the address is moved to a cookie, so that it stays out of the browser's history
+        and of copied links.
         """
         sent = request.query_params.get("token")
         if sent is not None and self._guard.knows(sent):
@@ -281,7 +286,7 @@ class ServerEndpoints:
         return Response(result, media_type="text/html; charset=utf-8")
 
     async def hook(self, request: Request) -> Response:
-        """A webhook: the asset's trigger fires. What is sent with it isn't kept."""
+        """A webhook: fire the asset's trigger. The request's content isn't stored."""
         await read_body(request)
         asset = request.path_params["asset"]
         try:
@@ -295,8 +300,10 @@ class ServerEndpoints:
 def app(
     reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle | None = None
 ) -> Starlette:
-    """All that is answered. Probes and the web UI's files need no token; everything else does, by
-    default."""
+    """Return the application with all routes.
+
+    Probes and the web UI's files need no token; by default, everything else does.
+    """
     answers, acts = ServerEndpoints(reader, guard, server, bundle or Bundle()), Acts()
     data = Data(reader)
 
@@ -344,9 +351,7 @@ def app(
 async def _respond(
     request: Request, endpoint: RequestHandler, guard: Guard, *, guarded: bool
 ) -> Response:
-    """The one boundary of errors: whatever happens becomes an answer, with the headers of every
-    answer.
-    """
+    """Turn every exception into a response, and add the headers that all responses have."""
     try:
         guard.check_names(request)
         if guarded:
@@ -369,7 +374,7 @@ async def _respond(
 
 
 async def _respond_unrouted(request: Request, error: Exception) -> Response:
-    """No such path, or not by this method."""
+    """Return the response for an unknown path or method."""
     assert isinstance(error, HTTPException)
     path = request.url.path
     if "text/html" in request.headers.get("accept", "") and not path.startswith(

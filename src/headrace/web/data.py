@@ -51,9 +51,7 @@ PREVIEW_ROWS = 100
 
 
 class DataAsked(RequestParameters, frozen=True, kw_only=True):
-    """As `headrace read` takes it; `columns` and `partition` may be given several times, or with
-    commas between.
-    """
+    """Parameters of `headrace read`; `columns` and `partition` may be repeated, or have commas."""
 
     asset: str
     partition: tuple[str, ...] = ()
@@ -64,7 +62,7 @@ class DataAsked(RequestParameters, frozen=True, kw_only=True):
 
 
 class PreviewAsked(RequestParameters, frozen=True, kw_only=True):
-    """Some rows of a partition, or of all."""
+    """Parameters of a preview of rows: of one partition, or of all."""
 
     name: str
     partition: str | None = None
@@ -72,14 +70,14 @@ class PreviewAsked(RequestParameters, frozen=True, kw_only=True):
 
 
 class Data:
-    """Answers with rows."""
+    """The endpoints that return rows."""
 
     def __init__(self, reader: ProjectReader) -> None:
         self._reader = reader
         self._files, self._previews = asyncio.Semaphore(READS_MAX), asyncio.Semaphore(READS_MAX)
 
     async def file(self, request: Request) -> Response:
-        """Rows as a file."""
+        """Return rows as a file."""
         path = PurePosixPath(request.path_params["asset"])
         form = path.suffix.removeprefix(".")
         if form not in FORMS:
@@ -101,7 +99,7 @@ class Data:
         )
 
     async def preview(self, request: Request) -> Response:
-        """Some rows, as `headrace read --json` gives them."""
+        """Return some rows, as `headrace read --json` does."""
         parameters = query_parameters(PreviewAsked, request.path_params, request.query_params)
         partitions = (parameters.partition,) if parameters.partition is not None else ()
         return await self._answer(
@@ -166,7 +164,7 @@ async def _acquire_slot(turns: asyncio.Semaphore) -> None:
 
 
 async def _start_process(question: Question) -> Process:
-    """A process of its own, which ends with the response."""
+    """A process that reads; it ends with the response."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -183,7 +181,10 @@ async def _start_process(question: Question) -> Process:
 
 
 async def _read_head(process: Process) -> Head:
-    """The line before the rows. Problem for what it refuses, or where it doesn't come."""
+    """Return the line before the rows.
+
+    Raises HttpProblem if the process refuses the request or writes no line.
+    """
     assert process.stdout is not None
     try:
         async with asyncio.timeout(SECONDS_MAX):
@@ -202,8 +203,10 @@ async def _read_head(process: Process) -> Head:
 
 
 async def _read_rows(process: Process) -> AsyncIterator[bytes]:
-    """What follows the head. A response that can't be completed breaks off, so that no client takes
-    a part for the whole."""
+    """Yield the bytes after the first line.
+
+    If the rest can't be read, the connection is cut, so that no client takes a part for the whole.
+    """
     assert process.stdout is not None
     while chunk := await process.stdout.read(CHUNK_BYTES):
         yield chunk
@@ -214,8 +217,7 @@ async def _read_rows(process: Process) -> AsyncIterator[bytes]:
 def _headers(
     location: ReadLocation | None, query: ReadQuery, form: str, columns: tuple[str, ...] | None
 ) -> dict[str, str]:
-    """Of what snapshot it is, and whether it is as it should be. A view has no snapshot
-    of its own."""
+    """Return headers with the snapshot and its state. A view has no snapshot of its own."""
     if location is None or location.snapshot is None:
         return {"cache-control": "no-store"}
     query_hash = hashlib.sha256(f"{query} {form} {columns}".encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The API's endpoints: their type, the handlers of their requests, and the table of all."""
+"""The API's endpoints: their type, their request handlers, and the table of all."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Endpoint:
     """A path of the API and the function in `headrace.services` that answers its requests.
 
     The function's signature declares the parameters and the response; the router and the OpenAPI
-    description both read it. The function's module is imported by the first request.
+    description both read it. The first request imports the function's module.
     """
 
     def __init__(self, path: str, name: str, function: str) -> None:
@@ -43,7 +43,7 @@ class Endpoint:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The function that makes the response."""
+        """The function that computes the response."""
         return command_function(self._function)
 
     @property
@@ -58,14 +58,14 @@ class Endpoint:
 
     @property
     def summary(self) -> str:
-        """What it does: the first paragraph of the function's docstring."""
+        """A description: the first paragraph of the function's docstring."""
         return " ".join(description_of(self.function).partition("\n\n")[0].split())
 
 
 class Get(Endpoint):
     """A response that is read.
 
-    `of_files`: it depends on files too, which may change while the state stays as it is.
+    `of_files`: it also depends on files, which may change while the state stays the same.
     """
 
     def __init__(self, path: str, name: str, function: str, *, of_files: bool = False) -> None:
@@ -74,7 +74,7 @@ class Get(Endpoint):
 
 
 class Post(Endpoint):
-    """An action: it changes something, and is recorded in the audit trail."""
+    """An action: it changes something and is recorded in the audit trail."""
 
 
 # Handlers of requests, made of endpoints.
@@ -85,12 +85,12 @@ AGREE_HEADER = "x-headrace-agree"
 
 
 def json_response(response: Any, status: int = 200) -> Response:
-    """The document as an answer."""
+    """Return a document as a response."""
     return Response(encoded(response), status, media_type=JSON_TYPE)
 
 
 def query_handler(reader: ProjectReader, endpoint: Get) -> RequestHandler:
-    """Answers with the response of an endpoint, or that who asks has it already."""
+    """Handle a GET: return the response, or 304 if the client already has it."""
     cache = ResponseCache()
 
     async def answer(request: Request) -> Response:
@@ -116,7 +116,7 @@ def query_handler(reader: ProjectReader, endpoint: Get) -> RequestHandler:
 def _read_response(
     session: ProjectSession, endpoint: Get, parameters: Struct, cache: ResponseCache, sent: str
 ) -> Answered:
-    """Made in a thread, unless it was made already, or needn't be."""
+    """Return the encoded response, from the cache or computed in a thread."""
     question = repr(parameters)
     tag = None if endpoint.of_files else etag_of(f"{endpoint.path} {question}", state_of(session))
     if tag is not None:
@@ -134,8 +134,7 @@ def _read_response(
 
 
 def act_handler(reader: ProjectReader, acts: Acts, endpoint: Endpoint) -> RequestHandler:
-    """Does what an endpoint does, and answers with its response; where that takes long, with where
-    to ask for it."""
+    """Handle an action: return its response, or where to ask for its state if it takes long."""
 
     async def answer(request: Request) -> Response:
         parameters = body_parameters(
@@ -162,7 +161,7 @@ def act_handler(reader: ProjectReader, acts: Acts, endpoint: Endpoint) -> Reques
 
 
 def act_state_handler(acts: Acts) -> RequestHandler:
-    """Answers with how an act stands."""
+    """Return the state of an action."""
 
     async def answer(request: Request) -> Response:
         act: RunningAction = acts.get(request.path_params["act"])

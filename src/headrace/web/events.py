@@ -34,7 +34,7 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 class Events:
-    """Tells all who listen what changes."""
+    """Sends changes to all listeners."""
 
     def __init__(self, reader: ProjectReader) -> None:
         self._reader = reader
@@ -45,7 +45,7 @@ class Events:
         self._watcher: asyncio.Task[None] | None = None
 
     async def answer(self, request: Request) -> Response:
-        """A stream. Problem (503) where too many listen."""
+        """Open a stream. Raises HttpProblem (503) if there are too many."""
         if self._listeners >= LISTENERS_MAX:
             raise HttpProblem(503, f"there are {LISTENERS_MAX} streams of events already")
         sent = request.headers.get("last-event-id") or request.query_params.get("after")
@@ -73,7 +73,7 @@ class Events:
                 yield event("changes", response, response.id)
 
     async def _wait(self, seen: int) -> bool:
-        """Whether anything changed within ALIVE_SECONDS."""
+        """Wait for a change; False if none came within ALIVE_SECONDS."""
         with suppress(TimeoutError):
             async with asyncio.timeout(ALIVE_SECONDS), self._moved:
                 await self._moved.wait_for(lambda: self._moves != seen)
@@ -85,7 +85,7 @@ class Events:
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
-        """Look as long as anybody listens."""
+        """Poll the state while there are listeners."""
         known = None
         with ChangeWatcher(self._reader) as watch:
             while self._listeners:
@@ -98,7 +98,10 @@ class Events:
 
 
 class ChangeWatcher:
-    """One connection, in a thread of its own: what it asks first costs microseconds."""
+    """Polls the state in a thread of its own.
+
+    Without a commit since the last poll, this takes microseconds (`data_version`).
+    """
 
     def __init__(self, reader: ProjectReader) -> None:
         self._reader, self._threads = (
@@ -116,10 +119,10 @@ class ChangeWatcher:
         self._threads.shutdown(wait=False)
 
     async def poll(self) -> Marks | None:
-        """How far everything is, where anything was committed since the last look."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._looked)
+        """Return the newest positions, or None if nothing was committed since the last poll."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._poll_store)
 
-    def _looked(self) -> Marks | None:
+    def _poll_store(self) -> Marks | None:
         try:
             if self._session is None or self._session.store is None:
                 self._close()
@@ -140,6 +143,6 @@ class ChangeWatcher:
 
 
 def event(name: str, response: object, event_id: str | None) -> bytes:
-    """One event as it goes over the wire; JSON has no line breaks of its own."""
+    """Return an event in wire format; JSON contains no line breaks."""
     head = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
     return head + b"event: " + name.encode() + b"\ndata: " + encoded(response) + b"\n\n"

@@ -37,7 +37,7 @@ PROBLEM_CHARACTERS_MAX = 500
 
 
 class ProblemResponse(msgspec.Struct, frozen=True):
-    """What an error says of itself. `hint` is what to do about it."""
+    """The body of an error response. `hint` says what to do about it."""
 
     title: str
     status: int
@@ -52,8 +52,9 @@ class ProblemResponse(msgspec.Struct, frozen=True):
 
 
 class HttpProblem(Exception):
-    """A request that is answered with an error. `detail` and `hint` may hold what a client sent: it
-    is cut, and JSON escapes it.
+    """A request that ends with an error response.
+
+    `detail` and `hint` may contain text of the client; they are shortened, and JSON escapes them.
     """
 
     code = ""
@@ -70,7 +71,7 @@ class HttpProblem(Exception):
 
     @property
     def document(self) -> ProblemResponse:
-        """What it says."""
+        """The error as the body of a response."""
         return ProblemResponse(
             title=PROBLEM_TITLES.get(self.status, "error"),
             status=self.status,
@@ -81,7 +82,7 @@ class HttpProblem(Exception):
         )
 
     def response(self) -> Response:
-        """The answer."""
+        """The error as a response."""
         return Response(
             msgspec.json.encode(self.document),
             self.status,
@@ -91,7 +92,7 @@ class HttpProblem(Exception):
 
 
 def problem_of(error: HeadraceError) -> HttpProblem:
-    """What Headrace itself refuses."""
+    """Return the response for an error of Headrace's own."""
     status = next((code for kind, code in _STATUS_BY_ERROR if isinstance(error, kind)), 500)
     problem = HttpProblem(status, f"{error}{_first_problem(error)}", error.hint)
     if isinstance(error, PlanRefused):
@@ -102,7 +103,7 @@ def problem_of(error: HeadraceError) -> HttpProblem:
 
 
 def _first_problem(error: HeadraceError) -> str:
-    """The first error of a project that has some: whoever reads this has no file at hand."""
+    """Return the first problem of an invalid project: a client can't look into the files."""
     if not isinstance(error, InvalidProject) or not error.problems:
         return ""
     first = error.problems[0]
@@ -132,16 +133,20 @@ RESERVED_PARAMETERS = frozenset({"token"})
 
 
 class RequestParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what can be asked. Every field has a default unless it is in the path, or an act
-    can't be without it."""
+    """Base of request parameters.
+
+    A field without a default is in the path, or required by an action.
+    """
 
 
 A = TypeVar("A", bound=msgspec.Struct)
 
 
 def query_parameters(kind: type[A], path: Mapping[str, str], query: QueryParams) -> A:
-    """What the path and the query say. Problem (400) for a word that isn't known, is too long, or
-    has no such value."""
+    """Return the parameters of path and query.
+
+    Raises HttpProblem (400) for an unknown name, and for a value that is too long or invalid.
+    """
     values = {**path, **_query_words(kind, path, query)}
     for name, value in values.items():
         if sum(map(len, value)) > PARAMETER_CHARACTERS_MAX:
@@ -154,7 +159,7 @@ def query_parameters(kind: type[A], path: Mapping[str, str], query: QueryParams)
 def _query_words(
     kind: type[msgspec.Struct], path: Mapping[str, str], query: QueryParams
 ) -> dict[str, Any]:
-    """The query's words; all of a parameter that takes several, else the last one."""
+    """Return the query's values: a list for parameters that can be repeated, else the last one."""
     several = {
         field.encode_name
         for field in msgspec.structs.fields(kind)
@@ -169,8 +174,9 @@ def _query_words(
 
 
 def body_parameters(kind: type[A], path: Mapping[str, str], body: bytes) -> A:
-    """What the path and a JSON body say. Problem (400) for what is no JSON object, or none of this
-    kind.
+    """Return the parameters of path and JSON body.
+
+    Raises HttpProblem (400) if the body isn't a JSON object or doesn't fit.
     """
     try:
         fields = msgspec.json.decode(body or b"{}")
@@ -203,7 +209,7 @@ JSON_TYPE = "application/json"
 
 
 async def read_body(request: Request) -> bytes:
-    """All of it. Problem where it is too large, or doesn't come."""
+    """Return the whole body. Raises HttpProblem if it is too large or doesn't arrive in time."""
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length[:20]) > BODY_BYTES_MAX:
         raise HttpProblem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
@@ -220,8 +226,10 @@ async def read_body(request: Request) -> bytes:
 
 
 async def read_json_body(request: Request) -> bytes:
-    """The same of what says that it is JSON: forms and plain text are what other sites' pages can
-    send without asking.
+    """Return the body of a request that declares JSON.
+
+    Pages of other sites can send forms and plain text without a preflight request, so these are
+    refused.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON_TYPE:
@@ -233,7 +241,7 @@ async def read_json_body(request: Request) -> bytes:
 
 
 class TrackedStreamingResponse(StreamingResponse):
-    """A response that is sent in parts. `ended` is called once, also if the client left early."""
+    """A response that is sent in parts. `ended` is called once, also if the client disconnects."""
 
     def __init__(
         self,
@@ -247,7 +255,7 @@ class TrackedStreamingResponse(StreamingResponse):
         self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response, and call `ended`."""
         try:
             await super().__call__(scope, receive, send)
         finally:

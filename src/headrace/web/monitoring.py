@@ -32,20 +32,21 @@ _READY_ROLES = ("leader", "standby")
 
 
 class ServerInfo(Protocol):
-    """What is known of the process that this room is the door of; read from another thread."""
+    """What the server knows of the leader in its process; read from another thread."""
 
     @property
     def role(self) -> str:
-        """`starting`, `leader`, `standby`, `cut_off` or `stopping`."""
+        """The state: `starting`, `leader`, `standby`, `cut_off` or `stopping`."""
 
     @property
     def figures(self) -> LeaderCounters | None:
-        """What it has counted since it leads; None while it doesn't."""
+        """The leader's counters since it leads; None while it doesn't."""
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """`/readyz`. `lease_age_seconds` is how long ago whoever leads has last said so; null where
-    nobody leads.
+    """The response of `/readyz`.
+
+    `lease_age_seconds` is the time since the leader renewed its lease; null if there is no leader.
     """
 
     ready: bool
@@ -57,8 +58,9 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 def readiness(session: ProjectSession, server: ServerInfo) -> Readiness:
-    """Whether it leads or stands by, and the state can be read. A leader whose lease has lapsed
-    isn't ready.
+    """Whether the process leads or stands by, and the state can be read.
+
+    A leader with an expired lease isn't ready.
     """
     role = str(server.role)
     try:
@@ -72,9 +74,7 @@ def readiness(session: ProjectSession, server: ServerInfo) -> Readiness:
 
 
 def lease_age(session: ProjectSession) -> tuple[int | None, float | None]:
-    """The epoch of who leads, and how many seconds ago the lease was renewed; None where nobody
-    leads.
-    """
+    """Return the leader's epoch and the age of its lease in seconds; None if there is no leader."""
     if session.store is None:
         return None, None
     with session.store.read() as tx:
@@ -87,31 +87,33 @@ def lease_age(session: ProjectSession) -> tuple[int | None, float | None]:
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METRICS_FRESH_SECONDS = 1.0
-"""For so long what was read last is said again."""
+"""Metrics that are younger are returned again without a new read."""
 CONSUMER_STATES = ("served", "at_risk", "late", "wrong", "never", "unknown")
 
 Sample = tuple[Mapping[str, str], float | None]
 
 
 class MetricsText:
-    """Metrics, one after the other."""
+    """The text of all metrics, one after the other."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
 
     def gauge(self, name: str, means: str, *samples: Sample) -> None:
-        """A number that goes up and down."""
+        """Add a number that goes up and down."""
         self._family(name, "gauge", means, samples)
 
     def counter(self, name: str, means: str, *samples: Sample) -> None:
-        """A number that only grows, until the process ends."""
+        """Add a number that only grows until the process ends."""
         self._family(name, "counter", means, samples)
 
     def histogram(
         self, name: str, means: str, bounds: Sequence[float], counts: Sequence[int], total: float
     ) -> None:
-        """How many were at most as large as each bound; `counts` are of the buckets alone, the last
-        one of what is above all bounds.
+        """Add a histogram.
+
+        `counts` has one number per bucket, not cumulated; the last one is of values above all
+        bounds.
         """
         self._head(name, "histogram", means)
         below = list(itertools.accumulate(counts))
@@ -141,7 +143,7 @@ class MetricsText:
 
 
 def metrics_text(session: ProjectSession, server: ServerInfo) -> str:
-    """All metrics. What isn't known is left out, never zero."""
+    """Return all metrics. Unknown values are left out, never zero."""
     metrics_text = MetricsText()
     _add_process(metrics_text, session, server)
     response = status(session)
@@ -155,24 +157,24 @@ def _add_process(text: MetricsText, session: ProjectSession, server: ServerInfo)
     epoch, age = lease_age(session)
     text.gauge(
         "info",
-        "What runs here.",
+        "Version, environment and project of this process.",
         ({"version": __version__, "env": session.env, "project": session.settings.name}, 1),
     )
     text.gauge("leader", "1 while this process leads.", ({}, int(str(server.role) == "leader")))
-    text.gauge("lease_epoch", "The epoch of whoever leads.", ({}, epoch))
-    text.gauge("lease_age_seconds", "Since whoever leads has last renewed the lease.", ({}, age))
+    text.gauge("lease_epoch", "Epoch of the current leader.", ({}, epoch))
+    text.gauge("lease_age_seconds", "Seconds since the leader renewed its lease.", ({}, age))
     counted = server.figures
     if counted is None:
         return
-    text.gauge("worker_slots", "How many attempts can run at once.", ({}, counted.slots))
-    means = "How long transactions of the leader's loop took, commits included, since it leads."
+    text.gauge("worker_slots", "Attempts that can run at once.", ({}, counted.slots))
+    means = "Duration of the leader's loop transactions, with commits, since it leads."
     text.histogram(
         "turn_duration_seconds", means, TURN_SECONDS, counted.turns.copy(), counted.turn_seconds
     )
     done = sorted(counted.partitions.copy().items())
     text.counter(
         "partitions_total",
-        "What attempts came to, by partition, since it leads.",
+        "Partitions by the outcome of their attempts, since it leads.",
         *(({"state": s}, n) for s, n in done),
     )
 
@@ -181,7 +183,7 @@ def _add_consumers(text: MetricsText, response: StatusResponse) -> None:
     consumers = response.consumers
     text.gauge(
         "consumer_state",
-        "1 for the state that a consumer is in, 0 for the others.",
+        "1 for the consumer's state, 0 for the others.",
         *(
             ({"consumer": c.name, "owner": c.owner, "state": state}, int(c.state == state))
             for c in consumers
@@ -190,7 +192,7 @@ def _add_consumers(text: MetricsText, response: StatusResponse) -> None:
     )
     text.gauge(
         "consumer_backlog",
-        "Older obligations that aren't met.",
+        "Older unmet obligations.",
         *(({"consumer": c.name}, len(c.backlog)) for c in consumers),
     )
     window = f"over the last {response.window}"
@@ -200,17 +202,17 @@ def _add_consumers(text: MetricsText, response: StatusResponse) -> None:
     due = [(item, past) for item, past in known if past.honest is not None]
     text.gauge(
         "consumer_honest_availability_ratio",
-        f"Served, as known now, {window}.",
+        f"Share of time served, as known now, {window}.",
         *((item, _ratio(past.honest)) for item, past in known),
     )
     text.gauge(
         "consumer_claimed_availability_ratio",
-        f"As reported at the time, {window}.",
+        f"Share of time served, as reported at the time, {window}.",
         *((item, _ratio(past.claimed)) for item, past in known),
     )
     text.gauge(
         "consumer_lost_seconds",
-        f"Not served, as known now, {window}.",
+        f"Seconds not served, as known now, {window}.",
         *((item, past.lost_minutes * 60) for item, past in due),
     )
     text.gauge(
@@ -220,7 +222,7 @@ def _add_consumers(text: MetricsText, response: StatusResponse) -> None:
     )
     text.gauge(
         "consumer_obligations_kept",
-        "Those of them that were met in time.",
+        f"Of these, those met in time, {window}.",
         *((item, past.kept) for item, past in known),
     )
 
@@ -240,33 +242,33 @@ def _add_status(text: MetricsText, response: StatusResponse) -> None:
     )
     text.gauge(
         "assets_unchecked",
-        "Assets whose newest publication nothing has checked.",
+        "Assets whose newest publication no check covers.",
         ({}, counts.unchecked),
     )
     text.gauge(
         "quarantine_deliveries",
-        "Deliveries that wait in quarantine.",
+        "Deliveries in quarantine.",
         ({}, response.quarantine.deliveries),
     )
-    text.gauge("quarantine_rows", "Their rows.", ({}, response.quarantine.rows))
+    text.gauge("quarantine_rows", "Rows in quarantine.", ({}, response.quarantine.rows))
     text.gauge(
         "not_applied", "Nodes whose files differ from what is applied.", ({}, response.not_applied)
     )
     window = f"over the last {response.window}"
     text.gauge(
         "honest_availability_ratio",
-        f"Of the worst consumer, {window}.",
+        f"Share of time served of the worst consumer, {window}.",
         ({}, _ratio(response.honest_availability)),
     )
     lost = response.minutes_lost
     text.gauge(
         "lost_seconds",
-        f"Not served, of all consumers together, {window}.",
+        f"Seconds not served, all consumers together, {window}.",
         ({}, None if lost is None else lost * 60),
     )
     text.gauge(
         "classic_uptime_ratio",
-        f"Runs that succeeded of those that started, {window}.",
+        f"Share of started runs that succeeded, {window}.",
         ({}, _ratio(response.classic_uptime)),
     )
 
@@ -284,27 +286,27 @@ def _add_store(text: MetricsText, session: ProjectSession) -> None:
         cursor = telemetry.lineage_cursor(tx)
     text.gauge(
         "incidents_open",
-        "Causes that are open, by kind.",
+        "Open incidents by kind of cause.",
         *(({"kind": kind}, incidents.get(kind, 0)) for kind in CauseKind),
     )
     text.gauge(
         "source_deliveries_late",
-        "Intervals that should have come, and haven't.",
+        "Overdue deliveries.",
         *(({"source": name}, late[name]) for name in sources),
     )
     text.gauge(
         "attempts",
-        "Attempts under way.",
+        "Current attempts by state.",
         *(({"state": state}, n) for state, n in work.attempts.items()),
     )
     text.gauge(
         "queue_age_seconds",
-        "How long the oldest attempt that is under way has been.",
+        "Age of the oldest current attempt.",
         ({}, _age_seconds(work.oldest_us, now)),
     )
     text.gauge(
         "requests_waiting",
-        "What commands have asked for, and nobody has answered.",
+        "Requests of commands that no leader has answered.",
         ({}, work.requests),
     )
     text.gauge(
@@ -322,14 +324,14 @@ def _add_store(text: MetricsText, session: ProjectSession) -> None:
     )
     text.gauge(
         "source_look_failed",
-        "1 where the last look failed.",
+        "1 if the last observation failed.",
         *(({"source": n}, int(observation.failed)) for n, observation in observations.items()),
     )
     if cursor is not None:
         counts = {"sent": cursor.sent, "refused": cursor.refused}
         text.counter(
             "openlineage_events_total",
-            "Lineage events, by what came of them.",
+            "Lineage events by outcome.",
             *(({"outcome": o}, n) for o, n in counts.items()),
         )
         text.gauge(
@@ -344,7 +346,10 @@ def _age_seconds(at_us: int | None, now_us: int) -> float | None:
 
 
 def _ratio(percent: str | None) -> float | None:
-    """`status` tells hundredths, as text that is rounded towards bad; here 1 is all."""
+    """Return a share from 0 to 1.
+
+    `status` has percent as text with two decimals, rounded to the worse side.
+    """
     return None if percent is None else float(Decimal(percent) / 100)
 
 

@@ -1,4 +1,4 @@
-"""The API's OpenAPI 3.1 description, made of the table of endpoints and the types of responses.
+"""The API's OpenAPI 3.1 description, generated from the endpoints and the types of responses.
 
 `python -m headrace.web.openapi` prints it. `ui/openapi.json` is its output, and clients are
 generated from it.
@@ -44,7 +44,7 @@ SECURITY: Json = {
 
 
 def description(table: Iterable[Endpoint] = ENDPOINTS) -> Json:
-    """The whole description."""
+    """Return the whole description."""
     table = tuple(table)
     response_types = [
         *(endpoint.response for endpoint in table),
@@ -129,7 +129,7 @@ def _operation(
 def _special_operation(
     name: str, summary: str, response: type, parameters: list[Json], kind: str = _JSON
 ) -> Json:
-    """What answers with a document that no operation makes."""
+    """Return the description of the paths that aren't endpoints of `services`."""
     problem = {
         "application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemResponse.__name__)}}
     }
@@ -183,7 +183,7 @@ def _special_paths() -> Iterator[tuple[str, Json]]:
 
 
 def _parameters(request_schema: Json, in_path: list[str], *, query: bool) -> Iterator[Json]:
-    """Those of the path in its order, then those of the query."""
+    """Return the parameters of the path in its order, then those of the query."""
     fields: Json = request_schema["properties"]
     for name in in_path:
         yield {"name": name, "in": "path", "required": True, "schema": fields[name]}
@@ -198,15 +198,13 @@ def _parameters(request_schema: Json, in_path: list[str], *, query: bool) -> Ite
 
 
 def _without_null(schema: Json) -> Json:
-    """What isn't said is null, but nobody can say null in an address."""
+    """Return a parameter's schema without null, which an address can't express."""
     several = [item for item in schema.get("anyOf", ()) if item != {"type": "null"}]
     return several[0] if len(several) == 1 else schema
 
 
 def _all_required(schema: Json) -> Json:
-    """Documents leave no field out, so each of their fields is there, whether it has a default or
-    not.
-    """
+    """Mark all fields as required: responses leave none out, even if it has a default."""
     if schema.get("type") != "object" or "properties" not in schema:
         return schema
     fields = {
@@ -229,7 +227,7 @@ def _method(endpoint: Endpoint) -> str:
 
 
 def text() -> str:
-    """As the file has it."""
+    """Return the description as the text of `ui/openapi.json`."""
     return json.dumps(description(), indent=1, ensure_ascii=False) + "\n"
 
 

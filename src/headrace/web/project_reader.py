@@ -34,9 +34,7 @@ D = TypeVar("D")
 
 
 class ProjectReader:
-    """Opens the project for each request. What was understood of an applied version is kept for the
-    next.
-    """
+    """Opens the project for each request; the compiled applied version is cached."""
 
     def __init__(self, root: Path, env: str, actor: str = ACTOR) -> None:
         self._root, self._env, self._actor = root, env, actor
@@ -45,37 +43,38 @@ class ProjectReader:
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
 
     async def response(self, make: Callable[[ProjectSession], D]) -> D:
-        """What `make` reads in a session, made in a thread. The first ones wait until the project
-        is loaded.
+        """Run `make` in a session, in a thread; the first requests wait until the project is
+        loaded.
         """
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, self._read_after_load, make
         )
 
     async def glance(self, make: Callable[[ProjectSession], D]) -> D:
-        """The same of what needs nothing of what is applied: nobody waits for that to be loaded."""
+        """Run `make` without waiting for the applied version, which it doesn't need."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, make)
 
     def begin(self) -> None:
-        """Load what is applied beside, so that whoever asks first needn't wait for all of it."""
+        """Load the applied version in the background, before the first request."""
         threading.Thread(target=self._warm, name="headrace loading", daemon=True).start()
 
     @property
     def project(self) -> tuple[str, str, str]:
-        """For another process: the folder, the environment, and who reads."""
+        """Return the folder, environment and reader, for another process."""
         return str(self._root), self._env, ACTOR
 
     def session(self) -> ProjectSession:
-        """The project, opened for a reader."""
+        """Open the project for a reader."""
         return ProjectSession(self._root, self._env, None, ACTOR)
 
     async def changes(self, before: Marks | None) -> tuple[Marks, ChangesResponse]:
-        """What changed since, read in a thread."""
+        """Read in a thread what changed since."""
         return await self.glance(lambda session: changes_since(session.store, before))
 
     def act(self, do: Callable[[ProjectSession], D]) -> D:
-        """What `do` does, in this thread, for whoever serves: the token is theirs. It asks who
-        leads, and never leads itself.
+        """Run `do` in this thread, as the user who runs the server.
+
+        It sends requests to the leader and never leads itself.
         """
         session = ProjectSession(self._root, self._env, None, self._actor, leads=False)
         try:
@@ -121,7 +120,7 @@ CACHED_RESPONSE_BYTES_MAX = 256 << 10
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """An encoded document; `agree` is the word for the plan that it is."""
+    """An encoded response; `agree` identifies the plan in it."""
 
     tag: str | None
     body: bytes
@@ -129,20 +128,20 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class ResponseCache:
-    """The answers given last, by what was asked. Used by several threads."""
+    """A cache of the latest responses, by request. Safe for several threads."""
 
     def __init__(self) -> None:
         self._answers: OrderedDict[str, Answered] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, question: str, tag: str) -> Answered | None:
-        """What was answered, if it is still so."""
+        """Return the cached response, if it is still valid."""
         with self._lock:
             result = self._answers.get(question)
             return result if result is not None and result.tag == tag else None
 
     def put(self, question: str, answered: Answered) -> None:
-        """Keep an answer; the oldest goes."""
+        """Store a response and drop the oldest one."""
         if len(answered.body) > CACHED_RESPONSE_BYTES_MAX:
             return
         with self._lock:
@@ -153,11 +152,11 @@ class ResponseCache:
 
 
 def etag_of(question: str, state: str) -> str:
-    """A weak tag: two documents of one tag say the same, though not at the same `now`."""
+    """Return a weak ETag: responses with the same tag differ at most in `now`."""
     period = int(time.time() // CACHE_SECONDS)
     return f'W/"{hashlib.sha256(f"{question} {state} {period}".encode()).hexdigest()[:32]}"'
 
 
 def etag_matches(sent: str, tag: str) -> bool:
-    """Whether `If-None-Match` names a tag."""
+    """Whether `If-None-Match` has the tag."""
     return any(item.strip() in (tag, "*") for item in sent.split(","))

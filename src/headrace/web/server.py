@@ -40,9 +40,10 @@ PORT_MAX = 65_535
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket at this port, or at the next free one where it is taken; port 0 is any.
-    UsageError for a host that there isn't here, for what is no port, or where all of PORTS_TRIED
-    ports are taken."""
+    """Return a socket that listens on this port, or on the next free one; port 0 takes any.
+
+    Raises UsageError for an unknown host, an invalid port, or if PORTS_TRIED ports are taken.
+    """
     if not 0 <= port <= PORT_MAX:
         raise UsageError(
             f"--port {port} is no port: they go from 1 to {PORT_MAX}",
@@ -90,23 +91,21 @@ def _bound_socket(family: int, host: str, port: int) -> socket.socket:
 
 
 class Patient(H11Protocol):
-    """uvicorn's protocol with limits on time: it has none of its own for a client that sends a byte
-    a minute.
-    """
+    """uvicorn's protocol with time limits: by itself, it has none for clients that send slowly."""
 
     _limit: asyncio.TimerHandle | None = None
     _waiting_since = 0.0
     """On the event loop's clock."""
 
     def connection_made(self, transport: Any) -> None:
-        """A client has come."""
+        """A client connected."""
         self._close_longest_waiting()
         super().connection_made(transport)
         self._waiting_since = self.loop.time()
         self._within(HEADER_SECONDS)
 
     def _close_longest_waiting(self) -> None:
-        """Close the oldest half-open connection where there are already HALF_OPEN_MAX."""
+        """Close the oldest half-open connection if there are already HALF_OPEN_MAX."""
         half_open = [
             connection
             for connection in self.connections
@@ -118,7 +117,7 @@ class Patient(H11Protocol):
             min(half_open, key=lambda item: item._waiting_since).transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """It sent something."""
+        """The client sent bytes."""
         waiting = self._waiting
         if waiting and self._limit is None:
             self._within(HEADER_SECONDS)
@@ -127,25 +126,25 @@ class Patient(H11Protocol):
             self._within(STREAM_SECONDS if self._streams else ANSWER_SECONDS)
 
     def on_response_complete(self) -> None:
-        """It was answered; how long it may be idle is uvicorn's."""
+        """The response is complete; from here uvicorn limits the idle time."""
         self._within(None)
         self._waiting_since = self.loop.time()
         super().on_response_complete()
 
     def shutdown(self) -> None:
-        """The server stops: a stream doesn't keep it waiting."""
+        """The server stops; streams are closed instead of awaited."""
         super().shutdown()
         if not self._waiting and self._streams:
             self.transport.abort()
 
     @property
     def _streams(self) -> bool:
-        """Whether the response goes on until somebody ends it, or may be a large file."""
+        """Whether the response is a stream, or may be a large file."""
         path: str = self.scope["path"]
         return path.endswith(STREAMS_END) or path.startswith(DATA_BEGINS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has gone."""
+        """The client disconnected."""
         self._within(None)
         super().connection_lost(exc)
 
@@ -164,7 +163,7 @@ class Patient(H11Protocol):
 
 
 class HttpServer:
-    """Answers at a socket while the block lasts."""
+    """Serve at a socket while the block runs."""
 
     def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
         self._socket = listening
@@ -189,7 +188,7 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """Where it answers."""
+        """The address of the server."""
         return int(self._socket.getsockname()[1])
 
     def __enter__(self) -> Self:
@@ -213,9 +212,7 @@ class HttpServer:
 
 
 def _silence_uvicorn() -> None:
-    """What clients send wrong isn't the server's news: they are told, and nothing of it
-    is printed.
-    """
+    """Drop log messages about invalid requests; their clients get an error response."""
     logger = logging.getLogger("uvicorn")
     logger.propagate = False
     if not logger.handlers:

@@ -50,27 +50,33 @@ def missing_groups(today: Metrics, history: MetricHistory) -> list[MissingCatego
     newest = history.metrics(len(history) - 1) if len(history) else None
     if newest is None:
         return []
-    missing = [
-        (name, value)
-        for name, column in today.columns.items()
-        if column.shares and name in newest.columns and history.recurring(name)
-        for value, share in newest.columns[name].shares.items()
-        if value not in column.shares and _due(share, today.rows) >= ROWS_MIN
-    ]
-    categories = [
-        MissingCategory(name, value, _least(name, value, history)) for name, value in missing
-    ]
-    categories = [
-        category for category in categories if _due(category.share, today.rows) >= ROWS_MIN
-    ]
-    columns = dict.fromkeys(category.column for category in categories)
-    return [
-        category
-        for name in columns
-        for category in _with_names(
-            [each for each in categories if each.column == name], today, history
-        )
-    ]
+    results: list[MissingCategory] = []
+    for name in today.columns:
+        missing = _missing_of_column(name, today, newest, history)
+        if missing:
+            results += _with_names(missing, today, history)
+    return results
+
+
+def _missing_of_column(
+    name: str, today: Metrics, newest: Metrics, history: MetricHistory
+) -> list[MissingCategory]:
+    """Return the missing categories of one column that would have enough rows.
+
+    `newest` are the metrics of the last partition.
+    """
+    shares = today.columns[name].shares
+    if not shares or name not in newest.columns or not history.recurring(name):
+        return []
+    results = []
+    for value, share in newest.columns[name].shares.items():
+        # The last partition rules most categories out, before all partitions are searched.
+        if value in shares or _due(share, today.rows) < ROWS_MIN:
+            continue
+        least = _least(name, value, history)
+        if _due(least, today.rows) >= ROWS_MIN:
+            results.append(MissingCategory(name, value, least))
+    return results
 
 
 def _due(share: float, rows: int) -> float:
@@ -255,6 +261,30 @@ class _Usual(NamedTuple):
         return self.low - self.slack(rows) <= share <= self.high + self.slack(rows)
 
 
+_Pairs = tuple[tuple[str, str], ...]
+"""Renamed categories as (old name, new name)."""
+
+
+class _Categories(NamedTuple):
+    """The categories of one column, earlier and in the evaluated partition."""
+
+    core: Mapping[str, _Usual]
+    """The categories that all partitions had."""
+    known: set[str]
+    """The categories that any partition had."""
+    today: Mapping[str, float]
+    """The share of each category in the evaluated partition."""
+    rows: int
+    usual_rows: float
+
+    @property
+    def fixed(self) -> bool:
+        """Return whether each category had the same share in all partitions."""
+        return self.known == set(self.core) and all(
+            usual.low == usual.high for usual in self.core.values()
+        )
+
+
 def recoded_columns(partition: str, today: Metrics, history: MetricHistory) -> list[Recoded]:
     """Return the columns with renamed categories."""
     if len(history) < WARN_MIN or not today.rows:
@@ -264,7 +294,7 @@ def recoded_columns(partition: str, today: Metrics, history: MetricHistory) -> l
     ]
     usual = statistics.median(alike or [past.rows for past in history.all()] or [today.rows])
     results = (
-        _of(name, column, (today.rows, usual), history)
+        _recoded(name, column, (today.rows, usual), history)
         for name, column in today.columns.items()
         if _shares(column)
     )
@@ -276,55 +306,86 @@ def _shares(column: ColumnMetrics) -> Mapping[str, float]:
     return column.shares or dict.fromkeys(column.names, 1 / max(len(column.names), 1))
 
 
-def _of(
+def _recoded(
     name: str, column: ColumnMetrics, counted: tuple[int, float], history: MetricHistory
 ) -> Recoded | None:
-    """`counted` has the number of rows and the usual number of rows."""
-    (rows, usual_rows), today = counted, _shares(column)
-    past = [
-        column_metrics
-        for metrics in history.all()
-        if (column_metrics := metrics.columns.get(name)) is not None
-    ]
-    shares = [results for metrics in past if (results := _shares(metrics))]
+    """Return the renamed categories of a column; None if there are none or too little is known.
+
+    `counted` has the number of rows and the usual number of rows.
+    """
+    shares = _earlier_shares(name, history)
     if len(shares) < max(WARN_MIN, MOSTLY * len(history)):
         return None
+    categories = _compared(shares, _shares(column), *counted)
+    if len(categories.core) < 2:  # a single value may be part of the date, or a version
+        return None
+    # The same values equally often in each delivery, or all replaced: then one row isn't chance.
+    fixed = len(shares) >= HOLD_MIN and categories.fixed
+    listed = not column.shares
+    if listed and not fixed:
+        return None
+    pairs, removed = _renamed(categories, fixed=fixed)
+    if not pairs or (column.negative is not None and not _is_set(pairs, categories)):
+        return None
+    share = _share_of(pairs, removed, categories)
+    held = (
+        share >= RECODED_HELD_SHARE
+        and _closed(shares, history)
+        and not _count_on(pairs, removed, categories.today)
+    )
+    severity = FactSeverity.HOLD if held else FactSeverity.WARN
+    missing = min((categories.core[value].low for value in removed), default=0.0)
+    return Recoded(name, pairs, share, severity, removed, missing, listed)
+
+
+def _share_of(pairs: _Pairs, removed: Sequence[str], categories: _Categories) -> float:
+    """Return the usual share of renamed categories.
+
+    If others are gone, it is today's share, since the old names may be unknown.
+    """
+    if removed:
+        return sum(categories.today[now] for _, now in pairs)
+    return sum(categories.core[was].middle for was, _ in pairs)
+
+
+def _earlier_shares(name: str, history: MetricHistory) -> list[Mapping[str, float]]:
+    """Return the shares of a column's categories in each partition where it has any."""
+    shares = (_shares(metrics.columns[name]) for metrics in _having(name, history))
+    return [each for each in shares if each]
+
+
+def _compared(
+    shares: Sequence[Mapping[str, float]], today: Mapping[str, float], rows: int, usual_rows: float
+) -> _Categories:
     core = {
         value: _usual(value, shares)
         for value in shares[-1]
         if all(value in share for share in shares)
     }
-    if len(core) < 2:  # a single value may be part of the date, or a version
-        return None
     known = {value for share in shares for value in share}
-    # The same values equally often in each delivery, or all replaced: then one row isn't chance.
-    fixed = (
-        len(shares) >= HOLD_MIN
-        and known == set(core)
-        and all(usual.low == usual.high for usual in core.values())
-    )
-    listed = not column.shares
-    if listed and not fixed:
-        return None
-    pairs: tuple[tuple[str, str], ...] = ()
-    removed: tuple[str, ...] = ()
-    for least in (1,) if fixed else (ROWS_MIN,) if known & today.keys() else (ROWS_MIN, 1):
-        pairs = pairs or _pairs(core, known, today, rows, least)
-        if not pairs:
-            pairs, removed = _beside_a_missing_one(core, known, today, rows, usual_rows, least)
-    if not pairs or (column.negative is not None and not _is_set(pairs, core, known, today)):
-        return None
-    share = (
-        sum(today[now] for _, now in pairs)
-        if removed
-        else sum(core[was].middle for was, _ in pairs)
-    )
-    sure = len(shares) >= HOLD_MIN and share >= RECODED_HELD_SHARE and _closed(shares, history)
-    olds = [was for was, _ in pairs if was] or list(removed)
-    held = sure and not _count_on(olds, [now for _, now in pairs], today)
-    missing = min((core[value].low for value in removed), default=0.0)
-    severity = FactSeverity.HOLD if held else FactSeverity.WARN
-    return Recoded(name, pairs, share, severity, removed, missing, listed)
+    return _Categories(core, known, today, rows, usual_rows)
+
+
+def _renamed(categories: _Categories, *, fixed: bool) -> tuple[_Pairs, tuple[str, ...]]:
+    """Return the renamed categories, and those that may be gone with their rows.
+
+    One row suffices if the shares are `fixed`; also if all names are new and no larger categories
+    match.
+    """
+    if fixed:
+        rows_min: tuple[int, ...] = (1,)
+    elif categories.known & categories.today.keys():
+        rows_min = (ROWS_MIN,)
+    else:
+        rows_min = (ROWS_MIN, 1)
+    for least in rows_min:
+        pairs = _pairs(categories, least)
+        if pairs:
+            return pairs, ()
+        pairs, removed = _beside_a_missing_one(categories, least)
+        if pairs:
+            return pairs, removed
+    return (), ()
 
 
 def _usual(value: str, shares: Sequence[Mapping[str, float]]) -> _Usual:
@@ -332,17 +393,14 @@ def _usual(value: str, shares: Sequence[Mapping[str, float]]) -> _Usual:
     return _Usual(ordered[0], ordered[-1], ordered[len(ordered) // 2])
 
 
-def _pairs(
-    core: Mapping[str, _Usual], known: set[str], today: Mapping[str, float], rows: int, least: int
-) -> tuple[tuple[str, str], ...]:
+def _pairs(categories: _Categories, least: int) -> _Pairs:
     """Return (old name, new name) pairs, the largest category first.
 
     Nothing if lost and new categories don't match. A category has at least `least` rows.
     """
+    core, _, today, rows, _ = categories
     lost = [value for value, usual in core.items() if _is_off(usual, today.get(value), rows, least)]
-    added = [
-        value for value, share in today.items() if _is_news(value, share, core, known, rows, least)
-    ]
+    added = [value for value, share in today.items() if _is_news(value, share, categories, least)]
     if not lost or len(lost) != len(added):
         return ()
     lost.sort(key=lambda value: -core[value].middle)
@@ -350,50 +408,55 @@ def _pairs(
     pairs = tuple(zip(lost, added, strict=True))
     if any(was == now or not core[was].near(today[now], rows) for was, now in pairs):
         return ()
-    return pairs if _certain(pairs, core, today, rows) else ()
+    return pairs if _certain(pairs, categories) else ()
 
 
-def _beside_a_missing_one(
-    core: Mapping[str, _Usual],
-    known: set[str],
-    today: Mapping[str, float],
-    rows: int,
-    usual_rows: float,
-    least: int,
-) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+class _Renaming(NamedTuple):
+    """The pairs that match if the category `removed` is gone with its rows.
+
+    `off` is the sum of their errors; of two renamings, the smaller one is more probable.
+    """
+
+    off: float
+    removed: str
+    pairs: _Pairs
+
+
+def _beside_a_missing_one(categories: _Categories, least: int) -> tuple[_Pairs, tuple[str, ...]]:
     """Return renamed categories, and the category that is also gone with its rows.
 
     Tries each missing category as the one that is gone. If several fit, all are returned, the most
     probable first, with only the pairs on which they agree.
     """
-    results = []
-    for value, usual in core.items():
-        if (
-            value in today
-            or not 0 < usual.middle < 1
-            or rows * usual.low / (1 - usual.low) < ROWS_MIN
-        ):
-            continue
-        left = {
-            name: shares.without(usual.middle) for name, shares in core.items() if name != value
-        }
-        pairs = _pairs(left, known, today, rows, least)
-        if pairs:
-            off = sum(abs(today[now] - left[was].middle) for was, now in pairs)
-            results.append(
-                (off + abs(math.log(rows / usual_rows / (1 - usual.middle))), value, pairs)
-            )
+    tried = [_renaming_without(value, categories, least) for value in categories.core]
+    results = sorted(renaming for renaming in tried if renaming is not None)
     if not results:
         return (), ()
-    results.sort()
-    fitting = [
-        item
-        for item in results
-        if item[0] <= results[0][0] + max(ALIKE, CHANCE_ALIKE / math.sqrt(rows))
-    ]
-    best = fitting[0][2]
-    agreed = tuple(pair for pair in best if all(pair in pairs for _, _, pairs in fitting))
-    return agreed or tuple(("", now) for _, now in best), tuple(value for _, value, _ in fitting)
+    best = results[0]
+    tolerance = max(ALIKE, CHANCE_ALIKE / math.sqrt(categories.rows))
+    fitting = [renaming for renaming in results if renaming.off <= best.off + tolerance]
+    removed = tuple(renaming.removed for renaming in fitting)
+    agreed = tuple(
+        pair for pair in best.pairs if all(pair in renaming.pairs for renaming in fitting)
+    )
+    return agreed or tuple(("", now) for _, now in best.pairs), removed
+
+
+def _renaming_without(value: str, categories: _Categories, least: int) -> _Renaming | None:
+    """Return the pairs that match if a category is gone with its rows; None if nothing matches."""
+    core, _, today, rows, usual_rows = categories
+    usual = core[value]
+    if value in today or not 0 < usual.middle < 1:
+        return None
+    if rows * usual.low / (1 - usual.low) < ROWS_MIN:
+        return None
+    left = {name: shares.without(usual.middle) for name, shares in core.items() if name != value}
+    pairs = _pairs(categories._replace(core=left), least)
+    if not pairs:
+        return None
+    off = sum(abs(today[now] - left[was].middle) for was, now in pairs)
+    off_rows = abs(math.log(rows / usual_rows / (1 - usual.middle)))
+    return _Renaming(off + off_rows, value, pairs)
 
 
 def _is_off(usual: _Usual, share: float | None, rows: int, least: int) -> bool:
@@ -403,25 +466,20 @@ def _is_off(usual: _Usual, share: float | None, rows: int, least: int) -> bool:
     return not usual.near(share, rows)
 
 
-def _is_news(
-    value: str, share: float, core: Mapping[str, _Usual], known: set[str], rows: int, least: int
-) -> bool:
+def _is_news(value: str, share: float, categories: _Categories, least: int) -> bool:
     """Return whether a category is new with enough rows, or has a very different share."""
+    core, known, _, rows, _ = categories
     if value in core:
         return not core[value].near(share, rows)
     return value not in known and round(share * rows, 6) >= least
 
 
-def _certain(
-    pairs: Sequence[tuple[str, str]],
-    core: Mapping[str, _Usual],
-    today: Mapping[str, float],
-    rows: int,
-) -> bool:
+def _certain(pairs: _Pairs, categories: _Categories) -> bool:
     """Return whether swapped categories moved by more than days differ.
 
     Their shares must move far, and to where another category's share was.
     """
+    core, _, today, rows, _ = categories
     places = [core[was] for was, now in pairs if now in core]
     if not places:
         return True
@@ -430,20 +488,18 @@ def _certain(
     return min(moved) >= APART * widest and min(moved) * rows >= ROWS_MIN
 
 
-def _is_set(
-    pairs: Sequence[tuple[str, str]],
-    core: Mapping[str, _Usual],
-    known: set[str],
-    today: Mapping[str, float],
-) -> bool:
+def _is_set(pairs: _Pairs, categories: _Categories) -> bool:
     """Return whether numbers are codes: few measurements come, go and change their shares."""
+    core, known, today, _, _ = categories
     return (
         known == set(core) and not any(now in known for _, now in pairs) and len(today) == len(core)
     )
 
 
 def _closed(shares: Sequence[Mapping[str, float]], history: MetricHistory) -> bool:
-    """Return whether the last week had no new category with more than a few rows."""
+    """Return whether at least a week is known, without a new category of more than a few rows."""
+    if len(shares) < HOLD_MIN:
+        return False
     rows = [metrics.rows for metrics in history.all()]
     first = len(shares) - HOLD_MIN
     known = {value for share in shares[:first] for value in share} or set(shares[0])
@@ -455,13 +511,13 @@ def _closed(shares: Sequence[Mapping[str, float]], history: MetricHistory) -> bo
     return True
 
 
-def _count_on(
-    old_values: Sequence[str], new_values: Sequence[str], today: Mapping[str, float]
-) -> bool:
+def _count_on(pairs: _Pairs, removed: Sequence[str], today: Mapping[str, float]) -> bool:
     """Return whether names are numbers that advance, as months in a sliding window do.
 
     Then the smallest go and greater ones come.
     """
+    old_values = [was for was, _ in pairs if was] or removed
+    new_values = [now for _, now in pairs]
     left = [_number(value) for value in today if value not in new_values]
     news, olds = [_number(value) for value in new_values], [_number(value) for value in old_values]
     if any(not number for number in (*left, *news, *olds)):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headrace.checks.anomalies import row_anomalies
-from headrace.checks.anomalies.categories import recoded_columns
+from headrace.checks.anomalies.categories import Recoded, recoded_columns
 from headrace.checks.anomalies.category_facts import (
     ANOTHER_GRAIN,
     NOTATION,
@@ -89,7 +89,7 @@ def evaluate_partition(partition: EvaluatedPartition, history: MetricHistory) ->
             if missing_rows is None
             else (_fact(missing_rows, partition, frozenset(), "", history),)
         )
-    bound = tied_columns(partition.key, partition.metrics, history, history.grain)
+    bound = tied_columns(partition.key, partition.metrics, history)
     stale = stale_fact(partition, bound, history)
     if stale is not None and stale.strength > UNSURE:
         return (stale,)
@@ -235,22 +235,33 @@ def _facts_of_shape(
 ) -> tuple[list[Fact], set[object], float]:
     """Return the facts of `Shapes` and those about renamed categories, with what they explain."""
     renamed = recoded_columns(partition.key, partition.metrics, history)
+    explained: set[object] = set()
     if len(history) >= HISTORY_WARN_MIN or settled(partition.key, history):
         shapes = Shapes(partition, history, renamed)
         facts, lost = shapes.facts, shapes.lost
-        explained: set[object] = shapes.explained
+        explained |= shapes.explained
     else:
         facts, lost = _regrained(partition, history), 0.0
-        explained = {(family, fact.column) for fact in facts for family in _OF_NAMES}
+        for fact in facts:
+            explained |= _explained_by_names(fact.column)
     grained = {fact.column for fact in facts if fact.detail in (OTHER_NAMES, ANOTHER_GRAIN)}
     for names in renamed:
         if names.column in grained:
             continue
-        explained |= {(family, names.column) for family in _OF_NAMES}
-        facts.append(
-            of_other_list(partition, names) if names.listed else of_other_codes(partition, names)
-        )
+        explained |= _explained_by_names(names.column)
+        facts.append(_fact_of_names(partition, names))
     return facts, explained, lost
+
+
+def _explained_by_names(column: str) -> set[tuple[str, str]]:
+    """Return the metrics, as (family, column), that move if a column's categories are renamed."""
+    return {(family, column) for family in _OF_NAMES}
+
+
+def _fact_of_names(partition: EvaluatedPartition, names: Recoded) -> Fact:
+    if names.listed:
+        return of_other_list(partition, names)
+    return of_other_codes(partition, names)
 
 
 def _regrained(partition: EvaluatedPartition, history: MetricHistory) -> list[Fact]:

@@ -72,22 +72,29 @@ def anomalous_metrics(
         if metric.family != "share" or history.recurring(metric.column)
     }
     values = _with_lost(values, like, history)
-    seen = [] if history.moved else [history.values(at) for at in like]
-    suspects = [metric for metric, value in values.items() if _suspect(metric, value, seen)][
-        :JUDGED_MAX
-    ]
-    sized = {metric.column for metric in suspects if metric.family in _OF_SIZE}
-    counting = {column for column in sized if rises(column, partition, values, history)}
-    suspects = [
-        suspect
-        for suspect in suspects
-        if suspect.family not in _OF_SIZE or suspect.column not in counting
-    ]
     results = (
         _evaluated_metric(metric, values[metric], partition, rows, history, (sources, len(values)))
-        for metric in suspects
+        for metric in _suspects(partition, values, like, history)
     )
     return [anomaly for anomaly in results if anomaly is not None]
+
+
+def _suspects(
+    partition: str, values: Mapping[MetricId, float], like: Sequence[int], history: MetricHistory
+) -> list[MetricId]:
+    """Return the metrics to forecast: those outside their usual range, without those of ids.
+
+    `like` are the indexes of similar partitions.
+    """
+    # If someone accepted an anomaly, the level may have changed: then every metric is a suspect.
+    seen = [] if history.moved else [history.values(at) for at in like]
+    suspects = [metric for metric, value in values.items() if _suspect(metric, value, seen)]
+    suspects = suspects[:JUDGED_MAX]
+    sized = {metric.column for metric in suspects if metric.family in _OF_SIZE}
+    ids = {column for column in sized if rises(column, partition, values, history)}
+    return [
+        metric for metric in suspects if metric.family not in _OF_SIZE or metric.column not in ids
+    ]
 
 
 def _with_lost(
@@ -127,48 +134,61 @@ def _evaluated_metric(
     history: MetricHistory,
     many: tuple[int, int],
 ) -> MetricAnomaly | None:
+    """Return the anomaly of a metric; None if its forecast or its history explains the value.
+
+    `many` has the number of sources and of metrics, by which limits of chance rise.
+    """
     past = history.series(metric)
-    count = len(past.values)
-    if count < expectations.HISTORY_WARN_MIN or not math.isfinite(value):
+    if len(past.values) < expectations.HISTORY_WARN_MIN or not math.isfinite(value):
         return None
     known = expectations.limits(metric.family)
-    if (
-        metric.family != "rows"
-        and min(past.values) - known.warn * NEWS < value < max(past.values) + known.warn * NEWS
-    ):
-        return None  # about as before
-    edges = history.same_edge(metric, partition) if metric.family == "rows" else ()
-    near = min((abs(value - was) for was in edges), default=math.inf)
+    if metric.family != "rows" and _is_as_before(value, past.values, known.warn * NEWS):
+        return None
+    near = _from_month_edge(metric, value, partition, history)
     if near < known.warn:
         return None  # as at the same end of an earlier month
     metric_forecast = forecast(past, history.season(partition), value, known.prior)
-    off = abs(value - metric_forecast.expected)
-    chance = expectations.noise(
-        metric.family,
-        metric_forecast.expected,
-        rows,
-        round(math.exp(history.usual(MetricId("rows")) or 0.0)),
-    )
-    chance *= _scattered(past.values) if metric.family in expectations.COUNTS else 1.0
+    expected, record = metric_forecast.expected, metric_forecast.record
+    off = abs(value - expected)
+    chance = _chance(metric.family, expected, rows, past.values, history)
     z = off / max(metric_forecast.scale, chance, 1e-9)
+    anomaly = MetricAnomaly(metric, FactSeverity.WARN, expected, value, z, record)
     far = (
-        count >= expectations.HISTORY_HOLD_MIN
+        len(past.values) >= expectations.HISTORY_HOLD_MIN
         and near >= known.hold
         and _is_far(metric.family, value, rows, metric_forecast)
     )
     if far and z >= expectations.threshold(expectations.HOLDS_A_MONTH, *many):
-        return MetricAnomaly(
-            metric, FactSeverity.HOLD, metric_forecast.expected, value, z, metric_forecast.record
-        )
-    if (
-        off >= known.warn
-        and off >= metric_forecast.record
-        and z >= expectations.threshold(expectations.WARNINGS_A_MONTH, *many)
-    ):
-        return MetricAnomaly(
-            metric, FactSeverity.WARN, metric_forecast.expected, value, z, metric_forecast.record
-        )
+        return anomaly._replace(severity=FactSeverity.HOLD)
+    warned = off >= known.warn and off >= record
+    if warned and z >= expectations.threshold(expectations.WARNINGS_A_MONTH, *many):
+        return anomaly
     return None
+
+
+def _is_as_before(value: float, past: Sequence[float], tolerance: float) -> bool:
+    """Return whether a value lies within the range of earlier ones, with tolerance."""
+    return min(past) - tolerance < value < max(past) + tolerance
+
+
+def _from_month_edge(
+    metric: MetricId, value: float, partition: str, history: MetricHistory
+) -> float:
+    """Return how far the number of rows is from the nearest at the same end of earlier months.
+
+    Infinity if no month's end is known, and for other metrics.
+    """
+    edges = history.same_edge(metric, partition) if metric.family == "rows" else ()
+    return min((abs(value - edge) for edge in edges), default=math.inf)
+
+
+def _chance(
+    family: str, expected: float, rows: int, past: Sequence[float], history: MetricHistory
+) -> float:
+    """Return the chance error of a metric, given its expected value and the number of rows."""
+    usual_rows = round(math.exp(history.usual(MetricId("rows")) or 0.0))
+    noise = expectations.noise(family, expected, rows, usual_rows)
+    return noise * _scattered(past) if family in expectations.COUNTS else noise
 
 
 def rises(
@@ -374,14 +394,25 @@ def milder_for_computed(
     code is the same.
     """
     for fact in facts:
-        above = unusual if more_rows is None or not _is_more(fact) else more_rows
-        follows = any(_within(key, fact.partition) for key in above)
-        if fact.detail.startswith(NEVER):
-            follows = any(
-                column == fact.column and _within(key, fact.partition) for key, column in emptied
-            )
-        held = fact.severity is FactSeverity.HOLD and (follows or fact.kind not in _HOLDING)
-        yield msgspec.structs.replace(fact, severity=FactSeverity.WARN) if held else fact
+        milder = fact.severity is FactSeverity.HOLD and (
+            fact.kind not in _HOLDING or _follows(fact, unusual, emptied, more_rows)
+        )
+        yield msgspec.structs.replace(fact, severity=FactSeverity.WARN) if milder else fact
+
+
+def _follows(
+    fact: Fact,
+    unusual: Collection[str],
+    emptied: Collection[tuple[str, str]],
+    more_rows: Collection[str] | None,
+) -> bool:
+    """Return whether an anomaly follows from unusual inputs, as in `milder_for_computed`."""
+    if fact.detail.startswith(NEVER):
+        return any(
+            column == fact.column and _within(key, fact.partition) for key, column in emptied
+        )
+    causes = unusual if more_rows is None or not _is_more(fact) else more_rows
+    return any(_within(key, fact.partition) for key in causes)
 
 
 def _is_more(fact: Fact) -> bool:

@@ -123,23 +123,29 @@ def earlier_times(
     for name, column in columns.items():
         if column.between is None or column.between[1] >= begins:
             continue
+        first, last = column.between
         known = _known_ranges(name, history)
-        lowest, highest = (
-            min((first for first, _ in known), default=0),
-            max((last for _, last in known), default=0),
-        )
-        if len(known) < WARN_MIN or highest // minutes - lowest // minutes > NEIGHBOURS:
+        if len(known) < WARN_MIN or not _is_earlier(last - begins, known, minutes):
             continue
-        last = column.between[1] - begins
-        if last < lowest - CLOCKS_DIFFER and last // minutes < lowest // minutes:
-            sure = len(known) >= HOLD_MIN and bool(history.like(partition))
-            yield UnexpectedTimeRange(
-                name,
-                _minute_text(begins + lowest),
-                _minute_text(column.between[0]),
-                _minute_text(column.between[1]),
-                sure,
-            )
+        lowest = min(start for start, _ in known)
+        yield UnexpectedTimeRange(
+            name,
+            _minute_text(begins + lowest),
+            _minute_text(first),
+            _minute_text(last),
+            sure=len(known) >= HOLD_MIN and bool(history.like(partition)),
+        )
+
+
+def _is_earlier(last: int, known: Sequence[tuple[int, int]], minutes: int) -> bool:
+    """Return whether the last time lies in an earlier interval than all `known` ranges.
+
+    All are in minutes from the start of their interval, which has `minutes`.
+    """
+    lowest, highest = min(start for start, _ in known), max(end for _, end in known)
+    if highest // minutes - lowest // minutes > NEIGHBOURS:
+        return False
+    return last < lowest - CLOCKS_DIFFER and last // minutes < lowest // minutes
 
 
 def _known_ranges(column: str, history: MetricHistory) -> list[tuple[int, int]]:
@@ -205,9 +211,7 @@ class Tied(NamedTuple):
     wrong: Mapping[str, TiedValueMismatch]
 
 
-def tied_columns(
-    partition: str, today: Metrics, history: MetricHistory, grain: Grain | None
-) -> Tied:
+def tied_columns(partition: str, today: Metrics, history: MetricHistory) -> Tied:
     """Return the columns that name the interval, and those that name a wrong one."""
     past = history.newest(LOOKED_AT)
     alone = all(metrics.rows == 1 for _, metrics in past)
@@ -216,30 +220,54 @@ def tied_columns(
         known = _only_values(past, name)
         if len(known) < 2:
             continue
-        equal_parts = _parts_equal_to(known, grain)
-        if not equal_parts:
+        parts = _parts_equal_to(known, history.grain)
+        if parts:
+            tied, mismatch = _tied_to_date(name, parts, partition, today, history, alone=alone)
+        else:
             # A table of sums has one row per day, so a single value in all rows has no meaning.
-            columns |= {name} if not alone and _changing(known) else set()
-            continue
-        value = _only(today, name)
-        expected = {
-            item for part in equal_parts if (item := _parts(partition, grain).get(part)) is not None
-        }
-        if value is not None and _plain(value) in expected:
+            tied, mismatch = not alone and _changing(known), None
+        if tied:
             columns.add(name)
-            continue
-        named = _named(name, equal_parts, history, grain)
-        if not equal_parts & NO_COUNTS and (
-            _goes_on(named, value) or (alone and _may_be_counts(named))
-        ):
-            continue
-        varied = len(set(named))
-        if varied > 1:
-            columns.add(name)
-        if varied > 1 and value is not None:
-            sure = varied >= SEVERAL or SURE_PART in equal_parts
-            wrong[name] = TiedValueMismatch(min(expected, default=partition), value, sure)
+        if mismatch is not None:
+            wrong[name] = mismatch
     return Tied(frozenset(columns), wrong)
+
+
+def _tied_to_date(
+    name: str,
+    parts: frozenset[str],
+    partition: str,
+    today: Metrics,
+    history: MetricHistory,
+    *,
+    alone: bool,
+) -> tuple[bool, TiedValueMismatch | None]:
+    """Return whether a column names its interval, and its mismatch if it names another one.
+
+    So far it always equalled these `parts` of the date. `alone`: all partitions have one row.
+    """
+    date_parts = _parts(partition, history.grain)
+    expected = {date_parts[part] for part in parts if part in date_parts}
+    value = _only(today, name)
+    if value is not None and _plain(value) in expected:
+        return True, None
+    named = _named(name, parts, history)
+    varied = len(set(named))
+    if varied < 2 or _is_by_chance(parts, named, value, alone=alone):
+        return False, None
+    if value is None:
+        return True, None
+    sure = varied >= SEVERAL or SURE_PART in parts
+    return True, TiedValueMismatch(min(expected, default=partition), value, sure)
+
+
+def _is_by_chance(
+    parts: frozenset[str], named: list[str], value: str | None, *, alone: bool
+) -> bool:
+    """Return whether a count or a sum may have equalled these parts of the date by chance."""
+    if parts & NO_COUNTS:
+        return False
+    return _goes_on(named, value) or (alone and _may_be_counts(named))
 
 
 def _only_values(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, str]]:
@@ -251,16 +279,13 @@ def _only_values(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, 
     return known if len(known) == len(past) else []
 
 
-def _named(
-    name: str, parts: frozenset[str], history: MetricHistory, grain: Grain | None
-) -> list[str]:
+def _named(name: str, parts: frozenset[str], history: MetricHistory) -> list[str]:
     """Return the values by which a column named its intervals, newest first, without gaps."""
     values = list[str]()
     for key, metrics in reversed(history.newest(len(history))):
         value = _only(metrics, name)
-        if value is None or not any(
-            _parts(key, grain).get(part) == _plain(value) for part in parts
-        ):
+        date_parts = _parts(key, history.grain)
+        if value is None or not any(date_parts.get(part) == _plain(value) for part in parts):
             break
         values.append(_plain(value))
     return values

@@ -175,6 +175,29 @@ def settled(partition: str, history: MetricHistory) -> bool:
     )
 
 
+class _Deviation(NamedTuple):
+    """How far a value lies from its median and beyond its nearest neighbour.
+
+    `apart` is the distance of that neighbour from the median.
+    """
+
+    middle: float
+    off: float
+    apart: float
+    beyond: float
+    chance: float
+    """The chance error of a share; 0 for other metrics."""
+    few: bool
+    """Whether the partition has few rows."""
+    of_kind: bool
+    """Whether these are more rows than on enough days of the same kind."""
+
+    @property
+    def up(self) -> bool:
+        """Return whether the value lies above the median."""
+        return self.off > 0
+
+
 def _evaluated(
     metric: MetricId,
     value: float,
@@ -182,58 +205,106 @@ def _evaluated(
     today: tuple[Mapping[MetricId, float], int],
     history: MetricHistory,
 ) -> MetricAnomaly | None:
-    """`today` has all metrics of the partition and its number of rows."""
+    """Return the anomaly of a metric; None if it is as usual or its series proves nothing.
+
+    `today` has all metrics of the partition and its number of rows.
+    """
     values, rows = today
     past, reach = history.series(metric), _REACH[metric.family]
     if len(past.values) < max(WARN_MIN, len(history)) or not math.isfinite(value):
         return None
-    alike = _of_its_kind(partition, past, history) if metric.family == "rows" else past.values
-    middle = statistics.median(alike)
-    up = value > middle
-    nearest = max(alike) if up else min(alike)
     # A holiday may be as quiet as a weekend.
     if metric.family == "rows" and min(past.values) <= value <= max(past.values):
         return None
-    apart, beyond = abs(nearest - middle), (value - nearest) if up else (nearest - value)
-    few = rows < ROWS_MIN
-    more = (
-        metric.family == "rows" and up and alike is not past.values and len(alike) >= KIND_HOLD_MIN
-    )
-    warned = ORDERS if few and metric.family == "location" else MORE_ROWS if more else reach.warn
-    if apart > reach.tight or beyond < max(warned, TIMES_WARNED * apart):
+    deviation = _deviation(metric, value, partition, rows, history)
+    least = max(_warned_beyond(metric, deviation), TIMES_WARNED * deviation.apart)
+    if deviation.apart > reach.tight or deviation.beyond < least:
         return None
-    if metric.family == "rows" and not _kind_seen(partition, history):
+    if metric.family == "share" and deviation.beyond < CHANCE_WARNED * deviation.chance:
         return None
-    if metric.family == "location" and rises(metric.column, partition, values, history):
+    if _is_inconclusive(metric, partition, values, history):
         return None
-    chance = (
-        expectations.noise(metric.family, middle, rows, rows)
-        if metric.family in expectations.SHARES
-        else 0.0
-    )
-    if metric.family == "share" and (
-        beyond < CHANCE_WARNED * chance or not history.recurring(metric.column)
-    ):
-        return None
-    z = min(beyond / max(apart, expectations.limits(metric.family).prior), 12.0)
-    held = metric.family == "location" and _is_unit(value - middle, apart)
-    lost = metric.family == "rows" and not up
-    sized = metric.family in ("location", "hour_mean")
-    loss_limit = STEADY_LOST if lost and _is_steady(past, history) else LOST
-    least = max(
-        loss_limit if lost else reach.hold, (TIMES_LOST if lost or sized else TIMES_HELD) * apart
-    )
-    least = max(MORE_ROWS, TIMES_MORE * apart) if more else least
-    least = max(least, CHANCE * chance)
-    if (
-        len(past.values) >= HOLD_MIN
-        and beyond >= least
-        and not (few and metric.family == "negative")
-    ):
-        # A new weekday or end of a month may be another kind of day.
-        held = held or settled(partition, history)
+    held = _is_held(metric, deviation, partition, history)
     severity = FactSeverity.HOLD if held else FactSeverity.WARN
-    return MetricAnomaly(metric, severity, middle, value, z, apart)
+    prior = expectations.limits(metric.family).prior
+    z = min(deviation.beyond / max(deviation.apart, prior), 12.0)
+    return MetricAnomaly(metric, severity, deviation.middle, value, z, deviation.apart)
+
+
+def _is_held(
+    metric: MetricId, deviation: _Deviation, partition: str, history: MetricHistory
+) -> bool:
+    """Return whether an anomaly holds the partition: another unit, or a large distance."""
+    if metric.family == "location" and _is_unit(deviation.off, deviation.apart):
+        return True
+    past = history.series(metric)
+    if len(past.values) < HOLD_MIN or (deviation.few and metric.family == "negative"):
+        return False
+    # A new weekday or end of a month may be another kind of day.
+    return deviation.beyond >= _held_beyond(metric, deviation, past, history) and settled(
+        partition, history
+    )
+
+
+def _deviation(
+    metric: MetricId, value: float, partition: str, rows: int, history: MetricHistory
+) -> _Deviation:
+    """Return the deviation of a metric of a partition with this number of rows."""
+    past = history.series(metric)
+    is_rows = metric.family == "rows"
+    alike = _of_its_kind(partition, past, history) if is_rows else past.values
+    middle = statistics.median(alike)
+    up = value > middle
+    nearest = max(alike) if up else min(alike)
+    is_share = metric.family in expectations.SHARES
+    return _Deviation(
+        middle=middle,
+        off=value - middle,
+        apart=abs(nearest - middle),
+        beyond=value - nearest if up else nearest - value,
+        chance=expectations.noise(metric.family, middle, rows, rows) if is_share else 0.0,
+        few=rows < ROWS_MIN,
+        of_kind=is_rows and up and alike is not past.values and len(alike) >= KIND_HOLD_MIN,
+    )
+
+
+def _warned_beyond(metric: MetricId, deviation: _Deviation) -> float:
+    """Return the minimum distance beyond the nearest neighbour for a warning."""
+    if deviation.few and metric.family == "location":
+        return ORDERS
+    return MORE_ROWS if deviation.of_kind else _REACH[metric.family].warn
+
+
+def _held_beyond(
+    metric: MetricId, deviation: _Deviation, past: Seasonal, history: MetricHistory
+) -> float:
+    """Return the minimum distance beyond the nearest neighbour that holds the partition."""
+    reach, times = _REACH[metric.family].hold, TIMES_HELD
+    if deviation.of_kind:
+        reach, times = MORE_ROWS, TIMES_MORE
+    elif metric.family == "rows" and not deviation.up:
+        reach, times = STEADY_LOST if _is_steady(past, history) else LOST, TIMES_LOST
+    elif metric.family in ("location", "hour_mean"):
+        times = TIMES_LOST
+    return max(reach, times * deviation.apart, CHANCE * deviation.chance)
+
+
+def _is_inconclusive(
+    metric: MetricId, partition: str, values: Mapping[MetricId, float], history: MetricHistory
+) -> bool:
+    """Return whether a metric may move without a fault.
+
+    These are rows on the first day of a kind, sizes of rising ids, and categories that come and go.
+    """
+    match metric.family:
+        case "rows":
+            return not _kind_seen(partition, history)
+        case "location":
+            return rises(metric.column, partition, values, history)
+        case "share":
+            return not history.recurring(metric.column)
+        case _:
+            return False
 
 
 def _is_steady(past: Seasonal, history: MetricHistory) -> bool:

@@ -265,10 +265,10 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     started = time.perf_counter()
     if on_fail not in _ON_FAIL:
         raise NotBuilt(f"on_fail: {on_fail} isn't built yet", hint="use reject, hold or warn")
+    files: Sequence[FileRef] = ()
     if whole is not None:
-        staged = whole.instead_of(staged)
+        staged, files = whole.instead_of(staged), whole.files
     parts = _parts(staged, partitions, partition_check, now_us)
-    files = whole.files if whole is not None else ()
     reader = StagedScanner(
         session,
         staged,
@@ -280,52 +280,38 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     )
     subject = _subject(reader, partition_check[2] if partition_check else timezone)
     items = [declare(check, subject) for check in checks]
-    routed = _routed(subject, reader, partitions or [part.key for part in parts], partition_check)
-    routed += _keyed(subject, reader, key)
-    if not routed and any(part.key == NOWHERE for part in parts):
-        routed = [guarded(Item(CHECK), rows_nowhere)]
-    looked = (
-        _looked(subject, reader, parts, whole, classified)
-        if described
-        else checks_profiles.Description({}, {})
-    )
+    placement = _placement_checks(subject, reader, parts, partitions, partition_check, key)
+    description = _description(subject, reader, parts, whole, classified, described=described)
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
-    reader.sample(looked.every)
-    scanned = measure([*items, *routed], reader, [*looked.aggregates, *hashed])
-    concluded = [conclude(item, parts, reader) for item in items]
-    misplaced = [
-        result
-        for item in routed
-        if (result := conclude(item, parts, reader)).result.outcome is CheckState.FAILED
-    ]
-    gave = _Found(table, looked, bool(hashed), scanned, tuple(concluded), tuple(misplaced), on_fail)
-    results = (
-        *(item.result for item in concluded),
-        *(misplacement.result for misplacement in misplaced),
+    reader.sample(description.every)
+    scanned = measure([*items, *placement], reader, [*description.aggregates, *hashed])
+    concluded = tuple(conclude(item, parts, reader) for item in items)
+    placed = (conclude(item, parts, reader) for item in placement)
+    misplaced = tuple(item for item in placed if item.result.outcome is CheckState.FAILED)
+    results = tuple(item.result for item in (*concluded, *misplaced))
+    scan = _Scan(table, description, bool(hashed), scanned, concluded, misplaced, on_fail)
+    profiles = scan.profiles(parts) if reader.several else {}
+    # With several partitions, the key `ONLY` has the values of rows without a partition.
+    profile = (
+        description.profile(staged.rows, ()) if reader.several else scan.profile(ONLY, staged.rows)
     )
-    each = gave.profiles(parts) if reader.several else {}
-    profile = looked.profile(staged.rows, ()) if reader.several else gave.profile(ONLY, staged.rows)
     return Audit(
         _verdict(results, staged.rows, on_fail),
         results,
         profile,
         time.perf_counter() - started,
-        gave.content_hash(ONLY, staged.rows),
-        partitions=(
-            {part.key: gave.partition(part, each.get(part.key, {})) for part in parts}
-            if reader.several
-            else {}
-        ),
-        profiles=each,
+        scan.content_hash(ONLY, staged.rows),
+        partitions=scan.partitions(parts, profiles) if reader.several else {},
+        profiles=profiles,
         metrics=metrics.of(profile, staged.rows) if described and not reader.several else b"",
     )
 
 
-class _Found(msgspec.Struct, frozen=True):
+class _Scan(msgspec.Struct, frozen=True):
     """The results of an audit's scan and queries, for the whole file and for each partition."""
 
     table: LakeTable
-    looked: checks_profiles.Description
+    description: checks_profiles.Description
     hashed: bool
     scanned: dict[str, tuple[Any, ...]]
     concluded: tuple[Concluded, ...]
@@ -333,15 +319,23 @@ class _Found(msgspec.Struct, frozen=True):
     on_fail: str
 
     def profile(self, key: str, rows: int) -> dict[str, ColumnProfile]:
-        return self.looked.profile(rows, self.scanned.get(key, ()))
+        return self.description.profile(rows, self.scanned.get(key, ()))
 
     def profiles(self, parts: Sequence[CheckedPartition]) -> dict[str, dict[str, ColumnProfile]]:
         """Return each partition's profile; nothing if there are more than `PROFILES_MAX`."""
-        if _are_too_many(parts, self.looked.columns):
+        if _are_too_many(parts, self.description.columns):
             return {}
         return {part.key: self.profile(part.key, part.rows) for part in parts}
 
-    def partition(
+    def partitions(
+        self,
+        parts: Sequence[CheckedPartition],
+        profiles: Mapping[str, Mapping[str, ColumnProfile]],
+    ) -> dict[str, PartitionAudit]:
+        """Return each partition's audit, given the profiles of those that are profiled."""
+        return {part.key: self._partition(part, profiles.get(part.key, {})) for part in parts}
+
+    def _partition(
         self, part: CheckedPartition, profile: Mapping[str, ColumnProfile]
     ) -> PartitionAudit:
         check_results = [item.each[part.key] for item in self.concluded]
@@ -360,19 +354,23 @@ class _Found(msgspec.Struct, frozen=True):
 
     def content_hash(self, key: str, rows: int) -> str | None:
         values = self.scanned.get(key)
-        if not self.hashed or values is None or len(values) <= self.looked.aggregate_count:
+        if not self.hashed or values is None or len(values) <= self.description.aggregate_count:
             return None
         return hash_text(rows, values[-1], self.table.columns)
 
 
-def _looked(
+def _description(
     subject: CheckSubject,
     reader: StagedScanner,
     parts: Sequence[CheckedPartition],
     whole: TableContents | None,
     classified: Sequence[str],
+    *,
+    described: bool,
 ) -> checks_profiles.Description:
-    """Return how the scan profiles the file."""
+    """Return how the scan profiles the file; no column without `described`."""
+    if not described:
+        return checks_profiles.Description({}, {})
     if reader.several and _are_too_many(parts, subject.columns):
         return checks_profiles.Description(subject.columns, {})
     rows = [part.rows for part in parts] if reader.several else [reader.file.rows]
@@ -396,7 +394,7 @@ def _is_hashed(staged: StagedFile, parts: Sequence[CheckedPartition]) -> bool:
     return (
         staged.rows > 0
         and staged.size_bytes <= HASHED_BYTES_MAX * len(parts)
-        and any(p.content_hash is None for p in staged.partitions)
+        and any(partition.content_hash is None for partition in staged.partitions)
     )
 
 
@@ -442,16 +440,33 @@ def _keyed(subject: CheckSubject, reader: StagedScanner, key: tuple[str, str] | 
     return [guarded(Item(CHECK), lambda: rows_of_another_key(subject, *key))]
 
 
+def _placement_checks(
+    subject: CheckSubject,
+    reader: StagedScanner,
+    parts: Sequence[CheckedPartition],
+    keys: Sequence[str],
+    partition_check: PartitionCheck | None,
+    key: tuple[str, str] | None,
+) -> list[Item]:
+    """Return the checks that each row belongs to its partition.
+
+    They don't count as checks of the asset and are reported only if they fail. `keys` are the
+    requested partitions.
+    """
+    checks = _routed(subject, reader, keys or [part.key for part in parts], partition_check)
+    checks += _keyed(subject, reader, key)
+    if not checks and any(part.key == NOWHERE for part in parts):
+        return [guarded(Item(CHECK), rows_nowhere)]
+    return checks
+
+
 def _routed(
     subject: CheckSubject,
     reader: StagedScanner,
     keys: Sequence[str],
     partition_check: PartitionCheck | None,
 ) -> list[Item]:
-    """Return the check that each row belongs to its partition.
-
-    It doesn't count as a check of the asset and is reported only if it fails.
-    """
+    """Return the check that the time of each row lies within its partition, if a column has it."""
     if partition_check is None or partition_check[0] is None or not reader.file.rows:
         return []
     column, grain = partition_check[0], partition_check[1]

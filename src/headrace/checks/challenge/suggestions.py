@@ -171,27 +171,35 @@ def suggest(
     `everything` selects all published rows with their partition column; if empty, those of `memory`
     are all.
     """
-    declared = {check.kind for check in subject.checks}
     proposals = {
-        check.name: (check, why)
-        for check, why in _proposals(unnoticed, memory)
-        if not (check.kind in declared and kind(check.kind).declared_once)
+        check.name: (check, evidence)
+        for check, evidence in _proposals(unnoticed, memory, subject.checks)
     }
     checks = [check for check, _ in proposals.values()]
     if not checks:
         return []
     passing = _passing(session, subject, checks, deadline)
     caught = _caught(session, subject, passing, unnoticed, deadline)
-    useful, known = [], set[int]()
-    for check in passing:
-        if set(caught[check.name]) - known:
-            known |= set(caught[check.name])
-            catches = tuple(unnoticed[number] for number in caught[check.name])
-            useful.append(Suggested(check, proposals[check.name][1], catches))
-    if everything and useful:
-        holding = _holding(session, subject, [item.check for item in useful], everything, deadline)
-        useful = [item for item in useful if item.check.name in holding]
-    return _together(useful)
+    useful = []
+    for check in _noticing_more(passing, caught):
+        catches = tuple(unnoticed[number] for number in caught[check.name])
+        useful.append(Suggested(check, proposals[check.name][1], catches))
+    if not everything or not useful:
+        return _together(useful)
+    holding = _holding(session, subject, [item.check for item in useful], everything, deadline)
+    return _together([item for item in useful if item.check.name in holding])
+
+
+def _noticing_more(
+    checks: Sequence[CheckSpec], caught: Mapping[str, Sequence[int]]
+) -> Iterator[CheckSpec]:
+    """Return the checks that notice a mutation that no earlier check notices."""
+    known = set[int]()
+    for check in checks:
+        numbers = set(caught[check.name])
+        if numbers - known:
+            known |= numbers
+            yield check
 
 
 def _holding(
@@ -304,16 +312,23 @@ def _merged(group: Sequence[Suggested]) -> Suggested:
 
 
 def _proposals(
-    unnoticed: Iterable[MutationTrial], memory: Memory
+    unnoticed: Iterable[MutationTrial], memory: Memory, declared: Sequence[CheckSpec]
 ) -> Iterator[tuple[CheckSpec, str]]:
-    """Return what the kinds propose for each fault. Kinds of installed packages propose nothing."""
-    kinds = [kind(name) for name in BUILT_IN]
+    """Return what the kinds propose for each fault, with the evidence."""
+    kinds = _proposing_kinds(declared)
     for trial in unnoticed:
         for checked in kinds:
             if trial.mutation.fault not in checked.detects:
                 continue
             for column in trial.mutation.columns or ("",):
                 yield from _proposed(checked, column, memory)
+
+
+def _proposing_kinds(declared: Sequence[CheckSpec]) -> list[CheckKind]:
+    """Return the built-in kinds, without `declared` ones that a node can declare only once."""
+    names = {check.kind for check in declared}
+    kinds = [kind(name) for name in BUILT_IN]
+    return [each for each in kinds if not (each.name in names and each.declared_once)]
 
 
 def _proposed(checked: CheckKind, column: str, memory: Memory) -> Iterator[tuple[CheckSpec, str]]:

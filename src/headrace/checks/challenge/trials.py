@@ -474,16 +474,20 @@ def duplicate(check: CheckSpec, others: Sequence[CheckSpec], result: Challenged)
     """
     at = [other.name for other in others].index(check.name)
     for number, other in enumerate(others):
-        if number == at or (
-            other.severity is Severity.WARNING and check.severity is Severity.BLOCKING
-        ):
+        only_warns = other.severity is Severity.WARNING and check.severity is Severity.BLOCKING
+        if number == at or only_warns:
             continue
-        both_ways = _implied(other, check) and other.severity == check.severity
-        if _implied(check, other) and (number < at or not both_ways):
+        earlier = number < at
+        if _implied(check, other) and (earlier or not _equivalent(check, other)):
             return f"`{other.name}` fails wherever it does"
-        if number < at and _alike(check, other, result):
+        if earlier and _alike(check, other, result):
             return f"`{other.name}` notices the same {len(result.caught(check.name))} mutations"
     return None
+
+
+def _equivalent(check: CheckSpec, stricter: CheckSpec) -> bool:
+    """Return whether a check that is implied by a `stricter` one implies that one, too."""
+    return _implied(stricter, check) and stricter.severity == check.severity
 
 
 def _implied(check: CheckSpec, by: CheckSpec) -> bool:

@@ -46,9 +46,7 @@ def _knots(gains: Mapping[Pair, float]) -> list[dict[Pair, float]]:
 def _solved(knot: dict[Pair, float]) -> dict[int, int]:
     rows, columns = sorted({row for row, _ in knot}), sorted({column for _, column in knot})
     if max(len(rows), len(columns)) > EXACT_MAX:
-        median = sorted(knot.values())[len(knot) // 2]
-        left = {pair: gain for pair, gain in knot.items() if gain > median}
-        return assign(left) if len(left) < len(knot) and left else _greedy(knot)
+        return _solved_without_weakest(knot)
     # Each row may also stay unpaired without a gain; an extra column stands for that.
     costs = [
         [-knot.get((row, column), 0.0) for column in columns] + [0.0] * len(rows) for row in rows
@@ -56,6 +54,13 @@ def _solved(knot: dict[Pair, float]) -> dict[int, int]:
     results = _hungarian(costs)
     pairs = ((rows[i], columns[j]) for i, j in enumerate(results) if j < len(columns))
     return {row: column for row, column in pairs if (row, column) in knot}
+
+
+def _solved_without_weakest(knot: dict[Pair, float]) -> dict[int, int]:
+    """Return the assignment of the better half of a group, or a greedy one if all gains tie."""
+    median = sorted(knot.values())[len(knot) // 2]
+    left = {pair: gain for pair, gain in knot.items() if gain > median}
+    return assign(left) if len(left) < len(knot) and left else _greedy(knot)
 
 
 def _greedy(knot: Mapping[Pair, float]) -> dict[int, int]:

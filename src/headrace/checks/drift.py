@@ -8,7 +8,7 @@ it reads instead. In both cases `DriftRules` give the policy of a change: the so
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -166,16 +166,10 @@ def compare(
     missing.
     """
     there = dict.fromkeys(results)
-    mapped_names = {_first(item): item.name for item in expected if _first(item) != item.name}
-    firsts = {**{_first(item): item.name for item in expected}, **mapped_names}
-    names = {name: firsts[name] for name in there if name in firsts}
-    matched, otherwise = set(names.values()), []
-    for item in expected:
-        other = next((name for name in item.names[1:] if name in there and name not in names), None)
-        if item.name not in matched and other is not None:
-            names[other] = item.name
-            matched.add(item.name)
-            otherwise.append((item.name, other))
+    names = _names_in_force(expected, there)
+    others = _names_of_other_intervals(expected, there, names)
+    names |= others
+    matched = set(names.values())
     dropped = tuple(
         item.name for item in expected if item.name not in matched and not item.optional
     )
@@ -183,7 +177,42 @@ def compare(
     added = tuple(name for name in there if name not in names)
     clashes = tuple(name for name in added if name.lower() in matched_names)
     new = tuple((name, text) for name, text in doubled if name in added)
-    return NameComparison(names, dropped, added, tuple(otherwise), clashes, new)
+    otherwise = tuple((column, name) for name, column in others.items())
+    return NameComparison(names, dropped, added, otherwise, clashes, new)
+
+
+def _names_in_force(expected: Sequence[Expected], there: Iterable[str]) -> dict[str, str]:
+    """Return the names of a file that are in force for its interval, and their columns.
+
+    If the name of one column is in force for another one, it belongs to the latter.
+    """
+    mapped_names = {_first(item): item.name for item in expected if _first(item) != item.name}
+    firsts = {**{_first(item): item.name for item in expected}, **mapped_names}
+    return {name: firsts[name] for name in there if name in firsts}
+
+
+def _names_of_other_intervals(
+    expected: Sequence[Expected], there: Collection[str], names: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the names of a file that are in force for another interval, and their columns.
+
+    `names` are the names that are matched already, with their columns.
+    """
+    results: dict[str, str] = {}
+    matched = set(names.values())
+    for item in expected:
+        if item.name in matched:
+            continue
+        free = (
+            name
+            for name in item.names[1:]
+            if name in there and name not in names and name not in results
+        )
+        other = next(free, None)
+        if other is not None:
+            results[other] = item.name
+            matched.add(item.name)
+    return results
 
 
 def _first(item: Expected) -> str:
@@ -329,7 +358,7 @@ def changes_text(changes: Sequence[DriftChange]) -> str:
     parts = [
         part
         for kind in DriftKind
-        if (part := _part(kind, [change for change in drift_changes if change.kind is kind]))
+        if (part := _kind_text(kind, [change for change in drift_changes if change.kind is kind]))
     ]
     return "; ".join(parts)
 
@@ -340,26 +369,35 @@ def with_users(reason: str, changes: Sequence[DriftChange]) -> str:
     return f"{reason}; used by {_listed(users)}" if users else reason
 
 
-def _part(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
+def _kind_text(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
+    """Return one clause about all changes of a kind; empty if there are none."""
     if not changes:
         return ""
     columns = [change.column for change in changes]
-    if kind is DriftKind.RENAMED:
-        return f"renamed: {_listed([_rename_text(change) for change in changes])}"
-    if kind is DriftKind.DROPPED:
-        missing = "; nothing of the expected header is left" if changes[0].evidence else ""
-        return f"{_count(columns, 'column')} gone: {_listed(columns)}{missing}"
-    if kind is DriftKind.ADDED:
-        why = list(dict.fromkeys(change.evidence[0] for change in changes if change.evidence))
-        more = f" and {len(why) - CLAUSES_TOLD} more" if len(why) > CLAUSES_TOLD else ""
-        clauses = f" ({'; '.join(why[:CLAUSES_TOLD])}{more})" if why else ""
-        return f"{_count(columns, 'column')} new: {_listed(columns)}{clauses}"
-    return "; ".join(
-        f"{change.column}: {', '.join(change.evidence)}"
-        if change.column
-        else ", ".join(change.evidence)
-        for change in changes[:3]
-    )
+    match kind:
+        case DriftKind.RENAMED:
+            return f"renamed: {_listed([_rename_text(change) for change in changes])}"
+        case DriftKind.DROPPED:
+            missing = "; nothing of the expected header is left" if changes[0].evidence else ""
+            return f"{_count(columns, 'column')} gone: {_listed(columns)}{missing}"
+        case DriftKind.ADDED:
+            return f"{_count(columns, 'column')} new: {_listed(columns)}{_reasons_text(changes)}"
+        case _:
+            return "; ".join(_change_text(change) for change in changes[:3])
+
+
+def _reasons_text(changes: Sequence[DriftChange]) -> str:
+    """Return the evidence for new columns in brackets; empty if there is none."""
+    why = list(dict.fromkeys(change.evidence[0] for change in changes if change.evidence))
+    if not why:
+        return ""
+    more = f" and {len(why) - CLAUSES_TOLD} more" if len(why) > CLAUSES_TOLD else ""
+    return f" ({'; '.join(why[:CLAUSES_TOLD])}{more})"
+
+
+def _change_text(change: DriftChange) -> str:
+    evidence = ", ".join(change.evidence)
+    return f"{change.column}: {evidence}" if change.column else evidence
 
 
 def _rename_text(change: DriftChange) -> str:

@@ -90,19 +90,27 @@ def _differences(
         yield scale
     if len(was) < KNOWN_MIN:
         return
-    negative = [metrics.negative for metrics in was if metrics.negative is not None]
-    if len(negative) >= KNOWN_MIN and now.numbers:
-        share = sum(value < 0 for value in now.numbers) / len(now.numbers)
-        before = statistics.median(negative)
-        # Shares vary between partitions, but an inverted sign mirrors the earlier share.
-        mirrored = abs(share - (1 - before)) <= MIRRORED
-        if mirrored and abs(share - before) >= SIGNS:
-            text = f"values of another sign, {share:.0%} negative and {before:.0%} before"
-            yield Differs(kind=ValueDifferenceKind.SIGN, text=text, known=len(was))
+    sign = _inverted_sign(was, now)
+    if sign is not None:
+        yield sign
     most = max(metrics.nulls for metrics in was)
     if now.nulls - most >= NULLS:
         text = f"values missing, {now.nulls:.0%} null and at most {most:.0%} before"
         yield Differs(kind=ValueDifferenceKind.NULLS, text=text, known=len(was))
+
+
+def _inverted_sign(was: Sequence[ColumnMetrics], now: ColumnTraits) -> Differs | None:
+    negative = [metrics.negative for metrics in was if metrics.negative is not None]
+    if len(negative) < KNOWN_MIN or not now.numbers:
+        return None
+    share = sum(value < 0 for value in now.numbers) / len(now.numbers)
+    before = statistics.median(negative)
+    # Shares vary between partitions, but an inverted sign mirrors the earlier share.
+    mirrored = abs(share - (1 - before)) <= MIRRORED
+    if not mirrored or abs(share - before) < SIGNS:
+        return None
+    text = f"values of another sign, {share:.0%} negative and {before:.0%} before"
+    return Differs(kind=ValueDifferenceKind.SIGN, text=text, known=len(was))
 
 
 def _scale(

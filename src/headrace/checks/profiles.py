@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache, lru_cache
 from operator import itemgetter
@@ -458,20 +458,25 @@ def planned(
         for name, kind in columns.items()
         if (value_kind := kind_of(kind)) is not None
     ]
-    fully_described = {column.name for column in described if every == 1 and column.type in TELLING}
-    measures = [
-        fact
-        for name, kind in columns.items()
-        if name not in fully_described
-        for fact in _facts(name, kind, known.get(name))
-    ]
-    if every > 1:
-        measures += [
-            estimate
-            for column in described
-            for estimate in _estimates(column.name, column.type, known.get(column.name))
-        ]
-    return Description(columns, known, tuple(measures), tuple(described), every, timezone, secret)
+    measures = tuple(_measures(columns, described, known, sampled=every > 1))
+    return Description(columns, known, measures, tuple(described), every, timezone, secret)
+
+
+def _measures(
+    columns: Mapping[str, str],
+    described: Sequence[ProfiledColumn],
+    known: Mapping[str, ColumnStatistics],
+    *,
+    sampled: bool,
+) -> Iterator[Measure]:
+    """Return the aggregates for what neither statistics nor the values read show."""
+    complete = {column.name for column in described if not sampled and column.type in TELLING}
+    for name, kind in columns.items():
+        if name not in complete:
+            yield from _facts(name, kind, known.get(name))
+    if sampled:
+        for column in described:
+            yield from _estimates(column.name, column.type, known.get(column.name))
 
 
 def _are_few(file: ColumnStatistics | None, rows: int) -> bool:

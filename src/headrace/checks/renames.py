@@ -10,7 +10,7 @@ others.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -101,34 +101,19 @@ def chosen(
 ) -> tuple[ColumnRename, ...]:
     """Return the renames among candidates, which map missing columns to possible new ones."""
     columns = list(candidates)
-    names = list(
-        dict.fromkeys(
-            rename_candidate.to
-            for candidate in candidates.values()
-            for rename_candidate in candidate
-        )
-    )
-    by_pair = {
-        (row, names.index(candidate.to)): candidate
-        for row, column in enumerate(columns)
-        for candidate in candidates[column]
-        if candidate.log_odds > _ODDS_MIN
-    }
+    by_pair = _by_pair(candidates)
     odds = {pair: candidate.log_odds for pair, candidate in by_pair.items()}
     scores = _scores(odds)
     pairs = assign({pair: value - _ODDS_MIN for pair, value in odds.items()})
-    renames = []
     used = set(pairs.values())
-    for row, column in sorted(pairs.items()):
-        candidate = by_pair[row, column]
-        rivals = [
-            (scores[pair], candidate)
-            for pair, candidate in by_pair.items()
-            if pair[0] == row and pair != (row, column)
-        ]
-        free = [candidate for _, candidate in rivals if names.index(candidate.to) not in used]
-        score = _unrivalled(scores[row, column], candidate, free)
-        rivals.sort(key=lambda each: (-each[1].agreement, -each[0]))
+    renames = []
+    for pair in sorted(pairs.items()):
+        row, candidate = pair[0], by_pair[pair]
+        rival_pairs = _rival_pairs(pair, by_pair)
+        free = [by_pair[rival] for rival in rival_pairs if rival[1] not in used]
+        score = _unrivalled(scores[pair], candidate, free)
+        rivals = [(scores[rival], by_pair[rival]) for rival in rival_pairs]
+        rivals.sort(key=_by_agreement)
         renames.append(
             ColumnRename(
                 column=columns[row],
@@ -139,6 +124,29 @@ def chosen(
             )
         )
     return tuple(rename for rename in renames if rename.score >= least)
+
+
+def _by_pair(candidates: Mapping[str, Sequence[RenameCandidate]]) -> dict[Pair, RenameCandidate]:
+    """Return the probable candidates by the number of their missing column and of their name.
+
+    Names are numbered in the order in which candidates mention them.
+    """
+    numbers: dict[str, int] = {}
+    for column_candidates in candidates.values():
+        for candidate in column_candidates:
+            numbers.setdefault(candidate.to, len(numbers))
+    return {
+        (row, numbers[candidate.to]): candidate
+        for row, column_candidates in enumerate(candidates.values())
+        for candidate in column_candidates
+        if candidate.log_odds > _ODDS_MIN
+    }
+
+
+def _rival_pairs(pair: Pair, pairs: Iterable[Pair]) -> list[Pair]:
+    """Return the pairs of the same missing column with other new columns."""
+    row, column = pair
+    return [other for other in pairs if other[0] == row and other[1] != column]
 
 
 def pooled(several: Sequence[Sequence[RenameCandidate]]) -> list[RenameCandidate]:
@@ -169,6 +177,11 @@ def _pooled_rows(some: Sequence[Agreement]) -> Agreement | None:
 
 def _by_odds(candidate: RenameCandidate) -> float:
     return -candidate.log_odds
+
+
+def _by_agreement(scored: tuple[float, RenameCandidate]) -> tuple[float, float]:
+    score, candidate = scored
+    return -candidate.agreement, -score
 
 
 def _unrivalled(

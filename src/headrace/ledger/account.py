@@ -15,7 +15,7 @@ import msgspec
 
 from headrace.ledger.critical_path import Path, Shortest, rebuild_began_us
 from headrace.ledger.inputs import LedgerInputs, PartitionRef, ReadScope
-from headrace.ledger.records import LedgerPublication, LedgerRecords
+from headrace.ledger.records import LedgerPublication, LedgerRecords, publications_until
 from headrace.ledger.segments import OVERHEAD, PEOPLE, WORK, Segment, SegmentKind, clipped, merged
 from headrace.model.intervals import bounds_us
 from headrace.model.partitions import SEPARATOR
@@ -308,26 +308,17 @@ class Books:
         if began_us(interval, terms.per, terms.timezone) is None:
             return None  # recorded under a promise per another grain
         began = bounds_us(interval, terms.per, terms.timezone)[1]
-        ended = (
-            met_us
-            if met_us is not None
-            else over_us
-            if over_us is not None
-            else self._records.now_us
-        )
-        if ended < began and met_us is None:
+        waived_us = over_us if met_us is None else None
+        unserved_until = self._records.now_us if waived_us is None else waived_us
+        if unserved_until < began and met_us is None:
             return None
         reading = ReadScope(terms, interval)
         inputs = self._inputs(reading)
         required = self._required(reading)
         times = {place: self._there(reading, place) for place in required}
-        there = met_us is not None and not any(
-            at_us is None and self._wrong_or_withdrawn(place) for place, at_us in times.items()
-        )
-        if there and any(self._was_wrong(place) for place in required):
-            ended = max([began, *(at for at in times.values() if at is not None)])
-        elif met_us is not None and not there:
-            ended = self._records.now_us
+        served_us = None if met_us is None else self._served_us(times, began, met_us)
+        there = served_us is not None
+        ended = unserved_until if served_us is None else served_us
         place = (self._last(times) if there else self._missing(times, inputs)) or PartitionRef(
             terms.consumer, interval
         )
@@ -349,6 +340,20 @@ class Books:
             shortest_us=shortest_us,
         )
 
+    def _served_us(
+        self, times: Mapping[PartitionRef, int | None], began: int, met_us: int
+    ) -> int | None:
+        """Return when the reads of a met obligation were sound; None if one isn't any more.
+
+        `times` has since when each read is sound. It is later than `met_us` if one was wrong.
+        """
+        for place, at_us in times.items():
+            if at_us is None and self._wrong_or_withdrawn(place):
+                return None
+        if any(self._was_wrong(place) for place in times):
+            return max([began, *(at for at in times.values() if at is not None)])
+        return met_us
+
     def of_partition(self, name: str, key: str) -> Ledger | None:
         """Return a partition's newest wait; None if nothing waited for it.
 
@@ -356,27 +361,15 @@ class Books:
         cause.
         """
         place, inputs = PartitionRef(name, key), self._inputs(None)
-        publications, facts = (
-            self._records.publications_of(name, key),
-            self._context.facts.partition_state(name, key),
-        )
-        unread = (
-            facts is not None and (facts.stale or not facts.published) and facts.state != "waived"
-        )
-        is_open = not publications or unread
+        publications = self._records.publications_of(name, key)
+        is_open = not publications or self._is_awaited(place)
         ended = self._records.now_us if is_open else publications[-1].at_us
-        before: LedgerPublication | None = (
-            publications[-1]
-            if is_open and publications
-            else publications[-2]
-            if len(publications) > 1
-            else None
-        )
-        began = (
-            self._end_of(name, key)
-            if before is None
-            else rebuild_began_us(inputs, self._records, place, before, ended)
-        )
+        replaced = publications if is_open else publications[:-1]
+        before = replaced[-1] if replaced else None
+        if before is None:
+            began = self._end_of(name, key)
+        else:
+            began = rebuild_began_us(inputs, self._records, place, before, ended)
         if began is None or ended < began:
             return None
         path = Path(inputs, self._records, self.traits, again=before is not None)
@@ -397,6 +390,13 @@ class Books:
 
     def _inputs(self, reading: ReadScope | None) -> LedgerInputs:
         return LedgerInputs(self._context, self._records, self.traits, reading)
+
+    def _is_awaited(self, place: PartitionRef) -> bool:
+        """Return whether a partition's publication is stale or withdrawn, and not waived."""
+        facts = self._context.facts.partition_state(*place)
+        if facts is None or facts.state == "waived":
+            return False
+        return facts.stale or not facts.published
 
     def _end_of(self, name: str, key: str) -> int | None:
         """Return when an interval ended.
@@ -472,12 +472,8 @@ class Books:
         there = self._there(reading, place)
         if there is not None or ended_us is None:
             return there
-        published_times = [
-            publication.at_us
-            for publication in self._records.publications_of(*place)
-            if publication.at_us <= ended_us
-        ]
-        return published_times[-1] if published_times else None
+        publications = publications_until(self._records, place, ended_us)
+        return publications[-1].at_us if publications else None
 
     def _was_wrong(self, place: PartitionRef) -> bool:
         """Return whether readers had to wait again because data was unsound or withdrawn."""

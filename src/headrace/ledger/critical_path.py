@@ -9,8 +9,21 @@ from collections.abc import Mapping, Sequence
 
 from headrace.ledger.claims import DelayClaims, Queues, Stay, first_arrival
 from headrace.ledger.inputs import LedgerInputs, PartitionRef, ReadyInput
-from headrace.ledger.records import LedgerPublication, LedgerRecords, Try, crowded
-from headrace.ledger.segments import UNKNOWN, Segment, SegmentKind, clipped, divided, merged
+from headrace.ledger.records import (
+    LedgerPublication,
+    LedgerRecords,
+    Try,
+    crowded,
+    publications_until,
+)
+from headrace.ledger.segments import (
+    Segment,
+    SegmentKind,
+    clipped,
+    divided,
+    merged,
+    unattributed,
+)
 from headrace.slo.blockage import promised_by
 from headrace.slo.declared_promises import WHOLE, Node, NodeTraits
 
@@ -32,14 +45,12 @@ def rebuild_began_us(
     cause is a delivery, else an applied version, a requested backfill, or a requested run.
     """
     for _ in range(REBUILD_STEPS_MAX):
-        tries = [item for item in records.tries(*place) if before.at_us <= item.queued_us <= to_us]
-        first = tries[0] if tries else None
-        node = inputs.known(place.node)
-        if node is not None and node.is_source:
+        tries = (item for item in records.tries(*place) if before.at_us <= item.queued_us <= to_us)
+        first = next(tries, None)
+        if _is_source(inputs.known(place.node)):
             return _arrived(records, place, before, to_us, first)
-        above = _renewed(
-            inputs, records, place, before, first.queued_us if first is not None else to_us
-        )
+        queued_us = to_us if first is None else first.queued_us
+        above = _renewed(inputs, records, place, before, queued_us)
         if above is None:
             return _requested_us(records, before, first, to_us)
         place, earlier, to_us = above
@@ -107,20 +118,13 @@ def _renewed(
     )
     results: list[tuple[int, PartitionRef, LedgerPublication | None]] = []
     for ready_input in inputs.of(place, until_us):
-        publications = [
-            each for each in records.publications_of(*ready_input.place) if each.at_us <= until_us
-        ]
+        publications = publications_until(records, ready_input.place, until_us)
         if publications and publications[-1].at_us > read_us:
-            results.append(
-                (
-                    publications[-1].at_us,
-                    ready_input.place,
-                    publications[-2] if len(publications) > 1 else None,
-                )
-            )
+            replaced = publications[-2] if len(publications) > 1 else None
+            results.append((publications[-1].at_us, ready_input.place, replaced))
     if not results:
         return None
-    at_us, above, earlier = max(results, key=lambda each: (each[0], each[1]))
+    at_us, above, earlier = max(results, key=lambda each: each[:2])
     return above, earlier, at_us
 
 
@@ -158,15 +162,7 @@ class Path:
             results.append(self._divided(stay))
             end, steps = stay.from_us, steps + 1
         if end > from_us:
-            rest = Segment(
-                kind=SegmentKind.UNATTRIBUTED,
-                node=place.node,
-                partition=place.partition,
-                from_us=from_us,
-                to_us=end,
-                note=UNKNOWN,
-            )
-            results.append([rest])
+            results.append([unattributed(place.node, place.partition, from_us, end)])
         return merged([segment for segments in reversed(results) for segment in segments])
 
     def alone(self, place: PartitionRef, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
@@ -183,61 +179,72 @@ class Path:
 
         The partition was published at `to_us` or isn't published yet.
         """
-        place, node = ready_input.place, self._inputs.known(ready_input.place.node)
-        final = None if ready_input.at_us is None else self._made_by(ready_input, to_us)
+        place = ready_input.place
+        node = self._inputs.known(place.node)
+        final = None if ready_input.at_us is None else self._publication_of(ready_input, to_us)
+        tries = self._tries(place, final, from_us, to_us)
+        first = tries[0] if tries else None
+        begun = to_us if first is None else min(first.queued_us, to_us)
+        ready = self._ready_inputs(place, final, first, begun, to_us)
+        missing = [item for item in ready if item.at_us is None]
+        if missing and first is None and final is None:
+            above = min(missing, key=lambda item: self._inputs.root_rank(item.place))
+            return self._as_stay(place, node, to_us, to_us, final, begun), above
+        published = (item for item in ready if item.at_us is not None)
+        last = max(published, key=_when, default=None)
+        if last is None or last.at_us is None or last.at_us <= from_us:
+            return self._as_stay(place, node, from_us, to_us, final, begun), None
+        return self._as_stay(place, node, min(last.at_us, to_us), to_us, final, begun), last
+
+    def _tries(
+        self, place: PartitionRef, final: LedgerPublication | None, from_us: int, to_us: int
+    ) -> list[Try]:
+        """Return the attempts that belong to the wait for the publication `final`."""
+        if place.partition == WHOLE and not self._again:
+            # Earlier attempts belong to other intervals.
+            attempt = self._attempt_of(place, final)
+            return [] if attempt is None else [attempt]
         tries = [
             item
             for item in self._records.tries(*place)
             if item.queued_us < to_us or (final is not None and item.id == final.id)
         ]
-        final_attempt = self._final_attempt(tries, final)
-        if self._again:
-            tries = [item for item in tries if item.queued_us >= from_us]
-        elif place.partition == WHOLE:  # earlier attempts belong to other intervals
-            tries = [final_attempt] if final_attempt is not None else []
-        first = tries[0] if tries else None
-        begun = min(first.queued_us, to_us) if first is not None else to_us
-        ready = self._inputs.of(place, begun, final_attempt, first)
-        if first is not None and any(ready_input.at_us is None for ready_input in ready):
+        return [item for item in tries if item.queued_us >= from_us] if self._again else tries
+
+    def _ready_inputs(
+        self,
+        place: PartitionRef,
+        final: LedgerPublication | None,
+        first: Try | None,
+        begun_us: int,
+        to_us: int,
+    ) -> list[ReadyInput]:
+        """Return the inputs as of `begun_us`, when the attempt `first` was queued, if there is one.
+
+        While they are being recomputed, return their last publications.
+        """
+        final_attempt = self._attempt_of(place, final)
+        ready = self._inputs.of(place, begun_us, final_attempt, first)
+        if first is not None and any(item.at_us is None for item in ready):
             # A batch is queued as soon as one of its partitions is ready; the inputs of the others
             # are there when it is dispatched.
-            ready = self._inputs.of(
-                place, min(max(begun, first.dispatched_us), to_us), final_attempt, first
-            )
-        if self._again:
-            ready = [self._renewed(ready_input, begun) for ready_input in ready]
-        missing = [ready_input for ready_input in ready if ready_input.at_us is None]
-        if missing and first is None and final is None:
-            above = min(missing, key=lambda ready_input: self._inputs.root_rank(ready_input.place))
-            return self._as_stay(place, node, to_us, to_us, final, begun), above
-        last = max(
-            (ready_input for ready_input in ready if ready_input.at_us is not None),
-            key=_when,
-            default=None,
-        )
-        if last is None or last.at_us is None or last.at_us <= from_us:
-            return self._as_stay(place, node, from_us, to_us, final, begun), None
-        return self._as_stay(place, node, min(last.at_us, to_us), to_us, final, begun), last
+            dispatched_us = min(max(begun_us, first.dispatched_us), to_us)
+            ready = self._inputs.of(place, dispatched_us, final_attempt, first)
+        return [self._renewed(item, begun_us) for item in ready] if self._again else ready
 
-    def _made_by(self, ready_input: ReadyInput, to_us: int) -> LedgerPublication:
+    def _publication_of(self, ready_input: ReadyInput, to_us: int) -> LedgerPublication:
         """Return the publication of a partition, or what its plan had staged of it."""
-        return (
-            self._publication_at(ready_input.place, to_us)
-            if ready_input.staged is None
-            else LedgerPublication(to_us, None, *ready_input.staged)
-        )
+        if ready_input.staged is None:
+            return self._publication_at(ready_input.place, to_us)
+        return LedgerPublication(to_us, None, *ready_input.staged)
 
     def _renewed(self, ready_input: ReadyInput, until_us: int) -> ReadyInput:
         """Return the input with its last publication, or its staging for the reader."""
         if ready_input.staged is not None:
             return ready_input
-        published_times = [
-            each.at_us
-            for each in self._records.publications_of(*ready_input.place)
-            if each.at_us <= until_us
-        ]
+        publications = publications_until(self._records, ready_input.place, until_us)
         return (
-            ReadyInput(ready_input.place, published_times[-1]) if published_times else ready_input
+            ReadyInput(ready_input.place, publications[-1].at_us) if publications else ready_input
         )
 
     def _as_stay(
@@ -286,20 +293,18 @@ class Path:
 
     def _publication_at(self, place: PartitionRef, at_us: int) -> LedgerPublication:
         """Return the publication that was current; an empty one if its rows were deleted since."""
-        publications = [
-            publication
-            for publication in self._records.publications_of(*place)
-            if publication.at_us <= at_us
-        ]
+        publications = publications_until(self._records, place, at_us)
         return next(
             (publication for publication in publications if publication.at_us == at_us),
             publications[-1] if publications else LedgerPublication(at_us, None, 0, 0),
         )
 
-    def _final_attempt(self, tries: list[Try], final: LedgerPublication | None) -> Try | None:
-        return (
-            None if final is None else next((item for item in tries if item.id == final.id), None)
-        )
+    def _attempt_of(self, place: PartitionRef, publication: LedgerPublication | None) -> Try | None:
+        """Return the attempt that made a publication; None without one."""
+        if publication is None:
+            return None
+        tries = self._records.tries(*place)
+        return next((item for item in tries if item.id == publication.id), None)
 
     def _divided(self, stay: Stay) -> list[Segment]:
         segments = self._own_segments(stay)
@@ -329,7 +334,7 @@ class Path:
         idle = [segment for segment in segments if segment.kind in kinds]
         if not idle:
             return segments
-        again = self._made_again(
+        again = self._republished_input(
             PartitionRef(stay.node, stay.partition), idle[0].from_us, idle[-1].to_us
         )
         if again is None:
@@ -347,17 +352,13 @@ class Path:
             for part in (_filled(segment, inner) if segment.kind in kinds else [segment])
         ]
 
-    def _made_again(
+    def _republished_input(
         self, place: PartitionRef, from_us: int, to_us: int
     ) -> tuple[int, PartitionRef, LedgerPublication] | None:
         """Return the input that was republished last in a span, when, and what it replaced."""
         results = []
         for ready_input in self._inputs.of(place, to_us):
-            publications = [
-                each
-                for each in self._records.publications_of(*ready_input.place)
-                if each.at_us <= to_us
-            ]
+            publications = publications_until(self._records, ready_input.place, to_us)
             if len(publications) > 1 and publications[-1].at_us > from_us:
                 results.append((publications[-1].at_us, ready_input.place, publications[-2]))
         return max(results, key=lambda each: each[:2], default=None)
@@ -428,29 +429,47 @@ class Shortest:
         if len(self._known) >= PLACES_MAX or depth > DEPTH_MAX:
             raise _Endless
         self._known[place] = from_us  # for nodes that read themselves
-        there = self._inputs.enough(place, to_us)
-        first_attempt = self._first_attempt(place, there, to_us)
-        begins = from_us
-        node = self._inputs.known(place.node)
-        if node is not None and node.is_source:
-            arrived = self._arrived(place, first_attempt)
-            begins = max(
-                from_us,
-                arrived if arrived is not None else from_us if first_attempt is not None else to_us,
-            )
+        published_us = self._inputs.enough(place, to_us)
+        attempt = self._first_attempt(place, published_us, to_us)
+        if _is_source(self._inputs.known(place.node)):
+            begins = self._delivered_us(place, attempt, from_us, to_us)
         else:
-            for ready_input in self._inputs.of(place, to_us, first_attempt):
-                if ready_input.at_us is None or ready_input.at_us > from_us:
-                    begins = max(
-                        begins, self._earliest(ready_input.place, from_us, to_us, depth + 1)
-                    )
-            for _, until in self._inputs.missed(
-                place, to_us if first_attempt is None else first_attempt.queued_us
-            ):
-                begins = max(begins, min(until, to_us))
-        ends = begins + self._work_us(place, first_attempt)
-        self._known[place] = ends if there is None else min(ends, max(there, from_us))
-        return self._known[place]
+            begins = self._inputs_ready_us(place, attempt, from_us, to_us, depth)
+        ends = begins + self._work_us(place, attempt)
+        if published_us is not None:
+            ends = min(ends, max(published_us, from_us))
+        self._known[place] = ends
+        return ends
+
+    def _delivered_us(
+        self, place: PartitionRef, first_attempt: Try | None, from_us: int, to_us: int
+    ) -> int:
+        """Return when a source's partition could be ingested, at least `from_us`.
+
+        Without a known delivery, an attempt shows that the data was there at `from_us`. Without
+        both, the data may have come only at `to_us`.
+        """
+        arrived = self._arrived(place, first_attempt)
+        if arrived is None:
+            arrived = to_us if first_attempt is None else from_us
+        return max(from_us, arrived)
+
+    def _inputs_ready_us(
+        self, place: PartitionRef, first_attempt: Try | None, from_us: int, to_us: int, depth: int
+    ) -> int:
+        """Return the earliest time at which all inputs could have been ready, at least `from_us`.
+
+        A partition waits for missing optional inputs until their promised times.
+        """
+        ready_us = from_us
+        for ready_input in self._inputs.of(place, to_us, first_attempt):
+            if ready_input.at_us is None or ready_input.at_us > from_us:
+                earliest = self._earliest(ready_input.place, from_us, to_us, depth + 1)
+                ready_us = max(ready_us, earliest)
+        queued_us = to_us if first_attempt is None else first_attempt.queued_us
+        for _, until in self._inputs.missed(place, queued_us):
+            ready_us = max(ready_us, min(until, to_us))
+        return ready_us
 
     def _first_attempt(self, place: PartitionRef, there_us: int | None, to_us: int) -> Try | None:
         """Return the attempt that made the first publication."""

@@ -283,3 +283,12 @@ class LedgerRecords(Protocol):
 
     def led(self) -> CurrentLeader | None:
         """Return the current leader with its running attempts; None if none leads."""
+
+
+def publications_until(
+    records: LedgerRecords, place: tuple[str, str], at_us: int
+) -> list[LedgerPublication]:
+    """Return the publications of a partition (node, key) up to a time, oldest first."""
+    return [
+        publication for publication in records.publications_of(*place) if publication.at_us <= at_us
+    ]

@@ -103,41 +103,36 @@ def divided(
     Each point in time belongs to the claim of the first kind; of equal ones, to the one that begins
     last; of those, to the first. Time without a claim is unattributed to `node`.
     """
-    within = [
-        _cut(claim, from_us, to_us)
-        for claim in claims
-        if claim.from_us < to_us and claim.to_us > from_us
-    ]
-    within = sorted(
-        (segment for segment in within if segment.us > 0), key=lambda item: item.from_us
-    )
-    edges = sorted(
-        {from_us, to_us, *(segment.from_us for segment in within), *(item.to_us for item in within)}
-    )
+    within = [claim for claim in clipped(claims, from_us, to_us) if claim.us > 0]
+    within.sort(key=lambda claim: claim.from_us)
+    edges = {from_us, to_us}
+    for claim in within:
+        edges |= {claim.from_us, claim.to_us}
     segments: list[Segment] = []
-    live: list[tuple[int, int, int, Segment]] = []
+    live: list[tuple[int, int, int, Segment]] = []  # a heap of begun claims, by precedence
     begun = 0
-    for start, end in pairwise(edges):
+    for start, end in pairwise(sorted(edges)):
         while begun < len(within) and within[begun].from_us <= start:
-            segment = within[begun]
-            heapq.heappush(live, (_RANK[segment.kind], -segment.from_us, begun, segment))
+            claim = within[begun]
+            heapq.heappush(live, (_RANK[claim.kind], -claim.from_us, begun, claim))
             begun += 1
         while live and live[0][3].to_us <= start:
             heapq.heappop(live)
-        if live:
-            segments.append(_cut(live[0][3], start, end))
-        else:
-            segments.append(
-                Segment(
-                    kind=SegmentKind.UNATTRIBUTED,
-                    node=node,
-                    partition=partition,
-                    from_us=start,
-                    to_us=end,
-                    note=UNKNOWN,
-                )
-            )
+        first = live[0][3] if live else unattributed(node, partition, start, end)
+        segments.append(_cut(first, start, end))
     return merged(segments)
+
+
+def unattributed(node: str, partition: str, from_us: int, to_us: int) -> Segment:
+    """Return time without a claim."""
+    return Segment(
+        kind=SegmentKind.UNATTRIBUTED,
+        node=node,
+        partition=partition,
+        from_us=from_us,
+        to_us=to_us,
+        note=UNKNOWN,
+    )
 
 
 def merged(segments: Sequence[Segment]) -> list[Segment]:
@@ -152,7 +147,7 @@ def merged(segments: Sequence[Segment]) -> list[Segment]:
 
 
 def clipped(segments: Iterable[Segment], from_us: int, to_us: int) -> list[Segment]:
-    """Return the parts of contiguous segments within a span."""
+    """Return the parts of segments within a span."""
     return [
         _cut(segment, from_us, to_us)
         for segment in segments

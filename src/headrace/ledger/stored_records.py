@@ -5,7 +5,7 @@ All answers come from one transaction; each is read from the store once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ from headrace.store.lease import holder
 from headrace.store.queries import attempts, ledger, scheduling
 from headrace.store.queries import exceptions as stored
 from headrace.store.queries.ingestion import OBSERVATIONS_MAX
-from headrace.store.queries.ledger import AttemptRecord
+from headrace.store.queries.ledger import AttemptRecord, IncidentRecord
 from headrace.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -100,18 +100,22 @@ class StoreRecords:
                 for row in rows
                 if row.queued_at <= self._now
             ]
-            waited = any(item.state in ("held", "rejected") for item in tries)
-            dropped = ledger.dropped(self._tx, node, partition) if waited else {}
-            known = {
-                item: Dropped(*decision)
-                for item, decision in dropped.items()
-                if decision[0] <= self._now
-            }
-            self._tries[node, partition] = [
-                msgspec.structs.replace(item, dropped=known[item.id]) if item.id in known else item
-                for item in tries
-            ]
+            self._tries[node, partition] = self._with_decisions(node, partition, tries)
         return self._tries[node, partition]
+
+    def _with_decisions(self, node: str, partition: str, tries: list[Try]) -> list[Try]:
+        """Return the attempts at a partition, with the decisions not to publish their data."""
+        if not any(item.state in ("held", "rejected") for item in tries):
+            return tries
+        known = {
+            attempt: Dropped(*decision)
+            for attempt, decision in ledger.dropped(self._tx, node, partition).items()
+            if decision[0] <= self._now
+        }
+        return [
+            msgspec.structs.replace(item, dropped=known[item.id]) if item.id in known else item
+            for item in tries
+        ]
 
     @cached_property
     def _leader(self) -> int | None:
@@ -157,10 +161,7 @@ class StoreRecords:
     def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
         """Return the incidents that name a partition as wrong or hold it."""
         if (node, partition) not in self._named:
-            rows = {row.id: row for row in ledger.incidents(self._tx, node, partition)}
-            for number in self._wrongs.get((node, partition), {}).values():
-                if number not in rows and (row := ledger.incident(self._tx, number)) is not None:
-                    rows[number] = row
+            rows = self._incident_rows(node, partition)
             explained = ledger.explained(self._tx, node, partition, rows)
             ledger_incidents = [
                 LedgerIncident(*row, attempts=frozenset(explained.get(number, ())))
@@ -169,6 +170,15 @@ class StoreRecords:
             self._named[node, partition] = ledger_incidents
             self.owners |= {incident.id: incident.owner for incident in ledger_incidents}
         return self._named[node, partition]
+
+    def _incident_rows(self, node: str, partition: str) -> dict[int, IncidentRecord]:
+        """Return the incidents about a partition and those that name its publications as wrong."""
+        rows = {row.id: row for row in ledger.incidents(self._tx, node, partition)}
+        for number in self._wrongs.get((node, partition), {}).values():
+            row = ledger.incident(self._tx, number) if number not in rows else None
+            if row is not None:
+                rows[number] = row
+        return rows
 
     @cached_property
     def _awaiting(self) -> list[tuple[LedgerBackfill, Backfill]]:
@@ -233,14 +243,8 @@ class StoreRecords:
     def unread(self, source: str) -> Sequence[Unread]:
         """Return the spans in which a source couldn't be read."""
         if source not in self._unread:
-            unreads: list[Unread] = []
             observations = ledger.observations(self._tx, source, self._now)
-            for at_us, error in observations:
-                is_open = bool(unreads) and unreads[-1].to_us is None
-                if error is None and is_open:
-                    unreads[-1] = unreads[-1]._replace(to_us=at_us)
-                elif error is not None and not is_open:
-                    unreads.append(Unread(at_us, None, error))
+            unreads = _outages(observations)
             # a source that often fails: its oldest observations were deleted
             if unreads and len(observations) >= OBSERVATIONS_MAX:
                 unreads[0] = unreads[0]._replace(reason=f"{unreads[0].reason} ({OLDER_UNKNOWN})")
@@ -268,6 +272,18 @@ class StoreRecords:
         return CurrentLeader(
             known[1], known[0], ledger.under_way(self._tx, self._leader, self._now)
         )
+
+
+def _outages(observations: Iterable[tuple[int, str | None]]) -> list[Unread]:
+    """Return the spans of failed observations, which are (time, error), oldest first."""
+    unreads: list[Unread] = []
+    for at_us, error in observations:
+        is_open = bool(unreads) and unreads[-1].to_us is None
+        if error is None and is_open:
+            unreads[-1] = unreads[-1]._replace(to_us=at_us)
+        elif error is not None and not is_open:
+            unreads.append(Unread(at_us, None, error))
+    return unreads
 
 
 def idle(

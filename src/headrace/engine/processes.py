@@ -159,11 +159,17 @@ def _packages(
         name: version for name, version in versions.items() if version is not None
     }
     others = [name for name, version in versions.items() if version is None]
-    if others:
-        known = _by_import(here, tuple(_changed(Path(folder)) for folder in here))
-        names = sorted({known[name] for name in others if name in known})
-        results |= {name: _installed(name, here) for name in names}
-    return results | {name: _installed(name, here) for name in named}
+    for name in (*_distributions_of(others, here), *named):
+        results[name] = _installed(name, here)
+    return results
+
+
+def _distributions_of(imported: Sequence[str], folders: tuple[str, ...]) -> list[str]:
+    """Return the names of the distributions that have these top-level names."""
+    if not imported:
+        return []
+    known = _by_import(folders, tuple(_changed(Path(folder)) for folder in folders))
+    return sorted({known[name] for name in imported if name in known})
 
 
 def _package_folders(python: Program, variables: Mapping[str, str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ from headrace.security.secrets import Secrets
 from headrace.security.state import open_state
 from headrace.store import Store
 from headrace.store.queries import telemetry
-from headrace.store.queries.telemetry import LineageAttempt, LineageCursor
+from headrace.store.queries.telemetry import AttemptSummary, LineageAttempt, LineageCursor
 
 # Destinations of events: a file, or an endpoint of OpenLineage's HTTP API.
 
@@ -228,29 +228,20 @@ class Emitter:
             ended = telemetry.ended_attempts(tx, before, AT_ONCE)
             running = telemetry.attempts_under_way(tx, RUNNING_MAX) if len(ended) < AT_ONCE else []
             summaries = {attempt.id: telemetry.attempt_summary(tx, attempt) for attempt in ended}
-        now, sending = before, _Sending(sink, lambda: time.monotonic() < self._until)
-        described = (
-            self._describe()
-            if ended or any(attempt.id not in before.begun for attempt in running)
-            else None
-        )
+        started = [attempt for attempt in running if attempt.id not in before.begun]
+        described = self._describe() if ended or started else None
+        sending = _Sending(sink, before, lambda: time.monotonic() < self._until)
         try:
-            for attempt in ended:
-                assert described is not None
-                events = [] if attempt.id in now.begun else [start(described, attempt)]
-                sending.all([*events, *end(described, attempt, summaries[attempt.id])])
-                now = _ended(now, attempt)
-            for lineage_attempt in running:
-                if lineage_attempt.id not in now.begun:
-                    assert described is not None
-                    sending.all([start(described, lineage_attempt)])
-                    now = msgspec.structs.replace(now, begun=now.begun | {lineage_attempt.id})
+            if described is not None:
+                sending.attempts(described, ended, summaries, started)
         except Enough:
             pass  # the next leader sends the rest
         except NotSent as failed:
             sending.error = str(failed)
         now = msgspec.structs.replace(
-            now, sent=now.sent + sending.sent, refused=now.refused + sending.refused
+            sending.cursor,
+            sent=before.sent + sending.sent,
+            refused=before.refused + sending.refused,
         )
         self._keep(store, before, now, sending.error)
         return sending.sent + sending.refused, sending.error
@@ -276,15 +267,34 @@ class Enough(HeadraceError):
 
 
 class _Sending:
-    """Sends events and counts the accepted and refused ones."""
+    """Sends events and counts the accepted and refused ones.
 
-    def __init__(self, sink: Sink, going_on: Callable[[], bool]) -> None:
-        self._sink, self._going_on = sink, going_on
+    `cursor` points behind the last attempt whose events were all sent.
+    """
+
+    def __init__(self, sink: Sink, cursor: LineageCursor, going_on: Callable[[], bool]) -> None:
+        self._sink, self.cursor, self._going_on = sink, cursor, going_on
         self.sent = self.refused = 0
         self.error = ""
 
-    def all(self, events: list[bytes]) -> None:
-        """Send events one after the other. Raises NotSent, and Enough if no time is left."""
+    def attempts(
+        self,
+        described: OpenLineageNodes,
+        ended: Sequence[LineageAttempt],
+        summaries: Mapping[tuple[int, int], AttemptSummary],
+        started: Sequence[LineageAttempt],
+    ) -> None:
+        """Send the events of attempts. Raises NotSent, and Enough if no time is left."""
+        for attempt in ended:
+            events = [] if attempt.id in self.cursor.begun else [start(described, attempt)]
+            self._all([*events, *end(described, attempt, summaries[attempt.id])])
+            self.cursor = _ended(self.cursor, attempt)
+        for attempt in started:
+            self._all([start(described, attempt)])
+            begun = self.cursor.begun | {attempt.id}
+            self.cursor = msgspec.structs.replace(self.cursor, begun=begun)
+
+    def _all(self, events: list[bytes]) -> None:
         for event in events:
             if not self._going_on():
                 raise Enough("there was no time for more")

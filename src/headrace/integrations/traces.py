@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -109,18 +110,15 @@ class Tracer:
     def _rounds(self, store: Store, exporter: SpanExporter, spans: Spans) -> None:
         failures = 0
         while not (ending := self._last.is_set()) or time.monotonic() < self._until:
-            results, after = self._next(store, spans)
-            arrived = not results or exporter.export(results).name == "SUCCESS"
-            if arrived:
-                self._sent, failures = after, 0
-            else:
-                failures += 1
-                if failures == 1:
-                    _log.warning("traces can't be sent: the collector doesn't take them")
-            if ending and (not results or not arrived):
+            ended_spans, after = self._next(store, spans)
+            failures = _export(exporter, ended_spans, failures) if ended_spans else 0
+            if not failures:
+                self._sent = after
+            if ended_spans and not failures:
+                continue  # there may be more
+            if ending:
                 return
-            if not results or not arrived:
-                self._last.wait(min(RETRY_SECONDS_MAX, ROUND_SECONDS * 2**failures))
+            self._last.wait(min(RETRY_SECONDS_MAX, ROUND_SECONDS * 2**failures))
 
     def _next(self, store: Store, spans: Spans) -> tuple[list[ReadableSpan], _Cursor]:
         """Return the spans ended since the last call, and the new cursor."""
@@ -148,6 +146,18 @@ class Tracer:
                 )
                 after = after._replace(attempt=(row.finished_at, row.n))
         return results, after
+
+
+def _export(exporter: SpanExporter, spans: Sequence[ReadableSpan], failures: int) -> int:
+    """Send spans and return the number of failures in a row, of which there were `failures` before.
+
+    Only the first failure is logged.
+    """
+    if exporter.export(spans).name == "SUCCESS":
+        return 0
+    if not failures:
+        _log.warning("traces can't be sent: the collector doesn't take them")
+    return failures + 1
 
 
 def _resource() -> Resource:

@@ -15,7 +15,7 @@ from headrace.checks.anomalies import (
     PublishedContent,
     evaluate_partition,
 )
-from headrace.checks.anomalies.expectations import country_of, nats, threshold
+from headrace.checks.anomalies.expectations import country_of, nats, noise, threshold
 from headrace.checks.anomalies.metric_anomalies import MetricAnomaly, anomaly_text
 from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import ColumnMetrics, MetricId, Metrics, StoredMetrics, encoded
@@ -256,6 +256,13 @@ def test_what_is_worse_than_the_worst_day_by_little_or_is_of_another_sign_warns_
     ):
         result = evaluate_partition(EvaluatedPartition(key=key(56), metrics=odd), past)
         assert result and result[0].severity.value == severity, (odd, result)
+
+
+def test_an_expected_count_of_rows_has_an_error_whatever_its_logarithm_is_rounded_to() -> None:
+    """Would catch: a division by zero where every partition has the same number of rows."""
+    for rows in range(1, 5_000):
+        error = noise("rows", math.log(rows + 1), rows, rows)
+        assert 0.4 / math.sqrt(rows) < error < 1.1 / math.sqrt(rows), rows
 
 
 def test_the_country_of_a_time_zone() -> None:

@@ -376,6 +376,8 @@ def _fewer(mean: float, rows: int) -> float:
     Logarithms of small counts are far apart, while square roots scatter evenly (Anscombe,
     Biometrika 35, 1948).
     """
+    if mean - rows < 1e-6 * mean:  # rounding of an equal count: the quotient's limit
+        return math.sqrt(rows + 3 / 8) / (rows + 1)
     errors = 2 * (math.sqrt(mean + 3 / 8) - math.sqrt(rows + 3 / 8))
     return math.log((mean + 1) / (rows + 1)) / errors
 

@@ -143,8 +143,8 @@ def _tried(tx: Transaction, evidence: Evidence) -> Iterator[Happened]:
         and newest.id == attempt.id
     ):
         text = (
-            f"attempt {attempt.id} at {place} {why} too: it isn't run again by itself, until what"
-            " it runs on changes or somebody asks"
+            f"attempt {attempt.id} at {place} {why} too: Headrace runs it again only if its inputs"
+            " or its declaration change, or if somebody requests it"
         )
         yield Happened(evidence.at_us, text, HEADRACE, "give_up")
     elif len(attempt.partitions) > 1 and evidence.family is Family.RESOURCES:

@@ -50,28 +50,40 @@ def close(
     `status` finds no consumer wrong or unserved because of it.
     """
     for incident in stored.open_incidents(tx):
-        if incident.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.is_active(
-            tx, incident.id
-        ):
-            stored.sound_again(tx, incident.id, now)  # its files are back or were replaced
-        stored_evidence.end(tx, _let_go(tx, incident, evaluation), now)
-        if stored_evidence.is_active(tx, incident.id):
-            continue
-        if stored.still_read(tx, incident.id):
-            if incident.state == "recovering":
-                _open_again(tx, incident, now)
-            continue
-        warned = stored_evidence.warned_last(tx, incident.id)
-        if incident.id in evaluation.behind or _unserved(tx, context, blockage, incident, now):
-            _recovering(
-                tx, incident, "its cause is gone; those affected aren't all served yet", now
-            )
-        elif warned is not None and now - warned < SHOWN_US:
-            continue
-        elif repair := rebuilding_clause(tx, context, incident):
-            _recovering(tx, incident, repair, now)
-        elif not _superseded(context, incident, evaluation):
-            _resolved(tx, context, incident, evaluation, now)
+        _end_evidence(tx, incident, evaluation, now)
+        if not stored_evidence.is_active(tx, incident.id):
+            _close_without_evidence(tx, context, blockage, evaluation, incident, now)
+
+
+def _end_evidence(tx: Transaction, incident: Incident, evaluation: Evaluation, now: int) -> None:
+    """End the evidence that nobody waits for, and the wrong publications of repaired files."""
+    if incident.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.is_active(tx, incident.id):
+        stored.sound_again(tx, incident.id, now)  # its files are back or were replaced
+    stored_evidence.end(tx, _let_go(tx, incident, evaluation), now)
+
+
+def _close_without_evidence(
+    tx: Transaction,
+    context: EvaluationContext,
+    blockage: Blockage,
+    evaluation: Evaluation,
+    incident: Incident,
+    now: int,
+) -> None:
+    """Resolve an incident whose evidence is gone, or record what it still waits for."""
+    if stored.still_read(tx, incident.id):
+        if incident.state == "recovering":
+            _open_again(tx, incident, now)
+        return
+    warned = stored_evidence.warned_last(tx, incident.id)
+    if incident.id in evaluation.behind or _unserved(tx, context, blockage, incident, now):
+        _recovering(tx, incident, "its cause is gone; those affected aren't all served yet", now)
+    elif warned is not None and now - warned < SHOWN_US:
+        return
+    elif repair := rebuilding_clause(tx, context, incident):
+        _recovering(tx, incident, repair, now)
+    elif not _superseded(context, incident, evaluation):
+        _resolved(tx, context, incident, evaluation, now)
 
 
 def reopen(tx: Transaction, now: int) -> None:

@@ -207,12 +207,13 @@ def _computed(
         node = context.declared.nodes.get(name)
         if node is not None and _within(node, key, spans.get(name, ())):
             yield name, key
+    newest = own_partitions[-NEWEST:]
     for name in incident.affected.assets:
         node = context.declared.nodes.get(name)
-        if node is not None and name in spans:
-            for key in dict.fromkeys(_same_time(context, node, own_partitions[-NEWEST:])):
-                if _within(node, key, spans[name]):
-                    yield name, key
+        if node is None or name not in spans:
+            continue
+        derived_keys = dict.fromkeys(_same_time(context, node, newest))
+        yield from ((name, key) for key in derived_keys if _within(node, key, spans[name]))
 
 
 def _same_time(

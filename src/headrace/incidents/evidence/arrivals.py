@@ -14,7 +14,7 @@ from headrace.incidents.diagnosis.evidence import Evidence, Family
 from headrace.model.causes import CauseKind
 from headrace.model.intervals import bounds_us, key_at_us, previous_key
 from headrace.slo.blockage import Blockage, Blocked, BlockReason, promised_by
-from headrace.slo.declared_promises import Node, began
+from headrace.slo.declared_promises import Node, Terms, began
 from headrace.slo.incident_impact import DownstreamIndex
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.obligations import obligations as promises
@@ -103,110 +103,174 @@ def gather(
 
     `missed` are those without which a consumer's deadline has passed.
     """
+    missed_keys: dict[str, dict[str, int]] = {}
+    for (source, key), since_us in missed.items():
+        missed_keys.setdefault(source, {})[key] = since_us
     known: dict[str, dict[str, Evidence]] = {}
     for name, content in stored.active_of(tx, KIND).values():
         before = msgspec.msgpack.decode(content, type=Evidence)
         known.setdefault(name, {})[before.partition] = before
+    search = _LateSearch(tx, context, blockage, reach, now)
     for node in context.declared.nodes.values():
         if node.is_source and node.partition.grain is not None and not node.partition.by_delivery:
-            yield from _of_source(
-                tx, context, blockage, reach, node, missed, known.get(node.name, {}), now
+            yield from search.evidence_at(
+                node, missed_keys.get(node.name, {}), known.get(node.name, {})
             )
 
 
-def _of_source(
-    tx: Transaction,
-    context: EvaluationContext,
-    blockage: Blockage,
-    reach: DownstreamIndex,
-    node: Node,
-    missed: Missed,
-    known: Mapping[str, Evidence],
-    now: int,
-) -> Iterator[Evidence]:
-    # a newer interval may arrive before the next observation and hide an older one that a consumer
-    # needs
-    start = context.rhythms[node.name].start_us
-    candidate_keys = {*known, *(key for source, key in missed if source == node.name)}
-    grain = node.partition.grain
-    # once a source begins later, intervals before its first delivery are no longer expected
-    if start is not None and grain is not None:
-        candidate_keys = {
-            key for key in candidate_keys if (began(key, grain, node.timezone) or 0) >= start
-        }
-    absent = {
-        *_newest_absent(tx, context, node, now),
-        *(key for key in candidate_keys if not deliveries.has_arrived(tx, node.name, key)),
-    }
-    if not absent:
-        return
-    looked = deliveries.observations(tx, node.name, limit=1)
-    delay = None if node.expect_by is not None else usual_delay(tx, node)
-    declared = expected_since(tx, node.name)
-    for key in sorted(absent):
+class _LateSearch:
+    """Searches sources for intervals that should be there by now.
+
+    For one source, `missed` is interval → since when a consumer that needs it is due, and `known`
+    is interval → active evidence from an earlier evaluation.
+    """
+
+    def __init__(
+        self,
+        tx: Transaction,
+        context: EvaluationContext,
+        blockage: Blockage,
+        reach: DownstreamIndex,
+        now: int,
+    ) -> None:
+        self._tx, self._context, self._now = tx, context, now
+        self._blockage, self._reach = blockage, reach
+
+    def evidence_at(
+        self, node: Node, missed: Mapping[str, int], known: Mapping[str, Evidence]
+    ) -> Iterator[Evidence]:
+        """Yield the missing intervals of a source that are late."""
+        absent = self._absent(node, {*known, *missed})
+        observations = deliveries.observations(self._tx, node.name, limit=1) if absent else []
+        if not observations:
+            return
+        newest = observations[0]
+        throttled = newest.code == "source_throttled"
+        observed = THROTTLED if throttled else "nothing was delivered"
+        strength = EXACT_NATS if node.expect_by is not None else HISTORY_NATS
+        for key, by, text in self._overdue(node, absent, missed, known, newest.at):
+            failing = newest.error is not None
+            yield Evidence(
+                id=f"{KIND}:{node.name}@{key}",
+                node=node.name,
+                partition=key,
+                family=Family.ARRIVAL,
+                kind="" if failing else _late_or_missing(key, missed, known).value,
+                expected=f"by {dated(by, self._context.declared.timezone)}{text}",
+                observed=observed,
+                strength=strength,
+                at_us=self._now,
+                began_us=by,
+            )
+
+    def _absent(self, node: Node, candidate_keys: set[str]) -> list[str]:
+        """Return the intervals that haven't arrived: the newest, and these candidates.
+
+        A newer interval may arrive before the next observation and hide an older one that a
+        consumer needs.
+        """
+        start = self._context.rhythms[node.name].start_us
+        grain = node.partition.grain
+        # once a source begins later, intervals before its first delivery are no longer expected
+        if start is not None and grain is not None:
+            candidate_keys = {
+                key for key in candidate_keys if (began(key, grain, node.timezone) or 0) >= start
+            }
+        return sorted(
+            {
+                *_newest_absent(self._tx, self._context, node, self._now),
+                *(
+                    key
+                    for key in candidate_keys
+                    if not deliveries.has_arrived(self._tx, node.name, key)
+                ),
+            }
+        )
+
+    def _overdue(
+        self,
+        node: Node,
+        absent: list[str],
+        missed: Mapping[str, int],
+        known: Mapping[str, Evidence],
+        observed_us: int,
+    ) -> Iterator[tuple[str, int, str]]:
+        """Yield the absent intervals that the newest observation should have found.
+
+        Each has the time by which it was expected, and a clause about who expected it.
+        """
+        delay = None if node.expect_by is not None else usual_delay(self._tx, node)
+        declared = expected_since(self._tx, node.name)
+        for key in absent:
+            by, text = self._expected(node, key, delay, missed, known)
+            if by is None or by >= self._now or by >= observed_us:
+                continue
+            if by < declared and key not in missed and key not in known:
+                continue  # nobody expected it before its source was declared
+            yield key, by, text
+
+    def _expected(
+        self,
+        node: Node,
+        key: str,
+        delay: int | None,
+        missed: Mapping[str, int],
+        known: Mapping[str, Evidence],
+    ) -> tuple[int | None, str]:
+        """Return by when an interval is expected, and a clause about who expects it.
+
+        The time is None if nobody expects it, or if everybody who did has waived it.
+        """
         by, text = expected_by(node, key, delay), "" if node.expect_by is not None else ", as usual"
         if by is None:
-            by, text = missed.get((node.name, key)), ", when a consumer was due"
-        if (node.name, key) not in missed and obligations.any_waived(
-            tx, reach.consumers(node.name), key
-        ):
-            if not _awaited(context, blockage, reach, node, key, now):
-                continue
-            if by is None and key in known:
-                by = known[key].began_us
-        if by is None or by >= now or not looked or looked[0].at <= by:
-            continue
-        if by < declared and (node.name, key) not in missed and key not in known:
-            continue  # nobody expected it before its source was declared
-        failing = looked[0].error is not None
-        was_missed = (node.name, key) in missed or (
-            key in known and known[key].kind == CauseKind.MISSING_SOURCE
-        )
-        late = CauseKind.MISSING_SOURCE if was_missed else CauseKind.LATE_SOURCE
-        throttled = looked[0].code == "source_throttled"
-        yield Evidence(
-            id=f"{KIND}:{node.name}@{key}",
-            node=node.name,
-            partition=key,
-            family=Family.ARRIVAL,
-            kind="" if failing else late.value,
-            expected=f"by {dated(by, context.declared.timezone)}{text}",
-            observed=THROTTLED if throttled else "nothing was delivered",
-            strength=EXACT_NATS if node.expect_by is not None else HISTORY_NATS,
-            at_us=now,
-            began_us=by,
+            by, text = missed.get(key), ", when a consumer was due"
+        if key in missed or not self._is_waived(node, key):
+            return by, text
+        if not self._awaited(node, key):
+            return None, text
+        if by is None and key in known:
+            by = known[key].began_us
+        return by, text
+
+    def _is_waived(self, node: Node, key: str) -> bool:
+        """Return whether a consumer's obligation for an interval of a source is waived."""
+        return obligations.any_waived(self._tx, self._reach.consumers(node.name), key)
+
+    def _awaited(self, node: Node, key: str) -> bool:
+        """Return whether an open obligation, due or not, waits for an interval of a source."""
+        readers = set(self._reach.consumers(node.name))
+        return any(
+            self._waits_for(terms, node, key)
+            for terms in self._context.declared.consumers
+            if terms.consumer in readers
         )
 
+    def _waits_for(self, terms: Terms, node: Node, key: str) -> bool:
+        """Return whether an open obligation of a consumer waits for an interval of a source.
 
-def _awaited(
-    context: EvaluationContext,
-    blockage: Blockage,
-    reach: DownstreamIndex,
-    node: Node,
-    key: str,
-    now: int,
-) -> bool:
-    """Return whether an open obligation, due or not, waits for an interval of a source.
-
-    The obligation's interval overlaps the source's or has ended. A later one that hasn't ended may
-    look back at the interval, and counts once it has ended.
-    """
-    assert node.partition.grain is not None
-    began_us, ended_us = bounds_us(key, node.partition.grain, node.timezone)
-    readers = set(reach.consumers(node.name))
-    for terms in (
-        consumer for consumer in context.declared.consumers if consumer.consumer in readers
-    ):
-        for promise in promises(terms, context, now):
+        The obligation's interval overlaps the source's or has ended. A later one that hasn't ended
+        may look back at the interval, and counts once it has ended.
+        """
+        assert node.partition.grain is not None
+        began_us, ended_us = bounds_us(key, node.partition.grain, node.timezone)
+        for promise in promises(terms, self._context, self._now):
             since, until = bounds_us(promise.interval, terms.per, terms.timezone)
-            if promise.settled or until <= began_us or (since >= ended_us and until > now):
+            if promise.settled or until <= began_us or (since >= ended_us and until > self._now):
                 continue
-            if any(
-                (by.node, by.partition) == (node.name, key)
-                for by in blockage.of(terms, promise.interval)
-            ):
+            blockers = self._blockage.of(terms, promise.interval)
+            if any((by.node, by.partition) == (node.name, key) for by in blockers):
                 return True
-    return False
+        return False
+
+
+def _late_or_missing(
+    key: str, missed: Mapping[str, int], known: Mapping[str, Evidence]
+) -> CauseKind:
+    """Return `missing_source` once a deadline has passed without an interval, for good."""
+    if key in missed:
+        return CauseKind.MISSING_SOURCE
+    was_missing = key in known and known[key].kind == CauseKind.MISSING_SOURCE
+    return CauseKind.MISSING_SOURCE if was_missing else CauseKind.LATE_SOURCE
 
 
 def _newest_absent(

@@ -283,16 +283,10 @@ def gather(
     tx: Transaction, host_of: HostOf, result: Gathered, after_fact: int, after_revision: int
 ) -> tuple[int, int]:
     """Gather facts and partitions after these numbers; return the new numbers."""
-    facts, history = changes.facts_after(tx, after_fact, NEWS_MAX), ObservationHistory(tx)
+    history = ObservationHistory(tx)
+    facts = changes.facts_after(tx, after_fact, NEWS_MAX)
     for fact in facts:
-        cured = _cured(tx, fact)
-        for was in cured:
-            known = msgspec.structs.replace(
-                _of_fact(tx, was, history), held=False, repeated=False, corrected=True
-            )
-            result.add(known, was.attempt, over=fact.at)
-        if not cured and not _echoes(tx, fact):
-            result.add(_of_fact(tx, fact, history), fact.attempt)
+        _add_fact(tx, result, fact, history)
     changed = changes.changed_partitions(tx, after_revision, NEWS_MAX)
     concerned = stored.active_nodes(tx) | result.touched if changed else set()
     for partition in changed:
@@ -301,6 +295,23 @@ def gather(
     return (facts[-1].id if facts else after_fact), (
         changed[-1].revision if changed else after_revision
     )
+
+
+def _add_fact(
+    tx: Transaction, result: Gathered, fact: FactNews, history: ObservationHistory
+) -> None:
+    """Add the evidence of a fact, or the earlier warnings that it confirms.
+
+    A restatement that only corrects what is known adds nothing.
+    """
+    cured = _cured(tx, fact)
+    for was in cured:
+        known = msgspec.structs.replace(
+            _of_fact(tx, was, history), held=False, repeated=False, corrected=True
+        )
+        result.add(known, was.attempt, over=fact.at)
+    if not cured and not _echoes(tx, fact):
+        result.add(_of_fact(tx, fact, history), fact.attempt)
 
 
 def _cured(tx: Transaction, fact: FactNews) -> list[FactNews]:

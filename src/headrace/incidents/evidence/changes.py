@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -131,13 +131,16 @@ def computed_since(
         key=_version,
     )
     for at, evidence in enumerate(of_code):
-        again = next(
-            (_version(later) for later in of_code[at + 1 :] if later.node == evidence.node), None
-        )
-        if not evidence.proven and publications.any_since_version(
-            tx, evidence.node, _version(evidence), again
-        ):
+        if evidence.proven:
+            continue
+        again = _first_version(of_code[at + 1 :], evidence.node)
+        if publications.any_since_version(tx, evidence.node, _version(evidence), again):
             yield msgspec.structs.replace(evidence, proven=True)
+
+
+def _first_version(later: Iterable[Evidence], node: str) -> int | None:
+    """Return the version of the first of these changes that is about a node, if any is."""
+    return next((_version(change) for change in later if change.node == node), None)
 
 
 def outlived(tx: Transaction, exports: Container[str]) -> Iterator[tuple[str, str]]:

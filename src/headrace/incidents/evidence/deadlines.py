@@ -68,6 +68,25 @@ class _Ends(NamedTuple):
     """
 
 
+class _MissedDeadline(NamedTuple):
+    """A consumer's newest deadline, by which its interval wasn't published."""
+
+    terms: Terms
+    newest: list[StoredObligation]
+    """The consumer's due obligations that aren't waived, newest interval first; never empty."""
+    due_us: int
+    """The deadline by the promise in force, if that is later than the one recorded."""
+    blocked: BlockedInterval | None
+    """The newest interval with its blockers, while it isn't published."""
+    started: Evidence | None
+    """The active evidence, if an earlier evaluation found that the deadline can't be met."""
+
+    @property
+    def last(self) -> StoredObligation:
+        """The obligation whose deadline this is."""
+        return self.newest[0]
+
+
 def gather(
     tx: Transaction,
     context: EvaluationContext,
@@ -81,41 +100,45 @@ def gather(
     Nothing but usual arrivals and computations may block it. `outages` are those of Headrace: what
     was missed or observed late because of them doesn't count as usual.
     """
-    waiting = {interval.consumer: interval for interval in intervals}  # the oldest come first
-    known = dict(stored.active_of(tx, KIND).values())
     usual = _Usual(tx, context, outages)
+    for missed in _missed_deadlines(tx, context, intervals, now):
+        if missed.started is None and _has_another_cause(missed, late, outages):
+            continue
+        ends = _too_late_end(tx, context, usual, missed, outages)
+        if ends is not None:
+            yield _evidence(missed, ends, context.declared.timezone, now)
+
+
+def _missed_deadlines(
+    tx: Transaction, context: EvaluationContext, intervals: list[BlockedInterval], now: int
+) -> Iterator[_MissedDeadline]:
+    """Yield the newest deadline of each consumer that missed it."""
+    blocked = {(interval.consumer, interval.interval): interval for interval in intervals}
+    active = dict(stored.active_of(tx, KIND).values())
     for terms in context.declared.consumers:
-        before = known.get(terms.consumer)
-        started = None if before is None else msgspec.msgpack.decode(before, type=Evidence)
         rows = obligations.newest(tx, terms.consumer, limit=ASKED_MAX)
         newest = [row for row in rows if row.due_at <= now and row.waived_at is None]
         if not newest or (newest[0].met_at is not None and newest[0].met_at <= newest[0].due_at):
             continue  # in time: the deadline can be met
         last = newest[0]
-        interval = waiting.get(terms.consumer)
-        held = (
-            interval is not None
-            and interval.interval == last.interval
-            and _is_held_elsewhere(interval, late)
+        content = active.get(terms.consumer)
+        yield _MissedDeadline(
+            terms,
+            newest,
+            max(last.due_at, due_us(terms, last.interval)),
+            blocked.get((terms.consumer, last.interval)),
+            None if content is None else msgspec.msgpack.decode(content, type=Evidence),
         )
-        if started is None and (held or _away(outages, last.due_at, last.met_at or last.due_at)):
-            continue
-        due = max(last.due_at, due_us(terms, last.interval))
-        usually = _usual_end(context, usual, terms, last, interval)
-        ends = usually if usually is not None and usually.at_us > last.due_at else None
-        if ends is None or ends.promised:
-            ends = _always(tx, context, usual, terms, newest, outages) or ends
-        if started is None and (ends is None or ends.at_us <= due):
-            continue
-        recent = _lately(tx, terms, newest, outages)
-        ends = ends or usually or _as_lately(recent)
-        kept_by = None if ends is None else _kept_by(usual, ends, recent, due, terms)
-        if kept_by is not None and kept_by.at_us > due:
-            if kept_by.source and kept_by.unseen_us >= _MINUTE_US:
-                kept_by = kept_by._replace(
-                    not_observed=usual.not_observed(kept_by.source, last.interval, due)
-                )
-            yield _evidence(terms, last, due, kept_by, started, context.declared.timezone, now)
+
+
+def _has_another_cause(
+    missed: _MissedDeadline, late: Collection[tuple[str, str]], outages: Sequence[Evidence]
+) -> bool:
+    """Return whether something else than usual times explains why a deadline was missed."""
+    if missed.blocked is not None and _is_held_elsewhere(missed.blocked, late):
+        return True
+    last = missed.last
+    return _away(outages, last.due_at, last.met_at or last.due_at)
 
 
 def _is_held_elsewhere(interval: BlockedInterval, late: Collection[tuple[str, str]]) -> bool:
@@ -124,21 +147,49 @@ def _is_held_elsewhere(interval: BlockedInterval, late: Collection[tuple[str, st
     )
 
 
-def _usual_end(
+def _too_late_end(
+    tx: Transaction,
     context: EvaluationContext,
     usual: _Usual,
-    terms: Terms,
-    last: StoredObligation,
-    interval: BlockedInterval | None,
+    missed: _MissedDeadline,
+    outages: Sequence[Evidence],
 ) -> _Ends | None:
-    """Return when an interval is usually published; None if unknown."""
-    places = [(source, last.interval) for source in _sources(context, terms)]
-    if interval is not None and interval.interval == last.interval:
-        places += [(b.node, b.partition) for b in interval.by if b.block in _HOLDS]
+    """Return when the newest interval is usually published; None if that isn't too late.
+
+    With active evidence, recently missed intervals are enough: the evidence doesn't end before the
+    deadline can be met.
+    """
+    usually = _usual_end(context, usual, missed)
+    ends = usually if usually is not None and usually.at_us > missed.last.due_at else None
+    if ends is None or ends.promised:
+        ends = _always(tx, context, usual, missed, outages) or ends
+    if missed.started is None and (ends is None or ends.at_us <= missed.due_us):
+        return None
+    recent = _lately(tx, missed, outages)
+    ends = ends or usually or _as_lately(recent)
+    if ends is None:
+        return None
+    ends = _not_before_recent(usual, ends, recent, missed)
+    return _with_observations(usual, ends, missed) if ends.at_us > missed.due_us else None
+
+
+def _with_observations(usual: _Usual, ends: _Ends, missed: _MissedDeadline) -> _Ends:
+    """Return the end with whether its source isn't observed before the deadline."""
+    if not ends.source or ends.unseen_us < _MINUTE_US:
+        return ends
+    not_observed = usual.not_observed(ends.source, missed.last.interval, missed.due_us)
+    return ends._replace(not_observed=not_observed)
+
+
+def _usual_end(context: EvaluationContext, usual: _Usual, missed: _MissedDeadline) -> _Ends | None:
+    """Return when the newest interval is usually published; None if unknown."""
+    places = [(source, missed.last.interval) for source in _sources(context, missed.terms)]
+    if missed.blocked is not None:
+        places += [(b.node, b.partition) for b in missed.blocked.by if b.block in _HOLDS]
     results = [
         ends
         for node, key in dict.fromkeys(places)
-        if (ends := usual.ends(terms, node, key)) is not None
+        if (ends := usual.ends(missed.terms, node, key)) is not None
     ]
     return max(results, key=lambda ends: ends.at_us, default=None)
 
@@ -147,8 +198,7 @@ def _always(
     tx: Transaction,
     context: EvaluationContext,
     usual: _Usual,
-    terms: Terms,
-    newest: list[StoredObligation],
+    missed: _MissedDeadline,
     outages: Sequence[Evidence],
 ) -> _Ends | None:
     """Return the latest publication if the newest deadlines were all missed.
@@ -156,46 +206,56 @@ def _always(
     None if another incident explains that. Intervals that one observation found together late don't
     count as usual.
     """
-    last = newest[:MISSED_LEAST]
-    late = [
-        obligation
-        for obligation in last
-        if obligation.met_at is not None and obligation.met_at > obligation.due_at
+    late = _met_late(missed)
+    rows = [row for row, _ in late]
+    if len(late) < MISSED_LEAST or _had_another_cause(tx, missed.terms, rows, outages):
+        return None
+    (newest, newest_met_us), (oldest, oldest_met_us) = late[0], late[-1]
+    if 2 * (newest_met_us - oldest_met_us) < newest.due_at - oldest.due_at:
+        return None
+    took = max(met_us - row.due_at for row, met_us in late)
+    ends = _Ends(missed.last.due_at + took, f"the last {len(late)} were")
+    name, seen = _observed_last(context, usual, missed.terms, newest.interval)
+    if seen is None or seen.unseen_us < _MINUTE_US:
+        return ends
+    because = f"{ends.because}; {_seen_late(newest.interval, seen, missed.terms)}"
+    return ends._replace(because=because, unseen_us=seen.unseen_us, source=name)
+
+
+def _met_late(missed: _MissedDeadline) -> list[tuple[StoredObligation, int]]:
+    """Return those of the newest obligations that were met after their deadline, and when."""
+    return [
+        (row, row.met_at)
+        for row in missed.newest[:MISSED_LEAST]
+        if row.met_at is not None and row.met_at > row.due_at
     ]
-    if len(late) < MISSED_LEAST or _had_another_cause(tx, terms, late, outages):
-        return None
-    met = [obligation.met_at or 0 for obligation in late]
-    if 2 * (met[0] - met[-1]) < late[0].due_at - late[-1].due_at:
-        return None
-    took = max((obligation.met_at or 0) - obligation.due_at for obligation in late)
-    ends = _Ends(newest[0].due_at + took, f"the last {len(late)} were")
-    results = ((name, usual.delivery(name, late[0].interval)) for name in _sources(context, terms))
-    name, seen = max(
+
+
+def _observed_last(
+    context: EvaluationContext, usual: _Usual, terms: Terms, interval: str
+) -> tuple[str, TimedArrival | None]:
+    """Return the source whose delivery of an interval was observed last, and that delivery."""
+    results = ((name, usual.delivery(name, interval)) for name in _sources(context, terms))
+    return max(
         ((name, arrival) for name, arrival in results if arrival is not None),
         key=lambda it: it[1].observed_us,
         default=("", None),
     )
-    if seen is None or seen.unseen_us < _MINUTE_US:
-        return ends
-    because = f"{ends.because}; {_seen_late(late[0].interval, seen, terms)}"
-    return ends._replace(because=because, unseen_us=seen.unseen_us, source=name)
 
 
 def _lately(
-    tx: Transaction, terms: Terms, newest: list[StoredObligation], outages: Sequence[Evidence]
+    tx: Transaction, missed: _MissedDeadline, outages: Sequence[Evidence]
 ) -> dict[str, int]:
     """Return interval → when the newest interval would have been published with the same delay.
 
     These are recently missed intervals without another cause, possibly with the newest.
     """
-    ended = bounds_us(newest[0].interval, terms.per, terms.timezone)[1]
+    terms = missed.terms
+    ended = bounds_us(missed.last.interval, terms.per, terms.timezone)[1]
     return {
-        obligation.interval: (
-            ended + obligation.met_at - bounds_us(obligation.interval, terms.per, terms.timezone)[1]
-        )
-        for obligation in newest[:MISSED_LEAST]
-        if obligation.met_at is not None and obligation.met_at > obligation.due_at
-        if not _had_another_cause(tx, terms, [obligation], outages)
+        row.interval: ended + met_us - bounds_us(row.interval, terms.per, terms.timezone)[1]
+        for row, met_us in _met_late(missed)
+        if not _had_another_cause(tx, terms, [row], outages)
     }
 
 
@@ -216,7 +276,9 @@ def _last(recent: dict[str, int]) -> str:
     return "the last was" if len(recent) == 1 else f"the last {len(recent)} were"
 
 
-def _kept_by(usual: _Usual, ends: _Ends, recent: dict[str, int], due: int, terms: Terms) -> _Ends:
+def _not_before_recent(
+    usual: _Usual, ends: _Ends, recent: dict[str, int], missed: _MissedDeadline
+) -> _Ends:
     """Return the usual time, but not earlier than recently missed intervals were published.
 
     So the proposal isn't one that the last days would have missed as well.
@@ -227,14 +289,13 @@ def _kept_by(usual: _Usual, ends: _Ends, recent: dict[str, int], due: int, terms
         return ends
     if ends.unseen_us and latest - ends.at_us <= TOLERANCE_US:
         return ends._replace(at_us=latest)
-    because = (
-        f"{ends.because}; {_last(recent)} there by {_clock(_minute(latest), due, terms.timezone)}"
-    )
+    there_by = _clock(_minute(latest), missed.due_us, missed.terms.timezone)
+    because = f"{ends.because}; {_last(recent)} there by {there_by}"
     if later and ends.source:
         interval = max(recent, key=lambda key: (_minute(recent[key]), key))
         seen = usual.delivery(ends.source, interval)
         if seen is not None and seen.unseen_us >= _MINUTE_US:
-            because = f"{ends.because}; {_seen_late(interval, seen, terms)}"
+            because = f"{ends.because}; {_seen_late(interval, seen, missed.terms)}"
             ends = ends._replace(unseen_us=seen.unseen_us)
     promised, always = ends.promised and not later, _is_usual(recent) if later else ends.usual
     return ends._replace(
@@ -278,19 +339,12 @@ def _had_another_cause(
     )
 
 
-def _evidence(
-    terms: Terms,
-    last: StoredObligation,
-    due: int,
-    ends: _Ends,
-    started: Evidence | None,
-    project_zone: str,
-    now: int,
-) -> Evidence:
+def _evidence(missed: _MissedDeadline, ends: _Ends, project_zone: str, now: int) -> Evidence:
     """Return the evidence, with times in the consumer's timezone, as in its `due`.
 
     The timezone is named if the project has another.
     """
+    terms, last, due, started = missed.terms, missed.last, missed.due_us, missed.started
     zone = terms.timezone
     named = "" if zone == project_zone else f", times of {zone}"
     at = _minute(ends.at_us)

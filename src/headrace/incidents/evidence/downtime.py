@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -122,26 +122,62 @@ def _outages(
     pace = context.declared.tick_every_us or usual_break(
         _breaks(tx, source.name, [observation.at for observation in observations], seen_us)
     )
+    arrivals = _Arrivals(source, waited, observations[0].at, seen_us, pace)
     sources = [node.name for node in context.declared.nodes.values() if node.is_source]
     for consumer in reach.consumers(source.name):
         terms = next(terms for terms in context.declared.consumers if terms.consumer == consumer)
-        for due in availability.missed_deadlines(tx, consumer, observations[0].at, seen_us):
-            arrived = min(
-                (
-                    item.arrived_at
-                    for item in waited
-                    if _is_of(source, item.partition, terms, due.interval)
-                ),
-                default=due.due_at,
-            )
-            if arrived >= due.due_at or any(
-                item.block is not BlockReason.WAITING for item in blockage.of(terms, due.interval)
-            ):
-                continue  # the deadline would have been missed anyway
-            last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
-            if last is not None:
-                yield due.due_at, _outage_evidence(context, terms, due, last, pace, seen_us)
-                break
+        outage = _first_outage(tx, context, blockage, terms, arrivals, sources)
+        if outage is not None:
+            yield outage
+
+
+class _Arrivals(NamedTuple):
+    """Deliveries of a source that one observation found after another; times in microseconds."""
+
+    source: Node
+    waited: list[Waited]
+    before_us: int
+    """The observation before."""
+    seen_us: int
+    """The observation that found them."""
+    pace_us: int
+    """The usual time between two observations."""
+
+    def first_us(self, terms: Terms, due: Due) -> int:
+        """Return when the first of a consumer's interval arrived; its deadline if none did."""
+        return min(
+            (
+                item.arrived_at
+                for item in self.waited
+                if _is_of(self.source, item.partition, terms, due.interval)
+            ),
+            default=due.due_at,
+        )
+
+
+def _first_outage(
+    tx: Transaction,
+    context: EvaluationContext,
+    blockage: Blockage,
+    terms: Terms,
+    arrivals: _Arrivals,
+    sources: list[str],
+) -> tuple[int, Evidence] | None:
+    """Return the outage that made a consumer miss a deadline, with the first such deadline."""
+    seen_us, pace = arrivals.seen_us, arrivals.pace_us
+    for due in availability.missed_deadlines(tx, terms.consumer, arrivals.before_us, seen_us):
+        arrived = arrivals.first_us(terms, due)
+        if arrived >= due.due_at or _needs_an_action(blockage, terms, due):
+            continue  # the deadline would have been missed anyway
+        last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
+        if last is not None:
+            return due.due_at, _outage_evidence(context, terms, due, last, pace, seen_us)
+    return None
+
+
+def _needs_an_action(blockage: Blockage, terms: Terms, due: Due) -> bool:
+    """Return whether an interval has a blocker that time alone doesn't end."""
+    return any(item.block is not BlockReason.WAITING for item in blockage.of(terms, due.interval))
 
 
 def _away_since(
@@ -293,19 +329,22 @@ def gather_damaged_files(
 
     There is one piece for each partition in a file.
     """
-    files = [file for file in damaged_files(tx) if file.node in context.declared.nodes]
-    for name in dict.fromkeys(file.node for file in files):
-        node_files = {
-            file.id: file
-            for file in [damaged_file for damaged_file in files if damaged_file.node == name][
-                :FILES_MAX
-            ]
-        }
+    files_by_node: dict[str, list[DamagedFile]] = {}
+    for file in damaged_files(tx):
+        if file.node in context.declared.nodes:
+            files_by_node.setdefault(file.node, []).append(file)
+    for name, files in files_by_node.items():
+        node_files = {file.id: file for file in files[:FILES_MAX]}
         for number, held in sorted(partitions_in(tx, name, node_files.keys()).items()):
             for key in sorted(held) or [WHOLE]:
-                publication = publications.current(tx, name, key)
-                attempt = None if publication is None else f"{publication.epoch}.{publication.n}"
-                yield _damage_evidence(node_files[number], key), attempt
+                evidence = _damage_evidence(node_files[number], key)
+                yield evidence, _published_by(tx, name, key)
+
+
+def _published_by(tx: Transaction, node: str, key: str) -> str | None:
+    """Return the attempt that published what readers see of a partition; None without any."""
+    publication = publications.current(tx, node, key)
+    return None if publication is None else f"{publication.epoch}.{publication.n}"
 
 
 def _damage_evidence(file: DamagedFile, key: str) -> Evidence:

@@ -7,6 +7,7 @@ commands needn't know about incidents.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -126,7 +127,7 @@ def note_actions(
     incidents = stored.open_incidents(tx) if 0 <= after < last else []
     if not incidents:
         return last
-    known = [(incident.id, _Touched(tx, context, incident)) for incident in incidents]
+    known = [_Touched(tx, context, incident) for incident in incidents]
     rows = audit_trail.commands(tx, after, tuple(_DID), READ_MAX)
     for command in _parsed(tx, context, rows):
         if command.action == Action.INCIDENT_FIXED:
@@ -134,9 +135,8 @@ def note_actions(
         if command.run is not None and _hasnt_begun(tx, command.run):
             return command.seq - 1  # only the next evaluation knows whether the run does anything
         waited = _waited_for(context, blockage, command)
-        for incident, touched in known:
-            if places := touched.by(command, waited):
-                stored.happened(tx, incident, [_line(command, places)])
+        for touched in known:
+            touched.note(tx, command, waited)
     return last if len(rows) < READ_MAX else rows[-1][0]
 
 
@@ -148,38 +148,55 @@ def actions_since(
     Each has the places at which it affected the incident without failing. Failed repairs of the
     incident and the steps of its repairs are left out.
     """
-    written = [line.act for line in lines if line.act is not None]
-    numbers = [int(act.removeprefix(ACT)) for act in written if act.startswith(ACT)]
-    rows = [row for number in numbers if (row := audit_trail.command(tx, number)) is not None]
-    actions = list(_parsed(tx, context, rows))
-    failed, done = _spans(written, FAILED), _spans(written, REPAIRED)
-    ends = {**failed, **done}
+    acts = [line.act for line in lines if line.act is not None]
+    actions = _recorded(tx, context, acts)
     touched = _Touched(tx, context, incident)
-    repairs = [action for action in actions if action.action == Action.INCIDENT_FIXED]
-    steps = {
-        repair.seq: [action for action in actions if _is_step(action, repair, ends.get(repair.seq))]
-        for repair in repairs
-    }
-    # A repair that has published nothing for the incident counts as its other steps only.
-    in_vain = {
-        seq
-        for seq, done in steps.items()
-        if seq not in failed and _computed_nothing(tx, touched, done)
-    }
-    hidden = {
-        *failed,
-        *in_vain,
-        *(action.seq for seq, done in steps.items() if seq not in in_vain for action in done),
-    }
-    recorded_actions = [action for action in actions if action.seq not in hidden]
-    succeeded = [(action, touched.where_it_succeeded(tx, action)) for action in recorded_actions]
-    ended = [
-        msgspec.structs.replace(action, places=places) for action, places in succeeded if places
-    ]
+    hidden = _hidden(tx, touched, actions, acts)
+    ended = _successful(tx, touched, [action for action in actions if action.seq not in hidden])
     if any(action.action == Action.QUARANTINE_DROPPED for action in ended):
         # A dropped delivery never reaches its readers: their recomputation is from other data.
         ended = [it for it in ended if it.action not in _COMPUTING or touched.is_at(it.places)]
     return ended
+
+
+def _recorded(
+    tx: Transaction, context: EvaluationContext, acts: Iterable[str]
+) -> list[RecordedAction]:
+    """Return the commands that these acts of a timeline name, in its order."""
+    numbers = [int(act.removeprefix(ACT)) for act in acts if act.startswith(ACT)]
+    rows = [row for number in numbers if (row := audit_trail.command(tx, number)) is not None]
+    return list(_parsed(tx, context, rows))
+
+
+def _successful(
+    tx: Transaction, touched: _Touched, actions: Iterable[RecordedAction]
+) -> list[RecordedAction]:
+    """Return the actions that affected an incident with a result, each with its places there."""
+    places_of = ((action, touched.where_it_succeeded(tx, action)) for action in actions)
+    return [
+        msgspec.structs.replace(action, places=places) for action, places in places_of if places
+    ]
+
+
+def _hidden(
+    tx: Transaction, touched: _Touched, actions: Sequence[RecordedAction], acts: Sequence[str]
+) -> set[int]:
+    """Return the audit trail entries of failed repairs, and of the steps of other repairs.
+
+    `acts` are those of the incident's timeline. A repair that has published nothing for the
+    incident counts as its other steps only.
+    """
+    failed = _spans(acts, FAILED)
+    ends = {**failed, **_spans(acts, REPAIRED)}
+    hidden = set(failed)
+    repairs = (action for action in actions if action.action == Action.INCIDENT_FIXED)
+    for repair in repairs:
+        steps = _steps(actions, repair, ends.get(repair.seq))
+        if repair.seq not in failed and _computed_nothing(tx, touched, steps):
+            hidden.add(repair.seq)
+        else:
+            hidden.update(step.seq for step in steps)
+    return hidden
 
 
 def gave_other_rows(
@@ -193,24 +210,28 @@ def gave_other_rows(
     for command in reversed(list(_parsed(tx, context, rows))):
         tried = attempts.of_run(tx, command.run) if command.run is not None else []
         tried += attempts.of_plan(tx, command.backfill) if command.backfill is not None else []
-        published_places = sorted(
-            _published(
-                it for it in tried if it.published_at is not None and it.published_at <= last_us
-            )
-        )
-        places = tuple((node, key) for node, key in published_places if node in nodes)
+        published_places = _published(tried, until_us=last_us)
+        places = tuple(place for place in sorted(published_places) if place[0] in nodes)
         if places:
             return msgspec.structs.replace(command, places=places)
     return None
 
 
-def _is_step(action: RecordedAction, repair: RecordedAction, last: int | None) -> bool:
-    """Return whether an action is a step of a repair.
+def _steps(
+    actions: Sequence[RecordedAction], repair: RecordedAction, last: int | None
+) -> list[RecordedAction]:
+    """Return the actions that are steps of a repair.
 
     `last` is the last audit trail entry of the repair; None while it runs.
     """
-    mine = action.action in _OF_REPAIRS and action.actor == repair.actor
-    return mine and repair.seq <= action.seq and (last is None or action.seq <= last)
+    until = math.inf if last is None else last
+    return [
+        action
+        for action in actions
+        if action.action in _OF_REPAIRS
+        and action.actor == repair.actor
+        and repair.seq <= action.seq <= until
+    ]
 
 
 def _computed_nothing(tx: Transaction, touched: _Touched, steps: Sequence[RecordedAction]) -> bool:
@@ -275,7 +296,7 @@ class _Touched:
 
     def __init__(self, tx: Transaction, context: EvaluationContext, incident: Incident) -> None:
         self._id = incident.id
-        self._one = incident
+        self._incident = incident
         self._declared = context.declared
         self._own = set(stored.partitions_of(tx, incident.id))
         self._symptoms = {
@@ -293,12 +314,17 @@ class _Touched:
         if waited & self._own:
             return command.places
         if command.first and all(
-            key < command.first for key in self._one.affected.partitions or (command.first,)
+            key < command.first for key in self._incident.affected.partitions or (command.first,)
         ):
             return ()
         if command.action in DECLARING:
             return tuple(place for place in command.places if self._declared_anew(place[0]))
         return tuple(place for place in command.places if self._at(*place))
+
+    def note(self, tx: Transaction, command: RecordedAction, waited: set[tuple[str, str]]) -> None:
+        """Write a command's line to the incident's timeline if it affects the incident."""
+        if places := self.by(command, waited):
+            stored.happened(tx, self._id, [_line(command, places)])
 
     def where_it_succeeded(self, tx: Transaction, command: RecordedAction) -> _Places:
         """Return the places at which a command affected this incident with a result.
@@ -306,37 +332,47 @@ class _Touched:
         Places at which its run or its backfill published nothing are left out.
         """
         places = self.by(command, set()) or command.places
-        if command.did == IN_VAIN:
+        if self._has_no_result(command):
             return ()
-        if command.action == Action.PLAN_CANCELLED and self._one.kind != CauseKind.APPROVAL_PENDING:
-            return ()  # a cancelled backfill computed nothing
         if command.backfill is not None:
-            published_places = _published(attempts.of_plan(tx, command.backfill))
-            return tuple(
-                place
-                for place in places
-                if place[0] in {node for node, key in published_places if self._at(node, _key(key))}
-            )
+            nodes = self._published_in(tx, command.backfill)
+            return tuple(place for place in places if place[0] in nodes)
         run = None if command.run is None else runs.get(tx, command.run)
         if run is None or run.state == runs.RUNNING:
             return places
         published_places = _published(attempts.of_run(tx, run.id))
         return tuple(place for place in places if place in published_places)
 
+    def _has_no_result(self, command: RecordedAction) -> bool:
+        """Return whether an exception was accepted in vain, or a backfill cancelled.
+
+        A cancelled backfill computed nothing, but it decided about one that waited for approval.
+        """
+        if command.action == Action.PLAN_CANCELLED:
+            return self._incident.kind != CauseKind.APPROVAL_PENDING
+        return command.did == IN_VAIN
+
+    def _published_in(self, tx: Transaction, backfill: int) -> set[str]:
+        """Return the nodes of which a backfill published something that the incident concerns."""
+        published_places = _published(attempts.of_plan(tx, backfill))
+        return {node for node, key in published_places if self._at(node, _key(key))}
+
     def is_at(self, places: _Places) -> bool:
         """Return whether any place is at the cause itself, not only downstream of it."""
-        nodes = {self._one.node, *(node for node, _ in self._own)}
+        nodes = {self._incident.node, *(node for node, _ in self._own)}
         return any(node in nodes for node, _ in places)
 
     def _at(self, node: str, key: str) -> bool:
         if (node, key) in self._own | self._symptoms:
             return True
-        if node == self._one.node:
+        if node == self._incident.node:
             return (
-                not key or not self._one.affected.partitions or key in self._one.affected.partitions
+                not key
+                or not self._incident.affected.partitions
+                or key in self._incident.affected.partitions
             )
         return node in self._below and (
-            not key or key.partition(SEPARATOR)[0] in self._one.affected.partitions
+            not key or key.partition(SEPARATOR)[0] in self._incident.affected.partitions
         )
 
     def _declared_anew(self, name: str) -> bool:
@@ -345,13 +381,13 @@ class _Touched:
         It is if it changes the incident's nodes, or nodes that no longer depend on them. A change
         of a node that still reads them ends nothing.
         """
-        if name == self._one.node or name in {node for node, _ in self._own}:
+        if name == self._incident.node or name in {node for node, _ in self._own}:
             return True
         return name in self._below and not self._reads(name)
 
     def _reads(self, name: str) -> bool:
         """Return whether an asset still reads the incident's node, directly or not."""
-        return any(node.name == self._one.node for node in self._declared.upstream([name]))
+        return any(node.name == self._incident.node for node in self._declared.upstream([name]))
 
 
 def _line(command: RecordedAction, places: _Places) -> Happened:
@@ -392,12 +428,12 @@ def _waited_for(
     return {(item.node, _key(item.partition)) for item in results}
 
 
-def _published(result: Iterable[Attempt]) -> set[tuple[str, str]]:
-    """Return (node, partition) of what attempts published."""
+def _published(tried: Iterable[Attempt], until_us: float = math.inf) -> set[tuple[str, str]]:
+    """Return (node, partition) of what attempts published, up to a time in microseconds."""
     return {
         (attempt.node, key)
-        for attempt in result
-        if attempt.published_at is not None
+        for attempt in tried
+        if attempt.published_at is not None and attempt.published_at <= until_us
         for key in attempt.partitions
     }
 
@@ -480,26 +516,35 @@ def _of(
     if action == Action.RUN_REQUESTED:
         return _of_run(tx, int(thing), after), ""
     if action == Action.PLAN_MADE:
-        return tuple(
-            (node, "") for node in sorted(after.get("chosen") or {})
-        ), f"(backfill {thing})"
+        return _all_of(sorted(after.get("chosen") or {})), f"(backfill {thing})"
     if action == Action.PLAN_CANCELLED:
-        plan = backfill_plans.get(tx, int(thing))
-        chosen = () if plan is None else msgspec.msgpack.decode(plan.content, type=Backfill).chosen
-        return tuple((item.node, "") for item in chosen), f"(backfill {thing})"
+        return _all_of(_nodes_of_plan(tx, int(thing))), f"(backfill {thing})"
     if action == Action.PROJECT_APPLIED:
-        return tuple(
-            (evidence.node, "") for evidence in changes.of_version(tx, int(thing))
-        ), f"(version {thing})"
+        changed = (evidence.node for evidence in changes.of_version(tx, int(thing)))
+        return _all_of(changed), f"(version {thing})"
     if action == Action.ENVIRONMENT_PROMOTED:
-        return tuple((node, "") for node in sorted(after.get("partitions") or {})), f"from {thing}"
-    if action == Action.CONTRACT_ACCEPTED:
-        return ((thing, ""),), f"from {after['from']} on" if after.get("from") else ""
+        return _all_of(sorted(after.get("partitions") or {})), f"from {thing}"
     name, _, key = thing.partition("@")
-    return ((name, key),), _until(context, action, after)
+    return ((name, key),), _in_force(context, action, after)
 
 
-def _until(context: EvaluationContext, action: str, after: Mapping[str, Any]) -> str:
+def _all_of(nodes: Iterable[str]) -> _Places:
+    """Return the places of whole nodes."""
+    return tuple((node, "") for node in nodes)
+
+
+def _nodes_of_plan(tx: Transaction, number: int) -> list[str]:
+    """Return the nodes that a backfill was to compute; none if its plan was deleted."""
+    plan = backfill_plans.get(tx, number)
+    if plan is None:
+        return []
+    return [item.node for item in msgspec.msgpack.decode(plan.content, type=Backfill).chosen]
+
+
+def _in_force(context: EvaluationContext, action: str, after: Mapping[str, Any]) -> str:
+    """Return from when or until when a command is in force; empty if it has no such limit."""
+    if action == Action.CONTRACT_ACCEPTED and after.get("from"):
+        return f"from {after['from']} on"
     if action == Action.QUARANTINE_ACCEPTED and after.get("until_us") is not None:
         return f"until {dated(int(after['until_us']), context.declared.timezone)}"
     if action == Action.NODE_PAUSED and after.get("until"):
@@ -512,23 +557,28 @@ def _of_run(tx: Transaction, run: int, request: Mapping[str, Any]) -> _Places | 
 
     None for runs that the trail records elsewhere, and for a run that had nothing to do.
     """
-    recomputed = tuple(
-        (attempt.node, key) for attempt in attempts.of_run(tx, run) for key in attempt.partitions
-    )
+    recomputed = _computed_by(tx, run)
     known = runs.get(tx, run)
     if not recomputed and known is not None and known.state == "nothing_due":
         return None
     if "retry" in request:
-        target = str(request["retry"])
-        if target.isascii() and target.isdecimal():
-            return recomputed or tuple(
-                (attempt.node, key)
-                for attempt in attempts.of_run(tx, int(target))
-                for key in attempt.partitions
-            )
-        node, _, key = target.partition("@")
-        return recomputed or ((node, key),)
+        return recomputed or _retried(tx, str(request["retry"]))
     if "select" in request:
         keys = [str(key) for key in request.get("partitions") or [""]]
         return recomputed or tuple((str(node), key) for node in request["select"] for key in keys)
     return None
+
+
+def _retried(tx: Transaction, target: str) -> _Places:
+    """Return what a retry of a run, a node or a partition is about."""
+    if target.isascii() and target.isdecimal():
+        return _computed_by(tx, int(target))
+    node, _, key = target.partition("@")
+    return ((node, key),)
+
+
+def _computed_by(tx: Transaction, run: int) -> _Places:
+    """Return the partitions of a run's attempts."""
+    return tuple(
+        (attempt.node, key) for attempt in attempts.of_run(tx, run) for key in attempt.partitions
+    )

@@ -12,7 +12,7 @@ from statistics import median
 from typing import NamedTuple
 
 from headrace.incidents import endings
-from headrace.incidents.messages import Recipients, Words, listed, subject, wrapped
+from headrace.incidents.messages import Recipient, Recipients, Words, listed, subject, wrapped
 from headrace.model import Project
 from headrace.model.intervals import from_us, interval_of, key_of_date, local_us
 from headrace.model.nodes import Grain
@@ -31,6 +31,8 @@ CHANGED = 0.2
 AS_EVER = 0.1
 """Within this share of the median on its weekday, a day is as usual."""
 WEEKS = 4
+_SUBJECT = "digest/"
+"""Prefix of a digest's subject; its local date follows."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -48,52 +50,28 @@ def digests(
     tx: Transaction, project: Project, declared: DeclaredPromises, unserved: Unserved, now: int
 ) -> Iterator[Queued]:
     """Yield the digests that are due; empty ones as dropped, so that they aren't built again."""
-    people, words, timezone = (
-        Recipients(project),
-        Words(project, now, lambda _: None),
-        declared.timezone,
-    )
+    people, timezone = Recipients(project), declared.timezone
+    words = Words(project, now, lambda _: None)
     applied = deliveries.first_applied(tx) or 0
-    for name, owner in project.owners.items():
-        to = people.of(name)
-        if owner.digest is None or to is None or to.name != name:
+    for to, clock in _subscribers(project, people):
+        at = _boundary(clock, now, timezone)
+        digest_subject = _digest_subject(at, timezone)
+        known = notifications.subjects(tx, "digest", digest_subject)
+        if at <= applied or all((to.name, channel) in known for channel in to.owner.contact):
             continue
-        at = _boundary(owner.digest, now, timezone)
-        subject = f"digest/{from_us(at, timezone):%Y-%m-%d}"
-        known = notifications.subjects(tx, "digest", subject)
-        if at <= applied or all((name, channel) in known for channel in owner.contact):
-            continue
-        last = notifications.newest_subject(tx, "digest", name, before=subject)
-        since = (
-            _boundary(owner.digest, at - 1, timezone)
-            if last is None
-            else _due(owner.digest, last, timezone)
-        )
-        owners = frozenset(
-            owner
-            for owner in project.owners
-            if (who := people.of(owner)) is not None and who.name == name
-        )
-        lines = list(
-            _lines(
-                tx,
-                project,
-                declared,
-                DigestAudience(owners, _consumers(project, name)),
-                unserved,
-                DigestWindow(since, at),
-            )
-        )
+        window = DigestWindow(_since(tx, to.name, clock, at, timezone), at)
+        owners = _owners_notified_by(project, people, to.name)
+        audience = DigestAudience(owners, _consumers(project, to.name))
+        lines = list(_lines(tx, project, declared, audience, unserved, window))
+        empty = None if lines else _nothing(window.after, applied, timezone)
         page = words.page(f"what has changed until {from_us(at, timezone):%A %H:%M}", lines)
-        for channel in owner.contact:
-            why = (
-                people.wrong(channel, cause=False) if lines else _nothing(since, applied, timezone)
-            )
+        for channel in to.owner.contact:
+            why = empty or people.wrong(channel, cause=False)
             yield Queued(
                 incident=None,
                 kind="digest",
-                subject=subject,
-                recipient=name,
+                subject=digest_subject,
+                recipient=to.name,
                 channel=channel,
                 title=page.title,
                 body=page.body,
@@ -101,6 +79,28 @@ def digests(
                 state="waiting" if why is None else "dropped",
                 error=why,
             )
+
+
+def _digest_subject(at: int, timezone: str) -> str:
+    """Return the subject that identifies the digest due at a time."""
+    return f"{_SUBJECT}{from_us(at, timezone):%Y-%m-%d}"
+
+
+def _subscribers(project: Project, people: Recipients) -> Iterator[tuple[Recipient, str]]:
+    """Yield the owners that get a digest, with its time of day.
+
+    An owner whose messages go to another gets none.
+    """
+    for name, owner in project.owners.items():
+        to = people.of(name)
+        if owner.digest is not None and to is not None and to.name == name:
+            yield to, owner.digest
+
+
+def _owners_notified_by(project: Project, people: Recipients, recipient: str) -> frozenset[str]:
+    """Return the owners whose messages go to a recipient: itself, and some vendors."""
+    recipients = ((owner, people.of(owner)) for owner in project.owners)
+    return frozenset(owner for owner, to in recipients if to is not None and to.name == recipient)
 
 
 def _nothing(since: int, applied: int, timezone: str) -> str:
@@ -137,14 +137,17 @@ class DigestWindow(NamedTuple):
         return self.after < at <= self.until
 
 
-def _due(clock: str, subject: str, timezone: str) -> int:
-    """Return when an earlier digest was due.
+def _since(tx: Transaction, recipient: str, clock: str, at: int, timezone: str) -> int:
+    """Return when the digest before the one due at a time was due.
 
     After days without a run, the next digest covers all of them.
     """
-    return local_us(
-        date.fromisoformat(subject.removeprefix("digest/")), time_of_day(clock), timezone
+    last = notifications.newest_subject(
+        tx, "digest", recipient, before=_digest_subject(at, timezone)
     )
+    if last is None:
+        return _boundary(clock, at - 1, timezone)
+    return local_us(date.fromisoformat(last.removeprefix(_SUBJECT)), time_of_day(clock), timezone)
 
 
 def _consumers(project: Project, owner: str) -> frozenset[str]:
@@ -212,14 +215,24 @@ def _incidents_in_window(
     """
     known = [*incidents.open_incidents(tx), *incidents.resolved_since(tx, window.after)]
     for incident in sorted(known, key=lambda each: each.id):
-        begun = [each for each in endings.periods(tx, incident) if each.opened_at <= window.until]
-        if not begun or not to.concerned_by(incident):
+        last = _last_period(tx, incident, window)
+        if last is None or not to.concerned_by(incident):
             continue
-        last = begun[-1]
-        if last.resolved_at is not None and last.resolved_at > window.until:
-            last = endings.Period(last.opened_at, None, "")
         if last.resolved_at is None or window.holds(last.resolved_at):
             yield incidents.as_reported(tx, incident, window.until), last
+
+
+def _last_period(
+    tx: Transaction, incident: Incident, window: DigestWindow
+) -> endings.Period | None:
+    """Return an incident's last open period, as known at a window's end; None if none began."""
+    begun = [each for each in endings.periods(tx, incident) if each.opened_at <= window.until]
+    if not begun:
+        return None
+    last = begun[-1]
+    if last.resolved_at is not None and last.resolved_at > window.until:
+        return endings.Period(last.opened_at, None, "")
+    return last
 
 
 def _throughput(

@@ -16,7 +16,7 @@ from headrace.incidents.commands import DECLARING, ENDING, MERGED, RecordedActio
 from headrace.incidents.diagnosis.evidence import Evidence
 from headrace.model.causes import HEADRACE, CauseKind
 from headrace.model.intervals import bounds_us
-from headrace.model.partitions import SEPARATOR
+from headrace.model.partitions import SEPARATOR, partition_argument
 from headrace.security.audit import Action
 from headrace.slo.blockage import Blockage, Blocked, promised_by
 from headrace.slo.declared_promises import WHOLE
@@ -51,6 +51,9 @@ _BY_ITSELF = {
 }
 """What ended incidents of these kinds if no command did."""
 
+_OF_WORKERS = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED, CauseKind.SLOW_RUN)
+"""Kinds that other rows of an input don't end."""
+
 
 class Ending(NamedTuple):
     """What ended an incident, and how the affected consumers are served.
@@ -76,19 +79,10 @@ def ending(
         it for it in commands.actions_since(tx, context, incident, lines) if it.action in ENDING
     ]
     delivered = list(_delivery_text(tx, context, incident))
-    if (
-        not done
-        and not delivered
-        and (read := _of_what_it_reads(tx, context, incident, lines)) is not None
-    ):
-        done = [read]
+    if not done and not delivered:
+        done = list(_action_on_inputs(tx, context, incident, lines))
     acted_us = max((it.at for it in done), default=0)
-    merged = [
-        line.act.removeprefix(MERGED)
-        for line in lines
-        if line.act is not None and line.act.startswith(MERGED)
-    ]
-    if merged:
+    if merged := _after_prefix(lines, MERGED):
         return Ending(f"it is part of {display_id(int(merged[-1]))}", acted_us)
     action_clauses = [commands.actions_clause(done, COMMANDS_MAX)] if done else []
     parts = [
@@ -100,9 +94,14 @@ def ending(
     if not parts:
         parts = list(_by_itself(tx, context, incident, now)) or ["nothing of it is left"]
     waived = {name for it in done if it.action == Action.OBLIGATION_WAIVED for name, _ in it.places}
-    return Ending(
-        "; ".join([*parts, *_served_text(tx, context, incident, evaluation, waived, now)]), acted_us
-    )
+    parts += _served_text(tx, context, incident, evaluation, waived, now)
+    return Ending("; ".join(parts), acted_us)
+
+
+def _after_prefix(lines: Iterable[Happened], prefix: str) -> list[str]:
+    """Return what follows a prefix in the acts of timeline lines."""
+    acts = [line.act for line in lines if line.act is not None]
+    return [act.removeprefix(prefix) for act in acts if act.startswith(prefix)]
 
 
 def ended(state: str, timeline: Sequence[str]) -> str | None:
@@ -130,19 +129,15 @@ def periods(tx: Transaction, incident: Incident) -> list[Period]:
     """Return the spans in which an incident was open, oldest first."""
     results: list[Period] = []
     for line in stored.timeline_of(tx, incident.id):
-        if line.what.startswith(BEGINS) and (not results or results[-1].resolved_at is not None):
-            results.append(Period(line.at if results else incident.opened_at, None, ""))
-        elif line.what.startswith(RESOLVED) and results and results[-1].resolved_at is None:
+        is_open = bool(results) and results[-1].resolved_at is None
+        if line.what.startswith(BEGINS) and not is_open:
+            results.append(Period(line.at, None, ""))
+        elif line.what.startswith(RESOLVED) and is_open:
             sentence = ended("resolved", [line.what]) or ""
             results[-1] = Period(results[-1].opened_at, line.at, sentence)
     if not results:  # its timeline was deleted
-        return [
-            Period(
-                incident.opened_at,
-                incident.resolved_at,
-                ending_of(tx, incident) if incident.resolved_at else "",
-            )
-        ]
+        results = [Period(incident.opened_at, None, "")]
+    results[0] = results[0]._replace(opened_at=incident.opened_at)
     if results[-1].resolved_at is None and incident.resolved_at is not None:
         results[-1] = Period(results[-1].opened_at, incident.resolved_at, ending_of(tx, incident))
     return results
@@ -190,30 +185,28 @@ def _since_opened(lines: Sequence[Happened]) -> Sequence[Happened]:
     return lines[begins:]
 
 
-def _of_what_it_reads(
+def _action_on_inputs(
     tx: Transaction, context: EvaluationContext, incident: Incident, lines: Sequence[Happened]
-) -> RecordedAction | None:
-    """Return the command that published other rows of an input between a failure and its repair.
+) -> Iterator[RecordedAction]:
+    """Yield the command that published other rows of an input between a failure and its repair.
 
     Nodes against which the partition is checked count as inputs.
     """
     node = context.declared.nodes.get(incident.node)
-    if node is None or CauseKind(incident.kind) in (
-        CauseKind.WORKER_LOST,
-        CauseKind.RESOURCE_EXHAUSTED,
-        CauseKind.SLOW_RUN,
-    ):
-        return None
-    acts = [line.act for line in lines if line.act is not None]
-    against = {act.removeprefix(CHECKED_AGAIN) for act in acts if act.startswith(CHECKED_AGAIN)}
-    read = {it.node for it in node.inputs} | against
-    keys = sorted({key for name, key in stored.partitions_of(tx, incident.id) if name == node.name})
-    for key in keys if read else ():
+    if node is None or CauseKind(incident.kind) in _OF_WORKERS:
+        return
+    read = {it.node for it in node.inputs}.union(_after_prefix(lines, CHECKED_AGAIN))
+    if not read:
+        return
+    keys = {key for name, key in stored.partitions_of(tx, incident.id) if name == node.name}
+    for key in sorted(keys):
         span = _from_failure_to_success(tx, node.name, key or WHOLE)
-        action = None if span is None else commands.gave_other_rows(tx, context, read, *span)
+        if span is None:
+            continue
+        action = commands.gave_other_rows(tx, context, read, *span)
         if action is not None:
-            return action
-    return None
+            yield action
+            return
 
 
 def _from_failure_to_success(tx: Transaction, node: str, key: str) -> tuple[int, int] | None:
@@ -252,21 +245,20 @@ def _delivery_text(
     node = context.declared.nodes.get(incident.node)
     if node is None or not node.is_source:
         return
-    zone = context.declared.timezone
-    repeated_deliveries = deliveries.since(
+    arrivals = deliveries.since(
         tx, incident.node, incident.affected.partitions or (WHOLE,), opened_last_at(tx, incident)
     )
-    if repeated_deliveries:
-        last = repeated_deliveries[-1]
-        again = " again" if any(it.again for it in repeated_deliveries) else ""
-        keys = list(dict.fromkeys(it.partition for it in repeated_deliveries))
-        more = f" and {len(keys) - NAMED_MAX} more" if len(keys) > NAMED_MAX else ""
-        names = ", ".join(
-            incident.node if key == WHOLE else f"{incident.node}@{key}" for key in keys[:NAMED_MAX]
-        )
-        several = len({it.arrived_at for it in repeated_deliveries}) > 1
-        when = arrived(last.claimed_at, last.arrived_at, last.observed_at, zone)
-        yield f"delivered{again}{', the last' if several else ''} {when}: {names}{more}"
+    if not arrivals:
+        return
+    last = arrivals[-1]
+    again = " again" if any(it.again for it in arrivals) else ""
+    several = len({it.arrived_at for it in arrivals}) > 1
+    the_last = ", the last" if several else ""
+    zone = context.declared.timezone
+    when = arrived(last.claimed_at, last.arrived_at, last.observed_at, zone)
+    keys = dict.fromkeys(it.partition for it in arrivals)
+    places = _listed([partition_argument(incident.node, key) for key in keys])
+    yield f"delivered{again}{the_last} {when}: {places}"
 
 
 def _by_itself(
@@ -364,14 +356,19 @@ def _served_text(
         if (result := _not_there(tx, context, incident, evaluation, name, blockage, now))
     }
     if waiting:
-        more = f" and {len(waiting) - NAMED_MAX} more" if len(waiting) > NAMED_MAX else ""
-        yield f"not there yet, nor due: {', '.join(list(waiting.values())[:NAMED_MAX])}{more}"
+        yield f"not there yet, nor due: {_listed(list(waiting.values()))}"
     if len(waiting) < len(left):
         rest = waiting or (waived | late) & set(affected)
         yield (
             f"all {'others ' if rest else ''}whom it affected are"
             f" served{_by_exception(incident, evaluation, left)}"
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+    return ", ".join(names[:NAMED_MAX]) + more
 
 
 def _by_exception(incident: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:
@@ -407,21 +404,25 @@ def _not_there(
     for owed in () if status is None else status.obligations:
         if owed.settled or owed.due_at_us <= now:
             continue
-        began, ended = bounds_us(owed.interval, terms.per, terms.timezone)
-        if ended <= now and (
-            not spans or any(first < ended and began < last for first, last in spans)
-        ):
-            others = _holding(tx, incident, blockage.of(terms, owed.interval))
-            held = (
-                f"; {' and '.join(others)} {'hold' if len(others) > 1 else 'holds'} it back"
-                if others
-                else ""
-            )
-            return (
-                f"{name} {owed.interval} (due"
-                f" {dated(owed.due_at_us, context.declared.timezone)}{held})"
-            )
+        began_us, ended_us = bounds_us(owed.interval, terms.per, terms.timezone)
+        if ended_us > now or not _overlaps(spans, began_us, ended_us):
+            continue
+        due = dated(owed.due_at_us, context.declared.timezone)
+        others = _holding(tx, incident, blockage.of(terms, owed.interval))
+        return f"{name} {owed.interval} (due {due}{_held_by(others)})"
     return ""
+
+
+def _overlaps(spans: Sequence[tuple[int, int]], began_us: int, ended_us: int) -> bool:
+    """Return whether an interval overlaps one of these spans; without spans, each does."""
+    return not spans or any(first < ended_us and began_us < last for first, last in spans)
+
+
+def _held_by(others: Sequence[str]) -> str:
+    """Return a clause about the incidents that hold an interval back."""
+    if not others:
+        return ""
+    return f"; {' and '.join(others)} {'hold' if len(others) > 1 else 'holds'} it back"
 
 
 def _holding(tx: Transaction, incident: Incident, blocked: Sequence[Blocked]) -> list[str]:

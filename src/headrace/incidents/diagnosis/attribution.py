@@ -362,6 +362,24 @@ def _tried_out(change: Evidence, seen: Sequence[int], window: int) -> bool:
     return change.taken_back_us is None or seen[after] < change.taken_back_us
 
 
+def _is_worth_an_incident(cause: CauseCandidate) -> bool:
+    """Return whether a cause was chosen and anything still shows it."""
+    return cause.chosen and bool(cause.own_evidence or cause.symptoms)
+
+
+def _may_explain(cause: CauseCandidate, evidence: Evidence, place: NodeEvidence) -> bool:
+    """Return whether evidence at a node may follow from a cause upstream.
+
+    A warning explains held evidence in some cases only, and changed code of the node may be the
+    better explanation.
+    """
+    if not cause.chosen and evidence.held and not _may_follow_from_a_warning(cause, evidence):
+        return False
+    return not place.bodies or not (
+        _changed_since(cause, evidence, place) or _makes_more(cause, evidence, place)
+    )
+
+
 class _Sweep:
     """One pass over the nodes with evidence or carried causes, and the nodes between them."""
 
@@ -406,11 +424,7 @@ class _Sweep:
             if self._above:  # from here on, evidence may follow from causes upstream
                 candidates += self._walk(self._graph.between(marked[number:])[1:])
                 break
-        return [
-            candidate
-            for candidate in candidates
-            if candidate.chosen and (candidate.own_evidence or candidate.symptoms)
-        ]
+        return [candidate for candidate in candidates if _is_worth_an_incident(candidate)]
 
     def _walk(self, names: Iterable[str]) -> Iterator[CauseCandidate]:
         """Yield the causes at these nodes, with upstream causes carried along."""
@@ -461,18 +475,11 @@ class _Sweep:
 
     def _changed(self, name: str) -> tuple[list[Evidence], list[Evidence]]:
         """Return the changes of code and of declarations at a node that may be the reason."""
-        changes, seen = (
-            self._changes.get(name),
-            sorted(evidence.at_us for evidence in self._seen.get(name, ())),
-        )
+        changes = self._changes.get(name)
+        seen = sorted(evidence.at_us for evidence in self._seen.get(name, ()))
         if not changes or not seen:
             return [], []
-        node = self._graph.nodes.get(name)
-        window = (
-            CHANGED_US.get(node.partition.grain, CHANGED_LONG_US)
-            if node and node.partition.grain
-            else CHANGED_US[Grain.DAY]
-        )
+        window = self._suspected_us(name)
         recent = [change for change in changes if _tried_out(change, seen, window)]
         bodies = (
             []
@@ -480,6 +487,13 @@ class _Sweep:
             else [evidence for evidence in recent if evidence.detail in BODIES]
         )
         return bodies, [evidence for evidence in recent if evidence not in bodies]
+
+    def _suspected_us(self, name: str) -> int:
+        """Return for how long a change at a node is suspected, in microseconds."""
+        node = self._graph.nodes.get(name)
+        if node is None or node.partition.grain is None:
+            return CHANGED_US[Grain.DAY]
+        return CHANGED_US.get(node.partition.grain, CHANGED_LONG_US)
 
     def _explained(
         self,
@@ -494,17 +508,10 @@ class _Sweep:
         """
         best, most = None, 0.0
         for cause, reach in offered.items():
-            if not (
-                cause.chosen or not evidence.held or _may_follow_from_a_warning(cause, evidence)
-            ):
+            if not _may_explain(cause, evidence, place):
                 continue
-            if place.bodies and (
-                _changed_since(cause, evidence, place) or _makes_more(cause, evidence, place)
-            ):
-                continue
-            fit = explanation_score(self._graph, cause, reach, evidence) * (
-                1.0 if cause.chosen else 0.5
-            )
+            weight = 1.0 if cause.chosen else 0.5
+            fit = weight * explanation_score(self._graph, cause, reach, evidence)
             if fit > most:
                 best, most = cause, fit
         if best is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -306,32 +306,20 @@ def detail_of(kind: CauseKind, own_evidence: Sequence[Evidence]) -> str:
     if kind is CauseKind.RUNTIME_DOWN:
         return strongest.detail
     if kind is CauseKind.SCHEMA_CHANGE:
-        return ",".join(
-            sorted(
-                {
-                    evidence.detail.partition(";")[0]
-                    for evidence in own_evidence
-                    if evidence.family is Family.SCHEMA and evidence.detail
-                }
-            )
-        )
+        details = _details(own_evidence, Family.SCHEMA)
+        return ",".join(sorted({detail.partition(";")[0] for detail in details}))
     if kind is CauseKind.FORMAT_CHANGE and not any(evidence.column for evidence in own_evidence):
         return form_of(strongest)
-    checks = sorted(
-        {
-            evidence.detail
-            for evidence in own_evidence
-            if evidence.family is Family.CHECK and evidence.detail
-        }
-    )
-    figures = sorted(
-        {
-            result
-            for evidence in own_evidence
-            if evidence.family is not Family.CHECK and (result := _figure(evidence))
-        }
-    )
-    return CUT_OFF if CUT_OFF in figures else ",".join(figures or checks)
+    figures = {_figure(evidence) for evidence in own_evidence} - {""}
+    if CUT_OFF in figures:
+        return CUT_OFF
+    return ",".join(sorted(figures or _details(own_evidence, Family.CHECK)))
+
+
+def _details(own_evidence: Iterable[Evidence], family: Family) -> set[str]:
+    """Return the details of the evidence of a family."""
+    seen = (evidence for evidence in own_evidence if evidence.family is family)
+    return {evidence.detail for evidence in seen if evidence.detail}
 
 
 def form_of(evidence: Evidence) -> str:
@@ -391,7 +379,8 @@ def times_of(own_evidence: Sequence[Evidence]) -> float:
 def _figure(evidence: Evidence) -> str:
     """Return what an anomalous figure is about, without what differs from day to day.
 
-    A factor is included only if it is that of a unit.
+    A factor is included only if it is that of a unit. Empty for evidence that isn't about a figure,
+    such as a failed check.
     """
     detail = evidence.detail.partition(";")[0]
     if evidence.family is Family.VOLUME:

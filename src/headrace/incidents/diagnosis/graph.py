@@ -88,8 +88,13 @@ def flow_of(lines: ColumnLineage | None, reads: Sequence[str], bit: Bit, node: s
     for edge in lines.filters:
         if edge.input in canonical:
             result = inputs.setdefault(edge.input, _Input())
-            result.rows |= ALL if edge.column == _STAR else bit(canonical[edge.input], edge.column)
+            result.rows |= _selecting_bits(edge, canonical[edge.input], bit)
     return Flow(inputs)
+
+
+def _selecting_bits(edge: Edge, node: str, bit: Bit) -> int:
+    """Return the columns of an input that select rows, as bits."""
+    return ALL if edge.column == _STAR else bit(node, edge.column)
 
 
 def _add(result: _Input, edge: Edge, column: int, own_column: int) -> None:
@@ -370,27 +375,38 @@ def reach_of_inputs(graph: CauseGraph, node: str, above: Mapping[str, Above]) ->
     reaches: Above = {}
     for at, spec in enumerate(graph.nodes[node].inputs):
         for cause, reach in above.get(spec.node, {}).items():
-            columns = (
-                ALL if reach.columns == ALL else graph.flow(node).through(spec.node, reach.columns)
-            )
-            if not columns and not cause.is_held:
-                continue
-            keys = graph.onto(node, at, reach.partitions)
-            if keys is not None and not keys:
+            through = _through_input(graph, node, at, cause, reach)
+            if through is None:
                 continue
             known = reaches.get(cause)
             if known is not None:
-                reaches[cause] = _both(known, columns, keys, reach.hops + 1)
+                reaches[cause] = _both(known, through)
             elif len(reaches) < ABOVE_MAX:
-                reaches[cause] = CauseReach(columns, keys, reach.hops + 1)
+                reaches[cause] = through
     return reaches
 
 
-def _both(known: CauseReach, columns: int, keys: frozenset[str] | None, hops: int) -> CauseReach:
+def _through_input(
+    graph: CauseGraph, node: str, at: int, cause: CauseCandidate, reach: CauseReach
+) -> CauseReach | None:
+    """Return how a cause reaches a node through its input number `at`; None if it doesn't."""
+    columns = reach.columns
+    if columns != ALL:
+        columns = graph.flow(node).through(graph.nodes[node].inputs[at].node, columns)
+    if not columns and not cause.is_held:
+        return None
+    keys = graph.onto(node, at, reach.partitions)
+    if keys is not None and not keys:
+        return None
+    return CauseReach(columns, keys, reach.hops + 1)
+
+
+def _both(known: CauseReach, other: CauseReach) -> CauseReach:
     """Return the union of what is reached over two inputs."""
+    keys = other.partitions
     if keys is not known.partitions:
         keys = None if keys is None or known.partitions is None else keys | known.partitions
-    return CauseReach(columns | known.columns, keys, min(hops, known.hops))
+    return CauseReach(other.columns | known.columns, keys, min(other.hops, known.hops))
 
 
 def made_of(graph: CauseGraph, node: str, columns: Iterable[str]) -> frozenset[str]:

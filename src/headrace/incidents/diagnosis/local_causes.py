@@ -59,23 +59,45 @@ def causes_at(place: NodeEvidence, residual: Sequence[Evidence]) -> list[CauseCa
     candidates: list[CauseCandidate] = []
     left = list(residual)
     speaks = {evidence.id: _spoken_for(evidence, place) for evidence in left}
-    for number in sorted({number for numbers in speaks.values() for number in numbers}):
-        rule = RULES[number]
+    for number in sorted(set[int]().union(*speaks.values())):
         spoken_for = [evidence for evidence in left if number in speaks[evidence.id]]
-        for cluster in _clusters(rule, place, spoken_for):
-            if _weight(rule, place, cluster) < rule.prior:
-                continue
-            if (better := _warned_of(candidates, cluster)) is not None:
-                better.chosen = True
-                better.symptoms += cluster
-            else:
-                candidates.append(_new_candidate(rule, place, cluster))
-            explained_ids = _covered(candidates, left) | {evidence.id for evidence in cluster}
-            left = [evidence for evidence in left if evidence.id not in explained_ids]
+        left = _add_causes(candidates, RULES[number], place, spoken_for, left)
     held = [evidence for evidence in left if evidence.held and evidence.strength >= UNKNOWN_NATS]
     if held:
         candidates.append(candidate(None, place.node, held, chosen=True))
     return candidates
+
+
+def _add_causes(
+    candidates: list[CauseCandidate],
+    rule: Rule,
+    place: NodeEvidence,
+    spoken_for: Sequence[Evidence],
+    left: list[Evidence],
+) -> list[Evidence]:
+    """Add the causes of one kind at a node; return the evidence that is left.
+
+    `spoken_for` is the evidence that speaks for the kind.
+    """
+    for cluster in _clusters(rule, place, spoken_for):
+        if _weight(rule, place, cluster) < rule.prior:
+            continue
+        _add_cause(candidates, rule, place, cluster)
+        explained_ids = _covered(candidates, left) | {evidence.id for evidence in cluster}
+        left = [evidence for evidence in left if evidence.id not in explained_ids]
+    return left
+
+
+def _add_cause(
+    candidates: list[CauseCandidate], rule: Rule, place: NodeEvidence, cluster: list[Evidence]
+) -> None:
+    """Add the cause of a cluster, or add the cluster to the earlier warning that explains it."""
+    warned = _warned_of(candidates, cluster)
+    if warned is None:
+        candidates.append(_new_candidate(rule, place, cluster))
+        return
+    warned.chosen = True
+    warned.symptoms += cluster
 
 
 def _weight(rule: Rule, place: NodeEvidence, cluster: Sequence[Evidence]) -> float:
@@ -211,23 +233,29 @@ def _joined_by_partition(groups: Sequence[list[Evidence]]) -> list[list[Evidence
     Next to held data, warnings join only if all their partitions are held ones: a daily warning
     isn't due to what is held today.
     """
-    held = _joined(
-        (_partitions(group), group) for group in groups if any(evidence.held for evidence in group)
-    )
+    held = _joined((_partitions(group), group) for group in groups if _is_held(group))
     among = [_partitions(cluster) for cluster in held]
     apart: list[list[Evidence]] = []
     for group in groups:
-        if any(evidence.held for evidence in group):
+        if _is_held(group):
             continue
-        where = next(
-            (number for number, partitions in enumerate(among) if _partitions(group) <= partitions),
-            None,
-        )
-        if where is None:
+        number = _first_containing(among, _partitions(group))
+        if number is None:
             apart.append(group)
         else:
-            held[where] = [*held[where], *group]
+            held[number] = [*held[number], *group]
     return [*held, *_joined((_partitions(group), group) for group in apart)]
+
+
+def _is_held(group: Iterable[Evidence]) -> bool:
+    return any(evidence.held for evidence in group)
+
+
+def _first_containing(
+    among: Iterable[frozenset[Hashable]], partitions: frozenset[Hashable]
+) -> int | None:
+    """Return the number of the first set that contains all of these partitions."""
+    return next((number for number, each in enumerate(among) if partitions <= each), None)
 
 
 def _partitions(group: Sequence[Evidence]) -> frozenset[Hashable]:

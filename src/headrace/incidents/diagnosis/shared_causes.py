@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 from headrace.incidents.diagnosis.candidates import CauseCandidate
 from headrace.incidents.diagnosis.evidence import FailureCategory, Family, failure_of
@@ -53,11 +53,15 @@ def merge_shared(
             len(group) > 1 and of != {None} and len(of) == 1
         ):
             merged |= {group[0]: _merged_causes(group), **dict.fromkeys(group[1:])}
-    return [
-        cause_candidate
-        for cause in causes
-        if (cause_candidate := merged.get(cause, cause)) is not None
-    ]
+    return _replaced(causes, merged)
+
+
+def _replaced(
+    causes: Iterable[CauseCandidate], by: Mapping[CauseCandidate, CauseCandidate | None]
+) -> list[CauseCandidate]:
+    """Return the causes in their order, with those in `by` replaced, or left out for None."""
+    replaced = (by.get(cause, cause) for cause in causes)
+    return [cause for cause in replaced if cause is not None]
 
 
 def alike_causes(
@@ -140,27 +144,28 @@ def _lacks_environment(candidate: CauseCandidate) -> bool:
 
 def _sharing_key(candidate: CauseCandidate, graph: CauseGraph) -> Hashable:
     """Return what a cause may share with others; None if nothing."""
-    host = next((each.host for each in candidate.own_evidence if each.host), "")
     if candidate.reported_cause is not None or not candidate.own_evidence:
         return None
+    first, host = candidate.own_evidence[0], _host(candidate)
     if (
         candidate.kind is CauseKind.RESOURCE_EXHAUSTED
-        and failure_of(candidate.own_evidence[0]) is FailureCategory.SPACE
+        and failure_of(first) is FailureCategory.SPACE
     ):
         return (candidate.kind, host)
-    if (candidate.kind in _OUTSIDE or candidate.kind in _MACHINE) and host:
+    if candidate.kind in (*_OUTSIDE, *_MACHINE) and host:
         return (candidate.kind, host)
     if candidate.kind in _LATE:
         owner = graph.owner(candidate.node)
         return (_LATE, owner) if owner else None
-    if candidate.kind is CauseKind.CODE_ERROR or candidate.own_evidence[0].family is Family.ERROR:
-        return (
-            candidate.kind,
-            failure_of(candidate.own_evidence[0]),
-            candidate.own_evidence[0].error_kind,
-            error_without_figures(candidate.own_evidence[0].observed),
-        )
+    if candidate.kind is CauseKind.CODE_ERROR or first.family is Family.ERROR:
+        error = error_without_figures(first.observed)
+        return (candidate.kind, failure_of(first), first.error_kind, error)
     return None
+
+
+def _host(candidate: CauseCandidate) -> str:
+    """Return the first host that evidence of a cause names; empty if none does."""
+    return next((each.host for each in candidate.own_evidence if each.host), "")
 
 
 def error_without_figures(text: str) -> str:
@@ -217,35 +222,39 @@ _OF_INPUTS = {
 
 def traced_to_sources(causes: Sequence[CauseCandidate], graph: CauseGraph) -> list[CauseCandidate]:
     """Return the causes, with those that come from inputs attributed to their source."""
+    orphans = _orphans(causes, graph)
+    if not orphans or len(orphans) > ORPHANS_MAX:
+        return list(causes)
+    traced: dict[CauseCandidate, CauseCandidate | None] = {}
+    for group in (part for each in _groups(orphans, graph) for part in _by_error(each)):
+        cause = _traced(group, graph)
+        if cause is not None:
+            traced |= {group[0]: cause, **dict.fromkeys(group[1:])}
+    return _replaced(causes, traced)
+
+
+def _orphans(causes: Sequence[CauseCandidate], graph: CauseGraph) -> list[CauseCandidate]:
+    """Return the causes whose inputs may differ.
+
+    Failures of unrelated nodes at one time have something else in common, unless they say that
+    their inputs differ.
+    """
     orphans = [cause for cause in causes if _is_orphan(cause, graph)]
     elsewhere = in_unrelated(
         [orphan for orphan in orphans if not _fails_over_inputs(orphan)], graph
     )
-    orphans = [orphan for orphan in orphans if orphan not in elsewhere]
-    if not orphans or len(orphans) > ORPHANS_MAX:
-        return list(causes)
-    candidates: dict[CauseCandidate, CauseCandidate | None] = {}
-    for group in (part for each in _groups(orphans, graph) for part in _by_error(each)):
-        common, kind = (
-            graph.common_sources(candidate.node for candidate in group),
-            _first_kind(group),
-        )
-        if len(group) == 1 and kind is CauseKind.REFERENCE_BROKEN and len(common) > 1:
-            common = _with_other_keys(group[0], graph)
-            if len(common) == 1:
-                candidates[group[0]] = _source_cause(common[0], kind, group)
-        elif len(common) == 1 and (
-            len({candidate.node for candidate in group}) > 1 or _fails_over_inputs(group[0])
-        ):
-            candidates |= {
-                group[0]: _source_cause(common[0], kind, group),
-                **dict.fromkeys(group[1:]),
-            }
-    return [
-        cause_candidate
-        for each in causes
-        if (cause_candidate := candidates.get(each, each)) is not None
-    ]
+    return [orphan for orphan in orphans if orphan not in elsewhere]
+
+
+def _traced(group: Sequence[CauseCandidate], graph: CauseGraph) -> CauseCandidate | None:
+    """Return the cause of a group at the source of its inputs; None if that isn't one source."""
+    nodes = {candidate.node for candidate in group}
+    common, kind = graph.common_sources(nodes), _first_kind(group)
+    if len(group) == 1 and kind is CauseKind.REFERENCE_BROKEN and len(common) > 1:
+        common = _with_other_keys(group[0], graph)
+    elif len(nodes) == 1 and not _fails_over_inputs(group[0]):
+        return None
+    return _source_cause(common[0], kind, group) if len(common) == 1 else None
 
 
 def _is_orphan(candidate: CauseCandidate, graph: CauseGraph) -> bool:
@@ -322,16 +331,21 @@ def _with_other_keys(candidate: CauseCandidate, graph: CauseGraph) -> list[str]:
     Empty if the reference data may have lost the keys as well.
     """
     inputs = [spec.node for spec in graph.nodes[candidate.node].inputs]
-    origins = [
-        graph.flow(candidate.node).origins(graph.bits(candidate.node, (column,)))
-        for column in candidate.columns
-    ]
-    referred = {name for name in inputs if any(origin == {name.lower()} for origin in origins)}
+    referred = _referred(candidate, inputs, graph)
     others = [
         node for node in graph.readers(referred) if node != candidate.node and graph.joins(node)
     ]
     naming = [name for name in inputs if name not in referred]
     return graph.common_sources(naming) if referred and naming and others else []
+
+
+def _referred(candidate: CauseCandidate, inputs: Iterable[str], graph: CauseGraph) -> set[str]:
+    """Return the inputs from which alone one of the cause's columns comes."""
+    origins = [
+        graph.flow(candidate.node).origins(graph.bits(candidate.node, (column,)))
+        for column in candidate.columns
+    ]
+    return {name for name in inputs if {name.lower()} in origins}
 
 
 def _first_kind(group: Sequence[CauseCandidate]) -> CauseKind:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.incidents.diagnosis.wording import listed
 from headrace.incidents.evidence import changes
 from headrace.model.causes import CauseKind
 from headrace.model.partitions import SEPARATOR, command_line
@@ -399,12 +400,8 @@ def _clause(
     did: str, actor: str, extra: str, places: Iterable[tuple[str, str]], reason: str
 ) -> str:
     names = [_place(node, key) for node, key in places]
-    more = f" and {len(names) - PLACES_MAX} more" if len(names) > PLACES_MAX else ""
-    what = (
-        f": {', '.join(names[:PLACES_MAX])}{more}"
-        if names and did != _DID[Action.INCIDENT_FIXED]
-        else ""
-    )
+    are_named = names and did != _DID[Action.INCIDENT_FIXED]
+    what = f": {listed(names, PLACES_MAX)}" if are_named else ""
     return f"{did} by {actor}{f' {extra}' if extra else ''}{what}{f' ({reason})' if reason else ''}"
 
 

@@ -12,7 +12,15 @@ from statistics import median
 from typing import NamedTuple
 
 from headrace.incidents import endings
-from headrace.incidents.messages import Recipient, Recipients, Words, listed, subject, wrapped
+from headrace.incidents.diagnosis.wording import listed
+from headrace.incidents.messages import (
+    NAMES_TOLD,
+    Recipient,
+    Recipients,
+    Words,
+    subject,
+    wrapped,
+)
 from headrace.model import Project
 from headrace.model.intervals import from_us, interval_of, key_of_date, local_us
 from headrace.model.nodes import Grain
@@ -190,7 +198,7 @@ def _lines(
         if period.resolved_at is None and not window.holds(period.opened_at)
     ]
     if older:
-        yield f"open still: {listed(older)}"
+        yield f"open still: {listed(older, NAMES_TOLD)}"
 
 
 def _opened_and_over(

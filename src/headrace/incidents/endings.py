@@ -14,6 +14,7 @@ import msgspec
 from headrace.incidents import commands
 from headrace.incidents.commands import DECLARING, ENDING, MERGED, RecordedAction
 from headrace.incidents.diagnosis.evidence import Evidence
+from headrace.incidents.diagnosis.wording import listed
 from headrace.model.causes import HEADRACE, CauseKind
 from headrace.model.intervals import bounds_us
 from headrace.model.partitions import SEPARATOR, partition_argument
@@ -257,7 +258,7 @@ def _delivery_text(
     zone = context.declared.timezone
     when = arrived(last.claimed_at, last.arrived_at, last.observed_at, zone)
     keys = dict.fromkeys(it.partition for it in arrivals)
-    places = _listed([partition_argument(incident.node, key) for key in keys])
+    places = listed([partition_argument(incident.node, key) for key in keys], NAMED_MAX)
     yield f"delivered{again}{the_last} {when}: {places}"
 
 
@@ -356,19 +357,13 @@ def _served_text(
         if (result := _not_there(tx, context, incident, evaluation, name, blockage, now))
     }
     if waiting:
-        yield f"not there yet, nor due: {_listed(list(waiting.values()))}"
+        yield f"not there yet, nor due: {listed(list(waiting.values()), NAMED_MAX)}"
     if len(waiting) < len(left):
         rest = waiting or (waived | late) & set(affected)
         yield (
             f"all {'others ' if rest else ''}whom it affected are"
             f" served{_by_exception(incident, evaluation, left)}"
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
-    return ", ".join(names[:NAMED_MAX]) + more
 
 
 def _by_exception(incident: Incident, evaluation: Evaluation, consumers: Iterable[str]) -> str:

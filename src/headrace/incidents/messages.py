@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from headrace.incidents.diagnosis.evidence import DISK
-from headrace.incidents.diagnosis.wording import WITHDRAWN
+from headrace.incidents.diagnosis.wording import WITHDRAWN, listed
 from headrace.incidents.evidence.records import RENAMED, reclassified_text
 from headrace.model.causes import HEADRACE, CauseKind
 from headrace.model.intervals import HOUR_US
@@ -333,11 +333,11 @@ class Words:
                 if evidence.what.startswith(RENAMED)
             )
         ):
-            yield f"renamed: {listed(renamed)}"
+            yield f"renamed: {listed(renamed, NAMES_TOLD)}"
         elif incident.columns:
-            yield f"columns: {listed(incident.columns)}"
+            yield f"columns: {listed(incident.columns, NAMES_TOLD)}"
         if incident.affected.partitions:
-            yield f"partitions: {listed(incident.affected.partitions)}"
+            yield f"partitions: {listed(incident.affected.partitions, NAMES_TOLD)}"
         yield f"owner: {incident.owner}{self._instead(to)}"
         if incident.recurrence_of is not None:
             yield (
@@ -363,7 +363,7 @@ class Words:
             )
         mine = [name for name in incident.affected.consumers if self._is_of(name, to.name)]
         if mine:
-            yield f"yours: {listed(mine)}"
+            yield f"yours: {listed(mine, NAMES_TOLD)}"
         wrong = [
             (name, self._wrong[name][1])
             for name in incident.affected.consumers
@@ -451,12 +451,6 @@ def _line(text: str) -> str:
 def wrapped(text: str) -> list[str]:
     """Return a long text as several lines."""
     return textwrap.wrap(text, LINE_MAX, break_on_hyphens=False)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = len(names) - NAMES_TOLD
-    return ", ".join(names[:NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def _counted(count: int, unit: str) -> str:

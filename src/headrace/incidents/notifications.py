@@ -6,9 +6,9 @@ sends them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,6 +28,8 @@ from headrace.store.queries import incidents, notifications
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notifications import PriorNotification, Queued
 from headrace.store.transaction import Transaction
+
+_Value = TypeVar("_Value")
 
 # The decision is pure: it takes facts and returns messages to queue, reword or drop. One recipient
 # gets at most 20 messages an hour; one more message sums up the rest.
@@ -163,41 +165,37 @@ class _Deciding:
     def _tell(self, incident: Incident, to: Recipient, channel: str) -> None:
         """Notify one recipient over one channel."""
         mine = self._prior_notifications(incident, channel)
-        subject, text = _subject(incident, mine), f"{incident.kind}@{incident.node}"
+        subject, text = _subject(incident, mine), _description(incident)
         known = [
             t
             for t in mine
             if t.kind in ("opened", "changed") and t.subject.partition(":")[0] == subject
         ]
-        urgent = self._urgent(incident)
         if not known:
-            again = bool(mine)
-            if not again or self._now - max(t.created_at for t in mine) >= AGAIN_US:
-                self._put(
-                    incident,
-                    "opened",
-                    subject,
-                    to,
-                    channel,
-                    self._words.opened(incident, to, self._threatened(incident), again=again),
-                    text,
-                )
-        elif known[-1].description != text and known[-1].state == "waiting":
+            self._announce(incident, to, channel)
+            return
+        newest = known[-1]
+        waiting = newest.state == "waiting"
+        if newest.description == text:
+            if waiting and to.owner.quiet is not None and self._urgent(incident):
+                self._found.hastened.append(newest.id)
+        elif waiting:
             again = subject != incident.label
-            self._found.reworded.append(
-                (
-                    known[-1].id,
-                    self._words.opened(incident, to, self._threatened(incident), again=again),
-                    text,
-                )
-            )
-        elif known[-1].description != text and known[-1].state != "dropped":
-            page = self._words.changed(
-                incident, to, self._threatened(incident), known[-1].description
-            )
+            page = self._words.opened(incident, to, self._threatened(incident), again=again)
+            self._found.reworded.append((newest.id, page, text))
+        elif newest.state != "dropped":
+            page = self._words.changed(incident, to, self._threatened(incident), newest.description)
             self._put(incident, "changed", f"{subject}:{text}", to, channel, page, text)
-        elif urgent and known[-1].state == "waiting" and to.owner.quiet is not None:
-            self._found.hastened.append(known[-1].id)
+
+    def _announce(self, incident: Incident, to: Recipient, channel: str) -> None:
+        """Notify one recipient that an incident was opened, unless the last message is too new."""
+        before = self._prior_notifications(incident, channel)
+        if before and self._now - max(t.created_at for t in before) < AGAIN_US:
+            return
+        threatened = self._threatened(incident)
+        page = self._words.opened(incident, to, threatened, again=bool(before))
+        text = _description(incident)
+        self._put(incident, "opened", _subject(incident, before), to, channel, page, text)
 
     def _escalate(
         self, incident: Incident, people: Sequence[Recipient], known: Collection[str]
@@ -224,53 +222,43 @@ class _Deciding:
                     above,
                     channel,
                     page,
-                    f"{incident.kind}@{incident.node}",
+                    _description(incident),
                 )
 
     def _over(self, incident: Incident) -> None:
         """Notify everybody who was notified of the open incident that it is over."""
-        if came_and_went(incident, self._matters.prior_notifications.get(incident.id, ())):
+        before = self._matters.prior_notifications.get(incident.id, ())
+        if came_and_went(incident, before):
             self._came_and_went(incident)
             return
-        for channel in dict.fromkeys(
-            t.channel for t in self._matters.prior_notifications.get(incident.id, ())
-        ):
-            mine = self._prior_notifications(incident, channel)
-            subject = _subject(incident, mine)
-            known = [
-                t for t in mine if t.kind != "resolved" and t.subject.partition(":")[0] == subject
-            ]
-            to = self._people.of(known[0].recipient) if known else None
-            if to is None:
-                continue
-            self._found.dropped += [t.id for t in known if t.state == "waiting"]
-            silent = all(t.state in ("waiting", "dropped") for t in known)
-            self._put(
-                incident,
-                "resolved",
-                subject,
-                to,
-                channel,
-                self._words.resolved(incident, self._matters.ended.get(incident.id, NOTHING_LEFT)),
-                "",
-                OVER if silent else None,
-            )
+        for channel in dict.fromkeys(t.channel for t in before):
+            self._over_at(incident, channel)
+
+    def _over_at(self, incident: Incident, channel: str) -> None:
+        """Notify the recipient of an open incident over one channel that it is over."""
+        mine = self._prior_notifications(incident, channel)
+        subject = _subject(incident, mine)
+        known = [t for t in mine if t.kind != "resolved" and t.subject.partition(":")[0] == subject]
+        to = self._people.of(known[0].recipient) if known else None
+        if to is None:
+            return
+        self._found.dropped += [t.id for t in known if t.state == "waiting"]
+        silent = all(t.state in ("waiting", "dropped") for t in known)
+        why = OVER if silent else None
+        page = self._end_page(incident)
+        self._put(incident, "resolved", subject, to, channel, page, "", why)
+
+    def _end_page(self, incident: Incident) -> MessageText:
+        return self._words.resolved(incident, self._matters.ended.get(incident.id, NOTHING_LEFT))
 
     def _came_and_went(self, incident: Incident) -> None:
         """Notify everybody concerned once, of the incident and its end."""
-        page = self._words.resolved(incident, self._matters.ended.get(incident.id, NOTHING_LEFT))
+        page = self._end_page(incident)
         people = self._people.concerned([incident.owner, *self._owners(incident)])
         by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
         for channel, to in by_channel.items():
-            self._put(
-                incident,
-                "resolved",
-                _subject(incident, self._prior_notifications(incident, channel)),
-                to,
-                channel,
-                page,
-                "",
-            )
+            subject = _subject(incident, self._prior_notifications(incident, channel))
+            self._put(incident, "resolved", subject, to, channel, page, "")
 
     def _prior_notifications(self, incident: Incident, channel: str) -> list[PriorNotification]:
         return [
@@ -390,6 +378,11 @@ def still_told(notifications: Sequence[PriorNotification]) -> bool:
     return bool(notifications) and notifications[-1].kind != "resolved"
 
 
+def _description(incident: Incident) -> str:
+    """Return the cause of an incident; a message with another one is reworded or sent again."""
+    return f"{incident.kind}@{incident.node}"
+
+
 def _subject(incident: Incident, mine: Sequence[PriorNotification]) -> str:
     """Return `INC-1`, or `INC-1.2` after its end was notified twice."""
     times = sum(t.kind == "resolved" for t in mine)
@@ -498,45 +491,34 @@ def _untold(incident: Incident, known: Sequence[PriorNotification]) -> bool:
 
 
 def _deadlines(evaluation: Evaluation, now: int) -> Deadlines:
-    status = evaluation.status.consumers
+    consumers = evaluation.status.consumers
     near = now + AHEAD_US
+    due_next = _by_name(consumers, _due_next)
     return Deadlines(
-        {
-            consumer_status.name: consumer_status.deadline
-            for consumer_status in status
-            if consumer_status.deadline is not None
-        },
-        {
-            consumer_status.name: consumer_status.late_since_us
-            for consumer_status in status
-            if consumer_status.late_since_us is not None
-        },
-        {
-            consumer_status.name: due
-            for consumer_status in status
-            if (due := _due_next(consumer_status)) is not None and due > near
-        },
-        {
-            consumer_status.name: consumer_status.never_since_us
-            for consumer_status in status
-            if consumer_status.never_since_us is not None
-        },
-        {
-            consumer_status.name: consumer_status.withdrawn
-            for consumer_status in status
-            if consumer_status.withdrawn
-        },
-        {
+        risks=_by_name(consumers, lambda status: status.deadline),
+        late=_by_name(consumers, lambda status: status.late_since_us),
+        distant={name: due for name, due in due_next.items() if due > near},
+        never=_by_name(consumers, lambda status: status.never_since_us),
+        withdrawn=_by_name(consumers, lambda status: status.withdrawn or None),
+        wrong={
             name: (item.since_us, item.clause)
             for name, item in evaluation.wronged.items()
             if item.incident is None
         },
-        {
+        wrong_known={
             name: (item.incident, item.since_us)
             for name, item in evaluation.wronged.items()
             if item.incident is not None
         },
     )
+
+
+def _by_name(
+    consumers: Iterable[ConsumerStatus], value_of: Callable[[ConsumerStatus], _Value | None]
+) -> dict[str, _Value]:
+    """Return consumer → a value of its status, for the consumers that have one."""
+    values = ((status.name, value_of(status)) for status in consumers)
+    return {name: value for name, value in values if value is not None}
 
 
 def _due_next(status: ConsumerStatus) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from headrace.incidents.diagnosis.evidence import NO_WORKER, Evidence, Family
+from headrace.incidents.diagnosis.wording import listed
 from headrace.model.causes import HEADRACE, CauseKind
 from headrace.model.intervals import key_at_us
 from headrace.model.partitions import end_of, order_of, partition_argument
@@ -100,9 +101,8 @@ def except_paused(tx: Transaction, incident: Incident, now: int) -> str:
     names = [pause.node for pause in scheduling.pauses_in_force(tx, now) if pause.node in concerned]
     if not names:
         return ""
-    more = len(names) - PAUSED_NAMED_MAX
-    message = ", ".join(names[:PAUSED_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
-    return f", but for {message}, which {'is' if len(names) == 1 else 'are'} paused"
+    verb = "is" if len(names) == 1 else "are"
+    return f", but for {listed(names, PAUSED_NAMED_MAX)}, which {verb} paused"
 
 
 def _waiting(nodes: Mapping[str, Node], incident: Incident) -> tuple[str, str] | None:

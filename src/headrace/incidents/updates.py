@@ -7,7 +7,7 @@ recently resolved incident is reopened.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, KeysView, Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ from headrace.incidents.commands import MERGED
 from headrace.incidents.diagnosis.candidates import HISTORY
 from headrace.incidents.diagnosis.evidence import Evidence, Family
 from headrace.incidents.diagnosis.graph import OF_ROWS, CauseGraph, made_of
-from headrace.incidents.diagnosis.wording import exceptions_lapsed
+from headrace.incidents.diagnosis.wording import exceptions_lapsed, listed
 from headrace.incidents.evidence import people
 from headrace.incidents.evidence.attempts import BACKFILLS
 from headrace.incidents.evidence.records import evidence_label, incident_evidence, reclassified_text
@@ -64,6 +64,8 @@ _INSIDE = frozenset(
 
 No vendor can.
 """
+NAMED_MAX = 3
+"""At most this many partitions or nodes are named in a line of the timeline."""
 SYMPTOMS_MAX = 200
 """At most this many symptoms per evaluation are attached one by one."""
 
@@ -142,11 +144,7 @@ class IncidentUpdates:
         columns).
         """
         mark, own_ids, explained = fingerprint(cause), set(cause.own), set(cause.explains)
-        free = [
-            (incident, self._made_of[incident.id].keys())
-            for incident in self._open.values()
-            if incident.id not in matched_ids
-        ]
+        free = self._unmatched(matched_ids)
         same = [incident.id for incident, _ in free if mark in _fingerprints(incident)]
         here = [
             incident.id
@@ -159,10 +157,17 @@ class IncidentUpdates:
         rest = [
             incident.id
             for incident, known_ids in free
-            if _is_rest(cause, incident)
-            or (incident.kind == cause.kind and own_ids and own_ids <= known_ids)
+            if _is_rest(cause, incident) or _holds_evidence(cause, incident, known_ids)
         ]
         return min(same or here or narrower or rest, default=None)
+
+    def _unmatched(self, matched_ids: Collection[int]) -> list[tuple[Incident, KeysView[str]]]:
+        """Return the open incidents that no cause was matched with, with their evidence."""
+        return [
+            (incident, self._made_of[incident.id].keys())
+            for incident in self._open.values()
+            if incident.id not in matched_ids
+        ]
 
     def _accepted_of_history(
         self, cause: Cause, evidence: Mapping[str, Evidence]
@@ -172,36 +177,34 @@ class IncidentUpdates:
         That data was ingested again because it was accepted. The case is decided and needs no other
         incident, unless it holds back something else.
         """
-        seen = [evidence[item] for item in cause.explains if item in evidence]
-        if any(evidence.held or evidence.lapsed for evidence in seen):
+        seen = _evidence_of(cause.explains, evidence)
+        if any(item.held or item.lapsed for item in seen):
             return None
-        number, own_ids = None, set(cause.own)
-        for item in (each for each in seen if each.id in own_ids):
+        own_ids = set(cause.own)
+        number = self._all_held_for([item for item in seen if item.id in own_ids])
+        incident = None if number is None else stored.get(self._tx, number)
+        return incident if incident is not None and incident.detail == HISTORY else None
+
+    def _all_held_for(self, evidence: Sequence[Evidence]) -> int | None:
+        """Return the one incident of held data that all of this evidence belongs to."""
+        number = None
+        for item in evidence:
             before = self._held_for(item)
             if before is None or number not in (None, before):  # usually at the first
                 return None
             number = before
-        incident = None if number is None else stored.get(self._tx, number)
-        return incident if incident is not None and incident.detail == HISTORY else None
+        return number
 
     def _held_for(self, evidence: Evidence) -> int | None:
         """Return the incident of held data that evidence of its accepted attempt belongs to."""
-        attempt, key = (
-            stored_evidence.attempt_of(self._tx, evidence.id),
-            evidence.partition or WHOLE,
-        )
-        before = (
-            None
-            if attempt is None
-            else exceptions.accepted_attempt(self._tx, evidence.node, key, attempt)
-        )
-        return (
-            None
-            if before is None
-            else stored_evidence.incident_held_for(
-                self._tx, evidence.node, evidence.partition, before
-            )
-        )
+        attempt = stored_evidence.attempt_of(self._tx, evidence.id)
+        if attempt is None:
+            return None
+        key = evidence.partition or WHOLE
+        held = exceptions.accepted_attempt(self._tx, evidence.node, key, attempt)
+        if held is None:
+            return None
+        return stored_evidence.incident_held_for(self._tx, evidence.node, evidence.partition, held)
 
     def _before(self, cause: Cause) -> Incident | None:
         """Return the resolved incident that a cause reopens."""
@@ -217,7 +220,7 @@ class IncidentUpdates:
 
         These are warnings, which explain later effects for longer than they are shown.
         """
-        if any(evidence[item].held for item in cause.explains if item in evidence):
+        if any(item.held for item in _evidence_of(cause.explains, evidence)):
             return False
         return set(cause.explains) <= stored_evidence.of_incident(self._tx, resolved.id).keys()
 
@@ -272,14 +275,9 @@ class IncidentUpdates:
         again: bool,
     ) -> None:
         known = self._made_of.get(was.id, {})
-        places = [
-            (evidence[item].node, evidence[item].partition)
-            for item in cause.own
-            if item in evidence
-        ]
-        fresh = [
-            evidence[item] for item in cause.explains if item in evidence and item not in known
-        ]
+        own_evidence = _evidence_of(cause.own, evidence)
+        seen = _evidence_of(cause.explains, evidence)
+        fresh = [item for item in seen if item.id not in known]
         same = was.kind == cause.kind and (
             was.summary == cause.summary or not _is_said_anew(cause, was)
         )
@@ -305,26 +303,21 @@ class IncidentUpdates:
             opened_in=self._run if again else was.opened_in,
         )
         stored.write(self._tx, now)
+        places = [(item.node, item.partition) for item in own_evidence]
         stored.seen_at(self._tx, was.id, places, self._now)
         own_ids = set(cause.own)
         symptoms = [
-            Symptom(evidence.node, evidence.partition, evidence_label(evidence), evidence.at_us)
-            for evidence in fresh
-            if evidence.id not in own_ids
+            Symptom(item.node, item.partition, evidence_label(item), item.at_us)
+            for item in fresh
+            if item.id not in own_ids
         ]
         stored.attach(self._tx, was.id, symptoms[:SYMPTOMS_MAX])
-        self._put_down(was, [evidence.id for evidence in fresh])
-        self._name(was.id, cause, [evidence[item] for item in cause.own if item in evidence])
-        stored.happened(
-            self._tx,
-            was.id,
-            [
-                Happened(self._now, line, HEADRACE)
-                for line in _lines(was, now, fresh, own_ids, new=new, again=again)
-            ],
-        )
+        self._put_down(was, [item.id for item in fresh])
+        self._name(was.id, cause, own_evidence)
+        lines = _lines(was, now, fresh, own_ids, new=new, again=again)
+        stored.happened(self._tx, was.id, [Happened(self._now, line, HEADRACE) for line in lines])
         self._open[was.id] = now
-        self._made_of[was.id] = known | {evidence.id: evidence.held for evidence in fresh}
+        self._made_of[was.id] = known | {item.id: item.held for item in fresh}
 
     def _put_down(self, incident: Incident, fresh: Collection[str]) -> None:
         """Attribute evidence to an incident.
@@ -347,24 +340,13 @@ class IncidentUpdates:
         Data that was read differently than agreed is right, a missing column that was let through
         is unused, and an anomaly next to held partitions isn't wrong because of them.
         """
-        if cause.kind in WRONG:
-            bar = min(
-                (evidence.strength for evidence in own_evidence if evidence.held), default=0.0
-            )
-            visible_evidence = (
-                evidence
-                for evidence in own_evidence
-                if (not evidence.held and evidence.strength >= bar)
-                or evidence.kind in _WRONG_AS_PUBLISHED
-            )
-            seen = [
-                evidence.id
-                for evidence in visible_evidence
-                if not people.is_mapping(evidence.id) and evidence.family is not Family.SCHEMA
-            ]
-            stored.name_wrong(
-                self._tx, number, stored.publications_of(self._tx, seen), cause.columns, self._now
-            )
+        if cause.kind not in WRONG:
+            return
+        bar = min((item.strength for item in own_evidence if item.held), default=0.0)
+        wrong = [item.id for item in own_evidence if _shows_wrong_publication(item, bar)]
+        stored.name_wrong(
+            self._tx, number, stored.publications_of(self._tx, wrong), cause.columns, self._now
+        )
 
     def _affected(
         self,
@@ -380,12 +362,12 @@ class IncidentUpdates:
         """
         nodes = (cause.node, *cause.nodes)
         assets = self._reach.assets(*nodes)
-        own_evidence = [evidence[item] for item in cause.own if item in evidence]
+        own_evidence = _evidence_of(cause.own, evidence)
         if not own_evidence and before.partitions:
             return msgspec.structs.replace(before, partitions=partitions)
         if self._of_some_columns(cause, own_evidence):
             assert self._graph is not None
-            seen = {evidence[item].node for item in cause.explains if item in evidence}
+            seen = {item.node for item in _evidence_of(cause.explains, evidence)}
             users = made_of(self._graph, cause.node, cause.columns) | seen
             assets = tuple(name for name in assets if name in users)
         return Affected(assets, self._reach.readers(nodes, assets), partitions)
@@ -394,6 +376,23 @@ class IncidentUpdates:
         known = self._graph is not None and cause.node in self._graph.nodes and not cause.nodes
         published = bool(own_evidence) and not any(evidence.held for evidence in own_evidence)
         return known and published and bool(cause.columns) and cause.kind not in OF_ROWS
+
+
+def _evidence_of(ids: Iterable[str], evidence: Mapping[str, Evidence]) -> list[Evidence]:
+    """Return the evidence with these ids, as far as it is given, in their order."""
+    return [evidence[item] for item in ids if item in evidence]
+
+
+def _shows_wrong_publication(evidence: Evidence, bar: float) -> bool:
+    """Return whether evidence of a cause is about a publication that is wrong.
+
+    `bar` is the least strength of the cause's held evidence, in nats.
+    """
+    if people.is_mapping(evidence.id) or evidence.family is Family.SCHEMA:
+        return False
+    if evidence.kind in _WRONG_AS_PUBLISHED:
+        return True
+    return not evidence.held and evidence.strength >= bar
 
 
 def _is_said_anew(cause: Cause, was: Incident) -> bool:
@@ -419,6 +418,13 @@ def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
     ):
         return msgspec.structs.replace(cause, summary=incident.summary)
     return cause
+
+
+def _holds_evidence(cause: Cause, incident: Incident, known_ids: Collection[str]) -> bool:
+    """Return whether an incident of the same kind already has all evidence of a cause."""
+    if incident.kind != cause.kind or not cause.own:
+        return False
+    return all(item in known_ids for item in cause.own)
 
 
 def _is_rest(cause: Cause, incident: Incident) -> bool:
@@ -513,22 +519,28 @@ def _lines(
     """Return what is new about an incident, one clause each."""
     if new:
         return [f"opened: {now.kind} at {now.node}, {now.summary}"]
-    back = exceptions_lapsed(evidence for evidence in fresh if evidence.id in own_ids)
-    why = back or "the same has come back"
-    lines = [f"opened again: {why}"] if again else [back] if back else []
+    lapsed = exceptions_lapsed(item for item in fresh if item.id in own_ids)
+    lines: list[str] = []
+    if again:
+        lines.append(f"opened again: {lapsed or 'the same has come back'}")
+    elif lapsed:
+        lines.append(lapsed)
     if (was.kind, was.node) != (now.kind, now.node):
-        same = _FAMILIES.get(CauseKind(was.kind), was.kind) == _FAMILIES.get(
-            CauseKind(now.kind), now.kind
-        )
-        says = reclassified_text((was.kind, was.node), (now.kind, now.node))
-        lines.append(says if same and was.node == now.node else f"{says}: {now.summary}")
+        lines.append(_reclassified(was, now))
     more = sorted(set(now.affected.partitions) - set(was.affected.partitions))
     if more:
-        lines.append(
-            f"seen at {', '.join(more[:3])}{f' and {len(more) - 3} more' if len(more) > 3 else ''}"
-        )
-    symptoms = sorted({evidence.node for evidence in fresh if evidence.id not in own_ids})
+        lines.append(f"seen at {listed(more, NAMED_MAX)}")
+    symptoms = sorted({item.node for item in fresh if item.id not in own_ids})
     if symptoms:
-        others = f" and {len(symptoms) - 3} more" if len(symptoms) > 3 else ""
-        lines.append(f"more follows from it at {', '.join(symptoms[:3])}{others}")
+        lines.append(f"more follows from it at {listed(symptoms, NAMED_MAX)}")
     return lines
+
+
+def _reclassified(was: Incident, now: Incident) -> str:
+    """Return the clause about another kind or node.
+
+    It has the new summary, unless only a late delivery has become missing, or the reverse.
+    """
+    text = reclassified_text((was.kind, was.node), (now.kind, now.node))
+    before, after = (_FAMILIES.get(CauseKind(kind), kind) for kind in (was.kind, now.kind))
+    return text if before == after and was.node == now.node else f"{text}: {now.summary}"

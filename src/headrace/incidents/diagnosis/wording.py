@@ -139,7 +139,7 @@ def exceptions_lapsed(own_evidence: Iterable[Evidence]) -> str:
         return ""
     people = sorted(set(results.values()))
     if len(results) > 1:
-        return f"{len(results)} exceptions of {_listed(people)} have lapsed"
+        return f"{len(results)} exceptions of {listed(people)} have lapsed"
     return f"the exception of {people[0]} has lapsed"
 
 
@@ -185,12 +185,12 @@ def _format(own_evidence: Sequence[Evidence], columns: Sequence[str]) -> str:
         if own_evidence[0].observed in own_evidence[0].detail
         else f": {own_evidence[0].observed}"
     )
-    return f"{_listed(columns)} written otherwise{how}"
+    return f"{listed(columns)} written otherwise{how}"
 
 
 def _in(what: str) -> Callable[[Sequence[Evidence], Sequence[str]], str]:
     def say(own_evidence: Sequence[Evidence], columns: Sequence[str]) -> str:
-        return f"{what} in {_listed(columns)}" if columns else _checks(own_evidence) or what
+        return f"{what} in {listed(columns)}" if columns else _checks(own_evidence) or what
 
     return say
 
@@ -207,7 +207,7 @@ def _types(own_evidence: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 def _keys(seen: Sequence[Evidence], columns: Sequence[str]) -> str:
     if seen[0].detail.startswith("other names: "):  # held before any join used them
-        return f"other keys in {_listed(columns)} than in the interval before"
+        return f"other keys in {listed(columns)} than in the interval before"
     if seen[0].detail.startswith("unknown keys"):
         return f"{seen[0].observed} have keys in {seen[0].column} that the intervals before hadn't"
     return _in("keys without what they refer to")(seen, columns)
@@ -234,17 +234,26 @@ def _other_values(own_evidence: Sequence[Evidence], columns: Sequence[str]) -> s
     if how:  # other columns have other changes, which only the evidence names
         alike = {evidence.column for evidence in own_evidence if _alike(how, _how(evidence))}
         columns = [name for name in columns if name in alike]
-    where = _listed(columns)
-    # the names are cell values, which clauses must not contain
-    if where and how.startswith(_NAMED):
+    where = listed(columns)
+    if not where:
+        return _checks(own_evidence) or "values changed"
+    if not how:
+        return _checks(own_evidence) or f"values of {where} changed"
+    return _changed_values(how, where)
+
+
+def _changed_values(how: str, where: str) -> str:
+    """Return the clause about columns whose values changed in a known way.
+
+    The names of categories are cell values, which clauses must not contain.
+    """
+    if how.startswith(_NAMED):
         if how.endswith(" is new"):
             return f"{where}: a category that never was"
         return f"{where}: categories under other names"
-    if where and how.startswith(_LISTED):
+    if how.startswith(_LISTED):
         return f"{where}: other names in a list that was always the same"
-    if how and where:
-        return f"{where} {how}" if how.removeprefix("about ")[0] in "×÷" else f"{how} of {where}"
-    return _checks(own_evidence) or (f"values of {where} changed" if where else "values changed")
+    return f"{where} {how}" if how.removeprefix("about ")[0] in "×÷" else f"{how} of {where}"
 
 
 def _how(evidence: Evidence) -> str:
@@ -300,7 +309,7 @@ def _restated(own_evidence: Sequence[Evidence], _: Sequence[str]) -> str:
     hows = {how for _, _, how in _restated_parts(own_evidence) if how}
     how = f", {hows.pop()}" if len(hows) == 1 else ""
     rows = sum(count for _, count, _ in _restated_parts(own_evidence))
-    return f"restated in {len(own_evidence)} intervals: {_listed(changed)} in {rows:,} rows{how}"
+    return f"restated in {len(own_evidence)} intervals: {listed(changed)} in {rows:,} rows{how}"
 
 
 def restated_columns(own_evidence: Iterable[Evidence]) -> list[str]:
@@ -415,13 +424,13 @@ def _checks(own_evidence: Sequence[Evidence]) -> str:
             if evidence.family is Family.CHECK and evidence.detail
         }
     )
-    return f"check {_listed(names)} fail{'s' if len(names) == 1 else ''}" if names else ""
+    return f"check {listed(names)} fail{'s' if len(names) == 1 else ''}" if names else ""
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMES_TOLD]) + (
-        f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
-    )
+def listed(names: Sequence[str], limit: int = NAMES_TOLD) -> str:
+    """Return at most `limit` names, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = {

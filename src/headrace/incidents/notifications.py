@@ -188,7 +188,10 @@ class _Deciding:
             self._put(incident, "changed", f"{subject}:{text}", to, channel, page, text)
 
     def _announce(self, incident: Incident, to: Recipient, channel: str) -> None:
-        """Notify one recipient that an incident was opened, unless the last message is too new."""
+        """Notify one recipient that an incident was opened or reopened.
+
+        A reopened incident isn't announced within an hour of its last message (`AGAIN_US`).
+        """
         before = self._prior_notifications(incident, channel)
         if before and self._now - max(t.created_at for t in before) < AGAIN_US:
             return

@@ -139,7 +139,7 @@ class _LateSearch:
     def evidence_at(
         self, node: Node, missed: Mapping[str, int], known: Mapping[str, Evidence]
     ) -> Iterator[Evidence]:
-        """Yield the missing intervals of a source that are late."""
+        """Yield evidence of the late intervals of a source."""
         absent = self._absent(node, {*known, *missed})
         observations = deliveries.observations(self._tx, node.name, limit=1) if absent else []
         if not observations:
@@ -266,7 +266,10 @@ class _LateSearch:
 def _late_or_missing(
     key: str, missed: Mapping[str, int], known: Mapping[str, Evidence]
 ) -> CauseKind:
-    """Return `missing_source` once a deadline has passed without an interval, for good."""
+    """Return the kind of cause of a late interval.
+
+    It is missing from the first missed deadline of a consumer that needs it until it arrives.
+    """
     if key in missed:
         return CauseKind.MISSING_SOURCE
     was_missing = key in known and known[key].kind == CauseKind.MISSING_SOURCE

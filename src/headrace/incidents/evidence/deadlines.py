@@ -134,7 +134,7 @@ def _missed_deadlines(
 def _has_another_cause(
     missed: _MissedDeadline, late: Collection[tuple[str, str]], outages: Sequence[Evidence]
 ) -> bool:
-    """Return whether something else than usual times explains why a deadline was missed."""
+    """Return whether a blocker or an outage explains why a deadline was missed."""
     if missed.blocked is not None and _is_held_elsewhere(missed.blocked, late):
         return True
     last = missed.last
@@ -174,7 +174,7 @@ def _too_late_end(
 
 
 def _with_observations(usual: _Usual, ends: _Ends, missed: _MissedDeadline) -> _Ends:
-    """Return the end with whether its source isn't observed before the deadline."""
+    """Return the end, marked if its source isn't observed before the deadline."""
     if not ends.source or ends.unseen_us < _MINUTE_US:
         return ends
     not_observed = usual.not_observed(ends.source, missed.last.interval, missed.due_us)

@@ -282,16 +282,10 @@ class Rhythms:
 
     def _rhythm(self, node: Node, oldest: str | None) -> Rhythm:
         grain = node.partition.grain
-        declared = node.start if grain is not None else None
         if node.is_source:
-            first = declared or oldest
-            return (
-                Rhythm(has=False)
-                if grain is None
-                else Rhythm(has=True, start_us=began(first, grain, node.timezone))
-            )
-        if grain is not None and declared is not None:
-            return Rhythm(has=True, start_us=began(declared, grain, node.timezone))
+            return _source_rhythm(node, oldest)
+        if grain is not None and node.start is not None:
+            return Rhythm(has=True, start_us=began(node.start, grain, node.timezone))
         required = [
             self._found[spec.node]
             for spec in node.inputs
@@ -300,9 +294,9 @@ class Rhythms:
         latest = _latest([rhythm.start_us for rhythm in required if rhythm.has])
         if grain is None:
             return Rhythm(has=any(rhythm.has for rhythm in required), start_us=latest)
-        return Rhythm(
-            has=True, start_us=None if latest is None else self._start(latest, grain, node.timezone)
-        )
+        if latest is None:
+            return Rhythm(has=True)
+        return Rhythm(has=True, start_us=self._start(latest, grain, node.timezone))
 
     def _start(self, at_us: int, grain: Grain, timezone: str) -> int:
         """Return the start of the interval around a point in time.
@@ -313,6 +307,13 @@ class Rhythms:
         if place not in self._starts:
             self._starts[place] = start_us(key_at_us(at_us, grain, timezone), grain, timezone)
         return self._starts[place]
+
+
+def _source_rhythm(source: Node, oldest: str | None) -> Rhythm:
+    grain = source.partition.grain
+    if grain is None:
+        return Rhythm(has=False)
+    return Rhythm(has=True, start_us=began(source.start or oldest, grain, source.timezone))
 
 
 def began(key: str | None, grain: Grain, timezone: str) -> int | None:
@@ -362,36 +363,49 @@ class NodeTraits(msgspec.Struct, frozen=True, gc=False):
 
 def traits(compiled: Compiled) -> dict[str, NodeTraits]:
     """Return the traits of each source, asset and consumer (for the consumer's export)."""
-    project, node_traits = compiled.project, {}
-    sizes = declared_pools(project)
-    for name, source in project.sources.items():
-        complete = source.complete
-        late = (
-            f"after {complete.after}"
-            if complete.after
-            else "with a later delivery"
-            if complete.watermark
-            else ""
-        )
-        takes = _takes(project, source, sizes)
-        who = decider(project, source.owner)
-        node_traits[name] = NodeTraits(
-            source.owner, who, pooled=bool(takes), late=late, takes=takes
-        )
-    for name, asset in project.assets.items():
-        if is_view(project, name) or name not in compiled.nodes:
-            continue
-        chained = (
-            compiled.nodes[name].uses_self or asset.accumulates
-        ) and not asset.partition.whole
-        takes = _takes(project, asset, sizes)
-        who = decider(project, asset.owner)
-        node_traits[name] = NodeTraits(
-            asset.owner, who, asset.attempts_max, chained, pooled=bool(takes), takes=takes
-        )
-    for name, consumer in project.consumers.items():
-        node_traits[name] = NodeTraits(consumer.owner)
-    return node_traits
+    project, sizes = compiled.project, declared_pools(compiled.project)
+    of_sources = {
+        name: _source_traits(project, source, sizes) for name, source in project.sources.items()
+    }
+    of_assets = {
+        name: _asset_traits(project, asset, sizes, uses_self=compiled.nodes[name].uses_self)
+        for name, asset in project.assets.items()
+        if not is_view(project, name) and name in compiled.nodes
+    }
+    of_consumers = {
+        name: NodeTraits(consumer.owner) for name, consumer in project.consumers.items()
+    }
+    return of_sources | of_assets | of_consumers
+
+
+def _source_traits(project: Project, source: Source, sizes: Mapping[str, int]) -> NodeTraits:
+    late = ""
+    if source.complete.after:
+        late = f"after {source.complete.after}"
+    elif source.complete.watermark:
+        late = "with a later delivery"
+    takes = _takes(project, source, sizes)
+    return NodeTraits(
+        source.owner,
+        decider(project, source.owner),
+        pooled=bool(takes),
+        late=late,
+        takes=takes,
+    )
+
+
+def _asset_traits(
+    project: Project, asset: Asset, sizes: Mapping[str, int], *, uses_self: bool
+) -> NodeTraits:
+    takes = _takes(project, asset, sizes)
+    return NodeTraits(
+        asset.owner,
+        decider(project, asset.owner),
+        asset.attempts_max,
+        chained=(uses_self or asset.accumulates) and not asset.partition.whole,
+        pooled=bool(takes),
+        takes=takes,
+    )
 
 
 def decider(project: Project, owner: str) -> str:

@@ -168,28 +168,42 @@ def _good_bytes(attempt: GoodputAttempt) -> int:
 
 def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
     deliveries: dict[int, list[GoodputAttempt]] = {}
+    counted: list[tuple[GoodputAttempt, dict[str, int]]] = []
     for attempt in attempts:
         if attempt.delivery is not None:
             deliveries.setdefault(attempt.delivery, []).append(attempt)
-    went = [(attempt, places(attempt)) for attempt in attempts if attempt.delivery is None]
-    delivered = sum(sum(each.values()) for _, each in went)
-    for several in deliveries.values():
-        results = list(_of_delivery(several))
-        most = max(_anew(each) if several[0].before else sum(each.values()) for _, each in results)
-        delivered += max(most, sum(each[GOOD] for _, each in results))
-        went += results
-    total = {place: sum(each[place] for _, each in went) for place in PLACES}
+        else:
+            counted.append((attempt, places(attempt)))
+    delivered = sum(sum(rows.values()) for _, rows in counted)
+    for of_delivery in deliveries.values():
+        counted_once = list(_of_delivery(of_delivery))
+        delivered += _delivered_rows(
+            [rows for _, rows in counted_once], before_window=of_delivery[0].before
+        )
+        counted += counted_once
+    total = {place: sum(rows[place] for _, rows in counted) for place in PLACES}
     return Goodput(
         node=node,
         attempts=len(attempts),
         staged=sum(total.values()),
         delivered=delivered,
         places=total,
-        good_bytes=sum(_good_bytes(attempt) for attempt, _ in went),
+        good_bytes=sum(_good_bytes(attempt) for attempt, _ in counted),
         work_us={
             name: sum(attempt.work_us.get(name, 0) for attempt in attempts) for name in SEGMENTS
         },
     )
+
+
+def _delivered_rows(by_attempt: Sequence[Mapping[str, int]], *, before_window: bool) -> int:
+    """Return the rows that a vendor delivered, from the rows by place of each attempt at them."""
+    count = _anew if before_window else _all
+    most = max(count(rows) for rows in by_attempt)
+    return max(most, sum(rows[GOOD] for rows in by_attempt))
+
+
+def _all(rows: Mapping[str, int]) -> int:
+    return sum(rows.values())
 
 
 def _anew(results: Mapping[str, int]) -> int:

@@ -7,7 +7,7 @@ never from the time of an evaluation. Recording the same twice changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import msgspec
 
@@ -63,22 +63,14 @@ def _keep_deadlines(
         if now is None or (now.per, now.timezone) != (was.per, was.timezone):
             continue
         recorded_obligations = context.facts.recorded_obligations(was.consumer)
-        open_ones = [
+        overdue_at_once = [
             obligation
             for obligation in obligations_of(recorded_obligations, was, context, now_us)
-            if obligation.due_at_us > now_us
+            if obligation.due_at_us > now_us and due_us(now, obligation.interval) < now_us
         ]
-        earlier = [
-            obligation for obligation in open_ones if due_us(now, obligation.interval) < now_us
-        ]
-        if earlier:
-            _write(
-                tx,
-                was,
-                _put_in_force(tx, was, now_us),
-                earlier,
-                {obligation.interval: obligation for obligation in recorded_obligations},
-            )
+        if overdue_at_once:
+            promise_id = _put_in_force(tx, was, now_us)
+            _write(tx, was, promise_id, overdue_at_once, recorded_obligations)
 
 
 def _promise_since(tx: Transaction, new: DeclaredPromises, now_us: int) -> None:
@@ -94,7 +86,7 @@ def _promise_since(tx: Transaction, new: DeclaredPromises, now_us: int) -> None:
             if obligation.due_at_us <= now_us
             and obligations.get(tx, terms.consumer, obligation.interval) is None
         ]
-        _write(tx, terms, current.id, results, {})
+        _write(tx, terms, current.id, results, ())
 
 
 def settle_obligations(tx: Transaction, context: EvaluationContext, now_us: int) -> int:
@@ -108,13 +100,7 @@ def settle_obligations(tx: Transaction, context: EvaluationContext, now_us: int)
             if obligation.due_at_us <= now_us
         ]
         promise_id = _put_in_force(tx, terms, now_us)
-        touched += _write(
-            tx,
-            terms,
-            promise_id,
-            due,
-            {obligation.interval: obligation for obligation in recorded_obligations},
-        )
+        touched += _write(tx, terms, promise_id, due, recorded_obligations)
     return touched
 
 
@@ -123,13 +109,15 @@ def _write(
     terms: Terms,
     promise_id: int,
     due: list[Obligation],
-    recorded_obligations: Mapping[str, RecordedObligation],
+    recorded_obligations: Iterable[RecordedObligation],
 ) -> int:
+    """Record those of the obligations that are new or newly met; return the rows written."""
+    known = {obligation.interval: obligation for obligation in recorded_obligations}
     changed = [
         obligation
         for obligation in due
-        if obligation.interval not in recorded_obligations
-        or recorded_obligations[obligation.interval].met_at_us != obligation.met_at_us
+        if obligation.interval not in known
+        or known[obligation.interval].met_at_us != obligation.met_at_us
     ]
     tx.executemany(
         "insert into obligation (consumer, interval, due_at, promise_id, met_at) values (:consumer,"

@@ -231,12 +231,8 @@ def met_at(terms: Terms, interval: str, context: EvaluationContext) -> int | Non
     reads = context.known_reads(terms)
     if not reads or len(reads) < len(terms.reads):
         return None
-    seen = [covered(node, terms, interval, context) for node in context.awaited(terms)]
-    return (
-        None
-        if None in seen
-        else max(publication.at_us for publication in seen if publication is not None)
-    )
+    last = _last_of([covered(node, terms, interval, context) for node in context.awaited(terms)])
+    return None if last is None else last.at_us
 
 
 def covered(
@@ -249,19 +245,22 @@ def covered(
     rhythm = context.rhythms[node.name]
     keys = needed(node, terms, interval, context)
     if keys is not None:
-        seen = [context.facts.first(node.name, key) for key in keys]
-        return (
-            None
-            if None in seen
-            else max(
-                (publication for publication in seen if publication is not None),
-                default=_BEFORE_ALL,
-            )
-        )
+        return _last_of([context.facts.first(node.name, key) for key in keys])
     if not rhythm.has or not node.partition.whole:
         newest = context.facts.newest(node.name)
         return None if newest is None else context.facts.first(node.name, newest.oldest)
     return _covered_whole(node, terms, interval, context)
+
+
+def _last_of(seen: Sequence[VisiblePublication | None]) -> VisiblePublication | None:
+    """Return the last of the publications, before all others if there are none to wait for.
+
+    None if one of them is still missing.
+    """
+    known = [publication for publication in seen if publication is not None]
+    if len(known) < len(seen):
+        return None
+    return max(known, default=_BEFORE_ALL)
 
 
 def _covered_whole(
@@ -500,29 +499,29 @@ def data_through(
     """
     if not context.has_rhythm(terms):
         return None
-    aged = terms.max_age is not None
-    hole = (
-        next(
-            (place for place, obligation in enumerate(obligations) if not obligation.settled),
-            len(obligations),
-        )
-        if aged
-        else len(obligations)
-    )
-    for obligation in reversed(
-        obligations[max(0, hole - EMPTY_INTERVALS_MAX) : hole] if aged else obligations
-    ):
-        if obligation.met_at_us is None or (
-            aged and not _has_rows(terms, obligation.interval, context)
-        ):
-            continue
-        if bounds_us(obligation.interval, terms.per, terms.timezone)[1] <= now_us or _needs_any(
-            terms, obligation.interval, context
-        ):
-            return obligation.interval
-    if hole > EMPTY_INTERVALS_MAX:
+    first, end = 0, len(obligations)
+    if terms.max_age is not None:
+        end = next((n for n, obligation in enumerate(obligations) if not obligation.settled), end)
+        first = max(0, end - EMPTY_INTERVALS_MAX)
+    for n in reversed(range(first, end)):
+        if _is_readable(obligations[n], terms, context, now_us):
+            return obligations[n].interval
+    if end > EMPTY_INTERVALS_MAX:
         return None  # all intervals that were checked are empty
     return _before_all(obligations, terms, context, now_us)
+
+
+def _is_readable(
+    obligation: Obligation, terms: Terms, context: EvaluationContext, now_us: int
+) -> bool:
+    """Return whether a consumer can read an interval, with rows in it under `max_age`."""
+    interval = obligation.interval
+    if obligation.met_at_us is None:
+        return False
+    if terms.max_age is not None and not _has_rows(terms, interval, context):
+        return False
+    ended = bounds_us(interval, terms.per, terms.timezone)[1] <= now_us
+    return ended or _needs_any(terms, interval, context)
 
 
 def _needs_any(terms: Terms, interval: str, context: EvaluationContext) -> bool:

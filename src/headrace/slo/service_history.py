@@ -5,7 +5,7 @@ Rows that several consumers share (publications, promises, wrong data) are read 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -226,24 +226,28 @@ class Gathering:
 
     def _taken_back(self, terms: Terms, duties: list[Duty]) -> Iterator[Duty]:
         """Reopen duties for the time in which something that they read was withdrawn."""
-        awaited = {node.name: node for node in self._context.awaited(terms)}
-        withdrawn_spans: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        for withdrawal in self._withdrawn:
-            if withdrawal.node in awaited:
-                withdrawn_spans.setdefault((withdrawal.node, withdrawal.partition), []).append(
-                    (withdrawal.at, EVER if withdrawal.until_at is None else withdrawal.until_at)
-                )
+        awaited = self._context.awaited(terms)
+        withdrawn_spans = self._withdrawn_spans({node.name for node in awaited})
+        if not withdrawn_spans:
+            yield from duties
+            return
         for duty in duties:
-            holes = (
-                union(
-                    span
-                    for node in awaited.values()
-                    for span in self._holes(node, terms, duty, withdrawn_spans)
-                )
-                if withdrawn_spans
-                else NONE
+            holes = union(
+                span for node in awaited for span in self._holes(node, terms, duty, withdrawn_spans)
             )
             yield _without(duty, holes)
+
+    def _withdrawn_spans(
+        self, nodes: Collection[str]
+    ) -> dict[tuple[str, str], list[tuple[int, int]]]:
+        """Return (node, partition) → the spans in which it was withdrawn."""
+        results: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for withdrawal in self._withdrawn:
+            if withdrawal.node in nodes:
+                place = withdrawal.node, withdrawal.partition
+                until = EVER if withdrawal.until_at is None else withdrawal.until_at
+                results.setdefault(place, []).append((withdrawal.at, until))
+        return results
 
     def _holes(
         self,

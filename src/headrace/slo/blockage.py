@@ -145,15 +145,18 @@ class Blockage:
         results: dict[_Place, None] = {}
         while waiting:
             node, key = waiting.pop()
-            if (node.name, key) in results:
-                continue
-            results[node.name, key] = None
-            for spec in node.inputs:
-                source = self._context.declared.nodes.get(spec.node)
-                if source is not None:
-                    read = self._required(node, key, source, spec) or (WHOLE,)
-                    waiting += [(source, item) for item in read]
+            if (node.name, key) not in results:
+                results[node.name, key] = None
+                waiting += self._inputs(node, key)
         return results
+
+    def _inputs(self, node: Node, key: str) -> Iterator[tuple[Node, str]]:
+        """Yield the partitions that a partition reads; `WHOLE` for an input without known ones."""
+        for spec in node.inputs:
+            source = self._context.declared.nodes.get(spec.node)
+            if source is not None:
+                keys = self._required(node, key, source, spec) or (WHOLE,)
+                yield from ((source, item) for item in keys)
 
     def _read(self, node: Node, terms: Terms, interval: str) -> int:
         """Return the blockers of what an interval requires of a node; 0 if it is all published."""
@@ -264,23 +267,25 @@ class Blockage:
 
     def _lacking(self, node: Node, key: str) -> Iterator[tuple[Node, str]]:
         """Yield the missing inputs of a partition."""
-        nodes = self._context.declared.nodes
         for spec in node.inputs:
-            source = nodes.get(spec.node)
+            source = self._context.declared.nodes.get(spec.node)
             if source is None or spec.optional:
                 continue
             keys = self._required(node, key, source, spec)
-            if keys is None:
-                if self._context.facts.newest(source.name) is None and self._isnt_there(
-                    source, WHOLE
-                ):
-                    yield source, WHOLE
-                continue
-            for item in keys:
-                if self._isnt_there(source, item) and not counts_as_empty(
-                    source, item, self._context
-                ):
-                    yield source, item
+            yield from ((source, item) for item in self._missing(source, keys))
+
+    def _missing(self, node: Node, keys: Sequence[str] | None) -> Iterator[str]:
+        """Yield those of the partitions that readers can't see.
+
+        `keys` None stands for all of a node: it is missing until anything of it is published.
+        """
+        if keys is None:
+            if self._context.facts.newest(node.name) is None and self._isnt_there(node, WHOLE):
+                yield WHOLE
+            return
+        for key in keys:
+            if self._isnt_there(node, key) and not counts_as_empty(node, key, self._context):
+                yield key
 
     def _required(
         self, node: Node, key: str, source: Node, spec: InputSpec

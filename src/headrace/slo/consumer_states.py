@@ -233,10 +233,7 @@ def most_unusual(
     ]
     if not every or not obligations:
         return None
-    walk, interval = _Walk(context, every), obligations[-1].interval
-    for node in context.known_reads(terms):
-        for key in needed(node, terms, interval, context) or ():
-            walk.visit(node, key)
+    interval = obligations[-1].interval
     began = start_us(interval, terms.per, terms.timezone)
     accepted = [
         exception
@@ -246,7 +243,7 @@ def most_unusual(
     return max(
         (
             item
-            for item in walk.found
+            for item in _behind_interval(terms, interval, context, every)
             if _lasts_beyond(context, item, began) and not _is_made_of(context, item, accepted)
         ),
         key=lambda item: (
@@ -257,6 +254,17 @@ def most_unusual(
         ),
         default=None,
     )
+
+
+def _behind_interval(
+    terms: Terms, interval: str, context: EvaluationContext, every: Sequence[Unusual]
+) -> set[Unusual]:
+    """Return those of the anomalous partitions that a consumer's interval is made of."""
+    walk = _Walk(context, every)
+    for node in context.known_reads(terms):
+        for key in needed(node, terms, interval, context) or ():
+            walk.visit(node, key)
+    return walk.found
 
 
 def _is_made_of(

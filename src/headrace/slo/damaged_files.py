@@ -94,25 +94,15 @@ def partitions_in(tx: Transaction, node: str, ids: Collection[int]) -> dict[int,
     published in the snapshots that it was merged from. If those don't have as many rows as the
     file, it may hold every partition within its bounds that no other file is known to hold.
     """
-    outside = [
-        publication
-        for publication in lake_maintenance.damaged_publications(tx)
-        if publication.node == node and -publication.publication in ids
-    ]
+    outside = _partitions_outside(tx, node, ids)
     if outside:
-        return {
-            -publication.publication: {publication.partition: publication.rows}
-            for publication in outside
-        }
+        return outside
+    current = [file for file in catalog.current(tx, ids) if file.table == node]
     if accumulates(tx, node):
-        files = [file for file in catalog.current(tx, ids) if file.table == node]
-        return {file.id: _published_since(tx, node, file.begins) for file in files}
+        return {file.id: _published_since(tx, node, file.begins) for file in current}
     every = catalog.files_of(tx, node)
-    deletes = {
-        file.of: file.id
-        for file in catalog.current(tx, ids)
-        if file.table == node and file.of != file.id
-    }
+    # a file of deletions holds the partitions of the file whose rows it deletes
+    deletes = {file.of: file.id for file in current if file.of != file.id}
     held = {
         file.id: _partitions_in(tx, node, file, every)
         for file in every
@@ -120,6 +110,17 @@ def partitions_in(tx: Transaction, node: str, ids: Collection[int]) -> dict[int,
     }
     return {number: held[number] for number in ids if number in held} | {
         deletes[of]: held[of] for of in deletes if of in held
+    }
+
+
+def _partitions_outside(
+    tx: Transaction, node: str, ids: Collection[int]
+) -> dict[int, dict[str, int]]:
+    """Return the same for files of a `materialize: files` asset, which are in no lake table."""
+    return {
+        -publication.publication: {publication.partition: publication.rows}
+        for publication in lake_maintenance.damaged_publications(tx)
+        if publication.node == node and -publication.publication in ids
     }
 
 
@@ -150,16 +151,23 @@ def _published_since(tx: Transaction, node: str, snapshot: int) -> dict[str, int
 def _partitions_in(
     tx: Transaction, node: str, file: FileRow, every: Collection[FileRow]
 ) -> dict[str, int]:
+    """Return the partitions of one of the node's files; `every` are all of them."""
     if file.lost is not None:
         return dict(file.lost)
     if file.keys is not None:
-        current_publications = {key: publications.current(tx, node, key) for key in file.keys}
-        return {
-            key: publication.rows if publication else 0
-            for key, publication in current_publications.items()
-        }
+        current = {key: publications.current(tx, node, key) for key in file.keys}
+        return {key: publication.rows if publication else 0 for key, publication in current.items()}
+    return _partitions_of_merged(tx, node, file, every)
+
+
+def _partitions_of_merged(
+    tx: Transaction, node: str, file: FileRow, every: Collection[FileRow]
+) -> dict[str, int]:
+    """Return the partitions published in the snapshots that a file was merged from.
+
+    If those don't have as many rows as the file, return all that it may hold.
+    """
     elsewhere: set[str] = set().union(*(row.keys for row in every if row.keys is not None))
-    first, last = file.snapshots
     candidates = [
         publication
         for publication in publications.of_node(tx, node, limit=PARTITIONS_MAX)
@@ -167,8 +175,8 @@ def _partitions_in(
         and file.may_hold(publication.partition)
         and publication.partition not in elsewhere
     ]
+    first, last = file.snapshots
     exactly = [candidate for candidate in candidates if first <= candidate.snapshot <= last]
-    chosen = (
-        exactly if sum(publication.rows for publication in exactly) == file.rows else candidates
-    )
+    explains_all = sum(publication.rows for publication in exactly) == file.rows
+    chosen = exactly if explains_all else candidates
     return {publication.partition: publication.rows for publication in chosen}

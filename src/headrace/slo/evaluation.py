@@ -186,19 +186,21 @@ class Evaluation:
         Data may have been wrong before the current cause began, and a consumer is served only since
         the last wrong data was replaced.
         """
-        if status.since_us is None or status.state not in (ConsumerState.WRONG, *SERVED):
+        since = status.since_us
+        if since is None:
             return status
-        if status.state is not ConsumerState.WRONG and self._replaced_last <= status.since_us:
-            return status
-        spans = [span for span in self._long_wrongness.spans(status.name) if span[0] <= self._now]
         if status.state is ConsumerState.WRONG:
-            since = min(
-                (began for began, ended in spans if ended > self._now), default=status.since_us
-            )
-        else:
-            since = max((ended for _, ended in spans if ended <= self._now), default=0)
-            since = max(since, status.since_us)
+            lasting = [began for began, ended in self._wrong_spans(status) if ended > self._now]
+            since = min(lasting, default=since)
+        elif status.state in SERVED and self._replaced_last > since:
+            over = [ended for _, ended in self._wrong_spans(status) if ended <= self._now]
+            since = max((since, *over))
         return msgspec.structs.replace(status, since_us=since)
+
+    def _wrong_spans(self, status: ConsumerStatus) -> list[tuple[int, int]]:
+        """Return the spans in which a consumer's data was wrong that have begun."""
+        spans = self._long_wrongness.spans(status.name)
+        return [(began, ended) for began, ended in spans if began <= self._now]
 
     @cached_property
     def _replaced_last(self) -> int:

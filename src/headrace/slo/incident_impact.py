@@ -103,16 +103,28 @@ def holding_incident(
         return None
     blockage, wrong = Blockage(context, now_us), _wrong(tx, mine)
     for obligation in blockage.unserved(terms, obligations)[:UNMET_ASKED]:
-        blocked = blockage.of(terms, obligation.interval)
-        blocking = _blocking(tx, blocked)
-        held = [] if blocking is None else [blocking]
-        # a wait without an incident isn't due to wrong data
-        if wrong and (held or not blocked):
-            places = blockage.above(terms, obligation.interval)
-            held += [wrong[place] for place in places if place in wrong]
-        if held:
-            return min(held, key=_order).incident
+        holding = _holding(tx, blockage, terms, obligation.interval, wrong)
+        if holding:
+            return min(holding, key=_order).incident
     return _keeps_empty(opened, context, terms)
+
+
+def _holding(
+    tx: Transaction,
+    blockage: Blockage,
+    terms: Terms,
+    interval: str,
+    wrong: Mapping[tuple[str, str], _Held],
+) -> list[_Held]:
+    """Return the incidents that hold an interval back, those of `wrong` partitions included."""
+    blocked = blockage.of(terms, interval)
+    blocking = _blocking(tx, blocked)
+    if blocked and blocking is None:
+        return []  # a wait without an incident isn't due to wrong data
+    holding = [] if blocking is None else [blocking]
+    if wrong:
+        holding += [wrong[place] for place in blockage.above(terms, interval) if place in wrong]
+    return holding
 
 
 def holding_incidents(

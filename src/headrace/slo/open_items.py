@@ -231,24 +231,29 @@ def _beside(item: OpenItem, explained: Explained) -> str:
 
 
 def _served(facts: OpenFacts, causes: str | None) -> str:
+    """Return the sentence on what consumers can read; `causes` replaces it."""
     if not facts.consumers:
         return "No consumer is declared."
-    missed = [consumer for consumer in facts.consumers if consumer.state in _NOT_SERVED]
-    risky = [consumer.name for consumer in facts.consumers if consumer.state == "at_risk"]
-    at_risk = f", {_few(risky)} at risk" if risky else ""
-    total = len(facts.consumers)
     if causes is not None:
         return causes
+    risky = [consumer.name for consumer in facts.consumers if consumer.state == "at_risk"]
+    at_risk = f", {_few(risky)} at risk" if risky else ""
+    return f"{_served_clause(facts)}{at_risk}."
+
+
+def _served_clause(facts: OpenFacts) -> str:
+    total = len(facts.consumers)
+    missed = [consumer for consumer in facts.consumers if consumer.state in _NOT_SERVED]
     if missed:
         verb = "isn't" if len(missed) == 1 else "aren't"
-        named = _few([f"{fact.name} ({fact.state})" for fact in missed])
-        return f"{len(missed)} of {_count(total, 'consumer')} {verb} served: {named}{at_risk}."
+        named = _few([f"{consumer.name} ({consumer.state})" for consumer in missed])
+        return f"{len(missed)} of {_count(total, 'consumer')} {verb} served: {named}"
     if facts.damaged is not None and facts.damaged.consumers:
         verb = "reads" if len(facts.damaged.consumers) == 1 else "read"
-        return f"{_few(facts.damaged.consumers)} {verb} from a damaged file{at_risk}."
+        return f"{_few(facts.damaged.consumers)} {verb} from a damaged file"
     if total == 1:
-        return f"The consumer is served{at_risk}."
-    return f"{'Both' if total == 2 else f'All {total:,}'} consumers are served{at_risk}."
+        return "The consumer is served"
+    return f"{'Both' if total == 2 else f'All {total:,}'} consumers are served"
 
 
 def _consumers(facts: OpenFacts) -> OpenItem | None:

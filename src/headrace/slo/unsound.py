@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,6 +23,7 @@ from headrace.store.transaction import Transaction
 if TYPE_CHECKING:
     from headrace.plan import Compiled
     from headrace.plan.schemas import ColumnLineage
+    from headrace.sql.values import Edge
 
 
 # From each named publication the walk goes downstream, node by node, to the publications that read
@@ -99,25 +100,37 @@ def _made_of(
     publications = stored.computed_since(
         tx, node.name, min(taint.read_from for _, taint, _ in reached)
     )
-    taints = []
-    for publication in publications:
-        seen = [each for each in reached if publication.saw(each[1].read_from, each[1].read_until)]
-        keys = {
-            spec: needed(context, node, spec, publication.partition)
-            for spec in dict.fromkeys(spec for spec, _, _ in seen)
-        }
-        for spec, taint, columns in seen:
-            input_keys = keys[spec]
-            if input_keys is None or taint.partition in input_keys:
-                removable = (
-                    taint.removable if input_keys is None else (node.name, publication.partition)
-                )
-                taints.append(
-                    msgspec.structs.replace(
-                        _onwards(taint, publication, node.name, columns), removable=removable
-                    )
-                )
+    taints = [
+        taint
+        for publication in publications
+        for taint in _taints_of(context, node, publication, reached)
+    ]
     return _not_the_same_again(taints, publications)
+
+
+def _taints_of(
+    context: EvaluationContext,
+    node: Node,
+    publication: stored.PublicationProvenance,
+    reached: Sequence[_Reached],
+) -> Iterator[Taint]:
+    """Yield a taint of one publication for each of the tainted inputs that it read."""
+    visible = [each for each in reached if publication.saw(each[1].read_from, each[1].read_until)]
+    keys = {
+        spec: needed(context, node, spec, publication.partition)
+        for spec in dict.fromkeys(spec for spec, _, _ in visible)
+    }
+    for spec, taint, columns in visible:
+        input_keys = keys[spec]
+        if input_keys is None:
+            removable = taint.removable
+        elif taint.partition in input_keys:
+            removable = node.name, publication.partition
+        else:
+            continue
+        yield msgspec.structs.replace(
+            _onwards(taint, publication, node.name, columns), removable=removable
+        )
 
 
 def _not_the_same_again(
@@ -308,23 +321,25 @@ class Carrying:
             lines = self._lines(below)
         except KeyError:
             return frozenset()  # an export, which passes on all that it reads
-        lowercase_columns = {column.lower() for column in columns}
-        if any(
-            edge.input.lower() == node.lower()
-            and (edge.column == ALL or edge.column.lower() in lowercase_columns)
-            for edge in lines.filters
-        ):
+        lowercase = {column.lower() for column in columns}
+        if _any_reads(lines.filters, node.lower(), lowercase):
             return frozenset()
         results = {
             column
             for column, edges in lines.columns.items()
-            for edge in edges
-            if edge.input.lower() == node.lower()
-            and (edge.column == ALL or edge.column.lower() in lowercase_columns)
+            if _any_reads(edges, node.lower(), lowercase)
         }
         if ALL in results:
             return frozenset()
         return frozenset(results) or None
+
+
+def _any_reads(edges: Iterable[Edge], node: str, columns: Collection[str]) -> bool:
+    """Return whether an edge comes from one of a node's columns, named in lower case."""
+    return any(
+        edge.input.lower() == node and (edge.column == ALL or edge.column.lower() in columns)
+        for edge in edges
+    )
 
 
 def lineage_of(compiled: Compiled) -> Callable[[], Callable[[str], ColumnLineage]]:

@@ -132,22 +132,26 @@ class Wrongness:
         """
         if not self._exceptions:
             return ()
+        excepted = list(self._excepted_by_others(terms, speaks))
         results = []
         for index, duty in enumerate(duties):
             ends = duties[index + 1].due_us if index + 1 < len(duties) else EVER
-            for node in self._context.awaited(terms):
-                for taint in self._excepted.get(node.name, ()):
-                    exception = self._exceptions[taint.exception or 0]
-                    if not speaks(terms.owner, exception.actor) and self._stands_on(
-                        node, terms, duty, taint
-                    ):
-                        results.append(
-                            (
-                                max(taint.from_us, duty.due_us),
-                                min(taint.until_us, _ends(exception), ends),
-                            )
-                        )
+            results += [
+                (max(taint.from_us, duty.due_us), min(taint.until_us, exception_ends, ends))
+                for node, taint, exception_ends in excepted
+                if self._stands_on(node, terms, duty, taint)
+            ]
         return union(results)
+
+    def _excepted_by_others(
+        self, terms: Terms, speaks: Speaks
+    ) -> Iterator[tuple[Node, Taint, int]]:
+        """Yield the data under somebody else's exception, with the exception's end."""
+        for node in self._context.awaited(terms):
+            for taint in self._excepted.get(node.name, ()):
+                exception = self._exceptions[taint.exception or 0]
+                if not speaks(terms.owner, exception.actor):
+                    yield node, taint, _ends(exception)
 
     def sound_since(self, terms: Terms, duty: Duty) -> int | None:
         """Return when sound data, as known now, first met an obligation; None if none did."""

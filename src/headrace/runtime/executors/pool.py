@@ -37,8 +37,8 @@ from headrace.runtime.messages import (
     SourceObserved,
     Task,
     WorkerReady,
-    environment_kind,
 )
+from headrace.runtime.task_environments import environment_kind
 from headrace.runtime.worker_protocol import WakeUpPipe, WorkerSettings, scrub_log, scrubbed
 from headrace.scheduler import AttemptId
 from headrace.security.secrets import Secrets

@@ -30,9 +30,8 @@ from headrace.runtime.messages import (
     Returned,
     Task,
     WorkerReady,
-    environment_kind,
-    with_handed,
 )
+from headrace.runtime.task_environments import environment_kind, with_handed
 from headrace.runtime.worker_protocol import (
     BACKGROUND,
     FORK,

@@ -53,12 +53,12 @@ from headrace.runtime.messages import (
     SourceObserved,
     StagedOutcome,
     Task,
-    with_handed,
 )
 from headrace.runtime.steps.compute import compute
 from headrace.runtime.steps.ingest import ingest
 from headrace.runtime.steps.sources import observe
 from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
+from headrace.runtime.task_environments import with_handed
 from headrace.runtime.worker_protocol import scrubbed
 from headrace.security.secrets import SecretMissing
 

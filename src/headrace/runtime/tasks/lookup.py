@@ -36,7 +36,7 @@ from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.plan.node_graph import NodeGraph
 from headrace.plan.schemas import ColumnLineage, is_join_key
 from headrace.runtime.applied_versions import AppliedVersion, Production
-from headrace.runtime.messages import secrets_of
+from headrace.runtime.task_environments import secrets_of
 from headrace.slo.damaged_files import damaged_files
 from headrace.sql.values import Transformation
 from headrace.store import Transaction

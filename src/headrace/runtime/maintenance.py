@@ -316,7 +316,7 @@ def look_at_files(
         refuse_empty(tx, lake, store.engine.where)
         if not lake.is_dir():
             return False  # no lake exists yet
-        read = catalog.current(tx, [*_read_by_consumers(tx, compiled), *_met(tx)])
+        read = catalog.current(tx, [*_read_by_consumers(tx, compiled), *_unreadable_files(tx)])
         before = lake_maintenance.known_checks(tx, (file.id for file in read))
     now = clock.now_us()
     observations = {file.id: _check_file(lake, file, before, now) for file in read}
@@ -392,14 +392,17 @@ def _read_by_consumers(tx: Transaction, compiled: Compiled) -> list[int]:
     return list(results)
 
 
-def _met(tx: Transaction) -> list[int]:
-    """Return the files that attempts couldn't read and still wait for."""
+def _unreadable_files(tx: Transaction) -> list[int]:
+    """Return the ids of the files that attempts couldn't read and that partitions wait for."""
     results = []
     for reason in sorted(partition_states.waiting_reasons(tx, LAKE_FILE)):
-        path = reason.removeprefix(LAKE_FILE)
-        table = path.rpartition("/")[0].rpartition("/")[2]
+        # a reason is LAKE_FILE, the file's path, and a clause on what is wrong with the file
+        path_and_fault = reason.removeprefix(LAKE_FILE)
+        table = path_and_fault.rpartition("/")[0].rpartition("/")[2]
         results += [
-            row.id for row in catalog.files_of(tx, table) if path.startswith(f"{row.ref.path} ")
+            file.id
+            for file in catalog.files_of(tx, table)
+            if path_and_fault.startswith(f"{file.ref.path} ")
         ]
     return results
 

@@ -5,7 +5,7 @@ There is one `Drifting` per delivery.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,14 +15,12 @@ from headrace.checks.drift import (
     ColumnRename,
     DriftRules,
     Expected,
+    NameComparison,
     blocks,
     changes_of,
     changes_text,
     compare,
-    conversion_at,
-    converted_since,
     doubled_column,
-    in_force,
     known_names,
 )
 from headrace.checks.facts import DriftChange, DriftKind, Policy
@@ -37,8 +35,13 @@ from headrace.lake import LakeColumn
 from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn
 from headrace.runtime.messages import IngestTask
-from headrace.runtime.steps.expected_schemas import unagreed, with_contract, with_dates
-from headrace.sql.parsing import InvalidSelect as NotAnExpression
+from headrace.runtime.steps.conversions import conversions
+from headrace.runtime.steps.expected_schemas import (
+    delivered_names,
+    unagreed,
+    with_contract,
+    with_dates,
+)
 
 READINGS_MAX = 5
 """Most ways in which a delivery is read before it is held."""
@@ -93,39 +96,36 @@ class Drifting:
     def adapt(self, header: FileHeader) -> Adapted | Drift:
         """Return the mapping of a file's column names; a Drift if a user must decide first."""
         compared = compare(self._expected(), header.names, header.doubled)
-        unclear = dict(compared.doubled)
-        candidates = [name for name in compared.added if name not in unclear]
-        renames = (
-            self._propose(compared.dropped, candidates, header.names)
-            if compared.dropped and candidates
-            else ()
-        )
-        drift_changes = changes_of(compared, self._rules, renames)
-        changes = tuple(
-            change
-            for change in drift_changes
-            if change.kind is not DriftKind.ADDED or change.column not in self._unagreed
-        )
+        changes = self._changed_names(compared, header)
         self._of_names[header.names] = changes
         if blocks(changes):
             return Drift(compared.dropped, compared.added, changes_text(changes))
-        mapped = {
-            change.to: change.column
-            for change in changes
-            if change.kind is DriftKind.RENAMED and change.policy is Policy.MAP
-        }
-        names = {
-            **compared.names,
-            **{name: column for name, column in mapped.items() if name is not None},
-        }
-        names |= self._own_names(header, names)
-        computed = self._computed(names, header.names)
-        if isinstance(computed, Drift):
-            return computed
+        mapped = [change for change in changes if change.policy is Policy.MAP]
+        names = {**compared.names, **_renamed_to(mapped)}
+        names |= self._table_only_names(header, names)
+        converted = conversions(self._task.promised or (), self._interval, names, header.names)
+        if isinstance(converted, Drift):
+            return converted
+        self.as_is = converted.as_is
         if self._task.pinned is None:  # the first file defines the columns
-            return Adapted(names, computed=computed)
+            return Adapted(names, computed=converted.computed)
         added = tuple(name for name in compared.added if name not in names)
-        return Adapted(names, added, computed)
+        return Adapted(names, added, converted.computed)
+
+    def _changed_names(
+        self, compared: NameComparison, header: FileHeader
+    ) -> tuple[DriftChange, ...]:
+        """Return the changes of a file's names, with proposed renames."""
+        unclear = dict(compared.doubled)
+        candidates = [name for name in compared.added if name not in unclear]
+        renames: Sequence[ColumnRename] = ()
+        if compared.dropped and candidates:
+            renames = self._propose(compared.dropped, candidates, header.names)
+        return tuple(
+            change
+            for change in changes_of(compared, self._rules, renames)
+            if change.kind is not DriftKind.ADDED or change.column not in self._unagreed
+        )
 
     def as_if_decided(self, header: FileHeader) -> Adapted | Drift:
         """Return what `adapt` does, with undecided names taken as what they probably are.
@@ -137,22 +137,15 @@ class Drifting:
         if isinstance(adapted, Adapted):
             return adapted
         expected = self._expected()
-        compared, changes = (
-            compare(expected, header.names, header.doubled),
-            self._of_names[header.names],
-        )
+        compared = compare(expected, header.names, header.doubled)
+        changes = self._of_names[header.names]
         if compared.doubled or compared.clashes or 2 * len(compared.names) < len(expected):
             return adapted
-        mapped = {
-            change.to: change.column
-            for change in changes
-            if change.kind is DriftKind.RENAMED and change.to is not None
-        }
-        names = {**compared.names, **mapped}
-        names |= self._own_names(header, names)
+        names = {**compared.names, **_renamed_to(changes)}
+        names |= self._table_only_names(header, names)
         return Adapted(names, tuple(name for name in compared.added if name not in names))
 
-    def _own_names(self, header: FileHeader, names: Mapping[str, str]) -> dict[str, str]:
+    def _table_only_names(self, header: FileHeader, names: Mapping[str, str]) -> dict[str, str]:
         """Return the file's columns that only the table has, unless mapped to another one."""
         return {name: name for name in header.names if name in self._unagreed and name not in names}
 
@@ -180,40 +173,6 @@ class Drifting:
             for change in changes
             if change.kind is DriftKind.DROPPED
         )
-
-    def _computed(self, names: Mapping[str, str], header: Sequence[str]) -> dict[str, str] | Drift:
-        """Return column → SQL of the contract's conversions in this interval.
-
-        Only for columns that have the expected name in the file. Returns a Drift if the file lacks
-        a column that an expression reads.
-        """
-        called = {column: name for name, column in names.items()}
-        results = {}
-        self.as_is = {}
-        for column in self._task.promised or ():
-            text = conversion_at(column, self._interval)
-            if text is None or called.get(column.name) != in_force(column, self._interval):
-                continue
-            # imported here: it loads the SQL parser
-            from headrace.sql.parsing import parse_conversion
-
-            try:
-                expression = parse_conversion(text)
-            except NotAnExpression as why:
-                return Drift(
-                    (), (), f"the conversion of {column.name} can't be used: {why.message}"
-                )
-            if expression.columns == (called[column.name],) and expression.is_identity:
-                self.as_is[column.name] = converted_since(column, self._interval)
-                continue
-            lacking = [name for name in expression.columns if name not in header]
-            if lacking:
-                message = (
-                    f"the conversion of {column.name} reads {lacking[0]!r}, which it doesn't have"
-                )
-                return Drift(tuple(lacking), (), message)
-            results[column.name] = expression.over({name: names.get(name, name) for name in header})
-        return results
 
     def _expected(self) -> list[Expected]:
         contract = {column.name: column for column in self._task.promised or ()}
@@ -270,31 +229,30 @@ class Drifting:
         are held.
         """
         if pinned is None:
-            of_contract = [
-                msgspec.structs.replace(self._of_type(bad, ""), policy=Policy.BLOCK)
-                for bad in why.columns
-            ]
-            self._of_values |= {(change.kind, change.column): change for change in of_contract}
+            self._remember_blocked(self._of_type(bad, "") for bad in why.columns)
             return None
-        now = {column.name: column.type for column in why.reads_as.columns} if why.reads_as else {}
-        only_format = bool(now) and all(
-            now.get(bad.column, bad.type) == bad.type for bad in why.columns
-        )
-        if only_format and why.reads_as is not None:
+        now = _types(why.reads_as) if why.reads_as is not None else {}
+        same_types = all(now.get(bad.column, bad.type) == bad.type for bad in why.columns)
+        if why.reads_as is not None and now and same_types:
             return self._another_format(why, why.reads_as, pinned)
         changes = [self._of_type(bad, now.get(bad.column, "")) for bad in why.columns]
-        if blocks(changes) or any(
-            (change.kind, change.column) in self._of_values for change in changes
-        ):
-            self._of_values |= {
-                (change.kind, change.column): msgspec.structs.replace(change, policy=Policy.BLOCK)
-                for change in changes
-            }
+        if blocks(changes) or self._remembers(changes):
+            self._remember_blocked(changes)
             return None
-        self._of_values |= {(change.kind, change.column): change for change in changes}
+        self._remember(changes)
         return self._read_widely(
             pinned, {bad.column: now.get(bad.column, "") for bad in why.columns}
         )
+
+    def _remember(self, changes: Iterable[DriftChange]) -> None:
+        self._of_values |= {(change.kind, change.column): change for change in changes}
+
+    def _remember_blocked(self, changes: Iterable[DriftChange]) -> None:
+        self._remember(msgspec.structs.replace(change, policy=Policy.BLOCK) for change in changes)
+
+    def _remembers(self, changes: Iterable[DriftChange]) -> bool:
+        """Whether an earlier reading has met one of the changes: its new schema didn't help."""
+        return any((change.kind, change.column) in self._of_values for change in changes)
 
     def _another_format(
         self, why: TypeDrift, reads_as: SourceSchema, pinned: SourceSchema
@@ -314,8 +272,8 @@ class Drifting:
             )
             for bad in why.columns
         ]
-        again = any((change.kind, change.column) in self._of_values for change in changes)
-        self._of_values |= {(change.kind, change.column): change for change in changes}
+        again = self._remembers(changes)
+        self._remember(changes)
         return None if blocks(changes) or again else reads_as
 
     def _of_type(self, bad: BadColumn, now: str) -> DriftChange:
@@ -346,7 +304,7 @@ class Drifting:
         """
         if self._task.pinned is None or self.pinned is None:
             return None
-        before = {column.name: column.type for column in self._task.pinned.columns}
+        before = _types(self._task.pinned)
         bad = {column.column: column.type for column in why.columns}
         if not all(
             name in self.declared_at and before.get(name, is_) != is_ for name, is_ in bad.items()
@@ -366,7 +324,7 @@ class Drifting:
         The delivery is as it was expected `before`. The changes of these columns are marked with
         their declaration.
         """
-        types = {column.name: column.type for column in before.columns}
+        types = _types(before)
         evidence_by_column = self._declared_anew(why, before)
         for at, change in list(self._of_values.items()):
             if change.column in evidence_by_column:
@@ -395,7 +353,7 @@ class Drifting:
 
     def _declared_anew(self, why: TypeDrift, before: SourceSchema) -> dict[str, str]:
         """Return column → sentence on the contract's type now and the type `before`."""
-        types = {column.name: column.type for column in before.columns}
+        types = _types(before)
         return {
             column.column: (
                 f"{self.declared_at[column.column]} declares {column.type} now; it was"
@@ -499,34 +457,36 @@ class Drifting:
 
         It has the columns that were added, with the interval, and those that were dropped.
         """
-        if self._task.pinned is None:
+        pinned = self._task.pinned
+        if pinned is None:
             return self._first(prepared.schema) if prepared.learnt else None
         if self._task.accepted:  # the next delivery must match what this one should have been
             return None
-        known = set(self._task.pinned.names)
-        there = {name for part in prepared.parts or (prepared,) for name in part.header.names}
+        known = set(pinned.names)
+        there = delivered_names(prepared)
         absent = self._unagreed - there
         columns = tuple(column for column in prepared.schema.columns if column.name not in absent)
-        first_intervals = [
-            (column.name, self._interval) for column in columns if column.name not in known
-        ]
-        removing_kinds = (DriftKind.DROPPED, DriftKind.RENAMED)
-        went = {
-            change.column: self._interval
-            for change in self.changes(prepared)
-            if change.kind in removing_kinds and change.policy is not Policy.MAP
-        }
-        until = {name: at for name, at in self._task.pinned.until if name not in there}
+        added = [(column.name, self._interval) for column in columns if column.name not in known]
+        until = {name: first for name, first in pinned.until if name not in there}
         pin = msgspec.structs.replace(
-            self._task.pinned,
+            pinned,
             columns=columns,
             optional=tuple(name for name in prepared.schema.optional if name not in absent),
-            format=with_dates(self._task.pinned.format, prepared.schema.format),
-            since=(*self._task.pinned.since, *first_intervals),
+            format=with_dates(pinned.format, prepared.schema.format),
+            since=(*pinned.since, *added),
             inside=self._inside_to_pin(prepared),
-            until=tuple({**went, **until}.items()),
+            until=tuple({**self._removed(prepared), **until}.items()),
         )
-        return None if pin == self._task.pinned else pin
+        return None if pin == pinned else pin
+
+    def _removed(self, prepared: PreparedDelivery) -> dict[str, str]:
+        """Return column → interval for those that are dropped or renamed from this interval on."""
+        return {
+            change.column: self._interval
+            for change in self.changes(prepared)
+            if change.kind in (DriftKind.DROPPED, DriftKind.RENAMED)
+            and change.policy is not Policy.MAP
+        }
 
     def _first(self, schema: SourceSchema) -> SourceSchema:
         """Return the first delivery's schema, with the attempt that read it."""
@@ -549,6 +509,19 @@ class Drifting:
                 if name in changed and now.get(name)
             }
         return tuple(insides.values())
+
+
+def _renamed_to(changes: Iterable[DriftChange]) -> dict[str, str]:
+    """Return new name → column for the renames among the changes."""
+    return {
+        change.to: change.column
+        for change in changes
+        if change.kind is DriftKind.RENAMED and change.to is not None
+    }
+
+
+def _types(schema: SourceSchema) -> dict[str, str]:
+    return {column.name: column.type for column in schema.columns}
 
 
 def _past(interval: str, until: str | None) -> bool:

@@ -70,9 +70,14 @@ def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
     )
 
 
+def delivered_names(prepared: PreparedDelivery) -> set[str]:
+    """Return the names in the headers of a delivery's files."""
+    return {name for part in prepared.parts or (prepared,) for name in part.header.names}
+
+
 def of_file(prepared: PreparedDelivery) -> SourceSchema:
     """Return the schema of the delivery itself: without columns that only other deliveries have."""
-    there = {name for part in prepared.parts or (prepared,) for name in part.header.names}
+    there = delivered_names(prepared)
     columns = tuple(
         LakeColumn(column.name, column.type, 0)
         for column in prepared.schema.columns

@@ -82,33 +82,17 @@ def evaluated_audit(
 
     `inputs` are the inputs that it was computed from; None for a delivery.
     """
+    withheld = _withheld(audit, staged)
     failed = tuple(
         fact
         for key in keys
-        for fact in facts_of_failed_checks(
-            audit.of(key).results, key, holds=_withheld(audit, staged)
-        )
+        for fact in facts_of_failed_checks(audit.of(key).results, key, holds=withheld)
     )
-    if (around.on_anomaly == IGNORE and not around.of_columns) or grain is None:
+    ignored = around.on_anomaly == IGNORE and not around.of_columns
+    if ignored or grain is None:
         return EvaluatedAudit(audit, failed)
-    history = MetricHistory(past, grain)
-    facts = [
-        fact
-        for key in _alike(keys)
-        for fact in _of(
-            key, audit, staged, around, history, fed=len(keys) == 1 and _have_rows(inputs)
-        )
-    ]
-    mild = (
-        milder_for_computed(facts, around.unusual, around.emptied, around.more_rows)
-        if inputs is not None
-        else without_unread_columns(facts, around.used)
-    )
-    more = _more_of_each(keys, staged.rows, inputs or (), around)
-    anomalous_facts = (
-        mild if more is None else (more, *(fact for fact in mild if fact.kind != more.kind))
-    )
-    evaluated_facts = tuple(apply_policy(anomalous_facts, around.on_anomaly, around.of_columns))
+    anomalies = _anomalies(audit, staged, keys, around, MetricHistory(past, grain), inputs)
+    evaluated_facts = tuple(apply_policy(anomalies, around.on_anomaly, around.of_columns))
     if not evaluated_facts:
         return EvaluatedAudit(audit, failed)
     held = any(fact.severity is FactSeverity.HOLD for fact in evaluated_facts)
@@ -116,6 +100,28 @@ def evaluated_audit(
         evaluated_facts, FactSeverity.HOLD if held else FactSeverity.WARN, named=len(keys) > 1
     )
     return EvaluatedAudit(_with_verdict(audit, evaluated_facts), failed + evaluated_facts, reason)
+
+
+def _anomalies(
+    audit: Audit,
+    staged: StagedFile,
+    keys: Sequence[str],
+    around: AnomalyContext,
+    history: MetricHistory,
+    inputs: Sequence[InputData] | None,
+) -> list[Fact]:
+    """Return the anomalies of the partitions, before the declared policies apply."""
+    fed = len(keys) == 1 and _have_rows(inputs)
+    facts = [
+        fact for key in _alike(keys) for fact in _of(key, audit, staged, around, history, fed=fed)
+    ]
+    if inputs is None:
+        return list(without_unread_columns(facts, around.used))
+    facts = list(milder_for_computed(facts, around.unusual, around.emptied, around.more_rows))
+    more = _more_of_each(keys, staged.rows, inputs, around)
+    if more is None:
+        return facts
+    return [more, *(fact for fact in facts if fact.kind != more.kind)]
 
 
 def _withheld(audit: Audit, staged: StagedFile) -> bool:
@@ -284,31 +290,52 @@ def with_repeated_values(
     For each text column: the share of the previous day's values that occur again. For each column
     joined downstream: the share of rows whose key is unknown.
     """
-    if (
-        (task.neighbours.day_before is None and task.neighbours.lately is None)
-        or not audit.metrics
-        or not staged.rows
-    ):
+    before, lately = task.neighbours.day_before, task.neighbours.lately
+    if (before is None and lately is None) or not audit.metrics or not staged.rows:
         return audit
     measured = metrics.decoded(audit.metrics)
     columns = dict(measured.columns)
     now = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], _columns(table))
-    if (before := task.neighbours.day_before) is not None:
+    if before is not None:
         texts = [column.name for column in table.columns if column.type == "VARCHAR"]
-        for name in _named(texts, before, columns):
-            columns[name] = msgspec.structs.replace(
-                columns[name], kept=_share_repeated(session, now, before, name)
-            )
-    if (lately := task.neighbours.lately) is not None:
-        for name in _named(sorted(task.neighbours.joined), lately, columns):
-            columns[name] = msgspec.structs.replace(
-                columns[name], unknown=_share_unknown(session, now, lately, name)
-            )
+        columns |= _with_repeated(columns, texts, session, now, before)
+    if lately is not None:
+        columns |= _with_unknown(columns, sorted(task.neighbours.joined), session, now, lately)
     if columns == measured.columns:
         return audit
     return msgspec.structs.replace(
         audit, metrics=metrics.encoded(msgspec.structs.replace(measured, columns=columns))
     )
+
+
+def _with_repeated(
+    columns: Mapping[str, ColumnMetrics],
+    names: Iterable[str],
+    session: DuckDBSession,
+    now: str,
+    before: InputData,
+) -> dict[str, ColumnMetrics]:
+    return {
+        name: msgspec.structs.replace(
+            columns[name], kept=_share_repeated(session, now, before, name)
+        )
+        for name in _named(names, before, columns)
+    }
+
+
+def _with_unknown(
+    columns: Mapping[str, ColumnMetrics],
+    names: Iterable[str],
+    session: DuckDBSession,
+    now: str,
+    lately: InputData,
+) -> dict[str, ColumnMetrics]:
+    return {
+        name: msgspec.structs.replace(
+            columns[name], unknown=_share_unknown(session, now, lately, name)
+        )
+        for name in _named(names, lately, columns)
+    }
 
 
 def _columns(table: LakeTable) -> list[LakeColumn]:
@@ -390,21 +417,18 @@ def with_copies(
 
     Only for a delivery of one partition.
     """
-    names = [column.name for column in table.columns if column.name != PARTITION_COLUMN]
+    columns = _columns(table)
     if (
         not audit.metrics
         or not 2 * CONTENTS_MIN <= staged.rows <= COPIES_ROWS_MAX
-        or len(names) > COPIES_COLUMNS_MAX
+        or len(columns) > COPIES_COLUMNS_MAX
     ):
         return audit
-    rows = relation_sql(
-        [FileRef(staged.path, lookup=FileLookup.SAME)],
-        [column for column in table.columns if column.name in names],
-    )
+    names = [column.name for column in columns]
+    rows = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
     even = [name for name in names if _may_be_even(audit.profile.get(name), staged.rows)]
-    same = [
-        name for name, times in zip(even, _times(session, rows, even), strict=True) if times > 1
-    ]
+    times = _times(session, rows, even)
+    same = [name for name in even if times[name] > 1]
     copies = _copies(session, rows, same) if same else 1
     apart = tuple(name for name in names if name not in same) if copies > 1 else ()
     known = msgspec.structs.replace(metrics.decoded(audit.metrics), copies=copies, apart=apart)
@@ -423,17 +447,17 @@ def _may_be_even(profile: ColumnProfile | None, rows: int) -> bool:
     return not (profile.categorical and math.gcd(*(count for _, count in profile.top)) == 1)
 
 
-def _times(session: DuckDBSession, rows: str, names: Sequence[str]) -> list[int]:
-    """Return the greatest common divisor of the counts of each column's values."""
+def _times(session: DuckDBSession, rows: str, names: Sequence[str]) -> dict[str, int]:
+    """Return column → the greatest common divisor of the counts of its values."""
     if not names:
-        return []
+        return {}
     item = (
         "SELECT {at} AS at, list(DISTINCT n) FROM (SELECT count(*) AS n FROM ({rows}) AS file GROUP"
         " BY {name})"
     )
     each = (item.format(at=at, rows=rows, name=quote(name)) for at, name in enumerate(names))
     counts = dict(session.connection.execute(" UNION ALL ".join(each)).fetchall())
-    return [math.gcd(*counts[at]) for at in range(len(names))]
+    return {name: math.gcd(*counts[at]) for at, name in enumerate(names)}
 
 
 def _copies(session: DuckDBSession, rows: str, names: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -67,44 +67,54 @@ def with_own_checks(
     declaration has changed, not the data. Checks that this interval failed when it was published
     are left as they are.
     """
-    import duckdb
-
     publication = earlier.publication
     if publication is None or not publication.data.files or len(earlier.keys) != 1:
         return tuple(facts)
     specs = _newly_failed(declared, publication, result)
     if not specs:
         return tuple(facts)
-    data = publication.data
     parts = {spec.name: _parts(spec, result) for spec in specs}
-    whole = TableContents(data.files, data.rows or 1, earlier.keys[0])
-    try:
-        before = audit(
-            session,
-            staged,
-            table,
-            [part for several in parts.values() for part in several],
-            partition_check=None,
-            references=(),
-            now_us=publication.as_of_us,
-            timezone=earlier.timezone,
-            whole=whole,
-            described=False,
-        )
-    except duckdb.Error:  # the published files were replaced and deleted in the meantime
-        return tuple(facts)
-    failing = {result.name for result in before.results if result.outcome is CheckState.FAILED}
+    before = [part for several in parts.values() for part in several]
+    failing = _failed_before(before, publication, earlier, session, staged, table)
     check_specs = {
         f"check {spec.name}": spec
         for spec in specs
         if failing.issuperset(part.name for part in parts[spec.name])
     }
-    return tuple(
-        _declared(fact, _place(check_specs[fact.detail], fact, declared))
-        if fact.detail in check_specs
-        else fact
-        for fact in facts
-    )
+    return tuple(_declared(fact, check_specs, declared) for fact in facts)
+
+
+def _failed_before(
+    checks: Sequence[CheckSpec],
+    publication: EarlierPublication,
+    earlier: EarlierPartition,
+    session: DuckDBSession,
+    staged: StagedFile,
+    table: LakeTable,
+) -> set[str]:
+    """Return the names of the checks that the earlier rows fail, as of their publication.
+
+    None of them if the published files were replaced and deleted in the meantime.
+    """
+    import duckdb
+
+    data = publication.data
+    try:
+        audited = audit(
+            session,
+            staged,
+            table,
+            checks,
+            partition_check=None,
+            references=(),
+            now_us=publication.as_of_us,
+            timezone=earlier.timezone,
+            whole=TableContents(data.files, data.rows or 1, earlier.keys[0]),
+            described=False,
+        )
+    except duckdb.Error:
+        return set()
+    return {result.name for result in audited.results if result.outcome is CheckState.FAILED}
 
 
 def _newly_failed(
@@ -163,8 +173,12 @@ def _columns(check: CheckSpec) -> list[str]:
     return [str(column) for column in columns] if isinstance(columns, list | tuple) else []
 
 
-def _declared(fact: Fact, place: str) -> Fact:
-    observed = f"{fact.observed}{DECLARED_AT}{place}"
+def _declared(fact: Fact, checks: Mapping[str, CheckSpec], declared: DeclaredChecks) -> Fact:
+    """Return the fact; a failure of one of the checks is attributed to the check's declaration."""
+    check = checks.get(fact.detail)
+    if check is None:
+        return fact
+    observed = f"{fact.observed}{DECLARED_AT}{_place(check, fact, declared)}"
     return msgspec.structs.replace(fact, kind="configuration_error", observed=observed)
 
 

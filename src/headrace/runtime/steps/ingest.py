@@ -166,15 +166,34 @@ def _read(task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) ->
         result = _read_once(task, context, session, drifting, copy, name)
         if not isinstance(result, Unread):
             return result
-        if isinstance(result, TypeDrift):
-            result = result.without_values({column.lower() for column in _classified(task)})
-        why, other = result, drifting.reread(result, Path(copy.path))
+        why = _without_classified(task, result)
+        other = drifting.reread(why, Path(copy.path))
         if other is None:
             break
         before = _as_before(task, context, session, drifting, copy, name, why)
         if isinstance(why, TypeDrift) and before is not None:
             drifting.read_as_always(why, before)
         drifting.pinned = other
+    return _not_read(task, context, session, drifting, copy, name, why)
+
+
+def _without_classified(task: IngestTask, why: Unread) -> Unread:
+    """Return why a delivery can't be read, without values of classified columns."""
+    if not isinstance(why, TypeDrift):
+        return why
+    return why.without_values({column.lower() for column in _classified(task)})
+
+
+def _not_read(
+    task: IngestTask,
+    context: WorkerContext,
+    session: DuckDBSession,
+    drifting: Drifting,
+    copy: RawCopy,
+    name: str,
+    why: Unread,
+) -> TaskOutcome:
+    """Return the outcome of a delivery that can't be read in any allowed way."""
     before = _as_before(task, context, session, drifting, copy, name, why)
     if isinstance(why, TypeDrift) and before is not None:
         why = drifting.declared_otherwise(why, before)

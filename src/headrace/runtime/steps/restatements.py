@@ -61,12 +61,7 @@ def changed_columns(
     """
     import duckdb
 
-    old = {
-        column.name.lower(): column
-        for column in previous.columns
-        if column.name != PARTITION_COLUMN
-    }
-    both = [column for column in staged.columns if _has_same_type(column, old)]
+    both = _of_same_type(staged.columns, _types_of(previous))
     if not changed or len(both) > CHANGED_COLUMNS_MAX or staged.rows > COMPARED_ROWS_MAX:
         return {}
     results: dict[str, tuple[ColumnValueChange, ...]] = {}
@@ -82,9 +77,18 @@ def changed_columns(
     return results
 
 
-def _has_same_type(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
-    was = old.get(column.name.lower())
-    return was is not None and was.type == column.type
+def _types_of(previous: InputData) -> dict[str, str]:
+    """Return the type of each published column, by its name in lower case."""
+    return {
+        column.name.lower(): column.type
+        for column in previous.columns
+        if column.name != PARTITION_COLUMN
+    }
+
+
+def _of_same_type(columns: Sequence[LakeColumn], types: Mapping[str, str]) -> list[LakeColumn]:
+    """Return the columns that have these types; `types` names columns in lower case."""
+    return [column for column in columns if types.get(column.name.lower()) == column.type]
 
 
 def _changes_of(
@@ -215,28 +219,26 @@ def _corrections_of(
     past: Sequence[StoredMetrics],
     session: DuckDBSession,
 ) -> Iterator[Fact]:
-    old = {
-        column.name.lower(): column
-        for column in previous.columns
-        if column.name != PARTITION_COLUMN
-    }
-    both = [column for column in staged.columns if _same_type(column, old)][:CORRECTED_COLUMNS_MAX]
+    types = _types_of(previous)
+    both = _of_same_type(staged.columns, types)[:CORRECTED_COLUMNS_MAX]
     was, now = before_sql(previous, [key]), after_sql(staged, [key])
-    times = known.rows // rows if rows >= CONTENTS_MIN and not known.rows % rows else 1
-    if 2 <= times <= TIMES_MAX and len(both) == len(old):
-        names = [column.name for column in both]
-        apart = _apart(session, was, now, names, times)
+    times = _times_fewer(known.rows, rows)
+    if 2 <= times <= TIMES_MAX and len(both) == len(types):
+        apart = _apart(session, was, now, [column.name for column in both], times)
         if apart is not None:
             yield copies_removed(key, known, rows, times, apart)
-    elif times == 1 and known.settled:
-        for column in both:
-            if column.type == "VARCHAR":
-                yield from _renamed(key, known, column.name, was, now, past, session)
+    if times != 1 or not known.settled:
+        return
+    for column in both:
+        if column.type == "VARCHAR":
+            yield from _renamed(key, known, column.name, was, now, past, session)
 
 
-def _same_type(column: LakeColumn, old: Mapping[str, LakeColumn]) -> bool:
-    was = old.get(column.name.lower())
-    return was is not None and was.type == column.type
+def _times_fewer(published: int, delivered: int) -> int:
+    """Return how often the delivered rows fit into the published ones; 1 if not without rest."""
+    if delivered < CONTENTS_MIN or published % delivered:
+        return 1
+    return published // delivered
 
 
 def _apart(
@@ -329,38 +331,46 @@ def restatements(
     None for unpartitioned sources that Headrace queries for their current rows: their values are
     expected to change.
     """
-    if not task.known.before or task.known.previous is None:
+    before, previous = task.known.before, task.known.previous
+    if not before or previous is None:
         return ()
     if task.source.partition.whole and connector_name(task.source) is not None:
         return ()
     now = {part.key: (part.rows, part.content_hash) for part in staged.partitions}
     now |= {key: (0, None) for key in task.keys if key not in now}
-    known = {
+    corrections, counts = _compared(task, previous, staged, session)
+    if task.source.partition.whole and not _much(before, counts):
+        return corrections
+    return (*corrections, *restatement_facts(before, now, sha256, counts))
+
+
+def _compared(
+    task: IngestTask, previous: InputData, staged: StagedFile, session: DuckDBSession
+) -> tuple[tuple[Fact, ...], dict[str, RestatementCounts]]:
+    """Return facts on corrected faults, and partition → how its rows differ from the published.
+
+    Both are empty if the published files are gone: it is a restatement of unknown size.
+    """
+    before = task.known.before
+    hashes = {
         key: publication.content_hash
-        for key, publication in task.known.before.items()
+        for key, publication in before.items()
         if publication.content_hash is not None
     }
-    moved = msgspec.structs.replace(
-        staged,
-        partitions=tuple(part for part in staged.partitions if part.key in task.known.before),
+    delivered_again = msgspec.structs.replace(
+        staged, partitions=tuple(part for part in staged.partitions if part.key in before)
     )
-    was: tuple[Fact, ...] = ()
     try:
-        changed = differences(task.source.checks, task.known.previous, known, moved, session)
-        columns = changed_columns(task.known.previous, moved, changed, session)
-        other = {
-            key: publication for key, publication in task.known.before.items() if key in changed
-        }
-        was = corrected(other, task.known.previous, moved, task.history, session)
-    except BodyFailed:  # the published files are gone: a restatement of unknown size
-        changed, columns = {}, {}
-    if task.source.partition.whole and not _much(task.known.before, changed):
-        return was
-    counts = {
+        changed = differences(task.source.checks, previous, hashes, delivered_again, session)
+        columns = changed_columns(previous, delivered_again, changed, session)
+        changed_before = {key: before[key] for key in before if key in changed}
+        corrections = corrected(changed_before, previous, delivered_again, task.history, session)
+    except BodyFailed:
+        return (), {}
+    return corrections, {
         key: RestatementCounts(counts.added, counts.removed, counts.changed, columns.get(key, ()))
         for key, counts in changed.items()
     }
-    return (*was, *restatement_facts(task.known.before, now, sha256, counts))
 
 
 def cut_off(task: IngestTask, staged: StagedFile, copy: RawCopy, raw: Path) -> tuple[Fact, ...]:
@@ -401,7 +411,7 @@ def _begins(whole: Path, part: Path) -> bool:
 
 
 def _much(
-    before: Mapping[str, PreviousPublication], changed: Mapping[str, RowChangeCounts]
+    before: Mapping[str, PreviousPublication], changed: Mapping[str, RestatementCounts]
 ) -> bool:
     """Whether more of a table changed than is usual for a source that delivers its current rows."""
     rows = {key: publication.rows for key, publication in before.items()}

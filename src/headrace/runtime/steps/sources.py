@@ -99,25 +99,21 @@ def _looked_into(task: ObserveTask, context: WorkerContext) -> SourceObserved:
     """
     deliveries: list[DetectedDelivery] = []
     warnings: list[str] = []
-    error, code = None, None
+    errors: list[tuple[str, str]] = []
     for file in task.files:
         try:
             keys, bundle = _keys_in(file, task, context)
         except CannotRead as refusal:
-            error = error or f"{printable(file.path, 200)}: {refusal.value.reason}"
-            code = code or refusal.value.code
+            message = f"{printable(file.path, 200)}: {refusal.value.reason}"
+            errors.append((message, refusal.value.code))
+            continue
         except HeadraceError as failure:
-            error = error or str(failure)
-            code = code or "source_unavailable"
-        else:
-            deliveries += [
-                msgspec.structs.replace(file, partition=key, bundle=bundle) for key in keys
-            ]
-            warnings += (
-                []
-                if keys
-                else [f"{printable(file.path, 200)} holds no rows that belong to a partition"]
-            )
+            errors.append((str(failure), "source_unavailable"))
+            continue
+        if not keys:
+            warnings.append(f"{printable(file.path, 200)} holds no rows that belong to a partition")
+        deliveries += [msgspec.structs.replace(file, partition=key, bundle=bundle) for key in keys]
+    error, code = errors[0] if errors else (None, None)
     return SourceObserved(
         task.attempt, found=tuple(deliveries), notes=tuple(warnings), error=error, code=code
     )
@@ -351,35 +347,38 @@ class RenameEvidence:
         Names that differ only in spelling are the same column; the others are compared by their
         values as well.
         """
-        certain = same_spelling(dropped, added)
-        was, now = (
-            {rename.column for rename in certain},
-            {column_rename.to for column_rename in certain},
-        )
-        missing, new = (
-            [name for name in dropped if name not in was],
-            [name for name in added if name not in now],
-        )
+        respelled = same_spelling(dropped, added)
+        old_names = {rename.column for rename in respelled}
+        new_names = {rename.to for rename in respelled}
+        missing = [name for name in dropped if name not in old_names]
+        new = [name for name in added if name not in new_names]
         if not missing or not new:
-            return tuple(certain)
-        expected = (
-            self._task.pinned.names
-            if self._task.pinned is not None
-            else tuple(column.name for column in self._task.promised or ())
-        )
+            return tuple(respelled)
+        by_values = self._renames_by_values(missing, new, names)
+        order = {name: at for at, name in enumerate(dropped)}
+        return tuple(sorted((*respelled, *by_values), key=lambda rename: order[rename.column]))
+
+    def _renames_by_values(
+        self, missing: Sequence[str], new: Sequence[str], names: Sequence[str]
+    ) -> list[ColumnRename]:
+        """Return the renames that the published and the delivered values make probable."""
+        expected = self._expected_names()
         both = [name for name in expected if name in set(names)]
         types = self._types()
         before = self._published([*missing, *both[:KEY_COLUMNS_MAX]])
-        kinds, after = self._delivered([*new, *both[:KEY_COLUMNS_MAX]])
-        described = _described(missing, types, places(both, expected), before)
-        is_now = _described(new, kinds, places(both, names), after)
+        new_types, after = self._delivered([*new, *both[:KEY_COLUMNS_MAX]])
+        missing_traits = _described(missing, types, places(both, expected), before)
+        new_traits = _described(new, new_types, places(both, names), after)
         agreed = agreements(before, after, both, missing, new)
-        renames = [
-            self._with_differences(rename, is_now, types, agreed)
-            for rename in propose(described, is_now, rows=agreed)
+        return [
+            self._with_differences(rename, new_traits, types, agreed)
+            for rename in propose(missing_traits, new_traits, rows=agreed)
         ]
-        order = {name: at for at, name in enumerate(dropped)}
-        return tuple(sorted((*certain, *renames), key=lambda rename: order[rename.column]))
+
+    def _expected_names(self) -> tuple[str, ...]:
+        if self._task.pinned is not None:
+            return self._task.pinned.names
+        return tuple(column.name for column in self._task.promised or ())
 
     def _with_differences(
         self,

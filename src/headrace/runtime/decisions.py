@@ -187,6 +187,12 @@ class SchedulerDecisions(msgspec.Struct, frozen=True):
     commands: list[Command]
     news: list[News]
 
+    def followed_by(self, later: SchedulerDecisions) -> SchedulerDecisions:
+        """Return these decisions and later ones of the same iteration."""
+        return SchedulerDecisions(
+            self.starts + later.starts, self.commands + later.commands, self.news + later.news
+        )
+
 
 class Decisions:
     """Stores the decisions of one core over one applied version, in one leader's epoch.

@@ -11,7 +11,7 @@ from headrace.model.causes import HEADRACE
 from headrace.model.partitions import partition_argument
 from headrace.plan.backfills import plan_of_attempt
 from headrace.runtime.applied_versions import AppliedVersion, Production
-from headrace.runtime.decisions import Decisions, RunRegistry, SchedulerDecisions
+from headrace.runtime.decisions import Decisions, RunRegistry
 from headrace.runtime.durable_files import make_durable
 from headrace.runtime.evaluation import VersionEvaluator, evaluate_state, evaluated_again
 from headrace.runtime.event_log import Checkpoints
@@ -37,6 +37,7 @@ from headrace.scheduler import (
     CANCELLED,
     AttemptId,
     ClockAdvanced,
+    Command,
     Core,
     DeliveryArrived,
     Event,
@@ -212,20 +213,15 @@ class LeaderLoop:
         self._plans.publication_id = self._publication_id
         more = (write(tx, now) or ()) if write is not None else ()
         self._publication_id = max(self._publication_id, self._plans.publication_id)
-        if self._unproven and any(
-            isinstance(item, TaskFinished | ObservationFinished) for item in news
-        ):
-            lake_maintenance.clear_worker_problem(tx)
-            self._unproven = False
-        last, begun = self._publication_id, self._begun_us
+        self._clear_worker_problem(tx, news)
         batch = Batch(
             tx,
             self._tasks,
             self._claims,
             now=now,
             version=self.applied.id,
-            publication_id=last,
-            begun=begun,
+            publication_id=self._publication_id,
+            begun=self._begun_us,
         )
         ended = self._recorded(batch, news, wrong)
         batch.write()
@@ -236,24 +232,19 @@ class LeaderLoop:
             *checked_again(tx, self._graph, batch.news, now),
         ]
         seen = [
-            *again,
-            *(
-                event
-                for observation in self._looks.ended()
-                for event in self._seen(tx, observation, now)
-            ),
+            event
+            for observation in self._looks.ended()
+            for event in self._seen(tx, observation, now)
         ]
         # what a backfill that has just begun now holds
-        elsewhere = [] if (held := self._plans.elsewhere()) is None else [held]
-        decided = self._decisions.decide(tx, [*elsewhere, *ended, *seen, *events, *more], now)
+        elsewhere = self._plans.elsewhere()
+        decided = self._decisions.decide(
+            tx, [*elsewhere, *ended, *again, *seen, *events, *more], now
+        )
         self._plans.follow(tx, [*batch.visible, *events, *more], news, wrong, now)
-        if (held := self._plans.elsewhere()) is not None:
-            freed = self._decisions.decide(tx, [held], now)
-            decided = SchedulerDecisions(
-                decided.starts + freed.starts,
-                decided.commands + freed.commands,
-                decided.news + freed.news,
-            )
+        elsewhere = self._plans.elsewhere()
+        if elsewhere:
+            decided = decided.followed_by(self._decisions.decide(tx, elsewhere, now))
         self._attempts |= {
             attempt.id: attempt
             for attempt in (*decided.starts, *(attempt for attempt, _ in errands))
@@ -261,11 +252,7 @@ class LeaderLoop:
         all_news = [*batch.news, *decided.news, *self._plans.news]
         self.figures.note(all_news)
         self._runs.note(all_news)
-        done = [
-            run_result
-            for c in decided.commands
-            if isinstance(c, Settled) and (run_result := self._finish(tx, c, now)) is not None
-        ]
+        ended_runs = self._finish_runs(tx, decided.commands, now)
         if self._plans.to_be_judged():
             self._settle(tx, now)
         self._end_wave(tx, now)
@@ -276,21 +263,31 @@ class LeaderLoop:
         return _Decided(
             decided.starts,
             errands,
-            [c for c in decided.commands if isinstance(c, Kill)],
+            [command for command in decided.commands if isinstance(command, Kill)],
             all_news,
-            done,
+            ended_runs,
         )
+
+    def _clear_worker_problem(self, tx: Transaction, news: Sequence[Answered]) -> None:
+        """Clear the recorded problem of starting workers as soon as a worker has answered."""
+        answered = any(isinstance(item, TaskFinished | ObservationFinished) for item in news)
+        if self._unproven and answered:
+            lake_maintenance.clear_worker_problem(tx)
+            self._unproven = False
 
     def _recorded(
         self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]
     ) -> list[Event]:
         """Record the ended attempts of production and return their events for the core."""
         for item in news:
-            if isinstance(item, TaskFinished) and item.attempt in self._attempts:
-                attempt = self._attempts.pop(item.attempt)
-                batch.add(attempt, item.outcome, wrong.get(item.attempt))
-                if STANDING in attempt.runs:
-                    self._runs.tried += [(attempt.node, key) for key in attempt.keys]
+            if not isinstance(item, TaskFinished):
+                continue
+            attempt = self._attempts.pop(item.attempt, None)
+            if attempt is None:  # an attempt of a backfill
+                continue
+            batch.add(attempt, item.outcome, wrong.get(item.attempt))
+            if STANDING in attempt.runs:
+                self._runs.tried += [(attempt.node, key) for key in attempt.keys]
         lost = [self._lose(loss, batch) for loss in news if isinstance(loss, LostWorker)]
         return [*batch.events, *lost]
 
@@ -319,6 +316,15 @@ class LeaderLoop:
             return [*events, ClockAdvanced()]
         run.looking, run.notes = run.looking - 1, (*run.notes, *observation.warnings)
         return [*run.order.received, *run.order.together, *events, run.request(self._borrowed)]
+
+    def _finish_runs(
+        self, tx: Transaction, commands: Sequence[Command], now: int
+    ) -> list[RunResult]:
+        """Finish the runs that the core calls settled; return the results of those that ended."""
+        results = [
+            self._finish(tx, command, now) for command in commands if isinstance(command, Settled)
+        ]
+        return [result for result in results if result is not None]
 
     def _finish(self, tx: Transaction, settled: Settled, now: int) -> RunResult | None:
         """Finish a run: evaluate what became due and store the result.

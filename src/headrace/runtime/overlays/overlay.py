@@ -12,6 +12,7 @@ from headrace.plan.backfills import BackfillStep, first_attempt_of, plan_of_atte
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.decisions import Decisions, RunRegistry
 from headrace.runtime.executors import LostWorker, TaskFinished
+from headrace.runtime.overlays.overlaid_tasks import OverlaidTasks
 from headrace.runtime.overlays.partitions import (
     STAGED,
     OverlayPartitions,
@@ -19,7 +20,6 @@ from headrace.runtime.overlays.partitions import (
     keys_of,
 )
 from headrace.runtime.overlays.production_state import (
-    OverlaidTasks,
     UnsuccessfulPartition,
     graph_below,
     known_keys,

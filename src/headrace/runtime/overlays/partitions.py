@@ -38,25 +38,31 @@ def keys_of(node: GraphNode, spans: Sequence[BackfillSpan], known: Iterable[str]
     spec = node.partition
     if spec.whole:
         yield WHOLE
-    elif (
-        spec.grain is None
-        or (spec.key is not None and spec.values is None)
-        or any(SEPARATOR in span.first for span in spans)
-    ):
-        held = PlannedPartitions(node, spans)
-        named = [
-            span.first
-            for span in spans
-            if span.first == span.last and (spec.grain is None or SEPARATOR in span.first)
-        ]
-        yield from dict.fromkeys([*named, *(key for key in known if key in held)])
-    else:
-        for span in spans:
-            times = keys_between(span.first, span.last, spec.grain, node.timezone)
-            if spec.values is None:
-                yield from times
-            else:
-                yield from (join(time, data) for time in times for data in spec.values)
+        return
+    only_by_data = spec.key is not None and spec.values is None
+    if spec.grain is None or only_by_data or any(SEPARATOR in span.first for span in spans):
+        yield from _named_or_known(node, spans, known)
+        return
+    for span in spans:
+        times = keys_between(span.first, span.last, spec.grain, node.timezone)
+        if spec.values is None:
+            yield from times
+        else:
+            yield from (join(time, data) for time in times for data in spec.values)
+
+
+def _named_or_known(
+    node: GraphNode, spans: Sequence[BackfillSpan], known: Iterable[str]
+) -> dict[str, None]:
+    """Return the partitions that a span names alone, and then the known ones in the spans."""
+    by_time = node.partition.grain is not None
+    named = [
+        span.first
+        for span in spans
+        if span.first == span.last and (SEPARATOR in span.first or not by_time)
+    ]
+    planned = PlannedPartitions(node, spans)
+    return dict.fromkeys([*named, *(key for key in known if key in planned)])
 
 
 def shared_partition(

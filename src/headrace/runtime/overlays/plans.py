@@ -74,7 +74,7 @@ class Plans:
         self._store, self._executor, self._runs, self._turn = store, executor, runs, iterate
         self._open: dict[int, Backfilling] = {}
         self._lender: Lender | None = None
-        self._told = PostCommitActions()
+        self._post_commit = PostCommitActions()
         self._sharing = Sharing({})
         self._sending: list[tuple[AttemptId, Task]] = []
         self._killing: list[AttemptId] = []
@@ -196,7 +196,7 @@ class Plans:
         """
         item = self._opened(tx, number, "running")
         if item.overlay is not None:
-            self._told.add(item.overlay.pause(tx, now, f"backfill {number} is paused"))
+            self._post_commit.add(item.overlay.pause(tx, now, f"backfill {number} is paused"))
         backfill_plans.move(tx, number, "paused", now)
         backfill.record_intervention(tx, item, now, Action.PLAN_PAUSED, actor, reason)
         return self._let_go(tx, item, now, "paused", (f"paused by {actor.id}: {reason}",))
@@ -254,25 +254,29 @@ class Plans:
         now: int,
     ) -> None:
         """Follow an iteration of production's core: its events, and answers to backfills."""
-        finished = [answer for answer in news if isinstance(answer, TaskFinished)]
+        finished = _finished_by_plan(news)
         lost = [answer for answer in news if isinstance(answer, LostWorker)]
         for item in self._open.values():
             if item.overlay is None:
                 continue
-            mine = [answer for answer in finished if plan_of_attempt(answer.attempt) == item.id]
-            self._errands(tx, item, mine, lost, now)
-            if item.overlay is not None:  # a failed errand ends the backfill
-                self._tell(tx, item.overlay, now)
-                attempts = [answer for answer in mine if not is_errand(answer.attempt)]
-                self._told.add(item.overlay.record(tx, attempts, lost, wrong, now))
-                self._told.add(item.overlay.hear(tx, visible, now))
-                self._told.add(item.overlay.wake(tx, now))
+            answers = finished.get(item.id, [])
+            failure = _errand_failure(item, answers, lost)
+            if failure:
+                self._finish(
+                    tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, failure)], now
+                )
+                continue
+            self._tell(tx, item.overlay, now)
+            attempts = [answer for answer in answers if not is_errand(answer.attempt)]
+            self._post_commit.add(item.overlay.record(tx, attempts, lost, wrong, now))
+            self._post_commit.add(item.overlay.hear(tx, visible, now))
+            self._post_commit.add(item.overlay.wake(tx, now))
         self._share(tx, now)
 
     def _tell(self, tx: Transaction, overlay: Overlay, now: int) -> None:
         """Tell a backfill what others hold of pools, before it decides anything."""
         if self._lent.lent.graph.pools:
-            self._told.add(
+            self._post_commit.add(
                 overlay.share(
                     tx, self._sharing.unavailable(self._lent.core, self._overlays, overlay), now
                 )
@@ -280,40 +284,18 @@ class Plans:
 
     def _share(self, tx: Transaction, now: int) -> None:
         if self._lender is not None and self._lender.lent.graph.pools:
-            self._told.add(self._sharing.settle(tx, self._lender.core, self._overlays, now))
+            self._post_commit.add(self._sharing.settle(tx, self._lender.core, self._overlays, now))
 
-    def elsewhere(self) -> Elsewhere | None:
-        """Return the event on pools for production's core."""
-        return (
-            self._sharing.news(self._overlays)
-            if self._lender is not None and self._lender.lent.graph.pools
-            else None
-        )
+    def elsewhere(self) -> list[Elsewhere]:
+        """Return the event on pools for production's core; none without a backfill or pools."""
+        if self._lender is None or not self._lender.lent.graph.pools:
+            return []
+        held = self._sharing.news(self._overlays)
+        return [] if held is None else [held]
 
     @property
     def _overlays(self) -> list[Overlay]:
         return [item.overlay for item in self._open.values() if item.overlay is not None]
-
-    def _errands(
-        self,
-        tx: Transaction,
-        item: Backfilling,
-        finished: Sequence[TaskFinished],
-        lost: Sequence[LostWorker],
-        now: int,
-    ) -> None:
-        wrong = ""
-        for answer in finished:
-            if is_errand(answer.attempt):
-                wrong = item.run_errand(answer) or wrong
-        for loss in lost:
-            for attempt in (loss.running, *loss.queued):
-                if attempt is not None and item.lose_errand(attempt):
-                    wrong = f"a worker {loss.reason} while it copied what other partitions share"
-        if wrong:
-            self._finish(
-                tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, wrong)], now
-            )
 
     def settled(self, tx: Transaction, run: ActiveRun, now: int) -> None:
         """Move on a backfill when production has finished a run's request.
@@ -392,7 +374,7 @@ class Plans:
         assert item.overlay is not None
         self._tell(tx, item.overlay, now)
         pauses = paused(tx, {node.name for node in self._lent.lent.graph.nodes}, now)
-        self._told.add(item.request(tx, pauses, now))
+        self._post_commit.add(item.request(tx, pauses, now))
 
     def _load(self, tx: Transaction, item: Backfilling, now: int) -> None:
         item.fresh = False
@@ -400,7 +382,7 @@ class Plans:
             return
         slots = self._executor.background_slots if self.background else self._executor.slots
         lent = msgspec.structs.replace(self._lent.lent, slots=slots)
-        self._told.add(item.load(tx, lent, self._lent.core.checkpoint(), now))
+        self._post_commit.add(item.load(tx, lent, self._lent.core.checkpoint(), now))
 
     def _conclude(self, tx: Transaction, item: Backfilling, now: int) -> Sequence[Event]:
         """Publish the step, once it is computed as far as possible."""
@@ -411,7 +393,7 @@ class Plans:
             self._finish(tx, item, unmade, now)
             return ()
         if (actions := item.overlay.give_up(tx, now)) is not None:
-            self._told.add(actions)
+            self._post_commit.add(actions)
             return ()
         change = CatalogChange.begin(tx, now)
         if errands := item.lacking(tx, change, lender.tasks):
@@ -425,7 +407,7 @@ class Plans:
             self._again(tx, item, error, now)
             return ()
         self.publication_id += len(promotion_result.event.contents)
-        self._told.news += promotion_result.news
+        self._post_commit.news += promotion_result.news
         backfill.record_publications(tx, item, promotion_result.rows, now)
         if item.step is None:
             item.phase = Phase.AFTERWARDS
@@ -433,7 +415,7 @@ class Plans:
 
     def _again(self, tx: Transaction, item: Backfilling, error: LakeError, now: int) -> None:
         try:
-            self._told.add(item.make_again(tx, error, now))
+            self._post_commit.add(item.make_again(tx, error, now))
         except LakeError:
             self._finish(
                 tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, str(error))], now
@@ -494,7 +476,7 @@ class Plans:
     @property
     def news(self) -> list[News]:
         """The outcomes of backfills' partitions in this iteration."""
-        return self._told.news
+        return self._post_commit.news
 
     def to_be_judged(self) -> bool:
         """Whether an evaluation is due: a backfill published in the last iteration, or has failed.
@@ -504,7 +486,7 @@ class Plans:
         """
         before, self._published = (
             self._published,
-            any(news.state is NewsState.PUBLISHED for news in self._told.news),
+            any(news.state is NewsState.PUBLISHED for news in self._post_commit.news),
         )
         failed, self._failed = self._failed, False
         return before or failed
@@ -516,7 +498,7 @@ class Plans:
 
     def send(self) -> None:
         """Carry out the committed decisions."""
-        actions, self._told = self._told, PostCommitActions()
+        actions, self._post_commit = self._post_commit, PostCommitActions()
         sending, self._sending = self._sending, []
         killing, self._killing = self._killing, []
         for number in killing:
@@ -562,3 +544,26 @@ class Plans:
     def _lent(self) -> Lender:
         assert self._lender is not None
         return self._lender
+
+
+def _finished_by_plan(news: Sequence[Answered]) -> dict[int, list[TaskFinished]]:
+    finished: dict[int, list[TaskFinished]] = {}
+    for answer in news:
+        if isinstance(answer, TaskFinished):
+            finished.setdefault(plan_of_attempt(answer.attempt), []).append(answer)
+    return finished
+
+
+def _errand_failure(
+    item: Backfilling, finished: Sequence[TaskFinished], lost: Sequence[LostWorker]
+) -> str:
+    """Take the answers to a backfill's errands; return why one of them failed, "" if none did."""
+    failure = ""
+    for answer in finished:
+        if is_errand(answer.attempt):
+            failure = item.run_errand(answer) or failure
+    for loss in lost:
+        for attempt in (loss.running, *loss.queued):
+            if attempt is not None and item.lose_errand(attempt):
+                failure = f"a worker {loss.reason} while it copied what other partitions share"
+    return failure

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from headrace.engine import InputData
 from headrace.faults import FaultPoint, reached
-from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, StagedFile
-from headrace.lake.catalog import CatalogChange, Rewrite, table
+from headrace.lake import FileRef, LakeTable, StagedFile
+from headrace.lake.catalog import CatalogChange, Rewrite
 from headrace.model.reachability import reachable
 from headrace.plan import Compiled
-from headrace.runtime.applied_versions import AppliedVersion, Production
-from headrace.runtime.messages import ComputeTask, Prune, PublishedRows, RewrittenFile
+from headrace.runtime.applied_versions import AppliedVersion
+from headrace.runtime.messages import Prune, RewrittenFile
 from headrace.runtime.overlays.partitions import OverlayPartitions
 from headrace.runtime.runs import News, NewsState
-from headrace.runtime.tasks import PreparedTask, TaskBuilder
-from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
+from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import (
     AttemptId,
-    Dispatch,
     Event,
     Graph,
     GraphNode,
@@ -255,121 +251,6 @@ def _cut(compiled: Compiled | None, name: str) -> tuple[object, ...] | None:
 def _compiled(tx: Transaction, version: int) -> Compiled | None:
     result = applied_versions.get(tx, version)
     return None if result is None else msgspec.msgpack.decode(result.compiled, type=Compiled)
-
-
-# Look-ups for tasks of a backfill: production's, with the backfill's partitions in place.
-
-
-class OverlaidLookup(TaskLookup):
-    """Look-ups for one applied version, as a backfill sees it."""
-
-    def __init__(
-        self,
-        applied: AppliedVersion,
-        code: str,
-        staged: OverlayPartitions,
-        production: Production | None,
-        cache: Path | None,
-    ) -> None:
-        super().__init__(applied, code, production, cache)
-        self._staged = staged
-
-    def table(self, tx: Transaction, name: str) -> LakeTable | None:
-        """Return the table with the columns of the backfill's files; else the lake's table.
-
-        It isn't cached, because production may change it in the meantime.
-        """
-        self.forget(name)
-        lake_table, known = self._staged.tables.get(name), super().table(tx, name)
-        if lake_table is None or (known is not None and known.columns == lake_table.columns):
-            return known
-        return (
-            lake_table
-            if known is None
-            else msgspec.structs.replace(lake_table, folder=known.folder)
-        )
-
-    def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
-        """Return the published and staged partitions."""
-        staged_keys = self._staged.keys(name)
-        return sorted(
-            {
-                *super().published_keys(tx, name, moment),
-                *(key for key in staged_keys if not moment or key.startswith(f"{moment}/")),
-            }
-        )
-
-    def _stored(
-        self,
-        tx: Transaction,
-        known: LakeTable | None,
-        name: str,
-        keys: Sequence[str] | None,
-        snapshot: int,
-    ) -> InputData:
-        staged_keys = self._staged.keys(name)
-        mine = [key for key in (staged_keys if keys is None else keys) if key in staged_keys]
-        if not mine:
-            return super()._stored(tx, known, name, keys, snapshot)
-        if known is None:
-            raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
-        wanted = super().published_keys(tx, name) if keys is None else keys
-        theirs = [key for key in wanted if key not in staged_keys]
-        columns = tuple(column for column in known.columns if column.name != PARTITION_COLUMN)
-        rows = sum(self._staged.rows[name][key].rows for key in mine)
-        files = tuple(self._staged.files(name, mine))
-        if theirs and table(tx, name) is not None:
-            result = super()._stored(tx, known, name, theirs, snapshot)
-            files, rows = (*result.files, *files), rows + (result.rows or 0)
-        return InputData(name=name, files=files, columns=columns, rows=rows)
-
-
-class OverlaidTasks(TaskBuilder):
-    """Builds the tasks of a backfill.
-
-    They read its staged partitions, and compare results with the published ones. Files shared with
-    other partitions are rewritten once, when all partitions are computed.
-    """
-
-    def __init__(
-        self,
-        applied: AppliedVersion,
-        code: str,
-        staged: OverlayPartitions,
-        production: Production | None,
-        cache: Path | None,
-    ) -> None:
-        super().__init__(
-            applied, code, lookup=OverlaidLookup(applied, code, staged, production, cache)
-        )
-        self._production = TaskLookup(applied, code)
-
-    def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> PreparedTask:
-        """Return the task for a dispatch. Raises Undeliverable."""
-        prepared = super().prepare(tx, dispatch, now, snapshot)
-        task = prepared.task
-        assert isinstance(task, ComputeTask)
-        seen = self._previous(tx, dispatch, snapshot)
-        overlaid = msgspec.structs.replace(
-            task,
-            shared=(),
-            check_data=msgspec.structs.replace(task.check_data, beside=()),
-            previous=PublishedRows(seen, self._hashes(tx, dispatch)) if seen is not None else None,
-        )
-        return msgspec.structs.replace(prepared, task=overlaid)
-
-    def _hashes(self, tx: Transaction, dispatch: Dispatch) -> dict[str, str]:
-        """Return hashes of published partitions; equal ones aren't compared row by row."""
-        seen = leader_writes.published_hashes(tx, dispatch.node, dispatch.keys)
-        return {key: content_hash for key, content_hash in seen.items() if content_hash is not None}
-
-    def _previous(self, tx: Transaction, dispatch: Dispatch, snapshot: int) -> InputData | None:
-        """Return the published rows of these partitions; None if there are none."""
-        self._production.forget(dispatch.node)
-        if self._production.table(tx, dispatch.node) is None:
-            return None
-        result = self._production.data(tx, dispatch.node, dispatch.keys, snapshot)
-        return result if result.files else None
 
 
 # Files that hold replaced partitions together with others are copied without the replaced ones

@@ -73,6 +73,36 @@ def test_new_code_replaces_days_in_the_middle_of_a_shared_file(lab: Lab) -> None
     assert lab.rows("select count(*) from attempt where state = 'staged'") == [(0,)]
 
 
+def test_a_file_that_cant_be_copied_fails_the_backfill(lab: Lab) -> None:
+    """Catches a leader that stops when the copy of a shared file fails."""
+    lab.sql("clean", CLEAN.format(factor=1))
+    for day in DAYS:
+        lab.orders(day)
+    lab.run("orders")
+    lab.run("clean")  # all days in one attempt, so that they share a file
+    lab.sql("clean", CLEAN.format(factor=2))
+    lab.sql("total", TOTAL)
+    applied(lab)
+    backfill = planned({"clean": (DAYS[1], DAYS[3]), "total": (DAYS[1], DAYS[3])})
+    staged = "select count(*) from overlay where node = 'clean' and state = 'staged'"
+    with leading(lab) as (leader, held):
+        number = keep(held, leader, backfill)
+        run = leader.begin(order(number, backfill))
+        # from then on only the copies read published files of `clean`
+        assert work(leader, run, until=lambda: lab.rows(staged) == [(3,)]) is None
+        for (path,) in lab.rows(
+            "select s.path || t.path || f.path from ducklake_data_file f join ducklake_table t on"
+            " t.table_id = f.table_id join ducklake_schema s on s.schema_id = t.schema_id where"
+            " t.table_name = 'clean' and f.end_snapshot is null"
+        ):
+            (lab.root / ".headrace/lake" / path).unlink()
+        result = work(leader, run)
+    assert result is not None
+    assert (result.state, result.partitions) == ("failed", 0)
+    assert "is gone" in result.waiting[0][2]
+    assert lab.rows("select state from plan where id = ?", number) == [("failed",)]
+
+
 def test_what_nobody_had_published_counts_as_added(lab: Lab) -> None:
     """Catches a first backfill that says that nothing has changed."""
     project(lab, DAYS[:3])

@@ -256,7 +256,7 @@ class Plans:
         """Follow an iteration of production's core: its events, and answers to backfills."""
         finished = _finished_by_plan(news)
         lost = [answer for answer in news if isinstance(answer, LostWorker)]
-        for item in self._open.values():
+        for item in list(self._open.values()):  # a failed copy ends its backfill
             if item.overlay is None:
                 continue
             answers = finished.get(item.id, [])

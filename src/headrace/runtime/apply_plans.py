@@ -46,18 +46,15 @@ def remapped_partitions(tx: Transaction, before: Project, after: Project) -> dic
         was = before.sources.get(name)
         if was is None:
             continue
-        old, new = _names(before, was), _names(after, source)
-        changed = [
-            column
-            for column in {**old, **new}
-            if _mapped(old.get(column)) != _mapped(new.get(column))
-        ]
+        old, new = _contract_columns(before, was), _contract_columns(after, source)
+        changed = _remapped_columns(old, new)
         if not changed:
             continue
         settled = exceptions.exceptions_of_usual_names(tx, name)
-        delivered = applied_versions.delivered_keys(tx, name)
         keys = [
-            key for key in delivered if _differ(old, new, changed, key, values_only=key in settled)
+            key
+            for key in applied_versions.delivered_keys(tx, name)
+            if _differ(old, new, changed, key, values_only=key in settled)
         ]
         if keys:
             results[name] = keys
@@ -97,9 +94,14 @@ def _evaluated_by(project: Project, source: Source) -> Any:
     )
 
 
-def _names(project: Project, source: Source) -> dict[str, ContractColumn]:
+def _contract_columns(project: Project, source: Source) -> dict[str, ContractColumn]:
     contract = project.contracts.get(source.contract or source.name)
     return {column.name: column for column in contract.columns} if contract is not None else {}
+
+
+def _remapped_columns(old: dict[str, ContractColumn], new: dict[str, ContractColumn]) -> list[str]:
+    """Return the columns with other names in files, or other conversions, than before."""
+    return [name for name in {**old, **new} if _mapped(old.get(name)) != _mapped(new.get(name))]
 
 
 def _mapped(column: ContractColumn | None) -> tuple[dict[str, Any], ...]:

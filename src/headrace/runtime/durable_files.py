@@ -31,16 +31,20 @@ def with_durable_files(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
 
 def written_by(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
     """Return the existing files that an outcome refers to."""
+    return (path for path in _paths(folders, outcome) if path.exists())
+
+
+def _paths(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
+    """Yield the path of each file that an outcome refers to."""
     if isinstance(outcome, FailedOutcome):
-        return iter(())
-    paths: list[Path] = []
+        return
     if isinstance(outcome, StagedOutcome):
-        paths += [folders.lake / file.path for file in files_of(outcome)]
-        files = (file for file in outcome.manifest or () if "path" in file)
-        paths += [Path(folders.data, file["path"]) for file in files]
+        yield from (folders.lake / file.path for file in files_of(outcome))
+        for entry in outcome.manifest or ():
+            if "path" in entry:  # an export's entry names a target instead
+                yield Path(folders.data, entry["path"])
     if outcome.quarantined is not None:
-        paths.append(Path(folders.data, outcome.quarantined))
-    return (path for path in paths if path.exists())
+        yield Path(folders.data, outcome.quarantined)
 
 
 def files_of(outcome: StagedOutcome) -> Iterator[StagedFile | StagedDeletes]:

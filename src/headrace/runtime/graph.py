@@ -269,34 +269,16 @@ def part(
 ) -> Loaded:
     """Return what `stored` returns, for a part of the graph that includes all inputs of its nodes.
 
-    Only the states of these nodes are read.
+    Only the states of these nodes are loaded.
     """
     names = {node.name for node in graph.nodes}
     fired = tuple(item for item in scheduling.last_firings(tx) if item[0] in names)
-    stored_checkpoint = partition_states.checkpoint(tx) if not borrowed else None
-    content: SchedulerCheckpoint | None = (
-        checkpoints.decode_checkpoint(stored_checkpoint.content)
-        if stored_checkpoint is not None and stored_checkpoint.version == version
-        else None
-    )
-    if stored_checkpoint is not None and content is not None:
-        scheduler_checkpoint = replace(
-            content,
-            tracked_partitions=tuple(
-                partition for partition in content.tracked_partitions if partition.node in names
-            ),
-            nodes={name: node for name, node in content.nodes.items() if name in names},
-        )
-        return Loaded(
-            graph,
-            tuple(
-                partition
-                for partition in _tracked_partitions(tx, stored_checkpoint.revision)
-                if partition.node in names
-            ),
-            fired=fired,
-            checkpoint=scheduler_checkpoint,
-        )
+    if (
+        not borrowed
+        and version is not None
+        and (resumed := _resumed(tx, graph, version, names)) is not None
+    ):
+        return replace(resumed, fired=fired)
     stored_partitions = (
         tracked
         for name in sorted(names - borrowed)
@@ -342,17 +324,37 @@ def apart(tx: Transaction, compiled: Compiled) -> set[str]:
     }
 
 
-def _resumed(tx: Transaction, graph: Graph, version: int) -> Loaded | None:
+def _resumed(
+    tx: Transaction, graph: Graph, version: int, names: Collection[str] | None = None
+) -> Loaded | None:
+    """Return the stored checkpoint and the changes since; with `names`, those of these nodes.
+
+    None if there is no checkpoint of this version.
+    """
     stored_checkpoint = partition_states.checkpoint(tx)
     if stored_checkpoint is None or stored_checkpoint.version != version:
         return None
     content: SchedulerCheckpoint | None = checkpoints.decode_checkpoint(stored_checkpoint.content)
-    return (
-        None
-        if content is None
-        else Loaded(
-            graph, tuple(_tracked_partitions(tx, stored_checkpoint.revision)), checkpoint=content
-        )
+    if content is None:
+        return None
+    changed = _tracked_partitions(tx, stored_checkpoint.revision)
+    if names is None:
+        return Loaded(graph, tuple(changed), checkpoint=content)
+    return Loaded(
+        graph,
+        tuple(partition for partition in changed if partition.node in names),
+        checkpoint=_checkpoint_of(content, names),
+    )
+
+
+def _checkpoint_of(content: SchedulerCheckpoint, names: Collection[str]) -> SchedulerCheckpoint:
+    """Return the checkpoint without the states of other nodes."""
+    return replace(
+        content,
+        tracked_partitions=tuple(
+            partition for partition in content.tracked_partitions if partition.node in names
+        ),
+        nodes={name: node for name, node in content.nodes.items() if name in names},
     )
 
 

@@ -222,13 +222,7 @@ class Pool:
         until = None if seconds is None else time.monotonic() + seconds
         self.woken = 0
         while True:
-            left = (
-                0.0
-                if self._news
-                else self._watch.left(None if until is None else max(0.0, until - time.monotonic()))
-            )
-            left = self._until_stuck(left)
-            for key, _ in self._selector.select(left):
+            for key, _ in self._selector.select(self._seconds_to_wait(until)):
                 # an earlier event may have closed this descriptor
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
@@ -237,6 +231,17 @@ class Pool:
             if self._news or self.woken or (until is not None and time.monotonic() >= until):
                 news, self._news = self._news, []
                 return news
+
+    def _seconds_to_wait(self, until: float | None) -> float | None:
+        """Return how long to wait for the next event, at most `until`; 0 if there is news."""
+        if self._news:
+            return 0.0
+        left = None if until is None else max(0.0, until - time.monotonic())
+        left = self._watch.left(left)
+        if not any(pool.stuck_soon for pool in self._pools):
+            return left
+        # tasks stuck behind a long one can be recalled then
+        return STUCK_SECONDS if left is None else min(left, STUCK_SECONDS)
 
     def stop(self) -> None:
         """End all workers, even busy ones."""
@@ -278,12 +283,6 @@ class Pool:
     def _give(self, worker: WorkerHandle, attempt: AttemptId, task: Task) -> None:
         worker.give(attempt, task)
         self._outgoing.add(worker)
-
-    def _until_stuck(self, left: float | None) -> float | None:
-        """Limit a wait so that tasks stuck behind a long one can be recalled."""
-        if not any(pool.stuck_soon for pool in self._pools):
-            return left
-        return STUCK_SECONDS if left is None else min(left, STUCK_SECONDS)
 
     @property
     def _all(self) -> tuple[WorkerHandle, ...]:

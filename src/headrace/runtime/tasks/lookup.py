@@ -38,7 +38,7 @@ from headrace.plan.schemas import ColumnLineage, is_join_key
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.task_environments import secrets_of
 from headrace.slo.damaged_files import damaged_files
-from headrace.sql.values import Transformation
+from headrace.sql.values import Edge, Transformation
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import applied_versions, leader_writes, publications
@@ -235,29 +235,35 @@ class Uses:
 
     def _comes(self, node: str, column: str, columns: Collection[tuple[str, str]]) -> bool:
         targets = {(name.lower(), item.lower()) for name, item in columns}
-        waiting, seen = [(node.lower(), column.lower())], set[tuple[str, str]]()
-        names = {name.lower(): name for name in self._compiled.project.assets}
+        target_nodes = {name for name, _ in targets}
+        return any(
+            origin in targets or (origin[1] == ALL_COLUMNS and origin[0] in target_nodes)
+            for origin in self._origins(node.lower(), column.lower())
+        )
+
+    def _origins(self, node: str, column: str) -> Iterator[tuple[str, str]]:
+        """Yield each (node, column) upstream that a column's values derive from, in lower case."""
+        waiting, seen = [(node, column)], set[tuple[str, str]]()
+        assets = {name.lower(): name for name in self._compiled.project.assets}
         while waiting:
             at = waiting.pop()
-            if at in seen:
+            if at in seen or at[0] not in assets:
                 continue
             seen.add(at)
-            lines = self._lineage.of(names[at[0]]) if at[0] in names else ColumnLineage({})
-            column_edges = next(
-                (edges for name, edges in lines.columns.items() if name.lower() == at[1]), ()
-            )
-            edges = (
-                *column_edges,
-                *(edge for edge in lines.filters if edge.transformation is Transformation.OPAQUE),
-            )
-            waiting += [(edge.input, edge.column.lower()) for edge in edges]
-            if any(
-                (edge.input, edge.column.lower()) in targets
-                or (edge.column == ALL_COLUMNS and edge.input in dict(targets))
-                for edge in edges
-            ):
-                return True
-        return False
+            for edge in self._value_edges(assets[at[0]], at[1]):
+                origin = (edge.input, edge.column.lower())
+                waiting.append(origin)
+                yield origin
+
+    def _value_edges(self, asset: str, column: str) -> Iterator[Edge]:
+        """Yield the edges that provide the values of an asset's column, given in lower case."""
+        lineage = self._lineage.of(asset)
+        yield from next(
+            (edges for name, edges in lineage.columns.items() if name.lower() == column), ()
+        )
+        yield from (
+            edge for edge in lineage.filters if edge.transformation is Transformation.OPAQUE
+        )
 
     def joined(self, source: str, columns: Iterable[str]) -> frozenset[str]:
         """Return the columns of a source that are joined downstream."""
@@ -287,20 +293,23 @@ class Uses:
 
     def _uses(self, source: Source) -> Iterator[tuple[str, str]]:
         """Yield (column, user), with repetitions."""
-        source_name = source.name.lower()
         for name, node in self._compiled.nodes.items():
             if any(spec.node == source.name for spec in node.inputs):
-                lines = self._lineage.of(name)
-                edges = (
-                    edge for several in (*lines.columns.values(), lines.filters) for edge in several
+                yield from (
+                    (column, name) for column in self._read_columns(name, source.name.lower())
                 )
-                yield from ((edge.column, name) for edge in edges if edge.input == source_name)
             if source.name in node.check_references:
                 yield ALL_COLUMNS, name
         for name, consumer in self._compiled.project.consumers.items():
             if source.name in consumer.reads:
                 yield ALL_COLUMNS, name
         yield from ((column, source.name) for column in _declared_columns(source))
+
+    def _read_columns(self, node: str, source: str) -> Iterator[str]:
+        """Yield the columns of a source, named in lower case, that a node reads."""
+        lineage = self._lineage.of(node)
+        for edges in (*lineage.columns.values(), lineage.filters):
+            yield from (edge.column for edge in edges if edge.input == source)
 
 
 def _declared_columns(source: Source) -> Iterator[str]:

@@ -514,7 +514,10 @@ def data_through(
 def _is_readable(
     obligation: Obligation, terms: Terms, context: EvaluationContext, now_us: int
 ) -> bool:
-    """Return whether a consumer can read an interval, with rows in it under `max_age`."""
+    """Return whether an interval counts as data that a consumer can read.
+
+    Under `max_age` it must have rows; an interval that requires no data must be over.
+    """
     interval = obligation.interval
     if obligation.met_at_us is None:
         return False

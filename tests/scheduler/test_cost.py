@@ -65,7 +65,7 @@ def loaded(nodes: list[GraphNode], keys: list[str]) -> Core:
 def looked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often partitions are looked at in any partition states, by method."""
     counts: Counter[str] = Counter()
-    for name in ("get", "known", "tracked", "add", "published", "_heard"):
+    for name in ("get", "known", "tracked", "add", "published", "_record"):
         method = getattr(PartitionStates, name)
 
         def counted(

@@ -161,26 +161,20 @@ class Dispatcher:
             entry, takes = heads[0]
             node = scheduler_state.nodes[scheduler_state.network.order[entry.rank]]
             tracked = self._partition_states.get(node.name, entry.key)
-            queued = (
-                tracked is not None and tracked.queued
-            )  # it may have been dispatched in a batch; if it came back, it keeps this place
+            # It may have been dispatched in a batch; if it came back, it keeps this place.
+            queued = tracked is not None and tracked.queued
             if queued and not slots.admit(node.name, ahead=self._may_lie_ahead(node)):
                 return
             if queued and room.short(takes):
                 room.wait(takes)
                 heapq.heappop(heads)
                 continue
-            scheduler_state.ready.pop(takes)
+            scheduler_state.ready.pop(heads)
             if queued and self._still(node, entry.key):
                 room.take(takes)
                 most = self._batches.most(node, entry.key, slots)
                 slots.take(node.name)
                 self._give_out(node, entry.key, most)
-            following = scheduler_state.ready.head(takes)
-            if following is None:
-                heapq.heappop(heads)
-            else:
-                heapq.heapreplace(heads, (following, takes))
 
     def _may_lie_ahead(self, node: GraphNode) -> bool:
         """Return whether a partition may be dispatched while all workers are busy.

@@ -219,23 +219,22 @@ class ReadyQueue:
         """Add a ready partition that needs these pool slots."""
         heapq.heappush(self._heaps.setdefault(takes, []), entry)
 
-    def pop(self, takes: Takes) -> None:
-        """Remove the most urgent partition that needs these pool slots."""
-        heap = self._heaps[takes]
-        heapq.heappop(heap)
-        if not heap:
-            del self._heaps[takes]
-
-    def head(self, takes: Takes) -> ReadyEntry | None:
-        """Return the most urgent partition that needs these pool slots."""
-        heap = self._heaps.get(takes)
-        return heap[0] if heap else None
-
     def heads(self) -> list[tuple[ReadyEntry, Takes]]:
         """Return the most urgent partition of each set of pools, as a heap."""
         results = [(heap[0], takes) for takes, heap in self._heaps.items()]
         heapq.heapify(results)
         return results
+
+    def pop(self, heads: list[tuple[ReadyEntry, Takes]]) -> None:
+        """Remove the first partition of `heads`; there, the next one of its pools replaces it."""
+        takes = heads[0][1]
+        heap = self._heaps[takes]
+        heapq.heappop(heap)
+        if heap:
+            heapq.heapreplace(heads, (heap[0], takes))
+        else:
+            del self._heaps[takes]
+            heapq.heappop(heads)
 
     def __bool__(self) -> bool:
         return bool(self._heaps)

@@ -5,7 +5,8 @@ from them.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -34,6 +35,7 @@ from headrace.scheduler.states import (
 CHECKPOINT_FORMAT = 2
 """Format version of checkpoints; other releases may use another one."""
 
+Saved = TypeVar("Saved")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(SchedulerCheckpoint)
 
@@ -132,24 +134,22 @@ def restore_checkpoint(
     checkpoint: SchedulerCheckpoint, partition_states: PartitionStates, durations: AttemptDurations
 ) -> None:
     """Restore a checkpoint into empty partition states."""
-    durations.means.update(
-        {
-            name: mean
-            for name, mean in checkpoint.durations.items()
-            if name in partition_states.nodes
-        }
-    )
-    durations.paces.update(
-        {name: pace for name, pace in checkpoint.paces.items() if name in partition_states.nodes}
-    )
-    for name, node in checkpoint.nodes.items():
-        if name in partition_states.nodes:
-            _restore_node(partition_states, name, node)
+    nodes = partition_states.nodes
+    durations.means.update(_of_nodes(checkpoint.durations, nodes))
+    durations.paces.update(_of_nodes(checkpoint.paces, nodes))
+    for name, node in _of_nodes(checkpoint.nodes, nodes).items():
+        _restore_node(partition_states, name, node)
     for partition in checkpoint.tracked_partitions:
-        if partition.node in partition_states.nodes:
-            partition_states.put(partition.node, partition.key, _tracked(partition))
-            if partition.published:
-                partition_states.visible.add(partition.node)
+        if partition.node not in nodes:
+            continue
+        partition_states.put(partition.node, partition.key, _tracked(partition))
+        if partition.published:
+            partition_states.visible.add(partition.node)
+
+
+def _of_nodes(saved: Mapping[str, Saved], nodes: Collection[str]) -> dict[str, Saved]:
+    """Return what a checkpoint saved of these nodes; others have left the graph since."""
+    return {name: value for name, value in saved.items() if name in nodes}
 
 
 def _node(partition_states: PartitionStates, name: str) -> KeptNode:
@@ -266,26 +266,31 @@ def start_from_store(scheduler_state: SchedulerState, queue: Queue, event: Loade
 
     A complete checkpoint already includes expected partitions, so only later changes are followed.
     """
-    partition_states, checkpoint = scheduler_state.partition_states, event.checkpoint
-    if checkpoint is not None:
-        restore_checkpoint(checkpoint, partition_states, scheduler_state.durations)
-    rows = [row for row in event.tracked_partitions if row.node in scheduler_state.nodes]
-    for row in rows:
-        place_row(partition_states, row)
+    rows = _restore(scheduler_state, event)
     scheduler_state.alike.update(
         (alike.node, alike) for alike in event.alike if alike.node in scheduler_state.nodes
     )
     for item in event.running:
         _go_on(scheduler_state, queue, item)
-        scheduler_state.running[item.attempt] = Running(item.node, item.keys, item.expires_at)
-    if checkpoint is not None and checkpoint.complete:
+    if event.checkpoint is not None and event.checkpoint.complete:
         for row in rows:
-            _follow(scheduler_state, queue, row.node, row.key)
+            _expect_downstream(scheduler_state, queue, row.node, row.key)
     else:
         _expect_all(scheduler_state, queue)
-    for name, tracked_partitions in partition_states.tracked_partitions.items():
-        _resume_waits(scheduler_state, name, tracked_partitions)
+    for name, tracked in scheduler_state.partition_states.tracked_partitions.items():
+        _resume_waits(scheduler_state, name, tracked)
     heapq.heapify(scheduler_state.later)
+
+
+def _restore(scheduler_state: SchedulerState, event: Loaded) -> list[LoadedPartition]:
+    """Restore the checkpoint, then the rows changed since; return those rows."""
+    partition_states = scheduler_state.partition_states
+    if event.checkpoint is not None:
+        restore_checkpoint(event.checkpoint, partition_states, scheduler_state.durations)
+    rows = [row for row in event.tracked_partitions if row.node in scheduler_state.nodes]
+    for row in rows:
+        place_row(partition_states, row)
+    return rows
 
 
 def _resume_waits(
@@ -307,6 +312,7 @@ def _go_on(scheduler_state: SchedulerState, queue: Queue, item: LoadedRunning) -
         tracked.step(PartitionTransition.CONTINUED)
         tracked.dirty = key in item.dirty
         scheduler_state.begin(item.node, key)
+    scheduler_state.running[item.attempt] = Running(item.node, item.keys, item.expires_at)
 
 
 def begin_earlier(scheduler_state: SchedulerState, queue: Queue) -> None:
@@ -315,25 +321,31 @@ def begin_earlier(scheduler_state: SchedulerState, queue: Queue) -> None:
     They were announced by other inputs. For a source that was unknown before, it is now known which
     partitions precede its start, and nothing waits for those.
     """
-    opened, scheduler_state.earlier = scheduler_state.earlier, {}
-    begun = {name for name, new in opened.items() if new}
-    for node in scheduler_state.graph.nodes if opened else ():
+    begins_earlier, scheduler_state.earlier = scheduler_state.earlier, {}
+    if not begins_earlier:
+        return
+    were_unknown = {name for name, unknown in begins_earlier.items() if unknown}
+    for node in scheduler_state.graph.nodes:
         above = scheduler_state.network.ancestors(node)
-        if node.is_source or above.isdisjoint(opened):
+        if node.is_source or above.isdisjoint(begins_earlier):
             continue
-        if not above.isdisjoint(begun):
+        if not above.isdisjoint(were_unknown):
             queue.look_again(node)
-        for link in scheduler_state.network.links[node.name]:
-            for key in list(_expected_partitions(scheduler_state, node, link)):
-                if not scheduler_state.partition_states.known(node.name, key):
-                    _expect(scheduler_state, queue, node, key)
-                    queue.consider(node, key)
+        _queue_announced(scheduler_state, queue, node)
 
 
-def _follow(scheduler_state: SchedulerState, queue: Queue, name: str, key: str) -> None:
+def _queue_announced(scheduler_state: SchedulerState, queue: Queue, node: GraphNode) -> None:
+    """Expect and queue the partitions that a node's inputs announce and that aren't known yet."""
+    for link in scheduler_state.network.links[node.name]:
+        for key in list(_expected_partitions(scheduler_state, node, link)):
+            if not scheduler_state.partition_states.known(node.name, key):
+                _expect(scheduler_state, queue, node, key)
+                queue.consider(node, key)
+
+
+def _expect_downstream(scheduler_state: SchedulerState, queue: Queue, name: str, key: str) -> None:
     """Expect the downstream partitions of a partition."""
-    for child in scheduler_state.network.heirs[name]:
-        _expect(scheduler_state, queue, child, key)
+    _expect_in_heirs(scheduler_state, queue, name, key)
     tracked = scheduler_state.partition_states.get(name, key)
     if tracked is None or not tracked.published:
         return
@@ -349,13 +361,18 @@ def _expect_all(scheduler_state: SchedulerState, queue: Queue) -> None:
     """
     for node in scheduler_state.graph.nodes:
         for key in list(scheduler_state.partition_states.tracked_partitions[node.name]):
-            for child in scheduler_state.network.heirs[node.name]:
-                _expect(scheduler_state, queue, child, key)
+            _expect_in_heirs(scheduler_state, queue, node.name, key)
         if not node.is_source and not node.inputs and node.partition.whole:
             queue.expect(node, WHOLE)  # nothing announces it, and nothing requests it by name
         for link in scheduler_state.network.links[node.name]:
             for key in _expected_partitions(scheduler_state, node, link):
                 _expect(scheduler_state, queue, node, key)
+
+
+def _expect_in_heirs(scheduler_state: SchedulerState, queue: Queue, name: str, key: str) -> None:
+    """Expect a partition in the nodes that inherit the keys of its node."""
+    for child in scheduler_state.network.heirs[name]:
+        _expect(scheduler_state, queue, child, key)
 
 
 def _expect(scheduler_state: SchedulerState, queue: Queue, node: GraphNode, key: str) -> None:
@@ -402,29 +419,38 @@ def _reached(
     source: TerminalPartitions,
     partitions: TerminalPartitions,
 ) -> Iterator[str]:
-    """Yield partitions expected because of ranges of an input.
-
-    Those at their ends, and all between.
-    """
+    """Yield the partitions that read ranges of an ordered input, without most terminal ones."""
     known, grain = partitions.runs.get("", IntegerSet()), node.partition.grain
     assert grain is not None
     for first, beyond in runs.spans():
-        ends = [
-            partitions.place(key)[0]
-            for at in (first, beyond - 1)
-            for key in link.touches(source.key(at))
-        ]
-        if not ends or None in ends:
-            yield from (
-                key for number in range(first, beyond) for key in link.touches(source.key(number))
-            )
+        reached = _reached_numbers(link, source, partitions, (first, beyond - 1))
+        if reached is None:
+            for number in range(first, beyond):
+                yield from link.touches(source.key(number))
             continue
-        numbers = [number for number in ends if number is not None]
-        keys = (
-            partitions.key(number)
-            for number in IntegerSet((min(numbers), max(numbers) + 1)).minus(known)
-        )
+        keys = (partitions.key(number) for number in reached.minus(known))
         yield from (key for key in keys if interval_exists(key, grain, node.timezone))
+
+
+def _reached_numbers(
+    link: InputLink,
+    source: TerminalPartitions,
+    partitions: TerminalPartitions,
+    ends: tuple[int, int],
+) -> IntegerSet | None:
+    """Return the numbers of the partitions that read a range of an ordered input.
+
+    They are those that read the range's first or last number (`ends`), and all between. None if
+    there are none, or one has no number.
+    """
+    numbers = []
+    for end in ends:
+        for key in link.touches(source.key(end)):
+            number, _ = partitions.place(key)
+            if number is None:
+                return None
+            numbers.append(number)
+    return IntegerSet((min(numbers), max(numbers) + 1)) if numbers else None
 
 
 def _announced(scheduler_state: SchedulerState, link: InputLink, key: str) -> Iterable[str]:

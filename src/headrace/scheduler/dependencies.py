@@ -257,6 +257,9 @@ class Network:
         self.order = tuple(self.nodes)
         self.rank = {name: i for i, name in enumerate(self.order)}
         self.links: dict[str, tuple[InputLink, ...]] = {}
+        self.required: dict[str, tuple[InputLink, ...]] = {}
+        """Node → its links that are neither references nor optional: they determine which of its
+        partitions there are."""
         self.children: dict[str, list[tuple[GraphNode, InputLink]]] = {
             n.name: [] for n in graph.nodes
         }
@@ -276,8 +279,10 @@ class Network:
         self._ancestors: dict[str, set[str]] = {}
         for node in graph.nodes:
             self._link(node, partition_states)
+            self._classify(node)
 
     def _link(self, node: GraphNode, partition_states: PartitionStates) -> None:
+        """Add the links of a node in both directions."""
         followed = not self.paced(node)
         links = tuple(
             InputLink(
@@ -291,6 +296,9 @@ class Network:
             for spec in node.inputs
         )
         self.links[node.name] = links
+        self.required[node.name] = tuple(
+            link for link in links if not link.newest and not link.optional
+        )
         for link in links:
             self.children[link.input.name].append((node, link))
         for spec in node.inputs:
@@ -298,14 +306,15 @@ class Network:
                 self.heirs[spec.node].append(node)
         for name in dict.fromkeys((*node.depends, *self.checked_against(node))):
             self.followers[name].append(node.name)
+
+    def _classify(self, node: GraphNode) -> None:
+        """Add a linked node to the kinds that the scheduler treats in their own way."""
         if any(
             link.gathers or (node.settled and link.newest and link.input.name in self.gathers)
-            for link in links
+            for link in self.links[node.name]
         ):
             self.gathers[node.name] = frozenset(self.ancestors(node))
-        paced = [
-            link.input.partition.grain for link in links if not link.newest and not link.optional
-        ]
+        paced = [link.input.partition.grain for link in self.required[node.name]]
         if paced and all(_longer(grain, node.partition.grain) for grain in paced):
             self.coarse.add(node.name)
         if not node.days_off.none or any(spec.node in self.free for spec in node.inputs):
@@ -327,9 +336,7 @@ class Network:
         cut = self.nodes[spec.node].partition
         return not cut.whole and (not cut.by_delivery or node.partition.grain is None)
 
-    def ancestors(  # complexipy: ignore (a recursion with its own stack)
-        self, node: GraphNode
-    ) -> set[str]:
+    def ancestors(self, node: GraphNode) -> set[str]:
         """Return all nodes upstream of a node."""
         if node.name not in self._ancestors:
             above = reachable([node.name], lambda name: self.nodes[name].parents)

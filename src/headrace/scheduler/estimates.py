@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -140,35 +142,18 @@ def estimate_with_load(
     phases = _phases(graph, work)
     if not phases:
         return Timed(Estimate(0.0, 0.0, 0.0, "nothing is to be made"), 0.0)
-    every = {planned.node.name for planned_work in phases for planned in planned_work}
-    known = {
-        planned.node.name: planned.node
-        for planned_work in phases
-        for planned in planned_work
-        if planned.node.name in paces
-    }
-    strangers = sum(
-        planned.partitions
-        for planned_work in phases
-        for planned in planned_work
-        if planned.node.name not in paces
-    )
-    if not known or strangers > STRANGERS_MAX * sum(
-        planned.partitions for planned_work in phases for planned in planned_work
-    ):
+    every = list(chain.from_iterable(phases))
+    known = {planned.node.name: planned.node for planned in every if planned.node.name in paces}
+    strangers = [planned for planned in every if planned.node.name not in paces]
+    partitions = _partitions(every)
+    if not known or _partitions(strangers) > STRANGERS_MAX * partitions:
         return None
-    planned_paces = {
-        planned.node.name: _typical(planned.node, known, paces)
-        for planned_work in phases
-        for planned in planned_work
-        if planned.node.name not in paces
+    known_paces = {name: paces[name] for name in known}
+    typical_paces = {
+        planned.node.name: _typical(planned.node, known, paces) for planned in strangers
     }
-    stopwatch = _Stopwatch(
-        {**{name: paces[name] for name in every & paces.keys()}, **planned_paces}, graph, slots
-    )
-    seconds = stopwatch.of_all(phases) + work.publishing * sum(
-        planned.partitions for planned_work in phases for planned in planned_work
-    )
+    stopwatch = _Stopwatch({**known_paces, **typical_paces}, graph, slots)
+    seconds = stopwatch.of_all(phases) + work.publishing * partitions
     deviation = _deviation(phases, paces, stopwatch)
     low, high = (
         seconds * math.exp(-FOUR_OF_FIVE * deviation),
@@ -181,39 +166,41 @@ def estimate_with_load(
 
 def _phases(graph: Graph, work: PlannedWork) -> list[list[WorkEstimate]]:
     """Return the work of each remaining phase, in the order of the graph."""
-    phases = []
-    for phase in work.phases:
-        targets: dict[str, list[Target]] = {}
-        for target in phase:
-            targets.setdefault(target.node, []).append(target)
-        phases.append(
-            [work_of(node, targets[node.name]) for node in graph.nodes if node.name in targets]
-        )
-    counts: dict[str, int] = {}
-    for planned in (planned for planned_work in phases for planned in planned_work):
-        counts[planned.node.name] = counts.get(planned.node.name, 0) + len(planned.numbers)
-    spread = (
-        [
-            _spread(planned, counts, work).without(work.done.get(planned.node.name, ()))
-            for planned in planned_work
-        ]
-        for planned_work in phases[work.ended :]
-    )
-    return [
-        estimates
-        for planned_work in spread
-        if (estimates := [planned for planned in planned_work if planned.partitions])
-    ]
+    phases = [_declared_work(graph, phase) for phase in work.phases]
+    counts = Counter[str]()
+    for planned in chain.from_iterable(phases):
+        counts[planned.node.name] += len(planned.numbers)
+    results = []
+    for phase in phases[work.ended :]:
+        remaining = [_remaining(planned, counts, work) for planned in phase]
+        remaining = [planned for planned in remaining if planned.partitions]
+        if remaining:
+            results.append(remaining)
+    return results
 
 
-def _spread(planned: WorkEstimate, counts: Mapping[str, int], work: PlannedWork) -> WorkEstimate:
-    """Spread a node's total over its intervals or, without intervals, over its phases."""
-    all_of_it = work.partitions.get(planned.node.name)
-    return (
-        planned
-        if all_of_it is None
-        else planned.with_partitions(all_of_it, counts[planned.node.name])
-    )
+def _declared_work(graph: Graph, phase: Collection[Target]) -> list[WorkEstimate]:
+    """Return the work that the targets of a phase declare, in the order of the graph."""
+    targets: dict[str, list[Target]] = {}
+    for target in phase:
+        targets.setdefault(target.node, []).append(target)
+    return [work_of(node, targets[node.name]) for node in graph.nodes if node.name in targets]
+
+
+def _remaining(planned: WorkEstimate, counts: Mapping[str, int], work: PlannedWork) -> WorkEstimate:
+    """Return what remains of a node's work in one phase.
+
+    A known total is spread over the node's intervals or, without intervals, over its phases.
+    """
+    name = planned.node.name
+    total = work.partitions.get(name)
+    if total is not None:
+        planned = planned.with_partitions(total, counts[name])
+    return planned.without(work.done.get(name, ()))
+
+
+def _partitions(planned_work: Iterable[WorkEstimate]) -> int:
+    return sum(planned.partitions for planned in planned_work)
 
 
 def _typical(node: GraphNode, known: Mapping[str, GraphNode], paces: Mapping[str, Pace]) -> Pace:
@@ -286,7 +273,7 @@ class _Stopwatch:
 
         If it exceeds `budget` partitions, only its beginning is simulated.
         """
-        if sum(planned.partitions for planned in planned_work) <= budget:
+        if _partitions(planned_work) <= budget:
             return self._played(planned_work)
         part = _beginning(planned_work, budget)
         return self._played(part) * self.load(planned_work) / self.load(part)
@@ -307,9 +294,7 @@ class _Stopwatch:
             self._busy + virtual_run_result.busy,
             self._seconds + virtual_run_result.seconds,
         )
-        stuck = 1 - virtual_run_result.published / sum(
-            planned.partitions for planned in planned_work
-        )
+        stuck = 1 - virtual_run_result.published / _partitions(planned_work)
         return virtual_run_result.seconds + stuck * self.load(planned_work) / self._slots
 
     def _takes(self, node: str, partitions: int) -> float:
@@ -327,7 +312,7 @@ def _beginning(planned_work: Sequence[WorkEstimate], partitions: int) -> list[Wo
         tried = [
             planned for planned in work_until(planned_work, until_us, share) if planned.partitions
         ]
-        if sum(planned.partitions for planned in tried) > partitions:
+        if _partitions(tried) > partitions:
             high = share
         else:
             low, estimates = share, tried or estimates
@@ -344,7 +329,7 @@ def _deviation(
     whole = sum(stopwatch.load(planned_work) for planned_work in phases)
     shares: dict[str, float] = {}
     attempts: dict[str, int] = {}
-    for planned in (planned for planned_work in phases for planned in planned_work):
+    for planned in chain.from_iterable(phases):
         shares[planned.node.name] = (
             shares.get(planned.node.name, 0.0) + stopwatch.load([planned]) / whole
         )
@@ -375,11 +360,12 @@ def _basis(
     stopwatch: _Stopwatch,
     slots: int,
 ) -> str:
-    names = {planned.node.name: None for planned_work in phases for planned in planned_work}
+    every = list(chain.from_iterable(phases))
+    names = {planned.node.name: None for planned in every}
     attempts = sum(paces[name].count for name in names if name in paces)
     strangers = [name for name in names if name not in paces]
     changed = [name for name in names if name in paces and not paces[name].count]
-    partitions = sum(planned.partitions for planned_work in phases for planned in planned_work)
+    partitions = _partitions(every)
     clauses = [
         (
             f"simulated on {slots} worker{'s' * (slots != 1)} with what {attempts:,}"
@@ -392,15 +378,17 @@ def _basis(
         )
     if strangers:
         clauses.append(
-            f"{_few(strangers)} never ran and {'is' if len(strangers) == 1 else 'are'} taken to be"
-            " like the others"
+            f"{_few(strangers)} never ran and {_are(strangers)} taken to be like the others"
         )
     if changed:
         clauses.append(
-            f"{_few(changed)} never ran with this code and {'is' if len(changed) == 1 else 'are'}"
-            " taken to be as before"
+            f"{_few(changed)} never ran with this code and {_are(changed)} taken to be as before"
         )
     return "; ".join(clauses)
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _few(names: Sequence[str]) -> str:

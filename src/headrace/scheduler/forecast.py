@@ -9,6 +9,7 @@ and free pools.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import NamedTuple
 
 from headrace.model.partitions import WHOLE
@@ -206,21 +207,25 @@ class PartitionForecaster:
 
         None for an open pause.
         """
-        at, why = self._now, ""
-        if stand is not None and stand.not_before is not None and stand.not_before > at:
-            at, why = stand.not_before, "is tried again"
-        if node.trigger is not None and fires_by_time(node.trigger):
-            end = bounds(node, key)[1] if node.partition.grain is not None else self._now
-            fires = next_firing(node.trigger, end - 1)
-            if fires is not None and fires > at:
-                at, why = fires, "waits for its trigger"
+        obstacles = [(self._now, "")]
+        if stand is not None and stand.not_before is not None:
+            obstacles.append((stand.not_before, "is tried again"))
+        fires = self._fires(node, key)
+        if fires is not None:
+            obstacles.append((fires, "waits for its trigger"))
         if node.name in self._paused:
             until = self._paused[node.name]
             if until is None:
                 return None
-            if until > at:
-                at, why = until, "is paused"
-        return at, why
+            obstacles.append((until, "is paused"))
+        return max(obstacles, key=itemgetter(0))  # the first of several that end at the same time
+
+    def _fires(self, node: GraphNode, key: str) -> int | None:
+        """Return when a trigger by time releases a partition; None without one."""
+        if node.trigger is None or not fires_by_time(node.trigger):
+            return None
+        end = bounds(node, key)[1] if node.partition.grain is not None else self._now
+        return next_firing(node.trigger, end - 1)
 
     def _takes(self, node: GraphNode) -> int:
         return int(self._seconds.get(node.name, 0.0) * _SECOND_US)

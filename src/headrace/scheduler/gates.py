@@ -416,7 +416,7 @@ class Gates:
         last = self.firings.last(node.name)
         if last is None or self._demands.named(node.name, key):
             return None
-        return self._newer(node, key, min(last, self._heard(node)), needs)
+        return self._newer(node, key, min(last, self._complete_until(node)), needs)
 
     def _newer(self, node: GraphNode, key: str, until: float, needs: Needs) -> str | None:
         """Return a later interval that ended by `until` and has something due."""
@@ -432,7 +432,7 @@ class Gates:
                 return interval
         return None
 
-    def _heard(self, node: GraphNode) -> float:
+    def _complete_until(self, node: GraphNode) -> float:
         """Return the end of the newest interval that all required ancestors have.
 
         It is in microseconds.
@@ -466,8 +466,4 @@ class Gates:
         return sorted(results, key=self._network.rank.__getitem__)
 
     def _paced(self, name: str) -> list[GraphNode]:
-        return [
-            link.input
-            for link in self._network.links[name]
-            if not link.newest and not link.optional
-        ]
+        return [link.input for link in self._network.required[name]]

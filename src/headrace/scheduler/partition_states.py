@@ -137,7 +137,7 @@ class PartitionStates:
     def add(self, name: str, key: str, tracked: TrackedPartition) -> bool:
         """Add a new partition; return whether it is now its node's oldest."""
         self.put(name, key, tracked)
-        return self._heard(name, key)
+        return self._record(name, key)
 
     def place(self, name: str, key: str, tracked: TrackedPartition) -> bool:
         """Set a partition's state regardless of earlier ones.
@@ -152,7 +152,7 @@ class PartitionStates:
         else:
             self.resting[name].discard(key)
             self.put(name, key, tracked)
-        return self._heard(name, key)
+        return self._record(name, key)
 
     def show(self, name: str, tracked: TrackedPartition) -> None:
         """Record that a partition has a visible publication."""
@@ -244,13 +244,16 @@ class PartitionStates:
         else:
             self.busy.pop(name, None)
 
-    def _heard(self, name: str, key: str) -> bool:
-        """Record that a partition exists; return whether it is its node's oldest."""
+    def _record(self, name: str, key: str) -> bool:
+        """Record a partition in the facts about its node; return whether it is now the oldest.
+
+        The facts are the oldest and the newest partition, and the data keys of intervals.
+        """
         node = self.nodes[name]
-        if listed := self._data_keys.get(name):
+        if cached_intervals := self._data_keys.get(name):
             interval, data = split(key, node.partition)
-            if interval in listed:
-                listed[interval][data] = None
+            if interval in cached_intervals:  # others are listed when they are queried
+                cached_intervals[interval][data] = None
         place = (order_of(key, node.partition, node.timezone), key)
         if name not in self.newest or place > self.newest[name]:
             self.newest[name] = place

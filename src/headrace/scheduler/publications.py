@@ -227,23 +227,26 @@ class Propagation:
             if self._all.needs.expected(child, key):
                 self._queue.expect(child, key)
                 self._queue.consider(child, key)
-        elif not changed or not (link is None or link.stales):
+            return
+        if not changed or not (link is None or link.stales):
             self._queue.consider(child, key)
-        elif (
+            return
+        if (
             tracked.published
             and (late or child.tells)
             and tracked.state not in (PartitionState.WAITING, PartitionState.RUNNING)
         ):
             self._propose(child, key)
-        elif (
+            return
+        if (
             link is not None
             or tracked.published
             or tracked.state in (*STOPPED, PartitionState.RUNNING)
         ):
             self._partition_states.tracked(child.name, key).late = False
             self._queue.want(child, key, force=True, stale=tracked.published)
-        else:
-            self._queue.consider(child, key)
+            return
+        self._queue.consider(child, key)
 
     def _propose(self, node: GraphNode, key: str) -> None:
         """Mark a partition as stale, to be recomputed only on request."""
@@ -396,7 +399,7 @@ class Withdrawals:
         if queued:
             self._queue.at_rest(node.name)
         self._partition_states.settle(node.name, event.key)
-        self._tell(node, event.key)
+        self._spread_loss(node, event.key)
 
     def give_up(self, event: GivenUp) -> None:
         """Drop the results of partitions.
@@ -415,14 +418,14 @@ class Withdrawals:
         for node, key in dropped:
             self._partition_states.hide(node.name, self._partition_states.tracked(node.name, key))
         for (node, key), before in zip(dropped, were_published, strict=True):
-            self._tell(node, key, referred=before)
+            self._spread_loss(node, key, referred=before)
 
     def _open(self, name: str, key: str) -> bool:
         """Return whether a partition is known and not published."""
         tracked = self._partition_states.get(name, key)
         return tracked is not None and tracked.state is not PartitionState.PUBLISHED
 
-    def _tell(self, node: GraphNode, key: str, *, referred: bool = False) -> None:
+    def _spread_loss(self, node: GraphNode, key: str, *, referred: bool = False) -> None:
         """Propagate the loss of a partition.
 
         `referred` includes readers that use it as a reference.
@@ -430,14 +433,12 @@ class Withdrawals:
         for child, link in self._network.children[node.name]:
             if link.delivers:
                 continue  # each of its partitions read the publication of its own time
-            for touch in link.touches(key):
-                self._stale(child, touch)
+            downstream = list(link.touches(key))
             if link.reads_newest and (link.stales or referred):
-                for downstream_key in (
-                    *self._partition_states.published(child.name),
-                    *self._running(child.name),
-                ):
-                    self._stale(child, downstream_key)
+                downstream += self._partition_states.published(child.name)
+                downstream += self._running(child.name)
+            for downstream_key in downstream:
+                self._stale(child, downstream_key)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
             self._stale(node, following)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from headrace.model.intervals import (
     bounds_us,
@@ -270,11 +270,7 @@ class Needs:
         """Return the inputs that determine when a node starts."""
         if node.is_source or node.start is not None or node.partition.grain is None:
             return []
-        return [
-            link.input
-            for link in self._network.links[node.name]
-            if not link.newest and not link.optional
-        ]
+        return [link.input for link in self._network.required[node.name]]
 
     def before_start(self, node: GraphNode, key: str) -> bool:
         """Return whether a partition counts as present and empty: before the start, or never due.
@@ -299,21 +295,27 @@ class Needs:
         known: dict[tuple[str, str], bool] = {}
         pending = [(node, key)]
         while pending:  # not recursive, and each only once: many paths may lead to one source
-            graph_node, its_key = pending[-1]
-            place = (graph_node.name, its_key)
-            if place not in known:
-                results = self._due_here(graph_node, its_key)
-                if not isinstance(results, bool):
-                    unknown = [
-                        (source, k) for source, k in results if (source.name, k) not in known
-                    ]
-                    if unknown:
-                        pending += unknown
-                        continue
-                    results = any(known[source.name, k] for source, k in results)
-                known[place] = results
-            pending.pop()
+            current, current_key = pending[-1]
+            if (current.name, current_key) in known:
+                pending.pop()
+                continue
+            due = self._due_given(current, current_key, known)
+            if isinstance(due, bool):
+                known[current.name, current_key] = due
+                pending.pop()
+            else:
+                pending += due
         return known[node.name, key]
+
+    def _due_given(
+        self, node: GraphNode, key: str, known: Mapping[tuple[str, str], bool]
+    ) -> bool | list[tuple[GraphNode, str]]:
+        """Return whether something is due for a partition, or the inputs missing in `known`."""
+        due = self._due_here(node, key)
+        if isinstance(due, bool):
+            return due
+        unknown = [(source, item) for source, item in due if (source.name, item) not in known]
+        return unknown or any(known[source.name, item] for source, item in due)
 
     def _due_here(self, node: GraphNode, key: str) -> bool | list[tuple[GraphNode, str]]:
         """Return whether something is due for a partition, or the inputs that decide it."""
@@ -323,12 +325,9 @@ class Needs:
         off = node.days_off.covers(time_key(node, key), grain, node.timezone)
         if node.is_source:
             return not off
-        links = [
-            link for link in self._network.links[node.name] if not link.newest and not link.optional
-        ]
-        unnamed = (
-            node.partition.key is not None and SEPARATOR not in key
-        )  # neither the interval nor its keys are known
+        links = self._network.required[node.name]
+        # Without its data key, neither the interval nor its keys are known.
+        unnamed = node.partition.key is not None and SEPARATOR not in key
         if not links or (unnamed and not all(link.same for link in links)):
             return not off
         needed = [(link.input, item) for link in links for item in link.needs(key)]

@@ -83,10 +83,11 @@ def why(scheduler_state: SchedulerState, node: GraphNode, key: str, slots: int =
     number of workers, which matters only to ready partitions.
     """
     tracked = scheduler_state.partition_states.get(node.name, key)
-    return list(islice(_Asked(scheduler_state, node, key, slots).reasons(tracked), REASONS_MAX))
+    search = _ReasonSearch(scheduler_state, node, key, slots)
+    return list(islice(search.reasons(tracked), REASONS_MAX))
 
 
-class _Asked:
+class _ReasonSearch:
     """The search for the reasons of one partition."""
 
     def __init__(
@@ -104,35 +105,29 @@ class _Asked:
                 "is stale, and is recomputed only if a person requests it by name",
             )
         elif tracked is not None and state in _STOPPED_CLAUSES:
-            yield self._reason(
-                WaitKind.STOPPED,
-                _STOPPED_CLAUSES[state] + (f": {tracked.reason}" if tracked.reason else ""),
-            )
-        elif state is not PartitionState.PUBLISHED:
+            yield self._reason(WaitKind.STOPPED, _STOPPED_CLAUSES[state] + _suffix(tracked.reason))
+        elif state is PartitionState.PUBLISHED:
+            return
+        elif tracked is not None and tracked.queued:
+            yield from self._no_room()
+        elif self._node.is_source and state is PartitionState.MISSING:
+            yield self._undelivered(self._node, self._key)
+        else:
             yield from self._waiting(tracked)
 
     def _waiting(self, tracked: TrackedPartition | None) -> Iterator[Reason]:
-        if tracked is not None and tracked.queued:
-            yield from self._no_room()
-            return
+        """Yield what keeps a partition from getting into the queue."""
         node, key, now = self._node, self._key, self._all.now
-        if node.is_source and (tracked is None or tracked.state is PartitionState.MISSING):
-            yield self._undelivered(node, key)
-            return
         if not self._all.demands.wanted(node.name, key):
             yield self._reason(WaitKind.UNWANTED, "isn't wanted by any run")
         if not self._all.needs.expected(node, key):
-            early = bounds(node, key)[1] <= self._all.needs.starts_us(node)
-            reason = (
-                f"it lies before the start of {node.name}" if early else "nothing is due for it"
-            )
-            yield self._reason(WaitKind.NOT_DUE, f"isn't made: {reason}")
+            yield self._not_due(node, key)
         if not ended(node, key, now):
             yield self._reason(WaitKind.INTERVAL, "its interval hasn't ended", bounds(node, key)[1])
         if tracked is not None and tracked.not_before is not None:
             yield self._reason(
                 WaitKind.BACKOFF,
-                f"is tried again{': ' + tracked.reason if tracked.reason else ''}",
+                f"is tried again{_suffix(tracked.reason)}",
                 tracked.not_before,
             )
         shut = self._all.gates.shut(node, key, now)
@@ -142,19 +137,13 @@ class _Asked:
                 shut.reason,
                 shut.until,
             )
-        if (
-            node.is_source
-            and node.name not in self._all.partition_states.visible
-            and self._all.partition_states.busy.get(node.name)
-        ):
+        if self._all.ingests_first(node):
             yield self._reason(
                 WaitKind.FIRST, "waits for its first delivery, which is ingested alone"
             )
-        yield from (
-            self._input(partition)
-            for partition in self._all.needs.missing(node, key, now)
-            if partition[:2] != (node.name, key)
-        )
+        for awaited in self._all.needs.missing(node, key, now):
+            if (awaited.node, awaited.key) != (node.name, key):
+                yield self._input_reason(awaited)
 
     def _reason(self, kind: WaitKind, text: str, until: int | None = None) -> Reason:
         suffix = (
@@ -164,38 +153,32 @@ class _Asked:
         )
         return Reason(kind, text + suffix, self._node.name, self._key, until)
 
-    def _input(self, waiting: AwaitedPartition) -> Reason:
-        node, named = (
-            self._all.nodes[waiting.node],
-            waiting.node if waiting.key == WHOLE else f"{waiting.node} {waiting.key}",
-        )
-        if waiting.until is not None:
-            complete = (
-                ", complete from"
-                if waiting.state is PartitionState.PUBLISHED
-                else ", but no longer than until"
-            )
-            return Reason(
-                WaitKind.INPUT,
-                f"waits for {named}{complete} {self._time_text(waiting.until)}",
-                *waiting[:2],
-                waiting.until,
-            )
-        if node.is_source and waiting.state is PartitionState.MISSING:
-            return self._undelivered(node, waiting.key)
-        if waiting.state in _STOPPED_CLAUSES:
-            message = f"{named}, which {_STOPPED_CLAUSES[waiting.state]}" + (
-                f": {waiting.reason}" if waiting.reason else ""
-            )
-            return Reason(WaitKind.INPUT, f"waits for {message}", *waiting[:2])
-        message = (
-            f", which {waiting.reason}"
-            if waiting.reason.startswith("is ")
-            else f": {waiting.reason}"
-            if waiting.reason
-            else ""
-        )
-        return Reason(WaitKind.INPUT, f"waits for {named}{message}", *waiting[:2])
+    def _not_due(self, node: GraphNode, key: str) -> Reason:
+        """Return the reason for a partition that isn't expected."""
+        early = bounds(node, key)[1] <= self._all.needs.starts_us(node)
+        reason = f"it lies before the start of {node.name}" if early else "nothing is due for it"
+        return self._reason(WaitKind.NOT_DUE, f"isn't made: {reason}")
+
+    def _input_reason(self, awaited: AwaitedPartition) -> Reason:
+        """Return the reason for an upstream partition that has to be published first."""
+        node = self._all.nodes[awaited.node]
+        if awaited.until is None and node.is_source and awaited.state is PartitionState.MISSING:
+            return self._undelivered(node, awaited.key)
+        name = awaited.node if awaited.key == WHOLE else f"{awaited.node} {awaited.key}"
+        text = f"waits for {name}{self._awaited_clause(awaited)}"
+        return Reason(WaitKind.INPUT, text, awaited.node, awaited.key, awaited.until)
+
+    def _awaited_clause(self, awaited: AwaitedPartition) -> str:
+        """Return why an upstream partition isn't usable yet; empty if no reason is recorded."""
+        if awaited.until is not None and awaited.state is PartitionState.PUBLISHED:
+            return f", complete from {self._time_text(awaited.until)}"
+        if awaited.until is not None:
+            return f", but no longer than until {self._time_text(awaited.until)}"
+        if awaited.state in _STOPPED_CLAUSES:
+            return f", which {_STOPPED_CLAUSES[awaited.state]}{_suffix(awaited.reason)}"
+        if awaited.reason.startswith("is "):
+            return f", which {awaited.reason}"
+        return _suffix(awaited.reason)
 
     def _undelivered(self, node: GraphNode, key: str) -> Reason:
         """Return the reason for a missing delivery, with the time by which it was promised."""
@@ -240,6 +223,11 @@ class _Asked:
 
     def _time_text(self, at: int) -> str:
         return f"{from_us(at, self._node.timezone):%Y-%m-%d %H:%M}"
+
+
+def _suffix(reason: str) -> str:
+    """Return a recorded reason as the end of a clause; empty without one."""
+    return f": {reason}" if reason else ""
 
 
 def _pool_name(name: str) -> str:
@@ -296,7 +284,7 @@ class Requests:
                 self._partition_states,
             ):
                 self._queue.expect(node, key)
-            self._ask(event, node, span_of(node, target))
+            self._request_span(event, node, span_of(node, target))
 
     def cancel(self, event: Cancelled) -> None:
         """Put back partitions that only this run wanted, and end its attempts.
@@ -312,17 +300,21 @@ class Requests:
                 self._partition_states.rest(name, 1)
                 rested[name] = None
         for attempt, running in self._all.running.items():
-            demanded = any(self._demands.asked_for(running.node, key) for key in running.keys)
-            if not demanded and (
-                event.run in running.runs
-                or not any(self._demands.wanted(running.node, key) for key in running.keys)
-            ):
+            if self._ends_with(event.run, running):
                 self._all.cancelled.add(attempt)
                 self._all.commands.append(Kill(attempt, CANCELLED))
         for name in rested:
             self._queue.at_rest(name)
         if removed is not None:
             self._queue.let_go(removed)
+
+    def _ends_with(self, run: int, running: Running) -> bool:
+        """Return whether an attempt is cancelled together with a run."""
+        if any(self._demands.asked_for(running.node, key) for key in running.keys):
+            return False
+        return run in running.runs or not any(
+            self._demands.wanted(running.node, key) for key in running.keys
+        )
 
     def settle(self) -> bool:
         """Settle the runs with nothing in progress and nothing soon.
@@ -366,28 +358,33 @@ class Requests:
                 if self._all.needs.expected(node, key) and ended(node, key, now):
                     yield name, key
 
-    def _ask(self, event: Requested, node: GraphNode, span: PartitionRange) -> None:
-        """Request a node's partitions.
+    def _request_span(self, event: Requested, node: GraphNode, span: PartitionRange) -> None:
+        """Request a range of a node's partitions.
 
         It visits those that aren't terminal, or all partitions if they are to be recomputed.
         """
         if node.name in event.again:
-            for key in self._partition_states.published(node.name):
-                tracked = self._partition_states.get(node.name, key)
-                if (
-                    tracked is not None
-                    and tracked.state is PartitionState.PUBLISHED
-                    and span.covers(self._partition_states.order(node, key))
-                ):
-                    self._again(node, key)
+            self._recompute(node, span)
         for key, tracked in self._partition_states.open(node.name):
-            if span.covers(self._partition_states.order(node, key)):
-                if node.name in event.retry and self._asked_again(event, node, tracked):
-                    self._again(node, key)
-                else:
-                    self._queue.consider(node, key)
+            if not span.covers(self._partition_states.order(node, key)):
+                continue
+            if node.name in event.retry and self._retries(event, node, tracked):
+                self._again(node, key)
+            else:
+                self._queue.consider(node, key)
 
-    def _asked_again(self, event: Requested, node: GraphNode, tracked: TrackedPartition) -> bool:
+    def _recompute(self, node: GraphNode, span: PartitionRange) -> None:
+        """Request the published partitions in a range again."""
+        for key in self._partition_states.published(node.name):
+            tracked = self._partition_states.get(node.name, key)
+            if (
+                tracked is not None
+                and tracked.state is PartitionState.PUBLISHED
+                and span.covers(self._partition_states.order(node, key))
+            ):
+                self._again(node, key)
+
+    def _retries(self, event: Requested, node: GraphNode, tracked: TrackedPartition) -> bool:
         """Return whether naming the node requests this partition again.
 
         That is the case for a partition that would otherwise not run, or only after a backoff. A

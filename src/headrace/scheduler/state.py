@@ -100,6 +100,17 @@ class SchedulerState:
             and self.gates.shut(self.nodes[node], key, self.now) is None
         )
 
+    def ingests_first(self, node: GraphNode) -> bool:
+        """Return whether a source's first delivery is still being ingested.
+
+        It is ingested alone, because it may define what the others are checked against.
+        """
+        return (
+            node.is_source
+            and node.name not in self.partition_states.visible
+            and bool(self.partition_states.busy.get(node.name))
+        )
+
     def blocked(self, node: GraphNode, key: str) -> Iterator[AwaitedPartition]:
         """Yield what blocks a partition.
 
@@ -259,26 +270,26 @@ class Queue:
             tracked.dirty = True
             return
         if force or tracked.state is PartitionState.MISSING:
-            known = tracked.state is not PartitionState.MISSING
-            moved = tracked.state is not PartitionState.WAITING
-            if tracked.state is PartitionState.FAILED:
-                self._all.alike.pop(node.name, None)  # a new request shows the failure again
-            news = moved or tracked.proposed or (stale and not tracked.stale)
-            tracked.step(PartitionTransition.WANTED)
-            tracked.dirty = tracked.proposed = False
-            tracked.stale = tracked.stale or stale
-            if moved:
-                tracked.failures, tracked.not_before, tracked.since, tracked.cap = (
-                    0,
-                    None,
-                    self._all.now,
-                    0,
-                )
-            if known and news:
-                self._all.mark(node.name, key, tracked)
-            if moved:
-                self.put_off(node, key)
+            self._wait(node, key, tracked, stale=stale)
         self.consider(node, key)
+
+    def _wait(self, node: GraphNode, key: str, tracked: TrackedPartition, *, stale: bool) -> None:
+        """Let a partition that isn't running wait for its computation, from now on if it didn't."""
+        before = tracked.state
+        begins = before is not PartitionState.WAITING
+        if before is PartitionState.FAILED:
+            self._all.alike.pop(node.name, None)  # a new request shows the failure again
+        changed = begins or tracked.proposed or (stale and not tracked.stale)
+        tracked.step(PartitionTransition.WANTED)
+        tracked.dirty = tracked.proposed = False
+        tracked.stale = tracked.stale or stale
+        if begins:
+            tracked.failures, tracked.not_before, tracked.cap = 0, None, 0
+            tracked.since = self._all.now
+        if changed and before is not PartitionState.MISSING:
+            self._all.mark(node.name, key, tracked)
+        if begins:
+            self.put_off(node, key)
 
     def consider(self, node: GraphNode, key: str) -> None:
         """Queue a partition if it waits, is wanted, and none of its inputs is missing."""
@@ -292,7 +303,7 @@ class Queue:
         ):
             return
         if (
-            self._first_alone(node)
+            scheduler_state.ingests_first(node)
             or not scheduler_state.demands.wanted(node.name, key)
             or not scheduler_state.needs.expected(node, key)
         ):
@@ -423,17 +434,6 @@ class Queue:
         if at is not None and at != tracked.alarm:
             tracked.alarm = at
             heapq.heappush(self._all.alarms, (at, node, key))
-
-    def _first_alone(self, node: GraphNode) -> bool:
-        """Return whether a source's first delivery is still being ingested.
-
-        It is ingested alone, because it may define what the others are checked against.
-        """
-        return (
-            node.is_source
-            and node.name not in self._partition_states.visible
-            and bool(self._partition_states.busy.get(node.name))
-        )
 
     def _entry(self, node: GraphNode, key: str) -> ReadyEntry:
         """Return the queue entry of a partition.

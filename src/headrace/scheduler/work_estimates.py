@@ -6,6 +6,7 @@ import heapq
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -110,23 +111,28 @@ def work_of(node: GraphNode, targets: Sequence[Target]) -> WorkEstimate:
 
 def _edges(node: GraphNode, targets: Sequence[Target]) -> list[int]:
     """Return the bounds of ranges of numbers; adjacent ranges are merged."""
-    grain, edges = node.partition.grain, list[int]()
-    assert grain is not None
-    zone = node.timezone if grain is Grain.HOUR else ""
     spans = []
     for target in targets:
-        ends = [
-            None if key is None else number_of(key.partition(SEPARATOR)[0], grain, zone)
-            for key in (target.first, target.last)
-        ]
-        if ends[0] is not None and ends[1] is not None and ends[0] <= ends[1]:
-            spans.append((ends[0], ends[1] + 1))
+        first, last = _number(node, target.first), _number(node, target.last)
+        if first is not None and last is not None and first <= last:
+            spans.append((first, last + 1))
+    edges = list[int]()
     for first, beyond in sorted(spans):
         if edges and first <= edges[-1]:
             edges[-1] = max(edges[-1], beyond)
         else:
             edges += (first, beyond)
     return edges
+
+
+def _number(node: GraphNode, key: str | None) -> int | None:
+    """Return the number of a key's interval; None without a key, or for one without a number."""
+    grain = node.partition.grain
+    assert grain is not None
+    if key is None:
+        return None
+    zone = node.timezone if grain is Grain.HOUR else ""
+    return number_of(key.partition(SEPARATOR)[0], grain, zone)
 
 
 def work_bounds(planned_work: Sequence[WorkEstimate]) -> tuple[int, int] | None:
@@ -250,14 +256,14 @@ def _keys(planned: WorkEstimate) -> list[str]:
     spec = _partition_spec(planned)
     if spec.grain is not None:
         times = [key_of_number(number, spec.grain, planned.zone) for number in planned.numbers]
-        return (
-            [join(time, data) for time in times for data in spec.values]
-            if spec.values is not None
-            else times
-        )
+        if spec.values is None:
+            return times
+        return [join(time, data) for time, data in product(times, spec.values)]
     if spec.key is not None:
         return list(spec.values or ())
-    return [delivery_key(number + 1) for number in planned.numbers] if spec.by_delivery else [WHOLE]
+    if spec.by_delivery:
+        return [delivery_key(number + 1) for number in planned.numbers]
+    return [WHOLE]
 
 
 def _waiting(node: str, key: str) -> SavedPartition:

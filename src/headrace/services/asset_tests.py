@@ -168,15 +168,19 @@ def _paired(
 
 
 def _partner(row: Row, others: Sequence[Row], keys: Sequence[str]) -> int | None:
+    """Return the index of the row with the same keys or, without keys, of the most similar one."""
     if keys and all(key in row for key in keys):
-        return next(
-            (
-                i
-                for i, other in enumerate(others)
-                if all(_alike(row[key], other.get(key)) for key in keys)
-            ),
-            None,
+        matches = (
+            i
+            for i, other in enumerate(others)
+            if all(_alike(row[key], other.get(key)) for key in keys)
         )
+        return next(matches, None)
+    return _most_alike(row, others)
+
+
+def _most_alike(row: Row, others: Sequence[Row]) -> int | None:
+    """Return the index of the row with most cells in common; None if fewer than half are."""
     best, result = len(row) / 2, None
     for i, other in enumerate(others):
         common = len(row) - len(_cells(row, other))

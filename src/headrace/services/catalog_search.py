@@ -233,11 +233,8 @@ def _rank(row: FoundRow, words: list[str]) -> tuple[int, int, str]:
 
 
 def _named(project: Project) -> Iterator[FoundRow]:
-    nodes: list[Source | Asset | Consumer] = [
-        *project.consumers.values(),
-        *project.assets.values(),
-        *project.sources.values(),
-    ]
+    checked: list[Source | Asset] = [*project.assets.values(), *project.sources.values()]
+    nodes: list[Source | Asset | Consumer] = [*project.consumers.values(), *checked]
     for node in nodes:
         yield FoundRow(
             kind=type(node).__name__.lower(),
@@ -245,18 +242,17 @@ def _named(project: Project) -> Iterator[FoundRow]:
             of=None,
             said=node.description or f"owner {node.owner}",
         )
-    for node in nodes:
-        if not isinstance(node, Consumer):
-            for check in node.checks:
-                yield FoundRow(
-                    kind="check", name=check.name, of=node.name, said=f"{check.kind} of {node.name}"
-                )
-    for kind, values in (
-        ("owner", (node.owner for node in nodes)),
-        ("domain", (node.domain for node in nodes if node.domain)),
-        ("tag", (tag for node in nodes for tag in node.tags)),
-    ):
-        for value in sorted(set(values)):
+    for declared in checked:
+        for check in declared.checks:
+            said = f"{check.kind} of {declared.name}"
+            yield FoundRow(kind="check", name=check.name, of=declared.name, said=said)
+    labels = {
+        "owner": {node.owner for node in nodes},
+        "domain": {node.domain for node in nodes if node.domain},
+        "tag": {tag for node in nodes for tag in node.tags},
+    }
+    for kind, values in labels.items():
+        for value in sorted(values):
             yield FoundRow(kind=kind, name=value, of=None, said="")
 
 

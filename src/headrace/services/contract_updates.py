@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -201,33 +201,36 @@ def _named(
     A column may be paired with its own name to decide what its values mean.
     """
     mapping_rows = _typed_pairs(pairs)
-    if rows:
-        _require_pairs([row for row in mapping_rows.values() if row.column != row.to], rows)
-    for mapping_row in mapping_rows.values():
-        if mapping_row.column == mapping_row.to and mapping_row.column not in pinned:
-            raise Refused(
-                f"the source has no column {mapping_row.column[:80]!r}",
-                hint="headrace contract show SOURCE",
-            )
-    known = {proposal.column: proposal for proposal in proposals}
+    _require_applicable(mapping_rows.values(), rows, pinned)
     new_names = {row.to for row in mapping_rows.values()}
-    if len(new_names) < len(mapping_rows):
-        raise UsageError(
-            "one name is given to two columns", hint="--map COLUMN=NEW_NAME, each once"
-        )
+    known = {proposal.column: proposal for proposal in proposals}
     used = {row.column: msgspec.json.decode(row.used_by, type=list[str]) for row in rows}
     named_rows = [
         msgspec.structs.replace(row, used_by=used.get(row.column, []))
         for row in mapping_rows.values()
     ]
-    return [
-        *named_rows,
-        *(
-            row
-            for name, row in known.items()
-            if name not in mapping_rows and row.to not in new_names
-        ),
+    proposed_rows = [
+        row for name, row in known.items() if name not in mapping_rows and row.to not in new_names
     ]
+    return [*named_rows, *proposed_rows]
+
+
+def _require_applicable(
+    mapping_rows: Collection[MappingRow], rows: Sequence[DriftRow], pinned: Sequence[str]
+) -> None:
+    """Raise Refused for a pair of unknown columns, and UsageError for one name of two columns."""
+    if rows:
+        _require_pairs([row for row in mapping_rows if row.column != row.to], rows)
+    for row in mapping_rows:
+        if row.column == row.to and row.column not in pinned:
+            raise Refused(
+                f"the source has no column {row.column[:80]!r}",
+                hint="headrace contract show SOURCE",
+            )
+    if len({row.to for row in mapping_rows}) < len(mapping_rows):
+        raise UsageError(
+            "one name is given to two columns", hint="--map COLUMN=NEW_NAME, each once"
+        )
 
 
 def _typed_pairs(pairs: Sequence[str]) -> dict[str, MappingRow]:

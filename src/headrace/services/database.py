@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,7 +34,7 @@ from headrace.services.commands import CommandContext, leader_command, perform
 from headrace.services.parameters import Argument, Option
 from headrace.services.responses import Response
 from headrace.services.session import Progress, ProjectSession
-from headrace.store import Store
+from headrace.store import Store, Transaction
 from headrace.store.database import upgrade as upgrade_state
 from headrace.store.queries import partition_states
 
@@ -368,12 +368,17 @@ def _named_files(state: Path, lake: Path) -> tuple[list[str], list[str]]:
         named = sorted(path for path in catalog.named_paths(tx) if not Path(path).is_absolute())
         missing = [path for path in named if not (lake / path).is_file()]
         if missing:
-            read_now = {item.path for item in catalog.registered(tx) if not item.ended}
-            for path in missing:
-                if path in read_now:
-                    raise _Gone(path)
+            _refuse_current(tx, missing)
     missing_paths = set(missing)
     return [path for path in named if path not in missing_paths], missing
+
+
+def _refuse_current(tx: Transaction, missing: Sequence[str]) -> None:
+    """Raise `_Gone` for the first missing file of the current snapshot."""
+    current = {item.path for item in catalog.registered(tx) if not item.ended}
+    for path in missing:
+        if path in current:
+            raise _Gone(path)
 
 
 def _sources(folders: Folders, named: list[str]) -> Iterator[tuple[str, Path]]:

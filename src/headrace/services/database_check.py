@@ -222,7 +222,7 @@ def _files(
         if lost_file is not None:
             reason = f"has no rows to be read: {file.rows:,} were lost with {lost_file}.parquet"
         else:
-            reason = _wrong(path, file.size_bytes) or (_damaged(path, file) if deep else "")
+            reason = _fault(path, file, deep=deep)
         if reason:
             lost = "; it is of earlier snapshots only" if file.ended else ""
             error = _error(file.table, f"the file {file.path} {reason}{lost}", _todo(tx, file))
@@ -252,6 +252,11 @@ def _todo(tx: Transaction, item: catalog.Registered) -> str:
     of_partition = [] if held == WHOLE else ["--partition", held]
     again = command_line("run", item.table, *of_partition, "--again", "--reason", AGAIN_REASON)
     return f"{RESTORE}, or compute it again: {again}"
+
+
+def _fault(path: Path, file: catalog.Registered, *, deep: bool) -> str:
+    """Return what is wrong with a file's size or, if `deep`, its content; empty for nothing."""
+    return _wrong(path, file.size_bytes) or (_damaged(path, file) if deep else "")
 
 
 def _wrong(path: Path, size_bytes: int) -> str:

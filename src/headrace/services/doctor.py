@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headrace.incidents.messages import Recipients
-from headrace.model import HeadraceError, ProblemLevel, Settings
+from headrace.model import HeadraceError, ProblemLevel, Project, Settings
 from headrace.model.file_descriptions import require_usable
 from headrace.model.plugins import GROUPS, BrokenPlugin, plugins
 from headrace.model.settings import PRODUCTION
@@ -55,6 +55,16 @@ def project(session: ProjectSession) -> Iterator[ExaminationFinding]:
     yield from _packages()
 
 
+def _contact_problems(project: Project, people: Recipients) -> list[str]:
+    """Return why contacts of owners can't be notified, each reason once."""
+    problems = []
+    for name in project.owners:
+        recipient = people.of(name)
+        contacts = recipient.owner.contact if recipient else ()
+        problems += [people.wrong(contact, cause=True) for contact in contacts]
+    return [problem for problem in dict.fromkeys(problems) if problem]
+
+
 def _packages() -> Iterator[ExaminationFinding]:
     """Examine the kinds that installed packages add."""
     for plugin in (plugin for group in GROUPS for plugin in plugins(group)):
@@ -79,15 +89,9 @@ def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:
         yield skipped("contacts", "headrace.toml has no [notify]: nobody is notified")
         return
     silent = [name for name in project.owners if people.of(name) is None]
-    wrong = {
-        contact: why
-        for name in project.owners
-        if (to := people.of(name))
-        for contact in to.owner.contact
-        if (why := people.wrong(contact, cause=True))
-    }
-    if wrong:
-        yield warn("contacts", "; ".join(dict.fromkeys(wrong.values())), "headrace notify")
+    problems = _contact_problems(project, people)
+    if problems:
+        yield warn("contacts", "; ".join(problems), "headrace notify")
     elif silent:
         yield warn(
             "contacts", f"nobody is notified for {', '.join(silent[:3])}", "contact: in owners.yaml"

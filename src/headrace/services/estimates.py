@@ -279,30 +279,27 @@ def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]
     never ran.
     """
     every = {node.name: attempts.durations_by_version(tx, node.name) for node in graph.nodes}
-    versions = sorted(
-        {item for results in every.values() for item, _ in results if item is not None},
-        reverse=True,
-    )
-    codes = {version: _codes(tx, version) for version in versions[:VERSIONS_MAX]}
+    codes = _newest_codes(tx, (version for results in every.values() for version, _ in results))
     samples = {name: [sample for _, sample in results] for name, results in every.items()}
-    changed = set()
+    other_code = set()
     for name in every.keys() & compiled.project.assets.keys():
-        by_code = [(_made_with(codes, item, name), sample) for item, sample in every[name]]
-        fitting = _of_code(by_code, compiled.nodes[name].fingerprint)
-        if fitting:
-            samples[name] = fitting
-        else:
-            changed.add(name)
-    fitted = _fitted(graph, samples)
-    return {
-        name: replace(pace, spread=UNKNOWN_SPREAD, count=0) if name in changed else pace
-        for name, pace in fitted.items()
-    }
+        fitting = _of_code(codes, name, every[name], compiled.nodes[name].fingerprint)
+        samples[name] = fitting or samples[name]
+        if not fitting:
+            other_code.add(name)
+    paces = _fitted(graph, samples)
+    for name in other_code & paces.keys():
+        paces[name] = replace(paces[name], spread=UNKNOWN_SPREAD, count=0)
+    return paces
 
 
-def _made_with(
-    codes: Mapping[int, Mapping[str, str]], version: int | None, node: str
-) -> str | None:
+def _newest_codes(tx: Transaction, versions: Iterable[int | None]) -> dict[int, Mapping[str, str]]:
+    """Return the fingerprints of nodes' code in the newest of these versions."""
+    known = {version for version in versions if version is not None}
+    return {version: _codes(tx, version) for version in sorted(known, reverse=True)[:VERSIONS_MAX]}
+
+
+def _code_of(codes: Mapping[int, Mapping[str, str]], version: int | None, node: str) -> str | None:
     """Return the fingerprint of a node's code in a version; None if unknown."""
     return None if version is None else codes.get(version, {}).get(node)
 
@@ -345,8 +342,14 @@ def _own_paces(
     return _fitted(graph, begun | enough)
 
 
-def _of_code(by_code: Sequence[tuple[str | None, Sample]], current: str | None) -> list[Sample]:
-    """Return the samples of the current code, else those of unknown code."""
+def _of_code(
+    codes: Mapping[int, Mapping[str, str]],
+    name: str,
+    by_version: Iterable[tuple[int | None, Sample]],
+    current: str | None,
+) -> list[Sample]:
+    """Return the samples of a node's current code, else those of unknown code."""
+    by_code = [(_code_of(codes, version, name), sample) for version, sample in by_version]
     same = [sample for fingerprint, sample in by_code if fingerprint == current]
     return same or [sample for fingerprint, sample in by_code if fingerprint is None]
 
@@ -400,14 +403,27 @@ def _left(tx: Transaction, backfill: Backfill, row: PlanRecord, work: PlannedWor
     finished: dict[str, set[str]] = {}
     for overlay_row in backfill_plans.staged(tx, row.id):
         finished.setdefault(overlay_row.node, set()).add(overlay_row.partition)
-    steps, published = len(work.phases) - 2, row.steps_done >= len(work.phases) - 2
+    steps = len(work.phases) - 2
     ended = 1 + min(row.steps_done, steps) if finished or row.steps_done else 0
-    if published or not finished:  # partitions that production computes for the plan aren't staged
-        there = {item.node for item in backfill.chosen if item.how != "staged"}
-        for took in attempts.attempts_of_plan(tx, row.id, limit=INGESTED_MAX):
-            if took.node in there and took.state == "published":
-                finished.setdefault(took.node, set()).update(took.partitions)
+    if row.steps_done >= steps or not finished:
+        for attempt in _published_in_production(tx, backfill, row):
+            finished.setdefault(attempt.node, set()).update(attempt.partitions)
     return replace(work, ended=ended, done=finished)
+
+
+def _published_in_production(
+    tx: Transaction, backfill: Backfill, row: PlanRecord
+) -> list[PlanAttempt]:
+    """Return the published attempts at partitions that production computes for a plan.
+
+    Those partitions aren't staged.
+    """
+    nodes = {item.node for item in backfill.chosen if item.how != "staged"}
+    return [
+        attempt
+        for attempt in attempts.attempts_of_plan(tx, row.id, limit=INGESTED_MAX)
+        if attempt.node in nodes and attempt.state == "published"
+    ]
 
 
 # A plan's own attempts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Annotated
 
 from headrace.incidents.diagnosis.candidates import certainty
@@ -34,6 +34,7 @@ from headrace.slo.incident_impact import still_declared
 from headrace.store import Transaction
 from headrace.store.queries import attempts, exceptions, quality
 from headrace.store.queries import incidents as stored
+from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, IncidentEvidence, display_id
 
 ID = re.compile(r"(?:inc-)?(\d{1,15})", re.IGNORECASE)
@@ -140,23 +141,31 @@ def _failed(tx: Transaction, incident: Incident) -> list[list[str]]:
     Failures that another piece of evidence refers to are left out.
     """
     matches = [_OF_ATTEMPT.fullmatch(evidence.id) for evidence in incident.evidence]
-    tried = [
-        None if it is None else attempts.get(tx, int(it["epoch"]), int(it["n"])) for it in matches
-    ]
-    attempt_ids = {it.id for it in tried if it is not None}
+    tried = [_attempt_of(tx, match) for match in matches]
+    listed = {attempt.id for attempt in tried if attempt is not None}
     results: list[list[str]] = []
-    reported_ids = set[str]()
     for match, attempt in zip(matches, tried, strict=True):
         failed: list[str] = []
-        if match is not None and attempt is not None and attempt.state in ("failed", "lost"):
-            key, until = match["key"] or WHOLE, (attempt.epoch, attempt.n)
-            in_a_row = attempts.failed_in_a_row(tx, attempt.node, key, until=until)
-            failed = [
-                it for it in in_a_row if it == attempt.id or it not in attempt_ids | reported_ids
-            ]
+        if match is not None and attempt is not None:
+            failed = _failed_in_a_row(tx, attempt, match["key"] or WHOLE, listed)
         results.append(failed)
-        reported_ids.update(failed)
+        listed.update(failed)
     return results
+
+
+def _attempt_of(tx: Transaction, match: re.Match[str] | None) -> Attempt | None:
+    """Return the attempt that a piece of evidence refers to, if it does and is stored."""
+    return None if match is None else attempts.get(tx, int(match["epoch"]), int(match["n"]))
+
+
+def _failed_in_a_row(
+    tx: Transaction, attempt: Attempt, key: str, listed: Collection[str]
+) -> list[str]:
+    """Return a failed attempt and those of the failures just before it that aren't `listed`."""
+    if attempt.state not in ("failed", "lost"):
+        return []
+    in_a_row = attempts.failed_in_a_row(tx, attempt.node, key, until=(attempt.epoch, attempt.n))
+    return [failure for failure in in_a_row if failure == attempt.id or failure not in listed]
 
 
 def _once(

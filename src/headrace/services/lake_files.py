@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from headrace.lake import FileRef, catalog
 from headrace.lake.files import DataCorrupted, check_file
@@ -71,26 +72,42 @@ def _damaged(session: ProjectSession, paths: set[str]) -> DataCorrupted | None:
             return None
         _ = fresh.compiled  # loaded before the transaction: a store runs one read at a time
         with fresh.store.read() as tx:
-            return _first(fresh, tx, paths)
+            return _first_damaged(fresh, tx, paths)
     finally:
         fresh.close()
 
 
-def _first(session: ProjectSession, tx: Transaction, paths: set[str]) -> DataCorrupted | None:
+def _first_damaged(
+    session: ProjectSession, tx: Transaction, paths: set[str]
+) -> DataCorrupted | None:
+    """Return the error for the first damaged file, by sizes first and then by known footers."""
     lake = session.folders.lake
-
-    def is_named(path: str) -> bool:
-        return path in paths or str(lake / path) in paths
-
-    files = [item for item in catalog.registered(tx) if is_named(item.path)]
+    files = [item for item in catalog.registered(tx) if _is_named(lake, item.path, paths)]
     for item in files:
         wrong = check_file(lake / item.path, item.size_bytes, item.footer_bytes).wrong
         if wrong:
             return _corruption_error(session, tx, item.table, item.key, item.path, wrong)
     keys = {item.path: item.key for item in reversed(files)}
-    deletes = {item.path for item in catalog.current_deletes(tx) if is_named(item.path)}
+    deletes = {
+        item.path for item in catalog.current_deletes(tx) if _is_named(lake, item.path, paths)
+    }
     known_files = catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000)
     current = [file for file in known_files if file.path in keys or file.path in deletes]
+    return _first_by_footer(session, tx, current, keys)
+
+
+def _is_named(lake: Path, path: str, paths: Collection[str]) -> bool:
+    """Return whether paths, absolute or relative to the lake, include a file of the lake."""
+    return path in paths or str(lake / path) in paths
+
+
+def _first_by_footer(
+    session: ProjectSession,
+    tx: Transaction,
+    current: Sequence[catalog.CurrentFile],
+    keys: Mapping[str, str | None],
+) -> DataCorrupted | None:
+    lake = session.folders.lake
     footers = lake_maintenance.known_checks(tx, (file.id for file in current))
     for file in current:
         known = footers[file.id].footer if file.id in footers else ""

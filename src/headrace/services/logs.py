@@ -221,26 +221,32 @@ def _pattern(grep: str | None) -> re.Pattern[str] | None:
 
 
 def _attempt(session: ProjectSession, target: str) -> Attempt | None:
+    """Return the attempt with that number, or the newest of a node or partition; None for none.
+
+    Raise UnknownName for an unknown number.
+    """
     number = targets.attempt(target)
-    node, partition = (
-        targets.target(target, session.project(), kinds=(Source, Asset, Exported))
-        if number is None
-        else ("", None)
-    )
-    results: list[Attempt] = []
+    if number is not None:
+        return _numbered_attempt(session, target, number)
+    node, partition = targets.target(target, session.project(), kinds=(Source, Asset, Exported))
+    if session.store is None:
+        return None
+    with session.store.read() as tx:
+        if partition is None:
+            newest = attempts.of_node(tx, node, limit=1)
+        else:
+            newest = attempts.of_partition(tx, node, partition, limit=1)
+    return newest[0] if newest else None
+
+
+def _numbered_attempt(session: ProjectSession, target: str, number: tuple[int, int]) -> Attempt:
+    attempt = None
     if session.store is not None:
         with session.store.read() as tx:
-            if number is not None:
-                results = [
-                    attempt for attempt in [attempts.get(tx, *number)] if attempt is not None
-                ]
-            elif partition is None:
-                results = attempts.of_node(tx, node, limit=1)
-            else:
-                results = attempts.of_partition(tx, node, partition, limit=1)
-    if number is not None and not results:
+            attempt = attempts.get(tx, *number)
+    if attempt is None:
         raise UnknownName(f"there is no attempt {target}", hint="headrace runs")
-    return results[0] if results else None
+    return attempt
 
 
 def _again(session: ProjectSession, attempt: Attempt) -> Attempt:

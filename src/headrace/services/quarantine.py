@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -195,20 +195,10 @@ def list_quarantine(
             _row(session, tx, project, item)
             for item in stored.waiting(tx, node=node, partition=partition)
         ]
-        records = [
-            record for record in exceptions.exceptions_in_force(tx) if node in (None, record.node)
-        ]
-        exception_records = [
-            record
-            for record in records
-            if record.partition == partition or (partition is None and record.lapsed(now_us))
-        ]
-        rows += [
-            row
-            for record in exception_records
-            if (row := _excepted(session, tx, project, record, lapsed=record.lapsed(now_us)))
-            is not None
-        ]
+        for record in _exceptions(tx, node, partition, now_us):
+            row = _excepted(session, tx, project, record, lapsed=record.lapsed(now_us))
+            if row is not None:
+                rows.append(row)
         if not rows and node is not None and partition is not None:
             rows = _dropped(session, tx, project, node, partition)
         return rows
@@ -228,6 +218,17 @@ def _dropped(
             quarantine_row, state=row.state, verdict=row.state, reason=reason, decide=[]
         )
     ]
+
+
+def _exceptions(
+    tx: Transaction, node: str | None, partition: str | None, now_us: int
+) -> Iterator[ExceptionRecord]:
+    """Yield a partition's exceptions in force or, without a partition, those that have lapsed."""
+    for record in exceptions.exceptions_in_force(tx):
+        if node not in (None, record.node):
+            continue
+        if record.partition == partition or (partition is None and record.lapsed(now_us)):
+            yield record
 
 
 def _excepted(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.checks.drift import ColumnRename
 from headrace.checks.facts import DriftKind, Policy, RenameFindings
 from headrace.checks.facts import conversion as undone
 from headrace.checks.renames import chosen, pooled
@@ -33,15 +34,7 @@ def proposed_renames(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> 
     if not waiting:
         return []
     held = _held(tx, source, rows)
-    candidates = {
-        row.column: pooled(
-            [rename_evidence(each).candidates for each in held if each.column == row.column]
-        )
-        for row in waiting
-    }
-    renames = {
-        rename.column: rename for rename in chosen({k: v for k, v in candidates.items() if v})
-    }
+    renames = {rename.column: rename for rename in _by_all_intervals(waiting, held)}
     mapping_rows = []
     for row in waiting:
         rename = renames.get(row.column)
@@ -57,6 +50,19 @@ def proposed_renames(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> 
             mapping = msgspec.structs.replace(mapping, score=rename.score)
         mapping_rows.append(_with_differences(mapping, held))
     return mapping_rows
+
+
+def _by_all_intervals(
+    waiting: Sequence[DriftRow], held: Sequence[DriftRow]
+) -> Sequence[ColumnRename]:
+    """Return the likeliest renames of columns, by the pooled evidence of all held intervals."""
+    candidates = {}
+    for row in waiting:
+        same_column = [each for each in held if each.column == row.column]
+        pool = pooled([rename_evidence(each).candidates for each in same_column])
+        if pool:
+            candidates[row.column] = pool
+    return chosen(candidates)
 
 
 def _held(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> list[DriftRow]:
@@ -294,14 +300,33 @@ def _properties(document: Any, table: str) -> dict[str, Any]:
     }
 
 
-def _entries(column: Mapping[str, Any]) -> list[Any]:
+def _entries(column: Mapping[str, Any], of: str = NAMES_PROPERTY) -> list[Any]:
+    """Return the entries of a property with validity intervals."""
     custom = column.get("customProperties") or ()
     return [
-        entry
-        for item in custom
-        if item.get("property") == NAMES_PROPERTY
-        for entry in item.get("value") or ()
+        entry for item in custom if item.get("property") == of for entry in item.get("value") or ()
     ]
+
+
+def _beginning(entries: Iterable[Any], first: str) -> list[Any]:
+    """Return the entries that begin to apply at `first`."""
+    return [entry for entry in entries if str(entry.get("from")) == first]
+
+
+def _interrupted(entries: Iterable[Any], first: str) -> list[Any]:
+    """Return the entries that apply before `first` and at `first`."""
+    return [
+        entry
+        for entry in entries
+        if str(entry.get("from")) < first
+        and (entry.get("to") is None or str(entry.get("to")) > first)
+    ]
+
+
+def _next_start(entries: Iterable[Any], first: str) -> str | None:
+    """Return when the first entry after `first` begins to apply; None without one."""
+    starts = (str(entry.get("from")) for entry in entries)
+    return min((start for start in starts if start > first), default=None)
 
 
 def _put(column: Any, name: str, first: str) -> None:
@@ -309,14 +334,12 @@ def _put(column: Any, name: str, first: str) -> None:
     if name_at(column, first) == name:
         return
     values = _values(column)
-    later = sorted(str(entry.get("from")) for entry in values if str(entry.get("from")) > first)
-    for entry in values:
-        until = entry.get("to")
-        if str(entry.get("from")) < first and (until is None or str(until) > first):
-            entry["to"] = first
-    for entry in [entry for entry in values if str(entry.get("from")) == first]:
+    until = _next_start(values, first)
+    for entry in _interrupted(values, first):
+        entry["to"] = first
+    for entry in _beginning(values, first):
         values.remove(entry)
-    values.append(_entry("name", name, first, later[0] if later else None))
+    values.append(_entry("name", name, first, until))
 
 
 def _put_conversion(column: Any, expression: str | None, first: str, until: str | None) -> None:
@@ -324,40 +347,43 @@ def _put_conversion(column: Any, expression: str | None, first: str, until: str 
 
     The previous conversion continues at `until`.
     """
-    custom = column.get("customProperties") or ()
-    known = [
-        entry
-        for item in custom
-        if item.get("property") == CONVERT_PROPERTY
-        for entry in item.get("value") or ()
-    ]
+    known = _entries(column, CONVERT_PROPERTY)
     if not known and expression is None:
         return
     values = _values(column, CONVERT_PROPERTY)
-    later = sorted(str(item.get("from")) for item in known if str(item.get("from")) > first)
-    for entry in [item for item in known if str(item.get("from")) == first]:
+    for entry in _beginning(known, first):
         values.remove(entry)
-    goes_on = None
-    for entry in values:
-        ended = entry.get("to")
-        if str(entry.get("from")) < first and (ended is None or str(ended) > first):
-            goes_on = (str(entry.get("expression")), None if ended is None else str(ended))
-            entry["to"] = first
+    previous = None
+    for entry in _interrupted(values, first):
+        previous = _Conversion(str(entry.get("expression")), entry.get("to"))
+        entry["to"] = first
     if expression is not None:
-        ends = min([*later[:1], *([] if until is None else [until])], default=None)
+        limits = (_next_start(known, first), until)
+        ends = min((limit for limit in limits if limit is not None), default=None)
         values.append(_entry("expression", expression, first, ends))
-        if (
-            goes_on is not None
-            and until is not None
-            and until == ends
-            and (goes_on[1] is None or goes_on[1] > until)
-        ):
-            values.append(_entry("expression", goes_on[0], until, goes_on[1]))
+        if until is not None and until == ends and previous is not None:
+            values.extend(previous.continued(until))
     if not values:
-        of = [
-            item for item in column["customProperties"] if item.get("property") == CONVERT_PROPERTY
-        ]
-        column["customProperties"].remove(of[0])
+        _remove_property(column, CONVERT_PROPERTY)
+
+
+class _Conversion(NamedTuple):
+    """A conversion that another one interrupts, with its former end; None without an end."""
+
+    expression: str
+    ended: object
+
+    def continued(self, first: str) -> list[Any]:
+        """Return the entry that continues the conversion at `first`; none if it ended by then."""
+        until = None if self.ended is None else str(self.ended)
+        if until is not None and until <= first:
+            return []
+        return [_entry("expression", self.expression, first, until)]
+
+
+def _remove_property(column: Any, name: str) -> None:
+    custom = column["customProperties"]
+    custom.remove(next(item for item in custom if item.get("property") == name))
 
 
 def _values(column: Any, of: str = NAMES_PROPERTY) -> Any:

@@ -11,7 +11,7 @@ from headrace.checks.drift import conversion_at, in_force
 from headrace.checks.facts import Differs, ValueDifferenceKind, conversion
 from headrace.engine.attempts import hint_for, named_in
 from headrace.incidents.diagnosis.evidence import FailureCategory, failure_said, says_denied
-from headrace.model import Asset, Project, Source
+from headrace.model import Asset, ContractColumn, Project, Source
 from headrace.model.errors import FRACTIONS, SIZE
 from headrace.model.partitions import WHOLE, command_line, order_of, partition_argument, range_of
 from headrace.runtime.observations import read_again_every
@@ -270,7 +270,9 @@ def of_withdrawn(project: Project, node: str, key: str, *, same: bool) -> Repair
     )
 
 
-def first_of(project: Project, partition: BrokenPartition) -> str | None:
+def first_of(  # complexipy: ignore (a case per state of a partition, in order)
+    project: Project, partition: BrokenPartition
+) -> str | None:
     """Return the step that must precede any command; None if a retry may suffice."""
     declared = project.node(partition.node)
     if partition.history is not None and declared is not None:
@@ -450,6 +452,27 @@ def other_choices(tx: Transaction, project: Project, node: str, partition: str) 
     )
 
 
+def _converted_columns(
+    project: Project, node: Source | Asset, holding: Sequence[FactRow], partition: str
+) -> list[tuple[ContractColumn, str]]:
+    """Return the converted columns that a delivery is held for, each with its conversion."""
+    contract = (
+        project.contracts.get(node.contract or node.name) if isinstance(node, Source) else None
+    )
+    if contract is None:
+        return []
+    held_columns = {row.column for row in holding}
+    held_columns |= {
+        match[1] for row in holding if (match := _FRACTIONS.search(row.observed)) is not None
+    }
+    results = []
+    for column in contract.columns:
+        text = conversion_at(column, partition) if column.name in held_columns else None
+        if text is not None and text.strip('"') != in_force(column, partition):
+            results.append((column, text))
+    return results
+
+
 def _of_conversions(
     project: Project, node: Source | Asset, holding: Sequence[FactRow], partition: str
 ) -> str:
@@ -457,20 +480,7 @@ def _of_conversions(
 
     The vendor may deliver the agreed values again, which only the conversion changes.
     """
-    contract = (
-        project.contracts.get(node.contract or node.name) if isinstance(node, Source) else None
-    )
-    held_columns = {row.column for row in holding}
-    held_columns |= {
-        match[1] for row in holding if (match := _FRACTIONS.search(row.observed)) is not None
-    }
-    results = [
-        (column, text)
-        for column in (contract.columns if contract is not None else ())
-        if column.name in held_columns
-        and (text := conversion_at(column, partition)) is not None
-        and text.strip('"') != in_force(column, partition)
-    ]
+    results = _converted_columns(project, node, holding, partition)
     if not results:
         return ""
     names = ", ".join(column.name for column, _ in results)

@@ -44,6 +44,10 @@ class RestatementReason(NamedTuple):
     sources: tuple[str, ...] = ()
 
 
+def _data_cause(*, corrects: bool) -> str:
+    return "correction" if corrects else "restatement"
+
+
 class RestatementCauses:
     """The causes of replaced publications; `results` maps nodes to replacements, oldest first."""
 
@@ -74,47 +78,60 @@ class RestatementCauses:
 
     def _because(self, name: str, item: Replaced) -> RestatementReason:
         if name in self._compiled.project.sources:
-            return RestatementReason(
-                "again" if item.reread else "correction" if item.corrects else "restatement",
-                (name,),
-            )
-        before = self._times[name, item.partition]
-        place = bisect.bisect_left(before, item.at)
-        span = (before[place - 1] if place else _BEGINNING, item.at)
+            cause = "again" if item.reread else _data_cause(corrects=item.corrects)
+            return RestatementReason(cause, (name,))
+        span = (self._replaced_before(name, item), item.at)
         read = {source.node: source for source in self._sources(name, item.partition, span)}
-        if came_anew := {node for node, replacement in read.items() if not replacement.reread}:
-            corrects = all(read[node].corrects for node in came_anew)
-            return RestatementReason(
-                "correction" if corrects else "restatement",
-                tuple(sorted(came_anew, key=self._order.__getitem__)),
-            )
+        redelivered = [source for source in read.values() if not source.reread]
+        if redelivered:
+            cause = _data_cause(corrects=all(source.corrects for source in redelivered))
+            return RestatementReason(cause, self._ordered(source.node for source in redelivered))
         if read:
-            return RestatementReason("again", tuple(sorted(read, key=self._order.__getitem__)))
+            return RestatementReason("again", self._ordered(read))
         if self._fingerprint(item.version_before, name) != self._fingerprint(item.version, name):
             return RestatementReason("code")
-        computed = publications.times(self._tx, name, item.partition)
-        without = max((at for at in computed if at < item.at), default=_BEGINNING)
-        arrived_sources = set(self._arrived(name, item.partition, (without, item.at)))
+        span = (self._published_before(name, item), item.at)
+        arrived_sources = set(self._arrived(name, item.partition, span))
         if arrived_sources:
-            return RestatementReason(
-                "arrival", tuple(sorted(arrived_sources, key=self._order.__getitem__))
-            )
+            return RestatementReason("arrival", self._ordered(arrived_sources))
         return RestatementReason("again")
+
+    def _replaced_before(self, name: str, item: Replaced) -> int:
+        """Return when a partition was last replaced before this replacement."""
+        times = self._times[name, item.partition]
+        place = bisect.bisect_left(times, item.at)
+        return times[place - 1] if place else _BEGINNING
+
+    def _published_before(self, name: str, item: Replaced) -> int:
+        """Return when a partition was last published before this replacement."""
+        times = publications.times(self._tx, name, item.partition)
+        return max((at for at in times if at < item.at), default=_BEGINNING)
+
+    def _ordered(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(names, key=self._order.__getitem__))
 
     def _arrived(self, name: str, key: str, span: tuple[int, int]) -> Iterator[str]:
         """Yield the upstream sources that arrived for the first time within `span`.
 
         These are `optional` inputs, without which the partition had been computed.
         """
+        for node, item in self._needed_of_inputs(name, key):
+            first = min(publications.times(self._tx, node, item), default=_BEGINNING)
+            if not span[0] < first <= span[1]:
+                continue
+            if node in self._compiled.project.sources:
+                yield node
+            elif node in self._compiled.nodes:
+                yield from self._arrived(node, item, span)
+
+    def _needed_of_inputs(self, name: str, key: str) -> Iterator[tuple[str, str]]:
+        """Yield node and partition of all that a partition is computed from, except its own node's.
+
+        Inputs of which it reads all partitions are left out.
+        """
         for spec in self._compiled.nodes[name].inputs:
-            for item in () if spec.node == name else self._needed(name, key, spec) or ():
-                first = min(publications.times(self._tx, spec.node, item), default=_BEGINNING)
-                if not span[0] < first <= span[1]:
-                    continue
-                if spec.node in self._compiled.project.sources:
-                    yield spec.node
-                elif spec.node in self._compiled.nodes:
-                    yield from self._arrived(spec.node, item, span)
+            if spec.node != name:
+                yield from ((spec.node, item) for item in self._needed(name, key, spec) or ())
 
     def _sources(self, name: str, key: str | None, span: tuple[int, int]) -> Iterator[Replaced]:
         """Yield replacements of upstream sources within `span`.
@@ -122,19 +139,27 @@ class RestatementCauses:
         `key` None stands for any partition.
         """
         for spec in self._compiled.nodes[name].inputs:
-            results = self._at.get(spec.node, {})
-            needed_keys = self._needed(name, key, spec)
-            replaced = (
-                None if needed_keys is None else [item for item in needed_keys if item in results]
-            )
+            needed = self._needed(name, key, spec)
             if spec.node in self._compiled.project.sources:
-                rows = results.values() if replaced is None else map(results.__getitem__, replaced)
+                rows = self._replacements(spec.node, needed)
                 yield from islice((row for row in rows if span[0] <= row.at <= span[1]), 1)
             elif spec.node in self._compiled.nodes:
-                node = self._node(spec.node)
-                is_any = replaced is None or node is None or node.partition.whole or not results
-                for item in [None] if is_any else replaced or ():
+                for item in self._replaced_keys(spec.node, needed):
                     yield from self._sources(spec.node, item, span)
+
+    def _replacements(self, name: str, needed: Collection[str] | None) -> Collection[Replaced]:
+        """Return the newest replacements of these partitions of a node; None stands for all."""
+        replaced = self._at.get(name, {})
+        if needed is None:
+            return replaced.values()
+        return [replaced[key] for key in needed if key in replaced]
+
+    def _replaced_keys(self, name: str, needed: Collection[str] | None) -> Sequence[str | None]:
+        """Return those of the partitions that were replaced; a None stands for any partition."""
+        node, replaced = self._node(name), self._at.get(name)
+        if needed is None or node is None or node.partition.whole or not replaced:
+            return [None]
+        return [key for key in needed if key in replaced]
 
     def _needed(self, name: str, key: str | None, spec: InputSpec) -> Collection[str] | None:
         """Return the partitions of an input that a partition is computed from; None for all."""

@@ -433,18 +433,25 @@ def _targets(
 
 def _of_node(node: Source | Asset | Exported, arguments: RunArguments) -> list[Target]:
     ranged = bool(arguments.partitions or arguments.first or arguments.last)
-    if not ranged or (node.partition.whole and "*" not in arguments.partitions):
-        return [] if ranged and isinstance(node, Source) else [Target(node.name)]
+    if not ranged:
+        return [Target(node.name)]
+    if node.partition.whole and "*" not in arguments.partitions:
+        return [] if isinstance(node, Source) else [Target(node.name)]
     if arguments.partitions:
         keys = [parse_partition(node, key) for key in arguments.partitions]
         return [Target(node.name, key, key) for key in keys]
+    return [_range(node, arguments)]
+
+
+def _range(node: Source | Asset | Exported, arguments: RunArguments) -> Target:
+    """Return the partitions from `--from` to `--to`. Raise UsageError for a reversed range."""
     first = parse_partition(node, arguments.first) if arguments.first else None
     last = parse_partition(node, arguments.last) if arguments.last else None
     if first is not None and last is not None and _order(node, last) < _order(node, first):
         raise UsageError(
             f"--to {last} comes before --from {first}", hint="both are included; swap them"
         )
-    return [Target(node.name, first, last)]
+    return Target(node.name, first, last)
 
 
 def _order(node: Source | Asset | Exported, key: str) -> str:

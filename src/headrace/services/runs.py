@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -79,15 +79,7 @@ def runs(
                 session, tx, tried, None if run is None else number_of(run), since_us or 0
             )
         else:
-            results = _selected_runs(tx, run, failed=failed, since_us=since_us, limit=limit)
-            versions = None if run is None else VersionCodeCache(tx)
-            rows = [
-                row
-                for run in results
-                for row in _rows(
-                    session, tx, run, attempts.of_run(tx, run.id), failed=failed, versions=versions
-                )
-            ]
+            rows = _of_runs(session, tx, run, failed=failed, since_us=since_us, limit=limit)
     if not any(row.state in BROKEN for row in rows):
         return rows
     project = session.project()
@@ -101,6 +93,24 @@ def _selected_runs(
     if run is not None:
         return [_known_run(stored.get(tx, number_of(run)), run)]
     return (stored.failed if failed else stored.newest)(tx, limit=limit, since_us=since_us)
+
+
+def _of_runs(
+    session: ProjectSession,
+    tx: Transaction,
+    run: str | None,
+    *,
+    failed: bool,
+    since_us: int | None,
+    limit: int,
+) -> list[RunRow]:
+    """Return the rows of one run or, without a number, of the newest runs."""
+    versions = None if run is None else VersionCodeCache(tx)
+    rows: list[RunRow] = []
+    for selected in _selected_runs(tx, run, failed=failed, since_us=since_us, limit=limit):
+        tried = attempts.of_run(tx, selected.id)
+        rows += _rows(session, tx, selected, tried, failed=failed, versions=versions)
+    return rows
 
 
 def _of_node(
@@ -128,43 +138,56 @@ def _of_node(
 
 
 def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list[RunRow]:
-    """Return the rows with the repairs of failures that have no later publication.
+    """Return the rows with the repairs of failures that have no later publication."""
+    repair_rows = _repairs_of_failures(project, tx, rows)
+    results = list(rows)
+    for place, row in enumerate(rows):
+        repair = repair_rows.get((row.run_id, row.node or "", row.partition or ""))
+        if row.state in BROKEN and repair is not None:
+            results[place] = msgspec.structs.replace(row, repair=repair)
+    return results
 
-    Within a run, one repair covers a node.
-    """
+
+def _repairs_of_failures(
+    project: Project, tx: Transaction, rows: list[RunRow]
+) -> dict[tuple[str, str, str], RepairRow]:
+    """Return (run, node, partition) → repair; within a run, one repair covers a node."""
     repair_rows: dict[tuple[str, str, str], RepairRow] = {}
-    open_nodes = {
-        node: set(failures.unpublished_partitions(tx, node))
-        for node in {row.node for row in rows if row.node and row.state in BROKEN}
-    }
+    failed_nodes = {row.node for row in rows if row.node and row.state in BROKEN}
+    open_nodes = {node: set(failures.unpublished_partitions(tx, node)) for node in failed_nodes}
     for run, of_run in groupby(rows, key=lambda row: row.run_id):
         broken = {
-            (row.node, row.partition): BrokenPartition(
-                row.node,
-                row.partition,
-                row.state,
-                row.error,
-                _path(tx, row.attempt),
-                renames_wait(tx, row.node, row.partition),
-                declared_at(tx, row.node, row.partition),
-                of_code=row.state == "lost" and is_code_the_cause(tx, row.node, row.partition),
-                others=other_choices(tx, project, row.node, row.partition),
-            )
-            for row in of_run
-            if row.state in BROKEN
-            and row.node
-            and row.partition
-            and row.partition in open_nodes[row.node]
+            (node, partition): _broken(project, tx, row, node, partition)
+            for row, node, partition in _failures(of_run)
+            if partition in open_nodes[node]
         }
         run_repairs = repairs(project, broken.values(), f"repair of run {run}")
         repair_rows |= {(run, *at): row for at, row in by_partition(run_repairs).items()}
-    at = [(row.run_id, row.node or "", row.partition or "") for row in rows]
-    return [
-        msgspec.structs.replace(row, repair=repair_rows[key])
-        if row.state in BROKEN and key in repair_rows
-        else row
-        for row, key in zip(rows, at, strict=True)
-    ]
+    return repair_rows
+
+
+def _failures(rows: Iterable[RunRow]) -> Iterator[tuple[RunRow, str, str]]:
+    """Yield the rows of failed partitions, each with its node and partition."""
+    for row in rows:
+        if row.state in BROKEN and row.node and row.partition:
+            yield row, row.node, row.partition
+
+
+def _broken(
+    project: Project, tx: Transaction, row: RunRow, node: str, partition: str
+) -> BrokenPartition:
+    """Return what is known about the partition of a failed attempt."""
+    return BrokenPartition(
+        node,
+        partition,
+        row.state,
+        row.error,
+        _path(tx, row.attempt),
+        renames_wait(tx, node, partition),
+        declared_at(tx, node, partition),
+        of_code=row.state == "lost" and is_code_the_cause(tx, node, partition),
+        others=other_choices(tx, project, node, partition),
+    )
 
 
 def open_repairs(tx: Transaction, project: Project) -> list[RepairRow]:

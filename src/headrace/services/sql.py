@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -452,34 +452,20 @@ def diff(
     node = project.sources.get(name) or project.assets[name]
     if name in session.borrowed and session.production is not None:
         return diff(session.production, target, query)
-    requested_keys = {
-        targets.partition(node, item) for item in [*query.partitions, *([key] if key else [])]
-    }
+    requested_keys = {targets.partition(node, item) for item in query.partitions}
+    if key:
+        requested_keys.add(targets.partition(node, key))
     if session.store is None:
         raise UsageError(f"nothing of {name} was ever published", hint="headrace tick")
     with session.store.read() as tx:
-        before, after = (
-            _side(session, tx, name, query.before),
-            _side(session, tx, name, query.after),
-        )
-        partitions = [
-            change
-            for change in partitions_of(before, after)
-            if not requested_keys or change.partition in requested_keys
-        ]
-        keys = [partition.partition for partition in partitions if partition.change != "identical"]
-        whole = isinstance(node, Asset) and node.accumulates
-        files = [files_of(tx, name, side, None if whole else keys) for side in (before, after)]
-    if isinstance(node, Asset) and node.materialize in ("files", "none", "view"):
-        raise UsageError(
-            f"{name} has `materialize: {node.materialize}`: it keeps no rows to compare",
-            hint=f"headrace read {name}",
-        )
-    if before.table is None and after.table is None:
-        raise UsageError(
-            f"nothing of {name} was published at either moment",
-            hint=f"headrace runs, or headrace read {name}",
-        )
+        before = _side(session, tx, name, query.before)
+        after = _side(session, tx, name, query.after)
+        partitions = partitions_of(before, after)
+        if requested_keys:
+            partitions = [change for change in partitions if change.partition in requested_keys]
+        keys = _keys_to_read(node, partitions)
+        files = [files_of(tx, name, side, keys) for side in (before, after)]
+    _require_rows(node, before, after)
     session.close()
     return _response(
         node,
@@ -488,6 +474,27 @@ def diff(
         after,
         compare_sides(node, session.timezone, query.keys, query.sample, (before, after), files),
     )
+
+
+def _keys_to_read(node: Source | Asset, partitions: Iterable[PartitionChange]) -> list[str] | None:
+    """Return the partitions whose rows are compared; None for all of a table that accumulates."""
+    if isinstance(node, Asset) and node.accumulates:
+        return None
+    return [partition.partition for partition in partitions if partition.change != "identical"]
+
+
+def _require_rows(node: Source | Asset, before: Side, after: Side) -> None:
+    """Raise UsageError for a node without rows to compare."""
+    if isinstance(node, Asset) and node.materialize in ("files", "none", "view"):
+        raise UsageError(
+            f"{node.name} has `materialize: {node.materialize}`: it keeps no rows to compare",
+            hint=f"headrace read {node.name}",
+        )
+    if before.table is None and after.table is None:
+        raise UsageError(
+            f"nothing of {node.name} was published at either moment",
+            hint=f"headrace runs, or headrace read {node.name}",
+        )
 
 
 def _side(session: ProjectSession, tx: Transaction, name: str, version_or_time: str | None) -> Side:

@@ -388,7 +388,7 @@ def _files(
     return rows
 
 
-def _next(
+def _next(  # complexipy: ignore (what the next command is about, most urgent first)
     consumers: Sequence[ConsumerRow], holding: HoldingRow | None, facts: OpenFacts
 ) -> str | None:
     """Return the next command.

@@ -25,7 +25,8 @@ from benchmarks.headrace_cli import run
 from headrace.runtime.leadership import hold
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
 from headrace.services import run_results
-from headrace.services.commands import COMMANDS, CommandContext
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import COMMANDS
 from headrace.services.session import ProjectSession, Silent
 from headrace.store.engines.sqlite import SqliteTransaction
 

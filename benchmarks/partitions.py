@@ -22,13 +22,8 @@ from benchmarks.headrace_cli import run
 from headrace.runtime.leadership import hold
 from headrace.security.audit import Actor, ActorType
 from headrace.services import demo_data
-from headrace.services.commands import (
-    COMMANDS,
-    CommandContext,
-    RequestHandler,
-    answer,
-    work_until_done,
-)
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import COMMANDS, RequestHandler, answer, work_until_done
 from headrace.services.demo_data import DemoFault
 from headrace.services.run import RunArguments
 from headrace.services.session import ProjectSession, Silent

@@ -30,7 +30,8 @@ from headrace.runtime.folders import Folders
 from headrace.runtime.leadership import hold, worker_settings
 from headrace.runtime.messages import ComputeTask
 from headrace.security.audit import Actor, ActorType
-from headrace.services.commands import COMMANDS, CommandContext
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import COMMANDS
 from headrace.services.run import RunArguments
 from headrace.services.session import ProjectSession, Silent
 

@@ -16,7 +16,7 @@ from headrace.runtime.overlays.backfill import Backfilling
 from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Target
 from headrace.security.audit import Actor, ActorType
-from headrace.services.commands import CommandContext
+from headrace.services.command_context import CommandContext
 from headrace.services.session import ProjectSession, Silent
 from headrace.store.queries import backfill_plans
 

@@ -23,7 +23,8 @@ from runlab import DAYS, Lab
 from headrace.model import StoreError
 from headrace.model.settings import PRODUCTION
 from headrace.security.state import FILE
-from headrace.services.commands import CommandContext, led
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import led
 from headrace.services.session import ProjectSession, Silent
 
 CLEAN = "select order_id, cast(day as date) as day from orders"

@@ -9,7 +9,7 @@ import pytest
 from serve_lab import headrace, project, response
 
 from headrace.runtime.leader import Leader
-from headrace.services.commands import CommandContext
+from headrace.services.command_context import CommandContext
 from headrace.services.serving import Serving, Stop
 from headrace.services.session import ProjectSession, Silent
 from headrace.store import clock

@@ -16,7 +16,8 @@ from headrace.runtime.promotion import PendingPromotion
 from headrace.services import agreements, invalidation, plan_inputs, plans
 from headrace.services.agreements import NEEDS_APPROVAL, NeedsApproval, PlanChanged
 from headrace.services.backfills import backfill
-from headrace.services.commands import CommandContext, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option
 from headrace.services.plans import Base, PreparedPlan, applied, plan_of_apply, prepare, with_plan
 from headrace.services.responses import (

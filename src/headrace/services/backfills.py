@@ -35,7 +35,8 @@ from headrace.services.backfill_views import (
     stored_response,
     with_attempts,
 )
-from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.parameters import (
     Agreed,
     Argument,

@@ -18,7 +18,6 @@ import msgspec
 from headrace.compiler.lineage import compile_lineage
 from headrace.faults import FaultPoint, reached
 from headrace.incidents import gathering
-from headrace.integrations.emitters import start_emitters
 from headrace.integrations.notifications.process import NotificationSender
 from headrace.model import (
     HeadraceError,
@@ -30,27 +29,22 @@ from headrace.model import (
     UsageError,
 )
 from headrace.model.settings import PRODUCTION
-from headrace.plan import changes
-from headrace.plan.project_plan import Plan
-from headrace.runtime import applied_versions
 from headrace.runtime.applied_versions import AppliedVersion
-from headrace.runtime.apply_plans import changes_of, plan_of
 from headrace.runtime.evaluation import VersionEvaluator, evaluate_state
 from headrace.runtime.leadership import Busy, Leadership, hold
 from headrace.runtime.runs import RunRequest, RunResult
-from headrace.scheduler import Event
-from headrace.security.audit import Actor, ActorType
 from headrace.security.state import open_state
 from headrace.services import backups
+from headrace.services.command_context import CommandContext, person
 from headrace.services.incidents import repair_message
 from headrace.services.responses import Response
 from headrace.services.run_progress import Reporting
-from headrace.services.session import Progress, ProjectSession, Silent, usable
+from headrace.services.session import Progress, ProjectSession, Silent
 from headrace.slo.blockage import Blockage
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts
-from headrace.store import Clock, ClockKind, Store, Transaction
+from headrace.store import ClockKind, Store, Transaction
 from headrace.store.queries import incidents
 from headrace.store.requests import (
     CommandRequest,
@@ -261,133 +255,6 @@ D = TypeVar("D", bound=Response)
 A = TypeVar("A", bound=msgspec.Struct)
 
 
-class _Leading:
-    """State shared by all requests of one leading process."""
-
-    leader: Leader | None = None
-    applied: AppliedVersion | None = None
-
-
-class CommandContext:
-    """A command's access to session, store and leader while this process leads."""
-
-    def __init__(
-        self, session: ProjectSession, held: Leadership, leading: _Leading | None = None
-    ) -> None:
-        self.session, self.held = session, held
-        self._leading = leading or _Leading()
-
-    def asked_by(self, actor: str, now: datetime | None) -> CommandContext:
-        """Return a context for another actor, with the files read anew.
-
-        `now` moves a replay's clock to that actor's time.
-        """
-        if now is not None:
-            self.at(now)
-        return CommandContext(self.session.again(actor), self.held, self._leading)
-
-    @property
-    def store(self) -> Store:
-        """The store, writable under the lease."""
-        return self.held.store
-
-    @property
-    def clock(self) -> Clock:
-        """The store's clock."""
-        return self.held.clock
-
-    def now(self) -> datetime:
-        """Return the store's current time, in the project's time zone."""
-        return self.clock.now().astimezone(self.session.zone)
-
-    @property
-    def actor(self) -> Actor:
-        """The person who sent the command."""
-        return _person(self.session)
-
-    def applied(self) -> AppliedVersion | None:
-        """Return the version in force; None for a new project."""
-        if self._leading.applied is None:
-            with self.store.read() as tx:
-                self._leading.applied = applied_versions.newest(tx)
-        return self._leading.applied
-
-    def apply(
-        self, progress: Progress, plan: Plan | None = None, reason: str = ""
-    ) -> AppliedVersion:
-        """Apply the declared files, by the confirmed `plan` if there is one.
-
-        Raise InvalidProject for files with errors.
-        """
-        before = self.applied()
-        files, compilation = self.session.declared_exactly(progress)
-        compiled = usable(compilation)
-        if plan is None:
-            was = before.compiled if before else None
-            borrowed = self.session.borrowed  # before the transaction
-            with self.store.read() as tx:
-                planned = changes_of(
-                    tx,
-                    was,
-                    compiled,
-                    changes(was, compiled),
-                    version=before.id if before else None,
-                    now_us=self.clock.now_us(),
-                    borrowed=borrowed,
-                )
-                plan = plan_of(tx, files, was, compiled, planned, environment=self.session.env)
-        with self.store.write(self.held.lease.epoch) as tx:
-            now = self.clock.mark(tx)
-            self._leading.applied = applied_versions.apply(
-                tx, files, compiled, plan, actor=self.actor, now=now, reason=reason
-            )
-        if self._leading.leader is not None:
-            self._leading.leader.adopt(self._leading.applied)
-        return self._leading.applied
-
-    def leader(self, progress: Progress) -> Leader:
-        """Return the leader of the applied version; apply a new project first.
-
-        Raise LakeError if the lake isn't writable.
-        """
-        if self.held.closed is not None:
-            raise self.held.closed
-        if self._leading.leader is None:
-            self.held.warm(self.session.settings)
-            applied = self.applied() or self.apply(progress)
-            self._leading.leader = self.held.leader(applied, repair_message, start_emitters)
-        return self._leading.leader
-
-    def note_closed(self) -> None:
-        """Record in the store, for later readers, that the lake isn't writable."""
-        applied = self.applied()
-        if self.held.closed is not None and applied is not None:
-            self.held.leader(applied, repair_message, start_emitters).note_closed(
-                str(self.held.closed)
-            )
-
-    @property
-    def working(self) -> Leader | None:
-        """The leader running in this process; None if nothing had to run yet."""
-        return self._leading.leader
-
-    def tell(self, *events: Event, write: Callable[[Transaction, int], None]) -> None:
-        """Run `write` at the store's current time.
-
-        A running leader gets `events` in the same transaction.
-        """
-        if self.working is not None:
-            self.working.tell(*events, write=write)
-            return
-        with self.store.write(self.held.lease.epoch) as tx:
-            write(tx, self.clock.mark(tx))
-
-    def at(self, now: datetime) -> None:
-        """Move a replay's clock to another process's `--now`."""
-        with self.store.write(self.held.lease.epoch) as tx:
-            self.clock.advance(tx, now)
-
-
 class LeaderCommand(msgspec.Struct, frozen=True):
     """A command that changes something: its arguments, its function and its response."""
 
@@ -504,7 +371,7 @@ def led(session: ProjectSession) -> AbstractContextManager[Leadership]:
     return hold(
         session.root,
         session.settings,
-        actor=_person(session),
+        actor=person(session),
         now=session.now_given,
         production=production,
     )
@@ -584,10 +451,6 @@ def _followed(store: Store, request_id: int) -> CommandRequest | None:
         if request.finished:
             return request
     return None
-
-
-def _person(session: ProjectSession) -> Actor:
-    return Actor(ActorType.PERSON, session.actor)
 
 
 def _response(command: LeaderCommand, request: CommandRequest) -> Any:

@@ -24,7 +24,8 @@ from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import agreements, invalidation
 from headrace.services.agreements import PlanChanged, ValuesDiffer, agreed_id, changed, identified
 from headrace.services.backfill_planning import BackfillArguments, plan
-from headrace.services.commands import CommandContext, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform
 from headrace.services.contract_updates import (
     UNDECIDED,
     ContractUpdate,

@@ -30,7 +30,8 @@ from headrace.services.backups import (
     save_state,
     write_manifest,
 )
-from headrace.services.commands import CommandContext, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option
 from headrace.services.responses import Response
 from headrace.services.session import Progress, ProjectSession

@@ -23,7 +23,8 @@ from headrace.runtime.leadership import Busy, hold
 from headrace.runtime.runs import News, RunRequest
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.services import demo_data
-from headrace.services.commands import CommandContext, begin_sending
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import begin_sending
 from headrace.services.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, DemoFault
 from headrace.services.parameters import Option
 from headrace.services.responses import Counts, DemoEvent, DemoResponse

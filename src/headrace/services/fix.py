@@ -22,7 +22,8 @@ from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import agreements
 from headrace.services.agreements import PlanChanged, ValuesDiffer, agreed_id, changed, identified
 from headrace.services.backfills import backfill
-from headrace.services.commands import CommandContext, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform
 from headrace.services.contract_accept import accept
 from headrace.services.contract_updates import UNDECIDED, ValueDecision
 from headrace.services.fix_plans import PlannedFix, fix_response, plan_fix

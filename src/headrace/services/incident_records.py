@@ -16,7 +16,8 @@ from headrace.incidents.evidence.records import report_publications
 from headrace.model import Project, ProjectError, Refused, UsageError
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands, targets
-from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import evaluate_now, leader_command, perform
 from headrace.services.incidents import found_in, number_of, row_of
 from headrace.services.parameters import Argument, FirstWrong, IncidentId, LastWrong, RequiredReason
 from headrace.services.responses import Response

@@ -21,7 +21,8 @@ from headrace.runtime.publication_decisions import RewriteOutdated
 from headrace.scheduler import TakenBack
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands, targets
-from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import evaluate_now, leader_command, perform
 from headrace.services.parameters import Argument, Reason, RequiredReason
 from headrace.services.responses import Response
 from headrace.services.responses.interventions import (

@@ -18,7 +18,8 @@ from headrace.plan.compiled import is_view
 from headrace.scheduler import Paused, Resumed
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all, rfc3339
 from headrace.services import commands
-from headrace.services.commands import CommandContext, evaluate_now, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import evaluate_now, leader_command, perform
 from headrace.services.parameters import Excluded, Option, Reason, Selected
 from headrace.services.responses.interventions import PauseResponse, PauseRow
 from headrace.services.selection import selected

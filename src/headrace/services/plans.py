@@ -52,7 +52,7 @@ from headrace.runtime.promotion import (
 )
 from headrace.runtime.promotion_copies import CopyRequest, Job, PartitionCopy, copy_in_process
 from headrace.services import agreements, invalidation, plan_inputs
-from headrace.services.commands import CommandContext
+from headrace.services.command_context import CommandContext
 from headrace.services.comparisons import differences
 from headrace.services.invalidation import Cost
 from headrace.services.parameters import Option

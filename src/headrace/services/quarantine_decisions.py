@@ -28,7 +28,8 @@ from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Target
 from headrace.security.audit import Action
 from headrace.services import commands, targets
-from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.incidents import found_in, number_of
 from headrace.services.parameters import Argument, RequiredReason, Until
 from headrace.services.pause import lapses_at

@@ -20,13 +20,8 @@ from headrace.runtime.runs import RunRequest
 from headrace.scheduler import DeliveryArrived, Fired, Target
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import targets
-from headrace.services.commands import (
-    CommandContext,
-    PendingRun,
-    leader_command,
-    perform,
-    submit_request,
-)
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import PendingRun, leader_command, perform, submit_request
 from headrace.services.parameters import Argument, Option
 from headrace.services.responses import Response, RunResponse
 from headrace.services.run_results import run_response

@@ -28,7 +28,8 @@ from headrace.runtime.recomputation import give_up
 from headrace.runtime.runs import RunRequest
 from headrace.scheduler import DeliveryArrived, Target
 from headrace.services import plan_inputs, targets
-from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.parameters import Argument, Excluded, First, Last, Option, Reason, Selected
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.responses import CountsRow, RunResponse

@@ -17,7 +17,8 @@ from headrace.runtime.applied_versions import newest
 from headrace.runtime.runs import PROPOSED, RunRequest, RunResult
 from headrace.scheduler.events import WAITING_SHOWN_MAX
 from headrace.services import deliveries, restatements
-from headrace.services.commands import CommandContext, PendingRun, leader_command, perform
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.repairs import BrokenPartition, other_choices, repairs
 from headrace.services.responses import (
     AttemptRow,

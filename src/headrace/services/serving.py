@@ -36,7 +36,8 @@ from headrace.runtime.source_watch import FolderWatcher, WatchedFolder
 from headrace.security.audit import Actor, ActorType
 from headrace.security.state import open_state
 from headrace.services import backups
-from headrace.services.commands import CommandContext, RequestHandler, answer, led, sender
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import RequestHandler, answer, led, sender
 from headrace.services.session import InvalidProject, Progress, ProjectSession, Silent
 from headrace.store import ClockKind
 from headrace.store.lease import Holder, holder

@@ -13,7 +13,7 @@ from headrace.plan.invalidation import Invalidation
 from headrace.plan.project_plan import Plan, decisions
 from headrace.plan.steps import Invalidate, Promote
 from headrace.runtime.promotion import PendingPromotion
-from headrace.services import agreements, invalidation, plan_inputs, plans
+from headrace.services import agreements, invalidation, plan_inputs, plans, promotions
 from headrace.services.agreements import NEEDS_APPROVAL, NeedsApproval, PlanChanged
 from headrace.services.backfills import backfill
 from headrace.services.command_context import CommandContext
@@ -96,7 +96,7 @@ def apply(
     if session.compiled is not None and not confirm(draft.response):
         return _response(session, "declined", draft.response, plan.plan_id)
     offers = draft.prepared.offers
-    copied = msgspec.msgpack.encode(plans.stage_offers(session, offers)) if offers else b""
+    copied = msgspec.msgpack.encode(promotions.stage_offers(session, offers)) if offers else b""
     return perform(session, "apply", ApplyArguments(copied, plan.plan_id, nodes, reason), progress)  # type: ignore[no-any-return]
 
 
@@ -187,7 +187,7 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
         if arguments.promotions
         else ()
     )
-    promoted = plans.promote(context, built, progress)
+    promoted = promotions.promote(context, built, progress)
     now_us = to_us(context.now())
     with context.store.read() as tx:
         left = invalidation.still_invalid(

@@ -18,7 +18,7 @@ from headrace.services.parameters import Argument, Option
 
 TARGET = Path(__file__).resolve().parent.parent / "src/headrace/cli/completion_table.py"
 
-HEAD = '''"""What can be typed behind each command, for shell completion.
+HEAD = '''"""The parameters of each command and the values that they take, for shell completion.
 
 `python -m scripts.completion_table` writes this file from the commands' declarations.
 """
@@ -28,12 +28,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Place(NamedTuple):
-    """An option, or an argument by its position (without `options`)."""
+class CompletedParameter(NamedTuple):
+    """An option, or, if `options` is empty, the argument at its position."""
 
     options: tuple[str, ...]
     takes: str | None
-    """Small words that are typed as they are, capital words for what is named; None for a flag."""
+    """The metavar: lower-case words are typed literally, upper-case words name a kind of value.
+
+    None for a flag.
+    """
     many: bool = False
     """Whether an argument takes all remaining words."""
 
@@ -48,24 +51,28 @@ def main() -> None:
 
 
 def text() -> str:
-    """The file's content."""
+    """Return the file's content."""
     lines = [
-        f"    {name!r}: ({''.join(f'{_place(item)}, ' for item in load(name).parameters)}),\n"
+        f"    {name!r}: ({''.join(f'{_parameter(item)}, ' for item in load(name).parameters)}),\n"
         for name in BY_NAME
     ]
-    content = f"{HEAD}PLACES: dict[str, tuple[Place, ...]] = {{\n{''.join(lines)}}}\n"
+    content = (
+        f"{HEAD}PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {{\n{''.join(lines)}}}\n"
+    )
     ruff = [sys.executable, "-m", "ruff", "format", "-q", "--stdin-filename", str(TARGET), "-"]
     return subprocess.run(ruff, input=content, capture_output=True, text=True, check=True).stdout
 
 
-def _place(item: Parameter) -> str:
-    said = item.declaration
-    if isinstance(said, Argument):
+def _parameter(item: Parameter) -> str:
+    declaration = item.declaration
+    if isinstance(declaration, Argument):
         many = ", many=True" if item.many else ""
-        return f"Place((), {said.names or said.metavar!r}{many})"
-    assert isinstance(said, Option)
-    options = tuple(name for name in (said.name, said.short) if name)
-    return f"Place({options!r}, {None if item.type is bool else said.metavar!r})"
+        return f"CompletedParameter((), {declaration.names or declaration.metavar!r}{many})"
+    assert isinstance(declaration, Option)
+    options = tuple(name for name in (declaration.name, declaration.short) if name)
+    return (
+        f"CompletedParameter({options!r}, {None if item.type is bool else declaration.metavar!r})"
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Shell completion of commands, actions, options, and the names that a parameter takes.
+"""Shell completion of commands, actions, options and parameter values.
 
 The shell's function calls `headrace` with `_HEADRACE_COMPLETE=SHELL`. Standard input has the words
 typed so far, one per line, the unfinished one last; standard output gets one candidate per line.
-What can stand in a place is in a table made of the commands' declarations: small words are offered
-as they are, capital words say what is named. Node names come from a cached file: completion never
-parses the project. Why this isn't a library's: docs/decisions/0011-argparse.md.
+The values come from a table that is generated from the commands' declarations: a metavar's
+lower-case words are candidates themselves, and its upper-case words name a kind of value (ASSET,
+CONSUMER). Node names come from a cached file, because completion must not parse the project.
+docs/decisions/0011-argparse.md says why no library does this.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from headrace.cli.command_table import BY_NAME, FLAGS, VALUES, Options
-from headrace.cli.completion_table import PLACES, Place
+from headrace.cli.completion_table import PARAMETERS, CompletedParameter
 from headrace.model.errors import HeadraceError
 
 NAMES_FILE = ".headrace/cache/names"
-"""Relative to the project: a node's name and its kind to a line, with a tab between; written
-whenever the project was read."""
+"""The cached file of node names, relative to the project.
+
+Each line has a node's name, a tab and its kind. Every command that reads the project writes it.
+"""
 PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
 _BASH = """\
 _headrace() {
@@ -57,8 +60,10 @@ SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 def answer(environment: Mapping[str, str]) -> int:
-    """Answers the shell: a script for `…_COMPLETE=source_SHELL`, else candidates for the words on
-    standard input.
+    """Answer the shell and return the exit code.
+
+    For `_HEADRACE_COMPLETE=source_SHELL`, print the shell's script; otherwise print the candidates
+    for the words on standard input.
     """
     request = environment["_HEADRACE_COMPLETE"]
     if request.startswith("source_"):
@@ -70,7 +75,7 @@ def answer(environment: Mapping[str, str]) -> int:
 
 
 def candidates(words: list[str]) -> list[str]:
-    """What the last word can become, given those before it."""
+    """Return the candidates for the last word."""
     *before, word = words or [""]
     project, command, typed = _split_words(before)
     last = before[-1] if before else ""
@@ -78,7 +83,7 @@ def candidates(words: list[str]) -> list[str]:
         return []
     if command is None:
         return _commands(word)
-    options = {name: place for place in PLACES[command] for name in place.options}
+    options = {name: parameter for parameter in PARAMETERS[command] for name in parameter.options}
     if word.startswith("-"):
         return _options(options, word)
     option = options.get(last)
@@ -88,14 +93,14 @@ def candidates(words: list[str]) -> list[str]:
 
 
 def _commands(word: str) -> list[str]:
-    """What the first word can become."""
+    """Return the candidates for the command: command names, or common options."""
     options = [*VALUES, *FLAGS, "--help", "--version"]
     return sorted(
         name for name in (options if word.startswith("-") else BY_NAME) if name.startswith(word)
     )
 
 
-def _options(options: Mapping[str, Place], word: str) -> list[str]:
+def _options(options: Mapping[str, CompletedParameter], word: str) -> list[str]:
     names = [name for name in options if name.startswith("--")]
     return sorted(
         name
@@ -105,8 +110,8 @@ def _options(options: Mapping[str, Place], word: str) -> list[str]:
 
 
 def _next_argument(command: str, number: int, project: str | None, word: str) -> list[str]:
-    """What the argument of this number can become."""
-    arguments = [place for place in PLACES[command] if not place.options]
+    """Return the candidates for the argument at position `number`, counted from 0."""
+    arguments = [parameter for parameter in PARAMETERS[command] if not parameter.options]
     if number < len(arguments):
         return _values(arguments[number], project, word)
     if arguments and arguments[-1].many:
@@ -115,7 +120,7 @@ def _next_argument(command: str, number: int, project: str | None, word: str) ->
 
 
 def _split_words(before: list[str]) -> tuple[str | None, str | None, list[str]]:
-    """The project, the command, and the words behind the command."""
+    """Return the value of --project, the command, and the words after the command."""
     project = command = None
     typed: list[str] = []
     option = ""
@@ -132,8 +137,8 @@ def _split_words(before: list[str]) -> tuple[str | None, str | None, list[str]]:
     return project, command, typed
 
 
-def _arguments(typed: list[str], options: Mapping[str, Place]) -> list[str]:
-    """Those of the words that are neither options nor their values."""
+def _arguments(typed: list[str], options: Mapping[str, CompletedParameter]) -> list[str]:
+    """Return the words that are neither options nor values of options."""
     results: list[str] = []
     is_value = False
     for word in typed:
@@ -145,9 +150,11 @@ def _arguments(typed: list[str], options: Mapping[str, Place]) -> list[str]:
     return results
 
 
-def _values(place: Place, project: str | None, word: str, *, actions: bool = True) -> list[str]:
-    """What can stand in a place: the small words that it takes, then names."""
-    takes = place.takes or ""
+def _values(
+    parameter: CompletedParameter, project: str | None, word: str, *, actions: bool = True
+) -> list[str]:
+    """Return the candidates for a parameter: its literal words (with `actions`), then names."""
+    takes = parameter.takes or ""
     choices = re.findall(r"\b[a-z][a-z-]+\b", takes) if actions else []
     results = [choice for choice in choices if choice.startswith(word)]
     kinds = re.findall(r"[A-Z]+", takes)
@@ -161,7 +168,7 @@ def _values(place: Place, project: str | None, word: str, *, actions: bool = Tru
 
 
 def _selections(project: str | None, word: str) -> list[str]:
-    """Names that fit, with what stands before them in a selection (`+`, `2+`, `a,`)."""
+    """Return the candidates for a selection, with its typed prefix (`+`, `2+`, `a,`)."""
     stem = word.rpartition(",")[2].lstrip("0123456789").lstrip("+")
     lead = word[: len(word) - len(stem)]
     names = _node_names(project, {"source", "asset", "consumer"})
@@ -172,7 +179,7 @@ def _selections(project: str | None, word: str) -> list[str]:
 
 
 def _node_names(project: str | None, kinds: Collection[str]) -> list[str]:
-    """The names of the project's nodes of these kinds, from the cached file."""
+    """Return the names of the project's nodes of these kinds, from the cached file."""
     start = Path(project) if project else Path.cwd()
     root = next(
         (item for item in (start, *start.absolute().parents) if (item / "headrace.toml").exists()),
@@ -189,7 +196,7 @@ def _node_names(project: str | None, kinds: Collection[str]) -> list[str]:
 
 
 def _incidents(project: str | None) -> list[str]:
-    """The open incidents; none where the project can't be opened."""
+    """Return the ids of the open incidents; empty if the project can't be opened."""
     from headrace.cli.invocation import Invocation
     from headrace.services.incidents import incidents
 
@@ -218,18 +225,19 @@ NODE_KINDS: Mapping[str, tuple[str, ...]] = {
     "SOURCE": ("source",),
     "CONSUMER": ("consumer",),
 }
-"""Word of a metavar → the kinds of nodes that it names."""
+"""Upper-case word of a metavar → the kinds of nodes that it stands for."""
 OTHER_NAMES: Mapping[str, Callable[[str | None], list[str]]] = {
     "INC": _incidents,
     "CODE": _codes,
     "SCHEMA": _schemas,
 }
-"""Word of a metavar → the names of what it names in a project."""
+"""Upper-case word of a metavar → a function that returns the names for a project."""
 
 
 def install(shell: str) -> tuple[str, str]:
-    """Writes the shell's completion where it looks for it. Gives what was done, and a hint where it
-    couldn't be.
+    """Install the completion of a shell (default: that of SHELL) for the current user.
+
+    Returns a message, and a hint if the shell isn't supported.
     """
     shell = shell or Path(os.environ.get("SHELL", "")).name
     if shell not in SCRIPTS:

@@ -1,4 +1,4 @@
-"""Shows a plan and asks a person to agree to it; refuses where nobody can answer."""
+"""Shows a plan and asks a person to agree to it; refuses if there is no terminal to ask on."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from headrace.services.agreements import PlanRefused
 from headrace.services.parameters import Option
 from headrace.services.responses import Response
 
-# Questions go to standard error. They can be asked only where standard input and standard error
-# are terminals.
+# Questions go to standard error. Commands ask only if standard input and standard error are
+# terminals.
 
 
 def can_ask() -> bool:
-    """Whether a question can be asked and answered."""
+    """Whether standard input and standard error are terminals, so that a person can answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def ask_yes_no(question: str) -> bool:
-    """Asks; anything but `y` or `yes` is no."""
+    """Ask a question; only `y` and `yes` mean yes."""
     return ask_text(f"{question} [y/N] ").lower() in ("y", "yes")
 
 
 def ask_text(question: str, default: str = "") -> str:
-    """Asks for one line; `default` where nothing is typed or input ends."""
+    """Ask for one line; return `default` for an empty line and at the end of input."""
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline().strip() or default
@@ -45,8 +45,9 @@ D = TypeVar("D", bound=Response)
 def refusal_as_json(
     invocation: Invocation, render: Callable[[D, CommandOutput], None]
 ) -> Iterator[None]:
-    """Programs get the response of a plan that isn't the one that was agreed to, or that lacks a
-    decision; people its error.
+    """Print the current plan with --json if the block raises PlanRefused; always re-raise.
+
+    A plan is refused if it differs from the one that was agreed to, or lacks a decision.
     """
     try:
         yield
@@ -64,10 +65,11 @@ def ask_agreement(
     yes: bool,
     refused: Refused,
 ) -> bool:
-    """Shows what would be done where a person reads, and asks where one can answer; with `yes` it
-    is agreed to already.
+    """Show a plan and ask for agreement; return whether it was given.
 
-    Raises `refused` where nobody can answer."""
+    With `yes` it doesn't ask; with `yes` and --json it doesn't show the plan either. Raises
+    `refused` if it must ask and there is no terminal.
+    """
     stream = sys.stderr if invocation.options.json else sys.stdout
     if not (yes and invocation.options.json):
         show(CommandOutput(Screen(stream, no_color=invocation.options.no_color), None))

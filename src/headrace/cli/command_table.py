@@ -1,6 +1,6 @@
-"""The commands that can be typed, the options that all take, and the text of `headrace --help`.
+"""The table of commands, the options that all commands take, and the text of `headrace --help`.
 
-This module imports nothing else of Headrace, so `headrace --help` doesn't wait for the rest.
+This module imports nothing else of Headrace, so `headrace --help` starts fast.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class CliCommand(NamedTuple):
-    """A command that runs. `declared_commands.load` imports it when it is typed."""
+    """One command in the table; `declared_commands.load` imports its module when it is typed."""
 
     name: str
     group: str
@@ -18,8 +18,8 @@ class CliCommand(NamedTuple):
 
     @property
     def module(self) -> str:
-        """The module that has its `<name>_command`: `MODULES` names it where it isn't the command's
-        own name.
+        """The module that defines `<name>_command`: the command's name, unless `MODULES` has
+        another.
         """
         return f"headrace.cli.commands.{MODULES.get(self.name, self.name)}"
 
@@ -115,7 +115,7 @@ COMMANDS = (
 BY_NAME = {command.name: command for command in COMMANDS}
 
 RENAMED = {"withdraw": "unpublish"}
-"""Former name → command. It works until the minor version after the next, and says the new name."""
+"""Former name → command. It works until the minor version after the next, with a note."""
 
 _NO_APPROVALS = (
     "`headrace backfills cancel ID`, or change `[policy] backfill_approval` and plan it again"
@@ -138,7 +138,7 @@ NOT_BUILT = {
     ),
     "what-if": "use `headrace runs` for what each attempt took",
 }
-"""Commands of the interface that can't run yet, with what to use instead."""
+"""Commands that aren't built yet, with what to use instead."""
 
 FOREIGN = {
     "add": "write a file in assets/, then `headrace validate`",
@@ -194,15 +194,15 @@ FOREIGN = {
     "up": "`headrace serve`, or `headrace tick` from cron",
     "version": "`headrace --version`",
 }
-"""What other tools call it, with the words that do the same here."""
+"""Command names of other tools, with what to use instead."""
 
 
-# Options that every command takes, before or after its name. They are split off here, before the
-# command is imported.
+# Options that every command takes, before or after its name. Those before it are parsed here,
+# because the command's module isn't imported yet.
 
 
 class Options(NamedTuple):
-    """What was said for the whole command. None and False mean that nothing was said."""
+    """The values of the options that every command takes; None and False mean "not given"."""
 
     project: str | None = None
     env: str | None = None
@@ -213,12 +213,12 @@ class Options(NamedTuple):
     utc: bool = False
 
     def over(self, before: Options) -> Options:
-        """These, with what they don't say taken from `before`."""
+        """Return these options, with values that aren't given taken from `before`."""
         return Options._make(mine or theirs for mine, theirs in zip(self, before, strict=True))
 
 
 class ValueMissing(Exception):
-    """An option that needs a value stands at the end; the text names it."""
+    """An option at the end of the line lacks its value; the message is the option's name."""
 
 
 VALUES = {"--project": "project", "--env": "env", "--now": "now"}
@@ -232,10 +232,10 @@ FLAGS = {
 
 
 def split(arguments: Sequence[str]) -> tuple[Options, list[str]]:
-    """The options before the command, and the rest, which begins with the command or with an option
-    that isn't one of these.
+    """Split a command line into the options before the command and the remaining words.
 
-    Raises `ValueMissing`.
+    The remaining words begin with the command, or with an option that isn't common to all commands.
+    Raises ValueMissing.
     """
     values: dict[str, Any] = {}
     rest = list(arguments)
@@ -253,7 +253,7 @@ def split(arguments: Sequence[str]) -> tuple[Options, list[str]]:
     return Options(**values), rest
 
 
-# `headrace --help`: plain text made of the table, without importing any command.
+# `headrace --help`: plain text from the table, without importing any command.
 
 OPTIONS_HELP = """\
 Options of every command, before it or after it:
@@ -276,7 +276,7 @@ blocking check."""
 
 
 def help_text() -> str:
-    """The whole help, commands grouped, those to start with first."""
+    """Return the text of `headrace --help`, with the commands by group."""
     parts = [USAGE, ""]
     for group in GROUPS:
         parts.append(f"{group.capitalize()}:")

@@ -1,4 +1,4 @@
-"""One typed command: its options, its session and what it prints."""
+"""One invocation of a command: its options, its session and its output."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from headrace.services.session import ProjectSession
 
 
-# The session is opened on first use: a command without a project doesn't pay for it.
+# The session is opened on first use: commands without a project don't wait for it.
 
 D = TypeVar("D")
 
 
 class Invocation:
-    """What a command's `command` is handed first."""
+    """One invocation of a command; the first argument of every command."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -43,10 +43,9 @@ class Invocation:
 
     @cached_property
     def session(self) -> ProjectSession:
-        """The project that the command is about. ProjectError where there is none."""
-        from headrace.services.session import (
-            ProjectSession,
-        )  # commands without a project don't pay for it
+        """The session of the selected project. Raises ProjectError if there is none."""
+        # a slow import, which commands without a project don't need
+        from headrace.services.session import ProjectSession
 
         folder = Path(self.options.project) if self.options.project else None
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
@@ -54,7 +53,7 @@ class Invocation:
 
     @cached_property
     def reader(self) -> TimeFormatter:
-        """Where the project's clock stands."""
+        """Formats times with the project's clock and time zone."""
         session = self.session
         return TimeFormatter.at(
             session.now(), session.timezone, replay=session.replay, utc=self.options.utc
@@ -63,8 +62,10 @@ class Invocation:
     def show(
         self, response: D, render: Callable[[D, CommandOutput], None], *, clock: bool = True
     ) -> None:
-        """Prints the document as JSON, or hands it to `render` for people. Without `clock` the page
-        has no times, and only a replay's clock is said."""
+        """Print a response as JSON with --json, otherwise call `render`.
+
+        With `clock=False` the output has no times; only the clock of a replay is printed first.
+        """
         if self.options.json:
             self.json(response)
             return
@@ -74,8 +75,8 @@ class Invocation:
         render(response, page)
 
     def _replay_clock(self) -> str:
-        """Where a replay's clock stands; nothing for a live store, none, or one that
-        can't be used.
+        """Return the time of a replay's clock; empty for a live or unusable project, or without
+        one.
         """
         opened: ProjectSession | None = self.__dict__.get("session")
         try:
@@ -84,28 +85,30 @@ class Invocation:
             return ""
 
     def json(self, response: Any) -> None:
-        """The document, and nothing else, on standard output; a replay's clock beside it, where it
-        doesn't say it.
+        """Print a response as JSON on standard output.
+
+        If the response has no `clock`, the time of a replay's clock is printed on standard error.
         """
-        from headrace.services.responses.base import encoded  # who prints a page doesn't pay for it
+        # a slow import, which only JSON needs
+        from headrace.services.responses.base import encoded
 
         sys.stdout.write(encoded(response).decode() + "\n")
         if not hasattr(response, "clock") and (text := self._replay_clock()):
             self.note(text)
 
     def note(self, text: str) -> None:
-        """Something beside the document, to standard error."""
+        """Print one line on standard error."""
         Screen(sys.stderr, no_color=self.options.no_color).line(clean(text))
 
     def progress(self) -> LineProgress | Bar:
-        """Shows how far a long operation is."""
+        """Return the progress display of a long operation."""
         from headrace.cli.progress import progress
 
         return progress(no_color=self.options.no_color)
 
     @property
     def suffix(self) -> str:
-        """What a printed command needs so that it runs from this folder as it stands."""
+        """The options that a suggested command needs to run in the same project and environment."""
         option_values = {"--project": self.options.project, "--env": self.options.env}
         return "".join(
             f" {option} {shlex.quote(value)}" for option, value in option_values.items() if value

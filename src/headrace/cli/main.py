@@ -1,6 +1,6 @@
-"""`headrace`: finds the command, runs it, and turns whatever happens into an exit code.
+"""`headrace`: finds the command, runs it, and turns every outcome into an exit code.
 
-Exit codes: 0 done, 1 the work failed or a problem was found, 2 wrong use, 3 refused by policy, 4
+Exit codes: 0 success, 1 work failed or a problem was found, 2 wrong usage, 3 refused by policy, 4
 interrupted.
 """
 
@@ -27,13 +27,14 @@ INTERRUPTED = 4
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line; gives its exit code. Prints, and never raises but for the
-    interpreter's own exit.
+    """Run one command line and return its exit code.
+
+    Errors are printed, not raised.
     """
     if COMPLETE in os.environ:
         from headrace.cli.completion import answer
@@ -54,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _guarded(name: str, arguments: list[str], options: Options) -> int:
-    """The one error boundary: everything ends in a message and an exit code."""
+    """Run a command; print every error as a message and return the exit code that it means."""
     try:
         return _command(name, arguments, options)
     except KeyboardInterrupt:
@@ -63,7 +64,7 @@ def _guarded(name: str, arguments: list[str], options: Options) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    # the boundary: whatever it is becomes one line and an exit code
+    # every error becomes one line and an exit code
     except Exception as error:  # noqa: BLE001
         from headrace.cli.terminal import report_error
 
@@ -85,7 +86,7 @@ def _command(name: str, arguments: list[str], options: Options) -> int:
     from headrace.cli.declared_commands import load
     from headrace.cli.parser import run_command
 
-    if name == "init":  # `init --from a b c`: what a shell's glob gives
+    if name == "init":  # `init --from a b c`, as a shell expands a pattern
         from headrace.cli.commands.start import init_arguments
 
         arguments = init_arguments(arguments)
@@ -148,7 +149,7 @@ def _write_error(text: str) -> None:
 
 
 def _flush() -> None:
-    """Output so far comes before the error; a reader that has gone is no second error."""
+    """Flush standard output, so that it appears before the error; ignore a closed pipe."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -156,7 +157,7 @@ def _flush() -> None:
 
 
 def _never_fail_to_print() -> None:
-    """Names that the terminal's encoding can't show are printed as escapes."""
+    """Print characters that the terminal's encoding lacks as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -164,5 +165,5 @@ def _never_fail_to_print() -> None:
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    """A polite kill ends a command as Ctrl-C does: cleanly."""
+    """End a command on SIGTERM as on Ctrl-C."""
     raise KeyboardInterrupt

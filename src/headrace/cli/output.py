@@ -1,4 +1,4 @@
-"""What a command prints for people: lines, tables, times in one zone, and the next command."""
+"""The output of commands for people: lines, tables, times in one zone, and the next command."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from headrace.cli.terminal import ColumnLayout, Row, Screen, StyledCell, clean, 
 from headrace.model.times import duration
 from headrace.services.responses import ColumnRow
 
-# Times are printed in one time zone, with a date unless they are of today.
+# Times are printed in one time zone, with a date unless it is today's.
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class TimeFormatter(NamedTuple):
-    """Where a reader's clock stands, and in which zone: what is needed to write a time for them."""
+    """The current time and zone, with which times are formatted."""
 
     now: datetime
     zone: tzinfo
@@ -29,19 +29,20 @@ class TimeFormatter(NamedTuple):
 
     @classmethod
     def at(cls, now: datetime, timezone: str, *, replay: bool, utc: bool = False) -> TimeFormatter:
-        """A reader in the project's zone, or in UTC."""
+        """Return the formatter for a project's zone, or for UTC."""
         name = "UTC" if utc else timezone
         zone = ZoneInfo(name)
         return cls(now.astimezone(zone), zone, name, replay)
 
     def clock(self) -> str:
-        """`Thu 2013-02-14 07:20 America/New_York (replay clock)`."""
+        """Return the current time: `Thu 2013-02-14 07:20 America/New_York (replay clock)`."""
         text = " (replay clock)" if self.replay else ""
         return f"{self.now:%a %Y-%m-%d %H:%M} {self.zone_name}{text}"
 
     def time_text(self, at: datetime | None) -> str:
-        """`07:00` today, `Tue 02-12 07:00` this year, `2012-12-31 07:00` before;
-        nothing for None.
+        """Return a time as text; empty for None.
+
+        `07:00` today, `Tue 02-12 07:00` in this year, `2012-12-31 07:00` in other years.
         """
         if at is None:
             return ""
@@ -49,12 +50,15 @@ class TimeFormatter(NamedTuple):
         return f"{self._day(local.date())} {local:%H:%M}".lstrip()
 
     def second(self, at: datetime) -> str:
-        """As `time_text`, to the second."""
+        """Return a time as `time_text` does, with seconds."""
         local = at.astimezone(self.zone)
         return f"{self._day(local.date())} {local:%H:%M:%S}".lstrip()
 
     def partition(self, key: str | None) -> str:
-        """A day's key with its weekday (`Sun 02-10`), any other as it is; `–` for none."""
+        """Return a partition key as text.
+
+        A day gets its weekday (`Sun 02-10`), other keys stay unchanged, None is `–`.
+        """
         if key is None:
             return "–"
         if not _DAY.fullmatch(key):
@@ -72,17 +76,17 @@ class TimeFormatter(NamedTuple):
 
 
 def seconds(value: float | None) -> str:
-    """A duration as documents have it; nothing for None."""
+    """Return a duration in seconds as text (`4 min`); empty for None."""
     return "" if value is None else duration(round(value * 1_000_000))
 
 
 _ENVIRONMENT = re.compile(r" --env \S+")
 _PROJECT = re.compile(r" --project ('(?:[^']|'\"'\"')*'|\S+)")
-"""The folder, quoted as a shell needs it."""
+"""The project's folder in a command, quoted for a shell."""
 
 
 class CommandOutput:
-    """One command's output. Everything that comes from users or data is made safe here."""
+    """The output of one command. It escapes control characters in text from users and data."""
 
     def __init__(self, screen: Screen, reader: TimeFormatter | None, suffix: str = "") -> None:
         self.screen = screen
@@ -91,68 +95,65 @@ class CommandOutput:
 
     @property
     def reader(self) -> TimeFormatter:
-        """Where the clock stands; commands that work without a project don't ask."""
+        """The time formatter. Raises RuntimeError for commands without a project."""
         if self._reader is None:
             raise RuntimeError("this command has no clock")
         return self._reader
 
     def say(self, text: str = "", style: str = "", *, indent: int = 0) -> None:
-        """Prose, wrapped between words."""
+        """Print a paragraph, wrapped between words."""
         terminal.paragraph(self.screen, text, indent=indent, style=style)
 
     def raw(self, text: str) -> None:
-        """Lines that must stay as they are (SQL, source, log lines), but for characters that steer
-        terminals.
-        """
+        """Print lines unwrapped (SQL, source code, log lines), with control characters escaped."""
         for line in clean_lines(text).split("\n"):
             self.screen.line(line)
 
     def log(self, lead: str, text: str, style: str) -> None:
-        """One captured line behind when it was written; as long as it is, because people copy from
-        it.
-        """
+        """Print a captured line after its time; it isn't cut, because people copy from it."""
         self.screen.line(self.screen.style(lead, "dim") + self.screen.style(clean(text), style))
 
     def table(
         self, columns: Sequence[ColumnLayout], rows: Sequence[Row], *, header: bool = True
     ) -> None:
-        """A table that fits the screen; nothing where there are no rows."""
+        """Print a table that fits the screen; nothing if there are no rows."""
         if rows:
             terminal.table(self.screen, columns, rows, header=header)
 
     def head(self, *parts: str) -> None:
-        """The page's first line: what it is about, and where the clock stands."""
+        """Print the first line: the subject, and the current time if there is a clock."""
         self.facts(*parts, self.reader.clock() if self._reader else "", style="bold")
 
     def facts(self, *parts: str, style: str = "") -> None:
-        """Short facts on one line, `·` between them."""
+        """Print short facts on one line, separated by `·`."""
         terminal.facts(self.screen, parts, style=style)
 
     def clock_note(self) -> None:
-        """Names the zone of the times above, and the replay clock, on pages that have no head."""
+        """Print the current time and its zone, for output without a head."""
         self.say(self.reader.clock(), "dim")
 
     def command(self, command: str, *, indent: int = 0) -> None:
-        """A command to be typed, never broken, with the options that make it run from here."""
+        """Print a command on one line, with the options that it needs in this folder."""
         self.screen.line(" " * indent + self._typed(command))
 
     def next(self, *commands: str | None) -> None:
-        """The last line: what to type next, never broken, with the options that make it run from
-        here.
-        """
+        """Print the last line: the next commands, in order. None is skipped."""
         typed_commands = [self._typed(command) for command in commands if command]
         if typed_commands:
             self.screen.line("next: " + "      then: ".join(typed_commands), "bold")
 
     def either(self, *commands: str) -> None:
-        """The last line, where one of several commands is typed next."""
+        """Print the last line with alternative commands."""
         self.screen.line(
             "next: " + "      or: ".join(self._typed(command) for command in commands), "bold"
         )
 
     def _typed(self, command: str) -> str:
-        """A command with what it needs here; one that names its environment is about that one."""
-        if command.startswith("git "):  # it has no options of ours, and runs where the project is
+        """Return a command with the options that it needs in this folder.
+
+        A command with its own --env keeps it; `git` gets the project's folder as -C.
+        """
+        if command.startswith("git "):  # git has no --project, and runs in the project's folder
             project = _PROJECT.search(self._suffix)
             return clean(
                 f"git -C {project[1]} {command.removeprefix('git ')}" if project else command
@@ -183,17 +184,17 @@ _MARK_OF_STATE = {
 
 
 def state_mark(state: str) -> str:
-    """`✗ late`: the mark and the word, underscores as spaces."""
+    """Return a state's mark and name, with spaces for underscores: `✗ late`."""
     symbol, _ = _MARK_OF_STATE.get(state, ("·", ""))
     return f"{symbol} {state.replace('_', ' ')}"
 
 
 def state_cell(state: str) -> StyledCell:
-    """The same, coloured."""
+    """Return `state_mark` as a coloured cell."""
     return StyledCell(state_mark(state), _MARK_OF_STATE.get(state, ("·", ""))[1])
 
 
-# Rows of data as a table. `null` is printed as such, to tell it from an empty string.
+# Rows of data as a table. `null` is printed as such, to distinguish it from an empty string.
 
 _NUMBER_TYPES = (
     "TINYINT",
@@ -215,8 +216,9 @@ _NUMBER_TYPES = (
 def data_table(
     page: CommandOutput, columns: Sequence[ColumnRow], rows: Sequence[dict[str, Any]]
 ) -> None:
-    """Prints rows below their columns' names; columns that don't fit are counted, not squeezed to
-    nothing.
+    """Print rows below their column names.
+
+    Columns that don't fit the screen are listed below the table.
     """
     column_rows = columns[: _columns_that_fit(page)]
     layout = [
@@ -236,7 +238,7 @@ def data_table(
 
 
 def _columns_that_fit(page: CommandOutput) -> int:
-    """How many columns of at least 8 characters fit."""
+    """Return how many columns of 8 characters fit the screen, at least 2."""
     return max(2, (page.screen.width - 2) // 10)
 
 
@@ -245,7 +247,7 @@ def _value_cell(value: Any) -> StyledCell | str:
 
 
 def value_text(value: Any) -> str:
-    """One value in its own words."""
+    """Return a value as text: `null`, `true`, `false`, JSON for lists and objects."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,6 +1,6 @@
-"""The parser of a typed command: made of its parameters when the command is typed.
+"""The argument parser of a command, built from its parameters when the command is typed.
 
-Why argparse and not typer: docs/decisions/0011-argparse.md.
+docs/decisions/0011-argparse.md says why it uses argparse instead of typer.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ HELP_EPILOG = "Options of every command: headrace --help"
 
 
 def run_command(name: str, command: Command, arguments: list[str], before: Options) -> int:
-    """Parses `arguments` for the command and runs it; gives the exit code.
+    """Parse `arguments`, run the command and return its exit code.
 
-    Raises UsageError for a line that can't be parsed, and what it raises.
+    `before` are the options in front of the command. Raises UsageError for invalid arguments, and
+    the errors of the command.
     """
     parser = _parser(name, command)
     if _asks_for_help(arguments):
@@ -49,7 +50,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _plain_message(message: str) -> str:
-    """argparse's message in the words of the rest: `argument --limit: …` as `--limit: …`."""
+    """Shorten argparse's message: `argument --limit: …` becomes `--limit: …`."""
     plain = message.removeprefix("argument ").replace("unrecognized arguments:", "unknown:")
     return plain.replace("the following arguments are required:", "missing:")
 
@@ -140,7 +141,10 @@ def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> Non
 
 
 def _converter(parameter: Parameter) -> Callable[[str], Any]:
-    """How a word becomes a value; ValueError's message is what a person reads."""
+    """Return the function that converts a word to the parameter's type.
+
+    It raises ArgumentTypeError, whose message the user sees, for invalid and too small values.
+    """
     least = parameter.declaration.least if isinstance(parameter.declaration, Option) else None
 
     def convert(text: str) -> Any:

@@ -1,6 +1,6 @@
-"""A plan as Markdown for a pull request, and as annotations for GitHub's runners.
+"""A plan as Markdown for a pull request, and as annotations for GitHub Actions.
 
-Names and declarations come from the author of the change. None of their text is interpreted as
+Names and declarations come from the author of the change, so none of their text is interpreted as
 markup.
 """
 
@@ -21,7 +21,7 @@ _TICKS = re.compile("`+")
 def markdown(  # complexipy: ignore (a page: a line for each thing there is to say)
     plan: PlanResponse,
 ) -> str:
-    """The plan as GitHub-flavoured Markdown."""
+    """Return the plan as GitHub-flavoured Markdown."""
     lines = [
         f"### Headrace plan against {_code(plan.against)}"
         if plan.against
@@ -124,8 +124,9 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _code(text: str | None) -> str:
-    """Text that is shown as it is: fenced by more backticks than it has, on one line, without what
-    ends a cell.
+    """Return text as inline code for a table cell.
+
+    The fence has more backticks than the text; line breaks and `|` are replaced.
     """
     plain = clean(text or "").replace("|", "¦").replace("\n", " ")
     fence = "`" * (1 + max(map(len, _TICKS.findall(plain)), default=0))
@@ -137,8 +138,10 @@ def _code(text: str | None) -> str:
 
 
 def annotated(plan: PlanResponse) -> str:
-    """One line for each thing that somebody should look at before this is merged, at the line of
-    the file that says it."""
+    """Return annotations for GitHub: breaking changes as errors, weakened promises as warnings.
+
+    Each annotation has the file and the line of the declaration.
+    """
     return "".join(f"{line}\n" for line in _annotations(plan))
 
 

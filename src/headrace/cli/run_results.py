@@ -1,7 +1,7 @@
-"""What runs did, for people: a line per asset and outcome, errors, repairs, changed history.
+"""The output of runs: a line per asset and outcome, errors, repairs, and changed history.
 
 `status`, `why`, `runs`, `logs` and others print errors and repairs with the same functions, so that
-they say the same.
+the texts are the same.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from headrace.services.responses import (
     RunResponse,
 )
 
-# What Headrace learnt about a source at its first publication: how it is read, its columns, and
-# the deliveries that disagree.
+# The format of a source, learnt at its first publication: how it is read, its columns, and the
+# deliveries that disagree.
 
 LEARNT_COLUMNS_SHOWN_MAX = 12
 DISAGREED_SHOWN_MAX = 3
@@ -32,8 +32,9 @@ SOURCES_SHOWN_MAX = 6
 
 
 def render_learnt_sources(rows: list[LearntRow], page: CommandOutput) -> None:
-    """Of the sources that a run published for the first time; their warnings stand beside the
-    attempts.
+    """Print the learnt format of each source that a run published for the first time.
+
+    Warnings are left out: they appear with the attempts.
     """
     if rows:
         page.say()
@@ -49,8 +50,9 @@ def render_learnt_sources(rows: list[LearntRow], page: CommandOutput) -> None:
 def render_learnt_source(
     row: LearntRow, page: CommandOutput, *, columns: bool = True, warnings: bool = True
 ) -> None:
-    """How the source is read, with `columns` as what, what says so, and which deliveries didn't
-    agree.
+    """Print how a source is read, and the deliveries that disagree.
+
+    With `columns` also the learnt columns and types, with `warnings` also the warnings.
     """
     types = "; types by its contract" if row.by == "contract" else ""
     page.say(
@@ -101,7 +103,7 @@ COLUMNS = [
 
 
 def render_run(response: RunResponse, page: CommandOutput) -> None:
-    """The attempts, then a sentence that adds up."""
+    """Print a run: its attempts with errors and repairs, then a summary."""
     page.head(f"run {response.run_id}" if response.run_id else "")
     if response.attempts:
         page.say()
@@ -137,7 +139,7 @@ def _attempts_row(group: list[AttemptRow]) -> list[str | StyledCell]:
     keys = sorted({key for attempt in group for key in attempt.partitions})
     last = set(
         {key: attempt.id for attempt in group for key in attempt.partitions}.values()
-    )  # tried again: its rows once
+    )  # partitions with several attempts: only the last one's rows
     rows = [
         row.rows for row in group if row.rows is not None and (not row.partitions or row.id in last)
     ]
@@ -157,19 +159,19 @@ def _attempts_row(group: list[AttemptRow]) -> list[str | StyledCell]:
 
 
 def partition_span(keys: list[str]) -> str:
-    """`2013-02-11`, or `2013-01-01 … 2013-02-13 (44)`."""
+    """Return a range of keys: `2013-02-11`, or `2013-01-01 … 2013-02-13 (44)`."""
     return keys[0] if len(keys) == 1 else f"{keys[0]} … {keys[-1]} ({len(keys)})" if keys else ""
 
 
 def _reasons_text(group: list[AttemptRow]) -> str:
-    """The reason of a group, or the first of its reasons and how many they are."""
-    reasons = [fromkey for fromkey in dict.fromkeys(map(attempt_reason, group)) if fromkey]
-    of = f"1 of {len(reasons)} reasons: " if len(reasons) > 1 else ""
-    return f"{of}{reasons[0]}" if reasons else ""
+    """Return the reason of a group of attempts; of several, the first and their number."""
+    reasons = [reason for reason in dict.fromkeys(map(attempt_reason, group)) if reason]
+    count_text = f"1 of {len(reasons)} reasons: " if len(reasons) > 1 else ""
+    return f"{count_text}{reasons[0]}" if reasons else ""
 
 
 def attempt_reason(attempt: AttemptRow) -> str:
-    """The clause beside a state that isn't simply published."""
+    """Return an attempt's error message or reason; empty if it has neither."""
     if attempt.error is not None:
         return attempt.error.message
     return attempt.reason or ""
@@ -183,7 +185,7 @@ def _errors(response: RunResponse, page: CommandOutput) -> None:
     }
     failed = [
         attempt
-        for attempt in response.attempts  # what was tried again says it again
+        for attempt in response.attempts  # only the last attempt at a partition
         if attempt.error is not None
         and any(last[attempt.asset, key] == attempt.id for key in attempt.partitions)
     ]
@@ -202,9 +204,9 @@ def _errors(response: RunResponse, page: CommandOutput) -> None:
         )
 
 
-def render_error(row: ErrorRow, page: CommandOutput, of: str) -> None:
-    """An error with where it is, what to do, and its page."""
-    page.say(f"{of}: {row.message}", "bad", indent=2)
+def render_error(row: ErrorRow, page: CommandOutput, subject: str) -> None:
+    """Print an error with its place, its hint and the command that explains its code."""
+    page.say(f"{subject}: {row.message}", "bad", indent=2)
     if row.file:
         page.say(f"at {row.file}:{row.line}" if row.line else f"in {row.file}", indent=4)
     if row.hint:
@@ -214,10 +216,13 @@ def render_error(row: ErrorRow, page: CommandOutput, of: str) -> None:
 
 
 def render_repair(row: RepairRow, page: CommandOutput) -> None:
-    """What repairs it: what a person does, then the commands as they are typed."""
-    of = row.node if row.partitions == ["*"] else f"{row.node}@{partition_span(row.partitions)}"
+    """Print a repair: what a person does first, then the commands."""
+    whole = row.partitions == ["*"]
+    subject = row.node if whole else f"{row.node}@{partition_span(row.partitions)}"
     page.say()
-    page.say(f"repair {of}: {row.first}, then" if row.first else f"repair {of}:", indent=2)
+    page.say(
+        f"repair {subject}: {row.first}, then" if row.first else f"repair {subject}:", indent=2
+    )
     for command in row.commands:
         page.command(command, indent=4)
 
@@ -225,7 +230,7 @@ def render_repair(row: RepairRow, page: CommandOutput) -> None:
 def render_past_changes(
     restated: list[RestatedRow], proposed: list[ProposedRow], page: CommandOutput
 ) -> None:
-    """What readers had seen and is another now; what is stale and waits for somebody to ask."""
+    """Print which published history changed, and which stale partitions await a request."""
     if restated or proposed:
         page.say()
     for row in restated[:PAST_SHOWN_MAX]:
@@ -238,13 +243,15 @@ def render_past_changes(
         )
     for proposed_row in proposed[:PAST_SHOWN_MAX]:
         request_clause = ", and is recomputed only on request"
-        first = (
+        clause = (
             request_clause
             if proposed_row.incident is None
             else f"; its code fails and is corrected first ({proposed_row.incident})"
         )
         page.say(
-            f"{proposed_row.node} {_interval_text(proposed_row)} is stale{first}:", "warn", indent=2
+            f"{proposed_row.node} {_interval_text(proposed_row)} is stale{clause}:",
+            "warn",
+            indent=2,
         )
         page.command(proposed_row.command, indent=4)
     if len(proposed) > PAST_SHOWN_MAX:
@@ -256,16 +263,16 @@ def render_past_changes(
 
 
 def repaired_text(row: RepairedRow) -> str:
-    """What was repaired, for whom, and what of the node is still wrong."""
+    """Return which partitions were repaired, who reads them, and how many are still wrong."""
     text = f"repaired {row.node}" + (
         "" if row.partitions == ["*"] else f" {partition_span(row.partitions)}"
     )
-    touched = [*row.assets, *(f"consumer {name}" for name in row.consumers)]
+    readers = [*row.assets, *(f"consumer {name}" for name in row.consumers)]
     text += (
-        f"; {joined(touched)} read it"
-        if len(touched) > 1
-        else f"; {touched[0]} reads it"
-        if touched
+        f"; {joined(readers)} read it"
+        if len(readers) > 1
+        else f"; {readers[0]} reads it"
+        if readers
         else ""
     )
     if not row.still_wrong:
@@ -277,7 +284,7 @@ def repaired_text(row: RepairedRow) -> str:
 
 
 def restated_text(row: RestatedRow) -> str:
-    """How much of a node's past changed, because of what, and for whom."""
+    """Return how much of a node's history changed, why, and who reads it."""
     causes = {
         "code": "its code changed",
         "again": (
@@ -339,5 +346,5 @@ def _next_commands(response: RunResponse) -> list[str]:
         ),
         None,
     )
-    opened = [command_line("incident", item) for item in response.incidents_opened[:1]]
-    return [f"headrace logs {failed.id}"] if failed else opened or ["headrace status"]
+    incident_commands = [command_line("incident", item) for item in response.incidents_opened[:1]]
+    return [f"headrace logs {failed.id}"] if failed else incident_commands or ["headrace status"]

@@ -1,7 +1,7 @@
 """Text, colours, tables and errors on a terminal.
 
 Every string from users, vendors or files passes `clean` before it is printed, so that it can't
-steer the terminal.
+control the terminal.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from headrace.model.errors import HeadraceError, Problem
 
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, ANSI's escape among them
-    # invisible, and those that turn the direction of text
+    # invisible characters, and those that change the direction of text
     "\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
-    "\ud800-\udfff"  # bytes of a file name that were no UTF-8
+    "\ud800-\udfff"  # bytes of a file name that isn't UTF-8
     "\u2028\u2029]"
 )
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def clean(text: str) -> str:
-    """`text` on one line, with control and invisible characters written as escapes (`\\x1b`)."""
+    """Return `text` on one line, with control and invisible characters as escapes (`\\x1b`)."""
     return _UNSAFE.sub(_escape, text)
 
 
 def clean_lines(text: str) -> str:
-    """As `clean`, keeping line breaks and writing tabs as spaces."""
+    """Return `text` as `clean` does, but keep line breaks and expand tabs to spaces."""
     return "\n".join(clean(line.expandtabs(8)) for line in text.split("\n"))
 
 
@@ -49,7 +49,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def can_print_symbols() -> bool:
-    """Whether standard output can show ✓ and …"""
+    """Whether standard output's encoding has the symbols `✓` and `…`."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     try:
         "✓✗…━".encode(encoding)
@@ -59,30 +59,31 @@ def can_print_symbols() -> bool:
 
 
 def plural(n: int, item: str, many: str | None = None) -> str:
-    """`1 day`, `3 days`, with thousands set apart."""
+    """Return a count with its noun and thousands separators: `1 day`, `3,000 days`."""
     return f"{n:,} {item if n == 1 else many or item + 's'}"
 
 
 def joined(names: list[str], names_max: int = 5) -> str:
-    """Names as a phrase, the rest counted: `a, b and 3 more`."""
+    """Return at most `names_max` names as a phrase, the rest as a count: `a, b and 3 more`."""
     if len(names) <= names_max:
         return ", ".join(names)
     return f"{', '.join(names[: names_max - 1])} and {len(names) - names_max + 1} more"
 
 
-# Lines, marks and colours on one stream, and its width.
+# A stream: its width, its colours, and the symbols that it can print.
 
 _COLOUR_CODES = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
 _ASCII_SYMBOLS = str.maketrans(
     {"✓": "+", "✗": "x", "…": "~", "·": "-", "←": "<-", "→": "->", "━": "=", "–": "-"}
 )
 NATURAL = 10_000
-"""The width where nothing limits it: not a terminal, and COLUMNS isn't set."""
+"""The width of a stream without a limit: it isn't a terminal, and COLUMNS isn't set."""
 
 
 def width_of(stream: TextIO) -> int:
-    """Columns that `stream` can show. COLUMNS wins; what is piped into another program
-    isn't cut.
+    """Return the width of a stream in columns.
+
+    COLUMNS takes precedence; without it, output to a pipe or a file isn't limited.
     """
     if not os.environ.get("COLUMNS", "").isdecimal() and not stream.isatty():
         return NATURAL
@@ -90,7 +91,7 @@ def width_of(stream: TextIO) -> int:
 
 
 def colour_wanted(stream: TextIO, no_color: bool) -> bool:
-    """Whether to colour: on a terminal that can, unless told otherwise."""
+    """Whether to use colours: on a terminal, unless --no-color, NO_COLOR or TERM=dumb is set."""
     return (
         stream.isatty()
         and not no_color
@@ -100,7 +101,7 @@ def colour_wanted(stream: TextIO, no_color: bool) -> bool:
 
 
 class Screen:
-    """Writes lines to one stream. Text handed in is already safe to show (`text.clean`)."""
+    """Writes lines to one stream. Callers escape the text with `clean` first."""
 
     def __init__(self, stream: TextIO | None = None, *, no_color: bool = False) -> None:
         self.stream = stream or sys.stdout
@@ -109,31 +110,35 @@ class Screen:
         self._symbols = can_print_symbols()
 
     def style(self, text: str, style: str) -> str:
-        """`text` coloured as `good`, `bad`, `warn`, `dim` or `bold`, where colour is wanted."""
+        """Return `text` coloured as `good`, `bad`, `warn`, `dim` or `bold`, if colours are used."""
         code = _COLOUR_CODES.get(style)
         return f"\x1b[{code}m{text}\x1b[0m" if code and self.colour and text else text
 
     def line(self, text: str = "", style: str = "") -> None:
-        """One line, as long as it is."""
+        """Write one line without wrapping or cutting it."""
         self.stream.write(self.style(self.fit(text.rstrip()), style) + "\n")
 
     def fit(self, text: str) -> str:
-        """`text` with the symbols that the stream's encoding can't show written in ASCII."""
+        """Return `text`, with ASCII for symbols that the stream's encoding lacks."""
         return text if self._symbols else text.translate(_ASCII_SYMBOLS)
 
 
-# Tables that fit the screen. Columns keep their natural width while there is room; then they
-# shrink in the order of `gives`, and cut text ends with `…`.
+# Tables that fit the screen. Columns have their natural width if there is enough space; otherwise
+# they shrink in the order of `gives`, and cut text ends with `…`.
 
 GAP = 2
 INDENT = 2
 CELL_MAX = 200
-"""No cell is longer, however wide the screen."""
+"""Maximum characters of a cell, on a screen of any width."""
 
 
 class ColumnLayout(NamedTuple):
-    """How a column behaves. `gives` orders who is cut first (0: never before all others were); a
-    column with `drops` may go altogether where nothing else helps, the highest first."""
+    """How a column behaves in a table that doesn't fit.
+
+    Columns with `gives` shrink to at least `least` characters, the highest `gives` first. Then
+    columns with `drops` are left out, the highest `drops` first. If the line is still too long, the
+    widest columns are cut. `right` aligns the text to the right.
+    """
 
     title: str
     gives: int = 0
@@ -143,7 +148,7 @@ class ColumnLayout(NamedTuple):
 
 
 class StyledCell(NamedTuple):
-    """A styled cell; a plain string is one without a style."""
+    """The text of a cell with a style; a plain string is a cell without one."""
 
     text: str
     style: str = ""
@@ -155,7 +160,7 @@ Row = Sequence[str | StyledCell]
 def table(
     screen: Screen, columns: Sequence[ColumnLayout], rows: Sequence[Row], *, header: bool = True
 ) -> None:
-    """Prints `rows` below the columns' titles, each on one line of at most the screen's width."""
+    """Print rows below the column titles, each on one line of at most the screen's width."""
     texts = [[_cell_text(cell) for cell in row] for row in rows]
     titles = [clean(column.title) if header else "" for column in columns]
     natural = [
@@ -172,8 +177,10 @@ def table(
 def fit_columns(
     columns: Sequence[ColumnLayout], natural: Sequence[int], width: int
 ) -> tuple[list[int], list[int]]:
-    """Which columns are shown and how wide each is (of all columns), so that a line takes at most
-    `width`.
+    """Return the indexes of the visible columns, and the widths of all columns.
+
+    A line of the visible columns takes at most `width` characters, unless columns of 3 characters
+    need more. Columns without content are hidden.
     """
     widths = [min(n, CELL_MAX) for n in natural]
     visible = [i for i in range(len(columns)) if natural[i]]
@@ -224,7 +231,7 @@ def _cell_text(cell: str | StyledCell) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """`text` in at most `width` cells, the last of them `…` where something was cut."""
+    """Return `text` in at most `width` terminal cells, ending with `…` if it was cut."""
     return (
         text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
     )
@@ -263,13 +270,14 @@ def _styled_line(
 
 
 def paragraph(screen: Screen, text: str, *, indent: int = 0, style: str = "") -> None:
-    """Prose, broken between words so that no line is longer than the screen's width; continued
-    lines are indented.
+    """Print a paragraph, wrapped between words at the screen's width.
+
+    Further lines are indented.
     """
-    room = screen.width if screen.width < NATURAL else CELL_MAX * 50
+    width = screen.width if screen.width < NATURAL else CELL_MAX * 50
     lines = textwrap.wrap(
         clean(text),
-        max(20, room),
+        max(20, width),
         initial_indent=" " * indent,
         subsequent_indent=" " * (indent + 2),
         break_on_hyphens=False,
@@ -279,11 +287,11 @@ def paragraph(screen: Screen, text: str, *, indent: int = 0, style: str = "") ->
 
 
 _NO_BREAK_SPACE = "\u00a0"
-"""A blank at which no line is broken."""
+"""A space at which `paragraph` doesn't break lines."""
 
 
 def facts(screen: Screen, parts: Sequence[str], *, style: str = "") -> None:
-    """Parts on one line, `·` between them; where they need more, broken between parts."""
+    """Print parts on one line, separated by `·`; a line that is too long breaks between parts."""
     paragraph(
         screen,
         " · ".join(part.replace(" ", _NO_BREAK_SPACE) for part in parts if part),
@@ -297,7 +305,10 @@ PROBLEMS_SHOWN_MAX = 20
 
 
 def report_error(error: BaseException, *, verbose: bool, no_color: bool = False) -> int:
-    """Prints `error` to standard error and returns the exit code that it means."""
+    """Print an error to standard error and return its exit code.
+
+    With `verbose` it prints the traceback, too.
+    """
     screen = Screen(sys.stderr, no_color=no_color)
     if verbose:
         import traceback
@@ -316,7 +327,7 @@ def report_error(error: BaseException, *, verbose: bool, no_color: bool = False)
 
 
 def print_error(screen: Screen, message: str, *, hint: str = "", where: str = "") -> None:
-    """`error: …`, and below it the hint and the place."""
+    """Print `error: …`, and below it the hint and the place."""
     paragraph(screen, f"error: {message}", style="bad")
     if hint:
         paragraph(screen, f"hint: {hint}", indent=2)
@@ -339,8 +350,9 @@ def _print_known(screen: Screen, error: HeadraceError) -> None:
 
 
 def _unexpected_message(error: BaseException) -> str:
-    """What the operating system refused is the user's to mend; anything else is a fault of
-    Headrace's own.
+    """Return the message for an error that isn't Headrace's own.
+
+    An operating system error is one that the user can fix; others are failures of Headrace.
     """
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror

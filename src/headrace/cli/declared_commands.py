@@ -1,11 +1,12 @@
-"""What a command is: its parameters, their types and help, and what runs it.
+"""Commands: their parameters with types and help, and the functions that they call.
 
 A function in `headrace.services` declares a command's parameters (services/parameters.py). Most
-commands are a `ServiceCommand`: that function, and how its response is printed.
+commands are a `ServiceCommand`: such a function, and a function that prints its response.
 
 A command with a part that only a terminal has (questions, files, several actions) is a function
-below `@terminal_command`, which names the functions that it calls. Its parameters with a plain type
-are declared by those functions, by name; with `Argument` or `Option` it declares one of its own:
+with the decorator `@terminal_command`, which names the service functions that it calls. The service
+functions declare its parameters with a plain type, by name; parameters with `Argument` or `Option`
+are its own:
 
     @terminal_command("runs:runs")
     def runs_command(
@@ -32,22 +33,22 @@ from headrace.services import parameters as services
 from headrace.services.parameters import Argument, Option
 
 SELECT_OPTION = "select_option"
-"""Where the parser keeps the values of `--select`, which are added to the words of `[SELECT]`."""
+"""The name of the parameter `--select`, whose values are added to the words of `[SELECT]`."""
 
 Select = Annotated[
     list[str] | None, Option("--select", "-s", metavar="SELECT", help="the same as SELECT")
 ]
-ExitCode = Annotated[bool, Option("--exit-code", help="exit 1 where there is something to see to")]
+ExitCode = Annotated[bool, Option("--exit-code", help="exit 1 if something needs attention")]
 
 
 class Lead(NamedTuple):
-    """Words before a parameter's help: the action that it belongs to."""
+    """A prefix of a parameter's help: the action that the parameter belongs to."""
 
     text: str
 
 
 class Parameter(NamedTuple):
-    """One parameter of a command."""
+    """One parameter of a command, as the parser needs it."""
 
     name: str
     declaration: Argument | Option
@@ -56,34 +57,34 @@ class Parameter(NamedTuple):
     required: bool
     default: Any
     absent: Any
-    """The value where the line doesn't say one, and the default is None."""
+    """The value if none is typed and the parser's default is None."""
     mapping: bool = False
-    """Whether its words are `k=v`."""
+    """Whether its values have the form `k=v`."""
 
 
 class Command:
-    """A command that can be typed."""
+    """Base of the commands: which functions a command calls, its parameters and its help."""
 
     def __init__(self, functions: Mapping[str, str]) -> None:
         self.functions = functions
-        """Action → the function `module:name` of `headrace.services`; "" is no action."""
+        """Action → service function (`module:name` in `headrace.services`); "" is for no action."""
 
     @property
     def description(self) -> str:
-        """What it does, for `--help`."""
+        """The text of `--help`."""
         raise NotImplementedError
 
     @cached_property
     def parameters(self) -> list[Parameter]:
-        """Its arguments and options, in the order of `--help`."""
+        """The arguments and options, in the order of `--help`."""
         raise NotImplementedError
 
     def run(self, invocation: Invocation, typed: dict[str, Any]) -> int:
-        """Run it with the values that the parser found; return the exit code."""
+        """Run the command with the parsed values; return the exit code."""
         raise NotImplementedError
 
     def _values(self, typed: dict[str, Any]) -> dict[str, Any]:
-        """The value of each parameter; the words of `--select` are added to the selection."""
+        """Return each parameter's value; the words of `--select` are added to the selection."""
         values = {item.name: _value(item, typed[item.name]) for item in self.parameters}
         if SELECT_OPTION in values:
             values["select"] = [*values["select"], *values.pop(SELECT_OPTION)]
@@ -91,7 +92,7 @@ class Command:
 
 
 def load(name: str) -> Command:
-    """The command of that name; imports its module."""
+    """Return the command with this name; import its module."""
     command: Command = getattr(import_module(BY_NAME[name].module), f"{name}_command")
     return command
 
@@ -112,17 +113,17 @@ class ServiceCommand(Command):
 
     @property
     def _function(self) -> Callable[..., Any]:
-        """The function; its module is imported on first use."""
+        """The service function; its module is imported on first use."""
         return services.command_function(self.functions[""])
 
     @property
     def description(self) -> str:
-        """The function's."""
+        """The docstring of the service function."""
         return services.description_of(self._function)
 
     @cached_property
     def parameters(self) -> list[Parameter]:
-        """The function's, without those that only programs pass."""
+        """The parameters of the service function, without those that only programs pass."""
         typed = [
             _service_parameter(item, item.declaration)
             for item in services.parameters_of(self._function)
@@ -131,7 +132,7 @@ class ServiceCommand(Command):
         return _with_select_option(typed)
 
     def run(self, invocation: Invocation, typed: dict[str, Any]) -> int:
-        """Call the function and print its response."""
+        """Call the service function and print its response."""
         given = self._values(typed)
         if services.takes_progress(self._function):
             given["progress"] = invocation.progress()
@@ -141,7 +142,7 @@ class ServiceCommand(Command):
 
 
 class TerminalCommand(Command):
-    """A command with a part that only a terminal has; made by `terminal_command`."""
+    """A command with a part that only a terminal has; `terminal_command` creates it."""
 
     def __init__(self, body: Callable[..., int], functions: Mapping[str, str]) -> None:
         super().__init__(functions)
@@ -149,12 +150,12 @@ class TerminalCommand(Command):
 
     @property
     def description(self) -> str:
-        """The text of its own function."""
+        """The docstring of the decorated function."""
         return inspect.getdoc(self._body) or ""
 
     @cached_property
     def parameters(self) -> list[Parameter]:
-        """Those of its own function, but for the invocation."""
+        """The parameters of the decorated function, without the invocation."""
         _, *declared = inspect.signature(self._body, eval_str=True).parameters.values()
         return _with_select_option([self._parameter(parameter) for parameter in declared])
 
@@ -174,9 +175,10 @@ class TerminalCommand(Command):
         )
 
     def _declared_by_function(self, parameter: inspect.Parameter) -> Parameter:
-        """The parameter of that name of the first function that has one.
+        """Return the parameter of this name from the first service function that declares it.
 
-        A default that the command has makes it optional in the terminal.
+        A default of the decorated function makes the parameter optional. Raises LookupError if no
+        function declares it.
         """
         for path in self.functions.values():
             for item in services.flattened(services.command_function(path)):
@@ -189,24 +191,24 @@ class TerminalCommand(Command):
         raise LookupError(f"no function of {paths} declares how `{parameter.name}` is typed")
 
     def run(self, invocation: Invocation, typed: dict[str, Any]) -> int:
-        """Call its own function."""
+        """Call the decorated function."""
         return self._body(invocation, **self._values(typed))
 
 
 def terminal_command(
     function: str = "", **actions: str
 ) -> Callable[[Callable[..., int]], TerminalCommand]:
-    """Make a command of a function for the terminal.
+    """Return a decorator that turns a function into a TerminalCommand.
 
-    `function` is the function `module:name` of `headrace.services` that it calls, `actions` those
-    that it calls for an action. They are imported when a parameter needs them.
+    `function` is the service function (`module:name` in `headrace.services`) that the command
+    calls, `actions` has one for each action. They are imported when a parameter needs them.
     """
     functions = {"": function, **actions} if function else actions
     return lambda body: TerminalCommand(body, functions)
 
 
 def _service_parameter(item: services.Parameter, declaration: Argument | Option) -> Parameter:
-    """How a parameter of a function in `headrace.services` is typed."""
+    """Return the command line parameter for a parameter of a service function."""
     kind, least = item.type, None
     if get_origin(kind) is Annotated:
         kind, *limits = get_args(kind)
@@ -229,7 +231,7 @@ def _service_parameter(item: services.Parameter, declaration: Argument | Option)
 
 
 def _own_parameter(parameter: inspect.Parameter, declaration: Argument | Option) -> Parameter:
-    """One that the command declares itself, or by a type of services/parameters.py."""
+    """Return a parameter that the decorated function declares itself."""
     kind = _without_none(get_args(parameter.annotation)[0])
     many = get_origin(kind) is not None
     required = parameter.default is inspect.Parameter.empty
@@ -253,7 +255,7 @@ def _without_none(kind: Any) -> Any:
 
 
 def _with_select_option(parameters: list[Parameter]) -> list[Parameter]:
-    """With `--select` behind `[SELECT]`."""
+    """Return the parameters with `--select` after each `[SELECT]`."""
     results: list[Parameter] = []
     for parameter in parameters:
         results.append(parameter)
@@ -264,9 +266,9 @@ def _with_select_option(parameters: list[Parameter]) -> list[Parameter]:
 
 
 def _value(parameter: Parameter, typed: Any) -> Any:
-    """The value that is handed on: what was typed, else the default.
+    """Return the value to pass to the function: the typed one, else the default.
 
-    A text without a default is empty then: the function says why it needs it.
+    A missing text without a default becomes empty; the function explains why it is required.
     """
     if parameter.mapping:
         return settings_of(typed)
@@ -274,7 +276,10 @@ def _value(parameter: Parameter, typed: Any) -> Any:
 
 
 def settings_of(settings: list[str] | None) -> dict[str, str]:
-    """`k=v` words as a mapping. UsageError for a word that is none."""
+    """Return `k=v` words as a mapping.
+
+    Raises UsageError for a word without `=` or without a name.
+    """
     results: dict[str, str] = {}
     for text in settings or []:
         name, equals, value = text.partition("=")

@@ -1,6 +1,6 @@
 """The process of `headrace serve`: the leader loop and the HTTP server, until a signal stops it.
 
-Commands import this module only when they serve: it loads uvicorn and starlette.
+Commands import this module only to serve, because it loads uvicorn and starlette.
 """
 
 from __future__ import annotations
@@ -26,46 +26,50 @@ PORT = 8787
 
 
 class ServeResponse(Response, frozen=True, kw_only=True):
-    """`serve`: where it answers; printed as soon as it does. `url` opens the page, and holds the
-    token.
+    """`serve`: the server's address, printed as soon as it accepts connections.
+
+    `url` opens the web UI and contains the token.
     """
 
     url: str
     host: str
     port: int
     wanted: int
-    """The port that was asked for."""
+    """The requested port; `port` differs if it was taken, or 0."""
     pid: int
     env: str
 
 
-class At(msgspec.Struct, frozen=True):
-    """Where a server listens, and by which names it is known besides."""
+class ListenAddress(msgspec.Struct, frozen=True):
+    """The address that a server listens on, and the host names that a proxy uses for it."""
 
     host: str = HOST
     port: int = PORT
     names: tuple[str, ...] = ()
 
 
-def serve(invocation: Invocation, at: At, beside: ServerTask | None = None) -> int:
-    """Serve until told to stop; 0 when everything was finished in order."""
+def serve(invocation: Invocation, address: ListenAddress, task: ServerTask | None = None) -> int:
+    """Serve until a signal arrives; return 0 after an orderly end.
+
+    `task` is additional work in the leader's thread.
+    """
     session, stop = invocation.session, Stop()
     settings = session.settings
-    serving = Serving(session, stop, line_printer(invocation), invocation.progress(), beside)
+    serving = Serving(session, stop, line_printer(invocation), invocation.progress(), task)
     token = token_of(session.data_folder)
-    guard = Guard(token, at.host, at.names)
-    listening = listen(at.host, at.port)
+    guard = Guard(token, address.host, address.names)
+    listening = listen(address.host, address.port)
     guard.cookie = f"headrace_{listening.getsockname()[1]}"
     reader = ProjectReader(session.root, session.env, session.actor)
-    with stop.listening(), HttpServer(app(reader, guard, serving), listening) as door:
+    with stop.listening(), HttpServer(app(reader, guard, serving), listening) as http_server:
         reader.begin()
-        text = f"[{at.host}]" if ":" in at.host else at.host
-        url = f"http://{text}:{door.port}/?token={token}"
+        host = f"[{address.host}]" if ":" in address.host else address.host  # IPv6 in brackets
+        url = f"http://{host}:{http_server.port}/?token={token}"
         response = ServeResponse(
             url=url,
-            host=at.host,
-            port=door.port,
-            wanted=at.port,
+            host=address.host,
+            port=http_server.port,
+            wanted=address.port,
             pid=os.getpid(),
             env=settings.environment,
         )
@@ -88,12 +92,12 @@ def _render(response: ServeResponse, page: CommandOutput) -> None:
 
 
 def line_printer(invocation: Invocation) -> LinePrinter:
-    """For standard error."""
+    """Return a line printer for standard error."""
     return LinePrinter(Screen(sys.stderr, no_color=invocation.options.no_color))
 
 
 class LinePrinter:
-    """Lines for whoever reads what a server prints."""
+    """Prints the server's messages, one per line."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -108,7 +112,7 @@ def _notify_ready(role: Role) -> None:
 
 
 def _notify_systemd(state: str) -> None:
-    """Tell systemd (`Type=notify`), where it has said where it listens."""
+    """Send a state to systemd (`Type=notify`), if NOTIFY_SOCKET names its socket."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
@@ -118,4 +122,4 @@ def _notify_systemd(state: str) -> None:
                 state.encode(), "\0" + address[1:] if address.startswith("@") else address
             )
         except OSError:
-            return  # who doesn't listen isn't told
+            return  # systemd doesn't listen

@@ -1,1 +1,1 @@
-"""Commands, one file per subject. A command is a function; its parameters are its options."""
+"""The commands, one module per subject. A command's parameters are its arguments and options."""

@@ -37,11 +37,11 @@ def apply_command(
     keep: list[str],
     reason: str | None = None,
 ) -> int:
-    """Apply what the files say: shows what changes, asks, and does it.
+    """Apply the project's files: show what changes, ask, and apply it.
 
-    What was computed by other code stays as it is for readers until somebody asks for more: with
-    --backfill at once, else later. Exits 3 where nobody agreed, or something else would be applied
-    by now than the plan that was agreed to.
+    Readers keep the data that earlier code computed until it is recomputed: at once with
+    --backfill, otherwise on request. Exits 3 if nobody agreed, or if the plan isn't the one that
+    was agreed to any more.
     """
     from headrace.services.apply import apply
 
@@ -70,22 +70,27 @@ def apply_command(
 
 
 def _backfill_stale(invocation: Invocation, response: ApplyResponse, reason: str) -> int:
-    """Do the backfills that it asks for, and show what came of them."""
+    """Run the backfills that an applied change requires, and print their results."""
     from headrace.services.apply import make_again
 
     if not invocation.options.json:
         invocation.show(response, _render_applied)
-    done = make_again(
+    backfill_responses = make_again(
         invocation.session, response.backfills, reason=reason, progress=invocation.progress()
     )
     if invocation.options.json:
         invocation.show(
-            msgspec.structs.replace(response, backfill=done[-1] if done else None), _render_apply
+            msgspec.structs.replace(
+                response, backfill=backfill_responses[-1] if backfill_responses else None
+            ),
+            _render_apply,
         )
-    for backfill_response in done:
+    for backfill_response in backfill_responses:
         if not invocation.options.json:
             invocation.show(backfill_response, backfills.render_backfill)
-    return max((BACKFILL_EXIT_CODES.get(response.state, 1) for response in done), default=0)
+    return max(
+        (BACKFILL_EXIT_CODES.get(response.state, 1) for response in backfill_responses), default=0
+    )
 
 
 def _confirm_apply(invocation: Invocation, plan: PlanResponse, *, yes: bool) -> bool:
@@ -168,9 +173,7 @@ def versions_command(
         Option("--file", metavar="PATH", help="print the stored bytes of one file of version N"),
     ] = None,
 ) -> int:
-    """What was applied: each version with the plan that it was applied by, who did it, and its
-    files as they are stored.
-    """
+    """List the applied versions, each with its plan, its author and its files."""
     from headrace.services.ls import file_of, versions
 
     if file is not None:

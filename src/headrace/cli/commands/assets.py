@@ -38,7 +38,7 @@ def lineage_command(
     only_up: Annotated[bool, Option("--up", help="only where it comes from")] = False,
     only_down: Annotated[bool, Option("--down", help="only where it goes to")] = False,
 ) -> int:
-    """Which columns a column comes from and goes into, with what is done to it on the way."""
+    """Show which columns a column comes from and goes into, with the transformation of each."""
     if only_up and only_down:
         raise UsageError("--up and --down exclude each other", hint="leave out both to see both")
     invocation.show(
@@ -276,7 +276,7 @@ def _test_row(row: TestRow) -> list[str | StyledCell]:
 
 
 def _checks_text(row: TestRow) -> str:
-    """`2 passed, 1 failed`: what the asset's own checks came to."""
+    """Return the counts of the asset's check outcomes: `2 passed, 1 failed`."""
     counts = {
         outcome: sum(check.outcome == outcome for check in row.checks)
         for outcome in ("passed", "failed", "unchecked")

@@ -58,9 +58,9 @@ def audit_command(
 ) -> int:
     """The audit trail: who did what and why, and whether anybody changed it.
 
-    `verify` computes the whole chain anew, compares it with the event log and the state, and exits
-    1 where an entry was altered, removed, inserted or moved, or is missing. `checkpoint` writes the
-    trail's head to a file, to be kept elsewhere.
+    `verify` recomputes the whole hash chain, compares it with the event log and the state, and
+    exits 1 if an entry was altered, removed, inserted or moved, or is missing. `checkpoint` writes
+    the trail's head to a file, which you store elsewhere.
     """
     from headrace.services import audit
 
@@ -151,7 +151,7 @@ def _render_entry(rows: list[AuditRow], page: CommandOutput) -> None:
 
 
 def _render_content(name: str, value: Any, page: CommandOutput) -> None:
-    """What was there before or after."""
+    """Print the values of an entry's object before or after the action."""
     if value is None:
         return
     page.say()

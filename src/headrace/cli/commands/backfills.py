@@ -24,16 +24,16 @@ from headrace.services.responses.backfills import (
     PlanRowResponse,
 )
 
-# What a backfill computes, whom it affects, how long it takes, and what it published. `fix` and
-# `apply` print backfills with these functions, too.
+# Plans, progress and results of backfills. `fix` and `apply` print backfills with these functions,
+# too.
 
 NODES_SHOWN_MAX = 40
 SKIPPED_SHOWN_MAX = 10
 FAILURES_SHOWN_MAX = 10
 NAMED_MAX = 5
-"""At most so many nodes are named in a sentence."""
+"""Maximum number of nodes that a sentence names."""
 DETAILED_MAX = 3
-"""So many are shown with what they broke."""
+"""Maximum number of failures printed with their failed checks and sample rows."""
 HOW_TEXT = {
     "taken_in": "ingested",
     "staged": "beside production",
@@ -88,7 +88,7 @@ BACKFILL_COLUMNS = [
 
 
 def render_backfill_plan(response: BackfillResponse, page: CommandOutput) -> None:
-    """What would be done, before anybody is asked."""
+    """Print a backfill's plan, before it asks for agreement: partitions, cost, affected readers."""
     page.table(PLANNED_COLUMNS, [_planned_row(row) for row in response.assets[:NODES_SHOWN_MAX]])
     if len(response.assets) > NODES_SHOWN_MAX:
         page.say(f"and {plural(len(response.assets) - NODES_SHOWN_MAX, 'more asset')}", indent=2)
@@ -114,7 +114,7 @@ def render_backfill_plan(response: BackfillResponse, page: CommandOutput) -> Non
 
 
 def render_backfill(response: BackfillResponse, page: CommandOutput) -> None:
-    """One backfill: its plan where nothing has begun, and what has come of it."""
+    """Print one backfill: its plan if it hasn't started, otherwise its progress or result."""
     page.head(f"backfill {response.id}" if response.id else "backfill", response.reason)
     if response.assets and response.started_at is None:
         page.say()
@@ -134,7 +134,7 @@ def render_backfill(response: BackfillResponse, page: CommandOutput) -> None:
 
 
 def render_backfills(response: BackfillsResponse, page: CommandOutput) -> None:
-    """The newest backfills."""
+    """Print the list of backfills."""
     page.head("backfills")
     if not response.backfills:
         page.say("nothing was backfilled yet")
@@ -181,7 +181,7 @@ def _publication_text(response: BackfillResponse) -> str:
 
 
 def cost_text(response: BackfillResponse) -> str:
-    """How long it takes and how much it writes, or that this isn't known."""
+    """Return the estimated duration and written bytes, or that the duration isn't known."""
     size = f", {_size_text(response.bytes_estimate)}" if response.bytes_estimate else ""
     if response.estimate is None or not response.estimate.known:
         return f"how long it takes isn't known yet: too little like it has run here{size}"
@@ -189,7 +189,7 @@ def cost_text(response: BackfillResponse) -> str:
 
 
 def estimate_text(estimate: EstimateRow) -> str:
-    """`4 min (3 min to 6 min)`."""
+    """Return an estimated duration with its range: `4 min (3 min to 6 min)`."""
     return f"{seconds(estimate.seconds)} ({seconds(estimate.low)} to {seconds(estimate.high)})"
 
 
@@ -208,15 +208,18 @@ def _render_progress(response: BackfillResponse, page: CommandOutput) -> None:
         page.say(f"{row.asset}@{row.partition} {row.state}: {row.reason}", "bad", indent=2)
         if number < DETAILED_MAX:
             _render_failed_checks(row, page)
-    for fromkey in dict.fromkeys(row.first for row in response.failures if row.first is not None):
-        page.say(f"to do: {fromkey}", indent=2)
+    for todo in dict.fromkeys(row.first for row in response.failures if row.first is not None):
+        page.say(f"to do: {todo}", indent=2)
     if response.failed > FAILURES_SHOWN_MAX:
         page.say(f"and {plural(response.failed - FAILURES_SHOWN_MAX, 'more failure')}", indent=2)
 
 
 def _render_unchanged(response: BackfillResponse, page: CommandOutput) -> None:
-    """That what was published has the rows that readers saw before, or that nothing was published
-    of what is computed alongside production. Where nothing at all was, the line of facts says it.
+    """Print that an ended backfill changed nothing for readers.
+
+    Either the published rows are the same as before, or none of the partitions that were computed
+    alongside production is published. If nothing at all is published, the state line says so
+    instead.
     """
     staged = [row for row in response.assets if row.how == "staged"]
     if not response.published or response.changes or response.made is None:
@@ -229,8 +232,9 @@ def _render_unchanged(response: BackfillResponse, page: CommandOutput) -> None:
 
 
 def render_published(response: BackfillResponse, page: CommandOutput) -> None:
-    """What was published of each node, of how many that were planned; and what is different for
-    readers.
+    """Print the published partitions and rows of each node, and the rows that differ from before.
+
+    While a backfill runs, only nodes with differing rows are listed.
     """
     if response.made is None:
         page.table(
@@ -257,7 +261,7 @@ def render_published(response: BackfillResponse, page: CommandOutput) -> None:
 
 
 def _published_row(row: BackfillRow, change: ChangedRow | None) -> list[str | StyledCell]:
-    """Rows that differ are known only of what is made beside production."""
+    """Return a node's row. Differing rows are known only of those computed alongside production."""
     differ = ["", "", ""] if row.how != "staged" else ["0", "0", "0"]
     if change is not None:
         differ = [f"{change.rows_added:,}", f"{change.rows_removed:,}", f"{change.rows_changed:,}"]
@@ -314,8 +318,9 @@ def _state_facts(response: BackfillResponse) -> list[str]:
 
 
 def published_texts(response: BackfillResponse) -> list[str]:
-    """`30 of 30 partitions published`, and once it has ended `3 of 1 source, 24 of 8 assets, 3 of 1
-    export`.
+    """Return how many partitions are published, and after the end a count per kind of node.
+
+    For example `30 of 30 partitions published` and `3 of 1 source, 24 of 8 assets, 3 of 1 export`.
     """
     parts = "" if response.made is None else response.made.text.partition(": ")[2]
     text = f"{response.published:,} of {plural(response.partitions_total, 'partition')} published"
@@ -337,11 +342,11 @@ def _next_commands(response: BackfillResponse) -> list[str]:
         case "awaiting_approval":
             return [f"headrace backfills cancel {number} --reason TEXT"]
         case "failed" | "partial":
-            again = f"headrace backfills resume {number} --reason TEXT"
+            resume = f"headrace backfills resume {number} --reason TEXT"
             first = next(iter(response.failures), None)
             if first is None:
-                return [again]
-            mended = (
+                return [resume]
+            apply_commands = (
                 ["headrace apply"]
                 if any(row.first is not None for row in response.failures)
                 else []
@@ -350,8 +355,8 @@ def _next_commands(response: BackfillResponse) -> list[str]:
                 command_line(
                     "logs", first.attempt or partition_argument(first.asset, first.partition)
                 ),
-                *mended,
-                again,
+                *apply_commands,
+                resume,
             ]
     return ["headrace status"]
 
@@ -402,11 +407,10 @@ def backfill_command(
     yes: Yes = False,
     agreed: str | None,
 ) -> int:
-    """Make partitions of the past, with all that reads them, beside production, and publish them at
-    once.
+    """Recompute past partitions, with everything that reads them, and publish them together.
 
-    Exits 1 where some of it failed, 3 where policy asks for an approval or nobody agreed, 4 where
-    somebody paused or cancelled it.
+    They are computed alongside production. Exits 1 if a part of it failed, 3 if policy requires an
+    approval or nobody agreed, 4 if it was paused or cancelled.
     """
     from headrace.services.backfills import backfill
 
@@ -461,15 +465,16 @@ def backfills_command(
     invocation: Invocation,
     what: Annotated[
         str | None,
-        Argument("[ID|pause|resume|cancel]", help="one of them, or what is done about it"),
+        Argument("[ID|pause|resume|cancel]", help="the number of a backfill, or the action"),
     ] = None,
     plan: Annotated[
         str | None, Argument("[ID]", help="of pause, resume and cancel: its number")
     ] = None,
     reason: str | None = None,
 ) -> int:
-    """The backfills, newest first; one with what it changed; or pause, resume or cancel one. What
-    is cancelled leaves nothing behind.
+    """List the backfills, newest first; show one with what it changed; pause, resume or cancel it.
+
+    `cancel` discards what isn't published yet.
     """
     from headrace.services import backfills
 

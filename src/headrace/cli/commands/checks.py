@@ -20,10 +20,10 @@ from headrace.services.checks import (
 )
 from headrace.services.parameters import Argument, Option
 
-# The pages of `checks`, `checks challenge` and `checks suggest`.
+# The output of `checks`, `checks challenge` and `checks suggest`.
 
 UNNOTICED_SHOWN_MAX = 10
-"""Of what nobody would notice, beside the checks; all with --unnoticed."""
+"""Maximum number of unnoticed faults below the checks; --unnoticed prints all."""
 _OUTCOME_SIGNS = {"passed": "✓", "failed": "✗", "unchecked": "·"}
 _VERDICT_CELLS = {
     "effective": StyledCell("✓ effective", "good"),
@@ -46,7 +46,7 @@ CHECK_COLUMNS = [
 
 
 def render_checks(rows: list[CheckStandingRow], page: CommandOutput) -> None:
-    """Each check with its newest outcomes, newest last."""
+    """Print each check with its latest outcomes, the newest last."""
     page.head("checks")
     page.say()
     page.table(CHECK_COLUMNS, [_check_row(row, page) for row in rows])
@@ -91,7 +91,7 @@ CHALLENGED_COLUMNS = [
 
 
 def render_challenge(response: ChallengeResponse, page: CommandOutput) -> None:
-    """The verdicts, what notices how many faults, and the first of those that nothing notices."""
+    """Print each check's verdict, what noticed the faults, and the first unnoticed faults."""
     page.table(CHALLENGED_COLUMNS, [_challenged_row(row) for row in response.checks])
     if not response.checks:
         page.say("no check is declared here")
@@ -113,7 +113,10 @@ def render_challenge(response: ChallengeResponse, page: CommandOutput) -> None:
 
 
 def _noticed_text(response: ChallengeResponse) -> str:
-    """`112 of 140 faults: 60 by checks, 32 as null_spike, 20 by the contract`."""
+    """Return what noticed the faults.
+
+    For example `112 of 140 faults: 60 by checks, 32 as null_spike, 20 by the contract`.
+    """
     by = ", ".join(
         f"{count} {_NOTICED_BY.get(what, f'as {what}')}" for what, count in response.noticed.items()
     )
@@ -129,11 +132,11 @@ _NOTICED_BY = {
     "empty": "as a delivery without rows",
     "downstream": "by checks of later tables",
 }
-"""How it is said what notices faults; kinds of cause stand for themselves."""
+"""What noticed a fault → its text; kinds of cause are printed as they are."""
 
 
 def render_unnoticed(response: ChallengeResponse, page: CommandOutput) -> None:
-    """All that nothing notices."""
+    """Print all faults that nothing notices."""
     _render_faults(response.unnoticed, page)
     if not response.unnoticed:
         page.say(
@@ -203,7 +206,7 @@ SUGGESTED_COLUMNS = [
 
 
 def render_suggestions(rows: list[SuggestedCheckRow], page: CommandOutput) -> None:
-    """The checks to add, or those that were added."""
+    """Print the suggested checks, or those that were added."""
     page.table(
         SUGGESTED_COLUMNS,
         [
@@ -246,7 +249,7 @@ def checks_command(  # complexipy: ignore (a table of actions: each has its own 
             "[challenge|suggest] [SELECT]...", help="what to do, and of which sources and assets"
         ),
     ] = None,
-    also: Select = None,
+    select_words: Select = None,
     *,
     exclude: list[str],
     history: Annotated[int, Lead("of a list: ")],
@@ -271,14 +274,14 @@ def checks_command(  # complexipy: ignore (a table of actions: each has its own 
     ] = False,
     exit_code: ExitCode = False,
 ) -> int:
-    """The declared checks and what they came to.
+    """List the declared checks and their outcomes.
 
-    `challenge` makes faults in published rows (copies; nothing is written) and sees which checks
-    notice. `suggest` says which checks would notice what none does, and with --write adds them to
-    the files of their assets.
+    `challenge` makes faults in copies of published rows, writes nothing, and shows which checks
+    notice them. `suggest` lists checks that would notice the unnoticed faults; with --write it adds
+    them to the files of their assets.
     """
     action, select = _action_and_selection(words or [])
-    select += also or []
+    select += select_words or []
     _refuse_misplaced_options(action, only_unnoticed=only_unnoticed, write=write)
     if action is None:
         rows = checks(invocation.session, select, exclude, history)
@@ -294,13 +297,13 @@ def checks_command(  # complexipy: ignore (a table of actions: each has its own 
     )
     response = challenge(invocation.session, request, invocation.progress())
     if action == "suggest":
-        suggested_check_rows = response.suggestions
+        suggestions = response.suggestions
         if write:
             from headrace.services.checks import declare
 
-            suggested_check_rows = declare(invocation.session, suggested_check_rows)
-        invocation.show(suggested_check_rows, render_suggestions, clock=False)
-        return int(exit_code and bool(suggested_check_rows))
+            suggestions = declare(invocation.session, suggestions)
+        invocation.show(suggestions, render_suggestions, clock=False)
+        return int(exit_code and bool(suggestions))
     if invocation.options.json:
         invocation.json(response.unnoticed if only_unnoticed else response.checks)
     else:

@@ -37,13 +37,15 @@ waive_command = ServiceCommand("interventions:waive", _render_waived)
 @terminal_command("interventions:take_over")
 def exports_command(
     invocation: Invocation,
-    what: Annotated[str, Argument("take-over", help="what is done")],
+    what: Annotated[str, Argument("take-over", help="the action")],
     consumer: str,
     reason: str,
 ) -> int:
-    """Take over the table that a consumer is exported to, from another project or from this one
-    with a state that was lost. Rows of each interval are replaced when it is exported next; the
-    other project is refused from then on."""
+    """Take over a consumer's export table from another project, or from a lost state of this one.
+
+    The next export of each interval replaces its rows. From then on, exports of the other project
+    are refused.
+    """
     from headrace.services.interventions import take_over
 
     if what != "take-over":

@@ -1,4 +1,4 @@
-"""`headrace contract show|diff|accept|infer`: what a source or an asset is held to."""
+"""`headrace contract show|diff|accept|infer`: the contract of a source or an asset."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from headrace.services.parameters import (
 )
 from headrace.services.responses.repairs import AcceptResponse, InferResponse, MappingRow
 
-# The pages of `contract show` and `contract diff`.
+# The output of `contract show` and `contract diff`.
 
 ROWS_SHOWN_MAX = 200
 CONTRACT_COLUMNS = [
@@ -52,7 +52,7 @@ _POLICY_TEXT = {"block": "holds", "map": "read so", "allow": "allowed", "warn": 
 
 
 def render_contract(response: ContractShowResponse, page: CommandOutput) -> None:
-    """What a node is held to."""
+    """Print a node's contract; without one, the columns that its data is checked against."""
     page.head(f"{response.node}, {response.kind}")
     if response.version is not None:
         page.say(
@@ -111,7 +111,7 @@ def render_contract_diff(  # complexipy: ignore (a page: a line for each thing t
     response: ContractDiffResponse,
     page: CommandOutput,
 ) -> None:
-    """What differs from it."""
+    """Print how deliveries and changed files differ from the contract."""
     delivered = [row for row in response.changes if row.takes is None]
     written = [row for row in response.changes if row.takes is not None]
     page.head(
@@ -167,11 +167,11 @@ def _change_row(row: ContractChangeRow, does: str) -> list[str | StyledCell]:
     ]
 
 
-# The pages of `contract accept` and `contract infer`, and the help of options that `fix` has too.
+# The output of `contract accept` and `contract infer`.
 
 
 def render_accepted(response: AcceptResponse, page: CommandOutput) -> None:
-    """What holds from when on, and what follows."""
+    """Print the accepted names, the interval from which they hold, and what is recomputed."""
     page.say(
         f"✓ {response.file} says what {response.source} calls its columns from"
         f" {response.partition} on",
@@ -206,7 +206,7 @@ def _mapping_text(row: MappingRow) -> str:
 
 
 def render_inferred(response: InferResponse, page: CommandOutput) -> None:
-    """Where the contract was written."""
+    """Print the file of the inferred contract."""
     page.say(
         f"✓ {response.file}, by {plural(response.rows, 'row')} of"
         f" {plural(response.partitions, 'partition')} of {response.source}",
@@ -226,7 +226,7 @@ ACTIONS = ("show", "diff", "accept", "infer")
 )
 def contract_command(
     invocation: Invocation,
-    action: Annotated[str, Argument("show|diff|accept|infer", help="what is done with a contract")],
+    action: Annotated[str, Argument("show|diff|accept|infer", help="the action")],
     target: Annotated[
         str | None,
         Argument(
@@ -246,9 +246,12 @@ def contract_command(
     as_is: AsIs = False,
     reason: Reason = None,
 ) -> int:
-    """The contract of a source: accept writes the names that a vendor uses now into it, from the
-    interval on that is held, applies it, and has the held deliveries re-ingested by the next tick;
-    infer makes a contract of what is published, with the evidence of each rule."""
+    """Show the contract of a source or an asset; compare, accept or infer the contract of a source.
+
+    `accept` writes the vendor's new column names into the contract, from the held interval on,
+    applies it, and lets the next tick re-ingest the held deliveries. `infer` derives a contract
+    from published data, with the evidence of each rule.
+    """
     if action not in ACTIONS:
         raise UsageError(
             f"`headrace contract {action[:40]}` isn't known", hint=f"one of {', '.join(ACTIONS)}"

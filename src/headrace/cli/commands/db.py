@@ -24,8 +24,10 @@ from headrace.store.event_recording import UNRECORDED
 
 REFUSED_EXIT_CODE = 3
 ALWAYS_UNCHECKED = (*UNRECORDED, "files")
-"""What is never compared, or with --deep alone: documented, and nothing that somebody has to know
-each time."""
+"""Tables and files that are never compared, or only with --deep.
+
+The documentation names them, so `check` doesn't repeat them each time.
+"""
 ACTIONS = ("upgrade", "check", "backup", "restore", "gc")
 
 
@@ -39,9 +41,7 @@ ACTIONS = ("upgrade", "check", "backup", "restore", "gc")
 )
 def db_command(
     invocation: Invocation,
-    what: Annotated[
-        str, Argument("upgrade|check|backup|restore|gc", help="what is done with the state")
-    ],
+    what: Annotated[str, Argument("upgrade|check|backup|restore|gc", help="the action")],
     folder: Path | None = None,
     *,
     deep: Annotated[bool, Lead("check: ")],
@@ -56,10 +56,9 @@ def db_command(
         bool, Option("--yes", "-y", help="restore: the backup that fits, without asking")
     ] = False,
 ) -> int:
-    """The state, the catalog and the files as a whole: up to date, whole, backed up, restored,
-    without what nothing needs.
+    """Upgrade, check, back up, restore or clean up the state, the catalog and the files.
 
-    `check` exits 1 when it finds something that is wrong.
+    `check` exits 1 if it finds an error.
     """
     if what not in ACTIONS:
         raise UsageError(f"`headrace db` has no {what[:40]!r}", hint=f"one of {', '.join(ACTIONS)}")
@@ -122,9 +121,11 @@ def _backup_or_restore(
     if folder is None and not new_state:
         return _restore_newest(invocation, force=force, yes=yes)
     if folder is None:
-        from headrace.services.restore import new_state as begin
+        from headrace.services.restore import new_state as start_new_state
 
-        invocation.show(begin(invocation.session, force=force), _render_new_state, clock=False)
+        invocation.show(
+            start_new_state(invocation.session, force=force), _render_new_state, clock=False
+        )
         return 0
     from headrace.services.restore import restore
 
@@ -137,7 +138,10 @@ def _backup_or_restore(
 
 
 def _restore_newest(invocation: Invocation, *, force: bool, yes: bool) -> int:
-    """The newest backup that fits; restored where somebody says so. Exit 3 where nobody does."""
+    """Restore the newest backup that fits the lake, after asking.
+
+    Returns exit code 3 if nobody agreed.
+    """
     from headrace.services.restore import newest_backup, restore
 
     offered = newest_backup(invocation.session)
@@ -172,13 +176,13 @@ def _render_check(response: CheckResponse, page: CommandOutput) -> None:
     for finding in response.findings:
         _render_finding(finding, page)
     rows = sum(response.checked.values())
-    looked = (
+    checked = (
         f"{plural(response.files, 'file')}, {response.size_bytes:,} bytes,"
         f" {plural(response.audit_entries, 'audit entry', 'audit entries')}"
     )
     if response.ok:
         page.say(
-            f"✓ state, catalog and files agree: {looked}, {plural(rows, 'row')} compared with the"
+            f"✓ state, catalog and files agree: {checked}, {plural(rows, 'row')} compared with the"
             " event log",
             "good",
         )

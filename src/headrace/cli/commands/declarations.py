@@ -59,7 +59,7 @@ def _render_problem(problem: ProblemRow, page: CommandOutput) -> None:
 
 
 def counts_text(counts: Counts) -> str:
-    """`5 sources, 12 assets, 3 consumers`, contracts where there are any."""
+    """Return `5 sources, 12 assets, 3 consumers`, and the number of contracts if there are any."""
     kinds = ["sources", "assets", "consumers"] + ["contracts"] * bool(counts.contracts)
     return ", ".join(plural(getattr(counts, kind), kind.removesuffix("s")) for kind in kinds)
 

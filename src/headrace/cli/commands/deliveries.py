@@ -1,4 +1,4 @@
-"""`headrace deliveries` and `receive`: what arrived at a source; hand in a delivery."""
+"""`headrace deliveries` and `receive`: list a source's deliveries; hand in a delivery."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MINUTE_S = 60
 
 @terminal_command("deliveries:deliveries")
 def deliveries_command(invocation: Invocation, source: str, limit: int) -> int:
-    """What arrived at a source, when, and what became of it."""
+    """List what arrived at a source, when, and its outcome."""
     rows = deliveries(invocation.session, source, limit=limit)
     invocation.show(rows, lambda rows, page: _render_deliveries(rows, page, source))
     return 0
@@ -72,7 +72,7 @@ def _delivery_row(row: DeliveryRow, page: CommandOutput) -> list[str | StyledCel
 
 
 def _arrived_text(row: DeliveryRow, page: CommandOutput) -> str:
-    """When it arrived; with what it claims where that is more than a minute away."""
+    """Return the arrival time, and the file's own time if it differs by a minute or more."""
     text = page.reader.time_text(row.at)
     apart = abs((row.at - row.claimed_at).total_seconds()) >= MINUTE_S
     return f"{text} (claims {page.reader.time_text(row.claimed_at)})" if apart else text
@@ -103,8 +103,9 @@ def _size_text(count: float) -> str:
 def receive_command(
     invocation: Invocation, source: str, file: Path, key: str | None, reason: str | None = None
 ) -> int:
-    """Hand a delivery in. It is checked like any other, marked as handed in, and what depends on it
-    is run.
+    """Hand in a delivery from a file, and run everything that depends on it.
+
+    The delivery is checked like any other, and marked as handed in.
     """
     if not (reason or "").strip():
         raise UsageError(

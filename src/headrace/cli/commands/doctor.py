@@ -109,10 +109,10 @@ def connections_command(
     *,
     name: str | None,
 ) -> int:
-    """The connections of headrace.toml and who uses them; `test` resolves their secrets and asks
-    them. Nothing is changed.
+    """List the connections of headrace.toml and who uses them.
 
-    Exits 1 where one that was asked doesn't answer.
+    `test` resolves their secrets and connects; it changes nothing. Exits 1 if a tested connection
+    fails.
     """
     from headrace.services.connections import connections, test_connections
 
@@ -210,10 +210,10 @@ def notify_command(
     owner: str | None,
     all_: Annotated[bool, Option("--all", help="test every owner's contacts")] = False,
 ) -> int:
-    """Who is notified of incidents, over which channel, and what didn't arrive; `test` sends a
-    message that says that it is one.
+    """List who is notified of incidents, over which channel, and undelivered messages.
 
-    Exits 1 where one that was tested doesn't arrive.
+    `test` sends a test message, which says that it is one. Exits 1 if it can't be delivered to a
+    tested contact.
     """
     from headrace.services.connections import notify, test_channels
 

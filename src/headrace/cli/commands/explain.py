@@ -1,6 +1,4 @@
-"""`headrace explain` and `headrace schema`: problem codes, and JSON Schemas of a
-project's files.
-"""
+"""`headrace explain` and `schema`: problem codes, and JSON Schemas of a project's files."""
 
 from __future__ import annotations
 
@@ -23,8 +21,7 @@ from headrace.services.responses.inspections import SchemaRow
 
 @terminal_command("explain:explain")
 def explain_command(invocation: Invocation, code: str | None) -> int:
-    """What a problem code means, with a wrong and a right example; all codes where none
-    is given."""
+    """Explain a problem code, with a wrong and a right example; without a code, list all codes."""
     invocation.show(
         explain(code), _render_codes_in_full if code else _render_code_list, clock=False
     )
@@ -56,10 +53,10 @@ def schema_command(
         bool, Option("--write", help="write all of them into the project, for its editor")
     ] = False,
 ) -> int:
-    """JSON Schemas of a project's files (draft 2020-12): the one that is named, or which there are.
+    """Print a JSON Schema (draft 2020-12) of the project's files; without a name, list the schemas.
 
-    With --write they are kept in .vscode/headrace, and .vscode/settings.json uses them where there
-    is none yet.
+    --write stores all of them in .vscode/headrace, and creates .vscode/settings.json, which uses
+    them, unless that file exists.
     """
     from headrace.services import init
 

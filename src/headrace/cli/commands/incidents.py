@@ -29,8 +29,8 @@ from headrace.services.responses.repairs import FixResponse
 if TYPE_CHECKING:
     from headrace.services.contract_updates import ValueDecision
 
-# The list of incidents, and one incident with its evidence. Alike evidence is printed once with
-# its count; the middle of a long timeline is cut.
+# The list of incidents, and one incident with its evidence. Equal evidence is printed once with
+# its count; the middle of a long timeline is left out.
 
 EVIDENCE_SHOWN_MAX = 8
 SYMPTOMS_SHOWN_MAX = 6
@@ -50,7 +50,7 @@ INCIDENT_COLUMNS = [
 
 
 def render_incidents(rows: list[IncidentRow], page: CommandOutput, *, every: bool) -> None:
-    """The causes, one a line."""
+    """Print the incidents, one per line. `every` says that resolved ones are included."""
     page.head("incidents")
     if not rows:
         page.say("✓ there has been no incident" if every else "✓ no incident is open", "good")
@@ -92,30 +92,29 @@ EVIDENCE_COLUMNS = [
     ColumnLayout("seen"),
 ]
 SHOWN_OPEN_LONGER = timedelta(hours=1)
-"""An incident that was shown as open for so long after it was over says until when."""
+"""If an incident was shown as open for at least this long after its end, its page says so."""
 FACT_COLUMNS = [ColumnLayout("", least=8), ColumnLayout("", gives=1, least=20)]
 
 
 def render_incident(row: IncidentRow, page: CommandOutput) -> None:
-    """One cause: what was seen, what it holds, what repairs it."""
+    """Print one incident: its cause with evidence, whom it affects, its repair and its timeline."""
     page.facts(row.id, *_cause_and_place(row), row.state, f"owner {row.owner}", style="bold")
-    result = seconds(row.detect_seconds) if row.detect_seconds > 0 else "at once"
-    later = result if result == "at once" else f"{result} later"
+    later = f"{seconds(row.detect_seconds)} later" if row.detect_seconds > 0 else "at once"
     again = row.opened_again_at
     since = "" if again is None else f"; opened again {page.reader.time_text(again)}"
     began = page.reader.time_text(row.began_at)
     page.say(f"{row.cause.summary}; began {began}, found {later}{since}")
     page.say()
-    alike = _grouped_evidence(row)
-    visible = alike[:EVIDENCE_SHOWN_MAX]
+    evidence = _grouped_evidence(row)
+    visible = evidence[:EVIDENCE_SHOWN_MAX]
     page.table(
         EVIDENCE_COLUMNS,
         [[e.what, e.expected, observed, page.reader.time_text(e.at)] for e, observed in visible],
     )
-    if len(alike) > len(visible):
-        page.say(f"and {len(alike) - len(visible)} more; --json has all", "dim", indent=2)
+    if len(evidence) > len(visible):
+        page.say(f"and {len(evidence) - len(visible)} more; --json has all", "dim", indent=2)
     page.table(FACT_COLUMNS, _fact_rows(row, page), header=False)
-    if row.ended is not None:  # whole, on as many lines as it takes: how it ended stands at its end
+    if row.ended is not None:  # not in the table, which would cut its end
         page.say(f"ended    {row.ended}", indent=2)
     _render_incident_repair(row, page)
     hidden = len(row.timeline) - TIMELINE_FIRST - TIMELINE_LAST
@@ -128,7 +127,7 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
 
 
 def _cause_and_place(row: IncidentRow) -> list[str]:
-    """The kind, and where the evidence is: at one partition, or at how many between which."""
+    """Return the kind of the cause and its node, with its partition or the range of partitions."""
     at, keys = f"{row.cause.kind} at {row.cause.node}", row.affected.partitions
     if len(keys) > 1:
         return [at, f"{plural(len(keys), 'partition')}, {keys[0]} to {keys[-1]}"]
@@ -136,7 +135,7 @@ def _cause_and_place(row: IncidentRow) -> list[str]:
 
 
 def _render_incident_repair(row: IncidentRow, page: CommandOutput) -> None:
-    """What repairs it: a sentence, and below it the commands, each whole on a line of its own."""
+    """Print the repair as a sentence, and the commands below it if a person must act first."""
     if row.repair is None or row.repair.text is None:
         return
     first = row.repair.first is not None
@@ -146,7 +145,7 @@ def _render_incident_repair(row: IncidentRow, page: CommandOutput) -> None:
 
 
 def _grouped_evidence(row: IncidentRow) -> list[tuple[EvidenceRow, str]]:
-    """The evidence, the oldest of what is alike, with what was observed and how often."""
+    """Return distinct evidence: the oldest row of each, with what was observed and how often."""
     results: dict[tuple[str, str, str], list[EvidenceRow]] = {}
     for evidence_row in row.cause.evidence:
         results.setdefault(
@@ -160,7 +159,7 @@ def _grouped_evidence(row: IncidentRow) -> list[tuple[EvidenceRow, str]]:
 
 
 def _occurrences_text(same: list[EvidenceRow], least: str) -> str:
-    """How often it was seen: attempts that failed are counted as `why` counts them."""
+    """Return how often evidence was observed; failed attempts are counted as in `why`."""
     failed = {attempt for row in same for attempt in row.attempts}
     if failed:
         return f" ({least}{plural(len(failed), 'failed attempt')})" if len(failed) > 1 else ""
@@ -168,7 +167,7 @@ def _occurrences_text(same: list[EvidenceRow], least: str) -> str:
 
 
 def _next_command(row: IncidentRow) -> str:
-    """What repairs it; where that isn't known, why those wait whom it affects."""
+    """Return the repair's command; without one, `why` of an affected consumer, or `status`."""
     awaited = row.repair is not None and row.repair.automatic and row.cause.kind in AWAITED
     if row.repair is not None and not awaited:
         return row.repair.command
@@ -177,7 +176,7 @@ def _next_command(row: IncidentRow) -> str:
 
 
 def _cause_partitions_text(row: IncidentRow) -> str:
-    """The cause's own partitions; the assets tell what is computed from them."""
+    """Return the cause's node and partitions; partitions computed from them aren't included."""
     first, *more = row.affected.partitions or [""]
     if not first:
         return row.cause.node
@@ -238,7 +237,7 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
 incident_command = ServiceCommand("incidents:incident", render_incident)
 
 
-# A repair: its steps before anybody agrees, and its result.
+# A repair: its steps before it asks for agreement, and its result.
 
 STILL_WRONG_SHOWN_MAX = 8
 STEP_NAMES = {"map": "accept names", "read": "re-ingest", "look": "look again"}
@@ -254,7 +253,7 @@ def render_fix_plan(  # complexipy: ignore (a page: a line for each thing there 
     response: FixResponse,
     page: CommandOutput,
 ) -> None:
-    """What is going to be done, before anybody is asked."""
+    """Print a repair's plan, before it asks for agreement: steps, cost, and who is affected."""
     page.table(
         STEP_COLUMNS,
         [
@@ -290,7 +289,7 @@ def render_fix_plan(  # complexipy: ignore (a page: a line for each thing there 
 
 
 def render_fix(response: FixResponse, page: CommandOutput) -> None:
-    """The plan where nothing was done; else what came of it."""
+    """Print the plan of a repair if nothing was done, otherwise its result."""
     if response.fix in ("planned", "declined"):
         _render_undone(response, page)
     elif response.fix == "done":
@@ -358,7 +357,7 @@ _OPEN_STATES = {"open": "still open", "recovering": "not over yet"}
 
 
 def _open_reason(response: FixResponse) -> str:
-    """What it is while its cause is there; once that is gone, what it waits for."""
+    """Return why an incident is still open: its cause, or what it awaits once the cause is gone."""
     if response.state != "recovering":
         return response.cause.summary
     closes = "those affected are served" if response.still else "its repair is published"
@@ -395,7 +394,7 @@ def _next_after_failure(response: FixResponse) -> list[str]:
 
 
 def _render_still_wrong(response: FixResponse, page: CommandOutput) -> None:
-    """What isn't as it should be, as `status` says it."""
+    """Print what is still wrong, as `status` evaluates it."""
     for row in response.still[:STILL_WRONG_SHOWN_MAX]:
         state = row.state if row.state == "failed" else f"is {row.state.replace('_', ' ')}"
         page.say(f"{row.what} {state}: {row.text}", "dim", indent=2)
@@ -452,12 +451,12 @@ def fix_command(
     agreed: str | None,
     reason: str | None,
 ) -> int:
-    """Repair an incident: accept the names that a vendor uses now, read deliveries again, build
-    what reads them beside production, publish.
+    """Repair an incident: accept a vendor's new names, re-ingest, recompute downstream, publish.
 
-    Exits 1 where the incident isn't over afterwards or a part of the repair failed, 3 where nobody
-    agreed, a person has to do something first, or the same rows would come out because neither code
-    nor inputs have changed since they were published.
+    Downstream partitions are computed alongside production. Exits 1 if the incident isn't over
+    afterwards or a part of the repair failed. Exits 3 if nobody agreed, if a person must act first,
+    or if the rows would be the same because neither code nor inputs have changed since they were
+    published.
     """
     from headrace.services.contract_updates import ValueDecision
 
@@ -522,7 +521,7 @@ MISSING_TARGET = {
         "headrace incidents fix ID; headrace incidents lists them",
     ),
 }
-"""What is done about incidents: what is asked where nothing is named, and what to write."""
+"""Action → the error message and the hint if its node or incident is missing."""
 
 
 @terminal_command(
@@ -565,8 +564,10 @@ def incidents_command(
     yes: Annotated[Yes, Lead("of `fix`: ")] = False,
     exit_code: ExitCode = False,
 ) -> int:
-    """The causes that are open: one incident for one cause, with its owner, evidence and whom it
-    affects. `report NODE --from K` says that published data is wrong."""
+    """List the open incidents: one per cause, with its owner, its evidence and whom it affects.
+
+    `report NODE --from K` reports that published data is wrong.
+    """
     _refuse_misplaced_options(
         what, of_fix=dry_run or yes, of_report=bool(first or last), reason=bool(reason)
     )

@@ -29,7 +29,7 @@ from headrace.services.responses import (
 )
 from headrace.services.responses.inspections import DiffResponse, MomentRow, PartitionChange
 
-# What a change does: changed nodes, partitions that become stale, affected consumers and owners,
+# The plan of a change: changed nodes, partitions that become stale, affected consumers and owners,
 # weakened promises. `plan` and `apply` print it.
 
 ROWS_SHOWN_MAX = 40
@@ -65,7 +65,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
     plan: PlanResponse,
     page: CommandOutput,
 ) -> None:
-    """All that there is to say before anybody agrees."""
+    """Print a plan: changed nodes, stale partitions, other steps, and who is affected."""
     page.table(CHANGE_COLUMNS, [_change_row(change) for change in plan.changes[:ROWS_SHOWN_MAX]])
     if len(plan.changes) > ROWS_SHOWN_MAX:
         page.say(f"and {plural(len(plan.changes) - ROWS_SHOWN_MAX, 'more change')}", indent=2)
@@ -116,12 +116,12 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
 
 
 def plan_id_text(plan: PlanResponse) -> str:
-    """The plan's id, as pages name it; empty for one that can't be applied."""
+    """Return `plan ID`; empty for a plan that can't be applied."""
     return f"plan {plan.plan_id}" if plan.plan_id is not None else ""
 
 
 def _shown_above(plan: PlanResponse, step: StepRow) -> bool:
-    """Whether the tables of changes, of what becomes stale, or the lines below say it."""
+    """Whether the plan's other tables or lines already show this step."""
     if step.kind in _IN_OTHER_TABLES:
         return True
     if step.kind == "declare":
@@ -161,9 +161,7 @@ def _change_row(row: ChangeRow) -> list[str | StyledCell]:
 
 
 def _code_lines(changes: Sequence[ChangeRow]) -> list[str]:
-    """One line for each changed file of code, with the assets that use it and through which lines
-    the first of them does.
-    """
+    """Return a line for each changed code file: how an asset uses it, and how many others do."""
     users: dict[tuple[str, str], dict[str, str]] = {}
     for row in changes:
         for file in row.code:
@@ -177,7 +175,7 @@ def _code_lines(changes: Sequence[ChangeRow]) -> list[str]:
 
 
 def _columns_text(row: ChangeRow) -> str:
-    """`+more, -gone, ~other type, other meaning`."""
+    """Return changed columns: added `+a`, dropped `-b`, other type `~c`, other meaning `d`."""
     names = [
         f"{_EFFECT_SIGNS.get(effect.effect, '')}{effect.column}" for effect in row.effects
     ] or row.columns
@@ -190,17 +188,16 @@ def _stale_row(row: StaleRow) -> list[str | StyledCell]:
 
 
 def _stale_text(plan: PlanResponse) -> str:
-    """How much is published and becomes stale; readers see the old rows until it is
-    computed again.
+    """Return how many published partitions become stale.
+
+    Readers see the old rows until they are recomputed.
     """
     total = sum(row.partitions for row in plan.stale)
     return f"{plural(total, 'published partition')} become{'s' if total == 1 else ''} stale"
 
 
 def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
-    """What computing it all again makes, by the plan of the backfills that do it, and how long that
-    takes.
-    """
+    """Print what recomputing the stale partitions computes, and how long it takes."""
     for backfill in plan.backfills:
         if backfill.counts is not None:
             what = "to recompute" if backfill.mode == "missing" else "to try again"
@@ -215,9 +212,11 @@ def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
 def render_needed_backfills(
     needed: Sequence[NeededRow], stale: Collection[str], page: CommandOutput
 ) -> None:
-    """What makes again what a change made stale, as it is typed, and how much each makes. `stale`
-    are the nodes of which readers see something stale: what only failed is computed by the next
-    pass, whoever asks."""
+    """Print the backfills that a change requires: their commands and what they compute.
+
+    `stale` has the nodes with stale published data. Partitions that only failed aren't stale; the
+    next tick computes them without a request.
+    """
     for row in needed:
         text = "readers keep what they see; to recompute what the change made stale:"
         if row.mode != "missing":
@@ -234,8 +233,7 @@ def render_needed_backfills(
 
 
 def render_refusal(row: RefusedRow, what: str, again: str, page: CommandOutput) -> None:
-    """Why a plan that somebody agreed to isn't done, and how to look at what would be
-    done instead."""
+    """Print why an agreed plan was refused, and the command that shows the current plan."""
     if row.code == NEEDS_APPROVAL:
         page.say(f"✗ {what}: {row.text}", "bad")
         for change in row.changed:
@@ -272,9 +270,7 @@ SPREAD_COLUMNS = [
 
 
 def render_differences(rows: Sequence[DifferenceRow], page: CommandOutput) -> None:
-    """Node by node: how many rows differ, in which columns, some of them, and how values are
-    distributed otherwise.
-    """
+    """Print how many rows of each node differ, in which columns, with examples and statistics."""
     for row in rows:
         _render_difference(row, page)
 
@@ -306,7 +302,7 @@ def _difference_facts(row: DifferenceRow) -> list[str]:
 
 
 def render_changed_row(row: RowChange, page: CommandOutput) -> None:
-    """One row that was added, removed or changed."""
+    """Print one row that was added, removed or changed."""
     if row.change != "changed":
         sign, values = ("+", row.after) if row.change == "added" else ("-", row.before)
         page.say(f"{sign} {_values_text(values or {})}", "good" if sign == "+" else "bad", indent=2)
@@ -349,8 +345,8 @@ def _number_text(value: Any) -> str:
 # `headrace plan`
 
 
-class Form(enum.StrEnum):
-    """How a plan is written down."""
+class PlanFormat(enum.StrEnum):
+    """The output format of a plan."""
 
     TEXT = "text"
     MARKDOWN = "markdown"
@@ -363,13 +359,13 @@ def plan_command(
     *,
     against: str | None,
     form: Annotated[
-        Form,
+        PlanFormat,
         Option(
             "--format",
             metavar="text|markdown|github",
             help="github: annotations and a job's summary",
         ),
-    ] = Form.TEXT,
+    ] = PlanFormat.TEXT,
     exit_code: Annotated[
         bool,
         Option(
@@ -377,16 +373,16 @@ def plan_command(
         ),
     ] = False,
 ) -> int:
-    """What the files change: of what, for whom, what becomes stale and what it takes. Writes
-    nothing.
+    """Show what changed files would do: whom they affect, what becomes stale and what it takes.
+    Writes nothing.
 
-    With --env NAME the files are compared with production, and what is built in the environment
-    with what production has.
+    With --env NAME the files are compared with production, and the data built in the environment
+    with production's data.
     """
     from headrace.services.plans import plan
 
     response = plan(invocation.session, against=against, progress=invocation.progress())
-    if form is Form.TEXT or invocation.options.json:
+    if form is PlanFormat.TEXT or invocation.options.json:
         invocation.show(response, _render_plan_page)
     else:
         _write_plan(response, form)
@@ -409,11 +405,11 @@ def _render_plan_page(response: PlanResponse, page: CommandOutput) -> None:
     page.next(response.next)
 
 
-def _write_plan(response: PlanResponse, form: Form) -> None:
+def _write_plan(response: PlanResponse, form: PlanFormat) -> None:
     from headrace.cli import plan_markdown
 
     text = plan_markdown.markdown(response)
-    if form is Form.MARKDOWN:
+    if form is PlanFormat.MARKDOWN:
         sys.stdout.write(text)
         return
     sys.stdout.write(plan_markdown.annotated(response))
@@ -451,7 +447,10 @@ def diff_command(
     keys: list[str],
     exit_code: Annotated[bool, Option("--exit-code", help="exit 1 where anything changed")] = False,
 ) -> int:
-    """What changed between two moments: partitions, columns, rows; by keys where there are any."""
+    """Show what changed between two points in time: partitions, columns and rows.
+
+    Rows are compared by their keys; without keys, whole rows are compared.
+    """
     if at is None or len(at) > 2:
         raise UsageError(
             "diff compares two moments", hint="--at A --at B; --at A alone compares with now"

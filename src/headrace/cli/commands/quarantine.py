@@ -20,7 +20,7 @@ from headrace.services.responses.interventions import DecisionResponse, Withdraw
 # `headrace quarantine [ASSET[@K]|accept|drop]`
 
 DETAILED_MAX = 3
-"""So many are shown with their rows; more are listed."""
+"""Maximum number of partitions that are printed with sample rows; more are only listed."""
 SAMPLE_SHOWN_MAX = 5
 DECISIONS = ("accept", "drop")
 
@@ -46,8 +46,10 @@ def quarantine_command(
     until: Until = None,
     exit_code: ExitCode = False,
 ) -> int:
-    """Held and rejected data: why it waits, some of its rows, where it is, what to do. `accept`
-    publishes it as an exception, `drop` says that it never will be."""
+    """List held and rejected data: why it is held, some of its rows, its location, what to do.
+
+    `accept` publishes it as an exception; `drop` decides that it is never published.
+    """
     if what in DECISIONS and target is not None:
         return _decide(invocation, what, target, reason, until)
     if target is not None:
@@ -68,10 +70,10 @@ def quarantine_command(
 def _decide(
     invocation: Invocation, what: str, target: str, reason: str | None, until: str | None
 ) -> int:
-    from headrace.services import quarantine_decisions as deciding
+    from headrace.services import quarantine_decisions
 
     if what == "accept":
-        response = deciding.accept(
+        response = quarantine_decisions.accept(
             invocation.session,
             target,
             reason=reason or "",
@@ -84,7 +86,7 @@ def _decide(
             hint=command_line("quarantine", "drop", target, "--reason", "TEXT"),
         )
     else:
-        response = deciding.drop(
+        response = quarantine_decisions.drop(
             invocation.session, target, reason=reason or "", progress=invocation.progress()
         )
     invocation.show(response, render_decision)
@@ -141,8 +143,9 @@ def _quarantine_row(row: QuarantineRow, page: CommandOutput) -> list[str | Style
 
 
 def _visibility_text(rows: list[QuarantineRow]) -> str:
-    """Whether readers see anything of it: what was accepted stays published once the exception has
-    lapsed.
+    """Return whether readers see any of the data.
+
+    Accepted data stays published after its exception has lapsed.
     """
     seen = sum(row.verdict == "warned" for row in rows)
     if not seen:
@@ -196,7 +199,7 @@ def render_decision(  # complexipy: ignore (a page: a line for each thing there 
     response: DecisionResponse,
     page: CommandOutput,
 ) -> None:
-    """What was decided, and what came of it."""
+    """Print a decision about quarantined data, and its consequences."""
     name = (
         response.asset
         if response.partitions == ["*"]

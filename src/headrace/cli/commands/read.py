@@ -33,7 +33,10 @@ BINARY_FORMATS = ("parquet", "arrow")
 
 
 def chosen_format(form: str | None, out: Path | None, *, json: bool) -> str:
-    """What was asked for, or what the file's ending says."""
+    """Return the output format: that of --format or --json, else that of the file's suffix.
+
+    Raises UsageError for unknown or contradictory formats, and for binary formats on a terminal.
+    """
     if form is not None and form not in FORMATS:
         raise UsageError(f"--format {form} isn't known", hint=f"one of {', '.join(FORMATS)}")
     chosen = form or (
@@ -53,7 +56,7 @@ def chosen_format(form: str | None, out: Path | None, *, json: bool) -> str:
 
 
 def replace_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Writes a file beside `path` and renames it: readers see the old one or the new one."""
+    """Write a temporary file and rename it to `path`: readers see the old file or the new one."""
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -66,9 +69,7 @@ def replace_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 def write_out(fill: Callable[[BinaryIO], object], out: Path | None) -> None:
-    """Writes rows into a file, or to standard output: on a terminal without what would
-    control it.
-    """
+    """Write rows to a file or to standard output; on a terminal, escape control characters."""
     if out is not None:
         replace_file(out, fill)
     elif sys.stdout.isatty():
@@ -106,7 +107,7 @@ def read_command(
         str | None, Option("--as", metavar="ROLE", help="not built yet: there are no roles")
     ] = None,
 ) -> int:
-    """Published data: as a table, or all rows as CSV, JSON, Parquet or Arrow."""
+    """Read published data as a table, or all rows as CSV, JSON, Parquet or Arrow."""
     if role is not None:
         raise NotBuilt(
             "roles and masking are not built yet", hint="leave out --as: nothing is masked"
@@ -208,8 +209,9 @@ def sql_command(
         bool, Option("--attach", help="print the DuckDB statement that attaches the lake")
     ] = False,
 ) -> int:
-    """A query over one snapshot of all that is published: sources and assets are tables. It can't
-    change anything.
+    """Query one snapshot of all published data; sources and assets are tables.
+
+    A query can't change anything.
     """
     if attach:
         return _attach_lake(invocation)
@@ -219,13 +221,13 @@ def sql_command(
 
     chosen = chosen_format(form, out, json=invocation.options.json)
     rows = TABLE_ROWS if limit is None and chosen == "table" else limit
-    question = SqlQuery(_query_text(query), at, rows, parameters)
+    sql_query = SqlQuery(_query_text(query), at, rows, parameters)
     if chosen in ("csv", *BINARY_FORMATS):
-        _write_result(invocation, question, chosen, out)
+        _write_result(invocation, sql_query, chosen, out)
         return 0
-    from headrace.services.sql import run_query as ask
+    from headrace.services.sql import run_query
 
-    response = ask(invocation.session, question)
+    response = run_query(invocation.session, sql_query)
     if chosen == "json" and out is not None:
         from headrace.services.responses.base import encoded
 
@@ -252,7 +254,10 @@ def _attach_lake(invocation: Invocation) -> int:
 
 
 def _query_text(query: str) -> str:
-    """The query itself, that of a file, or standard input's."""
+    """Return the SQL text: the argument itself, a file's content, or standard input for `-`.
+
+    Raises UsageError for a file that can't be read.
+    """
     if query == "-":
         return sys.stdin.read(QUERY_BYTES_MAX)
     if query.endswith(".sql") and " " not in query:
@@ -265,10 +270,10 @@ def _query_text(query: str) -> str:
     return query
 
 
-def _write_result(invocation: Invocation, question: SqlQuery, form: str, out: Path | None) -> None:
+def _write_result(invocation: Invocation, sql_query: SqlQuery, form: str, out: Path | None) -> None:
     from headrace.services.sql import write
 
-    write_out(lambda file: write(invocation.session, question, file, form), out)
+    write_out(lambda file: write(invocation.session, sql_query, file, form), out)
     if out is not None:
         invocation.note(f"{out}: as {form}")
 
@@ -289,5 +294,5 @@ def _render_result(response: SqlResponse, page: CommandOutput) -> None:
 
 
 def _render_attach_statement(response: AttachResponse, page: CommandOutput) -> None:
-    """Alone on standard output: it is piped into DuckDB."""
+    """Print only the statement on standard output, so that it can be piped into DuckDB."""
     page.raw(response.statement)

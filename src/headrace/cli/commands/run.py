@@ -79,7 +79,7 @@ def run_command(
 
 
 def _split_keys(partition: list[str] | None) -> list[str]:
-    """`--partition a,b --partition c` as three keys."""
+    """Return the keys of `--partition a,b --partition c`: a, b and c."""
     return [key.strip() for text in partition or [] for key in text.split(",") if key.strip()]
 
 
@@ -132,7 +132,10 @@ def pause_command(
     reason: str | None = None,
     until: str | None,
 ) -> int:
-    """Start nothing of these any more; what runs goes on. Without a selection: what is paused."""
+    """Stop starting the selected nodes; running attempts continue.
+
+    Without a selection, list the paused nodes.
+    """
     from headrace.services.pause import pause, paused
 
     if not select and (reason is not None or until is not None):
@@ -165,15 +168,15 @@ PAUSE_COLUMNS = [
 
 
 def render_paused(response: PauseResponse, page: CommandOutput) -> None:
-    """What is paused now, and what this changed."""
+    """Print the paused nodes, and those that were resumed."""
     page.head("paused")
-    held = {row.node for row in response.paused}
-    ended = [name for name in response.changed if name not in held]
-    if ended:
-        page.say(f"✓ resumed: {joined(ended)}", "good")
+    paused_nodes = {row.node for row in response.paused}
+    resumed = [name for name in response.changed if name not in paused_nodes]
+    if resumed:
+        page.say(f"✓ resumed: {joined(resumed)}", "good")
     if not response.paused:
         page.say("✓ nothing is paused", "good")
-        page.next("headrace tick" if ended else "headrace status")
+        page.next("headrace tick" if resumed else "headrace status")
         return
     page.say()
     page.table(PAUSE_COLUMNS, [_paused_row(row, page) for row in response.paused])

@@ -38,7 +38,7 @@ def runs_command(
     limit: int,
     exit_code: ExitCode = False,
 ) -> int:
-    """What ran, and what became of it."""
+    """List runs and their outcomes; with a run, show its attempts."""
     rows = runs(invocation.session, run, failed=failed, since=since, limit=limit)
     narrowed = failed or since is not None
     invocation.show(
@@ -204,7 +204,7 @@ def logs_command(
     *,
     grep: str | None,
 ) -> int:
-    """The lines that an attempt wrote, and why it failed where it did."""
+    """Print the lines that an attempt wrote, and its error if it failed."""
     if following and invocation.options.json:
         invocation.json(list(follow(invocation.session, target, grep=grep)))
         return 0
@@ -253,6 +253,6 @@ _STYLE_OF_LEVEL = {"error": "bad", "critical": "bad", "warning": "warn", "debug"
 
 
 def _render_line(row: LogRow, page: CommandOutput) -> None:
-    """Time, stream where it isn't standard output, text: never cut, people copy from it."""
+    """Print a log line uncut: its time, its stream unless it is standard output, and its text."""
     stream = "" if row.stream == "stdout" else f"{row.stream} "
     page.log(f"{page.reader.second(row.at)} {stream}", row.text, _STYLE_OF_LEVEL.get(row.level, ""))

@@ -25,7 +25,7 @@ from headrace.services.responses import DemoResponse, InitResponse
 
 
 class DemoFaultOption(enum.StrEnum):
-    """What the demo does wrong on purpose."""
+    """The fault that the demo injects."""
 
     RENAME = "rename"
     NONE = "none"
@@ -55,9 +55,7 @@ def demo_command(
     no_serve: Annotated[bool, Option("--no-serve", help="don't serve it afterwards")] = False,
     fresh: bool,
 ) -> int:
-    """The guided example: New York's flights of 2013, delivered day by day as a vendor would; then
-    a page that shows how it stands.
-    """
+    """Create and serve the guided example: New York's flights of 2013, delivered day by day."""
     from headrace.services.demo import demo, go_on
 
     if directory == Path("resume"):
@@ -78,11 +76,13 @@ def demo_command(
 
 
 def _serve_demo(invocation: Invocation, directory: Path) -> int:
-    from headrace.cli.server import At, serve
+    from headrace.cli.server import ListenAddress, serve
 
     sys.stdout.flush()
-    with Invocation(invocation.options._replace(project=str(directory), env="prod")) as inside:
-        return serve(inside, At())
+    with Invocation(
+        invocation.options._replace(project=str(directory), env="prod")
+    ) as demo_invocation:
+        return serve(demo_invocation, ListenAddress())
 
 
 _DEMO_COLUMNS = [
@@ -129,7 +129,7 @@ def _render_demo(response: DemoResponse, page: CommandOutput, *, serving: bool =
 
 
 def _render_resumed(response: DemoResponse, page: CommandOutput) -> None:
-    """What the days came to that flowed since it stood still."""
+    """Print the result of the days that were replayed after the demo was resumed."""
     took = (
         seconds(response.seconds) if response.went_on and not response.resumed else "as it was left"
     )
@@ -164,8 +164,11 @@ def _event_row(response: DemoResponse, i: int) -> list[str | StyledCell]:
 
 
 def _shell_lines(response: DemoResponse, *, elsewhere: bool) -> list[str]:
-    """The lines that bring a shell into the demo: activating this environment where its `headrace`
-    isn't found. A shell `elsewhere` is in another folder."""
+    """Return the shell commands that enter the demo's folder and continue there.
+
+    They activate this Python environment if the shell's `headrace` isn't in it. `elsewhere` means
+    a shell in another folder, which needs the absolute path.
+    """
     activate = Path(sys.prefix, "bin", "activate")
     result = shutil.which("headrace")
     needed = activate.exists() and (
@@ -186,23 +189,26 @@ EDITOR_FOLDER = ".vscode/"
 
 
 def init_arguments(arguments: list[str]) -> list[str]:
-    """`--from a b c`, as a shell's glob gives it, as `--from a --from b --from c`."""
+    """Return the arguments with `--from a b c` rewritten as `--from a --from b --from c`.
+
+    The first form is what a shell makes of `--from *.csv`.
+    """
     results: list[str] = []
-    inside = False
+    in_from = False
     for word in arguments:
         if word.startswith("-") and word != "-":
-            inside = word == "--from"
-            results += [] if inside else [word]
+            in_from = word == "--from"
+            results += [] if in_from else [word]
         else:
-            results += ["--from", word] if inside else [word]
-    return results + ["--from"] * (inside and arguments[-1] == "--from")
+            results += ["--from", word] if in_from else [word]
+    return results + ["--from"] * (in_from and arguments[-1] == "--from")
 
 
 @terminal_command("init:init")
 def init_command(
     invocation: Invocation, directory: Path | None = None, *, files: list[Path]
 ) -> int:
-    """A new project that runs: a small example, or with --from one that is derived from files.
+    """Create a project that runs: a small example, or with --from a project derived from files.
 
     Write the folder before --from: everything after it is a file.
     """
@@ -254,16 +260,15 @@ def serve_command(
         Option("--name", metavar="NAME", help="a name that a proxy in front of it is known by"),
     ] = None,
 ) -> int:
-    """Run until told to stop: look at sources all the time, run what is due, answer other commands,
-    webhooks and probes.
+    """Run until stopped: observe sources, run what is due, answer commands, webhooks and probes.
 
-    Where another process leads the project, it stands by and takes over when that one ends. SIGTERM
-    or Ctrl-C lets what runs end first (exit 0); a second one ends it at once (exit 4), and the next
-    leader does it again.
+    If another process leads the project, this one stands by and takes over when the leader ends.
+    SIGTERM or Ctrl-C lets running attempts finish (exit 0). A second signal ends them at once (exit
+    4), and the next leader repeats them.
     """
-    from headrace.cli.server import At, serve
+    from headrace.cli.server import ListenAddress, serve
 
-    return serve(invocation, At(host, port, tuple(name or ())))
+    return serve(invocation, ListenAddress(host, port, tuple(name or ())))
 
 
 # `headrace dev`
@@ -275,17 +280,15 @@ def dev_command(
     host: Host = "127.0.0.1",
     port: Port = 8787,
 ) -> int:
-    """`serve` in the environment `dev` (or --env NAME, never prod): what you save is applied, and
-    what it changes is built.
-    """
-    from headrace.cli.server import At, line_printer, serve
+    """Serve the environment `dev` (or --env NAME, never prod); apply and build what you save."""
+    from headrace.cli.server import ListenAddress, line_printer, serve
     from headrace.services.serving import ENVIRONMENT, Saves, refuse_production
 
-    named = invocation.options.env or os.environ.get("HEADRACE_ENV") or ENVIRONMENT
-    invocation.options = invocation.options._replace(env=named)
+    env = invocation.options.env or os.environ.get("HEADRACE_ENV") or ENVIRONMENT
+    invocation.options = invocation.options._replace(env=env)
     refuse_production(invocation.session)
     saves = Saves(invocation.session, line_printer(invocation))
     try:
-        return serve(invocation, At(host, port), saves)
+        return serve(invocation, ListenAddress(host, port), saves)
     finally:
         saves.close()

@@ -1,4 +1,4 @@
-"""`headrace status`: consumers first, served or not, and figures down to their rows."""
+"""`headrace status`: the consumers' states first; figures with the rows they are computed from."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def status_command(
     ] = None,
     exit_code: ExitCode = False,
 ) -> int:
-    """Consumers first: served or not, since when, why; and the command to type next."""
+    """Show each consumer: served or not, since when, why; and the command to type next."""
     if explain is not None:
         from headrace.services import figures
 
@@ -91,7 +91,7 @@ def _render_status(response: StatusResponse, page: CommandOutput) -> None:
 
 
 def _render_repairs(rows: Sequence[RepairRow], page: CommandOutput) -> None:
-    """What repairs that of which there is no incident."""
+    """Print the repairs of partitions without an incident."""
     for row in rows[:REPAIRS_SHOWN_MAX]:
         render_repair(row, page)
     if len(rows) > REPAIRS_SHOWN_MAX:
@@ -158,14 +158,14 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
         over = f"{outage.text} (over; {command_line('incident', outage.incident)})"
         rows.append([StyledCell("outage", "dim"), StyledCell(over, "warn")])
     if response.lake is not None and response.lake.damaged:
-        looked = (
+        checked = (
             f"{response.lake.looked_at_24h} of {plural(response.lake.files, 'file')} looked at"
             " within 24 h"
         )
         rows.append(
             [
                 StyledCell("lake", "dim"),
-                StyledCell(f"{response.lake.damaged} damaged; {looked}", "bad"),
+                StyledCell(f"{response.lake.damaged} damaged; {checked}", "bad"),
             ]
         )
     if response.undelivered:
@@ -189,7 +189,7 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
 
 
 def _availability_rows(response: StatusResponse) -> list[list[str | StyledCell]]:
-    """Served, next to what other tools would say."""
+    """Return honest availability, next to the uptime that other tools would report."""
     rows: list[list[str | StyledCell]] = []
     if response.availability_text:
         rows.append([StyledCell("honest availability", "dim"), response.availability_text])
@@ -206,9 +206,7 @@ def _availability_rows(response: StatusResponse) -> list[list[str | StyledCell]]
 
 
 def _label_width(response: StatusResponse) -> int:
-    """Labels are as wide as the widest asset whose path is shown, so that what they say stands in
-    one column.
-    """
+    """Return the width of labels, which aligns paths with the other facts."""
     labels = ["assets", *(files.asset for files in response.files)]
     labels += ["honest availability"] if response.availability_text else []
     labels += ["quarantine"] if response.quarantine.partitions else []
@@ -216,7 +214,7 @@ def _label_width(response: StatusResponse) -> int:
 
 
 def _render_files(response: StatusResponse, page: CommandOutput) -> None:
-    """Where what was written can be opened; never cut, people paste it."""
+    """Print the paths of `files` assets, uncut, because people paste them."""
     for files in response.files:
         for path in files.paths[:PATHS_SHOWN_MAX]:
             page.raw(f"  {files.asset.ljust(_label_width(response))}  {path}")
@@ -231,10 +229,10 @@ def _waiting_text(deliveries: int, partitions: int, rows: int) -> str:
     return ", ".join([*count_texts, plural(rows, "row")] if rows else count_texts)
 
 
-# `status --explain FIGURE`: what a figure says, and the rows that it is computed from.
+# `status --explain FIGURE`: a figure in words, and the rows that it is computed from.
 
 FIGURE_ROWS_MAX = 200
-"""Shown; --json has all."""
+"""Maximum number of printed rows; --json has all."""
 _FIELDS_OF_FIGURE: Mapping[str, Sequence[str]] = {
     "availability": ("consumer", "state", "by_exception", "claimed", "since", "until", "seconds"),
     "promises": ("consumer", "interval", "due_at", "met_at", "kept", "waived"),
@@ -290,7 +288,7 @@ _BOLD_FIELDS = frozenset({"consumer", "of", "node", "id", "source"})
 
 
 def render_figure(response: FigureResponse, page: CommandOutput) -> None:
-    """The figure, its window, and the table."""
+    """Print a figure: its window, its value in words, and its rows."""
     began, until = page.reader.time_text(response.began), page.reader.time_text(response.until)
     page.head(response.figure, f"{response.window}: {began} to {until}")
     for text in response.said:

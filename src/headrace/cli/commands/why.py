@@ -1,4 +1,4 @@
-"""`headrace why`: what an interval waits for, and where the time went."""
+"""`headrace why`: what an interval waits for, and where the time was spent."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from headrace.services.responses.interventions import (
 # before.
 
 SEGMENTS_SHOWN_MAX = 14
-"""Where there are more segments, neighbours that are short are one line."""
+"""If a ledger has more segments, short neighbours are printed as one line."""
 SHORT_SHARE = 0.005
-"""Of the whole wait."""
+"""A segment below this share of the whole wait is short."""
 SHARES_MAX = 4
 WIDE_SCREEN = 100
+"""From this width in characters, segments are printed with `from`."""
 _SEGMENT_STYLES = {
     "hold": "bad",
     "retry": "bad",
@@ -41,7 +42,7 @@ _SHARE_TEXT = {
     "paused": "could have resumed",
     "queue": "queued",
 }
-"""What is said of the time that counts apart from an owner's other time, by its kind."""
+"""Kind of time that is named separately within an owner's share → its text."""
 _SEGMENT_COLUMNS = [
     ColumnLayout("took"),
     ColumnLayout("where", gives=2, least=12),
@@ -53,7 +54,7 @@ _SEGMENT_COLUMNS = [
 
 
 def render_ledger(ledger: LedgerRow, page: CommandOutput) -> None:
-    """The sentence, the table and what belongs to it."""
+    """Print a delay ledger: a sentence, the segments, the owners' shares and the week before."""
     page.say(ledger.said)
     if ledger.segments:
         page.say()
@@ -77,9 +78,7 @@ def render_ledger(ledger: LedgerRow, page: CommandOutput) -> None:
 
 
 def _render_segments(rows: list[list[str | StyledCell]], page: CommandOutput) -> None:
-    """Each segment begins when the one above it ends: where there is little room, that is said
-    once.
-    """
+    """Print the segments; a narrow screen leaves out `from`, the end of the segment above."""
     if page.screen.width < WIDE_SCREEN:
         page.table(_SEGMENT_COLUMNS[:3] + _SEGMENT_COLUMNS[4:], [row[:3] + row[4:] for row in rows])
     else:
@@ -96,7 +95,7 @@ def _segment_rows(ledger: LedgerRow, page: CommandOutput) -> list[list[str | Sty
 
 
 def _grouped_segments(ledger: LedgerRow) -> list[list[SegmentRow]]:
-    """Each segment; neighbours that are short together, where there are many."""
+    """Return the segments; if there are many, short neighbours form one group."""
     short = ledger.wait_seconds * SHORT_SHARE if len(ledger.segments) > SEGMENTS_SHOWN_MAX else -1.0
     groups: list[list[SegmentRow]] = []
     for segment in ledger.segments:
@@ -145,7 +144,7 @@ def _time_text(at: datetime, page: CommandOutput) -> str:
 
 
 def _milliseconds(at: datetime, ledger: LedgerRow) -> int:
-    """Whole milliseconds from the beginning: differences of these add up."""
+    """Return whole milliseconds since the ledger's start, so that differences add up."""
     return round((at - ledger.from_).total_seconds() * 1000)
 
 
@@ -162,8 +161,11 @@ def _sum_row(ledger: LedgerRow) -> list[str | StyledCell]:
 
 
 def _share_texts(ledger: LedgerRow) -> list[str]:
-    """Each owner once, the largest share first, with the time that counts apart: in which they
-    could have ended the wait, or in which it queued."""
+    """Return a text for each owner, the largest share first.
+
+    Time in which the owner could have ended the wait, or in which it was queued, is named
+    separately.
+    """
     owners: dict[str, list[ShareRow]] = {}
     for share in ledger.shares:
         owners.setdefault(share.owner, []).append(share)
@@ -232,7 +234,7 @@ why_command = ServiceCommand("why:why", _render_why)
 
 
 def _ledger_of_wait(response: WhyResponse) -> LedgerRow | None:
-    """The document's own wait; None where none has begun."""
+    """Return the ledger of the response's own wait; None if no wait has begun."""
     if response.segments is None:
         return None
     fields = {
@@ -242,9 +244,7 @@ def _ledger_of_wait(response: WhyResponse) -> LedgerRow | None:
 
 
 def _render_waits(response: WhyResponse, page: CommandOutput, *, has_ledger: bool) -> None:
-    """What it waits for; where a ledger tells of it already, only what is at the end of it, each
-    once.
-    """
+    """Print what is waited for; with an open ledger only the last causes, each once."""
     rows = response.waiting_for
     if has_ledger:
         rows = list(
@@ -265,7 +265,7 @@ def _render_waits(response: WhyResponse, page: CommandOutput, *, has_ledger: boo
 
 
 def _render_waiting(row: WaitingRow, page: CommandOutput, verdict: str) -> None:
-    """One thing that is waited for, unless it has been said already."""
+    """Print one awaited thing, unless the verdict says the same."""
     text = f"{row.waiter} {row.text}" if row.waiter else row.text
     if text != verdict:
         page.say(text, indent=2)

@@ -9,9 +9,9 @@ import pytest
 from headrace.cli.command_table import (
     BY_NAME,
     COMMANDS,
-    FOREIGN,
     GROUPS,
     NOT_BUILT,
+    OTHER_TOOLS,
     RENAMED,
     CliCommand,
     help_text,
@@ -45,13 +45,13 @@ def test_help_prints_only_what_runs() -> None:
 
 
 def test_a_command_is_in_one_table_only() -> None:
-    tables = [set(BY_NAME), set(NOT_BUILT), set(FOREIGN), set(RENAMED)]
+    tables = [set(BY_NAME), set(NOT_BUILT), set(OTHER_TOOLS), set(RENAMED)]
     assert len(set.union(*tables)) == sum(map(len, tables))
 
 
 def test_hints_name_only_commands_that_run() -> None:
     """A hint that names a command which isn't built sends people round in circles."""
-    for hints in (NOT_BUILT, FOREIGN):
+    for hints in (NOT_BUILT, OTHER_TOOLS):
         for name, hint in hints.items():
             for command in re.findall(r"`headrace ([a-z-]+)", hint):
                 assert command.startswith("--") or command in BY_NAME, (name, hint)

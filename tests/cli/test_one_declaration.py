@@ -12,7 +12,7 @@ import pytest
 from headrace.cli.command_table import BY_NAME
 from headrace.cli.declared_commands import (
     Command,
-    Lead,
+    HelpPrefix,
     TerminalCommand,
     load,
     terminal_command,
@@ -90,7 +90,7 @@ def test_a_parameter_has_the_type_that_its_function_declares(name: str) -> None:
         hint = hints[parameter.name].annotation if parameter.name in hints else None
         if hint is None or any(isinstance(extra, Argument | Option) for extra in get_args(hint)):
             continue
-        base = get_args(hint)[0] if any(isinstance(e, Lead) for e in get_args(hint)) else hint
+        base = get_args(hint)[0] if any(isinstance(e, HelpPrefix) for e in get_args(hint)) else hint
         expected: Any = list[parameter.type] if parameter.many else parameter.type  # type: ignore[name-defined]
         if parameter.mapping:
             expected = dict[str, str]

@@ -140,7 +140,7 @@ NOT_BUILT = {
 }
 """Commands that aren't built yet, with what to use instead."""
 
-FOREIGN = {
+OTHER_TOOLS = {
     "add": "write a file in assets/, then `headrace validate`",
     "airflow": "`headrace --help` lists what there is",
     "asset": "`headrace ls`",
@@ -212,9 +212,11 @@ class Options(NamedTuple):
     verbose: bool = False
     utc: bool = False
 
-    def over(self, before: Options) -> Options:
-        """Return these options, with values that aren't given taken from `before`."""
-        return Options._make(mine or theirs for mine, theirs in zip(self, before, strict=True))
+    def with_defaults(self, defaults: Options) -> Options:
+        """Return these options, with values that aren't given taken from `defaults`."""
+        return Options._make(
+            value or default for value, default in zip(self, defaults, strict=True)
+        )
 
 
 class ValueMissing(Exception):
@@ -231,7 +233,7 @@ FLAGS = {
 }
 
 
-def split(arguments: Sequence[str]) -> tuple[Options, list[str]]:
+def split_options(arguments: Sequence[str]) -> tuple[Options, list[str]]:
     """Split a command line into the options before the command and the remaining words.
 
     The remaining words begin with the command, or with an option that isn't common to all commands.

@@ -41,7 +41,7 @@ Select = Annotated[
 ExitCode = Annotated[bool, Option("--exit-code", help="exit 1 if something needs attention")]
 
 
-class Lead(NamedTuple):
+class HelpPrefix(NamedTuple):
     """A prefix of a parameter's help: the action that the parameter belongs to."""
 
     text: str
@@ -164,7 +164,7 @@ class TerminalCommand(Command):
         declaration = next(
             (extra for extra in extras if isinstance(extra, Argument | Option)), None
         )
-        lead = "".join(extra.text for extra in extras if isinstance(extra, Lead))
+        lead = "".join(extra.text for extra in extras if isinstance(extra, HelpPrefix))
         result = (
             self._declared_by_function(parameter)
             if declaration is None

@@ -52,7 +52,7 @@ class Invocation:
         return ProjectSession.open(folder, env, self.options.now, local_actor())
 
     @cached_property
-    def reader(self) -> TimeFormatter:
+    def times(self) -> TimeFormatter:
         """Formats times with the project's clock and time zone."""
         session = self.session
         return TimeFormatter.at(
@@ -69,7 +69,7 @@ class Invocation:
         if self.options.json:
             self.json(response)
             return
-        page = CommandOutput(self.screen, self.reader if clock else None, self.suffix)
+        page = CommandOutput(self.screen, self.times if clock else None, self.suffix)
         if not clock and (text := self._replay_clock()):
             page.say(text, "dim")
         render(response, page)
@@ -80,7 +80,7 @@ class Invocation:
         """
         opened: ProjectSession | None = self.__dict__.get("session")
         try:
-            return self.reader.clock() if opened is not None and opened.replay else ""
+            return self.times.clock() if opened is not None and opened.replay else ""
         except HeadraceError:
             return ""
 

@@ -14,12 +14,12 @@ from types import FrameType
 
 from headrace.cli.command_table import (
     BY_NAME,
-    FOREIGN,
     NOT_BUILT,
+    OTHER_TOOLS,
     RENAMED,
     Options,
     ValueMissing,
-    split,
+    split_options,
 )
 
 COMPLETE = "_HEADRACE_COMPLETE"
@@ -40,9 +40,9 @@ def run(arguments: Sequence[str]) -> int:
         from headrace.cli.completion import answer
 
         return answer(os.environ)
-    _never_fail_to_print()
+    _escape_unprintable()
     try:
-        options, rest = split(arguments)
+        options, rest = split_options(arguments)
     except ValueMissing as missing:
         return _refuse(f"{missing} needs a value", "headrace --help")
     if not rest or rest[0] in ("--help", "-h"):
@@ -51,10 +51,10 @@ def run(arguments: Sequence[str]) -> int:
         return _version()
     if rest[0].startswith("--install-completion"):
         return _install_completion(rest)
-    return _guarded(rest[0], rest[1:], options)
+    return _run_guarded(rest[0], rest[1:], options)
 
 
-def _guarded(name: str, arguments: list[str], options: Options) -> int:
+def _run_guarded(name: str, arguments: list[str], options: Options) -> int:
     """Run a command; print every error as a message and return the exit code that it means."""
     try:
         return _command(name, arguments, options)
@@ -82,7 +82,7 @@ def _command(name: str, arguments: list[str], options: Options) -> int:
     command = BY_NAME.get(name)
     if command is None:
         return _unknown(name)
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, _interrupt)
     from headrace.cli.declared_commands import load
     from headrace.cli.parser import run_command
 
@@ -100,8 +100,8 @@ def _unknown(name: str) -> int:
         return _refuse(f"no such option: {name}", "headrace --help")
     if name in NOT_BUILT:
         return _refuse(f"`headrace {name}` is not built yet", NOT_BUILT[name])
-    if name in FOREIGN:
-        return _refuse(f"there is no command `{name}`", f"here that is {FOREIGN[name]}")
+    if name in OTHER_TOOLS:
+        return _refuse(f"there is no command `{name}`", f"here that is {OTHER_TOOLS[name]}")
     import difflib
 
     close = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
@@ -156,7 +156,7 @@ def _flush() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _never_fail_to_print() -> None:
+def _escape_unprintable() -> None:
     """Print characters that the terminal's encoding lacks as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -164,6 +164,6 @@ def _never_fail_to_print() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     """End a command on SIGTERM as on Ctrl-C."""
     raise KeyboardInterrupt

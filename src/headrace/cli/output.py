@@ -88,17 +88,17 @@ _PROJECT = re.compile(r" --project ('(?:[^']|'\"'\"')*'|\S+)")
 class CommandOutput:
     """The output of one command. It escapes control characters in text from users and data."""
 
-    def __init__(self, screen: Screen, reader: TimeFormatter | None, suffix: str = "") -> None:
+    def __init__(self, screen: Screen, times: TimeFormatter | None, suffix: str = "") -> None:
         self.screen = screen
-        self._reader = reader
+        self._times = times
         self._suffix = suffix
 
     @property
-    def reader(self) -> TimeFormatter:
+    def times(self) -> TimeFormatter:
         """The time formatter. Raises RuntimeError for commands without a project."""
-        if self._reader is None:
+        if self._times is None:
             raise RuntimeError("this command has no clock")
-        return self._reader
+        return self._times
 
     def say(self, text: str = "", style: str = "", *, indent: int = 0) -> None:
         """Print a paragraph, wrapped between words."""
@@ -122,7 +122,7 @@ class CommandOutput:
 
     def head(self, *parts: str) -> None:
         """Print the first line: the subject, and the current time if there is a clock."""
-        self.facts(*parts, self.reader.clock() if self._reader else "", style="bold")
+        self.facts(*parts, self.times.clock() if self._times else "", style="bold")
 
     def facts(self, *parts: str, style: str = "") -> None:
         """Print short facts on one line, separated by `·`."""
@@ -130,7 +130,7 @@ class CommandOutput:
 
     def clock_note(self) -> None:
         """Print the current time and its zone, for output without a head."""
-        self.say(self.reader.clock(), "dim")
+        self.say(self.times.clock(), "dim")
 
     def command(self, command: str, *, indent: int = 0) -> None:
         """Print a command on one line, with the options that it needs in this folder."""

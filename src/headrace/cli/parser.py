@@ -33,7 +33,7 @@ def run_command(name: str, command: Command, arguments: list[str], before: Optio
         return 0
     values = vars(parser.parse_intermixed_args(arguments))
     options = Options(**{field: values.pop(field) for field in Options._fields})
-    with Invocation(options.over(before)) as invocation:
+    with Invocation(options.with_defaults(before)) as invocation:
         return command.run(invocation, values)
 
 

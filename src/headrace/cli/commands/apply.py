@@ -204,7 +204,7 @@ def _version_row(row: VersionRow, page: CommandOutput) -> Row:
         StyledCell(str(row.version), "bold"),
         row.plan_id or "",
         f"{len(row.files):,}",
-        page.reader.time_text(row.at),
+        page.times.time_text(row.at),
         row.by,
     ]
 
@@ -212,7 +212,7 @@ def _version_row(row: VersionRow, page: CommandOutput) -> Row:
 def _render_version(rows: list[VersionRow], page: CommandOutput) -> None:
     (row,) = rows
     page.head(f"version {row.version}", *([f"plan {row.plan_id}"] if row.plan_id else []))
-    page.say(f"applied {page.reader.time_text(row.at)} by {row.by}")
+    page.say(f"applied {page.times.time_text(row.at)} by {row.by}")
     page.say()
     page.table(FILE_COLUMNS, [[StyledCell(file.path, "bold"), file.sha256] for file in row.files])
     page.next(

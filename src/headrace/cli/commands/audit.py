@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-from headrace.cli.declared_commands import Lead, terminal_command
+from headrace.cli.declared_commands import HelpPrefix, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -47,14 +47,14 @@ def audit_command(
     action: str | None,
     since: str | None,
     limit: int,
-    head: Annotated[str | None, Lead("of verify: ")],
+    head: Annotated[str | None, HelpPrefix("of verify: ")],
     path: Annotated[
         Path | None,
         Option(
             "--checkpoint", metavar="FILE", help="of verify: a checkpoint that was kept elsewhere"
         ),
     ] = None,
-    out: Annotated[Path | None, Lead("of checkpoint: ")] = None,
+    out: Annotated[Path | None, HelpPrefix("of checkpoint: ")] = None,
 ) -> int:
     """The audit trail: who did what and why, and whether anybody changed it.
 
@@ -115,7 +115,7 @@ def _entry_row(row: AuditRow, page: CommandOutput) -> list[str | StyledCell]:
     text = row.reason or _change_text(row.after)
     return [
         StyledCell(str(row.seq), "bold"),
-        page.reader.time_text(row.at),
+        page.times.time_text(row.at),
         row.actor,
         row.action,
         row.object,
@@ -137,7 +137,7 @@ def _change_text(value: Any) -> str:
 def _render_entry(rows: list[AuditRow], page: CommandOutput) -> None:
     (row,) = rows
     page.head(f"entry {row.seq}", row.action)
-    page.facts(page.reader.time_text(row.at), f"by {row.actor} ({row.actor_type})", row.outcome)
+    page.facts(page.times.time_text(row.at), f"by {row.actor} ({row.actor_type})", row.outcome)
     page.say(f"on {row.object}" + (f", version {row.version}" if row.version else ""))
     if row.reason:
         page.say(f"because: {row.reason}")

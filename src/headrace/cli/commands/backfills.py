@@ -371,7 +371,7 @@ def _backfill_row(row: PlanRowResponse, page: CommandOutput) -> list[str | Style
         f"{row.partitions_total:,}",
         f"{row.published:,}",
         f"{row.failed:,}",
-        page.reader.time_text(row.created_at),
+        page.times.time_text(row.created_at),
         row.by,
         row.reason,
     ]

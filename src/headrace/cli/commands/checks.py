@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.declared_commands import ExitCode, Lead, Select, terminal_command
+from headrace.cli.declared_commands import ExitCode, HelpPrefix, Select, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -68,7 +68,7 @@ def _check_row(row: CheckStandingRow, page: CommandOutput) -> list[str | StyledC
         for check_outcome_row in reversed(row.history)
     )
     state = "warned" if row.state == "failed" and row.severity == "warning" else row.state
-    at = page.reader.time_text(row.at) if row.at is not None else ""
+    at = page.times.time_text(row.at) if row.at is not None else ""
     return [
         StyledCell(row.node, "bold"),
         row.check,
@@ -252,7 +252,7 @@ def checks_command(  # complexipy: ignore (a table of actions: each has its own 
     select_words: Select = None,
     *,
     exclude: list[str],
-    history: Annotated[int, Lead("of a list: ")],
+    history: Annotated[int, HelpPrefix("of a list: ")],
     seconds: Annotated[
         int,
         Option(

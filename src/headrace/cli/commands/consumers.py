@@ -19,7 +19,7 @@ from headrace.services.parameters import Argument
 def _render_waived(response: WaiveResponse, page: CommandOutput) -> None:
     page.say(
         f"✓ {response.consumer}@{response.interval}, due"
-        f" {page.reader.time_text(response.due_at)}, is waived: {response.reason}",
+        f" {page.times.time_text(response.due_at)}, is waived: {response.reason}",
         "good",
     )
     if response.backlog:

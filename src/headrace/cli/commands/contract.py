@@ -6,7 +6,7 @@ import sys
 from typing import Annotated
 
 from headrace.cli.agreement import refusal_as_json
-from headrace.cli.declared_commands import Lead, terminal_command
+from headrace.cli.declared_commands import HelpPrefix, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import partition_span, render_learnt_source
@@ -120,7 +120,7 @@ def render_contract_diff(  # complexipy: ignore (a page: a line for each thing t
     if not response.changes:
         page.say("✓ nothing differs from what is expected", "good")
     if delivered and response.at is not None:
-        page.say(f"read {page.reader.time_text(response.at)}: {plural(len(delivered), 'change')}")
+        page.say(f"read {page.times.time_text(response.at)}: {plural(len(delivered), 'change')}")
         page.table(
             CHANGE_COLUMNS,
             [
@@ -237,11 +237,11 @@ def contract_command(
     patch: Annotated[
         bool, Option("--patch", help="accept: write nothing, print the difference")
     ] = False,
-    write: Annotated[WriteContract, Lead("infer: ")] = False,
+    write: Annotated[WriteContract, HelpPrefix("infer: ")] = False,
     yes: Annotated[
         bool, Option("--yes", help="accept: apply what else the files change, too")
     ] = False,
-    agreed: Annotated[AgreedNames, Lead("accept: ")] = None,
+    agreed: Annotated[AgreedNames, HelpPrefix("accept: ")] = None,
     convert: Conversions = (),
     as_is: AsIs = False,
     reason: Reason = None,

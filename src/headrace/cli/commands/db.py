@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli import agreement
-from headrace.cli.declared_commands import Lead, terminal_command
+from headrace.cli.declared_commands import HelpPrefix, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -44,14 +44,14 @@ def db_command(
     what: Annotated[str, Argument("upgrade|check|backup|restore|gc", help="the action")],
     folder: Path | None = None,
     *,
-    deep: Annotated[bool, Lead("check: ")],
+    deep: Annotated[bool, HelpPrefix("check: ")],
     repair: Annotated[
         bool, Option("--repair", help="check: write rows again as the event log has them")
     ] = False,
-    reason: Annotated[str, Lead("check --repair: ")],
-    dry_run: Annotated[bool, Lead("gc: ")],
-    force: Annotated[bool, Lead("restore: ")],
-    new_state: Annotated[bool, Lead("restore: ")],
+    reason: Annotated[str, HelpPrefix("check --repair: ")],
+    dry_run: Annotated[bool, HelpPrefix("gc: ")],
+    force: Annotated[bool, HelpPrefix("restore: ")],
+    new_state: Annotated[bool, HelpPrefix("restore: ")],
     yes: Annotated[
         bool, Option("--yes", "-y", help="restore: the backup that fits, without asking")
     ] = False,

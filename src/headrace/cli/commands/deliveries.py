@@ -73,9 +73,9 @@ def _delivery_row(row: DeliveryRow, page: CommandOutput) -> list[str | StyledCel
 
 def _arrived_text(row: DeliveryRow, page: CommandOutput) -> str:
     """Return the arrival time, and the file's own time if it differs by a minute or more."""
-    text = page.reader.time_text(row.at)
-    apart = abs((row.at - row.claimed_at).total_seconds()) >= MINUTE_S
-    return f"{text} (claims {page.reader.time_text(row.claimed_at)})" if apart else text
+    text = page.times.time_text(row.at)
+    differs = abs((row.at - row.claimed_at).total_seconds()) >= MINUTE_S
+    return f"{text} (claims {page.times.time_text(row.claimed_at)})" if differs else text
 
 
 def _path_text(row: DeliveryRow) -> str:

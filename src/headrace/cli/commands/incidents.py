@@ -14,7 +14,7 @@ from headrace.cli.agreement import (
     refusal_as_json,
 )
 from headrace.cli.commands import backfills
-from headrace.cli.declared_commands import ExitCode, Lead, ServiceCommand, terminal_command
+from headrace.cli.declared_commands import ExitCode, HelpPrefix, ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
@@ -71,7 +71,7 @@ def _incident_row(row: IncidentRow, page: CommandOutput) -> list[str | StyledCel
         row.cause.node,
         row.cause.summary,
         row.owner,
-        page.reader.time_text(row.began_at),
+        page.times.time_text(row.began_at),
         _affected_text(row),
     ]
 
@@ -101,15 +101,15 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
     page.facts(row.id, *_cause_and_place(row), row.state, f"owner {row.owner}", style="bold")
     later = f"{seconds(row.detect_seconds)} later" if row.detect_seconds > 0 else "at once"
     again = row.opened_again_at
-    since = "" if again is None else f"; opened again {page.reader.time_text(again)}"
-    began = page.reader.time_text(row.began_at)
+    since = "" if again is None else f"; opened again {page.times.time_text(again)}"
+    began = page.times.time_text(row.began_at)
     page.say(f"{row.cause.summary}; began {began}, found {later}{since}")
     page.say()
     evidence = _grouped_evidence(row)
     visible = evidence[:EVIDENCE_SHOWN_MAX]
     page.table(
         EVIDENCE_COLUMNS,
-        [[e.what, e.expected, observed, page.reader.time_text(e.at)] for e, observed in visible],
+        [[e.what, e.expected, observed, page.times.time_text(e.at)] for e, observed in visible],
     )
     if len(evidence) > len(visible):
         page.say(f"and {len(evidence) - len(visible)} more; --json has all", "dim", indent=2)
@@ -120,7 +120,7 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
     hidden = len(row.timeline) - TIMELINE_FIRST - TIMELINE_LAST
     for number, line in enumerate(row.timeline):
         if hidden <= 1 or not TIMELINE_FIRST <= number < TIMELINE_FIRST + hidden:
-            page.say(f"{page.reader.time_text(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
+            page.say(f"{page.times.time_text(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
         elif number == TIMELINE_FIRST:
             page.say(f"… {hidden:,} more; --json has all", "dim", indent=2)
     page.next(_next_command(row))
@@ -208,7 +208,7 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
         )
     if row.before is not None:
         done = "; ".join(row.before.done) or "nothing is known of what was done"
-        began = page.reader.time_text(row.before.began_at)
+        began = page.times.time_text(row.before.began_at)
         facts.append([StyledCell("before", "dim"), f"the same as {row.before.id}, {began}: {done}"])
     if row.restored_at is not None:
         first = (
@@ -219,14 +219,14 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
             row.resolved_at is not None and row.resolved_at - row.restored_at >= SHOWN_OPEN_LONGER
         )
         shown_until = (
-            f"; shown as open until {page.reader.time_text(row.resolved_at)}"
+            f"; shown as open until {page.times.time_text(row.resolved_at)}"
             if late and row.resolved_at
             else ""
         )
         facts.append(
             [
                 StyledCell("over", "dim"),
-                f"{page.reader.time_text(row.restored_at)}, {took}{shown_until}",
+                f"{page.times.time_text(row.restored_at)}, {took}{shown_until}",
             ]
         )
     return facts
@@ -552,16 +552,16 @@ def incidents_command(
     ] = None,
     *,
     every: bool,
-    first: Annotated[FirstWrong, Lead("of `report`: ")] = None,
-    last: Annotated[LastWrong, Lead("of `report`: ")] = None,
+    first: Annotated[FirstWrong, HelpPrefix("of `report`: ")] = None,
+    last: Annotated[LastWrong, HelpPrefix("of `report`: ")] = None,
     reason: Annotated[
         str | None,
         Option(
             "--reason", metavar="TEXT", help="of `report`: what is wrong; of `note`: what is known"
         ),
     ] = None,
-    dry_run: Annotated[DryRun, Lead("of `fix`: ")] = False,
-    yes: Annotated[Yes, Lead("of `fix`: ")] = False,
+    dry_run: Annotated[DryRun, HelpPrefix("of `fix`: ")] = False,
+    yes: Annotated[Yes, HelpPrefix("of `fix`: ")] = False,
     exit_code: ExitCode = False,
 ) -> int:
     """List the open incidents: one per cause, with its owner, its evidence and whom it affects.

@@ -501,7 +501,7 @@ def _render_diff(response: DiffResponse, page: CommandOutput) -> None:
 
 def _snapshot_text(row: MomentRow, page: CommandOutput) -> str:
     return f"snapshot {row.snapshot}" + (
-        "" if row.at is None else f" ({page.reader.time_text(row.at)})"
+        "" if row.at is None else f" ({page.times.time_text(row.at)})"
     )
 
 

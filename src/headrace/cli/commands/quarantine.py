@@ -135,7 +135,7 @@ def _quarantine_row(row: QuarantineRow, page: CommandOutput) -> list[str | Style
     return [
         StyledCell(f"{row.node}@{row.partition}", "bold"),
         output.state_cell(row.state),
-        page.reader.time_text(row.at),
+        page.times.time_text(row.at),
         count,
         row.owner or "",
         row.reason,
@@ -159,7 +159,7 @@ def _render_detail(  # complexipy: ignore (a page: a line for each thing there i
 ) -> None:
     page.say(
         f"{output.state_mark(row.state)}  {row.node}@{row.partition} since"
-        f" {page.reader.time_text(row.at)}: {row.reason}",
+        f" {page.times.time_text(row.at)}: {row.reason}",
         "warn",
     )
     for check in row.checks:
@@ -207,7 +207,7 @@ def render_decision(  # complexipy: ignore (a page: a line for each thing there 
     )
     if response.state == "published":
         lapses = (
-            f" until {page.reader.time_text(response.until)}" if response.until is not None else ""
+            f" until {page.times.time_text(response.until)}" if response.until is not None else ""
         )
         page.say(f"✓ {name} is published as an exception of {response.by}{lapses}", "good")
     elif response.state == "dropped":
@@ -260,7 +260,7 @@ def _render_withdrawn(response: WithdrawResponse, page: CommandOutput) -> None:
     name = f"{response.asset}@{response.partition}" if response.partition != "*" else response.asset
     page.say(
         f"✓ {name} is withdrawn: readers see none of its {rows} any more (published"
-        f" {page.reader.time_text(response.published_at)})",
+        f" {page.times.time_text(response.published_at)})",
         "good",
     )
     for row in response.stale[:10]:

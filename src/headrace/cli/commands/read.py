@@ -134,7 +134,7 @@ def read_command(
         _write_json(invocation, response, out)
     else:
         _render_rows(
-            response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix)
+            response, CommandOutput(invocation.screen, invocation.times, invocation.suffix)
         )
     return 0
 
@@ -144,7 +144,7 @@ def _write_rows(invocation: Invocation, query: ReadQuery, form: str, out: Path |
     if out is not None:
         invocation.note(f"{out}: {query.asset} as {form}")
     if invocation.session.replay:
-        invocation.note(invocation.reader.clock())
+        invocation.note(invocation.times.clock())
 
 
 def _write_json(invocation: Invocation, response: ReadResponse, out: Path | None) -> None:
@@ -175,10 +175,10 @@ def _render_rows(response: ReadResponse, page: CommandOutput) -> None:
     facts = [
         rows,
         f"snapshot {response.snapshot}",
-        f"published {page.reader.time_text(response.published_at)}",
+        f"published {page.times.time_text(response.published_at)}",
     ]
     if response.data_through is not None:
-        facts.append(f"data through {page.reader.partition(response.data_through)}")
+        facts.append(f"data through {page.times.partition(response.data_through)}")
     page.facts(*facts)
     more = len(response.rows) < total
     page.next(
@@ -236,7 +236,7 @@ def sql_command(
         invocation.json(response)
     else:
         _render_result(
-            response, CommandOutput(invocation.screen, invocation.reader, invocation.suffix)
+            response, CommandOutput(invocation.screen, invocation.times, invocation.suffix)
         )
     return 0
 
@@ -287,7 +287,7 @@ def _render_result(response: SqlResponse, page: CommandOutput) -> None:
     snapshot = (
         "nothing is published" if response.snapshot is None else f"snapshot {response.snapshot}"
     )
-    as_of = "" if response.at is None else f"of {page.reader.time_text(response.at)}"
+    as_of = "" if response.at is None else f"of {page.times.time_text(response.at)}"
     text = f"the first {rows}; --limit N shows more" if response.truncated else rows
     page.facts(text, f"{snapshot} {as_of}".strip(), seconds(response.seconds))
     page.next(command_line("lineage", response.tables[0]) if response.tables else "headrace ls")

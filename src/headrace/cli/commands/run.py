@@ -94,7 +94,7 @@ tick_command = ServiceCommand("run_results:tick", render_run)
 
 
 def _render_cancelled(response: CancelResponse, page: CommandOutput) -> None:
-    at = page.reader.time_text(response.ended_at)
+    at = page.times.time_text(response.ended_at)
     if response.state == "cancelled":
         why = f": {response.reason}" if response.reason else ""
         page.say(
@@ -188,10 +188,10 @@ def render_paused(response: PauseResponse, page: CommandOutput) -> None:
 
 
 def _paused_row(row: PauseRow, page: CommandOutput) -> list[str | StyledCell]:
-    until = page.reader.time_text(row.until) if row.until else "resumed"
+    until = page.times.time_text(row.until) if row.until else "resumed"
     return [
         StyledCell(row.node, "bold"),
-        page.reader.time_text(row.since),
+        page.times.time_text(row.since),
         until,
         row.by,
         row.reason,

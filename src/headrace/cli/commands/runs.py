@@ -85,7 +85,7 @@ def _run_row(rows: list[RunRow], page: CommandOutput) -> list[str | StyledCell]:
     return [
         StyledCell(first.run_id, "bold"),
         first.run_kind,
-        page.reader.time_text(first.run_started_at),
+        page.times.time_text(first.run_started_at),
         seconds(took),
         output.state_cell(first.run_state),
         _states_text(rows),
@@ -130,15 +130,14 @@ def _render_one_run(  # complexipy: ignore (a page: a line for each thing there 
     first = rows[0]
     page.head(f"run {first.run_id}", f"{first.run_kind} by {first.actor}")
     page.facts(
-        f"began {page.reader.time_text(first.run_started_at)}",
+        f"began {page.times.time_text(first.run_started_at)}",
         output.state_mark(first.run_state),
         _states_text(rows),
     )
     if first.cancelled_at is not None:
         why = f": {first.cancel_reason}" if first.cancel_reason else ""
         page.say(
-            f"cancelled by {first.cancelled_by} at"
-            f" {page.reader.time_text(first.cancelled_at)}{why}",
+            f"cancelled by {first.cancelled_by} at {page.times.time_text(first.cancelled_at)}{why}",
             "warn",
         )
     page.say()
@@ -209,7 +208,7 @@ def logs_command(
         invocation.json(list(follow(invocation.session, target, grep=grep)))
         return 0
     if following:
-        page = CommandOutput(invocation.screen, invocation.reader)
+        page = CommandOutput(invocation.screen, invocation.times)
         for row in follow(invocation.session, target, grep=grep):
             _render_line(row, page)
             invocation.screen.stream.flush()
@@ -218,7 +217,7 @@ def logs_command(
     if invocation.options.json:
         invocation.json(log.rows if log else [])
         return 0
-    _render_log(log, CommandOutput(invocation.screen, invocation.reader, invocation.suffix), target)
+    _render_log(log, CommandOutput(invocation.screen, invocation.times, invocation.suffix), target)
     return 0
 
 
@@ -255,4 +254,4 @@ _STYLE_OF_LEVEL = {"error": "bad", "critical": "bad", "warning": "warn", "debug"
 def _render_line(row: LogRow, page: CommandOutput) -> None:
     """Print a log line uncut: its time, its stream unless it is standard output, and its text."""
     stream = "" if row.stream == "stdout" else f"{row.stream} "
-    page.log(f"{page.reader.second(row.at)} {stream}", row.text, _STYLE_OF_LEVEL.get(row.level, ""))
+    page.log(f"{page.times.second(row.at)} {stream}", row.text, _STYLE_OF_LEVEL.get(row.level, ""))

@@ -72,7 +72,7 @@ def _render_status(response: StatusResponse, page: CommandOutput) -> None:
     page.facts(
         response.project,
         response.env,
-        page.reader.clock(),
+        page.times.clock(),
         f"runtime {response.runtime}{replay_clause}",
         style="bold",
     )
@@ -111,8 +111,8 @@ def _consumer_row(consumer: ConsumerRow, page: CommandOutput) -> list[str | Styl
         StyledCell(consumer.name, "bold"),
         consumer.needs,
         output.state_cell(consumer.state),
-        page.reader.time_text(consumer.since),
-        page.reader.partition(consumer.data_through),
+        page.times.time_text(consumer.since),
+        page.times.partition(consumer.data_through),
         why,
     ]
 
@@ -176,7 +176,7 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
             ]
         )
     for row in response.paused[:PAUSED_SHOWN_MAX]:
-        until = f", until {page.reader.time_text(row.until)}" if row.until else ""
+        until = f", until {page.times.time_text(row.until)}" if row.until else ""
         rows.append([StyledCell("paused", "dim"), f"{row.node}: {row.reason} (by {row.by}{until})"])
     if len(response.paused) > PAUSED_SHOWN_MAX:
         rows.append(
@@ -289,7 +289,7 @@ _BOLD_FIELDS = frozenset({"consumer", "of", "node", "id", "source"})
 
 def render_figure(response: FigureResponse, page: CommandOutput) -> None:
     """Print a figure: its window, its value in words, and its rows."""
-    began, until = page.reader.time_text(response.began), page.reader.time_text(response.until)
+    began, until = page.times.time_text(response.began), page.times.time_text(response.until)
     page.head(response.figure, f"{response.window}: {began} to {until}")
     for text in response.said:
         page.say(text, indent=2)
@@ -332,7 +332,7 @@ def _field_text(value: Any, field: str, page: CommandOutput) -> str:
     if value is None:
         return "no data" if field in _PERCENT_FIELDS else ""
     if isinstance(value, datetime):
-        return page.reader.time_text(value)
+        return page.times.time_text(value)
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, float):

@@ -87,7 +87,7 @@ def _render_segments(rows: list[list[str | StyledCell]], page: CommandOutput) ->
 
 def _interval_text(ledger: LedgerRow, page: CommandOutput) -> str:
     began = "recomputed because of what came" if ledger.rebuild else "ended"
-    return f"interval {ledger.interval} ({began} {page.reader.time_text(ledger.from_)})"
+    return f"interval {ledger.interval} ({began} {page.times.time_text(ledger.from_)})"
 
 
 def _segment_rows(ledger: LedgerRow, page: CommandOutput) -> list[list[str | StyledCell]]:
@@ -140,7 +140,7 @@ def _segment_row(
 
 
 def _time_text(at: datetime, page: CommandOutput) -> str:
-    return page.reader.time_text(at)
+    return page.times.time_text(at)
 
 
 def _milliseconds(at: datetime, ledger: LedgerRow) -> int:
@@ -210,7 +210,7 @@ def _render_why(response: WhyResponse, page: CommandOutput) -> None:
         page.say()
         page.say(
             f"{response.last.subject} {response.last.interval} was there"
-            f" {page.reader.time_text(response.last.to)}."
+            f" {page.times.time_text(response.last.to)}."
         )
         render_ledger(response.last, page)
     if response.also_waiting:

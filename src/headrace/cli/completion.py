@@ -23,7 +23,7 @@ from headrace.model.errors import HeadraceError
 NAMES_FILE = ".headrace/cache/names"
 """The cached file of node names, relative to the project.
 
-Each line has a node's name, a tab and its kind. Every command that reads the project writes it.
+Each line has a node's name, a tab and its kind; services.session.keep_names writes it.
 """
 PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
 _BASH = """\

@@ -273,8 +273,8 @@ class SessionMethods:
     def doctor(self) -> list[ExaminationRow]:
         """Examine machine, state, project, sources, secrets and exports. Nothing is changed.
 
-        Return all findings; an area that can't be examined is a finding itself. The command
-        exits 1 for a finding that keeps the project from running.
+        All findings are shown; an area that can't be examined is a finding itself. The
+        command exits 1 for a finding that keeps the project from running.
         """
         result: list[ExaminationRow] = self._call("doctor:doctor")
         return result
@@ -333,7 +333,7 @@ class SessionMethods:
         return result
 
     def incident(self, incident: str) -> IncidentRow:
-        """Return one incident, by `INC-1` or `1`.
+        """Show one incident, by `INC-1` or `1`.
 
         It has its evidence with what was expected, the nodes that it affects, its timeline
         and its repair. Raise UnknownName if it doesn't exist.
@@ -376,7 +376,7 @@ class SessionMethods:
         return result
 
     def ls(self, *select: str, exclude: Sequence[str] = ()) -> list[NodeRow]:
-        """Return the declared sources, then assets, then consumers, each sorted by name.
+        """List the declared sources, then assets, then consumers, each sorted by name.
 
         Raise UsageError for an unknown selection, InvalidProject if the files have errors.
         """
@@ -537,7 +537,7 @@ class SessionMethods:
         return result
 
     def render(self, target: str, *, parameters: Mapping[str, str] | None = None) -> RenderResponse:
-        """Return the SQL of an asset as it will run: its text, the values bound to it, and the
+        """Show the SQL of an asset as it will run: its text, the values bound to it, and the
         partitions of its inputs.
 
         Without K, it is for the newest ended partition.
@@ -724,7 +724,7 @@ class SessionMethods:
         return result
 
     def why(self, subject: str) -> WhyResponse:
-        """Return what an interval waits for, until when, and where the time went.
+        """Show what an interval waits for, until when, and where the time went.
 
         Without an interval, it is a consumer's oldest unmet due one, else its next; an
         asset's oldest waiting one, else its newest. Raise UsageError for an unknown subject.

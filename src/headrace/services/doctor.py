@@ -207,7 +207,7 @@ The state is closed by then.
 def doctor(session: ProjectSession) -> list[ExaminationRow]:
     """Examine machine, state, project, sources, secrets and exports. Nothing is changed.
 
-    Return all findings; an area that can't be examined is a finding itself. The command exits 1
+    All findings are shown; an area that can't be examined is a finding itself. The command exits 1
     for a finding that keeps the project from running.
     """
     rows = []

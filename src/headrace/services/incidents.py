@@ -67,7 +67,7 @@ def incident(
     session: ProjectSession,
     incident: IncidentId,
 ) -> IncidentRow:
-    """Return one incident, by `INC-1` or `1`.
+    """Show one incident, by `INC-1` or `1`.
 
     It has its evidence with what was expected, the nodes that it affects, its timeline and its
     repair. Raise UnknownName if it doesn't exist.

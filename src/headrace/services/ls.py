@@ -33,7 +33,7 @@ from headrace.store.queries.applied_versions import Heading
 def ls(
     session: ProjectSession, select: Selected = (), exclude: Excluded = (), *, progress: Progress
 ) -> list[NodeRow]:
-    """Return the declared sources, then assets, then consumers, each sorted by name.
+    """List the declared sources, then assets, then consumers, each sorted by name.
 
     Raise UsageError for an unknown selection, InvalidProject if the files have errors.
     """

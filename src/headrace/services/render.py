@@ -146,7 +146,7 @@ def render(
     target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition")],
     parameters: ParameterValues = None,
 ) -> RenderResponse:
-    """Return the SQL of an asset as it will run: its text, the values bound to it, and the
+    """Show the SQL of an asset as it will run: its text, the values bound to it, and the
     partitions of its inputs.
 
     Without K, it is for the newest ended partition.

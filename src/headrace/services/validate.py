@@ -186,7 +186,7 @@ def validate(
     ] = False,
     progress: Progress,
 ) -> ValidateResponse:
-    """Return every problem of the project's files with its line and what to write instead.
+    """Report every problem of the project's files with its line and what to write instead.
 
     Nothing is run. Errors come first, then problems by file and line; counts are 0 if linking
     failed. DuckDB binds SQL statements for about a second, and the next call continues where it

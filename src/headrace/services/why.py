@@ -42,7 +42,7 @@ def why(
         ),
     ],
 ) -> WhyResponse:
-    """Return what an interval waits for, until when, and where the time went.
+    """Show what an interval waits for, until when, and where the time went.
 
     Without an interval, it is a consumer's oldest unmet due one, else its next; an asset's oldest
     waiting one, else its newest. Raise UsageError for an unknown subject.

@@ -12,6 +12,8 @@ import pytest
 from campaign import Campaign
 from faults_lab import World
 
+pytestmark = pytest.mark.long
+
 KILLS, PARTS = 20, 4
 """The parts run side by side, where there are processes for it."""
 

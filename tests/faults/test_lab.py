@@ -24,6 +24,8 @@ from pyarrow import parquet
 
 from headrace.compiler.compiling import compile_project
 
+pytestmark = pytest.mark.long
+
 SEEDS = (1, 1001, 2001, 2002)
 NULL_SPIKE = 15
 KEYS_OF_FACTS = 20

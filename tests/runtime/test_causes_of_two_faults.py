@@ -20,6 +20,8 @@ from postgres_cluster import Cluster, Database
 from test_causes_of_waits import FAULTS, Fault, same
 from waiting_lab import Cause, StateFacts, at
 
+pytestmark = pytest.mark.long
+
 RATES = "day,rate"
 MINUTES = 60
 

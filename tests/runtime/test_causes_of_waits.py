@@ -14,6 +14,8 @@ from typing import NamedTuple
 import pytest
 from waiting_lab import CORRECTED, OLD, Cause, StateFacts, at, rows
 
+pytestmark = pytest.mark.long
+
 RENAMED = "order_id,client_name,total_amount,day"
 
 

@@ -21,6 +21,8 @@ from headrace.runtime.folders import Folders
 from headrace.runtime.garbage import RetentionPolicy
 from headrace.store import Store
 
+pytestmark = pytest.mark.long
+
 DAYS = [f"2025-01-{d:02d}" for d in range(5, 10)]
 BY_DAY = "partition: {by: day, column: day}"
 CONSUMERS = "- {consumer: shops, owner: core, reads: [totals], due: '09:00'}\n"

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 from waiting_lab import DAYS, HEALTHY, StateFacts, at
 
+pytestmark = pytest.mark.long
+
 DAY = DAYS[HEALTHY]
 BY = "[^:;()]+"
 AT = r"\w{3} \d{4}-\d\d-\d\d \d\d:\d\d"

@@ -19,6 +19,8 @@ from headrace.engine.attempts import ErrorKind
 from headrace.engine.failures import kind_of
 from headrace.model import LakeError
 
+pytestmark = pytest.mark.long
+
 SQL = "select order_id, customer, amount, day from orders"
 
 

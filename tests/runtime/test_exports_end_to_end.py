@@ -26,6 +26,8 @@ from headrace.services.responses import ConsumerRow
 from headrace.services.runs import runs
 from headrace.services.status import status
 
+pytestmark = pytest.mark.long
+
 CLEAN = (
     "select order_id, customer, cast(amount as decimal(9,2)) as amount, cast(day as date) as day"
     " from orders"

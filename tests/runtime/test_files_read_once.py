@@ -23,6 +23,8 @@ from headrace.faults import FaultPoint
 from headrace.model import ProjectError
 from headrace.plan import Compiled
 
+pytestmark = pytest.mark.long
+
 BODY = "select order_id, amount * {} as amount, day from orders"
 STOP = f"{FaultPoint.FILES_READ}=stop"
 

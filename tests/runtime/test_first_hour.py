@@ -15,6 +15,8 @@ from runlab import SETTINGS, Lab
 
 from headrace.services.nodes import PartitionListQuery, list_partitions
 
+pytestmark = pytest.mark.long
+
 FIRST = date(2025, 1, 1)
 DAYS = [(FIRST + timedelta(at)).isoformat() for at in range(40)]
 CONSUMERS = """- {consumer: report, owner: core, reads: [total], due: "07:00"}

@@ -24,6 +24,8 @@ from headrace.services.responses.interventions import PauseResponse, WithdrawRes
 from headrace.services.run import retry
 from headrace.services.session import Silent
 
+pytestmark = pytest.mark.long
+
 SLOW = """\
 def slow(ctx: Context, orders):
     import time, pathlib

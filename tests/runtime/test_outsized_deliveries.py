@@ -14,7 +14,7 @@ from runlab import DAYS, SETTINGS, Lab, published
 
 from headrace.runtime import graph
 
-pytestmark = pytest.mark.usefixtures("cold_fork_servers")
+pytestmark = [pytest.mark.usefixtures("cold_fork_servers"), pytest.mark.long]
 MEMORY_MB = 250
 """What an attempt may use: less than reading a large file takes here."""
 LARGE_ROWS = 4_000

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from runlab import Lab
 
+pytestmark = pytest.mark.long
+
 DAYS = [f"2025-01-{d:02d}" for d in range(3, 10)]
 OLD, NEW = "order_id,customer,amount,day", "order_id,client_name,total_amount,day"
 BODY = "select day, customer, sum(amount) + {plus} as amount from {reads} group by all"

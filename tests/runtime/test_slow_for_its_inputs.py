@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from runlab import Lab
 
+pytestmark = pytest.mark.long
+
 FIRST = date(2024, 11, 1)
 DAYS = [(FIRST + timedelta(days=day)).isoformat() for day in range(43)]
 """Runs of the first days load Python's packages: of so many they are the few that took longest."""

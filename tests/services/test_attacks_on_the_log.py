@@ -29,6 +29,8 @@ from headrace.store.event_recording import (
     chained,
 )
 
+pytestmark = pytest.mark.long
+
 SEED = 20_261_121
 DAMAGED = 40
 

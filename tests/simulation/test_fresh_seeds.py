@@ -13,6 +13,8 @@ from headrace import model, scheduler
 from simulation.play import play, shrunk_failure
 from simulation.random_scenarios import scenario
 
+pytestmark = pytest.mark.long
+
 SEEDS, PARTS = 500, 50
 """A part is over within seconds, also on a machine that is busy with ten other things."""
 KNOWN = Path(__file__).with_name("seeds.txt")

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from clilab import Project
 
+pytestmark = pytest.mark.long
+
 FIRST = date(2026, 3, 1)
 FILES = {
     "headrace.toml": '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\n',

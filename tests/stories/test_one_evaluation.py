@@ -57,6 +57,8 @@ from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
 from headrace.web import monitoring
 
+pytestmark = pytest.mark.long
+
 SEEDS = (
     [int(os.environ["SEED"])]
     if os.environ.get("SEED")

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from clilab import Project
 
+pytestmark = pytest.mark.long
+
 FILES = {
     "headrace.toml": '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\n',
     "owners.yaml": (

@@ -10,7 +10,7 @@ from addresses import PAGES as ADDRESSES
 from browser_lab import BY_COLOUR, MARKUP, PAGES, ROOT, Site, axed, open_page, site
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 WIDTHS, WIDTH = (320, 768, 2560), 1280
 
 

@@ -21,7 +21,7 @@ from headrace.services.run_pages import NodePartsRow, run_timeline
 from headrace.services.session import ProjectSession
 from headrace.store import Store
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 NOW = "2025-03-02T08:00"
 LINES = 60_000
 SLOW = """asset: slow

@@ -244,8 +244,12 @@ def _named(project: Project) -> Iterator[FoundRow]:
         )
     for declared in checked:
         for check in declared.checks:
-            said = f"{check.kind} of {declared.name}"
-            yield FoundRow(kind="check", name=check.name, of=declared.name, said=said)
+            yield FoundRow(
+                kind="check",
+                name=check.name,
+                of=declared.name,
+                said=f"{check.kind} of {declared.name}",
+            )
     labels = {
         "owner": {node.owner for node in nodes},
         "domain": {node.domain for node in nodes if node.domain},

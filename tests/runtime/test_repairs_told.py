@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from runlab import DAYS, ORDERS, SETTINGS, Lab, built_once
 
+from headrace.cli.commands import fix as commands_fix
 from headrace.cli.commands import incidents as commands_incidents
 from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import Screen
@@ -300,7 +301,7 @@ def test_a_repair_that_needs_an_approval_says_so_before(lab: Lab) -> None:
         session, "INC-1", dry_run=True, again=True, confirm=lambda _: False, progress=Silent()
     )
     out = io.StringIO()
-    commands_incidents.render_fix(
+    commands_fix.render_fix(
         planned,
         CommandOutput(
             Screen(out, no_color=True), TimeFormatter.at(session.now(), "UTC", replay=True)

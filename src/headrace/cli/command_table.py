@@ -32,7 +32,6 @@ MODULES = {
     "serve": "start",
     "dev": "start",
     "incident": "incidents",
-    "fix": "incidents",
     "backfill": "backfills",
     "plan": "plans",
     "diff": "plans",

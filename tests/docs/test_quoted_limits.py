@@ -323,7 +323,7 @@ QUOTED = [
     (
         "docs/limits.md",
         {(5, 20): "five rows of the first twenty failures"}[
-            backfill.ROWS_TOLD_MAX, backfill.FAILURES_TOLD_MAX
+            backfill.ROWS_LISTED_MAX, backfill.FAILURES_LISTED_MAX
         ],
     ),
     ("docs/limits.md", f"at most {workbook_files.WORKBOOK_BYTES_MAX // GIB} GiB unpacked"),

@@ -219,8 +219,8 @@ def _listed(known: CountedValues, longest: int) -> tuple[str, ...]:
 
 def _patterns(known: CountedValues) -> tuple[tuple[str, int], ...]:
     """Return the most frequent shapes of values from the whole sorted column, with their counts."""
-    looked_at = known.at(range(0, known.total, max(1, known.total // PATTERN_VALUES)))
-    shapes = Counter(_shaped([value[:PATTERN_CHARACTERS_MAX] for value in looked_at]))
+    sampled = known.at(range(0, known.total, max(1, known.total // PATTERN_VALUES)))
+    shapes = Counter(_shaped([value[:PATTERN_CHARACTERS_MAX] for value in sampled]))
     return tuple(sorted(sorted(shapes.items()), key=_COUNT, reverse=True)[:PATTERNS_MAX])
 
 

@@ -197,7 +197,9 @@ def _pattern_of(source: Source) -> Pattern:
             hint="only `files:` can be observed so far",
         )
     return compile_pattern(
-        source.files, source.partition.grain, rows_tell=source.partition.column is not None
+        source.files,
+        source.partition.grain,
+        rows_have_partition=source.partition.column is not None,
     )
 
 

@@ -276,7 +276,7 @@ def _place(access: Access) -> tuple[StorageLocation, tuple[Component, ...]]:
     url = source.files or ""
     scheme, _, rest = url.partition("://")
     host, _, path = rest.partition("/")
-    pattern = compile_pattern(path, source.partition.grain, rows_tell=False)
+    pattern = compile_pattern(path, source.partition.grain, rows_have_partition=False)
     fixed = 0
     while fixed < len(pattern.components) - 1 and pattern.components[fixed].fixed is not None:
         fixed += 1

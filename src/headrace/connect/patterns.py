@@ -66,13 +66,15 @@ class Pattern(NamedTuple):
     directives: frozenset[str]
 
 
-def compile_pattern(text: str, grain: Grain | None, *, rows_tell: bool = False) -> Pattern:
+def compile_pattern(
+    text: str, grain: Grain | None, *, rows_have_partition: bool = False
+) -> Pattern:
     """Compile the pattern for files of one grain.
 
     A grain of None means data that isn't partitioned by time, which allows no `{date:…}`. With
-    `rows_tell`, a column gives the interval of each row and `{date:…}` isn't required. Raises
-    ProjectError if the pattern leaves the project, has an unknown directive, or doesn't identify an
-    interval of that grain.
+    `rows_have_partition`, a column gives the interval of each row and `{date:…}` isn't required.
+    Raises ProjectError if the pattern leaves the project, has an unknown directive, or doesn't
+    identify an interval of that grain.
     """
     _refuse_paths_out(text)
     expressions, directives = _expressions(text)
@@ -84,7 +86,7 @@ def compile_pattern(text: str, grain: Grain | None, *, rows_tell: bool = False) 
     date_parts = {directive.translate(_SAME) for directive in directives}
     if (
         grain is not None
-        and (directives or not rows_tell)
+        and (directives or not rows_have_partition)
         and not any(enough <= date_parts for enough in _ENOUGH[grain])
     ):
         example = {

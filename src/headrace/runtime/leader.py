@@ -387,7 +387,7 @@ class Leader(LeaderLoop):
         return self._plans.busy
 
     @property
-    def looked_at(self) -> set[str]:
+    def being_observed(self) -> set[str]:
         """The sources that workers are observing now."""
         return self._looks.at
 

@@ -97,7 +97,7 @@ class Rounds:
 
         Two observations at once would query a source twice.
         """
-        now = self._wanted - self._leader.looked_at
+        now = self._wanted - self._leader.being_observed
         self._wanted -= now
         if now:
             self._leader.observe(now)

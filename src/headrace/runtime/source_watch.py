@@ -56,7 +56,9 @@ def place_of(root: Path, source: Source) -> WatchedFolder | None:
         return None
     try:
         pattern = compile_pattern(
-            source.files, source.partition.grain, rows_tell=source.partition.column is not None
+            source.files,
+            source.partition.grain,
+            rows_have_partition=source.partition.column is not None,
         )
     except HeadraceError:
         return None  # the observation reports the error
@@ -153,7 +155,7 @@ class FolderWatcher:
             ):
                 touched = {Path(path).parent for _, path in changes}
                 # Events from before the watch began are lost, so all sources are observed once.
-                self._tell(
+                self._add_changed(
                     {
                         name
                         for name, place in chosen.items()
@@ -164,7 +166,7 @@ class FolderWatcher:
         except (OSError, RuntimeError):
             return  # the folder is gone or no watches are left: rounds continue
 
-    def _tell(self, names: set[str]) -> None:
+    def _add_changed(self, names: set[str]) -> None:
         if names:
             with self._lock:
                 self._changed |= names

@@ -57,9 +57,9 @@ class Maintenance:
     """
 
     def __init__(
-        self, session: ProjectSession, leader: Leader, tell: Callable[[str], None]
+        self, session: ProjectSession, leader: Leader, print_line: Callable[[str], None]
     ) -> None:
-        self._session, self._leader, self._tell = session, leader, tell
+        self._session, self._leader, self._print = session, leader, print_line
         self._thread: threading.Thread | None = None
         self._backup: subprocess.Popen[str] | None = None
         self._tried = self._asked = -math.inf
@@ -96,7 +96,7 @@ class Maintenance:
                 return
             text = self._backup.communicate()[1].strip()
             if self._backup.returncode:
-                self._tell(f"no backup was made: {text or f'exit {self._backup.returncode}'}")
+                self._print(f"no backup was made: {text or f'exit {self._backup.returncode}'}")
             self._backup = None
         session = self._session
         if time.monotonic() - self._tried < MAINTENANCE_RETRY_SECONDS or not backups.due(
@@ -125,7 +125,7 @@ class Maintenance:
                 attend = runtime_maintenance.reclaim if pressed else runtime_maintenance.maintain
                 attend(store, epoch, self._session.folders, keep, now)
         except HeadraceError as error:
-            self._tell(f"the lake couldn't be maintained: {error}")
+            self._print(f"the lake couldn't be maintained: {error}")
 
 
 # How a server is stopped: the first signal lets running work finish, the second ends it at once.
@@ -233,14 +233,14 @@ class Serving:
         self,
         session: ProjectSession,
         stop: Stop,
-        tell: Callable[[str], None],
+        print_line: Callable[[str], None],
         progress: Progress,
         beside: ServerTask | None = None,
     ) -> None:
-        self._session, self._stop, self._tell, self._progress, self._beside = (
+        self._session, self._stop, self._print, self._progress, self._beside = (
             session,
             stop,
-            tell,
+            print_line,
             progress,
             beside,
         )
@@ -263,7 +263,7 @@ class Serving:
             except Busy:
                 self._stand_by(ready)
             except LeaseLost:
-                self._tell(
+                self._print(
                     "another process has taken the lead over; nothing of what was under way here"
                     " was committed"
                 )
@@ -310,7 +310,9 @@ class Serving:
         )
         rounds = Rounds(leader, context.held.folders, lambda: wake_leader(store.folder))
         stack.callback(rounds.close)
-        maintenance = _Every(MAINTENANCE_SECONDS, Maintenance(self._session, leader, self._tell).go)
+        maintenance = _Every(
+            MAINTENANCE_SECONDS, Maintenance(self._session, leader, self._print).go
+        )
         looks_at_files = _Every(SERVER_EVERY_SECONDS, leader.look_at_files)
 
         def round_() -> None:
@@ -358,7 +360,7 @@ class Serving:
         self.role = Role.STOPPING
         leader.pause("the server is about to stop")
         if leader.busy:
-            self._tell(
+            self._print(
                 "stopping when what runs has ended; a second signal ends it now, and the next"
                 " leader does it again"
             )
@@ -372,7 +374,7 @@ class Serving:
         if news.state == "published" and not news.reason:
             return
         named = news.node if news.partition == "*" else f"{news.node}@{news.partition}"
-        self._tell(
+        self._print(
             f"{named} {news.verdict if news.state == 'published' else news.state}: {news.reason}"
         )
 
@@ -384,7 +386,7 @@ class Serving:
             came_to = (
                 f": {count}{waits}" if ended.state == "nothing_due" else f" {ended.state}: {count}"
             )
-            self._tell(f"run {ended.run_id}{came_to}")
+            self._print(f"run {ended.run_id}{came_to}")
 
     # Not leading
 
@@ -400,7 +402,7 @@ class Serving:
             if (
                 leads.process.pid != os.getpid()
             ):  # our own lease may still be there, if it couldn't be released
-                self._tell(f"{_named(leads)} leads this project; standing by to take over")
+                self._print(f"{_named(leads)} leads this project; standing by to take over")
             ready(self.role)
             while not self._stop.wait(STANDBY_SECONDS):
                 with store.read() as tx:
@@ -416,7 +418,7 @@ class Serving:
 
     def _cut_off(self, error: StoreError) -> None:
         if self.role is not Role.CUT_OFF:
-            self._tell(f"{error}; trying again")
+            self._print(f"{error}; trying again")
         self.role = Role.CUT_OFF
         self._stop.wait(RETRY_SECONDS)
 
@@ -443,8 +445,8 @@ def refuse_production(session: ProjectSession) -> None:
 class Saves:
     """Watches the project's files while a server runs; the last valid version stays in force."""
 
-    def __init__(self, session: ProjectSession, tell: Callable[[str], None]) -> None:
-        self._session, self._tell = session, tell
+    def __init__(self, session: ProjectSession, print_line: Callable[[str], None]) -> None:
+        self._session, self._print = session, print_line
         self._watch: FolderWatcher | None = None
         self._runs: dict[int, str] = {}
 
@@ -461,7 +463,7 @@ class Saves:
             if (ended := leader.result(run)) is not None:
                 what = self._runs.pop(run)
                 if ended.partitions:
-                    self._tell(_result_text(what, ended))
+                    self._print(_result_text(what, ended))
 
     def close(self) -> None:
         """Stop watching."""
@@ -492,7 +494,7 @@ class Saves:
             self._refused(error)
             return
         touched = {change.node for change in node_changes}
-        self._tell(
+        self._print(
             f"applied version {applied.id}:"
             f" {', '.join(sorted(touched)[:5])}{' …' if len(touched) > 5 else ''}"
         )
@@ -521,13 +523,13 @@ class Saves:
 
     def _report(self, news: News) -> None:
         if news.state != "published":
-            self._tell(f"{news.node}@{news.partition} {news.state}: {news.reason}")
+            self._print(f"{news.node}@{news.partition} {news.state}: {news.reason}")
 
     def _refused(self, error: HeadraceError) -> None:
-        self._tell(f"not applied: {error}; the version before goes on")
+        self._print(f"not applied: {error}; the version before goes on")
         problems: tuple[Problem, ...] = tuple(getattr(error, "problems", ()))
         for problem in problems[:PROBLEMS_SHOWN_MAX]:
-            self._tell(f"  {problem.place.file}:{problem.place.line}  {problem.message}")
+            self._print(f"  {problem.place.file}:{problem.place.line}  {problem.message}")
 
 
 def _result_text(what: str, ended: RunResult) -> str:

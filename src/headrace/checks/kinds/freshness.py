@@ -54,19 +54,19 @@ class Freshness(CheckKind):
         newest = f"max({quote(column)}) FILTER (WHERE isfinite({quote(column)}) AND {scope(check)})"
 
         def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
-            looked_at, newest_us = int(values[0]), values[1]
+            counted, newest_us = int(values[0]), values[1]
             if newest_us is None:
                 return CheckFinding(
-                    looked_at,
-                    looked_at,
-                    f"{column}: no value, so its age is unknown" if looked_at else "",
+                    counted,
+                    counted,
+                    f"{column}: no value, so its age is unknown" if counted else "",
                 )
             at = _instant(int(newest_us), zoned, subject.timezone)
             age = timedelta(microseconds=part.as_of_us - to_us(at))
             return (
-                CheckFinding(looked_at)
+                CheckFinding(counted)
                 if age <= max_age
-                else CheckFinding(looked_at, 1, _too_old(column, at, age, max_age))
+                else CheckFinding(counted, 1, _too_old(column, at, age, max_age))
             )
 
         return AggregateCheck(

@@ -169,7 +169,7 @@ class Pool:
         self._failed_starts = 0
         self.woken = 0
         """Number of listeners registered by `watch` that ended the last `wait`."""
-        self._looked_at = 0.0
+        self._observer_used_at = 0.0
         """When an observing worker last had work, by the monotonic clock."""
 
     @property
@@ -306,7 +306,7 @@ class Pool:
         return next((pool for pool in self._pools if worker in pool.workers), None)
 
     def _lookout(self) -> WorkerHandle:
-        self._looked_at = time.monotonic()
+        self._observer_used_at = time.monotonic()
         worker = min(self._lookouts, key=lambda handle: len(handle.given), default=None)
         if worker is None or (worker.given and len(self._lookouts) < LOOKOUTS_MAX):
             worker = self._start()
@@ -449,7 +449,7 @@ class Pool:
             behind.busy_at = now
         elif now - behind.busy_at > IDLE_SECONDS_MAX:
             self._dismiss(behind.workers)
-        if now - self._looked_at > IDLE_SECONDS_MAX:
+        if now - self._observer_used_at > IDLE_SECONDS_MAX:
             self._dismiss(self._lookouts)
 
     def _dismiss(self, workers: list[WorkerHandle]) -> None:

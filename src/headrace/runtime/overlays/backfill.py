@@ -57,8 +57,8 @@ from headrace.store.queries.backfill_plans import OverlayRow, PlanRecord
 
 # The result of a backfill, as stored and reported.
 
-FAILURES_TOLD_MAX = 20
-ROWS_TOLD_MAX = 5
+FAILURES_LISTED_MAX = 20
+ROWS_LISTED_MAX = 5
 
 
 class FailingSample(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ class FailingSample(msgspec.Struct, frozen=True):
 class PlanOutcome(msgspec.Struct, frozen=True):
     """The result of a backfill, stored as JSON in `plan.outcome`.
 
-    `failures` are (node, key, state, reason) of the first FAILURES_TOLD_MAX; `changed` is node →
+    `failures` are (node, key, state, reason) of the first FAILURES_LISTED_MAX; `changed` is node →
     number of partitions that differ from the published ones, rows added, removed and changed.
     """
 
@@ -135,7 +135,7 @@ class PlanOutcome(msgspec.Struct, frozen=True):
                 for partition in partitions
             ),
         )
-        listed = {f"{node}@{key}" for node, key, *_ in failures[:FAILURES_TOLD_MAX]}
+        listed = {f"{node}@{key}" for node, key, *_ in failures[:FAILURES_LISTED_MAX]}
         evidence = {
             **self.evidence,
             **{
@@ -148,7 +148,7 @@ class PlanOutcome(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             self,
             failed=self.failed + len(partitions),
-            failures=failures[:FAILURES_TOLD_MAX],
+            failures=failures[:FAILURES_LISTED_MAX],
             evidence=evidence,
         )
 
@@ -172,7 +172,7 @@ def _evidence(partition: UnsuccessfulPartition) -> FailingSample:
     assert partition.attempt is not None
     return FailingSample(
         partition.attempt,
-        msgspec.json.decode(partition.sample)[:ROWS_TOLD_MAX] if partition.sample else [],
+        msgspec.json.decode(partition.sample)[:ROWS_LISTED_MAX] if partition.sample else [],
     )
 
 

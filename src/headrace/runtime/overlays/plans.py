@@ -266,15 +266,15 @@ class Plans:
                     tx, item, [UnsuccessfulPartition("", "", PartitionState.FAILED, failure)], now
                 )
                 continue
-            self._tell(tx, item.overlay, now)
+            self._share_pool_use(tx, item.overlay, now)
             attempts = [answer for answer in answers if not is_errand(answer.attempt)]
             self._post_commit.add(item.overlay.record(tx, attempts, lost, wrong, now))
             self._post_commit.add(item.overlay.hear(tx, visible, now))
             self._post_commit.add(item.overlay.wake(tx, now))
         self._share(tx, now)
 
-    def _tell(self, tx: Transaction, overlay: Overlay, now: int) -> None:
-        """Tell a backfill what others hold of pools, before it decides anything."""
+    def _share_pool_use(self, tx: Transaction, overlay: Overlay, now: int) -> None:
+        """Share with a backfill what others hold of pools, before it decides anything."""
         if self._lent.lent.graph.pools:
             self._post_commit.add(
                 overlay.share(
@@ -372,7 +372,7 @@ class Plans:
 
     def _request(self, tx: Transaction, item: Backfilling, now: int) -> None:
         assert item.overlay is not None
-        self._tell(tx, item.overlay, now)
+        self._share_pool_use(tx, item.overlay, now)
         pauses = paused(tx, {node.name for node in self._lent.lent.graph.nodes}, now)
         self._post_commit.add(item.request(tx, pauses, now))
 
@@ -387,7 +387,7 @@ class Plans:
     def _conclude(self, tx: Transaction, item: Backfilling, now: int) -> Sequence[Event]:
         """Publish the step, once it is computed as far as possible."""
         assert item.overlay is not None
-        self._tell(tx, item.overlay, now)
+        self._share_pool_use(tx, item.overlay, now)
         lender, unmade = self._lent, item.overlay.unmade(now)
         if unmade and not item.backfill.allow_partial:
             self._finish(tx, item, unmade, now)

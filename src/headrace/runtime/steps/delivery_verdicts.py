@@ -139,10 +139,10 @@ def concluded(
     if not staged.rows and task.pinned is None and not task.promised:
         return _without_columns(outcome, context)
     rewritten = context.rewrite(task.shared, table, task.keys, task.source.timezone)
-    told_of = restatements(
+    restated = restatements(
         task, outcome.staged or staged, context.session(task.source.timezone), copy.sha256
     )
-    return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of))
+    return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *restated))
 
 
 def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:

@@ -44,7 +44,7 @@ CODES_MAX = 10_000
 """A column with more distinct values isn't a column of codes."""
 PARTITIONS_MAX = 31
 """At most this many intervals of one file are compared column by column."""
-TOLD_MAX = 5
+COLUMNS_LISTED_MAX = 5
 _ALIKE = 0.005
 """Relative tolerance of a common factor: numbers may be rounded."""
 
@@ -73,7 +73,7 @@ def changed_columns(
             )
         except duckdb.Error:  # the restatement counts even if its columns can't be compared
             continue
-        results[key] = tuple(columns[:TOLD_MAX])
+        results[key] = tuple(columns[:COLUMNS_LISTED_MAX])
     return results
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import resource
 import socket
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from door_lab import Opened, opened
 from serve_lab import headrace, project, response, write
+
+from headrace.web import data
 
 NOW = "2025-03-04T08:00"
 CONTRACT = """apiVersion: v3.1.0
@@ -182,6 +188,48 @@ def test_json_in_parts_is_the_response_of_the_command(door: Opened) -> None:
     served = door.get("/data/odd.json").json
     assert served == response(door.root, "read", "odd", "--limit", "30000")
     assert len(served["rows"]) == served["rows_total"] == 25_001
+
+
+def _readers() -> list[str]:
+    """The processes that read for clients of this server."""
+    pids = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    children = [pid for path in pids for pid in path.read_text().split()]
+    return [pid for pid in children if b"headrace.services.read_process" in _command(pid)]
+
+
+def _command(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_more_readers_than_may_read_at_once_are_refused(
+    wide: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: reads without limit; readers that go on after their clients have left."""
+    monkeypatch.setattr(data, "QUEUE_SECONDS", 0.5)
+    request = (
+        f"GET /data/wide.csv HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {wide.token}"
+    )
+    with contextlib.ExitStack() as stack:
+        for _ in range(data.READS_MAX):  # none of them reads more than the first bytes
+            address = "127.0.0.1", wide.port
+            client = stack.enter_context(socket.create_connection(address, timeout=60))
+            client.sendall(f"{request}\r\n\r\n".encode())
+            assert client.recv(12) == b"HTTP/1.1 200"
+        assert len(_readers()) == data.READS_MAX
+        refused = wide.get("/data/loud.csv")
+        assert refused.status == 503
+        assert refused.headers["retry-after"] == "60"
+        assert (
+            wide.get("/api/v1/assets/loud/preview").status == 200
+        )  # pages have slots of their own
+    for _ in range(600):
+        if not _readers():
+            break
+        time.sleep(0.1)
+    assert _readers() == []
 
 
 def test_a_client_that_leaves_ends_its_reader(wide: Opened) -> None:

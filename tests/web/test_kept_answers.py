@@ -53,6 +53,16 @@ def test_what_is_made_of_files_has_no_tag(door: Opened, still: None) -> None:
     assert len(door.get("/api/v1/ls").json) == len(before.json) + 1
 
 
+@pytest.mark.parametrize(
+    "path", ["plan", "contract/orders", "contract/orders/diff", "lineage/revenue.day"]
+)
+def test_answers_from_files_are_never_kept(door: Opened, still: None, path: str) -> None:
+    """Would catch: a page of a contract or a plan from before somebody edited its file."""
+    answer = door.get(f"/api/v1/{path}")
+    assert answer.status == 200
+    assert "etag" not in answer.headers
+
+
 def test_a_tag_lapses_by_the_clock(door: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a consumer that is late since midnight, and served for ever on a page that
     nothing else changed."""

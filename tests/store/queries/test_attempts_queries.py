@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from state_kinds import ONLY_SQLITE
 from stored_rows import attempt, insert, keys_of, publication
 
 from headrace.store import Store
@@ -126,6 +127,7 @@ def test_attempts_at_a_partition_are_those_alone_and_with_others(store: Store) -
         assert [item.id for item in attempts.of_partition(tx, "orders", DAY, limit=3)] == ids[:3]
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     ("error", "short"),
     [
@@ -240,6 +242,7 @@ def test_durations_are_of_a_window_of_attempts(store: Store) -> None:
         assert attempts.duration_samples(tx, "failing") == []
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     ("count", "p50", "p95"), [(1, 1, 1), (2, 1, 2), (3, 2, 3), (20, 10, 19), (21, 11, 20)]
 )

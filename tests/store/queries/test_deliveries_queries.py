@@ -263,6 +263,7 @@ def test_the_last_observations_are_enough_for_twenty_gaps(store: Store) -> None:
         assert deliveries.observations(tx, "src", limit=1) == newest[:1]
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     ("after", "until", "observed"),
     [
@@ -289,6 +290,7 @@ def test_ends_of_gaps(store: Store) -> None:
         for source, began, ended in (("src", 1, 5), ("src", 8, 9), ("other", 1, 7)):
             insert(tx, "look_gap", source=source, from_at=began, until_at=ended)
         assert deliveries.observation_gap_ends(tx, "src") == {5, 9}
+        assert deliveries.observed_between(tx, "src", 5, 9) is None
 
 
 # Changes that a policy allowed
@@ -334,6 +336,7 @@ def test_a_mapped_change_is_read_with_its_delivery(store: Store) -> None:
         assert deliveries.mapped_changes(tx, 4) == ([], 6)
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     ("score", "new"), [(None, True), ("0.999", True), ("1.000", False), ("1.5", False)]
 )
@@ -344,6 +347,7 @@ def test_certain_names_are_not_told(store: Store, score: str | None, new: bool) 
         assert _mapped_ids(tx) == ([1, 2] if new else [2])
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     ("earlier", "new"),
     [
@@ -387,6 +391,7 @@ def test_a_change_that_was_away_is_told_again(store: Store) -> None:
         assert _mapped_ids(tx) == [1, 2]
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     ("held", "new"),
     [
@@ -483,9 +488,11 @@ def test_visible_contents_are_those_of_the_asked_partitions(store: Store) -> Non
             "2": (30, "c3", None, "2.3"),
             "5": (60, "c6", "s5", "2.6"),
         }
+        assert not deliveries.redelivered_since(tx, "src", "2")
         assert deliveries.visible_contents(tx, "src", ["2"]) == {"2": contents["2"]}
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     ("changes", "redelivered"),
     [

@@ -185,17 +185,14 @@ class _Measures(msgspec.Struct, frozen=True, gc=False):
 
 def inputs_of_node(tx: Transaction, node: str) -> list[InputTotals]:
     """Return the total inputs of a node's newest successful attempts, newest first."""
-    result = (
+    return [
         _inputs(keys, measures)
         for _, _, _, keys, measures in _newest_succeeded(tx, node)
         if measures
-    )
-    return [totals for totals in result if totals is not None]
+    ]
 
 
-def _inputs(partitions: str, measures: str | None) -> InputTotals | None:
-    if not measures:
-        return None
+def _inputs(partitions: str, measures: str) -> InputTotals:
     result = msgspec.json.decode(measures, type=_Measures)
     keys = msgspec.json.decode(partitions, type=tuple[str, ...])
     return InputTotals(len(keys), result.rows_in, result.bytes_in)
@@ -238,7 +235,7 @@ def _working(row: tuple[object, ...]) -> Working:
     epoch, n, node, partitions, state, reason, error, started, finished, measures = row
     keys = msgspec.json.decode(str(partitions), type=tuple[str, ...])
     ended = str(measures) if measures and finished else None
-    inputs = _inputs(str(partitions), ended)
+    inputs = None if ended is None else _inputs(str(partitions), ended)
     at = f"{epoch}.{n}", str(node), keys, str(state), str(reason)
     times = started or 0, finished
     return Working(*at, error, *times, inputs, _processor_wait(ended))  # type: ignore[arg-type]

@@ -73,7 +73,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "created_at": 1,
     },
     "version": {"hash": "h", "manifest": "{}", "compiled": b"", "actor": "ann"},
-    "promise": {"id": 1, "consumer": "c", "terms": "{}", "from_at": 1, "begins_at": 1},
+    "promise": {"consumer": "c", "terms": "{}", "from_at": 1, "begins_at": 1},
     "obligation": {"consumer": "c", "promise_id": 1},
     "look": {"source": "s", "found": 0},
 }

@@ -8,7 +8,7 @@ import msgspec
 from table_rows import add
 
 from headrace.store import Store, Transaction
-from headrace.store.queries import leader_writes, partition_states
+from headrace.store.queries import leader_writes, partition_states, publications
 from headrace.store.queries.leader_writes import (
     AttemptEnd,
     AttemptStart,
@@ -340,3 +340,15 @@ def test_a_renamed_node_keeps_its_history(store: Store) -> None:
         assert leader_writes.is_known_node(tx, "b")
         assert leader_writes.published_keys(tx, "new") == ["d1"]
         assert partition_states.checkpoint(tx) is None
+
+
+def test_data_that_was_withdrawn_stays_so_under_a_new_name(store: Store) -> None:
+    """Would catch: withdrawn rows, and what was computed from them, that are right again because
+    their node has another name."""
+    with store.write(None) as tx:
+        leader_writes.publish(tx, [PUBLICATION])
+        publications.withdraw(tx, "a", "d1", snapshot=32, now=50, reason="test rows")
+        (before,) = publications.all_withdrawn(tx)
+        leader_writes.rename_node(tx, "a", "new")
+        assert publications.withdrawn(tx) == {("new", "d1")}
+        assert publications.all_withdrawn(tx) == [before._replace(node="new")]

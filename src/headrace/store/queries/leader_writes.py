@@ -488,6 +488,7 @@ _TABLES = (
     "batching",
     "pause",
     "firing",
+    "withdrawal",
 )
 """Tables with a column `node`. Audit entries keep the old name."""
 

@@ -244,7 +244,7 @@ class PublicationProvenance(NamedTuple):
     ended_at: int | None
     read: int
     identical: bool
-    planned: bool = False
+    planned: bool
 
     def saw(self, read_from: int, read_until: int) -> bool:
         """Return whether it was computed from an input visible from one snapshot until another."""

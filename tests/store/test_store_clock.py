@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from headrace.model import Refused, UsageError
-from headrace.store import Clock, ClockKind, Store
+from headrace.store import Clock, ClockKind, Store, clock
 
 T = datetime(2013, 2, 14, 12, 20, tzinfo=UTC)
 T_US = 1_360_844_400_000_000
@@ -191,3 +192,34 @@ def test_a_naive_now_is_a_defect(
 ) -> None:
     with pytest.raises(TypeError):
         use(store, datetime(2013, 2, 14), Hands())  # noqa: DTZ001
+
+
+def test_the_machines_time_is_in_microseconds() -> None:
+    """Would catch: a replay whose clock runs a thousand times too fast, or too slowly."""
+    machine = clock._Machine()
+    for measured, of_system in (
+        (machine.wall_us, time.time_ns),
+        (machine.elapsed_us, time.monotonic_ns),
+    ):
+        before = of_system() // 1000
+        result = measured()
+        assert before <= result <= of_system() // 1000
+
+
+def test_a_clock_without_another_one_follows_the_machine(store: Store) -> None:
+    """Would catch: a replay that stands still while work is done; times of a live state that
+    aren't real."""
+    before = time.time_ns() // 1000
+    with store.write(None) as tx:
+        live = Clock.for_writing(tx, None)
+        assert clock.last_written(tx) >= before
+    assert before <= live.now_us() <= time.time_ns() // 1000
+    with store.write(None) as tx:
+        tx.execute("delete from meta")
+        assert clock.last_written(tx) == 0
+        began = time.monotonic_ns() // 1000
+        replay = Clock.for_writing(tx, T)
+        took = replay.now_us() - T_US
+        assert 0 <= took <= time.monotonic_ns() // 1000 - began
+        replay.rest()
+        assert replay.now() == clock.instant(replay.now_us()) >= T

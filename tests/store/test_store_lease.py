@@ -202,3 +202,57 @@ def test_a_process_of_another_machine_or_boot_is_never_called_dead() -> None:
     assert is_dead(ours._replace(pid=2**22 + 1))
     assert not is_dead(ours._replace(machine="elsewhere", pid=2**22 + 1))
     assert not is_dead(Process("", 0, ""))
+
+
+def test_renewing_puts_the_next_renewal_off(store: Store) -> None:
+    """Would catch: a leader that renews its lease in each loop iteration once it is due."""
+    ours = taken(store, seconds=60)
+    ours._renewed -= 21
+    assert ours.renewal_due
+    ours.renew()
+    assert not ours.renewal_due
+    ours._renewed -= 15
+    assert not ours.renewal_due
+
+
+def test_the_holder_is_known_by_name_process_and_end(store: Store) -> None:
+    """Would catch: a lease that lasts for milliseconds or days; columns in exchange."""
+    ours = taken(store, seconds=60)
+    with store.read() as tx:
+        holder = lease.holder(tx)
+        assert holder is not None
+        assert (holder.epoch, holder.process) == (ours.epoch, this_process())
+        assert 0 < holder.expires_at_us - tx.real_us() <= 60_000_000
+        assert abs(tx.real_us() / 1e6 - time.time()) < 60
+    with store.write(None) as tx:
+        tx.execute("update lease set expires_at = ?", (tx.real_us() + 5,))
+    ours.renew()
+    with store.read() as tx:
+        holder = lease.holder(tx)
+        assert holder is not None and holder.expires_at_us - tx.real_us() > 30_000_000
+
+
+def test_processes_are_known_without_a_proc_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a leader on macOS that counts as dead while it runs, or never as dead."""
+    monkeypatch.setattr(lease, "_PROC", tmp_path / "none")
+    ours = this_process()
+    assert ours.machine and ours.started
+    assert not is_dead(ours)
+    assert is_dead(ours._replace(started="Thu Jan  1 00:00:00 1970"))
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        started = lease._process_started(child.pid)
+        theirs = Process(ours.machine, child.pid, started or "")
+        assert started and not is_dead(theirs)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert is_dead(theirs), "a zombie"
+    finally:
+        child.kill()
+        child.wait()
+    assert is_dead(theirs)
+    (tmp_path / "none").mkdir()
+    assert this_process().machine == "", "a /proc without what it should have"
+    assert not is_dead(theirs)

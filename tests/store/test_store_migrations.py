@@ -219,3 +219,58 @@ def test_what_was_never_promised_goes_with_the_upgrade(
         ("waived since",),
         ("again",),
     ]
+
+
+def test_a_migration_whose_record_is_missing_is_named(opened: Opened) -> None:
+    """Would catch: a migration that is applied a second time to tables that have it already."""
+    with opened().write(None) as tx:
+        tx.unrecorded("delete from migration where number in (3, 5)")
+    for create in (True, False):
+        with pytest.raises(StoreError, match=r"record of migration 3 is missing, though migration"):
+            opened(create=create)
+
+
+def test_tables_that_arent_as_recorded_are_named_by_the_migration_that_fails(
+    opened: Opened, known: Callable[..., None]
+) -> None:
+    """Would catch: a traceback of the database for a state that was changed by hand."""
+    opened().close()
+    known(numbered(NEXT, "alter table unheard_of add column a text;\n"))
+    with pytest.raises(StoreError, match=f"migration {NEXT} fails .*unheard_of") as caught:
+        opened()
+    assert "restore" in caught.value.hint
+
+
+@ONLY_SQLITE
+def test_the_copy_is_its_owners_and_is_made_once(
+    opened: Opened, known: Callable[..., None], tmp_path: Path
+) -> None:
+    """Would catch: a backup that others may read, or that an upgrade which failed overwrites; half
+    a copy left behind."""
+    opened().close()
+    known(numbered(NEXT, "create table one (id integer);\n"))
+    done = upgrade(tmp_path, Settings(name="test"))
+    assert done is not None and done.copy is not None
+    assert done.copy.stat().st_mode & 0o777 == 0o600
+    assert done.copy.name == f"state.db.version-{NEXT - 1}"
+    assert list(done.copy.parent.glob("*.part")) == []
+    content = done.copy.read_bytes()
+    with opened().write(None) as tx:
+        tx.unrecorded("drop table one")
+        tx.unrecorded("delete from migration where number = ?", (NEXT,))
+        tx.unrecorded("insert into meta (key, value) values ('a', '1')")
+    assert upgrade(tmp_path, Settings(name="test")) is not None
+    assert done.copy.read_bytes() == content
+
+
+def test_a_state_elsewhere_leaves_the_mode_of_its_folder(tmp_path: Path) -> None:
+    """Would catch: a folder of others that is closed because a state is put into it."""
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    settings = Settings(name="t", store_url=f"sqlite:{shared / 'state.db'}")
+    Store.open(tmp_path, settings, create=True).close()
+    assert shared.stat().st_mode & 0o777 == 0o755
+    deeper = tmp_path / "new" / "folder"
+    settings = Settings(name="t", store_url=f"sqlite:{deeper / 'state.db'}")
+    Store.open(tmp_path, settings, create=True).close()
+    assert deeper.stat().st_mode & 0o777 == 0o700

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,3 +181,77 @@ def test_a_leader_that_never_drains_blocks_nobody(short: Path) -> None:
 def test_submitting_without_a_listener_works(store: Store) -> None:
     """The wake-up is a hint; the row is what counts."""
     assert requests.submit(store, "run", {}, "ann") == 1
+
+
+@pytest.mark.parametrize(("more", "beside"), [(0, True), (1, False)])
+def test_a_socket_is_beside_the_state_up_to_the_longest_address(
+    short: Path, more: int, beside: bool
+) -> None:
+    """Would catch: a socket in the temporary folder although its address fits, or one that the
+    system cuts."""
+    length = requests.ADDRESS_BYTES_MAX - len(f"{short}//wake.sock") + more
+    folder = short / ("f" * length)
+    folder.mkdir()
+    listener = requests.WakeListener(folder)
+    path = folder / "wake.sock" if beside else next((short / f"headrace-{os.getuid()}").iterdir())
+    assert (folder / "wake.sock").exists() is beside
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent == folder or path.parent.stat().st_mode & 0o777 == 0o700
+    assert not listener.woken
+    assert requests.wake_leader(folder)
+    assert listener.drain() and listener.woken
+    listener.close()
+    assert not path.exists()
+
+
+def test_a_temporary_folder_of_somebody_else_is_not_used(short: Path) -> None:
+    """Would catch: a socket behind a link that another user of the machine has made."""
+    (short / "theirs").mkdir()
+    (short / f"headrace-{os.getuid()}").symlink_to(short / "theirs")
+    folder = deep(short)
+    with pytest.raises(StoreError, match="no socket can be made"):
+        requests.WakeListener(folder)
+    assert not requests.wake_leader(folder)
+    assert list((short / "theirs").iterdir()) == []
+    (short / f"headrace-{os.getuid()}").unlink()
+
+
+def test_a_request_has_what_was_asked_and_answered(store: Store) -> None:
+    """Would catch: an answer at another request; one that counts as unanswered, or the reverse; a
+    run of a leader that has ended."""
+    number = requests.submit(store, "run", {"select": ["a"]}, "ann")
+    other = requests.submit(store, "tick", {}, "bob")
+    waiting = requests.RequestState.WAITING
+    with store.write(None) as tx:
+        asked = requests.get(tx, number)
+        assert asked == requests.CommandRequest(
+            number, "run", {"select": ["a"]}, "ann", waiting, None, None, None
+        )
+        assert not asked.finished
+        assert [item.id for item in requests.take(tx, 4)] == [number, other]
+        assert requests.take(tx, 4) == []
+        requests.serve_by(tx, number, 17)
+        running = requests.get(tx, number)
+        assert (running.state, running.epoch, running.run_id) == ("taken", 4, 17)
+        assert not running.finished
+        assert requests.get(tx, other).run_id is None
+        requests.finish(tx, number, '{"ok": 1}')
+        requests.finish(tx, other, '{"error": 2}', failed=True)
+        done, failed = requests.get(tx, number), requests.get(tx, other)
+        assert (done.state, done.document, done.finished) == ("done", '{"ok": 1}', True)
+        assert (failed.state, failed.document, failed.finished) == ("failed", '{"error": 2}', True)
+        assert requests.take(tx, 5) == []
+        times = tx.execute("select created_at, finished_at from request").fetchall()
+    assert all(0 <= end - begin < 600_000_000 for begin, end in times)
+    assert abs(times[0][0] / 1e6 - time.time()) < 600
+
+
+def test_what_an_ended_leader_had_begun_is_taken_again(store: Store) -> None:
+    """Would catch: a request that is followed by the run of a leader that was killed."""
+    number = requests.submit(store, "run", {}, "ann")
+    with store.write(None) as tx:
+        requests.take(tx, 4)
+        requests.serve_by(tx, number, 17)
+        (again,) = requests.take(tx, 5)
+        assert (again.id, again.state, again.epoch, again.run_id) == (number, "taken", 5, None)
+        assert requests.get(tx, number) == again

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from state_kinds import ONLY_POSTGRESQL
+from state_kinds import ONLY_POSTGRESQL, ONLY_SQLITE
 
 from headrace.lake import catalog
 from headrace.model import StoreError
@@ -231,6 +231,33 @@ def test_keys_of_each_kind_are_in_one_order(state: Store, expected: sqlite3.Conn
         for key in (("name", "bytes"), ("bytes", "name"), ("number",)):
             table = _table(tx, expected, "many")._replace(key=key)
             assert list(comparing.compared(tx, expected, table)) == []
+
+
+@ONLY_SQLITE
+def test_values_of_all_types_in_one_key_are_in_sqlites_order(
+    state: Store, expected: sqlite3.Connection
+) -> None:
+    """Would catch: a deleted row for which the rows after it count as added."""
+    values = [None, -1, 2.5, 9, "", "9", "a", b"", b"1"]
+    make = "create table mixed (value)"
+    expected.execute(make)
+    expected.executemany("insert into mixed values (?)", [(value,) for value in values])
+    with state.write(None) as tx:
+        tx.unrecorded(make)
+    for missing in values:
+        with state.write(None) as tx:
+            tx.unrecorded("delete from mixed")
+            for value in values:
+                if value is not missing:
+                    tx.unrecorded("insert into mixed values (?)", (value,))
+        with state.read() as tx:
+            table = _table(tx, expected, "mixed")
+            (difference,) = comparing.compared(tx, expected, table)
+        assert (difference.field, difference.stored, difference.row) == (
+            None,
+            None,
+            {"value": missing},
+        )
 
 
 def test_nul_in_a_text_is_the_same_in_both_databases(

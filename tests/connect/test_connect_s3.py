@@ -189,6 +189,7 @@ def remote(store: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Remote]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     result = S3Remote(store)
     yield result
+    result.come_back()  # what was forbidden is forbidden in every server of this process
     result.wire.close()
 
 

@@ -10,6 +10,7 @@ import random
 import re
 import sqlite3
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,29 @@ def test_an_entry_holds_who_what_when_and_why(store: Store) -> None:
     }
 
 
+@pytest.mark.parametrize("field", ["reason", "before", "request_id", "run_id", "after"])
+def test_no_field_is_lost_when_it_is_the_only_one(store: Store, field: str) -> None:
+    """Would catch: an event with one field more than most that is written as if it had none."""
+    subject = Object("run", "7")
+    with store.write(None) as tx:
+        append(
+            tx,
+            AT,
+            AuditEvent(
+                action=Action.RUN_REQUESTED,
+                actor=ACTOR,
+                object=subject,
+                outcome=ActionOutcome.FAILED,
+                **{field: "5"},
+            ),
+        )
+    result = json.loads(rows(store)[0][2])
+    names = {"reason": "", "before": None, "request_id": None, "run_id": None, "after": None}
+    assert {name: result[name] for name in names} == names | {field: "5"}
+    assert result["object"] == {"kind": "run", "id": "7", "version": None}
+    assert result["outcome"] == "failed"
+
+
 def test_a_batch_is_the_same_chain(store: Store) -> None:
     with store.write(None) as tx:
         assert append_all(tx, AT, [event(n) for n in range(3)]) == 3
@@ -180,6 +204,23 @@ def test_ids_grow_with_time_and_never_repeat(store: Store) -> None:
     assert [result[:13] for result in ids] == sorted(found[:13] for found in ids)
 
 
+def test_an_id_is_its_time_its_version_and_74_random_bits(store: Store) -> None:
+    """RFC 9562, section 5.7. Would catch: bits that are always the same, so that two ids of a
+    millisecond collide.
+    """
+    before = time.time_ns() // 1_000_000
+    ids = [uuid.UUID(json.loads(row[2])["id"]) for row in fill(store, 300)]
+    after = time.time_ns() // 1_000_000
+    assert all(before <= result.int >> 80 <= after for result in ids)
+    assert {(result.version, result.variant) for result in ids} == {(7, uuid.RFC_4122)}
+    random_bits = (1 << 80) - 1 ^ 0xF << 76 ^ 0b11 << 62
+    ever_set = ever_clear = 0
+    for result in ids:
+        ever_set |= result.int
+        ever_clear |= ~result.int
+    assert ever_set & ever_clear & random_bits == random_bits
+
+
 def test_a_huge_value_is_kept_as_its_hash(store: Store) -> None:
     """One event of a million keys would make the trail unreadable, and the transaction slow."""
     huge = {"keys": [f"k{n}" for n in range(50_000)]}
@@ -201,6 +242,51 @@ def test_a_huge_value_is_kept_as_its_hash(store: Store) -> None:
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
     assert result["before"] is None
+
+
+def stored(store: Store, before: Any, after: Any) -> str:
+    """The text of an event of its own."""
+    subject = Object("project", "p")
+    event = AuditEvent(
+        action=Action.PROJECT_APPLIED, actor=ACTOR, object=subject, before=before, after=after
+    )
+    with store.write(None) as tx:
+        append(tx, AT, event)
+    text: str = rows(store)[-1][2]
+    return text
+
+
+@ONLY_SQLITE
+@pytest.mark.parametrize("before", [None, "b"])
+@pytest.mark.parametrize("letter", ["x", "é", "☃", "🛩"])
+def test_a_value_is_kept_as_long_as_its_event_has_at_most_64_kibibytes(
+    store: Store, before: str | None, letter: str
+) -> None:
+    """Would catch: another limit for a text of which each letter takes several bytes, or for an
+    event that has nothing but `after`; a limit that a change of the format would move.
+    """
+    size = 65_536 - len(stored(store, before, []).encode()) + len("[]")
+    values: list[Any] = [letter * 3_000] * (size // (3_000 * len(letter.encode()) + 3) - 1)
+    if (size - len(canonical(values).encode())) % 2:
+        values.append(10)
+    values += [1] * ((size - len(canonical(values).encode())) // len(",1"))
+    text = stored(store, before, values)
+    assert len(text.encode()) == 65_536
+    assert json.loads(text)["after"] == values
+    values[-1] = 10
+    whole = canonical(values).encode()
+    result = json.loads(stored(store, before, values))
+    assert result["after"] == {
+        "bytes": len(whole),
+        "sha256": hashlib.sha256(whole).hexdigest(),
+    }
+    if before is None:
+        assert result["before"] is None
+    else:
+        assert result["before"] == {
+            "bytes": 3,
+            "sha256": hashlib.sha256(b'"b"').hexdigest(),
+        }
 
 
 def test_text_from_outside_can_not_forge_a_line(store: Store) -> None:
@@ -347,6 +433,50 @@ def test_postgresql_refuses_to_change_the_trail(store: Store, statement: str) ->
     with pytest.raises(Exception, match="append-only"), store.write(None) as tx:
         tx.execute(statement)
     assert rows(store) == intact
+
+
+def test_what_does_not_fit_is_said(store: Store) -> None:
+    """Would catch: a reason that sends people to the wrong entry, a traceback for one that can't be
+    read, and an entry whose time was changed.
+    """
+    first, second, third = fill(store, 3)
+
+    def verified(*changed: Row) -> tuple[bool, int, str, int | None, str]:
+        result = audit.verify_rows(changed)
+        return result.ok, result.entries, result.head, result.broken_at, result.reason
+
+    def with_content(text: str) -> Row:
+        return (2, second[1], text, second[3], audit.chain_hash(2, second[3], text))
+
+    assert verified() == (True, 0, "0" * 64, None, "")
+    assert verified(first, second, third) == (True, 3, third[4], None, "")
+    for changed, reason in (
+        (third, "entry 3 is where 2 is due: one is missing, or is there twice"),
+        ((2, *third[1:]), "it doesn't follow the entry before it"),
+        ((*second[:4], third[4]), "its content isn't what was hashed"),
+        ((2, second[1] + 1, *second[2:]), "its time isn't the one in its content"),
+        (with_content("{}"), "it can't be read"),
+        (with_content("no JSON"), "it can't be read"),
+        ((2, second[1], None, *second[3:]), "it can't be read"),
+    ):
+        assert verified(first, changed, third) == (False, 1, first[4], 2, reason)
+
+
+def test_entries_are_counted_by_action(store: Store) -> None:
+    """Would catch: a comparison of two copies of a state that takes different trails for equal."""
+    with store.read() as tx:
+        assert audit.counted(tx) == ((0, "0" * 64), {})
+    fill(store, 3)
+    with store.write(None) as tx:
+        append(
+            tx, AT, AuditEvent(action=Action.RUN_FINISHED, actor=ACTOR, object=Object("run", "7"))
+        )
+    newest = rows(store)[3][4]
+    with store.read() as tx:
+        assert audit.counted(tx) == (
+            (4, newest),
+            {"partition.published": 3, "run.finished": 1},
+        )
 
 
 @ONLY_SQLITE

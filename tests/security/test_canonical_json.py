@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.security.audit import TEXT_CHARACTERS_MAX, canonical, clean, rfc3339
+from headrace.security.audit import canonical, clean, rfc3339
 
 
 class Colour(StrEnum):
@@ -40,6 +40,17 @@ VECTORS = [
     ),
     (("a", "b"), '["a","b"]'),
     ("\n", '"\\\\u000a"'),
+    ("\U000e0001\uffff", '"\\\\U000e0001\\\\uffff"'),
+    # The members of flat objects are written without the encoder.
+    (
+        {"n": None, "b": True, "a": 'x"', "c": "\\", "d": "\t", "e": "é"},
+        '{"a":"x\\"","b":true,"c":"\\\\","d":"\\\\u0009","e":"é","n":null}',
+    ),
+    (
+        {"b": 2**53 - 1, "a": -(2**53 - 1), "c": "", "": Colour.RED},
+        '{"":"red","a":-9007199254740991,"b":9007199254740991,"c":""}',
+    ),
+    ({'"': 1, "\\": 2}, '{"\\"":1,"\\\\":2}'),
 ]
 
 
@@ -61,7 +72,17 @@ def test_what_has_no_canonical_form_is_refused(value: Any) -> None:
         canonical(value)
 
 
-@pytest.mark.parametrize("value", [2**53, -(2**53), {"é": 1, "e\u0301": 2}, datetime(2013, 1, 1)])  # noqa: DTZ001
+@pytest.mark.parametrize(
+    "value",
+    [
+        2**53,
+        -(2**53),
+        {"a": 2**53},
+        {"a": -(2**53)},
+        {"é": 1, "e\u0301": 2},
+        datetime(2013, 1, 1),  # noqa: DTZ001
+    ],
+)
 def test_what_would_be_read_back_differently_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"exactly|same|zone"):
         canonical(value)
@@ -90,7 +111,14 @@ def test_clean_text_prints_on_one_line(text: str) -> None:
 
 
 def test_long_text_is_cut_and_says_so() -> None:
-    assert clean("x" * 5_000) == "x" * (TEXT_CHARACTERS_MAX - 1) + "…"
+    for character in ("x", "é"):
+        longest = character * 4_000
+        for text in (character * 4_001, character * 9_000):
+            assert clean(text) == character * 3_999 + "…"
+            assert json.loads(canonical(text)) == character * 3_999 + "…"
+            assert json.loads(canonical({text: text})) == {clean(text): clean(text)}
+        assert clean(longest) == json.loads(canonical(longest)) == longest
+        assert json.loads(canonical({longest: longest})) == {longest: longest}
 
 
 def test_times_are_utc_with_microseconds() -> None:

@@ -7,12 +7,13 @@ import json
 import random
 import re
 import string
+import sys
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
 
-from headrace.security.secrets import FILE_BYTES_MAX, SecretMissing, Secrets
+from headrace.security.secrets import SecretMissing, Secrets, references_in
 
 CANARY = "c4nary/\"p@ss:w0rd%'ü"
 
@@ -39,9 +40,18 @@ def test_a_file_is_read_without_its_line_end(secrets: Secrets, tmp_path: Path) -
     (tmp_path / "key").write_bytes(b"two words \r\n")
     assert secrets.resolved("secret://file/key") == "two words "
     assert secrets.resolved(f"secret://file/{tmp_path}/key") == "two words "
+    for content, value in (
+        (b"a\n", "a"),
+        (b"a\n\n", "a\n"),
+        (b"a\r", "a"),
+        (b"a", "a"),
+        (b"x" * 65_536, "x" * 65_536),
+    ):
+        (tmp_path / "key").write_bytes(content)
+        assert secrets.resolved("secret://file/key") == value
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"x" * (FILE_BYTES_MAX + 1)])
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"x" * 65_537])
 def test_what_is_no_secret_file_is_refused(
     secrets: Secrets, tmp_path: Path, content: bytes | None
 ) -> None:
@@ -61,6 +71,8 @@ def test_what_is_no_secret_file_is_refused(
         "${NOT_SET_ANYWHERE}",
         "secret://vault/a",
         "secret://",
+        "  secret://env",
+        "secret://env/A B",
         "secret://keyring/x",
     ],
 )
@@ -95,6 +107,76 @@ def test_a_keyring_is_asked_by_service_and_name(secrets: Secrets) -> None:
             secrets.resolved("secret://keyring/team/warehouse/other")
     finally:
         keyring.set_keyring(before)
+
+
+def test_a_keyring_that_can_not_be_asked_is_said(
+    secrets: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a traceback on a server that has no keyring."""
+    keyring = pytest.importorskip("keyring")
+    from keyring.backends import fail
+
+    before = keyring.get_keyring()
+    keyring.set_keyring(fail.Keyring())
+    try:
+        with pytest.raises(SecretMissing, match="the keyring can't be read"):
+            secrets.resolved("secret://keyring/team/loader")
+    finally:
+        keyring.set_keyring(before)
+    with pytest.raises(SecretMissing, match="keyring/x names no service"):
+        secrets.resolved("secret://keyring/x")
+    monkeypatch.setitem(sys.modules, "keyring", None)  # as if it weren't installed
+    with pytest.raises(SecretMissing, match="needs the package keyring"):
+        secrets.resolved("secret://keyring/team/loader")
+
+
+DECLARED = {
+    "url": "https://${HOST_A}/x?key=${KEY_B}",
+    "password": " secret://env/KEY_B ",
+    "nested": [{"user": "ann"}, ("${KEY_B}", 7, None, True)],
+    "prose": "see secret://env/KEY_B in the manual",
+    "price": "$KEY_B ${not-a-name} ${7}",
+}
+
+
+def test_references_are_found_and_resolved_at_any_depth(
+    secrets: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a reference in a list that is sent as it stands, and one that is only part of a
+    sentence and becomes a password.
+    """
+    monkeypatch.setenv("HOST_A", "db.example.com")
+    monkeypatch.setenv("KEY_B", "k3y-of-b")
+    assert secrets.resolved(DECLARED) == DECLARED | {
+        "url": "https://db.example.com/x?key=k3y-of-b",
+        "password": "k3y-of-b",
+        "nested": [{"user": "ann"}, ["k3y-of-b", 7, None, True]],
+    }
+    assert list(references_in(DECLARED)) == [
+        "${HOST_A}",
+        "${KEY_B}",
+        "secret://env/KEY_B",
+        "${KEY_B}",
+    ]
+    assert secrets.scrubbed("db.example.com with k3y-of-b") == "*** with ***"
+    assert repr(secrets) == "Secrets(2 resolved)"
+
+
+def test_all_that_can_be_resolved_is_hidden(
+    secrets: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: one missing variable after which no other secret is removed from the logs."""
+    monkeypatch.setenv("FIRST", "first-secret")
+    monkeypatch.setenv("LAST", "last-secret")
+    monkeypatch.setenv("EMPTY", "")
+    secrets.hide_all(["${EMPTY}", "${NOT_SET_ANYWHERE}"])
+    secrets.hide("")
+    assert secrets.redactor is None
+    assert secrets.scrubbed("first-secret") == "first-secret"
+    secrets.hide_all(["${FIRST}", "${NOT_SET_ANYWHERE}", "secret://env/LAST"])
+    assert secrets.redactor is not None
+    assert secrets.redactor.text("first-secret, last-secret") == "***, ***"
+    assert repr(secrets) == "Secrets(2 resolved)"
 
 
 def _written(secret: str) -> dict[str, str]:

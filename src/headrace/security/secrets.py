@@ -171,9 +171,8 @@ def _in_base64(value: bytes) -> Iterator[str]:
         first = (0, 2, 3)[offset]
         last = len(encoded) - (0, 3, 2)[(offset + len(value)) % 3]
         inner = encoded[first:last]
-        if len(inner) >= PLAIN_CHARACTERS_MIN:
-            yield inner
-            yield inner.replace("+", "-").replace("/", "_")
+        yield inner
+        yield inner.replace("+", "-").replace("/", "_")
 
 
 def _beginning(form: str, text: str) -> int:

@@ -157,6 +157,7 @@ def test_unfinished_files_do_not_match_a_star(tmp_path: Path, name: str) -> None
         ("x_{date:%Y-%m}.csv", Grain.MONTH, "x_2013-13.csv"),
         ("x_{date:%Y%m%d%H}.csv", Grain.HOUR, "x_2013031002.csv"),
         ("x_{date:%Y-%m-%d}.csv", Grain.DAY, "x_0000-01-01.csv"),
+        ("x_{date:%Y%m%d%H}.csv", Grain.HOUR, "x_0999123123.csv"),
         ("x_{date:%d%b%Y}.csv", Grain.DAY, "x_11Foo2013.csv"),
         ("x_{date:%Y%m%d%H%z}.csv", Grain.HOUR, "x_2013021113+9999.csv"),
     ],

@@ -188,3 +188,14 @@ def test_keys_in_other_spellings_are_brought_to_their_form() -> None:
     assert parse_key("2013-03-10T03:00", Grain.HOUR, "America/New_York") == "2013-03-10T03:00-04:00"
     with pytest.raises(UsageError):
         key_of_date(datetime(2013, 2, 11, tzinfo=UTC).date(), Grain.HOUR)
+
+
+@pytest.mark.parametrize("grain", ["hour", "day", "week", "month", "quarter", "year"])
+def test_an_instant_outside_the_supported_years_has_no_key(grain: str) -> None:
+    """Would catch: a key that no command takes, as that of an hour in the year 1."""
+    for year in (1000, 9998):
+        key = key_at(datetime(year, 6, 1, tzinfo=UTC), Grain(grain), "UTC")
+        assert interval_of(key, Grain(grain), "UTC").start.year == year
+    for year in (999, 9999):
+        with pytest.raises(UsageError, match=f"{year}-06-01 is out of range"):
+            key_at(datetime(year, 6, 1, tzinfo=UTC), Grain(grain), "UTC")

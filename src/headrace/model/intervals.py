@@ -175,15 +175,22 @@ def start_us(key: str, grain: Grain, timezone: str) -> int:
 
 
 def key_at(instant: datetime, grain: Grain, timezone: str) -> str:
-    """Return the key of the partition that contains an instant (an aware datetime)."""
+    """Return the key of the partition that contains an instant (an aware datetime).
+
+    Raises UsageError as `key_at_us` does.
+    """
     return key_at_us(to_us(instant), grain, timezone)
 
 
 def key_at_us(instant_us: int, grain: Grain, timezone: str) -> str:
-    """Return the key of the partition that contains an instant, in microseconds since 1970 UTC."""
+    """Return the key of the partition that contains an instant, in microseconds since 1970 UTC.
+
+    Raises UsageError for a year outside the supported range.
+    """
     day = _day_at(instant_us, timezone)
     if grain is not Grain.HOUR:
         return key_of_date(day, grain)
+    _refuse_year(day)
     midnight = day_start_us(day, timezone)
     return _hour_key(midnight + (instant_us - midnight) // HOUR_US * HOUR_US, timezone)
 
@@ -191,10 +198,10 @@ def key_at_us(instant_us: int, grain: Grain, timezone: str) -> str:
 def key_of_date(day: date, grain: Grain) -> str:
     """Return the key of the partition that contains a date.
 
-    Raises UsageError for the grain `hour`, because a date contains many hours.
+    Raises UsageError for the grain `hour`, because a date contains many hours, and for a year
+    outside the supported range.
     """
-    if not YEAR_MIN <= day.year <= YEAR_MAX:
-        raise UsageError(f"{day} is out of range", hint=f"years {YEAR_MIN} to {YEAR_MAX}")
+    _refuse_year(day)
     match grain:
         case Grain.DAY:
             return day.isoformat()
@@ -209,6 +216,11 @@ def key_of_date(day: date, grain: Grain) -> str:
             return f"{day.year}"
         case Grain.HOUR:
             raise UsageError("a date isn't an hour", hint=f"write for example {_EXAMPLES[grain]}")
+
+
+def _refuse_year(day: date) -> None:
+    if not YEAR_MIN <= day.year <= YEAR_MAX:
+        raise UsageError(f"{day} is out of range", hint=f"years {YEAR_MIN} to {YEAR_MAX}")
 
 
 @functools.lru_cache(maxsize=KEYS_CACHED)

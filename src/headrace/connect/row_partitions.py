@@ -59,10 +59,14 @@ def partitions_in(
     expressions = [f"{_bucket(column, columns, source)} AS t" for column in moments]
     expressions += [f"CAST({quote(column)} AS VARCHAR) AS k" for column in keys]
     present = " AND ".join((["t IS NOT NULL"] if moments else []) + (["k <> ''"] if keys else []))
-    rows = connection.execute(
+    result = connection.execute(
         f"SELECT DISTINCT * FROM (SELECT {', '.join(expressions)} FROM ({select_sql})) WHERE"
         f" {present} LIMIT {DIFFERENT_MAX}"
-    ).fetchall()
+    )
+    try:
+        rows = result.fetchall()
+    except OverflowError as error:  # an instant whose local time is before the year 1
+        raise _in_no_interval("the first of its times", source) from error
     known_time, known_key = _named_keys(source, named)
     results: set[str] = set()
     for row in rows:
@@ -164,18 +168,23 @@ def _bucket(name: str, columns: Sequence[LakeColumn], source: Source) -> str:
     )
 
 
-def _time_key(value: date | datetime, source: Source) -> str:
+def _time_key(value: date | datetime | str, source: Source) -> str:
+    """Return the key of a time; DuckDB gives text for years that Python's dates don't have."""
     grain = source.partition.grain
     assert grain is not None
+    if isinstance(value, str):
+        raise _in_no_interval(value, source)
     try:
         if grain is not Grain.HOUR:
             return key_of_date(value.date() if isinstance(value, datetime) else value, grain)
         return key_at_us(_instant_us(value, source.timezone), grain, source.timezone)
     except (UsageError, ValueError, OverflowError) as error:
-        raise CannotRead(
-            f"column {printable(source.partition.column)}: {printable(value)} is in no {grain}",
-            code=CODE,
-        ) from error
+        raise _in_no_interval(value, source) from error
+
+
+def _in_no_interval(value: object, source: Source) -> CannotRead:
+    column, grain = printable(source.partition.column), source.partition.grain
+    return CannotRead(f"column {column}: {printable(value)} is in no {grain}", code=CODE)
 
 
 def _instant_us(value: date | datetime, timezone: str) -> int:

@@ -11,7 +11,7 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -75,7 +75,8 @@ def store_raw(
         ) from error
     finally:
         os.close(descriptor)
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it is seldom there, and the folder may be why
+            temporary.unlink()
 
 
 def store_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> RawCopy:

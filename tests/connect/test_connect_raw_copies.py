@@ -14,7 +14,6 @@ import pytest
 
 from headrace.connect.deliveries import CannotRead, DeliveryPart, DetectedDelivery
 from headrace.connect.raw_files import (
-    LARGE_BYTES,
     ChangedWhileRead,
     Opened,
     UnpackLimits,
@@ -370,6 +369,15 @@ def test_the_line_of_a_byte_that_is_not_of_the_encoding(
     assert files_below(tmp_path / "tmp") == [Path(result.path)]
 
 
+def test_the_line_after_which_a_file_is_no_utf16(tmp_path: Path) -> None:
+    """Would catch: a search that begins at the first of a million lines."""
+    data = "\ufeff" + "a\n" * 600_000
+    with pytest.raises(CannotRead, match="or later: starts as UTF-16, but isn't") as caught:
+        opened(tmp_path, data.encode("utf-16-le") + b"\x00\xd8b\0")
+    assert 500_000 < (caught.value.value.line or 0) <= 600_001
+    assert files_below(tmp_path / "tmp") == []
+
+
 def test_a_place_for_output_and_a_large_file(tmp_path: Path) -> None:
     """Would catch: two outputs in one file, and a sample taken of a small one."""
     path = tmp_path / "x"
@@ -379,7 +387,7 @@ def test_a_place_for_output_and_a_large_file(tmp_path: Path) -> None:
     assert first.path != second.path
     assert first.temporary and not Path(first.path).exists()
     assert Path(first.path).parent == tmp_path / "deep/tmp"
-    os.truncate(path, LARGE_BYTES - 1)
+    os.truncate(path, (64 << 20) - 1)
     assert not small.large
     os.truncate(path, 64 << 20)
     assert small.large

@@ -93,6 +93,13 @@ def test_a_secret_that_is_complete_is_decided_at_once() -> None:
     assert stream.rest() == b""
 
 
+def test_a_secret_that_begins_like_the_letter_before_it_is_withheld() -> None:
+    """Would catch: a beginning that is overlooked because the letter before it could be one too."""
+    stream = Redactor(["aab-secret"]).stream()
+    assert stream.feed(b"aaab-sec") == b"a"
+    assert stream.feed(b"ret.") == b"***."
+
+
 def test_the_longer_of_two_secrets_is_waited_for() -> None:
     """Would catch: `***` for the shorter secret, followed by the rest of the longer one."""
     stream = Redactor(["hunter2", "hunter2-admin"]).stream()

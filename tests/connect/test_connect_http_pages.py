@@ -277,6 +277,8 @@ def test_the_first_request_has_its_secrets(tmp_path: Path, monkeypatch: pytest.M
         ("https://h/a", "http://h:8080/b", None),
         ("http://h:80/a", "http://h/b", "http://h/b"),
         ("https://h/a/b", "../c", "https://h/c"),
+        ("http://h:80/a", "https://h:443/b", "https://h:443/b"),
+        ("https://h/a", "http://h:80/b", "https://h/b"),
     ],
 )
 def test_a_server_behind_a_proxy_is_the_same(url: str, target: str, there: str | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace.connect.deliveries import CannotRead, printable
 from headrace.connect.files import WHOLE, unusable_key
@@ -59,14 +59,11 @@ def partitions_in(
     expressions = [f"{_bucket(column, columns, source)} AS t" for column in moments]
     expressions += [f"CAST({quote(column)} AS VARCHAR) AS k" for column in keys]
     present = " AND ".join((["t IS NOT NULL"] if moments else []) + (["k <> ''"] if keys else []))
-    result = connection.execute(
+    query = (
         f"SELECT DISTINCT * FROM (SELECT {', '.join(expressions)} FROM ({select_sql})) WHERE"
         f" {present} LIMIT {DIFFERENT_MAX}"
     )
-    try:
-        rows = result.fetchall()
-    except OverflowError as error:  # an instant whose local time is before the year 1
-        raise _in_no_interval("the first of its times", source) from error
+    rows = _different_rows(connection, query, source)
     known_time, known_key = _named_keys(source, named)
     results: set[str] = set()
     for row in rows:
@@ -80,6 +77,15 @@ def partitions_in(
     return sorted(
         key for key in results if listed is None or split(key, source.partition)[1] in listed
     )
+
+
+def _different_rows(
+    connection: duckdb.DuckDBPyConnection, query: str, source: Source
+) -> list[tuple[Any, ...]]:
+    try:
+        return connection.execute(query).fetchall()
+    except OverflowError as error:  # an instant whose local time is before the year 1
+        raise _in_no_interval("the first of its times", source) from error
 
 
 def key_of_rows(

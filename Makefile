@@ -10,6 +10,7 @@
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
 #   make mutants [N=200] [SEED=…] [ARGS="--package plan"]   changes drawn by lot, each tried by its package's tests; prints survivors
 #   make bench [ARGS=--stale]   the measurements, into benchmarks/RESULTS.md; --stale lists those that are older than the code
+#   make ratios [ARGS="--base COMMIT"]   how many times as long commands take as at the commit in benchmarks/baseline (3 min)
 #   make ui              the web UI, if ui/ is newer than what is built
 #   make ui-test         the web UI's unit and component tests
 #   make ui-dev          the web UI from its sources, on the server at HEADRACE_URL with HEADRACE_TOKEN
@@ -18,7 +19,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system lint faults lab simulate evaluations mutants bench docs lock ui ui-dev ui-test screenshots
+.PHONY: help demo check test test-system lint faults lab simulate evaluations mutants bench ratios docs lock ui ui-dev ui-test screenshots
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -91,6 +92,9 @@ mutants: .venv/.dev
 
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks.results $(ARGS)
+
+ratios: .venv/.dev
+	@$(BIN)/python -m benchmarks.ratios $(ARGS)
 
 ui: .venv/.runtime
 	@$(BIN)/python scripts/environment.py ui

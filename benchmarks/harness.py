@@ -78,13 +78,13 @@ def main(
         options(parser)
     arguments = vars(parser.parse_args())
     as_json, quick = arguments.pop("json"), arguments.pop("quick")
-    machine = _machine()  # before the work, so that the load is that of others
+    measured_on = machine()  # before the work, so that the load is that of others
     result = measure(quick=quick, **arguments)
     figures, notes = (
         (result.figures, result.notes) if isinstance(result, Measured) else (result, {})
     )
     name = Path(sys.argv[0]).stem
-    measured = {"machine": machine, "commit": _commit(), "folders": freshness.hashes(name)}
+    measured = {"machine": measured_on, "commit": _commit(), "folders": freshness.hashes(name)}
     document = {**measured, **_listed(figures), **({"notes": notes} if notes else {})}
     print(
         json.dumps(document, indent=1, ensure_ascii=False) if as_json else _page(document, figures)
@@ -103,7 +103,8 @@ def _listed(figures: Sequence[Figure]) -> dict[str, Any]:
     }
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Return what the figures were measured on, and the load of others just now."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",

@@ -1,4 +1,6 @@
-"""Temporary copies of the tree that tests import from, in which a file is replaced for a while."""
+"""Temporary copies of the tree with environments of their own: tests of mutants and comparisons of
+commits run in them.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,29 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = "src/headrace/web/ui_bundle"
 """The built web UI, which isn't in git."""
+
+
+def make_environment(tree: Path) -> None:
+    """Make `.venv` in a tree: it finds that tree's `headrace` first, and then what ours has."""
+    place = tree / ".venv"
+    venv.EnvBuilder(symlinks=True, with_pip=False).create(place)
+    [packages] = place.glob("lib/python*/site-packages")
+    ours = next(path for path in sys.path if path.endswith("site-packages"))
+    lines = [str(tree / "src"), f"import site; site.addsitedir({ours!r})"]
+    (packages / "tree.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    command = place / "bin/headrace"
+    original = Path(sys.prefix, "bin/headrace").read_text(encoding="utf-8")
+    command.write_text(original.replace(sys.prefix, str(place)), encoding="utf-8")
+    command.chmod(0o755)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return our environment without variables that change Python or Headrace."""
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PYTHON", "HEADRACE_"))
+    }
 
 
 class Copy:
@@ -35,21 +60,8 @@ class Copy:
                 shutil.copy2(ROOT / name, folder / name)
         if (ROOT / BUNDLE).is_dir():
             shutil.copytree(ROOT / BUNDLE, folder / BUNDLE)
-        self._make_environment()
+        make_environment(folder)
         self._age = 1_000_000_000
-
-    def _make_environment(self) -> None:
-        """Make an environment that finds this copy first, and then what ours has."""
-        place = self.folder / ".venv"
-        venv.EnvBuilder(symlinks=True, with_pip=False).create(place)
-        [packages] = place.glob("lib/python*/site-packages")
-        ours = next(path for path in sys.path if path.endswith("site-packages"))
-        lines = [str(self.folder / "src"), f"import site; site.addsitedir({ours!r})"]
-        (packages / "mutants.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        command = place / "bin/headrace"
-        original = Path(sys.prefix, "bin/headrace").read_text(encoding="utf-8")
-        command.write_text(original.replace(sys.prefix, str(place)), encoding="utf-8")
-        command.chmod(0o755)
 
     def write(self, path: str, content: bytes) -> None:
         """Replace a file.
@@ -77,16 +89,16 @@ class Copy:
             "--tb=no",
         ]
         words += [f"--basetemp={self.folder / 'tmp'}", *options, *files]
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("PYTHON", "HEADRACE_"))
-        }
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
             process = subprocess.Popen(
-                words, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                words,
+                cwd=self.folder,
+                env=clean_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             try:
                 code: int | None = process.wait(seconds_max)
             except subprocess.TimeoutExpired:

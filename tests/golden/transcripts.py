@@ -75,7 +75,7 @@ def played(root: Path, told: Iterable[Step]) -> dict[str, str]:
 
 def _await_mails(root: Path, now: str) -> None:
     """Wait for the process that sends messages: a command waits 3 s for it, and a busy machine may
-    take longer, so that the next command's lines would come before "told …".
+    take longer, so that the next command's lines would come before "notified …".
     """
     due = "select 1 from notice where state = 'waiting' and not_before <= ?"
     at, state = datetime.fromisoformat(now).timestamp() * 1_000_000, root / ".headrace/state.db"

@@ -128,10 +128,10 @@ def test_mail_comes_as_one_thread(tmp_path: Path, post: tuple[str, Post]) -> Non
     assert first["References"] == second["References"]
     assert first["Message-ID"] != second["Message-ID"]
     with office.store.read() as tx:
-        told = [row[0] for row in tx.execute("select what from incident_event order by id")]
-    assert told == [
-        "told team over mailto:team@example.com: it is open",
-        "told team over mailto:team@example.com: it is over",
+        texts = [row[0] for row in tx.execute("select what from incident_event order by id")]
+    assert texts == [
+        "notified team over mailto:team@example.com: it is open",
+        "notified team over mailto:team@example.com: it is over",
     ]
 
 

@@ -499,8 +499,8 @@ class Sending:
                     tx,
                     notice,
                     now,
-                    f"told {notice.recipient} over {notice.channel}:"
-                    f" {_SAID.get(notice.kind, notice.kind)}",
+                    f"notified {notice.recipient} over {notice.channel}:"
+                    f" {_EVENT_TEXTS.get(notice.kind, notice.kind)}",
                 )
             elif notice.tries < len(WAITS_SECONDS):
                 notifications.again(
@@ -516,7 +516,7 @@ class Sending:
                 )
 
 
-_SAID = {
+_EVENT_TEXTS = {
     "opened": "it is open",
     "changed": "it has changed",
     "resolved": "it is over",

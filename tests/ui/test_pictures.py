@@ -146,7 +146,8 @@ def test_a_stranger_repairs_it_with_the_mouse(demo: Site) -> None:
         hand.click(plan.get_by_role("button", name="Do this"))
         expect(plan).to_contain_text("30 of 30 partitions published")
         hand.click(plan.get_by_role("button", name="Close", exact=True).last)
-        expect(main).to_contain_text("Resolved. All whom it affected are served.")
+        expect(main).to_contain_text("Resolved. Repaired by")
+        expect(main).to_contain_text("all whom it affected are served.")
         hand.click(page.get_by_role("link", name="Today", exact=True))
         expect(page.get_by_role("heading", level=1)).to_contain_text("consumers are served")
         assert hand.clicks <= CLICKS_MAX

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from engine_bench import Bench
 
-from headrace.engine import ErrorKind
+from headrace.engine import ErrorKind, command
 from headrace.engine.failures import BodyFailed
 
 ROUTES = "origin,dest\nEWR,LAX\nJFK,LAX\nEWR,LAX\n"
@@ -356,3 +356,67 @@ def test_a_script_named_by_its_absolute_path_is_the_applied_one(bench: Bench) ->
     assert said == [
         f"args --data={bench.project}/jobs/data.csv"
     ]  # of which there is no applied copy
+
+
+def test_an_output_directory_has_at_most_so_many_levels_and_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a limit that is off by one, or that counts what isn't a result."""
+    assert (command.DEPTH_MAX, command.FILES_MAX) == (20, 10_000)
+    deepest = tmp_path.joinpath(*["d"] * command.DEPTH_MAX)
+    deepest.mkdir(parents=True)
+    (deepest / "r.csv").touch()
+    assert command.output_files(tmp_path) == [deepest / "r.csv"]
+    (deepest / "d").mkdir()
+    with pytest.raises(BodyFailed, match="deeper than 20 levels"):
+        command.output_files(tmp_path)
+    (deepest / "d").rmdir()
+    monkeypatch.setattr(command, "FILES_MAX", 3)
+    for name in ("a.csv", ".hidden", "_SUCCESS", "c.csv"):
+        (tmp_path / name).touch()
+    assert [path.name for path in command.output_files(tmp_path)] == ["a.csv", "c.csv", "r.csv"]
+    with pytest.raises(BodyFailed, match="more than 3 files") as failed:
+        command.output_files(tmp_path, hidden=True)
+    assert (failed.value.error.code, failed.value.error.hint) == (
+        "no_output",
+        "write fewer, larger files",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("r.csv", "a,,c\n1,2,3\n", "no header line with a name for each column"),
+        ("r.csv", "a,A\n1,2\n", "no header line with a name for each column"),
+        ("r.jsonl", "", "the columns aren't known"),
+        ("r.jsonl", "[1", "can't be read"),
+    ],
+)
+def test_text_that_is_no_rows_is_refused_by_its_file(
+    bench: Bench, name: str, text: str, message: str
+) -> None:
+    """Would catch: a row taken for the header; DuckDB's error without a remedy."""
+    error = failure(bench, bench.command(writing(name, text)))
+    assert message in error.message and error.code == "no_output" and error.hint
+
+
+def test_empty_json_for_a_known_table_is_no_rows(bench: Bench) -> None:
+    """Would catch: an empty day taken for a mistake, or a table that loses its columns."""
+    known = bench.run(bench.sql("select 1 as a, 'x' as b")).table
+    produced = bench.run(bench.command(writing("r.jsonl", ""), table=known))
+    assert produced.staged is not None and produced.staged.rows == 0
+    assert produced.table is not None and known is not None
+    assert produced.table.columns == known.columns
+
+
+def test_values_that_do_not_fit_say_where_a_command_declares_types(bench: Bench) -> None:
+    """Would catch: the hint of SQL or Python given for a command."""
+    known = bench.run(bench.sql("select true as n")).table
+    program = (
+        "import json, os, pyarrow as pa, pyarrow.parquet as pq;"
+        " c = json.load(open(os.environ['HEADRACE_CONTEXT']));"
+        " pq.write_table(pa.table({'n': ['x']}), c['output_directory'] + '/r.parquet')"
+    )
+    error = failure(bench, bench.command([sys.executable, "-c", program], table=known))
+    assert error.code == "columns_changed"
+    assert "`columns: {n: 'varchar'}` beside `command:`" in error.hint

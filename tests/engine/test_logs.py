@@ -273,6 +273,16 @@ def test_text_from_outside_is_safe_to_print(
     ] == texts
 
 
+def test_characters_that_move_or_hide_text_are_written_out() -> None:
+    """Would catch: one of them left as it is, or a neighbour that people write escaped."""
+    hidden = "\n\x1f\x7f\x9f\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff"
+    for character in [*hidden, "\ud800", "\udfff"]:
+        code = ord(character)
+        assert safe(character) == (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+    shown = "\t ~\xa0\u061b\u061d\u200d\u2010\u2027\u202f\u2065\u206a\ufefe\uff00\ud7ff\ue000"
+    assert safe(shown + "\n") == shown + "\\x0a"
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.binary(max_size=200), max_size=20))
 def test_lines_do_not_depend_on_how_bytes_arrive(pieces: list[bytes]) -> None:

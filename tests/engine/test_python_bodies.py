@@ -595,3 +595,98 @@ def test_a_syntax_error_of_an_imported_module_is_the_codes(bench: Bench) -> None
         bench, "import unfinished\n" + body("", "return unfinished.rows()"), siblings=siblings
     )
     assert (error.everywhere, error.machine) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("import no_such_package", "pip install no_such_package"),
+        ("import sys; sys.exit(0)", "return to be done"),
+        ("raise MemoryError", "yield batches instead of one table"),
+        ("raise ValueError('no')", ""),
+        ("return {'a': 1}", "return an Arrow table"),
+        ("return pd.DataFrame({('a', 'b'): [1]})", "flatten them"),
+        ("return iter([])", "declare them with their types"),
+        ("return [{'a': None}] * 8_192 + [{'a': 1}]", "declare it under `columns:`"),
+        ("return [{'a': 1}] * 8_192 + [{'a': 1, 'b': 2}]", "give every row the same keys"),
+        ("return iter([pa.table({'a': [1]}), pa.table({'a': [1], 'b': [2]})])", "give every batch"),
+    ],
+)
+def test_a_failure_comes_with_its_remedy(bench: Bench, line: str, hint: str) -> None:
+    """Would catch: a hint lost, or that of another mistake."""
+    error = failure(bench, body("", line))
+    assert hint in error.hint and bool(error.hint) == bool(hint)
+
+
+def test_later_batches_take_the_columns_of_the_first(bench: Bench) -> None:
+    """Would catch: columns of a later batch taken by position, or a narrower type refused."""
+    text = body(
+        "",
+        "yield pa.table({'a': pa.array([1], pa.int64()), 'b': ['x']})",
+        "yield pa.table({'b': ['y'], 'a': pa.array([2], pa.int32())})",
+        "yield {'b': 'z', 'a': 3}",
+    )
+    assert rows(bench, text) == [(1, "x"), (2, "y"), (3, "z")]
+
+
+def test_dicts_with_fewer_keys_and_decimals_of_more_digits_are_one_column(bench: Bench) -> None:
+    """Would catch: the type of the first decimals refusing those that follow; rows lost where one
+    group of dicts ends."""
+    text = body(
+        "",
+        "from decimal import Decimal",
+        "for i in range(8_193):",
+        "    yield {'n': i, 'd': Decimal('0.5') if i < 8_192 else Decimal('123456.5')}",
+        "yield {'n': 8_193}",
+    )
+    produced = bench.run(bench.python(text))
+    assert produced.staged is not None
+    counted = bench.session.connection.execute(
+        "select count(*), max(n), count(d), max(d)::varchar from"
+        f" read_parquet('{bench.lake / produced.staged.path}')"
+    ).fetchone()
+    assert counted == (8_194, 8_193, 8_193, "123456.5")
+
+
+def test_no_rows_before_there_is_a_table_have_the_declared_columns(bench: Bench) -> None:
+    """Would catch: a first run without rows that fails although its columns are declared, or that
+    publishes a table with some of them."""
+    text = body("", "return []")
+    typed = (("n", "BIGINT"), ("t", "VARCHAR"))
+    produced = bench.run(bench.python(text, written=typed))
+    assert produced.staged is not None and produced.table is not None
+    assert (produced.staged.rows, produced.measures.rows_out) == (0, 0)
+    columns = [(column.name, column.type) for column in produced.table.columns[1:]]
+    assert columns == list(typed)
+    error = failure(bench, text, written=(("n", "BIGINT"), ("t", None)))
+    assert "nothing was returned" in error.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "declared"),
+    [
+        ("1::integer", "pa.table({'n': [1.5]})", "DOUBLE"),
+        ("1.5::decimal(4,1)", "[{'n': '1234567890.25'}]", "DECIMAL(38,6)"),
+        ("true", "[{'n': 'x'}]", "VARCHAR"),
+    ],
+)
+def test_values_that_do_not_fit_name_a_wider_type(
+    bench: Bench, kind: str, result: str, declared: str
+) -> None:
+    """Would catch: the hint of SQL, where a cast is written, given for code that declares types."""
+    known = bench.run(bench.sql(f"select {kind} as n")).table
+    error = failure(bench, body("", f"return {result}"), table=known)
+    assert error.code == "columns_changed", error
+    assert f"columns={{'n': '{declared}'}}" in error.hint
+
+
+def test_a_failed_attempt_says_what_it_read_and_spent(bench: Bench) -> None:
+    """Would catch: the cost of failures missing, or rows counted that were never published."""
+    given = bench.publish("given", "SELECT i AS a FROM range(7) r(i)")
+    text = body("given", "raise ValueError('no')", inputs='"given"')
+    with pytest.raises(BodyFailed) as failed:
+        bench.run(bench.python(text, given))
+    spent = failed.value.measures
+    assert (spent.rows_in, spent.rows_out, spent.bytes_out) == (7, 0, 0)
+    assert spent.bytes_in == (bench.lake / given.files[0].path).stat().st_size
+    assert spent.seconds > 0 and spent.peak_memory_bytes > 1_000_000

@@ -1,0 +1,72 @@
+"""Where the server listens, and metrics and events as they are written."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from headrace.model import UsageError
+from headrace.web import listen
+from headrace.web import server as server_module
+from headrace.web.events import event
+from headrace.web.monitoring import MetricsText
+
+
+def test_an_address_of_another_machine_is_refused_as_such() -> None:
+    """Would catch: every port tried, and all said to be taken, for a wrong address."""
+    with pytest.raises(UsageError, match=r"192\.0\.2\.1:8787 can't be listened on") as refused:
+        listen("192.0.2.1", 8787)
+    assert refused.value.hint == "serve --host 127.0.0.1"
+    with pytest.raises(UsageError, match="is no address of this machine"):
+        listen("no such host", 8787)
+
+
+def test_only_so_many_ports_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: the last port of the range left out, or one beyond it taken."""
+    assert server_module.PORTS_TRIED == 20
+    monkeypatch.setattr(server_module, "PORTS_TRIED", 1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"ports {port} to {port} are all taken"):
+            listen("127.0.0.1", port)
+    with listen("127.0.0.1", 0) as free:
+        assert not free.get_inheritable()
+        assert free.getsockname()[1] > 0
+
+
+def test_metrics_are_written_with_their_heads_and_without_unknown_values() -> None:
+    """Would catch: a counter declared as a gauge, a head without samples, unknown values as zero,
+    buckets that aren't cumulated."""
+    text = MetricsText()
+    text.gauge("age", "Age.", ({"of": 'a"b'}, 1.5), ({"of": "unknown"}, None), ({}, 0))
+    text.gauge("none", "None.", ({}, None))
+    text.counter("runs_total", "Runs.", ({}, 3))
+    text.histogram("turn", "Turns.", (0.5, 2), (1, 2, 4), 9.5)
+    assert str(text).splitlines() == [
+        "# HELP headrace_age Age.",
+        "# TYPE headrace_age gauge",
+        'headrace_age{of="a\\"b"} 1.5',
+        "headrace_age 0",
+        "# HELP headrace_runs_total Runs.",
+        "# TYPE headrace_runs_total counter",
+        "headrace_runs_total 3",
+        "# HELP headrace_turn Turns.",
+        "# TYPE headrace_turn histogram",
+        'headrace_turn_bucket{le="0.5"} 1',
+        'headrace_turn_bucket{le="2"} 3',
+        'headrace_turn_bucket{le="+Inf"} 7',
+        "headrace_turn_sum 9.5",
+        "headrace_turn_count 7",
+    ]
+    assert str(text).endswith("7\n")
+
+
+def test_an_event_is_one_block_of_lines() -> None:
+    """Would catch: an event that a browser joins with the next, or whose id it doesn't see."""
+    assert event("changes", {"a": "x\ny"}, "7") == (
+        b'id: 7\nevent: changes\ndata: {"a":"x\\ny"}\n\n'
+    )
+    assert event("alive", {}, None) == b"event: alive\ndata: {}\n\n"

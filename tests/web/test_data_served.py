@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import os
 import resource
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,3 +242,33 @@ def test_a_client_that_leaves_ends_its_reader(wide: Opened) -> None:
             connection.sendall(f"{request}Authorization: Bearer {wide.token}\r\n\r\n".encode())
             assert connection.recv(12) == b"HTTP/1.1 200"
     assert wide.get("/data/loud.csv").status == 200
+
+
+def test_an_address_without_a_known_format_names_those_that_there_are(door: Opened) -> None:
+    """Would catch: an asset that is said not to exist where only the format is missing."""
+    for path, detail in [
+        ("loud", "the address says no format"),
+        ("loud.exe", "exe is no format of data"),
+    ]:
+        problem = door.get(f"/data/{path}").json
+        assert (problem["status"], problem["detail"]) == (404, detail)
+        assert problem["hint"].startswith("ask for loud.") and ".csv" in problem["hint"]
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_rows_of_a_reader_that_fails_are_cut_off(code: int) -> None:
+    """Would catch: a part of the rows that a client takes for all of them."""
+
+    async def read() -> list[bytes]:
+        program = f"import sys; sys.stdout.write('rows'); sys.stdout.flush(); sys.exit({code})"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+        )
+        chunks = []
+        with contextlib.suppress(ConnectionAbortedError) if code else contextlib.nullcontext():
+            async for chunk in data._read_rows(process):
+                chunks.append(chunk)  # noqa: PERF401 (what came before the error counts)
+            chunks.append(b"end")
+        return chunks
+
+    assert asyncio.run(read()) == ([b"rows"] if code else [b"rows", b"end"])

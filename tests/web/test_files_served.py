@@ -131,3 +131,18 @@ def test_where_nothing_is_built_the_first_page_says_how(tmp_path: Path) -> None:
     ) as door:
         assert b"make ui" in ask(door.port, "/incidents", Authorization=f"Bearer {token}").body
         assert ask(door.port, "/").status == 401
+
+
+def test_only_files_whose_names_change_are_kept_for_a_year(served: tuple[int, str]) -> None:
+    """Would catch: a page that a browser keeps after the UI was built anew; packed bytes given to
+    who can't unpack them."""
+    port, _ = served
+    page = ask(port, "/ui/index.html")
+    assert page.headers["cache-control"] == "no-cache"
+    script = ask(port, "/ui/assets/main-1a2b.js", Accept_Encoding="gzip")
+    assert script.headers["cache-control"] == f"public, max-age={365 * 24 * 3600}, immutable"
+    assert (script.headers["content-encoding"], script.headers["vary"]) == (
+        "gzip",
+        "accept-encoding",
+    )
+    assert "content-encoding" not in page.headers

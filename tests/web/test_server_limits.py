@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from pathlib import Path
 
 import pytest
+from door_lab import opened
+from serve_lab import project
 
 from headrace.model import UsageError
 from headrace.web import listen
@@ -70,3 +74,18 @@ def test_an_event_is_one_block_of_lines() -> None:
         b'id: 7\nevent: changes\ndata: {"a":"x\\ny"}\n\n'
     )
     assert event("alive", {}, None) == b"event: alive\ndata: {}\n\n"
+
+
+def test_a_stream_that_is_open_does_not_hold_a_server_that_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a server that waits for streams to end, for as long as it waits for answers."""
+    monkeypatch.setattr(server_module, "CLOSE_SECONDS", 3_600)
+    with opened(project(tmp_path / "shop")) as door:
+        stream = socket.create_connection(("127.0.0.1", door.port), timeout=20)
+        head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {door.token}\r\n\r\n"
+        stream.sendall(f"GET /api/v1/events HTTP/1.1\r\n{head}".encode())
+        assert stream.recv(1) == b"H"
+    with stream, contextlib.suppress(ConnectionResetError):
+        while stream.recv(65_536):
+            pass

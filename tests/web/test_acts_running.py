@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from door_lab import Opened
-from serve_lab import ask, headrace, until
 
 from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
 from headrace.web import acts as acts_module
-from headrace.web import endpoints
 from headrace.web.acts import ACT_NOTES_MAX, Acts, RunningAction
 from headrace.web.http import HttpProblem, problem_of
 
@@ -108,7 +104,7 @@ def test_the_oldest_acts_that_are_over_are_forgotten(monkeypatch: pytest.MonkeyP
         running = acts.begin("wait", lambda _: go.wait(60))
         over = []
         for number in range(4):
-            over.append(acts.begin("quick", lambda _, number=number: number))
+            over.append(acts.begin(f"quick {number}", lambda _: 1))
             await asyncio.wait_for(over[-1].over.wait(), 20)
         last = acts.begin("quick", lambda _: 1)
         for act in over[:2]:
@@ -139,21 +135,3 @@ def test_the_oldest_acts_that_are_over_are_forgotten(monkeypatch: pytest.MonkeyP
 def test_a_problem_has_the_status_of_its_kind(error: HeadraceError, status: int) -> None:
     """Would catch: a client that tries again what never works, or gives up what soon works."""
     assert (problem_of(error).status, problem_of(error).detail) == (status, "x")
-
-
-def test_an_act_that_takes_long_is_asked_about_where_it_says(
-    door: Opened, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Would catch: a request that waits as long as a backfill, or one that is answered with
-    nothing before its act is over."""
-    headrace(door.root, "tick", "--now", "2025-03-04T08:00")
-    monkeypatch.setattr(endpoints, "ACT_WAIT_SECONDS", 0)
-    body = json.dumps({"select": ["nothing"], "reason": "later"}).encode()
-    sent = {"Authorization": f"Bearer {door.token}", "Content_Type": "application/json"}
-    answer = ask(door.port, "/api/v1/pause", method="POST", body=body, **sent)
-    assert (answer.status, answer.json["act"]) == (202, "do_pause")
-    where = answer.headers["location"]
-    assert where == f"/api/v1/acts/{answer.json['id']}"
-    over = until(lambda: shown if (shown := door.get(where).json)["state"] != "running" else None)
-    assert over["state"] == "failed" and over["document"] is None
-    assert over["problem"]["status"] in (400, 404) and "nothing" in over["problem"]["detail"]

@@ -129,6 +129,7 @@ def test_other_problems_are_left_to_those_who_report_them(
             "`group` is a word of SQL",
         ),
         ("select id from flights limit 1 1", "sql_syntax", 1, "syntax error", ""),
+        ("select id\nfrom flights\nunion select 1, 2", "sql_binding", 1, "same number", ""),
     ],
 )
 def test_a_refusal_names_the_users_line_and_a_remedy(

@@ -209,10 +209,15 @@ def test_managers_are_told_when_it_takes_too_long_or_a_deadline_is_missed(board:
     board.judge(people, now, incident())
     board.judge(people, now + HOUR)
     assert board.send(now + HOUR) == [("opened", "team")]
+    board.judge(people, now + 2 * HOUR - 1)
+    assert board.send(now + 2 * HOUR - 1) == []
     board.judge(people, now + 2 * HOUR)
+    assert board.send(now + 2 * HOUR) == [("escalated", "boss")]
     board.judge(people, now + 3 * HOUR, late={"report": at(MORNING)})
-    assert board.send(now + 3 * HOUR) == [("escalated", "boss")]
-    second = incident(2, node="others", affected=Affected((), ("report",)))
+    assert board.send(now + 3 * HOUR) == []
+    second = incident(
+        2, node="others", affected=Affected((), ("report",)), opened_at=now + 3 * HOUR
+    )
     board.judge(people, now + 3 * HOUR, second, late={"report": at(MORNING)})
     assert board.send(now + 3 * HOUR) == [("opened", "team"), ("escalated", "boss")]
 

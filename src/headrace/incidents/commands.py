@@ -310,8 +310,6 @@ class _Touched:
 
         `waited` is what a waived interval waited for.
         """
-        if command.action == Action.INCIDENT_FIXED:
-            return command.places if (str(self._id), "") in command.places else ()
         if waited & self._own:
             return command.places
         if command.first and all(

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from small_facts import SmallFacts, consumer, declare, node
+from small_facts import SmallFacts, at, consumer, declare, node
 
 from headrace.incidents.commands import actions_since, gave_other_rows, note_actions
 from headrace.model import Grain, Settings
@@ -167,6 +167,10 @@ def test_commands_are_read_once_and_not_those_from_before(tx: Transaction) -> No
     blockage = Blockage(CONTEXT, NOW)
     first = typed(tx, "quarantine.dropped", f"src@{DAY}", reason="a  test\nfile")
     assert note_actions(tx, CONTEXT, blockage, 0) == first  # no incident is open
+    run(tx, 1, "running")
+    first = typed(tx, "run.requested", "1", after={"select": ["far"]})
+    assert note_actions(tx, CONTEXT, blockage, 0) == first  # nobody waits for what it does
+    attempt(tx, 1, 1, "far", DAY, None)
     opened(tx)
     assert note_actions(tx, CONTEXT, blockage, -1) == first
     assert note_actions(tx, CONTEXT, blockage, first) == first
@@ -325,3 +329,14 @@ def test_who_gave_an_input_other_rows_between_a_failure_and_a_success(tx: Transa
     assert first.seq == 1
     assert gave_other_rows(tx, CONTEXT, {"src"}, 30, 39) is None
     assert gave_other_rows(tx, CONTEXT, {"mid"}, 10, 50) is None
+
+
+def test_a_waiver_is_about_what_its_interval_waited_for(tx: Transaction) -> None:
+    """Would catch: a waiver that no timeline mentions because its consumer isn't among those that
+    the incident affects, and one on the timelines of other incidents."""
+    opened(tx, affected=Affected((), (), (DAY,)))
+    opened(tx, 8, node="far", affected=Affected((), (), (DAY,)))
+    typed(tx, "obligation.waived", f"report@{DAY}")
+    note_actions(tx, CONTEXT, Blockage(CONTEXT, at("2025-01-15 00:00")), 0)
+    assert [line.what for line in incidents.timeline_of(tx, 7)] == [f"waived by ann: report@{DAY}"]
+    assert incidents.timeline_of(tx, 8) == []

@@ -342,3 +342,29 @@ def test_a_hold_says_what_is_wrong_with_the_partition_asked_about() -> None:
     assert (
         divided(DelayClaims(stay, rows).all(), 0, 100, NODE, "*")[-1].note == "line 9 has 2 columns"
     )
+
+
+@pytest.mark.parametrize(
+    ("promised", "observed", "expected"),
+    [
+        (30, 20, [("source", 30), ("detection", 70)]),
+        (30, 30, [("source", 100)]),
+        (0, -1, [("detection", 100)]),
+        (0, 0, [("source", 100)]),
+        (100, 20, [("source", 100)]),
+        (150, 20, [("source", 100)]),
+        (30, None, [("detection", 100)]),
+    ],
+)
+def test_a_vendor_is_late_only_as_long_as_somebody_looks(
+    promised: int, observed: int | None, expected: list[tuple[str, int]]
+) -> None:
+    """Catches a vendor who is charged hours in which nobody observed whether it had delivered,
+    and observations that are called missing before anything was promised."""
+    rows = Rows()
+    rows.looked = observed
+    stay = Stay(
+        node=NODE, partition="*", from_us=0, to_us=100, is_source=True, promised_us=promised
+    )
+    result = divided(DelayClaims(stay, rows).all(), 0, 100, NODE, "*")
+    assert [(str(item.kind), item.us) for item in result] == expected

@@ -87,3 +87,42 @@ def test_the_queue_is_headraces_and_not_the_vendors() -> None:
         Share("headrace", SegmentKind.QUEUE): 30,
         Share("headrace"): 10,
     }
+
+
+def test_equal_shares_are_in_a_fixed_order() -> None:
+    """Catches a report whose lines change places from one call to the next."""
+    result = shares(
+        segment(SegmentKind.PAUSED, "clean", 0, 10, "core"),
+        segment(SegmentKind.HOLD, "clean", 10, 20, "core"),
+        segment(SegmentKind.RUN, "clean", 20, 30),
+        segment(SegmentKind.SOURCE, "weather", 30, 40),
+        segment(SegmentKind.SOURCE, "flights", 40, 51),
+    )
+    assert list(result) == [
+        Share("vendor"),
+        Share("bureau"),
+        Share("core"),
+        Share("core", SegmentKind.HOLD),
+        Share("core", SegmentKind.PAUSED),
+    ]
+
+
+def test_an_incident_is_charged_to_its_owner() -> None:
+    """Catches an incident's owner who is charged what a person could have ended, what Headrace
+    took or what a run took, and an incident without an owner that is nobody's."""
+    result = shares(
+        segment(SegmentKind.HOLD, "clean", 0, 1, incident=1),
+        segment(SegmentKind.SOURCE, "weather", 1, 3, incident=1),
+        segment(SegmentKind.RETRY, "clean", 3, 7, incident=1),
+        segment(SegmentKind.RUN, "weather", 7, 15, incident=1),
+        segment(SegmentKind.HOLD, "clean", 15, 31, "core", incident=1),
+        segment(SegmentKind.SCHEDULE, "clean", 31, 63, incident=1),
+        segment(SegmentKind.SOURCE, "unknown", 63, 127, incident=2),
+    )
+    assert result == {
+        Share("vendor"): 1 + 2 + 4,
+        Share("bureau"): 8,
+        Share("core", SegmentKind.HOLD): 16,
+        Share("headrace"): 32,
+        Share(""): 64,
+    }

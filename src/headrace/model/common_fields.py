@@ -117,7 +117,7 @@ def _part(fields: Fields, written: Any) -> PartitionSpec | None:
     if "key" in written:
         return _by_key(Fields(written, fields.report, ("key", "values"), what="`partition`"))
     inner = Fields(written, fields.report, ("by", "column"), what="`partition`")
-    column = inner.text("column") if "column" in inner else None
+    column = inner.text("column")
     grain = inner.required("by", "write {by: day, column: flight_date}")
     return None if grain is None else _by(fields, grain, column)
 
@@ -161,7 +161,7 @@ def read_start(fields: Fields) -> str | None:
     written = fields.raw("start")
     if isinstance(written, int) and not isinstance(written, bool) and 1000 <= written <= 9999:
         return str(written)  # a year
-    return fields.text("start") if "start" in fields else None
+    return fields.text("start")
 
 
 # `trigger`, `pool` and `concurrency`: when a node runs, and how many attempts run concurrently.

@@ -106,7 +106,7 @@ def read_excel(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG00
     elif "sheet" in inner and not isinstance(sheet, str):
         inner.whole("sheet", minimum=1, maximum=10_000)
     inner.whole("header", minimum=1, maximum=ROW_MAX)
-    cells = inner.text("range") if "range" in inner else None
+    cells = inner.text("range")
     if cells is not None and not EXCEL_RANGE.fullmatch(cells):
         inner.refuse(
             "range",
@@ -133,7 +133,7 @@ def _records(fields: Fields, name: str, path: re.Pattern[str], hint: str) -> Fie
     if block is None:
         return None
     inner = Fields(block, fields.report, ("records", "flatten"), what=f"`{name}`")
-    records = inner.text("records") if "records" in inner else None
+    records = inner.text("records")
     if records is not None and not path.fullmatch(records):
         inner.refuse(
             "records", f"{shown(records)} isn't a path to records that is understood", hint
@@ -243,14 +243,14 @@ def _column(item: Any, fields: Fields) -> str | None:
     inner.whole("start", minimum=1, maximum=RECORD_MAX)
     inner.whole("scale", minimum=0, maximum=38)
     inner.choice("sign", ("leading", "overpunch"), "leading")
-    kind = inner.text("type") if "type" in inner else None
+    kind = inner.text("type")
     if kind is not None and not _TYPE.fullmatch(kind.strip()):
         inner.refuse(
             "type",
             f"{shown(kind)} is no type of a column",
             "write type: bigint, date, decimal(9,2) or varchar",
         )
-    return inner.text("name") if "name" in inner else None
+    return inner.text("name")
 
 
 def _once(report: Report, line: int, names: list[str] | tuple[str, ...]) -> None:

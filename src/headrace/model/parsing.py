@@ -454,7 +454,7 @@ def _yaml_asset(block: LocatedMapping, report: Report, *, alone: bool) -> Asset 
     if "command" not in fields and not alone:
         fields.required("command", 'add command: ["program", "argument"]')
         return None
-    named = fields.text("asset") if "asset" in fields else None
+    named = fields.text("asset")
     body: Body | None = SqlBody(text="", file=report.file.removesuffix(".yaml") + ".sql", line=1)
     if "command" in fields:
         body = read_command(fields, report.file)

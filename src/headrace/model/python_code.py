@@ -117,9 +117,7 @@ def read_signature(function: ast.FunctionDef, aliases: Aliases, report: Report) 
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     takes_context = bool(positional) and _is_context(positional[0], aliases)
-    with_default = (
-        positional[len(positional) - len(arguments.defaults) :] if arguments.defaults else []
-    )
+    with_default = positional[len(positional) - len(arguments.defaults) :]
     optional = [
         *with_default,
         *(

@@ -385,8 +385,8 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "tick_every": run.duration("tick_every", "") if "tick_every" in run else None,
         "look_every": run.duration("look_every", "") if "look_every" in run else None,
         "store_url": _store_url(store),
-        "store_schema": store.text("schema") if "schema" in store else None,
-        "store_connection": store.text("connection") if "connection" in store else None,
+        "store_schema": store.text("schema"),
+        "store_connection": store.text("connection"),
         "lake_path": read_path(lake, "path") if "path" in lake else None,
         "parameters": read_parameters(fields),
         "pools": _pools(fields),
@@ -414,7 +414,7 @@ def _table(fields: Fields, name: str, known: tuple[str, ...]) -> Fields:
 
 def _dask(run: Fields) -> str | None:
     """Return the Dask scheduler's address; report it if `executor = "dask"` lacks one."""
-    address = run.text("dask") if "dask" in run else None
+    address = run.text("dask")
     if address is not None and not _DASK_ADDRESS.fullmatch(address):
         run.refuse(
             "dask",
@@ -490,7 +490,7 @@ def _backup(fields: Fields) -> Backups:
     elif "every" in fields:
         every = fields.duration("every", base.every or "")
     keep = fields.whole("keep", minimum=1, maximum=BACKUPS_KEPT_MAX) if "keep" in fields else None
-    to = fields.text("to") if "to" in fields else None
+    to = fields.text("to")
     if to is not None and ("://" in to or "\0" in to or not to.strip()):
         fields.refuse(
             "to",

@@ -330,8 +330,6 @@ def _local_times(cron: str, start: datetime, *, reverse: bool) -> Iterator[datet
 _DAY = timedelta(days=1)
 _SATURDAY = 5
 _HOLIDAYS_HINT = "a market, a country or a part of one, such as NYSE, US or US-NY"
-LONGEST_DAYS = 366
-"""Intervals of more days are assumed to contain a working day."""
 
 
 class DaysOff(Value, kw_only=True):
@@ -366,8 +364,6 @@ class DaysOff(Value, kw_only=True):
             return False
         start, end = bounds_us(key, grain, timezone)
         day, last = local_date(start, timezone), local_date(end - 1, timezone)
-        if (last - day).days > LONGEST_DAYS:
-            return False
         while day <= last:
             if not self.holds(day):
                 return False

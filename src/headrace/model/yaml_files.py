@@ -160,7 +160,7 @@ def _parts(fields: Fields, added: frozenset[str]) -> dict[str, Any]:
         "every": fields.duration("every", "") or None,
         "expect": _expect(fields),
         "complete": _complete(fields),
-        "contract": fields.text("contract") if "contract" in fields else None,
+        "contract": fields.text("contract"),
         "on_drift": _on_drift(fields),
         "retain_raw": fields.duration("retain_raw", "90d"),
         "restate_within": fields.duration("restate_within", "7d"),
@@ -230,7 +230,7 @@ def _complete(fields: Fields) -> Complete:
 
 
 def _marker(fields: Fields) -> str | None:
-    marker = fields.text("marker") if "marker" in fields else None
+    marker = fields.text("marker")
     if marker is not None and (
         any(sign in marker for sign in "/\\") or not marker.isprintable() or len(marker) > 100
     ):
@@ -315,7 +315,7 @@ def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
     since = fields.instant("since")
     _check_promise(fields)
     export = read_export(fields, reads, per)
-    importance = fields.text("importance") if "importance" in fields else None
+    importance = fields.text("importance")
     if name is None or not named or "owner" not in common:
         return None
     place = report.place(fields.line("consumer"))
@@ -394,7 +394,7 @@ def _owner(name: str, document: LocatedMapping, report: Report) -> Owner | None:
         name=name,
         kind=fields.choice("kind", OWNER_KINDS, "team"),
         contact=fields.texts("contact"),
-        manager=fields.text("manager") if "manager" in fields else None,
+        manager=fields.text("manager"),
         tell=fields.flag("tell"),
         concurrency=read_concurrency(fields) if "concurrency" in fields else None,
         quiet=fields.checked("quiet", Quiet.parse, "bad_time"),
@@ -418,9 +418,8 @@ def read_calendar(document: object, report: Report) -> tuple[Calendar, ...]:
     name, written, line = name_of_file(report), document, 1
     if isinstance(document, LocatedMapping):
         fields = Fields(document, report, ("calendar", "description", "dates"), what="a calendar")
-        name = (fields.text("calendar") if "calendar" in fields else None) or name
-        if "description" in fields:
-            fields.text("description")
+        name = fields.text("calendar") or name
+        fields.text("description")
         written, line = fields.raw("dates"), fields.line("dates")
     if not check_owner(name, line, report):
         return ()
@@ -514,7 +513,7 @@ def _test(block: LocatedMapping, report: Report) -> AssetTest | None:
     if "description" in fields:
         fields.text("description")
     results: dict[str, Any] = {
-        "partition": fields.text("partition") if "partition" in fields else None,
+        "partition": fields.text("partition"),
         "given": _given_rows(fields),
         "ordered": fields.flag("ordered") or False,
         "parameters": read_parameters(fields),

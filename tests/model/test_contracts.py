@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import duckdb
 import msgspec
 import pytest
-from modellab import Parse, told
+from modellab import Load, Parse, told
 
-from headrace.model import ContractColumn
+from headrace.model import ContractColumn, Project
 from headrace.model.contracts import duckdb_type
 
 HEAD = "apiVersion: v3.1.0\nkind: DataContract\nid: orders\nversion: 2.1.0\nstatus: active\n"
@@ -202,3 +203,161 @@ def test_rules_that_leave_one_number_contradict_nothing(parse: Parse) -> None:
         parse("contracts/orders.odcs.yaml", RULES.replace("mustBeGreaterThan: 10}", more)).problems
         == ()
     )
+
+
+LINKED = (
+    HEAD
+    + """slaProperties:
+  - {property: retention, value: 3, unit: h}
+  - {property: LATENCY}
+schema:
+  - name: orders
+    quality:
+      - {metric: rowCount, mustBeGreaterThan: 10, name: many}
+    properties:
+      - {name: id, logicalType: integer, primaryKey: true}
+      - {name: day, logicalType: date, primaryKey: true}
+      - {name: 'e"mail', unique: true, physicalType: varchar(9)}
+      - {name: amount, physicalType: 'DECIMAL(18,2)', required: true}
+      - {name: anything}
+"""
+)
+
+
+def _linked(load: Load, latency: str = "value: 5, unit: h", **files: str) -> Project:
+    text = LINKED.replace("property: LATENCY", f"property: latency, {latency}")
+    project, problems = load(**{"contracts/orders.odcs.yaml": text, **files})
+    assert project is not None, problems
+    return project
+
+
+SOURCE = "source: s\nowner: acme\ncontract: orders\n"
+DAILY = f"{SOURCE}partition: day\nfiles: 'landing/{{date:%Y-%m-%d}}.csv'\n"
+
+
+@pytest.mark.parametrize(
+    ("latency", "by"),
+    [
+        ("value: 5, unit: h", "+5h"),
+        ("value: 90, unit: Minutes", "+90m"),
+        ("value: 3, unit: d", "+72h"),
+        ("value: 10000, unit: h", "+10000h"),
+        ("value: 10001, unit: h", None),
+        ("value: 1, unit: hours", "+1h"),
+        ("value: 0, unit: h", None),
+        ("value: soon, unit: h", None),
+        ("value: 5, unit: y", None),
+    ],
+)
+def test_a_latency_is_when_a_delivery_is_due(load: Load, latency: str, by: str | None) -> None:
+    """Catches: a vendor's days read as hours, or its retention read as a deadline."""
+    (source,) = _linked(load, latency, **{"sources/s.yaml": DAILY}).sources.values()
+    assert source.expect.by == by
+
+
+@pytest.mark.parametrize(
+    ("text", "by"),
+    [
+        (f"{DAILY}expect: {{by: '06:00'}}\n", "06:00"),
+        (f"{SOURCE}files: landing/all.csv\n", None),
+        (DAILY.replace("contract: orders\n", ""), None),
+    ],
+)
+def test_a_latency_is_only_a_default(load: Load, text: str, by: str | None) -> None:
+    """Catches: a contract that overrides the deadline of the source, or gives one to a source
+    without intervals."""
+    (source,) = _linked(load, **{"sources/s.yaml": text}).sources.values()
+    assert source.expect.by == by
+    assert [check.name for check in source.checks] == (["many"] if "contract:" in text else [])
+
+
+def test_an_asset_keeps_what_its_contract_says(load: Load) -> None:
+    """Catches: a contract that is declared and never checked, a primary key of two columns checked
+    as two keys, and two checks of one name."""
+    front = "owner: core\ncontract: orders\nchecks: [{row_count: {min: 1}, name: many}]\n"
+    files = {
+        "assets/query.sql": f"/* headrace\n{front}*/\nselect 1 as id\n",
+        "assets/command.yaml": f"asset: command\ncommand: [python, make.py]\n{front}",
+        "assets/plain.sql": "/* headrace\nowner: core\n*/\nselect 1 as id\n",
+    }
+    project = _linked(load, **files)
+    checks = {
+        name: [(check.name, check.kind, check.arguments.get("columns")) for check in asset.checks]
+        for name, asset in project.assets.items()
+    }
+    promised = [
+        ("many", "row_count", None),
+        ("contract_required", "not_null", ["id", "day", "amount"]),
+        ('contract_unique_e"mail', "unique", ['e"mail']),
+        ("contract_unique_id_day", "unique", ["id", "day"]),
+    ]
+    shape, rule = ("contract_columns", "sql", None), ("many (contract)", "row_count", None)
+    assert checks == {
+        "plain": [],
+        "query": [*promised, rule],
+        "command": [*promised, shape, rule],
+    }
+    (columns,) = [
+        check.arguments["query"]
+        for check in project.assets["command"].checks
+        if check.name == "contract_columns"
+    ]
+    for text, rows in (
+        ("1::int, date '2013-01-01', 'x', 1.5::float, 7", 0),
+        ("1::hugeint, date '2013-01-01', 'x', 1.5::decimal(4,1), 'y'", 0),
+        ("1, date '2013-01-01', 'x', 1.5, [7]", 0),
+        ("[1], date '2013-01-01', 'x', 1.5, 7", 1),
+        ("'1', date '2013-01-01', 'x', 1.5, 7", 1),
+        ("1, timestamp '2013-01-01', 'x', 1.5, 7", 1),
+        ("1, date '2013-01-01', 5, 1.5, 7", 1),
+        ("1, date '2013-01-01', 'x', 'y', 7", 1),
+    ):
+        table = f"""(SELECT {text}) AS t(id, "day", "e""mail", amount, anything)"""
+        assert len(duckdb.sql(columns.replace("$self", table)).fetchall()) == rows, text
+
+
+VALUES = "(VALUES ('a', 1), ('b', 2), (NULL, 3), ('', 4), ('b', NULL)) AS t(name, n)"
+
+
+@pytest.mark.parametrize(
+    ("rule", "limit"),
+    [
+        ("metric: nullValues, ", 1),
+        ("metric: missingValues, ", 2),
+        ("metric: missingValues, arguments: {missingValues: [b, x]}, ", 3),
+        ("metric: duplicateValues, ", 2),
+        ("metric: invalidValues, arguments: {validValues: [a, b], pattern: '.?'}, ", 1),
+        ("metric: invalidValues, arguments: {validValues: [b], pattern: 'a'}, ", 4),
+        ("metric: nullValues, unit: percent, ", 20),
+        ("type: sql, query: 'SELECT max(n) FROM ${table}', ", 4),
+    ],
+)
+def test_a_measure_is_compared_with_its_limit(parse: Parse, rule: str, limit: int) -> None:
+    """Catches: a comparison that is off by one or the wrong way round, and NULL counted as
+    invalid. Nothing is compared with 0, which has checks of its own."""
+
+    def passes(comparison: str) -> bool:
+        text = f"{HEAD}schema:\n  - name: o\n    properties:\n      - name: name\n"
+        text += f"        quality: [{{{rule}{comparison}}}]\n"
+        (contract,) = parse("contracts/orders.odcs.yaml", text).contracts
+        (check,) = contract.checks
+        assert check.kind == "sql"
+        return not duckdb.sql(check.arguments["query"].replace("$self", VALUES)).fetchall()
+
+    for comparison, expected in (
+        (f"mustBe: {limit}", True),
+        (f"mustBe: {limit + 1}", False),
+        (f"mustNotBe: {limit}", False),
+        (f"mustNotBe: {limit + 1}", True),
+        (f"mustBeGreaterThan: {limit}", False),
+        (f"mustBeGreaterThan: {limit - 1}", True),
+        (f"mustBeGreaterOrEqualTo: {limit}", True),
+        (f"mustBeGreaterOrEqualTo: {limit + 1}", False),
+        (f"mustBeLessThan: {limit + 1}", True),
+        (f"mustBeLessOrEqualTo: {limit}", True),
+        (f"mustBeBetween: [{limit}, {limit + 1}]", True),
+        (f"mustBeBetween: [{limit + 1}, {limit + 2}]", False),
+        (f"mustNotBeBetween: [{limit}, {limit + 1}]", False),
+    ):
+        if comparison != "mustBeLessThan: 1":
+            assert passes(comparison) is expected, comparison

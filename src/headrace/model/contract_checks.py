@@ -414,12 +414,14 @@ def _shape(contract: Contract) -> tuple[CheckSpec, ...]:
 
 
 def _similar_types(kind: str) -> str:
-    """Return a SQL pattern of compatible types, such as integers of any width."""
+    """Return a pattern of compatible types, such as integers of any width.
+
+    DuckDB's `SIMILAR TO` takes regular expressions, in which `%` is only a character.
+    """
     plain = kind.upper().partition("(")[0].strip()
-    for family in (_INTEGER_TYPES, _FRACTION_TYPES, _TIMESTAMP_TYPES):
-        if plain in family:
-            return "|".join(f"{item}%" for item in family)
-    return f"{plain}%"
+    families = (_INTEGER_TYPES, _FRACTION_TYPES, _TIMESTAMP_TYPES)
+    family = next((family for family in families if plain in family), (plain,))
+    return "|".join(rf"{item}[^\[]*" for item in family)  # lists of the type are another type
 
 
 def promised_of(

@@ -58,6 +58,27 @@ def test_an_enormous_file_is_refused_without_reading_it_all(parse: Parse, path: 
     assert "bytes" in declared.problems[0].message
 
 
+@pytest.mark.parametrize(
+    ("path", "mebibytes"),
+    [
+        ("assets/orders.sql", 4),
+        ("macros/orders.sql", 4),
+        ("assets/orders.py", 4),
+        ("tests/orders.yaml", 4),
+        ("owners.yaml", 1),
+        ("headrace.toml", 1),
+    ],
+)
+def test_files_may_have_their_documented_size(parse: Parse, path: str, mebibytes: int) -> None:
+    """Catches a large query that is refused, or a limit that nobody documented."""
+    mark = "--" if path.endswith(".sql") else "#"
+    line = f"{mark} ".ljust(1023, "x") + "\n"
+    assert len(line) == 1024
+    text = line * (1024 * mebibytes)
+    assert "file_too_large" not in {item.code for item in parse(path, text).problems}
+    assert told(parse(path, f"{text}\n").problems) == [f"file_too_large {path}:1"]
+
+
 @pytest.mark.parametrize("path", KINDS)
 def test_a_byte_order_mark_is_read_past_and_said(parse: Parse, path: str) -> None:
     """Editors on Windows write one; the first key must not be called `\\ufeffowner`."""

@@ -112,6 +112,16 @@ def test_a_mistake_in_a_connection_is_said(parse: Parse, lines: str, problem: st
     assert "hunter2" not in repr(declared.problems) and "123456" not in repr(declared.problems)
 
 
+@pytest.mark.parametrize(("kind", "hint"), [("postgresq", "did you mean "), ("klingon", "write ")])
+def test_an_unknown_kind_of_connection_has_a_hint(parse: Parse, kind: str, hint: str) -> None:
+    """Catches a typing mistake answered with a list, and an unknown system with nothing."""
+    (problem,) = parse(
+        "headrace.toml", f"[project]\nname = 'a'\n[connections.w]\ntype = '{kind}'\n"
+    ).problems
+    assert (problem.code, problem.place.line) == ("wrong_value", 4)
+    assert (problem.hint or "").startswith(hint)
+
+
 @pytest.mark.parametrize(
     "lines",
     [

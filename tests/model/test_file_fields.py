@@ -23,6 +23,7 @@ RIGHT = [
     "fixed_width: {columns: [{name: id, width: 8}], skip: 1, encoding: cp037, record: 80}",
     'csv: {delimiter: ";", quote: "\'", encoding: cp1252, null: ["-"], decimal: ","}',
     "csv: {header: false, columns: [a, b]}",
+    f"complete: {{marker: {'x' * 100}}}",
 ]
 WRONG = [
     ("excel: {sheet: 0}", "wrong_value"),
@@ -37,6 +38,11 @@ WRONG = [
     ('xml: {records: "//row[1]"}', "wrong_value"),
     ("fixed_width: []", "wrong_value"),
     ("fixed_width: {skip: 1}", "wrong_value"),
+    (f"fixed_width: [{'{name: a, width: 1}, ' * 4_097}]", "wrong_value"),
+    ("complete: {marker: a/b}", "bad_path"),
+    (r"complete: {marker: a\\b}", "bad_path"),
+    (r'complete: {marker: "a\tb"}', "bad_path"),
+    (f"complete: {{marker: {'x' * 101}}}", "bad_path"),
     ("fixed_width: [{name: a}]", "missing_field"),
     ("fixed_width: [{width: 5}]", "wrong_value"),
     ("fixed_width: [id]", "wrong_type"),
@@ -64,6 +70,7 @@ def test_what_is_wrong_is_told(parse: Parse, text: str, code: str) -> None:
     """Would catch: a mistake that comes up in the night, or that becomes part of a statement."""
     declared = parse("sources/s.yaml", HEAD + text + "\n")
     assert code in {problem.code for problem in declared.problems}
+    assert {problem.place.line for problem in declared.problems} == {4}
     assert all(problem.hint for problem in declared.problems)
 
 
@@ -84,3 +91,9 @@ def test_names_and_columns_say_partitions(parse: Parse, text: str, code: str | N
     cut by a key."""
     declared = parse("sources/s.yaml", f"source: s\nowner: core\n{text}\n")
     assert {problem.code for problem in declared.problems} == ({code} if code else set())
+
+
+def test_no_columns_are_said_once(parse: Parse) -> None:
+    """Catches: an empty list that is called a list without names as well."""
+    declared = parse("sources/s.yaml", f"{HEAD}fixed_width: []\n")
+    assert [problem.message for problem in declared.problems] == ["`fixed_width` lists no columns"]

@@ -28,6 +28,7 @@ def test_owners(parse: Parse) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ("- core\n", "wrong_type owners.yaml:1"),
         ("core: team\n", "wrong_type owners.yaml:1"),
         ("core: {kind: gang}\n", "wrong_value owners.yaml:1"),
         ("core: {}\n'a b': {}\n", "bad_name owners.yaml:2"),

@@ -96,6 +96,20 @@ def test_containers_context_and_inputs(parse: Parse) -> None:
     }
 
 
+def test_parameters_with_a_default_need_no_input(parse: Parse) -> None:
+    """Catches: an input taken for optional, or a default that has to be an input."""
+    code = (
+        "from headrace import asset\n\n@asset(owner='core', inputs=['a', 'c'])\n"
+        "def x(a, b=1, *, c, d: int = 2): ...\n"
+    )
+    declared = parse("assets/orders.py", code)
+    assert declared.problems == ()
+    (found,) = declared.assets
+    assert [spec.node for spec in found.inputs] == ["a", "c"]
+    (problem,) = parse("assets/orders.py", code.replace("b=1", "b")).problems
+    assert (problem.code, problem.place.line) == ("inputs_mismatch", 4)
+
+
 def test_without_inputs_the_parameters_name_them(parse: Parse) -> None:
     declared = _python(
         parse, "from headrace import asset\n@asset(owner='core')\ndef top(ctx, a, b): ...\n"

@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import os
 import signal
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -690,3 +691,72 @@ def test_a_failed_attempt_says_what_it_read_and_spent(bench: Bench) -> None:
     assert (spent.rows_in, spent.rows_out, spent.bytes_out) == (7, 0, 0)
     assert spent.bytes_in == (bench.lake / given.files[0].path).stat().st_size
     assert spent.seconds > 0 and spent.peak_memory_bytes > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("INTEGER", "[1.5]"),
+        ("INTEGER[]", "[[1, 1.5]]"),
+        ("STRUCT(a INTEGER)", "[{'a': 1.5}]"),
+        ("DATE", "[dt.datetime(2024, 1, 1, 5)]"),
+    ],
+)
+def test_no_digit_is_dropped_for_the_type_of_a_table(bench: Bench, kind: str, values: str) -> None:
+    """Would catch: 1.5 published as 1, or a day without its time, because Arrow makes it fit."""
+    known = bench.run(bench.sql(f"select cast(null as {kind}) as n")).table
+    text = body("", f"import datetime as dt; return [{{'n': value}} for value in {values}]")
+    error = failure(bench, text, table=known)
+    assert error.code == "columns_changed"
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [("1", "1.5"), ("dt.date(2024, 1, 1)", "dt.datetime(2024, 1, 1, 5)"), ("[1]", "[1.5]")],
+)
+def test_no_digit_of_later_rows_is_dropped(bench: Bench, first: str, later: str) -> None:
+    """Would catch: a row after the first batch that is cut to the type of the first rows."""
+    text = body(
+        "",
+        "import datetime as dt",
+        f"yield from ({{'n': {first}}} for _ in range(8192))",
+        f"yield {{'n': {later}}}",
+    )
+    error = failure(bench, text)
+    assert error.code == "wrong_result"
+    assert "doesn't fit into" in error.message
+
+
+def test_no_time_of_day_of_mixed_rows_is_dropped(bench: Bench) -> None:
+    """Would catch: a date first, which makes Arrow take each later time for a date too."""
+    text = body(
+        "",
+        "import datetime as dt",
+        "return [{'n': dt.date(2024, 1, 1)}, {'n': dt.datetime(2024, 1, 1, 5)}]",
+    )
+    assert "doesn't fit into" in failure(bench, text).message
+
+
+def test_no_time_of_day_of_a_later_batch_is_dropped(bench: Bench) -> None:
+    """Would catch: a later batch with times, cast to the dates of the first."""
+    text = body(
+        "",
+        "import datetime as dt",
+        "yield pa.table({'n': [dt.date(2024, 1, 1)]})",
+        "yield pa.table({'n': [dt.datetime(2024, 1, 1, 5)]})",
+    )
+    assert failure(bench, text).code == "wrong_result"
+
+
+def test_decimals_widen_whole_numbers(bench: Bench) -> None:
+    """Would catch: 1.5 rounded to the table's whole numbers instead of a wider column."""
+    known = bench.run(bench.sql("select cast(1 as bigint) as n")).table
+    text = body("", "from decimal import Decimal", "return [{'n': 1}, {'n': Decimal('1.5')}]")
+    assert sorted(rows(bench, text, table=known)) == [(Decimal("1.0"),), (Decimal("1.5"),)]
+
+
+def test_values_that_fit_take_the_type_of_the_table(bench: Bench) -> None:
+    """Would catch: whole floats, or midnights, that are refused although nothing is lost."""
+    known = bench.run(bench.sql("select 1 as n, date '2024-01-01' as day")).table
+    text = body("", "import datetime as dt", "return [{'n': 2.0, 'day': dt.datetime(2024, 1, 2)}]")
+    assert rows(bench, text, table=known) == [(2, dt.date(2024, 1, 2))]

@@ -10,6 +10,10 @@ import enum
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from numbers import Real
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -296,7 +300,7 @@ def _column(name: str, rows: list[Mapping[str, Any]], known: pa.Schema | None) -
     arrow_type = known.field(name).type if known is not None and name in known.names else None
     if arrow_type is not None and not pa.types.is_null(arrow_type):
         try:
-            return pa.array(values, arrow_type)
+            return _exact_array(values, arrow_type)
         except (pa.ArrowException, OverflowError, TypeError, ValueError):
             pass  # the values decide the type, and staging reports whether it can be cast
     result = _array(name, values, None)
@@ -321,13 +325,57 @@ def _typed(field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:
 
 def _array(name: str, values: list[Any], arrow_type: pa.DataType | None) -> pa.Array:
     try:
-        return pa.array(values, arrow_type)
+        return _exact_array(values, arrow_type)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise failed(
             f"column `{name}`: {error}",
             code="wrong_result",
             hint="a column holds values of one type",
         ) from error
+
+
+_NEVER_CUT = {int, bool, str, bytes, date, NoneType}
+
+
+def _exact_array(values: list[Any], arrow_type: pa.DataType | None) -> pa.Array:
+    """Return the values in a type, or in the type of the values.
+
+    Raises ValueError for a value that the type can't hold: `pa.array` makes 1 of 1.5 where whole
+    numbers are wanted, and drops the time of day of a date.
+    """
+    result = pa.array(values, arrow_type)
+    is_cut = _cut_test(result.type)
+    if is_cut is not None and not _NEVER_CUT.issuperset(map(type, values)):
+        for value in values:
+            if is_cut(value):
+                raise ValueError(f"{value!r} doesn't fit into {result.type}")
+    return result
+
+
+def _cut_test(arrow_type: pa.DataType) -> Callable[[Any], bool] | None:
+    """Return whether `pa.array` cuts a value off for a type; None if it never does."""
+    if pa.types.is_integer(arrow_type):
+        return _has_fraction
+    if pa.types.is_date(arrow_type):
+        return _has_time
+    if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
+        of_item = _cut_test(arrow_type.value_type)
+        return None if of_item is None else lambda value: any(map(of_item, value or ()))
+    if pa.types.is_struct(arrow_type):
+        tests = {field.name: _cut_test(field.type) for field in arrow_type}
+        return lambda value: (
+            isinstance(value, Mapping)
+            and any(test is not None and test(value.get(name)) for name, test in tests.items())
+        )
+    return None
+
+
+def _has_fraction(value: Any) -> bool:
+    return isinstance(value, Real | Decimal) and value % 1 != 0
+
+
+def _has_time(value: Any) -> bool:
+    return isinstance(value, datetime) and value.time() != time.min
 
 
 def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -344,13 +392,23 @@ def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
             hint="give every batch the same columns",
         )
     try:
-        return batch.select(schema.names).cast(schema)
-    except pa.ArrowException as error:
+        return _cast(batch.select(schema.names), schema)
+    except (pa.ArrowException, ValueError) as error:
         raise failed(
             f"a later batch has other types than the first: {error}",
             code="wrong_result",
             hint="give every batch the same types",
         ) from error
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the batch in a schema's types; unlike Arrow, refuse to drop a time of day."""
+    result = batch.cast(schema)
+    for before, after in zip(batch.columns, result.columns, strict=True):
+        to_dates = pa.types.is_timestamp(before.type) and pa.types.is_date(after.type)
+        if to_dates and not after.cast(before.type).equals(before):
+            raise ValueError("times of day don't fit into dates")
+    return result
 
 
 def _names_once(schema: pa.Schema) -> None:

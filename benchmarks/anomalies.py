@@ -28,7 +28,7 @@ from headrace.checks.metrics import HISTORY_PARTITIONS, StoredMetrics, decoded
 from headrace.model import Grain
 from headrace.services.demo_data import FIRST_DAY, LAST_DAY, DemoFault, deliver
 
-sys.path.insert(0, str(ROOT / "tests" / "quality"))
+sys.path.insert(0, str(ROOT / "tests" / "checks"))
 import anomaly_lab as lab
 
 SEEDS = range(1001, 1021)

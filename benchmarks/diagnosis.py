@@ -136,7 +136,10 @@ def _judgements(assets: int) -> list[Figure]:
     )
     judged, written, last = (
         VersionEvaluator(
-            Project(settings=Settings(name="large")), declared_promises, lambda _: ColumnLineage({})
+            Project(settings=Settings(name="large")),
+            declared_promises,
+            lambda _: ColumnLineage({}),
+            lambda *_: None,
         ),
         Written(declared_promises),
         f"a{assets - 1}",

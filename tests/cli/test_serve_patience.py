@@ -176,5 +176,7 @@ def test_a_server_that_asks_for_a_pause_is_waited_for(
             }
             until(lambda: response(root, "status")["consumers"][0]["state"] == "served", SECONDS)
             assert throttled() == []
-            assert {row["state"] for row in runs(server)} <= {"published", "skipped"}
+            until(
+                lambda: {row["state"] for row in runs(server)} <= {"published", "skipped"}, SECONDS
+            )
             assert server.stop() == 0

@@ -247,7 +247,7 @@ def test_a_helper_that_was_changed_and_applied_is_what_runs(lab: Lab) -> None:
         lab.headrace("run", "says")
         before = lab.read("says")
         lab.write("assets/helper.py", "WORD = 'new'\n")
-        lab.headrace("apply")
+        lab.headrace("apply", "--yes")
         lab.headrace("run", "says", "--again", "--reason", "its helper changed")
     assert [row["word"] for row in (*before, *lab.read("says"))] == ["old", "new"]
 

@@ -33,7 +33,7 @@ from scripts.tree_copy import ROOT, Copy, clean_environment, make_environment
 
 BASELINE = Path(__file__).with_name("baseline")
 WARN, FAIL = 1.05, 1.15
-ROUNDS, ROUNDS_QUICK = 5, 1
+ROUNDS = 5
 SCALE = 0.1
 """The scale factor of TPC-H."""
 YEAR_DAYS = 120

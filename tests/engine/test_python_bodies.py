@@ -748,6 +748,32 @@ def test_no_time_of_day_of_a_later_batch_is_dropped(bench: Bench) -> None:
     assert failure(bench, text).code == "wrong_result"
 
 
+def test_arrays_in_dicts_are_lists(bench: Bench) -> None:
+    """Would catch: a NumPy array as a value, which can't be asked whether it is true."""
+    text = body(
+        "",
+        "import numpy as np",
+        "return [{'n': np.array([1, 2])}, {'n': None}, {'n': np.array([3])}]",
+    )
+    produced = bench.run(bench.python(text))
+    known = produced.table
+    assert sorted(bench.rows(produced.staged, known), key=repr) == [
+        ("*", None),
+        ("*", [1, 2]),
+        ("*", [3]),
+    ]
+    cut = body("", "import numpy as np", "return [{'n': np.array([1.5])}]")
+    assert failure(bench, cut, table=known).code == "columns_changed"
+
+
+def test_no_missing_time_becomes_a_date(bench: Bench) -> None:
+    """Would catch: pandas's NaT published as the first day of the year 1."""
+    text = body("", "import datetime as dt", "return [{'n': dt.date(2024, 1, 1)}, {'n': pd.NaT}]")
+    error = failure(bench, text)
+    assert error.code == "wrong_result"
+    assert "NaT" in error.message
+
+
 def test_decimals_widen_whole_numbers(bench: Bench) -> None:
     """Would catch: 1.5 rounded to the table's whole numbers instead of a wider column."""
     known = bench.run(bench.sql("select cast(1 as bigint) as n")).table

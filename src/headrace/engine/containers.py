@@ -345,11 +345,13 @@ def _exact_array(values: list[Any], arrow_type: pa.DataType | None) -> pa.Array:
     """
     result = pa.array(values, arrow_type)
     is_cut = _cut_test(result.type)
-    if is_cut is not None and not _NEVER_CUT.issuperset(map(type, values)):
-        for value in values:
-            if is_cut(value):
-                raise ValueError(f"{value!r} doesn't fit into {result.type}")
+    if is_cut is not None and _any_cut(values, is_cut):
+        raise ValueError(f"{next(filter(is_cut, values))!r} doesn't fit into {result.type}")
     return result
+
+
+def _any_cut(values: Sequence[Any], is_cut: Callable[[Any], bool]) -> bool:
+    return not _NEVER_CUT.issuperset(map(type, values)) and any(map(is_cut, values))
 
 
 def _cut_test(arrow_type: pa.DataType) -> Callable[[Any], bool] | None:
@@ -358,16 +360,21 @@ def _cut_test(arrow_type: pa.DataType) -> Callable[[Any], bool] | None:
         return _has_fraction
     if pa.types.is_date(arrow_type):
         return _has_time
+    if pa.types.is_struct(arrow_type):
+        return _struct_test(arrow_type)
     if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
         of_item = _cut_test(arrow_type.value_type)
-        return None if of_item is None else lambda value: any(map(of_item, value or ()))
-    if pa.types.is_struct(arrow_type):
-        tests = {field.name: _cut_test(field.type) for field in arrow_type}
-        return lambda value: (
-            isinstance(value, Mapping)
-            and any(test is not None and test(value.get(name)) for name, test in tests.items())
-        )
+        if of_item is not None:
+            return lambda value: value is not None and _any_cut(value, of_item)
     return None
+
+
+def _struct_test(arrow_type: pa.StructType) -> Callable[[Any], bool]:
+    tests = {field.name: test for field in arrow_type if (test := _cut_test(field.type))}
+    return lambda value: (
+        isinstance(value, Mapping)
+        and any(is_cut(value.get(name)) for name, is_cut in tests.items())
+    )
 
 
 def _has_fraction(value: Any) -> bool:
@@ -375,7 +382,7 @@ def _has_fraction(value: Any) -> bool:
 
 
 def _has_time(value: Any) -> bool:
-    return isinstance(value, datetime) and value.time() != time.min
+    return isinstance(value, datetime) and value.time() != time.min  # a ValueError for NaT
 
 
 def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

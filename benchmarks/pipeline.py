@@ -1,4 +1,4 @@
-"""TPC-H through Headrace, against the same SQL by hand in DuckDB.
+"""TPC-H through Headrace, against the same SQL by hand in DuckDB, and in dbt with its tests.
 
 Eight Parquet files come in as reference sources, twelve SQL assets come out. By hand means one
 process that reads the same files, writes each table as Parquet with the same codec on the same
@@ -22,8 +22,10 @@ from pathlib import Path
 import duckdb
 from duckdb_extensions import import_extension
 
-from benchmarks.harness import Figure, main
+from benchmarks import pipeline_dbt
+from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import COMMAND
+from benchmarks.peers import Unavailable
 from benchmarks.watching import DeclaredPromises, watch
 
 THREADS = 2
@@ -151,9 +153,19 @@ def through_headrace(base: Path, data: Path, *, unique: bool) -> DeclaredPromise
         return watch([str(COMMAND), "run", "--json", "--project", str(folder)])
 
 
-def measure(*, quick: bool) -> list[Figure]:
-    """Rounds of: by hand, with Headrace, with Headrace and every key unique."""
+def through_dbt(base: Path, data: Path) -> DeclaredPromises:
+    """`dbt build` in a new project, every key tested for uniqueness. Raises Unavailable."""
+    statements = {name: statement(name) for name in ASSETS}
+    with fresh(base, "dbt") as folder:
+        pipeline_dbt.write(folder, data, KEYS, ASSETS, statements, unique=True, threads=THREADS)
+        return pipeline_dbt.build(folder)
+
+
+def measure(*, quick: bool) -> Measured:
+    """Rounds of: by hand, with Headrace, with Headrace and every key unique, and with dbt."""
     rounds = []
+    dbt: list[float] = []
+    notes = {"dbt": "not measured: --quick takes no peers" if quick else pipeline_dbt.NOTE}
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         base, data = Path(name), Path(name, "data")
         generate(data, 0.01 if quick else 1)
@@ -166,9 +178,15 @@ def measure(*, quick: bool) -> list[Figure]:
                     through_headrace(base, data, unique=True),
                 )
             )
+            if quick:
+                continue
+            try:
+                dbt.append(rounds[-1][2].seconds / through_dbt(base, data).seconds)
+            except Unavailable as error:
+                notes["dbt"] = f"not measured: {error}"
     seconds = {"by hand, seconds": statistics.median(hand.seconds for hand, _, _ in rounds)}
     memory = {"by hand, MB": statistics.median(hand.peak_mb for hand, _, _ in rounds)}
-    return [
+    figures = [
         ratio(
             "pipeline_to_by_hand",
             1.05,
@@ -188,6 +206,9 @@ def measure(*, quick: bool) -> list[Figure]:
             memory,
         ),
     ]
+    if dbt:
+        figures.append(ratio("pipeline_with_unique_keys_to_dbt", 0.67, dbt, {}))
+    return Measured(figures, notes)
 
 
 def ratio(name: str, goal: float, runs: list[float], against: dict[str, float]) -> Figure:

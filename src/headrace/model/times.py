@@ -415,13 +415,15 @@ def is_holiday(calendar: str, day: date) -> bool:
 def _holiday_test(calendar: str) -> Callable[[date], bool]:
     """Return a calendar's holiday test. Raises UsageError for an unknown calendar."""
     import holidays
+    from holidays.registry import EntityLoader
 
     country, _, part = calendar.partition("-")
     result: Any
     try:
-        if country in holidays.list_supported_financial(include_aliases=True) and not part:
+        # `list_supported_countries` gives the same names, but imports the module of each country.
+        if country in EntityLoader.get_financial_codes() and not part:
             result = holidays.financial_holidays(country)
-        elif country in holidays.list_supported_countries(include_aliases=True):
+        elif country in EntityLoader.get_country_codes():
             result = holidays.country_holidays(country, subdiv=part or None)
         else:
             raise UsageError(f"unknown calendar {calendar[:40]!r}", hint=_HOLIDAYS_HINT)

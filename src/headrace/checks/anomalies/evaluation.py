@@ -296,16 +296,6 @@ def _sized(
     """Return the anomaly with a hold reduced to a warning unless its shape is that of a fault."""
     if anomaly.severity is not FactSeverity.HOLD:
         return anomaly
-    moves_on_holidays = (
-        anomaly.metric.family in _OF_RHYTHM
-        and abs(anomaly.off) < ON_HOLIDAYS * limits(anomaly.metric.family).hold
-    )
-    if (
-        moves_on_holidays
-        and not _is_steady(anomaly)
-        and near_holiday(partition.key, history.grain, partition.calendar)
-    ):
-        return anomaly._replace(severity=FactSeverity.WARN)
     about = [
         MetricId(family, anomaly.metric.column)
         for family in ("spread", "location", "negative", "zero")
@@ -315,7 +305,21 @@ def _sized(
     is_fault = has_faulty_shape(
         anomaly, partition.metrics.columns.get(anomaly.metric.column), usual, highest
     )
-    return anomaly if is_fault else anomaly._replace(severity=FactSeverity.WARN)
+    if not is_fault or _is_of_holiday(anomaly, partition, history):
+        return anomaly._replace(severity=FactSeverity.WARN)
+    return anomaly
+
+
+def _is_of_holiday(
+    anomaly: MetricAnomaly, partition: EvaluatedPartition, history: MetricHistory
+) -> bool:
+    """Whether a public holiday may explain the size."""
+    return (
+        anomaly.metric.family in _OF_RHYTHM
+        and abs(anomaly.off) < ON_HOLIDAYS * limits(anomaly.metric.family).hold
+        and not _is_steady(anomaly)
+        and near_holiday(partition.key, history.grain, partition.calendar)
+    )
 
 
 def _counts_rows(

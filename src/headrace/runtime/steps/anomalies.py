@@ -243,6 +243,9 @@ def with_repeated(
     unique = any(
         result.kind == CommonCheck.UNIQUE and result.outcome is CheckState.PASSED
         for result in audit.results
+    ) or any(
+        profile.sampled is None and profile.distinct == staged.rows
+        for profile in audit.profile.values()
     )
     repeated = 0 if unique else _repeated(session, staged, table)
     vector = metrics.encoded(
@@ -425,12 +428,14 @@ def with_copies(
     ):
         return audit
     names = [column.name for column in columns]
-    rows = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
     even = [name for name in names if _may_be_even(audit.profile.get(name), staged.rows)]
-    times = _times(session, rows, even)
-    same = [name for name in even if times[name] > 1]
-    copies = _copies(session, rows, same) if same else 1
-    apart = tuple(name for name in names if name not in same) if copies > 1 else ()
+    copies, apart = 1, tuple[str, ...]()
+    if _distinguish(even, audit.profile):
+        rows = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
+        times = _times(session, rows, even)
+        same = [name for name in even if times[name] > 1]
+        copies = _copies(session, rows, same) if same else 1
+        apart = tuple(name for name in names if name not in same) if copies > 1 else ()
     known = msgspec.structs.replace(metrics.decoded(audit.metrics), copies=copies, apart=apart)
     return msgspec.structs.replace(audit, metrics=metrics.encoded(known))
 
@@ -438,25 +443,44 @@ def with_copies(
 def _may_be_even(profile: ColumnProfile | None, rows: int) -> bool:
     """Whether each value of a column may occur several times, by its profile.
 
-    Not if there are too many distinct values, or if a counted value rules it out.
+    Not if there are too many distinct values, or if the counts of some rows have no common
+    divisor: a number of copies would divide the count of each value, so the sums of counts too.
     """
     if profile is None or profile.sampled is not None:
         return True
     if (profile.distinct or 0) > rows // 2:
         return False
-    return not (profile.categorical and math.gcd(*(count for _, count in profile.top)) == 1)
+    counts = (profile.rows, profile.nulls, profile.negative, profile.zero, profile.empty)
+    frequent = (count for _, count in profile.top)
+    return math.gcd(*(count or 0 for count in counts), *frequent, *profile.hours) > 1
+
+
+def _distinguish(names: Sequence[str], profiles: Mapping[str, ColumnProfile]) -> bool:
+    """Whether the values of these columns together can distinguish CONTENTS_MIN rows."""
+    combinations = 1
+    for name in names:
+        profile = profiles.get(name)
+        if profile is None or profile.distinct is None or profile.sampled is not None:
+            return True
+        combinations *= profile.distinct + (profile.nulls > 0)
+    return combinations >= CONTENTS_MIN
 
 
 def _times(session: DuckDBSession, rows: str, names: Sequence[str]) -> dict[str, int]:
     """Return column → the greatest common divisor of the counts of its values."""
     if not names:
         return {}
-    item = (
-        "SELECT {at} AS at, list(DISTINCT n) FROM (SELECT count(*) AS n FROM ({rows}) AS file GROUP"
-        " BY {name})"
+    hashes = ", ".join(f"hash({quote(name)})" for name in names)
+    cells = (
+        f"SELECT unnest(range({len(names)})) AS place, unnest([{hashes}]) AS cell"
+        f" FROM ({rows}) AS file"
     )
-    each = (item.format(at=at, rows=rows, name=quote(name)) for at, name in enumerate(names))
-    counts = dict(session.connection.execute(" UNION ALL ".join(each)).fetchall())
+    counted = f"SELECT place, count(*) AS n FROM ({cells}) GROUP BY place, cell"
+    counts = dict(
+        session.connection.execute(
+            f"SELECT place, list(DISTINCT n) FROM ({counted}) GROUP BY place"
+        ).fetchall()
+    )
     return {name: math.gcd(*counts[at]) for at, name in enumerate(names)}
 
 

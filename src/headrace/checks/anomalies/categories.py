@@ -6,9 +6,10 @@ import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.anomalies.history import CategoryShares, MetricHistory, shares_of
 from headrace.checks.facts import FactSeverity
 from headrace.checks.metrics import ColumnMetrics, Metrics
 
@@ -270,7 +271,7 @@ class _Categories(NamedTuple):
 
     core: Mapping[str, _Usual]
     """The categories that all partitions had."""
-    known: set[str]
+    known: AbstractSet[str]
     """The categories that any partition had."""
     today: Mapping[str, float]
     """The share of each category in the evaluated partition."""
@@ -296,14 +297,9 @@ def recoded_columns(partition: str, today: Metrics, history: MetricHistory) -> l
     results = (
         _recoded(name, column, (today.rows, usual), history)
         for name, column in today.columns.items()
-        if _shares(column)
+        if shares_of(column)
     )
     return [item for item in results if item is not None]
-
-
-def _shares(column: ColumnMetrics) -> Mapping[str, float]:
-    """Return the share of each category; in a list all shares are equal."""
-    return column.shares or dict.fromkeys(column.names, 1 / max(len(column.names), 1))
 
 
 def _recoded(
@@ -313,10 +309,11 @@ def _recoded(
 
     `counted` has the number of rows and the usual number of rows.
     """
-    shares = _earlier_shares(name, history)
+    earlier = history.categories(name)
+    shares = earlier.each
     if len(shares) < max(WARN_MIN, MOSTLY * len(history)):
         return None
-    categories = _compared(shares, _shares(column), *counted)
+    categories = _compared(earlier, shares_of(column), *counted)
     if len(categories.core) < 2:  # a single value may be part of the date, or a version
         return None
     # The same values equally often in each delivery, or all replaced: then one row isn't chance.
@@ -348,22 +345,16 @@ def _share_of(pairs: _Pairs, removed: Sequence[str], categories: _Categories) ->
     return sum(categories.core[was].middle for was, _ in pairs)
 
 
-def _earlier_shares(name: str, history: MetricHistory) -> list[Mapping[str, float]]:
-    """Return the shares of a column's categories in each partition where it has any."""
-    shares = (_shares(metrics.columns[name]) for metrics in _having(name, history))
-    return [each for each in shares if each]
-
-
 def _compared(
-    shares: Sequence[Mapping[str, float]], today: Mapping[str, float], rows: int, usual_rows: float
+    earlier: CategoryShares, today: Mapping[str, float], rows: int, usual_rows: float
 ) -> _Categories:
+    partitions, ordered = len(earlier.each), earlier.ordered
     core = {
-        value: _usual(value, shares)
-        for value in shares[-1]
-        if all(value in share for share in shares)
+        value: _Usual(shares[0], shares[-1], shares[partitions // 2])
+        for value in earlier.each[-1]
+        if len(shares := ordered[value]) == partitions
     }
-    known = {value for share in shares for value in share}
-    return _Categories(core, known, today, rows, usual_rows)
+    return _Categories(core, ordered.keys(), today, rows, usual_rows)
 
 
 def _renamed(categories: _Categories, *, fixed: bool) -> tuple[_Pairs, tuple[str, ...]]:
@@ -386,11 +377,6 @@ def _renamed(categories: _Categories, *, fixed: bool) -> tuple[_Pairs, tuple[str
         if pairs:
             return pairs, removed
     return (), ()
-
-
-def _usual(value: str, shares: Sequence[Mapping[str, float]]) -> _Usual:
-    ordered = sorted(share[value] for share in shares)
-    return _Usual(ordered[0], ordered[-1], ordered[len(ordered) // 2])
 
 
 def _pairs(categories: _Categories, least: int) -> _Pairs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import statistics
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -307,8 +308,6 @@ def _nulls(name: str, past: Sequence[Metrics]) -> list[float]:
 
 def _apart(item: Sequence[float], other: Sequence[float]) -> float:
     """Return the largest difference of two columns' nulls so far; 1 if one was ever absent."""
-    return (
-        max((abs(a - b) for a, b in zip(item, other, strict=True)), default=1.0)
-        if len(item) == len(other)
-        else 1.0
-    )
+    if len(item) != len(other):
+        return 1.0
+    return max(map(abs, map(operator.sub, item, other)), default=1.0)

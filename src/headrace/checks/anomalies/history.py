@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from headrace.checks.anomalies.expectations import SAME_SEASON, Seasonal, month_edge, place, season
-from headrace.checks.metrics import MetricId, Metrics, StoredMetrics, decoded
+from headrace.checks.metrics import ColumnMetrics, MetricId, Metrics, StoredMetrics, decoded
 from headrace.model import Grain
 
 RECURRING = 14
@@ -32,9 +32,20 @@ class _Read(msgspec.Struct):
 
     values: list[float] = []
     seasons: list[int] = []
-    places: list[float | None] = []
+    places: list[float] = []
+    """The place of each partition, as far as all partitions before have one."""
     excepted: frozenset[int] = frozenset()
     levels: int = 0
+
+
+class CategoryShares(msgspec.Struct):
+    """The shares of a column's categories in all partitions where it has any, oldest first."""
+
+    each: list[Mapping[str, float]] = []
+    ordered: dict[str, list[float]] = {}
+    """Category → its shares in the partitions that have it, smallest first."""
+    read: int = 0
+    """The number of partitions that were read, with those that don't have the column."""
 
 
 class MetricHistory:
@@ -49,6 +60,7 @@ class MetricHistory:
         """The number of partitions that the list above covers."""
         self._recurring: dict[str, bool] = {}
         self._series: dict[MetricId, _Read] = {}
+        self._categories: dict[str, CategoryShares] = {}
         self._seasons = [season(metrics.partition, grain) for metrics in self._past]
 
     def __len__(self) -> int:
@@ -149,13 +161,34 @@ class MetricHistory:
             value = _value(level, metric)
             if value is not None:
                 known.excepted |= {len(known.values)} if level.excepted else set()
+                where = place(level.partition, self._grain)
+                if where is not None and len(known.places) == len(known.values):
+                    known.places.append(where)
                 known.values.append(value)
                 known.seasons.append(season(level.partition, self._grain))
-                known.places.append(place(level.partition, self._grain))
         known.levels = len(self._levels)
-        places = [item for item in known.places if item is not None]
-        counted = places if len(places) == len(known.places) else ()
+        counted = known.places if len(known.places) == len(known.values) else ()
         return Seasonal(known.values, known.seasons, known.excepted, counted)
+
+    def categories(self, column: str) -> CategoryShares:
+        """Return the shares of a column's categories in each partition where it has any.
+
+        Later calls read only partitions that were added since.
+        """
+        known = self._categories.setdefault(column, CategoryShares())
+        added = [
+            shares_of(metrics.columns[column])
+            for level in self._past[known.read :]
+            if (metrics := _read(level.vector)) is not None and column in metrics.columns
+        ]
+        known.read = len(self._past)
+        for shares in filter(None, added):
+            known.each.append(shares)
+            for value, share in shares.items():
+                known.ordered.setdefault(value, []).append(share)
+        for value in {value for shares in added for value in shares}:
+            known.ordered[value].sort()
+        return known
 
     def usual(self, metric: MetricId) -> float | None:
         """Return the median of a metric, or None."""
@@ -179,6 +212,11 @@ class MetricHistory:
         self._past.append(metrics)
         self._levels.append(metrics)
         self._seasons.append(season(metrics.partition, self._grain))
+
+
+def shares_of(column: ColumnMetrics) -> Mapping[str, float]:
+    """Return the share of each category of a column; in a list all shares are equal."""
+    return column.shares or dict.fromkeys(column.names, 1 / max(len(column.names), 1))
 
 
 @lru_cache(KEPT)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import re
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.anomalies.history import KEPT, MetricHistory
 from headrace.checks.anomalies.young_series import HOLD_MIN, WARN_MIN
 from headrace.checks.metrics import ColumnMetrics, Metrics
 from headrace.model import Grain
@@ -62,16 +62,18 @@ def shifted_times(today: Metrics, history: MetricHistory) -> list[Turned]:
 
 
 def _shifted_hours(
-    name: str, counts: Sequence[int], past: Sequence[Sequence[int]]
+    name: str, counts: tuple[int, ...], past: Sequence[tuple[int, ...]]
 ) -> Turned | None:
     days = [_shares(item) for item in past if len(item) == HOURS_OF_DAY and any(item)]
     if len(days) < KNOWN_MIN:
         return None
-    usual = [statistics.fmean(hour) for hour in zip(*days, strict=True)]
-    furthest = max(_distance(day, usual) for day in days)
+    usual = [sum(hour) / len(days) for hour in zip(*days, strict=True)]
     now = _shares(counts)
     apart = _distance(now, usual)
-    if apart < max(APART_MIN, APART * furthest):
+    if apart < APART_MIN:  # the usual case; the distance of each other day costs more
+        return None
+    furthest = max(_distance(day, usual) for day in days)
+    if apart < APART * furthest:
         return None
     back = {hours: _distance([*now[hours:], *now[:hours]], usual) for hours in range(HOURS_OF_DAY)}
     best = min(back, key=lambda hours: back[hours])
@@ -79,14 +81,15 @@ def _shifted_hours(
     return Turned(name, off, apart) if abs(off) >= LEAST and back[best] <= BACK * furthest else None
 
 
-def _shares(counts: Sequence[int]) -> list[float]:
+@lru_cache(KEPT)
+def _shares(counts: tuple[int, ...]) -> tuple[float, ...]:
     total = sum(counts)
-    return [count / total for count in counts]
+    return tuple(count / total for count in counts)
 
 
 def _distance(item: Sequence[float], other: Sequence[float]) -> float:
     """Return the share of the rows in other hours."""
-    return sum(abs(a - b) for a, b in zip(item, other, strict=True)) / 2
+    return float(sum(map(abs, map(operator.sub, item, other)))) / 2
 
 
 # Times of an earlier interval, whatever the file's name. The range with 80 % of the rows is

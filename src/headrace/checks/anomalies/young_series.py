@@ -213,8 +213,8 @@ def _evaluated(
     past, reach = history.series(metric), _REACH[metric.family]
     if len(past.values) < max(WARN_MIN, len(history)) or not math.isfinite(value):
         return None
-    # A holiday may be as quiet as a weekend.
-    if metric.family == "rows" and min(past.values) <= value <= max(past.values):
+    # For rows as well: a holiday may be as quiet as a weekend.
+    if min(past.values) <= value <= max(past.values):
         return None
     deviation = _deviation(metric, value, partition, rows, history)
     least = max(_warned_beyond(metric, deviation), TIMES_WARNED * deviation.apart)

@@ -22,7 +22,7 @@ from headrace.model import (
     parse_key,
     previous_key,
 )
-from headrace.model.intervals import from_us, local_us, start_us, to_us
+from headrace.model.intervals import HOUR_US, from_us, local_us, start_us, to_us
 
 ZONES = (
     "America/New_York",
@@ -101,6 +101,19 @@ def test_each_instant_is_in_exactly_the_partition_that_it_is_told_to_be_in(
     assert interval_of(next_key(key, grain, zone), grain, zone).start == interval.end
     assert interval_of(previous_key(key, grain, zone), grain, zone).end == interval.start
     assert parse_key(key, grain, zone) == key
+
+
+@given(places)
+@settings(max_examples=1_000, deadline=None)
+def test_an_hour_is_counted_from_the_start_of_its_local_day(place: tuple[str, datetime]) -> None:
+    """The fast path for hours must leave days with a change of the offset to the calendar."""
+    zone, instant = place
+    at = to_us(instant)
+    midnight = start_us(key_at(instant, Grain.DAY, zone), Grain.DAY, zone)
+    began = from_us(midnight + (at - midnight) // HOUR_US * HOUR_US, zone)
+    key = began.isoformat(timespec="seconds" if began.second else "minutes")
+    assert key_at(instant, Grain.HOUR, zone) == key
+    assert start_us(key, Grain.HOUR, zone) == to_us(began)
 
 
 @given(places, st.sampled_from(list(Grain)), st.integers(1, 40))

@@ -30,6 +30,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
+DAY_US = 24 * HOUR_US
 YEAR_MIN, YEAR_MAX = 1000, 9998
 """Allowed years of keys: four digits, so that keys sort as text, with a margin at both ends."""
 
@@ -187,6 +188,8 @@ def key_at_us(instant_us: int, grain: Grain, timezone: str) -> str:
 
     Raises UsageError for a year outside the supported range.
     """
+    if grain is Grain.HOUR and (hour := _steady_hour(instant_us, timezone)) is not None:
+        return hour[1]
     day = _day_at(instant_us, timezone)
     if grain is not Grain.HOUR:
         return key_of_date(day, grain)
@@ -332,12 +335,56 @@ def _hour_key(hour_us: int, timezone: str) -> str:
 
 def _hour_bounds(key: str, timezone: str) -> tuple[int, int]:
     hour_us = _hour_instant(key)
+    if _steady_hour(hour_us, timezone) == (hour_us, key):
+        return hour_us, hour_us + HOUR_US
     day = _day_at(hour_us, timezone)
     midnight, end = day_start_us(day, timezone), day_start_us(day + _DAY, timezone)
     if (hour_us - midnight) % HOUR_US or _hour_key(hour_us, timezone) != key:
         expected = key_at_us(hour_us, Grain.HOUR, timezone)
         raise _refuse(key, Grain.HOUR, f" in {timezone} (that instant is in {expected})")
     return hour_us, min(hour_us + HOUR_US, end)
+
+
+def _steady_hour(instant_us: int, timezone: str) -> tuple[int, str] | None:
+    """Return the start and the key of the hour that contains an instant, without a calendar.
+
+    None near a change of the zone's offset, and near the ends of the supported range.
+    """
+    steady = _steady_offset(instant_us // DAY_US, timezone)
+    if steady is None:
+        return None
+    offset_us, text = steady
+    local_hour = (instant_us + offset_us) // HOUR_US
+    day, hour = divmod(local_hour, 24)
+    return local_hour * HOUR_US - offset_us, f"{_day_text(day)}T{hour:02}:00{text}"
+
+
+@functools.lru_cache(maxsize=KEYS_CACHED)
+def _steady_offset(utc_day: int, timezone: str) -> tuple[int, str] | None:
+    """Return the zone's offset in microseconds and as text, if it is the same from the day before
+    a day (counted from 1970, in UTC) until the day after.
+
+    Two changes of a zone's offset can't hide between both ends: tzdata has none within 95 hours.
+    """
+    if not _STEADY_DAY_MIN < utc_day < _STEADY_DAY_MAX:
+        return None
+    first, last = (
+        (EPOCH + day * _DAY).astimezone(zone(timezone)) for day in (utc_day - 1, utc_day + 2)
+    )
+    offset = _offset(first)
+    if offset != _offset(last):
+        return None
+    return offset // MICROSECOND, first.isoformat()[len("1970-01-01T00:00:00") :]
+
+
+_STEADY_DAY_MIN = (date(YEAR_MIN, 1, 3) - EPOCH.date()).days
+_STEADY_DAY_MAX = (date(YEAR_MAX, 12, 29) - EPOCH.date()).days
+
+
+@functools.lru_cache(maxsize=KEYS_CACHED)
+def _day_text(day: int) -> str:
+    """Return the date of a day counted from 1970."""
+    return (EPOCH.date() + day * _DAY).isoformat()
 
 
 def _hour_instant(key: str) -> int:

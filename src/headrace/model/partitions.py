@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import timedelta
 from functools import lru_cache
 
 from headrace.model.errors import UsageError
 from headrace.model.intervals import (
+    EPOCH,
     GRAINS,
     bounds_us,
-    from_us,
     key_at_us,
     keys_between,
     next_key,
@@ -316,7 +317,7 @@ def end_of(key: str, spec: PartitionSpec, timezone: str) -> str:
 @functools.lru_cache(maxsize=1 << 16)
 def _hour(key: str, timezone: str) -> str:
     try:
-        return from_us(start_us(key, Grain.HOUR, timezone), "UTC").isoformat()
+        return (EPOCH + timedelta(microseconds=start_us(key, Grain.HOUR, timezone))).isoformat()
     except UsageError:  # the key is older than a change of the zone or of its rules
         return key
 

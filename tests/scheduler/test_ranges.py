@@ -11,7 +11,7 @@ from headrace.model import Grain, PartitionSpec
 from headrace.model.intervals import key_at, next_key
 from headrace.scheduler.ranges import (
     IntegerSet,
-    TerminalPartitions,
+    PartitionSet,
     interval_exists,
     key_of_number,
     number_of,
@@ -47,7 +47,9 @@ def test_runs_are_a_set(seed: int) -> None:
         assert runs.before(number) == max((item for item in plain if item < number), default=None)
         assert runs.after(number) == min((item for item in plain if item > number), default=None)
     other = {rng.randint(0, 40) for _ in range(15)}
-    assert list(runs.minus(IntegerSet.of(other))) == sorted(plain - other)
+    assert list(runs - IntegerSet.of(other)) == sorted(plain - other)
+    assert list(runs & IntegerSet.of(other)) == sorted(plain & other)
+    assert list(runs | IntegerSet.of(other)) == sorted(plain | other)
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -61,7 +63,7 @@ def test_following_intervals_have_following_numbers(grain: Grain, zone: str) -> 
         else datetime(2011, 12, 27, tzinfo=UTC)
     )
     key = key_at(before_change, grain, zone)
-    rest, keys, numbered = TerminalPartitions(PartitionSpec(grain=grain), zone), [], 0
+    rest, keys, numbered = PartitionSet(PartitionSpec(grain=grain), zone), [], 0
     for _ in range(200):
         keys.append(key)
         rest.add(key)
@@ -85,7 +87,7 @@ def test_following_intervals_have_following_numbers(grain: Grain, zone: str) -> 
 def test_hours_of_a_year_are_told_apart(zone: str) -> None:
     """Each has its own number or its own name, in the doubled hour and the half one."""
     key = key_at(datetime(2013, 1, 1, tzinfo=UTC), Grain.HOUR, zone)
-    rest, count = TerminalPartitions(PartitionSpec(grain=Grain.HOUR), zone), 0
+    rest, count = PartitionSet(PartitionSpec(grain=Grain.HOUR), zone), 0
     while key < "2014":
         assert key not in rest
         rest.add(key)
@@ -98,7 +100,7 @@ def test_hours_of_a_year_are_told_apart(zone: str) -> None:
 def test_hostile_keys_keep_their_names() -> None:
     """Keys are data: what looks like a key of the grain and isn't written like one is another
     partition."""
-    rest = TerminalPartitions(PartitionSpec(grain=Grain.DAY, key="region"), "UTC")
+    rest = PartitionSet(PartitionSpec(grain=Grain.DAY, key="region"), "UTC")
     keys = [
         "2013-02-11/a",
         "2013-02-11/a/b",
@@ -114,7 +116,7 @@ def test_hostile_keys_keep_their_names() -> None:
         rest.add(key)
     assert sorted(rest) == sorted(keys)
     assert sorted(rest.runs) == ["", "a", "a/b"]
-    deliveries = TerminalPartitions(PartitionSpec(by_delivery=True), "UTC")
+    deliveries = PartitionSet(PartitionSpec(by_delivery=True), "UTC")
     for key in ["000000000001", "1", "000000000003", "²", "0000000000001"]:
         deliveries.add(key)
     assert set(deliveries.named) == {"1", "²", "0000000000001"}
@@ -126,7 +128,7 @@ def test_hostile_keys_keep_their_names() -> None:
 
 
 def test_ten_thousand_days_are_two_numbers() -> None:
-    rest, key = TerminalPartitions(PartitionSpec(grain=Grain.DAY), "UTC"), "1999-01-01"
+    rest, key = PartitionSet(PartitionSpec(grain=Grain.DAY), "UTC"), "1999-01-01"
     for _ in range(10_000):
         rest.add(key)
         key = next_key(key, Grain.DAY, "UTC")

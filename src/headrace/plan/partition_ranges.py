@@ -14,7 +14,7 @@ from headrace.model.nodes import Grain, InputMode, InputSpec, PartitionSpec, Pla
 from headrace.model.partitions import SEPARATOR, WHOLE, delivery_key, dependents
 from headrace.plan.backfills import BackfillSpan
 from headrace.scheduler import GraphNode
-from headrace.scheduler.ranges import TerminalPartitions, key_of_number, number_of
+from headrace.scheduler.ranges import PartitionSet, key_of_number, number_of
 
 # Sets of one node's partitions as ranges, and the operations on them.
 
@@ -79,7 +79,7 @@ def extent_of(runs: Mapping[str, Edges], named: Iterable[str] = ()) -> Extent:
 def extent_of_keys(node: GraphNode, keys: Iterable[str]) -> Extent:
     """Return the partitions with these keys."""
     places, numbers, named = (
-        TerminalPartitions(node.partition, node.timezone),
+        PartitionSet(node.partition, node.timezone),
         dict[str, list[int]](),
         [],
     )

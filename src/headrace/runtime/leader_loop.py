@@ -47,6 +47,7 @@ from headrace.scheduler import (
     Settled,
     WorkerLost,
 )
+from headrace.scheduler.events import WAITING_SHOWN_MAX
 from headrace.slo import obligation_records
 from headrace.slo.declared_promises import DeclaredPromises
 from headrace.slo.obligations import EvaluationContext
@@ -336,7 +337,7 @@ class LeaderLoop:
             self._settle(tx, now)
             self._plans.settled(tx, run, now)
             return None
-        still = waiting(settled, self._core.proposed())
+        still = waiting(settled, self._core.proposed(most=WAITING_SHOWN_MAX))
         self._settle(tx, now, run.row)
         self._runs.close(tx, run, now)
         return RunResult(run.id, run.state, still, run.notes, len(run.results))

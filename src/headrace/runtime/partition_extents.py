@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from headrace.plan.partition_ranges import NO_PARTITIONS, Extent, extent_of, extent_of_keys
 from headrace.plan.timeline import NodeExtents
 from headrace.scheduler import Graph, PartitionState, SchedulerCheckpoint, checkpoints
+from headrace.scheduler.events import SavedGroup, SavedPartition
 from headrace.store import Transaction
 from headrace.store.queries import ingestion
 from headrace.store.queries import partition_states as rows
@@ -115,19 +116,7 @@ def _together(
 ) -> dict[str, NodeExtents]:
     """Return the checkpoint's states, updated by the rows that changed since."""
     cells = extents_of_rows(
-        graph,
-        (
-            Brief(
-                cell.node,
-                cell.key,
-                cell.state,
-                cell.stale or cell.proposed,
-                cell.failures > 0,
-                cell.published,
-            )
-            for cell in content.tracked_partitions
-            if cell.published or cell.state is not PartitionState.WAITING or cell.failures
-        ),
+        graph, (_brief(cell) for cell in content.tracked_partitions if _has_row(cell))
     )
     extents: dict[str, NodeExtents] = {}
     for node in graph.nodes:
@@ -140,11 +129,37 @@ def _together(
             )
         )
         calm = NodeExtents(known=resting, visible=resting, usable=resting, fresh=resting)
+        for group in () if kept_node is None else kept_node.groups:
+            if _has_row(group.like):
+                calm = _united(calm, _of_group(group))
         new = later.get(node.name, NodeExtents())
         extents[node.name] = _united(
             _less(_united(calm, cells.get(node.name, NodeExtents())), new.known), new
         )
     return extents
+
+
+def _has_row(cell: SavedPartition) -> bool:
+    """Return whether a partition of a checkpoint has a row that counts as known."""
+    return cell.published or cell.state is not PartitionState.WAITING or cell.failures > 0
+
+
+def _brief(cell: SavedPartition) -> Brief:
+    return Brief(
+        cell.node,
+        cell.key,
+        cell.state,
+        cell.stale or cell.proposed,
+        cell.failures > 0,
+        cell.published,
+    )
+
+
+def _of_group(group: SavedGroup) -> NodeExtents:
+    """Return the states of partitions of which a checkpoint says the same."""
+    extent, brief = extent_of(group.runs), _brief(group.like)
+    parts = {name: extent for name, belongs in _KINDS.items() if belongs(brief)}
+    return NodeExtents(known=extent, **parts)
 
 
 def _united(extents: NodeExtents, other: NodeExtents) -> NodeExtents:

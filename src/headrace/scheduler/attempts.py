@@ -379,7 +379,8 @@ class Endings:
         """
         self._all.alike[node.name] = alike
         queued = tuple(
-            other for other, tracked in self._partition_states.open(node.name) if tracked.queued
+            other
+            for other, _ in self._partition_states.open(node.name, lambda tracked: tracked.queued)
         )
         for other in queued:
             self._queue.fails_alike(node, other)

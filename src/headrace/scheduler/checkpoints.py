@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from headrace.model.partitions import WHOLE, delivery_key
 from headrace.scheduler.capacity import AttemptDurations
@@ -18,12 +19,13 @@ from headrace.scheduler.events import (
     Loaded,
     LoadedPartition,
     LoadedRunning,
+    SavedGroup,
     SavedPartition,
     SchedulerCheckpoint,
 )
 from headrace.scheduler.graph import Graph, GraphNode
-from headrace.scheduler.partition_states import PartitionStates
-from headrace.scheduler.ranges import IntegerSet, TerminalPartitions, interval_exists
+from headrace.scheduler.partition_states import PartitionStates, groups_partitions
+from headrace.scheduler.ranges import IntegerSet, PartitionSet, interval_exists
 from headrace.scheduler.state import Queue, Running, SchedulerState
 from headrace.scheduler.states import (
     AT_REST,
@@ -32,8 +34,13 @@ from headrace.scheduler.states import (
     TrackedPartition,
 )
 
-CHECKPOINT_FORMAT = 2
+CHECKPOINT_FORMAT = 3
 """Format version of checkpoints; other releases may use another one."""
+
+GROUP_MIN = 2
+"""Fewest partitions that make a group; fewer are stored one by one."""
+GROUPS_MAX = 64
+"""Maximum number of groups per node, so that finding a partition's group stays cheap."""
 
 Saved = TypeVar("Saved")
 _encoder = msgspec.msgpack.Encoder()
@@ -103,25 +110,74 @@ def take_checkpoint(
     Queued and running partitions are saved as waiting, because a core that starts from it runs
     nothing yet.
     """
-    nodes = {
-        name: _node(partition_states, name)
-        for name in partition_states.nodes
-        if not partition_states.empty(name) or name in partition_states.expanded
-    }
-    tracked_partitions = tuple(
-        _saved(name, key, tracked)
-        for name, partitions in partition_states.tracked_partitions.items()
-        for key, tracked in partitions.items()
-    )
+    nodes: dict[str, KeptNode] = {}
+    tracked_partitions: list[SavedPartition] = []
+    for name in partition_states.nodes:
+        if not partition_states.empty(name) or name in partition_states.expanded:
+            groups, others = _saved_partitions(partition_states, name)
+            nodes[name] = _node(partition_states, name, groups)
+            tracked_partitions += others
     return SchedulerCheckpoint(
-        CHECKPOINT_FORMAT, nodes, tracked_partitions, durations.means, complete, durations.paces
+        CHECKPOINT_FORMAT,
+        nodes,
+        tuple(tracked_partitions),
+        durations.means,
+        complete,
+        durations.paces,
     )
+
+
+def _saved_partitions(
+    partition_states: PartitionStates, name: str
+) -> tuple[tuple[SavedGroup, ...], list[SavedPartition]]:
+    """Return a node's partitions that aren't terminal: groups of equal ones, and all others."""
+    node, numbered = partition_states.nodes[name], partition_states.resting[name]
+    groups = {
+        _saved(name, "", group.state): dict(group.partitions.runs)
+        for group in partition_states.groups[name]
+    }
+    others: list[SavedPartition] = []
+    alike: dict[SavedPartition, list[str]] = {}
+    for key, tracked in partition_states.tracked_partitions[name].items():
+        saved = _saved(name, "", tracked)
+        if groups_partitions(node) and saved.not_before is None:
+            alike.setdefault(saved, []).append(key)
+        else:
+            others.append(_saved(name, key, tracked))
+    for saved, keys in sorted(alike.items(), key=lambda item: -len(item[1])):
+        grouped = saved in groups or (len(keys) >= GROUP_MIN and len(groups) < GROUPS_MAX)
+        rest = _group(numbered, groups.setdefault(saved, {}), keys) if grouped else keys
+        others += (replace(saved, key=key) for key in rest)
+    saved_groups = (
+        SavedGroup(saved, {data: tuple(numbers.edges) for data, numbers in runs.items()})
+        for saved, runs in groups.items()
+        if runs
+    )
+    return tuple(saved_groups), others
+
+
+def _group(numbered: PartitionSet, runs: dict[str, IntegerSet], keys: Iterable[str]) -> list[str]:
+    """Add partitions to a group's runs; return those without a number."""
+    numbers: dict[str, list[int]] = {}
+    unnumbered = []
+    for key in keys:
+        number, data = numbered.place(key)
+        if number is None:
+            unnumbered.append(key)
+        else:
+            numbers.setdefault(data, []).append(number)
+    for data, added in numbers.items():
+        runs[data] = runs.get(data, IntegerSet()) | IntegerSet.of(added)
+    return unnumbered
 
 
 def checkpoint_size(checkpoint: SchedulerCheckpoint) -> int:
     """Return the number of partitions in a checkpoint."""
     numbered = (
-        IntegerSet(edges) for node in checkpoint.nodes.values() for edges in node.runs.values()
+        IntegerSet(edges)
+        for node in checkpoint.nodes.values()
+        for runs in (node.runs, *(group.runs for group in node.groups))
+        for edges in runs.values()
     )
     return (
         sum(map(len, numbered))
@@ -152,7 +208,7 @@ def _of_nodes(saved: Mapping[str, Saved], nodes: Collection[str]) -> dict[str, S
     return {name: value for name, value in saved.items() if name in nodes}
 
 
-def _node(partition_states: PartitionStates, name: str) -> KeptNode:
+def _node(partition_states: PartitionStates, name: str, groups: tuple[SavedGroup, ...]) -> KeptNode:
     resting = partition_states.resting[name]
     return KeptNode(
         runs={data: tuple(runs.edges) for data, runs in resting.runs.items()},
@@ -161,6 +217,7 @@ def _node(partition_states: PartitionStates, name: str) -> KeptNode:
         newest=partition_states.newest.get(name),
         publication=partition_states.publications.get(name, 0),
         expanded=partition_states.expanded.get(name, ""),
+        groups=groups,
     )
 
 
@@ -170,6 +227,9 @@ def _restore_node(partition_states: PartitionStates, name: str, node: KeptNode) 
     resting.named = dict.fromkeys(node.named)
     if resting:
         partition_states.visible.add(name)
+    for group in node.groups:
+        runs = {data: IntegerSet(edges) for data, edges in group.runs.items()}
+        partition_states.add_group(name, _tracked(group.like), runs)
     if node.oldest is not None and node.newest is not None:
         partition_states.oldest[name], partition_states.newest[name] = node.oldest, node.newest
     if node.publication:
@@ -231,8 +291,8 @@ def differing_partitions(loaded: Loaded, whole: SchedulerCheckpoint) -> Iterator
     for name in nodes:
         suspects = {
             *_differing_at_rest(states.resting[name], other.resting[name]),
-            *states.tracked_partitions[name],
-            *other.tracked_partitions[name],
+            *(key for key, _ in states.open(name)),
+            *(key for key, _ in other.open(name)),
         }
         yield from (
             (name, key)
@@ -241,13 +301,11 @@ def differing_partitions(loaded: Loaded, whole: SchedulerCheckpoint) -> Iterator
         )
 
 
-def _differing_at_rest(partitions: TerminalPartitions, other: TerminalPartitions) -> Iterator[str]:
+def _differing_at_rest(partitions: PartitionSet, other: PartitionSet) -> Iterator[str]:
     yield from partitions.named.keys() ^ other.named.keys()
     for data in partitions.runs.keys() | other.runs.keys():
         mine, theirs = partitions.runs.get(data, IntegerSet()), other.runs.get(data, IntegerSet())
-        yield from (
-            partitions.key(number, data) for number in (*mine.minus(theirs), *theirs.minus(mine))
-        )
+        yield from (partitions.key(number, data) for number in (*(mine - theirs), *(theirs - mine)))
 
 
 def _comparable(tracked: TrackedPartition | None) -> tuple[object, ...]:
@@ -360,8 +418,9 @@ def _expect_all(scheduler_state: SchedulerState, queue: Queue) -> None:
     The cost grows with differing ranges and results.
     """
     for node in scheduler_state.graph.nodes:
-        for key in list(scheduler_state.partition_states.tracked_partitions[node.name]):
-            _expect_in_heirs(scheduler_state, queue, node.name, key)
+        if scheduler_state.network.heirs[node.name]:
+            for key, _ in list(scheduler_state.partition_states.open(node.name)):
+                _expect_in_heirs(scheduler_state, queue, node.name, key)
         if not node.is_source and not node.inputs and node.partition.whole:
             queue.expect(node, WHOLE)  # nothing announces it, and nothing requests it by name
         for link in scheduler_state.network.links[node.name]:
@@ -385,29 +444,26 @@ def _expect(scheduler_state: SchedulerState, queue: Queue, node: GraphNode, key:
 def _expected_partitions(
     scheduler_state: SchedulerState, node: GraphNode, link: InputLink
 ) -> Iterator[str]:
-    """Yield partitions expected because of an input's publications, without most terminal ones."""
+    """Yield partitions expected because of an input's publications, without most known ones."""
     partition_states = scheduler_state.partition_states
-    source, partitions = (
-        partition_states.resting[link.input.name],
-        partition_states.resting[node.name],
-    )
+    name = link.input.name
+    source, partitions = partition_states.resting[name], partition_states.resting[node.name]
     published = [
         key
-        for key, tracked in partition_states.tracked_partitions[link.input.name].items()
+        for key, tracked in partition_states.tracked_partitions[name].items()
         if tracked.published
     ]
-    if link.same and not link.delivers:
-        published += source.named
-        for data, runs in source.runs.items():
-            yield from (
-                partitions.key(number, data)
-                for number in runs.minus(partitions.runs.get(data, IntegerSet()))
-            )
-    elif link.ordered:
-        published += source.named
-        yield from _reached(link, node, source.runs.get("", IntegerSet()), source, partitions)
-    else:
-        published += source
+    published += source.named
+    for data in partition_states.data_keys(name):
+        numbers = partition_states.published_numbers(name, data)
+        if link.same and not link.delivers:
+            known = partition_states.known_numbers(node.name, data)
+            yield from (partitions.key(number, data) for number in numbers - known)
+        elif link.ordered:
+            known = partition_states.known_numbers(node.name, data)
+            yield from _reached(link, node, numbers, source, partitions, known)
+        else:
+            published += (source.key(number, data) for number in numbers)
     for key in published:
         yield from _announced(scheduler_state, link, key)
 
@@ -416,11 +472,12 @@ def _reached(
     link: InputLink,
     node: GraphNode,
     runs: IntegerSet,
-    source: TerminalPartitions,
-    partitions: TerminalPartitions,
+    source: PartitionSet,
+    partitions: PartitionSet,
+    known: IntegerSet,
 ) -> Iterator[str]:
-    """Yield the partitions that read ranges of an ordered input, without most terminal ones."""
-    known, grain = partitions.runs.get("", IntegerSet()), node.partition.grain
+    """Yield the partitions that read ranges of an ordered input, without those in `known`."""
+    grain = node.partition.grain
     assert grain is not None
     for first, beyond in runs.spans():
         reached = _reached_numbers(link, source, partitions, (first, beyond - 1))
@@ -428,14 +485,14 @@ def _reached(
             for number in range(first, beyond):
                 yield from link.touches(source.key(number))
             continue
-        keys = (partitions.key(number) for number in reached.minus(known))
+        keys = (partitions.key(number) for number in reached - known)
         yield from (key for key in keys if interval_exists(key, grain, node.timezone))
 
 
 def _reached_numbers(
     link: InputLink,
-    source: TerminalPartitions,
-    partitions: TerminalPartitions,
+    source: PartitionSet,
+    partitions: PartitionSet,
     ends: tuple[int, int],
 ) -> IntegerSet | None:
     """Return the numbers of the partitions that read a range of an ordered input.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -213,26 +214,29 @@ class Core:
         """Return the reasons why a partition isn't running, as of the last event."""
         return why(self._all, self._all.nodes[node], key, self._slots)
 
-    def proposed(self) -> list[tuple[str, str]]:
-        """Return the stale partitions that are recomputed only on request."""
-        return [
+    def proposed(self, most: int | None = None) -> list[tuple[str, str]]:
+        """Return the stale partitions that are recomputed only on request, at most `most`."""
+        partitions = (
             (name, key)
             for name in self._all.nodes
-            for key, tracked in self._partition_states.open(name)
-            if tracked.proposed
-        ]
+            for key, _ in self._partition_states.open(name, lambda tracked: tracked.proposed)
+        )
+        return list(islice(partitions, most))
+
+    def is_proposed(self, node: str, key: str) -> bool:
+        """Return whether a partition is stale and recomputed only on request."""
+        tracked = self._partition_states.get(node, key) if node in self._all.nodes else None
+        return tracked is not None and tracked.proposed
 
     def outdated(self) -> list[tuple[str, str]]:
         """Return the partitions that have a publication but aren't in state `published`."""
-        opened = (
-            (name, key, tracked)
-            for name in self._all.nodes
-            for key, tracked in self._partition_states.open(name)
-        )
         return [
             (name, key)
-            for name, key, tracked in opened
-            if tracked.published and tracked.state is not PartitionState.PUBLISHED
+            for name in self._all.nodes
+            for key, _ in self._partition_states.open(
+                name,
+                lambda tracked: tracked.published and tracked.state is not PartitionState.PUBLISHED,
+            )
         ]
 
     def checkpoint(self) -> SchedulerCheckpoint:
@@ -244,7 +248,7 @@ class Core:
 
     def unsettled(self) -> int:
         """Return the number of partitions that still need work or a report."""
-        return sum(map(len, self._partition_states.tracked_partitions.values()))
+        return self._partition_states.unsettled()
 
     def _dirty(self, item: Running) -> tuple[str, ...]:
         return tuple(

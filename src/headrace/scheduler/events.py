@@ -65,11 +65,22 @@ class SavedPartition(msgspec.Struct, frozen=True, gc=False, array_like=True):
     cap: int = 0
 
 
+class SavedGroup(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Partitions of a node that aren't terminal, and of which the core knows the same.
+
+    `like` is any of them, without its key. `runs` are those of `KeptNode`.
+    """
+
+    like: SavedPartition
+    runs: dict[str, tuple[int, ...]]
+
+
 class KeptNode(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A node of a checkpoint: its terminal partitions, and facts about the node as a whole.
 
     `runs` maps the data's key to the beginnings and ends of ranges of intervals. `named` lists
-    partitions without a number. `oldest` and `newest` are (order, key).
+    partitions without a number. `oldest` and `newest` are (order, key). `groups` are partitions
+    that aren't terminal.
     """
 
     runs: dict[str, tuple[int, ...]]
@@ -78,6 +89,7 @@ class KeptNode(msgspec.Struct, frozen=True, gc=False, array_like=True):
     newest: tuple[str, str] | None
     publication: int
     expanded: str
+    groups: tuple[SavedGroup, ...] = ()
 
 
 Sizes = tuple[tuple[float, float], ...]
@@ -87,6 +99,7 @@ Sizes = tuple[tuple[float, float], ...]
 class SchedulerCheckpoint(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The state of all partitions at one point in time.
 
+    `tracked_partitions` are those that are neither terminal nor in a group of their node.
     `complete` says that it includes partitions that are only expected because of their inputs.
     `durations` maps a node to its number of attempts and their mean in seconds.
     """

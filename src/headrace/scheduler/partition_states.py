@@ -3,20 +3,30 @@
 A partition is an object of its own only while the scheduler has something to do or to report about
 it. All others, which are most of them, are terminal: they are members of their node's ranges and
 cost a decision nothing.
+
+Partitions that aren't terminal may be many, too: 100,000 hours that a change of code made stale, or
+that wait for one input. Those of which the same is known when a core starts are a group: one
+shared object and ranges. A partition leaves its group when something about it changes.
 """
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from headrace.model.intervals import bounds_us
 from headrace.model.partitions import SEPARATOR, end_of, join, order_of, split
 from headrace.scheduler.events import Target
 from headrace.scheduler.graph import GraphNode
-from headrace.scheduler.ranges import TerminalPartitions
-from headrace.scheduler.states import AT_REST, PartitionState, TrackedPartition
+from headrace.scheduler.ranges import IntegerSet, PartitionSet
+from headrace.scheduler.states import (
+    AT_REST,
+    PartitionState,
+    SharedPartition,
+    TrackedPartition,
+)
 
 INTERVALS_REMEMBERED_MAX = 1_000
 """Maximum number of intervals per node with a growing set of keys whose key lists are cached."""
@@ -47,6 +57,28 @@ def span_of(node: GraphNode, target: Target) -> PartitionRange:
     return PartitionRange(first, None if target.last is None else end_of(target.last, spec, zone))
 
 
+def waits(tracked: TrackedPartition) -> bool:
+    """Return whether a partition waits, in the queue or for something."""
+    return tracked.state is PartitionState.WAITING
+
+
+def _any(tracked: TrackedPartition) -> bool:
+    del tracked
+    return True
+
+
+class PartitionGroup(NamedTuple):
+    """Partitions of a node that aren't terminal, and of which the core knows the same."""
+
+    state: SharedPartition
+    partitions: PartitionSet
+
+
+def groups_partitions(node: GraphNode) -> bool:
+    """Return whether partitions of a node may be in groups: those by time, with known keys."""
+    return node.partition.grain is not None and not _grows(node)
+
+
 class PartitionStates:
     """The partitions of all nodes."""
 
@@ -55,10 +87,12 @@ class PartitionStates:
         self.tracked_partitions: dict[str, dict[str, TrackedPartition]] = {
             name: {} for name in nodes
         }
-        """Partitions that aren't terminal."""
+        """Partitions that are neither terminal nor in a group."""
+        self.groups: dict[str, list[PartitionGroup]] = {name: [] for name in nodes}
         self.resting = {
-            name: TerminalPartitions(node.partition, node.timezone) for name, node in nodes.items()
+            name: PartitionSet(node.partition, node.timezone) for name, node in nodes.items()
         }
+        """Terminal partitions."""
         self.oldest: dict[str, tuple[str, str]] = {}
         """Node → order and key of its oldest known partition."""
         self.newest: dict[str, tuple[str, str]] = {}
@@ -87,13 +121,21 @@ class PartitionStates:
     def get(self, name: str, key: str) -> TrackedPartition | None:
         """Return a partition to read, not to change; None if it is unknown."""
         tracked = self.tracked_partitions[name].get(key)
-        if tracked is None and key in self.resting[name]:
+        if tracked is not None:
+            return tracked
+        if key in self.resting[name]:
             return AT_REST
-        return tracked
+        return next((group.state for group in self.groups[name] if key in group.partitions), None)
 
     def known(self, name: str, key: str) -> bool:
         """Return whether a partition is known."""
-        return key in self.tracked_partitions[name] or key in self.resting[name]
+        return self.get(name, key) is not None
+
+    def _group_of(self, name: str, key: str) -> PartitionGroup | None:
+        """Return the group of a partition, or the terminal partitions if it is one of them."""
+        if key in self.resting[name]:
+            return PartitionGroup(AT_REST, self.resting[name])
+        return next((group for group in self.groups[name] if key in group.partitions), None)
 
     def tracked(self, name: str, key: str) -> TrackedPartition:
         """Return a partition to change; raises KeyError if it is unknown.
@@ -103,13 +145,18 @@ class PartitionStates:
         tracked = self.tracked_partitions[name].get(key)
         if tracked is not None:
             return tracked
-        if key not in self.resting[name]:
+        group = self._group_of(name, key)
+        if group is None:
             raise KeyError((name, key))
-        self.resting[name].discard(key)
-        tracked = TrackedPartition(PartitionState.PUBLISHED)
-        tracked.published = True
+        self._leave(name, key, group)
+        tracked = group.state.copy()
         self.put(name, key, tracked)
         return tracked
+
+    def _leave(self, name: str, key: str, group: PartitionGroup) -> None:
+        group.partitions.discard(key)
+        if group.state is not AT_REST and not group.partitions:
+            self.groups[name].remove(group)
 
     def settle(self, name: str, key: str) -> None:
         """Store a terminal partition as a member of a range."""
@@ -146,13 +193,38 @@ class PartitionStates:
         """
         if tracked.published:
             self.visible.add(name)
+        if (group := self._group_of(name, key)) is not None:
+            self._leave(name, key, group)
         if tracked.at_rest:
             self._take(name, key)
             self.resting[name].add(key)
         else:
-            self.resting[name].discard(key)
             self.put(name, key, tracked)
         return self._record(name, key)
+
+    def add_group(self, name: str, state: TrackedPartition, runs: Mapping[str, IntegerSet]) -> None:
+        """Add partitions that aren't known yet, all in the same state that isn't terminal.
+
+        `runs` are those of a `PartitionSet`. The node must be one of which partitions are grouped.
+        """
+        node = self.nodes[name]
+        assert groups_partitions(node)
+        if not any(numbers.edges for numbers in runs.values()):
+            return
+        group = next((group for group in self.groups[name] if group.state.like(state)), None)
+        if group is None:
+            group = PartitionGroup(
+                SharedPartition(state), PartitionSet(node.partition, node.timezone)
+            )
+            self.groups[name].append(group)
+        if state.published:
+            self.visible.add(name)
+        for data, numbers in runs.items():
+            known = group.partitions.runs.get(data, IntegerSet())
+            group.partitions.runs[data] = known | numbers
+            for first, beyond in numbers.spans():
+                self._record(name, group.partitions.key(first, data))
+                self._record(name, group.partitions.key(beyond - 1, data))
 
     def show(self, name: str, tracked: TrackedPartition) -> None:
         """Record that a partition has a visible publication."""
@@ -162,9 +234,8 @@ class PartitionStates:
     def hide(self, name: str, tracked: TrackedPartition) -> None:
         """Record that a partition has no visible publication any more."""
         tracked.published = False
-        if not self.resting[name] and not any(
-            partition.published for partition in self.tracked_partitions[name].values()
-        ):
+        states = (*self.tracked_partitions[name].values(), *(g.state for g in self.groups[name]))
+        if not self.resting[name] and not any(partition.published for partition in states):
             self.visible.discard(name)
 
     def bundle(self, name: str, key: str, bundle: str) -> None:
@@ -182,12 +253,36 @@ class PartitionStates:
 
     # The partitions of a node
 
-    def open(self, name: str) -> list[tuple[str, TrackedPartition]]:
-        """Return the partitions of a node that aren't terminal, oldest first."""
+    def open(
+        self, name: str, among: Callable[[TrackedPartition], bool] = _any
+    ) -> Iterator[tuple[str, TrackedPartition]]:
+        """Yield the partitions of a node that aren't terminal and of which `among` holds now.
+
+        The oldest comes first. Members of groups cost only as far as they are consumed. Changes
+        between two of them don't change which are yielded.
+        """
         node = self.nodes[name]
-        return sorted(
-            self.tracked_partitions[name].items(), key=lambda item: self.order(node, item[0])
-        )
+
+        def order(item: tuple[str, TrackedPartition]) -> str:
+            return self.order(node, item[0])
+
+        changing = self.tracked_partitions[name].items()
+        members = [
+            self._members(name, group, data)
+            for group in self.groups[name]
+            if among(group.state)
+            for data in group.partitions.runs
+        ]
+        ordered = sorted((item for item in changing if among(item[1])), key=order)
+        yield from heapq.merge(ordered, *members, key=order) if members else ordered
+
+    def _members(
+        self, name: str, group: PartitionGroup, data: str
+    ) -> Iterator[tuple[str, TrackedPartition]]:
+        """Yield the partitions with a data key that are in a group now, oldest first."""
+        numbers = IntegerSet(group.partitions.runs[data].edges)
+        keys = (group.partitions.key(number, data) for number in numbers)
+        return ((key, self.get(name, key) or group.state) for key in keys)
 
     def published(self, name: str) -> list[str]:
         """Return the partitions of a node with a visible publication, oldest first.
@@ -198,11 +293,45 @@ class PartitionStates:
         published_keys = (
             key for key, tracked in self.tracked_partitions[name].items() if tracked.published
         )
-        return sorted((*self.resting[name], *published_keys), key=lambda key: self.order(node, key))
+        grouped_keys = (
+            key for group in self.groups[name] if group.state.published for key in group.partitions
+        )
+        return sorted(
+            (*self.resting[name], *published_keys, *grouped_keys),
+            key=lambda key: self.order(node, key),
+        )
+
+    def published_numbers(self, name: str, data: str) -> IntegerSet:
+        """Return the published partitions with a data key that are terminal or in groups."""
+        numbers = self.resting[name].runs.get(data, IntegerSet())
+        for group in self.groups[name]:
+            if group.state.published and data in group.partitions.runs:
+                numbers |= group.partitions.runs[data]
+        return numbers
+
+    def known_numbers(self, name: str, data: str) -> IntegerSet:
+        """Return the partitions with a data key that are terminal or in groups."""
+        numbers = self.resting[name].runs.get(data, IntegerSet())
+        for group in self.groups[name]:
+            if data in group.partitions.runs:
+                numbers |= group.partitions.runs[data]
+        return numbers
+
+    def data_keys(self, name: str) -> Iterable[str]:
+        """Return the data keys of all partitions with a number that are terminal or in groups."""
+        sets = (self.resting[name], *(group.partitions for group in self.groups[name]))
+        return dict.fromkeys(data for partitions in sets for data in partitions.runs)
+
+    def unsettled(self) -> int:
+        """Return the number of partitions that aren't terminal."""
+        groups = (group for groups in self.groups.values() for group in groups)
+        return sum(map(len, self.tracked_partitions.values())) + sum(
+            len(group.partitions) for group in groups
+        )
 
     def empty(self, name: str) -> bool:
         """Return whether none of a node's partitions is known."""
-        return not self.tracked_partitions[name] and not self.resting[name]
+        return not (self.tracked_partitions[name] or self.groups[name] or self.resting[name])
 
     def beside(self, node: GraphNode, key: str) -> list[str]:
         """Return the known partitions of the same interval, including this one."""

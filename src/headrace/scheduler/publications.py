@@ -17,7 +17,7 @@ from headrace.scheduler.events import (
     TakenBack,
 )
 from headrace.scheduler.graph import GraphNode
-from headrace.scheduler.partition_states import bounds
+from headrace.scheduler.partition_states import bounds, waits
 from headrace.scheduler.state import Queue, SchedulerState
 from headrace.scheduler.states import (
     STOPPED,
@@ -28,6 +28,10 @@ from headrace.scheduler.states import (
 
 # Publications and deliveries. Each is propagated to the downstream partitions, which may run now
 # or become stale.
+
+
+def _waits_or_runs(tracked: TrackedPartition) -> bool:
+    return tracked.state in (PartitionState.WAITING, PartitionState.RUNNING)
 
 
 class Propagation:
@@ -118,7 +122,7 @@ class Propagation:
         """
         for name in self._network.followers[node.name]:
             rested = first or node.name not in self._partition_states.busy
-            for key in [key for key, _ in self._partition_states.open(name)] if rested else keys:
+            for key in [k for k, _ in self._partition_states.open(name, waits)] if rested else keys:
                 self._queue.consider(self._all.nodes[name], key)
 
     def reference_moved(self, child: GraphNode, *, stales: bool) -> None:
@@ -127,7 +131,7 @@ class Propagation:
             for key in self._partition_states.published(child.name):
                 if (child.name, key) not in self.together:
                     self._queue.want(child, key, force=True, stale=True)
-        for key, tracked in self._partition_states.open(child.name):
+        for key, tracked in self._partition_states.open(child.name, _waits_or_runs):
             if tracked.state is PartitionState.WAITING:
                 self._queue.consider(child, key)
             elif stales and tracked.state is PartitionState.RUNNING:
@@ -135,8 +139,10 @@ class Propagation:
 
     def _tried_again(self, child: GraphNode) -> None:
         """Retry stopped partitions after their reference changed, which may have been the cause."""
-        for key, tracked in self._partition_states.open(child.name):
-            if tracked.state in STOPPED and (child.name, key) not in self.together:
+        for key, tracked in self._partition_states.open(
+            child.name, lambda tracked: tracked.state in STOPPED
+        ):
+            if (child.name, key) not in self.together:
                 self._queue.want(child, key, force=True, stale=tracked.published)
 
     def _published(self, node: GraphNode, key: str, *, other: bool, publication: int) -> None:
@@ -443,11 +449,11 @@ class Withdrawals:
             self._stale(node, following)
 
     def _running(self, name: str) -> list[str]:
-        return [
-            key
-            for key, tracked in self._partition_states.open(name)
-            if tracked.state is PartitionState.RUNNING and not tracked.published
-        ]
+        opened = self._partition_states.open(
+            name,
+            lambda tracked: tracked.state is PartitionState.RUNNING and not tracked.published,
+        )
+        return [key for key, _ in opened]
 
     def _stale(self, node: GraphNode, key: str) -> None:
         tracked = self._partition_states.get(node.name, key)

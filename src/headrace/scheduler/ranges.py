@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 
 from headrace.model import Grain, PartitionSpec, UsageError
@@ -97,22 +97,44 @@ class IntegerSet:
             return number + 1
         return self.edges[place] if place < len(self.edges) else None
 
-    def minus(self, other: IntegerSet) -> Iterator[int]:
-        """Yield the numbers that aren't in `other`.
+    def __and__(self, other: IntegerSet) -> IntegerSet:
+        return _combined(self, other, lambda here, there: here and there)
 
-        The cost is proportional to the ranges of both sets and the results.
-        """
-        for first, beyond in self.spans():
-            at, place = first, bisect_right(other.edges, first)
-            while at < beyond:
-                until = other.edges[place] if place < len(other.edges) else beyond
-                if place % 2 == 0:
-                    yield from range(at, min(until, beyond))
-                at, place = until, place + 1
+    def __or__(self, other: IntegerSet) -> IntegerSet:
+        return _combined(self, other, lambda here, there: here or there)
+
+    def __sub__(self, other: IntegerSet) -> IntegerSet:
+        return _combined(self, other, lambda here, there: here and not there)
 
 
-class TerminalPartitions:
-    """The terminal partitions of one node."""
+def _combined(
+    left: IntegerSet, right: IntegerSet, belongs: Callable[[bool, bool], bool]
+) -> IntegerSet:
+    """Return the numbers for which `belongs` holds, given their membership in both sets.
+
+    The cost is proportional to the ranges of both sets.
+    """
+    edges: list[int] = []
+    here = there = inside = False
+    left_place = right_place = 0
+    left_edges, right_edges = left.edges, right.edges
+    while left_place < len(left_edges) or right_place < len(right_edges):
+        at = min(
+            left_edges[left_place] if left_place < len(left_edges) else right_edges[right_place],
+            right_edges[right_place] if right_place < len(right_edges) else left_edges[left_place],
+        )
+        if left_place < len(left_edges) and left_edges[left_place] == at:
+            here, left_place = not here, left_place + 1
+        if right_place < len(right_edges) and right_edges[right_place] == at:
+            there, right_place = not there, right_place + 1
+        if belongs(here, there) != inside:
+            inside = not inside
+            edges.append(at)
+    return IntegerSet(edges)
+
+
+class PartitionSet:
+    """Partitions of one node, as ranges of the numbers of their intervals or deliveries."""
 
     __slots__ = ("_by_delivery", "_grain", "_keyed", "_timezone", "named", "runs")
 
@@ -147,7 +169,7 @@ class TerminalPartitions:
                 yield self.key(number, data)
 
     def add(self, key: str) -> None:
-        """Record that a partition is terminal."""
+        """Add a partition."""
         number, data = self.place(key)
         if number is None:
             self.named[key] = None
@@ -155,7 +177,7 @@ class TerminalPartitions:
             self.runs.setdefault(data, IntegerSet()).add(number)
 
     def discard(self, key: str) -> None:
-        """Record that a partition isn't terminal."""
+        """Remove a partition."""
         number, data = self.place(key)
         if number is None:
             self.named.pop(key, None)
@@ -166,14 +188,14 @@ class TerminalPartitions:
                 del self.runs[data]
 
     def before(self, key: str) -> str | None:
-        """Return the last terminal delivery before this one, for a node partitioned by delivery."""
+        """Return the last delivery before this one, for a node partitioned by delivery."""
         number, _ = self.place(key)
         runs = self.runs.get("")
         result = runs.before(number) if runs is not None and number is not None else None
         return None if result is None else delivery_key(result)
 
     def after(self, key: str) -> str | None:
-        """Return the first terminal delivery after this one, for a node partitioned by delivery."""
+        """Return the first delivery after this one, for a node partitioned by delivery."""
         number, _ = self.place(key)
         runs = self.runs.get("")
         result = runs.after(number) if runs is not None and number is not None else None

@@ -28,7 +28,7 @@ from headrace.scheduler.events import (
 )
 from headrace.scheduler.gates import RETRY_AWAITED_US, STATES_RUN_AGAIN, Demand, Firings
 from headrace.scheduler.graph import OF_NODE, OF_OWNER, GraphNode
-from headrace.scheduler.partition_states import PartitionRange, bounds, ended, span_of
+from headrace.scheduler.partition_states import PartitionRange, bounds, ended, span_of, waits
 from headrace.scheduler.readiness import unannounced_partitions
 from headrace.scheduler.state import Queue, Running, SchedulerState
 from headrace.scheduler.states import STOPPED, PartitionState, TrackedPartition
@@ -348,12 +348,8 @@ class Requests:
     def waiting(self, now: int, run: int | None) -> Iterator[tuple[str, str]]:
         """Yield wanted partitions of ended intervals that wait for something other than a slot."""
         for name, node in self._all.nodes.items():
-            for key, tracked in self._partition_states.open(name):
-                if (
-                    tracked.state is not PartitionState.WAITING
-                    or tracked.queued
-                    or not self._demands.wanted(name, key, run)
-                ):
+            for key, tracked in self._partition_states.open(name, waits):
+                if tracked.queued or not self._demands.wanted(name, key, run):
                     continue
                 if self._all.needs.expected(node, key) and ended(node, key, now):
                     yield name, key
@@ -365,10 +361,16 @@ class Requests:
         """
         if node.name in event.again:
             self._recompute(node, span)
-        for key, tracked in self._partition_states.open(node.name):
+
+        def retried(tracked: TrackedPartition) -> bool:
+            return node.name in event.retry and self._retries(event, node, tracked)
+
+        for key, tracked in self._partition_states.open(
+            node.name, lambda tracked: waits(tracked) or retried(tracked)
+        ):
             if not span.covers(self._partition_states.order(node, key)):
                 continue
-            if node.name in event.retry and self._retries(event, node, tracked):
+            if retried(tracked):
                 self._again(node, key)
             else:
                 self._queue.consider(node, key)
@@ -451,9 +453,8 @@ class Releases:
         known = tuple(node for node in event.nodes if node in self._all.nodes)
         self._gates.pauses.pause(Paused(known, event.reason, event.until))
         for node in known:
-            for key, tracked in self._partition_states.open(node):
-                if tracked.queued:
-                    self._all.put_back(node, key)
+            for key, _ in self._partition_states.open(node, lambda tracked: tracked.queued):
+                self._all.put_back(node, key)
             self._look_below(node)
 
     def resume(self, event: Resumed) -> None:

@@ -26,7 +26,7 @@ from headrace.scheduler.graph import (
     Takes,
     slots_taken,
 )
-from headrace.scheduler.partition_states import PartitionStates
+from headrace.scheduler.partition_states import PartitionStates, waits
 from headrace.scheduler.readiness import Needs
 from headrace.scheduler.states import (
     PartitionState,
@@ -216,6 +216,11 @@ FIRSTS = 4
 """Number of partitions of each node that run first when the graph is run node by node."""
 
 
+def _usable_meanwhile(tracked: TrackedPartition) -> bool:
+    """Return whether a waiting partition has an older publication."""
+    return tracked.published and waits(tracked)
+
+
 class Queue:
     """Moves partitions of a scheduler state into its ready queue."""
 
@@ -319,6 +324,7 @@ class Queue:
         if self.fails_alike(node, key):
             self._done_without(node, key)
             return
+        tracked = self._partition_states.tracked(node.name, key)
         tracked.queued, tracked.queued_at = True, scheduler_state.now
         scheduler_state.begin(node.name, key)
         scheduler_state.ready.push(scheduler_state.takes[node.name], self._entry(node, key))
@@ -340,14 +346,12 @@ class Queue:
     def next_delivery(self, node: GraphNode) -> None:
         """Reconsider a source's other deliveries, which wait until its first one ends."""
         if node.is_source:
-            for key, _ in self._partition_states.open(node.name):
-                self.consider(node, key)
+            self.look_again(node)
 
     def look_again(self, node: GraphNode) -> None:
         """Queue the waiting partitions of a node that may run now."""
-        for key, tracked in self._partition_states.open(node.name):
-            if tracked.state is PartitionState.WAITING:
-                self.consider(node, key)
+        for key, _ in self._partition_states.open(node.name, waits):
+            self.consider(node, key)
 
     def reconsider_gathers(self) -> None:
         """Queue the fan-ins whose ancestors are terminal now."""
@@ -415,7 +419,7 @@ class Queue:
     def let_go(self, demand: Demand) -> None:
         """Let readers use older publications of partitions that only this run wanted."""
         for name in demand.nodes:
-            for key, _ in self._partition_states.open(name):
+            for key, _ in self._partition_states.open(name, _usable_meanwhile):
                 self.put_off(self._all.nodes[name], key)
 
     def _done_without(self, node: GraphNode, key: str) -> None:
@@ -432,7 +436,7 @@ class Queue:
 
     def _set_alarm(self, node: str, key: str, tracked: TrackedPartition, at: int | None) -> None:
         if at is not None and at != tracked.alarm:
-            tracked.alarm = at
+            self._partition_states.tracked(node, key).alarm = at
             heapq.heappush(self._all.alarms, (at, node, key))
 
     def _entry(self, node: GraphNode, key: str) -> ReadyEntry:

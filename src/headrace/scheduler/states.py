@@ -203,6 +203,19 @@ class TrackedPartition:
         """Change the state; raises ValueError for a change that `TRANSITIONS` doesn't have."""
         self.state = next_state(self.state, change)
 
+    def copy(self) -> TrackedPartition:
+        """Return a partition of which the same is known, to change."""
+        copied = TrackedPartition()
+        for name in TrackedPartition.__slots__:
+            setattr(copied, name, getattr(self, name))
+        return copied
+
+    def like(self, other: TrackedPartition) -> bool:
+        """Return whether the same is known of another partition."""
+        return all(
+            getattr(self, name) == getattr(other, name) for name in TrackedPartition.__slots__
+        )
+
     @property
     def at_rest(self) -> bool:
         """Whether it is published and nothing remains to be done or reported."""
@@ -223,24 +236,30 @@ class TrackedPartition:
         )
 
 
-class _AtRest(TrackedPartition):
-    """Represents all partitions with nothing to do."""
+class SharedPartition(TrackedPartition):
+    """What the core knows of many partitions alike; read-only."""
 
-    __slots__ = ("_made",)
+    __slots__ = ("_shared",)
 
-    def __init__(self) -> None:
-        super().__init__(PartitionState.PUBLISHED)
-        self.published = True
-        self._made = True
+    def __init__(self, tracked: TrackedPartition) -> None:
+        for name in TrackedPartition.__slots__:
+            setattr(self, name, getattr(tracked, name))
+        self._shared = True
 
     def __setattr__(self, name: str, value: object) -> None:
-        if hasattr(self, "_made"):
+        if hasattr(self, "_shared"):
             raise AttributeError(
-                "a partition at rest is only looked at: take `partition_states.tracked` to set"
-                f" {name}"
+                "this describes many partitions: take `partition_states.tracked` to set"
+                f" {name} of one"
             )
         super().__setattr__(name, value)
 
 
-AT_REST: TrackedPartition = _AtRest()
-"""A published partition that isn't stale and has nothing to be done; read-only."""
+def _at_rest() -> SharedPartition:
+    tracked = TrackedPartition(PartitionState.PUBLISHED)
+    tracked.published = True
+    return SharedPartition(tracked)
+
+
+AT_REST = _at_rest()
+"""A published partition that isn't stale and has nothing to be done."""

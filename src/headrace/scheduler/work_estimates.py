@@ -29,7 +29,7 @@ from headrace.scheduler.events import (
     Target,
 )
 from headrace.scheduler.graph import Graph, GraphNode
-from headrace.scheduler.ranges import IntegerSet, TerminalPartitions, key_of_number, number_of
+from headrace.scheduler.ranges import IntegerSet, PartitionSet, key_of_number, number_of
 from headrace.scheduler.states import PartitionState
 
 # The amount of work of each node, and any part of it as the state from which a core starts. The
@@ -82,12 +82,12 @@ class WorkEstimate(NamedTuple):
                 numbers=IntegerSet((0, len(self.numbers) - min(len(keys), len(self.numbers))))
             )
         resting, counts = (
-            TerminalPartitions(self.node.partition, self.node.timezone),
+            PartitionSet(self.node.partition, self.node.timezone),
             Counter[int](),
         )
         counts.update(number for number, _ in map(resting.place, keys) if number is not None)
         done = IntegerSet.of(number for number, count in counts.items() if 2 * count > self.each)
-        return self._replace(numbers=IntegerSet.of(self.numbers.minus(done)))
+        return self._replace(numbers=self.numbers - done)
 
     @property
     def zone(self) -> str:

@@ -410,7 +410,7 @@ class WaitCauses:
         """Return what prevents a ready partition from starting: kind, clause and command."""
         full = self._full_pool(self.nodes[node])
         workers = self._session.settings.workers
-        if self._is_proposed(node, key):
+        if self.core.is_proposed(node, key):
             return (
                 "decision",
                 "is stale, and is recomputed only on request",
@@ -441,9 +441,6 @@ class WaitCauses:
             "could begin now, and no run that is under way wants it",
             f"headrace run {node}",
         )
-
-    def _is_proposed(self, node: str, key: str) -> bool:
-        return (node, key) in self.core.proposed()
 
     def _full_pool(self, node: GraphNode) -> str | None:
         """Return the full pool that a node waits for, and the attempts that hold it."""

@@ -30,8 +30,8 @@ from headrace.scheduler import (
     SchedulerCheckpoint,
     TakenBack,
 )
-from headrace.scheduler.events import KeptNode, SavedPartition
-from headrace.scheduler.ranges import IntegerSet, TerminalPartitions
+from headrace.scheduler.events import KeptNode, SavedGroup, SavedPartition
+from headrace.scheduler.ranges import IntegerSet, PartitionSet
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, backfill_plans, leader_writes
 from headrace.store.queries.backfill_plans import OverlayRow
@@ -84,7 +84,10 @@ def graph_below(graph: Graph, computed: Collection[str]) -> Graph:
 def known_keys(checkpoint: SchedulerCheckpoint, node: GraphNode) -> Iterator[str]:
     """Yield all partitions of a node that production knows; the cost grows with their number."""
     if node.name in checkpoint.nodes:
-        yield from _resting(node, checkpoint.nodes[node.name])
+        kept_node = checkpoint.nodes[node.name]
+        yield from _resting(node, kept_node)
+        for group in kept_node.groups:
+            yield from _partitions(node, group.runs)
     yield from (
         tracked.key for tracked in checkpoint.tracked_partitions if tracked.node == node.name
     )
@@ -114,7 +117,9 @@ def loaded(
         tracked_partitions += [
             _tracked(name, key, stopped.get((name, key))) for key in keys if key not in done
         ]
-    at_rest = {name: checkpoint.nodes[name] for name in nodes if name in checkpoint.nodes}
+    at_rest = {
+        name: _sound_groups(checkpoint.nodes[name]) for name in nodes if name in checkpoint.nodes
+    }
     for name, keys in wanted.items():
         at_rest[name] = _without(nodes[name], at_rest.get(name), keys, staged.get(name, ()))
     return Loaded(
@@ -130,6 +135,11 @@ def _sound(tracked: SavedPartition) -> SavedPartition:
     return replace(tracked, failures=0, not_before=None)
 
 
+def _sound_groups(kept_node: KeptNode) -> KeptNode:
+    groups = (replace(group, like=_sound(group.like)) for group in kept_node.groups)
+    return replace(kept_node, groups=tuple(groups))
+
+
 def _tracked(name: str, key: str, ended: UnsuccessfulPartition | None) -> SavedPartition:
     state, reason = (
         (ended.state, ended.reason) if ended is not None else (PartitionState.WAITING, "")
@@ -138,7 +148,7 @@ def _tracked(name: str, key: str, ended: UnsuccessfulPartition | None) -> SavedP
 
 
 def _without(
-    node: GraphNode, kept_node: KeptNode | None, keys: Iterable[str], staged: Iterable[str]
+    node: GraphNode, kept_node: KeptNode | None, keys: Collection[str], staged: Collection[str]
 ) -> KeptNode:
     kept_node = kept_node or KeptNode(
         runs={}, named=(), oldest=None, newest=None, publication=0, expanded=""
@@ -150,16 +160,33 @@ def _without(
         resting.add(key)
     return replace(
         kept_node,
-        runs={data: tuple(runs.edges) for data, runs in resting.runs.items()},
+        runs=_edges(resting),
         named=tuple(resting.named),
+        groups=tuple(_group_without(node, group, (*keys, *staged)) for group in kept_node.groups),
     )
 
 
-def _resting(node: GraphNode, kept_node: KeptNode) -> TerminalPartitions:
-    resting = TerminalPartitions(node.partition, node.timezone)
-    resting.runs = {data: IntegerSet(edges) for data, edges in kept_node.runs.items()}
+def _group_without(node: GraphNode, group: SavedGroup, keys: Collection[str]) -> SavedGroup:
+    partitions = _partitions(node, group.runs)
+    for key in keys:
+        partitions.discard(key)
+    return replace(group, runs=_edges(partitions))
+
+
+def _resting(node: GraphNode, kept_node: KeptNode) -> PartitionSet:
+    resting = _partitions(node, kept_node.runs)
     resting.named = dict.fromkeys(kept_node.named)
     return resting
+
+
+def _partitions(node: GraphNode, runs: Mapping[str, Iterable[int]]) -> PartitionSet:
+    partitions = PartitionSet(node.partition, node.timezone)
+    partitions.runs = {data: IntegerSet(edges) for data, edges in runs.items()}
+    return partitions
+
+
+def _edges(partitions: PartitionSet) -> dict[str, tuple[int, ...]]:
+    return {data: tuple(numbers.edges) for data, numbers in partitions.runs.items()}
 
 
 # Publications of production that no leader followed for the backfill: between leaders, and after

@@ -99,14 +99,13 @@ def days(count: int) -> list[str]:
     return [(LAST - timedelta(days=back)).isoformat() for back in range(count - 1, -1, -1)]
 
 
-def published(nodes: Graph, keys: Iterable[str]) -> Iterator[LoadedPartition]:
+def published(nodes: Graph, keys: list[str]) -> Iterator[tuple[LoadedPartition, list[str]]]:
     """All partitions of all nodes, published."""
-    keys = list(keys)
     for node in nodes.nodes:
-        for key in keys:
-            yield LoadedPartition(
-                node=node.name, key=key, state=PartitionState.PUBLISHED, published=True
-            )
+        row = LoadedPartition(
+            node=node.name, key="", state=PartitionState.PUBLISHED, published=True
+        )
+        yield row, keys
 
 
 def measured(assets: int, partitions: int) -> dict[str, float]:

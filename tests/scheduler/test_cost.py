@@ -45,11 +45,13 @@ def layers(assets: int) -> list[GraphNode]:
     return nodes
 
 
-def at_rest(nodes: list[GraphNode], keys: list[str]) -> Iterator[LoadedPartition]:
+def at_rest(nodes: list[GraphNode], keys: list[str]) -> Iterator[tuple[LoadedPartition, list[str]]]:
     return (
-        LoadedPartition(node=n.name, key=key, state=PartitionState.PUBLISHED, published=True)
+        (
+            LoadedPartition(node=n.name, key="", state=PartitionState.PUBLISHED, published=True),
+            keys,
+        )
         for n in nodes
-        for key in keys
     )
 
 
@@ -118,7 +120,11 @@ def test_starting_from_all_rows_looks_at_what_is_missing_only(looked: Counter[st
     nodes, keys = layers(50), days(1_000)
     graph = Graph(tuple(nodes))
     gathered = checkpoints.checkpoint_of_rows(
-        graph, (row for row in at_rest(nodes, keys) if (row.node, row.key) != ("a48", keys[7]))
+        graph,
+        (
+            (row, [key for key in row_keys if (row.node, key) != ("a48", keys[7])])
+            for row, row_keys in at_rest(nodes, keys)
+        ),
     )
     looked.clear()
     core = Core(epoch=1, slots=2)

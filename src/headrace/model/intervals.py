@@ -334,15 +334,40 @@ def _hour_key(hour_us: int, timezone: str) -> str:
 
 
 def _hour_bounds(key: str, timezone: str) -> tuple[int, int]:
+    steady_us = steady_hour_us(key, timezone)
+    if steady_us is not None:
+        return steady_us, steady_us + HOUR_US
     hour_us = _hour_instant(key)
-    if _steady_hour(hour_us, timezone) == (hour_us, key):
-        return hour_us, hour_us + HOUR_US
     day = _day_at(hour_us, timezone)
     midnight, end = day_start_us(day, timezone), day_start_us(day + _DAY, timezone)
     if (hour_us - midnight) % HOUR_US or _hour_key(hour_us, timezone) != key:
         expected = key_at_us(hour_us, Grain.HOUR, timezone)
         raise _refuse(key, Grain.HOUR, f" in {timezone} (that instant is in {expected})")
     return hour_us, min(hour_us + HOUR_US, end)
+
+
+def steady_hour_us(key: str, timezone: str) -> int | None:
+    """Return the start of an hour in microseconds; None near a change of the zone's offset, and
+    for an invalid key.
+
+    It is `bounds_us` for many keys: the calendar is asked once for all hours of a day.
+    """
+    midnight_us, hour = _steady_midnight_us(key[:11], key[13:], timezone), _HOURS.get(key[11:13])
+    return None if midnight_us is None or hour is None else midnight_us + hour * HOUR_US
+
+
+_HOURS = {f"{hour:02}": hour for hour in range(24)}
+
+
+@functools.lru_cache(maxsize=KEYS_CACHED)
+def _steady_midnight_us(before: str, after: str, timezone: str) -> int | None:
+    """Return the start of a local day, given the text before and after the hour in its keys."""
+    key = f"{before}00{after}"
+    try:
+        midnight_us = _hour_instant(key)
+    except UsageError:
+        return None
+    return midnight_us if _steady_hour(midnight_us, timezone) == (midnight_us, key) else None
 
 
 def _steady_hour(instant_us: int, timezone: str) -> tuple[int, str] | None:

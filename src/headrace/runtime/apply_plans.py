@@ -194,8 +194,7 @@ def _removed_before(
     out: nothing can request them.
     """
     nodes = tuple(node for node in graph.nodes if node.name in names)
-    briefs = (brief for brief in partition_states.brief_states(tx) if brief.node in names)
-    extents = extents_of_rows(Graph(nodes), briefs)
+    extents = extents_of_rows(Graph(nodes), partition_states.brief_runs(tx))
     timed = {node.name for node in nodes if node.partition.grain is not None}
     return {
         name: NodeExtents(

@@ -247,9 +247,7 @@ def stored(
         and (result := _resumed(tx, graph, version)) is not None
     ):
         return replace(result, fired=fired, alike=alike)
-    own_partitions = (
-        tracked for tracked in _tracked_partitions(tx) if tracked.node not in borrowed
-    )
+    own_partitions = (run for run in _runs(tx) if run[0].node not in borrowed)
     return Loaded(
         graph,
         tracked_partitions,
@@ -279,11 +277,7 @@ def part(
         and (resumed := _resumed(tx, graph, version, names)) is not None
     ):
         return replace(resumed, fired=fired)
-    stored_partitions = (
-        tracked
-        for name in sorted(names - borrowed)
-        for tracked in _tracked_partitions(tx, node=name)
-    )
+    stored_partitions = (run for name in sorted(names - borrowed) for run in _runs(tx, name))
     return Loaded(
         graph,
         tuple(partition for partition in tracked_partitions if partition.node in names),
@@ -337,7 +331,7 @@ def _resumed(
     content: SchedulerCheckpoint | None = checkpoints.decode_checkpoint(stored_checkpoint.content)
     if content is None:
         return None
-    changed = _tracked_partitions(tx, stored_checkpoint.revision)
+    changed = map(_loaded, partition_states.stored_states(tx, stored_checkpoint.revision))
     if names is None:
         return Loaded(graph, tuple(changed), checkpoint=content)
     return Loaded(
@@ -358,21 +352,24 @@ def _checkpoint_of(content: SchedulerCheckpoint, names: Collection[str]) -> Sche
     )
 
 
-def _tracked_partitions(
-    tx: Transaction, after: int = -1, node: str | None = None
-) -> Iterator[LoadedPartition]:
-    for row in partition_states.stored_states(tx, after, node):
-        state = PartitionState(row.state)
-        yield LoadedPartition(
-            node=row.node,
-            key=row.partition,
-            state=state,
-            stale=row.stale,
-            failures=row.failures,
-            not_before=row.not_before,
-            published=row.published,
-            proposed=row.proposed,
-            publication=row.publication,
-            reason=row.reason,
-            since=row.since if state is PartitionState.WAITING and not row.failures else 0,
-        )
+def _runs(tx: Transaction, node: str | None = None) -> Iterator[tuple[LoadedPartition, list[str]]]:
+    """Yield all partitions, or those of a node, as rows that differ in their key only."""
+    for row, keys in partition_states.stored_runs(tx, node):
+        yield _loaded(row), keys
+
+
+def _loaded(row: partition_states.StoredPartitionState) -> LoadedPartition:
+    state = PartitionState(row.state)
+    return LoadedPartition(
+        node=row.node,
+        key=row.partition,
+        state=state,
+        stale=row.stale,
+        failures=row.failures,
+        not_before=row.not_before,
+        published=row.published,
+        proposed=row.proposed,
+        publication=row.publication,
+        reason=row.reason,
+        since=row.since if state is PartitionState.WAITING and not row.failures else 0,
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
+from msgspec.structs import replace
+
 from headrace.plan.partition_ranges import NO_PARTITIONS, Extent, extent_of, extent_of_keys
 from headrace.plan.timeline import NodeExtents
 from headrace.scheduler import Graph, PartitionState, SchedulerCheckpoint, checkpoints
@@ -58,7 +60,7 @@ def read_states(
         stored_checkpoint = None
     extents = extents_of_rows(
         graph,
-        rows.brief_states(tx, -1 if stored_checkpoint is None else stored_checkpoint.revision),
+        rows.brief_runs(tx, -1 if stored_checkpoint is None else stored_checkpoint.revision),
     )
     if stored_checkpoint is not None:
         content = checkpoints.decode_checkpoint(stored_checkpoint.content)
@@ -95,20 +97,23 @@ def with_deliveries(
     return extents
 
 
-def extents_of_rows(graph: Graph, briefs: Iterable[Brief]) -> dict[str, NodeExtents]:
-    """Return the states of the partitions with these rows; nodes outside the graph are left out."""
+def extents_of_rows(
+    graph: Graph, runs: Iterable[tuple[Brief, Iterable[str]]]
+) -> dict[str, NodeExtents]:
+    """Return the states of the partitions with these rows; nodes outside the graph are left out.
+
+    `runs` are rows that differ in their key only, and their keys.
+    """
     nodes = {node.name: node for node in graph.nodes}
-    keys: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for brief in briefs:
-        keys[brief.node, "known"].append(brief.partition)
-        for name, belongs in _KINDS.items():
-            if belongs(brief):
-                keys[brief.node, name].append(brief.partition)
-    parts: dict[str, dict[str, Extent]] = defaultdict(dict)
-    for (node, name), results in keys.items():
-        if node in nodes:
-            parts[node][name] = extent_of_keys(nodes[node], results)
-    return {node: NodeExtents(**part) for node, part in parts.items()}
+    alike: dict[Brief, list[str]] = defaultdict(list)
+    for brief, keys in runs:
+        if brief.node in nodes:
+            alike[replace(brief, partition="")] += keys
+    extents: dict[str, NodeExtents] = {}
+    for brief, keys in alike.items():
+        part = _of_alike(extent_of_keys(nodes[brief.node], keys), brief)
+        extents[brief.node] = _united(extents.get(brief.node, NodeExtents()), part)
+    return extents
 
 
 def _together(
@@ -116,7 +121,8 @@ def _together(
 ) -> dict[str, NodeExtents]:
     """Return the checkpoint's states, updated by the rows that changed since."""
     cells = extents_of_rows(
-        graph, (_brief(cell) for cell in content.tracked_partitions if _has_row(cell))
+        graph,
+        ((_brief(cell), (cell.key,)) for cell in content.tracked_partitions if _has_row(cell)),
     )
     extents: dict[str, NodeExtents] = {}
     for node in graph.nodes:
@@ -157,7 +163,11 @@ def _brief(cell: SavedPartition) -> Brief:
 
 def _of_group(group: SavedGroup) -> NodeExtents:
     """Return the states of partitions of which a checkpoint says the same."""
-    extent, brief = extent_of(group.runs), _brief(group.like)
+    return _of_alike(extent_of(group.runs), _brief(group.like))
+
+
+def _of_alike(extent: Extent, brief: Brief) -> NodeExtents:
+    """Return the states of partitions whose rows differ in nothing but their key."""
     parts = {name: extent for name, belongs in _KINDS.items() if belongs(brief)}
     return NodeExtents(known=extent, **parts)
 

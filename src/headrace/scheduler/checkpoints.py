@@ -5,7 +5,7 @@ from them.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -61,16 +61,35 @@ def decode_checkpoint(content: bytes) -> SchedulerCheckpoint | None:
     return checkpoint if checkpoint.form == CHECKPOINT_FORMAT else None
 
 
-def checkpoint_of_rows(graph: Graph, rows: Iterable[LoadedPartition]) -> SchedulerCheckpoint:
+def checkpoint_of_rows(
+    graph: Graph, runs: Iterable[tuple[LoadedPartition, Sequence[str]]]
+) -> SchedulerCheckpoint:
     """Return a checkpoint from the rows of all partitions.
 
-    Other expected partitions aren't known yet.
+    `runs` are rows that differ in their key only, and their keys. Other expected partitions aren't
+    known yet.
     """
     partition_states = PartitionStates({node.name: node for node in graph.nodes})
-    for row in rows:
+    for row, keys in runs:
         if row.node in partition_states.nodes:
-            place_row(partition_states, row)
+            _place_run(partition_states, row, keys)
     return take_checkpoint(partition_states, AttemptDurations(), complete=False)
+
+
+def _place_run(
+    partition_states: PartitionStates, row: LoadedPartition, keys: Sequence[str]
+) -> None:
+    """Set the states of partitions that aren't known yet, from rows that differ in their key."""
+    node, rest = partition_states.nodes[row.node], keys
+    groups = partition_states.groups[row.node]
+    alike = groups_partitions(node) and row.not_before is None and len(groups) < GROUPS_MAX
+    if alike and len(keys) >= GROUP_MIN:
+        runs: dict[str, IntegerSet] = {}
+        rest = _group(partition_states.resting[row.node], runs, keys)
+        state = AT_REST if _is_terminal(row) else _loaded(row)
+        partition_states.add_group(row.node, state, runs)
+    for key in rest:
+        place_row(partition_states, replace(row, key=key))
 
 
 def place_row(partition_states: PartitionStates, row: LoadedPartition) -> None:
@@ -133,17 +152,17 @@ def _saved_partitions(
     """Return a node's partitions that aren't terminal: groups of equal ones, and all others."""
     node, numbered = partition_states.nodes[name], partition_states.resting[name]
     groups = {
-        _saved(name, "", group.state): dict(group.partitions.runs)
+        _saved(node, "", group.state): dict(group.partitions.runs)
         for group in partition_states.groups[name]
     }
     others: list[SavedPartition] = []
     alike: dict[SavedPartition, list[str]] = {}
     for key, tracked in partition_states.tracked_partitions[name].items():
-        saved = _saved(name, "", tracked)
+        saved = _saved(node, "", tracked)
         if groups_partitions(node) and saved.not_before is None:
             alike.setdefault(saved, []).append(key)
         else:
-            others.append(_saved(name, key, tracked))
+            others.append(_saved(node, key, tracked))
     for saved, keys in sorted(alike.items(), key=lambda item: -len(item[1])):
         grouped = saved in groups or (len(keys) >= GROUP_MIN and len(groups) < GROUPS_MAX)
         rest = _group(numbered, groups.setdefault(saved, {}), keys) if grouped else keys
@@ -238,10 +257,11 @@ def _restore_node(partition_states: PartitionStates, name: str, node: KeptNode) 
         partition_states.expanded[name] = node.expanded
 
 
-def _saved(name: str, key: str, tracked: TrackedPartition) -> SavedPartition:
+def _saved(node: GraphNode, key: str, tracked: TrackedPartition) -> SavedPartition:
+    since = tracked.since if node.trigger is not None else 0  # only a trigger asks for it
     state = PartitionState.WAITING if tracked.state is PartitionState.RUNNING else tracked.state
     return SavedPartition(
-        name,
+        node.name,
         key,
         state,
         tracked.stale,
@@ -251,7 +271,7 @@ def _saved(name: str, key: str, tracked: TrackedPartition) -> SavedPartition:
         tracked.failures,
         tracked.not_before,
         tracked.reason,
-        tracked.since,
+        since,
         tracked.cap,
     )
 

@@ -203,7 +203,7 @@ class PartitionStates:
         return self._record(name, key)
 
     def add_group(self, name: str, state: TrackedPartition, runs: Mapping[str, IntegerSet]) -> None:
-        """Add partitions that aren't known yet, all in the same state that isn't terminal.
+        """Add partitions that aren't known yet, all in the same state; it may be terminal.
 
         `runs` are those of a `PartitionSet`. The node must be one of which partitions are grouped.
         """
@@ -211,20 +211,25 @@ class PartitionStates:
         assert groups_partitions(node)
         if not any(numbers.edges for numbers in runs.values()):
             return
-        group = next((group for group in self.groups[name] if group.state.like(state)), None)
-        if group is None:
-            group = PartitionGroup(
-                SharedPartition(state), PartitionSet(node.partition, node.timezone)
-            )
-            self.groups[name].append(group)
+        partitions = self.resting[name] if state.at_rest else self._group_like(name, state)
         if state.published:
             self.visible.add(name)
         for data, numbers in runs.items():
-            known = group.partitions.runs.get(data, IntegerSet())
-            group.partitions.runs[data] = known | numbers
+            known = partitions.runs.get(data, IntegerSet())
+            partitions.runs[data] = known | numbers
             for first, beyond in numbers.spans():
-                self._record(name, group.partitions.key(first, data))
-                self._record(name, group.partitions.key(beyond - 1, data))
+                self._record(name, partitions.key(first, data))
+                self._record(name, partitions.key(beyond - 1, data))
+
+    def _group_like(self, name: str, state: TrackedPartition) -> PartitionSet:
+        """Return the partitions of which the core knows the same, after adding such a group."""
+        for group in self.groups[name]:
+            if group.state.like(state):
+                return group.partitions
+        node = self.nodes[name]
+        partitions = PartitionSet(node.partition, node.timezone)
+        self.groups[name].append(PartitionGroup(SharedPartition(state), partitions))
+        return partitions
 
     def show(self, name: str, tracked: TrackedPartition) -> None:
         """Record that a partition has a visible publication."""

@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 
 from headrace.model import Grain, PartitionSpec, UsageError
-from headrace.model.intervals import HOUR_US, bounds_us, key_at_us, key_of_date
+from headrace.model.intervals import (
+    HOUR_US,
+    bounds_us,
+    key_at_us,
+    key_of_date,
+    steady_hour_us,
+)
 from headrace.model.partitions import SEPARATOR, delivery_key
 
 NUMBERS_CACHED = 1 << 16
@@ -225,13 +231,19 @@ class PartitionSet:
         return f"{time_key}{SEPARATOR}{data}" if self._keyed else time_key
 
 
-@functools.lru_cache(maxsize=NUMBERS_CACHED)
 def number_of(key: str, grain: Grain, timezone: str) -> int | None:
     """Return the number of an interval; consecutive intervals have consecutive numbers.
 
     None for a key that isn't in the grain's canonical form, and for the few hours that share their
     number with another one (where a day ends with half an hour).
     """
+    if grain is Grain.HOUR and (hour_us := steady_hour_us(key, timezone)) is not None:
+        return hour_us // HOUR_US
+    return _cached_number(key, grain, timezone)
+
+
+@functools.lru_cache(maxsize=NUMBERS_CACHED)
+def _cached_number(key: str, grain: Grain, timezone: str) -> int | None:
     try:
         number = _number(key, grain, timezone)
         return number if key_of_number(number, grain, timezone) == key else None

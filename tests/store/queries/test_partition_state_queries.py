@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from written_rows import attempt, ended, partition, published, quarantined, run
 
 from headrace.store import Store
@@ -188,7 +189,7 @@ def test_each_change_has_a_revision_above_all_before_it(filled: Store) -> None:
         assert partition_states.changed_nodes(tx, before) == ["b"]
         assert set(partition_states.changed_nodes(tx, 0)) == {"a", "b"}
         assert [item.partition for item in partition_states.stored_states(tx, before)] == ["d2"]
-        assert [item.partition for item in partition_states.brief_states(tx, before)] == ["d2"]
+        assert [keys for _, keys in partition_states.brief_runs(tx, before)] == [["d2"]]
 
 
 def test_revisions_of_a_new_store_begin_at_1(store: Store) -> None:
@@ -212,7 +213,36 @@ def test_a_core_loads_all_partitions_with_their_values(filled: Store) -> None:
         assert loaded["a", "d4"] == StoredPartitionState(
             "a", "d4", "waiting", True, 0, None, True, True, "", 44, 0
         )
-        assert [row.node for row in partition_states.stored_states(tx, node="b")] == ["b"]
+        runs = list(partition_states.stored_runs(tx))
+        assert {
+            (run.node, key): replace(run, partition=key) for run, keys in runs for key in keys
+        } == {
+            place: row if row.state == "waiting" and not row.failures else replace(row, since=0)
+            for place, row in loaded.items()
+        }
+        assert [(run.node, keys) for run, keys in partition_states.stored_runs(tx, "b")] == [
+            ("b", ["d1"])
+        ]
+
+
+def test_rows_that_say_the_same_are_one_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: runs that reach over another state or another node, that forget the last row,
+    or that grow without limit."""
+    with store.write(None) as tx:
+        for node in ("a", "b"):
+            for day in range(5):
+                state = "failed" if (node, day) == ("a", 3) else "published"
+                partition(tx, node, f"d{day}", state)
+    with store.read() as tx:
+        assert [(run.node, run.state, keys) for run, keys in partition_states.stored_runs(tx)] == [
+            ("a", "published", ["d0", "d1", "d2"]),
+            ("a", "failed", ["d3"]),
+            ("a", "published", ["d4"]),
+            ("b", "published", ["d0", "d1", "d2", "d3", "d4"]),
+        ]
+        monkeypatch.setattr(partition_states, "RUN_MAX", 2)
+        lengths = [len(keys) for _, keys in partition_states.brief_runs(tx)]
+        assert lengths == [2, 1, 1, 1, 2, 2, 1]
 
 
 def test_an_unpartitioned_node_is_loaded_with_the_first_publication_of_its_content(
@@ -235,7 +265,8 @@ def test_short_forms_tell_what_is_stale_failing_and_published(filled: Store) -> 
     with filled.write(None) as tx:
         tx.execute("update partition set revision = 0 where partition = 'd6'")
         tx.execute("update partition set stale = 0 where partition = 'd4'")
-        rows = list(partition_states.brief_states(tx))
+        runs = list(partition_states.brief_runs(tx))
+        rows = [replace(run, partition=key) for run, keys in runs for key in keys]
         by_key = {row.partition: row for row in rows if row.node == "a"}
         assert [row.node for row in rows] == ["a"] * 8 + ["b"]
         assert by_key["d1"] == Brief("a", "d1", "published", False, False, True)

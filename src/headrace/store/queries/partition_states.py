@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -304,25 +304,58 @@ def next_revision(tx: Transaction) -> int:
     return int(tx.execute("select coalesce(max(revision), 0) from partition").fetchone()[0]) + 1
 
 
-def stored_states(
-    tx: Transaction, after: int = -1, node: str | None = None
-) -> Iterator[StoredPartitionState]:
-    """Stream the partitions that changed after a revision, of all nodes or of one.
+def stored_states(tx: Transaction, after: int = -1) -> Iterator[StoredPartitionState]:
+    """Stream the partitions that changed after a revision; they may not fit into memory."""
+    rows = tx.execute(f"{_STORED.format(since='p.since')} where p.revision > ?", (after,))
+    for row in rows:
+        yield _stored(row)
 
-    They may not fit into memory.
-    """
-    which, value = ("p.revision > ?", after) if node is None else ("p.node = ?", node)
-    rows = tx.execute(
-        "select p.node, p.partition, p.state, p.stale, p.failures, p.not_before, p.publication_id"
-        " is not null, p.proposed, coalesce(p.reason, ''), p.since, case when p.partition = '*'"
-        " then (select coalesce(max(f.id), 0) from publication f where f.node = p.node and"
-        f" f.partition = '*' and f.identical = 0) else 0 end from partition p where {which}",
-        (value,),
+
+_STORED = (
+    "select p.node, p.partition, p.state, p.stale, p.failures, p.not_before, p.publication_id"
+    " is not null, p.proposed, coalesce(p.reason, ''), {since}, case when p.partition = '*'"
+    " then (select coalesce(max(f.id), 0) from publication f where f.node = p.node and"
+    " f.partition = '*' and f.identical = 0) else 0 end from partition p"
+)
+
+
+def _stored(r: Sequence[Any]) -> StoredPartitionState:
+    return StoredPartitionState(
+        r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), bool(r[7]), r[8], r[9], r[10]
     )
-    for r in rows:
-        yield StoredPartitionState(
-            r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), bool(r[7]), r[8], r[9], r[10]
-        )
+
+
+RUN_MAX = 10_000
+"""Maximum number of partitions per run, so that a reader of all of them needs little memory."""
+
+
+def stored_runs(
+    tx: Transaction, node: str | None = None
+) -> Iterator[tuple[StoredPartitionState, list[str]]]:
+    """Stream all partitions, or those of a node, as runs of rows that differ in their key only.
+
+    Each run comes as its first partition and the keys of all. `since` is 0 where nothing waits.
+    """
+    since = "case when p.state = 'waiting' and p.failures = 0 then p.since else 0 end"
+    which, values = ("", ()) if node is None else (" where p.node = ?", (node,))
+    rows = tx.execute(f"{_STORED.format(since=since)}{which} order by p.node, p.partition", values)
+    for first, keys in _runs(rows):
+        yield _stored(first), keys
+
+
+def _runs(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[Sequence[Any], list[str]]]:
+    """Yield runs of rows that are equal but for the key, which is the second column."""
+    first, value, keys = None, None, list[str]()
+    for row in rows:
+        row_value = (row[0], *row[2:])
+        if first is not None and row_value == value and len(keys) < RUN_MAX:
+            keys.append(row[1])
+            continue
+        if first is not None:
+            yield first, keys
+        first, value, keys = row, row_value, [row[1]]
+    if first is not None:
+        yield first, keys
 
 
 def checkpoint(tx: Transaction) -> StoredCheckpoint | None:
@@ -357,18 +390,19 @@ class Brief(msgspec.Struct, frozen=True, gc=False):
     published: bool
 
 
-def brief_states(tx: Transaction, after: int = -1) -> Iterator[Brief]:
-    """Yield the partitions that changed after a revision, in short form.
+def brief_runs(tx: Transaction, after: int = -1) -> Iterator[tuple[Brief, list[str]]]:
+    """Yield the partitions that changed after a revision, as runs that differ in their key only.
 
-    `stale` includes partitions that are only recomputed on request.
+    Each run comes as its first partition and the keys of all. `stale` includes partitions that are
+    only recomputed on request.
     """
     rows = tx.execute(
         "select node, partition, state, stale <> 0 or proposed <> 0, failures > 0, publication_id"
-        " is not null from partition where revision > ? order by node",
+        " is not null from partition where revision > ? order by node, partition",
         (after,),
     )
-    for node, partition, state, stale, failing, published in rows:
-        yield Brief(node, partition, state, bool(stale), bool(failing), bool(published))
+    for (node, partition, state, stale, failing, published), keys in _runs(rows):
+        yield Brief(node, partition, state, bool(stale), bool(failing), bool(published)), keys
 
 
 def failed_since(tx: Transaction, at: int) -> list[tuple[str, str]]:

@@ -442,12 +442,16 @@ _WITHDRAWN = (
     " p.partition and s.content_hash = p.content_hash), p.id), p.node, p.partition, w.at, w.reason,"
     " p.snapshot, p.ended_snapshot, p.content_hash, exists (select 1 from publication n where"
     " n.node = p.node and n.partition = p.partition and n.ended_snapshot is null) from withdrawal w"
-    " join publication p on p.node = w.node and p.partition = w.partition and p.ended_at = w.at"
-    " where {which} and not exists (select 1 from publication q where q.node = p.node and"
-    " q.partition = p.partition and q.content_hash = p.content_hash and q.id > p.id and not exists"
+    " cross join publication p where p.node = w.node and p.partition = w.partition"
+    " and p.ended_at = w.at and {which} and not exists (select 1 from publication q where"
+    " q.node = p.node and q.partition = p.partition and q.content_hash = p.content_hash and"
+    " q.id > p.id and not exists"
     " (select 1 from withdrawal x where x.node = q.node and x.partition = q.partition and x.at ="
     " q.ended_at)) order by p.id"
 )
+
+
+# `cross join` keeps SQLite from reading all publications to find those of a few withdrawals.
 
 
 def all_withdrawn(tx: Transaction) -> list[Withdrawn]:

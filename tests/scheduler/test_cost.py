@@ -16,12 +16,14 @@ from headrace.scheduler import (
     ClockAdvanced,
     Core,
     DeliveryArrived,
+    Dispatch,
     Graph,
     GraphNode,
     Loaded,
     LoadedPartition,
     PartitionState,
     Requested,
+    SchedulerCheckpoint,
     Target,
     checkpoints,
 )
@@ -212,3 +214,59 @@ def test_what_is_at_rest_is_only_looked_at() -> None:
     """Catches a change that would be made to all partitions at rest at once."""
     with pytest.raises(AttributeError):
         AT_REST.stale = True
+
+
+def idle(nodes: list[GraphNode], checkpoint: SchedulerCheckpoint, looked: Counter[str]) -> Core:
+    """A core that started from a checkpoint and was asked for everything, and what it looked at."""
+    core = Core(epoch=2, slots=2)
+    looked.clear()
+    core.handle(Loaded(Graph(tuple(nodes)), checkpoint=checkpoint), NOW)
+    core.handle(everything(nodes, 1), NOW)
+    core.handle(everything(nodes, 2), NOW)
+    return core
+
+
+def test_stale_partitions_cost_an_idle_pass_nothing(looked: Counter[str]) -> None:
+    """Catches a pass that visits each partition that is recomputed only on request."""
+    nodes, costs = layers(3), []
+    row = LoadedPartition(
+        node="a1",
+        key="",
+        state=PartitionState.PUBLISHED,
+        published=True,
+        stale=True,
+        proposed=True,
+    )
+    for there in (20, 2_000):
+        keys = days(there)
+        rows = [*at_rest(nodes[:2], keys), (row, keys)]
+        core = idle(nodes, checkpoints.checkpoint_of_rows(Graph(tuple(nodes)), rows), looked)
+        costs.append(Counter(looked))
+        assert core.proposed(most=2) == [("a1", keys[0]), ("a1", keys[1])]
+        assert core.unsettled() == there
+        again = idle(nodes, core.checkpoint(), looked)
+        assert again.is_proposed("a1", keys[-1])
+        assert not again.is_proposed("a0", keys[-1])
+        assert len(core.checkpoint().nodes["a1"].groups) == 1
+        assert not core.checkpoint().tracked_partitions
+    assert costs[0] == costs[1]
+    assert costs[0].total() < 50
+
+
+def test_partitions_that_miss_an_input_cost_an_idle_pass_nothing(looked: Counter[str]) -> None:
+    """Catches a pass that visits each partition of which one input was never delivered, and one
+    that overlooks those that may run."""
+    nodes, costs = [source("s"), source("t"), asset("a", "s", "t")], []
+    for there in (20, 2_000):
+        keys = days(there)
+        rows = [*at_rest(nodes[:1], keys), *at_rest(nodes[1:2], keys[:1])]
+        core = idle(nodes, checkpoints.checkpoint_of_rows(Graph(tuple(nodes)), rows), looked)
+        costs.append(Counter(looked))
+        assert core.state_of("a", keys[-1]) is PartitionState.WAITING
+        assert core.unsettled() == there
+        assert core.state_of("a", keys[0]) is PartitionState.RUNNING
+        assert [why.node for why in core.why("a", keys[1])] == ["t"]
+        arrived = core.handle_all([DeliveryArrived("t", keys[-1]), ClockAdvanced()], NOW)
+        assert [item.node for item in arrived if isinstance(item, Dispatch)] == ["t"]
+    assert costs[0] == costs[1]
+    assert costs[0].total() < 50

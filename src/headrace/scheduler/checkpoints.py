@@ -444,8 +444,29 @@ def _expect_all(scheduler_state: SchedulerState, queue: Queue) -> None:
         if not node.is_source and not node.inputs and node.partition.whole:
             queue.expect(node, WHOLE)  # nothing announces it, and nothing requests it by name
         for link in scheduler_state.network.links[node.name]:
+            if link.same and not link.delivers and groups_partitions(node):
+                _expect_ranges(scheduler_state, node, link)
             for key in _expected_partitions(scheduler_state, node, link):
                 _expect(scheduler_state, queue, node, key)
+
+
+def _expect_ranges(scheduler_state: SchedulerState, node: GraphNode, link: InputLink) -> None:
+    """Expect a group of the partitions that an input with equal partitions announces.
+
+    Nothing is done where more than ranges decides which are expected, or where others inherit them.
+    """
+    if scheduler_state.network.heirs[node.name]:
+        return
+    partition_states = scheduler_state.partition_states
+    changing = partition_states.changing_numbers(node.name)
+    runs: dict[str, IntegerSet] = {}
+    for data in partition_states.data_keys(link.input.name):
+        announced = partition_states.published_numbers(link.input.name, data)
+        known = partition_states.known_numbers(node.name, data)
+        expected = scheduler_state.needs.expected_numbers(node, announced - known)
+        if expected is not None:
+            runs[data] = expected - changing.get(data, IntegerSet())
+    partition_states.add_group(node.name, TrackedPartition(PartitionState.WAITING), runs)
 
 
 def _expect_in_heirs(scheduler_state: SchedulerState, queue: Queue, name: str, key: str) -> None:

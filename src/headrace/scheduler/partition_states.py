@@ -50,6 +50,9 @@ class PartitionRange(NamedTuple):
         )
 
 
+EVERYTHING = PartitionRange(None, None)
+
+
 def span_of(node: GraphNode, target: Target) -> PartitionRange:
     """Return the range of a target, in the order of its node's partitions."""
     spec, zone = node.partition, node.timezone
@@ -65,6 +68,11 @@ def waits(tracked: TrackedPartition) -> bool:
 def _any(tracked: TrackedPartition) -> bool:
     del tracked
     return True
+
+
+def _all(data: str, numbers: IntegerSet) -> IntegerSet:
+    del data
+    return numbers
 
 
 class PartitionGroup(NamedTuple):
@@ -259,12 +267,16 @@ class PartitionStates:
     # The partitions of a node
 
     def open(
-        self, name: str, among: Callable[[TrackedPartition], bool] = _any
+        self,
+        name: str,
+        among: Callable[[TrackedPartition], bool] = _any,
+        members: Callable[[str, IntegerSet], IntegerSet] = _all,
     ) -> Iterator[tuple[str, TrackedPartition]]:
         """Yield the partitions of a node that aren't terminal and of which `among` holds now.
 
-        The oldest comes first. Members of groups cost only as far as they are consumed. Changes
-        between two of them don't change which are yielded.
+        `members` selects members of groups, given their data key and numbers. The oldest comes
+        first. Members of groups cost only as far as they are consumed. Changes between two of them
+        don't change which are yielded.
         """
         node = self.nodes[name]
 
@@ -272,20 +284,19 @@ class PartitionStates:
             return self.order(node, item[0])
 
         changing = self.tracked_partitions[name].items()
-        members = [
-            self._members(name, group, data)
+        grouped = [
+            self._members(name, group, data, members(data, IntegerSet(numbers.edges)))
             for group in self.groups[name]
             if among(group.state)
-            for data in group.partitions.runs
+            for data, numbers in group.partitions.runs.items()
         ]
         ordered = sorted((item for item in changing if among(item[1])), key=order)
-        yield from heapq.merge(ordered, *members, key=order) if members else ordered
+        yield from heapq.merge(ordered, *grouped, key=order) if grouped else ordered
 
     def _members(
-        self, name: str, group: PartitionGroup, data: str
+        self, name: str, group: PartitionGroup, data: str, numbers: IntegerSet
     ) -> Iterator[tuple[str, TrackedPartition]]:
-        """Yield the partitions with a data key that are in a group now, oldest first."""
-        numbers = IntegerSet(group.partitions.runs[data].edges)
+        """Yield partitions with a data key that are in a group now, oldest first."""
         keys = (group.partitions.key(number, data) for number in numbers)
         return ((key, self.get(name, key) or group.state) for key in keys)
 
@@ -314,6 +325,18 @@ class PartitionStates:
                 numbers |= group.partitions.runs[data]
         return numbers
 
+    def usable_numbers(self, name: str, data: str) -> IntegerSet:
+        """Return the partitions with a data key, terminal or in groups, that readers may read.
+
+        They are published, or were passed over and count as empty.
+        """
+        numbers = self.resting[name].runs.get(data, IntegerSet())
+        for group in self.groups[name]:
+            waived = group.state.state is PartitionState.WAIVED
+            if (group.state.published or waived) and data in group.partitions.runs:
+                numbers |= group.partitions.runs[data]
+        return numbers
+
     def known_numbers(self, name: str, data: str) -> IntegerSet:
         """Return the partitions with a data key that are terminal or in groups."""
         numbers = self.resting[name].runs.get(data, IntegerSet())
@@ -321,6 +344,15 @@ class PartitionStates:
             if data in group.partitions.runs:
                 numbers |= group.partitions.runs[data]
         return numbers
+
+    def changing_numbers(self, name: str) -> dict[str, IntegerSet]:
+        """Return the partitions that are neither terminal nor in a group, by data key."""
+        numbers: dict[str, list[int]] = {}
+        for key in self.tracked_partitions[name]:
+            number, data = self.resting[name].place(key)
+            if number is not None:
+                numbers.setdefault(data, []).append(number)
+        return {data: IntegerSet.of(listed) for data, listed in numbers.items()}
 
     def data_keys(self, name: str) -> Iterable[str]:
         """Return the data keys of all partitions with a number that are terminal or in groups."""

@@ -19,10 +19,13 @@ from headrace.scheduler.dependencies import InputLink, Network
 from headrace.scheduler.events import AwaitedPartition, Target
 from headrace.scheduler.graph import GraphNode
 from headrace.scheduler.partition_states import PartitionStates, bounds, time_key
+from headrace.scheduler.ranges import IntegerSet, number_of
 from headrace.scheduler.states import STOPPED, PartitionState
 
 # Missing upstream partitions of a partition, and the partitions that inputs make expected.
 
+NUMBER_MIN = -(1 << 62)
+"""Less than the number of any interval."""
 STEPS_MAX = 400
 """Maximum number of consecutive intervals that may not be due between a partition and the previous
 one."""
@@ -229,7 +232,52 @@ class Needs:
             else waiting
         )
 
+    def may_run(self, node: GraphNode, data: str, numbers: IntegerSet) -> IntegerSet:
+        """Return waiting partitions without those that certainly miss a required input.
+
+        They are given and returned as numbers with a data key. The cost is proportional to ranges
+        and to the inputs' partitions that are neither terminal nor in a group.
+        """
+        if node.name in self._network.gathers or node.name in self._network.coarse:
+            return numbers
+        for link in self._network.required[node.name]:
+            first = self._first_number(link.input) if link.same else None
+            if first is not None:
+                numbers &= self._usable(link.input.name, data, first)
+        return numbers
+
+    def _usable(self, name: str, data: str, first: int) -> IntegerSet:
+        """Return the partitions of an input that readers may not have to wait for.
+
+        Partitions before its `first` one count as present and empty.
+        """
+        states = self._partition_states
+        before = IntegerSet((NUMBER_MIN, first) if first > NUMBER_MIN else ())
+        changing = states.changing_numbers(name).get(data, IntegerSet())
+        return before | states.usable_numbers(name, data) | changing
+
     # Which partitions there are
+
+    def _first_number(self, node: GraphNode) -> int | None:
+        """Return the number of a node's first expected partition.
+
+        None if that depends on more than its start, or its partitions have no numbers.
+        """
+        grain, starts = node.partition.grain, self.starts_us(node)
+        if grain is None or node.name in self._network.free:
+            return None
+        if math.isinf(starts):
+            return NUMBER_MIN
+        return number_of(key_at_us(int(starts), grain, node.timezone), grain, node.timezone)
+
+    def expected_numbers(self, node: GraphNode, numbers: IntegerSet) -> IntegerSet | None:
+        """Return those of these intervals that are expected; None if ranges don't decide it."""
+        first = self._first_number(node)
+        if first is None:
+            return None
+        if self.starts_us(node) == math.inf:
+            return IntegerSet()
+        return numbers - IntegerSet((NUMBER_MIN, first) if first > NUMBER_MIN else ())
 
     def starts_us(self, node: GraphNode) -> float:
         """Return when a node's first partition starts, in microseconds.

@@ -362,15 +362,13 @@ class Requests:
         if node.name in event.again:
             self._recompute(node, span)
 
-        def retried(tracked: TrackedPartition) -> bool:
-            return node.name in event.retry and self._retries(event, node, tracked)
-
-        for key, tracked in self._partition_states.open(
-            node.name, lambda tracked: waits(tracked) or retried(tracked)
-        ):
+        if node.name not in event.retry:
+            self._queue.look_again(node, span)
+            return
+        for key, tracked in self._partition_states.open(node.name):
             if not span.covers(self._partition_states.order(node, key)):
                 continue
-            if retried(tracked):
+            if self._retries(event, node, tracked):
                 self._again(node, key)
             else:
                 self._queue.consider(node, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from headrace.scheduler.capacity import AttemptDurations, ReadyEntry, ReadyQueue
@@ -26,7 +27,13 @@ from headrace.scheduler.graph import (
     Takes,
     slots_taken,
 )
-from headrace.scheduler.partition_states import PartitionStates, waits
+from headrace.scheduler.partition_states import (
+    EVERYTHING,
+    PartitionRange,
+    PartitionStates,
+    waits,
+)
+from headrace.scheduler.ranges import IntegerSet
 from headrace.scheduler.readiness import Needs
 from headrace.scheduler.states import (
     PartitionState,
@@ -348,10 +355,19 @@ class Queue:
         if node.is_source:
             self.look_again(node)
 
-    def look_again(self, node: GraphNode) -> None:
+    def look_again(self, node: GraphNode, span: PartitionRange = EVERYTHING) -> None:
         """Queue the waiting partitions of a node that may run now."""
-        for key, _ in self._partition_states.open(node.name, waits):
-            self.consider(node, key)
+        for key, _ in self._partition_states.open(node.name, waits, partial(self._may_run, node)):
+            if span.everything or span.covers(self._partition_states.order(node, key)):
+                self.consider(node, key)
+
+    def _may_run(self, node: GraphNode, data: str, numbers: IntegerSet) -> IntegerSet:
+        """Return members of a waiting group without those that `consider` certainly leaves."""
+        if self._all.gates.pauses.of(node.name) is not None:
+            return IntegerSet()
+        if node.trigger is not None and node.trigger.latest:  # what is passed over stops waiting
+            return numbers
+        return self._all.needs.may_run(node, data, numbers)
 
     def reconsider_gathers(self) -> None:
         """Queue the fan-ins whose ancestors are terminal now."""

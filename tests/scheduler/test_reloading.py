@@ -192,6 +192,12 @@ class Stored(Driver):
         given += [Requested(tuple(Target(n.name) for n in self.nodes), standing=True)]
         again = [command for event in given for command in self.other.handle(event, self.now)]
         assert told(again) == ([], set()), "what was decided already is decided again"
+        waiting = list(self.other.waiting(self.now))
+        for name in (node.name for node in self.nodes):
+            counted = self.other.waiting_of(name, self.now)
+            listed = [key for other, key in waiting if other == name]
+            assert sorted(counted) == sorted(listed)
+            assert len(counted) == len(listed)
 
 
 def runs_of(rows: Iterable[LoadedPartition]) -> Iterable[tuple[LoadedPartition, list[str]]]:

@@ -46,6 +46,7 @@ from headrace.scheduler.events import (
 )
 from headrace.scheduler.graph import Graph, Takes
 from headrace.scheduler.publications import Promotions, Propagation, Withdrawals
+from headrace.scheduler.ranges import PartitionSet
 from headrace.scheduler.requests import Passing, Reason, Releases, Requests, why
 from headrace.scheduler.state import Queue, Running, SchedulerState
 from headrace.scheduler.states import PartitionState
@@ -205,6 +206,13 @@ class Core:
         `run` restricts the result to the partitions that this run wants. `now` is in microseconds.
         """
         return self._requests.waiting(now, run)
+
+    def waiting_of(self, node: str, now: int) -> PartitionSet:
+        """Return the partitions of one node that `waiting` returns.
+
+        The cost grows with ranges, not with partitions, while a run wants all of the node.
+        """
+        return self._requests.waiting_of(node, now)
 
     def waiting_for(self, node: str, key: str) -> list[AwaitedPartition]:
         """Return what blocks a partition, in the order of its inputs; empty if nothing does."""

@@ -54,7 +54,11 @@ class Demand:
 
     def stands_for(self, node: str) -> bool:
         """Return whether all of a node is wanted for as long as the leader runs."""
-        return self.standing and node in self._spans and self._spans[node].everything
+        return self.standing and self.wants_all(node)
+
+    def wants_all(self, node: str) -> bool:
+        """Return whether all of a node is wanted."""
+        return node in self._spans and self._spans[node].everything
 
     def covers(self, partition_states: PartitionStates, node: str, key: str) -> bool:
         """Return whether a partition is wanted."""
@@ -88,6 +92,10 @@ class Demands:
     def stand_for(self, node: str) -> bool:
         """Return whether all of a node is wanted for as long as the leader runs."""
         return any(demand.stands_for(node) for demand in self._demands.values())
+
+    def wants_all(self, node: str) -> bool:
+        """Return whether any run wants all of a node."""
+        return any(demand.wants_all(node) for demand in self._demands.values())
 
     def wanting(self, node: str, key: str) -> list[Demand]:
         """Return the requests that want a partition."""

@@ -174,6 +174,11 @@ class PartitionSet:
             for number in runs:
                 yield self.key(number, data)
 
+    def firsts(self) -> Iterator[str]:
+        """Yield the first partition of each data key, and all partitions without a number."""
+        yield from self.named
+        yield from (self.key(runs.edges[0], data) for data, runs in self.runs.items())
+
     def add(self, key: str) -> None:
         """Add a partition."""
         number, data = self.place(key)

@@ -270,6 +270,17 @@ class Needs:
             return NUMBER_MIN
         return number_of(key_at_us(int(starts), grain, node.timezone), grain, node.timezone)
 
+    def due_numbers(self, node: GraphNode, numbers: IntegerSet, now: int) -> IntegerSet | None:
+        """Return those of these intervals that are expected and have ended.
+
+        None if ranges don't decide it.
+        """
+        grain, expected = node.partition.grain, self.expected_numbers(node, numbers)
+        if grain is None or expected is None:
+            return None
+        current = number_of(key_at_us(now, grain, node.timezone), grain, node.timezone)
+        return None if current is None else expected & IntegerSet((NUMBER_MIN, current))
+
     def expected_numbers(self, node: GraphNode, numbers: IntegerSet) -> IntegerSet | None:
         """Return those of these intervals that are expected; None if ranges don't decide it."""
         first = self._first_number(node)

@@ -29,6 +29,7 @@ from headrace.scheduler.events import (
 from headrace.scheduler.gates import RETRY_AWAITED_US, STATES_RUN_AGAIN, Demand, Firings
 from headrace.scheduler.graph import OF_NODE, OF_OWNER, GraphNode
 from headrace.scheduler.partition_states import PartitionRange, bounds, ended, span_of, waits
+from headrace.scheduler.ranges import IntegerSet, PartitionSet
 from headrace.scheduler.readiness import unannounced_partitions
 from headrace.scheduler.state import Queue, Running, SchedulerState
 from headrace.scheduler.states import STOPPED, PartitionState, TrackedPartition
@@ -349,10 +350,34 @@ class Requests:
         """Yield wanted partitions of ended intervals that wait for something other than a slot."""
         for name, node in self._all.nodes.items():
             for key, tracked in self._partition_states.open(name, waits):
-                if tracked.queued or not self._demands.wanted(name, key, run):
-                    continue
-                if self._all.needs.expected(node, key) and ended(node, key, now):
+                if self._is_waiting(node, key, tracked, now, run):
                     yield name, key
+
+    def _is_waiting(
+        self, node: GraphNode, key: str, tracked: TrackedPartition, now: int, run: int | None
+    ) -> bool:
+        return (
+            not tracked.queued
+            and self._demands.wanted(node.name, key, run)
+            and self._all.needs.expected(node, key)
+            and ended(node, key, now)
+        )
+
+    def waiting_of(self, name: str, now: int) -> PartitionSet:
+        """Return what `waiting` yields of a node, counted by ranges as far as possible."""
+        node, states = self._all.nodes[name], self._partition_states
+        waiting = PartitionSet(node.partition, node.timezone)
+        for group in states.groups[name] if self._demands.wants_all(name) else ():
+            for data, numbers in group.partitions.runs.items() if waits(group.state) else ():
+                due = self._all.needs.due_numbers(node, numbers, now)
+                if due is not None and due.edges:
+                    waiting.runs[data] = waiting.runs.get(data, IntegerSet()) | due
+        for key, tracked in states.open(
+            name, waits, lambda data, numbers: numbers - waiting.runs.get(data, IntegerSet())
+        ):
+            if self._is_waiting(node, key, tracked, now, None):
+                waiting.add(key)
+        return waiting
 
     def _request_span(self, event: Requested, node: GraphNode, span: PartitionRange) -> None:
         """Request a range of a node's partitions.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
 from headrace.plan import Compiled
+from headrace.scheduler.ranges import PartitionSet
 from headrace.services import restatements, targets
 from headrace.services.delay_ledger import Ledgers
 from headrace.services.parameters import Argument
@@ -119,7 +119,7 @@ def _of_node(  # complexipy: ignore (each answer is one early return)
             [],
             "headrace status",
         )
-    waiting = [item for node, item in waits.core.waiting(now_us) if node == name]
+    waiting = waits.core.waiting_of(name, now_us)
     chosen = key or _partition(tx, context, name, waiting, now_us)
     if chosen is None:
         return why_response(
@@ -143,7 +143,7 @@ def _of_node(  # complexipy: ignore (each answer is one early return)
     dropped = (name, chosen, "dropped")
     is_dropped = any((row.node, row.partition, row.state) == dropped for row in rows)
     state = "dropped" if is_dropped else _state(partition)
-    others = len([item for item in waiting if item != chosen]) if key is None else 0
+    others = len(waiting) - (chosen in waiting) if key is None else 0
     if rows:
         verdict, command = verdict_of(subject, rows), next_of(rows)
         return why_response(session, subject, chosen, state, verdict, rows, command, also=others)
@@ -212,7 +212,7 @@ def _computed_from(context: EvaluationContext, node: Node, key: str) -> list[tup
 
 
 def _partition(
-    tx: Transaction, context: EvaluationContext, name: str, waiting: Sequence[str], now_us: int
+    tx: Transaction, context: EvaluationContext, name: str, waiting: PartitionSet, now_us: int
 ) -> str | None:
     """Return the oldest running partition, else the oldest waiting or unpublished one.
 
@@ -225,7 +225,7 @@ def _partition(
         for key in attempt.partitions
     ]
     if under_way or waiting:
-        return min(under_way or waiting)
+        return min(under_way or waiting.firsts())
     return (
         partition_states.oldest_open(tx, name)
         or _expected(context, name, now_us)

@@ -1,7 +1,8 @@
 """Where the time of a task that does nothing goes: 1,000 Python no-ops, by layer and by SQL
 statement.
 
-Wall time of each layer without what it calls of another layer, so that the shares add up. Measuring
+Processor time of each layer without what it calls of another layer, so that the shares add up.
+Measuring
 costs about two microseconds a call, which inflates layers of many small calls. What a worker does
 is measured apart, in this process and one task after the other, with the tasks that the leader sent
 before. `--c` adds cProfile's list by function.
@@ -41,11 +42,12 @@ WARM_SECONDS = 1.0
 LAYERS = {
     "waiting for workers": ("headrace.runtime.executors.pool:Pool.wait",),
     "core.handle": (
+        "headrace.scheduler:Core.handle_all",
         "headrace.scheduler:Core.handle",
         "headrace.scheduler:Core.next_event",
         "headrace.scheduler:Core.ahead",
     ),
-    "prepare": ("headrace.runtime.tasks:Tasks.prepare",),
+    "prepare": ("headrace.runtime.tasks:TaskBuilder.prepare",),
     "take answers in": ("headrace.runtime.publishing:Batch.add",),
     "write what ended": ("headrace.runtime.publishing:Batch.write",),
     "write what starts": (
@@ -54,13 +56,13 @@ LAYERS = {
     ),
     "audit trail": ("headrace.security.audit:_text", "headrace.security.audit:chain_hash"),
     "encode and send": (
-        "headrace.runtime.executors.workers:Worker.give",
-        "headrace.runtime.executors.workers:Worker.flush",
+        "headrace.runtime.executors.workers:WorkerHandle.give",
+        "headrace.runtime.executors.workers:WorkerHandle.flush",
     ),
     "journal": ("headrace.runtime.decisions:Decisions._journal",),
     "sync of files": ("headrace.runtime.leader_loop:make_durable",),
     "decode": ("headrace.runtime.worker_protocol:Inbox.feed",),
-    "turn, besides": ("headrace.runtime.leader_loop:Turning._turn",),
+    "iteration, besides": ("headrace.runtime.leader_loop:LeaderLoop._run_iteration",),
 }
 SQL = "SQL "
 
@@ -72,7 +74,7 @@ class Stopwatch:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.calls: defaultdict[str, int] = defaultdict(int)
         self._stack: list[str] = []
-        self._since = time.perf_counter()
+        self._since = time.thread_time()
 
     def around(self, layer: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, timed."""
@@ -91,7 +93,7 @@ class Stopwatch:
         """Begin anew."""
         self.seconds.clear()
         self.calls.clear()
-        self._since = time.perf_counter()
+        self._since = time.thread_time()
 
     def enter(self, layer: str) -> None:
         """What comes now is this layer's."""
@@ -105,7 +107,7 @@ class Stopwatch:
         self._stack.pop()
 
     def _charge(self) -> None:
-        now = time.perf_counter()
+        now = time.thread_time()
         self.seconds[self._stack[-1] if self._stack else "elsewhere"] += now - self._since
         self._since = now
 
@@ -171,11 +173,11 @@ def lead(
         )
         time.sleep(WARM_SECONDS)
         ready()
-        began = time.perf_counter()
+        began = time.thread_time()
         run = work.leader.begin(work.order)
         while (result := work.leader.result(run)) is None:
             work.leader.step()
-        return time.perf_counter() - began, result
+        return time.thread_time() - began, result
 
 
 def serve(folder: Path, sent: list[bytes]) -> tuple[float, float]:
@@ -188,10 +190,10 @@ def serve(folder: Path, sent: list[bytes]) -> tuple[float, float]:
     context = WorkerContext(worker_settings(folders, 2), OutputPipes.open())
     decode: Any = worker_protocol._tasks.decode
     perform(decode(sent[0][4:]), context)  # modules are loaded by the first
-    began, answered = time.perf_counter(), 0
+    began, answered = time.thread_time(), 0
     for message in sent:
         answered += len(worker_protocol.encode_frame(perform(decode(message[4:]), context)))
-    return time.perf_counter() - began, answered
+    return time.thread_time() - began, answered
 
 
 def main() -> None:
@@ -281,12 +283,9 @@ def _messages() -> list[bytes]:
             sent.append(data)
         return data
 
-    for module in [
-        m
-        for name, m in sys.modules.items()
-        if name.startswith("headrace.runtime.") and getattr(m, "encode", None) is encode
-    ]:
-        module.encode = kept  # type: ignore[attr-defined]
+    for module in list(sys.modules.values()):
+        if getattr(module, "encode_frame", None) is encode and module is not worker_protocol:
+            module.encode_frame = kept  # type: ignore[attr-defined]
     return sent
 
 

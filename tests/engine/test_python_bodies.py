@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 from engine_bench import Bench
 
@@ -786,3 +787,32 @@ def test_values_that_fit_take_the_type_of_the_table(bench: Bench) -> None:
     known = bench.run(bench.sql("select 1 as n, date '2024-01-01' as day")).table
     text = body("", "import datetime as dt", "return [{'n': 2.0, 'day': dt.datetime(2024, 1, 2)}]")
     assert rows(bench, text, table=known) == [(2, dt.date(2024, 1, 2))]
+
+
+@pytest.mark.parametrize(
+    ("result", "writer"),
+    [
+        ("return [{'n': 1}]", "Arrow"),
+        ("yield {'n': 1}", "Arrow"),
+        ("return pa.table({'n': [1]})", "Arrow"),
+        ("return pl.DataFrame({'n': [1], 'text': ['x']})", "Arrow"),
+        ("yield from (pa.table({'n': [n]}) for n in range(2))", "DuckDB"),
+        ("return [{'n': n, 'text': 'x' * 100} for n in range(5000)]", "DuckDB"),
+        ("return [{'n': Decimal(1)}]", "DuckDB"),
+    ],
+)
+def test_few_rows_of_plain_types_are_written_without_duckdb(
+    bench: Bench, result: str, writer: str
+) -> None:
+    """Registering one row with DuckDB and its COPY cost six times as much."""
+    imports = "from decimal import Decimal\n"
+    output = bench.run(bench.python(imports + body("", result)))
+    assert output.staged is not None
+    written = pq.ParquetFile(bench.lake / output.staged.path).metadata
+    assert (writer == "Arrow") == written.created_by.startswith("parquet-cpp-arrow")
+
+
+def test_an_iterator_that_fails_after_few_rows_leaves_nothing(bench: Bench) -> None:
+    error = failure(bench, body("", "yield {'n': 1}", "raise ValueError('broken')"))
+    assert error.message == "ValueError: broken"
+    assert bench.left_behind() == []

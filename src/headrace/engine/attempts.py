@@ -10,16 +10,19 @@ import errno
 import os
 import re
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from headrace.lake import FileRef, LakeColumn, LakeTable
 from headrace.lake.tables import MergeRule, MergeState
 from headrace.model import Body
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Errors, inputs, the scope of an attempt, and its measurements.
 
@@ -365,6 +368,19 @@ class BodyTask(Protocol):
     def packages(self) -> CodePackages: ...
     @property
     def state(self) -> MergeState | None: ...
+
+
+class ComputedRows(msgspec.Struct, frozen=True):
+    """The rows that asset code computed, to be staged while the context that gave them is open."""
+
+    select: Callable[[], tuple[str, Hashable]]
+    """Makes the rows readable for DuckDB, once.
+
+    Returns a SELECT over them, and a value that determines their columns: equal values mean equal
+    columns. The value is None if that isn't known.
+    """
+    batch: pa.RecordBatch | None = None
+    """All of the rows, if they are few and in memory."""
 
 
 class DataFolders(Protocol):

@@ -17,7 +17,7 @@ import shutil
 import signal
 import stat
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,13 +147,13 @@ def name_no_secret(manifest: Sequence[Mapping[str, Any]], redactor: Redactor) ->
         )
 
 
-def columns_hold_no_secret(session: DuckDBSession, select_sql: str, redactor: Redactor) -> None:
+def columns_hold_no_secret(columns: Iterable[tuple[str, str]], redactor: Redactor) -> None:
     """Raise `BodyFailed` if the name of a column or of a nested field has a declared secret.
 
-    These names get into the catalog, contracts and lineage.
+    These names get into the catalog, contracts and lineage. `columns` are names and DuckDB types.
     """
     # A column's type contains the names of its fields as SQL writes them, with each quote doubled.
-    texts = [text for column in _columns(session, select_sql) for text in column]
+    texts = [text for column in columns for text in column]
     texts += [text.replace('""', '"') for text in texts]
     if any(redactor.text(text) != text for text in texts):
         raise failed(
@@ -259,7 +259,7 @@ def _detected_types(
     Reading the file then reports the faulty line.
     """
     try:
-        results = _columns(session, select_sql)
+        results = columns_of(session, select_sql)
     except duckdb.Error:
         return {}
     return dict(results) if [name for name, _ in results] == list(header) else {}
@@ -280,7 +280,7 @@ def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str
             hint="declare them with `columns:`",
         )
     try:
-        results = _columns(
+        results = columns_of(
             session,
             f"SELECT * FROM read_json({_list(paths)}, {_JSON}, union_by_name = true, sample_size"
             " = -1)",
@@ -301,7 +301,8 @@ def _list(paths: Sequence[Path]) -> str:
     return f"[{', '.join(literal(str(path)) for path in paths)}]"
 
 
-def _columns(session: DuckDBSession, select_sql: str) -> list[tuple[str, str]]:
+def columns_of(session: DuckDBSession, select_sql: str) -> list[tuple[str, str]]:
+    """Return the names and DuckDB types of a query's columns."""
     return [
         (str(row[0]), str(row[1]))
         for row in session.connection.execute(f"DESCRIBE {select_sql}").fetchall()

@@ -22,6 +22,7 @@ from headrace.engine.attempts import (
     AttemptScope,
     BodyError,
     BodyTask,
+    ComputedRows,
     DataFolders,
     ErrorKind,
     InputData,
@@ -45,6 +46,7 @@ from headrace.lake.merging import stage_merge
 from headrace.lake.row_routing import bounds_of, key_expression
 from headrace.lake.schema import CodeTypes, SchemaMismatch, ValueMismatch
 from headrace.lake.session import without_semicolons
+from headrace.lake.small_files import stage_batch
 from headrace.lake.sqltext import quote, source_sql, tables_in
 from headrace.lake.staging import KeyExpression, Partition, stage
 from headrace.lake.tables import folder_of
@@ -55,6 +57,7 @@ from headrace.sql.values import UNKNOWN, canonical_type
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
+    from headrace.security.secrets import Redactor
 
 
 # SQL assets: the user's SELECT over its inputs. Values are bound by name and never inserted into
@@ -242,13 +245,43 @@ def _table(
 ) -> AssetOutput:
     if isinstance(task.body, SqlBody):
         return _sql(task, task.body, session)
-    with _opaque(task, session, folders, None, meter, log) as produced:
-        if produced is None:
+    with _opaque(task, session, folders, None, meter, log) as rows:
+        if rows is None:
             return AssetOutput(Measures())
-        if log is not None and log.redactor is not None and log.redactor.hides:
+        redactor = log.redactor if log is not None else None
+        small = _small(task, session, rows, redactor)
+        if small is not None:
+            return small
+        select_sql, alike = rows.select()
+        if redactor is not None and redactor.hides:
             with _placed(task.body):
-                command.columns_hold_no_secret(session, produced[0], log.redactor)
-        return _staged(task, session, *produced)
+                columns = command.columns_of(session, select_sql)
+                command.columns_hold_no_secret(columns, redactor)
+        return _staged(task, session, select_sql, alike)
+
+
+def _small(
+    task: BodyTask, session: DuckDBSession, rows: ComputedRows, redactor: Redactor | None
+) -> AssetOutput | None:
+    """Stage few rows of one partition without DuckDB; None if that isn't possible."""
+    if rows.batch is None or task.merge is not None or len(task.scope.partitions) != 1:
+        return None
+    if redactor is not None:
+        with _placed(task.body):
+            names = [(name, "") for name in rows.batch.schema.names]
+            command.columns_hold_no_secret(names, redactor)
+    with _failures(task):
+        reached(FaultPoint.BODY_BEGUN)
+        staged = stage_batch(
+            session,
+            rows.batch,
+            partition=task.scope.partitions[0],
+            table_name=task.scope.asset,
+            table=task.table,
+            evolve=task.evolve,
+            code=code_types(task),
+        )
+    return None if staged is None else AssetOutput(Measures(), *staged)
 
 
 def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:
@@ -347,11 +380,10 @@ def _opaque(
     directory: Path | None,
     meter: Meter,
     log: LogFile | None,
-) -> Iterator[tuple[str, Hashable] | None]:
-    """Run a Python function or a command and return a SELECT over its rows.
+) -> Iterator[ComputedRows | None]:
+    """Run a Python function or a command and return its rows, which live as long as the context.
 
-    The rows are readable inside the context. The second value identifies their columns: rows with
-    equal values have equal columns. Returns None for `materialize: none` and `files`.
+    Returns None for `materialize: none` and `files`.
     """
     code_root = folders.code / (task.code or "")
     if isinstance(task.body, CommandBody):
@@ -361,20 +393,13 @@ def _opaque(
             ) as select_sql,
             _placed(task.body),
         ):
-            yield None if select_sql is None else (select_sql, None)
+            yield None if select_sql is None else ComputedRows(lambda: (select_sql, None))
         return
     from headrace.engine import python  # pyarrow: a worker that only runs SQL doesn't load it
 
-    with python.run(
-        task, session, code_root, python.context_of(task.scope, directory), folders
-    ) as rows:
-        try:
-            with _placed(task.body):
-                yield None if rows is None else (rows.select_sql, rows.alike)
-        except BodyFailed:
-            if rows is not None:
-                rows.check()
-            raise
+    context = python.context_of(task.scope, directory)
+    with python.run(task, session, code_root, context, folders) as rows, _placed(task.body):
+        yield rows
 
 
 def _alike(task: BodyTask) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from headrace.engine.attempts import InputData
 from headrace.engine.failures import failed
 from headrace.lake import PARTITION_COLUMN, LakeTable
+from headrace.lake.small_files import SMALL_BYTES_MAX
 from headrace.lake.sqltext import quote, source_sql
 
 if TYPE_CHECKING:
@@ -105,6 +106,24 @@ def stream(
         reader = _rows(value, known(), declared)
     _names_once(reader.schema)
     return reader
+
+
+def with_few(
+    batches: Iterator[pa.RecordBatch],
+) -> tuple[pa.RecordBatch | None, Iterator[pa.RecordBatch]]:
+    """Return the only batch if there are few rows, else None; and all batches.
+
+    The second batch is computed in advance only after a small one.
+    """
+    first = next(batches, None)
+    if first is None:
+        return None, batches
+    if first.nbytes > SMALL_BYTES_MAX:
+        return None, _chain(first, batches)
+    second = next(batches, None)
+    if second is None:
+        return first, iter((first,))
+    return None, _chain(first, _chain(second, batches))
 
 
 def is_relation(value: Any) -> bool:

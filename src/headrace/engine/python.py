@@ -24,6 +24,7 @@ from headrace.engine.attempts import (
     AttemptScope,
     BodyError,
     BodyTask,
+    ComputedRows,
     DataFolders,
     ErrorKind,
     hint_for,
@@ -49,20 +50,6 @@ FORKED_EXIT = 70
 
 Such a child must not continue as a second worker.
 """
-
-
-class PythonRows(msgspec.Struct, frozen=True):
-    """The rows that a function returned, to be staged while the context of `run` is open."""
-
-    select_sql: str
-    boundary: Boundary
-    alike: Hashable = None
-    """A value that determines the rows' columns, if known: equal values mean equal columns."""
-
-    def check(self) -> None:
-        """Raise the failure of the user's iterator, if it failed. Call it after staging failed."""
-        if self.boundary.failure is not None:
-            raise self.boundary.failure
 
 
 class Boundary:
@@ -158,11 +145,10 @@ class Boundary:
 @contextlib.contextmanager
 def run(
     task: BodyTask, session: DuckDBSession, code_root: Path, context: Context, folders: DataFolders
-) -> Iterator[PythonRows | None]:
+) -> Iterator[ComputedRows | None]:
     """Call the function and return its rows, or None for `materialize: none` and `files`.
 
-    Raises `BodyFailed` here or, from an iterator, while the rows are staged; call
-    `PythonRows.check` if staging fails.
+    Raises `BodyFailed` here, and for an iterator that fails while the rows are staged.
     """
     body = task.body
     assert isinstance(body, PythonBody)
@@ -175,8 +161,13 @@ def run(
             _nothing(value, task, boundary)
             yield None
             return
-        with _offered(value, task, body, session, boundary, folders) as (select_sql, alike):
-            yield PythonRows(select_sql, boundary, alike)
+        with _offered(value, task, body, session, boundary, folders) as rows:
+            try:
+                yield rows
+            except BodyFailed:
+                if boundary.failure is not None:  # the iterator's, of which DuckDB gives the text
+                    raise boundary.failure from None
+                raise
 
 
 def context_of(scope: AttemptScope, output_directory: Path | None) -> Context:
@@ -253,19 +244,14 @@ def _offered(
     session: DuckDBSession,
     boundary: Boundary,
     folders: DataFolders,
-) -> Iterator[tuple[str, Hashable]]:
-    """Register the rows with DuckDB and return a SELECT over them.
-
-    The second value determines the rows' columns, or is None.
-    """
-    import pyarrow as pa
-
+) -> Iterator[ComputedRows]:
+    """Return the function's result as rows that can be staged."""
     from headrace.engine import containers
 
     name = f"__output_{uuid.uuid4().hex}__"
     if containers.is_relation(value) and _as_view(value, session, name):
         try:
-            yield f"SELECT * FROM {quote(name)}", None
+            yield ComputedRows(lambda: (f"SELECT * FROM {quote(name)}", None))
         finally:
             session.connection.execute(f"DROP VIEW {quote(name)}")
         return
@@ -281,15 +267,34 @@ def _offered(
     )
     if "duckdb" in body.annotations.values():
         with _spooled(reader, boundary, folders) as select_sql:
-            yield select_sql, None
+            yield ComputedRows(lambda: (select_sql, None))
         return
-    session.connection.register(
-        name, pa.RecordBatchReader.from_batches(reader.schema, boundary.each(reader))
-    )
-    try:
-        yield f"SELECT * FROM {quote(name)}", ("arrow", reader.schema.serialize().to_pybytes())
-    finally:
-        session.connection.unregister(name)
+    with contextlib.ExitStack() as registered:
+        yield _streamed(name, reader, boundary, session, registered)
+
+
+def _streamed(
+    name: str,
+    reader: pa.RecordBatchReader,
+    boundary: Boundary,
+    session: DuckDBSession,
+    registered: contextlib.ExitStack,
+) -> ComputedRows:
+    """Return a stream's rows, which DuckDB reads under this name until `registered` closes."""
+    import pyarrow as pa
+
+    from headrace.engine import containers
+
+    schema = reader.schema
+    batch, batches = containers.with_few(boundary.each(reader))
+
+    def select() -> tuple[str, Hashable]:
+        stream = pa.RecordBatchReader.from_batches(schema, batches)
+        session.connection.register(name, stream)
+        registered.callback(session.connection.unregister, name)
+        return f"SELECT * FROM {quote(name)}", ("arrow", schema.serialize().to_pybytes())
+
+    return ComputedRows(select, batch)
 
 
 def _as_view(relation: Any, session: DuckDBSession, name: str) -> bool:

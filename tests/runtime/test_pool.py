@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from executor_contract import BODIES, ExecutorBench, InProcesses
 
+from headrace.runtime.disk_priority import IDLE, disk_priority
 from headrace.runtime.executors import WorkersBroken, workers
 from headrace.runtime.executors import pool as pool_module
 from headrace.runtime.executors.pool import Pool
@@ -138,6 +139,8 @@ def test_attempts_of_the_background_wait_for_none_of_the_others_and_give_way_to_
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
     if (autogroup := Path(f"/proc/{pid}/autogroup")).exists():
         assert autogroup.read_text().endswith("nice 19\n")
+    if disk_priority() is not None:
+        assert disk_priority(pid) == IDLE
     (bench.folder / "go").touch()
     front = bench.submit("niceness")
     bench.told(*full, front)

@@ -9,6 +9,7 @@ from headrace.lake import StagedDeletes, StagedFile
 from headrace.lake.files import sync, sync_each, verify
 from headrace.model import LakeError
 from headrace.plan.backfills import plan_of_attempt
+from headrace.runtime.disk_priority import in_usual_class
 from headrace.runtime.executors import TaskFinished
 from headrace.runtime.folders import Folders
 from headrace.runtime.messages import FailedOutcome, StagedOutcome, TaskOutcome
@@ -25,7 +26,8 @@ def with_durable_files(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
     """
     epoch, _, n = outcome.attempt.partition(".")
     if plan_of_attempt(AttemptId(int(epoch), int(n))):
-        sync_each(written_by(folders, outcome))
+        with in_usual_class():
+            sync_each(written_by(folders, outcome))
     return outcome
 
 

@@ -25,6 +25,7 @@ import duckdb
 import msgspec
 
 from headrace.engine.logs import OutputPipes
+from headrace.runtime import disk_priority
 from headrace.runtime.worker import Start, work
 from headrace.runtime.worker_protocol import (
     BACKGROUND,
@@ -105,12 +106,13 @@ def _live(settings: WorkerSettings, descriptors: list[int], *, background: bool)
 
 
 def _give_way() -> None:
-    """Lower the priority of this process and of its session.
+    """Lower the priority of this process and of its session, for processors and disks.
 
     A system that groups processes by session (autogroup) divides time among sessions first, and
     niceness has no effect between sessions.
     """
     os.nice(NICENESS)
+    disk_priority.give_way()
     for _ in range(ASKED_MAX):
         try:
             Path("/proc/self/autogroup").write_text(str(NICENESS))

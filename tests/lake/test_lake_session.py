@@ -10,12 +10,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headrace.lake.session import DuckDBSession
+from headrace.lake.session import DuckDBSession, open_spare
 from headrace.model.errors import LakeError
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> DuckDBSession:
+@pytest.fixture(params=["opened now", "opened before"])
+def session(tmp_path: Path, request: pytest.FixtureRequest) -> DuckDBSession:
+    if request.param == "opened before":
+        open_spare()
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "a.csv").write_text("x\n1\n")
     (tmp_path / "one.csv").write_text("x\n2\n")
@@ -29,6 +31,28 @@ def session(tmp_path: Path) -> DuckDBSession:
         threads=1,
         memory_max_bytes=2**28,
     )
+
+
+def test_a_database_opened_before_has_the_settings_of_any_other(tmp_path: Path) -> None:
+    """Would catch: a spare database without one of the locks, and one that two sessions share."""
+    settings = []
+    for spare in (False, True):
+        if spare:
+            open_spare()
+        options = {"timezone": "Asia/Tokyo", "threads": 2, "memory_max_bytes": 2**28}
+        with DuckDBSession(tmp_path, **options) as session:  # type: ignore[arg-type]
+            own_folder = str(session.temporary_folder)
+            settings.append(
+                session.connection.execute(
+                    "SELECT name, replace(value, ?, 'own') FROM duckdb_settings() ORDER BY name",
+                    [own_folder],
+                ).fetchall()
+            )
+            session.connection.execute("CREATE TABLE rows_of_one AS SELECT 1 AS x")
+    assert settings[0] == settings[1]
+    with DuckDBSession(tmp_path) as session:
+        count = "SELECT count(*) FROM duckdb_tables()"
+        assert session.connection.execute(count).fetchall() == [(0,)]
 
 
 def test_what_it_is_given_can_be_read(session: DuckDBSession, tmp_path: Path) -> None:
@@ -146,7 +170,7 @@ def test_what_a_killed_process_spilled_is_swept_away(tmp_path: Path) -> None:
 
 VALUES = """
 import datetime, pathlib, sys
-from headrace.lake.session import DuckDBSession
+from headrace.lake.session import DuckDBSession, open_spare
 with DuckDBSession(pathlib.Path(sys.argv[1])) as session:
     for value in (datetime.date(2013, 1, 1), datetime.datetime(2013, 1, 1), 1, 1.5, "x", True, [1], {"a": 1}):
         assert session.run("SELECT $value", {"value": value}).fetchall() == [(value,)]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 from lakelab import Lake
@@ -100,6 +103,68 @@ def test_rows_are_written_in_a_format(lake: Lake, limit: int | None, lines: int)
         query = "select * from t order by k"
         write_result(session, query, {}, out, data_format=DataFormat.CSV, limit=limit)
     assert out.getvalue().decode().splitlines() == ["k,v", *(f"{n},v{n}" for n in range(lines - 1))]
+
+
+class _Leaves(io.RawIOBase):
+    """A reader that takes the first bytes and leaves."""
+
+    taken = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self.taken:
+            raise BrokenPipeError
+        self.taken = bytes(data)
+        return len(self.taken)
+
+
+@pytest.mark.parametrize("data_format", list(DataFormat))
+def test_the_first_rows_come_before_the_last_are_computed(data_format: DataFormat) -> None:
+    """Catches rows that are all written to a file before the first leaves, and a query that goes on
+    for a reader who has left. This one has more rows than fit on a disk.
+    """
+    out = _Leaves()
+    query = "select n, hash(n) as h from range(1000000000000) as r(n)"
+    with session_over([], timezone="UTC") as session, pytest.raises(BrokenPipeError):
+        write_result(
+            session,
+            query,
+            {},
+            out,  # type: ignore[arg-type]
+            data_format=data_format,
+            limit=None,
+        )
+    assert out.taken
+
+
+@pytest.mark.parametrize("data_format", [DataFormat.CSV, DataFormat.PARQUET])
+def test_a_query_that_fails_before_its_first_row_ends(lake: Lake, data_format: DataFormat) -> None:
+    """Catches a copy that waits for ever for rows which nobody writes."""
+    out = io.BytesIO()
+    with session_over([], timezone="UTC") as session, pytest.raises(UsageError):
+        write_result(session, "select nothing", {}, out, data_format=data_format, limit=None)
+    assert out.getvalue() == b""
+
+
+def test_queries_bring_no_data_frames_into_a_process_that_has_none() -> None:
+    """Catches a second of imports in each `headrace sql`, because DuckDB imports pandas for any
+    parameter.
+    """
+    program = """
+import sys
+from headrace.lake.reading import names_in, run_query, session_over
+assert names_in("from t where name = 'it''s'") == ("t",)
+with session_over([], timezone="UTC") as session:
+    assert run_query(session, "select $a as a", {"a": 1}, limit=5).rows == ({"a": 1},)
+    assert run_query(session, "select 1 as a", {}, limit=5).rows == ({"a": 1},)
+assert not {"pandas", "numpy", "pyarrow"} & sys.modules.keys()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

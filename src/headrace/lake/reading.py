@@ -9,9 +9,11 @@ import base64
 import enum
 import json
 import math
+import os
 import re
 import shutil
 import tempfile
+import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,22 +21,28 @@ from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from headrace.lake.session import DuckDBSession
+from headrace.lake.session import DuckDBSession, parser
 from headrace.lake.sqltext import literal, quote, relation_sql
 from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
 from headrace.lake.types import parse
 from headrace.model.errors import HeadraceError, LakeError, UsageError, first_line
 
+if TYPE_CHECKING:
+    import duckdb
+
 # Rows as JSON values, or written as CSV, Parquet or Arrow.
 
 ARROW_ROWS = 65_536
 """Number of rows in one record batch of an Arrow stream."""
+FIRST_ROWS = 100
+"""Number of rows in the first batch of JSON values: a reader sees them before the rest is read."""
 FETCHED_ROWS = 10_000
 """Number of rows that are converted to JSON values at a time."""
+COPIED_BYTES = 1 << 16
 DAMAGED = "headrace db check --deep names the files that aren't what was published"
 _NOT_PARQUET = ("Failed to read file", "No magic bytes found", "too small to be a Parquet file")
 """Signs of a damaged file in DuckDB's errors. A query reads no other files than the lake's."""
@@ -81,14 +89,11 @@ def read(
         rows = tuple(
             row for batch in _batches(session, files, lake_columns, limit) for row in batch
         )
-        counted = session.connection.execute(
-            f"SELECT count(*) FROM ({relation_sql(files, table.columns)}) AS rows"
-        ).fetchone()
-    assert counted is not None
-    return JsonRows(lake_columns, rows, counted[0])
+        return JsonRows(lake_columns, rows, _count(session, files, table))
 
 
-def batches(
+@contextmanager
+def streamed(
     data_folder: Path,
     files: Sequence[FileRef],
     table: LakeTable,
@@ -96,14 +101,23 @@ def batches(
     columns: Sequence[str] | None = None,
     limit: int | None = None,
     timezone: str = "UTC",
-) -> Iterator[Sequence[dict[str, Any]]]:
-    """Yield the rows of `read`, FETCHED_ROWS at a time, so that a large table needs little memory.
+) -> Iterator[tuple[int, Iterator[Sequence[dict[str, Any]]]]]:
+    """Give the number of all rows, and the rows of `read` in batches of at most FETCHED_ROWS.
 
-    Raises as `read`.
+    A large table needs little memory. Raises as `read`.
     """
     lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
-        yield from _batches(session, files, lake_columns, limit)
+        total = _count(session, files, table)
+        yield total, _batches(session, files, lake_columns, limit)
+
+
+def _count(session: DuckDBSession, files: Sequence[FileRef], table: LakeTable) -> int:
+    counted = session.connection.execute(
+        f"SELECT count(*) FROM ({relation_sql(files, table.columns)}) AS rows"
+    ).fetchone()
+    assert counted is not None
+    return int(counted[0])
 
 
 def _batches(
@@ -115,8 +129,10 @@ def _batches(
     source = relation_sql(files, columns, with_partition=_has_partition(columns))
     query = f"SELECT {selected_values(columns)} FROM ({source}) AS rows{_limit(limit)}"
     result = session.connection.execute(query)
-    while fetched := result.fetchmany(FETCHED_ROWS):
+    at_once = FIRST_ROWS
+    while fetched := result.fetchmany(at_once):
         yield converted(columns, fetched)
+        at_once = FETCHED_ROWS
 
 
 def selected_values(columns: Sequence[LakeColumn]) -> str:
@@ -234,20 +250,66 @@ def _write_file(
     data_format: DataFormat,
     parameters: dict[str, Any] | None,
 ) -> None:
+    """Copy the rows through a named pipe: the first arrive while DuckDB reads the others."""
     path = session.temporary_folder / f"{uuid.uuid4()}.{data_format}"
     options = (
         "FORMAT csv, HEADER"
         if data_format is DataFormat.CSV
         else "FORMAT parquet, COMPRESSION zstd"
     )
+    run = _runner(session)
+    os.mkfifo(path, 0o600)
     try:
-        session.connection.execute(
-            f"COPY ({query}) TO {literal(str(path))} ({options})", parameters
-        )
-        with path.open("rb") as file:
-            shutil.copyfileobj(file, out)
+        with _PipeCopy(path, out, session.connection.interrupt):
+            run(f"COPY ({query}) TO {literal(str(path))} ({options})", parameters or None)
     finally:
         path.unlink(missing_ok=True)
+
+
+class _PipeCopy:
+    """Copies what is written into a named pipe to a stream, in a thread, until the block ends.
+
+    If the stream refuses bytes, `interrupt` is called, and its error is raised at the block's end
+    instead of the writer's.
+    """
+
+    def __init__(self, path: Path, out: BinaryIO, interrupt: Callable[[], None]) -> None:
+        self._out, self._interrupt = out, interrupt
+        self._failed: BaseException | None = None
+        # A reading end that doesn't wait for a writer, and a writing end of our own: the pipe ends
+        # when this closes, even if the writer fails before it opens the pipe.
+        self._reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._writing = os.open(path, os.O_WRONLY)
+        os.set_blocking(self._reading, True)
+        self._thread = threading.Thread(target=self._copy, name="headrace copy", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._writing)
+        self._thread.join()
+        if self._failed is not None:
+            raise self._failed
+
+    def _copy(self) -> None:
+        try:
+            while data := os.read(self._reading, COPIED_BYTES):
+                self._out.write(data)
+        except BaseException as error:  # noqa: BLE001 (raised in the thread that waits)
+            self._failed = error
+            self._interrupt()
+        finally:
+            os.close(self._reading)
+
+
+def _runner(session: DuckDBSession) -> Callable[[str, Any], duckdb.DuckDBPyConnection]:
+    """Return the function that runs a user's query with its parameters.
+
+    DuckDB imports pandas for any parameter, which takes a second. `session.run` avoids that by
+    hiding pandas, but another thread of a user's program may be importing it.
+    """
+    return session.run if threading.active_count() == 1 else session.connection.execute
 
 
 def _write_arrow(
@@ -255,7 +317,7 @@ def _write_arrow(
 ) -> None:
     import pyarrow as pa
 
-    reader = session.connection.execute(query, parameters).to_arrow_reader(ARROW_ROWS)
+    reader = _runner(session)(query, parameters or None).to_arrow_reader(ARROW_ROWS)
     with pa.ipc.new_stream(out, reader.schema) as stream:
         for batch in reader:
             stream.write_batch(batch)
@@ -344,16 +406,16 @@ def names_in(query: str) -> tuple[str, ...]:
     """
     import duckdb
 
-    connection = duckdb.connect()
-    try:
-        statements = connection.extract_statements(query)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise UsageError("only one query that returns rows can be run", hint=HINT)
-        results = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
-    except duckdb.Error as error:
-        raise UsageError(in_words(error), hint=HINT) from error
-    finally:
-        connection.close()
+    with parser() as connection:
+        try:
+            statements = connection.extract_statements(query)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise UsageError("only one query that returns rows can be run", hint=HINT)
+            # a literal, because DuckDB imports pandas for any parameter
+            serialized = f"SELECT json_serialize_sql({literal(query)})"
+            results = connection.execute(serialized).fetchone()
+        except duckdb.Error as error:
+            raise UsageError(in_words(error), hint=HINT) from error
     tree = json.loads(results[0]) if results else {}
     return tuple(dict.fromkeys(_tables_of_tree(tree)))
 
@@ -443,7 +505,7 @@ def run_query(
         text = f"SELECT {selected_values(columns)} FROM ({query}\n) AS rows" + (
             "" if limit is None else f" LIMIT {limit + 1}"
         )
-        fetched = session.connection.execute(text, dict(parameters)).fetchall()
+        fetched = _runner(session)(text, dict(parameters) or None).fetchall()
     rows = converted(columns, fetched[:limit])
     return QueryResult(columns, rows, limit is not None and len(fetched) > limit)
 
@@ -467,9 +529,8 @@ def described(
     session: DuckDBSession, query: str, parameters: Mapping[str, Any]
 ) -> tuple[LakeColumn, ...]:
     """Return the columns of a query's result, with unique names."""
-    rows = session.connection.execute(
-        f"DESCRIBE SELECT * FROM ({query}\n) AS rows", dict(parameters)
-    ).fetchall()
+    text = f"DESCRIBE SELECT * FROM ({query}\n) AS rows"
+    rows = _runner(session)(text, dict(parameters) or None).fetchall()
     return tuple(LakeColumn(row[0], row[1], number) for number, row in enumerate(rows, 2))
 
 

@@ -199,23 +199,60 @@ def _pandas_as_it_is() -> Iterator[None]:
         sys.modules.pop("pandas", None)
 
 
+_FIXED = {
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+}
+"""Settings that a database can get only when it is opened."""
+_spare: list[duckdb.DuckDBPyConnection] = []
+
+
+def open_spare() -> None:
+    """Open an empty database for the next session of this process, or of each of its forks.
+
+    Opening takes longer than most reads. With one thread a database has no threads of its own, so
+    that a fork gets all of it.
+    """
+    import duckdb
+
+    _spare[:] = [duckdb.connect(config={**_FIXED, "threads": 1})]
+
+
+@contextlib.contextmanager
+def parser() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Lend a connection that reads no table and changes no setting, such as for parsing."""
+    import duckdb
+
+    if _spare:
+        yield _spare[0]
+        return
+    connection = duckdb.connect()
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
 def _connect(
     temporary_folder: Path, threads: int, memory_max_bytes: int | None
 ) -> duckdb.DuckDBPyConnection:
     import duckdb  # costs a third of a second, which commands without queries avoid
 
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoload_known_extensions": False,
-        "autoinstall_known_extensions": False,
-        "allow_community_extensions": False,
-        "allow_persistent_secrets": False,
+    config: dict[str, str | int] = {
         "threads": threads,
         "temp_directory": str(temporary_folder),
         "max_temp_directory_size": f"{TEMPORARY_BYTES_MAX}B",
     }
     if memory_max_bytes is not None:
         config["memory_limit"] = f"{memory_max_bytes}B"
-    return duckdb.connect(config=config)
+    if not _spare:
+        return duckdb.connect(config={**_FIXED, **config})
+    connection = _spare.pop()
+    for name, value in config.items():
+        connection.execute(f"SET {name} = {literal(str(value))}")
+    return connection
 
 
 def _set_timezone(connection: duckdb.DuckDBPyConnection, timezone: str) -> None:

@@ -142,10 +142,16 @@ def read(
     note_reads(session, [location.node.name], usage.READ)
     with lake_files.naming_damage(session, location.files):
         column_rows, rows, total = _rows(session, location, query.limit, columns)
+    return _response(location, column_rows, rows, total)
+
+
+def _response(
+    location: ReadLocation, columns: list[ColumnRow], rows: list[dict[str, object]], total: int
+) -> ReadResponse:
     return ReadResponse(
         asset=location.node.name,
         snapshot=location.snapshot,
-        columns=column_rows,
+        columns=columns,
         rows=rows,
         data_through=location.data_through,
         published_at=location.published_at,
@@ -210,27 +216,33 @@ def write_json(
         response = read(session, query, columns)
         out.write(encoded(msgspec.structs.replace(response, masked=list(masked))))
         return
-    empty = read(session, msgspec.structs.replace(query, limit=0), columns)
-    response = msgspec.structs.replace(empty, masked=list(masked))
-    # These bytes occur nowhere else in the JSON text: within a string the quotes would be escaped.
-    before, rows, after = encoded(response).partition(b'"rows":[]')
-    assert rows, "a document of rows has the field `rows`"
-    out.write(before + rows[:-1])
+    note_reads(session, [location.node.name], usage.READ)
+    _close(session)
     from headrace.lake import reading
 
-    separator = b""
-    with lake_files.naming_damage(session, location.files):
-        for batch in reading.batches(
+    with (
+        lake_files.naming_damage(session, location.files),
+        reading.streamed(
             Path(location.lake),
             location.files,
             location.table,
             columns=columns,
             limit=query.limit,
             timezone=session.timezone,
-        ):
-            for row in batch:
-                out.write(separator + encoded(row))
-                separator = b","
+        ) as (total, batches),
+    ):
+        empty = _response(location, _column_rows(location.table, columns), [], total)
+        response = msgspec.structs.replace(empty, masked=list(masked))
+        # These bytes occur nowhere else in the JSON text: within a string the quotes would be
+        # escaped.
+        before, rows, after = encoded(response).partition(b'"rows":[]')
+        assert rows, "a document of rows has the field `rows`"
+        out.write(before + rows[:-1])
+        separator = b""
+        for batch in batches:
+            out.write(separator + b",".join(map(encoded, batch)))
+            separator = b","
+            out.flush()
     out.write(b"]" + after)
 
 
@@ -275,13 +287,7 @@ def _rows(
         return list(MANIFEST), list(location.manifest)[:limit], len(location.manifest)
     if location.table is None:
         return _declared_columns(session, location.node.name), [], 0
-    selected_names = None if selected is None else {name.lower() for name in selected}
-    columns = [
-        ColumnRow(name=column.name, type=column.type)
-        for column in location.table.columns
-        if column.name != PARTITION_COLUMN
-        and (selected_names is None or column.name.lower() in selected_names)
-    ]
+    columns = _column_rows(location.table, selected)
     if not location.files:
         return columns, [], 0
     from headrace.lake import reading  # imports DuckDB, only if there is something to read
@@ -296,6 +302,17 @@ def _rows(
         timezone=session.timezone,
     )
     return columns, list(rows.rows), rows.total
+
+
+def _column_rows(table: LakeTable, selected: Sequence[str] | None) -> list[ColumnRow]:
+    """Return the readable columns of a table, or those of them that are selected."""
+    selected_names = None if selected is None else {name.lower() for name in selected}
+    return [
+        ColumnRow(name=column.name, type=column.type)
+        for column in table.columns
+        if column.name != PARTITION_COLUMN
+        and (selected_names is None or column.name.lower() in selected_names)
+    ]
 
 
 def _close(session: ProjectSession) -> None:

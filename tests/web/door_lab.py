@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, token_of
 from headrace.web.app import Bundle, app
 from headrace.web.project_reader import ProjectReader
+from headrace.web.read_server import ReadServer
 
 
 class Stands:
@@ -27,6 +28,7 @@ class Opened(NamedTuple):
     port: int
     token: str
     root: Path
+    reads: ReadServer
 
     def get(self, path: str, **headers: str) -> Answer:
         return ask(self.port, path, Authorization=f"Bearer {self.token}", **headers)
@@ -36,13 +38,17 @@ class Opened(NamedTuple):
 def opened(root: Path) -> Iterator[Opened]:
     """Open while the block lasts; the web UI isn't built."""
     token = token_of(root / ".headrace")
-    with HttpServer(
-        app(
-            ProjectReader(root, "prod"),
-            Guard(token, "127.0.0.1"),
-            Stands(),
-            Bundle(root / "no-bundle"),
-        ),
-        listen("127.0.0.1", 0),
-    ) as door:
-        yield Opened(door.port, token, root)
+    with (
+        closing(ReadServer(str(root), "prod")) as reads,
+        HttpServer(
+            app(
+                ProjectReader(root, "prod"),
+                Guard(token, "127.0.0.1"),
+                Stands(),
+                Bundle(root / "no-bundle"),
+                reads,
+            ),
+            listen("127.0.0.1", 0),
+        ) as door,
+    ):
+        yield Opened(door.port, token, root, reads)

@@ -7,8 +7,8 @@ import contextlib
 import io
 import os
 import resource
+import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,9 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import headrace, project, response, write
 
+from headrace.services.read_connection import CODE
 from headrace.web import data
+from headrace.web.read_server import RowsReader
 
 NOW = "2025-03-04T08:00"
 CONTRACT = """apiVersion: v3.1.0
@@ -192,18 +194,10 @@ def test_json_in_parts_is_the_response_of_the_command(door: Opened) -> None:
     assert len(served["rows"]) == served["rows_total"] == 25_001
 
 
-def _readers() -> list[str]:
+def _readers(door: Opened) -> list[str]:
     """The processes that read for clients of this server."""
-    pids = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    children = [pid for path in pids for pid in path.read_text().split()]
-    return [pid for pid in children if b"headrace.services.read_process" in _command(pid)]
-
-
-def _command(pid: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+    pid = door.reads.pid
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def test_more_readers_than_may_read_at_once_are_refused(
@@ -220,7 +214,7 @@ def test_more_readers_than_may_read_at_once_are_refused(
             client = stack.enter_context(socket.create_connection(address, timeout=60))
             client.sendall(f"{request}\r\n\r\n".encode())
             assert client.recv(12) == b"HTTP/1.1 200"
-        assert len(_readers()) == data.READS_MAX
+        assert len(_readers(wide)) == data.READS_MAX
         refused = wide.get("/data/loud.csv")
         assert refused.status == 503
         assert refused.headers["retry-after"] == "60"
@@ -228,10 +222,10 @@ def test_more_readers_than_may_read_at_once_are_refused(
             wide.get("/api/v1/assets/loud/preview").status == 200
         )  # pages have slots of their own
     for _ in range(600):
-        if not _readers():
+        if not _readers(wide):
             break
         time.sleep(0.1)
-    assert _readers() == []
+    assert _readers(wide) == []
 
 
 def test_a_client_that_leaves_ends_its_reader(wide: Opened) -> None:
@@ -242,6 +236,16 @@ def test_a_client_that_leaves_ends_its_reader(wide: Opened) -> None:
             connection.sendall(f"{request}Authorization: Bearer {wide.token}\r\n\r\n".encode())
             assert connection.recv(12) == b"HTTP/1.1 200"
     assert wide.get("/data/loud.csv").status == 200
+
+
+def test_reads_go_on_after_the_process_that_forks_was_killed(door: Opened) -> None:
+    """Would catch: a server that reads nothing any more until it is started again."""
+    assert door.get("/data/loud.csv").status == 200
+    pid = door.reads.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert door.get("/data/loud.csv").status == 200
+    assert door.reads.pid != pid
 
 
 def test_an_address_without_a_known_format_names_those_that_there_are(door: Opened) -> None:
@@ -260,15 +264,21 @@ def test_rows_of_a_reader_that_fails_are_cut_off(code: int) -> None:
     """Would catch: a part of the rows that a client takes for all of them."""
 
     async def read() -> list[bytes]:
-        program = f"import sys; sys.stdout.write('rows'); sys.stdout.flush(); sys.exit({code})"
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+        rows, fork = socket.socketpair()
+        answer, forking = socket.socketpair()
+        fork.sendall(b"rows")
+        fork.close()
+        forking.sendall(CODE.pack(code))
+        forking.close()
+        reader = RowsReader(
+            await asyncio.open_connection(sock=rows), await asyncio.open_connection(sock=answer)
         )
         chunks = []
         with contextlib.suppress(ConnectionAbortedError) if code else contextlib.nullcontext():
-            async for chunk in data._read_rows(process):
+            async for chunk in data._read_rows(reader):
                 chunks.append(chunk)  # noqa: PERF401 (what came before the error counts)
             chunks.append(b"end")
+        reader.end()
         return chunks
 
     assert asyncio.run(read()) == ([b"rows"] if code else [b"rows", b"end"])

@@ -23,12 +23,19 @@ from headrace.cli.command_table import (
 )
 
 COMPLETE = "_HEADRACE_COMPLETE"
+FORWARDED = frozenset({"read", "sql"})
+"""Commands that a running server runs, because it has imported what they need."""
 INTERRUPTED = 4
 
 
 def main() -> None:
-    """Run the console script."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the console script: in the project's server if that is faster, else here."""
+    code = None
+    if not FORWARDED.isdisjoint(sys.argv):
+        from headrace.cli.forwarding import forwarded
+
+        code = forwarded(sys.argv[1:])
+    sys.exit(run(sys.argv[1:]) if code is None else code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -20,6 +20,7 @@ from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, is_private, token_of
 from headrace.web.app import app
 from headrace.web.project_reader import ProjectReader
+from headrace.web.read_server import ReadServer
 
 HOST = "127.0.0.1"
 PORT = 8787
@@ -61,7 +62,13 @@ def serve(invocation: Invocation, address: ListenAddress, task: ServerTask | Non
     listening = listen(address.host, address.port)
     guard.cookie = f"headrace_{listening.getsockname()[1]}"
     reader = ProjectReader(session.root, session.env, session.actor)
-    with stop.listening(), HttpServer(app(reader, guard, serving), listening) as http_server:
+    reads = ReadServer(str(session.root), session.env)
+    answers = app(reader, guard, serving, read_server=reads)
+    with (
+        stop.listening(),
+        reads.listening(session.data_folder),
+        HttpServer(answers, listening) as http_server,
+    ):
         reader.begin()
         host = f"[{address.host}]" if ":" in address.host else address.host  # IPv6 in brackets
         url = f"http://{host}:{http_server.port}/?token={token}"

@@ -1,15 +1,13 @@
 """Published rows for readers over the network, written by a separate process.
 
 DuckDB never shares a process with the state; a query can be stopped when its reader disconnects,
-and its memory is freed with it. `python -m headrace.services.read_process` reads a DataFileRequest
-as JSON from its standard input. It writes a Head as one line of JSON, then the rows.
+and its memory is freed with it. The process (`services.read_forks`) gets a DataFileRequest. It
+writes a Head as one line of JSON, then the rows.
 """
 
 from __future__ import annotations
 
 import io
-import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -75,7 +73,7 @@ def _classified(project: Project, name: str) -> set[str]:
 JSON = "json"
 
 
-class DataFileRequest(msgspec.Struct, frozen=True):
+class DataFileRequest(msgspec.Struct, frozen=True, tag="rows"):
     """A query of an actor in a project; without `columns`, all unmasked ones are read."""
 
     root: str
@@ -110,6 +108,11 @@ class AfterHead(io.RawIOBase):
         self._out.write(data)
         return memoryview(data).nbytes
 
+    def flush(self) -> None:
+        """Send what was written so far."""
+        if not self._out.closed:
+            self._out.flush()
+
     def begin(self) -> None:
         """Write the head, unless it is written already."""
         if not self.begun:
@@ -122,7 +125,7 @@ def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
 
     An error before the first row becomes a head with a problem; later errors are raised.
     """
-    session = ProjectSession(Path(request.root), request.env, None, request.actor)
+    session = ProjectSession.open(Path(request.root), request.env, None, request.actor)
     rows: AfterHead | None = None
     try:
         hidden = masked_columns(
@@ -159,16 +162,3 @@ def _columns_to_read(
         return None if request.columns is None else list(request.columns)
     known = reading.columns_of(session, request.wanted)
     return [name for name in known if name.lower() not in hidden]
-
-
-def main() -> int:
-    """Run one request from standard input."""
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=DataFileRequest)
-    with suppress(BrokenPipeError):  # the reader has disconnected
-        hand_out(question, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

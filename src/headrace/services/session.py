@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 LONG_S = 1.0
 """Compiling a project reports progress only after this many seconds."""
+_OF_VERSION = ("_applied", "compiled", "declared_promises")
+"""Attributes of a session that follow from the applied version alone."""
 NAMES_FILE = "cache/names"
 """File in the data folder with the nodes' names, for shell completion."""
 
@@ -75,7 +77,32 @@ class ProjectSession:
         Raise ProjectError if there is none. An unknown environment raises UsageError when
         `settings` is read.
         """
-        return cls(_root(project), env, now, actor)
+        session = cls(_root(project), env, now, actor)
+        loaded = cls._loaded
+        if loaded is not None and (loaded.root, loaded.env) == (session.root, env):
+            session.know(loaded)
+        return session
+
+    _loaded: ClassVar[ProjectSession | None] = None
+
+    @classmethod
+    def load(cls, root: Path, env: str) -> bool:
+        """Load the applied version; sessions of `open` reuse it, in this process and its forks.
+
+        Return whether it is another one than before. Nothing stays open. Raise HeadraceError if it
+        can't be read; each session then loads it itself.
+        """
+        session = cls(root, env, None, "")
+        if cls._loaded is not None:
+            session.know(cls._loaded)
+        try:
+            if session.compiled is None or session._applied is session._known.get("_applied"):
+                return False
+            _ = session.declared_promises
+        finally:
+            session.close()
+        cls._loaded = session
+        return True
 
     def again(self, actor: str) -> ProjectSession:
         """Return a session of the same project for another actor, with the files read anew."""
@@ -182,18 +209,15 @@ class ProjectSession:
         Only if that version is still in force; it may be megabytes for a large project.
         """
         self.memory = other.memory
-        if self.store is None or "compiled" not in other.__dict__:
-            return
-        from headrace.store.queries import applied_versions
+        loaded = {name: other.__dict__[name] for name in _OF_VERSION if name in other.__dict__}
+        self._known = loaded if "compiled" in loaded else other._known
 
-        with self.store.read() as tx:
-            newest = applied_versions.newest_id(tx)
-        if newest == other.version:
-            self.__dict__ |= {
-                name: other.__dict__[name]
-                for name in ("_applied", "compiled", "declared_promises")
-                if name in other.__dict__
-            }
+    _known: Mapping[str, Any] = {}
+    """Values of _OF_VERSION that another session has loaded."""
+
+    def _known_value(self, name: str, applied: Version) -> Any:
+        """Return a value that the other session has derived from this applied version, or None."""
+        return self._known.get(name) if self._known.get("_applied") is applied else None
 
     def close(self) -> None:
         """Close the state if it was opened; loaded values stay available."""
@@ -227,7 +251,10 @@ class ProjectSession:
             return None
         from headrace.store.queries import applied_versions
 
+        known: Version | None = self._known.get("_applied")
         with self.store.read() as tx:
+            if known is not None and applied_versions.is_newest(tx, known):
+                return known
             return applied_versions.newest(tx)
 
     @property
@@ -247,13 +274,16 @@ class ProjectSession:
             return None
         from headrace.plan import Compiled
 
-        return msgspec.msgpack.decode(self._applied.compiled, type=Compiled)
+        known: Compiled | None = self._known_value("compiled", self._applied)
+        return known or msgspec.msgpack.decode(self._applied.compiled, type=Compiled)
 
     @cached_property
     def declared_promises(self) -> DeclaredPromises:
         """The applied promises, which evaluations use; a version must be applied."""
         assert self.compiled is not None
-        return declared_promises(self.compiled)
+        assert self._applied is not None
+        known: DeclaredPromises | None = self._known_value("declared_promises", self._applied)
+        return known or declared_promises(self.compiled)
 
     def declared(self, progress: Progress | None = None) -> Compilation:
         """Return the compilation of the current files, or all their problems. Read once."""

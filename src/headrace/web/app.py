@@ -43,6 +43,7 @@ from headrace.web.events import Events
 from headrace.web.http import HttpProblem, problem_of, read_body
 from headrace.web.monitoring import ServerInfo
 from headrace.web.project_reader import ProjectReader
+from headrace.web.read_server import ReadServer
 
 # The status page where the web UI isn't built: a table without any script.
 
@@ -298,14 +299,20 @@ class ServerEndpoints:
 
 
 def app(
-    reader: ProjectReader, guard: Guard, server: ServerInfo, bundle: Bundle | None = None
+    reader: ProjectReader,
+    guard: Guard,
+    server: ServerInfo,
+    bundle: Bundle | None = None,
+    read_server: ReadServer | None = None,
 ) -> Starlette:
     """Return the application with all routes.
 
-    Probes and the web UI's files need no token; by default, everything else does.
+    Probes and the web UI's files need no token; by default, everything else does. Without a
+    `read_server`, the application starts its own when rows are first read.
     """
     answers, acts = ServerEndpoints(reader, guard, server, bundle or Bundle()), Acts()
-    data = Data(reader)
+    root, env, _ = reader.project
+    data = Data(reader, read_server or ReadServer(root, env))
 
     def route(
         path: str, endpoint: RequestHandler, method: str = "GET", *, guarded: bool = True

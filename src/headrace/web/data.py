@@ -1,15 +1,13 @@
 """`/data/{asset}.{format}`: published rows as files, and a preview of rows for pages.
 
 Classified columns are left out. Each read runs in a process of its own, so that it can be limited
-and killed.
+and killed: a fork of one that has imported everything (`services.read_forks`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 from typing import Annotated, Any
@@ -22,6 +20,7 @@ from starlette.responses import Response
 from headrace.model import StoreError, UnknownName
 from headrace.plan.compiled import is_view
 from headrace.services.read import ReadLocation, find
+from headrace.services.read_connection import GONE
 from headrace.services.read_process import DataFileRequest as Question
 from headrace.services.read_process import Head
 from headrace.services.read_queries import ReadQuery
@@ -32,6 +31,7 @@ from headrace.web.http import (
     query_parameters,
 )
 from headrace.web.project_reader import ProjectReader, etag_matches
+from headrace.web.read_server import ReadServer, RowsReader
 
 FORMS = {
     "json": "application/json",
@@ -45,8 +45,9 @@ QUEUE_SECONDS = 10.0
 """How long a request waits for its turn."""
 SECONDS_MAX = 50.0
 """From its turn to its first row."""
+STARTS_MAX = 2
+"""How often a read is begun if the process that forks readers has ended meanwhile."""
 CHUNK_BYTES = 1 << 16
-HEAD_BYTES_MAX = 1 << 20
 PREVIEW_ROWS = 100
 
 
@@ -72,8 +73,8 @@ class PreviewAsked(RequestParameters, frozen=True, kw_only=True):
 class Data:
     """The endpoints that return rows."""
 
-    def __init__(self, reader: ProjectReader) -> None:
-        self._reader = reader
+    def __init__(self, reader: ProjectReader, read_server: ReadServer) -> None:
+        self._reader, self._read_server = reader, read_server
         self._files, self._previews = asyncio.Semaphore(READS_MAX), asyncio.Semaphore(READS_MAX)
 
     async def file(self, request: Request) -> Response:
@@ -131,27 +132,39 @@ class Data:
         question = Question(*self._reader.project, query, form, columns)
         await _acquire_slot(turns)
         try:
-            process = await _start_process(question)
+            rows, head = await self._begin(question)
         except BaseException:
             turns.release()
             raise
 
         def end() -> None:
             turns.release()
-            if process.returncode is None:
-                process.kill()  # the event loop waits for it
+            rows.end()
 
-        try:
-            head = await _read_head(process)
-        except BaseException:
-            end()
-            raise
         if head.masked:
             names = (name.encode("ascii", "replace").decode() for name in head.masked)
             headers["x-headrace-masked"] = ", ".join(names)
         return TrackedStreamingResponse(
-            _read_rows(process), end, media_type=FORMS[form], headers=headers
+            _read_rows(rows), end, media_type=FORMS[form], headers=headers
         )
+
+    async def _begin(self, question: Question) -> tuple[RowsReader, Head]:
+        """Begin to read; raise HttpProblem if that fails."""
+        for _ in range(STARTS_MAX):
+            try:
+                rows = await RowsReader.open(self._read_server, question)
+            except OSError:
+                continue
+            try:
+                line = await _first_line(rows)
+                if not line and await rows.code() == GONE:
+                    rows.end()
+                    continue
+                return rows, _head(line)
+            except BaseException:
+                rows.end()
+                raise
+        raise HttpProblem(503, "no process can be started that reads", "ask again in a minute")
 
 
 async def _acquire_slot(turns: asyncio.Semaphore) -> None:
@@ -163,36 +176,21 @@ async def _acquire_slot(turns: asyncio.Semaphore) -> None:
         raise HttpProblem(503, message, "ask again in a minute", retry_after="60") from None
 
 
-async def _start_process(question: Question) -> Process:
-    """A process that reads; it ends with the response."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "headrace.services.read_process",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        limit=HEAD_BYTES_MAX,
-    )
-    assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(question))
-    process.stdin.close()
-    return process
-
-
-async def _read_head(process: Process) -> Head:
-    """Return the line before the rows.
-
-    Raises HttpProblem if the process refuses the request or writes no line.
-    """
-    assert process.stdout is not None
+async def _first_line(reader: RowsReader) -> bytes:
+    """Return the line before the rows, or what there is of it."""
     try:
         async with asyncio.timeout(SECONDS_MAX):
-            line = await process.stdout.readline()
+            return await reader.rows.readline()
+    except (OSError, ValueError):
+        return b""
     except TimeoutError:
         raise HttpProblem(
             503, f"this takes longer than {SECONDS_MAX:.0f} s", "`headrace read` has no such limit"
         ) from None
+
+
+def _head(line: bytes) -> Head:
+    """Return the head in the first line. Raises HttpProblem if there is none, or if it refuses."""
     if not line.endswith(b"\n"):
         raise HttpProblem(500, "the rows couldn't be read", "the same by `headrace read` says why")
     head = msgspec.json.decode(line, type=Head)
@@ -202,15 +200,14 @@ async def _read_head(process: Process) -> Head:
     return head
 
 
-async def _read_rows(process: Process) -> AsyncIterator[bytes]:
+async def _read_rows(reader: RowsReader) -> AsyncIterator[bytes]:
     """Yield the bytes after the first line.
 
     If the rest can't be read, the connection is cut, so that no client takes a part for the whole.
     """
-    assert process.stdout is not None
-    while chunk := await process.stdout.read(CHUNK_BYTES):
+    while chunk := await reader.rows.read(CHUNK_BYTES):
         yield chunk
-    if await process.wait() != 0:
+    if await reader.code() != 0:
         raise ConnectionAbortedError("the rows could not all be read")
 
 

@@ -52,6 +52,12 @@ def newest(tx: Transaction) -> Version | None:
     return _version(tx.execute(f"{_SELECT} order by id desc limit 1").fetchone())
 
 
+def is_newest(tx: Transaction, version: Version) -> bool:
+    """Whether a version that was read before is still the applied one, of this same state."""
+    row = tx.execute("select id, hash, applied_at from version order by id desc limit 1").fetchone()
+    return row is not None and tuple(row) == (version.id, version.hash, version.applied_at)
+
+
 def first(tx: Transaction) -> Version | None:
     """Return the first applied version of this state; None before the first `apply`."""
     return _version(tx.execute(f"{_SELECT} order by id limit 1").fetchone())

@@ -1,0 +1,165 @@
+"""The server's end of the process that forks readers (`headrace.cli.read_server`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from headrace.services.read_connection import GONE, code_of, send
+from headrace.services.read_forks import listening_socket, remove_socket, socket_inode
+from headrace.services.read_process import DataFileRequest
+
+MODULE = "headrace.cli.read_server"
+"""A module of a package above this one, because its forks run commands as well."""
+HEAD_BYTES_MAX = 1 << 20
+STOP_SECONDS = 2.0
+RESTART_SECONDS = 1.0
+"""Shortest time between two starts for commands."""
+
+
+class ReadServer:
+    """Starts the process when something is read, and again after it has ended. Safe for threads."""
+
+    def __init__(self, root: str, env: str) -> None:
+        self._settings = msgspec.json.encode({"root": root, "env": env})
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._listener: socket.socket | None = None
+        self._closed = threading.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None before the first start."""
+        return self._process.pid if self._process is not None else None
+
+    @contextlib.contextmanager
+    def listening(self, folder: Path) -> Iterator[None]:
+        """Let commands of the same user read through a socket in this folder, within the block."""
+        self._listener = listening_socket(folder)
+        if self._listener is None:
+            yield
+            return
+        inode = socket_inode(folder)
+        threading.Thread(target=self._follow, name="headrace reads", daemon=True).start()
+        try:
+            yield
+        finally:
+            remove_socket(folder, inode)
+            self.close()
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes `_follow`
+
+    def connect(self) -> socket.socket:
+        """Return a socket for one request. Raises OSError if no process can be started."""
+        ours, theirs = socket.socketpair()
+        with theirs, self._lock:
+            try:
+                socket.send_fds(self._started(), [b"."], [theirs.fileno()])
+            except OSError:  # it has ended, or ends
+                self._forget()
+                self._wait()
+                socket.send_fds(self._started(), [b"."], [theirs.fileno()])
+        return ours
+
+    def close(self) -> None:
+        """End the process; its forks end when their clients have left."""
+        self._closed.set()
+        with self._lock:
+            self._forget()
+            self._wait()
+
+    def _follow(self) -> None:
+        """Start the process for the first command that connects, and again after it has ended."""
+        assert self._listener is not None
+        while not self._closed.is_set():
+            select.select([self._listener], [], [])
+            with self._lock, contextlib.suppress(OSError):
+                if self._process is not None and self._process.poll() is not None:
+                    self._forget()
+                self._started()
+            self._closed.wait(RESTART_SECONDS)
+
+    def _started(self) -> socket.socket:
+        """Start the process if it doesn't run; return the socket to control it."""
+        if self._control is not None:
+            return self._control
+        if self._closed.is_set():
+            raise OSError("the server ends")
+        control, theirs = socket.socketpair()
+        number = -1 if self._listener is None else self._listener.fileno()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", MODULE, str(theirs.fileno()), str(number)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), *([] if self._listener is None else [number])),
+                start_new_session=True,  # a terminal's Ctrl-C goes to the server alone
+            )
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(self._settings)
+            self._process.stdin.close()
+        self._control = control
+        return control
+
+    def _forget(self) -> None:
+        """Close the control socket: a process that runs ends by itself after its last fork."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
+    def _wait(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
+
+
+class RowsReader:
+    """One read: the bytes that its fork writes, and how the fork ends."""
+
+    def __init__(
+        self,
+        rows: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        answer: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        self.rows, self._rows_end = rows
+        self._answer, self._answer_end = answer
+
+    @classmethod
+    async def open(cls, server: ReadServer, question: DataFileRequest) -> RowsReader:
+        """Begin a read. Raises OSError if there is no process to fork it."""
+        connection = await asyncio.to_thread(server.connect)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                send(connection, msgspec.json.encode(question), [theirs.fileno()])
+            except OSError:
+                connection.close()
+                ours.close()
+                raise
+        return cls(
+            await asyncio.open_connection(sock=ours, limit=HEAD_BYTES_MAX),
+            await asyncio.open_connection(sock=connection),
+        )
+
+    async def code(self) -> int:
+        """Return the fork's exit code, once it has ended."""
+        try:
+            return code_of(await self._answer.read())
+        except OSError:
+            return GONE
+
+    def end(self) -> None:
+        """End the fork if it still reads."""
+        self._rows_end.transport.abort()
+        self._answer_end.transport.abort()

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from headrace.compiler.cache import KeptBodies, KeptBody, KeptLineage
-from headrace.compiler.worker import OutputSchemaRequests, OutputSchemas, ReadTexts, TextsRead
+from headrace.compiler.speculation import Speculation
+from headrace.compiler.worker import OutputSchemaRequests, OutputSchemas
 from headrace.compiler.workers import CHUNK, AnalysisPool
 from headrace.model import (
     Asset,
@@ -52,7 +53,6 @@ class Assembler:
         learnt: dict[str, Columns],
         kept_bodies: KeptBodies | None,
         lines: KeptLineage | None,
-        reads: dict[bytes, AssetTextAnalysis],
         workers: AnalysisPool,
         step: Step,
         code: Code,
@@ -60,7 +60,6 @@ class Assembler:
         self._project, self._learnt, self._workers, self._step = project, learnt, workers, step
         self._kept = kept_bodies.bodies if kept_bodies is not None and lines is not None else {}
         self._kept_lines = lines.lines if lines is not None else {}
-        self._fresh_reads = reads
         self._code = code
         self._names = graph.Names(project)
         self._columns: dict[str, Columns | None] = {}
@@ -69,6 +68,12 @@ class Assembler:
         )
         """Views with their fingerprints, on which the readers of a view depend."""
         self._given: dict[str, OutputSchema] = {}
+        self._inputs: dict[str, tuple[tuple[InputSpec, ...], list[Problem]]] = {}
+        """Inputs of each asset that was looked at, with the problems in naming them."""
+        self._early: dict[str, tuple[bytes, OutputSchema, KeptLines]] = {}
+        """Outputs that were determined before the order was known, by the digest of the request."""
+        self._keys: dict[str, bytes] = {}
+        """Digests of the texts that aren't cached."""
         self.bodies: dict[str, KeptBody] = {}
         self.lines: dict[str, KeptLines] = {}
 
@@ -76,9 +81,10 @@ class Assembler:
         """Return all nodes; adds to `problems`, and errors there make the result unusable."""
         self._macros = _Macros(self._project.macros)
         self._read_texts()
-        inputs = {
-            name: self._inputs(asset, problems) for name, asset in self._project.assets.items()
-        }
+        inputs: dict[str, tuple[InputSpec, ...]] = {}
+        for name, asset in self._project.assets.items():
+            inputs[name], wrong = self._inputs_of(asset)
+            problems.extend(wrong)
         self._project = schemas.following_deliveries(self._project, inputs)
         edges = self._edges(inputs)
         checked = self._checked(inputs)
@@ -136,34 +142,64 @@ class Assembler:
             kept_body = self._kept.get(node.name)
             if kept_body is not None and kept_body.text == key:
                 self.bodies[node.name] = kept_body
-            elif key in self._fresh_reads:
-                self.bodies[node.name] = KeptBody(key, self._fresh_reads[key])
             else:
                 missing.append((key, text))
         if missing:
             self._read_missing(missing)
 
     def _read_missing(self, missing: list[tuple[bytes, AssetText]]) -> None:
-        """Analyse the texts whose files were parsed already but whose analysis isn't cached."""
+        """Analyse the texts whose analysis isn't cached, and determine outputs where possible."""
         self._step(0, len(missing))
-        keys = {text.name: key for key, text in missing}
-        messages = [
-            ReadTexts(tuple(text for _, text in missing[at : at + CHUNK]))
-            for at in range(0, len(missing), CHUNK)
-        ]
+        self._keys = {text.name: key for key, text in missing}
+        for name in (*self._project.sources, *self._project.assets):
+            if name not in self._keys:
+                kept_body = self._kept.get(name)
+                self._set_early(name, kept_body.given if kept_body is not None else None)
+        work = Speculation([text for _, text in missing], self, self._step)
+        self._workers.do(work, len(missing))
+        self._columns, self._given = {}, {}
 
-        def take(message: ReadTexts, answer: TextsRead) -> None:
-            for text, read in zip(message.texts, answer.reads, strict=True):
-                self.bodies[text.name] = KeptBody(keys[text.name], read)
-            self._step(len(answer.reads))
+    def take_analysis(self, text: AssetText, read: AssetTextAnalysis) -> bool:
+        """Store the analysis of a text; return whether its output can be requested."""
+        self.bodies[text.name] = KeptBody(self._keys[text.name], read)
+        if read.analysis is not None and read.analysis.usable:
+            return True
+        self._set_early(text.name, None)
+        return False
 
-        self._workers.read_texts(messages, take)
+    def early_request(self, name: str) -> OutputSchemaRequest | None:
+        """Return the request for an output; None while the columns of an input aren't known."""
+        asset, analysis = self._project.assets[name], self._read(name).analysis
+        specs, _ = self._inputs_of(asset)
+        if analysis is None or any(spec.node not in self._columns for spec in specs):
+            return None
+        return self._schema_request(asset, analysis, specs)
+
+    def take_early(
+        self, name: str, request: OutputSchemaRequest, schema: OutputSchema, lines: msgspec.Raw
+    ) -> None:
+        """Store an output, which counts if the final request is the same."""
+        self._early[name] = (digest(request), schema, KeptLines(_lineage_key(request), lines))
+        self._set_early(name, schema)
+
+    def _set_early(self, name: str, schema: OutputSchema | None) -> None:
+        """Let readers of a node assume these columns until its final ones are known."""
+        if schema is None:
+            self._columns[name] = self._declared_columns(name)
+        else:
+            self._given[name] = schema
+            self._columns[name] = schemas.table_columns(self._project.assets[name], schema.columns)
 
     def _read(self, name: str) -> AssetTextAnalysis:
         body = self.bodies.get(name)
         return body.read if body is not None else _NOTHING
 
-    def _inputs(self, asset: Asset, problems: list[Problem]) -> tuple[InputSpec, ...]:
+    def _inputs_of(self, asset: Asset) -> tuple[tuple[InputSpec, ...], list[Problem]]:
+        """Return an asset's inputs and the problems in naming them."""
+        known = self._inputs.get(asset.name)
+        if known is not None:
+            return known
+        problems: list[Problem] = []
         analysis = self._read(asset.name).analysis
         if analysis is None:
             specs = asset.inputs
@@ -176,7 +212,8 @@ class Assembler:
             if analysis.table_functions:
                 problems.extend(self._macros.unknown(analysis))
         problems.extend(graph.unreadable(specs, self._project))
-        return specs
+        self._inputs[asset.name] = (specs, problems)
+        return specs, problems
 
     def _edges(self, inputs: dict[str, tuple[InputSpec, ...]]) -> dict[str, list[str]]:
         edges: dict[str, list[str]] = {name: [] for name in self._project.sources}
@@ -239,6 +276,8 @@ class Assembler:
                 and name in self._kept_lines
             ):
                 self._take(name, key, kept_body.given, self._kept_lines[name])
+            elif name in self._early and self._early[name][0] == key:
+                self._take(name, *self._early[name])
             else:
                 waiting.append((name, key, request))
         self._step(0, len(waiting))

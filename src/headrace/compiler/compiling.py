@@ -1,7 +1,8 @@
 """Compilation of a project's files into a compiled project, or into all problems at once.
 
-The steps are: scan → parse (cached by file) → link → read SQL (cached by text) → order → columns
-and types in that order (cached by inputs) → problems.
+The steps are: scan → parse (cached by file) → link → read SQL (cached by text; most statements get
+their columns and types here, too) → order → columns and types in that order (cached by inputs) →
+problems.
 
 The cache is consulted before anything is computed, and sqlglot is imported only for SQL that isn't
 cached.
@@ -45,7 +46,7 @@ from headrace.model.plugins import plugin_state
 from headrace.model.settings import PRODUCTION
 from headrace.plan.closure import find
 from headrace.plan.compiled import Code, Compilation, LearntColumns
-from headrace.plan.schemas import AssetTextAnalysis, KeptLines, digest
+from headrace.plan.schemas import KeptLines, digest
 
 UNREADABLE = "file_unreadable"
 """The code of a problem that may go away without a change of the file, so results with it aren't
@@ -177,7 +178,7 @@ class _Compiling:
     ) -> Compilation:
         begun = self._cache.begun_ns()
         unsettled = {file.path for file in racy_files(seen.files, begun)}
-        known, reads = self._known(seen.files, unsettled, exactly)
+        known = self._known(seen.files, unsettled, exactly)
         project, problems = link(
             [known[file.path].declared for file in seen.files], self._environment
         )
@@ -195,7 +196,6 @@ class _Compiling:
                 self._learnt,
                 kept_bodies,
                 kept_lines,
-                reads,
                 self._workers,
                 self._step,
                 code,
@@ -284,11 +284,8 @@ class _Compiling:
 
     def _known(
         self, files: Sequence[ProjectFile], unsettled: set[str], exactly: bool
-    ) -> tuple[dict[str, KeptFile], dict[bytes, AssetTextAnalysis]]:
-        """Return the declarations of each file by path, cached or parsed now.
-
-        Also return the SQL analyses of the parsed files by the digest of the text.
-        """
+    ) -> dict[str, KeptFile]:
+        """Return the declarations of each file by path, cached or parsed now."""
         kept_files = self._cache.load(KeptFiles)
         before = kept_files.files if kept_files is not None else {}
         known: dict[str, KeptFile] = {}
@@ -299,7 +296,7 @@ class _Compiling:
                 known[file.path] = entry
             else:
                 missing.append(file)
-        reads = self._parsed(missing, unsettled, known)
+        self._parse(missing, unsettled, known)
         if missing or kept_files is None or len(before) != len(known):
             readable = {
                 path: entry
@@ -307,7 +304,7 @@ class _Compiling:
                 if not any(problem.code == UNREADABLE for problem in entry.declared.problems)
             }
             self._cache.keep(KeptFiles(self._cache.header, readable))
-        return known, reads
+        return known
 
     def _unchanged(self, entry: KeptFile, file: ProjectFile, exactly: bool) -> bool:
         if entry.file != file or not _same_plugins(entry.declared.plugins):
@@ -325,16 +322,12 @@ class _Compiling:
                 known[file.path] = KeptFile(file, "", True, _unreadable(file, error))
                 self._step(1)
 
-    def _parsed(
+    def _parse(
         self, missing: Sequence[ProjectFile], unsettled: set[str], known: dict[str, KeptFile]
-    ) -> dict[bytes, AssetTextAnalysis]:
-        """Parse the missing files into `known`.
-
-        Return their SQL analyses by the digest of the text.
-        """
-        reads: dict[bytes, AssetTextAnalysis] = {}
+    ) -> None:
+        """Parse the missing files into `known`."""
         if not missing:
-            return reads
+            return
         self._step(0, len(missing))
         readable = list(self._readable(missing, known))
         chunks = [readable[at : at + CHUNK] for at in range(0, len(readable), CHUNK)]
@@ -349,11 +342,9 @@ class _Compiling:
                 known[file.path] = KeptFile(
                     file, hashes[file.path], file.path in unsettled, declared
                 )
-            reads.update(answer.reads)
             self._step(len(message.files))
 
         self._workers.read_files(messages, take)
-        return reads
 
 
 def _plugins(declared: Sequence[Declared]) -> dict[str, dict[str, str]]:

@@ -10,11 +10,11 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Mapping
 
 import msgspec
 
 from headrace.compiler.frames import receive, send
-from headrace.model import Asset, Source
 from headrace.model.files import ProjectFile
 from headrace.model.parsing import Declared, parse_bytes
 from headrace.plan.schemas import (
@@ -23,13 +23,14 @@ from headrace.plan.schemas import (
     ColumnLineage,
     OutputSchema,
     OutputSchemaRequest,
-    asset_text,
-    digest,
 )
+
+UNFREED_MAX = 1000
+"""Statements whose trees a process may have in its memory (67 KB each)."""
 
 
 class ReadFiles(msgspec.Struct, frozen=True, tag="files"):
-    """A request to parse files and analyse the SQL in them; `data` holds their bytes, in order."""
+    """A request to parse files; `data` holds their bytes, in order."""
 
     files: tuple[ProjectFile, ...]
     data: tuple[bytes, ...]
@@ -45,16 +46,17 @@ class OutputSchemaRequests(msgspec.Struct, frozen=True, tag="give"):
     """A request for the output columns of queries."""
 
     wanted: tuple[OutputSchemaRequest, ...]
+    last: bool = True
+    """Whether the process has no more texts whose output is asked of it later."""
 
 
 Message = ReadFiles | ReadTexts | OutputSchemaRequests
 
 
 class FilesRead(msgspec.Struct, frozen=True):
-    """The declarations of each file, and the analysis of each SQL text by its digest."""
+    """The declarations of each file, in the order of the request."""
 
     declared: tuple[Declared, ...]
-    reads: dict[bytes, AssetTextAnalysis]
 
 
 class TextsRead(msgspec.Struct, frozen=True):
@@ -69,33 +71,26 @@ class OutputSchemas(msgspec.Struct, frozen=True):
     given: tuple[tuple[OutputSchema, msgspec.Raw], ...]
 
 
-def read_files(message: ReadFiles) -> FilesRead:
-    """Return the answer to a `ReadFiles`, in any process."""
-    from headrace.plan.sql_analysis import (
-        analyse_text,
-    )  # loads sqlglot, which isn't needed if everything is cached
+Answer = FilesRead | TextsRead | OutputSchemas
 
-    declared = tuple(
-        parse_bytes(file, data) for file, data in zip(message.files, message.data, strict=True)
-    )
-    nodes: list[Asset | Source] = []
-    for item in declared:
-        nodes += [*item.assets, *item.sources]
-    texts = [text for node in nodes if (text := asset_text(node)) is not None]
-    return FilesRead(declared, {digest(text): analyse_text(text) for text in texts})
+ANSWERS: Mapping[type[Message], type[Answer]] = {
+    ReadFiles: FilesRead,
+    ReadTexts: TextsRead,
+    OutputSchemaRequests: OutputSchemas,
+}
+"""What a message is answered with."""
 
 
-def read_texts(message: ReadTexts) -> TextsRead:
-    """Return the answer to a `ReadTexts`, in any process."""
-    from headrace.plan.sql_analysis import analyse_text  # see above
+def answer(message: Message) -> Answer:
+    """Return the answer to a message, in any process."""
+    if isinstance(message, ReadFiles):
+        files = zip(message.files, message.data, strict=True)
+        return FilesRead(tuple(parse_bytes(file, data) for file, data in files))
+    # loads sqlglot, which isn't needed if everything is cached
+    from headrace.plan.sql_analysis import analyse_output, analyse_text
 
-    return TextsRead(tuple(analyse_text(text) for text in message.texts))
-
-
-def give_all(message: OutputSchemaRequests) -> OutputSchemas:
-    """Return the answer to an `OutputSchemaRequests`, in any process."""
-    from headrace.plan.sql_analysis import analyse_output  # see above
-
+    if isinstance(message, ReadTexts):
+        return TextsRead(tuple(analyse_text(text) for text in message.texts))
     return OutputSchemas(tuple(_encoded(*analyse_output(request)) for request in message.wanted))
 
 
@@ -110,31 +105,23 @@ def main() -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the whole group; the parent ends this by closing its input
+    from headrace.sql.parsing import parse
+
     gc.disable()
-    decoder = msgspec.msgpack.Decoder(Message)
-    while (frame := receive(sys.stdin.buffer)) is not None:
-        message = decoder.decode(frame)
-        send(answers, msgspec.msgpack.encode(_answer(message)))
-        del message
-        _forget()
-
-
-def _forget() -> None:
-    """Free the trees of one message at once.
-
-    They are full of cycles, and the collector would otherwise walk them many times.
-    """
-    parsing = sys.modules.get("headrace.sql.parsing")
-    if parsing is not None:
-        parsing.parse.cache_clear()
     gc.collect()
     gc.freeze()
-
-
-def _answer(message: Message) -> FilesRead | TextsRead | OutputSchemas:
-    if isinstance(message, ReadFiles):
-        return read_files(message)
-    return read_texts(message) if isinstance(message, ReadTexts) else give_all(message)
+    decoder = msgspec.msgpack.Decoder(Message)
+    unfreed = 0
+    while (frame := receive(sys.stdin.buffer)) is not None:
+        message = decoder.decode(frame)
+        send(answers, msgspec.msgpack.encode(answer(message)))
+        unfreed += len(message.texts) if isinstance(message, ReadTexts) else 0
+        if unfreed > UNFREED_MAX or (isinstance(message, OutputSchemaRequests) and message.last):
+            # Trees are full of cycles. An enabled collector would walk each of them many times, and
+            # so would this one if it left some.
+            parse.cache_clear()
+            gc.collect()
+            unfreed = 0
 
 
 if __name__ == "__main__":

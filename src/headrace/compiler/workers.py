@@ -12,23 +12,21 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar, cast
+from typing import BinaryIO, Protocol, Self, cast
 
 import msgspec
 
 import headrace
 from headrace.compiler.frames import receive, send
 from headrace.compiler.worker import (
+    ANSWERS,
+    Answer,
     FilesRead,
     Message,
     OutputSchemaRequests,
     OutputSchemas,
     ReadFiles,
-    ReadTexts,
-    TextsRead,
-    give_all,
-    read_files,
-    read_texts,
+    answer,
 )
 
 WORTH_STARTING = 300
@@ -37,8 +35,18 @@ CHUNK = 100
 """Files or queries in one message."""
 PROCESSES_MAX = 8
 """With more processes, the parent that sends and collects messages is the bottleneck."""
+THIS_PROCESS = 0
+"""Stands for this process where others have their id."""
 
-Answer = TypeVar("Answer", FilesRead, TextsRead, OutputSchemas)
+
+class Work(Protocol):
+    """Messages whose order and process depend on the answers so far."""
+
+    def next(self, process: int) -> Message | None:
+        """Return the next message for an idle process; None if there is none for it now."""
+
+    def take(self, process: int, message: Message, received: Answer) -> None:
+        """Take the answer to a message that the process was given."""
 
 
 class AnalysisPool:
@@ -68,17 +76,8 @@ class AnalysisPool:
         self, messages: Sequence[ReadFiles], each: Callable[[ReadFiles, FilesRead], None]
     ) -> None:
         """Process all messages in any order and call `each` with every answer."""
-        self._spread(
-            messages, sum(len(message.files) for message in messages), read_files, FilesRead, each
-        )
-
-    def read_texts(
-        self, messages: Sequence[ReadTexts], each: Callable[[ReadTexts, TextsRead], None]
-    ) -> None:
-        """Process all messages in any order and call `each` with every answer."""
-        self._spread(
-            messages, sum(len(message.texts) for message in messages), read_texts, TextsRead, each
-        )
+        work = _Independent(messages, cast("_Each", each))
+        self.do(work, sum(len(message.files) for message in messages))
 
     def give(
         self,
@@ -86,28 +85,16 @@ class AnalysisPool:
         each: Callable[[OutputSchemaRequests, OutputSchemas], None],
     ) -> None:
         """Process all messages in any order and call `each` with every answer."""
-        self._spread(
-            messages,
-            sum(len(message.wanted) for message in messages),
-            give_all,
-            OutputSchemas,
-            each,
-        )
+        work = _Independent(messages, cast("_Each", each))
+        self.do(work, sum(len(message.wanted) for message in messages))
 
-    def _spread(
-        self,
-        messages: Sequence[Message],
-        size: int,
-        here: Callable[..., Answer],
-        kind: type[Answer],
-        each: Callable[..., None],
-    ) -> None:
-        if self._wanted == 1 or size < WORTH_STARTING:
-            for message in messages:
-                each(message, here(message))
-            return
-        self._start(len(messages))
-        _Spreading(self._running, kind, here, each).do(list(messages))
+    def do(self, work: Work, size: int) -> None:
+        """Process all messages of a work with `size` files or queries."""
+        if self._wanted > 1 and size >= WORTH_STARTING:
+            self._start(-(-size // CHUNK))
+            _Spreading(self._running, work).do()
+        while (message := work.next(THIS_PROCESS)) is not None:
+            work.take(THIS_PROCESS, message, answer(message))
 
     def _start(self, messages: int) -> None:
         while len(self._running) < min(self._wanted, messages):
@@ -119,40 +106,48 @@ class AnalysisPool:
             )
 
 
-class _Spreading:
-    """One round of messages over the processes; each process has one message at a time."""
+_Each = Callable[[Message, Answer], None]
 
-    def __init__(
-        self,
-        processes: list[subprocess.Popen[bytes]],
-        kind: type,
-        here: Callable[..., object],
-        each: Callable[..., None],
-    ) -> None:
-        self._processes, self._here, self._each = processes, here, each
-        self._decoder: msgspec.msgpack.Decoder[FilesRead | TextsRead | OutputSchemas] = (
-            msgspec.msgpack.Decoder(kind)
-        )
+
+class _Independent:
+    """Messages that any process may have at any time."""
+
+    def __init__(self, messages: Sequence[Message], each: _Each) -> None:
+        self._waiting, self._each = list(reversed(messages)), each
+
+    def next(self, process: int) -> Message | None:  # noqa: ARG002 - any process may have any
+        return self._waiting.pop() if self._waiting else None
+
+    def take(self, process: int, message: Message, received: Answer) -> None:  # noqa: ARG002
+        self._each(message, received)
+
+
+class _Spreading:
+    """One work over the processes; each process has one message at a time."""
+
+    def __init__(self, processes: list[subprocess.Popen[bytes]], work: Work) -> None:
+        self._processes, self._work = processes, work
+        self._decoders = {kind: msgspec.msgpack.Decoder(ANSWERS[kind]) for kind in ANSWERS}
         self._selector = selectors.DefaultSelector()
         self._doing: dict[int, Message] = {}
 
-    def do(self, waiting: list[Message]) -> None:
-        waiting.reverse()
-        for process in list(self._processes):
-            self._hand_out(process, waiting)
+    def do(self) -> None:
+        """Return when the processes are idle and none of them has a next message."""
+        self._hand_out()
         while self._doing:
             for key, _ in self._selector.select():
-                process = key.data
-                self._take(process)
-                self._hand_out(process, waiting)
-        for message in waiting:
-            self._each(message, self._here(message))
+                self._take(key.data)
+            self._hand_out()
         self._selector.close()
 
-    def _hand_out(self, process: subprocess.Popen[bytes], waiting: list[Message]) -> None:
-        if not waiting or process not in self._processes:
-            return
-        message = waiting.pop()
+    def _hand_out(self) -> None:
+        for process in list(self._processes):
+            if process.pid not in self._doing:
+                message = self._work.next(process.pid)
+                if message is not None:
+                    self._send(process, message)
+
+    def _send(self, process: subprocess.Popen[bytes], message: Message) -> None:
         try:
             send(cast("BinaryIO", process.stdin), msgspec.msgpack.encode(message))
         except OSError:
@@ -169,7 +164,7 @@ class _Spreading:
         if frame is None:
             self._lost(process, message)
         else:
-            self._each(message, self._decoder.decode(frame))
+            self._work.take(process.pid, message, self._decoders[type(message)].decode(frame))
 
     def _lost(self, process: subprocess.Popen[bytes], message: Message) -> None:
         """Remove a process that ended and process its message here."""
@@ -180,4 +175,4 @@ class _Spreading:
             if stream is not None:
                 with contextlib.suppress(OSError):  # unsent bytes have no reader any more
                     stream.close()
-        self._each(message, self._here(message))
+        self._work.take(process.pid, message, answer(message))

@@ -3,7 +3,9 @@ error of its file and line."""
 
 from __future__ import annotations
 
+import fcntl
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from clilab import Project
 
 from headrace.compiler.compiling import compile_project
 from headrace.services import diagnostics
+from headrace.services.background_binding import bind_all
 
 HEAD = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
 
@@ -189,6 +192,31 @@ def test_validate_binds_what_fits_and_says_what_is_left(
     assert "not bound yet: headrace validate --bind" in shop.text("validate")
     assert shop.json("validate", "--bind")["binding"]["left"] == 0
     assert shop.json("validate")["binding"]["left"] == 0
+
+
+def test_many_statements_are_bound_in_the_background(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a `validate` that waits for a large project, and one whose rest nobody binds."""
+    for name in ("headrace.services.diagnostics", "headrace.services.validate"):
+        monkeypatch.setattr(f"{name}.BOUND_AT_ONCE_MAX", 0)
+    write(shop, "bad", "select id, customer at, day from orders")
+    binding = shop.json("validate")["binding"]
+    assert binding["left"] == binding["statements"] > 0
+    while (response := shop.json("validate"))["binding"]["left"]:
+        time.sleep(0.1)
+    assert [problem["code"] for problem in response["problems"]] == ["sql_syntax"]
+
+
+def test_one_process_binds_in_the_background(shop: Project, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    compilation = compile_project(shop.root, cache=cache)
+    with (cache / "binding.lock").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        bind_all(cache)
+        assert diagnostics.bind(compilation, cache, new_max=0).left > 0
+    bind_all(cache)
+    assert diagnostics.bind(compilation, cache, new_max=0).left == 0
 
 
 def test_a_worker_that_is_lost_leaves_statements_to_the_run(

@@ -56,11 +56,12 @@ class Assembler:
         workers: AnalysisPool,
         step: Step,
         code: Code,
+        changed: Callable[[int], None] | None,
     ) -> None:
         self._project, self._learnt, self._workers, self._step = project, learnt, workers, step
         self._kept = kept_bodies.bodies if kept_bodies is not None and lines is not None else {}
         self._kept_lines = lines.lines if lines is not None else {}
-        self._code = code
+        self._code, self._changed = code, changed
         self._names = graph.Names(project)
         self._columns: dict[str, Columns | None] = {}
         self._views: dict[str, str] = dict.fromkeys(
@@ -163,9 +164,18 @@ class Assembler:
         """Store the analysis of a text; return whether its output can be requested."""
         self.bodies[text.name] = KeptBody(self._keys[text.name], read)
         if read.analysis is not None and read.analysis.usable:
+            self._say_changed(text.name, read.analysis)
             return True
         self._set_early(text.name, None)
         return False
+
+    def _say_changed(self, name: str, analysis: Analysis) -> None:
+        """Call `changed`, once, if the statement itself is new and not only its place."""
+        kept_body = self._kept.get(name)
+        former = kept_body.read.analysis if kept_body is not None else None
+        if self._changed is not None and (former is None or former.sql != analysis.sql):
+            self._changed(len(self._keys))
+            self._changed = None
 
     def early_request(self, name: str) -> OutputSchemaRequest | None:
         """Return the request for an output; None while the columns of an input aren't known."""

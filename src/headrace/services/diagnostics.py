@@ -54,6 +54,9 @@ from headrace.plan.schemas import (
 
 VALIDATE_SECONDS = 1.0
 """Time limit in seconds for binding in `validate`; the next call continues."""
+BOUND_AT_ONCE_MAX = 1000
+"""Statements that fit into about this time; with more, `validate` leaves all to a background
+process."""
 STATEMENT_SECONDS_MAX = 30.0
 """Time limit per statement in seconds, after which a worker counts as lost.
 
@@ -72,12 +75,18 @@ class BindingResult(NamedTuple):
 
 
 def bind(
-    compilation: Compilation, cache_folder: Path, *, seconds: float | None = None
+    compilation: Compilation,
+    cache_folder: Path,
+    *,
+    seconds: float | None = None,
+    new_max: int | None = None,
+    starting: StartingWorker | None = None,
 ) -> BindingResult:
     """Parse and bind the SQL of assets, checks and their conditions with DuckDB.
 
     Inputs have the columns that are known. Cached results are reused. `seconds` limits the time for
-    binding (None: no limit); the rest is left to the next call.
+    binding (None: no limit); the rest is left to the next call. If there are clearly more than
+    `new_max` statements without a cached result, none is bound now. `starting` may have a worker.
     """
     compiled = compilation.compiled or compilation.partial
     if compiled is None:
@@ -87,14 +96,16 @@ def bind(
     whole = digest((_duckdb_build(), compiled))
     if bound is not None and bound.whole == whole:
         return BindingResult(_with(compilation, bound.problems), bound.statements, 0)
-    binder = _Binding(compiled, bound.bound if bound is not None else {}, seconds)
-    with binder:
+    known = bound.bound if bound is not None else {}
+    queries = sum(node.sql is not None for node in compiled.nodes.values())
+    later = new_max is not None and queries - len(known) > new_max
+    with _Binding(compiled, known, seconds, starting or StartingWorker()) as binder:
+        if later:
+            binder.stop_asking()
         problems = tuple(binder.problems())
-    cache.keep(
-        KeptBound(
-            cache.header, b"" if binder.left else whole, binder.statements, problems, binder.bound
-        )
-    )
+    if binder.new or not binder.left:
+        whole = b"" if binder.left else whole
+        cache.keep(KeptBound(cache.header, whole, binder.statements, problems, binder.bound))
     return BindingResult(_with(compilation, problems), binder.statements, binder.left)
 
 
@@ -153,16 +164,25 @@ class _Binding:
     """
 
     def __init__(
-        self, compiled: Compiled, bind_results: Mapping[bytes, BindResult], seconds: float | None
+        self,
+        compiled: Compiled,
+        bind_results: Mapping[bytes, BindResult],
+        seconds: float | None,
+        starting: StartingWorker,
     ) -> None:
         self._compiled, self._kept, self._seconds = compiled, bind_results, seconds
+        self._starting = starting
         self._macros = digest((_duckdb_build(), sorted(compiled.project.macros.items())))
         self._columns: dict[str, Columns | None] = {}
         self._worker: _Worker | None = None
         self._lost = 0
         self._until: float | None = None
         self.bound: dict[bytes, BindResult] = {}
-        self.statements = self.left = 0
+        self.statements = self.left = self.new = 0
+
+    def stop_asking(self) -> None:
+        """Leave every statement without a cached result to a later call."""
+        self._until = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -258,18 +278,25 @@ class _Binding:
     def _duckdb_answer(self, question: _Question) -> BindResult | None:
         """Return DuckDB's answer; None if the time is up."""
         self.statements += 1
+        if self._out_of_time() and not self._kept and not self.bound:
+            self.left += 1  # of a large project, without a digest of each statement
+            return None
         key = digest((self._macros, question.statement))
         known = self._kept.get(key) or self.bound.get(key)
         if known is None:
-            if self._until is not None and time.monotonic() >= self._until:
+            if self._out_of_time():
                 self.left += 1
                 return None
             known = self._answer(question.statement)
             if known is None:
                 self.left += 1
                 return None
+            self.new += 1
         self.bound[key] = known
         return known
+
+    def _out_of_time(self) -> bool:
+        return self._until is not None and time.monotonic() >= self._until
 
     def _answer(self, statement: SelectStatement) -> BindResult | None:
         """Return DuckDB's answer; None after LOST_WORKERS_MAX lost workers.
@@ -279,7 +306,7 @@ class _Binding:
         if self._lost >= LOST_WORKERS_MAX:
             return None
         if self._worker is None:
-            self._worker = _Worker()
+            self._worker = self._starting.take()
             if self._worker.ask(Prepare(self._compiled.project.macros)) is None:
                 self._worker_lost()
                 return None
@@ -344,6 +371,34 @@ class _Worker:
             except OSError:  # a request that the process never read
                 continue
         self._folder.cleanup()
+
+
+class StartingWorker:
+    """A worker that is started before it is known that one is needed: DuckDB loads slowly."""
+
+    def __init__(self) -> None:
+        self._worker: _Worker | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
+    def start(self) -> None:
+        """Start the worker without waiting for it."""
+        self._worker = self._worker or _Worker()
+
+    def take(self) -> _Worker:
+        """Return the worker, which the caller closes; later calls return other ones."""
+        worker, self._worker = self._worker or _Worker(), None
+        return worker
 
 
 # Problems of a project's macros, reported by DuckDB in a separate process and cached by content.

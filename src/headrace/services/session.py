@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -285,10 +285,15 @@ class ProjectSession:
         known: DeclaredPromises | None = self._known_value("declared_promises", self._applied)
         return known or declared_promises(self.compiled)
 
-    def declared(self, progress: Progress | None = None) -> Compilation:
-        """Return the compilation of the current files, or all their problems. Read once."""
+    def declared(
+        self, progress: Progress | None = None, changed: Callable[[int], None] | None = None
+    ) -> Compilation:
+        """Return the compilation of the current files, or all their problems. Read once.
+
+        `changed` is called early if a statement isn't cached, with the number of texts that aren't.
+        """
         if self._compilation is None:
-            self._compilation = self._compile(progress, None)
+            self._compilation = self._compile(progress, None, changed)
         return self._compilation
 
     def bindable(self, progress: Progress | None = None) -> Compilation:
@@ -319,7 +324,12 @@ class ProjectSession:
 
     _exactly: tuple[ProjectFiles, Compilation] | None = None
 
-    def _compile(self, progress: Progress | None, files: ProjectFiles | None) -> Compilation:
+    def _compile(
+        self,
+        progress: Progress | None,
+        files: ProjectFiles | None,
+        changed: Callable[[int], None] | None = None,
+    ) -> Compilation:
         from headrace.compiler.compiling import compile_project
 
         compile_progress = _Told(progress) if progress else None
@@ -332,6 +342,7 @@ class ProjectSession:
             learnt=self.learnt(),
             environment=self.env,
             files=files,
+            changed=changed,
         )
         if compile_progress:
             compile_progress.finish()

@@ -18,7 +18,15 @@ from headrace.model.errors import shown
 from headrace.plan import Compilation
 from headrace.plan.compiled import imported_packages
 from headrace.security.secrets import PROMISED_CHARACTERS_MIN, SecretMissing, Secrets, references_in
-from headrace.services.diagnostics import VALIDATE_SECONDS, BindingResult, bind, with_programs
+from headrace.services.background_binding import bind_in_background
+from headrace.services.diagnostics import (
+    BOUND_AT_ONCE_MAX,
+    VALIDATE_SECONDS,
+    BindingResult,
+    StartingWorker,
+    bind,
+    with_programs,
+)
 from headrace.services.parameters import Option
 from headrace.services.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
 from headrace.services.session import InvalidProject, Progress, ProjectSession
@@ -189,12 +197,13 @@ def validate(
     """Report every problem of the project's files with its line and what to write instead.
 
     Nothing is run. Errors come first, then problems by file and line; counts are 0 if linking
-    failed. DuckDB binds SQL statements for about a second, and the next call continues where it
-    ended, unless all are bound.
+    failed. DuckDB binds SQL statements for about a second; a background process binds the rest if
+    there are many, and the next call continues.
     """
-    understood = with_programs(_understood(session, progress), session.root)
-    understood = with_editable_packages(understood, session.root)
-    binding = _bound(session, understood, bind_all=bind_all)
+    with StartingWorker() as starting:
+        understood = with_programs(_understood(session, progress, starting), session.root)
+        understood = with_editable_packages(understood, session.root)
+        binding = _bound(session, understood, starting, bind_all=bind_all)
     compilation = binding.compilation
     project = compilation.project
     short = short_secrets(project, session.root) if project else []
@@ -216,21 +225,42 @@ def validate(
     )
 
 
-def _bound(session: ProjectSession, compilation: Compilation, *, bind_all: bool) -> BindingResult:
+def _bound(
+    session: ProjectSession,
+    compilation: Compilation,
+    starting: StartingWorker,
+    *,
+    bind_all: bool,
+) -> BindingResult:
     try:
         folder = session.data_folder / "cache"
     except HeadraceError:  # headrace.toml can't be read, which is among the problems
         return BindingResult(compilation, 0, 0)
-    return bind(compilation, folder, seconds=None if bind_all else VALIDATE_SECONDS)
+    if bind_all:
+        return bind(compilation, folder, starting=starting)
+    result = bind(
+        compilation, folder, seconds=VALIDATE_SECONDS, new_max=BOUND_AT_ONCE_MAX, starting=starting
+    )
+    if result.left > BOUND_AT_ONCE_MAX:
+        bind_in_background(folder)
+    return result
 
 
-def _understood(session: ProjectSession, progress: Progress) -> Compilation:
+def _understood(
+    session: ProjectSession, progress: Progress, starting: StartingWorker
+) -> Compilation:
     """Return the compilation of the files.
 
     If headrace.toml can't be read, it lacks learnt schemas, because their location is unknown.
+    DuckDB starts meanwhile if it will be needed.
     """
+
+    def changed(texts: int) -> None:
+        if texts <= BOUND_AT_ONCE_MAX:
+            starting.start()
+
     try:
-        return session.declared(progress)
+        return session.declared(progress, changed)
     except InvalidProject:
         from headrace.compiler.compiling import compile_project
 

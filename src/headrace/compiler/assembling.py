@@ -71,8 +71,10 @@ class Assembler:
         self._given: dict[str, OutputSchema] = {}
         self._inputs: dict[str, tuple[tuple[InputSpec, ...], list[Problem]]] = {}
         """Inputs of each asset that was looked at, with the problems in naming them."""
-        self._early: dict[str, tuple[bytes, OutputSchema, KeptLines]] = {}
-        """Outputs that were determined before the order was known, by the digest of the request."""
+        self._early: dict[str, tuple[OutputSchemaRequest, bytes, OutputSchema, KeptLines]] = {}
+        """Outputs that were determined before the order was known, with the request for each and
+        its digest."""
+        self._input_schemas: dict[tuple[str, bool], InputSchema] = {}
         self._keys: dict[str, bytes] = {}
         """Digests of the texts that aren't cached."""
         self.bodies: dict[str, KeptBody] = {}
@@ -158,7 +160,7 @@ class Assembler:
                 self._set_early(name, kept_body.given if kept_body is not None else None)
         work = Speculation([text for _, text in missing], self, self._step)
         self._workers.do(work, len(missing))
-        self._columns, self._given = {}, {}
+        self._columns, self._given, self._input_schemas = {}, {}, {}
 
     def take_analysis(self, text: AssetText, read: AssetTextAnalysis) -> bool:
         """Store the analysis of a text; return whether its output can be requested."""
@@ -189,7 +191,8 @@ class Assembler:
         self, name: str, request: OutputSchemaRequest, schema: OutputSchema, lines: msgspec.Raw
     ) -> None:
         """Store an output, which counts if the final request is the same."""
-        self._early[name] = (digest(request), schema, KeptLines(_lineage_key(request), lines))
+        kept_lines = KeptLines(_lineage_key(request), lines)
+        self._early[name] = (request, digest(request), schema, kept_lines)
         self._set_early(name, schema)
 
     def _set_early(self, name: str, schema: OutputSchema | None) -> None:
@@ -216,8 +219,8 @@ class Assembler:
         else:
             problems.extend(analysis.problems)
             specs = graph.inputs_of(asset, analysis, self._names, problems)
-            parameters = {**self._project.settings.parameters, **asset.parameters}
             if analysis.placeholders:
+                parameters = {**self._project.settings.parameters, **asset.parameters}
                 problems.extend(graph.placeholder_problems(asset, analysis, parameters))
             if analysis.table_functions:
                 problems.extend(self._macros.unknown(analysis))
@@ -277,6 +280,10 @@ class Assembler:
                 self._columns[name] = self._declared_columns(name)
                 continue
             request = self._schema_request(self._project.assets[name], analysis, inputs[name])
+            early = self._early.get(name)
+            if early is not None and early[0] == request:
+                self._take(name, *early[1:])
+                continue
             key = digest(request)
             kept_body = self._kept.get(name)
             if (
@@ -286,8 +293,6 @@ class Assembler:
                 and name in self._kept_lines
             ):
                 self._take(name, key, kept_body.given, self._kept_lines[name])
-            elif name in self._early and self._early[name][0] == key:
-                self._take(name, *self._early[name])
             else:
                 waiting.append((name, key, request))
         self._step(0, len(waiting))
@@ -333,12 +338,16 @@ class Assembler:
         )
 
     def _input(self, asset: Asset, spec: InputSpec) -> InputSchema:
-        return InputSchema(
-            spec.node.lower(),
-            self._columns.get(spec.node),
-            self._routing(spec.node),
-            graph.is_read_by_partition(asset, spec, self._project),
-        )
+        """Return a resolved input; its readers share the value, so that requests compare fast."""
+        cut = graph.is_read_by_partition(asset, spec, self._project)
+        schema = self._input_schemas.get((spec.node, cut))
+        if schema is None:
+            schema = InputSchema(
+                spec.node.lower(), self._columns.get(spec.node), self._routing(spec.node), cut
+            )
+            if spec.node in self._columns:
+                self._input_schemas[spec.node, cut] = schema
+        return schema
 
     def _routing(self, name: str) -> str | None:
         schema = self._given.get(name)

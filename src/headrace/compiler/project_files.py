@@ -30,6 +30,8 @@ from headrace.model.nodes import Place
 
 FILES_MAX = 200_000
 """At most this number of declaration files per project."""
+READ_BYTES = 64 * 1024
+"""`os.read` allocates as many bytes as it may read, and most declarations are small."""
 DEPTH_MAX = 32
 """At most this number of nested folders."""
 _LOOKALIKES = {"owners.yml": "owners.yaml", "consumers.yml": "consumers.yaml"}
@@ -284,7 +286,7 @@ def read_ordinary(path: Path, limit: int, flags: int = 0) -> bytes:
 
 def _read_up_to(descriptor: int, limit: int) -> bytes:
     chunks: list[bytes] = []
-    while limit > 0 and (chunk := os.read(descriptor, limit)):
+    while limit > 0 and (chunk := os.read(descriptor, min(limit, READ_BYTES))):
         chunks.append(chunk)
         limit -= len(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -418,6 +418,8 @@ def _body(asset: Asset, analysis: Analysis | None) -> Any:
 
 def _code(asset: Asset, code: Code) -> list[Any]:
     """Return the code files and the versions of `code_packages`; empty without any."""
+    if asset.name not in code.starts and not asset.code_packages:
+        return []
     files = code_digests(code, asset.name, own_file(asset))
     packages = [(name, code.installed.get(name)) for name in sorted(asset.code_packages)]
     return [("code", files, packages)] if files or packages else []
@@ -428,6 +430,8 @@ def _parameters(asset: Asset, analysis: Analysis | None, project: Project) -> di
 
     All for Python and commands, named ones for SQL.
     """
+    if analysis is not None and not analysis.placeholders:
+        return {}
     every = {**project.settings.parameters, **asset.parameters}
     if analysis is None:
         return every

@@ -317,7 +317,7 @@ def check_columns(check: CheckSpec) -> tuple[str, ...]:
 
 def unknown_columns(node: Asset | Source, names: Sequence[str] | None) -> Iterator[Problem]:
     """Yield problems for columns in checks that the node doesn't have."""
-    if names is None:
+    if names is None or not node.checks:
         return
     known = {name.lower() for name in names}
     for check in node.checks:

@@ -55,7 +55,7 @@ def with_editable_packages(compilation: Compilation, root: Path) -> Compilation:
     compiled = compilation.compiled or compilation.partial
     if compiled is None:
         return compilation
-    imported = {name: imported_packages(compiled.code, name) for name in compiled.project.assets}
+    imported = {name: imported_packages(compiled.code, name) for name in compiled.code.starts}
     if not any(imported.values()):
         return compilation
     known = _editable(root.resolve())

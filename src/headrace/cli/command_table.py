@@ -8,6 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+COMPLETE = "_HEADRACE_COMPLETE"
+"""The variable by which a shell asks for candidates."""
+FORWARDED = frozenset({"read", "sql"})
+"""Commands that a running server runs, because it has imported what they need."""
+INTERRUPTED = 4
+"""The exit code of an interrupted command."""
+
 
 class CliCommand(NamedTuple):
     """One command in the table; `declared_commands.load` imports its module when it is typed."""

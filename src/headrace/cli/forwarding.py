@@ -16,8 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headrace import __version__
-from headrace.cli.command_table import Options, ValueMissing, split_options
-from headrace.cli.main import COMPLETE, FORWARDED, INTERRUPTED
+from headrace.cli.command_table import (
+    COMPLETE,
+    FORWARDED,
+    INTERRUPTED,
+    Options,
+    ValueMissing,
+    split_options,
+)
 from headrace.services.read_connection import CODE, GONE, LOST, code_of, connected, send
 
 DECLINED = 99

@@ -14,6 +14,9 @@ from types import FrameType
 
 from headrace.cli.command_table import (
     BY_NAME,
+    COMPLETE,
+    FORWARDED,
+    INTERRUPTED,
     NOT_BUILT,
     OTHER_TOOLS,
     RENAMED,
@@ -21,11 +24,6 @@ from headrace.cli.command_table import (
     ValueMissing,
     split_options,
 )
-
-COMPLETE = "_HEADRACE_COMPLETE"
-FORWARDED = frozenset({"read", "sql"})
-"""Commands that a running server runs, because it has imported what they need."""
-INTERRUPTED = 4
 
 
 def main() -> None:

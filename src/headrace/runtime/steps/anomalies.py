@@ -427,17 +427,24 @@ def with_copies(
         or len(columns) > COPIES_COLUMNS_MAX
     ):
         return audit
-    names = [column.name for column in columns]
-    even = [name for name in names if _may_be_even(audit.profile.get(name), staged.rows)]
-    copies, apart = 1, tuple[str, ...]()
-    if _distinguish(even, audit.profile):
-        rows = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
-        times = _times(session, rows, even)
-        same = [name for name in even if times[name] > 1]
-        copies = _copies(session, rows, same) if same else 1
-        apart = tuple(name for name in names if name not in same) if copies > 1 else ()
+    copies, apart = _rows_times(audit, session, staged, columns)
     known = msgspec.structs.replace(metrics.decoded(audit.metrics), copies=copies, apart=apart)
     return msgspec.structs.replace(audit, metrics=metrics.encoded(known))
+
+
+def _rows_times(
+    audit: Audit, session: DuckDBSession, staged: StagedFile, columns: Sequence[LakeColumn]
+) -> tuple[int, tuple[str, ...]]:
+    """Return the number of times that each row occurs, and the columns in which copies differ."""
+    names = [column.name for column in columns]
+    even = [name for name in names if _may_be_even(audit.profile.get(name), staged.rows)]
+    if not _distinguish(even, audit.profile):
+        return 1, ()
+    rows = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
+    times = _times(session, rows, even)
+    same = [name for name in even if times[name] > 1]
+    copies = _copies(session, rows, same) if same else 1
+    return copies, tuple(name for name in names if name not in same) if copies > 1 else ()
 
 
 def _may_be_even(profile: ColumnProfile | None, rows: int) -> bool:

@@ -4,12 +4,10 @@ calls, not in seconds.
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
 
+from counted_calls import Counting
 from ledger_rows import Rows
 from small_facts import SmallFacts, at, consumer, declare, node, reads
 
@@ -57,21 +55,6 @@ def lattice(width: int, depth: int) -> DeclaredPromises:
     return declare(
         nodes, *(consumer(f"c{number}", name, due="07:00") for number, name in enumerate(above))
     )
-
-
-class Counting:
-    """How many Python functions are called within."""
-
-    def __enter__(self) -> Self:
-        self.calls = 0
-        sys.setprofile(self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.setprofile(None)
-
-    def _note(self, frame: FrameType, event: str, argument: Any) -> None:
-        self.calls += event == "call"
 
 
 def test_a_source_that_is_missing_holds_back_what_is_hundreds_of_steps_below_it() -> None:

@@ -111,8 +111,9 @@ def graph_of(
     `seconds` is the known p95 duration of attempts at each node, by which consumers' deadlines are
     passed upstream. Batches of the nodes in `apart` gave other rows than partitions computed alone.
     """
+    read_by_views = _read_by_checks_of_views(compiled)
     nodes = [
-        _node(compiled, compiled.nodes[name], apart=name in apart)
+        _node(compiled, compiled.nodes[name], read_by_views.get(name, ()), apart=name in apart)
         for name in compiled.order
         if not is_view(compiled.project, name)
     ]
@@ -120,7 +121,9 @@ def graph_of(
     return Graph(with_promises(compiled, nodes, seconds or {}), declared_pools(compiled.project))
 
 
-def _node(compiled: Compiled, node: CompiledNode, *, apart: bool) -> GraphNode:
+def _node(
+    compiled: Compiled, node: CompiledNode, read_by_views: Sequence[str], *, apart: bool
+) -> GraphNode:
     declared = compiled.project.sources.get(node.name) or compiled.project.assets[node.name]
     asset = declared if isinstance(declared, Asset) else None
     return GraphNode(
@@ -130,7 +133,7 @@ def _node(compiled: Compiled, node: CompiledNode, *, apart: bool) -> GraphNode:
         timezone=declared.timezone,
         inputs=expand_views(compiled, node.inputs),
         depends=expand_view_names(compiled, node.depends),
-        checked_against=_checked_against(compiled, node),
+        checked_against=_checked_against(compiled, node, read_by_views),
         start=declared.start,
         attempts_max=asset.attempts_max if asset else 5,
         timeout_us=int(
@@ -150,26 +153,25 @@ def _node(compiled: Compiled, node: CompiledNode, *, apart: bool) -> GraphNode:
     )
 
 
-def _checked_against(compiled: Compiled, node: CompiledNode) -> tuple[str, ...]:
-    """Return the nodes that must be published before a node's checks can be evaluated.
+def _read_by_checks_of_views(compiled: Compiled) -> dict[str, list[str]]:
+    """Return node → the nodes that the checks of views over it read.
 
-    This includes the checks of views that the node's audit evaluates.
+    The node's audit evaluates these checks.
     """
-    views = [
-        other
-        for name, other in compiled.nodes.items()
-        if is_view(compiled.project, name) and other.check_references
-    ]
-    read = [
-        node.check_references,
-        *(
-            view.check_references
-            for view in views
-            if node.name in expand_view_names(compiled, [view.name])
-        ),
-    ]
+    result: dict[str, list[str]] = {}
+    for name, view in compiled.nodes.items():
+        if view.check_references and is_view(compiled.project, name):
+            for read in expand_view_names(compiled, [name]):
+                result.setdefault(read, []).extend(view.check_references)
+    return result
+
+
+def _checked_against(
+    compiled: Compiled, node: CompiledNode, read_by_views: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the nodes that must be published before a node's checks can be evaluated."""
     inputs = {spec.node for spec in expand_views(compiled, node.inputs)}
-    names = dict.fromkeys(name for item in read for name in expand_view_names(compiled, item))
+    names = expand_view_names(compiled, (*node.check_references, *read_by_views))
     return tuple(name for name in names if name != node.name and name not in inputs)
 
 

@@ -117,8 +117,10 @@ def _cut_off(partition: EvaluatedPartition, history: MetricHistory) -> list[Fact
     Such a file may be truncated. It is held only if it also has fewer rows than each of the last
     `ENDS_NEAR` files, since people who edit files by hand also leave out line ends.
     """
+    if not partition.metrics.open_end:  # the ends of all earlier files needn't be decoded
+        return []
     known = history.ends
-    if not partition.metrics.open_end or len(known) < ENDS_MIN or any(known):
+    if len(known) < ENDS_MIN or any(known):
         return []
     least = min((each.rows for _, each in history.newest(ENDS_NEAR)), default=0)
     fewer = partition.metrics.rows < least

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import anomaly_lab as lab
 import pytest
@@ -16,6 +16,7 @@ from headrace.checks.anomalies import (
     evaluate_partition,
 )
 from headrace.checks.anomalies.expectations import country_of, nats, noise, threshold
+from headrace.checks.anomalies.history import IN_FILE_MAX
 from headrace.checks.anomalies.metric_anomalies import MetricAnomaly, anomaly_text
 from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import ColumnMetrics, MetricId, Metrics, StoredMetrics, encoded
@@ -298,3 +299,21 @@ def test_rows_that_are_twice_beside_a_column_that_is_gone(numbered: bool, kind: 
         "null_spike",
         kind,
     }
+
+
+def test_a_file_of_very_many_partitions_is_compared_with_the_last_ones() -> None:
+    """Would catch: each of 20,000 hours of a file compared with all before it; a history that
+    mixes up which value is whose when it drops the oldest."""
+    history = MetricHistory([], Grain.HOUR)
+    rows = MetricId("rows")
+    first = datetime(2024, 1, 1, tzinfo=UTC)
+    for n in range(3_000):
+        key = f"{first + timedelta(hours=n):%Y-%m-%dT%H:00+00:00}"
+        history.add(StoredMetrics(key, encoded(Metrics(n, {}))))
+        series = history.series(rows)
+        assert len(series.values) == len(series.seasons) <= 2 * IN_FILE_MAX
+        lately = [round(math.exp(value)) - 1 for value in series.values[-2:]]
+        assert lately == [n - 1, n][-n - 1 :]
+    assert IN_FILE_MAX <= len(history) < 2 * IN_FILE_MAX
+    assert history.all()[-1].rows == history.newest(1)[0][1].rows == 2_999
+    assert len(history.all()) == len(history)

@@ -16,7 +16,7 @@ from headrace.lake.row_routing import (
     key_expression,
     outside,
 )
-from headrace.model.intervals import key_at, key_of_date
+from headrace.model.intervals import interval_of, key_at, key_of_date, local_us, to_us
 from headrace.model.nodes import Grain
 
 ZONE = "Europe/Berlin"
@@ -132,3 +132,18 @@ def test_a_wall_clock_in_the_gap_means_the_first_instant_after_it() -> None:
 def test_a_column_without_a_time_routes_nothing(kind: str) -> None:
     with pytest.raises(UnroutableColumn, match=kind):
         bounds_of("2024-01-01", Grain.DAY, ZONE, kind)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "UTC"])
+def test_an_hour_begins_at_the_first_local_time_that_means_it(zone: str) -> None:
+    """Would catch: hours near a change of the clock that are bounded as on any other day."""
+    for month in range(1, 13):
+        for hours in range(0, 31 * 24, 5):
+            at = datetime(2011, month, 1, tzinfo=UTC) + timedelta(hours=hours)
+            key = key_at(at, Grain.HOUR, zone)
+            interval = interval_of(key, Grain.HOUR, zone)
+            bounds = bounds_of(key, Grain.HOUR, zone, "TIMESTAMP")
+            for wall, instant in ((bounds.first, interval.start), (bounds.beyond, interval.end)):
+                before = wall - timedelta(seconds=1)
+                assert local_us(wall.date(), wall.time(), zone) >= to_us(instant), key
+                assert local_us(before.date(), before.time(), zone) < to_us(instant), key

@@ -14,7 +14,7 @@ import msgspec
 
 from headrace.lake.sqltext import literal, quote
 from headrace.model.errors import LakeError
-from headrace.model.intervals import interval_of, local_us, to_us
+from headrace.model.intervals import interval_of, local_us, offset_is_steady, to_us
 from headrace.model.nodes import Grain
 
 NOWHERE = ""
@@ -114,7 +114,10 @@ def _wall(instant: datetime, grain: Grain, timezone: str) -> datetime:
     wall_time = instant.replace(tzinfo=None)
     if grain is not Grain.HOUR:
         return datetime.combine(wall_time.date(), datetime.min.time())
-    return _first_meaning(to_us(instant), wall_time, timezone)
+    instant_us = to_us(instant)
+    if offset_is_steady(instant_us, timezone):
+        return wall_time
+    return _first_meaning(instant_us, wall_time, timezone)
 
 
 def _first_meaning(instant_us: int, wall_time: datetime, timezone: str) -> datetime:

@@ -356,6 +356,14 @@ def steady_hour_us(key: str, timezone: str) -> int | None:
     return None if midnight_us is None or hour is None else midnight_us + hour * HOUR_US
 
 
+def offset_is_steady(instant_us: int, timezone: str) -> bool:
+    """Return whether the zone's offset is the same for at least a day before and after an instant.
+
+    False may also mean that the instant is near the ends of the supported range.
+    """
+    return _steady_offset(instant_us // DAY_US, timezone) is not None
+
+
 _HOURS = {f"{hour:02}": hour for hour in range(24)}
 
 

@@ -24,6 +24,8 @@ MASS = 0.9
 """… and a column is a set of codes if recurring categories have at least this share of rows."""
 KEPT = 256
 """The maximum number of decoded partitions in the cache."""
+IN_FILE_MAX = 512
+"""The number of earlier partitions that remain when a file with very many has added twice that."""
 _OF_HOURS = ("hour_mean", "hour_q95")
 
 
@@ -208,10 +210,23 @@ class MetricHistory:
         return self._recurring[column]
 
     def add(self, metrics: StoredMetrics) -> None:
-        """Append a partition after all others."""
+        """Append a partition after all others.
+
+        The oldest ones are dropped now and then, so that a file of very many partitions doesn't
+        compare each of them with all before.
+        """
         self._past.append(metrics)
         self._levels.append(metrics)
         self._seasons.append(season(metrics.partition, self._grain))
+        if len(self._levels) >= 2 * IN_FILE_MAX:
+            self._shorten()
+
+    def _shorten(self) -> None:
+        self._levels = self._levels[-IN_FILE_MAX:]
+        self._past = [metrics for metrics in self._levels if not metrics.excepted]
+        self._seasons = [season(metrics.partition, self._grain) for metrics in self._past]
+        self._all, self._all_of = [], 0
+        self._series = {}
 
 
 def shares_of(column: ColumnMetrics) -> Mapping[str, float]:

@@ -31,7 +31,7 @@ from headrace.scheduler import (
     Target,
 )
 from headrace.scheduler.attempts import HISTORY_NEEDED, partitions_per_attempt
-from headrace.scheduler.capacity import AttemptGroup
+from headrace.scheduler.capacity import AHEAD, AttemptGroup
 from headrace.scheduler.events import Event, Settled
 from headrace.scheduler.partition_states import Covering, PartitionRange
 
@@ -94,6 +94,22 @@ def test_a_node_that_never_ran_begins_with_few_and_goes_on_with_a_second_of_work
 def test_what_is_quick_is_computed_in_the_largest_batches() -> None:
     d = ready(clean(), slots=1)
     assert finish(d, 0.01) <= 4
+
+
+def test_batches_are_given_out_ahead_by_their_partitions() -> None:
+    """Catches two dozen large attempts in one iteration, for which production waits: preparing one
+    takes the leader's time by its partitions."""
+    days = list(keys_between("2003-01-01", "2012-12-31", Grain.DAY, "America/New_York"))
+    d = Driver(source("flights"), clean(), tracked_partitions=tuple(_there(day) for day in days))
+    d.ask()
+    most = 0
+    while d.running:
+        attempt, item = next(iter(d.running.items()))
+        del d.running[attempt]
+        d.give(AttemptPublished(attempt, tuple((key, True) for key in item.keys), 0.01))
+        most = max(most, len(d.running))
+        assert len(d.running) <= 4 or sum(sizes(d)) < 2 * AHEAD + 64
+    assert most == 4, "each worker has one ahead"
 
 
 def test_where_beginning_is_what_costs_batches_are_as_large_as_pays() -> None:

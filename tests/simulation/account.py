@@ -558,16 +558,18 @@ class Beginnings:
         None is dispatched ahead while an attempt is known to be longer than a few milliseconds.
         """
         count, slots = len(self._account.running), self._world.scenario.slots
+        partitions = sum(len(dispatch.keys) for dispatch in self._account.running.values())
         long = [
             dispatch.node
             for dispatch in (*self._account.running.values(), command)
             if self._takes_long(dispatch.node)
         ]
-        if count >= slots * AHEAD or (long and count >= max(slots, 2 if slots == 1 else 0)):
+        busy = count >= max(slots, 2 if slots == 1 else 0)
+        if busy and (long or (count >= 2 * slots and partitions >= slots * AHEAD)):
             raise Violation(
                 "slots_are_kept",
-                f"{command.node} starts beside {count} attempts in {slots} slots; long are"
-                f" {sorted(long)}",
+                f"{command.node} starts beside {count} attempts of {partitions} partitions in"
+                f" {slots} slots; long are {sorted(long)}",
             )
 
     def _takes_long(self, node: str) -> bool:

@@ -154,7 +154,7 @@ class Dispatcher:
         heads, room = scheduler_state.ready.heads(), scheduler_state.room()
         slots = Slots(
             self._slots,
-            (item.node for item in scheduler_state.running.values()),
+            ((item.node, len(item.keys)) for item in scheduler_state.running.values()),
             scheduler_state.durations,
         )
         while heads:
@@ -173,8 +173,7 @@ class Dispatcher:
             if queued and self._still(node, entry.key):
                 room.take(takes)
                 most = self._batches.most(node, entry.key, slots)
-                slots.take(node.name)
-                self._give_out(node, entry.key, most)
+                slots.take(node.name, self._give_out(node, entry.key, most))
 
     def _may_lie_ahead(self, node: GraphNode) -> bool:
         """Return whether a partition may be dispatched while all workers are busy.
@@ -208,7 +207,8 @@ class Dispatcher:
             scheduler_state.gathering[node.name, key] = None
         return False
 
-    def _give_out(self, node: GraphNode, key: str, most: int) -> None:
+    def _give_out(self, node: GraphNode, key: str, most: int) -> int:
+        """Dispatch a partition, with others in the same attempt; return their number."""
         tracked = self._partition_states.tracked(node.name, key)
         tracked.queued = False
         others = (
@@ -217,6 +217,7 @@ class Dispatcher:
             else self._following(node, key, tracked, most)
         )
         self._dispatch(node, (key, *others), tracked.queued_at)
+        return 1 + len(others)
 
     def _following(
         self, node: GraphNode, key: str, tracked: TrackedPartition, most: int

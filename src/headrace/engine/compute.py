@@ -243,6 +243,7 @@ def _rows_and_bytes(produced: AssetOutput) -> tuple[int, int]:
 def _table(
     task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: Meter, log: LogFile | None
 ) -> AssetOutput:
+    reached(FaultPoint.BODY_BEGUN)
     if isinstance(task.body, SqlBody):
         return _sql(task, task.body, session)
     with _opaque(task, session, folders, None, meter, log) as rows:
@@ -271,7 +272,6 @@ def _small(
             names = [(name, "") for name in rows.batch.schema.names]
             command.columns_hold_no_secret(names, redactor)
     with _failures(task):
-        reached(FaultPoint.BODY_BEGUN)
         staged = stage_batch(
             session,
             rows.batch,
@@ -307,7 +307,6 @@ def _rows(
 ) -> AssetOutput:
     """Stage the computed rows as a partition, or as changes of the table for a merge."""
     name = task.scope.asset
-    reached(FaultPoint.BODY_BEGUN)
     if task.merge is not None and task.state is not None:
         merged = stage_merge(
             session,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace.faults import FaultPoint, reached
 from headrace.lake.tables import SCHEMA_FOLDER, StagedDeletes, StagedFile, lost_with
 from headrace.model.errors import LakeError
 
@@ -207,6 +208,11 @@ def _check_open_file(
             "isn't the Parquet file that was published: its footer differs", footer
         )
     return FileIntegrity("", footer)
+
+
+def file_written() -> None:
+    """Mark the place where a staged file is complete and nothing refers to it yet."""
+    reached(FaultPoint.FILE_WRITTEN)
 
 
 def protect(path: Path) -> None:

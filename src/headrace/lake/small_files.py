@@ -15,9 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.faults import FaultPoint, reached
 from headrace.lake.catalog.columns import lower_bound, upper_bound
-from headrace.lake.files import TAIL_BYTES, footer_hash
+from headrace.lake.files import TAIL_BYTES, file_written, footer_hash
 from headrace.lake.schema import CodeTypes, Given, check_names, propose
 from headrace.lake.tables import (
     PARTITION_COLUMN,
@@ -204,7 +203,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
             file.write(content)
-        reached(FaultPoint.FILE_WRITTEN)
+        file_written()
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from headrace.faults import FaultPoint, reached
 from headrace.lake.catalog.columns import (
     BOUND_CHARACTERS_MAX,
     ids_of,
@@ -22,7 +21,7 @@ from headrace.lake.catalog.columns import (
     lower_bound,
     upper_bound,
 )
-from headrace.lake.files import footer_hash, protect, read_tail
+from headrace.lake.files import file_written, footer_hash, protect, read_tail
 from headrace.lake.schema import (
     CodeTypes,
     Given,
@@ -445,7 +444,7 @@ def _write(
     )
     try:
         written = _copy(session, copy, parameters, table)
-        reached(FaultPoint.FILE_WRITTEN)
+        file_written()
         return _describe_file(session, path, written, table, partition, hashed=hashed)
     except BaseException:
         target.unlink(missing_ok=True)

@@ -92,7 +92,11 @@ def verify(data_folder: Path, staged: StagedFile | StagedDeletes) -> Path:
 
     Raises LakeError if it is missing, truncated, changed, a link, or outside the data folder.
     """
-    root = data_folder.resolve()
+    return verify_below(data_folder.resolve(), staged)
+
+
+def verify_below(root: Path, staged: StagedFile | StagedDeletes) -> Path:
+    """Like `verify`, for a data folder's path without links: for several files, resolve it once."""
     path = root / staged.path
     if not path.parent.resolve().is_relative_to(root) or path.name in ("", ".", ".."):
         raise LakeError(f"the staged file {staged.path!r} lies outside the lake's folder")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from headrace.lake import StagedDeletes, StagedFile
-from headrace.lake.files import sync, sync_each, verify
+from headrace.lake.files import sync, sync_each, verify_below
 from headrace.model import LakeError
 from headrace.plan.backfills import plan_of_attempt
 from headrace.runtime.disk_priority import in_usual_class
@@ -78,7 +78,7 @@ def make_durable(folders: Folders, finished: Sequence[TaskFinished]) -> dict[Att
     ]
     if written:
         sync(written)
-    wrong = {}
+    wrong, root = {}, folders.lake.resolve()
     for attempt, file in [
         (f.attempt, file)
         for f in finished
@@ -86,7 +86,7 @@ def make_durable(folders: Folders, finished: Sequence[TaskFinished]) -> dict[Att
         for file in files_of(f.outcome)
     ]:
         try:
-            verify(folders.lake, file)
+            verify_below(root, file)
         except LakeError as error:
             wrong[attempt] = str(error)
     return wrong

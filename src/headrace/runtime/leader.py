@@ -117,7 +117,7 @@ class Leader(LeaderLoop):
             arrived = ingestion.waiting_deliveries(tx)
             held = paused(tx, {node.name for node in loaded.graph.nodes}, self.clock.now_us())
             self._publication_id = leader_writes.last_publication_id(tx)
-        self._graph = loaded.graph
+        self._checked = tuple(node for node in loaded.graph.nodes if node.checked_against)
         self._checkpoints.begun(loaded)
         loaded = msgspec.structs.replace(loaded, running=running_attempts)
         cache = self._folders.data_path / "cache"

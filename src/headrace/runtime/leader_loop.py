@@ -41,7 +41,7 @@ from headrace.scheduler import (
     Core,
     DeliveryArrived,
     Event,
-    Graph,
+    GraphNode,
     Kill,
     PartitionOvertaken,
     Settled,
@@ -63,15 +63,15 @@ from headrace.store.queries.quarantine import QuarantinedPartition
 
 
 def checked_again(
-    tx: Transaction, graph: Graph, news: Iterable[News], now: int
+    tx: Transaction, checked: Sequence[GraphNode], news: Iterable[News], now: int
 ) -> Iterator[DeliveryArrived | PartitionOvertaken]:
     """Yield an event for each partition to recompute or re-ingest because a reference changed.
 
     These are partitions rejected by a check that reads another node, where `news` reports that
-    other rows of that node were published since.
+    other rows of that node were published since. `checked` are the nodes with such checks.
     """
     published = {item.node for item in news if item.state is NewsState.PUBLISHED}
-    for node in graph.nodes if published else ():
+    for node in checked if published else ():
         read = [name for name in node.checked_against if name in published]
         if read:
             yield from _rejected_by(tx, node.name, read, now)
@@ -143,7 +143,8 @@ class LeaderLoop:
     _decisions: Decisions
     _declared_promises: DeclaredPromises
     _evaluator: VersionEvaluator
-    _graph: Graph
+    _checked: tuple[GraphNode, ...]
+    """The nodes with checks that read other nodes."""
 
     def __init__(
         self,
@@ -230,7 +231,7 @@ class LeaderLoop:
         self._publication_id = batch.publication_id
         again = [
             *evaluated_again(tx, self.applied.compiled.project, batch.news, now),
-            *checked_again(tx, self._graph, batch.news, now),
+            *checked_again(tx, self._checked, batch.news, now),
         ]
         seen = [
             event

@@ -372,7 +372,7 @@ class Batch:
     def _set_columns(
         self, attempt: RunningAttempt, change: CatalogChange, table: LakeTable
     ) -> None:
-        if self._tasks.table(self._tx, attempt.node) is None:
+        if change.table(attempt.node) is None:
             change.create_table(table)
         else:
             change.evolve_table(table)

@@ -172,9 +172,11 @@ def table(tx: CatalogTransaction, name: str, snapshot: int | None = None) -> Lak
 
     None if it doesn't exist then.
     """
-    at = newest_snapshot(tx) if snapshot is None else snapshot
-    row = row_at(tx, name, at)
-    return None if row is None else table_of(tx, row, at)
+    if snapshot is not None:
+        row = row_at(tx, name, snapshot)
+        return None if row is None else table_of(tx, row, snapshot)
+    row = table_row(tx, name, None)
+    return None if row is None else table_of(tx, row, newest_snapshot(tx))
 
 
 def table_of(tx: CatalogTransaction, row: TableRow, snapshot: int) -> LakeTable:

@@ -501,6 +501,25 @@ def test_a_writer_at_work_is_waited_for(tmp_path: Path) -> None:
     ]
 
 
+def test_a_finished_file_is_taken_at_once(tmp_path: Path) -> None:
+    """Would catch: a second of waiting for a file that its writer has closed; and one that is taken
+    although it has changed since, or has no end.
+    """
+    item = source("landing/x_{date:%Y-%m-%d}.csv")
+    for data, ends in ((b"a,b\n1,2\n", True), (b"a,b\n1,2", False)):
+        file = put(tmp_path, "landing/x_2013-02-11.csv", data, age=0)
+        facts = file.stat()
+        for size, modified_us, same in (
+            (facts.st_size, facts.st_mtime_ns // 1000, True),
+            (facts.st_size - 1, facts.st_mtime_ns // 1000, False),
+            (facts.st_size, facts.st_mtime_ns // 1000 - 1, False),
+        ):
+            finished = {"landing/x_2013-02-11.csv": (size, modified_us)}
+            result = observe(tmp_path, item, known={}, finished=finished, now_us=NOW)
+            assert bool(result.found) == (ends and same)
+            assert bool(result.settling) != bool(result.found)
+
+
 @pytest.mark.parametrize("marker", ["x_2013-02-11.csv.done", "x_2013-02-11.done"])
 def test_a_marker_says_when(tmp_path: Path, marker: str) -> None:
     """Would catch: a file taken before its marker, the marker taken for a delivery, a rewritten

@@ -145,11 +145,17 @@ class _Seen(NamedTuple):
 
 
 def observe(  # complexipy: ignore (which files are ready, one condition after the other)
-    root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], now_us: int | None = None
+    root: Path,
+    source: Source,
+    *,
+    known: Mapping[str, tuple[int, int]],
+    finished: Mapping[str, tuple[int, int]] = {},
+    now_us: int | None = None,
 ) -> Observation:
     """Observe the files of `source` below `root`, compared with `known`.
 
-    `known` maps a path to its size in bytes and modification time in µs when it was last ingested.
+    `known` maps a path to its size in bytes and modification time in µs when it was last ingested,
+    `finished` those of files that their writers have closed: with a complete end they are settled.
     `now_us` is the *real* clock (a replay's clock doesn't show whether a file is being written); it
     defaults to the time of the call. For sources routed by a column, the partition is the part that
     the file's name gives, `*` if it gives none. Raises ProjectError for an unusable pattern.
@@ -176,7 +182,7 @@ def observe(  # complexipy: ignore (which files are ready, one condition after t
         delivery = _together(chosen)
         if known.get(delivery.path) == (delivery.size_bytes, delivery.modified_us):
             continue
-        waits = [(item.delivery.path, _wait(item, marker, now_us)) for item in chosen]
+        waits = [(item.delivery.path, _wait(item, marker, finished, now_us)) for item in chosen]
         settling += [Settling(path, wait) for path, wait in waits if wait]
         if all(wait == 0.0 for _, wait in waits):
             deliveries.append(delivery)
@@ -442,7 +448,9 @@ def _together(chosen: list[_Seen]) -> DetectedDelivery:
     )
 
 
-def _wait(item: _Seen, marker: str | None, now_us: int) -> float | None:
+def _wait(
+    item: _Seen, marker: str | None, finished: Mapping[str, tuple[int, int]], now_us: int
+) -> float | None:
     """Return the seconds without a change still needed; None while the marker file is missing."""
     delivery = item.delivery
     if marker:
@@ -451,6 +459,9 @@ def _wait(item: _Seen, marker: str | None, now_us: int) -> float | None:
             return None
         if marked >= delivery.modified_us:
             return 0.0
+    closed = finished.get(delivery.path) == (delivery.size_bytes, delivery.modified_us)
+    if closed and ends(Path(item.entry.path), delivery.size_bytes):
+        return 0.0
     return seconds_to_wait(
         Path(item.entry.path), delivery.size_bytes, (now_us - delivery.modified_us) / 1e6
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -340,15 +340,28 @@ class Leader(LeaderLoop):
                 self._checkpoints.write(tx, self._core, self.applied.id, self.clock.mark(tx))
 
     def observe(
-        self, nodes: set[str], run: ActiveRun | None = None, *, patient: bool = False
+        self,
+        nodes: set[str],
+        run: ActiveRun | None = None,
+        *,
+        patient: bool = False,
+        finished: Mapping[str, tuple[int, int]] = {},
     ) -> None:
-        """Observe sources; the runs that need a new delivery ingest it."""
+        """Observe sources; the runs that need a new delivery ingest it.
+
+        `finished` are files that their writers have closed (`connect.files.observe`).
+        """
         project = self.applied.compiled.project
         sources = [
             s for name, s in project.sources.items() if name in nodes and name not in self._borrowed
         ]
         observation = self._looks.begin(
-            run.id if run else 0, project, sources, self.clock.now_us(), patient=patient
+            run.id if run else 0,
+            project,
+            sources,
+            self.clock.now_us(),
+            patient=patient,
+            finished=finished,
         )
         if run is not None:
             run.looking += 1

@@ -100,4 +100,4 @@ class Rounds:
         now = self._wanted - self._leader.being_observed
         self._wanted -= now
         if now:
-            self._leader.observe(now)
+            self._leader.observe(now, finished=self._watch.finished(self._folders.project))

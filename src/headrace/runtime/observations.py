@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -80,24 +80,31 @@ def observe_folders(
     known: Callable[[str], dict[str, tuple[int, int]]],
     *,
     patient: bool = True,
+    finished: Mapping[str, tuple[int, int]] = {},
 ) -> list[SourceObservation]:
     """Observe each source with a local folder.
 
-    A `patient` observation waits up to SETTLE_WAIT_MAX_S for unsettled files. `known(source)` is
-    path -> (size in bytes, modification time in microseconds).
+    A `patient` observation waits up to SETTLE_WAIT_MAX_S for unsettled files. `known(source)` and
+    `finished` are path -> (size in bytes, modification time in microseconds).
     """
     deadline = time.monotonic() + (SETTLE_WAIT_MAX_S if patient else 0.0)
-    return [_observe_settled(root, source, known(source.name), deadline) for source in sources]
+    return [
+        _observe_settled(root, source, known(source.name), finished, deadline) for source in sources
+    ]
 
 
 def _observe_settled(
-    root: Path, source: Source, known: dict[str, tuple[int, int]], deadline: float
+    root: Path,
+    source: Source,
+    known: dict[str, tuple[int, int]],
+    finished: Mapping[str, tuple[int, int]],
+    deadline: float,
 ) -> SourceObservation:
     try:
-        result = observe(root, source, known=known)
+        result = observe(root, source, known=known, finished=finished)
         while result.settling and (wait := _wait(result, deadline)) is not None:
             time.sleep(wait)
-            result = observe(root, source, known=known)
+            result = observe(root, source, known=known, finished=finished)
     except (OSError, HeadraceError) as error:
         return SourceObservation(source, (), (), str(error))
     unsettled = (

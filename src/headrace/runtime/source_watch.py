@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from headrace.connect.connectors import connector_name, is_routed_by_rows
@@ -12,6 +14,15 @@ from headrace.connect.patterns import compile_pattern
 from headrace.model import HeadraceError, Project, Source
 from headrace.runtime.executors import Executor, LostWorker, News, ObservationFinished
 from headrace.runtime.folders import Folders
+from headrace.runtime.inotify import (
+    CLOSE_WRITE,
+    CREATE,
+    IS_FOLDER,
+    MOVED_TO,
+    FileEvent,
+    Inotify,
+    is_written_to,
+)
 from headrace.runtime.messages import ObserveTask
 from headrace.runtime.observations import (
     KnownFiles,
@@ -34,6 +45,12 @@ DEBOUNCE_MS = 250
 STEP_MS = 100
 """Interval at which the watching thread checks for events; it bounds their delay."""
 STOP_MS = 2_000
+CLOSED_SECONDS = 0.04
+"""Time after which a file that its writer has closed counts as written, if nothing follows."""
+AGAIN_SECONDS = 3.0
+"""A file that is closed again within this time is written in pieces."""
+FINISHED_SECONDS = 10.0
+"""Time for which finished files are remembered; then they count as quiet anyway."""
 
 
 class WatchedFolder:
@@ -84,6 +101,69 @@ def places(root: Path, data: Path, sources: Iterable[Source]) -> dict[str, Watch
     }
 
 
+class Closes:
+    """Files that their writers have closed, or moved into a folder.
+
+    A file is finished if it is unchanged CLOSED_SECONDS after it was closed and nobody has it open
+    for writing. A file that is closed again soon is written in pieces: it must become quiet
+    (`connect.files`). If it counted as finished before that, so must all later files of its folder.
+    Times are those of the monotonic clock, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[float, Path, tuple[int, int]]] = deque()
+        self._closed: dict[Path, float] = {}
+        self._finished: dict[Path, tuple[float, tuple[int, int]]] = {}
+        self._in_pieces: set[Path] = set()
+
+    def note(self, path: Path, now: float, *, moved: bool) -> None:
+        """Note that a file was closed after writing, or moved here."""
+        again = path in self._closed and now - self._closed.pop(path) < AGAIN_SECONDS
+        self._closed[path] = now
+        while now - self._closed[oldest := next(iter(self._closed))] >= AGAIN_SECONDS:
+            del self._closed[oldest]
+        if self._finished.pop(path, None) and again and not moved:
+            self._in_pieces.add(path.parent)
+        in_pieces = not moved and (again or path.parent in self._in_pieces)
+        signature = _signature(path)
+        if signature is not None and not in_pieces:
+            self._waiting.append((now if moved else now + CLOSED_SECONDS, path, signature))
+
+    def next_check(self) -> list[float]:
+        """Return when `check` is due; empty if nothing waits."""
+        return [self._waiting[0][0]] if self._waiting else []
+
+    def check(self, now: float) -> list[Path]:
+        """Return the files that are finished since the last call."""
+        results = []
+        while self._waiting and self._waiting[0][0] <= now:
+            _, path, signature = self._waiting.popleft()
+            if _signature(path) == signature and not is_written_to(path):
+                self._finished[path] = (now, signature)
+                results.append(path)
+        return results
+
+    def finished_below(self, root: Path, now: float) -> dict[str, tuple[int, int]]:
+        """Return path below `root` → size in bytes, modification time in µs."""
+        self._finished = {
+            path: item for path, item in self._finished.items() if now - item[0] < FINISHED_SECONDS
+        }
+        return {
+            path.relative_to(root).as_posix(): signature
+            for path, (_, signature) in self._finished.items()
+            if path.is_relative_to(root)
+        }
+
+
+def _signature(path: Path) -> tuple[int, int] | None:
+    """Return the file's size in bytes and modification time in µs; None if it is gone."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns // 1000
+
+
 class FolderWatcher:
     """Watches folders in its own threads, from `watch` to `close`.
 
@@ -97,6 +177,8 @@ class FolderWatcher:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._watched_folders: frozenset[tuple[str, Path, bool]] = frozenset()
+        self._inotify: Inotify | None = None
+        self._closes = Closes()
 
     def watch(self, folders: Mapping[str, WatchedFolder]) -> bool:
         """Watch these folders from now on; return whether they differ from the previous ones."""
@@ -107,6 +189,8 @@ class FolderWatcher:
             return False
         self.close()
         self._watched_folders, self._stop = watched_folders, threading.Event()
+        if folders and self._notified(folders):
+            return True
         for deep in (False, True):
             chosen = {name: place for name, place in folders.items() if place.deep is deep}
             if chosen:
@@ -126,13 +210,95 @@ class FolderWatcher:
             results, self._changed = self._changed, set()
         return results
 
+    def finished(self, root: Path) -> dict[str, tuple[int, int]]:
+        """Return the files below `root` that their writers have finished, for `connect.observe`."""
+        with self._lock:
+            return self._closes.finished_below(root, time.monotonic())
+
     def close(self) -> None:
         """Stop watching."""
         self._stop.set()
+        if self._inotify is not None:
+            self._inotify.wake()
         for thread in self._threads:
             thread.join(STOP_MS / 1000)
         self._threads.clear()
+        if self._inotify is not None:
+            self._inotify.close()
+            self._inotify = None
         self._watched_folders = frozenset()
+
+    def _notified(self, folders: Mapping[str, WatchedFolder]) -> bool:
+        """Watch with inotify, in one thread; return whether the system has it."""
+        try:
+            inotify = Inotify()
+        except OSError:
+            return False
+        try:
+            for place in folders.values():
+                inotify.add(place.folder, deep=place.deep)
+        except OSError:  # no watches are left, or a folder is gone
+            inotify.close()
+            return False
+        self._inotify = inotify
+        thread = threading.Thread(
+            target=self._follow_inotify,
+            args=(inotify, folders, self._stop),
+            name="headrace watch",
+            daemon=True,
+        )
+        self._threads.append(thread)
+        thread.start()
+        return True
+
+    def _follow_inotify(
+        self, inotify: Inotify, chosen: Mapping[str, WatchedFolder], stop: threading.Event
+    ) -> None:
+        # Events from before the watch began are lost, so all sources are observed once.
+        self._add_changed(set(chosen))
+        due: dict[str, float] = {}  # source → when it is to be observed
+        observed: dict[str, float] = {}  # source → when it last was
+        while not stop.is_set():
+            with self._lock:
+                times = [*due.values(), *self._closes.next_check()]
+            inotify.wait(max(0.0, min(times) - time.monotonic()) if times else None)
+            now = time.monotonic()
+            for event in inotify.events():
+                if event.path is None:
+                    self._watched_folders = frozenset()  # the next round watches again
+                    due |= dict.fromkeys(chosen, now)
+                    continue
+                names = self._holding(chosen, event.path)
+                self._note(inotify, event, event.path, now)
+                for name in names:
+                    due.setdefault(name, now + DEBOUNCE_MS / 1000)
+            with self._lock:
+                finished = self._closes.check(now)
+            for path in finished:  # many files that land at once still cause one observation
+                for name in self._holding(chosen, path):
+                    due[name] = max(now, observed.get(name, 0.0) + DEBOUNCE_MS / 1000)
+            ripe = {name for name, at in due.items() if at <= now}
+            for name in ripe:
+                del due[name]
+                observed[name] = now
+            self._add_changed(ripe)
+
+    @staticmethod
+    def _holding(chosen: Mapping[str, WatchedFolder], path: Path) -> list[str]:
+        return [name for name, place in chosen.items() if place.holds(path.parent)]
+
+    def _note(self, inotify: Inotify, event: FileEvent, path: Path, now: float) -> None:
+        """Watch a new folder below a deep one, and note that a file was closed or moved here."""
+        if event.mask & IS_FOLDER:
+            deep = any(
+                below and path.is_relative_to(folder) for _, folder, below in self._watched_folders
+            )
+            if deep and event.mask & (CREATE | MOVED_TO):
+                with suppress(OSError):  # it is gone, or no watches are left: rounds continue
+                    inotify.add(path, deep=True)
+        elif event.mask & (CLOSE_WRITE | MOVED_TO):
+            with self._lock:
+                self._closes.note(path, now, moved=bool(event.mask & MOVED_TO))
 
     def _follow(
         self, chosen: Mapping[str, WatchedFolder], deep: bool, stop: threading.Event
@@ -221,18 +387,27 @@ class PendingObservations:
         """Source → when its files are quiet if unchanged, by the monotonic clock in seconds."""
 
     def begin(
-        self, run: int, project: Project, sources: Iterable[Source], now: int, *, patient: bool
+        self,
+        run: int,
+        project: Project,
+        sources: Iterable[Source],
+        now: int,
+        *,
+        patient: bool,
+        finished: Mapping[str, tuple[int, int]],
     ) -> PendingObservation:
         """Observe sources; workers observe remote ones.
 
-        A `patient` observation waits for files that are being written.
+        A `patient` observation waits for files that are being written; `finished` ones aren't.
         """
         observation = PendingObservation(run, now)
         sources = list(sources)
         near = [s for s in sources if connector_name(s) is None]
         with self._store.read() as tx:
             self._known.read(tx, project, near)
-        seen = observe_folders(self._folders.project, near, self._known.of, patient=patient)
+        seen = observe_folders(
+            self._folders.project, near, self._known.of, patient=patient, finished=finished
+        )
         self._remember(seen)
         split = {
             observation.source.name: observation

@@ -17,7 +17,7 @@ from headrace.connect.deliveries import (
     printable,
 )
 from headrace.connect.formats.headers import header_drift
-from headrace.connect.formats.registry import FileHeader, FormatReader, readers
+from headrace.connect.formats.registry import FileHeader, FormatReader, reader, readers
 from headrace.connect.raw_files import OLE, ZIP, Opened, UnpackLimits, is_workbook
 from headrace.connect.schemas import (
     Adapt,
@@ -59,6 +59,25 @@ class PreparedDelivery(msgspec.Struct, frozen=True):
         self.opened.discard()
         for part in self.parts:
             part.discard()
+
+
+def parquet_as_delivered(prepared: PreparedDelivery) -> Path | None:
+    """Return the Parquet file whose columns are those of the schema, in order, with their types.
+
+    None if the delivery has another format or several files, or if a value, a name or a column has
+    to change.
+    """
+    if prepared.schema.format.kind != "parquet" or prepared.parts:
+        return None
+    header, columns = prepared.header, prepared.schema.columns
+    if prepared.header_names != header.names or header.types != tuple(c.type for c in columns):
+        return None
+    plain = prepared_delivery(
+        reader("parquet"), prepared.opened, prepared.schema, header, learnt=prepared.learnt
+    )
+    if header.names != prepared.schema.names or prepared.select_sql != plain.select_sql:
+        return None
+    return Path(prepared.opened.path)
 
 
 Result = PreparedDelivery | Drift | TypeDrift | UnreadableFile

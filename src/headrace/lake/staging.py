@@ -445,7 +445,7 @@ def _write(
     try:
         written = _copy(session, copy, parameters, table)
         file_written()
-        return _describe_file(session, path, written, table, partition, hashed=hashed)
+        return described_file(session, path, written, table, partition, hashed=hashed)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -461,7 +461,7 @@ def _copy(
     return row[1], row[2], row[3], row[4]
 
 
-def _describe_file(
+def described_file(
     session: DuckDBSession,
     path: str,
     written: tuple[int, int, int, dict[str, dict[str, str]]],
@@ -470,6 +470,10 @@ def _describe_file(
     *,
     hashed: bool,
 ) -> StagedFile:
+    """Return the written file at `path` as the lake's; nobody can write to it any more.
+
+    `written` is what COPY returns: rows, bytes, footer bytes, and statistics by quoted path.
+    """
     rows, size, footer, results = written
     target = session.data_folder / path
     keys = _partitions(

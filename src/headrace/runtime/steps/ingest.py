@@ -17,7 +17,7 @@ from headrace.connect.deliveries import EMPTY, CannotRead
 from headrace.connect.http_client import AWAY_SECONDS_MAX
 from headrace.connect.ingest import explain_error, prepare
 from headrace.connect.parser_process import POISON
-from headrace.connect.prepared import PreparedDelivery, miscounted
+from headrace.connect.prepared import PreparedDelivery, miscounted, parquet_as_delivered
 from headrace.connect.raw_files import (
     ChangedWhileRead,
     RawCopy,
@@ -28,10 +28,11 @@ from headrace.engine.failures import kind_of
 from headrace.engine.macros import lent
 from headrace.engine.processes import Meter
 from headrace.lake import FileRef, LakeTable, StagedFile
+from headrace.lake.delivered_parquet import stage_delivered
 from headrace.lake.schema import ValueMismatch
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
-from headrace.lake.staging import hash_partitions, stage
+from headrace.lake.staging import Partition, hash_partitions, stage
 from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
 from headrace.model.partitions import split
@@ -279,21 +280,7 @@ def _staged(
     import duckdb
 
     try:
-        select_sql, left_out = _without_replaced(task, session, prepared)
-        staged, table = stage(
-            session,
-            select_sql,
-            table_name=task.source.name,
-            partition=(
-                key_of_rows(task.source, prepared.schema.columns, task.keys)
-                if is_routed_by_rows(task.source)
-                else task.found.partition
-            ),
-            table=task.table,
-            evolve=task.evolve or needs_room(prepared.schema, task.table),
-            hashed=is_routed_by_rows(task.source),
-            alike=(task.source.name, prepared.schema),
-        )
+        staged, table, left_out = _stage(task, session, prepared)
     except duckdb.Error as error:
         return explain_error(error, prepared, session.connection)
     except CannotRead as error:
@@ -353,6 +340,42 @@ def _staged(
     return row_split.settle(outcome, context)
 
 
+def _stage(
+    task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery
+) -> tuple[StagedFile, LakeTable, int]:
+    """Return the staged file, its table, and the number of rows that were left out."""
+    evolve = task.evolve or needs_room(prepared.schema, task.table)
+    if is_routed_by_rows(task.source):
+        select_sql, left_out = _without_replaced(task, session, prepared)
+        partition: Partition = key_of_rows(task.source, prepared.schema.columns, task.keys)
+    else:
+        select_sql, left_out, partition = prepared.select_sql, 0, task.found.partition
+        if (path := parquet_as_delivered(prepared)) is not None:
+            columns = tuple((column.name, column.type) for column in prepared.schema.columns)
+            staged = stage_delivered(
+                session,
+                path,
+                columns,
+                table_name=task.source.name,
+                partition=task.found.partition,
+                table=task.table,
+                evolve=evolve,
+            )
+            if staged is not None:
+                return *staged, 0
+    file, table = stage(
+        session,
+        select_sql,
+        table_name=task.source.name,
+        partition=partition,
+        table=task.table,
+        evolve=evolve,
+        hashed=is_routed_by_rows(task.source),
+        alike=(task.source.name, prepared.schema),
+    )
+    return file, table, left_out
+
+
 def _classified(task: IngestTask) -> list[str]:
     """Return the classified columns: none of their values may be stored."""
     return [column.name for column in task.promised or () if column.classification]
@@ -365,7 +388,7 @@ def _without_replaced(
 
     Another file has delivered these partitions since.
     """
-    if not task.replaced or not is_routed_by_rows(task.source):
+    if not task.replaced:
         return prepared.select_sql, 0
     key = key_of_rows(task.source, prepared.schema.columns, task.replaced).sql
     replaced = f"coalesce({key} IN ({', '.join(map(literal, task.replaced))}), false)"

@@ -163,6 +163,8 @@ def test_drawn_files_give_the_same_rows_and_statistics_as_encoding_anew(
                 use_dictionary=random.random() < 0.5,
                 write_page_index=random.random() < 0.5,
                 store_schema=random.random() < 0.5,
+                coerce_timestamps=random.choice(["us", "ms"]),
+                allow_truncated_timestamps=True,
             )
         _footer_tells_the_values(_same(session, path, random.choice(["*", "2026-01-01", "Ü'\"x"])))
 
@@ -305,6 +307,7 @@ NOT_AS_DELIVERED = {
     "NaN": "SELECT CASE range WHEN 7 THEN 'nan'::DOUBLE ELSE range END AS x FROM range(900)",
     "infinite dates": "SELECT 'infinity'::DATE AS x FROM range(900)",
     "infinite times": "SELECT '-infinity'::TIMESTAMPTZ AS x FROM range(900)",
+    "infinite milliseconds": "SELECT 'infinity'::TIMESTAMP_MS AS x FROM range(900)",
     "bytes": "SELECT 'a'::BLOB AS x FROM range(900)",
     "no rows": "SELECT 1 AS x LIMIT 0",
     "times of a day": "SELECT TIME '10:00:00' AS x FROM range(900)",
@@ -362,6 +365,49 @@ def test_small_row_groups_are_encoded_anew(
     assert _staged(session, path) is None
 
 
+def _published(lake: Lake, path: Path, key: str) -> None:
+    with DuckDBSession(lake.data_folder, readable=[path.parent]) as session:
+        result = stage_delivered(
+            session,
+            path,
+            _described(path),
+            table_name="t",
+            partition=key,
+            table=catalog.table(lake.tx, "t"),
+            evolve=False,
+        )
+    assert result is not None
+    staged, table = result
+    with lake.change() as change:
+        change.evolve_table(table)
+        change.replace("t", [key], [staged])
+
+
+@pytest.mark.parametrize("unit", ["us", "ms"])
+def test_ducklake_finds_values_of_every_type(lake: Lake, tmp_path: Path, unit: str) -> None:
+    """A bound that makes DuckLake, or DuckDB below it, skip the row group that has the value."""
+    select = ", ".join(f'{sql} AS "{name}"' for name, sql in COLUMNS.items())
+    query = f"SELECT {select} FROM (SELECT range AS r FROM range({{}}, {{}}))"
+    lake.publish("t", "2026-01-01", query.format(90_000, 90_010))
+    path = tmp_path / "a.parquet"
+    table = duckdb.sql(query.format(0, 9_000)).to_arrow_table()
+    pq.write_table(
+        table, path, row_group_size=2_000, coerce_timestamps=unit, allow_truncated_timestamps=True
+    )
+    _published(lake, path, "2026-01-02")
+    lake.check("t")
+    for name in COLUMNS:
+        assert lake.ducklake(f'SELECT min("{name}")::VARCHAR, max("{name}")::VARCHAR FROM t') == (
+            lake.ducklake(
+                f'SELECT min(v)::VARCHAR, max(v)::VARCHAR FROM (SELECT "{name}" AS v FROM t'
+                " ORDER BY random() LIMIT 100000)"
+            )
+        )
+        for of in ("min", "max"):
+            found = f'SELECT count(*) > 0 FROM t WHERE "{name}" = (SELECT {of}("{name}") FROM t)'
+            assert lake.ducklake(found) == [[True]], name
+
+
 def test_ducklake_reads_files_as_delivered_beside_others(lake: Lake, tmp_path: Path) -> None:
     """A foreign reader that sees no partition, other columns, or other rows; a later column."""
     lake.publish("t", "2026-01-01", "SELECT 1::BIGINT AS x, 'one' AS y")
@@ -370,21 +416,7 @@ def test_ducklake_reads_files_as_delivered_beside_others(lake: Lake, tmp_path: P
         "SELECT range AS x, 'v' || range AS y FROM range(5000)",
         "COMPRESSION snappy, ROW_GROUP_SIZE 2048",
     )
-    with DuckDBSession(lake.data_folder, readable=[tmp_path]) as session:
-        result = stage_delivered(
-            session,
-            path,
-            _described(path),
-            table_name="t",
-            partition="2026-01-02",
-            table=catalog.table(lake.tx, "t"),
-            evolve=False,
-        )
-    assert result is not None
-    staged, table = result
-    with lake.change() as change:
-        change.evolve_table(table)
-        change.replace("t", ["2026-01-02"], [staged])
+    _published(lake, path, "2026-01-02")
     lake.check("t")
     assert lake.ducklake("SELECT _partition, count(*), max(x) FROM t GROUP BY 1 ORDER BY 1") == [
         ["2026-01-01", 1, 1],

@@ -59,7 +59,6 @@ decimal's bytes. Columns of other types are encoded anew.
 """
 _NUMBERS = {
     "DATE": "date_diff('day', DATE '1970-01-01', {})",
-    **dict.fromkeys(_TIMES, "epoch_us({})"),
     "DECIMAL": "CAST(replace(CAST({} AS VARCHAR), '.', '') AS HUGEINT)",
 }
 """SQL for the number that the footer states for a bound; NULL for infinite times."""
@@ -150,13 +149,14 @@ def _columns_of_values(contents: Contents, columns: Given) -> list[_Values]:
 def _values_of(schema: ColumnSchema, type_name: str) -> _Values:
     family = type_name.partition("(")[0]
     form = _FORMS.get((family, schema.physical))
-    other_times = family in _TIMES and not schema.is_microseconds
+    other_times = family in _TIMES and not schema.time_unit
     if form is None or other_times or (family == "VARCHAR" and not schema.is_text):
         raise Unusable(f"column {schema.name} has type {type_name}")
+    time = f"epoch_{schema.time_unit}({{}})" if family in _TIMES else "{}"
     return _Values(
         schema,
         _encoder(schema, form),
-        _NUMBERS.get(family, "{}"),
+        _NUMBERS.get(family, time),
         _TEXTS.get(family, "CAST({} AS VARCHAR)"),
         family in ("FLOAT", "DOUBLE"),
     )

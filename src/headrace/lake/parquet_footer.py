@@ -149,13 +149,13 @@ class ColumnSchema(NamedTuple):
         return bool(_of(self.element, 6) == UTF8_CONVERTED)
 
     @property
-    def is_microseconds(self) -> bool:
-        """Whether the column holds times in microseconds."""
+    def time_unit(self) -> str:
+        """`ms` or `us` for points in time in milliseconds or microseconds; empty for others."""
         logical = _of(self.element, 10)
         if logical is not None:
             units: Struct = _of(_of(logical, 8, {}), 2, {})
-            return 2 in units
-        return bool(_of(self.element, 6) == 10)
+            return "ms" if 1 in units else "us" if 2 in units else ""
+        return {9: "ms", 10: "us"}.get(_of(self.element, 6), "")
 
 
 class Chunk(NamedTuple):

@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-
 from headrace.lake import parquet_footer
 from headrace.lake.files import file_written
 from headrace.lake.parquet_footer import Bounds, ColumnSchema, Contents, RowGroup, Unusable

@@ -89,13 +89,9 @@ def stage_batch(
             sizes[0], rows.num_rows, 0, lower_bound(partition), upper_bound(partition)
         )
     }
-    for column, size, array, (least, greatest) in zip(
-        target.columns[1:], sizes[1:], arrays, bounds, strict=True
-    ):
-        nulls, nan = array.null_count, False if column.type == "DOUBLE" else None
-        statistics[column.name] = ColumnStatistics(
-            size, rows.num_rows - nulls, nulls, least, greatest, nan
-        )
+    described = zip(target.columns[1:], sizes[1:], arrays, bounds, strict=True)
+    for column, size, array, column_bounds in described:
+        statistics[column.name] = _statistics(column, size, array, column_bounds)
     staged = StagedFile(
         path=path,
         rows=rows.num_rows,
@@ -113,6 +109,14 @@ def _query_columns(rows: pa.RecordBatch) -> Given | None:
     """Return the columns with DuckDB's types; None if one has a type that isn't plain."""
     columns = tuple((field.name, _TYPES.get(str(field.type), "")) for field in rows.schema)
     return columns if all(kind for _, kind in columns) else None
+
+
+def _statistics(
+    column: LakeColumn, size: int, array: pa.Array, bounds: tuple[str | None, str | None]
+) -> ColumnStatistics:
+    nan = False if column.type == "DOUBLE" else None
+    values = len(array) - array.null_count
+    return ColumnStatistics(size, values, array.null_count, *bounds, nan)
 
 
 def _plain(array: pa.Array) -> pa.Array:

@@ -39,6 +39,7 @@ from headrace.scheduler import (
     Kill,
     PartitionState,
     PartitionUpdate,
+    Target,
 )
 from headrace.scheduler import core as scheduler_core
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append
@@ -80,6 +81,12 @@ class RunRegistry:
     def result(self, number: int) -> RunResult | None:
         """Return the result of a run that has ended, once; None before."""
         return self._ended.pop(number, None)
+
+    def retarget(self, everything: Sequence[Target]) -> None:
+        """Have the runs that go on with all nodes go on with these, of another version."""
+        for run in self.going_on.values():
+            if run.order.continuous:
+                run.order = msgspec.structs.replace(run.order, targets=tuple(everything))
 
     def end(self, number: int, result: RunResult) -> None:
         """Move a run to the ended ones, after its end is committed."""

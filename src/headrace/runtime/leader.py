@@ -144,9 +144,7 @@ class Leader(LeaderLoop):
             for source, key, bundle in arrived
             if source in own_sources and (source, key) not in being_taken
         ]
-        for run in self._runs.going_on.values():
-            if run.order.continuous:  # now for the nodes of this version
-                run.order = msgspec.structs.replace(run.order, targets=self.everything)
+        self._runs.retarget(self.everything)
         again = [
             Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.continuous)
             for r in self._runs.going_on.values()

@@ -263,15 +263,7 @@ class FolderWatcher:
                 times = [*due.values(), *self._closes.next_check()]
             inotify.wait(max(0.0, min(times) - time.monotonic()) if times else None)
             now = time.monotonic()
-            for event in inotify.events():
-                if event.path is None:
-                    self._watched_folders = frozenset()  # the next round watches again
-                    due |= dict.fromkeys(chosen, now)
-                    continue
-                names = self._holding(chosen, event.path)
-                self._note(inotify, event, event.path, now)
-                for name in names:
-                    due.setdefault(name, now + DEBOUNCE_MS / 1000)
+            self._take_events(inotify, chosen, due, now)
             with self._lock:
                 finished = self._closes.check(now)
             for path in finished:  # many files that land at once still cause one observation
@@ -282,6 +274,24 @@ class FolderWatcher:
                 del due[name]
                 observed[name] = now
             self._add_changed(ripe)
+
+    def _take_events(
+        self,
+        inotify: Inotify,
+        chosen: Mapping[str, WatchedFolder],
+        due: dict[str, float],
+        now: float,
+    ) -> None:
+        """Note what happened to files, and in `due` when their sources are to be observed."""
+        for event in inotify.events():
+            if event.path is None:  # events were lost
+                self._watched_folders = frozenset()  # the next round watches again
+                due |= dict.fromkeys(chosen, now)
+                continue
+            names = self._holding(chosen, event.path)
+            self._note(inotify, event, event.path, now)
+            for name in names:
+                due.setdefault(name, now + DEBOUNCE_MS / 1000)
 
     @staticmethod
     def _holding(chosen: Mapping[str, WatchedFolder], path: Path) -> list[str]:

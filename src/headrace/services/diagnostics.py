@@ -97,8 +97,7 @@ def bind(
     if bound is not None and bound.whole == whole:
         return BindingResult(_with(compilation, bound.problems), bound.statements, 0)
     known = bound.bound if bound is not None else {}
-    queries = sum(node.sql is not None for node in compiled.nodes.values())
-    later = new_max is not None and queries - len(known) > new_max
+    later = new_max is not None and _queries(compiled) - len(known) > new_max
     with _Binding(compiled, known, seconds, starting or StartingWorker()) as binder:
         if later:
             binder.stop_asking()
@@ -107,6 +106,10 @@ def bind(
         whole = b"" if binder.left else whole
         cache.keep(KeptBound(cache.header, whole, binder.statements, problems, binder.bound))
     return BindingResult(_with(compilation, problems), binder.statements, binder.left)
+
+
+def _queries(compiled: Compiled) -> int:
+    return sum(node.sql is not None for node in compiled.nodes.values())
 
 
 def _with(compilation: Compilation, problems: tuple[Problem, ...]) -> Compilation:

@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn
 
@@ -113,13 +113,20 @@ class Forks:
                 _drain(self._ended_read)
                 self._reap()
                 self._reload_at_times()
-            for fork in self._forks.values():
-                if fork.connection.fileno() in ready:
-                    _kill(fork.pid)
-            if self._control.fileno() in ready:
-                self._accept_from_control()
-            if self._listener is not None and self._listener.fileno() in ready:
-                self._accept()
+            self._end_abandoned(ready)
+            self._take_requests(ready)
+
+    def _end_abandoned(self, ready: Collection[int]) -> None:
+        """End the forks whose clients are gone."""
+        for fork in self._forks.values():
+            if fork.connection.fileno() in ready:
+                _kill(fork.pid)
+
+    def _take_requests(self, ready: Collection[int]) -> None:
+        if self._control.fileno() in ready:
+            self._accept_from_control()
+        if self._listener is not None and self._listener.fileno() in ready:
+            self._accept()
 
     def _reload_at_times(self) -> None:
         if time.monotonic() - self._reloaded >= RELOAD_SECONDS and not self._forks:

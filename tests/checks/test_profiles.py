@@ -212,7 +212,7 @@ def test_a_large_file_gives_the_same_profile_twice_from_a_sample(bench: Bench) -
     first, second = bench.audit(staged, check("row_count", min=1)), bench.audit(staged)
     assert first.profile == second.profile and first.metrics == second.metrics != b""
     result = first.profile
-    assert result["id"].sampled is not None and 18_000 < result["id"].sampled < 22_000
+    assert result["id"].sampled is not None and 3_700 < result["id"].sampled < 4_300
     assert (result["n"].nulls, result["n"].negative, result["n"].zero, result["kind"].zero) == (
         30_000,
         135_000,
@@ -227,7 +227,7 @@ def test_a_large_file_gives_the_same_profile_twice_from_a_sample(bench: Bench) -
     )
     shares = decoded(first.metrics).columns["kind"].shares
     assert (
-        all(share == pytest.approx(0.25, abs=0.02) for share in shares.values())
+        all(share == pytest.approx(0.25, abs=0.03) for share in shares.values())
         and len(shares) == 4
     )
 

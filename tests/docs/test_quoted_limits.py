@@ -11,7 +11,7 @@ import pytest
 from page_lab import ROOT, pages
 from simulation import random_scenarios, simulator
 
-from headrace.checks import audit, metrics, profiles
+from headrace.checks import audit, metrics, profile_plan
 from headrace.checks import restatement as redelivered
 from headrace.checks.anomalies import categories, expectations, times, young_series
 from headrace.checks.anomalies.columns import HELD as NEW_CATEGORY_SHARE
@@ -308,10 +308,14 @@ QUOTED = [
     ("docs/limits.md", f"has at most {row_partitions.KEYS_MAX:,} partitions"),
     ("docs/limits.md", f"with more than {postgresql_source.DECIMAL_DIGITS_MAX} digits"),
     ("docs/limits.md", f"among the newest {deliveries.NEWEST_INTERVALS} deliveries"),
-    ("docs/limits.md", f"of more than {profiles.EXACT_ROWS_MAX:,} rows are estimated"),
+    ("docs/limits.md", f"of more than {profile_plan.EXACT_ROWS_MAX:,} rows are estimated"),
     (
         "docs/limits.md",
-        f"a sample of {profiles.SAMPLE_ROWS:,} to {2 * profiles.SAMPLE_ROWS:,} rows",
+        f"from {profile_plan.FIRST_SAMPLE_ROWS:,} to {2 * profile_plan.FIRST_SAMPLE_ROWS:,} of them",
+    ),
+    (
+        "docs/limits.md",
+        f"{profile_plan.SAMPLE_ROWS:,} to {2 * profile_plan.SAMPLE_ROWS:,} are read",
     ),
     ("docs/limits.md", f"with more than {audit.PROFILES_MAX:,} partitions times columns"),
     ("docs/limits.md", f"fewer than {secrets.PROMISED_CHARACTERS_MIN} characters"),

@@ -9,14 +9,13 @@ it never counts as passed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.checks import metrics
-from headrace.checks import profiles as checks_profiles
+from headrace.checks import metrics, profile_plan
 from headrace.checks.anomalies.metric_anomalies import EXACT
 from headrace.checks.check_kinds import (
     ONLY,
@@ -53,6 +52,7 @@ from headrace.lake.sqltext import Readable, literal, quote
 from headrace.lake.staging import HASHED_BYTES_MAX, hash_aggregate, hash_text
 from headrace.model import CheckSpec, ContractColumn, Grain, NotBuilt, Place, Severity
 from headrace.model import Severity as CheckSeverity
+from headrace.model.check_kinds import CommonCheck
 from headrace.model.contract_checks import promised_of
 from headrace.model.intervals import bounds_us
 from headrace.model.partitions import SEPARATOR
@@ -258,7 +258,8 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     `timezone` applies to times without a zone, unless `partition_check` has a time zone. With
     `whole` checks read all rows of the table as it will be, since the staged file of a merge holds
     only the changes. `key` is the key column and its only permitted value. Values of `classified`
-    columns are never stored. Without `described` no profile is computed.
+    columns are never stored. Without `described` no profile is computed. Large partitions are
+    profiled from `FIRST_SAMPLE_ROWS` rows; `described_again` reads more.
 
     Raises `NotBuilt` for `quarantine_rows`.
     """
@@ -281,11 +282,24 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     subject = _subject(reader, partition_check[2] if partition_check else timezone)
     items = [declare(check, subject) for check in checks]
     placement = _placement_checks(subject, reader, parts, partitions, partition_check, key)
-    description = _description(subject, reader, parts, whole, classified, described=described)
+    description = (
+        _description(
+            subject,
+            reader,
+            [part.rows for part in parts],
+            classified,
+            one_file=whole is None,
+            first=True,
+            keys=_keys(checks),
+        )
+        if described
+        else profile_plan.Description({}, {})
+    )
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
     reader.sample(description.every)
     scanned = measure([*items, *placement], reader, [*description.aggregates, *hashed])
     concluded = tuple(conclude(item, parts, reader) for item in items)
+    description = msgspec.structs.replace(description, unique=_proved_unique(concluded, checks))
     placed = (conclude(item, parts, reader) for item in placement)
     misplaced = tuple(item for item in placed if item.result.outcome is CheckState.FAILED)
     results = tuple(item.result for item in (*concluded, *misplaced))
@@ -311,7 +325,7 @@ class _Scan(msgspec.Struct, frozen=True):
     """The results of an audit's scan and queries, for the whole file and for each partition."""
 
     table: LakeTable
-    description: checks_profiles.Description
+    description: profile_plan.Description
     hashed: bool
     scanned: dict[str, tuple[Any, ...]]
     concluded: tuple[Concluded, ...]
@@ -359,30 +373,90 @@ class _Scan(msgspec.Struct, frozen=True):
         return hash_text(rows, values[-1], self.table.columns)
 
 
+def described_again(
+    audit: Audit,
+    session: DuckDBSession,
+    staged: StagedFile,
+    table: LakeTable,
+    *,
+    timezone: str,
+    classified: Sequence[str] = (),
+) -> Audit:
+    """Return the audit with profiles and metrics from `SAMPLE_ROWS` rows of each partition.
+
+    The checks aren't measured again, and metrics that were added to the audit later stay.
+    """
+    started = time.perf_counter()
+    several = bool(audit.partitions)
+    rows = {part.key: part.rows for part in staged.partitions} if several else {ONLY: staged.rows}
+    reader = StagedScanner(session, staged, table, (), several=several)
+    subject = _subject(reader, timezone)
+    description = _description(subject, reader, list(rows.values()), classified)
+    reader.sample(description.every)
+    scanned = reader.aggregates(description.aggregates)
+    profiles = {
+        key: description.profile(rows[key], values)
+        for key, values in scanned.items()
+        if key in rows
+    }
+    seconds = audit.seconds + time.perf_counter() - started
+    if not several:
+        vector = metrics.again(audit.metrics, profiles[ONLY])
+        return msgspec.structs.replace(
+            audit, profile=profiles[ONLY], metrics=vector, seconds=seconds
+        )
+    parts = {
+        key: msgspec.structs.replace(part, metrics=metrics.again(part.metrics, profiles[key]))
+        if key in profiles
+        else part
+        for key, part in audit.partitions.items()
+    }
+    return msgspec.structs.replace(
+        audit, partitions=parts, profiles={**audit.profiles, **profiles}, seconds=seconds
+    )
+
+
 def _description(
     subject: CheckSubject,
     reader: StagedScanner,
-    parts: Sequence[CheckedPartition],
-    whole: TableContents | None,
+    rows: Sequence[int],
     classified: Sequence[str],
     *,
-    described: bool,
-) -> checks_profiles.Description:
-    """Return how the scan profiles the file; no column without `described`."""
-    if not described:
-        return checks_profiles.Description({}, {})
-    if reader.several and _are_too_many(parts, subject.columns):
-        return checks_profiles.Description(subject.columns, {})
-    rows = [part.rows for part in parts] if reader.several else [reader.file.rows]
-    return checks_profiles.planned(
+    one_file: bool = True,
+    first: bool = False,
+    keys: Collection[str] = (),
+) -> profile_plan.Description:
+    """Return how a scan profiles the file, whose partitions have these numbers of rows."""
+    if reader.several and len(rows) * len(subject.columns) > PROFILES_MAX:
+        return profile_plan.Description(subject.columns, {})
+    return profile_plan.planned(
         subject.columns,
         reader.file.statistics,
-        rows,
+        rows if reader.several else [reader.file.rows],
         several=reader.several,
-        one_file=whole is None,
+        one_file=one_file,
         timezone=subject.timezone,
         classified=classified,
+        first=first,
+        keys=keys,
     )
+
+
+def _keys(checks: Sequence[CheckSpec]) -> dict[str, str]:
+    """Return the columns that are a key of their own by a check, with the name of the check."""
+    return {
+        check.arguments["columns"][0]: check.name
+        for check in checks
+        if check.kind == CommonCheck.UNIQUE
+        and check.where is None
+        and len(check.arguments["columns"]) == 1
+    }
+
+
+def _proved_unique(concluded: Sequence[Concluded], checks: Sequence[CheckSpec]) -> frozenset[str]:
+    """Return the columns whose values differ in all rows of each partition."""
+    passed = {item.result.name for item in concluded if item.result.outcome is CheckState.PASSED}
+    return frozenset(column for column, check in _keys(checks).items() if check in passed)
 
 
 def _are_too_many(parts: Sequence[CheckedPartition], columns: Mapping[str, str]) -> bool:

@@ -114,6 +114,11 @@ class AggregateCheck(msgspec.Struct, frozen=True):
     """Whether `failing` returns the staged columns, so that its columns needn't be looked up."""
     faulty_rows: str = ""
     """A query over `__self__` of all faulty rows, if `failing` returns something about them."""
+    for_large_file: tuple[str, ...] = ()
+    """Aggregates with the same values, cheaper than `aggregates` for a large file of one partition.
+
+    They may raise an error where `aggregates` don't.
+    """
     proof: Callable[[StagedScanner], bool] | None = None
     """A test that is cheaper than the aggregates for large files: True only if no row can fail."""
     judges_empty: bool = False

@@ -42,6 +42,8 @@ class Item(msgspec.Struct):
     measurement: Measurement | None = None
     error: str = ""
     proved: bool = False
+    large: bool = False
+    """Whether the cheaper aggregates for large files are used."""
     values: dict[str, tuple[Any, ...]] = {}
     failing_rows: dict[str, tuple[dict[str, Any], ...]] = {}
     """Failing rows that were already read, by partition key."""
@@ -51,11 +53,11 @@ class Item(msgspec.Struct):
     @property
     def aggregates(self) -> tuple[str, ...]:
         """Return the aggregates that this check still needs from the scan."""
-        return (
-            self.measurement.aggregates
-            if isinstance(self.measurement, AggregateCheck) and not self.proved and not self.error
-            else ()
-        )
+        if not isinstance(self.measurement, AggregateCheck) or self.proved or self.error:
+            return ()
+        if self.large:
+            return self.measurement.for_large_file
+        return self.measurement.aggregates
 
 
 class Concluded(msgspec.Struct, frozen=True):
@@ -128,6 +130,7 @@ def _prepare(item: Item, staged: StagedScanner) -> None:
             and not staged.several
             and staged.file.rows >= PROVED_FROM_ROWS
         ):
+            item.large = bool(item.measurement.for_large_file)
             item.proved = _proved(item.measurement, staged)
     except (HeadraceError, duckdb.Error) as error:
         item.error = _in_words(error)
@@ -148,6 +151,7 @@ def _one_by_one(
     import duckdb
 
     for item in items:
+        item.large = False
         if item.aggregates:
             try:
                 item.values = staged.aggregates(item.aggregates)

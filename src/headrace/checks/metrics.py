@@ -110,6 +110,21 @@ def of(profile: Mapping[str, ColumnProfile], rows: int) -> bytes:
     return encoded(measured(profile, rows))
 
 
+def again(vector: bytes, profile: Mapping[str, ColumnProfile]) -> bytes:
+    """Return encoded metrics with those of another profile of the same rows.
+
+    Metrics that don't come from profiles stay as they are in `vector`.
+    """
+    earlier = decoded(vector)
+    columns = measured(profile, earlier.rows).columns
+    for name, column in earlier.columns.items():
+        if column.kept is not None or column.unknown is not None:
+            columns[name] = msgspec.structs.replace(
+                columns[name], kept=column.kept, unknown=column.unknown
+            )
+    return encoded(msgspec.structs.replace(earlier, columns=columns))
+
+
 def encoded(metrics: Metrics) -> bytes:
     """Encode the metrics for storage and messages."""
     return _ENCODER.encode(metrics)

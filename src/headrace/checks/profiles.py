@@ -1,39 +1,19 @@
-"""Profiles of columns: bounds, quantiles, frequent values, lengths, patterns, hours.
-
-A staged file with few rows is profiled completely and exactly. A larger file is profiled from a
-sample of 20,000 to 40,000 rows (always the same ones; fewer per partition of a large batch), with
-an estimate of the distinct values. Its nulls, bounds, negative numbers and zeros are still exact.
-"""
+"""Profiles of columns: bounds, quantiles, frequent values, lengths, patterns, hours."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cache, lru_cache
 from operator import itemgetter
-from typing import Any
 
 import msgspec
 
-from headrace.checks.check_kinds import FLOATS, SAMPLED
 from headrace.checks.metrics import CATEGORIES_MAX, SPREAD_DISTINCT_MIN
 from headrace.checks.results import ColumnProfile
-from headrace.checks.values import (
-    NUMBERS,
-    TELLING,
-    CountedValues,
-    ProfiledColumn,
-    ValueKind,
-    Values,
-    aggregate,
-    columns_of,
-    kind_of,
-)
-from headrace.lake import ColumnStatistics
-from headrace.lake.catalog.columns import BOUND_CHARACTERS_MAX, lower_bound, upper_bound
-from headrace.lake.sqltext import quote
+from headrace.checks.values import CountedValues, ValueKind, Values
 from headrace.model.errors import UsageError
 from headrace.model.intervals import EPOCH, zone
 
@@ -88,9 +68,9 @@ def _of_kind(
 ) -> ColumnProfile:
     match kind:
         case ValueKind.NUMBER:
-            return _numbers(profile, CountedValues.of(values.values))
+            return _numbers(profile, values.ordered())
         case ValueKind.TEXT:
-            return _texts(profile, CountedValues.of(values.values))
+            return _texts(profile, values.ordered())
         case ValueKind.BOOLEAN:
             return _booleans(profile, values)
         case ValueKind.INSTANT | ValueKind.WALL_CLOCK:
@@ -278,10 +258,12 @@ def _instants(profile: ColumnProfile, quarters: Mapping[int, int], timezone: str
     )
 
 
-def _quarters(instants: Iterable[int]) -> Mapping[int, int]:
+def _quarters(instants: Sequence[int] | Mapping[int, int]) -> Mapping[int, int]:
     """Return counts per quarter of an hour, since UTC offsets are multiples of it."""
+    if not isinstance(instants, Mapping):
+        return Counter([instant // _QUARTER_US for instant in instants])
     result: Counter[int] = Counter()
-    for instant, count in Counter(instants).items():
+    for instant, count in instants.items():
         result[instant // _QUARTER_US] += count
     return result
 
@@ -324,256 +306,3 @@ def _local(quarter: int, timezone: str) -> int | None:
         )
     except (UsageError, OverflowError):  # no time zone database, or a year beyond the calendar
         return None
-
-
-# The plan for profiling a file: its statistics cost nothing and come first; values come from the
-# audit's scan.
-
-EXACT_ROWS_MAX = 50_000
-"""The maximum number of rows of a file or partition whose values are all profiled."""
-SAMPLE_ROWS = 20_000
-"""The sample size of a partition with more rows: this many to twice as many.
-
-The error of a share is then a third of 0.01, the smallest difference that counts as anomalous.
-"""
-BATCH_ROWS_MAX = 250_000
-"""The maximum number of rows of a batch whose values are all in memory at once."""
-COUNTED_ROWS_MIN = 500
-"""The number of rows from which on counting a column with few values pays off."""
-COUNTED_BITS_MAX = 8
-"""The maximum bits per row in the file of a column that is assumed to have few values.
-
-A wrong assumption only makes the scan slower.
-"""
-
-_VALUE_LESS = ("STRUCT", "MAP", "INTERVAL", "UNION")
-
-
-class Measure(msgspec.Struct, frozen=True):
-    """One aggregate of the scan for the profile."""
-
-    column: str
-    field: str
-    sql: str
-
-
-class Description(msgspec.Struct, frozen=True):
-    """The plan for profiling the columns of one staged file.
-
-    `described` are the columns whose values are read; one row in `every` is sampled.
-    """
-
-    columns: Mapping[str, str]
-    statistics: Mapping[str, ColumnStatistics]
-    measures: tuple[Measure, ...] = ()
-    described: tuple[ProfiledColumn, ...] = ()
-    every: int = 1
-    timezone: str = "UTC"
-    classified: frozenset[str] = frozenset()
-    """Names of classified columns in lower case."""
-
-    @property
-    def aggregate_count(self) -> int:
-        """Return the number of aggregates."""
-        return len(self.measures) + bool(self.described)
-
-    @property
-    def aggregates(self) -> list[str]:
-        """Return the aggregates that the scan must compute: first the measures, then the values."""
-        expressions = [measure.sql for measure in self.measures]
-        if self.described:
-            expressions.append(aggregate(self.described, SAMPLED if self.every > 1 else None))
-        return expressions
-
-    def profile(self, rows: int, values: Sequence[Any]) -> dict[str, ColumnProfile]:
-        """Return each column's profile, from the results of the aggregates."""
-        extra: dict[str, dict[str, Any]] = {}
-        for measure, value in zip(self.measures, values, strict=False):
-            extra.setdefault(measure.column, {})[measure.field] = value
-        profiles = (
-            self._described(values[len(self.measures)], rows)
-            if self.described and len(values) > len(self.measures)
-            else {}
-        )
-        return {
-            name: _column_profile(
-                rows,
-                self.statistics.get(name),
-                extra.get(name, {}),
-                profiles.get(name),
-                classified=name.lower() in self.classified,
-            )
-            for name in self.columns
-        }
-
-    def _described(self, text: str, rows: int) -> dict[str, ColumnProfile]:
-        profiles = {
-            column.name: describe(
-                values,
-                column.kind,
-                self.timezone,
-                classified=column.name.lower() in self.classified,
-            )
-            for column, values in zip(
-                self.described, columns_of(text, self.described, rows), strict=True
-            )
-        }
-        if self.every == 1:
-            return profiles
-        return {
-            name: msgspec.structs.replace(profile, sampled=profile.rows)
-            for name, profile in profiles.items()
-        }
-
-
-def planned(
-    columns: Mapping[str, str],
-    statistics: Mapping[str, ColumnStatistics],
-    rows: Sequence[int],
-    *,
-    several: bool,
-    one_file: bool,
-    timezone: str,
-    classified: Sequence[str],
-) -> Description:
-    """Return the plan for profiling a file; `rows` are the numbers of rows of its partitions.
-
-    The file's statistics don't apply to one of `several` partitions.
-    """
-    known = {} if several else statistics
-    most, total = max(rows, default=0), sum(rows)
-    secret = frozenset(name.lower() for name in classified)
-    if not most:
-        return Description(columns, known, timezone=timezone, classified=secret)
-    small = (
-        one_file
-        and most <= EXACT_ROWS_MAX
-        and total <= (BATCH_ROWS_MAX if several else EXACT_ROWS_MAX)
-    )
-    every = 1 if small else max(1, most // SAMPLE_ROWS, total // BATCH_ROWS_MAX)
-    described = [
-        ProfiledColumn(
-            name, kind, value_kind, counted=every == 1 and _are_few(statistics.get(name), total)
-        )
-        for name, kind in columns.items()
-        if (value_kind := kind_of(kind)) is not None
-    ]
-    measures = tuple(_measures(columns, described, known, sampled=every > 1))
-    return Description(columns, known, measures, tuple(described), every, timezone, secret)
-
-
-def _measures(
-    columns: Mapping[str, str],
-    described: Sequence[ProfiledColumn],
-    known: Mapping[str, ColumnStatistics],
-    *,
-    sampled: bool,
-) -> Iterator[Measure]:
-    """Return the aggregates for what neither statistics nor the values read show."""
-    complete = {column.name for column in described if not sampled and column.type in TELLING}
-    for name, kind in columns.items():
-        if name not in complete:
-            yield from _facts(name, kind, known.get(name))
-    if sampled:
-        for column in described:
-            yield from _estimates(column.name, column.type, known.get(column.name))
-
-
-def _are_few(file: ColumnStatistics | None, rows: int) -> bool:
-    return (
-        file is not None
-        and rows >= COUNTED_ROWS_MIN
-        and 8 * file.size_bytes <= COUNTED_BITS_MAX * rows
-    )
-
-
-def _facts(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
-    """Return the aggregates for what the file's statistics lack."""
-    if known is not None:
-        return []
-    return [
-        Measure(column, "nulls", f"count(*) FILTER (WHERE {quote(column)} IS NULL)"),
-        *_bounds(column, kind),
-    ]
-
-
-def _estimates(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
-    """Return the aggregates for what a sample doesn't show."""
-    name = quote(column)
-    measures = [Measure(column, "distinct", f"approx_count_distinct({name})")]
-    if kind.startswith(NUMBERS):
-        measures += [
-            Measure(column, field, f"count(*) FILTER (WHERE {name} {sign} 0)")
-            for field, sign in _signs(known)
-        ]
-    return measures
-
-
-def _signs(known: ColumnStatistics | None) -> list[tuple[str, str]]:
-    """Return the counts of signs that the column's minimum doesn't already imply."""
-    try:
-        least = float(known.minimum) if known is not None and known.minimum is not None else -1.0
-    except ValueError:
-        least = -1.0
-    return (
-        [("negative", "<"), ("zero", "=")] if least < 0 else [("zero", "=")] if least == 0 else []
-    )
-
-
-def _bounds(column: str, kind: str) -> list[Measure]:
-    """Return minimum and maximum in the notation of a file's statistics, if these have the type."""
-    if kind.endswith("]") or kind.startswith(_VALUE_LESS):
-        return []
-    name = quote(column)
-    finite = f" FILTER (WHERE NOT isnan({name}))" if kind in FLOATS else ""
-    return [
-        Measure(column, field, _as_statistic(f"{of}({name}){finite}", kind))
-        for field, of in (("minimum", "min"), ("maximum", "max"))
-    ]
-
-
-def _as_statistic(value: str, kind: str) -> str:
-    match kind:
-        case "TIMESTAMP WITH TIME ZONE":
-            return f"CAST({value} AT TIME ZONE 'UTC' AS VARCHAR) || '+00'"
-        case "BOOLEAN":
-            return f"CAST(CAST({value} AS INTEGER) AS VARCHAR)"
-        case "BLOB":
-            return f"hex({value})"
-        case _:
-            return f"left(CAST({value} AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})"
-
-
-def _column_profile(
-    rows: int,
-    known: ColumnStatistics | None,
-    extra: Mapping[str, Any],
-    described: ColumnProfile | None,
-    *,
-    classified: bool,
-) -> ColumnProfile:
-    profile = described or ColumnProfile(rows, 0)
-    if known is not None:
-        nulls, minimum, maximum = known.nulls, known.minimum, known.maximum
-    else:
-        nulls = int(extra.get("nulls", profile.nulls))
-        minimum = _bound(extra.get("minimum", profile.minimum), lower_bound)
-        maximum = _bound(extra.get("maximum", profile.maximum), upper_bound)
-    if classified:
-        minimum = maximum = None
-    counted = {
-        field: int(extra[field])
-        for field in ("distinct", "negative", "zero")
-        if extra.get(field) is not None
-    }
-    if profile.categorical:
-        counted.pop(
-            "distinct", None
-        )  # a sample has all of so few values; an estimate is off by 10 %
-    return msgspec.structs.replace(
-        profile, rows=rows, nulls=nulls, minimum=minimum, maximum=maximum, **counted
-    )
-
-
-def _bound(text: str | None, shortened: Callable[[str], str | None]) -> str | None:
-    return None if text is None else shortened(text)

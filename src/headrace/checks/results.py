@@ -145,6 +145,20 @@ class Audit(msgspec.Struct, frozen=True):
             metrics=audit.metrics,
         )
 
+    def with_profile_of(self, key: str, other: Audit) -> Audit:
+        """Return the audit with a partition's profile and metrics from another audit of it."""
+        if key not in self.partitions:
+            return msgspec.structs.replace(
+                self, profile=other.profile, metrics=other.metrics, seconds=other.seconds
+            )
+        part = msgspec.structs.replace(self.partitions[key], metrics=other.partitions[key].metrics)
+        return msgspec.structs.replace(
+            self,
+            partitions={**self.partitions, key: part},
+            profiles={**self.profiles, key: other.profiles[key]},
+            seconds=other.seconds,
+        )
+
     def hashes(self) -> dict[str, str]:
         """Return the content hashes of a batch's partitions, where the scan computed them."""
         return {

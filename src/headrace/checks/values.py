@@ -6,7 +6,8 @@ import enum
 import math
 import types
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, repeat
 from operator import mul
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.checks.metrics import CATEGORIES_MAX
 from headrace.lake.sqltext import quote
 
 # A scan returns the values as one JSON text per partition, with a list per column or with a count
@@ -65,6 +67,10 @@ def kind_of(column_type: str) -> ValueKind | None:
     return ValueKind.OTHER if column_type.startswith(("DATE", "TIME")) else None
 
 
+MANY = CATEGORIES_MAX + 1
+"""The distinct values of a column with more than its profile needs to know."""
+
+
 class ProfiledColumn(msgspec.Struct, frozen=True):
     """A column whose values are profiled."""
 
@@ -80,27 +86,45 @@ def aggregate(columns: Sequence[ProfiledColumn], only: str | None = None) -> str
 
     With `only` no column may be `counted`, since the number of rows would be unknown.
     """
-    plain = [_plain(quote(column.name), column.type) for column in columns]
     if only is None:
+        plain = [_plain(quote(column.name), column.type) for column in columns]
         gathered = [
             f"{'histogram' if column.counted else 'list'}({value})"
             for column, value in zip(columns, plain, strict=True)
         ]
-    else:  # few rows of many: the condition is evaluated once per row, not once per column
-        rows = f"list(struct_pack({_fields(plain)})) FILTER (WHERE {only})"
-        gathered = [f"list_transform({rows}, lambda row: row.c{at})" for at in range(len(plain))]
-    return f"CAST(to_json(struct_pack({_fields(gathered)})) AS VARCHAR)"
+        return f"CAST(to_json(struct_pack({_fields(gathered)})) AS VARCHAR)"
+    # Few rows of many are gathered once and then split, so that neither the condition nor the
+    # values' forms cost anything for the others. A list of one list gives the rows a name.
+    rows = f"list(struct_pack({_fields([quote(column.name) for column in columns])}))"
+    split = [
+        f"list_transform(sampled, lambda row: {_plain(f'row.c{at}', column.type)})"
+        for at, column in enumerate(columns)
+    ]
+    return (
+        f"CAST(list_transform([{rows} FILTER (WHERE {only})],"
+        f" lambda sampled: to_json(struct_pack({_fields(split)})))[1] AS VARCHAR)"
+    )
 
 
 def _fields(values: Sequence[str]) -> str:
     return ", ".join(f"c{at} := {value}" for at, value in enumerate(values))
 
 
-def columns_of(text: str, columns: Sequence[ProfiledColumn], rows: int) -> Iterator[Values]:
-    """Return the values of each column in turn; `rows` is the number of rows."""
+def columns_of(
+    text: str, columns: Sequence[ProfiledColumn], rows: int, many: Collection[str] = ()
+) -> Iterator[Values]:
+    """Return the values of each column in turn; `rows` is the number of rows.
+
+    Distinct values of the columns `many` aren't counted: they are known to be many.
+    """
     result = _decoder(tuple(columns)).decode(text)
     for column, values in zip(columns, msgspec.structs.astuple(result), strict=True):
-        yield Values.counted(values or {}, rows) if column.counted else Values.listed(values or [])
+        if column.counted:
+            yield Values.counted(values or {}, rows)
+        elif column.name in many:
+            yield Values.of_many(values or [])
+        else:
+            yield Values.listed(values or [])
 
 
 class Values(msgspec.Struct):
@@ -122,6 +146,18 @@ class Values(msgspec.Struct):
             return cls(len(values), len(values), len(distinct), values)
         known = [value for value in values if value is not None]
         return cls(len(values), len(known), len(distinct) - 1, known)
+
+    @classmethod
+    def of_many(cls, values: list[Any]) -> Values:
+        """Like `listed`, with `MANY` distinct values: counting them takes as long as sorting."""
+        known = [value for value in values if value is not None] if None in values else values
+        return cls(len(values), len(known), MANY, known)
+
+    def ordered(self) -> CountedValues:
+        """Return the values in order; few values are counted first, which makes sorting faster."""
+        if isinstance(self.values, list) and self.distinct < MANY:
+            return CountedValues.of(Counter(self.values))
+        return CountedValues.of(self.values)
 
     @classmethod
     def counted(cls, counts: dict[Any, int], rows: int) -> Values:

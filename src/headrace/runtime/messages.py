@@ -227,6 +227,11 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     unreadable: Unreadable = Unreadable()
     handed: Handed | None = None
 
+    @property
+    def classified(self) -> list[str]:
+        """Return the classified columns: none of their values may be stored."""
+        return [column.name for column in self.promised or () if column.classification]
+
 
 class BatchPartition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One of a batch's partitions as if it was computed alone: its scope and its inputs."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.checks import audit, metrics, profiles
+from headrace.checks import audit, metrics, profile_plan
 from headrace.checks.anomalies.evaluated_partition import EvaluatedPartition
 from headrace.checks.anomalies.evaluation import evaluate_partition
 from headrace.checks.anomalies.explanations import Peer
@@ -215,7 +215,7 @@ class ChallengeGate:
     def _measured(self, select: str, rows: int, columns: Sequence[str]) -> Metrics:
         """Return the metrics of some columns, as an audit computes them."""
         types = {name: self._about.columns[name] for name in columns}
-        described = profiles.planned(
+        described = profile_plan.planned(
             types,
             {},
             [rows],

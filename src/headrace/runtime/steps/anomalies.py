@@ -20,7 +20,8 @@ from headrace.checks.anomalies.metric_anomalies import (
     summary_clause,
     without_unread_columns,
 )
-from headrace.checks.audit import audit, facts_of_failed_checks
+from headrace.checks.anomalies.sampling import lacks_values, near_limit, sampled_rows
+from headrace.checks.audit import audit, described_again, facts_of_failed_checks
 from headrace.checks.facts import DriftChange, Fact, FactSeverity, ValueDifferenceKind
 from headrace.checks.metrics import REPEATED_ROWS_MAX, ColumnMetrics, StoredMetrics
 from headrace.checks.results import ColumnProfile
@@ -68,6 +69,35 @@ class EvaluatedAudit(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class LargerSample:
+    """Profiles of a staged file from more rows than the audit sampled, read once if asked for."""
+
+    def __init__(
+        self,
+        session: DuckDBSession,
+        staged: StagedFile,
+        table: LakeTable,
+        timezone: str,
+        classified: Sequence[str],
+    ) -> None:
+        self._session, self._staged, self._table = session, staged, table
+        self._timezone, self._classified = timezone, classified
+        self._audit: Audit | None = None
+
+    def audit(self, first: Audit) -> Audit:
+        """Return the audit with profiles and metrics from the larger sample."""
+        if self._audit is None:
+            self._audit = described_again(
+                first,
+                self._session,
+                self._staged,
+                self._table,
+                timezone=self._timezone,
+                classified=self._classified,
+            )
+        return self._audit
+
+
 def evaluated_audit(
     audit: Audit,
     staged: StagedFile,
@@ -75,12 +105,14 @@ def evaluated_audit(
     around: AnomalyContext,
     past: Sequence[StoredMetrics],
     grain: Grain | None,
+    larger: LargerSample,
     *,
     inputs: Sequence[InputData] | None = None,
 ) -> EvaluatedAudit:
     """Evaluate each partition against earlier ones, in the history and in the same file.
 
-    `inputs` are the inputs that it was computed from; None for a delivery.
+    A partition that seems anomalous in the audit's sample, or nearly so, is evaluated by the
+    `larger` one. `inputs` are the inputs that it was computed from; None for a delivery.
     """
     withheld = _withheld(audit, staged)
     failed = tuple(
@@ -91,7 +123,9 @@ def evaluated_audit(
     ignored = around.on_anomaly == IGNORE and not around.of_columns
     if ignored or grain is None:
         return EvaluatedAudit(audit, failed)
-    anomalies = _anomalies(audit, staged, keys, around, MetricHistory(past, grain), inputs)
+    audit, anomalies = _anomalies(
+        audit, staged, keys, around, MetricHistory(past, grain), larger, inputs
+    )
     evaluated_facts = tuple(apply_policy(anomalies, around.on_anomaly, around.of_columns))
     if not evaluated_facts:
         return EvaluatedAudit(audit, failed)
@@ -108,20 +142,25 @@ def _anomalies(
     keys: Sequence[str],
     around: AnomalyContext,
     history: MetricHistory,
+    larger: LargerSample,
     inputs: Sequence[InputData] | None,
-) -> list[Fact]:
-    """Return the anomalies of the partitions, before the declared policies apply."""
+) -> tuple[Audit, list[Fact]]:
+    """Return the anomalies of the partitions, before the declared policies apply.
+
+    The audit comes with them: it has the metrics that were evaluated.
+    """
     fed = len(keys) == 1 and _have_rows(inputs)
-    facts = [
-        fact for key in _alike(keys) for fact in _of(key, audit, staged, around, history, fed=fed)
-    ]
+    facts: list[Fact] = []
+    for key in _alike(keys):
+        audit, of_partition = _of(key, audit, staged, around, history, larger, fed=fed)
+        facts += of_partition
     if inputs is None:
-        return list(without_unread_columns(facts, around.used))
+        return audit, list(without_unread_columns(facts, around.used))
     facts = list(milder_for_computed(facts, around.unusual, around.emptied, around.more_rows))
     more = _more_of_each(keys, staged.rows, inputs, around)
     if more is None:
-        return facts
-    return [more, *(fact for fact in facts if fact.kind != more.kind)]
+        return audit, facts
+    return audit, [more, *(fact for fact in facts if fact.kind != more.kind)]
 
 
 def _withheld(audit: Audit, staged: StagedFile) -> bool:
@@ -178,12 +217,13 @@ def _of(
     staged: StagedFile,
     around: AnomalyContext,
     history: MetricHistory,
+    larger: LargerSample,
     *,
     fed: bool,
-) -> tuple[Fact, ...]:
+) -> tuple[Audit, tuple[Fact, ...]]:
     vector = audit.of(key).metrics
     if not vector:
-        return ()
+        return audit, ()
     partition = EvaluatedPartition(
         key=key,
         metrics=metrics.decoded(vector),
@@ -195,9 +235,16 @@ def _of(
         fed=fed,
     )
     facts = evaluate_partition(partition, history)
+    profile = audit.of(key).profile
+    sampled = sampled_rows(profile)
+    if sampled and (facts or lacks_values(profile) or near_limit(partition, sampled, history)):
+        audit = audit.with_profile_of(key, larger.audit(audit))
+        vector = audit.of(key).metrics
+        partition = msgspec.structs.replace(partition, metrics=metrics.decoded(vector))
+        facts = evaluate_partition(partition, history)
     if partition.metrics.rows and not any(fact.severity is FactSeverity.HOLD for fact in facts):
         history.add(StoredMetrics(key, vector))
-    return facts
+    return audit, facts
 
 
 def hash_of(key: str, audit: Audit, staged: StagedFile) -> str | None:
@@ -596,10 +643,11 @@ def _facts_as_if_decided(
         references=(),
         now_us=task.now_us,
         timezone=source.timezone,
-        classified=[column.name for column in task.promised or () if column.classification],
+        classified=task.classified,
     )
     result = with_end(with_repeated(result, session, staged, table), prepared)
     result = with_repeated_values(result, session, staged, table, task)
+    larger = LargerSample(session, staged, table, source.timezone, task.classified)
     return evaluated_audit(
-        result, staged, task.keys, task.around, task.history, source.partition.grain
+        result, staged, task.keys, task.around, task.history, source.partition.grain, larger
     ).facts

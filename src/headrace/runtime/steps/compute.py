@@ -20,7 +20,7 @@ from headrace.engine.isolation import Capture
 from headrace.engine.logs import LogFile, WorkerClock, read
 from headrace.engine.macros import lent
 from headrace.faults import FaultPoint, reached
-from headrace.lake import StagedFile
+from headrace.lake import LakeTable, StagedFile
 from headrace.lake.session import DuckDBSession
 from headrace.model import CommandBody, Grain, PythonBody, SqlBody
 from headrace.model.check_kinds import CommonCheck
@@ -33,7 +33,7 @@ from headrace.runtime.messages import (
     TaskOutcome,
     WithheldOutcome,
 )
-from headrace.runtime.steps.anomalies import EvaluatedAudit, evaluated_audit
+from headrace.runtime.steps.anomalies import EvaluatedAudit, LargerSample, evaluated_audit
 from headrace.runtime.steps.checks import (
     DeclaredChecks,
     EarlierPartition,
@@ -249,7 +249,7 @@ def _concluded(
         produced.files,
     )
     measures = msgspec.structs.replace(outcome.measures, audit_seconds=result.seconds)
-    strange = _strange(task, produced.staged, result)
+    strange = _strange(task, context, produced.staged, produced.table, result)
     result = strange.audit
     facts = strange.facts
     if result.verdict in (Verdict.HELD, Verdict.REJECTED):
@@ -301,14 +301,30 @@ def _concluded(
     return outcome.withheld(result.verdict, reason=reason, quarantined=quarantined)
 
 
-def _strange(task: ComputeTask, staged: StagedFile, result: Audit) -> EvaluatedAudit:
+def _strange(
+    task: ComputeTask,
+    context: WorkerContext,
+    staged: StagedFile,
+    table: LakeTable,
+    result: Audit,
+) -> EvaluatedAudit:
     """Evaluate the partitions for anomalies.
 
     Rows that are merged into a table are no partition of it, so no history applies.
     """
     grain = Grain(task.scope.grain) if task.scope.grain is not None and task.merge is None else None
+    larger = LargerSample(
+        _session(task, context), staged, table, task.scope.timezone, task.classified
+    )
     return evaluated_audit(
-        result, staged, task.scope.partitions, task.around, task.history, grain, inputs=task.inputs
+        result,
+        staged,
+        task.scope.partitions,
+        task.around,
+        task.history,
+        grain,
+        larger,
+        inputs=task.inputs,
     )
 
 

@@ -16,6 +16,7 @@ from headrace.connect.raw_files import RawCopy
 from headrace.engine import Measures
 from headrace.lake import LakeTable, StagedFile
 from headrace.lake.row_routing import NOWHERE
+from headrace.lake.session import DuckDBSession
 from headrace.model import Source
 from headrace.model.nodes import Severity
 from headrace.runtime.messages import (
@@ -25,6 +26,7 @@ from headrace.runtime.messages import (
 )
 from headrace.runtime.steps.anomalies import (
     EvaluatedAudit,
+    LargerSample,
     evaluated_audit,
     hash_of,
 )
@@ -81,9 +83,10 @@ def _decision(
     return _Decision(verdict, facts, withdrawn, unexpected, clause)
 
 
-def concluded(
+def concluded(  # noqa: PLR0913, PLR0917 - a delivery in all its forms, called at one place
     task: IngestTask,
     context: WorkerContext,
+    session: DuckDBSession,
     prepared: PreparedDelivery,
     staged: StagedFile,
     table: LakeTable,
@@ -93,8 +96,9 @@ def concluded(
 ) -> StagedOutcome | WithheldOutcome:
     """Return the outcome of a delivery that was read, staged and audited."""
     around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
+    larger = LargerSample(session, staged, table, task.source.timezone, task.classified)
     evaluated = evaluated_audit(
-        result, staged, task.keys, around, task.history, task.source.partition.grain
+        result, staged, task.keys, around, task.history, task.source.partition.grain, larger
     )
     shorter = cut_off(task, staged, copy, context.folders.raw)
     decision = _decision(task, staged, evaluated, shorter)

@@ -182,7 +182,7 @@ def _without_classified(task: IngestTask, why: Unread) -> Unread:
     """Return why a delivery can't be read, without values of classified columns."""
     if not isinstance(why, TypeDrift):
         return why
-    return why.without_values({column.lower() for column in _classified(task)})
+    return why.without_values({column.lower() for column in task.classified})
 
 
 def _not_read(
@@ -316,7 +316,7 @@ def _staged(
             now_us=task.now_us,
             timezone=source.timezone,
             on_fail=blocking(source.on_fail),
-            classified=_classified(task),
+            classified=task.classified,
         )
 
     with lent(session, task.macros):
@@ -329,7 +329,7 @@ def _staged(
     result = with_copies(result, session, staged, table)
     result = with_repeated_values(result, session, staged, table, task)
     result = with_views(result, task.check_data.views, session, staged, table, task.now_us)
-    outcome = concluded(task, context, prepared, staged, table, result, copy, drifting)
+    outcome = concluded(task, context, session, prepared, staged, table, result, copy, drifting)
     if not isinstance(outcome, StagedOutcome):
         declared = DeclaredChecks(source.checks, promised, task.promised or ())
         earlier = EarlierPartition(task.earlier, task.keys, source.timezone)
@@ -374,11 +374,6 @@ def _stage(
         alike=(task.source.name, prepared.schema),
     )
     return file, table, left_out
-
-
-def _classified(task: IngestTask) -> list[str]:
-    """Return the classified columns: none of their values may be stored."""
-    return [column.name for column in task.promised or () if column.classification]
 
 
 def _without_replaced(

@@ -6,6 +6,8 @@ greatest value, mean, distinct values and five quantiles of each column, and the
 is run in the same session, turn by turn with the audit. Peers make the same twenty checks (no
 profile) in environments of their own: Great Expectations on a pandas frame that lies in memory, dbt
 on a table in DuckDB's own format.
+
+Last, what the audit of one partition takes, a large and a small one.
 """
 
 from __future__ import annotations
@@ -27,11 +29,15 @@ from headrace.checks.audit import audit
 from headrace.lake import LakeTable, StagedFile
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
-from headrace.lake.staging import stage
+from headrace.lake.staging import hash_aggregate, stage
 from headrace.model import CheckSpec, Place
 
 ROWS, ROWS_QUICK = 10_000_000, 200_000
 SMALL_ROWS = 900
+PARTITION_ROWS = 300_000
+PARTITION_COLUMNS = 'id, customer, origin, dest, delay, amount, quantity, email, day, "at"'
+PARTITION_RUNS, PARTITION_RUNS_QUICK = 30, 2
+PARTITION_MS_MAX, BEYOND_HASHING_MS_MAX, SMALL_MS_MAX = 35.0, 15.0, 1.0
 RUNS, RUNS_QUICK = 3, 1
 SMALL_RUNS, SMALL_RUNS_QUICK = 200, 5
 THREADS = 2
@@ -67,6 +73,11 @@ CHECKS: tuple[dict[str, Any], ...] = (
     {"kind": "regex", "column": "email", "pattern": "[^@]+@example[.]org"},
     {"kind": "row_count", "min": 1},
 )
+PARTITION_CHECKS: tuple[dict[str, Any], ...] = (
+    {"kind": "unique", "columns": ["id"]},
+    {"kind": "not_null", "columns": ["customer"]},
+    {"kind": "range", "column": "amount", "min": 0, "max": 5000},
+)
 
 
 def measure(*, quick: bool, rows: int | None, peers: bool) -> Measured:
@@ -80,6 +91,9 @@ def measure(*, quick: bool, rows: int | None, peers: bool) -> Measured:
             figures, ours = _beside_by_hand(session, staged, table, RUNS_QUICK if quick else RUNS)
             _progress(f"the profile of {SMALL_ROWS} rows")
             figures += _small(session, SMALL_RUNS_QUICK if quick else SMALL_RUNS)
+            _progress(f"one partition of {PARTITION_ROWS:,} rows, and of {SMALL_ROWS}")
+            runs = PARTITION_RUNS_QUICK if quick else PARTITION_RUNS
+            figures += _partition(session, runs)
         notes = {
             "rows": (
                 f"{count:,} rows of {len(table.columns) - 1} columns, {len(CHECKS)} checks,"
@@ -91,10 +105,10 @@ def measure(*, quick: bool, rows: int | None, peers: bool) -> Measured:
     return Measured(figures, notes)
 
 
-def _staged(session: DuckDBSession, rows: int) -> tuple[StagedFile, LakeTable]:
+def _staged(session: DuckDBSession, rows: int, columns: str = "*") -> tuple[StagedFile, LakeTable]:
     return stage(
         session,
-        TABLE.format(rows=rows),
+        f"SELECT {columns} FROM ({TABLE.format(rows=rows)})",
         None,
         table_name="t",
         partition="*",
@@ -104,7 +118,12 @@ def _staged(session: DuckDBSession, rows: int) -> tuple[StagedFile, LakeTable]:
 
 
 def _audit(
-    session: DuckDBSession, staged: StagedFile, table: LakeTable, *, described: bool = True
+    session: DuckDBSession,
+    staged: StagedFile,
+    table: LakeTable,
+    *,
+    described: bool = True,
+    checks: tuple[dict[str, Any], ...] = CHECKS,
 ) -> Audit:
     specs = [
         CheckSpec(
@@ -113,7 +132,7 @@ def _audit(
             arguments={k: v for k, v in item.items() if k != "kind"},
             place=Place(file=""),
         )
-        for n, item in enumerate(CHECKS)
+        for n, item in enumerate(checks)
     ]
     result = audit(
         session,
@@ -206,6 +225,46 @@ def _small(session: DuckDBSession, runs: int) -> list[Figure]:
             runs=more,
             against=told,
         )
+    ]
+
+
+def _partition(session: DuckDBSession, runs: int) -> list[Figure]:
+    """What the audit of one partition takes, beside reading and hashing all of its columns."""
+    large, small = (
+        _staged(session, rows, PARTITION_COLUMNS) for rows in (PARTITION_ROWS, SMALL_ROWS)
+    )
+    path = literal(str(session.data_folder / large[0].path))
+    hashing = f"SELECT {hash_aggregate(large[1].columns)} FROM read_parquet({path})"
+    audits, hashes, smalls = [], [], []
+    for _ in range(runs):
+        hashes.append(1000 * _seconds(lambda: session.connection.execute(hashing).fetchall()))
+        audits.append(1000 * _seconds(lambda: _audit(session, *large, checks=PARTITION_CHECKS)))
+        smalls.append(1000 * _seconds(lambda: _audit(session, *small, checks=PARTITION_CHECKS)))
+    beyond = [audit - hashed for audit, hashed in zip(audits, hashes, strict=True)]
+    told = {"reading and hashing, ms": statistics.median(hashes)}
+    return [
+        Figure(
+            name=f"audit of {PARTITION_ROWS:,} rows",
+            value=statistics.median(audits),
+            unit="ms",
+            goal=PARTITION_MS_MAX,
+            runs=audits,
+            against=told,
+        ),
+        Figure(
+            name="the same beyond hashing",
+            value=statistics.median(beyond),
+            unit="ms",
+            goal=BEYOND_HASHING_MS_MAX,
+            runs=beyond,
+        ),
+        Figure(
+            name=f"audit of {SMALL_ROWS} rows",
+            value=statistics.median(smalls),
+            unit="ms",
+            goal=SMALL_MS_MAX,
+            runs=smalls,
+        ),
     ]
 
 

@@ -51,6 +51,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "event_log": RUNNING,
     "batches": ("engine", "lake", "model", "checks", "runtime"),
     "backfill": RUNNING,
+    "large_year": RUNNING,
     "eta": RUNNING,
     "planning": RUNNING,
     "scheduling": ("model", "runtime", "scheduler", "store"),

@@ -32,6 +32,7 @@ ORDER = (
     "event_log",
     "batches",
     "backfill",
+    "large_year",
     "eta",
     "planning",
     "scheduling",

@@ -56,6 +56,8 @@ HASHED_BYTES_MAX = 256 * 2**10
 
 Hashing costs a fifth to a half of the time for writing, at any size.
 """
+FILE_FORMAT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+"""Options of COPY for staged files (docs/decisions/0109-compression-of-staged-files.md)."""
 ALGORITHM = "d155"
 """Version of DuckDB's `hash` (1.5.5).
 
@@ -439,7 +441,7 @@ def _write(
     target.parent.mkdir(parents=True, exist_ok=True)
     order = "" if isinstance(partition, str) else f" ORDER BY {quote(PARTITION_COLUMN)}"
     copy = (
-        f"COPY ({rows_sql}{order}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd,"
+        f"COPY ({rows_sql}{order}) TO {literal(str(target))} ({FILE_FORMAT},"
         f" RETURN_STATS, FIELD_IDS {field_ids(table.columns)})"
     )
     try:

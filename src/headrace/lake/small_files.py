@@ -136,8 +136,8 @@ def _bounds(array: pa.Array) -> tuple[str | None, str | None] | None:
 
     try:
         array.validate(full=True)
-        found = pc.min_max(array)
-        least, greatest = found["min"].as_py(), found["max"].as_py()
+        extremes = pc.min_max(array)
+        least, greatest = extremes["min"].as_py(), extremes["max"].as_py()
     except (pa.ArrowInvalid, OverflowError, ValueError):
         return None
     if least is None:

@@ -105,7 +105,7 @@ AHEAD = 64
 """Partitions per worker above which no more than one attempt is ahead of each worker.
 
 Partitions are counted and not attempts, because preparing an attempt takes the leader's time by its
-partitions: 25 batches at once made production wait for a sixth of a second.
+partitions: production waited 60 ms while it prepared 25 batches.
 """
 WEIGHT = 0.3
 """Weight of the newest duration in a running mean."""

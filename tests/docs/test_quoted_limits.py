@@ -36,6 +36,7 @@ from headrace.incidents.evidence import arrivals
 from headrace.incidents.evidence import attempts as evidence_attempts
 from headrace.integrations import openlineage, traces
 from headrace.integrations.notifications import channels
+from headrace.lake import small_files
 from headrace.model import common_fields
 from headrace.model.nodes import Backups, Settings
 from headrace.runtime import (
@@ -61,10 +62,11 @@ from headrace.store.queries import deliveries
 from headrace.store.queries.quality import VERSIONS_MAX
 from headrace.web import monitoring as scraped
 
-GIB, MIB = 2**30, 2**20
+GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
 
 QUOTED = [
+    ("CHANGELOG.md", f"at most {small_files.SMALL_BYTES_MAX // KIB} KiB of plain columns"),
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"becomes the leader after {lease.LEASE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"hasn't been renewed for {lease.LEASE_SECONDS:.0f} s"),

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
-from headrace.plan.partition_ranges import NO_PARTITIONS, Extent, extent_of, extent_of_keys
+from headrace.plan.partition_ranges import Extent, extent_of, extent_of_keys
 from headrace.plan.timeline import NodeExtents
 from headrace.scheduler import Graph, PartitionState, SchedulerCheckpoint, checkpoints
-from headrace.scheduler.events import SavedGroup, SavedPartition
+from headrace.scheduler.events import KeptNode, SavedGroup, SavedPartition
 from headrace.store import Transaction
 from headrace.store.queries import ingestion
 from headrace.store.queries import partition_states as rows
@@ -126,23 +126,24 @@ def _together(
     )
     extents: dict[str, NodeExtents] = {}
     for node in graph.nodes:
-        kept_node = content.nodes.get(node.name)
-        resting = (
-            NO_PARTITIONS
-            if kept_node is None
-            else extent_of(
-                {data: tuple(edges) for data, edges in kept_node.runs.items()}, kept_node.named
-            )
-        )
-        calm = NodeExtents(known=resting, visible=resting, usable=resting, fresh=resting)
-        for group in () if kept_node is None else kept_node.groups:
-            if _has_row(group.like):
-                calm = _united(calm, _of_group(group))
+        saved = content.nodes.get(node.name)
+        calm = NodeExtents() if saved is None else _calm(saved)
         new = later.get(node.name, NodeExtents())
         extents[node.name] = _united(
             _less(_united(calm, cells.get(node.name, NodeExtents())), new.known), new
         )
     return extents
+
+
+def _calm(saved: KeptNode) -> NodeExtents:
+    """Return the partitions of a checkpoint's node that are terminal or in groups."""
+    runs = {data: tuple(edges) for data, edges in saved.runs.items()}
+    resting = extent_of(runs, saved.named)
+    calm = NodeExtents(known=resting, visible=resting, usable=resting, fresh=resting)
+    for group in saved.groups:
+        if _has_row(group.like):
+            calm = _united(calm, _of_group(group))
+    return calm
 
 
 def _has_row(cell: SavedPartition) -> bool:

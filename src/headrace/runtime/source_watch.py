@@ -211,7 +211,7 @@ class FolderWatcher:
         return results
 
     def finished(self, root: Path) -> dict[str, tuple[int, int]]:
-        """Return the files below `root` that their writers have finished, for `connect.files.observe`."""
+        """Return the files below `root` that their writers have finished."""
         with self._lock:
             return self._closes.finished_below(root, time.monotonic())
 

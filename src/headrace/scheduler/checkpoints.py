@@ -155,14 +155,7 @@ def _saved_partitions(
         _saved(node, "", group.state): dict(group.partitions.runs)
         for group in partition_states.groups[name]
     }
-    others: list[SavedPartition] = []
-    alike: dict[SavedPartition, list[str]] = {}
-    for key, tracked in partition_states.tracked_partitions[name].items():
-        saved = _saved(node, "", tracked)
-        if groups_partitions(node) and saved.not_before is None:
-            alike.setdefault(saved, []).append(key)
-        else:
-            others.append(_saved(node, key, tracked))
+    alike, others = _alike(node, partition_states.tracked_partitions[name])
     for saved, keys in sorted(alike.items(), key=lambda item: -len(item[1])):
         grouped = saved in groups or (len(keys) >= GROUP_MIN and len(groups) < GROUPS_MAX)
         rest = _group(numbered, groups.setdefault(saved, {}), keys) if grouped else keys
@@ -173,6 +166,21 @@ def _saved_partitions(
         if runs
     )
     return tuple(saved_groups), others
+
+
+def _alike(
+    node: GraphNode, tracked_partitions: Mapping[str, TrackedPartition]
+) -> tuple[dict[SavedPartition, list[str]], list[SavedPartition]]:
+    """Return the partitions of each state that may be grouped, and all others."""
+    alike: dict[SavedPartition, list[str]] = {}
+    others: list[SavedPartition] = []
+    for key, tracked in tracked_partitions.items():
+        saved = _saved(node, "", tracked)
+        if groups_partitions(node) and saved.not_before is None:
+            alike.setdefault(saved, []).append(key)
+        else:
+            others.append(_saved(node, key, tracked))
+    return alike, others
 
 
 def _group(numbered: PartitionSet, runs: dict[str, IntegerSet], keys: Iterable[str]) -> list[str]:
@@ -443,11 +451,16 @@ def _expect_all(scheduler_state: SchedulerState, queue: Queue) -> None:
                 _expect_in_heirs(scheduler_state, queue, node.name, key)
         if not node.is_source and not node.inputs and node.partition.whole:
             queue.expect(node, WHOLE)  # nothing announces it, and nothing requests it by name
-        for link in scheduler_state.network.links[node.name]:
-            if link.same and not link.delivers and groups_partitions(node):
-                _expect_ranges(scheduler_state, node, link)
-            for key in _expected_partitions(scheduler_state, node, link):
-                _expect(scheduler_state, queue, node, key)
+        _expect_announced(scheduler_state, queue, node)
+
+
+def _expect_announced(scheduler_state: SchedulerState, queue: Queue, node: GraphNode) -> None:
+    """Expect the partitions of a node that its inputs announce."""
+    for link in scheduler_state.network.links[node.name]:
+        if link.same and not link.delivers and groups_partitions(node):
+            _expect_ranges(scheduler_state, node, link)
+        for key in _expected_partitions(scheduler_state, node, link):
+            _expect(scheduler_state, queue, node, key)
 
 
 def _expect_ranges(scheduler_state: SchedulerState, node: GraphNode, link: InputLink) -> None:

@@ -7,6 +7,7 @@ this way, and a binary search finds whether one of them is in the set.
 from __future__ import annotations
 
 import functools
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
@@ -113,6 +114,10 @@ class IntegerSet:
         return _combined(self, other, lambda here, there: here and not there)
 
 
+_BEYOND = sys.maxsize
+"""Greater than every number, so that the end of a set is no special case."""
+
+
 def _combined(
     left: IntegerSet, right: IntegerSet, belongs: Callable[[bool, bool], bool]
 ) -> IntegerSet:
@@ -123,15 +128,11 @@ def _combined(
     edges: list[int] = []
     here = there = inside = False
     left_place = right_place = 0
-    left_edges, right_edges = left.edges, right.edges
-    while left_place < len(left_edges) or right_place < len(right_edges):
-        at = min(
-            left_edges[left_place] if left_place < len(left_edges) else right_edges[right_place],
-            right_edges[right_place] if right_place < len(right_edges) else left_edges[left_place],
-        )
-        if left_place < len(left_edges) and left_edges[left_place] == at:
+    left_edges, right_edges = [*left.edges, _BEYOND], [*right.edges, _BEYOND]
+    while (at := min(left_edges[left_place], right_edges[right_place])) < _BEYOND:
+        if left_edges[left_place] == at:
             here, left_place = not here, left_place + 1
-        if right_place < len(right_edges) and right_edges[right_place] == at:
+        if right_edges[right_place] == at:
             there, right_place = not there, right_place + 1
         if belongs(here, there) != inside:
             inside = not inside

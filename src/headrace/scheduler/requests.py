@@ -367,17 +367,24 @@ class Requests:
         """Return what `waiting` yields of a node, counted by ranges as far as possible."""
         node, states = self._all.nodes[name], self._partition_states
         waiting = PartitionSet(node.partition, node.timezone)
-        for group in states.groups[name] if self._demands.wants_all(name) else ():
-            for data, numbers in group.partitions.runs.items() if waits(group.state) else ():
-                due = self._all.needs.due_numbers(node, numbers, now)
-                if due is not None and due.edges:
-                    waiting.runs[data] = waiting.runs.get(data, IntegerSet()) | due
+        if self._demands.wants_all(name):
+            self._add_due_groups(waiting, node, now)
         for key, tracked in states.open(
             name, waits, lambda data, numbers: numbers - waiting.runs.get(data, IntegerSet())
         ):
             if self._is_waiting(node, key, tracked, now, None):
                 waiting.add(key)
         return waiting
+
+    def _add_due_groups(self, waiting: PartitionSet, node: GraphNode, now: int) -> None:
+        """Add the partitions of waiting groups that are due."""
+        for group in self._partition_states.groups[node.name]:
+            if not waits(group.state):
+                continue
+            for data, numbers in group.partitions.runs.items():
+                due = self._all.needs.due_numbers(node, numbers, now)
+                if due is not None and due.edges:
+                    waiting.runs[data] = waiting.runs.get(data, IntegerSet()) | due
 
     def _request_span(self, event: Requested, node: GraphNode, span: PartitionRange) -> None:
         """Request a range of a node's partitions.

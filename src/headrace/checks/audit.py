@@ -264,11 +264,8 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     Raises `NotBuilt` for `quarantine_rows`.
     """
     started = time.perf_counter()
-    if on_fail not in _ON_FAIL:
-        raise NotBuilt(f"on_fail: {on_fail} isn't built yet", hint="use reject, hold or warn")
-    files: Sequence[FileRef] = ()
-    if whole is not None:
-        staged, files = whole.instead_of(staged), whole.files
+    _refuse_unbuilt(on_fail)
+    staged, files = (staged, ()) if whole is None else (whole.instead_of(staged), whole.files)
     parts = _parts(staged, partitions, partition_check, now_us)
     reader = StagedScanner(
         session,
@@ -282,8 +279,9 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     subject = _subject(reader, partition_check[2] if partition_check else timezone)
     items = [declare(check, subject) for check in checks]
     placement = _placement_checks(subject, reader, parts, partitions, partition_check, key)
-    description = (
-        _description(
+    description = profile_plan.Description({}, {})
+    if described:
+        description = _description(
             subject,
             reader,
             [part.rows for part in parts],
@@ -292,16 +290,12 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
             first=True,
             keys=_keys(checks),
         )
-        if described
-        else profile_plan.Description({}, {})
-    )
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
     reader.sample(description.every)
     scanned = measure([*items, *placement], reader, [*description.aggregates, *hashed])
     concluded = tuple(conclude(item, parts, reader) for item in items)
     description = msgspec.structs.replace(description, unique=_proved_unique(concluded, checks))
-    placed = (conclude(item, parts, reader) for item in placement)
-    misplaced = tuple(item for item in placed if item.result.outcome is CheckState.FAILED)
+    misplaced = _failed(conclude(item, parts, reader) for item in placement)
     results = tuple(item.result for item in (*concluded, *misplaced))
     scan = _Scan(table, description, bool(hashed), scanned, concluded, misplaced, on_fail)
     profiles = scan.profiles(parts) if reader.several else {}
@@ -414,6 +408,15 @@ def described_again(
     return msgspec.structs.replace(
         audit, partitions=parts, profiles={**audit.profiles, **profiles}, seconds=seconds
     )
+
+
+def _refuse_unbuilt(on_fail: str) -> None:
+    if on_fail not in _ON_FAIL:
+        raise NotBuilt(f"on_fail: {on_fail} isn't built yet", hint="use reject, hold or warn")
+
+
+def _failed(evaluated: Iterable[Concluded]) -> tuple[Concluded, ...]:
+    return tuple(item for item in evaluated if item.result.outcome is CheckState.FAILED)
 
 
 def _description(

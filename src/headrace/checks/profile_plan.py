@@ -182,16 +182,9 @@ def planned(  # noqa: PLR0913 - what the scan of a file depends on, all named wh
     secret = frozenset(name.lower() for name in classified)
     if not most:
         return Description(columns, known, timezone=timezone, classified=secret)
-    small = (
-        one_file
-        and most <= EXACT_ROWS_MAX
-        and total <= (BATCH_ROWS_MAX if several else EXACT_ROWS_MAX)
-    )
-    every = (
-        1
-        if small
-        else max(1, most // (FIRST_SAMPLE_ROWS if first else SAMPLE_ROWS), total // BATCH_ROWS_MAX)
-    )
+    exact_max = BATCH_ROWS_MAX if several else EXACT_ROWS_MAX
+    is_exact = one_file and most <= EXACT_ROWS_MAX and total <= exact_max
+    every = 1 if is_exact else _every(most, total, first=first)
     described = [
         ProfiledColumn(
             name, kind, value_kind, counted=every == 1 and _are_few(statistics.get(name), total)
@@ -200,20 +193,30 @@ def planned(  # noqa: PLR0913 - what the scan of a file depends on, all named wh
         if (value_kind := kind_of(kind)) is not None
     ]
     bits = bitmap_bits(most) if every > 1 else 0
-    few_texts = {
-        column.name
-        for column in described
-        if column.kind is ValueKind.TEXT and _are_few(statistics.get(column.name), total)
+    in_sample = {
+        column.name for column in described if _are_all_in_sample(column, known.get(column.name))
     }
-    sampled = {
-        column.name
-        for column in described
-        if column.name in keys
-        or _are_all_in_sample(column, known.get(column.name))
-        or (first and column.name in few_texts)
-    }
+    few_texts = _few_texts(described, statistics, total) if first else set[str]()
+    sampled = in_sample | few_texts | set(keys)
     measures = tuple(_measures(columns, described, known, bits, sampled))
     return Description(columns, known, measures, tuple(described), every, timezone, secret, bits)
+
+
+def _every(most: int, total: int, *, first: bool) -> int:
+    """Return how many rows there are for each sampled one."""
+    sample = FIRST_SAMPLE_ROWS if first else SAMPLE_ROWS
+    return max(1, most // sample, total // BATCH_ROWS_MAX)
+
+
+def _few_texts(
+    described: Sequence[ProfiledColumn], statistics: Mapping[str, ColumnStatistics], rows: int
+) -> set[str]:
+    """Return the columns of texts that take at most a byte per row."""
+    return {
+        column.name
+        for column in described
+        if column.kind is ValueKind.TEXT and _are_few(statistics.get(column.name), rows)
+    }
 
 
 def _measures(

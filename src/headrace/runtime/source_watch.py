@@ -259,9 +259,7 @@ class FolderWatcher:
         due: dict[str, float] = {}  # source → when it is to be observed
         observed: dict[str, float] = {}  # source → when it last was
         while not stop.is_set():
-            with self._lock:
-                times = [*due.values(), *self._closes.next_check()]
-            inotify.wait(max(0.0, min(times) - time.monotonic()) if times else None)
+            inotify.wait(self._seconds_until_due(due))
             now = time.monotonic()
             self._take_events(inotify, chosen, due, now)
             with self._lock:
@@ -274,6 +272,12 @@ class FolderWatcher:
                 del due[name]
                 observed[name] = now
             self._add_changed(ripe)
+
+    def _seconds_until_due(self, due: Mapping[str, float]) -> float | None:
+        """Return how long nothing is to be done but for events; None if nothing is due."""
+        with self._lock:
+            times = [*due.values(), *self._closes.next_check()]
+        return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _take_events(
         self,

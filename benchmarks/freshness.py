@@ -56,6 +56,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "planning": RUNNING,
     "scheduling": ("model", "runtime", "scheduler", "store"),
     "history": RUNNING,
+    "many_partitions": RUNNING,
     "api": (*READING, "runtime", "web"),
     "ui": SERVING,
     "audit": ("lake", "model", "checks"),

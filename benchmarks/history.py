@@ -321,7 +321,7 @@ def passes(folder: Path, count: int) -> tuple[float, list[float]]:
     """Seconds until a leader stands ready, and milliseconds of each scheduling pass in which
     nothing is due.
     """
-    with _leader(folder) as (started, one_pass):
+    with leader(folder) as (started, one_pass):
         one_pass()
         result = []
         for _ in range(count):
@@ -332,14 +332,15 @@ def passes(folder: Path, count: int) -> tuple[float, list[float]]:
 
 
 @contextlib.contextmanager
-def _leader(folder: Path) -> Iterator[tuple[float, Callable[[], None]]]:
+def leader(folder: Path) -> Iterator[tuple[float, Callable[[], None]]]:
+    """A leader in this process: the seconds until it was ready, and a pass of it."""
     session = ProjectSession.open(folder, "prod", None, "benchmark")
     with hold(
         session.root, session.settings, actor=Actor(ActorType.SERVICE, "benchmark"), now=None
     ) as held:
         context = CommandContext(session, held)
         began = time.perf_counter()
-        leader = context.leader(Silent())
+        context.leader(Silent())
         started = time.perf_counter() - began
 
         def one_pass() -> None:
@@ -348,7 +349,6 @@ def _leader(folder: Path) -> Iterator[tuple[float, Callable[[], None]]]:
             while work.leader.result(number) is None:
                 work.leader.step()
 
-        del leader
         yield started, one_pass
 
 

@@ -37,6 +37,7 @@ ORDER = (
     "planning",
     "scheduling",
     "history",
+    "many_partitions",
     "api",
     "ui",
     "audit",

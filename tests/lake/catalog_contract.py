@@ -94,6 +94,15 @@ class CatalogContract:
         assert catalog.files(lake.tx, "t", ["2024-02-30"]) == []
         assert catalog.files(lake.tx, "t", FEBRUARY)[0].partitions is None
 
+    def test_what_a_file_holds_is_decoded_once(self, lake: Lake) -> None:
+        """Would catch: each lookup of one partition that decodes what all shared files hold."""
+        lake.publish_many("t", FEBRUARY, MONTH)
+        catalog.files(lake.tx, "t", FEBRUARY[:1])
+        decoded = reading._noted.cache_info().misses
+        for key in FEBRUARY:
+            assert catalog.files(lake.tx, "t", [key])[0].partitions == (key,)
+        assert reading._noted.cache_info().misses == decoded
+
     @pytest.mark.parametrize("asked", [1, 2, 3, 5])
     def test_files_of_one_partition_each_are_found_however_many_are_asked_for(
         self, lake: Lake, monkeypatch: pytest.MonkeyPatch, asked: int

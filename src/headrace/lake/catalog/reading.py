@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -22,6 +23,8 @@ from headrace.model.errors import LakeError
 
 KEYS_MAX = 64
 """Maximum number of partitions per statement."""
+NOTES_CACHED = 1024
+"""Maximum number of files whose recorded partitions are cached."""
 NO_KEYS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -398,8 +401,13 @@ def lost_text(rows: Mapping[str, int]) -> str:
     )
 
 
+@functools.lru_cache(maxsize=NOTES_CACHED)
 def _noted(extra_stats: str | None) -> tuple[frozenset[str] | None, Mapping[str, int] | None]:
-    """Return the partitions of a file, if recorded, and the rows of each if they are lost."""
+    """Return the partitions of a file, if recorded, and the rows of each if they are lost.
+
+    Every lookup of a partition reads what all files with several partitions hold, and what is
+    recorded of a file doesn't change, so it is decoded once.
+    """
     if not extra_stats:
         return None, None
     try:

@@ -264,7 +264,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     Raises `NotBuilt` for `quarantine_rows`.
     """
     started = time.perf_counter()
-    _refuse_unbuilt(on_fail)
+    _refuse_unsupported(on_fail)
     staged, files = (staged, ()) if whole is None else (whole.instead_of(staged), whole.files)
     parts = _parts(staged, partitions, partition_check, now_us)
     reader = StagedScanner(
@@ -410,7 +410,7 @@ def described_again(
     )
 
 
-def _refuse_unbuilt(on_fail: str) -> None:
+def _refuse_unsupported(on_fail: str) -> None:
     if on_fail not in _ON_FAIL:
         raise NotBuilt(f"on_fail: {on_fail} isn't built yet", hint="use reject, hold or warn")
 

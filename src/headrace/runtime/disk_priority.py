@@ -47,7 +47,7 @@ def in_usual_class() -> Iterator[None]:
 
 
 def _call(which: int, *arguments: int) -> int | None:
-    numbers = _SYSCALLS.get(platform.machine()) if sys.platform == "linux" else None
+    numbers = _SYSCALLS.get(platform.machine()) if sys.platform.startswith("linux") else None
     if numbers is None:
         return None
     result = ctypes.CDLL(None).syscall(numbers[which], *arguments)

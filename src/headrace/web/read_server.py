@@ -50,13 +50,16 @@ class ReadServer:
             yield
             return
         inode = socket_inode(folder)
-        threading.Thread(target=self._follow, name="headrace reads", daemon=True).start()
+        thread = threading.Thread(target=self._follow, name="headrace reads", daemon=True)
+        thread.start()
         try:
             yield
         finally:
             remove_socket(folder, inode)
             self.close()
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes `_follow`
+            thread.join()
+            self._listener.close()
 
     def connect(self) -> socket.socket:
         """Return a socket for one request. Raises OSError if no process can be started."""

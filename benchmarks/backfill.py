@@ -1,13 +1,11 @@
 """A year of flights backfilled: 365 days × four assets, against one DuckDB script by hand, Dagster
-and SQLMesh; and beside production.
+and SQLMesh.
 
 By hand means one process that computes the same year in one go on as many threads and writes the
 same Parquet (a file a day and asset, same codec), and does nothing else: no checks, no sync, no
 catalog, nothing to go back to. Ours is `headrace backfill`, from typing to exit; once from what is
 ingested already, once from 365 CSV files, which by hand are read in one go. Each round does both,
-so the ratio survives a busy machine. Peers get the same SQL over the same rows. Production beside
-it are scheduled assets of a server; their delay is that from the firing of the trigger to the
-publication.
+so the ratio survives a busy machine. Peers get the same SQL over the same rows.
 """
 
 from __future__ import annotations
@@ -29,12 +27,12 @@ from benchmarks.peers import Unavailable, environment, program
 from benchmarks.watching import DeclaredPromises, watch
 
 DAYS, DAYS_QUICK = 365, 10
-ROUNDS = 3
+ROUNDS = 5
 ENVIRONMENTS = {"dagster": "dagster_backfill", "sqlmesh": "sqlmesh"}
 """Peer → the list of what is installed for it."""
 PEERS = tuple(ENVIRONMENTS)
 PEER_TIMEOUT_S = 300.0
-GOALS = {"dagster": 10.0, "sqlmesh": 2.0}
+GOALS = {"dagster": 10.0, "sqlmesh": 1.0}
 """How many times as long as ours a peer's way must take; the fastest of its ways counts."""
 BY_HAND = """
 import duckdb, json, sys
@@ -127,7 +125,7 @@ class Year:
 
 
 def measure(*, quick: bool, peers: str) -> Measured:
-    """Ratios to the script by hand, peers, then production beside a backfill."""
+    """Ratios to the script by hand, and peers."""
     days, rounds = (DAYS_QUICK, 1) if quick else (DAYS, ROUNDS)
     named = _named(peers, quick=quick)
     with tempfile.TemporaryDirectory(prefix="headrace-backfill-") as base:
@@ -136,14 +134,9 @@ def measure(*, quick: bool, peers: str) -> Measured:
         whole = [_whole(folder / f"whole{n}", days) for n in _rounds("with the deliveries", rounds)]
         ours = [mine.seconds for mine, _ in assets]
         result, notes = _peers(folder, days, named)
-        production: list[Figure] = []
-        try:
-            production = beside.measure(folder / "beside", quick=quick)
-        except (Unavailable, SystemExit) as error:
-            notes["production"] = f"not measured: {error}"
     figures = [
-        _ratio("backfill_to_by_hand", assets),
-        _ratio("backfill_with_deliveries_to_by_hand", whole),
+        _ratio("backfill_to_by_hand", assets, 0.9),
+        _ratio("backfill_with_deliveries_to_by_hand", whole, 1.5),
         Figure(
             name="backfill_seconds", value=statistics.median(ours), unit="s", goal=None, runs=ours
         ),
@@ -155,7 +148,7 @@ def measure(*, quick: bool, peers: str) -> Measured:
             runs=[mine.peak_mb for mine, _ in assets],
         ),
     ]
-    return Measured([*figures, *_times(ours, result), *production], notes)
+    return Measured([*figures, *_times(ours, result)], notes)
 
 
 def _rounds(what: str, count: int) -> Iterator[int]:
@@ -186,11 +179,13 @@ def _whole(folder: Path, days: int) -> tuple[DeclaredPromises, DeclaredPromises]
     return mine, hand
 
 
-def _ratio(name: str, runs: Sequence[tuple[DeclaredPromises, DeclaredPromises]]) -> Figure:
+def _ratio(
+    name: str, runs: Sequence[tuple[DeclaredPromises, DeclaredPromises]], goal: float
+) -> Figure:
     each = [mine.seconds / hand.seconds for mine, hand in runs]
     against = {"by hand, seconds": statistics.median(hand.seconds for _, hand in runs)}
     return Figure(
-        name=name, value=statistics.median(each), unit="×", goal=1.0, runs=each, against=against
+        name=name, value=statistics.median(each), unit="×", goal=goal, runs=each, against=against
     )
 
 

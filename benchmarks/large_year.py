@@ -24,7 +24,7 @@ from benchmarks.watching import DeclaredPromises, watch
 
 DAYS, DAYS_QUICK = 120, 3
 ROWS, ROWS_QUICK = 300_000, 60_000
-ROUNDS = 3
+ROUNDS = 5
 THREADS = 2
 FIRST = date(2024, 1, 1)
 NOW = "2024-06-01T12:00Z"

@@ -131,15 +131,19 @@ def _cpu() -> str:
 
 
 def _commit() -> str:
-    """The commit that was measured, with `+` if files differ from it."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+", "--abbrev=10"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
+    """The commit that was measured, with `+` if the code or a benchmark differs from it.
+
+    Documents that were measured just before don't count.
+    """
+    commit = _git("rev-parse", "--short=10", "HEAD")
+    differs = _git("status", "--porcelain", "--", "src", "benchmarks/*.py", "benchmarks/peers")
+    return f"{commit}+" if commit and differs else commit or "unknown"
+
+
+def _git(*words: str) -> str:
+    """What git prints; nothing where there is no git."""
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _page(document: dict[str, Any], figures: Sequence[Figure]) -> str:

@@ -71,8 +71,9 @@ def compile_project(
     No user code runs. `cache` is a dedicated folder for earlier results. `learnt` are the columns
     that the store knows for sources and opaque assets. `progress` is called with the number of done
     steps and of all steps, and `changed` early, if a statement isn't cached, with the number of
-    texts that aren't. With `files`, exactly their bytes are compiled; without, files whose
-    size and times equal the cached ones aren't read.
+    texts that aren't. With `files`, which is how a version is applied, exactly their bytes are
+    compiled, and another process parses SQL, since who applies often leads afterwards; without,
+    files whose size and times equal the cached ones aren't read.
 
     Raises ProjectError if the folder can't be listed, and UsageError for an unknown environment.
     """
@@ -80,7 +81,7 @@ def compile_project(
         compiling = _Compiling(
             files or ProjectFiles(root),
             Cache(cache),
-            AnalysisPool(processes),
+            AnalysisPool(processes, without_parser=files is not None),
             progress,
             dict(learnt or {}),
             environment,

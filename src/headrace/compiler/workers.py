@@ -1,6 +1,7 @@
 """The pool of helper processes that analyse many files.
 
-Small jobs, and jobs of a lost process, run in this process.
+Small jobs, and jobs of a lost process, run in this process; but a process that goes on for long has
+its SQL parsed by a helper, which takes the parser's 40 MB of memory with it when it ends.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ CHUNK = 100
 """Files or queries in one message."""
 PROCESSES_MAX = 8
 """With more processes, the parent that sends and collects messages is the bottleneck."""
+PARSER = "sqlglot"
+"""The package that parses SQL."""
 THIS_PROCESS = 0
 """Stands for this process where others have their id."""
 
@@ -50,10 +53,14 @@ class Work(Protocol):
 
 
 class AnalysisPool:
-    """Helper processes, started when there is enough work and ended with the `with` block."""
+    """Helper processes, started when there is enough work and ended with the `with` block.
 
-    def __init__(self, processes: int) -> None:
+    With `without_parser`, SQL isn't parsed in this process unless it has loaded the parser already.
+    """
+
+    def __init__(self, processes: int, *, without_parser: bool = False) -> None:
         self._wanted = min(max(1, processes), PROCESSES_MAX)
+        self._without_parser = without_parser
         self._running: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -77,7 +84,7 @@ class AnalysisPool:
     ) -> None:
         """Process all messages in any order and call `each` with every answer."""
         work = _Independent(messages, cast("_Each", each))
-        self.do(work, sum(len(message.files) for message in messages))
+        self._do(work, sum(len(message.files) for message in messages), apart=False)
 
     def give(
         self,
@@ -89,8 +96,11 @@ class AnalysisPool:
         self.do(work, sum(len(message.wanted) for message in messages))
 
     def do(self, work: Work, size: int) -> None:
-        """Process all messages of a work with `size` files or queries."""
-        if self._wanted > 1 and size >= WORTH_STARTING:
+        """Process all messages of a work with `size` queries."""
+        self._do(work, size, apart=self._without_parser and PARSER not in sys.modules)
+
+    def _do(self, work: Work, size: int, *, apart: bool) -> None:
+        if (self._wanted > 1 and size >= WORTH_STARTING) or (apart and size):
             self._start(-(-size // CHUNK))
             _Spreading(self._running, work).do()
         while (message := work.next(THIS_PROCESS)) is not None:

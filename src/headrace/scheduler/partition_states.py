@@ -139,6 +139,10 @@ class PartitionStates:
         """Return whether a partition is known."""
         return self.get(name, key) is not None
 
+    def is_resting(self, name: str, key: str) -> bool:
+        """Return whether a partition is terminal and stored only as a member of a range."""
+        return key not in self.tracked_partitions[name] and key in self.resting[name]
+
     def _group_of(self, name: str, key: str) -> PartitionGroup | None:
         """Return the group of a partition, or the terminal partitions if it is one of them."""
         if key in self.resting[name]:

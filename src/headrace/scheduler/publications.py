@@ -20,6 +20,7 @@ from headrace.scheduler.graph import GraphNode
 from headrace.scheduler.partition_states import bounds, waits
 from headrace.scheduler.state import Queue, SchedulerState
 from headrace.scheduler.states import (
+    AT_REST,
     STOPPED,
     PartitionState,
     PartitionTransition,
@@ -200,7 +201,8 @@ class Propagation:
         A first delivery is too late only for readers that were computed without it.
         """
         late = tracked.late or (restated and too_late)
-        tracked.late = False
+        if tracked.late:
+            tracked.late = False
         for child, link in self._network.children[node.name]:
             if link.delivers:
                 if changed:
@@ -306,15 +308,18 @@ class Promotions:
         first = [name for name in nodes if name not in self._partition_states.visible]
         restated = [self._publish(event, place) for place in range(len(event.contents))]
         self._waves.together = frozenset((name, key) for name, key, _ in event.contents)
+        limits = {name: self._restate_within(self._all.nodes[name]) for name in nodes}
         for (name, key, changed), before in zip(event.contents, restated, strict=True):
-            self._spread(self._all.nodes[name], key, changed=changed or not before, restated=before)
+            node = self._all.nodes[name]
+            self._spread(node, key, limits[name], changed=changed or not before, restated=before)
         for name, keys in nodes.items():
             self._waves.passed(self._all.nodes[name], keys, first=name in first)
         for name in first:
             self._waves.first_seen(self._all.nodes[name])
         self._waves.together = frozenset()
         for name, key, _ in event.contents:
-            self._partition_states.settle(name, key)
+            if not self._partition_states.is_resting(name, key):
+                self._partition_states.settle(name, key)
         return tuple(nodes)
 
     def _publish(self, event: Promoted, place: int) -> bool:
@@ -324,6 +329,11 @@ class Promotions:
         """
         name, key, changed = event.contents[place]
         node = self._all.nodes[name]
+        publication = event.publications[place] if event.publications else 0
+        if self._partition_states.is_resting(name, key):  # it stays as it is: nothing per partition
+            if publication and changed:
+                self._partition_states.publications[name] = publication
+            return True
         if not self._partition_states.known(name, key):
             self._queue.add(name, key, TrackedPartition(PartitionState.PUBLISHED))
         tracked = self._partition_states.tracked(name, key)
@@ -334,37 +344,45 @@ class Promotions:
             tracked.dirty = True
         else:
             tracked.step(PartitionTransition.PUBLISHED_ELSEWHERE)
-        publication = event.publications[place] if event.publications else 0
         self._waves.mark_current(
             node, key, tracked, publication=publication if changed or not before else 0
         )
         return before
 
-    def _spread(self, node: GraphNode, key: str, *, changed: bool, restated: bool) -> None:
-        tracked = self._partition_states.tracked(node.name, key)
+    def _spread(
+        self,
+        node: GraphNode,
+        key: str,
+        within: Sequence[Duration],
+        *,
+        changed: bool,
+        restated: bool,
+    ) -> None:
+        resting = self._partition_states.is_resting(node.name, key)
+        tracked = AT_REST if resting else self._partition_states.tracked(node.name, key)
+        too_late = bool(within) and self._too_late(node, key, within)
         self._waves.spread(
-            node,
-            key,
-            tracked,
-            changed=changed,
-            restated=restated,
-            too_late=self._too_late(node, key),
+            node, key, tracked, changed=changed, restated=restated, too_late=too_late
         )
 
-    def _too_late(self, node: GraphNode, key: str) -> bool:
-        """Return whether readers of a partition are recomputed only on request.
+    def _restate_within(self, node: GraphNode) -> list[Duration]:
+        """Return how long after its end the sources above a node may restate an interval.
 
-        They are if it is older than what its sources may restate. Not determined if nothing reads
-        it.
+        Empty if nothing reads the node.
         """
         if node.partition.grain is None or not self._all.network.children[node.name]:
-            return False
+            return []
         above = (self._all.nodes[name] for name in self._all.network.ancestors(node))
         within = {source.restate_within for source in above if source.restate_within is not None}
+        return [Duration.parse(item) for item in within]
+
+    def _too_late(self, node: GraphNode, key: str, within: Sequence[Duration]) -> bool:
+        """Return whether readers of a partition are recomputed only on request.
+
+        They are if it is older than what its sources may restate.
+        """
         end = bounds(node, key)[1]
-        return any(
-            self._all.now > Duration.parse(item).after_us(end, node.timezone) for item in within
-        )
+        return any(self._all.now > item.after_us(end, node.timezone) for item in within)
 
 
 # Withdrawn publications, and partitions that a plan gave up. Data derived from them is stale and

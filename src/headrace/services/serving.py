@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import gc
 import math
 import os
 import selectors
@@ -282,6 +283,9 @@ class Serving:
             context.note_closed()
             raise held.closed
         leader = context.leader(self._progress)
+        # what stays until the end (modules, compiled project, partition states) isn't visited by
+        # collections any more: a full one would pause production for 30 ms and more
+        gc.freeze()
         with self._leading(leader), ExitStack() as stack:
             self._stop.ring = lambda: wake_leader(held.store.folder)
             self._led = True

@@ -66,6 +66,11 @@ class FaultPoint(enum.StrEnum):
 
     In the iteration's transaction.
     """
+    OVERLAY_TIDYING = "overlay.tidying"
+    """A plan's results are published; before each slice of them that is deleted where they waited.
+
+    In the iteration's transaction.
+    """
     ENVIRONMENT_PROMOTED = "environment.promoted"
     """An environment's results are registered, but the state doesn't say that they are published.
 

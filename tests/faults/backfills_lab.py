@@ -24,6 +24,7 @@ OPEN = ("planned", "running", "paused")
 POINTS = (
     FaultPoint.OVERLAY_STAGED,
     FaultPoint.OVERLAY_PROMOTED,
+    FaultPoint.OVERLAY_TIDYING,
     FaultPoint.TURN_COMMITTING,
     FaultPoint.TURN_COMMITTED,
     FaultPoint.TURN_DONE,

@@ -35,6 +35,7 @@ POINTS = (
     FaultPoint.PUBLISH_REGISTERED,
     FaultPoint.OVERLAY_STAGED,
     FaultPoint.OVERLAY_PROMOTED,
+    FaultPoint.OVERLAY_TIDYING,
     FaultPoint.ENVIRONMENT_PROMOTED,
     FaultPoint.CHECKPOINT_WRITTEN,
     FaultPoint.TURN_COMMITTING,

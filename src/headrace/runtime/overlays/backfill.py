@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.faults import FaultPoint, reached
 from headrace.lake import LakeTable
 from headrace.lake.catalog import CatalogChange
 from headrace.model import LakeError
@@ -179,6 +180,8 @@ def _evidence(partition: UnsuccessfulPartition) -> FailingSample:
 # The phases of a backfill.
 
 STAGED, INGESTED, AFTERWARDS = "staged", "taken_in", "afterwards"
+TIDIED_AT_ONCE = 400
+"""Published results that are deleted in one loop iteration, and the rest of their last attempt."""
 ERRANDS_LOST_MAX = 3
 """Times that a copy task is sent while its workers end, before the backfill fails."""
 
@@ -214,6 +217,10 @@ class Backfilling:
         """Whether to retry failed partitions."""
         self.fresh = True
         """Whether nothing has checked yet for staged partitions to follow."""
+        self.to_tidy = False
+        """Whether the store still holds results of published steps."""
+        self._retired: list[Overlay] = []
+        """Overlays of published steps, until they are freed."""
         self.overlay: Overlay | None = None
         self.after = first_attempt_of(row.id)
         """Number of this leader's last attempt."""
@@ -397,12 +404,27 @@ class Backfilling:
             .with_failures(unmade)
             .with_redone(self.overlay.redone)
         )
-        backfill_plans.clear(tx, self.id)
+        self.overlay.forget_unpublished(tx, promotion_result.rows)
         self.steps_done += 1
         self._refused = 0
+        self._retired.append(self.overlay)
         self.unload()
+        self.to_tidy = True
         backfill_plans.record_outcome(tx, self.id, self.outcome.encoded(), self.steps_done)
         return promotion_result
+
+    def tidy(self, tx: Transaction) -> None:
+        """Delete some of the results that are published already, a few ms of work.
+
+        The first iteration after a publication only frees memory, since it also evaluates.
+        """
+        if self._retired:
+            self._retired.clear()
+            return
+        reached(FaultPoint.OVERLAY_TIDYING)
+        self.to_tidy = backfill_plans.forget_published(tx, self.id, TIDIED_AT_ONCE)
+        if not self.to_tidy:
+            backfill_plans.forget_unneeded(tx, self.id)
 
     def make_again(self, tx: Transaction, error: LakeError, now: int) -> PostCommitActions:
         """Recompute partitions whose staged rows no longer fit production's tables.

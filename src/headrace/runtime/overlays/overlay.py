@@ -341,6 +341,13 @@ class Overlay:
         attempts = [attempt for attempt in self.attempts.values() if attempt.node in holding]
         return self._put_back(tx, attempts, "made room for production", now)
 
+    def forget_unpublished(self, tx: Transaction, published: Iterable[OverlayRow]) -> None:
+        """Drop what a publication of the step has left out: failures, and removed nodes."""
+        seen = {(row.node, row.partition) for row in published}
+        left = [(node, key) for node in self.staged.rows for key in self.staged.keys(node)]
+        self.staged.drop(tx, [item for item in left if item not in seen])
+        self._forget_ended(tx, list(self.ended))
+
     # State of the step
 
     @property

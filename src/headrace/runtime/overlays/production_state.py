@@ -35,7 +35,7 @@ from headrace.scheduler.ranges import IntegerSet, PartitionSet
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, backfill_plans, leader_writes
 from headrace.store.queries.backfill_plans import OverlayRow
-from headrace.store.queries.leader_writes import PublicationRecord, QuarantineRecord
+from headrace.store.queries.leader_writes import QuarantineRecord
 
 # The initial state of a backfill's core: production without the partitions that the backfill still
 # has to compute.
@@ -410,26 +410,24 @@ class Promoting:
             self._register(node, frozenset(keys))
         snapshot = self._change.finish(author="headrace", message="publish")
         rows = [self._staged.rows[node][key] for node, keys in partitions.items() for key in keys]
-        before = {
-            node: leader_writes.published_hashes(self._tx, node, keys)
-            for node, keys in partitions.items()
-        }
-        publications = [
-            self._publication(row, number, snapshot, before[row.node])
-            for number, row in enumerate(rows, publication_id + 1)
-        ]
-        leader_writes.publish(self._tx, publications)
+        published = backfill_plans.publish_staged(
+            self._tx,
+            self._staged.plan,
+            partitions,
+            first=publication_id + 1,
+            snapshot=snapshot,
+            now=self._now,
+            version=self._version,
+        )
+        assert len(published) == len(rows), "memory holds what the store holds"
         leader_writes.quarantine(self._tx, list(self._taken_out(rows)))
         backfill_plans.mark_published(self._tx, {(row.epoch, row.n) for row in rows}, self._now)
         applied_versions.reshaped(
             self._tx, [node for node in partitions if self._tasks.reshaped(self._tx, node)]
         )
         reached(FaultPoint.OVERLAY_PROMOTED)
-        contents = tuple(
-            (publication.node, publication.partition, not publication.identical)
-            for publication in publications
-        )
-        event = Promoted(contents, tuple(publication.id for publication in publications))
+        contents = tuple((each.node, each.partition, not each.identical) for each in published)
+        event = Promoted(contents, tuple(each.id for each in published))
         news = [
             News(
                 row.node, row.partition, NewsState.PUBLISHED, row.verdict, "", row.rows, self._runs
@@ -482,25 +480,3 @@ class Promoting:
                 delivery_id=None,
                 at=self._now,
             )
-
-    def _publication(
-        self, row: OverlayRow, number: int, snapshot: int, before: Mapping[str, str | None]
-    ) -> PublicationRecord:
-        return PublicationRecord(
-            id=number,
-            node=row.node,
-            partition=row.partition,
-            epoch=row.epoch,
-            n=row.n,
-            snapshot=snapshot,
-            published_at=self._now,
-            rows=row.rows,
-            size_bytes=row.bytes,
-            verdict=row.verdict or "unchecked",
-            content_hash=row.content_hash,
-            identical=row.content_hash is not None
-            and before.get(row.partition) == row.content_hash,
-            version=self._version,
-            delivery_id=None,
-            manifest=None,
-        )

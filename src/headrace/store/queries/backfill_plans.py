@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.store.queries import leader_writes
 from headrace.store.transaction import Transaction
 
 
@@ -157,6 +158,20 @@ class OverlayRow(msgspec.Struct, frozen=True, gc=False):
 
 
 _OVERLAY = ", ".join(OverlayRow.__struct_fields__)
+_IS_PUBLISHED = (
+    "exists (select 1 from attempt a where a.epoch = o.epoch and a.n = o.n and a.state ="
+    " 'published')"
+)
+"""Whether a result `o` is published: all results of an attempt are published at once."""
+
+
+class PublishedPartition(NamedTuple):
+    """A new publication; `identical` if readers saw the same content before."""
+
+    node: str
+    partition: str
+    id: int
+    identical: bool
 
 
 def stage(tx: Transaction, rows: Iterable[OverlayRow]) -> None:
@@ -176,7 +191,7 @@ def staged(tx: Transaction, plan: int) -> list[OverlayRow]:
     return [
         OverlayRow(*row)
         for row in tx.execute(
-            f"select {_OVERLAY} from overlay where plan_id = ?", (plan,)
+            f"select {_OVERLAY} from overlay o where plan_id = ? and not {_IS_PUBLISHED}", (plan,)
         ).fetchall()
     ]
 
@@ -231,6 +246,36 @@ def clear(tx: Transaction, plan: int) -> None:
     _left(tx, "o.plan_id = :plan", plan)
     tx.execute("delete from overlay_attempt where plan_id = ?", (plan,))
     tx.execute("delete from overlay where plan_id = ?", (plan,))
+
+
+def has_published(tx: Transaction, plan: int) -> bool:
+    """Return whether a plan still has results that are published already."""
+    row = tx.execute(
+        f"select 1 from overlay o where plan_id = ? and {_IS_PUBLISHED} limit 1", (plan,)
+    ).fetchone()
+    return row is not None
+
+
+def forget_published(tx: Transaction, plan: int, limit: int | None = None) -> bool:
+    """Delete a plan's published results; return whether some are left.
+
+    With a `limit`, no further attempt's results are deleted once there are that many.
+    """
+    attempts = tx.execute(
+        "select o.epoch, o.n, count(*) from overlay o join attempt a on a.epoch = o.epoch and a.n ="
+        " o.n where o.plan_id = ? and a.state = 'published' group by o.epoch, o.n order by o.epoch,"
+        " o.n",
+        (plan,),
+    ).fetchall()
+    count, spent = 0, []
+    for epoch, n, results in attempts:
+        if limit is not None and count >= limit:
+            break
+        spent.append((plan, epoch, n))
+        count += results
+    tx.executemany("delete from overlay where plan_id = ? and epoch = ? and n = ?", spent)
+    tx.executemany("delete from overlay_attempt where plan_id = ? and epoch = ? and n = ?", spent)
+    return len(spent) < len(attempts)
 
 
 def forget_unneeded(tx: Transaction, plan: int) -> None:
@@ -297,6 +342,61 @@ def abandoned(tx: Transaction, before: int) -> list[int]:
         (before,),
     ).fetchall()
     return [plan for (plan,) in rows]
+
+
+def publish_staged(
+    tx: Transaction,
+    plan: int,
+    nodes: Iterable[str],
+    *,
+    first: int,
+    snapshot: int,
+    now: int,
+    version: int,
+) -> list[PublishedPartition]:
+    """Publish a plan's staged results of these nodes, in the order of the nodes.
+
+    `first` is the first publication's id, `version` the applied version. A few statements for all
+    partitions: the leader writes nothing per partition in this transaction.
+    """
+    last = first - 1
+    for node in nodes:
+        of_node = {"plan": plan, "node": node, "snapshot": snapshot, "now": now}
+        tx.execute(_END_PUBLICATIONS, of_node)
+        tx.execute(_PUBLISH, {**of_node, "last": last, "version": version})
+        last = leader_writes.last_publication_id(tx)
+    rows = tx.execute(
+        "select node, partition, id, identical from publication where id between ? and ? order by"
+        " id",
+        (first, last),
+    ).fetchall()
+    if rows:
+        leader_writes.show(tx, [(node, partition, number) for node, partition, number, _ in rows])
+    return [
+        PublishedPartition(node, partition, number, bool(identical))
+        for node, partition, number, identical in rows
+    ]
+
+
+_END_PUBLICATIONS = (
+    "update publication set ended_snapshot = :snapshot, ended_at = :now where node = :node and"
+    " ended_snapshot is null and partition in (select partition from overlay where plan_id = :plan"
+    " and node = :node and state = 'staged')"
+)
+_PUBLISH = (
+    "insert into publication (id, node, partition, epoch, n, snapshot, published_at, rows, bytes,"
+    " verdict, content_hash, identical, version) select :last + row_number() over (order by"
+    " o.partition), o.node, o.partition, o.epoch, o.n, :snapshot, :now, o.rows, o.bytes,"
+    " coalesce(o.verdict, 'unchecked'), o.content_hash, case when o.content_hash = (select"
+    " p.content_hash from publication p where p.node = o.node and p.partition = o.partition and"
+    " +p.ended_snapshot = :snapshot and +p.ended_at = :now order by p.id desc limit 1) then 1 else"
+    " 0 end, :version from overlay o where o.plan_id = :plan and o.node = :node and o.state ="
+    " 'staged'"
+)
+"""Publishes the staged results of a node, after the publications that they replace have ended.
+
+The signs keep SQLite from looking for `ended_at` instead of the partition.
+"""
 
 
 def mark_published(tx: Transaction, attempts: Iterable[tuple[int, int]], now: int) -> None:

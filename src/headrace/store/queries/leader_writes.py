@@ -227,7 +227,6 @@ def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
     """
     if not rows:
         return
-    revision = next_revision(tx)
     tx.executemany(
         "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ?"
         " and ended_snapshot is null",
@@ -258,6 +257,14 @@ def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
             for r in rows
         ],
     )
+    show(tx, [(r.node, r.partition, r.id) for r in rows])
+
+
+def show(tx: Transaction, rows: Sequence[tuple[str, str, int]]) -> None:
+    """Set the states of partitions to new publications (node, partition, id), in order of the ids.
+
+    Earlier quarantined data of the partitions is superseded.
+    """
     tx.execute(
         "insert into partition (node, partition, state, publication_id, since, revision) select"
         " node, partition, 'published', id, published_at, ? from publication where id between ? and"
@@ -265,7 +272,7 @@ def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
         " 'published' then partition.since else excluded.since end, state = 'published', stale = 0,"
         " proposed = 0, failures = 0, not_before = null, reason = null, publication_id ="
         " excluded.publication_id, revision = excluded.revision",
-        (revision, rows[0].id, rows[-1].id),
+        (next_revision(tx), rows[0][2], rows[-1][2]),
     )
     if (
         tx.execute(
@@ -276,9 +283,9 @@ def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
         tx.executemany(
             "update quarantine set state = 'superseded' where node = ? and partition = ? and state"
             " in ('held', 'rejected')",
-            [(r.node, r.partition) for r in rows],
+            [row[:2] for row in rows],
         )
-    exceptions.attach_publications(tx, [(r.node, r.partition, r.id) for r in rows])
+    exceptions.attach_publications(tx, rows)
 
 
 def published_of(

@@ -41,8 +41,10 @@ DATA_FOLDER_VARIABLE = "headrace_lake"
 It keeps a relation's text independent of the machine.
 """
 _PARTITION = LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)
-_SNAPSHOT = LakeColumn("_ducklake_internal_snapshot_id", "BIGINT", 2147483539)
+SNAPSHOT = LakeColumn("_ducklake_internal_snapshot_id", "BIGINT", 2147483539)
 """The column, with DuckLake's field id, that gives the snapshot of each row in a merged file."""
+ROW_ID = LakeColumn("_ducklake_internal_row_id", "BIGINT", 2147483540)
+"""The column, with DuckLake's field id, that gives the id of each row in a merged file."""
 
 
 def relation_sql(
@@ -117,7 +119,7 @@ def _conditions(like: FileRef) -> list[str]:
             else "false"
         )
     if like.snapshot_max is not None:
-        conditions.append(f"{quote(_SNAPSHOT.name)} <= {int(like.snapshot_max)}")
+        conditions.append(f"{quote(SNAPSHOT.name)} <= {int(like.snapshot_max)}")
     if like.deletes:
         conditions.append(_not_deleted(like))
     return conditions
@@ -130,7 +132,7 @@ def _not_deleted(like: FileRef) -> str:
         until = (
             ""
             if delete.snapshot_max is None
-            else f" WHERE {quote(_SNAPSHOT.name)} <= {int(delete.snapshot_max)}"
+            else f" WHERE {quote(SNAPSHOT.name)} <= {int(delete.snapshot_max)}"
         )
         conditions.append(
             f"file_row_number NOT IN (SELECT pos FROM read_parquet({_paths([delete.path])}){until})"
@@ -148,7 +150,7 @@ def _numbered(numbered: bool) -> str:
 
 
 def _by_id(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, numbered: bool) -> str:
-    needed = [*columns, *([_SNAPSHOT] if files[0].snapshot_max is not None else [])]
+    needed = [*columns, *([SNAPSHOT] if files[0].snapshot_max is not None else [])]
     if all(column.id != _PARTITION.id for column in columns):
         needed.insert(0, _PARTITION)
     fields = ", ".join(

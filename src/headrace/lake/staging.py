@@ -445,7 +445,7 @@ def _write(
         f" RETURN_STATS, FIELD_IDS {field_ids(table.columns)})"
     )
     try:
-        written = _copy(session, copy, parameters, table)
+        written = copied(session, copy, parameters, table)
         file_written()
         return described_file(session, path, written, table, partition, hashed=hashed)
     except BaseException:
@@ -453,7 +453,7 @@ def _write(
         raise
 
 
-def _copy(
+def copied(
     session: DuckDBSession, copy: str, parameters: Parameters, table: LakeTable
 ) -> tuple[int, int, int, dict[str, dict[str, str]]]:
     """Run the COPY and return rows, bytes, footer bytes, and statistics by quoted path."""

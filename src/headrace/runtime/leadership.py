@@ -345,6 +345,7 @@ def _recover(
         )
     else:
         catalog.check_version(tx)
+        catalog.add_indexes(tx)
         _correct_data_path(tx, at, folders, actor)
     leader_writes.lose_open_work(tx, epoch, at)
     append(

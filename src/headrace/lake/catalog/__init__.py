@@ -48,6 +48,7 @@ from headrace.lake.catalog.schema import (
     KEYS,
     VERSION,
     CatalogTransaction,
+    add_indexes,
     check_version,
     create,
     create_tables,
@@ -56,6 +57,13 @@ from headrace.lake.catalog.schema import (
     move,
     names,
     snapshot_time,
+)
+from headrace.lake.catalog.small_merges import (
+    MergeSource,
+    next_file_id,
+    next_slice,
+    replace_by_merged,
+    tables_above,
 )
 
 __all__ = [
@@ -66,10 +74,12 @@ __all__ = [
     "CurrentFile",
     "FileMoved",
     "FileRow",
+    "MergeSource",
     "NeedsRewrite",
     "Registered",
     "Rewrite",
     "TableMoved",
+    "add_indexes",
     "any_lost",
     "check_version",
     "count_current",
@@ -92,9 +102,12 @@ __all__ = [
     "named_paths",
     "names",
     "newest_snapshot",
+    "next_file_id",
     "next_id",
+    "next_slice",
     "oldest_snapshot",
     "registered",
+    "replace_by_merged",
     "seen",
     "shared_files",
     "snapshot_at",
@@ -104,4 +117,5 @@ __all__ = [
     "state",
     "table",
     "tables",
+    "tables_above",
 ]

@@ -229,18 +229,11 @@ def write_files(
     `files` maps a name in the table's folder to id and file.
     """
     totals = TableStatistics(tx, table_id)
-    leaves = [
-        (leaf, path[0], len(path) == 1, leaf_type.name)
-        for column in table.columns
-        for leaf, path, leaf_type in leaves_of(column)
-    ]
+    leaves = _leaves(table)
     file_rows: list[dict[str, Any]] = []
     column_rows: list[dict[str, Any]] = []
     for name, (file_id, staged) in files.items():
-        results = [
-            (leaf, kind, _sayable(tx, staged.statistics[column] if plain else staged.nested[leaf]))
-            for leaf, column, plain, kind in leaves
-        ]
+        results = _results(tx, leaves, staged)
         first = totals.add(staged.rows, staged.size_bytes, results)
         file_rows.append(
             {
@@ -261,6 +254,36 @@ def write_files(
     tx.executemany(_FILE, file_rows)
     tx.executemany(_STATISTICS, column_rows)
     totals.write(tx)
+
+
+Leaf = tuple[int, str, bool, str]
+"""A column without fields, or a field: id, name of the column, whether it has no fields, type."""
+
+
+def _leaves(table: LakeTable) -> list[Leaf]:
+    return [
+        (leaf, path[0], len(path) == 1, leaf_type.name)
+        for column in table.columns
+        for leaf, path, leaf_type in leaves_of(column)
+    ]
+
+
+def _results(
+    tx: CatalogTransaction, leaves: Sequence[Leaf], staged: StagedFile
+) -> list[tuple[int, str, ColumnStatistics]]:
+    return [
+        (leaf, kind, _sayable(tx, staged.statistics[column] if plain else staged.nested[leaf]))
+        for leaf, column, plain, kind in leaves
+    ]
+
+
+def write_statistics(
+    tx: CatalogTransaction, file_id: int, table_id: int, table: LakeTable, staged: StagedFile
+) -> None:
+    """Insert the columns' statistics of a file whose rows the table's statistics count already."""
+    results = _results(tx, _leaves(table), staged)
+    extra = _extra(staged, results[0][2].minimum)
+    tx.executemany(_STATISTICS, list(_statistics(file_id, table_id, results, extra)))
 
 
 def _statistics(

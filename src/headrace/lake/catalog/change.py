@@ -73,6 +73,58 @@ _END_COLUMN = (
 )
 
 
+class NewSnapshot(msgspec.Struct, frozen=True):
+    """A snapshot that a transaction adds: ids, time as catalog text, and the next free ids."""
+
+    id: int
+    time: str
+    schema_version: int
+    next_catalog: int
+    next_file: int
+
+    @classmethod
+    def begin(cls, tx: CatalogTransaction, at_us: int) -> NewSnapshot:
+        """Return the snapshot after the newest one, in a transaction that holds the write lock.
+
+        `at_us` is its time (microseconds since 1970 UTC), raised to the previous snapshot's time
+        if it is earlier.
+        """
+        exclude_others(tx)
+        newest = tx.execute(
+            "SELECT snapshot_id, snapshot_time, schema_version, next_catalog_id, next_file_id FROM"
+            " ducklake_snapshot ORDER BY snapshot_id DESC LIMIT 1"
+        ).fetchone()
+        if newest is None:
+            raise LakeError("the lake's catalog has no snapshot")
+        time = snapshot_time(max(at_us, microseconds(newest[1])))
+        return cls(newest[0] + 1, time, *newest[2:])
+
+    def write(
+        self, tx: CatalogTransaction, changes: Sequence[str], author: str, message: str
+    ) -> None:
+        """Insert the snapshot with its changes, which DuckLake's conflict check reads."""
+        tx.execute(
+            "INSERT INTO ducklake_snapshot VALUES (:snapshot, :time, :schema, :catalog, :file)",
+            {
+                "snapshot": self.id,
+                "time": self.time,
+                "schema": self.schema_version,
+                "catalog": self.next_catalog,
+                "file": self.next_file,
+            },
+        )
+        tx.execute(
+            "INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made, author,"
+            " commit_message) VALUES (:snapshot, :changes, :author, :message)",
+            {
+                "snapshot": self.id,
+                "changes": ",".join(changes),
+                "author": author,
+                "message": message,
+            },
+        )
+
+
 class Rewrite(msgspec.Struct, frozen=True):
     """The rewrite of the current file at `path` without replaced partitions.
 
@@ -108,11 +160,11 @@ class CatalogChange:
     is written before `finish`.
     """
 
-    def __init__(self, tx: CatalogTransaction, newest: Sequence[Any], at_us: int) -> None:
+    def __init__(self, tx: CatalogTransaction, new: NewSnapshot) -> None:
         self._tx = tx
-        last, self._schema_version, self._next_catalog, self._next_file, last_time = newest
-        self.snapshot: int = last + 1
-        self._time = snapshot_time(max(at_us, microseconds(last_time)))
+        self.snapshot, self._time = new.id, new.time
+        self._schema_version = new.schema_version
+        self._next_catalog, self._next_file = new.next_catalog, new.next_file
         self._tables: dict[str, _Open] = {}
         self._ddl: list[tuple[str, list[dict[str, Any]]]] = []
 
@@ -123,14 +175,7 @@ class CatalogChange:
         `at_us` is the snapshot's time (microseconds since 1970 UTC), raised to the previous
         snapshot's time if it is earlier.
         """
-        exclude_others(tx)
-        newest = tx.execute(
-            "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time FROM"
-            " ducklake_snapshot ORDER BY snapshot_id DESC LIMIT 1"
-        ).fetchone()
-        if newest is None:
-            raise LakeError("the lake's catalog has no snapshot")
-        return cls(tx, newest, at_us)
+        return cls(tx, NewSnapshot.begin(tx, at_us))
 
     def table(self, name: str) -> LakeTable | None:
         """Return the table with this change applied; None if it doesn't exist."""
@@ -333,26 +378,10 @@ class CatalogChange:
         self._write_tables()
         for opened in self._tables.values():
             self._write_files(opened)
-        self._tx.execute(
-            "INSERT INTO ducklake_snapshot VALUES (:snapshot, :time, :schema, :catalog, :file)",
-            {
-                "snapshot": self.snapshot,
-                "time": self._time,
-                "schema": self._schema_version,
-                "catalog": self._next_catalog,
-                "file": self._next_file,
-            },
+        new = NewSnapshot(
+            self.snapshot, self._time, self._schema_version, self._next_catalog, self._next_file
         )
-        self._tx.execute(
-            "INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made, author,"
-            " commit_message) VALUES (:snapshot, :changes, :author, :message)",
-            {
-                "snapshot": self.snapshot,
-                "changes": ",".join(changes),
-                "author": author,
-                "message": message,
-            },
-        )
+        new.write(self._tx, changes, author, message)
         return self.snapshot
 
     def _find(self, name: str) -> _Open | None:

@@ -417,6 +417,19 @@ def _noted(extra_stats: str | None) -> tuple[frozenset[str] | None, Mapping[str,
         return None, None
 
 
+def decoded_keys(
+    extra_stats: str | None, least: str | None, most: str | None
+) -> frozenset[str] | None:
+    """Return the partitions that a file holds by its statistics of `_partition`.
+
+    None if they aren't known, or if the file's rows are lost.
+    """
+    keys, lost = _noted(extra_stats)
+    if lost is not None:
+        return None
+    return frozenset((least,)) if keys is None and least is not None and least == most else keys
+
+
 def _file_row(
     row: Sequence[Any],
     table: TableRow,

@@ -300,7 +300,10 @@ INDEXES = (
     "headrace_lake_file ON ducklake_data_file (table_id, end_snapshot)",
     "headrace_lake_path ON ducklake_data_file (path)",
     "headrace_lake_delete ON ducklake_delete_file (table_id, data_file_id)",
+    "headrace_lake_statistics ON ducklake_file_column_stats (data_file_id)",
 )
+ADDED_INDEXES = ("headrace_lake_statistics",)
+"""Indexes that catalogs of earlier versions lack."""
 
 
 def create(tx: CatalogTransaction, data_path: str, at_us: int = 0) -> None:
@@ -342,6 +345,15 @@ def create_tables(tx: CatalogTransaction) -> None:
         tx.execute(table_ddl(tx, table, schema))
     for index in INDEXES:
         tx.execute(index_ddl(tx, index, schema))
+
+
+def add_indexes(tx: CatalogTransaction) -> None:
+    """Create the indexes that a catalog of an earlier version lacks."""
+    added = [index for index in INDEXES if index.partition(" ")[0] in ADDED_INDEXES]
+    schema = own_schema(tx) if added and in_postgresql(tx) else None
+    for index in added:
+        ddl = index_ddl(tx, index, schema)
+        tx.execute(ddl.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1))
 
 
 def move(tx: CatalogTransaction, data_path: str) -> None:

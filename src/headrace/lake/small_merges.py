@@ -1,0 +1,61 @@
+"""Write small files of a table as one file, whose rows keep their numbers and snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.lake.catalog import MergeSource
+from headrace.lake.files import file_written
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import ROW_ID, SNAPSHOT, literal, quote
+from headrace.lake.staging import (
+    FILE_FORMAT,
+    KeyExpression,
+    copied,
+    described_file,
+    field_ids,
+)
+from headrace.lake.tables import PARTITION_COLUMN, LakeTable, StagedFile, new_path
+
+
+def stage_merged(
+    session: DuckDBSession, sources: Sequence[MergeSource], table: LakeTable
+) -> StagedFile:
+    """Write the rows of the files, which have exactly the table's columns, as one file.
+
+    Rows are sorted by partition, and keep their order in it. Two more columns, which DuckLake's
+    readers know, have the number of each row and the snapshot since which it is visible. Raises
+    DuckDB's errors for unreadable files; the new file is deleted then.
+    """
+    path = new_path(table)
+    target = session.data_folder / path
+    rows = " UNION ALL ".join(_rows(session, source, table) for source in sources)
+    columns = field_ids([*table.columns, ROW_ID, SNAPSHOT])
+    copy = (
+        f"COPY (SELECT * FROM ({rows}) AS files ORDER BY {quote(PARTITION_COLUMN)},"
+        f" {quote(ROW_ID.name)}) TO {literal(str(target))} ({FILE_FORMAT}, RETURN_STATS,"
+        f" FIELD_IDS {columns})"
+    )
+    try:
+        written = copied(session, copy, None, table)
+        file_written()
+        key = KeyExpression(quote(PARTITION_COLUMN))
+        return described_file(session, path, written, table, key, hashed=False)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _rows(session: DuckDBSession, source: MergeSource, table: LakeTable) -> str:
+    columns = ", ".join(quote(column.name) for column in table.columns)
+    path = literal(str(session.data_folder / source.path))
+    if source.first_row is None:
+        return (
+            f"SELECT {columns}, {quote(ROW_ID.name)}, {quote(SNAPSHOT.name)} FROM"
+            f" read_parquet({path})"
+        )
+    return (
+        f"SELECT {columns}, CAST({int(source.first_row)} + file_row_number AS BIGINT) AS"
+        f" {quote(ROW_ID.name)}, CAST({int(source.begins)} AS BIGINT) AS {quote(SNAPSHOT.name)}"
+        f" FROM read_parquet({path}, file_row_number = true)"
+    )

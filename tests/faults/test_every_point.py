@@ -30,6 +30,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 RENEWAL = (FaultPoint.LEASE_RENEWING, FaultPoint.LEASE_RENEWED)
 REQUESTS = (FaultPoint.REQUEST_TAKEN, FaultPoint.REQUEST_ANSWERING)
 MERGING = (FaultPoint.MERGE_STEP, FaultPoint.MAINTENANCE_MERGED)
+SLICES = (
+    FaultPoint.SLICE_WRITTEN,
+    FaultPoint.SLICE_STAGED,
+    FaultPoint.SLICE_REGISTERED,
+    FaultPoint.SLICE_MERGED,
+)
+FEW_FILES = """import headrace.lake.catalog.small_merges as it
+it.MERGED_AT_LEAST = 2
+import headrace.runtime.small_merges as it
+it.CURRENT_FILES_MAX = 2
+"""
+"""Three small files of a table are too many."""
 SHORTENING = (
     FaultPoint.EVENT_LOG_COPIED,
     FaultPoint.EVENT_LOG_SHORTENING,
@@ -54,7 +66,7 @@ BACKUPS = (
     FaultPoint.BACKUP_ROTATING,
 )
 ALL = (
-    *AT_RUNTIME, *AT_BODY, *AT_FILE, *RENEWAL, *REQUESTS, *MERGING, *COLLECTING,
+    *AT_RUNTIME, *AT_BODY, *AT_FILE, *RENEWAL, *REQUESTS, *MERGING, *SLICES, *COLLECTING,
     *OVERLAYS, *PROMOTING, *BACKUPS,
 )  # fmt: skip
 ACTIONS = ("kill", "error", "full")
@@ -168,6 +180,25 @@ def test_the_nightly_maintenance_at(point: FaultPoint, action: str, tmp_path: Pa
     verify(project, wanted)
     assert leftovers_after_gc(project) == set()
     assert len(DAYS) == len(LIVE_DAYS)
+
+
+@every(SLICES)
+def test_a_merge_of_small_files_at(point: FaultPoint, action: str, tmp_path: Path) -> None:
+    """At the end of a tick; the next tick merges what this one hasn't."""
+    project = Project(tmp_path / "p", now=None).declare(LIVE_DAYS)
+    assert project.tick().code == 0
+    wanted = project.world()
+    project.preload(FEW_FILES)
+    ended = project.tick(fault=f"{point}={action}")
+    assert project.fired()
+    assert ended.killed or "Traceback" not in ended.said
+    verify(project, wanted)
+    project.finish()
+    merged = "select count(*) from ducklake_data_file where partial_max is not null"
+    assert project.sql(merged) > [(2,)]
+    verify(project, wanted)
+    assert leftovers_after_gc(project) == set()
+    verify(project, wanted)
 
 
 @pytest.fixture(scope="module")

@@ -177,10 +177,10 @@ def test_a_slice_is_bounded_and_takes_the_oldest() -> None:
     assert len(chosen(wide, 600)) == 8
 
 
-def test_each_row_is_rewritten_once_per_size_class(seed: int = 7) -> None:
+def test_each_row_is_rewritten_once_per_size_class() -> None:
     """100,000 deliveries of random sizes, merged as a server would: the number of files stays
     bounded, and no row is written more than a few times."""
-    drawn = random.Random(seed)
+    drawn = random.Random(7)
     present: list[tuple[MergeSource, int]] = []
     most, longest, written, delivered = 0, 0, 0, 0
     for number in range(100_000):

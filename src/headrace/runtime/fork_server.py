@@ -18,14 +18,12 @@ import os
 import signal
 import socket
 import sys
-import time
-from pathlib import Path
 
 import duckdb
 import msgspec
 
 from headrace.engine.logs import OutputPipes
-from headrace.runtime import disk_priority
+from headrace.runtime import background_priority
 from headrace.runtime.worker import Start, work
 from headrace.runtime.worker_protocol import (
     BACKGROUND,
@@ -36,11 +34,8 @@ from headrace.runtime.worker_protocol import (
     WorkerSettings,
 )
 
-NICENESS = 19
-"""Niceness of background workers: the lowest priority there is."""
 PYTHON, ARROW = ("headrace.engine.python",), ("pyarrow.parquet", "headrace.engine.containers")
 """Modules for Python assets, and additional ones for those that read or return rows."""
-ASKED_MAX, ASK_AGAIN_SECONDS = 50, 0.1
 
 
 def main() -> None:
@@ -95,7 +90,7 @@ def _live(settings: WorkerSettings, descriptors: list[int], *, background: bool)
     try:
         os.setsid()  # its children end with it, and a terminal's Ctrl-C goes to the leader alone
         if background:
-            _give_way()
+            background_priority.give_way()
             settings = msgspec.structs.replace(
                 settings, memory_max_bytes=settings.memory_of(background=True)
             )
@@ -103,25 +98,6 @@ def _live(settings: WorkerSettings, descriptors: list[int], *, background: bool)
         work(Start(tasks, answers, recalls, OutputPipes(*channel), settings))
     finally:
         os._exit(1)
-
-
-def _give_way() -> None:
-    """Lower the priority of this process and of its session, for processors and disks.
-
-    A system that groups processes by session (autogroup) divides time among sessions first, and
-    niceness has no effect between sessions.
-    """
-    os.nice(NICENESS)
-    disk_priority.give_way()
-    for _ in range(ASKED_MAX):
-        try:
-            Path("/proc/self/autogroup").write_text(str(NICENESS))
-        except BlockingIOError:  # the machine accepts one such request per 0.1 s
-            time.sleep(ASK_AGAIN_SECONDS)
-        except OSError:
-            return
-        else:
-            return
 
 
 def _reap(pid: int) -> tuple[int, int]:

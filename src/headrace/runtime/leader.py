@@ -18,7 +18,7 @@ from headrace.connect.connectors import connector_name
 from headrace.faults import FaultPoint, reached
 from headrace.model import LakeError, StoreError
 from headrace.plan.compiled import is_view
-from headrace.runtime import maintenance
+from headrace.runtime import maintenance, small_merges
 from headrace.runtime.applied_versions import AppliedVersion, BorrowedChanges, Production, unpack
 from headrace.runtime.decisions import Decisions, run_event
 from headrace.runtime.evaluation import RepairOf, VersionEvaluator
@@ -462,16 +462,19 @@ class Leader(LeaderLoop):
     def maintain(self) -> str | None:
         """Maintain the lake if that is due; return the message of an error, None if there was none.
 
-        A replay runs no maintenance.
+        Otherwise merge small files of tables with too many, for a limited time. A replay runs no
+        maintenance.
         """
         if self.clock.kind is not ClockKind.LIVE:
             return None
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             pressed = maintenance.reclaim_due(tx, now)
-            if not pressed and not maintenance.due(tx, now):
-                return None
+            is_due = pressed or maintenance.due(tx, now)
         try:
+            if not is_due:
+                self._merge_small_files()
+                return None
             attend = maintenance.reclaim if pressed else maintenance.maintain
             attend(
                 self.store,
@@ -483,6 +486,16 @@ class Leader(LeaderLoop):
         except LakeError as error:
             return str(error)
         return None
+
+    def _merge_small_files(self) -> None:
+        small_merges.merge_small_files(
+            self.store,
+            self.lease.epoch,
+            self._folders,
+            self.clock,
+            files_max=small_merges.CURRENT_FILES_MAX,
+            slices_max=small_merges.SLICES_PER_COMMAND,
+        )
 
     def _gathered(self, seconds: float) -> list[Answered]:
         """Collect workers' answers for one commit.

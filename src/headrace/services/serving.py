@@ -20,6 +20,7 @@ from typing import Protocol
 
 import msgspec
 
+from headrace.lake import catalog
 from headrace.model import HeadraceError, LeaseLost, Problem, Refused, StoreError
 from headrace.model.errors import StoreUnreachable
 from headrace.model.files import DECLARATION_FOLDERS
@@ -27,6 +28,7 @@ from headrace.model.settings import PRODUCTION
 from headrace.plan import changes
 from headrace.plan.node_graph import NodeGraph
 from headrace.runtime import maintenance as runtime_maintenance
+from headrace.runtime import small_merges
 from headrace.runtime.garbage import RetentionPolicy
 from headrace.runtime.leader import TURN_SECONDS_MAX, Leader
 from headrace.runtime.leadership import Busy, Leadership
@@ -63,7 +65,9 @@ class Maintenance:
         self._session, self._leader, self._print = session, leader, print_line
         self._thread: threading.Thread | None = None
         self._backup: subprocess.Popen[str] | None = None
-        self._tried = self._asked = -math.inf
+        self._tried = self._asked = self._merge_failed = -math.inf
+        self._counted_at = -small_merges.FILES_BETWEEN
+        """The id of the next file when the files of all tables were last counted."""
 
     def go(self) -> None:
         """Start maintenance and backup if due; replays have neither, since they can be repeated."""
@@ -73,20 +77,40 @@ class Maintenance:
         self._back_up()
         if self._thread is not None and self._thread.is_alive():
             return
+        if not self._maintain_if_due():
+            self._merge_if_many()
+
+    def _maintain_if_due(self) -> bool:
+        """Start the daily maintenance, or the cleanup of a full disk; return whether it runs."""
+        leader = self._leader
         if time.monotonic() - self._asked < MAINTENANCE_RETRY_SECONDS:
-            return
+            return False
         self._asked = time.monotonic()
         with leader.store.write(leader.lease.epoch) as tx:
             now = leader.clock.mark(tx)
             pressed = runtime_maintenance.reclaim_due(tx, now)
             if not pressed and not runtime_maintenance.due(tx, now):
-                return
+                return False
         keep = RetentionPolicy.declared(leader.applied.compiled.project)
+        self._begin(self._maintain, leader.lease.epoch, keep, now, pressed)
+        return True
+
+    def _merge_if_many(self) -> None:
+        """Let small files be merged where new ones may have become too many.
+
+        The leader reads one row for this; the files are counted in the thread.
+        """
+        if time.monotonic() - self._merge_failed < MAINTENANCE_RETRY_SECONDS:
+            return
+        with self._leader.store.read() as tx:
+            newest = catalog.next_file_id(tx)
+        if newest - self._counted_at >= small_merges.FILES_BETWEEN:
+            self._counted_at = newest
+            self._begin(self._merge, self._leader.lease.epoch)
+
+    def _begin(self, work: Callable[..., None], *arguments: object) -> None:
         self._thread = threading.Thread(
-            target=self._maintain,
-            args=(leader.lease.epoch, keep, now, pressed),
-            name="headrace-maintenance",
-            daemon=True,
+            target=work, args=arguments, name="headrace-maintenance", daemon=True
         )
         self._thread.start()
 
@@ -127,6 +151,21 @@ class Maintenance:
                 attend(store, epoch, self._session.folders, keep, now)
         except HeadraceError as error:
             self._print(f"the lake couldn't be maintained: {error}")
+
+    def _merge(self, epoch: int) -> None:
+        session, clock = self._session, self._leader.clock
+        try:
+            with open_state(session.root, session.settings) as store:
+                small_merges.merge_small_files(
+                    store,
+                    epoch,
+                    session.folders,
+                    clock,
+                    files_max=small_merges.CURRENT_FILES_MAX,
+                )
+        except HeadraceError as error:
+            self._counted_at, self._merge_failed = -small_merges.FILES_BETWEEN, time.monotonic()
+            self._print(str(error))
 
 
 # How a server is stopped: the first signal lets running work finish, the second ends it at once.

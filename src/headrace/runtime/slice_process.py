@@ -1,0 +1,54 @@
+"""The process that merges the small files of slices, with the lowest priority.
+
+`python -m headrace.runtime.slice_process`, started by `runtime.small_merges`, reads
+`SliceRequest`s from standard input, one JSON text a line, and answers each with a line. It ends
+with its input, so that it doesn't outlive the leader.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from headrace.faults import FaultPoint, reached
+from headrace.lake.files import sync_each
+from headrace.lake.session import DuckDBSession
+from headrace.lake.small_merges import stage_merged
+from headrace.model import HeadraceError
+from headrace.model.errors import first_line
+from headrace.runtime.background_priority import give_way
+from headrace.runtime.disk_priority import in_usual_class
+from headrace.runtime.small_merges import SliceRequest, SliceResponse
+
+MEMORY_BYTES_MAX = 512 * 2**20
+"""512 MiB: the memory of DuckDB; more is spilled to disk."""
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    give_way()
+    for line in sys.stdin.buffer:
+        response = merged(msgspec.json.decode(line, type=SliceRequest))
+        sys.stdout.buffer.write(msgspec.json.encode(response) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def merged(request: SliceRequest) -> SliceResponse:
+    """Return the merged file, synced, or the reason why there is none."""
+    lake = Path(request.lake)
+    try:
+        with DuckDBSession(lake, threads=1, memory_max_bytes=MEMORY_BYTES_MAX) as session:
+            staged = stage_merged(session, request.sources, request.table)
+        reached(FaultPoint.SLICE_WRITTEN)
+        with in_usual_class():
+            sync_each([lake / staged.path])
+    except (HeadraceError, duckdb.Error, OSError) as error:
+        return SliceResponse(error=first_line(error))
+    return SliceResponse(staged)
+
+
+if __name__ == "__main__":
+    main()

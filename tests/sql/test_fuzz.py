@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sql_cases import FIXTURES
 
 from headrace.sql.analysis import analyse
+from headrace.sql.parsing import FORBIDDEN, parse
 from headrace.sql.partitions import not_separable_because
 from headrace.sql.queries import BoundQuery, resolve
 
@@ -39,6 +40,8 @@ def _understand(text: str) -> None:
     if (
         analysis.usable
     ):  # without the safety net of `resolve`, so that what it would catch is seen here
+        tree = parse(analysis.sql).tree  # every node, also those below names
+        assert not any(isinstance(node, FORBIDDEN) for node in tree.walk())
         not_separable_because(BoundQuery(analysis, SCHEMAS, {}), analysis, "a", ("t",))
 
 

@@ -119,7 +119,7 @@ def _placeholder_tokens(tokens: list[Token]) -> Iterator[tuple[Token, Token]]:
 
 
 class _Analyser:
-    """Walks the tree once, with the names of the visible CTEs."""
+    """Looks at each node once, with the names of the visible CTEs."""
 
     def __init__(self, parsed: Parsed, *, file: str, line: int, name: str) -> None:
         self._parsed, self._file, self._line, self._name = parsed, file, line, name
@@ -171,23 +171,11 @@ class _Analyser:
         return _references(results)
 
     def _walk(self, sql: str) -> None:
-        stack: list[tuple[exp.Expr, frozenset[str]]] = [(self._parsed.tree, frozenset())]
-        while stack:
-            node, names = stack.pop()
+        for node, ctes in self._parsed.nodes:
             if isinstance(node, exp.Table):
-                self._table(node, names, sql)
+                self._table(node, ctes, sql)
             elif isinstance(node, exp.Func):
                 self._function(node, sql)
-            with_ = node.args.get("with_")
-            if with_ is not None:
-                names = _push_ctes(with_, names, stack)
-            children = [
-                (child, names)
-                for child in node.iter_expressions()
-                if child is not with_ and not _is_name(child)
-            ]
-            children.reverse()
-            stack += children
 
     def _table(self, table: exp.Table, names: frozenset[str], sql: str) -> None:
         inner = table.this
@@ -259,33 +247,6 @@ class _Analyser:
                 place=Place(file=self._file, line=self._line + line - 1),
             )
         )
-
-
-def _is_name(node: exp.Expr) -> bool:
-    """Return whether a node is a name or a literal; three quarters of a statement's nodes are."""
-    kind = type(node)
-    if kind is exp.Column:
-        kind = type(node.this)  # `t.*` has expressions below it
-    return kind is exp.Identifier or kind is exp.Literal
-
-
-def _push_ctes(
-    with_: exp.Expr, names: frozenset[str], stack: list[tuple[exp.Expr, frozenset[str]]]
-) -> frozenset[str]:
-    """Push each CTE's query with the names visible to it.
-
-    Return the names visible to the main query.
-    """
-    recursive = bool(with_.args.get("recursive"))
-    queries: list[tuple[exp.Expr, frozenset[str]]] = []
-    for cte in with_.expressions:
-        name = cte.alias.lower()
-        body = cte.this
-        seen = names | {name} if recursive and isinstance(body, exp.SetOperation) else names
-        queries.append((body, seen))
-        names = names | {name}
-    stack.extend(reversed(queries))
-    return names
 
 
 def _references(results: dict[str, int]) -> tuple[Reference, ...]:

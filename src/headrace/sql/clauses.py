@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
+import msgspec
+from msgspec.structs import replace
 from sqlglot import exp
 
 from headrace.sql.expressions import bind
@@ -283,7 +284,7 @@ _SIMPLE_PATTERN = re.compile(r"[\w .|^$*+?\[\]-]{1,100}")
 _REPEATS_MAX = 3
 
 
-class Projection(NamedTuple):
+class Projection(msgspec.Struct, frozen=True, gc=False):
     """One output column.
 
     With `unlisted` it stands for columns that can't be listed: those of the inputs in `rest` (after
@@ -323,7 +324,7 @@ def _expression(context: BindingContext, scope: NameScope, item: exp.Expr) -> Pr
     if isinstance(item, exp.Alias):
         scope.aliases.setdefault(item.alias.lower(), bound)
         return Projection(item.alias, bound, item.this)
-    if item.find(exp.Columns) is not None:
+    if type(item) is not exp.Column and item.find(exp.Columns) is not None:
         return Projection(None, bound, item, unlisted=True)
     return Projection(generated_name(scope, item), bound, item)
 
@@ -410,12 +411,12 @@ def _star(  # complexipy: ignore (a case per modifier of the star)
     for item in projections:
         key = (item.name or "").lower()
         if item.unlisted:
-            result.append(item if unchanged else item._replace(rest=(), listed=()))
+            result.append(item if unchanged else replace(item, rest=(), listed=()))
         elif key in replaced:
             expression = replaced[key].this
             result.append(Projection(item.name, bind(context, scope, expression), expression))
         elif key in renamed and key not in excluded:
-            result.append(item._replace(name=renamed[key].alias))
+            result.append(replace(item, name=renamed[key].alias))
         elif key not in excluded:
             result.append(item)
     return result

@@ -76,7 +76,7 @@ def _edges(context: BindingContext, scope: NameScope, node: exp.Expr, rank: int)
 
 def _column(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     assert isinstance(node, exp.Column)
-    if isinstance(node.this, exp.Star):
+    if isinstance(node.args["this"], exp.Star):
         return BoundExpression(
             UNKNOWN,
             union(

@@ -34,7 +34,7 @@ _STARTS = {
     TokenType.VALUES,
     TokenType.TABLE,
 }
-_FORBIDDEN = (
+FORBIDDEN = (
     exp.DDL,
     exp.DML,
     exp.Command,
@@ -47,6 +47,7 @@ _FORBIDDEN = (
     exp.Copy,
     exp.Into,
 )
+"""What isn't allowed anywhere in a statement."""
 
 _TEMPLATE = re.compile(r"\{[{%]-?\s*(.*?)\s*-?[%}]\}", re.DOTALL)
 _NAME = r"""\s*['"]([A-Za-z_][A-Za-z_0-9]*)['"]\s*"""
@@ -134,11 +135,20 @@ class InvalidSelect(Exception):
         )
 
 
+_Visible = tuple[exp.Expr, frozenset[str]]
+"""A node of a statement, and the names of the CTEs (lower-case) that are visible to it."""
+
+
 class Parsed(NamedTuple):
-    """A statement with its tokens, shared between callers: never modify the tree."""
+    """A statement with its tokens, shared between callers: never modify the tree.
+
+    `nodes` are all nodes except names and literals, which are three quarters of a statement, and
+    except WITH and its CTEs themselves. A query comes before those of its CTEs.
+    """
 
     tree: exp.Expr
     tokens: list[Token]
+    nodes: list[_Visible]
 
 
 def tokenise(text: str) -> list[Token]:
@@ -185,7 +195,62 @@ def parse(text: str) -> Parsed:
         raise InvalidSelect(
             "sql_syntax", f"the statement can't be read ({words_of(error)})"
         ) from None
-    return Parsed(_single(statements), tokens)
+    tree = _single(statements)
+    nodes = _nodes(tree)
+    # a statement has many nodes of few classes, and testing a node against the tuple is slow
+    if any(issubclass(kind, FORBIDDEN) for kind in {type(node) for node, _ in nodes}):
+        forbidden = next(node for node in tree.walk() if isinstance(node, FORBIDDEN))
+        raise InvalidSelect(
+            "not_a_select", f"{forbidden.key.upper()} inside a body: a body only selects"
+        )
+    return Parsed(tree, tokens, nodes)
+
+
+def _nodes(tree: exp.Expr) -> list[_Visible]:
+    """Return `Parsed.nodes`."""
+    results: list[_Visible] = []
+    stack: list[_Visible] = [(tree, frozenset())]
+    while stack:
+        visible = stack.pop()
+        results.append(visible)
+        node, ctes = visible
+        with_ = node.args.get("with_")
+        if with_ is not None:
+            ctes = _push_ctes(with_, ctes, stack)
+        for value in reversed(node.args.values()):
+            if type(value) is list:
+                stack += [(child, ctes) for child in reversed(value) if _is_inner(child)]
+            elif value is not with_ and _is_inner(value):
+                stack.append((value, ctes))
+    return results
+
+
+def _push_ctes(with_: exp.Expr, ctes: frozenset[str], stack: list[_Visible]) -> frozenset[str]:
+    """Push each CTE's query with the names visible to it.
+
+    Return the names visible to the main query.
+    """
+    recursive = bool(with_.args.get("recursive"))
+    queries: list[_Visible] = []
+    for cte in with_.expressions:
+        name = cte.alias.lower()
+        body = cte.this
+        sees_itself = recursive and isinstance(body, exp.SetOperation)
+        queries.append((body, ctes | {name} if sees_itself else ctes))
+        ctes |= {name}
+    stack.extend(reversed(queries))
+    return ctes
+
+
+_ENDS = frozenset({exp.Identifier, exp.Literal, type(None), bool, str})
+
+
+def _is_inner(value: object) -> bool:
+    """Return whether an argument of a node is a node other than a name or a literal."""
+    kind = type(value)
+    if kind is exp.Column:
+        kind = type(value.args.get("this"))  # type: ignore[attr-defined]  # `t.*` has expressions below it
+    return kind not in _ENDS and isinstance(value, exp.Expr)
 
 
 def _single(statements: list[exp.Expr | None]) -> exp.Expr:
@@ -200,12 +265,6 @@ def _single(statements: list[exp.Expr | None]) -> exp.Expr:
     if not isinstance(tree, exp.Query | exp.Values):
         raise InvalidSelect(
             "not_a_select", f"a {tree.key.upper()} statement where a SELECT belongs"
-        )
-    # a statement has many nodes of few classes, and testing a node against the tuple is slow
-    if any(issubclass(kind, _FORBIDDEN) for kind in {type(node) for node in tree.walk()}):
-        forbidden = next(node for node in tree.walk() if isinstance(node, _FORBIDDEN))
-        raise InvalidSelect(
-            "not_a_select", f"{forbidden.key.upper()} inside a body: a body only selects"
         )
     return tree
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+import msgspec
 from sqlglot import exp
 
 from headrace.model import Place, Problem
@@ -27,7 +28,7 @@ PROBLEMS_MAX = 50
 _BARE_DECIMAL_POINT = re.compile(r"(?<![\w.)\]\"])\.\d")
 
 
-class BoundExpression(NamedTuple):
+class BoundExpression(msgspec.Struct, frozen=True, gc=False):
     """An expression's type and lineage; edges are shared, so never modify them in place."""
 
     type: str
@@ -38,7 +39,7 @@ NO_EDGES: Edges = {}
 CONSTANT = BoundExpression(UNKNOWN, NO_EDGES)
 
 
-class Output(NamedTuple):
+class Output(msgspec.Struct, frozen=True, gc=False):
     """A column of a relation; `name` is None if DuckDB would generate one from the expression."""
 
     name: str | None
@@ -63,25 +64,21 @@ class Relation:
         opaque: Edges | None = None,
     ) -> None:
         self.columns, self.filters, self.rest, self.opaque = columns, filters, rest, opaque
-        self._index: dict[str, int] | None = None
+        self._index: dict[str, Output] | None = None
 
     @property
     def complete(self) -> bool:
         """Whether `columns` is the complete list."""
         return not self.rest and self.opaque is None
 
-    def position(self, name: str) -> int | None:
-        """Return the position of the column with that lower-case name."""
+    def get(self, name: str) -> Output | None:
+        """Return the first column with that lower-case name."""
         if self._index is None:
             self._index = {}
-            for at, column in enumerate(self.columns):
+            for column in self.columns:
                 if column.name is not None:
-                    self._index.setdefault(column.name.lower(), at)
+                    self._index.setdefault(column.name.lower(), column)
         return self._index.get(name)
-
-    def get(self, name: str) -> Output | None:
-        at = self.position(name)
-        return None if at is None else self.columns[at]
 
     def unlisted(self, name: str) -> Output | None:
         """Return a column that isn't listed but may come from inputs with unknown columns."""
@@ -251,30 +248,42 @@ def bind_column(context: BindingContext, scope: NameScope, node: exp.Column) -> 
 
     An unknown name is reported as a problem and counts as a constant.
     """
-    parts = [part.name for part in node.parts]
+    parts = _parts(node)
+    first = parts[0].lower()
     at: NameScope | None = scope
     while at is not None:
-        expression = _in_scope(context, at, node, parts)
+        expression = _in_scope(context, at, node, parts, first)
         if expression is not None:
             return expression
         at = at.parent
-    if len(parts) == 1 and parts[0].lower() in _CONSTANT_NAMES:
+    if len(parts) == 1 and first in _CONSTANT_NAMES:
         return BoundExpression("VARCHAR", NO_EDGES)
     _say_unknown(context, scope, node, parts)
     return CONSTANT
 
 
+def _parts(node: exp.Column) -> list[str]:
+    """Return the names of a column: fast where it has one or two, as almost all have."""
+    args = node.args
+    name, table = args["this"], args.get("table")
+    if type(name) is exp.Identifier and args.get("db") is None and args.get("catalog") is None:
+        if table is None:
+            return [name.args["this"]]
+        if type(table) is exp.Identifier:
+            return [table.args["this"], name.args["this"]]
+    return [part.name for part in node.parts]
+
+
 def _in_scope(
-    context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]
+    context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str], first: str
 ) -> BoundExpression | None:
-    first = parts[0].lower()
     if len(parts) > 1:
-        source = next((source for source in scope.sources if source.alias == first), None)
-        if source is not None:
-            return _qualified(context, source, node, parts[1:])
+        for source in scope.sources:
+            if source.alias == first:
+                return _qualified(context, source, node, parts[1:])
     expression = _unqualified(context, scope, node, first)
-    if expression is None:
-        return None
+    if expression is None or len(parts) == 1:
+        return expression
     return _field_of(expression, parts[1:])
 
 
@@ -286,7 +295,8 @@ def _qualified(
     if column is None:
         _say_no_column(context, node, rest[0], [source])
         return CONSTANT
-    return _field_of(BoundExpression(column.type, column.edges), rest[1:])
+    expression = BoundExpression(column.type, column.edges)
+    return expression if len(rest) == 1 else _field_of(expression, rest[1:])
 
 
 def _unqualified(

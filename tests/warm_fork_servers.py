@@ -32,13 +32,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-import msgspec
 import pytest
 
 from headrace import faults
-from headrace.engine.attempts import clean
-from headrace.runtime.executors import workers
-from headrace.runtime.worker_protocol import WorkerSettings
+from headrace.clean_environment import clean
+from headrace.runtime import fork_server_start
 
 PACKET_BYTES = 1 << 17
 ENV_OF_STARTS = ("PYTHON", "HEADRACE_FAULT", "LD_", "MALLOC_", "LC_", "LANG")
@@ -65,15 +63,11 @@ class Warm:
         self._started_with = _of_starts(_ENVIRONMENT)
         self._lock = threading.Lock()
 
-    def spawn(self, descriptor: int, settings: WorkerSettings, complaints: IO[bytes]) -> Any:
-        """In place of `fork_servers.spawn`."""
+    def spawn(self, descriptor: int, complaints: IO[bytes]) -> Any:
+        """In place of `fork_server_start.spawn`."""
         if not self.fits(os.environ):
-            return FROM_NOTHING(descriptor, settings, complaints)
-        wanted = {
-            "settings": msgspec.json.encode(settings).decode(),
-            "env": clean(os.environ),
-            "cwd": str(Path.cwd()),
-        }
+            return FROM_NOTHING(descriptor, complaints)
+        wanted = {"env": clean(os.environ), "cwd": str(Path.cwd())}
         return Forked(self, self.ask({"fork": wanted}, descriptor))
 
     def run(
@@ -150,7 +144,7 @@ class Forked:
         return self.returncode
 
 
-FROM_NOTHING = workers.spawn
+FROM_NOTHING = fork_server_start.spawn
 
 
 _started: list[Warm] = []
@@ -189,9 +183,9 @@ def warm_fork_servers() -> Iterator[None]:
     """Fork servers are forked; the first of them starts the process that does it."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
-            workers,
+            fork_server_start,
             "spawn",
-            lambda descriptor, settings, complaints: warm().spawn(descriptor, settings, complaints),
+            lambda descriptor, complaints: warm().spawn(descriptor, complaints),
         )
         yield
     while _started:
@@ -201,7 +195,7 @@ def warm_fork_servers() -> Iterator[None]:
 @pytest.fixture
 def cold_fork_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork servers start from nothing, as they do for users."""
-    monkeypatch.setattr(workers, "spawn", FROM_NOTHING)
+    monkeypatch.setattr(fork_server_start, "spawn", FROM_NOTHING)
 
 
 def _of_starts(env: Mapping[str, str]) -> dict[str, str]:
@@ -266,7 +260,7 @@ class Closed:
         pass
 
 
-def _live(descriptor: int, settings: str, env: dict[str, str], cwd: str) -> NoReturn:
+def _live(descriptor: int, env: dict[str, str], cwd: str) -> NoReturn:
     """A fork server's life, in what `python -m headrace.runtime.fork_server` would find."""
     from headrace.runtime import fork_server
 
@@ -274,7 +268,7 @@ def _live(descriptor: int, settings: str, env: dict[str, str], cwd: str) -> NoRe
     try:
         os.setsid()
         _settle(env, cwd)
-        sys.argv = [str(fork_server.__file__), str(descriptor), settings]
+        sys.argv = [str(fork_server.__file__), str(descriptor)]
         with Path(os.devnull).open("r+b") as nothing:
             for stream in range(3):
                 os.dup2(nothing.fileno(), stream)
@@ -296,7 +290,7 @@ def _run(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _settle(env, cwd)
     faults._armed = faults.armed_by({"HEADRACE_FAULT": fault})
-    workers.spawn = _start_fork_server
+    fork_server_start.spawn = _start_fork_server
     sys.argv = ["headrace", *arguments]
     code = 1
     try:
@@ -321,16 +315,14 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _start_fork_server(descriptor: int, settings: WorkerSettings, _complaints: object) -> Any:
-    """In place of `fork_servers.spawn` in a command: nothing of the leader's stays open in the fork
+def _start_fork_server(descriptor: int, _complaints: object) -> Any:
+    """In place of `fork_server_start.spawn` in a command: nothing of the leader's stays open in the fork
     server."""
     pid = os.fork()
     if pid == 0:
         os.closerange(3, descriptor)
         os.closerange(descriptor + 1, min(1 << 16, os.sysconf("SC_OPEN_MAX")))
-        _live(
-            descriptor, msgspec.json.encode(settings).decode(), clean(os.environ), str(Path.cwd())
-        )
+        _live(descriptor, clean(os.environ), str(Path.cwd()))
     return Forked(_Own(), pid)
 
 

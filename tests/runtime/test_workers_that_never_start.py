@@ -13,17 +13,14 @@ from typing import IO
 import pytest
 from runlab import DAYS, Lab
 
-from headrace.runtime.executors import WorkersBroken, workers
-from headrace.runtime.worker_protocol import WorkerSettings
+from headrace.runtime import fork_server_start
+from headrace.runtime.executors import WorkersBroken
 
 SAYS = "libfoo.so: cannot open shared object file"
 
 
-def broken(
-    descriptor: int, settings: WorkerSettings, complaints: IO[bytes]
-) -> subprocess.Popen[bytes]:
+def broken(descriptor: int, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     """A process in place of the one that starts workers, whose interpreter is broken."""
-    del settings
     code = f"import sys; sys.exit('first\\n' + {SAYS!r})"
     return subprocess.Popen(
         [sys.executable, "-S", "-c", code], stderr=complaints, pass_fds=(descriptor,)
@@ -45,7 +42,7 @@ def test_it_is_one_incident_with_the_last_line_and_status_says_that_nothing_can_
     lab.now = datetime.fromisoformat("2025-01-03T08:00:00+00:00")
     lab.orders(DAYS[1])
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workers, "spawn", broken)
+        patched.setattr(fork_server_start, "spawn", broken)
         for _ in range(2):
             with pytest.raises(WorkersBroken, match=SAYS):
                 lab.tick()

@@ -12,6 +12,8 @@ COMPLETE = "_HEADRACE_COMPLETE"
 """The variable by which a shell asks for candidates."""
 FORWARDED = frozenset({"read", "sql"})
 """Commands that a running server runs, because it has imported what they need."""
+LEADING = frozenset({"run", "tick", "retry", "backfill", "serve"})
+"""Commands that start workers where no other process leads; see `starting_ahead`."""
 INTERRUPTED = 4
 """The exit code of an interrupted command."""
 

@@ -53,8 +53,16 @@ def forwarded(arguments: Sequence[str]) -> int | None:
         return None
     if any(name.startswith(_OWN_PROCESS) for name in os.environ):
         return None
-    folder = _data_folder(_given(rest, "--project") or options.project, _environment(rest, options))
+    folder = data_folder(rest, options)
     return None if folder is None else _run_in_server(folder, arguments)
+
+
+def data_folder(rest: Sequence[str], options: Options) -> str | None:
+    """Return the data folder of a command's project and environment; None if there is none.
+
+    `rest` are the words after the common `options`, which it may have as well.
+    """
+    return _data_folder(_given(rest, "--project") or options.project, _environment(rest, options))
 
 
 def _environment(rest: Sequence[str], options: Options) -> str:

@@ -17,6 +17,7 @@ from headrace.cli.command_table import (
     COMPLETE,
     FORWARDED,
     INTERRUPTED,
+    LEADING,
     NOT_BUILT,
     OTHER_TOOLS,
     RENAMED,
@@ -88,6 +89,18 @@ def _command(name: str, arguments: list[str], options: Options) -> int:
     if command is None:
         return _unknown(name)
     signal.signal(signal.SIGTERM, _interrupt)
+    if name not in LEADING:
+        code = _run_here(name, arguments, options)
+    else:
+        from headrace.cli.starting_ahead import starting_ahead
+
+        with starting_ahead(name, arguments, options):
+            code = _run_here(name, arguments, options)
+    sys.stdout.flush()
+    return code
+
+
+def _run_here(name: str, arguments: list[str], options: Options) -> int:
     from headrace.cli.declared_commands import load
     from headrace.cli.parser import run_command
 
@@ -95,9 +108,7 @@ def _command(name: str, arguments: list[str], options: Options) -> int:
         from headrace.cli.commands.start import init_arguments
 
         arguments = init_arguments(arguments)
-    code = run_command(name, load(name), arguments, options)
-    sys.stdout.flush()
-    return code
+    return run_command(name, load(name), arguments, options)
 
 
 def _unknown(name: str) -> int:

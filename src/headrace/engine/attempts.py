@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import signal
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -254,29 +254,7 @@ def as_said(error: BodyError, lines: Iterable[str]) -> BodyError:
     )
 
 
-# The environment of asset code (docs/how-to/secrets.md): a fixed list of names and nothing else of
-# Headrace's own environment, because the rest may hold secrets. An asset gets more only through
-# `environment:`, `secrets:` and `[run] pass_environment`.
-
-COMMON = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR")
-"""Variables that any program may need; also all that begin with `LC_`."""
-COMMON_PREFIX = "LC_"
-OF_WORKERS = (
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-    "PYTHONHOME",
-    "PYTHONPATH",
-    "PYTHONUTF8",
-    "PYTHONDONTWRITEBYTECODE",
-    "PYTHONPYCACHEPREFIX",
-    "HEADRACE_FAULT",
-    "HEADRACE_FAULT_ONCE",
-    "HEADRACE_FAULT_TRACE",
-)
-"""Variables that a worker needs to start and to be tested: paths of Python, armed fault points.
-
-Python assets run in a worker and see these as well; commands don't.
-"""
+# The values that asset code gets besides the clean environment (`headrace.clean_environment`).
 
 
 class Handed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -288,22 +266,6 @@ class Handed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Names of the variables whose values must never be stored."""
     missing: str = ""
     """The reason why a declared secret is unavailable; then the attempt can't begin."""
-
-
-def common(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of `environment` that commands get."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name in COMMON or name.startswith(COMMON_PREFIX)
-    }
-
-
-def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of `environment` that workers, and so Python assets, get."""
-    return common(environment) | {
-        name: environment[name] for name in OF_WORKERS if name in environment
-    }
 
 
 @contextmanager

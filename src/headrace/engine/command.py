@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import msgspec
 
+from headrace.clean_environment import common
 from headrace.engine import processes
 from headrace.engine.attempts import (
     COMMAND_FAILED,
@@ -34,7 +35,6 @@ from headrace.engine.attempts import (
     DataFolders,
     ErrorKind,
     InputData,
-    common,
     ended_by,
     hint_for,
 )

@@ -1,12 +1,12 @@
 """The fork server: imports once what every worker needs, and forks workers on request.
 
-`python -m headrace.runtime.fork_server SOCKET SETTINGS`, started by `runtime.executors.workers`.
+`python -m headrace.runtime.fork_server SOCKET`, started by `runtime.fork_server_start`.
 The imported modules are in memory once, whatever the number of workers, and a dead worker is
 replaced within milliseconds. The fork server does nothing else: it has one thread and opens
 nothing, so that a child starts without any lock held. It reaps a child only when the leader
 requests that: until then the process id of a dead worker can't become another process's.
 
-Requests and replies have one size each, over a stream socket
+The settings arrive first. Requests and replies have one size each, over a stream socket
 (docs/decisions/0029-worker-processes.md).
 """
 
@@ -32,6 +32,7 @@ from headrace.runtime.worker_protocol import (
     REPLY,
     REQUEST,
     WorkerSettings,
+    receive_settings,
 )
 
 PYTHON, ARROW = ("headrace.engine.python",), ("pyarrow.parquet", "headrace.engine.containers")
@@ -40,12 +41,12 @@ PYTHON, ARROW = ("headrace.engine.python",), ("pyarrow.parquet", "headrace.engin
 
 def main() -> None:
     """Serve until the leader closes the socket."""
-    control, settings = (
-        socket.socket(fileno=int(sys.argv[1])),
-        msgspec.json.decode(sys.argv[2], type=WorkerSettings),
-    )
+    control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settings = receive_settings(control)
+    if settings is None:  # it was started ahead, and no leader took it
+        return
     for module in (*(PYTHON if settings.python else ()), *(ARROW if settings.arrow else ())):
         importlib.import_module(module)
     # its import opened it, with threads; asset code that uses it gets a new one

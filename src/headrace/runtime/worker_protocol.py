@@ -47,6 +47,32 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         return (self.background_memory_max_bytes if background else None) or self.memory_max_bytes
 
 
+_SIZE = struct.Struct("<I")
+
+
+def encode_settings(settings: WorkerSettings) -> bytes:
+    """Return the settings as the fork server reads them, before any request."""
+    body = msgspec.json.encode(settings)
+    return _SIZE.pack(len(body)) + body
+
+
+def receive_settings(control: socket.socket) -> WorkerSettings | None:
+    """Return the settings of this fork server; None if the other end is closed without any."""
+    size = _received(control, _SIZE.size)
+    body = None if size is None else _received(control, _SIZE.unpack(size)[0])
+    return None if body is None else msgspec.json.decode(body, type=WorkerSettings)
+
+
+def _received(control: socket.socket, size: int) -> bytes | None:
+    data = b""
+    while len(data) < size:
+        part = control.recv(size - len(data))
+        if not part:
+            return None
+        data += part
+    return data
+
+
 # Requests to the fork server and its replies, each of one size, over a stream socket.
 
 FORK, REAP = b"B", b"R"

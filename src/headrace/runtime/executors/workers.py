@@ -9,20 +9,14 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Sequence
-from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
-from headrace.engine.attempts import clean as clean_environment
 from headrace.engine.logs import OutputPipes
 from headrace.model import PythonBody
-from headrace.runtime import worker_protocol
+from headrace.runtime import fork_server_start, worker_protocol
 from headrace.runtime.folders import Folders
 from headrace.runtime.messages import (
     Answer,
@@ -41,6 +35,7 @@ from headrace.runtime.worker_protocol import (
     WorkerSettings,
     answers_inbox,
     encode_frame,
+    encode_settings,
 )
 from headrace.scheduler import AttemptId
 from headrace.security.audit import clean
@@ -64,61 +59,25 @@ def strike(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-def spawn(
-    descriptor: int, settings: WorkerSettings, complaints: IO[bytes]
-) -> subprocess.Popen[bytes]:
-    """Start a fork server that serves the socket `descriptor`.
-
-    It writes errors of its start to `complaints`.
-    """
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "headrace.runtime.fork_server",
-            str(descriptor),
-            msgspec.json.encode(settings).decode(),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=complaints,
-        pass_fds=(descriptor,),
-        start_new_session=True,  # a terminal's Ctrl-C goes to the leader alone
-        # Before any asset code can run: absent variables can't be read, not even in
-        # /proc/self/environ.
-        env=clean_environment(os.environ),
-    )
-
-
-def _file() -> IO[bytes]:
-    """Return a private file for the errors of a process that can't start.
-
-    The null device if the disk has no room for one: the errors are lost then.
-    """
-    try:
-        return tempfile.TemporaryFile()
-    except OSError:
-        return Path(os.devnull).open("w+b")
-
-
 class ForkServer:
     """One fork server process.
 
-    It starts when this is created, and forks once its imports are done; nothing waits for it
-    before.
+    It starts when this is created, or was started ahead, and forks once its imports are done;
+    nothing waits for it before.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self.control, theirs = socket.socketpair()
-        self._complaints = _file()
+        self.control, self._process, self._complaints = fork_server_start.take()
         self._said = ""
-        with theirs:
-            self._process = spawn(theirs.fileno(), settings, self._complaints)
         self.control.settimeout(SILENT_SECONDS_MAX)
         self._waiting: deque[WhenStarted] = deque()
         self._reaped: list[tuple[int, int]] = []
         self._bytes = b""
         self.alive = True
+        try:
+            self.control.sendall(encode_settings(settings))
+        except OSError:
+            self._record_exit()
 
     def fork(
         self, descriptors: Sequence[int], started: WhenStarted, *, background: bool = False

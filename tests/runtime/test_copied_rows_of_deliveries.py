@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from headrace.checks import metrics
+from headrace.checks import Audit, metrics
 from headrace.checks.audit import audit
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage
-from headrace.runtime.steps.anomalies import CONTENTS_MIN, with_copies
+from headrace.model import CheckSpec, Place
+from headrace.runtime.steps.anomalies import CONTENTS_MIN, with_copies, with_repeated
 
 COLUMNS = {
     "id": "BIGINT",
@@ -76,3 +77,44 @@ def test_copies_are_counted_as_if_every_column_was(_number: int, tmp_path: Path)
         )
         known = metrics.decoded(with_copies(audited, session, staged, table).metrics)
     assert (known.copies, known.apart) == expected(rows), rows
+
+
+@pytest.mark.parametrize(
+    ("query", "repeated"),
+    [
+        ("SELECT range AS id, 'a' AS name FROM range(300)", 0),
+        ("SELECT range % 100 AS id, NULL AS name FROM range(300)", 200),
+        ("SELECT range % 59_999 AS id, [range % 59_999] AS name FROM range(60_000)", 1),
+        ("SELECT range % 7 AS id, 1.5 AS name FROM range(100_001)", None),
+        ("SELECT 1 AS id, 'a' AS name", None),
+    ],
+)
+def test_the_audit_counts_repeated_rows_in_its_own_scan(
+    query: str, repeated: int | None, tmp_path: Path
+) -> None:
+    """Would catch: another aggregate's value taken for the count, in sampled files too, or a second
+    query for what the scan knows."""
+    with DuckDBSession(tmp_path / "lake", threads=1) as session:
+        staged, table = stage(session, query, None, table_name="t", partition="*", table=None)
+
+        def audited(checks: list[CheckSpec], *, repeated: bool) -> Audit:
+            return audit(
+                session,
+                staged,
+                table,
+                checks,
+                partition_check=None,
+                references=(),
+                now_us=0,
+                repeated=repeated,
+            )
+
+        place = Place(file="")
+        check = CheckSpec(kind="row_count", name="rows", place=place, arguments={"min": 1})
+        for checks in ([], [check]):
+            result = audited(checks, repeated=True)
+            assert metrics.decoded(result.metrics).repeated == repeated
+            counted_apart = with_repeated(audited(checks, repeated=False), session, staged, table)
+            assert metrics.decoded(counted_apart.metrics) == metrics.decoded(result.metrics)
+            assert counted_apart.content_hash == result.content_hash
+            assert counted_apart.results == result.results

@@ -249,6 +249,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     key: tuple[str, str] | None = None,
     classified: Sequence[str] = (),
     described: bool = True,
+    repeated: bool = False,
 ) -> Audit:
     """Audit a staged file and return the result; it decides whether the file may be published.
 
@@ -259,7 +260,8 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     `whole` checks read all rows of the table as it will be, since the staged file of a merge holds
     only the changes. `key` is the key column and its only permitted value. Values of `classified`
     columns are never stored. Without `described` no profile is computed. Large partitions are
-    profiled from `FIRST_SAMPLE_ROWS` rows; `described_again` reads more.
+    profiled from `FIRST_SAMPLE_ROWS` rows; `described_again` reads more. With `repeated`, the scan
+    of a single partition of at most `REPEATED_ROWS_MAX` rows counts those identical to others.
 
     Raises `NotBuilt` for `quarantine_rows`.
     """
@@ -291,13 +293,16 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
             keys=_keys(checks),
         )
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
+    compared = _repeated(table, reader, asked=repeated and described)
     reader.sample(description.every)
-    scanned = measure([*items, *placement], reader, [*description.aggregates, *hashed])
+    scanned = measure([*items, *placement], reader, [*description.aggregates, *compared, *hashed])
     concluded = tuple(conclude(item, parts, reader) for item in items)
     description = msgspec.structs.replace(description, unique=_proved_unique(concluded, checks))
     misplaced = _failed(conclude(item, parts, reader) for item in placement)
     results = tuple(item.result for item in (*concluded, *misplaced))
-    scan = _Scan(table, description, bool(hashed), scanned, concluded, misplaced, on_fail)
+    scan = _Scan(
+        table, description, bool(compared), bool(hashed), scanned, concluded, misplaced, on_fail
+    )
     profiles = scan.profiles(parts) if reader.several else {}
     # With several partitions, the key `ONLY` has the values of rows without a partition.
     profile = (
@@ -311,7 +316,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
         scan.content_hash(ONLY, staged.rows),
         partitions=scan.partitions(parts, profiles) if reader.several else {},
         profiles=profiles,
-        metrics=metrics.of(profile, staged.rows) if described and not reader.several else b"",
+        metrics=scan.metrics(profile, staged.rows) if described and not reader.several else b"",
     )
 
 
@@ -320,6 +325,8 @@ class _Scan(msgspec.Struct, frozen=True):
 
     table: LakeTable
     description: profile_plan.Description
+    compared: bool
+    """Whether the scan counted repeated rows."""
     hashed: bool
     scanned: dict[str, tuple[Any, ...]]
     concluded: tuple[Concluded, ...]
@@ -359,6 +366,14 @@ class _Scan(msgspec.Struct, frozen=True):
             self.content_hash(part.key, part.rows),
             vector,
         )
+
+    def metrics(self, profile: Mapping[str, ColumnProfile], rows: int) -> bytes:
+        """Return the metrics of a single partition, with its repeated rows if they were counted."""
+        values, at = self.scanned.get(ONLY, ()), self.description.aggregate_count
+        measured = metrics.measured(profile, rows)
+        if self.compared and len(values) > at:
+            measured = msgspec.structs.replace(measured, repeated=int(values[at]))
+        return metrics.encoded(measured)
 
     def content_hash(self, key: str, rows: int) -> str | None:
         values = self.scanned.get(key)
@@ -464,6 +479,14 @@ def _proved_unique(concluded: Sequence[Concluded], checks: Sequence[CheckSpec]) 
 
 def _are_too_many(parts: Sequence[CheckedPartition], columns: Mapping[str, str]) -> bool:
     return len(parts) * len(columns) > PROFILES_MAX
+
+
+def _repeated(table: LakeTable, reader: StagedScanner, *, asked: bool) -> list[str]:
+    """Return the aggregate that compares rows with one another; none for large partitions."""
+    if not asked or reader.several or not 1 < reader.file.rows <= metrics.REPEATED_ROWS_MAX:
+        return []
+    names = ", ".join(quote(item.name) for item in table.columns if item.name != PARTITION_COLUMN)
+    return [f"count(*) - count(DISTINCT hash({names}))"]
 
 
 def _is_hashed(staged: StagedFile, parts: Sequence[CheckedPartition]) -> bool:

@@ -19,8 +19,11 @@ from headrace.model.times import is_holiday
 # The rhythm of partitions: the weekday of a day, the hour of an hour.
 
 NO_RHYTHM = 0
+PLACES_KEPT = 4096
+"""The number of partitions whose phase and place are cached: histories of two days overlap."""
 
 
+@lru_cache(PLACES_KEPT)
 def season(partition: str, grain: Grain | None) -> int:
     """Return the phase of a partition in its rhythm.
 
@@ -41,6 +44,7 @@ _NUMBERS = re.compile(r"\d+")
 _A_YEAR = {Grain.MONTH: 12, Grain.QUARTER: 4, Grain.YEAR: 1}
 
 
+@lru_cache(PLACES_KEPT)
 def place(partition: str, grain: Grain | None) -> float | None:
     """Return the number of intervals before a partition, from an origin common to its grain.
 

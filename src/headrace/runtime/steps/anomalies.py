@@ -25,6 +25,7 @@ from headrace.checks.audit import audit, described_again, facts_of_failed_checks
 from headrace.checks.facts import DriftChange, Fact, FactSeverity, ValueDifferenceKind
 from headrace.checks.metrics import REPEATED_ROWS_MAX, ColumnMetrics, StoredMetrics
 from headrace.checks.results import ColumnProfile
+from headrace.checks.values import TELLING
 from headrace.connect.connectors import is_routed_by_rows
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.prepared import PreparedDelivery
@@ -283,9 +284,12 @@ def with_repeated(
     """Return the audit with the number of rows identical to others, in the delivery's metrics.
 
     Only for deliveries of one partition. It is 0 where rows are known to be unique, and isn't
-    counted above REPEATED_ROWS_MAX rows.
+    counted above REPEATED_ROWS_MAX rows, nor where the audit's scan has counted it.
     """
     if not audit.metrics or not 1 < staged.rows <= REPEATED_ROWS_MAX:
+        return audit
+    measured = metrics.decoded(audit.metrics)
+    if measured.repeated is not None:
         return audit
     unique = any(
         result.kind == CommonCheck.UNIQUE and result.outcome is CheckState.PASSED
@@ -295,9 +299,7 @@ def with_repeated(
         for profile in audit.profile.values()
     )
     repeated = 0 if unique else _repeated(session, staged, table)
-    vector = metrics.encoded(
-        msgspec.structs.replace(metrics.decoded(audit.metrics), repeated=repeated)
-    )
+    vector = metrics.encoded(msgspec.structs.replace(measured, repeated=repeated))
     return msgspec.structs.replace(audit, metrics=vector)
 
 
@@ -485,13 +487,43 @@ def _rows_times(
     """Return the number of times that each row occurs, and the columns in which copies differ."""
     names = [column.name for column in columns]
     even = [name for name in names if _may_be_even(audit.profile.get(name), staged.rows)]
-    if not _distinguish(even, audit.profile):
+    times = _profiled_times(columns, even, audit.profile)
+    if not _may_be_copies(even, times, audit.profile):
         return 1, ()
     rows = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
-    times = _times(session, rows, even)
+    times |= _times(session, rows, sorted(set(even) - times.keys()))
     same = [name for name in even if times[name] > 1]
-    copies = _copies(session, rows, same) if same else 1
+    copies = _copies(session, rows, same) if _may_be_copies(same, times, audit.profile) else 1
     return copies, tuple(name for name in names if name not in same) if copies > 1 else ()
+
+
+def _may_be_copies(
+    names: Sequence[str], times: Mapping[str, int], profiles: Mapping[str, ColumnProfile]
+) -> bool:
+    """Whether all rows may occur several times, by these columns.
+
+    The rows with one value are several different ones, each with its copies. So the number of
+    copies divides the count of each value in each column.
+    """
+    common = math.gcd(*(times[name] for name in names if name in times))
+    return common != 1 and _distinguish(names, profiles)
+
+
+def _profiled_times(
+    columns: Sequence[LakeColumn], names: Sequence[str], profiles: Mapping[str, ColumnProfile]
+) -> dict[str, int]:
+    """Return column → the greatest common divisor of the counts of its values, where profiles have
+    all of them: columns of few values, of types that profiles show exactly.
+    """
+    exact = {column.name for column in columns if column.type in TELLING}
+    known = {name: profiles[name] for name in names if name in exact and name in profiles}
+    return {
+        name: math.gcd(profile.nulls, *(count for _, count in profile.top))
+        for name, profile in known.items()
+        if profile.sampled is None
+        and profile.categorical
+        and profile.nulls + sum(count for _, count in profile.top) == profile.rows
+    }
 
 
 def _may_be_even(profile: ColumnProfile | None, rows: int) -> bool:

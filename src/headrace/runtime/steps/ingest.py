@@ -317,6 +317,7 @@ def _staged(
             timezone=source.timezone,
             on_fail=blocking(source.on_fail),
             classified=task.classified,
+            repeated=True,
         )
 
     with lent(session, task.macros):

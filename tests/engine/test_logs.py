@@ -173,6 +173,60 @@ def test_a_body_that_spoils_its_output_spoils_only_its_own(
     ] == ["after"]
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "pass",
+        "sys.stdout.close()",
+        "sys.stdout.detach()",
+        "sys.stdout = None",
+        "del sys.stderr",
+        "os.close(2)",
+        "sys.stdout.reconfigure(encoding='ascii', errors='strict')",
+        "sys.stdout.reconfigure(line_buffering=False)",
+        "sys.stdout.write = len",
+        "sys.stdout.write('no end'); sys.stdout = sys.stderr",
+        "logging.root.handlers[-1].setLevel(logging.CRITICAL)",
+        "logging.root.handlers[-1].setFormatter(logging.Formatter('%(name)s'))",
+        "logging.root.handlers[-1].addFilter(lambda record: False)",
+        "logging.root.handlers[-1].emit = repr",
+        "logging.root.handlers[-1].close()",
+        "logging.root.handlers.clear()",
+    ],
+)
+def test_a_worker_that_reuses_its_streams_gives_the_next_attempt_good_ones(
+    tmp_path: Path, channel: OutputPipes, spoil: str
+) -> None:
+    """Would catch: streams and the logging handler that are lent again after a body changed them,
+    so that the next attempt's lines are lost, are its predecessor's, or raise.
+    """
+    listener, logger = LogListener(channel), logging.getLogger("mine")
+    for n in range(3):
+        with Capture(channel, LogFile(tmp_path / f"{n}.jsonl", WorkerClock(NOW_US)), listener):
+            if n == 1:
+                exec(spoil)
+            else:
+                print(f"é {n}")
+                print("error", file=sys.stderr)
+                logger.info("logged")
+    listener.close()
+    for n in (0, 2):
+        lines = {(line.stream, line.text) for line in read(tmp_path / f"{n}.jsonl")}
+        assert lines == {("stdout", f"é {n}"), ("stderr", "error"), ("log", "logged")}
+
+
+def test_a_thread_that_logs_after_its_attempt_writes_nowhere(
+    tmp_path: Path, channel: OutputPipes
+) -> None:
+    """Would catch: a handler that still writes into the log of an attempt that has ended."""
+    listener = LogListener(channel)
+    with Capture(channel, LogFile(tmp_path / "1.jsonl", WorkerClock(NOW_US)), listener):
+        handler = logging.root.handlers[-1]
+    handler.emit(logging.LogRecord("mine", logging.INFO, "file", 1, "late", (), None))
+    listener.close()
+    assert not (tmp_path / "1.jsonl").exists()
+
+
 def test_printing_without_end_is_cut_and_said(
     tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ The audit is a separate step (`runtime.steps`), because the engine doesn't impor
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import uuid
 from collections.abc import Hashable, Iterator, Mapping
@@ -384,7 +385,7 @@ def _opaque(
 
     Returns None for `materialize: none` and `files`.
     """
-    code_root = folders.code / (task.code or "")
+    code_root = _code_root(folders.code, task.code or "")
     if isinstance(task.body, CommandBody):
         with (
             command.run(
@@ -399,6 +400,11 @@ def _opaque(
     context = python.context_of(task.scope, directory)
     with python.run(task, session, code_root, context, folders) as rows, _placed(task.body):
         yield rows
+
+
+@functools.lru_cache(maxsize=16)
+def _code_root(folder: Path, code: str) -> Path:
+    return folder / code
 
 
 def _alike(task: BodyTask) -> tuple[object, ...]:

@@ -70,7 +70,7 @@ class Loader:
         """
         root = resolved(root)
         self._turn_to(root, project)
-        self._turn_to_folder(root, (root / file).parent)
+        self._turn_to_folder(root, _folder_of(root, file))
         name = _module_name(root, file)
         result = sys.modules.get(name)
         if result is None:
@@ -99,7 +99,7 @@ class Loader:
         importlib.invalidate_caches()
 
     def _turn_to(self, root: Path, project: Path | None) -> None:
-        if root == self._root:
+        if root is self._root or root == self._root:
             return
         self.forget()
         self._root = root
@@ -111,7 +111,7 @@ class Loader:
 
     def _turn_to_folder(self, root: Path, folder: Path) -> None:
         """Make the modules next to an asset's file importable by their bare names."""
-        if folder == self._folder:
+        if folder is self._folder or folder == self._folder:
             return
         if self._folder is not None and self._folder != root:
             neighbours = _found_in(self._folder)
@@ -192,6 +192,11 @@ LOADER = Loader()
 def resolved(root: Path) -> Path:
     """Return a code folder without links, cached because a folder of applied code never changes."""
     return root.resolve()
+
+
+@functools.lru_cache(maxsize=1024)
+def _folder_of(root: Path, file: str) -> Path:
+    return (root / file).parent
 
 
 @functools.lru_cache(maxsize=1024)
@@ -367,6 +372,9 @@ class LogListener:
         self._lock = threading.Lock()
         self._file: LogFile | None = None
         self._spools: list[Spool] = []
+        self._handler = _Handler()
+        self.texts: tuple[io.TextIOWrapper, io.TextIOWrapper] | None = None
+        """Text streams over descriptors 1 and 2 that the last attempt left as they were."""
         self._stop_read, self._stop_write = os.pipe()
         self._ready = select.poll()
         for fd, _ in channel.sources:
@@ -379,6 +387,13 @@ class LogListener:
         with self._lock:
             self._discard()
             self._file = file
+
+    def handler(self, file: LogFile) -> _Handler:
+        """Return the handler of Python's logging, ready to write into this log."""
+        if vars(self._handler).keys() != _HANDLER_FIELDS:  # asset code has replaced a method
+            self._handler = _Handler()
+        self._handler.begin(file)
+        return self._handler
 
     def end(self) -> None:
         """Write what is in the pipes now; don't wait for their end, which a child may hold open."""
@@ -435,7 +450,8 @@ class Capture:
         self._own = listener is None
         self._kept: list[tuple[int, int]] = []
         self._streams = (sys.stdout, sys.stderr)
-        self._handler = _Handler(file)
+        self._texts: tuple[io.TextIOWrapper, io.TextIOWrapper] | None = None
+        self._handler: _Handler | None = None
 
     def __enter__(self) -> Self:
         _flush()
@@ -444,7 +460,9 @@ class Capture:
         self._kept = [(target, os.dup(target)) for target in (1, 2)]
         os.dup2(self._channel.stdout_write, 1)
         os.dup2(self._channel.stderr_write, 2)
-        sys.stdout, sys.stderr = _text(1), _text(2)
+        self._texts, self._listener.texts = self._listener.texts or (_text(1), _text(2)), None
+        sys.stdout, sys.stderr = self._texts
+        self._handler = self._listener.handler(self.file)
         logging.root.addHandler(self._handler)
         return self
 
@@ -455,7 +473,14 @@ class Capture:
         trace: TracebackType | None,
     ) -> None:
         _flush()
-        logging.root.removeHandler(self._handler)
+        if self._handler is not None:
+            logging.root.removeHandler(self._handler)
+            self._handler.end()
+        if self._texts is not None and all(
+            getattr(sys, name, None) is text and _is_as_opened(text)
+            for name, text in zip(("stdout", "stderr"), self._texts, strict=True)
+        ):
+            self._listener.texts = self._texts
         if logging.root.level != LEVEL:  # the level that asset code set isn't the next attempt's
             logging.root.setLevel(LEVEL)
         sys.stdout, sys.stderr = self._streams
@@ -471,26 +496,60 @@ class Capture:
 class _Handler(logging.Handler):
     """Handler of Python's logging; it bypasses the pipes, which don't carry levels."""
 
-    def __init__(self, file: LogFile) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._file = file
+        self._file: LogFile | None = None
+
+    def begin(self, file: LogFile) -> None:
+        """Write into this log, whatever asset code has made of the handler before."""
+        self._file, self.level, self.formatter = file, logging.NOTSET, None
+        self.filters.clear()
+
+    def end(self) -> None:
+        """Write nothing more: a thread that outlives its attempt may still log."""
+        self._file = None
 
     def emit(self, record: logging.LogRecord) -> None:
+        file = self._file
+        if file is None:
+            return
         try:
             text = self.format(record)
         # a bad format string is logged as it is, not raised into asset code
         except Exception:  # noqa: BLE001
             text = f"{record.msg!r} {record.args!r}"
         for part in text.splitlines() or [""]:
-            self._file.write(LOG, record.levelname.lower(), part[:LINE_BYTES_MAX])
+            file.write(LOG, record.levelname.lower(), part[:LINE_BYTES_MAX])
+
+
+_HANDLER_FIELDS = vars(_Handler()).keys()
 
 
 def _flush() -> None:
     for name in ("stdout", "stderr"):
-        with contextlib.suppress(Exception):  # asset code may have closed, replaced or deleted it
+        try:  # noqa: SIM105 - `suppress` costs more than the rest
             getattr(sys, name).flush()
+        except Exception:  # noqa: BLE001, S110 - asset code may have closed or deleted it
+            pass
 
 
 def _text(fd: int) -> io.TextIOWrapper:
-    """Return a line-buffered text stream over a descriptor, whatever happened to the last one."""
+    """Return a line-buffered text stream over a descriptor."""
     return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def _is_as_opened(text: io.TextIOWrapper) -> bool:
+    """Return whether the next attempt can print to a stream of `_text`.
+
+    It can't if asset code closed, detached or reconfigured the stream.
+    """
+    try:
+        return (
+            not text.closed
+            and text.line_buffering
+            and not text.write_through
+            and (text.encoding, text.errors) == ("utf-8", "backslashreplace")
+            and vars(text) == {"mode": "w"}
+        )
+    except ValueError:  # detached
+        return False

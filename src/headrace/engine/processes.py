@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import metadata
@@ -430,13 +431,32 @@ def _processor_wait_seconds() -> float:
 
     Source: the second field of /proc/…/schedstat (Linux, Documentation/scheduler/sched-stats).
     """
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        counted = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return int(os.read(counted, _STATUS_BYTES).split()[1]) / 1e9
-        finally:
-            os.close(counted)
-    return 0.0
+    waits = getattr(_THREAD, "waits", None)
+    try:
+        if waits is None or waits.pid != os.getpid():  # a forked child inherits the parent's
+            waits = _THREAD.waits = _Waits()
+        return int(os.pread(waits.descriptor, _STATUS_BYTES, 0).split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+class _Waits:
+    """The kernel's record of how long this thread waited; it stays open for the next attempt.
+
+    Raises OSError if the system has none.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.descriptor = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            os.close(self.descriptor)
+
+
+_THREAD = threading.local()
+"""Holds `waits` of each thread, which ends with the thread."""
 
 
 def _peak_bytes() -> int:
@@ -465,8 +485,10 @@ class _Record:
         return None
 
     def begin(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             os.pwrite(self._clear, _RESET_PEAK, 0)
+        except OSError:
+            return
 
     def peak_bytes(self) -> int | None:
         with contextlib.suppress(OSError, ValueError, IndexError):

@@ -32,12 +32,12 @@ class Folders(msgspec.Struct, frozen=True):
     @property
     def project(self) -> Path:
         """The project's folder, with users' files and deliveries."""
-        return Path(self.root)
+        return _path(self.root)
 
     @property
     def data_path(self) -> Path:
         """The data folder."""
-        return Path(self.data)
+        return _path(self.data)
 
     @property
     def lake(self) -> Path:
@@ -66,7 +66,7 @@ class Folders(msgspec.Struct, frozen=True):
 
     def log(self, epoch: int, n: int) -> Path:
         """Return the path of an attempt's log."""
-        return Path(self.data, "logs", str(epoch), f"{n}.jsonl")
+        return _below(f"{self.data}/logs", str(epoch)) / f"{n}.jsonl"
 
     @property
     def checkpoints(self) -> Path:
@@ -97,6 +97,11 @@ class Folders(msgspec.Struct, frozen=True):
     def temporary(self) -> Path:
         """Temporary files of single attempts; emptied when a leader starts."""
         return _below(self.data, "tmp")
+
+
+@functools.lru_cache(maxsize=16)
+def _path(folder: str) -> Path:
+    return Path(folder)
 
 
 @functools.lru_cache(maxsize=64)

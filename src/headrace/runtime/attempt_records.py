@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -93,11 +94,10 @@ class AttemptRecords:
 
     def _measures(self, outcome: TaskOutcome) -> dict[str, Any]:
         """Return the attempt's measures, with the hash of its environment, which is stored once."""
-        results = msgspec.structs.asdict(
-            msgspec.structs.replace(outcome.measures, publish_seconds=self._publish_seconds)
-        )
+        results = msgspec.structs.asdict(outcome.measures)
+        results["publish_seconds"] = self._publish_seconds
         if outcome.environment:
-            results[ENVIRONMENT] = hashlib.sha256(outcome.environment).hexdigest()
+            results[ENVIRONMENT] = _hash(outcome.environment)
             self._environments[results[ENVIRONMENT]] = outcome.environment
         return results
 
@@ -157,6 +157,11 @@ class AttemptRecords:
             self._facts += [
                 _fact_row(attempt.node, key, number, attempt.id, fact, self._now) for fact in facts
             ]
+
+
+@functools.lru_cache(maxsize=64)
+def _hash(environment: bytes) -> str:
+    return hashlib.sha256(environment).hexdigest()
 
 
 # Changes and facts as rows of the store, with their delivery and their attempt.

@@ -12,7 +12,12 @@ from headrace.plan.backfills import plan_of_attempt
 from headrace.runtime.disk_priority import in_usual_class
 from headrace.runtime.executors import TaskFinished
 from headrace.runtime.folders import Folders
-from headrace.runtime.messages import FailedOutcome, StagedOutcome, TaskOutcome
+from headrace.runtime.messages import (
+    FailedOutcome,
+    StagedOutcome,
+    TaskOutcome,
+    WithheldOutcome,
+)
 from headrace.scheduler import AttemptId
 
 # A worker syncs the files of a backfill's attempts before it answers.
@@ -24,6 +29,8 @@ def with_durable_files(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
     The leader syncs files of production's attempts, of several at once. Raises LakeError if the
     files can't be synced.
     """
+    if isinstance(outcome, FailedOutcome) or not _names_files(outcome):
+        return outcome
     epoch, _, n = outcome.attempt.partition(".")
     if plan_of_attempt(AttemptId(int(epoch), int(n))):
         with in_usual_class():
@@ -33,13 +40,22 @@ def with_durable_files(outcome: TaskOutcome, folders: Folders) -> TaskOutcome:
 
 def written_by(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
     """Return the existing files that an outcome refers to."""
+    if isinstance(outcome, FailedOutcome) or not _names_files(outcome):
+        return iter(())
     return (path for path in _paths(folders, outcome) if path.exists())
 
 
-def _paths(folders: Folders, outcome: TaskOutcome) -> Iterator[Path]:
+def _names_files(outcome: StagedOutcome | WithheldOutcome) -> bool:
+    """Whether an outcome refers to any file; that of an asset without a table doesn't."""
+    if outcome.staged is not None or outcome.quarantined is not None:
+        return True
+    return isinstance(outcome, StagedOutcome) and (
+        outcome.replacement is not None or bool(outcome.rewritten or outcome.manifest)
+    )
+
+
+def _paths(folders: Folders, outcome: StagedOutcome | WithheldOutcome) -> Iterator[Path]:
     """Yield the path of each file that an outcome refers to."""
-    if isinstance(outcome, FailedOutcome):
-        return
     if isinstance(outcome, StagedOutcome):
         yield from (folders.lake / file.path for file in files_of(outcome))
         for entry in outcome.manifest or ():
@@ -78,13 +94,14 @@ def make_durable(folders: Folders, finished: Sequence[TaskFinished]) -> dict[Att
     ]
     if written:
         sync(written)
-    wrong, root = {}, folders.lake.resolve()
+    wrong, root = dict[AttemptId, str](), None
     for attempt, file in [
         (f.attempt, file)
         for f in finished
-        if isinstance(f.outcome, StagedOutcome)
+        if isinstance(f.outcome, StagedOutcome) and _names_files(f.outcome)
         for file in files_of(f.outcome)
     ]:
+        root = root or folders.lake.resolve()
         try:
             verify_below(root, file)
         except LakeError as error:

@@ -275,6 +275,9 @@ def _detected(source: str, delivered: ingestion.RecordedDelivery) -> DetectedDel
 
 # The task that computes partitions of an asset.
 
+CODE = (PythonBody, CommandBody)
+"""Bodies that run applied files, with variables of the environment."""
+NO_CHECK_DATA = CheckData()
 TABLES = ("table", "append", "merge", "snapshot")
 """Materialisations whose rows are in a table of the lake."""
 
@@ -293,7 +296,7 @@ def compute_task(
 
     `without` are missing optional partitions. Raises Undeliverable.
     """
-    node = lookup.compiled.nodes[asset.name]
+    node, is_code = lookup.compiled.nodes[asset.name], isinstance(asset.body, CODE)
     known = lookup.table(tx, asset.name) if asset.materialize in TABLES else None
     scope = scope_of(lookup.project, asset, keys, attempt)
     prove = len(keys) > 1 and not attempts.is_batching_proven(tx, asset.name, node.fingerprint)
@@ -302,7 +305,7 @@ def compute_task(
         scope=scope,
         body=asset.body,
         sql=node.sql,
-        code=lookup.code if isinstance(asset.body, PythonBody | CommandBody) else None,
+        code=lookup.code if is_code else None,
         inputs=(
             *(input_of(lookup, tx, asset, spec, keys, snapshot) for spec in node.inputs),
             *((self_of(lookup, tx, asset, keys, snapshot),) if node.uses_self else ()),
@@ -318,12 +321,12 @@ def compute_task(
         around=context_of_asset(lookup, tx, asset, keys),
         classified=_classified(lookup, asset),
         packages=CodePackages(
-            imported=lookup.packages(asset.name)
-            if isinstance(asset.body, PythonBody | CommandBody)
-            else (),
+            imported=lookup.packages(asset.name) if is_code else (),
             named=asset.code_packages,
         ),
-        macros=lookup.project.macros if _may_use_macros(lookup, asset) else {},
+        macros=lookup.project.macros
+        if lookup.project.macros and _may_use_macros(lookup, asset)
+        else {},
         shared=tuple(shared_files(tx, asset.name, keys))
         if known is not None and not asset.accumulates
         else (),
@@ -334,7 +337,9 @@ def compute_task(
             references=lookup.references(tx, asset.name, snapshot),
             views=view_checks(lookup, tx, asset, keys, snapshot),
             beside=other_reads(lookup, tx, asset, keys),
-        ),
+        )
+        if node.check_references or lookup.checked_views
+        else NO_CHECK_DATA,
         merge=rule_of(asset, scope, now) if asset.accumulates else None,
         state=_state(tx, asset, keys, attempt) if asset.accumulates else None,
         memory_max_bytes=memory_in_bytes(asset.memory_max) if asset.memory_max else None,
@@ -343,7 +348,7 @@ def compute_task(
             variables=asset.environment,
             passed=lookup.project.settings.pass_environment,
             secrets=asset.secrets,
-            hidden=lookup.secrets if isinstance(asset.body, PythonBody | CommandBody) else (),
+            hidden=lookup.secrets if is_code else (),
         ),
         earlier=None
         if earlier is None

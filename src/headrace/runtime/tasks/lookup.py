@@ -348,7 +348,8 @@ class TaskLookup:
         self._applied, self.code, self._production, self._cache = applied, code, production, cache
         self._tables: dict[str, LakeTable | None] = {}
         self._reshaping: set[str] | None = None
-        self._packages: dict[str, tuple[str, ...]] = {}
+        self._packages: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Files that an asset's code begins with → packages that these and their imports need."""
         self._fingerprints: dict[int, dict[str, str]] = {}
 
     @property
@@ -387,9 +388,11 @@ class TaskLookup:
 
     def packages(self, asset: str) -> tuple[str, ...]:
         """Return the top-level names of packages that an asset's code imports."""
-        if asset not in self._packages:
-            self._packages[asset] = tuple(imported_packages(self.compiled.code, asset))
-        return self._packages[asset]
+        code = self.compiled.code
+        files = tuple([use.path for use in code.starts.get(asset, ())])
+        if files not in self._packages:
+            self._packages[files] = tuple(imported_packages(code, asset))
+        return self._packages[files]
 
     def rewritten(self, tx: Transaction, asset: str) -> bool:
         """Whether other code than the applied one published the asset's newest rows."""

@@ -95,7 +95,8 @@ class Assembler:
         problems.extend(graph.cycles(data, self._project, problems))
         problems.extend(graph.check_cycles(edges, checked, self._project))
         ordered = {
-            name: [*before, *sorted(checked.get(name, ()))] for name, before in edges.items()
+            name: [*before, *sorted(checked[name])] if name in checked else before
+            for name, before in edges.items()
         }
         layers = graph.layers(ordered, (*self._project.sources, *self._project.assets))
         for layer in layers:

@@ -339,6 +339,7 @@ class _Compiling:
         if not missing:
             return
         self._step(0, len(missing))
+        self._workers.prepare(len(missing))
         readable = list(self._readable(missing, known))
         chunks = [readable[at : at + CHUNK] for at in range(0, len(readable), CHUNK)]
         messages = [

@@ -269,7 +269,7 @@ class NotOrdinary(OSError):
     """The path is a folder, a pipe or a device, not a regular file."""
 
 
-def read_ordinary(path: Path, limit: int, flags: int = 0) -> bytes:
+def read_ordinary(path: Path | str, limit: int, flags: int = 0) -> bytes:
     """Read at most `limit` bytes of a regular file, without ever blocking on a pipe.
 
     `flags` are added to those of `os.open`. Raises OSError, or NotOrdinary for other kinds of
@@ -314,6 +314,7 @@ class ProjectFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self._top = str(self.root)
         self._contents: dict[str, Content | OSError] = {}
 
     @cached_property
@@ -370,7 +371,7 @@ class ProjectFiles:
         """Read at most `limit` bytes of a regular file; the bytes or the failure are cached."""
         if path not in self._contents:
             try:
-                data = read_ordinary(self.root / path, limit, flags)
+                data = read_ordinary(os.path.join(self._top, path), limit, flags)  # noqa: PTH118 (faster)
             except OSError as error:
                 self._contents[path] = error
             else:

@@ -95,6 +95,11 @@ class AnalysisPool:
         work = _Independent(messages, cast("_Each", each))
         self.do(work, sum(len(message.wanted) for message in messages))
 
+    def prepare(self, size: int) -> None:
+        """Start the processes for `size` files or queries, which load while those are read."""
+        if self._wanted > 1 and size >= WORTH_STARTING:
+            self._start(-(-size // CHUNK))
+
     def do(self, work: Work, size: int) -> None:
         """Process all messages of a work with `size` queries."""
         self._do(work, size, apart=self._without_parser and PARSER not in sys.modules)

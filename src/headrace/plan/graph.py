@@ -73,7 +73,7 @@ def inputs_of(
             problems.append(_reads_itself(name, place))
         else:
             specs.append(declared.get(node.lower()) or InputSpec(node=node, place=place))
-    if analysis.usable:
+    if analysis.usable and declared:
         unread = declared.keys() - {spec.node.lower() for spec in specs}
         problems.extend(_unread(asset, spec) for name, spec in declared.items() if name in unread)
     return tuple(specs)
@@ -203,6 +203,8 @@ def check_cycles(
     Neither could run first. `edges` are those of the data alone; `checked` maps each node to the
     nodes that its checks read.
     """
+    if not checked:
+        return []
     problems: list[Problem] = []
     both = {
         name: list(dict.fromkeys([*edges.get(name, ()), *sorted(checked.get(name, ()))]))
@@ -268,10 +270,12 @@ def layers(  # complexipy: ignore (the algorithm of Kahn, in one piece)
 
 def is_read_by_partition(asset: Asset, spec: InputSpec, project: Project) -> bool:
     """Return whether an asset reads only matching partitions of an input, not the whole of it."""
+    if spec.mode is InputMode.ALL or asset.partition.whole:
+        return False
     node = project.source_or_asset(spec.node)
     if node is None or (isinstance(node, Asset) and node.accumulates):
         return False
-    return not node.partition.whole and spec.mode is not InputMode.ALL and not asset.partition.whole
+    return not node.partition.whole
 
 
 # An asset whose keys grow with the data needs an input that is partitioned by the same key.

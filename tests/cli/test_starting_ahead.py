@@ -51,7 +51,7 @@ def starts(shop: Path, *arguments: str) -> list[str]:
 
 def test_a_command_that_leads_starts_one_before_its_own_imports(shop: Path) -> None:
     """Would catch: workers that wait for imports one after the other, or two fork servers."""
-    assert starts(shop, "tick", *NOW) == ["started False", "ended True"]
+    assert starts(shop, "run", "revenue", *NOW) == ["started False", "ended True"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_command_that_leads_starts_one_before_its_own_imports(shop: Path) -> N
         ("status",),
         ("backfill", "revenue", "--dry-run"),
         ("backfill", "revenue", "--reason", "a test"),
-        ("--project", "/nowhere", "tick"),
+        ("--project", "/nowhere", "run"),
     ],
 )
 def test_no_command_that_starts_nothing_pays_for_it(shop: Path, arguments: tuple[str, ...]) -> None:

@@ -12,8 +12,11 @@ COMPLETE = "_HEADRACE_COMPLETE"
 """The variable by which a shell asks for candidates."""
 FORWARDED = frozenset({"read", "sql"})
 """Commands that a running server runs, because it has imported what they need."""
-LEADING = frozenset({"run", "tick", "retry", "backfill", "serve"})
-"""Commands that start workers where no other process leads; see `starting_ahead`."""
+LEADING = frozenset({"run", "retry", "backfill", "serve"})
+"""Commands that need workers where no other process leads; see `starting_ahead`.
+
+Most calls of `tick` find nothing due, and end before a worker could be ready.
+"""
 INTERRUPTED = 4
 """The exit code of an interrupted command."""
 

@@ -13,11 +13,15 @@ The settings arrive first. Requests and replies have one size each, over a strea
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
 import socket
 import sys
+
+if __name__ == "__main__":
+    gc.disable()  # what is imported stays: each look through it would be in vain
 
 import duckdb
 import msgspec
@@ -51,6 +55,9 @@ def main() -> None:
         importlib.import_module(module)
     # its import opened it, with threads; asset code that uses it gets a new one
     duckdb.default_connection().close()
+    # workers never look through it either, which would copy the memory that they share
+    gc.freeze()
+    gc.enable()
     while (request := _next(control)) is not None:
         kind, number, descriptors = request
         reply = (

@@ -8,6 +8,7 @@ it never counts as passed.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -49,7 +50,7 @@ from headrace.lake import (
 )
 from headrace.lake.row_routing import NOWHERE, PartitionBounds, bounds_of, outside
 from headrace.lake.sqltext import Readable, literal, quote
-from headrace.lake.staging import HASHED_BYTES_MAX, hash_aggregate, hash_text
+from headrace.lake.staging import HASHED_BYTES_MAX, hash_aggregate, hash_text, row_hash
 from headrace.model import CheckSpec, ContractColumn, Grain, NotBuilt, Place, Severity
 from headrace.model import Severity as CheckSeverity
 from headrace.model.check_kinds import CommonCheck
@@ -210,6 +211,9 @@ The column is None if there is none, or if the asset code is trusted to return t
 PROFILES_MAX = 20_000
 """The maximum number of columns × partitions that are profiled: a delivery may hold 8,760 hours."""
 
+BY_ROW_MAX = 500
+"""The most rows whose values are fetched one by one; from about 2,000 on a scan is faster."""
+
 _ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
 
 
@@ -295,7 +299,12 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
     compared = _repeated(table, reader, asked=repeated and described)
     reader.sample(description.every)
-    scanned = measure([*items, *placement], reader, [*description.aggregates, *compared, *hashed])
+    by_row = None
+    few_rows = staged.rows <= BY_ROW_MAX and not reader.several and whole is None
+    if few_rows and hashed and not compared:
+        by_row = functools.partial(_by_row, reader, description, table)
+    extra = [*description.aggregates, *compared, *hashed]
+    scanned = measure([*items, *placement], reader, extra, by_row)
     concluded = tuple(conclude(item, parts, reader) for item in items)
     description = msgspec.structs.replace(description, unique=_proved_unique(concluded, checks))
     misplaced = _failed(conclude(item, parts, reader) for item in placement)
@@ -318,6 +327,20 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
         profiles=profiles,
         metrics=scan.metrics(profile, staged.rows) if described and not reader.several else b"",
     )
+
+
+def _by_row(
+    reader: StagedScanner, description: profile_plan.Description, table: LakeTable
+) -> tuple[Any, ...] | None:
+    """Return the values and the hash of few rows; None if only a scan can give them."""
+    if not description.reads_plain_values:
+        return None
+    names = [quote(column.name) for column in description.described]
+    each = reader.each_row([*names, row_hash(table.columns)])
+    if len(each) != reader.file.rows:
+        return None
+    *values, hashes = zip(*each, strict=True)
+    return [list(column) for column in values], sum(hashes)
 
 
 class _Scan(msgspec.Struct, frozen=True):

@@ -430,6 +430,11 @@ class StagedScanner:
         grouped = self.fetch(f"SELECT {key}, {', '.join(expressions)} {source} GROUP BY {key}")
         return {str(row[0]): tuple(row[1:]) for row in grouped}
 
+    def each_row(self, expressions: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return the values of expressions for each row. Raises `duckdb.Error`."""
+        relation = self._relation(None, with_partition=True)
+        return self.fetch(f"SELECT {', '.join(expressions)} FROM ({relation})")
+
     def sample(self, every: int) -> None:
         """Let aggregates use `SAMPLED`: about one row in `every`, the same ones each time."""
         self._every = every

@@ -86,12 +86,17 @@ def guarded(item: Item, measurement: Callable[[], Measurement]) -> Item:
 
 
 def measure(
-    items: Sequence[Item], staged: StagedScanner, extra: Sequence[str]
+    items: Sequence[Item],
+    staged: StagedScanner,
+    extra: Sequence[str],
+    by_row: Callable[[], tuple[Any, ...] | None] | None = None,
 ) -> dict[str, tuple[Any, ...]]:
     """Measure all items in one scan and return the values of the `extra` aggregates.
 
-    The values are by partition key if the file holds several partitions, else under `ONLY`. If the
-    scan fails, each check is measured alone, to find the check that is at fault.
+    `by_row` returns the same values without aggregates, for a file with few rows of one partition;
+    it is used where no item needs the scan, unless it returns None. The values are by partition key
+    if the file holds several partitions, else under `ONLY`. If the scan fails, each check is
+    measured alone, to find the check that is at fault.
     """
     import duckdb
 
@@ -100,6 +105,8 @@ def measure(
     aggregates = [aggregate for item in items for aggregate in item.aggregates]
     if not aggregates and not extra:
         return {}
+    if not aggregates and by_row is not None and (values := by_row()) is not None:
+        return {ONLY: values}
     try:
         results = staged.aggregates([*aggregates, *extra])
     except duckdb.Error:

@@ -99,6 +99,19 @@ class Description(msgspec.Struct, frozen=True):
             expressions.append(aggregate(self.described, SAMPLED if self.every > 1 else None))
         return expressions
 
+    @property
+    def reads_plain_values(self) -> bool:
+        """Whether all that the scan must compute are values that are the same in Python.
+
+        Then rows give them as well as the aggregate, and of few rows in half the time.
+        """
+        return (
+            bool(self.described)
+            and not self.measures
+            and self.every == 1
+            and all(column.type in TELLING and not column.counted for column in self.described)
+        )
+
     def profile(self, rows: int, values: Sequence[Any]) -> dict[str, ColumnProfile]:
         """Return each column's profile, from the results of the aggregates."""
         extra: dict[str, dict[str, Any]] = {}
@@ -122,7 +135,7 @@ class Description(msgspec.Struct, frozen=True):
         }
 
     def _described(
-        self, text: str, rows: int, extra: Mapping[str, Mapping[str, Any]]
+        self, read: str | Sequence[list[Any]], rows: int, extra: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, ColumnProfile]:
         estimates = {
             name: estimate
@@ -131,7 +144,7 @@ class Description(msgspec.Struct, frozen=True):
         }
         profiles = {}
         for column, values in zip(
-            self.described, columns_of(text, self.described, rows, estimates), strict=True
+            self.described, columns_of(read, self.described, rows, estimates), strict=True
         ):
             name = column.name
             profile = describe(

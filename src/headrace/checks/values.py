@@ -111,14 +111,22 @@ def _fields(values: Sequence[str]) -> str:
 
 
 def columns_of(
-    text: str, columns: Sequence[ProfiledColumn], rows: int, many: Collection[str] = ()
+    read: str | Sequence[list[Any]],
+    columns: Sequence[ProfiledColumn],
+    rows: int,
+    many: Collection[str] = (),
 ) -> Iterator[Values]:
     """Return the values of each column in turn; `rows` is the number of rows.
 
-    Distinct values of the columns `many` aren't counted: they are known to be many.
+    `read` is the text of `aggregate`, or each column's values. Distinct values of the columns
+    `many` aren't counted: they are known to be many.
     """
-    result = _decoder(tuple(columns)).decode(text)
-    for column, values in zip(columns, msgspec.structs.astuple(result), strict=True):
+    each = (
+        msgspec.structs.astuple(_decoder(tuple(columns)).decode(read))
+        if isinstance(read, str)
+        else read
+    )
+    for column, values in zip(columns, each, strict=True):
         if column.counted:
             yield Values.counted(values or {}, rows)
         elif column.name in many:

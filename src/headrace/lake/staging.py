@@ -76,10 +76,10 @@ def count_partitions(
     session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn], *, hashed: bool
 ) -> tuple[StagedPartition, ...]:
     """Like `hash_partitions`; the hash is computed only if `hashed`."""
-    row_hash = hash_aggregate(columns) if hashed else "NULL"
+    hashes = hash_aggregate(columns) if hashed else "NULL"
     source = relation_sql(files, columns if hashed else (), with_partition=True)
     rows = session.connection.execute(
-        f"SELECT {quote(PARTITION_COLUMN)}, count(*), {row_hash} FROM ({source}) AS file GROUP BY 1"
+        f"SELECT {quote(PARTITION_COLUMN)}, count(*), {hashes} FROM ({source}) AS file GROUP BY 1"
         " ORDER BY 1"
     ).fetchall()
     return tuple(
@@ -91,8 +91,13 @@ def count_partitions(
 
 def hash_aggregate(columns: Sequence[LakeColumn]) -> str:
     """Return the SQL aggregate from which `hash_text` derives a hash, for use in other scans."""
+    return f"sum({row_hash(columns)})"
+
+
+def row_hash(columns: Sequence[LakeColumn]) -> str:
+    """Return the SQL expression for a row's hash, whose sum is `hash_aggregate`."""
     names = [quote(column.name) for column in columns if column.name != PARTITION_COLUMN]
-    return f"sum(hash({', '.join(names)}))"
+    return f"hash({', '.join(names)})"
 
 
 def empty_hash(columns: Sequence[LakeColumn]) -> str:

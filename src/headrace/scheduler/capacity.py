@@ -143,11 +143,21 @@ class AttemptDurations:
 
     def short(self, node: str) -> bool:
         """Return whether attempts at a node are known to be short."""
-        count, mean = self.means.get(node, (0, SHORT_SECONDS))
-        if count >= SAMPLES_MIN:
-            return mean < SHORT_SECONDS
-        recent, mean_of_all = self._recent
-        return recent >= RECENT_MIN and max(mean_of_all, mean if count else 0.0) < SHORT_SECONDS
+        return self.all_short((node,))
+
+    def all_short(self, nodes: Iterable[str]) -> bool:
+        """Return whether attempts at each of these nodes are known to be short.
+
+        Each scheduling pass asks for the nodes of all running attempts.
+        """
+        means, (recent, mean_of_all) = self.means, self._recent
+        others_are_short = recent >= RECENT_MIN and mean_of_all < SHORT_SECONDS
+        for node in nodes:
+            count, mean = means.get(node, (0, 0.0))
+            known = count >= SAMPLES_MIN or others_are_short
+            if not known or mean >= SHORT_SECONDS:
+                return False
+        return True
 
 
 def _weighted_in(known: tuple[int, float], seconds: float) -> tuple[int, float]:
@@ -166,7 +176,7 @@ class Slots:
         attempts = list(running)
         self._of_node = Counter(node for node, _ in attempts)
         self._count, self._partitions = len(attempts), sum(count for _, count in attempts)
-        self._short = all(durations.short(node) for node in self._of_node)
+        self._short = durations.all_short(self._of_node)
 
     @property
     def free(self) -> int:

@@ -61,6 +61,8 @@ class FaultPoint(enum.StrEnum):
 
     In the iteration's transaction.
     """
+    OVERLAY_FOUND = "overlay.found"
+    """The published files that a plan will replace in a table are found; nothing is published."""
     OVERLAY_PROMOTED = "overlay.promoted"
     """A plan's results are published, but production's scheduler core doesn't know them.
 

@@ -23,6 +23,7 @@ AT_ONCE = ("clean", "monthly")
 OPEN = ("planned", "running", "paused")
 POINTS = (
     FaultPoint.OVERLAY_STAGED,
+    FaultPoint.OVERLAY_FOUND,
     FaultPoint.OVERLAY_PROMOTED,
     FaultPoint.OVERLAY_TIDYING,
     FaultPoint.TURN_COMMITTING,

@@ -55,6 +55,7 @@ COLLECTING = (
 )
 OVERLAYS = (
     FaultPoint.OVERLAY_STAGED,
+    FaultPoint.OVERLAY_FOUND,
     FaultPoint.OVERLAY_PROMOTED,
     FaultPoint.OVERLAY_TIDYING,
 )

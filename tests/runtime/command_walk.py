@@ -34,6 +34,7 @@ POINTS = (
     FaultPoint.TURN_SYNCED,
     FaultPoint.PUBLISH_REGISTERED,
     FaultPoint.OVERLAY_STAGED,
+    FaultPoint.OVERLAY_FOUND,
     FaultPoint.OVERLAY_PROMOTED,
     FaultPoint.OVERLAY_TIDYING,
     FaultPoint.ENVIRONMENT_PROMOTED,

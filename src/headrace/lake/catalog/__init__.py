@@ -13,7 +13,7 @@ from headrace.lake.catalog.admission import (
     seen,
     state,
 )
-from headrace.lake.catalog.change import CatalogChange, Rewrite
+from headrace.lake.catalog.change import CatalogChange, FilesFound, Rewrite
 from headrace.lake.catalog.inventory import (
     CurrentFile,
     Registered,
@@ -74,6 +74,7 @@ __all__ = [
     "CurrentFile",
     "FileMoved",
     "FileRow",
+    "FilesFound",
     "MergeSource",
     "NeedsRewrite",
     "Registered",

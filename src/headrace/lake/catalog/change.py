@@ -29,6 +29,7 @@ from headrace.lake.catalog.reading import (
     TableRow,
     View,
     exact_as_double,
+    is_changed,
     must_be_rewritten,
     table_of,
     table_row,
@@ -135,6 +136,18 @@ class Rewrite(msgspec.Struct, frozen=True):
     staged: StagedFile | None
 
 
+class FilesFound(msgspec.Struct, frozen=True):
+    """The files that hold some partitions of a table, as of a snapshot.
+
+    An earlier transaction found them for a later change (`CatalogChange.find`).
+    """
+
+    snapshot: int
+    table: TableRow
+    partitions: frozenset[str]
+    files: tuple[FileRow, ...]
+
+
 class _Open(msgspec.Struct):
     """A table with its changes so far."""
 
@@ -146,6 +159,7 @@ class _Open(msgspec.Struct):
     files: dict[str, tuple[int, StagedFile]] = {}
     """New files by their name in the table's folder, with their ids."""
     ended: set[int] = set()
+    ended_with_deletes: set[int] = set()
     deletions: Deletions | None = None
     published: set[str] = set()
     view: View | None = None
@@ -166,16 +180,33 @@ class CatalogChange:
         self._schema_version = new.schema_version
         self._next_catalog, self._next_file = new.next_catalog, new.next_file
         self._tables: dict[str, _Open] = {}
+        self._found: dict[str, FilesFound] = {}
         self._ddl: list[tuple[str, list[dict[str, Any]]]] = []
 
     @classmethod
-    def begin(cls, tx: CatalogTransaction, at_us: int) -> CatalogChange:
+    def begin(
+        cls, tx: CatalogTransaction, at_us: int, found: Iterable[FilesFound] = ()
+    ) -> CatalogChange:
         """Begin a change in a transaction that holds the write lock.
 
         `at_us` is the snapshot's time (microseconds since 1970 UTC), raised to the previous
-        snapshot's time if it is earlier.
+        snapshot's time if it is earlier. What was `found` before is used for tables that haven't
+        changed since.
         """
-        return cls(tx, NewSnapshot.begin(tx, at_us))
+        change = cls(tx, NewSnapshot.begin(tx, at_us))
+        change._found = {
+            item.table.name.lower(): item
+            for item in found
+            if not is_changed(tx, item.table.id, item.snapshot, change.snapshot - 1)
+        }
+        return change
+
+    def find(self, table_name: str, partitions: Iterable[str]) -> FilesFound | None:
+        """Find the files that hold these partitions, for a later change; None without a table."""
+        opened, keys = self._find(table_name), frozenset(partitions)
+        if opened is None:
+            return None
+        return FilesFound(self.snapshot - 1, opened.row, keys, tuple(self._holding(opened, keys)))
 
     def table(self, name: str) -> LakeTable | None:
         """Return the table with this change applied; None if it doesn't exist."""
@@ -299,7 +330,7 @@ class CatalogChange:
             left for file in current if (left := self._still_lost(opened, file, keys)) is not None
         ]
         self._check_new(opened, new)
-        opened.ended.update(file.id for file in current)
+        _end(opened, current)
         opened.published |= keys
         for file in new:
             self._admit(opened, file)
@@ -326,7 +357,7 @@ class CatalogChange:
             )
         lost = inventory.entry(self._tx, opened.row.id, opened.table, file, rows)
         self._check_new(opened, [lost])
-        opened.ended.add(file.id)
+        _end(opened, [file])
         self._admit(opened, lost)
 
     def _still_lost(
@@ -354,7 +385,7 @@ class CatalogChange:
         self._check_new(opened, new)
         if replacement.deletes or replacement.restored:
             opened.deletions = self._deletions(opened, current, replacement)
-        opened.ended.update(current[path].id for path in replacement.ended)
+        _end(opened, [current[path] for path in replacement.ended])
         for file in new:
             self._admit(opened, file)
 
@@ -391,9 +422,11 @@ class CatalogChange:
         row = table_row(self._tx, name, None)
         if row is None:
             return None
-        return self._tables.setdefault(
-            name.lower(), _Open(row, table_of(self._tx, row, self.snapshot - 1))
-        )
+        opened = _Open(row, table_of(self._tx, row, self.snapshot - 1))
+        found = self._found.get(name.lower())
+        if found is not None and found.table == row:
+            opened.held = found.partitions, list(found.files)
+        return self._tables.setdefault(name.lower(), opened)
 
     def _opened(self, name: str) -> _Open:
         opened = self._find(name)
@@ -404,9 +437,9 @@ class CatalogChange:
     def _holding(self, opened: _Open, keys: frozenset[str]) -> list[FileRow]:
         if opened.is_new:
             return []
-        if opened.view is None:
-            opened.view = View(self._tx, opened.row, None)
         if opened.held is None or opened.held[0] != keys:
+            if opened.view is None:
+                opened.view = View(self._tx, opened.row, None)
             opened.held = keys, opened.view.holding(keys)
         return opened.held[1]
 
@@ -491,20 +524,30 @@ class CatalogChange:
         )
 
     def _write_files(self, opened: _Open) -> None:
-        ended = [
-            {"snapshot": self.snapshot, "table": opened.row.id, "file": file_id}
-            for file_id in sorted(opened.ended)
-        ]
-        for name in ("ducklake_data_file", "ducklake_delete_file"):
+        for name, ids in (
+            ("ducklake_data_file", opened.ended),
+            ("ducklake_delete_file", opened.ended_with_deletes),
+        ):
             self._tx.executemany(
                 f"UPDATE {name} SET end_snapshot = :snapshot WHERE table_id = :table AND"
                 " data_file_id = :file AND end_snapshot IS NULL",
-                ended,
+                [
+                    {"snapshot": self.snapshot, "table": opened.row.id, "file": file_id}
+                    for file_id in sorted(ids)
+                ],
             )
         if opened.deletions is not None:
             opened.deletions.write(self._tx, self.snapshot)
         if opened.files:
             write_files(self._tx, self.snapshot, opened.row.id, opened.table, opened.files)
+
+
+def _end(opened: _Open, files: Iterable[FileRow]) -> None:
+    """End data files with their positional delete files."""
+    for file in files:
+        opened.ended.add(file.id)
+        if file.ref.deletes:
+            opened.ended_with_deletes.add(file.id)
 
 
 def _check_dropped(staged: StagedFile, keys: frozenset[str]) -> None:

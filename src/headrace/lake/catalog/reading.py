@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -138,6 +139,26 @@ def table_row(tx: CatalogTransaction, name: str, snapshot: int | None) -> TableR
         return None
     schema_folder = row[4] if row[3] else ""
     return TableRow(row[0], row[1], f"{schema_folder}{row[2]}")
+
+
+def is_changed(tx: CatalogTransaction, table_id: int, snapshot: int, newest: int) -> bool:
+    """Return False only if no snapshot after this one has changed the table.
+
+    Each snapshot says which tables it changed, whoever made it; DuckLake's own conflict check reads
+    that, too. One that is missing, or that says more than ids of tables, may have changed any.
+    """
+    rows = tx.execute(
+        "SELECT changes_made FROM ducklake_snapshot_changes WHERE snapshot_id > :snapshot",
+        {"snapshot": snapshot},
+    ).fetchall()
+    return len(rows) != newest - snapshot or any(
+        _ONLY_IDS.fullmatch(changes or "") is None or str(table_id) in _IDS.findall(changes)
+        for (changes,) in rows
+    )
+
+
+_ONLY_IDS = re.compile(r"[a-z_]+:\d+(,[a-z_]+:\d+)*")
+_IDS = re.compile(r"\d+")
 
 
 def row_at(tx: CatalogTransaction, name: str, snapshot: int) -> TableRow | None:

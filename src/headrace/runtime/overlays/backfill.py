@@ -11,7 +11,7 @@ import msgspec
 
 from headrace.faults import FaultPoint, reached
 from headrace.lake import LakeTable
-from headrace.lake.catalog import CatalogChange
+from headrace.lake.catalog import CatalogChange, FilesFound
 from headrace.model import LakeError
 from headrace.plan.backfills import (
     ERRANDS_FROM,
@@ -235,6 +235,10 @@ class Backfilling:
             )
             for step in self.backfill.steps
         ]
+        self._found: dict[str, FilesFound | None] = {}
+        """Node → the published files that the step replaces, found before it is published."""
+        self._found_at = -1
+        """The staged partitions' number of changes when they were found."""
         self._copies: dict[Copy, RewrittenFile] = {}
         self._errands: dict[AttemptId, tuple[Prune, list[Copy]]] = {}
         self._errands_lost = self._last_errand = self._refused = 0
@@ -310,6 +314,7 @@ class Backfilling:
         self.overlay, self.fresh = None, True
         self._errands.clear()
         self._copies.clear()
+        self._found.clear()
         return numbers
 
     @property
@@ -323,6 +328,34 @@ class Backfilling:
         )
 
     # Publication
+
+    @property
+    def to_find(self) -> str | None:
+        """The next node whose published files are to be found; None if they all are.
+
+        That is most of what a publication asks the catalog for, so each node has a loop iteration
+        of its own. The publication finds those of tables again that have changed since.
+        """
+        assert self.overlay is not None
+        staged = self.overlay.staged
+        if self._found_at != staged.changes:
+            self._found.clear()
+            self._found_at = staged.changes
+        return next(
+            (node for node, keys in staged.rows.items() if keys and node not in self._found), None
+        )
+
+    def find(self, tx: Transaction, node: str, now: int) -> None:
+        """Find the published files that the step replaces in one node's table."""
+        assert self.overlay is not None
+        keys = self.overlay.staged.keys(node)
+        self._found[node] = CatalogChange.begin(tx, now).find(node, keys)
+        reached(FaultPoint.OVERLAY_FOUND)
+
+    def begin_change(self, tx: Transaction, now: int) -> CatalogChange:
+        """Begin the change that publishes the step."""
+        found = [item for item in self._found.values() if item is not None]
+        return CatalogChange.begin(tx, now, found)
 
     def lacking(
         self, tx: Transaction, change: CatalogChange, tasks: TaskBuilder

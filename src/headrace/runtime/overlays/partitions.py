@@ -120,6 +120,8 @@ class OverlayPartitions:
         self.outcomes: dict[AttemptId, StagedOutcome] = {}
         self.tables: dict[str, LakeTable] = {}
         """Node → its table with the staged files' columns, if they differ from production's."""
+        self.changes = 0
+        """Grows with each change."""
         self._hashes: dict[tuple[str, str], str | None] = {}
         """Content hashes of partitions when they were last computed."""
 
@@ -173,6 +175,7 @@ class OverlayPartitions:
         table: LakeTable | None,
     ) -> None:
         """Store an attempt's staged partitions; they replace earlier ones."""
+        self.changes += 1
         backfill_plans.stage(tx, rows)
         backfill_plans.keep_outcomes(
             tx, [OverlayAttempt(self.plan, *attempt, node, msgspec.msgpack.encode(outcome))]
@@ -188,6 +191,7 @@ class OverlayPartitions:
         dropped = [(node, key) for node, key in partitions if key in self.rows.get(node, ())]
         if not dropped:
             return
+        self.changes += 1
         for node, key in dropped:
             del self.rows[node][key]
         backfill_plans.unstage(tx, self.plan, dropped)

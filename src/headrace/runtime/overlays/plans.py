@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from headrace.lake.catalog import CatalogChange
 from headrace.model import LakeError, Refused, UnknownName, UsageError
 from headrace.plan.backfills import Backfill, BackfillState, is_errand, plan_of_attempt
 from headrace.runtime.decisions import RunRegistry
@@ -360,6 +359,8 @@ class Plans:
         if item.phase is Phase.STEPS and item.overlay is not None and not item.overlay.requested:
             return lambda tx, now: self._request(tx, item, now)
         if item.ready and not self._made_by_production(item):
+            if (node := item.to_find) is not None:
+                return lambda tx, now: item.find(tx, node, now)
             return lambda tx, now: self._conclude(tx, item, now)
         if item.phase is Phase.AFTERWARDS and not item.asked_afterwards:
             return lambda tx, now: self._afterwards(tx, item, now)
@@ -400,7 +401,7 @@ class Plans:
         if (actions := item.overlay.give_up(tx, now)) is not None:
             self._post_commit.add(actions)
             return ()
-        change = CatalogChange.begin(tx, now)
+        change = item.begin_change(tx, now)
         if errands := item.lacking(tx, change, lender.tasks):
             self._sending += errands
             return ()

@@ -111,6 +111,11 @@ PROCESSES = [
     ),
     ("lake maintenance", "`lake.maintenance`", "Merges and expires files with DuckLake's own SQL."),
     (
+        "merging of small files",
+        "`runtime.slice_process`",
+        "Writes small files of a table as one, with the lowest priority. Never sees the state.",
+    ),
+    (
         "notification sender",
         "`integrations.notifications.process`",
         "Sends messages, so that a slow channel delays nothing.",

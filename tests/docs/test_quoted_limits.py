@@ -37,6 +37,7 @@ from headrace.incidents.evidence import attempts as evidence_attempts
 from headrace.integrations import openlineage, traces
 from headrace.integrations.notifications import channels
 from headrace.lake import small_files
+from headrace.lake.catalog import small_merges as slices
 from headrace.model import common_fields
 from headrace.model.nodes import Backups, Settings
 from headrace.runtime import (
@@ -45,6 +46,7 @@ from headrace.runtime import (
     leadership,
     maintenance,
     observations,
+    small_merges,
 )
 from headrace.runtime import graph as runtime_graph
 from headrace.runtime.executors import dask, workers
@@ -143,6 +145,11 @@ QUOTED = [
         f"a server tries every {scheduler_attempts.ENVIRONMENT_WAIT_US // 1_000_000} seconds",
     ),
     ("docs/explanation/durability.md", {300.0: "five minutes at most"}[serving.PATIENCE_SECONDS]),
+    ("docs/explanation/durability.md", f"more than {small_merges.CURRENT_FILES_MAX} files"),
+    ("docs/explanation/durability.md", f"until it has {small_merges.CURRENT_FILES_MAX // 2}"),
+    ("docs/explanation/durability.md", f"at most {slices.MERGED_AT_MOST} others"),
+    ("docs/explanation/durability.md", f"Files of {slices.SMALL_BYTES_MAX // MIB} MiB and more"),
+    ("CHANGELOG.md", f"a table with more than {small_merges.CURRENT_FILES_MAX} files"),
     ("docs/explanation/performance.md", f"{history_retention.ROWS_MAX} attempts per transaction"),
     (
         "docs/explanation/diagnosis.md",

@@ -109,6 +109,19 @@ def test_a_publication_meanwhile_wins(any_lake: Lake) -> None:
     any_lake.check("t")
 
 
+def test_a_catalog_of_an_earlier_version_gets_the_index(any_lake: Lake) -> None:
+    """Catches a merge that searches the statistics of all files for those of each source."""
+    days(any_lake, 2)
+    with any_lake.transaction():
+        any_lake.tx.execute("DROP INDEX headrace_lake_statistics")
+        catalog.add_indexes(any_lake.tx)
+        catalog.add_indexes(any_lake.tx)
+    with any_lake.transaction(), pytest.raises(Exception, match="exist"):
+        any_lake.tx.execute(
+            "CREATE INDEX headrace_lake_statistics ON ducklake_file_column_stats (data_file_id)"
+        )
+
+
 def test_a_reader_that_began_before_has_its_files(any_lake: Lake) -> None:
     days(any_lake, 10)
     held = files(any_lake.tx, "t", None)

@@ -1,0 +1,87 @@
+"""A server merges small files while it ingests and publishes: their number stays bounded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from runlab import BEGUN, Lab
+
+FILES_MAX = 16
+LIMITS = f"""import sys
+if "serve" in sys.argv or "serve" in sys.orig_argv:
+    import headrace.runtime.small_merges as it
+    it.CURRENT_FILES_MAX, it.FILES_BETWEEN = {FILES_MAX}, 4
+    import headrace.services.serving as it
+    it.MAINTENANCE_SECONDS = 0.1
+"""
+CURRENT = (
+    "select count(*) from ducklake_data_file f join ducklake_table t on t.table_id = f.table_id"
+    " where f.end_snapshot is null and t.table_name = 'orders'"
+)
+SECONDS = 150.0
+
+
+def wait_until(true: Callable[[], bool], why: str) -> None:
+    until = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < until, why
+        time.sleep(0.1)
+
+
+def serving(lab: Lab, folder: Path) -> subprocess.Popen[str]:
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(LIMITS)
+    with (folder / "output").open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "headrace", "serve", "--port", "0", "--project", str(lab.root)],
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            stdout=output,
+            stderr=output,
+            text=True,
+            start_new_session=True,
+        )
+    BEGUN.append(process)
+    return process
+
+
+def test_the_number_of_files_stays_bounded_while_deliveries_arrive(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """Catches: merges that never begin, that make a publication fail or that outlive the server,
+    and a partition published twice because a merge came between."""
+    lab.sql("clean", "select order_id, amount, cast(day as date) as day from orders")
+    today = datetime.now(UTC)
+    days = [f"{today - timedelta(days=back):%Y-%m-%d}" for back in range(60, 0, -1)]
+    process = serving(lab, tmp_path / "preloaded")
+    wait_until((lab.root / ".headrace/state.db").exists, "the server doesn't start")
+    for number, day in enumerate(days):
+        lab.deliver(day, [f"{number}0{n},c{n},1.5,{day}" for n in range(9)])
+        if number % 6 == 5:  # in several rounds, so that merges come between publications
+            wait_until(
+                lambda done=number + 1: (
+                    lab.rows("select count(*) from publication") >= [(2 * done,)]
+                ),  # type: ignore[misc]
+                (tmp_path / "preloaded/output").read_text(),
+            )
+    wait_until(
+        lambda: lab.rows(CURRENT) <= [(FILES_MAX,)], (tmp_path / "preloaded/output").read_text()
+    )
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    merged = "select count(*) from ducklake_files_scheduled_for_deletion"
+    assert lab.rows(merged) >= [(60 - FILES_MAX,)]
+    assert lab.rows("select distinct state from attempt") == [("published",)]
+    assert lab.rows("select node, count(*) from publication group by node order by 1") == [
+        ("clean", 60),
+        ("orders", 60),
+    ]
+    counted = "select (select count(*) from orders) as o, (select count(*) from clean) as c"
+    assert lab.headrace("sql", counted)["rows"] == [{"o": 540, "c": 540}]
+    lab.headrace("db", "check", "--deep")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -147,13 +148,17 @@ class BindingContext:
     ) -> None:
         self.parameters = parameters
         self.sql = sql
-        self.bare_point = _BARE_DECIMAL_POINT.search(sql) is not None
         self.problems: list[Problem] = []
         self.selected: dict[int, BoundSelect] = {}
         self.bind_query: Callable[[BindingContext, exp.Expr, NameScope], Relation]
         self._schemas, self._place = schemas, place
         self._inputs: dict[str, Relation] = {}
         self._said: set[tuple[str, str, int]] = set()
+
+    @cached_property
+    def bare_point(self) -> bool:
+        """Whether the text has a number such as `.5`; few statements ask."""
+        return _BARE_DECIMAL_POINT.search(self.sql) is not None
 
     def input(self, name: str) -> Relation:
         """Return the columns of an input; if they are unknown, a relation that accepts any name."""

@@ -218,10 +218,8 @@ def _nodes(tree: exp.Expr) -> list[_Visible]:
         if with_ is not None:
             ctes = _push_ctes(with_, ctes, stack)
         for value in reversed(node.args.values()):
-            if type(value) is list:
-                stack += [(child, ctes) for child in reversed(value) if _is_inner(child)]
-            elif value is not with_ and _is_inner(value):
-                stack.append((value, ctes))
+            children = reversed(value) if type(value) is list else (value,)
+            stack += [(child, ctes) for child in children if _is_inner(child)]
     return results
 
 
@@ -242,15 +240,15 @@ def _push_ctes(with_: exp.Expr, ctes: frozenset[str], stack: list[_Visible]) -> 
     return ctes
 
 
-_ENDS = frozenset({exp.Identifier, exp.Literal, type(None), bool, str})
+_NOT_INNER = frozenset({exp.Identifier, exp.Literal, exp.With, type(None), bool, str})
 
 
 def _is_inner(value: object) -> bool:
-    """Return whether an argument of a node is a node other than a name or a literal."""
+    """Return whether an argument is a node, but not a name, a literal or WITH."""
     kind = type(value)
     if kind is exp.Column:
         kind = type(value.args.get("this"))  # type: ignore[attr-defined]  # `t.*` has expressions below it
-    return kind not in _ENDS and isinstance(value, exp.Expr)
+    return kind not in _NOT_INNER and isinstance(value, exp.Expr)
 
 
 def _single(statements: list[exp.Expr | None]) -> exp.Expr:

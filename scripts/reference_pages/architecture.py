@@ -113,7 +113,7 @@ PROCESSES = [
     (
         "merging of small files",
         "`runtime.slice_process`",
-        "Writes small files of a table as one, with the lowest priority. Never sees the state.",
+        "Writes small files of a table as one, at low priority. Never sees the state.",
     ),
     (
         "notification sender",

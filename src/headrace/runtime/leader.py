@@ -495,6 +495,7 @@ class Leader(LeaderLoop):
             self.clock,
             files_max=small_merges.CURRENT_FILES_MAX,
             slices_max=small_merges.SLICES_PER_COMMAND,
+            give_way=False,
         )
 
     def _gathered(self, seconds: float) -> list[Answered]:

@@ -1,4 +1,4 @@
-"""The process that merges the small files of slices, with the lowest priority.
+"""The process that merges the small files of slices, beside a server with the lowest priority.
 
 `python -m headrace.runtime.slice_process`, started by `runtime.small_merges`, reads
 `SliceRequest`s from standard input, one JSON text a line, and answers each with a line. It ends
@@ -21,7 +21,7 @@ from headrace.model import HeadraceError
 from headrace.model.errors import first_line
 from headrace.runtime.background_priority import give_way
 from headrace.runtime.disk_priority import in_usual_class
-from headrace.runtime.small_merges import SliceRequest, SliceResponse
+from headrace.runtime.small_merges import GIVE_WAY, SliceRequest, SliceResponse
 
 MEMORY_BYTES_MAX = 512 * 2**20
 """512 MiB: the memory of DuckDB; more is spilled to disk."""
@@ -29,7 +29,8 @@ MEMORY_BYTES_MAX = 512 * 2**20
 
 def main() -> None:
     """Answer requests until standard input ends."""
-    give_way()
+    if GIVE_WAY in sys.argv[1:]:
+        give_way()
     for line in sys.stdin.buffer:
         response = merged(msgspec.json.decode(line, type=SliceRequest))
         sys.stdout.buffer.write(msgspec.json.encode(response) + b"\n")

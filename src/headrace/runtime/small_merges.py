@@ -1,7 +1,7 @@
 """Merge small files of tables that have too many, in slices, while production goes on.
 
-Reading and writing the rows of a slice takes a background process with the lowest priority, which
-neither sees the state nor holds a lock. Then one short transaction puts the merged file into the
+Reading and writing the rows of a slice takes a process, of the lowest priority beside a server,
+which neither sees the state nor holds a lock. Then one short transaction puts the merged file into the
 place of its sources; if a publication has replaced one of them meanwhile, the merged file is
 deleted and another slice is chosen.
 """
@@ -42,6 +42,9 @@ SLICE_SECONDS_MAX = 600.0
 PROCESS = "headrace.runtime.slice_process"
 """Module of the process: it loads DuckDB, which this one must not."""
 
+GIVE_WAY = "--give-way"
+"""The process's argument for the lowest priority."""
+
 
 class SliceRequest(msgspec.Struct, frozen=True):
     """The lake's folder, a table, and its files to merge."""
@@ -73,9 +76,11 @@ def merge_small_files(
     *,
     files_max: int,
     slices_max: int | None = None,
+    give_way: bool = True,
 ) -> MergedSlices:
     """Merge small files of each table with more than `files_max` current files.
 
+    `give_way` False is for a command that waits for the result: lower priority would only delay it.
     Tables with a damaged file are left out, as in the nightly maintenance. Raises LakeError if a
     slice can't be merged, and LeaseLost; completed slices stay done.
     """
@@ -86,7 +91,7 @@ def merge_small_files(
     names = [name for name in names if name not in damaged]
     if not names:
         return merged
-    with _process(folders.lake) as process:
+    with _process(folders.lake, give_way=give_way) as process:
         for name in names:
             left = None if slices_max is None else slices_max - sum(merged.slices.values())
             work = _TableMerge(store, epoch, folders, clock, process, name)
@@ -147,11 +152,11 @@ class _TableMerge:
 class _Process:
     """The process that writes merged files. It ends when its standard input is closed."""
 
-    def __init__(self, lake: Path) -> None:
+    def __init__(self, lake: Path, *, give_way: bool) -> None:
         self._lake = str(lake)
         # -P: a module in the user's working directory is never imported
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", PROCESS],
+            [sys.executable, "-P", "-m", PROCESS, *([GIVE_WAY] if give_way else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -191,8 +196,8 @@ class _Process:
 
 
 @contextmanager
-def _process(lake: Path) -> Iterator[_Process]:
-    process = _Process(lake)
+def _process(lake: Path, *, give_way: bool) -> Iterator[_Process]:
+    process = _Process(lake, give_way=give_way)
     try:
         yield process
     finally:

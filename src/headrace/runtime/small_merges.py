@@ -1,8 +1,8 @@
 """Merge small files of tables that have too many, in slices, while production goes on.
 
 Reading and writing the rows of a slice takes a process, of the lowest priority beside a server,
-which neither sees the state nor holds a lock. Then one short transaction puts the merged file into the
-place of its sources; if a publication has replaced one of them meanwhile, the merged file is
+which neither sees the state nor holds a lock. Then one short transaction puts the merged file into
+the place of its sources; if a publication has replaced one of them meanwhile, the merged file is
 deleted and another slice is chosen.
 """
 

@@ -30,8 +30,9 @@ from pathlib import Path
 def quick(): pass
 def begins(ctx):
     begun = Path(ctx.parameters["folder"], f"begun-{ctx.attempt}")
-    begun.with_suffix(".half").write_text(str(os.getpid()))
-    begun.with_suffix(".half").rename(begun)
+    half = begun.with_name(f"{begun.name}.half")
+    half.write_text(str(os.getpid()))
+    half.rename(begun)
     while not Path(ctx.parameters["folder"], "go").exists(): time.sleep(0.01)
 def exits(): print("last words", flush=True); os._exit(9)
 def crashes(): print("last words", flush=True); ctypes.string_at(0)

@@ -37,6 +37,7 @@ from headrace.runtime.worker_protocol import (
     REQUEST,
     WorkerSettings,
     receive_settings,
+    tasks_decoder,
 )
 
 PYTHON, ARROW = ("headrace.engine.python",), ("pyarrow.parquet", "headrace.engine.containers")
@@ -48,6 +49,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tasks_decoder()
     settings = receive_settings(control)
     if settings is None:  # it was started ahead, and no leader took it
         return

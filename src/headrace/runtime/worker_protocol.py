@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import struct
+from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -96,10 +97,6 @@ M = TypeVar("M")
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 
 _encoder = msgspec.msgpack.Encoder()
-_tasks: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
-_answers: msgspec.msgpack.Decoder[Answer | WorkerReady | Returned] = msgspec.msgpack.Decoder(
-    Answer | WorkerReady | Returned
-)
 _LENGTH = struct.Struct("<I")
 
 
@@ -149,14 +146,28 @@ class Inbox(Generic[M]):
         return end if len(self._bytes) >= end else None
 
 
+# A decoder is built in the processes that need it: it takes some milliseconds.
+
+
+@cache
+def tasks_decoder() -> msgspec.msgpack.Decoder[Task]:
+    """Return the decoder of workers; the fork server builds it once for all of them."""
+    return msgspec.msgpack.Decoder(Task)
+
+
+@cache
+def _answers_decoder() -> msgspec.msgpack.Decoder[Answer | WorkerReady | Returned]:
+    return msgspec.msgpack.Decoder(Answer | WorkerReady | Returned)
+
+
 def tasks_inbox() -> Inbox[Task]:
     """Return the inbox of a worker."""
-    return Inbox(_tasks)
+    return Inbox(tasks_decoder())
 
 
 def answers_inbox() -> Inbox[Answer | WorkerReady | Returned]:
     """Return the leader's inbox for one worker."""
-    return Inbox(_answers)
+    return Inbox(_answers_decoder())
 
 
 # A pipe by which other threads wake the thread that waits in a selector.

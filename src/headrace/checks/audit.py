@@ -299,10 +299,8 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
     compared = _repeated(table, reader, asked=repeated and described)
     reader.sample(description.every)
-    by_row = None
-    few_rows = staged.rows <= BY_ROW_MAX and not reader.several and whole is None
-    if few_rows and hashed and not compared:
-        by_row = functools.partial(_by_row, reader, description, table)
+    only_hashed = bool(hashed) and not compared
+    by_row = functools.partial(_by_row, reader, description, table, hashed=only_hashed)
     extra = [*description.aggregates, *compared, *hashed]
     scanned = measure([*items, *placement], reader, extra, by_row)
     concluded = tuple(conclude(item, parts, reader) for item in items)
@@ -330,10 +328,19 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
 
 
 def _by_row(
-    reader: StagedScanner, description: profile_plan.Description, table: LakeTable
+    reader: StagedScanner,
+    description: profile_plan.Description,
+    table: LakeTable,
+    *,
+    hashed: bool,
 ) -> tuple[Any, ...] | None:
-    """Return the values and the hash of few rows; None if only a scan can give them."""
-    if not description.reads_plain_values:
+    """Return the values and the hash of few rows of one partition.
+
+    None if only a scan can give what the audit computes. A file whose rows aren't as many as were
+    counted is scanned, too.
+    """
+    few = hashed and not reader.several and reader.file.rows <= BY_ROW_MAX
+    if not few or not description.reads_plain_values:
         return None
     names = [quote(column.name) for column in description.described]
     each = reader.each_row([*names, row_hash(table.columns)])

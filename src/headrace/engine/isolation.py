@@ -502,7 +502,8 @@ class _Handler(logging.Handler):
 
     def begin(self, file: LogFile) -> None:
         """Write into this log, whatever asset code has made of the handler before."""
-        self._file, self.level, self.formatter = file, logging.NOTSET, None
+        self._file, self.level = file, logging.NOTSET
+        self.setFormatter(None)
         self.filters.clear()
 
     def end(self) -> None:

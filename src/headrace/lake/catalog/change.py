@@ -180,23 +180,23 @@ class CatalogChange:
         self._schema_version = new.schema_version
         self._next_catalog, self._next_file = new.next_catalog, new.next_file
         self._tables: dict[str, _Open] = {}
-        self._found: dict[str, FilesFound] = {}
+        self._files_found: dict[str, FilesFound] = {}
         self._ddl: list[tuple[str, list[dict[str, Any]]]] = []
 
     @classmethod
     def begin(
-        cls, tx: CatalogTransaction, at_us: int, found: Iterable[FilesFound] = ()
+        cls, tx: CatalogTransaction, at_us: int, files_found: Iterable[FilesFound] = ()
     ) -> CatalogChange:
         """Begin a change in a transaction that holds the write lock.
 
         `at_us` is the snapshot's time (microseconds since 1970 UTC), raised to the previous
-        snapshot's time if it is earlier. What was `found` before is used for tables that haven't
+        snapshot's time if it is earlier. `files_found` are used for tables that haven't
         changed since.
         """
         change = cls(tx, NewSnapshot.begin(tx, at_us))
-        change._found = {
+        change._files_found = {
             item.table.name.lower(): item
-            for item in found
+            for item in files_found
             if not is_changed(tx, item.table.id, item.snapshot, change.snapshot - 1)
         }
         return change
@@ -423,9 +423,9 @@ class CatalogChange:
         if row is None:
             return None
         opened = _Open(row, table_of(self._tx, row, self.snapshot - 1))
-        found = self._found.get(name.lower())
-        if found is not None and found.table == row:
-            opened.held = found.partitions, list(found.files)
+        earlier = self._files_found.get(name.lower())
+        if earlier is not None and earlier.table == row:
+            opened.held = earlier.partitions, list(earlier.files)
         return self._tables.setdefault(name.lower(), opened)
 
     def _opened(self, name: str) -> _Open:

@@ -24,6 +24,8 @@ from headrace.model.errors import LakeError
 
 KEYS_MAX = 64
 """Maximum number of partitions per statement."""
+CHANGES_READ_MAX = 256
+"""Maximum number of snapshots that are asked whether they changed a table."""
 NOTES_CACHED = 1024
 """Maximum number of files whose recorded partitions are cached."""
 NO_KEYS: Mapping[str, str] = MappingProxyType({})
@@ -145,8 +147,11 @@ def is_changed(tx: CatalogTransaction, table_id: int, snapshot: int, newest: int
     """Return False only if no snapshot after this one has changed the table.
 
     Each snapshot says which tables it changed, whoever made it; DuckLake's own conflict check reads
-    that, too. One that is missing, or that says more than ids of tables, may have changed any.
+    that, too. One that is missing, or that says more than ids of tables, may have changed any, and
+    so may more than CHANGES_READ_MAX.
     """
+    if newest - snapshot > CHANGES_READ_MAX:
+        return True
     rows = tx.execute(
         "SELECT changes_made FROM ducklake_snapshot_changes WHERE snapshot_id > :snapshot",
         {"snapshot": snapshot},

@@ -235,7 +235,7 @@ class Backfilling:
             )
             for step in self.backfill.steps
         ]
-        self._found: dict[str, FilesFound | None] = {}
+        self._files_found: dict[str, FilesFound | None] = {}
         """Node → the published files that the step replaces, found before it is published."""
         self._found_at = -1
         """The staged partitions' number of changes when they were found."""
@@ -314,7 +314,7 @@ class Backfilling:
         self.overlay, self.fresh = None, True
         self._errands.clear()
         self._copies.clear()
-        self._found.clear()
+        self._files_found.clear()
         return numbers
 
     @property
@@ -339,23 +339,24 @@ class Backfilling:
         assert self.overlay is not None
         staged = self.overlay.staged
         if self._found_at != staged.changes:
-            self._found.clear()
+            self._files_found.clear()
             self._found_at = staged.changes
         return next(
-            (node for node, keys in staged.rows.items() if keys and node not in self._found), None
+            (node for node, keys in staged.rows.items() if keys and node not in self._files_found),
+            None,
         )
 
     def find(self, tx: Transaction, node: str, now: int) -> None:
         """Find the published files that the step replaces in one node's table."""
         assert self.overlay is not None
         keys = self.overlay.staged.keys(node)
-        self._found[node] = CatalogChange.begin(tx, now).find(node, keys)
+        self._files_found[node] = CatalogChange.begin(tx, now).find(node, keys)
         reached(FaultPoint.OVERLAY_FOUND)
 
     def begin_change(self, tx: Transaction, now: int) -> CatalogChange:
         """Begin the change that publishes the step."""
-        found = [item for item in self._found.values() if item is not None]
-        return CatalogChange.begin(tx, now, found)
+        files_found = [item for item in self._files_found.values() if item is not None]
+        return CatalogChange.begin(tx, now, files_found)
 
     def lacking(
         self, tx: Transaction, change: CatalogChange, tasks: TaskBuilder

@@ -159,7 +159,7 @@ def unfolded(
         else kind.unfold
     )
     converted = unfold(opened, temporary, bounds, pinned)
-    if converted.path != opened.path:
+    if converted.path != opened.path and converted.document is None:
         opened.discard()
     return converted
 

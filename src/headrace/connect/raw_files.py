@@ -247,6 +247,8 @@ class Opened(msgspec.Struct, frozen=True):
     """The source's declared reading options: `excel:`, `fixed_width:`, `json:`, `xml:`, `csv:`."""
     array: bool = False
     """Whether `path` is one JSON array of objects rather than one object per line."""
+    document: Opened | None = None
+    """The JSON array whose records are the lines of `path`."""
 
     @property
     def large(self) -> bool:
@@ -254,9 +256,11 @@ class Opened(msgspec.Struct, frozen=True):
         return Path(self.path).stat().st_size >= LARGE_BYTES
 
     def discard(self) -> None:
-        """Delete the temporary file, if there is one. May be called twice."""
+        """Delete the temporary files, if there are any. May be called twice."""
         if self.temporary:
             Path(self.path).unlink(missing_ok=True)
+        if self.document is not None:
+            self.document.discard()
 
 
 class UnpackLimits(msgspec.Struct, frozen=True):

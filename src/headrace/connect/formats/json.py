@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,12 @@ from headrace.connect.deliveries import (
     printable,
 )
 from headrace.connect.formats.headers import column_names
+from headrace.connect.formats.json_arrays import (
+    LONG_DIGITS,
+    NotLines,
+    has_long_digits,
+    lines_of_array,
+)
 from headrace.connect.formats.json_records import as_text, records, steps_of
 from headrace.connect.formats.jsonl import (
     NESTED,
@@ -336,7 +341,6 @@ def _inside(value: Any, path: Sequence[str]) -> Any:
 
 BATCH = 1_000
 CHUNK_BYTES = 1 << 20
-_LONG_NUMBER = re.compile(rb"[0-9.]{18}")
 
 
 @reads
@@ -354,14 +358,28 @@ class Json(JsonRecordReader):
     ) -> Opened:
         """Write one record per line.
 
-        An array of records is read as it is, unless it has numbers that need to be quoted.
+        An array that can't be cut into lines is read as it is, unless it has numbers that need to
+        be quoted.
         """
         path = Path(opened.path)
         require_text(path, line_bytes_max=ONE_LINE)
         steps = steps_of((opened.options.get(self.kind) or {}).get("records"))
-        if not steps and _is_array(path) and not _has_long_numbers(path):
-            return msgspec.structs.replace(opened, array=True)
-        return written(opened, temporary, bounds, _lines(path, steps))
+        if steps or not _is_array(path):
+            return written(opened, temporary, bounds, _lines(path, steps))
+        document = msgspec.structs.replace(opened, array=True)
+        try:
+            lines = written(opened, temporary, bounds, lines_of_array(path))
+        except NotLines:
+            if _has_long_numbers(path):
+                return written(opened, temporary, bounds, _lines(path, steps))
+            return document
+        return msgspec.structs.replace(lines, document=document)
+
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:
+        """Like the base, for records that `unfold` wrote; it has checked a whole array itself."""
+        if opened.array or opened.document is not None:
+            return None
+        return super().inspect(opened, known=known)
 
 
 def _lines(path: Path, steps: tuple[str, ...]) -> Iterator[bytes]:
@@ -386,9 +404,9 @@ def _has_long_numbers(path: Path) -> bool:
     last = b""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
-            if _LONG_NUMBER.search(last + chunk):
+            if has_long_digits(last + chunk):
                 return True
-            last = chunk[-18:]
+            last = chunk[-LONG_DIGITS:]
     return False
 
 

@@ -411,7 +411,9 @@ def _objects(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def broken(opened: Opened) -> UnreadableFile | None:
     """Return the first error about invalid JSON objects, with its line; None if all are valid."""
-    return broken_array(Path(opened.path)) if opened.array else _broken_line(Path(opened.path))
+    document = opened.document or opened
+    path = Path(document.path)
+    return broken_array(path) if document.array else _broken_line(path)
 
 
 def _broken_line(path: Path) -> UnreadableFile | None:

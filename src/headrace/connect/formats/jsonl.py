@@ -25,6 +25,7 @@ from headrace.connect.deliveries import (
 )
 from headrace.connect.formats.headers import column_names
 from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, as_text, broken_array, unique
+from headrace.connect.formats.json_shapes import Shapes, flat_shapes
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.structures import learnt, missing_keys_clause, otherwise, structures
 from headrace.connect.formats.text_values import (
@@ -290,30 +291,40 @@ def plain_keys_of(
 
     Most files are such; None for all others.
     """
+    shapes = _shapes(connection, opened)
+    if shapes is None:
+        return None
+    rows: dict[str, int] = {}
+    for keys, count in shapes:
+        for key in keys:
+            rows[key] = rows.get(key, 0) + count
+    return sum(count for _, count in shapes), [
+        JsonKey(key, frozenset(), count) for key, count in rows.items()
+    ]
+
+
+def _shapes(connection: duckdb.DuckDBPyConnection, opened: Opened) -> Shapes | None:
+    """Return the lists of keys of all objects; None for nested values and unusual keys."""
     import duckdb
 
+    objects = objects_sql(opened)
     try:
-        shapes = connection.execute(
-            SHAPES_SQL.format(objects=objects_sql(opened), most=SHAPES_MAX)
-        ).fetchall()
+        shapes = flat_shapes(connection, objects, Path(opened.path), array=opened.array)
+        if shapes is not None:
+            return shapes
+        results = connection.execute(SHAPES_SQL.format(objects=objects, most=SHAPES_MAX)).fetchall()
     except duckdb.InvalidInputException:
         return None
-    key_lists = [keys for _, keys, _, _ in shapes]
-    unsupported = any(not is_object or nested for is_object, _, nested, _ in shapes)
+    key_lists = [keys for _, keys, _, _ in results]
+    unsupported = any(not is_object or nested for is_object, _, nested, _ in results)
     if (
         unsupported
-        or not shapes
-        or len(shapes) == SHAPES_MAX
+        or not results
+        or len(results) == SHAPES_MAX
         or any(len(set(keys)) < len(keys) or "\\" in "".join(keys) for keys in key_lists)
     ):
         return None
-    rows: dict[str, int] = {}
-    for _, keys, _, count in shapes:
-        for key in keys:
-            rows[key] = rows.get(key, 0) + count
-    return sum(count for *_, count in shapes), [
-        JsonKey(key, frozenset(), count) for key, count in rows.items()
-    ]
+    return [(keys, count) for _, keys, _, count in results]
 
 
 def header_of(rows: int, keys: Sequence[JsonKey]) -> FileHeader:

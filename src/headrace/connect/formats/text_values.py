@@ -55,6 +55,12 @@ _SHAPES = {
 A pinned date format is accepted as well, but never instead: ISO 8601 is unambiguous.
 """
 
+_USUAL = {
+    "DATE": "strlen({text}) = 10",
+    "TIMESTAMP": "strlen({text}) = 19 AND {text}[11] = ' '",
+}
+"""Types whose values DuckDB writes as one of their shapes, with a condition for such a text."""
+
 
 class Cast(NamedTuple):
     """SQL over one text column: its `value` in the type, and `bad`, the condition for bad values.
@@ -101,7 +107,13 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
         else None
     )
     if written is None:
-        return Cast(plain, f"NOT {iso}")
+        usual = _USUAL.get(name)
+        if usual is None:
+            return Cast(plain, f"NOT {iso}")
+        # Like numbers: text in the form in which DuckDB writes the value needs no regular
+        # expression. The length leaves out infinity, years before 1 and years after 9999.
+        unchanged = f"{usual.format(text=text)} AND CAST({plain} AS VARCHAR) = {text}"
+        return Cast(plain, f"CASE WHEN {unchanged} THEN false ELSE NOT {iso} END")
     parsed = f"{'try_strptime' if trying else 'strptime'}({text}, {literal(written)})"
     cut = f" OR date_trunc('day', {parsed}) <> {parsed}" if name == "DATE" else ""
     return Cast(

@@ -83,17 +83,18 @@ def _count(lines: LineCounts, last: bytes, chunk: bytes, line_bytes_max: int) ->
     lines.ends += chunk.count(b"\n")
     lines.empty = lines.empty and not chunk.strip()
     if lines.plain:
-        joined = last + chunk
-        breaks = b"\r" in joined and joined.count(b"\r") != joined.count(b"\r\n") + joined.endswith(
-            b"\r"
-        )
-        lines.plain = not (
-            b'"' in chunk
-            or b"\n\n" in joined
-            or b"\n\r" in joined
-            or breaks
-            or (not last and chunk[:1] in b"\r\n")
-        )
+        lines.plain = b'"' not in chunk and not _has_odd_breaks(last, chunk)
+
+
+def _has_odd_breaks(last: bytes, chunk: bytes) -> bool:
+    """Whether there is a blank line, or a CR outside of CRLF; a CR at the very end is neither."""
+    joined = last + chunk
+    if b"\n\n" in joined or (not last and chunk[:1] in b"\r\n"):
+        return True
+    if b"\r" not in joined:
+        return False
+    alone = joined.count(b"\r") != joined.count(b"\r\n") + joined.endswith(b"\r")
+    return alone or b"\n\r" in joined
 
 
 def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, lines: int) -> None:
@@ -176,13 +177,17 @@ class Quoting(NamedTuple):
 
 def has_both_line_ends(path: Path) -> bool:
     """Whether both CRLF and LF occur, inside quoted values or not; one cheap pass."""
-    ends, with_return, last = 0, 0, b""
+    alone, with_return, last = False, False, b""
     with path.open("rb") as file:
         while chunk := file.read(LINE_END_CHUNK_BYTES):
-            ends += chunk.count(b"\n")
-            with_return += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
+            if b"\r" not in chunk and last != b"\r":  # counting takes ten times as long
+                alone = alone or b"\n" in chunk
+            else:
+                both = chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
+                with_return = with_return or both > 0
+                alone = alone or both < chunk.count(b"\n")
             last = chunk[-1:]
-            if 0 < with_return < ends:
+            if alone and with_return:
                 return True
     return False
 

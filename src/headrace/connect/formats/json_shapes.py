@@ -35,7 +35,8 @@ def flat_shapes(
     Raises DuckDB's error for invalid JSON.
     """
     sample = [] if array else _sampled_keys(path)
-    if not sample or not 0 < (braces := _braces(path)):
+    braces = _braces(path) if sample else None
+    if braces is None:
         return None
     counts = ", ".join(
         f"count(*) FILTER (k = [{', '.join(map(literal, keys))}])" for keys in sample
@@ -81,12 +82,12 @@ def _is_simple(keys: tuple[str, ...]) -> bool:
     )
 
 
-def _braces(path: Path) -> int:
-    """Return the number of braces that open, in texts as well; -1 if there may be an array."""
+def _braces(path: Path) -> int | None:
+    """Return the number of braces that open, in texts as well; None if there may be an array."""
     braces = 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             if b"[" in chunk:
-                return -1
+                return None
             braces += chunk.count(b"{")
     return braces

@@ -78,15 +78,17 @@ class ElementShape:
         if not self.complex or (element.text and not element.text.isspace()):
             return None
         results: dict[str, str | None] = {
-            local_name(name): value for name, value in element.attrib.items()
+            local_name(name): value for name, value in element.items()
         }
+        by_tag = self.by_tag
         for child in element:
-            name, shape = self.by_tag.get(child.tag, _UNKNOWN)
+            name, shape = by_tag.get(child.tag, _UNKNOWN)
             if shape is None or shape.complex or shape.repeated or name in results:
                 return None
-            if child.attrib or len(child) or (child.tail and not child.tail.isspace()):
+            # `attrib` would make a dict for each element
+            if len(child) or child.keys() or ((tail := child.tail) and not tail.isspace()):
                 return None
-            results[name] = (child.text.strip() or None) if child.text else None
+            results[name] = (text.strip() or None) if (text := child.text) else None
         return results
 
     def value(self, element: Element) -> Any:
@@ -225,7 +227,8 @@ class _Reshaped(Exception):
 
 
 def _lines(records: Iterator[Element], shape: ElementShape, *, flat: bool) -> Iterator[bytes]:
-    batch: list[bytes] = []
+    encode = msgspec.json.Encoder().encode_lines
+    batch: list[Any] = []
     written_any = False
     for record in records:
         value: Any = shape.plain(record)
@@ -234,11 +237,11 @@ def _lines(records: Iterator[Element], shape: ElementShape, *, flat: bool) -> It
                 raise _Reshaped
             value = shape.flat(record) if flat else shape.value(record)
         written_any = True
-        batch.append(msgspec.json.encode(value) + b"\n")
+        batch.append(value)
         if len(batch) == RECORDS_PER_BATCH:
-            yield b"".join(batch)
+            yield encode(batch)
             batch.clear()
-    yield b"".join(batch)
+    yield encode(batch)
 
 
 def _refuse_document_type(path: Path, encoding: str | None) -> None:
@@ -281,22 +284,24 @@ def _refuse_document_type(path: Path, encoding: str | None) -> None:
 
 
 def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[Element]:
-    """Yield each record's complete element; all other elements are dropped at once."""
-    from xml.etree.ElementTree import ParseError, XMLParser, XMLPullParser
+    """Yield each record's complete element; all other elements are dropped soon after they end."""
+    from xml.etree.ElementTree import ParseError, TreeBuilder, XMLParser
 
+    # The document becomes the only child of an element that was there before, so that the tree can
+    # be looked at while it grows: events for each element's start and end take twice the time.
+    builder = TreeBuilder()
+    walk = _Walk(builder.start("document", {}), where)
     # document types were already refused
-    parser = XMLPullParser(("start", "end"), _parser=XMLParser(encoding=encoding))  # noqa: S314
-    walk = _Walk(where)
+    parser = XMLParser(target=builder, encoding=encoding)  # noqa: S314
     waiting = 0
     try:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 waiting += len(chunk)
                 parser.feed(chunk)
-                for record in walk.records(parser.read_events()):
+                for record in walk.records():
                     waiting = 0
                     yield record
-                    walk.drop(record)
                 if waiting > RECORD_BYTES_MAX:
                     raise CannotRead(
                         f"no record ends within {RECORD_BYTES_MAX:,} bytes; do `records` and the"
@@ -304,6 +309,7 @@ def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[El
                         code="delivery_records",
                     )
             parser.close()
+            yield from walk.records(ended=True)
     except ParseError as error:
         line = error.position[0]
         if error.code in _ENDS_EARLY:
@@ -317,57 +323,74 @@ def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[El
 
 
 class _Walk:
-    """The parser's position in the document."""
+    """The records in a tree that grows."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, document: Element, where: str) -> None:
+        self._document = document
         self._anywhere = where.startswith("//")
         self._wanted = tuple(part for part in where.split("/") if part)
-        self._open: list[Element] = []
-        """The open elements, down to the record."""
-        self._depth = 0
-        self._record = 0
-        """The depth of the open record, 0 without one."""
 
-    def records(  # complexipy: ignore (a state machine)
-        self, events: Iterator[Any]
-    ) -> Iterator[Element]:
-        """Follow events and yield the records that end.
+    def records(self, *, ended: bool = False) -> Iterator[Element]:
+        """Yield and drop the records that are complete since the last call.
 
-        Inside a record, which is most of a document, only its depth is counted.
+        The last element of each level may still be open, unless the document has `ended`.
         """
-        depth, record = self._depth, self._record
-        for event, element in events:
-            if event == "start":
-                depth += 1
-                if depth > DEPTH_MAX:
-                    raise CannotRead(f"elements are nested more than {DEPTH_MAX} deep")
-                if not record:
-                    self._open.append(element)
-                    record = depth if self._is_record() else 0
-            elif record and depth > record:
-                depth -= 1
+        yield from self._below(self._document, (), ended=ended)
+
+    def _below(self, parent: Element, names: tuple[str, ...], *, ended: bool) -> Iterator[Element]:
+        """Yield the complete records below `parent`, whose place `names` tells, and drop the rest.
+
+        Its last child stays if `parent` may still be open.
+        """
+        if len(names) > DEPTH_MAX:
+            raise _too_deep()
+        are_records: dict[str, bool] = {}
+        children = list(parent)
+        last = None if ended or not children else children.pop()
+        for child in children:
+            tag = child.tag
+            is_record = are_records.get(tag)
+            if is_record is None:
+                is_record = are_records[tag] = self._is_record((*names, local_name(tag)))
+            if is_record:
+                _require_shallow(child, len(names) + 1)
+                yield child
             else:
-                self._open.pop()
-                depth -= 1
-                if record:
-                    record = 0
-                    yield element
-                else:
-                    self.drop(element)
-        self._depth, self._record = depth, record
+                yield from self._below(child, (*names, local_name(tag)), ended=True)
+        if children:
+            del parent[: len(children)]
+        if last is not None:
+            inside = (*names, local_name(last.tag))
+            if self._is_record(inside):
+                _require_shallow_end(last, len(inside))
+            else:
+                yield from self._below(last, inside, ended=False)
 
-    def drop(self, element: Element) -> None:
-        """Drop an element that isn't needed any more; its parent is the innermost open element."""
-        if self._open:
-            self._open[-1].remove(element)
-        else:
-            element.clear()
-
-    def _is_record(self) -> bool:
-        names = tuple(local_name(element.tag) for element in self._open)
+    def _is_record(self, names: tuple[str, ...]) -> bool:
         return (
             names[-len(self._wanted) :] == self._wanted if self._anywhere else names == self._wanted
         )
+
+
+def _require_shallow(record: Element, depth: int) -> None:
+    """Raise CannotRead if a record that is `depth` deep has elements below DEPTH_MAX."""
+    level: list[Element] = [record]
+    while level := [inner for element in level if len(element) for inner in element]:
+        depth += 1
+        if depth > DEPTH_MAX:
+            raise _too_deep()
+
+
+def _require_shallow_end(record: Element, depth: int) -> None:
+    """Like `_require_shallow`, for the elements that are still open, in a record that grows."""
+    while len(record):
+        record, depth = record[-1], depth + 1
+        if depth > DEPTH_MAX:
+            raise _too_deep()
+
+
+def _too_deep() -> CannotRead:
+    return CannotRead(f"elements are nested more than {DEPTH_MAX} deep")
 
 
 def _unknown_encoding(error: Exception) -> CannotRead:

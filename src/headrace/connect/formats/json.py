@@ -30,6 +30,7 @@ from headrace.connect.formats.json_arrays import (
     lines_of_array,
 )
 from headrace.connect.formats.json_records import as_text, records, steps_of
+from headrace.connect.formats.json_shapes import keys_with_values
 from headrace.connect.formats.jsonl import (
     NESTED,
     broken,
@@ -104,17 +105,23 @@ class JsonRecordReader:
 
         One pass over the file; a second one if values are nested.
         """
+        filled = frozenset[str]() if opened.array else keys_with_values(Path(opened.path))
+        return self._header(connection, opened, filled)
+
+    def _header(
+        self, connection: duckdb.DuckDBPyConnection, opened: Opened, filled: frozenset[str]
+    ) -> FileHeader:
         return (
             self._flat(connection, opened)
             if self._flattened(opened)
-            else self._top(connection, opened)
+            else self._top(connection, opened, filled)
         )
 
     def learn(
         self, connection: duckdb.DuckDBPyConnection, opened: Opened
     ) -> tuple[SourceSchema, FileHeader]:
         """Use the types of the records' values; keys that some records lack are optional."""
-        header = self.header(connection, opened, Format(kind=self.kind))
+        header = self._header(connection, opened, frozenset())
         if not header.names:
             raise CannotRead("there is no record to learn the columns from", code="delivery_empty")
         rows = self._rows_sql(opened, header, texts=True)
@@ -203,8 +210,10 @@ class JsonRecordReader:
     def _flattened(self, opened: Opened) -> bool:
         return bool((opened.options.get(self.kind) or {}).get("flatten"))
 
-    def _top(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> FileHeader:
-        rows, keys = told_keys_of(connection, opened)
+    def _top(
+        self, connection: duckdb.DuckDBPyConnection, opened: Opened, filled: frozenset[str]
+    ) -> FileHeader:
+        rows, keys = told_keys_of(connection, opened, filled)
         header = header_of(rows, keys)
         nested = [key.raw for key in keys if key.kinds & NESTED]
         results = dict(

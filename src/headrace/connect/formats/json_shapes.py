@@ -54,8 +54,20 @@ def flat_shapes(
     return sorted(shapes, key=lambda shape: -shape[1])
 
 
+def keys_with_values(path: Path) -> frozenset[str]:
+    """Return the keys that have a value in one of the first objects; none if they aren't simple."""
+    objects = _sampled(path)
+    return frozenset(key for pairs in objects for key, value in pairs if value is not None)
+
+
 def _sampled_keys(path: Path) -> list[tuple[str, ...]]:
     """Return the different lists of keys of the first objects; none if they aren't simple."""
+    shapes = list(dict.fromkeys(tuple(key for key, _ in pairs) for pairs in _sampled(path)))
+    return shapes if len(shapes) <= SHAPES_MAX and all(map(_is_simple, shapes)) else []
+
+
+def _sampled(path: Path) -> list[tuple[tuple[str, Any], ...]]:
+    """Return the pairs of the first objects; none if they aren't all flat objects with keys."""
     with path.open("rb") as file:
         data = file.read(SAMPLE_BYTES)
         whole = data.rfind(b"\n") + 1 if file.read(1) else len(data)
@@ -66,10 +78,8 @@ def _sampled_keys(path: Path) -> list[tuple[str, ...]]:
         ]
     except (ValueError, RecursionError):
         return []
-    if not all(isinstance(pairs, tuple) and pairs and _is_flat(pairs) for pairs in objects):
-        return []
-    shapes = list(dict.fromkeys(tuple(key for key, _ in pairs) for pairs in objects))
-    return shapes if len(shapes) <= SHAPES_MAX and all(map(_is_simple, shapes)) else []
+    flat = all(isinstance(pairs, tuple) and pairs and _is_flat(pairs) for pairs in objects)
+    return objects if flat else []
 
 
 def _is_flat(pairs: tuple[tuple[str, Any], ...]) -> bool:

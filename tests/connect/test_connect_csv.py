@@ -102,8 +102,11 @@ KIND = {  # what DuckDB's own casts make of them is in `casts`
             b"2013-2-3",
             b"2013-02-03 10:00",
             b"infinity",
+            b"-infinity",
             b"epoch",
             b"03/02/2013",
+            b"10000-01-01",
+            b"0044-03-15 (BC)",
         ],
     ),
     "TIMESTAMP": (
@@ -113,6 +116,9 @@ KIND = {  # what DuckDB's own casts make of them is in `casts`
             b"2013-02-03 25:00",
             b"2013-02-03 10:00:00+05",
             b"2013-02-03T10:00:00Z",
+            b"infinity",
+            b"10000-01-01 10:00:00",
+            b"0044-03-15 (BC) 10:00:00",
         ],
     ),
     "TIMESTAMP WITH TIME ZONE": (

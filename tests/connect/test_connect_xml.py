@@ -246,3 +246,30 @@ def test_real_bank_statements(bench: Workbench) -> None:
             )
             assert isinstance(taken, Taken), (file.name, taken)
             assert taken.rows
+
+
+def test_records_of_a_tree_that_grows(bench: Workbench) -> None:
+    """Would catch: records lost or repeated where a part of the file ends, or taken while open."""
+    rows = "".join(f"<row><id>{n}</id><who>{'x' * (n % 700)}</who></row>" for n in range(3_000))
+    long = f"<row><id>3000</id><who>{'y' * 1_000_000}</who></row>"
+    document = f"<a><g>{rows}</g><other>1</other><g><h>{long}</h></g><row><id>3001</id></row></a>"
+    taken = bench.take(document.encode(), "x.xml", options=ROWS)
+    assert isinstance(taken, Taken)
+    assert taken.column("id") == list(range(3_002))
+    assert [len(who or "") for who in taken.column("who")] == [
+        *(n % 700 for n in range(3_000)),
+        1_000_000,
+        0,
+    ]
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("ends", [True, False])
+def test_elements_nested_too_deeply(bench: Workbench, inside: bool, ends: bool) -> None:
+    """Would catch: a recursion as deep as a hostile document."""
+    deep = "<a>" * 5_000 + ("</a>" * 5_000 if ends else "")
+    document = f"<rows><row>{deep}" if inside else f"<rows>{deep}<row>"
+    document += "<id>1</id></row></rows>" if ends else ""
+    outcome = bench.take(document.encode(), "x.xml", options=ROWS)
+    assert isinstance(outcome, UnreadableFile)
+    assert outcome.reason == "elements are nested more than 200 deep"

@@ -71,16 +71,17 @@ def _beginning(file: IO[bytes]) -> tuple[bytes, bytes]:
 def _lines(data: bytes, separator: bytes) -> bytes:
     """Return whole records as lines."""
     cut = b"}" + separator + b"{"
-    separators = data.count(cut)
-    breaks = separator.count(b"\n")
+    lines = data.replace(cut, b"}\n{")
+    shorter = len(separator) - 1
+    separators = (len(data) - len(lines)) // shorter if shorter else data.count(cut)
     if (
-        data.count(b"{") != separators + 1
-        or data.count(b"\n") != separators * breaks
-        or has_long_digits(data)
-        or not (breaks or _outside_of_texts(data, cut))
+        lines.count(b"{") != separators + 1
+        or lines.count(b"\n") != separators  # no line breaks but those of separators
+        or has_long_digits(lines)
+        or not (b"\n" in separator or _outside_of_texts(data, cut))
     ):
         raise NotLines
-    return data.replace(cut, b"}\n{") + b"\n"
+    return lines + b"\n"
 
 
 def _outside_of_texts(data: bytes, cut: bytes) -> bool:

@@ -289,7 +289,7 @@ def told_keys_of(
     ).fetchone()
     assert results is not None
     return rows, [
-        msgspec.structs.replace(key, kinds=frozenset(item or ()) - {"NULL"})
+        msgspec.structs.replace(key, kinds=frozenset(item or ()) - {"NULL", None})
         for key, item in zip(keys, results, strict=True)
     ]
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 
 import pytest
 from connect_workbench import Taken, Workbench
 
 from headrace.connect.deliveries import TypeDrift
+from headrace.connect.text_files import (
+    LINE_END_CHUNK_BYTES,
+    has_both_line_ends,
+    require_text,
+)
 
 COLUMNS = [{"name": "id", "width": 2, "type": "bigint"}, {"name": "who", "width": 3}]
 MIXED = {
@@ -81,3 +88,20 @@ def test_random_values_survive(bench: Workbench) -> None:
     taken = bench.take(data.encode(), "x.csv", bench.schema(b"id,who\n1,a\n", "x.csv"))
     assert isinstance(taken, Taken), taken
     assert sorted(taken.rows) == rows
+
+
+@pytest.mark.parametrize("at", range(-2, 3))
+@pytest.mark.parametrize("breaks", [b"\r\n", b"\n\n", b"\n\r\n", b"\r", b"\r\r\n", b"\r\n\r\n"])
+def test_line_ends_between_two_chunks(tmp_path: Path, breaks: bytes, at: int) -> None:
+    """Would catch: a line end, or a blank line, that isn't seen since a chunk ends within it."""
+    for line in (b"x\n", b"x\r\n"):
+        before = line * (LINE_END_CHUNK_BYTES // len(line))
+        data = before[: LINE_END_CHUNK_BYTES + at - len(breaks)].rstrip() + b"y"
+        data = data.ljust(LINE_END_CHUNK_BYTES + at - 1, b"y") + breaks + line * 3
+        path = tmp_path / "x.csv"
+        path.write_bytes(data)
+        pairs = data.count(b"\r\n")
+        assert has_both_line_ends(path) == (0 < pairs < data.count(b"\n"))
+        plain = re.search(rb"\n\r?\n|\n\r|\r(?!\n)", data) is None
+        rows = data.count(b"\n") - 1 if plain else None
+        assert require_text(path, line_bytes_max=1 << 30).rows == rows

@@ -5,10 +5,12 @@ keys, all of which the first objects have.
 from __future__ import annotations
 
 import json
+import mmap
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.connect.formats.json_records import OBJECT_BYTES_MAX
 from headrace.lake.sqltext import literal
 
 if TYPE_CHECKING:
@@ -101,3 +103,23 @@ def _braces(path: Path) -> int | None:
                 return None
             braces += chunk.count(b"{")
     return braces
+
+
+def object_bytes_max(path: Path) -> int:
+    """Return a limit for objects in a file of lines: DuckDB gives a thread twice that at a time.
+
+    With the limit for all files it would give 32 MiB, and often nothing to another thread.
+    """
+    size = path.stat().st_size
+    if not size:
+        return OBJECT_BYTES_MAX
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        # a line end in each whole block: only the bytes up to there are read
+        ends = (
+            data.find(b"\n", start, start + CHUNK_BYTES)
+            for start in range(0, size - CHUNK_BYTES + 1, CHUNK_BYTES)
+        )
+        return 2 * CHUNK_BYTES if all(end >= 0 for end in ends) else OBJECT_BYTES_MAX

@@ -5,7 +5,6 @@ them stay JSON.
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ from headrace.connect.deliveries import (
 )
 from headrace.connect.formats.headers import column_names
 from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, as_text, broken_array, unique
-from headrace.connect.formats.json_shapes import Shapes, flat_shapes
+from headrace.connect.formats.json_shapes import Shapes, flat_shapes, object_bytes_max
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.structures import learnt, missing_keys_clause, otherwise, structures
 from headrace.connect.formats.text_values import (
@@ -70,7 +69,6 @@ SHAPES_SQL = """
 One pass, at a twentieth of the cost of `KEYS_SQL`.
 """
 SHAPES_MAX = 1_000
-BLOCK_BYTES = 1 << 20
 
 
 class JsonKey(msgspec.Struct, frozen=True):
@@ -412,30 +410,11 @@ def rows_sql(opened: Opened, header: FileHeader, columns: Sequence[LakeColumn]) 
 
 def _options(opened: Opened) -> str:
     layout = "array" if opened.array else "newline_delimited"
+    bytes_max = OBJECT_BYTES_MAX if opened.array else object_bytes_max(Path(opened.path))
     return (
         f"format='{layout}', compression='uncompressed', hive_partitioning=false,"
-        f" maximum_object_size={_object_bytes_max(opened)}"
+        f" maximum_object_size={bytes_max}"
     )
-
-
-def _object_bytes_max(opened: Opened) -> int:
-    """Return a limit for the file's objects: DuckDB gives a thread twice that at a time.
-
-    With the limit for all files it would give 32 MiB, so that a thread often has nothing to do.
-    """
-    size = Path(opened.path).stat().st_size
-    if opened.array or not size:
-        return OBJECT_BYTES_MAX
-    with (
-        Path(opened.path).open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
-        # a line end in each block: only its bytes up to there are read
-        ends = (
-            data.find(b"\n", start, start + BLOCK_BYTES)
-            for start in range(0, size - BLOCK_BYTES + 1, BLOCK_BYTES)
-        )
-        return 2 * BLOCK_BYTES if all(end >= 0 for end in ends) else OBJECT_BYTES_MAX
 
 
 def _objects(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -107,19 +107,25 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
         else None
     )
     if written is None:
-        usual = _USUAL.get(name)
-        if usual is None:
-            return Cast(plain, f"NOT {iso}")
-        # Like numbers: text in the form in which DuckDB writes the value needs no regular
-        # expression. The length leaves out infinity, years before 1 and years after 9999.
-        unchanged = f"{usual.format(text=text)} AND CAST({plain} AS VARCHAR) = {text}"
-        return Cast(plain, f"CASE WHEN {unchanged} THEN false ELSE NOT {iso} END")
+        return Cast(plain, _not_iso(text, name, plain, iso))
     parsed = f"{'try_strptime' if trying else 'strptime'}({text}, {literal(written)})"
     cut = f" OR date_trunc('day', {parsed}) <> {parsed}" if name == "DATE" else ""
     return Cast(
         f"CASE WHEN {iso} THEN {plain} ELSE {cast}({parsed} AS {type_name}) END",
         f"NOT {iso} AND (year({parsed}) < 1000{cut})",
     )
+
+
+def _not_iso(text: str, name: str, plain: str, iso: str) -> str:
+    """Return the condition for text that isn't ISO 8601, cheap for text as DuckDB writes it.
+
+    The length of such a text leaves out infinity, years before 1 and years after 9999.
+    """
+    usual = _USUAL.get(name)
+    if usual is None:
+        return f"NOT {iso}"
+    unchanged = f"{usual.format(text=text)} AND CAST({plain} AS VARCHAR) = {text}"
+    return f"CASE WHEN {unchanged} THEN false ELSE NOT {iso} END"
 
 
 def checked_cast(cast: Cast, message: str) -> str:

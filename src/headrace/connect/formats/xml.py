@@ -344,9 +344,22 @@ class _Walk:
         """
         if len(names) > DEPTH_MAX:
             raise _too_deep()
-        are_records: dict[str, bool] = {}
         children = list(parent)
         last = None if ended or not children else children.pop()
+        yield from self._complete(children, names)
+        if children:
+            del parent[: len(children)]
+        if last is None:
+            return
+        inside = (*names, local_name(last.tag))
+        if self._is_record(inside):
+            _require_shallow_end(last, len(inside))
+        else:
+            yield from self._below(last, inside, ended=False)
+
+    def _complete(self, children: list[Element], names: tuple[str, ...]) -> Iterator[Element]:
+        """Yield the records among complete elements with the same parent, and below them."""
+        are_records: dict[str, bool] = {}
         for child in children:
             tag = child.tag
             is_record = are_records.get(tag)
@@ -357,14 +370,6 @@ class _Walk:
                 yield child
             else:
                 yield from self._below(child, (*names, local_name(tag)), ended=True)
-        if children:
-            del parent[: len(children)]
-        if last is not None:
-            inside = (*names, local_name(last.tag))
-            if self._is_record(inside):
-                _require_shallow_end(last, len(inside))
-            else:
-                yield from self._below(last, inside, ended=False)
 
     def _is_record(self, names: tuple[str, ...]) -> bool:
         return (

@@ -299,8 +299,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
     compared = _repeated(table, reader, asked=repeated and described)
     reader.sample(description.every)
-    only_hashed = bool(hashed) and not compared
-    by_row = functools.partial(_by_row, reader, description, table, hashed=only_hashed)
+    by_row = functools.partial(_by_row, reader, description, table, compared, hashed)
     extra = [*description.aggregates, *compared, *hashed]
     scanned = measure([*items, *placement], reader, extra, by_row)
     concluded = tuple(conclude(item, parts, reader) for item in items)
@@ -331,16 +330,17 @@ def _by_row(
     reader: StagedScanner,
     description: profile_plan.Description,
     table: LakeTable,
-    *,
-    hashed: bool,
+    compared: Sequence[str],
+    hashed: Sequence[str],
 ) -> tuple[Any, ...] | None:
     """Return the values and the hash of few rows of one partition.
 
     None if only a scan can give what the audit computes. A file whose rows aren't as many as were
     counted is scanned, too.
     """
-    few = hashed and not reader.several and reader.file.rows <= BY_ROW_MAX
-    if not few or not description.reads_plain_values:
+    few = not reader.several and reader.file.rows <= BY_ROW_MAX
+    only_hashed = hashed and not compared
+    if not (few and only_hashed and description.reads_plain_values):
         return None
     names = [quote(column.name) for column in description.described]
     each = reader.each_row([*names, row_hash(table.columns)])

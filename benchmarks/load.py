@@ -379,9 +379,11 @@ def measure_peer(
     return result
 
 
-def measure(*, quick: bool, peers_folder: Path, timeout: float) -> list[Figure]:
+def measure(
+    *, quick: bool, peers_folder: Path, timeout: float, without_peers: bool
+) -> list[Figure]:
     """All sizes; with `quick` one small one, without peers."""
-    others = [] if quick else peers(peers_folder)
+    others = [] if quick or without_peers else peers(peers_folder)
     figures: list[Figure] = []
     for size in (SIZE_QUICK,) if quick else SIZES:
         assets = graph(size)
@@ -437,6 +439,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"where the peers are installed (default: {PEERS})",
     )
+    parser.add_argument("--without-peers", action="store_true", help="measure Headrace only")
     parser.add_argument(
         "--timeout", type=float, default=PEER_TIMEOUT_S, metavar="S", help="when a peer is stopped"
     )

@@ -219,6 +219,8 @@ class Backfilling:
         """Whether nothing has checked yet for staged partitions to follow."""
         self.to_tidy = False
         """Whether the store still holds results of published steps."""
+        self._is_published = False
+        """Whether the last iteration published a step."""
         self._retired: list[Overlay] = []
         """Overlays of published steps, until they are freed."""
         self.overlay: Overlay | None = None
@@ -443,15 +445,18 @@ class Backfilling:
         self._refused = 0
         self._retired.append(self.overlay)
         self.unload()
-        self.to_tidy = True
+        self.to_tidy = self._is_published = True
         backfill_plans.record_outcome(tx, self.id, self.outcome.encoded(), self.steps_done)
         return promotion_result
 
     def tidy(self, tx: Transaction) -> None:
         """Delete some of the results that are published already, a few ms of work.
 
-        The first iteration after a publication only frees memory, since it also evaluates.
+        The first iteration after a publication only evaluates, the second one only frees memory.
         """
+        if self._is_published:
+            self._is_published = False
+            return
         if self._retired:
             self._retired.clear()
             return

@@ -125,7 +125,7 @@ def test_a_plan_that_begins_waits_for_what_production_holds_of_a_pool(lab: Lab) 
         )
         flag.touch()
         lab.orders(DAYS[2])
-        leader.look({"orders"})
+        leader.observe({"orders"})
         while not (flag.parent / "held").exists():
             leader.step(0.2)
         backfill = planned({"total": (DAYS[0], DAYS[1])})
@@ -172,7 +172,7 @@ def test_a_plan_gives_way_in_a_pool_that_production_needs(lab: Lab) -> None:
         # what begins from now on takes no time; what holds the pool goes on for a minute
         flag.unlink()
         lab.orders(DAYS[3])
-        leader.look({"orders"})
+        leader.observe({"orders"})
         asked = time.monotonic()
 
         def there() -> bool:

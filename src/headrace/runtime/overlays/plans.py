@@ -94,7 +94,7 @@ class Plans:
         self._lender, self._sharing = lender, Sharing(lender.lent.graph.pools)
         for row in backfill_plans.open_backfills(tx):
             if row.id not in self._open:
-                self._open[row.id] = _opened(tx, row)
+                self._open[row.id] = _followed(tx, row)
         for item in self._open.values():
             self._stop(tx, item, now, "another version was applied")
             item.asked_afterwards = False
@@ -150,7 +150,7 @@ class Plans:
         self, tx: Transaction, row: PlanRecord, run: int, now: int, order: RunRequest
     ) -> None:
         """Start a backfill in a run; production first ingests new deliveries."""
-        item = self._open.setdefault(row.id, _opened(tx, row))
+        item = self._open.setdefault(row.id, _followed(tx, row))
         item.go_on(run)
         backfill_plans.move(tx, row.id, "running", now)
         backfill.record_intervention(
@@ -570,7 +570,7 @@ def _without_collections() -> Iterator[None]:
         gc.enable()
 
 
-def _opened(tx: Transaction, row: PlanRecord) -> Backfilling:
+def _followed(tx: Transaction, row: PlanRecord) -> Backfilling:
     """Return a backfill to work at; an earlier leader may have ended just after a publication."""
     item = Backfilling(row)
     item.to_tidy = row.steps_done > 0 and backfill_plans.has_published(tx, row.id)

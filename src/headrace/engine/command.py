@@ -75,8 +75,11 @@ _FORMATS = {
     ".ndjson": OutputFormat.JSON,
     ".json": OutputFormat.JSON,
 }
-_CSV = "header = true, delim = ',', quote = '\"', escape = '\"', strict_mode = true, nullstr = ''"
-_JSON = "format = 'newline_delimited'"
+_CSV = (
+    "hive_partitioning = false, header = true, delim = ',', quote = '\"', escape = '\"',"
+    " strict_mode = true, nullstr = ''"
+)
+_JSON = "hive_partitioning = false, format = 'newline_delimited'"
 HEADER_CHARACTERS_MAX = 1_000_000
 _HINT = (
     "write Parquet, CSV (with a header line, separated by commas) or JSON lines into the output"
@@ -111,7 +114,11 @@ def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None
         else {}
     )
     if kind is OutputFormat.PARQUET:
-        return f"SELECT * FROM read_parquet({_list(paths)}, union_by_name = true)"
+        # columns in the names of folders count if the command has made the folders
+        folders = {str(path.relative_to(directory).parent) for path in paths}
+        named = any("=" in folder for folder in folders)
+        options = f"hive_partitioning = {str(named).lower()}, union_by_name = true"
+        return f"SELECT * FROM read_parquet({_list(paths)}, {options})"
     return _csv(session, paths, known) if kind is OutputFormat.CSV else _json(session, paths, known)
 
 

@@ -32,7 +32,7 @@ from headrace.engine.attempts import (
 )
 from headrace.engine.failures import BodyFailed, failed, kind_of, limit_of, shortened
 from headrace.engine.isolation import LOADER, limits_restored, process_restored, resolved
-from headrace.lake.sqltext import literal, quote
+from headrace.lake.sqltext import AS_WRITTEN, literal, quote
 from headrace.model import PythonBody
 from headrace.model.authoring import Context
 from headrace.model.nodes import MaterializationKind
@@ -330,7 +330,7 @@ def _spooled(
         with pq.ParquetWriter(path, reader.schema) as writer:
             for batch in boundary.each(reader):
                 writer.write_batch(batch)
-        yield f"SELECT * FROM read_parquet({literal(str(path))})"
+        yield f"SELECT * FROM read_parquet({literal(str(path))}, {AS_WRITTEN})"
     finally:
         path.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from headrace.lake import parquet_footer
 from headrace.lake.files import file_written
 from headrace.lake.parquet_footer import Bounds, ColumnSchema, Contents, RowGroup, Unusable
 from headrace.lake.schema import Given, check_names, propose
-from headrace.lake.sqltext import literal, quote
+from headrace.lake.sqltext import AS_WRITTEN, literal, quote
 from headrace.lake.staging import described_file
 from headrace.lake.tables import PARTITION_COLUMN, LakeTable, StagedFile, new_path
 
@@ -245,8 +245,15 @@ def _end(
         whole, {column.name: column.id for column in table.columns}, bounds
     )
     os.ftruncate(descriptor, contents.end)
-    os.pwrite(descriptor, b"".join([*appended, footer]), contents.end)
+    _write_at(descriptor, b"".join([*appended, footer]), contents.end)
     return len(footer) - 8
+
+
+def _write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of it: on a nearly full disk one call may write less, without an error."""
+    written = 0
+    while written < len(data):
+        written += os.pwrite(descriptor, data[written:], offset + written)
 
 
 def _scanned(session: DuckDBSession, place: Path, values: Sequence[_Values]) -> list[Any]:
@@ -271,7 +278,8 @@ def _scanned(session: DuckDBSession, place: Path, values: Sequence[_Values]) -> 
             f" {column.text.format(f'(min({low}) OVER ())')},"
             f" {column.text.format(f'(max({high}) OVER ())')}, m{number}"
         )
-    source = f"read_parquet([{literal(str(place))}]) AS file({', '.join(names)})"
+    columns = ", ".join(names)
+    source = f"read_parquet([{literal(str(place))}], {AS_WRITTEN}) AS file({columns})"
     try:
         return session.connection.execute(
             f"WITH each AS MATERIALIZED (SELECT k, count(*) AS rows, {', '.join(aggregates)}"

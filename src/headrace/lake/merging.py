@@ -26,7 +26,7 @@ from headrace.lake.schema import (
     propose,
 )
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import literal, numbered_sql, quote
+from headrace.lake.sqltext import AS_WRITTEN, literal, numbered_sql, quote
 from headrace.lake.staging import Parameters, describe, refused, write_rows
 from headrace.lake.tables import (
     PARTITION_COLUMN,
@@ -418,7 +418,7 @@ class _Merge:
         of = literal(str(self._session.data_folder / ref.path))
         before = "".join(
             " UNION SELECT pos FROM"
-            f" read_parquet({literal(str(self._session.data_folder / d.path))})"
+            f" read_parquet({literal(str(self._session.data_folder / d.path))}, {AS_WRITTEN})"
             for d in ref.deletes
         )
         results = self._rows(

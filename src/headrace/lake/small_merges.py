@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headrace.lake.catalog import MergeSource
 from headrace.lake.files import file_written
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import ROW_ID, SNAPSHOT, literal, quote
+from headrace.lake.sqltext import AS_WRITTEN, ROW_ID, SNAPSHOT, literal, quote
 from headrace.lake.staging import (
     FILE_FORMAT,
     KeyExpression,
@@ -52,10 +52,10 @@ def _rows(session: DuckDBSession, source: MergeSource, table: LakeTable) -> str:
     if source.first_row is None:
         return (
             f"SELECT {columns}, {quote(ROW_ID.name)}, {quote(SNAPSHOT.name)} FROM"
-            f" read_parquet({path})"
+            f" read_parquet({path}, {AS_WRITTEN})"
         )
     return (
         f"SELECT {columns}, CAST({int(source.first_row)} + file_row_number AS BIGINT) AS"
         f" {quote(ROW_ID.name)}, CAST({int(source.begins)} AS BIGINT) AS {quote(SNAPSHOT.name)}"
-        f" FROM read_parquet({path}, file_row_number = true)"
+        f" FROM read_parquet({path}, {AS_WRITTEN}, file_row_number = true)"
     )

@@ -135,14 +135,16 @@ def _not_deleted(like: FileRef) -> str:
             else f" WHERE {quote(SNAPSHOT.name)} <= {int(delete.snapshot_max)}"
         )
         conditions.append(
-            f"file_row_number NOT IN (SELECT pos FROM read_parquet({_paths([delete.path])}){until})"
+            "file_row_number NOT IN (SELECT pos FROM"
+            f" read_parquet({_paths([delete.path])}, {AS_WRITTEN}){until})"
         )
     return " AND ".join(conditions)
 
 
 def _same(files: Sequence[FileRef], _: Sequence[LakeColumn], *, numbered: bool) -> str:
     """Read the files without casts: binding takes 0.4 ms less than in `_by_id` (16 columns)."""
-    return f"read_parquet({_paths(file.path for file in files)}{_numbered(numbered)})"
+    paths = _paths(file.path for file in files)
+    return f"read_parquet({paths}, {AS_WRITTEN}{_numbered(numbered)})"
 
 
 def _numbered(numbered: bool) -> str:
@@ -159,7 +161,7 @@ def _by_id(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, numbered:
         for column in needed
     )
     return (
-        f"read_parquet({_paths(file.path for file in files)}, schema = MAP"
+        f"read_parquet({_paths(file.path for file in files)}, {AS_WRITTEN}, schema = MAP"
         f" {{{fields}}}{_numbered(numbered)})"
     )
 
@@ -177,7 +179,7 @@ def _by_name(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, numbere
     )
     extra = ", file_row_number" if numbered else ""
     source = (
-        f"read_parquet({_paths(file.path for file in files)}, union_by_name ="
+        f"read_parquet({_paths(file.path for file in files)}, {AS_WRITTEN}, union_by_name ="
         f" true{_numbered(numbered)})"
     )
     return (
@@ -194,6 +196,9 @@ def _paths(paths: Iterable[str]) -> str:
     return f"[{', '.join(items)}]"
 
 
+AS_WRITTEN = "hive_partitioning = false"
+"""Option of `read_parquet`: without it, a folder above the lake that is called `name=value` would
+be taken for a column, and its value for that of each row."""
 _FOLDER = f"getvariable('{DATA_FOLDER_VARIABLE}')"
 _SOURCES = {ColumnLookup.SAME: _same, ColumnLookup.ID: _by_id, ColumnLookup.NAME: _by_name}
 

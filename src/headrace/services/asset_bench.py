@@ -55,10 +55,12 @@ ANY_TYPE = '"NULL"'
 UNTYPED = "INTEGER"
 """The type of a null of unknown type, as in DuckDB."""
 _READERS = {
-    ".csv": "read_csv({path}, header = true{columns})",
-    ".json": "read_json({path}{columns})",
-    ".jsonl": "read_json({path}, format = 'newline_delimited'{columns})",
-    ".parquet": "read_parquet({path})",
+    ".csv": "read_csv({path}, hive_partitioning = false, header = true{columns})",
+    ".json": "read_json({path}, hive_partitioning = false{columns})",
+    ".jsonl": (
+        "read_json({path}, hive_partitioning = false, format = 'newline_delimited'{columns})"
+    ),
+    ".parquet": "read_parquet({path}, hive_partitioning = false)",
 }
 _TYPED = {".csv": ", types = ", ".json": ", columns = ", ".jsonl": ", columns = "}
 

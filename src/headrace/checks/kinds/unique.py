@@ -24,7 +24,7 @@ from headrace.checks.proposals import (
 )
 from headrace.checks.values import INTEGERS
 from headrace.lake import ColumnStatistics
-from headrace.lake.sqltext import literal, quote
+from headrace.lake.sqltext import AS_WRITTEN, literal, quote
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import read_columns
 from headrace.model.fields import Fields
@@ -131,7 +131,7 @@ def _each_group_grows(
         f"{name}, lag({name}) OVER () AS {old}" for name, old in zip(names, before, strict=True)
     )
     starts = ", ".join(str(int(row)) for row in first_rows)
-    source = f"read_parquet({literal(staged.path)}, file_row_number = true)"
+    source = f"read_parquet({literal(staged.path)}, {AS_WRITTEN}, file_row_number = true)"
     results = staged.fetch(
         f"SELECT count(*) FILTER (WHERE NOT ({greater}) AND file_row_number NOT IN ({starts})), "
         "count(*) FILTER (WHERE file_row_number <> position) "
@@ -146,7 +146,8 @@ def _no_key_repeats(
     names = [quote(column) for column in columns]
     among = ", ".join(f"CAST({literal(value)} AS {kind})" for value in values)
     results = staged.fetch(
-        f"SELECT 1 FROM read_parquet({literal(staged.path)}) WHERE {names[0]} IN ({among}) "
+        f"SELECT 1 FROM read_parquet({literal(staged.path)}, {AS_WRITTEN}) WHERE {names[0]} IN"
+        f" ({among}) "
         f"GROUP BY {', '.join(names)} HAVING count(*) > 1 LIMIT 1"
     )
     return not results

@@ -103,9 +103,10 @@ def _without_collector() -> Iterator[None]:
     finally:
         if enabled:
             # moves the new values to the oldest generation, which is walked rarely; otherwise the
-            # next collection would walk them all
-            gc.freeze()
-            gc.unfreeze()
+            # next collection would walk them all. A server has frozen what stays, and keeps that.
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -116,9 +116,13 @@ class AnalysisPool:
             # -P: a module in the user's working directory is never imported
             command = [sys.executable, "-P", "-m", "headrace.compiler.worker"]
             folder = str(Path(headrace.__file__).parent)
-            self._running.append(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)
-            )
+            try:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder
+                )
+            except OSError:  # no memory, too many processes: this process does the work
+                return
+            self._running.append(process)
 
 
 _Each = Callable[[Message, Answer], None]

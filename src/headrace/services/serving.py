@@ -324,6 +324,8 @@ class Serving:
         leader = context.leader(self._progress)
         # what stays until the end (modules, compiled project, partition states) isn't visited by
         # collections any more: a full one would pause production for 30 ms and more
+        gc.unfreeze()
+        gc.collect()
         gc.freeze()
         with self._leading(leader), ExitStack() as stack:
             self._stop.ring = lambda: wake_leader(held.store.folder)

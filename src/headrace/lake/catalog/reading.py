@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,8 +27,8 @@ KEYS_MAX = 64
 """Maximum number of partitions per statement."""
 CHANGES_READ_MAX = 256
 """Maximum number of snapshots that are asked whether they changed a table."""
-NOTES_CACHED = 1024
-"""Maximum number of files whose recorded partitions are cached."""
+NOTES_CHARACTERS_MAX = 8 * 2**20
+"""Maximum length of the texts whose partitions are cached, together; a set takes 13 times that."""
 NO_KEYS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -427,15 +428,43 @@ def lost_text(rows: Mapping[str, int]) -> str:
     )
 
 
-@functools.lru_cache(maxsize=NOTES_CACHED)
-def _noted(extra_stats: str | None) -> tuple[frozenset[str] | None, Mapping[str, int] | None]:
-    """Return the partitions of a file, if recorded, and the rows of each if they are lost.
+_Noted = tuple[frozenset[str] | None, Mapping[str, int] | None]
+
+
+class _Notes:
+    """What is recorded of files, decoded; the texts asked for last.
 
     Every lookup of a partition reads what all files with several partitions hold, and what is
-    recorded of a file doesn't change, so it is decoded once.
+    recorded of a file doesn't change, so it is decoded once. Threads share it.
     """
-    if not extra_stats:
-        return None, None
+
+    def __init__(self) -> None:
+        self._decoded: OrderedDict[str, _Noted] = OrderedDict()
+        self._characters = 0
+        self._lock = threading.Lock()
+
+    def of(self, extra_stats: str) -> _Noted:
+        """Return the partitions of a file, if recorded, and the rows of each if they are lost."""
+        with self._lock:
+            known = self._decoded.get(extra_stats)
+            if known is None:
+                known = self._decoded[extra_stats] = _decode_note(extra_stats)
+                self._characters += len(extra_stats)
+                while self._characters > NOTES_CHARACTERS_MAX and len(self._decoded) > 1:
+                    self._characters -= len(self._decoded.popitem(last=False)[0])
+            else:
+                self._decoded.move_to_end(extra_stats)
+            return known
+
+
+_NOTES = _Notes()
+
+
+def _noted(extra_stats: str | None) -> _Noted:
+    return _NOTES.of(extra_stats) if extra_stats else (None, None)
+
+
+def _decode_note(extra_stats: str) -> _Noted:
     try:
         noted = json.loads(extra_stats)["headrace"]
         return frozenset(noted["partitions"]), noted.get("lost")

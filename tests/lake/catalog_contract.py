@@ -94,14 +94,29 @@ class CatalogContract:
         assert catalog.files(lake.tx, "t", ["2024-02-30"]) == []
         assert catalog.files(lake.tx, "t", FEBRUARY)[0].partitions is None
 
-    def test_what_a_file_holds_is_decoded_once(self, lake: Lake) -> None:
-        """Would catch: each lookup of one partition that decodes what all shared files hold."""
+    @pytest.mark.parametrize(("characters_max", "kept"), [(1_000_000, 2), (1, 1)])
+    def test_what_a_file_holds_is_decoded_once(
+        self, lake: Lake, monkeypatch: pytest.MonkeyPatch, characters_max: int, kept: int
+    ) -> None:
+        """Would catch: each lookup of one partition that decodes what all shared files hold; a
+        cache that grows with the texts of all files that there ever were."""
+        monkeypatch.setattr(reading, "NOTES_CHARACTERS_MAX", characters_max)
+        monkeypatch.setattr(reading, "_NOTES", reading._Notes())
+        decoded = []
+        decode = reading._decode_note
+        monkeypatch.setattr(
+            reading, "_decode_note", lambda text: (decoded.append(text), decode(text))[1]
+        )
         lake.publish_many("t", FEBRUARY, MONTH)
-        catalog.files(lake.tx, "t", FEBRUARY[:1])
-        decoded = reading._noted.cache_info().misses
-        for key in FEBRUARY:
-            assert catalog.files(lake.tx, "t", [key])[0].partitions == (key,)
-        assert reading._noted.cache_info().misses == decoded
+        lake.publish_many("u", FEBRUARY[:20], f"{MONTH} WHERE range < 200")
+        for name in ("t", "u"):
+            catalog.files(lake.tx, name, FEBRUARY[:1])
+        decoded.clear()
+        for key in FEBRUARY[:20]:
+            for name in ("t", "u"):
+                assert catalog.files(lake.tx, name, [key])[0].partitions == (key,)
+        assert bool(decoded) == (kept == 1)
+        assert len(reading._NOTES._decoded) == kept
 
     @pytest.mark.parametrize("asked", [1, 2, 3, 5])
     def test_files_of_one_partition_each_are_found_however_many_are_asked_for(

@@ -34,7 +34,7 @@ def days(lake: Lake, number: int, rows: int = 10) -> None:
 
 
 def small(number: int, rows: int = 10, size_bytes: int = 1000, keys: int = 1) -> MergeSource:
-    return MergeSource(number, f"main/t/{number}.parquet", rows, size_bytes, 1, 1, 0, keys)
+    return MergeSource(number, f"main/t/{number}.parquet", rows, size_bytes, 1, 1, 0, keys, 0)
 
 
 def test_every_snapshot_is_read_from_the_merged_file(any_lake: Lake) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from headrace.lake.catalog import MergeSource
-from headrace.lake.files import file_written
+from headrace.lake.files import DataCorrupted, check_file, file_written
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import AS_WRITTEN, ROW_ID, SNAPSHOT, literal, quote
 from headrace.lake.staging import (
@@ -16,6 +17,23 @@ from headrace.lake.staging import (
     field_ids,
 )
 from headrace.lake.tables import PARTITION_COLUMN, LakeTable, StagedFile, new_path
+
+
+def check_sources(
+    data_folder: Path, sources: Sequence[MergeSource], footers: Mapping[int, str]
+) -> None:
+    """Check that the files are the published ones, as the lake's regular checks do.
+
+    Otherwise a merge would make damage permanent: its file has no earlier state to be compared
+    with. `footers` are the hashes of their footers from earlier checks, by the file's id. Raises
+    DataCorrupted for the first file that isn't.
+    """
+    for source in sources:
+        path = data_folder / source.path
+        known = footers.get(source.id, "")
+        wrong = check_file(path, source.size_bytes, source.footer_bytes, known).wrong
+        if wrong:
+            raise DataCorrupted(f"the file {source.path} {wrong}")
 
 
 def stage_merged(

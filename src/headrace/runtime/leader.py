@@ -494,7 +494,7 @@ class Leader(LeaderLoop):
             self._folders,
             self.clock,
             files_max=small_merges.CURRENT_FILES_MAX,
-            slices_max=small_merges.SLICES_PER_COMMAND,
+            slices_max=small_merges.SLICES_PER_ROUND,
             give_way=False,
         )
 

@@ -12,9 +12,8 @@ import contextlib
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -23,9 +22,11 @@ from headrace.lake import LakeTable, StagedFile, catalog
 from headrace.lake.catalog import FileMoved, MergeSource, TableMoved
 from headrace.lake.files import verify
 from headrace.model import LakeError
+from headrace.model.errors import first_line
 from headrace.runtime.folders import Folders
 from headrace.slo.damaged_files import damaged_files
 from headrace.store import Clock, Store
+from headrace.store.queries import lake_maintenance
 
 CURRENT_FILES_MAX = 500
 """Number of current files of a table above which its small files are merged, down to half of it.
@@ -34,8 +35,9 @@ The newer half stays: its partitions are replaced more often, which costs a copy
 """
 FILES_BETWEEN = 64
 """Number of new files in the whole lake after which a server counts the files of its tables."""
-SLICES_PER_COMMAND = 16
-"""Maximum number of slices that a command merges at its end; the next command continues."""
+SLICES_PER_ROUND = 16
+"""Maximum number of slices that a command merges at its end, and a server between two checks
+whether maintenance is due; the next command or check continues."""
 CONFLICTS_MAX = 8
 """Maximum number of slices in succession that publications have overtaken; more wait."""
 SLICE_SECONDS_MAX = 600.0
@@ -47,11 +49,15 @@ GIVE_WAY = "--give-way"
 
 
 class SliceRequest(msgspec.Struct, frozen=True):
-    """The lake's folder, a table, and its files to merge."""
+    """The lake's folder, a table, and its files to merge.
+
+    `footers` are the hashes of the files' footers from earlier checks, by the file's id.
+    """
 
     lake: str
     table: LakeTable
     sources: tuple[MergeSource, ...]
+    footers: dict[int, str]
 
 
 class SliceResponse(msgspec.Struct, frozen=True):
@@ -59,6 +65,10 @@ class SliceResponse(msgspec.Struct, frozen=True):
 
     staged: StagedFile | None = None
     error: str = ""
+
+
+class NoSliceProcess(LakeError):
+    """The process that merges small files can't be started, whichever the table."""
 
 
 class MergedSlices(msgspec.Struct):
@@ -77,26 +87,44 @@ def merge_small_files(
     files_max: int,
     slices_max: int | None = None,
     give_way: bool = True,
+    left_out: set[str] | None = None,
 ) -> MergedSlices:
     """Merge small files of each table with more than `files_max` current files.
 
     `give_way` False is for a command that waits for the result: lower priority would only delay it.
-    Tables with a damaged file are left out, as in the nightly maintenance. Raises LakeError if a
-    slice can't be merged, and LeaseLost; completed slices stay done.
+    Tables with a damaged file are left out, as in the nightly maintenance, and so are those in
+    `left_out`, to which each table is added whose files can't be merged. Raises the LakeError of
+    the first of them after the other tables, NoSliceProcess, and LeaseLost; completed slices stay
+    done.
     """
-    merged = MergedSlices()
+    merged, left_out = MergedSlices(), set() if left_out is None else left_out
     with store.read() as tx:
         names = catalog.tables_above(tx, files_max)
         damaged = {file.node for file in damaged_files(tx)} if names else set()
-    names = [name for name in names if name not in damaged]
-    if not names:
-        return merged
-    with _process(folders.lake, give_way=give_way) as process:
+    errors: list[LakeError] = []
+    with _Process(folders.lake, give_way=give_way) as process:
         for name in names:
+            if name in damaged or name in left_out:
+                continue
             left = None if slices_max is None else slices_max - sum(merged.slices.values())
             work = _TableMerge(store, epoch, folders, clock, process, name)
-            work.run(merged, files_max // 2, left)
+            try:
+                work.run(merged, files_max // 2, left)
+            except LakeError as error:
+                errors.append(error)
+                if isinstance(error, NoSliceProcess):
+                    break
+                left_out.add(name)
+    if errors:
+        raise errors[0]
     return merged
+
+
+class _Slice(NamedTuple):
+    """Files to merge, and the known hashes of their footers by the file's id."""
+
+    sources: tuple[MergeSource, ...]
+    footers: dict[int, str]
 
 
 class _TableMerge:
@@ -119,9 +147,11 @@ class _TableMerge:
             with self._store.read() as tx:
                 table = catalog.table(tx, self._name)
                 sources = () if table is None else catalog.next_slice(tx, table, files_wanted)
+                known = lake_maintenance.known_checks(tx, (source.id for source in sources))
             if table is None or not sources:
                 return
-            staged = self._process.merge(table, sources)
+            footers = {number: check.footer for number, check in known.items()}
+            staged = self._process.merge(table, _Slice(sources, footers))
             verify(self._folders.lake, staged)
             reached(FaultPoint.SLICE_STAGED)
             if not self._publish(sources, staged):
@@ -134,71 +164,108 @@ class _TableMerge:
     def _publish(self, sources: tuple[MergeSource, ...], staged: StagedFile) -> bool:
         """Put the merged file into the catalog; False if the table has changed meanwhile.
 
-        The file is deleted only if it certainly isn't in the catalog. After other errors it may be
-        there, and is left to maintenance, which deletes what nothing names.
+        The file is deleted only if it certainly isn't in the catalog. After other errors than
+        LakeError it may be there, and is left to maintenance, which deletes what nothing names.
         """
         try:
             with self._store.write(self._epoch) as tx:
                 now = self._clock.mark(tx)
                 catalog.replace_by_merged(tx, now, self._name, sources, staged)
                 reached(FaultPoint.SLICE_REGISTERED)
-        except (FileMoved, TableMoved):
-            (self._folders.lake / staged.path).unlink(missing_ok=True)
+        except LakeError as error:
+            with contextlib.suppress(OSError):
+                (self._folders.lake / staged.path).unlink()
+            if not isinstance(error, FileMoved | TableMoved):
+                raise
             return False
         reached(FaultPoint.SLICE_MERGED)
         return True
 
 
 class _Process:
-    """The process that writes merged files. It ends when its standard input is closed."""
+    """The process that writes merged files: started for a slice, and anew if it has ended."""
 
     def __init__(self, lake: Path, *, give_way: bool) -> None:
         self._lake = str(lake)
-        # -P: a module in the user's working directory is never imported
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", PROCESS, *([GIVE_WAY] if give_way else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._options = [GIVE_WAY] if give_way else []
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def merge(self, table: LakeTable, sources: tuple[MergeSource, ...]) -> StagedFile:
-        """Return the merged file. Raises LakeError, also if it takes too long."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        request = msgspec.json.encode(SliceRequest(self._lake, table, sources))
-        limit = threading.Timer(SLICE_SECONDS_MAX, self._process.kill)
-        limit.start()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def merge(self, table: LakeTable, slice_: _Slice) -> StagedFile:
+        """Return the merged file.
+
+        Raises LakeError, also if it takes too long, and NoSliceProcess.
+        """
         try:
-            self._process.stdin.write(request + b"\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            request = msgspec.json.encode(
+                SliceRequest(self._lake, table, slice_.sources, slice_.footers)
+            )
+        except (ValueError, msgspec.MsgspecError) as error:
+            response = SliceResponse(error=first_line(error))
+        else:
+            response = self._response(request)
+        if response.staged is None:
+            raise LakeError(f"small files of `{table.name}` can't be merged: {response.error}")
+        return response.staged
+
+    def _response(self, request: bytes) -> SliceResponse:
+        process = self._started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        limit = threading.Timer(SLICE_SECONDS_MAX, process.kill)
+        try:
+            limit.start()
+            process.stdin.write(request + b"\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except RuntimeError as error:  # the system allows no more threads
+            raise NoSliceProcess(f"small files can't be merged: {first_line(error)}") from error
         except OSError:
             line = b""
         finally:
             limit.cancel()
-        response = msgspec.json.decode(line, type=SliceResponse) if line else SliceResponse()
-        if response.staged is None:
-            why = response.error or "the process that merges them has ended"
-            raise LakeError(f"small files of `{table.name}` can't be merged: {why}")
-        return response.staged
+        if not line.endswith(b"\n"):  # nothing, or the beginning of an answer
+            self._end()
+            return SliceResponse(error="the process that merges them has ended")
+        try:
+            return msgspec.json.decode(line, type=SliceResponse)
+        except (ValueError, msgspec.MsgspecError) as error:
+            self._end()
+            return SliceResponse(error=f"the answer can't be read: {first_line(error)}")
 
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self._end()
+        # -P: a module in the user's working directory is never imported
+        command = [sys.executable, "-P", "-m", PROCESS, *self._options]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
+            raise NoSliceProcess(
+                f"small files can't be merged: no process can be started: {first_line(error)}"
+            ) from error
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
-
-
-@contextmanager
-def _process(lake: Path, *, give_way: bool) -> Iterator[_Process]:
-    process = _Process(lake, give_way=give_way)
-    try:
-        yield process
-    finally:
-        process.close()
+            process.stdin.close()
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -67,7 +67,9 @@ class Maintenance:
         self._backup: subprocess.Popen[str] | None = None
         self._tried = self._asked = self._merge_failed = -math.inf
         self._counted_at = -small_merges.FILES_BETWEEN
-        """The id of the next file when the files of all tables were last counted."""
+        """The id of the next file when the files of all tables were last counted and merged."""
+        self._left_out: set[str] = set()
+        """Tables whose small files couldn't be merged since the last maintenance."""
 
     def go(self) -> None:
         """Start maintenance and backup if due; replays have neither, since they can be repeated."""
@@ -105,14 +107,19 @@ class Maintenance:
         with self._leader.store.read() as tx:
             newest = catalog.next_file_id(tx)
         if newest - self._counted_at >= small_merges.FILES_BETWEEN:
-            self._counted_at = newest
-            self._begin(self._merge, self._leader.lease.epoch)
+            self._merge_failed = time.monotonic()  # until the round has succeeded
+            self._begin(self._merge, self._leader.lease.epoch, newest)
 
     def _begin(self, work: Callable[..., None], *arguments: object) -> None:
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=work, args=arguments, name="headrace-maintenance", daemon=True
         )
-        self._thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system allows no more threads
+            self._print(f"the lake couldn't be maintained: {error}; trying again")
+        else:
+            self._thread = thread
 
     def _back_up(self) -> None:
         """Start the backup that is due, or report the failure of the last."""
@@ -151,21 +158,32 @@ class Maintenance:
                 attend(store, epoch, self._session.folders, keep, now)
         except HeadraceError as error:
             self._print(f"the lake couldn't be maintained: {error}")
+        else:
+            self._left_out.clear()
 
-    def _merge(self, epoch: int) -> None:
+    def _merge(self, epoch: int, newest: int) -> None:
+        """Merge small files for one round; the next check continues if files are left.
+
+        `newest` is the id of the next file. In between, maintenance begins if it is due.
+        """
         session, clock = self._session, self._leader.clock
         try:
             with open_state(session.root, session.settings) as store:
-                small_merges.merge_small_files(
+                merged = small_merges.merge_small_files(
                     store,
                     epoch,
                     session.folders,
                     clock,
                     files_max=small_merges.CURRENT_FILES_MAX,
+                    slices_max=small_merges.SLICES_PER_ROUND,
+                    left_out=self._left_out,
                 )
         except HeadraceError as error:
-            self._counted_at, self._merge_failed = -small_merges.FILES_BETWEEN, time.monotonic()
             self._print(str(error))
+            return
+        self._merge_failed = -math.inf
+        if sum(merged.slices.values()) < small_merges.SLICES_PER_ROUND:
+            self._counted_at = newest
 
 
 # How a server is stopped: the first signal lets running work finish, the second ends it at once.

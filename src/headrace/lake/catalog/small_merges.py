@@ -20,6 +20,7 @@ from headrace.lake.catalog.reading import FOREIGN_FILES, TableRow, decoded_keys,
 from headrace.lake.catalog.schema import CatalogTransaction
 from headrace.lake.sqltext import ROW_ID, SNAPSHOT
 from headrace.lake.tables import LOST, LakeTable, StagedFile, file_name
+from headrace.model.errors import LakeError
 from headrace.model.partitions import WHOLE
 
 MERGED_AT_LEAST = 8
@@ -54,6 +55,8 @@ class MergeSource(msgspec.Struct, frozen=True):
     first_row: int | None
     keys: int
     """Number of its partitions."""
+    footer_bytes: int
+    """Length of its Parquet footer; 0 if unknown."""
 
     @property
     def size_class(self) -> int:
@@ -127,7 +130,8 @@ def chosen(sources: Sequence[MergeSource], surplus: int) -> tuple[MergeSource, .
 
 _MERGEABLE = (
     "SELECT f.data_file_id, f.path, f.record_count, f.file_size_bytes, f.begin_snapshot,"
-    " f.partial_max, f.row_id_start, s.min_value, s.max_value, s.extra_stats, f.path_is_relative"
+    " f.partial_max, f.row_id_start, s.min_value, s.max_value, s.extra_stats, f.path_is_relative,"
+    " f.footer_size"
     " FROM ducklake_data_file f JOIN ducklake_file_column_stats s ON s.data_file_id ="
     " f.data_file_id AND s.column_id = 1 AND s.table_id = f.table_id WHERE f.table_id = :table AND"
     " f.end_snapshot IS NULL AND f.begin_snapshot >= (SELECT max(CASE WHEN end_snapshot IS NULL"
@@ -147,7 +151,8 @@ def _mergeable(tx: CatalogTransaction, row: TableRow) -> list[MergeSource]:
     """
     results = []
     for item in tx.execute(_MERGEABLE, {"table": row.id}).fetchall():
-        number, path, rows, size, begins, last, first_row, least, most, extra, relative = item
+        number, path, rows, size, begins, last, first_row, *stated, relative, footer = item
+        least, most, extra = stated
         foreign = not relative or path.startswith((FOREIGN_FILES, LOST))
         keys = decoded_keys(extra, least, most)
         if foreign or keys is None or WHOLE in keys or (first_row is None) != (last is not None):
@@ -162,6 +167,7 @@ def _mergeable(tx: CatalogTransaction, row: TableRow) -> list[MergeSource]:
                 last=begins if last is None else last,
                 first_row=first_row,
                 keys=len(keys),
+                footer_bytes=footer or 0,
             )
         )
     return results
@@ -196,9 +202,9 @@ def replace_by_merged(
 ) -> int:
     """Put the merged file into the place of its sources, in all snapshots; return the new snapshot.
 
-    The transaction must hold the write lock. Raises FileMoved if a source isn't current any more
-    or has lost rows, TableMoved if the table has other columns, and LakeError for a merged file
-    that doesn't have the rows of its sources; nothing is written then.
+    The transaction must hold the write lock. Raises FileMoved if a source isn't current any more,
+    TableMoved if the table has other columns, and LakeError for a merged file with another number
+    of rows than its sources; roll the transaction back then.
     """
     new = NewSnapshot.begin(tx, at_us)
     row = table_row(tx, table_name, None)
@@ -242,4 +248,7 @@ def replace_by_merged(
 def _check_rows(sources: Sequence[MergeSource], merged: StagedFile) -> None:
     rows = sum(source.rows for source in sources)
     if merged.rows != rows:
-        raise FileMoved(f"{merged.path} has {merged.rows} rows, and its sources have {rows}")
+        raise LakeError(
+            f"files of {sources[0].path.rpartition('/')[0]} aren't as published: {len(sources)} of"
+            f" them have {merged.rows:,} rows and not {rows:,}"
+        )

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from runlab import BEGUN, ORDERS, Lab
 
+from headrace.faults import FaultPoint
+
 FILES_MAX, FILES_BETWEEN = 16, 4
 LIMITS = f"""import sys
 if "serve" in sys.argv or "serve" in sys.orig_argv:
@@ -21,6 +23,16 @@ if "serve" in sys.argv or "serve" in sys.orig_argv:
     import headrace.services.serving as it
     it.MAINTENANCE_SECONDS = 0.1
 """
+ROUNDS = f"""import sys
+if "serve" in sys.argv or "serve" in sys.orig_argv:
+    import headrace.lake.catalog.small_merges as it
+    it.MERGED_AT_MOST = 8
+    import headrace.runtime.small_merges as it
+    it.CURRENT_FILES_MAX, it.FILES_BETWEEN, it.SLICES_PER_ROUND = {FILES_MAX}, 1_000, 1
+    import headrace.services.serving as it
+    it.MAINTENANCE_SECONDS = it.MAINTENANCE_RETRY_SECONDS = 0.1
+"""
+"""No round begins because of new files."""
 CURRENT = (
     "select count(*) from ducklake_data_file f join ducklake_table t on t.table_id = f.table_id"
     " where f.end_snapshot is null and t.table_name = 'orders'"
@@ -40,13 +52,15 @@ def published(lab: Lab) -> int:
     return int(number)
 
 
-def serving(lab: Lab, folder: Path) -> subprocess.Popen[str]:
+def serving(
+    lab: Lab, folder: Path, limits: str = LIMITS, **environment: str
+) -> subprocess.Popen[str]:
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text(LIMITS)
+    (folder / "sitecustomize.py").write_text(limits)
     with (folder / "output").open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "headrace", "serve", "--port", "0", "--project", str(lab.root)],
-            env={**os.environ, "PYTHONPATH": str(folder)},
+            env={**os.environ, "PYTHONPATH": str(folder), **environment},
             stdout=output,
             stderr=output,
             text=True,
@@ -92,4 +106,32 @@ def test_the_number_of_files_stays_bounded_while_deliveries_arrive(
     ]
     counted = "select (select count(*) from orders) as o, (select count(*) from clean) as c"
     assert lab.headrace("sql", counted)["rows"] == [{"o": 540, "c": 540}]
+    lab.headrace("db", "check", "--deep")
+
+
+def test_a_server_continues_after_each_round_and_after_one_that_failed(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """Catches: files that stay until new ones arrive, because a round merges only so many slices
+    or because of an error that nobody expected."""
+    today = datetime.now(UTC)
+    for back in range(40, 0, -1):
+        deliver(lab, back, f"{today - timedelta(days=back):%Y-%m-%d}")
+    lab.headrace("apply", "--yes")
+    lab.headrace("tick")
+    assert lab.rows(CURRENT) == [(40,)]
+    once = tmp_path / "once"
+    process = serving(
+        lab,
+        tmp_path / "preloaded",
+        ROUNDS,
+        HEADRACE_FAULT=f"{FaultPoint.SLICE_STAGED}=error",
+        HEADRACE_FAULT_ONCE=str(once),
+    )
+    output = tmp_path / "preloaded/output"
+    wait_until(lambda: lab.rows(CURRENT) <= [(FILES_MAX,)], output)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=SECONDS) == 0
+    assert once.exists()
+    assert "small files can't be merged" in output.read_text()
     lab.headrace("db", "check", "--deep")

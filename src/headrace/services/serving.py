@@ -181,6 +181,9 @@ class Maintenance:
         except HeadraceError as error:
             self._print(str(error))
             return
+        except OSError as error:
+            self._print(f"small files can't be merged: {error}")
+            return
         self._merge_failed = -math.inf
         if sum(merged.slices.values()) < small_merges.SLICES_PER_ROUND:
             self._counted_at = newest

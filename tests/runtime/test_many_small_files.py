@@ -250,7 +250,7 @@ def test_a_lake_whose_path_is_no_text_is_an_error_of_the_lake(tmp_path: Path) ->
     """Catches a UnicodeEncodeError that ends the thread of a server."""
     lake = Path(os.fsdecode(bytes(tmp_path) + b"/\xff"))
     with _Process(lake, give_way=False) as process, pytest.raises(LakeError, match="utf-8"):
-        process.merge(LakeTable("t", ()), _Slice((), {}))
+        process.merge(_Slice(LakeTable("t", ()), (), {}))
 
 
 def test_the_process_ends_with_a_killed_leader(lab: Lab, tmp_path: Path) -> None:

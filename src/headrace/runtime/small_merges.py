@@ -12,6 +12,7 @@ import contextlib
 import subprocess
 import sys
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -98,31 +99,35 @@ def merge_small_files(
     done.
     """
     merged, left_out = MergedSlices(), set() if left_out is None else left_out
-    with store.read() as tx:
-        names = catalog.tables_above(tx, files_max)
-        damaged = {file.node for file in damaged_files(tx)} if names else set()
     errors: list[LakeError] = []
     with _Process(folders.lake, give_way=give_way) as process:
-        for name in names:
-            if name in damaged or name in left_out:
-                continue
+        for name in _tables(store, files_max, left_out):
             left = None if slices_max is None else slices_max - sum(merged.slices.values())
             work = _TableMerge(store, epoch, folders, clock, process, name)
             try:
                 work.run(merged, files_max // 2, left)
+            except NoSliceProcess as error:
+                errors.append(error)
+                break
             except LakeError as error:
                 errors.append(error)
-                if isinstance(error, NoSliceProcess):
-                    break
                 left_out.add(name)
     if errors:
         raise errors[0]
     return merged
 
 
-class _Slice(NamedTuple):
-    """Files to merge, and the known hashes of their footers by the file's id."""
+def _tables(store: Store, files_max: int, left_out: Collection[str]) -> list[str]:
+    with store.read() as tx:
+        names = catalog.tables_above(tx, files_max)
+        damaged = {file.node for file in damaged_files(tx)} if names else set()
+    return [name for name in names if name not in damaged and name not in left_out]
 
+
+class _Slice(NamedTuple):
+    """A table, its files to merge, and the known hashes of their footers by the file's id."""
+
+    table: LakeTable
     sources: tuple[MergeSource, ...]
     footers: dict[int, str]
 
@@ -144,22 +149,27 @@ class _TableMerge:
         """Merge slices until the table has so few files, or nothing is left to merge."""
         conflicts = done = 0
         while conflicts < CONFLICTS_MAX and (slices_max is None or done < slices_max):
-            with self._store.read() as tx:
-                table = catalog.table(tx, self._name)
-                sources = () if table is None else catalog.next_slice(tx, table, files_wanted)
-                known = lake_maintenance.known_checks(tx, (source.id for source in sources))
-            if table is None or not sources:
+            slice_ = self._next(files_wanted)
+            if slice_ is None:
                 return
-            footers = {number: check.footer for number, check in known.items()}
-            staged = self._process.merge(table, _Slice(sources, footers))
+            staged = self._process.merge(slice_)
             verify(self._folders.lake, staged)
             reached(FaultPoint.SLICE_STAGED)
-            if not self._publish(sources, staged):
+            if not self._publish(slice_.sources, staged):
                 conflicts += 1
                 continue
             conflicts, done = 0, done + 1
             merged.slices[self._name] = done
-            merged.files[self._name] = merged.files.get(self._name, 0) + len(sources)
+            merged.files[self._name] = merged.files.get(self._name, 0) + len(slice_.sources)
+
+    def _next(self, files_wanted: int) -> _Slice | None:
+        with self._store.read() as tx:
+            table = catalog.table(tx, self._name)
+            sources = () if table is None else catalog.next_slice(tx, table, files_wanted)
+            if table is None or not sources:
+                return None
+            known = lake_maintenance.known_checks(tx, (source.id for source in sources))
+        return _Slice(table, sources, {number: check.footer for number, check in known.items()})
 
     def _publish(self, sources: tuple[MergeSource, ...], staged: StagedFile) -> bool:
         """Put the merged file into the catalog; False if the table has changed meanwhile.
@@ -196,21 +206,20 @@ class _Process:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def merge(self, table: LakeTable, slice_: _Slice) -> StagedFile:
+    def merge(self, slice_: _Slice) -> StagedFile:
         """Return the merged file.
 
         Raises LakeError, also if it takes too long, and NoSliceProcess.
         """
         try:
-            request = msgspec.json.encode(
-                SliceRequest(self._lake, table, slice_.sources, slice_.footers)
-            )
+            request = msgspec.json.encode(SliceRequest(self._lake, *slice_))
         except (ValueError, msgspec.MsgspecError) as error:
             response = SliceResponse(error=first_line(error))
         else:
             response = self._response(request)
         if response.staged is None:
-            raise LakeError(f"small files of `{table.name}` can't be merged: {response.error}")
+            name = slice_.table.name
+            raise LakeError(f"small files of `{name}` can't be merged: {response.error}")
         return response.staged
 
     def _response(self, request: bytes) -> SliceResponse:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import signal
@@ -35,6 +36,12 @@ def captured(path: Path, channel: OutputPipes, work: Callable[[], object]) -> li
     with Capture(channel, LogFile(path, WorkerClock(NOW_US))):
         work()
     return list(read(path))
+
+
+def process_output() -> tuple[object, ...]:
+    """Where the output of this process goes."""
+    files = [(status.st_dev, status.st_ino) for status in map(os.fstat, (1, 2))]
+    return files, sys.stdout, sys.stderr
 
 
 def test_what_is_printed_by_any_means_is_caught(tmp_path: Path, channel: OutputPipes) -> None:
@@ -184,6 +191,8 @@ def test_a_body_that_spoils_its_output_spoils_only_its_own(
         "os.close(2)",
         "sys.stdout.reconfigure(encoding='ascii', errors='strict')",
         "sys.stdout.reconfigure(line_buffering=False)",
+        "io.TextIOWrapper(sys.stdout.buffer)",
+        "sys.stdout.buffer.raw.close()",
         "sys.stdout.write = len",
         "sys.stdout.write('no end'); sys.stdout = sys.stderr",
         "logging.root.handlers[-1].setLevel(logging.CRITICAL)",
@@ -191,15 +200,21 @@ def test_a_body_that_spoils_its_output_spoils_only_its_own(
         "logging.root.handlers[-1].addFilter(lambda record: False)",
         "logging.root.handlers[-1].emit = repr",
         "logging.root.handlers[-1].close()",
+        "logging.root.handlers[-1].end = 1 / 2",
+        "logging.root.handlers[-1].filters = (len,)",
+        "logging.root.handlers[-1].__class__ = logging.StreamHandler",
         "logging.root.handlers.clear()",
+        "logging.root.handlers = ()",
     ],
 )
-def test_a_worker_that_reuses_its_streams_gives_the_next_attempt_good_ones(
-    tmp_path: Path, channel: OutputPipes, spoil: str
+def test_a_worker_gives_the_next_attempt_good_streams(
+    tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch, spoil: str
 ) -> None:
     """Would catch: streams and the logging handler that are lent again after a body changed them,
     so that the next attempt's lines are lost, are its predecessor's, or raise.
     """
+    monkeypatch.setattr(logging.root, "handlers", [])
+    before = process_output()
     listener, logger = LogListener(channel), logging.getLogger("mine")
     for n in range(3):
         with Capture(channel, LogFile(tmp_path / f"{n}.jsonl", WorkerClock(NOW_US)), listener):
@@ -210,9 +225,80 @@ def test_a_worker_that_reuses_its_streams_gives_the_next_attempt_good_ones(
                 print("error", file=sys.stderr)
                 logger.info("logged")
     listener.close()
+    assert process_output() == before
     for n in (0, 2):
         lines = {(line.stream, line.text) for line in read(tmp_path / f"{n}.jsonl")}
         assert lines == {("stdout", f"é {n}"), ("stderr", "error"), ("log", "logged")}
+
+
+def test_no_attempt_gets_objects_that_another_had(tmp_path: Path, channel: OutputPipes) -> None:
+    """Would catch: settings that can't be read back, such as the end of lines of a stream, lent to
+    the next attempt."""
+    listener, lent = LogListener(channel), []
+    for n in range(3):
+        with Capture(channel, LogFile(tmp_path / f"{n}.jsonl", WorkerClock(NOW_US)), listener):
+            lent += [sys.stdout, sys.stderr, sys.stdout.buffer, logging.root.handlers[-1]]
+    listener.close()
+    assert len({id(item) for item in lent}) == 12
+
+
+def test_a_wrapper_of_an_earlier_attempt_does_not_close_the_streams_of_a_later_one(
+    tmp_path: Path, channel: OutputPipes
+) -> None:
+    """Would catch: "I/O operation on closed file" of an asset that only prints, because the garbage
+    collector finalised what the asset before had wrapped around its `sys.stdout`."""
+    listener = LogListener(channel)
+    with Capture(channel, LogFile(tmp_path / "1.jsonl", WorkerClock(NOW_US)), listener):
+        wrappers = [io.TextIOWrapper(stream.buffer) for stream in (sys.stdout, sys.stderr)]
+    with Capture(channel, LogFile(tmp_path / "2.jsonl", WorkerClock(NOW_US)), listener):
+        wrappers.clear()
+        print("printed")
+        print("error", file=sys.stderr)
+    listener.close()
+    lines = {(line.stream, line.text) for line in read(tmp_path / "2.jsonl")}
+    assert lines == {("stdout", "printed"), ("stderr", "error")}
+
+
+def test_text_of_a_stream_that_a_body_replaced_is_in_its_own_log(
+    tmp_path: Path, channel: OutputPipes
+) -> None:
+    """Would catch: text without an end of line that is lost, or is in the log of the attempt in
+    which the stream is finalised."""
+    listener, streams = LogListener(channel), []
+    with Capture(channel, LogFile(tmp_path / "1.jsonl", WorkerClock(NOW_US)), listener):
+        sys.stdout.write("no end")
+        streams.append(sys.stdout)
+        sys.stdout = sys.stderr
+    with Capture(channel, LogFile(tmp_path / "2.jsonl", WorkerClock(NOW_US)), listener):
+        streams.clear()
+    listener.close()
+    assert [line.text for line in read(tmp_path / "1.jsonl")] == ["no end"]
+    assert list(read(tmp_path / "2.jsonl")) == []
+
+
+def test_a_capture_that_cannot_begin_leaves_the_process_as_it_was(
+    tmp_path: Path, channel: OutputPipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: descriptors 1 and 2 that lead into the pipes of a worker for good, and a thread
+    that nobody ends."""
+
+    def refuse(record: logging.Handler) -> None:
+        raise AttributeError("refused")
+
+    def state() -> tuple[object, ...]:
+        return *process_output(), len([*Path("/dev/fd").iterdir()]), threading.active_count()
+
+    before = state()
+    monkeypatch.setattr(logging.root, "addHandler", refuse)
+    with (
+        pytest.raises(AttributeError, match="refused"),
+        Capture(channel, LogFile(tmp_path / "1.jsonl", WorkerClock(NOW_US))),
+    ):
+        pass
+    assert state() == before
+    monkeypatch.undo()
+    lines = captured(tmp_path / "2.jsonl", channel, lambda: print("printed"))
+    assert [line.text for line in lines] == ["printed"]
 
 
 def test_a_thread_that_logs_after_its_attempt_writes_nowhere(

@@ -15,7 +15,7 @@ import signal
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -372,9 +372,6 @@ class LogListener:
         self._lock = threading.Lock()
         self._file: LogFile | None = None
         self._spools: list[Spool] = []
-        self._handler = _Handler()
-        self.texts: tuple[io.TextIOWrapper, io.TextIOWrapper] | None = None
-        """Text streams over descriptors 1 and 2 that the last attempt left as they were."""
         self._stop_read, self._stop_write = os.pipe()
         self._ready = select.poll()
         for fd, _ in channel.sources:
@@ -387,13 +384,6 @@ class LogListener:
         with self._lock:
             self._discard()
             self._file = file
-
-    def handler(self, file: LogFile) -> _Handler:
-        """Return the handler of Python's logging, ready to write into this log."""
-        if vars(self._handler).keys() != _HANDLER_FIELDS:  # asset code has replaced a method
-            self._handler = _Handler()
-        self._handler.begin(file)
-        return self._handler
 
     def end(self) -> None:
         """Write what is in the pipes now; don't wait for their end, which a child may hold open."""
@@ -438,7 +428,8 @@ class LogListener:
 class Capture:
     """Sends what the process prints to an attempt's log while the context is open.
 
-    A worker passes the listener that it reuses.
+    A worker passes the listener that it reuses. Text streams and the handler of Python's logging
+    are made anew for each attempt (10 µs): asset code may keep, change or close those that it saw.
     """
 
     def __init__(
@@ -450,20 +441,18 @@ class Capture:
         self._own = listener is None
         self._kept: list[tuple[int, int]] = []
         self._streams = (sys.stdout, sys.stderr)
-        self._texts: tuple[io.TextIOWrapper, io.TextIOWrapper] | None = None
+        self._texts: tuple[io.TextIOWrapper, ...] = ()
         self._handler: _Handler | None = None
 
     def __enter__(self) -> Self:
-        _flush()
-        self._listener.begin(self.file)
         self._streams = (sys.stdout, sys.stderr)
-        self._kept = [(target, os.dup(target)) for target in (1, 2)]
-        os.dup2(self._channel.stdout_write, 1)
-        os.dup2(self._channel.stderr_write, 2)
-        self._texts, self._listener.texts = self._listener.texts or (_text(1), _text(2)), None
-        sys.stdout, sys.stderr = self._texts
-        self._handler = self._listener.handler(self.file)
-        logging.root.addHandler(self._handler)
+        _flush(self._streams)
+        self._listener.begin(self.file)
+        try:
+            self._redirect()
+        except BaseException:
+            self._restore()
+            raise
         return self
 
     def __exit__(
@@ -472,21 +461,41 @@ class Capture:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _flush()
+        # asset code may have set other streams, over the attempt's own
+        _flush((getattr(sys, "stdout", None), getattr(sys, "stderr", None), *self._texts))
+        try:
+            self._end_logging()
+        finally:
+            self._restore()
+
+    def _redirect(self) -> None:
+        for target, end in ((1, self._channel.stdout_write), (2, self._channel.stderr_write)):
+            self._kept.append((target, os.dup(target)))
+            os.dup2(end, target)
+        self._texts = (_text(1), _text(2))
+        sys.stdout, sys.stderr = self._texts
+        self._handler = _Handler(self.file)
+        handlers: object = logging.root.handlers
+        if not isinstance(handlers, list):  # an earlier attempt replaced it
+            logging.root.handlers = []
+        logging.root.addHandler(self._handler)
+
+    def _end_logging(self) -> None:
         if self._handler is not None:
-            logging.root.removeHandler(self._handler)
-            self._handler.end()
-        if self._texts is not None and all(
-            getattr(sys, name, None) is text and _is_as_opened(text)
-            for name, text in zip(("stdout", "stderr"), self._texts, strict=True)
-        ):
-            self._listener.texts = self._texts
+            # whatever asset code has made of the object, and of its methods
+            _Handler.end(self._handler)
+            handlers: object = logging.root.handlers
+            if isinstance(handlers, list):
+                logging.root.removeHandler(self._handler)
         if logging.root.level != LEVEL:  # the level that asset code set isn't the next attempt's
             logging.root.setLevel(LEVEL)
+
+    def _restore(self) -> None:
         sys.stdout, sys.stderr = self._streams
         for target, saved in self._kept:
             os.dup2(saved, target)
             os.close(saved)
+        self._kept, self._texts = [], ()
         self._listener.end()
         if self._own:
             self._listener.close()
@@ -496,15 +505,9 @@ class Capture:
 class _Handler(logging.Handler):
     """Handler of Python's logging; it bypasses the pipes, which don't carry levels."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: LogFile) -> None:
         super().__init__()
-        self._file: LogFile | None = None
-
-    def begin(self, file: LogFile) -> None:
-        """Write into this log, whatever asset code has made of the handler before."""
-        self._file, self.level = file, logging.NOTSET
-        self.setFormatter(None)
-        self.filters.clear()
+        self._file: LogFile | None = file
 
     def end(self) -> None:
         """Write nothing more: a thread that outlives its attempt may still log."""
@@ -523,13 +526,10 @@ class _Handler(logging.Handler):
             file.write(LOG, record.levelname.lower(), part[:LINE_BYTES_MAX])
 
 
-_HANDLER_FIELDS = vars(_Handler()).keys()
-
-
-def _flush() -> None:
-    for name in ("stdout", "stderr"):
+def _flush(streams: Iterable[Any]) -> None:
+    for stream in streams:
         try:  # noqa: SIM105 - `suppress` costs more than the rest
-            getattr(sys, name).flush()
+            stream.flush()
         except Exception:  # noqa: BLE001, S110 - asset code may have closed or deleted it
             pass
 
@@ -537,20 +537,3 @@ def _flush() -> None:
 def _text(fd: int) -> io.TextIOWrapper:
     """Return a line-buffered text stream over a descriptor."""
     return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-
-
-def _is_as_opened(text: io.TextIOWrapper) -> bool:
-    """Return whether the next attempt can print to a stream of `_text`.
-
-    It can't if asset code closed, detached or reconfigured the stream.
-    """
-    try:
-        return (
-            not text.closed
-            and text.line_buffering
-            and not text.write_through
-            and (text.encoding, text.errors) == ("utf-8", "backslashreplace")
-            and vars(text) == {"mode": "w"}
-        )
-    except ValueError:  # detached
-        return False

@@ -40,18 +40,22 @@ def start_ahead() -> None:
 
 
 def take() -> StartedForkServer:
-    """Return the fork server that was started ahead, or start one. Raises OSError if it can't."""
-    return _ahead.pop() if _ahead else _start()
+    """Return the fork server that was started ahead, or start one. Raises OSError if it can't.
+
+    A server that stands by may take it hours later, so it may have ended meanwhile.
+    """
+    while _ahead:
+        started = _ahead.pop()
+        if started.process.poll() is None:
+            return started
+        _end(started)
+    return _start()
 
 
 def end_unused() -> None:
     """End the fork server that was started ahead if no leader took it."""
     while _ahead:
-        started = _ahead.pop()
-        started.control.close()
-        started.process.kill()
-        started.process.wait()
-        started.complaints.close()
+        _end(_ahead.pop())
 
 
 def spawn(descriptor: int, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -82,6 +86,13 @@ def _start() -> StartedForkServer:
             control.close()
             complaints.close()
             raise
+
+
+def _end(started: StartedForkServer) -> None:
+    started.control.close()
+    started.process.kill()
+    started.process.wait()
+    started.complaints.close()
 
 
 def _file() -> IO[bytes]:

@@ -463,9 +463,10 @@ class Pool:
         if self._fork_server is None or not self._fork_server.alive:
             self._forget_fork_server()
             self._fork_server = ForkServer(self._settings)
-            self._selector.register(
-                self._fork_server.control, selectors.EVENT_READ, self._fork_server.listen
-            )
+            if self._fork_server.alive:
+                self._selector.register(
+                    self._fork_server.control, selectors.EVENT_READ, self._fork_server.listen
+                )
         worker = WorkerHandle(
             self._fork_server, self._settings, self._secrets, self._arrived, background=background
         )

@@ -63,7 +63,8 @@ class ForkServer:
     """One fork server process.
 
     It starts when this is created, or was started ahead, and forks once its imports are done;
-    nothing waits for it before.
+    nothing waits for it before. It may have ended already when this returns (`alive`): each `fork`
+    then reports why.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -157,9 +158,8 @@ class ForkServer:
         self.alive = False
 
     def _record_exit(self) -> None:
-        if not self.alive:
-            return
-        self.stop()
+        if self.alive:
+            self.stop()
         how = (
             "couldn't be started: the process that starts workers ended with code"
             f" {self._process.returncode}{self.last_words()}"

@@ -114,12 +114,16 @@ def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None
         else {}
     )
     if kind is OutputFormat.PARQUET:
-        # columns in the names of folders count if the command has made the folders
-        folders = {str(path.relative_to(directory).parent) for path in paths}
-        named = any("=" in folder for folder in folders)
-        options = f"hive_partitioning = {str(named).lower()}, union_by_name = true"
-        return f"SELECT * FROM read_parquet({_list(paths)}, {options})"
+        return _parquet(directory, paths)
     return _csv(session, paths, known) if kind is OutputFormat.CSV else _json(session, paths, known)
+
+
+def _parquet(directory: Path, paths: Sequence[Path]) -> str:
+    """Read Parquet files; columns in the names of folders count if the command made the folders."""
+    folders = {str(path.relative_to(directory).parent) for path in paths}
+    named = any("=" in folder for folder in folders)
+    options = f"hive_partitioning = {str(named).lower()}, union_by_name = true"
+    return f"SELECT * FROM read_parquet({_list(paths)}, {options})"
 
 
 def output_manifest(directory: Path, relative_to: Path) -> tuple[dict[str, Any], ...]:

@@ -147,6 +147,7 @@ QUOTED = [
     ("docs/explanation/durability.md", {300.0: "five minutes at most"}[serving.PATIENCE_SECONDS]),
     ("docs/explanation/durability.md", f"more than {small_merges.CURRENT_FILES_MAX} files"),
     ("docs/explanation/durability.md", f"until it has {small_merges.CURRENT_FILES_MAX // 2}"),
+    ("docs/explanation/durability.md", f"at most {small_merges.SLICES_PER_ROUND} merged files"),
     ("docs/explanation/durability.md", f"at most {slices.MERGED_AT_MOST} others"),
     ("docs/explanation/durability.md", f"Files of {slices.SMALL_BYTES_MAX // MIB} MiB and more"),
     ("CHANGELOG.md", f"a table with more than {small_merges.CURRENT_FILES_MAX} files"),

@@ -267,3 +267,22 @@ def test_brackets_in_texts_are_no_levels(bench: Workbench) -> None:
         "x.json",
     )
     assert isinstance(taken, Taken), taken
+
+
+@pytest.mark.parametrize(
+    "data", [b'[\r{\r"a": 1\r},\r{\r"a": "x"\r}\r]', b'[{"a":\r1},\n{"a":"x"}]']
+)
+def test_bad_values_among_lone_carriage_returns(bench: Workbench, data: bytes) -> None:
+    """Would catch: a record taken apart at a CR, so that explaining its value crashes."""
+    drift = bench.take(data, "x.json", bench.schema(b'[{"a":1},\n{"a":2}]', "x.json"))
+    assert isinstance(drift, TypeDrift)
+    assert drift.columns[0].value == "x"
+    assert "record 2" in drift.reason
+
+
+def test_learning_among_lone_carriage_returns(bench: Workbench) -> None:
+    """Would catch: a first delivery that crashes instead of being explained."""
+    data = b'[{"a":1e400,"b":1},\n\n{"a":null,"b":1.5\r}]'
+    outcome = bench.take(data, "x.json")
+    assert isinstance(outcome, TypeDrift)
+    assert outcome.columns[0].value == "1e400"

@@ -334,11 +334,11 @@ def _numbered(opened: Opened, header: FileHeader) -> Iterator[tuple[int, Sequenc
         yield number, [as_text(_inside(value, path)) for path in header.paths]
 
 
-def _texts(opened: Opened) -> Iterator[str]:
+def _texts(opened: Opened) -> Iterator[str | bytes]:
     if opened.array:
         yield from (text for _, text in records(Path(opened.path), ()))
         return
-    with Path(opened.path).open(encoding="utf-8", newline="") as file:
+    with Path(opened.path).open("rb") as file:  # text would end lines at a lone CR, too
         yield from (line for line in file if line.strip())
 
 

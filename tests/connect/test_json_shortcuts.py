@@ -7,14 +7,17 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
 from headrace.connect.formats.json_arrays import NotLines, lines_of_array
+from headrace.lake import LakeColumn
 
 ROWS = 6_000
 LATE = 5_000
@@ -116,6 +119,8 @@ def test_which_arrays_become_lines(tmp_path: Path, layout: str) -> None:
         '[{"a": 1}, {"a": 1}, 5 ]',
         '[{"a": "x}, {"a": "y"}]',
         '[{"a": 1},\n{"a": 1.23456789012345678}]',
+        '[{"a": 9007199254740.993},\n{"a": 1}]',
+        '[{"a": 9007199254740993e0},\n{"a": 1}]',
         '[{"a": 1},\n{"a":\n2}]',
         '[{"a": 1}]',
         "[]",
@@ -245,3 +250,36 @@ def test_keys_that_some_records_lack_have_types(
     assert isinstance(taken, Taken)
     assert taken.types() == {"id": "BIGINT", "n": "BIGINT", "day": "DATE"}
     assert taken.schema.optional == ("n", "day")
+
+
+@pytest.mark.parametrize("layout", ["a line each", "one line", "indented"])
+@pytest.mark.parametrize("number", ["9007199254740.993", "-9007199254740.993"])
+@pytest.mark.parametrize("other", ["1", "0.1234567890123456789"])
+def test_digits_do_not_depend_on_neighbours(
+    bench: Workbench, layout: str, number: str, other: str
+) -> None:
+    """Would catch: 16 digits rounded by a double, unless another record has a longer number."""
+    texts = [f'{{"a": {number}, "b": 1.5}}', f'{{"a": 2, "b": {other}}}']
+    said = LAYOUTS[layout](texts) if layout != "indented" else "[\n" + ",\n ".join(texts) + "]"
+    pinned = bench.schema(b'[{"a": "x", "b": "x"}, {"a": "y", "b": "y"}]', "x.json")
+    columns = (LakeColumn("a", "DECIMAL(20,3)", 0), LakeColumn("b", "VARCHAR", 0))
+    taken = bench.take(said.encode(), "x.json", msgspec.structs.replace(pinned, columns=columns))
+    assert isinstance(taken, Taken), taken
+    assert taken.column("a")[0] == Decimal(number)
+    assert taken.column("b")[1] == other
+
+
+def test_digits_before_an_exponent_are_not_rounded(bench: Workbench) -> None:
+    """Would catch: 16 digits and an exponent, which a double rounds to another whole number."""
+    pinned = bench.schema(b'[{"a": 1}, {"a": 2}]', "x.json")
+    drift = bench.take(b'[{"a": 9007199254740993e0},\n{"a": 1}]', "x.json", pinned)
+    assert isinstance(drift, TypeDrift)
+    assert drift.columns[0].value == "9007199254740993e0"
+
+
+@pytest.mark.parametrize("value", ["1700000000000000", "0.8444218515250481", '"2024.01.02.03.04"'])
+def test_long_numbers_that_a_double_holds_stay_lines(tmp_path: Path, value: str) -> None:
+    """Would catch: an array parsed by Python for its microseconds or its random fractions."""
+    path = tmp_path / "x.json"
+    path.write_text(f'[{{"a": {value}}},\n{{"a": {value}}}]', encoding="utf-8")
+    assert b"".join(lines_of_array(path)).count(value.encode()) == 2

@@ -23,13 +23,8 @@ from headrace.connect.deliveries import (
     printable,
 )
 from headrace.connect.formats.headers import column_names
-from headrace.connect.formats.json_arrays import (
-    LONG_DIGITS,
-    NotLines,
-    has_long_digits,
-    lines_of_array,
-)
-from headrace.connect.formats.json_records import as_text, records, steps_of
+from headrace.connect.formats.json_arrays import NotLines, lines_of_array
+from headrace.connect.formats.json_records import as_text, has_inexact, records, steps_of
 from headrace.connect.formats.json_shapes import keys_with_values
 from headrace.connect.formats.jsonl import (
     NESTED,
@@ -350,6 +345,7 @@ def _inside(value: Any, path: Sequence[str]) -> Any:
 
 BATCH = 1_000
 CHUNK_BYTES = 1 << 20
+IN_A_NUMBER = b"0123456789.eE+-"
 
 
 @reads
@@ -379,7 +375,7 @@ class Json(JsonRecordReader):
         try:
             lines = written(opened, temporary, bounds, lines_of_array(path))
         except NotLines:
-            if _has_long_numbers(path):
+            if _has_inexact_numbers(path):
                 return written(opened, temporary, bounds, _lines(path, steps))
             return document
         return msgspec.structs.replace(lines, document=document)
@@ -409,14 +405,18 @@ def _is_array(path: Path) -> bool:
     return False
 
 
-def _has_long_numbers(path: Path) -> bool:
-    last = b""
+def _has_inexact_numbers(path: Path) -> bool:
+    rest = b""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
-            if has_long_digits(last + chunk):
+            data = rest + chunk
+            whole = data.rstrip(IN_A_NUMBER)  # a number may go on in the next chunk
+            if has_inexact(whole):
                 return True
-            last = chunk[-LONG_DIGITS:]
-    return False
+            rest = data[len(whole) :]
+            if len(rest) > CHUNK_BYTES:
+                return True
+    return has_inexact(rest)
 
 
 def _refuse_repeated(names: tuple[str, ...]) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -8,6 +10,9 @@ from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
+from headrace.connect.formats.jsonl import JsonLines
+from headrace.connect.raw_files import Opened, UnpackLimits
+from headrace.lake import LakeColumn
 from headrace.lake.session import DuckDBSession
 
 
@@ -267,3 +272,38 @@ def test_types_of_keys_of_any_look(bench: Workbench, key: str) -> None:
     taken = bench.take(lines({key: 1, "b": "x"}, {key: 2.5}), "x.jsonl")
     assert isinstance(taken, Taken)
     assert list(taken.types().values()) == ["DOUBLE", "VARCHAR"]
+
+
+@pytest.mark.parametrize("kind", ["VARCHAR", "DECIMAL(20,19)"])
+def test_long_numbers_keep_their_digits(bench: Workbench, kind: str) -> None:
+    """Would catch: digits that a double loses, in a column that holds them all."""
+    pinned = bench.schema(b'{"a": "x", "b": 1}\n', "x.jsonl")
+    columns = (LakeColumn("a", kind, 0), LakeColumn("b", "BIGINT", 0))
+    data = b'{"a": 0.1234567890123456789, "b": 1}\n\n{"a": 0.5, "b": 2}\n'
+    taken = bench.take(data, "x.jsonl", msgspec.structs.replace(pinned, columns=columns))
+    assert isinstance(taken, Taken), taken
+    assert str(taken.column("a")[0]) == "0.1234567890123456789"
+    assert taken.column("b") == [1, 2]
+    learnt = bench.take(gzip.compress(data), "x.jsonl.gz")
+    assert isinstance(learnt, Taken)
+    assert learnt.column("a")[0] == "0.1234567890123456789"
+
+
+def test_errors_beside_long_numbers_have_the_places_of_the_delivery(bench: Workbench) -> None:
+    """Would catch: the line or the column of a copy, whose numbers are quoted."""
+    pinned = bench.schema(b'{"a": "x", "b": 1}\n', "x.jsonl")
+    start = b'{"a": "x", "b": 1}\n\n{"a": 0.1234567890123456789, "b": '
+    drift = bench.take(start + b'"y"}\n', "x.jsonl", pinned)
+    assert isinstance(drift, TypeDrift)
+    assert "line 3" in drift.reason
+    file = bench.take(start + b"y}\n", "x.jsonl", pinned)
+    assert isinstance(file, UnreadableFile)
+    assert "line 3, column 35" in file.reason
+
+
+def test_files_that_a_double_holds_are_not_copied(tmp_path: Path) -> None:
+    """Would catch: a copy of each file, as large as itself."""
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"a": 1700000000000000, "b": 0.8444218515250481}\n')
+    opened = Opened(str(path), path.name)
+    assert JsonLines().unfold(opened, tmp_path, UnpackLimits(), None) is opened

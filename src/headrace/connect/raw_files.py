@@ -248,7 +248,7 @@ class Opened(msgspec.Struct, frozen=True):
     array: bool = False
     """Whether `path` is one JSON array of objects rather than one object per line."""
     document: Opened | None = None
-    """The JSON array whose records are the lines of `path`."""
+    """The JSON array, or the file of JSON lines, whose records are the lines of `path`."""
 
     @property
     def large(self) -> bool:

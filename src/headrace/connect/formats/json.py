@@ -24,7 +24,7 @@ from headrace.connect.deliveries import (
 )
 from headrace.connect.formats.headers import column_names
 from headrace.connect.formats.json_arrays import NotLines, lines_of_array
-from headrace.connect.formats.json_records import as_text, has_inexact, records, steps_of
+from headrace.connect.formats.json_records import as_text, file_has_inexact, records, steps_of
 from headrace.connect.formats.json_shapes import keys_with_values
 from headrace.connect.formats.jsonl import (
     NESTED,
@@ -345,7 +345,6 @@ def _inside(value: Any, path: Sequence[str]) -> Any:
 
 BATCH = 1_000
 CHUNK_BYTES = 1 << 20
-IN_A_NUMBER = b"0123456789.eE+-"
 
 
 @reads
@@ -375,7 +374,7 @@ class Json(JsonRecordReader):
         try:
             lines = written(opened, temporary, bounds, lines_of_array(path))
         except NotLines:
-            if _has_inexact_numbers(path):
+            if file_has_inexact(path):
                 return written(opened, temporary, bounds, _lines(path, steps))
             return document
         return msgspec.structs.replace(lines, document=document)
@@ -403,20 +402,6 @@ def _is_array(path: Path) -> bool:
         while chunk := file.read(CHUNK_BYTES).lstrip():
             return chunk.startswith(b"[")
     return False
-
-
-def _has_inexact_numbers(path: Path) -> bool:
-    rest = b""
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            data = rest + chunk
-            whole = data.rstrip(IN_A_NUMBER)  # a number may go on in the next chunk
-            if has_inexact(whole):
-                return True
-            rest = data[len(whole) :]
-            if len(rest) > CHUNK_BYTES:
-                return True
-    return has_inexact(rest)
 
 
 def _refuse_repeated(names: tuple[str, ...]) -> None:

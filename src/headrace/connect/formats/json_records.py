@@ -16,6 +16,7 @@ from typing import IO, Any
 from headrace.connect.deliveries import CannotRead, UnreadableFile, printable
 
 OBJECT_BYTES_MAX = 16 << 20
+CHUNK_BYTES = 1 << 20
 CHUNK_CHARACTERS = 1 << 18
 BIGINT_MAX = 2**63 - 1
 LONG_DIGITS = 16
@@ -23,6 +24,7 @@ LONG_DIGITS = 16
 
 Each number of at most 15 digits survives a double.
 """
+_IN_A_NUMBER = b"0123456789.eE+-"
 _DIGITS = bytes(ord("0") if byte in b"0123456789." else ord(" ") for byte in range(256))
 _LONG = b"0" * LONG_DIGITS
 _LONG_NUMBER = re.compile(f"[0-9.]{{{LONG_DIGITS}}}")
@@ -102,6 +104,46 @@ def has_inexact(data: bytes) -> bool:
     if _LONG not in data.translate(_DIGITS):
         return False
     return any(not _is_lossless(match[0].decode()) for match in _NUMBER_BYTES.finditer(data))
+
+
+def file_has_inexact(path: Path) -> bool:
+    """Whether `has_inexact` holds for a file; it is read once."""
+    rest = b""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            data = rest + chunk
+            whole = data.rstrip(_IN_A_NUMBER)  # a number may go on in the next chunk
+            rest = data[len(whole) :]
+            if has_inexact(whole) or len(rest) > CHUNK_BYTES:
+                return True
+    return has_inexact(rest)
+
+
+def exact_lines(path: Path) -> Iterator[bytes]:
+    """Yield a file of JSON lines in chunks, with `exact` applied to each line.
+
+    Lines of more than OBJECT_BYTES_MAX bytes stay as they are; they can't be read anyway.
+    """
+    rest = b""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            rest += chunk
+            end = rest.rfind(b"\n") + 1
+            if end:
+                yield _exact_lines(rest[:end])
+                rest = rest[end:]
+            elif len(rest) > OBJECT_BYTES_MAX:
+                yield rest
+                rest = b""
+    yield _exact_lines(rest)
+
+
+def _exact_lines(data: bytes) -> bytes:
+    if not has_inexact(data):
+        return data
+    # bytes that aren't UTF-8 stay for the check that names them
+    lines = data.decode(errors="surrogateescape").split("\n")
+    return "\n".join(map(exact, lines)).encode(errors="surrogateescape")
 
 
 def _quoted(match: re.Match[str]) -> str:

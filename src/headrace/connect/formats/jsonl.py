@@ -24,7 +24,14 @@ from headrace.connect.deliveries import (
     printable,
 )
 from headrace.connect.formats.headers import column_names
-from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, as_text, broken_array, unique
+from headrace.connect.formats.json_records import (
+    OBJECT_BYTES_MAX,
+    as_text,
+    broken_array,
+    exact_lines,
+    file_has_inexact,
+    unique,
+)
 from headrace.connect.formats.json_shapes import Shapes, flat_shapes, object_bytes_max
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.structures import learnt, missing_keys_clause, otherwise, structures
@@ -36,7 +43,7 @@ from headrace.connect.formats.text_values import (
     selected,
 )
 from headrace.connect.formats.type_inference import INSTANT, infer_types
-from headrace.connect.raw_files import Opened, UnpackLimits
+from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.connect.text_files import require_text
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
@@ -93,12 +100,16 @@ class JsonLines:
     def unfold(
         self,
         opened: Opened,
-        temporary: Path,  # noqa: ARG002
-        bounds: UnpackLimits,  # noqa: ARG002
+        temporary: Path,
+        bounds: UnpackLimits,
         pinned: SourceSchema | None,  # noqa: ARG002
     ) -> Opened:
-        """Return the file as it is."""
-        return opened
+        """Return the file, or a copy that quotes the numbers that a double doesn't hold."""
+        path = Path(opened.path)
+        if not file_has_inexact(path):
+            return opened
+        copy = written(opened, temporary, bounds, exact_lines(path))
+        return msgspec.structs.replace(copy, document=opened)
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:
         """Refuse anything but UTF-8 text.

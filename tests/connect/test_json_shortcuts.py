@@ -16,7 +16,9 @@ import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
+from headrace.connect.formats.json import Json
 from headrace.connect.formats.json_arrays import NotLines, lines_of_array
+from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
 
 ROWS = 6_000
@@ -283,3 +285,14 @@ def test_long_numbers_that_a_double_holds_stay_lines(tmp_path: Path, value: str)
     path = tmp_path / "x.json"
     path.write_text(f'[{{"a": {value}}},\n{{"a": {value}}}]', encoding="utf-8")
     assert b"".join(lines_of_array(path)).count(value.encode()) == 2
+
+
+def test_an_array_whose_lines_are_too_large_is_read_as_it_is(tmp_path: Path) -> None:
+    """Would catch: an array refused for a copy that only saves time."""
+    path = tmp_path / "x.json"
+    path.write_text('[{"a": 1},\n{"a": 2}]', encoding="utf-8")
+    opened = Json().unfold(
+        Opened(str(path), path.name), tmp_path / "tmp", UnpackLimits(bytes_max=5), None
+    )
+    assert opened.array
+    assert opened.path == str(path)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -373,7 +374,9 @@ class Json(JsonRecordReader):
         document = msgspec.structs.replace(opened, array=True)
         try:
             lines = written(opened, temporary, bounds, lines_of_array(path))
-        except NotLines:
+        except (NotLines, CannotRead, OSError) as error:
+            if not _is_optional(error):
+                raise
             if file_has_inexact(path):
                 return written(opened, temporary, bounds, _lines(path, steps))
             return document
@@ -384,6 +387,13 @@ class Json(JsonRecordReader):
         if opened.array or opened.document is not None:
             return None
         return super().inspect(opened, known=known)
+
+
+def _is_optional(error: Exception) -> bool:
+    """Whether a document can still be read after this error: the lines only save time."""
+    if isinstance(error, CannotRead):
+        return error.value.code == "delivery_too_large"
+    return isinstance(error, NotLines) or getattr(error, "errno", None) == errno.ENOSPC
 
 
 def _lines(path: Path, steps: tuple[str, ...]) -> Iterator[bytes]:

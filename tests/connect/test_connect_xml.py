@@ -9,6 +9,8 @@ from connect_contract import Columns, ReadingContract
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
+from headrace.connect.formats import xml
+from headrace.connect.raw_files import Opened, UnpackLimits
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy"
 ROWS = {"xml": {"records": "//row"}}
@@ -273,3 +275,15 @@ def test_elements_nested_too_deeply(bench: Workbench, inside: bool, ends: bool) 
     outcome = bench.take(document.encode(), "x.xml", options=ROWS)
     assert isinstance(outcome, UnreadableFile)
     assert outcome.reason == "elements are nested more than 200 deep"
+
+
+def test_records_just_below_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a record refused since only its next sibling, or the end, shows its own end."""
+    monkeypatch.setattr(xml, "RECORD_BYTES_MAX", 2 * xml.CHUNK_BYTES)
+    path = tmp_path / "x.xml"
+    record = "<r><a>" + "x" * (2 * xml.CHUNK_BYTES - 20) + "</a></r>"
+    blanks = " " * xml.CHUNK_BYTES
+    path.write_text(f"<d><r><a>1</a></r>{record}{blanks}</d>", encoding="utf-8")
+    opened = Opened(str(path), path.name, options={"xml": {"records": "//r"}})
+    lines = xml.Xml().unfold(opened, tmp_path / "tmp", UnpackLimits(), None)
+    assert Path(lines.path).read_bytes().count(b"\n") == 2

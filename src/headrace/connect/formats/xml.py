@@ -302,7 +302,8 @@ def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[El
                 for record in walk.records():
                     waiting = 0
                     yield record
-                if waiting > RECORD_BYTES_MAX:
+                # a record shows as complete when its next sibling begins, maybe a chunk later
+                if waiting > RECORD_BYTES_MAX + CHUNK_BYTES:
                     raise CannotRead(
                         f"no record ends within {RECORD_BYTES_MAX:,} bytes; do `records` and the"
                         " file fit?",

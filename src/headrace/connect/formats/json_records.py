@@ -19,6 +19,7 @@ OBJECT_BYTES_MAX = 16 << 20
 CHUNK_BYTES = 1 << 20
 CHUNK_CHARACTERS = 1 << 18
 BIGINT_MAX = 2**63 - 1
+BIGINT_DIGITS = len(str(BIGINT_MAX))
 LONG_DIGITS = 16
 """A number with so many digits and points in a row may be one that a double doesn't hold.
 
@@ -153,15 +154,17 @@ def _quoted(match: re.Match[str]) -> str:
 
 def _is_lossless(number: str) -> bool:
     """Whether a double or a BIGINT holds a number; also for anything that isn't a long number."""
-    # The number alone decides, not its neighbours: short ones are never looked at.
-    if not _LONG_NUMBER.search(number):
+    # The number alone decides, not its neighbours. Nearly all numbers end in the first two lines.
+    if len(number) < BIGINT_DIGITS and number.isdigit():
         return True
     try:
+        if repr(double := float(number)) == number or not _LONG_NUMBER.search(number):
+            return True
         value = Decimal(number)
         return (
             abs(value) <= BIGINT_MAX
             if number.lstrip("-").isdigit()
-            else value == Decimal(repr(float(number)))
+            else value == Decimal(repr(double))
         )
     except (ArithmeticError, ValueError):
         return True

@@ -48,6 +48,8 @@ FORBIDDEN = (
     exp.Into,
 )
 """What isn't allowed anywhere in a statement."""
+_OF_CTES = (exp.Query, exp.Values, exp.Pivot)
+"""What a CTE may hold; sqlglot reads any other statement there too, DuckDB refuses it."""
 
 _TEMPLATE = re.compile(r"\{[{%]-?\s*(.*?)\s*-?[%}]\}", re.DOTALL)
 _NAME = r"""\s*['"]([A-Za-z_][A-Za-z_0-9]*)['"]\s*"""
@@ -233,11 +235,23 @@ def _push_ctes(with_: exp.Expr, ctes: frozenset[str], stack: list[_Visible]) -> 
     for cte in with_.expressions:
         name = cte.alias.lower()
         body = cte.this
+        if not isinstance(body, _OF_CTES):
+            raise _no_query(cte)
         sees_itself = recursive and isinstance(body, exp.SetOperation)
         queries.append((body, ctes | {name} if sees_itself else ctes))
         ctes |= {name}
     stack.extend(reversed(queries))
     return ctes
+
+
+def _no_query(cte: exp.Expr) -> InvalidSelect:
+    """Return the error for a CTE that holds something else, on the line of its name."""
+    plain = isinstance(cte.this, exp.Column | exp.Literal)
+    kind = "no SELECT" if plain else f"a {cte.this.key.upper()} statement"
+    line = cte.args["alias"].this.meta.get("line", 1)
+    return InvalidSelect(
+        "not_a_select", f"{kind} in a CTE: a body only selects", line=line, near=cte.alias
+    )
 
 
 _NOT_INNER = frozenset({exp.Identifier, exp.Literal, exp.With, type(None), bool, str})

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from connect_contract import ORDERS, Columns, TextContract
-from connect_workbench import Taken, Workbench
+from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
+from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.formats.json_text import without_trailing_commas
 from headrace.connect.formats.jsonl import JsonLines
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
@@ -134,6 +136,104 @@ def test_lines_that_are_no_objects(bench: Workbench, case: str, pinned: bool) ->
     )
     assert isinstance(outcome, UnreadableFile)
     assert outcome.line == line
+
+
+def pinned_for(bench: Workbench, name: str, row: object) -> SourceSchema:
+    """The schema of files of that name."""
+    return bench.schema(lines(row) if name == "x.jsonl" else json.dumps([row]).encode(), name)
+
+
+@pytest.mark.parametrize("form", ["x.jsonl", "x.json", "indented", "records"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_half_a_character(bench: Workbench, form: str, pinned: bool) -> None:
+    """Would catch: DuckDB's error, which names a byte and a line of a temporary file."""
+    good, bad = '{"id": 1, "v": "a"}', '{"id": 1, "v": "\\ud83d"}'
+    layouts: dict[str, Callable[[str, str], str]] = {
+        "x.jsonl": lambda *records: "\n\n".join(records) + "\n",
+        "x.json": lambda *records: "[\n\n".join(("", ",\n".join(records))) + "]",
+        "indented": "[{}\n,\n{}]".format,
+        "records": '{{"all": [{},\n\n{}]}}'.format,
+    }
+    name = form if "." in form else "x.json"
+    more = {"options": {"json": {"records": "$.all"}}} if form == "records" else {}
+    schema = pinned_for(bench, name, {"id": 1, "v": "a"}) if pinned else None
+    outcome = bench.take(layouts[form](good, bad).encode(), name, schema, **more)
+    assert isinstance(outcome, UnreadableFile)
+    line = {"x.jsonl": 3, "x.json": 4, "indented": 3, "records": 3}[form]
+    assert outcome.line == line, outcome
+    assert outcome.reason == f"line {line}: \\ud83d is half of a character, without its other half"
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_a_file_that_is_cut_off(bench: Workbench, name: str, pinned: bool) -> None:
+    """Would catch: an incident about the file's format instead of its missing end."""
+    text = (
+        '{"id": 1, "v": "a"}\n{"id": 2, "v": "b' if name == "x.jsonl" else '[{"id": 1},\n{"id": 2'
+    )
+    schema = pinned_for(bench, name, {"id": 1, "v": "a"}) if pinned else None
+    outcome = bench.take(text.encode(), name, schema)
+    assert isinstance(outcome, UnreadableFile)
+    assert (outcome.code, outcome.line) == ("delivery_truncated", 2)
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json"])
+def test_a_nul_in_a_key(bench: Workbench, name: str) -> None:
+    """Would catch: a statement that ends at the character, and its parser error."""
+    text = '{"id": 1, "v\\u0000x": 1}'
+    for schema in (None, pinned_for(bench, name, {"id": 1})):
+        outcome = bench.take((text if name == "x.jsonl" else f"[{text}]").encode(), name, schema)
+        assert isinstance(outcome, UnreadableFile)
+        assert outcome.reason == r"the key `v\x00x` holds a NUL character"
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json"])
+def test_a_whole_number_of_very_many_digits(bench: Workbench, name: str) -> None:
+    """Would catch: Python's advice to a programmer, and a file that counts as unreadable."""
+    digits = "7" * 5_000
+    records = ['{"id": 1}', f'{{"id": {digits}}}']
+    text = "\n".join(records) if name == "x.jsonl" else f"[{', '.join(records)}]"
+    taken = bench.take(text.encode(), name)
+    assert isinstance(taken, Taken)
+    assert taken.column("id") == ["1", digits]
+    drift = bench.take(text.encode(), name, pinned_for(bench, name, {"id": 1}))
+    assert isinstance(drift, TypeDrift)
+    assert drift.columns[0].value.startswith("77777")
+    broken = bench.take(text.replace('"id": 1}', '"id": }').encode(), name)
+    assert isinstance(broken, UnreadableFile) and broken.line == 1
+
+
+@pytest.mark.parametrize("form", ["x.jsonl", "x.json", "records"])
+def test_a_comma_after_the_last_value(bench: Workbench, form: str) -> None:
+    """Would catch: a comma that is accepted until another value is bad, which isn't named then."""
+    name = form if "." in form else "x.json"
+    schema = pinned_for(bench, name, {"id": 1, "v": "a"})
+
+    def take(third: str) -> Outcome:
+        records = ['{"id": 1, "v": "x,]", }', '{"id": 2, "v": ",}"}', third]
+        if form == "x.jsonl":
+            return bench.take("\n".join(records).encode(), form, schema)
+        array = "[" + ",\n".join(records) + "]"
+        if form == "x.json":
+            return bench.take(array.encode(), form, schema)
+        options = {"json": {"records": "$.all"}}
+        return bench.take(f'{{"all": {array},}}'.encode(), "x.json", schema, options=options)
+
+    taken = take('{"id": 3, "v": "a",\t}')
+    assert isinstance(taken, Taken)
+    assert taken.rows == [(1, "x,]"), (2, ",}"), (3, "a")]
+    drift = take('{"id": "three", "v": "a",}')
+    assert isinstance(drift, TypeDrift)
+    assert drift.columns[0].value == "three"
+    broken = take('{"id": three, "v": "a",}')
+    assert isinstance(broken, UnreadableFile) and broken.line == 3
+
+
+def test_commas_where_what_was_read_of_a_document_ends() -> None:
+    """Would catch: a comma of a text whose end isn't read yet, and one whose bracket isn't."""
+    for text in ('{"a": "b, ]', '{"a": "b\\', '{"a": "\\", ]', '{"a": 1,'):
+        assert without_trailing_commas(text) == text
+    assert without_trailing_commas('{"a": [1, 2 , ] ,\n}') == '{"a": [1, 2   ]  \n}'
 
 
 @pytest.mark.parametrize("keys", [{"": 1}, {"a": 1, "A": 2}, {"a": 1, "a ": 2}])

@@ -20,13 +20,13 @@ from headrace.connect.deliveries import (
     SourceSchema,
     TypeDrift,
     UnreadableFile,
-    first_line,
     printable,
 )
 from headrace.connect.formats.headers import column_names
 from headrace.connect.formats.json_arrays import NotLines, lines_of_array
 from headrace.connect.formats.json_records import as_text, file_has_inexact, records, steps_of
 from headrace.connect.formats.json_shapes import keys_with_values
+from headrace.connect.formats.json_text import loaded
 from headrace.connect.formats.jsonl import (
     NESTED,
     broken,
@@ -34,6 +34,8 @@ from headrace.connect.formats.jsonl import (
     inside_of,
     keys_of,
     objects_sql,
+    reason_of,
+    require_no_nul,
     rows_sql,
     told_keys_of,
     type_of,
@@ -201,7 +203,7 @@ class JsonRecordReader:
         )
         if bad := bad_columns(connection, self._rows_sql(opened, header), header, plain):
             return drift_of(located(bad, _numbered(opened, header)), unit="record")
-        return UnreadableFile(f"can't be read as {self.kind}: {first_line(error, opened.path)}")
+        return UnreadableFile(f"can't be read as {self.kind}: {reason_of(error, opened)}")
 
     def _flattened(self, opened: Opened) -> bool:
         return bool((opened.options.get(self.kind) or {}).get("flatten"))
@@ -232,6 +234,7 @@ class JsonRecordReader:
         results = list(leaves(structure)) if isinstance(structure, dict) else []
         paths = tuple(path for path, _ in results)
         raw = tuple("_".join(path) for path in paths)
+        require_no_nul(raw)
         names = column_names(raw)
         _refuse_repeated(raw)
         present = _present(connection, opened, paths)
@@ -326,7 +329,7 @@ def _misfit(stated: str, pinned: LakeColumn, known: Inside | None) -> str | None
 def _numbered(opened: Opened, header: FileHeader) -> Iterator[tuple[int, Sequence[str | None]]]:
     """Yield each record's values as text, in the header's order, with the record's number."""
     for number, record in enumerate(_texts(opened), 1):
-        value = json.loads(record)
+        value = loaded(record if isinstance(record, str) else record.decode("utf-8-sig"))
         yield number, [as_text(_inside(value, path)) for path in header.paths]
 
 

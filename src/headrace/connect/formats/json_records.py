@@ -14,6 +14,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from headrace.connect.deliveries import CannotRead, UnreadableFile, printable
+from headrace.connect.formats.json_text import (
+    decoded,
+    loaded,
+    require_characters,
+    without_trailing_commas,
+)
 
 OBJECT_BYTES_MAX = 16 << 20
 CHUNK_BYTES = 1 << 20
@@ -71,7 +77,7 @@ def broken_array(path: Path) -> UnreadableFile | None:
 
 def _repeated(text: str) -> str | None:
     try:
-        json.loads(text, object_pairs_hook=unique)
+        loaded(text, unique)
     except ValueError as error:
         return printable(error, 120)
     return None
@@ -170,13 +176,6 @@ def _is_lossless(number: str) -> bool:
         return True
 
 
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} isn't a number in JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
-
-
 class _Document:
     """A moving window over the document's text."""
 
@@ -210,7 +209,7 @@ class _Document:
         while True:
             problem: ValueError | None = None
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
+                value, end = self._decoded()
             except ValueError as error:
                 problem, value, end = error, None, len(self._text)
             if problem is None and (end < len(self._text) or self._ended):
@@ -221,6 +220,16 @@ class _Document:
                 raise self.error(f"a value of more than {OBJECT_BYTES_MAX:,} characters")
             if not self._more() and problem is not None:
                 raise self._described(problem) from problem
+
+    def _decoded(self) -> tuple[Any, int]:
+        try:
+            return decoded(self._text, self._at)
+        except json.JSONDecodeError as error:
+            # only these may be, or follow, a comma after a last value
+            if self._text[error.pos : error.pos + 1] not in {",", "}", "]"}:
+                raise
+        self._text, self._at = without_trailing_commas(self._text[self._at :]), 0
+        return decoded(self._text, self._at)
 
     def require_end(self) -> None:
         """Raise CannotRead if anything but blanks follows."""
@@ -307,6 +316,10 @@ def _record(document: _Document) -> tuple[int, str]:
     document.sign()
     line = document.line
     value, text = document.value()
+    try:
+        require_characters(text, value)
+    except ValueError as error:
+        raise CannotRead(f"line {line}: {error}", line=line) from error
     if not isinstance(value, dict):
         kind = "an array" if isinstance(value, list) else "a plain value"
         raise CannotRead(f"line {line}: {kind}; each record must be an object", line=line)

@@ -5,7 +5,8 @@ them stay JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from headrace.connect.formats.json_records import (
     unique,
 )
 from headrace.connect.formats.json_shapes import Shapes, flat_shapes, object_bytes_max
+from headrace.connect.formats.json_text import loaded, require_characters
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.structures import learnt, missing_keys_clause, otherwise, structures
 from headrace.connect.formats.text_values import (
@@ -55,6 +57,7 @@ NESTED = frozenset(("OBJECT", "ARRAY"))
 SOME_VALUES = frozenset(("VALUE",))
 """The kinds of a key with plain values, if they weren't asked for."""
 WHOLE_NUMBERS = frozenset(("BIGINT", "UBIGINT"))
+_PLACE = re.compile(r',? (in|at|near) (file "the file"|byte \d+|line \d+|record/value \d+)')
 _IN_A_PATH = frozenset('"*')
 """Characters with a special meaning in a quoted key of a JSON path."""
 KEYS_SQL = """
@@ -207,7 +210,7 @@ class JsonLines:
         bad = bad_columns(connection, rows_sql(opened, header, schema.columns), header, schema)
         if bad:
             return drift_of(located(bad, _rows(Path(opened.path), header)))
-        return UnreadableFile(f"can't be read as JSON lines: {first_line(error, opened.path)}")
+        return UnreadableFile(f"can't be read as JSON lines: {reason_of(error, opened)}")
 
 
 def _bad(columns: Sequence[tuple[LakeColumn, str]]) -> tuple[BadColumn, ...]:
@@ -263,12 +266,12 @@ def keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int,
         )
     except duckdb.InvalidInputException as error:
         file = broken(opened) or UnreadableFile(
-            f"can't be read as JSON: {first_line(error, opened.path)}"
+            f"can't be read as JSON: {reason_of(error, opened)}"
         )
-        raise CannotRead(file.reason, line=file.line) from error
+        raise CannotRead(file.reason, line=file.line, code=file.code) from error
     if counted[1]:
         file = broken(opened) or UnreadableFile(f"{counted[1]} values aren't objects")
-        raise CannotRead(file.reason, line=file.line)
+        raise CannotRead(file.reason, line=file.line, code=file.code)
     return counted[0], [
         JsonKey(key, frozenset(kinds) - {"NULL"}, rows) for key, kinds, rows, _ in results
     ]
@@ -346,11 +349,20 @@ def _shapes(connection: duckdb.DuckDBPyConnection, opened: Opened) -> Shapes | N
     return [(keys, count) for _, keys, _, count in results]
 
 
+def require_no_nul(keys: Iterable[str]) -> None:
+    """Raise CannotRead for a key that no statement can name."""
+    for key in keys:
+        if "\0" in key:
+            reason = f"the key `{printable(key)}` holds a NUL character"
+            raise CannotRead(reason, code="delivery_header")
+
+
 def header_of(rows: int, keys: Sequence[JsonKey]) -> FileHeader:
     """Return keys as columns. Raises CannotRead for keys that can't be columns."""
     raw = tuple(key.raw for key in keys)
     if "" in raw:
         raise CannotRead("a key is empty", code="delivery_header")
+    require_no_nul(raw)
     alike: dict[str, str] = {}
     for key in raw:
         other = alike.setdefault(" ".join(key.split()).lower(), key)
@@ -440,6 +452,14 @@ def _objects(path: Path) -> Iterator[tuple[int, bytes]]:
                 return
 
 
+def reason_of(error: Exception, opened: Opened) -> str:
+    """Return DuckDB's reason without its place, which isn't the delivery's.
+
+    It reads a temporary copy by several threads, and counts lines as each of them sees them.
+    """
+    return _PLACE.sub("", first_line(error, opened.path))
+
+
 def broken(opened: Opened) -> UnreadableFile | None:
     """Return the first error about invalid JSON objects, with its line; None if all are valid."""
     document = opened.document or opened
@@ -459,7 +479,9 @@ def _line_problem(number: int, line: bytes) -> UnreadableFile | None:
     if len(line) > OBJECT_BYTES_MAX:
         return UnreadableFile(f"line {number}: longer than {OBJECT_BYTES_MAX:,} bytes", number)
     try:
-        value = json.loads(line, object_pairs_hook=unique)
+        text = line.decode("utf-8-sig")
+        value = loaded(text, unique)
+        require_characters(text, value)
     except json.JSONDecodeError as error:
         if not line.endswith((b"\n", b"}")):
             reason = f"the file is cut off: line {number}, its last one, ends within its object"
@@ -487,7 +509,7 @@ def _rows(path: Path, header: FileHeader) -> Iterator[tuple[int, Sequence[str | 
     """
     for number, line in _objects(path):
         try:
-            value = json.loads(line)
+            value = loaded(line.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return
         yield number, [as_text(value.get(key)) for key in header.raw]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,23 @@ def test_each_word_of_a_command_is_explained(command: CliCommand) -> None:
         if not isinstance(parameter.declaration, Argument) or parameter.declaration.metavar
     ]
     assert [said for said in shown if not said.help] == []
+
+
+def test_a_number_has_the_limits_of_the_api(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would catch: a limit that only the API and `Session` have."""
+    tried = set()
+    for command in COMMANDS:
+        for parameter in load(command.name).parameters:
+            option = parameter.declaration
+            if isinstance(option, Argument) or option.most is None:
+                continue
+            words = [command.name, option.name, str(option.most + 1), "--project", str(tmp_path)]
+            assert run(words) == 2
+            assert f"{option.most + 1} is more than {option.most}" in capsys.readouterr().err
+            tried.add(f"{command.name} {option.name}")
+    assert {"runs --limit", "audit --limit", "deliveries --limit"} <= tried, tried
 
 
 def test_help_prints_only_what_runs() -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
@@ -209,14 +209,13 @@ def terminal_command(
 
 def _service_parameter(item: services.Parameter, declaration: Argument | Option) -> Parameter:
     """Return the command line parameter for a parameter of a service function."""
-    kind, least = item.type, None
+    kind = item.type
     if get_origin(kind) is Annotated:
         kind, *limits = get_args(kind)
-        least = next((limit.ge for limit in limits if isinstance(limit, msgspec.Meta)), None)
+        if isinstance(declaration, Option):
+            declaration = _limited(declaration, limits)
     kind = _without_none(kind)
     many, mapping = get_origin(kind) is not None, get_origin(kind) in (Mapping, dict)
-    if isinstance(declaration, Option) and least is not None:
-        declaration = declaration._replace(least=int(least))
     missing = item.default is inspect.Parameter.empty
     return Parameter(
         name=item.name,
@@ -228,6 +227,16 @@ def _service_parameter(item: services.Parameter, declaration: Argument | Option)
         absent=[] if many else "" if missing else item.default,
         mapping=mapping,
     )
+
+
+def _limited(option: Option, limits: Iterable[object]) -> Option:
+    """Return an option with the limits that the API and `Session` have for its parameter."""
+    for limit in limits:
+        if isinstance(limit, msgspec.Meta):
+            least = option.least if limit.ge is None else int(limit.ge)
+            most = option.most if limit.le is None else int(limit.le)
+            option = option._replace(least=least, most=most)
+    return option
 
 
 def _own_parameter(parameter: inspect.Parameter, declaration: Argument | Option) -> Parameter:

@@ -143,9 +143,11 @@ def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> Non
 def _converter(parameter: Parameter) -> Callable[[str], Any]:
     """Return the function that converts a word to the parameter's type.
 
-    It raises ArgumentTypeError, whose message the user sees, for invalid and too small values.
+    It raises ArgumentTypeError, whose message the user sees, for invalid values and those beyond a
+    limit.
     """
-    least = parameter.declaration.least if isinstance(parameter.declaration, Option) else None
+    declared = parameter.declaration
+    least, most = (declared.least, declared.most) if isinstance(declared, Option) else (None, None)
 
     def convert(text: str) -> Any:
         try:
@@ -156,6 +158,8 @@ def _converter(parameter: Parameter) -> Callable[[str], Any]:
             ) from None
         if least is not None and value < least:
             raise argparse.ArgumentTypeError(f"{text[:40]} is less than {least}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"{text[:40]} is more than {most}")
         return value
 
     return convert

@@ -46,6 +46,8 @@ class Option(NamedTuple):
     help: str = ""
     least: int | None = None
     """The smallest number that is accepted."""
+    most: int | None = None
+    """The largest number that is accepted."""
     key: str = ""
     """The parameter's name in the API, if it isn't the function's."""
 

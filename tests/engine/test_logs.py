@@ -146,6 +146,31 @@ def test_a_level_that_a_body_asks_for_is_its_own(
     assert logging.root.level == before
 
 
+def test_what_a_body_disables_is_disabled_for_itself_only(
+    tmp_path: Path, channel: OutputPipes
+) -> None:
+    """Would catch: an asset whose `logging.disable()` silences all later attempts of its worker."""
+    before, listener, logger = logging.root.manager.disable, LogListener(channel), logging.root
+
+    def attempt(n: int, level: int | None) -> list[str]:
+        with Capture(channel, LogFile(tmp_path / f"{n}.jsonl", WorkerClock(NOW_US)), listener):
+            if level is not None:
+                logging.disable(level)
+            logger.info("it")
+            logger.error("wrong")
+        return [line.text for line in read(tmp_path / f"{n}.jsonl")]
+
+    levels = [logging.CRITICAL, None, logging.INFO, None]
+    assert [attempt(n, level) for n, level in enumerate(levels)] == [
+        [],
+        ["it", "wrong"],
+        ["wrong"],
+        ["it", "wrong"],
+    ]
+    listener.close()
+    assert logging.root.manager.disable == before
+
+
 def test_an_attempt_gets_its_own_lines_only(tmp_path: Path, channel: OutputPipes) -> None:
     """Would catch: what somebody prints between two attempts given to the second."""
     captured(tmp_path / "1.jsonl", channel, lambda: print("first"))

@@ -360,13 +360,15 @@ LEVEL = logging.INFO
 class LogListener:
     """The thread that empties the pipes into the log of the current attempt.
 
-    Close it before the pipes. While it exists, Python's root logger is at `LEVEL`. The level isn't
+    Close it before the pipes. While it exists, Python's root logger is at `LEVEL`, and each attempt
+    begins with the level of `logging.disable` that the worker had. The root logger's level isn't
     set per attempt, because a change clears the caches of all loggers: with the 200 loggers of a
     large library that takes half as long as the rest of an attempt that prints nothing.
     """
 
     def __init__(self, channel: OutputPipes) -> None:
         self._root_level = logging.root.level
+        self.disabled_level = logging.root.manager.disable
         logging.root.setLevel(LEVEL)
         self._channel = channel
         self._lock = threading.Lock()
@@ -489,6 +491,8 @@ class Capture:
                 logging.root.removeHandler(self._handler)
         if logging.root.level != LEVEL:  # the level that asset code set isn't the next attempt's
             logging.root.setLevel(LEVEL)
+        if logging.root.manager.disable != self._listener.disabled_level:
+            logging.disable(self._listener.disabled_level)
 
     def _restore(self) -> None:
         sys.stdout, sys.stderr = self._streams

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import psycopg
 import pytest
-from lakelab import DuckLakeError, Lake
+from lakelab import DuckLakeError, Lake, PostgresqlLake
 
 from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved, MergeSource, TableMoved, files, small_merges
@@ -120,6 +121,16 @@ def test_a_catalog_of_an_earlier_version_gets_the_index(any_lake: Lake) -> None:
         any_lake.tx.execute(
             "CREATE INDEX headrace_lake_statistics ON ducklake_file_column_stats (data_file_id)"
         )
+
+
+def test_an_index_that_is_there_waits_for_no_writer(postgresql_lake: PostgresqlLake) -> None:
+    """Would catch: a leader that takes the lease and waits for whoever writes statistics."""
+    lake = postgresql_lake
+    with psycopg.connect(lake.database.url_of_socket) as writer:
+        writer.execute("LOCK TABLE headrace_lake.ducklake_file_column_stats IN ROW EXCLUSIVE MODE")
+        with lake.transaction():
+            lake.tx.execute("SET LOCAL lock_timeout = 1")  # ms
+            catalog.add_indexes(lake.tx)
 
 
 def test_a_reader_that_began_before_has_its_files(any_lake: Lake) -> None:

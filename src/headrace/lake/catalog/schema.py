@@ -349,11 +349,21 @@ def create_tables(tx: CatalogTransaction) -> None:
 
 def add_indexes(tx: CatalogTransaction) -> None:
     """Create the indexes that a catalog of an earlier version lacks."""
-    added = [index for index in INDEXES if index.partition(" ")[0] in ADDED_INDEXES]
-    schema = own_schema(tx) if added and in_postgresql(tx) else None
-    for index in added:
-        ddl = index_ddl(tx, index, schema)
-        tx.execute(ddl.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1))
+    schema = own_schema(tx) if in_postgresql(tx) else None
+    for index in INDEXES:
+        name = index.partition(" ")[0]
+        # `IF NOT EXISTS` would wait for the table's writers before it finds the index
+        if name in ADDED_INDEXES and not _has_index(tx, name, schema):
+            tx.execute(index_ddl(tx, index, schema))
+
+
+def _has_index(tx: CatalogTransaction, name: str, schema: str | None) -> bool:
+    sql = (
+        "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = :name"
+        if schema is None
+        else "SELECT 1 FROM pg_indexes WHERE indexname = :name AND schemaname = :schema"
+    )
+    return tx.execute(sql, {"name": name, "schema": schema}).fetchone() is not None
 
 
 def move(tx: CatalogTransaction, data_path: str) -> None:

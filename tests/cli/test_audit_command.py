@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
 from clilab import Project
 
 from headrace.cli.completion import candidates
+from headrace.security.audit import canonical, chain_hash, verify_rows
 
 
 def test_entries_are_found_by_what_who_and_when(shop: Project) -> None:
@@ -45,6 +47,29 @@ def test_one_entry_shows_all_that_it_says(shop: Project) -> None:
     assert "no entry 9999" in shop.refused("audit", "show", "9999")
     assert "--object revenue" in shop.refused("audit", "show", "revenue")
     assert "isn't known" in shop.refused("audit", "export")
+
+
+def test_entries_of_actions_and_actors_of_former_versions_are_read(shop: Project) -> None:
+    """Would catch: a trail that can't be shown or verified any more because of a name in it."""
+    with sqlite3.connect(shop.root / ".headrace/state.db") as db:
+        seq, at, before, text = db.execute(
+            "select seq, at, hash, event from audit order by seq desc limit 1"
+        ).fetchone()
+        event = json.loads(text) | {
+            "action": "schema.pinned",
+            "actor": {"type": "scheduler", "id": "cron", "display": ""},
+        }
+        entry = canonical(event)
+        db.execute(
+            "insert into audit (seq, at, event, prev_hash, hash) values (?, ?, ?, ?, ?)",
+            (seq + 1, at, entry, before, chain_hash(seq + 1, before, entry)),
+        )
+    (row,) = shop.json("audit", "show", "--action", "schema.pinned")
+    assert (row["seq"], row["actor"]) == (seq + 1, "cron")
+    assert "schema.pinned" in shop.text("audit", "show", str(seq + 1))
+    with sqlite3.connect(shop.root / ".headrace/state.db") as db:
+        chain = db.execute("select seq, at, event, prev_hash, hash from audit order by seq")
+        assert verify_rows(chain.fetchall()).ok
 
 
 def test_a_changed_entry_is_named(shop: Project) -> None:

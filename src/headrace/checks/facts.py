@@ -190,9 +190,7 @@ class DriftKind(enum.StrEnum):
     DROPPED = "dropped"
     ADDED = "added"
     TYPE = "type"
-    NULLABILITY = "nullability"
     FORMAT = "format"
-    KEYS = "keys"
     NESTED = "nested"
 
 

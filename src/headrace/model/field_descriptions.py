@@ -23,7 +23,7 @@ from headrace.model.common_fields import (
     TRIGGERS_WITHOUT_VALUE,
 )
 from headrace.model.nodes import Grain, InputMode, Severity
-from headrace.model.yaml_files import _DRIFTS, _ON_DRIFT, FILES_MAX
+from headrace.model.yaml_files import _ON_DRIFT, DRIFTS, FILES_MAX
 
 # The parts of a field's description, and schemas that many fields share.
 
@@ -228,7 +228,7 @@ SOURCE = (
     ),
     FieldDescription(
         "on_drift",
-        closed(dict.fromkeys(_DRIFTS, one_of(_ON_DRIFT))),
+        closed(dict.fromkeys(DRIFTS, one_of(_ON_DRIFT))),
         "what a delivery with other columns does, by the kind of change",
         "by kind",
     ),

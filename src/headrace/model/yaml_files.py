@@ -70,7 +70,8 @@ _SOURCE_FIELDS = frozenset(
         *READERS,
     )
 )
-_DRIFTS = ("added", "dropped", "renamed", "type", "format", "nested", "nullability", "keys")
+DRIFTS = ("added", "dropped", "renamed", "type", "format", "nested", "nullability", "keys")
+"""What `on_drift` declares policies for; those of the last two are for checks of the contract."""
 _ON_DRIFT = ("block", "map", "allow", "warn")
 _ROWS = re.compile(r"(\d{1,15})?\s*\.\.\s*(\d{1,15})?", re.ASCII)
 ROWS_MAX = 10**15
@@ -248,8 +249,8 @@ def _on_drift(fields: Fields) -> dict[str, str]:
     block = fields.block_of("on_drift")
     if block is None:
         return {}
-    inner = Fields(block, fields.report, _DRIFTS, what="`on_drift`")
-    results = {name: inner.choice(name, _ON_DRIFT, "") for name in _DRIFTS if name in inner}
+    inner = Fields(block, fields.report, DRIFTS, what="`on_drift`")
+    results = {name: inner.choice(name, _ON_DRIFT, "") for name in DRIFTS if name in inner}
     return {name: value for name, value in results.items() if value}
 
 

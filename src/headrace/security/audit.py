@@ -194,7 +194,6 @@ class Action(enum.StrEnum):
     NODE_RESUMED = "node.resumed"
     TRIGGER_FIRED = "trigger.fired"
     DELIVERY_RECEIVED = "delivery.received"
-    SCHEMA_PINNED = "schema.pinned"
     CONTRACT_ACCEPTED = "contract.accepted"
     PLAN_MADE = "plan.made"
     PLAN_STARTED = "plan.started"
@@ -226,7 +225,6 @@ class ActorType(enum.StrEnum):
 
     PERSON = "person"
     SERVICE = "service"
-    SCHEDULER = "scheduler"
     SYSTEM = "system"
 
 

@@ -150,7 +150,7 @@ def _schema(own_evidence: Sequence[Evidence], _: Sequence[str]) -> str:
         if each.family is Family.SCHEMA
     )
     counted = Counter(what for _, what in how)
-    words = {"": "changed", "dropped": "gone", "added": "new", "nullability": "nullable now"}
+    words = {"": "changed", "dropped": "gone", "added": "new"}
     clauses = [
         f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()
     ]

@@ -166,7 +166,6 @@ _SCHEMA = {
     "renamed": RENAMED,
     "dropped": "column gone",
     "added": "column new",
-    "nullability": "column nullable now",
 }
 TEXT_MAX = 300
 

@@ -12,6 +12,7 @@ from headrace.checks import metrics
 from headrace.checks.anomalies.explanations import BEFORE_MIN, PEERS_MIN, Peer
 from headrace.checks.facts import DriftKind, Policy
 from headrace.model import Grain, Project, Source
+from headrace.model.yaml_files import DRIFTS
 from headrace.runtime.messages import OUTSIZED_TIMES, ComputeTask, IngestTask, TooMuch
 from headrace.scheduler import AttemptState
 from headrace.scheduler.attempts import RESOURCES_TRIES_MAX, TIMED_OUT
@@ -155,7 +156,7 @@ T = TypeVar("T", IngestTask, ComputeTask)
 
 WITHOUT_ROWS = ("none", "files")
 """Materialisations whose partitions are never held or rejected."""
-_DRIFT = {kind.value: Policy.WARN.value for kind in DriftKind} | {
+_DRIFT = dict.fromkeys(DRIFTS, Policy.WARN.value) | {
     DriftKind.ADDED.value: Policy.ALLOW.value,
     DriftKind.FORMAT.value: Policy.MAP.value,
 }

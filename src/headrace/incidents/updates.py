@@ -459,6 +459,19 @@ def _fingerprints(incident: Incident) -> tuple[str, str]:
     )
 
 
+def with_node(incident: Incident, node: str) -> Incident:
+    """Return an incident whose node has another name, so that its cause is recognised under it.
+
+    If its diagnosis has changed since it was opened, only the present diagnosis is recognised: what
+    the first one's fingerprint was computed from isn't stored.
+    """
+    opened_as, diagnosed_as = _fingerprints(incident)
+    renamed = msgspec.structs.replace(incident, node=node)
+    if opened_as != diagnosed_as:
+        return renamed
+    return msgspec.structs.replace(renamed, fingerprint=_fingerprints(renamed)[1])
+
+
 def _hashed(kind: CauseKind, node: str, columns: Sequence[str], detail: str) -> str:
     family = _FAMILIES.get(kind, kind.value)
     text = "\x1f".join((family, node, *sorted(columns), "\x1e", detail))

@@ -13,6 +13,7 @@ import msgspec
 
 from headrace.compiler.project_files import ProjectFiles
 from headrace.faults import FaultPoint, reached
+from headrace.incidents import renamed_nodes
 from headrace.lake import FileRef
 from headrace.lake.catalog import CatalogChange, newest_snapshot, table
 from headrace.lake.catalog import CatalogChange as LakeChange
@@ -50,6 +51,7 @@ from headrace.store.queries import (
     environments,
     ingestion,
     leader_writes,
+    obligations,
 )
 
 # `renamed_from`: an asset's table and history continue under its new name; nothing is recomputed.
@@ -58,7 +60,7 @@ from headrace.store.queries import (
 def rename(tx: Transaction, renamed: Mapping[str, str], now: int) -> None:
     """Move tables and history of assets to new names (new → former).
 
-    Raises ProjectError if data of another asset still has the new name.
+    Raises ProjectError if data or history of another asset still has the new name.
     """
     change = CatalogChange.begin(tx, now)
     for name, former in renamed.items():
@@ -66,6 +68,8 @@ def rename(tx: Transaction, renamed: Mapping[str, str], now: int) -> None:
         if table(tx, former) is not None:
             change.rename_table(former, name)
         leader_writes.rename_node(tx, former, name)
+        renamed_nodes.rename_node(tx, former, name, now)
+        obligations.rename_read(tx, former, name)
     change.finish(
         author="headrace",
         message="rename "
@@ -74,11 +78,11 @@ def rename(tx: Transaction, renamed: Mapping[str, str], now: int) -> None:
 
 
 def _free(tx: Transaction, name: str, former: str) -> None:
-    taken = table(tx, name) is not None or leader_writes.is_known_node(tx, name)
-    if taken and name.lower() != former.lower():
+    other_table = name.lower() != former.lower() and table(tx, name) is not None
+    if other_table or leader_writes.is_known_node(tx, name):
         message = (
-            f"{former} can't be renamed to {name}: there was an asset of that name, whose data is"
-            " still there"
+            f"{former} can't be renamed to {name}: there was an asset of that name, whose data or"
+            " history is still there"
         )
         raise ProjectError(message, hint="take another name")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from headrace.integrations.emitters import start_emitters
 from headrace.plan import changes
 from headrace.plan.project_plan import Plan
-from headrace.runtime import applied_versions
+from headrace.plan.steps import Rename
+from headrace.runtime import applied_versions, usage
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.apply_plans import changes_of, plan_of
 from headrace.runtime.leadership import Leadership
@@ -103,7 +104,11 @@ class CommandContext:
                     borrowed=borrowed,
                 )
                 plan = plan_of(tx, files, was, compiled, planned, environment=self.session.env)
-        with self.store.write(self.held.lease.epoch) as tx:
+        epoch = self.held.lease.epoch
+        if any(isinstance(step, Rename) for step in plan.steps):
+            # reads that aren't counted yet have the former names
+            usage.add_up(self.store, epoch, self.session.folders, keep_since="")
+        with self.store.write(epoch) as tx:
             now = self.clock.mark(tx)
             self._leading.applied = applied_versions.apply(
                 tx, files, compiled, plan, actor=self.actor, now=now, reason=reason

@@ -11,7 +11,7 @@ from headrace.incidents.diagnosis.local_causes import BODIES, BODY
 from headrace.model import Consumer, Project, Source
 from headrace.model.connectors import FORMAT_FIELDS
 from headrace.plan import Compiled
-from headrace.plan.comparison import changes
+from headrace.plan.comparison import changes, renames
 from headrace.slo.declared_promises import WHOLE
 from headrace.slo.obligations import EvaluationContext
 from headrace.store.queries import applied_versions, exceptions, publications, quarantine
@@ -94,9 +94,12 @@ def dropped_checks(tx: Transaction, after: int) -> dict[str, set[str]]:
     )
     if before is None or newest is None:
         return {}
-    was, now = _compiled(before.compiled).project, _compiled(newest.compiled).project
+    old, new = _compiled(before.compiled), _compiled(newest.compiled)
+    was, now = old.project, new.project
+    renamed = {former: name for name, former in renames(old, new).items()}
     results = {}
-    for name, asset in was.assets.items():
+    for former, asset in was.assets.items():
+        name = renamed.get(former, former)
         left = {check.name for check in now.assets[name].checks} if name in now.assets else set()
         results[name] = {check.name for check in asset.checks} - left
     return {name: checks for name, checks in results.items() if checks}

@@ -176,6 +176,20 @@ def contents_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, b
     return [(str(row[0]), bytes(row[1])) for row in rows]
 
 
+def all_at(tx: Transaction, node: str) -> list[tuple[str, bytes]]:
+    """Return (id, content) of a node's evidence, active or ended."""
+    rows = tx.execute("select id, content from evidence where node = ? order by id", (node,))
+    return [(str(row[0]), bytes(row[1])) for row in rows]
+
+
+def rename(tx: Transaction, id_: str, new_id: str, node: str, content: bytes) -> None:
+    """Move evidence to another node, with its new id and content."""
+    tx.execute(
+        "update evidence set id = ?, node = ?, content = ? where id = ?",
+        (new_id, node, content, id_),
+    )
+
+
 def contents_since(tx: Transaction, number: int, since: int) -> list[bytes]:
     """Return an incident's evidence that is active, or was seen or active since a time."""
     rows = tx.execute(

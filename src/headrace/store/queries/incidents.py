@@ -151,6 +151,19 @@ def resolved_at_node(tx: Transaction, node: str, limit: int) -> list[Incident]:
     )
 
 
+def naming(tx: Transaction, node: str) -> list[Incident]:
+    """Return all incidents whose cause is at a node, or that affect it as an asset."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from incident where node = :node or affected like :pattern order by id",
+        {"node": node, "pattern": f"%{_json(node)}%"},
+    )
+    return [
+        incident
+        for incident in _all(rows)  # `_` of the pattern is any character
+        if node == incident.node or node in incident.affected.assets
+    ]
+
+
 def found_in(tx: Transaction, run: int) -> list[int]:
     """Return the incidents that were opened or reopened at the end of a run."""
     rows = tx.execute("select id from incident where opened_in = :run order by id", {"run": run})
@@ -412,6 +425,12 @@ def next_id(tx: Transaction) -> int:
 
 def write(tx: Transaction, incident: Incident) -> None:
     """Insert or update an incident."""
+    rewrite(tx, incident)
+    _say(tx, incident)
+
+
+def rewrite(tx: Transaction, incident: Incident) -> None:
+    """Insert or update an incident; what was reported of it stays."""
     values = msgspec.structs.asdict(incident) | {
         "columns": _json(incident.columns),
         "confidence": f"{incident.confidence:.3f}",
@@ -426,7 +445,6 @@ def write(tx: Transaction, incident: Incident) -> None:
         f" update set {changed}",
         values,
     )
-    _say(tx, incident)
 
 
 def _say(tx: Transaction, incident: Incident) -> None:
@@ -461,6 +479,12 @@ def seen_at(tx: Transaction, number: int, places: Iterable[tuple[str, str]], at:
         " conflict do nothing",
         [(number, node, partition, at) for node, partition in places],
     )
+
+
+def rename_places(tx: Transaction, node: str, new_name: str) -> None:
+    """Move causes, symptoms and reports at a node to its new name."""
+    for table in ("incident_partition", "symptom", "incident_said"):
+        tx.execute(f"update {table} set node = ? where node = ?", (new_name, node))
 
 
 def attach(tx: Transaction, number: int, symptoms: Iterable[Symptom]) -> None:

@@ -477,10 +477,12 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-# Renaming a node moves everything that the state holds about it to the new name.
+# Renaming a node moves what the state holds about it to the new name. Incidents with their evidence
+# and promises are moved by `incidents.renamed_nodes` and `obligations.rename_read`.
 
 _TABLES = (
     "attempt",
+    "attempt_day",
     "partition",
     "publication",
     "check_result",
@@ -494,22 +496,33 @@ _TABLES = (
     "overlay_attempt",
     "batching",
     "pause",
+    "pause_past",
     "firing",
     "withdrawal",
+    "usage",
+    "weakened",
 )
-"""Tables with a column `node`. Audit entries keep the old name."""
+"""Tables with a column `node`. Audit entries, versions and frozen ledgers keep the old name."""
+_OF_INCIDENTS = ("incident", "evidence", "incident_partition", "symptom")
+_OF_APPLY = ("reshaping", "weakened")
+"""Tables to which the apply that renames a node has written its new name already."""
 
 
 def is_known_node(tx: Transaction, node: str) -> bool:
-    """Return whether a node of that name ever had an attempt or a publication."""
+    """Return whether the state holds anything about a node of that name."""
     return any(
         tx.execute(f"select 1 from {name} where node = ? limit 1", (node,)).fetchone()
-        for name in ("partition", "publication")
+        for name in (*_TABLES, *_OF_INCIDENTS)
+        if name not in _OF_APPLY
     )
 
 
 def rename_node(tx: Transaction, node: str, new_name: str) -> None:
-    """Rename a node in the whole state; the new name must be unused."""
+    """Rename a node in these tables; the new name must be unused."""
+    tx.execute(
+        "delete from reshaping where node = ? and exists (select 1 from reshaping where node = ?)",
+        (node, new_name),
+    )
     for name in _TABLES:
         tx.execute(f"update {name} set node = ? where node = ?", (new_name, node))
     drop_checkpoint(tx)

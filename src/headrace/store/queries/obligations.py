@@ -169,6 +169,21 @@ def _promise(result: Any) -> Promise | None:
     )
 
 
+def rename_read(tx: Transaction, node: str, new_name: str) -> None:
+    """Let all promises, past ones too, read a renamed node by its new name.
+
+    The past is evaluated by what a promise named, and what was published has the new name.
+    """
+    rows = tx.execute("select id, terms from promise order by id").fetchall()
+    for number, text in rows:
+        terms = msgspec.json.decode(text)
+        if node in terms["reads"]:
+            reads = [new_name if read == node else read for read in terms["reads"]]
+            terms = {**terms, "reads": sorted(reads)}
+            changed = msgspec.json.encode(terms, order="sorted").decode()
+            tx.execute("update promise set terms = ? where id = ?", (changed, number))
+
+
 # Each take-over of a consumer's export target has a unique name, which is stored in `meta`.
 
 _PREFIX = "exports.take_over."

@@ -15,6 +15,7 @@ import pytest
 from serve_lab import HEADRACE, Server, deliver, headrace, project, serving, until
 
 from headrace.cli import forwarding
+from headrace.cli.command_table import Options
 
 DAY = "2025-03-01"
 COMMANDS: list[list[str]] = [
@@ -179,3 +180,53 @@ def test_the_folder_is_that_of_the_settings(
     expected = None if folder is None else str(tmp_path / folder)
     assert forwarding._data_folder(str(tmp_path / "a/b"), "prod") == expected
     assert forwarding._data_folder(str(tmp_path), "dev") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ('[project]\nname = "p"\n', ".headrace"),
+        ('[lake]\npath = "data/lake/"\n', "data"),
+        ('"l\\u0061ke".path = "other/lake"\n', "other"),
+        ('[project]\nname = "lakes"\n', ".headrace"),
+        ("[lake]\n", ".headrace"),
+        ('[lake]\npath = "/srv/lake"\n', "/srv"),
+        ("[lake\n", None),
+        ("lake = 3\n", None),
+    ],
+)
+def test_the_data_folder_is_the_declared_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str, expected: str | None
+) -> None:
+    """Another folder's server would run the command, or none, although one runs."""
+    (tmp_path / "headrace.toml").write_text(settings, encoding="utf-8")
+    (tmp_path / "assets").mkdir()
+    for folder, named in ((tmp_path, None), (tmp_path / "assets", None), (tmp_path, "assets")):
+        monkeypatch.chdir(folder)
+        result = forwarding.data_folder(["read"], Options(project=named))
+        assert result == (None if expected is None else str(tmp_path / expected))
+
+
+def test_no_project_has_no_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for settings has to end at the top of the file system."""
+    monkeypatch.chdir(tmp_path)
+    assert forwarding.data_folder(["read"], Options()) is None
+
+
+def test_a_forwarded_command_loads_no_parser_of_settings(tmp_path: Path) -> None:
+    """Imports are most of what a read beside a server waits for."""
+    (tmp_path / "headrace.toml").write_text('[project]\nname = "p"\n', encoding="utf-8")
+    code = (
+        "import sys; before = set(sys.modules)\nfrom headrace.cli.forwarding import forwarded\n"
+        "assert forwarded(['read', 'a']) is None\n"
+        "print(*set(sys.modules) - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(forwarding.__file__).parents[2])},
+    )
+    assert not {"tomllib", "urllib.parse", "dataclasses"} & set(done.stdout.split())

@@ -1,12 +1,11 @@
 """The table of commands, the options that all commands take, and the text of `headrace --help`.
 
-This module imports nothing else of Headrace, so `headrace --help` starts fast.
+This module imports nothing else of Headrace, so `headrace --help` starts fast. Its annotations are
+values: NamedTuple compiles each one that is text, which takes longer than all the rest of this.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 COMPLETE = "_HEADRACE_COMPLETE"
 """The variable by which a shell asks for candidates."""
@@ -223,9 +222,9 @@ class Options(NamedTuple):
     verbose: bool = False
     utc: bool = False
 
-    def with_defaults(self, defaults: Options) -> Options:
+    def with_defaults(self, defaults: Self) -> Self:
         """Return these options, with values that aren't given taken from `defaults`."""
-        return Options._make(
+        return type(self)._make(
             value or default for value, default in zip(self, defaults, strict=True)
         )
 

@@ -3,6 +3,9 @@
 The fork has imported everything that the command needs, which is most of its time. It gets the
 command line, the folder, the environment and the three standard streams, and runs the same code.
 Without a server, or with one of another installation, the command runs in its own process.
+
+This module imports little, because each command beside a server waits for it: paths are text, and
+settings are parsed only if they may name the lake's folder.
 """
 
 from __future__ import annotations
@@ -11,9 +14,8 @@ import json
 import os
 import signal
 import sys
-import tomllib
 from collections.abc import Sequence
-from pathlib import Path
+from os.path import dirname, isfile, join
 
 from headrace import __version__
 from headrace.cli.command_table import (
@@ -37,10 +39,10 @@ SETTINGS_FILE = "headrace.toml"
 def installation() -> str:
     """Return what client and server must have in common: program, version and file systems."""
     try:
-        file_systems = str(Path("/proc/self/ns/mnt").readlink())
+        file_systems = os.readlink("/proc/self/ns/mnt")
     except OSError:
         file_systems = ""
-    return f"{__version__} {Path(__file__).parent} {file_systems}"
+    return f"{__version__} {dirname(__file__)} {file_systems}"
 
 
 def forwarded(arguments: Sequence[str]) -> int | None:
@@ -83,17 +85,40 @@ def _given(words: Sequence[str], option: str) -> str | None:
 
 def _data_folder(project: str | None, environment: str) -> str | None:
     """Return the data folder as the settings declare it; None if there is no such project."""
-    start = Path(project or ".").absolute()
     try:
-        root = next(item for item in (start, *start.parents) if (item / SETTINGS_FILE).is_file())
-        settings = tomllib.loads((root / SETTINGS_FILE).read_text(encoding="utf-8"))
-        default = ".headrace/lake"
-        if environment != _PRODUCTION:
-            settings = settings["environments"][environment]
-            default = f".headrace/{environment}/lake"
-        return str((root / settings.get("lake", {}).get("path", default)).parent)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
+        root = _root(join(os.getcwd(), project or ""))
+        if root is None:
+            return None
+        with open(f"{root}/{SETTINGS_FILE}", "rb") as file:
+            settings = file.read()
+        if environment == _PRODUCTION and b"lake" not in settings and b"\\" not in settings:
+            return f"{root}/.headrace"  # no key can be `lake`, not even an escaped one
+        return _declared_data_folder(root, settings, environment)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None  # the command itself says what is wrong
+
+
+def _root(start: str) -> str | None:
+    """Return the nearest folder with settings, from `start` upwards."""
+    folder = start
+    while not isfile(f"{folder}/{SETTINGS_FILE}"):
+        parent = dirname(folder)
+        if parent == folder:
+            return None
+        folder = parent
+    return folder.rstrip("/")
+
+
+def _declared_data_folder(root: str, text: bytes, environment: str) -> str:
+    import tomllib
+    from pathlib import Path
+
+    settings = tomllib.loads(text.decode("utf-8"))
+    default = ".headrace/lake"
+    if environment != _PRODUCTION:
+        settings = settings["environments"][environment]
+        default = f".headrace/{environment}/lake"
+    return str(Path(root or "/", settings.get("lake", {}).get("path", default)).parent)
 
 
 def _run_in_server(folder: str, arguments: Sequence[str]) -> int | None:
@@ -125,7 +150,7 @@ def _request(arguments: Sequence[str]) -> bytes:
         "type": "command",
         "installation": installation(),
         "arguments": list(arguments),
-        "folder": str(Path.cwd()),
+        "folder": os.getcwd(),
         "environment": dict(os.environ),
         "umask": _umask(),
         "encoding": sys.stdout.encoding,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -63,6 +63,7 @@ class Assembler:
         self._kept_lines = lines.lines if lines is not None else {}
         self._code, self._changed = code, changed
         self._names = graph.Names(project)
+        self._macros = _Macros(project.macros)
         self._columns: dict[str, Columns | None] = {}
         self._views: dict[str, str] = dict.fromkeys(
             (name for name, asset in project.assets.items() if asset.materialize == "view"), ""
@@ -79,15 +80,20 @@ class Assembler:
         """Digests of the texts that aren't cached."""
         self.bodies: dict[str, KeptBody] = {}
         self.lines: dict[str, KeptLines] = {}
+        self.node_problems: dict[str, tuple[Problem, ...]] = {}
+        """The problems of each node that has some, without cycles."""
 
     def compiled(self, problems: list[Problem]) -> Compiled:
         """Return all nodes; adds to `problems`, and errors there make the result unusable."""
-        self._macros = _Macros(self._project.macros)
-        self._read_texts()
+        nodes: list[Source | Asset] = [
+            *self._project.sources.values(),
+            *self._project.assets.values(),
+        ]
+        self._read_texts(nodes)
         inputs: dict[str, tuple[InputSpec, ...]] = {}
         for name, asset in self._project.assets.items():
             inputs[name], wrong = self._inputs_of(asset)
-            problems.extend(wrong)
+            self._report(name, wrong, problems)
         self._project = schemas.following_deliveries(self._project, inputs)
         edges = self._edges(inputs)
         checked = self._checked(inputs)
@@ -101,14 +107,22 @@ class Assembler:
         layers = graph.layers(ordered, (*self._project.sources, *self._project.assets))
         for layer in layers:
             self._resolve(layer, inputs)
-        for schema in self._given.values():
-            problems.extend(schema.problems)
+        for name, schema in self._given.items():
+            self._report(name, schema.problems, problems)
         order = tuple(name for layer in layers for name in sorted(layer))
         order = tuple(sorted(order, key=lambda name: name not in self._project.sources))
-        nodes = {name: self._node(name, inputs, problems) for name in order}
         return Compiled(
-            project=self._project, nodes=nodes, order=order, code=self._code_with_macros()
+            project=self._project,
+            nodes={name: self._reported_node(name, inputs, problems) for name in order},
+            order=order,
+            code=self._code_with_macros(),
         )
+
+    def _report(self, name: str, wrong: Sequence[Problem], problems: list[Problem]) -> None:
+        """Add problems of a node."""
+        if wrong:
+            problems.extend(wrong)
+            self.node_problems[name] = (*self.node_problems.get(name, ()), *wrong)
 
     def _code_with_macros(self) -> Code:
         """The files of code, with those of macros under the assets that call one."""
@@ -132,12 +146,9 @@ class Assembler:
 
     # -- what texts say
 
-    def _read_texts(self) -> None:
+    def _read_texts(self, nodes: Iterable[Source | Asset]) -> None:
+        """Analyse the SQL of the nodes, where the analysis isn't cached."""
         missing: list[tuple[bytes, AssetText]] = []
-        nodes: list[Source | Asset] = [
-            *self._project.sources.values(),
-            *self._project.assets.values(),
-        ]
         for node in nodes:
             text = asset_text(node)
             if text is None:
@@ -396,6 +407,14 @@ class Assembler:
         return learnt
 
     # -- nodes
+
+    def _reported_node(
+        self, name: str, inputs: dict[str, tuple[InputSpec, ...]], problems: list[Problem]
+    ) -> CompiledNode:
+        wrong: list[Problem] = []
+        node = self._node(name, inputs, wrong)
+        self._report(name, wrong, problems)
+        return node
 
     def _node(
         self, name: str, inputs: dict[str, tuple[InputSpec, ...]], problems: list[Problem]

@@ -28,7 +28,7 @@ from headrace.plan.schemas import AssetTextAnalysis, BindResult, KeptLines, Outp
 
 # Cache files and their contents.
 
-CACHE_SCHEMA = 5
+CACHE_SCHEMA = 6
 """Increase it when the cached values or their meaning change."""
 RACY_NS = 2_000_000_000
 """A file modified within this time before it was read may change again within the same tick of the
@@ -81,9 +81,10 @@ class KeptBody(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptBodies(msgspec.Struct, frozen=True, array_like=True):
-    """Analyses by node."""
+    """Analyses by node; `contents` is that of the compilation that wrote them."""
 
     header: CacheHeader
+    contents: bytes
     bodies: dict[str, KeptBody]
 
 
@@ -105,15 +106,18 @@ class KeptCode(msgspec.Struct, frozen=True, array_like=True):
 class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
     """A whole compilation, with digests of its files' metadata and of their contents.
 
-    It includes what was examined for code files, with the versions of packages that count, and the
-    installed kinds that declarations name.
+    It includes what was examined for code files, with the versions of packages that count, the
+    installed kinds that declarations name, and the problems of each node without cycles.
     """
 
     header: CacheHeader
     files: bytes
     contents: bytes
     code: CodeSeen
+    learnt: bytes
+    """A digest of the learnt columns and of the environment."""
     plugins: dict[str, dict[str, str]]
+    node_problems: dict[str, tuple[Problem, ...]]
     compilation: Compilation
 
 

@@ -10,6 +10,7 @@ cached.
 
 from __future__ import annotations
 
+import functools
 import gc
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,12 +19,10 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.compiler.assembling import Assembler
 from headrace.compiler.cache import (
     RACY_NS,
     Cache,
     KeptBodies,
-    KeptBody,
     KeptCode,
     KeptCompilation,
     KeptFile,
@@ -33,21 +32,24 @@ from headrace.compiler.cache import (
     racy_files,
 )
 from headrace.compiler.code_files import CodeTree, code_unchanged
+from headrace.compiler.edited import EditAssembler
 from headrace.compiler.installed import installed_versions
 from headrace.compiler.project_files import ProjectFiles, report_unreadable
 from headrace.compiler.worker import FilesRead, ReadFiles
 from headrace.compiler.workers import CHUNK, AnalysisPool
 from headrace.model import Asset, Problem, ProblemLevel, Project
 from headrace.model.errors import Report
-from headrace.model.files import Content, ProjectFile, Scan
+from headrace.model.files import Content, FileKind, ProjectFile, Scan
 from headrace.model.linking import link
 from headrace.model.parsing import Declared
 from headrace.model.plugins import plugin_state
 from headrace.model.settings import PRODUCTION
 from headrace.plan.closure import find
 from headrace.plan.compiled import Code, Compilation, LearntColumns
-from headrace.plan.schemas import KeptLines, digest
+from headrace.plan.schemas import digest
 
+EDITED_MAX = 100
+"""After an edit of more files, the former compilation is seldom worth reading."""
 UNREADABLE = "file_unreadable"
 """The code of a problem that may go away without a change of the file, so results with it aren't
 cached."""
@@ -123,8 +125,14 @@ class _Compiling:
     ) -> None:
         self._files, self._cache, self._workers, self._learnt = files, cache, workers, learnt
         self._environment, self._changed = environment, changed
+        self._learnt_digest = digest((sorted(learnt.items()), environment))
         self._progress = progress
         self._done = self._total = 0
+
+    @functools.cached_property
+    def _kept_compilation(self) -> KeptCompilation | None:
+        """The compilation that was cached before this one; it is decoded at most once."""
+        return self._cache.load(KeptCompilation)
 
     def compilation(self) -> Compilation:
         """Return the compilation of the current files.
@@ -138,7 +146,7 @@ class _Compiling:
             and stamp.files == self._as_seen(seen)
             and self._same_contents(seen, stamp.racy)
         ):
-            kept_compilation = self._cache.load(KeptCompilation)
+            kept_compilation = self._kept_compilation
             if (
                 kept_compilation is not None
                 and kept_compilation.files == stamp.files
@@ -151,7 +159,7 @@ class _Compiling:
     def compilation_of_contents(self) -> Compilation:
         """Return the compilation of exactly these bytes, whatever the files' sizes and times."""
         seen = self._files.scan
-        compilation = self._cache.load(KeptCompilation)
+        compilation = self._kept_compilation
         hashes = [self._sha256(file) for file in seen.files]
         if (
             compilation is not None
@@ -163,13 +171,13 @@ class _Compiling:
             return self._fresh(seen, exactly=True)
 
     def _as_seen(self, seen: Scan) -> bytes:
-        return digest((seen, sorted(self._learnt.items()), self._environment))
+        return digest((seen, self._learnt_digest))
 
     def _of_contents(self, seen: Scan, hashes: Sequence[str | None]) -> bytes:
         files = [
             (file.path, file.kind, sha256) for file, sha256 in zip(seen.files, hashes, strict=True)
         ]
-        return digest((files, seen.problems, sorted(self._learnt.items()), self._environment))
+        return digest((files, seen.problems, self._learnt_digest))
 
     def _same_contents(self, seen: Scan, hashes: dict[str, str]) -> bool:
         return all(
@@ -188,12 +196,14 @@ class _Compiling:
     ) -> Compilation:
         begun = self._cache.begun_ns()
         unsettled = {file.path for file in racy_files(seen.files, begun)}
-        known = self._known(seen.files, unsettled, exactly)
+        known, edited = self._known(seen.files, unsettled, exactly)
         project, problems = link(
             [known[file.path].declared for file in seen.files], self._environment
         )
         problems = [*seen.problems, *problems]
         code, looked = self._code(project, known, problems, exactly)
+        contents = self._of_contents(seen, [known[file.path].sha256 for file in seen.files])
+        node_problems: dict[str, tuple[Problem, ...]] = {}
         kept_bodies = self._cache.load(KeptBodies)
         kept_lines = self._cache.load(KeptLineage) if kept_bodies is not None else None
         if project is None:
@@ -201,7 +211,7 @@ class _Compiling:
                 project=None, compiled=None, problems=sorted_problems(problems)
             )
         else:
-            assembler = Assembler(
+            assembler = EditAssembler(
                 project,
                 self._learnt,
                 kept_bodies,
@@ -211,10 +221,12 @@ class _Compiling:
                 code,
                 self._changed,
             )
-            compilation = _assembled(assembler, problems)
-            self._keep_bodies(assembler.bodies, assembler.lines)
+            former = self._former(kept_bodies, kept_lines) if edited else None
+            compilation = _assembled(assembler, former, problems)
+            node_problems = assembler.node_problems
+            self._cache.keep(KeptBodies(self._cache.header, contents, assembler.bodies))
+            self._cache.keep(KeptLineage(self._cache.header, assembler.lines))
         if not any(problem.code == UNREADABLE for problem in problems):
-            contents = self._of_contents(seen, [known[file.path].sha256 for file in seen.files])
             code_seen = looked.seen(begun - RACY_NS if begun else 0)
             self._cache.keep(KeptCode(self._cache.header, code_seen, looked.facts_by_hash))
             self._cache.keep(
@@ -223,13 +235,31 @@ class _Compiling:
                     self._as_seen(seen),
                     contents,
                     code_seen,
+                    self._learnt_digest,
                     _plugins([file.declared for file in known.values()]),
+                    node_problems,
                     compilation,
                 )
             )
             hashes = {path: known[path].sha256 for path in unsettled}
             self._cache.keep(Stamp(self._cache.header, self._as_seen(seen), hashes))
         return compilation
+
+    def _former(
+        self, kept_bodies: KeptBodies | None, kept_lines: KeptLineage | None
+    ) -> KeptCompilation | None:
+        """Return the cached compilation if the cached analyses belong to it."""
+        if kept_bodies is None or kept_lines is None:
+            return None
+        former = self._kept_compilation
+        if (
+            former is None
+            or former.contents != kept_bodies.contents
+            or former.learnt != self._learnt_digest
+            or not _same_plugins(former.plugins)
+        ):
+            return None
+        return former
 
     def _same_code(self, compilation: KeptCompilation, *, exactly: bool) -> bool:
         """Return whether code files, counted packages and used plugins equal the cached ones."""
@@ -281,10 +311,6 @@ class _Compiling:
     def _read_code(self, path: str) -> bytes:
         return self._files.read_code(path).data
 
-    def _keep_bodies(self, bodies: dict[str, KeptBody], lines: dict[str, KeptLines]) -> None:
-        self._cache.keep(KeptBodies(self._cache.header, bodies))
-        self._cache.keep(KeptLineage(self._cache.header, lines))
-
     def _step(self, done: int, added: int = 0) -> None:
         self._total += added
         self._done += done
@@ -295,8 +321,11 @@ class _Compiling:
 
     def _known(
         self, files: Sequence[ProjectFile], unsettled: set[str], exactly: bool
-    ) -> dict[str, KeptFile]:
-        """Return the declarations of each file by path, cached or parsed now."""
+    ) -> tuple[dict[str, KeptFile], bool]:
+        """Return the declarations of each file by path, cached or parsed now.
+
+        With them, whether nothing but the texts of a few SQL files changed.
+        """
         kept_files = self._cache.load(KeptFiles)
         before = kept_files.files if kept_files is not None else {}
         known: dict[str, KeptFile] = {}
@@ -315,7 +344,12 @@ class _Compiling:
                 if not any(problem.code == UNREADABLE for problem in entry.declared.problems)
             }
             self._cache.keep(KeptFiles(self._cache.header, readable))
-        return known
+        edited = (
+            known.keys() == before.keys()
+            and len(missing) <= EDITED_MAX
+            and all(file.kind is FileKind.SQL for file in missing)
+        )
+        return known, edited
 
     def _unchanged(self, entry: KeptFile, file: ProjectFile, exactly: bool) -> bool:
         if entry.file != file or not _same_plugins(entry.declared.plugins):
@@ -405,8 +439,14 @@ def sorted_problems(problems: list[Problem]) -> list[Problem]:
     return [unique[key] for key in sorted(unique)]
 
 
-def _assembled(assembler: Assembler, problems: list[Problem]) -> Compilation:
-    compiled = assembler.compiled(problems)
+def _assembled(
+    assembler: EditAssembler, former: KeptCompilation | None, problems: list[Problem]
+) -> Compilation:
+    compiled = (
+        assembler.compiled_after(former, problems)
+        if former is not None
+        else assembler.compiled(problems)
+    )
     failed = any(problem.level is ProblemLevel.ERROR for problem in problems)
     return Compilation(
         project=assembler.project,

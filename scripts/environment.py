@@ -167,6 +167,23 @@ def install(requirements: Path) -> None:
         ROOT,
     ]
     run_pip(editable, total=0, HEADRACE_SKIP_UI="1")
+    compile_bytecode()
+
+
+def compile_bytecode() -> None:
+    """Compile what is installed, where Python won't keep what it compiles later.
+
+    Without PYTHONDONTWRITEBYTECODE Python does it when a module is first imported. With it, each
+    process of each command would compile everything that it imports, which takes longer than most
+    commands.
+    """
+    if not os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        return
+    show("environment    .venv, compiling")
+    for folder in (VENV / "lib", ROOT / "src"):
+        # Templates in packages may be no valid code, and nobody needs to know.
+        command = [PYTHON, "-m", "compileall", "-qq", "-j", "0", folder]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
 
 
 def web_ui(*, dev: bool = False) -> None:

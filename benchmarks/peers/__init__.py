@@ -53,7 +53,8 @@ class Unavailable(Exception):
 def environment(peer: str) -> Path:
     """The folder of the peer's programs, installed now if it isn't yet. Raises Unavailable."""
     pinned = (HERE / f"{peer}.txt").read_text(encoding="utf-8")
-    key = hashlib.sha256(f"{sys.version_info[:2]}\n{pinned}".encode()).hexdigest()[:10]
+    kind = f"{sys.version_info[:2]} with bytecode"
+    key = hashlib.sha256(f"{kind}\n{pinned}".encode()).hexdigest()[:10]
     folder = CACHE / f"{peer}-{key}"
     if not (folder / "installed").exists():
         print(f"installing {peer} into {folder} …", file=sys.stderr)
@@ -71,7 +72,7 @@ def _install(peer: str, folder: Path) -> None:
         else [sys.executable, "-m", "venv"]
     )
     pip = (
-        [str(uv), "pip", "install", "--quiet", "--python", str(folder / "bin/python")]
+        [str(uv), "pip", "install", "-q", "--compile-bytecode", "--python", f"{folder}/bin/python"]
         if uv.exists()
         else [str(folder / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
     )

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import environment
+
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
@@ -109,3 +111,20 @@ def test_without_a_network_it_says_so_and_leaves_nothing(tmp_path: Path) -> None
     assert "can't be fetched" in done.stderr
     assert "PIP_FIND_LINKS" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize("kept_by_python", [True, False])
+def test_bytecode_is_there_where_python_keeps_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_by_python: bool
+) -> None:
+    """Would catch: each process of each command compiles all that it imports."""
+    for module in ("src/headrace/a.py", ".venv/lib/python3/site-packages/b.py"):
+        (tmp_path / module).parent.mkdir(parents=True)
+        (tmp_path / module).write_text("x = 1\n", encoding="utf-8")
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(environment, "PYTHON", Path(sys.executable))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "" if kept_by_python else "1")
+    environment.compile_bytecode()
+    compiled = {path.name.partition(".")[0] for path in tmp_path.rglob("*.pyc")}
+    assert compiled == (set() if kept_by_python else {"a", "b"})

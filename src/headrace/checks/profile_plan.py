@@ -200,7 +200,12 @@ def planned(  # noqa: PLR0913 - what the scan of a file depends on, all named wh
     every = 1 if is_exact else _every(most, total, first=first)
     described = [
         ProfiledColumn(
-            name, kind, value_kind, counted=every == 1 and _are_few(statistics.get(name), total)
+            name,
+            kind,
+            value_kind,
+            counted=every == 1
+            and _are_few(statistics.get(name), total)
+            and not _may_be_keys(kind, statistics.get(name), most),
         )
         for name, kind in columns.items()
         if (value_kind := kind_of(kind)) is not None
@@ -263,6 +268,13 @@ def _are_few(file: ColumnStatistics | None, rows: int) -> bool:
         and rows >= COUNTED_ROWS_MIN
         and 8 * file.size_bytes <= COUNTED_BITS_MAX * rows
     )
+
+
+def _may_be_keys(kind: str, file: ColumnStatistics | None, rows: int) -> bool:
+    """Whether the values may be consecutive numbers, whose differences take no bytes in a file."""
+    if kind not in INTEGERS or file is None or file.minimum is None or file.maximum is None:
+        return False
+    return int(file.maximum) - int(file.minimum) + 1 >= rows
 
 
 def _facts(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:

@@ -10,11 +10,9 @@ from headrace.lake.files import DataCorrupted, check_file, file_written
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import AS_WRITTEN, ROW_ID, SNAPSHOT, literal, quote
 from headrace.lake.staging import (
-    FILE_FORMAT,
     KeyExpression,
     copied,
     described_file,
-    field_ids,
 )
 from headrace.lake.tables import PARTITION_COLUMN, LakeTable, StagedFile, new_path
 
@@ -48,14 +46,12 @@ def stage_merged(
     path = new_path(table)
     target = session.data_folder / path
     rows = " UNION ALL ".join(_rows(session, source, table) for source in sources)
-    columns = field_ids([*table.columns, ROW_ID, SNAPSHOT])
-    copy = (
-        f"COPY (SELECT * FROM ({rows}) AS files ORDER BY {quote(PARTITION_COLUMN)},"
-        f" {quote(ROW_ID.name)}) TO {literal(str(target))} ({FILE_FORMAT}, RETURN_STATS,"
-        f" FIELD_IDS {columns})"
-    )
+    columns = (*table.columns, ROW_ID, SNAPSHOT)
+    order = f" ORDER BY {quote(PARTITION_COLUMN)}, {quote(ROW_ID.name)}"
     try:
-        written = copied(session, copy, None, table)
+        written = copied(
+            session, f"SELECT * FROM ({rows}) AS files", None, table, target, columns, order
+        )
         file_written()
         key = KeyExpression(quote(PARTITION_COLUMN))
         return described_file(session, path, written, table, key, hashed=False)

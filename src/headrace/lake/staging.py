@@ -7,8 +7,10 @@ orphan.
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +23,7 @@ from headrace.lake.catalog.columns import (
     lower_bound,
     upper_bound,
 )
+from headrace.lake.encodings import FORMAT, is_readable, version_of
 from headrace.lake.files import file_written, footer_hash, protect, read_tail
 from headrace.lake.schema import (
     CodeTypes,
@@ -33,7 +36,7 @@ from headrace.lake.schema import (
     propose,
 )
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import literal, quote, relation_sql
+from headrace.lake.sqltext import AS_WRITTEN, literal, quote, relation_sql
 from headrace.lake.tables import (
     PARTITION_COLUMN,
     ColumnLookup,
@@ -56,8 +59,6 @@ HASHED_BYTES_MAX = 256 * 2**10
 
 Hashing costs a fifth to a half of the time for writing, at any size.
 """
-FILE_FORMAT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
-"""Options of COPY for staged files (docs/decisions/0109-compression-of-staged-files.md)."""
 ALGORITHM = "d155"
 """Version of DuckDB's `hash` (1.5.5).
 
@@ -123,6 +124,8 @@ def hash_text(rows: int, total: int, columns: Sequence[LakeColumn]) -> str:
 
 Found = Mapping[str, Mapping[str, str]]
 """The statistics in COPY's RETURN_STATS, by the column's quoted path."""
+Written = tuple[int, int, int, Found]
+"""What COPY returns: rows, bytes, footer bytes, and the statistics."""
 
 
 def field_ids(columns: Sequence[LakeColumn]) -> str:
@@ -445,12 +448,8 @@ def _write(
     target = session.data_folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     order = "" if isinstance(partition, str) else f" ORDER BY {quote(PARTITION_COLUMN)}"
-    copy = (
-        f"COPY ({rows_sql}{order}) TO {literal(str(target))} ({FILE_FORMAT},"
-        f" RETURN_STATS, FIELD_IDS {field_ids(table.columns)})"
-    )
     try:
-        written = copied(session, copy, parameters, table)
+        written = copied(session, rows_sql, parameters, table, target, table.columns, order)
         file_written()
         return described_file(session, path, written, table, partition, hashed=hashed)
     except BaseException:
@@ -459,9 +458,41 @@ def _write(
 
 
 def copied(
-    session: DuckDBSession, copy: str, parameters: Parameters, table: LakeTable
-) -> tuple[int, int, int, dict[str, dict[str, str]]]:
-    """Run the COPY and return rows, bytes, footer bytes, and statistics by quoted path."""
+    session: DuckDBSession,
+    rows_sql: str,
+    parameters: Parameters,
+    table: LakeTable,
+    target: Path,
+    columns: Sequence[LakeColumn],
+    order: str,
+) -> Written:
+    """Write the rows in this order to a new file with these columns."""
+    version = version_of(columns)
+    written = _copy(session, f"{rows_sql}{order}", parameters, table, target, columns, version)
+    if version == "V1" or is_readable(columns, written[3]):
+        return written
+    first = target.with_name(f"{uuid.uuid4()}.parquet")
+    target.rename(first)
+    try:
+        rows = f"SELECT * FROM read_parquet([{literal(str(first))}], {AS_WRITTEN}){order}"
+        return _copy(session, rows, None, table, target, columns, "V1")
+    finally:
+        first.unlink()
+
+
+def _copy(
+    session: DuckDBSession,
+    rows_sql: str,
+    parameters: Parameters,
+    table: LakeTable,
+    target: Path,
+    columns: Sequence[LakeColumn],
+    version: str,
+) -> Written:
+    copy = (
+        f"COPY ({rows_sql}) TO {literal(str(target))} ({FORMAT.format(version)}, RETURN_STATS,"
+        f" FIELD_IDS {field_ids(columns)})"
+    )
     with refused(table):
         row = session.run(copy, parameters).fetchone()
     assert row is not None
@@ -471,7 +502,7 @@ def copied(
 def described_file(
     session: DuckDBSession,
     path: str,
-    written: tuple[int, int, int, dict[str, dict[str, str]]],
+    written: Written,
     table: LakeTable,
     partition: str | KeyExpression,
     *,

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from headrace.checks import Audit, CheckResult
-from headrace.checks.audit import PartitionCheck, audit
+from headrace.checks.audit import audit
+from headrace.checks.placement import PartitionCheck
 from headrace.lake import FileRef, LakeColumn, LakeTable, StagedFile
 from headrace.lake.row_routing import bounds_of, key_expression
 from headrace.lake.session import DuckDBSession

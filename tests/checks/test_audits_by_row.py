@@ -24,6 +24,15 @@ def without_time(audit: Audit) -> Audit:
         "SELECT repeat('ü', 3000) || i AS long FROM range(20) r(i)",
         "SELECT i AS n, i * 0.5::DOUBLE AS half, DATE '2024-01-01' AS day FROM range(20) r(i)",
         'SELECT 1 AS "a""b", [1, 2] AS list',
+        "SELECT unnest(['NaN', '-inf', '-0.0', '1e300', '0.1', NULL])::DOUBLE AS d, 0.3::FLOAT AS f",
+        "SELECT (i % 9 / 10)::DECIMAL(38, 10) AS exact, (i - 5)::HUGEINT AS huge FROM range(900) r(i)",
+        (
+            "SELECT TIMESTAMPTZ '2024-03-10 01:30:00-05' + INTERVAL 1 HOUR * i AS at,"
+            " TIME '10:00:00' + INTERVAL 1 MINUTE * i AS clock FROM range(40) r(i)"
+        ),
+        "SELECT unnest(['infinity', '-infinity', '2024-01-01', NULL])::DATE AS day",
+        "SELECT unnest(['a', 'b', NULL])::ENUM('b', 'a') AS kind, INTERVAL 1 DAY AS took",
+        "SELECT i AS id, 'x' || i % 3 AS few, i % 2 = 0 AS even, i % 7 AS seven FROM range(1000) r(i)",
     ],
 )
 def test_few_rows_are_audited_as_a_scan_would(

@@ -119,6 +119,24 @@ def test_a_check_that_cant_be_measured_fails_for_each_partition(bench: Bench) ->
     assert {result.of(key).verdict for key in KEYS} == {Verdict.REJECTED}
 
 
+@pytest.mark.parametrize(
+    "text", ["repeat('z', 300)", "repeat('ü', 129)", "repeat('ü', 128)", "repeat('€', 400)"]
+)
+@pytest.mark.parametrize("kind", ["VARCHAR", "BLOB"])
+def test_bounds_of_long_texts_are_those_of_a_batch(bench: Bench, text: str, kind: str) -> None:
+    """Would catch: bounds that a file's statistics cut after 256 bytes, or lack, in the profile of
+    a partition that was computed alone."""
+    value = text if kind == "VARCHAR" else f"encode({text})"
+    rows = f"SELECT DATE '2013-02-11' + CAST(i % 2 AS INTEGER) AS day, {value} AS long FROM range(8) r(i)"
+    batch = bench.audit(
+        bench.batch(rows, "day", "DATE", KEYS[:2], hashed=False), partitions=KEYS[:2]
+    )
+    staged = bench.stage(f"SELECT * FROM ({rows}) WHERE day = '{KEYS[0]}'", KEYS[0], hashed=False)
+    alone = bench.audit(staged, partitions=KEYS[:1])
+    assert alone.profile["long"].minimum
+    assert msgspec.to_builtins(batch.of(KEYS[0]).profile) == msgspec.to_builtins(alone.profile)
+
+
 def test_a_delivery_of_very_many_partitions_isnt_profiled(bench: Bench) -> None:
     """Would catch: a year of hours in one file whose profiles are more than its rows."""
     columns = ", ".join(f"1 AS c{n}" for n in range(PROFILES_MAX // len(KEYS)))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,18 +19,21 @@ from headrace.checks import metrics, profile_plan
 from headrace.checks.anomalies.metric_anomalies import EXACT
 from headrace.checks.check_kinds import (
     ONLY,
-    SELF,
-    AggregateCheck,
     CheckedPartition,
-    CheckFinding,
     CheckKind,
     CheckSubject,
     StagedScanner,
     known_kind,
-    rows,
 )
-from headrace.checks.evaluation import Concluded, Item, conclude, declare, guarded, measure
+from headrace.checks.evaluation import (
+    Concluded,
+    conclude,
+    count_profiled,
+    declare,
+    measure,
+)
 from headrace.checks.facts import Fact, FactSeverity
+from headrace.checks.placement import NAME, PartitionCheck, placement_checks
 from headrace.checks.results import (
     Audit,
     CheckResult,
@@ -42,16 +44,15 @@ from headrace.checks.results import (
 )
 from headrace.lake import (
     PARTITION_COLUMN,
-    ColumnStatistics,
     FileRef,
     LakeTable,
     StagedFile,
     StagedPartition,
 )
-from headrace.lake.row_routing import NOWHERE, PartitionBounds, bounds_of, outside
-from headrace.lake.sqltext import Readable, literal, quote
+from headrace.lake.row_routing import NOWHERE
+from headrace.lake.sqltext import Readable, quote
 from headrace.lake.staging import HASHED_BYTES_MAX, hash_aggregate, hash_text, row_hash
-from headrace.model import CheckSpec, ContractColumn, Grain, NotBuilt, Place, Severity
+from headrace.model import CheckSpec, ContractColumn, NotBuilt, Place, Severity
 from headrace.model import Severity as CheckSeverity
 from headrace.model.check_kinds import CommonCheck
 from headrace.model.contract_checks import promised_of
@@ -81,137 +82,10 @@ def promised_checks(
     return promised_of(columns, place, nulls, keys)
 
 
-# `row_outside_partition`: rows that don't belong to the partition for which they were staged. Every
-# asset with a partition column is checked.
-
-NAME = "row_outside_partition"
-CHECK = CheckSpec(kind=NAME, name=NAME, place=Place(file=""))
-
-
-def rows_outside(
-    subject: CheckSubject, column: str, grain: Grain, keys: Sequence[str], *, several: bool
-) -> AggregateCheck:
-    """Return a check for rows whose column is null or outside the bounds of their partition.
-
-    No scan is needed if the file's minimum and maximum prove that there are none. Raises
-    `CheckUnusable` or `UnroutableColumn`.
-    """
-    column = subject.column(column)
-    every = [bounds_of(key, grain, subject.timezone, subject.columns[column]) for key in keys]
-    if not several and _proved(every[0], subject.statistics.get(column)):
-        return AggregateCheck(lambda part, _: CheckFinding(part.rows))
-    bad = _misplaced(column, every) if several else outside(column, every[0])
-
-    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
-        count = int(values[0])
-        return CheckFinding(
-            part.rows,
-            count,
-            (
-                f"{column}: {rows(count)} outside {part.key or 'the partitions asked for'}"
-                if count
-                else ""
-            ),
-        )
-
-    text = f"SELECT * FROM {quote(SELF)}" + ("" if several else f" WHERE {bad}")
-    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), text, column)
-
-
-def rows_nowhere() -> AggregateCheck:
-    """Return a check for rows that were staged without a partition."""
-    bad = f"{quote(PARTITION_COLUMN)} = {literal(NOWHERE)}"
-
-    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
-        count = int(values[0])
-        return CheckFinding(
-            part.rows, count, f"{rows(count)} of none of the partitions asked for" if count else ""
-        )
-
-    return AggregateCheck(
-        judge, (f"count(*) FILTER (WHERE {bad})",), f"SELECT * FROM {quote(SELF)} WHERE {bad}"
-    )
-
-
-def rows_of_another_key(subject: CheckSubject, column: str, key: str) -> AggregateCheck:
-    """Return a check for rows whose key isn't that of their partition. Raises `CheckUnusable`."""
-    column = subject.column(column)
-    bad = f"(CAST({quote(column)} AS VARCHAR) IS DISTINCT FROM {literal(key)})"
-
-    def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
-        count = int(values[0])
-        return CheckFinding(
-            part.rows,
-            count,
-            f"{column}: {rows(count)} with another key than {part.key}" if count else "",
-        )
-
-    return AggregateCheck(
-        judge,
-        (f"count(*) FILTER (WHERE {bad})",),
-        f"SELECT * FROM {quote(SELF)} WHERE {bad}",
-        column,
-    )
-
-
-def _misplaced(column: str, every: Sequence[PartitionBounds]) -> str:
-    """Return SQL that holds for misplaced rows, with the bounds as a map from partition key.
-
-    With a dictionary-encoded key DuckDB looks each key up once for all of its rows.
-    """
-    name = quote(column)
-    low, high = (
-        _of_key({bounds.key: bounds.low for bounds in every}),
-        _of_key({partition_bounds.key: partition_bounds.high for partition_bounds in every}),
-    )
-    return f"(NOT coalesce({name} >= {low} AND {name} < {high}, false))"
-
-
-def _of_key(values: Mapping[str, str]) -> str:
-    """Return SQL for the value that belongs to the key of a row's partition; null without one."""
-    entries = ", ".join(f"{literal(key)}: {value}" for key, value in values.items())
-    return f"MAP {{{entries}}}[{quote(PARTITION_COLUMN)}]"
-
-
-def _proved(bounds: PartitionBounds, known: ColumnStatistics | None) -> bool:
-    if known is None or known.nulls or known.minimum is None or known.maximum is None:
-        return False
-    least, greatest = (
-        _comparable_time(known.minimum, bounds),
-        _comparable_time(known.maximum, bounds),
-    )
-    return (
-        least is not None
-        and greatest is not None
-        and bounds.first <= least
-        and greatest < bounds.beyond
-    )
-
-
-def _comparable_time(text: str, bounds: PartitionBounds) -> datetime | None:
-    """Return a statistic as a time to compare with the bounds.
-
-    None for infinities, years that Python can't represent, and times that aren't comparable.
-    """
-    try:
-        result = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if (result.tzinfo is None) != (bounds.first.tzinfo is None):
-        return None
-    return result.astimezone(UTC) if result.tzinfo else result
-
-
-PartitionCheck = tuple[str | None, Grain, str]
-"""The column that routes rows, the grain and the time zone.
-
-The column is None if there is none, or if the asset code is trusted to return the right rows.
-"""
-
 PROFILES_MAX = 20_000
 """The maximum number of columns × partitions that are profiled: a delivery may hold 8,760 hours."""
 
-BY_ROW_MAX = 500
+BY_ROW_MAX = 1_000
 """The most rows whose values are fetched one by one; from about 2,000 on a scan is faster."""
 
 _ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
@@ -284,7 +158,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     )
     subject = _subject(reader, partition_check[2] if partition_check else timezone)
     items = [declare(check, subject) for check in checks]
-    placement = _placement_checks(subject, reader, parts, partitions, partition_check, key)
+    placement = placement_checks(subject, reader, parts, partitions, partition_check, key)
     description = profile_plan.Description({}, {})
     if described:
         description = _description(
@@ -296,23 +170,26 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
             first=True,
             keys=_keys(checks),
         )
-    hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
+    hashed = _hashed(table, staged, parts)
     compared = _repeated(table, reader, asked=repeated and described)
     reader.sample(description.every)
     by_row = functools.partial(_by_row, reader, description, table, compared, hashed)
     extra = [*description.aggregates, *compared, *hashed]
-    scanned = measure([*items, *placement], reader, extra, by_row)
+    profiled = _complete(description, whole)
+    scanned = measure([*items, *placement], reader, extra, by_row, profiled)
+    counted = _rows_by_key(parts, reader, description.columns)
+    profiles = description.profiles(counted, scanned) if profiled else {}
+    count_profiled(items, profiles)
     concluded = tuple(conclude(item, parts, reader) for item in items)
-    description = msgspec.structs.replace(description, unique=_proved_unique(concluded, checks))
     misplaced = _failed(conclude(item, parts, reader) for item in placement)
     results = tuple(item.result for item in (*concluded, *misplaced))
+    if not profiles:
+        description = msgspec.structs.replace(description, unique=_proved_unique(concluded, checks))
+        profiles = description.profiles(counted, scanned)
+    # With several partitions, the key `ONLY` has the values of rows without a partition.
+    profile = description.profile(staged.rows, ()) if reader.several else profiles[ONLY]
     scan = _Scan(
         table, description, bool(compared), bool(hashed), scanned, concluded, misplaced, on_fail
-    )
-    profiles = scan.profiles(parts) if reader.several else {}
-    # With several partitions, the key `ONLY` has the values of rows without a partition.
-    profile = (
-        description.profile(staged.rows, ()) if reader.several else scan.profile(ONLY, staged.rows)
     )
     return Audit(
         _verdict(results, staged.rows, on_fail),
@@ -321,9 +198,14 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
         time.perf_counter() - started,
         scan.content_hash(ONLY, staged.rows),
         partitions=scan.partitions(parts, profiles) if reader.several else {},
-        profiles=profiles,
-        metrics=scan.metrics(profile, staged.rows) if described and not reader.several else b"",
+        profiles=profiles if reader.several else {},
+        metrics=b"" if reader.several else scan.metrics(profile, staged.rows, described=described),
     )
+
+
+def _complete(description: profile_plan.Description, whole: TableContents | None) -> frozenset[str]:
+    """Return the columns whose profiles count distinct values as the scan of a check would."""
+    return description.complete if whole is None else frozenset()
 
 
 def _by_row(
@@ -339,11 +221,10 @@ def _by_row(
     counted is scanned, too.
     """
     few = not reader.several and reader.file.rows <= BY_ROW_MAX
-    only_hashed = hashed and not compared
-    if not (few and only_hashed and description.reads_plain_values):
+    plain = description.plain_values
+    if not few or not hashed or compared or plain is None:
         return None
-    names = [quote(column.name) for column in description.described]
-    each = reader.each_row([*names, row_hash(table.columns)])
+    each = reader.each_row([*plain, row_hash(table.columns)])
     if len(each) != reader.file.rows:
         return None
     *values, hashes = zip(*each, strict=True)
@@ -362,15 +243,6 @@ class _Scan(msgspec.Struct, frozen=True):
     concluded: tuple[Concluded, ...]
     misplaced: tuple[Concluded, ...]
     on_fail: str
-
-    def profile(self, key: str, rows: int) -> dict[str, ColumnProfile]:
-        return self.description.profile(rows, self.scanned.get(key, ()))
-
-    def profiles(self, parts: Sequence[CheckedPartition]) -> dict[str, dict[str, ColumnProfile]]:
-        """Return each partition's profile; nothing if there are more than `PROFILES_MAX`."""
-        if _are_too_many(parts, self.description.columns):
-            return {}
-        return {part.key: self.profile(part.key, part.rows) for part in parts}
 
     def partitions(
         self,
@@ -397,8 +269,10 @@ class _Scan(msgspec.Struct, frozen=True):
             vector,
         )
 
-    def metrics(self, profile: Mapping[str, ColumnProfile], rows: int) -> bytes:
+    def metrics(self, profile: Mapping[str, ColumnProfile], rows: int, *, described: bool) -> bytes:
         """Return the metrics of a single partition, with its repeated rows if they were counted."""
+        if not described:
+            return b""
         values, at = self.scanned.get(ONLY, ()), self.description.aggregate_count
         measured = metrics.measured(profile, rows)
         if self.compared and len(values) > at:
@@ -507,8 +381,18 @@ def _proved_unique(concluded: Sequence[Concluded], checks: Sequence[CheckSpec]) 
     return frozenset(column for column, check in _keys(checks).items() if check in passed)
 
 
-def _are_too_many(parts: Sequence[CheckedPartition], columns: Mapping[str, str]) -> bool:
-    return len(parts) * len(columns) > PROFILES_MAX
+def _rows_by_key(
+    parts: Sequence[CheckedPartition], reader: StagedScanner, columns: Mapping[str, str]
+) -> dict[str, int]:
+    """Return each partition's number of rows; nothing for more than `PROFILES_MAX` profiles.
+
+    A file of one partition has the key `ONLY`.
+    """
+    if not reader.several:
+        return {ONLY: reader.file.rows}
+    if len(parts) * len(columns) > PROFILES_MAX:
+        return {}
+    return {part.key: part.rows for part in parts}
 
 
 def _repeated(table: LakeTable, reader: StagedScanner, *, asked: bool) -> list[str]:
@@ -519,13 +403,14 @@ def _repeated(table: LakeTable, reader: StagedScanner, *, asked: bool) -> list[s
     return [f"count(*) - count(DISTINCT hash({names}))"]
 
 
-def _is_hashed(staged: StagedFile, parts: Sequence[CheckedPartition]) -> bool:
-    """Return whether this scan computes content hashes: not of empty files or large partitions."""
-    return (
+def _hashed(table: LakeTable, staged: StagedFile, parts: Sequence[CheckedPartition]) -> list[str]:
+    """Return the aggregate for content hashes; none for empty files and large partitions."""
+    needed = (
         staged.rows > 0
         and staged.size_bytes <= HASHED_BYTES_MAX * len(parts)
         and any(partition.content_hash is None for partition in staged.partitions)
     )
+    return [hash_aggregate(table.columns)] if needed else []
 
 
 def _subject(reader: StagedScanner, timezone: str) -> CheckSubject:
@@ -554,59 +439,6 @@ def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int
     return min(
         now_us, bounds_us(key.partition(SEPARATOR)[0], partition_check[1], partition_check[2])[1]
     )
-
-
-def _keyed(subject: CheckSubject, reader: StagedScanner, key: tuple[str, str] | None) -> list[Item]:
-    """Return the check that each row has its partition's key.
-
-    There is none if the rows don't have the key's column: then the file decides where they belong.
-    """
-    if (
-        key is None
-        or not reader.file.rows
-        or key[0].lower() not in {name.lower() for name in subject.columns}
-    ):
-        return []
-    return [guarded(Item(CHECK), lambda: rows_of_another_key(subject, *key))]
-
-
-def _placement_checks(
-    subject: CheckSubject,
-    reader: StagedScanner,
-    parts: Sequence[CheckedPartition],
-    keys: Sequence[str],
-    partition_check: PartitionCheck | None,
-    key: tuple[str, str] | None,
-) -> list[Item]:
-    """Return the checks that each row belongs to its partition.
-
-    They don't count as checks of the asset and are reported only if they fail. `keys` are the
-    requested partitions.
-    """
-    checks = _routed(subject, reader, keys or [part.key for part in parts], partition_check)
-    checks += _keyed(subject, reader, key)
-    if not checks and any(part.key == NOWHERE for part in parts):
-        return [guarded(Item(CHECK), rows_nowhere)]
-    return checks
-
-
-def _routed(
-    subject: CheckSubject,
-    reader: StagedScanner,
-    keys: Sequence[str],
-    partition_check: PartitionCheck | None,
-) -> list[Item]:
-    """Return the check that the time of each row lies within its partition, if a column has it."""
-    if partition_check is None or partition_check[0] is None or not reader.file.rows:
-        return []
-    column, grain = partition_check[0], partition_check[1]
-    intervals = [key.partition(SEPARATOR)[0] for key in keys if key != NOWHERE]
-    return [
-        guarded(
-            Item(CHECK),
-            lambda: rows_outside(subject, column, grain, intervals, several=reader.several),
-        )
-    ]
 
 
 def _verdict(results: Sequence[CheckResult], rows: int, on_fail: str) -> Verdict:

@@ -123,6 +123,8 @@ class AggregateCheck(msgspec.Struct, frozen=True):
     """A test that is cheaper than the aggregates for large files: True only if no row can fail."""
     judges_empty: bool = False
     """Whether a partition without rows can fail; `judge` then gets no values."""
+    distinct_of: str = ""
+    """The column whose known values, and whose distinct values, are all that `aggregates` count."""
 
 
 class QueryCheck(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +23,7 @@ from headrace.checks.check_kinds import (
     examples,
     kind,
 )
-from headrace.checks.results import Audit, CheckResult, CheckState
+from headrace.checks.results import Audit, CheckResult, CheckState, ColumnProfile
 from headrace.lake import LakeTable, StagedFile
 from headrace.lake.session import DuckDBSession, is_one_condition, is_one_query
 from headrace.lake.sqltext import Readable, quote
@@ -42,6 +42,8 @@ class Item(msgspec.Struct):
     measurement: Measurement | None = None
     error: str = ""
     proved: bool = False
+    profiled: bool = False
+    """Whether a profile has the values, so that the scan needn't compute them."""
     large: bool = False
     """Whether the cheaper aggregates for large files are used."""
     values: dict[str, tuple[Any, ...]] = {}
@@ -54,6 +56,8 @@ class Item(msgspec.Struct):
     def aggregates(self) -> tuple[str, ...]:
         """Return the aggregates that this check still needs from the scan."""
         if not isinstance(self.measurement, AggregateCheck) or self.proved or self.error:
+            return ()
+        if self.profiled:
             return ()
         if self.large:
             return self.measurement.for_large_file
@@ -90,8 +94,12 @@ def measure(
     staged: StagedScanner,
     extra: Sequence[str],
     by_row: Callable[[], tuple[Any, ...] | None] | None = None,
+    profiled: Collection[str] = (),
 ) -> dict[str, tuple[Any, ...]]:
     """Measure all items in one scan and return the values of the `extra` aggregates.
+
+    Items that count the distinct values of a column that is `profiled` from all of its values get
+    them from `count_profiled`.
 
     `by_row` returns the same values without aggregates, for a file with few rows of one partition;
     it is used where no item needs the scan, unless it returns None. The values are by partition key
@@ -100,8 +108,7 @@ def measure(
     """
     import duckdb
 
-    for item in items:
-        _prepare(item, staged)
+    _prepare_all(items, staged, profiled)
     aggregates = [aggregate for item in items for aggregate in item.aggregates]
     if not aggregates and not extra:
         return {}
@@ -117,6 +124,34 @@ def measure(
         item.values = {key: row[at:beyond] for key, row in results.items()}
         at = beyond
     return {key: row[at:] for key, row in results.items()}
+
+
+def _prepare_all(items: Sequence[Item], staged: StagedScanner, profiled: Collection[str]) -> None:
+    for item in items:
+        _prepare(item, staged)
+        item.profiled = _distinct_of(item) in profiled
+
+
+def _distinct_of(item: Item) -> str:
+    """Return the column whose distinct values are still to be counted; empty if there is none."""
+    measurement = item.measurement
+    if not isinstance(measurement, AggregateCheck) or item.error or item.proved or item.large:
+        return ""
+    return measurement.distinct_of
+
+
+def count_profiled(
+    items: Sequence[Item], profiles: Mapping[str, Mapping[str, ColumnProfile]]
+) -> None:
+    """Give the items that `measure` left out the values of their column, by partition key."""
+    for item in items:
+        column = _distinct_of(item) if item.profiled else None
+        if column is not None:
+            item.values = {
+                key: (profile[column].rows - profile[column].nulls, profile[column].distinct or 0)
+                for key, profile in profiles.items()
+                if column in profile
+            }
 
 
 def _prepare(item: Item, staged: StagedScanner) -> None:

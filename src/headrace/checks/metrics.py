@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from operator import mul
 from typing import NamedTuple
 
 import msgspec
@@ -19,6 +21,8 @@ REPEATED_ROWS_MAX = 100_000
 """The maximum number of rows that an audit or a challenge compares with one another."""
 HISTORY_PARTITIONS = 56
 """The number of sound partitions that an interval is compared with: eight weeks of days."""
+COLUMNS_KEPT, SHARES_KEPT = 512, 256
+"""The numbers of columns, and of categories of each, whose metrics' identities are cached."""
 CATEGORIES_MAX = 50
 """The maximum number of distinct values of a column whose shares are stored per category."""
 SPREAD_DISTINCT_MIN = 30
@@ -143,6 +147,7 @@ def decoded(vector: bytes) -> Metrics:
     return metrics
 
 
+_HOURS = range(24)
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Metrics)
 
@@ -203,28 +208,52 @@ def _only(column: ColumnProfile) -> str | None:
     return column.minimum if alike and not column.top else None
 
 
+_FAMILIES = (
+    "nulls",
+    "empty",
+    "negative",
+    "zero",
+    "location",
+    "spread",
+    "distinct",
+    "length",
+)
+
+
+class _Ids:
+    """The identities of one column's metrics, made once: a history has each of them many times."""
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+        self.families = [(family, MetricId(family, column)) for family in _FAMILIES]
+        self.hour_mean = MetricId("hour_mean", column)
+        self.hour_q95 = MetricId("hour_q95", column)
+        self._shares: dict[str, MetricId] = {}
+
+    def share(self, value: str) -> MetricId:
+        """Return the identity of a category's share."""
+        known = self._shares.get(value)
+        if known is None:
+            if len(self._shares) >= SHARES_KEPT:
+                self._shares.clear()
+            known = self._shares[value] = MetricId("share", self._column, value)
+        return known
+
+
+_ids = lru_cache(COLUMNS_KEPT)(_Ids)
+
+
 def _values(name: str, column: ColumnMetrics) -> Iterator[tuple[MetricId, float]]:
-    for family in (
-        "nulls",
-        "empty",
-        "negative",
-        "zero",
-        "location",
-        "spread",
-        "distinct",
-        "length",
-    ):
+    ids = _ids(name)
+    for family, metric in ids.families:
         value: float | None = getattr(column, family)
         if value is not None:
-            yield MetricId(family, name), value
-    if total := sum(column.hours):
-        yield (
-            MetricId("hour_mean", name),
-            sum(hour * count for hour, count in enumerate(column.hours)) / total,
-        )
-        yield MetricId("hour_q95", name), float(_hour_at(column.hours, 0.95 * total))
-    for value_name, share in column.shares.items():
-        yield MetricId("share", name, value_name), share
+            yield metric, value
+    if column.hours and (total := sum(column.hours)):
+        yield ids.hour_mean, sum(map(mul, column.hours, _HOURS)) / total
+        yield ids.hour_q95, float(_hour_at(column.hours, 0.95 * total))
+    for category, share in column.shares.items():
+        yield ids.share(category), share
 
 
 def _hour_at(hours: tuple[int, ...], below: float) -> int:

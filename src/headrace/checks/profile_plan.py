@@ -26,11 +26,19 @@ from headrace.checks.values import (
     aggregate,
     columns_of,
     kind_of,
+    plain_sql,
 )
 from headrace.lake import ColumnStatistics
-from headrace.lake.catalog.columns import BOUND_CHARACTERS_MAX, lower_bound, upper_bound
+from headrace.lake.catalog.columns import (
+    BOUND_CHARACTERS_MAX,
+    is_text,
+    lower_bound,
+    upper_bound,
+)
 from headrace.lake.sqltext import quote
 
+CUT_BYTES_MIN = 250
+"""Bounds of texts with fewer bytes are complete in a file's statistics."""
 EXACT_ROWS_MAX = 50_000
 """The maximum number of rows of a file or partition whose values are all profiled."""
 SAMPLE_ROWS = 20_000
@@ -100,17 +108,27 @@ class Description(msgspec.Struct, frozen=True):
         return expressions
 
     @property
-    def reads_plain_values(self) -> bool:
-        """Whether all that the scan must compute are values that are the same in Python.
+    def complete(self) -> frozenset[str]:
+        """Return the columns of which the profile counts all distinct values exactly."""
+        if self.every > 1:
+            return frozenset()
+        return frozenset(column.name for column in self.described if column.type in TELLING)
 
-        Then rows give them as well as the aggregate, and of few rows in half the time.
+    @property
+    def plain_values(self) -> list[str] | None:
+        """Return the SQL of each value to be read, for a query of rows; None if that isn't all.
+
+        Of few rows, a query gives them in less time than the aggregate.
         """
-        return (
-            bool(self.described)
-            and not self.measures
-            and self.every == 1
-            and all(column.type in TELLING and not column.counted for column in self.described)
-        )
+        if self.measures or self.every > 1 or not self.described:
+            return None
+        return [plain_sql(quote(column.name), column.type) for column in self.described]
+
+    def profiles(
+        self, rows: Mapping[str, int], values: Mapping[str, Sequence[Any]]
+    ) -> dict[str, dict[str, ColumnProfile]]:
+        """Return the profile of each partition, from numbers of rows and results by its key."""
+        return {key: self.profile(count, values.get(key, ())) for key, count in rows.items()}
 
     def profile(self, rows: int, values: Sequence[Any]) -> dict[str, ColumnProfile]:
         """Return each column's profile, from the results of the aggregates."""
@@ -190,7 +208,7 @@ def planned(  # noqa: PLR0913 - what the scan of a file depends on, all named wh
     The file's statistics don't apply to one of `several` partitions. `first`: whether a small
     sample will do, since a larger one may follow. The distinct values of `keys` aren't estimated.
     """
-    known = {} if several else statistics
+    known = {} if several else _uncut(columns, statistics)
     most, total = max(rows, default=0), sum(rows)
     secret = frozenset(name.lower() for name in classified)
     if not most:
@@ -218,6 +236,25 @@ def planned(  # noqa: PLR0913 - what the scan of a file depends on, all named wh
     sampled = in_sample | few_texts | set(keys)
     measures = tuple(_measures(columns, described, known, bits, sampled))
     return Description(columns, known, measures, tuple(described), every, timezone, secret, bits)
+
+
+def _uncut(
+    columns: Mapping[str, str], statistics: Mapping[str, ColumnStatistics]
+) -> dict[str, ColumnStatistics]:
+    """Return the statistics without those of texts whose bounds DuckDB may have cut.
+
+    It keeps 256 bytes of each. The values that are read, or the scan, have the bounds then, as for
+    partitions of a batch.
+    """
+    return {
+        name: known
+        for name, known in statistics.items()
+        if not is_text(columns.get(name, ""))
+        or all(
+            bound is None or len(bound.encode()) < CUT_BYTES_MIN
+            for bound in (known.minimum, known.maximum)
+        )
+    }
 
 
 def _every(most: int, total: int, *, first: bool) -> int:
@@ -281,10 +318,7 @@ def _facts(column: str, kind: str, known: ColumnStatistics | None) -> list[Measu
     """Return the aggregates for what the file's statistics lack."""
     if known is not None:
         return []
-    return [
-        Measure(column, "nulls", f"count(*) FILTER (WHERE {quote(column)} IS NULL)"),
-        *_bounds(column, kind),
-    ]
+    return [Measure(column, "nulls", nulls_sql(column)), *_bounds(column, kind)]
 
 
 def _are_all_in_sample(column: ProfiledColumn, known: ColumnStatistics | None) -> bool:
@@ -311,15 +345,26 @@ def _signs(column: str, known: ColumnStatistics | None) -> Iterator[Measure]:
 
 
 def _bounds(column: str, kind: str) -> list[Measure]:
-    """Return minimum and maximum in the notation of a file's statistics, if these have the type."""
+    """Return minimum and maximum, if a file's statistics have the type."""
     if kind.endswith("]") or kind.startswith(_VALUE_LESS):
         return []
+    minimum, maximum = bounds_sql(column, kind)
+    return [Measure(column, "minimum", minimum), Measure(column, "maximum", maximum)]
+
+
+def nulls_sql(column: str) -> str:
+    """Return the aggregate for the number of nulls."""
+    return f"count(*) FILTER (WHERE {quote(column)} IS NULL)"
+
+
+def bounds_sql(column: str, kind: str) -> tuple[str, str]:
+    """Return the aggregates for minimum and maximum, in the notation of a file's statistics."""
     name = quote(column)
     finite = f" FILTER (WHERE NOT isnan({name}))" if kind in FLOATS else ""
-    return [
-        Measure(column, field, _as_statistic(f"{of}({name}){finite}", kind))
-        for field, of in (("minimum", "min"), ("maximum", "max"))
-    ]
+    return (
+        _as_statistic(f"min({name}){finite}", kind),
+        _as_statistic(f"max({name}){finite}", kind),
+    )
 
 
 def _as_statistic(value: str, kind: str) -> str:

@@ -36,6 +36,8 @@ VALUE_CHARACTERS_MAX = 60
 LISTED_CHARACTERS_MAX = 40
 """Longer texts aren't names that form a list."""
 PATTERN_CHARACTERS_MAX = 24
+SPACE, NEXT_SPACE = " ", "\x85"
+"""No character between these two is a space for `str.isspace`."""
 _Q25, _Q75 = 4, 14
 """The indexes of the quartiles in the twentieths."""
 _HOURS = range(24)
@@ -103,7 +105,7 @@ def _without_values(column_profile: ColumnProfile) -> ColumnProfile:
 
 def _numbers(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
     below = known.below(0)
-    logs = [math.log(size) for size in _sizes(known).twentieths()]
+    logs = [math.log(size) for size in known.sizes().twentieths()]
     categorical = _is_categorical(profile.distinct or 0, known.total)
     return ColumnProfile(
         rows=profile.rows,
@@ -119,16 +121,6 @@ def _numbers(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
         spread=math.log(between) if logs and (between := logs[_Q75] - logs[_Q25]) > 0 else None,
         categorical=categorical,
         top=_frequent(known, profile.distinct or 0, categorical=categorical),
-    )
-
-
-def _sizes(known: CountedValues) -> CountedValues:
-    """Return |x| without zeros; both halves are sorted already, which makes sorting fast."""
-    if known.values[0] > 0:
-        return known
-    ordered = list(known.all())
-    return CountedValues.of(
-        [-value for value in reversed(ordered[: known.below(0)])] + ordered[known.upto(0) :]
     )
 
 
@@ -177,15 +169,22 @@ def _texts(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
         distinct=profile.distinct,
         minimum=known.values[0],
         maximum=known.values[-1],
-        empty=sum(
-            known.upto(blank) - known.below(blank)
-            for blank in {"", *filter(str.isspace, known.values)}
-        ),
+        empty=_blank(known),
         lengths=(min(lengths), known.summed(lengths) / known.total, max(lengths)),
         patterns=_patterns(known),
         categorical=categorical,
         top=_frequent(known, profile.distinct or 0, categorical=categorical),
         listed=_listed(known, max(lengths)) if profile.distinct == known.total else (),
+    )
+
+
+def _blank(known: CountedValues) -> int:
+    """Return the number of texts that are empty or consist of spaces."""
+    least, greatest = known.values[0], known.values[-1]
+    if least[:1] > SPACE and greatest[:1] < NEXT_SPACE:
+        return 0  # no text begins with a space
+    return sum(
+        known.upto(blank) - known.below(blank) for blank in {"", *filter(str.isspace, known.values)}
     )
 
 
@@ -199,8 +198,11 @@ def _listed(known: CountedValues, longest: int) -> tuple[str, ...]:
 
 def _patterns(known: CountedValues) -> tuple[tuple[str, int], ...]:
     """Return the most frequent shapes of values from the whole sorted column, with their counts."""
-    sampled = known.at(range(0, known.total, max(1, known.total // PATTERN_VALUES)))
-    shapes = Counter(_shaped([value[:PATTERN_CHARACTERS_MAX] for value in sampled]))
+    sampled = known.every(max(1, known.total // PATTERN_VALUES))
+    shapes = Counter[str]()
+    of_values = _shaped([value[:PATTERN_CHARACTERS_MAX] for value in sampled])
+    for shape, count in zip(of_values, sampled.values(), strict=True):
+        shapes[shape] += count
     return tuple(sorted(sorted(shapes.items()), key=_COUNT, reverse=True)[:PATTERNS_MAX])
 
 

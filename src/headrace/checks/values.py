@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, repeat
-from operator import mul
+from operator import mul, sub
 from typing import Any, NamedTuple
 
 import msgspec
@@ -71,6 +71,10 @@ MANY = CATEGORIES_MAX + 1
 """The distinct values of a column with more than its profile needs to know."""
 
 
+COUNTED_EACH_MIN = 4
+"""The mean count of a value from which on counting values first makes sorting them faster."""
+
+
 class ProfiledColumn(msgspec.Struct, frozen=True):
     """A column whose values are profiled."""
 
@@ -87,7 +91,7 @@ def aggregate(columns: Sequence[ProfiledColumn], only: str | None = None) -> str
     With `only` no column may be `counted`, since the number of rows would be unknown.
     """
     if only is None:
-        plain = [_plain(quote(column.name), column.type) for column in columns]
+        plain = [plain_sql(quote(column.name), column.type) for column in columns]
         gathered = [
             f"{'histogram' if column.counted else 'list'}({value})"
             for column, value in zip(columns, plain, strict=True)
@@ -97,7 +101,7 @@ def aggregate(columns: Sequence[ProfiledColumn], only: str | None = None) -> str
     # values' forms cost anything for the others. A list of one list gives the rows a name.
     rows = f"list(struct_pack({_fields([quote(column.name) for column in columns])}))"
     split = [
-        f"list_transform(sampled, lambda row: {_plain(f'row.c{at}', column.type)})"
+        f"list_transform(sampled, lambda row: {plain_sql(f'row.c{at}', column.type)})"
         for at, column in enumerate(columns)
     ]
     return (
@@ -127,7 +131,7 @@ def columns_of(
         else read
     )
     for column, values in zip(columns, each, strict=True):
-        if column.counted:
+        if column.counted and not isinstance(values, list):
             yield Values.counted(values or {}, rows)
         elif column.name in many:
             yield Values.of_many(values or [])
@@ -163,7 +167,8 @@ class Values(msgspec.Struct):
 
     def ordered(self) -> CountedValues:
         """Return the values in order; few values are counted first, which makes sorting faster."""
-        if isinstance(self.values, list) and self.distinct < MANY:
+        few = self.distinct < MANY or MANY < self.distinct <= self.known // COUNTED_EACH_MIN
+        if few and isinstance(self.values, list):
             return CountedValues.of(Counter(self.values))
         return CountedValues.of(self.values)
 
@@ -199,7 +204,7 @@ _PLAIN: Mapping[ValueKind, Any] = {
 }
 
 
-def _plain(name: str, column_type: str) -> str:
+def plain_sql(name: str, column_type: str) -> str:
     """Return SQL for a value in a form that JSON can hold."""
     if column_type in ("FLOAT", "DOUBLE"):
         return (
@@ -262,6 +267,28 @@ class CountedValues(NamedTuple):
         """Return the values at these indexes, counted from 0."""
         result = places if self.counts is None else map(bisect_right, repeat(self.ends), places)
         return list(map(self.values.__getitem__, result))
+
+    def every(self, step: int) -> dict[Any, int]:
+        """Return the values at each `step`-th index from 0 on, with the number of these indexes."""
+        if self.counts is None:
+            return Counter(self.values[::step])
+        reached = [-(-end // step) for end in self.ends]
+        taken = map(sub, reached, [0, *reached[:-1]])
+        return {value: count for value, count in zip(self.values, taken, strict=True) if count}
+
+    def sizes(self) -> CountedValues:
+        """Return the absolute values of numbers, without zeros."""
+        if self.values and self.values[0] > 0:
+            return self
+        if self.counts is None:
+            # both halves are sorted already, which makes sorting fast
+            negative = [-value for value in reversed(self.values[: self.below(0)])]
+            return CountedValues.of([*negative, *self.values[self.upto(0) :]])
+        sizes = dict[Any, int]()
+        for value, count in zip(self.values, self.counts, strict=True):
+            if value:
+                sizes[abs(value)] = sizes.get(abs(value), 0) + count
+        return CountedValues.of(sizes)
 
     def twentieths(self) -> list[Any]:
         """Return the values at the 19 inner twentieths (5 %, 10 %, …); nothing without values."""

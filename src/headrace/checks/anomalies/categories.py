@@ -259,7 +259,10 @@ class _Usual(NamedTuple):
 
     def near(self, share: float, rows: int) -> bool:
         """Return whether a share is about as usual."""
-        return self.low - self.slack(rows) <= share <= self.high + self.slack(rows)
+        if self.low <= share <= self.high:
+            return True
+        slack = self.slack(rows)
+        return self.low - slack <= share <= self.high + slack
 
 
 _Pairs = tuple[tuple[str, str], ...]
@@ -313,6 +316,8 @@ def _recoded(
     shares = earlier.each
     if len(shares) < max(WARN_MIN, MOSTLY * len(history)):
         return None
+    if _are_as_usual(earlier, shares_of(column), counted[0]):
+        return None
     categories = _compared(earlier, shares_of(column), *counted)
     if len(categories.core) < 2:  # a single value may be part of the date, or a version
         return None
@@ -333,6 +338,27 @@ def _recoded(
     severity = FactSeverity.HOLD if held else FactSeverity.WARN
     missing = min((categories.core[value].low for value in removed), default=0.0)
     return Recoded(name, pairs, share, severity, removed, missing, listed)
+
+
+def _are_as_usual(earlier: CategoryShares, today: Mapping[str, float], rows: int) -> bool:
+    """Return whether no category is new, and those of all partitions are here, each about as large.
+
+    Then none is renamed. Nearly all partitions end here.
+    """
+    if not today.keys() <= earlier.ordered.keys():
+        return False
+    partitions = len(earlier.each)
+    for value in earlier.each[-1]:
+        shares, share = earlier.ordered[value], today.get(value)
+        if len(shares) < partitions:
+            continue
+        if share is None:
+            return False
+        if not shares[0] <= share <= shares[-1]:
+            usual = _Usual(shares[0], shares[-1], shares[partitions // 2])
+            if not usual.near(share, rows):
+                return False
+    return True
 
 
 def _share_of(pairs: _Pairs, removed: Sequence[str], categories: _Categories) -> float:

@@ -144,6 +144,10 @@ _TAILS = 0.8
 """The factor on the root mean square error, for mostly small errors with a few large ones."""
 
 
+Forecasts = tuple[float, float, float, float]
+"""The forecast of each forecaster for one partition."""
+
+
 class Seasonal(NamedTuple):
     """The values of one metric, oldest first, with their phases in the rhythm."""
 
@@ -153,6 +157,8 @@ class Seasonal(NamedTuple):
     """Indexes of accepted anomalies: the level may change there, and their errors don't count."""
     places: Sequence[float] = ()
     """The number of each interval from a common origin; empty if unknown."""
+    forecasts: dict[int, Forecasts] | None = None
+    """Index → its forecasts from the values before it, if they are kept for later partitions."""
 
 
 class MetricForecast(NamedTuple):
@@ -208,19 +214,25 @@ def _places(past: Seasonal) -> Sequence[int]:
 
 def _errors(past: Seasonal, places: Sequence[int]) -> list[list[float]]:
     """Return the errors of each forecaster at these partitions, each forecast from earlier ones."""
-    values, seasons = past.values, past.seasons
     errors: list[list[float]] = [[], [], [], []]
     for at in places:
-        for series, predicted in zip(
-            errors, _forecasts(values[:at], seasons[:at], seasons[at]), strict=True
-        ):
-            series.append(values[at] - predicted)
+        for series, predicted in zip(errors, _forecasts_of(past, at), strict=True):
+            series.append(past.values[at] - predicted)
     return errors
 
 
-def _forecasts(
-    values: Sequence[float], seasons: Sequence[int], season: int
-) -> tuple[float, float, float, float]:
+def _forecasts_of(past: Seasonal, at: int) -> Forecasts:
+    """Return the forecasts of one partition; the values before it never change."""
+    values, seasons = past.values, past.seasons
+    known = None if past.forecasts is None else past.forecasts.get(at)
+    if known is None:
+        known = _forecasts(values[:at], seasons[:at], seasons[at])
+        if past.forecasts is not None:
+            past.forecasts[at] = known
+    return known
+
+
+def _forecasts(values: Sequence[float], seasons: Sequence[int], season: int) -> Forecasts:
     """Return four forecasts: level with rhythm; last value with trend; same weekdays; median."""
     middle = _median(values)
     effects = _effects(values, seasons, middle)
@@ -344,7 +356,8 @@ _LIMITS = {
     "hour_mean": AnomalyLimits(2.0, 1.0, 0.2),
     "hour_q95": AnomalyLimits(2.0, 1.0, 0.4),
 }
-FAMILIES = frozenset(_LIMITS)
+WARNED = {family: known.warn for family, known in _LIMITS.items()}
+"""Family of metrics → the deviation that warns; families without one aren't evaluated."""
 
 
 def limits(family: str) -> AnomalyLimits:

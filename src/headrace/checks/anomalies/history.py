@@ -6,13 +6,21 @@ It is decoded only as far as needed: usually the last few partitions show that n
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
 
-from headrace.checks.anomalies.expectations import SAME_SEASON, Seasonal, month_edge, place, season
+from headrace.checks.anomalies.expectations import (
+    SAME_SEASON,
+    Forecasts,
+    Seasonal,
+    month_edge,
+    place,
+    season,
+)
 from headrace.checks.metrics import ColumnMetrics, MetricId, Metrics, StoredMetrics, decoded
 from headrace.model import Grain
 
@@ -38,6 +46,27 @@ class _Read(msgspec.Struct):
     """The place of each partition, as far as all partitions before have one."""
     excepted: frozenset[int] = frozenset()
     levels: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    forecasts: dict[int, Forecasts] = {}
+
+    def add(self, value: float, level: StoredMetrics, grain: Grain | None) -> None:
+        """Append the value of the next partition that has one."""
+        count = len(self.values)
+        if level.excepted:
+            self.excepted |= {count}
+        where = place(level.partition, grain)
+        if where is not None and len(self.places) == count:
+            self.places.append(where)
+        self.values.append(value)
+        self.seasons.append(season(level.partition, grain))
+        self.low = min(self.low, value)
+        self.high = max(self.high, value)
+
+    def seasonal(self) -> Seasonal:
+        """Return the series; it grows with what is read later."""
+        counted = self.places if len(self.places) == len(self.values) else ()
+        return Seasonal(self.values, self.seasons, self.excepted, counted, self.forecasts)
 
 
 class CategoryShares(msgspec.Struct):
@@ -158,26 +187,36 @@ class MetricHistory:
 
         Later calls decode only partitions that were added since, as for a batch.
         """
-        known = self._series.setdefault(metric, _Read())
+        return self._read_series(metric).seasonal()
+
+    def least_and_most(self, metric: MetricId) -> tuple[float, float]:
+        """Return the range of a metric's series; of an empty one infinities, the greater first."""
+        known = self._read_series(metric)
+        return known.low, known.high
+
+    def _read_series(self, metric: MetricId) -> _Read:
+        known = self._series.get(metric)
+        if known is None:
+            known = self._series[metric] = _Read()
+        if known.levels == len(self._levels):
+            return known
         for level in self._levels[known.levels :]:
             value = _value(level, metric)
             if value is not None:
-                known.excepted |= {len(known.values)} if level.excepted else set()
-                where = place(level.partition, self._grain)
-                if where is not None and len(known.places) == len(known.values):
-                    known.places.append(where)
-                known.values.append(value)
-                known.seasons.append(season(level.partition, self._grain))
+                known.add(value, level, self._grain)
         known.levels = len(self._levels)
-        counted = known.places if len(known.places) == len(known.values) else ()
-        return Seasonal(known.values, known.seasons, known.excepted, counted)
+        return known
 
     def categories(self, column: str) -> CategoryShares:
         """Return the shares of a column's categories in each partition where it has any.
 
         Later calls read only partitions that were added since.
         """
-        known = self._categories.setdefault(column, CategoryShares())
+        known = self._categories.get(column)
+        if known is None:
+            known = self._categories[column] = CategoryShares()
+        if known.read == len(self._past):
+            return known
         added = [
             shares_of(metrics.columns[column])
             for level in self._past[known.read :]
@@ -187,9 +226,7 @@ class MetricHistory:
         for shares in filter(None, added):
             known.each.append(shares)
             for value, share in shares.items():
-                known.ordered.setdefault(value, []).append(share)
-        for value in {value for shares in added for value in shares}:
-            known.ordered[value].sort()
+                insort(known.ordered.setdefault(value, []), share)
         return known
 
     def usual(self, metric: MetricId) -> float | None:
@@ -217,6 +254,7 @@ class MetricHistory:
         """
         self._past.append(metrics)
         self._levels.append(metrics)
+        self._recurring.clear()
         self._seasons.append(season(metrics.partition, self._grain))
         if len(self._levels) >= 2 * IN_FILE_MAX:
             self._shorten()
@@ -227,6 +265,7 @@ class MetricHistory:
         self._seasons = [season(metrics.partition, self._grain) for metrics in self._past]
         self._all, self._all_of = [], 0
         self._series = {}
+        self._categories = {}
 
 
 def shares_of(column: ColumnMetrics) -> Mapping[str, float]:

@@ -112,9 +112,9 @@ def _with_lost(
 
 def _suspect(metric: MetricId, value: float, seen: Sequence[Mapping[MetricId, float]]) -> bool:
     """Return whether a value lies outside those of the last similar partitions, with tolerance."""
-    if metric.family not in expectations.FAMILIES:
+    reach = expectations.WARNED.get(metric.family)
+    if reach is None:
         return False
-    reach = expectations.limits(metric.family).warn
     absent = 0.0 if metric.family == "share" else None
     low, high = math.inf, -math.inf
     for earlier in seen:
@@ -142,7 +142,9 @@ def _evaluated_metric(
     if len(past.values) < expectations.HISTORY_WARN_MIN or not math.isfinite(value):
         return None
     known = expectations.limits(metric.family)
-    if metric.family != "rows" and _is_as_before(value, past.values, known.warn * NEWS):
+    least, most = history.least_and_most(metric)
+    tolerance = known.warn * NEWS
+    if metric.family != "rows" and least - tolerance < value < most + tolerance:
         return None
     near = _from_month_edge(metric, value, partition, history)
     if near < known.warn:
@@ -164,11 +166,6 @@ def _evaluated_metric(
     if warned and z >= expectations.threshold(expectations.WARNINGS_A_MONTH, *many):
         return anomaly
     return None
-
-
-def _is_as_before(value: float, past: Sequence[float], tolerance: float) -> bool:
-    """Return whether a value lies within the range of earlier ones, with tolerance."""
-    return min(past) - tolerance < value < max(past) + tolerance
 
 
 def _from_month_edge(

@@ -194,6 +194,8 @@ def _truncation_in(
     usual = _usual(past)
     if not usual or max(usual) > ONE_HOUR * sum(usual) or max(counts) > ONE_HOUR * sum(counts):
         return None
+    if sum(counts) >= (1 - THERE * MISSING_MIN) * sum(usual):
+        return None  # too few rows are missing, wherever the cut is
     cuts = (_truncation_at(column, hour, counts, usual) for hour in range(1, HOURS_OF_DAY))
     best = max(
         (cut for cut in cuts if cut is not None),

@@ -179,6 +179,8 @@ def _minute_text(minutes: int) -> str:
 # whose `day` is that of an earlier interval are an earlier delivery, whatever the file's name.
 
 LOOKED_AT = 14
+PARTS_KEPT = 1024
+"""The number of partitions and values whose parts of dates are cached: more than two years."""
 SEVERAL = 3
 """The minimum number of distinct values for a column to name a part of its interval.
 
@@ -329,10 +331,16 @@ def _parts_equal_to(values: list[tuple[str, str]], grain: Grain | None) -> froze
     """Return the parts of the partition's date that a column has always equalled."""
     results: frozenset[str] | None = None
     for key, value in values:
-        plain = _plain(value)
-        equal_parts = frozenset(part for part, text in _parts(key, grain).items() if text == plain)
+        equal_parts = _equal_parts(key, value, grain)
         results = equal_parts if results is None else results & equal_parts
     return results or frozenset()
+
+
+@lru_cache(PARTS_KEPT)
+def _equal_parts(partition: str, value: str, grain: Grain | None) -> frozenset[str]:
+    """Return the parts of a partition's date that equal a value."""
+    plain = _plain(value)
+    return frozenset(part for part, text in _parts(partition, grain).items() if text == plain)
 
 
 def _changing(values: list[tuple[str, str]]) -> bool:
@@ -350,7 +358,7 @@ def _plain(value: str) -> str:
     return digits if len(digits) >= 8 else text
 
 
-@lru_cache(256)
+@lru_cache(PARTS_KEPT)
 def _parts(partition: str, grain: Grain | None) -> dict[str, str]:
     """Return the parts of a partition's date in the notation of `_plain`."""
     if grain not in (Grain.DAY, Grain.HOUR, Grain.MONTH, Grain.YEAR):

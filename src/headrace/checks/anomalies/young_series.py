@@ -139,7 +139,8 @@ def multiplied(rows: int, history: MetricHistory) -> MetricAnomaly | None:
     """Return an anomaly for a multiple of the number of rows that all partitions had so far."""
     metric = MetricId("rows")
     past = history.series(metric).values
-    if len(history) < HOLD_MIN or not past or min(past) != max(past):
+    least, most = history.least_and_most(metric)
+    if len(history) < HOLD_MIN or not past or least != most:
         return None
     usual = round(math.exp(past[0])) - 1
     if usual < SAME_ROWS_MIN or rows <= usual or rows % usual:
@@ -154,16 +155,16 @@ def fewer(rows: int, history: MetricHistory) -> MetricAnomaly | None:
     For a small table about the same number is enough.
     """
     metric = MetricId("rows")
-    past = history.series(metric).values
-    if len(history) < HOLD_MIN or not past:
+    lowest, highest = history.least_and_most(metric)
+    if len(history) < HOLD_MIN or lowest > highest:
         return None
-    least, most = (round(math.exp(end)) - 1 for end in (min(past), max(past)))
+    least, most = round(math.exp(lowest)) - 1, round(math.exp(highest)) - 1
     apart, lost = most - least, least - rows
     if (apart and least >= ROWS_MIN) or lost <= TIMES_FEWER * apart or lost < FEWER_WARNED * least:
         return None
     sure = least >= SAME_ROWS_MIN or not rows
     severity = FactSeverity.HOLD if sure and rows * 2 <= least else FactSeverity.WARN
-    return MetricAnomaly(metric, severity, min(past), math.log(rows + 1), 12.0, 0.0)
+    return MetricAnomaly(metric, severity, lowest, math.log(rows + 1), 12.0, 0.0)
 
 
 def settled(partition: str, history: MetricHistory) -> bool:
@@ -209,12 +210,13 @@ def _evaluated(
 
     `today` has all metrics of the partition and its number of rows.
     """
+    least, most = history.least_and_most(metric)
+    # For rows as well: a holiday may be as quiet as a weekend.
+    if least <= value <= most or not math.isfinite(value):
+        return None
     values, rows = today
     past, reach = history.series(metric), _REACH[metric.family]
-    if len(past.values) < max(WARN_MIN, len(history)) or not math.isfinite(value):
-        return None
-    # For rows as well: a holiday may be as quiet as a weekend.
-    if min(past.values) <= value <= max(past.values):
+    if len(past.values) < max(WARN_MIN, len(history)):
         return None
     deviation = _deviation(metric, value, partition, rows, history)
     least = max(_warned_beyond(metric, deviation), TIMES_WARNED * deviation.apart)

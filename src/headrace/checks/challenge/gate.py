@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.checks import audit, metrics, profile_plan
+from headrace.checks import metrics, placement, profile_plan
 from headrace.checks.anomalies.evaluated_partition import EvaluatedPartition
 from headrace.checks.anomalies.evaluation import evaluate_partition
 from headrace.checks.anomalies.explanations import Peer
@@ -96,8 +96,8 @@ def is_routed(session: DuckDBSession, about: About, select: str, rows: int) -> b
         return True
     column, grain, key = about.routing
     item = guarded(
-        Item(audit.CHECK),
-        lambda: audit.rows_outside(_subject(about, rows), column, grain, [key], several=False),
+        Item(placement.CHECK),
+        lambda: placement.rows_outside(_subject(about, rows), column, grain, key),
     )
     (check_result,) = _asked(session, about, [item], select, rows)
     return check_result.outcome is not CheckState.FAILED

@@ -213,6 +213,7 @@ class Unique(CheckKind):
             faulty_rows=_sharing_a_key(check, names, failing),
             for_large_file=_bitmap(check, subject, columns),
             proof=_proof(check, subject, columns),
+            distinct_of=columns[0] if len(columns) == 1 and check.where is None else "",
         )
 
     def looser(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from headrace.checks import Audit, CheckState, Verdict
-from headrace.checks.audit import PartitionCheck, TableContents, audit
+from headrace.checks.audit import TableContents, audit
+from headrace.checks.placement import PartitionCheck
 from headrace.compiler.installed import current_environment
 from headrace.engine.attempts import as_said
 from headrace.engine.command import programs_of_command

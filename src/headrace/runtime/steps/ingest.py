@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 
 from headrace.checks import Audit
-from headrace.checks.audit import PartitionCheck, audit, promised_checks
+from headrace.checks.audit import audit, promised_checks
 from headrace.checks.drift import facts_of
 from headrace.checks.facts import Fact
+from headrace.checks.placement import PartitionCheck
 from headrace.checks.restatement import duplicate_delivery
 from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.connectors import Unavailable, connector_name, is_routed_by_rows

@@ -36,6 +36,7 @@ from headrace.plan.steps import (
     Unpin,
     Weaken,
 )
+from headrace.runtime.bytecode import files_to_compile, write_bytecode
 from headrace.runtime.folders import Folders
 from headrace.runtime.recomputation import returned
 from headrace.scheduler import LoadedPartition, PartitionState, Refreshed
@@ -298,11 +299,20 @@ def unpack(tx: Transaction, applied: AppliedVersion, code: Path) -> str:
         target.write_bytes(data)
         target.chmod(0o755)
     temporary.mkdir(parents=True, exist_ok=True)
+    bytecode = [
+        *write_bytecode(files_to_compile(applied.compiled.project), temporary, _newest(code))
+    ]
     # a folder with the final name counts as complete
-    sync([temporary, *(temporary / path for path in needed_files)])
+    sync([temporary, *(temporary / path for path in needed_files), *bytecode])
     reached(FaultPoint.CODE_UNPACKED)
     temporary.replace(folder)
     return name
+
+
+def _newest(code: Path) -> Path | None:
+    """Return the complete code folder that was unpacked last, or None."""
+    folders = (path for path in code.iterdir() if path.is_dir() and not path.suffix)
+    return max(folders, key=lambda folder: folder.stat().st_mtime_ns, default=None)
 
 
 def _needs_code(compiled: Compiled) -> bool:

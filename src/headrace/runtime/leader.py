@@ -425,8 +425,9 @@ class Leader(LeaderLoop):
     def step(self, seconds: float = TURN_SECONDS_MAX) -> None:
         """Wait up to `seconds` for events and process them."""
         self._looks.overdue()
-        news = self._gathered(0 if self._plans.ready else min(seconds, self._patience()))
         next_event = self._core.next_event()
+        patience = 0 if self._plans.ready else min(seconds, self._patience(next_event))
+        news = self._gathered(patience)
         now = self.clock.now_us()
         due = next_event is not None and next_event <= now
         if news or due or self._plans.due(now):
@@ -541,8 +542,9 @@ class Leader(LeaderLoop):
             lake_maintenance.record_lake_problem(tx, why, now)
             self._settle(tx, now)
 
-    def _patience(self) -> float:
-        times = (self._core.next_event(), self._plans.next_event())
+    def _patience(self, next_event: int | None) -> float:
+        """Return the seconds to wait at most, if the core has something to do at `next_event`."""
+        times = (next_event, self._plans.next_event())
         at = min((item for item in times if item is not None), default=None)
         seconds = (
             [TURN_SECONDS_MAX]

@@ -14,7 +14,15 @@ import msgspec
 from headrace.connect.connectors import connector_name
 from headrace.engine.attempts import Handed
 from headrace.model import CommandBody, Project, PythonBody
-from headrace.runtime.messages import ComputeTask, ExportTask, IngestTask, ObserveTask, Prune, Task
+from headrace.runtime.messages import (
+    CodeEnvironment,
+    ComputeTask,
+    ExportTask,
+    IngestTask,
+    ObserveTask,
+    Prune,
+    Task,
+)
 from headrace.security.secrets import SecretMissing, Secrets, references_in
 
 CONNECTED = "connected"
@@ -22,6 +30,8 @@ CONNECTED = "connected"
 
 Drivers and clients read it: proxies, certificates, cloud credentials.
 """
+_PLAIN: Hashable = ((), (), ())
+"""Kind of a worker whose tasks got nothing beyond the clean environment."""
 
 
 def environment_kind(task: Task) -> Hashable:
@@ -29,12 +39,19 @@ def environment_kind(task: Task) -> Hashable:
     if isinstance(task, ComputeTask):
         if not isinstance(task.body, PythonBody | CommandBody):
             return None
+        if _is_plain(task.environment):
+            return _PLAIN
         return (
             tuple(sorted(task.environment.variables.items())),
             task.environment.passed,
             tuple(sorted(task.environment.secrets.items())),
         )
     return CONNECTED if _connects(task) else None
+
+
+def _is_plain(environment: CodeEnvironment) -> bool:
+    """Return whether an asset's code gets nothing beyond the clean environment."""
+    return not (environment.variables or environment.passed or environment.secrets)
 
 
 def _handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Handed | None:
@@ -45,7 +62,7 @@ def _handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Han
         secrets.hide_all(_references(task))
         return Handed(dict(environment))
     secrets.hide_all(task.environment.hidden)
-    if not isinstance(task.body, PythonBody | CommandBody):
+    if not isinstance(task.body, PythonBody | CommandBody) or _is_plain(task.environment):
         return None
     variables = {
         name: environment[name] for name in task.environment.passed if name in environment

@@ -153,10 +153,11 @@ class Core:
         Such changes are retries, time-outs, ends of intervals, lapsing pool leases, ends of pauses,
         and firing triggers.
         """
+        timed_out = self._all.timed_out
         times = [
             r.expires_at
             for attempt, r in self._all.running.items()
-            if attempt not in self._all.timed_out
+            if not timed_out or attempt not in timed_out
         ]
         times += self._all.lapses()
         times += [heap[0][0] for heap in (self._all.later, self._all.alarms) if heap]

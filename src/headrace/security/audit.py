@@ -298,9 +298,10 @@ def append_all(tx: Transaction, at_us: int, events: Sequence[AuditEvent]) -> int
     )
     at, real_at = rfc3339(instant(at_us)), rfc3339(instant(time.time_ns() // 1000))
     rows = []
-    for event in events:
+    random = os.urandom(_RANDOM_BYTES * len(events)).hex()
+    for place, event in enumerate(events):
         seq += 1
-        text = _text(event, at, real_at)
+        text = _text(event, at, real_at, _uuid7(random[place * _RANDOM_DIGITS :]))
         previous, head = head, chain_hash(seq, head, text)
         rows.append((seq, at_us, text, previous, head))
     tx.executemany(
@@ -364,14 +365,14 @@ def _misfit(row: tuple[int, int, str, str, str], expected: int, head: str) -> st
     return ""
 
 
-def _text(event: AuditEvent, at: str, real_at: str) -> str:
+def _text(event: AuditEvent, at: str, real_at: str, identity: str) -> str:
     if (
         event.before is None
         and event.request_id is None
         and event.run_id is None
         and not event.reason
     ):
-        short = _short_text(event, at, real_at)
+        short = _short_text(event, at, real_at, identity)
         if len(short) <= EVENT_BYTES_MAX // 4:
             return short
     fields = {
@@ -380,7 +381,7 @@ def _text(event: AuditEvent, at: str, real_at: str) -> str:
         "after": event.after,
         "at": at,
         "before": event.before,
-        "id": _uuid7(),
+        "id": identity,
         "object": {
             "kind": event.object.kind,
             "id": event.object.id,
@@ -398,7 +399,7 @@ def _text(event: AuditEvent, at: str, real_at: str) -> str:
     return text
 
 
-def _short_text(event: AuditEvent, at: str, real_at: str) -> str:
+def _short_text(event: AuditEvent, at: str, real_at: str, identity: str) -> str:
     """Return the same text as `_text` for events without further fields, as a fast path.
 
     Every publication writes one.
@@ -409,7 +410,7 @@ def _short_text(event: AuditEvent, at: str, real_at: str) -> str:
         f'{{"id":{canonical_text(item.id)},"kind":{canonical_text(item.kind)},"version":{version}}}'
     )
     return (
-        f'{{"action":"{event.action}","actor":{_actor_text(event.actor)},"after":{after},"at":"{at}","before":null,"id":"{_uuid7()}",'
+        f'{{"action":"{event.action}","actor":{_actor_text(event.actor)},"after":{after},"at":"{at}","before":null,"id":"{identity}",'
         f'"object":{thing},"outcome":"{event.outcome}","real_at":"{real_at}","reason":"","request_id":null,"run_id":null}}'
     )
 
@@ -427,10 +428,17 @@ def _digest(value: Any) -> Any:
     return {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
 
 
-def _uuid7() -> str:
-    """Return a time-ordered id (RFC 9562): 48 bits of ms, version, variant, 74 random bits."""
+_RANDOM_BYTES, _RANDOM_DIGITS = 10, 20
+"""Random bytes for one id, and their hexadecimal digits."""
+
+
+def _uuid7(random: str) -> str:
+    """Return a time-ordered id (RFC 9562): 48 bits of ms, version, variant, 74 random bits.
+
+    The bits are from the first _RANDOM_DIGITS digits of `random`.
+    """
     millis = time.time_ns() // 1_000_000
-    at, random = f"{millis & (1 << 48) - 1:012x}", os.urandom(10).hex()
+    at = f"{millis & (1 << 48) - 1:012x}"
     variant = "89ab"[int(random[3], 16) & 3]
     return f"{at[:8]}-{at[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
 

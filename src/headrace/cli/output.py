@@ -194,6 +194,19 @@ def state_cell(state: str) -> StyledCell:
     return StyledCell(state_mark(state), _MARK_OF_STATE.get(state, ("·", ""))[1])
 
 
+def published_cell(state: str, verdicts: Sequence[str | None]) -> StyledCell:
+    """Return the state of an attempt with these verdicts of its partitions as a coloured cell.
+
+    If some of several are warned, it says how many.
+    """
+    warned = verdicts.count("warned")
+    if not warned or state != "published":
+        return state_cell(state)
+    cell = state_cell("warned")
+    of_all = "" if warned == len(verdicts) else f": {warned} of {len(verdicts)}"
+    return StyledCell(f"{cell.text}{of_all}", cell.style)
+
+
 # Rows of data as a table. `null` is printed as such, to distinguish it from an empty string.
 
 _NUMBER_TYPES = (

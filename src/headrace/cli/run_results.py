@@ -6,6 +6,7 @@ the texts are the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 
 from headrace.cli import output
@@ -107,8 +108,10 @@ def render_run(response: RunResponse, page: CommandOutput) -> None:
     page.head(f"run {response.run_id}" if response.run_id else "")
     if response.attempts:
         page.say()
+        verdicts = {(row.asset, row.partition): row.verdict for row in response.published}
         page.table(
-            COLUMNS, [_attempts_row(list(group)) for group in _grouped_attempts(response.attempts)]
+            COLUMNS,
+            [_attempts_row(group, verdicts) for group in _grouped_attempts(response.attempts)],
         )
         _errors(response, page)
         for row in response.repairs[:REPAIRS_SHOWN_MAX]:
@@ -134,7 +137,9 @@ def _grouped_attempts(attempts: list[AttemptRow]) -> list[list[AttemptRow]]:
     return [list(group) for _, group in groupby(ordered, key=key)]
 
 
-def _attempts_row(group: list[AttemptRow]) -> list[str | StyledCell]:
+def _attempts_row(
+    group: list[AttemptRow], verdicts: Mapping[tuple[str, str], str | None]
+) -> list[str | StyledCell]:
     first = group[0]
     keys = sorted({key for attempt in group for key in attempt.partitions})
     last = set(
@@ -151,7 +156,9 @@ def _attempts_row(group: list[AttemptRow]) -> list[str | StyledCell]:
     return [
         StyledCell(first.asset, "bold"),
         partition_span(keys),
-        output.state_cell("warned" if first.verdict == "warned" else first.state),
+        output.published_cell(
+            first.state, [verdicts.get((first.asset, key), first.verdict) for key in keys]
+        ),
         f"{sum(rows):,}" if rows else "–",
         seconds(took),
         _reasons_text(group),

@@ -30,6 +30,7 @@ from headrace.store.queries import (
     failures,
     incidents,
     partition_states,
+    publications,
     quarantine,
 )
 from headrace.store.queries import runs as stored
@@ -352,15 +353,27 @@ def _rows(
     counts = {
         attempt.id: rows_of(tx, attempt) for attempt in selected if len(attempt.partitions) == 1
     }
+    verdicts = _verdicts(tx, selected)
     return [
         msgspec.structs.replace(
             _row(session, run, attempt, key),
+            verdict=verdicts.get((attempt.id, key), attempt.verdict),
             rows=counts.get(attempt.id),
             code=codes.get(attempt.id),
         )
         for attempt in selected
         for key in attempt.partitions
     ]
+
+
+def _verdicts(tx: Transaction, results: Sequence[Attempt]) -> dict[tuple[str, str], str]:
+    """Return the verdicts of partitions that were published together, by attempt and partition."""
+    return {
+        (attempt.id, partition): verdict
+        for attempt in results
+        if len(attempt.partitions) > 1
+        for partition, verdict in publications.verdicts_of(tx, attempt.epoch, attempt.n).items()
+    }
 
 
 def _row(session: ProjectSession, run: Run, attempt: Attempt | None, key: str | None) -> RunRow:

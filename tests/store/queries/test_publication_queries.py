@@ -115,6 +115,8 @@ ANSWERS: list[tuple[Callable[[Transaction], object], object]] = [
     (lambda tx: publications.newest_id(tx, "a", []), 0),
     (lambda tx: publications.newest_id(tx, "c", None), 0),
     (publications.last_id, 6),
+    (lambda tx: publications.verdicts_of(tx, 1, 4), {"d1": "warned"}),
+    (lambda tx: publications.verdicts_of(tx, 1, 9), {}),
     (lambda tx: publications.snapshot_of(tx, "a", 1), 1),
     (lambda tx: publications.snapshot_of(tx, "b", 1), None),
     (lambda tx: publications.first_published(tx, "a", "d1"), (10, 1)),

@@ -178,12 +178,11 @@ def _partitions_text(group: list[RunRow]) -> str:
 
 def _attempt_row(group: list[RunRow]) -> list[str | StyledCell]:
     row = group[0]
-    text = "warned" if row.verdict == "warned" else row.state
     return [
         row.attempt or "",
         StyledCell(row.node or "", "bold"),
         _partitions_text(group),
-        output.state_cell(text),
+        output.published_cell(row.state, [item.verdict for item in group]),
         f"{row.rows:,}" if row.rows is not None else "–",
         seconds(row.seconds),
         row.reason or "",

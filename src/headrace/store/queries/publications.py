@@ -145,6 +145,15 @@ def of_run(tx: Transaction, run_id: int) -> list[Publication]:
     return _publications(rows)
 
 
+def verdicts_of(tx: Transaction, epoch: int, n: int) -> dict[str, str]:
+    """Return partition → verdict of the publications of one attempt."""
+    rows = tx.execute(
+        "select partition, verdict from publication where epoch = :epoch and n = :n",
+        {"epoch": epoch, "n": n},
+    )
+    return dict(rows.fetchall())
+
+
 def first_published(tx: Transaction, node: str, partition: str) -> tuple[int, int] | None:
     """Return time and snapshot of a partition's first publication; None if never published."""
     row = tx.execute(

@@ -51,7 +51,7 @@ from headrace.runtime import (
 from headrace.runtime import graph as runtime_graph
 from headrace.runtime.executors import dask, workers
 from headrace.runtime.overlays import backfill, overlay
-from headrace.runtime.steps import anomalies, restatements, sources
+from headrace.runtime.steps import anomalies, repeated_rows, restatements, sources
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import secrets
@@ -190,7 +190,7 @@ QUOTED = [
         "docs/explanation/anomalies.md",
         f"with {NEW_CATEGORY_SHARE:.0%} of the rows or more".replace("%", " %"),
     ),
-    ("docs/explanation/anomalies.md", f"up to {anomalies.REPEATED_ROWS_MAX:,} a delivery"),
+    ("docs/explanation/anomalies.md", f"up to {repeated_rows.REPEATED_ROWS_MAX:,} a delivery"),
     ("docs/explanation/anomalies.md", f"with the newest {VERSIONS_MAX} versions"),
     (
         "docs/how-to/databases.md",
@@ -329,7 +329,7 @@ QUOTED = [
     ),
     ("docs/limits.md", f"with more than {audit.PROFILES_MAX:,} partitions times columns"),
     ("docs/limits.md", f"fewer than {secrets.PROMISED_CHARACTERS_MIN} characters"),
-    ("docs/limits.md", f"up to {anomalies.DISTINCT_MAX:,} values"),
+    ("docs/limits.md", f"up to {repeated_rows.DISTINCT_MAX:,} values"),
     ("docs/limits.md", f"in a batch of {runtime_graph.BATCH_MAX}"),
     ("docs/limits.md", {0.25: "four times a second"}[workers.LOOK_SECONDS]),
     ("docs/limits.md", {0.2: "a fifth of the memory"}[leadership.BACKGROUND_MEMORY_SHARE]),

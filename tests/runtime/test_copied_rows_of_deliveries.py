@@ -16,7 +16,12 @@ from headrace.checks.audit import audit
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage
 from headrace.model import CheckSpec, Place
-from headrace.runtime.steps.anomalies import CONTENTS_MIN, with_copies, with_repeated
+from headrace.runtime.steps.repeated_rows import (
+    CONTENTS_MIN,
+    StagedRows,
+    with_copies,
+    with_repeated,
+)
 
 COLUMNS = {
     "id": "BIGINT",
@@ -75,7 +80,9 @@ def test_copies_are_counted_as_if_every_column_was(_number: int, tmp_path: Path)
             now_us=0,
             described=True,
         )
-        known = metrics.decoded(with_copies(audited, session, staged, table).metrics)
+        known = metrics.decoded(
+            with_copies(audited, session, StagedRows.whole(staged), table).metrics
+        )
     assert (known.copies, known.apart) == expected(rows), rows
 
 
@@ -114,7 +121,9 @@ def test_the_audit_counts_repeated_rows_in_its_own_scan(
         for checks in ([], [check]):
             result = audited(checks, repeated=True)
             assert metrics.decoded(result.metrics).repeated == repeated
-            counted_apart = with_repeated(audited(checks, repeated=False), session, staged, table)
+            counted_apart = with_repeated(
+                audited(checks, repeated=False), session, StagedRows.whole(staged), table
+            )
             assert metrics.decoded(counted_apart.metrics) == metrics.decoded(result.metrics)
             assert counted_apart.content_hash == result.content_hash
             assert counted_apart.results == result.results

@@ -46,13 +46,7 @@ from headrace.runtime.messages import (
     TaskOutcome,
     WithheldOutcome,
 )
-from headrace.runtime.steps.anomalies import (
-    further_facts,
-    with_copies,
-    with_end,
-    with_repeated,
-    with_repeated_values,
-)
+from headrace.runtime.steps.anomalies import further_facts
 from headrace.runtime.steps.checks import (
     DeclaredChecks,
     EarlierPartition,
@@ -65,6 +59,13 @@ from headrace.runtime.steps.delivery_bytes import bytes_of, samples_of
 from headrace.runtime.steps.delivery_verdicts import concluded
 from headrace.runtime.steps.drift import READINGS_MAX, Drifting
 from headrace.runtime.steps.expected_schemas import needs_room
+from headrace.runtime.steps.repeated_rows import (
+    StagedRows,
+    with_copies,
+    with_end,
+    with_repeated,
+    with_repeated_values,
+)
 from headrace.runtime.steps.sources import (
     RenameEvidence,
     Unread,
@@ -327,9 +328,10 @@ def _staged(
             on_fail=source.on_fail if len(task.keys) == 1 else blocking(source.on_fail),
         )  # fmt: skip
     staged, result = row_split.staged, row_split.audit
-    result = with_end(with_repeated(result, session, staged, table), prepared)
-    result = with_copies(result, session, staged, table)
-    result = with_repeated_values(result, session, staged, table, task)
+    rows = StagedRows.whole(staged)
+    result = with_end(with_repeated(result, session, rows, table), prepared)
+    result = with_copies(result, session, rows, table)
+    result = with_repeated_values(result, session, rows, table, task.neighbours)
     result = with_views(result, task.check_data.views, session, staged, table, task.now_us)
     outcome = concluded(task, context, session, prepared, staged, table, result, copy, drifting)
     if not isinstance(outcome, StagedOutcome):

@@ -29,7 +29,7 @@ from headrace.lake import PARTITION_COLUMN, LakeColumn, StagedFile
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote
 from headrace.runtime.messages import IngestTask, RowChangeCounts
-from headrace.runtime.steps.anomalies import CONTENTS_MIN, COPIES_ROWS_MAX
+from headrace.runtime.steps.repeated_rows import CONTENTS_MIN, COPIES_ROWS_MAX
 from headrace.runtime.steps.row_changes import after_sql, before_sql, differences
 
 # Columns that a restatement changed, in how many rows, and how. They are compared column by column,

@@ -52,6 +52,7 @@ from headrace.runtime import graph as runtime_graph
 from headrace.runtime.executors import dask, workers
 from headrace.runtime.overlays import backfill, overlay
 from headrace.runtime.steps import anomalies, repeated_rows, restatements, sources
+from headrace.runtime.tasks import delivery_batches
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import secrets
@@ -118,6 +119,12 @@ QUOTED = [
     ),
     ("docs/how-to/exports.md", f"More than {excel_export.ROWS_MAX:,} rows are an error"),
     ("docs/how-to/exports.md", f"more than {excel_export._DIGITS} digits"),
+    ("docs/limits.md", f"at most {delivery_batches.DELIVERY_BYTES_MAX // KIB} KiB"),
+    ("docs/limits.md", f"once {scheduler_attempts.HISTORY_NEEDED} intervals are published"),
+    (
+        "docs/explanation/performance.md",
+        f"the first {scheduler_attempts.HISTORY_NEEDED} deliveries are attempts of their own",
+    ),
     ("docs/how-to/drift.md", f"up to {sources.ROWS_MAX:,} rows of each are read"),
     (
         "docs/how-to/incidents.md",

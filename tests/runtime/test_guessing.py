@@ -69,7 +69,8 @@ def test_a_guess_follows_bytes_and_machine(compiled: Compiled) -> None:
     fast."""
     assert seconds(compiled, "orders", size=50e6) > 20 * seconds(compiled, "orders", size=50e3)
     slow = seconds(compiled, "orders", "sums", slowness=3.0)
-    assert slow == pytest.approx(3 * seconds(compiled, "orders", "sums"), rel=0.05)
+    # Batches take about a second, so a worker may be without work at the end.
+    assert slow == pytest.approx(3 * seconds(compiled, "orders", "sums"), rel=0.25)
 
 
 def test_how_slow_a_machine_is_is_measured_once_a_day(tmp_path: Path) -> None:

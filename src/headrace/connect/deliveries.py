@@ -9,6 +9,11 @@ import msgspec
 from headrace.lake import LakeColumn
 from headrace.model.errors import words_of
 
+CSV_ENDINGS = (".csv", ".tsv", ".txt", ".psv", ".tab")
+"""Endings of the names of CSV files, in lower case."""
+CSV_FIELDS = frozenset({"csv"})
+"""Fields of a declaration that say how a CSV file is read."""
+
 
 class DeliveryPart(msgspec.Struct, frozen=True):
     """One of several files that form one delivery."""

@@ -251,6 +251,8 @@ class KeyExpression(msgspec.Struct, frozen=True):
 
     sql: str
     keys: tuple[str, ...] = ()
+    column: str = ""
+    """A column of the query that only serves `sql` and isn't stored."""
 
 
 Partition = str | KeyExpression | Callable[[LakeTable], KeyExpression]
@@ -292,6 +294,8 @@ def stage(  # noqa: PLR0913 - all but the first three arguments are keyword-only
     """
     body = _single_select(session, select_sql)
     query_columns = _described(session, body, parameters, alike)
+    if isinstance(partition, KeyExpression) and partition.column:
+        query_columns = tuple(item for item in query_columns if item[0] != partition.column)
     check_names(table_name, query_columns)
     target = propose(table_name, query_columns, table, evolve=evolve, code=code)
     partition = partition(target) if callable(partition) else partition

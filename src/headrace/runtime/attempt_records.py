@@ -36,6 +36,7 @@ class AttemptRecords:
         self._metrics: list[tuple[int, int, str, str, bytes]] = []
         self._drift: list[DriftRow] = []
         self._facts: list[FactRow] = []
+        self._narrowed: list[tuple[str, int, int]] = []
         self._deliveries: list[tuple[str, str | None, str | None, str | None, int, int]] = []
 
     def write(self, tx: Transaction) -> None:
@@ -52,6 +53,7 @@ class AttemptRecords:
         self._write_ends(tx)
 
     def _write_ends(self, tx: Transaction) -> None:
+        leader_writes.narrow_attempts(tx, self._narrowed)
         leader_writes.end_attempts(tx, self._ends)
         if self._environments:
             applied_versions.keep_content(tx, self._environments.items())
@@ -109,12 +111,28 @@ class AttemptRecords:
         reason: str | None,
     ) -> None:
         """Settle the deliveries that an attempt ingested."""
+        if isinstance(outcome, StagedOutcome) and outcome.ingested:
+            self._deliver_each(attempt, outcome, state)
+            return
         for number in {attempt.prepared.delivery_of(key): None for key in attempt.keys}:
             if number is not None:
                 read = outcome.measures.bytes_in if outcome.sha256 else -1
                 self._deliveries.append(
                     (state, reason, outcome.sha256, outcome.fingerprint, read, number)
                 )
+
+    def _deliver_each(
+        self, attempt: RunningAttempt, outcome: StagedOutcome, state: PartitionState
+    ) -> None:
+        for key, ingested in outcome.ingested.items():
+            number = attempt.prepared.delivery_of(key)
+            if number is not None:
+                read = (ingested.sha256, ingested.fingerprint, ingested.size_bytes)
+                self._deliveries.append((state, None, *read, number))
+
+    def narrow(self, attempt: RunningAttempt) -> None:
+        """Record the partitions of an attempt that gave back others."""
+        self._narrowed.append((msgspec.json.encode(attempt.keys).decode(), *attempt.id))
 
     def add_audit(self, attempt: RunningAttempt, outcome: TaskOutcome) -> None:
         """Record check results, profiles and metrics; a withheld batch's are recorded later."""

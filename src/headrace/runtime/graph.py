@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from headrace.connect.connectors import connector_name, is_routed_by_rows
+from headrace.connect.deliveries import CSV_ENDINGS, CSV_FIELDS
 from headrace.engine import BodyError
 from headrace.model import Asset, Consumer, Source
-from headrace.model.nodes import MaterializationKind, ReferenceEffect
+from headrace.model.nodes import MaterializationKind, ReferenceEffect, Severity
 from headrace.model.times import days_off, parse_duration
 from headrace.plan import Compiled, CompiledNode
 from headrace.plan.backfills import declared_pools, declared_slots
@@ -126,6 +129,7 @@ def _node(
 ) -> GraphNode:
     declared = compiled.project.sources.get(node.name) or compiled.project.assets[node.name]
     asset = declared if isinstance(declared, Asset) else None
+    batched = not apart and _in_batches(compiled, declared, node)
     return GraphNode(
         name=node.name,
         is_source=isinstance(declared, Source),
@@ -146,7 +150,7 @@ def _node(
         and not declared.partition.whole,
         days_off=days_off(compiled.project, declared.calendar),
         takes=declared_slots(compiled.project, declared),
-        batch_max=BATCH_MAX if asset and not apart and _separable(asset, node) else 1,
+        batch_max=BATCH_MAX if batched else 1,
         priority=asset.priority if asset else None,
         trigger=trigger_of(compiled.project, asset) if asset else None,
         **_promises(declared),
@@ -175,13 +179,32 @@ def _checked_against(
     return tuple(name for name in names if name != node.name and name not in inputs)
 
 
-def _separable(asset: Asset, node: CompiledNode) -> bool:
-    """Whether an attempt may compute several partitions, and their rows can be told apart."""
-    by_time = asset.partition.grain is not None and asset.partition.key is None
-    return (
-        node.separable
-        and by_time
-        and asset.materialize in (MaterializationKind.TABLE, MaterializationKind.APPEND)
+def _in_batches(compiled: Compiled, declared: Source | Asset, node: CompiledNode) -> bool:
+    """Whether an attempt may handle several partitions, and their rows can be told apart."""
+    if declared.partition.grain is None or declared.partition.key is not None:
+        return False
+    if isinstance(declared, Source):
+        return _delivered_in_text_files(declared) and not _has_checked_view(compiled, node.name)
+    tables = (MaterializationKind.TABLE, MaterializationKind.APPEND)
+    return node.separable and declared.materialize in tables
+
+
+def _delivered_in_text_files(source: Source) -> bool:
+    """Whether each interval is delivered in one CSV file of a local folder, as its name tells."""
+    local = source.files is not None and connector_name(source) is None
+    if not local or is_routed_by_rows(source) or source.complete.files > 1:
+        return False
+    ending = PurePosixPath(source.files or "").suffix.lower()
+    return ending in CSV_ENDINGS and set(source.connector) <= CSV_FIELDS
+
+
+def _has_checked_view(compiled: Compiled, name: str) -> bool:
+    """Whether a view over a node has blocking checks, which belong to the node's audit."""
+    return any(
+        is_view(compiled.project, view)
+        and name in expand_view_names(compiled, [view])
+        and any(check.severity is Severity.BLOCKING for check in asset.checks)
+        for view, asset in compiled.project.assets.items()
     )
 
 

@@ -427,7 +427,7 @@ class Leader(LeaderLoop):
         self._looks.overdue()
         next_event = self._core.next_event()
         patience = 0 if self._plans.ready else min(seconds, self._patience(next_event))
-        news = self._gathered(patience)
+        news = self._delivery_order.ready(self._gathered(patience), self._attempts)
         now = self.clock.now_us()
         due = next_event is not None and next_event <= now
         if news or due or self._plans.due(now):

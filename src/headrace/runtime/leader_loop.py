@@ -12,6 +12,7 @@ from headrace.model.partitions import partition_argument
 from headrace.plan.backfills import plan_of_attempt
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.decisions import Decisions, RunRegistry
+from headrace.runtime.delivery_order import DeliveryOrder
 from headrace.runtime.durable_files import make_durable
 from headrace.runtime.evaluation import VersionEvaluator, evaluate_state, evaluated_again
 from headrace.runtime.event_log import Checkpoints
@@ -159,6 +160,7 @@ class LeaderLoop:
         self._production = production
         self._folders, self._executor = folders, executor
         self._looks = PendingObservations(store, executor, folders)
+        self._delivery_order = DeliveryOrder()
         self.figures = LeaderCounters(executor.slots)
         self._attempts: dict[AttemptId, RunningAttempt] = {}
         self._claims = LeaderClaims()

@@ -233,6 +233,32 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
         return [column.name for column in self.promised or () if column.classification]
 
 
+class IngestBatchTask(
+    msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="take_in_several"
+):
+    """Read deliveries of several intervals: those that are like the source's earlier ones.
+
+    The worker gives back the partitions from the first one that has to be ingested alone.
+    """
+
+    attempt: str
+    first: IngestTask
+    """The task that would ingest the first delivery alone."""
+    found: tuple[DetectedDelivery, ...]
+    """All deliveries, in order of time. Those after them have to be ingested alone."""
+    keys: tuple[str, ...]
+    """The attempt's partitions, also of deliveries that aren't in `found`."""
+    peers: dict[str, tuple[Peer, ...]] = {}
+    lately: tuple[InputData, ...] = ()
+    """Published rows of intervals before the first, the newest first, where columns are joined."""
+    handed: Handed | None = None
+
+    @property
+    def now_us(self) -> int:
+        """The time on the store's clock when the attempt was dispatched."""
+        return self.first.now_us
+
+
 class BatchPartition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One of a batch's partitions as if it was computed alone: its scope and its inputs."""
 
@@ -373,7 +399,7 @@ class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prun
     now_us: int = 0
 
 
-Task = IngestTask | ComputeTask | ObserveTask | ExportTask | Prune
+Task = IngestTask | IngestBatchTask | ComputeTask | ObserveTask | ExportTask | Prune
 
 
 class RowChangeCounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -439,6 +465,15 @@ class RejectedOutcome(_OutcomeWithData, frozen=True, kw_only=True, tag="rejected
     state: ClassVar[AttemptState] = AttemptState.REJECTED
 
 
+class IngestedDelivery(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One delivery of a batch: its hashes, its size, and the warnings that it is published with."""
+
+    sha256: str
+    fingerprint: str
+    size_bytes: int
+    reason: str = ""
+
+
 class StagedOutcome(_OutcomeWithData, frozen=True, kw_only=True, tag="staged"):
     """The data can be published; `staged` is None if there are no files for the lake."""
 
@@ -451,6 +486,10 @@ class StagedOutcome(_OutcomeWithData, frozen=True, kw_only=True, tag="staged"):
     """
     changed: dict[str, RowChangeCounts] = {}
     """Attempts of a backfill: partition → difference from its published rows, if there is one."""
+    ingested: dict[str, IngestedDelivery] = {}
+    """Batches of deliveries: by partition."""
+    given_back: tuple[str, ...] = ()
+    """Batches of deliveries: partitions that wait again; the first has to be ingested alone."""
 
     def withheld(
         self, verdict: Verdict, *, reason: str, quarantined: str | None

@@ -10,8 +10,6 @@ from __future__ import annotations
 import msgspec
 
 from headrace.checks import Verdict
-from headrace.checks.anomalies.metric_anomalies import IGNORE
-from headrace.checks.anomalies.row_anomalies import STALE_ROWS_MIN, PublishedContent, same_as
 from headrace.checks.drift import with_users
 from headrace.checks.facts import Policy
 from headrace.engine import ErrorKind
@@ -36,6 +34,7 @@ from headrace.runtime.messages import (
     TaskOutcome,
     WithheldOutcome,
 )
+from headrace.runtime.repeated_contents import repetition
 from headrace.runtime.runs import (
     LeaderClaims,
     News,
@@ -69,7 +68,6 @@ from headrace.store.queries import (
     ingestion,
     leader_writes,
     publications,
-    quality,
     quarantine,
 )
 from headrace.store.queries.leader_writes import PublicationRecord, QuarantineRecord
@@ -82,6 +80,10 @@ COPIED_MAX = 20
 
 Each time, other attempts have published into these files in the meantime.
 """
+
+
+INGESTED_ALONE = "the first of its deliveries has to be ingested alone"
+"""Why a batch of deliveries published nothing."""
 
 
 class _Crowded(Exception):
@@ -144,6 +146,10 @@ class Batch:
     def add(self, attempt: RunningAttempt, outcome: TaskOutcome, wrong: str | None) -> None:
         """Add one ended attempt. `wrong` is the reason why its file can't be trusted."""
         outcome = self._unless_outdated(attempt, outcome, wrong)
+        if isinstance(outcome, StagedOutcome) and outcome.given_back:
+            attempt = self._without_given_back(attempt, outcome)
+            if not attempt.keys:
+                return
         if isinstance(outcome, StagedOutcome):
             complete = completed(attempt, outcome)
             try:
@@ -162,6 +168,23 @@ class Batch:
         if not isinstance(outcome, StagedOutcome):
             self._stop(attempt, outcome)
         self._claims.release(attempt.id, attempt.node, attempt.keys)
+
+    def _without_given_back(
+        self, attempt: RunningAttempt, outcome: StagedOutcome
+    ) -> RunningAttempt:
+        """Return a batch of deliveries without the partitions that wait again.
+
+        An attempt that publishes none of them is skipped.
+        """
+        self._claims.release(attempt.id, attempt.node, outcome.given_back)
+        left = tuple(key for key in attempt.keys if key not in outcome.given_back)
+        if left:
+            attempt = msgspec.structs.replace(attempt, keys=left)
+            self._records.narrow(attempt)
+            return attempt
+        self.events.append(AttemptPublished(attempt.id, ()))
+        self._records.end(attempt, outcome, AttemptState.SKIPPED, None, INGESTED_ALONE)
+        return msgspec.structs.replace(attempt, keys=())
 
     def _unless_outdated(
         self, attempt: RunningAttempt, outcome: TaskOutcome, wrong: str | None
@@ -185,10 +208,8 @@ class Batch:
                 "what its views read besides was published meanwhile: they are checked again",
                 ErrorKind.TRANSIENT,
             )
-        if other := self._repeats(attempt, outcome):
-            return as_repeated(
-                outcome, f"the same rows were published as {other} meanwhile: it is checked again"
-            )
+        if repeated := repetition(self._tx, self._pending, attempt, outcome):
+            return as_repeated(outcome, repeated)
         return outcome
 
     def lose(
@@ -249,29 +270,6 @@ class Batch:
                 return True
         return False
 
-    def _repeats(self, attempt: RunningAttempt, outcome: StagedOutcome) -> str | None:
-        """Return the interval whose rows a delivery repeats, if a worker couldn't know it.
-
-        That is the case if the interval was published after the task was sent. If the worker knew
-        it, the worker has evaluated the repetition.
-        """
-        task, staged = attempt.prepared.task, outcome.staged
-        if not isinstance(task, IngestTask) or staged is None or len(attempt.keys) != 1:
-            return None
-        if task.source.partition.grain is None or staged.rows < STALE_ROWS_MIN:
-            return None
-        if task.source.expect.unchanged or task.around.on_anomaly == IGNORE:
-            return None
-        (key,) = attempt.keys
-        known = contents(attempt, outcome)[0][key]
-        if known is None or any(version.content_hash == known for version in task.around.versions):
-            return None
-        pending = [row for row in self._pending if row.node == attempt.node]
-        published = quality.published_lately(self._tx, attempt.node, known)
-        others = [*(row.partition for row in pending if row.content_hash == known), *published]
-        newer = [PublishedContent(other, known) for other in others]
-        return same_as(key, known, [*newer, *task.around.versions])
-
     def _in_snapshot(self, row: PublicationRecord, snapshot: int | None) -> PublicationRecord:
         shown_in = self._unchanged.get(row.id, snapshot)
         return row if shown_in is None else msgspec.structs.replace(row, snapshot=shown_in)
@@ -291,20 +289,11 @@ class Batch:
             return as_failed(outcome, str(error), ErrorKind.TRANSIENT)
         except LakeError as error:
             return as_failed(outcome, str(error), ErrorKind.DETERMINISTIC)
-        hashes, rows = contents(attempt, outcome)
         if outcome.quarantined is not None and len(attempt.keys) == 1:
             self._quarantine.append(self._taken_out(attempt, outcome))
-        for key in attempt.keys:
-            verdict, text = verdict_of(outcome, key), warnings(outcome, key)
-            self._pending.append(
-                self._publication(attempt, outcome, key, hashes[key], rows[key], verdict)
-            )
-            self.news.append(
-                News(attempt.node, key, NewsState.PUBLISHED, verdict, text, rows[key], attempt.runs)
-            )
+        records, rows = self._add_publications(attempt, outcome)
         verdict = outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
         seconds = outcome.measures.seconds + outcome.measures.audit_seconds
-        records = self._pending[-len(attempt.keys) :]
         partition_changes = tuple((record.partition, not record.identical) for record in records)
         self.events.append(
             AttemptPublished(
@@ -317,12 +306,40 @@ class Batch:
             self._event(
                 Action.PARTITION_PUBLISHED,
                 attempt,
-                {"verdict": verdict, "rows": sum(rows.values())},
+                {"verdict": verdict, "rows": rows},
             )
         )
         if attempt.prepared.evolves and self._tasks.reshaped(self._tx, attempt.node):
             self._reshaped.append(attempt.node)
         return outcome
+
+    def _add_publications(
+        self, attempt: RunningAttempt, outcome: StagedOutcome
+    ) -> tuple[list[PublicationRecord], int]:
+        """Add a publication and news for each of an attempt's partitions.
+
+        Returns the publications, and the rows of all of them.
+        """
+        hashes, rows = contents(attempt, outcome)
+        compared = [
+            key
+            for key in attempt.keys
+            if hashes[key] is not None or outcome.replacement is not None
+        ]
+        before = leader_writes.published_each(self._tx, attempt.node, compared)
+        records = []
+        for key in attempt.keys:
+            verdict, text = verdict_of(outcome, key), warnings(outcome, key)
+            records.append(
+                self._publication(
+                    attempt, outcome, key, hashes[key], rows[key], verdict, before.get(key)
+                )
+            )
+            self.news.append(
+                News(attempt.node, key, NewsState.PUBLISHED, verdict, text, rows[key], attempt.runs)
+            )
+        self._pending += records
+        return records, sum(rows.values())
 
     def _can_be_copied(
         self, attempt: RunningAttempt, outcome: StagedOutcome, error: LakeError
@@ -388,9 +405,8 @@ class Batch:
         content_hash: str | None,
         rows: int,
         verdict: Verdict,
+        before: leader_writes.PublishedContent | None,
     ) -> PublicationRecord:
-        compared = content_hash is not None or outcome.replacement is not None
-        before = leader_writes.published_of(self._tx, attempt.node, key) if compared else None
         self.publication_id += 1
         if before is not None and self._merged_alike(attempt, outcome):
             self._unchanged[self.publication_id] = before[0]

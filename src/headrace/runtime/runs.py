@@ -17,6 +17,7 @@ from headrace.engine import BodyError, ErrorKind
 from headrace.runtime.messages import (
     ComputeTask,
     FailedOutcome,
+    IngestBatchTask,
     StagedOutcome,
     TaskOutcome,
     WithheldOutcome,
@@ -346,11 +347,14 @@ def has_facts_to_keep(attempt: RunningAttempt, outcome: TaskOutcome) -> bool:
 
 
 def is_batch(attempt: RunningAttempt) -> bool:
-    """Whether the attempt computed several partitions of an asset.
+    """Whether the attempt was at several partitions that can be retried separately.
 
     False for a source's bundle: its partitions come in one file and can't be ingested separately.
     """
-    return len(attempt.keys) > 1 and isinstance(attempt.prepared.task, ComputeTask)
+    task = attempt.prepared.task
+    return isinstance(task, IngestBatchTask) or (
+        len(attempt.keys) > 1 and isinstance(task, ComputeTask)
+    )
 
 
 def verdict_of(outcome: TaskOutcome, key: str) -> Verdict:
@@ -374,4 +378,6 @@ def warnings(outcome: TaskOutcome, key: str | None) -> str:
         return ""
     messages = [r.summary for r in audit.results if r.outcome is CheckState.FAILED]
     reason = "" if isinstance(outcome, FailedOutcome) else outcome.reason
+    if key is not None and isinstance(outcome, StagedOutcome) and key in outcome.ingested:
+        reason = outcome.ingested[key].reason
     return "; ".join([*messages, *([reason] if reason else [])])

@@ -39,6 +39,11 @@ BATCH_SECONDS = 1.0
 lose it."""
 UNKNOWN_BATCH_MAX = 16
 """Maximum batch size for a node that never ran."""
+HISTORY_NEEDED = 28
+"""Number of published intervals from which one more hardly changes how a delivery is evaluated
+(`checks.anomalies.expectations.HISTORY_HOLD_MIN`)."""
+UNDELIVERED_MAX = 7
+"""Maximum number of intervals without a delivery between two deliveries of a batch."""
 ROUNDING = 1e-6
 TRIED_SECONDS = 30.0
 """With attempts at one partition only, a second one's cost is unknown: two are tried if that takes
@@ -85,26 +90,38 @@ class Batches:
         return max(1, min(most, -(-self._queued(node) // slots.free)))
 
     def following(self, node: GraphNode, key: str) -> str | None:
-        """Return the next partition, if it is queued and may be computed in the same attempt."""
+        """Return the next partition, if it is queued and may be computed in the same attempt.
+
+        Of a source, intervals without a delivery may lie between.
+        """
         assert node.partition.grain is not None
-        key = next_key(key, node.partition.grain, node.timezone)
-        tracked = self._partition_states.get(node.name, key)
-        return (
-            key
-            if tracked is not None and tracked.queued and self._together(node, key, tracked)
-            else None
-        )
+        for _ in range(1 + (UNDELIVERED_MAX if node.is_source else 0)):
+            key = next_key(key, node.partition.grain, node.timezone)
+            tracked = self._partition_states.get(node.name, key)
+            if tracked is not None and (tracked.queued or not _undelivered(tracked)):
+                return key if tracked.queued and self._together(node, key, tracked) else None
+        return None
 
     def _one_by_one(self, node: GraphNode) -> bool:
-        return node.batch_max <= 1 or node.name in self._all.apart
+        return node.batch_max <= 1 or node.name in self._all.apart or self.young(node)
+
+    def young(self, node: GraphNode) -> bool:
+        """Return whether a source has few published intervals, so that each one changes how the
+        next is evaluated.
+        """
+        evaluated = node.is_source and node.partition.grain is not None
+        return evaluated and len(self._partition_states.resting[node.name]) < HISTORY_NEEDED
 
     def _together(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
         """Return whether a partition may be part of a batch.
 
-        Not if it failed alone, or if an optional input is missing.
+        Not if it failed alone, if an optional input is missing, or if a delivery replaces a
+        publication or holds other intervals as well.
         """
         if tracked.cap == 1:
             return False
+        if node.is_source:
+            return not tracked.published and not tracked.bundle
         return next(self._all.needs.done_without(node, key, self._all.now), None) is None
 
     def _queued(self, node: GraphNode) -> int:
@@ -115,11 +132,12 @@ class Batches:
         return self._partition_states.busy.get(node.name, 0) - running
 
 
-# Dispatch of the most urgent partitions, as far as there is capacity.
+def _undelivered(tracked: TrackedPartition) -> bool:
+    """Return whether nothing of an interval is published or being ingested."""
+    return not tracked.published and tracked.state is not PartitionState.RUNNING
 
-HISTORY_NEEDED = 28
-"""Number of published intervals from which one more hardly changes how a delivery is evaluated
-(`checks.anomalies.expectations.HISTORY_HOLD_MIN`)."""
+
+# Dispatch of the most urgent partitions, as far as there is capacity.
 
 
 class Dispatcher:
@@ -182,8 +200,7 @@ class Dispatcher:
         it is dispatched, and whether these are enough to hold it must not depend on the speed of
         the machine.
         """
-        evaluated = node.is_source and node.partition.grain is not None
-        if evaluated and len(self._partition_states.resting[node.name]) < HISTORY_NEEDED:
+        if self._batches.young(node):
             return False
         return self._batches.complete(node)
 
@@ -213,7 +230,7 @@ class Dispatcher:
         tracked.queued = False
         others = (
             self._bundled(node, key, tracked)
-            if node.is_source
+            if tracked.bundle
             else self._following(node, key, tracked, most)
         )
         self._dispatch(node, (key, *others), tracked.queued_at)
@@ -245,11 +262,7 @@ class Dispatcher:
     def _bundled(self, node: GraphNode, key: str, tracked: TrackedPartition) -> list[str]:
         """Return the other waiting partitions from the same file."""
         results = []
-        for other in (
-            self._partition_states.bundles.get((node.name, tracked.bundle), ())
-            if tracked.bundle
-            else ()
-        ):
+        for other in self._partition_states.bundles.get((node.name, tracked.bundle), ()):
             partition = self._partition_states.tracked(node.name, other)
             waits = partition.state is PartitionState.WAITING and partition.not_before is None
             demanded = self._all.demands.wanted(node.name, other) and self._all.needs.expected(
@@ -358,9 +371,8 @@ class Endings:
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
         self._all.rest(node.name, *running.keys)
-        together = (
-            len(running.keys) > 1 and not node.is_source and event.kind is not FailureKind.CANCELLED
-        )
+        bundle = node.is_source and node.batch_max == 1  # one file with several intervals
+        together = len(running.keys) > 1 and not bundle and event.kind is not FailureKind.CANCELLED
         if event.kind in WAITS:
             self._waits(node, running.keys, event)
         elif together and not event.everywhere:
@@ -417,7 +429,8 @@ class Endings:
             tracked = self._partition_states.tracked(node.name, key)
             tracked.cap, tracked.dirty = cap or tracked.cap, False
             tracked.step(PartitionTransition.PUT_BACK)
-            tracked.reason = f"computed with {len(keys) - 1} others: {event.reason}"
+            how = "ingested" if node.is_source else "computed"
+            tracked.reason = f"{how} with {len(keys) - 1} others: {event.reason}"
             self._again(node, key, tracked, wait)
 
     def _passing(self, node: GraphNode, keys: tuple[str, ...]) -> int | None:

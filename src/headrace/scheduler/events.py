@@ -311,7 +311,8 @@ class AttemptPublished(msgspec.Struct, frozen=True, gc=False, tag="published"):
     """An attempt's partitions are about to become visible.
 
     Each of `contents` is (key, whether the content differs). True also stands for an unknown
-    difference.
+    difference. The others of a batch of deliveries wait again: the first of them has to be ingested
+    alone.
     """
 
     attempt: AttemptId

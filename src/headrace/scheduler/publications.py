@@ -93,14 +93,19 @@ class Propagation:
             self._queue.want(self._all.nodes[event.node], event.key, force=True)
 
     def published(self, event: AttemptPublished) -> None:
-        """Record that an attempt's partitions become visible."""
+        """Record that an attempt's partitions become visible.
+
+        Those that it doesn't name wait again.
+        """
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
         self._all.rest(node.name, *running.keys)
         if event.seconds is not None:
             self._all.durations.add(node.name, event.seconds)
             if node.batch_max > 1:
-                self._all.durations.pace(node.name, len(running.keys), event.seconds)
+                self._all.durations.pace(node.name, len(event.contents), event.seconds)
+        published = {key for key, _ in event.contents}
+        self._give_back(node, [key for key in running.keys if key not in published])
         first = node.name not in self._partition_states.visible
         for place, (key, other) in enumerate(event.contents):
             publication = event.publications[place] if event.publications else 0
@@ -108,6 +113,17 @@ class Propagation:
         self.passed(node, running.keys, first=first)
         if first:
             self.first_seen(node)
+
+    def _give_back(self, node: GraphNode, keys: Sequence[str]) -> None:
+        """Put back the partitions of a batch from the first one that it can't publish.
+
+        That one is ingested alone; at most half as many of the others are tried together.
+        """
+        for place, key in enumerate(keys):
+            tracked = self._partition_states.tracked(node.name, key)
+            tracked.step(PartitionTransition.PUT_BACK)
+            tracked.cap, tracked.dirty = max(1, len(keys) // 2) if place else 1, False
+            self._queue.consider(node, key)
 
     def first_seen(self, node: GraphNode) -> None:
         """Reconsider the readers that waited for a node's first publication."""

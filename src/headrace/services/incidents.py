@@ -32,7 +32,7 @@ from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.evaluation import WAITING
 from headrace.slo.incident_impact import still_declared
 from headrace.store import Transaction
-from headrace.store.queries import attempts, exceptions, quality
+from headrace.store.queries import attempts, exceptions, ingestion, quality
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, IncidentEvidence, display_id
@@ -210,7 +210,8 @@ def _seen_in(tx: Transaction, incident_evidence: IncidentEvidence) -> str | None
     if tried is None:
         return None
     attempt_id = exceptions.accepted_attempt(tx, tried.node, key, tried.id) or tried.id
-    return f"{tried.node}@{key} {tried.delivery_id or attempt_id}"
+    delivery = ingestion.delivery_of_attempt(tx, of, tried.node, key)
+    return f"{tried.node}@{key} {delivery or attempt_id}"
 
 
 def row_of(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.connect.deliveries import (
+    CSV_ENDINGS,
     EMPTY,
     CannotRead,
     Format,
@@ -46,7 +47,7 @@ from headrace.connect.text_files import (
     require_text,
 )
 from headrace.lake import LakeColumn
-from headrace.lake.sqltext import literal
+from headrace.lake.sqltext import literal, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,6 +57,7 @@ SAMPLE_BYTES = 1 << 16
 SAMPLE_ROWS = 200
 LINE_BYTES_MAX = 2_000_000
 DELIMITERS = (",", ";", "\t", "|")
+FILE_COLUMN = "file"
 DELIMITER_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
 
@@ -64,7 +66,7 @@ class Csv:
     """Text with a header and one row per line, or several where quoted values have line breaks."""
 
     kind = "csv"
-    endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".psv", ".tab")
+    endings: tuple[str, ...] = CSV_ENDINGS
 
     def unfold(
         self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
@@ -134,6 +136,25 @@ class Csv:
         return selected(
             _rows_sql(opened, form, header, numbers=_numeric(columns)), form, header, columns
         )
+
+    def select_each_sql(
+        self,
+        opened: Opened,
+        form: Format,
+        header: FileHeader,
+        columns: Sequence[LakeColumn],
+        keys: Mapping[str, str],
+        key_column: str,
+    ) -> str:
+        """Select the rows of several files as `select_sql` does those of `opened`.
+
+        `keys` maps the path of each file to its value in `key_column`, which comes last.
+        """
+        rows = _rows_sql(opened, form, header, numbers=_numeric(columns), files=tuple(keys))
+        listed = ", ".join(f"({literal(path)}, {literal(key)})" for path, key in keys.items())
+        files = f"(VALUES {listed}) AS files(path, key) ON files.path = each.{FILE_COLUMN}"
+        named = f"(SELECT each.*, files.key FROM {rows} AS each JOIN {files})"
+        return selected(named, form, header, columns, more=f"key AS {quote(key_column)}")
 
     def another_format(self, opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
         """Detect another delimiter, another escape for quotes, or a missing header."""
@@ -345,10 +366,17 @@ def _first_row(text: str, form: Format) -> tuple[list[str], int]:
     return cells, skip
 
 
-def _rows_sql(opened: Opened, form: Format, header: FileHeader, numbers: Sequence[str] = ()) -> str:
+def _rows_sql(
+    opened: Opened,
+    form: Format,
+    header: FileHeader,
+    numbers: Sequence[str] = (),
+    files: Sequence[str] = (),
+) -> str:
     """Return SQL for the file as text columns `c1 … cn`, split strictly.
 
-    Columns in `numbers` get a decimal point if the source or the format has a decimal comma.
+    Columns in `numbers` get a decimal point if the source or the format has a decimal comma. If
+    `files` are given, they are read instead, and `FILE_COLUMN` has the path of each row's file.
     """
     names = [f"c{position}" for position in range(1, len(header.names) + 1)]
     options = {
@@ -367,16 +395,17 @@ def _rows_sql(opened: Opened, form: Format, header: FileHeader, numbers: Sequenc
         "hive_partitioning": "false",
         "max_line_size": str(LINE_BYTES_MAX),
     }
-    read = (
-        f"read_csv({literal(opened.path)},"
-        f" {', '.join(f'{name}={value}' for name, value in options.items())})"
-    )
+    if files:
+        options["filename"] = literal(FILE_COLUMN)
+    paths = f"[{', '.join(map(literal, files))}]" if files else literal(opened.path)
+    read = f"read_csv({paths}, {', '.join(f'{name}={value}' for name, value in options.items())})"
     if "," not in (form.decimal, _csv_options(opened).get("decimal")) or not numbers:
         return read
     values = [
         f"{_with_point(column) if name in numbers else column} AS {column}"
         for column, name in zip(names, header.names, strict=True)
     ]
+    values += [FILE_COLUMN] if files else []
     return f"(SELECT {', '.join(values)} FROM {read})"
 
 

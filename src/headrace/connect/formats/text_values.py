@@ -163,8 +163,15 @@ def column_types(names: Sequence[str], types: Sequence[str]) -> str:
     )
 
 
-def selected(rows_sql: str, form: Format, header: FileHeader, columns: Sequence[LakeColumn]) -> str:
-    """Select `columns` by name from the text columns `c1 … cn`.
+def selected(
+    rows_sql: str,
+    form: Format,
+    header: FileHeader,
+    columns: Sequence[LakeColumn],
+    *,
+    more: str = "",
+) -> str:
+    """Select `columns` by name from the text columns `c1 … cn`, and then `more`, if given.
 
     NULL for columns that the file lacks.
     """
@@ -173,6 +180,7 @@ def selected(rows_sql: str, form: Format, header: FileHeader, columns: Sequence[
         f"{value_sql(at.get(column.name), column, form)} AS {quote(column.name)}"
         for column in columns
     ]
+    values += [more] if more else []
     return f"SELECT {', '.join(values)} FROM {rows_sql}"
 
 

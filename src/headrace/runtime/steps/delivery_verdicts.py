@@ -24,12 +24,7 @@ from headrace.runtime.messages import (
     StagedOutcome,
     WithheldOutcome,
 )
-from headrace.runtime.steps.anomalies import (
-    EvaluatedAudit,
-    LargerSample,
-    evaluated_audit,
-    hash_of,
-)
+from headrace.runtime.steps.anomalies import EvaluatedAudit, LargerSample, evaluated_audit, hash_of
 from headrace.runtime.steps.drift import Drifting
 from headrace.runtime.steps.expected_schemas import of_file
 from headrace.runtime.steps.restatements import cut_off, restatements
@@ -73,7 +68,9 @@ def _decision(
     ]
     if withdrawn and verdict is not Verdict.REJECTED:
         verdict, facts = Verdict.HELD, (*facts, *withdrawn)
-    unexpected = _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
+    unexpected = unexpected_row_count(
+        task.source, staged.rows, history_has_rows=task.history_has_rows
+    )
     if unexpected and verdict in PUBLISHABLE:
         verdict, facts = Verdict.HELD, (*facts, unexpected_rows(unexpected, staged.rows))
     if shorter and verdict in PUBLISHABLE:
@@ -169,7 +166,7 @@ def _without_columns(outcome: StagedOutcome, context: WorkerContext) -> StagedOu
     return msgspec.structs.replace(outcome, staged=None, table=None, learnt=None)
 
 
-def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:
+def unexpected_row_count(source: Source, rows: int, *, history_has_rows: bool) -> str:
     """Return why the row count needs a decision, though no check failed; empty if it needs none."""
     low, high = source.expect.rows_min, source.expect.rows_max
     if rows == 0 and history_has_rows:

@@ -311,7 +311,7 @@ def _staged(
             file,
             table,
             checks,
-            partition_check=_routing(source),
+            partition_check=routing(source),
             partitions=task.keys,
             key=_key(task),
             references=task.check_data.references,
@@ -397,7 +397,7 @@ def _without_replaced(
     return f"SELECT * FROM ({prepared.select_sql}) WHERE NOT {replaced}", int(row[0]) if row else 0
 
 
-def _routing(source: Source) -> PartitionCheck | None:
+def routing(source: Source) -> PartitionCheck | None:
     """Return the column, grain and time zone that the audit checks rows by.
 
     No column if the file's name determines the interval.

@@ -46,6 +46,7 @@ from headrace.runtime.messages import (
     ComputeTask,
     ExportTask,
     FailedOutcome,
+    IngestBatchTask,
     IngestTask,
     ObserveTask,
     Prune,
@@ -56,6 +57,7 @@ from headrace.runtime.messages import (
 )
 from headrace.runtime.steps.compute import compute
 from headrace.runtime.steps.ingest import ingest
+from headrace.runtime.steps.ingest_batch import ingest_batch
 from headrace.runtime.steps.sources import observe
 from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
 from headrace.runtime.task_environments import with_handed
@@ -317,6 +319,8 @@ def _performed(task: Task, context: WorkerContext) -> Answer:
     context.limit(task.memory_max_bytes if isinstance(task, ComputeTask) else None)
     try:
         match task:
+            case IngestBatchTask():
+                return ingest_batch(task, context)
             case IngestTask():
                 return ingest(task, context)
             case ComputeTask():

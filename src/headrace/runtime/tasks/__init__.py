@@ -12,7 +12,7 @@ from headrace.lake import LakeTable
 from headrace.plan.schemas import ColumnLineage
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.messages import Task
-from headrace.runtime.tasks import kinds
+from headrace.runtime.tasks import delivery_batches, kinds
 from headrace.runtime.tasks.deliveries import with_accepted_rules
 from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
 from headrace.scheduler import Dispatch
@@ -109,11 +109,26 @@ class TaskBuilder:
             else "produce"
         )
 
+    def _batch(
+        self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int
+    ) -> PreparedTask | None:
+        """Return the task for deliveries of several intervals; None for one file of several."""
+        source = self._lookup.project.sources[dispatch.node]
+        batch = delivery_batches.batch_task(
+            self._lookup, tx, dispatch.attempt, source, dispatch.keys, now, snapshot
+        )
+        if batch is None:
+            return None
+        task, deliveries = batch
+        return PreparedTask(task, "take_in", snapshot, None, deliveries)
+
     def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> PreparedTask:
         """Return the task for a dispatch, reading that snapshot. Raises Undeliverable."""
         attempt, node, keys = dispatch.attempt, dispatch.node, dispatch.keys
         project = self._lookup.project
         if node in project.sources:
+            if len(keys) > 1 and (batch := self._batch(tx, dispatch, now, snapshot)) is not None:
+                return batch
             taking, delivery_id = kinds.ingest_task(
                 self._lookup, tx, attempt, project.sources[node], keys, now, snapshot
             )

@@ -112,7 +112,7 @@ def ingest_task(
     ingest_task = IngestTask(
         attempt=str(attempt),
         source=source,
-        found=_detected(source.name, delivery),
+        found=detected(source.name, delivery),
         keys=keys,
         replaced=_replaced(tx, source.name, delivery.bundle, keys),
         pinned=schema,
@@ -250,12 +250,13 @@ def _lately(
 
 def _samples(tx: Transaction, source: str, besides: int) -> tuple[DetectedDelivery, ...]:
     return tuple(
-        _detected(source, delivery)
+        detected(source, delivery)
         for delivery in ingestion.other_waiting(tx, source, besides, SAMPLES_MAX)
     )
 
 
-def _detected(source: str, delivered: ingestion.RecordedDelivery) -> DetectedDelivery:
+def detected(source: str, delivered: ingestion.RecordedDelivery) -> DetectedDelivery:
+    """Return a stored delivery as its observation found it."""
     parts = (
         msgspec.json.decode(delivered.parts, type=tuple[DeliveryPart, ...])
         if delivered.parts

@@ -393,6 +393,17 @@ def redelivered_since(tx: Transaction, source: str, key: str) -> bool:
     return row is not None
 
 
+def withheld_sizes(tx: Transaction, source: str) -> set[int]:
+    """Return the sizes in bytes of the deliveries that `withheld_of_size` searches."""
+    rows = tx.execute(
+        "select size_bytes from (select sha256, size_bytes, state from delivery where source = ?"
+        " order by partition desc, id desc limit ?) as newest where sha256 is not null and state in"
+        " ('held', 'rejected')",
+        (source, NEWEST_INTERVALS),
+    ).fetchall()
+    return {int(size) for (size,) in rows}
+
+
 def withheld_of_size(
     tx: Transaction, source: str, key: str, size_bytes: int
 ) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.store.queries.exceptions import SAME_ROWS
+from headrace.store.queries.ingestion import delivery_of_attempt
 from headrace.store.transaction import Transaction
 
 _COLUMNS = (
@@ -247,20 +248,17 @@ def open_kinds_at(tx: Transaction, node: str, partition: str, besides: str) -> s
         " e.attempt is not null",
         {"node": node, "partition": partition},
     ).fetchall()
-    delivery = _delivery_of(tx, besides)
+    delivery = _delivery_of(tx, besides, node, partition)
     return {
         str(kind)
         for kind, attempt in rows
-        if delivery is None or _delivery_of(tx, attempt) != delivery
+        if delivery is None or _delivery_of(tx, attempt, node, partition) != delivery
     }
 
 
-def _delivery_of(tx: Transaction, attempt: str) -> int | None:
+def _delivery_of(tx: Transaction, attempt: str, node: str, partition: str) -> int | None:
     epoch, _, n = attempt.partition(".")
-    row = tx.execute(
-        "select delivery_id from attempt where epoch = ? and n = ?", (int(epoch), int(n))
-    ).fetchone()
-    return None if row is None else row[0]
+    return delivery_of_attempt(tx, (int(epoch), int(n)), node, partition)
 
 
 _SEEN_AT = (

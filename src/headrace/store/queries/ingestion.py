@@ -283,6 +283,45 @@ def newest_delivery(tx: Transaction, source: str, partition: str) -> RecordedDel
     return RecordedDelivery(*row) if row else None
 
 
+def newest_deliveries(
+    tx: Transaction, source: str, partitions: Sequence[str]
+) -> dict[str, RecordedDelivery]:
+    """Return the newest delivery of each of these intervals that has one."""
+    rows = tx.execute(
+        f"select {_DELIVERED} from delivery where source = ? and partition between ? and ? order by"
+        " id",
+        (source, min(partitions), max(partitions)),
+    ).fetchall()
+    requested = set(partitions)
+    return {row[1]: RecordedDelivery(*row) for row in rows if row[1] in requested}
+
+
+def tried_deliveries(tx: Transaction, deliveries: Sequence[int]) -> set[int]:
+    """Return those of these deliveries that attempts were begun at, alone or in one file."""
+    marks = ", ".join("?" * len(deliveries))
+    rows = tx.execute(
+        f"select distinct delivery_id from attempt where delivery_id in ({marks})",
+        tuple(deliveries),
+    ).fetchall()
+    return {int(number) for (number,) in rows}
+
+
+def delivery_of_attempt(
+    tx: Transaction, attempt: tuple[int, int], node: str, partition: str
+) -> int | None:
+    """Return the delivery that an attempt (epoch, n) ingested for a partition, or None.
+
+    That of a batch of deliveries is known if it was published.
+    """
+    row = tx.execute(
+        "select coalesce(a.delivery_id, (select p.delivery_id from publication p where p.node = ?"
+        " and p.partition = ? and p.epoch = a.epoch and p.n = a.n)) from attempt a where a.epoch ="
+        " ? and a.n = ?",
+        (node, partition, *attempt),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> list[RecordedDelivery]:
     """Return a sample of other waiting deliveries, spread evenly."""
     rows = tx.execute(

@@ -104,6 +104,12 @@ def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
     )
 
 
+def narrow_attempts(tx: Transaction, rows: Sequence[tuple[str, int, int]]) -> None:
+    """Set the partitions (JSON) of attempts, by epoch and n, that gave back some of theirs."""
+    if rows:
+        tx.executemany("update attempt set partitions = ? where epoch = ? and n = ?", rows)
+
+
 class AttemptEnd(msgspec.Struct, frozen=True, gc=False):
     """The result of an attempt."""
 
@@ -288,16 +294,33 @@ def show(tx: Transaction, rows: Sequence[tuple[str, str, int]]) -> None:
     exceptions.attach_publications(tx, rows)
 
 
-def published_of(
-    tx: Transaction, node: str, partition: str
-) -> tuple[int, str | None, str | None] | None:
-    """Return a partition's visible publication as (snapshot, content hash, manifest), or None."""
+PublishedContent = tuple[int, str | None, str | None]
+"""Snapshot, content hash and manifest of a publication."""
+
+
+def published_of(tx: Transaction, node: str, partition: str) -> PublishedContent | None:
+    """Return a partition's visible publication, or None."""
     row = tx.execute(
         "select snapshot, content_hash, manifest from publication where node = ? and partition = ?"
         " and ended_snapshot is null",
         (node, partition),
     ).fetchone()
     return (row[0], row[1], row[2]) if row else None
+
+
+def published_each(
+    tx: Transaction, node: str, partitions: Collection[str]
+) -> dict[str, PublishedContent]:
+    """Return the visible publications of adjacent partitions, by one statement."""
+    requested = frozenset(partitions)
+    if not requested:
+        return {}
+    rows = tx.execute(
+        "select partition, snapshot, content_hash, manifest from publication where node = ? and"
+        " partition between ? and ? and ended_snapshot is null",
+        (node, min(requested), max(requested)),
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in rows if row[0] in requested}
 
 
 def published_hashes(

@@ -31,6 +31,13 @@ ATTEMPT = (
 """Start of a query for `AttemptRecord`; a condition follows."""
 
 
+_DELIVERY = (
+    "coalesce(a.delivery_id, (select b.delivery_id from publication b where b.node = :node and"
+    " b.partition = :partition and b.epoch = a.epoch and b.n = a.n))"
+)
+"""The delivery that an attempt ingested for a partition; of a batch, that which it published."""
+
+
 class AttemptRecord(NamedTuple):
     """An attempt, its run and its plan. Times are microseconds; `measures` and `error` are JSON."""
 
@@ -60,19 +67,20 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRecord]:
 
     Attempts at several partitions are included if they are among the newest, or published.
     """
+    select = ATTEMPT.replace("a.delivery_id", _DELIVERY)
     alone = msgspec.json.encode([partition]).decode()
     rows: list[tuple[Any, ...]] = tx.execute(
-        f"{ATTEMPT} a.node = :node and a.partitions = :alone order by a.epoch desc, a.n desc limit"
+        f"{select} a.node = :node and a.partitions = :alone order by a.epoch desc, a.n desc limit"
         " :limit",
-        {"node": node, "alone": alone, "limit": ALONE_MAX},
+        {"node": node, "partition": partition, "alone": alone, "limit": ALONE_MAX},
     ).fetchall()
     several = tx.execute(
-        f"{ATTEMPT} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc"
+        f"{select} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc"
         " limit :limit",
-        {"node": node, "limit": SEVERAL_MAX},
+        {"node": node, "partition": partition, "limit": SEVERAL_MAX},
     ).fetchall()
     published = tx.execute(
-        f"{ATTEMPT} (a.epoch, a.n) in (select q.epoch, q.n from publication q where q.node = :node"
+        f"{select} (a.epoch, a.n) in (select q.epoch, q.n from publication q where q.node = :node"
         " and q.partition = :partition order by q.published_at desc limit :limit)",
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()

@@ -82,7 +82,10 @@ def attempts(tx: Transaction, from_us: int, until_us: int) -> list[Attempted]:
         " sum(q.rows) from quarantine q where q.epoch = a.epoch and q.n = a.n), (select"
         " min(q.state) from quarantine q where q.epoch = a.epoch and q.n = a.n), exists (select 1"
         " from attempt b where b.delivery_id = a.delivery_id and b.finished_at <= :since and"
-        " b.state in ('published', 'held', 'rejected')) from attempt a where a.kind <> 'export' and"
+        " b.state in ('published', 'held', 'rejected')) or exists (select 1 from delivery d join"
+        " publication p on p.node = d.source and p.partition = d.partition and p.delivery_id = d.id"
+        " join attempt b on b.epoch = p.epoch and b.n = p.n where d.id = a.delivery_id and"
+        " b.delivery_id is null) from attempt a where a.kind <> 'export' and"
         " a.finished_at > :since and a.finished_at <= :until order by a.epoch, a.n",
         {"since": from_us, "until": until_us},
     )

@@ -45,6 +45,11 @@ def chain(count: int) -> list[str]:
     ]
 
 
+def one_row_a_day(first: str) -> list[str]:
+    """One Python asset with a row for each day from `first` on."""
+    return [ONE_ROW.format(name="daily", more=f', partition="day", start="{first}"')]
+
+
 def daily(folder: Path) -> None:
     """Add one small SQL asset, by day from 2013-01-01 on, that reads nothing. Its statement is
     about one day: each is computed alone.

@@ -25,7 +25,9 @@ from benchmarks.peers.servers import answers, free_port, idle, started
 
 READY_TIMEOUT_S = 60.0
 SLEEP_S = 0.1
-NOW = "2014-01-02T12:00Z"
+FIRST, NOW = "2013-01-01", "2014-01-02T12:00Z"
+LATER = "2018-06-24T12:00Z"
+"""The day after 2,000 days, so that no more partitions are expected."""
 TIMES = (
     "select queued_at, started_at, finished_at from attempt where state = 'published' order by"
     " finished_at, n"
@@ -55,6 +57,7 @@ class Ours:
                     "tasks_per_second_publishing", noops.independent(tasks, noops.ONE_ROW)
                 ),
             ),
+            ("days that publish a row", lambda: self._partition_rate(50 if self.quick else 2000)),
             ("a chain", lambda: self._hops(chain)),
             ("a year by day", lambda: self._partitions(days)),
             ("tasks of 100 ms", lambda: self._bookkeeping(4 if self.quick else 100)),
@@ -105,6 +108,23 @@ class Ours:
         )
         self._besides(figure, "the whole command", len(bodies) / whole)
 
+    def _partition_rate(self, days: int) -> None:
+        """Partitions of one Python asset that are published per second, as `_rate` counts."""
+        with self._project(noops.one_row_a_day(FIRST)) as project:
+            began = time.perf_counter()
+            document = run(
+                project, "run", "daily", "--from", FIRST, "--to", _day(days), "--now", LATER
+            )
+            whole = time.perf_counter() - began
+            times = times_of(project)
+            _all_done(len(document["published"]), days)
+        figure = "partitions_per_second_publishing"
+        self._add(figure, (days - 1) / between_ends(times))
+        self._besides(
+            figure, "from the first dispatch, workers' start included", days / _span(times)
+        )
+        self._besides(figure, "the whole command", days / whole)
+
     def _hops(self, count: int) -> None:
         with self._project(noops.chain(count)) as project:
             run(project, "run")
@@ -119,7 +139,7 @@ class Ours:
             noops.daily(project)
             began = time.perf_counter()
             document = run(
-                project, "run", "daily", "--from", "2013-01-01", "--to", _day(days), "--now", NOW
+                project, "run", "daily", "--from", FIRST, "--to", _day(days), "--now", NOW
             )
             whole = 1000 * (time.perf_counter() - began) / days
             _all_done(len(document["published"]), days)
@@ -194,4 +214,4 @@ def _all_done(result: int, expected: int) -> None:
 
 
 def _day(number: int) -> str:
-    return (dt.date(2013, 1, 1) + dt.timedelta(days=number - 1)).isoformat()
+    return (dt.date.fromisoformat(FIRST) + dt.timedelta(days=number - 1)).isoformat()

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -188,7 +189,7 @@ def serve(folder: Path, sent: list[bytes]) -> tuple[float, float]:
     session = ProjectSession.open(folder, "prod", None, "benchmark")
     folders = Folders.of(session.root, session.settings)
     context = WorkerContext(worker_settings(folders, 2), OutputPipes.open())
-    decode: Any = worker_protocol._tasks.decode
+    decode: Any = worker_protocol.tasks_decoder().decode
     perform(decode(sent[0][4:]), context)  # modules are loaded by the first
     began, answered = time.thread_time(), 0
     for message in sent:
@@ -204,6 +205,9 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=TASKS)
     parser.add_argument("--publishing", action="store_true", help="tasks that publish one row each")
     parser.add_argument(
+        "--days", action="store_true", help="as many days of one asset instead, of one row each"
+    )
+    parser.add_argument(
         "--c",
         action="store_true",
         help="cProfile by function, of leader and worker, instead of layers",
@@ -211,9 +215,11 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         folder = Path(name, "noops")
+        body = noops.ONE_ROW if given.publishing else noops.NOTHING
+        first = datetime.now(tz=UTC).date() - timedelta(days=given.tasks)
         noops.write(
             folder,
-            noops.independent(given.tasks, noops.ONE_ROW if given.publishing else noops.NOTHING),
+            noops.one_row_a_day(str(first)) if given.days else noops.independent(given.tasks, body),
         )
         (_functions if given.c else _layers)(folder, given.tasks)
 

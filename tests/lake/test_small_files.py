@@ -49,7 +49,7 @@ def _small(
     return stage_batch(
         session,
         rows,
-        partition=key,
+        partitions=((key, rows.num_rows),),
         table_name="t",
         table=table,
         evolve=False,

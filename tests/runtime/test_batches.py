@@ -118,3 +118,24 @@ def test_one_bad_day_is_rejected_alone(lab: Lab) -> None:
     )  # else nothing was tried here
     lab.deliver(MANY[13], [*rows, f"9,c0,1.00,{MANY[13]}"])
     assert published(lab.tick()) == [("clean", MANY[13]), ("orders", MANY[13])]
+
+
+@pytest.mark.parametrize("batch", ["auto", "off"])
+def test_a_day_without_rows_is_held_if_its_input_has_some(lab: Lab, batch: str) -> None:
+    """Catches a batch that publishes a day without rows although each day before had one."""
+    lost = MANY[45]
+    body = f"{CLEAN} where customer is not null qualify row_number() over (partition by day) = 1"
+    lab.sql("clean", body, f"{BY_DAY}\nbatch: {batch}")
+    lab.write(
+        "sources/orders.yaml",
+        (lab.root / "sources/orders.yaml").read_text() + "on_anomaly: ignore\n",
+    )
+    lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
+    for days in (MANY[:40], MANY[40:50]):
+        for place, day in enumerate(days, 1000 + int(days[0][5:7]) * 100):
+            customer = "" if day == lost else "c"
+            lab.deliver(day, [f"{place}{i},{customer},1.50,{day}" for i in range(3)])
+        tick_when_all_is_there(lab)
+    assert batch == "off" or max(size for _, size in attempts(lab, "clean")[-9:]) > 1
+    states = dict(lab.rows("select partition, state from partition where node = 'clean'"))
+    assert {key: state for key, state in states.items() if state != "published"} == {lost: "held"}

@@ -54,8 +54,10 @@ def batched(seed: int, graph: Graph) -> Graph:
 
 
 def _batched(seed: int, node: GraphNode) -> GraphNode:
-    yes = drawn(seed, "batch", node.name) < 0.6
-    return msgspec.structs.replace(node, batch_max=BATCH_MAX) if yes else node
+    if drawn(seed, "batch", node.name) >= 0.6:
+        return node
+    called = drawn(seed, "called", node.name) < 0.3
+    return msgspec.structs.replace(node, batch_max=BATCH_MAX, called_each=called)
 
 
 def _may_be_separable(node: GraphNode) -> bool:
@@ -107,7 +109,10 @@ class BatchInvariants:
         self._ended.clear()
 
     def dispatched(self, command: Dispatch) -> None:
-        """Check that a batch is consecutive, complete, and at most half of a failed batch."""
+        """Check that a batch is consecutive, complete, and at most half of a failed batch.
+
+        Partitions whose code is called for each are alone after a failed batch.
+        """
         node, keys = self._world.rules.nodes[command.node], command.keys
         if len(keys) == 1 or node.is_source:
             return
@@ -138,19 +143,20 @@ class BatchInvariants:
             return
         before = {key: failures.get((dispatch.node, key), 0) for key in dispatch.keys}
         tries = 1 + max(before.values())
-        if (
-            kind is FailureKind.TRANSIENT
-            and tries < self._world.rules.nodes[dispatch.node].attempts_max
-        ):
+        node = self._world.rules.nodes[dispatch.node]
+        if kind is FailureKind.TRANSIENT and tries < node.attempts_max:
             self._world.coverage.batch("waited for")
             self._ended |= {(dispatch.node, key): tries for key in dispatch.keys}
+            if node.called_each:
+                self._most |= {(dispatch.node, key): 1 for key in dispatch.keys}
             return
         self._world.coverage.batch(
             "not separable" if kind is FailureKind.NOT_SEPARABLE else "halved"
         )
         if kind is FailureKind.NOT_SEPARABLE:
             self._apart.add(dispatch.node)
-        self._most |= {(dispatch.node, key): len(dispatch.keys) // 2 for key in dispatch.keys}
+        most = 1 if node.called_each else len(dispatch.keys) // 2
+        self._most |= {(dispatch.node, key): most for key in dispatch.keys}
         self._ended |= {(dispatch.node, key): count for key, count in before.items()}
 
     def published(self, dispatch: Dispatch) -> None:

@@ -471,7 +471,7 @@ class Assembler:
         if asset.name in self._views:
             self._views[asset.name] = fingerprint
         mixes = schema.mixes if schema is not None else "its body isn't SQL"
-        if asset.batch == "off":
+        if not asset.batched:
             mixes = "`batch: off`"
         return CompiledNode(
             name=asset.name,

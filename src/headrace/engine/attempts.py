@@ -19,7 +19,7 @@ import msgspec
 
 from headrace.lake import FileRef, LakeColumn, LakeTable
 from headrace.lake.tables import MergeRule, MergeState
-from headrace.model import Body
+from headrace.model import Body, PythonBody
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -313,6 +313,8 @@ class BodyTask(Protocol):
     @property
     def inputs(self) -> tuple[InputData, ...]: ...
     @property
+    def call_inputs(self) -> tuple[tuple[InputData, ...], ...]: ...
+    @property
     def materialize(self) -> str: ...
     @property
     def partition_column(self) -> str | None: ...
@@ -330,6 +332,11 @@ class BodyTask(Protocol):
     def packages(self) -> CodePackages: ...
     @property
     def state(self) -> MergeState | None: ...
+
+
+def is_called_each(task: BodyTask) -> bool:
+    """Return whether the task is a batch that calls a Python function once per partition."""
+    return isinstance(task.body, PythonBody) and len(task.scope.partitions) > 1
 
 
 class ComputedRows(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import shutil
 import uuid
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from headrace.engine.attempts import (
     ErrorKind,
     InputData,
     Measures,
+    is_called_each,
 )
 from headrace.engine.failures import (
     BodyFailed,
@@ -57,6 +58,9 @@ from headrace.model.nodes import MaterializationKind
 from headrace.sql.values import UNKNOWN, canonical_type
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headrace.engine.partition_calls import Captured
     from headrace.lake.session import DuckDBSession
     from headrace.security.secrets import Redactor
 
@@ -201,15 +205,28 @@ class AssetOutput(msgspec.Struct, frozen=True):
 
 
 def compute(
-    task: BodyTask, session: DuckDBSession, folders: DataFolders, *, log: LogFile | None = None
+    task: BodyTask,
+    session: DuckDBSession,
+    folders: DataFolders,
+    *,
+    log: LogFile | None = None,
+    captured: Captured = lambda _, __: contextlib.nullcontext(),
 ) -> AssetOutput:
-    """Run the asset's code and stage its rows. Raises `BodyFailed` and then leaves no files."""
+    """Run the asset's code and stage its rows. Raises `BodyFailed` and then leaves no files.
+
+    `captured` is used for batches of Python assets (`engine.partition_calls`).
+    """
     meter, rows_in, bytes_in = Meter(), 0, 0
     try:
         with meter, defined(session, task.macros):
             rows_in, bytes_in = _read_in(task, session)
-            run = _files if task.materialize == MaterializationKind.FILES else _table
-            produced = run(task, session, folders, meter, log)
+            if task.materialize != MaterializationKind.FILES:
+                reached(FaultPoint.BODY_BEGUN)
+            if is_called_each(task):
+                produced = _calls(task, session, folders, log, captured)
+            else:
+                run = _files if task.materialize == MaterializationKind.FILES else _table
+                produced = run(task, session, folders, meter, log)
     except BodyFailed as failure:
         failure.measures = meter.measures(
             rows_in=rows_in, bytes_in=bytes_in, rows_out=0, bytes_out=0
@@ -244,16 +261,17 @@ def _rows_and_bytes(produced: AssetOutput) -> tuple[int, int]:
 def _table(
     task: BodyTask, session: DuckDBSession, folders: DataFolders, meter: Meter, log: LogFile | None
 ) -> AssetOutput:
-    reached(FaultPoint.BODY_BEGUN)
     if isinstance(task.body, SqlBody):
         return _sql(task, task.body, session)
     with _opaque(task, session, folders, None, meter, log) as rows:
         if rows is None:
             return AssetOutput(Measures())
         redactor = log.redactor if log is not None else None
-        small = _small(task, session, rows, redactor)
-        if small is not None:
-            return small
+        if rows.batch is not None and task.merge is None:
+            partitions = ((task.scope.partitions[0], rows.batch.num_rows),)
+            small = _small(task, session, rows.batch, partitions, redactor)
+            if small is not None:
+                return small
         select_sql, alike = rows.select()
         if redactor is not None and redactor.hides:
             with _placed(task.body):
@@ -262,21 +280,43 @@ def _table(
         return _staged(task, session, select_sql, alike)
 
 
+def _calls(
+    task: BodyTask,
+    session: DuckDBSession,
+    folders: DataFolders,
+    log: LogFile | None,
+    captured: Captured,
+) -> AssetOutput:
+    """Call a Python function for each partition and stage the rows of all calls in one file."""
+    from headrace.engine import partition_calls  # pyarrow: see `_opaque`
+
+    code_root = _code_root(folders.code, task.code or "")
+    called = partition_calls.call_each(task, session, code_root, folders, captured)
+    redactor = log.redactor if log is not None else None
+    small = _small(task, session, called.rows, called.counts, redactor)
+    if small is not None:
+        return small
+    with partition_calls.readable(called, session) as (select_sql, key), _failures(task):
+        return AssetOutput(Measures(), *_stage(task, session, select_sql, None, key, None))
+
+
 def _small(
-    task: BodyTask, session: DuckDBSession, rows: ComputedRows, redactor: Redactor | None
+    task: BodyTask,
+    session: DuckDBSession,
+    rows: pa.RecordBatch,
+    partitions: Sequence[tuple[str, int]],
+    redactor: Redactor | None,
 ) -> AssetOutput | None:
-    """Stage few rows of one partition without DuckDB; None if that isn't possible."""
-    if rows.batch is None or task.merge is not None or len(task.scope.partitions) != 1:
-        return None
+    """Stage few rows without DuckDB; None if that isn't possible."""
     if redactor is not None:
         with _placed(task.body):
-            names = [(name, "") for name in rows.batch.schema.names]
+            names = [(name, "") for name in rows.schema.names]
             command.columns_hold_no_secret(names, redactor)
     with _failures(task):
         staged = stage_batch(
             session,
-            rows.batch,
-            partition=task.scope.partitions[0],
+            rows,
+            partitions=partitions,
             table_name=task.scope.asset,
             table=task.table,
             evolve=task.evolve,
@@ -323,19 +363,31 @@ def _rows(
         return AssetOutput(
             Measures(), merged.staged, merged.table, merged.replacement, merged.files
         )
-    staged, table = stage(
+    return AssetOutput(
+        Measures(), *_stage(task, session, select_sql, parameters, _partition(task), alike)
+    )
+
+
+def _stage(
+    task: BodyTask,
+    session: DuckDBSession,
+    select_sql: str,
+    parameters: Mapping[str, Any] | None,
+    partition: Partition,
+    alike: Hashable,
+) -> tuple[StagedFile, LakeTable]:
+    return stage(
         session,
         select_sql,
         parameters,
-        table_name=name,
-        partition=_partition(task),
+        table_name=task.scope.asset,
+        partition=partition,
         table=task.table,
         evolve=task.evolve,
         hashed=False,
         alike=alike,
         code=code_types(task),
     )
-    return AssetOutput(Measures(), staged, table)
 
 
 def code_types(task: BodyTask) -> CodeTypes | None:

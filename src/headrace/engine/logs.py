@@ -32,6 +32,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -73,13 +74,15 @@ _SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code 
 _ENDS = re.compile(rb"\r\n|\n|\r")
 
 
-class LogLine(msgspec.Struct, frozen=True):
+class LogLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of a log. `level` is that of Python's logging; printed lines are `info`."""
 
     at_us: int
     stream: str
     level: str
     text: str
+    partition: str = ""
+    """In a batch: the partition for which the code was called; empty if that isn't known."""
 
 
 class WorkerClock:
@@ -93,19 +96,36 @@ class WorkerClock:
         return self._base_us + time.monotonic_ns() // 1_000
 
 
+class LoggedCall(NamedTuple):
+    """One call in a batch: its place among the attempt's partitions, and its partition."""
+
+    place: int
+    partition: str
+
+
 class LogFile:
-    """The lines of one attempt, within the limits.
+    """The lines of one attempt, or of one call in a batch, within the limits.
 
     The file is created with the first line. Safe to use from several threads.
     """
 
-    def __init__(self, path: Path, clock: WorkerClock, redactor: Redactor | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: WorkerClock,
+        redactor: Redactor | None = None,
+        call: LoggedCall | None = None,
+    ) -> None:
         """`redactor` knows the secrets that must not be stored."""
-        self.path, self.lines, self.redactor = path, 0, redactor
+        self.path, self.lines, self.redactor, self.call = path, 0, redactor, call
         self._clock, self._lock = clock, threading.Lock()
         self._fd = -1
         self._bytes = self._dropped = 0
         self._last: deque[LogLine] = deque(maxlen=LAST_LINES_MAX)
+
+    def of_call(self, place: int, partition: str) -> LogFile:
+        """Return a log of one call, which appends to the same file and has its own limits."""
+        return LogFile(self.path, self._clock, self.redactor, LoggedCall(place, partition))
 
     def write(self, stream: str, level: str, text: str) -> None:
         """Write one line of the program, or count it as dropped."""
@@ -166,10 +186,9 @@ class LogFile:
     def _put(self, line: LogLine) -> None:
         if self._fd < 0:
             self._fd = self._opened()
-        data = (
-            msgspec.json.encode(LogLine(line.at_us, line.stream, line.level, safe(line.text)))
-            + b"\n"
-        )
+        partition = "" if self.call is None else self.call.partition
+        safe_line = LogLine(line.at_us, line.stream, line.level, safe(line.text), partition)
+        data = msgspec.json.encode(safe_line) + b"\n"
         with contextlib.suppress(OSError):  # a full disk must not fail the attempt over its log
             os.write(self._fd, data)
         self.lines += 1
@@ -262,16 +281,23 @@ class OutputPipes(msgspec.Struct, frozen=True):
         os.close(self.stdout_write)
         os.close(self.stderr_write)
 
-    def rescue(self, path: Path, now_us: int, redactor: Redactor | None = None) -> int:
+    def rescue(
+        self,
+        path: Path,
+        now_us: int,
+        redactor: Redactor | None = None,
+        partitions: Sequence[str] = (),
+    ) -> int:
         """Save the output of a dead worker, in the leader; return the number of lines.
 
         Appends to the attempt's log what the worker had read but not written, and what it left in
-        the pipes. `redactor` must be the same as the worker's.
+        the pipes. `redactor` must be the same as the worker's. `partitions` are those of the
+        attempt; the call in a batch is known if the worker had begun to read its output.
         """
-        file = LogFile(path, WorkerClock(now_us), redactor)
+        file = LogFile(path, WorkerClock(now_us), redactor, self._call_of(path, partitions))
         for fd, stream in self.sources:
-            spool = _spool_path(path, stream)
-            known = sum(line.stream == stream for line in read(path)) if spool.exists() else 0
+            spool = _spool_path(file, stream)
+            known = _known_lines(file, stream) if spool.exists() else 0
             spooled = spool.read_bytes() if spool.exists() else b""
             left = drain(fd)
             if redactor is not None:
@@ -283,10 +309,25 @@ class OutputPipes(msgspec.Struct, frozen=True):
         file.close()
         return file.lines
 
+    def _call_of(self, path: Path, partitions: Sequence[str]) -> LoggedCall | None:
+        """Return the call of which a spool file is left; None for none."""
+        for call in map(LoggedCall._make, enumerate(partitions)):
+            file = LogFile(path, WorkerClock(0), call=call)
+            if any(_spool_path(file, stream).exists() for _, stream in self.sources):
+                return call
+        return None
+
     def close(self) -> None:
         """Close the read ends, in the leader."""
         os.close(self.stdout_read)
         os.close(self.stderr_read)
+
+
+def _known_lines(file: LogFile, stream: str) -> int:
+    """Return the number of a stream's lines that the worker has written, in the same call."""
+    partition = "" if file.call is None else file.call.partition
+    lines = read(file.path)
+    return sum(line.stream == stream and line.partition == partition for line in lines)
 
 
 def drain(fd: int) -> bytes:
@@ -309,7 +350,7 @@ class Spool:
 
     def __init__(self, fd: int, stream: str, file: LogFile) -> None:
         self._pipe, self._stream, self._file = fd, stream, file
-        self._path = _spool_path(file.path, stream)
+        self._path = _spool_path(file, stream)
         self._splitter = Splitter()
         self._redacted: RedactedStream | None = (
             None if file.redactor is None else file.redactor.stream()
@@ -405,8 +446,9 @@ def _opened(path: Path, flags: int) -> int:
         os.close(fd)
 
 
-def _spool_path(log: Path, stream: str) -> Path:
-    return log.with_name(f"{log.name}.{stream}")
+def _spool_path(log: LogFile, stream: str) -> Path:
+    call = "" if log.call is None else f".{log.call.place}"
+    return log.path.with_name(f"{log.path.name}{call}.{stream}")
 
 
 def _move(pipe: int, file: int) -> int:

@@ -286,7 +286,7 @@ def _streamed(
     from headrace.engine import containers
 
     schema = reader.schema
-    batch, batches = containers.with_few(boundary.each(reader))
+    batch, batches = containers.with_few(schema, boundary.each(reader))
 
     def select() -> tuple[str, Hashable]:
         stream = pa.RecordBatchReader.from_batches(schema, batches)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.lake.catalog.columns import lower_bound, upper_bound
 from headrace.lake.files import TAIL_BYTES, file_written, footer_hash
 from headrace.lake.schema import CodeTypes, Given, check_names, propose
+from headrace.lake.staging import empty_hash
 from headrace.lake.tables import (
     PARTITION_COLUMN,
     ColumnStatistics,
@@ -51,13 +52,15 @@ def stage_batch(
     session: DuckDBSession,
     rows: pa.RecordBatch,
     *,
-    partition: str,
+    partitions: Sequence[tuple[str, int]],
     table_name: str,
     table: LakeTable | None,
     evolve: bool,
     code: CodeTypes | None,
 ) -> tuple[StagedFile, LakeTable] | None:
-    """Write rows of one partition like `staging.stage`, which has the meaning of the arguments.
+    """Write rows like `staging.stage`, which has the meaning of the other arguments.
+
+    `partitions` are keys with their numbers of rows, sorted, in the order of the rows.
 
     Returns None, and writes nothing, for rows that only `stage` can write: none, many, of other
     types than these, or to be cast to the table's types. The file is unhashed.
@@ -80,15 +83,11 @@ def stage_batch(
     bounds = [known for array in arrays if (known := _bounds(array)) is not None]
     if len(bounds) < len(arrays):
         return None
-    content, sizes = _parquet(partition, arrays, target.columns)
+    content, sizes = _parquet(partitions, arrays, target.columns)
     path = new_path(target)
     _write(session.data_folder / path, content)
     footer_bytes = int.from_bytes(content[-TAIL_BYTES:-4], "little")
-    statistics = {
-        PARTITION_COLUMN: ColumnStatistics(
-            sizes[0], rows.num_rows, 0, lower_bound(partition), upper_bound(partition)
-        )
-    }
+    statistics = {PARTITION_COLUMN: _partition_statistics(partitions, sizes[0])}
     described = zip(target.columns[1:], sizes[1:], arrays, bounds, strict=True)
     for column, size, array, column_bounds in described:
         statistics[column.name] = _statistics(column, size, array, column_bounds)
@@ -98,11 +97,29 @@ def stage_batch(
         size_bytes=len(content),
         footer_bytes=footer_bytes,
         statistics=statistics,
-        partitions=(StagedPartition(partition, rows.num_rows),),
+        partitions=_staged_partitions(partitions, target.columns),
         columns=target.columns,
         footer_hash=footer_hash(content[-(footer_bytes + TAIL_BYTES) :]),
     )
     return staged, target
+
+
+def _partition_statistics(
+    partitions: Sequence[tuple[str, int]], size_bytes: int
+) -> ColumnStatistics:
+    filled = [key for key, count in partitions if count]
+    rows = sum(count for _, count in partitions)
+    return ColumnStatistics(size_bytes, rows, 0, lower_bound(filled[0]), upper_bound(filled[-1]))
+
+
+def _staged_partitions(
+    partitions: Sequence[tuple[str, int]], columns: tuple[LakeColumn, ...]
+) -> tuple[StagedPartition, ...]:
+    """Return the partitions, unhashed except for those without rows."""
+    return tuple(
+        StagedPartition(key, count, None if count else empty_hash(columns))
+        for key, count in partitions
+    )
 
 
 def _query_columns(rows: pa.RecordBatch) -> Given | None:
@@ -166,14 +183,16 @@ def _text(value: Any) -> str:
 
 
 def _parquet(
-    partition: str, arrays: Sequence[pa.Array], columns: tuple[LakeColumn, ...]
+    partitions: Sequence[tuple[str, int]],
+    arrays: Sequence[pa.Array],
+    columns: tuple[LakeColumn, ...],
 ) -> tuple[bytes, list[int]]:
     """Return the file's content, and the bytes of each column in it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema(columns, tuple(array.type for array in arrays))
-    keys = pa.repeat(partition, len(arrays[0]))
+    keys = pa.concat_arrays([pa.repeat(key, count) for key, count in partitions])
     sink, metadata = pa.BufferOutputStream(), list[pq.FileMetaData]()
     with pq.ParquetWriter(
         sink,

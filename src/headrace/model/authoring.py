@@ -353,7 +353,8 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
         pool: Concurrency pool of its attempts, or the number of slots by pool.
         concurrency: Maximum number of its attempts that run concurrently.
         priority: Assets with a larger number get a free worker first.
-        batch: Whether one attempt may compute many partitions; Python assets compute one at a time.
+        batch: Whether one attempt may compute many partitions. The function is called once for
+            each of them; `"off"` gives each an attempt of its own.
         on_reference_change: Effect of a newer reference on published partitions; `"ignore"` by
             default.
         renamed_from: Its former name, whose history it keeps.

@@ -319,6 +319,11 @@ class Asset(Value, kw_only=True):
         return self.pool if isinstance(self.pool, dict) else {self.pool: 1}
 
     @property
+    def batched(self) -> bool:
+        """False if each partition has to be computed in an attempt of its own (`batch: off`)."""
+        return self.batch != "off"
+
+    @property
     def accumulates(self) -> bool:
         """True if each publication updates one table across all partitions (merge, snapshot)."""
         return self.materialize in ACCUMULATING

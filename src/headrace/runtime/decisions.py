@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from headrace.engine import BodyError, ErrorKind
+from headrace.engine.attempts import is_called_each
 from headrace.lake.catalog import newest_snapshot
 from headrace.runtime.messages import ComputeTask
 from headrace.runtime.publishing import HEADRACE
@@ -224,8 +225,9 @@ class Decisions:
         self._tasks, self._claims, self._runs = tasks, claims, runs
         self._epoch, self._slots, self._version, self._plan = epoch, slots, version, plan
         self._untold: list[JournalRow] = []
-        self._proving: dict[AttemptId, str] = {}
-        """Attempts that also compute one of their partitions alone → their node."""
+        self._proving: dict[AttemptId, tuple[str, bool]] = {}
+        """Attempts whose end tells whether code can be batched → their node, and whether they prove
+        it, because they also compute one of their partitions alone."""
         self.last_n = 0
         """Number of the last attempt that this core started."""
 
@@ -299,20 +301,19 @@ class Decisions:
             self._untold.clear()
 
     def _note_proofs(self, tx: Transaction, events: Sequence[Event]) -> None:
-        """Store whether an asset's current code is separable, when a proof has ended.
+        """Store whether an asset's current code can be batched, when an attempt has shown it.
 
-        The proof compares a partition in a batch with the same partition computed alone.
+        A proof compares a partition in a batch with the same partition computed alone. Code that is
+        called for each partition needs none, but its rows may not fit together.
         """
         for event in events if self._proving else ():
-            node = (
-                self._proving.pop(event.attempt, None)
-                if isinstance(event, AttemptPublished | AttemptUnsuccessful)
-                else None
-            )
-            if node is not None and isinstance(event, AttemptPublished):
+            if not isinstance(event, AttemptPublished | AttemptUnsuccessful):
+                continue
+            node, proves = self._proving.pop(event.attempt, ("", False))
+            if proves and isinstance(event, AttemptPublished):
                 self._tasks.proved(tx, node, proven=True)
             elif (
-                node is not None
+                node
                 and isinstance(event, AttemptUnsuccessful)
                 and event.kind is FailureKind.NOT_SEPARABLE
             ):
@@ -342,8 +343,10 @@ class Decisions:
             )
         )
         self._claims.grant(command.attempt, command.node, command.keys)
-        if isinstance(prepared.task, ComputeTask) and prepared.task.alone is not None:
-            self._proving[command.attempt] = command.node
+        if isinstance(prepared.task, ComputeTask):
+            proves = prepared.task.alone is not None
+            if proves or is_called_each(prepared.task):
+                self._proving[command.attempt] = command.node, proves
         return []
 
     def _undeliverable(

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from headrace.connect.connectors import connector_name, is_routed_by_rows
 from headrace.connect.deliveries import CSV_ENDINGS, CSV_FIELDS
 from headrace.engine import BodyError
-from headrace.model import Asset, Consumer, Source
+from headrace.model import Asset, Consumer, PythonBody, Source
 from headrace.model.nodes import MaterializationKind, ReferenceEffect, Severity
 from headrace.model.times import days_off, parse_duration
 from headrace.plan import Compiled, CompiledNode
@@ -151,6 +151,7 @@ def _node(
         days_off=days_off(compiled.project, declared.calendar),
         takes=declared_slots(compiled.project, declared),
         batch_max=BATCH_MAX if batched else 1,
+        called_each=batched and asset is not None and isinstance(asset.body, PythonBody),
         priority=asset.priority if asset else None,
         trigger=trigger_of(compiled.project, asset) if asset else None,
         **_promises(declared),
@@ -180,13 +181,17 @@ def _checked_against(
 
 
 def _in_batches(compiled: Compiled, declared: Source | Asset, node: CompiledNode) -> bool:
-    """Whether an attempt may handle several partitions, and their rows can be told apart."""
+    """Whether an attempt may handle several partitions, and their rows can be told apart.
+
+    Python is called once for each of them.
+    """
     if declared.partition.grain is None or declared.partition.key is not None:
         return False
     if isinstance(declared, Source):
         return _delivered_in_text_files(declared) and not _has_checked_view(compiled, node.name)
     tables = (MaterializationKind.TABLE, MaterializationKind.APPEND)
-    return node.separable and declared.materialize in tables
+    called = isinstance(declared.body, PythonBody) and declared.batched
+    return (node.separable or called) and declared.materialize in tables
 
 
 def _delivered_in_text_files(source: Source) -> bool:

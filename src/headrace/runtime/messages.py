@@ -326,6 +326,8 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     """Memory limit of the attempt in bytes; None: the limit of all attempts."""
     alone: BatchPartition | None = None
     """Batches: computed alone as well; the attempt fails with `not_separable` if it differs."""
+    call_inputs: tuple[tuple[InputData, ...], ...] = ()
+    """Batches of a Python asset: the inputs of each call, in the order of the partitions."""
     packages: CodePackages = CodePackages()
     previous: PublishedRows | None = None
     """Set for attempts of a backfill."""

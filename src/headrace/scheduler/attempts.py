@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Sequence
 
 from headrace.model.intervals import next_key
-from headrace.scheduler.capacity import AttemptGroup, Slots, fitted
+from headrace.scheduler.capacity import AttemptGroup, Slots, fitted, weighted_median
 from headrace.scheduler.events import (
     AttemptId,
     AttemptUnsuccessful,
@@ -33,6 +33,11 @@ from headrace.scheduler.states import (
 # little. A batch never leaves another worker without work. After an end without publication the
 # failing partition is unknown, so the batch is retried in halves until a single partition fails.
 # Transient causes are waited for first, because they are no partition's fault.
+#
+# Code that is called once per partition (Python) may have effects outside, so a partition is never
+# in two unsuccessful batches: each is computed alone after the first. And a batch has at most as
+# many partitions as the node published in a row before: batches cost at most as many further calls
+# as there were good ones.
 
 BATCH_SECONDS = 1.0
 """Target duration of an attempt at several partitions in seconds, short enough to cancel, pause or
@@ -45,6 +50,12 @@ HISTORY_NEEDED = 28
 UNDELIVERED_MAX = 7
 """Maximum number of intervals without a delivery between two deliveries of a batch."""
 ROUNDING = 1e-6
+CALL_SECONDS = 0.05
+"""Seconds per partition up to which calls are batched: for longer ones an attempt costs little."""
+TIMEOUT_SHARE = 0.5
+"""The share of the timeout of one call that a batch of calls is expected to take at most."""
+GROWTH_MIN = 16
+"""Number of ready partitions from which calls aren't dispatched ahead while batches still grow."""
 TRIED_SECONDS = 30.0
 """With attempts at one partition only, a second one's cost is unknown: two are tried if that takes
 at most this many seconds in the worst case."""
@@ -62,6 +73,27 @@ def partitions_per_attempt(seen: Sequence[AttemptGroup], batch_max: int) -> int:
         1,
         min(batch_max, int(target_seconds / max(fit.each, target_seconds / batch_max) + ROUNDING)),
     )
+
+
+def calls_per_attempt(seen: Sequence[AttemptGroup], node: GraphNode) -> int:
+    """Return the number of calls for one attempt, from the median of the newest earlier ones.
+
+    An attempt at several partitions has the timeout of one call.
+    """
+    if not seen:
+        return 1
+    each = weighted_median((group.seconds / group.size, 1) for group in seen)
+    if each > CALL_SECONDS:
+        return 1
+    target_seconds = min(BATCH_SECONDS, TIMEOUT_SHARE * node.timeout_us / 1_000_000)
+    return max(1, int(target_seconds / max(each, target_seconds / node.batch_max) + ROUNDING))
+
+
+def usual_per_attempt(seen: Sequence[AttemptGroup], node: GraphNode) -> int:
+    """Return the number of partitions for one attempt at a node once its durations are known."""
+    if node.called_each:
+        return calls_per_attempt(seen, node)
+    return partitions_per_attempt(seen, node.batch_max)
 
 
 class Batches:
@@ -86,8 +118,17 @@ class Batches:
             node, key, self._partition_states.tracked(node.name, key)
         ):
             return 1
-        most = partitions_per_attempt(self._all.durations.seen(node.name), node.batch_max)
+        most = usual_per_attempt(self._all.durations.seen(node.name), node)
+        if node.called_each:
+            most = min(most, self._all.in_a_row.get(node.name, 0))
         return max(1, min(most, -(-self._queued(node) // slots.free)))
+
+    def growing(self, node: GraphNode) -> bool:
+        """Return whether the next batches may be larger, and many partitions wait for them."""
+        if not node.called_each or node.name in self._all.apart:
+            return False
+        in_a_row = self._all.in_a_row.get(node.name, 0)
+        return in_a_row < node.batch_max and self._queued(node) >= GROWTH_MIN
 
     def following(self, node: GraphNode, key: str) -> str | None:
         """Return the next partition, if it is queued and may be computed in the same attempt.
@@ -202,7 +243,7 @@ class Dispatcher:
         """
         if self._batches.young(node):
             return False
-        return self._batches.complete(node)
+        return self._batches.complete(node) and not self._batches.growing(node)
 
     def _still(self, node: GraphNode, key: str) -> bool:
         """Return whether a queued partition is still wanted and ready.
@@ -371,10 +412,11 @@ class Endings:
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
         self._all.rest(node.name, *running.keys)
+        self._all.in_a_row.pop(node.name, None)
         bundle = node.is_source and node.batch_max == 1  # one file with several intervals
         together = len(running.keys) > 1 and not bundle and event.kind is not FailureKind.CANCELLED
         if event.kind in WAITS:
-            self._waits(node, running.keys, event)
+            self._waits(node, running.keys, event, alone=together and node.called_each)
         elif together and not event.everywhere:
             self._together_ended(node, running.keys, event)
         else:
@@ -400,16 +442,19 @@ class Endings:
         self._waves.passed(node, queued)
         self._tell(node, queued)
 
-    def _waits(self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful) -> None:
+    def _waits(
+        self, node: GraphNode, keys: tuple[str, ...], event: AttemptUnsuccessful, *, alone: bool
+    ) -> None:
         """Put partitions back without counting a failure, because nothing is wrong with them.
 
-        They are retried when the cause may be over.
+        They are retried when the cause may be over, each `alone` or as before.
         """
         wait = ENVIRONMENT_WAIT_US if event.after_us is None else event.after_us
         for key in keys:
             tracked = self._partition_states.tracked(node.name, key)
             tracked.step(PartitionTransition.PUT_BACK)
             tracked.reason, tracked.dirty = event.reason, False
+            tracked.cap = 1 if alone else tracked.cap
             self._again(node, key, tracked, wait)
 
     def _together_ended(
@@ -418,10 +463,13 @@ class Endings:
         """Split a failed batch, because the failing partition is unknown.
 
         It is retried in halves, or one by one if the batch's result differs from that of single
-        partitions. After a transient cause it is retried unchanged, a while later.
+        partitions, or if the code is called for each. After a transient cause it is retried
+        unchanged, a while later.
         """
         wait = self._passing(node, keys) if event.kind is FailureKind.TRANSIENT else None
         cap = 0 if wait is not None else len(keys) // 2
+        if node.called_each:
+            cap = 1
         if event.kind is FailureKind.NOT_SEPARABLE:
             self._all.apart.add(node.name)
             cap = 1

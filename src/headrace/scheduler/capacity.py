@@ -111,6 +111,10 @@ WEIGHT = 0.3
 """Weight of the newest duration in a running mean."""
 
 
+CALLS_KEPT = 3
+"""Number of newest durations of calls that are kept: the first in a process also imports."""
+
+
 class AttemptDurations:
     """Durations of attempts by node, in seconds; the newest weigh most."""
 
@@ -137,8 +141,15 @@ class AttemptDurations:
         )
         self.paces[node] = tuple(sorted(sizes.values()))
 
+    def call(self, node: str, seconds: float) -> None:
+        """Record the duration of one call, as the mean of its attempt; the newest are kept."""
+        self.paces[node] = (*self.paces.get(node, ())[1 - CALLS_KEPT :], (1, seconds))
+
     def seen(self, node: str) -> list[AttemptGroup]:
-        """Return the measured durations of a node's attempts by size, smallest first."""
+        """Return the measured durations of a node's attempts by size, smallest first.
+
+        Those of calls are the newest.
+        """
         return [AttemptGroup(*results) for results in self.paces.get(node, ())]
 
     def short(self, node: str) -> bool:

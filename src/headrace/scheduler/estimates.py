@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from headrace.scheduler.attempts import partitions_per_attempt
+from headrace.scheduler.attempts import usual_per_attempt
 from headrace.scheduler.capacity import AttemptGroup, fitted, weighted_median
 from headrace.scheduler.events import Sizes, Target
 from headrace.scheduler.graph import Graph, GraphNode
@@ -206,17 +206,17 @@ def _partitions(planned_work: Iterable[WorkEstimate]) -> int:
 def _typical(node: GraphNode, known: Mapping[str, GraphNode], paces: Mapping[str, Pace]) -> Pace:
     """Return a pace for a node that never ran: the median of known nodes of its kind, or of all.
 
-    Sources parse files; nodes with batches are SQL; other nodes mostly start a process of their
-    own.
+    Sources parse files; nodes with batches are SQL, or Python if they are called for each
+    partition; other nodes mostly start a process of their own.
     """
-    alike = [
-        name
-        for name, graph_node in known.items()
-        if (graph_node.is_source, graph_node.batch_max > 1) == (node.is_source, node.batch_max > 1)
-    ]
+    alike = [name for name, graph_node in known.items() if _kind(graph_node) == _kind(node)]
     middles = sorted((paces[name] for name in alike or known), key=lambda pace: pace.of(1))
     middle = middles[len(middles) // 2]
     return Pace(middle.seconds_attempt, middle.seconds_partition, UNKNOWN_SPREAD, 0)
+
+
+def _kind(node: GraphNode) -> tuple[bool, bool, bool]:
+    return node.is_source, node.batch_max > 1, node.called_each
 
 
 class _Stopwatch:
@@ -263,8 +263,8 @@ class _Stopwatch:
         return math.ceil(planned.partitions / self._at_once(planned))
 
     def _at_once(self, planned: WorkEstimate) -> int:
-        most = partitions_per_attempt(
-            self._paces[planned.node.name].seen(planned.node.batch_max), planned.node.batch_max
+        most = usual_per_attempt(
+            self._paces[planned.node.name].seen(planned.node.batch_max), planned.node
         )
         return max(1, min(most, math.ceil(planned.partitions / self._slots)))
 

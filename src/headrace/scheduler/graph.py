@@ -104,6 +104,9 @@ class GraphNode(msgspec.Struct, frozen=True):
     """Pool slots that an attempt needs in addition to a worker."""
     batch_max: int = 1
     """Maximum number of consecutive partitions that one attempt may compute."""
+    called_each: bool = False
+    """Its code is called once per partition, in a batch, too. Only short calls are batched, and
+    only after successes, because an unsuccessful batch calls the code again for each partition."""
     priority: int | None = None
     """Declared priority: the larger runs first, before any deadline counts."""
     trigger: NodeTrigger | None = None

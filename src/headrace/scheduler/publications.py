@@ -102,8 +102,7 @@ class Propagation:
         self._all.rest(node.name, *running.keys)
         if event.seconds is not None:
             self._all.durations.add(node.name, event.seconds)
-            if node.batch_max > 1:
-                self._all.durations.pace(node.name, len(event.contents), event.seconds)
+            self._all.pace(node, len(event.contents), event.seconds)
         published = {key for key, _ in event.contents}
         self._give_back(node, [key for key in running.keys if key not in published])
         first = node.name not in self._partition_states.visible

@@ -87,6 +87,9 @@ class SchedulerState:
         self.apart: set[str] = set()
         """Nodes whose batches gave another result than single partitions: they are computed one by
         one."""
+        self.in_a_row: dict[str, int] = {}
+        """Node whose code is called once per partition → partitions published in a row, since the
+        last attempt that wasn't or since the graph was loaded, as the code may have changed."""
         self.alike: dict[str, FailsAlike] = {}
         """Node whose code fails in every partition → the first failure. Its other partitions fail
         without an attempt until one is requested again or the code changes."""
@@ -106,6 +109,14 @@ class SchedulerState:
             self.demands.wanted(node, key)
             and self.gates.shut(self.nodes[node], key, self.now) is None
         )
+
+    def pace(self, node: GraphNode, partitions: int, seconds: float) -> None:
+        """Record the duration of a published attempt, by which the next batches are sized."""
+        if node.called_each:
+            self.in_a_row[node.name] = self.in_a_row.get(node.name, 0) + partitions
+            self.durations.call(node.name, seconds / partitions)
+        elif node.batch_max > 1:
+            self.durations.pace(node.name, partitions, seconds)
 
     def ingests_first(self, node: GraphNode) -> bool:
         """Return whether a source's first delivery is still being ingested.

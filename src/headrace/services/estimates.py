@@ -16,7 +16,7 @@ from headrace.model.nodes import Asset, CommandBody, PythonBody, SqlBody
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, BackfillSpan, Chosen
 from headrace.runtime.graph import apart, graph_of
-from headrace.scheduler import Graph, Target
+from headrace.scheduler import Graph, GraphNode, Target
 from headrace.scheduler.calibration import PlanTiming, calibrated
 from headrace.scheduler.estimates import (
     UNKNOWN_SPREAD,
@@ -355,11 +355,13 @@ def _of_code(
 
 
 def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, Pace]:
-    fitted = (
-        (node.name, (batch_pace if node.batch_max > 1 else single_pace)(samples.get(node.name, ())))
-        for node in graph.nodes
-    )
+    fitted = ((node.name, _pace_of(node, samples.get(node.name, ()))) for node in graph.nodes)
     return {name: pace for name, pace in fitted if pace is not None}
+
+
+def _pace_of(node: GraphNode, samples: Sequence[Sample]) -> Pace | None:
+    of = batch_pace if node.batch_max > 1 and not node.called_each else single_pace
+    return of(samples)
 
 
 def _work(backfill: Backfill, graph: Graph) -> PlannedWork:

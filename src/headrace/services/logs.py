@@ -35,6 +35,8 @@ class CapturedLine(msgspec.Struct, frozen=True, gc=False):
     stream: str
     level: str
     text: str
+    partition: str = ""
+    """In a batch: the partition for which the code was called; empty if that isn't known."""
 
 
 class LinePosition(NamedTuple):
@@ -148,14 +150,14 @@ def logs(
     UsageError for an unknown attempt or asset, or an invalid expression.
     """
     pattern = _pattern(grep)
-    attempt = _attempt(session, target)
+    attempt, partition = _attempt(session, target)
     if attempt is None:
         return None
     results = lines(_file(session, attempt))
     rows = [
         _row(session, attempt, number, line)
         for number, line, _ in results
-        if not pattern or pattern.search(line.text)
+        if _is_of(partition, line) and (not pattern or pattern.search(line.text))
     ]
     return AttemptLog(attempt, rows, error_row(attempt.error))
 
@@ -169,7 +171,7 @@ def lines_of(
     and if there was no attempt.
     """
     pattern = _pattern(grep)
-    attempt = _attempt(session, target)
+    attempt, partition = _attempt(session, target)
     if attempt is None:
         raise UsageError(f"{target[:60]} was never attempted", hint="headrace runs")
     path = _file(session, attempt)
@@ -185,7 +187,7 @@ def lines_of(
         if len(rows) == limit or number == last:
             break
         end = after
-        if not pattern or pattern.search(line.text):
+        if _is_of(partition, line) and (not pattern or pattern.search(line.text)):
             rows.append(_row(session, attempt, number, line))
     return PageOfLines(attempt, rows, error_row(attempt.error), end, end.number <= total, total)
 
@@ -193,7 +195,7 @@ def lines_of(
 def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterator[LogRow]:
     """Yield the lines, and new ones as they are written, until the attempt has ended."""
     pattern = _pattern(grep)
-    attempt = _attempt(session, target)
+    attempt, partition = _attempt(session, target)
     if attempt is None:
         return
     path, place, ended = _file(session, attempt), START, False
@@ -201,7 +203,7 @@ def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterato
         ended = attempt.state not in OPEN
         for number, line, after in lines(path, place):
             place = after
-            if not pattern or pattern.search(line.text):
+            if _is_of(partition, line) and (not pattern or pattern.search(line.text)):
                 yield _row(session, attempt, number, line)
         if not ended:
             time.sleep(LOOK_EVERY_S)
@@ -220,23 +222,30 @@ def _pattern(grep: str | None) -> re.Pattern[str] | None:
         ) from None
 
 
-def _attempt(session: ProjectSession, target: str) -> Attempt | None:
+def _is_of(partition: str | None, line: CapturedLine) -> bool:
+    """Return whether a line may be of a partition (None: of any): others of its batch have own."""
+    return partition is None or line.partition in ("", partition)
+
+
+def _attempt(session: ProjectSession, target: str) -> tuple[Attempt | None, str | None]:
     """Return the attempt with that number, or the newest of a node or partition; None for none.
+
+    And the partition, if one is given.
 
     Raise UnknownName for an unknown number.
     """
     number = targets.attempt(target)
     if number is not None:
-        return _numbered_attempt(session, target, number)
+        return _numbered_attempt(session, target, number), None
     node, partition = targets.target(target, session.project(), kinds=(Source, Asset, Exported))
     if session.store is None:
-        return None
+        return None, partition
     with session.store.read() as tx:
         if partition is None:
             newest = attempts.of_node(tx, node, limit=1)
         else:
             newest = attempts.of_partition(tx, node, partition, limit=1)
-    return newest[0] if newest else None
+    return newest[0] if newest else None, partition
 
 
 def _numbered_attempt(session: ProjectSession, target: str, number: tuple[int, int]) -> Attempt:
@@ -263,7 +272,7 @@ def _file(session: ProjectSession, attempt: Attempt) -> Path:
 def _row(session: ProjectSession, attempt: Attempt, number: int, line: CapturedLine) -> LogRow:
     return LogRow(
         node=attempt.node,
-        partition=",".join(attempt.partitions),
+        partition=line.partition or ",".join(attempt.partitions),
         attempt=attempt.id,
         state=attempt.state,
         verdict=attempt.verdict,

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import NamedTuple
 
+from headrace.engine.attempts import is_called_each
 from headrace.engine.logs import OutputPipes
 from headrace.model import PythonBody
 from headrace.runtime import fork_server_start, worker_protocol
@@ -277,7 +278,8 @@ class WorkerHandle:
         if isinstance(task, ComputeTask):
             limit = task.memory_max_bytes or limit
             if isinstance(task.body, PythonBody):
-                self.code, self.python_tasks = task.code, self.python_tasks + 1
+                self.code = task.code
+                self.python_tasks += len(task.scope.partitions)
         if not self.given:
             self.began = time.monotonic()
         self.given.append(AssignedTask(attempt, task, limit))
@@ -412,7 +414,10 @@ class WorkerHandle:
         if self.given:
             head = self.given[0]
             self._channel.rescue(
-                folders.log(*head.attempt), head.task.now_us, self._secrets.redactor
+                folders.log(*head.attempt),
+                head.task.now_us,
+                self._secrets.redactor,
+                _called_partitions(head.task),
             )
         _close(self.task_write, self.answer_read, self._recall_write, self.pidfd)
         self._channel.close()
@@ -442,6 +447,13 @@ class WorkerHandle:
         with contextlib.suppress(ValueError):
             return f"was ended by {signal.Signals(-code).name}{text}"
         return f"was ended by signal {-code}{text}"
+
+
+def _called_partitions(task: Task) -> tuple[str, ...]:
+    """Return the partitions for each of which the task calls a function; empty for one call."""
+    if isinstance(task, ComputeTask) and is_called_each(task):
+        return task.scope.partitions
+    return ()
 
 
 def _close(*descriptors: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -101,12 +101,14 @@ def evaluated_audit(
     grain: Grain | None,
     larger: LargerSample,
     *,
-    inputs: Sequence[InputData] | None = None,
+    inputs: Mapping[str, Sequence[InputData]] | None = None,
 ) -> EvaluatedAudit:
     """Evaluate each partition against earlier ones, in the history and in the same file.
 
     A partition that seems anomalous in the audit's sample, or nearly so, is evaluated by the
-    `larger` one. `inputs` are the inputs that it was computed from; None for a delivery.
+    `larger` one. `inputs` are the inputs that each partition was computed from; None for a
+    delivery. Where only the inputs of a whole batch are known, a partition without rows counts as
+    one whose inputs have rows: it is computed again alone, which shows whether they have.
     """
     withheld = _withheld(audit, staged)
     failed = tuple(
@@ -137,15 +139,15 @@ def _anomalies(
     around: AnomalyContext,
     history: MetricHistory,
     larger: LargerSample,
-    inputs: Sequence[InputData] | None,
+    inputs: Mapping[str, Sequence[InputData]] | None,
 ) -> tuple[Audit, list[Fact]]:
     """Return the anomalies of the partitions, before the declared policies apply.
 
     The audit comes with them: it has the metrics that were evaluated.
     """
-    fed = len(keys) == 1 and _have_rows(inputs)
     facts: list[Fact] = []
     for key in _alike(keys):
+        fed = _have_rows((inputs or {}).get(key))
         audit, of_partition = _of(key, audit, staged, around, history, larger, fed=fed)
         facts += of_partition
     if inputs is None:
@@ -173,13 +175,17 @@ def _have_rows(inputs: Sequence[InputData] | None) -> bool:
 
 
 def _more_of_each(
-    keys: Sequence[str], rows: int, inputs: Sequence[InputData], around: AnomalyContext
+    keys: Sequence[str],
+    rows: int,
+    inputs: Mapping[str, Sequence[InputData]],
+    around: AnomalyContext,
 ) -> Fact | None:
     """Return a fact if changed code gives far more rows per input row than any partition so far.
 
     The variance of earlier partitions doesn't matter here.
     """
-    read = inputs[0] if len(keys) == 1 == len(inputs) else None
+    of_first = inputs[keys[0]]
+    read = of_first[0] if len(keys) == 1 == len(of_first) else None
     if read is None or not read.rows or not around.rows_each or rows < MORE_ROWS_MIN:
         return None
     most = around.rows_each * read.rows

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,7 @@ from headrace.checks import Audit, CheckState, Verdict
 from headrace.checks.audit import TableContents, audit
 from headrace.checks.placement import PartitionCheck
 from headrace.compiler.installed import current_environment
-from headrace.engine.attempts import as_said
+from headrace.engine.attempts import as_said, is_called_each
 from headrace.engine.command import programs_of_command
 from headrace.engine.compute import AssetOutput
 from headrace.engine.compute import compute as run_body
@@ -149,8 +151,22 @@ def _run(task: ComputeTask, context: WorkerContext, log: LogFile) -> AssetOutput
     # a query prints nothing, so capturing output would be wasted
     if isinstance(task.body, SqlBody):
         return run_body(task, session, context.folders, log=log)
+    if is_called_each(task):
+        captured = functools.partial(_captured, context, log)
+        return run_body(task, session, context.folders, log=log, captured=captured)
     with Capture(context.channel, log, context.listener):
         return run_body(task, session, context.folders, log=log)
+
+
+@contextlib.contextmanager
+def _captured(context: WorkerContext, log: LogFile, place: int, partition: str) -> Iterator[None]:
+    """Capture the output of one call in a batch, and count its lines as the attempt's."""
+    call_log = log.of_call(place, partition)
+    try:
+        with Capture(context.channel, call_log, context.listener):
+            yield
+    finally:
+        log.lines += call_log.lines
 
 
 def _prove(task: ComputeTask, context: WorkerContext, produced: AssetOutput) -> None:
@@ -317,15 +333,16 @@ def _strange(
     larger = LargerSample(
         _session(task, context), staged, table, task.scope.timezone, task.classified
     )
+    keys = task.scope.partitions
     return evaluated_audit(
         result,
         staged,
-        task.scope.partitions,
+        keys,
         task.around,
         task.history,
         grain,
         larger,
-        inputs=task.inputs,
+        inputs=dict(zip(keys, task.call_inputs or (task.inputs,) * len(keys), strict=True)),
     )
 
 

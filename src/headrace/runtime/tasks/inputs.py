@@ -325,7 +325,8 @@ def context_of_asset(
         return AnomalyContext(
             on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources)
         )
-    if every is None and _based_on_exception(lookup, tx, asset, keys):
+    # a batch with an anomaly is computed again until each partition is alone
+    if every is None and len(keys) == 1 and _based_on_exception(lookup, tx, asset, keys):
         every = FactSeverity.WARN.value
     above = sorted(_above(lookup, asset.name))
     unusual = quality.unusual_partitions(tx, above, min(keys), max(keys))

@@ -300,7 +300,10 @@ def compute_task(
     node, is_code = lookup.compiled.nodes[asset.name], isinstance(asset.body, CODE)
     known = lookup.table(tx, asset.name) if asset.materialize in TABLES else None
     scope = scope_of(lookup.project, asset, keys, attempt)
-    prove = len(keys) > 1 and not attempts.is_batching_proven(tx, asset.name, node.fingerprint)
+    several, called = len(keys) > 1, isinstance(asset.body, PythonBody)
+    prove = (
+        several and not called and not attempts.is_batching_proven(tx, asset.name, node.fingerprint)
+    )
     earlier = _earlier_partition(tx, asset, keys) if known is not None else None
     return ComputeTask(
         scope=scope,
@@ -345,6 +348,7 @@ def compute_task(
         state=_state(tx, asset, keys, attempt) if asset.accumulates else None,
         memory_max_bytes=memory_in_bytes(asset.memory_max) if asset.memory_max else None,
         alone=_alone(lookup, tx, attempt, asset, keys, snapshot) if prove else None,
+        call_inputs=_call_inputs(lookup, tx, asset, keys, snapshot) if several and called else (),
         environment=CodeEnvironment(
             variables=asset.environment,
             passed=lookup.project.settings.pass_environment,
@@ -401,6 +405,17 @@ def _alone(
         for spec in lookup.compiled.nodes[asset.name].inputs
     )
     return BatchPartition(scope_of(lookup.project, asset, chosen, attempt), tuple(inputs))
+
+
+def _call_inputs(
+    lookup: TaskLookup, tx: Transaction, asset: Asset, keys: tuple[str, ...], snapshot: int
+) -> tuple[tuple[InputData, ...], ...]:
+    """Return the inputs of each partition as if it was computed alone."""
+    inputs = lookup.compiled.nodes[asset.name].inputs
+    return tuple(
+        tuple(input_of(lookup, tx, asset, spec, (key,), snapshot) for spec in inputs)
+        for key in keys
+    )
 
 
 def _state(tx: Transaction, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> MergeState:

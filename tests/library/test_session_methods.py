@@ -14,8 +14,8 @@ from headrace.model.errors import Refused, UsageError
 from headrace.services.parameters import command_function, parameters_of, request_type
 from scripts import session_methods
 
-TERMINAL_ONLY = {"demo", "init", "serve", "dev"}
-"""Commands that make a project or are a server."""
+TERMINAL_ONLY = {"bench", "demo", "init", "serve", "dev"}
+"""Commands that make a project, are a server, or run commands themselves."""
 OTHER_NAMES = {
     "try": "try_asset",
     "exports": "take_over_exports",

@@ -88,7 +88,7 @@ def test_a_plans_worker_syncs_what_it_wrote_and_productions_leader_does(
     file.touch()
     each: list[Path] = []
     together: list[Path] = []
-    monkeypatch.setattr(files, "_full_sync", each.append)
+    monkeypatch.setattr(files, "full_sync", each.append)
     monkeypatch.setattr(durable_files, "sync", together.extend)
     outcome = RejectedOutcome(attempt=f"3.{number}", measures=Measures(), quarantined=file.name)
     assert with_durable_files(outcome, folders) is outcome

@@ -275,6 +275,11 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--all",), None),
     ),
     "doctor": (),
+    "bench": (
+        CompletedParameter((), "[NAME]...", many=True),
+        CompletedParameter(("--quick",), None),
+        CompletedParameter(("--folder",), "DIR"),
+    ),
     "serve": (
         CompletedParameter(("--host",), "ADDRESS"),
         CompletedParameter(("--port",), "N"),

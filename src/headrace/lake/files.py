@@ -67,13 +67,13 @@ def _sync_file_systems(files: Sequence[Path]) -> None:
 def _sync_files(files: Sequence[Path]) -> None:
     folders: set[Path] = set()
     for path in files:
-        _full_sync(path)
+        full_sync(path)
         folders.update((path.parent, path.parent.parent))
     for folder in sorted(folders):
-        _full_sync(folder)
+        full_sync(folder)
 
 
-def _full_sync(path: Path) -> None:
+def full_sync(path: Path) -> None:
     """Call `fsync`, on macOS `F_FULLFSYNC`: there `fsync` leaves the data in the drive's cache."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -48,6 +48,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "sources": RUNNING,
     "materialise": ("lake",),
     "overhead": RUNNING,
+    "held_snapshot": RUNNING,
     "event_log": RUNNING,
     "batches": ("engine", "lake", "model", "checks", "runtime"),
     "backfill": RUNNING,

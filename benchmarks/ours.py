@@ -185,12 +185,17 @@ def times_of(project: Path, store: str | None = None) -> list[Any]:
         import psycopg
 
         with psycopg.connect(store) as connection:
-            schema = connection.execute(_SCHEMA_OF_ATTEMPT).fetchone()
-            assert schema is not None
-            connection.execute(f'set search_path = "{schema[0]}"'.encode())
+            connection.execute(f'set search_path = "{schema_of_attempts(connection)}"'.encode())
             return connection.execute(TIMES).fetchall()
     with contextlib.closing(sqlite3.connect(project / ".headrace/state.db")) as connection:
         return connection.execute(TIMES).fetchall()
+
+
+def schema_of_attempts(connection: Any) -> str:
+    """Return the schema of the state in a PostgreSQL database that one project uses."""
+    row = connection.execute(_SCHEMA_OF_ATTEMPT).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 _SCHEMA_OF_ATTEMPT = (

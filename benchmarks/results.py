@@ -29,6 +29,7 @@ ORDER = (
     "sources",
     "materialise",
     "overhead",
+    "held_snapshot",
     "event_log",
     "batches",
     "backfill",

@@ -1,0 +1,94 @@
+"""What an importer returns: the new project's files, and what became of each task of the origin."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class Verdict(enum.StrEnum):
+    """What became of one task of the origin."""
+
+    CARRIED = "carried"
+    """It is an asset, source, check or consumer that does the same work."""
+    COMMAND = "command"
+    """It runs unchanged in the origin's own environment, as a command that Headrace starts."""
+    PERSON = "person"
+    """A person must decide or write something; `todo` says what."""
+
+
+class DependencyKind(enum.StrEnum):
+    """How the origin expressed that one task comes after another."""
+
+    EDGE = "edge"
+    SENSOR = "sensor"
+    XCOM = "xcom"
+    DATASET = "dataset"
+    TABLE = "table"
+    REF = "ref"
+    TRIGGER = "trigger"
+    EXPRESSION = "expression"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedItem:
+    """One task of the origin; each stands in exactly one item.
+
+    `id` is `dag_id.task_id` (groups dotted), dbt's unique_id, or `pipeline/activity` (nested by
+    `/`); parts of a name that are known only at run time are `*`. A file that can't be read is an
+    item of its own, with its path as `id`. `file` is relative to the origin's root, `line` counts
+    from 1. `created` lists the new project's files that the item became. `original` is the
+    task's own text, at most `ORIGINAL_CHARACTERS_MAX` characters.
+    """
+
+    id: str
+    file: str
+    line: int
+    verdict: Verdict
+    created: tuple[str, ...]
+    why: str
+    todo: str
+    original: str
+
+
+ORIGINAL_CHARACTERS_MAX = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """`target` comes after `origin`; both are ids of items."""
+
+    origin: str
+    target: str
+    how: DependencyKind
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Something that could be untangled once the faithful import works; `items` are ids."""
+
+    kind: str
+    items: tuple[str, ...]
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFound:
+    """A secret in plain text, by its name and place; its value is never copied."""
+
+    file: str
+    line: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedProject:
+    """The result of one import. `files` maps paths in the new project to their texts."""
+
+    tool: str
+    items: tuple[ImportedItem, ...]
+    dependencies: tuple[Dependency, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
+    secrets: tuple[SecretFound, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from headrace.store.event_recording import (
     append_event,
     statement,
 )
+from headrace.store.postgresql_batches import COLUMN_TYPES, Batched, arrays_of, batched, types_of
 from headrace.store.postgresql_dialect import adapt, translated
 from headrace.store.transaction import (
     RESTORE,
@@ -49,6 +50,10 @@ The client's machine may be gone.
 """
 STREAM_ROWS = 1_000
 """Rows per fetch of a streamed query."""
+BATCH_ROWS = 1_000
+"""Most rows that one statement writes."""
+ColumnTypes = dict[str, dict[str, str]]
+"""Types of columns, by table and column."""
 _SESSION = {
     "application_name": "headrace",
     "connect_timeout": str(CONNECT_SECONDS),
@@ -91,16 +96,18 @@ class PostgresqlTransaction(Transaction):
     """A transaction of a connection.
 
     From its first `executemany` on, it sends statements without waiting for each result (pipeline
-    mode). A query waits for its own result, any other single statement for its completion, and the
-    commit for all. Between a savepoint and its end there is no pipeline, so that errors are raised
-    there.
+    mode), and one statement for several rows where that means the same (`postgresql_batches`). A
+    query waits for its own result, any other single statement for its completion, and the commit
+    for all. Between a savepoint and its end there is no pipeline, so that errors are raised there.
     """
 
-    __slots__ = ("_connection", "_pipeline", "_savepoints", "_stack")
+    __slots__ = ("_connection", "_pipeline", "_savepoints", "_stack", "_types")
     dialect = Dialect.POSTGRESQL
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, types: ColumnTypes) -> None:
+        """`types` caches the types of columns for all transactions of an engine."""
         self._connection: Any = connection
+        self._types = types
         self._pipeline: Any = None
         self._stack = ExitStack()
         self._savepoints = 0
@@ -126,8 +133,28 @@ class PostgresqlTransaction(Transaction):
             self._begin_pipeline()
         if len(rows) == 1:
             self._connection.execute(translated(sql), rows[0])
-        else:
-            self._connection.cursor().executemany(translated(sql), rows)
+            return
+        statement = batched(sql)
+        types = self._types_of(statement) if statement is not None else None
+        for first in range(0, len(rows), BATCH_ROWS):
+            some = rows[first : first + BATCH_ROWS]
+            arrays = arrays_of(statement, some) if statement is not None and types else None
+            if statement is None or types is None or arrays is None:
+                self._connection.cursor().executemany(translated(sql), some)
+            else:
+                # the best plan depends on the number of rows, and on the size of the table by now
+                self._connection.execute(
+                    translated(statement.text(types)),
+                    arrays,
+                    prepare=None if statement.is_insert else False,
+                )
+
+    def _types_of(self, statement: Batched) -> list[str] | None:
+        """Return the types of a statement's parameters; None if a column is unknown."""
+        if statement.table not in self._types:
+            rows = self._connection.execute(translated(COLUMN_TYPES), (statement.table,))
+            self._types[statement.table] = dict(rows.fetchall())
+        return types_of(statement, self._types[statement.table])
 
     def stream(self, sql: str, /) -> Iterator[tuple[Any, ...]]:
         if self._connection is None:
@@ -195,8 +222,8 @@ class PostgresqlRecording(PostgresqlTransaction):
 
     __slots__ = ("_ids_due", "recorder")
 
-    def __init__(self, connection: Any, recorder: Recorder) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Any, types: ColumnTypes, recorder: Recorder) -> None:
+        super().__init__(connection, types)
         self.recorder = recorder
         self._ids_due: list[tuple[Any, list[int | None]]] = []
 
@@ -267,6 +294,7 @@ class PostgresqlEngine:
         self._writer: Any = None
         self._psycopg = driver()
         self._texts = Texts()
+        self._types: ColumnTypes = {}
 
     @property
     def where(self) -> str:
@@ -313,7 +341,7 @@ class PostgresqlEngine:
         with self._translated():
             connection = self._read_connection()
             connection.execute("begin isolation level repeatable read, read only")
-            transaction = PostgresqlTransaction(connection)
+            transaction = PostgresqlTransaction(connection, self._types)
             try:
                 yield transaction
             finally:
@@ -329,7 +357,7 @@ class PostgresqlEngine:
                 "begin isolation level read committed; set local synchronous_commit ="
                 f" {'on' if durable else 'off'}; {self._lock}"
             )
-            transaction = PostgresqlRecording(connection, Recorder(self._texts, epoch))
+            transaction = PostgresqlRecording(connection, self._types, Recorder(self._texts, epoch))
             try:
                 (current, released), last = _last_two(connection.execute(begin))
                 if epoch is not None:

@@ -56,6 +56,9 @@ def eats():
 def child_eats():
     subprocess.run([sys.executable, "-c", "import time\\nheld=bytearray(b'x')*500_000_000\\ntime.sleep(600)"])
 def niceness(ctx): Path(ctx.parameters["folder"], f"nice-{ctx.attempt}").write_text(str(os.nice(0)))
+def loaded(ctx):
+    names = [name for name in ("pandas", "pyarrow.compute") if name in sys.modules]
+    Path(ctx.parameters["folder"], f"loaded-{ctx.attempt}").write_text(" ".join(names))
 def pids(ctx): Path(ctx.parameters["folder"], f"pid-{ctx.attempt}").write_text(str(os.getpid()))
 """
 

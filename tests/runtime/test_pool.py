@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from executor_contract import BODIES, ExecutorBench, InProcesses
 
@@ -282,6 +283,18 @@ def test_idle_workers_take_little_memory(bench: PoolBench) -> None:
         *(worker.pid for worker in bench.executor._front.workers),
     ]
     assert sum(map(_pss_mebibytes, pids)) < 110
+
+
+def test_what_rows_of_python_assets_need_is_loaded_once_for_all_workers(tmp_path: Path) -> None:
+    """Would catch: pandas, which Arrow imports for its first array of Python values, and Arrow's
+    functions, loaded by each worker in the middle of its first attempt."""
+    pytest.importorskip("pandas")
+    made = PoolBench(tmp_path)
+    settings = msgspec.structs.replace(made.settings, python=True, arrow=True)
+    with Pool(settings, 1) as made.executor:
+        attempt = made.submit("loaded")
+        made.told(attempt)
+    assert (tmp_path / f"loaded-{attempt}").read_text() == "pandas pyarrow.compute"
 
 
 def _pss_mebibytes(pid: int) -> int:

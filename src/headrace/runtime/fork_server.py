@@ -40,8 +40,10 @@ from headrace.runtime.worker_protocol import (
     tasks_decoder,
 )
 
-PYTHON, ARROW = ("headrace.engine.python",), ("pyarrow.parquet", "headrace.engine.containers")
-"""Modules for Python assets, and additional ones for those that read or return rows."""
+PYTHON = ("headrace.engine.python",)
+"""Modules for Python assets."""
+ARROW = ("pyarrow.parquet", "pyarrow.compute", "headrace.engine.containers")
+"""Additional modules for Python assets that read or return rows."""
 
 
 def main() -> None:
@@ -55,6 +57,8 @@ def main() -> None:
         return
     for module in (*(PYTHON if settings.python else ()), *(ARROW if settings.arrow else ())):
         importlib.import_module(module)
+    if settings.arrow:
+        _make_array()
     # its import opened it, with threads; asset code that uses it gets a new one
     duckdb.default_connection().close()
     # workers never look through it either, which would copy the memory that they share
@@ -68,6 +72,15 @@ def main() -> None:
             else _reap(number)
         )
         control.sendall(REPLY.pack(kind, *reply))
+
+
+def _make_array() -> None:
+    """Make Arrow's first array of Python values, for which it imports pandas, if that is installed.
+
+    Each worker would import it with its first list of rows.
+    """
+    with contextlib.suppress(Exception):  # a pandas that doesn't load is the asset code's matter
+        importlib.import_module("pyarrow").array(())
 
 
 def _next(control: socket.socket) -> tuple[bytes, int, list[int]] | None:

@@ -160,13 +160,6 @@ def accepted_attempt(tx: Transaction, node: str, partition: str, attempt: str) -
 
 def attach_publications(tx: Transaction, rows: Iterable[tuple[str, str, int]]) -> None:
     """Assign (node, partition, publication) to the exceptions that wait for them."""
-    if (
-        tx.execute(
-            "select 1 from accepted where publication_id is null and ended_at is null limit 1"
-        ).fetchone()
-        is None
-    ):
-        return
     tx.executemany(
         "update accepted set publication_id = ? where node = ? and partition = ? and publication_id"
         " is null and ended_at is null",

@@ -266,11 +266,21 @@ def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
     show(tx, [(r.node, r.partition, r.id) for r in rows])
 
 
+_BEFORE_SHOWING = (
+    "select (select coalesce(max(revision), 0) + 1 from partition), exists (select 1 from quarantine"
+    " where state in ('held', 'rejected')), exists (select 1 from accepted where publication_id is"
+    " null and ended_at is null)"
+)
+"""The revision of changed partitions, whether data is in quarantine, and whether an exception waits
+for a publication: one statement, because each costs PostgreSQL a round trip."""
+
+
 def show(tx: Transaction, rows: Sequence[tuple[str, str, int]]) -> None:
     """Set the states of partitions to new publications (node, partition, id), in order of the ids.
 
     Earlier quarantined data of the partitions is superseded.
     """
+    revision, quarantined, expected = tx.execute(_BEFORE_SHOWING).fetchone()
     tx.execute(
         "insert into partition (node, partition, state, publication_id, since, revision) select"
         " node, partition, 'published', id, published_at, ? from publication where id between ? and"
@@ -278,20 +288,16 @@ def show(tx: Transaction, rows: Sequence[tuple[str, str, int]]) -> None:
         " 'published' then partition.since else excluded.since end, state = 'published', stale = 0,"
         " proposed = 0, failures = 0, not_before = null, reason = null, publication_id ="
         " excluded.publication_id, revision = excluded.revision",
-        (next_revision(tx), rows[0][2], rows[-1][2]),
+        (revision, rows[0][2], rows[-1][2]),
     )
-    if (
-        tx.execute(
-            "select 1 from quarantine where state in ('held', 'rejected') limit 1"
-        ).fetchone()
-        is not None
-    ):
+    if quarantined:
         tx.executemany(
             "update quarantine set state = 'superseded' where node = ? and partition = ? and state"
             " in ('held', 'rejected')",
             [row[:2] for row in rows],
         )
-    exceptions.attach_publications(tx, rows)
+    if expected:
+        exceptions.attach_publications(tx, rows)
 
 
 PublishedContent = tuple[int, str | None, str | None]

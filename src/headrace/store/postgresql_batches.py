@@ -73,17 +73,19 @@ def batched(sql: str) -> Batched | None:
 def _insertion(table: str, columns: str, values: str, conflict: str) -> Batched | None:
     names = [name.strip() for name in columns.split(",")]
     items = [item.strip() for item in values.split(",")]
-    simple = all(item == "?" or "?" not in item for item in items)
-    if len(names) != len(items) or not simple or "?" in conflict or ":" in values:
+    if len(names) != len(items) or not _are_simple(items) or "?" in conflict:
         return None
     filled = tuple(name for name, item in zip(names, items, strict=True) if item == "?")
     keys = _conflicting(conflict, filled)
     if keys is None or not filled:
         return None
-    numbers = iter(range(len(filled)))
-    chosen = ", ".join(f"v.p{next(numbers)}" if item == "?" else item for item in items)
-    before = f"insert into {table} ({columns}) select {chosen} from"
+    before = f"insert into {table} ({columns}) select {_numbered(', '.join(items), 0)} from"
     return Batched(table, filled, keys, before, conflict, is_insert=True)
+
+
+def _are_simple(items: Sequence[str]) -> bool:
+    """Whether each item is a parameter or contains none."""
+    return all(item == "?" or ("?" not in item and ":" not in item) for item in items)
 
 
 def _conflicting(conflict: str, filled: tuple[str, ...]) -> tuple[int, ...] | None:

@@ -138,16 +138,20 @@ class PostgresqlTransaction(Transaction):
         types = self._types_of(statement) if statement is not None else None
         for first in range(0, len(rows), BATCH_ROWS):
             some = rows[first : first + BATCH_ROWS]
-            arrays = arrays_of(statement, some) if statement is not None and types else None
-            if statement is None or types is None or arrays is None:
+            if statement is None or types is None or not self._send_at_once(statement, types, some):
                 self._connection.cursor().executemany(translated(sql), some)
-            else:
-                # the best plan depends on the number of rows, and on the size of the table by now
-                self._connection.execute(
-                    translated(statement.text(types)),
-                    arrays,
-                    prepare=None if statement.is_insert else False,
-                )
+
+    def _send_at_once(
+        self, statement: Batched, types: Sequence[str], rows: Sequence[Parameters]
+    ) -> bool:
+        """Send one statement for these rows; return whether that means the same."""
+        arrays = arrays_of(statement, rows)
+        if arrays is None:
+            return False
+        # the best plan depends on the number of rows, and on the size of the table by now
+        prepare = None if statement.is_insert else False
+        self._connection.execute(translated(statement.text(types)), arrays, prepare=prepare)
+        return True
 
     def _types_of(self, statement: Batched) -> list[str] | None:
         """Return the types of a statement's parameters; None if a column is unknown."""

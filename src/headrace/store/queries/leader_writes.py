@@ -267,9 +267,9 @@ def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:
 
 
 _BEFORE_SHOWING = (
-    "select (select coalesce(max(revision), 0) + 1 from partition), exists (select 1 from quarantine"
-    " where state in ('held', 'rejected')), exists (select 1 from accepted where publication_id is"
-    " null and ended_at is null)"
+    "select (select coalesce(max(revision), 0) + 1 from partition), exists (select 1 from"
+    " quarantine where state in ('held', 'rejected')), exists (select 1 from accepted where"
+    " publication_id is null and ended_at is null)"
 )
 """The revision of changed partitions, whether data is in quarantine, and whether an exception waits
 for a publication: one statement, because each costs PostgreSQL a round trip."""

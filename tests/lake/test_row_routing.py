@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from headrace.lake.row_routing import (
+    DAYS_IN_A_ROW_MIN,
     NOWHERE,
     UnroutableColumn,
     bounds_of,
@@ -81,6 +82,33 @@ def test_rows_between_chosen_partitions_belong_nowhere() -> None:
     chosen = ["2024-01-01", "2024-01-03", "2024-01-08"]
     for day, expected in (("01", chosen[0]), ("02", NOWHERE), ("03", chosen[1]), ("07", NOWHERE)):
         assert key_of(f"2024-01-{day}", "DATE", chosen, Grain.DAY) == expected
+
+
+@pytest.mark.parametrize("kind", ["DATE", "TIMESTAMP", "TIMESTAMP_NS", INSTANT])
+@pytest.mark.parametrize("begin", [date(1700, 2, 20), date(1969, 12, 20), date(2024, 3, 20)])
+def test_many_consecutive_days_hold_what_each_of_them_holds(kind: str, begin: date) -> None:
+    """Catches a date's text that isn't the key (times before 1970, the other side of
+    midnight, infinity), and instants whose day depends on the session's time zone.
+    """
+    days = [begin + timedelta(n) for n in range(DAYS_IN_A_ROW_MIN + 12)]
+    keys = [day.isoformat() for day in days]
+    times = ["00:00:00", "23:59:59.999999"]
+    local = [f"{key} {at}" for key in keys for at in times if kind != "DATE"]
+    values = [*keys, *local, f"{days[-1] + timedelta(1)}", "infinity", "-infinity"]
+    together = keys_of(values, kind, keys, Grain.DAY)
+    each = [keys_of(values, kind, [key], Grain.DAY) for key in keys]
+    assert together == [next(filter(None, found), NOWHERE) for found in zip(*each, strict=True)]
+    assert set(keys) <= set(together)
+    assert together[-2:] == [NOWHERE, NOWHERE]
+
+
+def test_a_gap_among_many_days_holds_no_row() -> None:
+    """Catches days that count as consecutive because the first and the last one would fit."""
+    days = [(date(2024, 1, 1) + timedelta(n)).isoformat() for n in range(2 * DAYS_IN_A_ROW_MIN)]
+    chosen = [day for day in days if day != "2024-01-05"]
+    assert keys_of(days, "DATE", chosen, Grain.DAY) == [
+        NOWHERE if day == "2024-01-05" else day for day in days
+    ]
 
 
 @pytest.mark.parametrize("grain", [Grain.WEEK, Grain.MONTH, Grain.QUARTER, Grain.YEAR])

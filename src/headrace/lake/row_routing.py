@@ -27,6 +27,12 @@ _ZONED = "TIMESTAMP WITH TIME ZONE"
 _SECOND = timedelta(seconds=1)
 _FOLD_MAX = timedelta(hours=26)
 """26 hours: maximum distance of two readings of a wall clock; zones have moved by a whole day."""
+_DAY = timedelta(days=1)
+DAYS_IN_A_ROW_MIN = 8
+"""The number of consecutive days from which on a date's text costs less than comparisons.
+
+DuckDB takes 4 ms to plan the comparisons of 64 days, more than it takes to run them for 60,000 rows.
+"""
 
 
 class UnroutableColumn(LakeError):
@@ -79,12 +85,31 @@ def outside(column: str, bounds: PartitionBounds) -> str:
 def key_expression(column: str, every: Sequence[PartitionBounds]) -> str:
     """Return SQL for the key of a row's partition among `every`, or `NOWHERE`.
 
-    It is a binary tree of comparisons, so that the days of a year need nine.
+    It is the text of the date for consecutive local days, else a binary tree of comparisons, so
+    that the hours of a week need eight.
     """
     ordered = sorted(every, key=lambda bounds: (bounds.first, bounds.beyond))
     name = quote(column)
     inside = f"{name} >= {ordered[0].low} AND {name} < {ordered[-1].high}"
-    return f"CASE WHEN {inside} THEN {_tree(name, ordered)} ELSE {literal(NOWHERE)} END"
+    within = (
+        f"CAST(CAST({name} AS DATE) AS VARCHAR)"
+        if _are_days_in_a_row(ordered)
+        else _tree(name, ordered)
+    )
+    return f"CASE WHEN {inside} THEN {within} ELSE {literal(NOWHERE)} END"
+
+
+def _are_days_in_a_row(ordered: Sequence[PartitionBounds]) -> bool:
+    """Return whether the partitions are many days without gaps, in a column of local times."""
+    if len(ordered) < DAYS_IN_A_ROW_MIN or ordered[0].first.tzinfo is not None:
+        return False
+    first = datetime.combine(ordered[0].first.date(), datetime.min.time())
+    return all(
+        bounds.first == first + at * _DAY
+        and bounds.beyond - bounds.first == _DAY
+        and bounds.key == bounds.first.date().isoformat()
+        for at, bounds in enumerate(ordered)
+    )
 
 
 def _tree(name: str, ordered: Sequence[PartitionBounds]) -> str:

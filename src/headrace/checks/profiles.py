@@ -199,10 +199,10 @@ def _listed(known: CountedValues, longest: int) -> tuple[str, ...]:
 def _patterns(known: CountedValues) -> tuple[tuple[str, int], ...]:
     """Return the most frequent shapes of values from the whole sorted column, with their counts."""
     sampled = known.every(max(1, known.total // PATTERN_VALUES))
-    shapes = Counter[str]()
+    shapes = dict[str, int]()
     of_values = _shaped([value[:PATTERN_CHARACTERS_MAX] for value in sampled])
     for shape, count in zip(of_values, sampled.values(), strict=True):
-        shapes[shape] += count
+        shapes[shape] = shapes.get(shape, 0) + count
     return tuple(sorted(sorted(shapes.items()), key=_COUNT, reverse=True)[:PATTERNS_MAX])
 
 

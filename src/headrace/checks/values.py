@@ -284,10 +284,10 @@ class CountedValues(NamedTuple):
             # both halves are sorted already, which makes sorting fast
             negative = [-value for value in reversed(self.values[: self.below(0)])]
             return CountedValues.of([*negative, *self.values[self.upto(0) :]])
-        sizes = dict[Any, int]()
-        for value, count in zip(self.values, self.counts, strict=True):
-            if value:
-                sizes[abs(value)] = sizes.get(abs(value), 0) + count
+        negatives, positives = bisect_left(self.values, 0), bisect_right(self.values, 0)
+        sizes = dict(zip(self.values[positives:], self.counts[positives:], strict=True))
+        for value, count in zip(self.values[:negatives], self.counts, strict=False):
+            sizes[-value] = sizes.get(-value, 0) + count
         return CountedValues.of(sizes)
 
     def twentieths(self) -> list[Any]:

@@ -253,6 +253,8 @@ PATIENCE_SECONDS = 300.0
 
 A server that has started retries forever.
 """
+COLLECTED_OBJECTS = 50_000
+"""New objects after which a leading server looks for unreachable ones, for some milliseconds."""
 SERVER = Actor(ActorType.SERVICE, "serve")
 
 
@@ -348,6 +350,7 @@ class Serving:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(COLLECTED_OBJECTS)
         with self._leading(leader), ExitStack() as stack:
             self._stop.ring = lambda: wake_leader(held.store.folder)
             self._led = True

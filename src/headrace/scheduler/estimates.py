@@ -125,18 +125,29 @@ class Timed(NamedTuple):
 
 
 def estimate(
-    graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int
+    graph: Graph,
+    work: PlannedWork,
+    paces: Mapping[str, Pace],
+    slots: int,
+    *,
+    simulated_max: int | None = None,
 ) -> Estimate | None:
     """Return the duration of the work on `slots` dedicated workers.
 
-    None without enough known durations.
+    At most `simulated_max` partitions are simulated (default: `SIMULATED_MAX`). None without enough
+    known durations.
     """
-    results = estimate_with_load(graph, work, paces, slots)
+    results = estimate_with_load(graph, work, paces, slots, simulated_max=simulated_max)
     return None if results is None else results.estimate
 
 
 def estimate_with_load(
-    graph: Graph, work: PlannedWork, paces: Mapping[str, Pace], slots: int
+    graph: Graph,
+    work: PlannedWork,
+    paces: Mapping[str, Pace],
+    slots: int,
+    *,
+    simulated_max: int | None = None,
 ) -> Timed | None:
     """Return the result of `estimate` together with the average number of busy workers."""
     phases = _phases(graph, work)
@@ -152,7 +163,9 @@ def estimate_with_load(
     typical_paces = {
         planned.node.name: _typical(planned.node, known, paces) for planned in strangers
     }
-    stopwatch = _Stopwatch({**known_paces, **typical_paces}, graph, slots)
+    stopwatch = _Stopwatch(
+        {**known_paces, **typical_paces}, graph, slots, simulated_max or SIMULATED_MAX
+    )
     seconds = stopwatch.of_all(phases) + work.publishing * partitions
     deviation = _deviation(phases, paces, stopwatch)
     low, high = (
@@ -222,8 +235,11 @@ def _kind(node: GraphNode) -> tuple[bool, bool, bool]:
 class _Stopwatch:
     """Times phases by simulation, and reuses the result for similar phases."""
 
-    def __init__(self, paces: Mapping[str, Pace], graph: Graph, slots: int) -> None:
+    def __init__(
+        self, paces: Mapping[str, Pace], graph: Graph, slots: int, simulated_max: int
+    ) -> None:
         self._paces, self._graph, self._slots = paces, graph, slots
+        self._simulated_max = simulated_max
         self.simulated = 0
         """Number of simulated partitions."""
         self._busy = self._seconds = 0.0
@@ -238,7 +254,7 @@ class _Stopwatch:
         ordered = sorted(likes.values(), key=lambda like: -len(like) * self.load(like[0]))
         among = sum(self.load(like[0]) for like in ordered[:PHASES_MAX])
         timed = [
-            (like, self._of(like[0], int(SIMULATED_MAX * self.load(like[0]) / among)))
+            (like, self._of(like[0], int(self._simulated_max * self.load(like[0]) / among)))
             for like in ordered[:PHASES_MAX]
         ]
         rate = sum(seconds for _, seconds in timed) / sum(self.load(like[0]) for like, _ in timed)

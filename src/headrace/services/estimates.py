@@ -99,6 +99,11 @@ START_SECONDS = 0.8
 
 In this time workers start, sources are observed, and partition states are loaded.
 """
+GUESSED_FROM = 400
+"""Maximum number of partitions simulated for a guess, which the first task of a backfill waits for.
+
+With more of them the guess changes by some percent; it is wrong by more.
+"""
 START_WITHIN = 2.0
 STARTS_MAX = 20
 """Maximum number of past commands that show how long the start takes here."""
@@ -165,7 +170,8 @@ def guess_backfill(compiled: Compiled, backfill: Backfill, slots: int, machine: 
         tuple(node for node in every.nodes if node.name in names), every.pools, by_node=True
     )
     paces = guessed_paces(compiled, graph, machine.slowness, machine.bytes_of)
-    result = estimate(graph, _work(backfill, graph), paces, slots)
+    work = _work(backfill, graph)
+    result = estimate(graph, work, paces, slots, simulated_max=GUESSED_FROM)
     seconds = 0.0 if result is None else result.seconds
     return seconds + START_SECONDS * machine.slowness
 

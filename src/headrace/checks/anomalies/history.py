@@ -10,6 +10,7 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import msgspec
 
@@ -289,10 +290,12 @@ def _values(vector: bytes) -> Mapping[MetricId, float]:
 
 
 def _recur(shares: Sequence[Mapping[str, float]]) -> bool:
-    occurrences = Counter(value for share in shares for value in share)
-    recurring = {value for value, count in occurrences.items() if count >= MOSTLY * len(shares)}
+    occurrences, least = Counter(chain.from_iterable(shares)), MOSTLY * len(shares)
+    rare = {value for value, count in occurrences.items() if count < least}
     masses = [
-        sum(share for value, share in partition_shares.items() if value in recurring)
+        sum(partition_shares.values())
+        if rare.isdisjoint(partition_shares)
+        else sum(share for value, share in partition_shares.items() if value not in rare)
         for partition_shares in shares
     ]
     return bool(masses) and min(masses) >= 0.5 and sum(masses) >= MASS * len(masses)

@@ -7,7 +7,7 @@ the texts are the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import groupby
+from itertools import chain, groupby
 
 from headrace.cli import output
 from headrace.cli.output import CommandOutput, seconds
@@ -108,7 +108,7 @@ def render_run(response: RunResponse, page: CommandOutput) -> None:
     page.head(f"run {response.run_id}" if response.run_id else "")
     if response.attempts:
         page.say()
-        verdicts = {(row.asset, row.partition): row.verdict for row in response.published}
+        verdicts = _verdicts(response)
         page.table(
             COLUMNS,
             [_attempts_row(group, verdicts) for group in _grouped_attempts(response.attempts)],
@@ -128,6 +128,20 @@ def render_run(response: RunResponse, page: CommandOutput) -> None:
     page.next(*_next_commands(response))
 
 
+def _verdicts(response: RunResponse) -> dict[str, dict[str, str | None]]:
+    """Return asset → partition → verdict; nothing if none is `warned`, as no other is printed."""
+    verdicts: dict[str, dict[str, str | None]] = {}
+    shown = chain(
+        (attempt.verdict for attempt in response.attempts),
+        (row.verdict for row in response.published),
+    )
+    if "warned" not in shown:
+        return verdicts
+    for row in response.published:
+        verdicts.setdefault(row.asset, {})[row.partition] = row.verdict
+    return verdicts
+
+
 def _grouped_attempts(attempts: list[AttemptRow]) -> list[list[AttemptRow]]:
     def key(attempt: AttemptRow) -> tuple[str, str, str]:
         return attempt.asset, attempt.state, attempt.verdict or ""
@@ -138,9 +152,10 @@ def _grouped_attempts(attempts: list[AttemptRow]) -> list[list[AttemptRow]]:
 
 
 def _attempts_row(
-    group: list[AttemptRow], verdicts: Mapping[tuple[str, str], str | None]
+    group: list[AttemptRow], verdicts: Mapping[str, Mapping[str, str | None]]
 ) -> list[str | StyledCell]:
     first = group[0]
+    of_asset = verdicts.get(first.asset, {})
     keys = sorted({key for attempt in group for key in attempt.partitions})
     last = set(
         {key: attempt.id for attempt in group for key in attempt.partitions}.values()
@@ -156,9 +171,7 @@ def _attempts_row(
     return [
         StyledCell(first.asset, "bold"),
         partition_span(keys),
-        output.published_cell(
-            first.state, [verdicts.get((first.asset, key), first.verdict) for key in keys]
-        ),
+        output.published_cell(first.state, [of_asset.get(key, first.verdict) for key in keys]),
         f"{sum(rows):,}" if rows else "–",
         seconds(took),
         _reasons_text(group),
@@ -185,16 +198,18 @@ def attempt_reason(attempt: AttemptRow) -> str:
 
 
 def _errors(response: RunResponse, page: CommandOutput) -> None:
+    erroneous = [attempt for attempt in response.attempts if attempt.error is not None]
+    nodes = {attempt.asset for attempt in erroneous}
     last = {
         (attempt.asset, key): attempt.id
         for attempt in response.attempts
+        if attempt.asset in nodes
         for key in attempt.partitions
     }
     failed = [
         attempt
-        for attempt in response.attempts  # only the last attempt at a partition
-        if attempt.error is not None
-        and any(last[attempt.asset, key] == attempt.id for key in attempt.partitions)
+        for attempt in erroneous  # only the last attempt at a partition
+        if any(last[attempt.asset, key] == attempt.id for key in attempt.partitions)
     ]
     for attempt in failed[:ERRORS_SHOWN_MAX]:
         assert attempt.error is not None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import os
 import resource
@@ -247,6 +248,7 @@ def main(arguments: Mapping[int, str]) -> None:
     readers()
     for module in ("python_calamine", "pyarrow.parquet"):
         importlib.import_module(module)
+    gc.freeze()  # rows are many objects: each collection would visit all that was imported, too
     _send(control, b"")  # ready
     with contextlib.suppress(EOFError, ConnectionError):
         while True:

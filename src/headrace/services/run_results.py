@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -69,7 +71,7 @@ def wrong_before(
 ) -> dict[str, list[str]]:
     """Return node → partitions of a run whose attempt before that run failed."""
     results: dict[str, list[str]] = {}
-    for node, key in list(published)[:LOOKED_AT_MAX]:
+    for node, key in islice(published, LOOKED_AT_MAX):
         before = next(
             (attempt for attempt in attempts.of_partition(tx, node, key) if attempt.run_id != run),
             None,
@@ -121,9 +123,9 @@ def run_response(
     """Return the response of a run; `counts` are those that it announced."""
     with store.read() as tx:
         results = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
-        visible = publications.of_run(tx, result.run_id)
+        published = _published(tx, result.run_id, results)
         counts_of = {attempt.id: rows_of(tx, attempt) for attempt in results}
-        last = {(a.node, key): a for a in results for key in a.partitions}
+        last = _last_attempts(results)
         given_up = {at for at, a in last.items() if a.state == "lost" and _is_failed(tx, *at)}
     rejected = [
         RejectedRow(
@@ -136,24 +138,14 @@ def run_response(
         for (node, key), a in last.items()  # the last attempt at each partition decides
         if a.state in ("held", "rejected", "failed") or (node, key) in given_up
     ]
-    restated, proposed = _past(store, zone, result.run_id, {p.id for p in visible})
-    mended = _repaired(store, result.run_id, [(p.node, p.partition) for p in visible])
+    restated, proposed = _past(store, zone, result.run_id)
+    mended = _repaired(store, result.run_id, published)
     return RunResponse(
         now=clock.now().astimezone(zone),
         run_id=str(result.run_id),
         state=result.state,
         attempts=[_attempt(a, counts_of[a.id], zone) for a in results],
-        published=[
-            PublishedRow(
-                asset=p.node,
-                partition=p.partition,
-                rows=p.rows,
-                snapshot=p.snapshot,
-                verdict=p.verdict,
-                identical=p.identical,
-            )
-            for p in visible
-        ],
+        published=published,
         rejected=rejected,
         repairs=_repairs(store, last, result.run_id) if rejected else [],
         repaired=mended,
@@ -165,6 +157,38 @@ def run_response(
         clock=clock.kind,
         reason=_reason(result),
     )
+
+
+def _published(tx: Transaction, run: int, results: Sequence[Attempt]) -> list[PublishedRow]:
+    """Return the partitions that a run published, in order; `results` are the run's attempts.
+
+    There may be hundreds of thousands of them: equal values, also of the attempts, are kept once.
+    """
+    same: dict[str | int, Any] = {key: key for a in results for key in a.partitions}
+    return [
+        PublishedRow(
+            asset=same.setdefault(p.node, p.node),
+            partition=same.setdefault(p.partition, p.partition),
+            rows=p.rows,
+            snapshot=same.setdefault(p.snapshot, p.snapshot),
+            verdict=same.setdefault(p.verdict, p.verdict),
+            identical=p.identical,
+        )
+        for p in publications.of_run(tx, run)
+    ]
+
+
+def _last_attempts(results: Sequence[Attempt]) -> dict[tuple[str, str], Attempt]:
+    """Return the last attempt at each partition at which one didn't succeed, in order."""
+    unsuccessful = {(a.node, key) for a in results if a.state in _WRONG for key in a.partitions}
+    nodes = {node for node, _ in unsuccessful}
+    return {
+        (a.node, key): a
+        for a in results
+        if a.node in nodes
+        for key in a.partitions
+        if (a.node, key) in unsuccessful
+    }
 
 
 def _is_failed(tx: Transaction, node: str, key: str) -> bool:
@@ -219,17 +243,15 @@ def _broken(tx: Transaction, project: Project, key: str, a: Attempt) -> BrokenPa
     )
 
 
-def _repaired(store: Store, run: int, published: Sequence[tuple[str, str]]) -> list[RepairedRow]:
+def _repaired(store: Store, run: int, published: Sequence[PublishedRow]) -> list[RepairedRow]:
     """Return the partitions that had failed before the run and succeeded in it."""
     with store.read() as tx:
-        results = wrong_before(tx, run, published)
+        results = wrong_before(tx, run, ((row.asset, row.partition) for row in published))
         applied = newest(tx) if results else None
         return [] if applied is None else repaired_rows(tx, applied.compiled, results)
 
 
-def _past(
-    store: Store, zone: ZoneInfo, run: int, published: Collection[int]
-) -> tuple[list[RestatedRow], list[ProposedRow]]:
+def _past(store: Store, zone: ZoneInfo, run: int) -> tuple[list[RestatedRow], list[ProposedRow]]:
     """Return the run's restatements and the recomputations that it proposes.
 
     Nearly always there are none, and the applied version isn't loaded then.
@@ -244,7 +266,7 @@ def _past(
         if applied is None:
             return [], []
         restated = restatements.restatements_since(
-            tx, applied.compiled, zone, row.started_at, published
+            tx, applied.compiled, zone, row.started_at, publications.ids_of_run(tx, run)
         )
         return restated, restatements.proposed_recomputations(tx, applied.compiled)
 

@@ -99,8 +99,13 @@ def test_of_a_run_all_publications_are_listed(filled: Store) -> None:
         attempt(tx, 4, run_id=run_id)
         attempt(tx, 1, run_id=run_id)
         attempt(tx, 2, run_id=other)
-        assert publications.of_run(tx, run_id) == [FIRST, FOURTH]
-        assert publications.of_run(tx, 99) == []
+        assert list(publications.of_run(tx, run_id)) == [
+            (p.node, p.partition, p.rows, p.snapshot, p.verdict, p.identical)
+            for p in (FIRST, FOURTH)
+        ]
+        assert publications.ids_of_run(tx, run_id) == {FIRST.id, FOURTH.id}
+        assert list(publications.of_run(tx, 99)) == []
+        assert publications.ids_of_run(tx, 99) == set()
 
 
 ANSWERS: list[tuple[Callable[[Transaction], object], object]] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -134,15 +134,39 @@ def of_node(
     return _publications(rows)
 
 
-def of_run(tx: Transaction, run_id: int) -> list[Publication]:
-    """Return the publications of a run's attempts, in order."""
-    columns = ", ".join(f"p.{name.strip()}" for name in _COLUMNS.split(","))
+class PublishedByRun(NamedTuple):
+    """The fields of a publication that the response of its run has."""
+
+    node: str
+    partition: str
+    rows: int
+    snapshot: int
+    verdict: str
+    identical: bool
+
+
+def of_run(tx: Transaction, run_id: int) -> Iterator[PublishedByRun]:
+    """Yield the publications of a run's attempts, in order, one at a time: a run may have many.
+
+    Consume them before the transaction ends.
+    """
     rows = tx.execute(
-        f"select {columns} from attempt a join publication p on p.epoch = a.epoch and p.n = a.n"
-        " where a.run_id = :run order by p.id",
+        "select p.node, p.partition, p.rows, p.snapshot, p.verdict, p.identical from attempt a join"
+        " publication p on p.epoch = a.epoch and p.n = a.n where a.run_id = :run order by p.id",
         {"run": run_id},
     )
-    return _publications(rows)
+    for node, partition, count, snapshot, verdict, identical in rows:
+        yield PublishedByRun(node, partition, count, snapshot, verdict, bool(identical))
+
+
+def ids_of_run(tx: Transaction, run_id: int) -> set[int]:
+    """Return the ids of the publications of a run's attempts."""
+    rows = tx.execute(
+        "select p.id from attempt a join publication p on p.epoch = a.epoch and p.n = a.n where"
+        " a.run_id = :run",
+        {"run": run_id},
+    )
+    return {int(number) for (number,) in rows}
 
 
 def verdicts_of(tx: Transaction, epoch: int, n: int) -> dict[str, str]:

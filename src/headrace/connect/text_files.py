@@ -11,6 +11,7 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
+from headrace.connect.byte_search import contains
 from headrace.connect.deliveries import CannotRead, Drift, SourceSchema
 from headrace.connect.raw_files import CHUNK_BYTES, UTF32, Opened, UnpackLimits, recoded, written
 
@@ -89,7 +90,7 @@ def _count(lines: LineCounts, last: bytes, chunk: bytes, line_bytes_max: int) ->
 def _has_odd_breaks(last: bytes, chunk: bytes) -> bool:
     """Whether there is a blank line, or a CR outside of CRLF; a CR at the very end is neither."""
     joined = last + chunk
-    if b"\n\n" in joined or (not last and chunk[:1] in b"\r\n"):
+    if contains(joined, b"\n\n") or (not last and chunk[:1] in b"\r\n"):
         return True
     if b"\r" not in joined:
         return False

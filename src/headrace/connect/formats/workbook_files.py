@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import unescape
 
+from headrace.connect.byte_search import contains
 from headrace.connect.deliveries import CannotRead, printable
 from headrace.connect.raw_files import UnpackLimits
 
@@ -36,6 +37,8 @@ _NO_VALUE = re.compile(
 
 Empty text is a result: such a cell's type is text.
 """
+_SUSPECT = (b't="e"', b"t='e'", b"<f", b":f")
+"""Parts of each cell with an error or a formula."""
 _TEXT = re.compile(rb"\bt=[\"']str[\"']")
 _DOCTYPE = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ENTITY = re.compile(
@@ -101,7 +104,7 @@ def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
                 data = rest + chunk
                 if member.filename.endswith((".xml", ".rels")):
                     _refuse_entities(data, member.filename)
-                if b't="e"' in data or b"t='e'" in data or b"<f" in data or b":f" in data:
+                if any(contains(data, part) for part in _SUSPECT):
                     results.add(member.filename)
                 rest = data[-OVERLAP_ENTITY_BYTES:]
     return frozenset(results)

@@ -104,10 +104,14 @@ def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
                 data = rest + chunk
                 if member.filename.endswith((".xml", ".rels")):
                     _refuse_entities(data, member.filename)
-                if any(contains(data, part) for part in _SUSPECT):
+                if _is_suspect(data):
                     results.add(member.filename)
                 rest = data[-OVERLAP_ENTITY_BYTES:]
     return frozenset(results)
+
+
+def _is_suspect(data: bytes) -> bool:
+    return any(contains(data, part) for part in _SUSPECT)
 
 
 def _refuse_entities(data: bytes, member: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ def test_a_large_file_is_scanned_once_and_not_for_what_its_footer_says(bench: Be
 
 def test_keys_of_a_large_sorted_file_are_proved_in_one_pass(bench: Bench) -> None:
     """Would catch: distinct keys counted where their order already proves them unique."""
-    staged = bench.stage("SELECT i // 7 AS a, i % 7 AS b FROM range(300_000) r(i)")
+    staged = bench.stage("SELECT i // 7 * 1_000_000 AS a, i % 7 AS b FROM range(300_000) r(i)")
     result, queries = queries_of(bench, staged, check("unique", columns=["a", "b"]))
     assert (
         result.verdict is Verdict.PASSED
@@ -111,6 +112,50 @@ def test_keys_that_lie_close_together_are_counted_exactly_with_bits_in_any_order
     result, queries = queries_of(bench, staged, check("unique", columns=["id"]))
     assert result.results[0].failing == repeated
     assert any("DISTINCT" in query for query in queries) is counted
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "counted"),
+    [
+        ("i // 7 - 9_000", "(i % 7 - 128)::TINYINT", False),
+        ("(i % 7)::UTINYINT", "i // 7", False),
+        ("DATE '1969-12-30' + (i % 5)::INTEGER", "i // 5", False),
+        ("(18_446_744_073_709_551_615 - i // 7)::UBIGINT", "(i % 7)::SMALLINT", False),
+        ("-9_223_372_036_854_775_808 + i // 7", "i % 7", False),
+        ("CASE i % 2 WHEN 0 THEN -9_223_372_036_854_775_808 ELSE 9_223_372_036_854_775_807 END",
+         "i", True),
+        ("CASE i % 2 WHEN 0 THEN DATE 'infinity' ELSE DATE '2024-01-01' END", "i", True),
+        ("i // 7", "CASE i % 7 WHEN 0 THEN NULL ELSE i % 7 END", True),
+        ("i // 7", "'b' || i % 7", True),
+        ("i * 7", "i * 1_000_003 % 300_000", True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("repeated", [0, 3])
+def test_keys_of_several_columns_are_counted_exactly_with_bits(
+    bench: Bench, first: str, second: str, *, counted: bool, repeated: int
+) -> None:
+    """Would catch: two keys on one bit, digits in another order than their ranges, an overflow, a
+    column's name in the wrong place.
+    """
+    numbers = "SELECT hash(i) AS h, i FROM range(300_000) r(i)"
+    more = f" UNION ALL SELECT 0, 77 + i * 1_001 FROM range({repeated}) r(i)"
+    columns = f"""SELECT {first} AS "a - b", {second} AS "it's" """
+    staged = bench.stage(f"{columns} FROM ({numbers}{more}) ORDER BY h")
+    key = check("unique", columns=["a - b", "it's"])
+    result, queries = queries_of(bench, staged, key)
+    assert result.results[0].failing == sum(
+        count - 1 for count in _known_keys(bench, staged[0].path).values()
+    )
+    assert result.results[0].failing >= (0 if "NULL" in second else repeated)
+    if not repeated or counted:
+        assert any("DISTINCT" in query for query in queries) is counted
+
+
+def _known_keys(bench: Bench, path: str) -> Counter[tuple[object, ...]]:
+    rows = bench.session.connection.execute(
+        f"SELECT COLUMNS(* EXCLUDE _partition)::VARCHAR FROM read_parquet('{bench.lake / path}')"
+    ).fetchall()
+    return Counter(row for row in rows if None not in row)
 
 
 def test_the_profile_of_a_small_file_says_more(bench: Bench) -> None:

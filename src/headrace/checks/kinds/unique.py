@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -41,21 +43,57 @@ BITS_A_ROW_MAX = 32
 """Bits per row up to which a bitmap takes less memory than the hash table that counts keys."""
 BITS_MAX = 2**28
 """A bitmap of 32 MiB per thread, plus one copy."""
+NEAR_MAX = 2**62
+"""Numbers up to here can be subtracted from one another as BIGINT."""
+EPOCH_DAY = date(1970, 1, 1)
 
 
-def bitmap_applies(kind: str, known: ColumnStatistics | None, rows: int) -> bool:
-    """Return whether a bitmap can count keys of this type with these statistics."""
-    if kind not in INTEGERS or known is None or known.minimum is None or known.maximum is None:
-        return False
-    return int(known.maximum) - int(known.minimum) < min(BITS_A_ROW_MAX * rows, BITS_MAX)
+def bitmap_range(kind: str, known: ColumnStatistics | None) -> tuple[int, int] | None:
+    """Return the least and greatest value of a column of whole numbers, or of dates as days.
 
-
-def counted_by_bitmap(column: str, known: ColumnStatistics) -> str:
-    """Return the aggregate for the number of distinct keys.
-
-    It raises an error for keys outside the bounds of the statistics.
+    None for other columns, and for dates that Python's calendar lacks.
     """
-    return f"bit_count(bitstring_agg({quote(column)}, {known.minimum}, {known.maximum}))"
+    if known is None or known.minimum is None or known.maximum is None:
+        return None
+    if kind == "DATE":
+        try:
+            low, high = (
+                (date.fromisoformat(bound) - EPOCH_DAY).days
+                for bound in (known.minimum, known.maximum)
+            )
+        except ValueError:  # infinite, or before the year 1
+            return None
+        return low, high
+    if kind not in INTEGERS:
+        return None
+    return int(known.minimum), int(known.maximum)
+
+
+def counted_by_bitmap(
+    columns: Mapping[str, str], ranges: Sequence[tuple[int, int]], rows: int
+) -> str | None:
+    """Return the aggregate for the number of distinct keys; None if the bitmap would be too large.
+
+    `columns` maps the names of the key's columns to their types. A key is numbered as if each of
+    its columns were a digit. Keys outside the ranges raise an error or are counted as another key.
+    """
+    size = math.prod(high - low + 1 for low, high in ranges)
+    if size > min(BITS_A_ROW_MAX * rows, BITS_MAX):
+        return None
+    digits, factor = [], 1
+    for (column, kind), (low, high) in zip(columns.items(), ranges, strict=True):
+        digits.append(f"{_digit(quote(column), kind, low, high)} * {factor}")
+        factor *= high - low + 1
+    return f"bit_count(bitstring_agg({' + '.join(digits)}, 0, {size - 1}))"
+
+
+def _digit(column: str, kind: str, low: int, high: int) -> str:
+    """Return a value's distance from the lowest one, as BIGINT."""
+    if kind == "DATE":
+        return f"({column} - DATE '{EPOCH_DAY}' - ({low}))"
+    if low >= -NEAR_MAX and high <= NEAR_MAX:
+        return f"(CAST({column} AS BIGINT) - ({low}))"
+    return f"CAST(CAST({column} AS HUGEINT) - ({low}) AS BIGINT)"
 
 
 # Proof of unique keys by their order. It is exact, takes one pass over the key's columns and costs
@@ -243,14 +281,16 @@ def _sharing_a_key(check: CheckSpec, names: Sequence[str], repeated: str) -> str
 
 
 def _bitmap(check: CheckSpec, subject: CheckSubject, columns: list[str]) -> tuple[str, ...]:
-    """Return the aggregates that count a key of one column with a bitmap; empty if they can't."""
-    column = columns[0]
-    if len(columns) > 1 or check.where is not None or subject.nulls(column) != 0:
+    """Return the aggregates that count the key with a bitmap; empty if it can't."""
+    if check.where is not None or any(subject.nulls(column) != 0 for column in columns):
         return ()
-    known = subject.statistics[column]
-    if not bitmap_applies(subject.columns[column], known, subject.rows):
+    types = {column: subject.columns[column] for column in columns}
+    ranges = [bitmap_range(kind, subject.statistics.get(name)) for name, kind in types.items()]
+    known = [of for of in ranges if of is not None]
+    if len(known) < len(columns):
         return ()
-    return ("count(*)", counted_by_bitmap(column, known))
+    counted = counted_by_bitmap(types, known, subject.rows)
+    return () if counted is None else ("count(*)", counted)
 
 
 def _proof(

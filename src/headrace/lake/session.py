@@ -102,6 +102,9 @@ def _is_alive(pid: str) -> bool:
 TEMPORARY_BYTES_MAX = 100 * 2**30
 """100 GiB: the maximum that a session may spill to disk."""
 
+FLUSHED_BYTES_MIN = "32MiB"
+"""Freed memory returns to the system when at least this much is freed at once; DuckDB keeps it."""
+
 
 class DuckDBSession:
     """A separate in-memory DuckDB connection.
@@ -171,6 +174,7 @@ class DuckDBSession:
         self.timezone = timezone
         for setting, value in {
             "preserve_insertion_order": str(ordered).lower(),
+            "allocator_bulk_deallocation_flush_threshold": literal(FLUSHED_BYTES_MIN),
             "python_enable_replacements": "false",
             "python_scan_all_frames": "false",
             "enable_progress_bar": "false",

@@ -8,7 +8,7 @@ from stored_rows import attempt, insert, keys_of, publication
 
 from headrace.store import Store
 from headrace.store.lease import Lease
-from headrace.store.queries import attempts
+from headrace.store.queries import attempts, ledger
 from headrace.store.queries.attempts import Attempt, PlanAttempt
 
 DAY = "2025-01-01"
@@ -326,3 +326,20 @@ def test_batching_is_known_of_the_code_that_was_tested_last(store: Store) -> Non
         assert not attempts.is_batching_proven(tx, "orders", "f1")
         assert not attempts.is_batching_proven(tx, "orders", "f2")
         assert attempts.is_batching_proven(tx, "daily", "f3")
+
+
+def test_an_attempt_may_have_thousands_of_partitions(store: Store) -> None:
+    """Would catch: on PostgreSQL, a file with 2,000 hours ended each scheduling pass, because an
+    index had the attempt's whole list of partitions. And: attempts whose lists begin alike are
+    taken for each other."""
+    hours = [f"h{hour:05}-{hour * 7919 % 100_003:06}" for hour in range(2000)]
+    with store.write(None) as tx:
+        insert(tx, "run", id=1)
+        for n, keys in enumerate((hours, hours[:-1], hours), start=1):
+            attempt(tx, n, *keys, node="src", queued_at=n, finished_at=10 + n)
+        newest = next(
+            record for record in ledger.attempts(tx, "src", "h00000-000000") if record.n == 3
+        )
+        assert ledger.tried_before(tx, "src", newest) == 11
+        found = attempts.of_partition(tx, "src", hours[-1])
+        assert [each.n for each in found] == [3, 1]

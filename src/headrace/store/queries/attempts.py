@@ -21,10 +21,22 @@ IN_A_ROW_MAX = 200
 """At most this number of consecutive failed attempts is counted."""
 GONE = "the runtime ended while it ran"
 
+PARTITIONS_INDEXED = 256
+"""Characters of an attempt's list of partitions that its index has (migration 21)."""
+AT_PARTITIONS = (
+    f"substr(partitions, 1, {PARTITIONS_INDEXED}) = :partitions_start and partitions = :partitions"
+)
+"""Condition for attempts at exactly the partitions of `at_partitions`."""
+
 _COLUMNS = (
     "epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id,"
     " queued_at, started_at, finished_at, published_at, verdict, reason, measures, error"
 )
+
+
+def at_partitions(partitions: str) -> dict[str, str]:
+    """Return the parameters of `AT_PARTITIONS` for a list of partitions in JSON."""
+    return {"partitions": partitions, "partitions_start": partitions[:PARTITIONS_INDEXED]}
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -128,9 +140,9 @@ def others_short(tx: Transaction, node: str, since: int, besides: str) -> bool:
 def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10) -> list[Attempt]:
     """Return the newest attempts at one partition, newest first."""
     alone = tx.execute(
-        f"select {_COLUMNS} from attempt where node = :node and partitions = :alone order by epoch"
+        f"select {_COLUMNS} from attempt where node = :node and {AT_PARTITIONS} order by epoch"
         " desc, n desc limit :limit",
-        {"node": node, "alone": msgspec.json.encode([partition]).decode(), "limit": limit},
+        {"node": node, "limit": limit, **at_partitions(msgspec.json.encode([partition]).decode())},
     ).fetchall()
     several = tx.execute(
         f"select {_COLUMNS} from attempt where node = :node and partitions like '%,%' and exists"

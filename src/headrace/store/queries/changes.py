@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.store.queries.attempts import AT_PARTITIONS, at_partitions
 from headrace.store.transaction import Transaction
 
 # Kinds and names of changed things, never data.
@@ -302,9 +303,9 @@ def newest_ended(tx: Transaction, node: str, partition: str) -> NewestAttempt | 
     """Return the result of the newest ended attempt at only this partition, or None."""
     row = tx.execute(
         "select epoch, n, kind, state, coalesce(reason, ''), error, queued_at, finished_at from"
-        " attempt where node = :node and partitions = :keys and finished_at is not null order by"
+        f" attempt where node = :node and {AT_PARTITIONS} and finished_at is not null order by"
         " epoch desc, n desc limit 1",
-        {"node": node, "keys": msgspec.json.encode([partition]).decode()},
+        {"node": node, **at_partitions(msgspec.json.encode([partition]).decode())},
     ).fetchone()
     return None if row is None else NewestAttempt(f"{row[0]}.{row[1]}", *row[2:])
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.store.queries.attempts import AT_PARTITIONS, at_partitions
 from headrace.store.transaction import Transaction
 
 ALONE_MAX = 200
@@ -70,9 +71,8 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRecord]:
     select = ATTEMPT.replace("a.delivery_id", _DELIVERY)
     alone = msgspec.json.encode([partition]).decode()
     rows: list[tuple[Any, ...]] = tx.execute(
-        f"{select} a.node = :node and a.partitions = :alone order by a.epoch desc, a.n desc limit"
-        " :limit",
-        {"node": node, "partition": partition, "alone": alone, "limit": ALONE_MAX},
+        f"{select} a.node = :node and {AT_PARTITIONS} order by a.epoch desc, a.n desc limit :limit",
+        {"node": node, "partition": partition, "limit": ALONE_MAX, **at_partitions(alone)},
     ).fetchall()
     several = tx.execute(
         f"{select} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc"
@@ -129,12 +129,12 @@ def under_way_of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
 def tried_before(tx: Transaction, node: str, record: AttemptRecord) -> int | None:
     """Return when the previous attempt at the same partitions in the same run ended, or None."""
     row = tx.execute(
-        "select finished_at from attempt where node = :node and partitions = :partitions and"
+        f"select finished_at from attempt where node = :node and {AT_PARTITIONS} and"
         " (epoch, n) < (:epoch, :n) and run_id = :run and kind = :kind order by epoch desc, n desc"
         " limit 1",
         {
             "node": node,
-            "partitions": record.partitions,
+            **at_partitions(record.partitions),
             "epoch": record.epoch,
             "n": record.n,
             "run": record.run_id,

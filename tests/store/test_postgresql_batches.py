@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgres_cluster import Database
 
@@ -117,6 +117,7 @@ def test_one_statement_leaves_the_same_rows(
 
     postgresql.execute(SCRATCH)
 
+    @settings(deadline=None, max_examples=50)
     @given(
         st.lists(
             st.tuples(VALUES, st.integers(-(2**63), 2**63 - 1), st.binary(max_size=5)),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lab.campaign_lab import Campaign, chosen, every
 from lab.declarations import SERVER, TOKEN, declare
-from lab.delivered import DELIVERED
+from lab.delivered import DELIVERED, renamed, sign
 from lab.deliveries import Delivery
 from lab.faults import Fault, Unfit
 from lab.findable import within_noise
@@ -91,6 +91,21 @@ def test_of_two_at_once_neither_hides_the_other(tmp_path: Path) -> None:
         for word in words:
             item, other = drawn(lab, word)
             assert _are_apart(lab, word.partition(":")[0], item, other), word
+
+
+def test_a_renamed_column_hides_what_its_values_would_show(tmp_path: Path) -> None:
+    """Would catch: a rename and another sign of the same column, of which two incidents are
+    expected. A rename is found by the values, and lists how they differ (decision 0091)."""
+    word = f"same:{DELIVERED.index(renamed)}+{DELIVERED.index(sign)}"
+    apart = 0
+    for seed in range(1, 60):
+        try:
+            rename, other = drawn(Lab(seed, tmp_path), word)
+        except Unfit:
+            continue
+        assert rename.what.partition(" is named ")[0] not in other.shown_in
+        apart += 1
+    assert apart
 
 
 def _are_apart(lab: Lab, way: str, item: Fault, other: Fault) -> bool:

@@ -114,3 +114,18 @@ def test_lost_workers_find_the_delivery_over_which_they_die() -> None:
     assert d.state("flights", bad) is S.FAILED
     assert all(d.state("flights", day) is S.PUBLISHED for day in NEW[:8] if day != bad)
     assert deaths <= 3 + POISON_LOSSES_MAX + 1
+
+
+@pytest.mark.parametrize("state", [S.HELD, S.REJECTED])
+def test_one_file_of_several_days_is_held_like_one_delivery(state: PartitionState) -> None:
+    """Catches a file that is ingested again for ever. It waits from before its source was declared
+    by file names: it isn't a batch, which would be tried in halves."""
+    d = waiting(NEW[0])
+    d.work()
+    for day in NEW[1:5]:
+        d.core.handle(DeliveryArrived("flights", day, "month.csv"), d.now)
+    d.give(ClockAdvanced())
+    assert dispatched(d) == [tuple(NEW[1:5])]
+    d.end(next(iter(d.running)), state)
+    assert not d.running
+    assert [d.state("flights", day) for day in NEW[1:5]] == [state] * 4

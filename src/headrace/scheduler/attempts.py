@@ -413,8 +413,11 @@ class Endings:
         node = self._all.nodes[running.node]
         self._all.rest(node.name, *running.keys)
         self._all.in_a_row.pop(node.name, None)
-        bundle = node.is_source and node.batch_max == 1  # one file with several intervals
-        together = len(running.keys) > 1 and not bundle and event.kind is not FailureKind.CANCELLED
+        together = (
+            len(running.keys) > 1
+            and not self._came_in_one_file(node, running.keys)
+            and event.kind is not FailureKind.CANCELLED
+        )
         if event.kind in WAITS:
             self._waits(node, running.keys, event, alone=together and node.called_each)
         elif together and not event.everywhere:
@@ -426,6 +429,15 @@ class Endings:
         if event.everywhere:
             until = self._all.now + INSTALLED_WAIT_US if event.machine else None
             self._fail_alike(node, FailsAlike(node.name, running.keys[0], event.reason, until))
+
+    def _came_in_one_file(self, node: GraphNode, keys: Sequence[str]) -> bool:
+        """Return whether an attempt was at one file with several intervals, which aren't split.
+
+        A source with batches has such files if it was declared otherwise when they came.
+        """
+        if not node.is_source or node.batch_max == 1:
+            return node.is_source
+        return all(self._partition_states.tracked(node.name, key).bundle for key in keys)
 
     def _fail_alike(self, node: GraphNode, alike: FailsAlike) -> None:
         """Fail all queued partitions of a node whose code can't work in any partition.

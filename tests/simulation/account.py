@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ from headrace.scheduler.events import (
 )
 from headrace.scheduler.graph import LAPSE_US, Graph, GraphNode
 from headrace.scheduler.states import FailureKind, PartitionState
+from simulation.delivery_batches import DeliveryInvariants, in_batches
 from simulation.scenario import Violation, drawn
 from simulation.store import SimulatedTransaction
 
@@ -73,7 +74,7 @@ def falsely_separable(seed: int, graph: Graph) -> frozenset[str]:
     return frozenset(
         node.name
         for node in graph.nodes
-        if node.batch_max > 1 and drawn(seed, "lies", node.name) < 0.15
+        if node.batch_max > 1 and not node.is_source and drawn(seed, "lies", node.name) < 0.15
     )
 
 
@@ -85,7 +86,7 @@ def memory_limited(seed: int, graph: Graph) -> dict[str, int]:
     some = [
         node.name
         for node in graph.nodes
-        if node.batch_max > 1 and drawn(seed, "heavy", node.name) < 0.2
+        if node.batch_max > 1 and not node.is_source and drawn(seed, "heavy", node.name) < 0.2
     ]
     return {name: 1 + int(3 * drawn(seed, "fits", name)) for name in some}
 
@@ -95,6 +96,7 @@ class BatchInvariants:
 
     def __init__(self, world: Simulation) -> None:
         self._world = world
+        self.deliveries = DeliveryInvariants(world)
         self._most: dict[Key, int] = {}
         """Maximum batch size of a partition after a larger batch failed."""
         self._apart: set[str] = set()
@@ -108,15 +110,30 @@ class BatchInvariants:
         self._apart.clear()
         self._ended.clear()
 
-    def dispatched(self, command: Dispatch) -> None:
+    def dispatched(
+        self,
+        tx: SimulatedTransaction,
+        command: Dispatch,
+        running: Mapping[AttemptId, Dispatch],
+    ) -> None:
         """Check that a batch is consecutive, complete, and at most half of a failed batch.
 
         Partitions whose code is called for each are alone after a failed batch.
         """
         node, keys = self._world.rules.nodes[command.node], command.keys
-        if len(keys) == 1 or node.is_source:
+        if len(keys) == 1:
+            return
+        if not node.is_source:
+            self._is_separable(node, command)
+        elif not self.deliveries.dispatched(tx, command, running):
             return
         at = f"{command.node}@{keys}"
+        most = min(self._most.get((command.node, key), len(keys)) for key in keys)
+        if len(keys) > most:
+            raise Violation("batches_are_halved", f"{at}, at most {most}")
+
+    def _is_separable(self, node: GraphNode, command: Dispatch) -> None:
+        at, keys = f"{command.node}@{command.keys}", command.keys
         if len(keys) > node.batch_max or node.name in self._apart:
             raise Violation(
                 "batches_are_allowed",
@@ -129,17 +146,10 @@ class BatchInvariants:
             raise Violation("batches_follow_each_other", at)
         if command.without:
             raise Violation("batches_have_all_inputs", f"{at} without {command.without}")
-        most = min(self._most.get((command.node, key), len(keys)) for key in keys)
-        if len(keys) > most:
-            raise Violation("batches_are_halved", f"{at}, at most {most}")
 
     def ended(self, dispatch: Dispatch, kind: FailureKind | None, failures: dict[Key, int]) -> None:
         """Record that an attempt ended without publishing and wasn't cancelled."""
-        if (
-            len(dispatch.keys) == 1
-            or self._world.rules.nodes[dispatch.node].is_source
-            or kind is FailureKind.CANCELLED
-        ):
+        if not self._is_batch(dispatch) or kind is FailureKind.CANCELLED:
             return
         before = {key: failures.get((dispatch.node, key), 0) for key in dispatch.keys}
         tries = 1 + max(before.values())
@@ -159,12 +169,23 @@ class BatchInvariants:
         self._most |= {(dispatch.node, key): most for key in dispatch.keys}
         self._ended |= {(dispatch.node, key): count for key, count in before.items()}
 
-    def published(self, dispatch: Dispatch) -> None:
-        """Record that an attempt's partitions became visible."""
-        if len(dispatch.keys) > 1 and not self._world.rules.nodes[dispatch.node].is_source:
-            self._world.coverage.batch("published")
+    def _is_batch(self, dispatch: Dispatch) -> bool:
+        if self._world.rules.nodes[dispatch.node].is_source:
+            return self.deliveries.together(dispatch)
+        return len(dispatch.keys) > 1
+
+    def published(self, dispatch: Dispatch, given_back: Sequence[str]) -> None:
+        """Record that an attempt's partitions became visible.
+
+        Of those `given_back`, the first is ingested alone, and at most half of the others together.
+        """
+        if self._is_batch(dispatch):
+            of = "of deliveries " if self.deliveries.together(dispatch) else ""
+            self._world.coverage.batch(f"{of}published in part" if given_back else f"{of}published")
         for key in dispatch.keys:
             self._most.pop((dispatch.node, key), None)
+        for place, key in enumerate(given_back):
+            self._most[dispatch.node, key] = max(1, len(given_back) // 2) if place else 1
 
     def marked(self, mark: PartitionUpdate, before: PartitionState) -> None:
         """Check that a failed batch counts as no partition's failure.
@@ -312,14 +333,21 @@ class Account:
     def answered(self, event: AttemptPublished | AttemptUnsuccessful) -> None:
         """Record the end of an attempt."""
         dispatch = self.running.pop(event.attempt)
+        given_back: tuple[str, ...] = ()
         if isinstance(event, AttemptPublished):
             self.samples[dispatch.node] = self.samples.get(dispatch.node, 0) + 1
-            self.together.published(dispatch)
+            named = {key for key, _ in event.contents}
+            given_back = tuple(key for key in dispatch.keys if key not in named)
+            self.together.published(dispatch, given_back)
             text = "published"
         else:
             self.together.ended(dispatch, event.kind, self.failures)
             text = f"failed: {event.kind}" if event.kind else event.state.value
         for key in dispatch.keys:
+            if key in given_back:
+                self._world.coverage.happened(self.of(dispatch.node, key), "given back")
+                self._state[dispatch.node][key] = S.WAITING
+                continue
             self._world.coverage.happened(self.of(dispatch.node, key), text)
             if isinstance(event, AttemptPublished):
                 self._shown(dispatch.node, key)
@@ -420,7 +448,7 @@ class Beginnings:
         self._nothing_paused_starts(leader, command)
         self._only_what_is_wanted_runs(leader, command)
         self._nothing_is_passed(leader, command)
-        self._account.together.dispatched(command)
+        self._account.together.dispatched(tx, command, self._account.running)
         for key in command.keys:
             self._only_what_waits_starts(node, key)
             self._waits_are_kept(leader, node, key)
@@ -581,6 +609,7 @@ class Beginnings:
     def _takes_long(self, node: str) -> bool:
         return (
             node not in self._world.scenario.brief
+            and not in_batches(self._world.rules.nodes[node])  # they report milliseconds
             and self._account.samples.get(node, 0) >= SAMPLES_MIN
         )
 

@@ -41,6 +41,7 @@ from simulation.backfills import (
     SimulatedRequestEffects,
     table_rows,
 )
+from simulation.delivery_batches import AnswerOrder
 from simulation.scenario import SimulatedFaultPoint
 from simulation.store import (
     SimulatedAttemptRow,
@@ -64,6 +65,17 @@ if TYPE_CHECKING:
 
 
 LoopIterationSteps = Generator[SimulatedFaultPoint, None, None]
+
+
+def _lost(answers: Sequence[Answer]) -> frozenset[AttemptId]:
+    """Return the attempts that ended with their workers."""
+    losses = [answer for answer in answers if isinstance(answer, SimulatedLostWorker)]
+    return frozenset(
+        attempt
+        for loss in losses
+        for attempt in (loss.running, *loss.queued)
+        if attempt is not None
+    )
 
 
 class SimulatedLeader:
@@ -90,6 +102,7 @@ class SimulatedLeader:
         self.was_at: dict[AttemptId, str] = {}
         """Attempts that ended in this loop iteration → their node."""
         self._elsewhere = Elsewhere()
+        self._answer_order = AnswerOrder()
         self.core = self.core_type(epoch=0, slots=1)
 
     def hear(self, answer: Answer) -> None:
@@ -162,6 +175,7 @@ class SimulatedLeader:
             if isinstance(a, SimulatedTaskFinished) and a.attempt in self.attempts
         ]
         finished = list({answer.attempt: answer for answer in finished}.values())
+        finished = self._answer_order.ready(self.world, finished, _lost(answers), self.attempts)
         for file in (file for answer in finished for file in answer.files):
             self.world.lake.sync(file)
         yield SimulatedFaultPoint.TURN_SYNCED
@@ -292,7 +306,7 @@ class SimulatedLeader:
         self.claims.update(
             dict.fromkeys(((command.node, key) for key in command.keys), command.attempt)
         )
-        return Task(command.attempt, command.node, command.keys, row.contents, row.prove)
+        return Task(command.attempt, command.node, command.keys, row.contents, row.prove, row.sent)
 
     def _act(self, starts: Sequence[Task], commands: Sequence[Command]) -> LoopIterationSteps:
         for task in starts:
@@ -320,7 +334,12 @@ class SimulatedLeader:
         self._release(answer.attempt, row)
         if not held or answer.state is not PartitionState.PUBLISHED:
             return self._stop(tx, answer, row)
-        shown = [self._publish(tx, answer, row, place) for place in range(len(row.keys))]
+        done = len(row.keys) - len(answer.given_back)
+        row = msgspec.structs.replace(row, keys=row.keys[:done], files=row.files[:done])
+        if done == 0:
+            tx.put("attempt", answer.attempt, None)
+            return AttemptPublished(answer.attempt, ())  # how long it took says nothing
+        shown = [self._publish(tx, answer, row, place) for place in range(done)]
         self._end(tx, answer.attempt, row, "published")
         self._tried(tx, row, proven=True)
         contents = tuple((key, changed) for key, (_, changed) in zip(row.keys, shown, strict=True))
@@ -372,7 +391,10 @@ class SimulatedLeader:
             if fenced
             else (answer.state, answer.kind)
         )
-        self._end(tx, answer.attempt, row, state)
+        if row.sent is None:
+            self._end(tx, answer.attempt, row, state)
+        else:  # its end says nothing about one delivery
+            tx.put("attempt", answer.attempt, None)
         if kind is FailureKind.NOT_SEPARABLE:
             self._tried(tx, row, proven=False)
         return AttemptUnsuccessful(answer.attempt, state, f"it was {answer.state}", kind)

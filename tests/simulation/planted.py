@@ -28,6 +28,7 @@ from headrace.scheduler.graph import PoolCapacity
 from headrace.scheduler.publications import Promotions, Propagation
 from headrace.scheduler.readiness import Needs
 from headrace.scheduler.state import Queue
+from headrace.scheduler.states import PartitionTransition
 from simulation import workers
 from simulation.backfills import SimulatedBackfill
 from simulation.leader import SimulatedLeader
@@ -435,6 +436,64 @@ def not_separable_forgotten(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 
 
 @planted
+def given_back_deliveries_forgotten(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
+    """What a batch of deliveries gives back waits, and nobody queues it."""
+
+    def forget(self: Any, node: Any, keys: Any) -> None:
+        for key in keys:
+            tracked = self._partition_states.tracked(node.name, key)
+            tracked.step(PartitionTransition.PUT_BACK)
+
+    patch.setattr(Propagation, "_give_back", forget)
+    return SimulatedLeader
+
+
+@planted
+def given_back_deliveries_together_again(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
+    """What a batch of deliveries gives back is sent as it was."""
+    give_back = Propagation._give_back
+
+    def together(self: Any, node: Any, keys: Any) -> None:
+        give_back(self, node, keys)
+        for key in keys:
+            self._partition_states.tracked(node.name, key).cap = 0
+
+    patch.setattr(Propagation, "_give_back", together)
+    return SimulatedLeader
+
+
+@planted
+def given_back_deliveries_published(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
+    """What a batch of deliveries gives back is taken to be published with the others."""
+
+    def published(self: Any, node: Any, keys: Any) -> None:
+        for key in keys:
+            self._published(node, key, other=True, publication=0)
+
+    patch.setattr(Propagation, "_give_back", published)
+    return SimulatedLeader
+
+
+@planted
+def young_sources_in_batches(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
+    """The first deliveries of a source come together."""
+    patch.setattr(Batches, "young", lambda self, node: False)
+    return SimulatedLeader
+
+
+@planted
+def batches_replace_publications(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
+    """A delivery that comes again is ingested with new ones."""
+    together = Batches._together
+
+    def any_of(self: Any, node: Any, key: str, tracked: Any) -> bool:
+        return (node.is_source and tracked.cap != 1) or together(self, node, key, tracked)
+
+    patch.setattr(Batches, "_together", any_of)
+    return SimulatedLeader
+
+
+@planted
 def batches_never_proven(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Nobody compares several partitions at once with one alone."""
     prepare = Preparing.prepare
@@ -467,11 +526,14 @@ def batches_over_gaps(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
 @planted
 def batches_without_inputs(patch: pytest.MonkeyPatch) -> type[SimulatedLeader]:
     """Days that something isn't there for are computed with others."""
-    patch.setattr(
-        Batches,
-        "_together",
-        lambda self, node, key, tracked: not tracked.failures and tracked.cap != 1,
-    )
+    together = Batches._together
+
+    def without_inputs(self: Any, node: Any, key: str, tracked: Any) -> bool:
+        if node.is_source:
+            return together(self, node, key, tracked)
+        return not tracked.failures and tracked.cap != 1
+
+    patch.setattr(Batches, "_together", without_inputs)
     return SimulatedLeader
 
 

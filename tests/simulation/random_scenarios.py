@@ -15,6 +15,7 @@ from headrace.model.intervals import key_at_us, keys_between
 from headrace.model.times import DaysOff
 from headrace.scheduler.graph import ConsumerDeadline, Graph, GraphNode, NodeTrigger, Take
 from simulation.account import batched, falsely_separable, memory_limited
+from simulation.delivery_batches import file_deeds, file_deliveries, with_files
 from simulation.oracle import span
 from simulation.scenario import (
     DAY,
@@ -331,24 +332,29 @@ def scenario(seed: int) -> Scenario:
     graph = batched(seed, graph)
     began = window.first_us + BACKLOG_DAYS * DAY + chance.below(DAY)
     maker = _Maker(chance, graph, window, began)
+    with_batches = batched(seed, with_files(seed, graph, window.zone))
+    files = file_deliveries(seed, with_batches, window.first_us, began)
+    file_requests = file_deeds(seed, with_batches, window.days, began)
     borrowed = frozenset({BORROWED} if chance.chance(0.2) else ())
     plans = tuple(_backfills(seed, graph, window, began))
     meanwhile = _meanwhile(seed, graph, window, plans)
     deliveries = tuple(
         sorted(
-            (*maker.deliveries(borrowed), *meanwhile),
+            (*maker.deliveries(borrowed), *meanwhile, *files),
             key=lambda delivery: (delivery.at, delivery.source, delivery.keys),
         )
     )
     assets = [node.name for node in graph.nodes if not node.is_source]
     return Scenario(
         seed=seed,
-        graph=graph,
+        graph=with_batches,
         slots=chance.between(1, 4),
         began=began,
         middle=window.first_us + BACKLOG_DAYS * DAY,
         deliveries=deliveries,
-        deeds=tuple(sorted((*maker.deeds(borrowed), *plans), key=lambda item: item.at)),
+        deeds=tuple(
+            sorted((*maker.deeds(borrowed), *plans, *file_requests), key=lambda item: item.at)
+        ),
         faults=tuple(sorted(maker.faults(), key=lambda fault: fault.at)),
         change=maker.change(),
         coarse={name: chance.between(1, 3) for name in assets if chance.chance(0.3)},
@@ -360,8 +366,8 @@ def scenario(seed: int) -> Scenario:
         poison=frozenset(
             (name, chance.choice(window.days)) for name in chance.sample(assets, chance.below(3))
         ),
-        lying=falsely_separable(seed, graph),
-        heavy=memory_limited(seed, graph),
+        lying=falsely_separable(seed, with_batches),
+        heavy=memory_limited(seed, with_batches),
     )
 
 

@@ -251,6 +251,7 @@ _STATES = {
     "loaded": "waiting published held rejected failed withdrawn",
     "dispatched": "waiting",
     "published": "running",
+    "given back": "running",
     "held": "running",
     "rejected": "running",
     "failed: transient": "running",

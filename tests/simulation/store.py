@@ -49,6 +49,8 @@ class SimulatedAttemptRow(msgspec.Struct, frozen=True):
     files: tuple[int, ...] = ()
     prove: bool = False
     """Whether one of its partitions is computed alone as well."""
+    sent: int | None = None
+    """Of a batch of deliveries: the number of those that the worker is sent."""
 
 
 class SimulatedDeliveryRow(msgspec.Struct, frozen=True):

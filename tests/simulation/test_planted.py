@@ -12,10 +12,12 @@ from simulation.random_scenarios import scenario
 SEEDS_MAX = 200
 PLANTED_MIN = 20
 CAUGHT_BY = {
-    "batches_without_inputs": 17,
+    "batches_replace_publications": 9,
+    "batches_without_inputs": 88,
     "claims_unchecked": 4,
     "dirty_flag_lost": 8,
     "plans_hear_nothing": 8,
+    "poison_not_seen": 4,
     "pools_not_shared": 4,
     "promotions_are_stale_at_once": 8,
     "promotions_tell_nobody": 5,

@@ -19,6 +19,7 @@ from headrace.scheduler.events import (
 )
 from headrace.scheduler.graph import Graph, GraphNode
 from headrace.scheduler.states import FailureKind, PartitionState
+from simulation.delivery_batches import in_batches, sent, stopped_at
 from simulation.oracle import SimulatedInput, computed_content
 from simulation.scenario import HOUR, MINUTE, SECOND, FaultKind, drawn
 from simulation.store import (
@@ -52,6 +53,8 @@ class Task(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
     contents: tuple[int, ...]
     prove: bool = False
+    sent: int | None = None
+    """Of a batch of deliveries: the number of those that the worker is sent."""
 
 
 class SimulatedTaskFinished(msgspec.Struct, frozen=True):
@@ -62,6 +65,8 @@ class SimulatedTaskFinished(msgspec.Struct, frozen=True):
     state: PartitionState = PartitionState.PUBLISHED
     kind: FailureKind | None = None
     seconds: float = 0.0
+    given_back: tuple[str, ...] = ()
+    """The deliveries of a batch that wait again."""
 
 
 class SimulatedLostWorker(msgspec.Struct, frozen=True):
@@ -152,7 +157,7 @@ class SimulatedWorkers:
         takes = self._takes(task, tries)
         if 0.105 <= fate < HANGS or (self._plan and world.scenario.endless):
             return  # it hangs until it is ended
-        self._later(worker, takes, lambda: self._end(worker, task, fate, takes))
+        self._later(worker, takes, lambda: self._end(worker, task, fate, takes, tries))
 
     def _place(self, task: Task) -> tuple[str, str]:
         """Return the name by which an attempt's fate is drawn.
@@ -179,17 +184,19 @@ class SimulatedWorkers:
 
         self._world.after(micros, happens)
 
-    def _end(self, worker: SimulatedWorker, task: Task, fate: float, takes: int) -> None:
+    def _end(
+        self, worker: SimulatedWorker, task: Task, fate: float, takes: int, tries: int
+    ) -> None:
         if 0.085 <= fate < 0.105:
             self.die(worker)
             return
-        answer = self._answer(task, fate, takes)
+        answer = self._answer(task, fate, takes, tries)
         worker.tasks.pop(0)
         self._send(answer)
         if worker.tasks:
             self._begin(worker)
 
-    def _answer(self, task: Task, fate: float, takes: int) -> SimulatedTaskFinished:
+    def _answer(self, task: Task, fate: float, takes: int, tries: int) -> SimulatedTaskFinished:
         failed = {
             0.03: FailureKind.TRANSIENT,
             0.045: FailureKind.DETERMINISTIC,
@@ -198,7 +205,8 @@ class SimulatedWorkers:
         for bound, kind in failed.items():
             if fate < bound:
                 return SimulatedTaskFinished(task.attempt, state=PartitionState.FAILED, kind=kind)
-        if fate < 0.085:
+        held = fate < 0.085
+        if held and task.sent is None:
             return SimulatedTaskFinished(
                 task.attempt, state=PartitionState.HELD if fate < 0.07 else PartitionState.REJECTED
             )
@@ -209,13 +217,23 @@ class SimulatedWorkers:
         too_much = self._too_much(task)
         if too_much is not None:
             return SimulatedTaskFinished(task.attempt, state=PartitionState.FAILED, kind=too_much)
-        files = tuple(self._world.lake.stage(content) for content in task.contents)
-        together = (
-            self._world.rules.nodes[task.node].batch_max > 1
-        )  # then it is fast enough for batches
+        done = len(task.keys)
+        if task.sent is not None:
+            done = stopped_at(self._world.scenario.seed, task, tries, held=held)
+        files = tuple(self._world.lake.stage(content) for content in task.contents[:done])
         return SimulatedTaskFinished(
-            task.attempt, files, seconds=takes / SECOND / (100 if together else 1)
+            task.attempt,
+            files,
+            seconds=takes / SECOND / self._times_as_fast(task),
+            given_back=task.keys[done:],
         )
+
+    def _times_as_fast(self, task: Task) -> int:
+        """Return by how much an attempt reports less than it took: batches are of fast ones."""
+        node = self._world.rules.nodes[task.node]
+        if in_batches(node):
+            return 2_000
+        return 100 if node.batch_max > 1 else 1
 
     def _too_much(self, task: Task) -> FailureKind | None:
         """Return why a batch fails although one partition alone would succeed.
@@ -389,7 +407,10 @@ class Preparing:
             self._tx.get("delivery", (command.node, key)) for key in command.keys
         ]
         contents, files = tuple(row.content for row in rows), tuple(row.file for row in rows)
-        return SimulatedAttemptRow(command.node, command.keys, command.runs, (), contents, files)
+        batch = sent(self._tx, self._world.rules.nodes[command.node], command.keys)
+        return SimulatedAttemptRow(
+            command.node, command.keys, command.runs, (), contents, files, sent=batch
+        )
 
     def _reads(self, node: GraphNode, key: str) -> Iterator[PreparedInput]:
         rules = self._world.rules

@@ -118,6 +118,26 @@ def test_it_is_held_in_a_young_project_and_named_when_the_right_file_comes(
     assert len(lab.read("orders")) == 400 * (PAST + 1)
 
 
+@pytest.mark.parametrize("column", ["carrier", "origin"])
+def test_rows_that_come_twice_are_named_beside_a_rename(lab: Lab, column: str) -> None:
+    """Would catch: twice the rows of a file with a renamed column, called a volume that grew; and a
+    delivery held for them, called a schema change that alone would hold nothing, since nobody reads
+    that column.
+    """
+    for number in range(PAST):
+        deliver(lab, number, rows(number))
+    lab.now = morning(PAST - 1)
+    lab.tick()
+    delivered = [",".join(row) for row in twice(rows(PAST))]
+    lab.deliver(day(PAST), delivered, HEADER.replace(column, f"{column}_name"))
+    lab.now = morning(PAST)
+    lab.tick()
+    opened = {item["cause"]["kind"]: item["cause"] for item in lab.headrace("incidents")}
+    held_for_names = {"schema_change"} if column == "carrier" else set()
+    assert set(opened) == {"duplicate_rows"} | held_for_names
+    assert "each row 2 times, under other flight_no" in str(opened["duplicate_rows"])
+
+
 SEEN_AFTER = {
     "renamed": (1, "distribution_shift", "'United' in its place"),
     "swapped": (1, "distribution_shift", "'HA' in its place"),

@@ -373,13 +373,25 @@ def _covers(cause: CauseCandidate, evidence: Evidence) -> bool:
         return not _came_before(cause, evidence)
     if cause.partitions and evidence.partition not in cause.partitions:
         return False
-    if cause.rule.kind in OF_FORM and evidence.detail.endswith(BESIDES):
+    if cause.rule.kind in OF_FORM and _is_beside(cause, evidence):
         return False
     if cause.rule.covers is Covers.ROWS:
         return not evidence.column or evidence.strength <= cause.own_evidence[0].strength
     if cause.rule.covers is Covers.COLUMNS and evidence.column:
         return evidence.column in cause.columns and not _remains(cause, evidence)
     return not _outweighs(evidence, cause)
+
+
+def _is_beside(cause: CauseCandidate, evidence: Evidence) -> bool:
+    """Return whether a delivery is held for its rows whatever its columns are called.
+
+    It says so itself, or the change of form alone would have held nothing.
+    """
+    if evidence.detail.endswith(BESIDES):
+        return True
+    return (
+        evidence.held and not evidence.column and not any(each.held for each in cause.own_evidence)
+    )
 
 
 def _remains(cause: CauseCandidate, evidence: Evidence) -> bool:

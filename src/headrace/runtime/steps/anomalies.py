@@ -40,6 +40,7 @@ from headrace.runtime.steps.drift import Drifting
 from headrace.runtime.steps.expected_schemas import needs_room
 from headrace.runtime.steps.repeated_rows import (
     StagedRows,
+    with_copies,
     with_end,
     with_repeated,
     with_repeated_values,
@@ -372,6 +373,7 @@ def _facts_as_if_decided(
     )
     rows = StagedRows.whole(staged)
     result = with_end(with_repeated(result, session, rows, table), prepared)
+    result = with_copies(result, session, rows, table)
     result = with_repeated_values(result, session, rows, table, task.neighbours)
     larger = LargerSample(session, staged, table, source.timezone, task.classified)
     return evaluated_audit(

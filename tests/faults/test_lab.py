@@ -94,8 +94,8 @@ def test_of_two_at_once_neither_hides_the_other(tmp_path: Path) -> None:
 
 
 def test_a_renamed_column_hides_what_its_values_would_show(tmp_path: Path) -> None:
-    """Would catch: a rename and another sign of the same column, of which two incidents are
-    expected. A rename is found by the values, and lists how they differ (decision 0091)."""
+    """Would catch: a column under a name that tells nothing and with another sign, of which two
+    incidents are expected. Such a rename is found by the values alone (decision 0091)."""
     word = f"same:{DELIVERED.index(renamed)}+{DELIVERED.index(sign)}"
     apart = 0
     for seed in range(1, 60):
@@ -103,8 +103,9 @@ def test_a_renamed_column_hides_what_its_values_would_show(tmp_path: Path) -> No
             rename, other = drawn(Lab(seed, tmp_path), word)
         except Unfit:
             continue
-        assert rename.what.partition(" is named ")[0] not in other.shown_in
-        apart += 1
+        column, _, title = rename.what.partition(" is named ")
+        assert column not in other.shown_in or column.lower() in title.lower()
+        apart += column not in other.shown_in
     assert apart
 
 

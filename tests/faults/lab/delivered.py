@@ -132,11 +132,11 @@ def renamed(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.titles = {column: title}
 
-    # A rename is found by the column's values: where these differ as well, it says so itself, or
-    # can't be told from a column that is gone.
+    # A name that tells nothing is found by the values: where these differ as well, nobody can tell
+    # the column from one that is gone.
     return replace(
         _one(source, "schema_change renamed", change, f"{column} is named {title}", about="schema"),
-        gone=column,
+        gone="" if column.lower() in title.lower() else column,
     )
 
 

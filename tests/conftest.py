@@ -9,10 +9,12 @@ from postgres_cluster import cluster, own_cluster, postgresql
 from state_kinds import state_settings
 from system_tests import pytest_collection_modifyitems, pytest_ignore_collect
 from warm_fork_servers import cold_fork_servers, warm_fork_servers
+from warm_helpers import cold_helpers, warm_helpers
 
 __all__ = [
     "cluster",
     "cold_fork_servers",
+    "cold_helpers",
     "drawn_numbers",
     "own_cluster",
     "postgresql",
@@ -20,6 +22,7 @@ __all__ = [
     "pytest_ignore_collect",
     "state_settings",
     "warm_fork_servers",
+    "warm_helpers",
 ]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import pytest
+import warm_helpers
 
 from headrace import faults
 from headrace.clean_environment import clean
@@ -53,7 +54,7 @@ class Warm:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [sys.executable, __file__, str(theirs.fileno()), warm_helpers.address()],
                 env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -296,6 +297,7 @@ def _run(
     _settle(env, cwd)
     faults._armed = faults.armed_by({"HEADRACE_FAULT": fault})
     fork_server_start.spawn = _start_fork_server
+    warm_helpers.use(sys.argv[2])
     sys.argv = ["headrace", *arguments]
     code = 1
     try:

@@ -11,13 +11,12 @@ import selectors
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self, cast
 
 import msgspec
 
-import headrace
+from headrace.compiler import helper_process
 from headrace.compiler.frames import receive, send
 from headrace.compiler.worker import (
     ANSWERS,
@@ -113,13 +112,8 @@ class AnalysisPool:
 
     def _start(self, messages: int) -> None:
         while len(self._running) < min(self._wanted, messages):
-            # -P: a module in the user's working directory is never imported
-            command = [sys.executable, "-P", "-m", "headrace.compiler.worker"]
-            folder = str(Path(headrace.__file__).parent)
             try:
-                process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder
-                )
+                process = helper_process.start("headrace.compiler.worker")
             except OSError:  # no memory, too many processes: this process does the work
                 return
             self._running.append(process)

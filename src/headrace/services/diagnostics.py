@@ -19,8 +19,8 @@ from typing import BinaryIO, NamedTuple, Self, cast
 
 import msgspec
 
-import headrace
 from headrace.checks.placeholders import with_self
+from headrace.compiler import helper_process
 from headrace.compiler.cache import Cache, KeptBound
 from headrace.compiler.frames import receive, send
 from headrace.model import (
@@ -340,13 +340,8 @@ class _Worker:
     """A process of `engine.binding`: one answer per request."""
 
     def __init__(self) -> None:
-        # -P: modules in the current folder are never imported
         self._folder = TemporaryDirectory(prefix="headrace-bind-", ignore_cleanup_errors=True)
-        command = [sys.executable, "-P", "-m", "headrace.engine.binding", self._folder.name]
-        package = str(Path(headrace.__file__).parent)
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=package
-        )
+        self._process = helper_process.start("headrace.engine.binding", self._folder.name)
         self._requests = cast("BinaryIO", self._process.stdin)
         self._answers = cast("BinaryIO", self._process.stdout)
 

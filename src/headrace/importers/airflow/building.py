@@ -1,0 +1,578 @@
+"""Calls in a DAG file: what they build (DAGs, groups, tasks, dependencies), or compute."""
+
+from __future__ import annotations
+
+import ast
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+import yaml
+
+from headrace.importers.airflow import library
+from headrace.importers.airflow.expressions import Expressions, TooMuchWork, class_attribute
+from headrace.importers.airflow.origin import Origin
+from headrace.importers.airflow.values import (
+    Applied,
+    Class,
+    Dag,
+    Decorated,
+    External,
+    ExternalCall,
+    Function,
+    Group,
+    GroupResult,
+    Instance,
+    Method,
+    OpenFile,
+    Partial,
+    ProjectModule,
+    Scope,
+    Task,
+    Unknown,
+    Value,
+    XComArg,
+    is_known,
+    tasks_in,
+    text_of,
+    xcoms_in,
+)
+
+TASKS_MAX = 20_000
+CALLS_DEEP_MAX = 12
+NAME_CHARACTERS_MAX = 60
+_OPERATOR_ENDINGS = ("Operator", "Sensor", "OperatorAsync", "SensorAsync", "ExternalTaskMarker")
+_DAG_NAMES = frozenset(("DAG", "DbtDag"))
+_CHAINS = frozenset(("chain", "chain_linear", "cross_downstream"))
+_TASK_DECORATORS = {
+    "": "PythonOperator",
+    "python": "PythonOperator",
+    "virtualenv": "PythonVirtualenvOperator",
+    "external_python": "ExternalPythonOperator",
+    "branch": "BranchPythonOperator",
+    "branch_virtualenv": "BranchPythonVirtualenvOperator",
+    "branch_external_python": "BranchExternalPythonOperator",
+    "short_circuit": "ShortCircuitOperator",
+    "sensor": "PythonSensor",
+    "bash": "BashOperator",
+    "docker": "DockerOperator",
+    "kubernetes": "KubernetesPodOperator",
+    "pyspark": "PySparkOperator",
+    "run_if": "ShortCircuitOperator",
+    "skip_if": "ShortCircuitOperator",
+}
+_NOT_DECORATORS = ("setup", "teardown")
+
+
+def is_operator(name: str) -> bool:
+    """Whether a class name is that of an operator or sensor."""
+    return name.endswith(_OPERATOR_ENDINGS) and name not in _OPERATOR_ENDINGS[:2]
+
+
+class Builder(Expressions):
+    """Evaluates calls; keeps the DAGs, tasks and links that a file builds."""
+
+    def __init__(self, origin: Origin, file: str) -> None:
+        super().__init__()
+        self.origin, self.file = origin, file
+        self.dags: list[Dag] = []
+        self.tasks: list[Task] = []
+        self.links: list[tuple[Value, Value]] = []
+        self.conditions: list[str] = []
+        self.repeating = 0
+        self._dag_stack: list[Dag] = []
+        self._group_stack: list[Group] = []
+        self._sites: list[ast.expr] = []
+        self._running: list[Function] = []
+
+    @abstractmethod
+    def execute_function(self, function: Function, scope: Scope) -> Value:
+        """Evaluate a function's body in its own scope and return its result."""
+
+    # Calls
+
+    def call(self, function: Value, node: ast.Call, scope: Scope) -> Value:
+        at_home = scope.file == self.file
+        if at_home:
+            self._sites.append(node)
+        try:
+            args, kwargs = self.arguments(node, scope)
+            return self._called(function, args, kwargs, node)
+        finally:
+            if at_home:
+                self._sites.pop()
+
+    def _called(
+        self, function: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Value:
+        if isinstance(function, External):
+            return self._external(function, args, kwargs, node)
+        if isinstance(function, Method):
+            return self._method(function, args, kwargs, node)
+        if isinstance(function, Function):
+            return self.run(function, args, kwargs)
+        if isinstance(function, Decorated):
+            return self._decorated(function, args, kwargs, node)
+        if isinstance(function, Class):
+            return self._instance(function, args, kwargs, node)
+        if isinstance(function, Applied):
+            given = [*function.args, *args]
+            return self._called(function.function, given, {**function.kwargs, **kwargs}, node)
+        if "task_id" in kwargs:
+            name = ast.unparse(node.func)[:NAME_CHARACTERS_MAX]
+            return self.new_task(name, name, args, kwargs, node)
+        return Unknown("the result of a call that can't be followed")
+
+    def _external(
+        self, function: External, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Value:
+        last = function.last
+        if last in _DAG_NAMES:
+            return self.new_dag(args, kwargs, node, function.name)
+        if last.endswith("TaskGroup"):
+            return self.new_group(args, kwargs, node, last)
+        if function.name == "functools.partial" and args:
+            return Applied(args[0], tuple(args[1:]), kwargs)
+        if last in _CHAINS:
+            return self._chain(last, args)
+        if last == "partial" and is_operator(function.name.split(".")[-2]):
+            operator = function.name.split(".")[-2]
+            return Partial(operator, operator, kwargs, node)
+        if is_operator(last) or "task_id" in kwargs:
+            return self.new_task(last, last, args, kwargs, node)
+        computed = library.FUNCTIONS.get(function.name) or library.FUNCTIONS.get(
+            function.name.removeprefix("builtins.")
+        )
+        if computed is not None:
+            return _compute(lambda: computed(*args, **kwargs))
+        return self._reading(function, args, kwargs, node)
+
+    def _reading(
+        self, function: External, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Value:
+        """Files of the project that code reads; any other call stays as it is written."""
+        if function.name in ("open", "io.open", "builtins.open") and args:
+            return self._opened(args[0])
+        loader = _LOADERS.get(function.name)
+        if loader is not None and args:
+            text = args[0].text if isinstance(args[0], OpenFile) else args[0]
+            return _parsed(loader, text)
+        if function.name in ("print", "super", "getattr", "setattr"):
+            return _attribute_call(self, function.name, args)
+        return ExternalCall(function.name, tuple(args), kwargs, node.lineno)
+
+    def _opened(self, path: Value) -> Value:
+        found = (
+            self.origin.data_file(str(path), self.file)
+            if isinstance(path, str | PurePosixPath)
+            else None
+        )
+        return OpenFile(*found) if found else Unknown("a file that isn't in the project")
+
+    def _method(
+        self, method: Method, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Value:
+        owner, name = method.owner, method.name
+        if isinstance(owner, Task | Group | GroupResult | XComArg):
+            return self._task_method(owner, name, args, kwargs)
+        if isinstance(owner, OpenFile | PurePosixPath):
+            return self._file_method(owner, name, args, kwargs)
+        if isinstance(owner, Decorated):
+            return self._decorated_method(owner, name, args, kwargs, node)
+        if isinstance(owner, Partial):
+            return self._mapped(owner, args, kwargs, node)
+        if isinstance(owner, Class):
+            return Partial(owner.name, owner.operator, kwargs, node)
+        if library.mutates(name):
+            return _changed(owner, name, args, kwargs)
+        return _compute(lambda: library.call_method(owner, name, args, kwargs))
+
+    def _file_method(
+        self,
+        owner: OpenFile | PurePosixPath,
+        name: str,
+        args: list[Value],
+        kwargs: dict[str, Value],
+    ) -> Value:
+        if isinstance(owner, OpenFile):
+            return owner.text if name == "read" else owner.text.splitlines(keepends=True)
+        if name not in ("read_text", "open"):
+            return _compute(lambda: library.call_method(owner, name, args, kwargs))
+        opened = self._opened(owner)
+        return opened.text if name == "read_text" and isinstance(opened, OpenFile) else opened
+
+    def _instance(
+        self, cls: Class, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Value:
+        if cls.operator:
+            return self.new_task(cls.name, cls.operator, args, kwargs, node)
+        instance = Instance(cls)
+        function = class_attribute(cls, "__init__")
+        if isinstance(function, Function):
+            self.run(Function(function.node, function.scope, instance), args, kwargs)
+        else:
+            instance.names.update(kwargs)
+        return instance
+
+    def run(self, function: Function, args: list[Value], kwargs: dict[str, Value]) -> Value:
+        repeats = sum(1 for running in self._running if running.node is function.node)
+        if len(self._running) >= CALLS_DEEP_MAX or repeats > 3:
+            return Unknown("calls that are nested too deeply")
+        scope = Scope(bind(function, args, kwargs, self), function.scope, function.scope.file)
+        self._running.append(function)
+        try:
+            return self.execute_function(function, scope)
+        finally:
+            self._running.pop()
+
+    # DAGs, groups and tasks
+
+    def new_dag(self, args: list[Value], kwargs: dict[str, Value], node: ast.AST, name: str) -> Dag:
+        """Record a DAG."""
+        dag_id = text_of(kwargs.get("dag_id", args[0] if args else None)) or "*"
+        for position, key in ((1, "description"), (2, "schedule_interval")):
+            if len(args) > position:
+                kwargs.setdefault(key, args[position])
+        version = 3 if name.startswith("airflow.sdk") else 2
+        dag = Dag(dag_id, kwargs, self.file, self._line(node), version)
+        self.dags.append(dag)
+        return dag
+
+    def new_group(
+        self, args: list[Value], kwargs: dict[str, Value], node: ast.AST, kind: str = "TaskGroup"
+    ) -> Group:
+        """Record a task group within the current one."""
+        group_id = text_of(kwargs.get("group_id", args[0] if args else None)) or "*"
+        given = kwargs.get("parent_group")
+        parent = given if isinstance(given, Group) else self._current_group()
+        above = parent.path if parent else ""
+        prefixed = kwargs.get("prefix_group_id") is not False
+        own = f"{above}.{group_id}" if above else group_id
+        group = Group(group_id, own if prefixed else above, parent)
+        defaults = kwargs.get("default_args")
+        group.default_args = defaults if isinstance(defaults, dict) else {}
+        if kind != "TaskGroup":
+            with self.within(group):
+                self.new_task(kind, kind, [], {"task_id": Unknown()}, node)
+        return group
+
+    def _current_group(self) -> Group | None:
+        return self._group_stack[-1] if self._group_stack else None
+
+    @contextmanager
+    def within(self, value: Value) -> Iterator[None]:
+        """Build what follows in a DAG or a group."""
+        if isinstance(value, Dag):
+            groups, self._group_stack = self._group_stack, []
+            self._dag_stack.append(value)
+            try:
+                yield
+            finally:
+                self._dag_stack.pop()
+                self._group_stack = groups
+        elif isinstance(value, Group):
+            self._group_stack.append(value)
+            try:
+                yield
+            finally:
+                self._group_stack.pop()
+        else:
+            yield
+
+    def new_task(
+        self,
+        name: str,
+        base: str,
+        args: list[Value],
+        kwargs: dict[str, Value],
+        node: ast.AST,
+        function: Function | None = None,
+    ) -> Task:
+        """Record a task of the current DAG. Raises `TooMuchWork` above `TASKS_MAX` tasks."""
+        if len(self.tasks) >= TASKS_MAX:
+            raise TooMuchWork
+        given = kwargs.get("dag")
+        group = self._group_of(kwargs.get("task_group"))
+        current = self._dag_stack[-1] if self._dag_stack else None
+        dag = given if isinstance(given, Dag) else current
+        own = text_of(kwargs.get("task_id", args[0] if args else None)) or "*"
+        task_id = f"{group.path}.{own}" if group and group.path else own
+        site = self._site(node)
+        task = Task(
+            task_id, name, base, kwargs, dag, group, self.file,
+            getattr(site, "lineno", 1), getattr(site, "end_lineno", 1) or 1,
+        )  # fmt: skip
+        task.function = function
+        task.condition = self.conditions[-1] if self.conditions else ""
+        task.repeated = bool(self.repeating)
+        task.mapped = any(outer.mapped for outer in _with_outer(group))
+        self.tasks.append(task)
+        for outer in _with_outer(group):
+            outer.tasks.append(task)
+        given_values = {key: value for key, value in kwargs.items() if key != "dag"}
+        self._values_of([], given_values, [task])
+        return task
+
+    def _group_of(self, given: Value) -> Group | None:
+        return given if isinstance(given, Group) else self._current_group()
+
+    def _site(self, node: ast.AST) -> ast.AST:
+        """The call in the DAG file itself to which a task goes back."""
+        return self._sites[-1] if self._sites else node
+
+    def _line(self, node: ast.AST) -> int:
+        return int(getattr(self._site(node), "lineno", 1))
+
+    # Decorated functions
+
+    def _decorated(
+        self, value: Decorated, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Value:
+        if value.kind == "dag":
+            return self._decorated_dag(value, args, kwargs)
+        if value.kind == "task_group":
+            return self._decorated_group(value, args, kwargs, node)
+        return XComArg(self._decorated_task(value, args, kwargs, node))
+
+    def _decorated_dag(self, value: Decorated, args: list[Value], kwargs: dict[str, Value]) -> Dag:
+        options = {"dag_id": value.function.name, **value.kwargs}
+        dag = self.new_dag([], options, value.function.node, value.variant)
+        dag.line = value.function.node.lineno
+        with self.within(dag):
+            self.run(value.function, args, kwargs)
+        return dag
+
+    def _decorated_group(
+        self, value: Decorated, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> GroupResult:
+        options = {"group_id": value.function.name, **value.kwargs}
+        group = self.new_group([], options, node)
+        group.group_id = self._numbered(group.path or group.group_id)
+        group.path = group.group_id if options.get("prefix_group_id") is not False else group.path
+        with self.within(group):
+            result = self.run(value.function, args, {**value.partial, **kwargs})
+        for other in xcoms_in([args, kwargs]):
+            self.links.append((other, group))
+        return GroupResult(group, result)
+
+    def _decorated_task(
+        self, value: Decorated, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Task:
+        options = {"task_id": value.function.name, **value.kwargs}
+        base = _TASK_DECORATORS.get(value.variant, "PythonOperator")
+        task = self.new_task(
+            f"@task.{value.variant}" if value.variant else "@task", base, [], options, node,
+            value.function,
+        )  # fmt: skip
+        task.variant = value.variant or "python"
+        task.task_id = self._numbered(task.task_id)
+        task.role = value.kind if value.kind in _NOT_DECORATORS else ""
+        for other in xcoms_in([args, kwargs, value.partial]):
+            task.follows(other)
+            task.values_from[id(other)] = other
+        return task
+
+    def _numbered(self, task_id: str) -> str:
+        """Airflow appends `__1`, `__2` … where one function gives several tasks."""
+        if not self._dag_stack or "*" in task_id:
+            return task_id
+        used = self._dag_stack[-1].used_labels
+        used[task_id] = count = used.get(task_id, 0) + 1
+        return task_id if count == 1 else f"{task_id}__{count - 1}"
+
+    def _decorated_method(
+        self,
+        value: Decorated,
+        name: str,
+        args: list[Value],
+        kwargs: dict[str, Value],
+        node: ast.Call,
+    ) -> Value:
+        if name == "override":
+            return value.with_(kwargs)
+        if name == "partial":
+            result = value.with_({})
+            result.partial.update(kwargs)
+            return result
+        if name in ("expand", "expand_kwargs"):
+            before = len(self.tasks)
+            result = self._decorated(value, args, _item_of_each(kwargs), node)
+            for task in self.tasks[before:]:
+                task.mapped = True
+            self._values_of(args, kwargs, self.tasks[before:])
+            return result
+        return Unknown()
+
+    def _mapped(
+        self, partial: Partial, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Value:
+        task = self.new_task(partial.name, partial.base, [], {**partial.kwargs, **kwargs}, node)
+        task.mapped = True
+        self._values_of(args, {}, [task])
+        return task
+
+    def _values_of(self, args: list[Value], kwargs: dict[str, Value], tasks: list[Task]) -> None:
+        for other in xcoms_in([args, kwargs]):
+            for task in tasks:
+                task.follows(other)
+                task.values_from[id(other)] = other
+
+    # Dependencies
+
+    def shift(self, left: Value, right: Value, *, forward: bool) -> Value:
+        if _is_label(right):
+            return left
+        if not _is_label(left):
+            self.links.append((left, right) if forward else (right, left))
+        return right
+
+    def _chain(self, name: str, args: list[Value]) -> None:
+        if name == "cross_downstream":
+            self.links += [(args[0], args[1])] if len(args) > 1 else []
+            return
+        parts = [arg for arg in args if not _is_label(arg)]
+        for left, right in pairwise(parts):
+            one_by_one = (
+                name == "chain"
+                and isinstance(left, list | tuple)
+                and isinstance(right, list | tuple)
+                and len(left) == len(right)
+            )
+            self.links += list(zip(left, right, strict=True)) if one_by_one else [(left, right)]
+
+    def _task_method(
+        self, owner: Value, name: str, args: list[Value], kwargs: dict[str, Value]
+    ) -> Value:
+        others = [*args, *kwargs.values()]
+        if name == "set_downstream":
+            self.links += [(owner, other) for other in others]
+        elif name == "set_upstream":
+            self.links += [(other, owner) for other in others]
+        elif name in ("as_setup", "as_teardown"):
+            self._set_role(owner, name.removeprefix("as_"), kwargs)
+        elif isinstance(owner, Group) and name == "add":
+            owner.tasks += [task for task in tasks_in(others) if task not in owner.tasks]
+        return owner
+
+    def _set_role(self, owner: Value, role: str, kwargs: dict[str, Value]) -> None:
+        for task in tasks_in(owner):
+            task.role = role
+        if "setups" in kwargs:
+            self.links.append((kwargs["setups"], owner))
+
+    def member(self, owner: Value, name: str) -> Value:
+        if isinstance(owner, Instance):
+            return self._instance_member(owner, name)
+        if isinstance(owner, Class):
+            value = class_attribute(owner, name)
+            return Method(owner, name) if value is None and name == "partial" else value
+        if isinstance(owner, ProjectModule):
+            return owner.scope.names.get(name, Unknown(f"`{name}` of {owner.path}"))
+        if isinstance(owner, Task):
+            return self._task_member(owner, name)
+        if isinstance(owner, Dag):
+            return owner.dag_id if name == "dag_id" else Unknown(f"`.{name}`")
+        methods = (Group, GroupResult, XComArg, Decorated, Partial, OpenFile, PurePosixPath)
+        return Method(owner, name) if isinstance(owner, methods) else Unknown(f"`.{name}`")
+
+    def _instance_member(self, owner: Instance, name: str) -> Value:
+        if name in owner.names:
+            return owner.names[name]
+        value = class_attribute(owner.cls, name)
+        if isinstance(value, Function):
+            return Function(value.node, value.scope, owner)
+        return value if value is not None else Unknown(f"`.{name}`")
+
+    @staticmethod
+    def _task_member(owner: Task, name: str) -> Value:
+        if name == "output":
+            return XComArg(owner)
+        if name == "task_id":
+            return owner.task_id
+        if name == "dag":
+            return owner.dag
+        return Method(owner, name)
+
+
+def _is_label(value: Value) -> bool:
+    return isinstance(value, ExternalCall) and value.last == "Label"
+
+
+def _with_outer(group: Group | None) -> Iterator[Group]:
+    """Yield a group and those around it."""
+    while group is not None:
+        yield group
+        group = group.parent
+
+
+def _item_of_each(kwargs: dict[str, Value]) -> dict[str, Value]:
+    return {
+        key: value if isinstance(value, XComArg) else Unknown(f"an item of `{key}`")
+        for key, value in kwargs.items()
+    }
+
+
+def _compute(function: Callable[[], Value]) -> Value:
+    try:
+        return function()
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError,
+            library.NotComputed):  # fmt: skip
+        return Unknown("the result of a call that can't be followed")
+
+
+def _changed(owner: Value, name: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
+    if name == "extend" and not isinstance(args[0] if args else None, list | tuple | set):
+        args = [[Unknown("items of a list known only at run time")]]
+    if name == "update" and not (kwargs or isinstance(args[0] if args else None, dict | list)):
+        return None
+    return _compute(lambda: library.call_method(owner, name, args, kwargs))
+
+
+def _attribute_call(builder: Builder, name: str, args: list[Value]) -> Value:
+    if name == "getattr" and len(args) >= 2 and isinstance(args[1], str):
+        return builder.member(args[0], args[1])
+    return Unknown(f"`{name}(…)`")
+
+
+_LOADERS: dict[str, Callable[[str], Value]] = {
+    "yaml.safe_load": yaml.safe_load,
+    "yaml.load": yaml.safe_load,
+    "yaml.full_load": yaml.safe_load,
+    "json.load": json.loads,
+    "json.loads": json.loads,
+}
+
+
+def _parsed(loader: Callable[[str], Value], text: Value) -> Value:
+    if not isinstance(text, str):
+        return Unknown("data known only at run time")
+    try:
+        value = loader(text)
+    except (ValueError, yaml.YAMLError, RecursionError):
+        return Unknown("data that can't be read")
+    return value if is_known(value) else Unknown("data that can't be read")
+
+
+def bind(
+    function: Function, args: list[Value], kwargs: dict[str, Value], expressions: Expressions
+) -> dict[str, Value]:
+    """Return the names of a call: parameters with their arguments or defaults."""
+    spec = function.node.args
+    names = [arg.arg for arg in [*spec.posonlyargs, *spec.args]]
+    given = ([function.bound] if function.bound is not None else []) + args
+    values: dict[str, Value] = dict.fromkeys(names, Unknown("an argument"))
+    for name, default in zip(reversed(names), reversed(spec.defaults), strict=False):
+        values[name] = expressions.evaluate(default, function.scope)
+    for arg, keyword_default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
+        values[arg.arg] = expressions.evaluate(keyword_default, function.scope)
+    values.update(zip(names, given, strict=False))
+    if spec.vararg is not None:
+        values[spec.vararg.arg] = tuple(given[len(names) :])
+    accepted = set(names) | {arg.arg for arg in spec.kwonlyargs}
+    values.update({key: value for key, value in kwargs.items() if key in accepted})
+    if spec.kwarg is not None:
+        values[spec.kwarg.arg] = {k: v for k, v in kwargs.items() if k not in accepted}
+    return values

@@ -1,0 +1,445 @@
+"""The files of the new project: assets, sources, owners and settings."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from headrace.importers.airflow import operators
+from headrace.importers.airflow.naming import Names, cleaned, owner_name, whole_names
+from headrace.importers.airflow.origin import Origin, UnreadableFile
+from headrace.importers.airflow.outcomes import Plan, Plans
+from headrace.importers.airflow.queries import AssetQuery
+from headrace.importers.airflow.schedules import Schedule, duration
+from headrace.importers.airflow.statements_sql import NotCarried, TableName
+from headrace.importers.airflow.values import text_of
+from headrace.importers.imported import Verdict
+from headrace.model.assets import ATTEMPTS_MAX
+
+RUNNER = "jobs/airflow_task.py"
+DESCRIPTION_CHARACTERS_MAX = 300
+PRIORITY_MAX = 1000
+COMMAND_TIMEOUT = "1d"
+"""Airflow has no time limit unless a task names one; Headrace's own is an hour."""
+Table = tuple[str, TableName]
+"""A table with the connection that it is reached by."""
+
+
+@dataclass(slots=True)
+class NewProject:
+    """The new project while it is written."""
+
+    plans: Plans
+    origin: Origin
+    files: dict[str, str] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
+    owners: dict[str, set[str]] = field(default_factory=dict)
+    pools: set[str] = field(default_factory=set)
+    connections: dict[str, str] = field(default_factory=dict)
+    assets: dict[Table, Plan] = field(default_factory=dict)
+    sources: dict[Table, str] = field(default_factory=dict)
+    whole: dict[str, dict[TableName, TableName]] = field(default_factory=dict)
+
+    # Names
+
+    def name_all(self) -> None:
+        """Give each asset and source its name."""
+        self._collect_tables()
+        self._one_writer_each()
+        for plan in self.plans:
+            if plan.query is not None:
+                table = plan.query.table
+                plan.name = self.names.take(table[-1], "_".join(table[-2:]), plan.id)
+        for plan in self.plans:
+            if plan.source is not None:
+                plan.name = self.names.take(plan.source[0], f"{plan.source[0]}_files", plan.id)
+            elif plan.verdict is Verdict.COMMAND:
+                plan.name = self.names.take(plan.id)
+
+    def _collect_tables(self) -> None:
+        found: dict[str, list[TableName]] = {}
+        for plan in self.plans:
+            if plan.query is not None:
+                found.setdefault(plan.connection, []).extend([plan.query.table, *plan.query.reads])
+        self.whole = {key: dict(whole_names(tables)) for key, tables in found.items()}
+
+    def table(self, plan: Plan, name: TableName) -> Table:
+        """Return a table with its connection and its longest known name."""
+        return plan.connection, self.whole.get(plan.connection, {}).get(name, name)
+
+    def _one_writer_each(self) -> None:
+        """An asset is one table's only writer; several writers run unchanged."""
+        writers: dict[Table, list[Plan]] = {}
+        for plan in self.plans:
+            if plan.query is not None:
+                writers.setdefault(self.table(plan, plan.query.table), []).append(plan)
+        for table, plans in writers.items():
+            if len(plans) == 1:
+                self.assets[table] = plans[0]
+                continue
+            for plan in plans:
+                self._not_alone(plan, table, [other.id for other in plans if other is not plan])
+
+    def _not_alone(self, plan: Plan, table: Table, others: list[str]) -> None:
+        plan.query, plan.verdict = None, Verdict.COMMAND
+        plan.why = (
+            f"it runs unchanged in Airflow: {others[0]} writes {'.'.join(table[1])} too, and an"
+            " asset has one query"
+        )
+        plan.todo = ["join both queries into one asset"]
+        for other in self.plans:
+            if other.part_of is plan:
+                other.part_of, other.verdict = None, Verdict.COMMAND
+                other.why = f"it runs unchanged in Airflow, as {plan.id} does"
+
+    # Files
+
+    def write_all(self) -> None:
+        """Write the files of all plans, and the project's own."""
+        for plan in self.plans:
+            if plan.query is not None:
+                self._write_query(plan, plan.query)
+            elif plan.verdict is Verdict.COMMAND:
+                self._write_command(plan)
+            elif plan.source is not None:
+                self._write_file_source(plan, plan.source)
+        for plan in self.plans:
+            if plan.part_of is not None:
+                plan.created = plan.part_of.created
+        self._write_settings()
+
+    def drop(self, plan: Plan, reason: str) -> None:
+        """Leave a task to a person because its files aren't valid."""
+        table = self.table(plan, plan.query.table) if plan.query else None
+        plan.refuse(f"its asset isn't valid: {reason}", "write the asset by hand")
+        plan.created = ()
+        if table is not None:
+            self.assets.pop(table, None)
+        for other in self.plans:
+            if other.part_of is plan:
+                other.refuse(f"it is a part of {plan.id}, which isn't carried", "")
+
+    def _write_query(self, plan: Plan, query: AssetQuery) -> None:
+        names: dict[TableName, str] = {}
+        created = [f"assets/{plan.name}.sql"]
+        for name in query.reads:
+            names[name], path = self._read_name(plan, name)
+            created += [path] if path else []
+        try:
+            text = query.text(names)
+        except NotCarried as refusal:
+            self.assets.pop(self.table(plan, query.table), None)
+            plan.query, plan.verdict = None, Verdict.COMMAND
+            plan.why = f"it runs unchanged in Airflow: {refusal.reason}"
+            plan.todo = []
+            self._write_command(plan)
+            return
+        front = self._common(plan, set(names.values()))
+        front |= _partition(plan, query)
+        if query.materialize == "view":
+            front = {key: value for key, value in front.items() if key in _VIEW_FIELDS}
+        if query.parameters:
+            front["parameters"] = query.parameters
+        plan.created = tuple(dict.fromkeys(created))
+        comments = _comment_lines([*self._comments(plan), *query.comments])
+        self.files[created[0]] = f"/* headrace\n{_front_yaml(front)}*/\n{comments}{text}\n"
+
+    def _read_name(self, plan: Plan, name: TableName) -> tuple[str, str]:
+        """The node that a table has become, and the source's file if it is one."""
+        table = self.table(plan, name)
+        writer = self.assets.get(table)
+        if writer is not None:
+            return writer.name, ""
+        if table not in self.sources:
+            self.sources[table] = self.names.take(table[1][-1], "_".join(table[1][-2:]))
+            self._write_table_source(plan, table)
+        source = self.sources[table]
+        return source, f"sources/{source}.yaml"
+
+    def _write_table_source(self, plan: Plan, table: Table) -> None:
+        source, full = self.sources[table], ".".join(table[1])
+        scheme = operators.CONNECTION_URLS.get(plan.dialect)
+        fields: dict[str, Any] = {"source": source, "owner": self._owner(plan)}
+        if scheme is not None:
+            connection = cleaned(plan.connection)
+            self.connections[connection] = scheme
+            fields |= {"connection": connection, "table": full}
+        else:
+            fields |= {
+                "description": f"The table {full}; export it as Parquet",
+                "files": f"landing/{source}/*.parquet",
+            }
+        self.files[f"sources/{source}.yaml"] = _yaml(fields)
+
+    def _write_file_source(self, plan: Plan, source: tuple[str, str]) -> None:
+        fields: dict[str, Any] = {"source": plan.name, "owner": self._owner(plan)}
+        if "{date:" in source[1]:
+            fields |= {"partition": plan.schedule.grain} | _start(plan.schedule)
+        fields["files"] = source[1]
+        path = f"sources/{plan.name}.yaml"
+        self.files[path] = _comment_lines(self._comments(plan), "#") + _yaml(fields)
+        plan.created = (path,)
+
+    def _write_command(self, plan: Plan) -> None:
+        assert plan.task.dag is not None
+        plan.name = plan.name or self.names.take(plan.id)
+        path = f"assets/{plan.name}.yaml"
+        fields: dict[str, Any] = {"asset": plan.name} | self._common(plan, set())
+        if plan.schedule.grain:
+            fields |= {"partition": plan.schedule.grain} | _start(plan.schedule)
+        fields.setdefault("timeout", COMMAND_TIMEOUT)
+        fields["materialize"] = "none"
+        words = ["python3", RUNNER, plan.task.dag.dag_id, plan.task.task_id]
+        fields["command"] = [*words, *_offset(plan.schedule)]
+        self.files[path] = _comment_lines(self._comments(plan), "#") + _yaml(fields)
+        plan.created = (path,)
+
+    def _comments(self, plan: Plan) -> list[str]:
+        """Comment lines directly above the task in its file, below a line that names it."""
+        task = plan.task
+        lines = [f"Airflow: {plan.id} ({task.file}:{task.line})"]
+        try:
+            module = self.origin.module(task.file)
+        except UnreadableFile:
+            return lines
+        above: list[str] = []
+        number = task.line - 1
+        while number > 0 and (text := module.segment(number, number).strip()).startswith("#"):
+            above.insert(0, text.lstrip("# "))
+            number -= 1
+        return lines + above
+
+    # Fields
+
+    def _owner(self, plan: Plan) -> str:
+        given = text_of(plan.task.argument("owner")) or "airflow"
+        owner = owner_name(given.replace("*", ""))
+        emails = plan.task.argument("email")
+        emails = [emails] if isinstance(emails, str) else emails
+        known = self.owners.setdefault(owner, set())
+        if isinstance(emails, list | tuple):
+            known |= {item for item in emails if isinstance(item, str) and _EMAIL.fullmatch(item)}
+        return owner
+
+    def _common(self, plan: Plan, read: set[str]) -> dict[str, Any]:
+        task = plan.task
+        fields: dict[str, Any] = {"owner": self._owner(plan)}
+        description = _description(plan)
+        if description:
+            fields["description"] = description
+        assert task.dag is not None
+        fields["tags"] = [cleaned(task.dag.dag_id)]
+        before = [name for name in self.depends(plan) if name != plan.name]
+        depends = [name for name in before if name not in read]
+        fields |= {"depends": depends} if depends else {}
+        trigger = self._trigger(plan, before)
+        fields |= {"trigger": trigger} if trigger else {}
+        timeout = task.argument("execution_timeout")
+        if isinstance(timeout, dt.timedelta) and timeout >= dt.timedelta(seconds=1):
+            fields["timeout"] = duration(timeout)
+        retries = task.argument("retries")
+        if isinstance(retries, int) and not isinstance(retries, bool):
+            fields["attempts_max"] = max(1, min(retries + 1, ATTEMPTS_MAX))
+        return fields | self._capacity(plan)
+
+    def _capacity(self, plan: Plan) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        pool, weight = plan.task.argument("pool"), plan.task.argument("priority_weight")
+        if isinstance(pool, str) and pool and pool != "default_pool":
+            fields["pool"] = cleaned(pool)
+            self.pools.add(cleaned(pool))
+            plan.todo.append(f"set the slots of the pool {cleaned(pool)} in headrace.toml")
+        if isinstance(weight, int) and not isinstance(weight, bool) and weight != 1:
+            fields["priority"] = max(-PRIORITY_MAX, min(weight, PRIORITY_MAX))
+        if plan.task.argument("depends_on_past") is True:
+            fields["concurrency"] = 1
+        return fields
+
+    def depends(self, plan: Plan) -> list[str]:
+        """Names of what comes directly before, through tasks that only order."""
+        found: dict[str, None] = {}
+        seen: set[int] = set()
+        waiting = [*reversed(self._before(plan)), *plan.starts_after]
+        while waiting:
+            other = waiting.pop()
+            if id(other) in seen:
+                continue
+            seen.add(id(other))
+            other = other.part_of or other
+            if other.name and other.verdict is not Verdict.PERSON:
+                found[other.name] = None
+            elif other.is_order:
+                waiting += [*reversed(self._before(other)), *other.waits_for, *other.starts_after]
+        return list(found)
+
+    def _before(self, plan: Plan) -> list[Plan]:
+        return self.plans.before(plan)
+
+    def _trigger(self, plan: Plan, depends: list[str]) -> Any:
+        schedule = plan.schedule
+        catch_up = {} if schedule.catchup else {"catch_up": "latest"}
+        if depends:
+            partitioned = bool(schedule.grain) or (plan.query is not None and plan.query.reads)
+            return None if partitioned else {"upstream": depends[-1]}
+        if schedule.kind == "cron":
+            zone = {"timezone": schedule.timezone} if schedule.timezone else {}
+            return {"cron": written_cron(schedule.cron)} | zone | catch_up
+        if schedule.kind == "interval":
+            return {"interval": schedule.interval} | catch_up
+        return None if schedule.kind == "once" else "manual"
+
+    # Settings
+
+    def _write_settings(self) -> None:
+        lines = ["[project]", 'name = "airflow-import"', 'timezone = "UTC"', ""]
+        if any(plan.verdict is Verdict.COMMAND for plan in self.plans):
+            lines += ["[run]", f"pass_environment = {_PASSED}", ""]
+            self.files[RUNNER] = _RUNNER_TEXT
+        if self.pools:
+            lines += ["# Slots are kept in Airflow: `airflow pools list` prints them.", "[pools]"]
+            lines += [f"{pool} = 1" for pool in sorted(self.pools)] + [""]
+        for name, scheme in sorted(self.connections.items()):
+            lines += _connection(name, scheme)
+        self.files["headrace.toml"] = "\n".join(lines).rstrip() + "\n"
+        self.owners.setdefault("airflow", set()) if not self.owners else None
+        owners = {
+            owner: {"kind": "team"}
+            | ({"contact": [f"mailto:{email}" for email in sorted(emails)]} if emails else {})
+            for owner, emails in sorted(self.owners.items())
+        }
+        self.files["owners.yaml"] = _yaml(owners)
+
+
+_VIEW_FIELDS = ("owner", "description", "tags", "materialize", "parameters")
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
+_PASSED = '["AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW__CORE__DAGS_FOLDER"]'
+_RUNNER_TEXT = '''"""Run one task of Airflow, for the interval of a Headrace partition.
+
+Arguments: dag_id, task_id, and how long after the partition's start Airflow's interval begins.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+
+with open(os.environ["HEADRACE_CONTEXT"], encoding="utf-8") as file:
+    context = json.load(file)
+
+if context["interval"]:
+    date = context["interval"]["start"]
+else:
+    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+dag_id, task_id, *offset = sys.argv[1:]
+if offset and context["interval"]:
+    hours, minutes = offset[0].split(":")
+    date = datetime.fromisoformat(date) + timedelta(hours=int(hours), minutes=int(minutes))
+    date = date.isoformat()
+sys.exit(subprocess.call(["airflow", "tasks", "test", dag_id, task_id, date]))
+'''
+
+
+def _connection(name: str, scheme: str) -> list[str]:
+    variable = name.upper()
+    if scheme == "sqlite":
+        return [f"[connections.{name}]", f'url = "sqlite:${{{variable}_FILE}}"', ""]
+    return [
+        f"[connections.{name}]",
+        f'url = "{scheme}://${{{variable}_USER}}@${{{variable}_HOST}}/${{{variable}_DATABASE}}"',
+        f'password = "secret://env/{variable}_PASSWORD"',
+        "",
+    ]
+
+
+def _partition(plan: Plan, query: AssetQuery) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    grain = plan.schedule.grain
+    if query.partitioned:
+        by: Any = {"by": grain, "column": query.column} if query.column else grain
+        fields |= {"partition": by} | _start(plan.schedule)
+    if query.materialize != "table":
+        fields["materialize"] = query.materialize
+    if query.merge_keys:
+        fields["merge"] = {"keys": query.merge_keys}
+    return fields
+
+
+def _start(schedule: Schedule) -> dict[str, Any]:
+    """The first interval that begins at or after the DAG's start."""
+    start = schedule.start
+    if start is None:
+        return {}
+    month = dt.date(start.year + start.month // 12, start.month % 12 + 1, 1)
+    following = start if start.day == 1 else month
+    monday = (start + dt.timedelta(days=-start.weekday() % 7)).isocalendar()
+    quarter = following.year * 4 + (following.month + 1) // 3
+    keys: dict[str, Any] = {
+        "hour": f"{start.isoformat()}T00:00+00:00",
+        "day": start,
+        "week": f"{monday.year}-W{monday.week:02}",
+        "month": f"{following.year}-{following.month:02}",
+        "quarter": f"{quarter // 4}-Q{quarter % 4 + 1}",
+        "year": start.year + (start.month > 1 or start.day > 1),
+    }
+    return {"start": keys[schedule.grain]} if schedule.grain else {}
+
+
+def _description(plan: Plan) -> str:
+    for name in ("doc", "doc_md"):
+        text = plan.task.kwargs.get(name)
+        if isinstance(text, str) and text.strip():
+            line = " ".join(text.split())[:DESCRIPTION_CHARACTERS_MAX]
+            return line.lstrip("# ").strip()
+    return ""
+
+
+def _offset(schedule: Schedule) -> list[str]:
+    """How long after the start of a partition Airflow's interval begins, as `HH:MM`."""
+    if not schedule.grain or not schedule.cron:
+        return []
+    minute, hour = schedule.cron.split()[:2]
+    hours = int(hour) if hour.isdigit() else 0
+    return [f"{hours:02}:{int(minute):02}"] if hours or int(minute) else []
+
+
+_STEPS = ("0-59", "0-23", "1-31", "1-12", "0-6")
+
+
+def written_cron(cron: str) -> str:
+    """A cron expression without `*/`, which would end the comment that it stands in."""
+    fields = cron.split()
+    return " ".join(
+        re.sub(r"\*/", f"{span}/", field) for field, span in zip(fields, _STEPS, strict=True)
+    )
+
+
+def _comment_lines(lines: Iterable[str], mark: str = "--") -> str:
+    return "".join(f"{mark} {' '.join(line.split())}".rstrip() + "\n" for line in lines)
+
+
+def _yaml(fields: Mapping[str, Any]) -> str:
+    """A mapping, one field a line."""
+    return "".join(f"{_flow(key)}: {_flow(value)}\n" for key, value in fields.items())
+
+
+def _flow(value: Any) -> str:
+    text = str(
+        yaml.safe_dump(
+            value, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=True
+        )
+    )
+    return text.removesuffix("...\n").strip()
+
+
+def _front_yaml(fields: dict[str, Any]) -> str:
+    """Front matter of a SQL file; a description can't end the comment."""
+    if "description" in fields:
+        fields["description"] = fields["description"].replace("*/", "* /")
+    return _yaml(fields).replace("*/", "* /")

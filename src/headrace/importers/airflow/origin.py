@@ -1,0 +1,165 @@
+"""The files of an Airflow project: which there are, their texts, and what an import names."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import tokenize
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FILE_BYTES_MAX = 16 * 1024 * 1024
+DATA_BYTES_MAX = 1024 * 1024
+FILES_MAX = 20_000
+FAKE_ROOT = "/airflow-project"
+"""Where a file of the project says that it lies (`__file__`): never a path of this machine."""
+SKIPPED_FOLDERS = frozenset(
+    {".git", ".venv", "venv", "node_modules", "__pycache__", "site-packages", ".tox"}
+)
+SEARCHED_FOLDERS = ("dags", "plugins", "include", "src")
+
+
+class UnreadableFile(Exception):
+    """A file that can't be read as Python; the message says why."""
+
+
+@dataclass(eq=False, slots=True)
+class Module:
+    """A Python file's text and syntax tree."""
+
+    path: str
+    text: str
+    tree: ast.Module
+    lines: list[str] = field(default_factory=list)
+
+    def segment(self, line: int, end_line: int) -> str:
+        """Return the lines of a range, both included and counted from 1."""
+        if not self.lines:
+            self.lines = self.text.splitlines()
+        return "\n".join(self.lines[line - 1 : end_line])
+
+
+class Origin:
+    """The folder (or the single file) of an Airflow project; nothing outside it is read."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root if root.is_dir() else root.parent
+        self.paths = sorted(self._walk()) if root.is_dir() else [root.name]
+        self._known = set(self.paths)
+        self._modules: dict[str, Module] = {}
+
+    def _walk(self) -> list[str]:
+        results: list[str] = []
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
+            for name in names:
+                path = Path(folder, name)
+                if path.is_symlink() and not path.resolve().is_relative_to(self.root.resolve()):
+                    continue
+                results.append(path.relative_to(self.root).as_posix())
+            if len(results) > FILES_MAX:
+                break
+        return results[:FILES_MAX]
+
+    @property
+    def python_files(self) -> list[str]:
+        return [path for path in self.paths if path.endswith(".py")]
+
+    def module(self, path: str) -> Module:
+        """Return a Python file, parsed. Raises `UnreadableFile`."""
+        if path not in self._modules:
+            self._modules[path] = self._parsed(path)
+        return self._modules[path]
+
+    def forget(self, path: str) -> None:
+        """Drop a parsed file, to keep memory small."""
+        self._modules.pop(path, None)
+
+    def _parsed(self, path: str) -> Module:
+        text = self._text(path)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                tree = ast.parse(text)
+        except SyntaxError as error:
+            where = f" in line {error.lineno}" if error.lineno else ""
+            raise UnreadableFile(f"Python can't parse it{where}: {error.msg}") from None
+        except (ValueError, MemoryError, RecursionError) as error:
+            reason = "it is nested too deeply" if not isinstance(error, ValueError) else str(error)
+            raise UnreadableFile(f"Python can't parse it: {reason}") from None
+        return Module(path, text, tree)
+
+    def _text(self, path: str) -> str:
+        try:
+            file = self.root / path
+            if file.stat().st_size > FILE_BYTES_MAX:
+                raise UnreadableFile(
+                    f"it is larger than {FILE_BYTES_MAX // 1024 // 1024} MiB, the limit of a file"
+                )
+            data = file.read_bytes()
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+            return io.TextIOWrapper(io.BytesIO(data), encoding, newline=None).read()
+        except OSError as error:
+            raise UnreadableFile(f"it can't be read: {error.strerror}") from None
+        except (SyntaxError, LookupError, UnicodeError) as error:
+            raise UnreadableFile(f"its encoding can't be read: {error}") from None
+
+    def resolve(self, name: str, file: str, level: int = 0) -> str | None:
+        """Return the project's file that `import name` in `file` means, or None."""
+        parts = [part for part in name.split(".") if part]
+        here = Path(file).parent
+        if level:
+            for _ in range(level - 1):
+                here = here.parent
+            return self._module_file(here, parts)
+        if parts and parts[0] == "airflow":
+            return None
+        folders = [here, *here.parents, *(Path(folder) for folder in SEARCHED_FOLDERS)]
+        return next(
+            (found for folder in folders if (found := self._module_file(folder, parts))), None
+        )
+
+    def _module_file(self, folder: Path, parts: list[str]) -> str | None:
+        base = folder.joinpath(*parts)
+        for path in (f"{base.as_posix()}.py", (base / "__init__.py").as_posix()):
+            if path in self._known:
+                return path
+        return None
+
+    def data_file(self, path: str, near: str) -> tuple[str, str] | None:
+        """Return a file of the project that code names, as path and text; None if there is none.
+
+        `path` may be absolute below `FAKE_ROOT`, or relative to the file `near`, to a folder above
+        it, or to a folder in which projects keep such files.
+        """
+        if path.startswith(FAKE_ROOT + "/"):
+            candidates = [path[len(FAKE_ROOT) + 1 :]]
+        elif path.startswith("/"):
+            candidates = self._below_dags(path)
+        else:
+            here = Path(near).parent
+            folders = [here, *here.parents, *(Path(folder) for folder in SEARCHED_FOLDERS)]
+            candidates = [(folder / path).as_posix() for folder in folders]
+        for candidate in candidates:
+            found = os.path.normpath(candidate)
+            if found in self._known:
+                return found, self._data_text(found)
+        return None
+
+    @staticmethod
+    def _below_dags(path: str) -> list[str]:
+        """`/usr/local/airflow/dags/sql/x.sql` is most likely `dags/sql/x.sql`."""
+        for folder in ("dags", "include", "plugins"):
+            _, found, rest = path.partition(f"/{folder}/")
+            if found:
+                return [f"{folder}/{rest}", rest]
+        return []
+
+    def _data_text(self, path: str) -> str:
+        try:
+            with (self.root / path).open("rb") as file:
+                return file.read(DATA_BYTES_MAX).decode("utf-8", "replace")
+        except OSError:
+            return ""

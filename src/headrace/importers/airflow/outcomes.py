@@ -1,0 +1,102 @@
+"""What becomes of one task, and of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from headrace.importers.airflow.queries import AssetQuery
+from headrace.importers.airflow.schedules import Schedule
+from headrace.importers.airflow.statements_sql import Statements
+from headrace.importers.airflow.values import Task, Text, Value
+from headrace.importers.imported import DependencyKind, Verdict
+
+NO_SKIPS = "a task that is skipped has no counterpart: an asset's partition is always computed"
+
+
+@dataclass(eq=False, slots=True)
+class Plan:
+    """What becomes of one task, or of several with the same id."""
+
+    task: Task
+    id: str
+    schedule: Schedule
+    verdict: Verdict = Verdict.COMMAND
+    why: str = ""
+    todo: list[str] = field(default_factory=list)
+    query: AssetQuery | None = None
+    part_of: Plan | None = None
+    """The task of whose asset this one is a part."""
+    prepares: Statements | None = None
+    """Statements that only clear or define tables, which another task may fill."""
+    source: tuple[str, str] | None = None
+    """Name and path pattern of the files that a sensor waits for."""
+    waits_for: list[Plan] = field(default_factory=list)
+    """Tasks of other DAGs that a sensor waits for."""
+    starts_after: list[Plan] = field(default_factory=list)
+    """Tasks of other DAGs that start this task's DAG."""
+    connection: str = ""
+    dialect: str = ""
+    is_sql: bool = False
+    writes: tuple[str, ...] = ()
+    """The table that it writes, if its SQL says one."""
+    name: str = ""
+    created: tuple[str, ...] = ()
+
+    @property
+    def dag_id(self) -> str:
+        return self.task.dag.dag_id if self.task.dag is not None else ""
+
+    @property
+    def is_order(self) -> bool:
+        """Whether it only orders other tasks."""
+        return (
+            self.verdict is Verdict.CARRIED
+            and self.query is None
+            and self.source is None
+            and self.part_of is None
+        )
+
+    def refuse(self, why: str, todo: str) -> None:
+        """Leave the task to a person."""
+        self.verdict, self.why, self.todo = Verdict.PERSON, why, [todo] if todo else []
+        self.query, self.source, self.part_of = None, None, None
+
+
+@dataclass(slots=True)
+class Plans:
+    """All plans, by task and by id."""
+
+    by_id: dict[str, Plan] = field(default_factory=dict)
+    by_task: dict[int, Plan] = field(default_factory=dict)
+    pulls: list[tuple[Plan, Plan]] = field(default_factory=list)
+    """Which task's value (first) another one (second) reads."""
+    orders_by_value: list[tuple[Plan, Plan]] = field(default_factory=list)
+    others: list[tuple[Plan, Plan, DependencyKind]] = field(default_factory=list)
+    """Dependencies of other kinds: datasets, tables, runs that a task starts."""
+
+    def __iter__(self) -> Iterator[Plan]:
+        return iter(self.by_id.values())
+
+    def before(self, plan: Plan) -> list[Plan]:
+        """Plans of tasks directly before."""
+        found = [self.by_task[key] for key in plan.task.edges if key in self.by_task]
+        return [other for other in found if other is not plan]
+
+
+def fields_of(task: Task) -> Iterator[str]:
+    """Texts of a task's own arguments."""
+    yield from _texts_in({name: value for name, value in task.kwargs.items() if name != "dag"})
+
+
+def _texts_in(value: Value, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Text):
+        yield from (piece for piece in value.pieces if isinstance(piece, str))
+    elif depth < 10 and isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item, depth + 1)
+    elif depth < 10 and isinstance(value, dict):
+        for item in value.values():
+            yield from _texts_in(item, depth + 1)

@@ -1,0 +1,297 @@
+"""Decide what becomes of each task: an asset, a command, an order, or work for a person."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from headrace.importers.airflow import operators
+from headrace.importers.airflow.file_sensors import awaited_files
+from headrace.importers.airflow.following import follow_dependencies
+from headrace.importers.airflow.origin import Origin
+from headrace.importers.airflow.outcomes import NO_SKIPS, Plan, Plans, fields_of
+from headrace.importers.airflow.reading import Reading
+from headrace.importers.airflow.schedules import Schedule, schedule_of
+from headrace.importers.airflow.sql_tasks import SqlReader
+from headrace.importers.airflow.statements_sql import NotCarried, Statements
+from headrace.importers.airflow.templates import Instant, parse
+from headrace.importers.airflow.values import Dag, External, Task, text_of
+from headrace.importers.imported import Verdict
+
+
+def task_id_of(task: Task) -> str:
+    """Return `dag_id.task_id`."""
+    assert task.dag is not None
+    return f"{task.dag.dag_id}.{task.task_id}"
+
+
+def plan_tasks(reading: Reading, origin: Origin) -> Plans:
+    """Decide about each task by itself, then about those that depend on others."""
+    plans = Plans()
+    schedules: dict[int, Schedule] = {}
+    sql_reader = SqlReader(origin)
+    for task in reading.tasks:
+        assert task.dag is not None
+        schedule = schedules.setdefault(id(task.dag), schedule_of(task.dag))
+        item = task_id_of(task)
+        known = plans.by_id.get(item)
+        if known is not None:
+            plans.by_task[id(task)] = known
+            _merge(known, task)
+            continue
+        plan = Plan(task, item, schedule)
+        plans.by_id[item] = plans.by_task[id(task)] = plan
+        _decide(plan, sql_reader)
+    _join_statements(plans, sql_reader)
+    follow_dependencies(plans)
+    return plans
+
+
+def _merge(plan: Plan, task: Task) -> None:
+    """Several tasks with one id: a pattern of names made at run time, or an error of the file."""
+    plan.task.edges.update(task.edges)
+    if plan.verdict is not Verdict.PERSON and not plan.is_order:
+        plan.refuse("the file builds several tasks with this id", "give each task an id of its own")
+
+
+def _decide(plan: Plan, sql_reader: SqlReader) -> None:
+    for rule in (_structure, _role, _kind_of_operator):
+        if not plan.why:
+            rule(plan)
+    if not plan.why:
+        _by_work(plan, sql_reader)
+    if plan.verdict is not Verdict.PERSON:
+        _note_losses(plan)
+
+
+def _structure(plan: Plan) -> None:
+    """Tasks of which only a run knows whether, or how often, there is one."""
+    task = plan.task
+    if task.repeated:
+        plan.refuse(
+            "how many of it there are isn't known without running the file (it stands in a loop"
+            " over a value that the import doesn't compute)",
+            "write out the list in the new project: one asset for each item, or one partitioned"
+            " by key",
+        )
+    elif "*" in plan.id:
+        plan.refuse(
+            "a part of its name is known only at run time",
+            "give it a constant name, or write its asset by hand",
+        )
+    elif task.condition:
+        plan.refuse(
+            f"the file builds it only under a condition ({task.condition}) that is known at run"
+            " time",
+            "decide whether it is needed, and import it without the condition",
+        )
+    elif task.mapped:
+        plan.refuse(
+            "it is expanded into several tasks at run time (dynamic mapping)",
+            "partition an asset by the mapped key (`partition: {key: …}`), or compute all items in"
+            " one task",
+        )
+
+
+def _role(plan: Plan) -> None:
+    task = plan.task
+    rule = task.argument("trigger_rule", "all_success")
+    name = rule.last.lower() if isinstance(rule, External) else text_of(rule) or "*"
+    if task.role == "teardown":
+        plan.refuse(
+            "a teardown also runs after a failure; a Headrace asset runs only after success",
+            "clean up in the command that set it up, or by a schedule of your own",
+        )
+    elif name not in ("all_success", "dummy") and plan.task.role != "setup":
+        plan.refuse(
+            f"its trigger rule `{name}` starts it also after a failure or a skip; a Headrace asset"
+            " starts only after success",
+            "decide what it needs: `depends:` on the tasks that must succeed, or a notification of"
+            " failures",
+        )
+
+
+def _kind_of_operator(plan: Plan) -> None:
+    base = plan.task.base
+    if base in operators.BRANCHES or base.startswith("Branch"):
+        plan.refuse(
+            "a branch chooses at run time which tasks run; " + NO_SKIPS,
+            "compute the condition in the queries after it, or split them into assets that always"
+            " run",
+        )
+    elif base in operators.SHORT_CIRCUITS:
+        latest = base == "LatestOnlyOperator"
+        plan.refuse(
+            "it skips the tasks after it at run time; " + NO_SKIPS,
+            "`trigger: {…, catch_up: latest}` computes only the newest interval"
+            if latest
+            else "filter in the query, or check the condition with a blocking check",
+        )
+    elif base in operators.ORDER_ONLY:
+        plan.verdict = Verdict.CARRIED
+        plan.why = "it does no work: tasks after it depend on those before it"
+    elif base == "SubDagOperator":
+        _subdag(plan)
+
+
+def _subdag(plan: Plan) -> None:
+    if isinstance(plan.task.kwargs.get("subdag"), Dag):
+        plan.verdict = Verdict.CARRIED
+        plan.why = "its SubDAG's tasks are items of their own, in the place of this one"
+    else:
+        plan.refuse(
+            "the SubDAG that it runs is known only at run time", "write out the SubDAG's tasks"
+        )
+
+
+def _by_work(plan: Plan, sql_reader: SqlReader) -> None:
+    if plan.schedule.kind == "unknown" and not plan.schedule.interval:
+        plan.refuse(
+            f"when its DAG runs isn't known: {plan.schedule.reason}",
+            "say in `trigger:` when it runs",
+        )
+        return
+    _read_sql(plan, sql_reader, [])
+
+
+def _read_sql(plan: Plan, sql_reader: SqlReader, before: Sequence[Statements]) -> None:
+    try:
+        found = sql_reader.read(plan.task, plan.schedule, before)
+    except NotCarried as refusal:
+        plan.is_sql = True
+        if refusal.person:
+            plan.refuse(refusal.reason, refusal.todo)
+            return
+        plan.why = f"it runs unchanged in Airflow: {refusal.reason}"
+        plan.todo = [refusal.todo] if refusal.todo else []
+        plan.query = None
+        plan.prepares = refusal.prepares
+        plan.writes = refusal.writes
+        return
+    if found is None:
+        _other_work(plan)
+        return
+    plan.is_sql = True
+    plan.verdict, plan.query, plan.prepares = Verdict.CARRIED, found.query, None
+    plan.writes = found.query.table if found.query.materialize else ()
+    plan.dialect, plan.connection = found.dialect, found.connection
+    plan.why = found.why
+    plan.todo = list(found.todo)
+
+
+def _other_work(plan: Plan) -> None:
+    task = plan.task
+    files = awaited_files(task, plan.schedule)
+    no_partition = plan.schedule.kind in ("cron", "interval") and not plan.schedule.grain
+    if files is not None:
+        plan.verdict, plan.source = Verdict.CARRIED, files[:2]
+        plan.why = f"the source of its files: tasks after it wait until {files[1]} has arrived"
+        plan.todo = [files[2]] if files[2] else []
+    elif task.base in operators.SQL_CHECKS:
+        plan.why = "it checks a table in its own database, and runs unchanged in Airflow"
+        plan.todo = ["write it as a check of the asset, once the table is one"]
+    elif _uses_conf(task):
+        plan.refuse(
+            "it uses the conf of a run, which a person or another DAG gives when it starts",
+            "write the values as parameters of the asset",
+        )
+    elif no_partition and _uses_time(task):
+        plan.refuse(
+            f"it uses the interval of its schedule ({plan.schedule.text}), which is no hour, day,"
+            " week, month, quarter or year",
+            "choose a partition for it, and give the task its dates",
+        )
+    elif _may_skip(task):
+        plan.refuse(
+            "it skips what follows if it waits too long; " + NO_SKIPS,
+            "let the tasks after it wait, or declare the input `optional`",
+        )
+    else:
+        plan.why = f"it runs unchanged in your Airflow environment ({task.operator})"
+        plan.todo = [_no_partition_note(plan)] if no_partition else []
+
+
+def _may_skip(task: Task) -> bool:
+    """Whether a sensor that waits too long skips what follows."""
+    return operators.is_sensor(task.base) and task.argument("soft_fail") is True
+
+
+def _no_partition_note(plan: Plan) -> str:
+    return (
+        f"its schedule `{plan.schedule.text}` is no hour, day, week, month, quarter or year: it"
+        " runs at each firing, with the time of the run as its date"
+    )
+
+
+def _uses_conf(task: Task) -> bool:
+    return any("dag_run.conf" in text for text in fields_of(task))
+
+
+def _uses_time(task: Task) -> bool:
+    """Whether a Jinja field names a time of the interval."""
+    return any(
+        isinstance(piece, Instant)
+        for text in fields_of(task)
+        if "{{" in text
+        for piece in parse(text).pieces
+    )
+
+
+def _note_losses(plan: Plan) -> None:
+    """Say what of a task isn't carried, though its work is."""
+    task = plan.task
+    callbacks = [name for name in operators.CALLBACKS if task.argument(name) is not None]
+    if callbacks and not plan.is_order:
+        plan.todo.append(
+            f"its {callbacks[0]} isn't called: Headrace opens an incident and notifies the owner"
+        )
+    if isinstance(task.argument("sla"), dt.timedelta):
+        plan.todo.append("its SLA isn't carried: declare a consumer with `due:`")
+    if task.argument("depends_on_past") is True and not plan.is_order:
+        plan.todo.append(
+            "it waited for its own run before (depends_on_past); `concurrency: 1` runs one interval"
+            " at a time, also after a failed one"
+        )
+
+
+# Statements of several tasks that fill one table
+
+
+def _join_statements(plans: Plans, sql_reader: SqlReader) -> None:
+    """Try a task's SQL again with what earlier tasks of its DAG did to the table."""
+    for plan in plans:
+        if plan.is_sql and plan.verdict is not Verdict.PERSON and plan.prepares is None:
+            _join_before(plan, plans, sql_reader)
+
+
+def _join_before(plan: Plan, plans: Plans, sql_reader: SqlReader) -> None:
+    before = [other for other in _upstream(plan, plans) if other.prepares is not None]
+    if plan.query is None and before:
+        _read_sql(plan, sql_reader, [other.prepares for other in before if other.prepares])
+        _note_losses(plan)
+    for other in before:
+        _make_part(other, plan)
+
+
+def _upstream(plan: Plan, plans: Plans) -> list[Plan]:
+    """Plans of all tasks before, those of the same DAG."""
+    found: dict[int, Plan] = {}
+    waiting = [plan]
+    while waiting:
+        for other in plans.before(waiting.pop()):
+            if id(other) not in found and other.task.dag is plan.task.dag:
+                found[id(other)] = other
+                waiting.append(other)
+    return list(found.values())
+
+
+def _make_part(other: Plan, plan: Plan) -> None:
+    """A task that only clears or creates the table of an asset is a part of it."""
+    prepared = other.prepares
+    if plan.query is None or prepared is None:
+        return
+    tables = prepared.cleared | set(prepared.deletes) | set(prepared.defined)
+    deletes_other_rows = plan.query.table in prepared.deletes and not plan.query.partitioned
+    if tables == {plan.query.table} and not deletes_other_rows and not prepared.foreign_deletes:
+        other.verdict, other.part_of, other.todo = Verdict.CARRIED, plan, []
+        other.why = f"the asset of {plan.id} creates its table and replaces its rows by itself"

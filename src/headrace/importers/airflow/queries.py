@@ -1,0 +1,635 @@
+"""One query of DuckDB for the statements of an Airflow task, and how its rows are partitioned."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel, SqlglotError
+
+from headrace.importers.airflow.schedules import Schedule
+from headrace.importers.airflow.statements_sql import (
+    NotCarried,
+    Statements,
+    TableName,
+    name_of,
+    token_of,
+    token_parts,
+)
+from headrace.importers.airflow.templates import DATE, NO_DASHES, Instant, Setting
+from headrace.importers.airflow.values import Value
+
+_VOLATILE = (
+    exp.CurrentDate,
+    exp.CurrentTimestamp,
+    exp.CurrentTime,
+    exp.CurrentDatetime,
+    exp.Rand,
+    exp.Uuid,
+)
+_VOLATILE_NAMES = frozenset(
+    ("now", "getdate", "sysdate", "random", "current_localtimestamp", "today", "localtimestamp",
+     "gen_random_uuid", "nextval", "unix_timestamp", "systimestamp", "newid")
+)  # fmt: skip
+_DAY = dt.timedelta(days=1)
+
+
+@dataclass(slots=True)
+class AssetQuery:
+    """What becomes of the statements: the asset's query, before its tables have their new names."""
+
+    table: TableName
+    query: exp.Query
+    materialize: str
+    partitioned: bool
+    column: str
+    merge_keys: list[str]
+    reads: list[TableName]
+    parameters: dict[str, Value] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+
+    def text(self, names: Mapping[TableName, str]) -> str:
+        """Return the query with the new names of tables. Raises `NotCarried`."""
+        query = self.query.copy()
+        for table in list(query.find_all(exp.Table)):
+            if table.db or table.name.lower() not in _local_names(table):
+                _rename(table, names[name_of(table)])
+        try:
+            text = query.sql(
+                dialect="duckdb", pretty=True, unsupported_level=ErrorLevel.RAISE,
+                normalize_functions="lower", max_text_width=90,
+            )  # fmt: skip
+        except (SqlglotError, ValueError) as error:
+            message = str(error).splitlines()[0][:120]
+            raise NotCarried(f"DuckDB has no equivalent for a part of its SQL: {message}") from None
+        return text
+
+
+def _rename(table: exp.Table, name: str) -> None:
+    if not table.alias and name != table.name:
+        table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name)))
+    table.set("this", exp.to_identifier(name))
+    table.set("db", None)
+    table.set("catalog", None)
+
+
+def _local_names(table: exp.Expr) -> set[str]:
+    """Names of common table expressions that a table's name may mean."""
+    names: set[str] = set()
+    node: exp.Expr | None = table
+    while node is not None:
+        names |= {cte.alias.lower() for cte in getattr(node, "ctes", [])}
+        node = node.parent
+    return names
+
+
+def asset_query(
+    statements: Statements,
+    values: Sequence[Instant | Setting],
+    schedule: Schedule,
+    task: str,
+    dialect: str = "",
+) -> AssetQuery:
+    """Return the asset that does what the statements do. Raises `NotCarried`."""
+    query = statements.query
+    if query is None:
+        raise NotCarried("it changes tables without writing the result of a query")
+    table = statements.target or (task,)
+    _check_structure(query, table, statements)
+    deleted = _deleted(statements, table)
+    columns = statements.columns or statements.defined.get(table, [])
+    query = _with_names(query) if statements.kind == "select" else _named(query, columns)
+    used = _used(query, values)
+    partitioned = any(isinstance(value, Instant) for value in used) or deleted is not None
+    _check_replacement(statements, schedule, partitioned=partitioned, table=table)
+    if partitioned:
+        _check_interval(used, schedule)
+    column = ""
+    if statements.kind == "merge":
+        partitioned = bool(schedule.grain)
+    elif partitioned:
+        column = statements.partition_column
+        column = column or _partition_column(query, deleted, values, schedule)
+        _check_delete(deleted, column, values, schedule)
+    _check_volatile(query, statements.kind)
+    parameters: dict[str, Value] = {}
+    if dialect in _TEXT_DATES:
+        query = _with_typed_columns(query, values)
+        _type_partition_column(query, column, statements)
+    query = _plain_dates(_bound(query, values, schedule, parameters), schedule)
+    _check_functions(query)
+    return AssetQuery(
+        table,
+        query,
+        {"view": "view", "merge": "merge"}.get(statements.kind, "table"),
+        partitioned,
+        column,
+        statements.merge_keys,
+        _reads(query),
+        parameters,
+        [f"{lost}: grant and describe the table anew" for lost in statements.lost[:1]]
+        + statements.notes,
+        statements.comments,
+    )
+
+
+def _check_structure(query: exp.Query, table: TableName, statements: Statements) -> None:
+    touched = statements.cleared | set(statements.deletes)
+    others = {name for name in touched if name != table}
+    if others:
+        raise NotCarried(f"it also changes the table {'.'.join(min(others))}")
+    if table in _reads(query) and statements.kind != "select":
+        raise NotCarried("its query reads the table that it writes")
+    for node in query.walk():
+        if isinstance(node, exp.Placeholder | exp.Parameter | exp.Command):
+            raise NotCarried("its SQL has a placeholder whose value isn't in the project")
+
+
+def _deleted(statements: Statements, table: TableName) -> exp.Expr | bool | None:
+    """The predicate of a DELETE; True for a partition that is replaced by its name; or None."""
+    if table not in statements.deletes:
+        return None
+    return statements.deletes[table] or True
+
+
+def _check_replacement(
+    statements: Statements, schedule: Schedule, *, partitioned: bool, table: TableName
+) -> None:
+    """Whether a publication replaces what the statements replace."""
+    cleared = table in statements.cleared
+    kind = statements.kind
+    if partitioned and (kind in ("replace", "create") or cleared):
+        raise NotCarried("each run replaces the whole table by the rows of one interval")
+    if kind == "create" and not cleared and schedule.kind != "once":
+        raise NotCarried(
+            "it fills the table only while it doesn't exist"
+            if statements.if_missing
+            else "it creates the table, and fails where it exists already"
+        )
+    if cleared:
+        return
+    if kind == "insert" and not partitioned and schedule.kind != "once":
+        raise NotCarried("each run appends the same rows again")
+    if kind == "view" and partitioned:
+        raise NotCarried("the view's text changes from run to run")
+
+
+def _check_interval(values: Sequence[Instant | Setting], schedule: Schedule) -> None:
+    if not schedule.grain:
+        raise NotCarried(
+            f"it uses the interval of its schedule ({schedule.text}), which is no hour, day, week,"
+            " month, quarter or year"
+        )
+    for value in values:
+        if isinstance(value, Instant):
+            _check_instant(value, schedule)
+
+
+def _check_instant(value: Instant, schedule: Schedule) -> None:
+    if schedule.grain == "hour" and value.is_date:
+        raise NotCarried("it uses the day of an hourly interval")
+    if schedule.grain == "week" and not schedule.aligned and not value.pattern:
+        raise NotCarried("its week doesn't begin on Monday at midnight")
+    whole_days = value.offset % _DAY == dt.timedelta(0)
+    if schedule.grain != "hour" and not whole_days:
+        raise NotCarried("it uses a time some hours from the interval's start")
+    shows_time = value.pattern not in (DATE, NO_DASHES)
+    if shows_time and not schedule.aligned and any(c in value.pattern or not value.pattern
+                                                   for c in ("%H", "%M")):  # fmt: skip
+        raise NotCarried(
+            f"its interval ({schedule.text}) doesn't begin at the start of a {schedule.grain}"
+        )
+
+
+def _used(query: exp.Expr, values: Sequence[Instant | Setting]) -> list[Instant | Setting]:
+    results = []
+    for node in query.walk():
+        if isinstance(node, exp.Literal | exp.Identifier):
+            numbers = [part for part in token_parts(node.name) if isinstance(part, int)]
+            results += [values[number] for number in numbers]
+    return results
+
+
+def _named(query: exp.Query, columns: Sequence[str]) -> exp.Query:
+    """Give the query's columns the names that the table's columns have."""
+    query = query.copy()
+    parts = _first_select(query).expressions
+    if any(part.is_star for part in parts):
+        if columns:
+            raise NotCarried("it inserts `*` into named columns")
+        return query
+    if columns and len(columns) != len(parts):
+        raise NotCarried("its query has another number of columns than its table")
+    for position, name in enumerate(columns):
+        if parts[position].alias_or_name.lower() != name.lower():
+            parts[position].replace(exp.alias_(parts[position].unalias(), name))
+    if not columns:
+        _check_names(parts)
+    return query
+
+
+def _first_select(query: exp.Query) -> exp.Select:
+    """The SELECT that names the columns of a query."""
+    select: exp.Expr = query
+    while isinstance(select, exp.SetOperation):
+        select = select.this
+    select = select.unnest() if isinstance(select, exp.Subquery) else select
+    if not isinstance(select, exp.Select):
+        raise NotCarried("its query isn't a SELECT")
+    return select
+
+
+def _with_names(query: exp.Query) -> exp.Query:
+    """Name the columns of a result that nobody reads by name."""
+    query = query.copy()
+    if isinstance(query, exp.Select):
+        for position, part in enumerate(query.expressions, start=1):
+            if not part.output_name and not isinstance(part, exp.Star):
+                part.replace(exp.alias_(part.copy(), f"column_{position}"))
+        if not any(part.is_star for part in query.expressions):
+            _check_names(query.expressions)
+    return query
+
+
+def _check_names(parts: Sequence[exp.Expr]) -> None:
+    names = [part.output_name.lower() for part in parts]
+    if not all(names):
+        raise NotCarried(
+            "a column of its query has no name",
+            "give each column of the query a name (`AS …`)",
+        )
+    if len(set(names)) != len(names):
+        raise NotCarried("two columns of its query have the same name")
+
+
+# The interval
+
+
+def _conjuncts(where: exp.Expr | None) -> Iterator[exp.Expr]:
+    if where is None:
+        return
+    where = where.unnest()
+    if isinstance(where, exp.And):
+        yield from _conjuncts(where.this)
+        yield from _conjuncts(where.expression)
+    else:
+        yield where
+
+
+_COMPARED = (exp.EQ, exp.GTE, exp.LT)
+
+
+def _constrained(
+    where: exp.Expr | None, values: Sequence[Instant | Setting], schedule: Schedule
+) -> set[str]:
+    """Columns whose values a predicate limits to exactly the interval."""
+    lower: set[str] = set()
+    upper: set[str] = set()
+    exact: set[str] = set()
+    for part in _conjuncts(where):
+        if not isinstance(part, _COMPARED):
+            continue
+        column, edge = _compared(part, values, schedule)
+        if column and isinstance(part, exp.EQ) and edge == "start":
+            exact.add(column)
+        elif column and isinstance(part, exp.GTE) and edge == "start":
+            lower.add(column)
+        elif column and isinstance(part, exp.LT) and edge == "end":
+            upper.add(column)
+    return exact | (lower & upper)
+
+
+def _compared(
+    part: exp.Expr, values: Sequence[Instant | Setting], schedule: Schedule
+) -> tuple[str, str]:
+    column = _bare(part.this)
+    if not isinstance(column, exp.Column):
+        return "", ""
+    return column.name.lower(), _edge(part.expression, values, schedule)
+
+
+_DATE_OF = (exp.Cast, exp.TryCast, exp.Date, exp.TsOrDsToDate, exp.Paren)
+
+
+def _bare(node: exp.Expr) -> exp.Expr:
+    """A column below casts to a date, or a literal below casts."""
+    while isinstance(node, _DATE_OF) and not node.args.get("expression"):
+        node = node.this
+    return node
+
+
+def _edge(node: exp.Expr, values: Sequence[Instant | Setting], schedule: Schedule) -> str:
+    """`start` or `end` of the interval, if an expression is that time; else empty."""
+    number = token_of(_bare(node))
+    value = values[number] if number is not None else None
+    if not isinstance(value, Instant) or value.pattern == NO_DASHES:
+        return ""
+    value = _normal(value, schedule)
+    if value.offset or value.intervals:
+        return ""
+    return "end" if value.end else "start"
+
+
+def _normal(value: Instant, schedule: Schedule) -> Instant:
+    """A day after the start of a day is its end."""
+    if schedule.grain == "day" and value.intervals:
+        value = Instant(value.end, value.offset + value.intervals * _DAY, 0, value.pattern)
+    if schedule.grain == "day" and not value.end and value.offset == _DAY:
+        return Instant(True, dt.timedelta(0), 0, value.pattern)
+    return value
+
+
+def _partition_column(
+    query: exp.Query,
+    deleted: exp.Expr | bool | None,
+    values: Sequence[Instant | Setting],
+    schedule: Schedule,
+) -> str:
+    """The output column that says to which interval a row belongs. Raises `NotCarried`."""
+    select = query if isinstance(query, exp.Select) else None
+    if isinstance(deleted, exp.Expr):
+        column = _deleted_column(deleted, values, schedule)
+        if not column:
+            raise NotCarried("its DELETE doesn't delete exactly the rows of one interval")
+        names = {part.alias_or_name.lower() for part in query.selects}
+        if column not in names and not any(part.is_star for part in query.selects):
+            raise NotCarried(f"its query has no column `{column}`, by which it deletes")
+        return column
+    candidates = _candidates(select, values, schedule) if select is not None else []
+    if not candidates:
+        raise NotCarried(
+            f"no column of its rows says to which {schedule.grain} they belong",
+            f"add the {schedule.grain} as a column of the query",
+        )
+    return candidates[0]
+
+
+def _candidates(
+    select: exp.Select, values: Sequence[Instant | Setting], schedule: Schedule
+) -> list[str]:
+    where = select.args.get("where")
+    exact = _constrained(where.this if where else None, values, schedule)
+    literal, derived = [], []
+    for part in select.expressions:
+        name = part.alias_or_name
+        inner = part.unalias()
+        if _edge(inner, values, schedule) == "start":
+            literal.append(name)
+        bare = _bare(inner)
+        if isinstance(bare, exp.Column) and bare.name.lower() in exact:
+            derived.append(name)
+    return literal or derived
+
+
+def _check_delete(
+    deleted: exp.Expr | bool | None,
+    column: str,
+    values: Sequence[Instant | Setting],
+    schedule: Schedule,
+) -> None:
+    found = _deleted_column(deleted, values, schedule) if isinstance(deleted, exp.Expr) else column
+    if found.lower() != column.lower():
+        raise NotCarried("its DELETE doesn't delete exactly the rows of one interval")
+
+
+def _deleted_column(
+    where: exp.Expr, values: Sequence[Instant | Setting], schedule: Schedule
+) -> str:
+    """The only column of a predicate, if that limits it to exactly the interval; else empty."""
+    parts = list(_conjuncts(where))
+    compared = [
+        _compared(part, values, schedule)[0] if isinstance(part, _COMPARED) else ""
+        for part in parts
+    ]
+    exact = _constrained(where, values, schedule)
+    return compared[0] if set(compared) == exact and len(exact) == 1 else ""
+
+
+def deletes_interval(
+    statements: Statements, values: Sequence[Instant | Setting], schedule: Schedule
+) -> bool:
+    """Whether each DELETE removes exactly the rows of one interval."""
+    return all(
+        where is not None and _deleted_column(where, values, schedule)
+        for where in statements.deletes.values()
+    )
+
+
+# What DuckDB binds and knows
+
+
+def _check_volatile(query: exp.Query, kind: str) -> None:
+    if kind == "view":
+        return
+    for node in query.walk():
+        named = isinstance(node, exp.Anonymous) and node.name.lower() in _VOLATILE_NAMES
+        if isinstance(node, _VOLATILE) or named:
+            raise NotCarried(
+                "its query depends on the time of the run (or on chance), not on its interval"
+            )
+
+
+@lru_cache(maxsize=1)
+def _known_functions() -> frozenset[str]:
+    lines = files("headrace.sql").joinpath("functions.txt").read_text(encoding="utf-8")
+    return frozenset(line.partition("|")[0] for line in lines.splitlines() if line[:1] != "#")
+
+
+def _check_functions(query: exp.Query) -> None:
+    for node in query.find_all(exp.Anonymous):
+        if node.name.lower() not in _known_functions():
+            raise NotCarried(f"its function `{node.name}` isn't one of DuckDB")
+    for table in query.find_all(exp.Table):
+        if not isinstance(table.this, exp.Identifier):
+            raise NotCarried("it reads something other than a table by name")
+
+
+def _reads(query: exp.Query) -> list[TableName]:
+    results: dict[TableName, None] = {}
+    for table in query.find_all(exp.Table):
+        if table.db or table.name.lower() not in _local_names(table):
+            results[name_of(table)] = None
+    return list(results)
+
+
+def _bound(
+    query: exp.Query,
+    values: Sequence[Instant | Setting],
+    schedule: Schedule,
+    parameters: dict[str, Value],
+) -> exp.Query:
+    """Put `$partition_start` and parameters in the place of tokens."""
+
+    def replaced(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, exp.Literal | exp.Column):
+            if isinstance(node, exp.Identifier) and len(token_parts(node.name)) > 1:
+                raise NotCarried("a name in its SQL changes from run to run")
+            return node
+        parts = token_parts(node.name)
+        if not any(isinstance(part, int) for part in parts):
+            return node
+        quoted = isinstance(node, exp.Literal) and node.is_string
+        return _replacement(parts, values, schedule, parameters, quoted=quoted)
+
+    result = query.transform(replaced)
+    assert isinstance(result, exp.Query)
+    return result
+
+
+def _replacement(
+    parts: list[str | int],
+    values: Sequence[Instant | Setting],
+    schedule: Schedule,
+    parameters: dict[str, Value],
+    *,
+    quoted: bool,
+) -> exp.Expr:
+    if len(parts) == 1 and isinstance(parts[0], int):
+        return _one(values[parts[0]], schedule, parameters, quoted=quoted)
+    if not quoted:
+        raise NotCarried("a name in its SQL changes from run to run")
+    if len(parts) == 2 and isinstance(parts[0], int) and isinstance(parts[1], str):
+        midnight = parts[1].strip(" T").removesuffix("Z").rstrip("+0:.")
+        value = values[parts[0]]
+        if not midnight and isinstance(value, Instant) and value.is_date:
+            return exp.cast(_time(value, schedule), "timestamp")
+    pieces = [_as_text(part, values, schedule, parameters) for part in parts]
+    result = pieces[0]
+    for piece in pieces[1:]:
+        result = exp.DPipe(this=result, expression=piece)
+    return exp.paren(result)
+
+
+def _as_text(
+    part: str | int,
+    values: Sequence[Instant | Setting],
+    schedule: Schedule,
+    parameters: dict[str, Value],
+) -> exp.Expr:
+    if isinstance(part, str):
+        return exp.Literal.string(part)
+    value = values[part]
+    if isinstance(value, Instant):
+        if not value.pattern:
+            raise NotCarried("a text in its SQL contains a time with an offset")
+        return _strftime(value, schedule)
+    return exp.cast(_parameter(value, parameters), "text")
+
+
+def _one(
+    value: Instant | Setting,
+    schedule: Schedule,
+    parameters: dict[str, Value],
+    *,
+    quoted: bool,
+) -> exp.Expr:
+    if isinstance(value, Setting):
+        return _parameter(value, parameters)
+    if not quoted and value.pattern != NO_DASHES:
+        raise NotCarried("a time stands in its SQL without quotes")
+    if value.is_date or not value.pattern or value.pattern.startswith("%Y-%m-%dT%H:%M:%S+"):
+        return _time(value, schedule)
+    text = _strftime(value, schedule)
+    return text if quoted else exp.cast(text, "bigint")
+
+
+def _plain_dates(query: exp.Query, schedule: Schedule) -> exp.Query:
+    """Drop casts of `$partition_start` to the type that it has."""
+    if schedule.grain in ("", "hour"):
+        return query
+
+    def plain(node: exp.Expr) -> exp.Expr:
+        inner = node.this if isinstance(node, exp.Cast) else None
+        is_date = isinstance(node, exp.Cast) and node.to.is_type("date")
+        return inner if is_date and isinstance(inner, exp.Parameter) else node
+
+    result = query.transform(plain)
+    assert isinstance(result, exp.Query)
+    return result
+
+
+_TEXT_DATES = frozenset(("sqlite", "hive", "spark", "databricks", "trino", "presto", "athena"))
+"""Dialects in which a column that is compared with a quoted date mostly holds text."""
+
+
+def _with_typed_columns(query: exp.Query, values: Sequence[Instant | Setting]) -> exp.Query:
+    """Cast columns that are compared with dates: DuckDB compares no text with a date."""
+
+    def typed(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Binary) and isinstance(node, exp.Predicate):
+            if _is_date(node.expression, values) and isinstance(node.this, exp.Column):
+                node.set("this", exp.cast(node.this, "timestamp"))
+            elif _is_date(node.this, values) and isinstance(node.expression, exp.Column):
+                node.set("expression", exp.cast(node.expression, "timestamp"))
+        return node
+
+    result = query.transform(typed)
+    assert isinstance(result, exp.Query)
+    return result
+
+
+def _is_date(node: exp.Expr, values: Sequence[Instant | Setting]) -> bool:
+    number = token_of(node)
+    value = values[number] if number is not None else None
+    return isinstance(value, Instant) and value.is_date
+
+
+def _type_partition_column(query: exp.Query, column: str, statements: Statements) -> None:
+    """Make a text column the DATE by which rows are assigned to partitions."""
+    parts = query.expressions if isinstance(query, exp.Select) and column else []
+    for part in parts:
+        inner = part.unalias()
+        if part.alias_or_name.lower() == column.lower() and isinstance(inner, exp.Column):
+            part.replace(exp.alias_(exp.cast(inner.copy(), "date"), part.alias_or_name))
+            statements.notes.append(f"its column `{column}` is a DATE now, in case it held text")
+
+
+def _parameter(value: Setting, parameters: dict[str, Value]) -> exp.Expr:
+    if not value.name.isidentifier() or value.name.startswith("partition_"):
+        raise NotCarried(f"its param `{value.name}` can't be the name of a parameter")
+    parameters[value.name] = value.default
+    return exp.Parameter(this=exp.Var(this=value.name))
+
+
+def _time(value: Instant, schedule: Schedule) -> exp.Expr:
+    value = _normal(value, schedule)
+    name = "partition_end" if value.end else "partition_start"
+    result: exp.Expr = exp.Parameter(this=exp.Var(this=name))
+    if value.intervals:
+        if schedule.grain not in ("week", "month", "quarter", "year", "hour"):
+            raise NotCarried("it uses the interval before its own")
+        unit, count = (
+            ("month", 3 * value.intervals)
+            if schedule.grain == "quarter"
+            else (schedule.grain, value.intervals)
+        )
+        moved = exp.Add(
+            this=result,
+            expression=exp.Interval(this=exp.Literal.string(str(count)), unit=exp.Var(this=unit)),
+        )
+        result = exp.cast(moved, "date") if schedule.grain != "hour" else exp.paren(moved)
+    if value.offset:
+        result = _shifted(result, value.offset, schedule)
+    return result
+
+
+def _shifted(start: exp.Expr, offset: dt.timedelta, schedule: Schedule) -> exp.Expr:
+    if schedule.grain == "hour":
+        minutes = int(offset.total_seconds() // 60)
+        step: exp.Expr = exp.Interval(
+            this=exp.Literal.string(str(minutes)), unit=exp.Var(this="minute")
+        )
+        return exp.paren(exp.Add(this=start, expression=step))
+    kind = exp.Add if offset > dt.timedelta(0) else exp.Sub
+    step = exp.Literal.number(abs(offset // _DAY))
+    return exp.paren(kind(this=start, expression=step))
+
+
+def _strftime(value: Instant, schedule: Schedule) -> exp.Expr:
+    time = _time(Instant(value.end, value.offset, value.intervals, ""), schedule)
+    return exp.func("strftime", time, exp.Literal.string(value.pattern), dialect="duckdb")

@@ -1,0 +1,160 @@
+"""The DAGs of a project: every file followed, links between tasks resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from headrace.importers.airflow.origin import Origin, UnreadableFile
+from headrace.importers.airflow.statements import Interpreter
+from headrace.importers.airflow.values import (
+    Dag,
+    Group,
+    GroupResult,
+    Scope,
+    Task,
+    Value,
+    tasks_in,
+)
+
+DAG_WORDS = ("dag", "DAG", "airflow")
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """A file whose tasks aren't all known."""
+
+    file: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the files of a project build."""
+
+    dags: list[Dag] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    problems: list[FileProblem] = field(default_factory=list)
+
+
+def read_files(origin: Origin) -> Reading:
+    """Follow each Python file of the project by itself, as Airflow would import it."""
+    reading = Reading()
+    modules: dict[str, Scope] = {}
+    for path in origin.python_files:
+        _read_file(origin, path, modules, reading)
+    _merge_same_dags(reading)
+    return reading
+
+
+def _read_file(origin: Origin, path: str, modules: dict[str, Scope], reading: Reading) -> None:
+    try:
+        module = origin.module(path)
+    except UnreadableFile as error:
+        reading.problems.append(FileProblem(path, str(error)))
+        return
+    if not any(word in module.text for word in DAG_WORDS):
+        return
+    interpreter = Interpreter(origin, path, modules)
+    problem = interpreter.read()
+    _resolve_links(interpreter.links)
+    _adopt(interpreter.tasks)
+    tasks = [task for task in interpreter.tasks if task.dag is not None]
+    _nest_subdags(tasks)
+    if problem:
+        reading.problems.append(FileProblem(path, problem))
+    reading.dags += interpreter.dags
+    reading.tasks += tasks
+
+
+def _resolve_links(links: Iterable[tuple[Value, Value]]) -> None:
+    """Turn `a >> b` into edges; a group stands for its first or last tasks."""
+    grouped = []
+    for left, right in links:
+        if _has_group(left) or _has_group(right):
+            grouped.append((left, right))
+        else:
+            _connect(tasks_in(left), tasks_in(right))
+    for left, right in grouped:
+        _connect(_ends(left, last=True), _ends(right, last=False))
+
+
+def _has_group(value: Value) -> bool:
+    if isinstance(value, list | tuple | set):
+        return any(_has_group(item) for item in value)
+    return isinstance(value, Group | GroupResult)
+
+
+def _ends(value: Value, *, last: bool) -> list[Task]:
+    if isinstance(value, list | tuple | set):
+        return [task for item in value for task in _ends(item, last=last)]
+    group = value.group if isinstance(value, GroupResult) else value
+    return _group_ends(group, last=last) if isinstance(group, Group) else list(tasks_in(value))
+
+
+def _group_ends(group: Group, *, last: bool) -> list[Task]:
+    inside = {id(task) for task in group.tasks}
+    return [
+        task for task in group.tasks if inside.isdisjoint(task.downstream if last else task.edges)
+    ]
+
+
+def _connect(left: Iterable[Task], right: Iterable[Task]) -> None:
+    before = list(left)
+    for task in right:
+        for other in before:
+            task.follows(other)
+
+
+def _adopt(tasks: list[Task]) -> None:
+    """A task without a DAG belongs to that of the tasks that it is linked to."""
+    waiting = [task for task in tasks if task.dag is None]
+    while waiting:
+        adopted = [task for task in waiting if _adopted(task)]
+        if not adopted:
+            return
+        waiting = [task for task in waiting if task.dag is None]
+
+
+def _adopted(task: Task) -> bool:
+    for other in (*task.edges.values(), *task.downstream.values()):
+        if other.dag is not None:
+            task.dag = other.dag
+            return True
+    return False
+
+
+def _nest_subdags(tasks: list[Task]) -> None:
+    """The tasks of a SubDAG come between those around its operator."""
+    for operator in tasks:
+        inner = operator.kwargs.get("subdag")
+        if isinstance(inner, Dag) and inner is not operator.dag:
+            inner.parent = operator.dag
+            _nest(operator, [task for task in tasks if task.dag is inner])
+
+
+def _nest(operator: Task, members: list[Task]) -> None:
+    firsts = [task for task in members if not task.edges]
+    lasts = [task for task in members if not task.downstream]
+    _connect(list(operator.edges.values()), firsts)
+    _connect(lasts, [operator])
+
+
+def _merge_same_dags(reading: Reading) -> None:
+    """Two files with one dag_id: Airflow keeps one of them, and so does the import."""
+    first: dict[str, Dag] = {}
+    dropped: dict[int, Dag] = {}
+    for dag in reading.dags:
+        kept = first.setdefault(dag.dag_id, dag)
+        if kept.file != dag.file and "*" not in dag.dag_id:
+            dropped[id(dag)] = kept
+            reading.problems.append(
+                FileProblem(
+                    dag.file,
+                    f"it builds the DAG {dag.dag_id}, as {kept.file} does: Airflow keeps one of"
+                    " the two",
+                )
+            )
+    if dropped:
+        reading.dags = [dag for dag in reading.dags if id(dag) not in dropped]
+        reading.tasks = [task for task in reading.tasks if id(task.dag) not in dropped]

@@ -1,0 +1,203 @@
+"""SQL that a Bash command gives to a database's own program."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+COMMAND_CHARACTERS_MAX = 100_000
+_MENTIONS = re.compile(
+    r"(^|[\s;&|(])(psql|bq\s+query|snowsql|duckdb|sqlite3|mysql|trino|clickhouse-client|hive"
+    r"|beeline)(\s|$)"
+)
+_HEREDOC = re.compile(
+    r"^(?P<head>[^\n]*?)<<-?\s*'?\"?(?P<word>\w+)'?\"?\s*\n(?P<sql>.*?)\n(?P=word)\s*$",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShellSql:
+    """SQL found in a command; `file` is the path of a file that holds it."""
+
+    program: str
+    dialect: str
+    sql: str = ""
+    file: str = ""
+    target: str = ""
+    """A table into which the program writes the rows of the SELECT."""
+    replaces: bool = False
+
+
+def mentions_sql(command: str) -> bool:
+    """Whether a command starts a database's program."""
+    return _MENTIONS.search(command) is not None
+
+
+def shell_sql(command: str) -> ShellSql | None:
+    """Return the SQL if the command does nothing else; None otherwise."""
+    if len(command) > COMMAND_CHARACTERS_MAX:
+        return None
+    command = command.strip().replace("\\\n", " ")
+    heredoc = _HEREDOC.match(command)
+    words = _words(heredoc.group("head") if heredoc else command)
+    if not words:
+        return None
+    program = words[0].rpartition("/")[2]
+    reader = _READERS.get(program)
+    found = reader(words[1:]) if reader else None
+    if heredoc:
+        own = ShellSql(program, _DIALECTS.get(program, ""), heredoc.group("sql"))
+        found = own if found is None and program in _DIALECTS else None
+    return found if found is not None and not _has_variables(found, command) else None
+
+
+def _words(text: str) -> list[str]:
+    """The words of one command without its variables; empty if a shell would do more."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return []
+    while words and re.match(r"\w+=", words[0]):
+        words = words[1:]
+    return [] if _has_shell_syntax(text) else words
+
+
+def _has_variables(found: ShellSql, command: str) -> bool:
+    """Whether a shell would put a variable into the statements or the file's name."""
+    if "$" not in found.sql + found.file + found.target:
+        return False
+    in_single_quotes = found.sql and f"'{found.sql}'" in command
+    return not in_single_quotes
+
+
+def _has_shell_syntax(text: str) -> bool:
+    """Whether a shell would do more than start one program; quoted text doesn't count."""
+    outside = re.sub(r"'[^']*'", "''", text)
+    if re.search(r"`|\$\(", outside):
+        return True
+    outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', outside)
+    return re.search(r"[|&;<>\n]", outside.strip()) is not None
+
+
+_DIALECTS = {
+    "psql": "postgres",
+    "bq": "bigquery",
+    "snowsql": "snowflake",
+    "duckdb": "duckdb",
+    "sqlite3": "sqlite",
+    "mysql": "mysql",
+    "trino": "trino",
+    "clickhouse-client": "clickhouse",
+    "hive": "hive",
+    "beeline": "hive",
+}
+_QUERY_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "psql": ("-c", "--command"),
+    "snowsql": ("-q", "--query"),
+    "duckdb": ("-c", "-s"),
+    "sqlite3": ("-cmd",),
+    "mysql": ("-e", "--execute"),
+    "trino": ("--execute",),
+    "clickhouse-client": ("-q", "--query"),
+    "hive": ("-e",),
+    "beeline": ("-e",),
+}
+_FILE_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "psql": ("-f", "--file"),
+    "snowsql": ("-f", "--filename"),
+    "duckdb": ("-f",),
+    "trino": ("--file", "-f"),
+    "hive": ("-f",),
+    "beeline": ("-f",),
+}
+_OUTPUT = ("-o", "--output", "--output-file", ".output", "-L", "--log-file")
+_VARIABLES = ("-v", "--set", "--variable", "-D", "--hivevar", "--hiveconf")
+
+
+def _option_reader(program: str) -> Callable[[list[str]], ShellSql | None]:
+    def read(words: list[str]) -> ShellSql | None:
+        statements: list[str] = []
+        files: list[str] = []
+        rest = list(words)
+        while rest:
+            word = rest.pop(0)
+            if _changes_output(word, rest):
+                return None
+            name, equals, value = word.partition("=")
+            into = _taken_by(program, name, statements, files)
+            if into is not None:
+                into.append(value if equals else _next(rest))
+            elif program in ("sqlite3", "duckdb") and word[:1] != "-" and " " in word:
+                statements.append(word)
+        return _single(program, statements, files)
+
+    return read
+
+
+def _taken_by(program: str, name: str, statements: list[str], files: list[str]) -> list[str] | None:
+    if name in _QUERY_OPTIONS[program]:
+        return statements
+    return files if name in _FILE_OPTIONS.get(program, ()) else None
+
+
+def _changes_output(word: str, rest: list[str]) -> bool:
+    """Whether an option writes the result to a file, or sets a variable of the program."""
+    variable = word.partition("=")[0] in _VARIABLES
+    return word in _OUTPUT or (variable and "ON_ERROR_STOP" not in " ".join([word, *rest[:1]]))
+
+
+def _next(rest: list[str]) -> str:
+    return rest.pop(0) if rest else ""
+
+
+def _single(program: str, statements: list[str], files: list[str]) -> ShellSql | None:
+    if any(statement.lstrip().startswith(("\\", ".")) for statement in statements):
+        return None
+    if statements and not files:
+        return ShellSql(program, _DIALECTS[program], ";\n".join(statements))
+    if len(files) == 1 and not statements:
+        return ShellSql(program, _DIALECTS[program], file=files[0])
+    return None
+
+
+def _bq(words: list[str]) -> ShellSql | None:
+    if "query" not in words:
+        return None
+    options: dict[str, str] = {}
+    texts: list[str] = []
+    rest = [word for word in words if word != "query"]
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.lstrip("-").partition("=")
+        if not word.startswith("-"):
+            texts.append(word)
+        elif equals or name in _BQ_FLAGS:
+            options[name] = value or "true"
+        else:
+            options[name] = _next(rest)
+    return _bq_sql(texts, options)
+
+
+def _bq_sql(texts: list[str], options: Mapping[str, str]) -> ShellSql | None:
+    standard = options.get("use_legacy_sql") == "false" or "nouse_legacy_sql" in options
+    if len(texts) != 1 or not standard or _BQ_REFUSED & options.keys():
+        return None
+    target, replaces = options.get("destination_table", ""), options.get("replace") == "true"
+    return ShellSql("bq", "bigquery", texts[0], target=target, replaces=replaces)
+
+
+_BQ_REFUSED = frozenset(
+    ("parameter", "batch_file", "schedule", "flagfile", "time_partitioning_field", "dry_run")
+)
+_BQ_FLAGS = frozenset(
+    ("append_table", "quiet", "q", "headless", "sync", "nosync", "batch", "replace",
+     "allow_large_results", "nouse_legacy_sql", "use_legacy_sql", "dry_run", "use_cache",
+     "nouse_cache", "noreplace")
+)  # fmt: skip
+_READERS: Mapping[str, Callable[[list[str]], ShellSql | None]] = {
+    **{program: _option_reader(program) for program in _QUERY_OPTIONS},
+    "bq": _bq,
+}

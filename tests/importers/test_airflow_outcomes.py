@@ -1,0 +1,307 @@
+"""What becomes of each task of an Airflow project, and the new project's files."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+from airflow_projects import assert_valid, by_id, imported, one_dag, verdicts
+
+from headrace.importers.airflow import read_project
+
+FROM_SRC = "FROM src.s WHERE dt = '{{ ds }}'"
+# SQL of a daily task, then what its asset's file contains
+CARRIED = [
+    ((f"DELETE FROM a.t WHERE dt = '{{{{ ds }}}}'; INSERT INTO a.t (dt, n) SELECT dt, count(*)"
+     f" {FROM_SRC} GROUP BY dt"),
+     "partition: {by: day, column: dt}|count(*) AS n|dt = $partition_start"),
+    (("INSERT INTO t SELECT '{{ ds }}' AS dt, x FROM s WHERE ts >= '{{ data_interval_start }}'"
+     " AND ts < '{{ data_interval_end }}'"),
+     "$partition_start AS dt|ts < $partition_end"),
+    ("CREATE OR REPLACE VIEW v AS SELECT a FROM s", "materialize: view"),
+    ("TRUNCATE t; INSERT INTO t SELECT a FROM s", "SELECT\n  a\nFROM s"),
+    ("DROP TABLE IF EXISTS t; CREATE TABLE t AS SELECT a FROM s", "FROM s"),
+    ("CREATE TEMP TABLE x AS SELECT a FROM s; TRUNCATE t; INSERT INTO t SELECT a FROM x",
+     "WITH x AS"),
+    (("INSERT INTO t (id, v) SELECT id, v FROM s WHERE dt = '{{ ds }}' ON CONFLICT (id) DO UPDATE"
+     " SET v = EXCLUDED.v"), "materialize: merge|keys: [id]"),
+    (("MERGE INTO t USING (SELECT id, v FROM s WHERE d = '{{ ds }}') s ON t.id = s.id WHEN MATCHED"
+     " THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, s.v)"),
+     "materialize: merge"),
+    (("INSERT INTO t SELECT dt, x FROM s WHERE dt = '{{ ds }}' AND y = '{{ macros.ds_add(ds, -7) }}'"
+     " AND z = '{{ ds_nodash }}'"), "$partition_start - 7|strftime($partition_start, '%Y%m%d')"),
+    ("BEGIN; TRUNCATE t; INSERT INTO t SELECT a -- why\nFROM s; COMMIT", "why"),
+    ("SELECT count(*) FROM s", "AS column_1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "parts"), CARRIED)
+def test_sql_that_an_asset_says(tmp_path: Path, sql: str, parts: str) -> None:
+    project = one_dag(tmp_path / "a", f"PostgresOperator(task_id='q', sql={sql!r})")
+    item = by_id(project)["d.q"]
+    assert item.verdict.value == "carried", item.why
+    text = project.files[item.created[0]]
+    assert not [part for part in parts.split("|") if part not in text], text
+    assert_valid(project, tmp_path / "h")
+
+
+# SQL that no asset says faithfully: an import that carried it would publish other rows.
+NOT_CARRIED = [
+    ("INSERT INTO t SELECT a FROM s", "appends the same rows"),
+    ("INSERT INTO t VALUES (1)", "values"),
+    ("INSERT INTO t SELECT a, sum(b) AS b FROM s WHERE dt = '{{ ds }}' GROUP BY a", "no column"),
+    ("DELETE FROM t WHERE dt <= '{{ ds }}'; INSERT INTO t SELECT dt FROM s WHERE dt = '{{ ds }}'",
+     "DELETE"),
+    (("DELETE FROM t WHERE dt = '{{ ds }}' AND x = 1; INSERT INTO t SELECT dt FROM s"
+     " WHERE dt = '{{ ds }}'"), "DELETE"),
+    ("TRUNCATE t; INSERT INTO t SELECT dt FROM s WHERE dt = '{{ ds }}'", "whole table"),
+    ("CREATE TABLE IF NOT EXISTS t AS SELECT a FROM s", "while it doesn't exist"),
+    ("CREATE TABLE t AS SELECT a FROM s", "fails where it exists"),
+    ("TRUNCATE t; INSERT INTO t SELECT a FROM s WHERE d = CURRENT_DATE", "time of the run"),
+    ("TRUNCATE t; INSERT INTO t SELECT a FROM t2 JOIN t USING (a)", "reads the table"),
+    (("INSERT INTO t SELECT dt FROM s WHERE dt = '{{ ds }}'; INSERT INTO u SELECT dt FROM s"
+     " WHERE dt = '{{ ds }}'"), "more than once"),
+    ("UPDATE t SET a = 1", "isn't a query"),
+    ("CALL do_it()", "isn't a query"),
+    (("MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = s.v + t.v"
+     " WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, s.v)"), "MERGE"),
+    ("TRUNCATE t; INSERT INTO t SELECT my_udf(a) AS a FROM s", "my_udf"),
+    ("TRUNCATE t_{{ ds_nodash }}; INSERT INTO t_{{ ds_nodash }} SELECT a FROM s", "from run to run"),
+    ("{% for x in [1] %}SELECT 1{% endfor %}", "{% for"),
+    ("SELECT 1 FROM", "can't be read"),
+    ("TRUNCATE t; TRUNCATE u; INSERT INTO t SELECT a FROM s", "also changes"),
+    ("SELECT " + "(" * 200 + "1" + ")" * 200, "nested"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "reason"), NOT_CARRIED)
+def test_sql_that_no_asset_says_runs_unchanged(tmp_path: Path, sql: str, reason: str) -> None:
+    project = one_dag(tmp_path / "a", f"PostgresOperator(task_id='q', sql={sql!r})")
+    item = by_id(project)["d.q"]
+    assert (item.verdict.value, reason in item.why) == ("command", True), item.why
+    assert_valid(project, tmp_path / "h")
+
+
+def test_a_schedule_decides_whether_an_interval_can_be_carried(tmp_path: Path) -> None:
+    """06:00 to 06:00 is no day: rows of other hours would be published."""
+    stamp = "SELECT '{{ ds }}' AS dt, x FROM s WHERE ts >= '{{ data_interval_start }}'"
+    whole = "INSERT INTO t SELECT dt, x FROM s WHERE dt = '{{ ds }}'"
+    found = {}
+    for name, schedule, sql in [
+        ("six", "'0 6 * * *'", f"INSERT INTO t {stamp}"),
+        ("six_ds", "'0 6 * * *'", whole),
+        ("sunday", "'@weekly'", whole),
+        ("hourly", "'@hourly'", whole),
+        ("often", "'*/10 * * * *'", whole),
+        ("month", "'@monthly'", whole),
+        ("twice", "timedelta(hours=12)", whole),
+    ]:
+        body = f"PostgresOperator(task_id='q', sql={sql!r})"
+        found[name] = one_dag(tmp_path / name, body, schedule).items[0].verdict.value
+    assert found == {
+        "six": "command",
+        "six_ds": "carried",
+        "sunday": "command",
+        "hourly": "command",
+        "often": "command",
+        "month": "carried",
+        "twice": "command",
+    }
+
+
+BASH = [
+    ("psql $DB -c \"TRUNCATE t; INSERT INTO t SELECT a FROM s\"", "carried"),
+    ("psql \"$DB\" <<EOF\nTRUNCATE t; INSERT INTO t SELECT a FROM s\nEOF", "carried"),
+    ("bq query --use_legacy_sql=false --replace --destination_table=d.t 'SELECT a FROM d.s'",
+     "carried"),
+    ("sqlite3 x.db 'DROP TABLE IF EXISTS t; CREATE TABLE t AS SELECT a FROM s'", "carried"),
+    ("psql -c 'TRUNCATE t; INSERT INTO t SELECT a FROM s' && rm -rf x", "command"),
+    ("psql -c \"TRUNCATE t; INSERT INTO t SELECT a FROM s WHERE x = $X\"", "command"),
+    ("psql -c 'SELECT a FROM s' > out.csv", "command"),
+    ("psql -c 'SELECT a FROM s' -o out.csv", "command"),
+    ("bq query 'SELECT a FROM [d.s]'", "command"),
+    ("echo psql", "command"),
+    ("psql -c '\\copy t from x.csv'", "command"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "verdict"), BASH)
+def test_bash_with_nothing_but_sql(tmp_path: Path, command: str, verdict: str) -> None:
+    project = one_dag(tmp_path, f"BashOperator(task_id='b', bash_command={command!r})")
+    item = by_id(project)["d.b"]
+    assert item.verdict.value == verdict, item.why
+
+
+PERSON = [
+    (("b = BranchPythonOperator(task_id='b', python_callable=print)\n"
+     "b >> BashOperator(task_id='x', bash_command='x')"), "b x"),
+    (("ShortCircuitOperator(task_id='b', python_callable=print) >> "
+     "BashOperator(task_id='x', bash_command='x') >> EmptyOperator(task_id='e')"), "b x"),
+    ("BashOperator(task_id='x', bash_command='x', trigger_rule='all_done')", "x"),
+    ("@task\ndef f():\n    return 1\n@task\ndef g(v):\n    print(v)\ng(f())", "f g"),
+    ("@task\ndef f():\n    print(1)\n@task\ndef g(v):\n    print(v)\ng(f())", ""),
+    (("def pull(ti):\n    return ti.xcom_pull(task_ids='p')\n"
+     "PythonOperator(task_id='p', python_callable=print)\n"
+     "PythonOperator(task_id='q', python_callable=pull)"), "p q"),
+    (("BashOperator(task_id='p', bash_command='x')\n"
+     "BashOperator(task_id='q', bash_command=\"{{ ti.xcom_pull(task_ids='p') }}\")"), "p q"),
+    ("BashOperator.partial(task_id='m').expand(bash_command=['a'])", "m"),
+    ("BashOperator(task_id='c', bash_command='{{ dag_run.conf[1] }}')", "c"),
+    ("if Variable.get('x'):\n    BashOperator(task_id='c', bash_command='x')", "c"),
+    ("BashOperator(task_id='x', bash_command='x').as_teardown()", "x"),
+    ("PostgresOperator(task_id='v', sql=\"SELECT '{{ var.value.x }}' AS x\")", "v"),
+    ("PostgresOperator(task_id='v', sql='gone.sql')", "v"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "ids"), PERSON)
+def test_what_a_person_must_decide(tmp_path: Path, body: str, ids: str) -> None:
+    project = one_dag(tmp_path / "a", body)
+    found = {key for key, verdict in verdicts(project).items() if verdict == "person"}
+    assert found == {f"d.{name}" for name in ids.split()}
+    assert all(item.todo for item in project.items if item.verdict.value == "person")
+    assert_valid(project, tmp_path / "h")
+
+
+PROJECT = """
+default_args = {"owner": "sales team", "retries": 2, "email": ["a@example.com"]}
+with DAG("sales", default_args=default_args, schedule="0 6 * * *", start_date=START) as dag:
+    start = EmptyOperator(task_id="start")
+    wait = FileSensor(task_id="wait", filepath="/data/{{ ds }}/raw.csv")
+    # Orders without tests.
+    clean = PostgresOperator(task_id="clean", postgres_conn_id="shop", sql="sql/clean.sql",
+                             pool="pg", execution_timeout=timedelta(minutes=30))
+    clear = PostgresOperator(task_id="clear", postgres_conn_id="shop", sql="TRUNCATE rep.top")
+    top = PostgresOperator(
+        task_id="top", postgres_conn_id="shop",
+        sql="INSERT INTO rep.top (customer, n) SELECT customer, count(*) FROM clean.orders GROUP BY 1")
+    mail = BashOperator(task_id="mail", bash_command="mail {{ ds }}")
+    start >> wait >> clean >> clear >> top >> mail
+with DAG("after", schedule="0 6 * * *", start_date=START):
+    w = ExternalTaskSensor(task_id="w", external_dag_id="sales", external_task_id="clean")
+    w >> BashOperator(task_id="use", bash_command="x")
+"""
+CLEAN = (
+    "-- one day of orders\nDELETE FROM clean.orders WHERE day = '{{ ds }}';\n"
+    "INSERT INTO clean.orders (id, customer, day)\n"
+    "SELECT o.id, o.customer, o.at::date FROM shop.orders o WHERE o.at::date = '{{ ds }}';\n"
+)
+
+
+def test_a_whole_project(tmp_path: Path) -> None:
+    """Names, comments, order, owners, retries, pools and time limits arrive in the new project."""
+    project = imported(tmp_path / "a", {"dags/sales.py": PROJECT, "dags/sql/clean.sql": CLEAN})
+    assert verdicts(project) == {
+        "sales.start": "carried",
+        "sales.wait": "carried",
+        "sales.clean": "carried",
+        "sales.clear": "carried",
+        "sales.top": "carried",
+        "sales.mail": "command",
+        "after.w": "carried",
+        "after.use": "command",
+    }
+    clean = project.files["assets/orders.sql"]
+    for part in (
+        "owner: sales-team", "attempts_max: 3", "timeout: 30m", "pool: pg", "depends: [raw]",
+        "start: 2024-01-01", "-- Orders without tests.", "-- one day of orders", "FROM shop_orders",
+        "partition: {by: day, column: day}", "o.customer",
+    ):  # fmt: skip
+        assert part in clean
+    assert "files: landing/data/{date:%Y-%m-%d}/raw.csv" in project.files["sources/raw.yaml"]
+    assert "table: shop.orders" in project.files["sources/shop_orders.yaml"]
+    assert "depends: [top]" in project.files["assets/sales_mail.yaml"]
+    assert "sales, mail, '06:00'" in project.files["assets/sales_mail.yaml"]
+    assert "depends: [orders]" in project.files["assets/after_use.yaml"]
+    assert "mailto:a@example.com" in project.files["owners.yaml"]
+    assert {s.kind for s in project.suggestions} == {"sensor_to_dependency"}
+    assert_valid(project, tmp_path / "h")
+
+
+def test_two_writers_of_one_table_run_unchanged(tmp_path: Path) -> None:
+    """One of two assets would replace the other one's rows."""
+    sql = "DELETE FROM t WHERE d = '{{ ds }}'; INSERT INTO t SELECT d FROM s WHERE d = '{{ ds }}'"
+    text = "".join(
+        f"with DAG('{name}', schedule='@daily', start_date=START):\n"
+        f"    PostgresOperator(task_id='w', sql={sql!r})\n"
+        for name in ("x", "y")
+    )
+    project = imported(tmp_path / "a", {"d.py": text})
+    assert verdicts(project) == {"x.w": "command", "y.w": "command"}
+    assert {s.kind for s in project.suggestions} == {
+        "duplicate_tasks",
+        "table_with_several_writers",
+    }
+
+
+def test_names_that_collide_after_cleaning(tmp_path: Path) -> None:
+    body = "".join(
+        f"BashOperator(task_id={name!r}, bash_command='x')\n" for name in ("a-b", "a.b", "a_b", "ä")
+    ) + "".join(
+        f"PostgresOperator(task_id='q{n}', sql='TRUNCATE {table}; INSERT INTO {table} SELECT a"
+        f" FROM {source}')\n"
+        for n, (table, source) in enumerate(
+            (("x.order", "y.order"), ("x.t", "z.T"), ("y.t", "k.t"))
+        )
+    )
+    project = one_dag(tmp_path / "a", body)
+    assert len(project.items) == 7
+    created = [item.created[0] for item in project.items]
+    assert len(set(created)) == 7
+    assert_valid(project, tmp_path / "h")
+
+
+def test_secrets_are_named_and_never_copied(tmp_path: Path) -> None:
+    body = (
+        "BashOperator(task_id='a', bash_command='curl https://bob:hunter22@host/')\n"
+        "BashOperator(task_id='b', bash_command='x', env={'API_TOKEN': 'tok-98765'})\n"
+        "PostgresOperator(task_id='c', sql=\"SELECT 'AKIAABCDEFGHIJKLMNOP' AS k\")\n"
+        "BashOperator(task_id='d', bash_command='x', env={'DB_PASSWORD': '{{ conn.x.password }}'})"
+    )
+    project = one_dag(tmp_path / "a", body)
+    assert {(found.line - 19, found.name) for found in project.secrets} == {
+        (0, "password in a https URI"),
+        (1, "API_TOKEN"),
+        (2, "AWS access key"),
+    }
+    everything = repr(project)
+    for value in ("hunter22", "tok-98765", "AKIAABCDEFGHIJKLMNOP"):
+        assert value not in everything
+    assert verdicts(project)["d.c"] == "person"
+    assert_valid(project, tmp_path / "h")
+
+
+def test_hostile_names_stay_data(tmp_path: Path) -> None:
+    """Names of DAGs, tasks, owners, pools and descriptions reach YAML, TOML and SQL comments."""
+    name = "a*/ select 1; -- \"'\\n: {x} ../../etc"
+    body = (
+        f"BashOperator(task_id={name!r}, bash_command='x', owner={name!r}, pool={name!r},"
+        f" doc={name!r})\nPostgresOperator(task_id='q', doc={name!r}, owner={name!r},"
+        f" sql='TRUNCATE t; INSERT INTO t SELECT a FROM s')"
+    )
+    project = one_dag(tmp_path / "a", body, "'*/5 * * * *'")
+    assert all(".." not in path for path in project.files)
+    assert_valid(project, tmp_path / "h")
+
+
+def test_the_how_to_page_shows_what_the_import_writes(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/from-airflow.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"`airflow/(dags/[^`]+)`:\n\n```\w+\n(.*?)```", page, re.DOTALL)
+    for path, text in blocks:
+        (tmp_path / "a" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "a" / path).write_text(text, encoding="utf-8")
+    project = read_project(tmp_path / "a")
+    assert textwrap.indent(project.files["assets/orders.sql"], "    ") in page
+    assert verdicts(project) == {
+        "sales.start": "carried",
+        "sales.clean": "carried",
+        "sales.mail": "command",
+    }
+    assert_valid(project, tmp_path / "h")
+
+
+def test_the_same_files_give_the_same_project(tmp_path: Path) -> None:
+    first = imported(tmp_path, {"dags/sales.py": PROJECT, "dags/sql/clean.sql": CLEAN})
+    assert read_project(tmp_path) == first

@@ -36,6 +36,7 @@ HOW_TO = {
     "Deploy": ("deploy", "postgresql", "backup", "dask", "metrics", "traces"),
     "Deliver data": ("exports", "openlineage"),
     "Extend": ("extend",),
+    "Import a project": ("from-airflow",),
 }
 """Task → the pages of docs/how-to. `make docs` fails for a page that is missing here."""
 

@@ -30,6 +30,8 @@ from headrace.connect.engines import postgresql as postgresql_source
 from headrace.connect.exports import excel as excel_export
 from headrace.connect.formats import json_records, workbook_files, xml
 from headrace.engine import command
+from headrace.importers.airflow import building as airflow_building
+from headrace.importers.airflow import origin as airflow_origin
 from headrace.incidents import notifications, updates
 from headrace.incidents.diagnosis import attribution
 from headrace.incidents.evidence import arrivals
@@ -162,6 +164,13 @@ QUOTED = [
     ("docs/explanation/durability.md", f"at most {small_merges.SLICES_PER_ROUND} merged files"),
     ("docs/explanation/durability.md", f"at most {slices.MERGED_AT_MOST} others"),
     ("docs/explanation/durability.md", f"Files of {slices.SMALL_BYTES_MAX // MIB} MiB and more"),
+    (
+        "docs/how-to/from-airflow.md",
+        (
+            f"A file of more than {airflow_origin.FILE_BYTES_MAX // MIB} MiB, and tasks beyond"
+            f" {airflow_building.TASKS_MAX:,} in one file"
+        ),
+    ),
     ("CHANGELOG.md", f"a table with more than {small_merges.CURRENT_FILES_MAX} files"),
     ("docs/explanation/performance.md", f"{history_retention.ROWS_MAX} attempts per transaction"),
     (

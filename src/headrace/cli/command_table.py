@@ -40,6 +40,7 @@ GROUPS = ("start", "look", "act", "change", "operate")
 MODULES = {
     "demo": "start",
     "init": "start",
+    "import": "import_project",
     "serve": "start",
     "dev": "start",
     "incident": "incidents",
@@ -72,6 +73,7 @@ MODULES = {
 COMMANDS = (
     CliCommand("demo", "start", "run the guided example on real data"),
     CliCommand("init", "start", "create a project; --from FILE… derives it from files"),
+    CliCommand("import", "start", "write a project from a dbt project, with a report"),
     CliCommand("status", "start", "show each consumer: served or not, since when, why"),
     CliCommand("ls", "look", "list sources, assets and consumers"),
     CliCommand("why", "look", "explain what a consumer or an asset waits for"),
@@ -137,7 +139,6 @@ NOT_BUILT = {
     "docs": "use `headrace ls` and `headrace lineage ASSET`",
     "expect": "use `expect:` in the source's file",
     "handover": "use `headrace status` and `headrace runs --failed`",
-    "import": "use `headrace init --from FILE…` to start from data",
     "maintenance": "nothing can be declared ahead yet",
     "mute": "use `quiet:` in owners.yaml",
     "optimize": "use `headrace runs` for what each attempt took",

@@ -50,6 +50,9 @@ class ImportedItem:
     why: str
     todo: str
     original: str
+    fingerprint: str = ""
+    """A hash of everything that decides about the item, where `original` is shortened or isn't
+    all of it; `import --check` compares it."""
 
 
 ORIGINAL_CHARACTERS_MAX = 2000
@@ -92,3 +95,5 @@ class ImportedProject:
     suggestions: tuple[Suggestion, ...] = ()
     secrets: tuple[SecretFound, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    read_files: tuple[str, ...] = ()
+    """The origin's files that were read, relative to its root; empty: the files of the items."""

@@ -16,6 +16,16 @@ from headrace.services.responses.base import (
     RepairRow,
     Response,
 )
+from headrace.services.responses.imports import (
+    ImportChanges,
+    ImportCounts,
+    ImportDependencyRow,
+    ImportItemRow,
+    ImportResponse,
+    ImportSecretRow,
+    ImportSuggestionRow,
+    ImportValidation,
+)
 from headrace.services.responses.plans import (
     Affects,
     ApplyResponse,
@@ -109,6 +119,14 @@ __all__ = [
     "ExportRow",
     "FilesRow",
     "HoldingRow",
+    "ImportChanges",
+    "ImportCounts",
+    "ImportDependencyRow",
+    "ImportItemRow",
+    "ImportResponse",
+    "ImportSecretRow",
+    "ImportSuggestionRow",
+    "ImportValidation",
     "InitResponse",
     "LakeFilesRow",
     "LearntRow",

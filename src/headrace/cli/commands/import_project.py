@@ -1,0 +1,117 @@
+"""`headrace import`: bring a project of another tool over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from headrace.cli.declared_commands import terminal_command
+from headrace.cli.invocation import Invocation
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import ColumnLayout, plural
+from headrace.services.local_actor import local_actor
+from headrace.services.parameters import Option
+from headrace.services.responses.imports import ImportChanges, ImportResponse
+
+ITEMS_SHOWN_MAX = 20
+"""Items for a person, suggestions and secrets that are printed; the report has all."""
+
+
+@terminal_command("import_project:import_project")
+def import_command(
+    invocation: Invocation,
+    tool: str,
+    path: Path,
+    *,
+    into: Path | None = None,
+    check: Annotated[
+        bool, Option("--check", help="only say what changed there since the import; exit 1 if so")
+    ] = False,
+) -> int:
+    """Write a Headrace project from a project of another tool, with a report on each of its tasks.
+
+    The project's files are read, nothing of it is run. The report is import-report.md and
+    import-report.html in the new folder; headrace validate has checked it.
+    """
+    from headrace.services.import_project import check_import, import_project
+
+    if check:
+        response = check_import(tool, path, into)
+        invocation.show(response, _render_changes, clock=False)
+        changes = response.changes
+        return int(changes is not None and bool(_changed(changes)))
+    response = import_project(tool, path, into, local_actor(), invocation.progress())
+    invocation.show(response, _render_import, clock=False)
+    return int(response.validate is not None and not response.validate.ok)
+
+
+def _changed(changes: ImportChanges) -> list[tuple[str, str]]:
+    """Return what changed, as kind and name."""
+    return [
+        *(("new", name) for name in changes.new),
+        *(("gone", name) for name in changes.gone),
+        *(("changed", name) for name in changes.changed),
+        *(("file", name) for name in changes.files),
+    ]
+
+
+def _render_changes(response: ImportResponse, page: CommandOutput) -> None:
+    rows = _changed(response.changes) if response.changes else []
+    if not rows:
+        page.say(f"✓ {response.origin} hasn't changed since the import", "good")
+        return
+    page.table(
+        [ColumnLayout("change", least=7), ColumnLayout("item or file", gives=1, least=20)],
+        [list(row) for row in rows[:ITEMS_SHOWN_MAX]],
+    )
+    _more(len(rows), "changes", page)
+    page.say(f"! {plural(len(rows), 'change')} since the import", "warn")
+    page.next(response.next)
+
+
+def _render_import(response: ImportResponse, page: CommandOutput) -> None:
+    counts, validation = response.counts, response.validate
+    page.say(f"✓ {response.origin} imported into {response.directory}", "good")
+    page.facts(
+        f"{counts.carried} carried",
+        f"{counts.command} as commands",
+        f"{counts.person} for a person",
+        "nothing of it was run",
+    )
+    _render_items(response, page)
+    for row in response.suggestions[:ITEMS_SHOWN_MAX]:
+        page.say(f"suggestion: {row.kind}: {row.evidence}", indent=2)
+    _more(len(response.suggestions), "suggestions", page)
+    for secret in response.secrets_found[:ITEMS_SHOWN_MAX]:
+        page.say(
+            f"! {secret.file}:{secret.line} has a secret in plain text: {secret.name} (not copied)",
+            "warn",
+            indent=2,
+        )
+    _more(len(response.secrets_found), "secrets", page)
+    if validation is not None and not validation.ok:
+        errors = sum(row.severity == "error" for row in validation.problems)
+        page.say(f"✗ not valid yet: {plural(errors, 'error')}", "bad")
+    page.say(f"report: {response.directory}/import-report.md, import-report.html")
+    page.next(response.next)
+
+
+_ITEM_COLUMNS = [
+    ColumnLayout("for a person", gives=2, least=20),
+    ColumnLayout("at", gives=3, least=12, drops=1),
+    ColumnLayout("why", gives=1, least=24),
+]
+
+
+def _render_items(response: ImportResponse, page: CommandOutput) -> None:
+    rows = [item for item in response.items if item.verdict == "person"]
+    page.table(
+        _ITEM_COLUMNS,
+        [[row.id, f"{row.file}:{row.line}", row.why] for row in rows[:ITEMS_SHOWN_MAX]],
+    )
+    _more(len(rows), "items", page)
+
+
+def _more(total: int, what: str, page: CommandOutput) -> None:
+    if total > ITEMS_SHOWN_MAX:
+        page.say(f"… and {total - ITEMS_SHOWN_MAX} more {what}", "dim", indent=2)

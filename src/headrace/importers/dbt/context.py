@@ -1,0 +1,209 @@
+"""The names that dbt offers to templates, as far as they are known without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.importers.dbt.dialects import in_dialect
+from headrace.importers.dbt.evaluator import Evaluator
+from headrace.importers.dbt.filters import number_range
+from headrace.importers.dbt.nodes import Node, Nodes
+from headrace.importers.dbt.package_macros import PACKAGES
+from headrace.importers.dbt.project_files import mapped
+from headrace.importers.dbt.templates import MissingNode, NotStatic
+from headrace.importers.dbt.values import SELF, Function, Missing, Namespace, Relation, Template
+
+_NO_DEFAULT = Missing("default")
+
+
+@dataclass(slots=True)
+class Rendered:
+    """What a template of one node comes to, and what it used on the way."""
+
+    text: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    refs: dict[str, str] = field(default_factory=dict)
+    """Unique id → name in the new project, in order of use."""
+    variables: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    """Environment variables → the default that was written in."""
+    macros: list[str] = field(default_factory=list)
+
+
+class Renderer:
+    """Renders the templates of a project without dbt. `dialect` is that of its SQL."""
+
+    def __init__(self, nodes: Nodes, dialect: str, variables: dict[str, Any]) -> None:
+        self._nodes = nodes
+        self._dialect = dialect
+        self._variables = variables
+
+    def render(self, text: str, *, incremental: bool = False, as_self: str = "") -> Rendered:
+        """Return what a template comes to. Raise NotStatic.
+
+        With `incremental`, the text of `if is_incremental()` is there between marks. A reference to
+        the node with the id `as_self` is written as `$self`.
+        """
+        result = Rendered()
+        evaluator = self._evaluator(result, as_self)
+        evaluator.guarding = incremental
+        result.text = evaluator.text(text)
+        return result
+
+    def value(self, text: str) -> tuple[Any, Rendered]:
+        """Return the value of a template in YAML, such as `ref('orders')`. Raise NotStatic."""
+        result = Rendered()
+        return self._evaluator(result).value(text), result
+
+    def call(self, macro: Template, kwargs: dict[str, Any]) -> Rendered:
+        """Return what a macro writes with these arguments. Raise NotStatic."""
+        result = Rendered()
+        evaluator = self._evaluator(result)
+        result.macros.append(macro.id)
+        result.text = str(evaluator.call_macro(macro, [], kwargs))
+        return result
+
+    def _evaluator(self, result: Rendered, as_self: str = "") -> Evaluator:
+        names = _Names(self._nodes, self._dialect, self._variables, result, as_self)
+        return Evaluator(names.all(), names.macro)
+
+
+class _Names:
+    """The names that one template sees; what it uses is recorded in `result`."""
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        dialect: str,
+        variables: dict[str, Any],
+        result: Rendered,
+        as_self: str,
+    ) -> None:
+        self._nodes, self._dialect, self._variables = nodes, dialect, variables
+        self._result, self._as_self = result, as_self
+
+    def all(self) -> dict[str, Any]:
+        """Return the names and their values."""
+        functions: dict[str, Callable[..., Any]] = {
+            "ref": self._ref,
+            "source": self._source,
+            "var": self._var,
+            "env_var": self._env_var,
+            "config": self._config,
+            "is_incremental": lambda: False,
+            "should_full_refresh": lambda: False,
+            "return": lambda *_: None,
+            "range": number_range,
+            "namespace": lambda **values: Namespace("namespace", dict(values)),
+            "log": lambda *_, **__: "",
+            "print": lambda *_, **__: "",
+            "tojson": _known("tojson"),
+            "set": lambda values: list(dict.fromkeys(values)),
+            "dict": lambda **values: dict(values),
+            "zip": lambda *lists: [list(items) for items in zip(*lists, strict=False)],
+            "as_text": str,
+        }
+        names: dict[str, Any] = {name: Function(name, call) for name, call in functions.items()}
+        names["this"] = Relation("", SELF)
+        names["execute"] = True
+        names["target"] = Namespace("target", {"type": self._dialect} if self._dialect else {})
+        names["adapter"] = Namespace("adapter", {"dispatch": Function("dispatch", self._dispatch)})
+        names["exceptions"] = Namespace(
+            "exceptions",
+            {
+                "raise_compiler_error": Function("raise_compiler_error", _raise),
+                "warn": Function("warn", lambda *_: ""),
+            },
+        )
+        names |= {
+            package: Namespace(package, self._package(package, members))
+            for package, members in PACKAGES.items()
+        }
+        names[self._nodes.files.name] = Namespace(self._nodes.files.name, dict(self._nodes.macros))
+        return names
+
+    def _package(self, package: str, members: dict[str, Callable[..., Any]]) -> dict[str, Function]:
+        def using(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+            def called(*args: Any, **kwargs: Any) -> Any:
+                self._result.macros.append(f"macro.{package}.{name}")
+                return in_dialect(call(*args, **kwargs), self._dialect)
+
+            return called
+
+        return {
+            name: Function(f"{package}.{name}", using(name, call)) for name, call in members.items()
+        }
+
+    def macro(self, name: str) -> Template | Function | None:
+        """Return a macro of the project, or one of dbt's own, by its name."""
+        if name in self._nodes.macros:
+            found = self._nodes.macros[name]
+            self._result.macros.append(found.id)
+            return found
+        own = PACKAGES["dbt"].get(name)
+        return (
+            Function(name, lambda *a, **k: in_dialect(own(*a, **k), self._dialect)) if own else None
+        )
+
+    def _dispatch(self, name: str, *_: Any, **__: Any) -> Any:
+        for prefix in (*([self._dialect] if self._dialect else []), "default"):
+            found = self.macro(f"{prefix}__{name}")
+            if found is not None:
+                return found
+        raise NotStatic(f"`adapter.dispatch` finds no macro for {name[:60]}")
+
+    def _ref(self, *names: str, v: object = None, version: object = None) -> Relation:
+        name = names[-1]
+        node = self._nodes.find_ref(name, v if v is not None else version)
+        if node is None:
+            if len(names) > 1 and names[0] != self._nodes.files.name:
+                raise NotStatic(f"ref('{name}') is a node of the package {names[0]}")
+            raise MissingNode(f"ref('{name}') isn't an enabled node of this project")
+        return self._relation(node)
+
+    def _source(self, source: str, table: str) -> Relation:
+        node = self._nodes.find_source(source, table)
+        if node is None:
+            raise MissingNode(f"source('{source}', '{table}') isn't declared")
+        return self._relation(node)
+
+    def _relation(self, node: Node) -> Relation:
+        self._result.refs[node.uid] = node.target
+        return Relation(node.uid, SELF if node.uid == self._as_self else node.target)
+
+    def _var(self, name: str, default: Any = _NO_DEFAULT) -> Any:
+        value = self._variables.get(name, default)
+        if isinstance(value, Missing):
+            raise NotStatic(f"var('{name}') has no value in dbt_project.yml")
+        self._result.variables[name] = value
+        return value
+
+    def _env_var(self, name: str, default: Any = None) -> Any:
+        if default is None or "SECRET" in name:
+            raise NotStatic(f"env_var('{name}') is known only where dbt runs")
+        self._result.environment[name] = str(default)
+        return default
+
+    def _config(self, *args: Any, **values: Any) -> str:
+        for mapping in args:
+            values = {**mapped_values(mapping), **values}
+        for key, value in values.items():
+            self._result.config[key] = value
+        return ""
+
+
+def mapped_values(value: object) -> dict[str, Any]:
+    """Return a mapping's values; nothing for anything else."""
+    return dict(value) if isinstance(value, dict) else dict(mapped(value))
+
+
+def _raise(message: object = "") -> str:
+    raise NotStatic(f"it stops with: {str(message)[:200]}")
+
+
+def _known(name: str) -> Callable[..., Any]:
+    from headrace.importers.dbt.filters import FILTERS
+
+    return FILTERS[name]

@@ -1,0 +1,164 @@
+"""SQL of other dialects as DuckDB's, with what can't be translated named."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
+from sqlglot.optimizer.annotate_types import annotate_types
+
+DUCKDB = "duckdb"
+DIALECTS: Mapping[str, str] = {
+    "duckdb": "duckdb",
+    "postgres": "postgres",
+    "redshift": "redshift",
+    "snowflake": "snowflake",
+    "bigquery": "bigquery",
+    "databricks": "databricks",
+    "spark": "spark",
+    "trino": "trino",
+    "athena": "athena",
+    "clickhouse": "clickhouse",
+    "mysql": "mysql",
+    "sqlite": "sqlite",
+    "sqlserver": "tsql",
+    "fabric": "fabric",
+    "synapse": "tsql",
+    "oracle": "oracle",
+}
+"""Type of a dbt profile → sqlglot's dialect."""
+_WHOLE_DIVISION = {"postgres", "redshift", "tsql", "fabric", "sqlite", "trino", "athena"}
+"""Dialects in which whole numbers divide to whole numbers; DuckDB's `/` doesn't."""
+_SELF = "__headrace_self"
+
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """SQL for DuckDB. `problems` are what may differ; `changed` is false for the same text."""
+
+    sql: str
+    problems: tuple[str, ...] = ()
+    changed: bool = False
+
+
+class NotSelect(Exception):
+    """The text isn't one SELECT that can be read."""
+
+
+def translate(text: str, dialect: str) -> Translated:
+    """Return a SELECT for DuckDB; the text stays as it is where both read it alike.
+
+    Raise NotSelect.
+    """
+    plain = text.replace("$self", _SELF)
+    tree = _parsed(plain, dialect or DUCKDB)
+    if dialect in ("", DUCKDB):
+        return Translated(text)
+    problems = _differences(tree, dialect)
+    try:
+        result = tree.sql(DUCKDB, pretty=True, unsupported_level=ErrorLevel.RAISE)
+    except UnsupportedError as error:
+        problems.append(" ".join(str(error).split()))
+        result = tree.sql(DUCKDB, pretty=True, unsupported_level=ErrorLevel.IGNORE)
+    except (SqlglotError, ValueError, RecursionError) as error:
+        raise NotSelect(f"its SQL can't be translated from {dialect}: {_first(error)}") from None
+    if not problems and _same(plain, result):
+        return Translated(text)
+    return Translated(result.replace(_SELF, "$self"), tuple(dict.fromkeys(problems)), True)
+
+
+def _parsed(text: str, dialect: str) -> exp.Query:
+    try:
+        statements = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
+    except (SqlglotError, RecursionError, ValueError) as error:
+        raise NotSelect(f"its SQL can't be read as {dialect}: {_first(error)}") from None
+    first = statements[0] if len(statements) == 1 else None
+    if not isinstance(first, exp.Query):
+        raise NotSelect("its text isn't one SELECT")
+    return first
+
+
+def _same(text: str, result: str) -> bool:
+    """Return whether DuckDB reads the original text as it reads the translation."""
+    try:
+        left, right = _parsed(text, DUCKDB), _parsed(result, DUCKDB)
+    except NotSelect:
+        return False
+    return left == right
+
+
+def _first(error: Exception) -> str:
+    text = re.sub(r"\x1b\[\d*m", "", str(error).split("\n")[0])
+    return " ".join(text.split())[:200]
+
+
+def _differences(tree: exp.Query, dialect: str) -> list[str]:
+    """Return what means something else in DuckDB and isn't translated by sqlglot."""
+    if dialect not in _WHOLE_DIVISION:
+        return []
+    try:
+        typed = annotate_types(tree.copy(), dialect=dialect)
+    except (SqlglotError, RecursionError):
+        return ["the types of its expressions can't be told"]
+    found = [node for node in typed.find_all(exp.Div) if not _fraction(node)]
+    if not found:
+        return []
+    text = found[0].sql(dialect)[:80]
+    return [f"`{text}` is a whole number in {dialect} if both sides are, but a fraction in DuckDB"]
+
+
+def _fraction(node: exp.Div) -> bool:
+    """Return whether one side of a division is known to have decimals."""
+    return any(
+        side.type is not None
+        and (side.is_type(*exp.DataType.REAL_TYPES) or side.is_type(exp.DataType.Type.DECIMAL))
+        for side in (node.left, node.right)
+    )
+
+
+@lru_cache(maxsize=2048)
+def in_dialect(text: object, dialect: str) -> str:
+    """Return DuckDB's SQL of a macro in the dialect of the model that calls it."""
+    if not isinstance(text, str) or dialect in ("", DUCKDB) or " " not in text:
+        return str(text)
+    try:
+        return sqlglot.parse_one(text, read=DUCKDB).sql(dialect)
+    except (SqlglotError, ValueError):
+        return text
+
+
+def tables_read(sql: str) -> list[str]:
+    """Return the names of tables that a query for DuckDB reads; none if it can't be read."""
+    try:
+        tree = _parsed(sql.replace("$self", _SELF), DUCKDB)
+    except NotSelect:
+        return []
+    defined = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
+    names = [table.name for table in tree.find_all(exp.Table)]
+    return list(dict.fromkeys(name for name in names if name.lower() not in defined))
+
+
+def is_condition(text: str, dialect: str) -> bool:
+    """Return whether a text is one condition, and nothing after it."""
+    try:
+        tree = sqlglot.parse_one(
+            f"select 1 from t where {text}".replace("$self", _SELF), read=dialect or DUCKDB
+        )
+    except (SqlglotError, RecursionError, ValueError):
+        return False
+    used = {key for key, value in tree.args.items() if value}
+    return isinstance(tree, exp.Select) and used <= {
+        "expressions",
+        "from",
+        "from_",
+        "where",
+        "kind",
+    }

@@ -1,0 +1,156 @@
+"""Generic tests as dbt declares them, with the unique ids that dbt gives them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.importers.dbt.nodes import Node
+from headrace.importers.dbt.project_files import listed, mapped
+from headrace.model.fields import LocatedMapping
+
+CONFIGS = frozenset(
+    (
+        "severity",
+        "tags",
+        "enabled",
+        "where",
+        "limit",
+        "warn_if",
+        "error_if",
+        "fail_calc",
+        "store_failures",
+        "store_failures_as",
+        "sql_header",
+        "meta",
+        "database",
+        "schema",
+        "alias",
+    )
+)
+"""Arguments of a test that configure it."""
+
+
+@dataclass(slots=True)
+class DeclaredTest:
+    """One generic test of a node or of one of its columns."""
+
+    node: Node
+    package: str
+    name: str
+    column: str
+    arguments: dict[str, Any]
+    config: dict[str, Any]
+    given_name: str
+    line: int
+    original: str = field(default="")
+
+    @property
+    def full_name(self) -> str:
+        """The name with its package: `dbt_utils.accepted_range`."""
+        return f"{self.package}.{self.name}" if self.package else self.name
+
+
+def declared_tests(node: Node) -> Iterator[DeclaredTest]:
+    """Yield the generic tests that a node's properties declare."""
+    yield from _tests_of(node, node.properties, "")
+    for column in listed(node.properties.get("columns")):
+        if isinstance(column, LocatedMapping):
+            yield from _tests_of(node, column, _column_name(column))
+
+
+def _column_name(column: LocatedMapping) -> str:
+    name = str(column.get("name"))
+    return f'"{name}"' if column.get("quote") is True else name
+
+
+def _tests_of(node: Node, holder: LocatedMapping, column: str) -> Iterator[DeclaredTest]:
+    for key in ("tests", "data_tests"):
+        items = holder.get(key)
+        lines = getattr(items, "lines", ())
+        for index, item in enumerate(listed(items)):
+            line = lines[index] if index < len(lines) else holder.line
+            test = _test(node, item, column, line)
+            if test is not None:
+                yield test
+
+
+def _test(node: Node, item: object, column: str, line: int) -> DeclaredTest | None:
+    if isinstance(item, str):
+        name, given = item, {}
+    elif isinstance(item, dict) and "test_name" in item:
+        name, given = str(item["test_name"]), {k: v for k, v in item.items() if k != "test_name"}
+    elif isinstance(item, dict) and len(item) == 1:
+        key, value = next(iter(item.items()))
+        name, given = str(key), dict(value) if isinstance(value, dict) else {}
+    else:
+        return None
+    inner = given.pop("arguments", None)
+    arguments = {**given, **(inner if isinstance(inner, dict) else {})}
+    config = dict(mapped(arguments.pop("config", None)))
+    for option in CONFIGS:
+        if option in arguments:
+            config[option] = arguments.pop(option)
+    arguments.pop("description", None)
+    given_name = arguments.pop("name", "")
+    package, _, short = name.rpartition(".")
+    return DeclaredTest(
+        node, package, short, column, arguments, config, str(given_name or ""), line, repr(item)
+    )
+
+
+def unique_id(test: DeclaredTest, project: str) -> str:
+    """Return the unique id that dbt gives a test."""
+    arguments = _plain(test.arguments)
+    if test.column:
+        arguments["column_name"] = test.column
+    name = test.given_name or _synthetic_name(test, arguments)
+    arguments["model"] = _model_text(test.node)
+    metadata = {"kwargs": arguments, "name": test.name, "namespace": test.package or None}
+    digest = _md5(name + repr(_hashable(metadata)))[-10:]
+    return f"test.{project}.{name}.{digest}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _model_text(node: Node) -> str:
+    if node.kind == "source":
+        relation = f"source('{node.source_name}', '{node.name}')"
+    elif node.version:
+        relation = f"ref('{node.name}', version='{node.version}')"
+    else:
+        relation = f"ref('{node.name}')"
+    return "{{ get_where_subquery(" + relation + ") }}"
+
+
+def _synthetic_name(test: DeclaredTest, arguments: dict[str, Any]) -> str:
+    """Return the name that dbt makes of a test's kind, node and arguments."""
+    node, kind = test.node, test.name
+    target = f"{node.name}_v{node.version}" if node.version else node.name
+    if node.kind == "source":
+        kind, target = f"source_{kind}", f"{node.source_name}_{node.name}"
+    if test.package:
+        kind = f"{test.package}_{kind}"
+    parts: list[str] = []
+    for key in sorted(arguments):
+        value = arguments[key]
+        values = value.values() if isinstance(value, dict) else listed(value) or [value]
+        parts += [re.sub(r"[^0-9a-zA-Z_]+", "_", str(item)) for item in values]
+    return f"{kind}_{target}_{'__'.join(parts)}"
+
+
+def _hashable(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _hashable(data[key]) for key in sorted(data)}
+    return [_hashable(item) for item in data] if isinstance(data, list) else str(data)
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,262 @@
+"""Models as assets; what can't be carried becomes a command of dbt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from headrace.importers.dbt.descriptions import column_descriptions, description_of
+from headrace.importers.dbt.dialects import NotSelect, tables_read, translate
+from headrace.importers.dbt.incremental import incremental
+from headrace.importers.dbt.nodes import Node, merge_config
+from headrace.importers.dbt.outcome import Model, Outcome
+from headrace.importers.dbt.project_files import listed, mapped
+from headrace.importers.dbt.templates import MissingNode, NotStatic, with_sql_comments
+from headrace.importers.dbt.writing import sql_file, yaml_file
+from headrace.importers.imported import Verdict
+
+_HOOKS = ("pre_hook", "post_hook", "pre-hook", "post-hook")
+_STORED = {"table", "materialized_view", "external", "dynamic_table"}
+
+
+def read_models(outcome: Outcome) -> dict[str, Model]:
+    """Return the models that can be assets by id; the others become items at once."""
+    models = {}
+    for node in outcome.nodes.by_id.values():
+        if node.kind == "model":
+            model = _read(outcome, node)
+            if model is not None:
+                models[node.uid] = model
+    _run_with_dbt(outcome, models)
+    _break_circles(outcome, models)
+    return models
+
+
+def _read(outcome: Outcome, node: Node) -> Model | None:
+    if not node.enabled:
+        _person(outcome, node, "it is disabled in dbt", "delete it, or enable it and import again")
+        return None
+    if node.language == "python":
+        _command(outcome, node, "a Python model runs in the warehouse of dbt")
+        return None
+    try:
+        rendered = outcome.renderer.render(with_sql_comments(node.text))
+        config = dict(node.config)
+        for key, value in rendered.config.items():
+            merge_config(config, key, value)
+        outcome.depend(node.uid, rendered.refs)
+        if config.get("enabled") is False:
+            _person(outcome, node, "it is disabled in dbt", "delete it, or enable it in dbt")
+            return None
+        model = Model(node, rendered, config)
+        _body(outcome, model)
+    except MissingNode as error:
+        _person(
+            outcome, node, error.reason, "correct the reference; dbt stops there, too", error.line
+        )
+        return None
+    except NotStatic as error:
+        _command(outcome, node, error.reason, error.line)
+        return None
+    except NotSelect as error:
+        _command(outcome, node, str(error))
+        return None
+    for macro in rendered.macros:
+        outcome.macros_used.setdefault(macro, []).append(node.uid)
+    return model
+
+
+def _body(outcome: Outcome, model: Model) -> None:
+    """Set the SQL and the fields of the asset. Raise NotStatic, NotSelect."""
+    materialized = str(model.config.get("materialized") or "view")
+    if materialized == "incremental":
+        incremental(outcome, model)
+    elif materialized in _STORED:
+        if materialized == "external":
+            model.doubts.append("dbt writes it to a file, too: add a consumer with an export")
+    elif materialized in ("view", "ephemeral"):
+        model.fields["materialize"] = "view"
+        if materialized == "ephemeral":
+            model.notes.append("an ephemeral model is a view here")
+    else:
+        raise NotStatic(f"the materialization {materialized} isn't one of dbt's own")
+    translated = translate(model.sql or model.rendered.text, outcome.dialect)
+    model.sql = translated.sql
+    model.doubts += translated.problems
+    if translated.changed:
+        model.notes.append(f"its SQL is translated from {outcome.dialect}")
+    _doubts(model)
+    known = {name.lower() for name in model.rendered.refs.values()} | {"__headrace_self"}
+    unknown = [name for name in tables_read(model.sql) if name.lower() not in known]
+    unknown = [name for name in unknown if name]
+    if unknown:
+        raise NotStatic(
+            f"it reads {unknown[0]} by its name in the warehouse, without ref or source"
+        )
+
+
+def _doubts(model: Model) -> None:
+    for key in _HOOKS:
+        if listed(model.config.get(key)):
+            model.doubts.append(f"its {key.replace('_', '-')} isn't run")
+    if model.config.get("sql_header"):
+        model.doubts.append("its sql_header isn't run")
+    for name, default in model.rendered.environment.items():
+        model.doubts.append(f"the environment variable {name} is written in as {default!r}")
+    for name, value in model.rendered.variables.items():
+        model.notes.append(f"var {name} is written in as {value!r}")
+    if model.node.renamed:
+        model.notes.append(model.node.renamed)
+
+
+def _run_with_dbt(outcome: Outcome, models: dict[str, Model]) -> None:
+    """Make commands of the models below those that dbt runs: their inputs are in its warehouse."""
+    changed = True
+    while changed:
+        changed = False
+        for uid, model in list(models.items()):
+            missing = [ref for ref in model.rendered.refs if _is_missing(outcome, ref, models)]
+            if not missing:
+                continue
+            del models[uid]
+            changed = True
+            if missing[0] in outcome.commands:
+                _command(outcome, model.node, f"it reads {missing[0]}, which dbt runs")
+            else:
+                todo = f"first decide about {missing[0]}"
+                _person(outcome, model.node, f"it reads {missing[0]}, which isn't imported", todo)
+
+
+def _is_missing(outcome: Outcome, ref: str, models: Mapping[str, Model]) -> bool:
+    node = outcome.nodes.by_id[ref]
+    return node.kind == "model" and ref not in models
+
+
+def _break_circles(outcome: Outcome, models: dict[str, Model]) -> None:
+    """Leave out models that read themselves, directly or through others."""
+    for uid in [uid for uid in models if uid in outcome.ancestors(uid)]:
+        model = models.pop(uid)
+        todo = "break the circle in dbt; it stops there, too"
+        _person(outcome, model.node, "it is computed from itself (circular ref)", todo)
+    _run_with_dbt(outcome, models)
+
+
+def write_models(outcome: Outcome, models: Mapping[str, Model]) -> None:
+    """Write the assets, with the checks that belong to them."""
+    for uid, model in models.items():
+        if model.fields.get("materialize") == "view":
+            outcome.views.add(uid)
+        outcome.tables.add(uid)
+    for uid in outcome.commands:
+        _write_command(outcome, outcome.nodes.by_id[uid])
+
+
+def finish_models(outcome: Outcome, models: Mapping[str, Model]) -> None:
+    """Write each model's file, once all checks are known, and its item."""
+    for uid, model in models.items():
+        node = model.node
+        checks = [check.declaration for check in outcome.checks.get(uid, ())]
+        fields = asset_fields(outcome, node, model.config, model.fields, checks)
+        text = sql_file(fields, column_descriptions(outcome, node), model.sql)
+        path = outcome.write(asset_path(node), text)
+        _item(outcome, model, path)
+
+
+def _item(outcome: Outcome, model: Model, path: str) -> None:
+    node = model.node
+    kind = model.fields.get("materialize", "table")
+    why = "; ".join([f"the same query as a {kind}", *model.notes])
+    verdict, todo = Verdict.CARRIED, ""
+    if model.doubts:
+        verdict, why = Verdict.PERSON, "; ".join([*model.doubts, *model.notes])
+        todo = f"compare {path} with the original, and decide"
+    outcome.add(
+        node.uid, node.file, node.line, verdict, why, todo=todo, created=(path,), original=node.text
+    )
+
+
+def asset_fields(
+    outcome: Outcome,
+    node: Node,
+    config: Mapping[str, Any],
+    more: Mapping[str, Any],
+    checks: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Return the front matter of a node's asset."""
+    node = replace(node, config=dict(config))
+    fields: dict[str, Any] = {}
+    if asset_path(node).rpartition("/")[2] != f"{node.target}.sql":
+        fields["name"] = node.target
+    description = description_of(outcome, node)
+    if description:
+        fields["description"] = description
+    fields["owner"] = outcome.owners.of(node)
+    tags = [str(tag) for tag in dict.fromkeys(listed(config.get("tags")) + _own_tags(node))]
+    if tags:
+        fields["tags"] = tags
+    fields |= more
+    if checks:
+        fields["checks"] = checks
+    return fields
+
+
+def _own_tags(node: Node) -> list[Any]:
+    return listed(node.properties.get("tags"))
+
+
+def asset_path(node: Node) -> str:
+    """Return where a node's asset is written: the folders of dbt below `assets`."""
+    folders = [re.sub(r"[^A-Za-z0-9_.-]+", "_", part) for part in node.file.split("/")[1:-1]]
+    return "/".join(["assets", *folders, f"{node.target}.sql"])
+
+
+def _person(outcome: Outcome, node: Node, why: str, todo: str, line: int = 0) -> None:
+    outcome.add(
+        node.uid, node.file, line or node.line, Verdict.PERSON, why, todo=todo, original=node.text
+    )
+
+
+def _command(outcome: Outcome, node: Node, why: str, line: int = 0) -> None:
+    outcome.commands.add(node.uid)
+    outcome.add(
+        node.uid,
+        node.file,
+        line or node.line,
+        Verdict.COMMAND,
+        f"{why}; so dbt runs it",
+        todo=(
+            "set DBT_PROJECT_DIR and DBT_PROFILES_DIR where Headrace runs; its table stays in dbt's"
+            " warehouse"
+        ),
+        created=(_command_path(node),),
+        original=node.text,
+    )
+
+
+def _command_path(node: Node) -> str:
+    return asset_path(node).removesuffix(".sql") + ".yaml"
+
+
+def _write_command(outcome: Outcome, node: Node) -> None:
+    selected = f"+{node.name}.v{node.version}" if node.version else f"+{node.name}"
+    description = description_of(outcome, node)
+    depends = [
+        outcome.nodes.by_id[ref].target
+        for ref in outcome.reads.get(node.uid, ())
+        if ref in outcome.commands
+    ]
+    fields: dict[str, Any] = {
+        "asset": node.target,
+        **({"description": description} if description else {}),
+        "owner": outcome.owners.of(node),
+        "materialize": "none",
+        **({"depends": depends} if depends else {}),
+        "trigger": "manual",
+        "command": ["dbt", "run", "--select", selected],
+    }
+    tags = [str(tag) for tag in listed(mapped(node.properties).get("tags"))]
+    if tags:
+        fields["tags"] = tags
+    outcome.files[_command_path(node)] = yaml_file(fields)

@@ -1,0 +1,387 @@
+"""The nodes of a dbt project: models, seeds, snapshots and sources, with their configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.importers.dbt.project_files import ProjectFiles, SourceFile, flag, listed, mapped
+from headrace.importers.dbt.templates import (
+    SNAPSHOT_PREFIX,
+    TEST_PREFIX,
+    NotStatic,
+    macros_in,
+    parse,
+)
+from headrace.importers.dbt.values import Template
+from headrace.model.fields import NODE, SQL_KEYWORDS, LocatedMapping, is_system
+
+_MAPPING_CONFIGS = {
+    "meta",
+    "docs",
+    "persist_docs",
+    "grants",
+    "contract",
+    "column_types",
+    "freshness",
+}
+
+
+@dataclass(slots=True)
+class Node:
+    """A model, seed, snapshot or source table."""
+
+    kind: str
+    uid: str
+    name: str
+    file: str
+    line: int
+    text: str
+    properties: LocatedMapping
+    properties_file: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    target: str = ""
+    """Its name in the new project."""
+    renamed: str = ""
+    """Why that isn't its own name; empty if it is."""
+    version: str = ""
+    source_name: str = ""
+    language: str = "sql"
+
+    @property
+    def enabled(self) -> bool:
+        """Whether dbt runs it."""
+        return flag(self.config.get("enabled"), True)
+
+
+@dataclass(slots=True)
+class Nodes:
+    """All nodes of a project, with what its properties declare."""
+
+    files: ProjectFiles
+    by_id: dict[str, Node] = field(default_factory=dict)
+    macros: dict[str, Template] = field(default_factory=dict)
+    macro_files: dict[str, tuple[str, int, str]] = field(default_factory=dict)
+    """Id of a macro → file, line and text."""
+    docs: dict[str, str] = field(default_factory=dict)
+    documents: list[tuple[str, str, int, LocatedMapping]] = field(default_factory=list)
+    """Section, file, line and entry of every declaration in properties files."""
+    duplicates: list[Node] = field(default_factory=list)
+    by_name: dict[str, list[Node]] = field(default_factory=dict)
+    """Name for `ref` → nodes: several for a model with versions."""
+    properties: dict[tuple[str, str], tuple[str, LocatedMapping]] = field(default_factory=dict)
+    """Section and name → file and entry; the first one counts."""
+
+    def section(self, name: str) -> Iterator[tuple[str, int, LocatedMapping]]:
+        """Yield file, line and entry of a section (`exposures`)."""
+        yield from (
+            (file, line, entry) for kind, file, line, entry in self.documents if kind == name
+        )
+
+    def find_ref(self, name: str, version: object = None) -> Node | None:
+        """Return the node that `ref(name)` names; of several versions the latest."""
+        found = [node for node in self.by_name.get(name, ()) if node.enabled]
+        if version is not None:
+            return next((node for node in found if node.version == str(version)), None)
+        latest = [node for node in found if is_latest(node)]
+        return next(iter(latest or found), None)
+
+    def find_source(self, source: str, table: str) -> Node | None:
+        """Return the node of `source(source, table)`."""
+        return self.by_id.get(f"source.{self.files.name}.{source}.{table}")
+
+
+def is_latest(node: Node) -> bool:
+    """Return whether `ref` without a version means this node."""
+    if not node.version:
+        return True
+    latest = node.properties.get("latest_version")
+    versions = [str(mapped(entry).get("v")) for entry in listed(node.properties.get("versions"))]
+    newest = max(versions, key=lambda text: (len(text), text), default=node.version)
+    return node.version == str(latest if latest is not None else newest)
+
+
+def read_nodes(files: ProjectFiles) -> Nodes:
+    """Return the nodes of a project. Files that can't be read are items of `files`."""
+    nodes = Nodes(files)
+    _read_properties(nodes)
+    _read_macros(nodes)
+    _read_docs(nodes)
+    for node in [*_models(nodes), *_seeds(nodes), *_snapshots(nodes), *_sources(nodes)]:
+        if node.uid in nodes.by_id:
+            nodes.duplicates.append(node)
+        else:
+            nodes.by_id[node.uid] = node
+            if node.kind != "source":
+                nodes.by_name.setdefault(node.name, []).append(node)
+    _name_targets(nodes)
+    return nodes
+
+
+_SECTIONS = (
+    "models",
+    "seeds",
+    "snapshots",
+    "sources",
+    "exposures",
+    "groups",
+    "unit_tests",
+    "macros",
+    "analyses",
+    "metrics",
+    "semantic_models",
+    "saved_queries",
+    "data_tests",
+)
+
+
+def _read_properties(nodes: Nodes) -> None:
+    roles = [role for role in nodes.files.by_role if role.endswith("-paths")]
+    seen: set[str] = set()
+    for role in roles:
+        for file in nodes.files.role(role, "yml", "yaml"):
+            if file.path in seen:
+                continue
+            seen.add(file.path)
+            document = nodes.files.yaml(file.path)
+            if isinstance(document, LocatedMapping):
+                nodes.documents += _entries(document, file.path)
+    for section, path, _, entry in nodes.documents:
+        nodes.properties.setdefault((section, str(entry.get("name"))), (path, entry))
+
+
+def _entries(document: LocatedMapping, path: str) -> Iterator[tuple[str, str, int, LocatedMapping]]:
+    for section in _SECTIONS:
+        items = document.get(section)
+        for entry in listed(items):
+            if isinstance(entry, LocatedMapping):
+                yield section, path, entry.line, entry
+
+
+def _read_macros(nodes: Nodes) -> None:
+    """Read macros and generic tests of the project's folders for them."""
+    name = nodes.files.name
+    for role in ("macro-paths", "test-paths"):
+        for file in nodes.files.role(role, "sql"):
+            try:
+                macros = macros_in(parse(file.text))
+            except NotStatic as error:
+                if role == "macro-paths":
+                    nodes.files.refuse(file.path, error.line, error.reason)
+                continue
+            lines = file.text.split("\n")
+            for macro in macros:
+                uid = f"macro.{name}.{macro.name}"
+                nodes.macros[macro.name] = Template(uid, macro, name)
+                text = "\n".join(lines[macro.lineno - 1 : _last_line(macro) + 1])
+                nodes.macro_files[uid] = (file.path, macro.lineno, text)
+
+
+def _last_line(macro: Any) -> int:
+    from jinja2 import nodes as syntax
+
+    lines: list[int] = [node.lineno for node in macro.find_all(syntax.Node)]
+    return max(lines, default=macro.lineno)
+
+
+_DOC = re.compile(r"\{%-?\s*docs\s+(\w+)\s*-?%\}(.*?)\{%-?\s*enddocs\s*-?%\}", re.DOTALL)
+
+
+def _read_docs(nodes: Nodes) -> None:
+    for role in nodes.files.by_role:
+        for file in nodes.files.role(role, "md"):
+            for match in _DOC.finditer(file.text):
+                nodes.docs.setdefault(match[1], match[2].strip())
+
+
+def _node(nodes: Nodes, kind: str, section: str, file: SourceFile, name: str) -> Node:
+    nothing = ("", LocatedMapping(1))
+    properties_file, properties = nodes.properties.get((section, name), nothing)
+    node = Node(
+        kind=kind,
+        uid=f"{kind}.{nodes.files.name}.{name}",
+        name=name,
+        file=file.path,
+        line=1,
+        text=file.text,
+        properties=properties,
+        properties_file=properties_file,
+        language="python" if file.ending == "py" else "sql",
+    )
+    node.config = config_of(nodes.files, section, file.path, name) | dict(
+        mapped(properties.get("config"))
+    )
+    return node
+
+
+def _models(nodes: Nodes) -> Iterator[Node]:
+    versioned = _versioned(nodes)
+    for file in nodes.files.role("model-paths", "sql", "py"):
+        if file.stem in versioned:
+            name, version, properties_file, properties, entry = versioned[file.stem]
+            node = _node(nodes, "model", "models", file, name)
+            node.uid += f".v{version}"
+            node.version, node.properties = version, properties
+            node.properties_file = properties_file
+            node.config |= dict(mapped(properties.get("config"))) | dict(
+                mapped(entry.get("config"))
+            )
+            yield node
+        else:
+            yield _node(nodes, "model", "models", file, file.stem)
+
+
+def _versioned(nodes: Nodes) -> dict[str, tuple[str, str, str, LocatedMapping, LocatedMapping]]:
+    """Return the stem of a versioned model's file → name, version and declarations."""
+    found = {}
+    for file, _, entry in nodes.section("models"):
+        name = str(entry.get("name"))
+        for version in listed(entry.get("versions")):
+            v = str(mapped(version).get("v"))
+            stem = mapped(version).get("defined_in") or f"{name}_v{v}"
+            found[str(stem)] = (name, v, file, entry, mapped(version))
+            if str(entry.get("latest_version", "")) == v:
+                found.setdefault(name, (name, v, file, entry, mapped(version)))
+    return found
+
+
+def _seeds(nodes: Nodes) -> Iterator[Node]:
+    for file in nodes.files.role("seed-paths", "csv"):
+        yield _node(nodes, "seed", "seeds", file, file.stem)
+
+
+def _snapshots(nodes: Nodes) -> Iterator[Node]:
+    for file in nodes.files.role("snapshot-paths", "sql"):
+        try:
+            macros = macros_in(parse(file.text))
+        except NotStatic as error:
+            nodes.files.refuse(file.path, error.line, error.reason)
+            continue
+        for macro in macros:
+            if macro.name.startswith(SNAPSHOT_PREFIX):
+                name = macro.name.removeprefix(SNAPSHOT_PREFIX)
+                node = _node(nodes, "snapshot", "snapshots", file, name)
+                node.line, node.text = macro.lineno, _snapshot_text(file.text, name)
+                yield node
+    for path, line, entry in nodes.section("snapshots"):
+        if entry.get("relation") and isinstance(entry.get("name"), str):
+            file = SourceFile(path, "select * from {{ " + str(entry["relation"]) + " }}")
+            node = _node(nodes, "snapshot", "snapshots", file, entry["name"])
+            node.line = line
+            yield node
+
+
+def _snapshot_text(text: str, name: str) -> str:
+    pattern = rf"\{{%-?\s*snapshot\s+{re.escape(name)}\s*-?%\}}(.*?)\{{%-?\s*endsnapshot\s*-?%\}}"
+    match = re.search(pattern, text, re.DOTALL)
+    return match[1] if match else text
+
+
+def _sources(nodes: Nodes) -> Iterator[Node]:
+    for file, line, entry in nodes.section("sources"):
+        source = str(entry.get("name"))
+        for table in listed(entry.get("tables")):
+            if not isinstance(table, LocatedMapping):
+                continue
+            name = str(table.get("name"))
+            node = Node(
+                kind="source",
+                uid=f"source.{nodes.files.name}.{source}.{name}",
+                name=name,
+                file=file,
+                line=table.line or line,
+                text="",
+                properties=table,
+                properties_file=file,
+                source_name=source,
+            )
+            parent = LocatedMapping(line)
+            parent.update({key: value for key, value in entry.items() if key != "tables"})
+            node.config = {
+                **config_of(nodes.files, "sources", file, name, source),
+                **mapped(entry.get("config")),
+                **mapped(table.get("config")),
+                "_source": parent,
+            }
+            yield node
+
+
+def config_of(
+    files: ProjectFiles, section: str, path: str, name: str, *more: str
+) -> dict[str, Any]:
+    """Return what dbt_project.yml configures for a node, from the general to the special."""
+    folders = path.split("/")[1:-1]
+    level = mapped(files.settings.get(section))
+    result: dict[str, Any] = {}
+    _merge(result, level)
+    for part in (files.name, *folders, *more, name):
+        level = mapped(level.get(part))
+        _merge(result, level)
+    return result
+
+
+def _merge(result: dict[str, Any], level: Mapping[str, Any]) -> None:
+    for key, value in level.items():
+        plain = key.removeprefix("+")
+        is_config = key.startswith("+") or not isinstance(value, dict) or plain in _MAPPING_CONFIGS
+        if not is_config:
+            continue
+        merge_config(result, plain, value)
+
+
+def merge_config(result: dict[str, Any], key: str, value: Any) -> None:
+    """Set a configuration as dbt merges it: tags and hooks are added up, `meta` is merged."""
+    if key in ("tags", "pre_hook", "post_hook", "pre-hook", "post-hook"):
+        result[key] = [*listed(result.get(key)), *listed(value)]
+    elif key == "meta" and isinstance(value, dict):
+        result[key] = {**(result.get(key) or {}), **value}
+    else:
+        result[key] = value
+
+
+def _name_targets(nodes: Nodes) -> None:
+    """Give each node its name in the new project; collisions get a suffix that stays the same."""
+    taken: set[str] = set()
+    order = {"model": 0, "snapshot": 1, "seed": 2, "source": 3}
+    models = {node.name.lower() for node in nodes.by_id.values() if node.kind != "source"}
+    tables: dict[str, int] = {}
+    for node in nodes.by_id.values():
+        if node.kind == "source":
+            tables[node.name.lower()] = tables.get(node.name.lower(), 0) + 1
+    for node in sorted(nodes.by_id.values(), key=lambda node: (order[node.kind], node.uid)):
+        wanted = node.name
+        if node.version and not is_latest(node):
+            wanted = f"{node.name}_v{node.version}"
+        elif node.kind == "source" and (
+            node.name.lower() in models or tables[node.name.lower()] > 1
+        ):
+            wanted = f"{node.source_name}_{node.name}"
+        node.target = free_name(clean_name(wanted), node.uid, taken)
+        taken.add(node.target.lower())
+        if node.target != node.name:
+            node.renamed = f"`{node.name}` is named `{node.target}` here"
+
+
+def clean_name(name: str) -> str:
+    """Return a valid name of a node that is as close to `name` as possible."""
+    cleaned = re.sub(r"[^A-Za-z0-9_]+", "_", name)[:50] or "node"
+    if cleaned[0].isdigit():
+        cleaned = f"_{cleaned}"
+    if cleaned.lower() in SQL_KEYWORDS or is_system(cleaned) or not NODE.fullmatch(cleaned):
+        cleaned = f"{cleaned.lstrip('_')}_data"
+    return cleaned
+
+
+def free_name(name: str, uid: str, taken: set[str]) -> str:
+    """Return `name`, with a suffix made of the id if another node has it already."""
+    if name.lower() not in taken:
+        return name
+    return f"{name[:50]}_{hashlib.sha256(uid.encode()).hexdigest()[:6]}"
+
+
+def is_test_macro(name: str) -> bool:
+    """Return whether a macro is a generic test."""
+    return name.startswith(TEST_PREFIX)

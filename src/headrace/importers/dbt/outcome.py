@@ -1,0 +1,140 @@
+"""What an import collects: items, files and dependencies of the new project."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.importers.dbt.context import Rendered, Renderer
+from headrace.importers.dbt.nodes import Node, Nodes
+from headrace.importers.dbt.owners import Owners
+from headrace.importers.imported import (
+    ORIGINAL_CHARACTERS_MAX,
+    Dependency,
+    DependencyKind,
+    ImportedItem,
+    SecretFound,
+    Suggestion,
+    Verdict,
+)
+
+
+@dataclass(slots=True)
+class Check:
+    """A check of the new project that a test of dbt became."""
+
+    node: str
+    """Id of the node that it belongs to."""
+    declaration: dict[str, Any]
+    reads: tuple[str, ...] = ()
+    """Ids of other nodes that it reads."""
+
+
+@dataclass(slots=True)
+class Model:
+    """A model on its way into an asset."""
+
+    node: Node
+    rendered: Rendered
+    config: dict[str, Any]
+    fields: dict[str, Any] = field(default_factory=dict)
+    sql: str = ""
+    doubts: list[str] = field(default_factory=list)
+    """Why a person must look at the asset."""
+    notes: list[str] = field(default_factory=list)
+    """What became of this and that; for the item's `why`."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The import so far."""
+
+    nodes: Nodes
+    renderer: Renderer
+    dialect: str
+    owners: Owners
+    items: dict[str, ImportedItem] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    dependencies: list[Dependency] = field(default_factory=list)
+    suggestions: list[Suggestion] = field(default_factory=list)
+    secrets: list[SecretFound] = field(default_factory=list)
+    reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Id of a node → ids of nodes that it reads."""
+    checks: dict[str, list[Check]] = field(default_factory=dict)
+    tables: set[str] = field(default_factory=set)
+    """Ids of nodes that the new project has as a table, view or source."""
+    views: set[str] = field(default_factory=set)
+    macros_used: dict[str, list[str]] = field(default_factory=dict)
+    """Id of a macro → ids of the items in which it was expanded."""
+    commands: set[str] = field(default_factory=set)
+    """Ids of models that dbt runs."""
+
+    def add(
+        self,
+        uid: str,
+        file: str,
+        line: int,
+        verdict: Verdict,
+        why: str,
+        *,
+        todo: str = "",
+        created: tuple[str, ...] = (),
+        original: str = "",
+    ) -> None:
+        """Add an item; an id that is there already gets a suffix with its file."""
+        if uid in self.items:
+            uid = f"{uid} ({file}:{line})"
+        self.items[uid] = ImportedItem(
+            id=uid,
+            file=file,
+            line=line,
+            verdict=verdict,
+            created=created,
+            why=why,
+            todo=todo,
+            original=original[:ORIGINAL_CHARACTERS_MAX],
+            fingerprint=hashlib.sha256(original.encode("utf-8", "replace")).hexdigest(),
+        )
+
+    def write(self, path: str, text: str) -> str:
+        """Set a file of the new project, and return its path; a taken one gets a suffix."""
+        lowered = (
+            {name.lower() for name in self.files} if path not in self.files else {path.lower()}
+        )
+        if path.lower() in lowered:
+            stem, dot, ending = path.rpartition(".")
+            path = f"{stem}_{hashlib.sha256(text.encode()).hexdigest()[:6]}{dot}{ending}"
+        self.files[path] = text
+        return path
+
+    def depend(self, node: str, refs: dict[str, str] | list[str]) -> None:
+        """Record what a node reads."""
+        self.reads[node] = tuple(refs)
+        self.dependencies += [Dependency(ref, node, DependencyKind.REF) for ref in refs]
+
+    def ancestors(self, node: str) -> set[str]:
+        """Return the ids of all nodes that a node is computed from."""
+        found: set[str] = set()
+        left = list(self.reads.get(node, ()))
+        while left:
+            name = left.pop()
+            if name not in found:
+                found.add(name)
+                left += self.reads.get(name, ())
+        return found
+
+    def stored(self, node: str) -> set[str]:
+        """Return the nodes that store a node's rows: itself, or what a view reads."""
+        if node not in self.views:
+            return {node}
+        return set().union(*(self.stored(name) for name in self.reads.get(node, ())))
+
+    def waits_in_a_circle(self, node: str, reads: tuple[str, ...]) -> bool:
+        """Return whether a check of `node` that reads these nodes could never run."""
+        own = self.stored(node)
+        return any(
+            own & {stored for name in (read, *self.ancestors(read)) for stored in self.stored(name)}
+            for read in reads
+            if read != node
+        )

@@ -1,0 +1,84 @@
+"""Reading of a dbt project: the order in which its parts become parts of the new project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.importers.dbt.context import Renderer
+from headrace.importers.dbt.models import (
+    asset_path,
+    finish_models,
+    read_models,
+    write_models,
+)
+from headrace.importers.dbt.nodes import read_nodes
+from headrace.importers.dbt.others import read_exposures, read_macros, read_rest
+from headrace.importers.dbt.outcome import Outcome
+from headrace.importers.dbt.owners import Owners
+from headrace.importers.dbt.project_files import mapped, read_files
+from headrace.importers.dbt.settings import read_profile, settings_text
+from headrace.importers.dbt.snapshots import check_inputs, read_snapshots, write_snapshots
+from headrace.importers.dbt.sources import (
+    name_seeded_sources,
+    read_sources,
+    seeds_of_sources,
+    source_path,
+    write_sources,
+)
+from headrace.importers.dbt.tests import read_generic_tests, read_singular_tests
+from headrace.importers.dbt.unit_tests import read_unit_tests
+from headrace.importers.imported import ImportedProject
+
+IGNORED = ".headrace/\n"
+
+
+def read_project(root: Path, *, dialect: str = "") -> ImportedProject:
+    """Return what becomes of the dbt project in `root`. Nothing of it is run.
+
+    `dialect` is that of its SQL, as sqlglot names it; by default that of its profile.
+    """
+    files = read_files(root)
+    found, secrets = read_profile(files)
+    dialect = dialect or found
+    nodes = read_nodes(files)
+    seeded = seeds_of_sources(nodes)
+    name_seeded_sources(nodes, seeded)
+    variables = mapped(files.settings.get("vars"))
+    values = {**variables, **mapped(variables.get(files.name))}
+    outcome = Outcome(nodes, Renderer(nodes, dialect, values), dialect, Owners(nodes))
+    outcome.secrets = secrets
+    read_sources(outcome, seeded)
+    snapshots = read_snapshots(outcome)
+    models = read_models(outcome)
+    write_models(outcome, models)
+    outcome.tables |= snapshots.keys()
+    check_inputs(outcome, snapshots)
+    paths = {
+        uid: source_path(node)
+        if node.kind in ("source", "seed")
+        else f"assets/snapshots/{node.target}.sql"
+        if node.kind == "snapshot"
+        else asset_path(node)
+        for uid, node in nodes.by_id.items()
+    }
+    read_generic_tests(outcome, paths)
+    read_singular_tests(outcome, paths)
+    write_sources(outcome, seeded)
+    finish_models(outcome, models)
+    write_snapshots(outcome, snapshots)
+    read_unit_tests(outcome)
+    read_exposures(outcome)
+    read_macros(outcome)
+    read_rest(outcome)
+    outcome.files["owners.yaml"] = outcome.owners.text()
+    outcome.files["headrace.toml"] = settings_text(files, commands=bool(outcome.commands))
+    outcome.files[".gitignore"] = IGNORED
+    return ImportedProject(
+        tool="dbt",
+        items=(*outcome.items.values(), *files.unreadable),
+        dependencies=tuple(dict.fromkeys(outcome.dependencies)),
+        suggestions=tuple(outcome.suggestions),
+        secrets=tuple(outcome.secrets),
+        files=dict(sorted(outcome.files.items())),
+        read_files=tuple(sorted(set(files.read))),
+    )

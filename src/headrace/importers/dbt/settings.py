@@ -1,0 +1,68 @@
+"""Settings of the new project: headrace.toml, and the dialect and secrets of profiles.yml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from headrace.importers.dbt.dialects import DIALECTS
+from headrace.importers.dbt.project_files import ProjectFiles, mapped
+from headrace.importers.imported import SecretFound
+from headrace.model.fields import LocatedMapping
+
+PROFILES = "profiles.yml"
+_SECRET = re.compile(
+    r"pass(word|phrase)?|.*_password|token|.*_token|.*secret.*|private_key|.*_key|keyfile_json",
+    re.IGNORECASE,
+)
+_ADAPTER = re.compile(r"(?m)^\s*[\"']?dbt-([a-z]+)\b")
+
+
+def read_profile(files: ProjectFiles) -> tuple[str, list[SecretFound]]:
+    """Return the dialect of the project's profile (empty if unknown), and secrets in plain text."""
+    if (files.root / PROFILES).is_file():
+        document = mapped(files.yaml(PROFILES))
+        secrets = list(_secrets(document))
+        dialect = _dialect(document, str(files.settings.get("profile") or ""))
+        if dialect:
+            return dialect, secrets
+        return _required_adapter(files), secrets
+    return _required_adapter(files), []
+
+
+def _dialect(document: LocatedMapping, profile: str) -> str:
+    entry = mapped(document.get(profile)) or mapped(
+        next((value for key, value in document.items() if key != "config"), None)
+    )
+    outputs = mapped(entry.get("outputs"))
+    target = str(entry.get("target") or "default")
+    output = mapped(outputs.get(target)) or mapped(next(iter(outputs.values()), None))
+    return DIALECTS.get(str(output.get("type")), "")
+
+
+def _required_adapter(files: ProjectFiles) -> str:
+    """Return the dialect of the one adapter that the project's requirements name."""
+    found: set[str] = set()
+    for name in ("requirements.txt", "requirements.in", "pyproject.toml"):
+        path = files.root / name
+        if path.is_file():
+            found |= set(_ADAPTER.findall(files.text(name) or "")) & DIALECTS.keys()
+    return DIALECTS[found.pop()] if len(found) == 1 else ""
+
+
+def _secrets(value: Any, depth: int = 0) -> Iterator[SecretFound]:
+    if isinstance(value, LocatedMapping) and depth < 10:
+        for key, item in value.items():
+            if _SECRET.fullmatch(key) and isinstance(item, str) and item and "env_var(" not in item:
+                yield SecretFound(PROFILES, value.lines.get(key, 1), key)
+            yield from _secrets(item, depth + 1)
+
+
+def settings_text(files: ProjectFiles, *, commands: bool) -> str:
+    """Return headrace.toml. `commands` says whether dbt runs some of the models."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", files.name).strip("-")[:60] or "project"
+    lines = ["[project]", f'name = "{name}"', 'timezone = "UTC"', "", "[run]", "workers = 2"]
+    if commands:
+        lines.append('pass_environment = ["DBT_PROJECT_DIR", "DBT_PROFILES_DIR"]')
+    return "\n".join(lines) + "\n"

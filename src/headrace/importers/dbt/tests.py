@@ -1,0 +1,288 @@
+"""Tests of dbt as checks of the assets: generic and singular ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.importers.dbt.check_kinds import KINDS, Call, NoCheck
+from headrace.importers.dbt.dialects import NotSelect, translate
+from headrace.importers.dbt.generic_tests import DeclaredTest, declared_tests, unique_id
+from headrace.importers.dbt.outcome import Check, Outcome
+from headrace.importers.dbt.project_files import flag
+from headrace.importers.dbt.templates import TEST_PREFIX, NotStatic, is_template
+from headrace.importers.dbt.values import SELF, Relation
+from headrace.importers.imported import Verdict
+
+
+def read_generic_tests(outcome: Outcome, paths: Mapping[str, str]) -> None:
+    """Make checks of the generic tests, and an item of each. `paths`: node → its file."""
+    for node in [*outcome.nodes.by_id.values()]:
+        for test in declared_tests(node):
+            _generic(outcome, test, paths)
+
+
+def _generic(outcome: Outcome, test: DeclaredTest, paths: Mapping[str, str]) -> None:
+    node, uid = test.node, unique_id(test, outcome.nodes.files.name)
+    file, kind = node.properties_file or node.file, test.full_name
+    common: dict[str, Any] = {"original": test.original}
+    if node.uid in outcome.commands:
+        why = f"{node.name} is a table of dbt's warehouse, where dbt tests it"
+        todo = f"run dbt test --select {node.name} there"
+        outcome.add(uid, file, test.line, Verdict.COMMAND, why, todo=todo, **common)
+        return
+    if node.uid not in outcome.tables:
+        todo = f"first decide about {node.name}"
+        why = f"{node.name} isn't imported"
+        outcome.add(uid, file, test.line, Verdict.PERSON, why, todo=todo, **common)
+        return
+    try:
+        owner, declaration, reads = _check(outcome, test)
+        _attach(outcome, owner, declaration, reads)
+    except (NoCheck, NotStatic) as error:
+        why = f"{kind} of {node.name}: {error}"
+        todo = f"write a `sql` check in {paths[node.uid]}"
+        outcome.add(uid, file, test.line, Verdict.PERSON, why, todo=todo, **common)
+        return
+    why = f"{kind} is the check {_kind_of(declaration)} of {outcome.nodes.by_id[owner].target}"
+    outcome.add(uid, file, test.line, Verdict.CARRIED, why, created=(paths[owner],), **common)
+
+
+def _kind_of(declaration: Mapping[str, Any]) -> str:
+    return next(iter(declaration))
+
+
+def _check(outcome: Outcome, test: DeclaredTest) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """Return a test's check: the node that it belongs to, declaration, nodes that it reads."""
+    config = test.config
+    for option in ("error_if", "warn_if", "fail_calc"):
+        if config.get(option):
+            raise NoCheck(f"its {option} has no counterpart")
+    if config.get("enabled") is not None and not flag(config["enabled"]):
+        raise NoCheck("it is disabled in dbt")
+    reads: list[str] = []
+
+    def relation(value: object) -> str:
+        found, rendered = outcome.renderer.value("{{ " + _bare(str(value)) + " }}")
+        if not isinstance(found, Relation) or found.id not in outcome.tables:
+            raise NoCheck(f"{value} isn't imported")
+        reads.extend(rendered.refs)
+        return found.name
+
+    where = str(config.get("where") or "")
+    if is_template(where):
+        where = outcome.renderer.render(where).text
+    arguments = {key: _evaluated(outcome, value) for key, value in test.arguments.items()}
+    row_condition = arguments.pop("row_condition", None)
+    conditions = [text for text in (where, row_condition) if text]
+    where = (
+        " and ".join(f"({text})" for text in conditions)
+        if len(conditions) > 1
+        else "".join(conditions)
+    )
+    call = Call(test.column or str(arguments.pop("column_name", "")), arguments, relation, where)
+    if test.full_name in KINDS and not _overridden(outcome, test):
+        declaration = KINDS[test.full_name](call)
+    else:
+        declaration, more = _own_test(outcome, test, call)
+        reads += more
+    _finish(test, declaration, where)
+    others = tuple(name for name in dict.fromkeys(reads) if name != test.node.uid)
+    return _placed(outcome, test, declaration, others)
+
+
+def _bare(text: str) -> str:
+    match = re.fullmatch(r"\s*\{\{(.*)\}\}\s*", text, re.DOTALL)
+    return match[1] if match else text
+
+
+def _evaluated(outcome: Outcome, value: Any) -> Any:
+    if isinstance(value, str) and is_template(value) and not re.search(r"\b(ref|source)\(", value):
+        return outcome.renderer.value(value)[0]
+    return value
+
+
+def _overridden(outcome: Outcome, test: DeclaredTest) -> bool:
+    """Return whether the project has a generic test of its own by this name."""
+    return not test.package and f"{TEST_PREFIX}{test.name}" in outcome.nodes.macros
+
+
+def _own_test(outcome: Outcome, test: DeclaredTest, call: Call) -> tuple[dict[str, Any], list[str]]:
+    """Return the check of a generic test that the project defines: its query, written out."""
+    macro = outcome.nodes.macros.get(f"{TEST_PREFIX}{test.name}")
+    if macro is None or test.package:
+        raise NoCheck("this test isn't one that Headrace knows")
+    if call.where:
+        raise NoCheck("a condition of a project's own test isn't read")
+    values = {key: _relation_argument(outcome, value) for key, value in call.arguments.items()}
+    arguments: dict[str, Any] = {**values, "model": Relation(test.node.uid, SELF)}
+    if test.column:
+        arguments["column_name"] = test.column
+    names = {arg.name for arg in macro.node.args}
+    unknown = [name for name in arguments if name not in names]
+    if unknown:
+        raise NoCheck(f"the test takes no argument {unknown[0]}")
+    rendered = outcome.renderer.call(macro, arguments)
+    for used in rendered.macros:
+        outcome.macros_used.setdefault(used, []).append(test.node.uid)
+    return {"sql": {"query": _query(outcome, rendered.text)}}, list(rendered.refs)
+
+
+def _relation_argument(outcome: Outcome, value: Any) -> Any:
+    if isinstance(value, str) and re.match(r"\s*(\{\{\s*)?(ref|source)\(", value):
+        return outcome.renderer.value("{{ " + _bare(value) + " }}")[0]
+    return value
+
+
+def _query(outcome: Outcome, text: str) -> str:
+    try:
+        translated = translate(text.strip().rstrip(";"), outcome.dialect)
+    except NotSelect as error:
+        raise NoCheck(str(error)) from None
+    if translated.problems:
+        raise NoCheck(translated.problems[0])
+    lines = [line.rstrip() for line in translated.sql.strip().split("\n")]
+    if any("--" in line for line in lines):
+        return "\n".join(line for line in lines if line)
+    return " ".join(" ".join(lines).split())
+
+
+def _finish(test: DeclaredTest, declaration: dict[str, Any], where: str) -> None:
+    """Add name, severity and `where` to a check."""
+    kind = _kind_of(declaration)
+    if kind == "sql":
+        query = declaration["sql"]["query"]
+        declaration["sql"] = {"name": _name(test), "query": query}
+    else:
+        if test.given_name:
+            declaration["name"] = _clean(test.given_name)
+        if where and kind != "row_count":
+            declaration["where"] = where
+    if str(test.config.get("severity", "")).lower() == "warn":
+        declaration["severity"] = "warning"
+
+
+def _name(test: DeclaredTest) -> str:
+    if test.given_name:
+        return _clean(test.given_name)
+    columns = test.column or "_".join(
+        str(value) for value in test.arguments.get("combination_of_columns", ())
+    )
+    return _clean(f"{test.name}_{columns}".strip("_"))
+
+
+def _clean(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_")[:60] or "check"
+
+
+def _placed(
+    outcome: Outcome, test: DeclaredTest, declaration: dict[str, Any], reads: tuple[str, ...]
+) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """Return the check, at the table that it compares with where it would wait in a circle."""
+    node = test.node.uid
+    if not outcome.waits_in_a_circle(node, reads):
+        return node, declaration, reads
+    references = declaration.get("references")
+    if references is None or len(reads) != 1 or reads[0] in outcome.views:
+        raise NoCheck("it reads a table that is computed from this one: it would wait for itself")
+    column, field = references["column"], str(references["to"]).rpartition(".")[2]
+    where = f"({declaration['where']}) and " if "where" in declaration else ""
+    query = (
+        f"select {column} from {outcome.nodes.by_id[node].target} where {where}{column} is not null"
+        f" and {column} not in (select {field} from {SELF} where {field} is not null)"
+    )
+    name = _clean(f"{outcome.nodes.by_id[node].target}_{column}_is_here")
+    moved: dict[str, Any] = {"sql": {"name": name, "query": query}}
+    if "severity" in declaration:
+        moved["severity"] = declaration["severity"]
+    return reads[0], moved, (node,)
+
+
+def _attach(
+    outcome: Outcome, node: str, declaration: dict[str, Any], reads: tuple[str, ...]
+) -> None:
+    """Add a check to a node under a name that is free there."""
+    checks = outcome.checks.setdefault(node, [])
+    holder = declaration.get("sql", declaration)
+    names = {_check_name(check.declaration) for check in checks}
+    name, number = _check_name(declaration), 2
+    while _check_name(declaration) in names:
+        holder["name"] = f"{name}_{number}"
+        number += 1
+    checks.append(Check(node, declaration, reads))
+
+
+def _check_name(declaration: Mapping[str, Any]) -> str:
+    """Return the name that Headrace gives a check."""
+    kind = _kind_of(declaration)
+    value = declaration[kind]
+    if "name" in declaration or kind == "sql":
+        return str(declaration.get("name") or value["name"])
+    if isinstance(value, list):
+        return f"{kind}_{'_'.join(map(str, value))}"
+    return f"{kind}_{value.get('column', '')}".rstrip("_")
+
+
+def read_singular_tests(outcome: Outcome, paths: Mapping[str, str]) -> None:
+    """Make `sql` checks of the tests that are queries, and an item of each."""
+    files = outcome.nodes.files
+    for file in files.role("test-paths", "sql"):
+        if re.search(r"\{%-?\s*(data_)?test\s", file.text) or file.path.split("/")[1] == "fixtures":
+            continue
+        uid = f"test.{files.name}.{file.stem}"
+        try:
+            node = _singular(outcome, file.text, _clean(file.stem))
+        except (NoCheck, NotStatic) as error:
+            line = error.line if isinstance(error, NotStatic) else 1
+            verdict = Verdict.COMMAND if "dbt runs" in str(error) else Verdict.PERSON
+            todo = "write it as a `sql` check of an asset"
+            if verdict is Verdict.COMMAND:
+                todo = f"run dbt test --select {file.stem} in dbt's environment"
+            outcome.add(uid, file.path, line, verdict, str(error), todo=todo, original=file.text)
+            continue
+        outcome.add(
+            uid,
+            file.path,
+            1,
+            Verdict.CARRIED,
+            f"the `sql` check {_clean(file.stem)} of {outcome.nodes.by_id[node].target}",
+            created=(paths[node],),
+            original=file.text,
+        )
+
+
+def _singular(outcome: Outcome, text: str, name: str) -> str:
+    """Add the check of a singular test, and return the node that it belongs to."""
+    first = outcome.renderer.render(text)
+    for option in ("error_if", "warn_if", "fail_calc"):
+        if first.config.get(option):
+            raise NoCheck(f"its {option} has no counterpart")
+    if first.config.get("enabled") is False:
+        raise NoCheck("it is disabled in dbt")
+    refs = list(first.refs)
+    gone = [ref for ref in refs if ref not in outcome.tables]
+    if gone:
+        where = "dbt runs" if gone[0] in outcome.commands else "isn't imported"
+        raise NoCheck(f"it reads {gone[0]}, which {where}")
+    node = _home(outcome, refs)
+    if node is None:
+        raise NoCheck("it reads no table, or tables that wait for each other")
+    again = outcome.renderer.render(text, as_self=node)
+    declaration: dict[str, Any] = {"sql": {"name": name, "query": _query(outcome, again.text)}}
+    if str(first.config.get("severity", "")).lower() == "warn":
+        declaration["severity"] = "warning"
+    _attach(outcome, node, declaration, tuple(ref for ref in refs if ref != node))
+    for used in first.macros:
+        outcome.macros_used.setdefault(used, []).append(node)
+    return node
+
+
+def _home(outcome: Outcome, refs: list[str]) -> str | None:
+    """Return the node that a check of several nodes belongs to: the one computed last."""
+    ranked = sorted(refs, key=lambda ref: (-len(outcome.ancestors(ref)), ref))
+    for node in ranked:
+        others = tuple(ref for ref in refs if ref != node)
+        if not outcome.waits_in_a_circle(node, others):
+            return node
+    return None

@@ -1,0 +1,118 @@
+"""The manifest of an import, `.headrace-import.json`, and the comparison with the origin today."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+
+from headrace.importers import ImportedItem, ImportedProject
+from headrace.model import HeadraceError
+from headrace.services.responses.imports import ImportChanges
+
+MANIFEST_FILE = ".headrace-import.json"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import read and wrote, as SHA-256 hashes by name."""
+
+    tool: str
+    origin: str
+    """The origin's root, relative to the new project."""
+    origin_files: dict[str, str]
+    items: dict[str, str]
+    """Id of each item → hash of what decides about it."""
+    files: dict[str, str]
+    """File of the new project → hash of the text that the import wrote."""
+
+
+def manifest_of(
+    imported: ImportedProject, root: Path, origin: str, files: Mapping[str, str]
+) -> Manifest:
+    """Return the manifest of an import of the folder `root` that wrote `files`."""
+    return Manifest(
+        tool=imported.tool,
+        origin=origin,
+        origin_files=origin_hashes(imported, root),
+        items=item_hashes(imported.items),
+        files={path: text_hash(text) for path, text in sorted(files.items())},
+    )
+
+
+def load_manifest(directory: Path) -> Manifest | None:
+    """Return the manifest of an earlier import into `directory`; None if there is none.
+
+    Raise HeadraceError for a manifest that can't be read.
+    """
+    path = directory / MANIFEST_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise HeadraceError(
+            f"{path} can't be read: {error}",
+            hint="restore it from version control, or import into another folder",
+        ) from error
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """Return the manifest as JSON, one name a line, so that version control shows changes."""
+    return json.dumps(msgspec.to_builtins(manifest), indent=1, ensure_ascii=False) + "\n"
+
+
+def changes_since(manifest: Manifest, imported: ImportedProject, root: Path) -> ImportChanges:
+    """Return what is new, gone and changed at the origin since the import."""
+    new, gone, changed = _compared(manifest.items, item_hashes(imported.items))
+    files = _compared(manifest.origin_files, origin_hashes(imported, root))
+    return ImportChanges(new=new, gone=gone, changed=changed, files=sorted(chain(*files)))
+
+
+def _compared(
+    before: Mapping[str, str], now: Mapping[str, str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Return the new, gone and changed names."""
+    return (
+        sorted(now.keys() - before.keys()),
+        sorted(before.keys() - now.keys()),
+        sorted(name for name in before.keys() & now.keys() if before[name] != now[name]),
+    )
+
+
+def item_hashes(items: Iterable[ImportedItem]) -> dict[str, str]:
+    """Return id → hash of the item's own text and of what else decides about it."""
+    return {item.id: text_hash(f"{item.original}\0{item.fingerprint}") for item in items}
+
+
+def origin_hashes(imported: ImportedProject, root: Path) -> dict[str, str]:
+    """Return the hash of each of the origin's files that the import read."""
+    paths = set(imported.read_files) or {item.file for item in imported.items if item.file}
+    hashes = {path: _file_hash(root / path) for path in sorted(paths)}
+    return {path: value for path, value in hashes.items() if value}
+
+
+def text_hash(text: str) -> str:
+    """Return the SHA-256 of a text's UTF-8."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file; empty if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def edited_files(manifest: Manifest, directory: Path) -> list[str]:
+    """Return the files of an earlier import that somebody has edited since."""
+    return [
+        path
+        for path, written in manifest.files.items()
+        if (now := _file_hash(directory / path)) and now != written
+    ]

@@ -1,0 +1,258 @@
+"""`import`: read a project of another tool, and write it as a Headrace project with a report.
+
+Nothing of the origin is run: importers read its files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import msgspec
+
+from headrace.importers import ImportedItem, ImportedProject, Verdict
+from headrace.model import HeadraceError, ProjectError, UsageError
+from headrace.services.import_manifest import (
+    MANIFEST_FILE,
+    Manifest,
+    changes_since,
+    edited_files,
+    load_manifest,
+    manifest_of,
+    manifest_text,
+)
+from headrace.services.import_report import html_report, markdown_report
+from headrace.services.parameters import Argument, Option
+from headrace.services.responses.imports import (
+    ImportCounts,
+    ImportDependencyRow,
+    ImportItemRow,
+    ImportResponse,
+    ImportSecretRow,
+    ImportSuggestionRow,
+    ImportValidation,
+)
+from headrace.services.responses.project import ProblemRow
+from headrace.services.session import Progress, ProjectSession
+from headrace.services.validate import validate
+
+IMPORTERS: Mapping[str, str] = {
+    "dbt": "headrace.importers.dbt",
+}
+"""Tool → the package whose `read_project(root)` reads its projects."""
+
+REPORTS = ("import-report.md", "import-report.html")
+ImportTool = Annotated[str, Argument("|".join(IMPORTERS), help="the tool of the project")]
+ImportInto = Annotated[
+    Path | None,
+    Option(
+        "--into", metavar="DIR", help="where it is written (default: ./<name of PATH>-headrace)"
+    ),
+]
+
+
+def import_project(
+    tool: ImportTool,
+    path: Annotated[Path, Argument("PATH", help="the folder of its project")],
+    into: ImportInto,
+    actor: str,
+    progress: Progress,
+) -> ImportResponse:
+    """Write a Headrace project from a project of another tool, and report on each of its tasks.
+
+    Raise UsageError for an unknown tool or folder, ProjectError if the target folder holds anything
+    but an earlier import of the same origin that nobody has edited. Nothing is written then.
+    """
+    read, root = _importer(tool), _origin(path)
+    directory = _target(root, into)
+    origin = os.path.relpath(root, directory.resolve())
+    earlier = _replaceable(directory, tool, origin)
+    imported = read(root)
+    texts = {_safe(name): text for name, text in imported.files.items()}
+    _write(directory, texts, earlier)
+    validation = _validated(directory, actor, progress)
+    imported = replace(imported, items=_with_problems(imported.items, validation.problems))
+    response = _response(imported, path, directory, validation, sorted([*texts, *REPORTS]))
+    reports = dict(zip(REPORTS, (markdown_report(response), html_report(response)), strict=True))
+    manifest = manifest_of(imported, root, origin, texts)
+    _write(directory, {**reports, MANIFEST_FILE: manifest_text(manifest)}, None)
+    return response
+
+
+def check_import(tool: ImportTool, path: Path, into: ImportInto) -> ImportResponse:
+    """Return what changed at the origin since its import; nothing is written.
+
+    Raise ProjectError if the folder isn't an import of this tool.
+    """
+    read, root = _importer(tool), _origin(path)
+    directory = _target(root, into)
+    manifest = load_manifest(directory)
+    if manifest is None or manifest.tool != tool:
+        raise ProjectError(
+            f"{directory} isn't an import of a project of {tool}: there is nothing to compare with",
+            hint=f"headrace import {tool} {shlex.quote(str(path))}, or name the folder by --into",
+        )
+    imported = read(root)
+    response = _response(imported, path, directory, None, [])
+    changes = changes_since(manifest, imported, root)
+    again = f"headrace import {tool} {shlex.quote(str(path))} --into {shlex.quote(str(directory))}"
+    return msgspec.structs.replace(response, changes=changes, next=again)
+
+
+def _importer(tool: str) -> Callable[[Path], ImportedProject]:
+    if tool not in IMPORTERS:
+        raise UsageError(
+            f"projects of {tool[:60]!r} can't be imported", hint=f"one of {', '.join(IMPORTERS)}"
+        )
+    read: Callable[[Path], ImportedProject] = import_module(IMPORTERS[tool]).read_project
+    return read
+
+
+def _origin(path: Path) -> Path:
+    if not path.is_dir():
+        raise UsageError(
+            f"there is no folder {path}", hint="name the folder of the project to be imported"
+        )
+    return path.resolve()
+
+
+def _target(root: Path, into: Path | None) -> Path:
+    if into is not None:
+        return into
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", root.name).strip("-.") or "imported"
+    return Path(f"{name}-headrace")
+
+
+def _replaceable(directory: Path, tool: str, origin: str) -> Manifest | None:
+    """Return the manifest of the import that may be replaced; None for an empty or new folder.
+
+    Raise ProjectError for any other folder.
+    """
+    if not os.path.lexists(directory) or (directory.is_dir() and not any(directory.iterdir())):
+        return None
+    manifest = load_manifest(directory) if directory.is_dir() else None
+    if manifest is None or (manifest.tool, manifest.origin) != (tool, origin):
+        raise ProjectError(
+            f"{directory} isn't empty, and isn't an earlier import of this project",
+            hint="name a new folder: --into DIR",
+        )
+    edited = edited_files(manifest, directory)
+    if edited:
+        more = f" and {len(edited) - 1} more" if len(edited) > 1 else ""
+        raise ProjectError(
+            f"{directory / edited[0]}{more} changed since the import, which would be lost",
+            hint="import into another folder and compare both: --into DIR",
+        )
+    return manifest
+
+
+def _safe(name: str) -> str:
+    """Return a path of the new project. Raise HeadraceError for one that leaves it."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise HeadraceError(f"the importer named the file {name[:200]!r}, which isn't in a project")
+    return name
+
+
+def _write(directory: Path, texts: Mapping[str, str], earlier: Manifest | None) -> None:
+    """Write the files, and remove those of an earlier import that are no longer written."""
+    try:
+        for name in (earlier.files if earlier else {}).keys() - texts.keys():
+            (directory / _safe(name)).unlink(missing_ok=True)
+        for name, text in texts.items():
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(text.encode("utf-8", "replace"))
+    except OSError as error:
+        raise HeadraceError(
+            f"{error.filename or directory} can't be written: {error.strerror}",
+            hint="name another folder: --into DIR",
+        ) from error
+
+
+def _validated(directory: Path, actor: str, progress: Progress) -> ImportValidation:
+    session = ProjectSession.open(directory, "prod", None, actor)
+    try:
+        result = validate(session, bind_all=False, progress=progress)
+    finally:
+        session.close()
+    return ImportValidation(ok=result.ok, problems=result.problems)
+
+
+def _with_problems(
+    items: Sequence[ImportedItem], problems: Sequence[ProblemRow]
+) -> tuple[ImportedItem, ...]:
+    """Return the items; one whose file has an error is for a person, with the error as reason."""
+    errors = {row.file: row for row in reversed(problems) if row.severity == "error"}
+    return tuple(_with_problem(item, errors) for item in items)
+
+
+def _with_problem(item: ImportedItem, errors: Mapping[str, ProblemRow]) -> ImportedItem:
+    found = next((errors[name] for name in item.created if name in errors), None)
+    if found is None or item.verdict is Verdict.PERSON:
+        return item
+    hint = f" ({found.hint})" if found.hint else ""
+    return replace(
+        item,
+        verdict=Verdict.PERSON,
+        why=f"{found.file}:{found.line} isn't valid: {found.message}",
+        todo=f"correct {found.file}{hint}, then headrace validate",
+    )
+
+
+def _response(
+    imported: ImportedProject,
+    path: Path,
+    directory: Path,
+    validation: ImportValidation | None,
+    files: list[str],
+) -> ImportResponse:
+    counts = Counter(item.verdict for item in imported.items)
+    enter = f"cd {shlex.quote(str(directory))} && "
+    command = "run" if validation is None or validation.ok else "validate"
+    return ImportResponse(
+        tool=imported.tool,
+        origin=str(path),
+        directory=str(directory),
+        counts=ImportCounts(
+            carried=counts[Verdict.CARRIED],
+            command=counts[Verdict.COMMAND],
+            person=counts[Verdict.PERSON],
+        ),
+        items=[_item_row(item) for item in imported.items],
+        dependencies=[
+            ImportDependencyRow(from_=row.origin, to=row.target, how=row.how.value)
+            for row in imported.dependencies
+        ],
+        suggestions=[
+            ImportSuggestionRow(kind=row.kind, items=list(row.items), evidence=row.evidence)
+            for row in imported.suggestions
+        ],
+        secrets_found=[
+            ImportSecretRow(file=row.file, line=row.line, name=row.name) for row in imported.secrets
+        ],
+        executed=0,
+        validate=validation,
+        files=files,
+        next=f"{enter}headrace {command}",
+    )
+
+
+def _item_row(item: ImportedItem) -> ImportItemRow:
+    return ImportItemRow(
+        id=item.id,
+        file=item.file,
+        line=item.line,
+        verdict=item.verdict.value,
+        as_=list(item.created),
+        why=item.why,
+        todo=item.todo,
+        original=item.original,
+    )

@@ -1,7 +1,8 @@
 """Importers: projects of other tools, read without running anything of them.
 
 Each subpackage reads one tool (`dbt`, `airflow`, `adf`) and returns an `ImportedProject`: what
-becomes of each task, with the files of a Headrace project. It writes nothing.
+becomes of each task, with the files of a Headrace project. It writes nothing. A `read_project`
+with the parameter `refused` is asked again, without what `validate` refused.
 """
 
 from headrace.importers.imported import (
@@ -9,6 +10,7 @@ from headrace.importers.imported import (
     DependencyKind,
     ImportedItem,
     ImportedProject,
+    Refusal,
     SecretFound,
     Suggestion,
     Verdict,
@@ -19,6 +21,7 @@ __all__ = [
     "DependencyKind",
     "ImportedItem",
     "ImportedProject",
+    "Refusal",
     "SecretFound",
     "Suggestion",
     "Verdict",

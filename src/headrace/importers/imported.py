@@ -86,6 +86,14 @@ class SecretFound:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error that `validate` reported for a file of the new project."""
+
+    file: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImportedProject:
     """The result of one import. `files` maps paths in the new project to their texts."""
 

@@ -5,11 +5,12 @@ Nothing of the origin is run: importers read its files.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ from typing import Annotated
 
 import msgspec
 
-from headrace.importers import ImportedItem, ImportedProject, Verdict
+from headrace.importers import ImportedItem, ImportedProject, Refusal, Verdict
 from headrace.model import HeadraceError, ProjectError, UsageError
 from headrace.services.import_manifest import (
     MANIFEST_FILE,
@@ -73,17 +74,59 @@ def import_project(
     read, root = _importer(tool), _origin(path)
     directory = _target(root, into)
     origin = os.path.relpath(root, directory.resolve())
-    earlier = _replaceable(directory, tool, origin)
+    manifest = _replaceable(directory, tool, origin)
+    earlier = manifest.files if manifest else ()
     imported = read(root)
-    texts = {_safe(name): text for name, text in imported.files.items()}
-    _write(directory, texts, earlier)
+    texts = _write_project(directory, imported, earlier)
     validation = _validated(directory, actor, progress)
+    for refused in _refusals(read, validation):
+        imported = read(root, refused=refused)
+        texts = _write_project(directory, imported, texts)
+        validation = _validated(directory, actor, progress)
+        refused.extend(_errors(validation))
     imported = replace(imported, items=_with_problems(imported.items, validation.problems))
     response = _response(imported, path, directory, validation, sorted([*texts, *REPORTS]))
     reports = dict(zip(REPORTS, (markdown_report(response), html_report(response)), strict=True))
-    manifest = manifest_of(imported, root, origin, texts)
-    _write(directory, {**reports, MANIFEST_FILE: manifest_text(manifest)}, None)
+    written = manifest_of(imported, root, origin, texts)
+    _write(directory, {**reports, MANIFEST_FILE: manifest_text(written)}, ())
     return response
+
+
+PASSES_MAX = 4
+"""At most this number of times an importer is asked again without what `validate` refused."""
+
+
+def _refusals(
+    read: Callable[..., ImportedProject], validation: ImportValidation
+) -> Iterator[list[Refusal]]:
+    """Yield what the next pass must leave out, until nothing new is refused.
+
+    The caller extends the list by what is refused then. Importers without passes get none.
+    """
+    if "refused" not in inspect.signature(read).parameters:
+        return
+    refused = _errors(validation)
+    known = 0
+    for _ in range(PASSES_MAX):
+        if len(set(refused)) == known:
+            return
+        known = len(set(refused))
+        yield refused
+
+
+def _errors(validation: ImportValidation) -> list[Refusal]:
+    return [
+        Refusal(row.file, row.message) for row in validation.problems if row.severity == "error"
+    ]
+
+
+def _write_project(
+    directory: Path, imported: ImportedProject, earlier: Iterable[str]
+) -> dict[str, str]:
+    """Write the new project's files, and return their texts by path."""
+    texts = {_safe(name): text for name, text in imported.files.items()}
+    _write(directory, texts, earlier)
+    return texts
 
 
 def check_import(tool: ImportTool, path: Path, into: ImportInto) -> ImportResponse:
@@ -106,12 +149,12 @@ def check_import(tool: ImportTool, path: Path, into: ImportInto) -> ImportRespon
     return msgspec.structs.replace(response, changes=changes, next=again)
 
 
-def _importer(tool: str) -> Callable[[Path], ImportedProject]:
+def _importer(tool: str) -> Callable[..., ImportedProject]:
     if tool not in IMPORTERS:
         raise UsageError(
             f"projects of {tool[:60]!r} can't be imported", hint=f"one of {', '.join(IMPORTERS)}"
         )
-    read: Callable[[Path], ImportedProject] = import_module(IMPORTERS[tool]).read_project
+    read: Callable[..., ImportedProject] = import_module(IMPORTERS[tool]).read_project
     return read
 
 
@@ -161,10 +204,10 @@ def _safe(name: str) -> str:
     return name
 
 
-def _write(directory: Path, texts: Mapping[str, str], earlier: Manifest | None) -> None:
+def _write(directory: Path, texts: Mapping[str, str], earlier: Iterable[str]) -> None:
     """Write the files, and remove those of an earlier import that are no longer written."""
     try:
-        for name in (earlier.files if earlier else {}).keys() - texts.keys():
+        for name in set(earlier) - texts.keys():
             (directory / _safe(name)).unlink(missing_ok=True)
         for name, text in texts.items():
             target = directory / name

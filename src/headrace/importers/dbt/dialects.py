@@ -53,6 +53,7 @@ class NotSelect(Exception):
     """The text isn't one SELECT that can be read."""
 
 
+@lru_cache(maxsize=8192)
 def translate(text: str, dialect: str) -> Translated:
     """Return a SELECT for DuckDB; the text stays as it is where both read it alike.
 
@@ -133,6 +134,18 @@ def in_dialect(text: object, dialect: str) -> str:
         return sqlglot.parse_one(text, read=DUCKDB).sql(dialect)
     except (SqlglotError, ValueError):
         return text
+
+
+def condition_in_duckdb(text: str, dialect: str) -> str:
+    """Return a condition for DuckDB; its text stays where both read it alike. Raise NotSelect."""
+    if dialect in ("", DUCKDB):
+        return text
+    try:
+        result = sqlglot.parse_one(text, read=dialect).sql(DUCKDB)
+        same = sqlglot.parse_one(text, read=DUCKDB) == sqlglot.parse_one(result, read=DUCKDB)
+    except (SqlglotError, RecursionError, ValueError) as error:
+        raise NotSelect(f"its condition can't be read as {dialect}: {_first(error)}") from None
+    return text if same else result
 
 
 def tables_read(sql: str) -> list[str]:

@@ -23,6 +23,10 @@ GUARDED = ("\x01", "\x02")
 """Marks around the text of `{% if is_incremental() %}` while `guarding`."""
 
 
+_SURPRISES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
+"""What an expression of a template may raise that dbt would raise, too."""
+
+
 class _Return(Exception):
     """`return(value)` of a macro."""
 
@@ -53,6 +57,8 @@ class Evaluator:
             return _text(returned.value)
         except RecursionError:
             raise NotStatic("its Jinja is nested too deeply") from None
+        except _SURPRISES as error:
+            raise NotStatic(f"its Jinja can't be computed: {error}") from None
 
     def value(self, source: str) -> Any:
         """Return the value of `{{ expression }}` alone, else the text. Raise NotStatic."""
@@ -235,25 +241,18 @@ class Evaluator:
         return self._member(holder, key, node.lineno)
 
     def _member(self, holder: Any, name: Any, line: int) -> Any:
-        if isinstance(holder, Namespace):
-            if name in holder.members:
-                return holder.members[name]
-            macro = self._macro(f"{holder.name}.{name}")
-            if macro is not None:
-                return macro
-            raise NotStatic(f"`{holder.name}.{name}` isn't known without running dbt", line)
+        if isinstance(holder, Namespace) and name in holder.members:
+            return holder.members[name]
         if isinstance(holder, dict) and name in holder:
             return holder[name]
         for kind, methods in METHODS.items():
             if isinstance(holder, kind) and name in methods:
                 return Function(name, methods[name].__get__(holder))
-        if isinstance(holder, Relation):
-            if name in ("identifier", "name", "table"):
-                return holder.name
-            raise NotStatic(f"`{name}` of a relation depends on the warehouse", line)
+        if isinstance(holder, Relation) and name in ("identifier", "name", "table"):
+            return holder.name
         if isinstance(holder, dict):
             return Missing(str(name))
-        label = holder.name if isinstance(holder, Missing | Function) else type(holder).__name__
+        label = getattr(holder, "name", type(holder).__name__)
         raise NotStatic(f"`{label}.{name}` isn't known without running dbt", line)
 
     def _call(self, node: nodes.Call, scope: Scope) -> Any:

@@ -79,14 +79,8 @@ def _tests_of(node: Node, holder: LocatedMapping, column: str) -> Iterator[Decla
 
 
 def _test(node: Node, item: object, column: str, line: int) -> DeclaredTest | None:
-    if isinstance(item, str):
-        name, given = item, {}
-    elif isinstance(item, dict) and "test_name" in item:
-        name, given = str(item["test_name"]), {k: v for k, v in item.items() if k != "test_name"}
-    elif isinstance(item, dict) and len(item) == 1:
-        key, value = next(iter(item.items()))
-        name, given = str(key), dict(value) if isinstance(value, dict) else {}
-    else:
+    name, given = _name_and_given(item)
+    if not name:
         return None
     inner = given.pop("arguments", None)
     arguments = {**given, **(inner if isinstance(inner, dict) else {})}
@@ -100,6 +94,20 @@ def _test(node: Node, item: object, column: str, line: int) -> DeclaredTest | No
     return DeclaredTest(
         node, package, short, column, arguments, config, str(given_name or ""), line, repr(item)
     )
+
+
+def _name_and_given(item: object) -> tuple[str, dict[str, Any]]:
+    """Return a test's name and what is declared of it; no name for what isn't a test."""
+    if isinstance(item, str):
+        return item, {}
+    if not isinstance(item, dict):
+        return "", {}
+    if "test_name" in item:
+        return str(item["test_name"]), {k: v for k, v in item.items() if k != "test_name"}
+    if len(item) != 1:
+        return "", {}
+    key, value = next(iter(item.items()))
+    return str(key), dict(value) if isinstance(value, dict) else {}
 
 
 def unique_id(test: DeclaredTest, project: str) -> str:

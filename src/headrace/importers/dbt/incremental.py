@@ -14,6 +14,10 @@ from headrace.importers.dbt.values import SELF
 
 _GUARDED = re.compile(f"{GUARDED[0]}(.*?){GUARDED[1]}", re.DOTALL)
 _CONDITION = re.compile(r"\s*((?:--[^\n]*\n\s*)*)(where|and)\b(.*)", re.DOTALL | re.IGNORECASE)
+_TEXT_DEFAULT = re.compile(
+    r"(coalesce\(\s*max\([\w.]+\)\s*,\s*)'(\d{4}-\d\d-\d\d[\d :.]*)'", re.IGNORECASE
+)
+"""A time as text beside a column: `$self` has no types before its first rows."""
 _FIRST = f"not exists (select 1 from {SELF})"
 _MERGING = {"merge", "delete+insert", ""}
 _KEY_DIALECTS = {"bigquery", "snowflake", "databricks", "spark"}
@@ -90,7 +94,7 @@ def _guard(outcome: Outcome, model: Model) -> list[str] | None:
             return ""
         comments, word, condition = parts.groups()
         predicates.append(condition)
-        text = condition.strip()
+        text = _TEXT_DEFAULT.sub(r"\1timestamp '\2'", condition.strip())
         return f"{comments}{word} (\n    {_FIRST}\n    or ({text})\n)\n"
 
     sql = _GUARDED.sub(replaced, marked.text)

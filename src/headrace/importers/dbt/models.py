@@ -12,12 +12,19 @@ from headrace.importers.dbt.dialects import NotSelect, tables_read, translate
 from headrace.importers.dbt.incremental import incremental
 from headrace.importers.dbt.nodes import Node, merge_config
 from headrace.importers.dbt.outcome import Model, Outcome
-from headrace.importers.dbt.project_files import listed, mapped
+from headrace.importers.dbt.project_files import flag, listed, mapped
 from headrace.importers.dbt.templates import MissingNode, NotStatic, with_sql_comments
 from headrace.importers.dbt.writing import sql_file, yaml_file
 from headrace.importers.imported import Verdict
 
 _HOOKS = ("pre_hook", "post_hook", "pre-hook", "post-hook")
+DBT_SCRIPT = "jobs/run-dbt.sh"
+_SCRIPT = """\
+#!/bin/sh
+# Runs dbt for the models that it still computes, in its own project (DBT_PROJECT_DIR) and
+# environment: activate that here if dbt isn't on the PATH.
+exec dbt "$@"
+"""
 _STORED = {"table", "materialized_view", "external", "dynamic_table"}
 
 
@@ -29,14 +36,33 @@ def read_models(outcome: Outcome) -> dict[str, Model]:
             model = _read(outcome, node)
             if model is not None:
                 models[node.uid] = model
+    for uid, model in list(models.items()):
+        refused = outcome.refused_files.get(asset_path(model.node))
+        if refused:
+            del models[uid]
+            _command(outcome, model.node, f"as SQL of DuckDB it isn't valid: {refused}")
     _run_with_dbt(outcome, models)
     _break_circles(outcome, models)
+    _store_inputs_of_appends(models)
     return models
+
+
+def _store_inputs_of_appends(models: Mapping[str, Model]) -> None:
+    """Make tables of views that an appending model follows: a view has no deliveries of its own."""
+    for model in models.values():
+        if model.fields.get("materialize") != "append":
+            continue
+        for ref in model.rendered.refs:
+            if ref in models and models[ref].fields.get("materialize") == "view":
+                del models[ref].fields["materialize"]
+                models[ref].notes.append(
+                    f"stored, because {model.node.target} appends its new rows"
+                )
 
 
 def _read(outcome: Outcome, node: Node) -> Model | None:
     if not node.enabled:
-        _person(outcome, node, "it is disabled in dbt", "delete it, or enable it and import again")
+        _person(outcome, node, node.disabled_because, "delete it, or enable it and import again")
         return None
     if node.language == "python":
         _command(outcome, node, "a Python model runs in the warehouse of dbt")
@@ -47,7 +73,7 @@ def _read(outcome: Outcome, node: Node) -> Model | None:
         for key, value in rendered.config.items():
             merge_config(config, key, value)
         outcome.depend(node.uid, rendered.refs)
-        if config.get("enabled") is False:
+        if not flag(config.get("enabled"), True):
             _person(outcome, node, "it is disabled in dbt", "delete it, or enable it in dbt")
             return None
         model = Model(node, rendered, config)
@@ -70,18 +96,7 @@ def _read(outcome: Outcome, node: Node) -> Model | None:
 
 def _body(outcome: Outcome, model: Model) -> None:
     """Set the SQL and the fields of the asset. Raise NotStatic, NotSelect."""
-    materialized = str(model.config.get("materialized") or "view")
-    if materialized == "incremental":
-        incremental(outcome, model)
-    elif materialized in _STORED:
-        if materialized == "external":
-            model.doubts.append("dbt writes it to a file, too: add a consumer with an export")
-    elif materialized in ("view", "ephemeral"):
-        model.fields["materialize"] = "view"
-        if materialized == "ephemeral":
-            model.notes.append("an ephemeral model is a view here")
-    else:
-        raise NotStatic(f"the materialization {materialized} isn't one of dbt's own")
+    _materialize(outcome, model)
     translated = translate(model.sql or model.rendered.text, outcome.dialect)
     model.sql = translated.sql
     model.doubts += translated.problems
@@ -89,12 +104,26 @@ def _body(outcome: Outcome, model: Model) -> None:
         model.notes.append(f"its SQL is translated from {outcome.dialect}")
     _doubts(model)
     known = {name.lower() for name in model.rendered.refs.values()} | {"__headrace_self"}
-    unknown = [name for name in tables_read(model.sql) if name.lower() not in known]
-    unknown = [name for name in unknown if name]
+    unknown = [name for name in tables_read(model.sql) if name and name.lower() not in known]
     if unknown:
         raise NotStatic(
             f"it reads {unknown[0]} by its name in the warehouse, without ref or source"
         )
+
+
+def _materialize(outcome: Outcome, model: Model) -> None:
+    """Set how the asset's rows are stored. Raise NotStatic."""
+    materialized = str(model.config.get("materialized") or "view")
+    if materialized == "incremental":
+        incremental(outcome, model)
+    elif materialized in ("view", "ephemeral"):
+        model.fields["materialize"] = "view"
+    elif materialized not in _STORED:
+        raise NotStatic(f"the materialization {materialized} isn't one of dbt's own")
+    if materialized == "ephemeral":
+        model.notes.append("an ephemeral model is a view here")
+    if materialized == "external":
+        model.doubts.append("dbt writes it to a file, too: add a consumer with an export")
 
 
 def _doubts(model: Model) -> None:
@@ -113,20 +142,24 @@ def _doubts(model: Model) -> None:
 
 def _run_with_dbt(outcome: Outcome, models: dict[str, Model]) -> None:
     """Make commands of the models below those that dbt runs: their inputs are in its warehouse."""
-    changed = True
-    while changed:
-        changed = False
-        for uid, model in list(models.items()):
-            missing = [ref for ref in model.rendered.refs if _is_missing(outcome, ref, models)]
-            if not missing:
-                continue
-            del models[uid]
-            changed = True
-            if missing[0] in outcome.commands:
-                _command(outcome, model.node, f"it reads {missing[0]}, which dbt runs")
+    while blocked := _blocked(outcome, models):
+        for uid, ref in blocked.items():
+            node = models.pop(uid).node
+            if ref in outcome.commands:
+                _command(outcome, node, f"it reads {ref}, which dbt runs")
             else:
-                todo = f"first decide about {missing[0]}"
-                _person(outcome, model.node, f"it reads {missing[0]}, which isn't imported", todo)
+                todo = f"first decide about {ref}"
+                _person(outcome, node, f"it reads {ref}, which isn't imported", todo)
+
+
+def _blocked(outcome: Outcome, models: Mapping[str, Model]) -> dict[str, str]:
+    """Return the models that read a model which can't be an asset, with its id."""
+    found = {}
+    for uid, model in models.items():
+        missing = [ref for ref in model.rendered.refs if _is_missing(outcome, ref, models)]
+        if missing:
+            found[uid] = next((ref for ref in missing if ref in outcome.commands), missing[0])
+    return found
 
 
 def _is_missing(outcome: Outcome, ref: str, models: Mapping[str, Model]) -> bool:
@@ -227,8 +260,8 @@ def _command(outcome: Outcome, node: Node, why: str, line: int = 0) -> None:
         Verdict.COMMAND,
         f"{why}; so dbt runs it",
         todo=(
-            "set DBT_PROJECT_DIR and DBT_PROFILES_DIR where Headrace runs; its table stays in dbt's"
-            " warehouse"
+            "set DBT_PROJECT_DIR and DBT_PROFILES_DIR where Headrace runs, and give it a trigger;"
+            " its table stays in dbt's warehouse"
         ),
         created=(_command_path(node),),
         original=node.text,
@@ -254,9 +287,10 @@ def _write_command(outcome: Outcome, node: Node) -> None:
         "materialize": "none",
         **({"depends": depends} if depends else {}),
         "trigger": "manual",
-        "command": ["dbt", "run", "--select", selected],
+        "command": ["sh", DBT_SCRIPT, "run", "--select", selected],
     }
     tags = [str(tag) for tag in listed(mapped(node.properties).get("tags"))]
     if tags:
         fields["tags"] = tags
     outcome.files[_command_path(node)] = yaml_file(fields)
+    outcome.files[DBT_SCRIPT] = _SCRIPT

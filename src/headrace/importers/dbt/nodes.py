@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jinja2 import nodes as syntax
+
+from headrace.importers.dbt.evaluator import Evaluator
 from headrace.importers.dbt.project_files import ProjectFiles, SourceFile, flag, listed, mapped
 from headrace.importers.dbt.templates import (
     SNAPSHOT_PREFIX,
-    TEST_PREFIX,
     NotStatic,
+    is_template,
     macros_in,
     parse,
 )
-from headrace.importers.dbt.values import Template
+from headrace.importers.dbt.values import Function, Template
 from headrace.model.fields import NODE, SQL_KEYWORDS, LocatedMapping, is_system
 
 _MAPPING_CONFIGS = {
@@ -28,6 +32,10 @@ _MAPPING_CONFIGS = {
     "column_types",
     "freshness",
 }
+
+
+_NAME_CHARACTERS_MAX = 63
+"""Longer names are cut and get a suffix."""
 
 
 @dataclass(slots=True)
@@ -53,8 +61,15 @@ class Node:
 
     @property
     def enabled(self) -> bool:
-        """Whether dbt runs it."""
+        """Whether dbt runs it, as far as that is known."""
         return flag(self.config.get("enabled"), True)
+
+    @property
+    def disabled_because(self) -> str:
+        """Why it isn't imported, if it isn't enabled."""
+        if is_template(str(self.config.get("enabled"))):
+            return f"only dbt knows whether it is enabled: {self.config['enabled']}"
+        return "it is disabled in dbt"
 
 
 @dataclass(slots=True)
@@ -163,7 +178,6 @@ def _entries(document: LocatedMapping, path: str) -> Iterator[tuple[str, str, in
 
 def _read_macros(nodes: Nodes) -> None:
     """Read macros and generic tests of the project's folders for them."""
-    name = nodes.files.name
     for role in ("macro-paths", "test-paths"):
         for file in nodes.files.role(role, "sql"):
             try:
@@ -172,19 +186,21 @@ def _read_macros(nodes: Nodes) -> None:
                 if role == "macro-paths":
                     nodes.files.refuse(file.path, error.line, error.reason)
                 continue
-            lines = file.text.split("\n")
-            for macro in macros:
-                uid = f"macro.{name}.{macro.name}"
-                nodes.macros[macro.name] = Template(uid, macro, name)
-                text = "\n".join(lines[macro.lineno - 1 : _last_line(macro) + 1])
-                nodes.macro_files[uid] = (file.path, macro.lineno, text)
+            _add_macros(nodes, file, macros)
+
+
+def _add_macros(nodes: Nodes, file: SourceFile, macros: list[syntax.Macro]) -> None:
+    lines = file.text.split("\n")
+    for macro in macros:
+        uid = f"macro.{nodes.files.name}.{macro.name}"
+        nodes.macros[macro.name] = Template(uid, macro, nodes.files.name)
+        text = "\n".join(lines[macro.lineno - 1 : _last_line(macro) + 1])
+        nodes.macro_files[uid] = (file.path, macro.lineno, text)
 
 
 def _last_line(macro: Any) -> int:
-    from jinja2 import nodes as syntax
-
-    lines: list[int] = [node.lineno for node in macro.find_all(syntax.Node)]
-    return max(lines, default=macro.lineno)
+    lines: list[int] = [node.lineno for node in macro.find_all(syntax.Node) if node.lineno]
+    return max(lines, default=int(macro.lineno))
 
 
 _DOC = re.compile(r"\{%-?\s*docs\s+(\w+)\s*-?%\}(.*?)\{%-?\s*enddocs\s*-?%\}", re.DOTALL)
@@ -211,9 +227,9 @@ def _node(nodes: Nodes, kind: str, section: str, file: SourceFile, name: str) ->
         properties_file=properties_file,
         language="python" if file.ending == "py" else "sql",
     )
-    node.config = config_of(nodes.files, section, file.path, name) | dict(
-        mapped(properties.get("config"))
-    )
+    node.config = config_of(nodes.files, section, file.path, name)
+    for key, value in mapped(properties.get("config")).items():
+        merge_config(node.config, key, settled(nodes.files, value))
     return node
 
 
@@ -316,20 +332,47 @@ def config_of(
     folders = path.split("/")[1:-1]
     level = mapped(files.settings.get(section))
     result: dict[str, Any] = {}
-    _merge(result, level)
+    _merge(files, result, level)
     for part in (files.name, *folders, *more, name):
         level = mapped(level.get(part))
-        _merge(result, level)
+        _merge(files, result, level)
     return result
 
 
-def _merge(result: dict[str, Any], level: Mapping[str, Any]) -> None:
+def _merge(files: ProjectFiles, result: dict[str, Any], level: Mapping[str, Any]) -> None:
     for key, value in level.items():
         plain = key.removeprefix("+")
         is_config = key.startswith("+") or not isinstance(value, dict) or plain in _MAPPING_CONFIGS
         if not is_config:
             continue
-        merge_config(result, plain, value)
+        merge_config(result, plain, settled(files, value))
+
+
+def settled(files: ProjectFiles, value: Any) -> Any:
+    """Return a configured value; one that is Jinja is evaluated, if it is known without dbt."""
+    if not isinstance(value, str) or not is_template(value):
+        return value
+    variables = project_variables(files)
+    names = {
+        "var": Function("var", lambda name, default=None: variables.get(name, default)),
+        "env_var": Function("env_var", _only_default),
+    }
+    try:
+        return Evaluator(names).value(value)
+    except NotStatic:
+        return value
+
+
+def _only_default(name: str, default: str | None = None) -> str:
+    if default is None:
+        raise NotStatic(f"env_var('{name}') is known only where dbt runs")
+    return default
+
+
+def project_variables(files: ProjectFiles) -> dict[str, Any]:
+    """Return the variables of dbt_project.yml, those of the project itself last."""
+    variables = mapped(files.settings.get("vars"))
+    return {**variables, **mapped(variables.get(files.name))}
 
 
 def merge_config(result: dict[str, Any], key: str, value: Any) -> None:
@@ -346,28 +389,32 @@ def _name_targets(nodes: Nodes) -> None:
     """Give each node its name in the new project; collisions get a suffix that stays the same."""
     taken: set[str] = set()
     order = {"model": 0, "snapshot": 1, "seed": 2, "source": 3}
-    models = {node.name.lower() for node in nodes.by_id.values() if node.kind != "source"}
-    tables: dict[str, int] = {}
-    for node in nodes.by_id.values():
-        if node.kind == "source":
-            tables[node.name.lower()] = tables.get(node.name.lower(), 0) + 1
-    for node in sorted(nodes.by_id.values(), key=lambda node: (order[node.kind], node.uid)):
-        wanted = node.name
-        if node.version and not is_latest(node):
-            wanted = f"{node.name}_v{node.version}"
-        elif node.kind == "source" and (
-            node.name.lower() in models or tables[node.name.lower()] > 1
-        ):
-            wanted = f"{node.source_name}_{node.name}"
-        node.target = free_name(clean_name(wanted), node.uid, taken)
+    names = Counter(node.name.lower() for node in nodes.by_id.values() if node.enabled)
+    in_order = sorted(
+        nodes.by_id.values(), key=lambda node: (not node.enabled, order[node.kind], node.uid)
+    )
+    for node in in_order:
+        node.target = free_name(clean_name(_wanted_name(node, names)), node.uid, taken)
         taken.add(node.target.lower())
         if node.target != node.name:
             node.renamed = f"`{node.name}` is named `{node.target}` here"
 
 
+def _wanted_name(node: Node, names: Mapping[str, int]) -> str:
+    """Return the name that a node would have: its own, unless another one means it as well."""
+    if node.version and not is_latest(node):
+        return f"{node.name}_v{node.version}"
+    if node.kind == "source" and names[node.name.lower()] > 1:
+        return f"{node.source_name}_{node.name}"
+    return node.name
+
+
 def clean_name(name: str) -> str:
     """Return a valid name of a node that is as close to `name` as possible."""
-    cleaned = re.sub(r"[^A-Za-z0-9_]+", "_", name)[:50] or "node"
+    cleaned = re.sub(r"[^A-Za-z0-9_]+", "_", name) or "node"
+    if len(cleaned) > _NAME_CHARACTERS_MAX:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+        cleaned = f"{cleaned[:50]}_{digest}"
     if cleaned[0].isdigit():
         cleaned = f"_{cleaned}"
     if cleaned.lower() in SQL_KEYWORDS or is_system(cleaned) or not NODE.fullmatch(cleaned):
@@ -380,8 +427,3 @@ def free_name(name: str, uid: str, taken: set[str]) -> str:
     if name.lower() not in taken:
         return name
     return f"{name[:50]}_{hashlib.sha256(uid.encode()).hexdigest()[:6]}"
-
-
-def is_test_macro(name: str) -> bool:
-    """Return whether a macro is a generic test."""
-    return name.startswith(TEST_PREFIX)

@@ -87,33 +87,49 @@ _NAMING = ("generate_schema_name", "generate_database_name", "generate_alias_nam
 
 def read_macros(outcome: Outcome) -> None:
     """Add an item of each macro of the project: expanded where it is used, or for a person."""
+    with_dbt = _used_with_dbt(outcome)
     for uid, (file, line, text) in outcome.nodes.macro_files.items():
-        name = uid.rpartition(".")[2]
-        users = [
-            user
-            for user in dict.fromkeys(outcome.macros_used.get(uid, ()))
-            if user in outcome.tables
-        ]
-        created = [path for user in users for path in _files_of(outcome, user)]
-        if users:
-            what = "test" if name.startswith(TEST_PREFIX) else "macro"
-            outcome.add(
-                uid,
-                file,
-                line,
-                Verdict.CARRIED,
-                f"the {what} is written out in {len(users)} places where it is used",
-                created=tuple(dict.fromkeys(created)),
-                original=text,
-            )
-        elif name in _NAMING:
-            why = "it names schemas of the warehouse; Headrace has one schema"
-            todo = "nothing, unless names must differ by environment"
-            outcome.add(uid, file, line, Verdict.PERSON, why, todo=todo, original=text)
-        else:
-            why = "no asset that is imported uses it"
-            todo = "leave it out, or write it as CREATE MACRO in macros/"
-            outcome.add(uid, file, line, Verdict.PERSON, why, todo=todo, original=text)
+        verdict, why, todo = _macro_verdict(outcome, uid, with_dbt)
+        files = [path for user in _users(outcome, uid) for path in _files_of(outcome, user)]
+        created = tuple(dict.fromkeys(files)) if verdict is Verdict.CARRIED else ()
+        outcome.add(uid, file, line, verdict, why, todo=todo, created=created, original=text)
+
+
+def _macro_verdict(outcome: Outcome, uid: str, with_dbt: set[str]) -> tuple[Verdict, str, str]:
+    """Return a macro's verdict, why, and what to do."""
+    name = uid.rpartition(".")[2]
+    users = _users(outcome, uid)
+    if users:
+        what = "test" if name.startswith(TEST_PREFIX) else "macro"
+        return Verdict.CARRIED, f"the {what} is written out in {len(users)} places that use it", ""
+    if name in _NAMING:
+        why = "it names schemas of the warehouse; Headrace has one schema"
+        return Verdict.PERSON, why, "nothing, unless names must differ by environment"
+    if uid in with_dbt:
+        return Verdict.COMMAND, "models that dbt runs use it, and dbt still has it", ""
+    todo = "leave it out, or write it as CREATE MACRO in macros/"
+    return Verdict.PERSON, "no asset that is imported uses it", todo
+
+
+def _users(outcome: Outcome, uid: str) -> list[str]:
+    """Return the nodes of the new project in which a macro is written out."""
+    return [
+        user for user in dict.fromkeys(outcome.macros_used.get(uid, ())) if user in outcome.tables
+    ]
+
+
+def _used_with_dbt(outcome: Outcome) -> set[str]:
+    """Return the macros whose names are in models that dbt runs, or in macros of these."""
+    names = {uid.rpartition(".")[2]: uid for uid in outcome.nodes.macro_files}
+    texts = [outcome.nodes.by_id[uid].text for uid in outcome.commands]
+    found: set[str] = set()
+    while texts:
+        words = set(re.findall(r"\w+", texts.pop()))
+        words |= {f"default__{word}" for word in words}
+        for name in (words & names.keys()) - found:
+            found.add(name)
+            texts.append(outcome.nodes.macro_files[names[name]][2])
+    return {names[name] for name in found}
 
 
 def _files_of(outcome: Outcome, node: str) -> tuple[str, ...]:
@@ -184,26 +200,23 @@ def _packages(outcome: Outcome) -> None:
             continue
         document = mapped(outcome.nodes.files.yaml(name))
         entries = document.get("packages")
+        lines = getattr(entries, "lines", ())
         for index, entry in enumerate(listed(entries)):
-            package = mapped(entry)
-            title = next(
-                (
-                    str(package[key])
-                    for key in ("package", "git", "local", "tarball")
-                    if key in package
-                ),
-                "package",
-            )
-            lines = getattr(entries, "lines", ())
-            macro = re.sub(r".*/", "", title).removesuffix(".git").replace("-", "_")
-            used = any(uid.startswith(f"macro.{macro}.") for uid in outcome.macros_used)
-            outcome.add(
-                f"package.{title}",
-                name,
-                lines[index] if index < len(lines) else 1,
-                Verdict.PERSON,
-                "packages aren't fetched"
-                + ("; the macros of it that models use are written out" if used else ""),
-                todo="nothing, unless items above name a model or macro of it",
-                original=repr(dict(package)),
-            )
+            _package(outcome, name, lines[index] if index < len(lines) else 1, mapped(entry))
+
+
+def _package(outcome: Outcome, file: str, line: int, package: LocatedMapping) -> None:
+    keys = [key for key in ("package", "git", "local", "tarball") if key in package]
+    title = str(package[keys[0]]) if keys else "package"
+    macros = re.sub(r".*/", "", title).removesuffix(".git").replace("-", "_")
+    used = any(uid.startswith(f"macro.{macros}.") for uid in outcome.macros_used)
+    outcome.add(
+        f"package.{title}",
+        file,
+        line,
+        Verdict.PERSON,
+        "packages aren't fetched"
+        + ("; the macros of it that models use are written out" if used else ""),
+        todo="nothing, unless items above name a model or macro of it",
+        original=repr(dict(package)),
+    )

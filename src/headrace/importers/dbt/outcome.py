@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +16,13 @@ from headrace.importers.imported import (
     Dependency,
     DependencyKind,
     ImportedItem,
+    Refusal,
     SecretFound,
     Suggestion,
     Verdict,
 )
+
+_CHECK = re.compile(r"the check `(\w+)`")
 
 
 @dataclass(slots=True)
@@ -69,6 +74,22 @@ class Outcome:
     """Id of a macro → ids of the items in which it was expanded."""
     commands: set[str] = field(default_factory=set)
     """Ids of models that dbt runs."""
+
+    paths: dict[str, str] = field(default_factory=dict)
+    """Id of a node → the file that has its checks."""
+    refused_files: dict[str, str] = field(default_factory=dict)
+    """File → why `validate` refused it."""
+    refused_checks: dict[tuple[str, str], str] = field(default_factory=dict)
+    """File and name of a check → why `validate` refused it."""
+
+    def refuse(self, refused: Iterable[Refusal]) -> None:
+        """Remember what `validate` refused in an earlier pass."""
+        for item in refused:
+            check = _CHECK.match(item.message)
+            if check:
+                self.refused_checks.setdefault((item.file, check[1]), item.message)
+            else:
+                self.refused_files.setdefault(item.file, item.message)
 
     def add(
         self,

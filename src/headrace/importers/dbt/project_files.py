@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,23 @@ class ProjectFiles:
             first = report.problems[0]
             self.refuse(path, first.place.line, f"its YAML can't be read: {first.message}")
             return None
+        try:
+            _merge_keys(document)
+        except RecursionError:
+            self.refuse(path, 1, "its YAML refers to itself")
+            return None
         return document
+
+
+def _merge_keys(value: Any) -> None:
+    """Write what `<<` refers to into its mappings, as dbt reads YAML."""
+    if isinstance(value, LocatedMapping):
+        for source in listed(value.pop("<<", None)):
+            for key, item in mapped(source).items():
+                value.setdefault(key, item)
+    for item in value.values() if isinstance(value, dict) else listed(value):
+        if isinstance(item, dict | list):
+            _merge_keys(item)
 
 
 def read_files(root: Path) -> ProjectFiles:
@@ -139,35 +155,29 @@ def read_files(root: Path) -> ProjectFiles:
     return files
 
 
-_READ_ENDINGS = ("sql", "py", "yml", "yaml", "md", "csv")
+_ENDINGS = (".sql", ".py", ".yml", ".yaml", ".md", ".csv")
 
 
 def _files_below(files: ProjectFiles, paths: object) -> list[SourceFile]:
-    if not isinstance(paths, Sequence) or isinstance(paths, str):
+    if not isinstance(paths, list):
         return []
-    found = []
-    for path in paths:
-        folder = files.root / str(path)
-        if not folder.resolve().is_relative_to(files.root) or not folder.is_dir():
-            continue
-        for name in _walk(files.root, folder):
-            if name.rpartition(".")[2].lower() in _READ_ENDINGS:
-                text = files.text(name)
-                if text is not None:
-                    found.append(SourceFile(name, text))
-    return found
+    folders = [files.root / str(path) for path in paths]
+    names = [
+        name
+        for folder in folders
+        if folder.is_dir() and folder.resolve().is_relative_to(files.root)
+        for name in _walk(files.root, folder)
+    ]
+    texts = [(name, files.text(name)) for name in names[:FILES_MAX]]
+    return [SourceFile(name, text) for name, text in texts if text is not None]
 
 
 def _walk(root: Path, folder: Path) -> Iterator[str]:
     """Yield the paths of files below a folder, sorted; links to folders aren't followed."""
-    count = 0
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in _SKIPPED and name[0] != ".")
         for name in sorted(names):
-            count += 1
-            if count > FILES_MAX:
-                return
-            if name[0] != ".":
+            if name[0] != "." and name.lower().endswith(_ENDINGS):
                 yield (Path(parent) / name).relative_to(root).as_posix()
 
 

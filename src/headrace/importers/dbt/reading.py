@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from headrace.importers.dbt.context import Renderer
@@ -11,13 +12,19 @@ from headrace.importers.dbt.models import (
     read_models,
     write_models,
 )
-from headrace.importers.dbt.nodes import read_nodes
+from headrace.importers.dbt.nodes import Node, project_variables, read_nodes
 from headrace.importers.dbt.others import read_exposures, read_macros, read_rest
 from headrace.importers.dbt.outcome import Outcome
 from headrace.importers.dbt.owners import Owners
-from headrace.importers.dbt.project_files import mapped, read_files
+from headrace.importers.dbt.project_files import read_files
 from headrace.importers.dbt.settings import read_profile, settings_text
-from headrace.importers.dbt.snapshots import check_inputs, read_snapshots, write_snapshots
+from headrace.importers.dbt.singular_tests import read_singular_tests
+from headrace.importers.dbt.snapshots import (
+    check_inputs,
+    read_snapshots,
+    snapshot_path,
+    write_snapshots,
+)
 from headrace.importers.dbt.sources import (
     name_seeded_sources,
     read_sources,
@@ -25,17 +32,20 @@ from headrace.importers.dbt.sources import (
     source_path,
     write_sources,
 )
-from headrace.importers.dbt.tests import read_generic_tests, read_singular_tests
+from headrace.importers.dbt.tests import read_generic_tests
 from headrace.importers.dbt.unit_tests import read_unit_tests
-from headrace.importers.imported import ImportedProject
+from headrace.importers.imported import ImportedProject, Refusal
 
 IGNORED = ".headrace/\n"
 
 
-def read_project(root: Path, *, dialect: str = "") -> ImportedProject:
+def read_project(
+    root: Path, *, dialect: str = "", refused: Sequence[Refusal] = ()
+) -> ImportedProject:
     """Return what becomes of the dbt project in `root`. Nothing of it is run.
 
-    `dialect` is that of its SQL, as sqlglot names it; by default that of its profile.
+    `dialect` is that of its SQL, as sqlglot names it; by default that of its profile. `refused` are
+    errors that `validate` reported for the files of an earlier pass: those models are left to dbt.
     """
     files = read_files(root)
     found, secrets = read_profile(files)
@@ -43,26 +53,19 @@ def read_project(root: Path, *, dialect: str = "") -> ImportedProject:
     nodes = read_nodes(files)
     seeded = seeds_of_sources(nodes)
     name_seeded_sources(nodes, seeded)
-    variables = mapped(files.settings.get("vars"))
-    values = {**variables, **mapped(variables.get(files.name))}
-    outcome = Outcome(nodes, Renderer(nodes, dialect, values), dialect, Owners(nodes))
+    renderer = Renderer(nodes, dialect, project_variables(files))
+    outcome = Outcome(nodes, renderer, dialect, Owners(nodes))
     outcome.secrets = secrets
+    outcome.refuse(refused)
     read_sources(outcome, seeded)
     snapshots = read_snapshots(outcome)
     models = read_models(outcome)
     write_models(outcome, models)
     outcome.tables |= snapshots.keys()
     check_inputs(outcome, snapshots)
-    paths = {
-        uid: source_path(node)
-        if node.kind in ("source", "seed")
-        else f"assets/snapshots/{node.target}.sql"
-        if node.kind == "snapshot"
-        else asset_path(node)
-        for uid, node in nodes.by_id.items()
-    }
-    read_generic_tests(outcome, paths)
-    read_singular_tests(outcome, paths)
+    outcome.paths = {uid: _path(node) for uid, node in nodes.by_id.items()}
+    read_generic_tests(outcome)
+    read_singular_tests(outcome)
     write_sources(outcome, seeded)
     finish_models(outcome, models)
     write_snapshots(outcome, snapshots)
@@ -82,3 +85,10 @@ def read_project(root: Path, *, dialect: str = "") -> ImportedProject:
         files=dict(sorted(outcome.files.items())),
         read_files=tuple(sorted(set(files.read))),
     )
+
+
+def _path(node: Node) -> str:
+    """Return the file that has a node's checks."""
+    if node.kind in ("source", "seed"):
+        return source_path(node)
+    return snapshot_path(node) if node.kind == "snapshot" else asset_path(node)

@@ -8,7 +8,7 @@ from typing import Any
 from headrace.importers.dbt.descriptions import column_descriptions
 from headrace.importers.dbt.dialects import NotSelect, translate
 from headrace.importers.dbt.models import asset_fields
-from headrace.importers.dbt.nodes import Node, merge_config
+from headrace.importers.dbt.nodes import Node, clean_name, free_name, merge_config
 from headrace.importers.dbt.outcome import Outcome
 from headrace.importers.dbt.project_files import flag, listed
 from headrace.importers.dbt.templates import MissingNode, NotStatic, with_sql_comments
@@ -80,6 +80,11 @@ def check_inputs(outcome: Outcome, snapshots: dict[str, dict[str, Any]]) -> None
             _person(outcome, node, f"it reads {missing[0]}, which isn't here", todo)
 
 
+def snapshot_path(node: Node) -> str:
+    """Return where the view of a snapshot is written."""
+    return f"assets/snapshots/{node.target}.sql"
+
+
 def write_snapshots(outcome: Outcome, snapshots: dict[str, dict[str, Any]]) -> None:
     """Write each snapshot's two assets, and its item."""
     for uid, snapshot in snapshots.items():
@@ -88,24 +93,17 @@ def write_snapshots(outcome: Outcome, snapshots: dict[str, dict[str, Any]]) -> N
 
 def _write(outcome: Outcome, node: Node, snapshot: dict[str, Any]) -> None:
     config, keys, doubts = snapshot["config"], snapshot["keys"], list(snapshot["doubts"])
-    strategy = str(config.get("strategy") or "timestamp")
     deletes, deletes_note = _deletes(config, doubts)
     declared: dict[str, Any] = {"keys": keys}
-    updated_at = str(config.get("updated_at") or "")
-    if strategy == "timestamp":
-        if not re.fullmatch(r"\w+", updated_at):
-            doubts.append("its updated_at isn't a column")
-            updated_at = ""
-        else:
-            declared["columns"] = [updated_at]
+    updated_at = _updated_at(config, doubts)
+    if updated_at:
+        declared["columns"] = [updated_at]
     elif isinstance(config.get("check_cols"), list):
         declared["columns"] = [str(column) for column in config["check_cols"]]
-        updated_at = ""
-    else:
-        updated_at = ""
     if deletes == "close":
         declared["deletes"] = "close"
-    versions = f"{node.target}_versions"
+    taken = {other.target.lower() for other in outcome.nodes.by_id.values()}
+    versions = free_name(clean_name(f"{node.target[:54]}_versions"), node.uid, taken)
     fields = asset_fields(
         outcome, node, config, {"materialize": "snapshot", "snapshot": declared}, []
     )
@@ -117,7 +115,7 @@ def _write(outcome: Outcome, node: Node, snapshot: dict[str, Any]) -> None:
     view_fields.pop("name", None)
     view = _view(versions, keys, updated_at)
     text = sql_file(view_fields, column_descriptions(outcome, node), view)
-    second = outcome.write(f"assets/snapshots/{node.target}.sql", text)
+    second = outcome.write(snapshot_path(node), text)
     why = (
         f"versions by {', '.join(keys)} in {versions}; {node.target} shows them with dbt's columns;"
         f" {deletes_note}"
@@ -136,6 +134,17 @@ def _write(outcome: Outcome, node: Node, snapshot: dict[str, Any]) -> None:
         created=(first, second),
         original=node.text,
     )
+
+
+def _updated_at(config: dict[str, Any], doubts: list[str]) -> str:
+    """Return the column of the strategy `timestamp`; empty for `check`."""
+    if str(config.get("strategy") or "timestamp") != "timestamp":
+        return ""
+    column = str(config.get("updated_at") or "")
+    if re.fullmatch(r"\w+", column):
+        return column
+    doubts.append("its updated_at isn't a column: all columns are compared")
+    return ""
 
 
 def _deletes(config: dict[str, Any], doubts: list[str]) -> tuple[str, str]:

@@ -13,6 +13,8 @@ from headrace.importers.dbt.project_files import listed, mapped
 from headrace.importers.dbt.writing import yaml_file
 from headrace.importers.imported import Verdict
 
+_LOADED_AT = "loaded_at_field"
+_AGES = ("warn_after", "error_after")
 _UNITS = {"minute": "m", "hour": "h", "day": "d"}
 
 
@@ -88,7 +90,7 @@ def _seed(outcome: Outcome, node: Node, sources: list[str]) -> None:
             node.file,
             1,
             Verdict.PERSON,
-            "it is disabled in dbt",
+            node.disabled_because,
             todo="delete it, or enable it and import again",
         )
         return
@@ -140,7 +142,7 @@ def _source(outcome: Outcome, node: Node, seeded: Mapping[str, str]) -> None:
             node.file,
             node.line,
             Verdict.PERSON,
-            "it is disabled in dbt",
+            node.disabled_because,
             todo="delete it, or enable it and import again",
             original=_original(node),
         )
@@ -215,31 +217,28 @@ def _location(node: Node) -> str:
 
 
 def freshness(node: Node) -> list[dict[str, Any]]:
-    """Return the checks of a source's freshness. They warn: dbt build doesn't stop for it."""
+    """Return the checks of a source's freshness. They warn: dbt build doesn't stop for it.
+
+    A table's own `null` switches its source's rules off.
+    """
     parent = mapped(node.config.get("_source"))
-    column = (
-        node.properties.get("loaded_at_field")
-        or node.config.get("loaded_at_field")
-        or parent.get("loaded_at_field")
-    )
-    rules = {
-        **mapped(parent.get("freshness")),
-        **mapped(mapped(parent.get("config")).get("freshness")),
-        **mapped(node.config.get("freshness")),
-        **mapped(node.properties.get("freshness")),
-    }
+    places = (node.properties, mapped(node.properties.get("config")), parent, node.config)
+    column = next((place[_LOADED_AT] for place in places if _LOADED_AT in place), None)
     if not isinstance(column, str) or not re.fullmatch(r"\w+", column):
         return []
-    checks: list[dict[str, Any]] = []
-    for name in ("warn_after", "error_after"):
-        age = mapped(rules.get(name))
-        unit = _UNITS.get(str(age.get("period")))
-        if unit and isinstance(age.get("count"), int):
-            checks.append(
-                {
-                    "freshness": {"column": column, "max_age": f"{age['count']}{unit}"},
-                    "name": f"freshness_{name}",
-                    "severity": "warning",
-                }
-            )
-    return checks
+    rules: dict[str, Any] = {}
+    for given in [place["freshness"] for place in reversed(places) if "freshness" in place]:
+        rules = {} if given is None else rules | mapped(given)
+    checks = (_freshness_check(name, column, mapped(rules.get(name))) for name in _AGES)
+    return list(filter(None, checks))
+
+
+def _freshness_check(name: str, column: str, age: Mapping[str, Any]) -> dict[str, Any]:
+    unit = _UNITS.get(str(age.get("period")))
+    if unit is None or not isinstance(age.get("count"), int):
+        return {}
+    return {
+        "freshness": {"column": column, "max_age": f"{age['count']}{unit}"},
+        "name": f"freshness_{name}",
+        "severity": "warning",
+    }

@@ -15,7 +15,6 @@ from jinja2.parser import Parser
 TEMPLATE_CHARACTERS_MAX = 1_000_000
 TEST_PREFIX = "test_"
 SNAPSHOT_PREFIX = "snapshot_"
-MATERIALIZATION_PREFIX = "materialization_"
 
 
 class NotStatic(Exception):

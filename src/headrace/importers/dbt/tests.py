@@ -1,4 +1,4 @@
-"""Tests of dbt as checks of the assets: generic and singular ones."""
+"""Generic tests of dbt as checks of the assets."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.importers.dbt.check_kinds import KINDS, Call, NoCheck
-from headrace.importers.dbt.dialects import NotSelect, translate
+from headrace.importers.dbt.dialects import NotSelect, condition_in_duckdb, translate
 from headrace.importers.dbt.generic_tests import DeclaredTest, declared_tests, unique_id
+from headrace.importers.dbt.nodes import config_of
 from headrace.importers.dbt.outcome import Check, Outcome
 from headrace.importers.dbt.project_files import flag
 from headrace.importers.dbt.templates import TEST_PREFIX, NotStatic, is_template
@@ -16,14 +17,14 @@ from headrace.importers.dbt.values import SELF, Relation
 from headrace.importers.imported import Verdict
 
 
-def read_generic_tests(outcome: Outcome, paths: Mapping[str, str]) -> None:
-    """Make checks of the generic tests, and an item of each. `paths`: node → its file."""
+def read_generic_tests(outcome: Outcome) -> None:
+    """Make checks of the generic tests, and an item of each."""
     for node in [*outcome.nodes.by_id.values()]:
         for test in declared_tests(node):
-            _generic(outcome, test, paths)
+            _generic(outcome, test)
 
 
-def _generic(outcome: Outcome, test: DeclaredTest, paths: Mapping[str, str]) -> None:
+def _generic(outcome: Outcome, test: DeclaredTest) -> None:
     node, uid = test.node, unique_id(test, outcome.nodes.files.name)
     file, kind = node.properties_file or node.file, test.full_name
     common: dict[str, Any] = {"original": test.original}
@@ -39,14 +40,16 @@ def _generic(outcome: Outcome, test: DeclaredTest, paths: Mapping[str, str]) -> 
         return
     try:
         owner, declaration, reads = _check(outcome, test)
-        _attach(outcome, owner, declaration, reads)
+        attach(outcome, owner, declaration, reads)
     except (NoCheck, NotStatic) as error:
         why = f"{kind} of {node.name}: {error}"
-        todo = f"write a `sql` check in {paths[node.uid]}"
+        todo = f"write a `sql` check in {outcome.paths[node.uid]}"
         outcome.add(uid, file, test.line, Verdict.PERSON, why, todo=todo, **common)
         return
     why = f"{kind} is the check {_kind_of(declaration)} of {outcome.nodes.by_id[owner].target}"
-    outcome.add(uid, file, test.line, Verdict.CARRIED, why, created=(paths[owner],), **common)
+    outcome.add(
+        uid, file, test.line, Verdict.CARRIED, why, created=(outcome.paths[owner],), **common
+    )
 
 
 def _kind_of(declaration: Mapping[str, Any]) -> str:
@@ -55,12 +58,7 @@ def _kind_of(declaration: Mapping[str, Any]) -> str:
 
 def _check(outcome: Outcome, test: DeclaredTest) -> tuple[str, dict[str, Any], tuple[str, ...]]:
     """Return a test's check: the node that it belongs to, declaration, nodes that it reads."""
-    config = test.config
-    for option in ("error_if", "warn_if", "fail_calc"):
-        if config.get(option):
-            raise NoCheck(f"its {option} has no counterpart")
-    if config.get("enabled") is not None and not flag(config["enabled"]):
-        raise NoCheck("it is disabled in dbt")
+    require_plain(test.config)
     reads: list[str] = []
 
     def relation(value: object) -> str:
@@ -70,26 +68,37 @@ def _check(outcome: Outcome, test: DeclaredTest) -> tuple[str, dict[str, Any], t
         reads.extend(rendered.refs)
         return found.name
 
-    where = str(config.get("where") or "")
-    if is_template(where):
-        where = outcome.renderer.render(where).text
     arguments = {key: _evaluated(outcome, value) for key, value in test.arguments.items()}
-    row_condition = arguments.pop("row_condition", None)
-    conditions = [text for text in (where, row_condition) if text]
-    where = (
-        " and ".join(f"({text})" for text in conditions)
-        if len(conditions) > 1
-        else "".join(conditions)
-    )
+    where = _where(outcome, test, arguments.pop("row_condition", None))
     call = Call(test.column or str(arguments.pop("column_name", "")), arguments, relation, where)
     if test.full_name in KINDS and not _overridden(outcome, test):
         declaration = KINDS[test.full_name](call)
     else:
         declaration, more = _own_test(outcome, test, call)
         reads += more
-    _finish(test, declaration, where)
+    _finish(outcome, test, declaration, where)
     others = tuple(name for name in dict.fromkeys(reads) if name != test.node.uid)
     return _placed(outcome, test, declaration, others)
+
+
+def require_plain(config: Mapping[str, Any]) -> None:
+    """Raise NoCheck for a test that is disabled, or decides by the number of rows."""
+    for option in ("error_if", "warn_if", "fail_calc"):
+        if config.get(option):
+            raise NoCheck(f"its {option} has no counterpart")
+    if not flag(config.get("enabled"), True):
+        raise NoCheck("it is disabled in dbt")
+
+
+def _where(outcome: Outcome, test: DeclaredTest, row_condition: object) -> str:
+    """Return the condition on rows: `where` of the test, and the package's own argument."""
+    where = str(test.config.get("where") or "")
+    if is_template(where):
+        where = outcome.renderer.render(where).text
+    conditions = [str(text) for text in (where, row_condition) if text]
+    if len(conditions) > 1:
+        return " and ".join(f"({text})" for text in conditions)
+    return "".join(conditions)
 
 
 def _bare(text: str) -> str:
@@ -126,7 +135,7 @@ def _own_test(outcome: Outcome, test: DeclaredTest, call: Call) -> tuple[dict[st
     rendered = outcome.renderer.call(macro, arguments)
     for used in rendered.macros:
         outcome.macros_used.setdefault(used, []).append(test.node.uid)
-    return {"sql": {"query": _query(outcome, rendered.text)}}, list(rendered.refs)
+    return {"sql": {"query": rendered.text}}, list(rendered.refs)
 
 
 def _relation_argument(outcome: Outcome, value: Any) -> Any:
@@ -135,7 +144,8 @@ def _relation_argument(outcome: Outcome, value: Any) -> Any:
     return value
 
 
-def _query(outcome: Outcome, text: str) -> str:
+def query_of(outcome: Outcome, text: str) -> str:
+    """Return a check's query for DuckDB, on one line if it has no comments. Raise NoCheck."""
     try:
         translated = translate(text.strip().rstrip(";"), outcome.dialect)
     except NotSelect as error:
@@ -148,31 +158,47 @@ def _query(outcome: Outcome, text: str) -> str:
     return " ".join(" ".join(lines).split())
 
 
-def _finish(test: DeclaredTest, declaration: dict[str, Any], where: str) -> None:
-    """Add name, severity and `where` to a check."""
+def _finish(outcome: Outcome, test: DeclaredTest, declaration: dict[str, Any], where: str) -> None:
+    """Add name, severity and `where` to a check; write its SQL for DuckDB."""
     kind = _kind_of(declaration)
     if kind == "sql":
-        query = declaration["sql"]["query"]
+        query = query_of(outcome, declaration["sql"]["query"])
         declaration["sql"] = {"name": _name(test), "query": query}
-    else:
-        if test.given_name:
-            declaration["name"] = _clean(test.given_name)
-        if where and kind != "row_count":
-            declaration["where"] = where
-    if str(test.config.get("severity", "")).lower() == "warn":
+    elif test.given_name:
+        declaration["name"] = clean_check(test.given_name)
+    if where and kind not in ("sql", "row_count"):
+        declaration["where"] = _condition(outcome, where)
+    folder = test.node.properties_file
+    default = config_of(outcome.nodes.files, "tests", folder, "") | config_of(
+        outcome.nodes.files, "data_tests", folder, ""
+    )
+    set_severity(declaration, {**default, **test.config})
+
+
+def set_severity(declaration: dict[str, Any], config: Mapping[str, Any]) -> None:
+    """Make a check a warning if the test is one."""
+    if str(config.get("severity", "")).lower() == "warn":
         declaration["severity"] = "warning"
+
+
+def _condition(outcome: Outcome, where: str) -> str:
+    try:
+        return condition_in_duckdb(where, outcome.dialect)
+    except NotSelect as error:
+        raise NoCheck(str(error)) from None
 
 
 def _name(test: DeclaredTest) -> str:
     if test.given_name:
-        return _clean(test.given_name)
+        return clean_check(test.given_name)
     columns = test.column or "_".join(
         str(value) for value in test.arguments.get("combination_of_columns", ())
     )
-    return _clean(f"{test.name}_{columns}".strip("_"))
+    return clean_check(f"{test.name}_{columns}".strip("_"))
 
 
-def _clean(text: str) -> str:
+def clean_check(text: str) -> str:
+    """Return a valid name of a check."""
     return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_")[:60] or "check"
 
 
@@ -192,14 +218,14 @@ def _placed(
         f"select {column} from {outcome.nodes.by_id[node].target} where {where}{column} is not null"
         f" and {column} not in (select {field} from {SELF} where {field} is not null)"
     )
-    name = _clean(f"{outcome.nodes.by_id[node].target}_{column}_is_here")
+    name = clean_check(f"{outcome.nodes.by_id[node].target}_{column}_is_here")
     moved: dict[str, Any] = {"sql": {"name": name, "query": query}}
     if "severity" in declaration:
         moved["severity"] = declaration["severity"]
     return reads[0], moved, (node,)
 
 
-def _attach(
+def attach(
     outcome: Outcome, node: str, declaration: dict[str, Any], reads: tuple[str, ...]
 ) -> None:
     """Add a check to a node under a name that is free there."""
@@ -210,6 +236,9 @@ def _attach(
     while _check_name(declaration) in names:
         holder["name"] = f"{name}_{number}"
         number += 1
+    refused = outcome.refused_checks.get((outcome.paths[node], _check_name(declaration)))
+    if refused:
+        raise NoCheck(f"validate refused it: {refused}")
     checks.append(Check(node, declaration, reads))
 
 
@@ -222,67 +251,3 @@ def _check_name(declaration: Mapping[str, Any]) -> str:
     if isinstance(value, list):
         return f"{kind}_{'_'.join(map(str, value))}"
     return f"{kind}_{value.get('column', '')}".rstrip("_")
-
-
-def read_singular_tests(outcome: Outcome, paths: Mapping[str, str]) -> None:
-    """Make `sql` checks of the tests that are queries, and an item of each."""
-    files = outcome.nodes.files
-    for file in files.role("test-paths", "sql"):
-        if re.search(r"\{%-?\s*(data_)?test\s", file.text) or file.path.split("/")[1] == "fixtures":
-            continue
-        uid = f"test.{files.name}.{file.stem}"
-        try:
-            node = _singular(outcome, file.text, _clean(file.stem))
-        except (NoCheck, NotStatic) as error:
-            line = error.line if isinstance(error, NotStatic) else 1
-            verdict = Verdict.COMMAND if "dbt runs" in str(error) else Verdict.PERSON
-            todo = "write it as a `sql` check of an asset"
-            if verdict is Verdict.COMMAND:
-                todo = f"run dbt test --select {file.stem} in dbt's environment"
-            outcome.add(uid, file.path, line, verdict, str(error), todo=todo, original=file.text)
-            continue
-        outcome.add(
-            uid,
-            file.path,
-            1,
-            Verdict.CARRIED,
-            f"the `sql` check {_clean(file.stem)} of {outcome.nodes.by_id[node].target}",
-            created=(paths[node],),
-            original=file.text,
-        )
-
-
-def _singular(outcome: Outcome, text: str, name: str) -> str:
-    """Add the check of a singular test, and return the node that it belongs to."""
-    first = outcome.renderer.render(text)
-    for option in ("error_if", "warn_if", "fail_calc"):
-        if first.config.get(option):
-            raise NoCheck(f"its {option} has no counterpart")
-    if first.config.get("enabled") is False:
-        raise NoCheck("it is disabled in dbt")
-    refs = list(first.refs)
-    gone = [ref for ref in refs if ref not in outcome.tables]
-    if gone:
-        where = "dbt runs" if gone[0] in outcome.commands else "isn't imported"
-        raise NoCheck(f"it reads {gone[0]}, which {where}")
-    node = _home(outcome, refs)
-    if node is None:
-        raise NoCheck("it reads no table, or tables that wait for each other")
-    again = outcome.renderer.render(text, as_self=node)
-    declaration: dict[str, Any] = {"sql": {"name": name, "query": _query(outcome, again.text)}}
-    if str(first.config.get("severity", "")).lower() == "warn":
-        declaration["severity"] = "warning"
-    _attach(outcome, node, declaration, tuple(ref for ref in refs if ref != node))
-    for used in first.macros:
-        outcome.macros_used.setdefault(used, []).append(node)
-    return node
-
-
-def _home(outcome: Outcome, refs: list[str]) -> str | None:
-    """Return the node that a check of several nodes belongs to: the one computed last."""
-    ranked = sorted(refs, key=lambda ref: (-len(outcome.ancestors(ref)), ref))
-    for node in ranked:
-        others = tuple(ref for ref in refs if ref != node)
-        if not outcome.waits_in_a_circle(node, others):
-            return node
-    return None

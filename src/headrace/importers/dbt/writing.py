@@ -86,15 +86,18 @@ def _wrapped(text: str) -> list[str]:
     return lines
 
 
-def comment_safe(text: str) -> str:
-    """Return a text for a line of a front matter, whose comment it can't close."""
-    return " ".join(text.split()).replace("*/", "* /")
+def _wrapped_lines(text: str) -> list[str]:
+    """Return a text's lines, each wrapped, for comments that `*/` can't close."""
+    lines = text.replace("*/", "* /").split("\n")
+    return [part for line in lines for part in _wrapped(line)]
 
 
 def sql_file(fields: Mapping[str, Any], columns: Mapping[str, str], sql: str) -> str:
     """Return an asset's file: its front matter, descriptions of columns as comments, its SQL."""
     lines = [line.replace("*/", "* /") for line in block(fields)]
-    lines += [f"# {name}: {comment_safe(text)}" for name, text in columns.items() if text]
+    for name, text in columns.items():
+        first, *rest = [line for line in _wrapped_lines(text) if line]
+        lines += [f"# {name}: {first}", *(f"#   {line}" for line in rest)]
     return "\n".join(["/* headrace", *lines, "*/", tidy_sql(sql)]) + "\n"
 
 

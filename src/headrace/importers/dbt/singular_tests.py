@@ -1,0 +1,85 @@
+"""Tests of dbt that are queries, as `sql` checks of the asset that is computed last."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from headrace.importers.dbt.check_kinds import NoCheck
+from headrace.importers.dbt.outcome import Outcome
+from headrace.importers.dbt.project_files import SourceFile
+from headrace.importers.dbt.templates import NotStatic
+from headrace.importers.dbt.tests import (
+    attach,
+    clean_check,
+    query_of,
+    require_plain,
+    set_severity,
+)
+from headrace.importers.imported import Verdict
+
+_GENERIC = re.compile(r"\{%-?\s*(data_)?test\s")
+
+
+class _ReadsWarehouse(NoCheck):
+    """A test of a table that dbt computes."""
+
+
+def read_singular_tests(outcome: Outcome) -> None:
+    """Make `sql` checks of the tests that are queries, and an item of each."""
+    for file in outcome.nodes.files.role("test-paths", "sql"):
+        if not _GENERIC.search(file.text) and file.path.split("/")[1] != "fixtures":
+            _read(outcome, file)
+
+
+def _read(outcome: Outcome, file: SourceFile) -> None:
+    uid = f"test.{outcome.nodes.files.name}.{file.stem}"
+    verdict, line, created = Verdict.PERSON, 1, ""
+    todo = "write it as a `sql` check of an asset"
+    try:
+        node = _check(outcome, file.text, clean_check(file.stem))
+    except _ReadsWarehouse as error:
+        verdict, why = Verdict.COMMAND, str(error)
+        todo = f"run dbt test --select {file.stem} in dbt's environment"
+    except NoCheck as error:
+        why = str(error)
+    except NotStatic as error:
+        why, line = error.reason, error.line
+    else:
+        verdict, todo, created = Verdict.CARRIED, "", outcome.paths[node]
+        target = outcome.nodes.by_id[node].target
+        why = f"the `sql` check {clean_check(file.stem)} of {target}"
+    files = (created,) if created else ()
+    outcome.add(uid, file.path, line, verdict, why, todo=todo, created=files, original=file.text)
+
+
+def _check(outcome: Outcome, text: str, name: str) -> str:
+    """Add the check of a singular test, and return the node that it belongs to. Raise NoCheck."""
+    first = outcome.renderer.render(text)
+    require_plain(first.config)
+    refs = list(first.refs)
+    for ref in refs:
+        if ref in outcome.commands:
+            raise _ReadsWarehouse(f"it reads {ref}, which dbt runs")
+        if ref not in outcome.tables:
+            raise NoCheck(f"it reads {ref}, which isn't imported")
+    node = _home(outcome, refs)
+    if node is None:
+        raise NoCheck("it reads no table, or tables that wait for each other")
+    again = outcome.renderer.render(text, as_self=node)
+    declaration: dict[str, Any] = {"sql": {"name": name, "query": query_of(outcome, again.text)}}
+    set_severity(declaration, first.config)
+    attach(outcome, node, declaration, tuple(ref for ref in refs if ref != node))
+    for used in first.macros:
+        outcome.macros_used.setdefault(used, []).append(node)
+    return node
+
+
+def _home(outcome: Outcome, refs: list[str]) -> str | None:
+    """Return the node that a check of several nodes belongs to: the one computed last."""
+    ranked = sorted(refs, key=lambda ref: (-len(outcome.ancestors(ref)), ref))
+    for node in ranked:
+        others = tuple(ref for ref in refs if ref != node)
+        if not outcome.waits_in_a_circle(node, others):
+            return node
+    return None

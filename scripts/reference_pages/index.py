@@ -19,7 +19,7 @@ class Section:
 
 
 HOW_TO = {
-    "Get started": ("install", "combine-sources"),
+    "Get started": ("install", "from-dbt", "combine-sources"),
     "See data": ("web-ui", "query", "python"),
     "Ingest data": ("files", "excel", "remote-files", "databases", "http-api", "secrets"),
     "Write assets": (

@@ -34,6 +34,12 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "[DIR]"),
         CompletedParameter(("--from",), "FILE…"),
     ),
+    "import": (
+        CompletedParameter((), "dbt"),
+        CompletedParameter((), "PATH"),
+        CompletedParameter(("--into",), "DIR"),
+        CompletedParameter(("--check",), None),
+    ),
     "status": (
         CompletedParameter((), "[SELECT]...", many=True),
         CompletedParameter(("--select", "-s"), "SELECT"),

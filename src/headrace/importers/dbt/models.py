@@ -13,7 +13,7 @@ from headrace.importers.dbt.incremental import incremental
 from headrace.importers.dbt.nodes import Node, merge_config
 from headrace.importers.dbt.outcome import Model, Outcome
 from headrace.importers.dbt.project_files import flag, listed, mapped
-from headrace.importers.dbt.templates import MissingNode, NotStatic, with_sql_comments
+from headrace.importers.dbt.templates import MissingNode, NotStatic, Unreadable, with_sql_comments
 from headrace.importers.dbt.writing import sql_file, yaml_file
 from headrace.importers.imported import Verdict
 
@@ -82,6 +82,9 @@ def _read(outcome: Outcome, node: Node) -> Model | None:
         _person(
             outcome, node, error.reason, "correct the reference; dbt stops there, too", error.line
         )
+        return None
+    except Unreadable as error:
+        _person(outcome, node, error.reason, "correct the template", error.line)
         return None
     except NotStatic as error:
         _command(outcome, node, error.reason, error.line)
@@ -178,6 +181,7 @@ def _break_circles(outcome: Outcome, models: dict[str, Model]) -> None:
 
 def write_models(outcome: Outcome, models: Mapping[str, Model]) -> None:
     """Write the assets, with the checks that belong to them."""
+    outcome.models = dict(models)
     for uid, model in models.items():
         if model.fields.get("materialize") == "view":
             outcome.views.add(uid)

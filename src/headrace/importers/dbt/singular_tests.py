@@ -80,6 +80,6 @@ def _home(outcome: Outcome, refs: list[str]) -> str | None:
     ranked = sorted(refs, key=lambda ref: (-len(outcome.ancestors(ref)), ref))
     for node in ranked:
         others = tuple(ref for ref in refs if ref != node)
-        if not outcome.waits_in_a_circle(node, others):
+        if outcome.can_check(node, others):
             return node
     return None

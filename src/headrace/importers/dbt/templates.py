@@ -26,6 +26,10 @@ class NotStatic(Exception):
         self.line = line
 
 
+class Unreadable(NotStatic):
+    """Text that isn't Jinja: dbt stops, too."""
+
+
 class MissingNode(NotStatic):
     """A `ref` or `source` that the project doesn't have: dbt stops, too."""
 
@@ -55,13 +59,14 @@ _ENVIRONMENT = Environment(extensions=["jinja2.ext.do", _Blocks])  # noqa: S701 
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> nodes.Template:
-    """Return the syntax tree of a template. Raise NotStatic if it isn't Jinja."""
+    """Return the syntax tree of a template. Raise Unreadable if it isn't Jinja, NotStatic if it is
+    too large."""
     if len(text) > TEMPLATE_CHARACTERS_MAX:
         raise NotStatic(f"it has more than {TEMPLATE_CHARACTERS_MAX:,} characters")
     try:
         return _ENVIRONMENT.parse(text)
     except TemplateSyntaxError as error:
-        raise NotStatic(f"its Jinja can't be parsed: {error.message}", error.lineno) from None
+        raise Unreadable(f"its Jinja can't be parsed: {error.message}", error.lineno) from None
     except RecursionError:
         raise NotStatic("its Jinja is nested too deeply") from None
 

@@ -207,7 +207,7 @@ def _placed(
 ) -> tuple[str, dict[str, Any], tuple[str, ...]]:
     """Return the check, at the table that it compares with where it would wait in a circle."""
     node = test.node.uid
-    if not outcome.waits_in_a_circle(node, reads):
+    if outcome.can_check(node, reads):
         return node, declaration, reads
     references = declaration.get("references")
     if references is None or len(reads) != 1 or reads[0] in outcome.views:

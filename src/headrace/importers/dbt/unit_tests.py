@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,14 +86,22 @@ def _rows(outcome: Outcome, key: str, given: Mapping[str, Any]) -> list[str]:
     if isinstance(fixture, str):
         rows = _fixture(outcome, fixture)
     if isinstance(rows, str):
-        rows = list(csv.DictReader(io.StringIO(rows.strip(), newline=""), skipinitialspace=True))
+        cells = csv.DictReader(io.StringIO(rows.strip(), newline=""), skipinitialspace=True)
+        rows = [{name: _value(cell) for name, cell in row.items()} for row in cells]
     indent = " " * (len(key) - len(key.lstrip()) + 2)
-    lines = [f"{indent}- {flow({k: _value(v) for k, v in row.items()})}" for row in listed(rows)]
+    lines = [f"{indent}- {flow(row)}" for row in listed(rows)]
     return [f"{key}:", *lines] if lines else [f"{key}: []"]
 
 
 def _value(value: Any) -> Any:
-    return None if value == "" else value
+    """Return a cell of a CSV as dbt types it: numbers as numbers, nothing as null."""
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(r"-?(0|[1-9]\d{0,15})", value):
+        return int(value)
+    if re.fullmatch(r"-?(0|[1-9]\d{0,12})\.\d{1,6}", value):
+        return float(value)
+    return value or None
 
 
 def _fixture(outcome: Outcome, name: str) -> str:

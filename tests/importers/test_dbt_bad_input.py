@@ -1,0 +1,154 @@
+"""Projects that are broken, hostile or large: an item for each fault, and everything else goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dbt_lab import SETTINGS, dbt_project, imported
+
+from headrace.importers import Verdict
+from headrace.importers.dbt import read_project
+
+GOOD = {"models/good.sql": "select id from {{ ref('raw_orders') }}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("models/s.yml", b"models: [{name: good", "its YAML can't be read"),
+        ("models/s.yml", b"a: 1\na: 2\n", "its YAML can't be read"),
+        ("models/s.yml", b"models: !!python/object/apply:os.system [id]", "YAML can't be read"),
+        ("models/bad.sql", b"select '\xff\xfe'", "it isn't UTF-8 text"),
+        ("models/bad.sql", b"select \0", "it has null characters"),
+        ("seeds/bad.csv", b"id\n\xe4\n", "it isn't UTF-8 text"),
+        ("macros/bad.sql", b"{% macro a( %}", "its Jinja can't be parsed"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_an_item(
+    tmp_path: Path, name: str, content: bytes, why: str
+) -> None:
+    """Would catch: an import that stops, or a file that is passed over in silence."""
+    found = imported(tmp_path, {**GOOD, name: content})
+    assert found.items[name].verdict is Verdict.PERSON
+    assert why in found.items[name].why
+    assert found.model("good").verdict is Verdict.CARRIED
+
+
+DOUBLING = (
+    "{% set x = namespace(t='ab') %}{% for i in range(99) %}{% set x.t = x.t ~ x.t %}{% endfor %}"
+)
+DEEP = "(" * 40 + "1" + ")" * 40
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("select {% for %}", Verdict.PERSON),
+        ("select {{ nothing_like_this() }}", Verdict.COMMAND),
+        ("select {{ ref('nowhere') }}", Verdict.PERSON),
+        ("select {{ ''.__class__.__mro__ }}", Verdict.COMMAND),
+        ("select {{ ref.__globals__ }}", Verdict.COMMAND),
+        ("select {{ '{0.__class__}'.format(1) }}", Verdict.COMMAND),
+        ("{% for i in range(10 ** 9) %}{% endfor %}", Verdict.COMMAND),
+        ("{{ 'a' * 10 ** 9 }}", Verdict.COMMAND),
+        ("{{ 10 ** 10 ** 10 }}", Verdict.COMMAND),
+        (DOUBLING, Verdict.COMMAND),
+        ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", Verdict.COMMAND),
+        (f"select {{{{ {DEEP} }}}} as one", Verdict.CARRIED),
+        (f"select {{{{ {'(' * 5000}1{')' * 5000} }}}}", Verdict.COMMAND),
+        (f"select {'(' * 5000}1{')' * 5000}", Verdict.COMMAND),
+        ("drop table orders", Verdict.COMMAND),
+        ("select 1; select 2", Verdict.COMMAND),
+        ("", Verdict.COMMAND),
+    ],
+)
+def test_a_template_that_cannot_be_known_is_not_carried(
+    tmp_path: Path, text: str, verdict: Verdict
+) -> None:
+    """Would catch: Jinja that reaches Python, exhausts memory, or stops the import."""
+    found = imported(tmp_path, {**GOOD, "models/bad.sql": text})
+    assert found.model("bad").verdict is verdict
+    assert found.model("good").verdict is Verdict.CARRIED
+
+
+def test_circles_and_duplicates_are_named(tmp_path: Path) -> None:
+    """Would catch: an import that runs for ever, or that drops the second of two models."""
+    found = imported(
+        tmp_path,
+        {
+            **GOOD,
+            "models/a.sql": "select * from {{ ref('b') }}",
+            "models/b.sql": "select * from {{ ref('a') }}",
+            "models/c.sql": "select * from {{ ref('b') }}",
+            "models/x/good.sql": "select 2 as id",
+        },
+    )
+    verdicts = {name: item.verdict for name, item in found.items.items() if "model." in name}
+    assert [name for name, verdict in verdicts.items() if verdict is Verdict.CARRIED] == [
+        "model.shop.good"
+    ]
+    assert "model.shop.good (models/x/good.sql:1)" in verdicts
+    assert "computed from itself" in found.model("a").why
+    assert "isn't imported" in found.model("c").why
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    """Would catch: a name that leaves the folder, or closes the front matter."""
+    found = imported(
+        tmp_path,
+        {
+            "models/weird name; drop.sql": "{{ config(group='../../x', tags=['*/ select 1']) }}"
+            " select 1 as id",
+            "models/s.yml": "exposures: [{name: '../../etc/passwd', depends_on: [ref('raw_orders')],"
+            ' owner: {name: "x: {y"}}]',
+        },
+    )
+    assert "assets/weird_name_drop.sql" in found.files
+    assert found.files["assets/weird_name_drop.sql"].count("*/") == 1
+    assert not any(".." in name for name in found.files)
+
+
+def test_a_folder_outside_of_the_project_is_not_read(tmp_path: Path) -> None:
+    """Would catch: `model-paths` that leads an import to other people's files."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key.sql").write_text("select 1 as id")
+    root = dbt_project(
+        tmp_path / "p", {"dbt_project.yml": f"{SETTINGS}model-paths: [../secret, /etc]\n"}
+    )
+    project = read_project(root)
+    assert {item.id for item in project.items} == {"seed.shop.raw_orders"}
+
+
+def test_nothing_of_the_project_is_run(tmp_path: Path) -> None:
+    """Would catch: a template or a Python model that runs while it is read."""
+    planted = tmp_path / "planted"
+    text = f"open({str(planted)!r}, 'w')"
+    imported(
+        tmp_path / "p",
+        {
+            "models/m.py": f"{text}\ndef model(dbt, session): ...",
+            "models/t.sql": f"select {{{{ {text} }}}}",
+            "macros/m.sql": f"{{% macro m() %}}{{% do {text} %}}{{% endmacro %}}",
+            "models/u.sql": "{{ m() }} select 1",
+        },
+    )
+    assert not planted.exists()
+
+
+def test_an_empty_folder_says_that_it_is_no_project(tmp_path: Path) -> None:
+    """Would catch: an import of the wrong folder that looks like a success."""
+    (item,) = read_project(tmp_path).items
+    assert (item.id, item.verdict) == ("dbt_project.yml", Verdict.PERSON)
+
+
+def test_secrets_are_named_and_not_copied(tmp_path: Path) -> None:
+    """Would catch: a password of profiles.yml in the new project or in the report."""
+    profile = (
+        "shop: {outputs: {dev: {type: postgres, password: hunter2, token: \"{{ env_var('T') }}\"}}}"
+    )
+    project = imported(tmp_path, {"profiles.yml": profile}).project
+    assert [(found.file, found.line, found.name) for found in project.secrets] == [
+        ("profiles.yml", 1, "password")
+    ]
+    assert "hunter2" not in repr(project)

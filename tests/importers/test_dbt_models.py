@@ -1,0 +1,193 @@
+"""Models of dbt as assets: which SQL they become, and when they are left to dbt or to a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dbt_lab import imported
+
+from headrace.importers import DependencyKind, Verdict
+
+INCREMENTAL = """
+{{ config(materialized='incremental', unique_key='id') }}
+select id, amount from {{ ref('raw_orders') }}
+{% if is_incremental() %}
+-- only new ones
+where id > (select max(id) from {{ this }})
+{% endif %}
+"""
+
+
+def test_control_flow_is_written_out_and_comments_stay(tmp_path: Path) -> None:
+    """Would catch: a loop, a condition or a comment that gets lost."""
+    found = imported(
+        tmp_path,
+        {
+            "models/a/orders.sql": "{# what we sold #}\nselect id,\n"
+            "{% for k in ['x', 'y'] %} '{{ k }}' as {{ k }}{{ ',' if not loop.last }}{% endfor %}\n"
+            "-- the seed\nfrom {{ ref('raw_orders') }}\n"
+        },
+    )
+    assert found.model("orders").verdict is Verdict.CARRIED
+    assert found.model("orders").created == ("assets/a/orders.sql",)
+    assert found.body("assets/a/orders.sql") == (
+        "-- what we sold select id, 'x' as x, 'y' as y -- the seed from raw_orders"
+    )
+    edges = {(edge.origin, edge.target, edge.how) for edge in found.project.dependencies}
+    assert ("seed.shop.raw_orders", "model.shop.orders", DependencyKind.REF) in edges
+
+
+def test_an_incremental_model_merges_by_its_key(tmp_path: Path) -> None:
+    """Would catch: a first run that finds no rows, because `max` of nothing is null."""
+    found = imported(
+        tmp_path,
+        {
+            "models/orders.sql": INCREMENTAL,
+            "models/s.yml": "models: [{name: orders, columns: [{name: id, data_tests: [unique]}]}]",
+        },
+    )
+    text = found.files["assets/orders.sql"]
+    assert "materialize: merge\nmerge: {keys: [id]}" in text
+    assert found.body("assets/orders.sql") == (
+        "select id, amount from raw_orders -- only new ones where ( not exists (select 1 from"
+        " $self) or (id > (select max(id) from $self)) )"
+    )
+    assert found.model("orders").verdict is Verdict.CARRIED
+
+
+def test_a_key_that_nobody_tests_is_for_a_person(tmp_path: Path) -> None:
+    """Would catch: delete+insert by a key that repeats, carried as a merge that stops there."""
+    found = imported(tmp_path, {"models/orders.sql": INCREMENTAL})
+    assert found.model("orders").verdict is Verdict.PERSON
+    assert "no test says that id is unique" in found.model("orders").why
+
+
+def test_a_view_whose_rows_are_appended_is_stored(tmp_path: Path) -> None:
+    """Would catch: an append over a view, which validate refuses."""
+    found = imported(
+        tmp_path,
+        {
+            "models/stg.sql": "select id from {{ ref('raw_orders') }}",
+            "models/log.sql": "{{ config(materialized='incremental') }}\nselect id from"
+            " {{ ref('stg') }}\n{% if is_incremental() %}\nwhere id > (select max(id) from"
+            " {{ this }})\n{% endif %}",
+        },
+    )
+    assert "materialize: append" in found.files["assets/log.sql"]
+    assert "materialize" not in found.files["assets/stg.sql"]
+
+
+def test_appending_without_a_look_at_what_is_there_is_for_a_person(tmp_path: Path) -> None:
+    """Would catch: rows that dbt repeats with each run, carried as rows that come once."""
+    text = "{{ config(materialized='incremental') }} select id from {{ ref('raw_orders') }}"
+    found = imported(tmp_path, {"models/log.sql": text})
+    assert found.model("log").verdict is Verdict.PERSON
+
+
+def test_what_asks_the_warehouse_is_left_to_dbt_with_all_that_reads_it(tmp_path: Path) -> None:
+    """Would catch: an asset that reads a table which only dbt's warehouse has."""
+    found = imported(
+        tmp_path,
+        {
+            "models/dyn.sql": "select {{ run_query('select 1') }} as one",
+            "models/below.sql": "select one from {{ ref('dyn') }}",
+            "models/s.yml": "models: [{name: below, columns: [{name: one, tests: [not_null]}]}]",
+        },
+    )
+    assert found.model("dyn").verdict is found.model("below").verdict is Verdict.COMMAND
+    assert "[sh, jobs/run-dbt.sh, run, '--select', '+below']" in found.files["assets/below.yaml"]
+    tests = [item for name, item in found.items.items() if name.startswith("test.")]
+    assert [item.verdict for item in tests] == [Verdict.COMMAND]
+
+
+def test_macros_are_expanded_by_dialect_and_reported(tmp_path: Path) -> None:
+    """Would catch: `adapter.dispatch` that takes another warehouse's macro."""
+    found = imported(
+        tmp_path,
+        {
+            "macros/m.sql": "{% macro euros(c) %}{{ return(adapter.dispatch('euros')(c)) }}"
+            "{% endmacro %}\n{% macro default__euros(c, n=2) %}round({{ c }}, {{ n }}){% endmacro %}"
+            "\n{% macro postgres__euros(c) %}wrong{% endmacro %}",
+            "models/o.sql": "select {{ euros('amount') }} as amount from {{ ref('raw_orders') }}",
+        },
+    )
+    assert found.body("assets/o.sql") == "select round(amount, 2) as amount from raw_orders"
+    verdicts = {name: v for name, v in found.verdicts().items() if name.startswith("macro.")}
+    assert verdicts == {
+        "macro.shop.euros": Verdict.CARRIED,
+        "macro.shop.default__euros": Verdict.CARRIED,
+        "macro.shop.postgres__euros": Verdict.PERSON,
+    }
+
+
+def test_other_dialects_are_translated_and_doubts_named(tmp_path: Path) -> None:
+    """Would catch: whole numbers of PostgreSQL that become fractions without a word."""
+    found = imported(
+        tmp_path,
+        {
+            "models/same.sql": "select id, amount from {{ ref('raw_orders') }} -- as it is",
+            "models/div.sql": "select id / 2 as half from {{ ref('raw_orders') }}",
+        },
+        dialect="postgres",
+    )
+    assert found.body("assets/same.sql") == "select id, amount from raw_orders -- as it is"
+    assert found.model("div").verdict is Verdict.PERSON
+    assert "`id / 2` is a whole number in postgres" in found.model("div").why
+
+
+def test_a_table_that_is_read_by_its_name_is_left_to_dbt(tmp_path: Path) -> None:
+    """Would catch: an asset over a table that the new project doesn't know."""
+    found = imported(tmp_path, {"models/o.sql": "select * from warehouse.orders"})
+    assert found.model("o").verdict is Verdict.COMMAND
+    assert "reads orders by its name" in found.model("o").why
+
+
+def test_names_that_collide_get_a_suffix_that_stays(tmp_path: Path) -> None:
+    """Would catch: two assets of one name, and a name that changes with each import."""
+    files = {
+        "models/orders.sql": "select 1 as id",
+        "models/Orders.sql": "select 2 as id",
+        "models/order.sql": "select 3 as id",
+    }
+    first = imported(tmp_path, files)
+    again = imported(tmp_path, files)
+    assert first.files == again.files
+    assert "is named `orders_" in first.model("orders").why
+    assert "assets/order_data.sql" in first.files
+
+
+def test_owners_tags_and_descriptions_are_kept(tmp_path: Path) -> None:
+    """Would catch: an owner, a tag or a doc block that gets lost on the way."""
+    found = imported(
+        tmp_path,
+        {
+            "models/orders.sql": "{{ config(group='sales', tags=['daily']) }} select 1 as id",
+            "models/docs.md": "{% docs o %}Orders, */ each once.{% enddocs %}",
+            "models/s.yml": "groups: [{name: sales, owner: {email: s@example.com}}]\n"
+            "models: [{name: orders, description: \"{{ doc('o') }}\","
+            " columns: [{name: id, description: the key}]}]",
+        },
+    )
+    text = found.files["assets/orders.sql"]
+    assert "owner: sales\ntags: [daily]" in text
+    assert "description: 'Orders, * / each once.'" in text
+    assert "# id: the key" in text
+    assert "mailto:s@example.com" in found.files["owners.yaml"]
+
+
+def test_a_variable_is_its_value_and_an_environment_variable_a_doubt(tmp_path: Path) -> None:
+    """Would catch: a value of one machine, carried as if it were everybody's."""
+    found = imported(
+        tmp_path,
+        {
+            "dbt_project.yml": "name: shop\nprofile: shop\nvars: {least: 5, shop: {most: 9}}",
+            "models/v.sql": "select id from {{ ref('raw_orders') }} where id between"
+            " {{ var('least') }} and {{ var('most') }}",
+            "models/e.sql": "select '{{ env_var('REGION', 'eu') }}' as region",
+            "models/n.sql": "select '{{ env_var('REGION') }}' as region",
+        },
+    )
+    assert found.body("assets/v.sql").endswith("between 5 and 9")
+    assert found.model("v").verdict is Verdict.CARRIED
+    assert found.model("e").verdict is Verdict.PERSON
+    assert found.model("n").verdict is Verdict.COMMAND

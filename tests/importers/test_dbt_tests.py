@@ -1,0 +1,200 @@
+"""Tests, unit tests, sources, snapshots and exposures of dbt, and the ids of their items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dbt_lab import Imported, imported
+
+from headrace.importers import Verdict
+
+MODEL = {"models/orders.sql": "select id, customer_id, amount from {{ ref('raw_orders') }}"}
+
+
+def with_tests(root: Path, tests: str, **files: str) -> Imported:
+    """Import a model with these tests of its column `id`."""
+    properties = f"models: [{{name: orders, columns: [{{name: id, data_tests: {tests}}}]}}]"
+    return imported(root, {**MODEL, "models/s.yml": properties, **files})
+
+
+def test_ids_are_those_of_dbt(tmp_path: Path) -> None:
+    """The ids that dbt 1.12 gives these tests, as its manifest has them."""
+    found = imported(
+        tmp_path,
+        {
+            **MODEL,
+            "models/customers.sql": "select 1 as customer_id",
+            "models/s.yml": "models: [{name: orders, columns: [{name: order_id, tests: [unique]},"
+            " {name: customer_id, tests: [not_null]}]}]",
+            "dbt_project.yml": "name: jaffle_shop\nprofile: shop",
+        },
+    )
+    assert "test.jaffle_shop.unique_orders_order_id.fed79b3a6e" in found.items
+    assert "test.jaffle_shop.not_null_orders_customer_id.c5f02694af" in found.items
+
+
+@pytest.mark.parametrize(
+    ("test", "check"),
+    [
+        ("unique", "unique: [id]"),
+        ("not_null: {config: {severity: warn}}", "severity: warning"),
+        ("accepted_values: {values: [1, 2], quote: false}", "{column: id, values: [1, 2]}"),
+        ("dbt_utils.accepted_range: {min_value: 0}", "range: {column: id, min: 0}"),
+        (
+            "dbt_utils.accepted_range: {min_value: 0, inclusive: false}",
+            "select * from $self where not (id > 0)",
+        ),
+        (
+            "unique: {config: {where: 'amount > 1'}}",
+            "where: 'amount > 1'",
+        ),
+        (
+            "dbt_utils.not_constant",
+            "having count(distinct id) = 1",
+        ),
+        (
+            "dbt_expectations.expect_column_values_to_match_regex: {regex: '^[0-9]+$'}",
+            "not regexp_matches(id, '^[0-9]+$')",
+        ),
+    ],
+)
+def test_a_generic_test_is_a_check(tmp_path: Path, test: str, check: str) -> None:
+    """Would catch: a test that is carried as a weaker or another check."""
+    found = with_tests(tmp_path, f"[{{{test}}}]" if ":" in test else f"[{test}]")
+    assert check in found.files["assets/orders.sql"]
+    assert Verdict.PERSON not in found.verdicts().values()
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "unique: {config: {error_if: '>10'}}",
+        "elementary.volume_anomalies: {sensitivity: 3}",
+        "relationships: {to: ref('gone'), field: id}",
+        "dbt_utils.accepted_range: {min_value: 0, surprise: 1}",
+    ],
+)
+def test_a_test_without_counterpart_is_for_a_person(tmp_path: Path, test: str) -> None:
+    """Would catch: a check that passes what dbt's test fails."""
+    found = with_tests(tmp_path, f"[{{{test}}}]")
+    assert "checks:" not in found.files["assets/orders.sql"]
+    (item,) = [item for name, item in found.items.items() if name.startswith("test.")]
+    assert (item.verdict, item.line) == (Verdict.PERSON, 1)
+    assert item.todo
+
+
+def test_a_projects_own_and_singular_tests_are_queries(tmp_path: Path) -> None:
+    """Would catch: a test's `{{ model }}` that reads published rows instead of those at hand."""
+    found = with_tests(
+        tmp_path,
+        "[{positive: {least: 3}}]",
+        **{
+            "tests/generic/p.sql": "{% test positive(model, column_name, least=0) %}\n"
+            "select * from {{ model }} where {{ column_name }} < {{ least }}\n{% endtest %}",
+            "tests/no_orphans.sql": "{{ config(severity='warn') }}\nselect o.id from"
+            " {{ ref('orders') }} o left join {{ ref('raw_orders') }} r using (id)"
+            " where r.id is null",
+        },
+    )
+    text = found.files["assets/orders.sql"]
+    assert "{name: positive_id, query: 'select * from $self where id < 3'}" in text
+    assert "from $self o left join raw_orders r using (id) where r.id is null" in text
+    assert "materialize: view" not in text, "the check would wait for the view's own input"
+    assert found.items["test.shop.no_orphans"].verdict is Verdict.CARRIED
+    assert found.items["macro.shop.test_positive"].verdict is Verdict.CARRIED
+
+
+def test_a_reference_to_a_table_below_is_checked_there(tmp_path: Path) -> None:
+    """Would catch: a check that waits for a table which waits for the checked one."""
+    found = with_tests(
+        tmp_path,
+        "[{relationships: {to: ref('totals'), field: id}}]",
+        **{
+            "models/orders.sql": "{{ config(materialized='table') }} select id from"
+            " {{ ref('raw_orders') }}",
+            "models/totals.sql": "{{ config(materialized='table') }} select id from"
+            " {{ ref('orders') }}",
+        },
+    )
+    assert "checks:" not in found.files["assets/orders.sql"]
+    assert (
+        "select id from orders where id is not null and id not in (select id from $self"
+        in (found.files["assets/totals.sql"])
+    )
+
+
+def test_unit_tests_keep_their_rows(tmp_path: Path) -> None:
+    """Would catch: rows of a CSV with other cells, and expected rows that get lost."""
+    entry = (
+        "unit_tests: [{name: t, model: orders, given: [{input: ref('raw_orders'), format: csv,"
+        ' rows: "id,amount\\n1,"}], expect: {rows: [{id: 1, amount: null}]}}]'
+    )
+    found = imported(tmp_path, {**MODEL, "models/s.yml": entry})
+    assert found.files["tests/orders.yaml"] == (
+        "- test: t\n  asset: orders\n  given:\n    raw_orders:\n      - {id: 1, amount: null}\n"
+        "  expect:\n    - {id: 1, amount: null}\n"
+    )
+    assert found.items["unit_test.shop.orders.t"].verdict is Verdict.CARRIED
+
+
+def test_sources_are_declared_and_say_what_is_missing(tmp_path: Path) -> None:
+    """Would catch: a source that counts as carried although nobody delivers it."""
+    found = imported(
+        tmp_path,
+        {
+            "models/s.yml": "sources: [{name: erp, schema: main, loaded_at_field: at, freshness:"
+            " {warn_after: {count: 2, period: day}}, tables: [{name: orders}, {name: items,"
+            " freshness: null}, {name: raw_orders}]}]",
+            "models/orders.sql": "select * from {{ source('erp', 'orders') }}",
+        },
+    )
+    text = found.files["sources/erp_orders.yaml"]
+    assert "files: landing/main/orders.parquet" in text
+    assert "freshness: {column: at, max_age: '2d'}" in text
+    assert "freshness" not in found.files["sources/items.yaml"]
+    assert found.items["source.shop.erp.orders"].verdict is Verdict.PERSON
+    assert found.body("assets/orders.sql") == "select * from erp_orders"
+    assert "sources/erp_raw_orders.yaml" in found.files
+
+
+def test_a_source_that_a_seed_loads_is_the_seed(tmp_path: Path) -> None:
+    """Would catch: a table that would be delivered twice under two names."""
+    found = imported(
+        tmp_path,
+        {
+            "dbt_project.yml": "name: shop\nseeds: {shop: {+schema: raw}}",
+            "models/s.yml": "sources: [{name: erp, schema: raw, tables: [{name: raw_orders}]}]",
+            "models/orders.sql": "select * from {{ source('erp', 'raw_orders') }}",
+        },
+    )
+    assert found.body("assets/orders.sql") == "select * from raw_orders"
+    assert found.items["source.shop.erp.raw_orders"].created == ("sources/raw_orders.yaml",)
+
+
+def test_a_snapshot_says_what_becomes_of_deleted_rows(tmp_path: Path) -> None:
+    """Would catch: deleted rows that stay current although dbt closes them, or the reverse."""
+    text = (
+        "{%% snapshot s %%}{{ config(unique_key='id', strategy='check', check_cols=['amount'],"
+        " hard_deletes='%s') }}\nselect * from {{ ref('raw_orders') }}{%% endsnapshot %%}"
+    )
+    closing = imported(tmp_path / "a", {"snapshots/s.sql": text % "invalidate"})
+    assert (
+        "snapshot: {keys: [id], columns: [amount], deletes: close}"
+        in (closing.files["assets/snapshots/s_versions.sql"])
+    )
+    assert "a deleted row closes its version, as in dbt" in closing.items["snapshot.shop.s"].why
+    assert "dbt_valid_to" in closing.files["assets/snapshots/s.sql"]
+    recording = imported(tmp_path / "b", {"snapshots/s.sql": text % "new_record"})
+    assert recording.items["snapshot.shop.s"].verdict is Verdict.PERSON
+
+
+def test_an_exposure_is_a_consumer_with_its_owner(tmp_path: Path) -> None:
+    """Would catch: an exposure that reads nothing, or whose owner gets lost."""
+    entry = (
+        "exposures: [{name: board, owner: {name: Ana B, email: ana@example.com},"
+        " depends_on: [ref('orders')]}, {name: lost, depends_on: [ref('gone')]}]"
+    )
+    found = imported(tmp_path, {**MODEL, "models/s.yml": entry})
+    assert "- consumer: board\n  owner: Ana-B\n  reads: [orders]" in found.files["consumers.yaml"]
+    assert found.items["exposure.shop.lost"].verdict is Verdict.PERSON

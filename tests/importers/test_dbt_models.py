@@ -142,6 +142,23 @@ def test_a_table_that_is_read_by_its_name_is_left_to_dbt(tmp_path: Path) -> None
     assert "reads orders by its name" in found.model("o").why
 
 
+def test_a_cte_that_hides_a_table_is_for_a_person(tmp_path: Path) -> None:
+    """Would catch: a query that reads its own CTE where dbt reads the table, carried as the same."""
+    orders = "{{ ref('raw_orders') }}"
+    found = imported(
+        tmp_path,
+        {
+            "models/same.sql": f"with raw_orders as (select * from {orders}) select id from"
+            " raw_orders",
+            "models/other.sql": f"with raw_orders as (select * from {orders} where id > 1) select"
+            f" count(*) as n from {orders}",
+        },
+    )
+    assert found.model("same").verdict is Verdict.CARRIED
+    assert found.model("other").verdict is Verdict.PERSON
+    assert "hides the table" in found.model("other").why
+
+
 def test_names_that_collide_get_a_suffix_that_stays(tmp_path: Path) -> None:
     """Would catch: two assets of one name, and a name that changes with each import."""
     files = {

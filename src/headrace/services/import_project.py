@@ -238,15 +238,15 @@ def _with_problems(
 
 
 def _with_problem(item: ImportedItem, errors: Mapping[str, ProblemRow]) -> ImportedItem:
-    found = next((errors[name] for name in item.created if name in errors), None)
-    if found is None or item.verdict is Verdict.PERSON:
+    problem = next((errors[name] for name in item.created if name in errors), None)
+    if problem is None or item.verdict is Verdict.PERSON:
         return item
-    hint = f" ({found.hint})" if found.hint else ""
+    hint = f" ({problem.hint})" if problem.hint else ""
     return replace(
         item,
         verdict=Verdict.PERSON,
-        why=f"{found.file}:{found.line} isn't valid: {found.message}",
-        todo=f"correct {found.file}{hint}, then headrace validate",
+        why=f"{problem.file}:{problem.line} isn't valid: {problem.message}",
+        todo=f"correct {problem.file}{hint}, then headrace validate",
     )
 
 

@@ -147,8 +147,8 @@ def _html(response: ImportResponse) -> Iterator[str]:
 def _html_item(item: ImportItemRow) -> str:
     why = _cell(item.why)
     todo = f"<p><b>To do:</b> {_cell(item.todo)}</p>" if item.todo else ""
-    shown = item.verdict != "carried" and item.original.strip()
-    original = f"<pre>{_cell(chr(10).join(_excerpt(item.original)))}</pre>" if shown else ""
+    has_excerpt = item.verdict != "carried" and item.original.strip()
+    original = f"<pre>{_cell(chr(10).join(_excerpt(item.original)))}</pre>" if has_excerpt else ""
     files = "<br>".join(map(_cell, item.as_))
     return (
         f"<tr><td>{_cell(item.id)}</td><td>{_cell(item.file)}:{item.line}</td><td>{files}</td>"

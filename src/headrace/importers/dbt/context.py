@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,8 @@ class Rendered:
     config: dict[str, Any] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     """Unique id → name in the new project, in order of use."""
+    uses: Counter[str] = field(default_factory=Counter)
+    """Name in the new project, in lower case → how often the text reads it."""
     variables: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     """Environment variables → the default that was written in."""
@@ -137,21 +140,23 @@ class _Names:
         }
 
     def macro(self, name: str) -> Template | Function | None:
-        """Return a macro of the project, or one of dbt's own, by its name."""
+        """Return a macro of the project, or one of dbt's builtin, by its name."""
         if name in self._nodes.macros:
-            found = self._nodes.macros[name]
-            self._result.macros.append(found.id)
-            return found
-        own = PACKAGES["dbt"].get(name)
+            template = self._nodes.macros[name]
+            self._result.macros.append(template.id)
+            return template
+        builtin = PACKAGES["dbt"].get(name)
         return (
-            Function(name, lambda *a, **k: in_dialect(own(*a, **k), self._dialect)) if own else None
+            Function(name, lambda *a, **k: in_dialect(builtin(*a, **k), self._dialect))
+            if builtin
+            else None
         )
 
     def _dispatch(self, name: str, *_: Any, **__: Any) -> Any:
         for prefix in (*([self._dialect] if self._dialect else []), "default"):
-            found = self.macro(f"{prefix}__{name}")
-            if found is not None:
-                return found
+            template = self.macro(f"{prefix}__{name}")
+            if template is not None:
+                return template
         raise NotStatic(f"`adapter.dispatch` finds no macro for {name[:60]}")
 
     def _ref(self, *names: str, v: object = None, version: object = None) -> Relation:
@@ -171,6 +176,7 @@ class _Names:
 
     def _relation(self, node: Node) -> Relation:
         self._result.refs[node.uid] = node.target
+        self._result.uses[node.target.lower()] += 1
         return Relation(node.uid, SELF if node.uid == self._as_self else node.target)
 
     def _var(self, name: str, default: Any = _NO_DEFAULT) -> Any:

@@ -109,10 +109,10 @@ def _differences(tree: exp.Query, dialect: str) -> list[str]:
         typed = annotate_types(tree.copy(), dialect=dialect)
     except (SqlglotError, RecursionError):
         return ["the types of its expressions can't be told"]
-    found = [node for node in typed.find_all(exp.Div) if not _fraction(node)]
-    if not found:
+    divisions = [node for node in typed.find_all(exp.Div) if not _fraction(node)]
+    if not divisions:
         return []
-    text = found[0].sql(dialect)[:80]
+    text = divisions[0].sql(dialect)[:80]
     return [f"`{text}` is a whole number in {dialect} if both sides are, but a fraction in DuckDB"]
 
 
@@ -157,6 +157,25 @@ def tables_read(sql: str) -> list[str]:
     defined = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
     names = [table.name for table in tree.find_all(exp.Table)]
     return list(dict.fromkeys(name for name in names if name.lower() not in defined))
+
+
+def hidden_tables(sql: str, uses: Mapping[str, int]) -> list[str]:
+    """Return tables that a CTE of the same name hides from other parts of a query for DuckDB.
+
+    dbt writes a table with its schema, so that its CTEs hide nothing. `uses` says how often the
+    query reads each table; the CTE itself may read it once.
+    """
+    tree = _parsed(sql.replace("$self", _SELF), DUCKDB)
+    return [
+        cte.alias_or_name
+        for cte in tree.find_all(exp.CTE)
+        if (count := uses.get(cte.alias_or_name.lower(), 0))
+        and (count > 1 or not _reads(cte, cte.alias_or_name))
+    ]
+
+
+def _reads(cte: exp.CTE, name: str) -> bool:
+    return any(table.name.lower() == name.lower() for table in cte.this.find_all(exp.Table))
 
 
 def is_condition(text: str, dialect: str) -> bool:

@@ -143,7 +143,7 @@ class Evaluator:
             raise NotStatic("a recursive loop isn't read", node.lineno)
         items = _items(self._expression(node.iter, scope), node.lineno)
         if node.test is not None:
-            items = [item for item in items if self._kept(node, item, scope)]
+            items = [item for item in items if self._passes(node, item, scope)]
         if not items:
             return self._body(node.else_, scope)
         parts = []
@@ -154,7 +154,7 @@ class Evaluator:
             parts.append(self._body(node.body, inner))
         return "".join(parts)
 
-    def _kept(self, node: nodes.For, item: Any, scope: Scope) -> bool:
+    def _passes(self, node: nodes.For, item: Any, scope: Scope) -> bool:
         inner = scope.child()
         self._assign(node.target, item, inner)
         return node.test is not None and self._truth(node.test, inner)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.importers.dbt.descriptions import column_descriptions, description_of
-from headrace.importers.dbt.dialects import NotSelect, tables_read, translate
+from headrace.importers.dbt.dialects import NotSelect, hidden_tables, tables_read, translate
 from headrace.importers.dbt.incremental import incremental
 from headrace.importers.dbt.nodes import Node, merge_config
 from headrace.importers.dbt.outcome import Model, Outcome
@@ -106,6 +106,8 @@ def _body(outcome: Outcome, model: Model) -> None:
     if translated.changed:
         model.notes.append(f"its SQL is translated from {outcome.dialect}")
     _doubts(model)
+    for name in hidden_tables(model.sql, model.rendered.uses):
+        model.doubts.append(f"its CTE {name} hides the table {name}: rename the CTE")
     known = {name.lower() for name in model.rendered.refs.values()} | {"__headrace_self"}
     unknown = [name for name in tables_read(model.sql) if name and name.lower() not in known]
     if unknown:
@@ -157,12 +159,12 @@ def _run_with_dbt(outcome: Outcome, models: dict[str, Model]) -> None:
 
 def _blocked(outcome: Outcome, models: Mapping[str, Model]) -> dict[str, str]:
     """Return the models that read a model which can't be an asset, with its id."""
-    found = {}
+    blocked = {}
     for uid, model in models.items():
         missing = [ref for ref in model.rendered.refs if _is_missing(outcome, ref, models)]
         if missing:
-            found[uid] = next((ref for ref in missing if ref in outcome.commands), missing[0])
-    return found
+            blocked[uid] = next((ref for ref in missing if ref in outcome.commands), missing[0])
+    return blocked
 
 
 def _is_missing(outcome: Outcome, ref: str, models: Mapping[str, Model]) -> bool:

@@ -98,11 +98,11 @@ class Nodes:
 
     def find_ref(self, name: str, version: object = None) -> Node | None:
         """Return the node that `ref(name)` names; of several versions the latest."""
-        found = [node for node in self.by_name.get(name, ()) if node.enabled]
+        candidates = [node for node in self.by_name.get(name, ()) if node.enabled]
         if version is not None:
-            return next((node for node in found if node.version == str(version)), None)
-        latest = [node for node in found if is_latest(node)]
-        return next(iter(latest or found), None)
+            return next((node for node in candidates if node.version == str(version)), None)
+        latest = [node for node in candidates if is_latest(node)]
+        return next(iter(latest or candidates), None)
 
     def find_source(self, source: str, table: str) -> Node | None:
         """Return the node of `source(source, table)`."""
@@ -252,16 +252,16 @@ def _models(nodes: Nodes) -> Iterator[Node]:
 
 def _versioned(nodes: Nodes) -> dict[str, tuple[str, str, str, LocatedMapping, LocatedMapping]]:
     """Return the stem of a versioned model's file → name, version and declarations."""
-    found = {}
+    versions = {}
     for file, _, entry in nodes.section("models"):
         name = str(entry.get("name"))
         for version in listed(entry.get("versions")):
             v = str(mapped(version).get("v"))
             stem = mapped(version).get("defined_in") or f"{name}_v{v}"
-            found[str(stem)] = (name, v, file, entry, mapped(version))
+            versions[str(stem)] = (name, v, file, entry, mapped(version))
             if str(entry.get("latest_version", "")) == v:
-                found.setdefault(name, (name, v, file, entry, mapped(version)))
-    return found
+                versions.setdefault(name, (name, v, file, entry, mapped(version)))
+    return versions
 
 
 def _seeds(nodes: Nodes) -> Iterator[Node]:

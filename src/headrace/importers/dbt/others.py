@@ -51,13 +51,13 @@ def _reads(outcome: Outcome, uid: str, entry: LocatedMapping) -> tuple[list[str]
     reads, missing = [], []
     for item in listed(entry.get("depends_on")):
         try:
-            found, _ = outcome.renderer.value("{{ " + str(item) + " }}")
+            relation, _ = outcome.renderer.value("{{ " + str(item) + " }}")
         except NotStatic:
             missing.append(str(item))
             continue
-        if isinstance(found, Relation) and found.id in outcome.tables:
-            reads.append(found.name)
-            outcome.dependencies.append(Dependency(found.id, uid, DependencyKind.REF))
+        if isinstance(relation, Relation) and relation.id in outcome.tables:
+            reads.append(relation.name)
+            outcome.dependencies.append(Dependency(relation.id, uid, DependencyKind.REF))
         else:
             missing.append(str(item))
     return list(dict.fromkeys(reads)), missing
@@ -122,14 +122,14 @@ def _used_with_dbt(outcome: Outcome) -> set[str]:
     """Return the macros whose names are in models that dbt runs, or in macros of these."""
     names = {uid.rpartition(".")[2]: uid for uid in outcome.nodes.macro_files}
     texts = [outcome.nodes.by_id[uid].text for uid in outcome.commands]
-    found: set[str] = set()
+    used: set[str] = set()
     while texts:
         words = set(re.findall(r"\w+", texts.pop()))
         words |= {f"default__{word}" for word in words}
-        for name in (words & names.keys()) - found:
-            found.add(name)
+        for name in (words & names.keys()) - used:
+            used.add(name)
             texts.append(outcome.nodes.macro_files[names[name]][2])
-    return {names[name] for name in found}
+    return {names[name] for name in used}
 
 
 def _files_of(outcome: Outcome, node: str) -> tuple[str, ...]:

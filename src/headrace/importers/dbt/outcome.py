@@ -138,14 +138,14 @@ class Outcome:
 
     def ancestors(self, node: str) -> set[str]:
         """Return the ids of all nodes that a node is computed from."""
-        found: set[str] = set()
+        ancestors: set[str] = set()
         left = list(self.reads.get(node, ()))
         while left:
             name = left.pop()
-            if name not in found:
-                found.add(name)
+            if name not in ancestors:
+                ancestors.add(name)
                 left += self.reads.get(name, ())
-        return found
+        return ancestors
 
     def stored(self, node: str) -> set[str]:
         """Return the nodes that store a node's rows: itself, or what a view reads."""
@@ -172,9 +172,10 @@ class Outcome:
 
     def waits_in_a_circle(self, node: str, reads: tuple[str, ...]) -> bool:
         """Return whether a check of `node` that reads these nodes could never run."""
-        own = self.stored(node)
+        stored_nodes = self.stored(node)
         return any(
-            own & {stored for name in (read, *self.ancestors(read)) for stored in self.stored(name)}
+            stored_nodes
+            & {stored for name in (read, *self.ancestors(read)) for stored in self.stored(name)}
             for read in reads
             if read != node
         )

@@ -48,8 +48,8 @@ def read_project(
     errors that `validate` reported for the files of an earlier pass: those models are left to dbt.
     """
     files = read_files(root)
-    found, secrets = read_profile(files)
-    dialect = dialect or found
+    profile_dialect, secrets = read_profile(files)
+    dialect = dialect or profile_dialect
     nodes = read_nodes(files)
     seeded = seeds_of_sources(nodes)
     name_seeded_sources(nodes, seeded)

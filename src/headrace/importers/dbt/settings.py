@@ -43,12 +43,12 @@ def _dialect(document: LocatedMapping, profile: str) -> str:
 
 def _required_adapter(files: ProjectFiles) -> str:
     """Return the dialect of the one adapter that the project's requirements name."""
-    found: set[str] = set()
+    adapters: set[str] = set()
     for name in ("requirements.txt", "requirements.in", "pyproject.toml"):
         path = files.root / name
         if path.is_file():
-            found |= set(_ADAPTER.findall(files.text(name) or "")) & DIALECTS.keys()
-    return DIALECTS[found.pop()] if len(found) == 1 else ""
+            adapters |= set(_ADAPTER.findall(files.text(name) or "")) & DIALECTS.keys()
+    return DIALECTS[adapters.pop()] if len(adapters) == 1 else ""
 
 
 def _secrets(value: Any, depth: int = 0) -> Iterator[SecretFound]:

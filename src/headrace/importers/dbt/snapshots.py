@@ -24,13 +24,13 @@ def read_snapshots(outcome: Outcome) -> dict[str, dict[str, Any]]:
 
     The others become items at once.
     """
-    found = {}
+    snapshots = {}
     for node in outcome.nodes.by_id.values():
         if node.kind == "snapshot":
             snapshot = _read(outcome, node)
             if snapshot is not None:
-                found[node.uid] = snapshot
-    return found
+                snapshots[node.uid] = snapshot
+    return snapshots
 
 
 def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:

@@ -21,15 +21,15 @@ _UNITS = {"minute": "m", "hour": "h", "day": "d"}
 def seeds_of_sources(nodes: Nodes) -> dict[str, str]:
     """Return source table → seed, for tables that a seed of the project loads."""
     seeds = {node.name.lower(): node for node in nodes.by_id.values() if node.kind == "seed"}
-    found = {}
+    seeded = {}
     for node in nodes.by_id.values():
         seed = seeds.get(str(node.properties.get("identifier") or node.name).lower())
         if node.kind != "source" or seed is None:
             continue
         schema = mapped(node.config.get("_source")).get("schema") or node.source_name
         if str(seed.config.get("schema", "")).lower() == str(schema).lower() and seed.enabled:
-            found[node.uid] = seed.uid
-    return found
+            seeded[node.uid] = seed.uid
+    return seeded
 
 
 def name_seeded_sources(nodes: Nodes, seeded: Mapping[str, str]) -> None:

@@ -62,11 +62,11 @@ def _check(outcome: Outcome, test: DeclaredTest) -> tuple[str, dict[str, Any], t
     reads: list[str] = []
 
     def relation(value: object) -> str:
-        found, rendered = outcome.renderer.value("{{ " + _bare(str(value)) + " }}")
-        if not isinstance(found, Relation) or found.id not in outcome.tables:
+        table, rendered = outcome.renderer.value("{{ " + _bare(str(value)) + " }}")
+        if not isinstance(table, Relation) or table.id not in outcome.tables:
             raise NoCheck(f"{value} isn't imported")
         reads.extend(rendered.refs)
-        return found.name
+        return table.name
 
     arguments = {key: _evaluated(outcome, value) for key, value in test.arguments.items()}
     where = _where(outcome, test, arguments.pop("row_condition", None))

@@ -19,7 +19,8 @@ class Section:
 
 
 HOW_TO = {
-    "Get started": ("install", "from-dbt", "combine-sources"),
+    "Get started": ("install", "combine-sources"),
+    "Come from other tools": ("from-dbt", "from-airflow", "from-azure-data-factory"),
     "See data": ("web-ui", "query", "python"),
     "Ingest data": ("files", "excel", "remote-files", "databases", "http-api", "secrets"),
     "Write assets": (
@@ -36,7 +37,6 @@ HOW_TO = {
     "Deploy": ("deploy", "postgresql", "backup", "dask", "metrics", "traces"),
     "Deliver data": ("exports", "openlineage"),
     "Extend": ("extend",),
-    "Import a project": ("from-airflow",),
 }
 """Task → the pages of docs/how-to. `make docs` fails for a page that is missing here."""
 

@@ -46,6 +46,8 @@ from headrace.services.validate import validate
 
 IMPORTERS: Mapping[str, str] = {
     "dbt": "headrace.importers.dbt",
+    "airflow": "headrace.importers.airflow",
+    "adf": "headrace.importers.adf",
 }
 """Tool → the package whose `read_project(root)` reads its projects."""
 

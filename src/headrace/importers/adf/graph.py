@@ -1,0 +1,121 @@
+"""Which activities come after which, through containers and calls of pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from headrace.importers.adf.activities import Activity, Pipeline
+from headrace.importers.adf.drafts import Outcome
+from headrace.importers.imported import Dependency, DependencyKind
+
+_PASSED_MAX = 10_000
+
+
+class Graph:
+    """The order of the activities of all pipelines.
+
+    `callers` has the activities that call a pipeline, `calls` the pipeline that an activity calls,
+    `before` the pipelines whose windows come before those of a pipeline; all by pipeline id.
+    """
+
+    def __init__(
+        self,
+        outcomes: Mapping[str, Outcome],
+        callers: Mapping[str, list[Activity]],
+        calls: Mapping[str, Pipeline],
+        before: Mapping[str, list[Pipeline]],
+    ) -> None:
+        self._outcomes, self._callers = outcomes, callers
+        self._calls, self._before = calls, before
+
+    def nodes_before(self, activity: Activity) -> list[str]:
+        """Return the names of the nearest nodes that come before an activity."""
+        found: dict[str, None] = {}
+        seen: set[tuple[str, str]] = set()
+        pending: list[tuple[str, Activity]] = [("before", activity)]
+        while pending and len(seen) < _PASSED_MAX:
+            step, one = pending.pop()
+            if (step, one.id) not in seen:
+                seen.add((step, one.id))
+                names = self._nodes(one) if step == "of" else []
+                found.update(dict.fromkeys(names))
+                pending += [] if names else self._further(step, one)
+        return list(found)
+
+    def _nodes(self, activity: Activity) -> list[str]:
+        return [draft.name for draft in self._outcomes[activity.id].drafts]
+
+    def _further(self, step: str, activity: Activity) -> list[tuple[str, Activity]]:
+        if step == "before":
+            return self._steps_before(activity)
+        ends = self._ends(activity)
+        return [("of", end) for end in ends] or [("before", activity)]
+
+    def _steps_before(self, activity: Activity) -> list[tuple[str, Activity]]:
+        upstream = list(self.upstream(activity))
+        if upstream:
+            return [("of", one) for one in upstream]
+        if activity.container is not None:
+            return [("before", activity.container)]
+        pipeline = activity.pipeline
+        steps = [("before", one) for one in self._callers.get(pipeline.id, [])]
+        windows = self._before.get(pipeline.id, [])
+        return steps + [("of", end) for one in windows for end in _last(one.inside(None))]
+
+    def _ends(self, activity: Activity) -> list[Activity]:
+        called = self._calls.get(activity.id)
+        inner = called.inside(None) if called is not None else activity.children
+        return _last(inner)
+
+    @staticmethod
+    def upstream(activity: Activity) -> Iterator[Activity]:
+        """Yield the activities of the same container that an activity names."""
+        names = {one.name.lower() for one in activity.upstream}
+        for other in activity.pipeline.inside(activity.container):
+            if other.name.lower() in names and other is not activity:
+                yield other
+
+    def comes_after(self, activity: Activity) -> set[str]:
+        """Return the ids of the activities of the same pipeline that come after an activity."""
+        after: set[str] = {activity.id}
+        grown = True
+        while grown:
+            more = {
+                other.id
+                for other in activity.pipeline.activities
+                if any(one.id in after for one in self._directly_before(other))
+            }
+            grown = not more <= after
+            after |= more
+        return after - {activity.id}
+
+    def _directly_before(self, activity: Activity) -> Iterator[Activity]:
+        yield from self.upstream(activity)
+        if activity.container is not None:
+            yield activity.container
+
+    def dependencies(self, activity: Activity) -> Iterator[Dependency]:
+        """Yield what an activity comes after, as the origin says it."""
+        for other in self.upstream(activity):
+            uses = other.name.lower() in activity.uses
+            how = DependencyKind.EXPRESSION if uses else DependencyKind.EDGE
+            yield Dependency(other.id, activity.id, how)
+        named = {one.name.lower() for one in activity.upstream}
+        for other in activity.pipeline.activities:
+            if other.name.lower() in activity.uses - named and other is not activity:
+                yield Dependency(other.id, activity.id, DependencyKind.EXPRESSION)
+        yield from self._by_trigger(activity)
+
+    def _by_trigger(self, activity: Activity) -> Iterator[Dependency]:
+        called = self._calls.get(activity.id)
+        firsts = [one for one in called.inside(None) if not one.upstream] if called else []
+        yield from (Dependency(activity.id, one.id, DependencyKind.TRIGGER) for one in firsts)
+        if activity.container is None and not activity.upstream:
+            windows = self._before.get(activity.pipeline.id, [])
+            ends = [end for pipeline in windows for end in _last(pipeline.inside(None))]
+            yield from (Dependency(one.id, activity.id, DependencyKind.TRIGGER) for one in ends)
+
+
+def _last(activities: list[Activity]) -> list[Activity]:
+    named = {one.name.lower() for activity in activities for one in activity.upstream}
+    return [activity for activity in activities if activity.name.lower() not in named]

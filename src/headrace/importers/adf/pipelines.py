@@ -1,0 +1,208 @@
+"""All pipelines of an import: who calls whom, with which parameters, and when they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from headrace.importers.adf.activities import (
+    Activity,
+    Pipeline,
+    global_parameters,
+    parameter_defaults,
+    read_pipeline,
+    unique,
+)
+from headrace.importers.adf.evaluate import resolve
+from headrace.importers.adf.json_text import JsonObject
+from headrace.importers.adf.origin import Origin, Resource
+from headrace.importers.adf.reading import object_of, text_at
+from headrace.importers.adf.schedules import Schedule, schedules
+from headrace.importers.adf.values import Scope, Unknown, Value
+
+_NONE = Schedule()
+
+
+@dataclass(slots=True)
+class Pipelines:
+    """Pipelines, callers before those whom they call. All mappings are by id."""
+
+    all: list[Pipeline] = field(default_factory=list)
+    calls: dict[str, Pipeline] = field(default_factory=dict)
+    callers: dict[str, list[Activity]] = field(default_factory=dict)
+    uncallable: dict[str, str] = field(default_factory=dict)
+    windows_before: dict[str, list[Pipeline]] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+
+    def schedule(self, pipeline: Pipeline) -> Schedule:
+        """Return when a pipeline runs."""
+        return self.schedules.get(pipeline.id, _NONE)
+
+    def callees_first(self) -> list[Pipeline]:
+        """Return the pipelines, those that are called before their callers."""
+        return self.all[::-1]
+
+
+def read_pipelines(origin: Origin) -> Pipelines:
+    """Return all pipelines with their parameters, as far as callers and triggers agree on them."""
+    resources = origin.of_kind("pipeline")
+    taken: set[str] = set()
+    identities = {id(one): unique(one.name, taken) for one in resources}
+    called = {id(one): _called(one, origin) for one in resources}
+    timed = schedules(origin)
+    result = Pipelines()
+    passed: dict[int, list[dict[str, Value]]] = {}
+    inherited: dict[int, list[Schedule]] = {}
+    by_resource: dict[int, Pipeline] = {}
+    for resource in _callers_first(resources, called):
+        own = timed.get(id(resource), [])
+        schedule = _one(own, inherited.get(id(resource), []))
+        pipeline = _read(
+            resource, identities[id(resource)], origin, own, passed.get(id(resource), [])
+        )
+        result.all.append(pipeline)
+        result.schedules[pipeline.id] = schedule
+        by_resource[id(resource)] = pipeline
+        for activity, target in _calls(pipeline, origin):
+            passed.setdefault(id(target), []).append(_arguments(activity))
+            inherited.setdefault(id(target), []).append(_inherited(schedule))
+    for pipeline in result.all:
+        _link(pipeline, origin, by_resource, result)
+    _link_windows(result)
+    return result
+
+
+def _execute(raw: Any) -> list[JsonObject]:
+    found: list[JsonObject] = []
+    pending = [raw]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, list):
+            pending.extend(one)
+        elif isinstance(one, JsonObject):
+            pending.extend(one.values())
+            if str(one.get("type")).lower() == "executepipeline":
+                found.append(one)
+    return found
+
+
+def _called(resource: Resource, origin: Origin) -> list[Resource]:
+    names = [
+        text_at(one, "typeProperties", "pipeline", "referenceName")
+        for one in _execute(resource.raw)
+    ]
+    found = [origin.find("pipeline", name, resource.factory) for name in names]
+    return [one for one in found if one is not None]
+
+
+def _callers_first(resources: list[Resource], called: dict[int, list[Resource]]) -> list[Resource]:
+    """Return pipelines in an order in which callers come first; circles in the order of files."""
+    callers: dict[int, set[int]] = {id(one): set() for one in resources}
+    for caller, targets in called.items():
+        for target in targets:
+            callers[id(target)].add(caller)
+    ordered: list[Resource] = []
+    left = list(resources)
+    done: set[int] = set()
+    while left:
+        ready = [one for one in left if callers[id(one)] <= done] or left[:1]
+        ordered += ready
+        done |= {id(one) for one in ready}
+        left = [one for one in left if id(one) not in done]
+    return ordered
+
+
+def _read(
+    resource: Resource,
+    identity: str,
+    origin: Origin,
+    own: list[Schedule],
+    passed: list[dict[str, Value]],
+) -> Pipeline:
+    shared = global_parameters(origin, resource.factory)
+    bare = Scope(resource.name, global_parameters=shared)
+    values = parameter_defaults(resource.raw, bare)
+    given = [{k: resolve(v, bare) for k, v in one.parameters.items()} for one in own] + passed
+    for name in {name for one in given for name in one}:
+        found = [one.get(name, values.get(name)) for one in given]
+        agreed = all(value == found[0] for value in found)
+        values[name] = found[0] if agreed else Unknown(f"the callers differ in `{name}`")
+    return read_pipeline(resource, identity, Scope(resource.name, values, shared))
+
+
+def _calls(pipeline: Pipeline, origin: Origin) -> list[tuple[Activity, Resource]]:
+    found: list[tuple[Activity, Resource]] = []
+    for activity in pipeline.activities:
+        if activity.type.lower() == "executepipeline":
+            name = text_at(activity.settings, "pipeline", "referenceName")
+            target = origin.find("pipeline", name, pipeline.resource.factory)
+            if target is not None:
+                found.append((activity, target))
+    return found
+
+
+def _arguments(activity: Activity) -> dict[str, Value]:
+    given = object_of(activity.settings, "parameters")
+    sets = [{k: resolve(v, scope) for k, v in given.items()} for scope in activity.scopes]
+    merged: dict[str, Value] = {}
+    for name in given:
+        found = [one[name] for one in sets]
+        same = bool(found) and all(value == found[0] for value in found)
+        merged[name] = found[0] if same else Unknown(f"`{name}` differs from item to item")
+    return merged
+
+
+def _one(own: list[Schedule], inherited: list[Schedule]) -> Schedule:
+    """Return the schedule of a pipeline: of its only trigger that runs, or of its only caller."""
+    running = [one for one in own if not one.stopped] or own
+    if len(running) == 1 and not inherited:
+        return running[0]
+    if running:
+        names = ", ".join(f"`{one.trigger}`" for one in running)
+        return Schedule(todo=f"it has several triggers ({names}) or callers: choose one")
+    if inherited and all(one == inherited[0] for one in inherited):
+        return inherited[0]
+    return Schedule(todo="it has several callers with different schedules") if inherited else _NONE
+
+
+def _inherited(schedule: Schedule) -> Schedule:
+    return replace(schedule, todo="", after=(), parameters={})
+
+
+def _link(
+    pipeline: Pipeline, origin: Origin, by_resource: dict[int, Pipeline], result: Pipelines
+) -> None:
+    for activity, target in _calls(pipeline, origin):
+        called = by_resource[id(target)]
+        if _in_circle(called, pipeline, origin, by_resource):
+            reason = f"`{called.id}` and `{pipeline.id}` call each other in a circle"
+            result.uncallable[activity.id] = reason
+            continue
+        result.calls[activity.id] = called
+        result.callers.setdefault(called.id, []).append(activity)
+
+
+def _in_circle(
+    start: Pipeline, end: Pipeline, origin: Origin, by_resource: dict[int, Pipeline]
+) -> bool:
+    seen: set[str] = set()
+    pending = [start]
+    while pending:
+        one = pending.pop()
+        if one is end:
+            return True
+        if one.id not in seen:
+            seen.add(one.id)
+            pending += [by_resource[id(target)] for _, target in _calls(one, origin)]
+    return False
+
+
+def _link_windows(result: Pipelines) -> None:
+    by_trigger: dict[str, list[Pipeline]] = {}
+    for pipeline in result.all:
+        by_trigger.setdefault(result.schedule(pipeline).trigger, []).append(pipeline)
+    for pipeline in result.all:
+        names = [name for name in result.schedule(pipeline).after if name]
+        before = [o for name in names for o in by_trigger.get(name, []) if o is not pipeline]
+        if before:
+            result.windows_before[pipeline.id] = before

@@ -1,0 +1,312 @@
+"""SQL of Script and Lookup activities as SQL of DuckDB, where the meaning stays the same."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from headrace.importers.adf.drafts import TableKey
+from headrace.importers.adf.json_text import JsonObject
+from headrace.importers.adf.reading import object_of, objects_of
+from headrace.importers.adf.stores import table_key
+
+STATEMENT_CHARACTERS_MAX = 200_000
+logging.getLogger("sqlglot").addFilter(
+    lambda record: "unsupported syntax" not in record.getMessage()
+)
+_VOLATILE = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentDatetime, exp.Rand)
+_VOLATILE_NAMES = frozenset(
+    ("getdate", "getutcdate", "sysdatetime", "sysutcdatetime", "newid", "newsequentialid", "now",
+     "sysdatetimeoffset", "rand", "random", "uuid", "gen_random_uuid")
+)  # fmt: skip
+_FORBIDDEN = (
+    exp.Parameter, exp.SessionParameter, exp.Command, exp.Pivot, exp.Lateral, exp.OpenJSON,
+    exp.TableSample, exp.Placeholder, exp.Xor, exp.Collate,
+)  # fmt: skip
+_KNOWN_ANONYMOUS = frozenset(("ltrim", "rtrim", "reverse", "log10", "sin", "cos", "tan", "radians"))
+_TEXTS = (exp.Concat, exp.DPipe, exp.Upper, exp.Lower, exp.Substring, exp.Trim)
+
+
+class NotTranslatedError(Exception):
+    """Why SQL can't become an asset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A query in DuckDB's dialect, with `{table:N}` for the tables that it reads.
+
+    `target` is the table that it writes, None for a query alone; `replaces` says whether the
+    table's rows are removed before.
+    """
+
+    sql: str
+    reads: tuple[TableKey, ...]
+    target: TableKey | None
+    replaces: bool
+
+
+def translate(text: str, dialect: str, store: str) -> Translated:
+    """Return a script of one query as DuckDB's SQL. Raise NotTranslatedError."""
+    statements = _statements(text, dialect)
+    emptied = {key for one in statements if (key := _emptied(one, store)) is not None}
+    rest = [one for one in statements if _emptied(one, store) is None]
+    if len(rest) != 1:
+        raise NotTranslatedError(f"it has {len(rest)} statements, an asset is one query")
+    query, target, created = _query(rest[0], store)
+    if emptied - {target}:
+        raise NotTranslatedError("it removes rows of another table than the one that it fills")
+    _check(query, dialect)
+    reads = _with_markers(query, store)
+    if target is not None and target in reads:
+        raise NotTranslatedError("it reads the table that it writes")
+    sql = _generated(query, dialect)
+    return Translated(sql, tuple(reads), target, created or bool(emptied))
+
+
+def _statements(text: str, dialect: str) -> list[exp.Expr]:
+    if len(text) > STATEMENT_CHARACTERS_MAX:
+        raise NotTranslatedError("it is too long")
+    try:
+        parsed = sqlglot.parse(text, read=dialect)
+    except (SqlglotError, RecursionError) as error:
+        first = str(error).partition("\n")[0] or "it is nested too deep"
+        raise NotTranslatedError(f"it isn't understood: {first[:120]}") from None
+    found = [one for one in parsed if isinstance(one, exp.Expr)]
+    return [one for one in found if not isinstance(one, exp.Semicolon) and not _is_setting(one)]
+
+
+def _is_setting(statement: exp.Expr) -> bool:
+    return isinstance(statement, exp.Set) and "nocount" in statement.sql().lower()
+
+
+def _emptied(statement: exp.Expr, store: str) -> TableKey | None:
+    table: exp.Expr | None = None
+    if isinstance(statement, exp.TruncateTable) and len(statement.expressions) == 1:
+        table = statement.expressions[0]
+    is_delete = isinstance(statement, exp.Delete) and statement.args.get("where") is None
+    if is_delete or (isinstance(statement, exp.Drop) and statement.args.get("kind") == "TABLE"):
+        table = statement.this
+    return _key(table, store) if isinstance(table, exp.Table) else None
+
+
+def _key(table: exp.Table, store: str) -> TableKey:
+    if table.catalog:
+        raise NotTranslatedError(f"it names a table of another database, `{table.catalog}`")
+    if table.name.startswith("#") or table.args.get("temporary"):
+        raise NotTranslatedError("it uses a temporary table")
+    identifier = table.this
+    if isinstance(identifier, exp.Identifier) and identifier.args.get("temporary"):
+        raise NotTranslatedError("it uses a temporary table")
+    return table_key(store, f"[{table.db}].[{table.name}]" if table.db else f"[{table.name}]")
+
+
+def _query(statement: exp.Expr, store: str) -> tuple[exp.Query, TableKey | None, bool]:
+    """Return a statement's query, the table that it fills, and whether it creates the table."""
+    if isinstance(statement, exp.Insert):
+        return (*_inserted(statement, store), False)
+    if isinstance(statement, exp.Create):
+        target = statement.find(exp.Table)
+        is_table = statement.args.get("kind") == "TABLE" and target is not None
+        if not is_table or not isinstance(statement.expression, exp.Query):
+            raise NotTranslatedError(f"it creates a {str(statement.args.get('kind')).lower()}")
+        assert target is not None
+        return statement.expression, _key(target, store), True
+    if isinstance(statement, exp.Select) and statement.args.get("into") is not None:
+        key = _key(statement.args["into"].this, store)
+        statement.set("into", None)
+        return statement, key, True
+    if isinstance(statement, exp.Query):
+        return statement, None, False
+    raise NotTranslatedError(f"it is a statement {statement.key.upper()}, not a query")
+
+
+def _inserted(statement: exp.Insert, store: str) -> tuple[exp.Query, TableKey]:
+    table, columns = statement.this, []
+    if isinstance(table, exp.Schema):
+        columns = [one.name for one in table.expressions]
+        table = table.this
+    query = statement.expression
+    if not isinstance(query, exp.Query) or not isinstance(table, exp.Table):
+        raise NotTranslatedError("it inserts values, not the rows of a query")
+    if statement.args.get("conflict") or statement.args.get("returning"):
+        raise NotTranslatedError("it updates rows that exist")
+    if statement.args.get("with_") is not None:
+        query.set("with_", statement.args["with_"].pop())
+    return _named(query, columns), _key(table, store)
+
+
+def _named(query: exp.Query, columns: list[str]) -> exp.Query:
+    if not columns:
+        return query
+    first: exp.Expr = query
+    while isinstance(first, exp.SetOperation):
+        first = first.this
+    if not isinstance(first, exp.Select) or len(first.expressions) != len(columns):
+        raise NotTranslatedError("it inserts into columns that its query doesn't list one by one")
+    if any(one.is_star for one in first.expressions):
+        raise NotTranslatedError("it inserts `*` into a list of columns")
+    first.set(
+        "expressions",
+        [
+            one
+            if one.alias_or_name == name
+            else exp.alias_(one.unalias(), name, quoted=not name.isidentifier())
+            for one, name in zip(first.expressions, columns, strict=True)
+        ],
+    )
+    return query
+
+
+def _check(query: exp.Query, dialect: str) -> None:
+    """Raise NotTranslatedError for what would mean something else in DuckDB."""
+    for node in query.walk():
+        _check_node(node)
+        if dialect == "tsql":
+            _check_tsql(node)
+    for select in query.find_all(exp.Select):
+        is_cut = select.args.get("limit") and not select.args.get("order")
+        if select.args.get("for_") or is_cut:
+            raise NotTranslatedError("it takes some rows without an order, or FOR XML or JSON")
+
+
+def _check_node(node: exp.Expr) -> None:
+    if isinstance(node, _FORBIDDEN):
+        raise NotTranslatedError(f"it uses {_named_node(node)}")
+    if isinstance(node, exp.Join) and str(node.method or "").upper() not in ("", "NATURAL"):
+        raise NotTranslatedError("it uses a join that has no counterpart")
+    known = _KNOWN_ANONYMOUS | _VOLATILE_NAMES
+    if isinstance(node, exp.Anonymous) and node.name.lower() not in known:
+        raise NotTranslatedError(f"it calls `{node.name}()`")
+    if _is_volatile(node) and node.find_ancestor(exp.Where, exp.Having, exp.Join) is not None:
+        raise NotTranslatedError("it filters by the time at which it runs")
+
+
+def _named_node(node: exp.Expr) -> str:
+    if isinstance(node, exp.Parameter | exp.SessionParameter):
+        return "variables of a script"
+    return f"`{node.key.upper()}`, which has no counterpart"
+
+
+def _is_volatile(node: exp.Expr) -> bool:
+    return isinstance(node, _VOLATILE) or (
+        isinstance(node, exp.Anonymous) and node.name.lower() in _VOLATILE_NAMES
+    )
+
+
+def _check_tsql(node: exp.Expr) -> None:
+    if isinstance(node, exp.Div) and not _is_decimal(node.left) and not _is_decimal(node.right):
+        raise NotTranslatedError(
+            "it divides columns: SQL Server drops the remainder of whole numbers"
+        )
+    if isinstance(node, exp.Add) and any(map(_is_text, node.flatten())):
+        return
+    if isinstance(node, exp.Avg) and not _is_decimal(node.this):
+        raise NotTranslatedError(
+            "it averages a column: SQL Server gives whole numbers for whole numbers"
+        )
+
+
+def _is_decimal(node: exp.Expr) -> bool:
+    found = node.unnest()
+    if isinstance(found, exp.Literal):
+        return not found.is_string and "." in found.name
+    if isinstance(found, exp.Cast):
+        return found.to.this in (*exp.DataType.REAL_TYPES,)
+    return isinstance(found, exp.Mul | exp.Div | exp.Sum | exp.Neg | exp.Add | exp.Sub) and any(
+        _is_decimal(child) for child in found.iter_expressions()
+    )
+
+
+def _is_text(node: exp.Expr) -> bool:
+    found = node.unnest()
+    if isinstance(found, exp.Literal):
+        return bool(found.is_string)
+    if isinstance(found, exp.Cast):
+        return found.to.this in exp.DataType.TEXT_TYPES
+    return isinstance(found, _TEXTS) or (
+        isinstance(found, exp.Coalesce) and any(map(_is_text, found.expressions))
+    )
+
+
+def _with_markers(query: exp.Query, store: str) -> list[TableKey]:
+    """Replace the names of the tables by markers, and return the tables."""
+    reads: list[TableKey] = []
+    ctes = {cte.alias.lower() for cte in query.find_all(exp.CTE)}
+    for table in list(query.find_all(exp.Table)):
+        if table.db or table.name.lower() not in ctes:
+            key = _read_key(table, store)
+            if key not in reads:
+                reads.append(key)
+            _mark(table, reads.index(key))
+    for column in query.find_all(exp.Column):
+        column.set("db", None)
+        column.set("catalog", None)
+    return reads
+
+
+def _read_key(table: exp.Table, store: str) -> TableKey:
+    if not isinstance(table.this, exp.Identifier):
+        raise NotTranslatedError("it reads from a function")
+    key = _key(table, store)
+    if key.schema in ("sys", "information_schema"):
+        raise NotTranslatedError("it reads the catalog of the database")
+    return key
+
+
+def _mark(table: exp.Table, position: int) -> None:
+    replacement = exp.Table(this=exp.to_identifier(f"headrace_table_{position}_"))
+    own = exp.TableAlias(this=exp.to_identifier(table.name.lower()))
+    replacement.set("alias", table.args.get("alias") or own)
+    table.replace(replacement)
+
+
+def _generated(query: exp.Query, dialect: str) -> str:
+    if dialect == "tsql":
+        _as_duckdb_means(query)
+    try:
+        sql = query.sql(
+            dialect="duckdb", pretty=True, unsupported_level=sqlglot.ErrorLevel.RAISE,
+            normalize_functions="lower", max_text_width=90,
+        )  # fmt: skip
+        sqlglot.parse_one(sql, read="duckdb")
+    except (SqlglotError, ValueError, RecursionError) as error:
+        first = str(error).partition("\n")[0]
+        raise NotTranslatedError(f"DuckDB has no counterpart: {first[:120]}") from None
+    return re.sub(r"\bheadrace_table_(\d+)_", r"{table:\1}", sql)
+
+
+def _as_duckdb_means(query: exp.Query) -> None:
+    """Write `+` of texts as `||`, and CONVERT without a style as CAST, which also fails loudly."""
+    for convert in list(query.find_all(exp.Convert)):
+        if convert.args.get("style") is None:
+            convert.replace(exp.cast(convert.expression, convert.this))
+    texts = [add for add in query.find_all(exp.Add) if any(map(_is_text, add.flatten()))]
+    for add in texts:
+        add.replace(exp.DPipe(this=add.left, expression=add.right, safe=False))
+
+
+def with_tables(sql: str, names: list[str]) -> str:
+    """Return a query with the names of nodes for its markers; an alias of the same name goes."""
+    for position, name in enumerate(names):
+        marker = re.escape(f"{{table:{position}}}")
+        sql = re.sub(
+            rf"{marker}\s+AS\s+\"?{re.escape(name)}\"?(?![\w\"])", name, sql, flags=re.IGNORECASE
+        )
+        sql = re.sub(marker, name, sql)
+    return sql
+
+
+def queries_of(kind: str, settings: JsonObject) -> Iterator[object]:
+    """Yield the SQL texts of a Script or of a Lookup's source, as they are written."""
+    if kind == "script":
+        yield from (script.get("text") for script in objects_of(settings, "scripts"))
+        return
+    source = object_of(settings, "source")
+    keys = [key for key in ("sqlReaderQuery", "query", "oracleReaderQuery") if source.get(key)]
+    yield from (source[key] for key in keys[:1])

@@ -1,0 +1,100 @@
+"""What could be untangled once the faithful import works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from headrace.importers.adf.activities import Activity, Pipeline
+from headrace.importers.adf.drafts import Outcome
+from headrace.importers.adf.pipelines import Pipelines
+from headrace.importers.imported import Suggestion, Verdict
+
+_UPDATING = frozenset(("sqlserverstoredprocedure", "sqlpoolstoredprocedure", "script"))
+
+
+def suggest(pipelines: Pipelines, outcomes: Mapping[str, Outcome]) -> Iterator[Suggestion]:
+    """Yield suggestions, each with its evidence."""
+    yield from _duplicates(pipelines)
+    yield from _chains_of_calls(pipelines)
+    for pipeline in pipelines.all:
+        yield from _watermarks(pipeline)
+        yield from _waits(pipeline)
+        schedule = pipelines.schedule(pipeline)
+        carried = [one.id for one in pipeline.activities if _is_data(outcomes[one.id])]
+        if schedule.cron and not schedule.stopped and carried and not schedule.is_window:
+            yield Suggestion(
+                "schedule",
+                tuple(carried),
+                f"`{schedule.trigger}` starts them at `{schedule.cron}`, but they need only their "
+                "inputs: a consumer with `due:` would start them in time",
+            )
+
+
+def _is_data(outcome: Outcome) -> bool:
+    return outcome.verdict is Verdict.CARRIED and any(one.kind == "sql" for one in outcome.drafts)
+
+
+def _duplicates(pipelines: Pipelines) -> Iterator[Suggestion]:
+    alike: dict[str, list[Pipeline]] = {}
+    for pipeline in pipelines.all:
+        written = json.dumps(pipeline.resource.raw.get("activities"), default=str)
+        alike.setdefault(written, []).append(pipeline)
+    for found in alike.values():
+        ids = tuple(one.id for pipeline in found for one in pipeline.activities)
+        if len(found) > 1 and ids:
+            names = ", ".join(f"`{one.id}`" for one in found)
+            yield Suggestion("duplicate", ids, f"the pipelines {names} have the same activities")
+
+
+def _chains_of_calls(pipelines: Pipelines) -> Iterator[Suggestion]:
+    """Pipelines that only call pipelines that only call pipelines."""
+    for pipeline in pipelines.all:
+        calls = [one for one in pipeline.activities if one.id in pipelines.calls]
+        if not calls or len(calls) != len(pipeline.activities):
+            continue
+        ids = tuple(one.id for one in calls)
+        names = ", ".join(f"`{pipelines.calls[one].id}`" for one in ids)
+        yield Suggestion(
+            "pass_through",
+            ids,
+            f"`{pipeline.id}` only calls {names}: dependencies between their assets replace it",
+        )
+
+
+def _watermarks(pipeline: Pipeline) -> Iterator[Suggestion]:
+    """A Lookup of the last value, a Copy above it, and an update of the last value."""
+    copies = [one for one in pipeline.activities if one.type.lower() == "copy"]
+    for copy in copies:
+        lookups = [one for one in pipeline.activities if _gives(one, copy)]
+        updates = [one for one in pipeline.activities if _comes_after(one, copy)]
+        if lookups and updates:
+            yield _watermark(copy, lookups, updates)
+
+
+def _watermark(copy: Activity, lookups: list[Activity], updates: list[Activity]) -> Suggestion:
+    names = ", ".join(f"`{one.name}`" for one in lookups)
+    evidence = (
+        f"{names} gives `{copy.name}` the rows since the last run, which `{updates[0].name}` "
+        "writes down: partitions, or `cursor:` of a source, know what is there"
+    )
+    return Suggestion("watermark", tuple(o.id for o in [*lookups, copy, *updates]), evidence)
+
+
+def _gives(activity: Activity, other: Activity) -> bool:
+    return activity.type.lower() == "lookup" and activity.name.lower() in other.uses
+
+
+def _comes_after(activity: Activity, other: Activity) -> bool:
+    named = {one.name.lower() for one in activity.upstream}
+    return activity.type.lower() in _UPDATING and other.name.lower() in named
+
+
+def _waits(pipeline: Pipeline) -> Iterator[Suggestion]:
+    found = [one for one in pipeline.activities if one.type.lower() in ("wait", "until")]
+    if found:
+        yield Suggestion(
+            "waiting",
+            tuple(one.id for one in found),
+            "they wait for time to pass: an asset runs as soon as its inputs are complete",
+        )

@@ -1,0 +1,217 @@
+"""Tables that activities write and read: one node each, and sources for what comes from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from headrace.importers.adf.activities import Activity, Pipeline
+from headrace.importers.adf.commands import command_draft
+from headrace.importers.adf.copying import Context
+from headrace.importers.adf.drafts import Draft, Names, Outcome, TableKey
+from headrace.importers.adf.graph import Graph
+from headrace.importers.adf.reading import text_at
+from headrace.importers.adf.sql_tasks import with_tables
+from headrace.importers.adf.stores import DATABASES, Stores, table_name
+from headrace.importers.imported import Dependency, DependencyKind, Verdict
+
+_IN_DATABASE = frozenset(
+    ("sqlserverstoredprocedure", "sqlpoolstoredprocedure", "script", "lookup", "executedataflow")
+)
+
+
+class Tables:
+    """Which node stands for which table."""
+
+    def __init__(self, names: Names, stores: Stores) -> None:
+        self._names, self._stores = names, stores
+        self.sources: list[Draft] = []
+        self._written: dict[TableKey, Draft] = {}
+        self._outside: dict[TableKey, Draft] = {}
+
+    def settle(
+        self,
+        outcomes: Mapping[str, Outcome],
+        graph: Graph,
+        context: Callable[[Pipeline], Context],
+    ) -> None:
+        """Give up what can't be carried next to the other activities, then name all tables."""
+        for outcome, reason in list(_shared(outcomes)):
+            _to_command(outcome, context, reason)
+        while self._give_up_needed(outcomes, graph, context):
+            pass
+        while (circle := _circle(outcomes)) is not None:
+            _to_command(circle, context, "its table is computed from itself through others")
+        drafts = [draft for _, draft in _all_drafts(outcomes)]
+        self._written = {draft.target: draft for draft in drafts if draft.target is not None}
+        for draft in drafts:
+            self._name_tables(draft)
+
+    def _give_up_needed(
+        self,
+        outcomes: Mapping[str, Outcome],
+        graph: Graph,
+        context: Callable[[Pipeline], Context],
+    ) -> bool:
+        needed = [(o, self._still_needed(o, outcomes, graph)) for o in outcomes.values()]
+        for outcome, reason in needed:
+            if reason:
+                _to_command(outcome, context, reason)
+        return any(reason for _, reason in needed)
+
+    def _still_needed(self, outcome: Outcome, outcomes: Mapping[str, Outcome], graph: Graph) -> str:
+        """Return why a table must go on being written in its own database; empty if not."""
+        if outcome.verdict is not Verdict.CARRIED:
+            return ""
+        for draft in outcome.drafts:
+            user = self._user(draft.target, outcome.activity, outcomes, graph)
+            if user:
+                return f"`{user}` needs the table in its database, where it goes on running"
+            if draft.kind == "source" and draft.connection and "files" not in draft.fields:
+                before = self._preparing(draft, outcome.activity, outcomes, graph)
+                if before:
+                    return f"`{before}` prepares what it reads"
+        return ""
+
+    def _preparing(
+        self, draft: Draft, activity: Activity, outcomes: Mapping[str, Outcome], graph: Graph
+    ) -> str:
+        for other in outcomes.values():
+            is_elsewhere = other.verdict is Verdict.CARRIED
+            if is_elsewhere or other.activity.pipeline is not activity.pipeline:
+                continue
+            prepares = self._store_of(other.activity) == draft.connection
+            if prepares and activity.id in graph.comes_after(other.activity):
+                return other.activity.name
+        return ""
+
+    def _user(
+        self,
+        key: TableKey | None,
+        activity: Activity,
+        outcomes: Mapping[str, Outcome],
+        graph: Graph,
+    ) -> str:
+        if key is None:
+            return ""
+        for identity in sorted(graph.comes_after(activity)):
+            other = outcomes[identity]
+            in_database = other.activity.type.lower() in _IN_DATABASE
+            goes_on = in_database and other.verdict is not Verdict.CARRIED
+            if goes_on and _store_name(other.activity, self._stores) == key.store:
+                return other.activity.name
+        return ""
+
+    def _store_of(self, activity: Activity) -> str:
+        reference = activity.raw.get("linkedServiceName")
+        store = self._stores.linked_service(reference, activity.pipeline.resource.factory)
+        return self._stores.connection(store) or "" if store is not None else ""
+
+    def _name_tables(self, draft: Draft) -> None:
+        if draft.kind != "sql" or not draft.reads:
+            return
+        names = [self._node(key) for key in draft.reads]
+        draft.sql = with_tables(draft.sql, names)
+        draft.inputs += [name for name in names if name not in draft.inputs]
+
+    def _node(self, key: TableKey) -> str:
+        if key in self._written:
+            return self._written[key].name
+        if key not in self._outside:
+            self._outside[key] = self._source(key)
+            self.sources.append(self._outside[key])
+        return self._outside[key].name
+
+    def _source(self, key: TableKey) -> Draft:
+        name = self._names.take(table_name(key), f"{key.store}_{key.table}")
+        full = f"{key.schema}.{key.table}" if key.schema else key.table
+        store = self._stores.origin.find("linked service", key.store, "")
+        if store is not None and text_at(store.raw, "type").lower() in DATABASES:
+            connection = self._stores.connection(store) or ""
+            table = (
+                full
+                if key.schema or "mysql" in text_at(store.raw, "type").lower()
+                else f"public.{full}"
+            )
+            return Draft(
+                "source",
+                name,
+                "",
+                {"connection": connection, "table": table},
+                connection=connection,
+            )
+        where = store.name if store is not None else key.store
+        comment = (
+            f"The table {full} of {where}: Headrace doesn't read that database. "
+            "Export the table into this file, or declare where it comes from."
+        )
+        fields = {"files": f"landing/{name}.parquet"}
+        return Draft("source", name, "", fields, comments=[comment])
+
+    @staticmethod
+    def dependencies(outcomes: Mapping[str, Outcome]) -> Iterator[Dependency]:
+        """Yield where one activity writes the table or file that another reads."""
+        writers = {draft.name: outcome.activity.id for outcome, draft in _all_drafts(outcomes)}
+        for outcome, draft in _all_drafts(outcomes):
+            for writer in (writers.get(name) for name in draft.inputs):
+                if writer is not None and writer != outcome.activity.id:
+                    yield Dependency(writer, outcome.activity.id, DependencyKind.TABLE)
+
+
+def _all_drafts(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[Outcome, Draft]]:
+    for outcome in outcomes.values():
+        for draft in outcome.drafts:
+            yield outcome, draft
+
+
+def _shared(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[Outcome, str]]:
+    """Yield tasks that write a table which another one, or another item, writes as well."""
+    writers: dict[TableKey, list[Outcome]] = {}
+    for outcome, draft in _all_drafts(outcomes):
+        if draft.target is not None:
+            writers.setdefault(draft.target, []).append(outcome)
+    for key, found in writers.items():
+        if len(found) > 1:
+            tasks = {one.activity.id: one for one in found}
+            names = ", ".join(f"`{name}`" for name in tasks)
+            reason = f"the table `{table_name(key)}` is written several times: {names}"
+            yield from ((one, reason) for one in tasks.values())
+
+
+def _circle(outcomes: Mapping[str, Outcome]) -> Outcome | None:
+    """Return a task whose table is computed from itself through others, if there is one."""
+    reads = {
+        draft.target: (outcome, set(draft.reads))
+        for outcome, draft in _all_drafts(outcomes)
+        if draft.target is not None
+    }
+    ends: set[TableKey] = set()
+    grown = True
+    while grown:
+        more = {key for key, (_, needs) in reads.items() if needs & reads.keys() <= ends} - ends
+        ends |= more
+        grown = bool(more)
+    return next((outcome for key, (outcome, _) in reads.items() if key not in ends), None)
+
+
+def _store_name(activity: Activity, stores: Stores) -> str:
+    factory = activity.pipeline.resource.factory
+    store = stores.linked_service(activity.raw.get("linkedServiceName"), factory)
+    if store is None:
+        dataset = stores.origin.find(
+            "dataset", text_at(activity.settings, "dataset", "referenceName"), factory
+        )
+        reference = dataset.raw.get("linkedServiceName") if dataset is not None else None
+        store = stores.linked_service(reference, factory)
+    return store.name.lower() if store is not None else ""
+
+
+def _to_command(outcome: Outcome, context: Callable[[Pipeline], Context], reason: str) -> None:
+    activity = outcome.activity
+    if len(activity.scopes) != 1 or activity.scopes[0].item is not None:
+        outcome.becomes(
+            Verdict.PERSON, reason, "decide where the table lives, then write its asset"
+        )
+        return
+    where = context(activity.pipeline)
+    outcome.becomes(Verdict.COMMAND, f"it runs unchanged in the factory: {reason}", "")
+    outcome.drafts.append(command_draft(activity, where.names, where.folder, where.schedule))

@@ -1,0 +1,169 @@
+"""Files that are broken, hostile or huge: each is named, and nothing else is lost."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import pytest
+from adf_factories import activity, basics, copy, imported, items, pipeline, script, verdicts, write
+
+from headrace.importers.adf import read_project
+from headrace.importers.adf.evaluate import text_value
+from headrace.importers.adf.json_text import DEPTH_MAX, BrokenJsonError, decoded, parse
+from headrace.importers.adf.values import Scope, Unknown
+
+_PIPELINE = {"name": "p", "properties": {"activities": [activity("Run", "Delete")]}}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line"),
+    [
+        ('{"name": "p",\n "properties": {"activities": [],}}', "comma", 2),
+        ('{"name": "p" // a comment\n}', "should", 1),
+        ('{"a": 1, "a": 2}', "twice", 1),
+        ("", "end of the file", 1),
+        ("[" * 5000, "deep", 1),
+        ('{"a":' * 5000, "deep", 1),
+        ('{"a": "\\x"}', "escape", 1),
+        ("{} {}", "follows", 1),
+    ],
+)
+def test_a_file_that_is_not_json_is_an_item_of_its_own(
+    tmp_path: Path, text: str, reason: str, line: int
+) -> None:
+    """Would catch a RecursionError, and a broken file that hides the others."""
+    write(tmp_path, "pipeline/bad.json", text)
+    write(tmp_path, "pipeline/good.json", _PIPELINE)
+    found = items(read_project(tmp_path))
+    assert set(found) == {"pipeline/bad.json", "p/Run"}
+    bad = found["pipeline/bad.json"]
+    assert (str(bad.verdict), bad.line, reason in bad.why) == ("person", line, True), bad.why
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-8"])
+def test_every_encoding_of_the_portal_is_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline/p.json").write_bytes(json.dumps(_PIPELINE).encode(encoding))
+    assert verdicts(read_project(tmp_path)) == {"p/Run": "command"}
+
+
+def test_bytes_in_no_encoding_are_refused() -> None:
+    with pytest.raises(BrokenJsonError, match="UTF-8"):
+        decoded(b'{"a": "\xff"}')
+
+
+def test_objects_know_their_lines() -> None:
+    """Would catch an item that leads to another line of its file."""
+    document = parse('{\n "a": [\n  {"b": 1},\n  {"b": 2}\n ]\n}')
+    assert [one.line for one in document["a"]] == [3, 4]
+    assert document["a"][1].original == '{"b": 2}'
+    assert parse("[" * DEPTH_MAX + "]" * DEPTH_MAX)
+
+
+@pytest.mark.parametrize("depth", [90, 101, 5000])
+def test_expressions_nested_deep_are_no_recursion_error(depth: int) -> None:
+    text = "@" + "string(" * depth + "'a'" + ")" * depth
+    value = text_value(text, Scope())
+    if depth <= 100:
+        assert value == "a"
+    else:
+        assert isinstance(value, Unknown)
+        assert "deep" in value.reason
+
+
+@pytest.mark.parametrize(
+    "text", ["@", "@concat(", "@concat('a'", "@'a", "@{", "a@{concat('b'", "@a.b", "@f(1)(2)"]
+)
+def test_broken_expressions_are_unknown(text: str) -> None:
+    assert isinstance(text_value(text, Scope()), Unknown)
+
+
+def test_hostile_names_stay_out_of_paths_and_sql(tmp_path: Path) -> None:
+    """Would catch a path that leaves the folder, and a quote that ends a comment or a text."""
+    root = tmp_path / "factory"
+    basics(root)
+    names = [
+        "../../x",
+        "<script>alert(1)</script>",
+        "a'; drop table x; --",
+        "*/ select 1",
+        "Ünï",
+        "select",
+        "日本",
+    ]
+    activities = [activity(name, "Delete", description=f"{name}\n*/ x") for name in names]
+    sql = (
+        'TRUNCATE TABLE dbo.[a"; drop]; INSERT INTO dbo.[a"; drop] SELECT [x\'"y] FROM dbo.[b */ c]'
+    )
+    one = {**script("SQL */", sql), "description": "*/ drop table x"}
+    named = {"name": "../../etc/p", "properties": {"activities": [*activities, one]}}
+    write(root, "pipeline/p.json", named)
+    project = imported(root, tmp_path / "new")
+    assert len(project.items) == 8
+    for path in project.files:
+        assert not path.startswith("/")
+        assert ".." not in path.split("/")
+        assert all(sign.isalnum() or sign in "_./" for sign in path)
+
+
+def test_names_that_collide_after_cleaning_are_all_kept(tmp_path: Path) -> None:
+    root = tmp_path / "factory"
+    names = ["Load Data", "load-data", "LOAD_DATA", "load.data"]
+    pipeline(root, "p", [activity(name, "Delete") for name in names])
+    project = imported(root, tmp_path / "new")
+    created = [item.created[0] for item in project.items]
+    assert len(set(created)) == 4
+
+
+def test_duplicate_names_are_all_items(tmp_path: Path) -> None:
+    """Would catch an item that stands for two activities."""
+    root = tmp_path / "factory"
+    write(root, "a/pipeline/p.json", _PIPELINE)
+    other = [activity("Run", "Delete"), activity("Run", "Delete")]
+    write(root, "b/pipeline/p.json", {"name": "p", "properties": {"activities": other}})
+    assert set(verdicts(imported(root, tmp_path / "new"))) == {"p/Run", "p~2/Run", "p~2/Run~2"}
+
+
+def test_missing_references_are_named(tmp_path: Path) -> None:
+    root = tmp_path / "factory"
+    call = activity("Call", "ExecutePipeline", settings={"pipeline": {"referenceName": "none"}})
+    pipeline(root, "p", [copy("Load", "no_file", "no_table"), call, {"name": "x"}, {"type": 3}])
+    found = items(imported(root, tmp_path / "new"))
+    assert "`no_table` isn't among the files" in found["p/Load"].why
+    assert "isn't among the files" in found["p/Call"].why
+    assert str(found["p/x"].verdict) == "person"
+
+
+def test_templates_have_the_same_tasks(tmp_path: Path) -> None:
+    """Would catch `[concat(…)]` as a name, and values of a file of parameters that are lost."""
+    root = tmp_path / "factory"
+    name = "[concat(parameters('factoryName'), '/X')]"
+    wait = activity("Wait", "Wait", settings={"waitTimeInSeconds": "[parameters('seconds')]"})
+    template = {
+        "$schema": "http://schema.management.azure.com/schemas/2015-01-01/deploymentTemplate.json#",
+        "parameters": {"factoryName": {"type": "string"}, "seconds": {"type": "int"}},
+        "resources": [{"name": name, "type": "Microsoft.DataFactory/factories/pipelines",
+                       "properties": {"activities": [wait, activity("Run", "Delete")]}}],
+    }  # fmt: skip
+    write(root, "ARMTemplateForFactory.json", template)
+    given = {"$schema": "deploymentParameters.json#", "parameters": {"seconds": {"value": 7}}}
+    write(root, "ARMTemplateParametersForFactory.json", given)
+    project = imported(root, tmp_path / "new")
+    assert verdicts(project) == {"X/Wait": "command", "X/Run": "command"}
+    assert "command: [sleep, '7']" in project.files["assets/x/wait.yaml"]
+
+
+def test_a_thousand_files_are_read_in_a_minute_of_processor_time(tmp_path: Path) -> None:
+    basics(tmp_path)
+    for number in range(1000):
+        calls = [
+            activity(f"A{one}", "DatabricksNotebook", [f"A{one - 1}"] if one else [])
+            for one in range(10)
+        ]
+        pipeline(tmp_path, f"p{number}", calls)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    project = read_project(tmp_path)
+    assert len(project.items) == 10_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 60

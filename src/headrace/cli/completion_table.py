@@ -35,7 +35,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--from",), "FILE…"),
     ),
     "import": (
-        CompletedParameter((), "dbt"),
+        CompletedParameter((), "dbt|airflow|adf"),
         CompletedParameter((), "PATH"),
         CompletedParameter(("--into",), "DIR"),
         CompletedParameter(("--check",), None),

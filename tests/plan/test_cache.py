@@ -193,6 +193,7 @@ def test_a_file_that_couldnt_be_read_is_read_next_time(tmp_path: Path) -> None:
     assert compile_project(root, cache=cache).compiled is not None
 
 
+@pytest.mark.usefixtures("cold_helpers")
 def test_a_lost_process_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may kill a helper that grows: its share is done here."""
     root = _project(tmp_path, 700)

@@ -37,6 +37,21 @@ def test_control_flow_is_written_out_and_comments_stay(tmp_path: Path) -> None:
     assert ("seed.shop.raw_orders", "model.shop.orders", DependencyKind.REF) in edges
 
 
+def test_a_contract_that_is_not_carried_is_named(tmp_path: Path) -> None:
+    """Would catch: `carried`, while nothing compares the columns with the contract any more."""
+    found = imported(
+        tmp_path,
+        {
+            "models/a.sql": "select id from {{ ref('raw_orders') }}",
+            "models/b.sql": "{{ config(contract={'enforced': true}) }} select 1 as id",
+            "models/s.yml": "models: [{name: a, config: {contract: {enforced: true}}}]",
+        },
+    )
+    for name in ("a", "b"):
+        assert "its contract isn't carried" in found.model(name).why
+        assert found.model(name).todo == f"write the contract as contracts/{name}.odcs.yaml"
+
+
 def test_an_incremental_model_merges_by_its_key(tmp_path: Path) -> None:
     """Would catch: a first run that finds no rows, because `max` of nothing is null."""
     found = imported(

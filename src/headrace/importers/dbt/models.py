@@ -208,6 +208,10 @@ def _item(outcome: Outcome, model: Model, path: str) -> None:
     kind = model.fields.get("materialize", "table")
     why = "; ".join([f"the same query as a {kind}", *model.notes])
     verdict, todo = Verdict.CARRIED, ""
+    contract = model.config.get("contract")
+    if isinstance(contract, Mapping) and flag(contract.get("enforced"), False):
+        why += "; its contract isn't carried: columns and types aren't compared with it"
+        todo = f"write the contract as contracts/{node.target}.odcs.yaml"
     if model.doubts:
         verdict, why = Verdict.PERSON, "; ".join([*model.doubts, *model.notes])
         todo = f"compare {path} with the original, and decide"

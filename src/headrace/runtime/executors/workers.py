@@ -177,7 +177,7 @@ WINDOW_SECONDS = 0.02
 
 An iteration takes a few milliseconds, including the sync of files.
 """
-WINDOW_MAX = 64
+WINDOW_MAX = 32
 WEIGHT = 0.3
 """Weight of the newest task in the running mean."""
 

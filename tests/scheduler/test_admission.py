@@ -5,7 +5,7 @@ from __future__ import annotations
 from driver import DAY, WHOLE, Driver, asset, source
 
 from headrace.checks.anomalies.expectations import HISTORY_HOLD_MIN
-from headrace.scheduler import AttemptPublished
+from headrace.scheduler import AttemptPublished, Target
 from headrace.scheduler.attempts import HISTORY_NEEDED
 from headrace.scheduler.capacity import AHEAD, RECENT_MIN, AttemptDurations
 
@@ -39,6 +39,22 @@ def test_a_young_source_is_judged_by_what_is_published() -> None:
     for _ in range(HISTORY_NEEDED - 1):
         timed(d, 0.002, 1)
         assert len(d.running) == 2
+
+
+def test_a_young_asset_is_evaluated_by_what_is_published() -> None:
+    """Catches days of a new asset that are dispatched before those that they are compared with are
+    published: on a quick machine a day without rows was published."""
+    d = Driver(source("flights"), asset("clean", "flights", partition=DAY), slots=2)
+    d.ask(Target("flights"))
+    d.arrive("flights", *DAYS)
+    while d.running:
+        timed(d, 0.002, 1)
+    d.ask(Target("clean"))
+    for _ in range(HISTORY_NEEDED - 1):
+        timed(d, 0.002, 1)
+        assert len(d.running) == 2
+    timed(d, 0.002, 1)
+    assert len(d.running) > 2
 
 
 def test_nothing_is_given_out_beside_a_long_attempt_but_what_has_a_slot() -> None:

@@ -144,14 +144,17 @@ class Batches:
         return None
 
     def _one_by_one(self, node: GraphNode) -> bool:
-        return node.batch_max <= 1 or node.name in self._all.apart or self.young(node)
+        return node.batch_max <= 1 or node.name in self._all.apart or self._young_source(node)
 
     def young(self, node: GraphNode) -> bool:
-        """Return whether a source has few published intervals, so that each one changes how the
+        """Return whether a node has few published intervals, so that each one changes how the
         next is evaluated.
         """
-        evaluated = node.is_source and node.partition.grain is not None
-        return evaluated and len(self._partition_states.resting[node.name]) < HISTORY_NEEDED
+        timed = node.partition.grain is not None
+        return timed and len(self._partition_states.resting[node.name]) < HISTORY_NEEDED
+
+    def _young_source(self, node: GraphNode) -> bool:
+        return node.is_source and self.young(node)
 
     def _together(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
         """Return whether a partition may be part of a batch.
@@ -237,9 +240,9 @@ class Dispatcher:
     def _may_lie_ahead(self, node: GraphNode) -> bool:
         """Return whether a partition may be dispatched while all workers are busy.
 
-        A delivery of a young source may not. It is evaluated against the deliveries published when
-        it is dispatched, and whether these are enough to hold it must not depend on the speed of
-        the machine.
+        One of a young node may not. It is evaluated against the partitions published when it is
+        dispatched, and whether these are enough to hold it must not depend on the speed of the
+        machine.
         """
         if self._batches.young(node):
             return False

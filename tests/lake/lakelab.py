@@ -262,7 +262,7 @@ class PostgresqlLake(Lake):
 
     def _open(self) -> Any:
         self._engine.create()
-        return PostgresqlTransaction(self._engine._write_connection())
+        return PostgresqlTransaction(self._engine._write_connection(), {})
 
     @property
     def where(self) -> PostgresqlCatalog:

@@ -14,8 +14,9 @@ def test_a_server_finds_a_deleted_file(tmp_path: Path) -> None:
         deliver(root, day, 10)
     headrace(root, "tick")
     with serving(root) as server:
-        for path in (root / ".headrace/lake/main/revenue").iterdir():
-            path.unlink()
+        files = root / ".headrace/lake/main/revenue"
+        files.rename(tmp_path / "deleted")  # both at once: the server may look between two
+        files.mkdir()
         result = until(
             lambda: [
                 item

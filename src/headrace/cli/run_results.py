@@ -131,11 +131,11 @@ def render_run(response: RunResponse, page: CommandOutput) -> None:
 def _verdicts(response: RunResponse) -> dict[str, dict[str, str | None]]:
     """Return asset → partition → verdict; nothing if none is `warned`, as no other is printed."""
     verdicts: dict[str, dict[str, str | None]] = {}
-    shown = chain(
+    printed = chain(
         (attempt.verdict for attempt in response.attempts),
         (row.verdict for row in response.published),
     )
-    if "warned" not in shown:
+    if "warned" not in printed:
         return verdicts
     for row in response.published:
         verdicts.setdefault(row.asset, {})[row.partition] = row.verdict

@@ -73,7 +73,11 @@ MODULES = {
 COMMANDS = (
     CliCommand("demo", "start", "run the guided example on real data"),
     CliCommand("init", "start", "create a project; --from FILE… derives it from files"),
-    CliCommand("import", "start", "write a project from one of dbt, Airflow or Azure Data Factory, with a report"),
+    CliCommand(
+        "import",
+        "start",
+        "write a project from one of dbt, Airflow or Azure Data Factory, with a report",
+    ),
     CliCommand("status", "start", "show each consumer: served or not, since when, why"),
     CliCommand("ls", "look", "list sources, assets and consumers"),
     CliCommand("why", "look", "explain what a consumer or an asset waits for"),

@@ -70,15 +70,19 @@ class Pipeline:
 
     def inside(self, container: Activity | None) -> list[Activity]:
         """Return the activities directly in a container; None for the pipeline itself."""
-        return [one for one in self.activities if one.container is container]
+        return [activity for activity in self.activities if activity.container is container]
 
 
 def read_pipeline(resource: Resource, identity: str, scope: Scope) -> Pipeline:
     """Return a pipeline's activities; `scope` has its parameters."""
     variables = _variables(resource.raw, scope)
-    own = Scope(resource.name, scope.parameters, scope.global_parameters, variables=variables)
-    pipeline = Pipeline(identity, resource, own, assigned=frozenset(_assigned(resource.raw)))
-    _add(pipeline, objects_of(resource.raw, "activities"), None, [own], "", identity, 0)
+    pipeline_scope = Scope(
+        resource.name, scope.parameters, scope.global_parameters, variables=variables
+    )
+    pipeline = Pipeline(
+        identity, resource, pipeline_scope, assigned=frozenset(_assigned(resource.raw))
+    )
+    _add(pipeline, objects_of(resource.raw, "activities"), None, [pipeline_scope], "", identity, 0)
     return pipeline
 
 
@@ -92,7 +96,7 @@ def _variables(raw: JsonObject, scope: Scope) -> Mapping[str, Value]:
     }
     top = objects_of(raw, "activities")
     for name, settings in assigned.items():
-        if len(settings) == 1 and any(settings[0] is one for one in top):
+        if len(settings) == 1 and any(settings[0] is activity for activity in top):
             value = _constant(settings[0], scope)
             if not isinstance(value, Unknown):
                 values[name] = value
@@ -118,14 +122,14 @@ def _constant(activity: JsonObject, scope: Scope) -> Value:
 def _assignments(value: Any) -> Iterator[JsonObject]:
     pending = [value]
     while pending:
-        one = pending.pop()
-        if isinstance(one, list):
-            pending.extend(one)
-        elif isinstance(one, JsonObject):
-            pending.extend(one.values())
-            assigning = str(one.get("type")).lower() in _ASSIGNING
-            if assigning and isinstance(one.get("typeProperties"), JsonObject):
-                yield one
+        node = pending.pop()
+        if isinstance(node, list):
+            pending.extend(node)
+        elif isinstance(node, JsonObject):
+            pending.extend(node.values())
+            assigning = str(node.get("type")).lower() in _ASSIGNING
+            if assigning and isinstance(node.get("typeProperties"), JsonObject):
+                yield node
 
 
 def _add(
@@ -137,7 +141,7 @@ def _add(
     prefix: str,
     depth: int,
 ) -> None:
-    taken: set[str] = {one.id for one in pipeline.activities}
+    taken: set[str] = {earlier.id for earlier in pipeline.activities}
     for position, raw in enumerate(listed):
         name = text_at(raw, "name") or f"activity {position + 1}"
         identity = unique(f"{prefix}/{name}", taken)
@@ -155,12 +159,12 @@ def _add(
 
 def unique(name: str, taken: set[str]) -> str:
     """Return a name that isn't taken yet, with a number behind it if needed, and take it."""
-    found, number = name, 1
-    while found.lower() in taken:
+    candidate, number = name, 1
+    while candidate.lower() in taken:
         number += 1
-        found = f"{name}~{number}"
-    taken.add(found.lower())
-    return found
+        candidate = f"{name}~{number}"
+    taken.add(candidate.lower())
+    return candidate
 
 
 def _inactive(raw: JsonObject) -> str:
@@ -171,7 +175,9 @@ def _upstream(raw: JsonObject) -> tuple[Upstream, ...]:
     return tuple(
         Upstream(
             text_at(entry, "activity"),
-            frozenset(str(one).lower() for one in list_of(entry, "dependencyConditions"))
+            frozenset(
+                str(condition).lower() for condition in list_of(entry, "dependencyConditions")
+            )
             or frozenset(("succeeded",)),
         )
         for entry in objects_of(raw, "dependsOn")
@@ -183,13 +189,13 @@ def used_activities(raw: Any) -> set[str]:
     used: set[str] = set()
     pending = [raw]
     while pending:
-        one = pending.pop()
-        if isinstance(one, list):
-            pending.extend(one)
-        elif isinstance(one, dict):
-            pending.extend(one.values())
-        elif isinstance(one, str) and "activity(" in one.lower():
-            used |= _used_in(one)
+        node = pending.pop()
+        if isinstance(node, list):
+            pending.extend(node)
+        elif isinstance(node, dict):
+            pending.extend(node.values())
+        elif isinstance(node, str) and "activity(" in node.lower():
+            used |= _used_in(node)
     return used
 
 
@@ -198,7 +204,9 @@ def _used_in(text: str) -> set[str]:
         nodes = list(walk(parse_value(text)))
     except BadExpressionError:
         return set()
-    calls = [one for one in nodes if isinstance(one, Call) and one.function.lower() == "activity"]
+    calls = [
+        node for node in nodes if isinstance(node, Call) and node.function.lower() == "activity"
+    ]
     return {
         str(getattr(call.arguments[0], "value", "")).lower() for call in calls if call.arguments
     }
@@ -230,7 +238,7 @@ def _branches(activity: Activity) -> Iterator[tuple[list[JsonObject], list[Scope
 
 def _of_switch(activity: Activity) -> Iterator[tuple[list[JsonObject], list[Scope], str]]:
     decided, settings = decision(activity), activity.settings
-    cases = [(text_at(one, "value"), one) for one in objects_of(settings, "cases")]
+    cases = [(text_at(entry, "value"), entry) for entry in objects_of(settings, "cases")]
     for value, case in cases:
         obstacle = _whether(activity, decided, value)
         yield objects_of(case, "activities"), activity.scopes, obstacle

@@ -72,12 +72,12 @@ def _resources(listed: Any, values: _Values, parent: str) -> Iterator[Resource]:
 def _resource(raw: JsonObject, values: _Values, parent: str) -> Iterator[Resource]:
     kind = str(raw.get("type", "")).lower()
     full = kind if kind.startswith("microsoft.") else f"{parent}/{kind}"
-    provider = next((one for one in _PROVIDERS if full.startswith(one)), None)
+    provider = next((prefix for prefix in _PROVIDERS if full.startswith(prefix)), None)
     if provider is not None and isinstance(raw.get("properties"), JsonObject):
         properties = values.resolved(raw["properties"])
         properties.start, properties.line = raw.start, raw.line
-        own = full.removeprefix(provider).strip("/") or "factories"
-        yield Resource(own, values.name(raw.get("name")), properties)
+        resource_kind = full.removeprefix(provider).strip("/") or "factories"
+        yield Resource(resource_kind, values.name(raw.get("name")), properties)
     elif kind == "microsoft.resources/deployments":
         yield from _nested(raw, values)
     if isinstance(raw.get("resources"), list):
@@ -162,7 +162,7 @@ class _Values:
         arguments = [self._value(argument) for argument in call.arguments]
         if function in ("parameters", "variables") and arguments:
             return self._referred(function, str(arguments[0]))
-        unknowns = [found for value in arguments if (found := unknown_in(value)) is not None]
+        unknowns = [unknown for value in arguments if (unknown := unknown_in(value)) is not None]
         if unknowns:
             return merged(unknowns)
         if function not in PURE:

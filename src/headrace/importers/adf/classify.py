@@ -76,7 +76,7 @@ def classify(activity: Activity, context: Context, used: Iterable[str]) -> Outco
     kind, consumers = activity.type.lower(), sorted(used)
     if activity.obstacle:
         return _obstructed(activity)
-    conditions = {one for upstream in activity.upstream for one in upstream.conditions}
+    conditions = {condition for upstream in activity.upstream for condition in upstream.conditions}
     if conditions - {"succeeded"}:
         return _on_failure(activity, conditions)
     if kind in CONTAINERS or kind == "executepipeline":
@@ -109,12 +109,12 @@ def _obstructed(activity: Activity) -> Outcome:
 
 
 def _on_failure(activity: Activity, conditions: set[str]) -> Outcome:
-    after = ", ".join(f"`{one.name}`" for one in activity.upstream)
-    said = " or ".join(sorted(conditions - {"succeeded"}))
+    after = ", ".join(f"`{upstream.name}`" for upstream in activity.upstream)
+    states = " or ".join(sorted(conditions - {"succeeded"}))
     todo = "an incident tells its owner of failures: notify them there, or drop the activity"
     if "completed" in conditions:
         todo = "it also runs after a failure: decide whether it may wait for success (`depends:`)"
-    return Outcome(activity, Verdict.PERSON, f"it runs when {after} has {said}", todo)
+    return Outcome(activity, Verdict.PERSON, f"it runs when {after} has {states}", todo)
 
 
 def _wait(activity: Activity, context: Context) -> Outcome:
@@ -138,8 +138,8 @@ def _carried(activity: Activity, context: Context, consumers: list[str]) -> Outc
     if kind not in _CARRYING or (consumers and kind == "lookup"):
         raise NotCarriedError("")
     for scope in activity.scopes:
-        found, todo = _CARRYING[kind](activity, scope, context)
-        drafts += found
+        scope_drafts, todo = _CARRYING[kind](activity, scope, context)
+        drafts += scope_drafts
     return Outcome(activity, Verdict.CARRIED, _why_carried(kind, drafts), todo, drafts)
 
 
@@ -190,11 +190,11 @@ def _is_get(activity: Activity, kind: str) -> bool:
 
 def _blocked(activity: Activity) -> Unknown | None:
     """Return a value that the activity lacks when it runs alone: of others, or of its trigger."""
-    own = {key: value for key, value in activity.raw.items() if key != "dependsOn"}
+    definition = {key: value for key, value in activity.raw.items() if key != "dependsOn"}
     assigned = activity.pipeline.assigned
     for scope in activity.scopes:
-        kept = {k: v for k, v in scope.variables.items() if k.lower() not in assigned}
-        unknown = unknown_in(resolve(own, replace(scope, variables=kept)))
+        variables = {k: v for k, v in scope.variables.items() if k.lower() not in assigned}
+        unknown = unknown_in(resolve(definition, replace(scope, variables=variables)))
         if unknown is not None and (unknown.activities or unknown.variables or _is_event(unknown)):
             return unknown
     return None
@@ -241,13 +241,23 @@ def settle_container(outcome: Outcome, inner: list[Outcome]) -> None:
             else "move the condition into the query or a check of the asset that it guards",
         )  # fmt: skip
         return
-    settle_by_inner(outcome, [one for one in inner if not one.activity.obstacle], "its activities")
+    settle_by_inner(
+        outcome,
+        [inner_outcome for inner_outcome in inner if not inner_outcome.activity.obstacle],
+        "its activities",
+    )
 
 
 def settle_by_inner(outcome: Outcome, inner: list[Outcome], what: str) -> None:
     """Give a container the weakest verdict of what it holds."""
-    open_ = [f"`{one.activity.id}`" for one in inner if one.verdict is Verdict.PERSON]
-    created = tuple(dict.fromkeys(path for one in inner for path in one.created))
+    open_ = [
+        f"`{inner_outcome.activity.id}`"
+        for inner_outcome in inner
+        if inner_outcome.verdict is Verdict.PERSON
+    ]
+    created = tuple(
+        dict.fromkeys(path for inner_outcome in inner for path in inner_outcome.created)
+    )
     if not created:
         outcome.becomes(Verdict.PERSON, f"nothing of {what} is carried", "decide those first")
     elif open_:
@@ -257,7 +267,7 @@ def settle_by_inner(outcome: Outcome, inner: list[Outcome], what: str) -> None:
         )
         outcome.becomes(Verdict.PERSON, why, todo)
     else:
-        all_carried = all(one.verdict is Verdict.CARRIED for one in inner)
+        all_carried = all(inner_outcome.verdict is Verdict.CARRIED for inner_outcome in inner)
         verdict = Verdict.CARRIED if all_carried else Verdict.COMMAND
         outcome.becomes(verdict, f"the order of {what} is kept by their dependencies", "")
         outcome.created = created

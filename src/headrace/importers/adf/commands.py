@@ -138,7 +138,7 @@ def policy(activity: Activity) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     match = _TIMEOUT.fullmatch(text_at(given, "timeout"))
     if match is not None:
-        days, hours, minutes, _ = (int(one or 0) for one in match.groups())
+        days, hours, minutes, _ = (int(digits or 0) for digits in match.groups())
         total = min((days * 24 + hours) * 60 + minutes, 7 * 1440)
         if total:
             fields["timeout"] = f"{total // 60}h" if total % 60 == 0 else f"{total}m"
@@ -166,10 +166,10 @@ def _options(activity: Activity, schedule: Schedule) -> list[str]:
     return options
 
 
-def _moment_option(name: str, moment: Moment, schedule: Schedule) -> list[str]:
-    pattern = dates.strftime(moment.format) if moment.format else ""
-    bound = {"start": "--start", "end": "--end", "scheduled": "--end"}.get(moment.bound)
-    if not schedule.partition or moment.shift or pattern is None or bound is None:
+def _moment_option(name: str, instant: Moment, schedule: Schedule) -> list[str]:
+    pattern = dates.strftime(instant.format) if instant.format else ""
+    bound = {"start": "--start", "end": "--end", "scheduled": "--end"}.get(instant.bound)
+    if not schedule.partition or instant.shift or pattern is None or bound is None:
         return []
     return [bound, f"{name}:{pattern}" if pattern else name]
 

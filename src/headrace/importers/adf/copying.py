@@ -256,7 +256,7 @@ def _csv(place: Place) -> dict[str, Any]:
 
 def _columns(place: Place) -> list[str]:
     schema = objects_of(place.dataset.raw, "schema") if place.dataset else []
-    columns = [text_at(one, "name") for one in schema]
+    columns = [text_at(column, "name") for column in schema]
     if not columns or not all(columns) or len(set(columns)) != len(columns):
         raise NotCarriedError("its files have no header, and the dataset names no columns")
     return columns
@@ -333,8 +333,8 @@ def _mapping(translator: Any) -> list[str]:
     if translator.get("collectionReference") or translator.get("columnMappings"):
         raise NotCarriedError("it maps nested values to columns")
     columns: list[str] = []
-    for one in objects_of(translator, "mappings"):
-        origin, target = object_of(one, "source"), object_of(one, "sink")
+    for mapping in objects_of(translator, "mappings"):
+        origin, target = object_of(mapping, "source"), object_of(mapping, "sink")
         names = [
             text_at(side, "name") or _path_name(text_at(side, "path")) for side in (origin, target)
         ]

@@ -78,9 +78,9 @@ class Stream:
 
     def find(self, column: Column) -> Field:
         """Return the field of a column. Raise NoCounterpartError if there isn't one alone."""
-        named = [one for one in self.fields if one.name == column.name]
+        named = [field for field in self.fields if field.name == column.name]
         if column.stream:
-            named = [one for one in named if one.stream == column.stream] or named
+            named = [field for field in named if field.stream == column.stream] or named
         if len(named) != 1:
             what = "unknown" if not named else "of several streams"
             raise NoCounterpartError(f"the column `{column.name}` is {what}")
@@ -145,25 +145,27 @@ class Expressions:
     def _field(self, column: Column) -> tuple[str, Field]:
         if column.name.startswith(("$", ":")):
             raise NoCounterpartError(f"it uses `{column.name}`")
-        found: list[tuple[str, Field]] = []
+        candidates: list[tuple[str, Field]] = []
         for position, stream in enumerate(self._streams):
             alias = self._aliases[position] if self._aliases else ""
             try:
-                found.append((alias, stream.find(column)))
+                candidates.append((alias, stream.find(column)))
             except NoCounterpartError:
                 continue
-        if column.stream and len(found) > 1:
-            found = [one for one in found if one[1].stream == column.stream] or found
-        if len(found) != 1:
+        if column.stream and len(candidates) > 1:
+            candidates = [
+                candidate for candidate in candidates if candidate[1].stream == column.stream
+            ] or candidates
+        if len(candidates) != 1:
             raise NoCounterpartError(f"the column `{column.name}` isn't one of its inputs alone")
-        return found[0]
+        return candidates[0]
 
     def _column(self, column: Column) -> str:
-        alias, found = self._field(column)
-        return f"{alias}.{quoted(found.sql)}" if alias else quoted(found.sql)
+        alias, field = self._field(column)
+        return f"{alias}.{quoted(field.sql)}" if alias else quoted(field.sql)
 
     def _operation(self, node: Operation) -> str:
-        operands = [self.sql(one) for one in node.operands]
+        operands = [self.sql(operand) for operand in node.operands]
         if len(operands) == 1:
             return f"(not {operands[0]})" if node.sign == "!" else f"(-{operands[0]})"
         if node.sign == "+":
@@ -179,7 +181,7 @@ class Expressions:
         special = self._special(name)
         if special is not None:
             return special(arguments)
-        given = [self.sql(one) for one in arguments]
+        given = [self.sql(argument) for argument in arguments]
         if name in _CASTS and len(given) == 1:
             return f"try_cast({given[0]} as {_CASTS[name]})"
         if name in ("todate", "totimestamp") and len(given) == 1:
@@ -200,7 +202,7 @@ class Expressions:
     def _args(self, arguments: tuple[Node, ...], *counts: int) -> list[str]:
         if len(arguments) not in counts:
             raise NoCounterpartError("a function has another number of arguments")
-        return [self.sql(one) for one in arguments]
+        return [self.sql(argument) for argument in arguments]
 
     def _iif(self, arguments: tuple[Node, ...]) -> str:
         given = self._args(arguments, 2, 3)
@@ -208,7 +210,7 @@ class Expressions:
         return f"case when {given[0]} then {given[1]} else {other} end"
 
     def _case(self, arguments: tuple[Node, ...]) -> str:
-        given = [self.sql(one) for one in arguments]
+        given = [self.sql(argument) for argument in arguments]
         pairs = [f"when {given[i]} then {given[i + 1]}" for i in range(0, len(given) - 1, 2)]
         other = f" else {given[-1]}" if len(given) % 2 else ""
         return f"case {' '.join(pairs)}{other} end"
@@ -226,10 +228,10 @@ class Expressions:
         return f"count(distinct {self._args(arguments, 1)[0]})"
 
     def _concat(self, arguments: tuple[Node, ...]) -> str:
-        return "(" + " || ".join(self.sql(one) for one in arguments) + ")"
+        return "(" + " || ".join(self.sql(argument) for argument in arguments) + ")"
 
     def _concatws(self, arguments: tuple[Node, ...]) -> str:
-        return f"concat_ws({', '.join(self.sql(one) for one in arguments)})"
+        return f"concat_ws({', '.join(self.sql(argument) for argument in arguments)})"
 
     def _substring(self, arguments: tuple[Node, ...]) -> str:
         return f"substring({', '.join(self._args(arguments, 2, 3))})"
@@ -239,8 +241,8 @@ class Expressions:
         return f"replace({', '.join([*given, literal('')][:3])})"
 
     def _between(self, arguments: tuple[Node, ...]) -> str:
-        one, low, high = self._args(arguments, 3)
-        return f"({one} between {low} and {high})"
+        value, low, high = self._args(arguments, 3)
+        return f"({value} between {low} and {high})"
 
     def _dayofweek(self, arguments: tuple[Node, ...]) -> str:
         return f"(dayofweek({self._args(arguments, 1)[0]}) + 1)"
@@ -264,15 +266,18 @@ class Translation:
 
     def source(self, step: Step, table: str) -> None:
         """Add a source that reads a table."""
-        columns = [one for argument in step.transformation.arguments
+        columns = [column for argument in step.transformation.arguments
                    if isinstance(argument, Function) and argument.name == "output"
-                   for one in argument.arguments]  # fmt: skip
-        typed = [one for one in columns if isinstance(one, Typed)]
+                   for column in argument.arguments]  # fmt: skip
+        typed = [column for column in columns if isinstance(column, Typed)]
         if not typed or len(typed) != len(columns):
             raise NoCounterpartError("its source declares no columns, or nested ones")
         name = step.outputs[0]
-        lines = [f"{_cast(one)} as {quoted(one.column)}" for one in typed]
-        fields = tuple(Field(one.column, one.column, one.type == "string", name) for one in typed)
+        lines = [f"{_cast(declared)} as {quoted(declared.column)}" for declared in typed]
+        fields = tuple(
+            Field(declared.column, declared.column, declared.type == "string", name)
+            for declared in typed
+        )
         self._add(name, f"select {', '.join(lines)} from {table}", fields, ())
 
     def transform(self, step: Step) -> None:
@@ -301,52 +306,52 @@ class Translation:
         needed: list[str] = []
         pending = [last]
         while pending:
-            one = pending.pop()
-            needed.append(one)
-            pending.extend(self.uses[one])
+            stream_name = pending.pop()
+            needed.append(stream_name)
+            pending.extend(self.uses[stream_name])
         ordered = [name for name in self.ctes if name in needed]
         withs = ",\n".join(
             f"{self.streams[name].cte} as (\n    {self.ctes[name]}\n)" for name in ordered
         )
         columns = ",\n    ".join(
-            quoted(one.sql) if one.sql == name else f"{quoted(one.sql)} as {quoted(name)}"
-            for name, one in stream
+            quoted(field.sql) if field.sql == name else f"{quoted(field.sql)} as {quoted(name)}"
+            for name, field in stream
         )
         return f"with {withs}\nselect\n    {columns}\nfrom {self.streams[last].cte}"
 
     def _add(self, name: str, sql: str, fields: tuple[Field, ...], uses: tuple[str, ...]) -> None:
         cte = quoted(name) if name.lower() == "table" else quoted(name.replace("@", "_").lower())
-        if any(one.cte == cte for one in self.streams.values()):
+        if any(stream.cte == cte for stream in self.streams.values()):
             raise NoCounterpartError("two of its streams have one name")
         self.streams[name] = Stream(cte, fields)
         self.ctes[name], self.uses[name] = sql, uses
 
     def _mapped(self, stream: Stream, step: Step) -> list[tuple[str, Field]]:
         """Return the columns that `mapColumn` keeps, with their new names; all without it."""
-        mapped = [one for one in step.transformation.arguments
-                  if isinstance(one, Function) and one.name == "mapColumn"]  # fmt: skip
+        mapped = [argument for argument in step.transformation.arguments
+                  if isinstance(argument, Function) and argument.name == "mapColumn"]  # fmt: skip
         if not mapped:
-            return [(one.name, one) for one in stream.fields]
-        kept: list[tuple[str, Field]] = []
-        for one in mapped[0].arguments:
-            if isinstance(one, Column):
-                kept.append((one.name, stream.find(one)))
-            elif isinstance(one, Assigned) and isinstance(one.value, Column):
-                kept.append((one.column, stream.find(one.value)))
+            return [(field.name, field) for field in stream.fields]
+        columns: list[tuple[str, Field]] = []
+        for mapping in mapped[0].arguments:
+            if isinstance(mapping, Column):
+                columns.append((mapping.name, stream.find(mapping)))
+            elif isinstance(mapping, Assigned) and isinstance(mapping.value, Column):
+                columns.append((mapping.column, stream.find(mapping.value)))
             else:
                 raise NoCounterpartError("it maps columns by a rule")
-        return kept
+        return columns
 
     def _select(self, step: Step) -> None:
         stream = self.streams[step.inputs[0]]
-        kept = self._mapped(stream, step)
+        mapped = self._mapped(stream, step)
         columns = [
-            f"{quoted(one.sql)} as {quoted(name)}" if one.sql != name else quoted(name)
-            for name, one in kept
+            f"{quoted(field.sql)} as {quoted(name)}" if field.sql != name else quoted(name)
+            for name, field in mapped
         ]
         output = step.outputs[0]
-        fields = tuple(Field(name, name, one.is_text, output) for name, one in kept)
-        if len({name for name, _ in kept}) != len(kept):
+        fields = tuple(Field(name, name, field.is_text, output) for name, field in mapped)
+        if len({name for name, _ in mapped}) != len(mapped):
             raise NoCounterpartError("it gives two columns one name")
         self._add(output, f"select {', '.join(columns)} from {stream.cte}", fields, step.inputs)
 
@@ -354,18 +359,20 @@ class Translation:
         stream = self.streams[step.inputs[0]]
         expressions = Expressions((stream,))
         given = _assignments(step.transformation.arguments)
-        computed = {one.column: expressions.sql(one.value) for one in given}
-        texts = {one.column: expressions.is_text(one.value) for one in given}
+        computed = {assigned.column: expressions.sql(assigned.value) for assigned in given}
+        texts = {assigned.column: expressions.is_text(assigned.value) for assigned in given}
         if len(computed) != len(given):
             raise NoCounterpartError("it derives a column twice")
         output = step.outputs[0]
         columns: list[str] = []
         fields: list[Field] = []
-        for one in stream.fields:
-            own = computed.pop(one.name, None)
-            columns.append(quoted(one.sql) if own is None else f"{own} as {quoted(one.sql)}")
-            is_text = one.is_text if own is None else texts[one.name]
-            fields.append(Field(one.name, one.sql, is_text, one.stream))
+        for field in stream.fields:
+            derived = computed.pop(field.name, None)
+            columns.append(
+                quoted(field.sql) if derived is None else f"{derived} as {quoted(field.sql)}"
+            )
+            is_text = field.is_text if derived is None else texts[field.name]
+            fields.append(Field(field.name, field.sql, is_text, field.stream))
         for name, sql in computed.items():
             columns.append(f"{sql} as {quoted(name)}")
             fields.append(Field(name, name, texts[name], output))
@@ -383,8 +390,8 @@ class Translation:
         self._add(step.outputs[0], f"select * from {stream.cte}", stream.fields, step.inputs)
 
     def _alter_row(self, step: Step) -> None:
-        conditions = [one for one in step.transformation.arguments if isinstance(one, Function)]
-        if [one.name for one in conditions] != ["insertIf"] or conditions[0].arguments != (
+        conditions = [rule for rule in step.transformation.arguments if isinstance(rule, Function)]
+        if [rule.name for rule in conditions] != ["insertIf"] or conditions[0].arguments != (
             Function("true", ()),
         ):
             raise NoCounterpartError("it updates or deletes rows of its target (alterRow)")
@@ -394,13 +401,17 @@ class Translation:
         stream, output = self.streams[step.inputs[0]], step.outputs[0]
         expressions = Expressions((stream,))
         given = step.transformation.arguments
-        groups = [one for one in given if isinstance(one, Function) and one.name == "groupBy"]
-        keys = [_key(one) for one in (groups[0].arguments if groups else ())]
-        computed = _assignments(tuple(one for one in given if one not in groups))
+        groups = [
+            argument
+            for argument in given
+            if isinstance(argument, Function) and argument.name == "groupBy"
+        ]
+        keys = [_key(argument) for argument in (groups[0].arguments if groups else ())]
+        computed = _assignments(tuple(argument for argument in given if argument not in groups))
         columns = [f"{expressions.sql(o.value)} as {quoted(o.column)}" for o in [*keys, *computed]]
         fields = tuple(
-            Field(one.column, one.column, expressions.is_text(one.value), output)
-            for one in [*keys, *computed]
+            Field(assigned.column, assigned.column, expressions.is_text(assigned.value), output)
+            for assigned in [*keys, *computed]
         )
         grouped = " group by " + ", ".join(map(str, range(1, len(keys) + 1))) if keys else ""
         sql = f"select {', '.join(columns)} from {stream.cte}{grouped}"
@@ -420,23 +431,25 @@ class Translation:
     def _joined(self, step: Step, kind: str) -> None:
         left, right = (self.streams[name] for name in step.inputs)
         condition = self._condition(step)
-        taken = {one.sql.lower() for one in left.fields}
-        columns = [f"l.{quoted(one.sql)}" for one in left.fields]
-        fields = [_of(one, step.inputs[0]) for one in left.fields]
-        for one in right.fields:
-            name = one.sql if one.sql.lower() not in taken else f"{step.inputs[1]}@{one.sql}"
+        taken = {field.sql.lower() for field in left.fields}
+        columns = [f"l.{quoted(field.sql)}" for field in left.fields]
+        fields = [_of(field, step.inputs[0]) for field in left.fields]
+        for field in right.fields:
+            name = field.sql if field.sql.lower() not in taken else f"{step.inputs[1]}@{field.sql}"
             columns.append(
-                f"r.{quoted(one.sql)} as {quoted(name)}" if name != one.sql else f"r.{quoted(name)}"
+                f"r.{quoted(field.sql)} as {quoted(name)}"
+                if name != field.sql
+                else f"r.{quoted(name)}"
             )
-            fields.append(Field(one.name, name, one.is_text, step.inputs[1]))
+            fields.append(Field(field.name, name, field.is_text, step.inputs[1]))
         joined = f"{left.cte} as l {kind} {right.cte} as r on {condition}"
         sql = f"select {', '.join(columns)} from {joined}"
         self._add(step.outputs[0], sql, tuple(fields), step.inputs)
 
     def _condition(self, step: Step) -> str:
         streams = tuple(
-            Stream(one.cte, tuple(_of(field, name) for field in one.fields))
-            for name, one in ((name, self.streams[name]) for name in step.inputs)
+            Stream(stream.cte, tuple(_of(field, name) for field in stream.fields))
+            for name, stream in ((name, self.streams[name]) for name in step.inputs)
         )
         return Expressions(streams, ("l", "r")).sql(_positional(step)[0])
 
@@ -451,8 +464,10 @@ class Translation:
         if option(step, "byName") != "true":
             raise NoCounterpartError("it unites rows by the position of columns")
         first = self.streams[step.inputs[0]]
-        names = {one.name for one in first.fields}
-        if any({one.name for one in self.streams[name].fields} != names for name in step.inputs):
+        names = {field.name for field in first.fields}
+        if any(
+            {field.name for field in self.streams[name].fields} != names for name in step.inputs
+        ):
             raise NoCounterpartError("it unites rows with different columns")
         sql = " union all by name ".join(
             f"select * from {self.streams[n].cte}" for n in step.inputs
@@ -463,20 +478,24 @@ class Translation:
         stream, output = self.streams[step.inputs[0]], step.outputs[0]
         over = self._over(step, Expressions((stream,)))
         columns, fields = ["*"], list(stream.fields)
-        given = [one for one in step.transformation.arguments if isinstance(one, Assigned)]
-        for one in _assignments(tuple(given)):
-            function = one.value.name.lower() if isinstance(one.value, Function) else ""
+        given = [
+            argument for argument in step.transformation.arguments if isinstance(argument, Assigned)
+        ]
+        for assigned in _assignments(tuple(given)):
+            function = assigned.value.name.lower() if isinstance(assigned.value, Function) else ""
             if function not in _RANKS:
                 raise NoCounterpartError(f"it computes `{function}()` over a window")
-            columns.append(f"{_RANKS[function]}() over ({over}) as {quoted(one.column)}")
-            fields.append(Field(one.column, one.column, is_text=False, stream=output))
+            columns.append(f"{_RANKS[function]}() over ({over}) as {quoted(assigned.column)}")
+            fields.append(Field(assigned.column, assigned.column, is_text=False, stream=output))
         sql = f"select {', '.join(columns)} from {stream.cte}"
         self._add(output, sql, tuple(fields), step.inputs)
 
     @staticmethod
     def _over(step: Step, expressions: Expressions) -> str:
-        given = [one for one in step.transformation.arguments if isinstance(one, Function)]
-        parts = {one.name: one.arguments for one in given}
+        given = [
+            argument for argument in step.transformation.arguments if isinstance(argument, Function)
+        ]
+        parts = {function.name: function.arguments for function in given}
         orders = [
             f"order by {expressions.sql(parts[sign][0])} {sign} nulls {nulls}"
             for sign, nulls in (("asc", "first"), ("desc", "last"))
@@ -490,12 +509,14 @@ class Translation:
     def _split(self, step: Step) -> None:
         stream = self.streams[step.inputs[0]]
         expressions = Expressions((stream,))
-        conditions = [f"({expressions.sql(one)})" for one in _positional(step)]
+        conditions = [f"({expressions.sql(node)})" for node in _positional(step)]
         if len(step.outputs) != len(conditions) + 1 or option(step, "disjoint") == "true":
             raise NoCounterpartError("its split gives rows to several streams")
         before: list[str] = []
         for output, condition in zip(step.outputs, [*conditions, ""], strict=True):
-            tests = [f"{one} is not true" for one in before] + ([condition] if condition else [])
+            tests = [f"{earlier} is not true" for earlier in before] + (
+                [condition] if condition else []
+            )
             sql = f"select * from {stream.cte} where {' and '.join(tests)}"
             self._add(output, sql, stream.fields, step.inputs)
             before.append(condition)
@@ -509,14 +530,14 @@ def _key(node: Node) -> Assigned:
     raise NoCounterpartError("it groups by something other than columns")
 
 
-def _cast(one: Typed) -> str:
-    kind = one.type.lower()
+def _cast(declared: Typed) -> str:
+    kind = declared.type.lower()
     if kind.startswith("decimal("):
-        return f"try_cast({quoted(one.column)} as {kind})"
+        return f"try_cast({quoted(declared.column)} as {kind})"
     if kind not in _TYPES:
-        raise NoCounterpartError(f"its source has a column of the type `{one.type}`")
+        raise NoCounterpartError(f"its source has a column of the type `{declared.type}`")
     function = "cast" if kind == "string" else "try_cast"
-    return f"{function}({quoted(one.column)} as {_TYPES[kind]})"
+    return f"{function}({quoted(declared.column)} as {_TYPES[kind]})"
 
 
 def _of(field: Field, stream: str) -> Field:
@@ -524,17 +545,19 @@ def _of(field: Field, stream: str) -> Field:
 
 
 def _positional(step: Step) -> list[Node]:
-    found: list[Node] = [
-        one for one in step.transformation.arguments if not isinstance(one, Named | Assigned)
+    conditions: list[Node] = [
+        argument
+        for argument in step.transformation.arguments
+        if not isinstance(argument, Named | Assigned)
     ]
-    if not found:
+    if not conditions:
         raise NoCounterpartError("a transformation has no condition")
-    return found
+    return conditions
 
 
 def _assignments(arguments: tuple[Node, ...]) -> list[Assigned]:
-    given = [one for one in arguments if not isinstance(one, Named)]
-    assigned = [one for one in given if isinstance(one, Assigned)]
+    given = [argument for argument in arguments if not isinstance(argument, Named)]
+    assigned = [argument for argument in given if isinstance(argument, Assigned)]
     if len(assigned) != len(given) or not assigned:
         raise NoCounterpartError("it derives columns by a rule (`each`)")
     return assigned

@@ -93,7 +93,7 @@ class _Flow:
         note = "only the columns that its sources declare are passed on"
         if any(self._place("sinks", step.outputs[0]).kind == "file" for step in sinks):
             note += "; if others read its files, add a consumer with `export:`"
-        return [one for one in self._sources.values() if one.name in used] + assets, note
+        return [source for source in self._sources.values() if source.name in used] + assets, note
 
     def _place(self, side: str, name: str) -> Place:
         for entry in objects_of(self._flow.raw, "typeProperties", side):
@@ -142,7 +142,7 @@ class _Flow:
             if marker in sql:
                 reads.append(key)
                 sql = sql.replace(marker, f"{{table:{len(reads) - 1}}}")
-        inputs = [one.name for one in self._sources.values() if one.name in sql]
+        inputs = [source.name for source in self._sources.values() if source.name in sql]
         wanted = place.dataset.name if place.dataset else name
         if place.table is not None:
             wanted = table_name(place.table)

@@ -53,14 +53,14 @@ def instant(text: str) -> datetime:
     if match is None:
         raise ValueError(f"`{text[:40]}` is no date")
     year, month, day, hour, minute, second, fraction, zone = match.groups()
-    found = datetime(
+    point = datetime(
         int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0),
         int((fraction or "0").ljust(6, "0")[:6]), tzinfo=UTC,
     )  # fmt: skip
     if zone and zone != "Z":
         sign = -1 if zone[0] == "-" else 1
-        found -= sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
-    return found
+        point -= sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+    return point
 
 
 def formatted(when: datetime, pattern: str = ROUND_TRIP, suffix: str = "Z") -> str:
@@ -102,8 +102,8 @@ def _rest(when: datetime, sign: str, width: int, suffix: str) -> str:
 def strftime(pattern: str) -> str | None:
     """Return a .NET format in the notation of `{date:…}`; None where that can't say it."""
     codes = [_code(match) for match in _FORMAT.finditer(_STANDARD.get(pattern, pattern))]
-    kept = [code for code in codes if code is not None]
-    return "".join(kept) if len(kept) == len(codes) else None
+    known = [code for code in codes if code is not None]
+    return "".join(known) if len(known) == len(codes) else None
 
 
 def _code(match: re.Match[str]) -> str | None:

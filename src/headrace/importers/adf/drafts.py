@@ -24,12 +24,12 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 def clean(name: str, otherwise: str = "unnamed") -> str:
     """Return a name of letters, digits and `_` in snake case, at most 63 characters."""
     words = _CAMEL.sub("_", name)
-    kept = re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").lower()
-    if not kept:
-        kept = otherwise
-    if kept[0].isdigit():
-        kept = f"_{kept}"
-    return kept[:NAME_CHARACTERS_MAX].rstrip("_")
+    cleaned = re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").lower()
+    if not cleaned:
+        cleaned = otherwise
+    if cleaned[0].isdigit():
+        cleaned = f"_{cleaned}"
+    return cleaned[:NAME_CHARACTERS_MAX].rstrip("_")
 
 
 class Names:
@@ -45,13 +45,13 @@ class Names:
             base = f"{base}_table"
         candidates = [base, *([clean(otherwise)] if otherwise else [])]
         number = 2
-        while (found := candidates.pop(0)) in self._taken or found in SQL_KEYWORDS:
+        while (candidate := candidates.pop(0)) in self._taken or candidate in SQL_KEYWORDS:
             if not candidates:
                 suffix = f"_{number}"
                 candidates.append(base[: NAME_CHARACTERS_MAX - len(suffix)] + suffix)
                 number += 1
-        self._taken.add(found)
-        return found
+        self._taken.add(candidate)
+        return candidate
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def _short(text: str) -> str:
 
 
 def _text_of_parts(values: list[Value]) -> Value:
-    unknowns = [found for value in values if (found := unknown_in(value)) is not None]
+    unknowns = [unknown for value in values if (unknown := unknown_in(value)) is not None]
     if unknowns:
         return merged(unknowns)
     return joined(
@@ -91,11 +91,11 @@ def _text_of_parts(values: list[Value]) -> Value:
 
 
 def _property(tree: Property, scope: Scope) -> Value:
-    found = _root(tree, scope)
-    if found is not None:
-        return found[0]
+    root = _root(tree, scope)
+    if root is not None:
+        return root[0]
     of, key = evaluate(tree.of, scope), evaluate(tree.key, scope)
-    unknowns = [one for one in (of, key) if isinstance(one, Unknown)]
+    unknowns = [part for part in (of, key) if isinstance(part, Unknown)]
     if unknowns:
         return unknowns[0]
     if isinstance(of, dict) and isinstance(key, str) and key not in of:
@@ -165,7 +165,7 @@ def _call(tree: Call, scope: Scope) -> Value:
     referred = _reference(function, tree.function, arguments, scope)
     if referred is not None:
         return referred[0]
-    unknowns = [found for value in arguments if (found := unknown_in(value)) is not None]
+    unknowns = [unknown for value in arguments if (unknown := unknown_in(value)) is not None]
     if unknowns:
         return merged(unknowns)
     return _known(function, tree.function, arguments)
@@ -187,7 +187,7 @@ def _if(tree: Call, scope: Scope) -> Value:
         return evaluate(tree.arguments[1 if condition else 2], scope)
     if isinstance(condition, Unknown):
         branches = [evaluate(branch, scope) for branch in tree.arguments[1:]]
-        return merged([condition, *(one for one in branches if isinstance(one, Unknown))])
+        return merged([condition, *(branch for branch in branches if isinstance(branch, Unknown))])
     return Unknown("a condition that is neither true nor false")
 
 

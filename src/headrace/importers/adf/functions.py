@@ -100,10 +100,10 @@ def _last_index_of(text: Any, part: Any) -> int:
     return _text(text).lower().rfind(_text(part).lower())
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return bool(one == other)
+def _equal(left: Any, right: Any) -> bool:
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    return bool(left == right)
 
 
 def _contains(within: Any, part: Any) -> bool:
@@ -121,29 +121,29 @@ def _ordered(text: str, other: str) -> str:
 
 
 def _compared(sign: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def compare(one: Any, other: Any) -> bool:
-        if isinstance(one, str) and isinstance(other, str):
-            return sign(_ordered(one, other), _ordered(other, one))
-        return sign(_number(one), _number(other))
+    def compare(left: Any, right: Any) -> bool:
+        if isinstance(left, str) and isinstance(right, str):
+            return sign(_ordered(left, right), _ordered(right, left))
+        return sign(_number(left), _number(right))
 
     return compare
 
 
-def _div(one: Any, other: Any) -> int | float:
-    one, other = _number(one), _number(other)
-    if other == 0:
+def _div(left: Any, right: Any) -> int | float:
+    left, right = _number(left), _number(right)
+    if right == 0:
         raise ValueError("a division by zero")
-    if isinstance(one, int) and isinstance(other, int):
-        return int(abs(one) // abs(other)) * (1 if (one < 0) == (other < 0) else -1)
-    return float(one / other)
+    if isinstance(left, int) and isinstance(right, int):
+        return int(abs(left) // abs(right)) * (1 if (left < 0) == (right < 0) else -1)
+    return float(left / right)
 
 
-def _mod(one: Any, other: Any) -> int | float:
-    one, other = _number(one), _number(other)
-    if other == 0:
+def _mod(left: Any, right: Any) -> int | float:
+    left, right = _number(left), _number(right)
+    if right == 0:
         raise ValueError("a division by zero")
-    result = math.fmod(one, other)
-    return int(result) if isinstance(one, int) and isinstance(other, int) else result
+    result = math.fmod(left, right)
+    return int(result) if isinstance(left, int) and isinstance(right, int) else result
 
 
 def _range(start: Any, count: Any) -> list[int]:
@@ -278,14 +278,14 @@ PURE: Mapping[str, Callable[..., Any]] = {
     "take": lambda values, count: _sized(values)[: _integer(count)],
     "union": _union,
     "intersection": _intersection,
-    "and": lambda one, other: _flag(one) and _flag(other),
-    "or": lambda one, other: _flag(one) or _flag(other),
-    "not": lambda one: not _flag(one),
+    "and": lambda left, right: _flag(left) and _flag(right),
+    "or": lambda left, right: _flag(left) or _flag(right),
+    "not": lambda value: not _flag(value),
     "equals": _equal,
-    "greater": _compared(lambda one, other: one > other),
-    "greaterorequals": _compared(lambda one, other: one >= other),
-    "less": _compared(lambda one, other: one < other),
-    "lessorequals": _compared(lambda one, other: one <= other),
+    "greater": _compared(lambda left, right: left > right),
+    "greaterorequals": _compared(lambda left, right: left >= right),
+    "less": _compared(lambda left, right: left < right),
+    "lessorequals": _compared(lambda left, right: left <= right),
     "array": lambda value: [value],
     "createarray": lambda *values: list(values),
     "base64": _base64,
@@ -304,9 +304,9 @@ PURE: Mapping[str, Callable[..., Any]] = {
     "int": _integer,
     "json": _json,
     "string": text_of,
-    "add": lambda one, other: _number(one) + _number(other),
-    "sub": lambda one, other: _number(one) - _number(other),
-    "mul": lambda one, other: _number(one) * _number(other),
+    "add": lambda left, right: _number(left) + _number(right),
+    "sub": lambda left, right: _number(left) - _number(right),
+    "mul": lambda left, right: _number(left) * _number(right),
     "div": _div,
     "mod": _mod,
     "max": lambda *values: max(_many(values)),

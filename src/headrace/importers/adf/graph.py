@@ -30,17 +30,17 @@ class Graph:
 
     def nodes_before(self, activity: Activity) -> list[str]:
         """Return the names of the nearest nodes that come before an activity."""
-        found: dict[str, None] = {}
+        nodes: dict[str, None] = {}
         seen: set[tuple[str, str]] = set()
         pending: list[tuple[str, Activity]] = [("before", activity)]
         while pending and len(seen) < _PASSED_MAX:
-            step, one = pending.pop()
-            if (step, one.id) not in seen:
-                seen.add((step, one.id))
-                names = self._nodes(one) if step == "of" else []
-                found.update(dict.fromkeys(names))
-                pending += [] if names else self._further(step, one)
-        return list(found)
+            step, current = pending.pop()
+            if (step, current.id) not in seen:
+                seen.add((step, current.id))
+                names = self._nodes(current) if step == "of" else []
+                nodes.update(dict.fromkeys(names))
+                pending += [] if names else self._further(step, current)
+        return list(nodes)
 
     def _nodes(self, activity: Activity) -> list[str]:
         return [draft.name for draft in self._outcomes[activity.id].drafts]
@@ -54,13 +54,13 @@ class Graph:
     def _steps_before(self, activity: Activity) -> list[tuple[str, Activity]]:
         upstream = list(self.upstream(activity))
         if upstream:
-            return [("of", one) for one in upstream]
+            return [("of", earlier) for earlier in upstream]
         if activity.container is not None:
             return [("before", activity.container)]
         pipeline = activity.pipeline
-        steps = [("before", one) for one in self._callers.get(pipeline.id, [])]
+        steps = [("before", caller) for caller in self._callers.get(pipeline.id, [])]
         windows = self._before.get(pipeline.id, [])
-        return steps + [("of", end) for one in windows for end in _last(one.inside(None))]
+        return steps + [("of", end) for earlier in windows for end in _last(earlier.inside(None))]
 
     def _ends(self, activity: Activity) -> list[Activity]:
         called = self._calls.get(activity.id)
@@ -70,7 +70,7 @@ class Graph:
     @staticmethod
     def upstream(activity: Activity) -> Iterator[Activity]:
         """Yield the activities of the same container that an activity names."""
-        names = {one.name.lower() for one in activity.upstream}
+        names = {upstream.name.lower() for upstream in activity.upstream}
         for other in activity.pipeline.inside(activity.container):
             if other.name.lower() in names and other is not activity:
                 yield other
@@ -83,7 +83,7 @@ class Graph:
             more = {
                 other.id
                 for other in activity.pipeline.activities
-                if any(one.id in after for one in self._directly_before(other))
+                if any(earlier.id in after for earlier in self._directly_before(other))
             }
             grown = not more <= after
             after |= more
@@ -100,7 +100,7 @@ class Graph:
             uses = other.name.lower() in activity.uses
             how = DependencyKind.EXPRESSION if uses else DependencyKind.EDGE
             yield Dependency(other.id, activity.id, how)
-        named = {one.name.lower() for one in activity.upstream}
+        named = {upstream.name.lower() for upstream in activity.upstream}
         for other in activity.pipeline.activities:
             if other.name.lower() in activity.uses - named and other is not activity:
                 yield Dependency(other.id, activity.id, DependencyKind.EXPRESSION)
@@ -108,14 +108,14 @@ class Graph:
 
     def _by_trigger(self, activity: Activity) -> Iterator[Dependency]:
         called = self._calls.get(activity.id)
-        firsts = [one for one in called.inside(None) if not one.upstream] if called else []
-        yield from (Dependency(activity.id, one.id, DependencyKind.TRIGGER) for one in firsts)
+        firsts = [first for first in called.inside(None) if not first.upstream] if called else []
+        yield from (Dependency(activity.id, first.id, DependencyKind.TRIGGER) for first in firsts)
         if activity.container is None and not activity.upstream:
             windows = self._before.get(activity.pipeline.id, [])
             ends = [end for pipeline in windows for end in _last(pipeline.inside(None))]
-            yield from (Dependency(one.id, activity.id, DependencyKind.TRIGGER) for one in ends)
+            yield from (Dependency(end.id, activity.id, DependencyKind.TRIGGER) for end in ends)
 
 
 def _last(activities: list[Activity]) -> list[Activity]:
-    named = {one.name.lower() for activity in activities for one in activity.upstream}
+    named = {upstream.name.lower() for activity in activities for upstream in activity.upstream}
     return [activity for activity in activities if activity.name.lower() not in named]

@@ -94,8 +94,8 @@ class _Parser:
         match = _TOKEN.match(self.text, self.at)
         if match is None:
             rest = self.text[self.at :].lstrip()
-            found = f"`{rest[:20]!s}`" if rest else "the end of the file"
-            raise self._broken(f"{found} stands where a value or a sign should")
+            excerpt = f"`{rest[:20]!s}`" if rest else "the end of the file"
+            raise self._broken(f"{excerpt} stands where a value or a sign should")
         self.at = match.end()
         return match
 

@@ -87,9 +87,9 @@ class Origin:
         if not isinstance(name, str):
             return None
         known = self._index.get((kind, name.lower()), [])
-        own = [resource for resource in known if resource.factory == factory]
-        if own:
-            return own[0]
+        of_factory = [resource for resource in known if resource.factory == factory]
+        if of_factory:
+            return of_factory[0]
         return known[0] if len(known) == 1 else None
 
 
@@ -121,7 +121,7 @@ def _json_files(root: Path) -> Iterator[Path]:
     count = 0
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if name not in _SKIPPED)
-        named = [Path(folder) / one for one in sorted(files) if one.lower().endswith(_ENDINGS)]
+        named = [Path(folder) / name for name in sorted(files) if name.lower().endswith(_ENDINGS)]
         count += len(named)
         if count > FILES_MAX:
             return
@@ -181,32 +181,34 @@ def _add_file(file: str, document: JsonObject, origin: Origin) -> None:
     path = PurePosixPath(file)
     stem = path.name[: path.name.lower().rindex(".json")]
     name = document.get("name")
-    own = name if isinstance(name, str) and name.strip() else stem
+    resource_name = name if isinstance(name, str) and name.strip() else stem
     if stem == "pipeline-content" and not isinstance(name, str):
-        own = path.parent.name.removesuffix(".DataPipeline") or stem
+        resource_name = path.parent.name.removesuffix(".DataPipeline") or stem
     factory = str(path.parent.parent if _kind_of_file(file) else path.parent)
-    origin.add(Resource(kind, own, file, properties, factory))
+    origin.add(Resource(kind, resource_name, file, properties, factory))
 
 
 def _add_template(
     file: str, template: JsonObject, given: Mapping[str, Any], origin: Origin
 ) -> None:
-    for found in arm.resources(template, given):
-        kind = KINDS.get(found.kind)
+    for resource in arm.resources(template, given):
+        kind = KINDS.get(resource.kind)
         if kind is None:
             continue
-        known = origin.find(kind, found.name, "")
-        if known is not None and kind == "pipeline" and _is_copy_of(found, known):
+        known = origin.find(kind, resource.name, "")
+        if known is not None and kind == "pipeline" and _is_copy_of(resource, known):
             continue
-        origin.add(Resource(kind, found.name or "*", file, found.properties, file))
+        origin.add(Resource(kind, resource.name or "*", file, resource.properties, file))
 
 
-def _is_copy_of(found: arm.Resource, known: Resource) -> bool:
+def _is_copy_of(resource: arm.Resource, known: Resource) -> bool:
     """Whether a template holds the pipeline of a file once more, as a published factory does."""
-    return not known.file.endswith(found.name) and _names(found.properties) == _names(known.raw)
+    return not known.file.endswith(resource.name) and _names(resource.properties) == _names(
+        known.raw
+    )
 
 
 def _names(properties: JsonObject) -> list[str]:
     activities = properties.get("activities")
     listed = activities if isinstance(activities, list) else []
-    return sorted(str(one.get("name")) for one in listed if isinstance(one, dict))
+    return sorted(str(activity.get("name")) for activity in listed if isinstance(activity, dict))

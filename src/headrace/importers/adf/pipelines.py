@@ -47,18 +47,18 @@ def read_pipelines(origin: Origin) -> Pipelines:
     """Return all pipelines with their parameters, as far as callers and triggers agree on them."""
     resources = origin.of_kind("pipeline")
     taken: set[str] = set()
-    identities = {id(one): unique(one.name, taken) for one in resources}
-    called = {id(one): _called(one, origin) for one in resources}
+    identities = {id(resource): unique(resource.name, taken) for resource in resources}
+    called = {id(resource): _called(resource, origin) for resource in resources}
     timed = schedules(origin)
     result = Pipelines()
     passed: dict[int, list[dict[str, Value]]] = {}
     inherited: dict[int, list[Schedule]] = {}
     by_resource: dict[int, Pipeline] = {}
     for resource in _callers_first(resources, called):
-        own = timed.get(id(resource), [])
-        schedule = _one(own, inherited.get(id(resource), []))
+        own_schedules = timed.get(id(resource), [])
+        schedule = _chosen_schedule(own_schedules, inherited.get(id(resource), []))
         pipeline = _read(
-            resource, identities[id(resource)], origin, own, passed.get(id(resource), [])
+            resource, identities[id(resource)], origin, own_schedules, passed.get(id(resource), [])
         )
         result.all.append(pipeline)
         result.schedules[pipeline.id] = schedule
@@ -73,31 +73,31 @@ def read_pipelines(origin: Origin) -> Pipelines:
 
 
 def _execute(raw: Any) -> list[JsonObject]:
-    found: list[JsonObject] = []
+    calls: list[JsonObject] = []
     pending = [raw]
     while pending:
-        one = pending.pop()
-        if isinstance(one, list):
-            pending.extend(one)
-        elif isinstance(one, JsonObject):
-            pending.extend(one.values())
-            if str(one.get("type")).lower() == "executepipeline":
-                found.append(one)
-    return found
+        node = pending.pop()
+        if isinstance(node, list):
+            pending.extend(node)
+        elif isinstance(node, JsonObject):
+            pending.extend(node.values())
+            if str(node.get("type")).lower() == "executepipeline":
+                calls.append(node)
+    return calls
 
 
 def _called(resource: Resource, origin: Origin) -> list[Resource]:
     names = [
-        text_at(one, "typeProperties", "pipeline", "referenceName")
-        for one in _execute(resource.raw)
+        text_at(call, "typeProperties", "pipeline", "referenceName")
+        for call in _execute(resource.raw)
     ]
-    found = [origin.find("pipeline", name, resource.factory) for name in names]
-    return [one for one in found if one is not None]
+    targets = [origin.find("pipeline", name, resource.factory) for name in names]
+    return [target for target in targets if target is not None]
 
 
 def _callers_first(resources: list[Resource], called: dict[int, list[Resource]]) -> list[Resource]:
     """Return pipelines in an order in which callers come first; circles in the order of files."""
-    callers: dict[int, set[int]] = {id(one): set() for one in resources}
+    callers: dict[int, set[int]] = {id(resource): set() for resource in resources}
     for caller, targets in called.items():
         for target in targets:
             callers[id(target)].add(caller)
@@ -105,10 +105,10 @@ def _callers_first(resources: list[Resource], called: dict[int, list[Resource]])
     left = list(resources)
     done: set[int] = set()
     while left:
-        ready = [one for one in left if callers[id(one)] <= done] or left[:1]
+        ready = [resource for resource in left if callers[id(resource)] <= done] or left[:1]
         ordered += ready
-        done |= {id(one) for one in ready}
-        left = [one for one in left if id(one) not in done]
+        done |= {id(resource) for resource in ready}
+        left = [resource for resource in left if id(resource) not in done]
     return ordered
 
 
@@ -116,17 +116,19 @@ def _read(
     resource: Resource,
     identity: str,
     origin: Origin,
-    own: list[Schedule],
+    own_schedules: list[Schedule],
     passed: list[dict[str, Value]],
 ) -> Pipeline:
     shared = global_parameters(origin, resource.factory)
     bare = Scope(resource.name, global_parameters=shared)
     values = parameter_defaults(resource.raw, bare)
-    given = [{k: resolve(v, bare) for k, v in one.parameters.items()} for one in own] + passed
-    for name in {name for one in given for name in one}:
-        found = [one.get(name, values.get(name)) for one in given]
-        agreed = all(value == found[0] for value in found)
-        values[name] = found[0] if agreed else Unknown(f"the callers differ in `{name}`")
+    given = [
+        {k: resolve(v, bare) for k, v in schedule.parameters.items()} for schedule in own_schedules
+    ] + passed
+    for name in {name for arguments in given for name in arguments}:
+        given_values = [arguments.get(name, values.get(name)) for arguments in given]
+        agreed = all(value == given_values[0] for value in given_values)
+        values[name] = given_values[0] if agreed else Unknown(f"the callers differ in `{name}`")
     return read_pipeline(resource, identity, Scope(resource.name, values, shared))
 
 
@@ -146,21 +148,21 @@ def _arguments(activity: Activity) -> dict[str, Value]:
     sets = [{k: resolve(v, scope) for k, v in given.items()} for scope in activity.scopes]
     merged: dict[str, Value] = {}
     for name in given:
-        found = [one[name] for one in sets]
-        same = bool(found) and all(value == found[0] for value in found)
-        merged[name] = found[0] if same else Unknown(f"`{name}` differs from item to item")
+        item_values = [arguments[name] for arguments in sets]
+        same = bool(item_values) and all(value == item_values[0] for value in item_values)
+        merged[name] = item_values[0] if same else Unknown(f"`{name}` differs from item to item")
     return merged
 
 
-def _one(own: list[Schedule], inherited: list[Schedule]) -> Schedule:
+def _chosen_schedule(own_schedules: list[Schedule], inherited: list[Schedule]) -> Schedule:
     """Return the schedule of a pipeline: of its only trigger that runs, or of its only caller."""
-    running = [one for one in own if not one.stopped] or own
+    running = [schedule for schedule in own_schedules if not schedule.stopped] or own_schedules
     if len(running) == 1 and not inherited:
         return running[0]
     if running:
-        names = ", ".join(f"`{one.trigger}`" for one in running)
+        names = ", ".join(f"`{schedule.trigger}`" for schedule in running)
         return Schedule(todo=f"it has several triggers ({names}) or callers: choose one")
-    if inherited and all(one == inherited[0] for one in inherited):
+    if inherited and all(schedule == inherited[0] for schedule in inherited):
         return inherited[0]
     return Schedule(todo="it has several callers with different schedules") if inherited else _NONE
 
@@ -188,12 +190,12 @@ def _in_circle(
     seen: set[str] = set()
     pending = [start]
     while pending:
-        one = pending.pop()
-        if one is end:
+        pipeline = pending.pop()
+        if pipeline is end:
             return True
-        if one.id not in seen:
-            seen.add(one.id)
-            pending += [by_resource[id(target)] for _, target in _calls(one, origin)]
+        if pipeline.id not in seen:
+            seen.add(pipeline.id)
+            pending += [by_resource[id(target)] for _, target in _calls(pipeline, origin)]
     return False
 
 

@@ -40,8 +40,8 @@ def read_project(root: Path) -> ImportedProject:
     pipelines = read_pipelines(origin)
     work = _Import(origin, pipelines)
     work.decide()
-    items = [_item(one, secrets) for one in work.outcomes.values()]
-    items += [_broken(one, secrets) for one in origin.broken]
+    items = [_item(outcome, secrets) for outcome in work.outcomes.values()]
+    items += [_broken(broken, secrets) for broken in origin.broken]
     files = {path: secrets.removed_from(text) for path, text in work.files(root).items()}
     return ImportedProject(
         "adf",
@@ -91,7 +91,7 @@ class _Import:
         drafts = [(o, d) for o in self.outcomes.values() for d in o.drafts if d.kind != "source"]
         edges: dict[str, set[str]] = {draft.name: set(draft.inputs) for _, draft in drafts}
         for outcome, draft in drafts:
-            skipped = {one.name for one in outcome.drafts} | set(draft.inputs)
+            skipped = {sibling.name for sibling in outcome.drafts} | set(draft.inputs)
             wanted = set(self.graph.nodes_before(outcome.activity)) - skipped
             depends = sorted(name for name in wanted if not _reaches(edges, name, draft.name))
             edges[draft.name].update(depends)
@@ -110,7 +110,7 @@ class _Import:
     def _settle(self, activity: Activity) -> None:
         outcome, kind = self.outcomes[activity.id], activity.type.lower()
         if kind in CONTAINERS:
-            settle_container(outcome, [self.outcomes[one.id] for one in activity.children])
+            settle_container(outcome, [self.outcomes[child.id] for child in activity.children])
         elif kind == "executepipeline" and not outcome.why:
             called = self.pipelines.calls.get(activity.id)
             if called is None:
@@ -121,7 +121,7 @@ class _Import:
                     Verdict.PERSON, why, "import that pipeline too, or run it by a command"
                 )
                 return
-            inner = [self.outcomes[one.id] for one in called.activities]
+            inner = [self.outcomes[inner_activity.id] for inner_activity in called.activities]
             settle_by_inner(outcome, inner, f"the activities of `{called.id}`")
 
     def _schedule(self) -> None:
@@ -194,12 +194,12 @@ def _users(activity: Activity) -> list[str]:
 def _reaches(edges: dict[str, set[str]], start: str, end: str) -> bool:
     seen, pending = set[str](), [start]
     while pending:
-        one = pending.pop()
-        if one == end:
+        name = pending.pop()
+        if name == end:
             return True
-        if one not in seen:
-            seen.add(one)
-            pending.extend(edges.get(one, ()))
+        if name not in seen:
+            seen.add(name)
+            pending.extend(edges.get(name, ()))
     return False
 
 

@@ -172,8 +172,8 @@ def _steps(first: int, every: int, last: int) -> str:
 
 
 def _numbers(values: list[Any], highest: int) -> str:
-    kept = sorted({v for v in values if isinstance(v, int) and 0 <= v <= highest})
-    return ",".join(map(str, kept)) if len(kept) == len(set(map(str, values))) else ""
+    numbers = sorted({v for v in values if isinstance(v, int) and 0 <= v <= highest})
+    return ",".join(map(str, numbers)) if len(numbers) == len(set(map(str, values))) else ""
 
 
 def _grain(cron: str) -> str:
@@ -222,9 +222,9 @@ def _tumbling(settings: JsonObject) -> dict[str, Any]:
     result["concurrency"] = min(_whole(settings.get("maxConcurrency")), 100_000)
     dependencies = objects_of(settings, "dependsOn")
     result["after"] = tuple(
-        text_at(one, "referenceTrigger", "referenceName") for one in dependencies
+        text_at(dependency, "referenceTrigger", "referenceName") for dependency in dependencies
     )
-    if any(one.get("offset") or one.get("size") for one in dependencies):
+    if any(dependency.get("offset") or dependency.get("size") for dependency in dependencies):
         result["todo"] = "it depends on other windows by offset and size: say so with `previous`"
     return result
 

@@ -53,14 +53,14 @@ class Secrets:
 def _secrets(value: Any) -> Iterator[tuple[JsonObject, str, str]]:
     pending = [value]
     while pending:
-        one = pending.pop()
-        if isinstance(one, list):
-            pending.extend(one)
-        elif isinstance(one, JsonObject):
-            pending.extend(one.values())
-            for key, held in one.items():
+        node = pending.pop()
+        if isinstance(node, list):
+            pending.extend(node)
+        elif isinstance(node, JsonObject):
+            pending.extend(node.values())
+            for key, held in node.items():
                 for secret in _held(key, held):
-                    yield one, key, secret
+                    yield node, key, secret
 
 
 def _held(key: str, held: Any) -> Iterator[str]:

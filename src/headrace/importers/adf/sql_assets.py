@@ -30,18 +30,24 @@ def carried_sql(activity: Activity, scope: Scope, context: Context) -> tuple[lis
     store, dialect = _store(activity, scope, context)
     text, is_bound = _text(activity, scope, context)
     try:
-        found = translate(text, dialect, store.name)
+        translated = translate(text, dialect, store.name)
     except NotTranslatedError as error:
         raise NotCarriedError(str(error)) from None
     fields: dict[str, Any] = {"description": activity.description} if activity.description else {}
     if is_bound:
-        fields |= _partition(found.sql, context)
-    elif found.target is not None and not found.replaces:
+        fields |= _partition(translated.sql, context)
+    elif translated.target is not None and not translated.replaces:
         raise NotCarriedError("each run adds the rows of its query to the table once more")
-    name = table_name(found.target) if found.target else activity.name
+    name = table_name(translated.target) if translated.target else activity.name
     node = context.names.take(name, f"{context.folder}_{name}")
     draft = Draft(
-        "sql", node, context.folder, fields, found.sql, list(found.reads), target=found.target
+        "sql",
+        node,
+        context.folder,
+        fields,
+        translated.sql,
+        list(translated.reads),
+        target=translated.target,
     )
     return [draft], _todo(dialect, store)
 
@@ -65,7 +71,7 @@ def _text(activity: Activity, scope: Scope, context: Context) -> tuple[str, bool
     written = list(queries_of(activity.type.lower(), activity.settings))
     if not written:
         raise NotCarriedError("it has no query")
-    values = [resolve(one, scope) for one in written]
+    values = [resolve(query, scope) for query in written]
     unknown = unknown_in(values)
     if unknown is not None:
         raise NotCarriedError(f"only a run knows its SQL: {unknown.reason}")
@@ -97,10 +103,13 @@ def _partition(sql: str, context: Context) -> dict[str, Any]:
     if len(columns) != 1 or not isinstance(query, exp.Select):
         raise NotCarriedError("its window isn't a range of one column")
     column = columns.pop()
-    for one in query.expressions:
-        if isinstance(one.unalias(), exp.Column) and one.unalias().name.lower() == column:
+    for expression in query.expressions:
+        if (
+            isinstance(expression.unalias(), exp.Column)
+            and expression.unalias().name.lower() == column
+        ):
             schedule = context.schedule
-            routed = {"by": schedule.partition, "column": one.alias_or_name}
+            routed = {"by": schedule.partition, "column": expression.alias_or_name}
             return {"partition": routed, "start": schedule.start}
     raise NotCarriedError(f"its result lacks the column `{column}`, by which it takes the window")
 

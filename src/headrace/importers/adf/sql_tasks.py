@@ -54,8 +54,8 @@ class Translated:
 def translate(text: str, dialect: str, store: str) -> Translated:
     """Return a script of one query as DuckDB's SQL. Raise NotTranslatedError."""
     statements = _statements(text, dialect)
-    emptied = {key for one in statements if (key := _emptied(one, store)) is not None}
-    rest = [one for one in statements if _emptied(one, store) is None]
+    emptied = {key for statement in statements if (key := _emptied(statement, store)) is not None}
+    rest = [statement for statement in statements if _emptied(statement, store) is None]
     if len(rest) != 1:
         raise NotTranslatedError(f"it has {len(rest)} statements, an asset is one query")
     query, target, created = _query(rest[0], store)
@@ -77,8 +77,12 @@ def _statements(text: str, dialect: str) -> list[exp.Expr]:
     except (SqlglotError, RecursionError) as error:
         first = str(error).partition("\n")[0] or "it is nested too deep"
         raise NotTranslatedError(f"it isn't understood: {first[:120]}") from None
-    found = [one for one in parsed if isinstance(one, exp.Expr)]
-    return [one for one in found if not isinstance(one, exp.Semicolon) and not _is_setting(one)]
+    statements = [statement for statement in parsed if isinstance(statement, exp.Expr)]
+    return [
+        statement
+        for statement in statements
+        if not isinstance(statement, exp.Semicolon) and not _is_setting(statement)
+    ]
 
 
 def _is_setting(statement: exp.Expr) -> bool:
@@ -129,7 +133,7 @@ def _query(statement: exp.Expr, store: str) -> tuple[exp.Query, TableKey | None,
 def _inserted(statement: exp.Insert, store: str) -> tuple[exp.Query, TableKey]:
     table, columns = statement.this, []
     if isinstance(table, exp.Schema):
-        columns = [one.name for one in table.expressions]
+        columns = [column.name for column in table.expressions]
         table = table.this
     query = statement.expression
     if not isinstance(query, exp.Query) or not isinstance(table, exp.Table):
@@ -149,15 +153,15 @@ def _named(query: exp.Query, columns: list[str]) -> exp.Query:
         first = first.this
     if not isinstance(first, exp.Select) or len(first.expressions) != len(columns):
         raise NotTranslatedError("it inserts into columns that its query doesn't list one by one")
-    if any(one.is_star for one in first.expressions):
+    if any(expression.is_star for expression in first.expressions):
         raise NotTranslatedError("it inserts `*` into a list of columns")
     first.set(
         "expressions",
         [
-            one
-            if one.alias_or_name == name
-            else exp.alias_(one.unalias(), name, quoted=not name.isidentifier())
-            for one, name in zip(first.expressions, columns, strict=True)
+            expression
+            if expression.alias_or_name == name
+            else exp.alias_(expression.unalias(), name, quoted=not name.isidentifier())
+            for expression, name in zip(first.expressions, columns, strict=True)
         ],
     )
     return query
@@ -213,24 +217,24 @@ def _check_tsql(node: exp.Expr) -> None:
 
 
 def _is_decimal(node: exp.Expr) -> bool:
-    found = node.unnest()
-    if isinstance(found, exp.Literal):
-        return not found.is_string and "." in found.name
-    if isinstance(found, exp.Cast):
-        return found.to.this in (*exp.DataType.REAL_TYPES,)
-    return isinstance(found, exp.Mul | exp.Div | exp.Sum | exp.Neg | exp.Add | exp.Sub) and any(
-        _is_decimal(child) for child in found.iter_expressions()
+    unnested = node.unnest()
+    if isinstance(unnested, exp.Literal):
+        return not unnested.is_string and "." in unnested.name
+    if isinstance(unnested, exp.Cast):
+        return unnested.to.this in (*exp.DataType.REAL_TYPES,)
+    return isinstance(unnested, exp.Mul | exp.Div | exp.Sum | exp.Neg | exp.Add | exp.Sub) and any(
+        _is_decimal(child) for child in unnested.iter_expressions()
     )
 
 
 def _is_text(node: exp.Expr) -> bool:
-    found = node.unnest()
-    if isinstance(found, exp.Literal):
-        return bool(found.is_string)
-    if isinstance(found, exp.Cast):
-        return found.to.this in exp.DataType.TEXT_TYPES
-    return isinstance(found, _TEXTS) or (
-        isinstance(found, exp.Coalesce) and any(map(_is_text, found.expressions))
+    unnested = node.unnest()
+    if isinstance(unnested, exp.Literal):
+        return bool(unnested.is_string)
+    if isinstance(unnested, exp.Cast):
+        return unnested.to.this in exp.DataType.TEXT_TYPES
+    return isinstance(unnested, _TEXTS) or (
+        isinstance(unnested, exp.Coalesce) and any(map(_is_text, unnested.expressions))
     )
 
 
@@ -261,8 +265,8 @@ def _read_key(table: exp.Table, store: str) -> TableKey:
 
 def _mark(table: exp.Table, position: int) -> None:
     replacement = exp.Table(this=exp.to_identifier(f"headrace_table_{position}_"))
-    own = exp.TableAlias(this=exp.to_identifier(table.name.lower()))
-    replacement.set("alias", table.args.get("alias") or own)
+    default_alias = exp.TableAlias(this=exp.to_identifier(table.name.lower()))
+    replacement.set("alias", table.args.get("alias") or default_alias)
     table.replace(replacement)
 
 

@@ -131,10 +131,10 @@ class Stores:
         """Return the name of a store's connection; None where Headrace has no such connection."""
         name = clean(store.name)
         if name not in self.connections:
-            made = _connection(store)
-            if made is None:
+            connection = _connection(store)
+            if connection is None:
                 return None
-            self.connections[name] = made
+            self.connections[name] = connection
         return name
 
 
@@ -262,7 +262,7 @@ def _database(store: Resource, kind: str, settings: Mapping[str, Any]) -> dict[s
 
 def _first(parts: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     given = (parts.get(key) for key in keys)
-    return next((str(one) for one in given if isinstance(one, str | int) and one), "")
+    return next((str(value) for value in given if isinstance(value, str | int) and value), "")
 
 
 def _azure(store: Resource, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,14 +272,14 @@ def _azure(store: Resource, settings: Mapping[str, Any]) -> dict[str, Any]:
     host = urlsplit(address).hostname or "" if isinstance(address, str) else ""
     account = parts.get("accountname") or host.partition(".")[0]
     valid = re.fullmatch(r"[a-z0-9]{3,24}", account) is not None
-    found = {"type": "azure", "account_name": account if valid else _env(store, "account")}
+    connection = {"type": "azure", "account_name": account if valid else _env(store, "account")}
     if "accountkey" in parts or "accountKey" in settings:
         key = settings.get("accountKey")
-        found["account_key"] = secret_reference(store, "account_key", key)
+        connection["account_key"] = secret_reference(store, "account_key", key)
     elif "sasUri" in settings or "sasToken" in settings:
         token = settings.get("sasToken") or settings.get("sasUri")
-        found["sas_token"] = secret_reference(store, "sas_token", token)
-    return found
+        connection["sas_token"] = secret_reference(store, "sas_token", token)
+    return connection
 
 
 def _sftp(store: Resource, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,5 +299,5 @@ def address(store: Resource | None) -> str:
     if text_at(settings, "authenticationType").lower() not in ("anonymous", ""):
         return ""
     scope = Scope(linked_service=parameter_defaults(store.raw, Scope()))
-    found = resolve(settings.get("url") or settings.get("baseUrl"), scope)
-    return found if isinstance(found, str) else ""
+    url = resolve(settings.get("url") or settings.get("baseUrl"), scope)
+    return url if isinstance(url, str) else ""

@@ -21,7 +21,9 @@ def suggest(pipelines: Pipelines, outcomes: Mapping[str, Outcome]) -> Iterator[S
         yield from _watermarks(pipeline)
         yield from _waits(pipeline)
         schedule = pipelines.schedule(pipeline)
-        carried = [one.id for one in pipeline.activities if _is_data(outcomes[one.id])]
+        carried = [
+            activity.id for activity in pipeline.activities if _is_data(outcomes[activity.id])
+        ]
         if schedule.cron and not schedule.stopped and carried and not schedule.is_window:
             yield Suggestion(
                 "schedule",
@@ -32,7 +34,9 @@ def suggest(pipelines: Pipelines, outcomes: Mapping[str, Outcome]) -> Iterator[S
 
 
 def _is_data(outcome: Outcome) -> bool:
-    return outcome.verdict is Verdict.CARRIED and any(one.kind == "sql" for one in outcome.drafts)
+    return outcome.verdict is Verdict.CARRIED and any(
+        draft.kind == "sql" for draft in outcome.drafts
+    )
 
 
 def _duplicates(pipelines: Pipelines) -> Iterator[Suggestion]:
@@ -40,21 +44,21 @@ def _duplicates(pipelines: Pipelines) -> Iterator[Suggestion]:
     for pipeline in pipelines.all:
         written = json.dumps(pipeline.resource.raw.get("activities"), default=str)
         alike.setdefault(written, []).append(pipeline)
-    for found in alike.values():
-        ids = tuple(one.id for pipeline in found for one in pipeline.activities)
-        if len(found) > 1 and ids:
-            names = ", ".join(f"`{one.id}`" for one in found)
+    for duplicates in alike.values():
+        ids = tuple(activity.id for pipeline in duplicates for activity in pipeline.activities)
+        if len(duplicates) > 1 and ids:
+            names = ", ".join(f"`{pipeline.id}`" for pipeline in duplicates)
             yield Suggestion("duplicate", ids, f"the pipelines {names} have the same activities")
 
 
 def _chains_of_calls(pipelines: Pipelines) -> Iterator[Suggestion]:
     """Pipelines that only call pipelines that only call pipelines."""
     for pipeline in pipelines.all:
-        calls = [one for one in pipeline.activities if one.id in pipelines.calls]
+        calls = [activity for activity in pipeline.activities if activity.id in pipelines.calls]
         if not calls or len(calls) != len(pipeline.activities):
             continue
-        ids = tuple(one.id for one in calls)
-        names = ", ".join(f"`{pipelines.calls[one].id}`" for one in ids)
+        ids = tuple(activity.id for activity in calls)
+        names = ", ".join(f"`{pipelines.calls[activity_id].id}`" for activity_id in ids)
         yield Suggestion(
             "pass_through",
             ids,
@@ -64,16 +68,16 @@ def _chains_of_calls(pipelines: Pipelines) -> Iterator[Suggestion]:
 
 def _watermarks(pipeline: Pipeline) -> Iterator[Suggestion]:
     """A Lookup of the last value, a Copy above it, and an update of the last value."""
-    copies = [one for one in pipeline.activities if one.type.lower() == "copy"]
+    copies = [activity for activity in pipeline.activities if activity.type.lower() == "copy"]
     for copy in copies:
-        lookups = [one for one in pipeline.activities if _gives(one, copy)]
-        updates = [one for one in pipeline.activities if _comes_after(one, copy)]
+        lookups = [activity for activity in pipeline.activities if _gives(activity, copy)]
+        updates = [activity for activity in pipeline.activities if _comes_after(activity, copy)]
         if lookups and updates:
             yield _watermark(copy, lookups, updates)
 
 
 def _watermark(copy: Activity, lookups: list[Activity], updates: list[Activity]) -> Suggestion:
-    names = ", ".join(f"`{one.name}`" for one in lookups)
+    names = ", ".join(f"`{lookup.name}`" for lookup in lookups)
     evidence = (
         f"{names} gives `{copy.name}` the rows since the last run, which `{updates[0].name}` "
         "writes down: partitions, or `cursor:` of a source, know what is there"
@@ -86,15 +90,17 @@ def _gives(activity: Activity, other: Activity) -> bool:
 
 
 def _comes_after(activity: Activity, other: Activity) -> bool:
-    named = {one.name.lower() for one in activity.upstream}
+    named = {upstream.name.lower() for upstream in activity.upstream}
     return activity.type.lower() in _UPDATING and other.name.lower() in named
 
 
 def _waits(pipeline: Pipeline) -> Iterator[Suggestion]:
-    found = [one for one in pipeline.activities if one.type.lower() in ("wait", "until")]
-    if found:
+    waits = [
+        activity for activity in pipeline.activities if activity.type.lower() in ("wait", "until")
+    ]
+    if waits:
         yield Suggestion(
             "waiting",
-            tuple(one.id for one in found),
+            tuple(activity.id for activity in waits),
             "they wait for time to pass: an asset runs as soon as its inputs are complete",
         )

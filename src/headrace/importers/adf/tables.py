@@ -169,12 +169,12 @@ def _shared(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[Outcome, str]]:
     for outcome, draft in _all_drafts(outcomes):
         if draft.target is not None:
             writers.setdefault(draft.target, []).append(outcome)
-    for key, found in writers.items():
-        if len(found) > 1:
-            tasks = {one.activity.id: one for one in found}
+    for key, table_writers in writers.items():
+        if len(table_writers) > 1:
+            tasks = {writer.activity.id: writer for writer in table_writers}
             names = ", ".join(f"`{name}`" for name in tasks)
             reason = f"the table `{table_name(key)}` is written several times: {names}"
-            yield from ((one, reason) for one in tasks.values())
+            yield from ((writer, reason) for writer in tasks.values())
 
 
 def _circle(outcomes: Mapping[str, Outcome]) -> Outcome | None:

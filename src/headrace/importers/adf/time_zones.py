@@ -67,9 +67,9 @@ _ZONES = {
 
 def iana_zone(name: str) -> str | None:
     """Return the IANA name of a time zone that Windows or IANA names; None if it is unknown."""
-    found = _ZONES.get(name.lower())
-    if found is not None:
-        return found
+    iana_name = _ZONES.get(name.lower())
+    if iana_name is not None:
+        return iana_name
     try:
         return ZoneInfo(name).key
     except (ValueError, OSError, KeyError):

@@ -62,8 +62,8 @@ class Scope:
 
 def unknown_in(value: Value) -> Unknown | None:
     """Return the first Unknown within a value, with the activities and variables of all."""
-    found = list(_unknowns(value))
-    return merged(found) if found else None
+    unknowns = list(_unknowns(value))
+    return merged(unknowns) if unknowns else None
 
 
 def merged(unknowns: Iterable[Unknown]) -> Unknown:
@@ -71,8 +71,8 @@ def merged(unknowns: Iterable[Unknown]) -> Unknown:
     every = list(unknowns)
     return Unknown(
         every[0].reason,
-        frozenset().union(*(one.activities for one in every)),
-        frozenset().union(*(one.variables for one in every)),
+        frozenset().union(*(unknown.activities for unknown in every)),
+        frozenset().union(*(unknown.variables for unknown in every)),
     )
 
 
@@ -80,11 +80,11 @@ def _unknowns(value: Value) -> Iterable[Unknown]:
     if isinstance(value, Unknown):
         yield value
     elif isinstance(value, list):
-        for one in value:
-            yield from _unknowns(one)
+        for item in value:
+            yield from _unknowns(item)
     elif isinstance(value, dict):
-        for one in value.values():
-            yield from _unknowns(one)
+        for item in value.values():
+            yield from _unknowns(item)
 
 
 def has_moment(value: Value) -> bool:

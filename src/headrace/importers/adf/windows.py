@@ -38,8 +38,8 @@ def bound_query(query: Value, grain: str) -> str | None:
     return text
 
 
-def _bound(moment: Moment, grain: str) -> str | None:
+def _bound(instant: Moment, grain: str) -> str | None:
     allowed = _HOUR_FORMATS if grain == "hour" else _DAY_FORMATS
-    if moment.shift or (moment.format is not None and moment.format not in allowed):
+    if instant.shift or (instant.format is not None and instant.format not in allowed):
         return None
-    return _BOUNDS.get(moment.bound)
+    return _BOUNDS.get(instant.bound)

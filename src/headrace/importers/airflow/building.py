@@ -165,12 +165,16 @@ class Builder(Expressions):
         return ExternalCall(function.name, tuple(args), kwargs, node.lineno)
 
     def _opened(self, path: Value) -> Value:
-        found = (
+        path_and_text = (
             self.origin.data_file(str(path), self.file)
             if isinstance(path, str | PurePosixPath)
             else None
         )
-        return OpenFile(*found) if found else Unknown("a file that isn't in the project")
+        return (
+            OpenFile(*path_and_text)
+            if path_and_text
+            else Unknown("a file that isn't in the project")
+        )
 
     def _method(
         self, method: Method, args: list[Value], kwargs: dict[str, Value], node: ast.Call
@@ -250,8 +254,8 @@ class Builder(Expressions):
         parent = given if isinstance(given, Group) else self._current_group()
         above = parent.path if parent else ""
         prefixed = kwargs.get("prefix_group_id") is not False
-        own = f"{above}.{group_id}" if above else group_id
-        group = Group(group_id, own if prefixed else above, parent)
+        group_path = f"{above}.{group_id}" if above else group_id
+        group = Group(group_id, group_path if prefixed else above, parent)
         defaults = kwargs.get("default_args")
         group.default_args = defaults if isinstance(defaults, dict) else {}
         if kind != "TaskGroup":
@@ -298,8 +302,8 @@ class Builder(Expressions):
         group = self._group_of(kwargs.get("task_group"))
         current = self._dag_stack[-1] if self._dag_stack else None
         dag = given if isinstance(given, Dag) else current
-        own = text_of(kwargs.get("task_id", args[0] if args else None)) or "*"
-        task_id = f"{group.path}.{own}" if group and group.path else own
+        local_id = text_of(kwargs.get("task_id", args[0] if args else None)) or "*"
+        task_id = f"{group.path}.{local_id}" if group and group.path else local_id
         site = self._site(node)
         task = Task(
             task_id, name, base, kwargs, dag, group, self.file,

@@ -144,8 +144,8 @@ class Expressions:
 
     def _name(self, node: ast.expr, scope: Scope) -> Value:
         assert isinstance(node, ast.Name)
-        found, value = scope.lookup(node.id)
-        if found:
+        is_bound, value = scope.lookup(node.id)
+        if is_bound:
             return value
         module = scope
         while module.parent is not None:
@@ -442,7 +442,7 @@ def class_attribute(cls: Class, name: str, depth: int = 0) -> Value:
         return cls.names[name]
     for base in cls.bases:
         if isinstance(base, Class) and depth < 20:
-            found = class_attribute(base, name, depth + 1)
-            if found is not None:
-                return found
+            attribute = class_attribute(base, name, depth + 1)
+            if attribute is not None:
+                return attribute
     return None

@@ -48,8 +48,8 @@ def awaited_files(task: Task, schedule: Schedule) -> tuple[str, str, str] | None
 
 def _place(scheme: str, bucket: str, path: str) -> tuple[str, str] | None:
     if scheme:
-        address, found, rest = path.partition("://")
-        if found:
+        address, separator, rest = path.partition("://")
+        if separator:
             return (path, "") if address == scheme and not _REFUSED.search(_bare(rest)) else None
         whole = f"{scheme}://{bucket.strip('/')}/{path.lstrip('/')}"
         return (whole, "") if bucket and not _REFUSED.search(_bare(f"{bucket}/{path}")) else None

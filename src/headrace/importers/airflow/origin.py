@@ -118,7 +118,12 @@ class Origin:
             return None
         folders = [here, *here.parents, *(Path(folder) for folder in SEARCHED_FOLDERS)]
         return next(
-            (found for folder in folders if (found := self._module_file(folder, parts))), None
+            (
+                module_file
+                for folder in folders
+                if (module_file := self._module_file(folder, parts))
+            ),
+            None,
         )
 
     def _module_file(self, folder: Path, parts: list[str]) -> str | None:
@@ -143,17 +148,17 @@ class Origin:
             folders = [here, *here.parents, *(Path(folder) for folder in SEARCHED_FOLDERS)]
             candidates = [(folder / path).as_posix() for folder in folders]
         for candidate in candidates:
-            found = os.path.normpath(candidate)
-            if found in self._known:
-                return found, self._data_text(found)
+            normalized = os.path.normpath(candidate)
+            if normalized in self._known:
+                return normalized, self._data_text(normalized)
         return None
 
     @staticmethod
     def _below_dags(path: str) -> list[str]:
         """`/usr/local/airflow/dags/sql/x.sql` is most likely `dags/sql/x.sql`."""
         for folder in ("dags", "include", "plugins"):
-            _, found, rest = path.partition(f"/{folder}/")
-            if found:
+            _, separator, rest = path.partition(f"/{folder}/")
+            if separator:
                 return [f"{folder}/{rest}", rest]
         return []
 

@@ -80,8 +80,8 @@ class Plans:
 
     def before(self, plan: Plan) -> list[Plan]:
         """Plans of tasks directly before."""
-        found = [self.by_task[key] for key in plan.task.edges if key in self.by_task]
-        return [other for other in found if other is not plan]
+        earlier = [self.by_task[key] for key in plan.task.edges if key in self.by_task]
+        return [other for other in earlier if other is not plan]
 
 
 def fields_of(task: Task) -> Iterator[str]:

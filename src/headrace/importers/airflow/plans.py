@@ -156,7 +156,7 @@ def _by_work(plan: Plan, sql_reader: SqlReader) -> None:
 
 def _read_sql(plan: Plan, sql_reader: SqlReader, before: Sequence[Statements]) -> None:
     try:
-        found = sql_reader.read(plan.task, plan.schedule, before)
+        sql = sql_reader.read(plan.task, plan.schedule, before)
     except NotCarried as refusal:
         plan.is_sql = True
         if refusal.person:
@@ -168,15 +168,15 @@ def _read_sql(plan: Plan, sql_reader: SqlReader, before: Sequence[Statements]) -
         plan.prepares = refusal.prepares
         plan.writes = refusal.writes
         return
-    if found is None:
+    if sql is None:
         _other_work(plan)
         return
     plan.is_sql = True
-    plan.verdict, plan.query, plan.prepares = Verdict.CARRIED, found.query, None
-    plan.writes = found.query.table if found.query.materialize else ()
-    plan.dialect, plan.connection = found.dialect, found.connection
-    plan.why = found.why
-    plan.todo = list(found.todo)
+    plan.verdict, plan.query, plan.prepares = Verdict.CARRIED, sql.query, None
+    plan.writes = sql.query.table if sql.query.materialize else ()
+    plan.dialect, plan.connection = sql.dialect, sql.connection
+    plan.why = sql.why
+    plan.todo = list(sql.todo)
 
 
 def _other_work(plan: Plan) -> None:

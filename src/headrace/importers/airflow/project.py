@@ -151,11 +151,11 @@ def _file_items(reading: Reading, secrets: Secrets) -> list[ImportedItem]:
             line=1,
             verdict=Verdict.PERSON,
             created=(),
-            why=secrets.redacted("; ".join(dict.fromkeys(found))),
+            why=secrets.redacted("; ".join(dict.fromkeys(file_reasons))),
             todo="correct the file, or import its tasks by hand",
             original="",
         )
-        for file, found in reasons.items()
+        for file, file_reasons in reasons.items()
     ]
 
 

@@ -392,8 +392,10 @@ def _check_delete(
     values: Sequence[Instant | Setting],
     schedule: Schedule,
 ) -> None:
-    found = _deleted_column(deleted, values, schedule) if isinstance(deleted, exp.Expr) else column
-    if found.lower() != column.lower():
+    deleted_column = (
+        _deleted_column(deleted, values, schedule) if isinstance(deleted, exp.Expr) else column
+    )
+    if deleted_column.lower() != column.lower():
         raise NotCarried("its DELETE doesn't delete exactly the rows of one interval")
 
 
@@ -490,7 +492,7 @@ def _replacement(
     quoted: bool,
 ) -> exp.Expr:
     if len(parts) == 1 and isinstance(parts[0], int):
-        return _one(values[parts[0]], schedule, parameters, quoted=quoted)
+        return _value_expression(values[parts[0]], schedule, parameters, quoted=quoted)
     if not quoted:
         raise NotCarried("a name in its SQL changes from run to run")
     if len(parts) == 2 and isinstance(parts[0], int) and isinstance(parts[1], str):
@@ -521,7 +523,7 @@ def _as_text(
     return exp.cast(_parameter(value, parameters), "text")
 
 
-def _one(
+def _value_expression(
     value: Instant | Setting,
     schedule: Schedule,
     parameters: dict[str, Value],

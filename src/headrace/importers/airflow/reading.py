@@ -145,13 +145,13 @@ def _merge_same_dags(reading: Reading) -> None:
     first: dict[str, Dag] = {}
     dropped: dict[int, Dag] = {}
     for dag in reading.dags:
-        kept = first.setdefault(dag.dag_id, dag)
-        if kept.file != dag.file and "*" not in dag.dag_id:
-            dropped[id(dag)] = kept
+        kept_dag = first.setdefault(dag.dag_id, dag)
+        if kept_dag.file != dag.file and "*" not in dag.dag_id:
+            dropped[id(dag)] = kept_dag
             reading.problems.append(
                 FileProblem(
                     dag.file,
-                    f"it builds the DAG {dag.dag_id}, as {kept.file} does: Airflow keeps one of"
+                    f"it builds the DAG {dag.dag_id}, as {kept_dag.file} does: Airflow keeps one of"
                     " the two",
                 )
             )

@@ -170,10 +170,10 @@ def _of_timetable(base: Schedule, given: ExternalCall, dag: Dag) -> Schedule:
     if given.last in ("CronDataIntervalTimetable", "CronTriggerTimetable") and isinstance(
         first, str
     ):
-        found = _of_cron(base, first, dag)
+        schedule = _of_cron(base, first, dag)
         runs_at_start = given.last == "CronTriggerTimetable"
         zone_name = zone if isinstance(zone, str) and zone != "UTC" else ""
-        return _with(found, runs_at_start=runs_at_start, timezone=zone_name)
+        return _with(schedule, runs_at_start=runs_at_start, timezone=zone_name)
     delta = given.argument("delta", 0)
     if given.last in ("DeltaDataIntervalTimetable", "relativedelta") and isinstance(
         delta, dt.timedelta

@@ -47,11 +47,11 @@ def shell_sql(command: str) -> ShellSql | None:
         return None
     program = words[0].rpartition("/")[2]
     reader = _READERS.get(program)
-    found = reader(words[1:]) if reader else None
+    parsed = reader(words[1:]) if reader else None
     if heredoc:
-        own = ShellSql(program, _DIALECTS.get(program, ""), heredoc.group("sql"))
-        found = own if found is None and program in _DIALECTS else None
-    return found if found is not None and not _has_variables(found, command) else None
+        heredoc_sql = ShellSql(program, _DIALECTS.get(program, ""), heredoc.group("sql"))
+        parsed = heredoc_sql if parsed is None and program in _DIALECTS else None
+    return parsed if parsed is not None and not _has_variables(parsed, command) else None
 
 
 def _words(text: str) -> list[str]:
@@ -65,11 +65,11 @@ def _words(text: str) -> list[str]:
     return [] if _has_shell_syntax(text) else words
 
 
-def _has_variables(found: ShellSql, command: str) -> bool:
+def _has_variables(parsed: ShellSql, command: str) -> bool:
     """Whether a shell would put a variable into the statements or the file's name."""
-    if "$" not in found.sql + found.file + found.target:
+    if "$" not in parsed.sql + parsed.file + parsed.target:
         return False
-    in_single_quotes = found.sql and f"'{found.sql}'" in command
+    in_single_quotes = parsed.sql and f"'{parsed.sql}'" in command
     return not in_single_quotes
 
 

@@ -71,10 +71,10 @@ class SqlReader:
         if task.base in operators.SQL_OPERATORS:
             given = self._of_operator(task)
         elif task.base in ("BashOperator", "SSHOperator") and not task.variant:
-            found = self._of_bash(task)
-            if found is None:
+            origin = self._of_bash(task)
+            if origin is None:
                 return None
-            given = found
+            given = origin
         else:
             return None
         return self._read(task, schedule, given, before)
@@ -124,9 +124,9 @@ class SqlReader:
             if isinstance(folder, str | PurePosixPath)
         ]
         for candidate in candidates:
-            found = self._origin.data_file(candidate, task.file)
-            if found is not None:
-                return found[1]
+            data_file = self._origin.data_file(candidate, task.file)
+            if data_file is not None:
+                return data_file[1]
         raise NotCarried(
             f"its SQL file {path} isn't in the project",
             f"import the folder in which {path} is",
@@ -161,16 +161,16 @@ class SqlReader:
         command = "".join(piece if isinstance(piece, str) else _MARK for piece in pieces)
         if not mentions_sql(command):
             return None
-        found = shell_sql(command)
-        if found is None:
+        parsed = shell_sql(command)
+        if parsed is None:
             raise NotCarried("its command does more than give SQL to a database")
-        if _MARK in found.sql + found.file + found.target:
+        if _MARK in parsed.sql + parsed.file + parsed.target:
             raise NotCarried("a part of its SQL is known only at run time")
-        text: Value = found.sql or found.file
-        if found.file and not _FILE.search(found.file):
-            raise NotCarried(f"its file {found.file[:60]} isn't an SQL file of the project")
-        target = (found.target, found.replaces, "") if found.target else None
-        return _Origin((text,), found.dialect, _default(found.dialect), target)
+        text: Value = parsed.sql or parsed.file
+        if parsed.file and not _FILE.search(parsed.file):
+            raise NotCarried(f"its file {parsed.file[:60]} isn't an SQL file of the project")
+        target = (parsed.target, parsed.replaces, "") if parsed.target else None
+        return _Origin((text,), parsed.dialect, _default(parsed.dialect), target)
 
 
 def _only_prepares(statements: Statements) -> bool:

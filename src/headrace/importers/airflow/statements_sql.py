@@ -149,10 +149,10 @@ def read_statements(sql: SqlText, target: Target | None, into: Statements) -> No
     """Parse statements and add them to `into`. Raises `NotCarried`."""
     if sql.text.count("(") > NESTING_MAX and _nesting(sql.text) > NESTING_MAX:
         raise NotCarried("its SQL is nested too deeply")
-    found = [statement for statement in _parsed(sql) if statement is not None]
-    if not found:
+    statements = [statement for statement in _parsed(sql) if statement is not None]
+    if not statements:
         raise NotCarried("it has no SQL statement")
-    for statement in found:
+    for statement in statements:
         if not isinstance(statement, exp.Query):
             into.comments += "\n".join(statement.comments or []).splitlines()
         _add(statement, target, into)

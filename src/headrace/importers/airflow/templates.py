@@ -158,12 +158,12 @@ def _expression(text: str, context: Context) -> Piece:
         return refused
     try:
         tree = ast.parse(text, mode="eval").body
-        return _shown(_Reader(context).read(tree))
+        return _piece(_Reader(context).read(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError, _NotFollowed):
         return refused
 
 
-def _shown(value: object) -> Piece:
+def _piece(value: object) -> Piece:
     """What the value of an expression is as a part of a text."""
     if isinstance(value, Instant | Setting | XComPull | str):
         return value

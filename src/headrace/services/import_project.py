@@ -20,6 +20,7 @@ import msgspec
 
 from headrace.importers import ImportedItem, ImportedProject, Refusal, Verdict
 from headrace.model import HeadraceError, ProjectError, UsageError
+from headrace.model.partitions import command_line
 from headrace.services.import_manifest import (
     MANIFEST_FILE,
     Manifest,
@@ -142,12 +143,12 @@ def check_import(tool: ImportTool, path: Path, into: ImportInto) -> ImportRespon
     if manifest is None or manifest.tool != tool:
         raise ProjectError(
             f"{directory} isn't an import of a project of {tool}: there is nothing to compare with",
-            hint=f"headrace import {tool} {shlex.quote(str(path))}, or name the folder by --into",
+            hint=f"{command_line('import', tool, str(path))}, or name the folder by --into",
         )
     imported = read(root)
     response = _response(imported, path, directory, None, [])
     changes = changes_since(manifest, imported, root)
-    again = f"headrace import {tool} {shlex.quote(str(path))} --into {shlex.quote(str(directory))}"
+    again = command_line("import", tool, str(path), "--into", str(directory))
     return msgspec.structs.replace(response, changes=changes, next=again)
 
 

@@ -22,6 +22,7 @@ from headrace.importers.airflow.statements_sql import (
 )
 from headrace.importers.airflow.templates import DATE, NO_DASHES, Instant, Setting
 from headrace.importers.airflow.values import Value
+from headrace.model.errors import first_line
 
 _VOLATILE = (
     exp.CurrentDate,
@@ -65,7 +66,7 @@ class AssetQuery:
                 normalize_functions="lower", max_text_width=90,
             )  # fmt: skip
         except (SqlglotError, ValueError) as error:
-            message = str(error).splitlines()[0][:120]
+            message = first_line(error)[:120]
             raise NotCarried(f"DuckDB has no equivalent for a part of its SQL: {message}") from None
         return text
 

@@ -15,8 +15,10 @@ from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object
 from headrace.store.engines.sqlite import SqliteEngine, SqliteTransaction
 from headrace.store.queries import (
     attempts,
+    backfill_plans,
     deliveries,
     ingestion,
+    lake_maintenance,
     leader_writes,
     obligations,
     partition_states,
@@ -36,6 +38,33 @@ EVENT = AuditEvent(
     action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "x"), object=Object("run", "1")
 )
 Asked = Callable[[SqliteTransaction], object]
+
+
+def publish_backfill(tx: SqliteTransaction) -> object:
+    """Publish staged results of all partitions of a node."""
+    plan = backfill_plans.add(
+        tx,
+        state="running",
+        request="{}",
+        actor="ann",
+        reason="",
+        version=1,
+        content=b"",
+        estimate=None,
+        needs=None,
+        now=1,
+    )
+    keys = tx.execute("select partition from partition where node = ?", (NODE,)).fetchall()
+    staged = [backfill_plans.OverlayRow(plan, NODE, key, 9, 9, "staged") for (key,) in keys]
+    backfill_plans.stage(tx, staged)
+    first = leader_writes.last_publication_id(tx) + 1
+    published = backfill_plans.publish_staged(
+        tx, plan, [NODE], first=first, snapshot=10**6, now=9 * 10**15, version=1
+    )
+    assert len(published) == len(keys) == DAYS
+    return published
+
+
 ASKED: dict[str, Asked] = {
     "waiting deliveries": ingestion.waiting_deliveries,
     "newest publication": leader_writes.last_publication_id,
@@ -65,6 +94,8 @@ ASKED: dict[str, Asked] = {
     "given up": lambda tx: ingestion.given_up(tx, SOURCE, failed_by=1, rejected_by=1),
     "found since": lambda tx: deliveries.found_since(tx, SOURCE, 9 * 10**15),
     "attempts of a partition": lambda tx: attempts.of_partition(tx, NODE, KEY, limit=3),
+    "damaged publications": lake_maintenance.damaged_publications,
+    "publication of a backfill": publish_backfill,
     "audit": lambda tx: append(tx, 1, EVENT),
     "journal": lambda tx: scheduling.append_events(
         tx, [scheduling.JournalRow(9, 2, 1, b"\x90", bytes(16))]

@@ -269,6 +269,45 @@ def test_only_staged_attempts_are_marked_as_published(store: Store, plans: tuple
         ]
 
 
+def test_staged_results_replace_what_readers_see(store: Store) -> None:
+    """Would catch: a result called identical that only an earlier publication had, or that a
+    withdrawn one had; another node's publication that ends; ids in another order."""
+    with store.write(None) as tx:
+        plan = _add(tx)
+        publication(tx, 1, partition="same", content_hash="h", published_at=1)
+        publication(tx, 2, partition="other", content_hash="h", published_at=1, ended_snapshot=3)
+        publication(tx, 3, partition="other", content_hash="i", published_at=2)
+        publication(tx, 4, partition="withdrawn", content_hash="h", ended_snapshot=4)
+        publication(tx, 5, partition="same", node="b", content_hash="h")
+        for key in ("withdrawn", "other", "new", "same"):
+            row = OverlayRow(plan, "orders", key, 1, 9, "staged", 7, 70, "h", "warned")
+            backfill_plans.stage(tx, [row])
+        backfill_plans.stage(
+            tx, [OverlayRow(plan, "orders", "held", 1, 9, "held", content_hash="h")]
+        )
+        published = backfill_plans.publish_staged(
+            tx, plan, ["orders"], first=6, snapshot=8, now=50, version=2
+        )
+        current = tx.execute(
+            "select id, node, partition from publication where ended_snapshot is null order by id"
+        ).fetchall()
+        ended = tx.execute("select id from publication where ended_at = 50 order by id").fetchall()
+    assert [(row.partition, row.id, row.identical) for row in published] == [
+        ("new", 6, False),
+        ("other", 7, False),
+        ("same", 8, True),
+        ("withdrawn", 9, False),
+    ]
+    assert [tuple(row) for row in current] == [
+        (5, "b", "same"),
+        (6, "orders", "new"),
+        (7, "orders", "other"),
+        (8, "orders", "same"),
+        (9, "orders", "withdrawn"),
+    ]
+    assert [row[0] for row in ended] == [1, 3]
+
+
 def test_abandoned_plans_ended_before_a_time(store: Store) -> None:
     """The results of a backfill deleted that an operator may still continue."""
     with store.write(None) as tx:

@@ -379,23 +379,29 @@ def publish_staged(
 
 
 _END_PUBLICATIONS = (
-    "update publication set ended_snapshot = :snapshot, ended_at = :now where node = :node and"
-    " ended_snapshot is null and partition in (select partition from overlay where plan_id = :plan"
-    " and node = :node and state = 'staged')"
+    "update publication set ended_snapshot = :snapshot, ended_at = :now where id in (select p.id"
+    " from overlay o join publication p on p.node = o.node and p.partition = o.partition and"
+    " p.ended_snapshot is null where o.plan_id = :plan and o.node = :node and o.state = 'staged')"
 )
+"""Ends what a node's staged results replace.
+
+The join finds each partition's visible publication by the index of those. A condition
+`partition in (…)` made SQLite read all publications that the partitions ever had.
+"""
 _PUBLISH = (
     "insert into publication (id, node, partition, epoch, n, snapshot, published_at, rows, bytes,"
     " verdict, content_hash, identical, version) select :last + row_number() over (order by"
     " o.partition), o.node, o.partition, o.epoch, o.n, :snapshot, :now, o.rows, o.bytes,"
-    " coalesce(o.verdict, 'unchecked'), o.content_hash, case when o.content_hash = (select"
-    " p.content_hash from publication p where p.node = o.node and p.partition = o.partition and"
-    " +p.ended_snapshot = :snapshot and +p.ended_at = :now order by p.id desc limit 1) then 1 else"
-    " 0 end, :version from overlay o where o.plan_id = :plan and o.node = :node and o.state ="
-    " 'staged'"
+    " coalesce(o.verdict, 'unchecked'), o.content_hash, coalesce((select case when"
+    " p.ended_snapshot = :snapshot and p.content_hash = o.content_hash then 1 else 0 end from"
+    " publication p where p.node = o.node and p.partition = o.partition order by p.published_at"
+    " desc, p.id desc limit 1), 0), :version from overlay o where o.plan_id = :plan and o.node ="
+    " :node and o.state = 'staged'"
 )
 """Publishes the staged results of a node, after the publications that they replace have ended.
 
-The signs keep SQLite from looking for `ended_at` instead of the partition.
+A partition's newest publication is the replaced one if it ended in this snapshot. No earlier one
+is read.
 """
 
 

@@ -29,6 +29,11 @@ class Line(NamedTuple):
 
 Step = File | Line
 
+ORDERS_MODEL = (
+    "{{ config(materialized='table') }}\nselect id, amount from {{ ref('raw_orders') }}\n"
+)
+"""A model of dbt that only copies columns."""
+
 PROJECT = {
     "headrace.toml": (
         '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n\n[run]\nworkers ='
@@ -259,10 +264,14 @@ def _operated() -> Iterator[Step]:
     yield from _both(now, "init ../other", "init ../other/again")
     yield File("../shop/dbt_project.yml", "name: shop\n")
     yield File("../shop/seeds/raw_orders.csv", "id,amount\n1,10\n")
-    yield File("../shop/models/orders.sql", "select id, amount from {{ ref('raw_orders') }}\n")
+    yield File("../shop/models/orders.sql", ORDERS_MODEL)
     yield File("../shop/models/nowhere.sql", "select id from {{ ref('nothing') }}\n")
     yield Line("import dbt ../shop --into ../moved", now)
     yield Line("import dbt ../shop --into ../moved --json", now)
     yield Line("import dbt ../shop --into ../moved --check", now)
+    yield Line("import suggestion --into ../moved", now)
+    yield Line("import suggestion pass_through-1 --into ../moved", now)
+    yield Line("import suggestion pass_through --into ../moved --apply", now)
+    yield Line("import suggestion pass_through --into ../moved --json", now)
     yield Line("db backup backup", now)
     yield Line("db gc --dry-run", now)

@@ -35,10 +35,11 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--from",), "FILE…"),
     ),
     "import": (
-        CompletedParameter((), "dbt|airflow|adf"),
+        CompletedParameter((), "dbt|airflow|adf|suggestion"),
         CompletedParameter((), "PATH"),
         CompletedParameter(("--into",), "DIR"),
         CompletedParameter(("--check",), None),
+        CompletedParameter(("--apply",), None),
     ),
     "status": (
         CompletedParameter((), "[SELECT]...", many=True),

@@ -69,11 +69,16 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """Something that could be untangled once the faithful import works; `items` are ids."""
+    """Something that could be untangled once the faithful import works; `items` are ids.
+
+    `changes` maps files of the new project to their texts after it (None: the file is removed).
+    Without changes, the suggestion is only evidence.
+    """
 
     kind: str
     items: tuple[str, ...]
     evidence: str
+    changes: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

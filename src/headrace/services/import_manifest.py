@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +15,23 @@ from headrace.model import HeadraceError
 from headrace.services.responses.imports import ImportChanges
 
 MANIFEST_FILE = ".headrace-import.json"
+
+
+class FileChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The texts of a file before and after a suggestion; None if there is no such file."""
+
+    before: str | None
+    after: str | None
+
+
+class StoredSuggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """A suggestion of an import. Without `changes` (by file) it is only evidence."""
+
+    id: str
+    kind: str
+    items: list[str]
+    evidence: str
+    changes: dict[str, FileChange] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,10 +45,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Id of each item → hash of what decides about it."""
     files: dict[str, str]
     """File of the new project → hash of the text that the import wrote."""
+    suggestions: list[StoredSuggestion] = []
+    applied: dict[str, dict[str, str]] = {}
+    """Id of each applied suggestion → file → hash of its text after that."""
 
 
 def manifest_of(
-    imported: ImportedProject, root: Path, origin: str, files: Mapping[str, str]
+    imported: ImportedProject,
+    root: Path,
+    origin: str,
+    files: Mapping[str, str],
+    suggestions: Sequence[StoredSuggestion],
 ) -> Manifest:
     """Return the manifest of an import of the folder `root` that wrote `files`."""
     return Manifest(
@@ -40,6 +64,7 @@ def manifest_of(
         origin_files=origin_hashes(imported, root),
         items=item_hashes(imported.items),
         files={path: text_hash(text) for path, text in sorted(files.items())},
+        suggestions=list(suggestions),
     )
 
 

@@ -24,6 +24,7 @@ from headrace.model.partitions import command_line
 from headrace.services.import_manifest import (
     MANIFEST_FILE,
     Manifest,
+    StoredSuggestion,
     changes_since,
     edited_files,
     load_manifest,
@@ -31,6 +32,7 @@ from headrace.services.import_manifest import (
     manifest_text,
 )
 from headrace.services.import_report import html_report, markdown_report
+from headrace.services.import_suggestions import suggestion_rows, with_changes
 from headrace.services.parameters import Argument, Option
 from headrace.services.responses.imports import (
     ImportCounts,
@@ -38,7 +40,6 @@ from headrace.services.responses.imports import (
     ImportItemRow,
     ImportResponse,
     ImportSecretRow,
-    ImportSuggestionRow,
     ImportValidation,
 )
 from headrace.services.responses.project import ProblemRow
@@ -88,9 +89,12 @@ def import_project(
         validation = _validated(directory, actor, progress)
         refused.extend(_errors(validation))
     imported = replace(imported, items=_with_problems(imported.items, validation.problems))
-    response = _response(imported, path, directory, validation, sorted([*texts, *REPORTS]))
+    invalid = {row.file for row in validation.problems if row.severity == "error"}
+    suggestions = with_changes(imported, invalid)
+    files = sorted([*texts, *REPORTS])
+    response = _response(imported, path, directory, validation, suggestions, files)
     reports = dict(zip(REPORTS, (markdown_report(response), html_report(response)), strict=True))
-    written = manifest_of(imported, root, origin, texts)
+    written = manifest_of(imported, root, origin, texts, suggestions)
     _write(directory, {**reports, MANIFEST_FILE: manifest_text(written)}, ())
     return response
 
@@ -146,7 +150,7 @@ def check_import(tool: ImportTool, path: Path, into: ImportInto) -> ImportRespon
             hint=f"{command_line('import', tool, str(path))}, or name the folder by --into",
         )
     imported = read(root)
-    response = _response(imported, path, directory, None, [])
+    response = _response(imported, path, directory, None, manifest.suggestions, [])
     changes = changes_since(manifest, imported, root)
     again = command_line("import", tool, str(path), "--into", str(directory))
     return msgspec.structs.replace(response, changes=changes, next=again)
@@ -194,6 +198,12 @@ def _replaceable(directory: Path, tool: str, origin: str) -> Manifest | None:
         more = f" and {len(edited) - 1} more" if len(edited) > 1 else ""
         raise ProjectError(
             f"{directory / edited[0]}{more} changed since the import, which would be lost",
+            hint="import into another folder and compare both: --into DIR",
+        )
+    if manifest.applied:
+        raise ProjectError(
+            f"{', '.join(list(manifest.applied)[:3])} of its suggestions were applied since, which"
+            " would be lost",
             hint="import into another folder and compare both: --into DIR",
         )
     return manifest
@@ -258,6 +268,7 @@ def _response(
     path: Path,
     directory: Path,
     validation: ImportValidation | None,
+    suggestions: Sequence[StoredSuggestion],
     files: list[str],
 ) -> ImportResponse:
     counts = Counter(item.verdict for item in imported.items)
@@ -277,10 +288,7 @@ def _response(
             ImportDependencyRow(from_=row.origin, to=row.target, how=row.how.value)
             for row in imported.dependencies
         ],
-        suggestions=[
-            ImportSuggestionRow(kind=row.kind, items=list(row.items), evidence=row.evidence)
-            for row in imported.suggestions
-        ],
+        suggestions=suggestion_rows(suggestions, directory),
         secrets_found=[
             ImportSecretRow(file=row.file, line=row.line, name=row.name) for row in imported.secrets
         ],

@@ -6,7 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from headrace.services.responses.imports import ImportItemRow, ImportResponse
+from headrace.services.responses.imports import (
+    ImportItemRow,
+    ImportResponse,
+    ImportSuggestionRow,
+)
 
 VERDICTS = {
     "person": "A person must decide or write these",
@@ -15,6 +19,8 @@ VERDICTS = {
 }
 ORIGINAL_LINES_MAX = 12
 """At most this number of lines of an item's original text are in a report."""
+DIFF_LINES_MAX = 30
+"""At most this number of lines of a suggestion's diff are in a report; the command prints all."""
 
 
 def markdown_report(response: ImportResponse) -> str:
@@ -36,11 +42,18 @@ def _markdown(response: ImportResponse) -> Iterator[str]:
     if response.suggestions:
         yield from ("", "## Suggestions: what could be simpler", "")
         for row in response.suggestions:
-            yield f"- **{_inline(row.kind)}**: {_inline(row.evidence)} ({_inline(_few(row.items))})"
+            yield from _markdown_suggestion(row)
     if response.secrets_found:
         yield from ("", "## Secrets in plain text (their values aren't copied)", "")
         for secret in response.secrets_found:
             yield f"- {_inline(secret.name)} in {_inline(secret.file)}:{secret.line}"
+
+
+def _markdown_suggestion(row: ImportSuggestionRow) -> Iterator[str]:
+    yield f"- **{_inline(row.id)}**: {_inline(row.evidence)} ({_inline(_few(row.items))})"
+    if row.diff is not None and row.command is not None:
+        yield from ("", *(f"      {line}" for line in _excerpt(row.diff, DIFF_LINES_MAX)), "")
+        yield f"  Apply it by {_code(row.command)}"
 
 
 def _markdown_item(item: ImportItemRow) -> Iterator[str]:
@@ -53,10 +66,10 @@ def _markdown_item(item: ImportItemRow) -> Iterator[str]:
         yield from ("", *(f"      {line}" for line in _excerpt(item.original)), "")
 
 
-def _excerpt(text: str) -> list[str]:
+def _excerpt(text: str, most: int = ORIGINAL_LINES_MAX) -> list[str]:
     lines = _printable(text.strip("\n")).split("\n")
-    more = ["…"] if len(lines) > ORIGINAL_LINES_MAX else []
-    return [*lines[:ORIGINAL_LINES_MAX], *more]
+    more = ["…"] if len(lines) > most else []
+    return [*lines[:most], *more]
 
 
 def _summary(response: ImportResponse) -> str:
@@ -134,14 +147,22 @@ def _html(response: ImportResponse) -> Iterator[str]:
     if response.suggestions:
         yield "<h2>Suggestions: what could be simpler</h2><ul>"
         for row in response.suggestions:
-            items = _cell(_few(row.items))
-            yield f"<li><b>{_cell(row.kind)}</b>: {_cell(row.evidence)} ({items})</li>"
+            yield _html_suggestion(row)
         yield "</ul>"
     if response.secrets_found:
         yield "<h2>Secrets in plain text (their values aren't copied)</h2><ul>"
         for secret in response.secrets_found:
             yield f"<li>{_cell(secret.name)} in {_cell(secret.file)}:{secret.line}</li>"
         yield "</ul>"
+
+
+def _html_suggestion(row: ImportSuggestionRow) -> str:
+    change = ""
+    if row.diff is not None and row.command is not None:
+        diff = _cell("\n".join(_excerpt(row.diff, DIFF_LINES_MAX)))
+        change = f"<pre>{diff}</pre><p>Apply it by <code>{_cell(row.command)}</code></p>"
+    items = _cell(_few(row.items))
+    return f"<li><b>{_cell(row.id)}</b>: {_cell(row.evidence)} ({items}){change}</li>"
 
 
 def _html_item(item: ImportItemRow) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from headrace.cli.commands.import_suggestions import suggestion
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, plural
+from headrace.model.errors import UsageError
+from headrace.model.partitions import command_line
 from headrace.services.local_actor import local_actor
-from headrace.services.parameters import Option
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses.imports import ImportChanges, ImportResponse
 
 ITEMS_SHOWN_MAX = 20
@@ -20,19 +23,37 @@ ITEMS_SHOWN_MAX = 20
 @terminal_command("import_project:import_project")
 def import_command(
     invocation: Invocation,
-    tool: str,
-    path: Path,
+    tool: Annotated[
+        str,
+        Argument("dbt|airflow|adf|suggestion", help="the tool of the project, or an action"),
+    ],
+    path: Annotated[
+        Path | None,
+        Argument("PATH", help="the folder of its project; suggestion: an id or a kind"),
+    ] = None,
     *,
     into: Path | None = None,
     check: Annotated[
         bool, Option("--check", help="only say what changed there since the import; exit 1 if so")
+    ] = False,
+    apply: Annotated[
+        bool, Option("--apply", help="suggestion: write its change into the project's files")
     ] = False,
 ) -> int:
     """Write a Headrace project from a project of another tool, with a report on each of its tasks.
 
     The project's files are read, nothing of it is run. The report is import-report.md and
     import-report.html in the new folder; headrace validate has checked it.
+
+    `headrace import suggestion [ID|KIND] --into DIR` prints suggestions of an import as diffs;
+    with --apply it changes the project's files.
     """
+    if tool == "suggestion":
+        return suggestion(invocation, str(path or ""), into, apply=apply)
+    if path is None or apply:
+        what = "--apply is for suggestions" if apply else "the folder of the project is missing"
+        hint = "headrace import suggestion ID --apply" if apply else f"headrace import {tool} PATH"
+        raise UsageError(what, hint=hint)
     from headrace.services.import_project import check_import, import_project
 
     if check:
@@ -80,8 +101,11 @@ def _render_import(response: ImportResponse, page: CommandOutput) -> None:
     )
     _render_items(response, page)
     for row in response.suggestions[:ITEMS_SHOWN_MAX]:
-        page.say(f"suggestion: {row.kind}: {row.evidence}", indent=2)
+        page.say(f"suggestion {row.id}: {row.evidence}", indent=2)
     _more(len(response.suggestions), "suggestions", page)
+    if any(row.diff for row in response.suggestions):
+        shown = command_line("import", "suggestion", "--into", response.directory)
+        page.say(f"suggestions as changes of files: {shown}", indent=2)
     for secret in response.secrets_found[:ITEMS_SHOWN_MAX]:
         page.say(
             f"! {secret.file}:{secret.line} has a secret in plain text: {secret.name} (not copied)",

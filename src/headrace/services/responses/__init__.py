@@ -24,6 +24,7 @@ from headrace.services.responses.imports import (
     ImportResponse,
     ImportSecretRow,
     ImportSuggestionRow,
+    ImportSuggestionsResponse,
     ImportValidation,
 )
 from headrace.services.responses.plans import (
@@ -126,6 +127,7 @@ __all__ = [
     "ImportResponse",
     "ImportSecretRow",
     "ImportSuggestionRow",
+    "ImportSuggestionsResponse",
     "ImportValidation",
     "InitResponse",
     "LakeFilesRow",

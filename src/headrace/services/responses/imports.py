@@ -37,11 +37,26 @@ class ImportDependencyRow(Response, frozen=True, kw_only=True, rename={"from_": 
 
 
 class ImportSuggestionRow(Response, frozen=True, kw_only=True):
-    """What could be simpler in the new project, with its evidence."""
+    """What could be simpler in the new project, with its evidence. `diff` is the unified diff
+    against the import, `command` applies it; both are null for a suggestion without a change."""
 
+    id: str
     kind: str
     items: list[str]
     evidence: str
+    diff: str | None
+    command: str | None
+
+
+class ImportSuggestionsResponse(Response, frozen=True, kw_only=True):
+    """`import suggestion`: the named suggestions. `applied` are the ids of all that were applied
+    so far, `files` are those that this command changed, relative to `directory`."""
+
+    directory: str
+    suggestions: list[ImportSuggestionRow]
+    applied: list[str]
+    files: list[str]
+    next: str | None
 
 
 class ImportSecretRow(Response, frozen=True, kw_only=True):

@@ -1,0 +1,304 @@
+"""`import suggestion`: the suggestions of an import as changes of its files.
+
+A suggestion is a set of texts before and after it, in the import's manifest. Applied, it is written
+into the project's files, and `headrace plan` shows what it does, as for any other edit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from headrace.importers import ImportedProject, Suggestion
+from headrace.importers.simplifications import simplifications
+from headrace.model import HeadraceError, ProjectError, UsageError
+from headrace.model.errors import did_you_mean
+from headrace.model.partitions import command_line
+from headrace.services.import_manifest import (
+    MANIFEST_FILE,
+    FileChange,
+    Manifest,
+    StoredSuggestion,
+    load_manifest,
+    manifest_text,
+    text_hash,
+)
+from headrace.services.parameters import Argument, Option
+from headrace.services.responses.imports import (
+    ImportSuggestionRow,
+    ImportSuggestionsResponse,
+)
+from headrace.services.session import Progress, ProjectSession
+from headrace.services.validate import validate
+
+SuggestionName = Annotated[
+    str, Argument("[ID|KIND]", help="one suggestion, or all of a kind (default: list all)")
+]
+ImportFolder = Annotated[
+    Path | None, Option("--into", metavar="DIR", help="the imported project (default: this folder)")
+]
+
+
+def with_changes(imported: ImportedProject, invalid: Collection[str]) -> list[StoredSuggestion]:
+    """Return the suggestions of an import with their ids, those with a change first.
+
+    Changes of files that `validate` refuses (`invalid`) are left out. A suggestion without a change
+    is left out if changes of its kind cover its items.
+    """
+    found = [*imported.suggestions, *simplifications(imported)]
+    changing = [row for row in found if row.changes and not invalid & row.changes.keys()]
+    covered: dict[str, set[str]] = {}
+    for row in changing:
+        covered.setdefault(row.kind, set()).update(row.items)
+    others = [
+        row
+        for row in found
+        if not row.changes and not set(row.items) <= covered.get(row.kind, set())
+    ]
+    numbers: Counter[str] = Counter()
+    return [_stored(row, imported.files, numbers) for row in [*changing, *others]]
+
+
+def _stored(row: Suggestion, files: Mapping[str, str], numbers: Counter[str]) -> StoredSuggestion:
+    numbers[row.kind] += 1
+    return StoredSuggestion(
+        id=f"{row.kind}-{numbers[row.kind]}",
+        kind=row.kind,
+        items=list(row.items),
+        evidence=row.evidence,
+        changes={
+            path: FileChange(before=files.get(path), after=after)
+            for path, after in sorted(row.changes.items())
+        },
+    )
+
+
+def suggestion_rows(
+    suggestions: Sequence[StoredSuggestion], directory: Path
+) -> list[ImportSuggestionRow]:
+    """Return suggestions as rows of a response, with the commands that apply them."""
+    into = ["--into", str(directory)] if directory != Path() else []
+    return [
+        ImportSuggestionRow(
+            id=row.id,
+            kind=row.kind,
+            items=row.items,
+            evidence=row.evidence,
+            diff="".join(_diffs(row)) if row.changes else None,
+            command=command_line("import", "suggestion", row.id, *into, "--apply")
+            if row.changes
+            else None,
+        )
+        for row in suggestions
+    ]
+
+
+def _diffs(suggestion: StoredSuggestion) -> Iterator[str]:
+    """Yield the lines of the unified diff against the import."""
+    for path, change in suggestion.changes.items():
+        lines = difflib.unified_diff(
+            _lines(change.before),
+            _lines(change.after),
+            "/dev/null" if change.before is None else f"a/{path}",
+            "/dev/null" if change.after is None else f"b/{path}",
+        )
+        yield from (line if line.endswith("\n") else f"{line}\n" for line in lines)
+
+
+def _lines(text: str | None) -> list[str]:
+    return (text or "").splitlines(keepends=True)
+
+
+def list_suggestions(name: SuggestionName, into: ImportFolder) -> ImportSuggestionsResponse:
+    """Return the suggestions of an import: one, those of a kind, or (for an empty name) all.
+
+    Raise ProjectError if the folder isn't an import, UsageError for an unknown name.
+    """
+    directory = into or Path()
+    manifest = _manifest(directory)
+    return _response(manifest, directory, _named(manifest, name), [])
+
+
+def apply_suggestions(
+    name: SuggestionName, into: ImportFolder, actor: str, progress: Progress
+) -> ImportSuggestionsResponse:
+    """Write the changes of one suggestion, or of all of a kind, into the imported project.
+
+    Raise ProjectError, and leave all files as they are, if somebody edited one of them since the
+    import, if applied suggestions change the same lines, or if the project would have new errors.
+    """
+    directory = into or Path()
+    manifest = _manifest(directory)
+    named = _named(manifest, name)
+    chosen = [row for row in named if row.changes and row.id not in manifest.applied]
+    if not chosen:
+        raise UsageError(_nothing_to_apply(manifest, named), hint="headrace import suggestion")
+    before, after = _texts(directory, manifest, chosen)
+    errors = _errors(directory, actor, progress)
+    _write(directory, after)
+    try:
+        new = _errors(directory, actor, progress) - errors
+    except BaseException:
+        _write(directory, before)
+        raise
+    if new:
+        _write(directory, before)
+        raise ProjectError(
+            f"the changed project isn't valid: {min(new)}",
+            hint="no file was changed; make the change by hand, and correct what it breaks",
+        )
+    ids = {row.id: {path: text_hash(after[path] or "") for path in row.changes} for row in chosen}
+    manifest = msgspec.structs.replace(manifest, applied={**manifest.applied, **ids})
+    _write(directory, {MANIFEST_FILE: manifest_text(manifest)})
+    return _response(manifest, directory, chosen, sorted(after))
+
+
+def _manifest(directory: Path) -> Manifest:
+    manifest = load_manifest(directory)
+    if manifest is None:
+        raise ProjectError(
+            f"{directory.resolve()} isn't an imported project",
+            hint="name its folder: headrace import suggestion --into DIR",
+        )
+    return manifest
+
+
+def _named(manifest: Manifest, name: str) -> list[StoredSuggestion]:
+    named = [row for row in manifest.suggestions if name in ("", row.id, row.kind)]
+    if name and not named:
+        names = [name for row in manifest.suggestions for name in (row.id, row.kind)]
+        raise UsageError(
+            f"the import has no suggestion {name[:60]!r}",
+            hint=did_you_mean(name, names) or "headrace import suggestion lists them",
+        )
+    return named
+
+
+def _nothing_to_apply(manifest: Manifest, named: Sequence[StoredSuggestion]) -> str:
+    if not named:
+        return "the import has no suggestions"
+    if any(row.id in manifest.applied for row in named):
+        return f"{named[0].id} is applied already"
+    return f"{named[0].id} is no change of files: it is only evidence"
+
+
+# The texts before and after
+
+
+def _texts(
+    directory: Path, manifest: Manifest, chosen: Sequence[StoredSuggestion]
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """Return the texts of all changed files now, and with the suggestions. Raise ProjectError."""
+    before: dict[str, str | None] = {}
+    after: dict[str, str | None] = {}
+    for row in chosen:
+        for path, change in row.changes.items():
+            if path not in before:
+                before[path] = after[path] = _text(directory / path)
+                _refuse_edited(manifest, path, before[path], change)
+            after[path] = _merged(path, change, after[path], row.id)
+    return before, after
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ProjectError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _refuse_edited(manifest: Manifest, path: str, now: str | None, change: FileChange) -> None:
+    """Raise ProjectError for a file that neither the import nor a suggestion wrote as it is."""
+    written = [hashes[path] for hashes in manifest.applied.values() if path in hashes]
+    expected = written[-1] if written else text_hash(change.before or "")
+    if text_hash(now or "") != expected:
+        raise ProjectError(
+            f"{path} changed since the import, so that the suggestion doesn't fit it any more",
+            hint="make the change by hand: headrace import suggestion ID prints it",
+        )
+
+
+def _merged(path: str, change: FileChange, now: str | None, name: str) -> str | None:
+    """Return the file's text with a change. Raise ProjectError if others changed its lines."""
+    if now == change.before:
+        return change.after
+    conflict = ProjectError(
+        f"{name} changes lines of {path} that an applied suggestion changed",
+        hint="make the change by hand: headrace import suggestion ID prints it",
+    )
+    if change.after is None or now is None:
+        raise conflict
+    base = _lines(change.before)
+    edits = sorted([*_edits(base, _lines(now)), *_edits(base, _lines(change.after))])
+    merged: list[str] = []
+    position = 0
+    for start, end, lines in edits:
+        if start < position:
+            raise conflict
+        merged += [*base[position:start], *lines]
+        position = end
+    return "".join([*merged, *base[position:]])
+
+
+def _edits(base: list[str], text: list[str]) -> list[tuple[int, int, list[str]]]:
+    """Return what replaces the lines from start to end of `base`."""
+    codes = difflib.SequenceMatcher(None, base, text, autojunk=False).get_opcodes()
+    return [(i, j, text[m:n]) for tag, i, j, m, n in codes if tag != "equal"]
+
+
+def _write(directory: Path, texts: Mapping[str, str | None]) -> None:
+    """Write files, and remove those without a text."""
+    try:
+        for path, text in texts.items():
+            target = directory / path
+            if text is None:
+                target.unlink(missing_ok=True)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(text.encode("utf-8", "replace"))
+    except OSError as error:
+        raise HeadraceError(
+            f"{error.filename or directory} can't be written: {error.strerror}",
+            hint="look at the permissions, then apply the suggestion again",
+        ) from error
+
+
+def _errors(directory: Path, actor: str, progress: Progress) -> set[str]:
+    """Return what `validate` refuses, without line numbers."""
+    session = ProjectSession.open(directory, "prod", None, actor)
+    try:
+        problems = validate(session, bind_all=False, progress=progress).problems
+    finally:
+        session.close()
+    return {f"{row.file}: {row.message}" for row in problems if row.severity == "error"}
+
+
+def _response(
+    manifest: Manifest,
+    directory: Path,
+    named: Sequence[StoredSuggestion],
+    files: list[str],
+) -> ImportSuggestionsResponse:
+    enter = "" if directory == Path() else f"cd {shlex.quote(str(directory))} && "
+    open_rows = [row for row in named if row.changes and row.id not in manifest.applied]
+    rows = suggestion_rows(named, directory)
+    next_command = None
+    if files:
+        next_command = f"{enter}headrace plan"
+    elif open_rows:
+        next_command = next(row.command for row in rows if row.id == open_rows[0].id)
+    return ImportSuggestionsResponse(
+        directory=str(directory),
+        suggestions=rows,
+        applied=list(manifest.applied),
+        files=files,
+        next=next_command,
+    )

@@ -26,10 +26,11 @@ def suggest(pipelines: Pipelines, outcomes: Mapping[str, Outcome]) -> Iterator[S
         ]
         if schedule.cron and not schedule.stopped and carried and not schedule.is_window:
             yield Suggestion(
-                "schedule",
+                "schedule_to_deadline",
                 tuple(carried),
                 f"`{schedule.trigger}` starts them at `{schedule.cron}`, but they need only their "
-                "inputs: a consumer with `due:` would start them in time",
+                "inputs: without `trigger:` an asset starts as soon as these are complete, and a "
+                "consumer with `due:` says by when it is needed",
             )
 
 

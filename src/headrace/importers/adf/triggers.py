@@ -15,7 +15,7 @@ def add_schedule(draft: Draft, schedule: Schedule, *, is_first: bool) -> None:
     if draft.kind == "source":
         return
     is_command = draft.kind == "command"
-    added = _partition(schedule, is_first=is_first) if is_command else {}
+    added = _partition(schedule) if is_command else {}
     trigger = _first_trigger(draft, schedule) if is_first else _next_trigger(draft, schedule)
     if trigger is not None:
         added["trigger"] = trigger
@@ -26,12 +26,11 @@ def add_schedule(draft: Draft, schedule: Schedule, *, is_first: bool) -> None:
     draft.fields = {key: fields[key] for key in order if key in fields}
 
 
-def _partition(schedule: Schedule, *, is_first: bool) -> dict[str, Any]:
+def _partition(schedule: Schedule) -> dict[str, Any]:
     if not schedule.partition:
         return {}
-    added: dict[str, Any] = {"partition": schedule.partition}
-    if is_first:
-        added["start"] = schedule.start
+    # Without `start:`, what follows an unpartitioned asset would have no first partition.
+    added: dict[str, Any] = {"partition": schedule.partition, "start": schedule.start}
     if schedule.is_window and schedule.concurrency > 0:
         added["concurrency"] = schedule.concurrency
     return added

@@ -86,7 +86,7 @@ class NewProject:
                 self._not_alone(plan, table, [other.id for other in plans if other is not plan])
 
     def _not_alone(self, plan: Plan, table: Table, others: list[str]) -> None:
-        plan.query, plan.verdict = None, Verdict.COMMAND
+        plan.query, plan.shared, plan.verdict = None, plan.query, Verdict.COMMAND
         plan.why = (
             f"it runs unchanged in Airflow: {others[0]} writes {'.'.join(table[1])} too, and an"
             " asset has one query"

@@ -25,6 +25,8 @@ class Plan:
     why: str = ""
     todo: list[str] = field(default_factory=list)
     query: AssetQuery | None = None
+    shared: AssetQuery | None = None
+    """Its query, if it runs unchanged only because other tasks write the table, too."""
     part_of: Plan | None = None
     """The task of whose asset this one is a part."""
     prepares: Statements | None = None
@@ -60,7 +62,7 @@ class Plan:
     def refuse(self, why: str, todo: str) -> None:
         """Leave the task to a person."""
         self.verdict, self.why, self.todo = Verdict.PERSON, why, [todo] if todo else []
-        self.query, self.source, self.part_of = None, None, None
+        self.query, self.shared, self.source, self.part_of = None, None, None, None
 
 
 @dataclass(slots=True)

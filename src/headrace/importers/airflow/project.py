@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from headrace.importers.airflow.new_project import NewProject
@@ -10,6 +11,7 @@ from headrace.importers.airflow.origin import Origin, UnreadableFile
 from headrace.importers.airflow.outcomes import Plan, Plans
 from headrace.importers.airflow.plans import plan_tasks
 from headrace.importers.airflow.reading import Reading, read_files
+from headrace.importers.airflow.rewrites import awaited_tables, merged_writers
 from headrace.importers.airflow.secrets_found import Secrets
 from headrace.importers.airflow.suggestions import suggestions
 from headrace.importers.airflow.validity import invalid_files
@@ -19,6 +21,7 @@ from headrace.importers.imported import (
     DependencyKind,
     ImportedItem,
     ImportedProject,
+    Suggestion,
     Verdict,
 )
 
@@ -45,10 +48,25 @@ def read_project(root: Path) -> ImportedProject:
         tool="airflow",
         items=tuple(items),
         dependencies=_dependencies(plans),
-        suggestions=tuple(suggestions(plans, secrets.redacted)),
+        suggestions=_suggestions(plans, origin, secrets, project.files),
         secrets=tuple(secrets.found),
         files=dict(sorted(project.files.items())),
     )
+
+
+def _suggestions(
+    plans: Plans, origin: Origin, secrets: Secrets, files: Mapping[str, str]
+) -> tuple[Suggestion, ...]:
+    changes = [
+        *awaited_tables(plans, files),
+        *merged_writers(plans, files, lambda: _written(plans, origin).files),
+    ]
+    safe = [
+        replace(row, evidence=secrets.redacted(row.evidence))
+        for row in changes
+        if not any(text and secrets.redacted(text) != text for text in row.changes.values())
+    ]
+    return (*safe, *suggestions(plans, secrets.redacted))
 
 
 def _valid_project(plans: Plans, origin: Origin, secrets: Secrets) -> NewProject:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from headrace.importers.airflow.outcomes import Plan, Plans
-from headrace.importers.airflow.values import text_of
+from headrace.importers.airflow.values import Value, text_of
 from headrace.importers.imported import Suggestion
 
 ITEMS_MAX = 50
@@ -31,7 +31,8 @@ def _sensors(plans: Plans) -> _Found:
                 [plan.id, *(other.id for other in plan.waits_for)],
                 (
                     f"{plan.task.file}:{plan.task.line}: the sensor polls until {names} has"
-                    " succeeded; an input or `depends:` says the same without waiting"
+                    " succeeded; in the new project, assets after it depend on what is carried of"
+                    " that, and nothing polls"
                 ),
             )
 
@@ -62,9 +63,14 @@ def _duplicates(plans: Plans) -> _Found:
 
 def _work(plan: Plan) -> str:
     names = ("sql", "hql", "query", "bash_command", "python_callable")
-    parts = [text_of(plan.task.kwargs.get(name)) for name in names if name in plan.task.kwargs]
+    values = [plan.task.kwargs[name] for name in names if name in plan.task.kwargs]
+    parts = [text_of(part) for value in values for part in _listed(value)]
     text = " ".join(" ".join(part.split()) for part in parts if part)
     return text if "*" not in text.replace("(*)", "").replace("select *", "") else ""
+
+
+def _listed(value: Value) -> Sequence[Value]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _pass_through(plans: Plans) -> _Found:
@@ -75,7 +81,10 @@ def _pass_through(plans: Plans) -> _Found:
             yield (
                 "pass_through",
                 [plan.id],
-                f"it does no work between {before.task_id} and {after.task_id}",
+                (
+                    f"it does no work between {before.task_id} and {after.task_id}; the new project"
+                    " has no file for it"
+                ),
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 from adf_factories import activity, basics, copy, imported, items, pipeline, script, verdicts, write
@@ -167,3 +168,62 @@ def test_a_thousand_files_are_read_in_a_minute_of_processor_time(tmp_path: Path)
     project = read_project(tmp_path)
     assert len(project.items) == 10_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 60
+
+
+def _template(root: Path, path: str, resources: list[Any], **parameters: Any) -> None:
+    schema = "http://schema.management.azure.com/schemas/2015-01-01/deploymentTemplate.json#"
+    document = {"$schema": schema, "parameters": parameters, "resources": resources}
+    write(root, path, document)
+
+
+def test_a_template_of_bare_pipelines_is_read(tmp_path: Path) -> None:
+    """Would catch templates of the Fabric gallery that are passed over without a word."""
+    root = tmp_path / "factory"
+    properties = {"activities": [activity("Refresh", "PBISemanticModelRefresh")]}
+    resource_ = {"name": "Nightly", "type": "pipelines", "properties": properties}
+    _template(root, "Nightly.json", [resource_])
+    assert verdicts(imported(root, tmp_path / "new")) == {"Nightly/Refresh": "command"}
+
+
+def test_a_name_made_at_deployment_has_a_star(tmp_path: Path) -> None:
+    """Would catch a parameter's name in the place of its value, and a call that misses it."""
+    root = tmp_path / "factory"
+    kind = "Microsoft.DataFactory/factories/pipelines"
+    suffix = "parameters('short'))]"
+    call = {"referenceName": f"[concat('Load_', {suffix}", "type": "PipelineReference"}
+    main = [activity("Call", "ExecutePipeline", settings={"pipeline": call})]
+    _template(
+        root, "t.json",
+        [{"name": f"[concat(parameters('f'), '/Load_', {suffix}", "type": kind,
+          "properties": {"activities": [activity("Run", "Delete")]}},
+         {"name": "[concat(parameters('f'), '/Main')]", "type": kind,
+          "properties": {"activities": main}}],
+        f={"type": "string"}, short={"type": "string"},
+    )  # fmt: skip
+    project = imported(root, tmp_path / "new")
+    assert verdicts(project) == {"Main/Call": "command", "Load_*/Run": "command"}
+
+
+def test_a_template_that_differs_inside_a_container_is_another_pipeline(tmp_path: Path) -> None:
+    """Would catch activities that are lost because the outer names are the same."""
+    root = tmp_path / "factory"
+    items_ = {"items": {"value": "@createArray(1)", "type": "Expression"}}
+
+    def loop(name: str) -> list[Any]:
+        inner = [activity(name, "Delete")]
+        return [activity("Each", "ForEach", settings={**items_, "activities": inner})]
+
+    pipeline(root, "p", loop("Old"))
+    kind = "Microsoft.DataFactory/factories/pipelines"
+    _template(
+        root, "t.json", [{"name": "f/p", "type": kind, "properties": {"activities": loop("New")}}]
+    )
+    found = set(verdicts(imported(root, tmp_path / "new")))
+    assert found == {"p/Each", "p/Each/Old", "p~2/Each", "p~2/Each/New"}
+
+
+def test_a_pipeline_without_properties_around_it_is_read(tmp_path: Path) -> None:
+    """Would catch a pipeline as `az datafactory pipeline show` prints it."""
+    root = tmp_path / "factory"
+    write(root, "pipeline/p.json", {"name": "p", "activities": [activity("Run", "Delete")]})
+    assert verdicts(imported(root, tmp_path / "new")) == {"p/Run": "command"}

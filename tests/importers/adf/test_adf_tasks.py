@@ -371,3 +371,42 @@ def test_what_could_be_untangled_is_suggested_with_evidence(root: Path, tmp_path
     assert set(found) == {"watermark", "duplicate", "pass_through", "waiting"}
     assert found["watermark"].items == ("watermark/Last", "watermark/Load", "watermark/Update")
     assert all(set(one.items) <= set(items(project)) for one in project.suggestions)
+
+
+def _query_copy(target: str, query: str, **more: object) -> dict[str, object]:
+    source = {"type": "AzureSqlSource", "sqlReaderQuery": query}
+    return copy("Load", "orders_table", target, source=source, **more)
+
+
+def test_a_copy_of_a_query_is_an_asset_in_sql(root: Path, tmp_path: Path) -> None:
+    """Would catch a query that stays in the factory, and a mapping that is lost."""
+    dataset(root, "totals", "AzureSqlTable", "sql", schema="dbo", table="Totals")
+    query = "SELECT o.customer, SUM(o.total) AS amount FROM dbo.Orders o GROUP BY o.customer"
+    mappings = [{"source": {"name": "customer"}, "sink": {"name": "client"}}]
+    translator = {"type": "TabularTranslator", "mappings": mappings}
+    pipeline(root, "daily", [_query_copy("totals", query, translator=translator)])
+    project = imported(root, tmp_path / "new")
+    assert verdicts(project) == {"daily/Load": "carried"}
+    sql = project.files["assets/daily/totals.sql"]
+    assert "customer as client" in sql.replace('"', "")
+    assert "sum(o.total) AS amount" in sql
+    assert "landing/orders.parquet" in project.files["sources/orders.yaml"]
+
+
+def test_a_copy_of_a_query_into_a_file_that_others_read_stays(root: Path, tmp_path: Path) -> None:
+    """Would catch a file that nobody writes any more while a later activity reads it."""
+    query = "SELECT customer FROM dbo.Orders"
+    pipeline(root, "alone", [_query_copy("orders_csv", query)])
+    alone = imported(root, tmp_path / "new")
+    assert verdicts(alone) == {"alone/Load": "carried"}
+    reader = activity("Read", "Lookup", settings={"dataset": {"referenceName": "orders_csv"}})
+    pipeline(root, "other", [reader])
+    shared = imported(root, tmp_path / "shared")
+    assert verdicts(shared)["alone/Load"] == "command"
+    assert "`Read` needs the file" in items(shared)["alone/Load"].why
+
+
+def test_a_copy_of_a_query_that_means_something_else_stays(root: Path, tmp_path: Path) -> None:
+    pipeline(root, "daily", [_query_copy("orders_table", "SELECT TOP 5 x FROM dbo.B")])
+    found = items(imported(root, tmp_path / "new"))["daily/Load"]
+    assert (str(found.verdict), "without an order" in found.why) == ("command", True), found.why

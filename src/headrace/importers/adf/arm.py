@@ -20,6 +20,7 @@ from headrace.importers.adf.json_text import JsonObject
 from headrace.importers.adf.values import Unknown, merged, unknown_in
 
 _PROVIDERS = ("microsoft.datafactory/factories", "microsoft.synapse/workspaces")
+_PIPELINES = "pipelines"
 _VARIABLES_DEEP_MAX = 20
 
 
@@ -72,16 +73,27 @@ def _resources(listed: Any, values: _Values, parent: str) -> Iterator[Resource]:
 def _resource(raw: JsonObject, values: _Values, parent: str) -> Iterator[Resource]:
     kind = str(raw.get("type", "")).lower()
     full = kind if kind.startswith("microsoft.") else f"{parent}/{kind}"
-    provider = next((prefix for prefix in _PROVIDERS if full.startswith(prefix)), None)
-    if provider is not None and isinstance(raw.get("properties"), JsonObject):
+    resource_kind = _kind(full)
+    if resource_kind and isinstance(raw.get("properties"), JsonObject):
         properties = values.resolved(raw["properties"])
         properties.start, properties.line = raw.start, raw.line
-        resource_kind = full.removeprefix(provider).strip("/") or "factories"
-        yield Resource(resource_kind, values.name(raw.get("name")), properties)
+        name = values.name(raw.get("name"), is_pipeline=resource_kind == _PIPELINES)
+        yield Resource(resource_kind, name, properties)
     elif kind == "microsoft.resources/deployments":
         yield from _nested(raw, values)
     if isinstance(raw.get("resources"), list):
         yield from _resources(raw["resources"], values, full)
+
+
+def _kind(full: str) -> str:
+    """Return the type of a resource without its provider; empty for what isn't of a factory.
+
+    Templates of the Fabric gallery have the bare type `pipelines`, without a provider.
+    """
+    if full == f"/{_PIPELINES}":
+        return _PIPELINES
+    provider = next((prefix for prefix in _PROVIDERS if full.startswith(prefix)), None)
+    return "" if provider is None else full.removeprefix(provider).strip("/") or "factories"
 
 
 def _nested(raw: JsonObject, values: _Values) -> Iterator[Resource]:
@@ -110,16 +122,19 @@ class _Values:
             if isinstance(variables, dict)
             else {}
         )
-        self._naming = False
+        self._placeholder = ""
         self._deep = 0
 
-    def name(self, written: Any) -> str:
-        """Return a resource's own name, the last part of its path."""
-        self._naming = True
+    def name(self, written: Any, *, is_pipeline: bool) -> str:
+        """Return a resource's own name, the last part of its path.
+
+        A parameter without a value is `*` in the name of a pipeline, `[parameter]` elsewhere.
+        """
+        before, self._placeholder = self._placeholder, "*" if is_pipeline else "[{}]"
         try:
             value = self.resolved(written)
         finally:
-            self._naming = False
+            self._placeholder = before
         return value.rsplit("/", 1)[-1] if isinstance(value, str) else ""
 
     def resolved(self, value: Any) -> Any:
@@ -131,8 +146,12 @@ class _Values:
         if isinstance(value, JsonObject):
             result = JsonObject(value.text, value.start, value.line)
             result.end = value.end
+            is_pipeline = value.get("type") == "PipelineReference"
             for key, item in value.items():
-                result[key] = self.resolved(item)
+                named = key == "referenceName" and isinstance(item, str)
+                result[key] = (
+                    self.name(item, is_pipeline=is_pipeline) if named else self.resolved(item)
+                )
             return result
         return value
 
@@ -183,6 +202,6 @@ class _Values:
                 return self.resolved(self._variables[name.lower()])
             finally:
                 self._deep -= 1
-        if self._naming:
-            return name
+        if self._placeholder:
+            return self._placeholder.format(name)
         return Unknown(f"the template's parameter `{name}` has no value in the files")

@@ -15,14 +15,13 @@ from headrace.importers.adf.activities import (
 from headrace.importers.adf.copying import (
     Context,
     NotCarriedError,
-    carried_copy,
     carried_validation,
 )
 from headrace.importers.adf.dataflows import carried_dataflow
 from headrace.importers.adf.drafts import Draft, Outcome
 from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.reading import text_at
-from headrace.importers.adf.sql_assets import carried_sql
+from headrace.importers.adf.sql_assets import carried_sql, carried_transfer
 from headrace.importers.adf.values import OF_TRIGGER, Scope, Unknown, unknown_in
 from headrace.importers.imported import Verdict
 
@@ -60,7 +59,7 @@ _PEOPLE = {
 
 
 _CARRYING: Mapping[str, Callable[[Activity, Scope, Context], tuple[list[Draft], str]]] = {
-    "copy": carried_copy,
+    "copy": carried_transfer,
     "validation": carried_validation,
     "script": carried_sql,
     "lookup": carried_sql,
@@ -144,6 +143,8 @@ def _carried(activity: Activity, context: Context, consumers: list[str]) -> Outc
 
 
 def _why_carried(kind: str, drafts: list[Draft]) -> str:
+    if kind == "copy" and all(draft.kind == "sql" for draft in drafts):
+        return "the query that it reads is an asset in SQL"
     if kind == "copy":
         many = f" ({len(drafts)} files)" if len(drafts) > 1 else ""
         return f"the table is a source that Headrace ingests itself{many}"

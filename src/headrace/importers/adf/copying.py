@@ -31,6 +31,7 @@ _ENCODINGS = {
     "iso-8859-1": "latin-1",
     "windows-1252": "cp1252",
 }
+_QUERIES = ("sqlReaderQuery", "query", "oracleReaderQuery")
 _TRUNCATE = re.compile(r"(?i)\s*(truncate\s+table|delete\s+from|delete)\s+[\w.\[\]\"]+\s*;?\s*")
 _COLUMN = re.compile(r"\$?\[?'?([A-Za-z_]\w*)'?\]?")
 
@@ -57,17 +58,17 @@ def carried_copy(activity: Activity, scope: Scope, context: Context) -> tuple[li
     sink = resolve(settings.get("sink"), scope)
     if not isinstance(source, dict) or not isinstance(sink, dict):
         raise NotCarriedError("its source or sink has no value in the files")
-    target = _only_place(raw, "outputs", scope, context)
+    target = only_place(raw, "outputs", scope, context)
     if target.dataset is None:
         raise NotCarriedError(target.problem)
     if target.kind != "table":
         raise NotCarriedError("its target isn't a table")
     if target.problem or target.table is None:
         raise NotCarriedError(f"its target isn't known: {target.problem}")
-    _check_sink(sink)
-    origin = _only_place(raw, "inputs", scope, context)
+    check_sink(sink)
+    origin = only_place(raw, "inputs", scope, context)
     fields, connection = _fields(origin, source, context)
-    columns = _mapping(resolve(settings.get("translator"), scope))
+    columns = mapping(resolve(settings.get("translator"), scope))
     if objects_of(source, "additionalColumns"):
         raise NotCarriedError("it adds columns to what it copies")
     name = table_name(target.table)
@@ -76,7 +77,7 @@ def carried_copy(activity: Activity, scope: Scope, context: Context) -> tuple[li
         node = context.names.take(name, f"{context.folder}_{name}")
         whole = {**described, **fields}
         draft = Draft("source", node, "", whole, target=target.table, connection=connection)
-        return [draft], _copy_todo(sink)
+        return [draft], copy_todo(sink)
     raw_node = context.names.take(f"{name}_raw")
     node = context.names.take(name, f"{context.folder}_{name}")
     partition = (
@@ -86,10 +87,11 @@ def carried_copy(activity: Activity, scope: Scope, context: Context) -> tuple[li
     asset = Draft("sql", node, context.folder, {**described, **partition}, query)
     asset.inputs, asset.target = [raw_node], target.table
     raw_draft = Draft("source", raw_node, "", fields, connection=connection)
-    return [raw_draft, asset], _copy_todo(sink)
+    return [raw_draft, asset], copy_todo(sink)
 
 
-def _copy_todo(sink: dict[str, Any]) -> str:
+def copy_todo(sink: dict[str, Any]) -> str:
+    """Return what is left to say about a sink that adds rows at each run."""
     if sink.get("preCopyScript") or sink.get("tableOption"):
         return ""
     return "the factory added the rows of each run to the table; here a delivery replaces its rows"
@@ -105,7 +107,8 @@ def carried_validation(
     return [Draft("source", node, "", fields, connection=connection)], ""
 
 
-def _only_place(raw: Any, key: str, scope: Scope, context: Context) -> Place:
+def only_place(raw: Any, key: str, scope: Scope, context: Context) -> Place:
+    """Return where the only dataset of `inputs` or `outputs` is. Raise NotCarriedError."""
     references = list_of(raw, key)
     if len(references) != 1:
         raise NotCarriedError(
@@ -114,7 +117,8 @@ def _only_place(raw: Any, key: str, scope: Scope, context: Context) -> Place:
     return context.stores.place(references[0], scope, context.factory)
 
 
-def _check_sink(sink: dict[str, Any]) -> None:
+def check_sink(sink: dict[str, Any]) -> None:
+    """Raise NotCarriedError for a sink that does more than write rows."""
     if unknown_in(sink) is not None:
         raise NotCarriedError("only a run knows how it writes")
     script = sink.get("preCopyScript")
@@ -292,7 +296,7 @@ def _database_fields(
     place: Place, source: dict[str, Any], context: Context
 ) -> tuple[dict[str, Any], str]:
     connection = context.stores.connection(place.store) or "" if place.store else ""
-    query = next((source[key] for key in ("query", "sqlReaderQuery") if source.get(key)), None)
+    query = query_of(source)
     fields: dict[str, Any] = {"connection": connection}
     if query is None:
         return {**fields, "table": _table(place)}, connection
@@ -326,15 +330,20 @@ def _checked_query(query: Any) -> str:
     return statement
 
 
-def _mapping(translator: Any) -> list[str]:
+def query_of(source: dict[str, Any]) -> Value:
+    """Return the query of a Copy's source; None if it reads a table."""
+    return next((source[key] for key in _QUERIES if source.get(key)), None)
+
+
+def mapping(translator: Any) -> list[str]:
     """Return the columns of a copy's mapping as SQL; empty where it maps by name."""
     if not isinstance(translator, dict):
         return []
     if translator.get("collectionReference") or translator.get("columnMappings"):
         raise NotCarriedError("it maps nested values to columns")
     columns: list[str] = []
-    for mapping in objects_of(translator, "mappings"):
-        origin, target = object_of(mapping, "source"), object_of(mapping, "sink")
+    for entry in objects_of(translator, "mappings"):
+        origin, target = object_of(entry, "source"), object_of(entry, "sink")
         names = [
             text_at(side, "name") or _path_name(text_at(side, "path")) for side in (origin, target)
         ]

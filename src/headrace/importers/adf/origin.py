@@ -166,8 +166,7 @@ def _kind_of_file(file: str) -> str | None:
 
 
 def _add_file(file: str, document: JsonObject, origin: Origin) -> None:
-    properties = document.get("properties")
-    kind = _kind_of_file(file)
+    kind, properties = _kind_of_file(file), _properties(document)
     if kind is None and isinstance(properties, dict) and "activities" in properties:
         kind = "pipeline"
     if kind is None:
@@ -186,6 +185,12 @@ def _add_file(file: str, document: JsonObject, origin: Origin) -> None:
         resource_name = path.parent.name.removesuffix(".DataPipeline") or stem
     factory = str(path.parent.parent if _kind_of_file(file) else path.parent)
     origin.add(Resource(kind, resource_name, file, properties, factory))
+
+
+def _properties(document: JsonObject) -> Any:
+    """Return a resource's properties; the document itself where nothing is around them."""
+    bare = "properties" not in document and isinstance(document.get("activities"), list)
+    return document if bare else document.get("properties")
 
 
 def _add_template(
@@ -209,6 +214,15 @@ def _is_copy_of(resource: arm.Resource, known: Resource) -> bool:
 
 
 def _names(properties: JsonObject) -> list[str]:
-    activities = properties.get("activities")
-    listed = activities if isinstance(activities, list) else []
-    return sorted(str(activity.get("name")) for activity in listed if isinstance(activity, dict))
+    """Return the names of a pipeline's activities, those in containers too."""
+    names: list[str] = []
+    pending: list[Any] = [properties.get("activities")]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list):
+            pending.extend(node)
+        elif isinstance(node, dict):
+            if isinstance(node.get("type"), str) and "name" in node:
+                names.append(str(node["name"]))
+            pending.extend(value for value in node.values() if isinstance(value, dict | list))
+    return sorted(names)

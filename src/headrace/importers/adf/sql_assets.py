@@ -1,21 +1,31 @@
-"""Script and Lookup activities whose SQL is one query: assets in SQL."""
+"""Script, Lookup and Copy activities whose SQL is one query: assets in SQL."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import sqlglot
 from sqlglot import exp
 
 from headrace.importers.adf.activities import Activity
-from headrace.importers.adf.copying import Context, NotCarriedError
+from headrace.importers.adf.copying import (
+    Context,
+    NotCarriedError,
+    carried_copy,
+    check_sink,
+    copy_todo,
+    mapping,
+    only_place,
+    query_of,
+)
 from headrace.importers.adf.drafts import Draft
 from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.origin import Resource
-from headrace.importers.adf.reading import text_at
+from headrace.importers.adf.reading import list_of, objects_of, text_at
 from headrace.importers.adf.sql_tasks import NotTranslatedError, queries_of, translate
-from headrace.importers.adf.stores import DATABASES, DIALECTS, table_name
+from headrace.importers.adf.stores import DATABASES, DIALECTS, Place, table_name
 from headrace.importers.adf.values import Scope, has_moment, unknown_in
 from headrace.importers.adf.windows import bound_query
 
@@ -52,6 +62,112 @@ def carried_sql(activity: Activity, scope: Scope, context: Context) -> tuple[lis
     return [draft], _todo(dialect, store)
 
 
+def carried_transfer(activity: Activity, scope: Scope, context: Context) -> tuple[list[Draft], str]:
+    """Return the source of a Copy, or the asset of the query that it reads, and what is left to do.
+
+    Raise NotCarriedError.
+    """
+    try:
+        return carried_copy(activity, scope, context)
+    except NotCarriedError:
+        source = resolve(activity.settings.get("source"), scope)
+        if not isinstance(source, dict) or query_of(source) is None:
+            raise
+        return _carried_query(activity, source, scope, context)
+
+
+def _carried_query(
+    activity: Activity, source: dict[str, Any], scope: Scope, context: Context
+) -> tuple[list[Draft], str]:
+    origin = only_place(activity.raw, "inputs", scope, context)
+    if origin.store is None:
+        raise NotCarriedError(origin.problem or "its database isn't among the files")
+    dialect = _dialect(origin.store)
+    target = only_place(activity.raw, "outputs", scope, context)
+    sink = resolve(activity.settings.get("sink"), scope)
+    wanted, todo = _target(activity, target, sink if isinstance(sink, dict) else {}, context)
+    if objects_of(source, "additionalColumns"):
+        raise NotCarriedError("it adds columns to what it copies")
+    query = query_of(source)
+    unknown = unknown_in(query)
+    if unknown is not None:
+        raise NotCarriedError(f"only a run knows its SQL: {unknown.reason}")
+    try:
+        translated = translate(_statement(query, context), dialect, origin.store.name)
+    except NotTranslatedError as error:
+        raise NotCarriedError(str(error)) from None
+    if translated.target is not None:
+        raise NotCarriedError("its query writes a table")
+    fields: dict[str, Any] = {"description": activity.description} if activity.description else {}
+    if has_moment(query):
+        fields |= _partition(translated.sql, context)
+    columns = mapping(resolve(activity.settings.get("translator"), scope))
+    sql = _mapped(translated.sql, columns)
+    node = context.names.take(wanted, f"{context.folder}_{wanted}")
+    draft = Draft(
+        "sql", node, context.folder, fields, sql, list(translated.reads), target=target.table
+    )
+    return [draft], "; ".join(filter(None, (todo, _todo(dialect, origin.store))))
+
+
+def _target(
+    activity: Activity, place: Place, sink: dict[str, Any], context: Context
+) -> tuple[str, str]:
+    """Return the name for the node of what a Copy writes, and what is left to do."""
+    check_sink(sink)
+    if place.kind == "table":
+        if place.table is None or place.problem:
+            raise NotCarriedError(f"its target isn't known: {place.problem}")
+        return table_name(place.table), copy_todo(sink)
+    if place.kind != "file" or place.dataset is None or not isinstance(place.path, str):
+        raise NotCarriedError("its target is neither a table nor one file that each run replaces")
+    if not place.path and place.problem:
+        raise NotCarriedError(f"its target isn't known: {place.problem}")
+    user = _user_of_file(activity, place.dataset, context)
+    if user:
+        raise NotCarriedError(f"`{user}` needs the file that it writes")
+    return place.dataset.name, "if others read its file, add a consumer with `export:`"
+
+
+def _user_of_file(activity: Activity, dataset: Resource, context: Context) -> str:
+    """Return an activity that comes after a Copy, or else what may read its dataset."""
+    for other in activity.pipeline.activities:
+        if any(upstream.name == activity.name for upstream in other.upstream):
+            return other.name
+    for pipeline in context.stores.origin.of_kind("pipeline"):
+        for name in _readers(pipeline.raw, dataset.name):
+            return name
+    flows = context.stores.origin.of_kind("data flow")
+    return next((flow.name for flow in flows if f'"{dataset.name}"' in flow.raw.original), "")
+
+
+def _readers(raw: Any, dataset: str) -> Iterator[str]:
+    """Yield the names of activities that name a dataset otherwise than as their output."""
+    pending = [raw]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list):
+            pending.extend(node)
+        elif isinstance(node, dict):
+            pending.extend(node.values())
+            settings = node.get("typeProperties")
+            inputs = [*list_of(node, "inputs"), *_dataset_of(settings)]
+            if any(text_at(one, "referenceName") == dataset for one in inputs):
+                yield text_at(node, "name")
+
+
+def _dataset_of(settings: Any) -> list[Any]:
+    return [settings["dataset"]] if isinstance(settings, dict) and "dataset" in settings else []
+
+
+def _mapped(sql: str, columns: list[str]) -> str:
+    if not columns:
+        return sql
+    listed = ",\n    ".join(columns)
+    inner = sql.replace("\n", "\n    ")
+    return f"select\n    {listed}\nfrom (\n    {inner}\n) as copied"
+
+
 def _store(activity: Activity, scope: Scope, context: Context) -> tuple[Resource, str]:
     reference = activity.raw.get("linkedServiceName")
     store = context.stores.linked_service(reference, context.factory)
@@ -60,11 +176,14 @@ def _store(activity: Activity, scope: Scope, context: Context) -> tuple[Resource
         store = place.store
     if store is None:
         raise NotCarriedError("its database isn't among the files")
-    kind = text_at(store.raw, "type").lower()
-    dialect = DIALECTS.get(kind)
+    return store, _dialect(store)
+
+
+def _dialect(store: Resource) -> str:
+    dialect = DIALECTS.get(text_at(store.raw, "type").lower())
     if dialect is None:
         raise NotCarriedError(f"the SQL of `{text_at(store.raw, 'type')}` isn't translated")
-    return store, dialect
+    return dialect
 
 
 def _text(activity: Activity, scope: Scope, context: Context) -> tuple[str, bool]:

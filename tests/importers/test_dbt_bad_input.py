@@ -17,7 +17,6 @@ GOOD = {"models/good.sql": "select id from {{ ref('raw_orders') }}"}
     ("name", "content", "why"),
     [
         ("models/s.yml", b"models: [{name: good", "its YAML can't be read"),
-        ("models/s.yml", b"a: 1\na: 2\n", "its YAML can't be read"),
         ("models/s.yml", b"models: !!python/object/apply:os.system [id]", "YAML can't be read"),
         ("models/bad.sql", b"select '\xff\xfe'", "it isn't UTF-8 text"),
         ("models/bad.sql", b"select \0", "it has null characters"),
@@ -33,6 +32,13 @@ def test_a_file_that_cannot_be_read_is_an_item(
     assert found.items[name].verdict is Verdict.PERSON
     assert why in found.items[name].why
     assert found.model("good").verdict is Verdict.CARRIED
+
+
+def test_the_last_value_of_a_repeated_key_counts(tmp_path: Path) -> None:
+    """Would catch: a file that dbt reads with a warning, of which nothing is imported."""
+    text = "sources: [{name: erp, tables: [{name: t, description: a, description: b}]}]"
+    found = imported(tmp_path, {**GOOD, "models/s.yml": text})
+    assert "description: b" in found.files["sources/t.yaml"]
 
 
 DOUBLING = (

@@ -223,3 +223,29 @@ def test_a_variable_is_its_value_and_an_environment_variable_a_doubt(tmp_path: P
     assert found.model("v").verdict is Verdict.CARRIED
     assert found.model("e").verdict is Verdict.PERSON
     assert found.model("n").verdict is Verdict.COMMAND
+
+
+def test_config_get_and_flags_are_those_of_an_ordinary_run(tmp_path: Path) -> None:
+    """Would catch: models left to dbt because they read their own configuration."""
+    found = imported(
+        tmp_path,
+        {
+            "dbt_project.yml": "name: shop\nprofile: shop\nmodels: {shop: {+grain: day}}\n",
+            "models/a.sql": "{{ config(part='x') }} select '{{ config.get('part') }}' as p,"
+            " '{{ config.get('grain') }}' as g, '{{ config.get('none', 'd') }}' as d"
+            "{% if flags.FULL_REFRESH %}, 1 as full{% endif %} from {{ ref('raw_orders') }}",
+        },
+    )
+    assert found.body("assets/a.sql") == "select 'x' as p, 'day' as g, 'd' as d from raw_orders"
+
+
+def test_listagg_has_the_argument_names_of_dbt(tmp_path: Path) -> None:
+    """Would catch: a known macro that is refused when its arguments are named."""
+    sql = (
+        "select {{ dbt.listagg(measure='id', delimiter_text=\"'-'\","
+        " order_by_clause='order by id') }} as ids from {{ ref('raw_orders') }}"
+    )
+    found = imported(tmp_path, {"models/a.sql": sql})
+    assert found.body("assets/a.sql") == (
+        "select string_agg(id, '-' order by id) as ids from raw_orders"
+    )

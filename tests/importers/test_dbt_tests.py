@@ -198,3 +198,14 @@ def test_an_exposure_is_a_consumer_with_its_owner(tmp_path: Path) -> None:
     found = imported(tmp_path, {**MODEL, "models/s.yml": entry})
     assert "- consumer: board\n  owner: Ana-B\n  reads: [orders]" in found.files["consumers.yaml"]
     assert found.items["exposure.shop.lost"].verdict is Verdict.PERSON
+
+
+def test_enabled_of_a_source_may_be_jinja(tmp_path: Path) -> None:
+    """Would catch: sources of packages that are for a person, although dbt reads them."""
+    entry = (
+        "sources: [{name: erp, tables: [{name: on, config: {enabled: \"{{ var('x', true) }}\"}},"
+        " {name: off, config: {enabled: \"{{ var('x', true) == false }}\"}}]}]"
+    )
+    found = imported(tmp_path, {**MODEL, "models/s.yml": entry})
+    assert "here the file" in found.items["source.shop.erp.on"].why
+    assert found.items["source.shop.erp.off"].why == "it is disabled in dbt"

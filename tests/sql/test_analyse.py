@@ -9,7 +9,7 @@ import pytest
 from sql_cases import Case, cases
 
 from headrace.sql.analysis import analyse
-from headrace.sql.parsing import NESTING_MAX, TEXT_CHARACTERS_MAX, TOKENS_MAX
+from headrace.sql.parsing import NESTING_MAX, TEXT_CHARACTERS_MAX, TOKENS_MAX, tokenise
 
 
 def _analyse(sql: str):
@@ -160,3 +160,8 @@ def test_inputs_and_functions_are_found_in_their_lines() -> None:
         ("external_read", 7),
         ("external_read", 8),
     ]
+
+
+def test_a_statement_may_end_with_an_empty_text() -> None:
+    """Would catch: `''` at the end after a parameter, taken for an open quote by sqlglot 30.30."""
+    assert tokenise("select * from $self where a = ''")[-1].text == ""

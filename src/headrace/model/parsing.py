@@ -94,17 +94,18 @@ class _Refused(Exception):
         self.problem = (code, line, message, hint)
 
 
-def load_yaml(text: str, report: Report, *, line: int = 1) -> Any:
+def load_yaml(text: str, report: Report, *, line: int = 1, repeated_keys: bool = False) -> Any:
     """Parse one YAML document. Mappings become `LocatedMapping`s, and lists become `Items`.
 
     `line` is the file's line of the first line of `text`. Returns None if the document is empty, or
-    invalid, which is reported.
+    invalid, which is reported. With `repeated_keys`, the last value of a repeated key counts, as in
+    dbt and PyYAML; otherwise it is an error.
     """
     import yaml  # takes 20 ms to import
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Builder(report, line).build(yaml.parse(text, Loader=loader))
+        return _Builder(report, line, repeated_keys).build(yaml.parse(text, Loader=loader))
     except _Refused as refused:
         report.error(*refused.problem)
     except yaml.MarkedYAMLError as error:
@@ -144,9 +145,10 @@ class _Frame:
 class _Builder:
     """Assembles one document from the parser's events."""
 
-    def __init__(self, report: Report, line: int) -> None:
+    def __init__(self, report: Report, line: int, repeated_keys: bool) -> None:
         self._report = report
         self._offset = line
+        self._repeated_keys = repeated_keys
         self._stack: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._count = 0
@@ -299,7 +301,7 @@ class _Builder:
         block = frame.container
         assert isinstance(block, LocatedMapping)
         assert key is not None
-        if key in block:
+        if key in block and not self._repeated_keys:
             first = block.lines[key]
             message = f"the key {shown(key)} is here twice (first on line {first})"
             self._report.error("yaml_duplicate_key", frame.key_line, message, "keep one of them")

@@ -164,7 +164,8 @@ def tokenise(text: str) -> list[Token]:
             f"the statement has {len(text):,} characters; the limit is {TEXT_CHARACTERS_MAX:,}",
         )
     try:
-        tokens = _DIALECT.tokenize(text)
+        # sqlglot 30.30 takes a final '' after a parameter (`$self`) for an open quote.
+        tokens = _DIALECT.tokenize(f"{text} " if text.endswith("''") else text)
     except TokenError as error:
         raise _unclosed(text, error) from None
     if len(tokens) > TOKENS_MAX:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,18 @@ from headrace.importers.dbt.nodes import Node, Nodes
 from headrace.importers.dbt.package_macros import PACKAGES
 from headrace.importers.dbt.project_files import mapped
 from headrace.importers.dbt.templates import MissingNode, NotStatic
-from headrace.importers.dbt.values import SELF, Function, Missing, Namespace, Relation, Template
+from headrace.importers.dbt.values import (
+    SELF,
+    Configuration,
+    Function,
+    Missing,
+    Namespace,
+    Relation,
+    Template,
+)
 
 _NO_DEFAULT = Missing("default")
+_NO_CONFIG: Mapping[str, Any] = {}
 
 
 @dataclass(slots=True)
@@ -43,14 +52,22 @@ class Renderer:
         self._dialect = dialect
         self._variables = variables
 
-    def render(self, text: str, *, incremental: bool = False, as_self: str = "") -> Rendered:
+    def render(
+        self,
+        text: str,
+        *,
+        incremental: bool = False,
+        as_self: str = "",
+        config: Mapping[str, Any] | None = None,
+    ) -> Rendered:
         """Return what a template comes to. Raise NotStatic.
 
         With `incremental`, the text of `if is_incremental()` is there between marks. A reference to
-        the node with the id `as_self` is written as `$self`.
+        the node with the id `as_self` is written as `$self`. `config` is what files of YAML
+        configure for the node, for `config.get`.
         """
         result = Rendered()
-        evaluator = self._evaluator(result, as_self)
+        evaluator = self._evaluator(result, as_self, config or {})
         evaluator.guarding = incremental
         result.text = evaluator.text(text)
         return result
@@ -68,8 +85,10 @@ class Renderer:
         result.text = str(evaluator.call_macro(macro, [], kwargs))
         return result
 
-    def _evaluator(self, result: Rendered, as_self: str = "") -> Evaluator:
-        names = _Names(self._nodes, self._dialect, self._variables, result, as_self)
+    def _evaluator(
+        self, result: Rendered, as_self: str = "", config: Mapping[str, Any] = _NO_CONFIG
+    ) -> Evaluator:
+        names = _Names(self._nodes, self._dialect, self._variables, result, as_self, config)
         return Evaluator(names.all(), names.macro)
 
 
@@ -83,9 +102,10 @@ class _Names:
         variables: dict[str, Any],
         result: Rendered,
         as_self: str,
+        config: Mapping[str, Any],
     ) -> None:
         self._nodes, self._dialect, self._variables = nodes, dialect, variables
-        self._result, self._as_self = result, as_self
+        self._result, self._as_self, self._configured = result, as_self, config
 
     def all(self) -> dict[str, Any]:
         """Return the names and their values."""
@@ -94,7 +114,6 @@ class _Names:
             "source": self._source,
             "var": self._var,
             "env_var": self._env_var,
-            "config": self._config,
             "is_incremental": lambda: False,
             "should_full_refresh": lambda: False,
             "return": lambda *_: None,
@@ -111,6 +130,10 @@ class _Names:
         names: dict[str, Any] = {name: Function(name, call) for name, call in functions.items()}
         names["this"] = Relation("", SELF)
         names["execute"] = True
+        names["config"] = Configuration(
+            "config", self._config, {"get": Function("config.get", self._config_get)}
+        )
+        names["flags"] = Namespace("flags", {"FULL_REFRESH": False})
         names["target"] = Namespace("target", {"type": self._dialect} if self._dialect else {})
         names["adapter"] = Namespace("adapter", {"dispatch": Function("dispatch", self._dispatch)})
         names["exceptions"] = Namespace(
@@ -191,6 +214,11 @@ class _Names:
             raise NotStatic(f"env_var('{name}') is known only where dbt runs")
         self._result.environment[name] = str(default)
         return default
+
+    def _config_get(self, name: str, default: Any = None, *_: Any) -> Any:
+        if name in self._result.config:
+            return self._result.config[name]
+        return self._configured.get(name, default)
 
     def _config(self, *args: Any, **values: Any) -> str:
         for mapping in args:

@@ -13,7 +13,14 @@ from jinja2 import nodes
 
 from headrace.importers.dbt.filters import FILTERS, METHODS, TESTS
 from headrace.importers.dbt.templates import NotStatic, parse
-from headrace.importers.dbt.values import Function, Missing, Namespace, Relation, Template
+from headrace.importers.dbt.values import (
+    Configuration,
+    Function,
+    Missing,
+    Namespace,
+    Relation,
+    Template,
+)
 
 STEPS_MAX = 300_000
 """At most this number of syntax nodes are evaluated for one template."""
@@ -241,7 +248,7 @@ class Evaluator:
         return self._member(holder, key, node.lineno)
 
     def _member(self, holder: Any, name: Any, line: int) -> Any:
-        if isinstance(holder, Namespace) and name in holder.members:
+        if isinstance(holder, Namespace | Configuration) and name in holder.members:
             return holder.members[name]
         if isinstance(holder, dict) and name in holder:
             return holder[name]

@@ -82,7 +82,9 @@ def _guard(outcome: Outcome, model: Model) -> list[str] | None:
 
     A condition holds only once the table has rows, as in dbt. None if a condition isn't one.
     """
-    marked = outcome.renderer.render(with_sql_comments(model.node.text), incremental=True)
+    marked = outcome.renderer.render(
+        with_sql_comments(model.node.text), incremental=True, config=model.node.config
+    )
     predicates: list[str] = []
     failed = False
 

@@ -68,7 +68,7 @@ def _read(outcome: Outcome, node: Node) -> Model | None:
         _command(outcome, node, "a Python model runs in the warehouse of dbt")
         return None
     try:
-        rendered = outcome.renderer.render(with_sql_comments(node.text))
+        rendered = outcome.renderer.render(with_sql_comments(node.text), config=node.config)
         config = dict(node.config)
         for key, value in rendered.config.items():
             merge_config(config, key, value)

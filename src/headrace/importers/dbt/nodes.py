@@ -228,9 +228,15 @@ def _node(nodes: Nodes, kind: str, section: str, file: SourceFile, name: str) ->
         language="python" if file.ending == "py" else "sql",
     )
     node.config = config_of(nodes.files, section, file.path, name)
-    for key, value in mapped(properties.get("config")).items():
-        merge_config(node.config, key, settled(nodes.files, value))
+    _merge_declared(nodes.files, node.config, properties)
     return node
+
+
+def _merge_declared(files: ProjectFiles, config: dict[str, Any], *entries: LocatedMapping) -> None:
+    """Merge the `config:` of entries in a properties file into a node's configuration."""
+    for entry in entries:
+        for key, value in mapped(entry.get("config")).items():
+            merge_config(config, key, settled(files, value))
 
 
 def _models(nodes: Nodes) -> Iterator[Node]:
@@ -242,9 +248,7 @@ def _models(nodes: Nodes) -> Iterator[Node]:
             node.uid += f".v{version}"
             node.version, node.properties = version, properties
             node.properties_file = properties_file
-            node.config |= dict(mapped(properties.get("config"))) | dict(
-                mapped(entry.get("config"))
-            )
+            _merge_declared(nodes.files, node.config, properties, entry)
             yield node
         else:
             yield _node(nodes, "model", "models", file, file.stem)
@@ -318,10 +322,9 @@ def _sources(nodes: Nodes) -> Iterator[Node]:
             parent.update({key: value for key, value in entry.items() if key != "tables"})
             node.config = {
                 **config_of(nodes.files, "sources", file, name, source),
-                **mapped(entry.get("config")),
-                **mapped(table.get("config")),
                 "_source": parent,
             }
+            _merge_declared(nodes.files, node.config, entry, table)
             yield node
 
 

@@ -145,6 +145,18 @@ def _cast(field: str, type: str) -> str:  # noqa: A002 (dbt's name of the argume
     return f"cast({field} as {type})"
 
 
+def _listagg(
+    measure: str,
+    delimiter_text: str = "','",
+    order_by_clause: str | None = None,
+    limit_num: int | None = None,
+) -> str:
+    if limit_num is not None:
+        raise NotStatic("`dbt.listagg` with a limit isn't read")
+    order = f" {order_by_clause}" if order_by_clause else ""
+    return f"string_agg({measure}, {delimiter_text}{order})"
+
+
 _DBT: dict[str, Callable[..., Any]] = {
     "date_trunc": _date_trunc,
     "dateadd": _dateadd,
@@ -159,8 +171,8 @@ _DBT: dict[str, Callable[..., Any]] = {
     "hash": lambda field: f"md5(cast({field} as varchar))",
     "length": lambda expression: f"length({expression})",
     "position": lambda substring_text, string_text: f"position({substring_text} in {string_text})",
-    "replace": lambda field, old, new: f"replace({field}, {old}, {new})",
-    "right": lambda text, length: f"right({text}, {length})",
+    "replace": lambda field, old_chars, new_chars: f"replace({field}, {old_chars}, {new_chars})",
+    "right": lambda string_text, length_expression: f"right({string_text}, {length_expression})",
     "split_part": _split_part,
     "string_literal": lambda value: f"'{value}'",
     "escape_single_quotes": lambda expression: str(expression).replace("'", "''"),
@@ -168,11 +180,7 @@ _DBT: dict[str, Callable[..., Any]] = {
     "intersect": lambda: "intersect",
     "any_value": lambda expression: f"any_value({expression})",
     "bool_or": lambda expression: f"bool_or({expression})",
-    "listagg": lambda measure, delimiter="','", order_by="", limit=None: (
-        f"string_agg({measure}, {delimiter}{' ' + order_by if order_by else ''})"
-        if limit is None
-        else _refused("dbt.listagg", "with a limit isn't read")()
-    ),
+    "listagg": _listagg,
     "current_timestamp": lambda: "current_timestamp",
     "type_string": lambda: "varchar",
     "type_int": lambda: "integer",

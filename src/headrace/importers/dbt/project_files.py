@@ -112,7 +112,7 @@ class ProjectFiles:
         if text is None:
             return None
         report = Report(path)
-        document = load_yaml(text, report)
+        document = load_yaml(text, report, repeated_keys=True)
         if report.problems:
             first = report.problems[0]
             self.refuse(path, first.place.line, f"its YAML can't be read: {first.message}")

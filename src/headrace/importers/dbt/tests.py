@@ -122,10 +122,10 @@ def _own_test(outcome: Outcome, test: DeclaredTest, call: Call) -> tuple[dict[st
     macro = outcome.nodes.macros.get(f"{TEST_PREFIX}{test.name}")
     if macro is None or test.package:
         raise NoCheck("this test isn't one that Headrace knows")
-    if call.where:
-        raise NoCheck("a condition of a project's own test isn't read")
     values = {key: _relation_argument(outcome, value) for key, value in call.arguments.items()}
     arguments: dict[str, Any] = {**values, "model": Relation(test.node.uid, SELF)}
+    if call.where:  # as dbt's get_where_subquery
+        arguments["model"] = f"(select * from {SELF} where {call.where}) dbt_subquery"
     if test.column:
         arguments["column_name"] = test.column
     names = {arg.name for arg in macro.node.args}
@@ -236,7 +236,10 @@ def attach(
     while _check_name(declaration) in names:
         holder["name"] = f"{name}_{number}"
         number += 1
-    refused = outcome.refused_checks.get((outcome.paths[node], _check_name(declaration)))
+    path = outcome.paths[node]
+    refused = outcome.refused_checks.get((path, _check_name(declaration)))
+    if refused is None and _kind_of(declaration) == "sql" and path.startswith("sources/"):
+        refused = outcome.refused_files.get(path)  # of a source, only a check can be refused
     if refused:
         raise NoCheck(f"validate refused it: {refused}")
     checks.append(Check(node, declaration, reads))

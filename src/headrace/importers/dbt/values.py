@@ -53,6 +53,13 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class Configuration(Function):
+    """`config`: a function that has functions of its own, such as `config.get`."""
+
+    members: dict[str, Function]
+
+
+@dataclass(frozen=True, slots=True)
 class Namespace:
     """`dbt_utils`, `adapter`, `target`…: attributes by name."""
 

@@ -3,6 +3,7 @@
 #   make check [ARGS=HEAD~1]   while you work: lint, types, the tests of pure packages and those near what changed
 #   make test [ARGS=…]   the tests of each package on its own; ARGS go to pytest, e.g. ARGS="-k lake"
 #   make test-system [ARGS=…]   those of the whole: leaders with their workers, servers, PostgreSQL, a browser, kills, the commands in the docs
+#   make test-dbt [ARGS=…]   imported projects beside dbt itself: equal tables and unique ids; installs dbt on first use
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make lint            format, lint, types, import directions, dead code, complexity, of Python and of the web UI
@@ -19,7 +20,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system lint faults lab simulate evaluations mutants bench ratios docs lock ui ui-dev ui-test screenshots
+.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants bench ratios docs lock ui ui-dev ui-test screenshots
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -68,6 +69,10 @@ test-system: .venv/.dev
 faults: .venv/.dev
 	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)
 	@SEED="$(SEED)" $(BIN)/python -m pytest -n 2 tests/faults tests/runtime/test_command_walk.py tests/runtime/test_causes_of_two_faults.py -m slow $(ARGS)
+
+# dbt-core and dbt-duckdb are installed into an environment of their own; they run beside imported projects.
+test-dbt: .venv/.dev
+	@$(BIN)/python -m pytest -q tests/importers/test_dbt_equality.py -m slow $(ARGS)
 
 lab: .venv/.dev
 	@$(BIN)/python -m benchmarks.lab $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)

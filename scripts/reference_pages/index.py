@@ -20,7 +20,13 @@ class Section:
 
 HOW_TO = {
     "Get started": ("install", "combine-sources"),
-    "Come from other tools": ("from-dbt", "from-airflow", "from-azure-data-factory"),
+    "Come from other tools": (
+        "from-dbt",
+        "from-airflow",
+        "from-azure-data-factory",
+        "from-prefect",
+        "from-dagster",
+    ),
     "See data": ("web-ui", "query", "python"),
     "Ingest data": ("files", "excel", "remote-files", "databases", "http-api", "secrets"),
     "Write assets": (

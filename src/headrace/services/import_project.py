@@ -50,6 +50,8 @@ IMPORTERS: Mapping[str, str] = {
     "dbt": "headrace.importers.dbt",
     "airflow": "headrace.importers.airflow",
     "adf": "headrace.importers.adf",
+    "prefect": "headrace.importers.prefect",
+    "dagster": "headrace.importers.dagster",
 }
 """Tool → the package whose `read_project(root)` reads its projects."""
 

@@ -1,0 +1,77 @@
+"""Partitions of Dagster's assets as partitions of Headrace."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import re
+from dataclasses import dataclass
+
+from headrace.importers.python_definitions import Definitions, argument
+
+GRAINS = {
+    "DailyPartitionsDefinition": ("day", "%Y-%m-%d"),
+    "HourlyPartitionsDefinition": ("hour", "%Y-%m-%d-%H:%M"),
+    "WeeklyPartitionsDefinition": ("week", "%Y-%m-%d"),
+    "MonthlyPartitionsDefinition": ("month", "%Y-%m-%d"),
+}
+KNOWN_ARGUMENTS = frozenset({"start_date", "timezone", "fmt", "day_offset"})
+_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:-(\d{2}):(\d{2}))?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    """A grain with its first partition, and how Dagster writes a key."""
+
+    grain: str
+    start: str
+    timezone: str
+    key_format: str
+
+
+class NotCarried(Exception):
+    """Partitions that only a person can carry; the message says why."""
+
+
+def partitions_of(file: Definitions, node: ast.expr | None) -> Partitions | None:
+    """Return the partitions that an expression defines; None for no expression.
+
+    Raises NotCarried for those that have no counterpart or aren't in the file.
+    """
+    if node is None:
+        return None
+    if isinstance(node, ast.Name) and node.id in file.constants:
+        return partitions_of(file, file.constants[node.id])
+    if not isinstance(node, ast.Call):
+        raise NotCarried("its partitions are defined elsewhere")
+    kind = file.name_of(node.func).rpartition(".")[2]
+    if kind not in GRAINS:
+        raise NotCarried(f"its partitions are a {kind or 'value of a run'}")
+    names = {item.arg for item in node.keywords}
+    if not names <= KNOWN_ARGUMENTS or len(node.args) > 1:
+        raise NotCarried("its partitions begin or end at other times than a calendar's")
+    grain, key_format = GRAINS[kind]
+    if grain == "week" and file.known(argument(node, "day_offset"), 0) != 1:
+        raise NotCarried("its weeks don't begin on Monday")
+    given = file.text(argument(node, "fmt"))
+    start = _start(grain, file.text(argument(node, "start_date", 0)))
+    return Partitions(grain, start, file.text(argument(node, "timezone")), given or key_format)
+
+
+def _start(grain: str, text: str) -> str:
+    """Return the first partition's key."""
+    match = _DATE.match(text)
+    if match is None:
+        raise NotCarried("the start of its partitions isn't in the file")
+    try:
+        day = dt.date(*map(int, match.group(1, 2, 3)))
+    except ValueError:
+        raise NotCarried("the start of its partitions is no date") from None
+    if grain == "month":
+        if day.day != 1:
+            raise NotCarried("its months don't begin with the first day")
+        return f"{day:%Y-%m}"
+    if grain == "week":
+        monday = (day + dt.timedelta(days=-day.weekday() % 7)).isocalendar()
+        return f"{monday.year}-W{monday.week:02}"
+    return day.isoformat() if grain == "day" else ""

@@ -1,0 +1,230 @@
+"""`import dagster`: assets, jobs, schedules and sensors, each once, as commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from headrace.importers import ImportedProject
+from headrace.importers.dagster import read_project
+from headrace.services.import_project import import_project
+from headrace.services.session import Silent
+
+ASSETS = '''
+import dagster as dg
+from dagster import AssetKey, AssetOut, AssetSpec, DailyPartitionsDefinition, asset, multi_asset
+
+open("executed", "w").close()
+daily = DailyPartitionsDefinition(start_date="2024-03-01")
+warehouse = AssetSpec("warehouse_orders")
+
+# What the tills send.
+@asset(partitions_def=daily, group_name="shop", key_prefix=["raw"])
+def orders(context):
+    """Orders of one day.
+
+    More.
+    """
+
+@asset(partitions_def=daily, deps=[AssetKey(["raw", "orders"]), "warehouse_orders"])
+def clean():
+    pass
+
+@dg.asset(owners=["team:finance"])
+def revenue(clean, database: dg.ResourceParam[str]):
+    pass
+
+@multi_asset(outs={"left": AssetOut(), "right": AssetOut(key="other")}, deps=[revenue])
+def both():
+    pass
+
+@asset(partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))
+def by_letter():
+    pass
+
+@dg.asset_check(asset=revenue, blocking=True)
+def revenue_is_positive():
+    pass
+
+every_day = dg.define_asset_job("every_day", selection=[revenue])
+morning = dg.ScheduleDefinition(job=every_day, cron_schedule="0 7 * * *")
+'''
+JOBS = """
+from dagster import Definitions, RunRequest, graph, job, op, schedule, sensor
+
+@op
+def fetch():
+    return 1
+
+@op
+def store(value):
+    pass
+
+@op
+def unused():
+    pass
+
+@graph
+def both_ways(value):
+    store(value)
+
+@job
+def nightly():
+    value = fetch()
+    both_ways(value)
+
+@schedule(cron_schedule="0 1 * * *", job=nightly)
+def at_one():
+    return RunRequest()
+
+@schedule(cron_schedule="0 2 * * *", job=nightly)
+def at_two(context):
+    return RunRequest(run_config={"day": context.scheduled_execution_time})
+
+@sensor(job=nightly)
+def on_file():
+    pass
+
+defs = Definitions(jobs=[nightly])
+"""
+
+
+def project(root: Path, **files: str) -> Path:
+    for name, text in {"shop/__init__.py": "", "shop/assets.py": ASSETS, **files}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return root
+
+
+def verdicts(imported: ImportedProject) -> dict[str, str]:
+    ids = [item.id for item in imported.items]
+    assert len(set(ids)) == len(ids)
+    return {item.id: item.verdict.value for item in imported.items}
+
+
+def test_everything_is_an_item_once(tmp_path: Path) -> None:
+    """Would catch: an asset of a multi-asset, an op of a graph or a check that is lost, and code
+    of the project that is run.
+    """
+    imported = read_project(project(tmp_path, **{"shop/jobs.py": JOBS}))
+    assert verdicts(imported) == {
+        "raw/orders": "command",
+        "clean": "command",
+        "revenue": "command",
+        "left": "command",
+        "other": "command",
+        "by_letter": "person",
+        "warehouse_orders": "person",
+        "revenue:revenue_is_positive": "command",
+        "nightly": "command",
+        "nightly.fetch": "command",
+        "nightly.both_ways": "command",
+        "nightly.both_ways.store": "command",
+        "every_day": "carried",
+        "unused": "person",
+        "every_day_schedule": "carried",
+        "at_one": "carried",
+        "at_two": "person",
+        "on_file": "person",
+    }
+    edges = {(item.origin, item.target) for item in imported.dependencies}
+    assert {
+        ("raw/orders", "clean"),
+        ("warehouse_orders", "clean"),
+        ("clean", "revenue"),
+        ("revenue", "left"),
+        ("revenue", "other"),
+        ("nightly.fetch", "nightly.both_ways"),
+        ("revenue", "revenue:revenue_is_positive"),
+    } <= edges
+    assert not [*tmp_path.rglob("executed")]
+
+
+def test_assets_keep_partitions_order_and_schedule(tmp_path: Path) -> None:
+    """Would catch: a partition that begins on another day, a lost dependency or trigger."""
+    files = read_project(project(tmp_path, **{"shop/jobs.py": JOBS})).files
+    orders = yaml.safe_load(files["assets/raw_orders.yaml"])
+    assert (orders["partition"], str(orders["start"])) == ("day", "2024-03-01")
+    assert orders["description"] == "Orders of one day."
+    assert orders["tags"] == ["shop"]
+    assert orders["command"] == [
+        "python3", "jobs/dagster_work.py", "asset", "-m", "shop.jobs", "raw/orders", "%Y-%m-%d",
+    ]  # fmt: skip
+    assert "# What the tills send.\n" in files["assets/raw_orders.yaml"]
+    revenue = yaml.safe_load(files["assets/revenue.yaml"])
+    assert revenue["depends"] == ["clean"]
+    assert revenue["owner"] == "finance"
+    assert revenue["trigger"] == {"cron": "0 7 * * *", "catch_up": "latest"}
+    nightly = yaml.safe_load(files["assets/nightly.yaml"])
+    assert nightly["trigger"] == {"cron": "0 1 * * *", "catch_up": "latest"}
+
+
+def test_the_new_project_is_valid(tmp_path: Path) -> None:
+    """Would catch: an asset that validate refuses, and names that collide after cleaning."""
+    more = "from dagster import asset\n\n@asset(key='raw_orders')\ndef one():\n    pass\n"
+    root = project(tmp_path / "origin", **{"shop/jobs.py": JOBS, "shop/more.py": more})
+    response = import_project("dagster", root, tmp_path / "new", "test", Silent())
+    assert response.validate is not None
+    assert response.validate.ok, response.validate.problems
+
+
+def test_weeks_and_months(tmp_path: Path) -> None:
+    """Would catch: weeks from Sunday to Sunday carried as weeks from Monday."""
+    text = """
+from dagster import MonthlyPartitionsDefinition, WeeklyPartitionsDefinition, asset
+
+@asset(partitions_def=WeeklyPartitionsDefinition("2024-03-04"))
+def from_sunday(): ...
+
+@asset(partitions_def=WeeklyPartitionsDefinition("2024-03-04", day_offset=1))
+def from_monday(): ...
+
+@asset(partitions_def=MonthlyPartitionsDefinition("2024-03-01", timezone="Europe/Berlin"))
+def monthly(): ...
+"""
+    imported = read_project(project(tmp_path, **{"shop/assets.py": text}))
+    assert verdicts(imported) == {
+        "from_sunday": "person",
+        "from_monday": "command",
+        "monthly": "command",
+    }
+    fields = yaml.safe_load(imported.files["assets/monthly.yaml"])
+    assert (fields["start"], fields["timezone"]) == ("2024-03", "Europe/Berlin")
+
+
+def test_bad_files_are_items(tmp_path: Path) -> None:
+    """Would catch: one bad file that ends the import."""
+    imported = read_project(project(tmp_path, **{"shop/bad.py": "import dagster\nclass (:\n"}))
+    assert verdicts(imported)["shop/bad.py"] == "person"
+
+
+def test_the_program_names_the_partition(tmp_path: Path) -> None:
+    """Would catch: a key in another format than Dagster's."""
+    files = read_project(project(tmp_path / "origin", **{"shop/jobs.py": JOBS})).files
+    program = tmp_path / "dagster_work.py"
+    program.write_text(files["jobs/dagster_work.py"], encoding="utf-8")
+    fake = tmp_path / "bin/dagster"
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > called\n', encoding="utf-8")
+    fake.chmod(0o755)
+    context = tmp_path / "context.json"
+    interval = {"start": "2024-03-01T05:00:00+00:00", "end": "2024-03-01T06:00:00+00:00"}
+    context.write_text(json.dumps({"interval": interval}), encoding="utf-8")
+    environment = {
+        **os.environ,
+        "PATH": f"{fake.parent}:{os.environ['PATH']}",
+        "HEADRACE_CONTEXT": str(context),
+        "DAGSTER_PROJECT": str(tmp_path),
+    }
+    words = ["asset", "-f", "a.py", "raw/x", "%Y-%m-%d-%H:%M"]
+    subprocess.run([sys.executable, str(program), *words], env=environment, check=True)
+    called = (tmp_path / "called").read_text(encoding="utf-8").split()
+    assert called == [
+        "asset", "materialize", "-f", "a.py", "--select", "raw/x", "--partition", "2024-03-01-05:00",
+    ]  # fmt: skip

@@ -6,6 +6,7 @@
 #   make test-dbt [ARGS=…]   imported projects beside dbt itself: equal tables and unique ids; installs dbt on first use
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
+#   make test-languages  examples/any-language in C#, Java, R and shell; installs them where there is apt-get
 #   make lint            format, lint, types, import directions, dead code, complexity, of Python and of the web UI
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
@@ -20,7 +21,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants bench ratios docs lock ui ui-dev ui-test screenshots
+.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants bench ratios docs lock ui ui-dev ui-test screenshots test-languages
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -76,6 +77,16 @@ test-dbt: .venv/.dev
 
 lab: .venv/.dev
 	@$(BIN)/python -m benchmarks.lab $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+LANGUAGES := mono-mcs mono-runtime libmono-system-web-extensions4.0-cil default-jdk-headless libgoogle-gson-java r-base-core r-cran-jsonlite jq
+
+test-languages: .venv/.dev
+	@if command -v apt-get >/dev/null; then \
+	    as_root=; [ "$$(id -u)" -eq 0 ] || as_root="sudo -n"; \
+	    $$as_root apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends $(LANGUAGES) >/dev/null; \
+	fi
+	@HEADRACE_LANGUAGES=all $(BIN)/python -m pytest tests/examples/test_example_any_language.py $(ARGS)
 
 lint: .venv/.dev
 	@$(BIN)/ruff format --check .

@@ -120,6 +120,7 @@ COMMANDS = (
         "notify", "operate", "list contacts and undelivered messages; `test` sends a message"
     ),
     CliCommand("doctor", "operate", "examine machine, state, sources, secrets and exports"),
+    CliCommand("conformance", "change", "try a program against the protocol of command assets"),
     CliCommand("bench", "operate", "measure what Headrace costs on this machine"),
     CliCommand("serve", "operate", "run until stopped: sources, schedules, requests, web UI"),
     CliCommand("dev", "change", "serve an environment that applies and builds what you save"),

@@ -282,6 +282,14 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--all",), None),
     ),
     "doctor": (),
+    "conformance": (
+        CompletedParameter((), "-- COMMAND...", many=True),
+        CompletedParameter(("--input",), "NAME=FILE"),
+        CompletedParameter(("--input-format",), ""),
+        CompletedParameter(("--set",), "k=v"),
+        CompletedParameter(("--without-rows",), None),
+        CompletedParameter(("--timeout",), "SECONDS"),
+    ),
     "bench": (
         CompletedParameter((), "[NAME]...", many=True),
         CompletedParameter(("--quick",), None),

@@ -31,10 +31,31 @@ def run_command(name: str, command: Command, arguments: list[str], before: Optio
     if _asks_for_help(arguments):
         sys.stdout.write(parser.format_help())
         return 0
-    values = vars(parser.parse_intermixed_args(arguments))
+    values = vars(_parsed(parser, command, arguments))
     options = Options(**{field: values.pop(field) for field in Options._fields})
     with Invocation(options.with_defaults(before)) as invocation:
         return command.run(invocation, values)
+
+
+def _parsed(
+    parser: argparse.ArgumentParser, command: Command, arguments: list[str]
+) -> argparse.Namespace:
+    """Parse the words; those behind `--` are values of the argument that takes all words.
+
+    argparse itself takes some of them for options, as in `conformance -- sort --unique`.
+    """
+    words = [item.name for item in command.parameters if _takes_words(item)]
+    if "--" not in arguments or not words:
+        return parser.parse_intermixed_args(arguments)
+    at = arguments.index("--")
+    results = parser.parse_intermixed_args(arguments[:at])
+    before = getattr(results, words[0]) or []
+    setattr(results, words[0], [*before, *arguments[at + 1 :]])
+    return results
+
+
+def _takes_words(parameter: Parameter) -> bool:
+    return parameter.many and isinstance(parameter.declaration, Argument)
 
 
 def _asks_for_help(arguments: list[str]) -> bool:

@@ -44,7 +44,7 @@ from headrace.engine.processes import Meter, child_peak_bytes
 from headrace.lake import PARTITION_COLUMN, LakeTable
 from headrace.lake.sqltext import literal, quote, source_sql
 from headrace.model import CommandBody
-from headrace.model.nodes import MaterializationKind
+from headrace.model.nodes import InputFormat, MaterializationKind
 from headrace.model.python_code import script_of
 from headrace.plan.compiled import Environment
 
@@ -409,7 +409,7 @@ def _one_try(
     work.mkdir(parents=True, exist_ok=True)
     context, events = work / "context.json", work / "events.jsonl"
     inputs = {
-        data.name: _input(session, data, work / "inputs" / f"{index}.parquet")
+        data.name: _input(session, data, work / "inputs" / str(index), body.input_format)
         for index, data in enumerate(task.inputs)
     }
     context.write_bytes(msgspec.json.encode(_context(task.scope, inputs, output), enc_hook=str))
@@ -453,17 +453,31 @@ def _applied_argument(argument: str, project: str, code_root: Path) -> str:
     )
 
 
-def _input(session: DuckDBSession, data: InputData, path: Path) -> dict[str, Any]:
+_COPY_OPTIONS = {
+    InputFormat.PARQUET: "FORMAT parquet",
+    InputFormat.CSV: "FORMAT csv, HEADER true, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR ''",
+    InputFormat.JSON_LINES: "FORMAT json, ARRAY false",
+}
+
+
+def copy_statement(select_sql: str, path: Path, kind: InputFormat) -> str:
+    """Return the statement that writes rows into a file as a command gets them."""
+    return f"COPY ({select_sql}) TO {literal(str(path))} ({_COPY_OPTIONS[kind]})"
+
+
+def _input(
+    session: DuckDBSession, data: InputData, stem: Path, kind: InputFormat
+) -> dict[str, Any]:
     """Write the rows of an input's required partitions, without the system column."""
-    path.parent.mkdir(exist_ok=True)
+    stem.parent.mkdir(exist_ok=True)
+    path = stem.with_suffix(f".{kind}")
     try:
-        session.connection.execute(
-            f"COPY ({source_sql(data)}) TO {literal(str(path))} (FORMAT parquet)"
-        )
+        session.connection.execute(copy_statement(source_sql(data), path, kind))
     except duckdb.Error as error:
         raise of_duckdb(error) from error
     return {
         "path": str(path),
+        "format": str(kind),
         "columns": [{"name": column.name, "type": column.type} for column in data.columns],
     }
 

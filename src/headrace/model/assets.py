@@ -37,6 +37,7 @@ from headrace.model.nodes import (
     Asset,
     Body,
     CommandBody,
+    InputFormat,
     InputSpec,
     MaterializationKind,
     PythonBody,
@@ -94,7 +95,7 @@ ASSET_FIELDS = frozenset(
         "code_packages",
     )
 )
-COMMAND_FIELDS = ASSET_FIELDS | {"asset", "command"}
+COMMAND_FIELDS = ASSET_FIELDS | {"asset", "command", "input_format"}
 MATERIALIZATIONS = tuple(kind.value for kind in MaterializationKind)
 REFERENCE_EFFECTS = tuple(effect.value for effect in ReferenceEffect)
 ATTEMPTS_MAX = 100
@@ -205,7 +206,9 @@ _FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
 
 
 def read_command(fields: Fields, file: str) -> CommandBody | None:
-    """Return the field `command`: a list of program and arguments, because no shell is used."""
+    """Return the fields `command` (program and arguments, as no shell is used) and
+    `input_format`.
+    """
     written = fields.raw("command")
     line = fields.line("command")
     if isinstance(written, str):
@@ -240,7 +243,9 @@ def read_command(fields: Fields, file: str) -> CommandBody | None:
             f"at most {ARGUMENTS_MAX:,} arguments",
         )
         return None
-    return CommandBody(command=tuple(written), file=file, line=line)
+    formats = tuple(InputFormat)
+    chosen = InputFormat(fields.choice("input_format", formats, InputFormat.PARQUET))
+    return CommandBody(command=tuple(written), file=file, line=line, input_format=chosen)
 
 
 def name_of_file(report: Report) -> str:

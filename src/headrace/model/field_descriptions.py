@@ -22,7 +22,7 @@ from headrace.model.common_fields import (
     TRIGGERS,
     TRIGGERS_WITHOUT_VALUE,
 )
-from headrace.model.nodes import Grain, InputMode, Severity
+from headrace.model.nodes import Grain, InputFormat, InputMode, Severity
 from headrace.model.yaml_files import _ON_DRIFT, DRIFTS, FILES_MAX
 
 # The parts of a field's description, and schemas that many fields share.
@@ -295,6 +295,12 @@ COMMAND = (
         "command",
         {"type": "array", "items": {"type": "string"}, "minItems": 1},
         "a program and its arguments, never through a shell",
+    ),
+    FieldDescription(
+        "input_format",
+        one_of(InputFormat),
+        "the format of the files in which the program gets its inputs",
+        "parquet",
     ),
 )
 ASSET = (

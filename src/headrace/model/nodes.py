@@ -237,12 +237,22 @@ class PythonBody(Value, kw_only=True, tag="python"):
     """
 
 
+class InputFormat(enum.StrEnum):
+    """The format of the files in which a command gets its inputs."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    """In UTF-8 with a header; an empty field is null, `""` is an empty text."""
+    JSON_LINES = "jsonl"
+
+
 class CommandBody(Value, kw_only=True, tag="command"):
     """An argument vector; never passed through a shell."""
 
     command: tuple[str, ...]
     file: str
     line: int = 1
+    input_format: InputFormat = InputFormat.PARQUET
 
 
 Body = SqlBody | PythonBody | CommandBody

@@ -16,6 +16,7 @@ import msgspec
 from headrace.model import (
     Asset,
     CommandBody,
+    InputFormat,
     InputMode,
     InputSpec,
     Problem,
@@ -412,7 +413,9 @@ def _body(asset: Asset, analysis: Analysis | None) -> Any:
             asset.columns,
         )
     if isinstance(body, CommandBody):
-        return ("command", body.command, asset.columns)
+        # Only another format is part of the fingerprint: assets of earlier versions have none.
+        other = () if body.input_format is InputFormat.PARQUET else (body.input_format,)
+        return ("command", body.command, asset.columns, *other)
     return ("sql", analysis.normalised if analysis is not None and analysis.usable else body.text)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dbt_lab import imported
+from dbt_lab import dbt_project, imported
 
 from headrace.importers import DependencyKind, Verdict
+from headrace.importers.dbt.project_files import read_files
+from headrace.importers.dbt.settings import read_profile
 
 INCREMENTAL = """
 {{ config(materialized='incremental', unique_key='id') }}
@@ -249,3 +251,20 @@ def test_listagg_has_the_argument_names_of_dbt(tmp_path: Path) -> None:
     assert found.body("assets/a.sql") == (
         "select string_agg(id, '-' order by id) as ids from raw_orders"
     )
+
+
+def test_the_dialect_is_that_of_the_profiles_name_or_of_settings(tmp_path: Path) -> None:
+    """Would catch: SQL of a warehouse read as DuckDB's, because profiles.yml is kept elsewhere."""
+    model = {"models/a.sql": "select 7 / 2 as half from {{ ref('raw_orders') }}"}
+    settings = (
+        "name: shop\nprofile: acme-snowflake\n",
+        "name: shop\nprofile: shop\nmodels: {shop: {+snowflake_warehouse: small}}\n",
+        "name: shop\nprofile: shop\nmodels: {shop: {+unlogged: true, staging: {+dist: id}}}\n",
+        "name: shop\nprofile: shop\n",
+    )
+    dialects = []
+    for number, text in enumerate(settings):
+        root = dbt_project(tmp_path / str(number), {**model, "dbt_project.yml": text})
+        (root / "profiles.yml").unlink()
+        dialects.append(read_profile(read_files(root))[0])
+    assert dialects == ["snowflake", "snowflake", "", ""]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headrace.importers.dbt.dialects import DIALECTS
@@ -18,6 +18,15 @@ _SECRET = re.compile(
 )
 _ADAPTER = re.compile(r"(?m)^\s*[\"']?dbt-([a-z]+)\b")
 
+_CONFIGURED = ("models", "seeds", "snapshots")
+_OWN_SETTINGS: Mapping[str, frozenset[str]] = {
+    "snowflake": frozenset(("snowflake_warehouse", "query_tag", "copy_grants", "transient")),
+    "bigquery": frozenset(("hours_to_expiration", "kms_key_name", "maximum_bytes_billed")),
+    "redshift": frozenset(("dist", "sort_type")),
+    "postgres": frozenset(("unlogged",)),
+}
+"""Settings of models that only one warehouse has (docs of dbt's adapters, November 2026)."""
+
 
 def read_profile(files: ProjectFiles) -> tuple[str, list[SecretFound]]:
     """Return the dialect of the project's profile (empty if unknown), and secrets in plain text."""
@@ -27,8 +36,13 @@ def read_profile(files: ProjectFiles) -> tuple[str, list[SecretFound]]:
         dialect = _dialect(document, str(files.settings.get("profile") or ""))
         if dialect:
             return dialect, secrets
-        return _required_adapter(files), secrets
-    return _required_adapter(files), []
+        return _warehouse_elsewhere(files), secrets
+    return _warehouse_elsewhere(files), []
+
+
+def _warehouse_elsewhere(files: ProjectFiles) -> str:
+    """Return the dialect that other files name; empty if none does, or several."""
+    return _required_adapter(files) or _named_warehouse(files)
 
 
 def _dialect(document: LocatedMapping, profile: str) -> str:
@@ -49,6 +63,24 @@ def _required_adapter(files: ProjectFiles) -> str:
         if path.is_file():
             adapters |= set(_ADAPTER.findall(files.text(name) or "")) & DIALECTS.keys()
     return DIALECTS[adapters.pop()] if len(adapters) == 1 else ""
+
+
+def _named_warehouse(files: ProjectFiles) -> str:
+    """Return the dialect of the warehouse in the profile's name, else that of its own settings."""
+    words = re.split(r"[^a-z]+", str(files.settings.get("profile") or "").lower())
+    named = DIALECTS.keys() & set(words)
+    if not named:
+        keys = {key for section in _CONFIGURED for key in _keys(files.settings.get(section))}
+        named = {warehouse for warehouse, own in _OWN_SETTINGS.items() if own & keys}
+    return DIALECTS[named.pop()] if len(named) == 1 else ""
+
+
+def _keys(value: Any, depth: int = 0) -> Iterator[str]:
+    """Yield the names of all settings below a section of dbt_project.yml."""
+    if isinstance(value, LocatedMapping) and depth < 10:
+        for key, item in value.items():
+            yield key.removeprefix("+")
+            yield from _keys(item, depth + 1)
 
 
 def _secrets(value: Any, depth: int = 0) -> Iterator[SecretFound]:

@@ -232,3 +232,12 @@ def test_no_change_where_work_would_be_lost(tmp_path: Path, database: Path) -> N
         "duplicate_tasks",
         "table_with_several_writers",
     }
+
+
+def test_a_copy_at_a_time_of_its_own_stays_a_table(tmp_path: Path, database: Path) -> None:
+    """Would catch: a view of a table that is emptied after it was copied."""
+    assert database.exists()
+    copied = ["DELETE FROM copied", "INSERT INTO copied SELECT customer, net FROM orders"]
+    _, response = brought_over(tmp_path, "faithful", dag("x", sql("copied", copied)))
+    assert (tmp_path / "faithful/assets/copied.sql").exists()
+    assert [row for row in response.suggestions if row.diff] == []

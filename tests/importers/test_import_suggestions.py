@@ -92,6 +92,8 @@ def test_nothing_is_offered_that_could_change_rows(tmp_path: Path) -> None:
             "models/cast.sql": head + "select id::varchar as id from {{ ref('raw_orders') }}",
             "models/rolls.sql": head + "select id, random() as roll from {{ ref('raw_orders') }}",
             "models/rolls2.sql": head + "select id, random() as roll from {{ ref('raw_orders') }}",
+            "seeds/old.csv": "a,b\n1,2\n",
+            "models/py.py": "def model(dbt, session): return dbt.ref('old')",
             "models/a.sql": head + "select id as key from {{ ref('raw_orders') }} where id = 'A'",
             "models/b.sql": head + "select id as key from {{ ref('raw_orders') }} where id = 'a'",
         },

@@ -23,7 +23,14 @@ from headrace.importers.declarations import (
     without_comments,
     words,
 )
-from headrace.importers.imported import ImportedProject, Suggestion
+from headrace.importers.imported import (
+    ORIGINAL_CHARACTERS_MAX,
+    ImportedItem,
+    ImportedProject,
+    Suggestion,
+    Verdict,
+)
+from headrace.importers.removals import taken_out
 
 BODY_CHARACTERS_MAX = 20_000
 """Longer queries aren't examined."""
@@ -59,6 +66,7 @@ class _Project:
     """The files of the new project, and which names they mention."""
 
     def __init__(self, imported: ImportedProject) -> None:
+        self._imported = imported
         self.files = imported.files
         self.nodes = {node.name.lower(): node for node in read_declarations(imported.files)}
         self._by_path = {node.path: node for node in self.nodes.values()}
@@ -85,6 +93,43 @@ class _Project:
     def users(self, node: Declaration) -> set[str]:
         """Return the other files that mention a node's name."""
         return self._mentions.get(node.name.lower(), set()) - {node.path}
+
+    def is_used(self, node: Declaration) -> bool:
+        """Whether a file of the project, or of the origin, uses a node.
+
+        What isn't carried may use it, too: the origin's own text says so.
+        """
+        ids = self._items.get(node.path, [])
+        names = {node.name.lower(), *(name.rpartition(".")[2].lower() for name in ids)}
+        if self.users(node) or self._origins & set(ids):
+            return True
+        return self._has_long_rest or bool(self._rest & names)
+
+    @cached_property
+    def _origins(self) -> set[str]:
+        return {dependency.origin for dependency in self._imported.dependencies}
+
+    @cached_property
+    def _not_carried(self) -> list[ImportedItem]:
+        declared = {node.path for node in self.nodes.values() if node.is_source}
+        return [
+            item
+            for item in self._imported.items
+            if item.verdict is not Verdict.CARRIED and not declared & set(item.created)
+        ]
+
+    @cached_property
+    def _rest(self) -> set[str]:
+        """Every word of the origin's text that isn't carried."""
+        return set[str]().union(*(words(item.original) for item in self._not_carried))
+
+    @cached_property
+    def _has_long_rest(self) -> bool:
+        """Whether the text of something that isn't carried is known only in part."""
+        return any(
+            not item.original or len(item.original) >= ORIGINAL_CHARACTERS_MAX
+            for item in self._not_carried
+        )
 
     def reads(self, node: Declaration) -> list[str]:
         """Return the tables that a node's query reads, in lower case; none if it isn't readable."""
@@ -140,7 +185,7 @@ def _pass_through(project: _Project) -> Iterator[Suggestion]:
     """A table with columns of one other table, and nothing computed, as a view."""
     for node in project.nodes.values():
         origin = _copied(project, node)
-        if origin is None or not project.can_be_view(node):
+        if origin is None or not _is_up_to_date(node, origin) or not project.can_be_view(node):
             continue
         held = " If a check of it fails, the delivery of its input is held then."
         yield Suggestion(
@@ -151,6 +196,14 @@ def _pass_through(project: _Project) -> Iterator[Suggestion]:
             + (held if node.fields.get("checks") else ""),
             {node.path: _as_view(node)},
         )
+
+
+def _is_up_to_date(node: Declaration, origin: Declaration) -> bool:
+    """Whether a copy follows its input; one with a clock of its own has the rows of that time."""
+    trigger = node.fields.get("trigger")
+    return trigger in (None, "upstream", origin.fields.get("trigger", "none")) or (
+        isinstance(trigger, Mapping) and "upstream" in trigger
+    )
 
 
 def _copied(project: _Project, node: Declaration) -> Declaration | None:
@@ -234,7 +287,7 @@ def _reading(first: Declaration, other: Declaration) -> str:
 
 def _unused_sources(project: _Project) -> Iterator[Suggestion]:
     for node in project.nodes.values():
-        if not node.is_source or node.fields.get("checks") or project.users(node):
+        if not node.is_source or node.fields.get("checks") or project.is_used(node):
             continue
         changes: dict[str, str | None] = {node.path: None}
         file = node.fields.get("files")
@@ -243,8 +296,8 @@ def _unused_sources(project: _Project) -> Iterator[Suggestion]:
         yield Suggestion(
             "unused_source",
             project.items(node),
-            f"no other file names the source `{node.name}` of {node.path}. Without the file,"
-            " Headrace doesn't ingest it.",
+            f"nothing reads the source `{node.name}` of {node.path}. Without the file, Headrace"
+            " doesn't ingest it.",
             changes,
         )
 
@@ -339,56 +392,22 @@ def _with_consumer(project: _Project, node: Declaration, time: str, timezone: ob
 
 
 def _waits(project: _Project) -> Iterator[Suggestion]:
-    for node in project.nodes.values():
-        command = node.fields.get("command")
-        if not isinstance(command, list) or len(command) != 2 or command[0] != "sleep":
-            continue
-        changes = replaced(project.files, node, node.depends)
-        if changes is not None:
-            yield Suggestion(
-                "waiting",
-                project.items(node),
-                f"{node.path} only waits for {command[1]} seconds. Without it, the assets after it"
-                " start as soon as those before it have succeeded.",
-                changes,
-            )
+    sleeping = [(node.path, ()) for node in project.nodes.values() if _only_sleeps(node)]
+    for nodes, changes in taken_out(project.files, sleeping):
+        paths = ", ".join(node.path for node in nodes[:3])
+        more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
+        yield Suggestion(
+            "waiting",
+            project.items(*nodes),
+            f"nothing happens in {paths}{more} but waiting. Without that, the assets that follow"
+            " start as soon as those before have succeeded.",
+            changes,
+        )
 
 
-def replaced(
-    files: Mapping[str, str], node: Declaration, others: Sequence[str]
-) -> dict[str, str | None] | None:
-    """Return the changes that take an asset out; those after it come after `others` instead.
-
-    None if something else than `depends:` and `trigger: {upstream: …}` names the asset.
-    """
-    changes: dict[str, str | None] = {node.path: None}
-    declarations = {other.path: other for other in read_declarations(files)}
-    for path, text in files.items():
-        reader = declarations.get(path)
-        if path == node.path or not path.endswith((".sql", ".yaml")):
-            continue
-        if reader is None:
-            if node.name.lower() in words(text):
-                return None
-        elif node.name in reader.depends:
-            changes[path] = _coming_after(reader, node, others)
-        elif node.name.lower() in reader.named_in_fields | reader.named_in_query:
-            return None
-    return changes
-
-
-def _coming_after(reader: Declaration, node: Declaration, others: Sequence[str]) -> str:
-    read = reader.named_in_query
-    depends = [name for name in reader.depends if name != node.name]
-    depends += [name for name in others if name not in depends and name.lower() not in read]
-    edits: dict[str, Any] = {"depends": depends or None}
-    trigger = reader.fields.get("trigger")
-    follows = isinstance(trigger, Mapping) and trigger.get("upstream") == node.name
-    if follows and depends:
-        edits["trigger"] = {"upstream": depends[-1]}
-    elif follows or not (trigger or depends or any(name.lower() in read for name in others)):
-        edits["trigger"] = node.fields.get("trigger")  # it is the first one now
-    return reader.text(edits)
+def _only_sleeps(node: Declaration) -> bool:
+    command = node.fields.get("command")
+    return isinstance(command, list) and len(command) == 2 and command[0] == "sleep"
 
 
 _RULES: tuple[Callable[[_Project], Iterator[Suggestion]], ...] = (

@@ -15,9 +15,8 @@ from typing import Any
 from headrace.importers.airflow import operators
 from headrace.importers.airflow.outcomes import Plan, Plans
 from headrace.importers.airflow.values import Task
-from headrace.importers.declarations import read_declarations
 from headrace.importers.imported import Suggestion, Verdict
-from headrace.importers.simplifications import replaced
+from headrace.importers.removals import taken_out
 
 REWRITES_MAX = 20
 """At most this number of changes are written out; further ones are only evidence."""
@@ -151,23 +150,30 @@ _PARTITION = re.compile(r"(\w+)\s*=\s*(['\"]?)\{\{\s*ds\s*\}\}\2")
 
 def awaited_tables(plans: Plans, files: Mapping[str, str]) -> Iterator[Suggestion]:
     """Yield the changes that take out a sensor; the assets after it depend on the table's asset."""
-    nodes = {node.path: node for node in read_declarations(files)}
+    found: dict[str, tuple[Plan, Plan]] = {}
     for plan in plans:
         awaited = _awaited(plan)
         writer = _writer(plan, *awaited, plans) if awaited is not None else None
-        if writer is None or plan.created[0] not in nodes:
-            continue
-        node = nodes[plan.created[0]]
-        changes = replaced(files, node, [*node.depends, writer.name])
-        if changes is not None:
-            yield Suggestion(
-                "sensor_to_dependency",
-                (plan.id, writer.id),
-                f"{plan.task.file}:{plan.task.line}: the sensor polls for a day of"
-                f" {'.'.join(writer.writes)}, which {writer.id} computes; what comes after it can"
-                f" depend on the asset `{writer.name}`",
-                changes,
-            )
+        if writer is not None:
+            found[plan.created[0]] = plan, writer
+    removals = [(path, [writer.name]) for path, (_, writer) in found.items()]
+    for nodes, changes in taken_out(files, removals):
+        pairs = [found[node.path] for node in nodes]
+        yield Suggestion(
+            "sensor_to_dependency",
+            tuple(dict.fromkeys(plan.id for pair in pairs for plan in pair)),
+            "; ".join(map(_polls, pairs)),
+            changes,
+        )
+
+
+def _polls(pair: tuple[Plan, Plan]) -> str:
+    plan, writer = pair
+    return (
+        f"{plan.task.file}:{plan.task.line}: the sensor polls for a day of"
+        f" {'.'.join(writer.writes)}, which {writer.id} computes; what comes after it can depend on"
+        f" the asset `{writer.name}`"
+    )
 
 
 def _awaited(plan: Plan) -> tuple[tuple[str, ...], str] | None:

@@ -268,3 +268,22 @@ def test_the_dialect_is_that_of_the_profiles_name_or_of_settings(tmp_path: Path)
         (root / "profiles.yml").unlink()
         dialects.append(read_profile(read_files(root))[0])
     assert dialects == ["snowflake", "snowflake", "", ""]
+
+
+def test_a_surrogate_key_has_the_nulls_of_its_version(tmp_path: Path) -> None:
+    """Would catch: other keys than dbt_utils makes, where a column is null."""
+    models = {
+        "models/a.sql": "select {{ dbt_utils.surrogate_key(['id']) }} as k"
+        " from {{ ref('raw_orders') }}",
+        "models/b.sql": "select {{ dbt_utils.generate_surrogate_key(['id']) }} as k"
+        " from {{ ref('raw_orders') }}",
+    }
+    empty = "select md5(cast(coalesce(cast(id as varchar), '') as varchar)) as k from raw_orders"
+    found = imported(tmp_path / "new", models)
+    assert found.body("assets/a.sql") == empty
+    assert "_dbt_utils_surrogate_key_null_" in found.body("assets/b.sql")
+    settings = (
+        "name: shop\nprofile: shop\nvars: {surrogate_key_treat_nulls_as_empty_strings: true}\n"
+    )
+    old = imported(tmp_path / "old", {**models, "dbt_project.yml": settings})
+    assert old.body("assets/b.sql") == empty

@@ -25,6 +25,8 @@ from headrace.importers.dbt.values import (
 )
 
 _NO_DEFAULT = Missing("default")
+_OLD_KEYS = "surrogate_key_treat_nulls_as_empty_strings"
+"""A variable of dbt_utils: its `generate_surrogate_key` is the old one."""
 _NO_CONFIG: Mapping[str, Any] = {}
 
 
@@ -158,9 +160,12 @@ class _Names:
 
             return called
 
-        return {
+        functions = {
             name: Function(f"{package}.{name}", using(name, call)) for name, call in members.items()
         }
+        if package == "dbt_utils" and self._variables.get(_OLD_KEYS):
+            functions["generate_surrogate_key"] = functions["surrogate_key"]
+        return functions
 
     def macro(self, name: str) -> Template | Function | None:
         """Return a macro of the project, or one of dbt's builtin, by its name."""

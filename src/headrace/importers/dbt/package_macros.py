@@ -10,12 +10,18 @@ from headrace.importers.dbt.templates import NotStatic
 
 def _key(columns: Sequence[str]) -> str:
     """`generate_surrogate_key`: as dbt_utils writes it, nulls and all."""
+    return _hashed(columns, "_dbt_utils_surrogate_key_null_")
+
+
+def _old_key(columns: Sequence[str], *more: str) -> str:
+    """`surrogate_key` of dbt_utils before 1.0 (later ones stop there): nulls as empty texts."""
+    return _hashed([columns, *more] if isinstance(columns, str) else [*columns, *more], "")
+
+
+def _hashed(columns: Sequence[str], null: str) -> str:
     if isinstance(columns, str):
         columns = [columns]
-    parts = [
-        f"coalesce(cast({column} as varchar), '_dbt_utils_surrogate_key_null_')"
-        for column in columns
-    ]
+    parts = [f"coalesce(cast({column} as varchar), '{null}')" for column in columns]
     joined = " || '-' || ".join(parts)
     return f"md5(cast({joined} as varchar))"
 
@@ -87,9 +93,7 @@ _UTILS: dict[str, Callable[..., Any]] = {
     "slugify": lambda string: "".join(
         char if char.isalnum() or char == "_" else "_" for char in str(string).lower()
     ).strip(),
-    "surrogate_key": _refused(
-        "dbt_utils.surrogate_key", "treats nulls as empty strings or not, by its version"
-    ),
+    "surrogate_key": _old_key,
     **{
         name: _refused(f"dbt_utils.{name}", _QUERIES)
         for name in (

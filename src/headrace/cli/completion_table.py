@@ -35,7 +35,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--from",), "FILE…"),
     ),
     "import": (
-        CompletedParameter((), "dbt|airflow|adf|suggestion"),
+        CompletedParameter((), "dbt|airflow|adf|prefect|dagster|suggestion"),
         CompletedParameter((), "PATH"),
         CompletedParameter(("--into",), "DIR"),
         CompletedParameter(("--check",), None),

@@ -25,14 +25,25 @@ def import_command(
     invocation: Invocation,
     tool: Annotated[
         str,
-        Argument("dbt|airflow|adf|suggestion", help="the tool of the project, or an action"),
+        Argument(
+            "dbt|airflow|adf|prefect|dagster|suggestion",
+            help="the tool of the project, or an action",
+        ),
     ],
     path: Annotated[
         Path | None,
         Argument("PATH", help="the folder of its project; suggestion: an id or a kind"),
     ] = None,
     *,
-    into: Path | None = None,
+    into: Annotated[
+        Path | None,
+        Option(
+            "--into",
+            metavar="DIR",
+            help="where it is written (default: ./<name of PATH>-headrace); suggestion: the"
+            " imported project (default: this folder)",
+        ),
+    ] = None,
     check: Annotated[
         bool, Option("--check", help="only say what changed there since the import; exit 1 if so")
     ] = False,

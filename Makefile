@@ -7,6 +7,7 @@
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make test-languages  examples/any-language in C#, Java, R and shell; installs them where there is apt-get
+#   make test-adf [SEED=…]   the importer of Azure Data Factory against data-factory-testing-framework; needs Debian's mono-devel and libmonosgen-2.0-1
 #   make lint            format, lint, types, import directions, dead code, complexity, of Python and of the web UI
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
@@ -21,7 +22,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants bench ratios docs lock ui ui-dev ui-test screenshots test-languages
+.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants bench ratios docs lock ui ui-dev ui-test screenshots test-languages test-adf
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -87,6 +88,13 @@ test-languages: .venv/.dev
 	    DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends $(LANGUAGES) >/dev/null; \
 	fi
 	@HEADRACE_LANGUAGES=all $(BIN)/python -m pytest tests/examples/test_example_any_language.py $(ARGS)
+
+build/adf-framework/.made: tests/importers/adf/framework.txt
+	@python3 -m venv build/adf-framework && build/adf-framework/bin/pip install --quiet --no-deps -r $<
+	@touch $@
+
+test-adf: .venv/.dev build/adf-framework/.made
+	@ADF_FRAMEWORK=$(CURDIR)/build/adf-framework/bin/python SEED="$(SEED)" $(BIN)/python -m pytest -q -s -m slow tests/importers/adf/test_adf_framework.py $(ARGS)
 
 lint: .venv/.dev
 	@$(BIN)/ruff format --check .

@@ -227,3 +227,15 @@ def test_a_pipeline_without_properties_around_it_is_read(tmp_path: Path) -> None
     root = tmp_path / "factory"
     write(root, "pipeline/p.json", {"name": "p", "activities": [activity("Run", "Delete")]})
     assert verdicts(imported(root, tmp_path / "new")) == {"p/Run": "command"}
+
+
+def test_containers_nested_deep_lose_no_activity(tmp_path: Path) -> None:
+    """Would catch activities below some depth that aren't in the report."""
+    inner = activity("Leaf", "Delete")
+    for number in range(45):
+        settings = {"expression": {"value": "@true", "type": "Expression"}}
+        settings["ifTrueActivities"] = [inner]  # type: ignore[assignment]
+        inner = activity(f"If {number}", "IfCondition", settings=settings)
+    root = tmp_path / "factory"
+    pipeline(root, "p", [inner])
+    assert len(read_project(root).items) == 46

@@ -14,7 +14,7 @@ from headrace.importers.adf.reading import list_of, object_of, objects_of, text_
 from headrace.importers.adf.values import Scope, Unknown, Value, unknown_in
 
 UNROLLED_MAX = 50
-DEPTH_MAX = 30
+DEPTH_MAX = 100
 _ASSIGNING = ("setvariable", "appendvariable")
 
 

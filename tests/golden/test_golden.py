@@ -25,8 +25,8 @@ from headrace.cli.command_table import BY_NAME
 
 HERE = Path(__file__).parent
 COMMANDS, KEPT = HERE / "commands", HERE / "kept"
-GO_ON = {"bench", "demo", "serve", "dev"}
-"""Commands that make projects of their own, or go on until they are ended."""
+GO_ON = {"bench", "conformance", "demo", "serve", "dev"}
+"""Commands that make projects of their own, run programs, or go on until they are ended."""
 LINES_SHOWN = 60
 RELEASES = os.environ.get("HEADRACE_FIXTURES") == "release"
 WRITES = RELEASES or os.environ.get("HEADRACE_FIXTURES") == "write"

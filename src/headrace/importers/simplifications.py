@@ -342,8 +342,8 @@ def _inputs_in_time(project: _Project, node: Declaration) -> list[Declaration]:
 
 def _time_of_day(cron: object) -> str:
     """Return HH:MM of a cron expression that fires once on each day; empty for others."""
-    found = re.fullmatch(r"([0-9]{1,2}) ([0-9]{1,2}) \* \* \*", str(cron))
-    return f"{int(found[2]):02}:{int(found[1]):02}" if found else ""
+    match = re.fullmatch(r"([0-9]{1,2}) ([0-9]{1,2}) \* \* \*", str(cron))
+    return f"{int(match[2]):02}:{int(match[1]):02}" if match else ""
 
 
 def _same_catch_up(project: _Project, node: Declaration, assets: Sequence[Declaration]) -> bool:
@@ -363,9 +363,9 @@ def _catch_up(project: _Project, node: Declaration, seen: set[str]) -> Any:
     for name in project.reads(node):
         other = project.nodes.get(name)
         if other is not None and not other.is_source and other.name not in seen:
-            found = _catch_up(project, other, seen)
-            if found is not None:
-                return found
+            inherited = _catch_up(project, other, seen)
+            if inherited is not None:
+                return inherited
     return None
 
 

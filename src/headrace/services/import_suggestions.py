@@ -51,14 +51,14 @@ def with_changes(imported: ImportedProject, invalid: Collection[str]) -> list[St
     Changes of files that `validate` refuses (`invalid`) are left out. A suggestion without a change
     is left out if changes of its kind cover its items.
     """
-    found = [*imported.suggestions, *simplifications(imported)]
-    changing = [row for row in found if row.changes and not invalid & row.changes.keys()]
+    suggestions = [*imported.suggestions, *simplifications(imported)]
+    changing = [row for row in suggestions if row.changes and not invalid & row.changes.keys()]
     covered: dict[str, set[str]] = {}
     for row in changing:
         covered.setdefault(row.kind, set()).update(row.items)
     others = [
         row
-        for row in found
+        for row in suggestions
         if not row.changes and not set(row.items) <= covered.get(row.kind, set())
     ]
     numbers: Counter[str] = Counter()

@@ -115,8 +115,8 @@ def _render_import(response: ImportResponse, page: CommandOutput) -> None:
         page.say(f"suggestion {row.id}: {row.evidence}", indent=2)
     _more(len(response.suggestions), "suggestions", page)
     if any(row.diff for row in response.suggestions):
-        shown = command_line("import", "suggestion", "--into", response.directory)
-        page.say(f"suggestions as changes of files: {shown}", indent=2)
+        command = command_line("import", "suggestion", "--into", response.directory)
+        page.say(f"suggestions as changes of files: {command}", indent=2)
     for secret in response.secrets_found[:ITEMS_SHOWN_MAX]:
         page.say(
             f"! {secret.file}:{secret.line} has a secret in plain text: {secret.name} (not copied)",

@@ -152,7 +152,7 @@ def _readers(raw: Any, dataset: str) -> Iterator[str]:
             pending.extend(node.values())
             settings = node.get("typeProperties")
             inputs = [*list_of(node, "inputs"), *_dataset_of(settings)]
-            if any(text_at(one, "referenceName") == dataset for one in inputs):
+            if any(text_at(reference, "referenceName") == dataset for reference in inputs):
                 yield text_at(node, "name")
 
 

@@ -70,11 +70,11 @@ def _state(plan: Plan) -> dict[str, Any]:
 
 
 def _apply(merge: _Merge) -> None:
-    kept = merge.kept
-    if kept.query is None:
-        kept.query, kept.verdict, kept.todo = kept.shared, Verdict.CARRIED, []
+    writer = merge.kept
+    if writer.query is None:
+        writer.query, writer.verdict, writer.todo = writer.shared, Verdict.CARRIED, []
     for plan in merge.dropped:
-        plan.query, plan.part_of, plan.verdict = None, kept, Verdict.CARRIED
+        plan.query, plan.part_of, plan.verdict = None, writer, Verdict.CARRIED
 
 
 def _merges(plans: Plans) -> Iterator[_Merge]:
@@ -182,12 +182,12 @@ def _awaited(plan: Plan) -> tuple[tuple[str, ...], str] | None:
     if plan.verdict is not Verdict.COMMAND or not plan.created:
         return None
     if task.base in ("SqlSensor", "SQLSensor"):
-        found = _SQL.fullmatch(_argument(task, "sql"))
-        return (_name(found[1]), found[2].lower()) if found else None
+        match = _SQL.fullmatch(_argument(task, "sql"))
+        return (_name(match[1]), match[2].lower()) if match else None
     if task.base == "HivePartitionSensor":
-        found = _PARTITION.fullmatch(_argument(task, "partition").strip())
+        match = _PARTITION.fullmatch(_argument(task, "partition").strip())
         table = _argument(task, "table")
-        return (_name(table), found[1].lower()) if found and table else None
+        return (_name(table), match[1].lower()) if match and table else None
     return None
 
 
@@ -202,7 +202,7 @@ def _name(text: str) -> tuple[str, ...]:
 
 def _writer(plan: Plan, table: tuple[str, ...], column: str, plans: Plans) -> Plan | None:
     """Return the one task whose asset is the table, partitioned by the column and by day."""
-    found = [
+    writers = [
         other
         for other in plans
         if other.query is not None
@@ -212,12 +212,12 @@ def _writer(plan: Plan, table: tuple[str, ...], column: str, plans: Plans) -> Pl
         and other.schedule.grain == plan.schedule.grain == "day"
         and _same_database(plan, other)
     ]
-    return found[0] if len(found) == 1 else None
+    return writers[0] if len(writers) == 1 else None
 
 
-def _ends_alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    length = min(len(one), len(other))
-    return length > 0 and one[-length:] == other[-length:]
+def _ends_alike(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    length = min(len(left), len(right))
+    return length > 0 and left[-length:] == right[-length:]
 
 
 def _same_database(plan: Plan, other: Plan) -> bool:

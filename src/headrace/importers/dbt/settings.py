@@ -25,7 +25,7 @@ _OWN_SETTINGS: Mapping[str, frozenset[str]] = {
     "redshift": frozenset(("dist", "sort_type")),
     "postgres": frozenset(("unlogged",)),
 }
-"""Settings of models that only one warehouse has (docs of dbt's adapters, November 2026)."""
+"""Settings of models that only one of these adapters of dbt has."""
 
 
 def read_profile(files: ProjectFiles) -> tuple[str, list[SecretFound]]:
@@ -71,7 +71,7 @@ def _named_warehouse(files: ProjectFiles) -> str:
     named = DIALECTS.keys() & set(words)
     if not named:
         keys = {key for section in _CONFIGURED for key in _keys(files.settings.get(section))}
-        named = {warehouse for warehouse, own in _OWN_SETTINGS.items() if own & keys}
+        named = {warehouse for warehouse, words in _OWN_SETTINGS.items() if words & keys}
     return DIALECTS[named.pop()] if len(named) == 1 else ""
 
 

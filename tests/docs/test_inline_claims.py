@@ -26,7 +26,8 @@ from benchmarks.results import ORDER
 from headrace import Context
 from headrace.cli.command_table import BY_NAME, FLAGS, VALUES
 from headrace.cli.declared_commands import load
-from headrace.model.file_descriptions import SECTIONS
+from headrace.model.file_descriptions import SECTIONS, with_kinds
+from headrace.model.plugins import own_kinds
 from headrace.services.explain import codes
 from headrace.services.parameters import Option
 from headrace.web.openapi import description
@@ -179,9 +180,10 @@ def names_in(schema: Any) -> Iterator[str]:
 @cache
 def fields() -> frozenset[str]:
     """All names that a project's files may have."""
-    own = (name for section in SECTIONS for name in section.known)
+    sections = [with_kinds(section, own_kinds) for section in SECTIONS]
+    own = (name for section in sections for name in section.known)
     nested = (
-        name for section in SECTIONS for field in section.fields for name in names_in(field.schema)
+        name for section in sections for field in section.fields for name in names_in(field.schema)
     )
     return frozenset([*own, *nested])
 
@@ -345,8 +347,11 @@ OF_OTHERS = {
     "import_module",
     "amount_2",
     "headrace_dev_lake",
+    "jwt_expiration_time",
+    "auth_backends",
+    "basic_auth",
 }
-"""Names of PostgreSQL, PgBouncer, DuckDB, Python and the libraries of stores; what a reader gives a
+"""Names of PostgreSQL, PgBouncer, DuckDB, Python, Airflow and the libraries of stores; what a reader gives a
 second column of one name, and what an environment gives its schemas."""
 
 

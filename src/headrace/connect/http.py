@@ -97,7 +97,7 @@ class Http:
         deadline = time.monotonic() + LOOK_SECONDS
         requested = 0
         with HttpClient(access, spec, first_request(spec, access), LOOK_PATIENCE) as server:
-            for key in _in_turn(wanted):
+            for key in in_turn(wanted):
                 if requested and time.monotonic() + 2 * server.timeout > deadline:
                     break
                 try:
@@ -187,7 +187,7 @@ def _asked_patiently(
             time.sleep(wait)
 
 
-def _in_turn(intervals: Sequence[str]) -> Iterator[str]:
+def in_turn(intervals: Sequence[str]) -> Iterator[str]:
     """Yield two of the oldest intervals, then one of the newest, and so on.
 
     Intervals that never arrive then don't block the others.

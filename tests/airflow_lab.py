@@ -1,6 +1,6 @@
 """Airflow's REST API on the loopback address, over runs that a test sets.
 
-It has the routes, parameters and required fields of the OpenAPI descriptions in
+It has the routes and parameters, with the fields that Headrace reads, of the descriptions in
 apache-airflow-core 3.3.2 (v2) and apache-airflow 2.11.0 (v1) that Headrace reads.
 """
 

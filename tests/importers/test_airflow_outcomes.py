@@ -27,6 +27,9 @@ CARRIED = [
      "WITH x AS"),
     (("INSERT INTO t (id, v) SELECT id, v FROM s WHERE dt = '{{ ds }}' ON CONFLICT (id) DO UPDATE"
      " SET v = EXCLUDED.v"), "materialize: merge|keys: [id]"),
+    (("INSERT INTO t SELECT id, v FROM s ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v"),
+     "materialize: merge|keys: [id]"),
+    ("TRUNCATE t; INSERT INTO t SELECT s.a::text, b FROM s", "CAST(s.a AS TEXT) AS a,"),
     (("MERGE INTO t USING (SELECT id, v FROM s WHERE d = '{{ ds }}') s ON t.id = s.id WHEN MATCHED"
      " THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, s.v)"),
      "materialize: merge"),
@@ -51,6 +54,8 @@ def test_sql_that_an_asset_says(tmp_path: Path, sql: str, parts: str) -> None:
 NOT_CARRIED = [
     ("INSERT INTO t SELECT a FROM s", "appends the same rows"),
     ("INSERT INTO t VALUES (1)", "values"),
+    ("INSERT INTO t SELECT id, v FROM s ON CONFLICT (id) DO UPDATE SET w = EXCLUDED.w", "rows"),
+    ("INSERT INTO t (v) SELECT v FROM s ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v", "rows"),
     ("INSERT INTO t SELECT a, sum(b) AS b FROM s WHERE dt = '{{ ds }}' GROUP BY a", "no column"),
     ("DELETE FROM t WHERE dt <= '{{ ds }}'; INSERT INTO t SELECT dt FROM s WHERE dt = '{{ ds }}'",
      "DELETE"),
@@ -218,6 +223,53 @@ def test_a_whole_project(tmp_path: Path) -> None:
     assert "mailto:a@example.com" in project.files["owners.yaml"]
     assert {s.kind for s in project.suggestions} == {"sensor_to_dependency"}
     assert_valid(project, tmp_path / "h")
+
+
+def test_definitions_of_tables_that_assets_write(tmp_path: Path) -> None:
+    """A DAG of its own that only creates the tables isn't needed any more; other tables are."""
+    project = imported(
+        tmp_path,
+        {
+            "setup.py": textwrap.dedent("""
+                with DAG("setup", schedule="@once", start_date=START):
+                    PostgresOperator(task_id="t", sql="CREATE TABLE IF NOT EXISTS a.t (x int)")
+                    PostgresOperator(task_id="u", sql="CREATE TABLE IF NOT EXISTS a.u (x int)")
+                    PostgresOperator(task_id="both", sql="CREATE TABLE a.t (x int);"
+                                     "CREATE TABLE a.u (x int)")
+            """),
+            "load.py": textwrap.dedent("""
+                with DAG("load", schedule="@daily", start_date=START):
+                    PostgresOperator(task_id="t", sql="TRUNCATE a.t; INSERT INTO a.t SELECT x FROM s")
+            """),
+        },
+    )
+    assert verdicts(project) == {
+        "setup.t": "carried", "setup.u": "command", "setup.both": "command", "load.t": "carried",
+    }  # fmt: skip
+    assert by_id(project)["setup.t"].created == by_id(project)["load.t"].created
+
+
+def test_a_template_whose_folder_is_one_of_airflows_machine(tmp_path: Path) -> None:
+    """`/usr/local/airflow/sql` isn't in the project; its `sql/load.sql` is, and `old/` has another."""
+    dag = """
+with DAG("d", schedule="@daily", start_date=START, template_searchpath="/usr/local/airflow/sql"):
+    PostgresOperator(task_id="one", sql="load/t.sql")
+    PostgresOperator(task_id="two", sql="load/twice.sql")
+    PostgresOperator(task_id="out", sql="../load/t.sql")
+"""
+    query = "TRUNCATE a.t; INSERT INTO a.t SELECT x FROM s"
+    project = imported(
+        tmp_path,
+        {
+            "example/dags/d.py": dag,
+            "example/sql/load/t.sql": query,
+            "old/sql/load/t.sql": query.replace("x", "y"),
+            "one/sql/load/twice.sql": query,
+            "two/sql/load/twice.sql": query,
+        },
+    )
+    assert verdicts(project) == {"d.one": "carried", "d.two": "person", "d.out": "person"}
+    assert "x\nFROM" in project.files[by_id(project)["d.one"].created[0]]
 
 
 def test_two_writers_of_one_table_run_unchanged(tmp_path: Path) -> None:

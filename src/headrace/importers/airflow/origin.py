@@ -8,7 +8,8 @@ import os
 import tokenize
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
 DATA_BYTES_MAX = 1024 * 1024
@@ -153,6 +154,29 @@ class Origin:
                 return normalized, self._data_text(normalized)
         return None
 
+    def template_file(self, path: str, folders: list[str], near: str) -> tuple[str, str] | None:
+        """Return the only file that a template's name may mean, where its folder isn't here.
+
+        `folders` are the search path of the DAG on the machine of Airflow, as far as it is known. A
+        project mostly has the last part of such a folder (`/usr/local/airflow/sql` is `sql`).
+        """
+        if path.startswith("/") or ".." in PurePosixPath(path).parts:
+            return None
+        last_parts = [name for folder in folders if (name := PurePosixPath(folder).name)]
+        for ending in [*(f"/{name}/{path}" for name in last_parts), f"/{path}"]:
+            found = self._nearest(ending, near)
+            if len(found) == 1:
+                return found[0], self._data_text(found[0])
+        return None
+
+    def _nearest(self, ending: str, near: str) -> list[str]:
+        """Files with this end of their path that share the most folders with `near`."""
+        by_distance: dict[int, list[str]] = {}
+        for known in self.paths:
+            if f"/{known}".endswith(ending):
+                by_distance.setdefault(_common_parts(known, near), []).append(known)
+        return by_distance[max(by_distance)] if by_distance else []
+
     @staticmethod
     def _below_dags(path: str) -> list[str]:
         """`/usr/local/airflow/dags/sql/x.sql` is most likely `dags/sql/x.sql`."""
@@ -168,3 +192,9 @@ class Origin:
                 return file.read(DATA_BYTES_MAX).decode("utf-8", "replace")
         except OSError:
             return ""
+
+
+def _common_parts(path: str, other: str) -> int:
+    """Return how many folders two paths have in common."""
+    pairs = zip(PurePosixPath(path).parent.parts, PurePosixPath(other).parent.parts, strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))

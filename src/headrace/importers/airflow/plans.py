@@ -262,6 +262,21 @@ def _join_statements(plans: Plans, sql_reader: SqlReader) -> None:
     for plan in plans:
         if plan.is_sql and plan.verdict is not Verdict.PERSON and plan.prepares is None:
             _join_before(plan, plans, sql_reader)
+    _join_definitions(plans)
+
+
+def _join_definitions(plans: Plans) -> None:
+    """A task that only defines tables which assets write, also those of other DAGs."""
+    writers = {plan.writes: plan for plan in plans if plan.writes and plan.query is not None}
+    for plan in plans:
+        prepared = plan.prepares
+        if plan.verdict is not Verdict.COMMAND or prepared is None:
+            continue
+        filled_by = [writers[table] for table in prepared.defined if table in writers]
+        only_defines = not prepared.cleared and not prepared.deletes
+        if only_defines and filled_by and len(filled_by) == len(prepared.defined):
+            plan.verdict, plan.part_of, plan.todo = Verdict.CARRIED, filled_by[0], []
+            plan.why = f"the asset of {filled_by[0].id} creates its table by itself"
 
 
 def _join_before(plan: Plan, plans: Plans, sql_reader: SqlReader) -> None:

@@ -223,6 +223,7 @@ def _named(query: exp.Query, columns: Sequence[str]) -> exp.Query:
     if any(part.is_star for part in parts):
         if columns:
             raise NotCarried("it inserts `*` into named columns")
+        _keep_names(parts)
         return query
     if columns and len(columns) != len(parts):
         raise NotCarried("its query has another number of columns than its table")
@@ -230,8 +231,16 @@ def _named(query: exp.Query, columns: Sequence[str]) -> exp.Query:
         if parts[position].alias_or_name.lower() != name.lower():
             parts[position].replace(exp.alias_(parts[position].unalias(), name))
     if not columns:
+        _keep_names(parts)
         _check_names(parts)
     return query
+
+
+def _keep_names(parts: Sequence[exp.Expr]) -> None:
+    """Write down the names that the origin gives: DuckDB names `x::text` otherwise."""
+    for part in parts:
+        if part.output_name and not isinstance(part, exp.Alias | exp.Column | exp.Star):
+            part.replace(exp.alias_(part.copy(), part.output_name))
 
 
 def _first_select(query: exp.Query) -> exp.Select:
@@ -249,6 +258,7 @@ def _with_names(query: exp.Query) -> exp.Query:
     """Name the columns of a result that nobody reads by name."""
     query = query.copy()
     if isinstance(query, exp.Select):
+        _keep_names(query.expressions)
         for position, part in enumerate(query.expressions, start=1):
             if not part.output_name and not isinstance(part, exp.Star):
                 part.replace(exp.alias_(part.copy(), f"column_{position}"))

@@ -116,17 +116,21 @@ class SqlReader:
         return results
 
     def _file(self, task: Task, path: str) -> str:
-        searched = task.dag.kwargs.get("template_searchpath") if task.dag else None
-        folders = searched if isinstance(searched, list | tuple) else [searched]
-        candidates = [path] + [
-            str(PurePosixPath(str(folder)) / path)
-            for folder in folders
+        given = task.dag.kwargs.get("template_searchpath") if task.dag else None
+        folders = [
+            str(folder)
+            for folder in (given if isinstance(given, list | tuple) else [given])
             if isinstance(folder, str | PurePosixPath)
         ]
+        candidates = [path] + [str(PurePosixPath(folder) / path) for folder in folders]
         for candidate in candidates:
             data_file = self._origin.data_file(candidate, task.file)
             if data_file is not None:
                 return data_file[1]
+        if given is not None:
+            template = self._origin.template_file(path, folders, task.file)
+            if template is not None:
+                return template[1]
         raise NotCarried(
             f"its SQL file {path} isn't in the project",
             f"import the folder in which {path} is",

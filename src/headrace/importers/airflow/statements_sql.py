@@ -262,7 +262,7 @@ def _add_insert(statement: exp.Insert, into: Statements) -> None:
         raise NotCarried("its INSERT has a clause that an asset doesn't have")
     if conflict is not None:
         _claim(into, table, query, "merge")
-        into.merge_keys = _conflict_keys(conflict, columns)
+        into.merge_keys = _conflict_keys(conflict, columns or _output_names(query))
     else:
         _claim(into, table, query, "replace" if statement.args.get("overwrite") else "insert")
     into.columns = columns
@@ -280,20 +280,34 @@ def _insert_target(statement: exp.Insert) -> tuple[TableName, list[str]]:
     return name_of(where), []
 
 
+def _output_names(query: exp.Query) -> list[str]:
+    """The names of a query's columns; none if one has no name or two have the same."""
+    names = [part.output_name for part in query.selects]
+    known = all(names) and "*" not in names and len(set(names)) == len(names)
+    return names if known else []
+
+
 def _conflict_keys(conflict: exp.Expr, columns: list[str]) -> list[str]:
     """The keys of `ON CONFLICT (…) DO UPDATE` that sets every other column."""
     keys = [key.name for key in conflict.args.get("conflict_keys") or []]
-    assigned = {}
-    for part in conflict.expressions or []:
-        right = part.expression
-        if isinstance(part, exp.EQ) and isinstance(right, exp.Column):
-            assigned[part.this.name] = (right.table.lower(), right.name)
-    whole = bool(keys and columns) and all(
-        assigned.get(column) == ("excluded", column) for column in columns if column not in keys
-    )
-    if not whole or conflict.args.get("where"):
+    others = set(columns) - set(keys)
+    assigned = _excluded_columns(conflict)
+    whole = keys and set(keys) <= set(columns) and assigned is not None
+    if not whole or (assigned or set()) - set(keys) != others or conflict.args.get("where"):
         raise NotCarried("its ON CONFLICT doesn't replace whole rows")
     return keys
+
+
+def _excluded_columns(conflict: exp.Expr) -> set[str] | None:
+    """Columns that get their new row's values; None if one gets another value."""
+    names = set()
+    for part in conflict.expressions or []:
+        right = part.expression
+        same = isinstance(part, exp.EQ) and isinstance(right, exp.Column)
+        if not same or right.table.lower() != "excluded" or right.name != part.this.name:
+            return None
+        names.add(part.this.name)
+    return names
 
 
 def _add_static_partition(partition: exp.Expr, into: Statements) -> None:

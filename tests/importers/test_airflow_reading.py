@@ -37,6 +37,10 @@ IDS = [
     ("(lambda n: EmptyOperator(task_id=n))('l')", "l"),
     (("from functools import partial\nmake = partial(EmptyOperator, retries=1)\n"
      "make(task_id='p')\nunknown_maker().build(task_id='u')"), "p u"),
+    (("from airflow.models import DagModel\nfrom airflow.utils.trigger_rule import TriggerRule\n"
+     "EmptyOperator(task_id='clean_' + str(DagModel.__name__))\n"
+     "EmptyOperator(task_id='x_' + str(DagModel))\n"
+     "EmptyOperator(task_id=TriggerRule.ALL_DONE)"), "clean_DagModel x_* all_done"),
     ("n = 0\nwhile n < 2:\n    EmptyOperator(task_id=f'w{n}')\n    n += 1", "w0 w1"),
 ]  # fmt: skip
 
@@ -195,9 +199,14 @@ def test_modules_that_import_each_other_end(tmp_path: Path) -> None:
 
 
 def test_two_files_with_one_dag_id(tmp_path: Path) -> None:
+    """Airflow keeps one; the import loses none of the tasks, and says which file it follows."""
     text = "with DAG('same', start_date=START):\n    EmptyOperator(task_id='t')\n"
-    project = imported(tmp_path, {"dags/a.py": text, "dags/b.py": text})
-    assert verdicts(project) == {"same.t": "carried", "dags/b.py": "person"}
+    more = "    EmptyOperator(task_id='u')\n"
+    project = imported(tmp_path, {"dags/a.py": text, "dags/b.py": text + more})
+    assert verdicts(project) == {"same.t": "carried", "same.u": "person"}
+    kept, other = by_id(project).values()
+    assert "dags/b.py builds the DAG same with this task too" in kept.todo
+    assert "dags/a.py builds the DAG same too" in other.why
 
 
 def test_a_link_out_of_the_project_is_not_followed(tmp_path: Path) -> None:

@@ -156,6 +156,8 @@ class Expressions:
         assert isinstance(node, ast.Attribute)
         owner = self.evaluate(node.value, scope)
         if isinstance(owner, External):
+            if node.attr == "__name__" and "." in owner.name:
+                return owner.last
             return External(f"{owner.name}.{node.attr}")
         if isinstance(owner, Unknown):
             return owner

@@ -19,6 +19,7 @@ from headrace.importers.airflow.values import (
     Text,
     Unknown,
     Value,
+    is_known,
     joined,
     pieces_of,
 )
@@ -61,13 +62,23 @@ def _sized(value: Any) -> Any:
     raise NotComputed
 
 
+def _constant(value: Any) -> Any:
+    if not isinstance(value, PurePosixPath) and not is_known(value):
+        raise NotComputed
+    return value
+
+
+def _text(value: Any) -> Any:
+    return value if isinstance(value, str | Text) else str(_constant(value))
+
+
 def _join_paths(*parts: Any) -> str:
     return posixpath.join(*[str(part) for part in parts])
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "len": lambda value: len(_sized(value)),
-    "str": lambda value="": str(value),
+    "str": lambda value="": _text(value),
     "int": int,
     "float": float,
     "bool": bool,
@@ -88,7 +99,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "round": round,
     "any": any,
     "all": all,
-    "repr": repr,
+    "repr": lambda value: repr(_constant(value)),
     "os.path.join": _join_paths,
     "os.path.dirname": lambda path: posixpath.dirname(str(path)),
     "os.path.basename": lambda path: posixpath.basename(str(path)),

@@ -13,7 +13,7 @@ from headrace.importers.airflow.outcomes import NO_SKIPS, Plan, Plans, fields_of
 from headrace.importers.airflow.reading import Reading
 from headrace.importers.airflow.schedules import Schedule, schedule_of
 from headrace.importers.airflow.sql_tasks import SqlReader
-from headrace.importers.airflow.statements_sql import NotCarried, Statements
+from headrace.importers.airflow.statements_sql import NotCarried, Statements, TableName
 from headrace.importers.airflow.templates import Instant, parse
 from headrace.importers.airflow.values import Dag, External, Task, text_of
 from headrace.importers.imported import Verdict
@@ -67,7 +67,13 @@ def _decide(plan: Plan, sql_reader: SqlReader) -> None:
 def _structure(plan: Plan) -> None:
     """Tasks of which only a run knows whether, or how often, there is one."""
     task = plan.task
-    if task.repeated:
+    if task.only_in_rival:
+        plan.refuse(
+            f"{task.rival} builds the DAG {plan.dag_id} too, without this task: Airflow keeps one"
+            " of the two",
+            "give one of the DAGs an id of its own",
+        )
+    elif task.repeated:
         plan.refuse(
             "how many of it there are isn't known without running the file (it stands in a loop"
             " over a value that the import doesn't compute)",
@@ -240,6 +246,11 @@ def _uses_time(task: Task) -> bool:
 def _note_losses(plan: Plan) -> None:
     """Say what of a task isn't carried, though its work is."""
     task = plan.task
+    if task.rival and not task.only_in_rival:
+        plan.todo.append(
+            f"{task.rival} builds the DAG {plan.dag_id} with this task too: Airflow keeps one of"
+            " the two, and the import keeps this one"
+        )
     callbacks = [name for name in operators.CALLBACKS if task.argument(name) is not None]
     if callbacks and not plan.is_order:
         plan.todo.append(
@@ -269,14 +280,19 @@ def _join_definitions(plans: Plans) -> None:
     """A task that only defines tables which assets write, also those of other DAGs."""
     writers = {plan.writes: plan for plan in plans if plan.writes and plan.query is not None}
     for plan in plans:
-        prepared = plan.prepares
-        if plan.verdict is not Verdict.COMMAND or prepared is None:
-            continue
-        filled_by = [writers[table] for table in prepared.defined if table in writers]
-        only_defines = not prepared.cleared and not prepared.deletes
-        if only_defines and filled_by and len(filled_by) == len(prepared.defined):
+        tables = _only_defined(plan)
+        filled_by = [writers[table] for table in tables if table in writers]
+        if filled_by and len(filled_by) == len(tables):
             plan.verdict, plan.part_of, plan.todo = Verdict.CARRIED, filled_by[0], []
             plan.why = f"the asset of {filled_by[0].id} creates its table by itself"
+
+
+def _only_defined(plan: Plan) -> list[TableName]:
+    """Tables that a task creates, if it does nothing else."""
+    prepared = plan.prepares
+    if plan.verdict is not Verdict.COMMAND or prepared is None:
+        return []
+    return [] if prepared.cleared or prepared.deletes else list(prepared.defined)
 
 
 def _join_before(plan: Plan, plans: Plans, sql_reader: SqlReader) -> None:

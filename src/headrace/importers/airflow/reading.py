@@ -141,20 +141,37 @@ def _nest(operator: Task, members: list[Task]) -> None:
 
 
 def _merge_same_dags(reading: Reading) -> None:
-    """Two files with one dag_id: Airflow keeps one of them, and so does the import."""
+    """Two files with one dag_id: Airflow keeps one of them, and so does the import.
+
+    Tasks that only the other file has stay, so that each is an item.
+    """
     first: dict[str, Dag] = {}
     dropped: dict[int, Dag] = {}
     for dag in reading.dags:
         kept_dag = first.setdefault(dag.dag_id, dag)
         if kept_dag.file != dag.file and "*" not in dag.dag_id:
             dropped[id(dag)] = kept_dag
-            reading.problems.append(
-                FileProblem(
-                    dag.file,
-                    f"it builds the DAG {dag.dag_id}, as {kept_dag.file} does: Airflow keeps one of"
-                    " the two",
-                )
-            )
     if dropped:
         reading.dags = [dag for dag in reading.dags if id(dag) not in dropped]
-        reading.tasks = [task for task in reading.tasks if id(task.dag) not in dropped]
+        reading.tasks = _without_duplicates(reading.tasks, dropped)
+
+
+def _without_duplicates(tasks: list[Task], dropped: dict[int, Dag]) -> list[Task]:
+    """Drop tasks of these DAGs which the DAG that is kept (the value) has too, and mark both."""
+    kept = {_key(task): task for task in tasks if id(task.dag) not in dropped}
+    results = []
+    for task in tasks:
+        assert task.dag is not None
+        same_dag = dropped.get(id(task.dag))
+        known = task if same_dag is None else kept.setdefault(_key(task), task)
+        if known is task:
+            results.append(task)
+        if same_dag is not None:
+            task.only_in_rival = known is task
+            known.rival = known.rival or (same_dag.file if known is task else task.dag.file)
+    return results
+
+
+def _key(task: Task) -> tuple[str, str]:
+    assert task.dag is not None
+    return task.dag.dag_id, task.task_id

@@ -221,6 +221,10 @@ class Task:
     variant: str = ""
     role: str = ""
     """`setup` or `teardown`."""
+    rival: str = ""
+    """Another file that builds a DAG with the same id."""
+    only_in_rival: bool = False
+    """Whether its file isn't the one whose DAG the import keeps."""
     edges: dict[int, Task] = field(default_factory=dict)
     downstream: dict[int, Task] = field(default_factory=dict)
     values_from: dict[int, Task] = field(default_factory=dict)
@@ -304,6 +308,8 @@ def text_of(value: Value) -> str | None:
         return value
     if isinstance(value, Text):
         return value.pattern
+    if isinstance(value, External) and value.name.endswith(f"TriggerRule.{value.last}"):
+        return value.last.lower()
     if isinstance(value, Unknown | XComArg | External):
         return WILDCARD
     if isinstance(value, ExternalCall):

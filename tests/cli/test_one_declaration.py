@@ -25,6 +25,9 @@ DECLARED_TWICE = {
     ("checks", "--seconds"): "a request of the API is answered within 60 s, a terminal may wait",
     ("demo", "directory"): "the word `resume` may stand before it",
     ("demo", "--fault"): "the terminal offers its values",
+    ("import", "tool"): "the word `suggestion` may stand in its place",
+    ("import", "path"): "behind `suggestion` it is an id or a kind, and may be missing",
+    ("import", "--into"): "its help says what it means for `suggestion`",
     ("incidents", "--reason"): "its help says what it means for `report` and for `note`",
     ("sql", "query"): "a terminal may name a file with the query, or standard input",
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
@@ -18,7 +16,7 @@ def conformance_command(
     command: list[str],
     inputs: list[str],
     input_format: InputFormat,
-    parameters: Mapping[str, str],
+    parameters: dict[str, str],
     without_rows: bool,
     timeout_s: int,
 ) -> int:

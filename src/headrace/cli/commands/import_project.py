@@ -63,8 +63,8 @@ def import_command(
         return suggestion(invocation, str(path or ""), into, apply=apply)
     if path is None or apply:
         what = "--apply is for suggestions" if apply else "the folder of the project is missing"
-        hint = "headrace import suggestion ID --apply" if apply else f"headrace import {tool} PATH"
-        raise UsageError(what, hint=hint)
+        words = ("suggestion", "ID", "--apply") if apply else (tool, "PATH")
+        raise UsageError(what, hint=command_line("import", *words))
     from headrace.services.import_project import check_import, import_project
 
     if check:

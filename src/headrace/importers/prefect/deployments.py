@@ -16,6 +16,7 @@ from headrace.importers.airflow.schedules import duration
 from headrace.importers.command_projects import cron_trigger
 from headrace.importers.prefect.flows import Definition, PrefectFiles
 from headrace.importers.python_definitions import Definitions, NotKnown, argument
+from headrace.model.errors import first_line
 
 DEPLOYMENT_FILES = ("prefect.yaml", "deployment.yaml")
 DEPLOYING = frozenset({"serve", "deploy", "to_deployment"})
@@ -57,7 +58,7 @@ def deployments_of(
                 for flow, deployment in _declared(origin, project, path):
                     found.setdefault(id(flow), []).append(deployment)
             except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-                problems[path] = f"it can't be read as YAML: {str(error).splitlines()[0]}"
+                problems[path] = f"it can't be read as YAML: {first_line(error)}"
     return found, problems
 
 

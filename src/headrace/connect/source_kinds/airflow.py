@@ -180,7 +180,7 @@ class Airflow(SourceKind):
         """Return the intervals whose runs have all succeeded; failed runs are warnings."""
         declared = _declared(access)
         records, trouble = _look(access, wanted)
-        found = [
+        deliveries = [
             _delivery(access, declared, key, rows)
             for key, rows in sorted(records.items())
             if _is_delivered(rows)
@@ -199,7 +199,9 @@ class Airflow(SourceKind):
                 )
             )
         return Observation(
-            found=tuple(item for item in found if item.version != _version(known, item.partition)),
+            found=tuple(
+                item for item in deliveries if item.version != _version(known, item.partition)
+            ),
             notes=tuple(notes),
             seen=len(records),
             throttled_seconds=trouble.retry_after if trouble and trouble.throttled else None,

@@ -164,9 +164,9 @@ class Origin:
             return None
         last_parts = [name for folder in folders if (name := PurePosixPath(folder).name)]
         for ending in [*(f"/{name}/{path}" for name in last_parts), f"/{path}"]:
-            found = self._nearest(ending, near)
-            if len(found) == 1:
-                return found[0], self._data_text(found[0])
+            templates = self._nearest(ending, near)
+            if len(templates) == 1:
+                return templates[0], self._data_text(templates[0])
         return None
 
     def _nearest(self, ending: str, near: str) -> list[str]:

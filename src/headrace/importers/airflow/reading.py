@@ -158,12 +158,12 @@ def _merge_same_dags(reading: Reading) -> None:
 
 def _without_duplicates(tasks: list[Task], dropped: dict[int, Dag]) -> list[Task]:
     """Drop tasks of these DAGs which the DAG that is kept (the value) has too, and mark both."""
-    kept = {_key(task): task for task in tasks if id(task.dag) not in dropped}
+    remaining = {_key(task): task for task in tasks if id(task.dag) not in dropped}
     results = []
     for task in tasks:
         assert task.dag is not None
         same_dag = dropped.get(id(task.dag))
-        known = task if same_dag is None else kept.setdefault(_key(task), task)
+        known = task if same_dag is None else remaining.setdefault(_key(task), task)
         if known is task:
             results.append(task)
         if same_dag is not None:

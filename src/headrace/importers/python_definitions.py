@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.importers.airflow.origin import Module
+from headrace.importers.airflow.origin import Module, Origin, UnreadableFile
 
 DEPTH_MAX = 50
 
@@ -146,6 +146,23 @@ def first_line(node: ast.stmt | ast.expr) -> int:
     """Return the line of a definition's first decorator, or its own."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(item.lineno for item in decorators)])
+
+
+def files_naming(origin: Origin, library: str) -> tuple[dict[str, Definitions], dict[str, str]]:
+    """Return the Python files whose text names a library, and why files can't be read, by path."""
+    files: dict[str, Definitions] = {}
+    problems: dict[str, str] = {}
+    for path in origin.python_files:
+        try:
+            module = origin.module(path)
+        except UnreadableFile as error:
+            problems[path] = str(error)
+            continue
+        if library in module.text:
+            files[path] = definitions_of(module)
+        else:
+            origin.forget(path)
+    return files, problems
 
 
 def definitions_of(module: Module) -> Definitions:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.importers.airflow.origin import Origin, UnreadableFile
+from headrace.importers.airflow.origin import Origin
 from headrace.importers.python_definitions import (
     Decorator,
     Definitions,
     argument,
-    definitions_of,
+    files_naming,
     first_line,
     functions_of,
 )
@@ -119,18 +119,9 @@ class DagsterFiles:
 
 def read_files(origin: Origin) -> DagsterFiles:
     """Read all Python files that name Dagster."""
-    result = DagsterFiles()
-    for path in origin.python_files:
-        try:
-            module = origin.module(path)
-        except UnreadableFile as error:
-            result.problems[path] = str(error)
-            continue
-        if "dagster" not in module.text:
-            origin.forget(path)
-            continue
-        file = definitions_of(module)
-        result.files[path] = file
+    files, problems = files_naming(origin, "dagster")
+    result = DagsterFiles(files=files, problems=problems)
+    for file in files.values():
         items = [*_decorated(file), *_called(file)]
         result.defined += sorted(items, key=lambda item: item.line)
     return result

@@ -6,11 +6,11 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from headrace.importers.airflow.origin import Origin, UnreadableFile
+from headrace.importers.airflow.origin import Origin
 from headrace.importers.python_definitions import (
     Decorator,
     Definitions,
-    definitions_of,
+    files_naming,
     first_line,
     functions_of,
 )
@@ -86,19 +86,10 @@ class PrefectFiles:
 
 def read_files(origin: Origin) -> PrefectFiles:
     """Read all Python files that name Prefect."""
-    result = PrefectFiles()
-    for path in origin.python_files:
-        try:
-            module = origin.module(path)
-        except UnreadableFile as error:
-            result.problems[path] = str(error)
-            continue
-        if "prefect" not in module.text:
-            origin.forget(path)
-            continue
-        file = definitions_of(module)
-        result.files[path] = file
-        for node in functions_of(module.tree):
+    files, problems = files_naming(origin, "prefect")
+    result = PrefectFiles(files=files, problems=problems)
+    for path, file in files.items():
+        for node in functions_of(file.module.tree):
             decorator = file.decorator(node, DECORATORS)
             if decorator is not None:
                 item = Definition(file, node, decorator)

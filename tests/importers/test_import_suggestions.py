@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from dbt_lab import dbt_project
 
 import headrace
-from headrace.model import ProjectError, UsageError
+from headrace.model import HeadraceError, ProjectError, UsageError
+from headrace.services.import_manifest import MANIFEST_FILE, text_hash
 from headrace.services.import_project import REPORTS, import_project
 from headrace.services.import_suggestions import apply_suggestions, list_suggestions
 from headrace.services.responses import ImportResponse
@@ -121,6 +123,27 @@ def test_edited_files_are_left_alone(tmp_path: Path) -> None:
         import_project("dbt", tmp_path / "shop", into, "test", Silent())
     with pytest.raises(ProjectError, match="isn't an imported project"):
         list_suggestions("", tmp_path)
+
+
+@pytest.mark.parametrize("where", ["../outside.sql", "assets/linked/outside.sql"])
+def test_no_file_outside_the_project_is_written(tmp_path: Path, where: str) -> None:
+    """Would catch: a manifest that came with somebody's project and names a file elsewhere, by its
+    path or through a link."""
+    into, response = imported(tmp_path)
+    chosen = next(row for row in response.suggestions if row.diff)
+    outside = tmp_path / ("outside.sql" if where.startswith("..") else "elsewhere/outside.sql")
+    outside.parent.mkdir(exist_ok=True)
+    outside.write_text("mine", encoding="utf-8")
+    (into / "assets/linked").symlink_to(tmp_path / "elsewhere")
+    manifest = into / MANIFEST_FILE
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    change = next(row for row in content["suggestions"] if row["id"] == chosen.id)
+    change["changes"] = {where: {"before": "mine", "after": None}}
+    content["files"][where] = text_hash("mine")
+    manifest.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(HeadraceError):
+        apply_suggestions(chosen.id, into, "test", Silent())
+    assert outside.read_text(encoding="utf-8") == "mine"
 
 
 def test_a_change_that_makes_the_project_invalid_is_taken_back(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from headrace.importers import ImportedItem, ImportedProject
 from headrace.model import HeadraceError
+from headrace.services.import_files import safe_path
 from headrace.services.responses.imports import ImportChanges
 
 MANIFEST_FILE = ".headrace-import.json"
@@ -71,11 +72,11 @@ def manifest_of(
 def load_manifest(directory: Path) -> Manifest | None:
     """Return the manifest of an earlier import into `directory`; None if there is none.
 
-    Raise HeadraceError for a manifest that can't be read.
+    Raise HeadraceError for a manifest that can't be read, or that names files elsewhere.
     """
     path = directory / MANIFEST_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
@@ -83,6 +84,9 @@ def load_manifest(directory: Path) -> Manifest | None:
             f"{path} can't be read: {error}",
             hint="restore it from version control, or import into another folder",
         ) from error
+    for name in chain(manifest.files, *(row.changes for row in manifest.suggestions)):
+        safe_path(name)
+    return manifest
 
 
 def manifest_text(manifest: Manifest) -> str:

@@ -13,14 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from headrace.importers import ImportedItem, ImportedProject, Refusal, Verdict
-from headrace.model import HeadraceError, ProjectError, UsageError
+from headrace.model import ProjectError, UsageError
 from headrace.model.partitions import command_line
+from headrace.services.import_files import write_files
 from headrace.services.import_manifest import (
     MANIFEST_FILE,
     Manifest,
@@ -55,6 +56,7 @@ IMPORTERS: Mapping[str, str] = {
 }
 """Tool → the package whose `read_project(root)` reads its projects."""
 
+ELSEWHERE = "name another folder: --into DIR"
 REPORTS = ("import-report.md", "import-report.html")
 ImportTool = Annotated[str, Argument("|".join(IMPORTERS), help="the tool of the project")]
 ImportInto = Annotated[
@@ -97,7 +99,7 @@ def import_project(
     response = _response(imported, path, directory, validation, suggestions, files)
     reports = dict(zip(REPORTS, (markdown_report(response), html_report(response)), strict=True))
     written = manifest_of(imported, root, origin, texts, suggestions)
-    _write(directory, {**reports, MANIFEST_FILE: manifest_text(written)}, ())
+    write_files(directory, {**reports, MANIFEST_FILE: manifest_text(written)}, ELSEWHERE)
     return response
 
 
@@ -133,8 +135,9 @@ def _write_project(
     directory: Path, imported: ImportedProject, earlier: Iterable[str]
 ) -> dict[str, str]:
     """Write the new project's files, and return their texts by path."""
-    texts = {_safe(name): text for name, text in imported.files.items()}
-    _write(directory, texts, earlier)
+    texts = dict(imported.files)
+    removed = dict.fromkeys(set(earlier) - texts.keys())
+    write_files(directory, {**removed, **texts}, ELSEWHERE)
     return texts
 
 
@@ -209,30 +212,6 @@ def _replaceable(directory: Path, tool: str, origin: str) -> Manifest | None:
             hint="import into another folder and compare both: --into DIR",
         )
     return manifest
-
-
-def _safe(name: str) -> str:
-    """Return a path of the new project. Raise HeadraceError for one that leaves it."""
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
-        raise HeadraceError(f"the importer named the file {name[:200]!r}, which isn't in a project")
-    return name
-
-
-def _write(directory: Path, texts: Mapping[str, str], earlier: Iterable[str]) -> None:
-    """Write the files, and remove those of an earlier import that are no longer written."""
-    try:
-        for name in set(earlier) - texts.keys():
-            (directory / _safe(name)).unlink(missing_ok=True)
-        for name, text in texts.items():
-            target = directory / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(text.encode("utf-8", "replace"))
-    except OSError as error:
-        raise HeadraceError(
-            f"{error.filename or directory} can't be written: {error.strerror}",
-            hint="name another folder: --into DIR",
-        ) from error
 
 
 def _validated(directory: Path, actor: str, progress: Progress) -> ImportValidation:

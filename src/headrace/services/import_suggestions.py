@@ -17,9 +17,10 @@ import msgspec
 
 from headrace.importers import ImportedProject, Suggestion
 from headrace.importers.simplifications import simplifications
-from headrace.model import HeadraceError, ProjectError, UsageError
+from headrace.model import ProjectError, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
+from headrace.services.import_files import write_files
 from headrace.services.import_manifest import (
     MANIFEST_FILE,
     FileChange,
@@ -37,6 +38,7 @@ from headrace.services.responses.imports import (
 from headrace.services.session import Progress, ProjectSession
 from headrace.services.validate import validate
 
+PERMISSIONS = "look at the permissions, then apply the suggestion again"
 SuggestionName = Annotated[
     str, Argument("[ID|KIND]", help="one suggestion, or all of a kind (default: list all)")
 ]
@@ -141,21 +143,21 @@ def apply_suggestions(
         raise UsageError(_nothing_to_apply(manifest, named), hint="headrace import suggestion")
     before, after = _texts(directory, manifest, chosen)
     errors = _errors(directory, actor, progress)
-    _write(directory, after)
+    write_files(directory, after, PERMISSIONS)
     try:
         new = _errors(directory, actor, progress) - errors
     except BaseException:
-        _write(directory, before)
+        write_files(directory, before, PERMISSIONS)
         raise
     if new:
-        _write(directory, before)
+        write_files(directory, before, PERMISSIONS)
         raise ProjectError(
             f"the changed project isn't valid: {min(new)}",
             hint="no file was changed; make the change by hand, and correct what it breaks",
         )
     ids = {row.id: {path: text_hash(after[path] or "") for path in row.changes} for row in chosen}
     manifest = msgspec.structs.replace(manifest, applied={**manifest.applied, **ids})
-    _write(directory, {MANIFEST_FILE: manifest_text(manifest)})
+    write_files(directory, {MANIFEST_FILE: manifest_text(manifest)}, PERMISSIONS)
     return _response(manifest, directory, chosen, sorted(after))
 
 
@@ -252,23 +254,6 @@ def _edits(base: list[str], text: list[str]) -> list[tuple[int, int, list[str]]]
     """Return what replaces the lines from start to end of `base`."""
     codes = difflib.SequenceMatcher(None, base, text, autojunk=False).get_opcodes()
     return [(i, j, text[m:n]) for tag, i, j, m, n in codes if tag != "equal"]
-
-
-def _write(directory: Path, texts: Mapping[str, str | None]) -> None:
-    """Write files, and remove those without a text."""
-    try:
-        for path, text in texts.items():
-            target = directory / path
-            if text is None:
-                target.unlink(missing_ok=True)
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(text.encode("utf-8", "replace"))
-    except OSError as error:
-        raise HeadraceError(
-            f"{error.filename or directory} can't be written: {error.strerror}",
-            hint="look at the permissions, then apply the suggestion again",
-        ) from error
 
 
 def _errors(directory: Path, actor: str, progress: Progress) -> set[str]:

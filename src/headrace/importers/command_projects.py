@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from headrace.importers.airflow.naming import Names, cleaned, owner_name
 from headrace.importers.airflow.secrets_found import Secrets
 from headrace.importers.airflow.validity import invalid_files
 from headrace.importers.imported import ORIGINAL_CHARACTERS_MAX, ImportedItem, Verdict
+from headrace.importers.yaml_text import mapping
 
 DESCRIPTION_CHARACTERS_MAX = 300
 UPSTREAM = "upstream"
@@ -97,7 +96,7 @@ class CommandProject:
             '[project]\nname = "imported"\ntimezone = "UTC"\n\n'
             f"[run]\npass_environment = [{passed}]\n"
         )
-        self.files["owners.yaml"] = _yaml(
+        self.files["owners.yaml"] = mapping(
             {owner: {"kind": "team"} for owner in sorted(owners or {self.title.lower()})}
         )
         if assets:
@@ -122,7 +121,7 @@ class CommandProject:
         }
         fields = {name: value for name, value in given.items() if value}
         lines = [f"{self.title}: {task.id} ({task.file}:{task.line})", *task.comments]
-        return _comments(lines) + _yaml(fields)
+        return _comments(lines) + mapping(fields)
 
     def items(self, secrets: Secrets) -> list[ImportedItem]:
         """Return an item for each task."""
@@ -166,14 +165,3 @@ def file_item(path: str, reason: str) -> OriginTask:
 
 def _comments(lines: Iterable[str]) -> str:
     return "".join(f"# {' '.join(line.split())}".rstrip() + "\n" for line in lines)
-
-
-def _yaml(fields: Mapping[str, Any]) -> str:
-    return "".join(f"{_flow(key)}: {_flow(value)}\n" for key, value in fields.items())
-
-
-def _flow(value: Any) -> str:
-    text = yaml.safe_dump(
-        value, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=True
-    )
-    return str(text).removesuffix("...\n").strip()

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from headrace.importers.yaml_text import flow, in_comment
+
 _LEAD = "/* headrace\n"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WORD = re.compile(r"\w+")
@@ -115,21 +117,13 @@ def _with_field(front: str, key: str, value: Any) -> str:
     """Return YAML with one field at the top level set, or taken out if the value is None."""
     lines = front.splitlines(keepends=True)
     start = next((n for n, line in enumerate(lines) if line.startswith(f"{key}:")), None)
-    written = [] if value is None else [f"{key}: {flow(value)}\n"]
+    written = [] if value is None else [f"{key}: {in_comment(flow(value))}\n"]
     if start is None:
         return "".join([*lines, *written])
     end = start + 1
     while end < len(lines) and lines[end].startswith((" ", "-", "]", "}", "\n")):
         end += 1
     return "".join([*lines[:start], *written, *lines[end:]])
-
-
-def flow(value: Any) -> str:
-    """Return a value as YAML on one line; it can't end the comment that it stands in."""
-    text = yaml.safe_dump(
-        value, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=True
-    )
-    return str(text).removesuffix("...\n").strip().replace("*/", "* /")
 
 
 def words(text: str) -> set[str]:

@@ -18,7 +18,6 @@ from sqlglot.errors import SqlglotError
 
 from headrace.importers.declarations import (
     Declaration,
-    flow,
     read_declarations,
     without_comments,
     words,
@@ -31,6 +30,7 @@ from headrace.importers.imported import (
     Verdict,
 )
 from headrace.importers.removals import taken_out
+from headrace.importers.yaml_text import flow
 
 BODY_CHARACTERS_MAX = 20_000
 """Longer queries aren't examined."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-
-import yaml
 
 from headrace.importers.airflow import operators
 from headrace.importers.airflow.naming import Names, cleaned, owner_name, whole_names
@@ -19,6 +17,7 @@ from headrace.importers.airflow.schedules import Schedule, duration
 from headrace.importers.airflow.statements_sql import NotCarried, TableName
 from headrace.importers.airflow.values import text_of
 from headrace.importers.imported import Verdict
+from headrace.importers.yaml_text import in_comment, mapping
 from headrace.model.assets import ATTEMPTS_MAX
 
 RUNNER = "jobs/airflow_task.py"
@@ -174,7 +173,7 @@ class NewProject:
                 "description": f"The table {full}; export it as Parquet",
                 "files": f"landing/{source}/*.parquet",
             }
-        self.files[f"sources/{source}.yaml"] = _yaml(fields)
+        self.files[f"sources/{source}.yaml"] = mapping(fields)
 
     def _write_file_source(self, plan: Plan, source: tuple[str, str]) -> None:
         fields: dict[str, Any] = {"source": plan.name, "owner": self._owner(plan)}
@@ -182,7 +181,7 @@ class NewProject:
             fields |= {"partition": plan.schedule.grain} | _start(plan.schedule)
         fields["files"] = source[1]
         path = f"sources/{plan.name}.yaml"
-        self.files[path] = _comment_lines(self._comments(plan), "#") + _yaml(fields)
+        self.files[path] = _comment_lines(self._comments(plan), "#") + mapping(fields)
         plan.created = (path,)
 
     def _write_command(self, plan: Plan) -> None:
@@ -196,7 +195,7 @@ class NewProject:
         fields["materialize"] = "none"
         words = ["python3", RUNNER, plan.task.dag.dag_id, plan.task.task_id]
         fields["command"] = [*words, *_offset(plan.schedule)]
-        self.files[path] = _comment_lines(self._comments(plan), "#") + _yaml(fields)
+        self.files[path] = _comment_lines(self._comments(plan), "#") + mapping(fields)
         plan.created = (path,)
 
     def _comments(self, plan: Plan) -> list[str]:
@@ -312,7 +311,7 @@ class NewProject:
             | ({"contact": [f"mailto:{email}" for email in sorted(emails)]} if emails else {})
             for owner, emails in sorted(self.owners.items())
         }
-        self.files["owners.yaml"] = _yaml(owners)
+        self.files["owners.yaml"] = mapping(owners)
 
 
 _VIEW_FIELDS = ("owner", "description", "tags", "materialize", "parameters")
@@ -424,22 +423,8 @@ def _comment_lines(lines: Iterable[str], mark: str = "--") -> str:
     return "".join(f"{mark} {' '.join(line.split())}".rstrip() + "\n" for line in lines)
 
 
-def _yaml(fields: Mapping[str, Any]) -> str:
-    """A mapping, one field a line."""
-    return "".join(f"{_flow(key)}: {_flow(value)}\n" for key, value in fields.items())
-
-
-def _flow(value: Any) -> str:
-    text = str(
-        yaml.safe_dump(
-            value, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=True
-        )
-    )
-    return text.removesuffix("...\n").strip()
-
-
 def _front_yaml(fields: dict[str, Any]) -> str:
     """Front matter of a SQL file; a description can't end the comment."""
     if "description" in fields:
         fields["description"] = fields["description"].replace("*/", "* /")
-    return _yaml(fields).replace("*/", "* /")
+    return in_comment(mapping(fields))

@@ -133,6 +133,8 @@ def test_everything_is_an_item_once(tmp_path: Path) -> None:
         "at_two": "person",
         "on_file": "person",
     }
+    (check,) = [item for item in imported.items if item.id == "revenue:revenue_is_positive"]
+    assert "fails the asset's command" in check.why, "it is blocking"
     edges = {(item.origin, item.target) for item in imported.dependencies}
     assert {
         ("raw/orders", "clean"),

@@ -264,7 +264,9 @@ class _Items:
             task.refuse("the asset that it checks isn't in the files", "write a check by hand")
             return
         task.part_of = pair[1].part_of or pair[1].id
-        task.why = f"Dagster runs it when it materializes {key}; it holds nothing back there"
+        blocks = item.file.known(item.argument("blocking"), False) is True
+        effect = "a failure fails the asset's command" if blocks else "a failure holds nothing back"
+        task.why = f"Dagster runs it when it materializes {key}; {effect}"
         task.todo.append("write it as a check of Headrace once the asset's rows are in the lake")
         self._edge(pair[1].id, task.id)
         if pair[1].verdict is Verdict.PERSON:

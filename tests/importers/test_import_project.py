@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,16 @@ def test_the_reports_escape_what_comes_from_the_origin(tmp_path: Path) -> None:
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "      select <script>" in lines, "a code block, where Markdown has no HTML"
+
+
+def test_a_folder_without_anything_to_import_is_named(tmp_path: Path) -> None:
+    """Would catch: a wrong folder that looks like an import that went well."""
+    (tmp_path / "wrong").mkdir()
+    command = ["import", "prefect", str(tmp_path / "wrong"), "--into", str(tmp_path / "new")]
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "has nothing of prefect that was recognised" in done.stdout
+    assert "headrace import prefect PATH" in done.stdout
+    assert "headrace run" not in done.stdout

@@ -135,6 +135,22 @@ def test_own_inputs(tmp_path: Path) -> None:
     assert "special_values" not in {case["name"] for case in response["cases"]}
 
 
+def test_a_damaged_input_of_the_user_is_named(tmp_path: Path) -> None:
+    """Would catch: an error of DuckDB with its statement, which doesn't say whose file it is."""
+    orders = tmp_path / "orders.parquet"
+    orders.write_bytes(b"x")
+    words = ["conformance", "--input", f"orders={orders}", "--", "true"]
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "the input orders can't be read" in done.stderr
+    assert "DESCRIBE" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -23,7 +23,7 @@ from headrace.engine.failures import BodyFailed
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal
 from headrace.model import InputFormat
-from headrace.model.errors import UsageError
+from headrace.model.errors import UsageError, first_line
 
 INPUT = "rows"
 """The name of the generated input."""
@@ -144,17 +144,22 @@ class TestedProgram:
             INPUT: request.select
         }
         return {
-            name: self._write_input(folder / "inputs" / f"{number}.{self._format}", select, request)
+            name: self._write_input(
+                name, folder / "inputs" / f"{number}.{self._format}", select, request
+            )
             for number, (name, select) in enumerate(selects.items())
         }
 
-    def _write_input(self, path: Path, select: str, request: RunRequest) -> dict[str, Any]:
+    def _write_input(
+        self, name: str, path: Path, select: str, request: RunRequest
+    ) -> dict[str, Any]:
         limited = f"SELECT * FROM ({select}) WHERE false" if request.empty else select
         try:
             columns = columns_of(self._session, limited)
             self._session.connection.execute(copy_statement(limited, path, self._format))
         except duckdb.Error as error:
-            raise UsageError(f"an input can't be read: {_printable(str(error))}") from error
+            message = _printable(first_line(error))
+            raise UsageError(f"the input {name} can't be read: {message}") from error
         if request.damaged:
             path.write_bytes(DAMAGED[self._format])
         return {

@@ -253,8 +253,9 @@ def _response(
     files: list[str],
 ) -> ImportResponse:
     counts = Counter(item.verdict for item in imported.items)
-    enter = f"cd {shlex.quote(str(directory))} && "
     command = "run" if validation is None or validation.ok else "validate"
+    enter = f"cd {shlex.quote(str(directory))} && headrace {command}"
+    other_folder = command_line("import", imported.tool, "PATH")
     return ImportResponse(
         tool=imported.tool,
         origin=str(path),
@@ -276,7 +277,7 @@ def _response(
         executed=0,
         validate=validation,
         files=files,
-        next=f"{enter}headrace {command}",
+        next=enter if imported.items else other_folder,
     )
 
 

@@ -103,6 +103,10 @@ def _render_changes(response: ImportResponse, page: CommandOutput) -> None:
 
 def _render_import(response: ImportResponse, page: CommandOutput) -> None:
     counts, validation = response.counts, response.validate
+    if not response.items:
+        page.say(f"! {response.origin} has nothing of {response.tool} that was recognised", "warn")
+        page.next(response.next)
+        return
     page.say(f"✓ {response.origin} imported into {response.directory}", "good")
     page.facts(
         f"{counts.carried} carried",

@@ -10,7 +10,7 @@ from headrace.importers.adf.evaluate import resolve, text_value
 from headrace.importers.adf.expressions import BadExpressionError, Call, parse_value, walk
 from headrace.importers.adf.json_text import JsonObject
 from headrace.importers.adf.origin import Origin, Resource
-from headrace.importers.adf.reading import list_of, object_of, objects_of, text_at
+from headrace.importers.adf.reading import list_of, object_of, objects_of, objects_within, text_at
 from headrace.importers.adf.values import Scope, Unknown, Value, unknown_in
 
 UNROLLED_MAX = 50
@@ -120,16 +120,10 @@ def _constant(activity: JsonObject, scope: Scope) -> Value:
 
 
 def _assignments(value: Any) -> Iterator[JsonObject]:
-    pending = [value]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
-        elif isinstance(node, JsonObject):
-            pending.extend(node.values())
-            assigning = str(node.get("type")).lower() in _ASSIGNING
-            if assigning and isinstance(node.get("typeProperties"), JsonObject):
-                yield node
+    for node in objects_within(value):
+        assigning = str(node.get("type")).lower() in _ASSIGNING
+        if assigning and isinstance(node.get("typeProperties"), JsonObject):
+            yield node
 
 
 def _add(

@@ -16,6 +16,7 @@ from headrace.importers.adf.json_text import (
     decoded,
     parse,
 )
+from headrace.importers.adf.reading import objects_within
 
 KINDS = {
     "pipeline": "pipeline",
@@ -215,14 +216,8 @@ def _is_copy_of(resource: arm.Resource, known: Resource) -> bool:
 
 def _names(properties: JsonObject) -> list[str]:
     """Return the names of a pipeline's activities, those in containers too."""
-    names: list[str] = []
-    pending: list[Any] = [properties.get("activities")]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
-        elif isinstance(node, dict):
-            if isinstance(node.get("type"), str) and "name" in node:
-                names.append(str(node["name"]))
-            pending.extend(value for value in node.values() if isinstance(value, dict | list))
-    return sorted(names)
+    return sorted(
+        str(node["name"])
+        for node in objects_within(properties.get("activities"))
+        if isinstance(node.get("type"), str) and "name" in node
+    )

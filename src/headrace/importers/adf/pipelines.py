@@ -16,7 +16,7 @@ from headrace.importers.adf.activities import (
 from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.json_text import JsonObject
 from headrace.importers.adf.origin import Origin, Resource
-from headrace.importers.adf.reading import object_of, text_at
+from headrace.importers.adf.reading import object_of, objects_within, text_at
 from headrace.importers.adf.schedules import Schedule, schedules
 from headrace.importers.adf.values import Scope, Unknown, Value
 
@@ -73,17 +73,9 @@ def read_pipelines(origin: Origin) -> Pipelines:
 
 
 def _execute(raw: Any) -> list[JsonObject]:
-    calls: list[JsonObject] = []
-    pending = [raw]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
-        elif isinstance(node, JsonObject):
-            pending.extend(node.values())
-            if str(node.get("type")).lower() == "executepipeline":
-                calls.append(node)
-    return calls
+    return [
+        node for node in objects_within(raw) if str(node.get("type")).lower() == "executepipeline"
+    ]
 
 
 def _called(resource: Resource, origin: Origin) -> list[Resource]:

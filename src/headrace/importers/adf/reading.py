@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from headrace.importers.adf.json_text import JsonObject
@@ -32,6 +33,18 @@ def list_of(value: Any, *keys: str) -> list[Any]:
 def objects_of(value: Any, *keys: str) -> list[JsonObject]:
     """Return the objects of the list at a path of keys."""
     return [object_of(item) for item in list_of(value, *keys) if isinstance(item, dict)]
+
+
+def objects_within(value: Any) -> Iterator[JsonObject]:
+    """Yield a value's objects at any depth, itself among them."""
+    pending = [value]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list):
+            pending.extend(node)
+        elif isinstance(node, JsonObject):
+            pending.extend(node.values())
+            yield node
 
 
 def text_at(value: Any, *keys: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from headrace.importers.adf.json_text import JsonObject
+from headrace.importers.adf.reading import objects_within
 from headrace.importers.imported import SecretFound
 
 _SECRET_KEYS = re.compile(
@@ -51,16 +52,10 @@ class Secrets:
 
 
 def _secrets(value: Any) -> Iterator[tuple[JsonObject, str, str]]:
-    pending = [value]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
-        elif isinstance(node, JsonObject):
-            pending.extend(node.values())
-            for key, held in node.items():
-                for secret in _held(key, held):
-                    yield node, key, secret
+    for node in objects_within(value):
+        for key, held in node.items():
+            for secret in _held(key, held):
+                yield node, key, secret
 
 
 def _held(key: str, held: Any) -> Iterator[str]:

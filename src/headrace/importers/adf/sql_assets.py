@@ -23,7 +23,7 @@ from headrace.importers.adf.copying import (
 from headrace.importers.adf.drafts import Draft
 from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.origin import Resource
-from headrace.importers.adf.reading import list_of, objects_of, text_at
+from headrace.importers.adf.reading import list_of, objects_of, objects_within, text_at
 from headrace.importers.adf.sql_tasks import NotTranslatedError, queries_of, translate
 from headrace.importers.adf.stores import DATABASES, DIALECTS, Place, table_name
 from headrace.importers.adf.values import Scope, has_moment, unknown_in
@@ -143,17 +143,10 @@ def _user_of_file(activity: Activity, dataset: Resource, context: Context) -> st
 
 def _readers(raw: Any, dataset: str) -> Iterator[str]:
     """Yield the names of activities that name a dataset otherwise than as their output."""
-    pending = [raw]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
-        elif isinstance(node, dict):
-            pending.extend(node.values())
-            settings = node.get("typeProperties")
-            inputs = [*list_of(node, "inputs"), *_dataset_of(settings)]
-            if any(text_at(reference, "referenceName") == dataset for reference in inputs):
-                yield text_at(node, "name")
+    for node in objects_within(raw):
+        inputs = [*list_of(node, "inputs"), *_dataset_of(node.get("typeProperties"))]
+        if any(text_at(reference, "referenceName") == dataset for reference in inputs):
+            yield text_at(node, "name")
 
 
 def _dataset_of(settings: Any) -> list[Any]:

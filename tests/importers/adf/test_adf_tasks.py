@@ -312,6 +312,25 @@ def test_a_command_never_lacks_a_variable_that_another_activity_sets(
     assert found == {"p/Set": "person", "p/Use": "person", "p/Fixed": "command"}
 
 
+@pytest.mark.parametrize(("after", "expected"), [(["Set"], "command"), ([], "person")])
+def test_a_variable_is_constant_only_after_it_is_set(
+    root: Path, tmp_path: Path, after: list[str], expected: str
+) -> None:
+    """Would catch an activity that reads a variable early, with the value that it gets later."""
+    decides = {
+        "expression": expression("@equals(variables('folder'), 'constant')"),
+        "ifTrueActivities": [activity("Wait", "Wait", settings={"waitTimeInSeconds": 1})],
+    }
+    pipeline(
+        root, "p",
+        [activity("Set", "SetVariable", settings={"variableName": "folder", "value": "constant"}),
+         activity("If", "IfCondition", after, settings=decides)],
+        variables={"folder": {"type": "String", "defaultValue": "other"}},
+    )  # fmt: skip
+    results = verdicts(imported(root, tmp_path / "new"))
+    assert results["p/If"] == results["p/If/Wait"] == expected
+
+
 def test_files_that_start_a_pipeline_are_a_persons(root: Path, tmp_path: Path) -> None:
     """Would catch a command that runs without the name of the file."""
     uses = {

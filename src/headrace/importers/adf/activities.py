@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,11 +98,28 @@ def _variables(raw: JsonObject, scope: Scope) -> Mapping[str, Value]:
     }
     top = objects_of(raw, "activities")
     for name, settings in assigned.items():
-        if len(settings) == 1 and any(settings[0] is activity for activity in top):
+        if len(settings) == 1 and _is_set_before_use(name, settings[0], top):
             value = _constant(settings[0], scope)
             if not isinstance(value, Unknown):
                 values[name] = value
     return values
+
+
+def _is_set_before_use(name: str, setting: JsonObject, top: list[JsonObject]) -> bool:
+    """Whether the pipeline itself sets a variable, and all that read it come after that."""
+    if not any(setting is activity for activity in top):
+        return False
+    use = re.compile(rf"variables\(\s*'{re.escape(name)}'\s*\)", re.IGNORECASE)
+    after = {text_at(setting, "name")}
+    waiting = [activity for activity in top if activity is not setting]
+    while following := [item for item in waiting if not after.isdisjoint(_upstream_names(item))]:
+        after.update(text_at(item, "name") for item in following)
+        waiting = [item for item in waiting if not any(item is other for other in following)]
+    return not any(use.search(json.dumps(activity)) for activity in waiting)
+
+
+def _upstream_names(activity: JsonObject) -> list[str]:
+    return [text_at(item, "activity") for item in objects_of(activity, "dependsOn")]
 
 
 def _assigned(raw: JsonObject) -> dict[str, list[JsonObject]]:

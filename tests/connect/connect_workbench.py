@@ -56,6 +56,9 @@ class Workbench:
             root / ".headrace/lake",
             readable=[self.raw, self.temporary],
             timezone="America/New_York",
+            # Tests compare rows in the file's order. A worker's session doesn't promise it: two
+            # threads wrote the third row of three first in a tenth of the reads on a busy machine.
+            ordered=True,
         )
 
     def __enter__(self) -> Self:

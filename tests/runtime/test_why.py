@@ -453,3 +453,33 @@ def test_a_lateness_is_not_put_down_to_what_began_after_it(lab: Lab) -> None:
         == "report is late since Fri 01-03 07:00. 2025-01-03 waits since 00:00 because of INC-2: "
         "not delivered yet at orders 2025-01-03, which acme answers for."
     )
+
+
+def test_an_asset_without_partitions_waits_for_the_source_that_delivered_nothing(
+    lab: Lab,
+) -> None:
+    """Would catch: "nothing of it was ever heard of" about an asset whose file hasn't arrived, and
+    a source that can't be reached, or wasn't looked at, told as one that delivered nothing.
+    """
+    lab.write(
+        "sources/planes.yaml", "source: planes\nowner: acme\npartition: '*'\nfiles: landing/p.csv\n"
+    )
+    lab.sql("fleet", "select * from planes", front="")
+    lab.sql("largest", "select max(seats) as seats from fleet", front="")
+    now = "2025-01-02T06:00:00+00:00"
+    lab.headrace("apply", "--yes", "--now", now)
+    for subject in ("fleet", "largest"):
+        said = ask(lab, subject, now)
+        assert said.verdict == f"{subject} waits for planes, which hasn't been observed yet"
+        assert (said.state, said.next) == ("never", "headrace tick")
+    tick(lab, now)
+    for subject, verdict in {
+        "fleet": "fleet waits for planes, of which nothing was delivered yet",
+        "largest": "largest waits for planes, of which nothing was delivered yet",
+        "planes": "planes hasn't been delivered",
+    }.items():
+        said = ask(lab, subject, "2025-01-02T06:05:00+00:00")
+        assert (said.verdict, said.next) == (verdict, "headrace deliveries planes")
+    lab.write("landing/p.csv", "tail,seats\nN1,150\n")
+    tick(lab, "2025-01-02T06:10:00+00:00")
+    assert ask(lab, "largest", "2025-01-02T06:11:00+00:00").state == "published"

@@ -101,7 +101,7 @@ class WaitCauses:
         if node in self._paused:
             return self._held_back(node, key, state)
         if self.nodes[node].is_source and state == "missing" and (node, key) not in self._arrived:
-            return self._undelivered(node, key)
+            return self.undelivered(node, key)
         if partition is not None and (partition.not_before or 0) > self._now:
             return self._backs_off(partition)
         if self._ends_at(node, key) > self._now:
@@ -273,7 +273,8 @@ class WaitCauses:
             msgspec.structs.replace(row, next=f"headrace resume {node}"), f", which {text}"
         )
 
-    def _undelivered(self, node: str, key: str) -> WaitCause:
+    def undelivered(self, node: str, key: str) -> WaitCause:
+        """Return the cause for a source without a delivery for `key`."""
         if not self._context.facts.observations(node):
             text = f"isn't known yet: {node} hasn't been observed"
             row = self.row(

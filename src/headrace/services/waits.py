@@ -11,7 +11,7 @@ from headrace.plan import Compiled
 from headrace.scheduler import AwaitedPartition
 from headrace.services.responses.interventions import WaitingRow
 from headrace.services.session import ProjectSession
-from headrace.services.wait_causes import WaitCauses, partition_target, partition_words
+from headrace.services.wait_causes import WaitCause, WaitCauses, partition_target, partition_words
 from headrace.slo.blockage import Blockage, next_command, unreadable
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.times import time_text
@@ -54,6 +54,10 @@ class Waits:
                     seen.add(further)
                     pending.append((further, depth + 1))
         return rows[:ROWS_MAX]
+
+    def undelivered(self, source: str, key: str) -> WaitCause:
+        """Return the cause for a source without a delivery for `key`."""
+        return self._causes.undelivered(source, key)
 
     def _partition_waits(
         self, node: str, key: str

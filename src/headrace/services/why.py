@@ -26,7 +26,7 @@ from headrace.slo.obligations import EvaluationContext, counts_as_empty
 from headrace.slo.times import time_text
 from headrace.slo.unsound import needed as made_of
 from headrace.store import Transaction
-from headrace.store.queries import attempts, partition_states
+from headrace.store.queries import attempts, deliveries, partition_states
 from headrace.store.queries.partition_states import Partition
 
 NOTHING_DUE = "nothing_due"
@@ -122,15 +122,8 @@ def _of_node(  # complexipy: ignore (each answer is one early return)
     waiting = waits.core.waiting_of(name, now_us)
     chosen = key or _partition(tx, context, name, waiting, now_us)
     if chosen is None:
-        return why_response(
-            session,
-            name,
-            None,
-            "never",
-            f"nothing of {name} was ever heard of",
-            [],
-            "headrace tick",
-        )
+        unknown, then = _of_no_partition(tx, context, waits, name, now_us)
+        return why_response(session, name, None, "never", unknown, [], then)
     partition = partition_states.get(tx, name, chosen)
     subject = partition_target(name, chosen)
     if partition is None and (source := without_data(context, name, chosen)) is not None:
@@ -198,6 +191,35 @@ def without_data(context: EvaluationContext, name: str, key: str) -> str | None:
         waiting += [place for place in above if place not in seen]
         seen.update(above)
     return result
+
+
+def _of_no_partition(
+    tx: Transaction, context: EvaluationContext, waits: Waits, name: str, now_us: int
+) -> tuple[str, str | None]:
+    """Return the verdict about a node of which no partition is known, and the next command."""
+    source = _silent_source(tx, context, name)
+    if source is None:
+        return f"no partition of {name} is known yet", "headrace tick"
+    key, grain = WHOLE, source.partition.grain
+    if grain is not None:
+        key = previous_key(key_at_us(now_us, grain, source.timezone), grain, source.timezone)
+    row, clause = waits.undelivered(source.name, key)
+    if source.name == name:
+        return f"{name} {row.text}", row.next
+    return f"{name} waits for {source.name}{clause}", row.next
+
+
+def _silent_source(tx: Transaction, context: EvaluationContext, name: str) -> Node | None:
+    """Return the node, or a source that it is computed from, of which nothing was delivered."""
+    waiting, seen = [name], {name}
+    while waiting:
+        node = context.node(waiting.pop())
+        if node.is_source and deliveries.first_observation(tx, node.name) is None:
+            return node
+        above = [spec.node for spec in node.inputs if not spec.optional and spec.node not in seen]
+        waiting += above
+        seen.update(above)
+    return None
 
 
 def _computed_from(context: EvaluationContext, node: Node, key: str) -> list[tuple[str, str]]:

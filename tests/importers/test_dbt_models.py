@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from dbt_lab import dbt_project, imported
+import yaml
+from dbt_lab import Imported, dbt_project, imported
 
 from headrace.importers import DependencyKind, Verdict
 from headrace.importers.dbt.project_files import read_files
 from headrace.importers.dbt.settings import read_profile
+from headrace.services.import_project import import_project
+from headrace.services.session import Silent
 
 INCREMENTAL = """
 {{ config(materialized='incremental', unique_key='id') }}
@@ -39,6 +43,67 @@ def test_control_flow_is_written_out_and_comments_stay(tmp_path: Path) -> None:
     assert ("seed.shop.raw_orders", "model.shop.orders", DependencyKind.REF) in edges
 
 
+CONTRACT = """
+models:
+  - name: a
+    config: {contract: {enforced: true}, materialized: table}
+    constraints: [{type: primary_key, columns: [id, day]}, {type: check, expression: id > 0}]
+    columns:
+      - {name: id, data_type: bigint, description: "the order: its number"}
+      - {name: day, data_type: date}
+      - {name: note, data_type: "varchar(20)", constraints: [{type: not_null}, {type: unique}]}
+"""
+ORDERS_OF_DAYS = "select 1::bigint as id, date '2026-01-01' as day, 'x' as note"
+
+
+def properties(found: Imported, name: str) -> list[dict[str, Any]]:
+    """Return the columns of a contract that was written."""
+    document = yaml.safe_load(found.files[f"contracts/{name}.odcs.yaml"])
+    columns: list[dict[str, Any]] = document["schema"][0]["properties"]
+    return columns
+
+
+def test_an_enforced_contract_becomes_a_contract_of_the_asset(tmp_path: Path) -> None:
+    """Would catch: types or constraints that get lost, and a constraint that isn't mentioned."""
+    found = imported(tmp_path, {"models/a.sql": ORDERS_OF_DAYS, "models/s.yml": CONTRACT})
+    assert properties(found, "a") == [
+        {
+            "name": "id",
+            "physicalType": "BIGINT",
+            "description": "the order: its number",
+            "primaryKey": True,
+        },
+        {"name": "day", "physicalType": "DATE", "primaryKey": True},
+        {"name": "note", "physicalType": "VARCHAR", "required": True, "unique": True},
+    ]
+    item = found.model("a")
+    assert item.verdict is Verdict.CARRIED and not item.todo
+    assert item.created == ("assets/a.sql", "contracts/a.odcs.yaml")
+    assert item.why.endswith(
+        "its contract is contracts/a.odcs.yaml, which allows more columns than those it names;"
+        " its constraint check isn't carried"
+    )
+
+
+def test_only_constraints_that_the_warehouse_holds_become_checks(tmp_path: Path) -> None:
+    """Would catch: a key that Snowflake never checked, or one of a view, that stops a new run."""
+    found = imported(
+        tmp_path / "a",
+        {"models/a.sql": ORDERS_OF_DAYS, "models/s.yml": CONTRACT},
+        dialect="snowflake",
+    )
+    assert [set(column) for column in properties(found, "a")][1:] == [
+        {"name", "physicalType"},
+        {"name", "physicalType", "required"},
+    ]
+    view = CONTRACT.replace("materialized: table", "materialized: view")
+    found = imported(tmp_path / "b", {"models/a.sql": ORDERS_OF_DAYS, "models/s.yml": view})
+    assert all(
+        set(column) <= {"name", "physicalType", "description"} for column in properties(found, "a")
+    )
+    assert "its constraint not_null (note) isn't carried" in found.model("a").why
+
+
 def test_a_contract_that_is_not_carried_is_named(tmp_path: Path) -> None:
     """Would catch: `carried`, while nothing compares the columns with the contract any more."""
     found = imported(
@@ -46,12 +111,39 @@ def test_a_contract_that_is_not_carried_is_named(tmp_path: Path) -> None:
         {
             "models/a.sql": "select id from {{ ref('raw_orders') }}",
             "models/b.sql": "{{ config(contract={'enforced': true}) }} select 1 as id",
-            "models/s.yml": "models: [{name: a, config: {contract: {enforced: true}}}]",
+            "models/c.sql": "select 1 as id",
+            "models/s.yml": "models: [{name: a, config: {contract: {enforced: true}}, columns: [{"
+            "name: id}]}, {name: c, config: {contract: {enforced: true}}, columns: [{name: id,"
+            " data_type: 'x); drop'}]}]",
         },
     )
-    for name in ("a", "b"):
-        assert "its contract isn't carried" in found.model(name).why
+    reasons = {
+        "a": "its column id has no data_type",
+        "b": "it names no columns",
+        "c": "the type 'x); drop' of its column id is unknown",
+    }
+    for name, reason in reasons.items():
+        said = f"columns and types aren't compared with its contract: {reason}"
+        assert said in found.model(name).why
         assert found.model(name).todo == f"write the contract as contracts/{name}.odcs.yaml"
+        assert f"contracts/{name}.odcs.yaml" not in found.files
+
+
+def test_a_contract_that_validate_refuses_is_left_out(tmp_path: Path) -> None:
+    """Would catch: a model that dbt computes only because its contract says another type."""
+    folder = dbt_project(
+        tmp_path / "old",
+        {
+            "models/a.sql": ORDERS_OF_DAYS,
+            "models/s.yml": CONTRACT.replace("bigint", "date"),
+        },
+    )
+    response = import_project("dbt", folder, tmp_path / "new", "test", Silent())
+    assert response.validate is not None and response.validate.ok
+    item = next(item for item in response.items if item.id == "model.shop.a")
+    assert item.verdict == "carried"
+    assert "promises `id` as DATE, its code returns BIGINT" in item.why
+    assert item.todo == "write the contract as contracts/a.odcs.yaml"
 
 
 def test_an_incremental_model_merges_by_its_key(tmp_path: Path) -> None:

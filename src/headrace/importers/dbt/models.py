@@ -10,6 +10,7 @@ from typing import Any
 from headrace.importers.dbt.descriptions import column_descriptions, description_of
 from headrace.importers.dbt.dialects import NotSelect, hidden_tables, tables_read, translate
 from headrace.importers.dbt.incremental import incremental
+from headrace.importers.dbt.model_contracts import NotCarried, is_enforced, write_contract
 from headrace.importers.dbt.nodes import Node, merge_config
 from headrace.importers.dbt.outcome import Model, Outcome
 from headrace.importers.dbt.project_files import flag, listed, mapped
@@ -208,15 +209,20 @@ def _item(outcome: Outcome, model: Model, path: str) -> None:
     kind = model.fields.get("materialize", "table")
     why = "; ".join([f"the same query as a {kind}", *model.notes])
     verdict, todo = Verdict.CARRIED, ""
-    contract = model.config.get("contract")
-    if isinstance(contract, Mapping) and flag(contract.get("enforced"), False):
-        why += "; its contract isn't carried: columns and types aren't compared with it"
-        todo = f"write the contract as contracts/{node.target}.odcs.yaml"
+    created: tuple[str, ...] = (path,)
+    if is_enforced(model):
+        try:
+            contract, note = write_contract(outcome, model)
+        except NotCarried as error:
+            why += f"; columns and types aren't compared with its contract: {error}"
+            todo = f"write the contract as contracts/{node.target}.odcs.yaml"
+        else:
+            why, created = f"{why}; {note}", (path, contract)
     if model.doubts:
         verdict, why = Verdict.PERSON, "; ".join([*model.doubts, *model.notes])
         todo = f"compare {path} with the original, and decide"
     outcome.add(
-        node.uid, node.file, node.line, verdict, why, todo=todo, created=(path,), original=node.text
+        node.uid, node.file, node.line, verdict, why, todo=todo, created=created, original=node.text
     )
 
 

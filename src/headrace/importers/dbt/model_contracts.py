@@ -1,0 +1,120 @@
+"""Enforced contracts of models, as ODCS documents of the new project.
+
+dbt compares a model's columns and types with its contract before it builds the model, and the
+warehouse holds the constraints (https://docs.getdbt.com/reference/resource-configs/contract).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from headrace.importers.dbt.descriptions import plain_description
+from headrace.importers.dbt.outcome import Model, Outcome
+from headrace.importers.dbt.project_files import flag, listed, mapped
+from headrace.importers.dbt.writing import flow, yaml_file
+from headrace.model.contracts import duckdb_type
+
+_HOLDS_KEYS = frozenset({"duckdb", "postgres", "sqlite"})
+"""Dialects whose databases refuse a second row with the same key."""
+
+
+class NotCarried(Exception):
+    """Why a contract can't be written."""
+
+
+def is_enforced(model: Model) -> bool:
+    """Return whether dbt compares the model with a contract."""
+    contract = model.config.get("contract")
+    return isinstance(contract, Mapping) and flag(contract.get("enforced"), False)
+
+
+def write_contract(outcome: Outcome, model: Model) -> tuple[str, str]:
+    """Write the contract of a model, and return its path and what the item says of it.
+
+    Raise NotCarried if a column has no type that DuckDB knows, or if `validate` refused the
+    contract in an earlier pass.
+    """
+    path = f"contracts/{model.node.target}.odcs.yaml"
+    if path in outcome.refused_files:
+        raise NotCarried(outcome.refused_files[path])
+    columns, left_out = _columns(outcome, model)
+    name = model.node.target
+    head = {"apiVersion": "v3.1.0", "kind": "DataContract", "id": name, "version": "1.0.0"}
+    schema = ["schema:", f"  - name: {flow(name)}", "    properties:"]
+    schema += [f"      - {flow(column)}" for column in columns.values()]
+    outcome.files[path] = yaml_file({**head, "status": "active"}) + "\n".join(schema) + "\n"
+    notes = [f"its contract is {path}, which allows more columns than those it names"]
+    notes += [f"its constraint {constraint} isn't carried" for constraint in left_out]
+    return path, "; ".join(notes)
+
+
+def _columns(outcome: Outcome, model: Model) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Return the contract's columns by name, and constraints that aren't carried."""
+    columns = _typed_columns(outcome, model)
+    if not columns:
+        raise NotCarried("it names no columns")
+    left_out = []
+    for constraint, names in _constraints(model.node.properties):
+        kind = str(constraint.get("type") or "")
+        field = _field(kind, names, model, outcome.dialect)
+        if field is None or not names or not columns.keys() >= set(names):
+            left_out.append(f"{kind} ({', '.join(names)})" if names else kind)
+            continue
+        for name in names:
+            columns[name][field] = True
+    return columns, left_out
+
+
+def _typed_columns(outcome: Outcome, model: Model) -> dict[str, dict[str, Any]]:
+    columns: dict[str, dict[str, Any]] = {}
+    for item in listed(model.node.properties.get("columns")):
+        column = mapped(item)
+        name = str(column.get("name") or "")
+        kind = _type(name, column.get("data_type"), outcome.dialect)
+        columns[name] = {"name": name, "physicalType": kind}
+        if description := plain_description(outcome, column.get("description")):
+            columns[name]["description"] = description
+    return columns
+
+
+def _type(column: str, written: object, dialect: str) -> str:
+    """Return DuckDB's name of a column's type. Raise NotCarried."""
+    if not isinstance(written, str) or not written.strip():
+        raise NotCarried(f"its column {column} has no data_type")
+    try:
+        kind = exp.DataType.build(written, dialect=dialect or "duckdb").sql("duckdb")
+    except (SqlglotError, ValueError) as error:
+        raise NotCarried(f"the type {written!r} of its column {column} is unknown") from error
+    known = duckdb_type(kind, None)
+    if known is None:
+        raise NotCarried(f"the type {written!r} of its column {column} has no place in a contract")
+    return known
+
+
+def _constraints(
+    properties: Mapping[str, Any],
+) -> Iterator[tuple[Mapping[str, Any], list[str]]]:
+    """Yield the constraints of columns and of the model, each with its columns."""
+    for item in listed(properties.get("columns")):
+        column = mapped(item)
+        for constraint in listed(column.get("constraints")):
+            yield mapped(constraint), [str(column.get("name") or "")]
+    for constraint in listed(properties.get("constraints")):
+        yield mapped(constraint), [str(name) for name in listed(mapped(constraint).get("columns"))]
+
+
+def _field(kind: str, names: list[str], model: Model, dialect: str) -> str | None:
+    """Return the field of ODCS for a constraint; None if the warehouse or ODCS doesn't have it."""
+    if model.config.get("materialized", "view") in ("view", "ephemeral"):
+        return None  # no database holds constraints of a view
+    if kind == "not_null":
+        return "required"
+    if dialect not in _HOLDS_KEYS:
+        return None
+    if kind == "primary_key":
+        return "primaryKey"
+    return "unique" if kind == "unique" and len(names) == 1 else None

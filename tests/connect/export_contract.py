@@ -198,7 +198,8 @@ class ExportTargetContract(ABC):
         """Would catch: an attempt that slept through a change of leaders putting old rows over new
         ones."""
         late = bench.task(self.declared(), bench.rows(f"{ORDERS} where id = 1"), attempt="1.99")
-        fence.close_to_others(bench.folders.fence, 2)
+        with fence.close_to_others(bench.folders.fence, 2):
+            pass
         bench.export(self.declared(), bench.rows(ORDERS), attempt="2.1")
         outcome = bench.perform(late)
         assert isinstance(outcome, FailedOutcome)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from runlab import BEGUN, DAYS, Lab, published
 
+from headrace.faults import FaultPoint
 from headrace.model import LeaseLost
 from headrace.runtime.leadership import hold
 from headrace.services.session import ProjectSession
@@ -157,6 +158,35 @@ def test_a_leader_that_lost_its_lease_commits_nothing(lab: Lab) -> None:
         with pytest.raises(LeaseLost), held.store.write(held.lease.epoch) as tx:
             tx.execute("delete from publication")
     assert len(lab.rows("select 1 from publication")) == 2
+
+
+def test_a_leader_suspended_as_it_took_the_lease_touches_nothing_of_the_next(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a leader that resumes deletes what the next one's workers have written, and
+    fences their exports."""
+    lab.orders(DAYS[0])
+    lab.tick()
+    monkeypatch.setenv("HEADRACE_FAULT", f"{FaultPoint.LEASE_TAKEN}=stop")
+    suspended = begin(lab, "tick", "--now", "2025-01-10T12:01:00+00:00")
+    monkeypatch.delenv("HEADRACE_FAULT")
+    until(lambda: _state(suspended.pid) == "T", "it never took the lease")
+    session = lab.session()
+    with Store.open(session.root, session.settings) as store, store.write(None) as tx:
+        tx.execute("update lease set expires_at = 1")
+    with hold(session.root, session.settings, actor=_actor(), now=session.now_given) as held:
+        half = held.folders.temporary / "half.parquet"
+        half.parent.mkdir(parents=True, exist_ok=True)
+        half.touch()
+        suspended.send_signal(signal.SIGCONT)
+        _, err = suspended.communicate(timeout=50)
+        assert half.exists()
+        assert held.folders.fence.read_text() == str(held.lease.epoch)
+    assert "another leader has taken over" in err
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _actor():  # type: ignore[no-untyped-def]

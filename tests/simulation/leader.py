@@ -141,6 +141,7 @@ class SimulatedLeader:
         self.store.commit(tx)
         self.world.took_over(self)
         yield SimulatedFaultPoint.LEASE_TAKEN
+        self.store.check(self.epoch)
         self.world.sweep()
         yield from self.turn([*self.load(), self._standing()])
 

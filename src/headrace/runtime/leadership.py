@@ -246,8 +246,9 @@ def hold(
         reached(FaultPoint.LEASE_TAKEN)
         state.mark_lake(folders.lake, identities[0], settings.name)
         event_log.begin(store, lease.epoch, folders, actor, clocks[0].now_us())
-        _sweep(folders)
-        fence.close_to_others(folders.fence, lease.epoch)
+        with fence.close_to_others(folders.fence, lease.epoch):
+            lease.check()  # if this process was suspended meanwhile, the files are another leader's
+            _sweep(folders)
         held = Leadership(store, lease, clocks[0], folders, stack, borrows)
         held.closed = closed
         if closed is None:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from headrace.faults import FaultPoint, reached
 from headrace.model.errors import LeaseLost, StoreError
 from headrace.store.database import Store
+from headrace.store.engines import check_epoch
 from headrace.store.transaction import Transaction
 
 # Identify a process by pid, start time and machine together, and check whether it is alive.
@@ -181,6 +182,12 @@ class Lease:
             reached(FaultPoint.LEASE_RENEWING)
         reached(FaultPoint.LEASE_RENEWED)
         self._renewed = began
+
+    def check(self) -> None:
+        """Raise LeaseLost if another leader has taken the lease, or if it was released."""
+        with self._store.read() as tx:
+            row = tx.execute("select epoch, released from lease where id = 1").fetchone()
+        check_epoch(self.epoch, int(row[0]), int(row[1]))
 
     def release(self) -> None:
         """Release the lease, so that another process can take it at once.

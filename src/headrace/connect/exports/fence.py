@@ -18,9 +18,14 @@ class WriterFenced(Exception):
     """Another leader has taken over, and this attempt's export is discarded."""
 
 
-def close_to_others(path: Path, epoch: int) -> None:
-    """Allow only exports of this epoch from now on; wait for one that is being published."""
+@contextmanager
+def close_to_others(path: Path, epoch: int) -> Iterator[None]:
+    """Allow only exports of this epoch after the block; wait for one that is being published.
+
+    No other leader can close the fence during the block. If the block raises, nothing changes.
+    """
     with _locked(path) as file:
+        yield
         file.truncate()
         file.write(str(epoch).encode())
 

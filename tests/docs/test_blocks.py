@@ -25,6 +25,9 @@ NOT_RUN = {
     ): "shortened from an asset of the demo; the tutorial writes a whole one",
     ("docs/explanation/architecture.md", "┌─────────────────────────────┐"): "a picture",
     ("docs/how-to/backup.md", "[backup]"): "names a disk that isn't there",
+    ("docs/how-to/from-dbt.md", "headrace import dbt shop --into shop-hea"): (
+        "needs dbt, which make test-dbt has"
+    ),
     (
         "docs/how-to/dask.md",
         "[run]",

@@ -20,6 +20,8 @@ class DbtProject:
     """Beginnings of unique ids that are left to a person."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Table of dbt → its name in the new project, where they differ."""
+    with_dbt: bool = False
+    """Whether dbt compiles what can't be read without it."""
     columns_left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Table → columns that have the time of the run."""
 
@@ -205,4 +207,62 @@ _HISTORY = DbtProject(
     columns_left_out={"by_check": _RUN_TIMES, "closing": _RUN_TIMES},
 )
 
-PROJECTS = (_SHOP, _HISTORY)
+_MACROS = DbtProject(
+    "macros",
+    {
+        "dbt_project.yml": (
+            "name: macros\nprofile: shop\nvars: {size: 3}\n"
+            "models: {macros: {+materialized: table}}\n"
+        ),
+        "profiles.yml": _PROFILE,
+        "seeds/raw_payments.csv": (
+            "id,method,amount\n1,card,10\n2,coupon,4\n3,card,7\n4,transfer,2\n5,card,\n"
+        ),
+        "macros/pairs.sql": (
+            "{% macro pairs(column) %}\n"
+            "{%- for pair in modules.itertools.permutations(range(var('size')), 2) %}\n"
+            "  {{ column }} + {{ pair[0] }}{{ pair[1] }} as {{ column }}_{{ pair | join('_') }}\n"
+            "  {%- if not loop.last %},{% endif %}\n{%- endfor %}\n{% endmacro %}\n"
+            "{% macro methods() %}\n"
+            "{% set found = run_query('select distinct method from ' ~ ref('raw_payments')\n"
+            "  ~ ' order by 1') %}\n"
+            "{% if execute %}{{ return(found.columns[0].values()) }}{% endif %}\n"
+            "{{ return([]) }}\n{% endmacro %}\n"
+        ),
+        "macros/tests.sql": (
+            "{% test sums_to(model, column_name) %}\n"
+            "select {{ pairs(column_name) }} from {{ model }}\n"
+            "where {{ model }}.{{ column_name }} < 0\n{% endtest %}\n"
+        ),
+        "models/paired.sql": (
+            "-- every pair\nselect id, {{ pairs('amount') }}\nfrom {{ ref('raw_payments') }}\n"
+            "where '{{ ref('raw_payments') }}' <> 'x'\n"
+        ),
+        "models/few.sql": (
+            "{{ config(materialized='ephemeral') }}\n"
+            "select id, {{ pairs('id') }} from {{ ref('raw_payments') }}\n"
+        ),
+        "models/joined.sql": (
+            "with own as (select id, method from {{ ref('raw_payments') }})\n"
+            "select own.method, few.id as few_id, {{ pairs('own.id') | replace('as own.', 'as ') }}\n"
+            "from own join {{ ref('few') }} as few on few.id = own.id\n"
+        ),
+        "models/pivoted.sql": (
+            "select\n  id\n  {%- for method in methods() %},\n"
+            "  sum(case when method = '{{ method }}' then amount end) as {{ method }}\n"
+            "  {%- endfor %}\nfrom {{ ref('raw_payments') }}\ngroup by id\n"
+        ),
+        "models/plain.sql": "select id, method from {{ ref('paired') }} join"
+        " {{ ref('raw_payments') }} using (id)\n",
+        "models/schema.yml": (
+            "models:\n  - name: plain\n    columns: [{name: id, tests: [unique, sums_to]}]\n"
+        ),
+        "tests/no_pairs.sql": (
+            "select {{ pairs('id') }} from {{ ref('plain') }} where id is null\n"
+        ),
+    },
+    not_carried=("model.macros.pivoted",),
+    with_dbt=True,
+)
+
+PROJECTS = (_SHOP, _HISTORY, _MACROS)

@@ -38,12 +38,15 @@ def dbt() -> Path:
 
 
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
-def test_tables_and_ids_are_those_of_dbt(dbt: Path, project: DbtProject, tmp_path: Path) -> None:
+def test_tables_and_ids_are_those_of_dbt(
+    dbt: Path, project: DbtProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: a carried model, seed or snapshot with other rows than dbt's, in any run."""
     origin, into = tmp_path / project.name, tmp_path / "new"
     project.write(origin, project.files)
     _run_dbt(dbt, origin, "build")
-    response = import_project("dbt", origin, into, "test", Silent())
+    monkeypatch.setenv("PATH", f"{dbt.parent}{os.pathsep}{os.environ['PATH']}")
+    response = import_project("dbt", origin, into, "test", Silent(), with_dbt=project.with_dbt)
     assert response.validate is not None
     assert response.validate.ok, response.validate.problems
     _assert_verdicts(response, project)

@@ -38,6 +38,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "dbt|airflow|adf|prefect|dagster|suggestion"),
         CompletedParameter((), "PATH"),
         CompletedParameter(("--into",), "DIR"),
+        CompletedParameter(("--with-dbt",), None),
         CompletedParameter(("--check",), None),
         CompletedParameter(("--apply",), None),
     ),

@@ -47,6 +47,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     """File of the new project → hash of the text that the import wrote."""
     suggestions: list[StoredSuggestion] = []
+    with_dbt: bool = False
+    """Whether dbt compiled what the importer can't read."""
     applied: dict[str, dict[str, str]] = {}
     """Id of each applied suggestion → file → hash of its text after that."""
 
@@ -57,6 +59,8 @@ def manifest_of(
     origin: str,
     files: Mapping[str, str],
     suggestions: Sequence[StoredSuggestion],
+    *,
+    with_dbt: bool,
 ) -> Manifest:
     """Return the manifest of an import of the folder `root` that wrote `files`."""
     return Manifest(
@@ -66,6 +70,7 @@ def manifest_of(
         items=item_hashes(imported.items),
         files={path: text_hash(text) for path, text in sorted(files.items())},
         suggestions=list(suggestions),
+        with_dbt=with_dbt,
     )
 
 

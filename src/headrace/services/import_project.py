@@ -1,6 +1,7 @@
 """`import`: read a project of another tool, and write it as a Headrace project with a report.
 
-Nothing of the origin is run: importers read its files.
+Nothing of the origin is run: importers read its files. Only with `--with-dbt` the user's own dbt
+compiles what can't be read without it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -34,7 +36,7 @@ from headrace.services.import_manifest import (
 )
 from headrace.services.import_report import html_report, markdown_report
 from headrace.services.import_suggestions import suggestion_rows, with_changes
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Argument, Option, WithDbt
 from headrace.services.responses.imports import (
     ImportCounts,
     ImportDependencyRow,
@@ -46,6 +48,9 @@ from headrace.services.responses.imports import (
 from headrace.services.responses.project import ProblemRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.services.validate import validate
+
+if TYPE_CHECKING:
+    from headrace.importers.dbt.compiled import CompiledProject
 
 IMPORTERS: Mapping[str, str] = {
     "dbt": "headrace.importers.dbt",
@@ -73,17 +78,24 @@ def import_project(
     into: ImportInto,
     actor: str,
     progress: Progress,
+    *,
+    with_dbt: WithDbt = False,
 ) -> ImportResponse:
     """Write a Headrace project from a project of another tool, and report on each of its tasks.
 
     Raise UsageError for an unknown tool or folder, ProjectError if the target folder holds anything
-    but an earlier import of the same origin that nobody has edited. Nothing is written then.
+    but an earlier import of the same origin that nobody has edited, HeadraceError if dbt can't
+    compile the project. Nothing is written then.
     """
-    read, root = _importer(tool), _origin(path)
+    root = _origin(path)
     directory = _target(root, into)
     origin = os.path.relpath(root, directory.resolve())
     manifest = _replaceable(directory, tool, origin)
     earlier = manifest.files if manifest else ()
+    read = _importer(tool)
+    compiled = _compiled(tool, root, progress) if with_dbt else None
+    if compiled is not None:
+        read = partial(read, compiled=compiled)
     imported = read(root)
     texts = _write_project(directory, imported, earlier)
     validation = _validated(directory, actor, progress)
@@ -97,8 +109,10 @@ def import_project(
     suggestions = with_changes(imported, invalid)
     files = sorted([*texts, *REPORTS])
     response = _response(imported, path, directory, validation, suggestions, files)
+    if compiled is not None:
+        response = msgspec.structs.replace(response, executed=compiled.templates)
     reports = dict(zip(REPORTS, (markdown_report(response), html_report(response)), strict=True))
-    written = manifest_of(imported, root, origin, texts, suggestions)
+    written = manifest_of(imported, root, origin, texts, suggestions, with_dbt=with_dbt)
     write_files(directory, {**reports, MANIFEST_FILE: manifest_text(written)}, ELSEWHERE)
     return response
 
@@ -157,8 +171,27 @@ def check_import(tool: ImportTool, path: Path, into: ImportInto) -> ImportRespon
     imported = read(root)
     response = _response(imported, path, directory, None, manifest.suggestions, [])
     changes = changes_since(manifest, imported, root)
-    again = command_line("import", tool, str(path), "--into", str(directory))
+    options = ("--with-dbt",) if manifest.with_dbt else ()
+    again = command_line("import", tool, str(path), "--into", str(directory), *options)
     return msgspec.structs.replace(response, changes=changes, next=again)
+
+
+def _compiled(tool: str, root: Path, progress: Progress) -> CompiledProject:
+    """Return what dbt compiles of a project. Raise UsageError for a project of another tool."""
+    if tool != "dbt":
+        raise UsageError(
+            f"--with-dbt is for projects of dbt, not of {tool}",
+            hint=command_line("import", tool, "PATH"),
+        )
+    from headrace.importers.dbt.run_dbt import compile_project
+
+    progress.start("dbt compiles the project", None)
+    try:
+        compiled = compile_project(root)
+        progress.advance(compiled.templates)
+    finally:
+        progress.finish()
+    return compiled
 
 
 def _importer(tool: str) -> Callable[..., ImportedProject]:

@@ -76,8 +76,16 @@ def _summary(response: ImportResponse) -> str:
     counts = response.counts
     return (
         f"{len(response.items)} items: {counts.carried} carried, {counts.command} as commands,"
-        f" {counts.person} for a person. Nothing of the origin was run."
+        f" {counts.person} for a person. {what_ran(response)}."
     )
+
+
+def what_ran(response: ImportResponse) -> str:
+    """Return what was run of the origin, as a sentence without a full stop."""
+    if not response.executed:
+        return "Nothing of the origin was run"
+    templates = "1 template" if response.executed == 1 else f"{response.executed} templates"
+    return f"dbt compiled {templates} of the origin, and nothing else of it was run"
 
 
 def _validity(response: ImportResponse) -> str:

@@ -13,7 +13,7 @@ from headrace.cli.terminal import ColumnLayout, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
 from headrace.services.local_actor import local_actor
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Argument, Option, WithDbt
 from headrace.services.responses.imports import ImportChanges, ImportResponse
 
 ITEMS_SHOWN_MAX = 20
@@ -44,6 +44,7 @@ def import_command(
             " imported project (default: this folder)",
         ),
     ] = None,
+    with_dbt: WithDbt = False,
     check: Annotated[
         bool, Option("--check", help="only say what changed there since the import; exit 1 if so")
     ] = False,
@@ -53,8 +54,10 @@ def import_command(
 ) -> int:
     """Write a Headrace project from a project of another tool, with a report on each of its tasks.
 
-    The project's files are read, nothing of it is run. The report is import-report.md and
-    import-report.html in the new folder; headrace validate has checked it.
+    The project's files are read, nothing of it is run. With --with-dbt, dbt compiles the templates
+    that can't be read without it: then dbt runs their macros, which may ask your warehouse. The
+    report is import-report.md and import-report.html in the new folder; headrace validate has
+    checked it.
 
     `headrace import suggestion [ID|KIND] --into DIR` prints suggestions of an import as diffs;
     with --apply it changes the project's files.
@@ -68,13 +71,24 @@ def import_command(
     from headrace.services.import_project import check_import, import_project
 
     if check:
+        _refuse_with_dbt(with_dbt, tool, path)
         response = check_import(tool, path, into)
         invocation.show(response, _render_changes, clock=False)
         changes = response.changes
         return int(changes is not None and bool(_changed(changes)))
-    response = import_project(tool, path, into, local_actor(), invocation.progress())
+    response = import_project(
+        tool, path, into, local_actor(), invocation.progress(), with_dbt=with_dbt
+    )
     invocation.show(response, _render_import, clock=False)
     return int(response.validate is not None and not response.validate.ok)
+
+
+def _refuse_with_dbt(with_dbt: bool, tool: str, path: Path) -> None:
+    if with_dbt:
+        raise UsageError(
+            "--check compares files, and --with-dbt changes nothing about that",
+            hint=command_line("import", tool, str(path), "--check"),
+        )
 
 
 def _changed(changes: ImportChanges) -> list[tuple[str, str]]:
@@ -112,7 +126,9 @@ def _render_import(response: ImportResponse, page: CommandOutput) -> None:
         f"{counts.carried} carried",
         f"{counts.command} as commands",
         f"{counts.person} for a person",
-        "nothing of it was run",
+        f"dbt compiled {plural(response.executed, 'template')}"
+        if response.executed
+        else "nothing of it was run",
     )
     _render_items(response, page)
     for row in response.suggestions[:ITEMS_SHOWN_MAX]:

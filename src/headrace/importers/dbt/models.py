@@ -88,14 +88,46 @@ def _read(outcome: Outcome, node: Node) -> Model | None:
         _person(outcome, node, error.reason, "correct the template", error.line)
         return None
     except NotStatic as error:
-        _command(outcome, node, error.reason, error.line)
-        return None
+        return _compiled(outcome, node, error)
     except NotSelect as error:
         _command(outcome, node, str(error))
         return None
-    for macro in rendered.macros:
-        outcome.macros_used.setdefault(macro, []).append(node.uid)
+    return _with_macros(outcome, model)
+
+
+def _with_macros(outcome: Outcome, model: Model) -> Model:
+    """Record which macros a model uses, and return it."""
+    for macro in model.rendered.macros:
+        outcome.macros_used.setdefault(macro, []).append(model.node.uid)
     return model
+
+
+def _compiled(outcome: Outcome, node: Node, reason: NotStatic) -> Model | None:
+    """Return a model with the SQL that dbt compiled; a command if there is none.
+
+    `reason` says why the static reader couldn't read it.
+    """
+    if outcome.compiled is None:
+        _command(outcome, node, reason.reason, reason.line)
+        return None
+    try:
+        compiled = outcome.compiled.render(node.uid, outcome.nodes, outcome.dialect)
+        model = Model(node, compiled.rendered, {**node.config, **compiled.config})
+        model.doubts += compiled.doubts
+        model.notes += [f"dbt {outcome.compiled.version} compiled it ({reason.reason})"]
+        model.notes += compiled.notes
+        if model.config.get("materialized") == "incremental":
+            model.config["materialized"] = "table"
+            model.doubts.append(
+                "it is incremental in dbt: here the whole table is computed anew, as by dbt run"
+                " --full-refresh"
+            )
+        _body(outcome, model)
+    except (NotStatic, NotSelect) as error:
+        _command(outcome, node, f"{reason.reason}; {error}", reason.line)
+        return None
+    outcome.depend(node.uid, compiled.rendered.refs)
+    return _with_macros(outcome, model)
 
 
 def _body(outcome: Outcome, model: Model) -> None:

@@ -101,7 +101,8 @@ def _macro_verdict(outcome: Outcome, uid: str, with_dbt: set[str]) -> tuple[Verd
     users = _users(outcome, uid)
     if users:
         what = "test" if name.startswith(TEST_PREFIX) else "macro"
-        return Verdict.CARRIED, f"the {what} is written out in {len(users)} places that use it", ""
+        places = "the place that uses" if len(users) == 1 else f"{len(users)} places that use"
+        return Verdict.CARRIED, f"the {what} is written out in {places} it", ""
     if name in _NAMING:
         why = "it names schemas of the warehouse; Headrace has one schema"
         return Verdict.PERSON, why, "nothing, unless names must differ by environment"

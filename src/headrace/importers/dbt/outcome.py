@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace.importers.dbt.compiled import CompiledProject
 from headrace.importers.dbt.context import Rendered, Renderer
 from headrace.importers.dbt.nodes import Node, Nodes
 from headrace.importers.dbt.owners import Owners
@@ -59,6 +60,8 @@ class Outcome:
     renderer: Renderer
     dialect: str
     owners: Owners
+    compiled: CompiledProject | None = None
+    """What dbt compiled, if it was asked to."""
     items: dict[str, ImportedItem] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     dependencies: list[Dependency] = field(default_factory=list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from headrace.importers.dbt.compiled import CompiledProject
 from headrace.importers.dbt.context import Renderer
 from headrace.importers.dbt.models import (
     asset_path,
@@ -12,7 +13,7 @@ from headrace.importers.dbt.models import (
     read_models,
     write_models,
 )
-from headrace.importers.dbt.nodes import Node, project_variables, read_nodes
+from headrace.importers.dbt.nodes import Node, Nodes, project_variables, read_nodes
 from headrace.importers.dbt.others import read_exposures, read_macros, read_rest
 from headrace.importers.dbt.outcome import Outcome
 from headrace.importers.dbt.owners import Owners
@@ -32,6 +33,7 @@ from headrace.importers.dbt.sources import (
     source_path,
     write_sources,
 )
+from headrace.importers.dbt.templates import is_template
 from headrace.importers.dbt.tests import read_generic_tests
 from headrace.importers.dbt.unit_tests import read_unit_tests
 from headrace.importers.imported import ImportedProject, Refusal
@@ -40,10 +42,15 @@ IGNORED = ".headrace/\n"
 
 
 def read_project(
-    root: Path, *, dialect: str = "", refused: Sequence[Refusal] = ()
+    root: Path,
+    *,
+    dialect: str = "",
+    refused: Sequence[Refusal] = (),
+    compiled: CompiledProject | None = None,
 ) -> ImportedProject:
     """Return what becomes of the dbt project in `root`. Nothing of it is run.
 
+    `compiled` is what dbt compiled of it: it is used where the templates can't be read statically.
     `dialect` is that of its SQL, as sqlglot names it; by default that of its profile. `refused` are
     errors that `validate` reported for the files of an earlier pass: those models are left to dbt.
     """
@@ -51,10 +58,12 @@ def read_project(
     profile_dialect, secrets = read_profile(files)
     dialect = dialect or profile_dialect
     nodes = read_nodes(files)
+    if compiled is not None:
+        _settle_enabled(nodes, compiled)
     seeded = seeds_of_sources(nodes)
     name_seeded_sources(nodes, seeded)
     renderer = Renderer(nodes, dialect, project_variables(files))
-    outcome = Outcome(nodes, renderer, dialect, Owners(nodes))
+    outcome = Outcome(nodes, renderer, dialect, Owners(nodes), compiled)
     outcome.secrets = secrets
     outcome.refuse(refused)
     read_sources(outcome, seeded)
@@ -85,6 +94,14 @@ def read_project(
         files=dict(sorted(outcome.files.items())),
         read_files=tuple(sorted(set(files.read))),
     )
+
+
+def _settle_enabled(nodes: Nodes, compiled: CompiledProject) -> None:
+    """Set whether dbt runs the nodes of which only dbt knows that."""
+    for node in nodes.by_id.values():
+        enabled = compiled.is_enabled(node.uid)
+        if enabled is not None and is_template(str(node.config.get("enabled"))):
+            node.config["enabled"] = enabled
 
 
 def _path(node: Node) -> str:

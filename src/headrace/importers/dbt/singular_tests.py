@@ -6,9 +6,10 @@ import re
 from typing import Any
 
 from headrace.importers.dbt.check_kinds import NoCheck
+from headrace.importers.dbt.context import Rendered
 from headrace.importers.dbt.outcome import Outcome
 from headrace.importers.dbt.project_files import SourceFile
-from headrace.importers.dbt.templates import NotStatic
+from headrace.importers.dbt.templates import MissingNode, NotStatic
 from headrace.importers.dbt.tests import (
     attach,
     clean_check,
@@ -37,7 +38,7 @@ def _read(outcome: Outcome, file: SourceFile) -> None:
     verdict, line, created = Verdict.PERSON, 1, ""
     todo = "write it as a `sql` check of an asset"
     try:
-        node = _check(outcome, file.text, clean_check(file.stem))
+        node = _check(outcome, uid, file.text, clean_check(file.stem))
     except _ReadsWarehouse as error:
         verdict, why = Verdict.COMMAND, str(error)
         todo = f"run dbt test --select {file.stem} in dbt's environment"
@@ -53,9 +54,25 @@ def _read(outcome: Outcome, file: SourceFile) -> None:
     outcome.add(uid, file.path, line, verdict, why, todo=todo, created=files, original=file.text)
 
 
-def _check(outcome: Outcome, text: str, name: str) -> str:
+def _rendered(outcome: Outcome, uid: str, text: str, *, as_self: str = "") -> Rendered:
+    """Return a test's query, by dbt where it must be. Raise NotStatic, NoCheck."""
+    try:
+        return outcome.renderer.render(text, as_self=as_self)
+    except MissingNode:
+        raise
+    except NotStatic:
+        if outcome.compiled is None:
+            raise
+        compiled = outcome.compiled.render(uid, outcome.nodes, outcome.dialect, as_self=as_self)
+        if compiled.doubts:
+            raise NoCheck(compiled.doubts[0]) from None
+        compiled.rendered.config |= compiled.config
+        return compiled.rendered
+
+
+def _check(outcome: Outcome, uid: str, text: str, name: str) -> str:
     """Add the check of a singular test, and return the node that it belongs to. Raise NoCheck."""
-    first = outcome.renderer.render(text)
+    first = _rendered(outcome, uid, text)
     require_plain(first.config)
     refs = list(first.refs)
     for ref in refs:
@@ -66,7 +83,7 @@ def _check(outcome: Outcome, text: str, name: str) -> str:
     node = _home(outcome, refs)
     if node is None:
         raise NoCheck("it reads no table, or tables that wait for each other")
-    again = outcome.renderer.render(text, as_self=node)
+    again = _rendered(outcome, uid, text, as_self=node)
     declaration: dict[str, Any] = {"sql": {"name": name, "query": query_of(outcome, again.text)}}
     set_severity(declaration, first.config)
     attach(outcome, node, declaration, tuple(ref for ref in refs if ref != node))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from headrace.importers.dbt.context import Rendered
 from headrace.importers.dbt.descriptions import column_descriptions
 from headrace.importers.dbt.dialects import NotSelect, translate
 from headrace.importers.dbt.models import asset_fields
@@ -34,11 +35,9 @@ def read_snapshots(outcome: Outcome) -> dict[str, dict[str, Any]]:
 
 
 def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:
+    doubts: list[str] = []
     try:
-        rendered = outcome.renderer.render(with_sql_comments(node.text))
-        config = dict(node.config)
-        for key, value in rendered.config.items():
-            merge_config(config, key, value)
+        rendered, config = _rendered(outcome, node, doubts)
         outcome.depend(node.uid, rendered.refs)
         if not flag(config.get("enabled"), True):
             _person(outcome, node, "it is disabled in dbt", "delete it, or enable it in dbt")
@@ -52,7 +51,7 @@ def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:
     except (NotStatic, NotSelect) as error:
         _person(outcome, node, str(error), "write it as an asset with materialize: snapshot")
         return None
-    doubts = list(translated.problems)
+    doubts += translated.problems
     if rendered.environment:
         doubts.append("an environment variable is written in by its default")
     return {
@@ -62,6 +61,24 @@ def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:
         "doubts": doubts,
         "macros": rendered.macros,
     }
+
+
+def _rendered(outcome: Outcome, node: Node, doubts: list[str]) -> tuple[Rendered, dict[str, Any]]:
+    """Return a snapshot's SQL and configuration, by dbt where it must be. Raise NotStatic."""
+    try:
+        rendered = outcome.renderer.render(with_sql_comments(node.text))
+    except MissingNode:
+        raise
+    except NotStatic:
+        if outcome.compiled is None:
+            raise
+        compiled = outcome.compiled.render(node.uid, outcome.nodes, outcome.dialect)
+        doubts += compiled.doubts
+        return compiled.rendered, {**node.config, **compiled.config}
+    config = dict(node.config)
+    for key, value in rendered.config.items():
+        merge_config(config, key, value)
+    return rendered, config
 
 
 def _require_columns(keys: list[str]) -> None:

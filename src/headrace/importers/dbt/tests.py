@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.importers.dbt.check_kinds import KINDS, Call, NoCheck
+from headrace.importers.dbt.compiled import CompiledProject
 from headrace.importers.dbt.dialects import NotSelect, condition_in_duckdb, translate
 from headrace.importers.dbt.generic_tests import DeclaredTest, declared_tests, unique_id
 from headrace.importers.dbt.nodes import config_of
 from headrace.importers.dbt.outcome import Check, Outcome
 from headrace.importers.dbt.project_files import flag
-from headrace.importers.dbt.templates import TEST_PREFIX, NotStatic, is_template
+from headrace.importers.dbt.templates import TEST_PREFIX, MissingNode, NotStatic, is_template
 from headrace.importers.dbt.values import SELF, Relation
 from headrace.importers.imported import Verdict
 
@@ -59,6 +60,40 @@ def _kind_of(declaration: Mapping[str, Any]) -> str:
 def _check(outcome: Outcome, test: DeclaredTest) -> tuple[str, dict[str, Any], tuple[str, ...]]:
     """Return a test's check: the node that it belongs to, declaration, nodes that it reads."""
     require_plain(test.config)
+    try:
+        return _static_check(outcome, test)
+    except MissingNode:
+        raise
+    except (NoCheck, NotStatic) as error:
+        if outcome.compiled is None:
+            raise
+        return _compiled_check(outcome, outcome.compiled, test, error)
+
+
+def _compiled_check(
+    outcome: Outcome, project: CompiledProject, test: DeclaredTest, reason: Exception
+) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """Return the query that dbt compiled as a check. Raise NoCheck."""
+    uid, node = unique_id(test, outcome.nodes.files.name), test.node.uid
+    try:
+        compiled = project.render(uid, outcome.nodes, outcome.dialect, as_self=node)
+    except NotStatic as error:
+        raise NoCheck(f"{reason}; {error}") from None
+    refs = [ref for ref in compiled.rendered.refs if ref != node]
+    missing = [f"it reads {ref}, which isn't imported" for ref in refs if ref not in outcome.tables]
+    if missing or compiled.doubts:
+        raise NoCheck(f"{reason}; {[*missing, *compiled.doubts][0]}")
+    declaration: dict[str, Any] = {"sql": {"query": compiled.rendered.text}}
+    _finish(outcome, test, declaration, "")
+    for used in compiled.rendered.macros:
+        outcome.macros_used.setdefault(used, []).append(node)
+    return _placed(outcome, test, declaration, tuple(refs))
+
+
+def _static_check(
+    outcome: Outcome, test: DeclaredTest
+) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """Return the check of a test that is known without dbt. Raise NoCheck, NotStatic."""
     reads: list[str] = []
 
     def relation(value: object) -> str:

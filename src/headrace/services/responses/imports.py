@@ -84,9 +84,9 @@ class ImportChanges(Response, frozen=True, kw_only=True):
 
 
 class ImportResponse(Response, frozen=True, kw_only=True):
-    """`import`: every task of the origin in exactly one item. `executed` counts the files of the
-    origin that were run: always 0. With `--check`, `changes` has what changed since and nothing
-    is written or validated."""
+    """`import`: every task of the origin in exactly one item. `executed` counts the templates that
+    dbt compiled (`--with-dbt`): nothing else of the origin is run, and without it nothing at all.
+    With `--check`, `changes` has what changed since, and nothing is written or validated."""
 
     tool: str
     origin: str

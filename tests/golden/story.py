@@ -147,6 +147,7 @@ def _first_days() -> Iterator[Step]:
         "checks",
         "why revenue@2025-03-03",
         "lineage revenue",
+        "export dbt-manifest",
         "versions",
         "connections test",
         "notify",

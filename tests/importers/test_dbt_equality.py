@@ -18,9 +18,10 @@ from dbt_projects import PROJECTS, DbtProject
 
 import headrace
 from benchmarks.peers import QUIET, Unavailable, environment
+from headrace.services.dbt_artifacts import export
 from headrace.services.import_project import import_project
 from headrace.services.responses import ImportResponse
-from headrace.services.session import Silent
+from headrace.services.session import ProjectSession, Silent
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 DBT_TIMEOUT_S = 240
@@ -58,6 +59,45 @@ def test_tables_and_ids_are_those_of_dbt(
         _run_dbt(dbt, origin, "build")
         project.write(into, changed)
         _assert_equal_tables(origin, into, project, day=day)
+
+
+def test_exported_artifacts_are_read_by_dbt(dbt: Path, tmp_path: Path) -> None:
+    """Would catch: artifacts that dbt's own classes refuse, or ids that aren't those of dbt."""
+    project, origin, into = PROJECTS[0], tmp_path / "shop", tmp_path / "new"
+    project.write(origin, project.files)
+    _run_dbt(dbt, origin, "parse")
+    import_project("dbt", origin, into, "test", Silent())
+    headrace.Session(into, now="2026-03-01T04:00:00+00:00").tick()
+    export(ProjectSession.open(into, "prod", None, "test"), "dbt-manifest")
+    read = subprocess.run(
+        [str(dbt.parent / "python"), "-c", _READ_ARTIFACTS, str(into / "target")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DBT_TIMEOUT_S,
+    )
+    assert read.returncode == 0, read.stderr[-2000:]
+    nodes, results = json.loads(read.stdout)
+    theirs = _unique_ids(origin)
+    models = {uid for uid in theirs if uid.startswith("model.") and uid.count(".") == 2}
+    assert models <= set(nodes)
+    plain = ("not_null_", "unique_", "accepted_values_", "relationships_")
+    named = {uid for uid in nodes if uid.split(".")[2].startswith(plain)}
+    tests = {uid for uid in named if "_customers_" not in uid}  # those have versions in dbt
+    assert tests
+    assert tests <= theirs
+    assert {status for uid, status in results if uid.startswith("model.")} == {"success"}
+    assert {status for uid, status in results if uid.startswith("test.")} <= {"pass", "warn"}
+
+
+_READ_ARTIFACTS = """
+import json, sys
+from dbt.artifacts.schemas.manifest import WritableManifest
+from dbt.artifacts.schemas.run import RunResultsArtifact
+manifest = WritableManifest.read_and_check_versions(sys.argv[1] + "/manifest.json")
+results = RunResultsArtifact.read_and_check_versions(sys.argv[1] + "/run_results.json").results
+json.dump([list(manifest.nodes), [(row.unique_id, row.status) for row in results]], sys.stdout)
+"""
 
 
 def _run_dbt(dbt: Path, origin: Path, command: str) -> None:

@@ -115,6 +115,7 @@ COMMANDS = (
     CliCommand("plan", "change", "show what changed files would do"),
     CliCommand("apply", "change", "apply changed files"),
     CliCommand("contract", "change", "show a contract, accept renamed columns, infer a contract"),
+    CliCommand("export", "operate", "write manifest.json and run_results.json as dbt does"),
     CliCommand("connections", "operate", "list connections of sources and exports; `test` them"),
     CliCommand(
         "notify", "operate", "list contacts and undelivered messages; `test` sends a message"

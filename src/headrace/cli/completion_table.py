@@ -273,6 +273,10 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--as-is",), None),
         CompletedParameter(("--reason",), "TEXT"),
     ),
+    "export": (
+        CompletedParameter((), "dbt-manifest"),
+        CompletedParameter(("--into",), "DIR"),
+    ),
     "connections": (
         CompletedParameter((), "[test]"),
         CompletedParameter((), "[NAME]"),

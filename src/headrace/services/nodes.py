@@ -252,11 +252,11 @@ def _columns(
     classified = {column.name.lower(): column.classification for column in columns}
     return [
         NodeColumnRow(name=name, type=kind, classification=classified.get(name.lower()))
-        for name, kind in _typed_columns(session, declared.name, compiled)
+        for name, kind in typed_columns(session, declared.name, compiled)
     ]
 
 
-def _typed_columns(
+def typed_columns(
     session: ProjectSession, name: str, compiled: Compiled | None
 ) -> Sequence[tuple[str, str]]:
     """Return a node's columns with their types: those of its table, or else the compiled ones."""

@@ -7,6 +7,7 @@
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make test-languages  examples/any-language in C#, Java, R and shell; installs them where there is apt-get
+#   make test-airflow [ARGS=…]   a DAG moved from a real Airflow and back; installs Airflow on first use
 #   make test-adf [SEED=…]   the importer of Azure Data Factory against data-factory-testing-framework; needs Debian's mono-devel and libmonosgen-2.0-1
 #   make lint            format, lint, types, import directions, dead code, complexity, of Python and of the web UI
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
@@ -22,7 +23,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants bench ratios docs lock ui ui-dev ui-test screenshots test-languages test-adf
+.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants bench ratios docs lock ui ui-dev ui-test screenshots test-languages test-adf test-airflow
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -71,6 +72,10 @@ test-system: .venv/.dev
 faults: .venv/.dev
 	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)
 	@SEED="$(SEED)" $(BIN)/python -m pytest -n 2 tests/faults tests/runtime/test_command_walk.py tests/runtime/test_causes_of_two_faults.py -m slow $(ARGS)
+
+# Airflow is installed into an environment of its own; it listens on the loopback address and ends with the test.
+test-airflow: .venv/.dev
+	@$(BIN)/python -m pytest -q tests/importers/test_airflow_stages.py -m slow $(ARGS)
 
 # dbt-core and dbt-duckdb are installed into an environment of their own; they run beside imported projects.
 test-dbt: .venv/.dev

@@ -36,6 +36,8 @@ class AirflowServer:
     def __init__(self, api: str = "v2") -> None:
         self.api = api
         self.dags: dict[str, list[Run]] = {}
+        self.paused: set[str] = set()
+        """DAGs that are paused."""
         self.page_max = 100
         """`maximum_page_limit`, which may be smaller than the size that is asked for."""
         self.server = Server()
@@ -66,17 +68,32 @@ class AirflowServer:
         if asked.headers.get("authorization") != TOKEN:
             return reply('{"detail": "Unauthorized"}', status=401)
         parts = [unquote(part) for part in asked.path.split("/")[1:]]
-        if parts[:3] != ["api", self.api, "dags"] or asked.method != "GET":
+        if parts[:3] != ["api", self.api, "dags"] or asked.method not in ("GET", "PATCH"):
             return reply('{"detail": "Not Found"}', status=404)
         runs = self.dags.get(parts[3])
         if runs is None:
             return reply('{"detail": "The DAG was not found"}', status=404)
+        if parts[4:] == []:
+            return self._dag(asked, parts[3])
         match parts[4:]:
+            case ["dagRuns"] if "state" in asked.query:
+                states = asked.query["state"]
+                return self._page(
+                    asked, "dag_runs", [_run_of(run) for run in runs if run.state in states]
+                )
             case ["dagRuns"]:
                 return self._page(asked, "dag_runs", self._runs(asked, runs))
             case ["dagRuns", run_id, "taskInstances", task, *mapped]:
                 return self._instances(asked, runs, run_id, task, mapped)
         return reply('{"detail": "Not Found"}', status=404)
+
+    def _dag(self, asked: Asked, dag: str) -> Reply:
+        if asked.method == "PATCH":
+            if asked.one("update_mask") != "is_paused":
+                return reply('{"detail": "Only is_paused can be updated"}', status=400)
+            change = self.paused.add if json.loads(asked.body)["is_paused"] else self.paused.discard
+            change(dag)
+        return reply(json.dumps({"dag_id": dag, "is_paused": dag in self.paused}))
 
     def _runs(self, asked: Asked, runs: list[Run]) -> list[dict[str, Any]]:
         name = "logical_date" if self.api == "v2" else "execution_date"

@@ -274,5 +274,7 @@ def _operated() -> Iterator[Step]:
     yield Line("import suggestion pass_through-1 --into ../moved", now)
     yield Line("import suggestion pass_through --into ../moved --apply", now)
     yield Line("import suggestion pass_through --into ../moved --json", now)
+    yield Line("import rollback pass_through-1 --into ../moved", now)
+    yield from _both(now, "import status --into ../moved")
     yield Line("db backup backup", now)
     yield Line("db gc --dry-run", now)

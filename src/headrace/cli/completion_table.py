@@ -35,12 +35,13 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--from",), "FILE…"),
     ),
     "import": (
-        CompletedParameter((), "dbt|airflow|adf|prefect|dagster|suggestion"),
+        CompletedParameter((), "dbt|airflow|adf|prefect|dagster|suggestion|status|move|rollback"),
         CompletedParameter((), "PATH"),
         CompletedParameter(("--into",), "DIR"),
         CompletedParameter(("--with-dbt",), None),
         CompletedParameter(("--check",), None),
         CompletedParameter(("--apply",), None),
+        CompletedParameter(("--yes",), None),
     ),
     "status": (
         CompletedParameter((), "[SELECT]...", many=True),

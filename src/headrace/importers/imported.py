@@ -53,6 +53,8 @@ class ImportedItem:
     fingerprint: str = ""
     """A hash of everything that decides about the item, where `original` is shortened or isn't
     all of it; `import --check` compares it."""
+    group: str = ""
+    """What it is started with at the origin, as a whole: the DAG of a task of Airflow."""
 
 
 ORIGINAL_CHARACTERS_MAX = 2000

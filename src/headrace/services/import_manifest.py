@@ -35,6 +35,14 @@ class StoredSuggestion(msgspec.Struct, frozen=True, kw_only=True):
     changes: dict[str, FileChange] = {}
 
 
+class ItemFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an item: its verdict, its files, and the DAG that it belongs to, if any."""
+
+    verdict: str
+    files: list[str]
+    group: str = ""
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What an import read and wrote, as SHA-256 hashes by name."""
 
@@ -44,6 +52,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     origin_files: dict[str, str]
     items: dict[str, str]
     """Id of each item → hash of what decides about it."""
+    became: dict[str, ItemFacts] = {}
+    """Id of each item → what became of it; empty in imports of before Headrace stored it."""
     files: dict[str, str]
     """File of the new project → hash of the text that the import wrote."""
     suggestions: list[StoredSuggestion] = []
@@ -68,6 +78,12 @@ def manifest_of(
         origin=origin,
         origin_files=origin_hashes(imported, root),
         items=item_hashes(imported.items),
+        became={
+            item.id: ItemFacts(
+                verdict=item.verdict.value, files=list(item.created), group=item.group
+            )
+            for item in imported.items
+        },
         files={path: text_hash(text) for path, text in sorted(files.items())},
         suggestions=list(suggestions),
         with_dbt=with_dbt,

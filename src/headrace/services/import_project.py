@@ -92,7 +92,7 @@ def import_project(
     origin = os.path.relpath(root, directory.resolve())
     manifest = _replaceable(directory, tool, origin)
     earlier = manifest.files if manifest else ()
-    read = _importer(tool)
+    read = importer(tool)
     compiled = _compiled(tool, root, progress) if with_dbt else None
     if compiled is not None:
         read = partial(read, compiled=compiled)
@@ -160,7 +160,7 @@ def check_import(tool: ImportTool, path: Path, into: ImportInto) -> ImportRespon
 
     Raise ProjectError if the folder isn't an import of this tool.
     """
-    read, root = _importer(tool), _origin(path)
+    read, root = importer(tool), _origin(path)
     directory = _target(root, into)
     manifest = load_manifest(directory)
     if manifest is None or manifest.tool != tool:
@@ -194,7 +194,8 @@ def _compiled(tool: str, root: Path, progress: Progress) -> CompiledProject:
     return compiled
 
 
-def _importer(tool: str) -> Callable[..., ImportedProject]:
+def importer(tool: str) -> Callable[..., ImportedProject]:
+    """Return the function that reads projects of a tool. Raise UsageError for an unknown one."""
     if tool not in IMPORTERS:
         raise UsageError(
             f"projects of {tool[:60]!r} can't be imported", hint=f"one of {', '.join(IMPORTERS)}"

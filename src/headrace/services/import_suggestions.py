@@ -142,6 +142,55 @@ def apply_suggestions(
     if not chosen:
         raise UsageError(_nothing_to_apply(manifest, named), hint="headrace import suggestion")
     before, after = _texts(directory, manifest, chosen)
+    _write_valid(directory, before, after, actor, progress)
+    ids = {row.id: {path: text_hash(after[path] or "") for path in row.changes} for row in chosen}
+    manifest = msgspec.structs.replace(manifest, applied={**manifest.applied, **ids})
+    write_files(directory, {MANIFEST_FILE: manifest_text(manifest)}, PERMISSIONS)
+    return _response(manifest, directory, chosen, sorted(after))
+
+
+def take_back(name: str, directory: Path, actor: str, progress: Progress) -> list[str]:
+    """Restore the files of an applied suggestion as they were before it, and return their names.
+
+    Raise UsageError if it isn't applied, ProjectError, and leave all files as they are, if one of
+    them was edited since, if another suggestion changed it, or if the project would have errors.
+    """
+    manifest = _manifest(directory)
+    hashes = manifest.applied.get(name)
+    if hashes is None:
+        raise UsageError(f"{name} isn't applied", hint="headrace import suggestion")
+    suggestion = next(row for row in manifest.suggestions if row.id == name)
+    now = {path: _text(directory / path) for path in suggestion.changes}
+    for path, change in suggestion.changes.items():
+        _refuse_unlike(path, now[path], change, hashes[path], name)
+    before = {path: change.before for path, change in suggestion.changes.items()}
+    _write_valid(directory, now, before, actor, progress)
+    rest = {key: value for key, value in manifest.applied.items() if key != name}
+    manifest = msgspec.structs.replace(manifest, applied=rest)
+    write_files(directory, {MANIFEST_FILE: manifest_text(manifest)}, PERMISSIONS)
+    return sorted(before)
+
+
+def _refuse_unlike(path: str, now: str | None, change: FileChange, known: str, name: str) -> None:
+    """Raise ProjectError for a file that isn't as this suggestion alone left it."""
+    if now == change.after:
+        return
+    by_others = text_hash(now or "") == known
+    what = "has changes of other suggestions, too" if by_others else "changed since"
+    raise ProjectError(
+        f"{path} {what}, so that {name} can't be taken back",
+        hint=f"undo the change by hand: headrace import suggestion {name} prints it",
+    )
+
+
+def _write_valid(
+    directory: Path,
+    before: Mapping[str, str | None],
+    after: Mapping[str, str | None],
+    actor: str,
+    progress: Progress,
+) -> None:
+    """Write files unless the project has new errors then. Raise ProjectError."""
     errors = _errors(directory, actor, progress)
     write_files(directory, after, PERMISSIONS)
     try:
@@ -155,10 +204,6 @@ def apply_suggestions(
             f"the changed project isn't valid: {min(new)}",
             hint="no file was changed; make the change by hand, and correct what it breaks",
         )
-    ids = {row.id: {path: text_hash(after[path] or "") for path in row.changes} for row in chosen}
-    manifest = msgspec.structs.replace(manifest, applied={**manifest.applied, **ids})
-    write_files(directory, {MANIFEST_FILE: manifest_text(manifest)}, PERMISSIONS)
-    return _response(manifest, directory, chosen, sorted(after))
 
 
 def _manifest(directory: Path) -> Manifest:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+from headrace.cli.commands.import_stages import move, rollback, status
 from headrace.cli.commands.import_suggestions import suggestion
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
@@ -26,13 +28,17 @@ def import_command(
     tool: Annotated[
         str,
         Argument(
-            "dbt|airflow|adf|prefect|dagster|suggestion",
+            "dbt|airflow|adf|prefect|dagster|suggestion|status|move|rollback",
             help="the tool of the project, or an action",
         ),
     ],
     path: Annotated[
         Path | None,
-        Argument("PATH", help="the folder of its project; suggestion: an id or a kind"),
+        Argument(
+            "PATH",
+            help="the folder of its project; suggestion: an id or a kind; status: an item or a DAG;"
+            " move: a DAG; rollback: a DAG or a suggestion",
+        ),
     ] = None,
     *,
     into: Annotated[
@@ -40,7 +46,7 @@ def import_command(
         Option(
             "--into",
             metavar="DIR",
-            help="where it is written (default: ./<name of PATH>-headrace); suggestion: the"
+            help="where it is written (default: ./<name of PATH>-headrace); for an action, the"
             " imported project (default: this folder)",
         ),
     ] = None,
@@ -51,6 +57,9 @@ def import_command(
     apply: Annotated[
         bool, Option("--apply", help="suggestion: write its change into the project's files")
     ] = False,
+    yes: Annotated[
+        bool, Option("--yes", help="move: also if tasks of the DAG aren't carried")
+    ] = False,
 ) -> int:
     """Write a Headrace project from a project of another tool, with a report on each of its tasks.
 
@@ -60,10 +69,19 @@ def import_command(
     checked it.
 
     `headrace import suggestion [ID|KIND] --into DIR` prints suggestions of an import as diffs;
-    with --apply it changes the project's files.
+    with --apply it changes the project's files. In an imported project, `headrace import status`
+    says how far it is, `headrace import move DAG` pauses a DAG in Airflow and lets its assets run
+    here, and `headrace import rollback DAG` gives it back.
     """
-    if tool == "suggestion":
-        return suggestion(invocation, str(path or ""), into, apply=apply)
+    name = str(path or "")
+    actions: dict[str, Callable[[], int]] = {
+        "suggestion": lambda: suggestion(invocation, name, into, apply=apply),
+        "status": lambda: status(invocation, name, into),
+        "move": lambda: move(invocation, name, into, yes=yes),
+        "rollback": lambda: rollback(invocation, name, into),
+    }
+    if tool in actions:
+        return actions[tool]()
     if path is None or apply:
         what = "--apply is for suggestions" if apply else "the folder of the project is missing"
         words = ("suggestion", "ID", "--apply") if apply else (tool, "PATH")

@@ -142,6 +142,7 @@ def _item(plan: Plan, origin: Origin, secrets: Secrets) -> ImportedItem:
         why=secrets.redacted(plan.why),
         todo=secrets.redacted("; ".join(part for part in plan.todo if part)),
         original=_original(plan, origin, secrets),
+        group=plan.dag_id,
     )
 
 

@@ -1,0 +1,146 @@
+"""`headrace import status`, `move` and `rollback`: an imported project, stage by stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import ColumnLayout, plural
+from headrace.model.errors import UsageError
+from headrace.model.partitions import command_line
+from headrace.services.responses.import_stages import (
+    ImportDagRow,
+    ImportMovedResponse,
+    ImportStatusResponse,
+)
+
+if TYPE_CHECKING:
+    from headrace.services.session import ProjectSession
+
+ITEMS_SHOWN_MAX = 20
+_STAGE_TEXTS = {
+    "airflow": "runs in Airflow",
+    "moved": "moved: runs here",
+    "both": "runs in both",
+    "neither": "runs in neither",
+    "unknown": "not known",
+}
+
+
+def status(invocation: Invocation, item: str, into: Path | None) -> int:
+    """Print how far an imported project is."""
+    from headrace.services.import_stages import import_status
+
+    session = _session(invocation, into)
+    response = import_status(session, session.root, item)
+    invocation.show(response, _render_status, clock=False)
+    return 0
+
+
+def move(invocation: Invocation, dag: str, into: Path | None, *, yes: bool) -> int:
+    """Pause a DAG in Airflow, and let its assets run here."""
+    from headrace.services import import_stages
+
+    name, session = _named("move", dag, "DAG"), _session(invocation, into)
+    progress = invocation.progress()
+    response = import_stages.move(session, session.root, name, yes=yes, progress=progress)
+    invocation.show(response, _render_moved, clock=False)
+    return 0
+
+
+def rollback(invocation: Invocation, name: str, into: Path | None) -> int:
+    """Give a DAG back to Airflow, or take an applied suggestion back."""
+    from headrace.services import import_stages
+    from headrace.services.local_actor import local_actor
+
+    name, session = _named("rollback", name, "DAG"), _session(invocation, into)
+    response = import_stages.rollback(
+        session, session.root, name, actor=local_actor(), progress=invocation.progress()
+    )
+    invocation.show(response, _render_moved, clock=False)
+    return 0
+
+
+def _session(invocation: Invocation, into: Path | None) -> ProjectSession:
+    """Return the session of the imported project: that in `into`, if it is given."""
+    if into is not None:
+        invocation.options = invocation.options._replace(project=str(into))
+    return invocation.session
+
+
+def _named(action: str, name: str, what: str) -> str:
+    if not name:
+        raise UsageError("the name is missing", hint=command_line("import", action, what))
+    return name
+
+
+def _render_status(response: ImportStatusResponse, page: CommandOutput) -> None:
+    page.say(f"imported from {response.origin} ({response.tool})")
+    verdicts = [item.verdict for item in response.items]
+    page.facts(
+        f"{verdicts.count('carried')} carried",
+        f"{verdicts.count('command')} as commands",
+        f"{verdicts.count('person')} for a person",
+    )
+    if response.dags:
+        page.table(_DAG_COLUMNS, [_dag_cells(row) for row in response.dags])
+    _render_changed(response, page)
+    if response.new is None:
+        page.say(f"! {response.origin} isn't there any more, so nothing is compared", "warn")
+    elif response.new:
+        page.say(f"! {plural(len(response.new), 'new item')} at the origin", "warn")
+    if response.applied:
+        page.say(f"applied suggestions: {', '.join(response.applied)}")
+    page.next(response.next)
+
+
+_DAG_COLUMNS = [
+    ColumnLayout("DAG", gives=1, least=12),
+    ColumnLayout("stage", least=8),
+    ColumnLayout("assets"),
+    ColumnLayout("not carried"),
+    ColumnLayout("why", gives=2),
+]
+
+
+def _dag_cells(row: ImportDagRow) -> list[str]:
+    return [row.dag, _stage(row), str(len(row.assets)), str(len(row.left)), row.why]
+
+
+_ITEM_COLUMNS = [
+    ColumnLayout("item", gives=1, least=12),
+    ColumnLayout("its files"),
+    ColumnLayout("at the origin"),
+]
+
+
+def _render_changed(response: ImportStatusResponse, page: CommandOutput) -> None:
+    """Print the items whose files or whose origin changed since the import."""
+    rows = [
+        [item.id, item.files.replace("_", " "), item.origin or "not there"]
+        for item in response.items
+        if item.files in ("edited", "removed") or item.origin in ("changed", "gone")
+    ]
+    page.table(_ITEM_COLUMNS, rows[:ITEMS_SHOWN_MAX])
+    if len(rows) > ITEMS_SHOWN_MAX:
+        page.say(f"… and {len(rows) - ITEMS_SHOWN_MAX} more items", "dim", indent=2)
+
+
+def _stage(row: ImportDagRow) -> str:
+    return _STAGE_TEXTS[row.stage]
+
+
+def _render_moved(response: ImportMovedResponse, page: CommandOutput) -> None:
+    if response.suggestion is not None:
+        page.say(f"✓ {response.suggestion} taken back", "good")
+        page.say(f"{plural(len(response.files), 'file')} changed: {', '.join(response.files)}")
+    if response.dag is not None:
+        row = response.dag
+        good = row.stage in ("airflow", "moved")
+        page.say(f"{'✓' if good else '!'} {row.dag}: {_stage(row)}", "good" if good else "warn")
+        page.facts(
+            f"in Airflow: {row.in_airflow or 'not known'}", f"here: {row.here or 'not known'}"
+        )
+    page.next(response.next)

@@ -1,0 +1,65 @@
+"""Responses of `import status`, `import move` and `import rollback`."""
+
+from __future__ import annotations
+
+from headrace.services.responses.base import Response
+
+
+class ImportDagRow(Response, frozen=True, kw_only=True):
+    """Where a DAG of Airflow runs.
+
+    `stage` is `airflow`, `moved`, `both`, `neither`, or `unknown` if one side can't be told.
+    `in_airflow` and `here` are `active` or `paused`, or null if unknown; `why` says why.
+    `unfinished` counts its queued and running runs in Airflow. `left` are its tasks that nothing
+    here does.
+    """
+
+    dag: str
+    stage: str
+    in_airflow: str | None
+    here: str | None
+    why: str
+    unfinished: int | None
+    assets: list[str]
+    left: list[str]
+    next: str | None
+
+
+class ImportedItemRow(Response, frozen=True, kw_only=True):
+    """One item of an import. `files` are `as_written`, `edited`, `removed` or, without any, `none`.
+
+    `origin` is `unchanged`, `changed`, `gone`, or null if the origin isn't there any more.
+    """
+
+    id: str
+    verdict: str
+    files: str
+    origin: str | None
+    suggestions: list[str]
+
+
+class ImportStatusResponse(Response, frozen=True, kw_only=True):
+    """`import status`: how far an imported project is. `dags` is empty for other tools.
+
+    `new` are items of the origin that weren't there when it was imported; null if the origin isn't
+    there any more. `applied` are the suggestions that were applied.
+    """
+
+    tool: str
+    directory: str
+    origin: str
+    dags: list[ImportDagRow]
+    items: list[ImportedItemRow]
+    new: list[str] | None
+    applied: list[str]
+    next: str | None
+
+
+class ImportMovedResponse(Response, frozen=True, kw_only=True):
+    """`import move` and `import rollback`: the DAG as it is now, or the suggestion that was taken
+    back with the files that were restored."""
+
+    dag: ImportDagRow | None
+    suggestion: str | None
+    files: list[str]
+    next: str | None

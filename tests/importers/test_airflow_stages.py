@@ -1,0 +1,177 @@
+"""A real Airflow beside an imported project: ten DAGs, one observed, moved and moved back.
+
+`make test-airflow` runs it. Airflow is installed into an environment of its own on first use
+(`benchmarks/peers/airflow.txt` has its version), listens on the loopback address, and ends with the
+test.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import headrace
+from benchmarks.peers import Unavailable, environment
+from benchmarks.peers.measuring import free_port
+from benchmarks.peers.servers import started
+from headrace.services.import_project import import_project
+from headrace.services.import_stages import import_status, move, rollback
+from headrace.services.pause import pause
+from headrace.services.session import ProjectSession, Silent
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+READY_SECONDS, RUN_SECONDS = 240.0, 180.0
+DAGS = 10
+TEXT = """import datetime
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.bash import BashOperator
+with DAG(
+    "shop_{number}",
+    schedule="@daily",
+    start_date=datetime.datetime(2026, 3, 1, tzinfo=datetime.timezone.utc),
+    catchup=False,
+    is_paused_upon_creation=False,
+) as dag:
+    first = BashOperator(task_id="first", bash_command="echo {number}")
+    second = BashOperator(task_id="second", bash_command="echo done")
+    first >> second
+"""
+SOURCE = """source: runs_of_0
+owner: airflow
+partition: day
+start: {start}
+airflow: {{url: "{url}", dag: shop_0, authorization: "Bearer ${{AIRFLOW_TOKEN}}"}}
+"""
+
+
+@dataclass
+class RealAirflow:
+    """A server that is up."""
+
+    url: str
+    database: Path
+    dags: Path
+    environ: dict[str, str]
+
+    def token(self) -> str:
+        return str(self.asked("/auth/token", method="GET")["access_token"])
+
+    def asked(self, path: str, method: str = "GET") -> Any:
+        request = urllib.request.Request(f"{self.url}{path}", method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            return connection.execute(sql).fetchall()
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+    """`airflow standalone` on SQLite, in which everybody is an administrator."""
+    try:
+        programs = environment("airflow")
+    except Unavailable as error:
+        pytest.skip(f"Airflow isn't here: {error}")
+    home, port = tmp_path_factory.mktemp("airflow"), free_port()
+    url, dags = f"http://127.0.0.1:{port}", home / "dags"
+    dags.mkdir()
+    for number in range(DAGS):
+        (dags / f"shop_{number}.py").write_text(TEXT.format(number=number))
+    environ = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "PATH": f"{programs}:/usr/bin:/bin",
+    }
+    real = RealAirflow(url, home / "airflow.db", dags, environ)
+    with started([str(programs / "airflow"), "standalone"], home / "run", environ) as server:
+        server.wait(lambda: _is_ready(real), READY_SECONDS)
+        yield real
+
+
+def _is_ready(airflow: RealAirflow) -> bool:
+    try:
+        health = airflow.asked("/api/v2/monitor/health")
+        known = airflow.rows("select count(*) from dag")[0][0]
+    except (OSError, ValueError, sqlite3.Error):
+        return False
+    return health["scheduler"]["status"] == "healthy" and known == DAGS
+
+
+def _until(met: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + RUN_SECONDS
+    while not met():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.5)
+
+
+def test_one_of_ten_dags_is_moved_and_moved_back(
+    airflow: RealAirflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: an API that real Airflow doesn't have, or a DAG that both sides run."""
+    monkeypatch.setenv("AIRFLOW_TOKEN", airflow.token())
+    root = tmp_path / "new"
+    imported = import_project("airflow", airflow.dags, root, "test", Silent())
+    assert len(imported.items) == 2 * DAGS
+    _until(
+        lambda: airflow.rows(
+            "select count(*) from dag_run where dag_id = 'shop_0' and state = 'success'"
+        )[0][0],
+        "Airflow never ran the first DAG",
+    )
+    (date,) = airflow.rows("select substr(logical_date, 1, 10) from dag_run where dag_id='shop_0'")[
+        0
+    ]
+    (root / "sources").mkdir(exist_ok=True)
+    (root / "sources/runs.yaml").write_text(SOURCE.format(url=airflow.url, start=date))
+    tomorrow = datetime.fromisoformat(date) + timedelta(days=1, hours=6)
+    session = headrace.Session(root, now=tomorrow.replace(tzinfo=UTC).isoformat())
+    session.apply(session.plan().plan_id)
+    pause(_session(root), ["*"], exclude=["runs_of_0"], reason="in Airflow", progress=Silent())
+    session.tick()
+    observed = headrace.Session(root).read("runs_of_0").rows()
+    assert [(row["dag_id"], row["state"]) for row in observed] == [("shop_0", "success")]
+
+    stages = {row.dag: row.stage for row in import_status(_session(root), root).dags}
+    assert stages == {f"shop_{number}": "airflow" for number in range(DAGS)}
+    _until(lambda: not _unfinished(airflow, "shop_0"), "a run of the first DAG never ended")
+    moved = move(_session(root), root, "shop_0", yes=False, progress=Silent())
+    assert moved.dag is not None
+    assert moved.dag.stage == "moved"
+    assert airflow.rows("select dag_id from dag where is_paused") == [("shop_0",)]
+    monkeypatch.setenv("PATH", airflow.environ["PATH"])
+    for name in ("AIRFLOW_HOME", "AIRFLOW__CORE__DAGS_FOLDER"):
+        monkeypatch.setenv(name, airflow.environ[name])
+    ran = headrace.Session(root).run("+shop_0_second", first=date, last=date)
+    assert (ran.state, {row.partition for row in ran.published}) == ("succeeded", {date})
+    assert len(ran.published) == 2
+    back = rollback(_session(root), root, "shop_0", actor="test", progress=Silent())
+    assert back.dag is not None
+    assert back.dag.stage == "airflow"
+    assert airflow.rows("select dag_id from dag where is_paused") == []
+
+
+def _unfinished(airflow: RealAirflow, dag: str) -> int:
+    states = "('queued', 'running')"
+    sql = f"select count(*) from dag_run where dag_id = '{dag}' and state in {states}"
+    return int(airflow.rows(sql)[0][0])
+
+
+def _session(root: Path) -> ProjectSession:
+    return ProjectSession.open(root, "prod", None, "test")

@@ -1,0 +1,248 @@
+"""`import status`, `move` and `rollback`: an imported project, stage by stage, beside an Airflow
+server that a test sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow_lab import TOKEN, AirflowServer, Run
+
+import headrace
+from headrace.model import HeadraceError, ProjectError, Refused, UsageError
+from headrace.services.import_project import import_project
+from headrace.services.import_stages import import_status, move, rollback
+from headrace.services.import_suggestions import apply_suggestions
+from headrace.services.pause import pause, resume
+from headrace.services.responses.import_stages import ImportDagRow
+from headrace.services.session import ProjectSession, Silent
+
+DAG = """import datetime
+from airflow import DAG
+from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
+with DAG("{dag}", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
+    one = SQLExecuteQueryOperator(
+        task_id="one", conn_id="duckdb_x", sql="create or replace table {dag}_one as select 1 as n"
+    )
+    two = SQLExecuteQueryOperator(
+        task_id="two", conn_id="duckdb_x",
+        sql="create or replace table {dag}_two as select n from {dag}_one"
+    )
+    one >> two
+"""
+BRANCH = """
+from airflow.operators.python import BranchPythonOperator
+with DAG("bills", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
+    SQLExecuteQueryOperator(
+        task_id="one", conn_id="duckdb_x", sql="create or replace table bills as select 1 as n"
+    ) >> BranchPythonOperator(task_id="choose", python_callable=print)
+"""
+SOURCE = """source: sales_runs
+owner: airflow
+partition: day
+start: 2026-03-01
+airflow: {{url: "{url}", dag: {dag}, authorization: "${{AIRFLOW_AUTHORIZATION}}"}}
+"""
+
+
+@dataclass
+class Moving:
+    """An import of three DAGs beside their Airflow."""
+
+    root: Path
+    origin: Path
+    airflow: AirflowServer
+
+    def session(self) -> ProjectSession:
+        return ProjectSession.open(self.root, "prod", None, "ana@test")
+
+    def apply(self) -> None:
+        session = headrace.Session(self.root)
+        session.apply(session.plan().plan_id)
+
+    def dag(self, name: str = "sales") -> ImportDagRow:
+        (row,) = import_status(self.session(), self.root, name).dags
+        return row
+
+    def stage(self, name: str = "sales") -> str:
+        return self.dag(name).stage
+
+    def move(self, name: str = "sales", *, yes: bool = False) -> Any:
+        return move(self.session(), self.root, name, yes=yes, progress=Silent())
+
+    def rollback(self, name: str = "sales") -> Any:
+        return rollback(self.session(), self.root, name, actor="ana@test", progress=Silent())
+
+    def pause(self, *names: str) -> None:
+        pause(self.session(), names, reason="it runs in Airflow", progress=Silent())
+
+
+@pytest.fixture
+def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moving]:
+    monkeypatch.setenv("AIRFLOW_AUTHORIZATION", TOKEN)
+    origin, root = tmp_path / "dags", tmp_path / "new"
+    origin.mkdir()
+    (origin / "sales.py").write_text(DAG.format(dag="sales"))
+    (origin / "bills.py").write_text(DAG.format(dag="stock") + BRANCH)
+    import_project("airflow", origin, root, "test", Silent())
+    with AirflowServer() as airflow:
+        airflow.dags |= {"sales": [], "stock": [], "bills": []}
+        (root / "sources").mkdir(exist_ok=True)
+        (root / "sources/runs.yaml").write_text(SOURCE.format(url=airflow.url, dag="sales"))
+        yield Moving(root, origin, airflow)
+
+
+def test_a_dag_is_moved_and_given_back(moving: Moving) -> None:
+    """Would catch: a DAG that runs in both, or in neither, after a move that says it is done."""
+    moving.apply()
+    moving.pause("*")
+    assert moving.stage() == "airflow"
+    assert moving.move().dag.stage == "moved"
+    assert moving.airflow.paused == {"sales"}
+    assert moving.stage("stock") == "airflow", "another DAG was moved, too"
+    assert moving.move().dag.stage == "moved", "a second call isn't harmless"
+    assert moving.rollback().dag.stage == "airflow"
+    assert moving.airflow.paused == set()
+    assert moving.rollback().dag.stage == "airflow"
+
+
+def test_airflow_2_has_the_same_routes_below_v1(moving: Moving) -> None:
+    """Would catch: a path of Airflow 3 that is sent to Airflow 2."""
+    source = moving.root / "sources/runs.yaml"
+    source.write_text(source.read_text().replace("dag: sales", "dag: sales, api: v1"))
+    moving.airflow.api = "v1"
+    moving.apply()
+    moving.pause("*")
+    assert moving.move().dag.stage == "moved"
+    assert moving.rollback().dag.stage == "airflow"
+    assert {asked.path.split("/")[2] for asked in moving.airflow.asked} == {"v1"}
+
+
+def test_each_combination_of_the_two_sides_has_its_stage(moving: Moving) -> None:
+    """Would catch: an interrupted move that status calls done, and that nothing finishes."""
+    assert (moving.stage(), moving.dag().why[:30]) == ("unknown", "nothing of the new project is ")
+    moving.apply()
+    assert (moving.stage(), moving.dag().next) == ("both", "headrace import rollback sales")
+    moving.pause("sales_one")
+    assert moving.stage() == "both"
+    assert moving.dag().why == "sales_one is paused here"
+    moving.pause("*")
+    moving.airflow.paused.add("sales")
+    assert (moving.stage(), moving.dag().next) == ("neither", "headrace import move sales")
+    assert moving.move().dag.stage == "moved"
+
+
+def test_nothing_is_resumed_while_a_run_is_unfinished(moving: Moving) -> None:
+    """Would catch: two writers of one table while Airflow's last run goes on."""
+    moving.apply()
+    moving.pause("*")
+    run = Run("r1", "2026-03-01T00:00:00Z", state="running")
+    moving.airflow.dags["sales"] = [run]
+    with pytest.raises(HeadraceError, match="1 run of it is queued or running there"):
+        moving.move()
+    assert moving.stage() == "neither"
+    run.state = "success"
+    assert moving.move().dag.stage == "moved"
+
+
+def test_tasks_that_would_run_nowhere_are_named_first(moving: Moving) -> None:
+    """Would catch: a task that nobody computes any more, in silence."""
+    moving.apply()
+    moving.pause("*")
+    with pytest.raises(Refused, match=r"1 task of bills would run nowhere.*bills\.choose"):
+        moving.move("bills")
+    assert moving.airflow.paused == set()
+    assert moving.dag("bills").left == ["bills.choose"]
+    assert moving.move("bills", yes=True).dag.stage == "moved"
+
+
+@pytest.mark.parametrize("missing", ["server", "authorization", "variable", "source", "dag"])
+def test_what_cannot_be_asked_is_not_known(
+    moving: Moving, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """Would catch: a stage that is guessed, a secret in a message, or a change on one side only."""
+    if missing == "source":
+        (moving.root / "sources/runs.yaml").unlink()
+    moving.apply()
+    moving.pause("*")
+    match missing:
+        case "server":
+            moving.airflow.server.__exit__(None, None, None)
+        case "authorization":
+            monkeypatch.setenv("AIRFLOW_AUTHORIZATION", "Bearer other-canary-77")
+        case "variable":
+            monkeypatch.delenv("AIRFLOW_AUTHORIZATION")
+        case "dag":
+            del moving.airflow.dags["sales"]
+    row = moving.dag()
+    assert (row.stage, row.in_airflow, row.here) == ("unknown", None, "paused")
+    assert row.why
+    assert "canary" not in row.why
+    resume(moving.session(), ["sales_one", "sales_two"], progress=Silent())
+    for act in (moving.move, moving.rollback):
+        with pytest.raises((HeadraceError, ProjectError)) as caught:
+            act()
+        assert "canary" not in f"{caught.value} {caught.value.hint}"
+    assert moving.dag().here == "active"
+
+
+def test_items_say_what_became_of_their_files(moving: Moving) -> None:
+    """Would catch: an edited asset that the next import would replace, shown as it was written."""
+    states = {row.id: (row.files, row.origin) for row in _items(moving)}
+    assert states["sales.one"] == ("as_written", "unchanged")
+    assert states["bills.choose"] == ("none", "unchanged")
+    (moving.root / "assets/sales_one.sql").write_text("select 2 as n")
+    (moving.root / "assets/sales_two.sql").unlink()
+    changed = (moving.origin / "bills.py").read_text().replace('"bills"', '"invoices"')
+    (moving.origin / "bills.py").write_text(changed)
+    states = {row.id: (row.files, row.origin) for row in _items(moving)}
+    assert states["sales.one"] == ("edited", "unchanged")
+    assert states["sales.two"] == ("removed", "unchanged")
+    assert states["bills.one"] == ("as_written", "gone")
+    assert "invoices.one" in (import_status(moving.session(), moving.root).new or [])
+    with pytest.raises(UsageError, match="no item 'sale'"):
+        import_status(moving.session(), moving.root, "sale")
+
+
+def _items(moving: Moving) -> Any:
+    return import_status(moving.session(), moving.root).items
+
+
+def test_an_applied_suggestion_is_taken_back(tmp_path: Path) -> None:
+    """Would catch: files that aren't as they were before, or an edit that is lost."""
+    origin, root = tmp_path / "shop", tmp_path / "new"
+    (origin / "models").mkdir(parents=True)
+    (origin / "seeds").mkdir()
+    (origin / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
+    (origin / "seeds/raw.csv").write_text("id\n1\n")
+    model = "{{ config(materialized='table') }}\nselect id from {{ ref('raw') }}\n"
+    (origin / "models/copied.sql").write_text(model)
+    import_project("dbt", origin, root, "test", Silent())
+    before = (root / "assets/copied.sql").read_text()
+    session = ProjectSession.open(root, "prod", None, "test")
+    with pytest.raises(UsageError, match="isn't applied"):
+        rollback(session, root, "pass_through-1", actor="test", progress=Silent())
+    apply_suggestions("pass_through-1", root, "test", Silent())
+    assert import_status(session, root).applied == ["pass_through-1"]
+    response = rollback(session, root, "pass_through-1", actor="test", progress=Silent())
+    assert (response.suggestion, response.files) == ("pass_through-1", ["assets/copied.sql"])
+    assert (root / "assets/copied.sql").read_text() == before
+    assert import_status(session, root).applied == []
+    apply_suggestions("pass_through-1", root, "test", Silent())
+    (root / "assets/copied.sql").write_text(before + "-- mine\n")
+    with pytest.raises(ProjectError, match="changed since, so that pass_through-1 can't"):
+        rollback(session, root, "pass_through-1", actor="test", progress=Silent())
+    assert (root / "assets/copied.sql").read_text().endswith("-- mine\n")
+
+
+def test_an_import_of_before_names_no_items(moving: Moving) -> None:
+    """Would catch: a crash on a manifest that an earlier version of Headrace wrote."""
+    path = moving.root / ".headrace-import.json"
+    document = json.loads(path.read_text())
+    del document["became"]
+    path.write_text(json.dumps(document))
+    assert import_status(moving.session(), moving.root).items == []

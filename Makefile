@@ -3,7 +3,7 @@
 #   make check [ARGS=HEAD~1]   while you work: lint, types, the tests of pure packages and those near what changed
 #   make test [ARGS=…]   the tests of each package on its own; ARGS go to pytest, e.g. ARGS="-k lake"
 #   make test-system [ARGS=…]   those of the whole: leaders with their workers, servers, PostgreSQL, a browser, kills, the commands in the docs
-#   make test-dbt [ARGS=…]   imported projects beside dbt itself: equal tables and unique ids; installs dbt on first use
+#   make test-dbt [JAFFLE_SHOP=FOLDER] [ARGS=…]   imported projects beside dbt itself: equal tables and unique ids; installs dbt on first use
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make test-languages  examples/any-language in C#, Java, R and shell; installs them where there is apt-get
@@ -79,7 +79,7 @@ test-airflow: .venv/.dev
 
 # dbt-core and dbt-duckdb are installed into an environment of their own; they run beside imported projects.
 test-dbt: .venv/.dev
-	@$(BIN)/python -m pytest -q tests/importers/test_dbt_equality.py -m slow $(ARGS)
+	@$(if $(JAFFLE_SHOP),JAFFLE_SHOP="$(JAFFLE_SHOP)") $(BIN)/python -m pytest -q tests/importers/test_dbt_equality.py -m slow $(ARGS)
 
 lab: .venv/.dev
 	@$(BIN)/python -m benchmarks.lab $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)

@@ -16,7 +16,13 @@ from headrace import faults
 TYPED = ("README.md", "docs/tutorial.md", "docs/how-to/")
 """Pages whose blocks of commands are typed: by `test_how_to`, by the tests that it names, and by
 `test_tutorial`."""
+MOVED = "needs the clone of another project; `make test-dbt JAFFLE_SHOP=…` does it"
 NOT_RUN = {
+    ("docs/explanation/moving-jaffle-shop.md", "jafgen 1"): MOVED,
+    ("docs/explanation/moving-jaffle-shop.md", "headrace import dbt jaffle-shop --into j"): MOVED,
+    ("docs/explanation/moving-jaffle-shop.md", "cd jaffle"): MOVED,
+    ("docs/explanation/moving-jaffle-shop.md", "headrace run"): MOVED,
+    ("docs/explanation/moving-jaffle-shop.md", "make test-dbt JAFFLE_SHOP=~/jaffle-shop"): MOVED,
     ("README.md", "git clone <this repository> headrace &&"): "fetches packages",
     ("README.md", "flights · prod · Thu 2013-02-14 07:20 Am"): "compared with the demo's status",
     (

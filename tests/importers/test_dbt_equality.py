@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,30 @@ def test_tables_and_ids_are_those_of_dbt(
         _assert_equal_tables(origin, into, project, day=day)
 
 
+@pytest.mark.skipif("JAFFLE_SHOP" not in os.environ, reason="JAFFLE_SHOP names no clone of it")
+def test_jaffle_shop_has_the_tables_of_dbt(
+    dbt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: what docs/explanation/moving-jaffle-shop.md tells, if it isn't so any more."""
+    origin, into = tmp_path / "jaffle-shop", tmp_path / "new"
+    shutil.copytree(Path(os.environ["JAFFLE_SHOP"]).expanduser(), origin)
+    profile = "default: {target: dev, outputs: {dev: {type: duckdb, path: shop.duckdb}}}\n"
+    (origin / "profiles.yml").write_text(profile)
+    _run_dbt(dbt, origin, "seed", "--vars", "{load_source_data: true}")
+    _run_dbt(dbt, origin, "build", "--exclude-resource-type", "seed")
+    monkeypatch.setenv("PATH", f"{dbt.parent}{os.pathsep}{os.environ['PATH']}")
+    import_project("dbt", origin, into, "test", Silent(), with_dbt=True)
+    for source in (into / "sources").glob("*.yaml"):
+        source.write_text(source.read_text().replace(".parquet", ".csv"))
+    shutil.copytree(origin / "seeds/jaffle-data", into / "landing/raw")
+    project = DbtProject("jaffle-shop", {}, with_dbt=True)
+    _assert_equal_tables(origin, into, project, day=1)
+    checks = headrace.Session(into).checks()
+    assert {row.state for row in checks} == {"passed"}
+    tests = [uid for uid in _unique_ids(origin) if uid.startswith("test.")]
+    assert len(checks) == len(tests)
+
+
 def test_exported_artifacts_are_read_by_dbt(dbt: Path, tmp_path: Path) -> None:
     """Would catch: artifacts that dbt's own classes refuse, or ids that aren't those of dbt."""
     project, origin, into = PROJECTS[0], tmp_path / "shop", tmp_path / "new"
@@ -100,10 +125,10 @@ json.dump([list(manifest.nodes), [(row.unique_id, row.status) for row in results
 """
 
 
-def _run_dbt(dbt: Path, origin: Path, command: str) -> None:
+def _run_dbt(dbt: Path, origin: Path, *command: str) -> None:
     environ = {"PATH": os.environ["PATH"], "HOME": str(origin.parent), **QUIET}
     done = subprocess.run(
-        [str(dbt), "--no-use-colors", command, "--profiles-dir", "."],
+        [str(dbt), "--no-use-colors", *command, "--profiles-dir", "."],
         cwd=origin,
         env=environ,
         capture_output=True,

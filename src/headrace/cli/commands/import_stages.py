@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def status(invocation: Invocation, item: str, into: Path | None) -> int:
 
     session = _session(invocation, into)
     response = import_status(session, session.root, item)
-    invocation.show(response, _render_status, clock=False)
+    invocation.show(response, partial(_render_status, named=bool(item)), clock=False)
     return 0
 
 
@@ -76,7 +77,7 @@ def _named(action: str, name: str, what: str) -> str:
     return name
 
 
-def _render_status(response: ImportStatusResponse, page: CommandOutput) -> None:
+def _render_status(response: ImportStatusResponse, page: CommandOutput, *, named: bool) -> None:
     page.say(f"imported from {response.origin} ({response.tool})")
     verdicts = [item.verdict for item in response.items]
     page.facts(
@@ -86,7 +87,7 @@ def _render_status(response: ImportStatusResponse, page: CommandOutput) -> None:
     )
     if response.dags:
         page.table(_DAG_COLUMNS, [_dag_cells(row) for row in response.dags])
-    _render_changed(response, page)
+    _render_items(response, page, named=named)
     if response.new is None:
         page.say(f"! {response.origin} isn't there any more, so nothing is compared", "warn")
     elif response.new:
@@ -111,17 +112,18 @@ def _dag_cells(row: ImportDagRow) -> list[str]:
 
 _ITEM_COLUMNS = [
     ColumnLayout("item", gives=1, least=12),
+    ColumnLayout("became"),
     ColumnLayout("its files"),
     ColumnLayout("at the origin"),
 ]
 
 
-def _render_changed(response: ImportStatusResponse, page: CommandOutput) -> None:
-    """Print the items whose files or whose origin changed since the import."""
+def _render_items(response: ImportStatusResponse, page: CommandOutput, *, named: bool) -> None:
+    """Print the named items, or those whose files or whose origin changed since the import."""
     rows = [
-        [item.id, item.files.replace("_", " "), item.origin or "not there"]
+        [item.id, item.verdict, item.files.replace("_", " "), item.origin or "not there"]
         for item in response.items
-        if item.files in ("edited", "removed") or item.origin in ("changed", "gone")
+        if named or item.files in ("edited", "removed") or item.origin in ("changed", "gone")
     ]
     page.table(_ITEM_COLUMNS, rows[:ITEMS_SHOWN_MAX])
     if len(rows) > ITEMS_SHOWN_MAX:

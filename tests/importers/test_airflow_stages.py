@@ -8,10 +8,12 @@ test.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from serve_lab import FILES, serving
 
 import headrace
 from benchmarks.peers import Unavailable, environment
@@ -165,6 +168,87 @@ def test_one_of_ten_dags_is_moved_and_moved_back(
     assert back.dag is not None
     assert back.dag.stage == "airflow"
     assert airflow.rows("select dag_id from dag where is_paused") == []
+
+
+WAITING = """import datetime
+from airflow.sdk import DAG
+from headrace_airflow import HeadracePartitionSensor, HeadraceRunOperator
+with DAG("waiting", schedule=None, start_date=datetime.datetime(2026, 1, 1)):
+    start = HeadraceRunOperator(task_id="start", asset="revenue", partition="2026-03-01")
+    wait = HeadracePartitionSensor(
+        task_id="wait", asset="revenue", partition="2026-03-01", poke_interval=1, timeout=30
+    )
+    start >> wait
+"""
+ALONE = """import sys
+from headrace_airflow import HeadraceHook, HeadracePartitionSensor, HeadraceRunOperator
+asset, partition = sys.argv[1:]
+sensor = HeadracePartitionSensor(task_id="wait", asset=asset, partition=partition)
+try:
+    print("there" if sensor.poke({}) else "not there")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+PACKAGE = Path(__file__).parents[2] / "packages/headrace-airflow/src"
+
+
+def test_a_dag_waits_for_what_headrace_publishes(airflow: RealAirflow, tmp_path: Path) -> None:
+    """Would catch: a package that this Airflow can't import, or a sensor that never waits."""
+    root, dags = tmp_path / "shop", tmp_path / "dags"
+    for path, text in FILES.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    (root / "landing").mkdir()
+    (root / "landing/orders_2026-03-01.csv").write_text("day,amount\n2026-03-01,3\n")
+    dags.mkdir()
+    (dags / "waiting.py").write_text(WAITING)
+    with serving(root) as server:
+        connection = {
+            "conn_type": "headrace",
+            "host": "127.0.0.1",
+            "port": server.port,
+            "password": (root / ".headrace/token").read_text().strip(),
+        }
+        environ = {
+            **os.environ,
+            **airflow.environ,
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW_CONN_HEADRACE_DEFAULT": json.dumps(connection),
+            "PYTHONPATH": str(PACKAGE),
+        }
+        assert _in_airflow(airflow, environ, "revenue", "2026-03-02") == "not there"
+        assert "no such" in _in_airflow(airflow, environ, "nowhere", "2026-03-01")
+        done = subprocess.run(
+            ["airflow", "dags", "test", "waiting", "2026-03-02"],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=RUN_SECONDS,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert _in_airflow(airflow, environ, "revenue", "2026-03-01") == "there"
+        broken = {**environ, "AIRFLOW_CONN_HEADRACE_DEFAULT": json.dumps(connection | {"port": 1})}
+        said = _in_airflow(airflow, broken, "revenue", "2026-03-01")
+        assert said.startswith("HeadraceError 127.0.0.1:1 can't be asked")
+        assert connection["password"] not in said
+
+
+def _in_airflow(
+    airflow: RealAirflow, environ: Mapping[str, str], asset: str, partition: str
+) -> str:
+    """Return what a sensor says, run by Airflow's own Python."""
+    python = Path(airflow.environ["PATH"].partition(":")[0]) / "python"
+    done = subprocess.run(
+        [str(python), "-c", ALONE, asset, partition],
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip().splitlines()[-1]
 
 
 def _unfinished(airflow: RealAirflow, dag: str) -> int:

@@ -47,6 +47,7 @@ METHODS = {
     "db_check": "database_check:check",
     "deliveries": "deliveries:deliveries",
     "doctor": "doctor:doctor",
+    "export": "dbt_artifacts:export",
     "figure": "figures:explain",
     "fire": "receive:fire",
     "fix": "fix:run_fix",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.services.logs import LogsResponse
     from headrace.services.receive import FireResponse
     from headrace.services.responses.backfills import BackfillResponse, BackfillsResponse
+    from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse
     from headrace.services.responses.figures import FigureResponse
     from headrace.services.responses.incidents import IncidentRow
     from headrace.services.responses.inspections import ConnectionRow, ExaminationRow, NotifyRow
@@ -277,6 +278,18 @@ class SessionMethods:
         command exits 1 for a finding that keeps the project from running.
         """
         result: list[ExaminationRow] = self._call("doctor:doctor")
+        return result
+
+    def export(self, artifacts: str, *, into: Path | None = None) -> DbtArtifactsResponse:
+        """Write manifest.json (version 12) and run_results.json (version 6) as dbt does.
+
+        They describe the applied version, or the files before the first apply. Raise
+        UsageError for an unknown format and if a file of the folder isn't an artifact of
+        dbt, InvalidProject if the files have errors.
+        """
+        result: DbtArtifactsResponse = self._call(
+            "dbt_artifacts:export", artifacts=artifacts, into=into
+        )
         return result
 
     def figure(self, *select: str, figure: str, window: str | None = None) -> FigureResponse:

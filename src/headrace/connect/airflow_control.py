@@ -14,6 +14,7 @@ import msgspec
 
 from headrace.connect.connectors import Unavailable
 from headrace.connect.deliveries import printable
+from headrace.model.errors import words_of
 from headrace.security.secrets import Secrets
 
 ANSWER_SECONDS = 10.0
@@ -97,8 +98,8 @@ class AirflowControl:
                     if len(content) > ANSWER_BYTES_MAX:
                         raise self._strange("its answer is too long")
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
-            words = self._secrets.scrubbed(printable(error, 200)) or type(error).__name__
-            raise Unavailable(f"{self.shown} can't be asked: {words}") from None
+            words = self._secrets.scrubbed(words_of(error))
+            raise Unavailable(f"{self.shown} can't be asked ({words})") from None
         self._require_success(response.status_code, dag)
         try:
             return msgspec.json.decode(content, type=kind)

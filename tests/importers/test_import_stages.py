@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from airflow_lab import TOKEN, AirflowServer, Run
 
@@ -188,6 +189,23 @@ def test_what_cannot_be_asked_is_not_known(
             act()
         assert "canary" not in f"{caught.value} {caught.value.hint}"
     assert moving.dag().here == "active"
+
+
+def test_a_silent_server_is_asked_once(moving: Moving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a status of 200 DAGs that waits for a dead server 200 times."""
+    moving.apply()
+    asked = []
+
+    def times_out(*_: Any, **__: Any) -> Any:
+        asked.append(1)
+        raise httpx.ConnectTimeout("timed out")
+
+    monkeypatch.setattr(httpx, "stream", times_out)
+    rows = import_status(moving.session(), moving.root).dags
+    assert [row.stage for row in rows] == ["unknown"] * 3
+    assert {row.why for row in rows} == {rows[0].why}
+    assert "can't be asked (connect timeout)" in rows[0].why
+    assert len(asked) == 1
 
 
 def test_items_say_what_became_of_their_files(moving: Moving) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.connect.airflow_control import AirflowControl, AirflowServerAddress
+from headrace.connect.airflow_control import AirflowControl, AirflowServerAddress, DagState
 from headrace.connect.connectors import Unavailable
 from headrace.model import HeadraceError, ProjectError, Refused, UsageError
 from headrace.model.errors import did_you_mean
@@ -68,7 +68,8 @@ def import_status(session: ProjectSession, directory: Path, item: str = "") -> I
     if root.is_dir():
         changes = changes_since(manifest, importer(manifest.tool)(root), root)
     groups = dict.fromkeys(manifest.became[name].group for name in chosen)
-    dags = [_dag_row(session, manifest, group) for group in groups if group]
+    silent: dict[str, Unavailable] = {}
+    dags = [_dag_row(session, manifest, group, silent) for group in groups if group]
     states = {} if changes is None else _origin_states(changes.gone, changes.changed)
     steps = [row.next for row in dags if row.next is not None]
     return ImportStatusResponse(
@@ -170,7 +171,7 @@ def rollback(
 def _moved(session: ProjectSession, manifest: Manifest, dag: str) -> ImportMovedResponse:
     again = ProjectSession(session.root, session.env, None, session.actor)
     try:
-        row = _dag_row(again, manifest, dag)
+        row = _dag_row(again, manifest, dag, {})
     finally:
         again.close()
     return ImportMovedResponse(dag=row, suggestion=None, files=[], next=row.next)
@@ -248,13 +249,20 @@ def _origin_states(gone: Sequence[str], changed: Sequence[str]) -> Mapping[str, 
 # Where a DAG runs
 
 
-def _dag_row(session: ProjectSession, manifest: Manifest, dag: str) -> ImportDagRow:
+def _dag_row(
+    session: ProjectSession, manifest: Manifest, dag: str, silent: dict[str, Unavailable]
+) -> ImportDagRow:
+    """Return where a DAG runs.
+
+    `silent` has the servers that couldn't be reached, which aren't asked again: each would keep the
+    command waiting once for each DAG.
+    """
     here = _here(session, manifest, dag)
     in_airflow, unfinished, why = None, None, here.why
     if here.state == "active" and here.paused:
         why = f"{_few(here.paused)} {'is' if len(here.paused) == 1 else 'are'} paused here"
     try:
-        state = _control(session, dag).state(dag)
+        state = _asked(_control(session, dag), dag, silent)
     except (Unavailable, SecretMissing, ProjectError) as error:
         why = "; ".join(text for text in (why, str(error)) if text)
     else:
@@ -271,6 +279,17 @@ def _dag_row(session: ProjectSession, manifest: Manifest, dag: str) -> ImportDag
         left=_left(manifest, dag),
         next=_next(stage, dag),
     )
+
+
+def _asked(control: AirflowControl, dag: str, silent: dict[str, Unavailable]) -> DagState:
+    if control.shown in silent:
+        raise silent[control.shown]
+    try:
+        return control.state(dag)
+    except Unavailable as error:
+        if error.transient:
+            silent[control.shown] = error
+        raise
 
 
 def _next(stage: str, dag: str) -> str | None:

@@ -153,6 +153,9 @@ def test_a_refusal_names_the_users_line_and_a_remedy(
         ("select a::nothing as n from given", "sql_binding", 1),
         ("select a from given, flights where flights.none > 1", "", 1),
         ("select doubled(a) as d, a as b, b + 1 as c from given", "", 1),
+        ("select max(day) as day from given where day > 1", "", 1),
+        ("select max(day) as last from given where max(day) > 1", "sql_binding", 1),
+        ("select row_number() over () as n from given where n > 1 and a > 1", "", 1),
     ],
 )
 def test_inputs_without_known_columns_leave_what_does_not_depend_on_them(

@@ -163,20 +163,27 @@ class Binder:
     def _without_columns(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:
         """Check a statement whose inputs have unknown columns: functions, types and structure.
 
-        Inputs get all columns that the statement names and doesn't define itself, without a type.
-        Any other error would be about that guess rather than about the statement.
+        Inputs get all columns that the statement names, without a type. Whether a name that is an
+        alias, too (`select max(day) as day … where day > …`), is also a column isn't known: a
+        statement is refused only if it can't run in either case. Any other error would be about
+        that guess rather than about the statement.
         """
         tree = self._tree(text)
         answer = self._functions_in(tree, text)
         if answer.code:
             return answer
-        columns = tuple((name, '"NULL"') for name in _named_columns(tree))
-        tables = tuple(
-            table if table.known else StatementTable(table.name, columns)
-            for table in statement.tables
-        )
-        guessed = self._described(text, msgspec.structs.replace(statement, tables=tables), used)
-        return guessed if any(sign in guessed.message for sign in _STRUCTURAL) else BindResult()
+        named, aliases = _named_columns(tree)
+        result = BindResult()
+        for guess in dict.fromkeys((tuple(sorted(named - aliases)), tuple(sorted(named)))):
+            columns = tuple((name, '"NULL"') for name in guess)
+            tables = tuple(
+                table if table.known else StatementTable(table.name, columns)
+                for table in statement.tables
+            )
+            result = self._described(text, msgspec.structs.replace(statement, tables=tables), used)
+            if not any(sign in result.message for sign in _STRUCTURAL):
+                return BindResult()
+        return result
 
     def _tree(self, text: str) -> Any:
         serialized = self._connection.execute(
@@ -282,9 +289,9 @@ def _called(tree: Any) -> Iterator[tuple[str, int | None]]:
             stack.extend(reversed(node))
 
 
-def _named_columns(tree: Any) -> list[str]:  # complexipy: ignore (walks DuckDB's tree)
-    """Return the columns that a statement reads, without its own aliases, which would clash."""
-    named: dict[str, None] = {}
+def _named_columns(tree: Any) -> tuple[set[str], set[str]]:
+    """Return the names of columns that a statement reads, and its own aliases."""
+    named: set[str] = set()
     aliases: set[str] = set()
     stack = [tree]
     while stack:
@@ -292,14 +299,14 @@ def _named_columns(tree: Any) -> list[str]:  # complexipy: ignore (walks DuckDB'
         if isinstance(node, dict):
             names = node.get("column_names")
             if node.get("class") == "COLUMN_REF" and isinstance(names, list) and names:
-                named.setdefault(str(names[-1]).lower())
+                named.add(str(names[-1]).lower())
             alias = node.get("alias")
             if isinstance(alias, str) and alias:
                 aliases.add(alias.lower())
             stack.extend(node.values())
         elif isinstance(node, list):
             stack.extend(node)
-    return [name for name in named if name not in aliases]
+    return named, aliases
 
 
 def _function_hint(name: str, near: str = "") -> str:

@@ -7,7 +7,7 @@
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make test-languages  examples/any-language in C#, Java, R and shell; installs them where there is apt-get
-#   make test-airflow [ARGS=…]   a DAG moved from a real Airflow and back; installs Airflow on first use
+#   make test-airflow [ARGS=…]   a DAG moved from a real Airflow and back, and edges beside its own; installs Airflow on first use
 #   make test-adf [SEED=…]   the importer of Azure Data Factory against data-factory-testing-framework; needs Debian's mono-devel and libmonosgen-2.0-1
 #   make lint            format, lint, types, import directions, dead code, complexity, of Python and of the web UI
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
@@ -75,7 +75,7 @@ faults: .venv/.dev
 
 # Airflow is installed into an environment of its own; it listens on the loopback address and ends with the test.
 test-airflow: .venv/.dev
-	@$(BIN)/python -m pytest -q tests/importers/test_airflow_stages.py -m slow $(ARGS)
+	@$(BIN)/python -m pytest -q tests/importers/test_airflow_stages.py tests/importers/test_airflow_edges.py -m slow $(ARGS)
 
 # dbt-core and dbt-duckdb are installed into an environment of their own; they run beside imported projects.
 test-dbt: .venv/.dev

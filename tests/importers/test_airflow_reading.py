@@ -60,6 +60,17 @@ LINKS = [
     ("cross_downstream([a], [b, c])", "a>b a>c"),
     (("with TaskGroup('g') as g:\n    x = EmptyOperator(task_id='x')\n"
      "    y = EmptyOperator(task_id='y')\n    x >> y\na >> g >> b"), "a>g.x g.x>g.y g.y>b"),
+    ("with c.as_teardown(setups=a):\n    EmptyOperator(task_id='w')\nb", "a>c a>w w>c"),
+    (("with c.as_teardown(setups=a):\n    w = EmptyOperator(task_id='w')\n"
+      "    w >> EmptyOperator(task_id='x')\n    EmptyOperator(task_id='y') << b"),
+     "a>c a>w w>x x>c b>y y>c"),
+    (("with a.as_setup():\n    EmptyOperator(task_id='w') >> b"), "a>w w>b"),
+    (("with a >> c.as_teardown(setups=a):\n    d = EmptyOperator(task_id='d')\n"
+      "    with d.as_teardown(setups=b):\n        EmptyOperator(task_id='w')"),
+     "a>c b>d b>w w>d a>b d>c"),
+    (("with TaskGroup('g') as g:\n    s, w, t = (EmptyOperator(task_id=n) for n in 'swt')\n"
+      "    s >> w >> t.as_teardown(setups=s)\na >> g >> b"),
+     "a>g.s g.s>g.w g.w>g.t g.s>g.t g.w>b"),
 ]  # fmt: skip
 
 

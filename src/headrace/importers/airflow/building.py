@@ -15,6 +15,7 @@ import yaml
 from headrace.importers.airflow import library
 from headrace.importers.airflow.expressions import Expressions, TooMuchWork, class_attribute
 from headrace.importers.airflow.origin import Origin
+from headrace.importers.airflow.setup_teardown import SetupBlocks
 from headrace.importers.airflow.values import (
     Applied,
     Class,
@@ -81,6 +82,7 @@ class Builder(Expressions):
         self.dags: list[Dag] = []
         self.tasks: list[Task] = []
         self.links: list[tuple[Value, Value]] = []
+        self.setup_blocks = SetupBlocks(self.links)
         self.conditions: list[str] = []
         self.repeating = 0
         self._dag_stack: list[Dag] = []
@@ -314,6 +316,7 @@ class Builder(Expressions):
         task.repeated = bool(self.repeating)
         task.mapped = any(outer.mapped for outer in _with_outer(group))
         self.tasks.append(task)
+        self.setup_blocks.add(task)
         for outer in _with_outer(group):
             outer.tasks.append(task)
         given_values = {key: value for key, value in kwargs.items() if key != "dag"}
@@ -465,6 +468,8 @@ class Builder(Expressions):
         for task in tasks_in(owner):
             task.role = role
         if "setups" in kwargs:
+            for task in tasks_in(kwargs["setups"]):
+                task.role = "setup"
             self.links.append((kwargs["setups"], owner))
 
     def member(self, owner: Value, name: str) -> Value:

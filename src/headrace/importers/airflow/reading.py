@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from headrace.importers.airflow.origin import Origin, UnreadableFile
@@ -18,6 +18,7 @@ from headrace.importers.airflow.values import (
 )
 
 DAG_WORDS = ("dag", "DAG", "airflow")
+TEARDOWNS_DEEP_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,33 @@ def _ends(value: Value, *, last: bool) -> list[Task]:
 
 
 def _group_ends(group: Group, *, last: bool) -> list[Task]:
+    """Return a group's first or last tasks; as in Airflow, its last ones aren't teardowns."""
     inside = {id(task) for task in group.tasks}
-    return [
+    ends = [
         task for task in group.tasks if inside.isdisjoint(task.downstream if last else task.edges)
     ]
+    if not last:
+        return ends
+    results: dict[int, Task] = {}
+    for task in ends:
+        for end in [task] if task.role != "teardown" else _work_before(task, inside):
+            results[id(end)] = end
+    return list(results.values())
+
+
+def _work_before(teardown: Task, inside: set[int], deep: int = 0) -> Iterator[Task]:
+    """Yield a group's last tasks before a teardown that ends it."""
+    before = [task for key, task in teardown.edges.items() if key in inside]
+    for task in before:
+        if task.role == "teardown" and deep < TEARDOWNS_DEEP_MAX:
+            yield from _work_before(task, inside, deep + 1)
+        elif not task.role and _only_teardowns_after(task, inside):
+            yield task
+
+
+def _only_teardowns_after(task: Task, inside: set[int]) -> bool:
+    after = [other for key, other in task.downstream.items() if key in inside]
+    return all(other.role == "teardown" for other in after)
 
 
 def _connect(left: Iterable[Task], right: Iterable[Task]) -> None:

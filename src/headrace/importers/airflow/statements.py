@@ -251,7 +251,8 @@ class Interpreter(Builder):
             with self.within(value):
                 self._with_items(items[1:], body, scope)
         else:
-            self._with_items(items[1:], body, scope)
+            with self.setup_blocks.within(value):
+                self._with_items(items[1:], body, scope)
 
     def _try(self, node: ast.stmt, scope: Scope) -> None:
         assert isinstance(node, ast.Try)

@@ -138,6 +138,122 @@ def test_unit_tests_keep_their_rows(tmp_path: Path) -> None:
     assert found.items["unit_test.shop.orders.t"].verdict is Verdict.CARRIED
 
 
+UNIT_TEST = (
+    "unit_tests: [{{name: t, model: orders, {more} given: [{{input: ref('raw_orders'), format: sql,"
+    ' rows: "{rows}"}}], expect: {{format: sql, fixture: out}}}}]'
+)
+EXPECTED = {"tests/fixtures/out.sql": "select 1 as id, cast('2' as int) as amount"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "given"),
+    [
+        ("select 1 as id, 'a' as name union all select -2, null", "{id: 1, name: a}|{id: -2"),
+        (
+            "select cast('2026-01-01' as date) as day, (1.5) as x, true as b",
+            "{day: '2026-01-01', x",
+        ),
+    ],
+)
+def test_rows_in_sql_are_rows(tmp_path: Path, rows: str, given: str) -> None:
+    """Would catch: rows of SQL in another order or with other values than dbt's."""
+    entry = UNIT_TEST.format(more="", rows=rows)
+    found = imported(tmp_path, {**MODEL, **EXPECTED, "models/s.yml": entry})
+    text = found.files["tests/orders.yaml"]
+    positions = [text.index(part) for part in given.split("|")]
+    assert positions == sorted(positions)
+    assert "  expect:\n    - {id: 1, amount: 2}\n" in text
+    assert found.items["unit_test.shop.orders.t"].verdict is Verdict.CARRIED
+
+
+@pytest.mark.parametrize(
+    ("more", "rows", "why"),
+    [
+        ("", "select now() as at", "computes values"),
+        ("", "select id as id from other", "does more than list values"),
+        ("", "select 1 as id from other", "does more than list values"),
+        ("", "select 1 as id union select 2", "does more than list values"),
+        ("", "select 1 as id, 2", "columns that have no name"),
+        ("", "select", "columns that have no name"),
+        ("", "select 1 as id, 2 as id", "or the same"),
+        ("", "select from where", "can't be read"),
+        ("overrides: {macros: {is_incremental: true}},", "select 1 as id", "the macro is_incr"),
+        ("overrides: {vars: {floor: 3}},", "select 1 as id", "overrides the variable floor"),
+    ],
+)
+def test_a_unit_test_that_cannot_be_written_is_for_a_person(
+    tmp_path: Path, more: str, rows: str, why: str
+) -> None:
+    """Would catch: a test that passes here because it tests something else."""
+    settings = "name: shop\nprofile: shop\nvars: {floor: 2}\n"
+    model = "select id, {{ var('floor') }} as amount from {{ ref('raw_orders') }}"
+    entry = UNIT_TEST.format(more=more, rows=rows)
+    files = {"dbt_project.yml": settings, "models/orders.sql": model, "models/s.yml": entry}
+    item = imported(tmp_path, {**files, **EXPECTED}).items["unit_test.shop.orders.t"]
+    assert item.verdict is Verdict.PERSON
+    assert why in item.why
+
+
+def test_overrides_that_change_nothing_are_left_out(tmp_path: Path) -> None:
+    """Would catch: a test that is lost because it says what is written in anyway."""
+    settings = "name: shop\nprofile: shop\nvars: {floor: 2}\n"
+    model = "select id, {{ var('floor') }} as amount from {{ ref('raw_orders') }}"
+    more = "overrides: {macros: {is_incremental: false}, vars: {floor: 2, other: 1}},"
+    entry = UNIT_TEST.format(more=more, rows="select 1 as id")
+    files = {"dbt_project.yml": settings, "models/orders.sql": model, "models/s.yml": entry}
+    item = imported(tmp_path, {**files, **EXPECTED}).items["unit_test.shop.orders.t"]
+    assert item.verdict is Verdict.CARRIED, item.why
+
+
+SELECTORS = {
+    "tag:nightly": "tag:nightly",
+    "{tag: nightly}": "tag:nightly",
+    "+orders stg_items+1": "+orders stg_items+1",
+    "stg_*,tag:x": "stg_items,tag:x",
+    "path:models/staging": "path:assets/staging",
+    "{method: fqn, value: shop.staging, parents: true}": "+path:assets/staging",
+    "{method: source, value: erp, children: true}": "source:items+",
+    "{method: exposure, value: dunning, parents: true}": "consumer:dunning",
+    "{union: [tag:a, {intersection: [tag:b, orders]}, {exclude: [stg_items]}]}":
+        "tag:a tag:b,orders --exclude stg_items",
+    "{intersection: ['tag:a tag:b', tag:c]}": "tag:a,tag:c tag:b,tag:c",
+    "{method: selector, value: s0}": "tag:nightly",
+    "group:sales": "owner:sales",
+}  # fmt: skip
+NO_SELECTORS = {
+    "config.materialized:table": "no selection by config.materialized",
+    "'@orders'": "ancestors of all descendants",
+    "orders2": "selects nothing that is imported",
+    "{union: [tag:a, {union: [tag:b, {exclude: [tag:c]}]}]}": "an exclusion of one part only",
+    "{method: selector, value: gone}": "selector gone isn't there",
+    "{method: selector, value: self}": "nested too deeply",
+    "{}": "can't be read",
+    "{intersection: ['a:b c:d', 'tag:x tag:y']}": "no selection by a",
+}
+
+
+def test_a_selector_is_said_in_words(tmp_path: Path) -> None:
+    """Would catch: words that select something else than dbt, such as a folder of another name."""
+    definitions = [*SELECTORS, *NO_SELECTORS]
+    entries = [f"  - name: s{n}\n    definition: {text}" for n, text in enumerate(definitions)]
+    entries.append("  - name: self\n    definition: {method: selector, value: self}")
+    found = imported(
+        tmp_path,
+        {
+            "models/orders.sql": "select id from {{ ref('raw_orders') }}",
+            "models/staging/stg_items.sql": "select 1 as id",
+            "models/s.yml": "sources: [{name: erp, tables: [{name: items}]}]\n",
+            "selectors.yml": "selectors:\n" + "\n".join(entries) + "\n",
+        },
+    )
+    for n, words in enumerate(SELECTORS.values()):
+        item = found.items[f"selector.shop.s{n}"]
+        assert item.todo == f"where it is used, write: headrace run {words}", definitions[n]
+        assert (item.verdict, item.file) == (Verdict.PERSON, "selectors.yml")
+    for n, why in enumerate(NO_SELECTORS.values(), len(SELECTORS)):
+        assert why in found.items[f"selector.shop.s{n}"].todo, definitions[n]
+
+
 def test_sources_are_declared_and_say_what_is_missing(tmp_path: Path) -> None:
     """Would catch: a source that counts as carried although nobody delivers it."""
     found = imported(

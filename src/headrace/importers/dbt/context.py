@@ -44,6 +44,8 @@ class Rendered:
     environment: dict[str, str] = field(default_factory=dict)
     """Environment variables → the default that was written in."""
     macros: list[str] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    """What `dbt_utils.star` gave, which must stand in the text as it is."""
 
 
 class Renderer:
@@ -72,6 +74,8 @@ class Renderer:
         evaluator = self._evaluator(result, as_self, config or {})
         evaluator.guarding = incremental
         result.text = evaluator.text(text)
+        if any(mark not in result.text for mark in result.marks):
+            raise NotStatic("it changes the text that `dbt_utils.star` gives, or asks about it")
         return result
 
     def value(self, text: str) -> tuple[Any, Rendered]:
@@ -156,7 +160,10 @@ class _Names:
         def using(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
             def called(*args: Any, **kwargs: Any) -> Any:
                 self._result.macros.append(f"macro.{package}.{name}")
-                return in_dialect(call(*args, **kwargs), self._dialect)
+                text = call(*args, **kwargs)
+                if name == "star":
+                    self._result.marks.append(text)
+                return in_dialect(text, self._dialect)
 
             return called
 

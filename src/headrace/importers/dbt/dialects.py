@@ -13,6 +13,8 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
 from sqlglot.optimizer.annotate_types import annotate_types
 
+from headrace.importers.dbt.stars import NotOneTable, expand_stars
+
 DUCKDB = "duckdb"
 DIALECTS: Mapping[str, str] = {
     "duckdb": "duckdb",
@@ -62,7 +64,7 @@ def translate(text: str, dialect: str) -> Translated:
     plain = text.replace("$self", _SELF)
     tree = _parsed(plain, dialect or DUCKDB)
     if dialect in ("", DUCKDB):
-        return Translated(text)
+        return Translated(_with_stars(text))
     problems = _differences(tree, dialect)
     try:
         result = tree.sql(DUCKDB, pretty=True, unsupported_level=ErrorLevel.RAISE)
@@ -72,8 +74,16 @@ def translate(text: str, dialect: str) -> Translated:
     except (SqlglotError, ValueError, RecursionError) as error:
         raise NotSelect(f"its SQL can't be translated from {dialect}: {_first(error)}") from None
     if not problems and _same(plain, result):
-        return Translated(text)
-    return Translated(result.replace(_SELF, "$self"), tuple(dict.fromkeys(problems)), True)
+        return Translated(_with_stars(text))
+    translated = _with_stars(result.replace(_SELF, "$self"))
+    return Translated(translated, tuple(dict.fromkeys(problems)), True)
+
+
+def _with_stars(sql: str) -> str:
+    try:
+        return expand_stars(sql)
+    except NotOneTable as error:
+        raise NotSelect(str(error)) from None
 
 
 def _parsed(text: str, dialect: str) -> exp.Query:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from headrace.importers.dbt.stars import star
 from headrace.importers.dbt.templates import NotStatic
 
 
@@ -94,10 +95,10 @@ _UTILS: dict[str, Callable[..., Any]] = {
         char if char.isalnum() or char == "_" else "_" for char in str(string).lower()
     ).strip(),
     "surrogate_key": _old_key,
+    "star": star,
     **{
         name: _refused(f"dbt_utils.{name}", _QUERIES)
         for name in (
-            "star",
             "get_column_values",
             "union_relations",
             "unpivot",

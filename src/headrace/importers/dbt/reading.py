@@ -18,6 +18,7 @@ from headrace.importers.dbt.others import read_exposures, read_macros, read_rest
 from headrace.importers.dbt.outcome import Outcome
 from headrace.importers.dbt.owners import Owners
 from headrace.importers.dbt.project_files import read_files
+from headrace.importers.dbt.selectors import read_selectors
 from headrace.importers.dbt.settings import read_profile, settings_text
 from headrace.importers.dbt.singular_tests import read_singular_tests
 from headrace.importers.dbt.snapshots import (
@@ -82,6 +83,7 @@ def read_project(
     read_exposures(outcome)
     read_macros(outcome)
     read_rest(outcome)
+    read_selectors(outcome)
     outcome.files["owners.yaml"] = outcome.owners.text()
     outcome.files["headrace.toml"] = settings_text(files, commands=bool(outcome.commands))
     outcome.files[".gitignore"] = IGNORED

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.importers.dbt.outcome import Outcome
-from headrace.importers.dbt.project_files import listed, mapped
+from headrace.importers.dbt.context import Rendered
+from headrace.importers.dbt.outcome import Model, Outcome
+from headrace.importers.dbt.project_files import flag, listed, mapped
 from headrace.importers.dbt.templates import NotStatic
+from headrace.importers.dbt.unit_test_rows import NotRows, rows_of
 from headrace.importers.dbt.values import Relation
 from headrace.importers.dbt.writing import flow
 from headrace.importers.imported import Verdict
@@ -30,7 +29,7 @@ def read_unit_tests(outcome: Outcome) -> None:
         uid = f"unit_test.{outcome.nodes.files.name}.{model}.{entry.get('name')}"
         try:
             text = _test(outcome, entry, model)
-        except (_NoTest, NotStatic) as error:
+        except (_NoTest, NotRows, NotStatic) as error:
             todo = "write it as a test of the asset (docs/how-to/test-assets.md)"
             outcome.add(
                 uid, file, line, Verdict.PERSON, str(error), todo=todo, original=repr(entry)
@@ -58,9 +57,7 @@ def _test(outcome: Outcome, entry: LocatedMapping, model: str) -> str:
     node = outcome.nodes.find_ref(model)
     if node is None or node.uid not in outcome.tables:
         raise _NoTest(f"the model {model} isn't imported as an asset")
-    overrides = mapped(entry.get("overrides"))
-    if overrides:
-        raise _NoTest(f"it overrides {', '.join(map(str, overrides))}, which are written in here")
+    _check_overrides(entry, outcome.models.get(node.uid))
     lines = [f"- test: {flow(_name(entry))}"]
     if isinstance(entry.get("description"), str):
         lines.append(f"  description: {flow(' '.join(entry['description'].split()))}")
@@ -77,35 +74,22 @@ def _name(entry: Mapping[str, Any]) -> str:
     return str(entry.get("name"))
 
 
+def _check_overrides(entry: LocatedMapping, model: Model | None) -> None:
+    """Raise _NoTest if the test changes what is written into the asset."""
+    overrides = mapped(entry.get("overrides"))
+    rendered = model.rendered if model is not None else Rendered()
+    written = {**rendered.variables, **rendered.environment}
+    given = {**mapped(overrides.get("vars")), **mapped(overrides.get("env_vars"))}
+    for name, value in given.items():
+        if name in written and str(written[name]) != str(value):
+            raise _NoTest(f"it overrides the variable {name}, which is written in here")
+    for name, value in mapped(overrides.get("macros")).items():
+        if name != "is_incremental" or flag(value):
+            raise _NoTest(f"it overrides the macro {name}, which is written out here")
+
+
 def _rows(outcome: Outcome, key: str, given: Mapping[str, Any]) -> list[str]:
-    """Return the lines of given or expected rows. Raise _NoTest for rows that are SQL."""
-    kind, rows = given.get("format") or "dict", given.get("rows")
-    if kind == "sql":
-        raise _NoTest("its rows are SQL")
-    fixture = given.get("fixture")
-    if isinstance(fixture, str):
-        rows = _fixture(outcome, fixture)
-    if isinstance(rows, str):
-        cells = csv.DictReader(io.StringIO(rows.strip(), newline=""), skipinitialspace=True)
-        rows = [{name: _value(cell) for name, cell in row.items()} for row in cells]
+    """Return the lines of given or expected rows. Raise NotRows."""
     indent = " " * (len(key) - len(key.lstrip()) + 2)
-    lines = [f"{indent}- {flow(row)}" for row in listed(rows)]
+    lines = [f"{indent}- {flow(row)}" for row in rows_of(outcome, given)]
     return [f"{key}:", *lines] if lines else [f"{key}: []"]
-
-
-def _value(value: Any) -> Any:
-    """Return a cell of a CSV as dbt types it: numbers as numbers, nothing as null."""
-    if not isinstance(value, str):
-        return value
-    if re.fullmatch(r"-?(0|[1-9]\d{0,15})", value):
-        return int(value)
-    if re.fullmatch(r"-?(0|[1-9]\d{0,12})\.\d{1,6}", value):
-        return float(value)
-    return value or None
-
-
-def _fixture(outcome: Outcome, name: str) -> str:
-    for file in outcome.nodes.files.role("test-paths", "csv"):
-        if file.stem == name:
-            return file.text
-    raise _NoTest(f"its fixture {name} isn't a CSV file of this project")

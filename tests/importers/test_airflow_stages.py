@@ -28,7 +28,8 @@ from benchmarks.peers import Unavailable, environment
 from benchmarks.peers.measuring import free_port
 from benchmarks.peers.servers import started
 from headrace.services.import_project import import_project
-from headrace.services.import_stages import import_status, move, rollback
+from headrace.services.import_stages import move, rollback
+from headrace.services.import_status import import_status
 from headrace.services.pause import pause
 from headrace.services.session import ProjectSession, Silent
 

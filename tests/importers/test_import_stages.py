@@ -1,4 +1,4 @@
-"""`import status`, `move` and `rollback`: an imported project, stage by stage, beside an Airflow
+"""`import status`, `shadow`, `move`, `retire` and `rollback`: an imported project, stage by stage, beside an Airflow
 server that a test sets."""
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from airflow_lab import TOKEN, AirflowServer, Run
 
 import headrace
 from headrace.model import HeadraceError, ProjectError, Refused, UsageError
-from headrace.services.import_project import import_project
-from headrace.services.import_stages import import_status, move, rollback
+from headrace.services.import_project import check_import, import_project
+from headrace.services.import_stages import move, retire, rollback, shadow
+from headrace.services.import_status import import_status
 from headrace.services.import_suggestions import apply_suggestions
 from headrace.services.pause import pause, resume
 from headrace.services.responses.import_stages import ImportDagRow
@@ -35,6 +36,14 @@ with DAG("{dag}", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
     )
     one >> two
 """
+COMMAND = """
+from airflow.operators.bash import BashOperator
+with DAG("mails", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
+    table = SQLExecuteQueryOperator(
+        task_id="table", conn_id="duckdb_x", sql="create or replace table addresses as select 1 as n"
+    )
+    table >> BashOperator(task_id="send", bash_command="send-mails")
+"""
 BRANCH = """
 from airflow.operators.python import BranchPythonOperator
 with DAG("bills", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
@@ -52,7 +61,7 @@ airflow: {{url: "{url}", dag: {dag}, authorization: "${{AIRFLOW_AUTHORIZATION}}"
 
 @dataclass
 class Moving:
-    """An import of three DAGs beside their Airflow."""
+    """An import of four DAGs beside their Airflow."""
 
     root: Path
     origin: Path
@@ -75,6 +84,12 @@ class Moving:
     def move(self, name: str = "sales", *, yes: bool = False) -> Any:
         return move(self.session(), self.root, name, yes=yes, progress=Silent())
 
+    def shadow(self, name: str = "sales") -> Any:
+        return shadow(self.session(), self.root, name, progress=Silent())
+
+    def retire(self, name: str = "sales", *, yes: bool = False) -> Any:
+        return retire(self.session(), self.root, name, yes=yes)
+
     def rollback(self, name: str = "sales") -> Any:
         return rollback(self.session(), self.root, name, actor="ana@test", progress=Silent())
 
@@ -88,10 +103,10 @@ def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moving]:
     origin, root = tmp_path / "dags", tmp_path / "new"
     origin.mkdir()
     (origin / "sales.py").write_text(DAG.format(dag="sales"))
-    (origin / "bills.py").write_text(DAG.format(dag="stock") + BRANCH)
+    (origin / "bills.py").write_text(DAG.format(dag="stock") + BRANCH + COMMAND)
     import_project("airflow", origin, root, "test", Silent())
     with AirflowServer() as airflow:
-        airflow.dags |= {"sales": [], "stock": [], "bills": []}
+        airflow.dags |= {"sales": [], "stock": [], "bills": [], "mails": []}
         (root / "sources").mkdir(exist_ok=True)
         (root / "sources/runs.yaml").write_text(SOURCE.format(url=airflow.url, dag="sales"))
         yield Moving(root, origin, airflow)
@@ -127,11 +142,16 @@ def test_each_combination_of_the_two_sides_has_its_stage(moving: Moving) -> None
     """Would catch: an interrupted move that status calls done, and that nothing finishes."""
     assert (moving.stage(), moving.dag().why[:30]) == ("unknown", "nothing of the new project is ")
     moving.apply()
-    assert (moving.stage(), moving.dag().next) == ("both", "headrace import rollback sales")
+    assert (moving.stage(), moving.dag().next) == ("shadow", "headrace import diff sales")
     moving.pause("sales_one")
-    assert moving.stage() == "both"
+    assert moving.stage() == "shadow"
     assert moving.dag().why == "sales_one is paused here"
+    mails = moving.dag("mails")
+    assert (mails.stage, mails.next) == ("both", "headrace import rollback mails")
+    moving.pause("mails_send")
+    assert moving.stage("mails") == "shadow"
     moving.pause("*")
+    assert (moving.stage(), moving.dag().next) == ("airflow", "headrace import shadow sales")
     moving.airflow.paused.add("sales")
     assert (moving.stage(), moving.dag().next) == ("neither", "headrace import move sales")
     assert moving.move().dag.stage == "moved"
@@ -202,10 +222,74 @@ def test_a_silent_server_is_asked_once(moving: Moving, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(httpx, "stream", times_out)
     rows = import_status(moving.session(), moving.root).dags
-    assert [row.stage for row in rows] == ["unknown"] * 3
+    assert [row.stage for row in rows] == ["unknown"] * 4
     assert {row.why for row in rows} == {rows[0].why}
     assert "can't be asked (connect timeout)" in rows[0].why
     assert len(asked) == 1
+
+
+def test_a_shadow_computes_tables_and_starts_no_task(moving: Moving) -> None:
+    """Would catch: a mail that is sent twice, or a change in Airflow."""
+    moving.apply()
+    moving.pause("*")
+    assert moving.shadow("mails").dag.stage == "shadow"
+    assert moving.dag("mails").why == "mails_send is paused here"
+    assert moving.airflow.paused == set()
+    resume(moving.session(), ["mails_send"], progress=Silent())
+    assert moving.stage("mails") == "both"
+    assert moving.shadow("mails").dag.stage == "shadow", "the command wasn't paused again"
+    assert moving.move("mails").dag.stage == "moved"
+    assert moving.dag("mails").why == "", "not all assets of the DAG run after its move"
+    with pytest.raises(ProjectError, match="mails is paused in Airflow"):
+        moving.shadow("mails")
+    assert moving.rollback("mails").dag.stage == "airflow"
+
+
+def test_a_dag_is_retired_once_nothing_needs_it_there(moving: Moving) -> None:
+    """Would catch: a DAG that is deleted in Airflow while tasks of it are still started, tasks that
+    run nowhere then, and a deleted file that is reported as a change for ever."""
+    moving.apply()
+    moving.pause("*")
+    with pytest.raises(ProjectError, match="sales isn't moved yet"):
+        moving.retire()
+    for dag in ("sales", "mails", "bills"):
+        moving.move(dag, yes=True)
+    with pytest.raises(ProjectError, match=r"mails is still needed in Airflow: mails_send start"):
+        moving.retire("mails", yes=True)
+    with pytest.raises(Refused, match=r"1 task of it run nowhere: bills\.choose"):
+        moving.retire("bills")
+    assert moving.retire().dag.stage == "retired"
+    (moving.origin / "sales.py").unlink()
+    states = {row.id: row.origin for row in _items(moving)}
+    assert states["sales.one"] == "retired"
+    assert states["stock.one"] == "unchanged"
+    changes = check_import("airflow", moving.origin, moving.root).changes
+    assert (changes.gone, changes.files) == ([], []), "a retired DAG is a change of the origin"
+    for act in (moving.move, moving.shadow, moving.retire):
+        with pytest.raises(ProjectError, match="sales is retired since 20"):
+            act()
+    with pytest.raises(ProjectError, match="sales of it is retired"):
+        import_project("airflow", moving.origin, moving.root, "test", Silent())
+    assert moving.rollback().dag.stage == "airflow"
+    assert check_import("airflow", moving.origin, moving.root).changes.gone != []
+
+
+def test_a_dag_that_others_wait_for_is_not_retired(moving: Moving) -> None:
+    """Would catch: a sensor in Airflow that waits for ever for a DAG which was deleted."""
+    waiting = """
+import datetime
+from airflow import DAG
+from airflow.providers.standard.sensors.external_task import ExternalTaskSensor
+with DAG("late", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
+    ExternalTaskSensor(task_id="wait", external_dag_id="sales", external_task_id="two")
+"""
+    moving.apply()
+    moving.pause("*")
+    moving.move()
+    (moving.origin / "late.py").write_text(waiting)
+    with pytest.raises(Refused, match=r"late\.wait come after it in Airflow"):
+        moving.retire()
+    assert moving.retire(yes=True).dag.stage == "retired"
 
 
 def test_items_say_what_became_of_their_files(moving: Moving) -> None:

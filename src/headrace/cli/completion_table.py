@@ -35,13 +35,16 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--from",), "FILE…"),
     ),
     "import": (
-        CompletedParameter((), "dbt|airflow|adf|prefect|dagster|suggestion|status|move|rollback"),
+        CompletedParameter(
+            (), "dbt|airflow|adf|prefect|dagster|suggestion|status|shadow|diff|move|retire|rollback"
+        ),
         CompletedParameter((), "PATH"),
         CompletedParameter(("--into",), "DIR"),
         CompletedParameter(("--with-dbt",), None),
         CompletedParameter(("--check",), None),
         CompletedParameter(("--apply",), None),
         CompletedParameter(("--yes",), None),
+        CompletedParameter(("--since",), "T"),
     ),
     "status": (
         CompletedParameter((), "[SELECT]...", many=True),

@@ -32,6 +32,19 @@ class DependencyKind(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class OriginTable:
+    """The table that a task of the origin fills: `name` as it is written there, with its schema.
+
+    `asset` computes the same table here. `connection` is the one of the new project that reads it;
+    empty if Headrace can't read tables of that database.
+    """
+
+    asset: str
+    connection: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImportedItem:
     """One task of the origin; each stands in exactly one item.
 
@@ -55,6 +68,8 @@ class ImportedItem:
     all of it; `import --check` compares it."""
     group: str = ""
     """What it is started with at the origin, as a whole: the DAG of a task of Airflow."""
+    table: OriginTable | None = None
+    """The table whose rows an asset computes here, for comparisons with the origin's."""
 
 
 ORIGINAL_CHARACTERS_MAX = 2000

@@ -452,11 +452,13 @@ def _nodes(  # complexipy: ignore (a walk with the names of each scope)
 
 
 @contextmanager
-def session_over(tables: Sequence[QueryTable], *, timezone: str) -> Iterator[DuckDBSession]:
+def session_over(
+    tables: Sequence[QueryTable], *, timezone: str, beside: Sequence[Path] = ()
+) -> Iterator[DuckDBSession]:
     """Open a session with these tables as views.
 
-    It may read their files, but not the rest of the lake, no other file, and no network. Raises
-    LakeError for damaged files.
+    It may read their files and those of `beside`, but not the rest of the lake, no other file, and
+    no network. Raises LakeError for damaged files.
     """
     folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
     try:
@@ -466,7 +468,9 @@ def session_over(tables: Sequence[QueryTable], *, timezone: str) -> Iterator[Duc
             for file in table.files
             for path in (file.path, *(delete.path for delete in file.deletes))
         ]
-        with DuckDBSession(folder, readable=paths, timezone=timezone, ordered=True) as session:
+        with DuckDBSession(
+            folder, readable=[*paths, *beside], timezone=timezone, ordered=True
+        ) as session:
             with _in_words():  # DuckDB opens the files of a view
                 for table in tables:
                     relation = relation_sql(table.files, table.columns)

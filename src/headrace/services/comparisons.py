@@ -116,7 +116,7 @@ def compare_sides(
 
     before, after = sides
     columns = _common(before.table, after.table)
-    keys = _keys(node, typed_keys, [column.name for column in columns])
+    keys = identifying_columns(node, typed_keys, [column.name for column in columns])
     named = [
         QueryTable(label, _as_of(columns, side.table), absolute(refs, side.lake))
         for label, side, refs in zip(
@@ -210,7 +210,9 @@ def _column_changes(before: LakeTable | None, after: LakeTable | None) -> list[C
     ]
 
 
-def _keys(node: Source | Asset, typed_keys: Sequence[str], columns: Sequence[str]) -> list[str]:
+def identifying_columns(
+    node: Source | Asset, typed_keys: Sequence[str], columns: Sequence[str]
+) -> list[str]:
     """Return the columns that identify a row.
 
     Raise UsageError for a column that isn't on both sides.

@@ -35,12 +35,31 @@ class StoredSuggestion(msgspec.Struct, frozen=True, kw_only=True):
     changes: dict[str, FileChange] = {}
 
 
+class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The table that an item fills at the origin, and the asset that computes it here.
+
+    An empty `connection` says that Headrace can't read it there.
+    """
+
+    asset: str
+    connection: str
+    name: str
+
+
 class ItemFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an item: its verdict, its files, and the DAG that it belongs to, if any."""
 
     verdict: str
     files: list[str]
     group: str = ""
+    table: TableFacts | None = None
+
+
+class RetiredDag(msgspec.Struct, frozen=True, kw_only=True):
+    """A DAG that isn't needed at the origin any more; `files` had only tasks of it."""
+
+    at: str
+    files: list[str]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +80,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Whether dbt compiled what the importer can't read."""
     applied: dict[str, dict[str, str]] = {}
     """Id of each applied suggestion → file → hash of its text after that."""
+    retired: dict[str, RetiredDag] = {}
+    """The DAGs that are retired; what is gone of them at the origin is no change."""
 
 
 def manifest_of(
@@ -80,7 +101,10 @@ def manifest_of(
         items=item_hashes(imported.items),
         became={
             item.id: ItemFacts(
-                verdict=item.verdict.value, files=list(item.created), group=item.group
+                verdict=item.verdict.value,
+                files=list(item.created),
+                group=item.group,
+                table=_table_facts(item),
             )
             for item in imported.items
         },
@@ -88,6 +112,13 @@ def manifest_of(
         suggestions=list(suggestions),
         with_dbt=with_dbt,
     )
+
+
+def _table_facts(item: ImportedItem) -> TableFacts | None:
+    table = item.table
+    if table is None:
+        return None
+    return TableFacts(asset=table.asset, connection=table.connection, name=table.name)
 
 
 def load_manifest(directory: Path) -> Manifest | None:
@@ -118,8 +149,22 @@ def manifest_text(manifest: Manifest) -> str:
 def changes_since(manifest: Manifest, imported: ImportedProject, root: Path) -> ImportChanges:
     """Return what is new, gone and changed at the origin since the import."""
     new, gone, changed = _compared(manifest.items, item_hashes(imported.items))
-    files = _compared(manifest.origin_files, origin_hashes(imported, root))
-    return ImportChanges(new=new, gone=gone, changed=changed, files=sorted(chain(*files)))
+    new_files, gone_files, changed_files = _compared(
+        manifest.origin_files, origin_hashes(imported, root)
+    )
+    retired = {file for dag in manifest.retired.values() for file in dag.files}
+    gone_files = [file for file in gone_files if file not in retired]
+    return ImportChanges(
+        new=new,
+        gone=[name for name in gone if not _is_retired(manifest, name)],
+        changed=changed,
+        files=sorted([*new_files, *gone_files, *changed_files]),
+    )
+
+
+def _is_retired(manifest: Manifest, item: str) -> bool:
+    facts = manifest.became.get(item)
+    return facts is not None and facts.group in manifest.retired
 
 
 def _compared(

@@ -245,6 +245,12 @@ def _replaceable(directory: Path, tool: str, origin: str) -> Manifest | None:
             " would be lost",
             hint="import into another folder and compare both: --into DIR",
         )
+    if manifest.retired:
+        raise ProjectError(
+            f"{', '.join(list(manifest.retired)[:3])} of it is retired, and its assets would be"
+            " lost once its files are gone",
+            hint="import into another folder and compare both: --into DIR",
+        )
     return manifest
 
 

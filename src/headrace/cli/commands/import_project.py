@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from headrace.cli.commands.import_stages import move, rollback, status
+from headrace.cli.commands.import_diff import diff
+from headrace.cli.commands.import_stages import move, retire, rollback, shadow, status
 from headrace.cli.commands.import_suggestions import suggestion
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
@@ -28,7 +29,7 @@ def import_command(
     tool: Annotated[
         str,
         Argument(
-            "dbt|airflow|adf|prefect|dagster|suggestion|status|move|rollback",
+            "dbt|airflow|adf|prefect|dagster|suggestion|status|shadow|diff|move|retire|rollback",
             help="the tool of the project, or an action",
         ),
     ],
@@ -36,8 +37,8 @@ def import_command(
         Path | None,
         Argument(
             "PATH",
-            help="the folder of its project; suggestion: an id or a kind; status: an item or a DAG;"
-            " move: a DAG; rollback: a DAG or a suggestion",
+            help="the folder of its project; suggestion: an id or a kind; status, diff: an item or"
+            " a DAG; shadow, move, retire: a DAG; rollback: a DAG or a suggestion",
         ),
     ] = None,
     *,
@@ -58,8 +59,12 @@ def import_command(
         bool, Option("--apply", help="suggestion: write its change into the project's files")
     ] = False,
     yes: Annotated[
-        bool, Option("--yes", help="move: also if tasks of the DAG aren't carried")
+        bool, Option("--yes", help="move, retire: also if tasks of the DAG aren't carried")
     ] = False,
+    since: Annotated[
+        str | None,
+        Option("--since", metavar="T", help="diff: partitions since then (default: 31d)"),
+    ] = None,
 ) -> int:
     """Write a Headrace project from a project of another tool, with a report on each of its tasks.
 
@@ -70,14 +75,20 @@ def import_command(
 
     `headrace import suggestion [ID|KIND] --into DIR` prints suggestions of an import as diffs;
     with --apply it changes the project's files. In an imported project, `headrace import status`
-    says how far it is, `headrace import move DAG` pauses a DAG in Airflow and lets its assets run
-    here, and `headrace import rollback DAG` gives it back.
+    says how far it is. `headrace import shadow DAG` lets the carried assets of a DAG run beside
+    Airflow, and `headrace import diff DAG` compares their rows with those of Airflow's tables; it
+    exits with 1 if they differ. `headrace import move DAG` pauses a DAG in Airflow and lets its
+    assets run here, `headrace import retire DAG` records that Airflow doesn't need it any more, and
+    `headrace import rollback DAG` gives it back.
     """
     name = str(path or "")
     actions: dict[str, Callable[[], int]] = {
         "suggestion": lambda: suggestion(invocation, name, into, apply=apply),
         "status": lambda: status(invocation, name, into),
+        "shadow": lambda: shadow(invocation, name, into),
+        "diff": lambda: diff(invocation, name, into, since),
         "move": lambda: move(invocation, name, into, yes=yes),
+        "retire": lambda: retire(invocation, name, into, yes=yes),
         "rollback": lambda: rollback(invocation, name, into),
     }
     if tool in actions:

@@ -1,4 +1,4 @@
-"""`headrace import status`, `move` and `rollback`: an imported project, stage by stage."""
+"""`headrace import status`, `shadow`, `move`, `retire` and `rollback`: stage by stage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 ITEMS_SHOWN_MAX = 20
 _STAGE_TEXTS = {
     "airflow": "runs in Airflow",
+    "shadow": "shadow: runs in Airflow, and its tables are computed here",
     "moved": "moved: runs here",
+    "retired": "retired: runs here",
     "both": "runs in both",
     "neither": "runs in neither",
     "unknown": "not known",
@@ -32,9 +34,9 @@ _STAGE_TEXTS = {
 
 def status(invocation: Invocation, item: str, into: Path | None) -> int:
     """Print how far an imported project is."""
-    from headrace.services.import_stages import import_status
+    from headrace.services.import_status import import_status
 
-    session = _session(invocation, into)
+    session = imported_session(invocation, into)
     response = import_status(session, session.root, item)
     invocation.show(response, partial(_render_status, named=bool(item)), clock=False)
     return 0
@@ -44,9 +46,30 @@ def move(invocation: Invocation, dag: str, into: Path | None, *, yes: bool) -> i
     """Pause a DAG in Airflow, and let its assets run here."""
     from headrace.services import import_stages
 
-    name, session = _named("move", dag, "DAG"), _session(invocation, into)
+    name, session = _named("move", dag, "DAG"), imported_session(invocation, into)
     progress = invocation.progress()
     response = import_stages.move(session, session.root, name, yes=yes, progress=progress)
+    invocation.show(response, _render_moved, clock=False)
+    return 0
+
+
+def shadow(invocation: Invocation, dag: str, into: Path | None) -> int:
+    """Let the carried assets of a DAG run here beside Airflow."""
+    from headrace.services import import_stages
+
+    name, session = _named("shadow", dag, "DAG"), imported_session(invocation, into)
+    progress = invocation.progress()
+    response = import_stages.shadow(session, session.root, name, progress=progress)
+    invocation.show(response, _render_moved, clock=False)
+    return 0
+
+
+def retire(invocation: Invocation, dag: str, into: Path | None, *, yes: bool) -> int:
+    """Record that a moved DAG isn't needed in Airflow any more."""
+    from headrace.services import import_stages
+
+    name, session = _named("retire", dag, "DAG"), imported_session(invocation, into)
+    response = import_stages.retire(session, session.root, name, yes=yes)
     invocation.show(response, _render_moved, clock=False)
     return 0
 
@@ -56,7 +79,7 @@ def rollback(invocation: Invocation, name: str, into: Path | None) -> int:
     from headrace.services import import_stages
     from headrace.services.local_actor import local_actor
 
-    name, session = _named("rollback", name, "DAG"), _session(invocation, into)
+    name, session = _named("rollback", name, "DAG"), imported_session(invocation, into)
     response = import_stages.rollback(
         session, session.root, name, actor=local_actor(), progress=invocation.progress()
     )
@@ -64,7 +87,7 @@ def rollback(invocation: Invocation, name: str, into: Path | None) -> int:
     return 0
 
 
-def _session(invocation: Invocation, into: Path | None) -> ProjectSession:
+def imported_session(invocation: Invocation, into: Path | None) -> ProjectSession:
     """Return the session of the imported project: that in `into`, if it is given."""
     if into is not None:
         invocation.options = invocation.options._replace(project=str(into))
@@ -140,9 +163,14 @@ def _render_moved(response: ImportMovedResponse, page: CommandOutput) -> None:
         page.say(f"{plural(len(response.files), 'file')} changed: {', '.join(response.files)}")
     if response.dag is not None:
         row = response.dag
-        good = row.stage in ("airflow", "moved")
+        good = row.stage in ("airflow", "shadow", "moved", "retired")
         page.say(f"{'✓' if good else '!'} {row.dag}: {_stage(row)}", "good" if good else "warn")
-        page.facts(
-            f"in Airflow: {row.in_airflow or 'not known'}", f"here: {row.here or 'not known'}"
-        )
+        if row.stage == "retired":
+            page.say(
+                f"nothing was changed in Airflow: remove {row.dag} there when you like", indent=2
+            )
+        else:
+            page.facts(
+                f"in Airflow: {row.in_airflow or 'not known'}", f"here: {row.here or 'not known'}"
+            )
     page.next(response.next)

@@ -16,7 +16,7 @@ from headrace.importers.airflow.queries import AssetQuery
 from headrace.importers.airflow.schedules import Schedule, duration
 from headrace.importers.airflow.statements_sql import NotCarried, TableName
 from headrace.importers.airflow.values import text_of
-from headrace.importers.imported import Verdict
+from headrace.importers.imported import OriginTable, Verdict
 from headrace.importers.yaml_text import in_comment, mapping
 from headrace.model.assets import ATTEMPTS_MAX
 
@@ -145,6 +145,9 @@ class NewProject:
         if query.parameters:
             front["parameters"] = query.parameters
         plan.created = tuple(dict.fromkeys(created))
+        if query.materialize != "view":
+            full = ".".join(self.table(plan, query.table)[1])
+            plan.table = OriginTable(plan.name, self._connection_of(plan), full)
         comments = _comment_lines([*self._comments(plan), *query.comments])
         self.files[created[0]] = f"/* headrace\n{_front_yaml(front)}*/\n{comments}{text}\n"
 
@@ -162,11 +165,9 @@ class NewProject:
 
     def _write_table_source(self, plan: Plan, table: Table) -> None:
         source, full = self.sources[table], ".".join(table[1])
-        scheme = operators.CONNECTION_URLS.get(plan.dialect)
+        connection = self._connection_of(plan)
         fields: dict[str, Any] = {"source": source, "owner": self._owner(plan)}
-        if scheme is not None:
-            connection = cleaned(plan.connection)
-            self.connections[connection] = scheme
+        if connection:
             fields |= {"connection": connection, "table": full}
         else:
             fields |= {
@@ -174,6 +175,18 @@ class NewProject:
                 "files": f"landing/{source}/*.parquet",
             }
         self.files[f"sources/{source}.yaml"] = mapping(fields)
+
+    def _connection_of(self, plan: Plan) -> str:
+        """Declare the connection of a task's database, and return its name.
+
+        Empty if Headrace doesn't read tables of such databases.
+        """
+        scheme = operators.CONNECTION_URLS.get(plan.dialect)
+        if scheme is None or not plan.connection:
+            return ""
+        connection = cleaned(plan.connection)
+        self.connections[connection] = scheme
+        return connection
 
     def _write_file_source(self, plan: Plan, source: tuple[str, str]) -> None:
         fields: dict[str, Any] = {"source": plan.name, "owner": self._owner(plan)}

@@ -9,7 +9,7 @@ from headrace.importers.airflow.queries import AssetQuery
 from headrace.importers.airflow.schedules import Schedule
 from headrace.importers.airflow.statements_sql import Statements
 from headrace.importers.airflow.values import Task, Text, Value
-from headrace.importers.imported import DependencyKind, Verdict
+from headrace.importers.imported import DependencyKind, OriginTable, Verdict
 
 NO_SKIPS = "a task that is skipped has no counterpart: an asset's partition is always computed"
 
@@ -44,6 +44,8 @@ class Plan:
     """The table that it writes, if its SQL says one."""
     name: str = ""
     created: tuple[str, ...] = ()
+    table: OriginTable | None = None
+    """The table that its asset computes here."""
 
     @property
     def dag_id(self) -> str:

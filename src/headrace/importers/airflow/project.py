@@ -95,7 +95,7 @@ def _forget_notes(plans: Plans, notes: Mapping[str, list[str]]) -> None:
 def _written(plans: Plans, origin: Origin) -> NewProject:
     project = NewProject(plans, origin)
     for plan in plans:
-        plan.name, plan.created = "", ()
+        plan.name, plan.created, plan.table = "", (), None
     project.name_all()
     project.write_all()
     return project
@@ -143,6 +143,7 @@ def _item(plan: Plan, origin: Origin, secrets: Secrets) -> ImportedItem:
         todo=secrets.redacted("; ".join(part for part in plan.todo if part)),
         original=_original(plan, origin, secrets),
         group=plan.dag_id,
+        table=plan.table if plan.verdict is Verdict.CARRIED else None,
     )
 
 

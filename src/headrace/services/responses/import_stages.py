@@ -1,4 +1,4 @@
-"""Responses of `import status`, `import move` and `import rollback`."""
+"""Responses of `import status`, `shadow`, `move`, `retire` and `rollback`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from headrace.services.responses.base import Response
 class ImportDagRow(Response, frozen=True, kw_only=True):
     """Where a DAG of Airflow runs.
 
-    `stage` is `airflow`, `moved`, `both`, `neither`, or `unknown` if one side can't be told.
+    `stage` is `airflow`, `shadow`, `moved`, `retired`, `both`, `neither`, or `unknown` if one side
+    can't be told. In `shadow`, the carried assets run here, too, and none that starts its tasks.
     `in_airflow` and `here` are `active` or `paused`, or null if unknown; `why` says why.
     `unfinished` counts its queued and running runs in Airflow. `left` are its tasks that nothing
     here does.
@@ -28,7 +29,8 @@ class ImportDagRow(Response, frozen=True, kw_only=True):
 class ImportedItemRow(Response, frozen=True, kw_only=True):
     """One item of an import. `files` are `as_written`, `edited`, `removed` or, without any, `none`.
 
-    `origin` is `unchanged`, `changed`, `gone`, or null if the origin isn't there any more.
+    `origin` is `unchanged`, `changed`, `gone`, `retired` if its DAG is, or null if the origin isn't
+    there any more.
     """
 
     id: str
@@ -56,8 +58,8 @@ class ImportStatusResponse(Response, frozen=True, kw_only=True):
 
 
 class ImportMovedResponse(Response, frozen=True, kw_only=True):
-    """`import move` and `import rollback`: the DAG as it is now, or the suggestion that was taken
-    back with the files that were restored."""
+    """`import shadow`, `move`, `retire` and `rollback`: the DAG as it is now, or the suggestion
+    that was taken back with the files that were restored."""
 
     dag: ImportDagRow | None
     suggestion: str | None

@@ -1,0 +1,334 @@
+"""`import diff`: rows of imported assets beside those that the origin's own tasks wrote.
+
+While both sides run, an asset computes here what its task computes there. The origin's table is
+read through the asset's connection, in a transaction that changes nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from headrace.connect.connectors import Access, Unavailable
+from headrace.connect.databases import SourceRows
+from headrace.connect.deliveries import CannotRead
+from headrace.connect.engines.engine import SourceDatabase, connect_source
+from headrace.lake import PARTITION_COLUMN, LakeColumn, LakeTable, catalog
+from headrace.lake import comparison as lake_comparison
+from headrace.lake.reading import QueryTable, absolute, session_over
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.tables import FileRef
+from headrace.model import Asset, Source
+from headrace.model.intervals import interval_of, to_us
+from headrace.model.nodes import PartitionSpec
+from headrace.model.partitions import command_line
+from headrace.security.secrets import SecretMissing, Secrets
+from headrace.services.comparisons import identifying_columns, row_change
+from headrace.services.import_manifest import TableFacts
+from headrace.services.import_status import chosen_items, imported_manifest
+from headrace.services.parameters import Argument, Since
+from headrace.services.responses.import_diff import (
+    ImportDiffPartition,
+    ImportDiffResponse,
+    ImportDiffRow,
+)
+from headrace.services.runs import since_when
+from headrace.services.session import Progress, ProjectSession
+from headrace.store.clock import instant
+from headrace.store.queries import publications
+
+WINDOW = timedelta(days=31)
+"""How far back partitions are compared unless told: a month."""
+PARTITIONS_MAX = 1_000
+"""At most this number of partitions of an asset is compared, the newest."""
+DIFFERING_MAX = 20
+SAMPLE_MAX = 3
+WHOLE = "*"
+_HERE = "__here__"
+_FLOATS = ("FLOAT", "DOUBLE")
+ImportItem = Annotated[str, Argument("ITEM|DAG", help="an item or a DAG of the import")]
+
+
+class _Published(msgspec.Struct, frozen=True):
+    """The published partitions of an asset in the window, each with its files, oldest first."""
+
+    table: LakeTable
+    partitions: dict[str, tuple[FileRef, ...]]
+
+
+class _NotCompared(Exception):
+    """A table that can't be compared; the text says why."""
+
+
+def import_diff(
+    session: ProjectSession,
+    directory: Path,
+    item: ImportItem = "",
+    since: Since = None,
+    *,
+    progress: Progress,
+) -> ImportDiffResponse:
+    """Compare published rows with those of the origin's tables: one item, one DAG, or all.
+
+    Partitions of the last 31 days are compared, or those since `since`. Raise ProjectError if the
+    folder isn't an import, UsageError for an unknown item or time. What can't be compared is a row
+    that says why.
+    """
+    manifest = imported_manifest(directory)
+    tables = {
+        name: facts
+        for name in chosen_items(manifest, item)
+        if (facts := manifest.became[name].table) is not None
+    }
+    now_us = session.clock.now_us()
+    since_us = now_us - WINDOW // timedelta(microseconds=1)
+    if since is not None:
+        since_us = since_when(session, since)
+    rows = []
+    progress.start("comparing", len(tables))
+    try:
+        for name, facts in tables.items():
+            rows.append(_row(session, name, facts, since_us))
+            progress.advance()
+    finally:
+        progress.finish()
+    compared = [row for row in rows if row.compared]
+    equal = all(map(_is_equal, compared)) if compared else None
+    return ImportDiffResponse(
+        since=instant(since_us),
+        items=rows,
+        equal=equal,
+        next=_next(rows, item if item not in tables else ""),
+    )
+
+
+def _is_equal(row: ImportDiffRow) -> bool:
+    return row.compared == row.equal and not row.columns_only_there and not row.columns_only_here
+
+
+def _next(rows: Sequence[ImportDiffRow], dag: str) -> str | None:
+    for row in rows:
+        if row.differing:
+            last = row.differing[0].partition
+            node = row.asset if last == WHOLE else f"{row.asset}@{last}"
+            return command_line("render", node)
+    all_equal = bool(rows) and all(row.compared and _is_equal(row) for row in rows)
+    return command_line("import", "move", dag) if dag and all_equal else None
+
+
+def _row(session: ProjectSession, item: str, facts: TableFacts, since_us: int) -> ImportDiffRow:
+    row = ImportDiffRow(
+        item=item,
+        asset=facts.asset,
+        connection=facts.connection,
+        table=facts.name,
+        compared=0,
+        equal=0,
+        differing=[],
+        columns_only_there=[],
+        columns_only_here=[],
+        why="",
+    )
+    secrets = Secrets(session.root)
+    try:
+        asset = _asset(session, facts)
+        published = _published(session, asset, since_us)
+        with _origin(session, asset, facts, secrets) as (engine, source, folder):
+            rows = SourceRows(source, engine)
+            return _compared(session, row, asset, published, (engine, rows), folder)
+    except (_NotCompared, SecretMissing) as error:
+        return msgspec.structs.replace(row, why=str(error))
+    except (Unavailable, CannotRead) as error:
+        return msgspec.structs.replace(row, why=secrets.scrubbed(str(error)))
+
+
+def _asset(session: ProjectSession, facts: TableFacts) -> Asset:
+    """Return the asset that computes a table here. Raise _NotCompared."""
+    compiled = session.compiled
+    if compiled is None or session.store is None:
+        raise _NotCompared("nothing of the new project is applied yet")
+    asset = compiled.project.assets.get(facts.asset)
+    if asset is None:
+        raise _NotCompared(f"the applied project has no asset {facts.asset}")
+    if asset.materialize in ("view", "files", "none"):
+        raise _NotCompared(f"{asset.name} keeps no rows: `materialize: {asset.materialize}`")
+    if not facts.connection:
+        raise _NotCompared("Headrace can't read tables of that database")
+    if facts.connection not in compiled.project.settings.connections:
+        raise _NotCompared(f"the applied project has no connection {facts.connection}")
+    if asset.partition.key is not None:
+        raise _NotCompared(f"{asset.name} is partitioned by a key")
+    if asset.partition.grain is not None and asset.partition.column is None:
+        raise _NotCompared(f"no column says which rows belong to a partition of {asset.name}")
+    return asset
+
+
+def _published(session: ProjectSession, asset: Asset, since_us: int) -> _Published:
+    """Return an asset's published partitions. Raise _NotCompared if there are none."""
+    assert session.store is not None
+    with session.store.read() as tx:
+        snapshot = catalog.newest_snapshot(tx)
+        table = catalog.table(tx, asset.name, snapshot)
+        visible = publications.visible(tx, asset.name, snapshot)
+        if table is None or not visible:
+            raise _NotCompared(f"nothing of {asset.name} is published yet")
+        if asset.accumulates or asset.partition.grain is None:
+            files = {WHOLE: tuple(catalog.files(tx, asset.name, None, snapshot))}
+            return _Published(table, files)
+        keys = [key for key in sorted(visible) if _starts(session, asset, key) >= since_us]
+        if not keys:
+            raise _NotCompared(f"no partition of {asset.name} is published in this time")
+        return _Published(
+            table,
+            {
+                key: tuple(catalog.files(tx, asset.name, [key], snapshot))
+                for key in keys[-PARTITIONS_MAX:]
+            },
+        )
+
+
+def _starts(session: ProjectSession, asset: Asset, key: str) -> int:
+    assert asset.partition.grain is not None
+    return to_us(interval_of(key, asset.partition.grain, session.timezone).start)
+
+
+@contextmanager
+def _origin(
+    session: ProjectSession, asset: Asset, facts: TableFacts, secrets: Secrets
+) -> Iterator[tuple[SourceDatabase, Source, Path]]:
+    """Connect to the origin's database; yield it, its table as a source, and a folder for rows."""
+    whole = asset.accumulates or asset.partition.grain is None
+    spec = PartitionSpec(grain=asset.partition.grain, column=asset.partition.column)
+    source = Source(
+        name=asset.name,
+        owner=asset.owner,
+        timezone=session.timezone,
+        partition=PartitionSpec() if whole else spec,
+        connector={"connection": facts.connection, "table": facts.name},
+        place=asset.place,
+    )
+    with tempfile.TemporaryDirectory(prefix="headrace-diff-") as folder:
+        access = Access(
+            source=source,
+            connection=session.project().settings.connections[facts.connection],
+            secrets=secrets,
+            project=session.root,
+            temporary=session.folders.temporary,
+            now_us=session.clock.now_us(),
+        )
+        with connect_source(access) as engine:
+            yield engine, source, Path(folder)
+
+
+def _compared(
+    session: ProjectSession,
+    row: ImportDiffRow,
+    asset: Asset,
+    published: _Published,
+    there: tuple[SourceDatabase, SourceRows],
+    folder: Path,
+) -> ImportDiffRow:
+    """Return the row with each partition's comparison, the newest partition first."""
+    differing: list[ImportDiffPartition] = []
+    equal = 0
+    columns: list[list[str]] = [[], []]
+    (engine, rows), parquet = there, folder / "rows.parquet"
+    for key in reversed(published.partitions):
+        sql, values = rows.of(key)
+        engine.copy(sql, values, parquet)
+        here = QueryTable(
+            _HERE,
+            _columns(published.table),
+            absolute(published.partitions[key], session.folders.lake),
+        )
+        with session_over([here], timezone=session.timezone, beside=[parquet]) as duckdb:
+            common, *columns = _both_sides(duckdb, here, parquet)
+            partition = _difference(duckdb, asset, key, common)
+        parquet.unlink()
+        if partition is None:
+            equal += 1
+        elif len(differing) < DIFFERING_MAX:
+            differing.append(partition)
+    return msgspec.structs.replace(
+        row,
+        compared=len(published.partitions),
+        equal=equal,
+        differing=differing,
+        columns_only_there=columns[0],
+        columns_only_here=columns[1],
+    )
+
+
+def _columns(table: LakeTable) -> tuple[LakeColumn, ...]:
+    return tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
+
+
+def _both_sides(
+    duckdb: DuckDBSession, here: QueryTable, parquet: Path
+) -> tuple[tuple[LakeColumn, ...], list[str], list[str]]:
+    """Create the two sides as views of the columns that both have, in the types of the asset.
+
+    Return these columns, and the names that only the origin or only the asset has.
+    """
+    rows = f"read_parquet({literal(str(parquet))})"
+    described = duckdb.connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
+    there = {str(name).lower(): str(name) for name, *_ in described}
+    common = tuple(column for column in here.columns if column.name.lower() in there)
+    of_origin = [_selected(column, there[column.name.lower()], cast=True) for column in common]
+    of_asset = [_selected(column, column.name, cast=False) for column in common]
+    for view, relation, selected in (
+        (lake_comparison.BEFORE, rows, of_origin),
+        (lake_comparison.AFTER, quote(_HERE), of_asset),
+    ):
+        columns = ", ".join(selected) or "1 AS nothing"
+        duckdb.connection.execute(f"CREATE VIEW {quote(view)} AS SELECT {columns} FROM {relation}")
+    names = {column.name.lower() for column in here.columns}
+    only_there = [name for lower, name in there.items() if lower not in names]
+    only_here = [column.name for column in here.columns if column.name.lower() not in there]
+    return common, only_there, only_here
+
+
+def _selected(column: LakeColumn, name: str, *, cast: bool) -> str:
+    """Return a column of a side; floating-point numbers with their first ten digits."""
+    value = f"TRY_CAST({quote(name)} AS {column.type})" if cast else quote(name)
+    if column.type.upper() in _FLOATS:
+        value = f"CAST(format('{{:.9e}}', CAST({value} AS DOUBLE)) AS {column.type})"
+    return f"{value} AS {quote(column.name)}"
+
+
+def _difference(
+    duckdb: DuckDBSession, asset: Asset, key: str, columns: tuple[LakeColumn, ...]
+) -> ImportDiffPartition | None:
+    """Return how a partition's rows differ; None if they are the same."""
+    keys = identifying_columns(asset, (), [column.name for column in columns])
+    if keys and lake_comparison.not_unique(duckdb, keys):
+        keys = []
+    counted = (
+        lake_comparison.by_keys(duckdb, columns, keys, examples=SAMPLE_MAX)
+        if keys
+        else lake_comparison.multisets(duckdb, columns, examples=SAMPLE_MAX)
+    )
+    if not (counted.added or counted.removed or counted.changed):
+        return None
+    return ImportDiffPartition(
+        partition=key,
+        rows_there=_count(duckdb, lake_comparison.BEFORE),
+        rows_here=_count(duckdb, lake_comparison.AFTER),
+        rows_only_there=counted.removed,
+        rows_only_here=counted.added,
+        rows_changed=counted.changed,
+        cells=counted.cells,
+        sample=[row_change(example) for example in counted.examples],
+    )
+
+
+def _count(duckdb: DuckDBSession, view: str) -> int:
+    row = duckdb.connection.execute(f"SELECT count(*) FROM {quote(view)}").fetchone()
+    return int(row[0]) if row is not None else 0

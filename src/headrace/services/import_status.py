@@ -1,0 +1,325 @@
+"""`import status`: how far an imported project is, and where each DAG of Airflow runs.
+
+Where a DAG runs is read from both sides, and stored nowhere: it is paused in Airflow or not, and
+its assets are paused here or not. So an interrupted move is seen, and another one ends it. Only
+that a DAG is retired is stored, in the import's manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.connect.airflow_control import AirflowControl, AirflowServerAddress, DagState
+from headrace.connect.connectors import Unavailable
+from headrace.model import ProjectError, UsageError
+from headrace.model.errors import did_you_mean
+from headrace.model.partitions import command_line
+from headrace.security.secrets import SecretMissing, Secrets
+from headrace.services.import_manifest import Manifest, changes_since, load_manifest, text_hash
+from headrace.services.import_project import importer
+from headrace.services.pause import scheduled
+from headrace.services.responses.import_stages import (
+    ImportDagRow,
+    ImportedItemRow,
+    ImportStatusResponse,
+)
+from headrace.services.responses.imports import ImportChanges
+from headrace.services.session import ProjectSession
+from headrace.store import Store
+from headrace.store.queries import scheduling
+
+_STAGES = {
+    ("active", "paused"): "airflow",
+    ("active", "shadow"): "shadow",
+    ("active", "active"): "both",
+    ("paused", "shadow"): "moved",
+    ("paused", "active"): "moved",
+    ("paused", "paused"): "neither",
+}
+_NAMED_MAX = 5
+
+
+class DagHere(NamedTuple):
+    """A DAG's part of the applied project."""
+
+    assets: list[str]
+    commands: list[str]
+    """Assets that start the DAG's own tasks."""
+    paused: list[str]
+    why: str
+    """Why nothing of it can run here; empty if something can."""
+    paused_sources: tuple[str, ...] = ()
+    """Sources of it that are paused, without which its assets wait."""
+
+    @property
+    def active(self) -> list[str]:
+        """The assets that aren't paused."""
+        return [name for name in self.assets if name not in self.paused]
+
+    @property
+    def state(self) -> str | None:
+        """`paused` or `active`; None if nothing of it can run here."""
+        if self.why:
+            return None
+        return "active" if self.active else "paused"
+
+    @property
+    def is_shadow(self) -> bool:
+        """Whether assets compute tables here, and none starts a task of the DAG."""
+        return bool(self.active) and not set(self.active) & set(self.commands)
+
+
+def import_status(session: ProjectSession, directory: Path, item: str = "") -> ImportStatusResponse:
+    """Return how far an imported project is: one item, one DAG, or (for an empty name) all.
+
+    Raise ProjectError if the folder isn't an import, UsageError for an unknown item.
+    """
+    manifest = imported_manifest(directory)
+    chosen = chosen_items(manifest, item)
+    root = (directory / manifest.origin).resolve()
+    changes = None
+    if root.is_dir():
+        changes = changes_since(manifest, importer(manifest.tool)(root), root)
+    groups = dict.fromkeys(manifest.became[name].group for name in chosen)
+    silent: dict[str, Unavailable] = {}
+    dags = [dag_row(session, manifest, group, silent) for group in groups if group]
+    states = {} if changes is None else _origin_states(manifest, changes)
+    steps = [row.next for row in dags if row.next is not None]
+    return ImportStatusResponse(
+        tool=manifest.tool,
+        directory=str(directory),
+        origin=manifest.origin,
+        dags=dags,
+        items=[
+            ImportedItemRow(
+                id=name,
+                verdict=manifest.became[name].verdict,
+                files=_files_state(directory, manifest, manifest.became[name].files),
+                origin=None if changes is None else states.get(name, "unchanged"),
+                suggestions=[
+                    row.id
+                    for row in manifest.suggestions
+                    if name in row.items and row.id in manifest.applied
+                ],
+            )
+            for name in chosen
+        ],
+        new=None if changes is None else changes.new,
+        applied=list(manifest.applied),
+        next=steps[0] if steps else None,
+    )
+
+
+# What the import says
+
+
+def imported_manifest(directory: Path) -> Manifest:
+    """Return the manifest of an import. Raise ProjectError if the folder isn't one."""
+    manifest = load_manifest(directory)
+    if manifest is None:
+        raise ProjectError(
+            f"{directory.resolve()} isn't an imported project",
+            hint="name its folder: headrace import status --into DIR",
+        )
+    return manifest
+
+
+def chosen_items(manifest: Manifest, item: str) -> list[str]:
+    """Return an item, the items of a DAG, or (for an empty name) all. Raise UsageError."""
+    names = [name for name, facts in manifest.became.items() if item in ("", name, facts.group)]
+    if item and not names:
+        known = [*manifest.became, *{facts.group for facts in manifest.became.values()}]
+        raise UsageError(
+            f"the import has no item {item[:60]!r}",
+            hint=did_you_mean(item, known) or "headrace import status lists them",
+        )
+    return names
+
+
+def require_dag(manifest: Manifest, dag: str) -> None:
+    """Raise UsageError if the import has no such DAG."""
+    groups = {facts.group for facts in manifest.became.values() if facts.group}
+    if dag in groups:
+        return
+    names = [*groups, *(row.id for row in manifest.suggestions)]
+    raise UsageError(
+        f"the import has no DAG or suggestion {dag[:60]!r}",
+        hint=did_you_mean(dag, names) or "headrace import status lists them",
+    )
+
+
+def tasks_left(manifest: Manifest, dag: str) -> list[str]:
+    """Return the tasks of a DAG that nothing here does."""
+    return [
+        name
+        for name, facts in manifest.became.items()
+        if facts.group == dag and facts.verdict == "person"
+    ]
+
+
+def _files_state(directory: Path, manifest: Manifest, files: Sequence[str]) -> str:
+    texts = {name: _text(directory / name) for name in files if name in manifest.files}
+    if None in texts.values():
+        return "removed"
+    edited = [name for name, text in texts.items() if _is_edited(manifest, name, text or "")]
+    return "edited" if edited else "as_written" if texts else "none"
+
+
+def _is_edited(manifest: Manifest, name: str, text: str) -> bool:
+    """Return whether neither the import nor a suggestion wrote a file as it is."""
+    by_suggestions = {hashes[name] for hashes in manifest.applied.values() if name in hashes}
+    return text_hash(text) not in {manifest.files[name], *by_suggestions}
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return None
+
+
+def _origin_states(manifest: Manifest, changes: ImportChanges) -> Mapping[str, str]:
+    retired = [name for name, facts in manifest.became.items() if facts.group in manifest.retired]
+    return {
+        **dict.fromkeys(retired, "retired"),
+        **dict.fromkeys(changes.changed, "changed"),
+        **dict.fromkeys(changes.gone, "gone"),
+    }
+
+
+# Where a DAG runs
+
+
+def dag_row(
+    session: ProjectSession, manifest: Manifest, dag: str, silent: dict[str, Unavailable]
+) -> ImportDagRow:
+    """Return where a DAG runs.
+
+    `silent` has the servers that couldn't be reached, which aren't asked again: each would keep the
+    command waiting once for each DAG.
+    """
+    here = runs_here(session, manifest, dag)
+    in_airflow, unfinished, why = None, None, here.why
+    if dag in manifest.retired:
+        return ImportDagRow(
+            dag=dag,
+            stage="retired",
+            in_airflow=None,
+            here=here.state,
+            why=f"since {manifest.retired[dag].at[:10]}",
+            unfinished=None,
+            assets=here.assets,
+            left=tasks_left(manifest, dag),
+            next=None,
+        )
+    stopped = [*here.paused, *here.paused_sources]
+    if here.state == "active" and stopped:
+        why = f"{few(stopped)} {'is' if len(stopped) == 1 else 'are'} paused here"
+    try:
+        asked = _asked(airflow_control(session, dag), dag, silent)
+    except (Unavailable, SecretMissing, ProjectError) as error:
+        why = "; ".join(text for text in (why, str(error)) if text)
+    else:
+        in_airflow, unfinished = "paused" if asked.is_paused else "active", asked.unfinished
+    state_here = "shadow" if here.is_shadow else here.state or ""
+    stage = _STAGES.get((in_airflow or "", state_here), "unknown")
+    return ImportDagRow(
+        dag=dag,
+        stage=stage,
+        in_airflow=in_airflow,
+        here=here.state,
+        why=why,
+        unfinished=unfinished,
+        assets=here.assets,
+        left=tasks_left(manifest, dag),
+        next=_next(stage, dag, here),
+    )
+
+
+def _asked(control: AirflowControl, dag: str, silent: dict[str, Unavailable]) -> DagState:
+    if control.shown in silent:
+        raise silent[control.shown]
+    try:
+        return control.state(dag)
+    except Unavailable as error:
+        if error.transient:
+            silent[control.shown] = error
+        raise
+
+
+def _next(stage: str, dag: str, here: DagHere) -> str | None:
+    computes = set(here.assets) - set(here.commands)
+    action = {
+        "airflow": "shadow" if computes else "move",
+        "shadow": "diff",
+        "both": "rollback",
+        "neither": "move",
+    }.get(stage)
+    return command_line("import", action, dag) if action else None
+
+
+def runs_here(session: ProjectSession, manifest: Manifest, dag: str) -> DagHere:
+    """Return the assets of a DAG that are scheduled here, and what of it is paused."""
+    compiled, store = session.compiled, session.store
+    if compiled is None or store is None:
+        return DagHere([], [], [], "nothing of the new project is applied yet")
+    verdicts = _verdicts_of_files(manifest, dag)
+    assets, sources = compiled.project.assets, compiled.project.sources
+    of_dag = [name for name, asset in assets.items() if asset.body.file in verdicts]
+    names = list(scheduled(compiled.project, of_dag))
+    if not names:
+        return DagHere([], [], [], "none of its tasks is an asset that runs here")
+    stopped = _paused_nodes(session, store)
+    commands = [name for name in names if verdicts[assets[name].body.file] == "command"]
+    paused = [name for name in names if name in stopped]
+    waiting = [name for name in sources if name in stopped and sources[name].place.file in verdicts]
+    return DagHere(names, commands, paused, "", tuple(waiting))
+
+
+def _paused_nodes(session: ProjectSession, store: Store) -> set[str]:
+    now_us = session.clock.now_us()
+    with store.read() as tx:
+        return {row.node for row in scheduling.pauses_in_force(tx, now_us)}
+
+
+def _verdicts_of_files(manifest: Manifest, dag: str) -> dict[str, str]:
+    """Return the files that a DAG's items became, with their verdicts."""
+    items = [facts for facts in manifest.became.values() if facts.group == dag]
+    return {file: facts.verdict for facts in items for file in facts.files}
+
+
+def airflow_control(session: ProjectSession, dag: str) -> AirflowControl:
+    """Return the API of the server that a source with `airflow:` names, one of this DAG first.
+
+    Raise ProjectError if no source names a server, or if several do.
+    """
+    project = session.project()
+    declared = [
+        source.connector["airflow"]
+        for source in project.sources.values()
+        if "airflow" in source.connector
+    ]
+    of_dag = [fields for fields in declared if fields.get("dag") == dag]
+    addresses = {msgspec.convert(fields, AirflowServerAddress) for fields in of_dag or declared}
+    if len(addresses) != 1:
+        what = "several servers are named by sources" if addresses else "no source names its server"
+        raise ProjectError(
+            f"Airflow can't be asked about {dag}: {what} with `airflow:`",
+            hint="declare one with `airflow: {url: …, dag: …, authorization: …}`, and apply it",
+        )
+    return AirflowControl(addresses.pop(), Secrets(session.root))
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+    return ", ".join(names[:_NAMED_MAX]) + more
+
+
+def counted(count: int, what: str) -> str:
+    """Return `1 task` or `2 tasks`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -1,0 +1,171 @@
+"""`import diff`: an asset's rows beside those of the table that its task fills at the origin."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import headrace
+from headrace.model import UsageError
+from headrace.services.import_diff import import_diff
+from headrace.services.import_project import import_project
+from headrace.services.session import ProjectSession, Silent
+
+DAG = '''import datetime
+from airflow import DAG
+from airflow.operators.bash import BashOperator
+from airflow.providers.sqlite.operators.sqlite import SqliteOperator
+with DAG("sales", schedule="@daily", start_date=datetime.datetime({start})):
+    clean = SqliteOperator(task_id="clean", sqlite_conn_id="shop", sql="""
+        DELETE FROM clean WHERE day = '{{{{ ds }}}}';
+        INSERT INTO clean (id, net, day) SELECT id, net, day FROM orders WHERE day = '{{{{ ds }}}}'
+    """)
+    total = SqliteOperator(task_id="total", sqlite_conn_id="shop", sql="""
+        DELETE FROM total; INSERT INTO total (day, net) SELECT day, sum(net) FROM clean GROUP BY day
+    """)
+    clean >> total >> BashOperator(task_id="mail", bash_command="mail")
+'''
+TODAY = dt.datetime.now(dt.UTC).date()
+DAYS = [TODAY - dt.timedelta(days=n) for n in (3, 2, 1)]
+
+
+@dataclass
+class Shadow:
+    """A DAG of a SQLite database, computed there by this test and here by Headrace."""
+
+    root: Path
+    database: Path
+
+    def sql(self, text: str) -> None:
+        with sqlite3.connect(self.database) as connection:
+            connection.executescript(text)
+
+    def compute_there(self) -> None:
+        self.sql("delete from clean; insert into clean select * from orders;"
+                 "delete from total; insert into total select day, sum(net) from clean group by day")  # fmt: skip
+
+    def diff(self, item: str = "", since: str | None = None) -> Any:
+        session = ProjectSession.open(self.root, "prod", None, "ana@test")
+        return import_diff(session, self.root, item, since, progress=Silent())
+
+    def row(self, task: str, since: str | None = None) -> Any:
+        (row,) = self.diff(f"sales.{task}", since).items
+        return row
+
+
+@pytest.fixture
+def shadow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shadow:
+    origin, root = tmp_path / "dags", tmp_path / "new"
+    origin.mkdir()
+    start = DAYS[0]
+    (origin / "sales.py").write_text(DAG.format(start=f"{start.year}, {start.month}, {start.day}"))
+    monkeypatch.setenv("SHOP_FILE", str(tmp_path / "shop.db"))
+    result = Shadow(root, tmp_path / "shop.db")
+    result.sql(
+        "create table orders (id integer, net double, day date);"
+        "create table clean (id integer, net double, day date);"
+        "create table total (day date, net double);"
+        + "".join(
+            f"insert into orders values ({n}, {n} / 3.0, '{DAYS[n % 3]}');" for n in range(30)
+        )
+    )
+    result.compute_there()
+    import_project("airflow", origin, root, "test", Silent())
+    session = headrace.Session(root)
+    session.apply(session.plan().plan_id)
+    session.tick()
+    session.run("clean", partitions=[day.isoformat() for day in DAYS])
+    session.run("total")
+    return result
+
+
+def test_equal_tables_are_equal_and_differences_are_named(shadow: Shadow) -> None:
+    """Would catch: a comparison that says equal without comparing, or another day's difference."""
+    response = shadow.diff("sales")
+    found = {row.item: (row.asset, row.table, row.compared, row.equal) for row in response.items}
+    assert found == {
+        "sales.clean": ("clean", "clean", 3, 3),
+        "sales.total": ("total", "total", 1, 1),
+    }
+    assert (response.equal, response.next) == (True, "headrace import move sales")
+    shadow.sql(
+        f"update clean set net = net + 1 where id = 1; delete from clean where day = '{DAYS[0]}';"
+    )
+    row = shadow.row("clean")
+    assert [part.partition for part in row.differing] == [str(DAYS[1]), str(DAYS[0])]
+    changed, missing = row.differing
+    assert (changed.rows_there, changed.rows_here) == (10, 10)
+    assert (changed.rows_only_there, changed.rows_only_here) == (1, 1)
+    assert (missing.rows_there, missing.rows_here, missing.rows_only_here) == (0, 10, 10)
+    assert {sample.change for sample in changed.sample} == {"added", "removed"}
+    assert shadow.diff("sales").next == f"headrace render clean@{DAYS[1]}"
+
+
+def test_only_partitions_of_the_time_are_compared(shadow: Shadow) -> None:
+    """Would catch: an old difference that is reported for ever, or a month that is a day."""
+    shadow.sql(f"delete from clean where day = '{DAYS[0]}'")
+    assert shadow.row("clean").equal == 2
+    recent = shadow.row("clean", since=str(DAYS[1]))
+    assert (recent.compared, recent.equal) == (2, 2)
+    assert "no partition of clean is published" in shadow.row("clean", since=str(TODAY)).why
+    with pytest.raises(UsageError):
+        shadow.diff(since="when it was")
+
+
+def test_a_sum_in_another_order_is_equal(shadow: Shadow) -> None:
+    """Would catch: a DAG that never gets equal because of the last digits of sums."""
+    shadow.sql("update total set net = net * (1 + 1e-15)")
+    assert shadow.row("total").equal == 1
+    shadow.sql("update total set net = net * (1 + 1e-6)")
+    assert shadow.row("total").equal == 0
+
+
+def test_columns_of_one_side_are_named(shadow: Shadow) -> None:
+    """Would catch: equal rows that are said to be equal tables."""
+    shadow.sql("alter table clean add column taxes double; alter table total drop column net")
+    row = shadow.row("clean")
+    assert (row.equal, row.columns_only_there, row.columns_only_here) == (3, ["taxes"], [])
+    assert shadow.row("total").columns_only_here == ["net"]
+    assert shadow.diff().equal is False
+
+
+@pytest.mark.parametrize("missing", ["variable", "database", "table", "rows"])
+def test_what_cannot_be_compared_says_why(
+    shadow: Shadow, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """Would catch: a table that isn't there, counted as equal or as different."""
+    match missing:
+        case "variable":
+            monkeypatch.delenv("SHOP_FILE")
+        case "database":
+            shadow.database.unlink()
+        case "table":
+            shadow.sql("drop table clean")
+        case "rows":
+            session = headrace.Session(shadow.root)
+            for day in DAYS:
+                session.unpublish(f"clean@{day}", reason="a test")
+    row = shadow.row("clean")
+    assert (row.compared, row.equal) == (0, 0)
+    assert row.why
+    assert shadow.diff("sales.clean").equal is None
+    if missing == "table":
+        assert shadow.row("total").equal == 1
+
+
+def test_the_command_exits_with_1_where_rows_differ(
+    shadow: Shadow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would catch: a CI job that is green while both sides differ."""
+    from headrace.cli.main import run
+
+    assert run(["import", "diff", "sales", "--into", str(shadow.root)]) == 0
+    assert "4 partitions with the same rows on both sides" in capsys.readouterr().out
+    shadow.sql("update clean set net = 0")
+    assert run(["import", "diff", "--into", str(shadow.root)]) == 1
+    assert "10 rows there, 10 here; 10 only there; 10 only here" in capsys.readouterr().out

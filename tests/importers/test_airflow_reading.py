@@ -65,6 +65,8 @@ LINKS = [
       "    w >> EmptyOperator(task_id='x')\n    EmptyOperator(task_id='y') << b"),
      "a>c a>w w>x x>c b>y y>c"),
     (("with a.as_setup():\n    EmptyOperator(task_id='w') >> b"), "a>w w>b"),
+    (("@task_group\ndef g():\n    with c.as_teardown(setups=a):\n"
+      "        return EmptyOperator(task_id='w')\ng()"), "a>c a>g.w g.w>c"),
     (("with a >> c.as_teardown(setups=a):\n    d = EmptyOperator(task_id='d')\n"
       "    with d.as_teardown(setups=b):\n        EmptyOperator(task_id='w')"),
      "a>c b>d b>w w>d a>b d>c"),

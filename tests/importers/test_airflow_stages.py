@@ -1,12 +1,13 @@
 """A real Airflow beside an imported project: ten DAGs, one observed, moved and moved back.
 
-`make test-airflow` runs it. Airflow is installed into an environment of its own on first use
-(`benchmarks/peers/airflow.txt` has its version), listens on the loopback address, and ends with the
-test.
+`make test-airflow` runs it, with Airflow 3 and with Airflow 2. Each is installed into an environment
+of its own on first use (`benchmarks/peers/airflow.txt` and `airflow2.txt` have the versions), listens
+on the loopback address, and ends with the test.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sqlite3
@@ -37,8 +38,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 READY_SECONDS, RUN_SECONDS = 240.0, 180.0
 DAGS = 10
 TEXT = """import datetime
-from airflow.sdk import DAG
-from airflow.providers.standard.operators.bash import BashOperator
+{imports}
 with DAG(
     "shop_{number}",
     schedule="@daily",
@@ -54,64 +54,126 @@ SOURCE = """source: runs_of_0
 owner: airflow
 partition: day
 start: {start}
-airflow: {{url: "{url}", dag: shop_0, authorization: "Bearer ${{AIRFLOW_TOKEN}}"}}
+airflow:
+  {{url: "{url}", dag: shop_0, authorization: "${{AIRFLOW_AUTHORIZATION}}", api: {api}}}
 """
+
+
+@dataclass(frozen=True)
+class Release:
+    """What differs between Airflow 3 and 2."""
+
+    peer: str
+    api: str
+    imports: str
+    date: str
+    """The column of `dag_run` with the logical date."""
+
+
+RELEASES = [
+    Release(
+        "airflow",
+        "v2",
+        "from airflow.sdk import DAG\n"
+        "from airflow.providers.standard.operators.bash import BashOperator",
+        "logical_date",
+    ),
+    Release(
+        "airflow2",
+        "v1",
+        "from airflow import DAG\nfrom airflow.operators.bash import BashOperator",
+        "execution_date",
+    ),
+]
 
 
 @dataclass
 class RealAirflow:
     """A server that is up."""
 
+    release: Release
     url: str
-    database: Path
-    dags: Path
+    home: Path
     environ: dict[str, str]
 
-    def token(self) -> str:
-        return str(self.asked("/auth/token", method="GET")["access_token"])
+    @property
+    def dags(self) -> Path:
+        return self.home / "dags"
 
-    def asked(self, path: str, method: str = "GET") -> Any:
-        request = urllib.request.Request(f"{self.url}{path}", method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+    def authorization(self) -> str:
+        """Return the header of an administrator."""
+        if self.release.api == "v2":
+            return f"Bearer {self.asked('/auth/token')['access_token']}"
+        password = (self.home / "standalone_admin_password.txt").read_text().strip()
+        return f"Basic {base64.b64encode(f'admin:{password}'.encode()).decode()}"
+
+    def health(self) -> Any:
+        """Return what the server says about its parts."""
+        return self.asked("/api/v2/monitor/health" if self.release.api == "v2" else "/health")
+
+    def asked(self, path: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
             return json.load(answer)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+        with closing(
+            sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True)
+        ) as connection:
             return connection.execute(sql).fetchall()
 
 
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
-    """`airflow standalone` on SQLite, in which everybody is an administrator."""
+@pytest.fixture(scope="module", params=RELEASES, ids=lambda release: release.peer)
+def airflow(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealAirflow]:
+    """`airflow standalone` on SQLite."""
+    release = request.param
     try:
-        programs = environment("airflow")
+        programs = environment(release.peer)
     except Unavailable as error:
-        pytest.skip(f"Airflow isn't here: {error}")
+        pytest.skip(f"{release.peer} isn't here: {error}")
     home, port = tmp_path_factory.mktemp("airflow"), free_port()
     url, dags = f"http://127.0.0.1:{port}", home / "dags"
     dags.mkdir()
     for number in range(DAGS):
-        (dags / f"shop_{number}.py").write_text(TEXT.format(number=number))
+        (dags / f"shop_{number}.py").write_text(TEXT.format(number=number, imports=release.imports))
     environ = {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": url,
         "PATH": f"{programs}:/usr/bin:/bin",
+        **(_settings_of_3(url, port) if release.api == "v2" else _settings_of_2(url, port)),
     }
-    real = RealAirflow(url, home / "airflow.db", dags, environ)
+    real = RealAirflow(release, url, home, environ)
     with started([str(programs / "airflow"), "standalone"], home / "run", environ) as server:
         server.wait(lambda: _is_ready(real), READY_SECONDS)
         yield real
 
 
+def _settings_of_3(url: str, port: int) -> dict[str, str]:
+    """Return the settings of a server in which everybody is an administrator."""
+    return {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+    }
+
+
+def _settings_of_2(url: str, port: int) -> dict[str, str]:
+    return {
+        "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.basic_auth",
+        "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
+        "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(port),
+        "AIRFLOW__WEBSERVER__BASE_URL": url,
+        "AIRFLOW__WEBSERVER__WORKERS": "1",
+    }
+
+
 def _is_ready(airflow: RealAirflow) -> bool:
     try:
-        health = airflow.asked("/api/v2/monitor/health")
+        health = airflow.health()
         known = airflow.rows("select count(*) from dag")[0][0]
     except (OSError, ValueError, sqlite3.Error):
         return False
@@ -129,7 +191,7 @@ def test_one_of_ten_dags_is_moved_and_moved_back(
     airflow: RealAirflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Would catch: an API that real Airflow doesn't have, or a DAG that both sides run."""
-    monkeypatch.setenv("AIRFLOW_TOKEN", airflow.token())
+    monkeypatch.setenv("AIRFLOW_AUTHORIZATION", airflow.authorization())
     root = tmp_path / "new"
     imported = import_project("airflow", airflow.dags, root, "test", Silent())
     assert len(imported.items) == 2 * DAGS
@@ -139,11 +201,13 @@ def test_one_of_ten_dags_is_moved_and_moved_back(
         )[0][0],
         "Airflow never ran the first DAG",
     )
-    (date,) = airflow.rows("select substr(logical_date, 1, 10) from dag_run where dag_id='shop_0'")[
-        0
-    ]
+    ((date,),) = airflow.rows(
+        f"select substr({airflow.release.date}, 1, 10) from dag_run where dag_id = 'shop_0'"
+    )
     (root / "sources").mkdir(exist_ok=True)
-    (root / "sources/runs.yaml").write_text(SOURCE.format(url=airflow.url, start=date))
+    (root / "sources/runs.yaml").write_text(
+        SOURCE.format(url=airflow.url, start=date, api=airflow.release.api)
+    )
     tomorrow = datetime.fromisoformat(date) + timedelta(days=1, hours=6)
     session = headrace.Session(root, now=tomorrow.replace(tzinfo=UTC).isoformat())
     session.apply(session.plan().plan_id)
@@ -172,7 +236,7 @@ def test_one_of_ten_dags_is_moved_and_moved_back(
 
 
 WAITING = """import datetime
-from airflow.sdk import DAG
+{imports}
 from headrace_airflow import HeadracePartitionSensor, HeadraceRunOperator
 with DAG("waiting", schedule=None, start_date=datetime.datetime(2026, 1, 1)):
     start = HeadraceRunOperator(task_id="start", asset="revenue", partition="2026-03-01")
@@ -202,7 +266,7 @@ def test_a_dag_waits_for_what_headrace_publishes(airflow: RealAirflow, tmp_path:
     (root / "landing").mkdir()
     (root / "landing/orders_2026-03-01.csv").write_text("day,amount\n2026-03-01,3\n")
     dags.mkdir()
-    (dags / "waiting.py").write_text(WAITING)
+    (dags / "waiting.py").write_text(WAITING.format(imports=airflow.release.imports))
     with serving(root) as server:
         connection = {
             "conn_type": "headrace",

@@ -56,9 +56,9 @@ class SetupBlocks:
         self._open.append(block)
         try:
             yield
-        finally:
+        finally:  # a function may return from within the block
             self._open.pop()
-        self._close(block)
+            self._close(block)
 
     def _close(self, block: _Block) -> None:
         self._read_links()

@@ -39,8 +39,12 @@ _SHOP = DbtProject(
         "dbt_project.yml": (
             "name: shop\nprofile: shop\nvars: {methods: [card, coupon], floor: 0}\n"
             "models:\n  shop:\n    +materialized: table\n    staging: {+materialized: view}\n"
+            "seeds: {shop: {zips: {+column_types: {code: varchar(10), area: 'decimal(8,3)',"
+            " absent: integer}}}}\n"
         ),
         "profiles.yml": _PROFILE,
+        "seeds/zips.csv": "code,city,area\n00123,Ulm,1.5\n04567,Jena,\n",
+        "models/zip_codes.sql": "select code, city, area from {{ ref('zips') }}\n",
         "seeds/raw_customers.csv": "id,first_name,last_name\n1,Ada,L\n2,Bo,K\n3,Cy,\n",
         "seeds/raw_orders.csv": (
             "id,user_id,order_date,status\n1,1,2018-01-01,returned\n2,2,2018-01-02,completed\n"

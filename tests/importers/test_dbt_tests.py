@@ -254,6 +254,37 @@ def test_a_selector_is_said_in_words(tmp_path: Path) -> None:
         assert why in found.items[f"selector.shop.s{n}"].todo, definitions[n]
 
 
+@pytest.mark.parametrize(
+    ("types", "columns"),
+    [
+        ("{id: bigint, amount: 'numeric(8,2)', absent: date}", "{name: id, physicalType: BIGINT}"),
+        ("{amount: varchar(20)}", "{name: amount, physicalType: VARCHAR}"),
+    ],
+)
+def test_types_of_a_seed_are_its_contract(tmp_path: Path, types: str, columns: str) -> None:
+    """Would catch: leading zeros that get lost because a type of dbt isn't kept."""
+    settings = f"name: shop\nprofile: shop\nseeds: {{shop: {{+column_types: {types}}}}}\n"
+    found = imported(tmp_path, {"dbt_project.yml": settings})
+    item = found.items["seed.shop.raw_orders"]
+    assert (item.verdict, item.todo) == (Verdict.CARRIED, "")
+    assert "contract: raw_orders" in found.files["sources/raw_orders.yaml"]
+    contract = found.files["contracts/raw_orders.odcs.yaml"]
+    assert columns in contract
+    assert "absent" not in contract
+    assert "{name: customer_id}" in contract, "a column that queries read isn't in the contract"
+
+
+@pytest.mark.parametrize("types", ["{id: variant}", "{id: [1]}", "{absent: date}"])
+def test_types_that_are_no_types_are_for_a_person(tmp_path: Path, types: str) -> None:
+    """Would catch: a seed that says it is carried with types that it doesn't have."""
+    settings = f"name: shop\nprofile: shop\nseeds: {{shop: {{+column_types: {types}}}}}\n"
+    found = imported(tmp_path, {"dbt_project.yml": settings})
+    item = found.items["seed.shop.raw_orders"]
+    assert item.verdict is (Verdict.CARRIED if "absent" in types else Verdict.PERSON)
+    assert "contracts/raw_orders.odcs.yaml" not in found.files
+    assert "contract" not in found.files["sources/raw_orders.yaml"]
+
+
 def test_sources_are_declared_and_say_what_is_missing(tmp_path: Path) -> None:
     """Would catch: a source that counts as carried although nobody delivers it."""
     found = imported(

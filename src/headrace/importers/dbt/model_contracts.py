@@ -1,4 +1,4 @@
-"""Enforced contracts of models, as ODCS documents of the new project.
+"""Enforced contracts of models, and types of seeds, as ODCS documents of the new project.
 
 dbt compares a model's columns and types with its contract before it builds the model, and the
 warehouse holds the constraints (https://docs.getdbt.com/reference/resource-configs/contract).
@@ -6,13 +6,14 @@ warehouse holds the constraints (https://docs.getdbt.com/reference/resource-conf
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from headrace.importers.dbt.descriptions import plain_description
+from headrace.importers.dbt.nodes import Node
 from headrace.importers.dbt.outcome import Model, Outcome
 from headrace.importers.dbt.project_files import flag, listed, mapped
 from headrace.importers.dbt.writing import flow, yaml_file
@@ -38,18 +39,39 @@ def write_contract(outcome: Outcome, model: Model) -> tuple[str, str]:
     Raise NotCarried if a column has no type that DuckDB knows, or if `validate` refused the
     contract in an earlier pass.
     """
-    path = f"contracts/{model.node.target}.odcs.yaml"
-    if path in outcome.refused_files:
-        raise NotCarried(outcome.refused_files[path])
     columns, left_out = _columns(outcome, model)
-    name = model.node.target
-    head = {"apiVersion": "v3.1.0", "kind": "DataContract", "id": name, "version": "1.0.0"}
-    schema = ["schema:", f"  - name: {flow(name)}", "    properties:"]
-    schema += [f"      - {flow(column)}" for column in columns.values()]
-    outcome.files[path] = yaml_file({**head, "status": "active"}) + "\n".join(schema) + "\n"
+    path = _write(outcome, model.node.target, list(columns.values()))
     notes = [f"its contract is {path}, which allows more columns than those it names"]
     notes += [f"its constraint {constraint} isn't carried" for constraint in left_out]
     return path, "; ".join(notes)
+
+
+def write_seed_contract(
+    outcome: Outcome, seed: Node, types: Mapping[str, Any], header: Sequence[str]
+) -> str:
+    """Write the contract with the `column_types` of a seed's columns, and return its path.
+
+    Other columns have no type in it, so that they are learnt from the file. As in dbt, types of
+    columns that the file doesn't have are left out; the path is empty if none is left. Raise
+    NotCarried as `write_contract` does.
+    """
+    known = {name: _type(name, types[name], outcome.dialect) for name in header if name in types}
+    columns = [
+        {"name": name, **({"physicalType": known[name]} if name in known else {})}
+        for name in header
+    ]
+    return _write(outcome, seed.target, columns) if known else ""
+
+
+def _write(outcome: Outcome, name: str, columns: Sequence[Mapping[str, Any]]) -> str:
+    path = f"contracts/{name}.odcs.yaml"
+    if path in outcome.refused_files:
+        raise NotCarried(outcome.refused_files[path])
+    head = {"apiVersion": "v3.1.0", "kind": "DataContract", "id": name, "version": "1.0.0"}
+    schema = ["schema:", f"  - name: {flow(name)}", "    properties:"]
+    schema += [f"      - {flow(column)}" for column in columns]
+    outcome.files[path] = yaml_file({**head, "status": "active"}) + "\n".join(schema) + "\n"
+    return path
 
 
 def _columns(outcome: Outcome, model: Model) -> tuple[dict[str, dict[str, Any]], list[str]]:

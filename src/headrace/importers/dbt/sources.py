@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from headrace.importers.dbt.descriptions import description_of, plain_description
+from headrace.importers.dbt.model_contracts import NotCarried, write_seed_contract
 from headrace.importers.dbt.nodes import Node, Nodes
 from headrace.importers.dbt.outcome import Outcome
 from headrace.importers.dbt.project_files import listed, mapped
@@ -107,26 +110,33 @@ def _seed(outcome: Outcome, node: Node, sources: list[str]) -> None:
     delimiter = node.config.get("delimiter")
     if isinstance(delimiter, str) and delimiter != ",":
         fields["csv"] = {"delimiter": delimiter}
+    why, todo, verdict, contract = "the same file, read as a source", "", Verdict.CARRIED, ""
+    types = mapped(node.config.get("column_types"))
+    try:
+        contract = write_seed_contract(outcome, node, types, _header(node.text, delimiter))
+    except NotCarried as error:
+        verdict, why = Verdict.PERSON, f"its column_types aren't carried: {error}"
+        todo = f"say the types in contracts/{node.target}.odcs.yaml, or cast in the assets"
+    if contract:
+        fields["contract"] = node.target
+        why += f", with the types of {contract}"
     fields |= {"checks": checks} if checks else {}
     declared = outcome.write(source_path(node), yaml_file(fields))
-    types = mapped(node.config.get("column_types"))
-    why, todo, verdict = "the same file, read as a source", "", Verdict.CARRIED
-    if types:
-        verdict = Verdict.PERSON
-        why = f"column_types of {', '.join(map(str, types))}: Headrace learns types from the file"
-        todo = f"say the types in contracts/{node.target}.odcs.yaml, or cast in the assets"
     if node.renamed:
         why = f"{why}; {node.renamed}"
+    created = (declared, contract, path) if contract else (declared, path)
     outcome.add(
-        node.uid,
-        node.file,
-        1,
-        verdict,
-        why,
-        todo=todo,
-        created=(declared, path),
-        original=node.text,
+        node.uid, node.file, 1, verdict, why, todo=todo, created=created, original=node.text
     )
+
+
+def _header(text: str, delimiter: object) -> list[str]:
+    """Return the names of a CSV's columns."""
+    separator = delimiter if isinstance(delimiter, str) and len(delimiter) == 1 else ","
+    try:
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+    except (csv.Error, TypeError, ValueError):  # also for a delimiter that csv refuses
+        return []
 
 
 def _plain_path(path: str) -> str:

@@ -89,7 +89,7 @@ def _source(select: exp.Select, alias: str) -> exp.Expr | None:
     if not alias:
         whole = len(sources) == 1 and not select.args.get("laterals")
         return sources[0] if whole else None
-    return next((one for one in sources if one.alias_or_name.lower() == alias.lower()), None)
+    return next((item for item in sources if item.alias_or_name.lower() == alias.lower()), None)
 
 
 def _has_columns_of(source: exp.Expr, table: str, deep: int = 0) -> bool:

@@ -36,6 +36,9 @@ NOT_RUN = {
     ),
     ("docs/how-to/from-airflow.md", "cd airflow-headrace"): "make test-airflow does it",
     ("docs/how-to/from-airflow.md", "headrace import move sales"): "make test-airflow does it",
+    ("docs/how-to/from-airflow.md", "headrace import shadow sales"): "tests/importers does it",
+    ("docs/how-to/from-airflow.md", "headrace import diff sales"): "tests/importers does it",
+    ("docs/how-to/from-airflow.md", "headrace import retire sales"): "tests/importers does it",
     ("docs/how-to/from-airflow.md", "headrace import rollback sales"): "make test-airflow does it",
     ("docs/how-to/from-dbt.md", "headrace import dbt shop --into shop-hea"): (
         "needs dbt, which make test-dbt has"

@@ -14,6 +14,7 @@ import headrace
 from headrace.model import UsageError
 from headrace.services.import_diff import import_diff
 from headrace.services.import_project import import_project
+from headrace.services.import_stages import run_beside
 from headrace.services.session import ProjectSession, Silent
 
 DAG = '''import datetime
@@ -132,6 +133,17 @@ def test_columns_of_one_side_are_named(shadow: Shadow) -> None:
     assert (row.equal, row.columns_only_there, row.columns_only_here) == (3, ["taxes"], [])
     assert shadow.row("total").columns_only_here == ["net"]
     assert shadow.diff().equal is False
+
+
+def test_the_sources_of_a_dag_are_resumed_with_it(shadow: Shadow) -> None:
+    """Would catch: a DAG that is said to run here while its assets wait for a paused source."""
+    session = headrace.Session(shadow.root)
+    session.pause("*", reason="the DAGs run in Airflow")
+    stages = ProjectSession.open(shadow.root, "prod", None, "ana@test")
+    dag = run_beside(stages, shadow.root, "sales", progress=Silent()).dag
+    assert dag is not None
+    assert dag.why.startswith("sales_mail is paused here")
+    assert [row.node for row in session.paused().paused] == ["sales_mail"]
 
 
 @pytest.mark.parametrize("missing", ["variable", "database", "table", "rows"])

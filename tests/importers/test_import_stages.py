@@ -16,7 +16,7 @@ from airflow_lab import TOKEN, AirflowServer, Run
 import headrace
 from headrace.model import HeadraceError, ProjectError, Refused, UsageError
 from headrace.services.import_project import check_import, import_project
-from headrace.services.import_stages import move, retire, rollback, shadow
+from headrace.services.import_stages import move, retire, rollback, run_beside
 from headrace.services.import_status import import_status
 from headrace.services.import_suggestions import apply_suggestions
 from headrace.services.pause import pause, resume
@@ -85,7 +85,7 @@ class Moving:
         return move(self.session(), self.root, name, yes=yes, progress=Silent())
 
     def shadow(self, name: str = "sales") -> Any:
-        return shadow(self.session(), self.root, name, progress=Silent())
+        return run_beside(self.session(), self.root, name, progress=Silent())
 
     def retire(self, name: str = "sales", *, yes: bool = False) -> Any:
         return retire(self.session(), self.root, name, yes=yes)

@@ -7,12 +7,12 @@ read through the asset's connection, in a transaction that changes nothing.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+import duckdb
 import msgspec
 
 from headrace.connect.connectors import Access, Unavailable
@@ -25,7 +25,7 @@ from headrace.lake.reading import QueryTable, absolute, session_over
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.tables import FileRef
-from headrace.model import Asset, Source
+from headrace.model import Asset, LakeError, Source
 from headrace.model.intervals import interval_of, to_us
 from headrace.model.nodes import PartitionSpec
 from headrace.model.partitions import command_line
@@ -48,6 +48,8 @@ WINDOW = timedelta(days=31)
 """How far back partitions are compared unless told: a month."""
 PARTITIONS_MAX = 1_000
 """At most this number of partitions of an asset is compared, the newest."""
+DIGITS = 10
+"""Floating-point numbers are equal if these first digits are."""
 DIFFERING_MAX = 20
 SAMPLE_MAX = 3
 WHOLE = "*"
@@ -61,6 +63,15 @@ class _Published(msgspec.Struct, frozen=True):
 
     table: LakeTable
     partitions: dict[str, tuple[FileRef, ...]]
+
+
+class _Pair(msgspec.Struct, frozen=True):
+    """An asset with its publications, and access to the table that it is compared with."""
+
+    row: ImportDiffRow
+    asset: Asset
+    published: _Published
+    access: Access
 
 
 class _NotCompared(Exception):
@@ -91,11 +102,13 @@ def import_diff(
     since_us = now_us - WINDOW // timedelta(microseconds=1)
     if since is not None:
         since_us = since_when(session, since)
+    pairs = [_pair(session, name, facts, since_us) for name, facts in tables.items()]
+    session.close()
     rows = []
-    progress.start("comparing", len(tables))
+    progress.start("comparing", len(pairs))
     try:
-        for name, facts in tables.items():
-            rows.append(_row(session, name, facts, since_us))
+        for pair in pairs:
+            rows.append(pair if isinstance(pair, ImportDiffRow) else _row(session, pair))
             progress.advance()
     finally:
         progress.finish()
@@ -123,7 +136,10 @@ def _next(rows: Sequence[ImportDiffRow], dag: str) -> str | None:
     return command_line("import", "move", dag) if dag and all_equal else None
 
 
-def _row(session: ProjectSession, item: str, facts: TableFacts, since_us: int) -> ImportDiffRow:
+def _pair(
+    session: ProjectSession, item: str, facts: TableFacts, since_us: int
+) -> _Pair | ImportDiffRow:
+    """Return the two tables of an item; a row that says why if they can't be compared."""
     row = ImportDiffRow(
         item=item,
         asset=facts.asset,
@@ -136,17 +152,35 @@ def _row(session: ProjectSession, item: str, facts: TableFacts, since_us: int) -
         columns_only_here=[],
         why="",
     )
-    secrets = Secrets(session.root)
     try:
         asset = _asset(session, facts)
         published = _published(session, asset, since_us)
-        with _origin(session, asset, facts, secrets) as (engine, source, folder):
-            rows = SourceRows(source, engine)
-            return _compared(session, row, asset, published, (engine, rows), folder)
-    except (_NotCompared, SecretMissing) as error:
+    except _NotCompared as error:
         return msgspec.structs.replace(row, why=str(error))
-    except (Unavailable, CannotRead) as error:
-        return msgspec.structs.replace(row, why=secrets.scrubbed(str(error)))
+    access = Access(
+        source=_origin_table(session, asset, facts),
+        connection=session.project().settings.connections[facts.connection],
+        secrets=Secrets(session.root),
+        project=session.root,
+        temporary=session.folders.temporary,
+        now_us=session.clock.now_us(),
+    )
+    return _Pair(row, asset, published, access)
+
+
+def _row(session: ProjectSession, pair: _Pair) -> ImportDiffRow:
+    """Return the comparison of two tables, or why it can't be made."""
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="headrace-diff-") as folder,
+            connect_source(pair.access) as engine,
+        ):
+            return _compared(session, pair, engine, Path(folder) / "rows.parquet")
+    except SecretMissing as error:
+        return msgspec.structs.replace(pair.row, why=str(error))
+    except (Unavailable, CannotRead, LakeError, duckdb.Error) as error:
+        why = pair.access.secrets.scrubbed(str(error))
+        return msgspec.structs.replace(pair.row, why=why)
 
 
 def _asset(session: ProjectSession, facts: TableFacts) -> Asset:
@@ -199,14 +233,11 @@ def _starts(session: ProjectSession, asset: Asset, key: str) -> int:
     return to_us(interval_of(key, asset.partition.grain, session.timezone).start)
 
 
-@contextmanager
-def _origin(
-    session: ProjectSession, asset: Asset, facts: TableFacts, secrets: Secrets
-) -> Iterator[tuple[SourceDatabase, Source, Path]]:
-    """Connect to the origin's database; yield it, its table as a source, and a folder for rows."""
+def _origin_table(session: ProjectSession, asset: Asset, facts: TableFacts) -> Source:
+    """Return the origin's table as a source with the partitions of the asset."""
     whole = asset.accumulates or asset.partition.grain is None
     spec = PartitionSpec(grain=asset.partition.grain, column=asset.partition.column)
-    source = Source(
+    return Source(
         name=asset.name,
         owner=asset.owner,
         timezone=session.timezone,
@@ -214,51 +245,32 @@ def _origin(
         connector={"connection": facts.connection, "table": facts.name},
         place=asset.place,
     )
-    with tempfile.TemporaryDirectory(prefix="headrace-diff-") as folder:
-        access = Access(
-            source=source,
-            connection=session.project().settings.connections[facts.connection],
-            secrets=secrets,
-            project=session.root,
-            temporary=session.folders.temporary,
-            now_us=session.clock.now_us(),
-        )
-        with connect_source(access) as engine:
-            yield engine, source, Path(folder)
 
 
 def _compared(
-    session: ProjectSession,
-    row: ImportDiffRow,
-    asset: Asset,
-    published: _Published,
-    there: tuple[SourceDatabase, SourceRows],
-    folder: Path,
+    session: ProjectSession, pair: _Pair, engine: SourceDatabase, parquet: Path
 ) -> ImportDiffRow:
     """Return the row with each partition's comparison, the newest partition first."""
+    rows = SourceRows(pair.access.source, engine)
     differing: list[ImportDiffPartition] = []
     equal = 0
     columns: list[list[str]] = [[], []]
-    (engine, rows), parquet = there, folder / "rows.parquet"
-    for key in reversed(published.partitions):
+    for key in reversed(pair.published.partitions):
         sql, values = rows.of(key)
         engine.copy(sql, values, parquet)
-        here = QueryTable(
-            _HERE,
-            _columns(published.table),
-            absolute(published.partitions[key], session.folders.lake),
-        )
-        with session_over([here], timezone=session.timezone, beside=[parquet]) as duckdb:
-            common, *columns = _both_sides(duckdb, here, parquet)
-            partition = _difference(duckdb, asset, key, common)
+        files = absolute(pair.published.partitions[key], session.folders.lake)
+        here = QueryTable(_HERE, _columns(pair.published.table), files)
+        with session_over([here], timezone=session.timezone, beside=[parquet]) as both:
+            common, *columns = _both_sides(both, here, parquet)
+            partition = _difference(both, pair.asset, key, common)
         parquet.unlink()
         if partition is None:
             equal += 1
         elif len(differing) < DIFFERING_MAX:
             differing.append(partition)
     return msgspec.structs.replace(
-        row,
-        compared=len(published.partitions),
+        pair.row,
+        compared=len(pair.published.partitions),
         equal=equal,
         differing=differing,
         columns_only_there=columns[0],
@@ -271,14 +283,14 @@ def _columns(table: LakeTable) -> tuple[LakeColumn, ...]:
 
 
 def _both_sides(
-    duckdb: DuckDBSession, here: QueryTable, parquet: Path
+    both: DuckDBSession, here: QueryTable, parquet: Path
 ) -> tuple[tuple[LakeColumn, ...], list[str], list[str]]:
     """Create the two sides as views of the columns that both have, in the types of the asset.
 
     Return these columns, and the names that only the origin or only the asset has.
     """
     rows = f"read_parquet({literal(str(parquet))})"
-    described = duckdb.connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
+    described = both.connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
     there = {str(name).lower(): str(name) for name, *_ in described}
     common = tuple(column for column in here.columns if column.name.lower() in there)
     of_origin = [_selected(column, there[column.name.lower()], cast=True) for column in common]
@@ -288,7 +300,7 @@ def _both_sides(
         (lake_comparison.AFTER, quote(_HERE), of_asset),
     ):
         columns = ", ".join(selected) or "1 AS nothing"
-        duckdb.connection.execute(f"CREATE VIEW {quote(view)} AS SELECT {columns} FROM {relation}")
+        both.connection.execute(f"CREATE VIEW {quote(view)} AS SELECT {columns} FROM {relation}")
     names = {column.name.lower() for column in here.columns}
     only_there = [name for lower, name in there.items() if lower not in names]
     only_here = [column.name for column in here.columns if column.name.lower() not in there]
@@ -296,31 +308,31 @@ def _both_sides(
 
 
 def _selected(column: LakeColumn, name: str, *, cast: bool) -> str:
-    """Return a column of a side; floating-point numbers with their first ten digits."""
+    """Return a column of a side; floating-point numbers with their first digits."""
     value = f"TRY_CAST({quote(name)} AS {column.type})" if cast else quote(name)
     if column.type.upper() in _FLOATS:
-        value = f"CAST(format('{{:.9e}}', CAST({value} AS DOUBLE)) AS {column.type})"
+        value = f"CAST(format('{{:.{DIGITS - 1}e}}', CAST({value} AS DOUBLE)) AS {column.type})"
     return f"{value} AS {quote(column.name)}"
 
 
 def _difference(
-    duckdb: DuckDBSession, asset: Asset, key: str, columns: tuple[LakeColumn, ...]
+    both: DuckDBSession, asset: Asset, key: str, columns: tuple[LakeColumn, ...]
 ) -> ImportDiffPartition | None:
     """Return how a partition's rows differ; None if they are the same."""
     keys = identifying_columns(asset, (), [column.name for column in columns])
-    if keys and lake_comparison.not_unique(duckdb, keys):
+    if keys and lake_comparison.not_unique(both, keys):
         keys = []
     counted = (
-        lake_comparison.by_keys(duckdb, columns, keys, examples=SAMPLE_MAX)
+        lake_comparison.by_keys(both, columns, keys, examples=SAMPLE_MAX)
         if keys
-        else lake_comparison.multisets(duckdb, columns, examples=SAMPLE_MAX)
+        else lake_comparison.multisets(both, columns, examples=SAMPLE_MAX)
     )
     if not (counted.added or counted.removed or counted.changed):
         return None
     return ImportDiffPartition(
         partition=key,
-        rows_there=_count(duckdb, lake_comparison.BEFORE),
-        rows_here=_count(duckdb, lake_comparison.AFTER),
+        rows_there=_count(both, lake_comparison.BEFORE),
+        rows_here=_count(both, lake_comparison.AFTER),
         rows_only_there=counted.removed,
         rows_only_here=counted.added,
         rows_changed=counted.changed,
@@ -329,6 +341,6 @@ def _difference(
     )
 
 
-def _count(duckdb: DuckDBSession, view: str) -> int:
-    row = duckdb.connection.execute(f"SELECT count(*) FROM {quote(view)}").fetchone()
+def _count(both: DuckDBSession, view: str) -> int:
+    row = both.connection.execute(f"SELECT count(*) FROM {quote(view)}").fetchone()
     return int(row[0]) if row is not None else 0

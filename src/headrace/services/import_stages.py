@@ -42,7 +42,7 @@ from headrace.store.clock import instant
 from headrace.store.queries import attempts
 
 
-def shadow(
+def run_beside(
     session: ProjectSession, directory: Path, dag: str, *, progress: Progress
 ) -> ImportMovedResponse:
     """Let the carried assets of a DAG run here beside Airflow, which isn't changed.
@@ -135,7 +135,7 @@ def retire(session: ProjectSession, directory: Path, dag: str, *, yes: bool) -> 
             f"whether {dag} is moved isn't known: {row.why}",
             hint=f"see {command_line('import', 'status', dag)}",
         )
-    if row.stage != "moved" or here.paused:
+    if row.stage != "moved" or here.paused or here.paused_sources:
         what = f"isn't moved as a whole: {row.why}" if row.why else "isn't moved yet"
         raise ProjectError(f"{dag} {what}", hint=command_line("import", "move", dag))
     if here.commands:

@@ -68,7 +68,7 @@ class DagHere(NamedTuple):
         return "active" if self.active else "paused"
 
     @property
-    def is_shadow(self) -> bool:
+    def runs_beside(self) -> bool:
         """Whether assets compute tables here, and none starts a task of the DAG."""
         return bool(self.active) and not set(self.active) & set(self.commands)
 
@@ -225,7 +225,7 @@ def dag_row(
         why = "; ".join(text for text in (why, str(error)) if text)
     else:
         in_airflow, unfinished = "paused" if asked.is_paused else "active", asked.unfinished
-    state_here = "shadow" if here.is_shadow else here.state or ""
+    state_here = "shadow" if here.runs_beside else here.state or ""
     stage = _STAGES.get((in_airflow or "", state_here), "unknown")
     return ImportDagRow(
         dag=dag,

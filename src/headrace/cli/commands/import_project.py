@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli.commands.import_diff import diff
-from headrace.cli.commands.import_stages import move, retire, rollback, shadow, status
+from headrace.cli.commands.import_stages import beside, move, retire, rollback, status
 from headrace.cli.commands.import_suggestions import suggestion
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
@@ -85,7 +85,7 @@ def import_command(
     actions: dict[str, Callable[[], int]] = {
         "suggestion": lambda: suggestion(invocation, name, into, apply=apply),
         "status": lambda: status(invocation, name, into),
-        "shadow": lambda: shadow(invocation, name, into),
+        "shadow": lambda: beside(invocation, name, into),
         "diff": lambda: diff(invocation, name, into, since),
         "move": lambda: move(invocation, name, into, yes=yes),
         "retire": lambda: retire(invocation, name, into, yes=yes),

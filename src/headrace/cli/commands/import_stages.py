@@ -53,13 +53,13 @@ def move(invocation: Invocation, dag: str, into: Path | None, *, yes: bool) -> i
     return 0
 
 
-def shadow(invocation: Invocation, dag: str, into: Path | None) -> int:
+def beside(invocation: Invocation, dag: str, into: Path | None) -> int:
     """Let the carried assets of a DAG run here beside Airflow."""
     from headrace.services import import_stages
 
     name, session = _named("shadow", dag, "DAG"), imported_session(invocation, into)
     progress = invocation.progress()
-    response = import_stages.shadow(session, session.root, name, progress=progress)
+    response = import_stages.run_beside(session, session.root, name, progress=progress)
     invocation.show(response, _render_moved, clock=False)
     return 0
 

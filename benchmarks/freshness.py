@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ ROOT = Path(__file__).parent.parent
 MARKS = Path(__file__).parent / "stale.json"
 CODE = frozenset({".py", ".sql", ".ts", ".tsx", ".css"})
 """Suffixes of what runs: pages that explain a problem change no figure."""
+NOT_MEASURED = ("import_*.py", "imports.py")
+"""Names of modules that no benchmark runs: those of `headrace import`, which are imported for that
+command only.
+"""
 
 JUDGING = ("security", "model", "incidents", "ledger", "slo", "store")
 READING = (*JUDGING, "services")
@@ -160,10 +165,14 @@ def has_history() -> bool:
 def _blobs(folder: Path) -> Iterator[tuple[str, str]]:
     """Path below the folder and git's own hash of the file, of each file of code."""
     for path in folder.rglob("*"):
-        if path.suffix in CODE and path.is_file() and not _is_built(path):
+        if _is_measured(path) and path.is_file() and not _is_built(path):
             content = path.read_bytes()
             blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
             yield path.relative_to(folder).as_posix(), blob.hexdigest()
+
+
+def _is_measured(path: Path) -> bool:
+    return path.suffix in CODE and not any(fnmatch(path.name, name) for name in NOT_MEASURED)
 
 
 def _is_built(path: Path) -> bool:
@@ -177,7 +186,7 @@ def _blobs_at(commit: str, folder: str) -> Iterator[tuple[str, str]]:
         raise LookupError(f"git doesn't have commit {commit} here")
     for line in listed.splitlines():
         described, path = line.split("\t")
-        if Path(path).suffix in CODE:
+        if _is_measured(Path(path)):
             yield path.removeprefix(f"{folder}/"), described.split()[2]
 
 
@@ -190,7 +199,8 @@ def _commits_since(commit: str, changed: tuple[str, ...]) -> int | None:
     """How many commits have touched these folders; None where git doesn't know that commit."""
     if not has_history():
         return None
-    counted = _git("rev-list", "--count", f"{commit}..HEAD", "--", *changed)
+    others = [f":(exclude,glob)**/{name}" for name in NOT_MEASURED]
+    counted = _git("rev-list", "--count", f"{commit}..HEAD", "--", *changed, *others)
     return int(counted) if counted else None
 
 

@@ -217,6 +217,8 @@ def test_what_is_not_measured_is_imported_by_import_alone() -> None:
     for path in source.rglob("*.py"):
         if any(fnmatch(path.name, pattern) for pattern in freshness.NOT_MEASURED):
             continue
+        if path.name == "dbt_artifacts.py":  # `export dbt-manifest`, which no benchmark runs either
+            continue
         found = re.findall(r"^(?:from|import) ([\w.]+)", path.read_text("utf-8"), re.MULTILINE)
         assert not {module.rpartition(".")[2] for module in found} & names, path
 

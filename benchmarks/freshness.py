@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 MARKS = Path(__file__).parent / "stale.json"
 CODE = frozenset({".py", ".sql", ".ts", ".tsx", ".css"})
 """Suffixes of what runs: pages that explain a problem change no figure."""
-NOT_MEASURED = ("import_*.py", "imports.py")
+NOT_MEASURED = ("import_*.py",)
 """Names of modules that no benchmark runs: those of `headrace import`, which are imported for that
 command only.
 """

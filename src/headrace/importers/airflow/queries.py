@@ -44,6 +44,7 @@ class AssetQuery:
     """What becomes of the statements: the asset's query, before its tables have their new names."""
 
     table: TableName
+    """The table that it writes; of a task that only selects, the task's id."""
     query: exp.Query
     materialize: str
     partitioned: bool
@@ -53,6 +54,8 @@ class AssetQuery:
     parameters: dict[str, Value] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
+    fills_table: bool = True
+    """Whether the origin has the table, too: not of a task that only selects."""
 
     def text(self, names: Mapping[TableName, str]) -> str:
         """Return the query with the new names of tables. Raises `NotCarried`."""
@@ -136,6 +139,7 @@ def asset_query(
         [f"{lost}: grant and describe the table anew" for lost in statements.lost[:1]]
         + statements.notes,
         statements.comments,
+        fills_table=bool(statements.target),
     )
 
 

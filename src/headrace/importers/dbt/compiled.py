@@ -126,7 +126,7 @@ class CompiledProject:
         if uid in refs and uid != as_self:
             raise NotStatic("it reads the rows that it has already")
         macros = [name for name in node.depends_on.macros if not name.startswith("macro.dbt.")]
-        rendered = Rendered(text=text, refs=refs, uses=uses, macros=macros)
+        rendered = Rendered(text=text, refs=refs, uses=uses, macros=macros, by_dbt=True)
         texts = [node.raw_code or "", *self._macro_texts(node)]
         return CompiledSql(rendered, _configured(node), _doubts(texts), _notes(texts))
 

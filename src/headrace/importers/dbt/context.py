@@ -21,6 +21,7 @@ from headrace.importers.dbt.values import (
     Missing,
     Namespace,
     Relation,
+    Star,
     Template,
 )
 
@@ -44,6 +45,8 @@ class Rendered:
     environment: dict[str, str] = field(default_factory=dict)
     """Environment variables → the default that was written in."""
     macros: list[str] = field(default_factory=list)
+    by_dbt: bool = False
+    """Whether dbt compiled it: then nothing is known of the variables in it."""
     marks: list[str] = field(default_factory=list)
     """What `dbt_utils.star` gave, which must stand in the text as it is."""
 
@@ -89,6 +92,8 @@ class Renderer:
         evaluator = self._evaluator(result)
         result.macros.append(macro.id)
         result.text = str(evaluator.call_macro(macro, [], kwargs))
+        if result.marks:
+            raise NotStatic("`dbt_utils.star` in a test asks the warehouse for columns")
         return result
 
     def _evaluator(
@@ -160,10 +165,11 @@ class _Names:
         def using(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
             def called(*args: Any, **kwargs: Any) -> Any:
                 self._result.macros.append(f"macro.{package}.{name}")
-                text = call(*args, **kwargs)
-                if name == "star":
-                    self._result.marks.append(text)
-                return in_dialect(text, self._dialect)
+                value = call(*args, **kwargs)
+                if isinstance(value, Star):
+                    self._result.marks.append(value.mark)
+                    return value
+                return in_dialect(value, self._dialect)
 
             return called
 

@@ -136,6 +136,10 @@ def _body(outcome: Outcome, model: Model) -> None:
     translated = translate(model.sql or model.rendered.text, outcome.dialect)
     model.sql = translated.sql
     model.doubts += translated.problems
+    if model.rendered.marks and "* exclude (" in model.sql:
+        model.notes.append(
+            "it fails if a column in the `except` of dbt_utils.star isn't there, which dbt ignores"
+        )
     if translated.changed:
         model.notes.append(f"its SQL is translated from {outcome.dialect}")
     _doubts(model)

@@ -75,11 +75,19 @@ def _words(selected: _Selected) -> str:
     return " ".join(words)
 
 
+def _implied_method(value: str) -> str:
+    """Return the method of a value without one, as dbt chooses it."""
+    if "/" in value:
+        return "path"
+    return "file" if value.endswith((".sql", ".py", ".csv")) else "fqn"
+
+
 class _Reader:
     """Reads definitions, which may name other selectors."""
 
     def __init__(self, outcome: Outcome, selectors: Mapping[str, LocatedMapping]) -> None:
         self._outcome, self._selectors = outcome, selectors
+        self._read: dict[str, _Selected] = {}
 
     def read(self, definition: Any, deep: int = 0) -> _Selected:
         """Return what a definition selects. Raise _NoWords."""
@@ -113,7 +121,7 @@ class _Reader:
             raise _NoWords("Headrace has no `@`, the ancestors of all descendants")
         method, colon, value = match["core"].partition(":")
         if not colon:
-            method, value = "fqn", method
+            method, value = _implied_method(method), method
         before = f"{match['up'] or ''}+" if match["parents"] else ""
         after = f"+{match['down'] or ''}" if match["children"] else ""
         return self._around(method, value, before, after)
@@ -123,16 +131,22 @@ class _Reader:
             raise _NoWords("Headrace has no `childrens_parents`")
         method, value = str(entry["method"]), str(entry.get("value"))
         if method == "selector":
-            other = self._selectors.get(value)
-            if other is None:
-                raise _NoWords(f"the selector {value} isn't there")
-            return self.read(other.get("definition"), deep + 1)
+            return self._other(value, deep)
         before = f"{entry.get('parents_depth') or ''}+" if flag(entry.get("parents")) else ""
         after = f"+{entry.get('children_depth') or ''}" if flag(entry.get("children")) else ""
         excluded = [self.read(item, deep + 1) for item in listed(entry.get("exclude"))]
         return _Selected(
             self._around(method, value, before, after), _limited(_plain_terms(excluded))
         )
+
+    def _other(self, name: str, deep: int) -> _Selected:
+        """Return what another selector selects; each is read once."""
+        if name not in self._selectors:
+            raise _NoWords(f"the selector {name} isn't there")
+        if name not in self._read:
+            definition = self._selectors[name].get("definition")
+            self._read[name] = self.read(definition, deep + 1)
+        return self._read[name]
 
     def _union(self, parts: list[Any], deep: int) -> _Selected:
         selected, excluded = self._parts(parts, deep)
@@ -203,13 +217,12 @@ class _Reader:
         nodes = list(self._imported("model", "seed", "snapshot"))
         folder, named = self._named_nodes(nodes, method, value)
         within = [node for node in nodes if folder and _is_within(node, folder)]
-        if named:
-            yield from (node.target for node in named)
-        elif within and all(node.kind == "model" for node in within):
+        yield from (node.target for node in named)
+        if within and all(node.kind == "model" for node in within):
             inner = re.sub(r"[^A-Za-z0-9_./-]+", "_", folder.partition("/")[2])
             yield f"path:assets/{inner}" if inner else "path:assets"
         else:
-            yield from (node.target for node in within)
+            yield from (node.target for node in within if node not in named)
 
     def _named_nodes(self, nodes: list[Node], method: str, value: str) -> tuple[str, list[Node]]:
         """Return the folder that a value may mean, with a first part, and the nodes that it names.

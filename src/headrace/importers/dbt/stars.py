@@ -16,7 +16,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from headrace.importers.dbt.templates import NotStatic
-from headrace.importers.dbt.values import Relation
+from headrace.importers.dbt.values import Relation, Star
 
 _MARK = re.compile(r"__headrace_star_([0-9a-f]+)_", re.IGNORECASE)
 _CTES_DEEP_MAX = 50
@@ -26,7 +26,7 @@ class NotOneTable(Exception):
     """A query in which a star would have other columns; the text says why."""
 
 
-def star(relation: object = None, **options: object) -> str:
+def star(relation: object = None, **options: object) -> Star:
     """Return the mark of `star(from=…, except=[…], relation_alias=…)`. Raise NotStatic."""
     table = options.pop("from", relation)
     alias, excluded = options.pop("relation_alias", None), options.pop("except", None) or []
@@ -37,7 +37,7 @@ def star(relation: object = None, **options: object) -> str:
         raise NotStatic("`dbt_utils.star` of something else than a table")
     content = json.dumps([table.name, [str(column) for column in excluded]])
     mark = f"__headrace_star_{content.encode().hex()}_"
-    return f"{alias}.{mark}" if alias else mark
+    return Star(f"{alias}.{mark}" if alias else mark)
 
 
 def expand_stars(sql: str) -> str:

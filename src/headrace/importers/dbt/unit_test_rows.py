@@ -58,7 +58,7 @@ def _sql_rows(text: str, dialect: str) -> list[dict[str, Any]]:
     """Return the rows of `select 1 as id, 'a' as name union all select …`."""
     try:
         tree = sqlglot.parse_one(text, read=dialect or "duckdb")
-    except (SqlglotError, RecursionError) as error:
+    except (SqlglotError, RecursionError, ValueError) as error:
         raise NotRows("its rows are SQL that can't be read") from error
     selects = _selects(tree)
     names = [column.alias for column in selects[0].expressions]
@@ -76,15 +76,25 @@ def _selects(tree: exp.Expr) -> list[exp.Select]:
     waiting = [tree]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, exp.Subquery) and not node.alias:
+        if isinstance(node, exp.Subquery) and _has_only(node, "this"):
             waiting.append(node.this)
-        elif isinstance(node, exp.Union) and node.args.get("distinct") is False:
+        elif _is_plain_union(node):
             waiting += [node.expression, node.this]
         elif isinstance(node, exp.Select):
             parts.append(node)
         else:
             raise NotRows("its rows are SQL that does more than list values")
     return parts
+
+
+def _is_plain_union(node: exp.Expr) -> bool:
+    """Return whether a node is `… union all …`, without an order, a limit or `by name`."""
+    known = ("this", "expression", "distinct")
+    return isinstance(node, exp.Union) and _has_only(node, *known) and not node.args["distinct"]
+
+
+def _has_only(node: exp.Expr, *parts: str) -> bool:
+    return all(name in parts or not value for name, value in node.args.items())
 
 
 def _sql_row(select: exp.Select) -> list[Any]:
@@ -95,16 +105,26 @@ def _sql_row(select: exp.Select) -> list[Any]:
 
 def _literal(node: exp.Expr) -> Any:
     if isinstance(node, exp.Cast):
-        value = _literal(node.this)
-        whole = isinstance(value, str) and node.to.is_type(*exp.DataType.INTEGER_TYPES)
-        return _value(value) if whole else value
+        return _cast(_literal(node.this), node.to)
     if isinstance(node, exp.Neg):
         value = _literal(node.this)
-        return -value if isinstance(value, int | float) else value
+        if isinstance(value, int | float):
+            return -value
+        raise NotRows("its rows are SQL with a number that isn't read exactly")
     reader = _LITERALS.get(type(node))
     if reader is None:
         raise NotRows("its rows are SQL that computes values")
     return reader(node)
+
+
+def _cast(value: Any, kind: exp.DataType) -> Any:
+    """Return a value as a type reads it; texts of dates stay texts. Raise NotRows."""
+    if value is None or not kind.is_type(*exp.DataType.INTEGER_TYPES):
+        return value
+    number = _value(value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise NotRows("its rows are SQL with a cast that changes a value")
+    return number
 
 
 _LITERALS: Mapping[type[exp.Expr], Callable[[exp.Expr], Any]] = {

@@ -80,6 +80,8 @@ def _check_overrides(entry: LocatedMapping, model: Model | None) -> None:
     rendered = model.rendered if model is not None else Rendered()
     written = {**rendered.variables, **rendered.environment}
     given = {**mapped(overrides.get("vars")), **mapped(overrides.get("env_vars"))}
+    if given and rendered.by_dbt:
+        raise _NoTest("it overrides variables of a model that dbt compiled")
     for name, value in given.items():
         if name in written and str(written[name]) != str(value):
             raise _NoTest(f"it overrides the variable {name}, which is written in here")

@@ -36,6 +36,16 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class Star:
+    """What `dbt_utils.star` gives. It can only be written: its text isn't dbt's list of columns."""
+
+    mark: str
+
+    def __str__(self) -> str:
+        return self.mark
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A macro of the project, with its package."""
 

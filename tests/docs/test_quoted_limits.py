@@ -165,7 +165,7 @@ QUOTED = [
     ("docs/explanation/durability.md", f"at most {slices.MERGED_AT_MOST} others"),
     ("docs/explanation/durability.md", f"Files of {slices.SMALL_BYTES_MAX // MIB} MiB and more"),
     ("docs/how-to/from-airflow.md", f"last {import_diff.WINDOW.days} days"),
-    ("docs/how-to/from-airflow.md", {10: "first ten digits"}[import_diff.DIGITS]),
+    ("docs/how-to/from-airflow.md", {10: "rounded to ten digits"}[import_diff.DIGITS]),
     ("docs/how-to/from-airflow.md", f"newest {import_diff.PARTITIONS_MAX:,} of an asset"),
     (
         "docs/how-to/from-airflow.md",

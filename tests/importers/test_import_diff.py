@@ -107,6 +107,29 @@ def test_equal_tables_are_equal_and_differences_are_named(shadow: Shadow) -> Non
     assert shadow.diff("sales").next == f"headrace render clean@{DAYS[1]}"
 
 
+def test_a_day_that_is_missing_here_differs(shadow: Shadow) -> None:
+    """Would catch: a DAG that is called equal although days of it were never computed here."""
+    session = headrace.Session(shadow.root)
+    session.unpublish(f"clean@{DAYS[1]}", reason="a test")
+    row = shadow.row("clean")
+    assert (row.compared, row.equal) == (3, 2)
+    assert [(part.partition, part.rows_here) for part in row.differing] == [(str(DAYS[1]), 0)]
+    shadow.sql(f"delete from clean where day = '{DAYS[1]}'")
+    assert shadow.row("clean").equal == 3, "a day without rows on either side differs"
+
+
+def test_a_value_that_does_not_fit_the_assets_type_differs(shadow: Shadow) -> None:
+    """Would catch: a difference that the conversion to the asset's type hides."""
+    shadow.sql(
+        "create table other (id text, net double, day date);"
+        "insert into other select id || '.5', net, day from clean;"
+        "drop table clean; alter table other rename to clean;"
+    )
+    assert shadow.row("clean").equal == 0
+    shadow.sql("update clean set id = replace(id, '.5', '')")
+    assert shadow.row("clean").equal == 3
+
+
 def test_only_partitions_of_the_time_are_compared(shadow: Shadow) -> None:
     """Would catch: an old difference that is reported for ever, or a month that is a day."""
     shadow.sql(f"delete from clean where day = '{DAYS[0]}'")
@@ -178,6 +201,10 @@ def test_the_command_exits_with_1_where_rows_differ(
 
     assert run(["import", "diff", "sales", "--into", str(shadow.root)]) == 0
     assert "4 partitions with the same rows on both sides" in capsys.readouterr().out
+    shadow.sql("alter table total rename to other")
+    assert run(["import", "diff", "sales", "--into", str(shadow.root)]) == 1
+    assert "! 1 table couldn't be compared" in capsys.readouterr().out
+    shadow.sql("alter table other rename to total")
     shadow.sql("update clean set net = 0")
     assert run(["import", "diff", "--into", str(shadow.root)]) == 1
     assert "10 rows there, 10 here; 10 only there; 10 only here" in capsys.readouterr().out

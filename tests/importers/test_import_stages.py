@@ -44,6 +44,12 @@ with DAG("mails", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
     )
     table >> BashOperator(task_id="send", bash_command="send-mails")
 """
+COMMAND += """
+with DAG("feeds", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
+    BashOperator(task_id="fetch", bash_command="fetch") >> SQLExecuteQueryOperator(
+        task_id="feed", conn_id="duckdb_x", sql="create or replace table feed as select 1 as n"
+    )
+"""
 BRANCH = """
 from airflow.operators.python import BranchPythonOperator
 with DAG("bills", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
@@ -61,7 +67,7 @@ airflow: {{url: "{url}", dag: {dag}, authorization: "${{AIRFLOW_AUTHORIZATION}}"
 
 @dataclass
 class Moving:
-    """An import of four DAGs beside their Airflow."""
+    """An import of five DAGs beside their Airflow."""
 
     root: Path
     origin: Path
@@ -106,7 +112,7 @@ def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moving]:
     (origin / "bills.py").write_text(DAG.format(dag="stock") + BRANCH + COMMAND)
     import_project("airflow", origin, root, "test", Silent())
     with AirflowServer() as airflow:
-        airflow.dags |= {"sales": [], "stock": [], "bills": [], "mails": []}
+        airflow.dags |= {"sales": [], "stock": [], "bills": [], "mails": [], "feeds": []}
         (root / "sources").mkdir(exist_ok=True)
         (root / "sources/runs.yaml").write_text(SOURCE.format(url=airflow.url, dag="sales"))
         yield Moving(root, origin, airflow)
@@ -145,7 +151,7 @@ def test_each_combination_of_the_two_sides_has_its_stage(moving: Moving) -> None
     assert (moving.stage(), moving.dag().next) == ("shadow", "headrace import diff sales")
     moving.pause("sales_one")
     assert moving.stage() == "shadow"
-    assert moving.dag().why == "sales_one is paused here"
+    assert moving.dag().why == "sales_one is paused here, and sales_two waits for that"
     mails = moving.dag("mails")
     assert (mails.stage, mails.next) == ("both", "headrace import rollback mails")
     moving.pause("mails_send")
@@ -222,7 +228,7 @@ def test_a_silent_server_is_asked_once(moving: Moving, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(httpx, "stream", times_out)
     rows = import_status(moving.session(), moving.root).dags
-    assert [row.stage for row in rows] == ["unknown"] * 4
+    assert [row.stage for row in rows] == ["unknown"] * 5
     assert {row.why for row in rows} == {rows[0].why}
     assert "can't be asked (connect timeout)" in rows[0].why
     assert len(asked) == 1
@@ -235,6 +241,7 @@ def test_a_shadow_computes_tables_and_starts_no_task(moving: Moving) -> None:
     assert moving.shadow("mails").dag.stage == "shadow"
     assert moving.dag("mails").why == "mails_send is paused here"
     assert moving.airflow.paused == set()
+    assert moving.shadow("feeds").dag.why == "feeds_fetch is paused here, and feed waits for that"
     resume(moving.session(), ["mails_send"], progress=Silent())
     assert moving.stage("mails") == "both"
     assert moving.shadow("mails").dag.stage == "shadow", "the command wasn't paused again"

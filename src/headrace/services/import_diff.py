@@ -26,8 +26,8 @@ from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.tables import FileRef
 from headrace.model import Asset, LakeError, Source
-from headrace.model.intervals import interval_of, to_us
-from headrace.model.nodes import PartitionSpec
+from headrace.model.intervals import key_at_us, keys_between, previous_key, start_us
+from headrace.model.nodes import Grain, PartitionSpec
 from headrace.model.partitions import command_line
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.comparisons import identifying_columns, row_change
@@ -49,7 +49,7 @@ WINDOW = timedelta(days=31)
 PARTITIONS_MAX = 1_000
 """At most this number of partitions of an asset is compared, the newest."""
 DIGITS = 10
-"""Floating-point numbers are equal if these first digits are."""
+"""Floating-point numbers are rounded to this number of digits."""
 DIFFERING_MAX = 20
 SAMPLE_MAX = 3
 WHOLE = "*"
@@ -59,10 +59,12 @@ ImportItem = Annotated[str, Argument("ITEM|DAG", help="an item or a DAG of the i
 
 
 class _Published(msgspec.Struct, frozen=True):
-    """The published partitions of an asset in the window, each with its files, oldest first."""
+    """An asset's partitions in the window, each with its files, oldest first."""
 
     table: LakeTable
     partitions: dict[str, tuple[FileRef, ...]]
+    left_out: int = 0
+    """Older partitions in the window, beyond `PARTITIONS_MAX`."""
 
 
 class _Pair(msgspec.Struct, frozen=True):
@@ -98,10 +100,7 @@ def import_diff(
         for name in chosen_items(manifest, item)
         if (facts := manifest.became[name].table) is not None
     }
-    now_us = session.clock.now_us()
-    since_us = now_us - WINDOW // timedelta(microseconds=1)
-    if since is not None:
-        since_us = since_when(session, since)
+    since_us = _since(session, since)
     pairs = [_pair(session, name, facts, since_us) for name, facts in tables.items()]
     session.close()
     rows = []
@@ -112,14 +111,21 @@ def import_diff(
             progress.advance()
     finally:
         progress.finish()
-    compared = [row for row in rows if row.compared]
-    equal = all(map(_is_equal, compared)) if compared else None
+    differing = any(row.compared and not _is_equal(row) for row in rows)
+    complete = bool(rows) and all(row.compared for row in rows)
+    equal = False if differing else True if complete else None
     return ImportDiffResponse(
         since=instant(since_us),
         items=rows,
         equal=equal,
         next=_next(rows, item if item not in tables else ""),
     )
+
+
+def _since(session: ProjectSession, text: str | None) -> int:
+    if text is not None:
+        return since_when(session, text)
+    return session.clock.now_us() - WINDOW // timedelta(microseconds=1)
 
 
 def _is_equal(row: ImportDiffRow) -> bool:
@@ -148,6 +154,7 @@ def _pair(
         compared=0,
         equal=0,
         differing=[],
+        left_out=0,
         columns_only_there=[],
         columns_only_here=[],
         why="",
@@ -207,6 +214,7 @@ def _asset(session: ProjectSession, facts: TableFacts) -> Asset:
 def _published(session: ProjectSession, asset: Asset, since_us: int) -> _Published:
     """Return an asset's published partitions. Raise _NotCompared if there are none."""
     assert session.store is not None
+    now_us = session.clock.now_us()
     with session.store.read() as tx:
         snapshot = catalog.newest_snapshot(tx)
         table = catalog.table(tx, asset.name, snapshot)
@@ -216,21 +224,30 @@ def _published(session: ProjectSession, asset: Asset, since_us: int) -> _Publish
         if asset.accumulates or asset.partition.grain is None:
             files = {WHOLE: tuple(catalog.files(tx, asset.name, None, snapshot))}
             return _Published(table, files)
-        keys = [key for key in sorted(visible) if _starts(session, asset, key) >= since_us]
+        zone, grain = session.timezone, asset.partition.grain
+        keys = _ended(grain, zone, sorted(visible), since_us, now_us)
         if not keys:
             raise _NotCompared(f"no partition of {asset.name} is published in this time")
-        return _Published(
-            table,
-            {
-                key: tuple(catalog.files(tx, asset.name, [key], snapshot))
-                for key in keys[-PARTITIONS_MAX:]
-            },
-        )
+        files = {
+            key: tuple(catalog.files(tx, asset.name, [key], snapshot)) if key in visible else ()
+            for key in keys[-PARTITIONS_MAX:]
+        }
+        return _Published(table, files, len(keys) - len(files))
 
 
-def _starts(session: ProjectSession, asset: Asset, key: str) -> int:
-    assert asset.partition.grain is not None
-    return to_us(interval_of(key, asset.partition.grain, session.timezone).start)
+def _ended(
+    grain: Grain, zone: str, published: Sequence[str], since_us: int, now_us: int
+) -> list[str]:
+    """Return the partitions from the first published one since then to the last that has ended.
+
+    A partition between them that isn't published here has no rows: it differs if the origin's
+    table has any.
+    """
+    recent = [key for key in published if start_us(key, grain, zone) >= since_us]
+    if not recent:
+        return []
+    last = max(recent[-1], previous_key(key_at_us(now_us, grain, zone), grain, zone))
+    return list(keys_between(recent[0], last, grain, zone))
 
 
 def _origin_table(session: ProjectSession, asset: Asset, facts: TableFacts) -> Source:
@@ -273,6 +290,7 @@ def _compared(
         compared=len(pair.published.partitions),
         equal=equal,
         differing=differing,
+        left_out=pair.published.left_out,
         columns_only_there=columns[0],
         columns_only_here=columns[1],
     )
@@ -291,10 +309,14 @@ def _both_sides(
     """
     rows = f"read_parquet({literal(str(parquet))})"
     described = both.connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
-    there = {str(name).lower(): str(name) for name, *_ in described}
-    common = tuple(column for column in here.columns if column.name.lower() in there)
-    of_origin = [_selected(column, there[column.name.lower()], cast=True) for column in common]
-    of_asset = [_selected(column, column.name, cast=False) for column in common]
+    there = {str(name).lower(): (str(name), str(kind)) for name, kind, *_ in described}
+    common = tuple(
+        _comparable(both, column, there[column.name.lower()], rows)
+        for column in here.columns
+        if column.name.lower() in there
+    )
+    of_origin = [_selected(column, there[column.name.lower()][0]) for column in common]
+    of_asset = [_selected(column, column.name) for column in common]
     for view, relation, selected in (
         (lake_comparison.BEFORE, rows, of_origin),
         (lake_comparison.AFTER, quote(_HERE), of_asset),
@@ -302,14 +324,30 @@ def _both_sides(
         columns = ", ".join(selected) or "1 AS nothing"
         both.connection.execute(f"CREATE VIEW {quote(view)} AS SELECT {columns} FROM {relation}")
     names = {column.name.lower() for column in here.columns}
-    only_there = [name for lower, name in there.items() if lower not in names]
+    only_there = [name for lower, (name, _) in there.items() if lower not in names]
     only_here = [column.name for column in here.columns if column.name.lower() not in there]
     return common, only_there, only_here
 
 
-def _selected(column: LakeColumn, name: str, *, cast: bool) -> str:
-    """Return a column of a side; floating-point numbers with their first digits."""
-    value = f"TRY_CAST({quote(name)} AS {column.type})" if cast else quote(name)
+def _comparable(
+    both: DuckDBSession, column: LakeColumn, origin: tuple[str, str], rows: str
+) -> LakeColumn:
+    """Return a column with the type in which both sides are compared.
+
+    That is the asset's, unless a value of the origin isn't the same in it (`A-1` as a number, a
+    time as a date): then both sides are compared as text.
+    """
+    name, kind = quote(origin[0]), origin[1]
+    cast = f"TRY_CAST({name} AS {column.type})"
+    back = "" if column.type.upper() in _FLOATS else f" OR TRY_CAST({cast} AS {kind}) <> {name}"
+    lossy = f"SELECT 1 FROM {rows} WHERE {name} IS NOT NULL AND ({cast} IS NULL{back}) LIMIT 1"
+    changes = both.connection.execute(lossy).fetchone() is not None
+    return msgspec.structs.replace(column, type="VARCHAR") if changes else column
+
+
+def _selected(column: LakeColumn, name: str) -> str:
+    """Return a column of a side; floating-point numbers rounded to their first digits."""
+    value = f"TRY_CAST({quote(name)} AS {column.type})"
     if column.type.upper() in _FLOATS:
         value = f"CAST(format('{{:.{DIGITS - 1}e}}', CAST({value} AS DOUBLE)) AS {column.type})"
     return f"{value} AS {quote(column.name)}"

@@ -15,9 +15,10 @@ import msgspec
 
 from headrace.connect.airflow_control import AirflowControl, AirflowServerAddress, DagState
 from headrace.connect.connectors import Unavailable
-from headrace.model import ProjectError, UsageError
+from headrace.model import ProjectError, Source, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
+from headrace.plan import Compiled
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.import_manifest import Manifest, changes_since, load_manifest, text_hash
 from headrace.services.import_project import importer
@@ -54,6 +55,8 @@ class DagHere(NamedTuple):
     """Why nothing of it can run here; empty if something can."""
     paused_sources: tuple[str, ...] = ()
     """Sources of it that are paused, without which its assets wait."""
+    waiting: tuple[str, ...] = ()
+    """Active assets that come after a paused one of the DAG."""
 
     @property
     def active(self) -> list[str]:
@@ -203,41 +206,47 @@ def dag_row(
     command waiting once for each DAG.
     """
     here = runs_here(session, manifest, dag)
-    in_airflow, unfinished, why = None, None, here.why
+    row = ImportDagRow(
+        dag=dag,
+        stage="unknown",
+        in_airflow=None,
+        here=here.state,
+        why=_why(here),
+        unfinished=None,
+        assets=here.assets,
+        left=tasks_left(manifest, dag),
+        next=None,
+    )
     if dag in manifest.retired:
-        return ImportDagRow(
-            dag=dag,
-            stage="retired",
-            in_airflow=None,
-            here=here.state,
-            why=f"since {manifest.retired[dag].at[:10]}",
-            unfinished=None,
-            assets=here.assets,
-            left=tasks_left(manifest, dag),
-            next=None,
-        )
-    stopped = [*here.paused, *here.paused_sources]
-    if here.state == "active" and stopped:
-        why = f"{few(stopped)} {'is' if len(stopped) == 1 else 'are'} paused here"
+        since = f"since {manifest.retired[dag].at[:10]}; here it is {here.state or 'not there'}"
+        return msgspec.structs.replace(row, stage="retired", why=since)
     try:
         asked = _asked(airflow_control(session, dag), dag, silent)
     except (Unavailable, SecretMissing, ProjectError) as error:
-        why = "; ".join(text for text in (why, str(error)) if text)
-    else:
-        in_airflow, unfinished = "paused" if asked.is_paused else "active", asked.unfinished
+        why = "; ".join(text for text in (row.why, str(error)) if text)
+        return msgspec.structs.replace(row, why=why)
+    in_airflow = "paused" if asked.is_paused else "active"
     state_here = "shadow" if here.runs_beside else here.state or ""
-    stage = _STAGES.get((in_airflow or "", state_here), "unknown")
-    return ImportDagRow(
-        dag=dag,
+    stage = _STAGES.get((in_airflow, state_here), "unknown")
+    return msgspec.structs.replace(
+        row,
         stage=stage,
         in_airflow=in_airflow,
-        here=here.state,
-        why=why,
-        unfinished=unfinished,
-        assets=here.assets,
-        left=tasks_left(manifest, dag),
+        unfinished=asked.unfinished,
         next=_next(stage, dag, here),
     )
+
+
+def _why(here: DagHere) -> str:
+    """Return what keeps a DAG's part here from running; empty if nothing does."""
+    stopped = [*here.paused, *here.paused_sources]
+    if here.state != "active" or not stopped:
+        return here.why
+    text = f"{few(stopped)} {'is' if len(stopped) == 1 else 'are'} paused here"
+    if here.waiting:
+        waits = "waits" if len(here.waiting) == 1 else "wait"
+        text += f", and {few(here.waiting)} {waits} for that"
+    return text
 
 
 def _asked(control: AirflowControl, dag: str, silent: dict[str, Unavailable]) -> DagState:
@@ -276,8 +285,24 @@ def runs_here(session: ProjectSession, manifest: Manifest, dag: str) -> DagHere:
     stopped = _paused_nodes(session, store)
     commands = [name for name in names if verdicts[assets[name].body.file] == "command"]
     paused = [name for name in names if name in stopped]
-    waiting = [name for name in sources if name in stopped and sources[name].place.file in verdicts]
-    return DagHere(names, commands, paused, "", tuple(waiting))
+    inputs = tuple(name for name in sorted(stopped) if _is_of(sources.get(name), verdicts))
+    waiting = _waiting(compiled, names, set(paused))
+    return DagHere(names, commands, paused, "", inputs, waiting)
+
+
+def _is_of(source: Source | None, files: Mapping[str, str]) -> bool:
+    return source is not None and source.place.file in files
+
+
+def _waiting(compiled: Compiled, names: Sequence[str], paused: set[str]) -> tuple[str, ...]:
+    """Return the assets that come after a paused one, directly or through others that wait."""
+    blocked = set(paused)
+    for name in compiled.order:
+        node = compiled.nodes[name]
+        upstream = {spec.node for spec in node.inputs} | set(node.depends)
+        if name in names and blocked & upstream:
+            blocked.add(name)
+    return tuple(name for name in names if name in blocked - paused)
 
 
 def _paused_nodes(session: ProjectSession, store: Store) -> set[str]:

@@ -18,13 +18,13 @@ PARTITIONS_SHOWN_MAX = 5
 
 
 def diff(invocation: Invocation, item: str, into: Path | None, since: str | None) -> int:
-    """Print where assets have other rows than the origin's tables; 1 if there are any."""
+    """Print where assets have other rows than the origin's tables; 0 if all have the same."""
     from headrace.services.import_diff import import_diff
 
     session = imported_session(invocation, into)
     response = import_diff(session, session.root, item, since, progress=invocation.progress())
     invocation.show(response, _render, clock=False)
-    return int(response.equal is False)
+    return int(bool(response.items) and response.equal is not True)
 
 
 _COLUMNS = [
@@ -38,7 +38,10 @@ _COLUMNS = [
 
 def _render(response: ImportDiffResponse, page: CommandOutput) -> None:
     if not response.items:
-        page.say("no table of these items is computed here, so there is nothing to compare")
+        page.say(
+            "the import knows no table that these items fill at the origin: only carried SQL tasks"
+            " of Airflow have one"
+        )
         return
     page.say(f"partitions since {response.since:%Y-%m-%d %H:%M} UTC")
     page.table(
@@ -51,9 +54,10 @@ def _render(response: ImportDiffResponse, page: CommandOutput) -> None:
     for row in response.items:
         _render_row(row, page)
     compared = sum(row.compared for row in response.items)
-    if response.equal is None:
-        page.say("! nothing was compared", "warn")
-    elif response.equal:
+    missing = sum(not row.compared for row in response.items)
+    if missing:
+        page.say(f"! {plural(missing, 'table')} couldn't be compared", "warn")
+    if response.equal:
         page.say(f"✓ {plural(compared, 'partition')} with the same rows on both sides", "good")
     page.next(response.next)
 
@@ -62,6 +66,8 @@ def _render_row(row: ImportDiffRow, page: CommandOutput) -> None:
     for names, where in ((row.columns_only_there, "there"), (row.columns_only_here, "here")):
         if names:
             page.say(f"! {row.asset}: only {where}: {', '.join(names)}", "warn")
+    if row.left_out:
+        page.say(f"! {row.asset}: {plural(row.left_out, 'older partition')} not compared", "warn")
     for partition in row.differing[:PARTITIONS_SHOWN_MAX]:
         page.say(f"! {row.asset}@{partition.partition}: {_difference(partition)}", "warn")
     more = row.compared - row.equal - PARTITIONS_SHOWN_MAX

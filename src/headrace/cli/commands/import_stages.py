@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 ITEMS_SHOWN_MAX = 20
 _STAGE_TEXTS = {
     "airflow": "runs in Airflow",
-    "shadow": "shadow: runs in Airflow, and its tables are computed here",
+    "shadow": "shadow: runs in Airflow, and assets of it run here",
     "moved": "moved: runs here",
-    "retired": "retired: runs here",
+    "retired": "retired",
     "both": "runs in both",
     "neither": "runs in neither",
     "unknown": "not known",

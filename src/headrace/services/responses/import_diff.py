@@ -29,8 +29,9 @@ class ImportDiffPartition(Response, frozen=True, kw_only=True):
 class ImportDiffRow(Response, frozen=True, kw_only=True):
     """One item of the origin: its table there, and the asset that computes the same table here.
 
-    `compared` counts the partitions whose rows were compared, `equal` those with the same rows in
-    the common columns; `differing` are the newest of the others. `why` says why nothing was
+    `compared` counts the partitions whose rows were compared, from the first published one on;
+    `equal` counts those with the same rows in the common columns; `differing` are the newest of the
+    others, and `left_out` counts older ones that weren't compared. `why` says why nothing was
     compared, and is empty otherwise.
     """
 
@@ -41,6 +42,7 @@ class ImportDiffRow(Response, frozen=True, kw_only=True):
     compared: int
     equal: int
     differing: list[ImportDiffPartition]
+    left_out: int
     columns_only_there: list[str]
     columns_only_here: list[str]
     why: str
@@ -49,7 +51,7 @@ class ImportDiffRow(Response, frozen=True, kw_only=True):
 class ImportDiffResponse(Response, frozen=True, kw_only=True):
     """`import diff`: where assets have other rows than the origin's tables.
 
-    `equal` is null if nothing was compared.
+    `equal` is null if nothing differs, but a table couldn't be compared, or there is none.
     """
 
     since: datetime

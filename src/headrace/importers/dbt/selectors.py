@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +15,7 @@ from headrace.importers.dbt.owners import clean_owner
 from headrace.importers.dbt.project_files import flag, listed, mapped
 from headrace.importers.imported import Verdict
 from headrace.model.fields import LocatedMapping
+from headrace.model.partitions import command_line
 
 FILES = ("selectors.yml", "selectors.yaml")
 TERMS_MAX = 200
@@ -50,8 +50,8 @@ def read_selectors(outcome: Outcome) -> None:
 
 def _item(outcome: Outcome, reader: _Reader, file: str, name: str, entry: LocatedMapping) -> None:
     try:
-        selected = reader.read(entry.get("definition"))
-        todo = f"where it is used, write: headrace run {_words(selected)}"
+        words = _words(reader.read(entry.get("definition")))
+        todo = f"where it is used, write: {command_line('run', *words)}"
     except _NoWords as error:
         todo = f"where it is used, name the assets: {error}"
     outcome.add(
@@ -65,14 +65,14 @@ def _item(outcome: Outcome, reader: _Reader, file: str, name: str, entry: Locate
     )
 
 
-def _words(selected: _Selected) -> str:
+def _words(selected: _Selected) -> list[str]:
     """Return a selection as words of a command line."""
     if not selected.terms:
         raise _NoWords("it selects nothing")
-    words = [shlex.quote(",".join(term)) for term in selected.terms]
+    words = [",".join(term) for term in selected.terms]
     for term in selected.excluded:
-        words += ["--exclude", shlex.quote(",".join(term))]
-    return " ".join(words)
+        words += ["--exclude", ",".join(term)]
+    return words
 
 
 def _implied_method(value: str) -> str:

@@ -7,7 +7,7 @@ read through the asset's connection, in a transaction that changes nothing.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -31,8 +31,8 @@ from headrace.model.nodes import Grain, PartitionSpec
 from headrace.model.partitions import command_line
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.comparisons import identifying_columns, row_change
-from headrace.services.import_manifest import TableFacts
-from headrace.services.import_status import chosen_items, imported_manifest
+from headrace.services.import_manifest import TableFacts, imported_manifest
+from headrace.services.import_status import chosen_items
 from headrace.services.parameters import Argument, Since
 from headrace.services.responses.import_diff import (
     ImportDiffPartition,
@@ -94,7 +94,7 @@ def import_diff(
     folder isn't an import, UsageError for an unknown item or time. What can't be compared is a row
     that says why.
     """
-    manifest = imported_manifest(directory)
+    manifest = imported_manifest(directory, "status")
     tables = {
         name: facts
         for name in chosen_items(manifest, item)
@@ -310,11 +310,7 @@ def _both_sides(
     rows = f"read_parquet({literal(str(parquet))})"
     described = both.connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
     there = {str(name).lower(): (str(name), str(kind)) for name, kind, *_ in described}
-    common = tuple(
-        _comparable(both, column, there[column.name.lower()], rows)
-        for column in here.columns
-        if column.name.lower() in there
-    )
+    common = _comparable(both, here.columns, there, rows)
     of_origin = [_selected(column, there[column.name.lower()][0]) for column in common]
     of_asset = [_selected(column, column.name) for column in common]
     for view, relation, selected in (
@@ -330,19 +326,33 @@ def _both_sides(
 
 
 def _comparable(
-    both: DuckDBSession, column: LakeColumn, origin: tuple[str, str], rows: str
-) -> LakeColumn:
-    """Return a column with the type in which both sides are compared.
+    both: DuckDBSession,
+    columns: Sequence[LakeColumn],
+    there: Mapping[str, tuple[str, str]],
+    rows: str,
+) -> tuple[LakeColumn, ...]:
+    """Return the columns of both sides, each with the type in which they are compared.
 
     That is the asset's, unless a value of the origin isn't the same in it (`A-1` as a number, a
     time as a date): then both sides are compared as text.
     """
-    name, kind = quote(origin[0]), origin[1]
+    common = [column for column in columns if column.name.lower() in there]
+    lossy = [_is_lossy(column, *there[column.name.lower()]) for column in common]
+    if not lossy:
+        return ()
+    changes = both.connection.execute(f"SELECT {', '.join(lossy)} FROM {rows}").fetchone() or ()
+    return tuple(
+        msgspec.structs.replace(column, type="VARCHAR") if changed else column
+        for column, changed in zip(common, changes, strict=True)
+    )
+
+
+def _is_lossy(column: LakeColumn, origin: str, kind: str) -> str:
+    """Return SQL for whether a value of the origin isn't the same in the asset's type."""
+    name = quote(origin)
     cast = f"TRY_CAST({name} AS {column.type})"
     back = "" if column.type.upper() in _FLOATS else f" OR TRY_CAST({cast} AS {kind}) <> {name}"
-    lossy = f"SELECT 1 FROM {rows} WHERE {name} IS NOT NULL AND ({cast} IS NULL{back}) LIMIT 1"
-    changes = both.connection.execute(lossy).fetchone() is not None
-    return msgspec.structs.replace(column, type="VARCHAR") if changes else column
+    return f"bool_or({name} IS NOT NULL AND ({cast} IS NULL{back}))"
 
 
 def _selected(column: LakeColumn, name: str) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from headrace.importers import ImportedItem, ImportedProject
-from headrace.model import HeadraceError
+from headrace.model import HeadraceError, ProjectError
+from headrace.model.partitions import command_line
 from headrace.services.import_files import safe_path
 from headrace.services.responses.imports import ImportChanges
 
@@ -138,6 +139,20 @@ def load_manifest(directory: Path) -> Manifest | None:
         ) from error
     for name in chain(manifest.files, *(row.changes for row in manifest.suggestions)):
         safe_path(name)
+    return manifest
+
+
+def imported_manifest(directory: Path, action: str) -> Manifest:
+    """Return the manifest of an import, for `import ACTION`.
+
+    Raise ProjectError if the folder isn't an import, HeadraceError as `load_manifest` does.
+    """
+    manifest = load_manifest(directory)
+    if manifest is None:
+        raise ProjectError(
+            f"{directory.resolve()} isn't an imported project",
+            hint=f"name its folder: {command_line('import', action, '--into', 'DIR')}",
+        )
     return manifest
 
 

@@ -21,6 +21,7 @@ from headrace.services.import_manifest import (
     MANIFEST_FILE,
     Manifest,
     RetiredDag,
+    imported_manifest,
     manifest_text,
 )
 from headrace.services.import_project import importer
@@ -29,7 +30,6 @@ from headrace.services.import_status import (
     counted,
     dag_row,
     few,
-    imported_manifest,
     require_dag,
     runs_here,
     tasks_left,
@@ -183,7 +183,7 @@ def _at_the_origin(directory: Path, manifest: Manifest, dag: str) -> tuple[list[
 
 def _of_dag(directory: Path, dag: str) -> Manifest:
     """Return the manifest of an import with this DAG. Raise ProjectError if it is retired."""
-    manifest = imported_manifest(directory)
+    manifest = imported_manifest(directory, "status")
     require_dag(manifest, dag)
     if dag in manifest.retired:
         raise ProjectError(
@@ -207,7 +207,7 @@ def rollback(
     Raise UsageError for an unknown name, ProjectError if a file of the suggestion was edited since,
     HeadraceError if Airflow can't be asked or attempts of the DAG's assets still run here.
     """
-    manifest = imported_manifest(directory)
+    manifest = imported_manifest(directory, "status")
     if name in {row.id for row in manifest.suggestions}:
         files = take_back(name, directory, actor, progress)
         return ImportMovedResponse(dag=None, suggestion=name, files=files, next="headrace plan")

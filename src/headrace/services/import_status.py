@@ -20,7 +20,7 @@ from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.security.secrets import SecretMissing, Secrets
-from headrace.services.import_manifest import Manifest, changes_since, load_manifest, text_hash
+from headrace.services.import_manifest import Manifest, changes_since, imported_manifest, text_hash
 from headrace.services.import_project import importer
 from headrace.services.pause import scheduled
 from headrace.services.responses.import_stages import (
@@ -81,7 +81,7 @@ def import_status(session: ProjectSession, directory: Path, item: str = "") -> I
 
     Raise ProjectError if the folder isn't an import, UsageError for an unknown item.
     """
-    manifest = imported_manifest(directory)
+    manifest = imported_manifest(directory, "status")
     chosen = chosen_items(manifest, item)
     root = (directory / manifest.origin).resolve()
     changes = None
@@ -118,17 +118,6 @@ def import_status(session: ProjectSession, directory: Path, item: str = "") -> I
 
 
 # What the import says
-
-
-def imported_manifest(directory: Path) -> Manifest:
-    """Return the manifest of an import. Raise ProjectError if the folder isn't one."""
-    manifest = load_manifest(directory)
-    if manifest is None:
-        raise ProjectError(
-            f"{directory.resolve()} isn't an imported project",
-            hint="name its folder: headrace import status --into DIR",
-        )
-    return manifest
 
 
 def chosen_items(manifest: Manifest, item: str) -> list[str]:

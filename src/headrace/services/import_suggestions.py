@@ -26,7 +26,7 @@ from headrace.services.import_manifest import (
     FileChange,
     Manifest,
     StoredSuggestion,
-    load_manifest,
+    imported_manifest,
     manifest_text,
     text_hash,
 )
@@ -123,7 +123,7 @@ def list_suggestions(name: SuggestionName, into: ImportFolder) -> ImportSuggesti
     Raise ProjectError if the folder isn't an import, UsageError for an unknown name.
     """
     directory = into or Path()
-    manifest = _manifest(directory)
+    manifest = imported_manifest(directory, "suggestion")
     return _response(manifest, directory, _named(manifest, name), [])
 
 
@@ -136,7 +136,7 @@ def apply_suggestions(
     import, if applied suggestions change the same lines, or if the project would have new errors.
     """
     directory = into or Path()
-    manifest = _manifest(directory)
+    manifest = imported_manifest(directory, "suggestion")
     named = _named(manifest, name)
     chosen = [row for row in named if row.changes and row.id not in manifest.applied]
     if not chosen:
@@ -155,7 +155,7 @@ def take_back(name: str, directory: Path, actor: str, progress: Progress) -> lis
     Raise UsageError if it isn't applied, ProjectError, and leave all files as they are, if one of
     them was edited since, if another suggestion changed it, or if the project would have errors.
     """
-    manifest = _manifest(directory)
+    manifest = imported_manifest(directory, "suggestion")
     hashes = manifest.applied.get(name)
     if hashes is None:
         raise UsageError(f"{name} isn't applied", hint="headrace import suggestion")
@@ -204,16 +204,6 @@ def _write_valid(
             f"the changed project isn't valid: {min(new)}",
             hint="no file was changed; make the change by hand, and correct what it breaks",
         )
-
-
-def _manifest(directory: Path) -> Manifest:
-    manifest = load_manifest(directory)
-    if manifest is None:
-        raise ProjectError(
-            f"{directory.resolve()} isn't an imported project",
-            hint="name its folder: headrace import suggestion --into DIR",
-        )
-    return manifest
 
 
 def _named(manifest: Manifest, name: str) -> list[StoredSuggestion]:

@@ -59,7 +59,7 @@ def import_command(
         bool, Option("--apply", help="suggestion: write its change into the project's files")
     ] = False,
     yes: Annotated[
-        bool, Option("--yes", help="move, retire: also if tasks of the DAG aren't carried")
+        bool, Option("--yes", help="move, retire: even if tasks would run nowhere, or others wait")
     ] = False,
     since: Annotated[
         str | None,
@@ -77,9 +77,9 @@ def import_command(
     with --apply it changes the project's files. In an imported project, `headrace import status`
     says how far it is. `headrace import shadow DAG` lets the carried assets of a DAG run beside
     Airflow, and `headrace import diff DAG` compares their rows with those of Airflow's tables; it
-    exits with 1 if they differ. `headrace import move DAG` pauses a DAG in Airflow and lets its
-    assets run here, `headrace import retire DAG` records that Airflow doesn't need it any more, and
-    `headrace import rollback DAG` gives it back.
+    exits with 0 only if all are compared and the same. `headrace import move DAG` pauses a DAG in
+    Airflow and lets its assets run here, `headrace import retire DAG` records that Airflow doesn't
+    need it any more, and `headrace import rollback DAG` gives it back.
     """
     name = str(path or "")
     actions: dict[str, Callable[[], int]] = {

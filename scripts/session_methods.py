@@ -45,6 +45,7 @@ METHODS = {
     "contract_diff": "contracts:diff",
     "contract_versions": "contracts:contract_history",
     "db_check": "database_check:check",
+    "create_token": "tokens:create_token",
     "deliveries": "deliveries:deliveries",
     "doctor": "doctor:doctor",
     "export": "dbt_artifacts:export",
@@ -54,7 +55,9 @@ METHODS = {
     "gc": "database:gc",
     "incident": "incidents:incident",
     "incidents": "incidents:incidents",
+    "explain_access": "access:explain",
     "infer_contract": "contract_inference:infer",
+    "list_tokens": "tokens:list_tokens",
     "logs": "logs:log_page",
     "ls": "ls:ls",
     "note": "incident_records:note",
@@ -75,6 +78,7 @@ METHODS = {
     "resume": "pause:resume",
     "resume_backfill": "backfills:resume_backfill",
     "retry": "run:retry",
+    "revoke_token": "tokens:revoke_token",
     "run": "run:run",
     "runs": "runs:runs",
     "status": "status:status",
@@ -86,6 +90,7 @@ METHODS = {
     "unpublish": "interventions:unpublish",
     "versions": "ls:versions",
     "waive": "interventions:waive",
+    "whoami": "access:whoami",
     "why": "why:why",
 }
 """Method of `Session` → function below `headrace.services`."""

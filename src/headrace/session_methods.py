@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from headrace.services.interventions import TakeOverResponse, WaiveResponse
     from headrace.services.logs import LogsResponse
     from headrace.services.receive import FireResponse
+    from headrace.services.responses.access import (
+        AccessDecisionResponse,
+        NewTokenResponse,
+        TokenRow,
+        WhoAmIResponse,
+    )
     from headrace.services.responses.backfills import BackfillResponse, BackfillsResponse
     from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse
     from headrace.services.responses.figures import FigureResponse
@@ -255,6 +261,19 @@ class SessionMethods:
         )
         return result
 
+    def create_token(
+        self, name: str, *, scopes: Sequence[str], expires: str = "30d", reason: str | None = None
+    ) -> NewTokenResponse:
+        """Create an API token and return its text, once; only its hash is stored.
+
+        Raise UsageError for an invalid name, role or duration, and Refused if a valid token
+        has the name already.
+        """
+        result: NewTokenResponse = self._call(
+            "tokens:create_token", name=name, scopes=scopes, expires=expires, reason=reason
+        )
+        return result
+
     def db_check(self, *, deep: bool = False, repaired: int = 0) -> CheckResponse:
         """Check the state, the catalog and the files; `deep` reads every byte of the files.
 
@@ -278,6 +297,18 @@ class SessionMethods:
         command exits 1 for a finding that keeps the project from running.
         """
         result: list[ExaminationRow] = self._call("doctor:doctor")
+        return result
+
+    def explain_access(
+        self, who: str, command: str, node: str | None = None
+    ) -> AccessDecisionResponse:
+        """Return whether somebody may run a command, and the rule, file and line that decide.
+
+        Raise UnknownName for an unknown command, token or node.
+        """
+        result: AccessDecisionResponse = self._call(
+            "access:explain", who=who, command=command, node=node
+        )
         return result
 
     def export(self, artifacts: str, *, into: Path | None = None) -> DbtArtifactsResponse:
@@ -369,6 +400,11 @@ class SessionMethods:
         if `write` would replace a file.
         """
         result: InferResponse = self._call("contract_inference:infer", target=target, write=write)
+        return result
+
+    def list_tokens(self) -> list[TokenRow]:
+        """Return all API tokens, the newest first, with the expired and revoked ones."""
+        result: list[TokenRow] = self._call("tokens:list_tokens")
         return result
 
     def logs(
@@ -598,6 +634,14 @@ class SessionMethods:
         result: RunResponse = self._call("run:retry", target=target, reason=reason)
         return result
 
+    def revoke_token(self, token: str, *, reason: str | None = None) -> TokenRow:
+        """Revoke an API token: requests with it are refused from now on.
+
+        Raise UnknownName for an unknown token.
+        """
+        result: TokenRow = self._call("tokens:revoke_token", token=token, reason=reason)
+        return result
+
     def run(
         self,
         *select: str,
@@ -734,6 +778,11 @@ class SessionMethods:
         met.
         """
         result: WaiveResponse = self._call("interventions:waive", target=target, reason=reason)
+        return result
+
+    def whoami(self) -> WhoAmIResponse:
+        """Return who runs this command, and with which roles. Everybody may ask this."""
+        result: WhoAmIResponse = self._call("access:whoami")
         return result
 
     def why(self, subject: str) -> WhyResponse:

@@ -137,9 +137,10 @@ def test_there_are_no_approvals() -> None:
     assert not any("approv" in path for path in description()["paths"])
 
 
-def test_there_are_no_roles(tmp_path: Path) -> None:
-    """Would catch: roles that are there, and a page that denies them."""
-    said("There are no roles.")
+def test_people_dont_sign_in_over_the_network(tmp_path: Path) -> None:
+    """Would catch: a sign-in that is there, and a page that denies it; or reading as another role."""
+    said("People can't sign in over the network yet")
+    assert not any("login" in path or "sign" in path for path in description()["paths"])
     code, _, errors = Shell(tmp_path).run("headrace read daily --as analyst")
     assert code != 0
     assert "not built yet" in errors
@@ -226,8 +227,8 @@ def test_classified_columns_are_read_by_commands_and_not_in_quarantine(played: S
     of commands.
     """
     said(
-        "are left out by the server's data and previews, and in `quarantine`. The commands `read`"
-        " and `sql`"
+        "are left out by the server's data and previews, and in `quarantine`. With `access.yaml`, the"
+        " commands `read` and `sql` leave them out too"
     )
     assert "Mallory" in played.run("headrace read sales")[1]
     assert "Mallory" in played.run('headrace sql "select who from daily"')[1]

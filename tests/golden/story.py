@@ -261,6 +261,9 @@ def _operated() -> Iterator[Step]:
     now = "2025-03-08T11:30+01:00"
     yield Line("checks challenge revenue --json", now)
     yield Line("checks suggest revenue", now)
+    yield Line("token create ci --scope operator:owner=core --json", now)
+    yield from _both(now, "token list", "access whoami", "access explain token:ci run revenue")
+    yield from _both(now, "access explain token:ci apply", "token revoke ci")
     yield from _both(now, "audit show", "audit verify", "db check --deep", "retry revenue")
     yield from _both(now, "init ../other", "init ../other/again")
     yield File("../shop/dbt_project.yml", "name: shop\n")

@@ -22,6 +22,8 @@ OTHER_NAMES = {
     "db": "db_check",
     "explain": "figure",
     "schema": "validate",
+    "access": "whoami",
+    "token": "create_token",
 }
 
 

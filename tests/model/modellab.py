@@ -35,6 +35,7 @@ SETTINGS = '[project]\nname = "shop"\ntimezone = "America/New_York"\n'
 KINDS = {
     "headrace.toml": FileKind.SETTINGS,
     "owners.yaml": FileKind.OWNERS,
+    "access.yaml": FileKind.ACCESS,
     "sources/orders.yaml": FileKind.SOURCE,
     "assets/orders.sql": FileKind.SQL,
     "assets/orders.py": FileKind.PYTHON,

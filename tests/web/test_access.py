@@ -8,6 +8,7 @@ import pytest
 from starlette.requests import Request
 
 from headrace.model import ProjectError
+from headrace.security.tokens import new_token
 from headrace.web.access import ACCESS_FILE, Guard, is_private, token_of, urlsplit_host
 from headrace.web.http import HttpProblem
 
@@ -38,7 +39,9 @@ def guard() -> Guard:
     return Guard(TOKEN, "127.0.0.1", ("Proxy.Example.",))
 
 
-COOKIE = f"headrace={TOKEN}"
+COOKIE = "headrace=SESSION"
+"""The cookie of a session; the id is known once the guard has started it."""
+API_TOKEN = new_token()
 OWN = "http://127.0.0.1:8787"
 
 
@@ -52,7 +55,13 @@ OWN = "http://127.0.0.1:8787"
         ({"authorization": f"Bearer {TOKEN}x"}, 401),
         ({"query": f"token={TOKEN}"}, None),
         ({"cookie": COOKIE}, None),
-        ({"cookie": f"other={TOKEN}"}, 401),
+        ({"cookie": f"headrace={TOKEN}"}, 401),
+        ({"cookie": "other=SESSION"}, 401),
+        ({"cookie": "headrace=SESSIONx"}, 401),
+        ({"authorization": f"Bearer {API_TOKEN}"}, None),
+        ({"query": f"token={API_TOKEN}", "method": "POST"}, None),
+        ({"cookie": f"headrace={API_TOKEN}"}, 401),
+        ({"authorization": "Bearer SESSION"}, 401),
         ({"method": "HEAD", "cookie": COOKIE}, None),
         ({"method": "POST", "authorization": f"Bearer {TOKEN}"}, None),
         ({"method": "POST", "cookie": COOKIE}, 401),
@@ -90,8 +99,10 @@ OWN = "http://127.0.0.1:8787"
 def test_a_request_is_let_in_by_its_token_and_its_page(
     guard: Guard, sent: dict[str, str], status: int | None
 ) -> None:
-    """Would catch: a cookie with which another page acts; a way of sending the token that doesn't
-    work; a name of another server."""
+    """Would catch: a cookie with which another page acts, or that is the token itself; a way of
+    sending the token that doesn't work; a name of another server."""
+    session_id = guard.sessions.start()
+    sent = {name: value.replace("SESSION", session_id) for name, value in sent.items()}
     assert refused(guard, request(**sent)) == status
     if status in (None, 401) and sent.get("method", "GET") == "GET":
         assert guard.lets_look(request(**sent)) is (status is None)

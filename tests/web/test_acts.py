@@ -65,9 +65,15 @@ def refusal(server: Server, path: str, said: Any) -> Any:
     return answer.json
 
 
+def session_cookie(server: Server) -> str:
+    """The cookie that a browser gets for the start link."""
+    answer = ask(server.port, f"/?token={server.token}")
+    return str(answer.headers["set-cookie"].partition(";")[0])
+
+
 def by_cookie(server: Server, path: str = "pause", plan_id: str = "", **headers: str) -> Answer:
     sent = {
-        "Cookie": f"headrace_{server.port}={server.token}",
+        "Cookie": session_cookie(server),
         "Content_Type": "application/json",
     } | headers
     said = {"plan_id": plan_id} if plan_id else {"select": ["nothing"], "reason": "x"}

@@ -70,16 +70,22 @@ def test_no_spelling_of_a_path_goes_around_the_token(door, path: str) -> None:
     assert ask(door.port, path).status in (401, 404, 405)
 
 
-def test_the_token_in_the_address_becomes_a_cookie_that_can_only_look(door) -> None:
-    """The token stays in the browser's history, or another site's form can fire a webhook with the
-    cookie.
+def test_the_token_in_the_address_becomes_a_session_that_can_only_look(door) -> None:
+    """The token stays in the browser's history or in a cookie, which a server on another port of
+    this host receives; or another site's form can fire a webhook with the cookie.
     """
     answer = ask(door.port, f"/?token={door.token}")
     assert (answer.status, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=strict" in cookie
     sent = cookie.partition(";")[0]
+    assert door.token not in sent
     assert ask(door.port, "/", Cookie=sent).status == 200
+    assert ask(door.port, "/", Authorization=f"Bearer {sent.partition('=')[2]}").status == 401
+    again = ask(door.port, f"/?token={door.token}", Cookie=sent)
+    assert again.headers["set-cookie"].partition(";")[0] != sent
+    assert ask(door.port, "/", Cookie=sent).status == 401, "a new session ends the former one"
+    sent = again.headers["set-cookie"].partition(";")[0]
     assert (
         ask(door.port, "/api/v1/hooks/hooked", method="POST", body=b"", Cookie=sent).status == 401
     )

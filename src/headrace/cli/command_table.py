@@ -94,6 +94,7 @@ COMMANDS = (
     CliCommand("sql", "look", "query one snapshot of all published data"),
     CliCommand("explain", "look", "explain a problem code"),
     CliCommand("versions", "look", "list applied versions with their plans and files"),
+    CliCommand("access", "look", "show who may do what, and which rule decides"),
     CliCommand("audit", "look", "show, verify or checkpoint the audit trail"),
     CliCommand("fix", "start", "plan the repair of an incident, then run it"),
     CliCommand("run", "act", "run assets now"),
@@ -116,6 +117,7 @@ COMMANDS = (
     CliCommand("apply", "change", "apply changed files"),
     CliCommand("contract", "change", "show a contract, accept renamed columns, infer a contract"),
     CliCommand("export", "operate", "write manifest.json and run_results.json as dbt does"),
+    CliCommand("token", "operate", "create, list and revoke API tokens"),
     CliCommand("connections", "operate", "list connections of sources and exports; `test` them"),
     CliCommand(
         "notify", "operate", "list contacts and undelivered messages; `test` sends a message"
@@ -150,10 +152,6 @@ NOT_BUILT = {
     "optimize": "use `headrace runs` for what each attempt took",
     "reject": _NO_APPROVALS,
     "report": "use `headrace status`",
-    "token": (
-        "`headrace serve` prints the address with its token, which is in the file `token` of the"
-        " data folder"
-    ),
     "what-if": "use `headrace runs` for what each attempt took",
 }
 """Commands that aren't built yet, with what to use instead."""
@@ -229,6 +227,7 @@ class Options(NamedTuple):
     no_color: bool = False
     verbose: bool = False
     utc: bool = False
+    token_file: str | None = None
 
     def with_defaults(self, defaults: Self) -> Self:
         """Return these options, with values that aren't given taken from `defaults`."""
@@ -241,7 +240,12 @@ class ValueMissing(Exception):
     """An option at the end of the line lacks its value; the message is the option's name."""
 
 
-VALUES = {"--project": "project", "--env": "env", "--now": "now"}
+VALUES = {
+    "--project": "project",
+    "--env": "env",
+    "--now": "now",
+    "--token-file": "token_file",
+}
 FLAGS = {
     "--json": "json",
     "--no-color": "no_color",
@@ -280,6 +284,7 @@ Options of every command, before it or after it:
   --project DIR   the project (default: the nearest folder upwards with headrace.toml)
   --env NAME      the environment (or HEADRACE_ENV; default prod)
   --now T         the replay clock's time, ISO 8601
+  --token-file FILE  act as an API token (or HEADRACE_TOKEN)
   --json          one JSON document on standard output
   --utc           times in UTC instead of the project's zone
   --no-color      no colour (or NO_COLOR); colour is for terminals only

@@ -140,6 +140,12 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "[N]"),
         CompletedParameter(("--file",), "PATH"),
     ),
+    "access": (
+        CompletedParameter((), "whoami|explain|matrix"),
+        CompletedParameter((), "[WHO]"),
+        CompletedParameter((), "[COMMAND]"),
+        CompletedParameter((), "[NODE]"),
+    ),
     "audit": (
         CompletedParameter((), "show|verify|checkpoint"),
         CompletedParameter((), "[ENTRY]"),
@@ -280,6 +286,13 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
     "export": (
         CompletedParameter((), "dbt-manifest"),
         CompletedParameter(("--into",), "DIR"),
+    ),
+    "token": (
+        CompletedParameter((), "create|list|revoke"),
+        CompletedParameter((), "[NAME]"),
+        CompletedParameter(("--scope",), "ROLE[:SCOPE]"),
+        CompletedParameter(("--expires",), "DURATION"),
+        CompletedParameter(("--reason",), "TEXT"),
     ),
     "connections": (
         CompletedParameter((), "[test]"),

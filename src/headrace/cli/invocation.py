@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from headrace.cli.command_table import Options
 from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import Screen, clean
-from headrace.model.errors import HeadraceError
+from headrace.model.errors import HeadraceError, UsageError
 from headrace.services.local_actor import local_actor
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # The session is opened on first use: commands without a project don't wait for it.
 
 D = TypeVar("D")
+TOKEN_FILE_CHARACTERS_MAX = 200
 
 
 class Invocation:
@@ -49,7 +50,26 @@ class Invocation:
 
         folder = Path(self.options.project) if self.options.project else None
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
-        return ProjectSession.open(folder, env, self.options.now, local_actor())
+        session = ProjectSession.open(folder, env, self.options.now, local_actor())
+        token = self._token()
+        if token:
+            from headrace.services.tokens import identify
+
+            session.use(identify(session, token))
+        return session
+
+    def _token(self) -> str:
+        """Return the API token of --token-file or HEADRACE_TOKEN; empty without one."""
+        if self.options.token_file is None:
+            return os.environ.get("HEADRACE_TOKEN", "").strip()
+        try:
+            with Path(self.options.token_file).open(encoding="utf-8") as file:
+                return file.read(TOKEN_FILE_CHARACTERS_MAX).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"--token-file {self.options.token_file} can't be read: {error}",
+                hint="a file with the token alone",
+            ) from error
 
     @cached_property
     def times(self) -> TimeFormatter:

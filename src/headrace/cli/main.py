@@ -87,9 +87,22 @@ def _run_guarded(name: str, arguments: list[str], options: Options) -> int:
 
         _flush()
         verbose = options.verbose or "-v" in arguments or "--verbose" in arguments
+        if options.json or "--json" in arguments:
+            _write_refusal(error)
         return report_error(
             error, verbose=verbose, no_color=options.no_color or "--no-color" in arguments
         )
+
+
+def _write_refusal(error: Exception) -> None:
+    """Print a refusal for a missing permission as JSON on standard output."""
+    from headrace.model.errors import Refused
+
+    if isinstance(error, Refused):
+        from headrace.services.responses.access import refusal
+
+        if (text := refusal(error)) is not None:
+            sys.stdout.write(text + "\n")
 
 
 def _command(name: str, arguments: list[str], options: Options) -> int:

@@ -14,6 +14,8 @@ import msgspec
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import Screen, clean
+from headrace.model.access import Permission
+from headrace.services.permissions import CommandPermission, check
 from headrace.services.responses import Response
 from headrace.services.serving import Role, ServerTask, Serving, Stop
 from headrace.web import HttpServer, listen
@@ -21,6 +23,7 @@ from headrace.web.access import Guard, is_private, token_of
 from headrace.web.app import app
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
+from headrace.web.sessions import SESSIONS_FILE, Sessions
 
 HOST = "127.0.0.1"
 PORT = 8787
@@ -55,10 +58,13 @@ def serve(invocation: Invocation, address: ListenAddress, task: ServerTask | Non
     `task` is additional work in the leader's thread.
     """
     session, stop = invocation.session, Stop()
+    check(session, CommandPermission("serve", Permission.ADMINISTER), {})
+    session.trusted = True  # from here on, Headrace itself works in this session
     settings = session.settings
     serving = Serving(session, stop, line_printer(invocation), invocation.progress(), task)
     token = token_of(session.data_folder)
-    guard = Guard(token, address.host, address.names)
+    sessions = Sessions(session.data_folder / SESSIONS_FILE)
+    guard = Guard(token, address.host, address.names, sessions)
     listening = listen(address.host, address.port)
     guard.cookie = f"headrace_{listening.getsockname()[1]}"
     reader = ProjectReader(session.root, session.env, session.actor)

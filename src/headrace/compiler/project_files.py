@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import Problem, ProblemLevel, ProjectError, Report
 from headrace.model.files import (
     FILE_BYTES_MAX,
@@ -34,7 +35,11 @@ READ_BYTES = 64 * 1024
 """`os.read` allocates as many bytes as it may read, and most declarations are small."""
 DEPTH_MAX = 32
 """At most this number of nested folders."""
-_LOOKALIKES = {"owners.yml": "owners.yaml", "consumers.yml": "consumers.yaml"}
+_LOOKALIKES = {
+    "owners.yml": "owners.yaml",
+    "consumers.yml": "consumers.yaml",
+    "access.yml": ACCESS_FILE,
+}
 
 
 def find_root(start: Path) -> Path:

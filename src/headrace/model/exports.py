@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import did_you_mean, one_of, shown
 from headrace.model.fields import Fields, LocatedMapping, plain
 from headrace.model.locations import (
@@ -48,6 +49,7 @@ _DECLARATIONS = (
     "tests",
     "headrace.toml",
     "owners.yaml",
+    ACCESS_FILE,
     "consumers.yaml",
 )
 

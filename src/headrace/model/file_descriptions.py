@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from headrace.model import assets, yaml_files
+from headrace.model import assets, yaml_access, yaml_files
+from headrace.model.access import Permission, Role
 from headrace.model.check_kinds import (
     BUILT_IN,
     CheckDeclaration,
@@ -196,6 +197,30 @@ _OWNER = (
         "when it is told each day what has changed; on days without a change nothing",
     ),
 )
+_LIMITS = (
+    FieldDescription("domain", TEXTS, "only nodes of these domains"),
+    FieldDescription("owner", TEXTS, "only nodes of these owners"),
+    FieldDescription("tag", TEXTS, "only nodes with one of these tags"),
+    FieldDescription("env", TEXTS, "only these environments"),
+)
+_SUBJECTS = FieldDescription(
+    "to",
+    {**TEXTS, "examples": [["user:ana", "group:ops", "token:ci"]]},
+    "who: users and groups of the operating system, and API tokens",
+    required=True,
+)
+_ACCESS = (
+    FieldDescription("role", one_of(tuple(Role)), "the role that they get; or `forbid`"),
+    FieldDescription(
+        "forbid",
+        one_of(tuple(Permission)),
+        "the permission that nobody of them has, whatever other rules say; instead of `role`",
+    ),
+    _SUBJECTS,
+    *_LIMITS,
+    FieldDescription("column", TEXTS, "of `forbid: read`: only these columns, as NODE.COLUMN"),
+    FieldDescription("until", TEXT, "of a role: the last day on which they have it", "no end"),
+)
 _TABLE_FIELDS = {"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}
 _TABLE = closed(_TABLE_FIELDS, "connection", "table")
 _ON_RESTATEMENT = one_of(("redeliver", "tell"))
@@ -287,6 +312,14 @@ SECTIONS: tuple[Section, ...] = (
         SETTINGS,
     ),
     Section("owners", "Owners", ("owners.yaml",), yaml_files._OWNER_FIELDS, _OWNER, named=True),
+    Section(
+        "access",
+        "Access",
+        ("access.yaml",),
+        (*yaml_access.GRANT_FIELDS, *yaml_access.FORBID_FIELDS),
+        _ACCESS,
+        listed=True,
+    ),
     Section(
         "sources",
         "Sources",

@@ -10,6 +10,7 @@ import enum
 import hashlib
 import re
 
+from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import Problem, Report
 from headrace.model.nodes import Value
 
@@ -23,6 +24,7 @@ class FileKind(enum.StrEnum):
 
     SETTINGS = "settings"
     OWNERS = "owners"
+    ACCESS = "access"
     SOURCE = "source"
     SQL = "sql"
     PYTHON = "python"
@@ -44,6 +46,7 @@ FILE_BYTES_MAX = dict.fromkeys(FileKind, 1 << 20) | {
 FILES_AT_TOP = {
     SETTINGS_FILE: FileKind.SETTINGS,
     "owners.yaml": FileKind.OWNERS,
+    ACCESS_FILE: FileKind.ACCESS,
     "consumers.yaml": FileKind.CONSUMERS,
 }
 FILES_IN_FOLDERS: dict[str, tuple[tuple[str, FileKind], ...]] = {

@@ -1,16 +1,21 @@
-"""Validates references between declarations: pools, triggers, and what tests name."""
+"""Validates references between declarations: pools, triggers, tests, and rules of access."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
+from headrace.model.access import ACCESS_FILE, Forbid, Grant, Role, Scope
 from headrace.model.errors import Problem, UsageError, did_you_mean, shown
 from headrace.model.intervals import parse_key
 from headrace.model.nodes import (
     Asset,
     AssetTest,
+    Consumer,
+    Place,
     Project,
+    Source,
 )
+from headrace.model.settings import PRODUCTION
 
 # Validation of pools, which must exist and have enough slots, and of the nodes that triggers name.
 
@@ -124,3 +129,78 @@ def _partition_problems(test: AssetTest, asset: Asset) -> Iterator[Problem]:
     except UsageError as error:
         message = f"`partition` of the test {shown(test.name)}: {error}"
         yield Problem(code="wrong_value", message=message, hint=error.hint, place=test.place)
+
+
+# Validation of `access.yaml`: a rule that names nothing would forbid nothing, without a word.
+
+
+def access_problems(project: Project) -> Iterator[Problem]:
+    """Yield the names in `access.yaml` that no node has; the project must have the file."""
+    access = project.access
+    assert access is not None
+    known = _scope_names(project)
+    rules: list[Grant | Forbid] = [*access.grants, *access.forbids]
+    for rule in rules:
+        yield from _scope_problems(rule, known)
+    for forbid in access.forbids:
+        yield from _column_problems(project, forbid)
+    if not any(map(_is_admin, access.grants)):
+        yield Problem(
+            code="no_admin",
+            message="nobody has the role admin without a limit and without an end",
+            hint="add - {role: admin, to: [user:NAME]}",
+            place=Place(file=ACCESS_FILE, line=1),
+        )
+
+
+def _scope_names(project: Project) -> dict[str, set[str]]:
+    """Return the names that each field of a scope may have."""
+    nodes: list[Source | Asset | Consumer] = [
+        *project.sources.values(),
+        *project.assets.values(),
+        *project.consumers.values(),
+    ]
+    return {
+        "domain": {node.domain for node in nodes if node.domain is not None},
+        "owner": set(project.owners),
+        "tag": {tag for node in nodes for tag in node.tags},
+        "env": {PRODUCTION, *project.settings.environments},
+    }
+
+
+def _scope_problems(rule: Grant | Forbid, known: Mapping[str, set[str]]) -> Iterator[Problem]:
+    for field, names in known.items():
+        for name in getattr(rule.scope, field):
+            if name not in names:
+                hint = did_you_mean(name, names) or _known_names(field, names)
+                what = (
+                    f"there is no environment {shown(name)}"
+                    if field == "env"
+                    else f"no node has the {field} {shown(name)}"
+                )
+                yield _access_error(rule, what, hint)
+
+
+def _is_admin(grant: Grant) -> bool:
+    """Whether a grant makes somebody an admin without a limit and without an end."""
+    return grant.role is Role.ADMIN and grant.until is None and grant.scope == Scope()
+
+
+def _column_problems(project: Project, rule: Forbid) -> Iterator[Problem]:
+    known = {name.lower(): name for name in (*project.sources, *project.assets)}
+    for column in rule.columns:
+        name = column.partition(".")[0]
+        if name not in known:
+            hint = did_you_mean(name, known) or "`headrace ls` lists the sources and assets"
+            yield _access_error(rule, f"no source or asset is called {shown(name)}", hint)
+
+
+def _known_names(field: str, known: Collection[str]) -> str:
+    if not known:
+        return f"no node has a {field}"
+    return f"known: {', '.join(sorted(known)[:8])}"
+
+
+def _access_error(rule: Grant | Forbid, message: str, hint: str) -> Problem:
+    place = Place(file=ACCESS_FILE, line=rule.line)
+    return Problem(code="unknown_scope", message=message, hint=hint, place=place)

@@ -10,13 +10,14 @@ from typing import TypeVar
 
 import msgspec
 
+from headrace.model.access import AccessRules
 from headrace.model.checks import partition_of
 from headrace.model.contract_checks import asset_by_contract, source_by_contract
 from headrace.model.database_fields import as_delivered, misused
 from headrace.model.errors import Problem, ProblemLevel, UsageError, did_you_mean, shown
 from headrace.model.export_problems import export_problems
 from headrace.model.intervals import parse_key
-from headrace.model.link_problems import problems_of_tests, scheduling_problems
+from headrace.model.link_problems import access_problems, problems_of_tests, scheduling_problems
 from headrace.model.nodes import (
     Asset,
     Calendar,
@@ -140,6 +141,7 @@ class _Linker:
         project = Project(
             settings=self._settings,
             owners=self._owners,
+            access=self._access(),
             sources={source.name: self._source(source) for source in sources},
             assets={asset.name: self._asset(asset) for asset in assets},
             consumers={consumer.name: self._consumer(consumer) for consumer in consumers},
@@ -149,7 +151,13 @@ class _Linker:
             tests=tuple(test for item in declared for test in item.tests),
         )
         self._check_references(project)
+        if project.access is not None:
+            self._problems += access_problems(project)
         return project
+
+    def _access(self) -> AccessRules | None:
+        """Return the rules of `access.yaml`; None without the file."""
+        return next((item.access for item in self._declared if item.access is not None), None)
 
     def _error(
         self,

@@ -11,6 +11,8 @@ from typing import Any, dataclass_transform
 
 import msgspec
 
+from headrace.model.access import AccessRules
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -484,6 +486,8 @@ class Project(Value, kw_only=True):
 
     settings: Settings
     owners: dict[str, Owner] = {}
+    access: AccessRules | None = None
+    """None without `access.yaml`: the operating system decides who may use the project."""
     sources: dict[str, Source] = {}
     assets: dict[str, Asset] = {}
     consumers: dict[str, Consumer] = {}

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from headrace.model import fields as model_fields
+from headrace.model.access import AccessRules
 from headrace.model.assets import (
     ASSET_FIELDS,
     COMMAND_FIELDS,
@@ -40,6 +41,7 @@ from headrace.model.nodes import (
 from headrace.model.plugins import plugin_state
 from headrace.model.python_code import ModuleFacts
 from headrace.model.settings import read_settings
+from headrace.model.yaml_access import read_access
 from headrace.model.yaml_files import (
     read_calendar,
     read_consumers,
@@ -483,6 +485,7 @@ class Declared(Value, kw_only=True):
     path: str
     settings: Settings | None = None
     owners: tuple[Owner, ...] = ()
+    access: AccessRules | None = None
     sources: tuple[Source, ...] = ()
     assets: tuple[Asset, ...] = ()
     consumers: tuple[Consumer, ...] = ()
@@ -560,6 +563,7 @@ def _macro(text: str, report: Report) -> dict[str, Any]:
 _READERS: dict[FileKind, Callable[[str, Report], dict[str, Any]]] = {
     FileKind.SETTINGS: _settings,
     FileKind.OWNERS: _yaml("owners", read_owners),
+    FileKind.ACCESS: _yaml("access", read_access),
     FileKind.SOURCE: _yaml("sources", read_sources),
     FileKind.SQL: _sql,
     FileKind.PYTHON: _python,

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.model import Asset, Consumer, ContractColumn, Project, Source
+from headrace.model.access import ACCESS_FILE, AccessRules
 from headrace.model.settings import PRODUCTION
 from headrace.plan.compiled import (
     ChangeKind,
@@ -316,9 +317,15 @@ def _of_the_rest(was: Project, now: Project) -> Iterator[NodeChange]:
         yield NodeChange(node=SETTINGS, change=ChangeKind.METADATA)
     if _plain(was.owners) != _plain(now.owners):
         yield NodeChange(node=OWNERS, change=ChangeKind.METADATA)
+    if _access(was) != _access(now):
+        yield NodeChange(node=ACCESS_FILE, change=ChangeKind.METADATA)
     for name in sorted({*was.calendars, *now.calendars}):
         if _dates(was, name) != _dates(now, name):
             yield NodeChange(node=name, change=ChangeKind.PROMISE)
+
+
+def _access(project: Project) -> AccessRules | None:
+    return None if project.access is None else project.access.without_lines()
 
 
 def _plain(values: Mapping[str, Any]) -> Any:

@@ -212,6 +212,8 @@ class Action(enum.StrEnum):
     INCIDENT_NOTED = "incident.noted"
     OBLIGATION_WAIVED = "obligation.waived"
     EXPORT_TAKEN_OVER = "export.taken_over"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an action
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105
     ENVIRONMENT_PROMOTED = "environment.promoted"
     HISTORY_RETIRED = "history.retired"
     EVENT_LOG_BEGUN = "event_log.begun"

@@ -19,6 +19,7 @@ from headrace.services.backfills import backfill
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option
+from headrace.services.permissions import authorised
 from headrace.services.plans import Base, PreparedPlan, applied, plan_of_apply, prepare, with_plan
 from headrace.services.responses import (
     ApplyResponse,
@@ -54,6 +55,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     response: PlanResponse
 
 
+@authorised
 def apply(
     session: ProjectSession,
     *,
@@ -119,6 +121,7 @@ def _applied_by(store: Store | None) -> str | None:
     return version.plan_id if version is not None else None
 
 
+@authorised
 def make_again(
     session: ProjectSession, needed: Sequence[NeededRow], *, reason: str, progress: Progress
 ) -> list[BackfillResponse]:
@@ -289,6 +292,7 @@ def _response(
     )
 
 
+@authorised
 def apply_plan(
     session: ProjectSession,
     *,

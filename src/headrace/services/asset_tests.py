@@ -19,6 +19,7 @@ from headrace.runtime.messages import FailedOutcome
 from headrace.services import targets
 from headrace.services.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
 from headrace.services.parameters import Excluded, ParameterValues, Selected
+from headrace.services.permissions import authorised
 from headrace.services.render import with_parameters
 from headrace.services.responses import CheckRow, ErrorRow
 from headrace.services.responses.inspections import CellRow, RowDifferenceRow, TestRow
@@ -192,6 +193,7 @@ def _most_alike(row: Row, others: Sequence[Row]) -> int | None:
 WORKERS_MAX = 4
 
 
+@authorised
 def run_tests(
     session: ProjectSession,
     select: Selected = (),

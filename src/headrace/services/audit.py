@@ -16,6 +16,7 @@ from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.intervals import to_us
 from headrace.security.audit import GENESIS, verify
 from headrace.services.parameters import Option, Since
+from headrace.services.permissions import authorised
 from headrace.services.responses import Response
 from headrace.services.runs import since_when
 from headrace.services.session import ProjectSession
@@ -362,6 +363,7 @@ class _EntryEvent(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_EntryEvent)
 
 
+@authorised
 def show(session: ProjectSession, query: AuditQuery) -> list[AuditRow]:
     """Return the newest matching entries, newest first. Raise UsageError for an invalid `since`."""
     if session.store is None:
@@ -372,6 +374,7 @@ def show(session: ProjectSession, query: AuditQuery) -> list[AuditRow]:
         return [_row(session, *item) for item in islice(results, query.limit)]
 
 
+@authorised
 def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
     """Return one entry by its number. Raise UnknownName if it doesn't exist."""
     if session.store is not None:
@@ -382,6 +385,7 @@ def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
     raise UnknownName(f"the audit trail has no entry {seq}", hint="headrace audit show")
 
 
+@authorised
 def checkpoint(
     session: ProjectSession,
     out: Annotated[Path, Option("--out", metavar="FILE", help="a new file")],
@@ -441,6 +445,7 @@ def _is_hash(text: str) -> bool:
     return len(text) == HASH_CHARACTERS and not text.strip("0123456789abcdef")
 
 
+@authorised
 def audit_verify(
     session: ProjectSession,
     head: Annotated[
@@ -455,6 +460,7 @@ def audit_verify(
     return verify_trail(session, head)
 
 
+@authorised
 def verify_trail(
     session: ProjectSession, head: str | None, response: CheckpointResponse | None = None
 ) -> VerifyResponse:

@@ -27,6 +27,7 @@ from headrace.services.backfills import (
 )
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Excluded, First, Last, Reason, Selected
+from headrace.services.permissions import authorised
 from headrace.services.responses.backfills import PlannedPartitionRow, PlannedPartitionsResponse
 from headrace.services.session import ProjectSession, usable
 from headrace.store import Store
@@ -39,6 +40,7 @@ PartitionOutcome = Callable[[str, str], tuple[str, str | None]]
 """Maps (node, partition key) to its state and the attempt that computed it."""
 
 
+@authorised
 def preview_partitions(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Selected = (),
@@ -75,6 +77,7 @@ def preview_partitions(  # noqa: PLR0913 - as many as the command has options
     )
 
 
+@authorised
 def plan_partitions(
     session: ProjectSession,
     plan: BackfillId,

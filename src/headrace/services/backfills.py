@@ -48,6 +48,7 @@ from headrace.services.parameters import (
     RequiredReason,
     Selected,
 )
+from headrace.services.permissions import authorised
 from headrace.services.responses import RefusedRow
 from headrace.services.responses.backfills import (
     BackfillResponse,
@@ -63,6 +64,7 @@ Confirm = Callable[[BackfillResponse], bool]
 """Shows a plan and asks for confirmation; raises Refused where no person can be asked."""
 
 
+@authorised
 def backfill(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Sequence[str],
@@ -342,6 +344,7 @@ AllowPartial = Annotated[
 ]
 
 
+@authorised
 def preview_backfill(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Selected = (),
@@ -376,6 +379,7 @@ def preview_backfill(  # noqa: PLR0913 - as many as the command has options
     )
 
 
+@authorised
 def run_backfill(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Selected,
@@ -413,6 +417,7 @@ def run_backfill(  # noqa: PLR0913 - as many as the command has options
     )
 
 
+@authorised
 def backfills(session: ProjectSession) -> BackfillsResponse:
     """Return the newest backfills (at most 50), newest first."""
     lines, now_us = (
@@ -428,6 +433,7 @@ def backfills(session: ProjectSession) -> BackfillsResponse:
     return BackfillsResponse(now=session.now(), clock=session.clock.kind, backfills=lines)
 
 
+@authorised
 def get_backfill(session: ProjectSession, plan: BackfillId) -> BackfillResponse:
     """Return one backfill in its current state. Raise UsageError if it doesn't exist."""
     number = number_of(session, plan)
@@ -453,6 +459,7 @@ def get_backfill(session: ProjectSession, plan: BackfillId) -> BackfillResponse:
         return with_attempts(tx, session.compiled.project, response)
 
 
+@authorised
 def act(
     session: ProjectSession, action: str, text: str, *, reason: str | None, progress: Progress
 ) -> BackfillResponse:
@@ -467,6 +474,7 @@ def act(
     return perform(session, "backfills", BackfillsArguments(action, number, audit_reason), progress)  # type: ignore[no-any-return]
 
 
+@authorised
 def pause_backfill(
     session: ProjectSession,
     plan: BackfillId,
@@ -478,6 +486,7 @@ def pause_backfill(
     return act(session, PAUSE, plan, reason=reason, progress=progress)
 
 
+@authorised
 def resume_backfill(
     session: ProjectSession,
     plan: BackfillId,
@@ -489,6 +498,7 @@ def resume_backfill(
     return act(session, RESUME, plan, reason=reason, progress=progress)
 
 
+@authorised
 def cancel_backfill(
     session: ProjectSession,
     plan: BackfillId,

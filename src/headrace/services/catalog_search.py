@@ -16,6 +16,7 @@ from headrace.model import Asset, Consumer, Project, Source, UsageError
 from headrace.services.caches import cached, cached_by_version, cursor_text, place
 from headrace.services.figure_inputs import Figuring, took
 from headrace.services.ls import row
+from headrace.services.permissions import authorised
 from headrace.services.responses.catalog import (
     CardRow,
     CatalogResponse,
@@ -191,6 +192,7 @@ COLUMNS_MAX = 200
 """Maximum number of columns found; projects may have tens of thousands."""
 
 
+@authorised
 def search(
     session: ProjectSession, q: str = "", limit: Annotated[int, Meta(ge=1, le=100)] = 20
 ) -> SearchResponse:
@@ -355,6 +357,7 @@ class CatalogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
+@authorised
 def catalog(session: ProjectSession, query: CatalogQuery) -> CatalogResponse:
     """Return one page of matching nodes. Raise UsageError for an unknown order or cursor."""
     if query.sort not in SORTS:

@@ -18,6 +18,7 @@ from msgspec import Meta
 from headrace.model import HeadraceError, StoreError, UsageError
 from headrace.services.checks import ChallengedCheckRow
 from headrace.services.parameters import Selected
+from headrace.services.permissions import authorised
 from headrace.services.session import Progress, ProjectSession, Silent
 
 SECONDS_MAX = 60
@@ -44,6 +45,7 @@ class ChallengeJobResult(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
+@authorised
 def challenge_in_process(
     session: ProjectSession,
     select: Selected,

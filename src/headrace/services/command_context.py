@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from headrace.runtime.leader import Leader
 
 
+TOKEN_PREFIX = "token:"  # noqa: S105 - the prefix of a name
+"""How the name of a token begins among actors; a name of a user has no colon."""
+
+
 def person(session: ProjectSession) -> Actor:
-    """Return the person of a session, as the audit trail records them."""
-    return Actor(ActorType.PERSON, session.actor)
+    """Return the person or token of a session, as the audit trail records them."""
+    service = session.actor.startswith(TOKEN_PREFIX)
+    return Actor(ActorType.SERVICE if service else ActorType.PERSON, session.actor)
 
 
 class _Leading:

@@ -288,6 +288,8 @@ REQUESTABLE = {
     "report_incident": "incident_records",
     "waive": "interventions",
     "exports": "interventions",
+    "token_create": "tokens",
+    "token_revoke": "tokens",
 }
 """Command that a request in the store may name → its module in this package."""
 

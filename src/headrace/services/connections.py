@@ -17,6 +17,7 @@ from headrace.model.connections import DATABASES, connection_kind
 from headrace.model.errors import did_you_mean, message_of, shown
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.parameters import Argument
+from headrace.services.permissions import authorised
 from headrace.services.responses.inspections import ConnectionRow, NotifyRow
 from headrace.services.session import InvalidProject, ProjectSession
 from headrace.store.queries import notifications
@@ -27,6 +28,7 @@ from headrace.store.queries import notifications
 HTTP_SECONDS = 10.0
 
 
+@authorised
 def connections(session: ProjectSession) -> list[ConnectionRow]:
     """Return each connection with its kind and its users, without connecting.
 
@@ -36,6 +38,7 @@ def connections(session: ProjectSession) -> list[ConnectionRow]:
     return [_row(project, name) for name in sorted(project.settings.connections)]
 
 
+@authorised
 def test_connections(
     session: ProjectSession,
     name: Annotated[str | None, Argument("[NAME]", help="only this one")] = None,  # noqa: PT028 - it is no test
@@ -191,6 +194,7 @@ def _folder(pattern: str) -> str:
 SINCE_US = 30 * 86_400_000_000
 
 
+@authorised
 def notify(session: ProjectSession) -> list[NotifyRow]:
     """Return each owner with its recipients and channels, and the last 30 days' deliveries.
 
@@ -232,6 +236,7 @@ def notify(session: ProjectSession) -> list[NotifyRow]:
     return notify_rows
 
 
+@authorised
 def test_channels(
     session: ProjectSession,
     owner: Annotated[str | None, Argument("[OWNER]", help="whose contacts")] = None,  # noqa: PT028 - it is no test

@@ -40,6 +40,7 @@ from headrace.services.parameters import (
     Pairs,
     Reason,
 )
+from headrace.services.permissions import authorised
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.renames import (
     Renamed,
@@ -67,6 +68,7 @@ class AcceptArguments(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+@authorised
 def accept(
     session: ProjectSession,
     target: str,
@@ -373,6 +375,7 @@ def _recorded(
 # The same for programs, which can't be asked for confirmation.
 
 
+@authorised
 def preview_names(
     session: ProjectSession,
     node: Annotated[str, Argument("SOURCE[@K]|INC-N")],
@@ -393,6 +396,7 @@ def preview_names(
     )
 
 
+@authorised
 def accept_names(
     session: ProjectSession,
     node: Annotated[str, Argument("SOURCE[@K]|INC-N")],

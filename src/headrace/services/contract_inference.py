@@ -17,7 +17,9 @@ from headrace.model.contracts import SUFFIX, duckdb_type
 from headrace.model.partitions import command_line
 from headrace.services import targets
 from headrace.services.file_inference import logical
+from headrace.services.masking import refuse_hidden
 from headrace.services.parameters import Argument, WriteContract
+from headrace.services.permissions import authorised
 from headrace.services.read import find
 from headrace.services.read_queries import ReadQuery
 from headrace.services.responses.repairs import InferResponse
@@ -46,6 +48,7 @@ class Observed(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
 
 
+@authorised
 def infer(
     session: ProjectSession,
     target: Annotated[str, Argument("SOURCE")],
@@ -58,6 +61,7 @@ def infer(
     would replace a file.
     """
     source = source_of(session, target)[0]
+    refuse_hidden(session, source.name, "contract infer")
     schema = pinned_of(session, source)
     keys, seen = _observed(session, source, schema)
     text = contract_text(source.name, schema, seen, len(keys))

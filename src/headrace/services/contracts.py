@@ -25,6 +25,7 @@ from headrace.plan.contracts import (
 )
 from headrace.services import deliveries, targets
 from headrace.services.parameters import Argument
+from headrace.services.permissions import authorised
 from headrace.services.responses import LearntRow, Response
 from headrace.services.session import ProjectSession, usable
 from headrace.store import Transaction
@@ -123,6 +124,7 @@ class ContractDiffResponse(Response, frozen=True, kw_only=True):
 # A node's contract, and the differences from it.
 
 
+@authorised
 def show(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> ContractShowResponse:
     """Return a source's or an asset's declared contract, else its pinned schema.
 
@@ -205,6 +207,7 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
     ]
 
 
+@authorised
 def diff(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> ContractDiffResponse:
     """Return how the last drifted delivery and the declared contract differ from the applied one.
 
@@ -322,6 +325,7 @@ class ContractHistoryResponse(Response, frozen=True, kw_only=True):
     lines: list[LineRow]
 
 
+@authorised
 def contract_history(
     session: ProjectSession,
     node: Annotated[str, Argument("NODE")],

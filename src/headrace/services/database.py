@@ -33,6 +33,7 @@ from headrace.services.backups import (
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option
+from headrace.services.permissions import authorised
 from headrace.services.responses import Response
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Store, Transaction
@@ -178,6 +179,7 @@ class GcResponse(Response, frozen=True, kw_only=True):
 # `db upgrade`: brings the state to the current schema. A SQLite file is copied first.
 
 
+@authorised
 def upgrade(session: ProjectSession) -> UpgradeResponse:
     """Apply the missing schema versions.
 
@@ -203,6 +205,7 @@ class GcArguments(msgspec.Struct, frozen=True):
 FreeNothing = Annotated[bool, Option("--dry-run", help="say what would be freed")]
 
 
+@authorised
 def gc(session: ProjectSession, *, dry_run: FreeNothing = False, progress: Progress) -> GcResponse:
     """Free expired snapshots, orphans, raw bytes, logs, quarantine, and data of ended runs.
 
@@ -273,6 +276,7 @@ class _Gone(Exception):
     """A file that the saved state names was deleted before it could be copied."""
 
 
+@authorised
 def backup(
     session: ProjectSession, folder: Annotated[Path, Argument("[DIR]", help="of the backup")]
 ) -> BackupResponse:

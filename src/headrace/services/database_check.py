@@ -41,6 +41,7 @@ from headrace.services.database_differences import (
 )
 from headrace.services.lake_files import CORRECT, moved
 from headrace.services.parameters import Option
+from headrace.services.permissions import authorised
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.migrations import known
@@ -59,6 +60,7 @@ _MAGIC = b"PAR1"
 SHA256_DIGITS = 64
 
 
+@authorised
 def check(
     session: ProjectSession,
     *,

@@ -24,6 +24,7 @@ from headrace.services.dbt_results import (
 from headrace.services.import_files import write_files
 from headrace.services.nodes import typed_columns
 from headrace.services.parameters import Argument, Option
+from headrace.services.permissions import authorised
 from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse, LeftOutRow
 from headrace.services.session import ProjectSession, usable
 
@@ -31,6 +32,7 @@ MANIFEST, RESULTS = "manifest.json", "run_results.json"
 FORMATS = ("dbt-manifest",)
 
 
+@authorised
 def export(
     session: ProjectSession,
     artifacts: Annotated[str, Argument("dbt-manifest", help="what is written")],

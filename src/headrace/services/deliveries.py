@@ -16,6 +16,7 @@ from headrace.model import Source, UsageError
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
 from headrace.services.parameters import Argument, Option
+from headrace.services.permissions import authorised
 from headrace.services.responses import ColumnRow, DisagreedRow, LearntRow, Response
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
@@ -150,6 +151,7 @@ class DeliveryRow(Response, frozen=True, kw_only=True):
     """For the first published delivery: the schema learnt from it."""
 
 
+@authorised
 def deliveries(
     session: ProjectSession,
     source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],

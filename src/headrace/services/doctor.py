@@ -21,6 +21,7 @@ from headrace.services.examinations import (
     state,
     warn,
 )
+from headrace.services.permissions import authorised
 from headrace.services.responses.inspections import ExaminationRow
 from headrace.services.session import ProjectSession
 from headrace.store.queries import telemetry
@@ -204,6 +205,7 @@ The state is closed by then.
 """
 
 
+@authorised
 def doctor(session: ProjectSession) -> list[ExaminationRow]:
     """Examine machine, state, project, sources, secrets and exports. Nothing is changed.
 

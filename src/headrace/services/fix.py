@@ -31,6 +31,7 @@ from headrace.services.incident_records import FixEnded
 from headrace.services.incidents import found_in
 from headrace.services.parameters import Agreed, AsIs, Conversions, IncidentId, Option
 from headrace.services.pause import resume
+from headrace.services.permissions import authorised
 from headrace.services.renames import undecided_renames
 from headrace.services.repair_steps import RepairAction
 from headrace.services.responses import RefusedRow, Response
@@ -70,6 +71,7 @@ class FixNoted(Response, frozen=True, kw_only=True):
     refused: RefusedRow | None = None
 
 
+@authorised
 def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are named where it is called
     session: ProjectSession,
     target: str,
@@ -511,6 +513,7 @@ Again = Annotated[
 ]
 
 
+@authorised
 def preview_fix(
     session: ProjectSession,
     incident: IncidentId,
@@ -531,6 +534,7 @@ def preview_fix(
     )
 
 
+@authorised
 def run_fix(
     session: ProjectSession,
     incident: IncidentId,

@@ -15,6 +15,7 @@ from headrace.services.caches import cached_by_version
 from headrace.services.catalog_search import NEVER, Cards
 from headrace.services.incidents import ID, incident
 from headrace.services.parameters import Excluded, Selected
+from headrace.services.permissions import authorised
 from headrace.services.responses import Response
 from headrace.services.responses.catalog import CardView, CountedRow, EdgeView, GraphView
 from headrace.services.selection import selected
@@ -163,6 +164,7 @@ class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
     budget: Annotated[int, msgspec.Meta(ge=1, le=BUDGET_MAX)] = 48
 
 
+@authorised
 def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
     """Return a view with at most `budget` nodes in cards of their own, nearest to the root first.
 
@@ -315,6 +317,7 @@ class EffectResponse(Response, frozen=True, kw_only=True):
     owners: list[str]
 
 
+@authorised
 def effect(session: ProjectSession, select: Selected, exclude: Excluded = ()) -> EffectResponse:
     """Return the effect on the applied project (declared, before the first apply).
 

@@ -34,6 +34,7 @@ from headrace.services.comparisons import identifying_columns, row_change
 from headrace.services.import_manifest import TableFacts, imported_manifest
 from headrace.services.import_status import chosen_items
 from headrace.services.parameters import Argument, Since
+from headrace.services.permissions import authorised
 from headrace.services.responses.import_diff import (
     ImportDiffPartition,
     ImportDiffResponse,
@@ -80,6 +81,7 @@ class _NotCompared(Exception):
     """A table that can't be compared; the text says why."""
 
 
+@authorised
 def import_diff(
     session: ProjectSession,
     directory: Path,

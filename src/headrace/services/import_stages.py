@@ -36,12 +36,14 @@ from headrace.services.import_status import (
 )
 from headrace.services.import_suggestions import take_back
 from headrace.services.pause import pause, resume
+from headrace.services.permissions import authorised
 from headrace.services.responses.import_stages import ImportMovedResponse
 from headrace.services.session import Progress, ProjectSession
 from headrace.store.clock import instant
 from headrace.store.queries import attempts
 
 
+@authorised
 def run_beside(
     session: ProjectSession, directory: Path, dag: str, *, progress: Progress
 ) -> ImportMovedResponse:
@@ -83,6 +85,7 @@ def _require_active_there(session: ProjectSession, dag: str) -> None:
         )
 
 
+@authorised
 def move(
     session: ProjectSession, directory: Path, dag: str, *, yes: bool, progress: Progress
 ) -> ImportMovedResponse:
@@ -121,6 +124,7 @@ def move(
     return _moved(session, manifest, dag)
 
 
+@authorised
 def retire(session: ProjectSession, directory: Path, dag: str, *, yes: bool) -> ImportMovedResponse:
     """Record that a moved DAG isn't needed in Airflow any more; nothing is changed there.
 
@@ -199,6 +203,7 @@ def _stored(directory: Path, manifest: Manifest) -> Manifest:
     return manifest
 
 
+@authorised
 def rollback(
     session: ProjectSession, directory: Path, name: str, *, actor: str, progress: Progress
 ) -> ImportMovedResponse:

@@ -23,6 +23,7 @@ from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.import_manifest import Manifest, changes_since, imported_manifest, text_hash
 from headrace.services.import_project import importer
 from headrace.services.pause import scheduled
+from headrace.services.permissions import authorised
 from headrace.services.responses.import_stages import (
     ImportDagRow,
     ImportedItemRow,
@@ -76,6 +77,7 @@ class DagHere(NamedTuple):
         return bool(self.active) and not set(self.active) & set(self.commands)
 
 
+@authorised
 def import_status(session: ProjectSession, directory: Path, item: str = "") -> ImportStatusResponse:
     """Return how far an imported project is: one item, one DAG, or (for an empty name) all.
 

@@ -20,6 +20,7 @@ from headrace.services.command_context import CommandContext
 from headrace.services.commands import evaluate_now, leader_command, perform
 from headrace.services.incidents import found_in, number_of, row_of
 from headrace.services.parameters import Argument, FirstWrong, IncidentId, LastWrong, RequiredReason
+from headrace.services.permissions import authorised
 from headrace.services.responses import Response
 from headrace.services.responses.incidents import IncidentFigureRow, IncidentRow, MeasuredRow
 from headrace.services.session import Progress, ProjectSession
@@ -42,6 +43,7 @@ class NoteArguments(msgspec.Struct, frozen=True):
     text: str
 
 
+@authorised
 def note(
     session: ProjectSession,
     incident: IncidentId,
@@ -106,6 +108,7 @@ class ReportArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
+@authorised
 def report(
     session: ProjectSession,
     node: Annotated[str, Argument("NODE[@K]")],
@@ -220,6 +223,7 @@ _SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
 _HOURS = frozenset({"hour_mean", "hour_q95"})
 
 
+@authorised
 def incident_figures(session: ProjectSession, incident: IncidentId) -> list[IncidentFigureRow]:
     """Return the most anomalous figure of each column that deviates from its own history.
 

@@ -16,6 +16,7 @@ from headrace.model.causes import CauseKind
 from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
 from headrace.services.parameters import IncidentId, Option
+from headrace.services.permissions import authorised
 from headrace.services.repair_texts import AWAITED
 from headrace.services.responses import HoldingRow
 from headrace.services.responses.incidents import (
@@ -49,6 +50,7 @@ Every = Annotated[
 ]
 
 
+@authorised
 def incidents(session: ProjectSession, *, every: Every = False) -> list[IncidentRow]:
     """Return the unresolved incidents, oldest first.
 
@@ -63,6 +65,7 @@ def incidents(session: ProjectSession, *, every: Every = False) -> list[Incident
         ]
 
 
+@authorised
 def incident(
     session: ProjectSession,
     incident: IncidentId,

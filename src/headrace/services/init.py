@@ -174,7 +174,10 @@ def schemas(
         str | None,
         Argument(
             "[NAME]",
-            help="project, owners, sources, assets, front_matter, consumers, tests, calendars",
+            help=(
+                "project, owners, access, sources, assets, front_matter, consumers, tests,"
+                " calendars"
+            ),
             names="SCHEMA",
         ),
     ] = None,

@@ -24,6 +24,7 @@ from headrace.services import commands, targets
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import evaluate_now, leader_command, perform
 from headrace.services.parameters import Argument, Reason, RequiredReason
+from headrace.services.permissions import authorised
 from headrace.services.responses import Response
 from headrace.services.responses.interventions import (
     CancelResponse,
@@ -57,6 +58,7 @@ class CancelArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
+@authorised
 def cancel(
     session: ProjectSession,
     run: Annotated[str, Argument("RUN", help="`headrace runs` lists them")],
@@ -162,6 +164,7 @@ class WithdrawArguments(msgspec.Struct, frozen=True):
     rewritten: tuple[RewrittenFile, ...] = ()
 
 
+@authorised
 def unpublish(
     session: ProjectSession,
     target: Annotated[str, Argument("ASSET@K", help="a published partition")],
@@ -349,6 +352,7 @@ class WaiveResponse(Response, frozen=True, kw_only=True):
     backlog: list[str]
 
 
+@authorised
 def waive(
     session: ProjectSession,
     target: Annotated[
@@ -476,6 +480,7 @@ class TakeOverResponse(Response, frozen=True, kw_only=True):
     by: str
 
 
+@authorised
 def take_over(
     session: ProjectSession,
     consumer: Annotated[str, Argument("CONSUMER", help="whose target it is")],

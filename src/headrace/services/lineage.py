@@ -9,10 +9,12 @@ from headrace.model import Asset, Source
 from headrace.plan.impact import LineageStep
 from headrace.services import code_versions, targets
 from headrace.services.parameters import Argument
+from headrace.services.permissions import authorised
 from headrace.services.responses import LineageResponse, LineageRow, PublishedCodeRow
 from headrace.services.session import ProjectSession, usable
 
 
+@authorised
 def lineage(
     session: ProjectSession,
     column: Annotated[

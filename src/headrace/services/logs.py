@@ -17,6 +17,7 @@ from headrace.model.export_problems import Exported
 from headrace.services import targets
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Argument, Option
+from headrace.services.permissions import authorised
 from headrace.services.responses import ErrorRow, LogRow, Response
 from headrace.services.runs import error_row, reason_of
 from headrace.services.session import ProjectSession
@@ -129,6 +130,7 @@ class PageOfLines(NamedTuple):
     total: int
 
 
+@authorised
 def logs(
     session: ProjectSession,
     target: Annotated[
@@ -192,6 +194,7 @@ def lines_of(
     return PageOfLines(attempt, rows, error_row(attempt.error), end, end.number <= total, total)
 
 
+@authorised
 def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterator[LogRow]:
     """Yield the lines, and new ones as they are written, until the attempt has ended."""
     pattern = _pattern(grep)
@@ -322,6 +325,7 @@ class LogPageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     limit: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 1_000
 
 
+@authorised
 def log_page(session: ProjectSession, query: LogPageQuery) -> LogsResponse:
     """Return one page of lines. Raise UsageError for an unknown attempt or an invalid cursor."""
     begin = query.line or START if query.cursor is None else place(query.cursor, LinePosition)

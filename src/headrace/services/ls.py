@@ -22,6 +22,7 @@ from headrace.model.errors import did_you_mean, shown
 from headrace.model.files import sha256_of
 from headrace.services import code_versions
 from headrace.services.parameters import Argument, Excluded, Selected
+from headrace.services.permissions import authorised
 from headrace.services.responses import NodeRow, VersionFileRow, VersionRow
 from headrace.services.selection import selected
 from headrace.services.session import InvalidProject, Progress, ProjectSession
@@ -30,6 +31,7 @@ from headrace.store.queries import applied_versions as stored
 from headrace.store.queries.applied_versions import Heading
 
 
+@authorised
 def ls(
     session: ProjectSession, select: Selected = (), exclude: Excluded = (), *, progress: Progress
 ) -> list[NodeRow]:
@@ -96,6 +98,7 @@ def _order(project: Project, name: str) -> tuple[int, str]:
 DIGITS_MAX = 18
 
 
+@authorised
 def versions(
     session: ProjectSession,
     version: Annotated[
@@ -117,6 +120,7 @@ def versions(
     return [_row(session, item) for item in results]
 
 
+@authorised
 def file_of(session: ProjectSession, number: str, path: str) -> bytes:
     """Return the stored bytes of one file of a version.
 

@@ -26,6 +26,7 @@ from headrace.services.caches import cursor_text, place
 from headrace.services.catalog_search import Cards
 from headrace.services.delay_ledger import Ledgers
 from headrace.services.expected_partitions import count_absent, expected, within
+from headrace.services.permissions import authorised
 from headrace.services.responses import ConsumerRow, LearntRow, Response
 from headrace.services.responses.catalog import (
     CodeResponse,
@@ -64,6 +65,7 @@ class PartitionListQuery(
     limit: Annotated[int, Meta(ge=1, le=2_000)] = 400
 
 
+@authorised
 def list_partitions(
     session: ProjectSession, name: str, query: PartitionListQuery
 ) -> PartitionsResponse:
@@ -201,6 +203,7 @@ def _partition_row(session: ProjectSession, day: Day) -> PartitionRow:
     )
 
 
+@authorised
 def node(session: ProjectSession, name: str) -> NodeResponse:
     """Return a node in its current state. Raise UsageError if it doesn't exist."""
     cards = Cards(session)
@@ -317,6 +320,7 @@ VERSIONS_MAX = 200
 """Maximum number of versions searched, newest first."""
 
 
+@authorised
 def code(session: ProjectSession, name: str, version: int | None = None) -> CodeResponse:
     """Return the newest text, or that of a version.
 
@@ -425,6 +429,7 @@ class ConsumerResponse(Response, frozen=True, kw_only=True):
     next: str | None
 
 
+@authorised
 def consumer(
     session: ProjectSession,
     name: str,

@@ -21,6 +21,7 @@ from headrace.services import commands
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import evaluate_now, leader_command, perform
 from headrace.services.parameters import Excluded, Option, Reason, Selected
+from headrace.services.permissions import authorised
 from headrace.services.responses.interventions import PauseResponse, PauseRow
 from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession
@@ -112,6 +113,7 @@ class PauseArguments(msgspec.Struct, frozen=True):
     until: str | None
 
 
+@authorised
 def pause(
     session: ProjectSession,
     select: Selected,
@@ -138,6 +140,7 @@ def pause(
     return perform(session, "pause", arguments, progress)  # type: ignore[no-any-return]
 
 
+@authorised
 def paused(session: ProjectSession) -> PauseResponse:
     """Return the pauses in force."""
     rows = []
@@ -218,6 +221,7 @@ class ResumeArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
+@authorised
 def resume(
     session: ProjectSession,
     select: Selected,

@@ -43,6 +43,7 @@ from headrace.services import agreements, invalidation, plan_inputs
 from headrace.services.comparisons import differences
 from headrace.services.invalidation import Cost
 from headrace.services.parameters import Option
+from headrace.services.permissions import authorised
 from headrace.services.promotions import find_offers, promoted_rows, promotion_steps
 from headrace.services.responses import (
     Affects,
@@ -110,6 +111,7 @@ class Base(msgspec.Struct, frozen=True):
     called: str | None
 
 
+@authorised
 def plan(
     session: ProjectSession,
     *,

@@ -16,6 +16,7 @@ from headrace.model import Asset, Contract, Project, Source
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services import targets
 from headrace.services.parameters import Argument
+from headrace.services.permissions import authorised, rules_of
 from headrace.services.repairs import BrokenPartition, other_choices, repairs
 from headrace.services.responses import CheckRow, QuarantineRow, RepairRow
 from headrace.services.session import ProjectSession
@@ -175,6 +176,7 @@ def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Qua
     ]
 
 
+@authorised
 def list_quarantine(
     session: ProjectSession,
     target: Annotated[
@@ -201,7 +203,19 @@ def list_quarantine(
                 rows.append(row)
         if not rows and node is not None and partition is not None:
             rows = _dropped(session, tx, project, node, partition)
-        return rows
+        return [_without_hidden(session, row) for row in rows]
+
+
+def _without_hidden(session: ProjectSession, row: QuarantineRow) -> QuarantineRow:
+    """Return a row without sample rows if the session's identity may not see some of them."""
+    if session.local and rules_of(session) is None:
+        return row
+    from headrace.services.masking import hidden_columns
+
+    if not hidden_columns(session, row.node):
+        return row
+    checks = [msgspec.structs.replace(check, sample=[]) for check in row.checks]
+    return msgspec.structs.replace(row, sample=[], checks=checks)
 
 
 def _dropped(

@@ -33,6 +33,7 @@ from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.incidents import found_in, number_of
 from headrace.services.parameters import Argument, RequiredReason, Until
 from headrace.services.pause import lapses_at
+from headrace.services.permissions import authorised
 from headrace.services.quarantine import decided_together, waiting_for
 from headrace.services.responses import CountsRow
 from headrace.services.responses.interventions import DecisionResponse, UndecidedRow
@@ -427,6 +428,7 @@ _DECIDED = ("published", "dropped")
 Decided = Annotated[str, Argument("ASSET@K|INC-N", help="one partition, or all of an incident")]
 
 
+@authorised
 def accept(
     session: ProjectSession,
     target: Decided,
@@ -452,6 +454,7 @@ def accept(
     return _decided(session, "accept", target, reason, decide)
 
 
+@authorised
 def drop(
     session: ProjectSession,
     target: Decided,

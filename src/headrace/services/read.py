@@ -10,13 +10,14 @@ from typing import BinaryIO
 import msgspec
 
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
-from headrace.model import Asset, HeadraceError, Source, UsageError
+from headrace.model import Asset, HeadraceError, Refused, Source, UsageError
 from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.runtime import usage
 from headrace.runtime.tasks.lookup import files_read
 from headrace.services import lake_files, targets
+from headrace.services.permissions import authorised, rules_of
 from headrace.services.quarantine import shown_path
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.responses import ColumnRow, ReadResponse
@@ -127,6 +128,7 @@ def columns_of(session: ProjectSession, query: ReadQuery) -> list[str]:
     )
 
 
+@authorised
 def read(
     session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None
 ) -> ReadResponse:
@@ -134,15 +136,42 @@ def read(
 
     `columns` restricts the columns. Raise UsageError as `find`, LakeError for lost files.
     """
+    columns, masked = visible_columns(session, query, columns)
     if _of_view(session, query):
         from headrace.services import sql
 
-        return sql.read_view(session, query, columns)
+        response = sql.read_view(session, query, columns)
+        return msgspec.structs.replace(response, masked=masked)
     location = find(session, query)
     note_reads(session, [location.node.name], usage.READ)
     with lake_files.naming_damage(session, location.files):
         column_rows, rows, total = _rows(session, location, query.limit, columns)
-    return _response(location, column_rows, rows, total)
+    return msgspec.structs.replace(_response(location, column_rows, rows, total), masked=masked)
+
+
+def visible_columns(
+    session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None
+) -> tuple[Sequence[str] | None, list[str]]:
+    """Return the columns to read (None: all), and those left out for the session's identity.
+
+    Raise Refused if one that is left out was asked for.
+    """
+    if session.local and rules_of(session) is None:
+        return columns, []
+    from headrace.services.masking import hidden_columns
+
+    name = targets.target(query.asset, session.project()).node
+    hidden = hidden_columns(session, name)
+    refused = [column for column in columns or () if column.lower() in hidden]
+    if refused:
+        raise Refused(
+            f"you may not read the column {refused[0][:60]} of {name}",
+            hint=f"headrace read {name} leaves it out",
+        )
+    if columns is not None or not hidden:
+        return columns, hidden
+    known = columns_of(session, query)
+    return [column for column in known if column.lower() not in hidden], hidden
 
 
 def _response(
@@ -160,6 +189,7 @@ def _response(
     )
 
 
+@authorised
 def write(
     session: ProjectSession,
     query: ReadQuery,
@@ -173,6 +203,7 @@ def write(
     """
     from headrace.lake import reading
 
+    columns, _ = visible_columns(session, query, columns)
     if _of_view(session, query):
         from headrace.services import sql
 
@@ -199,6 +230,7 @@ def write(
         )
 
 
+@authorised
 def write_json(
     session: ProjectSession,
     query: ReadQuery,

@@ -13,61 +13,16 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
-from headrace.compiler.lineage import compile_lineage
-from headrace.model import Asset, HeadraceError, Project, Source, UsageError
+from headrace.model import HeadraceError, UsageError
+from headrace.security.access import Identity
 from headrace.services import read as reading
 from headrace.services import targets
+from headrace.services.masking import masked_columns
 from headrace.services.read_queries import ReadQuery
 from headrace.services.session import ProjectSession
-from headrace.sql.values import Transformation
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-
-# Columns that network readers don't see: those that a contract classifies, and columns derived from
-# them. For asset code that Headrace can't analyse only the declared columns are known.
-
-HARMLESS = frozenset({Transformation.FILTER, Transformation.JOIN_KEY})
-"""Transformations that pass on no values. (Aggregates may: the greatest name is a name.)"""
-
-
-def masked_columns(session: ProjectSession, node: str) -> list[str]:
-    """Return the names of a node's masked columns, in lower case."""
-    compiled = session.compiled
-    if compiled is None:
-        return sorted(_classified(session.project(), node))
-    project = compiled.project
-    classified = {
-        f"{name}.{column}"
-        for name in (*project.sources, *project.assets)
-        for column in _classified(project, name)
-    }
-    own_columns = _classified(project, node)
-    if not classified:
-        return []
-    lineage = compile_lineage(compiled, session.data_folder / "cache")
-    derived_columns = {
-        column.lower()
-        for column in compiled.nodes[node].column_names or ()
-        if any(
-            step.column.lower() in classified and step.transformation not in HARMLESS
-            for step in lineage.upstream(node, column)
-        )
-    }
-    return sorted(own_columns | derived_columns)
-
-
-def _classified(project: Project, name: str) -> set[str]:
-    node = project.node(name)
-    contract = (
-        project.contracts.get(node.contract or name) if isinstance(node, Source | Asset) else None
-    )
-    return (
-        {column.name.lower() for column in contract.columns if column.classification}
-        if contract is not None
-        else set()
-    )
 
 
 JSON = "json"
@@ -82,6 +37,8 @@ class DataFileRequest(msgspec.Struct, frozen=True, tag="rows"):
     wanted: ReadQuery
     form: str
     columns: tuple[str, ...] | None = None
+    identity: Identity | None = None
+    """Who reads; None for the user who runs the server."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -125,7 +82,9 @@ def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
 
     An error before the first row becomes a head with a problem; later errors are raised.
     """
-    session = ProjectSession.open(Path(request.root), request.env, None, request.actor)
+    session = ProjectSession.open(
+        Path(request.root), request.env, None, request.actor, identity=request.identity
+    )
     rows: AfterHead | None = None
     try:
         hidden = masked_columns(

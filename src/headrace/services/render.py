@@ -26,6 +26,7 @@ from headrace.plan import Compiled, CompiledNode
 from headrace.services import targets
 from headrace.services.ls import body_kind
 from headrace.services.parameters import Argument, ParameterValues
+from headrace.services.permissions import authorised
 from headrace.services.responses import ColumnRow, RenderInput, RenderResponse
 from headrace.services.session import ProjectSession, usable
 from headrace.store.queries import publications
@@ -141,6 +142,7 @@ def _listed(text: str, default: list[Any]) -> list[Any]:
     return [typed("…", word, default[0]) for word in words] if default else words
 
 
+@authorised
 def render(
     session: ProjectSession,
     target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition")],

@@ -43,6 +43,7 @@ from headrace.services.backups import (
 )
 from headrace.services.database import BackupResponse, describe_backup, kept_folders
 from headrace.services.parameters import Option
+from headrace.services.permissions import authorised
 from headrace.services.session import ProjectSession
 from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
@@ -173,6 +174,7 @@ def _epoch_of_folders(folders: Folders) -> int:
     return max(results)
 
 
+@authorised
 def restore(
     session: ProjectSession,
     folder: Path,
@@ -405,6 +407,7 @@ def _restored(
 REASONS_SHOWN_MAX = 3
 
 
+@authorised
 def newest_backup(session: ProjectSession) -> BackupResponse:
     """Return the newest backup that fits the lake, with what it lacks.
 
@@ -441,6 +444,7 @@ def newest_backup(session: ProjectSession) -> BackupResponse:
 # adopted.
 
 
+@authorised
 def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
     """Begin with a new state; with `force` even if a usable state exists.
 

@@ -31,6 +31,7 @@ from headrace.services import plan_inputs, targets
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.parameters import Argument, Excluded, First, Last, Option, Reason, Selected
+from headrace.services.permissions import authorised
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.responses import CountsRow, RunResponse
 from headrace.services.run_results import run_response
@@ -114,6 +115,7 @@ class RetryArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
+@authorised
 def retry(
     session: ProjectSession,
     target: Annotated[
@@ -265,6 +267,7 @@ class RunArguments(msgspec.Struct, frozen=True):
     reason: str | None
 
 
+@authorised
 def run(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Selected,

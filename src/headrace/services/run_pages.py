@@ -13,6 +13,7 @@ from headrace.ledger.records import Try
 from headrace.ledger.stored_records import try_of
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Argument
+from headrace.services.permissions import authorised
 from headrace.services.responses import ErrorRow, Response
 from headrace.services.responses.catalog import CountedRow
 from headrace.services.runs import error_row, number_of, rows_read, unknown_run
@@ -53,6 +54,7 @@ class RunsResponse(Response, frozen=True, kw_only=True):
     next: str | None
 
 
+@authorised
 def run_list(
     session: ProjectSession,
     *,
@@ -172,6 +174,7 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
     next: str | None
 
 
+@authorised
 def run_timeline(
     session: ProjectSession,
     run: Annotated[str, Argument("RUN")],

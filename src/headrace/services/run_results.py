@@ -21,6 +21,7 @@ from headrace.scheduler.events import WAITING_SHOWN_MAX
 from headrace.services import deliveries, restatements
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
+from headrace.services.permissions import authorised
 from headrace.services.repairs import BrokenPartition, other_choices, repairs
 from headrace.services.responses import (
     AttemptRow,
@@ -322,6 +323,7 @@ class TickArguments(msgspec.Struct, frozen=True):
     """A tick has no arguments."""
 
 
+@authorised
 def tick(session: ProjectSession, *, progress: Progress) -> RunResponse:
     """Observe the sources, run what is due until nothing is, and evaluate the consumers' states.
 

@@ -39,6 +39,7 @@ from headrace.store.queries import environments
 
 if TYPE_CHECKING:
     from headrace.plan import Compilation, Compiled
+    from headrace.security.access import Identity
     from headrace.store.queries.applied_versions import Version
 
 
@@ -54,11 +55,22 @@ class ProjectSession:
     """The project of a command; read-only, and everything is opened on first use."""
 
     def __init__(
-        self, root: Path, env: str, now: str | None, actor: str, *, leads: bool = True
+        self,
+        root: Path,
+        env: str,
+        now: str | None,
+        actor: str,
+        *,
+        leads: bool = True,
+        identity: Identity | None = None,
+        trusted: bool = False,
     ) -> None:
         self.root = root
         self.env = env
         self.actor = actor
+        self._identity = identity
+        self.trusted = trusted
+        """Whether commands run without a check: an authorised command, or Headrace itself, does."""
         self.leads = leads
         """Whether a command may lead if no process does; otherwise it waits for the next leader."""
         self.lake_may_be_empty = False
@@ -71,13 +83,21 @@ class ProjectSession:
         self._now = now
 
     @classmethod
-    def open(cls, project: Path | None, env: str, now: str | None, actor: str) -> ProjectSession:
+    def open(
+        cls,
+        project: Path | None,
+        env: str,
+        now: str | None,
+        actor: str,
+        *,
+        identity: Identity | None = None,
+    ) -> ProjectSession:
         """Return the project at or above `project` (None: the current folder).
 
         Raise ProjectError if there is none. An unknown environment raises UsageError when
         `settings` is read.
         """
-        session = cls(_root(project), env, now, actor)
+        session = cls(_root(project), env, now, actor, identity=identity)
         loaded = cls._loaded
         if loaded is not None and (loaded.root, loaded.env) == (session.root, env):
             session.know(loaded)
@@ -106,7 +126,27 @@ class ProjectSession:
 
     def again(self, actor: str) -> ProjectSession:
         """Return a session of the same project for another actor, with the files read anew."""
-        return ProjectSession(self.root, self.env, self._now, actor, leads=self.leads)
+        return ProjectSession(
+            self.root, self.env, self._now, actor, leads=self.leads, trusted=self.trusted
+        )
+
+    @property
+    def identity(self) -> Identity:
+        """Who uses the session: by default the operating system's user."""
+        if self._identity is None:
+            from headrace.security.access import local_identity
+
+            self._identity = local_identity()
+        return self._identity
+
+    @property
+    def local(self) -> bool:
+        """Whether the operating system identified the user, and no token did."""
+        return self._identity is None or self._identity.kind == "local"
+
+    def use(self, identity: Identity) -> None:
+        """Run the next commands as another identity, which the audit trail records."""
+        self._identity, self.actor = identity, identity.name
 
     @cached_property
     def settings(self) -> Settings:
@@ -125,7 +165,7 @@ class ProjectSession:
         return (
             None
             if self.env == PRODUCTION
-            else ProjectSession(self.root, PRODUCTION, None, self.actor)
+            else ProjectSession(self.root, PRODUCTION, None, self.actor, trusted=True)
         )
 
     @cached_property

@@ -27,7 +27,9 @@ from headrace.services.comparisons import (
     partitions_of,
     row_change,
 )
+from headrace.services.masking import refuse_hidden
 from headrace.services.parameters import Argument, Option, RowsMax
+from headrace.services.permissions import authorised, rules_of
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.render import defaults, guessed, typed
 from headrace.services.responses import ColumnRow, ReadResponse
@@ -67,6 +69,8 @@ class SqlQuery(msgspec.Struct, frozen=True):
     """Values as typed, converted to the type of the project's parameter of that name."""
     bound: dict[str, Any] = {}
     """Values that are bound unchanged."""
+    masked: bool = True
+    """Whether columns that the session's identity may not see are left out."""
     noted: bool = True
     """Whether the query counts as a read of its tables."""
 
@@ -80,6 +84,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     """`QueryTable` of `lake.reading`"""
 
 
+@authorised
 def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
     """Run a query and return its rows as JSON-compatible values.
 
@@ -101,6 +106,7 @@ def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
     )
 
 
+@authorised
 def write(session: ProjectSession, question: SqlQuery, out: BinaryIO, data_format: str) -> None:
     """Write the rows as `csv`, `parquet` or `arrow` into a stream. Raise as `run_query` does."""
     from headrace.lake import reading
@@ -127,6 +133,8 @@ def _prepared(
         project, [*names, *(item for view in views for item in _inputs(compiled, view))]
     )
     seen = _seen(session, question, [name for name in node_names if name not in views])
+    if question.masked:
+        seen = _without_hidden(session, seen, views)
     if question.noted and not any(name.startswith('"') for name in names):
         note_reads(session, _canonical(project, names), usage.SQL)
     # DuckDB computes from here on: a process never has both DuckDB and the state open
@@ -139,6 +147,25 @@ def _prepared(
     ):
         text = _with_views(compiled, views, text)
         yield duckdb, text, _values(project, reading.parameters_of(duckdb, text), question), seen
+
+
+def _without_hidden(session: ProjectSession, seen: _Snapshot, views: Sequence[str]) -> _Snapshot:
+    """Return the tables without the columns that the session's identity may not see.
+
+    Raise Refused if a view reads such a column: without it, the view can't be computed.
+    """
+    if session.local and rules_of(session) is None:
+        return seen
+    from headrace.services.masking import hidden_columns, refuse_hidden
+
+    for view in views:
+        refuse_hidden(session, view, "sql")
+    tables = []
+    for table in seen.tables:
+        hidden = hidden_columns(session, table.name)
+        columns = tuple(column for column in table.columns if column.name.lower() not in hidden)
+        tables.append(msgspec.structs.replace(table, columns=columns))
+    return msgspec.structs.replace(seen, tables=tuple(tables))
 
 
 def _macros(session: ProjectSession) -> dict[str, str]:
@@ -341,7 +368,8 @@ def write_view(
 
 def _question(name: str, query: ReadQuery, columns: Sequence[str] | None) -> SqlQuery:
     selected = "*" if columns is None else ", ".join(map(quote, columns))
-    return SqlQuery(f"select {selected} from {quote(name)}", at=query.at, limit=query.limit)
+    text = f"select {selected} from {quote(name)}"
+    return SqlQuery(text, at=query.at, limit=query.limit, masked=False)
 
 
 def _state_and_end(session: ProjectSession, name: str) -> tuple[str, str | None]:
@@ -375,6 +403,7 @@ _NAMES = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert"
 """libpq parameters allowed in the connection string: never a password."""
 
 
+@authorised
 def attach(session: ProjectSession) -> AttachResponse:
     """Return the statements for a read-only ATTACH, never with a password."""
     where = address(session.root, session.settings)
@@ -438,6 +467,7 @@ class DiffQuery(msgspec.Struct, frozen=True):
     sample: int = SAMPLE_MAX
 
 
+@authorised
 def diff(
     session: ProjectSession,
     target: Annotated[str, Argument("ASSET[@K]", help="an asset or a source")],
@@ -450,6 +480,7 @@ def diff(
     project = session.project()
     name, key = targets.target(target, project)
     node = project.sources.get(name) or project.assets[name]
+    refuse_hidden(session, name, "diff")
     if name in session.borrowed and session.production is not None:
         return diff(session.production, target, query)
     requested_keys = {targets.partition(node, item) for item in query.partitions}

@@ -16,6 +16,7 @@ from headrace.services import restatements, status_facts
 from headrace.services.incidents import holds
 from headrace.services.lake_files import recompute_command
 from headrace.services.parameters import Option, Selected
+from headrace.services.permissions import authorised
 from headrace.services.quarantine import shown_path
 from headrace.services.responses import (
     AvailabilityRow,
@@ -56,6 +57,7 @@ UNDELIVERED_US = 7 * 86_400_000_000
 """How long undelivered notifications are reported, in µs."""
 
 
+@authorised
 def status(
     session: ProjectSession,
     select: Selected = (),

@@ -34,7 +34,9 @@ from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import AttemptId, Dispatch
 from headrace.security.state import open_state
 from headrace.services import targets
+from headrace.services.masking import refuse_hidden
 from headrace.services.parameters import Argument, Option, ParameterValues
+from headrace.services.permissions import authorised
 from headrace.services.render import with_parameters
 from headrace.services.responses import CheckRow, ColumnRow, ErrorRow, TryResponse
 from headrace.services.session import ProjectSession, usable
@@ -45,6 +47,7 @@ EPOCH = 0
 """An epoch that no leader ever has, so that leftovers can't be taken for an attempt's."""
 
 
+@authorised
 def try_asset(
     session: ProjectSession,
     target: Annotated[
@@ -67,6 +70,9 @@ def try_asset(
     """
     compiled = with_parameters(usable(session.declared()), dict(parameters or {}))
     name, key = targets.target(target, compiled.project, kinds=(Asset,))
+    # edited code can show each column of its inputs under another name
+    for node in (name, *(spec.node for spec in compiled.nodes[name].inputs)):
+        refuse_hidden(session, node, "try")
     with _store(session) as store:
         key = key or _newest(store, compiled, compiled.project.assets[name])
         return _tried(session, store, compiled, name, key, limit)

@@ -28,6 +28,7 @@ from headrace.services.diagnostics import (
     with_programs,
 )
 from headrace.services.parameters import Option
+from headrace.services.permissions import authorised
 from headrace.services.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
 from headrace.services.session import InvalidProject, Progress, ProjectSession
 
@@ -186,6 +187,7 @@ def _declared(project: Project) -> Iterator[tuple[str, Place]]:
         )
 
 
+@authorised
 def validate(
     session: ProjectSession,
     *,

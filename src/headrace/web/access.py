@@ -1,4 +1,4 @@
-"""Who may send requests: the token in the data folder, and the host names of this server.
+"""Who may send requests: tokens, sessions of browsers, and the host names of this server.
 
 A foreign page in the user's browser can send requests to 127.0.0.1, also under a name of its own
 that resolves there (DNS rebinding). Such a request is refused: it lacks the token, its origin is
@@ -8,18 +8,22 @@ foreign, and its host name isn't one of this server's.
 from __future__ import annotations
 
 import contextlib
+import enum
 import ipaddress
 import os
 import re
 import secrets
 import stat
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from headrace.model import ProjectError
+from headrace.security.tokens import is_token
 from headrace.web.http import HttpProblem
+from headrace.web.sessions import Sessions
 
 ACCESS_FILE = "token"
 """In the data folder: it outlives the server, so that a bookmark and a vendor's webhook go on
@@ -81,6 +85,24 @@ def _create_token(path: Path) -> str:
     return token
 
 
+class CredentialKind(enum.StrEnum):
+    """How a request says who sends it."""
+
+    START = "start"
+    """The token in the data folder: the user who runs the server."""
+    SESSION = "session"
+    """A browser that was opened with the start link."""
+    API_TOKEN = "api_token"  # noqa: S105 - the name of a kind
+    """A token of `headrace token create`; the state says whether it is valid."""
+
+
+class Credential(NamedTuple):
+    """What a request was sent with; `text` is the API token."""
+
+    kind: CredentialKind
+    text: str = ""
+
+
 class Guard:
     """Checks the requests of one server.
 
@@ -88,8 +110,15 @@ class Guard:
     it.
     """
 
-    def __init__(self, token: str, host: str, names: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        token: str,
+        host: str,
+        names: tuple[str, ...] = (),
+        sessions: Sessions | None = None,
+    ) -> None:
         self._token = token.encode()
+        self.sessions = sessions or Sessions()
         self._names = {"localhost", _normalized_host(host), *map(_normalized_host, names)}
         self._any_address = not _is_loopback(host)
         self.cookie = "headrace"
@@ -116,35 +145,38 @@ class Guard:
             raise HttpProblem(403, "a page of another site may not change anything here")
 
     def lets_look(self, request: Request) -> bool:
-        """Whether the request carries the token in a way that is sufficient for reading."""
+        """Whether the request has a credential that is sufficient for reading."""
         try:
             self.check_token(request)
         except HttpProblem:
             return False
         return True
 
-    def check_token(self, request: Request) -> None:
-        """Check that the request carries the token: as a bearer, in the address, or in the cookie.
+    def check_token(self, request: Request) -> Credential:
+        """Return the request's credential: a token as a bearer or in the address, or a session.
 
-        With only the cookie, requests that change something must come from Headrace's own pages:
-        browsers also send the cookie with requests of other pages on this machine. Raises
-        HttpProblem.
+        With a session's cookie, requests that change something must come from Headrace's own
+        pages: browsers also send the cookie with requests of other pages on this machine. Whether
+        an API token is valid isn't checked here. Raises HttpProblem without a credential.
         """
-        sent = [_bearer(request), request.query_params.get("token", "")]
-        if request.method in _SAFE_METHODS or request.headers.get(ACT_HEADER):
-            sent.append(request.cookies.get(self.cookie, ""))
-        if not any(map(self.knows, sent)):
+        for text in (_bearer(request), request.query_params.get("token", "")):
+            if self.knows(text):
+                return Credential(CredentialKind.START)
+            if is_token(text):
+                return Credential(CredentialKind.API_TOKEN, text)
+        changes = request.method not in _SAFE_METHODS
+        session_id = request.cookies.get(self.cookie, "")
+        if changes and not request.headers.get(ACT_HEADER):
+            session_id = ""
+        if not session_id or not self.sessions.use(session_id):
             hint = (
                 "`headrace serve` prints the address with the token; it is in the file `token` of"
                 " the data folder"
             )
             raise HttpProblem(401, "this needs the token", hint, www_authenticate="Bearer")
-        if (
-            request.method not in _SAFE_METHODS
-            and not any(map(self.knows, sent[:2]))
-            and not _is_same_origin(request)
-        ):
+        if changes and not _is_same_origin(request):
             raise HttpProblem(403, "only a page of this server may change anything with its cookie")
+        return Credential(CredentialKind.SESSION)
 
     def knows(self, text: str) -> bool:
         """Compare with the token in constant time."""

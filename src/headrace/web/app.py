@@ -22,12 +22,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from headrace.model import HeadraceError
+from headrace.model import HeadraceError, Refused
+from headrace.model.access import Permission
+from headrace.security.access import Identity, local_identity
+from headrace.services.permissions import CommandPermission, check
 from headrace.services.receive import NoHook, fire
 from headrace.services.responses import ConsumerRow, StatusResponse
+from headrace.services.session import ProjectSession
 from headrace.services.status import status
+from headrace.services.tokens import identify
 from headrace.web import monitoring
-from headrace.web.access import Guard
+from headrace.web.access import CredentialKind, Guard
 from headrace.web.acts import Acts
 from headrace.web.data import Data
 from headrace.web.endpoints import (
@@ -258,11 +263,11 @@ class ServerEndpoints:
 
     async def metrics(self, request: Request) -> Response:
         """Metrics in Prometheus' text format."""
-        del request
+        await self._reader.response(see_everything, request.state.identity)
         async with self._scraping:  # however many ask: one reads, and not more often than worth it
             if time.monotonic() - self._scraped_at >= monitoring.METRICS_FRESH_SECONDS:
                 self._scraped = await self._reader.response(
-                    lambda session: monitoring.metrics_text(session, self._server)
+                    lambda session: monitoring.metrics_text(session, self._server), None
                 )
                 self._scraped_at = time.monotonic()
         return Response(self._scraped, media_type=monitoring.METRICS_MEDIA_TYPE)
@@ -270,19 +275,26 @@ class ServerEndpoints:
     async def home(self, request: Request) -> Response:
         """The web UI's page.
 
-        A token in the address is moved to a cookie, so that it stays out of the browser's history
-        and of copied links.
+        The start link's token is exchanged for a session, whose random id is the cookie. So the
+        token stays out of the browser's history and of copied links.
         """
         sent = request.query_params.get("token")
         if sent is not None and self._guard.knows(sent):
+            self._guard.sessions.end(request.cookies.get(self._guard.cookie, ""))
             answer = RedirectResponse(request.url.path, 303)
-            answer.set_cookie(self._guard.cookie, sent, httponly=True, samesite="strict", path="/")
+            answer.set_cookie(
+                self._guard.cookie,
+                self._guard.sessions.start(),
+                httponly=True,
+                samesite="strict",
+                path="/",
+            )
             return answer
         if self.bundle.built:
             return self.bundle.page(request, 200 if self._guard.lets_look(request) else 401)
-        self._guard.check_token(request)
+        identity = await identify_request(request, self._guard, self._reader)
         result = await self._reader.response(
-            lambda session: status_page(status(session), self._server.role)
+            lambda session: status_page(status(session), self._server.role), identity
         )
         return Response(result, media_type="text/html; charset=utf-8")
 
@@ -292,7 +304,10 @@ class ServerEndpoints:
         asset = request.path_params["asset"]
         try:
             return json_response(
-                await self._reader.response(lambda session: fire(session, asset)), 202
+                await self._reader.response(
+                    lambda session: fire(session, asset), request.state.identity
+                ),
+                202,
             )
         except NoHook as error:
             raise HttpProblem(404, str(error), error.hint) from None
@@ -318,7 +333,7 @@ def app(
         path: str, endpoint: RequestHandler, method: str = "GET", *, guarded: bool = True
     ) -> Route:
         async def judged(request: Request) -> Response:
-            return await _respond(request, endpoint, guard, guarded=guarded)
+            return await _respond(request, endpoint, guard, reader, guarded=guarded)
 
         return Route(path, judged, methods=[method])
 
@@ -338,8 +353,8 @@ def app(
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
             route("/data/{asset}", data.file),
             route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
-            route(f"{PREFIX}/events", Events(reader).answer),
-            route(f"{PREFIX}/acts/{{act}}", act_state_handler(acts)),
+            route(f"{PREFIX}/events", _seeing(reader, Events(reader).answer)),
+            route(f"{PREFIX}/acts/{{act}}", _seeing(reader, act_state_handler(acts))),
             *(
                 (
                     route(item.path, query_handler(reader, item))
@@ -355,14 +370,45 @@ def app(
     return result
 
 
+def _seeing(reader: ProjectReader, endpoint: RequestHandler) -> RequestHandler:
+    """Return an endpoint that answers those who may see the whole project."""
+
+    async def answer(request: Request) -> Response:
+        await reader.response(see_everything, request.state.identity)
+        return await endpoint(request)
+
+    return answer
+
+
+async def identify_request(request: Request, guard: Guard, reader: ProjectReader) -> Identity:
+    """Return who sends a request. Raises HttpProblem (401) if it doesn't say so."""
+    credential = guard.check_token(request)
+    if credential.kind is not CredentialKind.API_TOKEN:
+        return local_identity()
+    try:
+        return await reader.glance(lambda session: identify(session, credential.text))
+    except Refused as refused:
+        raise HttpProblem(401, str(refused), refused.hint, www_authenticate="Bearer") from None
+
+
+def see_everything(session: ProjectSession) -> None:
+    """Raise NotAllowed if the session's identity may not see the whole project."""
+    check(session, CommandPermission("status", Permission.SEE), {})
+
+
 async def _respond(
-    request: Request, endpoint: RequestHandler, guard: Guard, *, guarded: bool
+    request: Request,
+    endpoint: RequestHandler,
+    guard: Guard,
+    reader: ProjectReader,
+    *,
+    guarded: bool,
 ) -> Response:
     """Turn every exception into a response, and add the headers that all responses have."""
     try:
         guard.check_names(request)
         if guarded:
-            guard.check_token(request)
+            request.state.identity = await identify_request(request, guard, reader)
         answer = await endpoint(request)
     except HttpProblem as problem:
         answer = problem.response()

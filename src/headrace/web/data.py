@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -19,11 +19,13 @@ from starlette.responses import Response
 
 from headrace.model import StoreError, UnknownName
 from headrace.plan.compiled import is_view
+from headrace.services.permissions import check_call
 from headrace.services.read import ReadLocation, find
 from headrace.services.read_connection import GONE
 from headrace.services.read_process import DataFileRequest as Question
 from headrace.services.read_process import Head
 from headrace.services.read_queries import ReadQuery
+from headrace.services.session import ProjectSession
 from headrace.web.http import (
     HttpProblem,
     RequestParameters,
@@ -119,17 +121,14 @@ class Data:
         columns: tuple[str, ...] | None,
         turns: asyncio.Semaphore,
     ) -> Response:
-        location = await self._reader.response(
-            lambda session: (
-                None if is_view(session.project(), query.asset) else find(session, query)
-            )
-        )
+        identity = request.state.identity
+        location = await self._reader.response(lambda session: _location(session, query), identity)
         headers = _headers(location, query, form, columns)
         if "etag" in headers and etag_matches(
             request.headers.get("if-none-match", ""), headers["etag"]
         ):
             return Response(status_code=304, headers=headers)
-        question = Question(*self._reader.project, query, form, columns)
+        question = Question(*self._reader.project, query, form, columns, identity)
         await _acquire_slot(turns)
         try:
             rows, head = await self._begin(question)
@@ -165,6 +164,16 @@ class Data:
                 rows.end()
                 raise
         raise HttpProblem(503, "no process can be started that reads", "ask again in a minute")
+
+
+def _location(session: ProjectSession, query: ReadQuery) -> ReadLocation | None:
+    """Return where the rows are, if the session's identity may read them; None for a view."""
+    check_call(session, "read:read", _QueryArguments(query))
+    return None if is_view(session.project(), query.asset) else find(session, query)
+
+
+class _QueryArguments(NamedTuple):
+    query: ReadQuery
 
 
 async def _acquire_slot(turns: asyncio.Semaphore) -> None:

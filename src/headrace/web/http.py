@@ -13,8 +13,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
+from headrace.security.access import NotAllowed
 from headrace.services.agreements import INPUTS_UNCHANGED, InputsUnchanged, PlanRefused
 from headrace.services.responses import RefusedRow
+from headrace.services.responses.access import NOT_ALLOWED, RuleRow, refusal_fields
 from headrace.services.session import InvalidProject
 
 # Errors as `application/problem+json` (RFC 9457): what was refused, why, and what to do.
@@ -49,6 +51,13 @@ class ProblemResponse(msgspec.Struct, frozen=True):
     `inputs_unchanged`; else empty."""
     refused: RefusedRow | None = None
     """Of a plan that isn't done: why, as its document has it."""
+    who: str | None = None
+    """Of `not_allowed`: who asked."""
+    command: str | None = None
+    rule: RuleRow | None = None
+    """The line of `access.yaml` that forbids it; null if no rule allows it."""
+    ask: list[str] = []
+    """The owners who can be asked."""
 
 
 class HttpProblem(Exception):
@@ -59,6 +68,7 @@ class HttpProblem(Exception):
 
     code = ""
     refused: RefusedRow | None = None
+    not_allowed: NotAllowed | None = None
 
     def __init__(self, status: int, detail: str, hint: str = "", **headers: str) -> None:
         super().__init__(detail)
@@ -79,6 +89,7 @@ class HttpProblem(Exception):
             hint=self.hint,
             code=self.code,
             refused=self.refused,
+            **refusal_fields(self.not_allowed),
         )
 
     def response(self) -> Response:
@@ -97,6 +108,8 @@ def problem_of(error: HeadraceError) -> HttpProblem:
     problem = HttpProblem(status, f"{error}{_first_problem(error)}", error.hint)
     if isinstance(error, PlanRefused):
         problem.code, problem.refused = error.row.code, error.row
+    elif isinstance(error, NotAllowed):
+        problem.code, problem.not_allowed = NOT_ALLOWED, error
     elif isinstance(error, InputsUnchanged):
         problem.code = INPUTS_UNCHANGED
     return problem
@@ -112,6 +125,7 @@ def _first_problem(error: HeadraceError) -> str:
 
 _STATUS_BY_ERROR = (
     (UnknownName, 404),
+    (NotAllowed, 403),
     (UsageError, 400),
     (Refused, 409),
     (InvalidProject, 409),

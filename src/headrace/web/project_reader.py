@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from headrace.model import HeadraceError
+from headrace.security.access import Identity, IdentityKind
 from headrace.services.caches import ChangesResponse, changes_since
 from headrace.services.graph import WARMED, load
 from headrace.services.session import ProjectSession
@@ -42,12 +43,14 @@ class ProjectReader:
         self._loading = threading.Lock()
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
 
-    async def response(self, make: Callable[[ProjectSession], D]) -> D:
-        """Run `make` in a session, in a thread; the first requests wait until the project is
-        loaded.
+    async def response(self, make: Callable[[ProjectSession], D], identity: Identity | None) -> D:
+        """Run `make` in a session of an identity, in a thread.
+
+        Without an identity, Headrace itself reads, and nothing is checked. The first requests wait
+        until the project is loaded.
         """
         return await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._read_after_load, make
+            self._threads, self._read_after_load, make, identity
         )
 
     async def glance(self, make: Callable[[ProjectSession], D]) -> D:
@@ -65,33 +68,38 @@ class ProjectReader:
 
     def session(self) -> ProjectSession:
         """Open the project for a reader."""
-        return ProjectSession(self._root, self._env, None, ACTOR)
+        return ProjectSession(self._root, self._env, None, ACTOR, trusted=True)
 
     async def changes(self, before: Marks | None) -> tuple[Marks, ChangesResponse]:
         """Read in a thread what changed since."""
         return await self.glance(lambda session: changes_since(session.store, before))
 
-    def act(self, do: Callable[[ProjectSession], D]) -> D:
-        """Run `do` in this thread, as the user who runs the server.
+    def act(self, do: Callable[[ProjectSession], D], identity: Identity) -> D:
+        """Run `do` in this thread, as the user who runs the server or as an API token.
 
         It sends requests to the leader and never leads itself.
         """
-        session = ProjectSession(self._root, self._env, None, self._actor, leads=False)
+        actor = self._actor if identity.kind is IdentityKind.LOCAL else identity.name
+        session = ProjectSession(self._root, self._env, None, actor, leads=False, identity=identity)
         try:
             return do(session)
         finally:
             session.close()
 
-    def _read_after_load(self, make: Callable[[ProjectSession], D]) -> D:
+    def _read_after_load(
+        self, make: Callable[[ProjectSession], D], identity: Identity | None = None
+    ) -> D:
         if self._last is None:
             with self._loading:  # once, however many ask
                 if self._last is None:
                     with suppress(HeadraceError):  # a document says itself what can't be read
                         self._read(load)
-        return self._read(make)
+        return self._read(make, identity)
 
-    def _read(self, make: Callable[[ProjectSession], D]) -> D:
-        session = self.session()
+    def _read(self, make: Callable[[ProjectSession], D], identity: Identity | None = None) -> D:
+        session = ProjectSession(
+            self._root, self._env, None, ACTOR, identity=identity, trusted=identity is None
+        )
         try:
             if self._last is not None:
                 with suppress(HeadraceError):

@@ -103,14 +103,13 @@ def read_command(
     limit: int | None,
     form: DataFormat = None,
     out: Out = None,
-    role: Annotated[
-        str | None, Option("--as", metavar="ROLE", help="not built yet: there are no roles")
-    ] = None,
+    role: Annotated[str | None, Option("--as", metavar="ROLE", help="not built yet")] = None,
 ) -> int:
     """Read published data as a table, or all rows as CSV, JSON, Parquet or Arrow."""
     if role is not None:
         raise NotBuilt(
-            "roles and masking are not built yet", hint="leave out --as: nothing is masked"
+            "reading as another role is not built yet",
+            hint="`headrace access explain token:NAME read ASSET` says what a token reads",
         )
     name, _, key = asset.partition("@")
     keys = tuple(
@@ -180,6 +179,8 @@ def _render_rows(response: ReadResponse, page: CommandOutput) -> None:
     if response.data_through is not None:
         facts.append(f"data through {page.times.partition(response.data_through)}")
     page.facts(*facts)
+    if response.masked:
+        page.say(f"left out, because you may not read them: {', '.join(response.masked)}", "dim")
     more = len(response.rows) < total
     page.next(
         f"headrace read {response.asset} --format csv --out {response.asset}.csv"

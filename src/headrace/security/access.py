@@ -1,0 +1,228 @@
+"""Decides who may do what: default deny, and a rule that forbids overrides every grant.
+
+The rules are those of Cedar (https://docs.cedarpolicy.com/auth/authorization.html): the order of
+rules has no meaning, and a decision depends on nothing but its arguments. TRUST Z1-Z3.
+"""
+
+from __future__ import annotations
+
+import enum
+import grp
+import os
+import pwd
+from collections.abc import Iterable, Iterator
+from datetime import date
+from functools import cache
+
+import msgspec
+
+from headrace.model.access import (
+    PERMISSIONS,
+    AccessRules,
+    Forbid,
+    Grant,
+    Permission,
+    Scope,
+)
+from headrace.model.errors import Refused
+from headrace.model.nodes import Asset, Consumer, Source
+
+Node = Source | Asset | Consumer
+
+
+class IdentityKind(enum.StrEnum):
+    """How somebody was identified."""
+
+    LOCAL = "local"
+    """The operating system's user who runs the command or the server."""
+    TOKEN = "token"  # noqa: S105 - the name of a kind
+    """An API token."""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who runs a command. `name` is what the audit trail records."""
+
+    name: str
+    kind: IdentityKind
+    subjects: frozenset[str]
+    """The subjects of `access.yaml` that it is: `user:ana`, `group:ops`, `token:ci`."""
+    grants: tuple[Grant, ...] = ()
+    """The roles that a token has of its own."""
+
+    @property
+    def who(self) -> str:
+        """The subject's name, without its groups: `user:ana` or `token:ci`."""
+        return next((name for name in self.subjects if not name.startswith("group:")), self.name)
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Whether something is allowed, and the rule that decided."""
+
+    allowed: bool
+    reason: str
+    rule: Grant | Forbid | None = None
+    """None if no rule matched, or where a token's own role decided."""
+
+
+def local_identity() -> Identity:
+    """Return the operating system's user with their groups.
+
+    Environment variables such as USER, which the user could change, are ignored.
+    """
+    user, groups = _user_and_groups(os.getuid())
+    return Identity(
+        name=f"{user}@{os.uname().nodename}",
+        kind=IdentityKind.LOCAL,
+        subjects=frozenset({f"user:{user}", *(f"group:{group}" for group in groups)}),
+    )
+
+
+@cache
+def _user_and_groups(uid: int) -> tuple[str, tuple[str, ...]]:
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return f"uid-{uid}", ()
+    names = []
+    for gid in os.getgrouplist(user.pw_name, user.pw_gid):
+        try:
+            names.append(grp.getgrgid(gid).gr_name)
+        except KeyError:
+            names.append(f"gid-{gid}")
+    return user.pw_name, tuple(names)
+
+
+def decide(
+    rules: AccessRules | None,
+    identity: Identity,
+    permission: Permission,
+    node: Node | None,
+    *,
+    env: str,
+    today: date,
+) -> Decision:
+    """Return whether an identity may use a permission on a node.
+
+    Without a node the question is about the whole project: only roles that are limited to no nodes
+    allow it. `rules` is None for a project without `access.yaml`; local users may then do
+    everything.
+    """
+    if rules is None and identity.kind is IdentityKind.LOCAL:
+        return Decision(True, "the project has no access.yaml: local users may do everything")
+    rules = rules or AccessRules()
+    forbid = next(
+        (rule for rule in rules.forbids if _forbids(rule, identity, permission, node, env)), None
+    )
+    if forbid is not None:
+        return Decision(False, f"a rule forbids `{permission}`", forbid)
+    grant = next(
+        (
+            grant
+            for grant in _grants(rules, identity, today)
+            if permission in PERMISSIONS[grant.role] and _covers(grant.scope, node, env)
+        ),
+        None,
+    )
+    if grant is None:
+        return Decision(False, _why_denied(rules, identity, permission, node, env, today))
+    declared = None if grant in identity.grants else grant
+    return Decision(True, f"the role {grant.role} allows it", declared)
+
+
+def forbidden_columns(
+    rules: AccessRules | None, identity: Identity, node: str, *, env: str
+) -> frozenset[str]:
+    """Return the columns of a node that rules forbid to read, in lower case."""
+    if rules is None:
+        return frozenset()
+    return frozenset(
+        column.partition(".")[2]
+        for forbid in rules.forbids
+        if forbid.permission is Permission.READ
+        and identity.subjects & set(forbid.to)
+        and _in_environment(forbid.scope, env)
+        for column in forbid.columns
+        if column.partition(".")[0] == node.lower()
+    )
+
+
+def roles_of(rules: AccessRules | None, identity: Identity, *, today: date) -> list[Grant]:
+    """Return the grants that hold for an identity today."""
+    return list(_grants(rules or AccessRules(), identity, today))
+
+
+def _grants(rules: AccessRules, identity: Identity, today: date) -> Iterator[Grant]:
+    yield from identity.grants
+    for grant in rules.grants:
+        if identity.subjects & set(grant.to) and (grant.until is None or today <= grant.until):
+            yield grant
+
+
+def _forbids(
+    forbid: Forbid, identity: Identity, permission: Permission, node: Node | None, env: str
+) -> bool:
+    if forbid.columns or forbid.permission is not permission:
+        return False
+    if not identity.subjects & set(forbid.to) or not _in_environment(forbid.scope, env):
+        return False
+    # of a whole project: it contains the forbidden nodes, too
+    return node is None or _has_node(forbid.scope, node)
+
+
+def _covers(scope: Scope, node: Node | None, env: str) -> bool:
+    if not _in_environment(scope, env):
+        return False
+    return not scope.of_nodes if node is None else _has_node(scope, node)
+
+
+def _in_environment(scope: Scope, env: str) -> bool:
+    return not scope.env or env in scope.env
+
+
+def _has_node(scope: Scope, node: Node) -> bool:
+    return (
+        (not scope.domain or node.domain in scope.domain)
+        and (not scope.owner or node.owner in scope.owner)
+        and (not scope.tag or not set(scope.tag).isdisjoint(node.tags))
+    )
+
+
+def _why_denied(
+    rules: AccessRules,
+    identity: Identity,
+    permission: Permission,
+    node: Node | None,
+    env: str,
+    today: date,
+) -> str:
+    grants = list(_grants(rules, identity, today))
+    if not grants:
+        return f"no rule gives {identity.who} a role"
+    able = [grant for grant in grants if permission in PERMISSIONS[grant.role]]
+    if not able:
+        return f"{_listed_roles(grants)} doesn't include `{permission}`"
+    if node is None:
+        return f"{_listed_roles(able)} is limited to some nodes, and this is about all of them"
+    return f"{_listed_roles(able)} doesn't reach {node.name} in {env}"
+
+
+def _listed_roles(grants: Iterable[Grant]) -> str:
+    names = list(dict.fromkeys(str(grant.role) for grant in grants))
+    return f"the role {names[0]}" if len(names) == 1 else f"none of the roles {', '.join(names)}"
+
+
+class NotAllowed(Refused):
+    """An identity has no role that allows a command."""
+
+    def __init__(
+        self, identity: Identity, command: str, decision: Decision, owners: Iterable[str]
+    ) -> None:
+        self.who, self.command, self.decision = identity.who, command, decision
+        self.owners = tuple(owners)
+        """Owners of the nodes; without any, an admin must be asked."""
+        where = f" (access.yaml:{decision.rule.line})" if decision.rule is not None else ""
+        super().__init__(
+            f"{self.who} may not {command}: {decision.reason}{where}",
+            hint=f"ask {', '.join(self.owners) or 'an admin of the project'};"
+            " `headrace access whoami` lists your roles",
+        )

@@ -1,0 +1,144 @@
+"""`access`: who somebody is, what they may do, and the rule that decides it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from headrace.model import Asset, Source, UnknownName
+from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Permission, Role
+from headrace.model.errors import did_you_mean
+from headrace.security.access import Identity, IdentityKind, Node, roles_of
+from headrace.security.tokens import identity_of
+from headrace.services.masking import hidden_columns
+from headrace.services.parameters import Argument
+from headrace.services.permissions import COMMANDS, authorised, decision, rules_of
+from headrace.services.responses.access import (
+    AccessDecisionResponse,
+    AccessRow,
+    RoleRow,
+    RuleRow,
+    WhoAmIResponse,
+)
+from headrace.services.session import ProjectSession
+from headrace.services.tokens import scope_text
+from headrace.store.queries import access_tokens
+
+ADMIN_ROW = RoleRow(role=Role.ADMIN, scope="", until=None, file=None, line=None)
+"""The role of local users in a project without rules."""
+
+
+def whoami(session: ProjectSession) -> WhoAmIResponse:
+    """Return who runs this command, and with which roles. Everybody may ask this."""
+    rules, identity = rules_of(session), session.identity
+    enforced = rules is not None
+    grants = roles_of(rules, identity, today=session.now().date())
+    rows = [_role_row(grant, of_token=grant in identity.grants) for grant in grants]
+    return WhoAmIResponse(
+        who=identity.who,
+        kind=identity.kind,
+        groups=sorted(_groups(identity)),
+        roles=rows if enforced or not session.local else [ADMIN_ROW],
+        enforced=enforced,
+    )
+
+
+@authorised
+def explain(
+    session: ProjectSession,
+    who: Annotated[str, Argument("WHO", help="user:NAME, group:NAME or token:NAME")],
+    command: Annotated[str, Argument("COMMAND", help="as typed: `backfill`, `quarantine accept`")],
+    node: Annotated[str | None, Argument("[NODE]", help="a source, asset or consumer")] = None,
+) -> AccessDecisionResponse:
+    """Return whether somebody may run a command, and the rule, file and line that decide.
+
+    Raise UnknownName for an unknown command, token or node.
+    """
+    permission = _permission(command)
+    identity, about = _identity(session, who), _node(session, node)
+    rules = rules_of(session)
+    result = decision(session, rules, permission, None, identity)
+    if about is not None and not result.allowed:
+        result = decision(session, rules, permission, about, identity)
+    masked = (
+        hidden_columns(session, about.name, identity) if isinstance(about, Source | Asset) else []
+    )
+    return AccessDecisionResponse(
+        who=identity.who,
+        command=command,
+        node=None if about is None else about.name,
+        decision="allow" if result.allowed else "deny",
+        rule=None if result.rule is None else RuleRow(file=ACCESS_FILE, line=result.rule.line),
+        masked=masked,
+        reason=result.reason,
+    )
+
+
+@authorised
+def matrix(session: ProjectSession) -> list[AccessRow]:
+    """Return each command with each role: whether a role without a limit allows it."""
+    del session
+    permissions = {row.name: row.permission for row in COMMANDS.values()}
+    return [
+        AccessRow(
+            command=name,
+            permission=permission,
+            role=role,
+            decision="allow" if permission in PERMISSIONS[role] else "deny",
+        )
+        for name, permission in sorted(permissions.items())
+        for role in Role
+    ]
+
+
+def _permission(command: str) -> Permission:
+    names = {row.name: row.permission for row in COMMANDS.values()}
+    name = " ".join(command.removeprefix("headrace ").split())
+    if name not in names:
+        hint = did_you_mean(name, names) or "headrace access matrix lists the commands"
+        raise UnknownName(f"there is no command {command[:60]!r}", hint=hint)
+    return names[name]
+
+
+def _identity(session: ProjectSession, who: str) -> Identity:
+    """Return the identity of a subject; a user has no groups here, and a token its own roles."""
+    kind, _, name = who.partition(":")
+    if kind not in ("user", "group", "token") or not name:
+        raise UnknownName(f"{who[:60]!r} is nobody", hint="user:NAME, group:NAME or token:NAME")
+    if kind != "token":
+        return Identity(name=who, kind=IdentityKind.LOCAL, subjects=frozenset({who}))
+    existing = []
+    if session.store is not None:
+        with session.store.read() as tx:
+            existing = access_tokens.every(tx)
+    for token in existing:
+        if token.name == name:
+            return identity_of(name, token.grants)
+    hint = did_you_mean(name, [token.name for token in existing]) or "headrace token list"
+    raise UnknownName(f"there is no token {name[:60]!r}", hint=hint)
+
+
+def _node(session: ProjectSession, text: str | None) -> Node | None:
+    if text is None:
+        return None
+    project = session.project()
+    name = text.partition("@")[0].partition(".")[0]
+    about = project.node(name)
+    if about is None:
+        known = [*project.sources, *project.assets, *project.consumers]
+        hint = did_you_mean(name, known) or "headrace ls"
+        raise UnknownName(f"there is no {name[:60]!r}", hint=hint)
+    return about
+
+
+def _role_row(grant: Grant, *, of_token: bool) -> RoleRow:
+    return RoleRow(
+        role=grant.role,
+        scope=scope_text(grant.scope),
+        until=None if grant.until is None else grant.until.isoformat(),
+        file=None if of_token else ACCESS_FILE,
+        line=None if of_token else grant.line,
+    )
+
+
+def _groups(identity: Identity) -> list[str]:
+    return [name.partition(":")[2] for name in identity.subjects if name.startswith("group:")]

@@ -1,0 +1,304 @@
+"""Which permission each command needs, and the check that runs before it.
+
+Every function that the command line, the HTTP API or `headrace.Session` calls is in `COMMANDS` and
+has the decorator `@authorised`. So all of them ask the same question once, whatever the command
+calls in turn.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+from headrace.model import StoreError, UnknownName
+from headrace.model.access import ACCESS_FILE, AccessRules, Permission
+
+if TYPE_CHECKING:
+    from headrace.security.access import Decision, Identity, Node
+    from headrace.services.session import ProjectSession
+
+
+class CommandPermission(NamedTuple):
+    """The permission of one function, and the parameter that names the nodes it is about."""
+
+    name: str
+    """For people and for `access explain`: the command as typed."""
+    permission: Permission
+    of: str = ""
+    """A parameter: `select`, or one that holds NODE[@K][.COLUMN]. Empty: the whole project."""
+
+
+SEE, READ, OPERATE = Permission.SEE, Permission.READ, Permission.OPERATE
+DECIDE, CHANGE = Permission.DECIDE, Permission.CHANGE
+AUDIT, ADMINISTER = Permission.AUDIT, Permission.ADMINISTER
+
+_ROW = CommandPermission
+COMMANDS: Mapping[str, CommandPermission] = {
+    "access:explain": _ROW("access explain", AUDIT),
+    "access:whoami": _ROW("access whoami", SEE),
+    "access:matrix": _ROW("access matrix", SEE),
+    "apply:apply": _ROW("apply", CHANGE),
+    "apply:apply_plan": _ROW("apply", CHANGE),
+    "apply:make_again": _ROW("apply", CHANGE),
+    "asset_tests:run_tests": _ROW("test", READ),
+    "audit:audit_verify": _ROW("audit verify", AUDIT),
+    "audit:checkpoint": _ROW("audit checkpoint", AUDIT),
+    "audit:entry": _ROW("audit", AUDIT),
+    "audit:show": _ROW("audit", AUDIT),
+    "audit:verify_trail": _ROW("audit verify", AUDIT),
+    "backfill_partitions:plan_partitions": _ROW("backfills partitions", SEE),
+    "backfill_partitions:preview_partitions": _ROW("backfill partitions", SEE, "select"),
+    "backfills:act": _ROW("backfills", OPERATE),
+    "backfills:backfill": _ROW("backfill", OPERATE, "select"),
+    "backfills:backfills": _ROW("backfills", SEE),
+    "backfills:cancel_backfill": _ROW("backfills cancel", OPERATE),
+    "backfills:get_backfill": _ROW("backfills show", SEE),
+    "backfills:pause_backfill": _ROW("backfills pause", OPERATE),
+    "backfills:preview_backfill": _ROW("backfill preview", SEE, "select"),
+    "backfills:resume_backfill": _ROW("backfills resume", OPERATE),
+    "backfills:run_backfill": _ROW("backfill", OPERATE, "select"),
+    "catalog_search:catalog": _ROW("catalog", SEE),
+    "catalog_search:search": _ROW("search", SEE),
+    "challenge_process:challenge_in_process": _ROW("checks challenge", OPERATE),
+    "challenges:challenge": _ROW("checks challenge", OPERATE),
+    "checks:check_list": _ROW("checks list", SEE),
+    "checks:checks": _ROW("checks", SEE),
+    "checks:declare": _ROW("checks suggest", CHANGE),
+    "connections:connections": _ROW("connections", SEE),
+    "connections:notify": _ROW("notify", SEE),
+    "connections:test_channels": _ROW("notify test", OPERATE),
+    "connections:test_connections": _ROW("connections test", OPERATE),
+    "contract_accept:accept": _ROW("contract accept", CHANGE, "target"),
+    "contract_accept:accept_names": _ROW("contract accept", CHANGE, "node"),
+    "contract_accept:preview_names": _ROW("contract accept preview", READ, "node"),
+    "contract_inference:infer": _ROW("contract infer", READ, "target"),
+    "contracts:contract_history": _ROW("contract versions", SEE, "node"),
+    "contracts:diff": _ROW("contract diff", SEE, "node"),
+    "contracts:show": _ROW("contract", SEE, "node"),
+    "database:backup": _ROW("db backup", ADMINISTER),
+    "database:gc": _ROW("db gc", ADMINISTER),
+    "database:upgrade": _ROW("db upgrade", ADMINISTER),
+    "database_check:check": _ROW("db check", ADMINISTER),
+    "database_differences:repair": _ROW("db repair", ADMINISTER),
+    "dbt_artifacts:export": _ROW("export dbt-manifest", SEE),
+    "deliveries:deliveries": _ROW("deliveries", SEE, "source"),
+    "doctor:doctor": _ROW("doctor", SEE),
+    "figures:explain": _ROW("status explain", SEE),
+    "fix:fix": _ROW("fix", OPERATE),
+    "fix:preview_fix": _ROW("fix preview", SEE),
+    "fix:run_fix": _ROW("fix", OPERATE),
+    "graph:effect": _ROW("effect", SEE),
+    "graph:view": _ROW("graph", SEE),
+    "import_diff:import_diff": _ROW("import diff", READ),
+    "import_stages:move": _ROW("import move", CHANGE),
+    "import_stages:retire": _ROW("import retire", CHANGE),
+    "import_stages:rollback": _ROW("import rollback", CHANGE),
+    "import_stages:run_beside": _ROW("import shadow", OPERATE),
+    "import_status:import_status": _ROW("import status", SEE),
+    "incident_records:incident_figures": _ROW("incident figures", SEE),
+    "incident_records:note": _ROW("incidents note", OPERATE),
+    "incident_records:report": _ROW("incidents report", OPERATE, "node"),
+    "incidents:incident": _ROW("incident", SEE),
+    "incidents:incidents": _ROW("incidents", SEE),
+    "interventions:cancel": _ROW("cancel", OPERATE),
+    "interventions:take_over": _ROW("exports take-over", DECIDE, "consumer"),
+    "interventions:unpublish": _ROW("unpublish", DECIDE, "target"),
+    "interventions:waive": _ROW("waive", DECIDE, "target"),
+    "lineage:lineage": _ROW("lineage", SEE),
+    "logs:follow": _ROW("logs", SEE),
+    "logs:log_page": _ROW("logs page", SEE),
+    "logs:logs": _ROW("logs", SEE),
+    "ls:file_of": _ROW("versions", SEE),
+    "ls:ls": _ROW("ls", SEE),
+    "ls:versions": _ROW("versions", SEE),
+    "nodes:code": _ROW("code", SEE, "name"),
+    "nodes:consumer": _ROW("consumer", SEE, "name"),
+    "nodes:list_partitions": _ROW("partitions", SEE, "name"),
+    "nodes:node": _ROW("asset", SEE, "name"),
+    "pause:pause": _ROW("pause", OPERATE, "select"),
+    "pause:paused": _ROW("pauses", SEE),
+    "pause:resume": _ROW("resume", OPERATE, "select"),
+    "plans:plan": _ROW("plan", SEE),
+    "quarantine:list_quarantine": _ROW("quarantine", READ, "target"),
+    "quarantine_decisions:accept": _ROW("quarantine accept", DECIDE, "target"),
+    "quarantine_decisions:drop": _ROW("quarantine drop", DECIDE, "target"),
+    "read:read": _ROW("read", READ, "query.asset"),
+    "read:write": _ROW("read", READ, "query.asset"),
+    "read:write_json": _ROW("read", READ, "query.asset"),
+    "receive:fire": _ROW("hook", OPERATE, "asset"),
+    "receive:receive": _ROW("receive", OPERATE, "source"),
+    "render:render": _ROW("render", SEE, "target"),
+    "restore:new_state": _ROW("db restore", ADMINISTER),
+    "restore:newest_backup": _ROW("db restore", ADMINISTER),
+    "restore:restore": _ROW("db restore", ADMINISTER),
+    "run:retry": _ROW("retry", OPERATE, "target"),
+    "run:run": _ROW("run", OPERATE, "select"),
+    "run_pages:run_list": _ROW("runs list", SEE),
+    "run_pages:run_timeline": _ROW("runs show", SEE),
+    "run_results:tick": _ROW("tick", OPERATE),
+    "runs:runs": _ROW("runs", SEE),
+    "sql:attach": _ROW("sql --attach", ADMINISTER),
+    "sql:diff": _ROW("diff", READ, "target"),
+    "sql:run_query": _ROW("sql", READ),
+    "sql:write": _ROW("sql", READ),
+    "status:status": _ROW("status", SEE),
+    "tokens:create_token": _ROW("token create", ADMINISTER),
+    "tokens:list_tokens": _ROW("token list", ADMINISTER),
+    "tokens:revoke_token": _ROW("token revoke", ADMINISTER),
+    "try_asset:try_asset": _ROW("try", READ, "target"),
+    "validate:validate": _ROW("validate", SEE),
+    "why:why": _ROW("why", SEE, "subject"),
+}
+"""`module:function` of `headrace.services` → its permission.
+
+Lists aren't filtered by node, so a role that is limited to nodes opens only commands that name
+their nodes; for the others, a role without that limit is needed.
+"""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def authorised(function: F) -> F:
+    """Check the caller's permission before each call of a function that is in `COMMANDS`.
+
+    Commands call each other: only the first one in a session is checked. The function raises
+    NotAllowed, and UnknownName for a node that the caller may not see.
+    """
+    path = f"{function.__module__.rpartition('.')[2]}:{function.__name__}"
+    needed = COMMANDS[path]
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(session: ProjectSession, *args: Any, **kwargs: Any) -> Any:
+        if session.trusted:
+            return function(session, *args, **kwargs)
+        arguments = signature.bind(session, *args, **kwargs).arguments if needed.of else {}
+        check(session, needed, arguments)
+        with trusted(session):
+            return function(session, *args, **kwargs)
+
+    return cast("F", checked)
+
+
+@contextmanager
+def trusted(session: ProjectSession) -> Iterator[None]:
+    """Run commands in a session that were authorised before, or that Headrace itself runs."""
+    before, session.trusted = session.trusted, True
+    try:
+        yield
+    finally:
+        session.trusted = before
+
+
+def check(session: ProjectSession, needed: CommandPermission, arguments: Mapping[str, Any]) -> None:
+    """Raise NotAllowed if the session's identity may not run a command with these arguments."""
+    rules = rules_of(session)
+    if rules is None and session.local:
+        return
+    from headrace.security.access import NotAllowed
+
+    whole = decision(session, rules, needed.permission, None)
+    if whole.allowed:
+        return
+    nodes = list(_nodes(session, needed.of, arguments))
+    if not nodes:
+        raise NotAllowed(session.identity, needed.name, whole, ())
+    for node in nodes:
+        result = decision(session, rules, needed.permission, node)
+        if not result.allowed:
+            if not decision(session, rules, SEE, node).allowed:
+                raise _unknown(node.name)
+            raise NotAllowed(session.identity, needed.name, result, (node.owner,))
+
+
+def check_call(session: ProjectSession, function: str, request: Any) -> None:
+    """Raise NotAllowed as the call of a function of `COMMANDS` would, without the call.
+
+    `request` has the arguments as attributes.
+    """
+    if not session.trusted:
+        needed = COMMANDS[function]
+        name = needed.of.partition(".")[0]
+        arguments = {key: getattr(request, key, None) for key in (name, "exclude") if key}
+        check(session, needed, arguments)
+
+
+def decision(
+    session: ProjectSession,
+    rules: AccessRules | None,
+    permission: Permission,
+    node: Node | None,
+    identity: Identity | None = None,
+) -> Decision:
+    """Return the decision about an identity (the session's), in the session's environment."""
+    from headrace.security.access import decide
+
+    return decide(
+        rules,
+        identity or session.identity,
+        permission,
+        node,
+        env=session.env,
+        today=session.now().date(),
+    )
+
+
+def rules_of(session: ProjectSession) -> AccessRules | None:
+    """Return the applied rules; None if there is no `access.yaml`.
+
+    Production's rules hold in every environment, because environments read production's data. If
+    the state can't be read, a local user isn't checked: the command itself reports the state.
+    """
+    production = session.production or session
+    try:
+        compiled = production.compiled if ACCESS_FILE in production.manifest else None
+    except StoreError:
+        if session.local:
+            return None
+        raise
+    return None if compiled is None else compiled.project.access
+
+
+def _nodes(session: ProjectSession, parameter: str, arguments: Mapping[str, Any]) -> Iterator[Node]:
+    """Yield the nodes that a command's arguments name; nothing if they name none."""
+    if not parameter:
+        return
+    first, _, attribute = parameter.partition(".")
+    value = arguments.get(first)
+    if attribute and value is not None:
+        value = getattr(value, attribute)
+    if not value:
+        return
+    project = session.project()
+    if first == "select":
+        from headrace.services.selection import selected
+
+        names = selected(session, list(value), list(arguments.get("exclude") or ()))
+    else:
+        names = [_node_name(str(value))]
+    for name in names:
+        node = project.node(name)
+        if node is not None:
+            yield node
+        elif not _OTHER_TARGET.fullmatch(name):
+            raise _unknown(name)
+
+
+def _unknown(name: str) -> UnknownName:
+    """Return the error for a node that doesn't exist, or that the caller may not see."""
+    return UnknownName(
+        f"there is no {name[:60]!r}", hint="`headrace access whoami` lists your roles"
+    )
+
+
+_OTHER_TARGET = re.compile(r"\d+|INC-\d+")
+"""A run or an incident, which some commands take instead of a node."""
+
+
+def _node_name(text: str) -> str:
+    """Return the node of NODE, NODE@K or NODE.COLUMN."""
+    return text.removeprefix("asset:").partition("@")[0].partition(".")[0]

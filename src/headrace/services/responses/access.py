@@ -1,0 +1,112 @@
+"""Responses of `token` and `access`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from headrace.model.access import ACCESS_FILE
+from headrace.model.errors import Refused
+from headrace.security.access import NotAllowed
+from headrace.services.responses.base import Response, encoded
+
+
+class RoleRow(Response, frozen=True, kw_only=True):
+    """A role that somebody has, and what it is limited to."""
+
+    role: str
+    scope: str
+    """Such as `domain=finance`; empty for the whole project."""
+    until: str | None
+    """The last day; null for a role without an end, and for a token's own roles."""
+    file: str | None
+    line: int | None
+    """The rule in `access.yaml`; null for a token's own roles."""
+
+
+class WhoAmIResponse(Response, frozen=True, kw_only=True):
+    """`access whoami`: who runs the command, with the roles. `enforced` is false without rules."""
+
+    who: str
+    kind: str
+    """`local` or `token`."""
+    groups: list[str]
+    roles: list[RoleRow]
+    enforced: bool
+
+
+class RuleRow(Response, frozen=True, kw_only=True):
+    """The line of `access.yaml` that decided."""
+
+    file: str
+    line: int
+
+
+NOT_ALLOWED = "not_allowed"
+"""The code of a refusal because of a missing permission."""
+
+
+def refusal_fields(error: NotAllowed | None) -> dict[str, Any]:
+    """Return the fields of a refusal, for `--json` and for problem+json; empty without one."""
+    if error is None:
+        return {}
+    rule = error.decision.rule
+    return {
+        "who": error.who,
+        "command": error.command,
+        "rule": None if rule is None else RuleRow(file=ACCESS_FILE, line=rule.line),
+        "ask": list(error.owners),
+    }
+
+
+def refusal(error: Refused) -> str | None:
+    """Return the JSON text of `{"error": …}` for a missing permission; None for another refusal."""
+    if not isinstance(error, NotAllowed):
+        return None
+    return encoded({"error": {"code": NOT_ALLOWED, **refusal_fields(error)}}).decode()
+
+
+class AccessDecisionResponse(Response, frozen=True, kw_only=True):
+    """`access explain`: whether somebody may run a command, and why."""
+
+    who: str
+    command: str
+    node: str | None
+    decision: str
+    """`allow` or `deny`."""
+    rule: RuleRow | None
+    masked: list[str]
+    """The columns of the node that are left out when this person reads it."""
+    reason: str
+
+
+class AccessRow(Response, frozen=True, kw_only=True):
+    """`access matrix`: whether a role without a limit may run a command."""
+
+    command: str
+    permission: str
+    role: str
+    decision: str
+
+
+class TokenRow(Response, frozen=True, kw_only=True):
+    """An API token, without its text. `state` is `valid`, `expired` or `revoked`."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    state: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+class NewTokenResponse(Response, frozen=True, kw_only=True):
+    """`token create`: the token's text, which isn't stored and can't be shown again."""
+
+    id: str
+    name: str
+    token: str
+    scopes: list[str]
+    expires_at: datetime

@@ -1,0 +1,282 @@
+"""`token`: API tokens, each with a name, roles and an expiry."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from headrace.model import Refused, UnknownName, UsageError
+from headrace.model.access import Grant, Role, Scope
+from headrace.model.errors import did_you_mean
+from headrace.model.times import Duration
+from headrace.security import tokens
+from headrace.security.access import Identity
+from headrace.security.audit import Action, AuditEvent, Object, append, rfc3339
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform
+from headrace.services.parameters import Argument, Option, Reason
+from headrace.services.permissions import authorised
+from headrace.services.responses.access import NewTokenResponse, TokenRow
+from headrace.services.session import Progress, ProjectSession
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import access_tokens
+from headrace.store.queries.access_tokens import AccessToken
+
+EXPIRES_DEFAULT = "30d"
+EXPIRES_DAYS_MAX = 366
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+SCOPE_FIELDS = ("domain", "owner", "tag", "env")
+_SCOPE_HINT = "write --scope viewer, or --scope operator:domain=finance,env=prod"
+_DAY_US = 86_400_000_000
+
+
+def identify(session: ProjectSession, text: str) -> Identity:
+    """Return the identity of a token. Raise Refused if it is unknown, expired or revoked."""
+    token = None
+    if tokens.is_token(text) and session.store is not None:
+        with session.store.read() as tx:
+            token = access_tokens.by_hash(tx, tokens.hash_of(text))
+    if token is None:
+        raise Refused("this token isn't known", hint="an admin creates one: headrace token create")
+    if not token.valid(_now_us()):
+        raise Refused(
+            f"the token {token.name} is {_state(token)}",
+            hint=f"an admin creates a new one: headrace token create {token.name}",
+        )
+    return tokens.identity_of(token.name, token.grants)
+
+
+class CreateArguments(msgspec.Struct, frozen=True):
+    """A new token as the leader stores it; its text stays with the caller."""
+
+    name: str
+    token_hash: str
+    grants: str
+    expires_at: int
+    reason: str
+
+
+@authorised
+def create_token(
+    session: ProjectSession,
+    name: Annotated[str, Argument("NAME", help="of the program or agent that uses it")],
+    *,
+    scopes: Annotated[
+        Sequence[str],
+        Option(
+            "--scope",
+            metavar="ROLE[:SCOPE]",
+            help="a role, and what it is limited to: operator:domain=finance",
+            key="scope",
+        ),
+    ],
+    expires: Annotated[
+        str, Option("--expires", metavar="DURATION", help="how long it is valid")
+    ] = EXPIRES_DEFAULT,
+    reason: Reason = None,
+    progress: Progress,
+) -> NewTokenResponse:
+    """Create an API token and return its text, once; only its hash is stored.
+
+    Raise UsageError for an invalid name, role or duration, and Refused if a valid token has the
+    name already.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"{name[:60]!r} is no name of a token",
+            hint="at most 63 letters, digits, `.`, `_` and `-`",
+        )
+    if not scopes:
+        raise UsageError("a token needs a role", hint=_SCOPE_HINT)
+    grants = [_grant(name, text) for text in scopes]
+    text = tokens.new_token()
+    expires_at = _expiry(expires, session.timezone)
+    arguments = CreateArguments(
+        name,
+        tokens.hash_of(text),
+        tokens.encoded_grants(grants),
+        expires_at,
+        (reason or "").strip(),
+    )
+    row: TokenRow = perform(session, "token_create", arguments, progress)
+    return NewTokenResponse(
+        id=row.id, name=row.name, token=text, scopes=row.scopes, expires_at=row.expires_at
+    )
+
+
+@leader_command("token_create", CreateArguments, TokenRow)
+def _create(context: CommandContext, arguments: CreateArguments, progress: Progress) -> TokenRow:
+    del progress
+    now_us = _now_us()
+    with context.store.read() as tx:
+        existing = access_tokens.every(tx)
+        repeated = access_tokens.by_hash(tx, arguments.token_hash)
+    if repeated is not None:  # a new leader repeats the request of one that ended
+        return _row(context.session, repeated)
+    if any(token.name == arguments.name and token.valid(now_us) for token in existing):
+        raise Refused(
+            f"there is a valid token {arguments.name} already",
+            hint=f"headrace token revoke {arguments.name}, or choose another name",
+        )
+    scopes = _scopes(arguments.grants)
+
+    def write(tx: Transaction, now: int) -> None:
+        access_tokens.add(
+            tx,
+            name=arguments.name,
+            token_hash=arguments.token_hash,
+            grants=arguments.grants,
+            now_us=now_us,
+            created_by=context.actor.id,
+            expires_at=arguments.expires_at,
+        )
+        event = AuditEvent(
+            action=Action.TOKEN_CREATED,
+            actor=context.actor,
+            object=Object("token", arguments.name),
+            reason=arguments.reason,
+            after={"scopes": scopes, "expires_at": rfc3339(instant(arguments.expires_at))},
+        )
+        append(tx, now, event)
+
+    context.tell(write=write)
+    with context.store.read() as tx:
+        created = access_tokens.by_hash(tx, arguments.token_hash)
+    assert created is not None
+    return _row(context.session, created)
+
+
+@authorised
+def list_tokens(session: ProjectSession) -> list[TokenRow]:
+    """Return all API tokens, the newest first, with the expired and revoked ones."""
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        return [_row(session, token) for token in access_tokens.every(tx)]
+
+
+class RevokeArguments(msgspec.Struct, frozen=True):
+    """The token to revoke, by id or name."""
+
+    token: str
+    reason: str
+
+
+@authorised
+def revoke_token(
+    session: ProjectSession,
+    token: Annotated[str, Argument("NAME", help="its name, or its id")],
+    *,
+    reason: Reason = None,
+    progress: Progress,
+) -> TokenRow:
+    """Revoke an API token: requests with it are refused from now on.
+
+    Raise UnknownName for an unknown token.
+    """
+    arguments = RevokeArguments(token, (reason or "").strip())
+    return perform(session, "token_revoke", arguments, progress)  # type: ignore[no-any-return]
+
+
+@leader_command("token_revoke", RevokeArguments, TokenRow)
+def _revoke(context: CommandContext, arguments: RevokeArguments, progress: Progress) -> TokenRow:
+    del progress
+    with context.store.read() as tx:
+        existing = access_tokens.every(tx)
+    matching = [token for token in existing if arguments.token in (token.name, _id(token))]
+    if not matching:
+        known = [token.name for token in existing]
+        raise UnknownName(
+            f"there is no token {arguments.token[:60]!r}",
+            hint=did_you_mean(arguments.token, known) or "headrace token list",
+        )
+    unrevoked = [token for token in matching if token.revoked_at is None]
+    if not unrevoked:
+        return _row(context.session, matching[0])
+    now_us = _now_us()
+
+    def write(tx: Transaction, now: int) -> None:
+        for token in unrevoked:
+            access_tokens.revoke(tx, token.id, now_us)
+            event = AuditEvent(
+                action=Action.TOKEN_REVOKED,
+                actor=context.actor,
+                object=Object("token", token.name),
+                reason=arguments.reason,
+            )
+            append(tx, now, event)
+
+    context.tell(write=write)
+    return _row(context.session, unrevoked[0]._replace(revoked_at=now_us))
+
+
+def _grant(name: str, text: str) -> Grant:
+    """Return the grant of `ROLE[:FIELD=VALUE,…]`."""
+    role, colon, written = text.partition(":")
+    if role not in tuple(Role):
+        raise UsageError(
+            f"{role[:40]!r} is no role", hint=did_you_mean(role, tuple(Role)) or _SCOPE_HINT
+        )
+    limits: dict[str, list[str]] = {}
+    for part in written.split(",") if colon else ():
+        field, equals, value = part.strip().partition("=")
+        if field not in SCOPE_FIELDS or not equals or not value:
+            raise UsageError(f"{part[:60]!r} limits nothing", hint=_SCOPE_HINT)
+        limits.setdefault(field, []).append(value)
+    scope = Scope(**{field: tuple(values) for field, values in limits.items()})
+    return Grant(role=Role(role), to=(f"token:{name}",), scope=scope)
+
+
+def scope_text(scope: Scope) -> str:
+    """Return a scope as it is typed: `domain=finance,env=prod`."""
+    return ",".join(f"{field}={value}" for field in SCOPE_FIELDS for value in getattr(scope, field))
+
+
+def _scopes(grants: str) -> list[str]:
+    return [
+        f"{grant.role}:{limits}" if (limits := scope_text(grant.scope)) else str(grant.role)
+        for grant in msgspec.json.decode(grants, type=list[Grant])
+    ]
+
+
+def _expiry(text: str, timezone: str) -> int:
+    now_us = _now_us()
+    expires_at = Duration.parse(text).after_us(now_us, timezone)
+    if expires_at > now_us + EXPIRES_DAYS_MAX * _DAY_US:
+        raise UsageError(
+            f"--expires {text[:20]} is too long", hint=f"at most {EXPIRES_DAYS_MAX} days"
+        )
+    return expires_at
+
+
+def _row(session: ProjectSession, token: AccessToken) -> TokenRow:
+    return TokenRow(
+        id=_id(token),
+        name=token.name,
+        scopes=_scopes(token.grants),
+        state=_state(token),
+        created_at=session.instant(token.created_at),
+        created_by=token.created_by,
+        expires_at=session.instant(token.expires_at),
+        revoked_at=None if token.revoked_at is None else session.instant(token.revoked_at),
+    )
+
+
+def _id(token: AccessToken) -> str:
+    return f"token-{token.id}"
+
+
+def _state(token: AccessToken) -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    return "valid" if token.valid(_now_us()) else "expired"
+
+
+def _now_us() -> int:
+    """Return real time: a token expires on the wall, also beside a replay."""
+    return time.time_ns() // 1000

@@ -1,0 +1,185 @@
+"""`access`, `token`, and what people with a role see and may do on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clilab import Project
+
+RULES = """\
+- {role: admin, to: [user:%s]}
+- {role: viewer, to: [token:reader]}
+- {forbid: read, to: [token:reader], column: orders.customer}
+"""
+
+
+@pytest.fixture
+def governed(shop: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The project with rules of access, in which the user of the tests is admin."""
+    monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
+    who = shop.json("access", "whoami")["who"].partition(":")[2]
+    (shop.root / "access.yaml").write_text(RULES % who)
+    shop.text("apply", "--yes")
+    return shop
+
+
+def token(project: Project, name: str, *scopes: str) -> str:
+    arguments = [word for scope in scopes for word in ("--scope", scope)]
+    return str(project.json("token", "create", name, *arguments)["token"])
+
+
+def refusal(project: Project, *arguments: str) -> dict[str, Any]:
+    code, out, err = project.call(project.root, *arguments, "--json")
+    assert code == 3 and err.startswith("error: "), (code, out, err)
+    error: dict[str, Any] = json.loads(out)["error"]
+    return error
+
+
+def test_without_rules_nothing_changes(shop: Project) -> None:
+    """Would catch: a project on one machine whose user needs a role."""
+    answer = shop.json("access", "whoami")
+    assert answer["kind"] == "local" and not answer["enforced"]
+    assert [row["role"] for row in answer["roles"]] == ["admin"]
+    assert "every local user may do everything" in shop.text("access", "whoami")
+
+
+def test_a_token_is_shown_once_and_acts_under_its_name(
+    governed: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Would catch: an act recorded under another name, a role that reaches further than it says,
+    a token that works on after its end."""
+    text = token(governed, "ci", "operator:owner=core", "viewer:owner=acme")
+    assert text not in (governed.root / ".headrace/state.db").read_bytes().decode("latin-1")
+    assert text not in governed.text("token", "list")
+    governed.refused("token", "create", "ci", "--scope", "viewer", code=3)
+    file = tmp_path / "ci.token"
+    file.write_text(text + "\n")
+    monkeypatch.setenv("HEADRACE_TOKEN", text)
+    assert governed.json("access", "whoami") == {
+        "who": "token:ci",
+        "kind": "token",
+        "groups": [],
+        "roles": [
+            {"role": "operator", "scope": "owner=core", "until": None, "file": None, "line": None},
+            {"role": "viewer", "scope": "owner=acme", "until": None, "file": None, "line": None},
+        ],
+        "enforced": True,
+    }
+    governed.text("pause", "revenue", "--reason", "by ci")
+    assert refusal(governed, "pause", "orders", "--reason", "not ours") == {
+        "code": "not_allowed", "who": "token:ci", "command": "pause", "rule": None, "ask": ["acme"],
+    }  # fmt: skip
+    assert refusal(governed, "apply", "--yes")["command"] == "apply"
+    assert refusal(governed, "read", "revenue")["ask"] == ["core"]
+    assert refusal(governed, "status")["command"] == "status"
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    paused = governed.json("audit", "show", "--action", "node.paused")[0]
+    assert paused["actor"] == "token:ci"
+    assert governed.json("access", "whoami", "--token-file", str(file))["who"] == "token:ci"
+    governed.text("token", "revoke", "ci", "--reason", "over")
+    error = governed.refused("access", "whoami", "--token-file", str(file), code=3)
+    assert "revoked" in error and text not in error
+    actions = [row["action"] for row in governed.json("audit", "show", "--limit", "2")]
+    assert actions[0] == "token.revoked"
+
+
+def test_a_node_that_somebody_may_not_see_does_not_exist_for_them(
+    governed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: names that a refusal gives away (TRUST Z5)."""
+    monkeypatch.setenv("HEADRACE_TOKEN", token(governed, "core-reader", "viewer:owner=core"))
+    hidden = governed.refused("read", "orders")
+    unknown = governed.refused("read", "ordersx")
+    assert "there is no 'orders'" in hidden and "there is no 'ordersx'" in unknown
+    assert "revenue" in governed.text("read", "revenue", "--limit", "1")
+
+
+def test_a_forbidden_column_is_left_out_wherever_rows_are_read(
+    governed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a way of reading that shows the column, or a column derived from it."""
+    everything = governed.json("read", "orders_clean")
+    assert "customer" in everything["rows"][0] and everything["masked"] == []
+    monkeypatch.setenv("HEADRACE_TOKEN", token(governed, "reader", "viewer"))
+    for name in ("orders", "orders_clean"):
+        response = governed.json("read", name)
+        assert response["masked"] == ["customer"]
+        assert response["rows"] and all("customer" not in row for row in response["rows"])
+        assert "Grace" not in governed.text("read", name, "--format", "csv")
+        assert "Grace" not in governed.text("sql", f"select * from {name}")
+        assert "left out, because you may not read them: customer" in governed.text("read", name)
+        assert "customer" in governed.refused("sql", f"select customer from {name}")
+        assert "customer" in governed.refused("diff", name, "--at", "1", "--at", "2", code=3)
+    for command in ("try", "contract infer"):
+        name = "orders" if command == "contract infer" else "orders_clean"
+        assert "customer" in governed.refused(*command.split(), name, code=3)
+    assert "Grace" not in json.dumps(governed.json("quarantine"))
+    assert governed.json("read", "revenue")["masked"] == []
+
+
+def test_explain_names_the_rule_and_the_line(governed: Project) -> None:
+    """Would catch: an explanation that isn't the decision."""
+    token(governed, "reader", "viewer")
+    answer = governed.json("access", "explain", "token:reader", "read", "orders")
+    assert answer["decision"] == "allow" and answer["masked"] == ["customer"]
+    answer = governed.json("access", "explain", "user:nobody", "backfill")
+    assert answer["decision"] == "deny" and answer["rule"] is None
+    assert answer["reason"] == "no rule gives user:nobody a role"
+    who = governed.json("access", "whoami")["who"]
+    answer = governed.json("access", "explain", who, "quarantine accept", "revenue")
+    assert answer["rule"] == {"file": "access.yaml", "line": 1}
+    assert "did you mean `backfill`" in governed.refused("access", "explain", who, "backfil")
+    assert "token list" in governed.refused("access", "explain", "token:nobody", "read")
+    assert "user:NAME" in governed.refused("access", "explain", "ana", "read")
+
+
+def test_rules_are_in_force_once_they_are_applied(governed: Project) -> None:
+    """Would catch: an edited file that gives its author a role before anybody has agreed."""
+    who = governed.json("access", "whoami")["who"]
+    (governed.root / "access.yaml").write_text(
+        f"- {{role: viewer, to: [{who}]}}\n- {{role: admin, to: [user:somebody]}}\n"
+    )
+    assert governed.json("access", "whoami")["roles"][0]["role"] == "admin"
+    changes = governed.json("plan")["changes"]
+    assert [change["node"] for change in changes] == ["access.yaml"]
+    governed.text("apply", "--yes")
+    assert refusal(governed, "apply", "--yes")["who"] == who
+    for words in (["db", "gc"], ["serve", "--port", "0"], ["tick"], ["token", "list"]):
+        governed.refused(*words, code=3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["token", "create", "a b", "--scope", "viewer"], "is no name of a token"),
+        (["token", "create", "x"], "needs a role"),
+        (["token", "create", "x", "--scope", "vewer"], "did you mean `viewer`"),
+        (["token", "create", "x", "--scope", "viewer:colour=red"], "limits nothing"),
+        (["token", "create", "x", "--scope", "viewer", "--expires", "2y"], "2y"),
+        (["token", "create", "x", "--scope", "viewer", "--expires", "400d"], "at most 366 days"),
+        (["token", "revoke", "x"], "there is no token 'x'"),
+        (["token", "create"], "needs a name"),
+        (["token", "make", "x"], "one of create, list, revoke"),
+        (["access", "explain"], "needs a person and a command"),
+        (["access", "whois"], "one of whoami, explain, matrix"),
+    ],
+    ids=str,
+)
+def test_mistakes_get_an_answer(shop: Project, words: list[str], message: str) -> None:
+    """Would catch: a traceback, or a message that doesn't say what to write."""
+    assert message in shop.refused(*words)
+
+
+def test_tokens_that_are_none_are_refused(
+    governed: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Would catch: a forged token taken for the local user."""
+    good = token(governed, "ci", "admin")
+    for text in ("x", good[:-1] + ("A" if good[-1] != "A" else "B"), "hdr_" + "x" * 49, "é"):
+        monkeypatch.setenv("HEADRACE_TOKEN", text)
+        assert "this token isn't known" in governed.refused("status", code=3)
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    assert "can't be read" in governed.refused("status", "--token-file", str(tmp_path / "none"))

@@ -1,0 +1,105 @@
+"""Every command asks for a permission, in one place, whoever calls it (TRUST Z4)."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import headrace
+from headrace.cli.command_table import COMMANDS as CLI_COMMANDS
+from headrace.cli.declared_commands import load
+from headrace.model.access import PERMISSIONS, Permission, Role
+from headrace.services.parameters import command_function
+from headrace.services.permissions import COMMANDS
+from headrace.web.endpoints import ENDPOINTS
+
+PACKAGE = Path(headrace.__file__).parent
+WITHOUT_A_PROJECT = {
+    "asset_bench:run", "bench:bench", "conformance:conformance", "demo:demo", "explain:explain",
+    "import_project:import_project", "init:init", "init:schemas", "serving:refuse_production",
+}  # fmt: skip
+"""They read or write no state of a project: examples, documentation, files that are made."""
+CHECKED_ELSEWHERE = {
+    "caches:state_of", "graph:load", "lake_files:moved_now", "permissions:check",
+    "permissions:check_call", "read:find", "tokens:identify",
+}  # fmt: skip
+"""The server calls them beside or after a check of its own (`headrace.web`)."""
+ROWS = Path(__file__).parents[1] / "golden" / "kept" / "permissions.txt"
+
+
+def test_every_command_of_each_interface_needs_a_permission() -> None:
+    """Would catch: a new endpoint, command or method that anybody may call."""
+    functions = {path for row in CLI_COMMANDS for path in load(row.name).functions.values()}
+    functions |= {endpoint.command for endpoint in ENDPOINTS}
+    text = (PACKAGE / "session_methods.py").read_text()
+    functions |= {
+        node.value
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.count(":") == 1
+        and node.value.replace(":", "").replace("_", "").isalpha()
+    }
+    assert functions - COMMANDS.keys() - WITHOUT_A_PROJECT == set()
+
+
+def test_every_function_with_a_permission_checks_it() -> None:
+    """Would catch: a permission that is declared and never asked for, or a parameter without one."""
+    for path, needed in COMMANDS.items():
+        function = command_function(path)
+        if path != "access:whoami":  # everybody may ask who they are
+            assert hasattr(function, "__wrapped__"), path
+        name = needed.of.partition(".")[0]
+        assert not name or name in inspect.signature(function).parameters, path
+
+
+def test_what_interfaces_call_directly_needs_a_permission_too() -> None:
+    """Would catch: a function of a project that a command calls past its declaration."""
+    unchecked = set()
+    for file in [*PACKAGE.glob("cli/**/*.py"), *PACKAGE.glob("web/*.py"), PACKAGE / "library.py"]:
+        tree = ast.parse(file.read_text())
+        for imported in ast.walk(tree):
+            module = (imported.module or "") if isinstance(imported, ast.ImportFrom) else ""
+            if isinstance(imported, ast.ImportFrom) and module.startswith("headrace.services"):
+                for alias in imported.names:
+                    unchecked |= _called(tree, module, alias)
+    assert unchecked - COMMANDS.keys() - WITHOUT_A_PROJECT == CHECKED_ELSEWHERE
+
+
+def _called(tree: ast.Module, module: str, alias: ast.alias) -> set[str]:
+    """Return the functions of a session that a file takes from an import."""
+    value = getattr(import_module(module), alias.name, None)
+    if value is None or inspect.ismodule(value):
+        value = import_module(f"{module}.{alias.name}")
+        local = alias.asname or alias.name
+        values = [
+            getattr(value, node.attr, None)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == local
+        ]
+    else:
+        values = [value]
+    return {
+        f"{item.__module__.rpartition('.')[2]}:{item.__name__}"
+        for item in values
+        if inspect.isfunction(item)
+        and next(iter(inspect.signature(item).parameters), "") == "session"
+    }
+
+
+def test_commands_and_roles_are_as_reviewed() -> None:
+    """Would catch: a role that gets a command without anybody having looked at it."""
+    permissions = {row.name: row.permission for row in COMMANDS.values()}
+    lines = [
+        f"{name}: {permission}: "
+        + ", ".join(role for role in Role if permission in PERMISSIONS[role])
+        for name, permission in sorted(permissions.items())
+    ]
+    assert lines == ROWS.read_text().splitlines()
+    assert PERMISSIONS[Role.ADMIN] == set(Permission)
+    assert Permission.READ not in PERMISSIONS[Role.OPERATOR]
+    assert PERMISSIONS[Role.AUDITOR] == {Permission.SEE, Permission.AUDIT}

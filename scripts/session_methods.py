@@ -29,6 +29,8 @@ TARGET = Path(__file__).resolve().parent.parent / "src/headrace/session_methods.
 
 METHODS = {
     "accept_names": "contract_accept:accept_names",
+    "approvals": "approvals:approvals",
+    "approve": "approvals:approve",
     "apply": "apply:apply_plan",
     "audit": "audit:show",
     "audit_verify": "audit:audit_verify",
@@ -73,6 +75,7 @@ METHODS = {
     "quarantine_accept": "quarantine_decisions:accept",
     "quarantine_drop": "quarantine_decisions:drop",
     "receive": "receive:receive",
+    "reject": "approvals:reject",
     "render": "render:render",
     "report": "incident_records:report",
     "resume": "pause:resume",

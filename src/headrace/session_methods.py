@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TokenRow,
         WhoAmIResponse,
     )
+    from headrace.services.responses.approvals import ApprovalRow
     from headrace.services.responses.backfills import BackfillResponse, BackfillsResponse
     from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse
     from headrace.services.responses.figures import FigureResponse
@@ -105,6 +106,22 @@ class SessionMethods:
         result: ApplyResponse = self._call(
             "apply:apply_plan", plan_id=plan_id, keep=keep, reason=reason
         )
+        return result
+
+    def approvals(self) -> list[ApprovalRow]:
+        """Return the plans that wait for an approval or have an answer (at most 50), newest
+        first.
+        """
+        result: list[ApprovalRow] = self._call("approvals:approvals")
+        return result
+
+    def approve(self, plan: str, *, reason: str) -> ApprovalRow:
+        """Approve a plan that somebody else has asked for; it starts at once.
+
+        Raise Refused without a reason, for one's own plan, and for one that has expired or
+        would be another one by now. Raise UnknownName for an unknown plan.
+        """
+        result: ApprovalRow = self._call("approvals:approve", plan=plan, reason=reason)
         return result
 
     def audit(
@@ -583,6 +600,11 @@ class SessionMethods:
         result: RunResponse = self._call(
             "receive:receive", source=source, file=file, key=key, reason=reason
         )
+        return result
+
+    def reject(self, plan: str, *, reason: str) -> ApprovalRow:
+        """Reject a plan that waits for an approval; it is cancelled. Raise as `approve` does."""
+        result: ApprovalRow = self._call("approvals:reject", plan=plan, reason=reason)
         return result
 
     def render(self, target: str, *, parameters: Mapping[str, str] | None = None) -> RenderResponse:

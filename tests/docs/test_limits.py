@@ -14,7 +14,6 @@ import pytest
 from page_lab import ROOT, Shell
 from test_inline_claims import options_of
 
-from headrace.cli.command_table import NOT_BUILT
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.web.data import DataAsked
 from headrace.web.openapi import description
@@ -130,11 +129,14 @@ def test_a_declaration_that_the_page_rules_out_is_refused(sentence: str, tmp_pat
     assert word in problems(tmp_path, files).lower()
 
 
-def test_there_are_no_approvals() -> None:
-    """Would catch: the same, of commands."""
-    said("There are no approvals yet")
-    assert {"approve", "approvals", "reject"} <= set(NOT_BUILT)
-    assert not any("approv" in path for path in description()["paths"])
+def test_only_backfills_are_approved() -> None:
+    """Would catch: an approval of something else, and a page that denies it."""
+    said("**Approvals** exist for backfills only.")
+    assert {path for path in description()["paths"] if "approv" in path} == {
+        "/api/v1/approvals",
+        "/api/v1/approvals/{plan}/approve",
+        "/api/v1/approvals/{plan}/reject",
+    }
 
 
 def test_people_dont_sign_in_over_the_network(tmp_path: Path) -> None:
@@ -238,12 +240,9 @@ def test_classified_columns_are_read_by_commands_and_not_in_quarantine(played: S
 
 
 @pytest.mark.timeout(120)
-def test_a_backfill_waits_for_an_approval_that_nobody_can_give(played: Shell) -> None:
+def test_a_backfill_waits_for_an_approval(played: Shell) -> None:
     """Would catch: an exit code, or a kept plan, that the page promises and nobody gives."""
-    said(
-        "keeps its plan and ends with exit 3, and nobody can approve it. Cancel it, or change the"
-        " rule."
-    )
+    said("is refused; plan a backfill instead, which another person can approve.")
     code, output, errors = played.run(
         "headrace backfill daily --from 2026-03-01 --to 2026-03-02 --mode all --reason again --yes"
     )

@@ -58,7 +58,7 @@ from headrace.runtime.tasks import delivery_batches
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import secrets
-from headrace.services import estimates, import_diff, serving, status_facts, tokens
+from headrace.services import approvals, estimates, import_diff, serving, status_facts, tokens
 from headrace.slo import freshness
 from headrace.store import lease
 from headrace.store.engines import sqlite
@@ -75,6 +75,7 @@ QUOTED = [
     ("CHANGELOG.md", f"ends after {sessions.IDLE_SECONDS // 3600} hours without a request"),
     ("docs/how-to/access.md", f"ends after {sessions.IDLE_SECONDS // 3600} hours"),
     ("docs/how-to/access.md", f"after {sessions.ABSOLUTE_SECONDS // 86_400} days in any case"),
+    ("docs/how-to/backfill.md", f"after {approvals.EXPIRES_DAYS} days"),
     ("docs/how-to/access.md", f"lasts at most {tokens.EXPIRES_DAYS_MAX} days"),
     ("CHANGELOG.md", f"at most {small_files.SMALL_BYTES_MAX // KIB} KiB of plain columns"),
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),

@@ -47,8 +47,8 @@ def test_a_plan_that_waits_for_an_approval_is_told_after_a_while_and_ends_with_i
     (incident,) = lab.headrace("incidents")
     rules = [seen["expected"] for seen in incident["cause"]["evidence"]]
     assert rules == ["an approval: headrace.toml:7 backfill_approval = 'partitions > 2'"]
-    assert incident["repair"]["first"].startswith("nobody can approve a plan yet: cancel it; ")
-    assert incident["repair"]["commands"] == ["headrace backfills cancel 1 --reason TEXT"]
+    assert incident["repair"]["first"].startswith("another person than the one who asked decides")
+    assert incident["repair"]["commands"] == ["headrace approve 1 --reason TEXT"]
     lab.headrace("backfills", "cancel", "1", "--reason", "not needed", "--now", lab.now.isoformat())
     lab.now += timedelta(hours=1)
     lab.tick()

@@ -309,7 +309,7 @@ def test_a_repair_that_needs_an_approval_says_so_before(lab: Lab) -> None:
     )
     said = " ".join(out.getvalue().split())  # lines break where a figure before them is longer
     assert "; needs an approval: headrace.toml:9 backfill_approval = 'partitions > 0'" in said
-    assert "nobody can approve it yet: change headrace.toml:9 first" in said
+    assert "a repair can't be approved: plan a backfill, which another person approves" in said
     with pytest.raises(Refused, match="needs an approval"):
         fix(
             lab.session(),

@@ -45,6 +45,8 @@ MODULES = {
     "dev": "start",
     "incident": "incidents",
     "backfill": "backfills",
+    "approve": "approvals",
+    "reject": "approvals",
     "plan": "plans",
     "diff": "plans",
     "versions": "apply",
@@ -100,6 +102,9 @@ COMMANDS = (
     CliCommand("run", "act", "run assets now"),
     CliCommand("backfill", "act", "plan and run a backfill; production goes on meanwhile"),
     CliCommand("backfills", "act", "list backfills; pause, resume or cancel one"),
+    CliCommand("approvals", "act", "list plans that wait for an approval, and the answers"),
+    CliCommand("approve", "act", "approve a plan that somebody else asked for"),
+    CliCommand("reject", "act", "reject a plan that waits for an approval"),
     CliCommand("receive", "act", "hand in a delivery from a file"),
     CliCommand("try", "act", "compute and audit one asset without publishing"),
     CliCommand("retry", "act", "run again what failed"),
@@ -138,19 +143,13 @@ BY_NAME = {command.name: command for command in COMMANDS}
 RENAMED = {"withdraw": "unpublish"}
 """Former name → command. It works until the minor version after the next, with a note."""
 
-_NO_APPROVALS = (
-    "`headrace backfills cancel ID`, or change `[policy] backfill_approval` and plan it again"
-)
 NOT_BUILT = {
-    "approvals": _NO_APPROVALS,
-    "approve": _NO_APPROVALS,
     "docs": "use `headrace ls` and `headrace lineage ASSET`",
     "expect": "use `expect:` in the source's file",
     "handover": "use `headrace status` and `headrace runs --failed`",
     "maintenance": "nothing can be declared ahead yet",
     "mute": "use `quiet:` in owners.yaml",
     "optimize": "use `headrace runs` for what each attempt took",
-    "reject": _NO_APPROVALS,
     "report": "use `headrace status`",
     "what-if": "use `headrace runs` for what each attempt took",
 }

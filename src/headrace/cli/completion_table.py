@@ -199,6 +199,15 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "[ID]"),
         CompletedParameter(("--reason",), "TEXT"),
     ),
+    "approvals": (),
+    "approve": (
+        CompletedParameter((), "ID"),
+        CompletedParameter(("--reason",), "TEXT"),
+    ),
+    "reject": (
+        CompletedParameter((), "ID"),
+        CompletedParameter(("--reason",), "TEXT"),
+    ),
     "receive": (
         CompletedParameter((), "SOURCE"),
         CompletedParameter((), "FILE"),

@@ -23,6 +23,8 @@ class Permission(enum.StrEnum):
     """Run, retry, cancel, pause, back fill, repair, receive deliveries."""
     DECIDE = "decide"
     """Release held data, take back publications, waive obligations."""
+    APPROVE = "approve"
+    """Approve or reject a plan that another person has asked for."""
     CHANGE = "change"
     """Apply changed files, accept new names of columns."""
     AUDIT = "audit"
@@ -51,6 +53,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.REVEAL,
             Permission.OPERATE,
             Permission.DECIDE,
+            Permission.APPROVE,
             Permission.CHANGE,
         }
     ),

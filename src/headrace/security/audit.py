@@ -196,6 +196,8 @@ class Action(enum.StrEnum):
     DELIVERY_RECEIVED = "delivery.received"
     CONTRACT_ACCEPTED = "contract.accepted"
     PLAN_MADE = "plan.made"
+    PLAN_APPROVED = "plan.approved"
+    PLAN_REJECTED = "plan.rejected"
     PLAN_STARTED = "plan.started"
     PLAN_PAUSED = "plan.paused"
     PLAN_RESUMED = "plan.resumed"

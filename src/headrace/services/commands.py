@@ -288,6 +288,7 @@ REQUESTABLE = {
     "report_incident": "incident_records",
     "waive": "interventions",
     "exports": "interventions",
+    "approval_answer": "approvals",
     "token_create": "tokens",
     "token_revoke": "tokens",
 }

@@ -153,13 +153,13 @@ def _refuse_undecided(planned: PlannedFix, response: FixResponse) -> None:
         raise ValuesDiffer(response.refused, refused)
     if planned.build is not None and planned.build.approval is not None:
         rule = planned.build.approval
+        label = planned.incident.label
+        accept = [command_line("contract", "accept", label)] if planned.accepted else []
+        steps = ", then ".join([*accept, planned.build.command])
         raise Refused(
             f"this repair needs an approval: {rule.file}:{rule.line} backfill_approval ="
             f" {rule.rule!r}",
-            hint=(
-                f"nobody can approve it yet: change {rule.file}:{rule.line}, then headrace fix"
-                f" {planned.incident.label}"
-            ),
+            hint=f"{steps}: another person approves that plan",
         )
 
 

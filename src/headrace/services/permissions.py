@@ -33,7 +33,7 @@ class CommandPermission(NamedTuple):
 
 
 SEE, READ, OPERATE = Permission.SEE, Permission.READ, Permission.OPERATE
-DECIDE, CHANGE = Permission.DECIDE, Permission.CHANGE
+DECIDE, APPROVE, CHANGE = Permission.DECIDE, Permission.APPROVE, Permission.CHANGE
 AUDIT, ADMINISTER = Permission.AUDIT, Permission.ADMINISTER
 
 _ROW = CommandPermission
@@ -44,6 +44,9 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "apply:apply": _ROW("apply", CHANGE),
     "apply:apply_plan": _ROW("apply", CHANGE),
     "apply:make_again": _ROW("apply", CHANGE),
+    "approvals:approvals": _ROW("approvals", SEE),
+    "approvals:approve": _ROW("approve", APPROVE),
+    "approvals:reject": _ROW("reject", APPROVE),
     "asset_tests:run_tests": _ROW("test", READ),
     "audit:audit_verify": _ROW("audit verify", AUDIT),
     "audit:checkpoint": _ROW("audit checkpoint", AUDIT),

@@ -224,13 +224,10 @@ def find_repair(
         case CauseKind.APPROVAL_PENDING:
             numbers = [evidence.id.removeprefix("plan:") for evidence in incident.evidence]
             return Mending(
-                first=(
-                    "nobody can approve a plan yet: cancel it; if it is wanted, change"
-                    " `backfill_approval` in headrace.toml and plan it again"
-                ),
+                first="another person than the one who asked decides: approve or reject it",
                 commands=tuple(
-                    command_line("backfills", "cancel", fromkey, "--reason", "TEXT")
-                    for fromkey in dict.fromkeys(numbers)
+                    command_line("approve", number, "--reason", "TEXT")
+                    for number in dict.fromkeys(numbers)
                 ),
             )
         case CauseKind.DEADLINE_INFEASIBLE:

@@ -208,6 +208,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get(
         "/backfills/{plan}/partitions", "backfill_partitions", "backfill_partitions:plan_partitions"
     ),
+    Get("/approvals", "approvals", "approvals:approvals"),
     Get("/deliveries/{source}", "deliveries", "deliveries:deliveries"),
     Get("/checks", "checks", "checks:checks"),
     Get("/checks/list", "check_list", "checks:check_list"),
@@ -234,6 +235,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Post("/backfills/{plan}/pause", "do_pause_backfill", "backfills:pause_backfill"),
     Post("/backfills/{plan}/resume", "do_resume_backfill", "backfills:resume_backfill"),
     Post("/backfills/{plan}/cancel", "do_cancel_backfill", "backfills:cancel_backfill"),
+    Post("/approvals/{plan}/approve", "do_approve", "approvals:approve"),
+    Post("/approvals/{plan}/reject", "do_reject", "approvals:reject"),
     Post("/runs", "do_run", "run:run"),
     Post("/runs/{run}/cancel", "do_cancel", "interventions:cancel"),
     Post("/retry", "do_retry", "run:retry"),

@@ -340,7 +340,7 @@ def _next_commands(response: BackfillResponse) -> list[str]:
         case "paused":
             return [f"headrace backfills resume {number} --reason TEXT"]
         case "awaiting_approval":
-            return [f"headrace backfills cancel {number} --reason TEXT"]
+            return [f"headrace approve {number} --reason TEXT"]
         case "failed" | "partial":
             resume = f"headrace backfills resume {number} --reason TEXT"
             first = next(iter(response.failures), None)

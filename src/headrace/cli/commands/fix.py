@@ -93,7 +93,9 @@ def _render_undone(response: FixResponse, page: CommandOutput) -> None:
         return
     needs = None if response.backfill is None else response.backfill.approval
     if needs is not None:
-        page.say(f"! nobody can approve it yet: change {needs.file}:{needs.line} first", "warn")
+        page.say(
+            "! a repair can't be approved: plan a backfill, which another person approves", "warn"
+        )
         page.next(f"headrace fix {response.id} --dry-run")
         return
     page.next(

@@ -1,0 +1,62 @@
+"""`headrace approvals`, `approve` and `reject`: a second person decides about a plan."""
+
+from __future__ import annotations
+
+from headrace.cli.declared_commands import ServiceCommand
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
+from headrace.services.responses.approvals import ApprovalRow
+
+_STYLES = {"open": "warn", "approved": "good", "rejected": "bad", "expired": "dim", "void": "dim"}
+
+
+def _render_approvals(rows: list[ApprovalRow], page: CommandOutput) -> None:
+    if not rows:
+        page.say("no plan needs or needed an approval")
+        page.next("headrace backfills")
+        return
+    columns = [
+        ColumnLayout("plan"),
+        ColumnLayout("state"),
+        ColumnLayout("asked by"),
+        ColumnLayout("asked"),
+        ColumnLayout("why", gives=2, least=12),
+        ColumnLayout("reaches", gives=1, least=12),
+        ColumnLayout("answer", gives=1, least=8),
+    ]
+    cells: list[list[str | StyledCell]] = [
+        [
+            StyledCell(row.id, "bold"),
+            StyledCell(row.state, _STYLES[row.state]),
+            row.asked_by,
+            page.times.time_text(row.asked_at),
+            row.reason,
+            _consequence(row),
+            _answers(row),
+        ]
+        for row in rows
+    ]
+    page.table(columns, cells)
+    open_rows = [row for row in rows if row.state == "open"]
+    if open_rows:
+        page.next(f"headrace backfills {open_rows[0].id}", f"{open_rows[0].next}")
+
+
+def _consequence(row: ApprovalRow) -> str:
+    parts = [plural(row.consequence.partitions, "partition"), joined(row.consequence.consumers)]
+    return ", ".join(part for part in parts if part)
+
+
+def _answers(row: ApprovalRow) -> str:
+    return "; ".join(f"{answer.answer} by {answer.by}: {answer.reason}" for answer in row.given)
+
+
+def _render_answer(row: ApprovalRow, page: CommandOutput) -> None:
+    page.say(f"plan {row.id} is {row.state}", _STYLES[row.state])
+    page.say(f"asked by {row.asked_by}: {row.reason}", "dim")
+    page.next(f"headrace backfills {row.id}")
+
+
+approvals_command = ServiceCommand("approvals:approvals", _render_approvals)
+approve_command = ServiceCommand("approvals:approve", _render_answer)
+reject_command = ServiceCommand("approvals:reject", _render_answer)

@@ -1,0 +1,144 @@
+"""`approvals`, `approve` and `reject`: two people, one plan, and what is recorded of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from clilab import Project
+
+RULE = '[policy]\nbackfill_approval = "partitions > 1"\n'
+BACKFILL = (
+    "backfill", "revenue", "--from", "2025-03-01", "--to", "2025-03-03", "--mode", "all", "--only",
+    "--reason", "the euro was a pound",
+)  # fmt: skip
+
+
+@pytest.fixture
+def asked(shop: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose token `asker`, created by the user of the tests, has asked for a backfill."""
+    monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
+    settings = shop.root / "headrace.toml"
+    settings.write_text(settings.read_text() + RULE)
+    shop.text("apply", "--yes")
+    return shop
+
+
+def token(project: Project, name: str, *scopes: str) -> str:
+    words = [word for scope in scopes for word in ("--scope", scope)]
+    return str(project.json("token", "create", name, *words)["token"])
+
+
+def ask(project: Project) -> dict[str, Any]:
+    code, out, err = project.call(project.root, *BACKFILL, "--yes", "--json")
+    assert code == 3, err
+    response: dict[str, Any] = json.loads(out)
+    assert response["state"] == "awaiting_approval"
+    return response
+
+
+def as_another_person(project: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Run the next commands as another user of the machine."""
+    monkeypatch.setattr("headrace.cli.invocation.local_actor", lambda: f"{name}@db1")
+
+
+def test_nobody_approves_their_own_plan(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: four eyes that are two, by a token of one's own or in its name."""
+    number = ask(asked)["id"]
+    assert "another person must decide" in asked.refused(
+        "approve", number, "--reason", "fine", code=3
+    )
+    monkeypatch.setenv("HEADRACE_TOKEN", token(asked, "mine", "admin"))
+    for command in ("approve", "reject"):
+        assert "another person must decide" in asked.refused(
+            command, number, "--reason", "fine", code=3
+        )
+    assert asked.json("approvals")[0]["state"] == "open"
+
+
+def test_a_plan_that_a_token_asked_for_isnt_approved_by_who_created_the_token(
+    asked: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a person who lets a token ask, and approves it."""
+    text = token(asked, "robot", "operator", "viewer")
+    monkeypatch.setenv("HEADRACE_TOKEN", text)
+    number = ask(asked)["id"]
+    assert "doesn't include `approve`" in asked.refused(
+        "approve", number, "--reason", "fine", code=3
+    )
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    assert "token:robot asked for plan" in asked.refused(
+        "approve", number, "--reason", "fine", code=3
+    )
+
+
+def test_another_person_approves_and_it_runs(
+    asked: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: an approval that starts nothing or something else, or whose reason is lost."""
+    response = ask(asked)
+    row = asked.json("approvals")[0]
+    assert row["id"] == response["id"] and row["plan_id"] == response["plan_id"]
+    assert row["reason"] == "the euro was a pound" and row["given"] == []
+    assert row["consequence"]["partitions"] == 3
+    assert row["consequence"]["consumers"] == ["morning-report"]
+    assert "backfill_approval" in row["rule"] and row["needs"][0]["count"] == 1
+    text = asked.text("approvals")
+    assert "open" in text and f"headrace approve {row['id']} --reason TEXT" in text
+    as_another_person(asked, monkeypatch, "bo")
+    assert "needs --reason" in asked.refused("approve", row["id"], code=3)
+    answered = asked.json("approve", row["plan_id"], "--reason", "checked with finance")
+    assert answered["state"] == "approved"
+    assert [(item["by"], item["answer"], item["reason"]) for item in answered["given"]] == [
+        ("bo@db1", "approved", "checked with finance")
+    ]
+    assert asked.json("backfills", row["id"])["state"] == "succeeded"
+    events = {entry["action"]: entry for entry in asked.json("audit", "show", "--limit", "40")}
+    assert events["plan.approved"]["actor"] == "bo@db1"
+    assert events["plan.approved"]["reason"] == "checked with finance"
+    assert events["plan.started"]["actor"] == row["asked_by"]
+    assert "is approved" in asked.refused("approve", row["id"], "--reason", "again")
+    assert "no plan 99 needs" in asked.refused("approve", "99", "--reason", "x")
+
+
+def test_a_rejected_plan_never_runs(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a rejection that is only written down."""
+    number = ask(asked)["id"]
+    as_another_person(asked, monkeypatch, "bo")
+    assert asked.json("reject", number, "--reason", "not before the audit")["state"] == "rejected"
+    assert asked.json("backfills", number)["state"] == "cancelled"
+    assert "is rejected" in asked.refused("approve", number, "--reason", "after all")
+    assert "has ended" in asked.refused("backfills", "resume", number, "--reason", "x")
+    text = asked.text("approvals")
+    assert "rejected by bo@db1: not before the audit" in text
+
+
+def test_a_plan_that_would_be_another_one_by_now_is_void(
+    asked: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: an approval of something else than what was shown."""
+    number = ask(asked)["id"]
+    query = asked.root / "assets/revenue.sql"
+    query.write_text(query.read_text().replace("sum(amount)", "2 * sum(amount)"))
+    asked.text("apply", "--yes", "--keep", "revenue", "--reason", "only the future")
+    as_another_person(asked, monkeypatch, "bo")
+    assert "is void" in asked.refused("approve", number, "--reason", "fine", code=3)
+    assert asked.json("backfills", number)["state"] == "awaiting_approval"
+
+
+def test_a_plan_expires(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: an approval of a plan whose reason nobody remembers."""
+    number = ask(asked)["id"]
+    asked.text("tick", "--now", "2025-03-14T08:00+01:00")
+    assert asked.json("approvals")[0]["state"] == "expired"
+    as_another_person(asked, monkeypatch, "bo")
+    assert "is expired" in asked.refused("approve", number, "--reason", "fine")
+
+
+def test_a_cancelled_plan_is_void_and_none_is_said_plainly(asked: Project) -> None:
+    """Would catch: a plan that its author took back and that still asks for an answer."""
+    assert "no plan needs or needed an approval" in asked.text("approvals")
+    number = ask(asked)["id"]
+    asked.text("backfills", "cancel", number, "--reason", "a mistake")
+    assert asked.json("approvals") == []

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
+from headrace.importers.origin_files import LINK_OUT, UnreadableFile, file_bytes, leads_out
+
+__all__ = ["FAKE_ROOT", "Module", "Origin", "UnreadableFile"]
+
 FILE_BYTES_MAX = 16 * 1024 * 1024
 DATA_BYTES_MAX = 1024 * 1024
 FILES_MAX = 20_000
@@ -20,10 +24,6 @@ SKIPPED_FOLDERS = frozenset(
     {".git", ".venv", "venv", "node_modules", "__pycache__", "site-packages", ".tox"}
 )
 SEARCHED_FOLDERS = ("dags", "plugins", "include", "src")
-
-
-class UnreadableFile(Exception):
-    """A file that can't be read as Python; the message says why."""
 
 
 @dataclass(eq=False, slots=True)
@@ -47,26 +47,40 @@ class Origin:
 
     def __init__(self, root: Path) -> None:
         self.root = root if root.is_dir() else root.parent
+        self._refused: dict[str, str] = {}
+        """What isn't read at all, with the reason: a folder, or the first file beyond the limit."""
         self.paths = sorted(self._walk()) if root.is_dir() else [root.name]
         self._known = set(self.paths)
         self._modules: dict[str, Module] = {}
 
     def _walk(self) -> list[str]:
         results: list[str] = []
-        for folder, folders, names in os.walk(self.root):
+        for folder, folders, names in os.walk(self.root, onerror=self._refuse_folder):
             folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
-            for name in names:
+            for name in folders:
                 path = Path(folder, name)
-                if path.is_symlink() and not path.resolve().is_relative_to(self.root.resolve()):
-                    continue
-                results.append(path.relative_to(self.root).as_posix())
+                if path.is_symlink() and leads_out(self.root, path):
+                    self._refused[self._relative(path)] = LINK_OUT
+            results += (self._relative(Path(folder, name)) for name in sorted(names))
             if len(results) > FILES_MAX:
+                self._refused[results[FILES_MAX]] = (
+                    f"the folder has more than {FILES_MAX} files: this one and others aren't read"
+                )
                 break
         return results[:FILES_MAX]
 
+    def _refuse_folder(self, error: OSError) -> None:
+        """Note a folder that can't be listed."""
+        path = self._relative(Path(os.fsdecode(error.filename)))
+        self._refused[path] = f"the folder can't be read: {error.strerror}"
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
     @property
     def python_files(self) -> list[str]:
-        return [path for path in self.paths if path.endswith(".py")]
+        """The Python files, and what isn't read at all: `module` says why."""
+        return [*(path for path in self.paths if path.endswith(".py")), *sorted(self._refused)]
 
     def module(self, path: str) -> Module:
         """Return a Python file, parsed. Raises `UnreadableFile`."""
@@ -93,19 +107,18 @@ class Origin:
         return Module(path, text, tree)
 
     def _text(self, path: str) -> str:
+        data = self.data(path)
         try:
-            file = self.root / path
-            if file.stat().st_size > FILE_BYTES_MAX:
-                raise UnreadableFile(
-                    f"it is larger than {FILE_BYTES_MAX // 1024 // 1024} MiB, the limit of a file"
-                )
-            data = file.read_bytes()
             encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
             return io.TextIOWrapper(io.BytesIO(data), encoding, newline=None).read()
-        except OSError as error:
-            raise UnreadableFile(f"it can't be read: {error.strerror}") from None
         except (SyntaxError, LookupError, UnicodeError) as error:
             raise UnreadableFile(f"its encoding can't be read: {error}") from None
+
+    def data(self, path: str) -> bytes:
+        """Return a file's bytes, at most `FILE_BYTES_MAX`. Raises `UnreadableFile`."""
+        if path in self._refused:
+            raise UnreadableFile(self._refused[path])
+        return file_bytes(self.root, path, FILE_BYTES_MAX)
 
     def resolve(self, name: str, file: str, level: int = 0) -> str | None:
         """Return the project's file that `import name` in `file` means, or None."""
@@ -151,7 +164,7 @@ class Origin:
         for candidate in candidates:
             normalized = os.path.normpath(candidate)
             if normalized in self._known:
-                return normalized, self._data_text(normalized)
+                return self._with_text(normalized)
         return None
 
     def template_file(self, path: str, folders: list[str], near: str) -> tuple[str, str] | None:
@@ -166,7 +179,7 @@ class Origin:
         for ending in [*(f"/{name}/{path}" for name in last_parts), f"/{path}"]:
             templates = self._nearest(ending, near)
             if len(templates) == 1:
-                return templates[0], self._data_text(templates[0])
+                return self._with_text(templates[0])
         return None
 
     def _nearest(self, ending: str, near: str) -> list[str]:
@@ -186,12 +199,13 @@ class Origin:
                 return [f"{folder}/{rest}", rest]
         return []
 
-    def _data_text(self, path: str) -> str:
+    def _with_text(self, path: str) -> tuple[str, str] | None:
+        """Return a file's path and text; None if it can't be read, or not as a whole."""
         try:
-            with (self.root / path).open("rb") as file:
-                return file.read(DATA_BYTES_MAX).decode("utf-8", "replace")
-        except OSError:
-            return ""
+            data = file_bytes(self.root, path, DATA_BYTES_MAX)
+        except UnreadableFile:
+            return None
+        return path, data.decode("utf-8", "replace")
 
 
 def _common_parts(path: str, other: str) -> int:

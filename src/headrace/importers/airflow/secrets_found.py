@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from headrace.importers.airflow.origin import Origin
+from headrace.importers.airflow.origin import Origin, UnreadableFile
 from headrace.importers.imported import SecretFound
 
 REDACTED = "***"
@@ -44,8 +44,8 @@ class Secrets:
         self._values: set[str] = set()
         for path in paths:
             try:
-                text = (origin.root / path).read_text(encoding="utf-8", errors="replace")
-            except OSError:
+                text = origin.data(path).decode("utf-8", errors="replace")
+            except UnreadableFile:
                 continue
             self._scan(path, text)
         ordered = sorted(self._values, key=len, reverse=True)

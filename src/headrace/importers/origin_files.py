@@ -6,8 +6,8 @@ import errno
 import hashlib
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 HASHED_BYTES_MAX = 256 * 1024 * 1024
 """256 MiB: of a larger file, these bytes and its size are hashed."""
@@ -64,7 +64,7 @@ def _inside(root: Path, path: str) -> str:
     return place
 
 
-def _opened(place: str) -> BinaryIO:
+def _opened(place: str) -> BufferedReader:
     """Open a regular file; others (a FIFO, a device) would wait for ever. Raises UnreadableFile."""
     descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -73,7 +73,7 @@ def _opened(place: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _hashed(file: BinaryIO) -> str:
+def _hashed(file: BufferedReader) -> str:
     size = os.fstat(file.fileno()).st_size
     if size <= HASHED_BYTES_MAX:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.importers import ImportedItem, ImportedProject
+from headrace.importers.origin_files import UnreadableFile, file_hash
 from headrace.model import HeadraceError, ProjectError
 from headrace.model.partitions import command_line
 from headrace.services.import_files import safe_path
@@ -83,6 +85,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Id of each applied suggestion → file → hash of its text after that."""
     retired: dict[str, RetiredDag] = {}
     """The DAGs that are retired; what is gone of them at the origin is no change."""
+    begun: dict[str, list[str]] = {}
+    """File → hashes of the texts that an unfinished import may have left; empty once finished."""
 
 
 def manifest_of(
@@ -115,6 +119,16 @@ def manifest_of(
     )
 
 
+def begun_manifest(earlier: Manifest, texts: Mapping[str, str]) -> Manifest:
+    """Return the manifest to be stored before `texts` are written over an earlier import."""
+    begun = {path: list(hashes) for path, hashes in earlier.begun.items()}
+    for path, text in texts.items():
+        begun.setdefault(path, []).append(text_hash(text))
+    return msgspec.structs.replace(
+        earlier, begun={path: list(dict.fromkeys(begun[path])) for path in sorted(begun)}
+    )
+
+
 def _table_facts(item: ImportedItem) -> TableFacts | None:
     table = item.table
     if table is None:
@@ -137,7 +151,9 @@ def load_manifest(directory: Path) -> Manifest | None:
             f"{path} can't be read: {error}",
             hint="restore it from version control, or import into another folder",
         ) from error
-    for name in chain(manifest.files, *(row.changes for row in manifest.suggestions)):
+    for name in chain(
+        manifest.files, manifest.begun, *(row.changes for row in manifest.suggestions)
+    ):
         safe_path(name)
     return manifest
 
@@ -145,7 +161,7 @@ def load_manifest(directory: Path) -> Manifest | None:
 def imported_manifest(directory: Path, action: str) -> Manifest:
     """Return the manifest of an import, for `import ACTION`.
 
-    Raise ProjectError if the folder isn't an import, HeadraceError as `load_manifest` does.
+    Raise ProjectError if the folder isn't a finished import, HeadraceError as `load_manifest` does.
     """
     manifest = load_manifest(directory)
     if manifest is None:
@@ -153,7 +169,19 @@ def imported_manifest(directory: Path, action: str) -> Manifest:
             f"{directory.resolve()} isn't an imported project",
             hint=f"name its folder: {command_line('import', action, '--into', 'DIR')}",
         )
+    if manifest.begun:
+        origin = (directory / manifest.origin).resolve()
+        options = ("--with-dbt",) if manifest.with_dbt else ()
+        words = ("import", manifest.tool, str(origin), "--into", str(directory), *options)
+        raise unfinished(directory, command_line(*words))
     return manifest
+
+
+def unfinished(directory: Path, again: str) -> ProjectError:
+    """Return the error for an import that was killed; `again` is the command that finishes it."""
+    return ProjectError(
+        f"the import into {directory} was interrupted before it was finished", hint=again
+    )
 
 
 def manifest_text(manifest: Manifest) -> str:
@@ -201,7 +229,7 @@ def item_hashes(items: Iterable[ImportedItem]) -> dict[str, str]:
 def origin_hashes(imported: ImportedProject, root: Path) -> dict[str, str]:
     """Return the hash of each of the origin's files that the import read."""
     paths = set(imported.read_files) or {item.file for item in imported.items if item.file}
-    hashes = {path: _file_hash(root / path) for path in sorted(paths)}
+    hashes = {path: _file_hash(root, path) for path in sorted(paths)}
     return {path: value for path, value in hashes.items() if value}
 
 
@@ -210,19 +238,34 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _file_hash(path: Path) -> str:
+def _file_hash(root: Path, path: str) -> str:
     """Return the SHA-256 of a file; empty if it can't be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        return file_hash(root, path)
+    except UnreadableFile:
         return ""
 
 
 def edited_files(manifest: Manifest, directory: Path) -> list[str]:
-    """Return the files of an earlier import that somebody has edited since."""
+    """Return the files of an earlier import that somebody has edited or replaced since.
+
+    Those that somebody removed aren't among them: nothing is lost if they are written again.
+    """
     return [
         path
-        for path, written in manifest.files.items()
-        if (now := _file_hash(directory / path)) and now != written
+        for path in sorted(manifest.files.keys() | manifest.begun.keys())
+        if os.path.lexists(directory / path)
+        and _file_hash(directory, path)
+        not in {manifest.files.get(path), *manifest.begun.get(path, ())}
+    ]
+
+
+def other_files(manifest: Manifest, directory: Path, names: Iterable[str]) -> list[str]:
+    """Return the files of these names that exist and that no earlier import wrote."""
+    return [
+        name
+        for name in sorted(names)
+        if name not in manifest.files
+        and name not in manifest.begun
+        and os.path.lexists(directory / safe_path(name))
     ]

@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -23,16 +23,19 @@ import msgspec
 from headrace.importers import ImportedItem, ImportedProject, Refusal, Verdict
 from headrace.model import ProjectError, UsageError
 from headrace.model.partitions import command_line
-from headrace.services.import_files import write_files
+from headrace.services.import_files import leftovers, write_files
 from headrace.services.import_manifest import (
     MANIFEST_FILE,
     Manifest,
     StoredSuggestion,
+    begun_manifest,
     changes_since,
     edited_files,
     load_manifest,
     manifest_of,
     manifest_text,
+    other_files,
+    unfinished,
 )
 from headrace.services.import_report import html_report, markdown_report
 from headrace.services.import_suggestions import suggestion_rows, with_changes
@@ -62,6 +65,8 @@ IMPORTERS: Mapping[str, str] = {
 """Tool → the package whose `read_project(root)` reads its projects."""
 
 ELSEWHERE = "name another folder: --into DIR"
+LISTED_MAX = 3
+"""At most this number of files are named in a message."""
 REPORTS = ("import-report.md", "import-report.html")
 ImportTool = Annotated[str, Argument("|".join(IMPORTERS), help="the tool of the project")]
 ImportInto = Annotated[
@@ -90,18 +95,17 @@ def import_project(
     root = _origin(path)
     directory = _target(root, into)
     origin = os.path.relpath(root, directory.resolve())
-    manifest = _replaceable(directory, tool, origin)
-    earlier = manifest.files if manifest else ()
+    target = _Target(directory, _replaceable(directory, tool, origin), with_dbt=with_dbt)
     read = importer(tool)
     compiled = _compiled(tool, root, progress) if with_dbt else None
     if compiled is not None:
         read = partial(read, compiled=compiled)
     imported = read(root)
-    texts = _write_project(directory, imported, earlier)
+    texts = target.write(imported)
     validation = _validated(directory, actor, progress)
     for refused in _refusals(read, validation):
         imported = read(root, refused=refused)
-        texts = _write_project(directory, imported, texts)
+        texts = target.write(imported)
         validation = _validated(directory, actor, progress)
         refused.extend(_errors(validation))
     imported = replace(imported, items=_with_problems(imported.items, validation.problems))
@@ -112,8 +116,11 @@ def import_project(
     if compiled is not None:
         response = msgspec.structs.replace(response, executed=compiled.templates)
     reports = dict(zip(REPORTS, (markdown_report(response), html_report(response)), strict=True))
-    written = manifest_of(imported, root, origin, texts, suggestions, with_dbt=with_dbt)
-    write_files(directory, {**reports, MANIFEST_FILE: manifest_text(written)}, ELSEWHERE)
+    target.write_texts(reports)
+    written = manifest_of(
+        imported, root, origin, {**texts, **reports}, suggestions, with_dbt=with_dbt
+    )
+    write_files(directory, {MANIFEST_FILE: manifest_text(written)}, ELSEWHERE)
     return response
 
 
@@ -145,14 +152,44 @@ def _errors(validation: ImportValidation) -> list[Refusal]:
     ]
 
 
-def _write_project(
-    directory: Path, imported: ImportedProject, earlier: Iterable[str]
-) -> dict[str, str]:
-    """Write the new project's files, and return their texts by path."""
-    texts = dict(imported.files)
-    removed = dict.fromkeys(set(earlier) - texts.keys())
-    write_files(directory, {**removed, **texts}, ELSEWHERE)
-    return texts
+class _Target:
+    """The folder of the new project. `manifest` says what an earlier import wrote there.
+
+    What is going to be written is stored in the manifest first, so that an import that was killed
+    can be repeated, and still knows which files are a person's.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest, *, with_dbt: bool) -> None:
+        self._directory = directory
+        self._manifest = msgspec.structs.replace(manifest, with_dbt=with_dbt)
+
+    def write(self, imported: ImportedProject) -> dict[str, str]:
+        """Write the new project's files, remove those of earlier passes, and return the texts."""
+        texts = dict(imported.files)
+        taken = other_files(self._manifest, self._directory, [*texts, *REPORTS])
+        if taken:
+            raise ProjectError(
+                f"{_listed(self._directory, taken)} would be replaced: no earlier import wrote it",
+                hint="rename or move it, or import into another folder: --into DIR",
+            )
+        self.write_texts(texts)
+        earlier = {*self._manifest.files, *self._manifest.begun}
+        gone = dict.fromkeys(sorted(earlier - texts.keys() - set(REPORTS)))
+        write_files(self._directory, gone, ELSEWHERE)
+        return texts
+
+    def write_texts(self, texts: Mapping[str, str]) -> None:
+        """Write files, after the manifest that announces them."""
+        self._manifest = begun_manifest(self._manifest, texts)
+        announced = {MANIFEST_FILE: manifest_text(self._manifest)}
+        write_files(self._directory, {**announced, **texts}, ELSEWHERE)
+        for path in leftovers(self._directory):
+            path.unlink(missing_ok=True)
+
+
+def _listed(directory: Path, files: Sequence[str]) -> str:
+    more = f" and {len(files) - LISTED_MAX} more" if len(files) > LISTED_MAX else ""
+    return ", ".join(str(directory / name) for name in files[:LISTED_MAX]) + more
 
 
 def check_import(tool: ImportTool, path: Path, into: ImportInto) -> ImportResponse:
@@ -168,11 +205,13 @@ def check_import(tool: ImportTool, path: Path, into: ImportInto) -> ImportRespon
             f"{directory} isn't an import of a project of {tool}: there is nothing to compare with",
             hint=f"{command_line('import', tool, str(path))}, or name the folder by --into",
         )
+    options = ("--with-dbt",) if manifest.with_dbt else ()
+    again = command_line("import", tool, str(path), "--into", str(directory), *options)
+    if manifest.begun:
+        raise unfinished(directory, again)
     imported = read(root)
     response = _response(imported, path, directory, None, manifest.suggestions, [])
     changes = changes_since(manifest, imported, root)
-    options = ("--with-dbt",) if manifest.with_dbt else ()
-    again = command_line("import", tool, str(path), "--into", str(directory), *options)
     return msgspec.structs.replace(response, changes=changes, next=again)
 
 
@@ -219,13 +258,14 @@ def _target(root: Path, into: Path | None) -> Path:
     return Path(f"{name}-headrace")
 
 
-def _replaceable(directory: Path, tool: str, origin: str) -> Manifest | None:
-    """Return the manifest of the import that may be replaced; None for an empty or new folder.
+def _replaceable(directory: Path, tool: str, origin: str) -> Manifest:
+    """Return the manifest of the import that may be replaced; an empty one for a new folder.
 
     Raise ProjectError for any other folder.
     """
-    if not os.path.lexists(directory) or (directory.is_dir() and not any(directory.iterdir())):
-        return None
+    new = Manifest(tool=tool, origin=origin, origin_files={}, items={}, files={})
+    if not os.path.lexists(directory) or (directory.is_dir() and _is_empty(directory)):
+        return new
     manifest = load_manifest(directory) if directory.is_dir() else None
     if manifest is None or (manifest.tool, manifest.origin) != (tool, origin):
         raise ProjectError(
@@ -234,9 +274,8 @@ def _replaceable(directory: Path, tool: str, origin: str) -> Manifest | None:
         )
     edited = edited_files(manifest, directory)
     if edited:
-        more = f" and {len(edited) - 1} more" if len(edited) > 1 else ""
         raise ProjectError(
-            f"{directory / edited[0]}{more} changed since the import, which would be lost",
+            f"{_listed(directory, edited)} changed since the import, which would be lost",
             hint="import into another folder and compare both: --into DIR",
         )
     if manifest.applied:
@@ -252,6 +291,11 @@ def _replaceable(directory: Path, tool: str, origin: str) -> Manifest | None:
             hint="import into another folder and compare both: --into DIR",
         )
     return manifest
+
+
+def _is_empty(directory: Path) -> bool:
+    """Whether a folder has no files but those of an import that was killed at once."""
+    return set(directory.iterdir()) <= set(leftovers(directory))
 
 
 def _validated(directory: Path, actor: str, progress: Progress) -> ImportValidation:

@@ -14,6 +14,7 @@ import msgspec
 
 from headrace.connect.connectors import Unavailable
 from headrace.connect.deliveries import printable
+from headrace.connect.read_deadlines import AnswerTooLong, whole_answer
 from headrace.model.errors import words_of
 from headrace.security.secrets import Secrets
 
@@ -89,20 +90,22 @@ class AirflowControl:
         if self._address.authorization is not None:
             headers["Authorization"] = str(self._secrets.resolved(self._address.authorization))
         try:
-            with httpx.stream(
-                method, url, headers=headers, json=body, timeout=ANSWER_SECONDS
-            ) as response:
-                content = b""
-                for chunk in response.iter_bytes():
-                    content += chunk
-                    if len(content) > ANSWER_BYTES_MAX:
-                        raise self._strange("its answer is too long")
+            answer = whole_answer(
+                method,
+                url,
+                seconds=ANSWER_SECONDS,
+                bytes_max=ANSWER_BYTES_MAX,
+                headers=headers,
+                json=body,
+            )
+        except AnswerTooLong:
+            raise self._strange("its answer is too long") from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
             words = self._secrets.scrubbed(words_of(error))
             raise Unavailable(f"{self.shown} can't be asked ({words})") from None
-        self._require_success(response.status_code, dag)
+        self._require_success(answer.status, dag)
         try:
-            return msgspec.json.decode(content, type=kind)
+            return msgspec.json.decode(answer.body, type=kind)
         except msgspec.DecodeError as error:
             raise self._strange(printable(error, 120)) from None
 

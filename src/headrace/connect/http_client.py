@@ -24,6 +24,7 @@ from headrace.connect.connectors import Access, Unavailable
 from headrace.connect.deliveries import CannotRead, printable
 from headrace.connect.http_requests import HttpRequest, Spec, on_same_server
 from headrace.connect.raw_files import UnpackLimits
+from headrace.connect.read_deadlines import ReadDeadline, deadline_of
 from headrace.model.connectors import rate_of
 from headrace.model.errors import words_of
 from headrace.model.intervals import from_us
@@ -169,19 +170,30 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 def body_of(response: httpx.Response, bytes_max: int, *, deadline: float) -> Iterator[bytes]:
-    """Yield the body in pieces of at most CHUNK_BYTES.
+    """Yield the body in pieces of at most CHUNK_BYTES, until `deadline` (a monotonic time).
 
     Raises CannotRead for more than `bytes_max`, Unavailable for a truncated body, and `httpx`
     errors.
     """
-    packed, unpacked_bytes = 0, 0
+    packed, unpacked_bytes, began = 0, 0, time.monotonic()
+    limit = deadline_of(response)
+    if limit is not None:
+        limit.until = deadline
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    for chunk in _unpacked(response.iter_raw(CHUNK_BYTES), encoding):
+    for chunk in _unpacked(_pieces(response, began, deadline), encoding):
         packed, unpacked_bytes = response.num_bytes_downloaded, unpacked_bytes + len(chunk)
         UnpackLimits(bytes_max=bytes_max).check(unpacked_bytes, packed)
-        if time.monotonic() > deadline:
-            raise Unavailable(f"the answer wasn't complete after {FETCH_SECONDS_MAX:.0f} s")
         yield chunk
+
+
+def _pieces(response: httpx.Response, began: float, deadline: float) -> Iterator[bytes]:
+    """Yield what arrives, in pieces of at most CHUNK_BYTES, a trickling server's too."""
+    for piece in response.iter_raw():
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the answer wasn't complete after {deadline - began:.0f} s")
+        yield from (
+            piece[start : start + CHUNK_BYTES] for start in range(0, len(piece), CHUNK_BYTES)
+        )
 
 
 def _unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
@@ -258,7 +270,8 @@ class HttpNotFound(Exception):
 class HttpClient:
     """A client of one server with persistent connections; use it as a context manager.
 
-    `patience` limits each wait in seconds, for callers with less time than a fetch.
+    `patience` limits each wait in seconds, for callers with less time than a fetch. The start of an
+    answer has as long, up to the last byte of its headers; its body has the time of `body_of`.
     """
 
     def __init__(
@@ -284,6 +297,7 @@ class HttpClient:
             parse_duration(spec.timeout).total_seconds(),
             FETCH_SECONDS_MAX if patience is None else patience,
         )
+        self._reads = ReadDeadline(self.timeout)
         self._client = httpx.Client(
             timeout=self.timeout,
             headers={
@@ -320,6 +334,7 @@ class HttpClient:
             try:
                 self._raise_for_status(response)
                 yield response
+                self._reads.restart(self.timeout)
                 _read_small(response)
             finally:
                 response.close()
@@ -372,6 +387,7 @@ class HttpClient:
         """
         for _ in range(REDIRECTS_MAX + 1):
             self._gate.wait()
+            self._reads.restart(self.timeout)
             response = self._client.send(self._built(request, conditions), stream=True)
             if response.status_code not in _REDIRECTS:
                 return response
@@ -386,7 +402,7 @@ class HttpClient:
             (name.encode("ascii"), _encoded(value))
             for name, value in (*request.headers, *conditions.items())
         ]
-        body: dict[str, Any] = {}
+        body: dict[str, Any] = {"extensions": self._reads.extensions}
         if isinstance(request.body, str):
             body["content"] = request.body
         elif request.body is not None:

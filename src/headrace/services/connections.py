@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from headrace.connect.connectors import Unavailable
+from headrace.connect.read_deadlines import http_status
 from headrace.incidents.messages import Recipients
 from headrace.integrations.notifications.channels import SEND_SECONDS, Message, Unsent, send
 from headrace.model import Project, UnknownName
@@ -146,17 +147,15 @@ def _ask_http(connection: Mapping[str, Any]) -> None:
     import httpx
 
     try:
-        answer = httpx.get(
-            str(connection["url"]), timeout=HTTP_SECONDS, headers=connection.get("headers")
+        status = http_status(
+            str(connection["url"]), seconds=HTTP_SECONDS, headers=connection.get("headers")
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unavailable(message_of(error)) from None
-    if answer.status_code in (401, 403):
-        raise Unavailable(
-            f"the server answers {answer.status_code}", code="access_denied", transient=False
-        )
-    if answer.status_code >= 500:
-        raise Unavailable(f"the server answers {answer.status_code}")
+    if status in (401, 403):
+        raise Unavailable(f"the server answers {status}", code="access_denied", transient=False)
+    if status >= 500:
+        raise Unavailable(f"the server answers {status}")
 
 
 def _ask_files(project: Project, name: str, url: str, secrets: Secrets) -> bool:

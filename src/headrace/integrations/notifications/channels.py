@@ -14,6 +14,7 @@ creates a ticket, and later ones change it:
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import queue
 import re
@@ -32,6 +33,7 @@ from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
+from headrace.connect.read_deadlines import AnswerTooLong, whole_answer
 from headrace.incidents.messages import MAIL, MAILTO
 from headrace.model.causes import HEADRACE
 from headrace.model.errors import HeadraceError, message_of, words_of
@@ -132,6 +134,7 @@ def _part(text: str) -> str:
 # on port 465, and STARTTLS on any other port; `smtp` isn't encrypted.
 
 TIMEOUT_SECONDS = 10.0
+ANSWER_BYTES_MAX = 1_000_000
 MAIL_SCHEMES = ("smtp", "smtps")
 _TLS = 465
 
@@ -246,16 +249,23 @@ def _http_answer(table: Mapping[str, Any], message: Message) -> Any:
     body = filled(table["body"], message.values) if "body" in table else message.values
     headers = {str(name): str(value) for name, value in dict(table.get("headers") or {}).items()}
     try:
-        answer = httpx.request(
-            method, url, json=body, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False
+        answer = whole_answer(
+            method,
+            url,
+            seconds=TIMEOUT_SECONDS,
+            bytes_max=ANSWER_BYTES_MAX,
+            json=body,
+            headers=headers,
         )
+    except AnswerTooLong:
+        raise Unsent("the server's answer is too long") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, UnicodeError) as error:
         raise Unsent(message_of(error)) from None
-    if not answer.is_success:
-        raise Unsent(f"the server answers {answer.status_code}")
+    if not 200 <= answer.status < 300:
+        raise Unsent(f"the server answers {answer.status}")
     try:
-        return answer.json()
-    except ValueError:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
         return {}
 
 

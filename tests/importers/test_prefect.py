@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from headrace.importers import ImportedProject, Verdict
@@ -174,3 +175,47 @@ def test_the_program_runs_a_flow_with_its_imports(tmp_path: Path) -> None:
     subprocess.run(command, env=environment, check=True)
     assert (origin / "ran").read_text(encoding="utf-8") == "word"
     assert (origin / "later").exists()
+
+
+DEPLOYED = """
+definitions:
+  each: &each {tags: [nightly], schedules: [{interval: 3600, anchor_date: 2024-13-99}]}
+deployments:
+- {name: a, entrypoint: "flows/second.py:second", %s}
+"""
+SECOND = "from prefect import flow\n\n@flow\ndef second():\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "trigger"),
+    [
+        ("<<: *each", {"interval": "1h"}),
+        ("schedules: [{interval: 1e400}]", "manual"),
+        ("schedules: [{interval: -5}]", "manual"),
+        ("schedules: [{interval: .nan}]", "manual"),
+        ("schedules: [{interval: 1.5}]", "manual"),
+        ("schedules: [{cron: 0 6 * * *, active: no}]", "manual"),
+        ("schedules: [{cron: 0 6 * * *, active: Off}, {interval: 60}]", {"interval": "1m"}),
+        ("schedules: {cron: 0 6 * * *}", "manual"),
+    ],
+)
+def test_odd_schedules_are_read_as_prefect_reads_them(
+    tmp_path: Path, schedule: str, trigger: object
+) -> None:
+    """Would catch: a date that ends the import, and a trigger that Prefect doesn't have."""
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows/second.py").write_text(SECOND)
+    (tmp_path / "prefect.yaml").write_text(DEPLOYED % schedule)
+    imported = read_project(tmp_path)
+    assert verdicts(imported) == {"second": (Verdict.COMMAND, ("assets/second.yaml",))}
+    assert yaml.safe_load(imported.files["assets/second.yaml"])["trigger"] == trigger
+
+
+def test_a_deep_yaml_file_is_an_item(tmp_path: Path) -> None:
+    """Would catch: seconds, or the end of an import, for a nest of brackets."""
+    deep = "deployments: " + "[" * 5000 + "]" * 5000
+    imported = read_project(project(tmp_path, **{"prefect.yaml": deep}))
+    (item,) = [item for item in imported.items if item.id == "prefect.yaml"]
+    assert item.verdict is Verdict.PERSON
+    assert "levels of nesting" in item.why
+    assert "shop-orders" in verdicts(imported)

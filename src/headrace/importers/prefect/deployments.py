@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from headrace.importers.airflow.origin import Origin
 from headrace.importers.airflow.schedules import duration
 from headrace.importers.command_projects import cron_trigger
+from headrace.importers.origin_files import UnreadableFile
 from headrace.importers.prefect.flows import Definition, PrefectFiles
 from headrace.importers.python_definitions import Definitions, NotKnown, argument
-from headrace.model.errors import first_line
+from headrace.model.errors import Report
+from headrace.model.parsing import load_yaml
 
 DEPLOYMENT_FILES = ("prefect.yaml", "deployment.yaml")
 DEPLOYING = frozenset({"serve", "deploy", "to_deployment"})
@@ -28,6 +28,8 @@ SCHEDULES = {
     "RRuleSchedule": "rrule",
     "RRule": "rrule",
 }
+MERGES_MAX = 10
+"""At most this number of merge keys that name mappings with merge keys."""
 TIMEDELTA = frozenset({"datetime.timedelta", "timedelta"})
 
 
@@ -57,20 +59,54 @@ def deployments_of(
             try:
                 for flow, deployment in _declared(origin, project, path):
                     found.setdefault(id(flow), []).append(deployment)
-            except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-                problems[path] = f"it can't be read as YAML: {first_line(error)}"
+            except UnreadableFile as error:
+                problems[path] = str(error)
     return found, problems
 
 
 def _declared(
     origin: Origin, project: PrefectFiles, path: str
 ) -> Iterator[tuple[Definition, Deployment]]:
-    loaded = yaml.safe_load((origin.root / path).read_text(encoding="utf-8"))
+    loaded = _loaded(path, origin.data(path))
     declared = loaded.get("deployments") if isinstance(loaded, dict) else None
     for item in declared if isinstance(declared, list) else ():
-        flow = _flow_of(project, path, item) if isinstance(item, dict) else None
+        deployment = _merged(item)
+        flow = _flow_of(project, path, deployment)
         if flow is not None:
-            yield flow, _deployment(flow, path, item)
+            yield flow, _deployment(flow, path, deployment)
+
+
+def _loaded(path: str, data: bytes) -> Any:
+    """Return a file's YAML document. Raises UnreadableFile."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UnreadableFile("it isn't UTF-8 text") from None
+    report = Report(path)
+    loaded = load_yaml(text, report, repeated_keys=True)
+    if report.problems:
+        problem = report.problems[0]
+        raise UnreadableFile(
+            f"its YAML can't be read, line {problem.place.line}: {problem.message}"
+        )
+    return loaded
+
+
+def _merged(value: Any, depth: int = 0) -> dict[str, Any]:
+    """Return a mapping with those that its merge key (`<<: *name`) names; empty for others."""
+    if not isinstance(value, dict) or depth > MERGES_MAX:
+        return {}
+    named = value.get("<<")
+    results: dict[str, Any] = {}
+    for base in reversed(named) if isinstance(named, list) else [named]:
+        results |= _merged(base, depth + 1)
+    return results | {key: item for key, item in value.items() if key != "<<"}
+
+
+def _is_active(schedule: dict[str, Any]) -> bool:
+    """Whether a schedule is on; Prefect reads YAML 1.1, where `no` and `off` are false."""
+    active = schedule.get("active", True)
+    return str(active).lower() not in ("no", "off") if isinstance(active, str) else bool(active)
 
 
 def _flow_of(project: PrefectFiles, path: str, item: dict[str, Any]) -> Definition | None:
@@ -89,7 +125,7 @@ def _deployment(flow: Definition, path: str, item: dict[str, Any]) -> Deployment
 
 
 def _declared_trigger(schedules: list[Any]) -> tuple[Mapping[str, Any] | None, str]:
-    known = [item for item in schedules if isinstance(item, dict) and item.get("active", True)]
+    known = [item for item in map(_merged, schedules) if item and _is_active(item)]
     if not known:
         return None, ""
     first = known[0]
@@ -98,7 +134,7 @@ def _declared_trigger(schedules: list[Any]) -> tuple[Mapping[str, Any] | None, s
     if isinstance(first.get("cron"), str):
         trigger = _with_zone(cron_trigger(first["cron"]), zone)
     elif isinstance(first.get("interval"), int | float):
-        trigger = {"interval": duration(dt.timedelta(seconds=first["interval"]))}
+        trigger = _interval(first["interval"])
     return _noted(trigger, len(known))
 
 
@@ -122,7 +158,8 @@ def _called(project: PrefectFiles) -> Iterator[tuple[Definition, Deployment]]:
             flow = _deployed_by(project, file, node)
             if flow is not None and isinstance(node, ast.Call):
                 trigger, note = _called_trigger(file, node)
-                tags = tuple(map(str, file.known(argument(node, "tags"), []) or ()))
+                given = file.known(argument(node, "tags"))
+                tags = tuple(map(str, given)) if isinstance(given, list) else ()
                 name = file.text(argument(node, "name", 0)) or flow.name
                 place = f"{file.path}:{node.lineno}"
                 yield flow, Deployment(name, place, trigger, tags, note)
@@ -161,9 +198,18 @@ def _trigger(
     if kind == "cron":
         return _with_zone(cron_trigger(file.text(node)), file.text(zone))
     if kind == "interval" and node is not None:
-        seconds = _seconds(file, node)
-        return {"interval": duration(dt.timedelta(seconds=seconds))} if seconds else None
+        return _interval(_seconds(file, node))
     return None
+
+
+def _interval(seconds: float) -> Mapping[str, Any] | None:
+    """Return a trigger for whole seconds of at least one; None for anything else."""
+    try:
+        whole = int(seconds)
+        is_carried = not isinstance(seconds, bool) and whole == seconds and whole > 0
+        return {"interval": duration(dt.timedelta(seconds=whole))} if is_carried else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _seconds(file: Definitions, node: ast.expr) -> float:
@@ -174,6 +220,6 @@ def _seconds(file: Definitions, node: ast.expr) -> float:
             positional = [file.value(item) for item in node.args]
             return dt.timedelta(*positional, **named).total_seconds()
         value = file.value(node)
-    except (NotKnown, TypeError, OverflowError):
+    except (NotKnown, TypeError, ValueError, OverflowError):
         return 0
     return value if isinstance(value, int | float) and not isinstance(value, bool) else 0

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.importers.dbt.dialects import in_dialect
-from headrace.importers.dbt.evaluator import Evaluator
+from headrace.importers.dbt.evaluator import IS_INCREMENTAL, Evaluator
 from headrace.importers.dbt.filters import number_range
 from headrace.importers.dbt.nodes import Node, Nodes
 from headrace.importers.dbt.package_macros import PACKAGES
-from headrace.importers.dbt.project_files import mapped
+from headrace.importers.dbt.project_files import flag, mapped
 from headrace.importers.dbt.templates import MissingNode, NotStatic
 from headrace.importers.dbt.values import (
     SELF,
@@ -45,6 +45,8 @@ class Rendered:
     environment: dict[str, str] = field(default_factory=dict)
     """Environment variables → the default that was written in."""
     macros: list[str] = field(default_factory=list)
+    asks_incremental: bool = False
+    """Whether `is_incremental()` decides about more than a condition between marks."""
     by_dbt: bool = False
     """Whether dbt compiled it: then nothing is known of the variables in it."""
     marks: list[str] = field(default_factory=list)
@@ -125,8 +127,8 @@ class _Names:
             "source": self._source,
             "var": self._var,
             "env_var": self._env_var,
-            "is_incremental": lambda: False,
-            "should_full_refresh": lambda: False,
+            IS_INCREMENTAL: self._is_incremental,
+            "should_full_refresh": lambda: flag(self._config_get("full_refresh")),
             "return": lambda *_: None,
             "range": number_range,
             "namespace": lambda **values: Namespace("namespace", dict(values)),
@@ -226,6 +228,10 @@ class _Names:
             raise NotStatic(f"var('{name}') has no value in dbt_project.yml")
         self._result.variables[name] = value
         return value
+
+    def _is_incremental(self) -> bool:
+        self._result.asks_incremental = True
+        return False
 
     def _env_var(self, name: str, default: Any = None) -> Any:
         if default is None or "SECRET" in name:

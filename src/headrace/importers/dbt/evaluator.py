@@ -26,10 +26,13 @@ STEPS_MAX = 300_000
 """At most this number of syntax nodes are evaluated for one template."""
 TEXT_CHARACTERS_MAX = 2_000_000
 CALLS_DEEP_MAX = 40
+IS_INCREMENTAL = "is_incremental"
 GUARDED = ("\x01", "\x02")
 """Marks around the text of `{% if is_incremental() %}` while `guarding`."""
 
 
+_UNKNOWN = object()
+"""The value of a name that neither the template nor the project defines."""
 _SURPRISES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 """What an expression of a template may raise that dbt would raise, too."""
 
@@ -135,12 +138,19 @@ class Evaluator:
         return "".join(parts)
 
     def _if(self, node: nodes.If, scope: Scope) -> str:
-        if self.guarding and _is_incremental(node.test) and not node.elif_ and not node.else_:
+        if self.guarding and not node.elif_ and not node.else_ and self._asks(node.test, scope):
             return f"{GUARDED[0]}{self._body(node.body, scope)}{GUARDED[1]}"
         for branch in [node, *node.elif_]:
             if self._truth(branch.test, scope):
                 return self._body(branch.body, scope)
         return self._body(node.else_, scope)
+
+    def _asks(self, test: nodes.Node, scope: Scope) -> bool:
+        """Return whether a condition is dbt's `is_incremental()` alone."""
+        if not (isinstance(test, nodes.Call) and isinstance(test.node, nodes.Name)):
+            return False
+        called = self._known(test.node.name, scope)
+        return isinstance(called, Function) and called.name == IS_INCREMENTAL
 
     def _truth(self, test: nodes.Node, scope: Scope) -> bool:
         return bool(self._expression(test, scope))
@@ -221,9 +231,16 @@ class Evaluator:
         return method(self, node, scope)
 
     def _name(self, node: nodes.Name, scope: Scope) -> Any:
-        value = scope.get(node.name)
-        if value is None and not scope.has(node.name):
-            return self._macro(node.name) or Missing(node.name)
+        value = self._known(node.name, scope)
+        if value is _UNKNOWN:
+            raise NotStatic(f"only dbt knows what `{node.name[:60]}` is", node.lineno)
+        return value
+
+    def _known(self, name: str, scope: Scope) -> Any:
+        """Return the value of a name. One that isn't known here may be one of dbt's."""
+        value = scope.get(name)
+        if value is None and not scope.has(name):
+            return self._macro(name) or _UNKNOWN
         return value
 
     def _getattr(self, node: nodes.Getattr, scope: Scope) -> Any:
@@ -263,6 +280,8 @@ class Evaluator:
         raise NotStatic(f"`{label}.{name}` isn't known without running dbt", line)
 
     def _call(self, node: nodes.Call, scope: Scope) -> Any:
+        if isinstance(node.node, nodes.Name) and self._known(node.node.name, scope) is _UNKNOWN:
+            raise _not_callable(node.node.name, node.lineno)
         called = self._expression(node.node, scope)
         args = [self._expression(arg, scope) for arg in node.args]
         kwargs = {pair.key: self._expression(pair.value, scope) for pair in node.kwargs}
@@ -274,8 +293,9 @@ class Evaluator:
             return self.call_macro(called, args, kwargs, node.lineno)
         if isinstance(called, Function):
             return self._call_function(called, args, kwargs, node.lineno)
-        label = called.name if isinstance(called, Missing) else "a value"
-        raise NotStatic(f"`{label}` isn't a macro of this project or a known function", node.lineno)
+        raise _not_callable(
+            called.name if isinstance(called, Missing) else "a value", node.lineno
+        )
 
     def _call_function(
         self, called: Function, args: list[Any], kwargs: dict[str, Any], line: int
@@ -385,14 +405,6 @@ class Scope:
         return self._names.get(name)
 
 
-def _is_incremental(test: nodes.Node) -> bool:
-    return (
-        isinstance(test, nodes.Call)
-        and isinstance(test.node, nodes.Name)
-        and test.node.name == "is_incremental"
-    )
-
-
 def _loop(index: int, items: list[Any]) -> dict[str, Any]:
     return {
         "index": index + 1,
@@ -413,6 +425,10 @@ def _items(value: Any, line: int) -> list[Any]:
     if isinstance(value, Missing):
         raise NotStatic(f"`{value.name}` isn't defined", line)
     raise NotStatic("a loop goes over values that only dbt knows", line)
+
+
+def _not_callable(name: str, line: int) -> NotStatic:
+    return NotStatic(f"`{name}` isn't a macro of this project or a known function", line)
 
 
 def _text(value: Any, line: int = 1) -> str:

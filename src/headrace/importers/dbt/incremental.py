@@ -8,7 +8,7 @@ from headrace.importers.dbt.dialects import is_condition
 from headrace.importers.dbt.evaluator import GUARDED
 from headrace.importers.dbt.generic_tests import declared_tests
 from headrace.importers.dbt.outcome import Model, Outcome
-from headrace.importers.dbt.project_files import listed
+from headrace.importers.dbt.project_files import flag, listed
 from headrace.importers.dbt.templates import NotStatic, with_sql_comments
 from headrace.importers.dbt.values import SELF
 
@@ -37,6 +37,9 @@ def incremental(outcome: Outcome, model: Model) -> None:
             f"the strategy {strategy} replaces partitions in the warehouse; here the whole table is"
             " computed anew: declare `partition:` if its inputs are partitioned"
         )
+        return
+    if flag(config.get("full_refresh")):
+        model.notes.append("full_refresh is true: the whole table is computed anew, as in dbt")
         return
     predicates = _guard(outcome, model)
     if predicates is None:
@@ -80,7 +83,8 @@ def _append(model: Model, predicates: list[str]) -> None:
 def _guard(outcome: Outcome, model: Model) -> list[str] | None:
     """Set the SQL with the conditions of `is_incremental()`, and return them.
 
-    A condition holds only once the table has rows, as in dbt. None if a condition isn't one.
+    A condition holds only once the table has rows, as in dbt. None if `is_incremental()` changes
+    anything else: then the text of the first run isn't that of the later ones.
     """
     marked = outcome.renderer.render(
         with_sql_comments(model.node.text), incremental=True, config=model.node.config
@@ -102,7 +106,8 @@ def _guard(outcome: Outcome, model: Model) -> list[str] | None:
     sql = _GUARDED.sub(replaced, marked.text)
     if failed or any(mark in sql for mark in GUARDED):
         return None
-    if SELF in "".join(_GUARDED.sub("", marked.text)):
+    at_first = _GUARDED.sub("", marked.text)
+    if marked.asks_incremental or at_first != model.rendered.text or SELF in at_first:
         return None
     model.sql = sql
     if predicates:

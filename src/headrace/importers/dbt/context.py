@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from headrace.importers.dbt.dialects import in_dialect
+from headrace.importers.dbt.dialects import DIALECTS, in_dialect
 from headrace.importers.dbt.evaluator import IS_INCREMENTAL, Evaluator
 from headrace.importers.dbt.filters import number_range
 from headrace.importers.dbt.nodes import Node, Nodes
+from headrace.importers.dbt.overrides import Dispatch
 from headrace.importers.dbt.package_macros import PACKAGES
 from headrace.importers.dbt.project_files import flag, mapped
 from headrace.importers.dbt.templates import MissingNode, NotStatic
@@ -92,7 +94,6 @@ class Renderer:
         """Return what a macro writes with these arguments. Raise NotStatic."""
         result = Rendered()
         evaluator = self._evaluator(result)
-        result.macros.append(macro.id)
         result.text = str(evaluator.call_macro(macro, [], kwargs))
         if result.marks:
             raise NotStatic("`dbt_utils.star` in a test asks the warehouse for columns")
@@ -102,7 +103,9 @@ class Renderer:
         self, result: Rendered, as_self: str = "", config: Mapping[str, Any] = _NO_CONFIG
     ) -> Evaluator:
         names = _Names(self._nodes, self._dialect, self._variables, result, as_self, config)
-        return Evaluator(names.all(), names.macro)
+        evaluator = Evaluator(names.all(), names.macro)
+        evaluator.called = result.macros
+        return evaluator
 
 
 class _Names:
@@ -119,9 +122,11 @@ class _Names:
     ) -> None:
         self._nodes, self._dialect, self._variables = nodes, dialect, variables
         self._result, self._as_self, self._configured = result, as_self, config
+        files = nodes.files
+        self._dispatching = Dispatch(nodes.macros, files.name, files.settings, dialect)
 
     def all(self) -> dict[str, Any]:
-        """Return the names and their values."""
+        """Return the names and their values. The project's macros come before them, as in dbt."""
         functions: dict[str, Callable[..., Any]] = {
             "ref": self._ref,
             "source": self._source,
@@ -147,7 +152,8 @@ class _Names:
             "config", self._config, {"get": Function("config.get", self._config_get)}
         )
         names["flags"] = Namespace("flags", {"FULL_REFRESH": False})
-        names["target"] = Namespace("target", {"type": self._dialect} if self._dialect else {})
+        target = {"type": self._dialect} if self._dialect in DIALECTS else {}
+        names["target"] = Namespace("target", target)
         names["adapter"] = Namespace("adapter", {"dispatch": Function("dispatch", self._dispatch)})
         names["exceptions"] = Namespace(
             "exceptions",
@@ -161,46 +167,54 @@ class _Names:
             for package, members in PACKAGES.items()
         }
         names[self._nodes.files.name] = Namespace(self._nodes.files.name, dict(self._nodes.macros))
-        return names
+        return {name: value for name, value in names.items() if name not in self._nodes.macros}
 
-    def _package(self, package: str, members: dict[str, Callable[..., Any]]) -> dict[str, Function]:
-        def using(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-            def called(*args: Any, **kwargs: Any) -> Any:
-                self._result.macros.append(f"macro.{package}.{name}")
-                value = call(*args, **kwargs)
-                if isinstance(value, Star):
-                    self._result.marks.append(value.mark)
-                    return value
-                return in_dialect(value, self._dialect)
-
-            return called
-
+    def _package(
+        self, package: str, members: Mapping[str, Callable[..., Any]]
+    ) -> dict[str, Function | Template]:
         functions = {
-            name: Function(f"{package}.{name}", using(name, call)) for name, call in members.items()
+            name: self._replaced(package, name) or self._packaged(package, name, call)
+            for name, call in members.items()
         }
         if package == "dbt_utils" and self._variables.get(_OLD_KEYS):
             functions["generate_surrogate_key"] = functions["surrogate_key"]
         return functions
 
+    def _replaced(self, package: str, name: str) -> Template | Function | None:
+        """Return the project's macro in place of a package's; a function that stops if it can't
+        be told which of them it is."""
+        try:
+            return self._dispatching.find(name, package)
+        except NotStatic as error:
+            return Function(f"{package}.{name}", partial(_stop, error.reason))
+
+    def _packaged(self, package: str, name: str, call: Callable[..., Any]) -> Function:
+        def called(*args: Any, **kwargs: Any) -> Any:
+            self._dispatching.require_helpers(name, PACKAGES[package])
+            self._result.macros.append(f"macro.{package}.{name}")
+            value = call(*args, **kwargs)
+            if isinstance(value, Star):
+                self._result.marks.append(value.mark)
+                return value
+            return in_dialect(value, self._dialect)
+
+        return Function(f"{package}.{name}", called)
+
     def macro(self, name: str) -> Template | Function | None:
         """Return a macro of the project, or one of dbt's builtin, by its name."""
-        if name in self._nodes.macros:
-            template = self._nodes.macros[name]
-            self._result.macros.append(template.id)
+        template = self._nodes.macros.get(name)
+        if template is not None:
             return template
         builtin = PACKAGES["dbt"].get(name)
-        return (
-            Function(name, lambda *a, **k: in_dialect(builtin(*a, **k), self._dialect))
-            if builtin
-            else None
-        )
+        if builtin is None:
+            return None
+        return self._replaced("dbt", name) or self._packaged("dbt", name, builtin)
 
-    def _dispatch(self, name: str, *_: Any, **__: Any) -> Any:
-        for prefix in (*([self._dialect] if self._dialect else []), "default"):
-            template = self.macro(f"{prefix}__{name}")
-            if template is not None:
-                return template
-        raise NotStatic(f"`adapter.dispatch` finds no macro for {name[:60]}")
+    def _dispatch(self, name: str, macro_namespace: str = "", *_: Any, **__: Any) -> Any:
+        template = self._dispatching.find(name, macro_namespace)
+        if template is None:
+            raise NotStatic(f"`adapter.dispatch` finds no macro for {name[:60]}")
+        return template
 
     def _ref(self, *names: str, v: object = None, version: object = None) -> Relation:
         name = names[-1]
@@ -255,6 +269,10 @@ class _Names:
 def mapped_values(value: object) -> dict[str, Any]:
     """Return a mapping's values; nothing for anything else."""
     return dict(value) if isinstance(value, dict) else dict(mapped(value))
+
+
+def _stop(reason: str, *_: Any, **__: Any) -> str:
+    raise NotStatic(reason)
 
 
 def _raise(message: object = "") -> str:

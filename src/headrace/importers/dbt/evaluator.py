@@ -55,6 +55,8 @@ class Evaluator:
         self._macro = macro
         self.guarding = False
         """Whether what `if is_incremental()` encloses is marked by `GUARDED`."""
+        self.called: list[str] = []
+        """Ids of the project's macros that were called."""
         self._steps = 0
         self._written = 0
         self._depth = 0
@@ -83,6 +85,8 @@ class Evaluator:
         """Return what a macro returns: its text, or the value of `return`."""
         if self._depth >= CALLS_DEEP_MAX:
             raise NotStatic(f"the macro {macro.node.name} calls itself too deeply", line)
+        if macro.id:
+            self.called.append(macro.id)
         scope = Scope(self._names)
         self._bind(macro.node, args, kwargs, scope)
         self._depth += 1
@@ -293,9 +297,7 @@ class Evaluator:
             return self.call_macro(called, args, kwargs, node.lineno)
         if isinstance(called, Function):
             return self._call_function(called, args, kwargs, node.lineno)
-        raise _not_callable(
-            called.name if isinstance(called, Missing) else "a value", node.lineno
-        )
+        raise _not_callable(called.name if isinstance(called, Missing) else "a value", node.lineno)
 
     def _call_function(
         self, called: Function, args: list[Any], kwargs: dict[str, Any], line: int

@@ -13,6 +13,7 @@ from headrace.importers.dbt.incremental import incremental
 from headrace.importers.dbt.model_contracts import NotCarried, is_enforced, write_contract
 from headrace.importers.dbt.nodes import Node, merge_config
 from headrace.importers.dbt.outcome import Model, Outcome
+from headrace.importers.dbt.overrides import require_builtin
 from headrace.importers.dbt.project_files import flag, listed, mapped
 from headrace.importers.dbt.templates import MissingNode, NotStatic, Unreadable, with_sql_comments
 from headrace.importers.dbt.writing import sql_file, yaml_file
@@ -156,6 +157,7 @@ def _body(outcome: Outcome, model: Model) -> None:
 def _materialize(outcome: Outcome, model: Model) -> None:
     """Set how the asset's rows are stored. Raise NotStatic."""
     materialized = str(model.config.get("materialized") or "view")
+    require_builtin(outcome.nodes.macros, materialized)
     if materialized == "incremental":
         incremental(outcome, model)
     elif materialized in ("view", "ephemeral"):

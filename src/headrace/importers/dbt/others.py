@@ -8,6 +8,7 @@ from typing import Any
 from headrace.importers.dbt.descriptions import plain_description
 from headrace.importers.dbt.nodes import clean_name
 from headrace.importers.dbt.outcome import Outcome
+from headrace.importers.dbt.overrides import base_name, is_naming, is_storing, replaces_text
 from headrace.importers.dbt.project_files import listed, mapped
 from headrace.importers.dbt.templates import TEST_PREFIX, NotStatic
 from headrace.importers.dbt.values import Relation
@@ -82,9 +83,6 @@ def _consumer(
     }
 
 
-_NAMING = ("generate_schema_name", "generate_database_name", "generate_alias_name")
-
-
 def read_macros(outcome: Outcome) -> None:
     """Add an item of each macro of the project: expanded where it is used, or for a person."""
     with_dbt = _used_with_dbt(outcome)
@@ -103,11 +101,14 @@ def _macro_verdict(outcome: Outcome, uid: str, with_dbt: set[str]) -> tuple[Verd
         what = "test" if name.startswith(TEST_PREFIX) else "macro"
         places = "the place that uses" if len(users) == 1 else f"{len(users)} places that use"
         return Verdict.CARRIED, f"the {what} is written out in {places} it", ""
-    if name in _NAMING:
+    if is_naming(name):
         why = "it names schemas of the warehouse; Headrace has one schema"
         return Verdict.PERSON, why, "nothing, unless names must differ by environment"
     if uid in with_dbt:
         return Verdict.COMMAND, "models that dbt runs use it, and dbt still has it", ""
+    if is_storing(name):
+        why = "it replaces how dbt stores rows; models of that kind are left to dbt, which has it"
+        return Verdict.PERSON, why, "nothing, while dbt runs these models"
     todo = "leave it out, or write it as CREATE MACRO in macros/"
     return Verdict.PERSON, "no asset that is imported uses it", todo
 
@@ -120,14 +121,13 @@ def _users(outcome: Outcome, uid: str) -> list[str]:
 
 
 def _used_with_dbt(outcome: Outcome) -> set[str]:
-    """Return the macros whose names are in models that dbt runs, or in macros of these."""
+    """Return the macros that models which dbt runs use, directly or through others."""
     names = {uid.rpartition(".")[2]: uid for uid in outcome.nodes.macro_files}
     texts = [outcome.nodes.by_id[uid].text for uid in outcome.commands]
-    used: set[str] = set()
+    used = {name for name in names if texts and replaces_text(name)}
     while texts:
         words = set(re.findall(r"\w+", texts.pop()))
-        words |= {f"default__{word}" for word in words}
-        for name in (words & names.keys()) - used:
+        for name in {name for name in names if {name, base_name(name)} & words} - used:
             used.add(name)
             texts.append(outcome.nodes.macro_files[names[name]][2])
     return {names[name] for name in used}

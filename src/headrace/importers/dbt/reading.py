@@ -16,6 +16,7 @@ from headrace.importers.dbt.models import (
 from headrace.importers.dbt.nodes import Node, Nodes, project_variables, read_nodes
 from headrace.importers.dbt.others import read_exposures, read_macros, read_rest
 from headrace.importers.dbt.outcome import Outcome
+from headrace.importers.dbt.overrides import Dispatch, use_dispatched_tests
 from headrace.importers.dbt.owners import Owners
 from headrace.importers.dbt.project_files import read_files
 from headrace.importers.dbt.selectors import read_selectors
@@ -63,6 +64,7 @@ def read_project(
         _settle_enabled(nodes, compiled)
     seeded = seeds_of_sources(nodes)
     name_seeded_sources(nodes, seeded)
+    use_dispatched_tests(nodes.macros, Dispatch(nodes.macros, files.name, files.settings, dialect))
     renderer = Renderer(nodes, dialect, project_variables(files))
     outcome = Outcome(nodes, renderer, dialect, Owners(nodes), compiled)
     outcome.secrets = secrets

@@ -11,12 +11,18 @@ from headrace.importers.dbt.dialects import NotSelect, translate
 from headrace.importers.dbt.models import asset_fields
 from headrace.importers.dbt.nodes import Node, clean_name, free_name, merge_config
 from headrace.importers.dbt.outcome import Outcome
+from headrace.importers.dbt.overrides import require_builtin
 from headrace.importers.dbt.project_files import flag, listed
 from headrace.importers.dbt.templates import MissingNode, NotStatic, with_sql_comments
 from headrace.importers.dbt.values import sql_name
 from headrace.importers.dbt.writing import sql_file
 from headrace.importers.imported import Verdict
 
+_CHANGED = (
+    ("dbt_valid_to_current", "the view has NULL in dbt_valid_to of current rows"),
+    ("snapshot_meta_column_names", "the view has dbt's usual names of columns"),
+)
+"""Settings of dbt that change the columns of a snapshot."""
 _OWN_COLUMNS = "valid_from, valid_to, is_current"
 
 
@@ -42,6 +48,7 @@ def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:
         if not flag(config.get("enabled"), True):
             _person(outcome, node, "it is disabled in dbt", "delete it, or enable it in dbt")
             return None
+        require_builtin(outcome.nodes.macros, "snapshot")
         translated = translate(rendered.text.strip(), outcome.dialect)
         keys = [str(key) for key in listed(config.get("unique_key"))]
         _require_columns(keys)
@@ -52,6 +59,7 @@ def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:
         _person(outcome, node, str(error), "write it as an asset with materialize: snapshot")
         return None
     doubts += translated.problems
+    doubts += [f"{option} isn't carried: {why}" for option, why in _CHANGED if config.get(option)]
     if rendered.environment:
         doubts.append("an environment variable is written in by its default")
     return {

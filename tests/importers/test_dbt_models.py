@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from dbt_lab import Imported, dbt_project, imported
 
@@ -379,3 +380,21 @@ def test_a_surrogate_key_has_the_nulls_of_its_version(tmp_path: Path) -> None:
     )
     old = imported(tmp_path / "old", {**models, "dbt_project.yml": settings})
     assert old.body("assets/b.sql") == empty
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "dbt_valid_to_current=\"to_date('9999-12-31')\"",
+        "snapshot_meta_column_names={'dbt_valid_to': 'until'}",
+    ],
+)
+def test_a_snapshot_with_columns_of_its_own_is_for_a_person(tmp_path: Path, option: str) -> None:
+    """Would catch: NULL in dbt_valid_to, where dbt has a date that readers filter by."""
+    config = f"{{{{ config(unique_key='id', strategy='check', check_cols='all', {option}) }}}}"
+    text = (
+        f"{{% snapshot s %}}{config} select * from {{{{ ref('raw_orders') }}}}{{% endsnapshot %}}"
+    )
+    item = imported(tmp_path, {"snapshots/s.sql": text}).items["snapshot.shop.s"]
+    assert item.verdict is Verdict.PERSON
+    assert option.partition("=")[0] in item.why

@@ -43,7 +43,7 @@ OWN_KEY = _macro("default__generate_surrogate_key", "field_list", "'own'")
         (
             _macro("bigquery__safe_cast", "field, type", "'own'"),
             f"select {{{{ safe_cast('a', 'int') }}}} as k {RAW}",
-            "select try_cast(a as int) as k from raw_orders",
+            "select cast(a as int) as k from raw_orders",
         ),
         (
             _macro("log", "text", "{{ return('own') }}"),

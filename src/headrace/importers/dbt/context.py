@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from headrace.importers.dbt.dialects import DIALECTS, in_dialect
+from headrace.importers.dbt.dialects import DIALECTS
 from headrace.importers.dbt.evaluator import IS_INCREMENTAL, Evaluator
 from headrace.importers.dbt.filters import number_range
 from headrace.importers.dbt.nodes import Node, Nodes
 from headrace.importers.dbt.overrides import Dispatch
-from headrace.importers.dbt.package_macros import PACKAGES
+from headrace.importers.dbt.package_macros import packages
 from headrace.importers.dbt.project_files import flag, mapped
 from headrace.importers.dbt.templates import MissingNode, NotStatic
 from headrace.importers.dbt.values import (
@@ -124,6 +124,7 @@ class _Names:
         self._result, self._as_self, self._configured = result, as_self, config
         files = nodes.files
         self._dispatching = Dispatch(nodes.macros, files.name, files.settings, dialect)
+        self._packages = packages(dialect)
 
     def all(self) -> dict[str, Any]:
         """Return the names and their values. The project's macros come before them, as in dbt."""
@@ -164,7 +165,7 @@ class _Names:
         )
         names |= {
             package: Namespace(package, self._package(package, members))
-            for package, members in PACKAGES.items()
+            for package, members in self._packages.items()
         }
         names[self._nodes.files.name] = Namespace(self._nodes.files.name, dict(self._nodes.macros))
         return {name: value for name, value in names.items() if name not in self._nodes.macros}
@@ -190,13 +191,12 @@ class _Names:
 
     def _packaged(self, package: str, name: str, call: Callable[..., Any]) -> Function:
         def called(*args: Any, **kwargs: Any) -> Any:
-            self._dispatching.require_helpers(name, PACKAGES[package])
+            self._dispatching.require_helpers(name, self._packages[package])
             self._result.macros.append(f"macro.{package}.{name}")
             value = call(*args, **kwargs)
             if isinstance(value, Star):
                 self._result.marks.append(value.mark)
-                return value
-            return in_dialect(value, self._dialect)
+            return value
 
         return Function(f"{package}.{name}", called)
 
@@ -205,7 +205,7 @@ class _Names:
         template = self._nodes.macros.get(name)
         if template is not None:
             return template
-        builtin = PACKAGES["dbt"].get(name)
+        builtin = self._packages["dbt"].get(name)
         if builtin is None:
             return None
         return self._replaced("dbt", name) or self._packaged("dbt", name, builtin)

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import nodes
 
 from headrace.importers.dbt.dialects import DIALECTS
-from headrace.importers.dbt.package_macros import PACKAGES
+from headrace.importers.dbt.package_macros import packages
 from headrace.importers.dbt.project_files import listed, mapped
 from headrace.importers.dbt.templates import TEST_PREFIX, NotStatic
 from headrace.importers.dbt.values import Template
@@ -20,7 +20,7 @@ _BUILT_IN_TESTS = ("unique", "not_null", "accepted_values", "relationships")
 _PARENTS: Mapping[str, tuple[str, ...]] = {"redshift": ("postgres",), "databricks": ("spark",)}
 _SEVERAL_ADAPTERS = ("", "tsql")
 """Dialects that don't say which adapter it is."""
-TEXT_MACROS = frozenset(PACKAGES["dbt"])
+TEXT_MACROS = frozenset(packages("")["dbt"])
 _HELPERS = frozenset(("generate_series", "get_powers_of_two", "get_intervals_between", "date"))
 """Macros of dbt that its text macros call, beside those that are known."""
 _STORING = re.compile(

@@ -295,6 +295,36 @@ def test_types_that_are_no_types_are_for_a_person(tmp_path: Path, types: str) ->
     assert "contract" not in found.files["sources/raw_orders.yaml"]
 
 
+def test_types_that_dbt_infers_are_a_contract_where_headrace_infers_others(tmp_path: Path) -> None:
+    """Would catch: `01234` as text where dbt has 1234, and a date where dbt has text."""
+    csv = (
+        "code,zip,day,at,plus,n,empty\nNA,01234,01/31/2026,2026-01-01 10:00,+45,1,\n"
+        "N/A,00501,12/31/2026,2026-01-01 11:00,7,null,\nnull,1,,,,30,\n"
+    )
+    found = imported(tmp_path / "types", {"seeds/codes.csv": csv})
+    item = found.items["seed.shop.codes"]
+    assert item.verdict is Verdict.CARRIED
+    assert (
+        item.why == "the same file, read as a source, with the types of contracts/codes.odcs.yaml"
+    )
+    contract = found.files["contracts/codes.odcs.yaml"]
+    for column in ("zip, physicalType: INTEGER", "plus, physicalType: INTEGER", "empty}"):
+        assert f"name: {column}" in contract
+    for column in ("day", "at"):
+        assert f"{{name: {column}, physicalType: VARCHAR}}" in contract
+    assert "{name: code}" in contract
+    assert "contracts/raw_orders.odcs.yaml" not in found.files, "a contract that says nothing new"
+
+
+def test_words_for_null_that_dbt_reads_as_text_are_for_a_person(tmp_path: Path) -> None:
+    """Would catch: nulls where dbt has the text `NA`."""
+    found = imported(tmp_path, {"seeds/codes.csv": "code,n\nNA,1\nx,NA\n"})
+    item = found.items["seed.shop.codes"]
+    assert item.verdict is Verdict.PERSON
+    assert "cells with NA are null here, and text in dbt" in item.why
+    assert item.todo
+
+
 def test_sources_are_declared_and_say_what_is_missing(tmp_path: Path) -> None:
     """Would catch: a source that counts as carried although nobody delivers it."""
     found = imported(

@@ -47,15 +47,22 @@ def write_contract(outcome: Outcome, model: Model) -> tuple[str, str]:
 
 
 def write_seed_contract(
-    outcome: Outcome, seed: Node, types: Mapping[str, Any], header: Sequence[str]
+    outcome: Outcome,
+    seed: Node,
+    types: Mapping[str, Any],
+    header: Sequence[str],
+    inferred: Mapping[str, str],
 ) -> str:
     """Write the contract with the `column_types` of a seed's columns, and return its path.
+
+    `inferred` are types of DuckDB for columns whose type dbt infers.
 
     Other columns have no type in it, so that they are learnt from the file. As in dbt, types of
     columns that the file doesn't have are left out; the path is empty if none is left. Raise
     NotCarried as `write_contract` does.
     """
     known = {name: _type(name, types[name], outcome.dialect) for name in header if name in types}
+    known |= inferred
     columns = [
         {"name": name, **({"physicalType": known[name]} if name in known else {})}
         for name in header

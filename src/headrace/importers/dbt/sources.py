@@ -13,6 +13,7 @@ from headrace.importers.dbt.model_contracts import NotCarried, write_seed_contra
 from headrace.importers.dbt.nodes import Node, Nodes
 from headrace.importers.dbt.outcome import Outcome
 from headrace.importers.dbt.project_files import listed, mapped
+from headrace.importers.dbt.seed_types import seed_types
 from headrace.importers.dbt.writing import yaml_file
 from headrace.importers.imported import Verdict
 
@@ -112,8 +113,14 @@ def _seed(outcome: Outcome, node: Node, sources: list[str]) -> None:
         fields["csv"] = {"delimiter": delimiter}
     why, todo, verdict, contract = "the same file, read as a source", "", Verdict.CARRIED, ""
     types = mapped(node.config.get("column_types"))
+    separator = delimiter if isinstance(delimiter, str) and len(delimiter) == 1 else ","
+    inferred = seed_types(outcome.nodes.files.root / node.file, node.text, separator, types)
+    header = _header(node.text, separator)
+    if inferred.problem:
+        verdict, why = Verdict.PERSON, f"{inferred.problem}; otherwise the same file"
+        todo = f"write another word there, or cast in the assets that read {node.target}"
     try:
-        contract = write_seed_contract(outcome, node, types, _header(node.text, delimiter))
+        contract = write_seed_contract(outcome, node, types, header, inferred.types)
     except NotCarried as error:
         verdict, why = Verdict.PERSON, f"its column_types aren't carried: {error}"
         todo = f"say the types in contracts/{node.target}.odcs.yaml, or cast in the assets"
@@ -130,11 +137,10 @@ def _seed(outcome: Outcome, node: Node, sources: list[str]) -> None:
     )
 
 
-def _header(text: str, delimiter: object) -> list[str]:
+def _header(text: str, delimiter: str) -> list[str]:
     """Return the names of a CSV's columns."""
-    separator = delimiter if isinstance(delimiter, str) and len(delimiter) == 1 else ","
     try:
-        return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
     except (csv.Error, TypeError, ValueError):  # also for a delimiter that csv refuses
         return []
 

@@ -205,7 +205,10 @@ def test_what_asks_the_warehouse_is_left_to_dbt_with_all_that_reads_it(tmp_path:
         },
     )
     assert found.model("dyn").verdict is found.model("below").verdict is Verdict.COMMAND
-    assert "[sh, jobs/run-dbt.sh, run, '--select', '+below']" in found.files["assets/below.yaml"]
+    assert (
+        "[sh, jobs/run-dbt.sh, build, '--indirect-selection', buildable, '--select', '+below']"
+        in found.files["assets/below.yaml"]
+    )
     tests = [item for name, item in found.items.items() if name.startswith("test.")]
     assert [item.verdict for item in tests] == [Verdict.COMMAND]
 

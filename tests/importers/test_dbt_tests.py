@@ -396,3 +396,78 @@ def test_enabled_of_a_source_may_be_jinja(tmp_path: Path) -> None:
     found = imported(tmp_path, {**MODEL, "models/s.yml": entry})
     assert "here the file" in found.items["source.shop.erp.on"].why
     assert found.items["source.shop.erp.off"].why == "it is disabled in dbt"
+
+
+@pytest.mark.parametrize(
+    ("test", "query"),
+    [
+        (
+            "relationships: {to: ref('orders'), field: customer_id}",
+            "select * from $self where id is not null and id not in (select customer_id from $self"
+            " where customer_id is not null)",
+        ),
+        (
+            "dbt_utils.relationships_where: {to: ref('orders'), field: customer_id}",
+            "not in (select customer_id from $self where (1=1)",
+        ),
+        ("dbt_utils.equal_rowcount: {compare_model: ref('orders')}", "select count(*) from $self)"),
+        (
+            "dbt_utils.fewer_rows_than: {compare_model: ref('orders')}",
+            "select count(*) from $self)",
+        ),
+        ("as_many: {other: ref('orders')}", "select id from $self except select id from $self"),
+    ],
+)
+def test_a_test_that_compares_a_model_with_itself_reads_the_staged_rows(
+    tmp_path: Path, test: str, query: str
+) -> None:
+    """Would catch: a hierarchy that is never published, because its check waits for itself."""
+    macro = (
+        "{% test as_many(model, column_name, other) %}select {{ column_name }} from {{ model }}"
+        " except select {{ column_name }} from {{ other }}{% endtest %}"
+    )
+    found = with_tests(tmp_path, f"[{{{test}}}]", **{"macros/t.sql": macro})
+    text = found.files["assets/orders.sql"]
+    assert query in text.replace("''", "'")
+    assert "orders." not in text.split("checks:")[1].split("*/")[0]
+    (item,) = [item for name, item in found.items.items() if name.startswith("test.")]
+    assert item.verdict is Verdict.CARRIED, item.why
+
+
+def test_an_own_test_waits_for_the_table_that_it_compares_with(tmp_path: Path) -> None:
+    """Would catch: a check that reads a table which isn't computed yet, or isn't there."""
+    macro = (
+        "{% test among(model, column_name, other) %}select {{ column_name }} from {{ model }}"
+        " except select {{ column_name }} from {{ other }}{% endtest %}"
+    )
+    test, off = "[{among: {other: ref('gone')}}]", "{{ config(enabled=false) }} select 1 as id"
+    gone = with_tests(tmp_path, test, **{"macros/t.sql": macro, "models/gone.sql": off})
+    assert "checks:" not in gone.files["assets/orders.sql"]
+
+
+def test_tests_of_a_model_that_dbt_computes_run_with_its_command(tmp_path: Path) -> None:
+    """Would catch: tests that nobody runs once dbt's own job is switched off."""
+    found = imported(
+        tmp_path,
+        {
+            "models/asks.sql": "select {{ run_query('select 1') }} as id",
+            "models/alone.sql": "select 1 as id",
+            "models/s.yml": "models: [{name: asks, columns: [{name: id, data_tests: [unique,"
+            " {not_null: {config: {enabled: false}}},"
+            " {relationships: {to: ref('alone'), field: id}}]}]}]",
+            "tests/one.sql": "select * from {{ ref('asks') }} where id < 1",
+            "tests/two.sql": "select id from {{ ref('asks') }} except select id from {{ ref('alone') }}",
+        },
+    )
+    command = "build, '--indirect-selection', buildable, '--select', '+asks']"
+    assert command in found.files["assets/asks.yaml"]
+    items = {name.split(".")[2].split("_asks")[0]: item for name, item in found.items.items()}
+    for name in ("unique", "one"):
+        assert items[name].verdict is Verdict.COMMAND
+        assert items[name].why.endswith("its command is dbt build")
+        assert items[name].created == ("assets/asks.yaml",)
+    assert items["not_null"].verdict is Verdict.PERSON
+    assert "it is disabled in dbt" in items["not_null"].why
+    for name in ("relationships", "two"):
+        assert items[name].verdict is Verdict.PERSON, items[name].why
+        assert "alone" in items[name].why

@@ -29,6 +29,11 @@ class Call:
     relation: Callable[[object], str]
     where: str
 
+    def other(self, *names: str) -> str:
+        """Return the table that an argument names, for SQL: `$self` for the checked one itself."""
+        name = self.relation(self.argument(*names))
+        return name if name == SELF else sql_name(name)
+
     @property
     def rows(self) -> str:
         """What is read: the staged rows, narrowed by `where`."""
@@ -115,21 +120,21 @@ def _not_accepted(call: Call) -> dict[str, Any]:
 def _relationships(call: Call) -> dict[str, Any]:
     call.known("to", "field")
     table, field = call.relation(call.argument("to")), str(call.argument("field"))
-    if call.is_plain and _COLUMN.fullmatch(field):
+    if call.is_plain and _COLUMN.fullmatch(field) and table != SELF:
         return {"references": {"column": call.column, "to": f"{table}.{field}"}}
     return sql(
         f"select * from {call.rows} where {call.column} is not null and {call.column} not in"
-        f" (select {field} from {sql_name(table)} where {field} is not null)"
+        f" (select {field} from {call.other('to')} where {field} is not null)"
     )
 
 
 def _relationships_where(call: Call) -> dict[str, Any]:
     call.known("to", "field", "from_condition", "to_condition")
-    table, field = call.relation(call.argument("to")), str(call.argument("field"))
+    table, field = call.other("to"), str(call.argument("field"))
     left, right = call.get("from_condition") or "1=1", call.get("to_condition") or "1=1"
     return sql(
         f"select * from {call.rows} where ({left}) and {call.column} is not null and {call.column}"
-        f" not in (select {field} from {sql_name(table)} where ({right}) and {field} is not null)"
+        f" not in (select {field} from {table} where ({right}) and {field} is not null)"
     )
 
 
@@ -202,7 +207,7 @@ def _row_count_equals(call: Call) -> dict[str, Any]:
 
 def _same_rows(call: Call) -> dict[str, Any]:
     call.known("compare_model")
-    other = sql_name(call.relation(call.argument("compare_model")))
+    other = call.other("compare_model")
     return sql(
         f"select count(*) as rows_found from {call.rows}"
         f" having count(*) <> (select count(*) from {other})"
@@ -211,7 +216,7 @@ def _same_rows(call: Call) -> dict[str, Any]:
 
 def _fewer_rows(call: Call) -> dict[str, Any]:
     call.known("compare_model")
-    other = sql_name(call.relation(call.argument("compare_model")))
+    other = call.other("compare_model")
     return sql(
         f"select count(*) as rows_found from {call.rows}"
         f" having count(*) >= (select count(*) from {other})"

@@ -27,6 +27,8 @@ _SCRIPT = """\
 # environment: activate that here if dbt isn't on the PATH.
 exec dbt "$@"
 """
+_BUILD = ("build", "--indirect-selection", "buildable")
+"""With the tests that read only what is built: others may read tables that dbt left behind."""
 _STORED = {"table", "materialized_view", "external", "dynamic_table"}
 
 
@@ -317,16 +319,18 @@ def _command(outcome: Outcome, node: Node, why: str, line: int = 0) -> None:
             "set DBT_PROJECT_DIR and DBT_PROFILES_DIR where Headrace runs, and give it a trigger;"
             " its table stays in dbt's warehouse"
         ),
-        created=(_command_path(node),),
+        created=(command_path(node),),
         original=node.text,
     )
 
 
-def _command_path(node: Node) -> str:
+def command_path(node: Node) -> str:
+    """Return where the command is written that has dbt compute a node."""
     return asset_path(node).removesuffix(".sql") + ".yaml"
 
 
 def _write_command(outcome: Outcome, node: Node) -> None:
+    """Write a command of dbt: `build`, so that seeds, snapshots and tests run, too."""
     selected = f"+{node.name}.v{node.version}" if node.version else f"+{node.name}"
     description = description_of(outcome, node)
     depends = [
@@ -341,10 +345,10 @@ def _write_command(outcome: Outcome, node: Node) -> None:
         "materialize": "none",
         **({"depends": depends} if depends else {}),
         "trigger": "manual",
-        "command": ["sh", DBT_SCRIPT, "run", "--select", selected],
+        "command": ["sh", DBT_SCRIPT, *_BUILD, "--select", selected],
     }
     tags = [str(tag) for tag in listed(mapped(node.properties).get("tags"))]
     if tags:
         fields["tags"] = tags
-    outcome.files[_command_path(node)] = yaml_file(fields)
+    outcome.files[command_path(node)] = yaml_file(fields)
     outcome.files[DBT_SCRIPT] = _SCRIPT

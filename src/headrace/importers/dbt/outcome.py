@@ -150,6 +150,19 @@ class Outcome:
                 left += self.reads.get(name, ())
         return ancestors
 
+    def not_built_with(self, command: str, refs: Iterable[str]) -> str:
+        """Return the name of a table that dbt's command of a node doesn't compute; empty if none.
+
+        `dbt build --select +node` computes what the node is computed from. It runs the tests that
+        read nothing else (`--indirect-selection buildable`).
+        """
+        ancestors, text = self.ancestors(command), self.nodes.by_id[command].text
+        for ref in refs:
+            name = self.nodes.by_id[ref].name
+            if ref != command and ref not in ancestors and name not in text:
+                return name
+        return ""
+
     def stored(self, node: str) -> set[str]:
         """Return the nodes that store a node's rows: itself, or what a view reads."""
         if node not in self.views:

@@ -7,6 +7,8 @@ from typing import Any
 
 from headrace.importers.dbt.check_kinds import NoCheck
 from headrace.importers.dbt.context import Rendered
+from headrace.importers.dbt.models import command_path
+from headrace.importers.dbt.nodes import Node
 from headrace.importers.dbt.outcome import Outcome
 from headrace.importers.dbt.project_files import SourceFile
 from headrace.importers.dbt.templates import MissingNode, NotStatic
@@ -23,7 +25,11 @@ _GENERIC = re.compile(r"\{%-?\s*(data_)?test\s")
 
 
 class _ReadsWarehouse(NoCheck):
-    """A test of a table that dbt computes."""
+    """A test of a table that dbt computes, whose command runs it. `created` is its file."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(f"it reads {node.name}, which dbt computes: its command is dbt build")
+        self.created = command_path(node)
 
 
 def read_singular_tests(outcome: Outcome) -> None:
@@ -40,8 +46,7 @@ def _read(outcome: Outcome, file: SourceFile) -> None:
     try:
         node = _check(outcome, uid, file.text, clean_check(file.stem))
     except _ReadsWarehouse as error:
-        verdict, why = Verdict.COMMAND, str(error)
-        todo = f"run dbt test --select {file.stem} in dbt's environment"
+        verdict, why, todo, created = Verdict.COMMAND, str(error), "", error.created
     except NoCheck as error:
         why = str(error)
     except NotStatic as error:
@@ -75,9 +80,8 @@ def _check(outcome: Outcome, uid: str, text: str, name: str) -> str:
     first = _rendered(outcome, uid, text)
     require_plain(first.config)
     refs = list(first.refs)
+    _leave_to_dbt(outcome, refs)
     for ref in refs:
-        if ref in outcome.commands:
-            raise _ReadsWarehouse(f"it reads {ref}, which dbt runs")
         if ref not in outcome.tables:
             raise NoCheck(f"it reads {ref}, which isn't imported")
     node = _home(outcome, refs)
@@ -90,6 +94,20 @@ def _check(outcome: Outcome, uid: str, text: str, name: str) -> str:
     for used in first.macros:
         outcome.macros_used.setdefault(used, []).append(node)
     return node
+
+
+def _leave_to_dbt(outcome: Outcome, refs: list[str]) -> None:
+    """Raise _ReadsWarehouse, NoCheck if a test reads a model that dbt computes."""
+    commands = [ref for ref in refs if ref in outcome.commands]
+    others = {ref: outcome.not_built_with(ref, refs) for ref in commands}
+    for ref, other in others.items():
+        if not other:
+            raise _ReadsWarehouse(outcome.nodes.by_id[ref])
+    if commands:
+        name, other = outcome.nodes.by_id[commands[0]].name, others[commands[0]]
+        raise NoCheck(
+            f"it reads {name}, which dbt computes, and {other}, which dbt needn't compute"
+        )
 
 
 def _home(outcome: Outcome, refs: list[str]) -> str | None:

@@ -10,6 +10,7 @@ from headrace.importers.dbt.check_kinds import KINDS, Call, NoCheck
 from headrace.importers.dbt.compiled import CompiledProject
 from headrace.importers.dbt.dialects import NotSelect, condition_in_duckdb, translate
 from headrace.importers.dbt.generic_tests import DeclaredTest, declared_tests, unique_id
+from headrace.importers.dbt.models import command_path
 from headrace.importers.dbt.nodes import config_of
 from headrace.importers.dbt.outcome import Check, Outcome
 from headrace.importers.dbt.project_files import flag
@@ -29,10 +30,15 @@ def _generic(outcome: Outcome, test: DeclaredTest) -> None:
     node, uid = test.node, unique_id(test, outcome.nodes.files.name)
     file, kind = node.properties_file or node.file, test.full_name
     common: dict[str, Any] = {"original": test.original}
+    if not flag(test.config.get("enabled"), True):
+        why, todo = (
+            f"{kind} of {node.name}: it is disabled in dbt",
+            "delete it, or enable it in dbt",
+        )
+        outcome.add(uid, file, test.line, Verdict.PERSON, why, todo=todo, **common)
+        return
     if node.uid in outcome.commands:
-        why = f"{node.name} is a table of dbt's warehouse, where dbt tests it"
-        todo = f"run dbt test --select {node.name} there"
-        outcome.add(uid, file, test.line, Verdict.COMMAND, why, todo=todo, **common)
+        _by_dbt(outcome, test, uid)
         return
     if node.uid not in outcome.tables:
         todo = f"first decide about {node.name}"
@@ -51,6 +57,33 @@ def _generic(outcome: Outcome, test: DeclaredTest) -> None:
     outcome.add(
         uid, file, test.line, Verdict.CARRIED, why, created=(outcome.paths[owner],), **common
     )
+
+
+def _by_dbt(outcome: Outcome, test: DeclaredTest, uid: str) -> None:
+    """Add the item of a test of a model that dbt computes."""
+    node = test.node
+    refs = [ref for value in test.arguments.values() for ref in _refs_in(outcome, value)]
+    other = outcome.not_built_with(node.uid, refs)
+    verdict, todo, created = Verdict.COMMAND, "", (command_path(node),)
+    why = f"dbt computes {node.name} and tests it: its command is dbt build"
+    if other:
+        verdict, created = Verdict.PERSON, ()
+        why = f"dbt computes {node.name}, but needn't compute {other} any more, which it reads"
+        todo = f"import {node.name}, or have dbt compute {other}, too"
+    file = node.properties_file or node.file
+    outcome.add(
+        uid, file, test.line, verdict, why, todo=todo, created=created, original=test.original
+    )
+
+
+def _refs_in(outcome: Outcome, value: object) -> list[str]:
+    """Return the nodes that a test's argument names."""
+    if not isinstance(value, str) or not re.search(r"\b(ref|source)\(", value):
+        return []
+    try:
+        return list(outcome.renderer.value("{{ " + _bare(value) + " }}")[1].refs)
+    except NotStatic:
+        return []
 
 
 def _kind_of(declaration: Mapping[str, Any]) -> str:
@@ -101,7 +134,7 @@ def _static_check(
         if not isinstance(table, Relation) or table.id not in outcome.tables:
             raise NoCheck(f"{value} isn't imported")
         reads.extend(rendered.refs)
-        return table.name
+        return SELF if table.id == test.node.uid else table.name
 
     arguments = {key: _evaluated(outcome, value) for key, value in test.arguments.items()}
     where = _where(outcome, test, arguments.pop("row_condition", None))
@@ -157,7 +190,14 @@ def _own_test(outcome: Outcome, test: DeclaredTest, call: Call) -> tuple[dict[st
     macro = outcome.nodes.macros.get(f"{TEST_PREFIX}{test.name}")
     if macro is None or test.package:
         raise NoCheck("this test isn't one that Headrace knows")
-    values = {key: _relation_argument(outcome, value) for key, value in call.arguments.items()}
+    values = {
+        key: _relation_argument(outcome, test.node.uid, value)
+        for key, value in call.arguments.items()
+    }
+    others = [value.id for value in values.values() if isinstance(value, Relation)]
+    for other in others:
+        if other not in outcome.tables:
+            raise NoCheck(f"{other} isn't imported")
     arguments: dict[str, Any] = {**values, "model": Relation(test.node.uid, SELF)}
     if call.where:  # as dbt's get_where_subquery
         arguments["model"] = f"(select * from {SELF} where {call.where}) dbt_subquery"
@@ -170,13 +210,15 @@ def _own_test(outcome: Outcome, test: DeclaredTest, call: Call) -> tuple[dict[st
     rendered = outcome.renderer.call(macro, arguments)
     for used in rendered.macros:
         outcome.macros_used.setdefault(used, []).append(test.node.uid)
-    return {"sql": {"query": rendered.text}}, list(rendered.refs)
+    return {"sql": {"query": rendered.text}}, [*others, *rendered.refs]
 
 
-def _relation_argument(outcome: Outcome, value: Any) -> Any:
-    if isinstance(value, str) and re.match(r"\s*(\{\{\s*)?(ref|source)\(", value):
-        return outcome.renderer.value("{{ " + _bare(value) + " }}")[0]
-    return value
+def _relation_argument(outcome: Outcome, node: str, value: Any) -> Any:
+    """Return a test's argument; a reference as its table, `$self` for the checked one itself."""
+    if not isinstance(value, str) or not re.match(r"\s*(\{\{\s*)?(ref|source)\(", value):
+        return value
+    table = outcome.renderer.value("{{ " + _bare(value) + " }}")[0]
+    return Relation(node, SELF) if isinstance(table, Relation) and table.id == node else table
 
 
 def query_of(outcome: Outcome, text: str) -> str:

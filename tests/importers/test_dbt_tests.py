@@ -403,8 +403,7 @@ def test_enabled_of_a_source_may_be_jinja(tmp_path: Path) -> None:
     [
         (
             "relationships: {to: ref('orders'), field: customer_id}",
-            "select * from $self where id is not null and id not in (select customer_id from $self"
-            " where customer_id is not null)",
+            "and id not in (select customer_id from $self where customer_id is not null)",
         ),
         (
             "dbt_utils.relationships_where: {to: ref('orders'), field: customer_id}",
@@ -471,3 +470,30 @@ def test_tests_of_a_model_that_dbt_computes_run_with_its_command(tmp_path: Path)
     for name in ("relationships", "two"):
         assert items[name].verdict is Verdict.PERSON, items[name].why
         assert "alone" in items[name].why
+
+
+def test_a_check_of_a_view_stops_only_what_reads_the_view(tmp_path: Path) -> None:
+    """Would catch: a failed test of a view that rejects a source for all who read it."""
+    found = imported(
+        tmp_path,
+        {
+            **MODEL,
+            "models/alone.sql": "select id from {{ ref('events') }}",
+            "models/below.sql": "select id from {{ ref('alone') }}",
+            "models/warns.sql": "select id from {{ ref('raw_orders') }}",
+            "models/totals.sql": "{{ config(materialized='table') }} select count(*) as n from"
+            " {{ ref('raw_orders') }}",
+            "seeds/events.csv": "id\n1\n",
+            "models/s.yml": "models:\n"
+            "  - {name: orders, columns: [{name: id, data_tests: [unique]}]}\n"
+            "  - {name: alone, columns: [{name: id, data_tests: [unique]}]}\n"
+            "  - {name: warns, columns: [{name: id, data_tests:"
+            " [{unique: {config: {severity: warn}}}]}]}\n",
+        },
+    )
+    assert "materialize: view" not in found.files["assets/orders.sql"]
+    assert "stored, because others read raw_orders, too" in found.model("orders").why
+    for name in ("alone", "below", "warns"):
+        assert "materialize: view" in found.files[f"assets/{name}.sql"]
+    assert "a failed check of it rejects the new rows of events" in found.model("alone").why
+    assert found.model("warns").why == "the same query as a view"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from headrace.importers.dbt.checked_views import store_checked_views
 from headrace.importers.dbt.compiled import CompiledProject
 from headrace.importers.dbt.context import Renderer
 from headrace.importers.dbt.models import (
@@ -78,6 +79,7 @@ def read_project(
     outcome.paths = {uid: _path(node) for uid, node in nodes.by_id.items()}
     read_generic_tests(outcome)
     read_singular_tests(outcome)
+    store_checked_views(outcome)
     write_sources(outcome, seeded)
     finish_models(outcome, models)
     write_snapshots(outcome, snapshots)

@@ -11,6 +11,7 @@ from dbt_lab import dbt_project
 
 from headrace.model import ProjectError, UsageError
 from headrace.services.import_project import REPORTS, check_import, import_project
+from headrace.services.import_report import _inline, commands_text
 from headrace.services.responses import ImportResponse
 from headrace.services.session import Silent
 
@@ -134,3 +135,29 @@ def test_a_folder_without_anything_to_import_is_named(tmp_path: Path) -> None:
     assert "has nothing of prefect that was recognised" in words
     assert "headrace import prefect PATH" in words
     assert "headrace run" not in words
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a `sql` check of ['gold', 'a_b'] (30 2 * * *)",) * 2,
+        ("*bold* **too** 2*3", r"\*bold\* \*\*too\*\* 2\*3"),
+        ("[x](javascript:y) ![x][y]", r"[x\](javascript:y) ![x\][y]"),
+        ("an odd ` and \\` <b>", r"an odd ` and \` &lt;b&gt;"),
+        (r"a \* and c:\dir", r"a \\\* and c:\dir"),
+        ("one ` alone", r"one \` alone"),
+        ("`<b>` is code", "`<b>` is code"),
+    ],
+)
+def test_a_line_of_the_report_is_read_as_it_is_written(text: str, line: str) -> None:
+    """Would catch: stray backslashes in the report, and markup of the origin that takes effect."""
+    assert _inline(text) == line
+
+
+def test_the_number_of_commands_is_a_sentence() -> None:
+    """Would catch: `1 as commands`."""
+    assert [commands_text(n) for n in range(3)] == [
+        "none as commands",
+        "1 as a command",
+        "2 as commands",
+    ]

@@ -75,9 +75,14 @@ def _excerpt(text: str, most: int = ORIGINAL_LINES_MAX) -> list[str]:
 def _summary(response: ImportResponse) -> str:
     counts = response.counts
     return (
-        f"{len(response.items)} items: {counts.carried} carried, {counts.command} as commands,"
+        f"{len(response.items)} items: {counts.carried} carried, {commands_text(counts.command)},"
         f" {counts.person} for a person. {what_ran(response)}."
     )
+
+
+def commands_text(count: int) -> str:
+    """Return how many items are commands, as `1 as a command`."""
+    return {0: "none as commands", 1: "1 as a command"}.get(count, f"{count} as commands")
 
 
 def what_ran(response: ImportResponse) -> str:
@@ -110,10 +115,23 @@ def _printable(text: str) -> str:
     return _CONTROLS.sub("�", text)
 
 
+_SPAN = re.compile(r"`[^`]+`")
+_MARKUP = re.compile(r"\\(?=[!-/:-@\[-`{-~])|`|(?<!\S)\*(?![\s),.;:]|$)|(?<=\S)\*|\](?=[(\[:])")
+"""What Markdown reads as more than itself within a line: escapes, code, emphasis, links."""
+
+
 def _inline(text: str) -> str:
-    """Return text of the origin for a line of Markdown: no markup, no HTML, no line breaks."""
+    """Return text for a line of Markdown: no markup but inline code, no HTML, no line breaks."""
     flat = " ".join(_printable(text).split())
-    return escape(re.sub(r"([\\`*\[\]|#!])", r"\\\1", flat), quote=False)
+    parts, end = [], 0
+    for span in _SPAN.finditer(flat):
+        parts += [_plain(flat[end : span.start()]), span[0]]
+        end = span.end()
+    return "".join([*parts, _plain(flat[end:])])
+
+
+def _plain(text: str) -> str:
+    return escape(_MARKUP.sub(r"\\\g<0>", text), quote=False)
 
 
 def _code(text: str) -> str:

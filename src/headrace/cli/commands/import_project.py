@@ -15,6 +15,7 @@ from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
+from headrace.services.import_report import commands_text
 from headrace.services.local_actor import local_actor
 from headrace.services.parameters import Argument, Option, WithDbt
 from headrace.services.responses.imports import ImportChanges, ImportResponse
@@ -153,7 +154,7 @@ def _render_import(response: ImportResponse, page: CommandOutput) -> None:
     page.say(f"✓ {response.origin} imported into {response.directory}", "good")
     page.facts(
         f"{counts.carried} carried",
-        f"{counts.command} as commands",
+        commands_text(counts.command),
         f"{counts.person} for a person",
         f"dbt compiled {plural(response.executed, 'template')}"
         if response.executed

@@ -256,3 +256,16 @@ def test_an_import_says_what_dbt_compiled(tmp_path: Path, monkeypatch: pytest.Mo
     assert kept is not None
     assert kept.with_dbt
     assert "--with-dbt" in check_import("dbt", project, tmp_path / "new").next
+
+
+def test_an_override_of_a_variable_that_dbt_wrote_in_is_for_a_person(tmp_path: Path) -> None:
+    """Would catch: a unit test that passes here with another value of its variable."""
+    entry = (
+        "unit_tests: [{name: t, model: m, overrides: {vars: {floor: 3}}, given: [{input:"
+        " ref('raw_orders'), rows: [{id: 1}]}], expect: {rows: [{id: 1}]}}]"
+    )
+    sql = 'select id from "dev"."main"."raw_orders" where id > 2'
+    found = compiled(tmp_path, sql, files={"models/s.yml": entry})
+    item = found.items["unit_test.shop.m.t"]
+    assert item.verdict is Verdict.PERSON
+    assert item.why == "it overrides variables of a model that dbt compiled"

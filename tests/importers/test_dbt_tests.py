@@ -497,3 +497,47 @@ def test_a_check_of_a_view_stops_only_what_reads_the_view(tmp_path: Path) -> Non
         assert "materialize: view" in found.files[f"assets/{name}.sql"]
     assert "a failed check of it rejects the new rows of events" in found.model("alone").why
     assert found.model("warns").why == "the same query as a view"
+
+
+def test_what_has_no_place_is_named(tmp_path: Path) -> None:
+    """Would catch: names and settings that get lost without a word."""
+    found = imported(
+        tmp_path,
+        {
+            "models/keys.sql": "{{ config(alias='member_keys') }} select 1 as id",
+            "models/dim_v1.sql": "select 1 as id",
+            "models/dim_v2.sql": "select 1 as id, 'a' as plan",
+            "models/s.yml": "models:\n"
+            "  - {name: keys, access: public, deprecation_date: 2027-01-01,"
+            " config: {meta: {tier: 1, owner: x}}}\n"
+            "  - name: dim\n    latest_version: 2\n"
+            "    columns: [{name: id, description: key}, {name: plan, description: of the plan,"
+            " data_tests: [not_null]}]\n"
+            "    versions: [{v: 1, columns: [{include: all, exclude: [plan]}]}, {v: 2}]\n"
+            "sources: [{name: erp, description: the ERP, tables: [{name: items}]}]\n"
+            "exposures: [{name: board, label: The board, maturity: high, depends_on:"
+            " [ref('keys')]}]\n"
+            "unit_tests:\n"
+            "  - {name: t, model: dim, given: [], expect: {rows: [{id: 1}]}}\n"
+            "  - {name: u, model: dim, versions: {exclude: [1]}, given: [], expect: {rows: []}}\n",
+            "macros/t.sql": "{% test never(model) %}select 1{% endtest %}",
+            "packages.yml": "packages: [{local: ../dbt_utils}, {package: a/b, version: 1.0.0}]\n",
+        },
+    )
+    why = found.model("keys").why
+    assert "dbt's table member_keys is named `keys` here" in why
+    assert "not carried: deprecation_date (2027-01-01); access (public); meta (tier)" in why
+    assert "dbt's table dim_v2 is named `dim` here" in found.model("dim.v2").why
+    assert "# plan" in found.files["assets/dim.sql"]
+    assert "# plan" not in found.files["assets/dim_v1.sql"], "a column that the version excludes"
+    assert "checks:" not in found.files["assets/dim_v1.sql"]
+    assert "the ERP" not in found.files["sources/items.yaml"]
+    source = found.items["source.shop.erp.items"].why
+    assert source.endswith("the description of the source erp isn't carried")
+    exposure = found.items["exposure.shop.board"].why
+    assert exposure.endswith("not carried: label (The board), maturity (high)")
+    tests = {name for name in found.items if name.startswith("unit_test.")}
+    assert tests == {f"unit_test.shop.dim.{name}" for name in ("t_v1", "t_v2", "u_v2")}
+    assert "CREATE MACRO" not in found.items["macro.shop.test_never"].todo
+    assert found.items["package.a/b"].original == "package: a/b\nversion: '1.0.0'\n"
+    assert "package.dbt_utils" in found.items

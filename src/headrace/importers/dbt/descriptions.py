@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from headrace.importers.dbt.model_versions import columns_of
 from headrace.importers.dbt.nodes import Node
 from headrace.importers.dbt.outcome import Outcome
-from headrace.importers.dbt.project_files import listed, mapped
+from headrace.importers.dbt.project_files import mapped
 
 _DOC = re.compile(r"""\{\{-?\s*doc\(\s*(?:['"][\w.]+['"]\s*,\s*)?['"](\w+)['"]\s*\)\s*-?\}\}""")
 
@@ -29,6 +30,6 @@ def column_descriptions(outcome: Outcome, node: Node) -> dict[str, str]:
         str(mapped(column).get("name")): plain_description(
             outcome, mapped(column).get("description")
         )
-        for column in listed(node.properties.get("columns"))
+        for column in columns_of(node)
     }
     return {name: text for name, text in texts.items() if text}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace.importers.dbt.model_versions import columns_of, version_entry
 from headrace.importers.dbt.nodes import Node
 from headrace.importers.dbt.project_files import listed, mapped
 from headrace.model.fields import LocatedMapping
@@ -56,8 +57,10 @@ class DeclaredTest:
 
 def declared_tests(node: Node) -> Iterator[DeclaredTest]:
     """Yield the generic tests that a node's properties declare."""
-    yield from _tests_of(node, node.properties, "")
-    for column in listed(node.properties.get("columns")):
+    entry = version_entry(node)
+    has_tests = isinstance(entry, LocatedMapping) and ("tests" in entry or "data_tests" in entry)
+    yield from _tests_of(node, entry if has_tests else node.properties, "")
+    for column in columns_of(node):
         if isinstance(column, LocatedMapping):
             yield from _tests_of(node, column, _column_name(column))
 
@@ -67,12 +70,12 @@ def _column_name(column: LocatedMapping) -> str:
     return f'"{name}"' if column.get("quote") is True else name
 
 
-def _tests_of(node: Node, holder: LocatedMapping, column: str) -> Iterator[DeclaredTest]:
+def _tests_of(node: Node, holder: Mapping[str, Any], column: str) -> Iterator[DeclaredTest]:
     for key in ("tests", "data_tests"):
         items = holder.get(key)
         lines = getattr(items, "lines", ())
         for index, item in enumerate(listed(items)):
-            line = lines[index] if index < len(lines) else holder.line
+            line = lines[index] if index < len(lines) else getattr(holder, "line", 1)
             test = _test(node, item, column, line)
             if test is not None:
                 yield test

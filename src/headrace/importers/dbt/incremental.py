@@ -44,8 +44,8 @@ def incremental(outcome: Outcome, model: Model) -> None:
     predicates = _guard(outcome, model)
     if predicates is None:
         model.doubts.append(
-            "what `is_incremental()` changes isn't one condition: here the whole table is computed"
-            " anew, as by dbt run --full-refresh"
+            "the part under `if is_incremental()` isn't a single `where` condition: here the whole"
+            " table is computed anew, as by dbt run --full-refresh"
         )
     elif keys and strategy != "append":
         _merge(outcome, model, keys, strategy)

@@ -13,6 +13,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from headrace.importers.dbt.descriptions import plain_description
+from headrace.importers.dbt.model_versions import columns_of
 from headrace.importers.dbt.nodes import Node
 from headrace.importers.dbt.outcome import Model, Outcome
 from headrace.importers.dbt.project_files import flag, listed, mapped
@@ -100,7 +101,7 @@ def _columns(outcome: Outcome, model: Model) -> tuple[dict[str, dict[str, Any]],
 
 def _typed_columns(outcome: Outcome, model: Model) -> dict[str, dict[str, Any]]:
     columns: dict[str, dict[str, Any]] = {}
-    for item in listed(model.node.properties.get("columns")):
+    for item in columns_of(model.node):
         column = mapped(item)
         name = str(column.get("name") or "")
         kind = _type(name, column.get("data_type"), outcome.dialect)

@@ -11,12 +11,13 @@ from headrace.importers.dbt.descriptions import column_descriptions, description
 from headrace.importers.dbt.dialects import NotSelect, hidden_tables, tables_read, translate
 from headrace.importers.dbt.incremental import incremental
 from headrace.importers.dbt.model_contracts import NotCarried, is_enforced, write_contract
+from headrace.importers.dbt.model_versions import settings_left_out
 from headrace.importers.dbt.nodes import Node, merge_config
 from headrace.importers.dbt.outcome import Model, Outcome
 from headrace.importers.dbt.overrides import require_builtin
 from headrace.importers.dbt.project_files import flag, listed, mapped
 from headrace.importers.dbt.templates import MissingNode, NotStatic, Unreadable, with_sql_comments
-from headrace.importers.dbt.writing import sql_file, yaml_file
+from headrace.importers.dbt.writing import flow, sql_file, yaml_file
 from headrace.importers.imported import Verdict
 
 _HOOKS = ("pre_hook", "post_hook", "pre-hook", "post-hook")
@@ -29,6 +30,7 @@ exec dbt "$@"
 """
 _BUILD = ("build", "--indirect-selection", "buildable")
 """With the tests that read only what is built: others may read tables that dbt left behind."""
+_KINDS = {"append": "a table that new rows are appended to", "merge": "a merged table"}
 _STORED = {"table", "materialized_view", "external", "dynamic_table"}
 
 
@@ -181,9 +183,10 @@ def _doubts(model: Model) -> None:
     for name, default in model.rendered.environment.items():
         model.doubts.append(f"the environment variable {name} is written in as {default!r}")
     for name, value in model.rendered.variables.items():
-        model.notes.append(f"var {name} is written in as {value!r}")
+        model.notes.append(f"var {name} is written in as {flow(value)}")
     if model.node.renamed:
         model.notes.append(model.node.renamed)
+    model.notes += settings_left_out(model.node, model.config)
 
 
 def _run_with_dbt(outcome: Outcome, models: dict[str, Model]) -> None:
@@ -247,7 +250,7 @@ def finish_models(outcome: Outcome, models: Mapping[str, Model]) -> None:
 def _item(outcome: Outcome, model: Model, path: str) -> None:
     node = model.node
     kind = model.fields.get("materialize", "table")
-    why = "; ".join([f"the same query as a {kind}", *model.notes])
+    why = "; ".join([f"the same query as {_KINDS.get(kind, f'a {kind}')}", *model.notes])
     verdict, todo = Verdict.CARRIED, ""
     created: tuple[str, ...] = (path,)
     if is_enforced(model):

@@ -12,7 +12,7 @@ from headrace.importers.dbt.overrides import base_name, is_naming, is_storing, r
 from headrace.importers.dbt.project_files import listed, mapped
 from headrace.importers.dbt.templates import TEST_PREFIX, NotStatic
 from headrace.importers.dbt.values import Relation
-from headrace.importers.dbt.writing import yaml_list
+from headrace.importers.dbt.writing import yaml_file, yaml_list
 from headrace.importers.imported import Dependency, DependencyKind, Verdict
 from headrace.model.fields import LocatedMapping
 
@@ -38,13 +38,20 @@ def read_exposures(outcome: Outcome) -> None:
             file,
             line,
             Verdict.CARRIED,
-            f"a consumer; dbt doesn't say by when it needs its data, so it is promised {MAX_AGE}",
+            f"a consumer; dbt doesn't say by when it needs its data, so it is promised {MAX_AGE}"
+            + _left_out(entry),
             todo=f"put its deadline in consumers.yaml: `due`, or another `max_age` than {MAX_AGE}",
             created=("consumers.yaml",),
             original=repr(entry),
         )
     if consumers:
         outcome.files["consumers.yaml"] = yaml_list(consumers)
+
+
+def _left_out(entry: LocatedMapping) -> str:
+    """Return what a consumer has no field for, as the end of a sentence."""
+    texts = [f"{name} ({entry[name]})" for name in ("label", "maturity") if entry.get(name)]
+    return f"; not carried: {', '.join(texts)}" if texts else ""
 
 
 def _reads(outcome: Outcome, uid: str, entry: LocatedMapping) -> tuple[list[str], list[str]]:
@@ -109,6 +116,9 @@ def _macro_verdict(outcome: Outcome, uid: str, with_dbt: set[str]) -> tuple[Verd
     if is_storing(name):
         why = "it replaces how dbt stores rows; models of that kind are left to dbt, which has it"
         return Verdict.PERSON, why, "nothing, while dbt runs these models"
+    if name.startswith(TEST_PREFIX):
+        todo = "leave it out, or write its query as a `sql` check of an asset"
+        return Verdict.PERSON, "no test that is imported uses it", todo
     todo = "leave it out, or write it as CREATE MACRO in macros/"
     return Verdict.PERSON, "no asset that is imported uses it", todo
 
@@ -209,6 +219,8 @@ def _packages(outcome: Outcome) -> None:
 def _package(outcome: Outcome, file: str, line: int, package: LocatedMapping) -> None:
     keys = [key for key in ("package", "git", "local", "tarball") if key in package]
     title = str(package[keys[0]]) if keys else "package"
+    if keys == ["local"]:
+        title = title.rstrip("/").rpartition("/")[2]
     macros = re.sub(r".*/", "", title).removesuffix(".git").replace("-", "_")
     used = any(uid.startswith(f"macro.{macros}.") for uid in outcome.macros_used)
     outcome.add(
@@ -219,5 +231,5 @@ def _package(outcome: Outcome, file: str, line: int, package: LocatedMapping) ->
         "packages aren't fetched"
         + ("; the macros of it that models use are written out" if used else ""),
         todo="nothing, unless items above name a model or macro of it",
-        original=repr(dict(package)),
+        original=yaml_file(package),
     )

@@ -13,6 +13,7 @@ from headrace.importers.dbt.nodes import Node, clean_name
 from headrace.importers.dbt.outcome import Outcome
 from headrace.importers.dbt.owners import clean_owner
 from headrace.importers.dbt.project_files import flag, listed, mapped
+from headrace.importers.dbt.writing import yaml_file
 from headrace.importers.imported import Verdict
 from headrace.model.fields import LocatedMapping
 from headrace.model.partitions import command_line
@@ -61,7 +62,7 @@ def _item(outcome: Outcome, reader: _Reader, file: str, name: str, entry: Locate
         Verdict.PERSON,
         "Headrace has no names for selections",
         todo=todo,
-        original=repr(dict(entry)),
+        original=yaml_file(entry),
     )
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.importers.dbt.descriptions import description_of, plain_description
+from headrace.importers.dbt.descriptions import description_of
 from headrace.importers.dbt.model_contracts import NotCarried, write_seed_contract
 from headrace.importers.dbt.nodes import Node, Nodes
 from headrace.importers.dbt.outcome import Outcome
@@ -71,9 +71,7 @@ def write_sources(outcome: Outcome, seeded: Mapping[str, str]) -> None:
 
 def _fields(outcome: Outcome, node: Node, checks: list[dict[str, Any]]) -> dict[str, Any]:
     parent = mapped(node.config.get("_source"))
-    description = description_of(outcome, node) or plain_description(
-        outcome, parent.get("description")
-    )
+    description = description_of(outcome, node)
     if node.kind == "source" and "meta" not in node.config and parent.get("meta"):
         node.config["meta"] = parent["meta"]
     fields: dict[str, Any] = {"source": node.target}
@@ -186,6 +184,8 @@ def _source(outcome: Outcome, node: Node, seeded: Mapping[str, str]) -> None:
     fields |= {"checks": checks} if checks else {}
     path = outcome.write(source_path(node), yaml_file(fields))
     notes = f"; {node.renamed}" if node.renamed else ""
+    if parent.get("description"):
+        notes += f"; the description of the source {node.source_name} isn't carried"
     if location:
         outcome.add(
             node.uid,

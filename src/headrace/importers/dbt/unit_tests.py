@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headrace.importers.dbt.context import Rendered
+from headrace.importers.dbt.models import command_path
+from headrace.importers.dbt.nodes import Node
 from headrace.importers.dbt.outcome import Model, Outcome
 from headrace.importers.dbt.project_files import flag, listed, mapped
 from headrace.importers.dbt.templates import NotStatic
@@ -25,40 +27,68 @@ def read_unit_tests(outcome: Outcome) -> None:
     texts: dict[str, list[str]] = {}
     waiting: list[tuple[str, str, int, str, str]] = []
     for file, line, entry in outcome.nodes.section("unit_tests"):
-        model = str(entry.get("model"))
-        uid = f"unit_test.{outcome.nodes.files.name}.{model}.{entry.get('name')}"
-        try:
-            text = _test(outcome, entry, model)
-        except (_NoTest, NotRows, NotStatic) as error:
-            todo = "write it as a test of the asset (docs/how-to/test-assets.md)"
-            outcome.add(
-                uid, file, line, Verdict.PERSON, str(error), todo=todo, original=repr(entry)
-            )
-            continue
-        texts.setdefault(model, []).append(text)
-        waiting.append((uid, file, line, model, repr(entry)))
+        for uid, name, node in _subjects(outcome, entry):
+            if node is not None and node.uid in outcome.commands:
+                _by_dbt(outcome, uid, file, line, node, entry)
+                continue
+            try:
+                text = _test(outcome, entry, name, node)
+            except (_NoTest, NotRows, NotStatic) as error:
+                todo = "write it as a test of the asset (docs/how-to/test-assets.md)"
+                outcome.add(
+                    uid, file, line, Verdict.PERSON, str(error), todo=todo, original=repr(entry)
+                )
+                continue
+            target = node.target if node is not None else ""
+            texts.setdefault(target, []).append(text)
+            waiting.append((uid, file, line, target, repr(entry)))
     paths = {
-        model: outcome.write(f"tests/{model}.yaml", "\n".join(parts))
-        for model, parts in texts.items()
+        target: outcome.write(f"tests/{target}.yaml", "\n".join(parts))
+        for target, parts in texts.items()
     }
-    for uid, file, line, model, original in waiting:
+    for uid, file, line, target, original in waiting:
         outcome.add(
             uid,
             file,
             line,
             Verdict.CARRIED,
             "a test of the asset with the same rows",
-            created=(paths[model],),
+            created=(paths[target],),
             original=original,
         )
 
 
-def _test(outcome: Outcome, entry: LocatedMapping, model: str) -> str:
-    node = outcome.nodes.find_ref(model)
+def _subjects(outcome: Outcome, entry: LocatedMapping) -> Iterator[tuple[str, str, Node | None]]:
+    """Yield the unique id, name and model of a unit test: one for each version of the model."""
+    model, name = str(entry.get("model")), str(entry.get("name"))
+    uid = f"unit_test.{outcome.nodes.files.name}.{model}.{name}"
+    versions = [node for node in outcome.nodes.by_name.get(model, ()) if node.version]
+    rule = mapped(entry.get("versions"))
+    included, excluded = rule.get("include"), rule.get("exclude")
+    if not versions:
+        yield uid, name, outcome.nodes.find_ref(model)
+    for node in versions:
+        if excluded is not None and node.version in map(str, listed(excluded)):
+            continue
+        if excluded is None and included and node.version not in map(str, listed(included)):
+            continue
+        yield f"{uid}_v{node.version}", f"{name}_v{node.version}", node
+
+
+def _by_dbt(
+    outcome: Outcome, uid: str, file: str, line: int, node: Node, entry: LocatedMapping
+) -> None:
+    """Add the item of a unit test of a model that dbt computes."""
+    why = f"dbt computes {node.name} and tests it: its command is dbt build"
+    created = (command_path(node),)
+    outcome.add(uid, file, line, Verdict.COMMAND, why, created=created, original=repr(entry))
+
+
+def _test(outcome: Outcome, entry: LocatedMapping, name: str, node: Node | None) -> str:
     if node is None or node.uid not in outcome.tables:
-        raise _NoTest(f"the model {model} isn't imported as an asset")
+        raise _NoTest(f"the model {entry.get('model')} isn't imported as an asset")
     _check_overrides(entry, outcome.models.get(node.uid))
-    lines = [f"- test: {flow(_name(entry))}"]
+    lines = [f"- test: {flow(name)}"]
     if isinstance(entry.get("description"), str):
         lines.append(f"  description: {flow(' '.join(entry['description'].split()))}")
     lines += [f"  asset: {node.target}", "  given:"]
@@ -68,10 +98,6 @@ def _test(outcome: Outcome, entry: LocatedMapping, model: str) -> str:
             raise _NoTest(f"its input {given.get('input')} isn't a node")
         lines += _rows(outcome, f"    {relation.name}", given)
     return "\n".join([*lines, *_rows(outcome, "  expect", mapped(entry.get("expect")))]) + "\n"
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    return str(entry.get("name"))
 
 
 def _check_overrides(entry: LocatedMapping, model: Model | None) -> None:

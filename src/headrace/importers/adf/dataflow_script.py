@@ -8,9 +8,10 @@ from dataclasses import dataclass
 DEPTH_MAX = 100
 _TOKEN = re.compile(
     r"\s*(?:(?P<comment>/\*.*?\*/|//[^\n]*)|(?P<text>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")|"
-    r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[LlFfSs]?)|(?P<braces>\{[^{}]*\})|"
-    r"(?P<name>[$:]{0,2}[A-Za-z_][\w]*|\$\$)|"
-    r"(?P<sign>~>|<=>|===|==|!=|<>|<=|>=|&&|\|\||[-+*/%^!<>=(),:@\[\]]))",
+    r"(?P<pattern>`[^`]*`)|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[LlFfSsDd]?)|"
+    r"(?P<braces>\{[^{}]*\})|"
+    r"(?P<name>[$#]?[A-Za-z_]\w*(?:\.(?:\w+|\{[^{}]*\}))*|\$\$|\$\d+)|"
+    r"(?P<sign>~>|<=>|===|==|!=|<>|<=|>=|&&|\|\||[-+*/%^!<>=(),:@\[\]?]))",
     re.DOTALL,
 )
 _LEVELS = (
@@ -20,6 +21,8 @@ _LEVELS = (
     ("+", "-"),
     ("*", "/", "%"),
 )
+_PRECEDENCE = {sign: level for level, signs in enumerate(_LEVELS) for sign in signs}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 class BadScriptError(Exception):
@@ -136,7 +139,7 @@ class _Parser:
             raise BadScriptError(f"`{sign}` is missing")
 
     def steps(self) -> list[Step]:
-        found: list[Step] = []
+        steps: list[Step] = []
         while self.at < len(self.tokens):
             inputs: list[str] = []
             while self._peek(1) != ("sign", "("):
@@ -147,29 +150,35 @@ class _Parser:
             if not isinstance(transformation, Function):
                 raise BadScriptError("a transformation is missing")
             self._expect("~>")
-            found.append(Step(tuple(inputs), transformation, self._outputs()))
-        return found
+            steps.append(Step(tuple(inputs), transformation, self._outputs()))
+        return steps
 
     def _stream(self) -> str:
-        kind, value = self._next()
-        if kind != "name":
-            raise BadScriptError(f"`{value}` stands where a stream should")
+        name = self._named("a stream")
         if self._is("@"):
             self._next()
-            return f"{value}@{self._next()[1]}"
+            return f"{name}@{self._named('a stream')}"
+        return name
+
+    def _named(self, what: str) -> str:
+        kind, value = self._next()
+        if kind != "name":
+            raise BadScriptError(f"`{value}` stands where {what} should")
         return value
 
     def _outputs(self) -> tuple[str, ...]:
-        name = self._next()[1]
+        name = self._named("the name of a stream")
         if not self._is("@"):
             return (name,)
         self._next()
         self._expect("(")
         outputs: list[str] = []
         while True:
-            outputs.append(f"{name}@{self._next()[1]}")
-            if self._next() != ("sign", ","):
+            outputs.append(f"{name}@{self._named('the name of a stream')}")
+            if not self._is(","):
+                self._expect(")")
                 return tuple(outputs)
+            self._next()
 
     def _argument(self, depth: int) -> Node:
         kind, value = self._peek()
@@ -182,8 +191,23 @@ class _Parser:
             return Named(value, self._expression(depth, 0))
         if kind in ("name", "braces") and following == ("sign", "="):
             self.at += 2
-            return Assigned(_name(kind, value), self._expression(depth, 0))
-        return self._expression(depth, 0)
+            return Assigned(_name(kind, value), self._value(depth))
+        left = self._expression(depth, 0)
+        if not self._is("="):
+            return left
+        self._next()
+        value_node = self._value(depth)
+        if isinstance(left, Column) and left.name.startswith(":"):
+            return Assigned(left.name, value_node)
+        return Function("=", (left, value_node))
+
+    def _value(self, depth: int) -> Node:
+        """Return what is assigned; `parse` writes the type of its result behind a `?`."""
+        value = self._expression(depth, 0)
+        if not self._is("?"):
+            return value
+        self._next()
+        return Function("?", (value, Text(self._type())))
 
     def _type(self) -> str:
         written, deep = "", 0
@@ -191,62 +215,98 @@ class _Parser:
             kind, value = self._next()
             if not kind:
                 raise BadScriptError("a type has no end")
-            deep += {"(": 1, ")": -1}.get(value, 0)
+            deep += {"(": 1, ")": -1}.get(value, 0) if kind == "sign" else 0
             written += value
         return written
 
-    def _expression(self, depth: int, level: int) -> Node:
+    def _expression(self, depth: int, lowest: int) -> Node:
+        """Return an expression whose operators bind at least as tightly as the level `lowest`."""
         if depth > DEPTH_MAX:
             raise BadScriptError(f"it is nested more than {DEPTH_MAX} deep")
-        if level == len(_LEVELS):
-            return self._unary(depth)
-        left = self._expression(depth, level + 1)
-        while self._peek()[0] == "sign" and self._peek()[1] in _LEVELS[level]:
+        left = self._unary(depth)
+        count = 0
+        while (level := self._level()) >= lowest:
+            count += 1
+            if count > DEPTH_MAX:
+                raise BadScriptError(f"it joins more than {DEPTH_MAX} values by operators")
             sign = self._next()[1]
             left = Operation(sign, (left, self._expression(depth, level + 1)))
         return left
 
+    def _level(self) -> int:
+        kind, value = self._peek()
+        return _PRECEDENCE.get(value, -1) if kind == "sign" else -1
+
     def _unary(self, depth: int) -> Node:
-        if depth > DEPTH_MAX:
-            raise BadScriptError(f"it is nested more than {DEPTH_MAX} deep")
-        if self._is("-") or self._is("!"):
-            return Operation(self._next()[1], (self._unary(depth + 1),))
-        return self._primary(depth)
+        signs: list[str] = []
+        while self._is("-") or self._is("!"):
+            signs.append(self._next()[1])
+            if len(signs) + depth > DEPTH_MAX:
+                raise BadScriptError(f"it is nested more than {DEPTH_MAX} deep")
+        node = self._primary(depth)
+        count = 0
+        while self._is("["):
+            count += 1
+            if count + depth > DEPTH_MAX:
+                raise BadScriptError(f"it is nested more than {DEPTH_MAX} deep")
+            self._next()
+            node = Function("[]", (node, self._expression(depth + 1, 0)))
+            self._expect("]")
+        for sign in reversed(signs):
+            node = Operation(sign, (node,))
+        return node
 
     def _primary(self, depth: int) -> Node:
         kind, value = self._next()
         if kind == "text":
-            return Text(re.sub(r"\\(.)", r"\1", value[1:-1]))
+            return _text(value)
         if kind == "number":
-            return Number(value.rstrip("LlFfSs"))
-        if kind == "sign" and value == "(":
-            inner = self._expression(depth + 1, 0)
-            self._expect(")")
-            return inner
+            return Number(value.rstrip("LlFfSsDd"))
+        if kind == "pattern":
+            return Function("`", (Text(value[1:-1]),))
+        if kind == "sign":
+            return self._signed(value, depth)
         if kind not in ("name", "braces"):
-            raise BadScriptError(
-                f"`{value}` stands where a value should" if value else "it ends too early"
-            )
+            raise BadScriptError("it ends too early")
         if kind == "name" and self._is("("):
             self._next()
-            return Function(value, self._arguments(depth))
+            return Function(value, self._arguments(depth, ")"))
         if self._is("@"):
             self._next()
             return Column(_name(*self._next()), value)
         return Column(_name(kind, value))
 
-    def _arguments(self, depth: int) -> tuple[Node, ...]:
-        if self._is(")"):
+    def _signed(self, sign: str, depth: int) -> Node:
+        """Return what begins with a sign: parentheses, an array, or a local variable."""
+        if sign == "(":
+            inner = self._expression(depth + 1, 0)
+            self._expect(")")
+            return inner
+        if sign == "[":
+            return Function("[", self._arguments(depth, "]"))
+        if sign == ":":
+            return Column(f":{self._named('a local variable')}")
+        raise BadScriptError(f"`{sign}` stands where a value should")
+
+    def _arguments(self, depth: int, end: str) -> tuple[Node, ...]:
+        if self._is(end):
             self._next()
             return ()
         arguments: list[Node] = []
         while True:
             arguments.append(self._argument(depth + 1))
             sign = self._next()
-            if sign == ("sign", ")"):
+            if sign == ("sign", end):
                 return tuple(arguments)
             if sign != ("sign", ","):
-                raise BadScriptError("`,` or `)` is missing")
+                raise BadScriptError(f"`,` or `{end}` is missing")
+
+
+def _text(written: str) -> Node:
+    """Return a text; with `{name}` in double quotes it isn't one but an interpolation."""
+    if written[0] == '"' and re.search(r"(?<!\\)\{", written):
+        return Function('"', (Text(written[1:-1]),))
+    return Text(re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), written[1:-1], flags=re.DOTALL))
 
 
 def _name(kind: str, written: str) -> str:

@@ -164,3 +164,114 @@ def test_broken_and_hostile_scripts_are_refused(text: str) -> None:
 @pytest.mark.parametrize("depth", [10, 95])
 def test_nested_scripts_are_parsed(depth: int) -> None:
     assert parse_script("v filter(" + "upper(" * depth + "a" + ")" * depth + ") ~> f")
+
+
+SOURCE = (
+    "source(output(\n\t\tid as integer,\n\t\tname as string,\n\t\ttotal as double\n\t),\n"
+    "\tallowSchemaDrift: true,\n\tvalidateSchema: false,\n\tignoreNoFilesFound: false) ~> S\n"
+)
+_SINK_OF_TABLE = (
+    " sink(allowSchemaDrift: true,\n\tvalidateSchema: false,\n\tinput(\n\t\tid as long\n\t),\n"
+    "\tdeletable:false,\n\tinsertable:true,\n\tupdateable:false,\n\tupsertable:false,\n"
+    "\ttruncate:true,\n\tformat: 'table',\n\tskipDuplicateMapInputs: true,\n"
+    "\tskipDuplicateMapOutputs: true,\n\terrorHandlingOption: 'stopOnFirstError') ~> T"
+)
+
+
+def _flow(root: Path, script: str, sink: str = "orders_table") -> dict[str, Any]:
+    """Write a data flow from orders.csv, and return the activity that runs it."""
+    settings = {
+        "sources": [{"name": "S", "dataset": {"referenceName": "orders_csv"}}],
+        "sinks": [{"name": "T", "dataset": {"referenceName": sink}}],
+        "scriptLines": script.split("\n"),
+    }
+    properties = {"type": "MappingDataFlow", "typeProperties": settings}
+    write(root, "dataflow/df.json", {"name": "df", "properties": properties})
+    return activity("Flow", "ExecuteDataFlow", settings={"dataflow": {"referenceName": "df"}})
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with the linked services and datasets that tests share."""
+    basics(tmp_path / "factory")
+    return tmp_path / "factory"
+
+
+def test_a_flow_of_the_studio_into_a_table_is_carried(root: Path, tmp_path: Path) -> None:
+    """Would catch whole numbers that are rounded, a division by zero, and nulls in another place."""
+    script = (
+        SOURCE + "S derive(whole = toInteger(total),\n\t\tpart = toDouble(id) / total) ~> D\n"
+        "D window(over(name),\n\tdesc(total, true),\n\tplace = rowNumber()) ~> W\n"
+        "W" + _SINK_OF_TABLE
+    )
+    pipeline(root, "p", [_flow(root, script)])
+    project = imported(root, tmp_path / "new")
+    assert verdicts(project) == {"p/Flow": "carried"}, items(project)["p/Flow"].why
+    query = project.files["assets/p/orders.sql"].partition("*/")[2]
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table orders_csv as from (values (1, 'a', 1.7), (2, 'a', 0.0), (3, 'a', null)) "
+            "v(id, name, total)"
+        )
+        rows = connection.execute(f"select * from ({query}) order by id").fetchall()
+    assert [row[3:] for row in rows] == [(1, 1 / 1.7, 2), (0, None, 3), (None, None, 1)]
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        ("derive(x = id / 2)", "divides columns"),
+        ('derive(x = "{name}!")', 'it calls `"()`'),
+        ("derive(:l = id, x = :l)", "local variables"),
+        ("derive(x = sqrt(total))", "sqrt"),
+        ("derive(x = name[1])", "[]"),
+        ("filter(id > 1, limit: 5)", "the option `limit`"),
+        ("assert(expectTrue(id > 1, false, 'x', null, 'y'))", "`assert`"),
+        ("window(over(name), asc(id), n = rowNumber())", "where it puts nulls"),
+        ("window(over(name), asc(id, true), n = rowNumber(), startRowOffset: -1L)", "startRow"),
+        ("join(id == id, joinType:'left')", "has 1 inputs"),
+    ],
+)
+def test_what_means_something_else_stays_in_the_factory(
+    root: Path, tmp_path: Path, step: str, reason: str
+) -> None:
+    pipeline(root, "p", [_flow(root, f"{SOURCE}S {step} ~> D\nD{_SINK_OF_TABLE}")])
+    item = items(imported(root, tmp_path / "new"))["p/Flow"]
+    assert (str(item.verdict), reason in item.why) == ("command", True), item.why
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("insertable:true", "insertable:false"),
+        ("truncate:true", "truncate:false"),
+        ("updateable:false", "updateable:true"),
+        ("format: 'table'", "format: 'table',\n\tpreSQLs: ['delete from x']"),
+        ("format: 'table'", "format: 'table',\n\trowUrlColumn: 'file'"),
+        ("'stopOnFirstError'", "'allowErrors'"),
+    ],
+)
+def test_a_sink_that_does_more_than_replace_rows_stays(
+    root: Path, tmp_path: Path, old: str, new: str
+) -> None:
+    """Would catch SQL around a sink, and a sink that adds or changes rows."""
+    assert old in _SINK_OF_TABLE
+    pipeline(root, "p", [_flow(root, f"{SOURCE}S{_SINK_OF_TABLE.replace(old, new)}")])
+    item = items(imported(root, tmp_path / "new"))["p/Flow"]
+    assert (str(item.verdict), "its sink `T`" in item.why) == ("command", True), item.why
+
+
+@pytest.mark.parametrize("reads", ["the dataset", "another dataset of its folder", "nothing"])
+def test_a_flow_into_a_file_that_others_read_stays(root: Path, tmp_path: Path, reads: str) -> None:
+    """Would catch a file that nobody writes any more while another activity reads it."""
+    place = {"type": "AzureBlobFSLocation", "fileSystem": "out", "folderPath": "totals"}
+    dataset(root, "totals", "Parquet", "lake", location=place)
+    dataset(root, "one", "Parquet", "lake", location={**place, "fileName": "a.parquet"})
+    pipeline(root, "p", [_flow(root, f"{SOURCE}S sink(truncate:true) ~> T", "totals")])
+    reader = {"the dataset": "totals", "nothing": "orders_csv"}.get(reads, "one")
+    pipeline(root, "other", [copy("Read", reader, "orders_table")])
+    project = imported(root, tmp_path / "new")
+    expected = "carried" if reads == "nothing" else "command"
+    assert verdicts(project)["p/Flow"] == expected, items(project)["p/Flow"].why
+    if reads != "nothing":
+        assert "`Read` may read the file" in items(project)["p/Flow"].why

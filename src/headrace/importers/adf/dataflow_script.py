@@ -306,7 +306,9 @@ def _text(written: str) -> Node:
     """Return a text; with `{name}` in double quotes it isn't one but an interpolation."""
     if written[0] == '"' and re.search(r"(?<!\\)\{", written):
         return Function('"', (Text(written[1:-1]),))
-    return Text(re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), written[1:-1], flags=re.DOTALL))
+    return Text(
+        re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), written[1:-1], flags=re.DOTALL)
+    )
 
 
 def _name(kind: str, written: str) -> str:

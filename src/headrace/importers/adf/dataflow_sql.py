@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
+from headrace.importers.adf.dataflow_expressions import (
+    Expressions,
+    Field,
+    NoCounterpartError,
+    Stream,
+    quoted,
+)
 from headrace.importers.adf.dataflow_script import (
     Assigned,
     Column,
     Function,
     Named,
     Node,
-    Number,
-    Operation,
     Step,
-    Text,
     Typed,
 )
 
@@ -29,72 +32,26 @@ _TYPES = {
     "date": "date",
     "timestamp": "timestamp",
 }
-_SIGNS = {
-    "==": "=", "!=": "<>", "<>": "<>", "<=>": "is not distinct from", "===": "is not distinct from",
-    "<": "<", ">": ">", "<=": "<=", ">=": ">=", "&&": "and", "||": "or", "-": "-", "*": "*",
-    "/": "/", "%": "%",
-}  # fmt: skip
-_SAME = {
-    "coalesce": "coalesce", "upper": "upper", "lower": "lower", "length": "length",
-    "left": "left", "right": "right", "abs": "abs", "floor": "floor", "ceil": "ceil",
-    "sum": "sum", "avg": "avg", "min": "min", "max": "max", "year": "year", "month": "month",
-    "dayofmonth": "day", "hour": "hour", "minute": "minute", "second": "second", "md5": "md5",
-    "startswith": "starts_with", "endswith": "ends_with", "instr": "instr", "round": "round",
-    "stddev": "stddev_samp", "variance": "var_samp", "trim": "trim", "ltrim": "ltrim",
-    "rtrim": "rtrim", "sqrt": "sqrt", "power": "power", "reverse": "reverse", "iifnull": "coalesce",
-}  # fmt: skip
-_CASTS = {
-    "tointeger": "integer", "toshort": "smallint", "tolong": "bigint", "todouble": "double",
-    "tofloat": "real", "toboolean": "boolean",
-}  # fmt: skip
 _RANKS = {"rownumber": "row_number", "rank": "rank", "denserank": "dense_rank"}
-_TEXT_FUNCTIONS = frozenset(
-    ("tostring", "upper", "lower", "concat", "left", "right", "substring", "trim", "ltrim", "rtrim",
-     "replace", "md5", "reverse")
-)  # fmt: skip
 _JOINS = {"inner": "join", "left": "left join", "right": "right join", "outer": "full join"}
-
-
-class NoCounterpartError(Exception):
-    """What a data flow does that SQL here doesn't."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A column of a stream: its name, the name in SQL, whether it is text, and its origin."""
-
-    name: str
-    sql: str
-    is_text: bool
-    stream: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """The rows that a transformation gives: the name of its CTE and its columns."""
-
-    cte: str
-    fields: tuple[Field, ...]
-
-    def find(self, column: Column) -> Field:
-        """Return the field of a column. Raise NoCounterpartError if there isn't one alone."""
-        named = [field for field in self.fields if field.name == column.name]
-        if column.stream:
-            named = [field for field in named if field.stream == column.stream] or named
-        if len(named) != 1:
-            what = "unknown" if not named else "of several streams"
-            raise NoCounterpartError(f"the column `{column.name}` is {what}")
-        return named[0]
-
-
-def quoted(name: str) -> str:
-    """Return a name within quotes."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL."""
-    return "'" + text.replace("'", "''") + "'"
+_INPUTS = {"join": 2, "lookup": 2, "exists": 2, "select": 1, "derive": 1, "filter": 1, "sort": 1,
+           "aggregate": 1, "window": 1, "split": 1, "alterRow": 1}  # fmt: skip
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "broadcast": (),
+    "partitionBy": (),
+    "partitionLevel": (),
+    "skipDuplicateMapInputs": (),
+    "skipDuplicateMapOutputs": (),
+    "joinType": (),
+    "matchType": ("exact",),
+    "ignoreSpaces": ("false",),
+    "caseInsensitive": ("false",),
+    "multiple": (),
+    "negate": (),
+    "byName": (),
+    "disjoint": (),
+}
+"""Options of transformations that are understood, with their values where only some are."""
 
 
 def option(step: Step, key: str) -> str:
@@ -106,154 +63,6 @@ def option(step: Step, key: str) -> str:
                 value.name if isinstance(value, Column | Function) else getattr(value, "value", "")
             )
     return ""
-
-
-class Expressions:
-    """Expressions over the columns of streams, as SQL."""
-
-    def __init__(self, streams: tuple[Stream, ...], aliases: tuple[str, ...] = ()) -> None:
-        self._streams, self._aliases = streams, aliases
-
-    def sql(self, node: Node) -> str:
-        """Return an expression as SQL. Raise NoCounterpartError."""
-        if isinstance(node, Text):
-            return literal(node.value)
-        if isinstance(node, Number):
-            return node.value
-        if isinstance(node, Column):
-            return self._column(node)
-        if isinstance(node, Operation):
-            return self._operation(node)
-        if isinstance(node, Function):
-            return self._function(node.name.lower(), node.arguments)
-        raise NoCounterpartError("an assignment stands within an expression")
-
-    def is_text(self, node: Node) -> bool:
-        """Whether an expression is text, as far as it can be told."""
-        if isinstance(node, Text):
-            return True
-        if isinstance(node, Column):
-            return self._field(node)[1].is_text
-        if isinstance(node, Operation):
-            return node.sign == "+" and any(map(self.is_text, node.operands))
-        if not isinstance(node, Function):
-            return False
-        if node.name.lower() in ("iif", "coalesce", "iifnull"):
-            return any(map(self.is_text, node.arguments))
-        return node.name.lower() in _TEXT_FUNCTIONS
-
-    def _field(self, column: Column) -> tuple[str, Field]:
-        if column.name.startswith(("$", ":")):
-            raise NoCounterpartError(f"it uses `{column.name}`")
-        candidates: list[tuple[str, Field]] = []
-        for position, stream in enumerate(self._streams):
-            alias = self._aliases[position] if self._aliases else ""
-            try:
-                candidates.append((alias, stream.find(column)))
-            except NoCounterpartError:
-                continue
-        if column.stream and len(candidates) > 1:
-            candidates = [
-                candidate for candidate in candidates if candidate[1].stream == column.stream
-            ] or candidates
-        if len(candidates) != 1:
-            raise NoCounterpartError(f"the column `{column.name}` isn't one of its inputs alone")
-        return candidates[0]
-
-    def _column(self, column: Column) -> str:
-        alias, field = self._field(column)
-        return f"{alias}.{quoted(field.sql)}" if alias else quoted(field.sql)
-
-    def _operation(self, node: Operation) -> str:
-        operands = [self.sql(operand) for operand in node.operands]
-        if len(operands) == 1:
-            return f"(not {operands[0]})" if node.sign == "!" else f"(-{operands[0]})"
-        if node.sign == "+":
-            sign = "||" if any(map(self.is_text, node.operands)) else "+"
-            return f"({operands[0]} {sign} {operands[1]})"
-        if node.sign not in _SIGNS:
-            raise NoCounterpartError(f"it uses the operator `{node.sign}`")
-        return f"({operands[0]} {_SIGNS[node.sign]} {operands[1]})"
-
-    def _function(self, name: str, arguments: tuple[Node, ...]) -> str:
-        if name in ("true", "false") and not arguments:
-            return name
-        special = self._special(name)
-        if special is not None:
-            return special(arguments)
-        given = [self.sql(argument) for argument in arguments]
-        if name in _CASTS and len(given) == 1:
-            return f"try_cast({given[0]} as {_CASTS[name]})"
-        if name in ("todate", "totimestamp") and len(given) == 1:
-            return f"try_cast({given[0]} as {name[2:]})"
-        if name in _SAME and given:
-            return f"{_SAME[name]}({', '.join(given)})"
-        raise NoCounterpartError(f"it calls `{name}()`")
-
-    def _special(self, name: str) -> Callable[[tuple[Node, ...]], str] | None:
-        return {
-            "iif": self._iif, "isnull": self._isnull, "not": self._not, "case": self._case,
-            "count": self._count, "countdistinct": self._countdistinct, "concat": self._concat,
-            "concatws": self._concatws, "substring": self._substring, "replace": self._replace,
-            "between": self._between, "dayofweek": self._dayofweek,
-            "todecimal": self._todecimal, "tostring": self._tostring,
-        }.get(name)  # fmt: skip
-
-    def _args(self, arguments: tuple[Node, ...], *counts: int) -> list[str]:
-        if len(arguments) not in counts:
-            raise NoCounterpartError("a function has another number of arguments")
-        return [self.sql(argument) for argument in arguments]
-
-    def _iif(self, arguments: tuple[Node, ...]) -> str:
-        given = self._args(arguments, 2, 3)
-        other = given[2] if len(given) == 3 else "null"
-        return f"case when {given[0]} then {given[1]} else {other} end"
-
-    def _case(self, arguments: tuple[Node, ...]) -> str:
-        given = [self.sql(argument) for argument in arguments]
-        pairs = [f"when {given[i]} then {given[i + 1]}" for i in range(0, len(given) - 1, 2)]
-        other = f" else {given[-1]}" if len(given) % 2 else ""
-        return f"case {' '.join(pairs)}{other} end"
-
-    def _isnull(self, arguments: tuple[Node, ...]) -> str:
-        return f"({self._args(arguments, 1)[0]} is null)"
-
-    def _not(self, arguments: tuple[Node, ...]) -> str:
-        return f"(not {self._args(arguments, 1)[0]})"
-
-    def _count(self, arguments: tuple[Node, ...]) -> str:
-        return f"count({self._args(arguments, 1)[0]})" if arguments else "count(*)"
-
-    def _countdistinct(self, arguments: tuple[Node, ...]) -> str:
-        return f"count(distinct {self._args(arguments, 1)[0]})"
-
-    def _concat(self, arguments: tuple[Node, ...]) -> str:
-        return "(" + " || ".join(self.sql(argument) for argument in arguments) + ")"
-
-    def _concatws(self, arguments: tuple[Node, ...]) -> str:
-        return f"concat_ws({', '.join(self.sql(argument) for argument in arguments)})"
-
-    def _substring(self, arguments: tuple[Node, ...]) -> str:
-        return f"substring({', '.join(self._args(arguments, 2, 3))})"
-
-    def _replace(self, arguments: tuple[Node, ...]) -> str:
-        given = self._args(arguments, 2, 3)
-        return f"replace({', '.join([*given, literal('')][:3])})"
-
-    def _between(self, arguments: tuple[Node, ...]) -> str:
-        value, low, high = self._args(arguments, 3)
-        return f"({value} between {low} and {high})"
-
-    def _dayofweek(self, arguments: tuple[Node, ...]) -> str:
-        return f"(dayofweek({self._args(arguments, 1)[0]}) + 1)"
-
-    def _todecimal(self, arguments: tuple[Node, ...]) -> str:
-        given = self._args(arguments, 1, 3)
-        size = f"{given[1]}, {given[2]}" if len(given) == 3 else "10, 0"
-        return f"try_cast({given[0]} as decimal({size}))"
-
-    def _tostring(self, arguments: tuple[Node, ...]) -> str:
-        return f"cast({self._args(arguments, 1)[0]} as varchar)"
 
 
 class Translation:
@@ -294,7 +103,9 @@ class Translation:
         for name in step.inputs:
             if name not in self.streams:
                 raise NoCounterpartError(f"the stream `{name}` is unknown")
-        method(step)
+        if len(step.inputs) != _INPUTS.get(kind, len(step.inputs) or 1):
+            raise NoCounterpartError(f"a transformation `{kind}` has {len(step.inputs)} inputs")
+        method(_without_hints(step))
 
     def result(self, step: Step) -> str:
         """Return the whole query of a sink."""
@@ -496,9 +307,11 @@ class Translation:
             argument for argument in step.transformation.arguments if isinstance(argument, Function)
         ]
         parts = {function.name: function.arguments for function in given}
+        if len(parts) != len(given) or not parts.keys() <= {"over", "asc", "desc"}:
+            raise NoCounterpartError("its window isn't ordered by one column")
         orders = [
-            f"order by {expressions.sql(parts[sign][0])} {sign} nulls {nulls}"
-            for sign, nulls in (("asc", "first"), ("desc", "last"))
+            f"order by {expressions.sql(parts[sign][0])} {sign} nulls {_nulls(parts[sign])}"
+            for sign in ("asc", "desc")
             if sign in parts
         ]
         if len(orders) != 1:
@@ -520,6 +333,31 @@ class Translation:
             sql = f"select * from {stream.cte} where {' and '.join(tests)}"
             self._add(output, sql, stream.fields, step.inputs)
             before.append(condition)
+
+
+def _without_hints(step: Step) -> Step:
+    """Return a step without its partitioning. Raise NoCounterpartError for an unknown option."""
+    for argument in step.transformation.arguments:
+        if isinstance(argument, Named):
+            allowed = _OPTIONS.get(argument.key)
+            if allowed is None or (allowed and option(step, argument.key) not in allowed):
+                raise NoCounterpartError(f"it has the option `{argument.key}`")
+    arguments = tuple(
+        argument
+        for argument in step.transformation.arguments
+        if not (isinstance(argument, Function) and argument.name == "partitionBy")
+    )
+    return replace(step, transformation=replace(step.transformation, arguments=arguments))
+
+
+def _nulls(arguments: tuple[Node, ...]) -> str:
+    """Return where an order puts nulls: its second argument says whether they come first."""
+    if len(arguments) < 2:
+        raise NoCounterpartError("its window doesn't say where it puts nulls")
+    first = getattr(arguments[1], "name", "")
+    if first not in ("true", "false"):
+        raise NoCounterpartError("its window doesn't say where it puts nulls")
+    return "first" if first == "true" else "last"
 
 
 def _key(node: Node) -> Assigned:
@@ -560,4 +398,6 @@ def _assignments(arguments: tuple[Node, ...]) -> list[Assigned]:
     assigned = [argument for argument in given if isinstance(argument, Assigned)]
     if len(assigned) != len(given) or not assigned:
         raise NoCounterpartError("it derives columns by a rule (`each`)")
+    if any(argument.column.startswith((":", "$")) or not argument.column for argument in assigned):
+        raise NoCounterpartError("it uses local variables, or a column without a name")
     return assigned

@@ -11,17 +11,60 @@ from sqlglot.errors import SqlglotError
 
 from headrace.importers.adf.activities import Activity
 from headrace.importers.adf.copying import Context, NotCarriedError, file_fields
-from headrace.importers.adf.dataflow_script import BadScriptError, Function, Step, parse_script
-from headrace.importers.adf.dataflow_sql import NoCounterpartError, Translation, option
+from headrace.importers.adf.dataflow_expressions import NoCounterpartError
+from headrace.importers.adf.dataflow_script import (
+    BadScriptError,
+    Column,
+    Function,
+    Named,
+    Node,
+    Step,
+    parse_script,
+)
+from headrace.importers.adf.dataflow_sql import Translation, option
 from headrace.importers.adf.drafts import Draft, TableKey
 from headrace.importers.adf.evaluate import resolve
+from headrace.importers.adf.file_users import user_of_file
 from headrace.importers.adf.origin import Resource
 from headrace.importers.adf.reading import list_of, object_of, objects_of, text_at
 from headrace.importers.adf.stores import Place, table_name
 from headrace.importers.adf.values import Scope, unknown_in
 from headrace.model.fields import SQL_KEYWORDS
 
-_ROW_CHANGES = ("updateable", "upsertable", "deletable")
+_SOURCE_OPTIONS: dict[str, tuple[str, ...]] = {
+    "allowSchemaDrift": (),
+    "validateSchema": (),
+    "ignoreNoFilesFound": (),
+    "inferDriftedColumnTypes": (),
+    "isolationLevel": (),
+    "format": ("table", "delimited", "json", "parquet", "excel"),
+}
+_SINK_OPTIONS: dict[str, tuple[str, ...]] = {
+    **{key: _SOURCE_OPTIONS[key] for key in ("allowSchemaDrift", "validateSchema", "format")},
+    "insertable": ("true",),
+    "updateable": ("false",),
+    "upsertable": ("false",),
+    "deletable": ("false",),
+    "truncate": (),
+    "recreate": (),
+    "keys": (),
+    "preSQLs": ("",),
+    "postSQLs": ("",),
+    "preCommands": ("",),
+    "postCommands": ("",),
+    "errorHandlingOption": ("stopOnFirstError",),
+    "saveOrder": (),
+    "batchSize": (),
+    "umask": (),
+    "staged": (),
+    "allowCopyCommand": (),
+    "partitionFileNames": (),
+    "filePattern": (),
+    "skipDuplicateMapInputs": (),
+    "skipDuplicateMapOutputs": (),
+}
+"""Options that change no rows, with their values where only some do."""
+_SOURCE_SETTINGS, _SINK_SETTINGS = ("output", "partitionBy"), ("input", "mapColumn", "partitionBy")
 
 
 def carried_dataflow(activity: Activity, scope: Scope, context: Context) -> tuple[list[Draft], str]:
@@ -112,10 +155,7 @@ class _Flow:
             or option(step, "wildcardPaths")
         ):
             raise NoCounterpartError(f"its source `{name}` has a query or reads several files")
-        if any(
-            isinstance(a, Function) and a.name != "output" for a in step.transformation.arguments
-        ):
-            raise NoCounterpartError(f"its source `{name}` has settings of its own")
+        _check_settings(step, f"its source `{name}`", _SOURCE_OPTIONS, _SOURCE_SETTINGS)
         place = self._place("sources", name)
         if place.kind == "table":
             if place.table is None or place.problem:
@@ -136,6 +176,9 @@ class _Flow:
         name = step.outputs[0]
         place = self._place("sinks", name)
         _check_target(step, place, name)
+        user = user_of_file(self._activity, place, self._context) if place.kind == "file" else ""
+        if user:
+            raise NotCarriedError(f"`{user}` may read the file that its sink `{name}` writes")
         sql = _pretty(translation.result(step))
         reads: list[TableKey] = []
         for marker, key in self._reads.items():
@@ -152,11 +195,34 @@ class _Flow:
         return Draft("sql", node, self._context.folder, fields, sql, reads, inputs, place.table)
 
 
+def _check_settings(
+    step: Step, what: str, options: dict[str, tuple[str, ...]], functions: tuple[str, ...]
+) -> None:
+    """Raise NoCounterpartError for a setting that isn't known to change no rows."""
+    for argument in step.transformation.arguments:
+        if isinstance(argument, Named):
+            allowed = options.get(argument.key)
+            if allowed is None or (allowed and _value_of(argument.value) not in allowed):
+                raise NoCounterpartError(f"{what} has the option `{argument.key}`")
+        elif not isinstance(argument, Function) or argument.name not in functions:
+            raise NoCounterpartError(f"{what} has settings of its own")
+
+
+def _value_of(node: Node) -> str:
+    """Return an option's value as text: empty for an array without entries."""
+    if isinstance(node, Function):
+        return "[…]" if node.arguments or node.name != "[" else ""
+    return node.name if isinstance(node, Column) else getattr(node, "value", "")
+
+
 def _check_target(step: Step, place: Place, name: str) -> None:
-    changes = any(option(step, key) == "true" for key in _ROW_CHANGES)
     replaces = option(step, "truncate") == "true" or option(step, "recreate") == "true"
+    changes = any(option(step, key) == "true" for key in ("updateable", "upsertable", "deletable"))
     if changes or (place.kind == "table" and not replaces):
         raise NoCounterpartError(f"its sink `{name}` adds to or changes rows that are there")
+    if place.kind not in ("table", "file"):
+        raise NotCarriedError(f"its sink `{name}` is neither a table nor a file")
+    _check_settings(step, f"its sink `{name}`", _SINK_OPTIONS, _SINK_SETTINGS)
     if place.kind == "table" and (place.table is None or place.problem):
         raise NotCarriedError(f"the table that it writes isn't known: {place.problem}")
 

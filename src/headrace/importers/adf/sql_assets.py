@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import sqlglot
@@ -22,8 +21,9 @@ from headrace.importers.adf.copying import (
 )
 from headrace.importers.adf.drafts import Draft
 from headrace.importers.adf.evaluate import resolve
+from headrace.importers.adf.file_users import user_of_file
 from headrace.importers.adf.origin import Resource
-from headrace.importers.adf.reading import list_of, objects_of, objects_within, text_at
+from headrace.importers.adf.reading import objects_of, text_at
 from headrace.importers.adf.sql_tasks import NotTranslatedError, queries_of, translate
 from headrace.importers.adf.stores import DATABASES, DIALECTS, Place, table_name
 from headrace.importers.adf.values import Scope, has_moment, unknown_in
@@ -123,34 +123,10 @@ def _target(
         raise NotCarriedError("its target is neither a table nor one file that each run replaces")
     if not place.path and place.problem:
         raise NotCarriedError(f"its target isn't known: {place.problem}")
-    user = _user_of_file(activity, place.dataset, context)
+    user = user_of_file(activity, place, context)
     if user:
         raise NotCarriedError(f"`{user}` needs the file that it writes")
     return place.dataset.name, "if others read its file, add a consumer with `export:`"
-
-
-def _user_of_file(activity: Activity, dataset: Resource, context: Context) -> str:
-    """Return an activity that comes after a Copy, or else what may read its dataset."""
-    for other in activity.pipeline.activities:
-        if any(upstream.name == activity.name for upstream in other.upstream):
-            return other.name
-    for pipeline in context.stores.origin.of_kind("pipeline"):
-        for name in _readers(pipeline.raw, dataset.name):
-            return name
-    flows = context.stores.origin.of_kind("data flow")
-    return next((flow.name for flow in flows if f'"{dataset.name}"' in flow.raw.original), "")
-
-
-def _readers(raw: Any, dataset: str) -> Iterator[str]:
-    """Yield the names of activities that name a dataset otherwise than as their output."""
-    for node in objects_within(raw):
-        inputs = [*list_of(node, "inputs"), *_dataset_of(node.get("typeProperties"))]
-        if any(text_at(reference, "referenceName") == dataset for reference in inputs):
-            yield text_at(node, "name")
-
-
-def _dataset_of(settings: Any) -> list[Any]:
-    return [settings["dataset"]] if isinstance(settings, dict) and "dataset" in settings else []
 
 
 def _mapped(sql: str, columns: list[str]) -> str:

@@ -11,6 +11,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from headrace.importers.adf import tsql
 from headrace.importers.adf.drafts import TableKey
 from headrace.importers.adf.json_text import JsonObject
 from headrace.importers.adf.reading import object_of, objects_of
@@ -30,7 +31,7 @@ _FORBIDDEN = (
     exp.TableSample, exp.Placeholder, exp.Xor, exp.Collate,
 )  # fmt: skip
 _KNOWN_ANONYMOUS = frozenset(("ltrim", "rtrim", "reverse", "log10", "sin", "cos", "tan", "radians"))
-_TEXTS = (exp.Concat, exp.DPipe, exp.Upper, exp.Lower, exp.Substring, exp.Trim)
+_REAL = re.compile(r"(?i)\bas\s+real\b|\(\s*real\s*,")
 
 
 class NotTranslatedError(Exception):
@@ -42,13 +43,14 @@ class Translated:
     """A query in DuckDB's dialect, with `{table:N}` for the tables that it reads.
 
     `target` is the table that it writes, None for a query alone; `replaces` says whether the
-    table's rows are removed before.
+    table's rows are removed before. `note` names what a person should check.
     """
 
     sql: str
     reads: tuple[TableKey, ...]
     target: TableKey | None
     replaces: bool
+    note: str = ""
 
 
 def translate(text: str, dialect: str, store: str) -> Translated:
@@ -62,11 +64,14 @@ def translate(text: str, dialect: str, store: str) -> Translated:
     if emptied - {target}:
         raise NotTranslatedError("it removes rows of another table than the one that it fills")
     _check(query, dialect)
+    if dialect == "tsql" and _REAL.search(text):
+        raise NotTranslatedError("it converts to real, which rounds in its own way")
+    note = tsql.collation_note(query) if dialect == "tsql" else ""
     reads = _with_markers(query, store)
     if target is not None and target in reads:
         raise NotTranslatedError("it reads the table that it writes")
     sql = _generated(query, dialect)
-    return Translated(sql, tuple(reads), target, created or bool(emptied))
+    return Translated(sql, tuple(reads), target, created or bool(emptied), note)
 
 
 def _statements(text: str, dialect: str) -> list[exp.Expr]:
@@ -171,8 +176,11 @@ def _check(query: exp.Query, dialect: str) -> None:
     """Raise NotTranslatedError for what would mean something else in DuckDB."""
     for node in query.walk():
         _check_node(node)
-        if dialect == "tsql":
-            _check_tsql(node)
+    if dialect == "tsql":
+        try:
+            tsql.check(query)
+        except tsql.DiffersError as error:
+            raise NotTranslatedError(str(error)) from None
     for select in query.find_all(exp.Select):
         is_cut = select.args.get("limit") and not select.args.get("order")
         if select.args.get("for_") or is_cut:
@@ -184,11 +192,12 @@ def _check_node(node: exp.Expr) -> None:
         raise NotTranslatedError(f"it uses {_named_node(node)}")
     if isinstance(node, exp.Join) and str(node.method or "").upper() not in ("", "NATURAL"):
         raise NotTranslatedError("it uses a join that has no counterpart")
-    known = _KNOWN_ANONYMOUS | _VOLATILE_NAMES
-    if isinstance(node, exp.Anonymous) and node.name.lower() not in known:
+    if _is_volatile(node):
+        filters = node.find_ancestor(exp.Where, exp.Having, exp.Join) is not None
+        uses = "filters by" if filters else "stores"
+        raise NotTranslatedError(f"it {uses} the time at which it runs, or a random value")
+    if isinstance(node, exp.Anonymous) and node.name.lower() not in _KNOWN_ANONYMOUS:
         raise NotTranslatedError(f"it calls `{node.name}()`")
-    if _is_volatile(node) and node.find_ancestor(exp.Where, exp.Having, exp.Join) is not None:
-        raise NotTranslatedError("it filters by the time at which it runs")
 
 
 def _named_node(node: exp.Expr) -> str:
@@ -200,41 +209,6 @@ def _named_node(node: exp.Expr) -> str:
 def _is_volatile(node: exp.Expr) -> bool:
     return isinstance(node, _VOLATILE) or (
         isinstance(node, exp.Anonymous) and node.name.lower() in _VOLATILE_NAMES
-    )
-
-
-def _check_tsql(node: exp.Expr) -> None:
-    if isinstance(node, exp.Div) and not _is_decimal(node.left) and not _is_decimal(node.right):
-        raise NotTranslatedError(
-            "it divides columns: SQL Server drops the remainder of whole numbers"
-        )
-    if isinstance(node, exp.Add) and any(map(_is_text, node.flatten())):
-        return
-    if isinstance(node, exp.Avg) and not _is_decimal(node.this):
-        raise NotTranslatedError(
-            "it averages a column: SQL Server gives whole numbers for whole numbers"
-        )
-
-
-def _is_decimal(node: exp.Expr) -> bool:
-    unnested = node.unnest()
-    if isinstance(unnested, exp.Literal):
-        return not unnested.is_string and "." in unnested.name
-    if isinstance(unnested, exp.Cast):
-        return unnested.to.this in (*exp.DataType.REAL_TYPES,)
-    return isinstance(unnested, exp.Mul | exp.Div | exp.Sum | exp.Neg | exp.Add | exp.Sub) and any(
-        _is_decimal(child) for child in unnested.iter_expressions()
-    )
-
-
-def _is_text(node: exp.Expr) -> bool:
-    unnested = node.unnest()
-    if isinstance(unnested, exp.Literal):
-        return bool(unnested.is_string)
-    if isinstance(unnested, exp.Cast):
-        return unnested.to.this in exp.DataType.TEXT_TYPES
-    return isinstance(unnested, _TEXTS) or (
-        isinstance(unnested, exp.Coalesce) and any(map(_is_text, unnested.expressions))
     )
 
 
@@ -272,7 +246,7 @@ def _mark(table: exp.Table, position: int) -> None:
 
 def _generated(query: exp.Query, dialect: str) -> str:
     if dialect == "tsql":
-        _as_duckdb_means(query)
+        tsql.rewrite(query)
     try:
         sql = query.sql(
             dialect="duckdb", pretty=True, unsupported_level=sqlglot.ErrorLevel.RAISE,
@@ -283,16 +257,6 @@ def _generated(query: exp.Query, dialect: str) -> str:
         first = str(error).partition("\n")[0]
         raise NotTranslatedError(f"DuckDB has no counterpart: {first[:120]}") from None
     return re.sub(r"\bheadrace_table_(\d+)_", r"{table:\1}", sql)
-
-
-def _as_duckdb_means(query: exp.Query) -> None:
-    """Write `+` of texts as `||`, and CONVERT without a style as CAST, which also fails loudly."""
-    for convert in list(query.find_all(exp.Convert)):
-        if convert.args.get("style") is None:
-            convert.replace(exp.cast(convert.expression, convert.this))
-    texts = [add for add in query.find_all(exp.Add) if any(map(_is_text, add.flatten()))]
-    for add in texts:
-        add.replace(exp.DPipe(this=add.left, expression=add.right, safe=False))
 
 
 def with_tables(sql: str, names: list[str]) -> str:

@@ -14,6 +14,7 @@ from headrace.importers.adf.activities import (
 )
 from headrace.importers.adf.copying import (
     Context,
+    NeedsDecisionError,
     NotCarriedError,
     carried_validation,
 )
@@ -88,6 +89,8 @@ def classify(activity: Activity, context: Context, used: Iterable[str]) -> Outco
     reason = ""
     try:
         return _carried(activity, context, consumers)
+    except NeedsDecisionError as error:
+        return Outcome(activity, Verdict.PERSON, str(error), error.todo)
     except NotCarriedError as error:
         reason = str(error)
     return _as_command(activity, context, consumers, reason)

@@ -12,7 +12,15 @@ from headrace.importers.adf.drafts import Draft, Names, clean
 from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.reading import list_of, object_of, objects_of, text_at
 from headrace.importers.adf.schedules import Schedule
-from headrace.importers.adf.stores import DATABASES, Place, Stores, address, scheme, table_name
+from headrace.importers.adf.stores import (
+    DATABASES,
+    Place,
+    Stores,
+    address,
+    scheme,
+    table_key,
+    table_name,
+)
 from headrace.importers.adf.values import Moment, Scope, Template, Value, has_moment, unknown_in
 from headrace.importers.adf.windows import bound_query
 
@@ -32,12 +40,22 @@ _ENCODINGS = {
     "windows-1252": "cp1252",
 }
 _QUERIES = ("sqlReaderQuery", "query", "oracleReaderQuery")
-_TRUNCATE = re.compile(r"(?i)\s*(truncate\s+table|delete\s+from|delete)\s+[\w.\[\]\"]+\s*;?\s*")
+_TRUNCATE = re.compile(
+    r"(?i)\s*(?:truncate\s+table|delete\s+from|delete)\s+((?:\[[^\]]+\]|[\w.\"])+)\s*;?\s*"
+)
 _COLUMN = re.compile(r"\$?\[?'?([A-Za-z_]\w*)'?\]?")
 
 
 class NotCarriedError(Exception):
     """Why a task can't be carried as it is."""
+
+
+class NeedsDecisionError(NotCarriedError):
+    """Why a person must decide about a task; `todo` says what."""
+
+    def __init__(self, message: str, todo: str) -> None:
+        super().__init__(message)
+        self.todo = todo
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +83,11 @@ def carried_copy(activity: Activity, scope: Scope, context: Context) -> tuple[li
         raise NotCarriedError("its target isn't a table")
     if target.problem or target.table is None:
         raise NotCarriedError(f"its target isn't known: {target.problem}")
-    check_sink(sink)
+    check_sink(sink, target)
     origin = only_place(raw, "inputs", scope, context)
     fields, connection = _fields(origin, source, context)
+    if "partition" in fields and sink.get("preCopyScript"):
+        raise newest_window_only(target.table.table)
     columns = mapping(resolve(settings.get("translator"), scope))
     if objects_of(source, "additionalColumns"):
         raise NotCarriedError("it adds columns to what it copies")
@@ -92,9 +112,19 @@ def carried_copy(activity: Activity, scope: Scope, context: Context) -> tuple[li
 
 def copy_todo(sink: dict[str, Any]) -> str:
     """Return what is left to say about a sink that adds rows at each run."""
-    if sink.get("preCopyScript") or sink.get("tableOption"):
+    if sink.get("preCopyScript"):
         return ""
     return "the factory added the rows of each run to the table; here a delivery replaces its rows"
+
+
+def newest_window_only(table: str) -> NeedsDecisionError:
+    """Return why a task isn't carried that keeps only the rows of its newest window."""
+    return NeedsDecisionError(
+        f"each run empties `{table}` and writes one window, so that the table has only the newest"
+        " window; partitions would keep them all",
+        f"decide whether `{table}` keeps every window: if so, write an asset with `partition:`; if"
+        " not, write an unpartitioned asset that selects the newest window from a table of all",
+    )
 
 
 def carried_validation(
@@ -117,13 +147,17 @@ def only_place(raw: Any, key: str, scope: Scope, context: Context) -> Place:
     return context.stores.place(references[0], scope, context.factory)
 
 
-def check_sink(sink: dict[str, Any]) -> None:
-    """Raise NotCarriedError for a sink that does more than write rows."""
+def check_sink(sink: dict[str, Any], target: Place) -> None:
+    """Raise NotCarriedError for a sink that does more than write rows, after emptying its table."""
     if unknown_in(sink) is not None:
         raise NotCarriedError("only a run knows how it writes")
     script = sink.get("preCopyScript")
-    if script and not (isinstance(script, str) and _TRUNCATE.fullmatch(script)):
+    emptied = _TRUNCATE.fullmatch(script) if isinstance(script, str) else None
+    if script and emptied is None:
         raise NotCarriedError("it runs SQL in its target before it copies")
+    store = target.store.name if target.store else ""
+    if emptied is not None and table_key(store, emptied[1]) != target.table:
+        raise NotCarriedError("it removes rows of another table before it copies")
     if sink.get("sqlWriterStoredProcedureName"):
         raise NotCarriedError("it writes through a stored procedure")
     if str(sink.get("writeBehavior", "insert")).lower() not in ("insert", "append"):

@@ -11,11 +11,13 @@ from sqlglot import exp
 from headrace.importers.adf.activities import Activity
 from headrace.importers.adf.copying import (
     Context,
+    NeedsDecisionError,
     NotCarriedError,
     carried_copy,
     check_sink,
     copy_todo,
     mapping,
+    newest_window_only,
     only_place,
     query_of,
 )
@@ -24,7 +26,7 @@ from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.file_users import user_of_file
 from headrace.importers.adf.origin import Resource
 from headrace.importers.adf.reading import objects_of, text_at
-from headrace.importers.adf.sql_tasks import NotTranslatedError, queries_of, translate
+from headrace.importers.adf.sql_tasks import NotTranslatedError, Translated, queries_of, translate
 from headrace.importers.adf.stores import DATABASES, DIALECTS, Place, table_name
 from headrace.importers.adf.values import Scope, has_moment, unknown_in
 from headrace.importers.adf.windows import bound_query
@@ -45,6 +47,8 @@ def carried_sql(activity: Activity, scope: Scope, context: Context) -> tuple[lis
         raise NotCarriedError(str(error)) from None
     fields: dict[str, Any] = {"description": activity.description} if activity.description else {}
     if is_bound:
+        if translated.target is not None and translated.replaces:
+            raise newest_window_only(translated.target.table)
         fields |= _partition(translated.sql, context)
     elif translated.target is not None and not translated.replaces:
         raise NotCarriedError("each run adds the rows of its query to the table once more")
@@ -59,7 +63,7 @@ def carried_sql(activity: Activity, scope: Scope, context: Context) -> tuple[lis
         list(translated.reads),
         target=translated.target,
     )
-    return [draft], _todo(dialect, store)
+    return [draft], _todo(translated, store)
 
 
 def carried_transfer(activity: Activity, scope: Scope, context: Context) -> tuple[list[Draft], str]:
@@ -69,6 +73,8 @@ def carried_transfer(activity: Activity, scope: Scope, context: Context) -> tupl
     """
     try:
         return carried_copy(activity, scope, context)
+    except NeedsDecisionError:
+        raise
     except NotCarriedError:
         source = resolve(activity.settings.get("source"), scope)
         if not isinstance(source, dict) or query_of(source) is None:
@@ -100,6 +106,8 @@ def _carried_query(
         raise NotCarriedError("its query writes a table")
     fields: dict[str, Any] = {"description": activity.description} if activity.description else {}
     if has_moment(query):
+        if target.kind == "file" or (isinstance(sink, dict) and sink.get("preCopyScript")):
+            raise newest_window_only(wanted)
         fields |= _partition(translated.sql, context)
     columns = mapping(resolve(activity.settings.get("translator"), scope))
     sql = _mapped(translated.sql, columns)
@@ -107,14 +115,14 @@ def _carried_query(
     draft = Draft(
         "sql", node, context.folder, fields, sql, list(translated.reads), target=target.table
     )
-    return [draft], "; ".join(filter(None, (todo, _todo(dialect, origin.store))))
+    return [draft], "; ".join(filter(None, (todo, _todo(translated, origin.store))))
 
 
 def _target(
     activity: Activity, place: Place, sink: dict[str, Any], context: Context
 ) -> tuple[str, str]:
     """Return the name for the node of what a Copy writes, and what is left to do."""
-    check_sink(sink)
+    check_sink(sink, place)
     if place.kind == "table":
         if place.table is None or place.problem:
             raise NotCarriedError(f"its target isn't known: {place.problem}")
@@ -202,10 +210,10 @@ def _partition(sql: str, context: Context) -> dict[str, Any]:
     raise NotCarriedError(f"its result lacks the column `{column}`, by which it takes the window")
 
 
-def _todo(dialect: str, store: Resource) -> str:
-    if text_at(store.raw, "type").lower() in DATABASES:
-        return ""
-    note = "the tables that it reads must be exported where the new sources expect them"
-    if dialect == "tsql":
-        note += "; SQL Server compares text without regard to case, DuckDB doesn't"
-    return note
+def _todo(translated: Translated, store: Resource) -> str:
+    notes: list[str] = []
+    if text_at(store.raw, "type").lower() not in DATABASES:
+        notes.append("the tables that it reads must be exported where the new sources expect them")
+    if translated.target is not None:
+        notes.append("its columns have the types of the query, not those of the old table")
+    return "; ".join(filter(None, [*notes, translated.note]))

@@ -151,7 +151,37 @@ def test_a_table_that_a_procedure_needs_stays_in_its_database(root: Path, tmp_pa
     pipeline(root, "daily", [copy("Load", "orders_csv", "orders_table"), procedure])
     project = imported(root, tmp_path / "new")
     assert verdicts(project) == {"daily/Load": "command", "daily/Merge": "command"}
-    assert "`Merge` needs the table" in items(project)["daily/Load"].why
+    assert "the procedure of `Merge` may read the table" in items(project)["daily/Load"].why
+
+
+def test_a_table_below_a_procedure_that_a_person_decides_stays(root: Path, tmp_path: Path) -> None:
+    """Would catch "where it goes on running", although nothing runs the procedure."""
+    parameters = {"n": {"value": expression("@activity('Load').output.rowsCopied"), "type": "Int"}}
+    settings = {"storedProcedureName": "dbo.p", "storedProcedureParameters": parameters}
+    procedure = activity("Proc", "SqlServerStoredProcedure", ["Load"], settings=settings)
+    procedure["linkedServiceName"] = {"referenceName": "sql"}
+    pipeline(root, "daily", [copy("Load", "orders_csv", "orders_table"), procedure])
+    project = imported(root, tmp_path / "new")
+    assert verdicts(project) == {"daily/Load": "command", "daily/Proc": "person"}
+    why = items(project)["daily/Load"].why
+    assert "goes on running" not in why
+    assert "the files don't tell; `Proc` is for a person" in why.replace("which the", "the")
+
+
+def test_a_table_that_a_later_copy_reads_there_stays(root: Path, tmp_path: Path) -> None:
+    """Would catch a table that nobody fills any more below a Copy that goes on reading it."""
+    dataset(root, "zip", "DelimitedText", "lake", compressionCodec="gzip",
+            location={"type": "AzureBlobFSLocation", "fileSystem": "raw", "fileName": "o.gz"})  # fmt: skip
+    pipeline(root, "daily", [copy("Load", "orders_csv", "orders_table")])
+    pipeline(root, "export", [copy("Out", "orders_table", "zip")])
+    dead = activity("If", "IfCondition", settings={
+        "expression": expression("@equals(1, 2)"),
+        "ifTrueActivities": [script("Dead", "EXEC dbo.p 'orders_table'")]})  # fmt: skip
+    pipeline(root, "other", [dead])
+    project = imported(root, tmp_path / "new")
+    assert verdicts(project)["export/Out"] == "command"
+    assert verdicts(project)["daily/Load"] == "command"
+    assert "`Out` may read the table" in items(project)["daily/Load"].why
 
 
 def test_values_that_only_a_run_knows_are_a_persons(root: Path, tmp_path: Path) -> None:

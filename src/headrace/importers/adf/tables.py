@@ -9,14 +9,11 @@ from headrace.importers.adf.commands import command_draft
 from headrace.importers.adf.copying import Context
 from headrace.importers.adf.drafts import Draft, Names, Outcome, TableKey
 from headrace.importers.adf.graph import Graph
-from headrace.importers.adf.reading import text_at
+from headrace.importers.adf.reading import list_of, text_at
 from headrace.importers.adf.sql_tasks import with_tables
 from headrace.importers.adf.stores import DATABASES, Stores, table_name
+from headrace.importers.adf.table_users import TableUsers, is_database_source, why_needed
 from headrace.importers.imported import Dependency, DependencyKind, Verdict
-
-_IN_DATABASE = frozenset(
-    ("sqlserverstoredprocedure", "sqlpoolstoredprocedure", "script", "lookup", "executedataflow")
-)
 
 
 class Tables:
@@ -37,7 +34,8 @@ class Tables:
         """Give up what can't be carried next to the other activities, then name all tables."""
         for outcome, reason in list(_shared(outcomes)):
             _to_command(outcome, context, reason)
-        while self._give_up_needed(outcomes, graph, context):
+        users = TableUsers(outcomes, self._stores, graph)
+        while self._give_up_needed(outcomes, graph, context, users):
             pass
         while (circle := _circle(outcomes)) is not None:
             _to_command(circle, context, "its table is computed from itself through others")
@@ -51,60 +49,55 @@ class Tables:
         outcomes: Mapping[str, Outcome],
         graph: Graph,
         context: Callable[[Pipeline], Context],
+        users: TableUsers,
     ) -> bool:
-        needed = [(o, self._still_needed(o, outcomes, graph)) for o in outcomes.values()]
+        needed = [(o, self._still_needed(o, outcomes, graph, users)) for o in outcomes.values()]
         for outcome, reason in needed:
             if reason:
                 _to_command(outcome, context, reason)
         return any(reason for _, reason in needed)
 
-    def _still_needed(self, outcome: Outcome, outcomes: Mapping[str, Outcome], graph: Graph) -> str:
+    def _still_needed(
+        self, outcome: Outcome, outcomes: Mapping[str, Outcome], graph: Graph, users: TableUsers
+    ) -> str:
         """Return why a table must go on being written in its own database; empty if not."""
         if outcome.verdict is not Verdict.CARRIED:
             return ""
         for draft in outcome.drafts:
-            user = self._user(draft.target, outcome.activity, outcomes, graph)
-            if user:
-                return f"`{user}` needs the table in its database, where it goes on running"
-            if draft.kind == "source" and draft.connection and "files" not in draft.fields:
-                before = self._preparing(draft, outcome.activity, outcomes, graph)
+            user = users.user(draft.target, outcome.activity) if draft.target else None
+            if user is not None:
+                return why_needed(user)
+            if is_database_source(draft):
+                before = self._preparing(draft, outcome.activity, outcomes, graph, users)
                 if before:
                     return f"`{before}` prepares what it reads"
         return ""
 
     def _preparing(
-        self, draft: Draft, activity: Activity, outcomes: Mapping[str, Outcome], graph: Graph
+        self,
+        draft: Draft,
+        activity: Activity,
+        outcomes: Mapping[str, Outcome],
+        graph: Graph,
+        users: TableUsers,
     ) -> str:
         for other in outcomes.values():
             is_elsewhere = other.verdict is Verdict.CARRIED
             if is_elsewhere or other.activity.pipeline is not activity.pipeline:
                 continue
-            prepares = self._store_of(other.activity) == draft.connection
+            prepares = self._written_store(other.activity, users) == draft.connection
             if prepares and activity.id in graph.comes_after(other.activity):
                 return other.activity.name
         return ""
 
-    def _user(
-        self,
-        key: TableKey | None,
-        activity: Activity,
-        outcomes: Mapping[str, Outcome],
-        graph: Graph,
-    ) -> str:
-        if key is None:
-            return ""
-        for identity in sorted(graph.comes_after(activity)):
-            other = outcomes[identity]
-            in_database = other.activity.type.lower() in _IN_DATABASE
-            goes_on = in_database and other.verdict is not Verdict.CARRIED
-            if goes_on and _store_name(other.activity, self._stores) == key.store:
-                return other.activity.name
-        return ""
-
-    def _store_of(self, activity: Activity) -> str:
-        reference = activity.raw.get("linkedServiceName")
-        store = self._stores.linked_service(reference, activity.pipeline.resource.factory)
-        return self._stores.connection(store) or "" if store is not None else ""
+    def _written_store(self, activity: Activity, users: TableUsers) -> str:
+        """Return the connection of the database in which an activity works or writes."""
+        factory = activity.pipeline.resource.factory
+        references = [activity.raw.get("linkedServiceName")]
+        references += users.services(list_of(activity.raw, "outputs"), factory)
+        stores = [self._stores.linked_service(reference, factory) for reference in references]
+        names = (self._stores.connection(store) for store in stores if store is not None)
+        return next(filter(None, names), "")
 
     def _name_tables(self, draft: Draft) -> None:
         if draft.kind != "sql" or not draft.reads:
@@ -191,18 +184,6 @@ def _circle(outcomes: Mapping[str, Outcome]) -> Outcome | None:
         ends |= more
         grown = bool(more)
     return next((outcome for key, (outcome, _) in reads.items() if key not in ends), None)
-
-
-def _store_name(activity: Activity, stores: Stores) -> str:
-    factory = activity.pipeline.resource.factory
-    store = stores.linked_service(activity.raw.get("linkedServiceName"), factory)
-    if store is None:
-        dataset = stores.origin.find(
-            "dataset", text_at(activity.settings, "dataset", "referenceName"), factory
-        )
-        reference = dataset.raw.get("linkedServiceName") if dataset is not None else None
-        store = stores.linked_service(reference, factory)
-    return store.name.lower() if store is not None else ""
 
 
 def _to_command(outcome: Outcome, context: Callable[[Pipeline], Context], reason: str) -> None:

@@ -152,7 +152,7 @@ def test_templates_have_the_same_tasks(tmp_path: Path) -> None:
     given = {"$schema": "deploymentParameters.json#", "parameters": {"seconds": {"value": 7}}}
     write(root, "ARMTemplateParametersForFactory.json", given)
     project = imported(root, tmp_path / "new")
-    assert verdicts(project) == {"X/Wait": "command", "X/Run": "command"}
+    assert verdicts(project) == {"X/Wait": "carried", "X/Run": "command"}
     assert "command: [sleep, '7']" in project.files["assets/x/wait.yaml"]
 
 
@@ -239,3 +239,58 @@ def test_containers_nested_deep_lose_no_activity(tmp_path: Path) -> None:
     root = tmp_path / "factory"
     pipeline(root, "p", [inner])
     assert len(read_project(root).items) == 46
+
+
+def _template(names: list[str], activities: list[list[Any]], **parameters: Any) -> dict[str, Any]:
+    resources = [
+        {"name": name, "type": "Microsoft.DataFactory/factories/pipelines",
+         "properties": {"activities": listed}}
+        for name, listed in zip(names, activities, strict=True)
+    ]  # fmt: skip
+    return {
+        "$schema": "http://schema.management.azure.com/schemas/2015-01-01/deploymentTemplate.json#",
+        "parameters": {"factoryName": {"type": "string"}, **parameters},
+        "resources": resources,
+    }
+
+
+def test_pipelines_with_unknown_names_are_all_items(tmp_path: Path) -> None:
+    """Would catch two pipelines that both are `*`, and a call that leads to the wrong one."""
+    root = tmp_path / "factory"
+    names = [f"[concat(parameters('factoryName'), '/', parameters('{one}'))]" for one in "abc"]
+    run = activity("Run", "Delete")
+    reference = {"referenceName": "[parameters('b')]", "type": "PipelineReference"}
+    call = activity("Call", "ExecutePipeline", settings={"pipeline": reference})
+    template = _template(
+        names, [[run], [run], [call]], **{one: {"type": "string"} for one in "abc"}
+    )
+    write(root, "template.json", template)
+    project = imported(root, tmp_path / "new")
+    assert set(verdicts(project)) == {"*/Run", "*~2/Run", "*~3/Call"}
+    triggers = [(one.origin, one.target) for one in project.dependencies]
+    assert triggers == [("*~3/Call", "*~2/Run")]
+    assert "write the pipeline's name" in items(project)["*/Run"].todo
+    assert "'[a]'" in project.files[items(project)["*/Run"].created[0]]
+
+
+def test_secure_defaults_of_templates_and_pipelines_are_secrets(tmp_path: Path) -> None:
+    """Would catch the default of a `secureString` that is copied into a command or a report."""
+    root = tmp_path / "factory"
+    secrets = ["Tr0ub4dor-and-3", "correct-horse-4", "battery-staple-5"]
+    web = activity("Ask", "WebActivity", settings={
+        "url": "[concat('https://x/', parameters('key'))]", "method": "POST", "body": "x"})  # fmt: skip
+    template = _template(
+        ["[concat(parameters('factoryName'), '/p')]"], [[web]],
+        key={"type": "secureString", "defaultValue": secrets[0]},
+        password={"type": "string", "defaultValue": secrets[1]},
+    )  # fmt: skip
+    write(root, "template.json", template)
+    uses = activity("Use", "DatabricksNotebook", settings={
+        "notebookPath": "/n", "baseParameters": {"k": {"value": "@pipeline().parameters.k", "type": "Expression"}}})  # fmt: skip
+    default = {"k": {"type": "SecureString", "defaultValue": secrets[2]}}
+    pipeline(root, "child", [uses], parameters=default)
+    project = imported(root, tmp_path / "new")
+    assert {one.name for one in project.secrets} == {
+        "parameters.key", "parameters.password", "child.k",
+    }  # fmt: skip
+    assert not any(secret in repr(project) for secret in secrets)

@@ -342,7 +342,7 @@ def test_a_command_never_lacks_a_variable_that_another_activity_sets(
     assert found == {"p/Set": "person", "p/Use": "person", "p/Fixed": "command"}
 
 
-@pytest.mark.parametrize(("after", "expected"), [(["Set"], "command"), ([], "person")])
+@pytest.mark.parametrize(("after", "expected"), [(["Set"], "carried"), ([], "person")])
 def test_a_variable_is_constant_only_after_it_is_set(
     root: Path, tmp_path: Path, after: list[str], expected: str
 ) -> None:

@@ -17,6 +17,9 @@ from headrace.importers.adf.values import Scope, Unknown, Value, unknown_in
 
 UNROLLED_MAX = 50
 DEPTH_MAX = 100
+NEVER = "it never runs"
+"""How the obstacle of an activity begins that the files exclude."""
+DEACTIVATED = "it is deactivated"
 _ASSIGNING = ("setvariable", "appendvariable")
 
 
@@ -75,8 +78,11 @@ class Pipeline:
         return [activity for activity in self.activities if activity.container is container]
 
 
-def read_pipeline(resource: Resource, identity: str, scope: Scope) -> Pipeline:
-    """Return a pipeline's activities; `scope` has its parameters."""
+def read_pipeline(resource: Resource, identity: str, scope: Scope, obstacle: str = "") -> Pipeline:
+    """Return a pipeline's activities; `scope` has its parameters.
+
+    `obstacle` says why it can't be said whether the pipeline runs, empty if it does.
+    """
     variables = _variables(resource.raw, scope)
     pipeline_scope = Scope(
         resource.name, scope.parameters, scope.global_parameters, variables=variables
@@ -84,7 +90,8 @@ def read_pipeline(resource: Resource, identity: str, scope: Scope) -> Pipeline:
     pipeline = Pipeline(
         identity, resource, pipeline_scope, assigned=frozenset(_assigned(resource.raw))
     )
-    _add(pipeline, objects_of(resource.raw, "activities"), None, [pipeline_scope], "", identity, 0)
+    listed = objects_of(resource.raw, "activities")
+    _add(pipeline, listed, None, [pipeline_scope], obstacle, identity, 0)
     return pipeline
 
 
@@ -181,7 +188,7 @@ def unique(name: str, taken: set[str]) -> str:
 
 
 def _inactive(raw: JsonObject) -> str:
-    return "it is deactivated" if str(raw.get("state")).lower() == "inactive" else ""
+    return DEACTIVATED if str(raw.get("state")).lower() == "inactive" else ""
 
 
 def _upstream(raw: JsonObject) -> tuple[Upstream, ...]:
@@ -281,7 +288,9 @@ def _whether(activity: Activity, decided: Value, branch: Value) -> str:
         return f"only a run knows whether `{activity.name}` runs it: {decided.reason}"
     if decided == branch and type(decided) is type(branch):
         return ""
-    return f"`{activity.name}` never runs it: its condition is always the same"
+    if isinstance(decided, bool):
+        return f"{NEVER}: the condition of `{activity.name}` is always {str(decided).lower()}"
+    return f"{NEVER}: the value of `{activity.name}` is always `{decided}`"
 
 
 def _of_foreach(activity: Activity) -> tuple[list[JsonObject], list[Scope], str]:
@@ -294,7 +303,7 @@ def _of_foreach(activity: Activity) -> tuple[list[JsonObject], list[Scope], str]
         reason = f"`{activity.name}` has {len(items):,} items, more than {UNROLLED_MAX}"
         return listed, activity.scopes, reason
     scopes = [_with_item(scope, (item,)) for scope in activity.scopes for item in items]
-    return listed, scopes, "" if scopes else f"`{activity.name}` has no items"
+    return listed, scopes, "" if scopes else f"{NEVER}: `{activity.name}` has no items"
 
 
 def foreach_items(activity: Activity) -> list[Value] | Unknown:

@@ -77,7 +77,7 @@ def _resource(raw: JsonObject, values: _Values, parent: str) -> Iterator[Resourc
     if resource_kind and isinstance(raw.get("properties"), JsonObject):
         properties = values.resolved(raw["properties"])
         properties.start, properties.line = raw.start, raw.line
-        name = values.name(raw.get("name"), is_pipeline=resource_kind == _PIPELINES)
+        name = values.name(raw.get("name"))
         yield Resource(resource_kind, name, properties)
     elif kind == "microsoft.resources/deployments":
         yield from _nested(raw, values)
@@ -106,6 +106,11 @@ def _nested(raw: JsonObject, values: _Values) -> Iterator[Resource]:
         yield from _resources(template["resources"], _Values(template, inner), "")
 
 
+def _is_secure(entry: Mapping[str, Any]) -> bool:
+    """Whether a parameter is a secret, whose default is reported and never used."""
+    return str(entry.get("type")).lower() in ("securestring", "secureobject")
+
+
 class _Values:
     """Parameters and variables of a template."""
 
@@ -113,7 +118,7 @@ class _Values:
         declared = template.get("parameters")
         self._parameters: dict[str, Any] = {}
         for name, entry in declared.items() if isinstance(declared, dict) else ():
-            if isinstance(entry, dict) and "defaultValue" in entry:
+            if isinstance(entry, dict) and "defaultValue" in entry and not _is_secure(entry):
                 self._parameters[name.lower()] = entry["defaultValue"]
         self._parameters.update({name.lower(): value for name, value in given.items()})
         variables = template.get("variables")
@@ -125,12 +130,12 @@ class _Values:
         self._placeholder = ""
         self._deep = 0
 
-    def name(self, written: Any, *, is_pipeline: bool) -> str:
+    def name(self, written: Any) -> str:
         """Return a resource's own name, the last part of its path.
 
-        A parameter without a value is `*` in the name of a pipeline, `[parameter]` elsewhere.
+        A parameter without a value is `[parameter]`.
         """
-        before, self._placeholder = self._placeholder, "*" if is_pipeline else "[{}]"
+        before, self._placeholder = self._placeholder, "[{}]"
         try:
             value = self.resolved(written)
         finally:
@@ -146,12 +151,9 @@ class _Values:
         if isinstance(value, JsonObject):
             result = JsonObject(value.text, value.start, value.line)
             result.end = value.end
-            is_pipeline = value.get("type") == "PipelineReference"
             for key, item in value.items():
                 named = key == "referenceName" and isinstance(item, str)
-                result[key] = (
-                    self.name(item, is_pipeline=is_pipeline) if named else self.resolved(item)
-                )
+                result[key] = self.name(item) if named else self.resolved(item)
             return result
         return value
 

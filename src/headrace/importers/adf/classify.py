@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from headrace.importers.adf import commands
 from headrace.importers.adf.activities import (
+    DEACTIVATED,
+    NEVER,
     Activity,
     decision,
     foreach_items,
@@ -97,10 +99,10 @@ def classify(activity: Activity, context: Context, used: Iterable[str]) -> Outco
 
 
 def _obstructed(activity: Activity) -> Outcome:
-    if activity.obstacle == "it is deactivated":
+    if activity.obstacle == DEACTIVATED:
         todo = "delete it, or activate it in the factory and import again"
-    elif "never runs it" in activity.obstacle:
-        todo = "leave it out, or check the parameters that the condition uses"
+    elif activity.obstacle.startswith(NEVER):
+        todo = "leave it out, or check what decides that it doesn't run"
     else:
         holder = activity.container.name if activity.container else activity.name
         todo = (
@@ -130,7 +132,8 @@ def _wait(activity: Activity, context: Context) -> Outcome:
         )  # fmt: skip
     draft = commands.wait_draft(activity, seconds, context.names, context.folder)
     todo = "drop it, if what follows only waits for data: an asset runs when its inputs are there"
-    return Outcome(activity, Verdict.COMMAND, f"it waits {seconds} s", todo, [draft])
+    why = f"the command of its asset waits {seconds} s, too"
+    return Outcome(activity, Verdict.CARRIED, why, todo, [draft])
 
 
 def _carried(activity: Activity, context: Context, consumers: list[str]) -> Outcome:
@@ -163,9 +166,7 @@ def _as_command(activity: Activity, context: Context, consumers: list[str], reas
     if person is not None:
         return person
     draft = commands.command_draft(activity, context.names, context.folder, context.schedule)
-    missing = commands.missing_parameters(activity, context.schedule)
-    names = ", ".join(f"`{name}`" for name in missing)
-    todo = f"add `--parameter NAME=VALUE` to its command for {names}" if missing else ""
+    todo = commands.command_todo(activity, context.schedule)
     why = f"it runs unchanged in the factory{f': {reason}' if reason else ''}"
     return Outcome(activity, Verdict.COMMAND, why, todo, [draft])
 
@@ -245,15 +246,12 @@ def settle_container(outcome: Outcome, inner: list[Outcome]) -> None:
             else "move the condition into the query or a check of the asset that it guards",
         )  # fmt: skip
         return
-    settle_by_inner(
-        outcome,
-        [inner_outcome for inner_outcome in inner if not inner_outcome.activity.obstacle],
-        "its activities",
-    )
+    settle_by_inner(outcome, inner, "its activities")
 
 
 def settle_by_inner(outcome: Outcome, inner: list[Outcome], what: str) -> None:
-    """Give a container the weakest verdict of what it holds."""
+    """Give a container the weakest verdict of what it holds and runs."""
+    inner = [o for o in inner if not _is_left_out(o.activity)]
     open_ = [
         f"`{inner_outcome.activity.id}`"
         for inner_outcome in inner
@@ -266,7 +264,7 @@ def settle_by_inner(outcome: Outcome, inner: list[Outcome], what: str) -> None:
         outcome.becomes(Verdict.PERSON, f"nothing of {what} is carried", "decide those first")
     elif open_:
         why, todo = (
-            f"{len(open_)} of {what} need a decision",
+            f"{len(open_)} of {what} {'needs' if len(open_) == 1 else 'need'} a decision",
             f"decide {', '.join(open_[:5])} first",
         )
         outcome.becomes(Verdict.PERSON, why, todo)
@@ -275,3 +273,8 @@ def settle_by_inner(outcome: Outcome, inner: list[Outcome], what: str) -> None:
         verdict = Verdict.CARRIED if all_carried else Verdict.COMMAND
         outcome.becomes(verdict, f"the order of {what} is kept by their dependencies", "")
         outcome.created = created
+
+
+def _is_left_out(activity: Activity) -> bool:
+    """Whether the factory doesn't run an activity either, so that nothing depends on it."""
+    return activity.obstacle == DEACTIVATED or activity.obstacle.startswith(NEVER)

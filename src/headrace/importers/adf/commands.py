@@ -174,6 +174,17 @@ def _moment_option(name: str, instant: Moment, schedule: Schedule) -> list[str]:
     return [bound, f"{name}:{pattern}" if pattern else name]
 
 
+def command_todo(activity: Activity, schedule: Schedule) -> str:
+    """Return what a command lacks that the files don't say; empty if it lacks nothing."""
+    missing = missing_parameters(activity, schedule)
+    names = ", ".join(f"`{name}`" for name in missing)
+    notes = [f"add `--parameter NAME=VALUE` to its command for {names}"] if missing else []
+    name = activity.pipeline.resource.name
+    if re.search(r"\[\w+\]|\*", name):
+        notes.append(f"write the pipeline's name in the factory into its command for `{name}`")
+    return "; ".join(notes)
+
+
 def missing_parameters(activity: Activity, schedule: Schedule) -> list[str]:
     """Return the pipeline's parameters that an activity uses and that the files give no value."""
     written = activity.raw.original.lower()

@@ -69,6 +69,8 @@ class Origin:
 
     resources: list[Resource] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
+    templates: list[tuple[str, JsonObject]] = field(default_factory=list)
+    """ARM templates with their files; their parameters may hold secrets."""
     _index: dict[tuple[str, str], list[Resource]] = field(default_factory=dict)
 
     def add(self, resource: Resource) -> None:
@@ -110,6 +112,7 @@ def read_origin(root: Path) -> Origin:
             given.setdefault(str(PurePosixPath(file).parent), {}).update(parameters)
         else:
             _add_file(file, document, origin)
+    origin.templates += templates
     for file, template in templates:
         _add_template(file, template, given.get(str(PurePosixPath(file).parent), {}), origin)
     return origin

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace.importers.adf.activities import (
+    NEVER,
     Activity,
     Pipeline,
     global_parameters,
@@ -13,6 +15,7 @@ from headrace.importers.adf.activities import (
     read_pipeline,
     unique,
 )
+from headrace.importers.adf.conditions import call_obstacle, mark_conditional
 from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.json_text import JsonObject
 from headrace.importers.adf.origin import Origin, Resource
@@ -21,6 +24,7 @@ from headrace.importers.adf.schedules import Schedule, schedules
 from headrace.importers.adf.values import Scope, Unknown, Value
 
 _NONE = Schedule()
+_PARAMETER = re.compile(r"\[\w+\]")
 
 
 @dataclass(slots=True)
@@ -47,23 +51,32 @@ def read_pipelines(origin: Origin) -> Pipelines:
     """Return all pipelines with their parameters, as far as callers and triggers agree on them."""
     resources = origin.of_kind("pipeline")
     taken: set[str] = set()
-    identities = {id(resource): unique(resource.name, taken) for resource in resources}
+    identities = {
+        id(resource): unique(_PARAMETER.sub("*", resource.name), taken) for resource in resources
+    }
     called = {id(resource): _called(resource, origin) for resource in resources}
     timed = schedules(origin)
     result = Pipelines()
     passed: dict[int, list[dict[str, Value]]] = {}
+    calling: dict[int, list[Activity]] = {}
     inherited: dict[int, list[Schedule]] = {}
     by_resource: dict[int, Pipeline] = {}
     for resource in _callers_first(resources, called):
         own_schedules = timed.get(id(resource), [])
         schedule = _chosen_schedule(own_schedules, inherited.get(id(resource), []))
+        obstacle = "" if own_schedules else call_obstacle(calling.get(id(resource), []))
         pipeline = _read(
-            resource, identities[id(resource)], origin, own_schedules, passed.get(id(resource), [])
-        )
+            resource, identities[id(resource)], origin, own_schedules,
+            passed.get(id(resource), []), obstacle,
+        )  # fmt: skip
+        mark_conditional(pipeline)
         result.all.append(pipeline)
         result.schedules[pipeline.id] = schedule
         by_resource[id(resource)] = pipeline
         for activity, target in _calls(pipeline, origin):
+            calling.setdefault(id(target), []).append(activity)
+            if activity.obstacle.startswith(NEVER):
+                continue
             passed.setdefault(id(target), []).append(_arguments(activity))
             inherited.setdefault(id(target), []).append(_inherited(schedule))
     for pipeline in result.all:
@@ -110,6 +123,7 @@ def _read(
     origin: Origin,
     own_schedules: list[Schedule],
     passed: list[dict[str, Value]],
+    obstacle: str,
 ) -> Pipeline:
     shared = global_parameters(origin, resource.factory)
     bare = Scope(resource.name, global_parameters=shared)
@@ -121,7 +135,7 @@ def _read(
         given_values = [arguments.get(name, values.get(name)) for arguments in given]
         agreed = all(value == given_values[0] for value in given_values)
         values[name] = given_values[0] if agreed else Unknown(f"the callers differ in `{name}`")
-    return read_pipeline(resource, identity, Scope(resource.name, values, shared))
+    return read_pipeline(resource, identity, Scope(resource.name, values, shared), obstacle)
 
 
 def _calls(pipeline: Pipeline, origin: Origin) -> list[tuple[Activity, Resource]]:

@@ -37,6 +37,8 @@ def read_project(root: Path) -> ImportedProject:
     secrets = Secrets()
     for resource in origin.resources:
         secrets.scan(resource.file, resource.name, resource.raw)
+    for file, template in origin.templates:
+        secrets.scan(file, "parameters", template.get("parameters"))
     pipelines = read_pipelines(origin)
     work = _Import(origin, pipelines)
     work.decide()
@@ -123,6 +125,12 @@ class _Import:
                 return
             inner = [self.outcomes[inner_activity.id] for inner_activity in called.activities]
             settle_by_inner(outcome, inner, f"the activities of `{called.id}`")
+            waits = activity.settings.get("waitOnCompletion")
+            if waits is not True and outcome.verdict is not Verdict.PERSON:
+                outcome.todo = (
+                    f"the factory goes on without waiting for `{called.id}`, here what follows"
+                    " waits for it: drop those `depends:` if it may fail"
+                )
 
     def _schedule(self) -> None:
         for pipeline in self.pipelines.all:

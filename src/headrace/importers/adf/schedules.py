@@ -226,6 +226,10 @@ def _tumbling(settings: JsonObject) -> dict[str, Any]:
     )
     if any(dependency.get("offset") or dependency.get("size") for dependency in dependencies):
         result["todo"] = "it depends on other windows by offset and size: say so with `previous`"
+    retries = _whole(object_of(settings, "retryPolicy").get("count"))
+    if retries > 0:
+        note = f"it repeats failed windows {retries} times (`retryPolicy`): set `attempts_max:`"
+        result["todo"] = f"{result['todo']}; {note}" if result.get("todo") else note
     return result
 
 

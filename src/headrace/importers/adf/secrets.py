@@ -59,8 +59,11 @@ def _secrets(value: Any) -> Iterator[tuple[JsonObject, str, str]]:
 
 
 def _held(key: str, held: Any) -> Iterator[str]:
-    is_secure = isinstance(held, dict) and held.get("type") == "SecureString"
-    text = held.get("value") if is_secure else held
+    kind = str(held.get("type")).lower() if isinstance(held, dict) else ""
+    is_secure = kind in ("securestring", "secureobject")
+    text = held
+    if isinstance(held, dict) and (is_secure or _SECRET_KEYS.fullmatch(key)):
+        text = held.get("value", held.get("defaultValue"))
     if isinstance(text, str):
         yield from filter(_is_plain, _within(key, text, is_secure=is_secure))
 

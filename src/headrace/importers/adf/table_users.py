@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from headrace.importers.adf.activities import Activity
+from headrace.importers.adf.activities import DEACTIVATED, NEVER, Activity
 from headrace.importers.adf.drafts import Draft, Outcome, TableKey
 from headrace.importers.adf.graph import Graph
 from headrace.importers.adf.origin import Resource
 from headrace.importers.adf.reading import list_of, object_of, objects_of, text_at
 from headrace.importers.adf.stores import Stores
 from headrace.importers.imported import Verdict
-
-_NEVER_READ = ("never runs", "it is deactivated")
 
 
 class TableUsers:
@@ -23,7 +21,7 @@ class TableUsers:
         self._graph, self._stores = graph, stores
         self._by_store: dict[str, list[tuple[Outcome, str]]] = {}
         for outcome in outcomes.values():
-            if not any(reason in outcome.activity.obstacle for reason in _NEVER_READ):
+            if not outcome.activity.obstacle.startswith((NEVER, DEACTIVATED)):
                 text = self._text(outcome.activity)
                 for store in {store.name.lower() for store in self._read(outcome.activity)}:
                     self._by_store.setdefault(store, []).append((outcome, text))

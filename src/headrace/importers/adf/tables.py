@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from headrace.importers.adf.activities import Activity, Pipeline
-from headrace.importers.adf.commands import command_draft
+from headrace.importers.adf.commands import command_draft, command_todo
 from headrace.importers.adf.copying import Context
 from headrace.importers.adf.drafts import Draft, Names, Outcome, TableKey
 from headrace.importers.adf.graph import Graph
@@ -194,5 +194,6 @@ def _to_command(outcome: Outcome, context: Callable[[Pipeline], Context], reason
         )
         return
     where = context(activity.pipeline)
-    outcome.becomes(Verdict.COMMAND, f"it runs unchanged in the factory: {reason}", "")
+    todo = command_todo(activity, where.schedule)
+    outcome.becomes(Verdict.COMMAND, f"it runs unchanged in the factory: {reason}", todo)
     outcome.drafts.append(command_draft(activity, where.names, where.folder, where.schedule))

@@ -16,14 +16,13 @@ from headrace.importers.adf.activities import (
 )
 from headrace.importers.adf.copying import (
     Context,
-    NeedsDecisionError,
-    NotCarriedError,
     carried_validation,
 )
 from headrace.importers.adf.dataflows import carried_dataflow
 from headrace.importers.adf.drafts import Draft, Outcome
 from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.reading import text_at
+from headrace.importers.adf.refusals import NeedsDecisionError, NotCarriedError
 from headrace.importers.adf.sql_assets import carried_sql, carried_transfer
 from headrace.importers.adf.values import OF_TRIGGER, Scope, Unknown, unknown_in
 from headrace.importers.imported import Verdict

@@ -11,6 +11,7 @@ from headrace.importers.adf.activities import Activity
 from headrace.importers.adf.drafts import Draft, Names, clean
 from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.reading import list_of, object_of, objects_of, text_at
+from headrace.importers.adf.refusals import NotCarriedError, newest_window_only
 from headrace.importers.adf.schedules import Schedule
 from headrace.importers.adf.stores import (
     DATABASES,
@@ -44,18 +45,6 @@ _TRUNCATE = re.compile(
     r"(?i)\s*(?:truncate\s+table|delete\s+from|delete)\s+((?:\[[^\]]+\]|[\w.\"])+)\s*;?\s*"
 )
 _COLUMN = re.compile(r"\$?\[?'?([A-Za-z_]\w*)'?\]?")
-
-
-class NotCarriedError(Exception):
-    """Why a task can't be carried as it is."""
-
-
-class NeedsDecisionError(NotCarriedError):
-    """Why a person must decide about a task; `todo` says what."""
-
-    def __init__(self, message: str, todo: str) -> None:
-        super().__init__(message)
-        self.todo = todo
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +104,6 @@ def copy_todo(sink: dict[str, Any]) -> str:
     if sink.get("preCopyScript"):
         return ""
     return "the factory added the rows of each run to the table; here a delivery replaces its rows"
-
-
-def newest_window_only(table: str) -> NeedsDecisionError:
-    """Return why a task isn't carried that keeps only the rows of its newest window."""
-    return NeedsDecisionError(
-        f"each run empties `{table}` and writes one window, so that the table has only the newest"
-        " window; partitions would keep them all",
-        f"decide whether `{table}` keeps every window: if so, write an asset with `partition:`; if"
-        " not, write an unpartitioned asset that selects the newest window from a table of all",
-    )
 
 
 def carried_validation(

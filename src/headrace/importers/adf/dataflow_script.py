@@ -103,6 +103,17 @@ class Step:
     outputs: tuple[str, ...]
 
 
+def option(step: Step, key: str) -> str:
+    """Return an option of a transformation as text; empty if it has none."""
+    for argument in step.transformation.arguments:
+        if isinstance(argument, Named) and argument.key == key:
+            value = argument.value
+            return (
+                value.name if isinstance(value, Column | Function) else getattr(value, "value", "")
+            )
+    return ""
+
+
 def parse_script(text: str) -> list[Step]:
     """Return the transformations of a script. Raise BadScriptError."""
     return _Parser(text).steps()

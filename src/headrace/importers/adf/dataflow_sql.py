@@ -19,6 +19,7 @@ from headrace.importers.adf.dataflow_script import (
     Node,
     Step,
     Typed,
+    option,
 )
 
 _TYPES = {
@@ -52,17 +53,6 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "disjoint": (),
 }
 """Options of transformations that are understood, with their values where only some are."""
-
-
-def option(step: Step, key: str) -> str:
-    """Return an option of a transformation as text; empty if it has none."""
-    for argument in step.transformation.arguments:
-        if isinstance(argument, Named) and argument.key == key:
-            value = argument.value
-            return (
-                value.name if isinstance(value, Column | Function) else getattr(value, "value", "")
-            )
-    return ""
 
 
 class Translation:

@@ -10,7 +10,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from headrace.importers.adf.activities import Activity
-from headrace.importers.adf.copying import Context, NotCarriedError, file_fields
+from headrace.importers.adf.copying import Context, file_fields
 from headrace.importers.adf.dataflow_expressions import NoCounterpartError
 from headrace.importers.adf.dataflow_script import (
     BadScriptError,
@@ -19,14 +19,16 @@ from headrace.importers.adf.dataflow_script import (
     Named,
     Node,
     Step,
+    option,
     parse_script,
 )
-from headrace.importers.adf.dataflow_sql import Translation, option
+from headrace.importers.adf.dataflow_sql import Translation
 from headrace.importers.adf.drafts import Draft, TableKey
 from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.file_users import user_of_file
 from headrace.importers.adf.origin import Resource
 from headrace.importers.adf.reading import list_of, object_of, objects_of, text_at
+from headrace.importers.adf.refusals import NotCarriedError
 from headrace.importers.adf.stores import Place, table_name
 from headrace.importers.adf.values import Scope, unknown_in
 from headrace.model.fields import SQL_KEYWORDS

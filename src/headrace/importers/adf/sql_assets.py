@@ -11,13 +11,10 @@ from sqlglot import exp
 from headrace.importers.adf.activities import Activity
 from headrace.importers.adf.copying import (
     Context,
-    NeedsDecisionError,
-    NotCarriedError,
     carried_copy,
     check_sink,
     copy_todo,
     mapping,
-    newest_window_only,
     only_place,
     query_of,
 )
@@ -26,6 +23,11 @@ from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.file_users import user_of_file
 from headrace.importers.adf.origin import Resource
 from headrace.importers.adf.reading import objects_of, text_at
+from headrace.importers.adf.refusals import (
+    NeedsDecisionError,
+    NotCarriedError,
+    newest_window_only,
+)
 from headrace.importers.adf.sql_tasks import NotTranslatedError, Translated, queries_of, translate
 from headrace.importers.adf.stores import DATABASES, DIALECTS, Place, table_name
 from headrace.importers.adf.values import Scope, has_moment, unknown_in

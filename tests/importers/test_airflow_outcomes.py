@@ -357,3 +357,66 @@ def test_the_how_to_page_shows_what_the_import_writes(tmp_path: Path) -> None:
 def test_the_same_files_give_the_same_project(tmp_path: Path) -> None:
     first = imported(tmp_path, {"dags/sales.py": PROJECT, "dags/sql/clean.sql": CLEAN})
     assert read_project(tmp_path) == first
+
+
+SECRETS = [
+    (("BashOperator(task_id='a', bash_command=\"psql -c 'select 1' | gzip\","
+     " env={'PGPASSWORD': 'hunter2secret'})"), "hunter2secret"),
+    ("BashOperator(task_id='a', bash_command='x', env={'DB_PASSWORD': 'monkey'})", "monkey"),
+    ("BashOperator(task_id='a', bash_command='x', env={'API_TOKEN': 'prod-9f8a7-api-key'})",
+     "prod-9f8a7-api-key"),
+    (("BashOperator(task_id='a', bash_command='x', env={\n    'SNOWFLAKE_PASSWORD': (\n"
+     "        'keyfile'\n    )})"), "keyfile"),
+    ("BashOperator(task_id='a', bash_command='mysql -u bob -pTiger99 -e \"select 1\"')", "Tiger99"),
+    ("BashOperator(task_id='a', bash_command='curl -u bob:Lion77name https://host')", "Lion77name"),
+    (("BashOperator(task_id='a', bash_command='x', env={'KEY': Variable.get('api_token',"
+     " default_var='shh-my-token')})"), "shh-my-token"),
+    ("BashOperator(task_id='a', bash_command=\"curl -H 'Authorization: Bearer ab12cd34ef'\")",
+     "ab12cd34ef"),
+    ("BashOperator(task_id='a', bash_command='x', env={'DB_PASSWORD': 'two words'})", "two words"),
+    ("BashOperator(task_id='a', bash_command='x', env={'DB_PASSWORD': '$ecret123'})", "$ecret123"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "value"), SECRETS)
+def test_a_secret_that_looks_like_a_name_is_listed(tmp_path: Path, body: str, value: str) -> None:
+    """Would catch: passwords that end in key, secret, token or name, written into the report."""
+    project = one_dag(tmp_path / "a", body)
+    assert len(project.secrets) == 1
+    assert value not in repr(project)
+    assert_valid(project, tmp_path / "h")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "env={'DB_PASSWORD': '$DB_PASSWORD', 'TOKEN': '${TOKEN}', 'PWD': '<password>'}",
+        "env={'DB_PASSWORD': \"{{ conn.shop.password }}\"}",
+        "secrets=[Secret('env', 'DB', secret='airflow-secrets', key='sql_conn')]",
+        "env={'TOKEN_FILE': '/run/secrets/token', 'DB_PASSWORD': '/run/secrets/db'}",
+    ],
+)
+def test_where_a_secret_is_kept_is_no_secret(tmp_path: Path, body: str) -> None:
+    """Would catch: texts full of `***`, because names of secrets are taken for secrets."""
+    project = one_dag(tmp_path, f"BashOperator(task_id='a', bash_command='x', {body})")
+    assert project.secrets == ()
+
+
+def test_a_secret_that_is_an_ordinary_word(tmp_path: Path) -> None:
+    """Would catch: every command refused, because a password is a word of the new project."""
+    body = "BashOperator(task_id='a', bash_command='x', env={'PGPASSWORD': 'airflow'})"
+    project = one_dag(tmp_path, body)
+    assert ([found.name for found in project.secrets], verdicts(project)) == (
+        ["PGPASSWORD"], {"d.a": "command"},
+    )  # fmt: skip
+    assert "'PGPASSWORD': '***'" in by_id(project)["d.a"].original
+
+
+def test_secrets_of_sql_files(tmp_path: Path) -> None:
+    """Would catch: a password of an SQL file in the asset that it becomes."""
+    sql = "TRUNCATE t; INSERT INTO t SELECT a FROM s -- postgresql://bob:hunter22@host/db\n"
+    body = "with DAG('d', schedule='@daily', start_date=START):\n"
+    body += "    PostgresOperator(task_id='q', sql='q.sql')\n"
+    project = imported(tmp_path, {"dags/d.py": body, "dags/q.sql": sql})
+    assert [(found.file, found.line) for found in project.secrets] == [("dags/q.sql", 1)]
+    assert "hunter22" not in repr(project)

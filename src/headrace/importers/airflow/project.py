@@ -39,7 +39,7 @@ def read_project(root: Path) -> ImportedProject:
     origin = Origin(root)
     reading = read_files(origin)
     plans = plan_tasks(reading, origin)
-    secrets = Secrets(origin, origin.python_files)
+    secrets = Secrets(origin)
     project = _valid_project(plans, origin, secrets)
     _name_missing(project)
     items = [_item(plan, origin, secrets) for plan in plans]

@@ -61,7 +61,7 @@ def read_project(root: Path) -> ImportedProject:
     """Read the definitions below a folder without running anything of them."""
     origin = Origin(root)
     project = read_files(origin)
-    secrets = Secrets(origin, origin.python_files)
+    secrets = Secrets(origin)
     items = _Items(origin, project)
     items.add_all()
     items.tasks += [file_item(path, reason) for path, reason in project.problems.items()]

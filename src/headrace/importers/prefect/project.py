@@ -41,7 +41,7 @@ def read_project(root: Path) -> ImportedProject:
     origin = Origin(root)
     project = read_files(origin)
     deployments, problems = deployments_of(origin, project)
-    secrets = Secrets(origin, origin.python_files)
+    secrets = Secrets(origin)
     reader = CallReader(origin, project)
     flows = [item for item in project.definitions if item.is_flow]
     calls = {id(flow): reader.read(flow) for flow in flows}

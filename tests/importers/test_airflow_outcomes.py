@@ -37,6 +37,15 @@ CARRIED = [
      " AND z = '{{ ds_nodash }}'"), "$partition_start - 7|strftime($partition_start, '%Y%m%d')"),
     ("BEGIN; TRUNCATE t; INSERT INTO t SELECT a -- why\nFROM s; COMMIT", "why"),
     ("SELECT count(*) FROM s", "AS column_1"),
+    (("DELETE FROM t WHERE day = '{{ ds }}'; INSERT INTO t WITH x AS (SELECT at::date AS day, n"
+      " FROM s WHERE at >= '{{ ds }}' AND at < '{{ data_interval_end }}') SELECT day, sum(n) AS n"
+      " FROM x GROUP BY day"), "partition: {by: day, column: day}"),
+    (("DELETE FROM t WHERE day = '{{ ds }}'; INSERT INTO t SELECT date_trunc('day', at) AS day, n"
+      " FROM s WHERE date_trunc('day', at) = '{{ ds }}' UNION ALL SELECT v.day, n FROM (SELECT day, n"
+      " FROM u WHERE day = '{{ ds }}') AS v"), "partition: {by: day, column: day}"),
+    (("DELETE FROM t WHERE day = '{{ ds }}'; INSERT INTO t SELECT o.day, p.n FROM o JOIN p"
+      " ON o.k = p.k AND o.day = '{{ ds }}'"), "partition: {by: day, column: day}"),
+    ("TRUNCATE t; INSERT INTO t SELECT price / 100.0 AS h, age(a, b) AS g FROM s", "/ 100.0"),
 ]  # fmt: skip
 
 
@@ -75,6 +84,20 @@ NOT_CARRIED = [
     ("TRUNCATE t; INSERT INTO t SELECT my_udf(a) AS a FROM s", "my_udf"),
     ("TRUNCATE t_{{ ds_nodash }}; INSERT INTO t_{{ ds_nodash }} SELECT a FROM s", "from run to run"),
     ("{% for x in [1] %}SELECT 1{% endfor %}", "{% for"),
+    ("TRUNCATE t; INSERT INTO t SELECT 5/2 AS h FROM s", "whole number"),
+    ("TRUNCATE t; INSERT INTO t SELECT price / 100 AS h FROM s", "whole number"),
+    ("TRUNCATE t; INSERT INTO t SELECT age(day) AS g FROM s", "time of the run"),
+    ("TRUNCATE t; INSERT INTO t SELECT a FROM s WHERE d < 'now'::timestamp", "time of the run"),
+    ("TRUNCATE t; INSERT INTO t SELECT user AS u FROM s", "session"),
+    ("CREATE OR REPLACE VIEW v AS SELECT a FROM s WHERE u = current_user", "session"),
+    ("TRUNCATE t; INSERT INTO t SELECT a FROM s LIMIT 10", "without an order"),
+    ("TRUNCATE t; INSERT INTO t SELECT to_char(d, 'YYYY-Q') AS q FROM s", "format"),
+    (("DELETE FROM o.a WHERE day = '{{ ds }}'; INSERT INTO o.a SELECT day, count(*) AS n FROM i.b"
+      " GROUP BY day"), "no condition limits the column `day`"),
+    (("DELETE FROM t WHERE day = '{{ ds }}'; INSERT INTO t SELECT p.day FROM o JOIN p ON o.k = p.k"
+      " WHERE o.day = '{{ ds }}'"), "no condition limits"),
+    (("DELETE FROM t WHERE day = '{{ ds }}'; INSERT INTO t SELECT day FROM o WHERE day = '{{ ds }}'"
+      " UNION ALL SELECT day FROM p"), "no condition limits"),
     ("SELECT 1 FROM", "can't be read"),
     ("TRUNCATE t; TRUNCATE u; INSERT INTO t SELECT a FROM s", "also changes"),
     ("SELECT " + "(" * 200 + "1" + ")" * 200, "nested"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -11,6 +11,8 @@ from importlib.resources import files
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
+from headrace.importers.airflow.bindings import bound, plain_dates
+from headrace.importers.airflow.intervals import check_delete, partition_column
 from headrace.importers.airflow.schedules import Schedule
 from headrace.importers.airflow.statements_sql import (
     NotCarried,
@@ -22,20 +24,9 @@ from headrace.importers.airflow.statements_sql import (
 )
 from headrace.importers.airflow.templates import DATE, NO_DASHES, Instant, Setting
 from headrace.importers.airflow.values import Value
+from headrace.importers.sql_meaning import depends_on_run, differences
 from headrace.model.errors import first_line
 
-_VOLATILE = (
-    exp.CurrentDate,
-    exp.CurrentTimestamp,
-    exp.CurrentTime,
-    exp.CurrentDatetime,
-    exp.Rand,
-    exp.Uuid,
-)
-_VOLATILE_NAMES = frozenset(
-    ("now", "getdate", "sysdate", "random", "current_localtimestamp", "today", "localtimestamp",
-     "gen_random_uuid", "nextval", "unix_timestamp", "systimestamp", "newid")
-)  # fmt: skip
 _DAY = dt.timedelta(days=1)
 
 
@@ -105,6 +96,7 @@ def asset_query(
         raise NotCarried("it changes tables without writing the result of a query")
     table = statements.target or (task,)
     _check_structure(query, table, statements)
+    _check_meaning(query, statements.kind, dialect)
     deleted = _deleted(statements, table)
     columns = statements.columns or statements.defined.get(table, [])
     query = _with_names(query) if statements.kind == "select" else _named(query, columns)
@@ -118,14 +110,13 @@ def asset_query(
         partitioned = bool(schedule.grain)
     elif partitioned:
         column = statements.partition_column
-        column = column or _partition_column(query, deleted, values, schedule)
-        _check_delete(deleted, column, values, schedule)
-    _check_volatile(query, statements.kind)
+        column = column or partition_column(query, deleted, values, schedule)
+        check_delete(deleted, column, values, schedule)
     parameters: dict[str, Value] = {}
     if dialect in _TEXT_DATES:
         query = _with_typed_columns(query, values)
-        _type_partition_column(query, column, statements)
-    query = _plain_dates(_bound(query, values, schedule, parameters), schedule)
+        _typepartition_column(query, column, statements)
+    query = plain_dates(bound(query, values, schedule, parameters), schedule)
     _check_functions(query)
     return AssetQuery(
         table,
@@ -282,173 +273,17 @@ def _check_names(parts: Sequence[exp.Expr]) -> None:
         raise NotCarried("two columns of its query have the same name")
 
 
-# The interval
+# What DuckDB knows
 
 
-def _conjuncts(where: exp.Expr | None) -> Iterator[exp.Expr]:
-    if where is None:
-        return
-    where = where.unnest()
-    if isinstance(where, exp.And):
-        yield from _conjuncts(where.this)
-        yield from _conjuncts(where.expression)
-    else:
-        yield where
-
-
-_COMPARED = (exp.EQ, exp.GTE, exp.LT)
-
-
-def _constrained(
-    where: exp.Expr | None, values: Sequence[Instant | Setting], schedule: Schedule
-) -> set[str]:
-    """Columns whose values a predicate limits to exactly the interval."""
-    lower: set[str] = set()
-    upper: set[str] = set()
-    exact: set[str] = set()
-    for part in _conjuncts(where):
-        if not isinstance(part, _COMPARED):
-            continue
-        column, edge = _compared(part, values, schedule)
-        if column and isinstance(part, exp.EQ) and edge == "start":
-            exact.add(column)
-        elif column and isinstance(part, exp.GTE) and edge == "start":
-            lower.add(column)
-        elif column and isinstance(part, exp.LT) and edge == "end":
-            upper.add(column)
-    return exact | (lower & upper)
-
-
-def _compared(
-    part: exp.Expr, values: Sequence[Instant | Setting], schedule: Schedule
-) -> tuple[str, str]:
-    column = _bare(part.this)
-    if not isinstance(column, exp.Column):
-        return "", ""
-    return column.name.lower(), _edge(part.expression, values, schedule)
-
-
-_DATE_OF = (exp.Cast, exp.TryCast, exp.Date, exp.TsOrDsToDate, exp.Paren)
-
-
-def _bare(node: exp.Expr) -> exp.Expr:
-    """A column below casts to a date, or a literal below casts."""
-    while isinstance(node, _DATE_OF) and not node.args.get("expression"):
-        node = node.this
-    return node
-
-
-def _edge(node: exp.Expr, values: Sequence[Instant | Setting], schedule: Schedule) -> str:
-    """`start` or `end` of the interval, if an expression is that time; else empty."""
-    number = token_of(_bare(node))
-    value = values[number] if number is not None else None
-    if not isinstance(value, Instant) or value.pattern == NO_DASHES:
-        return ""
-    value = _normal(value, schedule)
-    if value.offset or value.intervals:
-        return ""
-    return "end" if value.end else "start"
-
-
-def _normal(value: Instant, schedule: Schedule) -> Instant:
-    """A day after the start of a day is its end."""
-    if schedule.grain == "day" and value.intervals:
-        value = Instant(value.end, value.offset + value.intervals * _DAY, 0, value.pattern)
-    if schedule.grain == "day" and not value.end and value.offset == _DAY:
-        return Instant(True, dt.timedelta(0), 0, value.pattern)
-    return value
-
-
-def _partition_column(
-    query: exp.Query,
-    deleted: exp.Expr | bool | None,
-    values: Sequence[Instant | Setting],
-    schedule: Schedule,
-) -> str:
-    """The output column that says to which interval a row belongs. Raises `NotCarried`."""
-    select = query if isinstance(query, exp.Select) else None
-    if isinstance(deleted, exp.Expr):
-        column = _deleted_column(deleted, values, schedule)
-        if not column:
-            raise NotCarried("its DELETE doesn't delete exactly the rows of one interval")
-        names = {part.alias_or_name.lower() for part in query.selects}
-        if column not in names and not any(part.is_star for part in query.selects):
-            raise NotCarried(f"its query has no column `{column}`, by which it deletes")
-        return column
-    candidates = _candidates(select, values, schedule) if select is not None else []
-    if not candidates:
-        raise NotCarried(
-            f"no column of its rows says to which {schedule.grain} they belong",
-            f"add the {schedule.grain} as a column of the query",
-        )
-    return candidates[0]
-
-
-def _candidates(
-    select: exp.Select, values: Sequence[Instant | Setting], schedule: Schedule
-) -> list[str]:
-    where = select.args.get("where")
-    exact = _constrained(where.this if where else None, values, schedule)
-    literal, derived = [], []
-    for part in select.expressions:
-        name = part.alias_or_name
-        inner = part.unalias()
-        if _edge(inner, values, schedule) == "start":
-            literal.append(name)
-        bare = _bare(inner)
-        if isinstance(bare, exp.Column) and bare.name.lower() in exact:
-            derived.append(name)
-    return literal or derived
-
-
-def _check_delete(
-    deleted: exp.Expr | bool | None,
-    column: str,
-    values: Sequence[Instant | Setting],
-    schedule: Schedule,
-) -> None:
-    deleted_column = (
-        _deleted_column(deleted, values, schedule) if isinstance(deleted, exp.Expr) else column
-    )
-    if deleted_column.lower() != column.lower():
-        raise NotCarried("its DELETE doesn't delete exactly the rows of one interval")
-
-
-def _deleted_column(
-    where: exp.Expr, values: Sequence[Instant | Setting], schedule: Schedule
-) -> str:
-    """The only column of a predicate, if that limits it to exactly the interval; else empty."""
-    parts = list(_conjuncts(where))
-    compared = [
-        _compared(part, values, schedule)[0] if isinstance(part, _COMPARED) else ""
-        for part in parts
-    ]
-    exact = _constrained(where, values, schedule)
-    return compared[0] if set(compared) == exact and len(exact) == 1 else ""
-
-
-def deletes_interval(
-    statements: Statements, values: Sequence[Instant | Setting], schedule: Schedule
-) -> bool:
-    """Whether each DELETE removes exactly the rows of one interval."""
-    return all(
-        where is not None and _deleted_column(where, values, schedule)
-        for where in statements.deletes.values()
-    )
-
-
-# What DuckDB binds and knows
-
-
-def _check_volatile(query: exp.Query, kind: str) -> None:
-    if kind == "view":
-        return
-    for node in query.walk():
-        named = isinstance(node, exp.Anonymous) and node.name.lower() in _VOLATILE_NAMES
-        if isinstance(node, _VOLATILE) or named:
-            raise NotCarried(
-                "its query depends on the time of the run (or on chance), not on its interval"
-            )
+def _check_meaning(query: exp.Query, kind: str, dialect: str) -> None:
+    """Refuse what depends on the run, or what DuckDB takes for something else."""
+    reason = depends_on_run(query, of_session=kind == "view")
+    if reason:
+        raise NotCarried(f"in its query, {reason}")
+    differing = differences(query, dialect)
+    if differing:
+        raise NotCarried(f"in its query, {differing[0]}")
 
 
 @lru_cache(maxsize=1)
@@ -472,102 +307,6 @@ def _reads(query: exp.Query) -> list[TableName]:
         if table.db or table.name.lower() not in _local_names(table):
             results[name_of(table)] = None
     return list(results)
-
-
-def _bound(
-    query: exp.Query,
-    values: Sequence[Instant | Setting],
-    schedule: Schedule,
-    parameters: dict[str, Value],
-) -> exp.Query:
-    """Put `$partition_start` and parameters in the place of tokens."""
-
-    def replaced(node: exp.Expr) -> exp.Expr:
-        if not isinstance(node, exp.Literal | exp.Column):
-            if isinstance(node, exp.Identifier) and len(token_parts(node.name)) > 1:
-                raise NotCarried("a name in its SQL changes from run to run")
-            return node
-        parts = token_parts(node.name)
-        if not any(isinstance(part, int) for part in parts):
-            return node
-        quoted = isinstance(node, exp.Literal) and node.is_string
-        return _replacement(parts, values, schedule, parameters, quoted=quoted)
-
-    result = query.transform(replaced)
-    assert isinstance(result, exp.Query)
-    return result
-
-
-def _replacement(
-    parts: list[str | int],
-    values: Sequence[Instant | Setting],
-    schedule: Schedule,
-    parameters: dict[str, Value],
-    *,
-    quoted: bool,
-) -> exp.Expr:
-    if len(parts) == 1 and isinstance(parts[0], int):
-        return _value_expression(values[parts[0]], schedule, parameters, quoted=quoted)
-    if not quoted:
-        raise NotCarried("a name in its SQL changes from run to run")
-    if len(parts) == 2 and isinstance(parts[0], int) and isinstance(parts[1], str):
-        midnight = parts[1].strip(" T").removesuffix("Z").rstrip("+0:.")
-        value = values[parts[0]]
-        if not midnight and isinstance(value, Instant) and value.is_date:
-            return exp.cast(_time(value, schedule), "timestamp")
-    pieces = [_as_text(part, values, schedule, parameters) for part in parts]
-    result = pieces[0]
-    for piece in pieces[1:]:
-        result = exp.DPipe(this=result, expression=piece)
-    return exp.paren(result)
-
-
-def _as_text(
-    part: str | int,
-    values: Sequence[Instant | Setting],
-    schedule: Schedule,
-    parameters: dict[str, Value],
-) -> exp.Expr:
-    if isinstance(part, str):
-        return exp.Literal.string(part)
-    value = values[part]
-    if isinstance(value, Instant):
-        if not value.pattern:
-            raise NotCarried("a text in its SQL contains a time with an offset")
-        return _strftime(value, schedule)
-    return exp.cast(_parameter(value, parameters), "text")
-
-
-def _value_expression(
-    value: Instant | Setting,
-    schedule: Schedule,
-    parameters: dict[str, Value],
-    *,
-    quoted: bool,
-) -> exp.Expr:
-    if isinstance(value, Setting):
-        return _parameter(value, parameters)
-    if not quoted and value.pattern != NO_DASHES:
-        raise NotCarried("a time stands in its SQL without quotes")
-    if value.is_date or not value.pattern or value.pattern.startswith("%Y-%m-%dT%H:%M:%S+"):
-        return _time(value, schedule)
-    text = _strftime(value, schedule)
-    return text if quoted else exp.cast(text, "bigint")
-
-
-def _plain_dates(query: exp.Query, schedule: Schedule) -> exp.Query:
-    """Drop casts of `$partition_start` to the type that it has."""
-    if schedule.grain in ("", "hour"):
-        return query
-
-    def plain(node: exp.Expr) -> exp.Expr:
-        inner = node.this if isinstance(node, exp.Cast) else None
-        is_date = isinstance(node, exp.Cast) and node.to.is_type("date")
-        return inner if is_date and isinstance(inner, exp.Parameter) else node
-
-    result = query.transform(plain)
-    assert isinstance(result, exp.Query)
-    return result
 
 
 _TEXT_DATES = frozenset(("sqlite", "hive", "spark", "databricks", "trino", "presto", "athena"))
@@ -596,7 +335,7 @@ def _is_date(node: exp.Expr, values: Sequence[Instant | Setting]) -> bool:
     return isinstance(value, Instant) and value.is_date
 
 
-def _type_partition_column(query: exp.Query, column: str, statements: Statements) -> None:
+def _typepartition_column(query: exp.Query, column: str, statements: Statements) -> None:
     """Make a text column the DATE by which rows are assigned to partitions."""
     parts = query.expressions if isinstance(query, exp.Select) and column else []
     for part in parts:
@@ -604,49 +343,3 @@ def _type_partition_column(query: exp.Query, column: str, statements: Statements
         if part.alias_or_name.lower() == column.lower() and isinstance(inner, exp.Column):
             part.replace(exp.alias_(exp.cast(inner.copy(), "date"), part.alias_or_name))
             statements.notes.append(f"its column `{column}` is a DATE now, in case it held text")
-
-
-def _parameter(value: Setting, parameters: dict[str, Value]) -> exp.Expr:
-    if not value.name.isidentifier() or value.name.startswith("partition_"):
-        raise NotCarried(f"its param `{value.name}` can't be the name of a parameter")
-    parameters[value.name] = value.default
-    return exp.Parameter(this=exp.Var(this=value.name))
-
-
-def _time(value: Instant, schedule: Schedule) -> exp.Expr:
-    value = _normal(value, schedule)
-    name = "partition_end" if value.end else "partition_start"
-    result: exp.Expr = exp.Parameter(this=exp.Var(this=name))
-    if value.intervals:
-        if schedule.grain not in ("week", "month", "quarter", "year", "hour"):
-            raise NotCarried("it uses the interval before its own")
-        unit, count = (
-            ("month", 3 * value.intervals)
-            if schedule.grain == "quarter"
-            else (schedule.grain, value.intervals)
-        )
-        moved = exp.Add(
-            this=result,
-            expression=exp.Interval(this=exp.Literal.string(str(count)), unit=exp.Var(this=unit)),
-        )
-        result = exp.cast(moved, "date") if schedule.grain != "hour" else exp.paren(moved)
-    if value.offset:
-        result = _shifted(result, value.offset, schedule)
-    return result
-
-
-def _shifted(start: exp.Expr, offset: dt.timedelta, schedule: Schedule) -> exp.Expr:
-    if schedule.grain == "hour":
-        minutes = int(offset.total_seconds() // 60)
-        step: exp.Expr = exp.Interval(
-            this=exp.Literal.string(str(minutes)), unit=exp.Var(this="minute")
-        )
-        return exp.paren(exp.Add(this=start, expression=step))
-    kind = exp.Add if offset > dt.timedelta(0) else exp.Sub
-    step = exp.Literal.number(abs(offset // _DAY))
-    return exp.paren(kind(this=start, expression=step))
-
-
-def _strftime(value: Instant, schedule: Schedule) -> exp.Expr:
-    time = _time(Instant(value.end, value.offset, value.intervals, ""), schedule)
-    return exp.func("strftime", time, exp.Literal.string(value.pattern), dialect="duckdb")

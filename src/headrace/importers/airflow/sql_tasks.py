@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from headrace.importers.airflow import operators
+from headrace.importers.airflow.intervals import deletes_interval
 from headrace.importers.airflow.origin import Origin
-from headrace.importers.airflow.queries import AssetQuery, asset_query, deletes_interval
+from headrace.importers.airflow.queries import AssetQuery, asset_query
 from headrace.importers.airflow.schedules import Schedule
 from headrace.importers.airflow.shell import mentions_sql, shell_sql
 from headrace.importers.airflow.statements_sql import (

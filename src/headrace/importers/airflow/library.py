@@ -13,9 +13,11 @@ import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.importers.airflow.values import (
     TEXT_CHARACTERS_MAX,
+    External,
     Text,
     Unknown,
     Value,
@@ -43,13 +45,34 @@ def _timedelta(*args: Any, **kwargs: Any) -> dt.timedelta:
     return dt.timedelta(*args, **kwargs)
 
 
+UNKNOWN_ZONE = dt.timezone(dt.timedelta(0), "unknown")
+"""The time zone of a time whose zone isn't in the file."""
+
+
 def _datetime(*args: Any, **kwargs: Any) -> dt.datetime:
-    kwargs = {key: value for key, value in kwargs.items() if key not in ("tzinfo", "tz")}
-    return dt.datetime(*args[:7], **kwargs)  # noqa: DTZ001
+    given = kwargs.pop("tzinfo", None) or kwargs.pop("tz", None)
+    zone = args[7] if len(args) > 7 else given
+    return dt.datetime(*args[:7], **kwargs, tzinfo=_zone(zone))
 
 
-def _parse_datetime(text: str, *_: Any, **__: Any) -> dt.datetime:
-    return dt.datetime.fromisoformat(text).replace(tzinfo=None)
+def _zone(value: Value) -> dt.tzinfo | None:
+    """The time zone that an argument names; `UNKNOWN_ZONE` if a run decides it."""
+    if value is None or isinstance(value, dt.tzinfo):
+        return value
+    if isinstance(value, External) and value.last.lower() == "utc":
+        return dt.UTC
+    if not isinstance(value, str):
+        return UNKNOWN_ZONE
+    try:
+        return ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return UNKNOWN_ZONE
+
+
+def _parse_datetime(text: str, *_: Any, **kwargs: Any) -> dt.datetime:
+    parsed = dt.datetime.fromisoformat(text)
+    zone = _zone(kwargs.get("tz"))
+    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=zone)
 
 
 def _strptime(text: str, pattern: str) -> dt.datetime:
@@ -120,6 +143,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "pendulum.duration": dt.timedelta,
     "pendulum.parse": _parse_datetime,
     "pendulum.timezone": lambda name: name,
+    "pendulum.tz.timezone": lambda name: name,
+    "pytz.timezone": lambda name: name,
+    "zoneinfo.ZoneInfo": lambda name: name,
+    "dateutil.tz.gettz": lambda name: name,
     "airflow.utils.timezone.datetime": _datetime,
     "textwrap.dedent": textwrap.dedent,
     "itertools.chain": lambda *values: [item for value in values for item in _sized(value)],
@@ -178,7 +205,9 @@ def call_method(owner: Value, name: str, args: list[Value], kwargs: dict[str, Va
     if isinstance(owner, PurePosixPath) and name in ("resolve", "absolute", "expanduser"):
         return owner
     if isinstance(owner, dt.date) and name == "replace":
-        kwargs.pop("tzinfo", None)
+        kwargs = dict(kwargs)
+        if "tzinfo" in kwargs:
+            kwargs["tzinfo"] = _zone(kwargs["tzinfo"])
     result = getattr(owner, name)(*args, **kwargs)
     is_view = isinstance(owner, dict) and name in ("items", "keys", "values")
     return list(result) if is_view else result

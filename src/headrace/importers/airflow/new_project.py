@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace.importers.airflow import operators
@@ -15,6 +15,7 @@ from headrace.importers.airflow.outcomes import Plan, Plans
 from headrace.importers.airflow.queries import AssetQuery
 from headrace.importers.airflow.schedules import Schedule, duration
 from headrace.importers.airflow.statements_sql import NotCarried, TableName
+from headrace.importers.airflow.utc_intervals import first_of
 from headrace.importers.airflow.values import text_of
 from headrace.importers.imported import OriginTable, Verdict
 from headrace.importers.yaml_text import in_comment, mapping
@@ -43,6 +44,7 @@ class NewProject:
     assets: dict[Table, Plan] = field(default_factory=dict)
     sources: dict[Table, str] = field(default_factory=dict)
     whole: dict[str, dict[TableName, TableName]] = field(default_factory=dict)
+    today: dt.date = field(default_factory=lambda: dt.datetime.now(dt.UTC).date())
 
     # Names
 
@@ -203,13 +205,23 @@ class NewProject:
         path = f"assets/{plan.name}.yaml"
         fields: dict[str, Any] = {"asset": plan.name} | self._common(plan, set())
         if plan.schedule.grain:
-            fields |= {"partition": plan.schedule.grain} | _start(plan.schedule)
+            fields |= {"partition": plan.schedule.grain} | _start(self._command_schedule(plan))
         fields.setdefault("timeout", COMMAND_TIMEOUT)
         fields["materialize"] = "none"
         words = ["python3", RUNNER, plan.task.dag.dag_id, plan.task.task_id]
         fields["command"] = [*words, *_offset(plan.schedule)]
         self.files[path] = _comment_lines(self._comments(plan), "#") + mapping(fields)
         plan.created = (path,)
+
+    def _command_schedule(self, plan: Plan) -> Schedule:
+        """The schedule with the first interval for which a command starts something.
+
+        Without catchup, Airflow starts no interval from before its DAG was turned on.
+        """
+        schedule = plan.schedule
+        first = first_of(self.today, schedule.grain)
+        is_past = schedule.start is None or _date(schedule.start) < first
+        return replace(schedule, start=first) if is_past and not schedule.catchup else schedule
 
     def _comments(self, plan: Plan) -> list[str]:
         """Comment lines directly above the task in its file, below a line that names it."""
@@ -295,7 +307,8 @@ class NewProject:
     def _trigger(self, plan: Plan, depends: list[str]) -> Any:
         schedule = plan.schedule
         catch_up = {} if schedule.catchup else {"catch_up": "latest"}
-        if depends:
+        timed = schedule.kind in ("cron", "interval")
+        if depends and not (schedule.grain and catch_up and timed):
             partitioned = bool(schedule.grain) or (plan.query is not None and plan.query.reads)
             return None if partitioned else {"upstream": depends[-1]}
         if schedule.kind == "cron":
@@ -332,7 +345,8 @@ _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _PASSED = '["AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW__CORE__DAGS_FOLDER"]'
 _RUNNER_TEXT = '''"""Run one task of Airflow, for the interval of a Headrace partition.
 
-Arguments: dag_id, task_id, and how long after the partition's start Airflow's interval begins.
+Arguments: dag_id, task_id, how long after the partition's start Airflow's interval begins, and the
+time zone of the DAG, if that is a local time.
 """
 
 import json
@@ -340,6 +354,18 @@ import os
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+
+def interval_start(partition, clock, zone=""):
+    """When Airflow's interval begins; in a local time, the one whose date in UTC it is."""
+    hours, minutes = map(int, clock.split(":"))
+    if not zone:
+        return partition + timedelta(hours=hours, minutes=minutes)
+    local = partition.replace(hour=hours, minute=minutes, tzinfo=ZoneInfo(zone))
+    near = [local + timedelta(days=days) for days in (-1, 0, 1)]
+    return next(t for t in near if t.astimezone(timezone.utc).date() == partition.date())
+
 
 with open(os.environ["HEADRACE_CONTEXT"], encoding="utf-8") as file:
     context = json.load(file)
@@ -349,11 +375,9 @@ if context["interval"]:
 else:
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
 
-dag_id, task_id, *offset = sys.argv[1:]
-if offset and context["interval"]:
-    hours, minutes = offset[0].split(":")
-    date = datetime.fromisoformat(date) + timedelta(hours=int(hours), minutes=int(minutes))
-    date = date.isoformat()
+dag_id, task_id, *clock = sys.argv[1:]
+if clock and context["interval"]:
+    date = interval_start(datetime.fromisoformat(date), *clock).isoformat()
 sys.exit(subprocess.call(["airflow", "tasks", "test", dag_id, task_id, date]))
 '''
 
@@ -388,12 +412,14 @@ def _start(schedule: Schedule) -> dict[str, Any]:
     start = schedule.start
     if start is None:
         return {}
+    hour = f"{start:%Y-%m-%dT%H}:00+00:00"
+    start = _date(start)
     month = dt.date(start.year + start.month // 12, start.month % 12 + 1, 1)
     following = start if start.day == 1 else month
     monday = (start + dt.timedelta(days=-start.weekday() % 7)).isocalendar()
     quarter = following.year * 4 + (following.month + 1) // 3
     keys: dict[str, Any] = {
-        "hour": f"{start.isoformat()}T00:00+00:00",
+        "hour": hour,
         "day": start,
         "week": f"{monday.year}-W{monday.week:02}",
         "month": f"{following.year}-{following.month:02}",
@@ -401,6 +427,10 @@ def _start(schedule: Schedule) -> dict[str, Any]:
         "year": start.year + (start.month > 1 or start.day > 1),
     }
     return {"start": keys[schedule.grain]} if schedule.grain else {}
+
+
+def _date(time: dt.date) -> dt.date:
+    return dt.date(time.year, time.month, time.day)
 
 
 def _description(plan: Plan) -> str:
@@ -413,11 +443,16 @@ def _description(plan: Plan) -> str:
 
 
 def _offset(schedule: Schedule) -> list[str]:
-    """How long after the start of a partition Airflow's interval begins, as `HH:MM`."""
+    """How long after the start of a partition Airflow's interval begins, as `HH:MM`.
+
+    With a time zone, it is the local time at which it begins.
+    """
     if not schedule.grain or not schedule.cron:
         return []
     minute, hour = schedule.cron.split()[:2]
     hours = int(hour) if hour.isdigit() else 0
+    if schedule.timezone and schedule.grain != "hour":
+        return [f"{hours:02}:{int(minute):02}", schedule.timezone]
     return [f"{hours:02}:{int(minute):02}"] if hours or int(minute) else []
 
 

@@ -256,6 +256,11 @@ def _note_losses(plan: Plan) -> None:
         plan.todo.append(
             f"its {callbacks[0]} isn't called: Headrace opens an incident and notifies the owner"
         )
+    if plan.schedule.end and not plan.is_order:
+        plan.todo.append(
+            f"its DAG ends at its end_date ({plan.schedule.end}), and an asset has no end: delete"
+            " its file then"
+        )
     if isinstance(task.argument("sla"), dt.timedelta):
         plan.todo.append("its SLA isn't carried: declare a consumer with `due:`")
     if task.argument("depends_on_past") is True and not plan.is_order:

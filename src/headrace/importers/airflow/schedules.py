@@ -7,7 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from headrace.importers.airflow.values import Dag, ExternalCall, Unknown, Value, text_of
+from headrace.importers.airflow.utc_intervals import in_utc
+from headrace.importers.airflow.values import (
+    Dag,
+    External,
+    ExternalCall,
+    Unknown,
+    Value,
+    text_of,
+)
 
 _PRESETS: Mapping[str, str] = {
     "@hourly": "0 * * * *",
@@ -21,6 +29,7 @@ _PRESETS: Mapping[str, str] = {
 _NUMBER = re.compile(r"\d+$")
 _CRON = re.compile(r"[\d*,/\-A-Za-z#L?]+(\s+[\d*,/\-A-Za-z#L?]+){4}$")
 _NAMED_DAYS = {"SUN": "0", "MON": "1"}
+_NO_ZONE = "the time zone of its start_date has no name in the file"
 _DELTAS = {
     dt.timedelta(hours=1): "hour",
     dt.timedelta(days=1): "day",
@@ -47,6 +56,11 @@ class Schedule:
     timezone: str = ""
     catchup: bool = True
     start: dt.date | None = None
+    """The date, in UTC, of the first interval's start."""
+    end: str = ""
+    """The `end_date`, as it is written."""
+    zone_unknown: bool = False
+    """Whether its times are in a time zone that isn't in the file."""
     reason: str = ""
     runs_at_start: bool = False
     """Airflow 3 runs a cron schedule with the time of the run as its date."""
@@ -83,20 +97,37 @@ def _given(dag: Dag) -> Value:
 
 
 def _base(dag: Dag) -> Schedule:
-    start = dag.kwargs.get("start_date", dag.default_args.get("start_date"))
+    start = _time_of(dag, "start_date")
     catchup = dag.kwargs.get("catchup", dag.version == 2)
-    start = _parsed_date(start) if isinstance(start, str) else start
-    start = start.date() if isinstance(start, dt.datetime) else start
+    zone = start.tzinfo if isinstance(start, dt.datetime) else None
+    name = getattr(zone, "key", "")
     return Schedule(
         "",
         catchup=catchup is not False,
-        start=start if isinstance(start, dt.date) else None,
+        start=start,
+        end=_written(_time_of(dag, "end_date"), dag),
+        timezone="" if name == "UTC" else name,
+        zone_unknown=zone is not None and not name and zone is not dt.UTC,
     )
+
+
+def _time_of(dag: Dag, name: str) -> dt.date | None:
+    value = dag.kwargs.get(name, dag.default_args.get(name))
+    value = _parsed_date(value) if isinstance(value, str) else value
+    return value if isinstance(value, dt.date) else None
+
+
+def _written(end: dt.date | None, dag: Dag) -> str:
+    if end is None:
+        given = dag.kwargs.get("end_date", dag.default_args.get("end_date"))
+        return "" if given is None else "known only at run time"
+    midnight = not isinstance(end, dt.datetime) or end.time() == dt.time(0)
+    return str(end)[:10] if midnight else str(end)[:16]
 
 
 def _parsed_date(text: str) -> dt.date | None:
     try:
-        return dt.datetime.fromisoformat(text).date()
+        return dt.datetime.fromisoformat(text)
     except ValueError:
         return None
 
@@ -106,13 +137,17 @@ def _of_cron(base: Schedule, given: str, dag: Dag) -> Schedule:
     if not _CRON.match(cron):
         return _with(base, text=given, kind="unknown", reason=f"its schedule `{given[:40]}`")
     grain, aligned = _cron_grain(cron)
+    if base.zone_unknown:
+        return _with(base, text=given, kind="unknown", reason=_NO_ZONE)
+    utc_grain, start = in_utc(cron, grain, base.timezone, base.start)
     return _with(
         base,
-        text=given,
+        text=f"{given} in {base.timezone}" if base.timezone else given,
         kind="cron",
         cron=cron,
-        grain=grain,
-        aligned=aligned,
+        grain=utc_grain,
+        start=start,
+        aligned=aligned and (not base.timezone or grain == "hour"),
         runs_at_start=dag.version == 3,
     )
 
@@ -145,11 +180,16 @@ def _of_delta(base: Schedule, given: dt.timedelta) -> Schedule:
     seconds = int(given.total_seconds())
     if seconds < 60:
         return _with(base, text=str(given), kind="unknown", reason=f"its interval {given}")
-    aligned = bool(grain)
+    if base.zone_unknown:
+        return _with(base, text=str(given), kind="unknown", reason=_NO_ZONE)
+    start, aligned = base.start, True
+    if isinstance(start, dt.datetime):
+        start = start.astimezone(dt.UTC) if start.tzinfo is not None else start
+        aligned = start.minute == 0 and (grain == "hour" or start.hour == 0)
     interval = duration(given)
     return _with(
         base, text=f"every {interval}", kind="interval", interval=interval, grain=grain,
-        aligned=aligned,
+        aligned=aligned and bool(grain), start=start, timezone="",
     )  # fmt: skip
 
 
@@ -170,16 +210,24 @@ def _of_timetable(base: Schedule, given: ExternalCall, dag: Dag) -> Schedule:
     if given.last in ("CronDataIntervalTimetable", "CronTriggerTimetable") and isinstance(
         first, str
     ):
+        known = isinstance(zone, str)
+        base = _with(
+            base,
+            timezone=zone if known and zone != "UTC" else "",
+            zone_unknown=not known and not _is_utc(zone),
+        )
         schedule = _of_cron(base, first, dag)
-        runs_at_start = given.last == "CronTriggerTimetable"
-        zone_name = zone if isinstance(zone, str) and zone != "UTC" else ""
-        return _with(schedule, runs_at_start=runs_at_start, timezone=zone_name)
+        return _with(schedule, runs_at_start=given.last == "CronTriggerTimetable")
     delta = given.argument("delta", 0)
     if given.last in ("DeltaDataIntervalTimetable", "relativedelta") and isinstance(
         delta, dt.timedelta
     ):
         return _of_delta(base, delta)
     return _with(base, text=given.last, kind="unknown", reason=f"its timetable `{given.last}`")
+
+
+def _is_utc(zone: Value) -> bool:
+    return zone is None or (isinstance(zone, External) and zone.last.lower() == "utc")
 
 
 def dataset_uris(value: Value) -> tuple[str, ...]:

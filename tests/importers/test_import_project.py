@@ -161,3 +161,20 @@ def test_the_number_of_commands_is_a_sentence() -> None:
         "1 as a command",
         "2 as commands",
     ]
+
+
+def test_nothing_starts_before_the_origin_is_paused(tmp_path: Path) -> None:
+    """Would catch: `headrace run` as the next command, which starts each task of Airflow again."""
+    dags = tmp_path / "af" / "dags"
+    dags.mkdir(parents=True)
+    (dags / "d.py").write_text(
+        "from airflow import DAG\nfrom airflow.operators.bash import BashOperator\n"
+        "with DAG('d', schedule='@daily'):\n    BashOperator(task_id='a', bash_command='x')\n"
+    )
+    command = ["import", "airflow", str(tmp_path / "af"), "--into", str(tmp_path / "new")]
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace", *command], capture_output=True, text=True, check=False
+    )
+    words = " ".join(done.stdout.split())
+    assert "headrace pause '*' --reason 'runs in Airflow'" in words, done.stderr
+    assert words.endswith("&& headrace plan")

@@ -337,7 +337,7 @@ def _response(
     files: list[str],
 ) -> ImportResponse:
     counts = Counter(item.verdict for item in imported.items)
-    command = "run" if validation is None or validation.ok else "validate"
+    command = _next_command(imported, validation)
     enter = f"cd {shlex.quote(str(directory))} && headrace {command}"
     other_folder = command_line("import", imported.tool, "PATH")
     return ImportResponse(
@@ -363,6 +363,16 @@ def _response(
         files=files,
         next=enter if imported.items else other_folder,
     )
+
+
+def _next_command(imported: ImportedProject, validation: ImportValidation | None) -> str:
+    """Return what comes first in the new project.
+
+    `run` would start each command for all of its intervals, while the origin still runs them too.
+    """
+    if validation is not None and not validation.ok:
+        return "validate"
+    return "run" if imported.tool == "dbt" else "plan"
 
 
 def _item_row(item: ImportedItem) -> ImportItemRow:

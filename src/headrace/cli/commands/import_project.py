@@ -178,9 +178,27 @@ def _render_import(response: ImportResponse, page: CommandOutput) -> None:
         errors = sum(row.severity == "error" for row in validation.problems)
         page.say(f"✗ not valid yet: {plural(errors, 'error')}", "bad")
     page.say(f"report: {response.directory}/import-report.md, import-report.html")
+    _warn_of_second_runs(response, page)
     page.next(response.next)
 
 
+def _warn_of_second_runs(response: ImportResponse, page: CommandOutput) -> None:
+    """Say how to keep commands from starting work that the origin's schedules still start."""
+    if response.counts.command and response.tool in _SCHEDULED:
+        pause = command_line("pause", "*", "--reason", f"runs in {_SCHEDULED[response.tool]}")
+        page.say(
+            f"! the commands start tasks in {_SCHEDULED[response.tool]}, whose schedules are active"
+            f" too: after headrace apply, and before run or serve: {pause}",
+            "warn",
+        )
+
+
+_SCHEDULED = {
+    "airflow": "Airflow",
+    "adf": "Data Factory",
+    "prefect": "Prefect",
+    "dagster": "Dagster",
+}
 _ITEM_COLUMNS = [
     ColumnLayout("for a person", gives=2, least=20),
     ColumnLayout("at", gives=3, least=12, drops=1),

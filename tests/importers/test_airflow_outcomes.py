@@ -443,3 +443,24 @@ def test_secrets_of_sql_files(tmp_path: Path) -> None:
     project = imported(tmp_path, {"dags/d.py": body, "dags/q.sql": sql})
     assert [(found.file, found.line) for found in project.secrets] == [("dags/q.sql", 1)]
     assert "hunter22" not in repr(project)
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ("'none_failed'", "`none_failed` starts it also after tasks that were skipped, but not"),
+        ("'one_failed'", "`one_failed` starts it only after a task before it failed"),
+        ("'all_done'", "also after a failure or a skip"),
+        ("'dummy'", "`dummy` starts it at once"),
+        ("TriggerRule.ONE_SUCCESS", "`one_success` starts it as soon as one"),
+        ("Variable.get('rule')", "known only at run time"),
+    ],
+)
+def test_the_reason_of_a_trigger_rule_is_its_own(tmp_path: Path, rule: str, reason: str) -> None:
+    """Would catch: "also after a failure" for a rule that never starts after one."""
+    body = (
+        "from airflow.utils.trigger_rule import TriggerRule\n"
+        f"BashOperator(task_id='a', bash_command='x', trigger_rule={rule})"
+    )
+    item = by_id(one_dag(tmp_path, body))["d.a"]
+    assert (item.verdict.value, reason in item.why) == ("person", True), item.why

@@ -15,6 +15,7 @@ from headrace.importers.airflow.schedules import Schedule, schedule_of
 from headrace.importers.airflow.sql_tasks import SqlReader
 from headrace.importers.airflow.statements_sql import NotCarried, Statements, TableName
 from headrace.importers.airflow.templates import Instant, parse
+from headrace.importers.airflow.trigger_rules import SUCCESS_ONLY, words_of
 from headrace.importers.airflow.values import Dag, External, Task, text_of
 from headrace.importers.imported import Verdict
 
@@ -101,20 +102,15 @@ def _structure(plan: Plan) -> None:
 
 def _role(plan: Plan) -> None:
     task = plan.task
-    rule = task.argument("trigger_rule", "all_success")
+    rule = task.argument("trigger_rule", SUCCESS_ONLY)
     name = rule.last.lower() if isinstance(rule, External) else text_of(rule) or "*"
     if task.role == "teardown":
         plan.refuse(
             "a teardown also runs after a failure; a Headrace asset runs only after success",
             "clean up in the command that set it up, or by a schedule of your own",
         )
-    elif name not in ("all_success", "dummy") and plan.task.role != "setup":
-        plan.refuse(
-            f"its trigger rule `{name}` starts it also after a failure or a skip; a Headrace asset"
-            " starts only after success",
-            "decide what it needs: `depends:` on the tasks that must succeed, or a notification of"
-            " failures",
-        )
+    elif name != SUCCESS_ONLY and task.role != "setup":
+        plan.refuse(*words_of(name))
 
 
 def _kind_of_operator(plan: Plan) -> None:

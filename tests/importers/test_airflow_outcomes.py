@@ -145,6 +145,10 @@ BASH = [
     ("bq query --use_legacy_sql=false --replace --destination_table=d.t 'SELECT a FROM d.s'",
      "carried"),
     ("sqlite3 x.db 'DROP TABLE IF EXISTS t; CREATE TABLE t AS SELECT a FROM s'", "carried"),
+    ("psql -c 'TRUNCATE t' && psql -c \"INSERT INTO t SELECT a FROM s WHERE x = 'a && b'\"",
+     "carried"),
+    ("psql -d x -c 'TRUNCATE t' && psql -d y -c 'INSERT INTO t SELECT a FROM s'", "command"),
+    ("psql -c 'TRUNCATE t'; psql -c 'INSERT INTO t SELECT a FROM s'", "command"),
     ("psql -c 'TRUNCATE t; INSERT INTO t SELECT a FROM s' && rm -rf x", "command"),
     ("psql -c \"TRUNCATE t; INSERT INTO t SELECT a FROM s WHERE x = $X\"", "command"),
     ("psql -c 'SELECT a FROM s' > out.csv", "command"),
@@ -464,3 +468,57 @@ def test_the_reason_of_a_trigger_rule_is_its_own(tmp_path: Path, rule: str, reas
     )
     item = by_id(one_dag(tmp_path, body))["d.a"]
     assert (item.verdict.value, reason in item.why) == ("person", True), item.why
+
+
+def test_several_programs_with_sql_have_a_reason_of_their_own(tmp_path: Path) -> None:
+    """Would catch: "does more than give SQL to a database" for a command that doesn't."""
+    command = "psql -c 'UPDATE t SET a = 1' -d x && psql -c 'UPDATE u SET a = 1' -d y"
+    project = one_dag(tmp_path, f"BashOperator(task_id='b', bash_command={command!r})")
+    assert "starts several programs with SQL" in by_id(project)["d.b"].why
+
+
+FILES = [
+    ("'/data/in/{{ ds }}/clicks.csv'", "'@hourly'", "all runs of a day wait for one file"),
+    ("'in/clicks.csv'", "'@daily'", "relative to a folder"),
+    ("'/data/{{ ds }}/clicks.xyz'", "'@daily'", "a format that Headrace reads"),
+    ("Variable.get('path')", "'@daily'", "known only at run time"),
+    ("'/data/{{ tomorrow_ds }}.csv'", "'@daily'", "isn't that of the day"),
+]
+
+
+@pytest.mark.parametrize(("path", "schedule", "reason"), FILES)
+def test_a_file_sensor_says_why_it_is_no_source(
+    tmp_path: Path, path: str, schedule: str, reason: str
+) -> None:
+    """Would catch: a sensor of a file that runs in Airflow without a reason."""
+    project = one_dag(tmp_path, f"FileSensor(task_id='f', filepath={path})", schedule)
+    item = by_id(project)["d.f"]
+    assert (item.verdict.value == "carried", reason in item.why) == (False, True), item.why
+
+
+def test_a_connection_is_one_database_for_all_operators(tmp_path: Path) -> None:
+    """Would catch: a table "exported as Parquet" beside another one of the same database."""
+    body = (
+        "PostgresOperator(task_id='a', postgres_conn_id='pms',"
+        " sql='TRUNCATE t; INSERT INTO t SELECT a FROM x.bookings')\n"
+        "SQLExecuteQueryOperator(task_id='b', conn_id='pms',"
+        " sql='TRUNCATE u; INSERT INTO u SELECT a FROM x.guests')"
+    )
+    project = one_dag(tmp_path, body)
+    for name in ("bookings", "guests"):
+        assert "connection: pms" in project.files[f"sources/{name}.yaml"]
+    assert {item.table.connection for item in project.items if item.table} == {"pms"}
+
+
+def test_a_command_names_its_database(tmp_path: Path) -> None:
+    """Would catch: tables of two servers that are sources of one connection."""
+    body = "".join(
+        f"BashOperator(task_id='{name}', bash_command=\"PGPASSWORD=$P psql -h {name} -d shop"
+        f" -U me -c 'TRUNCATE t_{name}; INSERT INTO t_{name} SELECT a FROM x.s'\")\n"
+        for name in ("db", "other")
+    )
+    project = one_dag(tmp_path, body)
+    settings = project.files["headrace.toml"]
+    assert "[connections.postgres_db_shop]" in settings
+    assert "[connections.postgres_other_shop]" in settings
+    assert "the server and database of the command (db shop)" in by_id(project)["d.db"].todo

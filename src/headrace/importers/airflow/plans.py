@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from headrace.importers.airflow import operators
-from headrace.importers.airflow.file_sensors import awaited_files
+from headrace.importers.airflow.file_sensors import NotASource, awaited_files, is_file_sensor
 from headrace.importers.airflow.following import follow_dependencies
 from headrace.importers.airflow.origin import Origin
 from headrace.importers.airflow.outcomes import NO_SKIPS, Plan, Plans, fields_of
@@ -30,7 +30,7 @@ def plan_tasks(reading: Reading, origin: Origin) -> Plans:
     """Decide about each task by itself, then about those that depend on others."""
     plans = Plans()
     schedules: dict[int, Schedule] = {}
-    sql_reader = SqlReader(origin)
+    sql_reader = SqlReader(origin, reading.tasks)
     for task in reading.tasks:
         assert task.dag is not None
         schedule = schedules.setdefault(id(task.dag), schedule_of(task.dag))
@@ -183,13 +183,11 @@ def _read_sql(plan: Plan, sql_reader: SqlReader, before: Sequence[Statements]) -
 
 def _other_work(plan: Plan) -> None:
     task = plan.task
-    files = awaited_files(task, plan.schedule)
     no_partition = plan.schedule.kind in ("cron", "interval") and not plan.schedule.grain
-    if files is not None:
-        plan.verdict, plan.source = Verdict.CARRIED, files[:2]
-        plan.why = f"the source of its files: tasks after it wait until {files[1]} has arrived"
-        plan.todo = [files[2]] if files[2] else []
-    elif task.base in operators.SQL_CHECKS:
+    no_source = _wait_for_files(plan) if is_file_sensor(task) else ""
+    if plan.source is not None:
+        return
+    if task.base in operators.SQL_CHECKS:
         plan.why = "it checks a table in its own database, and runs unchanged in Airflow"
         plan.todo = ["write it as a check of the asset, once the table is one"]
     elif _uses_conf(task):
@@ -210,7 +208,20 @@ def _other_work(plan: Plan) -> None:
         )
     else:
         plan.why = f"it runs unchanged in your Airflow environment ({task.operator})"
+        plan.why += f": {no_source}" if no_source else ""
         plan.todo = [_no_partition_note(plan)] if no_partition else []
+
+
+def _wait_for_files(plan: Plan) -> str:
+    """Make a sensor the source of its files; else return why it isn't one."""
+    try:
+        name, path, remark = awaited_files(plan.task, plan.schedule)
+    except NotASource as refusal:
+        return str(refusal)
+    plan.verdict, plan.source = Verdict.CARRIED, (name, path)
+    plan.why = f"the source of its files: tasks after it wait until {path} has arrived"
+    plan.todo = [remark] if remark else []
+    return ""
 
 
 def _may_skip(task: Task) -> bool:

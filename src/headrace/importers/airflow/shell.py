@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 COMMAND_CHARACTERS_MAX = 100_000
 _MENTIONS = re.compile(
@@ -29,6 +29,8 @@ class ShellSql:
     target: str = ""
     """A table into which the program writes the rows of the SELECT."""
     replaces: bool = False
+    database: str = ""
+    """Which server and database the command names, as it is written; empty for the default one."""
 
 
 def mentions_sql(command: str) -> bool:
@@ -37,10 +39,47 @@ def mentions_sql(command: str) -> bool:
 
 
 def shell_sql(command: str) -> ShellSql | None:
-    """Return the SQL if the command does nothing else; None otherwise."""
+    """Return the SQL if the command does nothing else; None otherwise.
+
+    Several programs joined by `&&` are one if all of them give SQL to the same database.
+    """
     if len(command) > COMMAND_CHARACTERS_MAX:
         return None
+    parsed = _parts(command)
+    if len(parsed) == 1 or None in parsed:
+        return parsed[0] if len(parsed) == 1 else None
+    parts = [part for part in parsed if part is not None]
+    places = {(part.program, part.database) for part in parts}
+    if len(places) > 1 or any(part.file or part.target for part in parts):
+        return None
+    return replace(parts[0], sql=";\n".join(part.sql for part in parts))
+
+
+def why_not(command: str) -> str:
+    """Return why `shell_sql` returns None for a command."""
+    if len(command) <= COMMAND_CHARACTERS_MAX and None not in _parts(command):
+        return "it starts several programs with SQL, which aren't one statement after another"
+    return "its command does more than give SQL to a database"
+
+
+def _parts(command: str) -> list[ShellSql | None]:
     command = command.strip().replace("\\\n", " ")
+    if _HEREDOC.match(command):
+        return [_parsed(command)]
+    return [_parsed(part) for part in _split(command)]
+
+
+def _split(command: str) -> list[str]:
+    """The commands between `&&`, which start one after another as long as none fails."""
+    parts, start = [], 0
+    for match in re.finditer(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|&&", command):
+        if match.group() == "&&":
+            parts.append(command[start : match.start()])
+            start = match.end()
+    return [*parts, command[start:]]
+
+
+def _parsed(command: str) -> ShellSql | None:
     heredoc = _HEREDOC.match(command)
     words = _words(heredoc.group("head") if heredoc else command)
     if not words:
@@ -51,7 +90,9 @@ def shell_sql(command: str) -> ShellSql | None:
     if heredoc:
         heredoc_sql = ShellSql(program, _DIALECTS.get(program, ""), heredoc.group("sql"))
         parsed = heredoc_sql if parsed is None and program in _DIALECTS else None
-    return parsed if parsed is not None and not _has_variables(parsed, command) else None
+    if parsed is None or _has_variables(parsed, command):
+        return None
+    return replace(parsed, database=_database(program, words[1:]))
 
 
 def _words(text: str) -> list[str]:
@@ -113,6 +154,38 @@ _FILE_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "hive": ("-f",),
     "beeline": ("-f",),
 }
+_DATABASE_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "psql": ("-h", "--host", "-p", "--port", "-d", "--dbname"),
+    "mysql": ("-h", "--host", "-P", "--port", "-D", "--database"),
+    "snowsql": ("-a", "--accountname", "-c", "--connection", "-d", "--dbname", "-s"),
+    "trino": ("--server", "--catalog", "--schema"),
+    "clickhouse-client": ("-h", "--host", "-d", "--database"),
+    "hive": ("--database",),
+    "beeline": ("-u",),
+}
+_USER_OPTIONS = ("-U", "--username", "-u", "--user", "-v", "--set", "-n")
+_NAMED_BY_WORD = ("psql", "mysql", "sqlite3", "duckdb")
+"""Programs that take the database as a word of its own."""
+
+
+def _database(program: str, words: list[str]) -> str:
+    """The server and database that a command names."""
+    options = _DATABASE_OPTIONS.get(program, ())
+    others = (*_QUERY_OPTIONS.get(program, ()), *_FILE_OPTIONS.get(program, ()), *_USER_OPTIONS)
+    results: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if name in options:
+            results.append(value if equals else _next(rest))
+        elif name in others and not equals:
+            _next(rest)
+        elif program in _NAMED_BY_WORD and not word.startswith("-") and " " not in word:
+            results.append(word)
+    return " ".join(results)
+
+
 _OUTPUT = ("-o", "--output", "--output-file", ".output", "-L", "--log-file")
 _VARIABLES = ("-v", "--set", "--variable", "-D", "--hivevar", "--hiveconf")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -12,7 +12,7 @@ from headrace.importers.airflow.intervals import deletes_interval
 from headrace.importers.airflow.origin import Origin
 from headrace.importers.airflow.queries import AssetQuery, asset_query
 from headrace.importers.airflow.schedules import Schedule
-from headrace.importers.airflow.shell import mentions_sql, shell_sql
+from headrace.importers.airflow.shell import ShellSql, mentions_sql, shell_sql, why_not
 from headrace.importers.airflow.statements_sql import (
     NotCarried,
     Statements,
@@ -54,13 +54,17 @@ class _Origin:
     connection: str
     target: tuple[Value, bool, str] | None = None
     bound: Value = None
+    note: str = ""
+    """What is left to do about its connection."""
 
 
 class SqlReader:
     """Reads the SQL of tasks, also from the project's files."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, tasks: Iterable[Task] = ()) -> None:
+        """`tasks` are those of the project: they say which database a connection is one of."""
         self._origin = origin
+        self._dialects = _dialects(tasks)
 
     def read(
         self, task: Task, schedule: Schedule, before: Sequence[Statements] = ()
@@ -101,7 +105,8 @@ class SqlReader:
                 statements.foreign_deletes = not deletes_interval(statements, values, schedule)
                 refusal.prepares = statements
             raise
-        return FoundSql(query, given.dialect, given.connection, _why(query), _todo(query, schedule))
+        todo = [*_todo(query, schedule), *([given.note] if given.note and query.reads else [])]
+        return FoundSql(query, given.dialect, given.connection, _why(query), todo)
 
     def _texts(self, task: Task, statements: Sequence[Value]) -> list[Value]:
         """The texts of statements; a name of a file stands for its text."""
@@ -143,7 +148,7 @@ class SqlReader:
     def _of_operator(self, task: Task) -> _Origin:
         dialect, names = operators.SQL_OPERATORS[task.base]
         connection = _connection(task)
-        dialect = dialect or operators.dialect_of(connection)
+        dialect = dialect or self._dialects.get(connection) or operators.dialect_of(connection)
         value = next((task.kwargs[name] for name in names if name in task.kwargs), None)
         target = None
         if task.base.startswith("BigQueryInsertJob"):
@@ -168,14 +173,34 @@ class SqlReader:
             return None
         parsed = shell_sql(command)
         if parsed is None:
-            raise NotCarried("its command does more than give SQL to a database")
-        if _MARK in parsed.sql + parsed.file + parsed.target:
+            raise NotCarried(why_not(command))
+        if _MARK in parsed.sql + parsed.file + parsed.target + parsed.database:
             raise NotCarried("a part of its SQL is known only at run time")
         text: Value = parsed.sql or parsed.file
         if parsed.file and not _FILE.search(parsed.file):
             raise NotCarried(f"its file {parsed.file[:60]} isn't an SQL file of the project")
         target = (parsed.target, parsed.replaces, "") if parsed.target else None
-        return _Origin((text,), parsed.dialect, _default(parsed.dialect), target)
+        connection = _connection_of_command(parsed)
+        note = (
+            f"give the connection `{connection}` the server and database of the command"
+            f" ({_without_password(parsed.database)})"
+            if parsed.database
+            else ""
+        )
+        return _Origin((text,), parsed.dialect, connection, target, note=note)
+
+
+def _dialects(tasks: Iterable[Task]) -> dict[str, str]:
+    """The dialect of each connection's database, as far as operators of the project say one."""
+    found: dict[str, set[str]] = {}
+    for task in tasks:
+        fixed = operators.SQL_OPERATORS.get(task.base, ("", ()))[0]
+        for name in operators.CONNECTION_ARGUMENTS:
+            connection = task.argument(name)
+            dialect = operators.dialect_of(name.removesuffix("_conn_id")) or fixed
+            if isinstance(connection, str) and dialect:
+                found.setdefault(connection, set()).add(dialect)
+    return {name: dialects.pop() for name, dialects in found.items() if len(dialects) == 1}
 
 
 def _only_prepares(statements: Statements) -> bool:
@@ -184,6 +209,16 @@ def _only_prepares(statements: Statements) -> bool:
 
 def _default(dialect: str) -> str:
     return f"{dialect or 'warehouse'}_default"
+
+
+def _connection_of_command(parsed: ShellSql) -> str:
+    """A name for the database of a command; commands with another one get another name."""
+    words = re.findall(r"[A-Za-z0-9]+", _without_password(parsed.database))
+    return "_".join([parsed.dialect, *words]).lower() if words else _default(parsed.dialect)
+
+
+def _without_password(database: str) -> str:
+    return re.sub(r"://[^\s/@]*@", "://", re.sub(r"(?i)\bpassword=\S+", "", database))
 
 
 def _connection(task: Task) -> str:

@@ -522,3 +522,33 @@ def test_a_command_names_its_database(tmp_path: Path) -> None:
     assert "[connections.postgres_db_shop]" in settings
     assert "[connections.postgres_other_shop]" in settings
     assert "the server and database of the command (db shop)" in by_id(project)["d.db"].todo
+
+
+def test_tags_and_words_of_a_dag_arrive(tmp_path: Path) -> None:
+    """Would catch: tags, a description and a doc_md that are dropped without a word."""
+    text = (
+        '"""Clicks of the shop."""\nfrom airflow import DAG\n'
+        "from airflow.operators.bash import BashOperator\n"
+        "with DAG('d', schedule='@daily', tags=['web', 'Tier 1'], description='All clicks.',"
+        " doc_md=__doc__):\n    BashOperator(task_id='a', bash_command='x')\n"
+    )
+    project = imported(tmp_path / "shop", {"dags/d.py": text.encode()})
+    asset = project.files["assets/d_a.yaml"]
+    assert "tags: [d, web, tier_1]" in asset
+    assert "# DAG d: All clicks.\n# DAG d: Clicks of the shop.\n" in asset
+    assert 'name = "shop"' in project.files["headrace.toml"]
+    assert_valid(project, tmp_path / "h")
+
+
+def test_names_that_a_person_would_give(tmp_path: Path) -> None:
+    """Would catch: an asset `h`, and `FROM raw_clicks AS CLICKS` where nothing uses the alias."""
+    body = (
+        "PostgresOperator(task_id='a', sql='TRUNCATE m.h; INSERT INTO m.h SELECT c FROM RAW.CLICKS')"
+        "\nPostgresOperator(task_id='b', sql='TRUNCATE m.clicks; INSERT INTO m.clicks"
+        " SELECT CLICKS.c FROM X.CLICKS')\nPostgresOperator(task_id='h', sql='SELECT c FROM x.y')"
+    )
+    project = one_dag(tmp_path, body)
+    assert project.files["assets/m_h.sql"].endswith("SELECT\n  c\nFROM raw_clicks\n")
+    assert "FROM x_clicks AS CLICKS" in project.files["assets/clicks.sql"]
+    assert "assets/d_h.sql" in project.files
+    assert by_id(project)["d.a"].why == "its query replaces all rows of m.h"

@@ -161,7 +161,7 @@ def _differences_of(node: exp.Expr, dialect: str) -> Iterator[str]:
 
 
 def _division(node: exp.Expr, dialect: str) -> str:
-    if dialect in _FRACTIONS or any(_has_decimals(side) for side in (node.left, node.right)):
+    if dialect in _FRACTIONS or any(map(_has_decimals, (node.this, node.expression))):
         return ""
     where = f"in {dialect}" if dialect else "in many databases"
     return f"is a whole number {where} if both sides are, but a fraction in DuckDB"

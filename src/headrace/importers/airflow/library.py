@@ -52,7 +52,7 @@ UNKNOWN_ZONE = dt.timezone(dt.timedelta(0), "unknown")
 def _datetime(*args: Any, **kwargs: Any) -> dt.datetime:
     given = kwargs.pop("tzinfo", None) or kwargs.pop("tz", None)
     zone = args[7] if len(args) > 7 else given
-    return dt.datetime(*args[:7], **kwargs, tzinfo=_zone(zone))
+    return dt.datetime(*args[:7], **kwargs).replace(tzinfo=_zone(zone))  # noqa: DTZ001
 
 
 def _zone(value: Value) -> dt.tzinfo | None:

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from headrace.importers.airflow import operators
@@ -16,7 +17,7 @@ from headrace.importers.airflow.queries import AssetQuery
 from headrace.importers.airflow.schedules import Schedule, duration
 from headrace.importers.airflow.statements_sql import NotCarried, TableName
 from headrace.importers.airflow.utc_intervals import first_of
-from headrace.importers.airflow.values import text_of
+from headrace.importers.airflow.values import Dag, text_of
 from headrace.importers.imported import OriginTable, Verdict
 from headrace.importers.yaml_text import in_comment, mapping
 from headrace.model.assets import ATTEMPTS_MAX
@@ -24,6 +25,7 @@ from headrace.model.assets import ATTEMPTS_MAX
 RUNNER = "jobs/airflow_task.py"
 DESCRIPTION_CHARACTERS_MAX = 300
 PRIORITY_MAX = 1000
+SHORT_CHARACTERS_MAX = 2
 COMMAND_TIMEOUT = "1d"
 """Airflow has no time limit unless a task names one; Headrace's own is an hour."""
 Table = tuple[str, TableName]
@@ -54,8 +56,7 @@ class NewProject:
         self._one_writer_each()
         for plan in self.plans:
             if plan.query is not None:
-                table = plan.query.table
-                plan.name = self.names.take(table[-1], "_".join(table[-2:]), plan.id)
+                plan.name = self.names.take(*_asset_names(plan.query, plan.id))
         for plan in self.plans:
             if plan.source is not None:
                 plan.name = self.names.take(plan.source[0], f"{plan.source[0]}_files", plan.id)
@@ -66,19 +67,24 @@ class NewProject:
         found: dict[str, list[TableName]] = {}
         for plan in self.plans:
             if plan.query is not None:
-                found.setdefault(plan.connection, []).extend([plan.query.table, *plan.query.reads])
+                written = [plan.query.table] if plan.query.fills_table else []
+                found.setdefault(plan.connection, []).extend([*written, *plan.query.reads])
         self.whole = {key: dict(whole_names(tables)) for key, tables in found.items()}
 
     def table(self, plan: Plan, name: TableName) -> Table:
         """Return a table with its connection and its longest known name."""
         return plan.connection, self.whole.get(plan.connection, {}).get(name, name)
 
+    def _written_table(self, plan: Plan, query: AssetQuery) -> Table:
+        """The table that an asset computes; that of a task that only selects is nobody else's."""
+        return self.table(plan, query.table) if query.fills_table else ("", (plan.id,))
+
     def _one_writer_each(self) -> None:
         """An asset is one table's only writer; several writers run unchanged."""
         writers: dict[Table, list[Plan]] = {}
         for plan in self.plans:
             if plan.query is not None:
-                writers.setdefault(self.table(plan, plan.query.table), []).append(plan)
+                writers.setdefault(self._written_table(plan, plan.query), []).append(plan)
         for table, plans in writers.items():
             if len(plans) == 1:
                 self.assets[table] = plans[0]
@@ -116,7 +122,7 @@ class NewProject:
 
     def drop(self, plan: Plan, reason: str) -> None:
         """Leave a task to a person because its files aren't valid."""
-        table = self.table(plan, plan.query.table) if plan.query else None
+        table = self._written_table(plan, plan.query) if plan.query else None
         plan.refuse(f"its asset isn't valid: {reason}", "write the asset by hand")
         plan.created = ()
         if table is not None:
@@ -134,7 +140,7 @@ class NewProject:
         try:
             text = query.text(names)
         except NotCarried as refusal:
-            self.assets.pop(self.table(plan, query.table), None)
+            self.assets.pop(self._written_table(plan, query), None)
             plan.query, plan.verdict = None, Verdict.COMMAND
             plan.why = f"it runs unchanged in Airflow: {refusal.reason}"
             plan.todo = []
@@ -227,6 +233,7 @@ class NewProject:
         """Comment lines directly above the task in its file, below a line that names it."""
         task = plan.task
         lines = [f"Airflow: {plan.id} ({task.file}:{task.line})"]
+        lines += _words_of_dag(task.dag) if task.dag is not None else []
         try:
             module = self.origin.module(task.file)
         except UnreadableFile:
@@ -257,7 +264,7 @@ class NewProject:
         if description:
             fields["description"] = description
         assert task.dag is not None
-        fields["tags"] = [cleaned(task.dag.dag_id)]
+        fields["tags"] = _tags(task.dag)
         before = [name for name in self.depends(plan) if name != plan.name]
         depends = [name for name in before if name not in read]
         fields |= {"depends": depends} if depends else {}
@@ -307,21 +314,19 @@ class NewProject:
     def _trigger(self, plan: Plan, depends: list[str]) -> Any:
         schedule = plan.schedule
         catch_up = {} if schedule.catchup else {"catch_up": "latest"}
-        timed = schedule.kind in ("cron", "interval")
+        timed = _timed_trigger(schedule)
         if depends and not (schedule.grain and catch_up and timed):
             partitioned = bool(schedule.grain) or (plan.query is not None and plan.query.reads)
             return None if partitioned else {"upstream": depends[-1]}
-        if schedule.kind == "cron":
-            zone = {"timezone": schedule.timezone} if schedule.timezone else {}
-            return {"cron": written_cron(schedule.cron)} | zone | catch_up
-        if schedule.kind == "interval":
-            return {"interval": schedule.interval} | catch_up
+        if timed:
+            return timed | catch_up
         return None if schedule.kind == "once" else "manual"
 
     # Settings
 
     def _write_settings(self) -> None:
-        lines = ["[project]", 'name = "airflow-import"', 'timezone = "UTC"', ""]
+        name = _project_name(self.origin.root)
+        lines = ["[project]", f'name = "{name}"', 'timezone = "UTC"', ""]
         if any(plan.verdict is Verdict.COMMAND for plan in self.plans):
             lines += ["[run]", f"pass_environment = {_PASSED}", ""]
             self.files[RUNNER] = _RUNNER_TEXT
@@ -427,6 +432,50 @@ def _start(schedule: Schedule) -> dict[str, Any]:
         "year": start.year + (start.month > 1 or start.day > 1),
     }
     return {"start": keys[schedule.grain]} if schedule.grain else {}
+
+
+def _timed_trigger(schedule: Schedule) -> dict[str, Any]:
+    """The trigger of a schedule by time; empty for any other one."""
+    if schedule.kind == "cron":
+        zone = {"timezone": schedule.timezone} if schedule.timezone else {}
+        return {"cron": written_cron(schedule.cron)} | zone
+    return {"interval": schedule.interval} if schedule.kind == "interval" else {}
+
+
+def _asset_names(query: AssetQuery, item: str) -> list[str]:
+    """Names for an asset, the best first: that of its table, unless it is as short as `h`."""
+    table = query.table
+    whole = "_".join(table[-2:])
+    if len(table[-1]) > SHORT_CHARACTERS_MAX:
+        return [table[-1], whole, item]
+    return [whole, item] if query.fills_table else [item]
+
+
+def _tags(dag: Dag) -> list[str]:
+    """The DAG's id and its own tags."""
+    given = dag.kwargs.get("tags")
+    items = given if isinstance(given, list | tuple) else []
+    tags = [tag for tag in items if isinstance(tag, str)]
+    return list(dict.fromkeys(cleaned(tag) for tag in [dag.dag_id, *tags]))
+
+
+def _words_of_dag(dag: Dag) -> list[str]:
+    """A line for the description of a DAG, and one for its documentation."""
+    results = []
+    for name in ("description", "doc_md"):
+        text = dag.kwargs.get(name)
+        words = " ".join(text.split()).lstrip("# ") if isinstance(text, str) else ""
+        if words:
+            shortened = words[:DESCRIPTION_CHARACTERS_MAX]
+            results.append(f"DAG {dag.dag_id}: {shortened}{'…' if shortened != words else ''}")
+    return list(dict.fromkeys(results))
+
+
+def _project_name(root: Path) -> str:
+    """The name of the origin's folder; that of the one above for a folder `dags`."""
+    folder = root.resolve()
+    name = folder.parent.name if folder.name == "dags" else folder.name
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:60] or "airflow"
 
 
 def _date(time: dt.date) -> dt.date:

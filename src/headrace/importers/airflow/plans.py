@@ -183,10 +183,15 @@ def _read_sql(plan: Plan, sql_reader: SqlReader, before: Sequence[Statements]) -
 
 def _other_work(plan: Plan) -> None:
     task = plan.task
-    no_partition = plan.schedule.kind in ("cron", "interval") and not plan.schedule.grain
     no_source = _wait_for_files(plan) if is_file_sensor(task) else ""
-    if plan.source is not None:
-        return
+    if plan.source is None:
+        _unchanged_work(plan, no_source)
+
+
+def _unchanged_work(plan: Plan, no_source: str) -> None:
+    """Work that runs in Airflow, if nothing of it needs a person."""
+    task = plan.task
+    no_partition = plan.schedule.kind in ("cron", "interval") and not plan.schedule.grain
     if task.base in operators.SQL_CHECKS:
         plan.why = "it checks a table in its own database, and runs unchanged in Airflow"
         plan.todo = ["write it as a check of the asset, once the table is one"]
@@ -207,8 +212,8 @@ def _other_work(plan: Plan) -> None:
             "let the tasks after it wait, or declare the input `optional`",
         )
     else:
-        plan.why = f"it runs unchanged in your Airflow environment ({task.operator})"
-        plan.why += f": {no_source}" if no_source else ""
+        because = f": {no_source}" if no_source else ""
+        plan.why = f"it runs unchanged in your Airflow environment ({task.operator}){because}"
         plan.todo = [_no_partition_note(plan)] if no_partition else []
 
 

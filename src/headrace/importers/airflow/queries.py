@@ -51,9 +51,11 @@ class AssetQuery:
     def text(self, names: Mapping[TableName, str]) -> str:
         """Return the query with the new names of tables. Raises `NotCarried`."""
         query = self.query.copy()
+        columns = list(query.find_all(exp.Column))
+        used = {word.lower() for column in columns for word in (column.table, column.name)}
         for table in list(query.find_all(exp.Table)):
             if table.db or table.name.lower() not in _local_names(table):
-                _rename(table, names[name_of(table)])
+                _rename(table, names[name_of(table)], used)
         try:
             text = query.sql(
                 dialect="duckdb", pretty=True, unsupported_level=ErrorLevel.RAISE,
@@ -65,8 +67,10 @@ class AssetQuery:
         return text
 
 
-def _rename(table: exp.Table, name: str) -> None:
-    if not table.alias and name != table.name:
+def _rename(table: exp.Table, name: str, used: set[str]) -> None:
+    """Give a table its new name, and its old one as an alias if the query's columns use that."""
+    old = table.name.lower()
+    if not table.alias and name.lower() != old and old in used:
         table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name)))
     table.set("this", exp.to_identifier(name))
     table.set("db", None)

@@ -106,7 +106,7 @@ class SqlReader:
                 refusal.prepares = statements
             raise
         todo = [*_todo(query, schedule), *([given.note] if given.note and query.reads else [])]
-        return FoundSql(query, given.dialect, given.connection, _why(query), todo)
+        return FoundSql(query, given.dialect, given.connection, _why(query, schedule), todo)
 
     def _texts(self, task: Task, statements: Sequence[Value]) -> list[Value]:
         """The texts of statements; a name of a file stands for its text."""
@@ -181,13 +181,9 @@ class SqlReader:
             raise NotCarried(f"its file {parsed.file[:60]} isn't an SQL file of the project")
         target = (parsed.target, parsed.replaces, "") if parsed.target else None
         connection = _connection_of_command(parsed)
-        note = (
-            f"give the connection `{connection}` the server and database of the command"
-            f" ({_without_password(parsed.database)})"
-            if parsed.database
-            else ""
+        return _Origin(
+            (text,), parsed.dialect, connection, target, note=_note_of(parsed, connection)
         )
-        return _Origin((text,), parsed.dialect, connection, target, note=note)
 
 
 def _dialects(tasks: Iterable[Task]) -> dict[str, str]:
@@ -215,6 +211,15 @@ def _connection_of_command(parsed: ShellSql) -> str:
     """A name for the database of a command; commands with another one get another name."""
     words = re.findall(r"[A-Za-z0-9]+", _without_password(parsed.database))
     return "_".join([parsed.dialect, *words]).lower() if words else _default(parsed.dialect)
+
+
+def _note_of(parsed: ShellSql, connection: str) -> str:
+    if not parsed.database:
+        return ""
+    return (
+        f"give the connection `{connection}` the server and database of the command"
+        f" ({_without_password(parsed.database)})"
+    )
 
 
 def _without_password(database: str) -> str:
@@ -307,15 +312,18 @@ def _with_bound(value: Value, bound: Value) -> Value:
     return _PLACEHOLDER.sub(literal, value)
 
 
-def _why(query: AssetQuery) -> str:
+def _why(query: AssetQuery, schedule: Schedule) -> str:
     table = ".".join(query.table)
     if query.materialize == "view":
         return f"its query is the view {table}"
     if query.materialize == "merge":
-        return f"its query's rows are merged into {table} by {', '.join(query.merge_keys)}"
+        return f"it merges the rows of its query into {table} by {', '.join(query.merge_keys)}"
     if query.partitioned:
-        return f"its query's rows replace one interval of {table} (column {query.column})"
-    return f"its query's rows are the whole of {table}"
+        column = f" (column `{query.column}`)" if query.column else ""
+        return f"its query replaces the rows of one {schedule.grain} in {table}{column}"
+    if not query.fills_table:
+        return "it only reads: the rows of its query are the asset"
+    return f"its query replaces all rows of {table}"
 
 
 def _todo(query: AssetQuery, schedule: Schedule) -> list[str]:

@@ -82,7 +82,7 @@ class Interpreter(Builder):
         """
         tree = self.origin.module(self.file).tree
         try:
-            self.block(tree.body, self._module_scope(self.file))
+            self.block(tree.body, self._module_scope(self.file, tree))
         except TooMuchWork:
             return "it builds more than an import follows"
         except RecursionError:
@@ -92,9 +92,10 @@ class Interpreter(Builder):
         return ""
 
     @staticmethod
-    def _module_scope(file: str) -> Scope:
+    def _module_scope(file: str, tree: ast.Module | None = None) -> Scope:
         path = f"{FAKE_ROOT}/{file}"
-        return Scope({"__file__": path, "__name__": "dags", "__doc__": None}, None, file)
+        doc = ast.get_docstring(tree) if tree is not None else None
+        return Scope({"__file__": path, "__name__": "dags", "__doc__": doc}, None, file)
 
     def block(self, body: Sequence[ast.stmt], scope: Scope) -> None:
         """Follow statements in order."""

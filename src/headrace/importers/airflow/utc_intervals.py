@@ -24,22 +24,34 @@ def in_utc(
     """
     zone = ZoneInfo(zone_name or "UTC")
     local = _local(start, zone) if start is not None else None
-    if not grain:
-        return "", local.astimezone(dt.UTC).date() if local is not None else None
     year = local.year if local is not None else _ANY_YEAR
     days = [dt.date(year, month, 15) for month in range(1, 13)]
     if grain == "hour":
         whole = all(_minutes(day, zone) == 0 for day in days)
         return (grain if whole else ""), _next_hour(local) if local is not None else None
+    if not grain:
+        return "", local.astimezone(dt.UTC).date() if local is not None else None
+    clock = _clock(cron)
+    is_date = _is_date_of_one(grain, {(_utc_date(day, clock, zone) - day).days for day in days})
+    return (grain if is_date else ""), _first_date(local, clock, zone)
+
+
+def _clock(cron: str) -> dt.time:
     minute, hour = cron.split()[:2]
-    clock = dt.time(int(hour), int(minute))
-    shifts = {(_utc_date(day, clock, zone) - day).days for day in days}
-    if len(shifts) > 1 or (grain != "day" and shifts != {0}):
-        grain = ""
+    return dt.time(int(hour), int(minute))
+
+
+def _is_date_of_one(grain: str, shifts: set[int]) -> bool:
+    """Whether a partition's date in UTC is that of one interval, by how many days it is moved."""
+    return shifts == {0} or (grain == "day" and len(shifts) == 1)
+
+
+def _first_date(local: dt.datetime | None, clock: dt.time, zone: ZoneInfo) -> dt.date | None:
+    """The date in UTC of the first interval that begins at or after a time."""
     if local is None:
-        return grain, None
+        return None
     first = local.date() + (_DAY if local.time() > clock else dt.timedelta(0))
-    return grain, _utc_date(first, clock, zone)
+    return _utc_date(first, clock, zone)
 
 
 def _local(start: dt.date, zone: ZoneInfo) -> dt.datetime:

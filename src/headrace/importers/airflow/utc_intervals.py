@@ -25,15 +25,13 @@ def in_utc(
     zone = ZoneInfo(zone_name or "UTC")
     local = _local(start, zone) if start is not None else None
     year = local.year if local is not None else _ANY_YEAR
-    days = [dt.date(year, month, 15) for month in range(1, 13)]
-    if grain == "hour":
-        whole = all(_minutes(day, zone) == 0 for day in days)
-        return (grain if whole else ""), _next_hour(local) if local is not None else None
-    if not grain:
-        return "", local.astimezone(dt.UTC).date() if local is not None else None
-    clock = _clock(cron)
-    is_date = _is_date_of_one(grain, {(_utc_date(day, clock, zone) - day).days for day in days})
-    return (grain if is_date else ""), _first_date(local, clock, zone)
+    if not _is_date_of_one(cron, grain, zone, [dt.date(year, m, 15) for m in range(1, 13)]):
+        grain = ""
+    if local is None:
+        return grain, None
+    if grain in ("", "hour"):
+        return grain, _next_hour(local)
+    return grain, _first_date(local, _clock(cron), zone)
 
 
 def _clock(cron: str) -> dt.time:
@@ -41,15 +39,17 @@ def _clock(cron: str) -> dt.time:
     return dt.time(int(hour), int(minute))
 
 
-def _is_date_of_one(grain: str, shifts: set[int]) -> bool:
-    """Whether a partition's date in UTC is that of one interval, by how many days it is moved."""
+def _is_date_of_one(cron: str, grain: str, zone: ZoneInfo, days: list[dt.date]) -> bool:
+    """Whether the date in UTC (for hours: the hour) of a partition is that of one interval."""
+    if grain in ("", "hour"):
+        return all(_minutes(day, zone) == 0 for day in days)
+    clock = _clock(cron)
+    shifts = {(_utc_date(day, clock, zone) - day).days for day in days}
     return shifts == {0} or (grain == "day" and len(shifts) == 1)
 
 
-def _first_date(local: dt.datetime | None, clock: dt.time, zone: ZoneInfo) -> dt.date | None:
+def _first_date(local: dt.datetime, clock: dt.time, zone: ZoneInfo) -> dt.date:
     """The date in UTC of the first interval that begins at or after a time."""
-    if local is None:
-        return None
     first = local.date() + (_DAY if local.time() > clock else dt.timedelta(0))
     return _utc_date(first, clock, zone)
 

@@ -158,3 +158,13 @@ def test_secrets_are_named_and_not_copied(tmp_path: Path) -> None:
         ("profiles.yml", 1, "password")
     ]
     assert "hunter2" not in repr(project)
+
+
+def test_the_default_of_a_variable_is_a_secret(tmp_path: Path) -> None:
+    """Would catch: a password that isn't listed, because a variable may replace it."""
+    profile = (
+        "shop: {outputs: {dev: {type: postgres, password: \"{{ env_var('P', 'hunter2key') }}\","
+        " token: \"{{ env_var('T') }}\"}}}"
+    )
+    project = imported(tmp_path, {"profiles.yml": profile}).project
+    assert [found.name for found in project.secrets] == ["password"]

@@ -12,7 +12,7 @@ from headrace.importers.adf.reading import objects_within
 from headrace.importers.imported import SecretFound
 
 _SECRET_KEYS = re.compile(
-    r"(password|passphrase|pwd|accountkey|sastoken|sasuri|serviceprincipalkey|accesstoken|apikey|"
+    r"[\w-]*(password|passphrase|pwd|accountkey|sastoken|sasuri|serviceprincipalkey|accesstoken|apikey|"
     r"api-key|secretaccesskey|clientsecret|functionkey|privatekeycontent|accesskey|authkey|"
     r"authorization|x-functions-key|ocp-apim-subscription-key|secret|token|refreshtoken)",
     re.IGNORECASE,
@@ -24,6 +24,7 @@ _IN_CONNECTION = re.compile(
 )
 _IN_URL = re.compile(r"://[^/:@\s]+:([^/@\s]+)@|[?&](?:code|sig|api[_-]?key|token)=([^&\s\"]+)")
 _MASKED = re.compile(r"[*x•.]+|<[^>]*>|\{\{.*\}\}|\$\{.*\}", re.IGNORECASE)
+_EXPRESSION = re.compile(r"@\{|@\w+\(")
 _TEXT_MIN = 4
 
 
@@ -78,7 +79,7 @@ def _within(key: str, text: str, *, is_secure: bool) -> list[str]:
 
 def _is_plain(secret: str) -> bool:
     is_long = len(secret) >= _TEXT_MIN
-    return is_long and not _MASKED.fullmatch(secret) and "@" not in secret[:2]
+    return is_long and not _MASKED.fullmatch(secret) and not _EXPRESSION.match(secret)
 
 
 def _line_of(holder: JsonObject, key: str) -> int:

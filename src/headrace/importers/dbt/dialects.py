@@ -11,9 +11,9 @@ from functools import lru_cache
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
-from sqlglot.optimizer.annotate_types import annotate_types
 
 from headrace.importers.dbt.stars import NotOneTable, expand_stars
+from headrace.importers.sql_meaning import differences
 
 DUCKDB = "duckdb"
 DIALECTS: Mapping[str, str] = {
@@ -35,8 +35,6 @@ DIALECTS: Mapping[str, str] = {
     "oracle": "oracle",
 }
 """Type of a dbt profile → sqlglot's dialect."""
-_WHOLE_DIVISION = {"postgres", "redshift", "tsql", "fabric", "sqlite", "trino", "athena"}
-"""Dialects in which whole numbers divide to whole numbers; DuckDB's `/` doesn't."""
 _SELF = "__headrace_self"
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -65,7 +63,7 @@ def translate(text: str, dialect: str) -> Translated:
     tree = _parsed(plain, dialect or DUCKDB)
     if dialect in ("", DUCKDB):
         return Translated(_with_stars(text))
-    problems = _differences(tree, dialect)
+    problems = differences(tree, dialect)
     try:
         result = tree.sql(DUCKDB, pretty=True, unsupported_level=ErrorLevel.RAISE)
     except UnsupportedError as error:
@@ -109,30 +107,6 @@ def _same(text: str, result: str) -> bool:
 def _first(error: Exception) -> str:
     text = re.sub(r"\x1b\[\d*m", "", str(error).split("\n")[0])
     return " ".join(text.split())[:200]
-
-
-def _differences(tree: exp.Query, dialect: str) -> list[str]:
-    """Return what means something else in DuckDB and isn't translated by sqlglot."""
-    if dialect not in _WHOLE_DIVISION:
-        return []
-    try:
-        typed = annotate_types(tree.copy(), dialect=dialect)
-    except (SqlglotError, RecursionError):
-        return ["the types of its expressions can't be told"]
-    divisions = [node for node in typed.find_all(exp.Div) if not _fraction(node)]
-    if not divisions:
-        return []
-    text = divisions[0].sql(dialect)[:80]
-    return [f"`{text}` is a whole number in {dialect} if both sides are, but a fraction in DuckDB"]
-
-
-def _fraction(node: exp.Div) -> bool:
-    """Return whether one side of a division is known to have decimals."""
-    return any(
-        side.type is not None
-        and (side.is_type(*exp.DataType.REAL_TYPES) or side.is_type(exp.DataType.Type.DECIMAL))
-        for side in (node.left, node.right)
-    )
 
 
 @lru_cache(maxsize=2048)

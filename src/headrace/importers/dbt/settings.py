@@ -16,6 +16,7 @@ _SECRET = re.compile(
     r"pass(word|phrase)?|.*_password|token|.*_token|.*secret.*|private_key|.*_key|keyfile_json",
     re.IGNORECASE,
 )
+_DEFAULT = re.compile(r"""env_var\(\s*["'][^"']*["']\s*,\s*["'][^"']+["']""")
 _ADAPTER = re.compile(r"(?m)^\s*[\"']?dbt-([a-z]+)\b")
 
 _CONFIGURED = ("models", "seeds", "snapshots")
@@ -86,9 +87,14 @@ def _keys(value: Any, depth: int = 0) -> Iterator[str]:
 def _secrets(value: Any, depth: int = 0) -> Iterator[SecretFound]:
     if isinstance(value, LocatedMapping) and depth < 10:
         for key, item in value.items():
-            if _SECRET.fullmatch(key) and isinstance(item, str) and item and "env_var(" not in item:
+            if _SECRET.fullmatch(key) and isinstance(item, str) and _is_plain(item):
                 yield SecretFound(PROFILES, value.lines.get(key, 1), key)
             yield from _secrets(item, depth + 1)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text is a secret itself: not a variable's name, but also its default value."""
+    return bool(text) and ("env_var(" not in text or _DEFAULT.search(text) is not None)
 
 
 def settings_text(files: ProjectFiles, *, commands: bool) -> str:

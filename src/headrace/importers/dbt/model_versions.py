@@ -28,36 +28,39 @@ def columns_of(node: Node) -> list[Any]:
         return columns
     entries = [mapped(entry) for entry in listed(version_entry(node)["columns"])]
     declared = [entry for entry in entries if "name" in entry]
-    rule = next((entry for entry in entries if "include" in entry or "exclude" in entry), {})
-    included = rule.get("include", "*")
-    left_out = {*map(str, listed(rule.get("exclude"))), *(str(each["name"]) for each in declared)}
-    names = None if included in ("*", "all") else {*map(str, listed(included))}
-    inherited = [
-        column
-        for column in columns
-        if (name := str(mapped(column).get("name"))) not in left_out
-        and (names is None or name in names)
-    ]
+    nothing: Mapping[str, Any] = {}
+    rule = next((each for each in entries if "include" in each or "exclude" in each), nothing)
+    excluded = {*map(str, listed(rule.get("exclude"))), *(str(each["name"]) for each in declared)}
+    inherited = [column for column in columns if _is_included(column, rule, excluded)]
     return [*inherited, *declared]
+
+
+def _is_included(column: object, rule: Mapping[str, Any], excluded: set[str]) -> bool:
+    name, included = str(mapped(column).get("name")), rule.get("include", "*")
+    return name not in excluded and (included in ("*", "all") or name in map(str, listed(included)))
 
 
 def settings_left_out(node: Node, config: Mapping[str, Any]) -> list[str]:
     """Return what is lost of a model's name and settings, a sentence each."""
-    declared = {**node.properties, **version_entry(node)}
     table = str(config.get("alias") or (f"{node.name}_v{node.version}" if node.version else ""))
-    notes = []
-    if table and table != node.target:
-        notes.append(f"dbt's table {table} is named `{node.target}` here")
+    names = [f"{name} ({value})" for name, value in _lost(node, config).items() if value]
+    notes = [f"dbt's table {table} is named `{node.target}` here"]
+    return [
+        *(notes if table not in ("", node.target) else []),
+        *([f"not carried: {'; '.join(names)}"] if names else []),
+    ]
+
+
+def _lost(node: Node, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a model that an asset doesn't have; nothing for dbt's defaults."""
+    declared = {**node.properties, **version_entry(node)}
     access = declared.get("access") or config.get("access")
+    on_change = config.get("on_schema_change")
     places = (config.get("meta"), declared.get("meta"))
     meta = {str(key) for place in places if isinstance(place, Mapping) for key in place}
-    lost = {
+    return {
         "deprecation_date": declared.get("deprecation_date"),
         "access": access if access != "protected" else None,
-        "on_schema_change": config.get("on_schema_change"),
-        "meta": ", ".join(key for key in sorted(meta) if key not in _OWNER_KEYS),
+        "on_schema_change": on_change if on_change != "ignore" else None,
+        "meta": ", ".join(sorted(meta - _OWNER_KEYS)),
     }
-    if lost["on_schema_change"] == "ignore":
-        lost["on_schema_change"] = None
-    names = [f"{name} ({value})" for name, value in lost.items() if value]
-    return [*notes, *([f"not carried: {'; '.join(names)}"] if names else [])]

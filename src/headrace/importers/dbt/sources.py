@@ -111,7 +111,7 @@ def _seed(outcome: Outcome, node: Node, sources: list[str]) -> None:
         fields["csv"] = {"delimiter": delimiter}
     why, todo, verdict, contract = "the same file, read as a source", "", Verdict.CARRIED, ""
     types = mapped(node.config.get("column_types"))
-    separator = delimiter if isinstance(delimiter, str) and len(delimiter) == 1 else ","
+    separator = _separator(delimiter)
     inferred = seed_types(outcome.nodes.files.root / node.file, node.text, separator, types)
     header = _header(node.text, separator)
     if inferred.problem:
@@ -133,6 +133,10 @@ def _seed(outcome: Outcome, node: Node, sources: list[str]) -> None:
     outcome.add(
         node.uid, node.file, 1, verdict, why, todo=todo, created=created, original=node.text
     )
+
+
+def _separator(delimiter: object) -> str:
+    return delimiter if isinstance(delimiter, str) and len(delimiter) == 1 else ","
 
 
 def _header(text: str, delimiter: str) -> list[str]:

@@ -64,7 +64,8 @@ def _by_dbt(outcome: Outcome, test: DeclaredTest, uid: str) -> None:
     node = test.node
     refs = [ref for value in test.arguments.values() for ref in _refs_in(outcome, value)]
     other = outcome.not_built_with(node.uid, refs)
-    verdict, todo, created = Verdict.COMMAND, "", (command_path(node),)
+    verdict, todo = Verdict.COMMAND, ""
+    created: tuple[str, ...] = (command_path(node),)
     why = f"dbt computes {node.name} and tests it: its command is dbt build"
     if other:
         verdict, created = Verdict.PERSON, ()
@@ -194,10 +195,7 @@ def _own_test(outcome: Outcome, test: DeclaredTest, call: Call) -> tuple[dict[st
         key: _relation_argument(outcome, test.node.uid, value)
         for key, value in call.arguments.items()
     }
-    others = [value.id for value in values.values() if isinstance(value, Relation)]
-    for other in others:
-        if other not in outcome.tables:
-            raise NoCheck(f"{other} isn't imported")
+    others = _imported_tables(outcome, values)
     arguments: dict[str, Any] = {**values, "model": Relation(test.node.uid, SELF)}
     if call.where:  # as dbt's get_where_subquery
         arguments["model"] = f"(select * from {SELF} where {call.where}) dbt_subquery"
@@ -211,6 +209,15 @@ def _own_test(outcome: Outcome, test: DeclaredTest, call: Call) -> tuple[dict[st
     for used in rendered.macros:
         outcome.macros_used.setdefault(used, []).append(test.node.uid)
     return {"sql": {"query": rendered.text}}, [*others, *rendered.refs]
+
+
+def _imported_tables(outcome: Outcome, arguments: Mapping[str, Any]) -> list[str]:
+    """Return the tables among a test's arguments. Raise NoCheck for one that isn't imported."""
+    tables = [value.id for value in arguments.values() if isinstance(value, Relation)]
+    for table in tables:
+        if table not in outcome.tables:
+            raise NoCheck(f"{table} isn't imported")
+    return tables
 
 
 def _relation_argument(outcome: Outcome, node: str, value: Any) -> Any:

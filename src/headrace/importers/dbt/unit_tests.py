@@ -26,22 +26,26 @@ def read_unit_tests(outcome: Outcome) -> None:
     """Write the unit tests of each model to one file, and an item of each test."""
     texts: dict[str, list[str]] = {}
     waiting: list[tuple[str, str, int, str, str]] = []
-    for file, line, entry in outcome.nodes.section("unit_tests"):
-        for uid, name, node in _subjects(outcome, entry):
-            if node is not None and node.uid in outcome.commands:
-                _by_dbt(outcome, uid, file, line, node, entry)
-                continue
-            try:
-                text = _test(outcome, entry, name, node)
-            except (_NoTest, NotRows, NotStatic) as error:
-                todo = "write it as a test of the asset (docs/how-to/test-assets.md)"
-                outcome.add(
-                    uid, file, line, Verdict.PERSON, str(error), todo=todo, original=repr(entry)
-                )
-                continue
-            target = node.target if node is not None else ""
-            texts.setdefault(target, []).append(text)
-            waiting.append((uid, file, line, target, repr(entry)))
+    entries = [
+        (uid, file, line, name, node, entry)
+        for file, line, entry in outcome.nodes.section("unit_tests")
+        for uid, name, node in _subjects(outcome, entry)
+    ]
+    for uid, file, line, name, node, entry in entries:
+        if node is not None and node.uid in outcome.commands:
+            _by_dbt(outcome, uid, file, line, node, entry)
+            continue
+        try:
+            text = _test(outcome, entry, name, node)
+        except (_NoTest, NotRows, NotStatic) as error:
+            todo = "write it as a test of the asset (docs/how-to/test-assets.md)"
+            outcome.add(
+                uid, file, line, Verdict.PERSON, str(error), todo=todo, original=repr(entry)
+            )
+            continue
+        target = node.target if node is not None else ""
+        texts.setdefault(target, []).append(text)
+        waiting.append((uid, file, line, target, repr(entry)))
     paths = {
         target: outcome.write(f"tests/{target}.yaml", "\n".join(parts))
         for target, parts in texts.items()

@@ -262,11 +262,7 @@ def settle_by_inner(outcome: Outcome, inner: list[Outcome], what: str) -> None:
     if not created:
         outcome.becomes(Verdict.PERSON, f"nothing of {what} is carried", "decide those first")
     elif open_:
-        why, todo = (
-            f"{len(open_)} of {what} {'needs' if len(open_) == 1 else 'need'} a decision",
-            f"decide {', '.join(open_[:5])} first",
-        )
-        outcome.becomes(Verdict.PERSON, why, todo)
+        outcome.becomes(Verdict.PERSON, *_undecided(open_, what))
     else:
         all_carried = all(inner_outcome.verdict is Verdict.CARRIED for inner_outcome in inner)
         verdict = Verdict.CARRIED if all_carried else Verdict.COMMAND
@@ -277,3 +273,9 @@ def settle_by_inner(outcome: Outcome, inner: list[Outcome], what: str) -> None:
 def _is_left_out(activity: Activity) -> bool:
     """Whether the factory doesn't run an activity either, so that nothing depends on it."""
     return activity.obstacle == DEACTIVATED or activity.obstacle.startswith(NEVER)
+
+
+def _undecided(names: list[str], what: str) -> tuple[str, str]:
+    """Return why a container isn't decided while some of what it holds isn't, and what to do."""
+    need = "needs" if len(names) == 1 else "need"
+    return f"{len(names)} of {what} {need} a decision", f"decide {', '.join(names[:5])} first"

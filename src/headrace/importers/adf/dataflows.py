@@ -172,15 +172,19 @@ class _Flow:
         self._sources[name] = draft
         return node
 
+    def _check_users(self, place: Place, name: str) -> None:
+        """Raise NotCarriedError for a sink into a file that others may read."""
+        user = user_of_file(self._activity, place, self._context) if place.kind == "file" else ""
+        if user:
+            raise NotCarriedError(f"`{user}` may read the file that its sink `{name}` writes")
+
     def _sink(self, step: Step, translation: Translation) -> Draft:
         if not step.inputs or step.inputs[0] not in translation.streams:
             raise NoCounterpartError("a sink has no input")
         name = step.outputs[0]
         place = self._place("sinks", name)
         _check_target(step, place, name)
-        user = user_of_file(self._activity, place, self._context) if place.kind == "file" else ""
-        if user:
-            raise NotCarriedError(f"`{user}` may read the file that its sink `{name}` writes")
+        self._check_users(place, name)
         sql = _pretty(translation.result(step))
         reads: list[TableKey] = []
         for marker, key in self._reads.items():

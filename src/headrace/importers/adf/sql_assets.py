@@ -108,9 +108,7 @@ def _carried_query(
         raise NotCarriedError("its query writes a table")
     fields: dict[str, Any] = {"description": activity.description} if activity.description else {}
     if has_moment(query):
-        if target.kind == "file" or (isinstance(sink, dict) and sink.get("preCopyScript")):
-            raise newest_window_only(wanted)
-        fields |= _partition(translated.sql, context)
+        fields |= _window(translated, wanted, context, is_replaced=_is_replaced(target, sink))
     columns = mapping(resolve(activity.settings.get("translator"), scope))
     sql = _mapped(translated.sql, columns)
     node = context.names.take(wanted, f"{context.folder}_{wanted}")
@@ -118,6 +116,20 @@ def _carried_query(
         "sql", node, context.folder, fields, sql, list(translated.reads), target=target.table
     )
     return [draft], "; ".join(filter(None, (todo, _todo(translated, origin.store))))
+
+
+def _is_replaced(target: Place, sink: Any) -> bool:
+    """Whether each run removes what earlier runs wrote."""
+    return target.kind == "file" or (isinstance(sink, dict) and bool(sink.get("preCopyScript")))
+
+
+def _window(
+    translated: Translated, table: str, context: Context, *, is_replaced: bool
+) -> dict[str, Any]:
+    """Return the partition of a query over a window. Raise NotCarriedError."""
+    if is_replaced:
+        raise newest_window_only(table)
+    return _partition(translated.sql, context)
 
 
 def _target(

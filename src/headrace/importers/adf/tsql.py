@@ -13,7 +13,8 @@ _WHOLE = (exp.DType.INT, exp.DType.BIGINT, exp.DType.SMALLINT, exp.DType.TINYINT
 _FLOATS = (exp.DType.FLOAT, exp.DType.DOUBLE)
 _TYPES = (*_WHOLE, *_FLOATS, exp.DType.DATE, exp.DType.DATETIME2, exp.DType.DECIMAL)
 _TEXTS = (exp.Concat, exp.DPipe, exp.Upper, exp.Lower, exp.Substring, exp.Trim, exp.Left, exp.Right)
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like)
+_MEMBERS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.In, exp.Between,
+            exp.Nullif, exp.Group, exp.Order)  # fmt: skip
 _SAME = (
     exp.Case, exp.If, exp.Coalesce, exp.Nullif, exp.Cast, exp.Convert, exp.Length, exp.Upper,
     exp.Lower, exp.Trim, exp.Left, exp.Right, exp.Substring, exp.DateDiff, exp.TsOrDsDiff,
@@ -259,18 +260,26 @@ def _rewritten(node: exp.Expr, *, is_text_addition: bool) -> exp.Expr:
 def _cast(kind: exp.DataType, value: exp.Expr) -> exp.Expr:
     size = kind.expressions[0].name if kind.expressions else ""
     if kind.this in exp.DataType.TEXT_TYPES:
-        if size.lower() == "max":
-            return value
-        return exp.func("left", value, exp.Literal.number(size or VARCHAR_DEFAULT))
+        cut = exp.func("left", value, exp.Literal.number(size or VARCHAR_DEFAULT))
+        return value if size.lower() == "max" else cut
     if kind.this in _WHOLE:
         whole = exp.func("trunc", exp.cast(value, "decimal(38, 9)"))
         return exp.cast(whole, "smallint" if kind.this is exp.DType.UTINYINT else kind.this)
     if kind.this in _FLOATS:
-        is_short = size.isdigit() and int(size) <= 24
-        return exp.cast(value, exp.DType.FLOAT if is_short else exp.DType.DOUBLE)
+        return exp.cast(value, _float(size))
+    return exp.cast(value, _others(kind))
+
+
+def _float(size: str) -> exp.DType:
+    return exp.DType.FLOAT if size.isdigit() and int(size) <= 24 else exp.DType.DOUBLE
+
+
+def _others(kind: exp.DataType) -> exp.DataType:
+    """Return the type of a decimal or a date in DuckDB."""
     if kind.this is exp.DType.DECIMAL and not kind.expressions:
-        return exp.cast(value, "decimal(18, 0)")
-    return exp.cast(value, exp.DType.TIMESTAMP if kind.this is exp.DType.DATETIME2 else kind)
+        return exp.DataType.build("decimal(18, 0)")
+    is_time = kind.this is exp.DType.DATETIME2
+    return exp.DataType.build("timestamp") if is_time else kind
 
 
 def collation_note(query: exp.Expr) -> str:
@@ -288,12 +297,8 @@ def collation_note(query: exp.Expr) -> str:
 
 def _comparisons(query: exp.Expr) -> Iterator[str]:
     for node in query.walk():
-        if isinstance(node, _COMPARISONS):
-            if not any(map(_is_number, node.iter_expressions())):
-                yield node.sql("tsql")
-        elif isinstance(node, exp.In | exp.Between | exp.Nullif | exp.Group | exp.Order):
-            if not any(map(_is_number, node.iter_expressions())):
-                yield node.sql("tsql").strip()
+        if isinstance(node, _MEMBERS) and not any(map(_is_number, node.iter_expressions())):
+            yield node.sql("tsql").strip()
         elif isinstance(node, exp.Distinct | exp.Min | exp.Max):
             counted = node.parent if isinstance(node.parent, exp.Count) else node
             yield counted.sql("tsql")

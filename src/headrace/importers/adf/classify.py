@@ -250,12 +250,8 @@ def settle_container(outcome: Outcome, inner: list[Outcome]) -> None:
 
 def settle_by_inner(outcome: Outcome, inner: list[Outcome], what: str) -> None:
     """Give a container the weakest verdict of what it holds and runs."""
-    inner = [o for o in inner if not _is_left_out(o.activity)]
-    open_ = [
-        f"`{inner_outcome.activity.id}`"
-        for inner_outcome in inner
-        if inner_outcome.verdict is Verdict.PERSON
-    ]
+    inner = _run(inner)
+    open_ = [f"`{o.activity.id}`" for o in inner if o.verdict is Verdict.PERSON]
     created = tuple(
         dict.fromkeys(path for inner_outcome in inner for path in inner_outcome.created)
     )
@@ -279,3 +275,8 @@ def _undecided(names: list[str], what: str) -> tuple[str, str]:
     """Return why a container isn't decided while some of what it holds isn't, and what to do."""
     need = "needs" if len(names) == 1 else "need"
     return f"{len(names)} of {what} {need} a decision", f"decide {', '.join(names[:5])} first"
+
+
+def _run(outcomes: list[Outcome]) -> list[Outcome]:
+    """Return the outcomes of activities that the factory doesn't leave out."""
+    return [outcome for outcome in outcomes if not _is_left_out(outcome.activity)]

@@ -63,7 +63,7 @@ class TableUsers:
 
     def services(self, datasets: Iterable[object], factory: str) -> list[object]:
         """Return the references to linked services of references to datasets."""
-        return [one.raw.get("linkedServiceName") for one in self._datasets(datasets, factory)]
+        return [d.raw.get("linkedServiceName") for d in self._datasets(datasets, factory)]
 
     def _datasets(self, references: Iterable[object], factory: str) -> list[Resource]:
         names = [text_at(reference, "referenceName") for reference in references]

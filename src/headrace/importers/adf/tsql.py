@@ -87,7 +87,7 @@ def _check_addition(node: exp.Expr) -> None:
     if not any(map(is_text, values)):
         return
     literals = [value for value in values if isinstance(value, exp.Literal)]
-    if any(not one.is_string or one.name.strip(" +-.").isdigit() for one in literals):
+    if any(not text.is_string or text.name.strip(" +-.").isdigit() for text in literals):
         raise DiffersError("its `+` adds a text of digits: SQL Server may add them as numbers")
 
 

@@ -52,6 +52,8 @@ def leads_out(root: Path, path: Path) -> bool:
 
 def _inside(root: Path, path: str) -> str:
     """Return the place of a file with all links followed. Raises UnreadableFile."""
+    if not path.isprintable() and not _is_utf8(path):
+        raise UnreadableFile("its name isn't UTF-8 text")
     try:
         place = os.path.realpath(root / path, strict=True)
     except OSError as error:
@@ -62,6 +64,15 @@ def _inside(root: Path, path: str) -> str:
     if leads_out(root, Path(place)):
         raise UnreadableFile(LINK_OUT)
     return place
+
+
+def _is_utf8(path: str) -> bool:
+    """Whether a path has no bytes that Python stands for by lone surrogates."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _opened(place: str) -> BufferedReader:

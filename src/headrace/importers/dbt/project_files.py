@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.importers.imported import ImportedItem, Verdict
+from headrace.importers.origin_files import UnreadableFile, file_bytes
 from headrace.model.errors import Report
 from headrace.model.fields import LocatedMapping
 from headrace.model.parsing import load_yaml
@@ -71,14 +72,10 @@ class ProjectFiles:
         return self._texts[path]
 
     def _read(self, path: str) -> str | None:
-        file = self.root / path
         try:
-            if file.stat().st_size > FILE_BYTES_MAX:
-                self.refuse(path, 1, f"it is larger than {FILE_BYTES_MAX // 2**20} MiB")
-                return None
-            data = file.read_bytes()
-        except OSError as error:
-            self.refuse(path, 1, f"it can't be read: {error.strerror}")
+            data = file_bytes(self.root, path, FILE_BYTES_MAX)
+        except UnreadableFile as error:
+            self.refuse(path, 1, str(error))
             return None
         self.read.append(path)
         try:
@@ -92,7 +89,8 @@ class ProjectFiles:
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def refuse(self, path: str, line: int, why: str) -> None:
-        """Record that a file can't be read."""
+        """Record that a file can't be read. Bytes of its name that aren't UTF-8 are escaped."""
+        path = path.encode("utf-8", "backslashreplace").decode()
         self.unreadable.append(
             ImportedItem(
                 id=path,

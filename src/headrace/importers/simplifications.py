@@ -12,7 +12,6 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
@@ -30,6 +29,7 @@ from headrace.importers.imported import (
     Verdict,
 )
 from headrace.importers.removals import taken_out
+from headrace.importers.sql_depth import parse_statements
 from headrace.importers.yaml_text import flow
 
 BODY_CHARACTERS_MAX = 20_000
@@ -160,7 +160,7 @@ def _parsed(sql: str) -> exp.Query | None:
     if not sql.strip() or len(sql) > BODY_CHARACTERS_MAX:
         return None
     try:
-        trees = sqlglot.parse(sql, read="duckdb")
+        trees = parse_statements(sql, "duckdb")
     except (SqlglotError, RecursionError, ValueError):
         return None
     tree = trees[0] if len(trees) == 1 else None

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
@@ -21,6 +20,7 @@ from headrace.importers.dbt.dialects import DUCKDB
 from headrace.importers.dbt.nodes import Node, Nodes
 from headrace.importers.dbt.templates import NotStatic
 from headrace.importers.dbt.values import sql_name
+from headrace.importers.sql_depth import parse_statements
 
 _HARMLESS = {"macro.dbt.is_incremental", "macro.dbt.should_full_refresh"}
 """dbt's macros that ask the warehouse, but not when it compiles with --full-refresh."""
@@ -228,7 +228,7 @@ class _Relations:
         `ephemeral` has the id of an ephemeral model by the name of its CTE.
         """
         try:
-            trees = [tree for tree in sqlglot.parse(text, read=self._dialect) if tree is not None]
+            trees: list[exp.Expr] = parse_statements(text, self._dialect)
         except (SqlglotError, RecursionError, ValueError):
             raise NotStatic(f"what dbt compiled can't be read as {self._dialect}") from None
         refs: dict[str, str] = {}

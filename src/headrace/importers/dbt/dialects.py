@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
 
 from headrace.importers.dbt.stars import NotOneTable, expand_stars
+from headrace.importers.sql_depth import parse_statement, parse_statements
 from headrace.importers.sql_meaning import differences
 
 DUCKDB = "duckdb"
@@ -86,7 +86,7 @@ def _with_stars(sql: str) -> str:
 
 def _parsed(text: str, dialect: str) -> exp.Query:
     try:
-        statements = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
+        statements = parse_statements(text, dialect)
     except (SqlglotError, RecursionError, ValueError) as error:
         raise NotSelect(f"its SQL can't be read as {dialect}: {_first(error)}") from None
     first = statements[0] if len(statements) == 1 else None
@@ -115,8 +115,8 @@ def in_dialect(text: object, dialect: str) -> str:
     if not isinstance(text, str) or dialect in ("", DUCKDB) or " " not in text:
         return str(text)
     try:
-        return sqlglot.parse_one(text, read=DUCKDB).sql(dialect)
-    except (SqlglotError, ValueError):
+        return parse_statement(text, DUCKDB).sql(dialect)
+    except (SqlglotError, RecursionError, ValueError):
         return text
 
 
@@ -125,8 +125,8 @@ def condition_in_duckdb(text: str, dialect: str) -> str:
     if dialect in ("", DUCKDB):
         return text
     try:
-        result = sqlglot.parse_one(text, read=dialect).sql(DUCKDB)
-        same = sqlglot.parse_one(text, read=DUCKDB) == sqlglot.parse_one(result, read=DUCKDB)
+        result = parse_statement(text, dialect).sql(DUCKDB)
+        same = parse_statement(text, DUCKDB) == parse_statement(result, DUCKDB)
     except (SqlglotError, RecursionError, ValueError) as error:
         raise NotSelect(f"its condition can't be read as {dialect}: {_first(error)}") from None
     return text if same else result
@@ -165,8 +165,8 @@ def _reads(cte: exp.CTE, name: str) -> bool:
 def is_condition(text: str, dialect: str) -> bool:
     """Return whether a text is one condition, and nothing after it."""
     try:
-        tree = sqlglot.parse_one(
-            f"select 1 from t where {text}".replace("$self", _SELF), read=dialect or DUCKDB
+        tree = parse_statement(
+            f"select 1 from t where {text}".replace("$self", _SELF), dialect or DUCKDB
         )
     except (SqlglotError, RecursionError, ValueError):
         return False

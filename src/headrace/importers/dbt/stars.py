@@ -11,12 +11,12 @@ import json
 import re
 from collections.abc import Sequence
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from headrace.importers.dbt.templates import NotStatic
 from headrace.importers.dbt.values import Relation, Star
+from headrace.importers.sql_depth import parse_statement
 
 _MARK = re.compile(r"__headrace_star_([0-9a-f]+)_", re.IGNORECASE)
 _CTES_DEEP_MAX = 50
@@ -45,7 +45,7 @@ def expand_stars(sql: str) -> str:
     if not _MARK.search(sql):
         return sql
     try:
-        tree = sqlglot.parse_one(sql.replace("$self", "__headrace_self"), read="duckdb")
+        tree = parse_statement(sql.replace("$self", "__headrace_self"), "duckdb")
     except (SqlglotError, RecursionError, ValueError) as error:
         raise NotOneTable("its SQL can't be read") from error
     for column in tree.find_all(exp.Column):

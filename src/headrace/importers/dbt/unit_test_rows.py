@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from headrace.importers.dbt.outcome import Outcome
 from headrace.importers.dbt.project_files import listed
+from headrace.importers.sql_depth import parse_statement
 
 
 class NotRows(Exception):
@@ -57,7 +57,7 @@ def _value(value: Any) -> Any:
 def _sql_rows(text: str, dialect: str) -> list[dict[str, Any]]:
     """Return the rows of `select 1 as id, 'a' as name union all select …`."""
     try:
-        tree = sqlglot.parse_one(text, read=dialect or "duckdb")
+        tree = parse_statement(text, dialect or "duckdb")
     except (SqlglotError, RecursionError, ValueError) as error:
         raise NotRows("its rows are SQL that can't be read") from error
     selects = _selects(tree)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,8 @@ from dbt_lab import SETTINGS, dbt_project, imported
 
 from headrace.importers import Verdict
 from headrace.importers.dbt import read_project
+from headrace.services.import_project import import_project
+from headrace.services.session import Silent
 
 GOOD = {"models/good.sql": "select id from {{ ref('raw_orders') }}"}
 
@@ -168,3 +174,123 @@ def test_the_default_of_a_variable_is_a_secret(tmp_path: Path) -> None:
     )
     project = imported(tmp_path, {"profiles.yml": profile}).project
     assert [found.name for found in project.secrets] == ["password"]
+
+
+def _file_of_its_own(root: Path, name: str) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["seeds/pw.csv", "models/pw.sql", "models/pw.yml", "macros/pw.sql"]
+)
+def test_a_link_out_of_the_project_is_not_followed(tmp_path: Path, name: str) -> None:
+    """Would catch: a file of the machine that an import copies into the new project."""
+    outside = tmp_path / "outside"
+    outside.write_text("select 'hidden' as id\n", encoding="utf-8")
+    root = tmp_path / "shop"
+    _file_of_its_own(root, name).symlink_to(outside)
+    found = imported(root, GOOD)
+    assert found.items[name].verdict is Verdict.PERSON
+    assert "a link out of the folder" in found.items[name].why
+    assert not any("hidden" in text for text in found.files.values())
+    assert found.model("good").verdict is Verdict.CARRIED
+
+
+def test_a_link_within_the_project_is_followed(tmp_path: Path) -> None:
+    """Would catch: a model that is left out because dbt reads it through a link."""
+    _file_of_its_own(tmp_path, "models/again.sql").symlink_to(tmp_path / "models/good.sql")
+    assert imported(tmp_path, GOOD).model("again").verdict is Verdict.CARRIED
+
+
+@pytest.mark.parametrize("name", ["models/f.sql", "models/f.yml", "seeds/f.csv"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    """Would catch: an import that waits for ever for somebody to write into a pipe."""
+    os.mkfifo(_file_of_its_own(tmp_path, name))
+    found = imported(tmp_path, GOOD)
+    assert "regular file" in found.items[name].why
+    assert found.model("good").verdict is Verdict.CARRIED
+
+
+def test_a_device_is_not_read(tmp_path: Path) -> None:
+    """Would catch: an import that reads an endless device until memory is full."""
+    _file_of_its_own(tmp_path, "models/z.sql").symlink_to("/dev/zero")
+    _file_of_its_own(tmp_path, "models/loop.sql").symlink_to("loop.sql")
+    found = imported(tmp_path, GOOD)
+    assert found.items["models/z.sql"].verdict is Verdict.PERSON
+    assert found.items["models/loop.sql"].verdict is Verdict.PERSON
+
+
+def test_a_file_whose_name_is_not_text_is_an_item(tmp_path: Path) -> None:
+    """Would catch: an import that stops where it writes the name of a file."""
+    (tmp_path / "models").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/models/\xff\xfe.sql")).write_bytes(b"select 1 as a")
+    dbt_project(tmp_path, GOOD)
+    result = import_project("dbt", tmp_path, tmp_path.parent / "out", "ana", Silent())
+    item = next(row for row in result.items if row.file.endswith(".sql") and "udcff" in row.file)
+    assert (item.verdict, item.why[:26]) == ("person", "its name isn't UTF-8 text,")
+    assert any(row.id == "model.shop.good" and row.verdict == "carried" for row in result.items)
+
+
+BIG = "{% set n = namespace(x=2, t='ab', l=[1]) %}{% for i in range(20) %}"
+BIG_TEXT = BIG + "{% set n.t = n.t ~ n.t %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BIG.replace("20", "60") + "{% set n.x = n.x * n.x %}{% endfor %}select '{{ n.x }}' as a",
+        BIG.replace("20", "60") + "{% set n.x = n.x ** 60 %}{% endfor %}select '{{ n.x }}' as a",
+        BIG + "{% set n.l = n.l + n.l %}{% endfor %}select '{{ n.l * 9 }}' as a",
+        BIG_TEXT + "select '{{ n.t | replace('a', n.t) }}' as a",
+        BIG_TEXT + "select '{{ n.t.replace('', n.t) }}' as a",
+        BIG_TEXT + "select '{{ range(9999) | join(n.t) }}' as a",
+        BIG_TEXT + "select '{{ n.t.join(n.t) }}' as a",
+        BIG_TEXT + "select '{{ [n.t, n.t, n.t, n.t] | tojson }}' as a",
+        BIG_TEXT + "select '{{ [[n.t, n.t], [n.t, n.t]] }}' as a",
+        BIG_TEXT + "select '{{ '%s%s%s' % (n.t, n.t, n.t) }}' as a",
+        BIG_TEXT + "select '{{ " + "n.t ~ " * 5000 + "'' }}' as a",
+        BIG_TEXT + "{% for a in n.t %}{% for b in n.t %}{% endfor %}{% endfor %}select 1 as a",
+        BIG_TEXT + "{% for a in range(9999) %}{% set b = n.t[1:] | upper %}{% endfor %}select 1",
+        "select '{{ '%999999999d' % 1 }}' as a",
+        "select '{{ '%*d' % (999999999, 1) }}' as a",
+        "select '{{ '%.999999999f' % 1.5 }}' as a",
+        "select {{ 5 | round(-999999999) }} as a",
+        "select '{{ \"\\ud800\" }}' as a",
+    ],
+)
+def test_a_value_that_grows_without_end_is_left_to_dbt(tmp_path: Path, text: str) -> None:
+    """Would catch: an import that computes for hours, or fills memory, because of one model."""
+    start = time.monotonic()
+    found = imported(tmp_path, {**GOOD, "models/bad.sql": text})
+    assert found.model("bad").verdict is Verdict.COMMAND
+    assert found.model("good").verdict is Verdict.CARRIED
+    assert time.monotonic() - start < 20
+
+
+DEEP_SQL = {
+    "subqueries": "select * from " + "(select * from " * 10_000 + "(select 1 as a)" + ")" * 10_000,
+    "joins": "select 1 as a from x " + "join y " * 20_000 + "on 1=1 " * 20_000,
+    "sources": "from " * 20_000 + "x",
+    "types": "select cast(1 as " + "struct(a " * 20_000 + "int" + ")" * 20_000 + ")",
+    "negations": "select " + "not " * 20_000 + "true as a",
+    "macro": "select {{ date_trunc('day', '" + "(" * 20_000 + " 1" + ")" * 20_000 + "') }} as a",
+}
+
+
+@pytest.mark.parametrize("name", DEEP_SQL)
+@pytest.mark.parametrize("dialect", ["duckdb", "snowflake"])
+def test_sql_that_is_nested_too_deeply_does_not_end_the_import(
+    tmp_path: Path, name: str, dialect: str
+) -> None:
+    """Would catch: a process that ends without a message, because the parser's stack is full."""
+    script = (
+        "import sys; from pathlib import Path; from headrace.importers.dbt import read_project\n"
+        "print(*(i.verdict for i in read_project(Path(sys.argv[1])).items if '.deep' in i.id))"
+    )
+    root = dbt_project(tmp_path, {"models/deep.sql": DEEP_SQL[name]}, dialect=dialect)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(root)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "command"), done.stderr[-500:]

@@ -11,6 +11,15 @@ from typing import Any
 
 from jinja2 import nodes
 
+from headrace.importers.dbt.bounds import (
+    TEXT_CHARACTERS_MAX,
+    Work,
+    joined,
+    modulo,
+    power,
+    require_short,
+    without_surrogates,
+)
 from headrace.importers.dbt.filters import FILTERS, METHODS, TESTS
 from headrace.importers.dbt.templates import NotStatic, parse
 from headrace.importers.dbt.values import (
@@ -24,7 +33,6 @@ from headrace.importers.dbt.values import (
 
 STEPS_MAX = 300_000
 """At most this number of syntax nodes are evaluated for one template."""
-TEXT_CHARACTERS_MAX = 2_000_000
 CALLS_DEEP_MAX = 40
 IS_INCREMENTAL = "is_incremental"
 GUARDED = ("\x01", "\x02")
@@ -58,15 +66,16 @@ class Evaluator:
         self.called: list[str] = []
         """Ids of the project's macros that were called."""
         self._steps = 0
+        self._work = Work()
         self._written = 0
         self._depth = 0
 
     def text(self, source: str) -> str:
         """Return what a template comes to. Raise NotStatic."""
         try:
-            return self._body(parse(source).body, Scope(self._names))
+            return without_surrogates(self._body(parse(source).body, Scope(self._names)))
         except _Return as returned:
-            return _text(returned.value)
+            return self._text(returned.value)
         except RecursionError:
             raise NotStatic("its Jinja is nested too deeply") from None
         except _SURPRISES as error:
@@ -135,7 +144,7 @@ class Evaluator:
             raise NotStatic(f"it takes more than {STEPS_MAX:,} steps", node.lineno)
 
     def _output(self, node: nodes.Output, scope: Scope) -> str:
-        parts = [_text(self._expression(part, scope), part.lineno) for part in node.nodes]
+        parts = [self._text(self._expression(part, scope), part.lineno) for part in node.nodes]
         self._written += sum(map(len, parts))
         if self._written > TEXT_CHARACTERS_MAX:
             raise NotStatic(f"it writes more than {TEXT_CHARACTERS_MAX:,} characters", node.lineno)
@@ -169,6 +178,7 @@ class Evaluator:
             return self._body(node.else_, scope)
         parts = []
         for index, item in enumerate(items):
+            self._count(node)
             inner = scope.child()
             self._assign(node.target, item, inner)
             inner.set("loop", _loop(index, items))
@@ -216,7 +226,7 @@ class Evaluator:
         return ""
 
     def _filter_block(self, node: nodes.FilterBlock, scope: Scope) -> str:
-        return _text(self._filtered(node.filter, self._body(node.body, scope.child()), scope))
+        return self._text(self._filtered(node.filter, self._body(node.body, scope.child()), scope))
 
     def _scoped(self, node: nodes.Scope, scope: Scope) -> str:
         return self._body(node.body, scope.child())
@@ -305,7 +315,9 @@ class Evaluator:
         if called.name == "return":
             raise _Return(args[0] if args else None)
         try:
-            return _bounded(called.call(*args, **kwargs), line)
+            self._work.handle([*args, *kwargs.values()], line)
+            require_short(called.name, args)
+            return self._bounded(called.call(*args, **kwargs), line)
         except NotStatic as error:
             raise type(error)(error.reason, line) from None
         except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
@@ -355,7 +367,8 @@ class Evaluator:
             if isinstance(value, Missing):
                 raise NotStatic(f"`{value.name}` isn't defined", line)
         try:
-            return _bounded(function(left, right), line)
+            self._work.handle([left, right], line)
+            return self._bounded(function(left, right), line)
         except (TypeError, ValueError, ArithmeticError) as error:
             raise NotStatic(f"an expression can't be computed: {error}", line) from None
 
@@ -373,9 +386,22 @@ class Evaluator:
         return "" if node.expr2 is None else self._expression(node.expr2, scope)
 
     def _concat(self, node: nodes.Concat, scope: Scope) -> str:
-        parts = [_text(self._expression(part, scope), node.lineno) for part in node.nodes]
-        text: str = _bounded("".join(parts), node.lineno)
+        parts = (self._text(self._expression(part, scope), node.lineno) for part in node.nodes)
+        text: str = self._bounded(joined(parts, node.lineno), node.lineno)
         return text
+
+    def _bounded(self, value: Any, line: int) -> Any:
+        self._work.handle([value], line)
+        return value
+
+    def _text(self, value: Any, line: int = 1) -> str:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, Missing):
+            raise NotStatic(f"`{value.name}` isn't defined", line)
+        if isinstance(value, Template | Function | Namespace):
+            raise NotStatic("a macro is written out instead of called", line)
+        return str(self._bounded(value, line))
 
 
 class Scope:
@@ -433,23 +459,6 @@ def _not_callable(name: str, line: int) -> NotStatic:
     return NotStatic(f"`{name}` isn't a macro of this project or a known function", line)
 
 
-def _text(value: Any, line: int = 1) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Missing):
-        raise NotStatic(f"`{value.name}` isn't defined", line)
-    if isinstance(value, Template | Function | Namespace):
-        raise NotStatic("a macro is written out instead of called", line)
-    return str(value)
-
-
-def _bounded(value: Any, line: int) -> Any:
-    """Return a value that isn't too large. Raise NotStatic."""
-    if isinstance(value, str | list | dict) and len(value) > TEXT_CHARACTERS_MAX:
-        raise NotStatic("a value becomes too large", line)
-    return value
-
-
 def _number(value: Any) -> bool:
     return isinstance(value, int | float)
 
@@ -466,28 +475,14 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _power(left: Any, right: Any) -> Any:
-    if not (_number(left) and _number(right)) or abs(right) > 64 or abs(left) > 10**9:
-        raise ValueError("the power is too large")
-    return left**right
-
-
-def _modulo(left: Any, right: Any) -> Any:
-    if isinstance(left, str) and not isinstance(right, str | int | float | tuple | list):
-        raise TypeError("this format isn't read")
-    if isinstance(left, str) and any(part.strip("-+ #0").isdigit() for part in left.split("%")[1:]):
-        raise ValueError("a width isn't read")
-    return left % right
-
-
 _OPERATORS: dict[type[nodes.Node], Callable[[Any, Any], Any]] = {
     nodes.Add: operator.add,
     nodes.Sub: operator.sub,
     nodes.Mul: operator.mul,
     nodes.Div: operator.truediv,
     nodes.FloorDiv: operator.floordiv,
-    nodes.Mod: _modulo,
-    nodes.Pow: _power,
+    nodes.Mod: modulo,
+    nodes.Pow: power,
 }
 
 _STATEMENTS: dict[type[nodes.Node], Callable[[Evaluator, Any, Scope], str]] = {

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from headrace.importers.dbt.bounds import rounded
 from headrace.importers.dbt.templates import NotStatic
 from headrace.importers.dbt.values import Missing
 
@@ -92,7 +93,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "sum": sum,
     "min": min,
     "max": max,
-    "round": round,
+    "round": rounded,
     "tojson": json.dumps,
     "as_number": lambda value: value,
     "as_bool": lambda value: value,

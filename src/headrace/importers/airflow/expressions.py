@@ -10,8 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 
 from headrace.importers.airflow import library
+from headrace.importers.airflow.sizes import (
+    SIZE_MAX,
+    UNITS_A_STEP,
+    UNITS_LOOKED_AT,
+    size_of,
+)
 from headrace.importers.airflow.values import (
-    TEXT_CHARACTERS_MAX,
     Class,
     External,
     ExternalCall,
@@ -62,6 +67,8 @@ _COMPARISONS: dict[type[ast.cmpop], _Arithmetic] = {
     ast.Is: operator.is_,
     ast.IsNot: operator.is_not,
 }
+_COMPUTING = (ast.BinOp, ast.JoinedStr, ast.Call, ast.Subscript)
+"""Expressions that may take up memory each time that they are evaluated."""
 _COMPUTED = (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError, OverflowError,
              AttributeError, library.NotComputed)  # fmt: skip
 
@@ -134,9 +141,17 @@ class Expressions:
             return Unknown("an expression that can't be followed")
         self.depth += 1
         try:
-            return method(node, scope)
+            value = method(node, scope)
         finally:
             self.depth -= 1
+        return self._limited(value, node)
+
+    def _limited(self, value: Value, node: ast.expr) -> Value:
+        """Return a value, or an unknown one if it is too large to go through."""
+        size = size_of(value)
+        is_new = isinstance(node, _COMPUTING)
+        self.steps += size // (UNITS_A_STEP if is_new else UNITS_LOOKED_AT)
+        return value if size <= SIZE_MAX else Unknown("a value that is too large to be followed")
 
     def _constant(self, node: ast.expr, _scope: Scope) -> Value:
         assert isinstance(node, ast.Constant)
@@ -292,6 +307,8 @@ class Expressions:
                 value = self.evaluate(node.value, scope)
                 known = isinstance(value, list | tuple | set | dict)
                 results += list(value) if known else [Unknown()]
+                if len(results) > SIZE_MAX:
+                    raise TooMuchWork
             else:
                 results.append(self.evaluate(node, scope))
         return results
@@ -428,14 +445,19 @@ def _hashed(value: Value) -> bool:
 
 
 def _too_large(symbol: ast.operator, left: Value, right: Value) -> bool:
-    """Whether a multiplication would make a very long text or a very large number."""
-    if not isinstance(symbol, ast.Mult):
-        return False
+    """Whether a calculation may make a very long text or list, or a very large number."""
     sized = [item for item in (left, right) if isinstance(item, str | list | tuple | bytes)]
     counts = [item for item in (left, right) if isinstance(item, int)]
-    if sized and counts:
-        return len(sized[0]) * max(counts) > min(TEXT_CHARACTERS_MAX, ITEMS_MAX * 10)
-    return any(item.bit_length() > POWER_MAX for item in counts)
+    match symbol:
+        case ast.Add():
+            return len(sized) == 2 and sum(map(len, sized)) > SIZE_MAX
+        case ast.Mult() if sized and counts:
+            return len(sized[0]) * max(counts) > SIZE_MAX
+        case ast.Mult():
+            return any(item.bit_length() > POWER_MAX for item in counts)
+        case ast.Mod():
+            return isinstance(left, bytes)
+    return False
 
 
 def class_attribute(cls: Class, name: str, depth: int = 0) -> Value:

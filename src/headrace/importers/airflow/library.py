@@ -10,7 +10,7 @@ import posixpath
 import re
 import string
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -27,6 +27,7 @@ from headrace.importers.airflow.values import (
 )
 
 ITEMS_MAX = 20_000
+LISTS_SUMMED_MAX = 100
 _WIDE = re.compile(r"\d{4,}")
 
 
@@ -96,7 +97,22 @@ def _text(value: Any) -> Any:
 
 
 def _join_paths(*parts: Any) -> str:
-    return posixpath.join(*[str(part) for part in parts])
+    texts = [str(part) for part in parts]
+    if sum(map(len, texts)) > TEXT_CHARACTERS_MAX:
+        raise NotComputed
+    return posixpath.join(*texts)
+
+
+def _chained(*values: Any) -> list[Any]:
+    if sum(len(_sized(value)) for value in values) > ITEMS_MAX:
+        raise NotComputed
+    return [item for value in values for item in value]
+
+
+def _sum(values: Any, start: Any = 0) -> Any:
+    if not isinstance(start, int | float | dt.timedelta) and len(_sized(values)) > LISTS_SUMMED_MAX:
+        raise NotComputed
+    return sum(values, start)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -117,7 +133,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "zip": lambda *values, strict=False: list(zip(*map(_sized, values), strict=strict)),
     "min": min,
     "max": max,
-    "sum": sum,
+    "sum": _sum,
     "abs": abs,
     "round": round,
     "any": any,
@@ -149,7 +165,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "dateutil.tz.gettz": lambda name: name,
     "airflow.utils.timezone.datetime": _datetime,
     "textwrap.dedent": textwrap.dedent,
-    "itertools.chain": lambda *values: [item for value in values for item in _sized(value)],
+    "itertools.chain": _chained,
     "copy.deepcopy": lambda value: value,
     "copy.copy": lambda value: value,
 }
@@ -248,30 +264,36 @@ def _text_method(owner: Text, name: str, args: list[Value], kwargs: dict[str, Va
 def _join(separator: Value, items: Value) -> Value:
     if not isinstance(items, list | tuple):
         return Text((Unknown(),))
-    pieces: list[str | Unknown] = []
+    return joined(_join_pieces(separator, items))
+
+
+def _join_pieces(separator: Value, items: Iterable[Value]) -> Iterator[str | Unknown]:
     for position, item in enumerate(items):
         if position:
-            pieces += pieces_of(separator)
-        pieces += pieces_of(item)
-    return joined(pieces)
+            yield from pieces_of(separator)
+        yield from pieces_of(item)
 
 
 def format_text(template: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
     """Do what `str.format` does, also for values with unknown parts. Raises `NotComputed`."""
-    pieces: list[str | Unknown] = []
-    automatic = 0
     try:
-        for text, name, spec, conversion in string.Formatter().parse(template):
-            pieces.append(text)
-            if name is None:
-                continue
-            key = name or str(automatic)
-            automatic += not name
-            value = args[int(key)] if key.isdigit() else _field(key, kwargs)
-            pieces += _formatted(value, spec or "", conversion)
+        return joined(_format_pieces(template, args, kwargs))
     except (ValueError, IndexError, KeyError):
         raise NotComputed from None
-    return joined(pieces)
+
+
+def _format_pieces(
+    template: str, args: list[Value], kwargs: dict[str, Value]
+) -> Iterator[str | Unknown]:
+    automatic = 0
+    for text, name, spec, conversion in string.Formatter().parse(template):
+        yield text
+        if name is None:
+            continue
+        key = name or str(automatic)
+        automatic += not name
+        value = args[int(key)] if key.isdigit() else _field(key, kwargs)
+        yield from _formatted(value, spec or "", conversion)
 
 
 def _field(name: str, kwargs: dict[str, Value]) -> Value:
@@ -297,22 +319,24 @@ _CONVERSION = re.compile(r"%(?:\((\w+)\))?([-#0 +]*\d*(?:\.\d+)?[sdrifgx%])")
 
 def percent(template: str, value: Value) -> Value:
     """Do what `template % value` does, also for values with unknown parts."""
+    return joined(_percent_pieces(template, value))
+
+
+def _percent_pieces(template: str, value: Value) -> Iterator[str | Unknown]:
     values = iter(value if isinstance(value, tuple) else (value,))
-    pieces: list[str | Unknown] = []
     end = 0
     for match in _CONVERSION.finditer(template):
-        pieces.append(template[end : match.start()])
+        yield template[end : match.start()]
         end = match.end()
         name, spec = match.groups()
         if spec == "%":
-            pieces.append("%")
+            yield "%"
         elif name is not None:
             known = value if isinstance(value, dict) else {}
-            pieces += _percent_piece(spec, known.get(name, Unknown()))
+            yield from _percent_piece(spec, known.get(name, Unknown()))
         else:
-            pieces += _percent_piece(spec, next(values, Unknown()))
-    pieces.append(template[end:])
-    return joined(pieces)
+            yield from _percent_piece(spec, next(values, Unknown()))
+    yield template[end:]
 
 
 def _percent_piece(spec: str, item: Value) -> tuple[str | Unknown, ...]:

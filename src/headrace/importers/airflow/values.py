@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ Value = Any
 
 WILDCARD = "*"
 TEXT_CHARACTERS_MAX = 1_000_000
+PIECES_MAX = 10_000
 CONTAINERS_DEEP_MAX = 20
 
 
@@ -328,14 +329,19 @@ def pieces_of(value: Value) -> tuple[str | Unknown, ...]:
     return (value if isinstance(value, Unknown) else Unknown(),)
 
 
-def joined(pieces: Iterator[str | Unknown] | list[str | Unknown]) -> str | Text:
-    """Join parts of a string; the result is a plain string if all are known."""
+def joined(pieces: Iterable[str | Unknown]) -> str | Text:
+    """Join parts of a string; the result is a plain string if all are known.
+
+    Parts beyond `TEXT_CHARACTERS_MAX` aren't asked for.
+    """
     merged: list[str | Unknown] = []
+    characters = 0
     for piece in pieces:
+        characters += len(piece) if isinstance(piece, str) else 1
+        if characters > TEXT_CHARACTERS_MAX or len(merged) > PIECES_MAX:
+            return Text((Unknown("a very long string"),))
         if isinstance(piece, str) and merged and isinstance(merged[-1], str):
             merged[-1] += piece
-            if len(merged[-1]) > TEXT_CHARACTERS_MAX:
-                return Text((Unknown("a very long string"),))
         else:
             merged.append(piece)
     if not merged:

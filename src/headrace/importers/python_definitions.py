@@ -7,13 +7,18 @@ importer follows code much further.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import builtins
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.importers.airflow.origin import Module, Origin, UnreadableFile
+from headrace.importers.airflow.origin import Module
 
 DEPTH_MAX = 50
+
+
+def _no_library(_: str) -> str:
+    return ""
 
 
 class NotKnown(Exception):
@@ -25,10 +30,18 @@ class Definitions:
     """One file: its imports, its module-level constants, and its tree."""
 
     module: Module
-    aliases: dict[str, str] = field(default_factory=dict)
-    """Local name → full dotted name of what was imported by it."""
+    aliases: dict[str, list[str]] = field(default_factory=dict)
+    """Local name → full dotted names of what was imported by it (`try:` may import another)."""
+    stars: list[str] = field(default_factory=list)
+    """Modules of which everything is imported."""
+    local: frozenset[str] = frozenset()
+    """Names that the module itself defines."""
     constants: dict[str, ast.expr] = field(default_factory=dict)
     """Name → the only value that the module assigns to it."""
+    library_name: Callable[[str], str] = _no_library
+    """Returns the name in the library that a full dotted name means; empty if it means none."""
+    followed: set[int] = field(default_factory=set)
+    """Ids of the nodes that name the library and were understood."""
 
     @property
     def path(self) -> str:
@@ -43,7 +56,17 @@ class Definitions:
             node = node.value
         if not isinstance(node, ast.Name):
             return ""
-        return ".".join([self.aliases.get(node.id, node.id), *reversed(parts)])
+        names = [".".join([name, *reversed(parts)]) for name in self.meanings(node.id)]
+        known = [self.library_name(name) for name in names]
+        return next(filter(None, known), names[-1])
+
+    def meanings(self, name: str) -> list[str]:
+        """Return the full dotted names that a local name may have, the likeliest last."""
+        imported = self.aliases.get(name)
+        if imported is not None:
+            return imported
+        stars = [] if name in self.local or hasattr(builtins, name) else self.stars
+        return [*(dotted(star, name) for star in stars), name]
 
     def value(self, node: ast.AST | None, depth: int = 0) -> Any:
         """Return a literal's value, constants of the module included. Raises NotKnown."""
@@ -91,11 +114,26 @@ class Definitions:
     def decorator(self, node: ast.AST, names: Mapping[str, str]) -> Decorator | None:
         """Return the first decorator of a function whose full name is in `names`."""
         for item in getattr(node, "decorator_list", ()):
-            called = item.func if isinstance(item, ast.Call) else item
-            kind = names.get(self.name_of(called))
-            if kind is not None:
-                return Decorator(kind, item if isinstance(item, ast.Call) else None)
+            decorator = self._decorator(item, names, 0)
+            if decorator is not None:
+                return decorator
         return None
+
+    def _decorator(self, item: ast.expr, names: Mapping[str, str], depth: int) -> Decorator | None:
+        """Return what an expression means as a decorator, through variables of the module."""
+        call = item if isinstance(item, ast.Call) else None
+        named = call.func if call is not None else item
+        if call is not None and self.name_of(named).endswith("partial") and call.args:
+            named = call.args[0]
+        kind = names.get(self.name_of(named))
+        if kind is not None:
+            self.followed.add(id(named))
+            return Decorator(kind, call)
+        constant = self.constants.get(named.id) if isinstance(named, ast.Name) else None
+        if constant is None or depth > DEPTH_MAX:
+            return None
+        decorator = self._decorator(constant, names, depth + 1)
+        return decorator if call is None or decorator is None else Decorator(decorator.kind, call)
 
     def original(self, node: ast.stmt | ast.expr) -> str:
         """Return the text of a definition, with its decorators."""
@@ -148,35 +186,64 @@ def first_line(node: ast.stmt | ast.expr) -> int:
     return min([node.lineno, *(item.lineno for item in decorators)])
 
 
-def files_naming(origin: Origin, library: str) -> tuple[dict[str, Definitions], dict[str, str]]:
-    """Return the Python files whose text names a library, and why files can't be read, by path."""
-    files: dict[str, Definitions] = {}
-    problems: dict[str, str] = {}
-    for path in origin.python_files:
-        try:
-            module = origin.module(path)
-        except UnreadableFile as error:
-            problems[path] = str(error)
-            continue
-        if library in module.text:
-            files[path] = definitions_of(module)
-        else:
-            origin.forget(path)
-    return files, problems
-
-
 def definitions_of(module: Module) -> Definitions:
     """Return what a parsed file imports and assigns once."""
     assigned: dict[str, list[ast.expr]] = {}
-    aliases = dict(pair for node in ast.walk(module.tree) for pair in _imported(node))
-    for statement in module.tree.body:
+    aliases: dict[str, list[str]] = {}
+    stars: list[str] = []
+    for node in ast.walk(module.tree):
+        for local, name in imported_names(node):
+            if local == "*":
+                stars.append(name.removesuffix("*").removesuffix(".") or name[:-1])
+            else:
+                aliases.setdefault(local, []).append(name)
+    defined: set[str] = set()
+    for statement in module_statements(module.tree):
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            defined.add(statement.name)
         for name, value in _assignments(statement):
             assigned.setdefault(name, []).append(value)
     constants = {name: values[0] for name, values in assigned.items() if len(values) == 1}
-    return Definitions(module, aliases, constants)
+    local_names = frozenset({*defined, *assigned})
+    return Definitions(module, aliases, stars, local_names, constants)
 
 
-def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
+def module_statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, those of its `if`, `try`, `with` and loops included.
+
+    Those that only run as a program (`if __name__ == "__main__"`) aren't among them.
+    """
+    pending: list[ast.stmt] = list(reversed(tree.body))
+    while pending:
+        statement = pending.pop()
+        yield statement
+        if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            inner = [] if _is_program(statement) else _blocks(statement)
+            pending.extend(reversed(inner))
+
+
+def _is_program(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and "'__main__'" in ast.unparse(statement.test)
+
+
+def _blocks(statement: ast.stmt) -> list[ast.stmt]:
+    """Return the statements within a compound statement."""
+    results: list[ast.stmt] = []
+    for child in ast.iter_child_nodes(statement):
+        if isinstance(child, ast.stmt):
+            results.append(child)
+        elif isinstance(child, ast.ExceptHandler | ast.match_case):
+            results += child.body
+    return results
+
+
+def dotted(module: str, name: str) -> str:
+    """Return the full name of a name in a module, which may be relative (`.`)."""
+    separator = "" if module.endswith(".") or not name else "."
+    return f"{module}{separator}{name}"
+
+
+def imported_names(node: ast.AST) -> Iterator[tuple[str, str]]:
     """Return each name that an import gives, with the full name of what it means."""
     if isinstance(node, ast.Import):
         for item in node.names:
@@ -184,9 +251,8 @@ def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
             yield local, item.name if item.asname else local
     elif isinstance(node, ast.ImportFrom):
         prefix = "." * node.level + (node.module or "")
-        separator = "" if prefix.endswith(".") else "."
         for item in node.names:
-            yield item.asname or item.name, f"{prefix}{separator}{item.name}"
+            yield item.asname or item.name, dotted(prefix, item.name)
 
 
 def _assignments(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:

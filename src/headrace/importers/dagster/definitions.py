@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.importers.airflow.origin import Origin
+from headrace.importers.library_names import Library, files_naming, unfollowed
 from headrace.importers.python_definitions import (
     Decorator,
     Definitions,
     argument,
-    files_naming,
     first_line,
     functions_of,
+    module_statements,
 )
 
 KINDS = {
@@ -39,6 +41,7 @@ KINDS = {
 }
 DECORATORS = {f"dagster.{name}": kind for name, kind in KINDS.items()} | {
     "dagster_dbt.dbt_assets": "dbt",
+    "dagster_dbt.asset_decorator.dbt_assets": "dbt",
 }
 CALLS = {
     "dagster.define_asset_job": "asset_job",
@@ -50,6 +53,23 @@ CALLS = {
     "dagster.AssetSpec": "external",
     "dagster.JobDefinition": "job",
 }
+DAGSTER = Library("dagster", DECORATORS, CALLS, frozenset({"dagster.Definitions"}))
+HARMLESS = re.compile(
+    r"resource|.*io_manager|.*hook|logger|executor|repository|configured|config_mapping"
+    r"|.*type.*|.*materializer|.*loader|run_config.*|deprecated|experimental|public|preview|beta"
+    r"|definitions|superseded|field_validator"
+)
+"""Decorators of Dagster that define no work."""
+MAKING = re.compile(
+    r"(build|load|make|create)_.*(asset|job|schedule|sensor|check)|AssetsDefinition|GraphDefinition"
+    r"|(from_op|from_graph|to_job)$|(Asset|Job|Graph|Schedule|Sensor|Check)Definition$"
+)
+"""Functions and classes of Dagster and its integrations that make definitions."""
+LOADING = re.compile(
+    r"load_(assets|asset_checks|definitions)_from_(modules|current_module|package_module"
+    r"|package_name|module|defs_folder)$"
+)
+"""Functions that only collect what other lines define."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -79,9 +99,16 @@ class Defined:
     @property
     def name(self) -> str:
         """Its name: the given one, else the function's."""
-        given = self.file.text(self.argument("name", None if self.function else 0))
+        node = self.argument("name", None if self.function else 0)
         default = self.function.name if self.function is not None else self.variable
-        return given or default
+        return self.file.text(node) or default
+
+    @property
+    def is_of_module(self) -> bool:
+        """Whether it is defined once, when the module is imported: not within a function."""
+        if self.function is None:
+            return True
+        return any(item is self.function for item in module_statements(self.file.module.tree))
 
     @property
     def description(self) -> str:
@@ -119,12 +146,43 @@ class DagsterFiles:
 
 def read_files(origin: Origin) -> DagsterFiles:
     """Read all Python files that name Dagster."""
-    files, problems = files_naming(origin, "dagster")
+    files, problems = files_naming(origin, DAGSTER)
     result = DagsterFiles(files=files, problems=problems)
-    for file in files.values():
+    for path, file in files.items():
         items = [*_decorated(file), *_called(file)]
         result.defined += sorted(items, key=lambda item: item.line)
+        reason = unfollowed(file, DAGSTER) or _made_otherwise(file)
+        if reason:
+            problems[path] = reason
     return result
+
+
+def _made_otherwise(file: Definitions) -> str:
+    """Return which other decorator or function of Dagster makes definitions; empty if none."""
+    for function in functions_of(file.module.tree):
+        for item in function.decorator_list:
+            called = item.func if isinstance(item, ast.Call) else item
+            if _is_other(file, called) and not HARMLESS.fullmatch(_last_name(file, called)):
+                return f"line {item.lineno}: what `{_last_name(file, called)}` defines isn't known"
+    for node in ast.walk(file.module.tree):
+        if isinstance(node, ast.Call) and _is_other(file, node.func):
+            name = _last_name(file, node.func)
+            if MAKING.search(name) and not LOADING.match(name):
+                return f"line {node.lineno}: what `{name}(…)` defines is known only at run time"
+    return ""
+
+
+def _is_other(file: Definitions, node: ast.expr) -> bool:
+    """Whether a name is one of Dagster or its integrations that no kind of definition has."""
+    root = node
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    meanings = file.meanings(root.id) if isinstance(root, ast.Name) else []
+    return file.name_of(node) not in DAGSTER.names and any(map(DAGSTER.owns, meanings))
+
+
+def _last_name(file: Definitions, node: ast.expr) -> str:
+    return file.name_of(node).rpartition(".")[2]
 
 
 def _decorated(file: Definitions) -> Iterator[Defined]:
@@ -142,8 +200,10 @@ def _called(file: Definitions) -> Iterator[Defined]:
     for statement in statements:
         calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
         for call in calls:
-            kind = CALLS.get(file.name_of(call.func))
+            is_job = isinstance(call.func, ast.Attribute) and call.func.attr == "to_job"
+            kind = "job" if is_job else CALLS.get(file.name_of(call.func))
             if kind is not None:
+                file.followed.add(id(call.func))
                 yield Defined(kind, file, call, call, None, _variable(statement, call))
 
 
@@ -161,9 +221,17 @@ def asset_key(item: Defined, name: str = "") -> str:
     given = item.argument("key", 0 if item.kind == "external" else None)
     if given is not None:
         return key_of(file, given)
-    prefix = file.known(item.argument("key_prefix"), [])
-    parts = [prefix] if isinstance(prefix, str) else list(prefix or [])
-    return "/".join([*map(str, parts), name or item.name])
+    parts = texts_of(file, item.argument("key_prefix"))
+    given_name = item.argument("name")
+    is_known = parts is not None and (given_name is None or file.text(given_name))
+    return "/".join([*(parts or []), name or item.name]) if is_known else ""
+
+
+def texts_of(file: Definitions, node: ast.expr | None) -> list[str] | None:
+    """Return a text or a list of texts as a list; None if it isn't known."""
+    value = file.known(node, default=0) if node is not None else None
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    return items if all(isinstance(item, str) for item in items) else None
 
 
 def key_of(file: Definitions, node: ast.expr) -> str:

@@ -21,6 +21,7 @@ from headrace.importers.dagster.definitions import (
     asset_key,
     key_of,
     read_files,
+    texts_of,
 )
 from headrace.importers.dagster.partitions import NotCarried, Partitions, partitions_of
 from headrace.importers.dagster.schedules import Schedule, schedules_of
@@ -132,6 +133,12 @@ class _Items:
         keys = [asset_key(item)] if item.kind == "asset" else list(_keys_of_several(item))
         keys = keys or [""]
         first = self._add(item, keys[0] or f"*{item.name}")
+        if not item.is_of_module:
+            first.refuse(
+                "a function makes it: how often, and under which key, is known only at run time",
+                "write its asset by hand",
+            )
+            return
         if not all(keys):
             first.refuse("its key is known only at run time", "write its asset by hand")
             return
@@ -284,7 +291,7 @@ class _Items:
         for op in self._project.of("op", "graph"):
             if id(op) not in called:
                 self._add(op, op.name).refuse(
-                    "no job in the files calls it", "drop it, or call it from a job"
+                    "no `@job` in the files calls it", "drop it, or call it from a job"
                 )
 
     def _add_job(self, job: Defined) -> set[int]:
@@ -451,9 +458,8 @@ def _key_of_out(item: Defined, name: str, value: ast.expr) -> str:
     given = argument(call, "key")
     if given is not None:
         return key_of(item.file, given)
-    prefix = item.file.known(argument(call, "key_prefix"), [])
-    parts = [prefix] if isinstance(prefix, str) else list(prefix or [])
-    return "/".join([*map(str, parts), name])
+    parts = texts_of(item.file, argument(call, "key_prefix"))
+    return "/".join([*parts, name]) if parts is not None else ""
 
 
 def _renamed_inputs(item: Defined) -> dict[str, str]:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from headrace.importers.airflow.origin import Origin
+from headrace.importers.library_names import Library, files_naming, unfollowed
 from headrace.importers.python_definitions import (
     Decorator,
     Definitions,
-    files_naming,
     first_line,
     functions_of,
+    module_statements,
 )
 
 DECORATORS = {
@@ -21,6 +22,11 @@ DECORATORS = {
     "prefect.task": "task",
     "prefect.tasks.task": "task",
 }
+PREFECT = Library(
+    "prefect",
+    DECORATORS,
+    {"prefect.Flow": "flow", "prefect.flows.Flow": "flow", "prefect.Task": "task"},
+)
 CALLING_METHODS = frozenset({"submit", "map", "delay", "with_options", "apply_async"})
 HELPERS_DEPTH_MAX = 10
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -38,6 +44,11 @@ class Definition:
     def is_flow(self) -> bool:
         """Whether it is a flow."""
         return self.decorator.kind == "flow"
+
+    @property
+    def is_of_module(self) -> bool:
+        """Whether the module has it as a variable, once it is imported."""
+        return any(item is self.node for item in module_statements(self.file.module.tree))
 
     @property
     def name(self) -> str:
@@ -86,7 +97,7 @@ class PrefectFiles:
 
 def read_files(origin: Origin) -> PrefectFiles:
     """Read all Python files that name Prefect."""
-    files, problems = files_naming(origin, "prefect")
+    files, problems = files_naming(origin, PREFECT)
     result = PrefectFiles(files=files, problems=problems)
     for path, file in files.items():
         for node in functions_of(file.module.tree):
@@ -95,6 +106,9 @@ def read_files(origin: Origin) -> PrefectFiles:
                 item = Definition(file, node, decorator)
                 result.definitions.append(item)
                 result.by_place.setdefault((path, node.name), item)
+        reason = unfollowed(file, PREFECT)
+        if reason:
+            problems[path] = reason
     return result
 
 

@@ -126,6 +126,13 @@ class _Items:
             task.why = f"it runs within the flow {self._flow_ids[id(callers[0])]}, which calls it"
         elif self._is_method(flow):
             task.refuse("it is a method: only its class makes an object that runs", "write a flow")
+        elif not flow.is_of_module:
+            task.refuse(
+                "it is defined within a function or only when its file runs as a program",
+                "define the flow at the top of the file",
+            )
+        elif self._is_defined_again(flow):
+            task.refuse("the file defines a flow of this name more than once", "keep one of them")
         elif flow.required:
             names = ", ".join(flow.required)
             task.refuse(
@@ -143,6 +150,15 @@ class _Items:
         callers = [] if self._deployments.get(id(flow)) else self._callers(flow)
         outer = next((item for item in callers if id(item) not in seen), None)
         return flow if outer is None else self._outermost(outer, {*seen, id(flow)})
+
+    def _is_defined_again(self, flow: Definition) -> bool:
+        """Whether a flow before it in the file has the same function name."""
+        same = [
+            other
+            for other in self._flows
+            if other.file is flow.file and other.node.name == flow.node.name
+        ]
+        return same[0] is not flow
 
     @staticmethod
     def _is_method(flow: Definition) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from headrace.importers.airflow.origin import Module, Origin
-from headrace.importers.origin_files import UnreadableFile
+from headrace.importers.origin_files import UnreadableFile, working_on
 from headrace.importers.python_definitions import (
     Definitions,
     definitions_of,
@@ -61,7 +61,8 @@ def files_naming(origin: Origin, library: Library) -> tuple[dict[str, Definition
             problems[path] = str(error)
             continue
         if library.name in module.text:
-            files[path] = definitions_of(module)
+            with working_on(path):
+                files[path] = definitions_of(module)
         else:
             importing[path] = _project_imports(origin, module)
             origin.forget(path)

@@ -6,24 +6,87 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from io import BufferedReader
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from headrace.model import HeadraceError
+from headrace.model.errors import first_line
 
 HASHED_BYTES_MAX = 256 * 1024 * 1024
 """256 MiB: of a larger file, these bytes and its size are hashed."""
+FAULTY_FILES_MAX = 20
 LINK_OUT = "a link out of the folder isn't followed"
 _REASONS = {
     errno.ENOENT: "it is a link to a file that doesn't exist",
     errno.ELOOP: "it is a link that leads back to itself",
 }
+_LEFT_OUT: ContextVar[Mapping[str, str]] = ContextVar("left_out", default=MappingProxyType({}))
+"""File → why it isn't read."""
 
 
 class UnreadableFile(Exception):
     """A file of the origin that can't be read; the message says why."""
 
 
+class FaultInFile(Exception):
+    """An unexpected error of an importer at one file of the origin; its cause is the error."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+@contextmanager
+def working_on(path: str) -> Iterator[None]:
+    """Name the file of the origin at which an unexpected error arises."""
+    try:
+        yield
+    except (FaultInFile, UnreadableFile, HeadraceError):
+        raise
+    except Exception as error:
+        raise FaultInFile(path) from error
+
+
+def left_out(path: str) -> str:
+    """Return why a file isn't to be read in this attempt; empty if it is."""
+    return _LEFT_OUT.get().get(path, "")
+
+
+_Result = TypeVar("_Result")
+
+
+def without_faulty_files(read: Callable[[], _Result]) -> _Result:
+    """Return the result of an importer. A file at which it fails is left out, and then an item.
+
+    The reason has the error, so that it can be reported. An error that belongs to no file, or to
+    more than `FAULTY_FILES_MAX`, is raised.
+    """
+    reasons: dict[str, str] = {}
+    while True:
+        token = _LEFT_OUT.set(reasons)
+        try:
+            return read()
+        except FaultInFile as fault:
+            error = fault.__cause__
+            if fault.path in reasons or len(reasons) == FAULTY_FILES_MAX or error is None:
+                raise (error or fault) from None
+            reasons[fault.path] = (
+                f"the importer failed at it ({type(error).__name__}: {first_line(error)[:200]}),"
+                " which is an error of Headrace: please report it"
+            )
+        finally:
+            _LEFT_OUT.reset(token)
+
+
 def file_bytes(root: Path, path: str, bytes_max: int) -> bytes:
     """Return the bytes of a file below `root`. Raises UnreadableFile."""
+    if reason := left_out(path):
+        raise UnreadableFile(reason)
     try:
         with _opened(_inside(root, path)) as file:
             data = file.read(bytes_max + 1)

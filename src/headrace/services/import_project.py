@@ -13,14 +13,15 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from headrace.importers import ImportedItem, ImportedProject, Refusal, Verdict
+from headrace.importers.origin_files import without_faulty_files
 from headrace.model import ProjectError, UsageError
 from headrace.model.partitions import command_line
 from headrace.services.import_files import leftovers, write_files
@@ -240,7 +241,12 @@ def importer(tool: str) -> Callable[..., ImportedProject]:
             f"projects of {tool[:60]!r} can't be imported", hint=f"one of {', '.join(IMPORTERS)}"
         )
     read: Callable[..., ImportedProject] = import_module(IMPORTERS[tool]).read_project
-    return read
+
+    @wraps(read)
+    def read_all(*args: Any, **options: Any) -> ImportedProject:
+        return without_faulty_files(partial(read, *args, **options))
+
+    return read_all
 
 
 def _origin(path: Path) -> Path:

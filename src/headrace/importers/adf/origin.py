@@ -17,6 +17,7 @@ from headrace.importers.adf.json_text import (
     parse,
 )
 from headrace.importers.adf.reading import objects_within
+from headrace.importers.origin_files import left_out, working_on
 
 KINDS = {
     "pipeline": "pipeline",
@@ -103,7 +104,11 @@ def read_origin(root: Path) -> Origin:
     given: dict[str, dict[str, Any]] = {}
     for path in _json_files(root):
         file = path.relative_to(root).as_posix()
-        document = _document(path, file, origin)
+        if reason := left_out(file):
+            origin.broken.append(Broken(file, 1, reason, ""))
+            continue
+        with working_on(file):
+            document = _document(path, file, origin)
         if document is None:
             continue
         if arm.is_template(document):

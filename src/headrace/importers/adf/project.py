@@ -29,6 +29,7 @@ from headrace.importers.imported import (
     ImportedProject,
     Verdict,
 )
+from headrace.importers.origin_files import working_on
 
 
 def read_project(root: Path) -> ImportedProject:
@@ -73,8 +74,9 @@ class _Import:
         """Decide every activity, then what depends on several."""
         for pipeline in self.pipelines.all:
             for activity in pipeline.activities:
-                context = self._context(pipeline)
-                self.outcomes[activity.id] = classify(activity, context, _users(activity))
+                with working_on(pipeline.resource.file):
+                    context = self._context(pipeline)
+                    self.outcomes[activity.id] = classify(activity, context, _users(activity))
         self.tables.settle(self.outcomes, self.graph, self._context)
         self._order()
         self._settle_containers()

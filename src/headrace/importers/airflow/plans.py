@@ -18,6 +18,7 @@ from headrace.importers.airflow.templates import Instant, parse
 from headrace.importers.airflow.trigger_rules import SUCCESS_ONLY, words_of
 from headrace.importers.airflow.values import Dag, External, Task, text_of
 from headrace.importers.imported import Verdict
+from headrace.importers.origin_files import working_on
 
 
 def task_id_of(task: Task) -> str:
@@ -42,7 +43,8 @@ def plan_tasks(reading: Reading, origin: Origin) -> Plans:
             continue
         plan = Plan(task, item, schedule)
         plans.by_id[item] = plans.by_task[id(task)] = plan
-        _decide(plan, sql_reader)
+        with working_on(task.file):
+            _decide(plan, sql_reader)
     _join_statements(plans, sql_reader)
     follow_dependencies(plans)
     return plans

@@ -16,6 +16,7 @@ from headrace.importers.airflow.values import (
     Value,
     tasks_in,
 )
+from headrace.importers.origin_files import working_on
 
 DAG_WORDS = ("dag", "DAG", "airflow")
 TEARDOWNS_DEEP_MAX = 10
@@ -43,7 +44,8 @@ def read_files(origin: Origin) -> Reading:
     reading = Reading()
     modules: dict[str, Scope] = {}
     for path in origin.python_files:
-        _read_file(origin, path, modules, reading)
+        with working_on(path):
+            _read_file(origin, path, modules, reading)
     _merge_same_dags(reading)
     return reading
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.importers.airflow.origin import Origin
 from headrace.importers.library_names import Library, files_naming, unfollowed
+from headrace.importers.origin_files import working_on
 from headrace.importers.python_definitions import (
     Decorator,
     Definitions,
@@ -149,9 +150,10 @@ def read_files(origin: Origin) -> DagsterFiles:
     files, problems = files_naming(origin, DAGSTER)
     result = DagsterFiles(files=files, problems=problems)
     for path, file in files.items():
-        items = [*_decorated(file), *_called(file)]
-        result.defined += sorted(items, key=lambda item: item.line)
-        reason = unfollowed(file, DAGSTER) or _made_otherwise(file)
+        with working_on(path):
+            items = [*_decorated(file), *_called(file)]
+            result.defined += sorted(items, key=lambda item: item.line)
+            reason = unfollowed(file, DAGSTER) or _made_otherwise(file)
         if reason:
             problems[path] = reason
     return result

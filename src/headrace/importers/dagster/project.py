@@ -26,6 +26,7 @@ from headrace.importers.dagster.definitions import (
 from headrace.importers.dagster.partitions import NotCarried, Partitions, partitions_of
 from headrace.importers.dagster.schedules import Schedule, schedules_of
 from headrace.importers.imported import Dependency, DependencyKind, ImportedProject, Verdict
+from headrace.importers.origin_files import working_on
 from headrace.importers.python_definitions import argument
 
 RUNNER = "jobs/dagster_work.py"
@@ -92,12 +93,14 @@ class _Items:
     def add_all(self) -> None:
         """Add everything; what refers to assets comes after them."""
         for item in self._project.of("asset", "multi_asset"):
-            self._add_asset(item)
+            with working_on(item.file.path):
+                self._add_asset(item)
         for item in self._project.of("external", "dbt"):
             self._add_outside(item)
         self._connect_assets()
         for item in self._project.of("check"):
-            self._add_check(item)
+            with working_on(item.file.path):
+                self._add_check(item)
         self._add_jobs()
         schedules = schedules_of(self._project)
         self._apply_schedules(schedules)
@@ -284,7 +287,8 @@ class _Items:
     def _add_jobs(self) -> None:
         called: set[int] = set()
         for job in self._project.of("job"):
-            called |= self._add_job(job)
+            with working_on(job.file.path):
+                called |= self._add_job(job)
         for job in self._project.of("asset_job"):
             task = self._add(job, job.name)
             task.verdict, task.why = Verdict.CARRIED, "it only selects assets, which are commands"

@@ -19,6 +19,7 @@ from headrace.importers.dbt.project_files import flag, listed, mapped
 from headrace.importers.dbt.templates import MissingNode, NotStatic, Unreadable, with_sql_comments
 from headrace.importers.dbt.writing import flow, sql_file, yaml_file
 from headrace.importers.imported import Verdict
+from headrace.importers.origin_files import working_on
 
 _HOOKS = ("pre_hook", "post_hook", "pre-hook", "post-hook")
 DBT_SCRIPT = "jobs/run-dbt.sh"
@@ -39,7 +40,8 @@ def read_models(outcome: Outcome) -> dict[str, Model]:
     models = {}
     for node in outcome.nodes.by_id.values():
         if node.kind == "model":
-            model = _read(outcome, node)
+            with working_on(node.file):
+                model = _read(outcome, node)
             if model is not None:
                 models[node.uid] = model
     for uid, model in list(models.items()):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.importers.imported import ImportedItem, Verdict
-from headrace.importers.origin_files import UnreadableFile, file_bytes
+from headrace.importers.origin_files import UnreadableFile, file_bytes, left_out
 from headrace.model.errors import Report
 from headrace.model.fields import LocatedMapping
 from headrace.model.parsing import load_yaml
@@ -68,7 +68,10 @@ class ProjectFiles:
     def text(self, path: str) -> str | None:
         """Return a file's text; None, with an item, if it can't be read as UTF-8 text."""
         if path not in self._texts:
-            self._texts[path] = self._read(path)
+            reason = left_out(path)
+            if reason:
+                self.refuse(path, 1, reason)
+            self._texts[path] = None if reason else self._read(path)
         return self._texts[path]
 
     def _read(self, path: str) -> str | None:

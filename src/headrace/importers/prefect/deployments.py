@@ -12,7 +12,7 @@ from typing import Any
 from headrace.importers.airflow.origin import Origin
 from headrace.importers.airflow.schedules import duration
 from headrace.importers.command_projects import cron_trigger
-from headrace.importers.origin_files import UnreadableFile
+from headrace.importers.origin_files import UnreadableFile, working_on
 from headrace.importers.prefect.flows import Definition, PrefectFiles
 from headrace.importers.python_definitions import Definitions, NotKnown, argument
 from headrace.model.errors import Report
@@ -52,13 +52,16 @@ def deployments_of(
     """Return the deployments by flow (id of its definition), and files that can't be read."""
     found: dict[int, list[Deployment]] = {}
     problems: dict[str, str] = {}
-    for flow, deployment in _called(project):
-        found.setdefault(id(flow), []).append(deployment)
+    for file in project.files.values():
+        with working_on(file.path):
+            for flow, deployment in _called(project, file):
+                found.setdefault(id(flow), []).append(deployment)
     for path in origin.paths:
         if path.rpartition("/")[2] in DEPLOYMENT_FILES:
             try:
-                for flow, deployment in _declared(origin, project, path):
-                    found.setdefault(id(flow), []).append(deployment)
+                with working_on(path):
+                    for flow, deployment in _declared(origin, project, path):
+                        found.setdefault(id(flow), []).append(deployment)
             except UnreadableFile as error:
                 problems[path] = str(error)
     return found, problems
@@ -151,18 +154,17 @@ def _with_zone(trigger: dict[str, str] | None, zone: object) -> dict[str, str] |
     return trigger
 
 
-def _called(project: PrefectFiles) -> Iterator[tuple[Definition, Deployment]]:
+def _called(project: PrefectFiles, file: Definitions) -> Iterator[tuple[Definition, Deployment]]:
     """Find `flow.serve(…)`, `flow.deploy(…)` and `flow.to_deployment(…)`."""
-    for file in project.files.values():
-        for node in ast.walk(file.module.tree):
-            flow = _deployed_by(project, file, node)
-            if flow is not None and isinstance(node, ast.Call):
-                trigger, note = _called_trigger(file, node)
-                given = file.known(argument(node, "tags"))
-                tags = tuple(map(str, given)) if isinstance(given, list) else ()
-                name = file.text(argument(node, "name", 0)) or flow.name
-                place = f"{file.path}:{node.lineno}"
-                yield flow, Deployment(name, place, trigger, tags, note)
+    for node in ast.walk(file.module.tree):
+        flow = _deployed_by(project, file, node)
+        if flow is not None and isinstance(node, ast.Call):
+            trigger, note = _called_trigger(file, node)
+            given = file.known(argument(node, "tags"))
+            tags = tuple(map(str, given)) if isinstance(given, list) else ()
+            name = file.text(argument(node, "name", 0)) or flow.name
+            place = f"{file.path}:{node.lineno}"
+            yield flow, Deployment(name, place, trigger, tags, note)
 
 
 def _deployed_by(project: PrefectFiles, file: Definitions, node: ast.AST) -> Definition | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from headrace.importers.airflow.origin import Origin
 from headrace.importers.library_names import Library, files_naming, unfollowed
+from headrace.importers.origin_files import working_on
 from headrace.importers.python_definitions import (
     Decorator,
     Definitions,
@@ -100,16 +101,21 @@ def read_files(origin: Origin) -> PrefectFiles:
     files, problems = files_naming(origin, PREFECT)
     result = PrefectFiles(files=files, problems=problems)
     for path, file in files.items():
-        for node in functions_of(file.module.tree):
-            decorator = file.decorator(node, DECORATORS)
-            if decorator is not None:
-                item = Definition(file, node, decorator)
-                result.definitions.append(item)
-                result.by_place.setdefault((path, node.name), item)
-        reason = unfollowed(file, PREFECT)
-        if reason:
-            problems[path] = reason
+        with working_on(path):
+            _read_file(path, file, result)
     return result
+
+
+def _read_file(path: str, file: Definitions, result: PrefectFiles) -> None:
+    for node in functions_of(file.module.tree):
+        decorator = file.decorator(node, DECORATORS)
+        if decorator is not None:
+            item = Definition(file, node, decorator)
+            result.definitions.append(item)
+            result.by_place.setdefault((path, node.name), item)
+    reason = unfollowed(file, PREFECT)
+    if reason:
+        result.problems[path] = reason
 
 
 @dataclass(slots=True)
@@ -130,7 +136,8 @@ class CallReader:
     def read(self, flow: Definition) -> FlowCalls:
         """Return the tasks and flows that a flow calls."""
         calls = FlowCalls()
-        self._follow(flow.file, flow.node.body, {}, calls, 0)
+        with working_on(flow.file.path):
+            self._follow(flow.file, flow.node.body, {}, calls, 0)
         return calls
 
     def _follow(

@@ -9,6 +9,7 @@ from headrace.importers.airflow.origin import Origin
 from headrace.importers.airflow.secrets_found import Secrets
 from headrace.importers.command_projects import CommandProject, OriginTask, file_item
 from headrace.importers.imported import Dependency, DependencyKind, ImportedProject, Verdict
+from headrace.importers.origin_files import working_on
 from headrace.importers.prefect.deployments import Deployment, deployments_of
 from headrace.importers.prefect.flows import CallReader, Definition, FlowCalls, read_files
 
@@ -83,7 +84,8 @@ class _Items:
             self._flow_ids[id(flow)] = self._free(flow.name)
         called_tasks: set[int] = set()
         for flow in self._flows:
-            self._add_flow(flow)
+            with working_on(flow.file.path):
+                self._add_flow(flow)
             for called in self._calls[id(flow)].called:
                 if not called.is_flow:
                     called_tasks.add(id(called))

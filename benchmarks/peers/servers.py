@@ -18,6 +18,8 @@ from benchmarks.peers import QUIET, Unavailable
 from benchmarks.watching import cpu_seconds, memory_mb
 
 STOP_SECONDS = 20.0
+POLL_SHARE = 0.02
+"""A server is asked whether it is ready each time that this share of its time has passed again."""
 
 
 class Server:
@@ -36,7 +38,7 @@ class Server:
                 raise Unavailable(f"its server ended with code {self.process.returncode}")
             if time.perf_counter() - self.began > limit:
                 raise Unavailable(f"its server wasn't ready after {limit:.0f} s")
-            time.sleep(0.02)
+            time.sleep(max(0.02, POLL_SHARE * (time.perf_counter() - self.began)))
         self.ready_seconds = time.perf_counter() - self.began
 
 

@@ -28,6 +28,9 @@ class Run:
     tasks: dict[str, list[str | None]] = field(default_factory=dict)
     ended: str = "2026-03-02T06:10:00Z"
     tries: int = 1
+    run_type: str = "scheduled"
+    interval_end: str | None = None
+    """End of its data interval, which is empty without it, as Airflow 3's are by default."""
 
 
 class AirflowServer:
@@ -37,7 +40,11 @@ class AirflowServer:
         self.api = api
         self.dags: dict[str, list[Run]] = {}
         self.paused: set[str] = set()
-        """DAGs that are paused."""
+        """DAGs that are paused. Their unfinished runs don't go on, as in Airflow."""
+        self.catchup: set[str] = set()
+        """DAGs with `catchup=True`."""
+        self.on_pause: dict[str, Run] = {}
+        """DAG → a run that the scheduler creates just before the DAG is paused."""
         self.page_max = 100
         """`maximum_page_limit`, which may be smaller than the size that is asked for."""
         self.server = Server()
@@ -73,9 +80,13 @@ class AirflowServer:
         runs = self.dags.get(parts[3])
         if runs is None:
             return reply('{"detail": "The DAG was not found"}', status=404)
-        if parts[4:] == []:
-            return self._dag(asked, parts[3])
         match parts[4:]:
+            case []:
+                return self._dag(asked, parts[3])
+            case ["details"]:
+                return reply(json.dumps({"catchup": parts[3] in self.catchup}))
+            case ["dagRuns"] if "order_by" in asked.query:
+                return self._newest_first(asked, runs)
             case ["dagRuns"] if "state" in asked.query:
                 states = asked.query["state"]
                 return self._page(
@@ -91,9 +102,24 @@ class AirflowServer:
         if asked.method == "PATCH":
             if asked.one("update_mask") != "is_paused":
                 return reply('{"detail": "Only is_paused can be updated"}', status=400)
-            change = self.paused.add if json.loads(asked.body)["is_paused"] else self.paused.discard
-            change(dag)
+            pause = json.loads(asked.body)["is_paused"]
+            if pause and dag in self.on_pause:
+                self.dags[dag].append(self.on_pause.pop(dag))
+            (self.paused.add if pause else self.paused.discard)(dag)
         return reply(json.dumps({"dag_id": dag, "is_paused": dag in self.paused}))
+
+    def finish(self, dag: str) -> None:
+        """Let the scheduler finish all runs of a DAG; those of a paused one stay as they are."""
+        for run in self.dags[dag]:
+            if dag not in self.paused and run.state in ("queued", "running"):
+                run.state = "success"
+
+    def _newest_first(self, asked: Asked, runs: list[Run]) -> Reply:
+        name = "logical_date" if self.api == "v2" else "execution_date"
+        if asked.one("order_by") != f"-{name}":
+            return reply('{"detail": "Ordering is not allowed"}', status=400)
+        ordered = sorted(runs, key=lambda run: run.logical_date or "", reverse=True)
+        return self._page(asked, "dag_runs", [_run_of(run) for run in ordered])
 
     def _runs(self, asked: Asked, runs: list[Run]) -> list[dict[str, Any]]:
         name = "logical_date" if self.api == "v2" else "execution_date"
@@ -128,11 +154,11 @@ def _run_of(run: Run) -> dict[str, Any]:
         "dag_run_id": run.run_id,
         "logical_date": run.logical_date,
         "data_interval_start": run.logical_date,
-        "data_interval_end": run.logical_date,
+        "data_interval_end": run.interval_end or run.logical_date,
         "start_date": run.logical_date,
         "end_date": run.ended if run.state in ("success", "failed") else None,
         "state": run.state,
-        "run_type": "scheduled",
+        "run_type": run.run_type,
         "conf": {},
         "note": None,
     }

@@ -163,17 +163,31 @@ def test_each_combination_of_the_two_sides_has_its_stage(moving: Moving) -> None
     assert moving.move().dag.stage == "moved"
 
 
-def test_nothing_is_resumed_while_a_run_is_unfinished(moving: Moving) -> None:
-    """Would catch: two writers of one table while Airflow's last run goes on."""
+def test_a_shadowed_dag_with_a_stuck_run_is_not_called_moved(
+    moving: Moving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would catch: a status without a next step while a run never ends in Airflow."""
+    from headrace.cli.main import run
+
     moving.apply()
     moving.pause("*")
-    run = Run("r1", "2026-03-01T00:00:00Z", state="running")
-    moving.airflow.dags["sales"] = [run]
-    with pytest.raises(HeadraceError, match="1 run of it is queued or running there"):
-        moving.move()
-    assert moving.stage() == "neither"
-    run.state = "success"
-    assert moving.move().dag.stage == "moved"
+    moving.shadow("mails")
+    moving.airflow.paused.add("mails")
+    row = moving.dag("mails")
+    assert (row.stage, row.next) == ("moved", "headrace import move mails"), "half of it runs"
+    moving.airflow.dags["mails"] = [Run("r1", "2026-03-01T00:00:00Z", state="running")]
+    row = moving.dag("mails")
+    assert (row.stage, row.unfinished) == ("unfinished", 1)
+    assert row.next == "headrace import rollback mails"
+    assert run(["import", "status", "mails", "--into", str(moving.root)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "unfinished" in text
+    assert "Airflow starts no more tasks of 1 run" in text
+    with pytest.raises(Refused, match="1 run of mails is queued or running in Airflow: r1"):
+        moving.move("mails")
+    assert moving.rollback("mails").dag.stage == "airflow"
+    moving.airflow.finish("mails")
+    assert moving.move("mails").dag.stage == "moved"
 
 
 def test_tasks_that_would_run_nowhere_are_named_first(moving: Moving) -> None:

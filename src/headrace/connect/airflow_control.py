@@ -1,13 +1,16 @@
 """Pauses a DAG in Airflow and lets it run again: all that Headrace ever changes there.
 
+It also reads how far the DAG is: its unfinished runs, and its newest one.
+
 It is the REST API of Airflow 2 (`v1`) and 3 (`v2`), at the server that a source with `airflow:`
 names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -20,7 +23,14 @@ from headrace.security.secrets import Secrets
 
 ANSWER_SECONDS = 10.0
 ANSWER_BYTES_MAX = 1_000_000
+RUNS_PAGE = 50
+RUNS_MAX = 1_000
+"""At most this number of runs is read to find the newest one of the schedule."""
+NAMED_RUNS_MAX = 5
 _UNFINISHED = ("running", "queued")
+_OF_SCHEDULE = ("scheduled", "backfill")
+"""Types of the runs that have an interval of the schedule; runs by hand have any date."""
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _Answer = TypeVar("_Answer")
 
 
@@ -37,14 +47,46 @@ class DagState(NamedTuple):
 
     is_paused: bool
     unfinished: int
+    runs: tuple[str, ...] = ()
+    """Ids of unfinished runs, at most `NAMED_RUNS_MAX`."""
+
+
+class ScheduledRun(msgspec.Struct, frozen=True):
+    """A run of a DAG's schedule; Airflow 2 and 3 have the same fields."""
+
+    dag_run_id: str
+    state: str
+    run_type: str
+    logical_date: _Time | None = None
+    data_interval_start: _Time | None = None
+    data_interval_end: _Time | None = None
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether its date begins an interval; else it is the time at which the run was due."""
+        start, end = self.data_interval_start, self.data_interval_end
+        return start is not None and end is not None and start < end
 
 
 class _Dag(msgspec.Struct, frozen=True):
     is_paused: bool
 
 
+class _Details(msgspec.Struct, frozen=True):
+    catchup: bool
+
+
+class _RunId(msgspec.Struct, frozen=True):
+    dag_run_id: str
+
+
 class _Runs(msgspec.Struct, frozen=True):
     total_entries: int
+    dag_runs: list[_RunId] = []
+
+
+class _ScheduledRuns(msgspec.Struct, frozen=True):
+    dag_runs: list[ScheduledRun]
 
 
 class AirflowControl:
@@ -58,8 +100,37 @@ class AirflowControl:
         """Return the state of a DAG."""
         is_paused = self._ask("GET", dag, "", _Dag).is_paused
         states = "&".join(f"state={state}" for state in _UNFINISHED)
-        runs = self._ask("GET", dag, f"/dagRuns?limit=1&{states}", _Runs)
-        return DagState(is_paused, runs.total_entries)
+        runs = self._ask("GET", dag, f"/dagRuns?limit={NAMED_RUNS_MAX}&{states}", _Runs)
+        names = tuple(run.dag_run_id for run in runs.dag_runs)
+        return DagState(is_paused, runs.total_entries, names)
+
+    def newest_run(self, dag: str) -> ScheduledRun | None:
+        """Return the run of the DAG's schedule with the newest logical date; None if none ran."""
+        for run in self._runs_by_date(dag):
+            if run.run_type in _OF_SCHEDULE and run.logical_date is not None:
+                return run
+        return None
+
+    def _runs_by_date(self, dag: str) -> Iterator[ScheduledRun]:
+        """Yield at most `RUNS_MAX` runs, the newest first."""
+        field = "logical_date" if self._address.api == "v2" else "execution_date"
+        received = 0
+        while received < RUNS_MAX:
+            rest = f"/dagRuns?limit={RUNS_PAGE}&offset={received}&order_by=-{field}"
+            page = self._ask("GET", dag, rest, _ScheduledRuns).dag_runs
+            if not page:
+                return
+            yield from page
+            received += len(page)
+        raise Unavailable(
+            f"the newest {RUNS_MAX:,} runs of {dag} in {self.shown} aren't of its schedule, so that"
+            " it isn't known which intervals Airflow has run",
+            transient=False,
+        )
+
+    def catchup(self, dag: str) -> bool:
+        """Return whether Airflow runs all intervals that a paused DAG has missed."""
+        return self._ask("GET", dag, "/details", _Details).catchup
 
     def set_paused(self, dag: str, is_paused: bool) -> None:
         """Pause a DAG or let it run, and see that it is so."""

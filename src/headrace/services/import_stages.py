@@ -11,12 +11,20 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.connect.airflow_control import AirflowControl, ScheduledRun
 from headrace.connect.connectors import Unavailable
 from headrace.model import HeadraceError, ProjectError, Refused
 from headrace.model.partitions import command_line
 from headrace.security.audit import rfc3339
 from headrace.security.secrets import SecretMissing
 from headrace.services.import_files import write_files
+from headrace.services.import_handover import (
+    begin,
+    beginning,
+    continuation,
+    require_applied,
+    unfinished_error,
+)
 from headrace.services.import_manifest import (
     MANIFEST_FILE,
     Manifest,
@@ -26,6 +34,7 @@ from headrace.services.import_manifest import (
 )
 from headrace.services.import_project import importer
 from headrace.services.import_status import (
+    DagHere,
     airflow_control,
     counted,
     dag_row,
@@ -91,8 +100,10 @@ def move(
 ) -> ImportMovedResponse:
     """Pause a DAG in Airflow, and let its assets run here. Another call ends an interrupted one.
 
-    Raise Refused without `yes` if tasks of it would run nowhere, ProjectError if nothing of it can
-    run here, HeadraceError if Airflow can't be asked or runs of it are unfinished there.
+    Assets that start its tasks begin with the first interval that Airflow has not run: that is
+    written into their files, and applied. Raise Refused if runs of it are unfinished in Airflow,
+    or without `yes` if tasks of it would run nowhere; ProjectError if nothing of it can run here
+    or files aren't applied; HeadraceError if Airflow can't be asked.
     """
     manifest = _of_dag(directory, dag)
     here = runs_here(session, manifest, dag)
@@ -106,22 +117,41 @@ def move(
             hint=f"see {command_line('import', 'status', dag)}; to move it without them:"
             f" {command_line('import', 'move', dag, '--yes')}",
         )
+    require_applied(session, dag, progress)
     control = airflow_control(session, dag)
     with _errors_of_airflow(dag):
-        control.set_paused(dag, True)
-        unfinished = control.state(dag).unfinished
-    if unfinished:
-        raise HeadraceError(
-            f"{dag} is paused in Airflow now, but {counted(unfinished, 'run')} of it"
-            f" {'is' if unfinished == 1 else 'are'} queued or running there, and nothing was"
-            " resumed here",
-            hint=f"once no run is left there: {command_line('import', 'move', dag)}",
-        )
-    waiting = [*here.paused_sources, *here.paused]
-    if waiting:
-        reason = f"moved from Airflow, where {dag} is paused now"
-        resume(session, waiting, reason=reason, progress=progress)
-    return _moved(session, manifest, dag)
+        newest = _paused_after_its_runs(control, dag)
+    start = beginning(session, directory, here, newest)
+    applied = begin(session, directory, dag, start, progress)
+    try:
+        waiting = [*here.paused_sources, *here.paused]
+        if waiting:
+            reason = f"moved from Airflow, where {dag} is paused now"
+            resume(applied, waiting, reason=reason, progress=progress)
+    finally:
+        applied.close()
+    moved = _moved(session, manifest, dag)
+    return msgspec.structs.replace(
+        moved, files=list(start.after), diff=start.diff or None, notes=start.notes
+    )
+
+
+def _paused_after_its_runs(control: AirflowControl, dag: str) -> ScheduledRun | None:
+    """Pause a DAG without unfinished runs, and return its newest run.
+
+    Raise Refused if it has some; then it is as it was. A run that Airflow created just before the
+    pause is unfinished, too.
+    """
+    before = control.state(dag)
+    if before.unfinished:
+        raise unfinished_error(dag, before)
+    control.set_paused(dag, True)
+    after = control.state(dag)
+    if after.unfinished:
+        if not before.is_paused:
+            control.set_paused(dag, False)
+        raise unfinished_error(dag, after._replace(is_paused=before.is_paused))
+    return control.newest_run(dag)
 
 
 @authorised
@@ -205,12 +235,19 @@ def _stored(directory: Path, manifest: Manifest) -> Manifest:
 
 @authorised
 def rollback(
-    session: ProjectSession, directory: Path, name: str, *, actor: str, progress: Progress
+    session: ProjectSession,
+    directory: Path,
+    name: str,
+    *,
+    yes: bool = False,
+    actor: str,
+    progress: Progress,
 ) -> ImportMovedResponse:
     """Give a DAG back to Airflow, or take an applied suggestion back.
 
-    Raise UsageError for an unknown name, ProjectError if a file of the suggestion was edited since,
-    HeadraceError if Airflow can't be asked or attempts of the DAG's assets still run here.
+    Raise Refused without `yes` if Airflow would run tasks again that ran here, UsageError for an
+    unknown name, ProjectError if a file of the suggestion was edited since, HeadraceError if
+    Airflow can't be asked or attempts of the DAG's assets still run here.
     """
     manifest = imported_manifest(directory, "status")
     if name in {row.id for row in manifest.suggestions}:
@@ -220,7 +257,8 @@ def rollback(
     here = runs_here(session, manifest, name)
     control = airflow_control(session, name)
     with _errors_of_airflow(name):
-        control.state(name)  # nothing is paused here if Airflow couldn't be told
+        # Nothing is paused here if Airflow couldn't be told.
+        notes = _continuation(session, control, here, name, yes=yes)
     if here.active:
         reason = f"moved back to Airflow, which runs {name} again"
         pause(session, here.active, reason=reason, progress=progress)
@@ -236,11 +274,31 @@ def rollback(
     if name in manifest.retired:
         retired = {key: row for key, row in manifest.retired.items() if key != name}
         manifest = _stored(directory, msgspec.structs.replace(manifest, retired=retired))
-    return _moved(session, manifest, name)
+    return msgspec.structs.replace(_moved(session, manifest, name), notes=notes)
+
+
+def _continuation(
+    session: ProjectSession, control: AirflowControl, here: DagHere, dag: str, *, yes: bool
+) -> list[str]:
+    """Return what Airflow does once a paused DAG is active there again; empty if it is active.
+
+    Raise Refused without `yes` if it would run again what the DAG's commands ran here.
+    """
+    if not control.state(dag).is_paused or here.why:
+        return []
+    newest, catchup = control.newest_run(dag), control.catchup(dag)
+    following = continuation(session, here, newest, catchup=catchup)
+    if following.again and not yes:
+        raise Refused(
+            f"{dag} isn't given back: {'; '.join(following.notes)}",
+            hint="to run that again in Airflow:"
+            f" {command_line('import', 'rollback', dag, '--yes')}",
+        )
+    return following.notes
 
 
 def _moved(session: ProjectSession, manifest: Manifest, dag: str) -> ImportMovedResponse:
-    again = ProjectSession(session.root, session.env, None, session.actor)
+    again = session.again(session.actor)
     try:
         row = dag_row(again, manifest, dag, {})
     finally:

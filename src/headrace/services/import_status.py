@@ -219,13 +219,24 @@ def dag_row(
     in_airflow = "paused" if asked.is_paused else "active"
     state_here = "shadow" if here.runs_beside else here.state or ""
     stage = _STAGES.get((in_airflow, state_here), "unknown")
+    why = row.why
+    if _is_stuck(asked) and here.state is not None:
+        stage = "unfinished"
+        stuck = f"Airflow starts no more tasks of {counted(asked.unfinished, 'run')}"
+        why = f"{stuck}; {why}" if why else stuck
     return msgspec.structs.replace(
         row,
         stage=stage,
         in_airflow=in_airflow,
+        why=why,
         unfinished=asked.unfinished,
         next=_next(stage, dag, here),
     )
+
+
+def _is_stuck(asked: DagState) -> bool:
+    """Whether runs won't end: Airflow starts no tasks of a paused DAG."""
+    return asked.is_paused and asked.unfinished > 0
 
 
 def _why(here: DagHere) -> str:
@@ -253,11 +264,14 @@ def _asked(control: AirflowControl, dag: str, silent: dict[str, Unavailable]) ->
 
 def _next(stage: str, dag: str, here: DagHere) -> str | None:
     computes = set(here.assets) - set(here.commands)
+    is_partial = bool(set(here.paused) & set(here.commands))
     action = {
         "airflow": "shadow" if computes else "move",
         "shadow": "diff",
         "both": "rollback",
         "neither": "move",
+        "unfinished": "rollback",
+        "moved": "move" if is_partial else "",
     }.get(stage)
     return command_line("import", action, dag) if action else None
 

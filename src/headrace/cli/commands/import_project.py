@@ -60,7 +60,11 @@ def import_command(
         bool, Option("--apply", help="suggestion: write its change into the project's files")
     ] = False,
     yes: Annotated[
-        bool, Option("--yes", help="move, retire: even if tasks would run nowhere, or others wait")
+        bool,
+        Option(
+            "--yes",
+            help="move, retire, rollback: even if tasks would run nowhere or twice, or others wait",
+        ),
     ] = False,
     since: Annotated[
         str | None,
@@ -90,7 +94,7 @@ def import_command(
         "diff": lambda: diff(invocation, name, into, since),
         "move": lambda: move(invocation, name, into, yes=yes),
         "retire": lambda: retire(invocation, name, into, yes=yes),
-        "rollback": lambda: rollback(invocation, name, into),
+        "rollback": lambda: rollback(invocation, name, into, yes=yes),
     }
     if tool in actions:
         return actions[tool]()

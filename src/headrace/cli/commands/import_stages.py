@@ -28,6 +28,7 @@ _STAGE_TEXTS = {
     "retired": "retired",
     "both": "runs in both",
     "neither": "runs in neither",
+    "unfinished": "paused in Airflow with unfinished runs",
     "unknown": "not known",
 }
 
@@ -74,14 +75,19 @@ def retire(invocation: Invocation, dag: str, into: Path | None, *, yes: bool) ->
     return 0
 
 
-def rollback(invocation: Invocation, name: str, into: Path | None) -> int:
+def rollback(invocation: Invocation, name: str, into: Path | None, *, yes: bool) -> int:
     """Give a DAG back to Airflow, or take an applied suggestion back."""
     from headrace.services import import_stages
     from headrace.services.local_actor import local_actor
 
     name, session = _named("rollback", name, "DAG"), imported_session(invocation, into)
     response = import_stages.rollback(
-        session, session.root, name, actor=local_actor(), progress=invocation.progress()
+        session,
+        session.root,
+        name,
+        yes=yes,
+        actor=local_actor(),
+        progress=invocation.progress(),
     )
     invocation.show(response, _render_moved, clock=False)
     return 0
@@ -125,12 +131,14 @@ _DAG_COLUMNS = [
     ColumnLayout("stage", least=8),
     ColumnLayout("assets"),
     ColumnLayout("not carried"),
+    ColumnLayout("unfinished"),
     ColumnLayout("why", gives=2),
 ]
 
 
 def _dag_cells(row: ImportDagRow) -> list[str]:
-    return [row.dag, _stage(row), str(len(row.assets)), str(len(row.left)), row.why]
+    unfinished = "" if row.unfinished is None else str(row.unfinished)
+    return [row.dag, _stage(row), str(len(row.assets)), str(len(row.left)), unfinished, row.why]
 
 
 _ITEM_COLUMNS = [
@@ -173,4 +181,8 @@ def _render_moved(response: ImportMovedResponse, page: CommandOutput) -> None:
             page.facts(
                 f"in Airflow: {row.in_airflow or 'not known'}", f"here: {row.here or 'not known'}"
             )
+    for note in response.notes:
+        page.say(note, indent=2)
+    if response.diff is not None:
+        page.raw(response.diff.rstrip("\n"))
     page.next(response.next)

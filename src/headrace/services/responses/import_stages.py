@@ -8,8 +8,9 @@ from headrace.services.responses.base import Response
 class ImportDagRow(Response, frozen=True, kw_only=True):
     """Where a DAG of Airflow runs.
 
-    `stage` is `airflow`, `shadow`, `moved`, `retired`, `both`, `neither`, or `unknown` if one side
-    can't be told. In `shadow`, the carried assets run here, too, and none that starts its tasks.
+    `stage` is `airflow`, `shadow`, `moved`, `retired`, `both`, `neither`, `unfinished` if it is
+    paused in Airflow while runs of it are unfinished there, or `unknown` if one side can't be told.
+    In `shadow`, the carried assets run here, too, and none that starts its tasks.
     `in_airflow` and `here` are `active` or `paused`, or null if unknown; `why` says why.
     `unfinished` counts its queued and running runs in Airflow. `left` are its tasks that nothing
     here does.
@@ -59,9 +60,15 @@ class ImportStatusResponse(Response, frozen=True, kw_only=True):
 
 class ImportMovedResponse(Response, frozen=True, kw_only=True):
     """`import shadow`, `move`, `retire` and `rollback`: the DAG as it is now, or the suggestion
-    that was taken back with the files that were restored."""
+    that was taken back with the files that were restored.
+
+    `files` are the changed files, and `diff` is their unified diff after a move. `notes` say where
+    a moved DAG begins here, and with which interval Airflow goes on after a rollback.
+    """
 
     dag: ImportDagRow | None
     suggestion: str | None
     files: list[str]
     next: str | None
+    diff: str | None = None
+    notes: list[str] = []

@@ -8,7 +8,7 @@
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make test-languages  examples/any-language in C#, Java, R and shell; installs them where there is apt-get
 #   make test-airflow [ARGS=…]   a DAG moved from a real Airflow and back, and edges beside its own; installs Airflow on first use
-#   make test-adf [SEED=…]   the importer of Azure Data Factory against data-factory-testing-framework; needs Debian's mono-devel and libmonosgen-2.0-1
+#   make test-adf [SEED=…]   the importer of Azure Data Factory against data-factory-testing-framework; installs Mono where there is apt-get
 #   make lint            format, lint, types, import directions, dead code, complexity, of Python and of the web UI
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
@@ -86,19 +86,26 @@ lab: .venv/.dev
 
 LANGUAGES := mono-mcs mono-runtime libmono-system-web-extensions4.0-cil default-jdk-headless libgoogle-gson-java r-base-core r-cran-jsonlite jq
 
-test-languages: .venv/.dev
+# Debian packages, where there is apt-get; elsewhere the tests say what they miss.
+define install
 	@if command -v apt-get >/dev/null; then \
 	    as_root=; [ "$$(id -u)" -eq 0 ] || as_root="sudo -n"; \
 	    $$as_root apt-get update -qq && \
-	    DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends $(LANGUAGES) >/dev/null; \
+	    DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
 	fi
+endef
+
+test-languages: .venv/.dev
+	$(call install,$(LANGUAGES))
 	@HEADRACE_LANGUAGES=all $(BIN)/python -m pytest tests/examples/test_example_any_language.py $(ARGS)
 
 build/adf-framework/.made: tests/importers/adf/framework.txt
 	@python3 -m venv build/adf-framework && build/adf-framework/bin/pip install --quiet --no-deps -r $<
 	@touch $@
 
+# The framework evaluates expressions in .NET.
 test-adf: .venv/.dev build/adf-framework/.made
+	$(call install,mono-devel libmonosgen-2.0-1)
 	@ADF_FRAMEWORK=$(CURDIR)/build/adf-framework/bin/python SEED="$(SEED)" $(BIN)/python -m pytest -q -s -m slow tests/importers/adf/test_adf_framework.py $(ARGS)
 
 lint: .venv/.dev

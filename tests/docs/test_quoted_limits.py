@@ -58,7 +58,15 @@ from headrace.runtime.tasks import delivery_batches
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import secrets
-from headrace.services import approvals, estimates, import_diff, serving, status_facts, tokens
+from headrace.services import (
+    approvals,
+    estimates,
+    import_diff,
+    import_diff_columns,
+    serving,
+    status_facts,
+    tokens,
+)
 from headrace.slo import freshness
 from headrace.store import lease
 from headrace.store.engines import sqlite
@@ -171,7 +179,7 @@ QUOTED = [
     ("docs/explanation/durability.md", f"at most {slices.MERGED_AT_MOST} others"),
     ("docs/explanation/durability.md", f"Files of {slices.SMALL_BYTES_MAX // MIB} MiB and more"),
     ("docs/how-to/from-airflow.md", f"last {import_diff.WINDOW.days} days"),
-    ("docs/how-to/from-airflow.md", {10: "rounded to ten digits"}[import_diff.DIGITS]),
+    ("docs/how-to/from-airflow.md", {10: "rounded to ten digits"}[import_diff_columns.DIGITS]),
     ("docs/how-to/from-airflow.md", f"newest {import_diff.PARTITIONS_MAX:,} of an asset"),
     (
         "docs/how-to/from-airflow.md",

@@ -47,6 +47,7 @@ with DAG(
     start_date=datetime.datetime(2026, 3, 1, tzinfo=datetime.timezone.utc),
     catchup=False,
     is_paused_upon_creation=True,
+    default_args={{"retries": 5, "retry_delay": datetime.timedelta(seconds=1)}},
 ) as dag:
     first = BashOperator(task_id="first", bash_command="echo {number}")
     second = BashOperator(task_id="second", bash_command="echo done")

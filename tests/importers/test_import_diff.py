@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres_cluster import Database
 
 import headrace
 from headrace.model import UsageError
-from headrace.services.import_diff import import_diff
+from headrace.model.nodes import Grain
+from headrace.services.import_diff import Window, import_diff
 from headrace.services.import_project import import_project
 from headrace.services.import_stages import run_beside
 from headrace.services.session import ProjectSession, Silent
@@ -115,7 +117,8 @@ def test_a_day_that_is_missing_here_differs(shadow: Shadow) -> None:
     assert (row.compared, row.equal) == (3, 2)
     assert [(part.partition, part.rows_here) for part in row.differing] == [(str(DAYS[1]), 0)]
     shadow.sql(f"delete from clean where day = '{DAYS[1]}'")
-    assert shadow.row("clean").equal == 3, "a day without rows on either side differs"
+    row = shadow.row("clean")
+    assert (row.compared, row.equal, row.empty) == (2, 2, 1), "a day that nobody computed is equal"
 
 
 def test_a_value_that_does_not_fit_the_assets_type_differs(shadow: Shadow) -> None:
@@ -147,6 +150,144 @@ def test_a_sum_in_another_order_is_equal(shadow: Shadow) -> None:
     assert shadow.row("total").equal == 1
     shadow.sql("update total set net = net * (1 + 1e-6)")
     assert shadow.row("total").equal == 0
+
+
+SQL_TASK = '''import datetime
+from airflow import DAG
+from airflow.providers.sqlite.operators.sqlite import SqliteOperator
+with DAG("shop", schedule="{schedule}", start_date="{start}"):
+    SqliteOperator(task_id="task", sqlite_conn_id="shop", sql="""{sql}""")
+'''
+
+
+def _imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str, start: dt.date, sql: str
+) -> Shadow:
+    origin, root = tmp_path / "dags", tmp_path / "new"
+    origin.mkdir()
+    (origin / "shop.py").write_text(SQL_TASK.format(schedule=schedule, start=start, sql=sql))
+    monkeypatch.setenv("SHOP_FILE", str(tmp_path / "shop.db"))
+    import_project("airflow", origin, root, "test", Silent())
+    return Shadow(root, tmp_path / "shop.db")
+
+
+def test_a_merged_table_is_compared_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a merged table that can't be compared, for want of a partition's column."""
+    merge = (
+        "INSERT INTO customers (id, net) SELECT id, net FROM changes WHERE day = '{{ ds }}'"
+        " ON CONFLICT (id) DO UPDATE SET net = excluded.net"
+    )
+    shop = _imported(tmp_path, monkeypatch, "@daily", DAYS[0], merge)
+    shop.sql(
+        "create table changes (id integer, net double, day date);"
+        "create table customers (id integer primary key, net double);"
+        f"insert into changes values (1, 5, '{DAYS[0]}'), (2, 6, '{DAYS[0]}'), (1, 7, '{DAYS[1]}');"
+        "insert into customers values (1, 7), (2, 6)"
+    )
+    session = headrace.Session(shop.root)
+    session.apply(session.plan().plan_id)
+    session.tick()
+    session.run("customers", partitions=[str(day) for day in DAYS])
+    (row,) = shop.diff().items
+    assert (row.why, row.compared, row.equal) == ("", 1, 1)
+    shop.sql("update customers set net = 8 where id = 2")
+    (row,) = shop.diff().items
+    assert [(part.partition, part.rows_changed) for part in row.differing] == [("*", 1)]
+
+
+def test_the_newest_ended_month_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: monthly tables that are never compared, since a month begins 31 days ago."""
+    months = (
+        "DELETE FROM months WHERE month = '{{ ds }}';"
+        " INSERT INTO months (month, net) SELECT month, net FROM raw WHERE month = '{{ ds }}'"
+    )
+    last = (TODAY.replace(day=1) - dt.timedelta(days=1)).replace(day=1)
+    before = (last - dt.timedelta(days=1)).replace(day=1)
+    shop = _imported(tmp_path, monkeypatch, "@monthly", before, months)
+    shop.sql(
+        "create table raw (month date, net double); create table months (month date, net double);"
+        + "".join(f"insert into raw values ('{month}', 3);" for month in (before, last))
+        + "insert into months select * from raw"
+    )
+    session = headrace.Session(shop.root)
+    session.apply(session.plan().plan_id)
+    session.tick()
+    session.run("months", partitions=[f"{month:%Y-%m}" for month in (before, last)])
+    (row,) = shop.diff().items
+    assert (row.why, row.compared, row.equal) == ("", 1, 1)
+    (row,) = shop.diff(since=str(before)).items
+    assert (row.compared, row.equal) == (2, 2)
+
+
+def test_averages_of_decimals_and_sums_of_reals_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql: Database
+) -> None:
+    """Would catch: `avg(numeric)` in PostgreSQL, whose decimals make a table incomparable, and sums
+    of `real`, which have about seven digits and never get equal."""
+    origin, root = tmp_path / "dags", tmp_path / "new"
+    origin.mkdir()
+    sql = (
+        "TRUNCATE means; INSERT INTO means (mean, weight)"
+        " SELECT avg(net) AS mean, sum(weight) AS weight FROM orders"
+    )
+    text = SQL_TASK.format(schedule="@daily", start=DAYS[0], sql=sql).replace(
+        "SqliteOperator", "PostgresOperator"
+    )
+    text = text.replace("sqlite_conn_id", "postgres_conn_id")
+    text = text.replace(
+        "providers.sqlite.operators.sqlite", "providers.postgres.operators.postgres"
+    )
+    (origin / "shop.py").write_text(text)
+    import_project("airflow", origin, root, "test", Silent())
+    settings = root / "headrace.toml"
+    lines = [
+        f'url = "{postgresql.url_without_password}"' if line.startswith("url") else line
+        for line in settings.read_text().splitlines()
+    ]
+    settings.write_text("\n".join(lines))
+    monkeypatch.setenv("SHOP_PASSWORD", postgresql.password)
+    postgresql.execute(
+        "create table orders (net numeric(12, 2), weight real)",
+        "create table means (mean numeric, weight real)",
+        "insert into orders values (1, 0.1), (1, 1000), (3, 0.7)",
+        "insert into means select avg(net), sum(weight) * (1 + 1e-6) from orders",
+    )
+    session = headrace.Session(root)
+    session.apply(session.plan().plan_id)
+    session.tick()
+    session.run("+means")
+    shop = Shadow(root, root)
+    (row,) = shop.diff().items
+    assert (row.why, row.compared, row.equal) == ("", 1, 1)
+    for column in ("mean", "weight"):
+        postgresql.execute(f"update means set {column} = {column} * 1.001")
+        (row,) = shop.diff().items
+        assert (row.compared, row.equal) == (1, 0)
+        postgresql.execute(f"update means set {column} = {column} / 1.001")
+
+
+@pytest.mark.parametrize(
+    ("grain", "published", "since", "first"),
+    [
+        ("month", ["2026-01", "2026-02"], None, "2026-02"),
+        ("year", ["2024", "2025", "2026"], None, "2025"),
+        ("year", ["2026"], None, "2026"),
+        ("day", ["2026-01-01", "2026-03-01"], "2026-02-01", "2026-03-01"),
+        ("year", ["2024"], "2026-02-01", None),
+    ],
+)
+def test_the_first_compared_partition(
+    grain: str, published: list[str], since: str | None, first: str | None
+) -> None:
+    """Would catch: a longer grain of which only the interval that hasn't ended is compared."""
+    now = int(dt.datetime(2026, 3, 20, tzinfo=dt.UTC).timestamp()) * 1_000_000
+    begin = dt.datetime.fromisoformat(f"{since or '2026-02-17'}T00:00+00:00")
+    window = Window(int(begin.timestamp()) * 1_000_000, now, newest_at_least=since is None)
+    assert window.first(published, Grain(grain), "UTC") == first
 
 
 def test_columns_of_one_side_are_named(shadow: Shadow) -> None:

@@ -7,10 +7,10 @@ read through the asset's connection, in a transaction that changes nothing.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import duckdb
 import msgspec
@@ -23,14 +23,15 @@ from headrace.lake import PARTITION_COLUMN, LakeColumn, LakeTable, catalog
 from headrace.lake import comparison as lake_comparison
 from headrace.lake.reading import QueryTable, absolute, session_over
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import literal, quote
+from headrace.lake.sqltext import quote
 from headrace.lake.tables import FileRef
 from headrace.model import Asset, LakeError, Source
-from headrace.model.intervals import key_at_us, keys_between, previous_key, start_us
+from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.nodes import Grain, PartitionSpec
 from headrace.model.partitions import command_line
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.comparisons import identifying_columns, row_change
+from headrace.services.import_diff_columns import FLOATS, HERE, both_sides
 from headrace.services.import_manifest import TableFacts, imported_manifest
 from headrace.services.import_status import chosen_items
 from headrace.services.parameters import Argument, Since
@@ -49,13 +50,9 @@ WINDOW = timedelta(days=31)
 """How far back partitions are compared unless told: a month."""
 PARTITIONS_MAX = 1_000
 """At most this number of partitions of an asset is compared, the newest."""
-DIGITS = 10
-"""Floating-point numbers are rounded to this number of digits."""
 DIFFERING_MAX = 20
 SAMPLE_MAX = 3
 WHOLE = "*"
-_HERE = "__here__"
-_FLOATS = ("FLOAT", "DOUBLE")
 ImportItem = Annotated[str, Argument("ITEM|DAG", help="an item or a DAG of the import")]
 
 
@@ -64,6 +61,8 @@ class _Published(msgspec.Struct, frozen=True):
 
     table: LakeTable
     partitions: dict[str, tuple[FileRef, ...]]
+    missing: frozenset[str] = frozenset()
+    """The partitions among them that aren't published."""
     left_out: int = 0
     """Older partitions in the window, beyond `PARTITIONS_MAX`."""
 
@@ -75,6 +74,24 @@ class _Pair(msgspec.Struct, frozen=True):
     asset: Asset
     published: _Published
     access: Access
+
+
+class Window(NamedTuple):
+    """The time whose partitions are compared, in microseconds."""
+
+    since_us: int
+    now_us: int
+    newest_at_least: bool
+    """Compare the newest ended partition even if it ended before."""
+
+    def first(self, published: Sequence[str], grain: Grain, zone: str) -> str | None:
+        """Return the first published partition in the window; None if there is none."""
+        ends = {key: bounds_us(key, grain, zone)[1] for key in published}
+        recent = [key for key, end in ends.items() if end > self.since_us]
+        ended = [key for key, end in ends.items() if end <= self.now_us]
+        if self.newest_at_least and ended and (not recent or recent[0] > ended[-1]):
+            return ended[-1]
+        return recent[0] if recent else None
 
 
 class _NotCompared(Exception):
@@ -92,7 +109,8 @@ def import_diff(
 ) -> ImportDiffResponse:
     """Compare published rows with those of the origin's tables: one item, one DAG, or all.
 
-    Partitions of the last 31 days are compared, or those since `since`. Raise ProjectError if the
+    Partitions that overlap the last 31 days are compared, or the time since `since`; without
+    `since` at least the newest one that has ended. Raise ProjectError if the
     folder isn't an import, UsageError for an unknown item or time. What can't be compared is a row
     that says why.
     """
@@ -102,8 +120,8 @@ def import_diff(
         for name in chosen_items(manifest, item)
         if (facts := manifest.became[name].table) is not None
     }
-    since_us = _since(session, since)
-    pairs = [_pair(session, name, facts, since_us) for name, facts in tables.items()]
+    window = _window(session, since)
+    pairs = [_pair(session, name, facts, window) for name, facts in tables.items()]
     session.close()
     rows = []
     progress.start("comparing", len(pairs))
@@ -117,17 +135,18 @@ def import_diff(
     complete = bool(rows) and all(row.compared for row in rows)
     equal = False if differing else True if complete else None
     return ImportDiffResponse(
-        since=instant(since_us),
+        since=instant(window.since_us),
         items=rows,
         equal=equal,
         next=_next(rows, item if item not in tables else ""),
     )
 
 
-def _since(session: ProjectSession, text: str | None) -> int:
-    if text is not None:
-        return since_when(session, text)
-    return session.clock.now_us() - WINDOW // timedelta(microseconds=1)
+def _window(session: ProjectSession, since: str | None) -> Window:
+    now_us = session.clock.now_us()
+    if since is not None:
+        return Window(since_when(session, since), now_us, newest_at_least=False)
+    return Window(now_us - WINDOW // timedelta(microseconds=1), now_us, newest_at_least=True)
 
 
 def _is_equal(row: ImportDiffRow) -> bool:
@@ -145,7 +164,7 @@ def _next(rows: Sequence[ImportDiffRow], dag: str) -> str | None:
 
 
 def _pair(
-    session: ProjectSession, item: str, facts: TableFacts, since_us: int
+    session: ProjectSession, item: str, facts: TableFacts, window: Window
 ) -> _Pair | ImportDiffRow:
     """Return the two tables of an item; a row that says why if they can't be compared."""
     row = ImportDiffRow(
@@ -155,6 +174,7 @@ def _pair(
         table=facts.name,
         compared=0,
         equal=0,
+        empty=0,
         differing=[],
         left_out=0,
         columns_only_there=[],
@@ -163,11 +183,11 @@ def _pair(
     )
     try:
         asset = _asset(session, facts)
-        published = _published(session, asset, since_us)
+        published = _published(session, asset, window)
     except _NotCompared as error:
         return msgspec.structs.replace(row, why=str(error))
     access = Access(
-        source=_origin_table(session, asset, facts),
+        source=_origin_table(asset, facts),
         connection=session.project().settings.connections[facts.connection],
         secrets=Secrets(session.root),
         project=session.root,
@@ -206,6 +226,8 @@ def _asset(session: ProjectSession, facts: TableFacts) -> Asset:
         raise _NotCompared("Headrace can't read tables of that database")
     if facts.connection not in compiled.project.settings.connections:
         raise _NotCompared(f"the applied project has no connection {facts.connection}")
+    if asset.accumulates:
+        return asset
     if asset.partition.key is not None:
         raise _NotCompared(f"{asset.name} is partitioned by a key")
     if asset.partition.grain is not None and asset.partition.column is None:
@@ -213,10 +235,9 @@ def _asset(session: ProjectSession, facts: TableFacts) -> Asset:
     return asset
 
 
-def _published(session: ProjectSession, asset: Asset, since_us: int) -> _Published:
+def _published(session: ProjectSession, asset: Asset, window: Window) -> _Published:
     """Return an asset's published partitions. Raise _NotCompared if there are none."""
     assert session.store is not None
-    now_us = session.clock.now_us()
     with session.store.read() as tx:
         snapshot = catalog.newest_snapshot(tx)
         table = catalog.table(tx, asset.name, snapshot)
@@ -226,40 +247,43 @@ def _published(session: ProjectSession, asset: Asset, since_us: int) -> _Publish
         if asset.accumulates or asset.partition.grain is None:
             files = {WHOLE: tuple(catalog.files(tx, asset.name, None, snapshot))}
             return _Published(table, files)
-        zone, grain = session.timezone, asset.partition.grain
-        keys = _ended(grain, zone, sorted(visible), since_us, now_us)
+        keys = _compared_keys(asset, sorted(visible), window)
         if not keys:
-            raise _NotCompared(f"no partition of {asset.name} is published in this time")
+            raise _NotCompared(
+                f"no partition of {asset.name} is published in this time: name an earlier one"
+                " with --since"
+            )
         files = {
             key: tuple(catalog.files(tx, asset.name, [key], snapshot)) if key in visible else ()
             for key in keys[-PARTITIONS_MAX:]
         }
-        return _Published(table, files, len(keys) - len(files))
+        missing = frozenset(files) - visible.keys()
+        return _Published(table, files, missing, len(keys) - len(files))
 
 
-def _ended(
-    grain: Grain, zone: str, published: Sequence[str], since_us: int, now_us: int
-) -> list[str]:
-    """Return the partitions from the first published one since then to the last that has ended.
+def _compared_keys(asset: Asset, published: Sequence[str], window: Window) -> list[str]:
+    """Return the partitions from the first published one in the window to the last that has ended.
 
     A partition between them that isn't published here has no rows: it differs if the origin's
     table has any.
     """
-    recent = [key for key in published if start_us(key, grain, zone) >= since_us]
-    if not recent:
+    grain, zone = asset.partition.grain, asset.timezone
+    assert grain is not None
+    first = window.first(published, grain, zone)
+    if first is None:
         return []
-    last = max(recent[-1], previous_key(key_at_us(now_us, grain, zone), grain, zone))
-    return list(keys_between(recent[0], last, grain, zone))
+    last = max(published[-1], previous_key(key_at_us(window.now_us, grain, zone), grain, zone))
+    return list(keys_between(first, last, grain, zone))
 
 
-def _origin_table(session: ProjectSession, asset: Asset, facts: TableFacts) -> Source:
+def _origin_table(asset: Asset, facts: TableFacts) -> Source:
     """Return the origin's table as a source with the partitions of the asset."""
     whole = asset.accumulates or asset.partition.grain is None
     spec = PartitionSpec(grain=asset.partition.grain, column=asset.partition.column)
     return Source(
         name=asset.name,
         owner=asset.owner,
-        timezone=session.timezone,
+        timezone=asset.timezone,
         partition=PartitionSpec() if whole else spec,
         connector={"connection": facts.connection, "table": facts.name},
         place=asset.place,
@@ -271,98 +295,46 @@ def _compared(
 ) -> ImportDiffRow:
     """Return the row with each partition's comparison, the newest partition first."""
     rows = SourceRows(pair.access.source, engine)
+    engine.as_doubles = frozenset(
+        column.name.lower()
+        for column in pair.published.table.columns
+        if column.type.upper() in FLOATS
+    )
     differing: list[ImportDiffPartition] = []
-    equal = 0
+    equal = empty = 0
     columns: list[list[str]] = [[], []]
     for key in reversed(pair.published.partitions):
         sql, values = rows.of(key)
         engine.copy(sql, values, parquet)
         files = absolute(pair.published.partitions[key], session.folders.lake)
-        here = QueryTable(_HERE, _columns(pair.published.table), files)
+        here = QueryTable(HERE, _columns(pair.published.table), files)
         with session_over([here], timezone=session.timezone, beside=[parquet]) as both:
-            common, *columns = _both_sides(both, here, parquet)
+            common, *columns = both_sides(both, here, parquet)
             partition = _difference(both, pair.asset, key, common)
+            nowhere = key in pair.published.missing and partition is None
         parquet.unlink()
-        if partition is None:
+        if nowhere:
+            empty += 1
+        elif partition is None:
             equal += 1
         elif len(differing) < DIFFERING_MAX:
             differing.append(partition)
+    compared = len(pair.published.partitions) - empty
     return msgspec.structs.replace(
         pair.row,
-        compared=len(pair.published.partitions),
+        compared=compared,
         equal=equal,
+        empty=empty,
         differing=differing,
         left_out=pair.published.left_out,
         columns_only_there=columns[0],
         columns_only_here=columns[1],
+        why="" if compared else "neither side has rows in this time",
     )
 
 
 def _columns(table: LakeTable) -> tuple[LakeColumn, ...]:
     return tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
-
-
-def _both_sides(
-    both: DuckDBSession, here: QueryTable, parquet: Path
-) -> tuple[tuple[LakeColumn, ...], list[str], list[str]]:
-    """Create the two sides as views of the columns that both have, in the types of the asset.
-
-    Return these columns, and the names that only the origin or only the asset has.
-    """
-    rows = f"read_parquet({literal(str(parquet))})"
-    described = both.connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
-    there = {str(name).lower(): (str(name), str(kind)) for name, kind, *_ in described}
-    common = _comparable(both, here.columns, there, rows)
-    of_origin = [_selected(column, there[column.name.lower()][0]) for column in common]
-    of_asset = [_selected(column, column.name) for column in common]
-    for view, relation, selected in (
-        (lake_comparison.BEFORE, rows, of_origin),
-        (lake_comparison.AFTER, quote(_HERE), of_asset),
-    ):
-        columns = ", ".join(selected) or "1 AS nothing"
-        both.connection.execute(f"CREATE VIEW {quote(view)} AS SELECT {columns} FROM {relation}")
-    names = {column.name.lower() for column in here.columns}
-    only_there = [name for lower, (name, _) in there.items() if lower not in names]
-    only_here = [column.name for column in here.columns if column.name.lower() not in there]
-    return common, only_there, only_here
-
-
-def _comparable(
-    both: DuckDBSession,
-    columns: Sequence[LakeColumn],
-    there: Mapping[str, tuple[str, str]],
-    rows: str,
-) -> tuple[LakeColumn, ...]:
-    """Return the columns of both sides, each with the type in which they are compared.
-
-    That is the asset's, unless a value of the origin isn't the same in it (`A-1` as a number, a
-    time as a date): then both sides are compared as text.
-    """
-    common = [column for column in columns if column.name.lower() in there]
-    lossy = [_is_lossy(column, *there[column.name.lower()]) for column in common]
-    if not lossy:
-        return ()
-    changes = both.connection.execute(f"SELECT {', '.join(lossy)} FROM {rows}").fetchone() or ()
-    return tuple(
-        msgspec.structs.replace(column, type="VARCHAR") if changed else column
-        for column, changed in zip(common, changes, strict=True)
-    )
-
-
-def _is_lossy(column: LakeColumn, origin: str, kind: str) -> str:
-    """Return SQL for whether a value of the origin isn't the same in the asset's type."""
-    name = quote(origin)
-    cast = f"TRY_CAST({name} AS {column.type})"
-    back = "" if column.type.upper() in _FLOATS else f" OR TRY_CAST({cast} AS {kind}) <> {name}"
-    return f"bool_or({name} IS NOT NULL AND ({cast} IS NULL{back}))"
-
-
-def _selected(column: LakeColumn, name: str) -> str:
-    """Return a column of a side; floating-point numbers rounded to their first digits."""
-    value = f"TRY_CAST({quote(name)} AS {column.type})"
-    if column.type.upper() in _FLOATS:
-        value = f"CAST(format('{{:.{DIGITS - 1}e}}', CAST({value} AS DOUBLE)) AS {column.type})"
-    return f"{value} AS {quote(column.name)}"
 
 
 def _difference(

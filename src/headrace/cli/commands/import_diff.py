@@ -66,6 +66,9 @@ def _render_row(row: ImportDiffRow, page: CommandOutput) -> None:
     for names, where in ((row.columns_only_there, "there"), (row.columns_only_here, "here")):
         if names:
             page.say(f"! {row.asset}: only {where}: {', '.join(names)}", "warn")
+    if row.empty:
+        text = f"{plural(row.empty, 'partition')} without rows there, and not published here"
+        page.say(f"{row.asset}: {text}", "dim")
     if row.left_out:
         page.say(f"! {row.asset}: {plural(row.left_out, 'older partition')} not compared", "warn")
     for partition in row.differing[:PARTITIONS_SHOWN_MAX]:

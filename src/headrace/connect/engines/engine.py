@@ -164,6 +164,8 @@ class SourceDatabase(ABC):
     """Whether the driver's placeholders are `%(name)s`, so that any other `%` is doubled."""
     backslashes = False
     """Whether `\\` escapes inside of strings."""
+    as_doubles: frozenset[str] = frozenset()
+    """Names, in lower case, of columns to copy as DOUBLE if their decimal numbers have no scale."""
 
     @abstractmethod
     def mark(self, name: str) -> str:

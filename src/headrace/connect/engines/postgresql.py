@@ -172,6 +172,8 @@ class PostgresqlSource(SourceDatabase):
         if column.type_code == _BYTEA:
             return f"unhex(substr({text}, 3))"
         if column.type_code == _NUMERIC:
+            if column.scale is None and column.name.lower() in self.as_doubles:
+                return f"CAST({text} AS DOUBLE)"
             return _decimal(column, text)
         kind = _TYPES.get(column.type_code)
         return text if kind is None else f"CAST({text} AS {kind})"

@@ -31,7 +31,8 @@ class ImportDiffRow(Response, frozen=True, kw_only=True):
 
     `compared` counts the partitions whose rows were compared, from the first published one on;
     `equal` counts those with the same rows in the common columns; `differing` are the newest of the
-    others, and `left_out` counts older ones that weren't compared. `why` says why nothing was
+    others, and `left_out` counts older ones that weren't compared. `empty` counts partitions
+    without rows there that aren't published here; they aren't compared. `why` says why nothing was
     compared, and is empty otherwise.
     """
 
@@ -41,6 +42,7 @@ class ImportDiffRow(Response, frozen=True, kw_only=True):
     table: str
     compared: int
     equal: int
+    empty: int
     differing: list[ImportDiffPartition]
     left_out: int
     columns_only_there: list[str]

@@ -395,6 +395,7 @@ def _connection(name: str, scheme: str) -> list[str]:
         f"[connections.{name}]",
         f'url = "{scheme}://${{{variable}_USER}}@${{{variable}_HOST}}/${{{variable}_DATABASE}}"',
         f'password = "secret://env/{variable}_PASSWORD"',
+        "# Add `port = N` if the server listens at another port than such servers do.",
         "",
     ]
 

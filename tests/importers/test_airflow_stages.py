@@ -132,7 +132,7 @@ class RealAirflow:
             return connection.execute(sql).fetchall()
 
 
-@pytest.fixture(scope="module", params=RELEASES, ids=lambda release: release.peer)
+@pytest.fixture(scope="module", params=RELEASES, ids=["airflow3", "airflow2"])
 def airflow(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealAirflow]:

@@ -184,6 +184,18 @@ def test_a_run_that_begins_while_the_dag_is_paused_is_not_stuck(handover: Handov
     assert handover.airflow.paused == set()
 
 
+def test_a_command_that_runs_here_is_no_unfinished_run(handover: Handover) -> None:
+    """Would catch: a moved DAG that is called stuck while a command of it runs here: `airflow tasks
+    test` stores a run for that time."""
+    _apply(handover)
+    handover.ran_there("all", 23)
+    run = Run(
+        "__airflow_temporary_run_2026__", "2026-03-24T00:00:00Z", "running", run_type="manual"
+    )
+    handover.airflow.dags["all"].append(run)
+    assert handover.move("all").dag.stage == "moved"
+
+
 def test_intervals_that_would_run_twice_need_consent(handover: Handover) -> None:
     """Would catch: catchup in Airflow, which mails again what was mailed here."""
     _apply(handover)

@@ -28,6 +28,8 @@ RUNS_MAX = 1_000
 """At most this number of runs is read to find the newest one of the schedule."""
 NAMED_RUNS_MAX = 5
 _UNFINISHED = ("running", "queued")
+_OF_TEST = "__airflow_temporary_run_"
+"""Ids of runs of `airflow tasks test`, by which commands here run tasks, begin with it."""
 _OF_SCHEDULE = ("scheduled", "backfill")
 """Types of the runs that have an interval of the schedule; runs by hand have any date."""
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -100,9 +102,11 @@ class AirflowControl:
         """Return the state of a DAG."""
         is_paused = self._ask("GET", dag, "", _Dag).is_paused
         states = "&".join(f"state={state}" for state in _UNFINISHED)
-        runs = self._ask("GET", dag, f"/dagRuns?limit={NAMED_RUNS_MAX}&{states}", _Runs)
-        names = tuple(run.dag_run_id for run in runs.dag_runs)
-        return DagState(is_paused, runs.total_entries, names)
+        runs = self._ask("GET", dag, f"/dagRuns?limit={RUNS_PAGE}&{states}", _Runs)
+        ids = [run.dag_run_id for run in runs.dag_runs]
+        names = [name for name in ids if not name.startswith(_OF_TEST)]
+        count = runs.total_entries - (len(ids) - len(names))
+        return DagState(is_paused, count, tuple(names[:NAMED_RUNS_MAX]))
 
     def newest_run(self, dag: str) -> ScheduledRun | None:
         """Return the run of the DAG's schedule with the newest logical date; None if none ran."""

@@ -241,11 +241,11 @@ def test_one_of_ten_dags_is_moved_and_moved_back(
     assert moved.files == ["assets/shop_0_first.yaml", "assets/shop_0_second.yaml"]
     following = datetime.fromisoformat(date).replace(tzinfo=UTC) + timedelta(days=1)
     assert f"+start: {following:%Y-%m-%d}\n" in (moved.diff or "")
-    at_once = [row.node for row in headrace.Session(root).tick().published]
+    at_once = [row.asset for row in headrace.Session(root).tick().published]
     assert not {"shop_0_first", "shop_0_second"} & set(at_once), "Airflow has run all of it"
     later = (following + timedelta(days=1, hours=1)).isoformat()
     ran = headrace.Session(root, now=later).tick()
-    assert sorted((row.node, row.partition) for row in ran.published) == [
+    assert sorted((row.asset, row.partition) for row in ran.published) == [
         ("shop_0_first", f"{following:%Y-%m-%d}"),
         ("shop_0_second", f"{following:%Y-%m-%d}"),
     ]

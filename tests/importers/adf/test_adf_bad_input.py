@@ -241,7 +241,9 @@ def test_containers_nested_deep_lose_no_activity(tmp_path: Path) -> None:
     assert len(read_project(root).items) == 46
 
 
-def _template(names: list[str], activities: list[list[Any]], **parameters: Any) -> dict[str, Any]:
+def _with_pipelines(
+    names: list[str], activities: list[list[Any]], **parameters: Any
+) -> dict[str, Any]:
     resources = [
         {"name": name, "type": "Microsoft.DataFactory/factories/pipelines",
          "properties": {"activities": listed}}
@@ -261,7 +263,7 @@ def test_pipelines_with_unknown_names_are_all_items(tmp_path: Path) -> None:
     run = activity("Run", "Delete")
     reference = {"referenceName": "[parameters('b')]", "type": "PipelineReference"}
     call = activity("Call", "ExecutePipeline", settings={"pipeline": reference})
-    template = _template(
+    template = _with_pipelines(
         names, [[run], [run], [call]], **{one: {"type": "string"} for one in "abc"}
     )
     write(root, "template.json", template)
@@ -279,7 +281,7 @@ def test_secure_defaults_of_templates_and_pipelines_are_secrets(tmp_path: Path) 
     secrets = ["Tr0ub4dor-and-3", "correct-horse-4", "battery-staple-5"]
     web = activity("Ask", "WebActivity", settings={
         "url": "[concat('https://x/', parameters('key'))]", "method": "POST", "body": "x"})  # fmt: skip
-    template = _template(
+    template = _with_pipelines(
         ["[concat(parameters('factoryName'), '/p')]"], [[web]],
         key={"type": "secureString", "defaultValue": secrets[0]},
         password={"type": "string", "defaultValue": secrets[1]},

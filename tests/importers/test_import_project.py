@@ -178,3 +178,15 @@ def test_nothing_starts_before_the_origin_is_paused(tmp_path: Path) -> None:
     words = " ".join(done.stdout.split())
     assert "headrace pause '*' --reason 'runs in Airflow'" in words, done.stderr
     assert words.endswith("&& headrace plan")
+
+
+def test_a_new_project_within_its_origin_is_not_read_by_the_next_import(tmp_path: Path) -> None:
+    """Would catch: a second import that reads what the first one wrote, as models of dbt."""
+    origin = dbt_project(tmp_path / "shop", {"models/orders.sql": MODEL})
+    first = import_project("dbt", origin, origin / "models/out", "test", Silent())
+    again = import_project("dbt", origin, origin / "models/out", "test", Silent())
+    assert again.counts == first.counts
+    with pytest.raises(UsageError, match="is the project to be imported") as error:
+        import_project("dbt", origin, origin, "test", Silent())
+    assert "shop-headrace" in str(error.value.hint)
+    assert not (origin / "headrace.toml").exists()

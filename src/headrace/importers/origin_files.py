@@ -17,6 +17,8 @@ from typing import TypeVar
 from headrace.model import HeadraceError
 from headrace.model.errors import first_line
 
+MANIFEST_FILE = ".headrace-import.json"
+"""In the folder of a new project: what the import has written, and from what."""
 HASHED_BYTES_MAX = 256 * 1024 * 1024
 """256 MiB: of a larger file, these bytes and its size are hashed."""
 FAULTY_FILES_MAX = 20
@@ -81,6 +83,11 @@ def without_faulty_files(read: Callable[[], _Result]) -> _Result:
             )
         finally:
             _LEFT_OUT.reset(token)
+
+
+def is_new_project(folder: Path) -> bool:
+    """Whether a folder holds what an import has written, which is no part of an origin."""
+    return (folder / MANIFEST_FILE).is_file()
 
 
 def file_bytes(root: Path, path: str, bytes_max: int) -> bytes:

@@ -12,13 +12,11 @@ from pathlib import Path
 import msgspec
 
 from headrace.importers import ImportedItem, ImportedProject
-from headrace.importers.origin_files import UnreadableFile, file_hash
+from headrace.importers.origin_files import MANIFEST_FILE, UnreadableFile, file_hash
 from headrace.model import HeadraceError, ProjectError
 from headrace.model.partitions import command_line
 from headrace.services.import_files import safe_path
 from headrace.services.responses.imports import ImportChanges
-
-MANIFEST_FILE = ".headrace-import.json"
 
 
 class FileChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from headrace.importers import ImportedItem, ImportedProject, Refusal, Verdict
-from headrace.importers.origin_files import without_faulty_files
+from headrace.importers.origin_files import MANIFEST_FILE, without_faulty_files
 from headrace.model import ProjectError, UsageError
 from headrace.model.partitions import command_line
 from headrace.services.import_files import leftovers, write_files
 from headrace.services.import_manifest import (
-    MANIFEST_FILE,
     Manifest,
     StoredSuggestion,
     begun_manifest,
@@ -89,12 +88,13 @@ def import_project(
 ) -> ImportResponse:
     """Write a Headrace project from a project of another tool, and report on each of its tasks.
 
-    Raise UsageError for an unknown tool or folder, ProjectError if the target folder holds anything
-    but an earlier import of the same origin that nobody has edited, HeadraceError if dbt can't
-    compile the project. Nothing is written then.
+    Raise UsageError for an unknown tool or folder, or a target folder within the origin,
+    ProjectError if the target folder holds anything but an earlier import of the same origin that
+    nobody has edited, HeadraceError if dbt can't compile the project. Nothing is written then.
     """
     root = _origin(path)
     directory = _target(root, into)
+    _require_apart(root, directory)
     origin = os.path.relpath(root, directory.resolve())
     target = _Target(directory, _replaceable(directory, tool, origin), with_dbt=with_dbt)
     read = importer(tool)
@@ -262,6 +262,19 @@ def _target(root: Path, into: Path | None) -> Path:
         return into
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", root.name).strip("-.") or "imported"
     return Path(f"{name}-headrace")
+
+
+def _require_apart(root: Path, directory: Path) -> None:
+    """Raise UsageError if the new project would be written over its origin.
+
+    A folder within the origin is no problem: importers leave out what an import has written.
+    """
+    if directory.resolve() == root:
+        beside = Path(os.path.relpath(root.parent)) / f"{root.name}-headrace"
+        raise UsageError(
+            f"{directory} is the project to be imported",
+            hint=f"name another folder: --into {shlex.quote(str(beside))}",
+        )
 
 
 def _replaceable(directory: Path, tool: str, origin: str) -> Manifest:

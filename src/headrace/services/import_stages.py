@@ -13,6 +13,7 @@ import msgspec
 
 from headrace.connect.airflow_control import AirflowControl, ScheduledRun
 from headrace.connect.connectors import Unavailable
+from headrace.importers.origin_files import MANIFEST_FILE
 from headrace.model import HeadraceError, ProjectError, Refused
 from headrace.model.partitions import command_line
 from headrace.security.audit import rfc3339
@@ -26,7 +27,6 @@ from headrace.services.import_handover import (
     unfinished_error,
 )
 from headrace.services.import_manifest import (
-    MANIFEST_FILE,
     Manifest,
     RetiredDag,
     imported_manifest,

@@ -16,13 +16,13 @@ from typing import Annotated
 import msgspec
 
 from headrace.importers import ImportedProject, Suggestion
+from headrace.importers.origin_files import MANIFEST_FILE
 from headrace.importers.simplifications import simplifications
 from headrace.model import ProjectError, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
 from headrace.services.import_files import write_files
 from headrace.services.import_manifest import (
-    MANIFEST_FILE,
     FileChange,
     Manifest,
     StoredSuggestion,

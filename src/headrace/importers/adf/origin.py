@@ -17,7 +17,7 @@ from headrace.importers.adf.json_text import (
     parse,
 )
 from headrace.importers.adf.reading import objects_within
-from headrace.importers.origin_files import left_out, working_on
+from headrace.importers.origin_files import is_new_project, left_out, working_on
 
 KINDS = {
     "pipeline": "pipeline",
@@ -129,7 +129,11 @@ def _json_files(root: Path) -> Iterator[Path]:
         return
     count = 0
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _SKIPPED and not is_new_project(Path(folder, name))
+        )
         named = [Path(folder) / name for name in sorted(files) if name.lower().endswith(_ENDINGS)]
         count += len(named)
         if count > FILES_MAX:

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from headrace.importers.origin_files import LINK_OUT, UnreadableFile, file_bytes, leads_out
+from headrace.importers.origin_files import (
+    LINK_OUT,
+    UnreadableFile,
+    file_bytes,
+    is_new_project,
+    leads_out,
+)
 
 __all__ = ["FAKE_ROOT", "Module", "Origin", "UnreadableFile"]
 
@@ -56,7 +62,11 @@ class Origin:
     def _walk(self) -> list[str]:
         results: list[str] = []
         for folder, folders, names in os.walk(self.root, onerror=self._refuse_folder):
-            folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
+            folders[:] = sorted(
+                name
+                for name in folders
+                if name not in SKIPPED_FOLDERS and not is_new_project(Path(folder, name))
+            )
             for name in folders:
                 path = Path(folder, name)
                 if path.is_symlink() and leads_out(self.root, path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.importers.imported import ImportedItem, Verdict
-from headrace.importers.origin_files import UnreadableFile, file_bytes, left_out
+from headrace.importers.origin_files import UnreadableFile, file_bytes, is_new_project, left_out
 from headrace.model.errors import Report
 from headrace.model.fields import LocatedMapping
 from headrace.model.parsing import load_yaml
@@ -176,7 +176,11 @@ def _files_below(files: ProjectFiles, paths: object) -> list[SourceFile]:
 def _walk(root: Path, folder: Path) -> Iterator[str]:
     """Yield the paths of files below a folder, sorted; links to folders aren't followed."""
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and name[0] != ".")
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _SKIPPED and name[0] != "." and not is_new_project(Path(parent, name))
+        )
         for name in sorted(names):
             if name[0] != "." and name.lower().endswith(_ENDINGS):
                 yield (Path(parent) / name).relative_to(root).as_posix()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace.importers.dbt.compiled import CompiledProject
@@ -18,10 +18,10 @@ from headrace.importers.imported import (
     DependencyKind,
     ImportedItem,
     Refusal,
-    SecretFound,
     Suggestion,
     Verdict,
 )
+from headrace.importers.plain_secrets import PlainSecrets
 
 _CHECK = re.compile(r"the check `(\w+)`")
 
@@ -66,7 +66,7 @@ class Outcome:
     files: dict[str, str] = field(default_factory=dict)
     dependencies: list[Dependency] = field(default_factory=list)
     suggestions: list[Suggestion] = field(default_factory=list)
-    secrets: list[SecretFound] = field(default_factory=list)
+    secrets: PlainSecrets = field(default_factory=PlainSecrets)
     reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Id of a node → ids of nodes that it reads."""
     checks: dict[str, list[Check]] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Outcome:
             created=created,
             why=why,
             todo=todo,
-            original=original[:ORIGINAL_CHARACTERS_MAX],
+            original=self.secrets.redacted(original)[:ORIGINAL_CHARACTERS_MAX],
             fingerprint=hashlib.sha256(original.encode("utf-8", "replace")).hexdigest(),
         )
 
@@ -133,6 +133,29 @@ class Outcome:
             path = f"{stem}_{hashlib.sha256(text.encode()).hexdigest()[:6]}{dot}{ending}"
         self.files[path] = text
         return path
+
+    def remove_secrets(self) -> None:
+        """Remove the values of secrets from all items and files, and say where that changes one."""
+        changed = {
+            path
+            for path, text in self.files.items()
+            if not path.endswith(".csv") and self.secrets.redacted(text) != text
+        }
+        self.files |= {path: self.secrets.redacted(self.files[path]) for path in changed}
+        self.items = {uid: self._without_secrets(item, changed) for uid, item in self.items.items()}
+
+    def _without_secrets(self, item: ImportedItem, changed: set[str]) -> ImportedItem:
+        redacted = self.secrets.redacted
+        item = replace(item, id=redacted(item.id), why=redacted(item.why), todo=redacted(item.todo))
+        path = next((path for path in item.created if path in changed), "")
+        if not path or item.verdict is not Verdict.CARRIED:
+            return item
+        return replace(
+            item,
+            verdict=Verdict.PERSON,
+            why=f"a secret in plain text isn't copied to {path}; {item.why}",
+            todo=f"put the secret into the environment, and write its name for *** in {path}",
+        )
 
     def depend(self, node: str, refs: dict[str, str] | list[str]) -> None:
         """Record what a node reads."""

@@ -18,6 +18,7 @@ FILE_BYTES_MAX = 8 * 2**20
 """Larger files aren't read, seeds included."""
 FILES_MAX = 50_000
 SETTINGS = ("dbt_project.yml", "dbt_project.yaml")
+MORE_FILES = ("packages.yml", "dependencies.yml", "selectors.yml", "selectors.yaml")
 _SKIPPED = {"target", "dbt_packages", "dbt_modules", "logs", "node_modules", "venv", "__pycache__"}
 _DEFAULT_PATHS = {
     "model-paths": ["models"],
@@ -73,6 +74,17 @@ class ProjectFiles:
                 self.refuse(path, 1, reason)
             self._texts[path] = None if reason else self._read(path)
         return self._texts[path]
+
+    def texts(self) -> list[tuple[str, str]]:
+        """Return path and text of all files of the project, except for data."""
+        for name in MORE_FILES:
+            if (self.root / name).is_file():
+                self.text(name)
+        return [
+            (path, text)
+            for path, text in self._texts.items()
+            if text is not None and not path.lower().endswith(".csv")
+        ]
 
     def _read(self, path: str) -> str | None:
         try:

@@ -68,7 +68,9 @@ def read_project(
     use_dispatched_tests(nodes.macros, Dispatch(nodes.macros, files.name, files.settings, dialect))
     renderer = Renderer(nodes, dialect, project_variables(files))
     outcome = Outcome(nodes, renderer, dialect, Owners(nodes), compiled)
-    outcome.secrets = secrets
+    outcome.secrets.found += secrets
+    for path, text in files.texts():
+        outcome.secrets.scan(path, text)
     outcome.refuse(refused)
     read_sources(outcome, seeded)
     snapshots = read_snapshots(outcome)
@@ -91,12 +93,13 @@ def read_project(
     outcome.files["owners.yaml"] = outcome.owners.text()
     outcome.files["headrace.toml"] = settings_text(files, commands=bool(outcome.commands))
     outcome.files[".gitignore"] = IGNORED
+    outcome.remove_secrets()
     return ImportedProject(
         tool="dbt",
         items=(*outcome.items.values(), *files.unreadable),
         dependencies=tuple(dict.fromkeys(outcome.dependencies)),
         suggestions=tuple(outcome.suggestions),
-        secrets=tuple(outcome.secrets),
+        secrets=tuple(outcome.secrets.found),
         files=dict(sorted(outcome.files.items())),
         read_files=tuple(sorted(set(files.read))),
     )

@@ -164,11 +164,12 @@ def test_each_combination_of_the_two_sides_has_its_stage(moving: Moving) -> None
 
 
 def test_a_shadowed_dag_with_a_stuck_run_is_not_called_moved(
-    moving: Moving, capsys: pytest.CaptureFixture[str]
+    moving: Moving, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Would catch: a status without a next step while a run never ends in Airflow."""
     from headrace.cli.main import run
 
+    monkeypatch.setenv("COLUMNS", "200")
     moving.apply()
     moving.pause("*")
     moving.shadow("mails")

@@ -11,6 +11,7 @@ from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
+from headrace.services.import_report import commands_text
 from headrace.services.responses.import_stages import (
     ImportDagRow,
     ImportMovedResponse,
@@ -111,7 +112,7 @@ def _render_status(response: ImportStatusResponse, page: CommandOutput, *, named
     verdicts = [item.verdict for item in response.items]
     page.facts(
         f"{verdicts.count('carried')} carried",
-        f"{verdicts.count('command')} as commands",
+        commands_text(verdicts.count("command")),
         f"{verdicts.count('person')} for a person",
     )
     if response.dags:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 BRACKETS_MAX = 150
 """At most this number of brackets are open at once, as in the SQL of assets."""

@@ -40,12 +40,17 @@ def _size(value: Any, limit: int) -> int:
     """Return about how many characters a value has as text; more than `limit` if it is over it."""
     if isinstance(value, str):
         return len(value)
-    if isinstance(value, int):
-        return _NUMBER_CHARACTERS if value.bit_length() <= _INTEGER_BITS_MAX else limit + 1
-    if not isinstance(value, list | tuple | dict | range):
-        return _NUMBER_CHARACTERS
+    if isinstance(value, int) and value.bit_length() > _INTEGER_BITS_MAX:
+        return limit + 1
+    if isinstance(value, dict):
+        return _size_of_parts((part for pair in value.items() for part in pair), limit)
+    if isinstance(value, list | tuple | range):
+        return _size_of_parts(value, limit)
+    return _NUMBER_CHARACTERS
+
+
+def _size_of_parts(parts: Iterable[Any], limit: int) -> int:
     total = 0
-    parts = (part for pair in value.items() for part in pair) if isinstance(value, dict) else value
     for part in parts:
         total += 1 + _size(part, limit - total)
         if total > limit:
@@ -56,15 +61,13 @@ def _size(value: Any, limit: int) -> int:
 def require_short(name: str, args: list[Any]) -> None:
     """Raise ValueError for `replace` and `join` whose result would be too large."""
     texts = [arg for arg in args if isinstance(arg, str)]
+    size = 0
     if name == "replace" and len(texts) > 2:
-        text, old, new = texts[:3]
-        result = text.count(old) * len(new)
+        size = texts[0].count(texts[1]) * len(texts[2])
     elif name == "join" and texts:
         parts = next((arg for arg in args if not isinstance(arg, str)), args[0])
-        result = len(parts) * max(map(len, texts)) if hasattr(parts, "__len__") else 0
-    else:
-        return
-    if result > TEXT_CHARACTERS_MAX:
+        size = len(parts) * max(map(len, texts)) if hasattr(parts, "__len__") else 0
+    if size > TEXT_CHARACTERS_MAX:
         raise ValueError("its result is too large")
 
 

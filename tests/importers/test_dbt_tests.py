@@ -541,3 +541,12 @@ def test_what_has_no_place_is_named(tmp_path: Path) -> None:
     assert "CREATE MACRO" not in found.items["macro.shop.test_never"].todo
     assert found.items["package.a/b"].original == "package: a/b\nversion: '1.0.0'\n"
     assert "package.dbt_utils" in found.items
+
+
+def test_the_filter_of_a_freshness_is_the_condition_of_its_check(tmp_path: Path) -> None:
+    """Would catch: rows that dbt leaves out of the age of a source, and that make it fresh here."""
+    files = {
+        "models/s.yml": "sources: [{name: erp, schema: main, loaded_at_field: at, freshness:"
+        " {warn_after: {count: 2, period: day}, filter: amount > 0}, tables: [{name: lines}]}]"
+    }
+    assert "where: 'amount > 0'" in imported(tmp_path, files).files["sources/lines.yaml"]

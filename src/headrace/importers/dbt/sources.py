@@ -250,8 +250,12 @@ def freshness(node: Node) -> list[dict[str, Any]]:
     for given in [place["freshness"] for place in reversed(places) if "freshness" in place]:
         rules = {} if given is None else rules | mapped(given)
     checks = (_freshness_check(name, column, mapped(rules.get(name))) for name in _AGES)
-    where = {"where": str(rules["filter"])} if rules.get("filter") else {}
-    return [check | where for check in checks if check]
+    return [check | _filter(rules) for check in checks if check]
+
+
+def _filter(rules: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the condition on the rows whose age counts."""
+    return {"where": str(rules["filter"])} if rules.get("filter") else {}
 
 
 def _freshness_check(name: str, column: str, age: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from airflow_lab import TOKEN, AirflowServer, Run
 
 import headrace
+from headrace.importers.airflow import new_project
 from headrace.model import ProjectError, Refused
 from headrace.services.import_project import import_project
 from headrace.services.import_stages import move, rollback
@@ -88,6 +90,7 @@ def handover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handov
     (programs / "airflow").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     (origin / "dags.py").write_text(DAGS)
+    monkeypatch.setattr(new_project, "_today", lambda: date(2026, 3, 1))
     import_project("airflow", origin, root, "test", Silent())
     with AirflowServer() as airflow:
         airflow.dags |= {"newest": [], "all": [], "often": []}

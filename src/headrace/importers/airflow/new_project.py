@@ -46,7 +46,6 @@ class NewProject:
     assets: dict[Table, Plan] = field(default_factory=dict)
     sources: dict[Table, str] = field(default_factory=dict)
     whole: dict[str, dict[TableName, TableName]] = field(default_factory=dict)
-    today: dt.date = field(default_factory=lambda: dt.datetime.now(dt.UTC).date())
 
     # Names
 
@@ -225,7 +224,7 @@ class NewProject:
         Without catchup, Airflow starts no interval from before its DAG was turned on.
         """
         schedule = plan.schedule
-        first = first_of(self.today, schedule.grain)
+        first = first_of(_today(), schedule.grain)
         is_past = schedule.start is None or _date(schedule.start) < first
         return replace(schedule, start=first) if is_past and not schedule.catchup else schedule
 
@@ -411,6 +410,10 @@ def _partition(plan: Plan, query: AssetQuery) -> dict[str, Any]:
     if query.merge_keys:
         fields["merge"] = {"keys": query.merge_keys}
     return fields
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
 
 
 def _start(schedule: Schedule) -> dict[str, Any]:

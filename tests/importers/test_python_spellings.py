@@ -40,6 +40,7 @@ PREFECT = {
     "from common import flow\n@flow\ndef f(): pass": "f:command",
     "from common import *\n@flow\ndef f(): pass": "f:command",
     "import common\n@common.flow\ndef f(): pass": "f:command",
+    "import prefect\nfrom celery import Celery\na = Celery()\n@a.task\ndef f(): pass": "",
     "from celery import task\n@task\ndef f(): pass": "",
     "from prefect import *\ndef flow(f): return f\n@flow\ndef f(): pass": "",
 }  # fmt: skip

@@ -10,10 +10,11 @@ from headrace.importers.airflow.origin import Module, Origin
 from headrace.importers.origin_files import UnreadableFile, working_on
 from headrace.importers.python_definitions import (
     Definitions,
+    decorators_of,
     definitions_of,
     dotted,
-    functions_of,
     imported_names,
+    root_of,
 )
 
 REEXPORTS_MAX = 10
@@ -148,16 +149,19 @@ def unfollowed(file: Definitions, library: Library) -> str:
 def _unknown_decorator(file: Definitions, library: Library) -> str:
     """Return which decorator may be the library's, but comes from elsewhere."""
     short = {name.rpartition(".")[2] for name in library.decorators}
-    for function in functions_of(file.module.tree):
-        for item in function.decorator_list:
-            called = item.func if isinstance(item, ast.Call) else item
-            name = file.name_of(called)
-            root = called.id if isinstance(called, ast.Name) else name.partition(".")[0]
-            comes_from_elsewhere = "." in name or (file.stars and root not in file.local)
-            is_other = name.partition(".")[0] in OTHER_LIBRARIES or name in library.names
-            if name.rpartition(".")[2] in short and comes_from_elsewhere and not is_other:
-                return (
-                    f"line {item.lineno} has the decorator `{name[:60]}`, which may be one of"
-                    f" {library.name}: the file that defines it wasn't followed"
-                )
+    for line, called in decorators_of(file.module.tree):
+        name = file.name_of(called)
+        if name.rpartition(".")[2] in short and _comes_from_elsewhere(file, library, called):
+            return (
+                f"line {line} has the decorator `{name[:60]}`, which may be one of"
+                f" {library.name}: the file that defines it wasn't followed"
+            )
     return ""
+
+
+def _comes_from_elsewhere(file: Definitions, library: Library, node: ast.expr) -> bool:
+    """Whether a name comes from a module that wasn't followed, and may be the library's."""
+    name, root = file.name_of(node), root_of(node)
+    is_imported = root in file.aliases or (bool(file.stars) and root not in file.local)
+    is_other = name.partition(".")[0] in OTHER_LIBRARIES or name in library.names
+    return is_imported and not is_other

@@ -15,6 +15,7 @@ from typing import Any
 from headrace.importers.airflow.origin import Module
 
 DEPTH_MAX = 50
+_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def _no_library(_: str) -> str:
@@ -190,22 +191,23 @@ def definitions_of(module: Module) -> Definitions:
     """Return what a parsed file imports and assigns once."""
     assigned: dict[str, list[ast.expr]] = {}
     aliases: dict[str, list[str]] = {}
-    stars: list[str] = []
-    for node in ast.walk(module.tree):
-        for local, name in imported_names(node):
-            if local == "*":
-                stars.append(name.removesuffix("*").removesuffix(".") or name[:-1])
-            else:
-                aliases.setdefault(local, []).append(name)
-    defined: set[str] = set()
-    for statement in module_statements(module.tree):
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            defined.add(statement.name)
+    imports = [pair for node in ast.walk(module.tree) for pair in imported_names(node)]
+    for local, name in imports:
+        aliases.setdefault(local, []).append(name)
+    stars = [_module_of_star(name) for name in aliases.pop("*", [])]
+    statements = list(module_statements(module.tree))
+    for statement in statements:
         for name, value in _assignments(statement):
             assigned.setdefault(name, []).append(value)
+    defined = {item.name for item in statements if isinstance(item, _NAMED)}
     constants = {name: values[0] for name, values in assigned.items() if len(values) == 1}
-    local_names = frozenset({*defined, *assigned})
-    return Definitions(module, aliases, stars, local_names, constants)
+    return Definitions(module, aliases, stars, frozenset({*defined, *assigned}), constants)
+
+
+def _module_of_star(name: str) -> str:
+    """Return the module of `module.*`, which is only dots for a package of the file itself."""
+    module = name.removesuffix("*")
+    return module.removesuffix(".") if module.strip(".") else module
 
 
 def module_statements(tree: ast.Module) -> Iterator[ast.stmt]:
@@ -266,6 +268,20 @@ def _assignments(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
         and statement.value is not None
     ):
         yield statement.target.id, statement.value
+
+
+def decorators_of(tree: ast.Module) -> Iterator[tuple[int, ast.expr]]:
+    """Yield the line of each decorator of a function, and what it names without a call."""
+    for function in functions_of(tree):
+        for item in function.decorator_list:
+            yield item.lineno, item.func if isinstance(item, ast.Call) else item
+
+
+def root_of(node: ast.expr) -> str:
+    """Return the local name with which a dotted name begins; empty for other expressions."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def functions_of(

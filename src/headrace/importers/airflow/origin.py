@@ -7,6 +7,7 @@ import io
 import os
 import tokenize
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -67,10 +68,7 @@ class Origin:
                 for name in folders
                 if name not in SKIPPED_FOLDERS and not is_new_project(Path(folder, name))
             )
-            for name in folders:
-                path = Path(folder, name)
-                if path.is_symlink() and leads_out(self.root, path):
-                    self._refused[self._relative(path)] = LINK_OUT
+            self._refuse_links(Path(folder, name) for name in folders)
             results += (self._relative(Path(folder, name)) for name in sorted(names))
             if len(results) > FILES_MAX:
                 self._refused[results[FILES_MAX]] = (
@@ -78,6 +76,12 @@ class Origin:
                 )
                 break
         return results[:FILES_MAX]
+
+    def _refuse_links(self, folders: Iterable[Path]) -> None:
+        """Note linked folders outside; those inside are read where they are."""
+        for path in folders:
+            if path.is_symlink() and leads_out(self.root, path):
+                self._refused[self._relative(path)] = LINK_OUT
 
     def _refuse_folder(self, error: OSError) -> None:
         """Note a folder that can't be listed."""

@@ -17,7 +17,8 @@ BITS_MAX = 4096
 """At most this length of a whole number."""
 UNITS_A_STEP, UNITS_LOOKED_AT = 4, 25
 """Units of a computed value, and of any other one, that count as one more step."""
-_SCALARS = frozenset({type(None), bool, float})
+_SCALARS = frozenset({type(None), bool, int, float})
+"""Parts that need no look: a long number was refused before it became one."""
 
 
 def size_of(value: Value) -> int:
@@ -25,15 +26,18 @@ def size_of(value: Value) -> int:
     size, pending = 0, [value]
     while pending and size <= SIZE_MAX:
         item = pending.pop()
-        if isinstance(item, str | bytes):
-            size += 1 + len(item) // CHARACTERS_A_UNIT
-        elif isinstance(item, int):
-            size += 1 if item.bit_length() <= BITS_MAX else SIZE_MAX + 1
-        else:
-            parts = _parts(item)
-            size += 1 + len(parts)
-            pending.extend(part for part in parts if type(part) not in _SCALARS)
+        parts = _parts(item)
+        size += 1 + len(parts) + _length(item)
+        pending.extend(part for part in parts if type(part) not in _SCALARS)
     return size
+
+
+def _length(value: Value) -> int:
+    """Return the units of a text or a whole number; 0 for anything else."""
+    if isinstance(value, str | bytes):
+        return len(value) // CHARACTERS_A_UNIT
+    is_long = isinstance(value, int) and value.bit_length() > BITS_MAX
+    return SIZE_MAX + 1 if is_long else 0
 
 
 def _parts(value: Any) -> list[Value]:

@@ -340,15 +340,20 @@ def joined(pieces: Iterable[str | Unknown]) -> str | Text:
         characters += len(piece) if isinstance(piece, str) else 1
         if characters > TEXT_CHARACTERS_MAX or len(merged) > PIECES_MAX:
             return Text((Unknown("a very long string"),))
-        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += piece
-        else:
-            merged.append(piece)
+        _append(merged, piece)
     if not merged:
         return ""
     if len(merged) == 1 and isinstance(merged[0], str):
         return merged[0]
     return Text(tuple(merged))
+
+
+def _append(merged: list[str | Unknown], piece: str | Unknown) -> None:
+    """Add a part of a string, to the one before it if both are known."""
+    if isinstance(piece, str) and merged and isinstance(merged[-1], str):
+        merged[-1] += piece
+    else:
+        merged.append(piece)
 
 
 @dataclass(frozen=True, slots=True)

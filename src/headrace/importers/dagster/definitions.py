@@ -15,9 +15,11 @@ from headrace.importers.python_definitions import (
     Decorator,
     Definitions,
     argument,
+    decorators_of,
     first_line,
     functions_of,
     module_statements,
+    root_of,
 )
 
 KINDS = {
@@ -161,25 +163,24 @@ def read_files(origin: Origin) -> DagsterFiles:
 
 def _made_otherwise(file: Definitions) -> str:
     """Return which other decorator or function of Dagster makes definitions; empty if none."""
-    for function in functions_of(file.module.tree):
-        for item in function.decorator_list:
-            called = item.func if isinstance(item, ast.Call) else item
-            if _is_other(file, called) and not HARMLESS.fullmatch(_last_name(file, called)):
-                return f"line {item.lineno}: what `{_last_name(file, called)}` defines isn't known"
-    for node in ast.walk(file.module.tree):
-        if isinstance(node, ast.Call) and _is_other(file, node.func):
-            name = _last_name(file, node.func)
-            if MAKING.search(name) and not LOADING.match(name):
-                return f"line {node.lineno}: what `{name}(…)` defines is known only at run time"
+    for line, called in decorators_of(file.module.tree):
+        name = _last_name(file, called)
+        if _is_other(file, called) and not HARMLESS.fullmatch(name):
+            return f"line {line}: what `{name}` defines isn't known"
+    for call in _calls_in(file.module.tree):
+        name = _last_name(file, call.func)
+        if _is_other(file, call.func) and MAKING.search(name) and not LOADING.match(name):
+            return f"line {call.lineno}: what `{name}(…)` defines is known only at run time"
     return ""
+
+
+def _calls_in(node: ast.AST) -> Iterator[ast.Call]:
+    yield from (inner for inner in ast.walk(node) if isinstance(inner, ast.Call))
 
 
 def _is_other(file: Definitions, node: ast.expr) -> bool:
     """Whether a name is one of Dagster or its integrations that no kind of definition has."""
-    root = node
-    while isinstance(root, ast.Attribute):
-        root = root.value
-    meanings = file.meanings(root.id) if isinstance(root, ast.Name) else []
+    meanings = file.meanings(root_of(node))
     return file.name_of(node) not in DAGSTER.names and any(map(DAGSTER.owns, meanings))
 
 
@@ -200,13 +201,16 @@ def _called(file: Definitions) -> Iterator[Defined]:
         item for item in file.module.tree.body if not isinstance(item, Function | ast.ClassDef)
     ]
     for statement in statements:
-        calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
-        for call in calls:
-            is_job = isinstance(call.func, ast.Attribute) and call.func.attr == "to_job"
-            kind = "job" if is_job else CALLS.get(file.name_of(call.func))
-            if kind is not None:
+        for call in _calls_in(statement):
+            kind = _kind_of_call(file, call)
+            if kind:
                 file.followed.add(id(call.func))
                 yield Defined(kind, file, call, call, None, _variable(statement, call))
+
+
+def _kind_of_call(file: Definitions, call: ast.Call) -> str:
+    is_job = isinstance(call.func, ast.Attribute) and call.func.attr == "to_job"
+    return "job" if is_job else CALLS.get(file.name_of(call.func), "")
 
 
 def _variable(statement: ast.stmt, call: ast.Call) -> str:

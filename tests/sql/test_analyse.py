@@ -110,8 +110,10 @@ def test_macros_are_named_and_known_functions_are_not() -> None:
         "select " + "1," * (TOKENS_MAX // 2) + "1",
         "select " + "not " * 5000 + "true",
         "select " + "- " * 5000 + "1",
+        "select 1 as a from x " + "join y " * 20_000 + "on 1=1 " * 20_000,
+        "from " * 20_000 + "x",
     ],
-    ids=["brackets", "cases", "characters", "tokens", "not", "minus"],
+    ids=["brackets", "cases", "characters", "tokens", "not", "minus", "joins", "from"],
 )
 def test_what_is_too_large_is_refused(text: str) -> None:
     """Without limits a file could overflow the C stack or take minutes."""

@@ -21,10 +21,13 @@ TEXT_CHARACTERS_MAX = 1_000_000
 TOKENS_MAX = 200_000
 NESTING_MAX = 150
 """Maximum nesting of brackets; sqlglot and this package walk expressions recursively."""
+JOINS_MAX = 1_000
+"""Maximum number of joins whose conditions come after all of them."""
 PARSED_KEPT_MAX = 256
 
 _DIALECT = DuckDB()
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
+_CONDITIONS = {TokenType.ON, TokenType.USING}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
 _STARTS = {
     TokenType.SELECT,
@@ -371,7 +374,30 @@ def _check_start(tokens: list[Token]) -> None:
         )
 
 
+def _check_joins(tokens: list[Token]) -> None:
+    """Refuse joins whose conditions all come later.
+
+    sqlglot's compiled parser reads them recursively: 20,000 overflow its stack, which ends the
+    process.
+    """
+    joins, before = 0, None
+    for token in tokens:
+        kind = token.token_type
+        if kind is TokenType.JOIN or (kind is TokenType.FROM and before is kind):
+            joins += 1
+            if joins > JOINS_MAX:
+                raise InvalidSelect(
+                    "sql_too_large",
+                    f"more than {JOINS_MAX:,} joins follow each other without a condition",
+                    line=token.line,
+                )
+        elif kind in _CONDITIONS:
+            joins = max(0, joins - 1)
+        before = kind
+
+
 def _check_nesting(tokens: list[Token]) -> None:
+    _check_joins(tokens)
     depth = 0
     for token in tokens:
         kind = token.token_type

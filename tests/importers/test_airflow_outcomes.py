@@ -552,3 +552,15 @@ def test_names_that_a_person_would_give(tmp_path: Path) -> None:
     assert "FROM x_clicks AS CLICKS" in project.files["assets/clicks.sql"]
     assert "assets/d_h.sql" in project.files
     assert by_id(project)["d.a"].why == "its query replaces all rows of m.h"
+
+
+def test_a_short_word_that_is_a_secret_doesnt_stop_other_tasks(tmp_path: Path) -> None:
+    """Would catch: sixteen tasks left to a person, because a test's key is called like a program."""
+    dag = (
+        "from airflow import DAG\nfrom airflow.operators.bash import BashOperator\n"
+        "with DAG('d', schedule='@daily'):\n"
+        "    BashOperator(task_id='a', bash_command='copy to minio')\n"
+    )
+    project = imported(tmp_path, {"conftest.py": "ACCESS_KEY = 'minio'\n", "d.py": dag})
+    assert [secret.name for secret in project.secrets] == ["ACCESS_KEY"]
+    assert verdicts(project) == {"d.a": "command"}

@@ -68,6 +68,8 @@ _COMMON = frozenset(
      "headrace", "public", "guest", "data", "python3", "jobs")
 )  # fmt: skip
 """Passwords that are ordinary words: they are removed where they are given, not elsewhere."""
+_WORD = re.compile("[a-z]{1,8}")
+"""The same of a short word, such as `minio`: names of tasks and files have it, too."""
 _QUICK = re.compile(
     r"(?i)pass|pwd|secret|token|key|credential|://|AKIA|ASIA|ghp_|xox|sk_live|bearer|basic"
     r"|identified|mysql|curl"
@@ -106,7 +108,7 @@ class Secrets:
         for match in _matches(text):
             line = text.count("\n", 0, match.start) + 1
             self.found.append(SecretFound(path, line, match.name))
-            if match.value.lower() not in _COMMON:
+            if match.value.lower() not in _COMMON and not _WORD.fullmatch(match.value):
                 self._values.add(match.value)
 
     def redacted(self, text: str) -> str:

@@ -191,8 +191,8 @@ def _warn_of_second_runs(response: ImportResponse, page: CommandOutput) -> None:
     if response.counts.command and response.tool in _SCHEDULED:
         pause = command_line("pause", "*", "--reason", f"runs in {_SCHEDULED[response.tool]}")
         page.say(
-            f"! the commands start tasks in {_SCHEDULED[response.tool]}, whose schedules are active"
-            f" too: after headrace apply, and before run or serve: {pause}",
+            f"! the commands start tasks in {_SCHEDULED[response.tool]}, whose own schedules go on."
+            f" Pause them after headrace apply, before run or serve: {pause}",
             "warn",
         )
 

@@ -66,7 +66,8 @@ class Session(SessionMethods):
     `path` is the project's folder or a folder below it (default: the current folder). `env` is the
     environment (default: `HEADRACE_ENV`, else production). `now` replaces the current time, for
     replays. `actor` is recorded in the audit trail as the author of changes (default: the system
-    user and the host). Raises HeadraceError or a subclass (`headrace.model.errors`); its `hint`
+    user and the host). `token` is an API token to act as (default: `HEADRACE_TOKEN`), whose name
+    is the actor then. Raises HeadraceError or a subclass (`headrace.model.errors`); its `hint`
     says what to do.
     """
 
@@ -77,11 +78,13 @@ class Session(SessionMethods):
         env: str | None = None,
         now: datetime | str | None = None,
         actor: str | None = None,
+        token: str | None = None,
     ) -> None:
         self._path = None if path is None else Path(path)
         self._env = env or os.environ.get("HEADRACE_ENV") or PRODUCTION
         self._now = now.isoformat() if isinstance(now, datetime) else now
         self._actor = actor or local_actor()
+        self._token = token or os.environ.get("HEADRACE_TOKEN", "").strip()
         self._open().close()
 
     def __enter__(self) -> Self:
@@ -175,7 +178,12 @@ class Session(SessionMethods):
     def _open(self) -> Opened:
         from headrace.services.session import ProjectSession as Opened
 
-        return Opened.open(self._path, self._env, self._now, self._actor)
+        session = Opened.open(self._path, self._env, self._now, self._actor)
+        if self._token:
+            from headrace.services.tokens import identify
+
+            session.use(identify(session, self._token))
+        return session
 
     def _opened(self) -> Any:
         from contextlib import closing

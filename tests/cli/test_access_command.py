@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from clilab import Project
 
+from headrace import Session
+from headrace.model import Refused
+
 RULES = """\
 - {role: admin, to: [user:%s]}
 - {role: viewer, to: [token:reader]}
@@ -183,3 +186,17 @@ def test_tokens_that_are_none_are_refused(
         assert "this token isn't known" in governed.refused("status", code=3)
     monkeypatch.delenv("HEADRACE_TOKEN")
     assert "can't be read" in governed.refused("status", "--token-file", str(tmp_path / "none"))
+
+
+def test_python_acts_as_the_token_too(governed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a notebook that reads what its token may not, or acts under another name."""
+    text = token(governed, "reader", "viewer")
+    with pytest.raises(Refused, match="may not pause"):
+        Session(governed.root, token=text).pause("revenue", reason="x")
+    assert "customer" not in Session(governed.root, token=text).read("orders").arrow.column_names
+    monkeypatch.setenv("HEADRACE_TOKEN", text)
+    assert Session(governed.root).whoami().who == "token:reader"
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    Session(governed.root, actor="somebody").pause("revenue", reason="x")
+    entry = governed.json("audit", "show", "--action", "node.paused")[0]
+    assert entry["actor"] != "somebody"

@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from clilab import Project
 
+from headrace import Session
+from headrace.model import Refused
+from headrace.security.access import Identity, IdentityKind
+
 RULE = '[policy]\nbackfill_approval = "partitions > 1"\n'
 BACKFILL = (
     "backfill", "revenue", "--from", "2025-03-01", "--to", "2025-03-03", "--mode", "all", "--only",
@@ -40,7 +44,11 @@ def ask(project: Project) -> dict[str, Any]:
 
 def as_another_person(project: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Run the next commands as another user of the machine."""
+    identity = Identity(
+        name=f"{name}@db1", kind=IdentityKind.LOCAL, subjects=frozenset({f"user:{name}"})
+    )
     monkeypatch.setattr("headrace.cli.invocation.local_actor", lambda: f"{name}@db1")
+    monkeypatch.setattr("headrace.security.access.local_identity", lambda: identity)
 
 
 def test_nobody_approves_their_own_plan(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,3 +150,11 @@ def test_a_cancelled_plan_is_void_and_none_is_said_plainly(asked: Project) -> No
     number = ask(asked)["id"]
     asked.text("backfills", "cancel", number, "--reason", "a mistake")
     assert asked.json("approvals") == []
+
+
+def test_a_name_that_a_program_gives_itself_is_no_second_person(asked: Project) -> None:
+    """Would catch: an approval by the same user under another name."""
+    number = ask(asked)["id"]
+    for actor in ("bo@db1", None):
+        with pytest.raises(Refused, match="another person must decide"):
+            Session(asked.root, actor=actor).approve(number, reason="fine")

@@ -94,8 +94,9 @@ def _answer(
 
 
 def people_of(session: ProjectSession) -> list[str]:
-    """Return who uses a session: the actor, and for a token also who created it."""
-    return [session.actor, *_creators(session, session.actor)]
+    """Return who uses a session: the actor, the user, and for a token also who created it."""
+    names = {session.actor, session.identity.name}
+    return sorted(names.union(*(_creators(session, name) for name in names)))
 
 
 def _creators(session: ProjectSession, actor: str) -> list[str]:

@@ -40,7 +40,7 @@ def masked_columns(session: ProjectSession, node: str) -> list[str]:
     These are the classified columns, and those that the session's identity may not see.
     """
     classified = {
-        f"{name}.{column}"
+        f"{name.lower()}.{column}"
         for name in _names(session.project())
         for column in classified_columns(session.project(), name)
     }
@@ -82,7 +82,7 @@ def _hidden(
         classified = classified_columns(project, name)
         if classified and not _may_reveal(session, rules, identity, name):
             columns |= classified
-        yield from (f"{name}.{column}" for column in columns)
+        yield from (f"{name.lower()}.{column}" for column in columns)
 
 
 def _may_reveal(
@@ -100,7 +100,7 @@ def _with_derived(session: ProjectSession, node: str, hidden: Collection[str]) -
     if not hidden:
         return []
     own_columns = {
-        column.partition(".")[2] for column in hidden if column.partition(".")[0] == node
+        column.partition(".")[2] for column in hidden if column.partition(".")[0] == node.lower()
     }
     compiled = session.compiled
     if compiled is None:

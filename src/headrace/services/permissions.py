@@ -162,6 +162,9 @@ Lists aren't filtered by node, so a role that is limited to nodes opens only com
 their nodes; for the others, a role without that limit is needed.
 """
 
+_LOOKING = (SEE, READ, AUDIT)
+"""Permissions of commands that change nothing."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -204,6 +207,8 @@ def check(session: ProjectSession, needed: CommandPermission, arguments: Mapping
         return
     from headrace.security.access import NotAllowed
 
+    if needed.permission not in _LOOKING:
+        session.actor = session.identity.name  # whatever name a program has given itself
     whole = decision(session, rules, needed.permission, None)
     if whole.allowed:
         return

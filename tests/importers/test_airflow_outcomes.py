@@ -564,3 +564,19 @@ def test_a_short_word_that_is_a_secret_doesnt_stop_other_tasks(tmp_path: Path) -
     project = imported(tmp_path, {"conftest.py": "ACCESS_KEY = 'minio'\n", "d.py": dag})
     assert [secret.name for secret in project.secrets] == ["ACCESS_KEY"]
     assert verdicts(project) == {"d.a": "command"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from " + "(select * from " * 5_000 + "(select 1 as a)" + ")" * 5_000,
+        "select 1 as a from x " + "join y " * 10_000 + "on 1=1 " * 10_000,
+    ],
+    ids=["brackets", "joins"],
+)
+def test_sql_that_is_nested_too_deeply_stays_a_command(tmp_path: Path, sql: str) -> None:
+    """Would catch: a file whose SQL ends the process, and with it the whole import."""
+    project = one_dag(tmp_path / "a", f"PostgresOperator(task_id='a', sql='insert into m.t {sql}')")
+    (item,) = project.items
+    assert item.verdict == "command"
+    assert "nested too deeply" in item.why

@@ -16,6 +16,7 @@ from headrace.importers.adf.drafts import TableKey
 from headrace.importers.adf.json_text import JsonObject
 from headrace.importers.adf.reading import object_of, objects_of
 from headrace.importers.adf.stores import table_key
+from headrace.importers.sql_depth import TooDeep, parse_statements
 
 STATEMENT_CHARACTERS_MAX = 200_000
 logging.getLogger("sqlglot").addFilter(
@@ -78,14 +79,13 @@ def _statements(text: str, dialect: str) -> list[exp.Expr]:
     if len(text) > STATEMENT_CHARACTERS_MAX:
         raise NotTranslatedError("it is too long")
     try:
-        parsed = sqlglot.parse(text, read=dialect)
-    except (SqlglotError, RecursionError) as error:
+        parsed = parse_statements(text, dialect)
+    except (SqlglotError, RecursionError, TooDeep) as error:
         first = str(error).partition("\n")[0] or "it is nested too deep"
         raise NotTranslatedError(f"it isn't understood: {first[:120]}") from None
-    statements = [statement for statement in parsed if isinstance(statement, exp.Expr)]
     return [
         statement
-        for statement in statements
+        for statement in parsed
         if not isinstance(statement, exp.Semicolon) and not _is_setting(statement)
     ]
 

@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from headrace.importers.airflow.templates import Instant, Piece, Refused, Setting, XComPull
+from headrace.importers.sql_depth import TooDeep, parse_statements
 
 TEXT_CHARACTERS_MAX = 200_000
 NESTING_MAX = 100
@@ -160,7 +160,9 @@ def read_statements(sql: SqlText, target: Target | None, into: Statements) -> No
 
 def _parsed(sql: SqlText) -> list[exp.Expr | None]:
     try:
-        return list(sqlglot.parse(sql.text, dialect=sql.dialect or None))
+        return list(parse_statements(sql.text, sql.dialect or ""))
+    except TooDeep:
+        raise NotCarried("its SQL is nested too deeply") from None
     except (SqlglotError, RecursionError, ValueError):
         named = sql.dialect or "SQL"
         raise NotCarried(f"its statements can't be read as {named}") from None

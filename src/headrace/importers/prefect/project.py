@@ -176,7 +176,7 @@ class _Items:
         chosen = next(iter(scheduled or deployments), None)
         if chosen is None:
             task.trigger = "manual"
-            task.todo.append("no deployment with a schedule is in the files: write a trigger")
+            task.todo.append("no schedule of it was found where they are read: write a trigger")
             return
         task.trigger = chosen.trigger or "manual"
         task.tags = chosen.tags

@@ -25,11 +25,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import noops, partitions, pipeline
 from benchmarks.harness import machine
 from scripts.tree_copy import ROOT, Copy, clean_environment, make_environment
+
+FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""Python has filters since 3.11.4."""
 
 BASELINE = Path(__file__).with_name("baseline")
 WARN, FAIL = 1.05, 1.15
@@ -202,7 +205,7 @@ def _tree_of(commit: str, folder: Path) -> Path:
     """Write the files of a commit, and make an environment that imports them."""
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True)
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-        files.extractall(folder, filter="data")
+        files.extractall(folder, **FILTER)
     make_environment(folder)
     return folder
 

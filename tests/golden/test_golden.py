@@ -14,6 +14,7 @@ import shutil
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from story import PROJECT, steps
@@ -24,6 +25,8 @@ from headrace import __version__
 from headrace.cli.command_table import BY_NAME
 
 HERE = Path(__file__).parent
+FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""Python has filters since 3.11.4."""
 COMMANDS, KEPT = HERE / "commands", HERE / "kept"
 GO_ON = {"bench", "conformance", "demo", "serve", "dev"}
 """Commands that make projects of their own, run programs, or go on until they are ended."""
@@ -59,7 +62,7 @@ def test_a_state_of_before_opens(archive: Path, tmp_path: Path) -> None:
     """Would catch: a backup, a store or a lake of an earlier version that later code can't read, or
     reads otherwise."""
     with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path, filter="data")
+        packed.extractall(tmp_path, **FILTER)
     root, now = tmp_path / "shop", ("--now", "2025-03-09T06:30+01:00")
     (root / "landing").mkdir()
     for line in (

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headrace.web.app import Bundle
 
 ROOT = Path(__file__).parents[2]
+FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""Python has filters since 3.11.4."""
 
 
 def test_an_sdist_has_the_built_ui_and_not_its_sources(tmp_path: Path) -> None:
@@ -32,7 +35,7 @@ def test_an_sdist_has_the_built_ui_and_not_its_sources(tmp_path: Path) -> None:
     )
     [sdist] = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path, **FILTER)
     [folder] = [path for path in tmp_path.iterdir() if path.is_dir()]
     assert (folder / "src/headrace/web/ui_bundle/index.html").is_file() and not (
         folder / "ui"

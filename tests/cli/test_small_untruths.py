@@ -167,6 +167,7 @@ MAY_NAME_CLASSES = {
     "model/plugins.py": "what the code of an installed package raises",
     "engine/": "what the user's own code raises",
     "scheduler/": "for whoever simulates the core",
+    "importers/origin_files.py": "a fault of the importer, for whoever reports it",
     "services/commands.py": "a field for programs",
     "services/read_process.py": "a field for programs",
     "connect/filesystems.py": "compared, not shown",

@@ -33,7 +33,7 @@ def test_a_project_is_loaded_once_however_many_ask_at_first(
 
     async def ask() -> list[int | None]:
         return await asyncio.gather(
-            *(reader.response(lambda session: session.version) for _ in range(8))
+            *(reader.response(lambda session: session.version, None) for _ in range(8))
         )
 
     assert asyncio.run(ask()) == [1] * 8 and len(loads) == 1

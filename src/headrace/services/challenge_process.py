@@ -88,7 +88,7 @@ def main() -> int:
     from headrace.services.challenges import ChallengeRequest, challenge
 
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=ChallengeJob)
-    session = ProjectSession(Path(job.root), job.env, None, job.actor)
+    session = ProjectSession(Path(job.root), job.env, None, job.actor, trusted=True)
     try:
         answer = ChallengeJobResult(
             challenge(

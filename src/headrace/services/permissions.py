@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from headrace.model import StoreError, UnknownName
+from headrace.model import HeadraceError, UnknownName
 from headrace.model.access import ACCESS_FILE, AccessRules, Permission
 
 if TYPE_CHECKING:
@@ -259,12 +259,12 @@ def rules_of(session: ProjectSession) -> AccessRules | None:
     """Return the applied rules; None if there is no `access.yaml`.
 
     Production's rules hold in every environment, because environments read production's data. If
-    the state can't be read, a local user isn't checked: the command itself reports the state.
+    the settings or the state can't be read, a local user isn't checked: the command reports them.
     """
-    production = session.production or session
     try:
+        production = session.production or session
         compiled = production.compiled if ACCESS_FILE in production.manifest else None
-    except StoreError:
+    except HeadraceError:
         if session.local:
             return None
         raise

@@ -174,7 +174,9 @@ def authorised(function: F) -> F:
     Commands call each other: only the first one in a session is checked. The function raises
     NotAllowed, and UnknownName for a node that the caller may not see.
     """
-    path = f"{function.__module__.rpartition('.')[2]}:{function.__name__}"
+    # `python -m headrace.services.MODULE` calls the module `__main__`
+    module = inspect.getmodulename(function.__code__.co_filename)
+    path = f"{module}:{function.__name__}"
     needed = COMMANDS[path]
     signature = inspect.signature(function)
 

@@ -238,9 +238,11 @@ def test_one_of_ten_dags_is_moved_and_moved_back(
     monkeypatch.setenv("PATH", airflow.environ["PATH"])
     for name in ("AIRFLOW_HOME", "AIRFLOW__CORE__DAGS_FOLDER"):
         monkeypatch.setenv(name, airflow.environ[name])
-    assert moved.files == ["assets/shop_0_first.yaml", "assets/shop_0_second.yaml"]
+    # An import without catchup begins today, which is already after the newest run of Airflow 2.
     following = datetime.fromisoformat(date).replace(tzinfo=UTC) + timedelta(days=1)
-    assert f"+start: {following:%Y-%m-%d}\n" in (moved.diff or "")
+    for name in ("first", "second"):
+        text = (root / f"assets/shop_0_{name}.yaml").read_text()
+        assert f"\nstart: {following:%Y-%m-%d}\n" in text
     at_once = [row.asset for row in headrace.Session(root).tick().published]
     assert not {"shop_0_first", "shop_0_second"} & set(at_once), "Airflow has run all of it"
     later = (following + timedelta(days=1, hours=1)).isoformat()
@@ -249,7 +251,8 @@ def test_one_of_ten_dags_is_moved_and_moved_back(
         ("shop_0_first", f"{following:%Y-%m-%d}"),
         ("shop_0_second", f"{following:%Y-%m-%d}"),
     ]
-    back = rollback(_session(root), root, "shop_0", actor="test", progress=Silent())
+    # The day that ran here hasn't come in Airflow's time: once it has, Airflow 2 runs it again.
+    back = rollback(_session(root), root, "shop_0", yes=True, actor="test", progress=Silent())
     assert back.dag is not None
     assert back.dag.stage == "airflow"
     assert back.notes[0].startswith("Airflow goes on with")

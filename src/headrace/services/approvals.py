@@ -10,13 +10,13 @@ from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.access import Role
 from headrace.model.partitions import command_line
 from headrace.model.settings import Approval
-from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
+from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands
 from headrace.services.agreements import identified
 from headrace.services.backfill_planning import BackfillArguments, content, plan
 from headrace.services.backfill_views import planned_response, published_of, stored_response
 from headrace.services.backfills import AWAITING, number_of, order
-from headrace.services.command_context import TOKEN_PREFIX, CommandContext
+from headrace.services.command_context import TOKEN_PREFIX, CommandContext, actor_named
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.parameters import Argument, RequiredReason
 from headrace.services.permissions import authorised
@@ -163,11 +163,11 @@ def _work(context: CommandContext, record: PlanRecord) -> PendingRun:
     """Return the run of an approved plan, in the name of the person who asked for it."""
     arguments = msgspec.json.decode(record.request, type=BackfillArguments)
     backfill = content(record)
-    service = record.actor.startswith(TOKEN_PREFIX)
-    actor = Actor(ActorType.SERVICE if service else ActorType.PERSON, record.actor)
     return PendingRun(
         context.leader(Silent()),
-        msgspec.structs.replace(order(context, arguments, backfill, record.id), actor=actor),
+        msgspec.structs.replace(
+            order(context, arguments, backfill, record.id), actor=actor_named(record.actor)
+        ),
         "backfill",
         lambda _: _response(context, record.id),
         backfill.partitions,

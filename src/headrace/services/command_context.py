@@ -28,10 +28,15 @@ TOKEN_PREFIX = "token:"  # noqa: S105 - the prefix of a name
 """How the name of a token begins among actors; a name of a user has no colon."""
 
 
+def actor_named(name: str) -> Actor:
+    """Return the person or token of a name, as the audit trail records them."""
+    service = name.startswith(TOKEN_PREFIX)
+    return Actor(ActorType.SERVICE if service else ActorType.PERSON, name)
+
+
 def person(session: ProjectSession) -> Actor:
     """Return the person or token of a session, as the audit trail records them."""
-    service = session.actor.startswith(TOKEN_PREFIX)
-    return Actor(ActorType.SERVICE if service else ActorType.PERSON, session.actor)
+    return actor_named(session.actor)
 
 
 class _Leading:

@@ -134,6 +134,12 @@ def test_explain_names_the_rule_and_the_line(governed: Project) -> None:
     who = governed.json("access", "whoami")["who"]
     answer = governed.json("access", "explain", who, "quarantine accept", "revenue")
     assert answer["rule"] == {"file": "access.yaml", "line": 1}
+    token(governed, "core", "viewer:owner=core")
+    # `status` isn't about a node, so a role that reaches this node doesn't allow it
+    answer = governed.json("access", "explain", "token:core", "status", "revenue")
+    assert answer["decision"] == "deny"
+    answer = governed.json("access", "explain", "token:core", "serve")
+    assert answer["reason"] == "the role viewer doesn't include `administer`"
     assert "did you mean `backfill`" in governed.refused("access", "explain", who, "backfil")
     assert "token list" in governed.refused("access", "explain", "token:nobody", "read")
     assert "user:NAME" in governed.refused("access", "explain", "ana", "read")

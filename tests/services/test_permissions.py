@@ -12,7 +12,7 @@ from headrace.cli.command_table import COMMANDS as CLI_COMMANDS
 from headrace.cli.declared_commands import load
 from headrace.model.access import PERMISSIONS, Permission, Role
 from headrace.services.parameters import command_function
-from headrace.services.permissions import COMMANDS
+from headrace.services.permissions import COMMANDS, by_name
 from headrace.web.endpoints import ENDPOINTS
 
 PACKAGE = Path(headrace.__file__).parent
@@ -93,11 +93,10 @@ def _called(tree: ast.Module, module: str, alias: ast.alias) -> set[str]:
 
 def test_commands_and_roles_are_as_reviewed() -> None:
     """Would catch: a role that gets a command without anybody having looked at it."""
-    permissions = {row.name: row.permission for row in COMMANDS.values()}
     lines = [
-        f"{name}: {permission}: "
-        + ", ".join(role for role in Role if permission in PERMISSIONS[role])
-        for name, permission in sorted(permissions.items())
+        f"{name}: {row.permission}: "
+        + ", ".join(role for role in Role if row.permission in PERMISSIONS[role])
+        for name, row in sorted(by_name().items())
     ]
     assert lines == ROWS.read_text().splitlines()
     assert PERMISSIONS[Role.ADMIN] == set(Permission)

@@ -14,8 +14,7 @@ import msgspec
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import Screen, clean
-from headrace.model.access import Permission
-from headrace.services.permissions import CommandPermission, check
+from headrace.services.permissions import SERVE, check
 from headrace.services.responses import Response
 from headrace.services.serving import Role, ServerTask, Serving, Stop
 from headrace.web import HttpServer, listen
@@ -58,7 +57,7 @@ def serve(invocation: Invocation, address: ListenAddress, task: ServerTask | Non
     `task` is additional work in the leader's thread.
     """
     session, stop = invocation.session, Stop()
-    check(session, CommandPermission("serve", Permission.ADMINISTER), {})
+    check(session, SERVE, {})
     session.trusted = True  # from here on, Headrace itself works in this session
     settings = session.settings
     serving = Serving(session, stop, line_printer(invocation), invocation.progress(), task)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.model import Asset, Source, UnknownName
-from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Permission, Role
+from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Role
 from headrace.model.errors import did_you_mean
 from headrace.security.access import Identity, IdentityKind, Node, roles_of
 from headrace.security.tokens import identity_of
 from headrace.services.masking import hidden_columns
 from headrace.services.parameters import Argument
-from headrace.services.permissions import COMMANDS, authorised, decision, rules_of
+from headrace.services.permissions import (
+    CommandPermission,
+    authorised,
+    by_name,
+    decision,
+    rules_of,
+)
 from headrace.services.responses.access import (
     AccessDecisionResponse,
     AccessRow,
@@ -53,12 +59,12 @@ def explain(
 
     Raise UnknownName for an unknown command, token or node.
     """
-    permission = _permission(command)
+    needed = _command(command)
     identity, about = _identity(session, who), _node(session, node)
     rules = rules_of(session)
-    result = decision(session, rules, permission, None, identity)
-    if about is not None and not result.allowed:
-        result = decision(session, rules, permission, about, identity)
+    result = decision(session, rules, needed.permission, None, identity)
+    if about is not None and needed.of and not result.allowed:
+        result = decision(session, rules, needed.permission, about, identity)
     masked = (
         hidden_columns(session, about.name, identity) if isinstance(about, Source | Asset) else []
     )
@@ -77,21 +83,20 @@ def explain(
 def matrix(session: ProjectSession) -> list[AccessRow]:
     """Return each command with each role: whether a role without a limit allows it."""
     del session
-    permissions = {row.name: row.permission for row in COMMANDS.values()}
     return [
         AccessRow(
             command=name,
-            permission=permission,
+            permission=row.permission,
             role=role,
-            decision="allow" if permission in PERMISSIONS[role] else "deny",
+            decision="allow" if row.permission in PERMISSIONS[role] else "deny",
         )
-        for name, permission in sorted(permissions.items())
+        for name, row in sorted(by_name().items())
         for role in Role
     ]
 
 
-def _permission(command: str) -> Permission:
-    names = {row.name: row.permission for row in COMMANDS.values()}
+def _command(command: str) -> CommandPermission:
+    names = by_name()
     name = " ".join(command.removeprefix("headrace ").split())
     if name not in names:
         hint = did_you_mean(name, names) or "headrace access matrix lists the commands"

@@ -162,8 +162,17 @@ Lists aren't filtered by node, so a role that is limited to nodes opens only com
 their nodes; for the others, a role without that limit is needed.
 """
 
+SERVE = _ROW("serve", ADMINISTER)
+"""`headrace serve` isn't a function of `headrace.services`, but needs a permission, too."""
+
 _LOOKING = (SEE, READ, AUDIT)
 """Permissions of commands that change nothing."""
+
+
+def by_name() -> dict[str, CommandPermission]:
+    """Return the permission of each command by its name, as people type it."""
+    return {row.name: row for row in (*COMMANDS.values(), SERVE)}
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -204,13 +213,13 @@ def trusted(session: ProjectSession) -> Iterator[None]:
 
 def check(session: ProjectSession, needed: CommandPermission, arguments: Mapping[str, Any]) -> None:
     """Raise NotAllowed if the session's identity may not run a command with these arguments."""
-    rules = rules_of(session)
-    if rules is None and session.local:
+    if unrestricted(session):
         return
     from headrace.security.access import NotAllowed
 
     if needed.permission not in _LOOKING:
         session.actor = session.identity.name  # whatever name a program has given itself
+    rules = rules_of(session)
     whole = decision(session, rules, needed.permission, None)
     if whole.allowed:
         return
@@ -225,16 +234,15 @@ def check(session: ProjectSession, needed: CommandPermission, arguments: Mapping
             raise NotAllowed(session.identity, needed.name, result, (node.owner,))
 
 
-def check_call(session: ProjectSession, function: str, request: Any) -> None:
-    """Raise NotAllowed as the call of a function of `COMMANDS` would, without the call.
-
-    `request` has the arguments as attributes.
-    """
+def check_call(session: ProjectSession, function: str, arguments: Mapping[str, Any]) -> None:
+    """Raise NotAllowed as the call of a function of `COMMANDS` would, without the call."""
     if not session.trusted:
-        needed = COMMANDS[function]
-        name = needed.of.partition(".")[0]
-        arguments = {key: getattr(request, key, None) for key in (name, "exclude") if key}
-        check(session, needed, arguments)
+        check(session, COMMANDS[function], arguments)
+
+
+def unrestricted(session: ProjectSession) -> bool:
+    """Whether nothing is checked: a local user in a project without rules."""
+    return session.local and rules_of(session) is None
 
 
 def decision(

@@ -23,9 +23,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from headrace.model import HeadraceError, Refused
-from headrace.model.access import Permission
 from headrace.security.access import Identity, local_identity
-from headrace.services.permissions import CommandPermission, check
+from headrace.services.permissions import check_call
 from headrace.services.receive import NoHook, fire
 from headrace.services.responses import ConsumerRow, StatusResponse
 from headrace.services.session import ProjectSession
@@ -393,7 +392,7 @@ async def identify_request(request: Request, guard: Guard, reader: ProjectReader
 
 def see_everything(session: ProjectSession) -> None:
     """Raise NotAllowed if the session's identity may not see the whole project."""
-    check(session, CommandPermission("status", Permission.SEE), {})
+    check_call(session, "status:status", {})
 
 
 async def _respond(

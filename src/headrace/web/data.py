@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -168,12 +168,8 @@ class Data:
 
 def _location(session: ProjectSession, query: ReadQuery) -> ReadLocation | None:
     """Return where the rows are, if the session's identity may read them; None for a view."""
-    check_call(session, "read:read", _QueryArguments(query))
+    check_call(session, "read:read", {"query": query})
     return None if is_view(session.project(), query.asset) else find(session, query)
-
-
-class _QueryArguments(NamedTuple):
-    query: ReadQuery
 
 
 async def _acquire_slot(turns: asyncio.Semaphore) -> None:

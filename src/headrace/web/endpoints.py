@@ -122,7 +122,7 @@ def _read_response(
 
     The permission is checked before the cache: its responses were computed for others.
     """
-    check_call(session, endpoint.command, parameters)
+    check_call(session, endpoint.command, msgspec.structs.asdict(parameters))
     question = f"{session.identity.who} {parameters!r}"  # some responses leave out columns
     tag = None if endpoint.of_files else etag_of(f"{endpoint.path} {question}", state_of(session))
     if tag is not None:

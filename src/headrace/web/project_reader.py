@@ -66,9 +66,11 @@ class ProjectReader:
         """Return the folder, environment and reader, for another process."""
         return str(self._root), self._env, ACTOR
 
-    def session(self) -> ProjectSession:
-        """Open the project for a reader."""
-        return ProjectSession(self._root, self._env, None, ACTOR, trusted=True)
+    def session(self, identity: Identity | None = None) -> ProjectSession:
+        """Open the project for an identity; without one, Headrace itself reads unchecked."""
+        return ProjectSession(
+            self._root, self._env, None, ACTOR, identity=identity, trusted=identity is None
+        )
 
     async def changes(self, before: Marks | None) -> tuple[Marks, ChangesResponse]:
         """Read in a thread what changed since."""
@@ -97,9 +99,7 @@ class ProjectReader:
         return self._read(make, identity)
 
     def _read(self, make: Callable[[ProjectSession], D], identity: Identity | None = None) -> D:
-        session = ProjectSession(
-            self._root, self._env, None, ACTOR, identity=identity, trusted=identity is None
-        )
+        session = self.session(identity)
         try:
             if self._last is not None:
                 with suppress(HeadraceError):

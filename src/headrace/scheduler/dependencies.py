@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from functools import partial
 
 from headrace.model import Grain, InputMode, InputSpec
-from headrace.model.intervals import GRAINS, bounds_us, key_at_us
+from headrace.model.intervals import DAY_US, GRAINS, bounds_us, key_at_us
 from headrace.model.partitions import WHOLE, dependents, required, split
 from headrace.model.reachability import reachable
 from headrace.model.times import DaysOff, Duration, Offset
@@ -372,7 +372,6 @@ def _inherits(node: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
 # deadline will be met is answered by `PartitionForecaster` in `headrace.scheduler.forecast`;
 # other packages make one over `network_of(graph)`.
 
-DAY_US = 86_400_000_000
 DEADLINES_CACHED_MAX = 1 << 14
 
 

@@ -8,14 +8,14 @@ import msgspec
 
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.access import Role
+from headrace.model.intervals import DAY_US
 from headrace.model.partitions import command_line
 from headrace.model.settings import Approval
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands
-from headrace.services.agreements import identified
-from headrace.services.backfill_planning import BackfillArguments, content, plan
-from headrace.services.backfill_views import planned_response, published_of, stored_response
-from headrace.services.backfills import AWAITING, number_of, order
+from headrace.services.backfill_planning import BackfillArguments, content
+from headrace.services.backfill_views import published_of, stored_response
+from headrace.services.backfills import AWAITING, number_of, order, replanned
 from headrace.services.command_context import TOKEN_PREFIX, CommandContext, actor_named
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.parameters import Argument, RequiredReason
@@ -35,7 +35,6 @@ from headrace.store.queries.backfill_plans import PlanRecord
 SHOWN_MAX = 50
 EXPIRES_DAYS = 7
 """A plan that waits longer can't be approved any more: its estimate and its reason are old."""
-_DAY_US = 86_400_000_000
 APPROVED, REJECTED = "approved", "rejected"
 _NEEDED = NeededApprovalRow(role=Role.OWNER, of="anybody but the one who asked", count=1)
 
@@ -194,24 +193,7 @@ def _refuse_own_plan(session: ProjectSession, record: PlanRecord, people: list[s
 def _refuse_changed_plan(context: CommandContext, record: PlanRecord) -> None:
     """Raise Refused if the plan would do something else by now than what was asked for."""
     arguments = msgspec.json.decode(record.request, type=BackfillArguments)
-    leader = context.leader(Silent())
-    again = plan(
-        context.session,
-        context.store,
-        leader.applied.compiled,
-        leader.applied.id,
-        arguments,
-        now=context.now(),
-    )
-    response = planned_response(
-        context.session,
-        again,
-        arguments,
-        state="planned",
-        now=context.now(),
-        clock=context.clock.kind,
-    )
-    now_id = identified(context.session, response, leader.applied.id).plan_id
+    now_id = replanned(context, arguments)[1].plan_id
     if now_id != arguments.plan_id:
         raise Refused(
             f"plan {record.id} is void: it would be {now_id} by now, not {arguments.plan_id}",
@@ -234,7 +216,7 @@ def _row(session: ProjectSession, tx: Transaction, record: PlanRecord, now_us: i
         asked_by=record.actor,
         reason=record.reason,
         asked_at=session.instant(record.created_at),
-        expires_at=session.instant(record.created_at + EXPIRES_DAYS * _DAY_US),
+        expires_at=session.instant(_expires_at(record)),
         rule=_rule(record),
         needs=[_NEEDED],
         given=[
@@ -286,5 +268,9 @@ def _state(record: PlanRecord, answers: list[str], now_us: int) -> str:
         return APPROVED
     if record.state != AWAITING:
         return "void"
-    expired = now_us >= record.created_at + EXPIRES_DAYS * _DAY_US
-    return "expired" if expired else "open"
+    return "expired" if now_us >= _expires_at(record) else "open"
+
+
+def _expires_at(record: PlanRecord) -> int:
+    """Return when a plan can't be approved any more, in microseconds since 1970 UTC."""
+    return record.created_at + EXPIRES_DAYS * DAY_US

@@ -143,8 +143,28 @@ def _state(planned: DraftBackfill) -> str:
 def _backfill(
     context: CommandContext, arguments: BackfillArguments, progress: Progress
 ) -> PendingRun | BackfillResponse:
-    leader = context.leader(progress)
-    applied = leader.applied
+    applied = context.leader(progress).applied
+    planned, response = replanned(context, arguments)
+    refused = changed(context.session, response, arguments.plan_id, applied.id)
+    if refused is not None:
+        return msgspec.structs.replace(response, state="refused", refused=refused)
+    if not planned.backfill.chosen:
+        return response
+    number = keep(context, arguments, planned, applied.id)
+    if planned.approval is not None:
+        return stored_backfill(context, applied.compiled, number)
+    return working(context, order(context, arguments, planned.backfill, number), planned.backfill)
+
+
+def replanned(
+    context: CommandContext, arguments: BackfillArguments
+) -> tuple[DraftBackfill, BackfillResponse]:
+    """Plan a backfill from the current state, and return it with its response and its id.
+
+    The id is `arguments.plan_id` if the plan still is that one, also for a plan that was shown
+    before the first version was applied.
+    """
+    applied = context.leader(Silent()).applied
     planned = plan(
         context.session, context.store, applied.compiled, applied.id, arguments, now=context.now()
     )
@@ -160,15 +180,7 @@ def _backfill(
     if arguments.plan_id not in (None, response.plan_id):
         begun = _of_new_project(context, response, applied.id)
         response = begun if begun is not None and begun.plan_id == arguments.plan_id else response
-    refused = changed(context.session, response, arguments.plan_id, applied.id)
-    if refused is not None:
-        return msgspec.structs.replace(response, state="refused", refused=refused)
-    if not planned.backfill.chosen:
-        return response
-    number = keep(context, arguments, planned, applied.id)
-    if planned.approval is not None:
-        return stored_backfill(context, applied.compiled, number)
-    return working(context, order(context, arguments, planned.backfill, number), planned.backfill)
+    return planned, response
 
 
 def _of_new_project(

@@ -15,7 +15,7 @@ from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake.catalog import newest_snapshot
 from headrace.model import Asset, CheckSpec, Grain, Source
-from headrace.model.intervals import bounds_us
+from headrace.model.intervals import DAY_US, bounds_us
 from headrace.model.partitions import split
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
@@ -41,7 +41,6 @@ REMEMBERED_ROWS_MAX = 2_000_000
 """Maximum number of rows in those partitions; the newest partition is used in any case."""
 LOOKED_AT_MAX = 200
 """Maximum number of publications searched for partitions with rows."""
-DAY_US = 86_400_000_000
 
 
 class NodeData(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from functools import cached_property
 from statistics import median_low
 from typing import TYPE_CHECKING
 
-from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
+from headrace.model.intervals import DAY_US, bounds_us, key_at_us, next_key, start_us
 from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
 from headrace.runtime import usage as seen
@@ -130,7 +130,6 @@ class Figuring:
 # Time spent in attempts at each node over a window that ends now. The sum is cached and updated by
 # the attempts that entered or left the window, because adding up a million attempts takes seconds.
 
-DAY_US = 86_400_000_000
 USUAL_US = 30 * DAY_US
 BEHIND_US = 60_000_000
 """A request that ends earlier than the cached window, by less than this, gets the cached sums."""

@@ -9,6 +9,7 @@ from headrace.incidents.closing import SHOWN_US
 from headrace.lake import catalog
 from headrace.model import Project
 from headrace.model.causes import HEADRACE, CauseKind
+from headrace.model.intervals import DAY_US
 from headrace.model.settings import PRODUCTION
 from headrace.plan import Compiled
 from headrace.plan.compiled import expand_view_names
@@ -52,8 +53,7 @@ from headrace.store.queries import incidents, lake_maintenance, notifications, p
 from headrace.store.queries import quarantine as stored_quarantine
 from headrace.store.queries.quarantine import QuarantineTotals
 
-DAY_US = 86_400_000_000
-UNDELIVERED_US = 7 * 86_400_000_000
+UNDELIVERED_US = 7 * DAY_US
 """How long undelivered notifications are reported, in µs."""
 
 

@@ -12,6 +12,7 @@ import msgspec
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.access import Grant, Role, Scope
 from headrace.model.errors import did_you_mean
+from headrace.model.intervals import DAY_US
 from headrace.model.times import Duration
 from headrace.security import tokens
 from headrace.security.access import Identity
@@ -32,7 +33,6 @@ EXPIRES_DAYS_MAX = 366
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 SCOPE_FIELDS = ("domain", "owner", "tag", "env")
 _SCOPE_HINT = "write --scope viewer, or --scope operator:domain=finance,env=prod"
-_DAY_US = 86_400_000_000
 
 
 def identify(session: ProjectSession, text: str) -> Identity:
@@ -247,7 +247,7 @@ def _scopes(grants: str) -> list[str]:
 def _expiry(text: str, timezone: str) -> int:
     now_us = _now_us()
     expires_at = Duration.parse(text).after_us(now_us, timezone)
-    if expires_at > now_us + EXPIRES_DAYS_MAX * _DAY_US:
+    if expires_at > now_us + EXPIRES_DAYS_MAX * DAY_US:
         raise UsageError(
             f"--expires {text[:20]} is too long", hint=f"at most {EXPIRES_DAYS_MAX} days"
         )

@@ -15,7 +15,7 @@ from functools import lru_cache
 import msgspec
 
 from headrace.model import Grain
-from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
+from headrace.model.intervals import DAY_US, bounds_us, key_at_us, previous_key, start_us
 from headrace.model.partitions import SEPARATOR
 from headrace.slo.declared_promises import WHOLE, Node, began
 from headrace.slo.facts import PartitionStateFacts
@@ -340,7 +340,6 @@ def _median_gap(observations: Sequence[int]) -> int | None:
     return gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) // 2
 
 
-DAY_US = 24 * 3_600 * 1_000_000
 USUAL_OVER_US = 7 * DAY_US
 USUAL_TIMES = 3
 """A gap that occurred this many times in the last seven days counts as usual."""

@@ -272,6 +272,7 @@ def test_a_value_that_grows_without_end_is_left_to_dbt(tmp_path: Path, text: str
 DEEP_SQL = {
     "subqueries": "select * from " + "(select * from " * 10_000 + "(select 1 as a)" + ")" * 10_000,
     "joins": "select 1 as a from x " + "join y " * 20_000 + "on 1=1 " * 20_000,
+    "joined queries": "select 1 from x " + "join (select 1) y " * 20_000 + "on 1=1 " * 20_000,
     "sources": "from " * 20_000 + "x",
     "types": "select cast(1 as " + "struct(a " * 20_000 + "int" + ")" * 20_000 + ")",
     "negations": "select " + "not " * 20_000 + "true as a",

@@ -126,10 +126,11 @@ def test_what_is_too_large_is_refused(text: str) -> None:
         "select " + " + ".join(["a"] * 5000) + " as x from t",
         "select * from t where " + " or ".join(f"a = {n}" for n in range(5000)),
         " union all ".join(["select a from t"] * 1000),
+        "select 1 as a from x " + "cross join y " * 2_000,
         "select a from t where a in (" + ",".join(map(str, range(20000))) + ")",
         "select " + "(" * (NESTING_MAX - 1) + "1" + ")" * (NESTING_MAX - 1) + " as x",
     ],
-    ids=["sum", "or", "union", "in", "brackets"],
+    ids=["sum", "or", "union", "cross joins", "in", "brackets"],
 )
 def test_long_generated_statements_are_understood(text: str) -> None:
     """Programs write long chains; they are no reason to give up."""

@@ -26,9 +26,13 @@ JOINS_MAX = 1_000
 PARSED_KEPT_MAX = 256
 
 _DIALECT = DuckDB()
-_OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
+_BRACKETS = {
+    **dict.fromkeys((TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE), 1),
+    **dict.fromkeys((TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END), -1),
+}
 _CONDITIONS = {TokenType.ON, TokenType.USING}
-_CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
+_UNCONDITIONAL = {TokenType.CROSS, TokenType.NATURAL}
+"""Joins that have no condition, after which sqlglot looks for none."""
 _STARTS = {
     TokenType.SELECT,
     TokenType.WITH,
@@ -177,7 +181,7 @@ def tokenise(text: str) -> list[Token]:
             f"the statement has {len(tokens):,} tokens; the limit is {TOKENS_MAX:,}",
         )
     if len(tokens) > NESTING_MAX:  # fewer can't be nested deeper
-        _check_nesting(tokens)
+        check_depth(tokens)
     return tokens
 
 
@@ -374,43 +378,36 @@ def _check_start(tokens: list[Token]) -> None:
         )
 
 
-def _check_joins(tokens: list[Token]) -> None:
-    """Refuse joins whose conditions all come later.
+def check_depth(tokens: Iterable[Token]) -> None:
+    """Raise InvalidSelect for a text that sqlglot's parser would read too deeply nested.
 
-    sqlglot's compiled parser reads them recursively: 20,000 overflow its stack, which ends the
-    process.
+    Its compiled parser reads brackets, and joins whose conditions all come later, recursively:
+    20,000 such joins overflow its stack, which ends the process. A statement begins anew.
     """
-    joins, before = 0, None
+    depth = joins = 0
+    before = None
     for token in tokens:
         kind = token.token_type
-        if kind is TokenType.JOIN or (kind is TokenType.FROM and before is kind):
-            joins += 1
-            if joins > JOINS_MAX:
-                raise InvalidSelect(
-                    "sql_too_large",
-                    f"more than {JOINS_MAX:,} joins follow each other without a condition",
-                    line=token.line,
-                )
-        elif kind in _CONDITIONS:
-            joins = max(0, joins - 1)
+        if kind is TokenType.SEMICOLON:
+            depth = joins = 0
+        depth = max(0, depth + _BRACKETS.get(kind, 0))
+        joins = max(0, joins + _joins_of(kind, before))
+        if depth > NESTING_MAX:
+            what = f"brackets are nested more than {NESTING_MAX} deep"
+            raise InvalidSelect("sql_too_large", what, line=token.line)
+        if joins > JOINS_MAX:
+            what = f"more than {JOINS_MAX:,} joins follow each other without a condition"
+            raise InvalidSelect("sql_too_large", what, line=token.line)
         before = kind
 
 
-def _check_nesting(tokens: list[Token]) -> None:
-    _check_joins(tokens)
-    depth = 0
-    for token in tokens:
-        kind = token.token_type
-        if kind in _OPENING:
-            depth += 1
-            if depth > NESTING_MAX:
-                raise InvalidSelect(
-                    "sql_too_large",
-                    f"brackets are nested more than {NESTING_MAX} deep",
-                    line=token.line,
-                )
-        elif kind in _CLOSING:
-            depth -= 1
+def _joins_of(kind: TokenType, before: TokenType | None) -> int:
+    """Return 1 for a join that waits for its condition, -1 for a condition, else 0."""
+    if kind in _CONDITIONS:
+        return -1
+    if kind is TokenType.JOIN:
+        return int(before not in _UNCONDITIONAL)
+    return int(kind is TokenType.FROM and before is kind)
 
 
 def _unclosed(text: str, error: TokenError) -> InvalidSelect:

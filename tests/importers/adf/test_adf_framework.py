@@ -25,7 +25,7 @@ from headrace.importers.adf.pipelines import Pipelines, read_pipelines
 from headrace.importers.adf.project import read_project
 from headrace.importers.adf.values import Scope, Unknown
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RANDOM_EXPRESSIONS, FACTORIES = 1000, 12
 _PROGRAM = Path(__file__).parent / "framework_program.py"
 

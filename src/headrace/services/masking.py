@@ -6,12 +6,12 @@ that Headrace can't analyse, only the declared columns are known.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from headrace.compiler.lineage import compile_lineage
 from headrace.model import Asset, Project, Refused, Source
 from headrace.model.access import AccessRules, Permission
-from headrace.security.access import Identity, forbidden_columns
+from headrace.security.access import Identity, IdentityKind, forbidden_columns
 from headrace.services.permissions import decision, rules_of
 from headrace.services.session import ProjectSession
 from headrace.sql.values import Transformation
@@ -27,11 +27,7 @@ def hidden_columns(
 
     Without `access.yaml` that is none for local users.
     """
-    rules = rules_of(session)
-    if rules is None and (session.local if identity is None else identity.kind == "local"):
-        return []
-    identity = identity or session.identity
-    return _with_derived(session, node, set(_hidden(session, rules, identity)))
+    return _with_derived(session, node, _hidden(session, identity or session.identity))
 
 
 def masked_columns(session: ProjectSession, node: str) -> list[str]:
@@ -39,13 +35,13 @@ def masked_columns(session: ProjectSession, node: str) -> list[str]:
 
     These are the classified columns, and those that the session's identity may not see.
     """
+    project = session.project()
     classified = {
         f"{name.lower()}.{column}"
-        for name in _names(session.project())
-        for column in classified_columns(session.project(), name)
+        for name in _names(project)
+        for column in classified_columns(project, name)
     }
-    hidden = set(hidden_columns(session, node))
-    return sorted(hidden.union(_with_derived(session, node, classified)))
+    return _with_derived(session, node, classified | _hidden(session, session.identity))
 
 
 def refuse_hidden(session: ProjectSession, node: str, command: str) -> None:
@@ -72,17 +68,20 @@ def classified_columns(project: Project, name: str) -> set[str]:
     )
 
 
-def _hidden(
-    session: ProjectSession, rules: AccessRules | None, identity: Identity
-) -> Iterator[str]:
-    """Yield NODE.COLUMN of all columns that rules or classifications hide from an identity."""
+def _hidden(session: ProjectSession, identity: Identity) -> set[str]:
+    """Return NODE.COLUMN of all columns that rules or classifications hide from an identity."""
+    rules = rules_of(session)
+    if rules is None and identity.kind is IdentityKind.LOCAL:
+        return set()
     project = session.project()
+    hidden: set[str] = set()
     for name in _names(project):
         columns = forbidden_columns(rules, identity, name, env=session.env)
         classified = classified_columns(project, name)
         if classified and not _may_reveal(session, rules, identity, name):
             columns |= classified
-        yield from (f"{name.lower()}.{column}" for column in columns)
+        hidden.update(f"{name.lower()}.{column}" for column in columns)
+    return hidden
 
 
 def _may_reveal(

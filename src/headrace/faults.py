@@ -152,6 +152,10 @@ class FaultPoint(enum.StrEnum):
     """A backup has its final name; older backups aren't removed."""
     BACKUP_ROTATING = "backup.rotating"
     """An old backup has lost its name; its files still exist."""
+    KEYS_ROTATING = "keys.rotating"
+    """A domain has its next key; its data keys are still encrypted with the last one."""
+    KEYS_REWRAPPED = "keys.rewrapped"
+    """Some of the data keys are encrypted with the next key."""
     LEASE_RELEASING = "lease.releasing"
     """The work is done; the lease isn't released."""
 

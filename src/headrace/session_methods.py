@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         WhyResponse,
         WithdrawResponse,
     )
+    from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow
     from headrace.services.responses.plans import ApplyResponse, PlanResponse
     from headrace.services.responses.project import NodeRow, RenderResponse, TryResponse, VersionRow
     from headrace.services.responses.repairs import AcceptResponse, FixResponse, InferResponse
@@ -419,6 +420,15 @@ class SessionMethods:
         result: InferResponse = self._call("contract_inference:infer", target=target, write=write)
         return result
 
+    def keys(self) -> list[KeyVersionRow]:
+        """Return the versions of the domains' keys, and how many data keys each of them
+        encrypts.
+
+        No root key is needed for it.
+        """
+        result: list[KeyVersionRow] = self._call("keys:key_status")
+        return result
+
     def list_tokens(self) -> list[TokenRow]:
         """Return all API tokens, the newest first, with the expired and revoked ones."""
         result: list[TokenRow] = self._call("tokens:list_tokens")
@@ -662,6 +672,18 @@ class SessionMethods:
         Raise UnknownName for an unknown token.
         """
         result: TokenRow = self._call("tokens:revoke_token", token=token, reason=reason)
+        return result
+
+    def rotate_keys(
+        self, domain: str | None = None, *, reason: str | None = None
+    ) -> list[KeyRotationRow]:
+        """Replace the key of a domain, or of all. Tokens stay the same; a killed rotation
+        continues.
+
+        Raise UsageError for an unknown domain, and KeyProblem for a missing or a different
+        root key.
+        """
+        result: list[KeyRotationRow] = self._call("keys:rotate_keys", domain=domain, reason=reason)
         return result
 
     def run(

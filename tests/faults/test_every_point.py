@@ -66,9 +66,11 @@ BACKUPS = (
     FaultPoint.BACKUP_NAMED,
     FaultPoint.BACKUP_ROTATING,
 )
+KEYS = (FaultPoint.KEYS_ROTATING, FaultPoint.KEYS_REWRAPPED)
+"""Struck in tests/security/test_keys.py."""
 ALL = (
     *AT_RUNTIME, *AT_BODY, *AT_FILE, *RENEWAL, *REQUESTS, *MERGING, *SLICES, *COLLECTING,
-    *OVERLAYS, *PROMOTING, *BACKUPS,
+    *OVERLAYS, *PROMOTING, *BACKUPS, *KEYS,
 )  # fmt: skip
 ACTIONS = ("kill", "error", "full")
 LIVE_DAYS = tuple(

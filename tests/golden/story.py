@@ -263,7 +263,9 @@ def _operated() -> Iterator[Step]:
     yield Line("checks suggest revenue", now)
     yield from _both(now, "approvals", "approve 99 --reason x", "reject 99 --reason x")
     yield Line("token create ci --scope operator:owner=core --json", now)
-    yield from _both(now, "token list", "access whoami", "access explain token:ci run revenue")
+    yield from _both(
+        now, "token list", "keys status", "access whoami", "access explain token:ci run revenue"
+    )
     yield from _both(now, "access explain token:ci apply", "token revoke ci")
     yield from _both(now, "audit show", "audit verify", "db check --deep", "retry revenue")
     yield from _both(now, "init ../other", "init ../other/again")

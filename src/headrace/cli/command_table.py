@@ -123,6 +123,7 @@ COMMANDS = (
     CliCommand("contract", "change", "show a contract, accept renamed columns, infer a contract"),
     CliCommand("export", "operate", "write manifest.json and run_results.json as dbt does"),
     CliCommand("token", "operate", "create, list and revoke API tokens"),
+    CliCommand("keys", "operate", "show and rotate the keys of masks"),
     CliCommand("connections", "operate", "list connections of sources and exports; `test` them"),
     CliCommand(
         "notify", "operate", "list contacts and undelivered messages; `test` sends a message"

@@ -303,6 +303,11 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--expires",), "DURATION"),
         CompletedParameter(("--reason",), "TEXT"),
     ),
+    "keys": (
+        CompletedParameter((), "status|rotate"),
+        CompletedParameter((), "[DOMAIN]"),
+        CompletedParameter(("--reason",), "TEXT"),
+    ),
     "connections": (
         CompletedParameter((), "[test]"),
         CompletedParameter((), "[NAME]"),

@@ -61,6 +61,7 @@ from headrace.model.settings import (
     _RETENTION_FIELDS,
     BACKUPS_KEPT_MAX,
     EXECUTORS,
+    KEY_FIELDS,
     OPENLINEAGE_FIELDS,
     POLICY_RULES,
     POOL_SLOTS_MAX,
@@ -159,6 +160,11 @@ SETTINGS = (
         "openlineage",
         closed(dict.fromkeys(OPENLINEAGE_FIELDS, TEXT)),
         "where OpenLineage events of attempts go: a file of the project, or a URL with its token",
+    ),
+    FieldDescription(
+        "keys",
+        closed(dict.fromkeys(KEY_FIELDS, TEXT)),
+        "references to the root key of masks, and to the previous one while it is replaced",
     ),
 )
 

@@ -470,6 +470,8 @@ class Settings(Value, kw_only=True):
     environments: dict[str, dict[str, Any]] = {}
     openlineage: dict[str, str] = {}
     """Target of lineage events: a project `file` or a `url` with `token`, and a `namespace`."""
+    keys: dict[str, str] = {}
+    """References to the root key and, while it is replaced, to the `previous` one."""
     policy: dict[str, str] = {}
     environment: str = "prod"
     """`prod`, or the name in `environments` whose overrides are applied to these settings."""

@@ -331,6 +331,7 @@ _TABLES = (
     "environments",
     "policy",
     "openlineage",
+    "keys",
 )
 _ENVIRONMENT_FIELDS = (
     "workers",
@@ -345,6 +346,7 @@ _ENVIRONMENT_FIELDS = (
     "policy",
 )
 _RETENTION_FIELDS = ("snapshots", "history", "raw", "quarantine", "logs")
+KEY_FIELDS = ("root", "previous")
 BACKUP_FIELDS = ("every", "keep", "to")
 OFF = "off"
 BACKUPS_KEPT_MAX = 1_000
@@ -396,6 +398,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "notify": _secret_tables(fields, "notify"),
         "environments": _environments(fields),
         "policy": _policy(fields),
+        "keys": _keys(_table(fields, "keys", KEY_FIELDS)),
         "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE_FIELDS)),
     }
     return {name: value for name, value in results.items() if value is not None}
@@ -499,6 +502,26 @@ def _backup(fields: Fields) -> Backups:
         )
         to = None
     return Backups(every=every, keep=base.keep if keep is None else keep, to=to)
+
+
+def _keys(fields: Fields) -> dict[str, str] | None:
+    """Return `[keys]`; report a value that isn't a reference: it may be the key itself."""
+    results = {}
+    for name in KEY_FIELDS:
+        text = fields.text(name) if name in fields else None
+        if text is not None and not is_reference(text):
+            fields.refuse(
+                name,
+                f"`{name}` of [keys] must be a reference: keys never stand in files of the project",
+                'write root = "secret://file//etc/headrace/root.key", or secret://env/NAME',
+            )
+        elif text is not None:
+            results[name] = text
+    if "previous" in results and "root" not in results:
+        fields.refuse(
+            "previous", "[keys] has `previous` and no `root`", "name the new key as `root`"
+        )
+    return results or None
 
 
 def _secret_tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:

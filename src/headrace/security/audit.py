@@ -216,6 +216,7 @@ class Action(enum.StrEnum):
     EXPORT_TAKEN_OVER = "export.taken_over"
     TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
+    KEYS_ROTATED = "keys.rotated"
     ENVIRONMENT_PROMOTED = "environment.promoted"
     HISTORY_RETIRED = "history.retired"
     EVENT_LOG_BEGUN = "event_log.begun"

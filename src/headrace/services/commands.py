@@ -289,6 +289,7 @@ REQUESTABLE = {
     "waive": "interventions",
     "exports": "interventions",
     "approval_answer": "approvals",
+    "keys_rotate": "keys",
     "token_create": "tokens",
     "token_revoke": "tokens",
 }

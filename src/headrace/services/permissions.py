@@ -111,6 +111,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "interventions:take_over": _ROW("exports take-over", DECIDE, "consumer"),
     "interventions:unpublish": _ROW("unpublish", DECIDE, "target"),
     "interventions:waive": _ROW("waive", DECIDE, "target"),
+    "keys:key_status": _ROW("keys status", AUDIT),
+    "keys:rotate_keys": _ROW("keys rotate", ADMINISTER),
     "lineage:lineage": _ROW("lineage", SEE),
     "logs:follow": _ROW("logs", SEE),
     "logs:log_page": _ROW("logs page", SEE),

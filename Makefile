@@ -20,10 +20,11 @@
 #   make ui-dev          the web UI from its sources, on the server at HEADRACE_URL with HEADRACE_TOKEN
 #   make screenshots     docs/pictures/ from the demo, in a real browser
 #   make docs            docs/reference/ from the code, then the site with search in build/site; a broken link fails
+#   make sbom [WHEEL=dist/….whl]   build/sbom.json: the wheel and its locked dependencies, in CycloneDX
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants bench ratios docs lock ui ui-dev ui-test screenshots test-languages test-adf test-airflow
+.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants bench ratios docs sbom lock ui ui-dev ui-test screenshots test-languages test-adf test-airflow
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -143,6 +144,9 @@ ui-test: .venv/.dev
 
 screenshots: ui .venv/.dev
 	@HEADRACE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -m slow tests/ui/test_pictures.py
+
+sbom: .venv/.dev
+	@$(BIN)/python -m scripts.sbom $(WHEEL)
 
 docs: .venv/.dev
 	@$(BIN)/python -m scripts.session_methods

@@ -19,6 +19,7 @@ from headrace.connect.connectors import Unavailable
 from headrace.connect.http_client import HttpClient, body_of
 from headrace.connect.http_requests import HttpRequest, Spec
 from headrace.integrations.notifications import channels
+from headrace.model.nodes import ALL_NETWORKS
 from headrace.security.secrets import Secrets
 from headrace.services import connections
 
@@ -70,7 +71,9 @@ def _connection(url: str, _: Path) -> None:
 
 
 def _source(url: str, folder: Path) -> None:
-    access: Any = SimpleNamespace(temporary=folder / "t", secrets=Secrets(folder), now_us=0)
+    access: Any = SimpleNamespace(
+        temporary=folder / "t", secrets=Secrets(folder), now_us=0, private_addresses=ALL_NETWORKS
+    )
     spec, request = Spec(url=url, retries=0), HttpRequest("GET", url, (), None)
     with HttpClient(access, spec, request, SECONDS) as client, client.send(request) as response:
         b"".join(body_of(response, 10_000_000, deadline=time.monotonic() + SECONDS))
@@ -104,7 +107,12 @@ def test_a_rest_that_trickles_after_the_answer_is_left(
 ) -> None:
     """Would catch: a short body that nobody needs and that is waited for."""
     url = trickling("small error").replace("404", "200")
-    access: Any = SimpleNamespace(temporary=tmp_path / "t", secrets=Secrets(tmp_path), now_us=0)
+    access: Any = SimpleNamespace(
+        temporary=tmp_path / "t",
+        secrets=Secrets(tmp_path),
+        now_us=0,
+        private_addresses=ALL_NETWORKS,
+    )
     request = HttpRequest("GET", url, (), None)
     began = time.monotonic()
     client = HttpClient(access, Spec(url=url, retries=0), request, SECONDS)

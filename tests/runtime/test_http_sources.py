@@ -259,3 +259,30 @@ def _command_lines() -> list[str]:
             except OSError:
                 continue
     return result
+
+
+def test_b11_a_source_says_which_setting_refuses_it(
+    lab: Lab, prices: Prices, server: Server
+) -> None:
+    """B11. Would catch: a policy that sources don't read, or an error that doesn't name it."""
+    settings = (lab.root / "headrace.toml").read_text()
+    lab.write("headrace.toml", settings + '[http]\nprivate_addresses = "refuse"\n')
+    response = lab.tick()
+    assert server.asked == []
+    assert "private_addresses" in str(response.reason)
+    ((code,),) = lab.rows("select code from look where source = 'prices'")
+    assert code == "configuration_error"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "gopher://x/1", "unix:///run/s", "ftp://x/y", "http:///#/../../etc/"],
+)
+def test_b11_a_source_asks_over_http_only(lab: Lab, url: str) -> None:
+    """B11. Would catch: a URL that a library opens by another protocol."""
+    lab.write(
+        "sources/prices.yaml",
+        f"source: prices\nowner: acme\npartition: day\nhttp: {{url: '{url}'}}\n",
+    )
+    problems = lab.headrace("validate", code=None)
+    assert not problems["ok"]

@@ -17,8 +17,10 @@ import msgspec
 
 from headrace.connect.connectors import Unavailable
 from headrace.connect.deliveries import printable
+from headrace.connect.destinations import AddressRefused
 from headrace.connect.read_deadlines import AnswerTooLong, whole_answer
 from headrace.model.errors import words_of
+from headrace.model.nodes import ALL_NETWORKS
 from headrace.security.secrets import Secrets
 
 ANSWER_SECONDS = 10.0
@@ -94,8 +96,14 @@ class _ScheduledRuns(msgspec.Struct, frozen=True):
 class AirflowControl:
     """One server's API. Its methods raise Unavailable, and SecretMissing at the first request."""
 
-    def __init__(self, address: AirflowServerAddress, secrets: Secrets) -> None:
+    def __init__(
+        self,
+        address: AirflowServerAddress,
+        secrets: Secrets,
+        private_addresses: tuple[str, ...] = ALL_NETWORKS,
+    ) -> None:
         self._address, self._secrets = address, secrets
+        self._private_addresses = private_addresses
         self.shown = printable(address.url, 300)
 
     def state(self, dag: str) -> DagState:
@@ -170,11 +178,16 @@ class AirflowControl:
                 url,
                 seconds=ANSWER_SECONDS,
                 bytes_max=ANSWER_BYTES_MAX,
+                private_addresses=self._private_addresses,
                 headers=headers,
                 json=body,
             )
         except AnswerTooLong:
             raise self._strange("its answer is too long") from None
+        except AddressRefused as error:
+            raise Unavailable(
+                f"{self.shown} isn't asked: {error} ({error.hint})", transient=False
+            ) from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as error:
             words = self._secrets.scrubbed(words_of(error))
             raise Unavailable(f"{self.shown} can't be asked ({words})") from None

@@ -21,6 +21,7 @@ import msgspec
 from headrace.connect.deliveries import DetectedDelivery, Observation
 from headrace.model import Source
 from headrace.model.connectors import READERS
+from headrace.model.nodes import ALL_NETWORKS
 from headrace.model.plugin_fields import SourceDeclaration
 from headrace.model.plugins import (
     FORMATS,
@@ -49,6 +50,8 @@ class Access(msgspec.Struct, frozen=True):
     """A folder for the files of this task only."""
     now_us: int
     """The store's current time, in microseconds since 1970 UTC."""
+    private_addresses: tuple[str, ...] = ALL_NETWORKS
+    """Networks of private addresses that requests may be sent to."""
 
 
 class Fetched(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ import msgspec
 from headrace import __version__
 from headrace.connect.connectors import Access, Unavailable
 from headrace.connect.deliveries import CannotRead, printable
+from headrace.connect.destinations import AddressRefused, check_connections
 from headrace.connect.http_requests import HttpRequest, Spec, on_same_server
 from headrace.connect.raw_files import UnpackLimits
 from headrace.connect.read_deadlines import ReadDeadline, deadline_of
@@ -306,6 +307,7 @@ class HttpClient:
                 "Accept": "*/*",
             },
         )
+        check_connections(self._client, access.private_addresses)
 
     def __enter__(self) -> Self:
         return self
@@ -338,6 +340,12 @@ class HttpClient:
                 _read_small(response)
             finally:
                 response.close()
+        except AddressRefused as error:
+            raise Unavailable(
+                f"{self.shown} isn't asked: {error} ({error.hint})",
+                code="configuration_error",
+                transient=False,
+            ) from None
         except httpx.TimeoutException as error:
             raise Unavailable(f"{self.shown} didn't answer in time ({words_of(error)})") from None
         except httpx.TransportError as error:

@@ -6,9 +6,11 @@ A timeout of httpx is one of each read, so that a server which trickles is never
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from headrace.connect.destinations import check_connections
 
 if TYPE_CHECKING:
     import httpx
@@ -72,18 +74,22 @@ class AnswerTooLong(Exception):
 
 
 def whole_answer(
-    method: str, url: str, *, seconds: float, bytes_max: int, **options: Any
+    method: str,
+    url: str,
+    *,
+    seconds: float,
+    bytes_max: int,
+    private_addresses: Sequence[str],
+    **options: Any,
 ) -> Answer:
     """Send a request and return the answer to it, within `seconds` of a connection.
 
-    `options` are those of httpx. Redirects aren't followed. Raises `httpx` errors, and
-    AnswerTooLong for a body of more than `bytes_max`.
+    `options` are those of httpx. Redirects aren't followed. Raises `httpx` errors, AddressRefused,
+    and AnswerTooLong for a body of more than `bytes_max`.
     """
-    import httpx
-
     deadline = ReadDeadline(seconds)
     with (
-        httpx.Client(timeout=seconds) as client,
+        _client(seconds, private_addresses) as client,
         client.stream(method, url, extensions=deadline.extensions, **options) as response,
     ):
         body = bytearray()
@@ -94,13 +100,28 @@ def whole_answer(
         return Answer(response.status_code, bytes(body))
 
 
-def http_status(url: str, *, seconds: float, headers: Mapping[str, str] | None) -> int:
-    """Return the status of a GET without reading its body. Raises `httpx` errors."""
-    import httpx
+def http_status(
+    url: str,
+    *,
+    seconds: float,
+    headers: Mapping[str, str] | None,
+    private_addresses: Sequence[str],
+) -> int:
+    """Return the status of a GET without reading its body.
 
+    Raises `httpx` errors, and AddressRefused.
+    """
     deadline = ReadDeadline(seconds)
     with (
-        httpx.Client(timeout=seconds) as client,
+        _client(seconds, private_addresses) as client,
         client.stream("GET", url, extensions=deadline.extensions, headers=headers) as response,
     ):
         return response.status_code
+
+
+def _client(seconds: float, private_addresses: Sequence[str]) -> httpx.Client:
+    import httpx
+
+    client = httpx.Client(timeout=seconds)
+    check_connections(client, private_addresses)
+    return client

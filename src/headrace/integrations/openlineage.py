@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headrace.compiler.lineage import compile_lineage
+from headrace.connect.destinations import AddressRefused, connect
 from headrace.integrations.lineage_events import OpenLineageNodes, end, start
 from headrace.model import HeadraceError, Settings
 from headrace.model.errors import message_of, words_of
+from headrace.model.nodes import ALL_NETWORKS
 from headrace.model.settings import PRODUCTION
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.security.secrets import Secrets
@@ -59,7 +61,7 @@ def sink_of(settings: Settings, root: Path) -> Sink:
     if "file" in resolved:
         return JsonLinesSink(root / resolved["file"])
     try:
-        return HttpSink(resolved["url"], resolved.get("token", ""))
+        return HttpSink(resolved["url"], resolved.get("token", ""), settings.private_addresses)
     except ValueError:
         raise NotSent(
             "the URL of [openlineage] can't be used",
@@ -93,7 +95,9 @@ class HttpSink:
     It doesn't follow redirects, which would disclose the token.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(
+        self, url: str, token: str, private_addresses: tuple[str, ...] = ALL_NETWORKS
+    ) -> None:
         at = urlsplit(url)
         self._path = (at.path or "/") + (f"?{at.query}" if at.query else "")
         self._headers = {"Content-Type": "application/json"} | (
@@ -107,6 +111,10 @@ class HttpSink:
             if at.scheme == "https"
             else http.client.HTTPConnection(host, at.port, timeout=ANSWER_SECONDS_MAX)
         )
+        # the only way to give it a checked address and to keep the host's name for TLS
+        self._connection._create_connection = (  # type: ignore[attr-defined]
+            lambda address, timeout, _: connect(address[0], address[1], timeout, private_addresses)
+        )
 
     def send(self, event: bytes) -> bool:
         """Post the event."""
@@ -114,6 +122,8 @@ class HttpSink:
             self._connection.request("POST", self._path, event, self._headers)
             answer = self._connection.getresponse()
             answer.read(65536)
+        except AddressRefused as error:
+            raise NotSent(f"no event is sent to the endpoint: {error}", hint=error.hint) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
             # An error that isn't the network's may repeat a header, and with it the token.

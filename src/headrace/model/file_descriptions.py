@@ -61,6 +61,7 @@ from headrace.model.settings import (
     _RETENTION_FIELDS,
     BACKUPS_KEPT_MAX,
     EXECUTORS,
+    HTTP_FIELDS,
     KEY_FIELDS,
     OPENLINEAGE_FIELDS,
     POLICY_RULES,
@@ -165,6 +166,13 @@ SETTINGS = (
         "keys",
         closed(dict.fromkeys(KEY_FIELDS, TEXT)),
         "references to the root key of masks, and to the previous one while it is replaced",
+    ),
+    FieldDescription(
+        "http",
+        closed(dict.fromkeys(HTTP_FIELDS, TEXTS)),
+        "whether sources, webhooks and lineage events may go to private addresses: `allow` (the"
+        " default), `refuse`, or a list of networks like `10.20.0.0/16`",
+        'private_addresses = "allow"',
     ),
 )
 

@@ -441,6 +441,9 @@ class Backups(Value, kw_only=True):
     """A folder, relative to the project or absolute; None: `backups` next to the lake."""
 
 
+ALL_NETWORKS = ("0.0.0.0/0", "::/0")
+
+
 class Settings(Value, kw_only=True):
     """`headrace.toml`."""
 
@@ -473,6 +476,8 @@ class Settings(Value, kw_only=True):
     keys: dict[str, str] = {}
     """References to the root key and, while it is replaced, to the `previous` one."""
     policy: dict[str, str] = {}
+    private_addresses: tuple[str, ...] = ALL_NETWORKS
+    """Networks of private addresses that HTTP requests may be sent to."""
     environment: str = "prod"
     """`prod`, or the name in `environments` whose overrides are applied to these settings."""
     paths: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -12,7 +13,7 @@ from headrace.model.connections import check_kind
 from headrace.model.errors import Report, UnknownName, UsageError, did_you_mean, shown
 from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain, size_in_bytes
 from headrace.model.locations import read_path
-from headrace.model.nodes import Backups, ExecutorKind, Project, Settings, Value
+from headrace.model.nodes import ALL_NETWORKS, Backups, ExecutorKind, Project, Settings, Value
 from headrace.model.secrets import (
     check_channel,
     check_connection,
@@ -303,6 +304,32 @@ def read_openlineage(fields: Fields) -> dict[str, str] | None:
     return settings if "file" in settings or "url" in settings else None
 
 
+# `[http] private_addresses`: whether requests may be sent to addresses that aren't public.
+
+HTTP_FIELDS = ("private_addresses",)
+ADDRESS_POLICIES = {"allow": ALL_NETWORKS, "refuse": ()}
+
+
+def _private_addresses(fields: Fields) -> tuple[str, ...] | None:
+    """Return the networks of private addresses that are allowed; None for the default."""
+    if "private_addresses" not in fields:
+        return None
+    texts = fields.texts("private_addresses")
+    if len(texts) == 1 and texts[0] in ADDRESS_POLICIES:
+        return ADDRESS_POLICIES[texts[0]]
+    for text in texts:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            fields.refuse(
+                "private_addresses",
+                f"{shown(text)} isn't a network",
+                'write "allow", "refuse", or a list of networks like ["10.20.0.0/16"]',
+            )
+            return ()
+    return texts
+
+
 WORKERS_MAX = 256
 POOL_SLOTS_MAX = 100_000
 RUN_FIELDS = (
@@ -332,6 +359,7 @@ _TABLES = (
     "policy",
     "openlineage",
     "keys",
+    "http",
 )
 _ENVIRONMENT_FIELDS = (
     "workers",
@@ -400,6 +428,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "policy": _policy(fields),
         "keys": _keys(_table(fields, "keys", KEY_FIELDS)),
         "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE_FIELDS)),
+        "private_addresses": _private_addresses(_table(fields, "http", HTTP_FIELDS)),
     }
     return {name: value for name, value in results.items() if value is not None}
 

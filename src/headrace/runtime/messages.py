@@ -18,6 +18,7 @@ from headrace.engine.attempts import CodePackages, Handed
 from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
 from headrace.lake.tables import MergeRule, MergeState
 from headrace.model import Body, CheckSpec, ContractColumn, Source
+from headrace.model.nodes import ALL_NETWORKS
 from headrace.scheduler import AttemptState
 
 
@@ -200,6 +201,8 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
 
     The worker resolves its secrets.
     """
+    private_addresses: tuple[str, ...] = ALL_NETWORKS
+    """Networks of private addresses that requests may be sent to."""
     macros: dict[str, str] = {}
     """File → text of the project's CREATE MACROs, if a check may use one."""
     accepted: bool = False
@@ -362,6 +365,8 @@ class ObserveTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     pinned: SourceSchema | None = None
     promised: tuple[ContractColumn, ...] | None = None
     """Contract columns, by which these files are read."""
+    private_addresses: tuple[str, ...] = ALL_NETWORKS
+    """Networks of private addresses that requests may be sent to."""
     now_us: int = 0
     handed: Handed | None = None
 

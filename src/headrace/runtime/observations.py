@@ -261,6 +261,7 @@ def observe_task(
         files=tuple(files),
         pinned=msgspec.json.decode(pinned, type=SourceSchema) if pinned else None,
         promised=contract.columns if contract and contract.columns else None,
+        private_addresses=project.settings.private_addresses,
         now_us=now,
     )
 

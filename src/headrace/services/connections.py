@@ -10,12 +10,14 @@ from typing import Annotated, Any
 import msgspec
 
 from headrace.connect.connectors import Unavailable
+from headrace.connect.destinations import AddressRefused
 from headrace.connect.read_deadlines import http_status
 from headrace.incidents.messages import Recipients
 from headrace.integrations.notifications.channels import SEND_SECONDS, Message, Unsent, send
 from headrace.model import Project, UnknownName
 from headrace.model.connections import DATABASES, connection_kind
 from headrace.model.errors import did_you_mean, message_of, shown
+from headrace.model.nodes import ALL_NETWORKS
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
@@ -129,7 +131,7 @@ def _ask(session: ProjectSession, project: Project, name: str, secrets: Secrets)
     if kind in DATABASES:
         _ask_database(session, connection, secrets)
     elif kind == "http":
-        _ask_http(secrets.resolved({**connection, "url": url}))
+        _ask_http(secrets.resolved({**connection, "url": url}), project.settings.private_addresses)
     else:
         return _ask_files(project, name, url, secrets)
     return True
@@ -143,13 +145,22 @@ def _ask_database(session: ProjectSession, connection: Mapping[str, Any], secret
         engine.rows("select 1 as one", {})
 
 
-def _ask_http(connection: Mapping[str, Any]) -> None:
+def _ask_http(
+    connection: Mapping[str, Any], private_addresses: tuple[str, ...] = ALL_NETWORKS
+) -> None:
     import httpx
 
     try:
         status = http_status(
-            str(connection["url"]), seconds=HTTP_SECONDS, headers=connection.get("headers")
+            str(connection["url"]),
+            seconds=HTTP_SECONDS,
+            headers=connection.get("headers"),
+            private_addresses=private_addresses,
         )
+    except AddressRefused as error:
+        raise Unavailable(
+            f"{error} ({error.hint})", code="configuration_error", transient=False
+        ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unavailable(message_of(error)) from None
     if status in (401, 403):

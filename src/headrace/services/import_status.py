@@ -341,7 +341,9 @@ def airflow_control(session: ProjectSession, dag: str) -> AirflowControl:
             f"Airflow can't be asked about {dag}: {what} with `airflow:`",
             hint="declare one with `airflow: {url: …, dag: …, authorization: …}`, and apply it",
         )
-    return AirflowControl(addresses.pop(), Secrets(session.root))
+    return AirflowControl(
+        addresses.pop(), Secrets(session.root), project.settings.private_addresses
+    )
 
 
 def few(names: Sequence[str]) -> str:

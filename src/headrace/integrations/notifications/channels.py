@@ -33,11 +33,12 @@ from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
+from headrace.connect.destinations import AddressRefused
 from headrace.connect.read_deadlines import AnswerTooLong, whole_answer
 from headrace.incidents.messages import MAIL, MAILTO
 from headrace.model.causes import HEADRACE
 from headrace.model.errors import HeadraceError, message_of, words_of
-from headrace.model.nodes import Settings
+from headrace.model.nodes import ALL_NETWORKS, Settings
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.store import Clock, Store, Transaction
 from headrace.store.clock import instant
@@ -90,6 +91,8 @@ class NotificationChannel(msgspec.Struct, frozen=True):
     table: Mapping[str, Any]
     root: Path
     to: str | None = None
+    private_addresses: tuple[str, ...] = ALL_NETWORKS
+    """Networks of private addresses that webhooks may be sent to."""
 
     @property
     def url(self) -> str:
@@ -218,9 +221,11 @@ def send_to_webhook(channel: NotificationChannel, message: Message) -> str | Non
     """Send a message; return the ticket's id if the channel declares where it is. Raises Unsent."""
     table, update = channel.table, channel.table.get("update")
     if message.reference is not None and isinstance(update, Mapping):
-        answer = _http_answer({**table, "method": "PATCH", **update}, message)
+        answer = _http_answer(
+            {**table, "method": "PATCH", **update}, message, channel.private_addresses
+        )
         return message.reference if answer is not None else None
-    answer = _http_answer(table, message)
+    answer = _http_answer(table, message, channel.private_addresses)
     path = table.get("reference")
     return _reference_in(answer, str(path)) if path is not None else None
 
@@ -236,7 +241,11 @@ def filled(template: Any, values: Mapping[str, str]) -> Any:
     return template
 
 
-def _http_answer(table: Mapping[str, Any], message: Message) -> Any:
+def _http_answer(
+    table: Mapping[str, Any],
+    message: Message,
+    private_addresses: tuple[str, ...] = ALL_NETWORKS,
+) -> Any:
     import httpx
 
     method = str(table.get("method", "POST")).upper()
@@ -254,11 +263,14 @@ def _http_answer(table: Mapping[str, Any], message: Message) -> Any:
             url,
             seconds=TIMEOUT_SECONDS,
             bytes_max=ANSWER_BYTES_MAX,
+            private_addresses=private_addresses,
             json=body,
             headers=headers,
         )
     except AnswerTooLong:
         raise Unsent("the server's answer is too long") from None
+    except AddressRefused as error:
+        raise Unsent(f"{error} ({error.hint})") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, UnicodeError) as error:
         raise Unsent(message_of(error)) from None
     if not 200 <= answer.status < 300:
@@ -360,7 +372,7 @@ def _channel(root: Path, settings: Settings, contact: str, secrets: Secrets) -> 
     table, to = _table(settings, contact)
     resolved = secrets.resolved(table)
     secrets.hide(str(resolved.get("url", "")) if resolved.get("url") != table.get("url") else "")
-    return NotificationChannel(resolved, root, to)
+    return NotificationChannel(resolved, root, to, settings.private_addresses)
 
 
 def _table(settings: Settings, contact: str) -> tuple[dict[str, Any], str | None]:

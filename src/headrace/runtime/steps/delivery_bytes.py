@@ -74,6 +74,7 @@ def access_to(task: IngestTask | ObserveTask, context: WorkerContext) -> Access:
         project=context.folders.project,
         temporary=context.folders.temporary,
         now_us=task.now_us,
+        private_addresses=task.private_addresses,
     )
 
 

@@ -151,6 +151,7 @@ def ingest_task(
         connection=lookup.project.settings.connections.get(
             source.connector.get("connection", ""), {}
         ),
+        private_addresses=lookup.project.settings.private_addresses,
         now_us=now,
         unreadable=Unreadable(_poisonous(deaths), too_much(tx, source.name, delivery)),
         exact=exact_as_double(tx, source.name) if schema is not None else (),

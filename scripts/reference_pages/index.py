@@ -34,6 +34,7 @@ HOW_TO = {
         "partitions",
         "python-assets",
         "command-assets",
+        "sandbox",
         "macros",
         "test-assets",
     ),

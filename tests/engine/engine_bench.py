@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from headrace.engine import AttemptScope, InputData
-from headrace.engine.attempts import Handed
+from headrace.engine.attempts import CodeSandbox, Handed
 from headrace.engine.compute import AssetOutput, compute
 from headrace.engine.isolation import Capture
 from headrace.engine.logs import LogFile, LogLine, OutputPipes, WorkerClock, read
@@ -46,6 +46,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     merge: MergeRule | None = None
     state: MergeState | None = None
     handed: Handed | None = None
+    call_inputs: tuple[tuple[InputData, ...], ...] = ()
+    sandbox: CodeSandbox = CodeSandbox()
 
 
 @dataclass

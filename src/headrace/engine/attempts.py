@@ -293,6 +293,18 @@ class CodePackages(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Other distributions, as the asset names them."""
 
 
+class CodeSandbox(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What asset code may reach beyond its inputs, where the system can restrict it."""
+
+    on: bool = False
+    """Whether it is restricted."""
+    read: tuple[str, ...] = ()
+    """Paths as declared: absolute, below `~`, or relative to the project."""
+    write: tuple[str, ...] = ()
+    ports: tuple[int, ...] | None = None
+    """TCP ports to connect to; None: all."""
+
+
 # The parts of a task and of the data folder that the engine reads. `runtime` defines both, and the
 # engine may not import it.
 
@@ -330,6 +342,8 @@ class BodyTask(Protocol):
     def handed(self) -> Handed | None: ...
     @property
     def packages(self) -> CodePackages: ...
+    @property
+    def sandbox(self) -> CodeSandbox: ...
     @property
     def state(self) -> MergeState | None: ...
 

@@ -19,13 +19,13 @@ import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import msgspec
 
 from headrace.clean_environment import common
-from headrace.engine import processes
+from headrace.engine import processes, sandbox
 from headrace.engine.attempts import (
     COMMAND_FAILED,
     SHELL,
@@ -39,6 +39,7 @@ from headrace.engine.attempts import (
     hint_for,
 )
 from headrace.engine.failures import BodyFailed, failed, of_duckdb
+from headrace.engine.landlock import Access
 from headrace.engine.logs import HEADRACE, LogFile
 from headrace.engine.processes import Meter, child_peak_bytes
 from headrace.lake import PARTITION_COLUMN, LakeTable
@@ -358,6 +359,14 @@ class CommandEvent(msgspec.Struct):
     message: str | None = None
 
 
+class _Places(NamedTuple):
+    """The folders of an attempt: applied files, temporary files and output."""
+
+    code: Path
+    work: Path
+    output: Path
+
+
 @contextlib.contextmanager
 def run(
     task: BodyTask,
@@ -384,7 +393,12 @@ def run(
             applied = msgspec.structs.replace(
                 body, command=_applied(body.command, folders.project, code_root)
             )
-            _one_try(task, applied, session, code_root, work, output, meter, log)
+            access = (
+                command_access(task, applied, folders, code_root, (work, output))
+                if sandbox.is_restricted(task)
+                else None
+            )
+            _one_try(task, applied, session, _Places(code_root, work, output), access, meter, log)
             known = None if task.evolve else task.table
             rows = (
                 None
@@ -400,12 +414,12 @@ def _one_try(
     task: BodyTask,
     body: CommandBody,
     session: DuckDBSession,
-    code_root: Path,
-    work: Path,
-    output: Path,
+    places: _Places,
+    access: Access | None,
     meter: Meter,
     log: LogFile | None,
 ) -> None:
+    code_root, work, output = places
     work.mkdir(parents=True, exist_ok=True)
     context, events = work / "context.json", work / "events.jsonl"
     inputs = {
@@ -414,14 +428,31 @@ def _one_try(
     }
     context.write_bytes(msgspec.json.encode(_context(task.scope, inputs, output), enc_hook=str))
     events.touch()
+    environment = _environment(task, context, events)
+    if access is not None:
+        environment["TMPDIR"] = str(work / "tmp")
+        (work / "tmp").mkdir()
     ended = processes.run_guarded(
-        body.command, folder=code_root, environment=_environment(task, context, events)
+        body.command, folder=code_root, environment=environment, access=access
     )
     meter.child(child_peak_bytes(ended.usage))
     if log is not None:
         _log_events(events, log)
     if ended.code != DONE:
         raise _without_script(body, code_root) or _unsuccessful(body, ended.code)
+
+
+def command_access(
+    task: BodyTask,
+    body: CommandBody,
+    folders: DataFolders,
+    code_root: Path,
+    own: Sequence[Path] = (),
+) -> Access:
+    """Return what a command may reach: its code, its programs, and `own` folders to write to."""
+    path = _variables(task)["PATH"]
+    programs = sandbox.program_paths(body.command[0], path)
+    return sandbox.access_of(task, folders, read=(code_root, *programs), write=own)
 
 
 def programs_of_command(task: BodyTask, body: CommandBody, folders: DataFolders) -> Environment:

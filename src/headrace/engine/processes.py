@@ -25,6 +25,8 @@ import msgspec
 
 from headrace.engine.attempts import COMMAND_FAILED, InputData, Measures
 from headrace.engine.failures import BodyFailed, failed
+from headrace.engine.landlock import Access
+from headrace.engine.sandbox import restricted
 from headrace.lake import FileRef
 from headrace.lake.sqltext import literal, source_sql, tables_in
 from headrace.model.python_code import script_of
@@ -234,14 +236,19 @@ class ProcessExit(msgspec.Struct, frozen=True):
 
 
 def run_guarded(
-    argv: Sequence[str], *, folder: Path, environment: Mapping[str, str]
+    argv: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    access: Access | None = None,
 ) -> ProcessExit:
     """Run the command in `folder` until its first process ends, then kill the rest of its group.
 
-    Raises `BodyFailed` if it can't be started.
+    It may reach no more than `access`; None: all that its user may. Raises `BodyFailed` if it can't
+    be started.
     """
     with _guarded_group() as group:
-        process = _start(argv, folder, environment, group)
+        process = _start(argv, folder, environment, group, access)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(
             status
@@ -270,9 +277,13 @@ def _guarded_group() -> Iterator[int]:
 
 
 def _start(
-    argv: Sequence[str], folder: Path, environment: Mapping[str, str], group: int
+    argv: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    group: int,
+    access: Access | None,
 ) -> subprocess.Popen[bytes]:
-    try:
+    def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             list(argv),
             cwd=folder,
@@ -280,6 +291,9 @@ def _start(
             stdin=subprocess.DEVNULL,
             process_group=group,
         )
+
+    try:
+        return start() if access is None else restricted(access, start)
     except (OSError, ValueError) as error:
         raise _not_started(argv[0], folder, environment, error) from error
 
@@ -308,6 +322,13 @@ def _not_started(
         return _refused(
             f"there is no `{name}` {where}",
             "install it where Headrace runs, or correct the command's first word",
+        )
+    if number == errno.EACCES and path.is_file() and os.access(path, os.X_OK):
+        return failed(
+            f"`{name}` is outside of what this asset may read",
+            code=COMMAND_FAILED,
+            hint=f"declare its installation: `sandbox: {{read: [{path.parent}]}}`",
+            everywhere=True,
         )
     if number in (errno.EACCES, errno.ENOEXEC):
         return _refused(

@@ -9,7 +9,12 @@ from typing import Any
 from headrace.importers.airflow.naming import Names, cleaned, owner_name
 from headrace.importers.airflow.secrets_found import Secrets
 from headrace.importers.airflow.validity import invalid_files
-from headrace.importers.imported import ORIGINAL_CHARACTERS_MAX, ImportedItem, Verdict
+from headrace.importers.imported import (
+    ORIGINAL_CHARACTERS_MAX,
+    UNRESTRICTED,
+    ImportedItem,
+    Verdict,
+)
 from headrace.importers.yaml_text import mapping
 
 DESCRIPTION_CHARACTERS_MAX = 300
@@ -94,7 +99,7 @@ class CommandProject:
         passed = ", ".join(f'"{name}"' for name in self.passed)
         self.files["headrace.toml"] = (
             '[project]\nname = "imported"\ntimezone = "UTC"\n\n'
-            f"[run]\npass_environment = [{passed}]\n"
+            + "\n".join(("[run]", f"pass_environment = [{passed}]", *UNRESTRICTED, ""))
         )
         self.files["owners.yaml"] = mapping(
             {owner: {"kind": "team"} for owner in sorted(owners or {self.title.lower()})}

@@ -6,6 +6,12 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+UNRESTRICTED = (
+    "# The commands need the settings and files of the tool that they call.",
+    'sandbox = "off"',
+)
+"""Lines of [run] in a project whose commands call another tool."""
+
 
 class Verdict(enum.StrEnum):
     """What became of one task of the origin."""

@@ -53,6 +53,7 @@ from headrace.model.python_code import (
     read_signature,
     statements_digest,
 )
+from headrace.model.sandbox import read_sandbox
 from headrace.model.secrets import (
     check_environment,
     read_environment,
@@ -77,6 +78,7 @@ ASSET_FIELDS = frozenset(
         "parameters",
         "secrets",
         "environment",
+        "sandbox",
         "checks",
         "on_fail",
         "on_anomaly",
@@ -184,6 +186,7 @@ _FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
     "parameters": read_parameters,
     "secrets": read_secrets,
     "environment": read_environment,
+    "sandbox": read_sandbox,
     "checks": read_checks,
     "on_fail": lambda fields: fields.choice("on_fail", ON_FAIL, "reject"),
     "on_anomaly": read_on_anomaly,

@@ -291,6 +291,7 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
     parameters: Mapping[str, Scalar | Sequence[Scalar]] | None = None,
     secrets: Texts | Mapping[str, str] | None = None,
     environment: Mapping[str, str | int] | None = None,
+    sandbox: Mapping[str, str | Sequence[str] | Sequence[int]] | None = None,
     checks: Sequence[Check] | None = None,
     on_fail: OnFail | None = None,
     on_anomaly: OnAnomaly | Mapping[str, OnAnomaly] | None = None,
@@ -341,6 +342,8 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
             names with references: `{"PASSWORD": "secret://file/run/password"}`.
         environment: Environment variables for its code: `{"TZ": "UTC"}`; they are part of the
             asset's identity.
+        sandbox: Paths and TCP ports that its code may reach beyond its inputs:
+            `{"read": ["/mnt/ref"], "ports": [443]}`, or `{"off": "the reason"}`.
         checks: Checks of each partition, evaluated before it is published:
             `[{"not_null": ["id"]}]`.
         on_fail: Effect of a failed blocking check; `"reject"` by default.

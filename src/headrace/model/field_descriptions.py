@@ -23,6 +23,7 @@ from headrace.model.common_fields import (
     TRIGGERS_WITHOUT_VALUE,
 )
 from headrace.model.nodes import Grain, InputFormat, InputMode, Severity
+from headrace.model.sandbox import PORT_MAX
 from headrace.model.yaml_files import _ON_DRIFT, DRIFTS, FILES_MAX
 
 # The parts of a field's description, and schemas that many fields share.
@@ -351,6 +352,20 @@ ASSET = (
         texts_by_name({"type": ["string", "integer"]}),
         "of Python and commands: environment variables besides the fixed ones",
         "none",
+    ),
+    FieldDescription(
+        "sandbox",
+        closed(
+            {
+                "off": TEXT,
+                "read": TEXTS,
+                "write": TEXTS,
+                "ports": {"type": "array", "items": whole(1, PORT_MAX)},
+            }
+        ),
+        "of Python and commands: paths and TCP ports that the code may reach besides its inputs,"
+        " or `{off: the reason}`",
+        "its inputs, its own folders and all ports",
     ),
     *CHECKED,
     CONTRACT,

@@ -66,6 +66,7 @@ from headrace.model.settings import (
     OPENLINEAGE_FIELDS,
     POLICY_RULES,
     POOL_SLOTS_MAX,
+    SANDBOX_STATES,
     WORKERS_MAX,
 )
 
@@ -109,10 +110,12 @@ SETTINGS = (
                 "dask": TEXT,
                 "memory_max": SIZE,
                 "pass_environment": TEXTS,
+                "sandbox": one_of(SANDBOX_STATES),
             }
         ),
         "how many attempts run at once, where, with how much memory each, and which environment"
-        " variables asset code gets besides the fixed ones; how often `serve` polls every source;"
+        " variables asset code gets besides the fixed ones; whether it is restricted to its inputs"
+        " (`sandbox`: on, off); how often `serve` polls every source;"
         " how often `tick` is run by cron or another scheduler, after which a state that nobody"
         " observed is `unknown`",
         'workers = 2, look_every = "60s"',

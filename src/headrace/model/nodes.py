@@ -260,6 +260,19 @@ class CommandBody(Value, kw_only=True, tag="command"):
 Body = SqlBody | PythonBody | CommandBody
 
 
+class Sandbox(Value, kw_only=True):
+    """`sandbox:` of an asset: exceptions from what its code may reach (engine/sandbox.py)."""
+
+    off: str | None = None
+    """The reason why the code runs unrestricted; None: it is restricted."""
+    read: tuple[str, ...] = ()
+    """Paths to read: absolute, from the home folder (`~/…`) or relative to the project."""
+    write: tuple[str, ...] = ()
+    """Paths to read and write, written in the same way."""
+    ports: tuple[int, ...] | None = None
+    """TCP ports to connect to; None: all."""
+
+
 class Asset(Value, kw_only=True):
     """A table (or set of files) that the project computes."""
 
@@ -300,6 +313,8 @@ class Asset(Value, kw_only=True):
     """For Python and commands: environment variable → reference to the secret with its value."""
     environment: dict[str, str] = {}
     """For Python and commands: environment variables with their values, which aren't secret."""
+    sandbox: Sandbox | None = None
+    """For Python and commands: what the code may reach beyond its inputs."""
     checks: tuple[CheckSpec, ...] = ()
     on_fail: str = "reject"
     on_anomaly: str | dict[str, str] | None = None
@@ -458,6 +473,8 @@ class Settings(Value, kw_only=True):
     """Default memory limit of an attempt; None: an equal share of the machine's memory."""
     pass_environment: tuple[str, ...] = ()
     """Names of environment variables passed to asset code in addition to the fixed ones."""
+    sandbox: str = "on"
+    """Whether asset code is restricted to its inputs where the system can do so: `on`, `off`."""
     store_url: str = "sqlite:.headrace/state.db"
     store_schema: str = "headrace"
     """PostgreSQL schema of the state; the lake's catalog is in this name with `_lake` appended."""

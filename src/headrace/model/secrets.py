@@ -291,13 +291,21 @@ def _own_variables(fields: Fields) -> dict[str, str]:
     return {name: f"secret://env/{name}" for name in names if _is_variable(fields, "secrets", name)}
 
 
+_INSTEAD_IN_SQL = {
+    "secrets": "bind values as parameters",
+    "environment": "bind values as parameters",
+    "sandbox": "it reads the lake and nothing else: declare other data as a source",
+}
+"""Fields that a SQL asset can't have, with what it does instead."""
+
+
 def check_environment(fields: Fields, body: Body) -> None:
     """Report an environment of a SQL asset, and names in both `environment` and `secrets`."""
-    refused = ("secrets", "environment") if isinstance(body, SqlBody) else ()
+    refused = _INSTEAD_IN_SQL if isinstance(body, SqlBody) else ()
     for name in refused:
         if name in fields:
             message = f"a SQL asset has no {shown(name)}: it runs no code"
-            fields.refuse(name, message, "bind values as parameters", code="conflicting_fields")
+            fields.refuse(name, message, _INSTEAD_IN_SQL[name], code="conflicting_fields")
     environment, secrets = fields.raw("environment"), fields.raw("secrets")
     if isinstance(environment, dict) and isinstance(secrets, dict | list):
         for name in [name for name in environment if name in secrets]:

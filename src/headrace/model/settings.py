@@ -340,7 +340,9 @@ RUN_FIELDS = (
     "dask",
     "memory_max",
     "pass_environment",
+    "sandbox",
 )
+SANDBOX_STATES = ("on", "off")
 EXECUTORS = tuple(kind.value for kind in ExecutorKind)
 _DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100
@@ -412,6 +414,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "dask": _dask(run),
         "memory_max": run.size("memory_max") if "memory_max" in run else None,
         "pass_environment": read_pass_environment(run) if "pass_environment" in run else None,
+        "sandbox": run.choice("sandbox", SANDBOX_STATES, SANDBOX_STATES[0]),
         "tick_every": run.duration("tick_every", "") if "tick_every" in run else None,
         "look_every": run.duration("look_every", "") if "look_every" in run else None,
         "store_url": _store_url(store),

@@ -14,7 +14,7 @@ from headrace.checks.metrics import StoredMetrics
 from headrace.checks.restatement import PreviousPublication
 from headrace.connect import DetectedDelivery, SourceSchema
 from headrace.engine import AttemptScope, BodyError, InputData, Measures
-from headrace.engine.attempts import CodePackages, Handed
+from headrace.engine.attempts import CodePackages, CodeSandbox, Handed
 from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
 from headrace.lake.tables import MergeRule, MergeState
 from headrace.model import Body, CheckSpec, ContractColumn, Source
@@ -340,6 +340,7 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     classified: tuple[str, ...] = ()
     """Classified columns: none of their values may be stored."""
     environment: CodeEnvironment = CodeEnvironment()
+    sandbox: CodeSandbox = CodeSandbox()
     handed: Handed | None = None
     """The values of all these variables, added when the task is sent."""
     earlier: EarlierPublication | None = None

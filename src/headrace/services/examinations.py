@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.connect.files import observe
@@ -30,6 +30,9 @@ from headrace.services.session import ProjectSession
 from headrace.slo.damaged_files import damaged_files
 from headrace.store.lease import holder
 from headrace.store.queries import audit_trail
+
+if TYPE_CHECKING:
+    from headrace.engine.sandbox import Protections
 
 # One examined item and its state.
 
@@ -308,6 +311,7 @@ def machine(session: ProjectSession) -> Iterator[ExaminationFinding]:
     yield _open_files()
     yield from _zones(session)
     yield _worker(session)
+    yield from _sandbox(session)
 
 
 def _python() -> ExaminationFinding:
@@ -315,6 +319,52 @@ def _python() -> ExaminationFinding:
     return ok(
         "Python", f"{version} at {sys.executable}"
     )  # an older Python couldn't load this module
+
+
+def _sandbox(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Examine what asset code is kept from, by a restricted process that tries it."""
+    from headrace.engine import sandbox
+
+    name = "asset code"
+    project = session.declared().project
+    if session.settings.sandbox == "off":
+        yield warn(
+            name,
+            '`[run] sandbox = "off"`: it may read and write all that its user may',
+            'sandbox = "on", and declare what single assets need',
+        )
+        return
+    if not sandbox.available():
+        yield warn(
+            name,
+            "this system can't restrict it (no Landlock): it may read and write all that its user"
+            " may",
+            "run on Linux 5.13 or newer, in a container that allows Landlock",
+        )
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield _protections(sandbox.protections(Path(folder)))
+    for asset in project.assets.values() if project is not None else ():
+        if asset.sandbox is not None and asset.sandbox.off:
+            yield skipped(f"asset {asset.name}", f"runs unrestricted: {asset.sandbox.off}")
+
+
+def _protections(held: Protections) -> ExaminationFinding:
+    texts = {
+        "reading other files": held.reading,
+        "changing other files": held.writing,
+        "TCP ports other than declared": held.ports,
+        "signals to other processes": held.signals,
+    }
+    refused = ", ".join(text for text, holds in texts.items() if holds) or "nothing"
+    possible = ", ".join(text for text, holds in texts.items() if not holds)
+    if not possible:
+        return ok("asset code", f"refused to commands: {refused}; hosts aren't enforced")
+    return warn(
+        "asset code",
+        f"refused to commands: {refused}; possible: {possible}",
+        "run on a newer Linux: truncation needs 6.2, ports need 6.7, signals need 6.12",
+    )
 
 
 def _duckdb() -> Iterator[ExaminationFinding]:

@@ -24,6 +24,7 @@ from headrace.importers.adf.tables import Tables
 from headrace.importers.adf.triggers import add_schedule, schedule_todo
 from headrace.importers.imported import (
     ORIGINAL_CHARACTERS_MAX,
+    UNRESTRICTED,
     Dependency,
     ImportedItem,
     ImportedProject,
@@ -174,7 +175,7 @@ class _Import:
         ]
         if runs:
             names = ["ADF_RESOURCE_GROUP", "ADF_FACTORY", "ADF_KIND", "AZURE_CONFIG_DIR"]
-            lines += ["", "[run]", f"pass_environment = {toml_value(names)}"]
+            lines += ["", "[run]", f"pass_environment = {toml_value(names)}", *UNRESTRICTED]
         used = {draft.connection for draft in drafts if draft.connection}
         for name in sorted(used):
             fields = self.stores.connections[name]

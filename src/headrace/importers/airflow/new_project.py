@@ -18,7 +18,7 @@ from headrace.importers.airflow.schedules import Schedule, duration
 from headrace.importers.airflow.statements_sql import NotCarried, TableName
 from headrace.importers.airflow.utc_intervals import first_of
 from headrace.importers.airflow.values import Dag, text_of
-from headrace.importers.imported import OriginTable, Verdict
+from headrace.importers.imported import UNRESTRICTED, OriginTable, Verdict
 from headrace.importers.yaml_text import in_comment, mapping
 from headrace.model.assets import ATTEMPTS_MAX
 
@@ -327,7 +327,7 @@ class NewProject:
         name = _project_name(self.origin.root)
         lines = ["[project]", f'name = "{name}"', 'timezone = "UTC"', ""]
         if any(plan.verdict is Verdict.COMMAND for plan in self.plans):
-            lines += ["[run]", f"pass_environment = {_PASSED}", ""]
+            lines += ["[run]", f"pass_environment = {_PASSED}", *UNRESTRICTED, ""]
             self.files[RUNNER] = _RUNNER_TEXT
         if self.pools:
             lines += ["# Slots are kept in Airflow: `airflow pools list` prints them.", "[pools]"]

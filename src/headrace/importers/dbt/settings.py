@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.importers.dbt.dialects import DIALECTS
 from headrace.importers.dbt.project_files import ProjectFiles, mapped
-from headrace.importers.imported import SecretFound
+from headrace.importers.imported import UNRESTRICTED, SecretFound
 from headrace.model.fields import LocatedMapping
 
 PROFILES = "profiles.yml"
@@ -103,4 +103,5 @@ def settings_text(files: ProjectFiles, *, commands: bool) -> str:
     lines = ["[project]", f'name = "{name}"', 'timezone = "UTC"', "", "[run]", "workers = 2"]
     if commands:
         lines.append('pass_environment = ["DBT_PROJECT_DIR", "DBT_PROFILES_DIR"]')
+        lines += UNRESTRICTED
     return "\n".join(lines) + "\n"

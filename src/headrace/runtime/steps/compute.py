@@ -14,12 +14,14 @@ from headrace.checks import Audit, CheckState, Verdict
 from headrace.checks.audit import TableContents, audit
 from headrace.checks.placement import PartitionCheck
 from headrace.compiler.installed import current_environment
-from headrace.engine.attempts import as_said, is_called_each
-from headrace.engine.command import programs_of_command
+from headrace.engine import sandbox
+from headrace.engine.attempts import BodyError, as_said, is_called_each
+from headrace.engine.command import command_access, programs_of_command
 from headrace.engine.compute import AssetOutput
 from headrace.engine.compute import compute as run_body
 from headrace.engine.failures import BodyFailed, failed
 from headrace.engine.isolation import Capture
+from headrace.engine.landlock import Access
 from headrace.engine.logs import LogFile, WorkerClock, read
 from headrace.engine.macros import lent
 from headrace.faults import FaultPoint, reached
@@ -91,7 +93,7 @@ def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
         produced = _run(task, context, log)
         _prove(task, context, produced)
     except BodyFailed as failure:
-        error = as_said(failure.error, (line.text for line in read(log.path)))
+        error = _explained(task, context, failure.error, log)
         return FailedOutcome(
             attempt=task.scope.attempt,
             measures=failure.measures,
@@ -100,6 +102,31 @@ def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
         )
     reached(FaultPoint.FILE_STAGED)
     return _finished(task, context, _outcome(task, produced, log), produced)
+
+
+def _explained(
+    task: ComputeTask, context: WorkerContext, error: BodyError, log: LogFile
+) -> BodyError:
+    """Return a failure with the limit, or the path out of reach, that its texts name."""
+    texts = [line.text for line in read(log.path)]
+    error = as_said(error, texts)
+    if isinstance(task.body, SqlBody) or not sandbox.is_restricted(task):
+        return error
+    with contextlib.suppress(BodyFailed):
+        explained = sandbox.explained(error, texts, _access(task, context))
+        if explained.message != error.message:
+            log.say("warning", f"{explained.message.removeprefix(f'{error.message}: ')}")
+            log.close()
+        return explained
+    return error
+
+
+def _access(task: ComputeTask, context: WorkerContext) -> Access:
+    code_root = context.folders.code / (task.code or "")
+    if isinstance(task.body, CommandBody):
+        own = (context.folders.temporary,)
+        return command_access(task, task.body, context.folders, code_root, own)
+    return sandbox.access_of(task, context.folders, read=(code_root,), write=())
 
 
 def _finished(

@@ -9,7 +9,7 @@ import msgspec
 from headrace.checks.restatement import PreviousPublication
 from headrace.connect import DeliveryPart, DetectedDelivery, SourceSchema
 from headrace.engine import AttemptScope, InputData
-from headrace.engine.attempts import CodePackages
+from headrace.engine.attempts import CodePackages, CodeSandbox
 from headrace.lake.catalog import exact_as_double, shared_files
 from headrace.lake.tables import MergeState
 from headrace.model import Asset, CommandBody, Consumer, Project, PythonBody, Source
@@ -18,6 +18,7 @@ from headrace.model.export_problems import reads_of
 from headrace.model.exports import export_partition
 from headrace.model.fields import memory_in_bytes
 from headrace.model.intervals import interval_of, previous_key
+from headrace.model.nodes import Sandbox
 from headrace.model.partitions import WHOLE, split
 from headrace.plan.compiled import is_view
 from headrace.runtime.exports import export_inputs
@@ -356,6 +357,7 @@ def compute_task(
             secrets=asset.secrets,
             hidden=lookup.secrets if is_code else (),
         ),
+        sandbox=_sandbox(lookup, asset) if is_code else CodeSandbox(),
         earlier=None
         if earlier is None
         else EarlierPublication(
@@ -364,6 +366,13 @@ def compute_task(
             aged_from_us(tx, asset, earlier, scope.timezone),
         ),
     )
+
+
+def _sandbox(lookup: TaskLookup, asset: Asset) -> CodeSandbox:
+    declared = asset.sandbox or Sandbox()
+    if lookup.project.settings.sandbox == "off" or declared.off:
+        return CodeSandbox()
+    return CodeSandbox(True, declared.read, declared.write, declared.ports)
 
 
 def _earlier_partition(tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> str | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headrace.services.receive import FireResponse
     from headrace.services.responses.access import (
         AccessDecisionResponse,
+        FreezeResponse,
         NewTokenResponse,
         TokenRow,
         WhoAmIResponse,
@@ -383,6 +384,17 @@ class SessionMethods:
             as_is=as_is,
             reason=reason,
         )
+        return result
+
+    def freeze(self, who: str | None = None, *, every: bool = False, reason: str) -> FreezeResponse:
+        """Refuse all commands and requests of a person, a group or a token, or of everybody but
+        admins.
+
+        Attempts that run go on, and so does scheduled work. Raise UsageError without a
+        subject, UnknownName for an unknown token, and Refused without a reason or for
+        oneself.
+        """
+        result: FreezeResponse = self._call("freezes:freeze", who=who, every=every, reason=reason)
         return result
 
     def gc(self, *, dry_run: bool = False) -> GcResponse:
@@ -792,6 +804,16 @@ class SessionMethods:
         result: TryResponse = self._call(
             "try_asset:try_asset", target=target, limit=limit, parameters=parameters
         )
+        return result
+
+    def unfreeze(
+        self, who: str | None = None, *, every: bool = False, reason: str
+    ) -> FreezeResponse:
+        """Lift a freeze; `--all` lifts the freeze of everybody, and not those of single people.
+
+        Raise UsageError without a subject, and UnknownName for somebody who isn't frozen.
+        """
+        result: FreezeResponse = self._call("freezes:unfreeze", who=who, every=every, reason=reason)
         return result
 
     def unpublish(self, target: str, *, reason: str) -> WithdrawResponse:

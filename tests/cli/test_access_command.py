@@ -70,6 +70,7 @@ def test_a_token_is_shown_once_and_acts_under_its_name(
             {"role": "viewer", "scope": "owner=acme", "until": None, "file": None, "line": None},
         ],
         "enforced": True,
+        "frozen": None,
     }
     governed.text("pause", "revenue", "--reason", "by ci")
     assert refusal(governed, "pause", "orders", "--reason", "not ours") == {
@@ -173,6 +174,11 @@ def test_rules_are_in_force_once_they_are_applied(governed: Project) -> None:
         (["token", "create"], "needs a name"),
         (["token", "make", "x"], "one of create, list, revoke"),
         (["access", "explain"], "needs a person and a command"),
+        (["freeze", "--reason", "x"], "name one subject, or --all"),
+        (["freeze", "token:x", "--all", "--reason", "x"], "name one subject, or --all"),
+        (["freeze", "token:x", "--reason", "x"], "there is no token 'x'"),
+        (["freeze", "robot:x", "--reason", "x"], "is nobody"),
+        (["unfreeze", "--all", "--reason", "x"], "everybody but admins isn't frozen"),
         (["access", "whois"], "one of whoami, explain, matrix"),
     ],
     ids=str,
@@ -206,3 +212,56 @@ def test_python_acts_as_the_token_too(governed: Project, monkeypatch: pytest.Mon
     Session(governed.root, actor="somebody").pause("revenue", reason="x")
     entry = governed.json("audit", "show", "--action", "node.paused")[0]
     assert entry["actor"] != "somebody"
+
+
+def test_a_frozen_token_is_refused_until_it_is_lifted(
+    governed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a freeze that reaches one interface only, or that nobody sees afterwards."""
+    text = token(governed, "ci", "owner")
+    rows = governed.json("freeze", "ci", "--reason", "it runs wild")["frozen"]
+    assert [(row["who"], row["reason"]) for row in rows] == [("token:ci", "it runs wild")]
+    governed.json("freeze", "token:ci", "--reason", "again")  # changes nothing
+    assert [row["state"] for row in governed.json("token", "list")] == ["frozen"]
+    items = [item for item in governed.json("status")["open"] if item["kind"] == "frozen"]
+    assert [item["text"] for item in items] == ["token:ci frozen"]
+    assert items[0]["command"] == "headrace unfreeze token:ci --reason TEXT"
+    assert "token:ci frozen" in governed.json("status")["headline"]
+    doctor = {row["name"]: row["detail"] for row in governed.json("doctor")}
+    assert doctor["frozen"].startswith("token:ci:")
+    monkeypatch.setenv("HEADRACE_TOKEN", text)
+    for words in (["read", "revenue"], ["status"], ["pause", "revenue", "--reason", "x"]):
+        error = refusal(governed, *words)
+        assert (error["code"], error["who"]) == ("frozen", "token:ci")
+    assert governed.json("access", "whoami")["frozen"] == "it runs wild"
+    with pytest.raises(Refused, match="it runs wild"):
+        Session(governed.root, token=text).status()
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    assert governed.json("unfreeze", "ci", "--reason", "mended") == {"frozen": []}
+    assert "frozen" not in governed.json("status")["headline"]
+    actions = [row["action"] for row in governed.json("audit", "show", "--limit", "6")]
+    assert [name for name in actions if name.startswith("access.")] == [
+        "access.unfrozen",
+        "access.frozen",
+    ]
+    assert governed.json("access", "whoami")["frozen"] is None
+
+
+def test_a_freeze_of_everybody_leaves_admins(
+    governed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: an admin who locks themselves out, or a token that works on."""
+    who = governed.json("access", "whoami")["who"]
+    assert "stop yourself" in governed.refused("freeze", who, "--reason", "x", code=3)
+    reader, admin = token(governed, "reader", "viewer"), token(governed, "root", "admin")
+    governed.text("freeze", "--all", "--reason", "an incident")
+    monkeypatch.setenv("HEADRACE_TOKEN", reader)
+    error = governed.refused("read", "revenue", code=3)
+    assert "everybody but admins is frozen: an incident" in error and "unfreeze --all" in error
+    monkeypatch.setenv("HEADRACE_TOKEN", admin)
+    states = {row["name"]: row["state"] for row in governed.json("token", "list")}
+    assert states == {"reader": "frozen", "root": "valid"}
+    assert "needs --reason" in governed.refused("unfreeze", "--all", "--reason", " ", code=3)
+    governed.text("unfreeze", "--all", "--reason", "over")
+    monkeypatch.setenv("HEADRACE_TOKEN", reader)
+    governed.text("read", "revenue")

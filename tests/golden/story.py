@@ -266,7 +266,9 @@ def _operated() -> Iterator[Step]:
     yield from _both(
         now, "token list", "keys status", "access whoami", "access explain token:ci run revenue"
     )
-    yield from _both(now, "access explain token:ci apply", "token revoke ci")
+    yield from _both(now, "access explain token:ci apply")
+    yield from _both(now, "freeze token:ci --reason stuck", "unfreeze token:ci --reason mended")
+    yield from _both(now, "token revoke ci")
     yield from _both(now, "audit show", "audit verify", "db check --deep", "retry revenue")
     yield from _both(now, "init ../other", "init ../other/again")
     yield File("../shop/dbt_project.yml", "name: shop\n")

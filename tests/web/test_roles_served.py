@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -150,3 +152,19 @@ def test_the_state_has_no_token(door: Door, shop: Project) -> None:
     ]
     for text in door.tokens.values():
         assert not any(text.encode() in content for content in texts)
+
+
+def test_a_stream_of_events_ends_with_its_token(door: Door, shop: Project) -> None:
+    """Would catch: a stream that a frozen or revoked token goes on reading for minutes."""
+    connection = http.client.HTTPConnection("127.0.0.1", door.opened.port, timeout=30)
+    headers = {"Authorization": f"Bearer {door.tokens['auditor']}"}
+    connection.request("GET", "/api/v1/events", headers=headers)
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.readline().startswith(b"id:")
+    shop.text("freeze", "auditor", "--reason", "stolen")
+    began = time.monotonic()
+    problem = door.get("auditor", "/api/v1/status")
+    assert (problem.status, problem.json["code"]) == (403, "frozen")
+    answer.read()
+    assert time.monotonic() - began < 8.0, "5 s, and a busy machine"
+    connection.close()

@@ -70,6 +70,7 @@ MODULES = {
     "test": "assets",
     "connections": "doctor",
     "notify": "doctor",
+    "unfreeze": "freeze",
 }
 
 COMMANDS = (
@@ -124,6 +125,8 @@ COMMANDS = (
     CliCommand("export", "operate", "write manifest.json and run_results.json as dbt does"),
     CliCommand("token", "operate", "create, list and revoke API tokens"),
     CliCommand("keys", "operate", "show and rotate the keys of masks"),
+    CliCommand("freeze", "operate", "stop a person, a token, or everybody but admins"),
+    CliCommand("unfreeze", "operate", "let somebody who is frozen work again"),
     CliCommand("connections", "operate", "list connections of sources and exports; `test` them"),
     CliCommand(
         "notify", "operate", "list contacts and undelivered messages; `test` sends a message"

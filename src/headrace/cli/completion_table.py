@@ -308,6 +308,16 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "[DOMAIN]"),
         CompletedParameter(("--reason",), "TEXT"),
     ),
+    "freeze": (
+        CompletedParameter((), "[WHO]"),
+        CompletedParameter(("--all",), None),
+        CompletedParameter(("--reason",), "TEXT"),
+    ),
+    "unfreeze": (
+        CompletedParameter((), "[WHO]"),
+        CompletedParameter(("--all",), None),
+        CompletedParameter(("--reason",), "TEXT"),
+    ),
     "connections": (
         CompletedParameter((), "[test]"),
         CompletedParameter((), "[NAME]"),

@@ -214,6 +214,9 @@ def _listed_roles(grants: Iterable[Grant]) -> str:
 class NotAllowed(Refused):
     """An identity has no role that allows a command."""
 
+    code = "not_allowed"
+    """What a program decides by."""
+
     def __init__(
         self, identity: Identity, command: str, decision: Decision, owners: Iterable[str]
     ) -> None:
@@ -226,3 +229,14 @@ class NotAllowed(Refused):
             hint=f"ask {', '.join(self.owners) or 'an admin of the project'};"
             " `headrace access whoami` lists your roles",
         )
+
+
+class Frozen(NotAllowed):
+    """An admin has stopped an identity."""
+
+    code = "frozen"
+
+    def __init__(self, identity: Identity, command: str, why: str, *, everybody: bool) -> None:
+        who = "everybody but admins" if everybody else identity.who
+        super().__init__(identity, command, Decision(False, f"{who} is frozen: {why}"), ())
+        self.hint = f"an admin lifts it: headrace unfreeze {'--all' if everybody else identity.who}"

@@ -217,6 +217,8 @@ class Action(enum.StrEnum):
     TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     KEYS_ROTATED = "keys.rotated"
+    ACCESS_FROZEN = "access.frozen"
+    ACCESS_UNFROZEN = "access.unfrozen"
     ENVIRONMENT_PROMOTED = "environment.promoted"
     HISTORY_RETIRED = "history.retired"
     EVENT_LOG_BEGUN = "event_log.begun"

@@ -16,6 +16,7 @@ from headrace.services.permissions import (
     authorised,
     by_name,
     decision,
+    freeze_of,
     rules_of,
 )
 from headrace.services.responses.access import (
@@ -36,7 +37,7 @@ ADMIN_ROW = RoleRow(role=Role.ADMIN, scope="", until=None, file=None, line=None)
 def whoami(session: ProjectSession) -> WhoAmIResponse:
     """Return who runs this command, and with which roles. Everybody may ask this."""
     rules, identity = rules_of(session), session.identity
-    enforced = rules is not None
+    enforced, frozen = rules is not None, freeze_of(session)
     grants = roles_of(rules, identity, today=session.now().date())
     rows = [_role_row(grant, of_token=grant in identity.grants) for grant in grants]
     return WhoAmIResponse(
@@ -45,6 +46,7 @@ def whoami(session: ProjectSession) -> WhoAmIResponse:
         groups=sorted(_groups(identity)),
         roles=rows if enforced or not session.local else [ADMIN_ROW],
         enforced=enforced,
+        frozen=None if frozen is None else frozen.reason,
     )
 
 

@@ -290,6 +290,8 @@ REQUESTABLE = {
     "exports": "interventions",
     "approval_answer": "approvals",
     "keys_rotate": "keys",
+    "freeze": "freezes",
+    "unfreeze": "freezes",
     "token_create": "tokens",
     "token_revoke": "tokens",
 }

@@ -29,7 +29,7 @@ from headrace.services.lake_files import CORRECT, moved, recompute_command
 from headrace.services.session import ProjectSession
 from headrace.slo.damaged_files import damaged_files
 from headrace.store.lease import holder
-from headrace.store.queries import audit_trail
+from headrace.store.queries import audit_trail, freezes
 
 if TYPE_CHECKING:
     from headrace.engine.sandbox import Protections
@@ -130,6 +130,7 @@ def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
             leader = holder(tx)
             elsewhere = moved(session, tx)
             checksums = audit_trail.page_checksums(tx)
+            frozen = [item.subject for item in freezes.in_force(tx)]
     except (StoreError, HeadraceError) as error:
         yield fail("store", str(error), error.hint)
         return
@@ -143,6 +144,9 @@ def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
             f"{ahead_s:,.0f} s ahead of the machine's",
             "the machine's clock was set back; it catches up by itself",
         )
+    if frozen:
+        who = ", ".join("everybody but admins" if name == "*" else name for name in frozen)
+        yield warn("frozen", f"{who}: commands and requests are refused", "headrace unfreeze WHO")
     if leader is not None:
         yield ok("leader", leader.name)
     else:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from headrace.model import HeadraceError, UnknownName
 from headrace.model.access import ACCESS_FILE, AccessRules, Permission
+from headrace.store.queries import freezes
+from headrace.store.queries.freezes import EVERYBODY, Freeze
 
 if TYPE_CHECKING:
     from headrace.security.access import Decision, Identity, Node
@@ -94,6 +96,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "fix:fix": _ROW("fix", OPERATE),
     "fix:preview_fix": _ROW("fix preview", SEE),
     "fix:run_fix": _ROW("fix", OPERATE),
+    "freezes:freeze": _ROW("freeze", ADMINISTER),
+    "freezes:unfreeze": _ROW("unfreeze", ADMINISTER),
     "graph:effect": _ROW("effect", SEE),
     "graph:view": _ROW("graph", SEE),
     "import_diff:import_diff": _ROW("import diff", READ),
@@ -215,9 +219,14 @@ def trusted(session: ProjectSession) -> Iterator[None]:
 
 def check(session: ProjectSession, needed: CommandPermission, arguments: Mapping[str, Any]) -> None:
     """Raise NotAllowed if the session's identity may not run a command with these arguments."""
-    if unrestricted(session):
+    frozen = freeze_of(session)
+    if frozen is None and unrestricted(session):
         return
-    from headrace.security.access import NotAllowed
+    from headrace.security.access import Frozen, NotAllowed
+
+    if frozen is not None:
+        everybody = frozen.subject == EVERYBODY
+        raise Frozen(session.identity, needed.name, frozen.reason, everybody=everybody)
 
     if needed.permission not in _LOOKING:
         session.actor = session.identity.name  # whatever name a program has given itself
@@ -245,6 +254,35 @@ def check_call(session: ProjectSession, function: str, arguments: Mapping[str, A
 def unrestricted(session: ProjectSession) -> bool:
     """Whether nothing is checked: a local user in a project without rules."""
     return session.local and rules_of(session) is None
+
+
+def freeze_of(session: ProjectSession, identity: Identity | None = None) -> Freeze | None:
+    """Return what stops an identity (the session's); None if nothing does.
+
+    A freeze in production holds in every environment. If the state can't be read, a local user
+    isn't stopped: the command reports it.
+    """
+    try:
+        stores = [item.store for item in (session, session.production) if item is not None]
+        in_force = []
+        for store in filter(None, stores):
+            with store.read() as tx:
+                in_force += freezes.in_force(tx)
+    except HeadraceError:
+        if session.local:
+            return None
+        raise
+    if not in_force:
+        return None
+    asked = identity or session.identity
+    for item in in_force:
+        if item.subject in asked.subjects:
+            return item
+    everybody = next((item for item in in_force if item.subject == EVERYBODY), None)
+    if everybody is None:
+        return None
+    rules = rules_of(session)
+    return None if decision(session, rules, ADMINISTER, None, asked).allowed else everybody
 
 
 def decision(

@@ -37,6 +37,7 @@ from headrace.store import Transaction
 from headrace.store.queries import (
     backfill_plans,
     failures,
+    freezes,
     incidents,
     ingestion,
     lake_maintenance,
@@ -82,6 +83,7 @@ def open_facts(
         throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],
         approvals=[plan.id for plan in backfill_plans.awaiting(tx)],
+        frozen=[item.subject for item in freezes.in_force(tx)],
         damaged=damaged,
         broken_since=None if broken is None else broken.since,
         closed_since=None if closed is None else closed.since,

@@ -20,7 +20,7 @@ from headrace.security.audit import Action, AuditEvent, Object, append, rfc3339
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option, Reason
-from headrace.services.permissions import authorised
+from headrace.services.permissions import authorised, freeze_of
 from headrace.services.responses.access import NewTokenResponse, TokenRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
@@ -45,7 +45,7 @@ def identify(session: ProjectSession, text: str) -> Identity:
         raise Refused("this token isn't known", hint="an admin creates one: headrace token create")
     if not token.valid(_now_us()):
         raise Refused(
-            f"the token {token.name} is {_state(token)}",
+            f"the token {token.name} is {_state(session, token)}",
             hint=f"an admin creates a new one: headrace token create {token.name}",
         )
     return tokens.identity_of(token.name, token.grants)
@@ -157,7 +157,8 @@ def list_tokens(session: ProjectSession) -> list[TokenRow]:
     if session.store is None:
         return []
     with session.store.read() as tx:
-        return [_row(session, token) for token in access_tokens.every(tx)]
+        existing = access_tokens.every(tx)
+    return [_row(session, token) for token in existing]
 
 
 class RevokeArguments(msgspec.Struct, frozen=True):
@@ -259,7 +260,7 @@ def _row(session: ProjectSession, token: AccessToken) -> TokenRow:
         id=_id(token),
         name=token.name,
         scopes=_scopes(token.grants),
-        state=_state(token),
+        state=_state(session, token),
         created_at=session.instant(token.created_at),
         created_by=token.created_by,
         expires_at=session.instant(token.expires_at),
@@ -271,10 +272,13 @@ def _id(token: AccessToken) -> str:
     return f"token-{token.id}"
 
 
-def _state(token: AccessToken) -> str:
+def _state(session: ProjectSession, token: AccessToken) -> str:
     if token.revoked_at is not None:
         return "revoked"
-    return "valid" if token.valid(_now_us()) else "expired"
+    if not token.valid(_now_us()):
+        return "expired"
+    frozen = freeze_of(session, tokens.identity_of(token.name, token.grants))
+    return "valid" if frozen is None else "frozen"
 
 
 def _now_us() -> int:

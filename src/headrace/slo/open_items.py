@@ -34,6 +34,7 @@ class OpenKind(enum.StrEnum):
     SUPERSEDED_UPSTREAM = "superseded_upstream"
     APPROVAL = "approval"
     NOT_APPLIED = "not_applied"
+    FROZEN = "frozen"
 
 
 class OpenItem(msgspec.Struct, frozen=True):
@@ -136,6 +137,8 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     superseded: Sequence[Superseded] = ()
     approvals: Sequence[int] = ()
     """Backfills that wait for approval."""
+    frozen: Sequence[str] = ()
+    """Who is frozen, as `token:ci`; `*` for everybody but admins."""
     damaged: EnvironmentDamage | None = None
     broken_since: int | None = None
     """Since when no worker starts, in microseconds; None if workers start."""
@@ -185,6 +188,7 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
         _superseded(facts),
         _approvals(facts),
         _not_applied(facts),
+        _frozen(facts),
     )
     return tuple(item for item in items if item is not None)
 
@@ -420,6 +424,15 @@ def _not_applied(facts: OpenFacts) -> OpenItem | None:
         return OpenItem(OpenKind.NOT_APPLIED, 1, (), text, "headrace validate")
     text = f"{_count(facts.not_applied, 'node')} not applied"
     return OpenItem(OpenKind.NOT_APPLIED, facts.not_applied, (), text, "headrace plan")
+
+
+def _frozen(facts: OpenFacts) -> OpenItem | None:
+    if not facts.frozen:
+        return None
+    names = ["everybody but admins" if name == "*" else name for name in facts.frozen]
+    subject = "--all" if facts.frozen[0] == "*" else facts.frozen[0]
+    command = f"{command_line('unfreeze', subject)} --reason TEXT"
+    return OpenItem(OpenKind.FROZEN, len(names), (), f"{_few(names)} frozen", command)
 
 
 def _count(n: int, item: str, several: str | None = None) -> str:

@@ -328,6 +328,10 @@ def app(
     root, env, _ = reader.project
     data = Data(reader, read_server or ReadServer(root, env))
 
+    async def check_again(request: Request) -> None:
+        identity = await identify_request(request, guard, reader)
+        await reader.response(see_everything, identity)
+
     def route(
         path: str, endpoint: RequestHandler, method: str = "GET", *, guarded: bool = True
     ) -> Route:
@@ -352,7 +356,7 @@ def app(
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
             route("/data/{asset}", data.file),
             route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
-            route(f"{PREFIX}/events", _seeing(reader, Events(reader).answer)),
+            route(f"{PREFIX}/events", _seeing(reader, Events(reader, check_again).answer)),
             route(f"{PREFIX}/acts/{{act}}", _seeing(reader, act_state_handler(acts))),
             *(
                 (

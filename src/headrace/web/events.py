@@ -1,14 +1,15 @@
 """Server-sent events: one watcher polls the state for all listeners, as long as there are any.
 
 A slow listener gets no backlog: its next event has everything that changed meanwhile. A stream ends
-after ten minutes; the browser reconnects with the id of the last event that it received.
+after ten minutes; the browser reconnects with the id of the last event that it received. It also
+ends when its token is revoked or its user is frozen.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Self
@@ -28,6 +29,9 @@ POLL_SECONDS = 0.25
 ALIVE_SECONDS = 10.0
 """So often somebody who listens hears that the server is there."""
 STREAM_SECONDS = 600.0
+CHECK_SECONDS = 2.0
+"""How often a stream checks that its credential still is valid, so that a revoked token or a freeze
+ends it within 5 s."""
 LISTENERS_MAX = 100
 MEDIA_TYPE = "text/event-stream"
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -36,8 +40,8 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 class Events:
     """Sends changes to all listeners."""
 
-    def __init__(self, reader: ProjectReader) -> None:
-        self._reader = reader
+    def __init__(self, reader: ProjectReader, check: Callable[[Request], Awaitable[None]]) -> None:
+        self._reader, self._check = reader, check
         self._listeners = 0
         self._moves = 0
         """How often anything changed since it was first watched."""
@@ -51,31 +55,50 @@ class Events:
         sent = request.headers.get("last-event-id") or request.query_params.get("after")
         # Counted before the stream begins: others ask between this answer and its first event.
         self._listeners += 1
-        stream = self._stream(marks_of(sent), given=sent is not None)
+        stream = self._stream(request, marks_of(sent), given=sent is not None)
         return TrackedStreamingResponse(stream, self._ended, media_type=MEDIA_TYPE, headers=HEADERS)
 
     def _ended(self) -> None:
         self._listeners -= 1
 
-    async def _stream(self, known: Marks | None, *, given: bool) -> AsyncIterator[bytes]:
+    async def _stream(
+        self, request: Request, known: Marks | None, *, given: bool
+    ) -> AsyncIterator[bytes]:
         self._begin()
         seen, until = self._moves, time.monotonic() + STREAM_SECONDS
+        checked_at = sent_at = time.monotonic()
         known, first = await self._reader.changes(known)
         nothing = ChangesResponse(id=first.id, changes=[])
         yield event("changes", first if given else nothing, first.id)
         while time.monotonic() < until:
-            if not await self._wait(seen):
-                yield event("alive", {}, None)
+            moved, now = await self._wait(seen), time.monotonic()
+            if now - checked_at >= CHECK_SECONDS:
+                if not await self._allowed(request):
+                    return
+                checked_at = now
+            if not moved:
+                if now - sent_at >= ALIVE_SECONDS:
+                    yield event("alive", {}, None)
+                    sent_at = now
                 continue
             seen = self._moves  # read before the changes: later ones are sent the next time
             known, response = await self._reader.changes(known)
             if response.changes:
                 yield event("changes", response, response.id)
+                sent_at = now
+
+    async def _allowed(self, request: Request) -> bool:
+        """Whether the stream's credential still is valid and allows it."""
+        try:
+            await self._check(request)
+        except (HttpProblem, HeadraceError):
+            return False
+        return True
 
     async def _wait(self, seen: int) -> bool:
-        """Wait for a change; False if none came within ALIVE_SECONDS."""
+        """Wait for a change; False if none came in time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(ALIVE_SECONDS), self._moved:
+            async with asyncio.timeout(min(ALIVE_SECONDS, CHECK_SECONDS)), self._moved:
                 await self._moved.wait_for(lambda: self._moves != seen)
                 return True
         return False

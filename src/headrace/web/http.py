@@ -16,7 +16,7 @@ from headrace.model import HeadraceError, Refused, StoreError, UnknownName, Usag
 from headrace.security.access import NotAllowed
 from headrace.services.agreements import INPUTS_UNCHANGED, InputsUnchanged, PlanRefused
 from headrace.services.responses import RefusedRow
-from headrace.services.responses.access import NOT_ALLOWED, RuleRow, refusal_fields
+from headrace.services.responses.access import RuleRow, refusal_fields
 from headrace.services.session import InvalidProject
 
 # Errors as `application/problem+json` (RFC 9457): what was refused, why, and what to do.
@@ -52,7 +52,7 @@ class ProblemResponse(msgspec.Struct, frozen=True):
     refused: RefusedRow | None = None
     """Of a plan that isn't done: why, as its document has it."""
     who: str | None = None
-    """Of `not_allowed`: who asked."""
+    """Of `not_allowed` and `frozen`: who asked."""
     command: str | None = None
     rule: RuleRow | None = None
     """The line of `access.yaml` that forbids it; null if no rule allows it."""
@@ -109,7 +109,7 @@ def problem_of(error: HeadraceError) -> HttpProblem:
     if isinstance(error, PlanRefused):
         problem.code, problem.refused = error.row.code, error.row
     elif isinstance(error, NotAllowed):
-        problem.code, problem.not_allowed = NOT_ALLOWED, error
+        problem.code, problem.not_allowed = error.code, error
     elif isinstance(error, InputsUnchanged):
         problem.code = INPUTS_UNCHANGED
     return problem

@@ -64,6 +64,8 @@ def access_command(
 
 def _render_identity(response: WhoAmIResponse, page: CommandOutput) -> None:
     page.say(response.who, "bold")
+    if response.frozen is not None:
+        page.say(f"frozen: {response.frozen}", "bad")
     if not response.enforced and response.kind == "local":
         page.say("the project has no access.yaml: every local user may do everything")
         return

@@ -12,7 +12,7 @@ from headrace.model.errors import UsageError
 from headrace.services.parameters import Argument, Reason
 from headrace.services.responses.access import NewTokenResponse, TokenRow
 
-_STYLES = {"valid": "good", "expired": "dim", "revoked": "dim"}
+_STYLES = {"valid": "good", "frozen": "bad", "expired": "dim", "revoked": "dim"}
 
 
 @terminal_command(

@@ -33,6 +33,24 @@ class WhoAmIResponse(Response, frozen=True, kw_only=True):
     groups: list[str]
     roles: list[RoleRow]
     enforced: bool
+    frozen: str | None
+    """Why an admin has stopped this person or token; null if nobody has."""
+
+
+class FreezeRow(Response, frozen=True, kw_only=True):
+    """Somebody who is stopped."""
+
+    who: str
+    """`token:ci`, `user:ana`, `group:ops` or `everybody but admins`."""
+    reason: str
+    by: str
+    at: datetime
+
+
+class FreezeResponse(Response, frozen=True, kw_only=True):
+    """`freeze`, `unfreeze`: who is stopped from now on."""
+
+    frozen: list[FreezeRow]
 
 
 class RuleRow(Response, frozen=True, kw_only=True):
@@ -40,10 +58,6 @@ class RuleRow(Response, frozen=True, kw_only=True):
 
     file: str
     line: int
-
-
-NOT_ALLOWED = "not_allowed"
-"""The code of a refusal because of a missing permission."""
 
 
 def refusal_fields(error: NotAllowed | None) -> dict[str, Any]:
@@ -63,7 +77,7 @@ def refusal(error: Refused) -> str | None:
     """Return the JSON text of `{"error": …}` for a missing permission; None for another refusal."""
     if not isinstance(error, NotAllowed):
         return None
-    return encoded({"error": {"code": NOT_ALLOWED, **refusal_fields(error)}}).decode()
+    return encoded({"error": {"code": error.code, **refusal_fields(error)}}).decode()
 
 
 class AccessDecisionResponse(Response, frozen=True, kw_only=True):
@@ -90,7 +104,7 @@ class AccessRow(Response, frozen=True, kw_only=True):
 
 
 class TokenRow(Response, frozen=True, kw_only=True):
-    """An API token, without its text. `state` is `valid`, `expired` or `revoked`."""
+    """An API token, without its text. `state` is `valid`, `frozen`, `expired` or `revoked`."""
 
     id: str
     name: str

@@ -47,6 +47,7 @@ HOW_TO = {
         "notify",
         "figures",
         "access",
+        "approve",
         "audit",
     ),
     "Deploy": ("deploy", "postgresql", "backup", "dask", "metrics", "traces"),

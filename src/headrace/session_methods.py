@@ -111,17 +111,17 @@ class SessionMethods:
         return result
 
     def approvals(self) -> list[ApprovalRow]:
-        """Return the plans that wait for an approval or have an answer (at most 50), newest
-        first.
-        """
+        """Return the plans that need or needed an approval (at most 50), newest first."""
         result: list[ApprovalRow] = self._call("approvals:approvals")
         return result
 
     def approve(self, plan: str, *, reason: str) -> ApprovalRow:
-        """Approve a plan that somebody else has asked for; it starts at once.
+        """Approve a plan that somebody else has asked for; a backfill starts with the last
+        approval.
 
-        Raise Refused without a reason, for one's own plan, and for one that has expired or
-        would be another one by now. Raise UnknownName for an unknown plan.
+        Raise Refused without a reason, for one's own plan, without a role that the plan
+        needs, and for a plan that has expired or would be another one by now. Raise
+        UnknownName for an unknown plan.
         """
         result: ApprovalRow = self._call("approvals:approve", plan=plan, reason=reason)
         return result
@@ -625,7 +625,9 @@ class SessionMethods:
         return result
 
     def reject(self, plan: str, *, reason: str) -> ApprovalRow:
-        """Reject a plan that waits for an approval; it is cancelled. Raise as `approve` does."""
+        """Reject a plan that waits for an approval; a backfill is cancelled. Raise like
+        `approve`.
+        """
         result: ApprovalRow = self._call("approvals:reject", plan=plan, reason=reason)
         return result
 

@@ -39,7 +39,7 @@ from headrace.cli.commands import why as commands_why
 from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.run_results import render_run
 from headrace.cli.terminal import Screen
-from headrace.model.settings import Approval
+from headrace.model.policy import Approval
 from headrace.services import checks as k
 from headrace.services import responses as d
 from headrace.services.responses import backfills as b

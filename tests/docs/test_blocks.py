@@ -30,8 +30,8 @@ NOT_RUN = {
         "/* headrace",
     ): "shortened from an asset of the demo; the tutorial writes a whole one",
     ("docs/explanation/architecture.md", "┌─────────────────────────────┐"): "a picture",
-    ("docs/how-to/backfill.md", 'headrace approve 2 --reason "checked the'): (
-        "needs a second person, whom tests/cli/test_approvals.py has"
+    ("docs/how-to/approve.md", 'headrace approve A1 --reason "agreed wit'): (
+        "needs a second person, whom tests/cli/test_policy_rules.py has"
     ),
     ("docs/how-to/backup.md", "[backup]"): "names a disk that isn't there",
     ("docs/how-to/from-airflow.md", "from headrace_airflow import HeadracePar"): (

@@ -40,7 +40,7 @@ from headrace.integrations import openlineage, traces
 from headrace.integrations.notifications import channels
 from headrace.lake import small_files
 from headrace.lake.catalog import small_merges as slices
-from headrace.model import common_fields
+from headrace.model import common_fields, policy
 from headrace.model.nodes import Backups, Settings
 from headrace.runtime import (
     garbage,
@@ -59,7 +59,6 @@ from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import secrets
 from headrace.services import (
-    approvals,
     estimates,
     import_diff,
     import_diff_columns,
@@ -83,7 +82,7 @@ QUOTED = [
     ("CHANGELOG.md", f"ends after {sessions.IDLE_SECONDS // 3600} hours without a request"),
     ("docs/how-to/access.md", f"ends after {sessions.IDLE_SECONDS // 3600} hours"),
     ("docs/how-to/access.md", f"after {sessions.ABSOLUTE_SECONDS // 86_400} days in any case"),
-    ("docs/how-to/backfill.md", f"after {approvals.EXPIRES_DAYS} days"),
+    ("docs/how-to/approve.md", f"after {policy.EXPIRES_DAYS} days"),
     ("docs/how-to/access.md", f"lasts at most {tokens.EXPIRES_DAYS_MAX} days"),
     ("CHANGELOG.md", f"at most {small_files.SMALL_BYTES_MAX // KIB} KiB of plain columns"),
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),

@@ -15,7 +15,7 @@ from headrace.incidents.evidence import attempts, downtime, people
 from headrace.incidents.evidence.arrivals import BlockedInterval
 from headrace.incidents.evidence.records import Gathered
 from headrace.model import Settings
-from headrace.model.settings import Approval
+from headrace.model.policy import Approval
 from headrace.plan.backfills import Backfill, BackfillSpan, Chosen, Mode, Publishes
 from headrace.slo.blockage import Blocked, BlockReason
 from headrace.store import Store, Transaction

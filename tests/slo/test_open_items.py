@@ -56,7 +56,8 @@ ALSO = {
     "32 days of revenue are stale (2013-01-01 … 2013-02-01)": {
         "superseded": [Superseded("revenue", 32, "2013-01-01", "2013-02-01", "day", "x")]
     },
-    "1 backfill waiting for approval": {"approvals": [7]},
+    "1 backfill waiting for approval": {"approvals": ["7"]},
+    "2 plans waiting for approval": {"approvals": ["7", "A1"]},
     "3 nodes not applied": {"not_applied": 3},
     "files have errors (the applied version goes on)": {"not_applied": None},
 }

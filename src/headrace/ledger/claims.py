@@ -13,6 +13,7 @@ import msgspec
 
 from headrace.ledger.records import LedgerDelivery, LedgerIncident, LedgerRecords, Try
 from headrace.ledger.segments import Segment, SegmentKind
+from headrace.model.policy import EXPIRES_US
 from headrace.slo.blockage import short_reason
 from headrace.slo.declared_promises import NodeTraits
 from headrace.slo.times import ago
@@ -466,7 +467,9 @@ class DelayClaims:
             self._records.awaiting(self._stay.node, self._stay.partition) if self._stay.open else ()
         )
         for plan in (*mine.values(), *waiting):
-            end = self._stay.to_us if plan.started_us is None else plan.started_us
+            end = plan.started_us
+            if end is None:
+                end = min(self._stay.to_us, plan.created_us + EXPIRES_US)
             note = f"backfill {plan.id} waited for an approval: {plan.needs}"[:200]
             yield self._claim(
                 SegmentKind.APPROVAL, plan.created_us, end, note, decider=self._stay.traits.decider

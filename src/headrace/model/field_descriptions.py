@@ -96,6 +96,11 @@ def closed(properties: dict[str, Schema], *required: str) -> Schema:
     return {**results, "required": list(required)} if required else results
 
 
+def listed(schema: Schema) -> Schema:
+    """A list of such values."""
+    return {"type": "array", "items": schema}
+
+
 def texts_by_name(schema: Schema) -> Schema:
     """A mapping whose names are free."""
     return {"type": "object", "additionalProperties": schema}

@@ -130,14 +130,24 @@ def _lines_of_keys(text: str) -> dict[tuple[str, ...], int]:
     """Return the line of each table and key by a scan, which multi-line text may mislead."""
     results: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
+    counts: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         header = _HEADER.match(line)
         if header is not None and "=" not in line.partition("]")[0]:
             table = _parts(header.group(1))
             _remember(results, table, number)
+            if line.lstrip().startswith("[["):
+                counts[table] = counts.get(table, -1) + 1
+                table = (*table, _item(counts[table]))
+                _remember(results, table, number)
         elif (key := _KEY.match(line)) is not None:
             _remember(results, table + _parts(key.group(1)), number)
     return results
+
+
+def _item(number: int) -> str:
+    """Return the part of a path that stands for an item of a list of tables, from 0."""
+    return f"[{number}]"
 
 
 def _remember(results: dict[tuple[str, ...], int], path: tuple[str, ...], number: int) -> None:
@@ -176,8 +186,10 @@ def _value(
         if depth > DEPTH_MAX:
             raise RecursionError
         items = Items(line)
-        for item in value:
-            items.put(_value(item, path, lines, line, depth + 1), line)
+        for number, item in enumerate(value):
+            of_item = (*path, _item(number))
+            at = lines.get(of_item, line)
+            items.put(_value(item, of_item, lines, at, depth + 1), at)
         return items
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()

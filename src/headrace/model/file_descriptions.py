@@ -40,6 +40,7 @@ from headrace.model.field_descriptions import (
     Section,
     checks_schema,
     closed,
+    listed,
     one_of,
     texts_by_name,
     whole,
@@ -56,6 +57,8 @@ from headrace.model.plugins import (
     own_kinds,
     plugin_names,
 )
+from headrace.model.policy import APPROVAL
+from headrace.model.policy_fields import APPROVERS, COUNT_MAX, EXPECTED
 from headrace.model.settings import (
     _ENVIRONMENT_FIELDS,
     _RETENTION_FIELDS,
@@ -64,7 +67,6 @@ from headrace.model.settings import (
     HTTP_FIELDS,
     KEY_FIELDS,
     OPENLINEAGE_FIELDS,
-    POLICY_RULES,
     POOL_SLOTS_MAX,
     SANDBOX_STATES,
     WORKERS_MAX,
@@ -77,7 +79,16 @@ _STORE = closed({"url": TEXT, "connection": TEXT, "schema": TEXT})
 _LAKE = closed({"path": TEXT})
 _TABLES: Schema = texts_by_name(MAPPING)
 _POOLS = texts_by_name(whole(1, POOL_SLOTS_MAX))
-_POLICY = closed(dict.fromkeys(POLICY_RULES, TEXT))
+_NEED = closed({"role": one_of(APPROVERS), "of": TEXT}, "role")
+_RULE = closed(
+    {"name": TEXT, "when": TEXT, "needs": listed(_NEED), "count": whole(1, COUNT_MAX)},
+    "name",
+    "when",
+)
+_POLICY_TEST = closed(
+    {"actor": TEXT, "plan": MAPPING, "expect": one_of(EXPECTED)}, "actor", "plan", "expect"
+)
+_POLICY = closed({APPROVAL: TEXT, "rule": listed(_RULE), "tests": listed(_POLICY_TEST)})
 _RETAINED = closed(dict.fromkeys(_RETENTION_FIELDS, DURATION))
 _ENVIRONMENT_SCHEMAS: dict[str, Schema] = {
     "workers": _WORKERS,
@@ -89,7 +100,7 @@ _ENVIRONMENT_SCHEMAS: dict[str, Schema] = {
     "parameters": PARAMETERS,
     "pools": _POOLS,
     "retention": _RETAINED,
-    "policy": _POLICY,
+    "policy": closed({APPROVAL: TEXT}),
 }
 
 SETTINGS = (
@@ -159,7 +170,12 @@ SETTINGS = (
         ),
         "what is otherwise in `--env NAME`; exports are off there",
     ),
-    FieldDescription("policy", _POLICY, "what needs an approval"),
+    FieldDescription(
+        "policy",
+        _POLICY,
+        "which consequences need an approval, and whose; `tests` say what is expected of the rules",
+        'rule = [{name = "large", when = "partitions > 100"}]',
+    ),
     FieldDescription(
         "openlineage",
         closed(dict.fromkeys(OPENLINEAGE_FIELDS, TEXT)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from headrace.model.access import ACCESS_FILE, Forbid, Grant, Role, Scope
-from headrace.model.errors import Problem, UsageError, did_you_mean, shown
+from headrace.model.errors import Problem, ProblemLevel, UsageError, did_you_mean, shown
+from headrace.model.files import SETTINGS_FILE
 from headrace.model.intervals import parse_key
 from headrace.model.nodes import (
     Asset,
@@ -15,6 +16,8 @@ from headrace.model.nodes import (
     Project,
     Source,
 )
+from headrace.model.policy import PolicyRule
+from headrace.model.policy_language import names_in
 from headrace.model.settings import PRODUCTION
 
 # Validation of pools, which must exist and have enough slots, and of the nodes that triggers name.
@@ -151,6 +154,34 @@ def access_problems(project: Project) -> Iterator[Problem]:
             hint="add - {role: admin, to: [user:NAME]}",
             place=Place(file=ACCESS_FILE, line=1),
         )
+
+
+# Validation of `[policy]`: a rule about a name that nothing has never asks for an approval.
+
+
+def policy_problems(project: Project) -> Iterator[Problem]:
+    """Yield the names in rules of `headrace.toml` that no node has."""
+    known = _scope_names(project)
+    for rule in project.settings.policy_rules:
+        for kind, name, level in _names_in(rule):
+            if name not in known[kind]:
+                yield Problem(
+                    code="unknown_scope",
+                    message=f"the rule {shown(rule.name)}: no node has the {kind} {shown(name)}",
+                    hint=did_you_mean(name, known[kind]) or _known_names(kind, known[kind]),
+                    place=Place(file=SETTINGS_FILE, line=rule.line),
+                    level=level,
+                )
+
+
+def _names_in(rule: PolicyRule) -> Iterator[tuple[str, str, ProblemLevel]]:
+    """Yield (kind, name, level of the problem): without its approvers, a rule holds all back."""
+    for kind, name in names_in(rule.when):
+        yield kind, name, ProblemLevel.WARNING
+    for need in rule.needs:
+        kind, colon, name = need.of.partition(":")
+        if colon:
+            yield kind, name, ProblemLevel.ERROR
 
 
 def _scope_names(project: Project) -> dict[str, set[str]]:

@@ -17,7 +17,12 @@ from headrace.model.database_fields import as_delivered, misused
 from headrace.model.errors import Problem, ProblemLevel, UsageError, did_you_mean, shown
 from headrace.model.export_problems import export_problems
 from headrace.model.intervals import parse_key
-from headrace.model.link_problems import access_problems, problems_of_tests, scheduling_problems
+from headrace.model.link_problems import (
+    access_problems,
+    policy_problems,
+    problems_of_tests,
+    scheduling_problems,
+)
 from headrace.model.nodes import (
     Asset,
     Calendar,
@@ -153,6 +158,7 @@ class _Linker:
         self._check_references(project)
         if project.access is not None:
             self._problems += access_problems(project)
+        self._problems += policy_problems(project)
         return project
 
     def _access(self) -> AccessRules | None:

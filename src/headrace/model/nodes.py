@@ -12,6 +12,7 @@ from typing import Any, dataclass_transform
 import msgspec
 
 from headrace.model.access import AccessRules
+from headrace.model.policy import Expectation, PolicyRule
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -492,9 +493,13 @@ class Settings(Value, kw_only=True):
     """Target of lineage events: a project `file` or a `url` with `token`, and a `namespace`."""
     keys: dict[str, str] = {}
     """References to the root key and, while it is replaced, to the `previous` one."""
-    policy: dict[str, str] = {}
     private_addresses: tuple[str, ...] = ALL_NETWORKS
     """Networks of private addresses that HTTP requests may be sent to."""
+    rules: tuple[PolicyRule, ...] = ()
+    """The rules of `[policy]`, that of `backfill_approval` first."""
+    policy_tests: tuple[Expectation, ...] = ()
+    policy: dict[str, str] = {}
+    """The rule of versions that were applied before rules were in `rules`."""
     environment: str = "prod"
     """`prod`, or the name in `environments` whose overrides are applied to these settings."""
     paths: dict[str, str] = {}
@@ -503,6 +508,12 @@ class Settings(Value, kw_only=True):
     """Interval at which an external scheduler such as cron runs the project, if declared."""
     look_every: str = "60s"
     """Interval at which `serve` polls every source; it notices changes in local folders at once."""
+
+    @property
+    def policy_rules(self) -> tuple[PolicyRule, ...]:
+        """The rules that ask for approvals."""
+        former = (PolicyRule(name=name, when=when) for name, when in self.policy.items())
+        return (*former, *self.rules)
 
 
 class Project(Value, kw_only=True):

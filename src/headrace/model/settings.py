@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
 from headrace.model.connections import check_kind
-from headrace.model.errors import Report, UnknownName, UsageError, did_you_mean, shown
-from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain, size_in_bytes
+from headrace.model.errors import Report, UnknownName, did_you_mean, shown
+from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain
 from headrace.model.locations import read_path
-from headrace.model.nodes import ALL_NETWORKS, Backups, ExecutorKind, Project, Settings, Value
+from headrace.model.nodes import ALL_NETWORKS, Backups, ExecutorKind, Project, Settings
+from headrace.model.policy import APPROVAL, PolicyRule
+from headrace.model.policy_fields import POLICY_FIELDS, read_rules, read_tests
 from headrace.model.secrets import (
     check_channel,
     check_connection,
@@ -21,161 +22,6 @@ from headrace.model.secrets import (
     read_parameters,
     read_pass_environment,
 )
-
-# The language of `[policy]`: `partitions > 100 or tag:regulated`.
-
-APPROVAL = "backfill_approval"
-"""The rule for backfills and runs that need the approval of another person."""
-POLICY_RULES = (APPROVAL,)
-RULE_CHARACTERS_MAX = 2_000
-RULE_DEPTH_MAX = 40
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d[\d_]*(?:\.\d+)?\s*(?:[KMGT]i?B|B)?)(?![\w.])|(?P<sign>[<>=!]=|[<>=()])|(?P<word>[^\s()<>=!]+))",
-    re.ASCII,
-)
-_SIGNS: dict[str, Callable[[int, int], bool]] = {
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    "=": lambda left, right: left == right,
-    "==": lambda left, right: left == right,
-    "!=": lambda left, right: left != right,
-}
-_POLICY_HINT = (
-    'write it like "partitions > 100 or tag:regulated": partitions, bytes, tag:, owner:, domain:,'
-    " and, or, not, ( )"
-)
-
-
-class Approval(msgspec.Struct, frozen=True):
-    """The line of policy that asks for an approval, and its location."""
-
-    rule: str
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line} {APPROVAL} = {self.rule!r}"
-
-
-class Facts(Value, kw_only=True):
-    """Input of rules: the amount of work, and the tags, owners and domains of its nodes."""
-
-    partitions: int
-    bytes: int = 0
-    """Estimated bytes; 0 if unknown."""
-    tags: frozenset[str] = frozenset()
-    owners: frozenset[str] = frozenset()
-    domains: frozenset[str] = frozenset()
-
-
-Rule: TypeAlias = Callable[[Facts], bool]
-
-
-def parse_rule(text: str) -> Rule:
-    """Parse a rule. Raises UsageError, which quotes the invalid part."""
-    if len(text) > RULE_CHARACTERS_MAX:
-        raise UsageError(
-            f"a rule of {len(text):,} characters is too long",
-            hint=f"at most {RULE_CHARACTERS_MAX:,}",
-        )
-    reader = _Reader(_tokens(text))
-    rule = reader.either(0)
-    if reader.next is not None:
-        raise UsageError(
-            f"{reader.next[:40]!r} has nothing before it to belong to", hint=_POLICY_HINT
-        )
-    return rule
-
-
-def _tokens(text: str) -> list[str]:
-    results, at, end = [], 0, len(text.rstrip())
-    while at < end:
-        token = _TOKEN.match(text, at)
-        if token is None:
-            raise UsageError(f"{text[at : at + 20].strip()!r} isn't understood", hint=_POLICY_HINT)
-        results.append(token.group().strip())
-        at = token.end()
-    return results
-
-
-class _Reader:
-    """Recursive descent parser; precedence from low to high: `or`, `and`, `not`."""
-
-    def __init__(self, tokens: list[str]) -> None:
-        self._tokens, self._at = tokens, 0
-
-    @property
-    def next(self) -> str | None:
-        return self._tokens[self._at] if self._at < len(self._tokens) else None
-
-    def either(self, depth: int) -> Rule:
-        if depth > RULE_DEPTH_MAX:
-            raise UsageError(f"more than {RULE_DEPTH_MAX} levels of brackets", hint=_POLICY_HINT)
-        rules = [self._both(depth)]
-        while self._accepts("or"):
-            rules.append(self._both(depth))
-        return rules[0] if len(rules) == 1 else lambda facts: any(rule(facts) for rule in rules)
-
-    def _both(self, depth: int) -> Rule:
-        rules = [self._operand(depth)]
-        while self._accepts("and"):
-            rules.append(self._operand(depth))
-        return rules[0] if len(rules) == 1 else lambda facts: all(rule(facts) for rule in rules)
-
-    def _operand(self, depth: int) -> Rule:
-        negated = False
-        while self._accepts("not"):
-            negated = not negated
-        rule = self._bracketed(depth) if self._accepts("(") else self._fact()
-        return (lambda facts: not rule(facts)) if negated else rule
-
-    def _bracketed(self, depth: int) -> Rule:
-        rule = self.either(depth + 1)
-        if not self._accepts(")"):
-            raise UsageError("a bracket isn't closed", hint=_POLICY_HINT)
-        return rule
-
-    def _fact(self) -> Rule:
-        word = self._take("a condition")
-        if word.lower() in ("partitions", "bytes"):
-            return self._compared(word.lower())
-        kind, colon, name = word.partition(":")
-        if colon and name and kind in ("tag", "owner", "domain"):
-            return lambda facts: name in getattr(facts, f"{kind}s")
-        raise UsageError(f"{word[:40]!r} isn't a condition", hint=_POLICY_HINT)
-
-    def _compared(self, what: str) -> Rule:
-        sign = self._take(f"a comparison after `{what}`")
-        if sign not in _SIGNS:
-            raise UsageError(
-                f"`{what}` is compared with > >= < <= = or !=, not {sign[:40]!r}", hint=_POLICY_HINT
-            )
-        number, compare = _number(self._take(f"a number after `{what} {sign}`"), what), _SIGNS[sign]
-        return lambda facts: compare(getattr(facts, what), number)
-
-    def _accepts(self, word: str) -> bool:
-        result = self.next is not None and self.next.lower() == word
-        self._at += result
-        return result
-
-    def _take(self, what: str) -> str:
-        word = self.next
-        if word is None:
-            raise UsageError(f"the rule ends where {what} is expected", hint=_POLICY_HINT)
-        self._at += 1
-        return word
-
-
-def _number(text: str, what: str) -> int:
-    plain = text.replace("_", "")
-    if plain.isdecimal():
-        return int(plain)
-    if what == "bytes":
-        return size_in_bytes(plain)
-    raise UsageError(f"{text[:40]!r} isn't a whole number", hint=_POLICY_HINT)
-
 
 # Environments (`--env NAME`): the same project with other settings, and its own state, lake and
 # statistics. Production is named `prod`; its settings are outside of `[environments.*]`.
@@ -215,7 +61,7 @@ def of_environment(settings: Settings, name: str) -> Settings:
         retention={**settings.retention, **overrides.get("retention", {})},
         connections=_overridden_tables(settings.connections, overrides.get("connections", {})),
         notify=_overridden_tables(settings.notify, overrides.get("notify", {})),
-        policy={**settings.policy, **overrides.get("policy", {})},
+        rules=_overridden_rules(settings.rules, overrides.get("policy", {})),
         paths=overrides.get("paths", {}),
     )
 
@@ -230,6 +76,16 @@ def _own_store(settings: Settings, name: str) -> str:
         if not settings.store_url.startswith("sqlite:")
         else f"sqlite:{_FOLDER}/{name}/state.db"
     )
+
+
+def _overridden_rules(
+    rules: tuple[PolicyRule, ...], overrides: dict[str, Any]
+) -> tuple[PolicyRule, ...]:
+    """Replace `backfill_approval`; an environment has no other rules of its own."""
+    if APPROVAL not in overrides:
+        return rules
+    own = PolicyRule(name=APPROVAL, when=overrides[APPROVAL], line=overrides["line"])
+    return (own, *(rule for rule in rules if rule.name != APPROVAL))
 
 
 def _overridden_tables(
@@ -408,6 +264,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
     run = _table(fields, "run", RUN_FIELDS)
     store = _table(fields, "store", ("url", "connection", "schema"))
     lake = _table(fields, "lake", ("path",))
+    policy = _table(fields, "policy", POLICY_FIELDS)
     results = {
         "workers": run.whole("workers", minimum=1, maximum=WORKERS_MAX),
         "executor": run.choice("executor", EXECUTORS, EXECUTORS[0]),
@@ -428,7 +285,8 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "connections": _secret_tables(fields, "connections"),
         "notify": _secret_tables(fields, "notify"),
         "environments": _environments(fields),
-        "policy": _policy(fields),
+        "rules": read_rules(policy),
+        "policy_tests": read_tests(policy),
         "keys": _keys(_table(fields, "keys", KEY_FIELDS)),
         "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE_FIELDS)),
         "private_addresses": _private_addresses(_table(fields, "http", HTTP_FIELDS)),
@@ -591,7 +449,7 @@ def _check_environment(fields: Fields, name: str, value: LocatedMapping) -> None
     for tables in ("connections", "notify"):
         _secret_tables(inner, tables)
     _pools(inner)
-    _policy(inner)
+    read_rules(_table(inner, "policy", (APPROVAL,)))
     _store_url(_table(inner, "store", ("url", "connection", "schema")))
     for table in ("lake", "paths"):
         folders = inner.block_of(table) or LocatedMapping(0)
@@ -625,20 +483,7 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
             )
             continue
         results[name] = plain(value)
-    return results
-
-
-def _policy(fields: Fields) -> dict[str, str]:
-    inner = _table(fields, "policy", POLICY_RULES)
-    results = {}
-    for name in POLICY_RULES:
-        text = inner.text(name) if name in inner else None
-        if text is None:
-            continue
-        try:
-            parse_rule(text)
-        except UsageError as error:
-            inner.refuse(name, f"{shown(name)} isn't a rule: {error}", error.hint)
-        else:
-            results[name] = text
+        policy = value.get("policy")
+        if isinstance(policy, LocatedMapping):
+            results[name]["policy"]["line"] = policy.lines.get(APPROVAL, policy.line)
     return results

@@ -344,7 +344,7 @@ def plan_backfill(
     stepped = publishing_steps(timeline, staged)
     return Backfill(
         mode=request.mode,
-        chosen=tuple(_chosen(timeline, item) for item in choice.picked),
+        chosen=tuple(chosen_of(timeline, item) for item in choice.picked),
         skipped=tuple(
             Skipped(node=item.node, partitions=len(item.extent), why=item.why)
             for item in choice.passed
@@ -356,7 +356,8 @@ def plan_backfill(
     )
 
 
-def _chosen(timeline: Timeline, item: Picked) -> Chosen:
+def chosen_of(timeline: Timeline, item: Picked) -> Chosen:
+    """Return picked partitions as ranges."""
     known = timeline.extents_of(item.node).known
     node = timeline.nodes[item.node]
     return Chosen(

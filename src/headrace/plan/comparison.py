@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.model import Asset, Consumer, ContractColumn, Project, Source
+from headrace.model import Asset, Consumer, ContractColumn, Project, Settings, Source
 from headrace.model.access import ACCESS_FILE, AccessRules
 from headrace.model.settings import PRODUCTION
 from headrace.plan.compiled import (
@@ -313,7 +313,7 @@ def _stripped(value: Any) -> Any:
 
 def _of_the_rest(was: Project, now: Project) -> Iterator[NodeChange]:
     """Yield changes that belong to no node."""
-    if was.settings != now.settings:
+    if _settings(was) != _settings(now):
         yield NodeChange(node=SETTINGS, change=ChangeKind.METADATA)
     if _plain(was.owners) != _plain(now.owners):
         yield NodeChange(node=OWNERS, change=ChangeKind.METADATA)
@@ -322,6 +322,16 @@ def _of_the_rest(was: Project, now: Project) -> Iterator[NodeChange]:
     for name in sorted({*was.calendars, *now.calendars}):
         if _dates(was, name) != _dates(now, name):
             yield NodeChange(node=name, change=ChangeKind.PROMISE)
+
+
+def _settings(project: Project) -> Settings:
+    """Return the settings without the lines of their rules."""
+    settings = project.settings
+    rules = (msgspec.structs.replace(rule, line=1) for rule in settings.policy_rules)
+    tests = (msgspec.structs.replace(test, line=1) for test in settings.policy_tests)
+    return msgspec.structs.replace(
+        settings, policy={}, rules=tuple(rules), policy_tests=tuple(tests)
+    )
 
 
 def _access(project: Project) -> AccessRules | None:

@@ -22,6 +22,7 @@ from headrace.model.access import (
     Forbid,
     Grant,
     Permission,
+    Role,
     Scope,
 )
 from headrace.model.errors import Refused
@@ -156,6 +157,28 @@ def _grants(rules: AccessRules, identity: Identity, today: date) -> Iterator[Gra
     for grant in rules.grants:
         if identity.subjects & set(grant.to) and (grant.until is None or today <= grant.until):
             yield grant
+
+
+def has_role(
+    rules: AccessRules | None,
+    identity: Identity,
+    role: Role,
+    permission: Permission,
+    node: Node | None,
+    *,
+    env: str,
+    today: date,
+) -> bool:
+    """Return whether an identity has a role, or a greater one, and may use a permission of it.
+
+    Without a node, the role must hold for the whole project.
+    """
+    if not decide(rules, identity, permission, node, env=env, today=today).allowed:
+        return False
+    return any(
+        PERMISSIONS[role] <= PERMISSIONS[grant.role] and _covers(grant.scope, node, env)
+        for grant in _grants(rules or AccessRules(), identity, today)
+    )
 
 
 def _forbids(

@@ -196,6 +196,7 @@ class Action(enum.StrEnum):
     DELIVERY_RECEIVED = "delivery.received"
     CONTRACT_ACCEPTED = "contract.accepted"
     PLAN_MADE = "plan.made"
+    APPROVAL_ASKED = "approval.asked"
     PLAN_APPROVED = "plan.approved"
     PLAN_REJECTED = "plan.rejected"
     PLAN_STARTED = "plan.started"

@@ -8,19 +8,29 @@ from typing import Annotated
 import msgspec
 
 from headrace.model.intervals import to_us
+from headrace.model.partitions import command_line
 from headrace.plan import Compiled, changes, comparison
 from headrace.plan.invalidation import Invalidation
 from headrace.plan.project_plan import Plan, decisions
-from headrace.plan.steps import Invalidate, Promote
+from headrace.plan.steps import Promote
 from headrace.runtime.promotion import PendingPromotion
-from headrace.services import agreements, invalidation, plan_inputs, plans, promotions
+from headrace.services import agreements, approval_requests, invalidation, plans, promotions
 from headrace.services.agreements import NEEDS_APPROVAL, NeedsApproval, PlanChanged
+from headrace.services.approval_states import APPLY
 from headrace.services.backfills import backfill
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option
 from headrace.services.permissions import authorised
-from headrace.services.plans import Base, PreparedPlan, applied, plan_of_apply, prepare, with_plan
+from headrace.services.plans import (
+    Base,
+    PreparedPlan,
+    applied,
+    approval_of,
+    plan_of_apply,
+    prepare,
+    with_plan,
+)
 from headrace.services.responses import (
     ApplyResponse,
     NeededRow,
@@ -91,11 +101,8 @@ def apply(
         return msgspec.structs.replace(
             _response(session, "refused", draft.response, plan_id), refused=refusal
         )
-    unapproved = _unapproved(session, plan)
-    if unapproved is not None:
-        refused = _response(session, "refused", draft.response, plan.plan_id)
-        return msgspec.structs.replace(refused, refused=unapproved)
-    if session.compiled is not None and not confirm(draft.response):
+    asks = draft.response.approval is not None and not _approved(session, plan.plan_id)
+    if session.compiled is not None and not asks and not confirm(draft.response):
         return _response(session, "declined", draft.response, plan.plan_id)
     offers = draft.prepared.offers
     copied = msgspec.msgpack.encode(promotions.stage_offers(session, offers)) if offers else b""
@@ -109,7 +116,11 @@ def _draft(session: ProjectSession, base: Base, progress: Progress, keep: Sequen
         session, compiled, base, comparison.keeping(changes(base.compiled, compiled), keep)
     )
     plan = plan_of_apply(session, files, compiled, prepared, base, keep)
-    return _Wanted(compiled, prepared, plan, with_plan(prepared.response, plan))
+    response = msgspec.structs.replace(
+        with_plan(prepared.response, plan),
+        approval=approval_of(session, compiled, plan, prepared, base),
+    )
+    return _Wanted(compiled, prepared, plan, response)
 
 
 def _applied_by(store: Store | None) -> str | None:
@@ -178,13 +189,15 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
         )
         refused = _done(context, draft, "refused", version, arguments.plan_id)
         return msgspec.structs.replace(refused, refused=refusal)
-    unapproved = _unapproved(context.session, plan)
+    unapproved = _unapproved(context, draft, arguments)
     if unapproved is not None:
         refused = _done(context, draft, "refused", version, plan.plan_id)
         return msgspec.structs.replace(refused, refused=unapproved)
     now_applied = (
         context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before
     )
+    if draft.response.approval is not None:
+        approval_requests.use(context, plan.plan_id)
     built = (
         msgspec.msgpack.decode(arguments.promotions, type=tuple[PendingPromotion, ...])
         if arguments.promotions
@@ -209,28 +222,31 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
     )
 
 
-def _unapproved(session: ProjectSession, plan: Plan) -> RefusedRow | None:
-    """Return why the plan needs an approval first; None if it doesn't.
+def _approved(session: ProjectSession, plan_id: str) -> bool:
+    """Whether a plan that needs an approval has it."""
+    if session.store is None:
+        return False
+    now_us = session.clock.now_us()
+    with session.store.read() as tx:
+        return approval_requests.approved(tx, plan_id, now_us)
 
-    Policy may require an approval for data that the next run would recompute without a request.
-    """
-    asked_first = [
-        step for step in plan.steps if isinstance(step, Invalidate) and step.needs_approval
-    ]
-    steps = [invalidate for invalidate in asked_first if not invalidate.asks]
-    if not steps:
+
+def _unapproved(
+    context: CommandContext, draft: _Wanted, arguments: ApplyArguments
+) -> RefusedRow | None:
+    """Return why the plan needs an approval first; None if it doesn't, or has it."""
+    if draft.response.approval is None:
         return None
-    names = ", ".join(f"{step.node} ({step.range.partitions:,} partitions)" for step in steps)
-    rule = plan_inputs.approval_rule(session.root, session.settings)
-    text = f"the next run would compute {names} again by itself, and that needs an approval: {rule}"
-    way_out = "loosen the rule with its owner, or leave how these tables are built as it was"
-    return RefusedRow(
-        code=agreements.NEEDS_APPROVAL,
-        plan_id_now=plan.plan_id,
-        files=[],
-        changed=[way_out],
-        text=text,
+    plan_id = draft.plan.plan_id
+    words = ["apply", plan_id, *(word for name in arguments.keep for word in ("--keep", name))]
+    asked = approval_requests.Asked(
+        kind=APPLY,
+        plan_id=plan_id,
+        approval=draft.response.approval,
+        command=command_line(*words, *(["--reason", "TEXT"] if arguments.keep else [])),
+        reason=arguments.reason,
     )
+    return approval_requests.refusal(context, asked)
 
 
 def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:

@@ -1,4 +1,4 @@
-"""`approvals`, `approve`, `reject`: a second person decides about a plan that policy holds back."""
+"""`approvals`, `approve`, `reject`: other people decide about a plan that policy holds back."""
 
 from __future__ import annotations
 
@@ -7,19 +7,35 @@ from typing import Annotated
 import msgspec
 
 from headrace.model import Refused, UnknownName, UsageError
-from headrace.model.access import Role
-from headrace.model.intervals import DAY_US
+from headrace.model.access import Permission
 from headrace.model.partitions import command_line
-from headrace.model.settings import Approval
+from headrace.model.policy import Consequence, Need
+from headrace.plan.project_plan import PLAN_ID
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands
+from headrace.services.approval_states import (
+    APPROVED,
+    BACKFILL,
+    OPEN,
+    PREFIX,
+    REJECTED,
+    VOID,
+    Pending,
+    given,
+    key_of,
+    missing,
+    of_backfill,
+    of_request,
+    state_of,
+    version_now,
+)
 from headrace.services.backfill_planning import BackfillArguments, content
-from headrace.services.backfill_views import published_of, stored_response
-from headrace.services.backfills import AWAITING, number_of, order, replanned
+from headrace.services.backfills import DIGITS_MAX, number_of, order, replanned
 from headrace.services.command_context import TOKEN_PREFIX, CommandContext, actor_named
 from headrace.services.commands import PendingRun, leader_command, perform
+from headrace.services.consequences import of_computation
 from headrace.services.parameters import Argument, RequiredReason
-from headrace.services.permissions import authorised
+from headrace.services.permissions import authorised, rules_of, unrestricted
 from headrace.services.responses.approvals import (
     ApprovalAnswerRow,
     ApprovalRow,
@@ -30,47 +46,53 @@ from headrace.services.session import Progress, ProjectSession, Silent
 from headrace.store import Transaction
 from headrace.store.queries import access_tokens, backfill_plans
 from headrace.store.queries import approvals as stored
+from headrace.store.queries.approvals import ApprovalAnswer, Subject
 from headrace.store.queries.backfill_plans import PlanRecord
 
 SHOWN_MAX = 50
-EXPIRES_DAYS = 7
-"""A plan that waits longer can't be approved any more: its estimate and its reason are old."""
-APPROVED, REJECTED = "approved", "rejected"
-_NEEDED = NeededApprovalRow(role=Role.OWNER, of="anybody but the one who asked", count=1)
 
 ApprovalId = Annotated[
-    str, Argument("ID", help="the number that `headrace approvals` lists, or the plan's id")
+    str, Argument("ID", help="what `headrace approvals` lists, or the plan's id")
 ]
 
 
 @authorised
 def approvals(session: ProjectSession) -> list[ApprovalRow]:
-    """Return the plans that wait for an approval or have an answer (at most 50), newest first."""
+    """Return the plans that need or needed an approval (at most 50), newest first."""
     if session.store is None or session.compiled is None:
         return []
-    now_us = session.clock.now_us()
     with session.store.read() as tx:
-        return [_row(session, tx, record, now_us) for record in stored.plans(tx, SHOWN_MAX)]
+        every = [
+            *(_of_record(tx, record) for record in stored.backfills(tx, SHOWN_MAX)),
+            *(of_request(tx, request) for request in stored.requests(tx, SHOWN_MAX)),
+        ]
+        version = version_now(tx)
+    newest = sorted(every, key=lambda pending: pending.created_at, reverse=True)[:SHOWN_MAX]
+    now_us = session.clock.now_us()
+    return [_row(session, pending, version, now_us) for pending in newest]
 
 
 class AnswerArguments(msgspec.Struct, frozen=True):
     """An answer to a plan."""
 
-    plan: int
+    plan: int | None
     answer: str
     reason: str
     people: list[str]
     """Who answers: their name, and for a token also who created it."""
+    request: int | None = None
+    meets: list[tuple[str, str]] = []
+    """(role, of) of the needs that they can meet."""
 
 
 @authorised
 def approve(
     session: ProjectSession, plan: ApprovalId, *, reason: RequiredReason, progress: Progress
 ) -> ApprovalRow:
-    """Approve a plan that somebody else has asked for; it starts at once.
+    """Approve a plan that somebody else has asked for; a backfill starts with the last approval.
 
-    Raise Refused without a reason, for one's own plan, and for one that has expired or would be
-    another one by now. Raise UnknownName for an unknown plan.
+    Raise Refused without a reason, for one's own plan, without a role that the plan needs, and for
+    a plan that has expired or would be another one by now. Raise UnknownName for an unknown plan.
     """
     return _answer(session, plan, APPROVED, reason, progress)
 
@@ -79,7 +101,7 @@ def approve(
 def reject(
     session: ProjectSession, plan: ApprovalId, *, reason: RequiredReason, progress: Progress
 ) -> ApprovalRow:
-    """Reject a plan that waits for an approval; it is cancelled. Raise as `approve` does."""
+    """Reject a plan that waits for an approval; a backfill is cancelled. Raise like `approve`."""
     return _answer(session, plan, REJECTED, reason, progress)
 
 
@@ -88,8 +110,54 @@ def _answer(
 ) -> ApprovalRow:
     command = "approve" if answer == APPROVED else "reject"
     why = commands.required_reason(reason, command, "the person who asked reads it")
-    arguments = AnswerArguments(number_of(session, text), answer, why, people_of(session))
+    subject = _subject(session, text)
+    meets: list[tuple[str, str]] = []
+    if session.store is not None:
+        with session.store.read() as tx:
+            pending = find(tx, subject)
+        if pending is not None:
+            meets = [key_of(need) for need in pending.needs if _can_meet(session, need)]
+    arguments = AnswerArguments(
+        subject.plan, answer, why, people_of(session), subject.request, meets
+    )
     return perform(session, "approval_answer", arguments, progress)  # type: ignore[no-any-return]
+
+
+def _subject(session: ProjectSession, text: str) -> Subject:
+    """Return what an id names. Raise UnknownName for one that can't be an approval's."""
+    digits = text.removeprefix(PREFIX)
+    if digits != text and digits.isascii() and digits.isdecimal() and len(digits) <= DIGITS_MAX:
+        return Subject(request=int(digits))
+    if PLAN_ID.fullmatch(text) and session.store is not None:
+        with session.store.read() as tx:
+            request = stored.newest_of_plan(tx, text)
+        if request is not None:
+            return Subject(request=request.id)
+    return Subject(plan=number_of(session, text))
+
+
+def _can_meet(session: ProjectSession, need: Need) -> bool:
+    """Whether the session's identity has the role of a need, for one of its nodes."""
+    from headrace.security.access import has_role
+
+    if unrestricted(session):
+        return True
+    rules = rules_of(session)
+    project = session.project()
+    nodes = [project.node(name) for name in need.nodes] if need.nodes else [None]
+    return any(
+        has_role(
+            rules,
+            session.identity,
+            need.role,
+            Permission.APPROVE,
+            node,
+            env=session.env,
+            today=session.now().date(),
+        )
+        for node in nodes
+        if node is not None or not need.nodes
+    )
 
 
 def people_of(session: ProjectSession) -> list[str]:
@@ -107,55 +175,96 @@ def _creators(session: ProjectSession, actor: str) -> list[str]:
         return [token.created_by for token in access_tokens.every(tx) if token.name == name]
 
 
+def find(tx: Transaction, subject: Subject) -> Pending | None:
+    """Return a plan that needs or needed an approval; None for any other."""
+    if subject.request is not None:
+        request = stored.request(tx, subject.request)
+        return None if request is None else of_request(tx, request)
+    record = None if subject.plan is None else backfill_plans.get(tx, subject.plan)
+    return None if record is None or record.needs is None else _of_record(tx, record)
+
+
+def _of_record(tx: Transaction, record: PlanRecord) -> Pending:
+    arguments = msgspec.json.decode(record.request, type=BackfillArguments)
+    return of_backfill(tx, record, arguments.plan_id)
+
+
 @leader_command("approval_answer", AnswerArguments, ApprovalRow)
 def _answered(
     context: CommandContext, arguments: AnswerArguments, progress: Progress
 ) -> ApprovalRow | PendingRun:
     context.leader(progress)
+    subject = Subject(arguments.plan, arguments.request)
     with context.store.read() as tx:
-        record = backfill_plans.get(tx, arguments.plan)
-        given = stored.answers(tx, arguments.plan) if record is not None else []
-    if record is None or (record.state != AWAITING and record.needs is None):
+        pending, version = find(tx, subject), version_now(tx)
+    if pending is None:
+        number = arguments.plan if arguments.request is None else f"{PREFIX}{arguments.request}"
         raise UnknownName(
-            f"no plan {arguments.plan} needs an approval", hint="headrace approvals lists them"
+            f"no plan {number} needs an approval", hint="headrace approvals lists them"
         )
-    now_us = context.clock.now_us()
-    if record.state == "planned" and [(item.answer, item.actor) for item in given] == [
-        (arguments.answer, context.actor.id)
-    ]:  # a new leader repeats the request of one that ended
-        return _work(context, record)
-    state = _state(record, [item.answer for item in given], now_us)
-    if state != "open":
+    if _repeated(context, arguments, pending):
+        return _result(context, subject)
+    state, why = state_of(pending, version, context.clock.now_us())
+    if state == VOID:
+        raise Refused(f"plan {pending.id} is void: {why}", hint="plan it again")
+    if state != OPEN:
         raise UsageError(
-            f"plan {record.id} can't be answered: it is {state}", hint="headrace approvals"
+            f"plan {pending.id} can't be answered: it is {state} ({why})", hint="headrace approvals"
         )
-    _refuse_own_plan(context.session, record, arguments.people)
+    _refuse_own_plan(context.session, pending, arguments.people)
+    _refuse_without_role(context, pending, arguments)
     if arguments.answer == APPROVED:
-        _refuse_changed_plan(context, record)
+        _refuse_changed_plan(context, pending)
 
     def write(tx: Transaction, now: int) -> None:
-        stored.add(
-            tx,
-            record.id,
-            answer=arguments.answer,
-            actor=context.actor.id,
-            reason=arguments.reason,
-            now=now,
+        answer = ApprovalAnswer(
+            arguments.answer,
+            context.actor.id,
+            frozenset(arguments.people),
+            frozenset(arguments.meets),
+            arguments.reason,
+            now,
         )
+        stored.add(tx, subject, answer)
         approved = arguments.answer == APPROVED
-        backfill_plans.move(tx, record.id, "planned" if approved else "cancelled", now)
+        after = msgspec.structs.replace(pending, answers=(*pending.answers, answer))
+        if subject.plan is not None and not approved:
+            backfill_plans.move(tx, subject.plan, "cancelled", now)
+        elif subject.plan is not None and not missing(after):
+            backfill_plans.move(tx, subject.plan, "planned", now)
         event = AuditEvent(
             action=Action.PLAN_APPROVED if approved else Action.PLAN_REJECTED,
             actor=context.actor,
-            object=Object("backfill", str(record.id)),
+            object=Object(*_object(pending)),
             reason=arguments.reason,
         )
         append(tx, now, event)
 
     context.tell(write=write)
-    if arguments.answer == APPROVED:
-        return _work(context, record)
-    return _response(context, record.id)
+    return _result(context, subject)
+
+
+def _repeated(context: CommandContext, arguments: AnswerArguments, pending: Pending) -> bool:
+    """Whether a new leader repeats the request of one that stored the answer and ended."""
+    return any(
+        (item.answer, item.actor, item.reason)
+        == (arguments.answer, context.actor.id, arguments.reason)
+        for item in pending.answers
+    ) and (pending.backfill is None or pending.backfill.state in ("planned", "awaiting_approval"))
+
+
+def _object(pending: Pending) -> tuple[str, str]:
+    return (pending.kind, pending.id if pending.kind == BACKFILL else pending.plan_id or "")
+
+
+def _result(context: CommandContext, subject: Subject) -> ApprovalRow | PendingRun:
+    """Return the run of a backfill with all its approvals; otherwise the state of the plan."""
+    with context.store.read() as tx:
+        pending = find(tx, subject)
+    assert pending is not None  # plans are never deleted
+    if pending.backfill is not None and pending.backfill.state == "planned":
+        return _work(context, pending.backfill)
+    return _response(context, subject)
 
 
 def _work(context: CommandContext, record: PlanRecord) -> PendingRun:
@@ -168,57 +277,96 @@ def _work(context: CommandContext, record: PlanRecord) -> PendingRun:
             order(context, arguments, backfill, record.id), actor=actor_named(record.actor)
         ),
         "backfill",
-        lambda _: _response(context, record.id),
+        lambda _: _response(context, Subject(plan=record.id)),
         backfill.partitions,
     )
 
 
-def _response(context: CommandContext, number: int) -> ApprovalRow:
+def _response(context: CommandContext, subject: Subject) -> ApprovalRow:
     with context.store.read() as tx:
-        record = backfill_plans.get(tx, number)
-        assert record is not None  # plans are never deleted
-        return _row(context.session, tx, record, context.clock.now_us())
+        pending, version = find(tx, subject), version_now(tx)
+    assert pending is not None  # plans are never deleted
+    return _row(context.session, pending, version, context.clock.now_us())
 
 
-def _refuse_own_plan(session: ProjectSession, record: PlanRecord, people: list[str]) -> None:
+def _refuse_own_plan(session: ProjectSession, pending: Pending, people: list[str]) -> None:
     """Raise Refused if the person who asked for a plan answers it, also through a token."""
-    asked = {record.actor, *_creators(session, record.actor)}
+    asked = {pending.asked_by, *_creators(session, pending.asked_by)}
     if asked & set(people):
+        hint = "headrace approvals shows who may approve it"
+        if pending.kind == BACKFILL:
+            hint = f"headrace backfills cancel {pending.id} --reason TEXT takes it back"
         raise Refused(
-            f"{record.actor} asked for plan {record.id}, so another person must decide about it",
-            hint=f"headrace backfills cancel {record.id} --reason TEXT takes it back",
+            f"{pending.asked_by} asked for plan {pending.id}, so another person must decide about"
+            " it",
+            hint=hint,
         )
 
 
-def _refuse_changed_plan(context: CommandContext, record: PlanRecord) -> None:
-    """Raise Refused if the plan would do something else by now than what was asked for."""
-    arguments = msgspec.json.decode(record.request, type=BackfillArguments)
+def _refuse_without_role(
+    context: CommandContext, pending: Pending, arguments: AnswerArguments
+) -> None:
+    """Raise Refused for a second answer of one person, and without a role that is needed."""
+    people = set(arguments.people)
+    earlier = next((item for item in pending.answers if item.people & people), None)
+    if earlier is not None and arguments.answer == APPROVED:
+        raise Refused(
+            f"{earlier.actor} approved plan {pending.id} already: {_missing_text(pending)}",
+            hint="headrace approvals",
+        )
+    if not arguments.meets:
+        raise Refused(
+            f"{context.actor.id} can't answer plan {pending.id}: it needs {_missing_text(pending)}",
+            hint="`headrace access whoami` lists your roles",
+        )
+
+
+def _missing_text(pending: Pending) -> str:
+    return " and ".join(need.text for need in missing(pending))
+
+
+def _refuse_changed_plan(context: CommandContext, pending: Pending) -> None:
+    """Raise Refused and end a backfill that would do something else by now than was asked for.
+
+    Plans of other kinds are checked when they are done: only the plan with the same id is.
+    """
+    if pending.backfill is None:
+        return
+    arguments = msgspec.json.decode(pending.backfill.request, type=BackfillArguments)
     now_id = replanned(context, arguments)[1].plan_id
-    if now_id != arguments.plan_id:
-        raise Refused(
-            f"plan {record.id} is void: it would be {now_id} by now, not {arguments.plan_id}",
-            hint=f"headrace reject {record.id} --reason TEXT, then plan it again",
+    if now_id == arguments.plan_id:
+        return
+    number = pending.backfill.id
+    reason = f"it would be {now_id} by now, not {arguments.plan_id}"
+
+    def write(tx: Transaction, now: int) -> None:
+        backfill_plans.move(tx, number, "cancelled", now)
+        event = AuditEvent(
+            action=Action.PLAN_CANCELLED,
+            actor=context.actor,
+            object=Object(BACKFILL, str(number)),
+            reason=f"the plan is void: {reason}",
         )
+        append(tx, now, event)
+
+    context.tell(write=write)
+    raise Refused(f"plan {number} is void: {reason}", hint=f"plan it again: {arguments.command}")
 
 
-def _row(session: ProjectSession, tx: Transaction, record: PlanRecord, now_us: int) -> ApprovalRow:
-    assert session.compiled is not None
-    project = session.compiled.project
-    given = stored.answers(tx, record.id)
-    backfill = content(record)
-    arguments = msgspec.json.decode(record.request, type=BackfillArguments)
-    nodes = [project.node(item.node) for item in backfill.chosen]
-    state = _state(record, [item.answer for item in given], now_us)
+def _row(
+    session: ProjectSession, pending: Pending, version: int | None, now_us: int
+) -> ApprovalRow:
+    state, why = state_of(pending, version, now_us)
     return ApprovalRow(
-        id=str(record.id),
-        plan_id=arguments.plan_id,
-        kind="backfill",
-        asked_by=record.actor,
-        reason=record.reason,
-        asked_at=session.instant(record.created_at),
-        expires_at=session.instant(_expires_at(record)),
-        rule=_rule(record),
-        needs=[_NEEDED],
+        id=pending.id,
+        plan_id=pending.plan_id,
+        kind=pending.kind,
+        asked_by=pending.asked_by,
+        reason=pending.reason,
+        asked_at=session.instant(pending.created_at),
+        expires_at=session.instant(pending.expires_at),
+        rule=str(pending.approval) if pending.approval.file else "",
+        needs=[_need_row(pending, need) for need in pending.needs],
         given=[
             ApprovalAnswerRow(
                 by=item.actor,
@@ -226,51 +374,48 @@ def _row(session: ProjectSession, tx: Transaction, record: PlanRecord, now_us: i
                 answer=item.answer,
                 reason=item.reason,
             )
-            for item in given
+            for item in pending.answers
         ],
         state=state,
-        consequence=ConsequenceRow(
-            rows=None,
-            partitions=backfill.partitions,
-            consumers=_consumers(session, tx, record),
-            domains=sorted({node.domain for node in nodes if node is not None and node.domain}),
-            weakens=[],
-        ),
-        next=command_line("approve", str(record.id), "--reason", "TEXT")
-        if state == "open"
-        else command_line("backfills", str(record.id)),
+        state_reason=why,
+        consequence=_consequence(session, pending),
+        next=_next(pending, state),
     )
 
 
-def _consumers(session: ProjectSession, tx: Transaction, record: PlanRecord) -> list[str]:
-    assert session.compiled is not None
-    response = stored_response(
-        session,
-        record,
-        session.compiled,
-        now=session.now(),
-        clock=session.clock.kind,
-        published=published_of(tx, record),
+def _need_row(pending: Pending, need: Need) -> NeededApprovalRow:
+    return NeededApprovalRow(
+        role=need.role,
+        of=need.of,
+        count=need.count,
+        given=given(pending, need),
+        owners=list(need.owners),
+        text=need.text,
     )
-    return response.affects.consumers
 
 
-def _rule(record: PlanRecord) -> str:
-    if record.needs is None:
-        return ""
-    return str(msgspec.json.decode(record.needs, type=Approval))
+def _next(pending: Pending, state: str) -> str:
+    if state == OPEN:
+        return command_line("approve", pending.id, "--reason", "TEXT")
+    return pending.command
 
 
-def _state(record: PlanRecord, answers: list[str], now_us: int) -> str:
-    if REJECTED in answers:
-        return REJECTED
-    if APPROVED in answers:
-        return APPROVED
-    if record.state != AWAITING:
-        return "void"
-    return "expired" if now_us >= _expires_at(record) else "open"
-
-
-def _expires_at(record: PlanRecord) -> int:
-    """Return when a plan can't be approved any more, in microseconds since 1970 UTC."""
-    return record.created_at + EXPIRES_DAYS * DAY_US
+def _consequence(session: ProjectSession, pending: Pending) -> ConsequenceRow:
+    consequence = pending.approval.consequence
+    rows = None if consequence is None else consequence.rows
+    if consequence is None:  # of a plan that was stored before consequences were
+        consequence = Consequence()
+        if pending.backfill is not None and session.compiled is not None:
+            chosen = content(pending.backfill).chosen
+            consequence = of_computation(None, session.compiled, chosen)
+    return ConsequenceRow(
+        rows=rows,
+        partitions=consequence.partitions,
+        consumers=list(consequence.consumers),
+        domains=list(consequence.domains),
+        crossing=list(consequence.crossing),
+        weakens=list(consequence.weakens),
+        breaks=list(consequence.breaks),
+        classified=list(consequence.classified),
+        seconds=consequence.seconds or None,
+    )

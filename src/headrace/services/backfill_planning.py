@@ -12,7 +12,7 @@ import msgspec
 from headrace.model import Project, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import to_us
-from headrace.model.settings import Approval
+from headrace.model.policy import Approval
 from headrace.plan import Compiled
 from headrace.plan.backfill_planning import BackfillRequest, plan_backfill
 from headrace.plan.backfills import Backfill, Mode
@@ -24,6 +24,7 @@ from headrace.runtime.partition_extents import with_deliveries
 from headrace.scheduler import Graph, GraphNode
 from headrace.scheduler.estimates import Estimate
 from headrace.services import estimates, plan_inputs
+from headrace.services.consequences import in_force, of_computation, required
 from headrace.services.responses.backfills import EstimateRow
 from headrace.services.runs import since_when
 from headrace.services.selection import selected
@@ -163,22 +164,20 @@ def plan(
         borrowed=session.borrowed,
     )
     backfill = plan_backfill(timeline, compiled, request, allow_partial=arguments.allow_partial)
-    size, row = 0, arguments.estimate
+    size, row, rules = 0, arguments.estimate, in_force(compiled.project.settings, session.settings)
+    consequence, approval = None, None
     if store is not None:
         with store.read() as tx:
             _apart(tx, graph, backfill)
             row = row or _estimated(tx, compiled, backfill)
             size = estimates.bytes_of(tx, backfill)
+            if rules:
+                consequence = of_computation(tx, compiled, backfill.chosen, size=size)
     row = row or _guessed(session, compiled, backfill, seen)
-    planned = [item.node for item in backfill.chosen]
-    approval = plan_inputs.needed_approval(
-        session.root,
-        session.settings,
-        compiled.project,
-        planned,
-        partitions=backfill.partitions,
-        size=size,
-    )
+    if rules:
+        consequence = consequence or of_computation(None, compiled, backfill.chosen)
+        consequence = msgspec.structs.replace(consequence, seconds=row.seconds)
+        approval = required(rules, compiled.project, consequence)
     return DraftBackfill(backfill, compiled, graph, approval, row, size)
 
 

@@ -8,15 +8,13 @@ from datetime import datetime
 import msgspec
 
 from headrace.model import Project
-from headrace.model.reachability import reachable
-from headrace.model.settings import Approval
+from headrace.model.policy import Approval
 from headrace.plan import Compiled
 from headrace.plan.backfill_planning import INGESTED
 from headrace.plan.backfills import Backfill, Chosen
-from headrace.plan.compiled import is_view
-from headrace.plan.node_graph import NodeGraph
 from headrace.runtime.overlays.backfill import PlanOutcome
 from headrace.services.backfill_planning import BackfillArguments, DraftBackfill, content
+from headrace.services.consequences import consumers_of
 from headrace.services.plan_inputs import count_partitions, kind_of
 from headrace.services.repairs import BrokenPartition, first_of
 from headrace.services.responses import Affects, CheckRow
@@ -246,13 +244,7 @@ def affects(compiled: Compiled, names: Iterable[str]) -> Affects:
     The owners of `names` are included.
     """
     starting_nodes = set(names)
-    below, consumers = NodeGraph(compiled, data_only=True).below, compiled.project.consumers
-
-    def through_views(name: str) -> list[str]:
-        readers = below.get(name, ())
-        return [item for item in readers if item in consumers or is_view(compiled.project, item)]
-
-    readers = sorted(name for name in reachable(starting_nodes, through_views) if name in consumers)
+    readers = consumers_of(compiled, starting_nodes)
     owners = {
         node.owner
         for name in (*starting_nodes, *readers)

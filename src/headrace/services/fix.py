@@ -157,8 +157,7 @@ def _refuse_undecided(planned: PlannedFix, response: FixResponse) -> None:
         accept = [command_line("contract", "accept", label)] if planned.accepted else []
         steps = ", then ".join([*accept, planned.build.command])
         raise Refused(
-            f"this repair needs an approval: {rule.file}:{rule.line} backfill_approval ="
-            f" {rule.rule!r}",
+            f"this repair needs an approval: {rule}",
             hint=f"{steps}: another person approves that plan",
         )
 

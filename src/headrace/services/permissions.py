@@ -32,6 +32,8 @@ class CommandPermission(NamedTuple):
     permission: Permission
     of: str = ""
     """A parameter: `select`, or one that holds NODE[@K][.COLUMN]. Empty: the whole project."""
+    anywhere: bool = False
+    """Whether a role for some nodes is enough, because the function asks which ones it needs."""
 
 
 SEE, READ, OPERATE = Permission.SEE, Permission.READ, Permission.OPERATE
@@ -47,8 +49,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "apply:apply_plan": _ROW("apply", CHANGE),
     "apply:make_again": _ROW("apply", CHANGE),
     "approvals:approvals": _ROW("approvals", SEE),
-    "approvals:approve": _ROW("approve", APPROVE),
-    "approvals:reject": _ROW("reject", APPROVE),
+    "approvals:approve": _ROW("approve", APPROVE, anywhere=True),
+    "approvals:reject": _ROW("reject", APPROVE, anywhere=True),
     "asset_tests:run_tests": _ROW("test", READ),
     "audit:audit_verify": _ROW("audit verify", AUDIT),
     "audit:checkpoint": _ROW("audit checkpoint", AUDIT),
@@ -234,6 +236,10 @@ def check(session: ProjectSession, needed: CommandPermission, arguments: Mapping
     whole = decision(session, rules, needed.permission, None)
     if whole.allowed:
         return
+    if needed.anywhere and any(
+        decision(session, rules, needed.permission, node).allowed for node in _every(session)
+    ):
+        return
     nodes = list(_nodes(session, needed.of, arguments))
     if not nodes:
         raise NotAllowed(session.identity, needed.name, whole, ())
@@ -243,6 +249,13 @@ def check(session: ProjectSession, needed: CommandPermission, arguments: Mapping
             if not decision(session, rules, SEE, node).allowed:
                 raise _unknown(node.name)
             raise NotAllowed(session.identity, needed.name, result, (node.owner,))
+
+
+def _every(session: ProjectSession) -> Iterator[Node]:
+    project = session.project()
+    yield from project.sources.values()
+    yield from project.assets.values()
+    yield from project.consumers.values()
 
 
 def check_call(session: ProjectSession, function: str, arguments: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Inputs that every plan shares: partition states, approvals that policy requires, and counts."""
+"""Inputs that every plan shares: partition states and counts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from typing import TypeAlias
 
 from headrace.connect import DetectedDelivery
 from headrace.connect.connectors import connector_name, is_routed_by_rows
-from headrace.model import Project, Settings, fields
-from headrace.model.errors import Report
-from headrace.model.fields import LocatedMapping
-from headrace.model.files import SETTINGS_FILE
-from headrace.model.settings import APPROVAL, PRODUCTION, Approval, Facts, parse_rule
+from headrace.model import Project
 from headrace.plan.timeline import NodeExtents
 from headrace.runtime.observations import KnownFiles, observe_folders
 from headrace.runtime.partition_extents import read_states, with_deliveries
@@ -79,64 +75,6 @@ def states_of_session(
         **here,
         **{name: extents for name, extents in theirs.items() if name in session.borrowed},
     }
-
-
-# Whether an action needs an approval, and the line of headrace.toml that requires it.
-
-
-def needed_approval(
-    root: Path,
-    settings: Settings,
-    project: Project,
-    nodes: Iterable[str],
-    *,
-    partitions: int,
-    size: int = 0,
-) -> Approval | None:
-    """Return the approval that computing `partitions` of these nodes needs.
-
-    None if policy requires none.
-    """
-    rule = settings.policy.get(APPROVAL)
-    if rule is None or not parse_rule(rule)(rule_facts(project, nodes, partitions, size)):
-        return None
-    return approval_rule(root, settings)
-
-
-def approval_rule(root: Path, settings: Settings) -> Approval:
-    """Return the approval rule; the settings must have one."""
-    return Approval(settings.policy[APPROVAL], SETTINGS_FILE, _line(root, settings.environment))
-
-
-def rule_facts(project: Project, nodes: Iterable[str], partitions: int, size: int) -> Facts:
-    """Return the facts that rules refer to."""
-    results = [node for name in nodes if (node := project.node(name)) is not None]
-    return Facts(
-        partitions=partitions,
-        bytes=size,
-        tags=frozenset(tag for node in results for tag in node.tags),
-        owners=frozenset(node.owner for node in results),
-        domains=frozenset(node.domain for node in results if node.domain is not None),
-    )
-
-
-def _line(root: Path, environment: str) -> int:
-    """Return the line of the rule in headrace.toml; an environment may have its own."""
-    document = fields.load_toml(
-        (root / SETTINGS_FILE).read_text(encoding="utf-8"), Report(SETTINGS_FILE)
-    )
-    tables: list[object] = [document.get("policy") if document else None]
-    if document and environment != PRODUCTION:
-        mapping = document.get("environments", {}).get(environment, {})
-        tables.insert(0, mapping.get("policy") if isinstance(mapping, LocatedMapping) else None)
-    return next(
-        (
-            table.lines[APPROVAL]
-            for table in tables
-            if isinstance(table, LocatedMapping) and APPROVAL in table.lines
-        ),
-        1,
-    )
 
 
 # The number of partitions that a plan computes: the one definition that terminal, API and pages

@@ -12,6 +12,7 @@ from headrace.compiler.lineage import compile_lineage
 from headrace.compiler.project_files import ProjectFiles
 from headrace.model import Asset, Consumer, Refused, Source, UsageError
 from headrace.model.intervals import to_us
+from headrace.model.policy import Approval
 from headrace.model.settings import PRODUCTION
 from headrace.plan import (
     ChangeKind,
@@ -39,8 +40,9 @@ from headrace.runtime.apply_plans import changes_of, plan_of
 from headrace.runtime.promotion import (
     Offer,
 )
-from headrace.services import agreements, invalidation, plan_inputs
+from headrace.services import agreements, invalidation
 from headrace.services.comparisons import differences
+from headrace.services.consequences import of_apply, of_computation, required, without_readers
 from headrace.services.invalidation import Cost
 from headrace.services.parameters import Option
 from headrace.services.permissions import authorised
@@ -56,7 +58,7 @@ from headrace.services.responses import (
 )
 from headrace.services.selection import selected as select
 from headrace.services.session import Progress, ProjectSession, usable
-from headrace.store import Store
+from headrace.store import Store, Transaction
 
 # `apply --keep`: new code is applied, and partitions published by other code stay fresh.
 
@@ -151,6 +153,9 @@ def plan(
     prepared = prepare(session, compiled, base, comparison.keeping(node_changes, kept_nodes))
     response = prepared.response
     planned = plan_of_apply(session, files, compiled, prepared, base, kept_nodes)
+    response = msgspec.structs.replace(
+        response, approval=approval_of(session, compiled, planned, prepared, applied(session))
+    )
     if against is None:
         agreements.keep_plan(session, planned.plan_id, decisions(planned))
         response = with_plan(response, planned)
@@ -293,28 +298,50 @@ def plan_of_apply(
         plan = plan_of(
             tx, files, here.compiled, compiled, planned, environment=session.env, promoted=promoted
         )
-    return needing_approval(plan, _approved_first(session, compiled, planned.invalidated, cost))
+        return needing_approval(plan, _approved_first(tx, compiled, planned.invalidated, cost))
 
 
 def _approved_first(
-    session: ProjectSession, compiled: Compiled, invalidated: Invalidation, cost: Cost
+    tx: Transaction, compiled: Compiled, invalidated: Invalidation, cost: Cost
 ) -> frozenset[str]:
     """Return the invalidated nodes whose recomputation needs an approval by policy."""
     results: set[str] = set()
+    rules = compiled.project.settings.policy_rules
     for needed in invalidated.backfills:
-        if needed.backfill is None:
+        if needed.backfill is None or not rules:
             continue
-        approval = plan_inputs.needed_approval(
-            session.root,
-            compiled.project.settings,
-            compiled.project,
-            [item.node for item in needed.backfill.chosen],
-            partitions=needed.backfill.partitions,
-            size=cost.size or 0,
-        )
-        if approval is not None:
+        consequence = of_computation(tx, compiled, needed.backfill.chosen, size=cost.size or 0)
+        if required(rules, compiled.project, consequence) is not None:
             results.update(needed.nodes)
     return frozenset(results)
+
+
+def approval_of(
+    session: ProjectSession, compiled: Compiled, plan: Plan, prepared: PreparedPlan, base: Base
+) -> Approval | None:
+    """Return the approval that applying a plan needs by the applied rules; None if it needs none.
+
+    The rules that a plan changes don't decide about it. An environment publishes to nobody, so only
+    the amount of work counts there.
+    """
+    if base.compiled is None or base.store is None:
+        return None
+    rules = base.compiled.project.settings.policy_rules
+    if not rules:
+        return None
+    response = prepared.response
+    with base.store.read() as tx:
+        consequence = of_apply(
+            tx,
+            base.compiled,
+            compiled,
+            plan,
+            consumers=response.affects.consumers,
+            breaks=[row.node for row in response.changes if row.breaking],
+        )
+    if session.production is not None:
+        consequence = without_readers(consequence)
+    return required(rules, base.compiled.project, consequence)
 
 
 def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:

@@ -14,9 +14,10 @@ from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
 from headrace.model.export_problems import Exported, exported
 from headrace.model.intervals import to_us
 from headrace.model.partitions import WHOLE, order_of
-from headrace.model.settings import APPROVAL, PRODUCTION
+from headrace.model.policy import Consequence
+from headrace.model.settings import PRODUCTION
 from headrace.plan import Compiled
-from headrace.plan.backfill_planning import BackfillRequest, Choice, choose
+from headrace.plan.backfill_planning import BackfillRequest, Choice, choose, chosen_of
 from headrace.plan.backfills import Mode
 from headrace.plan.compiled import is_view
 from headrace.plan.node_graph import NodeGraph
@@ -30,6 +31,7 @@ from headrace.scheduler import DeliveryArrived, Target
 from headrace.services import plan_inputs, targets
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
+from headrace.services.consequences import in_force, of_computation, required
 from headrace.services.parameters import Argument, Excluded, First, Last, Option, Reason, Selected
 from headrace.services.permissions import authorised
 from headrace.services.plan_inputs import count_partitions
@@ -219,7 +221,8 @@ def check_run(
     again: bool,
 ) -> None:
     """Raise Refused, with the line of the rule, if policy requires an approval for this run."""
-    if APPROVAL not in session.settings.policy:
+    rules = in_force(compiled.project.settings, session.settings)
+    if not rules:
         return
     graph = graph_of(compiled)
     timeline = Timeline(
@@ -239,16 +242,24 @@ def check_run(
         for start, end in spans
     )
     choices = [choose(timeline, compiled, request) for request in requests]
-    chosen_nodes = {item.node for choice in choices for item in choice.picked}
     count = sum(map(_count, choices))
-    approval = plan_inputs.needed_approval(
-        session.root, session.settings, compiled.project, chosen_nodes, partitions=count
-    )
+    consequence = _consequence(session, compiled, timeline, choices)
+    approval = required(rules, compiled.project, consequence)
     if approval is not None:
         raise Refused(
             f"this run makes {count:,} partitions, and that needs an approval: {approval}",
             hint="headrace backfill … keeps a plan for whoever approves",
         )
+
+
+def _consequence(
+    session: ProjectSession, compiled: Compiled, timeline: Timeline, choices: Sequence[Choice]
+) -> Consequence:
+    chosen = [chosen_of(timeline, item) for choice in choices for item in choice.picked]
+    if session.store is None:
+        return of_computation(None, compiled, chosen)
+    with session.store.read() as tx:
+        return of_computation(tx, compiled, chosen)
 
 
 def _count(choice: Choice) -> int:
@@ -300,9 +311,9 @@ def run(  # noqa: PLR0913 - as many as the command has options
 
 def _check(session: ProjectSession, arguments: RunArguments, progress: Progress) -> None:
     """Raise Refused if policy requires an approval."""
-    if not session.settings.policy:
-        return
     compiled = session.compiled or usable(session.declared(progress))
+    if not in_force(compiled.project.settings, session.settings):
+        return
     names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
     check_run(
         session,

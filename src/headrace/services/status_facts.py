@@ -16,6 +16,7 @@ from headrace.model import Grain, Project, Source, UsageError
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.partitions import SEPARATOR
 from headrace.model.times import Duration
+from headrace.services.approval_states import waiting
 from headrace.services.responses import AvailabilityRow, HoldingRow, OpenRow, ProposedRow
 from headrace.services.session import ProjectSession
 from headrace.slo.availability import AvailabilityFigures, AvailabilityWindow, of_consumer
@@ -35,7 +36,6 @@ from headrace.slo.open_items import (
 )
 from headrace.store import Transaction
 from headrace.store.queries import (
-    backfill_plans,
     failures,
     freezes,
     incidents,
@@ -82,7 +82,7 @@ def open_facts(
         },
         throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],
-        approvals=[plan.id for plan in backfill_plans.awaiting(tx)],
+        approvals=waiting(tx, now_us),
         frozen=[item.subject for item in freezes.in_force(tx)],
         damaged=damaged,
         broken_since=None if broken is None else broken.since,

@@ -18,6 +18,7 @@ from headrace.model.errors import shown
 from headrace.plan import Compilation
 from headrace.plan.compiled import imported_packages
 from headrace.security.secrets import PROMISED_CHARACTERS_MIN, SecretMissing, Secrets, references_in
+from headrace.services import policy_tests
 from headrace.services.background_binding import bind_in_background
 from headrace.services.diagnostics import (
     BOUND_AT_ONCE_MAX,
@@ -208,8 +209,8 @@ def validate(
         binding = _bound(session, understood, starting, bind_all=bind_all)
     compilation = binding.compilation
     project = compilation.project
-    short = short_secrets(project, session.root) if project else []
-    problems = sorted([*compilation.problems, *short], key=_order)
+    more = _of_project(session, project) if project else []
+    problems = sorted([*compilation.problems, *more], key=_order)
     return ValidateResponse(
         ok=all(problem.level is not ProblemLevel.ERROR for problem in problems),
         counts=Counts(
@@ -246,6 +247,11 @@ def _bound(
     if result.left > BOUND_AT_ONCE_MAX:
         bind_in_background(folder)
     return result
+
+
+def _of_project(session: ProjectSession, project: Project) -> list[Problem]:
+    """Return the problems that no single file shows: short secrets, failed tests of the policy."""
+    return [*short_secrets(project, session.root), *policy_tests.problems(session, project)]
 
 
 def _understood(

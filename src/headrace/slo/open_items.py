@@ -135,8 +135,8 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Source → since when every observation of it has failed."""
     throttled: Sequence[Throttled] = ()
     superseded: Sequence[Superseded] = ()
-    approvals: Sequence[int] = ()
-    """Backfills that wait for approval."""
+    approvals: Sequence[str] = ()
+    """Backfills, by number, and other plans that wait for approval."""
     frozen: Sequence[str] = ()
     """Who is frozen, as `token:ci`; `*` for everybody but admins."""
     damaged: EnvironmentDamage | None = None
@@ -411,8 +411,11 @@ def _stale(item: Superseded) -> str:
 def _approvals(facts: OpenFacts) -> OpenItem | None:
     if not facts.approvals:
         return None
-    text = f"{_count(len(facts.approvals), 'backfill')} waiting for approval"
-    command = command_line("backfills", str(facts.approvals[0]))
+    numbers = [name for name in facts.approvals if name.isdecimal()]
+    only_backfills = len(numbers) == len(facts.approvals)
+    what = "backfill" if only_backfills else "plan"
+    text = f"{_count(len(facts.approvals), what)} waiting for approval"
+    command = command_line("backfills", numbers[0]) if only_backfills else "headrace approvals"
     return OpenItem(OpenKind.APPROVAL, len(facts.approvals), (), text, command)
 
 

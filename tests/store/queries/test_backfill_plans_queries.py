@@ -69,7 +69,7 @@ def test_a_plan_is_read_as_it_was_added(store: Store) -> None:
         )
         assert backfill_plans.get(tx, plan) == expected
         assert backfill_plans.get(tx, plan + 1) is None
-        assert backfill_plans.awaiting(tx) == [expected]
+        assert backfill_plans.awaiting(tx, 0) == [expected]
         backfill_plans.record_outcome(tx, plan, '{"rows":9}', 4)
         after = backfill_plans.get(tx, plan)
         assert after is not None
@@ -80,7 +80,7 @@ def test_plans_are_listed_by_state_and_age(store: Store) -> None:
     with store.write(None) as tx:
         states = ["awaiting_approval", "paused", "succeeded", "awaiting_approval", "running"]
         ids = [_add(tx, state, f'{{"plan_id":"p{state}"}}') for state in states]
-        assert [item.id for item in backfill_plans.awaiting(tx)] == [ids[0], ids[3]]
+        assert [item.id for item in backfill_plans.awaiting(tx, 0)] == [ids[0], ids[3]]
         assert [item.id for item in backfill_plans.open_backfills(tx)] == [ids[1], ids[4]]
         assert [item.id for item in backfill_plans.newest(tx, 3)] == [ids[4], ids[3], ids[2]]
         assert backfill_plans.of_plan_id(tx, "pawaiting_approval") == ids[3]

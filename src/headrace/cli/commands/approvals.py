@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
+from headrace.model.policy import Approval
 from headrace.services.responses.approvals import ApprovalRow
 
 _STYLES = {"open": "warn", "approved": "good", "rejected": "bad", "expired": "dim", "void": "dim"}
@@ -45,6 +46,13 @@ def _render_approvals(rows: list[ApprovalRow], page: CommandOutput) -> None:
 def _consequence(row: ApprovalRow) -> str:
     parts = [plural(row.consequence.partitions, "partition"), joined(row.consequence.consumers)]
     return ", ".join(part for part in parts if part)
+
+
+def render_needed_approval(approval: Approval, page: CommandOutput) -> None:
+    """Print the rules that ask for an approval of a plan, and whose."""
+    page.say(f"needs an approval: {approval}", "warn", indent=2)
+    for need in approval.needs:
+        page.say(f"by {need.text}", "warn", indent=4)
 
 
 def _answers(row: ApprovalRow) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from headrace.cli import output
 from headrace.cli.agreement import DryRun, Yes, ask_agreement, refusal_as_json
+from headrace.cli.commands.approvals import render_needed_approval
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, data_table, seconds
@@ -102,13 +103,9 @@ def render_backfill_plan(response: BackfillResponse, page: CommandOutput) -> Non
     if touched:
         page.say(f"touches {joined(touched)}", indent=2)
     if response.approval is not None:
-        approval_row = response.approval
-        page.say(
-            f"needs an approval: {approval_row.file}:{approval_row.line} backfill_approval ="
-            f" {approval_row.rule!r}",
-            "warn",
-            indent=2,
-        )
+        render_needed_approval(response.approval, page)
+    else:
+        page.say("no approval needed", "dim", indent=2)
     if response.id is None and response.plan_id is not None:
         page.say(f"plan {response.plan_id}", "dim", indent=2)
 

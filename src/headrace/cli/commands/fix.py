@@ -58,9 +58,7 @@ def render_fix_plan(  # complexipy: ignore (a page: a line for each thing there 
     needs = None if response.backfill is None else response.backfill.approval
     approval = "approval not needed"
     if needs is not None:
-        approval = (
-            f"needs an approval: {needs.file}:{needs.line} backfill_approval = {needs.rule!r}"
-        )
+        approval = f"needs an approval: {needs}"
     if touched or needs is not None:
         touches = [f"touches {joined(list(dict.fromkeys(touched)), 8)}"] if touched else []
         page.say("; ".join([*touches, approval]), indent=2)

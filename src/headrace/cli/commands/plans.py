@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from headrace.cli.commands.approvals import render_needed_approval
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds, value_text
@@ -95,12 +96,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
             " needn't be computed",
             indent=2,
         )
-    approved_first = [step.node for step in plan.steps if step.needs_approval]
-    if approved_first:
-        notice = (
-            f"recomputing {joined(approved_first)} needs an approval: [policy] backfill_approval"
-        )
-        page.say(notice, "warn", indent=2)
+    _render_approval(plan, page)
     touched = [
         *(f"consumer {name}" for name in plan.affects.consumers),
         *(f"owner {name}" for name in plan.affects.owners),
@@ -113,6 +109,18 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
             "warn",
             indent=2,
         )
+
+
+def _render_approval(plan: PlanResponse, page: CommandOutput) -> None:
+    """Print whether applying the plan, or recomputing what it makes stale, needs an approval."""
+    later = [step.node for step in plan.steps if step.needs_approval]
+    if plan.approval is not None:
+        render_needed_approval(plan.approval, page)
+    elif later:
+        notice = f"recomputing {joined(later)} needs an approval by a rule of [policy]"
+        page.say(notice, "warn", indent=2)
+    elif plan.steps:
+        page.say("no approval needed", "dim", indent=2)
 
 
 def plan_id_text(plan: PlanResponse) -> str:

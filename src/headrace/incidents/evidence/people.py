@@ -11,7 +11,7 @@ from headrace.incidents.diagnosis.wording import WITHDRAWN
 from headrace.incidents.evidence.arrivals import BlockedInterval
 from headrace.incidents.evidence.records import Gathered
 from headrace.model.causes import CauseKind
-from headrace.model.settings import Approval
+from headrace.model.policy import EXPIRES_US, Approval
 from headrace.plan.backfills import Backfill
 from headrace.slo.blockage import BlockReason
 from headrace.store.queries import backfill_plans, scheduling
@@ -80,7 +80,7 @@ def gather_pending_approvals(
     Those that no consumer waits for count only after `PATIENCE_US`.
     """
     blocking_nodes = {blocked.node for interval in intervals for blocked in interval.by}
-    for plan in backfill_plans.awaiting(tx):
+    for plan in backfill_plans.awaiting(tx, now - EXPIRES_US):
         chosen = msgspec.msgpack.decode(plan.content, type=Backfill).chosen
         waits = next((item.node for item in chosen if item.node in blocking_nodes), None)
         forgotten = now - plan.created_at >= PATIENCE_US

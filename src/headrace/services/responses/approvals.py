@@ -8,11 +8,20 @@ from headrace.services.responses.base import Response
 
 
 class NeededApprovalRow(Response, frozen=True, kw_only=True):
-    """Whose approval a plan needs: `count` people with this permission, not the one who asked."""
+    """Whose approval a plan needs: `count` people with this role, not the one who asked.
+
+    `of` is as in the rule (`affected`, `changed`, `project`), `domain:NAME` or `owner:NAME`.
+    """
 
     role: str
     of: str
     count: int
+    given: int = 0
+    """How many people have approved with this role."""
+    owners: list[str] = []
+    """The owners of the nodes in question: whom to ask."""
+    text: str = ""
+    """The same in words."""
 
 
 class ApprovalAnswerRow(Response, frozen=True, kw_only=True):
@@ -25,17 +34,33 @@ class ApprovalAnswerRow(Response, frozen=True, kw_only=True):
 
 
 class ConsequenceRow(Response, frozen=True, kw_only=True):
-    """What the plan reaches. `rows` is null: it isn't known before the plan has run."""
+    """What the plan reaches when it was asked for.
+
+    `rows` are published rows that it replaces, unpublishes or releases; null for a plan that an
+    earlier version of Headrace stored.
+    """
 
     rows: int | None
     partitions: int
     consumers: list[str]
     domains: list[str]
+    crossing: list[str] = []
+    """Consumers whose domain isn't the one in which the change begins."""
     weakens: list[str]
+    breaks: list[str] = []
+    """Nodes of which a reader loses a column, or reads it with another type or meaning."""
+    classified: list[str] = []
+    """NODE.COLUMN of classified columns in the changed data."""
+    seconds: float | None = None
+    """The estimated duration; null if it isn't known."""
 
 
 class ApprovalRow(Response, frozen=True, kw_only=True):
-    """A plan that needs or needed an approval. `id` is the backfill's number."""
+    """A plan that needs or needed an approval.
+
+    `id` is the number of a backfill; other plans have ids that begin with `A`. `kind` is
+    `backfill`, `apply`, `fix` or `release`.
+    """
 
     id: str
     plan_id: str | None
@@ -49,7 +74,9 @@ class ApprovalRow(Response, frozen=True, kw_only=True):
     needs: list[NeededApprovalRow]
     given: list[ApprovalAnswerRow]
     state: str
-    """`open`, `approved`, `rejected` or `expired`; `void` if the plan was cancelled or replaced."""
+    """`open`, `approved`, `rejected` or `expired`; `void` if the plan was cancelled or changed."""
+    state_reason: str = ""
+    """Why it isn't open; empty if it is."""
     consequence: ConsequenceRow
     next: str | None
-    """The command that answers, or that shows the backfill."""
+    """The command that answers, that shows the backfill, or that does an approved plan."""

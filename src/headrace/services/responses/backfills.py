@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.model.settings import Approval
+from headrace.model.policy import Approval
 from headrace.services.responses.base import CheckRow, Response
 from headrace.services.responses.plans import Affects, CountsRow, RefusedRow
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.model.policy import Approval
 from headrace.plan.compiled import CodeChange
 from headrace.services.responses.base import Response
 
@@ -233,6 +234,8 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     next: str | None = None
     now: datetime | None = None
     clock: str = "live"
+    approval: Approval | None = None
+    """The rule of policy that asks for an approval of the plan; null: it needs none."""
     diff: list[DifferenceRow] | None = None
     """In an environment: how what is built there differs from production, node by node."""
 

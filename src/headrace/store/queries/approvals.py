@@ -1,11 +1,34 @@
-"""Answers to plans that wait for an approval."""
+"""Plans that wait for an approval, and people's answers to them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from headrace.store.queries.backfill_plans import PlanRecord
 from headrace.store.transaction import Transaction
+
+
+class ApprovalRequest(msgspec.Struct, frozen=True):
+    """A plan that isn't a backfill and needs an approval. Times are in microseconds since 1970 UTC.
+
+    `needs` is JSON of `model.policy.Approval`.
+    """
+
+    id: int
+    kind: str
+    plan_id: str
+    version: int | None
+    actor: str
+    reason: str
+    command: str
+    needs: str
+    created_at: int
+    used_at: int | None
+
+
+_COLUMNS = ", ".join(ApprovalRequest.__struct_fields__)
 
 
 class ApprovalAnswer(NamedTuple):
@@ -13,35 +36,126 @@ class ApprovalAnswer(NamedTuple):
 
     answer: str
     actor: str
+    people: frozenset[str]
+    """The actor, and who created the token that the actor used."""
+    meets: frozenset[tuple[str, str]]
+    """(role, of) of the needs that the answer meets."""
     reason: str
     answered_at: int
 
 
-def add(tx: Transaction, plan: int, *, answer: str, actor: str, reason: str, now: int) -> None:
+class Subject(NamedTuple):
+    """What an answer is about: a backfill or a request."""
+
+    plan: int | None = None
+    request: int | None = None
+
+
+def add(tx: Transaction, subject: Subject, answer: ApprovalAnswer) -> None:
     """Store an answer."""
     tx.execute(
-        "insert into approval_answer (plan_id, answer, actor, reason, answered_at)"
-        " values (?, ?, ?, ?, ?)",
-        (plan, answer, actor, reason, now),
+        "insert into approval_answer (plan_id, request_id, answer, actor, people, meets, reason,"
+        " answered_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            subject.plan,
+            subject.request,
+            answer.answer,
+            answer.actor,
+            msgspec.json.encode(sorted(answer.people)).decode(),
+            msgspec.json.encode(sorted(answer.meets)).decode(),
+            answer.reason,
+            answer.answered_at,
+        ),
     )
 
 
-def answers(tx: Transaction, plan: int) -> list[ApprovalAnswer]:
+def answers(tx: Transaction, subject: Subject) -> list[ApprovalAnswer]:
     """Return the answers to a plan, oldest first."""
     rows = tx.execute(
-        "select answer, actor, reason, answered_at from approval_answer where plan_id = ?"
-        " order by id",
-        (plan,),
+        "select answer, actor, people, meets, reason, answered_at from approval_answer where"
+        f" {'plan_id' if subject.request is None else 'request_id'} = ? order by id",
+        (subject.plan if subject.request is None else subject.request,),
     )
-    return [ApprovalAnswer(*row) for row in rows]
+    return [
+        ApprovalAnswer(
+            answer,
+            actor,
+            frozenset({actor, *msgspec.json.decode(people, type=list[str])}),
+            frozenset(msgspec.json.decode(meets, type=list[tuple[str, str]])),
+            reason,
+            answered_at,
+        )
+        for answer, actor, people, meets, reason, answered_at in rows
+    ]
 
 
-def plans(tx: Transaction, limit: int) -> list[PlanRecord]:
-    """Return the newest plans that wait for an approval or have an answer, newest first."""
+def backfills(tx: Transaction, limit: int) -> list[PlanRecord]:
+    """Return the newest backfills that need or needed an approval, newest first."""
     columns = ", ".join(PlanRecord.__struct_fields__)
     rows = tx.execute(
-        f"select {columns} from plan where state = 'awaiting_approval'"
-        " or id in (select plan_id from approval_answer) order by id desc limit ?",
-        (limit,),
+        f"select {columns} from plan where needs is not null order by id desc limit ?", (limit,)
     )
     return [PlanRecord(*row) for row in rows]
+
+
+def request(tx: Transaction, number: int) -> ApprovalRequest | None:
+    """Return a request by its id, or None."""
+    row = tx.execute(f"select {_COLUMNS} from approval_request where id = ?", (number,)).fetchone()
+    return None if row is None else ApprovalRequest(*row)
+
+
+def requests(tx: Transaction, limit: int) -> list[ApprovalRequest]:
+    """Return the newest requests, newest first."""
+    rows = tx.execute(f"select {_COLUMNS} from approval_request order by id desc limit ?", (limit,))
+    return [ApprovalRequest(*row) for row in rows]
+
+
+def unused(tx: Transaction, since: int) -> list[ApprovalRequest]:
+    """Return the requests since a time whose plans weren't done yet, oldest first."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from approval_request where used_at is null and created_at > ?"
+        " order by id",
+        (since,),
+    )
+    return [ApprovalRequest(*row) for row in rows]
+
+
+def newest_of_plan(tx: Transaction, plan_id: str) -> ApprovalRequest | None:
+    """Return the newest request for a plan, or None."""
+    row = tx.execute(
+        f"select {_COLUMNS} from approval_request where plan_id = ? order by id desc limit 1",
+        (plan_id,),
+    ).fetchone()
+    return None if row is None else ApprovalRequest(*row)
+
+
+def newer_of_kind(tx: Transaction, request: ApprovalRequest) -> int | None:
+    """Return the newest later request for another plan of the same kind and version, or None."""
+    row = tx.execute(
+        "select max(id) from approval_request where id > :id and kind = :kind and plan_id <>"
+        " :plan_id and coalesce(version, 0) = coalesce(:version, 0)",
+        {
+            "id": request.id,
+            "kind": request.kind,
+            "plan_id": request.plan_id,
+            "version": request.version,
+        },
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def ask(tx: Transaction, request: ApprovalRequest) -> int:
+    """Store a request, whose `id` doesn't count, and return its id."""
+    fields = ApprovalRequest.__struct_fields__[1:]
+    cursor = tx.execute(
+        f"insert into approval_request ({', '.join(fields)}) values"
+        f" ({', '.join('?' * len(fields))})",
+        msgspec.structs.astuple(request)[1:],
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def use(tx: Transaction, number: int, now: int) -> None:
+    """Record that an approved plan was done."""
+    tx.execute("update approval_request set used_at = ? where id = ?", (now, number))

@@ -76,14 +76,23 @@ def of_plan_id(tx: Transaction, plan_id: str) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
-def awaiting(tx: Transaction) -> list[PlanRecord]:
-    """Return the plans that wait for an approval, oldest first."""
+def awaiting(tx: Transaction, since: int) -> list[PlanRecord]:
+    """Return the plans stored after a time that wait for an approval, oldest first.
+
+    A plan of an earlier version than the applied one is void.
+    """
     return [
         PlanRecord(*row)
         for row in tx.execute(
-            f"select {_COLUMNS} from plan where state = 'awaiting_approval' order by id"
+            f"select {_COLUMNS} from plan where state = 'awaiting_approval' and created_at >"
+            f" :since and {NOT_VOID} order by id",
+            {"since": since},
         ).fetchall()
     ]
+
+
+NOT_VOID = "version >= coalesce((select max(id) from version), version)"
+"""The condition that no later version was applied after a plan was stored."""
 
 
 def newest(tx: Transaction, limit: int) -> list[PlanRecord]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.store.queries.attempts import AT_PARTITIONS, at_partitions
+from headrace.store.queries.backfill_plans import NOT_VOID
 from headrace.store.transaction import Transaction
 
 ALONE_MAX = 200
@@ -347,7 +348,7 @@ def awaiting(tx: Transaction) -> list[tuple[int, int, str, bytes]]:
     """Return (id, created, needs, content) of the backfills that wait for an approval."""
     rows = tx.execute(
         "select id, created_at, coalesce(needs, ''), content from plan where state ="
-        " 'awaiting_approval' order by id limit :limit",
+        f" 'awaiting_approval' and {NOT_VOID} order by id limit :limit",
         {"limit": ROWS_MAX},
     ).fetchall()
     return [(number, created, needs, bytes(content)) for number, created, needs, content in rows]

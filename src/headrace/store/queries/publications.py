@@ -320,6 +320,16 @@ def count_between(tx: Transaction, node: str, first: str, last: str) -> int:
     return int(row[0])
 
 
+def rows_between(tx: Transaction, node: str, first: str, last: str) -> int:
+    """Return the rows of the published partitions from `first` to `last`, both included."""
+    row = tx.execute(
+        "select coalesce(sum(rows), 0) from publication where node = :node and ended_snapshot is"
+        " null and partition between :first and :last",
+        {"node": node, "first": first, "last": last},
+    ).fetchone()
+    return int(row[0])
+
+
 def _publications(rows: Iterable[tuple[Any, ...]]) -> list[Publication]:
     return [_publication(row) for row in rows]
 

@@ -46,6 +46,7 @@ HOW_TO = {
         "incidents",
         "notify",
         "figures",
+        "sign-in",
         "access",
         "approve",
         "audit",

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from headrace.services.receive import FireResponse
     from headrace.services.responses.access import (
         AccessDecisionResponse,
+        EndedSessionsResponse,
         FreezeResponse,
         NewTokenResponse,
+        SessionRow,
         TokenRow,
+        UserRow,
         WhoAmIResponse,
     )
     from headrace.services.responses.approvals import ApprovalRow
@@ -318,6 +321,16 @@ class SessionMethods:
         result: list[ExaminationRow] = self._call("doctor:doctor")
         return result
 
+    def end_session(self, ended: str, *, reason: str | None = None) -> EndedSessionsResponse:
+        """End one session of a browser, or all of a person: its next request is refused.
+
+        Raise UnknownName if there is no such session.
+        """
+        result: EndedSessionsResponse = self._call(
+            "browser_sessions:end_session", ended=ended, reason=reason
+        )
+        return result
+
     def explain_access(
         self, who: str, command: str, node: str | None = None
     ) -> AccessDecisionResponse:
@@ -441,9 +454,22 @@ class SessionMethods:
         result: list[KeyVersionRow] = self._call("keys:key_status")
         return result
 
+    def list_sessions(self) -> list[SessionRow]:
+        """Return the sessions of browsers that are signed in, the newest first.
+
+        A session's id here is no secret: nobody can use it to sign in.
+        """
+        result: list[SessionRow] = self._call("browser_sessions:list_sessions")
+        return result
+
     def list_tokens(self) -> list[TokenRow]:
         """Return all API tokens, the newest first, with the expired and revoked ones."""
         result: list[TokenRow] = self._call("tokens:list_tokens")
+        return result
+
+    def list_users(self) -> list[UserRow]:
+        """Return the users of this server, by name."""
+        result: list[UserRow] = self._call("users:list_users")
         return result
 
     def logs(

@@ -57,7 +57,7 @@ from headrace.runtime.steps import anomalies, repeated_rows, restatements, sourc
 from headrace.runtime.tasks import delivery_batches
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
-from headrace.security import secrets
+from headrace.security import secrets, sessions
 from headrace.services import (
     estimates,
     import_diff,
@@ -73,15 +73,17 @@ from headrace.store.queries import attempts as stored_attempts
 from headrace.store.queries import deliveries
 from headrace.store.queries.quality import VERSIONS_MAX
 from headrace.web import monitoring as scraped
-from headrace.web import sessions
 
 GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
 
 QUOTED = [
-    ("CHANGELOG.md", f"ends after {sessions.IDLE_SECONDS // 3600} hours without a request"),
-    ("docs/how-to/access.md", f"ends after {sessions.IDLE_SECONDS // 3600} hours"),
-    ("docs/how-to/access.md", f"after {sessions.ABSOLUTE_SECONDS // 86_400} days in any case"),
+    ("CHANGELOG.md", f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours without a request"),
+    ("docs/how-to/access.md", f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours"),
+    (
+        "docs/how-to/access.md",
+        f"after {sessions.LOCAL_ABSOLUTE_SECONDS // 86_400} days in any case",
+    ),
     ("docs/how-to/approve.md", f"after {policy.EXPIRES_DAYS} days"),
     ("docs/how-to/access.md", f"lasts at most {tokens.EXPIRES_DAYS_MAX} days"),
     ("CHANGELOG.md", f"at most {small_files.SMALL_BYTES_MAX // KIB} KiB of plain columns"),

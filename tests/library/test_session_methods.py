@@ -24,6 +24,8 @@ OTHER_NAMES = {
     "schema": "validate",
     "access": "whoami",
     "token": "create_token",
+    "session": "list_sessions",
+    "user": "list_users",
 }
 
 

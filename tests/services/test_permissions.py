@@ -22,8 +22,9 @@ WITHOUT_A_PROJECT = {
 }  # fmt: skip
 """They read or write no state of a project: examples, documentation, files that are made."""
 CHECKED_ELSEWHERE = {
-    "caches:state_of", "graph:load", "lake_files:moved_now", "permissions:check",
-    "permissions:check_call", "read:find", "tokens:identify",
+    "browser_sessions:has_users", "browser_sessions:record_later",
+    "browser_sessions:session_identity", "caches:state_of", "graph:load", "lake_files:moved_now", "permissions:check",
+    "permissions:check_call", "read:find", "tokens:identify", "users:sign_in",
 }  # fmt: skip
 """The server calls them beside or after a check of its own (`headrace.web`)."""
 ROWS = Path(__file__).parents[1] / "golden" / "kept" / "permissions.txt"

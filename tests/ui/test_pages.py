@@ -110,7 +110,7 @@ def test_a_page_without_the_token_says_how_to_get_in(shop: Site) -> None:
     context = shop.browser.new_context()
     page = context.new_page()
     page.goto(f"http://127.0.0.1:{shop.server.port}/incidents")
-    expect(page.get_by_role("heading", level=1)).to_have_text("This needs the token")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     context.close()
 
 

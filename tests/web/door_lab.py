@@ -10,6 +10,7 @@ from typing import NamedTuple
 from serve_lab import Answer, ask
 
 from headrace.runtime.runs import LeaderCounters
+from headrace.security.sessions import SESSIONS_FILE, Sessions
 from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, token_of
 from headrace.web.app import Bundle, app
@@ -38,12 +39,13 @@ class Opened(NamedTuple):
 def opened(root: Path) -> Iterator[Opened]:
     """Open while the block lasts; the web UI isn't built."""
     token = token_of(root / ".headrace")
+    sessions = Sessions(root / ".headrace" / SESSIONS_FILE)
     with (
         closing(ReadServer(str(root), "prod")) as reads,
         HttpServer(
             app(
                 ProjectReader(root, "prod"),
-                Guard(token, "127.0.0.1"),
+                Guard(token, "127.0.0.1", sessions=sessions),
                 Stands(),
                 Bundle(root / "no-bundle"),
                 reads,

@@ -41,7 +41,7 @@ def test_every_path_has_its_parameters_once_and_every_operation_a_name_of_its_ow
     operations = [operation for path in result["paths"].values() for operation in path.values()]
     assert (
         len(operations)
-        == len(ENDPOINTS) + 3
+        == len(ENDPOINTS) + 4
         == len({operation["operationId"] for operation in operations})
     )
     for path, methods in result["paths"].items():

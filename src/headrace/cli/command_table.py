@@ -127,6 +127,8 @@ COMMANDS = (
     CliCommand("keys", "operate", "show and rotate the keys of masks"),
     CliCommand("freeze", "operate", "stop a person, a token, or everybody but admins"),
     CliCommand("unfreeze", "operate", "let somebody who is frozen work again"),
+    CliCommand("user", "operate", "add and remove users who sign in with a password"),
+    CliCommand("session", "operate", "list and end sessions of browsers"),
     CliCommand("connections", "operate", "list connections of sources and exports; `test` them"),
     CliCommand(
         "notify", "operate", "list contacts and undelivered messages; `test` sends a message"

@@ -318,6 +318,16 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--all",), None),
         CompletedParameter(("--reason",), "TEXT"),
     ),
+    "user": (
+        CompletedParameter((), "add|list|password|remove"),
+        CompletedParameter((), "NAME"),
+        CompletedParameter(("--reason",), "TEXT"),
+    ),
+    "session": (
+        CompletedParameter((), "list|end"),
+        CompletedParameter((), "ID"),
+        CompletedParameter(("--reason",), "TEXT"),
+    ),
     "connections": (
         CompletedParameter((), "[test]"),
         CompletedParameter((), "[NAME]"),

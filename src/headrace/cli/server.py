@@ -14,6 +14,7 @@ import msgspec
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import Screen, clean
+from headrace.security.sessions import SESSIONS_FILE, Sessions
 from headrace.services.permissions import SERVE, check
 from headrace.services.responses import Response
 from headrace.services.serving import Role, ServerTask, Serving, Stop
@@ -22,7 +23,6 @@ from headrace.web.access import Guard, is_private, token_of
 from headrace.web.app import app
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
-from headrace.web.sessions import SESSIONS_FILE, Sessions
 
 HOST = "127.0.0.1"
 PORT = 8787

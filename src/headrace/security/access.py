@@ -38,6 +38,8 @@ class IdentityKind(enum.StrEnum):
     """The operating system's user who runs the command or the server."""
     TOKEN = "token"  # noqa: S105 - the name of a kind
     """An API token."""
+    USER = "user"
+    """A person who signed in to the server."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

@@ -220,6 +220,11 @@ class Action(enum.StrEnum):
     KEYS_ROTATED = "keys.rotated"
     ACCESS_FROZEN = "access.frozen"
     ACCESS_UNFROZEN = "access.unfrozen"
+    SESSION_STARTED = "session.started"
+    SESSION_ENDED = "session.ended"
+    USER_ADDED = "user.added"
+    USER_PASSWORD_CHANGED = "user.password_changed"  # noqa: S105
+    USER_REMOVED = "user.removed"
     ENVIRONMENT_PROMOTED = "environment.promoted"
     HISTORY_RETIRED = "history.retired"
     EVENT_LOG_BEGUN = "event_log.begun"

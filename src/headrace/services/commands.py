@@ -292,6 +292,8 @@ REQUESTABLE = {
     "keys_rotate": "keys",
     "freeze": "freezes",
     "unfreeze": "freezes",
+    "session_record": "browser_sessions",
+    "user_record": "users",
     "token_create": "tokens",
     "token_revoke": "tokens",
 }

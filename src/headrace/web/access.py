@@ -19,11 +19,12 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from headrace.model import ProjectError
+from headrace.security.sessions import START_LINK, BrowserSession, Sessions, SignedIn
 from headrace.security.tokens import is_token
 from headrace.web.http import HttpProblem
-from headrace.web.sessions import Sessions
 
 ACCESS_FILE = "token"
 """In the data folder: it outlives the server, so that a bookmark and a vendor's webhook go on
@@ -91,16 +92,17 @@ class CredentialKind(enum.StrEnum):
     START = "start"
     """The token in the data folder: the user who runs the server."""
     SESSION = "session"
-    """A browser that was opened with the start link."""
+    """A browser whose user signed in."""
     API_TOKEN = "api_token"  # noqa: S105 - the name of a kind
     """A token of `headrace token create`; the state says whether it is valid."""
 
 
 class Credential(NamedTuple):
-    """What a request was sent with; `text` is the API token."""
+    """What a request was sent with; `text` is the API token, or the id in the cookie."""
 
     kind: CredentialKind
     text: str = ""
+    session: BrowserSession | None = None
 
 
 class Guard:
@@ -121,8 +123,68 @@ class Guard:
         self.sessions = sessions or Sessions()
         self._names = {"localhost", _normalized_host(host), *map(_normalized_host, names)}
         self._any_address = not _is_loopback(host)
+        self._proxy_names = frozenset(map(_normalized_host, names))
         self.cookie = "headrace"
         """The cookie's name; with the port, because cookies don't tell ports apart."""
+
+    def is_secure(self, request: Request) -> bool:
+        """Whether the browser sent the request over TLS.
+
+        A proxy says so in X-Forwarded-Proto; it is believed on this machine, and under a name that
+        `--name` declares for it.
+        """
+        if request.url.scheme == "https":
+            return True
+        if request.headers.get("x-forwarded-proto", "").strip().lower() != "https":
+            return False
+        host = _HOST.fullmatch(request.headers.get("host", ""))
+        by_name = host is not None and _normalized_host(host["name"]) in self._proxy_names
+        return by_name or (request.client is not None and _is_loopback(request.client.host))
+
+    def cookie_name(self, request: Request) -> str:
+        """Return the name of the session's cookie.
+
+        Over TLS it begins with `__Host-`: the browser then takes it from this host alone, over TLS.
+        """
+        return f"__Host-{self.cookie}" if self.is_secure(request) else self.cookie
+
+    def session_id(self, request: Request) -> str:
+        """Return the id in the session's cookie; empty without one."""
+        return request.cookies.get(self.cookie_name(request), "")
+
+    def sign_in(self, request: Request, answer: Response, signed_in: SignedIn = START_LINK) -> str:
+        """Start a session, end the one that the browser had, and send its id as a cookie.
+
+        Return the id.
+        """
+        self.sessions.end(self.session_id(request))
+        session_id = self.sessions.start(signed_in)
+        self.set_cookie(request, answer, self.cookie_name(request), session_id)
+        return session_id
+
+    def sign_out(self, request: Request, answer: Response) -> None:
+        """End the browser's session and remove its cookie."""
+        self.sessions.end(self.session_id(request))
+        self.set_cookie(request, answer, self.cookie_name(request), "", seconds=0)
+
+    def set_cookie(
+        self,
+        request: Request,
+        answer: Response,
+        name: str,
+        value: str,
+        seconds: int | None = None,
+    ) -> None:
+        """Send a cookie that no script reads; without `seconds` it ends with the browser."""
+        answer.set_cookie(
+            name,
+            value,
+            max_age=seconds,
+            httponly=True,
+            secure=self.is_secure(request),
+            samesite="lax",
+            path="/",
+        )
 
     def check_names(self, request: Request) -> None:
         """Check that a request names this server, and doesn't come from a foreign page.
@@ -165,18 +227,19 @@ class Guard:
             if is_token(text):
                 return Credential(CredentialKind.API_TOKEN, text)
         changes = request.method not in _SAFE_METHODS
-        session_id = request.cookies.get(self.cookie, "")
+        session_id = self.session_id(request)
         if changes and not request.headers.get(ACT_HEADER):
             session_id = ""
-        if not session_id or not self.sessions.use(session_id):
+        session = self.sessions.use(session_id) if session_id else None
+        if session is None:
             hint = (
                 "`headrace serve` prints the address with the token; it is in the file `token` of"
                 " the data folder"
             )
             raise HttpProblem(401, "this needs the token", hint, www_authenticate="Bearer")
-        if changes and not _is_same_origin(request):
+        if changes and not is_same_origin(request):
             raise HttpProblem(403, "only a page of this server may change anything with its cookie")
-        return Credential(CredentialKind.SESSION)
+        return Credential(CredentialKind.SESSION, session_id, session)
 
     def knows(self, text: str) -> bool:
         """Compare with the token in constant time."""
@@ -195,7 +258,7 @@ class Guard:
         return False
 
 
-def _is_same_origin(request: Request) -> bool:
+def is_same_origin(request: Request) -> bool:
     """Whether the browser reports this server as the origin; the port counts, too."""
     origin = request.headers.get("origin")
     if origin is None:

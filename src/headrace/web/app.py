@@ -6,9 +6,7 @@ Probes and the UI's files need no token; by default, everything else does.
 from __future__ import annotations
 
 import asyncio
-import base64
 import gzip
-import hashlib
 import mimetypes
 import time
 from collections.abc import Awaitable, Callable
@@ -24,6 +22,8 @@ from starlette.routing import Route
 
 from headrace.model import HeadraceError, Refused
 from headrace.security.access import Identity, local_identity
+from headrace.security.sessions import SignInKind
+from headrace.services.browser_sessions import session_identity
 from headrace.services.permissions import check_call
 from headrace.services.receive import NoHook, fire
 from headrace.services.responses import ConsumerRow, StatusResponse
@@ -31,7 +31,7 @@ from headrace.services.session import ProjectSession
 from headrace.services.status import status
 from headrace.services.tokens import identify
 from headrace.web import monitoring
-from headrace.web.access import CredentialKind, Guard
+from headrace.web.access import Credential, CredentialKind, Guard
 from headrace.web.acts import Acts
 from headrace.web.data import Data
 from headrace.web.endpoints import (
@@ -46,20 +46,14 @@ from headrace.web.endpoints import (
 from headrace.web.events import Events
 from headrace.web.http import HttpProblem, problem_of, read_body
 from headrace.web.monitoring import ServerInfo
+from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
+from headrace.web.sign_in import SIGN_IN_PATH, SignInEndpoints
 
 # The status page where the web UI isn't built: a table without any script.
 
-PAGE_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0"
-    " 1rem;color-scheme:light"
-    " dark}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .8rem"
-    " .3rem 0;vertical-align:top;border-bottom:1px solid #8884}code{font:14px"
-    " ui-monospace,monospace}.served{color:#197a3b}.late,.wrong,.never{color:#c0281c}"
-)
 _STATUS_COLUMNS = ("consumer", "needs", "state", "since", "data through", "missing", "why")
-REFRESH_SECONDS = 30
 
 
 def status_page(response: StatusResponse, role: str) -> str:
@@ -94,7 +88,7 @@ def status_page(response: StatusResponse, role: str) -> str:
         ' href="/metrics">metrics</a></p>'
     )
     lines.append("<p>the web UI isn't built: <code>make ui</code> builds it, then serve again</p>")
-    return _html_page(response.project, "\n".join(lines))
+    return html_page(response.project, "\n".join(lines))
 
 
 def missing_page(path: str) -> str:
@@ -103,7 +97,7 @@ def missing_page(path: str) -> str:
         f"<h1>There is no page here</h1><p><code>{escape(path[:200])}</code> is not an address of"
         " this server.</p>"
     )
-    return _html_page("No such page", text + '<p><a href="/">Go to Today</a></p>', refresh=False)
+    return html_page("No such page", text + '<p><a href="/">Go to Today</a></p>', refresh=False)
 
 
 def _consumer_row(row: ConsumerRow) -> str:
@@ -117,16 +111,6 @@ def _consumer_row(row: ConsumerRow) -> str:
         "<tr>"
         + "".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, cells, strict=True))
         + "</tr>"
-    )
-
-
-def _html_page(title: str, body: str, *, refresh: bool = True) -> str:
-    again = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} ·'
-        " Headrace</title>"
-        f'<meta name="viewport" content="width=device-width">{again}'
-        f"<style>{PAGE_STYLE}</style></head><body>\n{body}\n</body></html>\n"
     )
 
 
@@ -222,12 +206,9 @@ def _gzipped(path: Path, changed_ns: int) -> bytes:
 
 RequestHandler = Callable[[Request], Awaitable[Response]]
 
-_STYLE_HASH = (
-    "'sha256-" + base64.b64encode(hashlib.sha256(PAGE_STYLE.encode()).digest()).decode() + "'"
-)
 HEADERS = {
     "content-security-policy": (
-        f"default-src 'none'; style-src {_STYLE_HASH}; base-uri 'none'; form-action 'none';"
+        f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; form-action 'none';"
         " frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
@@ -279,15 +260,8 @@ class ServerEndpoints:
         """
         sent = request.query_params.get("token")
         if sent is not None and self._guard.knows(sent):
-            self._guard.sessions.end(request.cookies.get(self._guard.cookie, ""))
             answer = RedirectResponse(request.url.path, 303)
-            answer.set_cookie(
-                self._guard.cookie,
-                self._guard.sessions.start(),
-                httponly=True,
-                samesite="strict",
-                path="/",
-            )
+            self._guard.sign_in(request, answer)
             return answer
         if self.bundle.built:
             return self.bundle.page(request, 200 if self._guard.lets_look(request) else 401)
@@ -327,10 +301,10 @@ def app(
     answers, acts = ServerEndpoints(reader, guard, server, bundle or Bundle()), Acts()
     root, env, _ = reader.project
     data = Data(reader, read_server or ReadServer(root, env))
+    sign_in = SignInEndpoints(reader, guard)
 
     async def check_again(request: Request) -> None:
-        identity = await identify_request(request, guard, reader)
-        await reader.response(see_everything, identity)
+        await _check_again(request, guard, reader)
 
     def route(
         path: str, endpoint: RequestHandler, method: str = "GET", *, guarded: bool = True
@@ -356,6 +330,10 @@ def app(
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
             route("/data/{asset}", data.file),
             route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
+            route(SIGN_IN_PATH, sign_in.page, guarded=False),
+            route(SIGN_IN_PATH, sign_in.sign_in, "POST", guarded=False),
+            route(f"{PREFIX}/session", sign_in.own_session),
+            route(f"{PREFIX}/session/end", sign_in.sign_out, "POST"),
             route(f"{PREFIX}/events", _seeing(reader, Events(reader, check_again).answer)),
             route(f"{PREFIX}/acts/{{act}}", _seeing(reader, act_state_handler(acts))),
             *(
@@ -385,13 +363,36 @@ def _seeing(reader: ProjectReader, endpoint: RequestHandler) -> RequestHandler:
 
 async def identify_request(request: Request, guard: Guard, reader: ProjectReader) -> Identity:
     """Return who sends a request. Raises HttpProblem (401) if it doesn't say so."""
-    credential = guard.check_token(request)
-    if credential.kind is not CredentialKind.API_TOKEN:
-        return local_identity()
+    request.state.credential = credential = guard.check_token(request)
+    return await _identity(request, credential, guard, reader)
+
+
+async def _identity(
+    request: Request, credential: Credential, guard: Guard, reader: ProjectReader
+) -> Identity:
+    """Return whom a credential identifies. Raises HttpProblem (401) if it isn't valid any more."""
+    browser = credential.session
     try:
-        return await reader.glance(lambda session: identify(session, credential.text))
+        if credential.kind is CredentialKind.API_TOKEN:
+            return await reader.glance(lambda session: identify(session, credential.text))
+        if browser is not None and browser.signed_in.kind is not SignInKind.START_LINK:
+            return await reader.glance(lambda session: session_identity(session, browser))
     except Refused as refused:
+        guard.sessions.end(guard.session_id(request))
         raise HttpProblem(401, str(refused), refused.hint, www_authenticate="Bearer") from None
+    return local_identity()
+
+
+async def _check_again(request: Request, guard: Guard, reader: ProjectReader) -> None:
+    """Raise HttpProblem or NotAllowed if a request that is still answered isn't allowed any more.
+
+    A session doesn't count as used by that.
+    """
+    credential = request.state.credential
+    if credential.session is not None and not guard.sessions.lasts(credential.text):
+        raise HttpProblem(401, "the session has ended")
+    identity = await _identity(request, credential, guard, reader)
+    await reader.response(see_everything, identity)
 
 
 def see_everything(session: ProjectSession) -> None:

@@ -225,6 +225,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/plan", "plan", "plans:plan", of_files=True),
     Get("/versions", "versions", "ls:versions"),
     Get("/ls", "ls", "ls:ls", of_files=True),
+    Get("/sessions", "sessions", "browser_sessions:list_sessions", of_files=True),
     Get("/audit", "audit", "audit:show"),
     Get("/audit/verify", "audit_verify", "audit:audit_verify"),
     Post("/apply", "do_apply", "apply:apply_plan"),
@@ -246,6 +247,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Post("/quarantine/drop", "do_drop", "quarantine_decisions:drop"),
     Post("/contract/{node}/names", "do_accept_names", "contract_accept:accept_names"),
     Post("/checks/challenge", "do_challenge", "challenge_process:challenge_in_process"),
+    Post("/sessions/{ended}/end", "do_end_session", "browser_sessions:end_session"),
     Post("/waive", "do_waive", "interventions:waive"),
     Post("/withdraw", "do_withdraw", "interventions:unpublish"),
 )

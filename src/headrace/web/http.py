@@ -30,6 +30,7 @@ PROBLEM_TITLES = {
     409: "this is refused in the current state",
     415: "the body is of another kind",
     408: "the request took too long",
+    429: "too many requests",
     413: "the request is too large",
     421: "this server isn't known by that name",
     500: "headrace failed",

@@ -22,6 +22,7 @@ from headrace.web.acts import ActResponse
 from headrace.web.data import PreviewAsked
 from headrace.web.endpoints import ENDPOINTS, PREFIX, Endpoint, Get
 from headrace.web.http import ProblemResponse
+from headrace.web.sign_in import OwnSessionResponse
 
 Json: TypeAlias = dict[str, Any]
 
@@ -52,6 +53,7 @@ def description(table: Iterable[Endpoint] = ENDPOINTS) -> Json:
         ActResponse,
         ChangesResponse,
         ReadResponse,
+        OwnSessionResponse,
         *ROWS,
     ]
     results, components = msgspec.json.schema_components(
@@ -167,6 +169,15 @@ def _special_paths() -> Iterator[tuple[str, Json]]:
             " names them).",
             ReadResponse,
             list(_parameters(results[PreviewAsked.__name__], ["name"], query=True)),
+        ),
+    )
+    yield (
+        "/session",
+        _special_operation(
+            "own_session",
+            "Who sends this request.",
+            OwnSessionResponse,
+            [],
         ),
     )
     yield (

@@ -76,8 +76,19 @@ class ProjectReader:
         """Read in a thread what changed since."""
         return await self.glance(lambda session: changes_since(session.store, before))
 
+    async def submit(self, do: Callable[[ProjectSession], None], actor: str) -> None:
+        """Run `do`, which only sends a request of an actor to the leader, in a thread."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._submit, do, actor)
+
+    def _submit(self, do: Callable[[ProjectSession], None], actor: str) -> None:
+        session = ProjectSession(self._root, self._env, None, actor, leads=False, trusted=True)
+        try:
+            do(session)
+        finally:
+            session.close()
+
     def act(self, do: Callable[[ProjectSession], D], identity: Identity) -> D:
-        """Run `do` in this thread, as the user who runs the server or as an API token.
+        """Run `do` in this thread, as the user who runs the server, a person or an API token.
 
         It sends requests to the leader and never leads itself.
         """

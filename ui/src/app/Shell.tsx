@@ -2,7 +2,8 @@
 import { useEffect, useRef, useState } from "react";
 import { Link, NavLink, Outlet, useLocation, useNavigate } from "react-router";
 import type { Schema } from "../api/client";
-import { useStatus } from "../api/responses";
+import { queries, useResponse, useStatus } from "../api/responses";
+import { perform } from "../api/acts";
 import { useLive } from "../api/live";
 import { formatDuration } from "../parts/durations";
 import { Clock } from "../parts/Time";
@@ -62,6 +63,7 @@ export function Shell() {
           {status.data && <Where status={status.data} />}
           <LivePill />
           <ThemeButton />
+          <Person />
         </div>
       </header>
       <Nav />
@@ -156,6 +158,29 @@ function ThemeButton() {
         />
       </svg>
     </button>
+  );
+}
+
+/** Who is signed in, and the way out. */
+export function Person() {
+  const { data } = useResponse("/api/v1/session", {});
+  if (!data) return null;
+  const who = data.name || data.who.replace(/^user:/, "");
+  const signOut = () =>
+    void perform("/api/v1/session/end", {}, () => undefined).finally(() =>
+      queries.invalidateQueries(),
+    );
+  return (
+    <span className="person small">
+      <span className="muted" title={data.who}>
+        {who}
+      </span>
+      {data.session && (
+        <button type="button" className="button plain" onClick={signOut}>
+          Sign out
+        </button>
+      )}
+    </span>
   );
 }
 

@@ -29,7 +29,7 @@ class WhoAmIResponse(Response, frozen=True, kw_only=True):
 
     who: str
     kind: str
-    """`local` or `token`."""
+    """`local`, `token`, or `user` for a person who signed in to the server."""
     groups: list[str]
     roles: list[RoleRow]
     enforced: bool
@@ -124,3 +124,34 @@ class NewTokenResponse(Response, frozen=True, kw_only=True):
     token: str
     scopes: list[str]
     expires_at: datetime
+
+
+class SessionRow(Response, frozen=True, kw_only=True):
+    """A session of a browser. Its `id` names it and isn't the secret in the browser's cookie."""
+
+    id: str
+    who: str
+    name: str
+    """The person's name as the provider reports it; else empty."""
+    kind: str
+    """How they signed in: `start_link`, `password` or `oidc`."""
+    started_at: datetime
+    used_at: datetime
+    ends_at: datetime
+    """When it ends without another request."""
+
+
+class EndedSessionsResponse(Response, frozen=True, kw_only=True):
+    """`session end`: the sessions that ended."""
+
+    ended: list[SessionRow]
+
+
+class UserRow(Response, frozen=True, kw_only=True):
+    """A user who signs in with a password."""
+
+    name: str
+    who: str
+    """The subject of `access.yaml`: `user:NAME`."""
+    added_at: datetime
+    password_set_at: datetime

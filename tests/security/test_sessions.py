@@ -7,8 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from headrace.web import sessions as module
-from headrace.web.sessions import ABSOLUTE_SECONDS, IDLE_SECONDS, SESSIONS_FILE, Sessions
+from headrace.security import sessions as module
+from headrace.security.sessions import (
+    ABSOLUTE_SECONDS,
+    IDLE_SECONDS,
+    LOCAL_ABSOLUTE_SECONDS,
+    LOCAL_IDLE_SECONDS,
+    SESSIONS_FILE,
+    START_LINK,
+    Sessions,
+    SignedIn,
+    SignInKind,
+)
+
+ANA = SignedIn(kind=SignInKind.PASSWORD, who="user:ana")
 
 
 class Clock:
@@ -25,17 +37,26 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_a_session_ends_after_idle_time_and_in_any_case(clock: Clock) -> None:
-    """Would catch: a stolen cookie that is good for ever (TRUST S2)."""
+@pytest.mark.parametrize(
+    ("who", "idle_seconds", "absolute_seconds"),
+    [
+        (START_LINK, LOCAL_IDLE_SECONDS, LOCAL_ABSOLUTE_SECONDS),
+        (ANA, IDLE_SECONDS, ABSOLUTE_SECONDS),
+    ],
+)
+def test_a_session_ends_after_idle_time_and_in_any_case(
+    clock: Clock, who: SignedIn, idle_seconds: float, absolute_seconds: float
+) -> None:
+    """S2. Would catch: a stolen cookie that is good for ever."""
     sessions = Sessions()
-    idle, busy = sessions.start(), sessions.start()
+    idle, busy = sessions.start(who), sessions.start(who)
     assert idle != busy and len(idle) >= 43
     started = clock.now
-    while clock.now - started < ABSOLUTE_SECONDS - IDLE_SECONDS / 2:
-        clock.now += IDLE_SECONDS / 2
+    while clock.now - started < absolute_seconds - idle_seconds / 2:
+        clock.now += idle_seconds / 2
         assert sessions.use(busy)
     assert not sessions.use(idle)
-    clock.now += IDLE_SECONDS / 2 + 1
+    clock.now += idle_seconds / 2 + 1
     assert not sessions.use(busy)
     assert not sessions.use("") and not sessions.use("\ud800")
 
@@ -58,11 +79,11 @@ def test_sessions_survive_a_restart_without_their_ids(tmp_path: Path, clock: Clo
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     again = Sessions(path)
     assert again.use(session_id)
-    clock.now += IDLE_SECONDS + 1
+    clock.now += LOCAL_IDLE_SECONDS + 1
     assert not Sessions(path).use(session_id)
     again.end(session_id)
     assert not Sessions(path).use(session_id)
-    assert [file.name for file in tmp_path.iterdir()] == [SESSIONS_FILE]
+    assert {file.name for file in tmp_path.iterdir()} == {SESSIONS_FILE, "sessions.lock"}
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"a": 1}', "[]", '{"a": {"started_at": "x"}}'])
@@ -92,4 +113,44 @@ def test_the_number_of_sessions_is_limited(monkeypatch: pytest.MonkeyPatch, cloc
     for _ in range(5):
         ids.append(sessions.start())
         clock.now += 1
-    assert [sessions.use(session_id) for session_id in ids] == [False, False, True, True, True]
+    assert [bool(sessions.use(session_id)) for session_id in ids] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_two_processes_share_the_sessions(tmp_path: Path, clock: Clock) -> None:
+    """S2. Would catch: a session that goes on in the server after a command has ended it; one that
+    a server brings back by writing its own view of the file."""
+    path = tmp_path / SESSIONS_FILE
+    server, command = Sessions(path), Sessions(path)
+    first, second = server.start(ANA), server.start()
+    assert len(command.current()) == 2
+    ended = command.end_where(lambda _, who: who.who == "user:ana")
+    assert [session.signed_in.who for session in ended.values()] == ["user:ana"]
+    assert server.use(first) is None and not server.lasts(first)
+    clock.now += 120
+    assert server.use(second)
+    third = server.start()
+    assert command.use(third) and command.use(first) is None and len(server.current()) == 2
+    path.unlink()
+    assert server.use(second) is None and server.use(third) is None
+
+
+def test_a_file_that_others_can_write_is_not_believed(tmp_path: Path) -> None:
+    """Would catch: sessions that another user of the machine has added."""
+    path = tmp_path / SESSIONS_FILE
+    session_id = Sessions(path).start()
+    path.chmod(0o666)
+    assert Sessions(path).use(session_id) is None
+
+
+def test_a_session_from_the_future_is_over(clock: Clock) -> None:
+    """Would catch: a session that lasts for years, because the clock was wrong when it began."""
+    sessions = Sessions()
+    session_id = sessions.start(ANA)
+    clock.now -= 10 * ABSOLUTE_SECONDS
+    assert sessions.use(session_id) is None

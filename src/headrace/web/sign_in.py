@@ -1,0 +1,237 @@
+"""Who is signed in to this server, and how a browser signs in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from headrace.model import HeadraceError
+from headrace.security.access import Identity, local_identity
+from headrace.security.sessions import SignedIn, SignInKind, hash_of_id
+from headrace.services.browser_sessions import SessionEvent, has_users, record_later
+from headrace.services.responses import Response as ApiResponse
+from headrace.web.access import Guard, is_same_origin
+from headrace.web.endpoints import json_response
+from headrace.web.http import HttpProblem, read_body, read_json_body
+from headrace.web.plain_pages import STYLE_SOURCE, html_page
+from headrace.web.project_reader import ProjectReader
+
+SIGN_IN_PATH = "/sign-in"
+ATTEMPTS_MAX = 10
+"""Attempts to sign in as one user, in ATTEMPT_SECONDS."""
+ATTEMPT_SECONDS = 60.0
+THROTTLED_NAMES_MAX = 10_000
+WAITING_MAX = 8
+"""Passwords that wait to be verified, one after another: each takes 64 MiB."""
+FORM_FIELDS_MAX = 10
+_FORM_TYPE = "application/x-www-form-urlencoded"
+_PATH = re.compile(r"/(?![/\\]|%2f|%5c)[A-Za-z0-9_.~@:=,?&%+/-]*", re.IGNORECASE)
+_PAGE_HEADERS = {
+    "content-security-policy": (
+        f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; form-action 'self';"
+        " frame-ancestors 'none'"
+    ),
+    # with `no-referrer`, browsers send the form with `Origin: null`
+    "referrer-policy": "same-origin",
+}
+
+
+class OwnSessionResponse(ApiResponse, frozen=True, kw_only=True):
+    """Who sends this request."""
+
+    who: str
+    """The subject of `access.yaml`: `user:ana`, `token:ci`."""
+    name: str
+    """The person's name as the provider reports it; else empty."""
+    kind: str
+    """`local` for the user who runs the server, `user` for somebody who signed in, `token`."""
+    session: str | None
+    """The id of the browser's session; null with a token."""
+
+
+class SignInForm(NamedTuple):
+    """What a person has typed, and the page that they wanted."""
+
+    name: str
+    password: str
+    next_path: str
+
+
+class SignInEndpoints:
+    """The endpoints of one server that are about the browser's own session."""
+
+    def __init__(self, reader: ProjectReader, guard: Guard) -> None:
+        self._reader, self._guard = reader, guard
+        self._throttle = Throttle()
+        self._passwords = ThreadPoolExecutor(1, thread_name_prefix="headrace password")
+        self._waiting = 0
+
+    async def page(self, request: Request) -> Response:
+        """Return the page to sign in."""
+        next_path = safe_path(request.query_params.get("next", ""))
+        return await self._page(next_path)
+
+    async def sign_in(self, request: Request) -> Response:
+        """Sign in with a name and a password, and go to the page that was wanted.
+
+        The answer for an unknown user is that for a wrong password, after the same time.
+        """
+        if not is_same_origin(request):
+            raise HttpProblem(403, "only the page of this server may sign in")
+        form = await read_form(request)
+        if not self._throttle.allows(form.name):
+            text = "Too many attempts to sign in with this name. Try again in a minute."
+            return await self._page(form.next_path, text, 429)
+        signed_in = await self._verified(form)
+        if signed_in is None:
+            text = "The name or the password is wrong."
+            return await self._page(form.next_path, text, 401)
+        self._throttle.forget(form.name)
+        return self.signed_in(request, signed_in, form.next_path)
+
+    def signed_in(self, request: Request, who: SignedIn, next_path: str) -> Response:
+        """Start a session and return the redirection to the page that was wanted."""
+        answer = RedirectResponse(next_path, 303)
+        session_id = self._guard.sign_in(request, answer, who)
+        event = SessionEvent(hash_of_id(session_id), who.who, who.kind)
+        answer.background = BackgroundTask(self._record, event, who.who, ended=False)
+        return answer
+
+    async def own_session(self, request: Request) -> Response:
+        """Return who sends this request."""
+        return json_response(self._own(request))
+
+    async def sign_out(self, request: Request) -> Response:
+        """End the browser's session; return who it was of."""
+        await read_json_body(request)
+        own = self._own(request)
+        answer = json_response(own)
+        browser = request.state.credential.session
+        if own.session is None:
+            return answer
+        self._guard.sign_out(request, answer)
+        if browser.signed_in.kind is not SignInKind.START_LINK:
+            event = SessionEvent(own.session, own.who, browser.signed_in.kind)
+            answer.background = BackgroundTask(self._record, event, own.who, ended=True)
+        return answer
+
+    async def _verified(self, form: SignInForm) -> SignedIn | None:
+        # argon2 is imported for the first password that is verified
+        from headrace.services.users import sign_in
+
+        if self._waiting >= WAITING_MAX:
+            raise HttpProblem(503, "too many people sign in at once", "try again in a minute")
+
+        def verify() -> SignedIn | None:
+            session = self._reader.session()
+            try:
+                return sign_in(session, form.name, form.password)
+            finally:
+                session.close()
+
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._passwords, verify)
+        finally:
+            self._waiting -= 1
+
+    async def _record(self, event: SessionEvent, who: str, *, ended: bool) -> None:
+        """Let the leader record a session's beginning or end; it has happened in any case."""
+        with contextlib.suppress(HeadraceError):
+            await self._reader.submit(
+                lambda session: record_later(session, [event], ended=ended), who
+            )
+
+    async def _page(self, next_path: str, message: str = "", status: int = 200) -> Response:
+        passwords = await self._reader.glance(has_users)
+        body = sign_in_body(next_path, message, passwords=passwords)
+        html = html_page("Sign in", body, refresh=False)
+        return Response(html, status, headers=_PAGE_HEADERS, media_type="text/html; charset=utf-8")
+
+    def _own(self, request: Request) -> OwnSessionResponse:
+        identity: Identity = request.state.identity
+        browser = request.state.credential.session
+        return OwnSessionResponse(
+            who=identity.who,
+            name="" if browser is None else browser.signed_in.label,
+            kind=identity.kind,
+            session=None if browser is None else hash_of_id(self._guard.session_id(request)),
+        )
+
+
+def sign_in_body(next_path: str, message: str, *, passwords: bool) -> str:
+    """Return the HTML of the page to sign in."""
+    lines = ["<h1>Sign in to Headrace</h1>"]
+    if message:
+        lines.append(f'<p class="wrong" role="alert">{escape(message)}</p>')
+    if passwords:
+        lines.append(
+            f'<form method="post" action="{SIGN_IN_PATH}">'
+            f'<input type="hidden" name="next" value="{escape(next_path)}">'
+            '<p><label>Name <input name="name" autocomplete="username" required autofocus></label>'
+            '</p><p><label>Password <input name="password" type="password" required'
+            ' autocomplete="current-password"></label></p><p><button>Sign in</button></p></form>'
+        )
+    lines.append(
+        f"<p>{escape(local_identity().who.removeprefix('user:'))}, who runs this server, opens the"
+        " address that <code>headrace serve</code> printed.</p>"
+    )
+    return "\n".join(lines)
+
+
+async def read_form(request: Request) -> SignInForm:
+    """Return what was typed. Raises HttpProblem for a body that isn't the form of the page."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM_TYPE:
+        raise HttpProblem(415, f"the body is not {_FORM_TYPE}")
+    body = await read_body(request)
+    try:
+        fields = dict(parse_qsl(body.decode(), max_num_fields=FORM_FIELDS_MAX))
+    except ValueError:  # too many fields, or no UTF-8
+        raise HttpProblem(400, "the body is not the form of this page") from None
+    return SignInForm(
+        fields.get("name", "").strip(),
+        fields.get("password", ""),
+        safe_path(fields.get("next", "")),
+    )
+
+
+def safe_path(text: str) -> str:
+    """Return a page of this server; `/` for any other address."""
+    return text if _PATH.fullmatch(text) else "/"
+
+
+class Throttle:
+    """Counts attempts by user name; names that don't exist count alike."""
+
+    def __init__(self) -> None:
+        self._attempts: OrderedDict[str, list[float]] = OrderedDict()
+
+    def allows(self, name: str) -> bool:
+        """Count an attempt; whether it is one of the first ATTEMPTS_MAX in ATTEMPT_SECONDS."""
+        now, key = time.monotonic(), name.lower()[:100]
+        recent = [at for at in self._attempts.get(key, ()) if now - at < ATTEMPT_SECONDS]
+        self._attempts[key] = recent
+        self._attempts.move_to_end(key)
+        if len(self._attempts) > THROTTLED_NAMES_MAX:
+            self._attempts.popitem(last=False)
+        if len(recent) >= ATTEMPTS_MAX:
+            return False
+        recent.append(now)
+        return True
+
+    def forget(self, name: str) -> None:
+        """Forget the attempts of a user who signed in."""
+        self._attempts.pop(name.lower()[:100], None)

@@ -298,6 +298,8 @@ class CodeSandbox(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     on: bool = False
     """Whether it is restricted."""
+    python: bool = False
+    """Whether a Python asset runs in a restricted process of its own."""
     read: tuple[str, ...] = ()
     """Paths as declared: absolute, below `~`, or relative to the project."""
     write: tuple[str, ...] = ()

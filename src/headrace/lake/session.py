@@ -125,9 +125,10 @@ class DuckDBSession:
         threads: int = 2,
         memory_max_bytes: int | None = None,
         ordered: bool = False,
+        temporary_folder: Path | None = None,
     ) -> None:
         self.data_folder = data_folder.resolve()
-        self.temporary_folder = make_folder(self.data_folder)
+        self.temporary_folder = temporary_folder or make_folder(self.data_folder)
         """The session's own folder, deleted when it is closed."""
         self.connection = _connect(self.temporary_folder, threads, memory_max_bytes)
         self.timezone = ""

@@ -271,8 +271,12 @@ def new_deletes_path(table: LakeTable) -> str:
     return f"{_of(table)}{uuid.uuid4()}-delete.parquet"
 
 
+STAGED_BELOW = ""
+"""The folder below a table's in which this process stages files, with `/` at its end."""
+
+
 def _of(table: LakeTable) -> str:
-    return table.folder or f"{SCHEMA_FOLDER}{folder_of(table.name)}"
+    return f"{table.folder or f'{SCHEMA_FOLDER}{folder_of(table.name)}'}{STAGED_BELOW}"
 
 
 # The inputs of a merge: the rule for applying changes, and the state that it starts from.

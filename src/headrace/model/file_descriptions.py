@@ -125,10 +125,10 @@ SETTINGS = (
             }
         ),
         "how many attempts run at once, where, with how much memory each, and which environment"
-        " variables asset code gets besides the fixed ones; whether it is restricted to its inputs"
-        " (`sandbox`: on, off); how often `serve` polls every source;"
-        " how often `tick` is run by cron or another scheduler, after which a state that nobody"
-        " observed is `unknown`",
+        " variables asset code gets besides the fixed ones; which of it is restricted to its inputs"
+        " (`sandbox`: `commands`, `on` for Python, too, or `off`); how often `serve` polls every"
+        " source; how often `tick` is run by cron or another scheduler, after which a state that"
+        " nobody observed is `unknown`",
         'workers = 2, look_every = "60s"',
     ),
     FieldDescription(

@@ -474,8 +474,8 @@ class Settings(Value, kw_only=True):
     """Default memory limit of an attempt; None: an equal share of the machine's memory."""
     pass_environment: tuple[str, ...] = ()
     """Names of environment variables passed to asset code in addition to the fixed ones."""
-    sandbox: str = "on"
-    """Whether asset code is restricted to its inputs where the system can do so: `on`, `off`."""
+    sandbox: str = "commands"
+    """Which asset code is restricted to its inputs: `commands`, `on` (Python, too) or `off`."""
     store_url: str = "sqlite:.headrace/state.db"
     store_schema: str = "headrace"
     """PostgreSQL schema of the state; the lake's catalog is in this name with `_lake` appended."""

@@ -198,7 +198,7 @@ RUN_FIELDS = (
     "pass_environment",
     "sandbox",
 )
-SANDBOX_STATES = ("on", "off")
+SANDBOX_STATES = ("commands", "on", "off")
 EXECUTORS = tuple(kind.value for kind in ExecutorKind)
 _DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100

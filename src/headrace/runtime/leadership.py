@@ -99,7 +99,19 @@ def worker_settings(
         background_memory_max_bytes=behind,
         python=bool(files),
         arrow=any(_has_rows(path) for path in files),
+        restricted=_is_restricted(folders.project / "headrace.toml"),
     )
+
+
+_RESTRICTED = re.compile(r"""^\s*sandbox\s*=\s*["']on["']""", re.MULTILINE)
+
+
+def _is_restricted(settings: Path) -> bool:
+    """Whether Python assets seem to be restricted; without it, such an attempt fails."""
+    try:
+        return bool(_RESTRICTED.search(settings.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _has_rows(path: Path) -> bool:

@@ -21,7 +21,9 @@ from typing import NoReturn
 import msgspec
 
 from headrace.engine.logs import OutputPipes
+from headrace.engine.sandbox import available
 from headrace.faults import FaultPoint, reached
+from headrace.runtime.attempt_forks import AttemptForks
 from headrace.runtime.messages import Answer, ComputeTask, Returned, Task, WorkerReady
 from headrace.runtime.steps.perform import perform
 from headrace.runtime.steps.worker_context import WorkerContext
@@ -48,9 +50,12 @@ def work(start: Start) -> NoReturn:
         os.set_inheritable(fd, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
+    own = (start.tasks, start.answers, start.recalls, *start.channel.ends)
+    forks = AttemptForks.start(own) if start.settings.restricted and available() else None
     tasks, answers = TaskPipe(start.tasks), _Answers(start.answers)
     threading.Thread(target=_listen, args=(start.recalls, tasks, answers), daemon=True).start()
     context = WorkerContext(start.settings, start.channel)
+    context.forks = forks
     answers.send(WorkerReady(os.getpid()))
     while (task := tasks.take()) is not None:
         reached(FaultPoint.TASK_TAKEN)

@@ -40,6 +40,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     """The same for background attempts; None: `memory_max_bytes`."""
     python: bool = False
     """Whether there are Python assets, whose modules are then imported in advance."""
+    restricted: bool = False
+    """Whether Python assets run in restricted processes of their own, where that is possible."""
     arrow: bool = False
     """Whether a Python asset seems to read or return rows, so that Arrow is imported.
 

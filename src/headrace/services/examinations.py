@@ -347,13 +347,14 @@ def _sandbox(session: ProjectSession) -> Iterator[ExaminationFinding]:
         )
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield _protections(sandbox.protections(Path(folder)))
+        restricted = "asset code" if session.settings.sandbox == "on" else "commands"
+        yield _protections(sandbox.protections(Path(folder)), restricted)
     for asset in project.assets.values() if project is not None else ():
         if asset.sandbox is not None and asset.sandbox.off:
             yield skipped(f"asset {asset.name}", f"runs unrestricted: {asset.sandbox.off}")
 
 
-def _protections(held: Protections) -> ExaminationFinding:
+def _protections(held: Protections, restricted: str) -> ExaminationFinding:
     texts = {
         "reading other files": held.reading,
         "changing other files": held.writing,
@@ -363,10 +364,10 @@ def _protections(held: Protections) -> ExaminationFinding:
     refused = ", ".join(text for text, holds in texts.items() if holds) or "nothing"
     possible = ", ".join(text for text, holds in texts.items() if not holds)
     if not possible:
-        return ok("asset code", f"refused to commands: {refused}; hosts aren't enforced")
+        return ok("asset code", f"refused to {restricted}: {refused}; hosts aren't enforced")
     return warn(
         "asset code",
-        f"refused to commands: {refused}; possible: {possible}",
+        f"refused to {restricted}: {refused}; possible: {possible}",
         "run on a newer Linux: truncation needs 6.2, ports need 6.7, signals need 6.12",
     )
 

@@ -174,6 +174,8 @@ def _outcome(task: ComputeTask, produced: AssetOutput, log: LogFile) -> StagedOu
 
 
 def _run(task: ComputeTask, context: WorkerContext, log: LogFile) -> AssetOutput:
+    if task.sandbox.python and sandbox.available():
+        return context.compute_restricted(task, log, large=_is_large(task))
     session = _session(task, context)
     # a query prints nothing, so capturing output would be wasted
     if isinstance(task.body, SqlBody):
@@ -208,9 +210,11 @@ def _prove(task: ComputeTask, context: WorkerContext, produced: AssetOutput) -> 
 
 
 def _session(task: ComputeTask, context: WorkerContext) -> DuckDBSession:
-    return context.session(
-        task.scope.timezone, large=sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS
-    )
+    return context.session(task.scope.timezone, large=_is_large(task))
+
+
+def _is_large(task: ComputeTask) -> bool:
+    return sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS
 
 
 def _attempt(task: ComputeTask) -> tuple[int, int]:

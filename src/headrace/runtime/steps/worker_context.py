@@ -10,12 +10,16 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from headrace.engine.attempts import ErrorKind
+from headrace.engine.compute import AssetOutput
+from headrace.engine.failures import failed
 from headrace.engine.isolation import LogListener
-from headrace.engine.logs import OutputPipes
+from headrace.engine.logs import LogFile, OutputPipes
 from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage_rewrite
-from headrace.runtime.messages import RewrittenFile
+from headrace.runtime.attempt_forks import AttemptForks
+from headrace.runtime.messages import ComputeTask, RewrittenFile
 from headrace.runtime.worker_protocol import WorkerSettings, memory_of_process
 from headrace.security.secrets import Secrets
 
@@ -45,6 +49,8 @@ class WorkerContext:
     def __init__(self, settings: WorkerSettings, channel: OutputPipes) -> None:
         self.folders, self.channel = settings.folders, channel
         self.listener = LogListener(channel)
+        self.forks: AttemptForks | None = None
+        """Runs Python assets in restricted processes; None: they run in this one."""
         self.secrets = Secrets(self.folders.project)
         self._settings = settings
         self._memory_max_bytes = settings.memory_max_bytes
@@ -95,6 +101,23 @@ class WorkerContext:
                 ordered=ordered,
             )
         return duck_db_session
+
+    def compute_restricted(self, task: ComputeTask, log: LogFile, *, large: bool) -> AssetOutput:
+        """Compute a Python asset in a restricted process of its own. Raises `BodyFailed`."""
+        if self.forks is None:
+            raise failed(
+                "this worker can't restrict Python assets",
+                kind=ErrorKind.ENVIRONMENT,
+                hint="start Headrace again after a change of `[run] sandbox`; on Dask, set it to"
+                " `commands`",
+            )
+        return self.forks.compute(
+            task,
+            self.folders,
+            log,
+            threads=self._settings.threads if large else self._settings.share,
+            memory_max_bytes=self._memory_of_duckdb(),
+        )
 
     def _memory_of_duckdb(self) -> int | None:
         most = self._memory_max_bytes

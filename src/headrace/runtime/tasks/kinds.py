@@ -369,10 +369,16 @@ def compute_task(
 
 
 def _sandbox(lookup: TaskLookup, asset: Asset) -> CodeSandbox:
-    declared = asset.sandbox or Sandbox()
-    if lookup.project.settings.sandbox == "off" or declared.off:
+    declared, wanted = asset.sandbox or Sandbox(), lookup.project.settings.sandbox
+    if wanted == "off" or declared.off:
         return CodeSandbox()
-    return CodeSandbox(True, declared.read, declared.write, declared.ports)
+    return CodeSandbox(
+        on=isinstance(asset.body, CommandBody) or wanted == "on",
+        python=isinstance(asset.body, PythonBody) and wanted == "on",
+        read=declared.read,
+        write=declared.write,
+        ports=declared.ports,
+    )
 
 
 def _earlier_partition(tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> str | None:

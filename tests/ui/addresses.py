@@ -31,6 +31,7 @@ PAGES = (
     "/backfills/{plan}",
     "/contracts/{source}",
     "/plan",
+    "/approvals",
     "/checks",
     "/use",
     "/audit",

@@ -10,6 +10,7 @@ export const NAVIGATION: readonly Entry[] = [
   { path: "/runs", name: "Runs", key: "r", group: "Explore" },
   { path: "/backfills", name: "Backfills", key: "b", group: "Explore" },
   { path: "/plan", name: "Plan", key: "p", group: "Govern" },
+  { path: "/approvals", name: "Approvals", key: "o", group: "Govern" },
   { path: "/checks", name: "Checks", key: "h", group: "Govern" },
   { path: "/use", name: "Use", key: "u", group: "Govern" },
   { path: "/audit", name: "Audit", key: "l", group: "Govern" },

@@ -58,6 +58,12 @@ const pages: RouteObject[] = [
     path: "checks",
     lazy: async () => ({ Component: (await import("../pages/checks/Checks")).Checks }),
   },
+  {
+    path: "approvals",
+    lazy: async () => ({
+      Component: (await import("../pages/approvals/Approvals")).Approvals,
+    }),
+  },
   { path: "use", lazy: async () => ({ Component: (await import("../pages/use/Use")).Use }) },
   {
     path: "contracts/:node",

@@ -10,6 +10,7 @@ const TONES: Record<string, Tone> = {
   succeeded: "good",
   passed: "good",
   effective: "good",
+  approved: "good",
   recovering: "busy",
   at_risk: "warn",
   behind: "warn",

@@ -22,6 +22,7 @@ BYTES_MAX = 1 << 30
 _LOCAL = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
     "GIT_OPTIONAL_LOCKS": "0",
     "LC_ALL": "C",
 }

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from clilab import Project
 
+from headrace.cli.main import run
+
 
 def found(project: Project) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in project.json("doctor")}
@@ -108,3 +110,35 @@ def test_folders_that_cannot_be_used_fail(shop: Project, tmp_path: Path) -> None
         assert found(shop)["source orders"]["state"] == "fail"
     finally:
         (shop.root / "landing").chmod(0o755)
+
+
+def test_folders_that_others_can_read_fail_once_there_are_roles(shop: Project) -> None:
+    """Would catch: roles and masks that a user of the machine passes by, and silence about it."""
+    folder = shop.root / ".headrace"
+    folder.chmod(0o755)
+    shop.root.chmod(0o755)
+    assert "roles" not in found(shop)
+    who = shop.json("access", "whoami")["who"]
+    (shop.root / "access.yaml").write_text(f"- {{role: admin, to: [{who}]}}\n")
+    shop.text("apply", "--yes")
+    row = found(shop)["roles"]
+    assert (row["state"], row["todo"]) == ("fail", f"chmod 700 {folder}")
+    assert "other users" in row["detail"] and "access.yaml" in row["detail"]
+    folder.chmod(0o700)
+    assert found(shop)["roles"]["state"] == "ok"
+    folder.chmod(0o755)
+    shop.root.chmod(0o700)
+    assert found(shop)["roles"]["state"] == "ok"
+
+
+@pytest.mark.parametrize("first", ["validate", "tick"])
+def test_folders_are_made_for_their_user_only(tmp_path: Path, first: str) -> None:
+    """Would catch: a lake that others can read because another command came first."""
+    (tmp_path / "headrace.toml").write_text('[project]\nname = "x"\n[lake]\npath = "data/lake"\n')
+    (tmp_path / "owners.yaml").write_text("core: {kind: team}\n")
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets/a.sql").write_text("/* headrace\nowner: core\n*/\nselect 1 as a\n")
+    for command in (first, "tick"):
+        assert run([command, "--project", str(tmp_path)]) == 0
+    for folder in (tmp_path / "data", tmp_path / "data/lake"):
+        assert folder.stat().st_mode & 0o077 == 0, folder

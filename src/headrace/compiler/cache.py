@@ -205,7 +205,7 @@ class Cache:
         if self._folder is None:
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_private(self._folder)
             with tempfile.NamedTemporaryFile(
                 dir=self._folder, prefix=".writing-", delete=False
             ) as file:
@@ -228,7 +228,7 @@ class Cache:
         if self._folder is None:
             return 0
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_private(self._folder)
             with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".now-") as file:
                 return os.fstat(file.fileno()).st_mtime_ns
         except OSError:
@@ -241,3 +241,13 @@ def racy_files(files: Sequence[ProjectFile], begun_ns: int) -> list[ProjectFile]
         return []
     limit = begun_ns - RACY_NS
     return [file for file in files if file.mtime_ns >= limit or file.ctime_ns >= limit]
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder and its missing parents, readable by the current user only.
+
+    An existing folder keeps its mode: its owner may have opened it to others. Raise OSError.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from headrace.compiler.cache import make_private
 from headrace.connect.exports import fence
 from headrace.faults import FaultPoint, reached
 from headrace.lake import catalog
@@ -290,7 +291,7 @@ def _closed(folders: Folders) -> LakeError | None:
     """Return why a folder that every attempt writes to can't be written; None if all can."""
     for folder in (folders.lake, folders.raw, folders.quarantine):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private(folder)
             probe = folder / f".{os.getpid()}.tmp"
             probe.touch()
             probe.unlink()
@@ -347,7 +348,7 @@ def _recover(
     clock = Clock.for_writing(tx, now)
     at = clock.now_us()
     if catalog.missing(tx):
-        folders.lake.mkdir(parents=True, exist_ok=True)
+        make_private(folders.lake)
         catalog.create(tx, f"{folders.lake}/")
         append(
             tx,

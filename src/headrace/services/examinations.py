@@ -26,6 +26,7 @@ from headrace.runtime.messages import FailedOutcome, StagedOutcome
 from headrace.security.state import state_exists
 from headrace.services import backups as services_backups
 from headrace.services.lake_files import CORRECT, moved, recompute_command
+from headrace.services.permissions import rules_of
 from headrace.services.session import ProjectSession
 from headrace.slo.damaged_files import damaged_files
 from headrace.store.lease import holder
@@ -108,6 +109,7 @@ def state(session: ProjectSession) -> Iterator[ExaminationFinding]:
     yield _clock(folder)
     if session.data_folder.is_dir():
         yield _private(session.data_folder)
+        yield from _closed_to_others(session)
     yield _writable("lake", session.folders.lake)
     yield from _damaged(session)
     yield from _backups(session)
@@ -230,6 +232,43 @@ def _private(folder: Path) -> ExaminationFinding:
             "permissions", f"{open_to[0].name} can be read by others", f"chmod 600 {open_to[0]}"
         )
     return ok("permissions", "the state is its owner's alone")
+
+
+def _closed_to_others(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Examine, if there are roles, whether others can read rows past them in the folders."""
+    if rules_of(session) is None:
+        return
+    folders = [
+        folder
+        for folder in dict.fromkeys((session.data_folder, session.folders.lake))
+        if folder.is_dir()
+    ]
+    for folder in folders:
+        facts = folder.stat()
+        if stat.S_IMODE(facts.st_mode) & 0o077 and not _is_closed_above(folder, session.root):
+            yield fail(
+                "roles",
+                f"other users of this machine can read {folder}, whatever access.yaml says",
+                f"chmod 700 {folder}",
+            )
+            return
+        if facts.st_uid != os.geteuid():
+            yield fail(
+                "roles",
+                f"{folder} belongs to another user, who can read it whatever access.yaml says",
+                f"run Headrace as the user {facts.st_uid}, or chown the folder",
+            )
+            return
+    yield ok("roles", "only the user of Headrace can read the state and the lake")
+
+
+def _is_closed_above(folder: Path, root: Path) -> bool:
+    """Whether the project's folder, or one between it and this one, keeps other users out."""
+    return any(
+        not stat.S_IMODE(parent.stat().st_mode) & 0o077
+        for parent in folder.parents
+        if parent.is_relative_to(root)
+    )
 
 
 def _writable(name: str, folder: Path) -> ExaminationFinding:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from headrace.compiler.cache import make_private
 from headrace.compiler.project_files import ProjectFiles, find_root, read_text
 from headrace.faults import FaultPoint, reached
 from headrace.model import (
@@ -542,7 +543,7 @@ def keep_names(data_folder: Path, project: Project) -> None:
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         part = path.with_suffix(f".{os.getpid()}")
         part.write_text(text, encoding="utf-8")
         part.replace(path)

@@ -338,7 +338,9 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     """Metrics of the sound partitions before the first of these, oldest first."""
     around: AnomalyContext = AnomalyContext()
     classified: tuple[str, ...] = ()
-    """Classified columns: none of their values may be stored."""
+    """Classified and derived columns, whose values may not be stored. `*`: all columns."""
+    classified_inputs: tuple[str, ...] = ()
+    """Inputs with such columns: the words of an error may hold their values."""
     environment: CodeEnvironment = CodeEnvironment()
     sandbox: CodeSandbox = CodeSandbox()
     handed: Handed | None = None

@@ -249,12 +249,7 @@ def _step(node: Source | Asset, before: str, start: int, grain: Grain) -> str:
 
 def _secret(lookup: TaskLookup, node: Source | Asset) -> frozenset[str]:
     """Return the columns, in lower case, whose values must not be displayed."""
-    contract = lookup.project.contracts.get(node.contract or node.name)
-    return (
-        frozenset(column.name.lower() for column in contract.columns if column.classification)
-        if contract
-        else frozenset()
-    )
+    return lookup.classified[node.name]
 
 
 def own_columns(data: InputData) -> dict[str, str]:

@@ -13,11 +13,12 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from headrace.model import Asset, Source, StoreError, UnknownName, UsageError
+from headrace.model.access import Permission
 from headrace.model.export_problems import Exported
 from headrace.services import targets
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import authorised, decision, rules_of
 from headrace.services.responses import ErrorRow, LogRow, Response
 from headrace.services.runs import error_row, reason_of
 from headrace.services.session import ProjectSession
@@ -27,6 +28,7 @@ from headrace.store.queries.attempts import Attempt
 # An attempt's log as a file: numbered lines from any position, with constant memory.
 
 CHUNK_BYTES = 1 << 20
+LEFT_OUT = "left out: the code reads columns that you may not see"
 
 
 class CapturedLine(msgspec.Struct, frozen=True, gc=False):
@@ -51,11 +53,12 @@ START = LinePosition()
 
 
 def lines(
-    path: Path, begin: LinePosition = START
+    path: Path, begin: LinePosition = START, *, readable: bool = True
 ) -> Iterator[tuple[int, CapturedLine, LinePosition]]:
     """Yield number, line and the next position of the complete lines from `begin` on.
 
-    A line that is still being written is left out.
+    A line that is still being written is left out. If lines aren't `readable`, their texts are left
+    out, so that a search finds nothing in them.
     """
     offset, number = begin
     with suppress(FileNotFoundError), path.open("rb") as file:
@@ -64,7 +67,9 @@ def lines(
             if not raw.endswith(b"\n"):
                 return
             offset += len(raw)
-            yield number, _decoded(raw.rstrip(b"\n")), LinePosition(offset, number + 1)
+            line = _decoded(raw.rstrip(b"\n"))
+            shown = line if readable else msgspec.structs.replace(line, text=LEFT_OUT)
+            yield number, shown, LinePosition(offset, number + 1)
             number += 1
 
 
@@ -155,7 +160,8 @@ def logs(
     attempt, partition = _attempt(session, target)
     if attempt is None:
         return None
-    results = lines(_file(session, attempt))
+    readable = _is_readable(session, attempt.node)
+    results = lines(_file(session, attempt), readable=readable)
     rows = [
         _row(session, attempt, number, line)
         for number, line, _ in results
@@ -185,7 +191,8 @@ def lines_of(
     )
     rows: list[LogRow] = []
     last = end.number + LOOKED_MAX
-    for number, line, after in lines(path, end):
+    readable = _is_readable(session, attempt.node)
+    for number, line, after in lines(path, end, readable=readable):
         if len(rows) == limit or number == last:
             break
         end = after
@@ -202,15 +209,32 @@ def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterato
     if attempt is None:
         return
     path, place, ended = _file(session, attempt), START, False
+    readable = _is_readable(session, attempt.node)
     while not ended:
         ended = attempt.state not in OPEN
-        for number, line, after in lines(path, place):
+        for number, line, after in lines(path, place, readable=readable):
             place = after
             if _is_of(partition, line) and (not pattern or pattern.search(line.text)):
                 yield _row(session, attempt, number, line)
         if not ended:
             time.sleep(LOOK_EVERY_S)
             attempt = _again(session, attempt)
+
+
+def _is_readable(session: ProjectSession, node: str) -> bool:
+    """Return whether the session's identity may see what a node's code prints.
+
+    It may print values of its inputs and of its result.
+    """
+    from headrace.services.masking import hidden_columns
+
+    compiled = session.compiled
+    if compiled is None or node in compiled.project.consumers:
+        return True  # the lines of an export are Headrace's own
+    if node not in compiled.nodes:  # removed since
+        return decision(session, rules_of(session), Permission.REVEAL, None).allowed
+    names = (node, *(spec.node for spec in compiled.nodes[node].inputs))
+    return not any(hidden_columns(session, name) for name in names)
 
 
 def _pattern(grep: str | None) -> re.Pattern[str] | None:

@@ -31,6 +31,7 @@ from headrace.model import CommandBody, Grain, PythonBody, SqlBody
 from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import UNRESOLVED
 from headrace.model.nodes import Severity
+from headrace.plan.impact import ALL_COLUMNS
 from headrace.runtime.messages import (
     ComputeTask,
     FailedOutcome,
@@ -240,6 +241,13 @@ def _audited(
         return _evaluated(task, context, outcome, produced)
 
 
+def _classified(task: ComputeTask, table: LakeTable) -> tuple[str, ...]:
+    """Return the columns of which no value may be stored."""
+    if ALL_COLUMNS in task.classified:
+        return tuple(column.name for column in table.columns)
+    return task.classified
+
+
 def _evaluated(
     task: ComputeTask, context: WorkerContext, outcome: StagedOutcome, produced: AssetOutput
 ) -> StagedOutcome | WithheldOutcome:
@@ -263,7 +271,7 @@ def _evaluated(
             on_fail=blocking(task.on_fail),
             whole=whole,
             key=_key(task),
-            classified=task.classified,
+            classified=_classified(task, table),
         )
 
     alone = produced.replacement is None and len(task.scope.partitions) == 1
@@ -362,7 +370,7 @@ def _strange(
     """
     grain = Grain(task.scope.grain) if task.scope.grain is not None and task.merge is None else None
     larger = LargerSample(
-        _session(task, context), staged, table, task.scope.timezone, task.classified
+        _session(task, context), staged, table, task.scope.timezone, _classified(task, table)
     )
     keys = task.scope.partitions
     return evaluated_audit(

@@ -98,6 +98,35 @@ def attributed_to_damaged_files(answer: FailedOutcome, task: Task, lake: Path) -
     return answer
 
 
+_ERROR_NAME = re.compile(r"(?P<name>[A-Za-z]{1,40} ?(?:Error|Exception)): ")
+
+
+def without_classified_values(answer: FailedOutcome, task: Task) -> FailedOutcome:
+    """Return the answer of a failed task without the words of its error, if they may hold values.
+
+    The words of asset code and of DuckDB quote values of rows. They are left out if an input has
+    classified columns. Errors of every partition come before any row is read.
+    """
+    error = answer.error
+    if (
+        not isinstance(task, ComputeTask)
+        or not task.classified_inputs
+        or error.kind not in _ATTRIBUTABLE
+        or error.everywhere
+        or error.code == "data_corrupted"
+    ):
+        return answer
+    named = _ERROR_NAME.match(error.message)
+    message = (
+        f"{named['name'] if named else 'an error'}: its words are left out, because"
+        f" {', '.join(task.classified_inputs[:3])} has classified columns"
+    )
+    hint = f"whoever may read them finds what the code printed by: headrace logs {task.scope.asset}"
+    return msgspec.structs.replace(
+        answer, error=msgspec.structs.replace(error, message=message, hint=hint)
+    )
+
+
 def _damage_of(path: Path) -> str:
     """Return what is visibly wrong with a file, whatever was published; empty if nothing."""
     try:
@@ -312,6 +341,7 @@ def perform(task: Task, context: WorkerContext) -> Answer:
         answer = _performed(task, context)
     if isinstance(answer, FailedOutcome):
         answer = attributed_to_damaged_files(answer, task, context.folders.lake)
+        answer = without_classified_values(answer, task)
     return scrubbed(answer, context.secrets)
 
 

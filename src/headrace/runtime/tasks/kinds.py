@@ -325,7 +325,8 @@ def compute_task(
         on_fail=asset.on_fail,
         history=history(tx, asset.name, keys),
         around=context_of_asset(lookup, tx, asset, keys),
-        classified=_classified(lookup, asset),
+        classified=tuple(sorted(lookup.classified[asset.name])),
+        classified_inputs=tuple(spec.node for spec in node.inputs if lookup.classified[spec.node]),
         packages=CodePackages(
             imported=lookup.packages(asset.name) if is_code else (),
             named=asset.code_packages,
@@ -394,15 +395,6 @@ def _earlier_partition(tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> 
         nearest
         if published is not None and published.version != applied_versions.newest_id(tx)
         else None
-    )
-
-
-def _classified(lookup: TaskLookup, asset: Asset) -> tuple[str, ...]:
-    contract = lookup.project.contracts.get(asset.contract or asset.name)
-    return (
-        tuple(column.name for column in contract.columns if column.classification)
-        if contract
-        else ()
     )
 
 

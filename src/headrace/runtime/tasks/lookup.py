@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from headrace.model.intervals import start_us
 from headrace.model.nodes import MaterializationKind
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
+from headrace.plan.classification import classified_columns
 from headrace.plan.compiled import expand_view_names, imported_packages, is_view, view_inputs
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.plan.node_graph import NodeGraph
@@ -380,6 +381,11 @@ class TaskLookup:
     def secrets(self) -> tuple[str, ...]:
         """References to all secrets that the project declares."""
         return secrets_of(self.project)
+
+    @cached_property
+    def classified(self) -> Mapping[str, frozenset[str]]:
+        """Each node's classified columns, and those derived from such, in lower case."""
+        return classified_columns(self.compiled, compile_lineage(self.compiled, self._cache))
 
     @cached_property
     def uses(self) -> Uses:

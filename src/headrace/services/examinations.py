@@ -149,10 +149,12 @@ def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
     if frozen:
         who = ", ".join("everybody but admins" if name == "*" else name for name in frozen)
         yield warn("frozen", f"{who}: commands and requests are refused", "headrace unfreeze WHO")
-    if leader is not None:
-        yield ok("leader", leader.name)
-    else:
-        yield ok("leader", "none runs now")
+    yield ok("leader", "none runs now" if leader is None else leader.name)
+    yield from _checksums(checksums)
+
+
+def _checksums(checksums: bool | None) -> Iterator[ExaminationFinding]:
+    """Say whether PostgreSQL checks its pages; nothing for SQLite."""
     if checksums is False:
         todo = (
             "stop the server, pg_checksums --enable, start it: then it finds bits that flipped on"

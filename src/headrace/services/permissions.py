@@ -281,18 +281,7 @@ def freeze_of(session: ProjectSession, identity: Identity | None = None) -> Free
     A freeze in production holds in every environment. If the state can't be read, a local user
     isn't stopped: the command reports it.
     """
-    try:
-        stores = [item.store for item in (session, session.production) if item is not None]
-        in_force = []
-        for store in filter(None, stores):
-            with store.read() as tx:
-                in_force += freezes.in_force(tx)
-    except HeadraceError:
-        if session.local:
-            return None
-        raise
-    if not in_force:
-        return None
+    in_force = _freezes(session)
     asked = identity or session.identity
     for item in in_force:
         if item.subject in asked.subjects:
@@ -302,6 +291,21 @@ def freeze_of(session: ProjectSession, identity: Identity | None = None) -> Free
         return None
     rules = rules_of(session)
     return None if decision(session, rules, ADMINISTER, None, asked).allowed else everybody
+
+
+def _freezes(session: ProjectSession) -> list[Freeze]:
+    """Return what is in force here and in production."""
+    in_force: list[Freeze] = []
+    try:
+        stores = [item.store for item in (session, session.production) if item is not None]
+        for store in filter(None, stores):
+            with store.read() as tx:
+                in_force += freezes.in_force(tx)
+    except HeadraceError:
+        if not session.local:
+            raise
+        return []
+    return in_force
 
 
 def decision(

@@ -72,10 +72,10 @@ class Events:
         yield event("changes", first if given else nothing, first.id)
         while time.monotonic() < until:
             moved, now = await self._wait(seen), time.monotonic()
-            if now - checked_at >= CHECK_SECONDS:
-                if not await self._allowed(request):
-                    return
-                checked_at = now
+            valid_at = await self._valid_at(request, checked_at, now)
+            if valid_at is None:
+                return
+            checked_at = valid_at
             if not moved:
                 if now - sent_at >= ALIVE_SECONDS:
                     yield event("alive", {}, None)
@@ -87,13 +87,18 @@ class Events:
                 yield event("changes", response, response.id)
                 sent_at = now
 
-    async def _allowed(self, request: Request) -> bool:
-        """Whether the stream's credential still is valid and allows it."""
+    async def _valid_at(self, request: Request, checked_at: float, now: float) -> float | None:
+        """Return when the stream's credential was valid and allowed it; None if it isn't any more.
+
+        It is checked every CHECK_SECONDS.
+        """
+        if now - checked_at < CHECK_SECONDS:
+            return checked_at
         try:
             await self._check(request)
         except (HttpProblem, HeadraceError):
-            return False
-        return True
+            return None
+        return now
 
     async def _wait(self, seen: int) -> bool:
         """Wait for a change; False if none came in time."""

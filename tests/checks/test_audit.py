@@ -490,7 +490,7 @@ def test_what_is_not_cut_by_time_is_compared_with_now(bench: Bench) -> None:
 
 
 def test_hostile_keys_names_and_values_stay_data(bench: Bench) -> None:
-    """Would catch: a key, a column or an accepted value that ends its literal (TRUST B9)."""
+    """B9. Would catch: a key, a column or an accepted value that ends its literal."""
     for key in ["' OR 1=1 --", "'); DROP TABLE x; --", "\\'", "\0", "’", "x" * 65_536, '"', "`]$$"]:
         name = key.replace("\0", "0")[:60] or "x"
         quoted = '"' + name.replace('"', '""') + '"'

@@ -264,7 +264,7 @@ class ReadingContract:
 
     @pytest.mark.parametrize("packing", ["gz", "zst", "zip"])
     def test_bombs_are_bounded(self, bench: Workbench, packing: str) -> None:
-        """Would catch: a small file that fills the disk (TRUST B7)."""
+        """B7. Would catch: a small file that fills the disk."""
         bomb = packed(b"0" * 20_000_000, packing, self.name)
         small = UnpackLimits(bytes_max=1 << 30, ratio_max=50, free_bytes=1 << 20)
         outcome = bench.take(bomb, f"{self.name}.{packing}", bounds=small)

@@ -278,7 +278,7 @@ def test_csv_where_a_workbook_is_pinned_and_the_other_way(bench: Workbench) -> N
 
 
 def test_a_sheet_that_unpacks_to_too_much(bench: Workbench) -> None:
-    """Would catch: a bomb in a workbook, which is read in memory (TRUST B7)."""
+    """B7. Would catch: a bomb in a workbook, which is read in memory."""
     data = book(("Data", [["v"], *([0] for _ in range(20_000))]))
     outcome = bench.take(data, "x.xlsx", bounds=UnpackLimits(ratio_max=3, free_bytes=1000))
     assert isinstance(outcome, UnreadableFile)

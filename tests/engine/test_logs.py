@@ -431,7 +431,7 @@ def test_a_child_that_goes_on_printing_does_not_hold_the_attempt(
 def test_text_from_outside_is_safe_to_print(
     tmp_path: Path, channel: OutputPipes, raw: bytes, texts: list[str]
 ) -> None:
-    """Would catch: a log that moves the cursor, hides lines, forges entries, or can't be read again
+    """B18. Would catch: a log that moves the cursor, hides lines, forges entries, or can't be read again
     (TRUST A8)."""
     assert [
         line.text for line in captured(tmp_path / "l.jsonl", channel, lambda: os.write(1, raw))

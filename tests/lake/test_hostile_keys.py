@@ -88,7 +88,7 @@ COLUMNS = (LakeColumn("_partition", "VARCHAR", 1), LakeColumn("id", "INTEGER", 2
 
 
 def test_a_literal_is_one_value_for_ten_thousand_keys() -> None:
-    """A statement with hundreds of them stays one SELECT and gives each key back, character by
+    """B9. A statement with hundreds of them stays one SELECT and gives each key back, character by
     character.
     """
     seed = random.randrange(2**32)
@@ -115,7 +115,7 @@ def test_a_literal_gives_back_any_text(key: str) -> None:
 @settings(max_examples=100, deadline=None, print_blob=True)
 @given(st.lists(hostile, min_size=1, max_size=3), hostile)
 def test_a_relation_reads_its_files_and_nothing_else(keys: list[str], name: str) -> None:
-    """The same statement count and the same table set, whatever keys, paths and column
+    """B9. The same statement count and the same table set, whatever keys, paths and column
     names say.
     """
     columns = (COLUMNS[0], LakeColumn(name.replace("\0", "") or "x", "INTEGER", 2))

@@ -99,7 +99,7 @@ def test_what_it_is_given_can_be_read(session: DuckDBSession, tmp_path: Path) ->
 def test_nothing_else_can_be_reached_or_changed(
     session: DuckDBSession, tmp_path: Path, sql: str
 ) -> None:
-    """TRUST B10: by its own name, through `..`, beside a folder that begins alike, over the
+    """B10. By its own name, through `..`, beside a folder that begins alike, over the
     network, or by unlocking first."""
     with pytest.raises(duckdb.Error):
         session.connection.execute(sql.format(folder=tmp_path))

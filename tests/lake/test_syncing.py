@@ -87,7 +87,7 @@ def test_a_file_that_is_not_as_it_was_staged_is_refused(
 def test_a_path_outside_the_lake_is_refused(
     lake: Lake, staged: StagedFile, tmp_path: Path, path: str
 ) -> None:
-    """TRUST B10, through a linked folder too."""
+    """B10. Through a linked folder too."""
     shutil.copy(lake.data_folder / staged.path, tmp_path / "outside.parquet")
     (lake.data_folder / "main" / "linked").symlink_to(tmp_path)
     moved = StagedFile(path, staged.rows, staged.size_bytes, staged.footer_bytes, {}, ())

@@ -53,7 +53,7 @@ def test_what_is_passed_on_is_read_once(load: Load) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused(parse: Parse, written: str, code: str) -> None:
-    """Would catch: a secret in a declaration, and a name that means two things."""
+    """B6. Would catch: a secret in a declaration, and a name that means two things."""
     problems = parse("assets/x.yaml", HEAD + written + "\n").problems
     assert [problem.code for problem in problems] == [code]
     assert "hunter2" not in repr(problems)

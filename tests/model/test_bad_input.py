@@ -225,7 +225,7 @@ def test_the_root_is_found_from_below_and_its_absence_is_an_error(
     ],
 )
 def test_a_source_cant_name_files_outside_or_of_an_unknown_day(parse: Parse, path: str) -> None:
-    """TRUST B10: what a vendor's pattern can reach stays in the project, and each file says which
+    """B10. What a vendor's pattern can reach stays in the project, and each file says which
     day it is for."""
     text = path.encode("unicode_escape").decode().replace('"', "")
     declared = parse(
@@ -256,7 +256,7 @@ def test_a_source_cant_name_files_outside_or_of_an_unknown_day(parse: Parse, pat
 )
 @pytest.mark.parametrize("field", ["source", "name", "consumer"])
 def test_hostile_names_are_refused(parse: Parse, name: str, field: str) -> None:
-    """TRUST B9: names reach SQL, paths and shells of others; only letters, digits and
+    """B9. Names reach SQL, paths and shells of others; only letters, digits and
     `_` ever do."""
     if field == "consumer" and name == "a-b":
         return

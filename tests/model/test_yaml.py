@@ -107,7 +107,7 @@ def test_aliases_work_within_the_limit() -> None:
 
 
 def test_a_bomb_is_refused_at_once() -> None:
-    """Ten levels of ten aliases are ten billion values."""
+    """B20. Ten levels of ten aliases are ten billion values."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     began = time.process_time()

@@ -79,7 +79,7 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 
 def test_three_deaths_put_a_delivery_into_quarantine(deadly: Lab) -> None:
-    """Would catch: a file that ends workers for ever, or its neighbours that are blamed for it:
+    """B19. Would catch: a file that ends workers for ever, or its neighbours that are blamed for it:
     they are its samples, and it is theirs."""
     lab = deadly
     lab.deliver(DAYS[0], [f"1,die,1.50,{DAYS[0]}"])

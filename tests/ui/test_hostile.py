@@ -56,7 +56,7 @@ def unharmed(page: Page, path: str) -> None:
 
 
 def test_no_page_runs_what_it_shows(hostile: Site) -> None:
-    """Would catch: a name, a domain, a row, a log's line or a reason that becomes markup, or that
+    """B16. Would catch: a name, a domain, a row, a log's line or a reason that becomes markup, or that
     makes a page wider than its window.
     """
     things = Things(

@@ -103,7 +103,7 @@ def test_the_token_in_the_address_becomes_a_session_that_can_only_look(door) -> 
     ],
 )
 def test_other_names_are_not_ours(door, host: str) -> None:
-    """DNS rebinding: a page of somebody else's reads this server under its own name."""
+    """B17. DNS rebinding: a page of somebody else's reads this server under its own name."""
     assert door.get("/api/v1/status", Host=host).status == 421
 
 

@@ -92,7 +92,7 @@ def test_a_response_from_the_cache_is_checked_too(door: Door) -> None:
 
 
 def test_a_limited_role_gets_no_list_and_no_other_name(door: Door) -> None:
-    """Would catch: names of nodes beyond a role's limits in lists, searches, graphs, errors."""
+    """B14. Would catch: names of nodes beyond a role's limits in lists, searches, graphs, errors."""
     for endpoint in ENDPOINTS:
         if isinstance(endpoint, Get) and "{" not in endpoint.path:
             answer = door.get("scoped", endpoint.path)

@@ -250,11 +250,21 @@ def check(session: ProjectSession, needed: CommandPermission, arguments: Mapping
     if not nodes:
         raise NotAllowed(session.identity, needed.name, whole, ())
     for node in nodes:
-        result = decision(session, rules, needed.permission, node)
-        if not result.allowed:
-            if not decision(session, rules, SEE, node).allowed:
-                raise _unknown(node.name)
-            raise NotAllowed(session.identity, needed.name, result, (node.owner,))
+        _check_node(session, rules, needed, node)
+
+
+def _check_node(
+    session: ProjectSession, rules: AccessRules | None, needed: CommandPermission, node: Node
+) -> None:
+    """Raise NotAllowed, or UnknownName for a node that the identity may not see."""
+    from headrace.security.access import NotAllowed
+
+    result = decision(session, rules, needed.permission, node)
+    if result.allowed:
+        return
+    if not decision(session, rules, SEE, node).allowed:
+        raise _unknown(node.name)
+    raise NotAllowed(session.identity, needed.name, result, (node.owner,))
 
 
 def _every(session: ProjectSession) -> Iterator[Node]:

@@ -16,6 +16,7 @@ from headrace.plan.steps import Promote
 from headrace.runtime.promotion import PendingPromotion
 from headrace.services import agreements, approval_requests, invalidation, plans, promotions
 from headrace.services.agreements import NEEDS_APPROVAL, NeedsApproval, PlanChanged
+from headrace.services.apply_scope import require_scope
 from headrace.services.approval_states import APPLY
 from headrace.services.backfills import backfill
 from headrace.services.command_context import CommandContext
@@ -81,14 +82,23 @@ def apply(
     fresh; it requires a `reason`.
 
     Raise InvalidProject if the files have errors, UsageError for an invalid plan id or a selection
-    that keeps nothing, and whatever `confirm` raises where no person can be asked.
+    that keeps nothing, NotAllowed if a change is beyond the caller's roles, and whatever `confirm`
+    raises where no person can be asked.
     """
     agreements.checked_id(plan_id)
     if keep:
         plans.require_reason(reason)
     nodes = plans.nodes_to_keep(session, keep, progress) if keep else ()
-    draft = _draft(session, applied(session), progress, nodes)
+    base = applied(session)
+    draft = _draft(session, base, progress, nodes)
     plan = draft.plan
+    require_scope(
+        session,
+        base.compiled,
+        draft.compiled,
+        files=[file.path for file in plan.files if file.change],
+        nodes=[row.node for row in draft.response.changes],
+    )
     agreements.keep_plan(session, plan.plan_id, decisions(plan))
     if (
         session.compiled is not None

@@ -1,0 +1,75 @@
+"""What somebody may apply whose roles are limited to some nodes, such as the owner of a domain.
+
+Every changed node must be theirs, before and after the change. What a changed asset reads must be
+open to them, or they could copy values of another domain into their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NoReturn
+
+from headrace.model.access import AccessRules, Permission
+from headrace.plan import Compiled
+from headrace.services.permissions import COMMANDS, decision, rules_of, unrestricted
+from headrace.services.session import ProjectSession
+
+FOLDERS = ("assets/", "sources/", "contracts/", "consumers/", "consumers.")
+"""Files that declare nodes. Any other file, such as headrace.toml, concerns the whole project."""
+_APPLY = COMMANDS["apply:apply"]
+
+
+def require_scope(
+    session: ProjectSession,
+    old: Compiled | None,
+    new: Compiled,
+    *,
+    files: Iterable[str],
+    nodes: Iterable[str],
+) -> None:
+    """Raise NotAllowed if these changes are beyond the roles of the session's identity.
+
+    `files` are the paths that changed, `nodes` the names of what changed.
+    """
+    if unrestricted(session):
+        return
+    rules = rules_of(session)
+    whole = decision(session, rules, Permission.CHANGE, None)
+    if whole.allowed:
+        return
+    for path in files:
+        if not path.startswith(FOLDERS):
+            _refuse(session, f"{path} concerns the whole project: {whole.reason}")
+    for name in dict.fromkeys(nodes):
+        _require_node(session, rules, name, [item for item in (old, new) if item is not None])
+        _require_inputs(session, rules, name, new)
+
+
+def _require_node(
+    session: ProjectSession, rules: AccessRules | None, name: str, projects: list[Compiled]
+) -> None:
+    declared = [node for item in projects if (node := item.project.node(name)) is not None]
+    if not declared:
+        _refuse(session, f"{name} isn't a node, so the change concerns the whole project")
+    for node in declared:
+        result = decision(session, rules, Permission.CHANGE, node)
+        if not result.allowed:
+            _refuse(session, f"it changes {name}: {result.reason}", node.owner)
+
+
+def _require_inputs(
+    session: ProjectSession, rules: AccessRules | None, name: str, new: Compiled
+) -> None:
+    compiled = new.nodes.get(name)
+    for read in [spec.node for spec in compiled.inputs] if compiled is not None else ():
+        node = new.project.source_or_asset(read)
+        if node is None:
+            continue
+        if not any(decision(session, rules, Permission.READ, at).allowed for at in (None, node)):
+            _refuse(session, f"{name} reads {read}, which you may not read", node.owner)
+
+
+def _refuse(session: ProjectSession, reason: str, *owners: str) -> NoReturn:
+    from headrace.security.access import Decision, NotAllowed
+
+    raise NotAllowed(session.identity, _APPLY.name, Decision(False, reason), owners)

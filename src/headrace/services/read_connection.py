@@ -62,6 +62,26 @@ def user_of(connection: socket.socket) -> int:
     return int(CREDENTIALS.unpack(credentials)[1])
 
 
+def is_restricted(connection: socket.socket) -> bool:
+    """Return whether the process at the other end gave up rights that this process has.
+
+    Restricted asset code may connect to sockets, and must not have others read for it
+    (docs/decisions/0147-asset-code-is-restricted.md). True also for a process that has ended.
+    """
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    peer = CREDENTIALS.unpack(credentials)[0]
+    return _has_no_new_rights(str(peer)) and not _has_no_new_rights("self")
+
+
+def _has_no_new_rights(pid: str) -> bool:
+    """Return whether a process runs under PR_SET_NO_NEW_PRIVS, or is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - pathlib isn't loaded here
+            return b"NoNewPrivs:\t0" not in file.read()
+    except OSError:
+        return True
+
+
 @contextlib.contextmanager
 def address_of(folder: str) -> Iterator[str]:
     """Give the socket's address, by the folder's descriptor if the path is too long."""

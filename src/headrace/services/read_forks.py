@@ -21,7 +21,15 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn
 
-from headrace.services.read_connection import CODE, LENGTH, LOST, SOCKET, address_of, user_of
+from headrace.services.read_connection import (
+    CODE,
+    LENGTH,
+    LOST,
+    SOCKET,
+    address_of,
+    is_restricted,
+    user_of,
+)
 
 REQUEST_BYTES_MAX = 16 << 20
 DESCRIPTORS_MAX = 3
@@ -158,7 +166,7 @@ class Forks:
         assert self._listener is not None
         with contextlib.suppress(OSError):
             connection, _ = self._listener.accept()
-            if user_of(connection) == os.getuid():
+            if user_of(connection) == os.getuid() and not is_restricted(connection):
                 self._fork(connection)
             else:
                 connection.close()

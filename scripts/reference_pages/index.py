@@ -49,6 +49,7 @@ HOW_TO = {
         "sign-in",
         "access",
         "approve",
+        "mask",
         "audit",
     ),
     "Deploy": ("deploy", "postgresql", "backup", "dask", "metrics", "traces"),

@@ -114,7 +114,7 @@ def test_a_forbidden_column_is_left_out_wherever_rows_are_read(
         assert response["rows"] and all("customer" not in row for row in response["rows"])
         assert "Grace" not in governed.text("read", name, "--format", "csv")
         assert "Grace" not in governed.text("sql", f"select * from {name}")
-        assert "left out, because you may not read them: customer" in governed.text("read", name)
+        assert "left out, because you may not read it: customer" in governed.text("read", name)
         assert "customer" in governed.refused("sql", f"select customer from {name}")
         assert "customer" in governed.refused("diff", name, "--at", "1", "--at", "2", code=3)
     for command in ("try", "contract infer"):

@@ -8,7 +8,7 @@ reads only the header: broken rows and bad values raise errors when the SELECT i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -74,6 +74,7 @@ def prepare(  # noqa: PLR0913  # complexipy: ignore (what can go wrong, in order
     temporary: Path,
     pinned: SourceSchema | None,
     promised: Sequence[ContractColumn] | None = None,
+    classified: Collection[str] = (),
     samples: Sequence[tuple[Path, str]] = (),
     bounds: UnpackLimits | None = None,
     options: Mapping[str, Any] | None = None,
@@ -88,7 +89,7 @@ def prepare(  # noqa: PLR0913  # complexipy: ignore (what can go wrong, in order
     With a `pinned` schema the file is compared with it. Without one, `promised` (a contract's
     columns) gives names and types; the rest is detected from this file and from `samples`, other
     stored files of the source with their names (a column that holds 0 on the first day may hold 0.5
-    on the tenth).
+    on the tenth). No values of `classified` columns are in the result.
 
     Returns a Drift if the header or the format differs from the pinned one or the contract's, a
     TypeDrift if the file itself states other types (both are held), and an UnreadableFile for
@@ -105,7 +106,7 @@ def prepare(  # noqa: PLR0913  # complexipy: ignore (what can go wrong, in order
             kind = reader(detected)
             opened = unfolded(kind, opened, temporary, bounds, None)
             learning = Learning(
-                kind, name, promised or (), samples, temporary, adapt, path, declared
+                kind, name, promised or (), classified, samples, temporary, adapt, path, declared
             )
             result = _learnt(connection, opened, learning)
         elif other := (
@@ -349,6 +350,8 @@ class Learning(NamedTuple):
     kind: FormatReader
     name: str
     promised: Sequence[ContractColumn]
+    classified: Collection[str]
+    """Names of columns of which no value may be stored."""
     samples: Sequence[tuple[Path, str]]
     temporary: Path
     adapt: Adapt | None
@@ -391,8 +394,8 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         for item in _almost_typed(header, names, schema, promised)
         if item.column not in learnt.undecided
     ]
-    secret = {column.name for column in promised if column.classification}
-    classified = {column_name for column_name, name in names.items() if name in secret}
+    secret = _classified(learning)
+    classified = {column_name for column_name, name in names.items() if name.lower() in secret}
     learnt = msgspec.structs.replace(
         learnt, almost=almost_typed(shows[0], detected, almost, classified, first_bad)
     )
@@ -402,6 +405,12 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         return mismatch
     delivery = prepared_delivery(kind, opened, schema, header, learnt=True)
     return with_file_names(delivery, results, meant)
+
+
+def _classified(learning: Learning) -> set[str]:
+    """Return the columns, in lower case, of which no value may be stored."""
+    promised = [column.name for column in learning.promised if column.classification]
+    return {name.lower() for name in (*promised, *learning.classified)}
 
 
 def _almost_typed(

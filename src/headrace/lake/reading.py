@@ -21,10 +21,12 @@ from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import msgspec
 
+from headrace.lake.masked_queries import masked_relation
+from headrace.lake.masks import ColumnMask, mask_failure, masked_types
 from headrace.lake.session import DuckDBSession, parser
 from headrace.lake.sqltext import literal, quote, relation_sql
 from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
@@ -46,6 +48,10 @@ COPIED_BYTES = 1 << 16
 DAMAGED = "headrace db check --deep names the files that aren't what was published"
 _NOT_PARQUET = ("Failed to read file", "No magic bytes found", "too small to be a Parquet file")
 """Signs of a damaged file in DuckDB's errors. A query reads no other files than the lake's."""
+
+Masks: TypeAlias = Mapping[str, ColumnMask]
+"""Column in lower case → its mask."""
+NO_MASKS: Masks = {}
 
 
 class DataFormat(enum.StrEnum):
@@ -78,6 +84,7 @@ def read(
     columns: Sequence[str] | None = None,
     limit: int | None = None,
     timezone: str = "UTC",
+    masks: Masks = NO_MASKS,
 ) -> JsonRows:
     """Return at most `limit` rows of the files, in partition order (that of `files`).
 
@@ -87,9 +94,9 @@ def read(
     lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
         rows = tuple(
-            row for batch in _batches(session, files, lake_columns, limit) for row in batch
+            row for batch in _batches(session, files, lake_columns, limit, masks) for row in batch
         )
-        return JsonRows(lake_columns, rows, _count(session, files, table))
+        return JsonRows(masked_types(lake_columns, masks), rows, _count(session, files, table))
 
 
 @contextmanager
@@ -101,6 +108,7 @@ def streamed(
     columns: Sequence[str] | None = None,
     limit: int | None = None,
     timezone: str = "UTC",
+    masks: Masks = NO_MASKS,
 ) -> Iterator[tuple[int, Iterator[Sequence[dict[str, Any]]]]]:
     """Give the number of all rows, and the rows of `read` in batches of at most FETCHED_ROWS.
 
@@ -109,7 +117,7 @@ def streamed(
     lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
         total = _count(session, files, table)
-        yield total, _batches(session, files, lake_columns, limit)
+        yield total, _batches(session, files, lake_columns, limit, masks)
 
 
 def _count(session: DuckDBSession, files: Sequence[FileRef], table: LakeTable) -> int:
@@ -125,8 +133,12 @@ def _batches(
     files: Sequence[FileRef],
     columns: Sequence[LakeColumn],
     limit: int | None,
+    masks: Masks,
 ) -> Iterator[Sequence[dict[str, Any]]]:
-    source = relation_sql(files, columns, with_partition=_has_partition(columns))
+    source = masked_relation(
+        session.connection, files, columns, masks, with_partition=_has_partition(columns)
+    )
+    columns = masked_types(columns, masks)
     query = f"SELECT {selected_values(columns)} FROM ({source}) AS rows{_limit(limit)}"
     result = session.connection.execute(query)
     at_once = FIRST_ROWS
@@ -154,7 +166,7 @@ def converted(
     )
 
 
-def write(
+def write(  # noqa: PLR0913 - what is read, and how it is written; named where it is called
     data_folder: Path,
     files: Sequence[FileRef],
     table: LakeTable,
@@ -164,6 +176,7 @@ def write(
     columns: Sequence[str] | None = None,
     limit: int | None = None,
     timezone: str = "UTC",
+    masks: Masks = NO_MASKS,
 ) -> None:
     """Write at most `limit` rows of the files to a binary stream, in partition order.
 
@@ -171,11 +184,14 @@ def write(
     """
     lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
-        query = (
-            "SELECT * FROM"
-            f" ({relation_sql(files, lake_columns, with_partition=_has_partition(lake_columns))})"
-            f" AS rows{_limit(limit)}"
+        relation = masked_relation(
+            session.connection,
+            files,
+            lake_columns,
+            masks,
+            with_partition=_has_partition(lake_columns),
         )
+        query = f"SELECT * FROM ({relation}) AS rows{_limit(limit)}"
         write_query(session, query, out, data_format)
 
 
@@ -237,7 +253,11 @@ def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iter
             ) from error
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
-        except duckdb.Error as error:  # the error is about the files: the statements are ours
+        except (
+            duckdb.Error
+        ) as error:  # the error is about a mask, or the files: the statements are ours
+            if (failed := mask_failure(error)) is not None:
+                raise failed from None
             raise LakeError(
                 f"published files can't be read: {first_line(error)}", hint=DAMAGED
             ) from error
@@ -389,6 +409,7 @@ class QueryTable(msgspec.Struct, frozen=True):
     name: str
     columns: tuple[LakeColumn, ...]
     files: tuple[FileRef, ...]
+    masks: dict[str, ColumnMask] = {}
 
 
 class QueryResult(msgspec.Struct, frozen=True):
@@ -418,6 +439,33 @@ def names_in(query: str) -> tuple[str, ...]:
             raise UsageError(in_words(error), hint=HINT) from error
     tree = json.loads(results[0]) if results else {}
     return tuple(dict.fromkeys(_tables_of_tree(tree)))
+
+
+_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat"})
+"""Table functions that read nothing but their arguments."""
+
+
+def refuse_other_reads(query: str) -> None:
+    """Raise UsageError if a query reads more than tables by their names.
+
+    `read_parquet` would read a table's files past its masks, and `duckdb_views()` names them.
+    """
+    with parser() as connection:
+        results = connection.execute(f"SELECT json_serialize_sql({literal(query)})").fetchone()
+    for node, _ in _nodes(json.loads(results[0]) if results else {}):
+        function = str((node.get("function") or {}).get("function_name", "")).lower()
+        schema = str(node.get("schema_name") or "").lower()
+        if node.get("type") == "TABLE_FUNCTION" and function not in _FUNCTIONS:
+            raise UsageError(
+                f"the function {function[:60]} can't be used here: some columns of these tables"
+                " are masked or left out",
+                hint="read the tables by their names",
+            )
+        if node.get("type") == "BASE_TABLE" and schema not in ("", "main"):
+            raise UsageError(
+                f"there is no table {schema[:60]}.{str(node.get('table_name'))[:60]}",
+                hint="headrace ls",
+            )
 
 
 def _tables_of_tree(tree: Any) -> Iterator[str]:
@@ -473,7 +521,9 @@ def session_over(
         ) as session:
             with _in_words():  # DuckDB opens the files of a view
                 for table in tables:
-                    relation = relation_sql(table.files, table.columns)
+                    relation = masked_relation(
+                        session.connection, table.files, table.columns, table.masks
+                    )
                     session.connection.execute(f"CREATE VIEW {quote(table.name)} AS {relation}")
             yield session
     finally:
@@ -553,6 +603,8 @@ def _in_words() -> Iterator[None]:
             in_words(error), hint='headrace sql "describe TABLE" shows its columns'
         ) from error
     except duckdb.InvalidInputException as error:
+        if (failed := mask_failure(error)) is not None:
+            raise failed from None
         if any(sign in str(error) for sign in _NOT_PARQUET):
             raise LakeError(
                 f"published files can't be read: {in_words(error)}", hint=DAMAGED

@@ -33,6 +33,7 @@ from headrace.model.common_fields import (
 )
 from headrace.model.errors import Report, did_you_mean, shown
 from headrace.model.fields import Fields, Items, LocatedMapping, check_node, kind_of
+from headrace.model.masks import COLUMN_FIELDS, read_column_classes, read_declassify
 from headrace.model.nodes import (
     Asset,
     Body,
@@ -75,6 +76,7 @@ ASSET_FIELDS = frozenset(
         "merge",
         "snapshot",
         "columns",
+        "declassify",
         "parameters",
         "secrets",
         "environment",
@@ -124,6 +126,8 @@ def read_asset(fields: Fields, name: str, name_line: int, body: Body, line: int)
 def _own_fields(fields: Fields) -> dict[str, Any]:
     """Return the declared fields except the common ones, as keyword arguments of `Asset`."""
     results = {name: reader(fields) for name, reader in _FIELD_READERS.items() if name in fields}
+    if "columns" in fields:
+        results["classified"] = read_column_classes(fields, (*COLUMN_FIELDS, "type"))
     results |= read_accumulation(fields, results.get("materialize", "table"))
     return {name: value for name, value in results.items() if value is not None}
 
@@ -157,7 +161,16 @@ def _writes(fields: Fields, name: str) -> dict[str, str | None]:
     if block is None:
         return {}
     inner = Fields(block, fields.report, tuple(block), what=f"`{name}`")
-    return {column: inner.text(column) if block[column] is not None else None for column in block}
+    return {column: _column_type(inner, column) for column in block}
+
+
+def _column_type(inner: Fields, column: str) -> str | None:
+    """Return the written type, which a column with other fields has in `type`."""
+    value = inner.raw(column)
+    if isinstance(value, LocatedMapping):
+        typed = Fields(value, inner.report, tuple(value), what=f"the column {shown(column)}")
+        return typed.text("type") if "type" in value else None
+    return inner.text(column) if value is not None else None
 
 
 def _reads(fields: Fields) -> dict[str, list[str]]:
@@ -183,6 +196,7 @@ _FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
     "depends": _depends,
     "materialize": _materialize,
     "columns": _columns,
+    "declassify": read_declassify,
     "parameters": read_parameters,
     "secrets": read_secrets,
     "environment": read_environment,

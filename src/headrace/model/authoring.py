@@ -288,6 +288,7 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
     merge: Merge | None = None,
     snapshot: Snapshot | None = None,
     columns: Columns | None = None,
+    declassify: Mapping[str, str] | None = None,
     parameters: Mapping[str, Scalar | Sequence[Scalar]] | None = None,
     secrets: Texts | Mapping[str, str] | None = None,
     environment: Mapping[str, str | int] | None = None,
@@ -337,6 +338,8 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
         snapshot: For `materialize="snapshot"`: the key columns, the columns whose change creates a
             version, and the treatment of missing rows.
         columns: Columns that it writes, with DuckDB's types, and columns that it reads, by input.
+        declassify: Columns that aren't classified although they derive from classified ones, with
+            reasons: `{"customers": "a count of at least 20 people"}`.
         parameters: Values in `ctx.parameters`; they are part of the asset's identity.
         secrets: Names of secrets, passed to its code as environment variables of the same names; or
             names with references: `{"PASSWORD": "secret://file/run/password"}`.

@@ -17,7 +17,8 @@ import msgspec
 from headrace.model.contract_checks import read_rules
 from headrace.model.errors import Report, did_you_mean, shown
 from headrace.model.fields import Items, LocatedMapping, check_owner, kind_of, plain
-from headrace.model.nodes import Contract, ContractColumn, ServiceLevel
+from headrace.model.masks import COLUMN_FIELDS, MASK_PROPERTY, read_column_class
+from headrace.model.nodes import ColumnClass, Contract, ContractColumn, ServiceLevel
 
 # Vendors' column names with the dates from which they apply (`headrace.names`). Two columns must
 # never have the same name at the same time.
@@ -250,7 +251,7 @@ def _is_valid(document: LocatedMapping, report: Report) -> bool:
         )
         return False
     errors = sorted(
-        _validator().iter_errors(plain(document)),
+        _validator().iter_errors(_as_of_the_standard(document)),
         key=lambda error: [str(part) for part in error.absolute_path],
     )
     hints: dict[tuple[int, str], str] = {}
@@ -267,6 +268,19 @@ def _is_valid(document: LocatedMapping, report: Report) -> bool:
             hint or "see the Open Data Contract Standard, version 3",
         )
     return not errors
+
+
+def _as_of_the_standard(document: LocatedMapping) -> Any:
+    """Return the document without the fields of columns that only Headrace has."""
+    values = plain(document)
+    tables = values.get("schema")
+    for table in tables if isinstance(tables, list) else ():
+        columns = table.get("properties") if isinstance(table, dict) else None
+        for column in columns if isinstance(columns, list) else ():
+            if isinstance(column, dict):
+                column.pop("mask", None)
+                column.pop("personal", None)
+    return values
 
 
 def _unknown_properties(error: Any, known: Collection[str]) -> list[str]:
@@ -403,19 +417,33 @@ def _report_two_types(properties: Items, report: Report) -> None:
 
 
 def _column(written: LocatedMapping, report: Report) -> ContractColumn:
+    column_class = _column_class(written, report)
     return ContractColumn(
         name=written.get("physicalName") or written["name"],
         type=duckdb_type(written.get("physicalType"), written.get("logicalType")),
         required=bool(written.get("required", False)) or bool(written.get("primaryKey", False)),
         unique=bool(written.get("unique", False)),
         primary_key=bool(written.get("primaryKey", False)),
-        classification=written.get("classification"),
+        classification=column_class.name if column_class is not None else None,
+        mask=column_class.mask if column_class is not None else None,
         names=_dated(written, report, NAMES_PROPERTY, "name", "departure_delay"),
         conversions=_dated(written, report, CONVERT_PROPERTY, "expression", "'amount_cents / 100'"),
         place=report.place(
             written.lines.get("physicalType") or written.lines.get("logicalType") or written.line
         ),
     )
+
+
+def _column_class(written: LocatedMapping, report: Report) -> ColumnClass | None:
+    """Return a column's classification; its mask is a field, or the property `headrace.mask`."""
+    declared = LocatedMapping(written.line)
+    for name in COLUMN_FIELDS:
+        if name in written:
+            declared.put(name, written[name], written.lines[name])
+    for entry in written.get("customProperties") or ():
+        if entry.get("property") == MASK_PROPERTY:
+            declared.put("mask", entry.get("value"), entry.lines.get("value", entry.line))
+    return read_column_class(declared, str(written["name"]), report)
 
 
 def _is_dated(item: Any, key: str) -> bool:

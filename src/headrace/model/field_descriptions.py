@@ -22,6 +22,7 @@ from headrace.model.common_fields import (
     TRIGGERS,
     TRIGGERS_WITHOUT_VALUE,
 )
+from headrace.model.masks import KEPT_CHARACTERS_MAX, METHODS, SHIFT_DAYS_MAX, TIME_UNITS
 from headrace.model.nodes import Grain, InputFormat, InputMode, Severity
 from headrace.model.sandbox import PORT_MAX
 from headrace.model.yaml_files import _ON_DRIFT, DRIFTS, FILES_MAX
@@ -173,6 +174,26 @@ CONTRACT = FieldDescription(
 
 _ROWS: Schema = {"type": ["string", "integer"], "examples": ["500..1500", "500..", 1]}
 
+_COLUMN_CLASS: Schema = closed(
+    {
+        "classification": TEXT,
+        "personal": FLAG,
+        "mask": {
+            **closed(
+                {
+                    "method": one_of(METHODS),
+                    "keep": whole(1, KEPT_CHARACTERS_MAX),
+                    "from": one_of(("start", "end")),
+                    "to": {"anyOf": [{"type": "number"}, one_of(TIME_UNITS)]},
+                    "days": whole(1, SHIFT_DAYS_MAX),
+                    "by": TEXT,
+                    "domain": TEXT,
+                },
+                "method",
+            )
+        },
+    }
+)
 SOURCE = (
     FieldDescription("source", TEXT, "its name", required=True),
     FieldDescription(
@@ -231,6 +252,12 @@ SOURCE = (
         DURATION,
         "how old an interval may be that is rebuilt without asking when it is delivered again",
         "7d",
+    ),
+    FieldDescription(
+        "columns",
+        texts_by_name(_COLUMN_CLASS),
+        "classified columns, besides those that the contract classifies, and their masks",
+        "none",
     ),
     FieldDescription(
         "on_drift",
@@ -339,8 +366,14 @@ ASSET = (
         "columns",
         _COLUMNS,
         "of Python and commands: the columns written, with their types, and those read of each"
-        " input",
+        " input; of all assets: `{NAME: {classification: …, mask: …}}`",
         "all, as they come; decimals and whole numbers widen",
+    ),
+    FieldDescription(
+        "declassify",
+        texts_by_name(TEXT),
+        "columns that aren't classified although they derive from classified ones, with reasons",
+        "none",
     ),
     FieldDescription(
         "parameters", PARAMETERS, "values bound as `$name` and `ctx.parameters`", "the project's"

@@ -174,6 +174,14 @@ class Owner(Value, kw_only=True):
     place: Place
 
 
+class ColumnClass(Value, kw_only=True):
+    """How a column is classified: `personal`, `secret` or another word, and its mask."""
+
+    name: str
+    mask: dict[str, Any] | None = None
+    """`{"method": …, parameters}`; None: the column is left out for those who may not read it."""
+
+
 class Source(Value, kw_only=True):
     """Data that others deliver and Headrace ingests."""
 
@@ -200,6 +208,8 @@ class Source(Value, kw_only=True):
     expect: Expect = Expect()
     complete: Complete = Complete()
     contract: str | None = None
+    classified: dict[str, ColumnClass] = {}
+    """Classified columns, besides those that its contract classifies."""
     on_drift: dict[str, str] = {}
     retain_raw: str = "90d"
     restate_within: str = "7d"
@@ -309,6 +319,10 @@ class Asset(Value, kw_only=True):
 
     `{"writes": {column: type or None}, "reads": {input: [column, …]}}`.
     """
+    classified: dict[str, ColumnClass] = {}
+    """Classified columns, besides those that its contract classifies."""
+    declassify: dict[str, str] = {}
+    """Columns that aren't classified although they derive from classified ones, with reasons."""
     parameters: dict[str, Any] = {}
     secrets: dict[str, str] = {}
     """For Python and commands: environment variable → reference to the secret with its value."""
@@ -388,6 +402,7 @@ class ContractColumn(Value, kw_only=True):
     unique: bool = False
     primary_key: bool = False
     classification: str | None = None
+    mask: dict[str, Any] | None = None
     names: tuple[dict[str, Any], ...] = ()
     """Accepted mappings of the vendor's column names (customProperty `headrace.names`)."""
     conversions: tuple[dict[str, Any], ...] = ()

@@ -31,6 +31,7 @@ from headrace.model.fields import (
     plain,
 )
 from headrace.model.locations import read_pattern
+from headrace.model.masks import COLUMN_FIELDS, read_column_classes
 from headrace.model.nodes import (
     AssetTest,
     Calendar,
@@ -63,6 +64,7 @@ _SOURCE_FIELDS = frozenset(
         "on_drift",
         "every",
         "contract",
+        "columns",
         "checks",
         "on_fail",
         "on_anomaly",
@@ -162,6 +164,7 @@ def _parts(fields: Fields, added: frozenset[str]) -> dict[str, Any]:
         "expect": _expect(fields),
         "complete": _complete(fields),
         "contract": fields.text("contract"),
+        "classified": read_column_classes(fields, COLUMN_FIELDS),
         "on_drift": _on_drift(fields),
         "retain_raw": fields.duration("retain_raw", "90d"),
         "restate_within": fields.duration("restate_within", "7d"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.model.masks import column_classes, declassified
 from headrace.plan.compiled import Compiled
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.sql.values import Transformation
@@ -11,11 +12,11 @@ _WITHOUT_VALUES = frozenset({Transformation.FILTER, Transformation.JOIN_KEY})
 
 
 def classified_columns(compiled: Compiled, lineage: Lineage) -> dict[str, frozenset[str]]:
-    """Return each node's columns, in lower case, that contracts classify or that derive from such.
+    """Return each node's columns, in lower case, that are classified or derive from such.
 
     ALL_COLUMNS stands for all columns of asset code that declares none.
     """
-    result = {name: _declared(compiled, name) for name in compiled.nodes}
+    result = {name: frozenset(column_classes(compiled.project, name)) for name in compiled.nodes}
     if not any(result.values()):
         return result
     canonical = {name.lower(): name for name in compiled.nodes}
@@ -28,18 +29,8 @@ def classified_columns(compiled: Compiled, lineage: Lineage) -> dict[str, frozen
             if edge.transformation not in _WITHOUT_VALUES
             and _is_among(edge.column, result.get(canonical.get(edge.input, ""), frozenset()))
         }
-        result[name] |= derived
+        result[name] |= derived - declassified(compiled.project.source_or_asset(name)).keys()
     return result
-
-
-def _declared(compiled: Compiled, name: str) -> frozenset[str]:
-    node = compiled.project.source_or_asset(name)
-    contract = compiled.project.contracts.get(node.contract or name) if node is not None else None
-    return frozenset(
-        column.name.lower()
-        for column in (contract.columns if contract is not None else ())
-        if column.classification
-    )
 
 
 def _is_among(column: str, classified: frozenset[str]) -> bool:

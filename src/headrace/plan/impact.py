@@ -114,7 +114,7 @@ class Lineage:
 
     def upstream(self, node: str, column: str | None) -> list[LineageStep]:
         """Return all steps upstream of a column, or of all columns of a node, nearest first."""
-        return list(self._walk(self._start(node, column), self._above))
+        return list(self._walk(self._start(node, column), self.above))
 
     def downstream(self, node: str, column: str | None) -> list[LineageStep]:
         """Return all steps downstream of a column, or of all columns of a node, nearest first."""
@@ -153,7 +153,8 @@ class Lineage:
                     seen.add((other, name))
                     waiting.append((other, name))
 
-    def _above(self, node: str, column: str) -> Iterator[tuple[str, str, Transformation]]:
+    def above(self, node: str, column: str) -> Iterator[tuple[str, str, Transformation]]:
+        """Yield what a column is computed from directly: (node, column, transformation)."""
         lines = self.of(node)
         column_edges = lines.columns.get(column)
         if column_edges is None:

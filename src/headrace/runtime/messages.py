@@ -233,7 +233,8 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     @property
     def classified(self) -> list[str]:
         """Return the classified columns: none of their values may be stored."""
-        return [column.name for column in self.promised or () if column.classification]
+        promised = [column.name for column in self.promised or () if column.classification]
+        return [*promised, *self.source.classified]
 
 
 class IngestBatchTask(

@@ -9,7 +9,7 @@ from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Role
 from headrace.model.errors import did_you_mean
 from headrace.security.access import Identity, IdentityKind, Node, roles_of
 from headrace.security.tokens import identity_of
-from headrace.services.masking import hidden_columns
+from headrace.services.masking import column_limits
 from headrace.services.parameters import Argument
 from headrace.services.permissions import (
     CommandPermission,
@@ -68,7 +68,9 @@ def explain(
     if about is not None and needed.of and not result.allowed:
         result = decision(session, rules, needed.permission, about, identity)
     masked = (
-        hidden_columns(session, about.name, identity) if isinstance(about, Source | Asset) else []
+        column_limits(session, about.name, identity).names
+        if isinstance(about, Source | Asset)
+        else []
     )
     return AccessDecisionResponse(
         who=identity.who,

@@ -1,17 +1,29 @@
 """Columns whose values somebody may not see: classified ones, forbidden ones, and derived ones.
 
-A hidden column is left out. Columns derived from it by lineage are hidden as well. For asset code
-that Headrace can't analyse, only the declared columns are known.
+A column with a mask is shown masked. A column without one is left out, because a query over a
+redacted value would give a wrong result silently. A column that passes on another one's values
+unchanged has its mask; one that is computed from them is left out unless it has a mask of its own,
+or is declassified. For asset code that Headrace can't analyse, all columns are computed from all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from headrace.compiler.lineage import compile_lineage
-from headrace.model import Asset, Project, Refused, Source
+from headrace.lake import LakeColumn
+from headrace.lake.masks import ColumnMask
+from headrace.model import Project, Refused
 from headrace.model.access import AccessRules, Permission
+from headrace.model.masks import column_classes, declassified
+from headrace.model.nodes import ColumnClass
+from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.security.access import Identity, IdentityKind, forbidden_columns
+from headrace.security.masks import NO_DOMAIN, DeclaredMask, column_mask
+from headrace.services.keys import key_store
 from headrace.services.permissions import decision, rules_of
 from headrace.services.session import ProjectSession
 from headrace.sql.values import Transformation
@@ -20,68 +32,111 @@ HARMLESS = frozenset({Transformation.FILTER, Transformation.JOIN_KEY})
 """Transformations that pass on no values. (Aggregates may: the greatest name is a name.)"""
 
 
-def hidden_columns(
-    session: ProjectSession, node: str, identity: Identity | None = None
-) -> list[str]:
-    """Return the columns of a node, in lower case, that an identity (the session's) may not see.
+class ColumnLimits(NamedTuple):
+    """The columns of a node that an identity sees masked or not at all, in lower case."""
 
-    Without `access.yaml` that is none for local users.
+    left_out: frozenset[str] = frozenset()
+    masks: dict[str, DeclaredMask] = {}  # noqa: RUF012 - never changed
+
+    @property
+    def names(self) -> list[str]:
+        """All of these columns."""
+        return sorted({*self.left_out, *self.masks})
+
+
+class _Roots(NamedTuple):
+    """Columns where a limit begins, as (node, column in lower case)."""
+
+    forbidden: frozenset[tuple[str, str]]
+    classified: dict[tuple[str, str], ColumnClass]
+
+
+def column_limits(
+    session: ProjectSession,
+    node: str,
+    identity: Identity | None = None,
+    *,
+    over_network: bool = False,
+) -> ColumnLimits:
+    """Return the columns of a node that an identity (the session's) may not see in the clear.
+
+    Without `access.yaml` that is none for local users. Over the network, nobody sees classified
+    columns in the clear.
     """
-    return _with_derived(session, node, _hidden(session, identity or session.identity))
+    roots = _roots(session, identity or session.identity, everything=over_network)
+    if not roots.forbidden and not roots.classified:
+        return ColumnLimits()
+    compiled = session.compiled
+    lineage = None if compiled is None else compile_lineage(compiled, session.data_folder / "cache")
+    known = () if compiled is None else compiled.nodes[node].column_names or ()
+    own = {column for name, column in (*roots.forbidden, *roots.classified) if name == node}
+    left_out, masks = set(), {}
+    for column in dict.fromkeys([*(name.lower() for name in known), *sorted(own)]):
+        limited, mask = _limit(session, roots, lineage, node, column)
+        if mask is not None:
+            masks[column] = mask
+        elif limited:
+            left_out.add(column)
+    return ColumnLimits(frozenset(left_out), masks)
 
 
-def masked_columns(session: ProjectSession, node: str) -> list[str]:
-    """Return the columns of a node, in lower case, that nobody sees over the network.
+def fitting_masks(
+    session: ProjectSession, limits: ColumnLimits, columns: Sequence[LakeColumn]
+) -> tuple[frozenset[str], dict[str, ColumnMask]]:
+    """Return the columns to leave out, and the masks of the others for a table's columns.
 
-    These are the classified columns, and those that the session's identity may not see.
+    A mask that doesn't fit its column's type leaves the column out. Raises KeyProblem.
     """
-    project = session.project()
-    classified = {
-        f"{name.lower()}.{column}"
-        for name in _names(project)
-        for column in classified_columns(project, name)
-    }
-    return _with_derived(session, node, classified | _hidden(session, session.identity))
+    store = key_store(session)
+    by_name = {column.name.lower(): column for column in columns}
+    left_out, masks = set(limits.left_out), {}
+    for name, declared in limits.masks.items():
+        mask = (
+            column_mask(declared, by_name[name], by_name, store.data_key)
+            if name in by_name
+            else None
+        )
+        if mask is None:
+            left_out.add(name)
+        else:
+            masks[name] = mask
+    return frozenset(left_out), masks
 
 
 def refuse_hidden(session: ProjectSession, node: str, command: str) -> None:
-    """Raise Refused if a command would show rows with columns that are hidden."""
-    hidden = hidden_columns(session, node)
+    """Raise Refused if a command would show rows with columns that are hidden or masked."""
+    hidden = column_limits(session, node).names
     if hidden:
         raise Refused(
             f"{command} would show columns of {node} that you may not read:"
             f" {', '.join(hidden[:8])}",
-            hint=f"headrace read {node} leaves them out",
+            hint=f"headrace read {node} masks them or leaves them out",
         )
 
 
-def classified_columns(project: Project, name: str) -> set[str]:
-    """Return the columns that a node's contract classifies, in lower case."""
-    node = project.node(name)
-    contract = (
-        project.contracts.get(node.contract or name) if isinstance(node, Source | Asset) else None
-    )
-    return (
-        {column.name.lower() for column in contract.columns if column.classification}
-        if contract is not None
-        else set()
-    )
+def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> _Roots:
+    """Return the columns that rules or classifications hide from an identity.
 
-
-def _hidden(session: ProjectSession, identity: Identity) -> set[str]:
-    """Return NODE.COLUMN of all columns that rules or classifications hide from an identity."""
-    rules = rules_of(session)
-    if rules is None and identity.kind is IdentityKind.LOCAL:
-        return set()
-    project = session.project()
-    hidden: set[str] = set()
-    for name in _names(project):
-        columns = forbidden_columns(rules, identity, name, env=session.env)
-        classified = classified_columns(project, name)
-        if classified and not _may_reveal(session, rules, identity, name):
-            columns |= classified
-        hidden.update(f"{name.lower()}.{column}" for column in columns)
-    return hidden
+    With `everything`, all classified columns are among them.
+    """
+    rules, project = rules_of(session), session.project()
+    unlimited = rules is None and identity.kind is IdentityKind.LOCAL
+    if unlimited and not everything:
+        return _Roots(frozenset(), {})
+    names = [*project.sources, *project.assets]
+    forbidden = {
+        (name, column)
+        for name in names
+        for column in forbidden_columns(rules, identity, name, env=session.env)
+    }
+    classes = {name: column_classes(project, name) for name in names}
+    classified = {
+        (name, column): value
+        for name, columns in classes.items()
+        if columns and (everything or not _may_reveal(session, rules, identity, name))
+        for column, value in columns.items()
+    }
+    return _Roots(frozenset(forbidden), classified)
 
 
 def _may_reveal(
@@ -94,27 +149,79 @@ def _may_reveal(
     )
 
 
-def _with_derived(session: ProjectSession, node: str, hidden: Collection[str]) -> list[str]:
-    """Return the hidden columns of a node, and its columns that are derived from hidden ones."""
-    if not hidden:
-        return []
-    own_columns = {
-        column.partition(".")[2] for column in hidden if column.partition(".")[0] == node.lower()
-    }
-    compiled = session.compiled
-    if compiled is None:
-        return sorted(own_columns)
-    lineage = compile_lineage(compiled, session.data_folder / "cache")
-    derived_columns = {
-        column.lower()
-        for column in compiled.nodes[node].column_names or ()
-        if any(
-            step.column.lower() in hidden and step.transformation not in HARMLESS
-            for step in lineage.upstream(node, column)
-        )
-    }
-    return sorted(own_columns | derived_columns)
+class _Step(NamedTuple):
+    """A column that is reached upstream, and how it got there."""
+
+    node: str
+    column: str
+    unchanged: bool
+    """Whether its values arrive unchanged."""
+    open: bool
+    """Whether no declassified or masked column lies between."""
 
 
-def _names(project: Project) -> list[str]:
-    return [*project.sources, *project.assets]
+def _limit(
+    session: ProjectSession, roots: _Roots, lineage: Lineage | None, node: str, column: str
+) -> tuple[bool, DeclaredMask | None]:
+    """Return whether a column is limited, and the mask that shows it nevertheless."""
+    project = session.project()
+    masks: set[DeclaredMask | None] = set()
+    limited = False
+    start = _Step(node, column, unchanged=True, open=True)
+    waiting, seen = [start], {start}
+    while waiting:
+        step = waiting.pop()
+        if _matches(step, roots.forbidden):
+            return True, None
+        if _is_classified(project, roots, step):
+            limited = True
+            mask = _mask_at(project, roots, step)
+            if _is_decided(project, step, mask):
+                masks.add(mask)
+                # this mask covers the values above it; rules that forbid them hold nevertheless
+                step = step._replace(open=False)
+        new = [above for above in _above(project, lineage, step) if above not in seen]
+        seen.update(new)
+        waiting += new
+    return limited, masks.pop() if len(masks) == 1 else None
+
+
+def _is_classified(project: Project, roots: _Roots, step: _Step) -> bool:
+    return (
+        step.open
+        and step.column not in declassified(project.source_or_asset(step.node))
+        and _matches(step, roots.classified)
+    )
+
+
+def _is_decided(project: Project, step: _Step, mask: DeclaredMask | None) -> bool:
+    """Whether no mask further upstream can be the column's."""
+    return mask is not None or step.node in project.sources or not step.unchanged
+
+
+def _mask_at(project: Project, roots: _Roots, step: _Step) -> DeclaredMask | None:
+    """Return the mask that a column declares itself, if its values arrive unchanged."""
+    classified = roots.classified.get((step.node, step.column))
+    node = project.source_or_asset(step.node)
+    if classified is None or classified.mask is None or node is None or not step.unchanged:
+        return None
+    declared = msgspec.json.encode(classified.mask, order="sorted").decode()
+    return DeclaredMask(declared, node.domain or NO_DOMAIN, node.name, step.column)
+
+
+def _matches(step: _Step, columns: Collection[tuple[str, str]]) -> bool:
+    """Whether a column is among others; `*` is if any column of its node is."""
+    if step.column == ALL_COLUMNS:
+        return any(node == step.node for node, _ in columns)
+    return (step.node, step.column) in columns
+
+
+def _above(project: Project, lineage: Lineage | None, step: _Step) -> Iterator[_Step]:
+    """Yield the columns whose values a column has or is computed from."""
+    if lineage is None:
+        return
+    is_open = step.open and step.column not in declassified(project.source_or_asset(step.node))
+    for node, column, transformation in lineage.above(step.node, step.column):
+        if transformation not in HARMLESS:
+            unchanged = step.unchanged and transformation is Transformation.IDENTITY
+            yield _Step(node, column.lower(), unchanged, is_open)

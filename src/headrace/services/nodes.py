@@ -19,6 +19,7 @@ from headrace.lake import PARTITION_COLUMN
 from headrace.lake import catalog as lake
 from headrace.model import Asset, Consumer, Source, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
+from headrace.model.masks import column_classes
 from headrace.plan import Compiled
 from headrace.services import deliveries as services_deliveries
 from headrace.services import targets
@@ -250,11 +251,13 @@ def _oldest(session: ProjectSession, name: str) -> str | None:
 def _columns(
     session: ProjectSession, declared: Source | Asset, compiled: Compiled | None
 ) -> list[NodeColumnRow]:
-    contract = session.project().contracts.get(declared.contract or declared.name)
-    columns = () if contract is None else contract.columns
-    classified = {column.name.lower(): column.classification for column in columns}
+    classes = column_classes(session.project(), declared.name)
     return [
-        NodeColumnRow(name=name, type=kind, classification=classified.get(name.lower()))
+        NodeColumnRow(
+            name=name,
+            type=kind,
+            classification=classes[name.lower()].name if name.lower() in classes else None,
+        )
         for name, kind in typed_columns(session, declared.name, compiled)
     ]
 

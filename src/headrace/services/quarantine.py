@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -111,14 +111,18 @@ def _cut(value: str) -> str:
 
 
 def without_classified(
-    rows: Iterable[dict[str, Any]], contract: Contract | None, *, raw: bool
+    rows: Iterable[dict[str, Any]],
+    contract: Contract | None,
+    *,
+    raw: bool,
+    also: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Return the rows without classified columns.
 
     Of a raw delivery (`raw`) only columns with known, unclassified names are kept: a renamed column
     would reveal its values under the new name.
     """
-    classified = _names(contract, classified=True)
+    classified = _names(contract, classified=True) | {name.lower() for name in also}
     if not classified:
         return list(rows)
     harmless = _names(contract, classified=False) - classified
@@ -210,9 +214,9 @@ def _without_hidden(session: ProjectSession, row: QuarantineRow) -> QuarantineRo
     """Return a row without sample rows if the session's identity may not see some of them."""
     if unrestricted(session):
         return row
-    from headrace.services.masking import hidden_columns
+    from headrace.services.masking import column_limits
 
-    if not hidden_columns(session, row.node):
+    if not column_limits(session, row.node).names:
         return row
     checks = [msgspec.structs.replace(check, sample=[]) for check in row.checks]
     return msgspec.structs.replace(row, sample=[], checks=checks)
@@ -337,15 +341,11 @@ def _sample(
     session: ProjectSession, project: Project, item: Quarantined, delivery: str | None
 ) -> list[dict[str, Any]]:
     node = project.node(item.node)
-    contract = (
-        project.contracts.get(node.contract or node.name)
-        if isinstance(node, Source | Asset)
-        else None
-    )
-    raw = not item.sample
-    return without_classified(
-        item.sample or first_rows(session.data_folder, item.path, delivery), contract, raw=raw
-    )
+    if not isinstance(node, Source | Asset):
+        return []
+    rows = item.sample or first_rows(session.data_folder, item.path, delivery)
+    contract = project.contracts.get(node.contract or node.name)
+    return without_classified(rows, contract, raw=not item.sample, also=node.classified)
 
 
 def _of_all(tx: Transaction, item: Quarantined, word: str) -> list[str]:

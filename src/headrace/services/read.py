@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
+from headrace.lake.masks import ColumnMask, masked_types
 from headrace.model import Asset, HeadraceError, Refused, Source, UsageError
 from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
@@ -136,42 +137,79 @@ def read(
 
     `columns` restricts the columns. Raise UsageError as `find`, LakeError for lost files.
     """
-    columns, masked = visible_columns(session, query, columns)
+    visible = visible_columns(session, query, columns)
     if _of_view(session, query):
         from headrace.services import sql
 
-        response = sql.read_view(session, query, columns)
-        return msgspec.structs.replace(response, masked=masked)
+        response = sql.read_view(session, query, visible.columns)
+        return msgspec.structs.replace(response, masked=visible.masked)
     location = find(session, query)
     note_reads(session, [location.node.name], usage.READ)
     with lake_files.naming_damage(session, location.files):
-        column_rows, rows, total = _rows(session, location, query.limit, columns)
-    return msgspec.structs.replace(_response(location, column_rows, rows, total), masked=masked)
+        column_rows, rows, total = _rows(session, location, query.limit, visible)
+    response = _response(location, column_rows, rows, total)
+    return msgspec.structs.replace(response, masked=visible.masked)
+
+
+class VisibleColumns(NamedTuple):
+    """The columns that a reader gets (None: all), and those that are masked or left out."""
+
+    columns: Sequence[str] | None
+    masked: list[str]
+    masks: Mapping[str, ColumnMask]
+    """Column in lower case → how its values are masked."""
 
 
 def visible_columns(
-    session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None
-) -> tuple[Sequence[str] | None, list[str]]:
-    """Return the columns to read (None: all), and those left out for the session's identity.
+    session: ProjectSession,
+    query: ReadQuery,
+    columns: Sequence[str] | None,
+    *,
+    over_network: bool = False,
+) -> VisibleColumns:
+    """Return what the session's identity may read of these columns (None: of all).
 
-    Raise Refused if one that is left out was asked for.
+    Over the network, nobody reads classified columns in the clear. Raise Refused if a column that
+    is left out was asked for, and KeyProblem if the key of a mask can't be had.
     """
-    if unrestricted(session):
-        return columns, []
-    from headrace.services.masking import hidden_columns
+    if not over_network and unrestricted(session):
+        return VisibleColumns(columns, [], {})
+    from headrace.services.masking import column_limits, fitting_masks
 
     name = targets.target(query.asset, session.project()).node
-    hidden = hidden_columns(session, name)
-    refused = [column for column in columns or () if column.lower() in hidden]
-    if refused:
-        raise Refused(
-            f"you may not read the column {refused[0][:60]} of {name}",
-            hint=f"headrace read {name} leaves it out",
+    limits = column_limits(session, name, over_network=over_network)
+    if not limits.names:
+        return VisibleColumns(columns, [], {})
+    table = None if _of_view(session, query) else find(session, query).table
+    # a view isn't masked: its query would compute with masked values
+    left_out, masks = (
+        (frozenset(limits.names), {})
+        if table is None
+        else fitting_masks(session, limits, table.columns)
+    )
+    _refuse_left_out(name, columns or (), left_out, over_network=over_network)
+    if columns is None and left_out:
+        known = columns_of(session, query)
+        columns = [column for column in known if column.lower() not in left_out]
+    return VisibleColumns(columns, limits.names, masks)
+
+
+def _refuse_left_out(
+    name: str, columns: Sequence[str], left_out: Collection[str], *, over_network: bool
+) -> None:
+    """Raise if a column that is left out was asked for."""
+    refused = next((column for column in columns if column.lower() in left_out), None)
+    if refused is None:
+        return
+    if over_network:
+        raise UsageError(
+            f"column {refused[:60]} is classified: it isn't shown",
+            hint="a contract says so, here or upstream",
         )
-    if columns is not None or not hidden:
-        return columns, hidden
-    known = columns_of(session, query)
-    return [column for column in known if column.lower() not in hidden], hidden
+    raise Refused(
+        f"you may not read the column {refused[:60]} of {name}",
+        hint=f"headrace read {name} leaves it out",
+    )
 
 
 def _response(
@@ -195,19 +233,19 @@ def write(
     query: ReadQuery,
     out: BinaryIO,
     data_format: str,
-    columns: Sequence[str] | None = None,
+    visible: VisibleColumns | None = None,
 ) -> None:
-    """Write the rows as `csv`, `parquet` or `arrow`, of all columns or some.
+    """Write the rows as `csv`, `parquet` or `arrow`, of all columns that the reader may see.
 
     Raise HeadraceError if the columns are unknown, because nothing was published yet.
     """
     from headrace.lake import reading
 
-    columns, _ = visible_columns(session, query, columns)
+    visible = visible or visible_columns(session, query, None)
     if _of_view(session, query):
         from headrace.services import sql
 
-        sql.write_view(session, query, out, data_format, columns)
+        sql.write_view(session, query, out, data_format, visible.columns)
         return
     location = find(session, query)
     if location.table is None:
@@ -225,8 +263,9 @@ def write(
             out,
             data_format=reading.DataFormat(data_format),
             limit=query.limit,
-            columns=columns,
+            columns=visible.columns,
             timezone=session.timezone,
+            masks=visible.masks,
         )
 
 
@@ -235,8 +274,7 @@ def write_json(
     session: ProjectSession,
     query: ReadQuery,
     out: BinaryIO,
-    columns: Sequence[str] | None,
-    masked: Sequence[str],
+    visible: VisibleColumns,
 ) -> None:
     """Write the response of `read` as JSON, streaming its rows.
 
@@ -245,8 +283,8 @@ def write_json(
     """
     location = None if _of_view(session, query) else find(session, query)
     if location is None or location.table is None or not location.files or location.manifest:
-        response = read(session, query, columns)
-        out.write(encoded(msgspec.structs.replace(response, masked=list(masked))))
+        response = read(session, query, visible.columns)
+        out.write(encoded(msgspec.structs.replace(response, masked=visible.masked)))
         return
     note_reads(session, [location.node.name], usage.READ)
     _close(session)
@@ -258,13 +296,14 @@ def write_json(
             Path(location.lake),
             location.files,
             location.table,
-            columns=columns,
+            columns=visible.columns,
             limit=query.limit,
             timezone=session.timezone,
+            masks=visible.masks,
         ) as (total, batches),
     ):
-        empty = _response(location, _column_rows(location.table, columns), [], total)
-        response = msgspec.structs.replace(empty, masked=list(masked))
+        empty = _response(location, _column_rows(location.table, visible), [], total)
+        response = msgspec.structs.replace(empty, masked=visible.masked)
         # These bytes occur nowhere else in the JSON text: within a string the quotes would be
         # escaped.
         before, rows, after = encoded(response).partition(b'"rows":[]')
@@ -313,13 +352,13 @@ def _rows(
     session: ProjectSession,
     location: ReadLocation,
     limit: int | None,
-    selected: Sequence[str] | None,
+    visible: VisibleColumns,
 ) -> tuple[list[ColumnRow], list[dict[str, object]], int]:
     if location.manifest:
         return list(MANIFEST), list(location.manifest)[:limit], len(location.manifest)
     if location.table is None:
         return _declared_columns(session, location.node.name), [], 0
-    columns = _column_rows(location.table, selected)
+    columns = _column_rows(location.table, visible)
     if not location.files:
         return columns, [], 0
     from headrace.lake import reading  # imports DuckDB, only if there is something to read
@@ -329,21 +368,21 @@ def _rows(
         Path(location.lake),
         location.files,
         location.table,
-        columns=selected,
+        columns=visible.columns,
         limit=limit,
         timezone=session.timezone,
+        masks=visible.masks,
     )
     return columns, list(rows.rows), rows.total
 
 
-def _column_rows(table: LakeTable, selected: Sequence[str] | None) -> list[ColumnRow]:
-    """Return the readable columns of a table, or those of them that are selected."""
-    selected_names = None if selected is None else {name.lower() for name in selected}
+def _column_rows(table: LakeTable, visible: VisibleColumns) -> list[ColumnRow]:
+    """Return the visible columns of a table, with the types of what the reader gets."""
+    names = None if visible.columns is None else {name.lower() for name in visible.columns}
     return [
         ColumnRow(name=column.name, type=column.type)
-        for column in table.columns
-        if column.name != PARTITION_COLUMN
-        and (selected_names is None or column.name.lower() in selected_names)
+        for column in masked_types(table.columns, visible.masks)
+        if column.name != PARTITION_COLUMN and (names is None or column.name.lower() in names)
     ]
 
 

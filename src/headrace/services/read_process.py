@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
-from headrace.model import HeadraceError, UsageError
+from headrace.model import HeadraceError
 from headrace.security.access import Identity
 from headrace.services import read as reading
-from headrace.services import targets
-from headrace.services.masking import masked_columns
 from headrace.services.read_queries import ReadQuery
 from headrace.services.session import ProjectSession
 
@@ -87,22 +85,15 @@ def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
     )
     rows: AfterHead | None = None
     try:
-        hidden = masked_columns(
-            session, targets.target(request.wanted.asset, session.project()).node
+        visible = reading.visible_columns(
+            session, request.wanted, request.columns, over_network=True
         )
-        refused = [name for name in request.columns or () if name.lower() in hidden]
-        if refused:
-            raise UsageError(
-                f"column {refused[0][:60]} is classified: it isn't shown",
-                hint="a contract says so, here or upstream",
-            )
-        visible_columns = _columns_to_read(session, request, hidden)
-        rows = AfterHead(out, Head(hidden))
+        rows = AfterHead(out, Head(visible.masked))
         stream = cast("BinaryIO", rows)
         if request.form == JSON:
-            reading.write_json(session, request.wanted, stream, visible_columns, hidden)
+            reading.write_json(session, request.wanted, stream, visible)
         else:
-            reading.write(session, request.wanted, stream, request.form, columns=visible_columns)
+            reading.write(session, request.wanted, stream, request.form, visible)
         rows.begin()
     except HeadraceError as error:
         if rows is not None and rows.begun:
@@ -111,13 +102,3 @@ def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
         out.write(msgspec.json.encode(head) + b"\n")
     finally:
         session.close()
-
-
-def _columns_to_read(
-    session: ProjectSession, request: DataFileRequest, hidden: list[str]
-) -> list[str] | None:
-    """Return the columns to be read; None for all."""
-    if request.columns is not None or not hidden:
-        return None if request.columns is None else list(request.columns)
-    known = reading.columns_of(session, request.wanted)
-    return [name for name in known if name.lower() not in hidden]

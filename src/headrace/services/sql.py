@@ -70,7 +70,7 @@ class SqlQuery(msgspec.Struct, frozen=True):
     bound: dict[str, Any] = {}
     """Values that are bound unchanged."""
     masked: bool = True
-    """Whether columns that the session's identity may not see are left out."""
+    """Whether columns that the session's identity may not see are masked or left out."""
     noted: bool = True
     """Whether the query counts as a read of its tables."""
 
@@ -134,7 +134,7 @@ def _prepared(
     )
     seen = _seen(session, question, [name for name in node_names if name not in views])
     if question.masked:
-        seen = _without_hidden(session, seen, views)
+        seen = _masked(session, seen, views, text)
     if question.noted and not any(name.startswith('"') for name in names):
         note_reads(session, _canonical(project, names), usage.SQL)
     # DuckDB computes from here on: a process never has both DuckDB and the state open
@@ -149,22 +149,29 @@ def _prepared(
         yield duckdb, text, _values(project, reading.parameters_of(duckdb, text), question), seen
 
 
-def _without_hidden(session: ProjectSession, seen: _Snapshot, views: Sequence[str]) -> _Snapshot:
-    """Return the tables without the columns that the session's identity may not see.
+def _masked(session: ProjectSession, seen: _Snapshot, views: Sequence[str], text: str) -> _Snapshot:
+    """Return the tables with the columns that the session's identity may see, masked if need be.
 
-    Raise Refused if a view reads such a column: without it, the view can't be computed.
+    Raise Refused if a view reads another column: without it, the view can't be computed. Raise
+    UsageError if the query reads files past the tables.
     """
     if unrestricted(session):
         return seen
-    from headrace.services.masking import hidden_columns, refuse_hidden
+    from headrace.lake.reading import refuse_other_reads
+    from headrace.services.masking import column_limits, fitting_masks
 
     for view in views:
         refuse_hidden(session, view, "sql")
     tables = []
     for table in seen.tables:
-        hidden = hidden_columns(session, table.name)
-        columns = tuple(column for column in table.columns if column.name.lower() not in hidden)
-        tables.append(msgspec.structs.replace(table, columns=columns))
+        limits = column_limits(session, table.name)
+        if not limits.names:
+            tables.append(table)
+            continue
+        refuse_other_reads(text)
+        left_out, masks = fitting_masks(session, limits, table.columns)
+        columns = tuple(column for column in table.columns if column.name.lower() not in left_out)
+        tables.append(msgspec.structs.replace(table, columns=columns, masks=masks))
     return msgspec.structs.replace(seen, tables=tuple(tables))
 
 
@@ -338,9 +345,10 @@ def read_view(
     name = targets.target(query.asset, session.project()).node
     state, through = _state_and_end(session, name)
     question = _question(name, query, columns)
-    total = run_query(
-        session, SqlQuery(f"select count(*) as n from {quote(name)}", at=query.at, noted=False)
-    ).rows[0]["n"]
+    counting = SqlQuery(
+        f"select count(*) as n from {quote(name)}", at=query.at, masked=False, noted=False
+    )
+    total = run_query(session, counting).rows[0]["n"]
     response = run_query(session, question)
     return ReadResponse(
         asset=name,

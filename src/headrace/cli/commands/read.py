@@ -179,14 +179,24 @@ def _render_rows(response: ReadResponse, page: CommandOutput) -> None:
     if response.data_through is not None:
         facts.append(f"data through {page.times.partition(response.data_through)}")
     page.facts(*facts)
-    if response.masked:
-        page.say(f"left out, because you may not read them: {', '.join(response.masked)}", "dim")
+    _say_masked(response, page)
     more = len(response.rows) < total
     page.next(
         f"headrace read {response.asset} --format csv --out {response.asset}.csv"
         if more
         else f"headrace lineage {response.asset}"
     )
+
+
+def _say_masked(response: ReadResponse, page: CommandOutput) -> None:
+    shown = {column.name.lower() for column in response.columns}
+    masked = [name for name in response.masked if name in shown]
+    left_out = [name for name in response.masked if name not in shown]
+    if masked:
+        page.say(f"masked: {', '.join(masked)}", "dim")
+    if left_out:
+        them = "them" if len(left_out) > 1 else "it"
+        page.say(f"left out, because you may not read {them}: {', '.join(left_out)}", "dim")
 
 
 # `headrace sql QUERY`

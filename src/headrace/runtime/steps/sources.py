@@ -206,6 +206,7 @@ def read_as(
         temporary=context.folders.temporary,
         pinned=pinned,
         promised=task.promised,
+        classified=task.classified,
         samples=samples,
         options=task.source.connector,
         adapt=adapt,

@@ -1,0 +1,204 @@
+"""`classification`, `personal` and `mask` of a column, in contracts, sources and assets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from headrace.model.errors import Report, did_you_mean, shown
+from headrace.model.fields import Fields, LocatedMapping, kind_of
+from headrace.model.nodes import Asset, ColumnClass, Project, Source
+
+PERSONAL = "personal"
+COLUMN_FIELDS = ("classification", "personal", "mask")
+MASK_PROPERTY = "headrace.mask"
+KEPT_CHARACTERS_MAX = 1_000
+SHIFT_DAYS_MAX = 3_650
+TIME_UNITS = ("hour", "day", "week", "month", "quarter", "year")
+_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "redact": (),
+    "truncate": ("keep", "from"),
+    "generalise": ("to",),
+    "hash": ("domain",),
+    "token": ("domain",),
+    "date_shift": ("days", "by", "domain"),
+}
+"""Method → its parameters."""
+METHODS = tuple(_PARAMETERS)
+_BROKEN = "attacks recover what it encrypts, and NIST's draft of February 2025 drops it"
+_PLAIN = "without a key, everybody finds a value by trying all of them"
+_REFUSED = {
+    "ff3": _BROKEN,
+    "ff3-1": _BROKEN,
+    "ff1": "it isn't authenticated, and short formats can be searched",
+    "fpe": "format-preserving encryption isn't authenticated, and short formats can be searched",
+    **dict.fromkeys(("md5", "sha1", "sha", "sha256", "sha-256", "sha512"), _PLAIN),
+}
+"""Methods that people know from elsewhere, and why Headrace doesn't have them."""
+
+
+def read_column_class(written: LocatedMapping, column: str, report: Report) -> ColumnClass | None:
+    """Return what a column's declaration says about its classification; None if nothing.
+
+    `written` may have other fields. Problems are reported with their lines, all at once.
+    """
+    fields = Fields(written, report, tuple(written), what=f"the column {shown(column)}")
+    classification = fields.text("classification") if "classification" in fields else None
+    personal = fields.flag("personal") if "personal" in fields else None
+    if classification is not None and not classification.strip():
+        fields.refuse("classification", "`classification` is empty", "write personal or secret")
+        classification = None
+    if classification is None and personal:
+        classification = PERSONAL
+    mask = _mask(fields, column) if "mask" in fields else None
+    if mask is not None and classification is None:
+        fields.refuse(
+            "mask",
+            f"the column {shown(column)} has a mask and no classification",
+            "add classification: personal, or what it is; columns without one are never masked",
+            code="missing_field",
+        )
+        return None
+    return None if classification is None else ColumnClass(name=classification, mask=mask)
+
+
+def read_column_classes(fields: Fields, known: Collection[str]) -> dict[str, ColumnClass]:
+    """Return the classified columns among `columns: {column: {classification: …, mask: …}}`.
+
+    Columns with another value than a mapping aren't read here.
+    """
+    written = fields.raw("columns")
+    if not isinstance(written, LocatedMapping):
+        if written is not None and "type" not in known:
+            fields.wrong(
+                "columns", "a mapping", "write columns: {NAME: {classification: personal}}"
+            )
+        return {}
+    results = {}
+    for column, value in written.items():
+        if not isinstance(value, LocatedMapping):
+            if "type" not in known:
+                fields.report.error(
+                    "wrong_type",
+                    written.lines[column],
+                    f"the column {shown(column)} must be a mapping, not {kind_of(value)}",
+                    "write {classification: personal}; types stand in the contract",
+                )
+            continue
+        Fields(value, fields.report, known, what=f"the column {shown(column)}")
+        column_class = read_column_class(value, column, fields.report)
+        if column_class is not None:
+            results[column] = column_class
+    return results
+
+
+def read_declassify(fields: Fields) -> dict[str, str]:
+    """Return `declassify: {column: reason}`; a column without a reason is reported."""
+    block = fields.block_of("declassify")
+    if block is None:
+        return {}
+    inner = Fields(block, fields.report, tuple(block), what="`declassify`")
+    reasons = {column: inner.text(column) for column in block}
+    return {column: reason for column, reason in reasons.items() if reason}
+
+
+def _mask(fields: Fields, column: str) -> dict[str, Any] | None:
+    block = fields.block_of("mask")
+    if block is None:
+        return None
+    method = block.get("method")
+    line = block.lines.get("method", block.line or fields.line("mask"))
+    if method not in METHODS:
+        _refuse_method(method, column, line, fields.report)
+        return None
+    parameters = _PARAMETERS[method]
+    inner = Fields(block, fields.report, ("method", *parameters), what=f"the mask `{method}`")
+    readers = {"truncate": _truncate, "generalise": _generalise, "date_shift": _date_shift}
+    values = readers[method](inner) if method in readers else {}
+    if values is None or (set(block) - {"method", *parameters}):
+        return None
+    if "domain" in inner and (domain := inner.text("domain")):
+        values["domain"] = domain
+    return {"method": method, **values}
+
+
+def _refuse_method(method: object, column: str, line: int, report: Report) -> None:
+    if isinstance(method, str) and method.lower() in _REFUSED:
+        report.error(
+            "wrong_value",
+            line,
+            f"{shown(method)} can't mask {shown(column)}: {_REFUSED[method.lower()]}",
+            "use token (AES-SIV, reversible) or hash (HMAC-SHA-256), both with a key",
+        )
+        return
+    named = shown(str(method)) if method is not None else "no method"
+    report.error(
+        "wrong_value",
+        line,
+        f"the mask of {shown(column)} has {named}",
+        did_you_mean(str(method), METHODS) or f"write method: one of {', '.join(METHODS)}",
+    )
+
+
+def _truncate(fields: Fields) -> dict[str, Any] | None:
+    keep = _required_number(fields, "keep", KEPT_CHARACTERS_MAX)
+    side = fields.choice("from", ("start", "end"), "start") if "from" in fields else "start"
+    return None if keep is None else {"keep": keep, "from": side}
+
+
+def _generalise(fields: Fields) -> dict[str, Any] | None:
+    to = fields.raw("to")
+    if isinstance(to, str) and to in TIME_UNITS:
+        return {"to": to}
+    if isinstance(to, int | float) and not isinstance(to, bool) and 0 < to < float("inf"):
+        return {"to": to}
+    fields.refuse(
+        "to" if "to" in fields else "method",
+        "`generalise` needs `to`: the width of a bucket of numbers, or a unit of time",
+        f"write to: 10, or to: one of {', '.join(TIME_UNITS)}",
+    )
+    return None
+
+
+def _date_shift(fields: Fields) -> dict[str, Any] | None:
+    days = _required_number(fields, "days", SHIFT_DAYS_MAX)
+    if days is None:
+        return None
+    by = fields.text("by") if "by" in fields else None
+    return {"days": days} | ({"by": by} if by else {})
+
+
+def _required_number(fields: Fields, name: str, maximum: int) -> int | None:
+    if name not in fields:
+        fields.refuse(
+            "method",
+            f"`{fields.block['method']}` needs `{name}`",
+            f"write {name}: a number from 1 to {maximum:,}",
+            code="missing_field",
+        )
+        return None
+    return fields.whole(name, minimum=1, maximum=maximum)
+
+
+def column_classes(project: Project, name: str) -> dict[str, ColumnClass]:
+    """Return the classified columns of a source or asset, in lower case, with their masks.
+
+    What the node declares itself overrides its contract.
+    """
+    node = project.source_or_asset(name)
+    if node is None:
+        return {}
+    contract = project.contracts.get(node.contract or name)
+    classes = {
+        column.name.lower(): ColumnClass(name=column.classification, mask=column.mask)
+        for column in (contract.columns if contract is not None else ())
+        if column.classification
+    }
+    return classes | {column.lower(): value for column, value in node.classified.items()}
+
+
+def declassified(node: Source | Asset | None) -> dict[str, str]:
+    """Return the columns, in lower case, that an asset declassifies, with their reasons."""
+    if not isinstance(node, Asset):
+        return {}
+    return {column.lower(): reason for column, reason in node.declassify.items()}

@@ -1,0 +1,275 @@
+"""The methods of masks: SQL expressions, keyed tokens (HMAC-SHA-256, AES-SIV), shifted dates.
+
+A hash token is `h1v1_` and 32 hexadecimal digits: the first 128 bits of HMAC-SHA-256 over the
+value's UTF-8 bytes, with the key of the domain. `h1` names the algorithm, `v1` the key's version.
+A reversible token is `s1v1_` and base64url of AES-SIV (RFC 5297) over the same bytes, bound to
+domain, table and column. Unicode isn't normalised: NFC and NFD of a name are different values,
+and have different tokens. TRUST P3, K6.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from headrace.lake.masks import ColumnMask, MaskFunction, failure
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.tables import LakeColumn
+from headrace.lake.types import parse
+from headrace.security.keys import DataKey
+
+HASH, SIV = "h1", "s1"
+TOKEN_BYTES = 16
+"""128 bits: a collision among a billion values has a probability below 10⁻²⁰."""
+REDACTED = "***"
+NO_DOMAIN = "default"
+"""The domain of the keys of nodes that declare none."""
+_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+_HUGE = ("HUGEINT", "UBIGINT", "UHUGEINT")
+_TIMES = ("DATE", "TIMESTAMP")
+
+KeyOf = Callable[[str, str], DataKey]
+"""(domain, purpose) → the data key."""
+
+
+class DeclaredMask(msgspec.Struct, frozen=True):
+    """A mask where it is declared. Columns that pass its values on have the same one."""
+
+    declared: str
+    """`mask:` as JSON text, so that masks can be compared."""
+    domain: str
+    table: str
+    column: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The method and its parameters."""
+        result: dict[str, Any] = msgspec.json.decode(self.declared)
+        return result
+
+
+def column_mask(
+    mask: DeclaredMask, column: LakeColumn, columns: Mapping[str, LakeColumn], key_of: KeyOf
+) -> ColumnMask | None:
+    """Return the mask of a column; None if the method doesn't fit its type.
+
+    `columns` are those of the table, in lower case. Raises KeyProblem if a key can't be had.
+    """
+    parameters = mask.parameters
+    return _METHODS[parameters["method"]](mask, parameters, column, columns, key_of)
+
+
+def hash_function(key: DataKey) -> Callable[[str], str]:
+    """Return the function from a value to its hash token."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.hmac import HMAC
+
+    started, prefix = HMAC(key.secret, SHA256()), f"{HASH}v{key.version}_"
+
+    def token(text: str) -> str:
+        state = started.copy()
+        state.update(text.encode())
+        return prefix + state.finalize()[:TOKEN_BYTES].hex()
+
+    return token
+
+
+def token_function(key: DataKey, mask: DeclaredMask) -> Callable[[str], str]:
+    """Return the function from a value to its reversible token."""
+    cipher, about, prefix = _siv(key), _about(mask), f"{SIV}v{key.version}_"
+
+    def token(text: str) -> str:
+        sealed = cipher.encrypt(text.encode(), about)
+        return prefix + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    return token
+
+
+def _siv(key: DataKey) -> Any:
+    """Return AES-SIV with 512 bits, which are derived from the data key by HKDF."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return AESSIV(HKDF(SHA256(), 64, None, b"headrace aes-siv").derive(key.secret))
+
+
+def _about(mask: DeclaredMask) -> list[bytes]:
+    return [part.encode() for part in (mask.domain, mask.table, mask.column)]
+
+
+def shift_function(key: DataKey, days: int) -> Callable[[str], int]:
+    """Return the function from a subject to its shift: ±1 to ±`days`, always the same."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.hmac import HMAC
+
+    started = HMAC(key.secret, SHA256())
+
+    def shift(text: str) -> int:
+        state = started.copy()
+        state.update(text.encode())
+        drawn = int.from_bytes(state.finalize()[:8]) % (2 * days)
+        return drawn - days if drawn < days else drawn - days + 1
+
+    return shift
+
+
+def _redact(
+    mask: DeclaredMask,
+    parameters: Mapping[str, Any],
+    column: LakeColumn,
+    columns: Mapping[str, LakeColumn],
+    key_of: KeyOf,
+) -> ColumnMask:
+    del mask, parameters, columns, key_of
+    name = quote(column.name)
+    if column.type != "VARCHAR":
+        return ColumnMask(f"CAST(NULL AS {column.type})", column.type)
+    return ColumnMask(f"CASE WHEN {name} IS NULL THEN NULL ELSE '{REDACTED}' END", "VARCHAR")
+
+
+def _truncate(
+    mask: DeclaredMask,
+    parameters: Mapping[str, Any],
+    column: LakeColumn,
+    columns: Mapping[str, LakeColumn],
+    key_of: KeyOf,
+) -> ColumnMask | None:
+    del mask, columns, key_of
+    if column.type != "VARCHAR":
+        return None
+    name, keep = quote(column.name), int(parameters["keep"])
+    part = (
+        f"'{REDACTED}' || right({name}, {keep})"
+        if parameters.get("from") == "end"
+        else f"left({name}, {keep}) || '{REDACTED}'"
+    )
+    # a value that isn't longer than `keep` would stand there in the clear
+    return ColumnMask(
+        f"CASE WHEN {name} IS NULL THEN NULL WHEN length({name}) <= {keep} THEN '{REDACTED}'"
+        f" ELSE {part} END",
+        "VARCHAR",
+    )
+
+
+def _generalise(
+    mask: DeclaredMask,
+    parameters: Mapping[str, Any],
+    column: LakeColumn,
+    columns: Mapping[str, LakeColumn],
+    key_of: KeyOf,
+) -> ColumnMask | None:
+    del mask, columns, key_of
+    to, name, kind = parameters["to"], quote(column.name), column.type
+    if parse(kind).fields:
+        return None
+    if isinstance(to, str):
+        if not kind.startswith(_TIMES):
+            return None
+        return _guarded(column, f"CAST(date_trunc({literal(to)}, {name}) AS {kind})", kind)
+    if kind in (*_WHOLE, *_HUGE) and isinstance(to, int):
+        wide = f"CAST({name} AS HUGEINT)"
+        result = "BIGINT" if kind in _WHOLE else "HUGEINT"
+        bucket = f"CAST({wide} - (({wide} % {to}) + {to}) % {to} AS {result})"
+        return _guarded(column, bucket, result)
+    if kind in (*_WHOLE, *_HUGE, "DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
+        wide = f"CAST({name} AS DOUBLE)"
+        return _guarded(column, f"floor({wide} / {float(to)!r}) * {float(to)!r}", "DOUBLE")
+    return None
+
+
+def _hash(
+    mask: DeclaredMask,
+    parameters: Mapping[str, Any],
+    column: LakeColumn,
+    columns: Mapping[str, LakeColumn],
+    key_of: KeyOf,
+) -> ColumnMask:
+    del columns
+    key = key_of(parameters.get("domain", mask.domain), "hash")
+    return _of_function(column, column, "VARCHAR", hash_function(key))
+
+
+def _token(
+    mask: DeclaredMask,
+    parameters: Mapping[str, Any],
+    column: LakeColumn,
+    columns: Mapping[str, LakeColumn],
+    key_of: KeyOf,
+) -> ColumnMask:
+    del columns
+    domain = parameters.get("domain", mask.domain)
+    bound = msgspec.structs.replace(mask, domain=domain)
+    return _of_function(column, column, "VARCHAR", token_function(key_of(domain, "token"), bound))
+
+
+def _date_shift(
+    mask: DeclaredMask,
+    parameters: Mapping[str, Any],
+    column: LakeColumn,
+    columns: Mapping[str, LakeColumn],
+    key_of: KeyOf,
+) -> ColumnMask | None:
+    if not column.type.startswith(_TIMES) or parse(column.type).fields:
+        return None
+    key = key_of(parameters.get("domain", mask.domain), "date_shift")
+    shift = shift_function(key, int(parameters["days"]))
+    by = parameters.get("by")
+    if by is None:
+        days = str(shift(f"{mask.table}.{mask.column}"))
+        return _guarded(column, _shifted(column, days), column.type)
+    subject = columns.get(by.lower())
+    if subject is None:
+        return None
+    inner = _of_function(column, subject, "INTEGER", shift, missing="''")
+    guarded = _guarded(column, _shifted(column, inner.expression), column.type)
+    return msgspec.structs.replace(guarded, function=inner.function, needs=(subject,))
+
+
+def _shifted(column: LakeColumn, days: str) -> str:
+    moved = days if column.type == "DATE" else f"to_days({days})"
+    return f"CAST({quote(column.name)} + {moved} AS {column.type})"
+
+
+def _of_function(
+    column: LakeColumn,
+    argument: LakeColumn,
+    kind: str,
+    function: Callable[[str], Any],
+    *,
+    missing: str = "",
+) -> ColumnMask:
+    """Return a mask by a function of the argument's text; binary values count as base64."""
+    # A query of the reader can't call it with values of its own: nothing shows the name.
+    name = f"headrace_mask_{secrets.token_hex(16)}"
+    cast = quote(argument.name)
+    if argument.type == "BLOB":
+        cast = f"base64({cast})"
+    elif argument.type != "VARCHAR":
+        cast = f"CAST({cast} AS VARCHAR)"
+    if missing:
+        cast = f"coalesce({cast}, {missing})"
+    return ColumnMask(f"{name}({cast})", kind, MaskFunction(name, kind, column.name, function))
+
+
+def _guarded(column: LakeColumn, expression: str, kind: str) -> ColumnMask:
+    """Return a mask that fails, without the value, where its expression does."""
+    failed = f"CAST(error({literal(failure(column.name))}) AS {kind})"
+    name = quote(column.name)
+    return ColumnMask(
+        f"CASE WHEN {name} IS NULL THEN NULL ELSE coalesce(TRY({expression}), {failed}) END", kind
+    )
+
+
+_METHODS: dict[str, Callable[..., ColumnMask | None]] = {
+    "redact": _redact,
+    "truncate": _truncate,
+    "generalise": _generalise,
+    "hash": _hash,
+    "token": _token,
+    "date_shift": _date_shift,
+}

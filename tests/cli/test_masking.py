@@ -1,0 +1,177 @@
+"""Masked columns on the command line: what a viewer reads, and what a query can find out."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clilab import Project
+
+from headrace import Session
+
+COLUMNS = """columns:
+  iban: {classification: secret, mask: {method: hash}}
+  name: {personal: true, mask: {method: truncate, keep: 1}}
+  born: {personal: true, mask: {method: generalise, to: year}}
+  joined: {personal: true, mask: {method: date_shift, days: 30, by: id}}
+  size: {personal: true, mask: {method: generalise, to: 10}}
+  note: {personal: true}
+"""
+FILES = {
+    "headrace.toml": '[project]\nname = "bank"\ntimezone = "UTC"\n[run]\nworkers = 1\n',
+    "owners.yaml": "core: {kind: team}\n",
+    "sources/people.yaml": "source: people\nowner: core\ndomain: retail\nfiles: people.csv\n" + COLUMNS,
+    "sources/payments.yaml": (
+        "source: payments\nowner: core\ndomain: retail\nfiles: payments.csv\n"
+        "columns: {iban: {classification: secret, mask: {method: hash}}}\n"
+    ),
+    "people.csv": (
+        "id,iban,name,born,joined,size,note,city\n"
+        "1,DE111,Ada,1815-12-10,2024-01-31,17,likes tea,Rome\n"
+        "2,DE222,Grace,1906-12-09,2024-02-01,23,likes rum,Bonn\n"
+        "3,,Linus,1969-12-28,2024-03-01,,,Rome\n"
+    ),
+    "payments.csv": "iban,amount\nDE111,5\nDE222,7\nDE999,9\n",
+    "assets/clean.sql": (
+        "/* headrace\nowner: core\n*/\n"
+        "select id, iban, upper(name) as loud, iban as account, city from people where name <> ''\n"
+    ),
+    "assets/cities.sql": (
+        "/* headrace\nowner: core\ndeclassify: {oldest: the year of a city is no person's}\n*/\n"
+        "select city, count(*) as people, max(name) as last, min(born) as oldest"
+        " from people group by city\n"
+    ),
+    "assets/adults.sql": "/* headrace\nowner: core\nmaterialize: view\n*/\nselect id, iban from people\n",
+}  # fmt: skip
+CLEAR = ("DE111", "DE222", "Ada", "ADA", "Grace", "1815-12-10", "2024-01-31", "likes tea")
+
+
+@pytest.fixture
+def bank(tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Published tables with masks, and rules in which the user of the tests is admin."""
+    monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
+    for path, text in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    project = Project(tmp_path, call)
+    project.text("tick")
+    who = project.json("access", "whoami")["who"]
+    (tmp_path / "access.yaml").write_text(f"- {{role: admin, to: ['{who}']}}\n")
+    project.text("apply", "--yes")
+    return project
+
+
+@pytest.fixture
+def reader(bank: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The same, read by a token with the role viewer."""
+    token = bank.json("token", "create", "reader", "--scope", "viewer")["token"]
+    monkeypatch.setenv("HEADRACE_TOKEN", token)
+    return bank
+
+
+def test_those_who_may_read_a_column_see_it_in_the_clear(bank: Project) -> None:
+    """Would catch: a mask for everybody."""
+    response = bank.json("read", "people")
+    assert response["masked"] == [] and response["rows"][0]["iban"] == "DE111"
+
+
+def test_a_viewer_reads_masked_values(reader: Project) -> None:
+    """Would catch: a clear value, a null that became a value, a column without a mask that is
+    shown, a type that isn't that of the values (P1)."""
+    response = reader.json("read", "people")
+    assert response["masked"] == ["born", "iban", "joined", "name", "note", "size"]
+    ada, _, linus = response["rows"]
+    assert ada["iban"].startswith("h1v1_") and len(ada["iban"]) == 37
+    assert (ada["name"], ada["born"], ada["size"]) == ("A***", "1815-01-01", 10)
+    assert ada["joined"] != "2024-01-31" and ada["joined"][:3] == "202"
+    assert linus["iban"] is None and linus["size"] is None and "note" not in ada
+    assert ada["city"] == "Rome"
+    for form in ("csv", "json"):
+        text = reader.text("read", "people", "--format", form)
+        assert not [value for value in CLEAR if value in text] and "h1v1_" in text
+    shown = reader.text("read", "people")
+    assert "left out, because you may not read it: note" in shown
+    assert "masked: born, iban, joined, name, size" in shown
+    table = Session(reader.root).read("people").arrow
+    assert table["iban"].to_pylist()[:1] == [ada["iban"]] and "note" not in table.column_names
+
+
+def test_a_query_sees_masked_values_only(reader: Project) -> None:
+    """Would catch: a filter, an order or an aggregate that tells something about clear values."""
+
+    def rows(query: str) -> list[dict[str, Any]]:
+        return list(reader.json("sql", query)["rows"])
+
+    assert rows("select * from people where iban = 'DE111'") == []
+    assert rows("select * from people where iban like 'DE%' or name ilike 'ada'") == []
+    assert rows("select count(*) as n from people where born > '1815-01-02' and id = 1") == [
+        {"n": 0}
+    ]
+    assert rows("select min(iban) as m from people")[0]["m"].startswith("h1v1_")
+    joined = rows("select p.id, amount from people p join payments using (iban) order by 1")
+    assert joined == [{"id": 1, "amount": 5}, {"id": 2, "amount": 7}]
+    assert "note" not in rows("select * from people")[0]
+    assert 'column "note"' in reader.refused("sql", "select note from people").lower()
+    text = reader.text("sql", "select * from people order by iban", "--format", "csv")
+    assert not [value for value in CLEAR if value in text]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "duckdb_views()", "duckdb_functions()", "read_parquet('**/*.parquet')", "glob('**')",
+        "information_schema.views", "query('select 1')", "query_table('people')",
+        "parquet_metadata('x')", "pragma_table_info('people')", "sniff_csv('people.csv')",
+    ],
+)  # fmt: skip
+def test_a_query_reads_nothing_past_the_masks(reader: Project, source: str) -> None:
+    """Would catch: the table's files, whose paths and minima DuckDB itself tells."""
+    error = reader.refused("sql", f"select * from people, {source} as other")
+    assert "can't be used here" in error or "there is no table" in error
+    error = reader.refused("sql", f"select id from people where exists (from {source})")
+    assert "can't be used here" in error or "there is no table" in error
+
+
+def test_derived_columns_follow_their_origin(reader: Project) -> None:
+    """Would catch: a copy in the clear, an expression that is masked as if it were the value, an
+    aggregate that shows one, a declassified column that stays hidden (P5)."""
+    clean = reader.json("read", "clean")
+    assert clean["masked"] == ["account", "iban", "loud"]
+    people = reader.json("read", "people")["rows"]
+    assert [row["account"] for row in clean["rows"]] == [row["iban"] for row in people]
+    assert "loud" not in clean["rows"][0]
+    cities = reader.json("read", "cities")
+    assert cities["masked"] == ["last"]
+    assert {row["city"]: (row["people"], row["oldest"]) for row in cities["rows"]} == {
+        "Rome": (2, "1815-12-10"), "Bonn": (1, "1906-12-09"),
+    }  # fmt: skip
+    assert reader.json("read", "adults")["masked"] == ["iban"]
+    assert "you may not read" in reader.refused("sql", "select * from adults", code=3)
+    assert "iban" in reader.refused("diff", "people", "--at", "1", "--at", "2", code=3)
+
+
+def test_a_mask_that_fails_on_a_value_shows_nothing(reader: Project) -> None:
+    """Would catch: the value in an error, or the other rows beside it."""
+    (reader.root / "people.csv").write_text(
+        f"id,iban,name,born,joined,size,note,city\n1,DE1,Ada,1815-12-10,2024-01-31,{-(2**63)},x,Rome\n"
+    )
+    token = os.environ.pop("HEADRACE_TOKEN")
+    reader.text("tick")
+    os.environ["HEADRACE_TOKEN"] = token
+    for command in (("read", "people"), ("sql", "select size from people"),
+                    ("read", "people", "--format", "csv")):  # fmt: skip
+        code, out, err = reader.call(reader.root, *command)
+        assert code == 3 and out == "" and '"size" failed on a value' in err
+        assert str(2**63) not in err and "Ada" not in err
+
+
+def test_a_missing_key_is_an_error_and_no_clear_value(reader: Project) -> None:
+    """Would catch: clear values, or new tokens, where the key can't be had."""
+    reader.text("read", "people")
+    (reader.root / ".headrace/keys/root.key").unlink()
+    error = reader.refused("read", "people", code=1)
+    assert "root.key is missing" in error and "DE111" not in error
+    assert json.loads(reader.call(reader.root, "read", "cities", "--json")[1])["masked"] == ["last"]

@@ -19,7 +19,9 @@ from headrace.store.migrations import Migration
 from headrace.store.transaction import Dialect
 
 Opened = Callable[..., Store]
-NEXT = len(migrations.known()) + 1
+NEXT = migrations.known()[-1].number + 1
+COUNT = len(migrations.known())
+"""The version of a store: its number of migrations, whose numbers may have gaps."""
 
 
 def numbered(number: int, text: str) -> Migration:
@@ -97,10 +99,10 @@ def test_the_file_is_copied_before_it_is_brought_up_to_date(
     known(numbered(NEXT, "delete from meta;\n"))
     done = upgrade(tmp_path, Settings(name="test"))
     assert done is not None
-    assert (done.before, done.after) == (NEXT - 1, NEXT)
+    assert (done.before, done.after) == (COUNT, COUNT + 1)
     with contextlib.closing(sqlite3.connect(str(done.copy))) as copy:
         assert copy.execute("select value from meta where key = 'a'").fetchone() == ("1",)
-    assert upgrade(tmp_path, Settings(name="test")) == (NEXT, NEXT, None)
+    assert upgrade(tmp_path, Settings(name="test")) == (COUNT + 1, COUNT + 1, None)
     assert upgrade(tmp_path / "none", Settings(name="test")) is None
 
 
@@ -252,7 +254,7 @@ def test_the_copy_is_its_owners_and_is_made_once(
     done = upgrade(tmp_path, Settings(name="test"))
     assert done is not None and done.copy is not None
     assert done.copy.stat().st_mode & 0o777 == 0o600
-    assert done.copy.name == f"state.db.version-{NEXT - 1}"
+    assert done.copy.name == f"state.db.version-{COUNT}"
     assert list(done.copy.parent.glob("*.part")) == []
     content = done.copy.read_bytes()
     with opened().write(None) as tx:

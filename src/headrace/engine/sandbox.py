@@ -47,6 +47,7 @@ SYSTEM = (
             *("protocols", "R", "resolv.conf", "services", "ssl", "terminfo", "timezone"),
         )
     ),
+    *map(str, sorted(Path("/etc").glob("java-*-openjdk"))),  # Debian's settings of each Java
 )
 """Programs, libraries and settings of the system, to read and execute."""
 DEVICES = (

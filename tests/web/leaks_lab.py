@@ -277,6 +277,7 @@ NOT_ASKED = {
     "dev": "a server; its answers are those of `serve`",
     "explain": "pages about codes",
     "exports": "answers with the ids of exports",
+    "freeze": "answers with names",
     "import": "reads a project of another tool",
     "init": "reads files before there is a project with roles",
     "keys": "answers with versions of keys",
@@ -285,7 +286,10 @@ NOT_ASKED = {
     "reject": "no approval waits",
     "resume": "answers with names",
     "serve": "its answers are the endpoints",
+    "session": "answers with names and times of sessions",
+    "unfreeze": "answers with names",
     "unpublish": "answers with names",
+    "user": "answers with names of users",
     "waive": "answers with names",
 }
 

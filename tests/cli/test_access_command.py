@@ -78,7 +78,8 @@ def test_a_token_is_shown_once_and_acts_under_its_name(
     }  # fmt: skip
     assert refusal(governed, "apply", "--yes")["command"] == "apply"
     assert refusal(governed, "read", "revenue")["ask"] == ["core"]
-    assert refusal(governed, "status")["command"] == "status"
+    assert refusal(governed, "plan")["command"] == "plan"
+    assert {row["owner"] for row in governed.json("ls")} == {"acme", "core"}
     monkeypatch.delenv("HEADRACE_TOKEN")
     paused = governed.json("audit", "show", "--action", "node.paused")[0]
     assert paused["actor"] == "token:ci"
@@ -136,9 +137,11 @@ def test_explain_names_the_rule_and_the_line(governed: Project) -> None:
     answer = governed.json("access", "explain", who, "quarantine accept", "revenue")
     assert answer["rule"] == {"file": "access.yaml", "line": 1}
     token(governed, "core", "viewer:owner=core")
-    # `status` isn't about a node, so a role that reaches this node doesn't allow it
-    answer = governed.json("access", "explain", "token:core", "status", "revenue")
+    # `plan` isn't about a node, so a role that reaches this node doesn't allow it
+    answer = governed.json("access", "explain", "token:core", "plan", "revenue")
     assert answer["decision"] == "deny"
+    answer = governed.json("access", "explain", "token:core", "status")
+    assert answer["reason"] == "it shows the nodes that the roles reach"
     answer = governed.json("access", "explain", "token:core", "serve")
     assert answer["reason"] == "the role viewer doesn't include `administer`"
     assert "did you mean `backfill`" in governed.refused("access", "explain", who, "backfil")

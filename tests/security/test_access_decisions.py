@@ -18,7 +18,13 @@ from headrace.model.access import (
     Scope,
 )
 from headrace.model.nodes import Place, Source
-from headrace.security.access import Identity, IdentityKind, decide, forbidden_columns
+from headrace.security.access import (
+    Identity,
+    IdentityKind,
+    allowed_nodes,
+    decide,
+    forbidden_columns,
+)
 
 TODAY = date(2027, 3, 1)
 SUBJECTS = ("user:ana", "user:bo", "group:ops", "token:ci")
@@ -206,3 +212,26 @@ def test_rules_survive_the_store() -> None:
     for _ in range(50):
         given = rules(draw)
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(given), type=AccessRules) == given
+
+
+def test_visible_nodes_are_those_that_single_decisions_allow() -> None:
+    """Would catch: a list that shows a node which `read` says doesn't exist, or hides another one."""
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    draw = random.Random(seed)
+    for _ in range(PAIRS):
+        given, who, env = rules(draw), anyone(draw), draw.choice(ENVS)
+        permission = draw.choice(tuple(Permission))
+        nodes = [
+            msgspec.structs.replace(
+                source(draw.choice((None, *DOMAINS)), draw.choice(OWNERS), some(draw, TAGS)),
+                name=f"n{number}",
+            )
+            for number in range(4)
+        ]
+        single = {
+            node.name
+            for node in nodes
+            if decide(given, who, permission, node, env=env, today=TODAY).allowed
+        }
+        assert allowed_nodes(given, who, permission, nodes, env=env, today=TODAY) == single

@@ -551,6 +551,10 @@ class Project(Value, kw_only=True):
         """Return the source, asset or consumer of that name, or None."""
         return self.source_or_asset(name) or self.consumers.get(name)
 
+    def nodes(self) -> list[Source | Asset | Consumer]:
+        """Return all sources, assets and consumers."""
+        return [*self.sources.values(), *self.assets.values(), *self.consumers.values()]
+
     def source_or_asset(self, name: str) -> Source | Asset | None:
         """Return the source or asset of that name, or None."""
         return self.sources.get(name) or self.assets.get(name)

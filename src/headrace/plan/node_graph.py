@@ -5,7 +5,8 @@ Views are nodes here. Which *partitions* a change reaches is in `headrace.plan.i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Collection, Iterable, Mapping
 
 from headrace.model.reachability import reachable
 from headrace.plan.compiled import Compiled
@@ -38,6 +39,21 @@ class NodeGraph:
         for name, parents in self.above.items():
             for parent in parents:
                 self.below.setdefault(parent, []).append(name)
+
+    def within(self, names: Collection[str]) -> NodeGraph:
+        """Return the graph of some nodes, with the edges between them."""
+        result = copy.copy(self)
+        result.above = {
+            name: tuple(parent for parent in parents if parent in names)
+            for name, parents in self.above.items()
+            if name in names
+        }
+        result.below = {
+            name: [child for child in children if child in names]
+            for name, children in self.below.items()
+            if name in names
+        }
+        return result
 
     def downstream(self, names: Iterable[str], levels: int | None = None) -> dict[str, int]:
         """Return the names and all nodes and consumers downstream, nearest first, with distances.

@@ -7,7 +7,7 @@ from typing import Annotated
 from headrace.model import Asset, Source, UnknownName
 from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Role
 from headrace.model.errors import did_you_mean
-from headrace.security.access import Identity, IdentityKind, Node, roles_of
+from headrace.security.access import Decision, Identity, IdentityKind, Node, roles_of
 from headrace.security.tokens import identity_of
 from headrace.services.masking import column_limits
 from headrace.services.parameters import Argument
@@ -18,6 +18,7 @@ from headrace.services.permissions import (
     decision,
     freeze_of,
     rules_of,
+    visible_nodes,
 )
 from headrace.services.responses.access import (
     AccessDecisionResponse,
@@ -67,6 +68,8 @@ def explain(
     result = decision(session, rules, needed.permission, None, identity)
     if about is not None and needed.of and not result.allowed:
         result = decision(session, rules, needed.permission, about, identity)
+    if about is None and needed.lists and not result.allowed:
+        result = _of_list(session, identity) or result
     masked = (
         column_limits(session, about.name, identity).names
         if isinstance(about, Source | Asset)
@@ -81,6 +84,12 @@ def explain(
         masked=masked,
         reason=result.reason,
     )
+
+
+def _of_list(session: ProjectSession, identity: Identity) -> Decision | None:
+    """Return the decision about a command that lists nodes; None if it would list none."""
+    visible = visible_nodes(session, rules_of(session), identity)
+    return Decision(True, "it shows the nodes that the roles reach") if visible else None
 
 
 @authorised

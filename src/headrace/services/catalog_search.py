@@ -203,7 +203,7 @@ def search(
     words = q.lower().split()
     if not words:
         return SearchResponse(query=q, found=[], more=False)
-    named, columns = _texts(session)
+    named, columns = (_shown(session, texts) for texts in _texts(session))
     rows = [row for text, row in named if all(word in text for word in words)]
     rows += islice(
         (row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX
@@ -226,6 +226,31 @@ def _texts(session: ProjectSession) -> tuple[_Texts, _Texts]:
         ]
 
     return build() if session.version is None else cached_by_version(session, "searchable", build)
+
+
+def _shown(session: ProjectSession, texts: _Texts) -> _Texts:
+    """Return the texts without hidden nodes, and without labels that only those have."""
+    if session.visible is None:
+        return texts
+    labels = _labels(node for node in session.project().nodes() if session.shows(node.name))
+    return [
+        (text, row)
+        for text, row in texts
+        if (
+            row.name in labels[row.kind]
+            if row.kind in labels
+            else session.shows(row.name if row.of is None else row.of)
+        )
+    ]
+
+
+def _labels(nodes: Iterable[Source | Asset | Consumer]) -> dict[str, set[str]]:
+    listed = list(nodes)
+    return {
+        "owner": {node.owner for node in listed},
+        "domain": {node.domain for node in listed if node.domain},
+        "tag": {tag for node in listed for tag in node.tags},
+    }
 
 
 def _rank(row: FoundRow, words: list[str]) -> tuple[int, int, str]:
@@ -252,12 +277,7 @@ def _named(project: Project) -> Iterator[FoundRow]:
                 of=declared.name,
                 said=f"{check.kind} of {declared.name}",
             )
-    labels = {
-        "owner": {node.owner for node in nodes},
-        "domain": {node.domain for node in nodes if node.domain},
-        "tag": {tag for node in nodes for tag in node.tags},
-    }
-    for kind, values in labels.items():
+    for kind, values in _labels(nodes).items():
         for value in sorted(values):
             yield FoundRow(kind=kind, name=value, of=None, said="")
 
@@ -283,11 +303,11 @@ def _numbered_record(session: ProjectSession, query: str) -> Iterator[FoundRow]:
             runs.get(tx, number),
             backfill_plans.get(tx, number),
         )
-    if incident is not None:
+    if incident is not None and session.shows(incident.node):
         yield FoundRow(kind="incident", name=incident.label, of=None, said=incident.summary)
-    if run is not None:
+    if run is not None and session.visible is None:
         yield FoundRow(kind="run", name=str(run.id), of=None, said=f"{run.kind}, {run.shown_state}")
-    if plan is not None:
+    if plan is not None and session.visible is None:
         yield FoundRow(
             kind="backfill", name=str(plan.id), of=None, said=f"{plan.state}: {plan.reason}"
         )
@@ -433,6 +453,7 @@ def _worded(session: ProjectSession, cards: Cards, search: str) -> Sequence[Cata
         if session.version is None
         else cached_by_version(session, "entries", lambda: _entries(cards))
     )
+    entries = [entry for entry in entries if session.shows(entry.name)]
     for word in search.lower().split():
         entries = [entry for entry in entries if word in entry.text]
     return entries

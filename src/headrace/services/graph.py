@@ -37,7 +37,11 @@ class GraphOverview:
         self.session, self.project = session, compiled.project
         self.reach = node_graph(session, compiled)
         self.cards = Cards(session)
-        self.names = [*compiled.order, *compiled.project.consumers]
+        self.names = [
+            name for name in (*compiled.order, *compiled.project.consumers) if session.shows(name)
+        ]
+        if session.visible is not None:
+            self.reach = self.reach.within(session.visible)
         self._states = {**self.cards.states, **self.cards.consumer_states()}
 
     def state(self, name: str) -> str:
@@ -139,7 +143,7 @@ def domains_of(whole: GraphOverview) -> Domains:
     session = whole.session
     return (
         Domains(whole)
-        if session.version is None
+        if session.version is None or session.visible is not None
         else cached_by_version(session, "domains", lambda: Domains(whole))
     )
 
@@ -326,7 +330,8 @@ def effect(session: ProjectSession, select: Selected, exclude: Excluded = ()) ->
     compiled = session.compiled if session.compiled is not None else usable(session.declared())
     nodes, project = selected(session, select, exclude, compiled=compiled), compiled.project
     graph = NodeGraph(compiled)
-    below = {name: None for node in nodes for name in graph.downstream([node])}
+    reached = (name for node in nodes for name in graph.downstream([node]))
+    below = {name: None for name in reached if session.shows(name)}
     consumers = [name for name in below if name in project.consumers]
     touched = [result for name in below if (result := project.node(name)) is not None]
     return EffectResponse(

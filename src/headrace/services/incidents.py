@@ -62,6 +62,7 @@ def incidents(session: ProjectSession, *, every: Every = False) -> list[Incident
         return [
             row_of(session, session.compiled, tx, incident)
             for incident in (stored.newest(tx) if every else stored.open_incidents(tx))
+            if session.shows(incident.node)
         ]
 
 
@@ -79,7 +80,10 @@ def incident(
     if session.store is None or session.compiled is None:
         raise _unknown(number)
     with session.store.read() as tx:
-        return row_of(session, session.compiled, tx, found_in(tx, number))
+        found = found_in(tx, number)
+        if not session.shows(found.node):
+            raise _unknown(number)
+        return row_of(session, session.compiled, tx, found)
 
 
 def number_of(text: str) -> int:

@@ -20,8 +20,9 @@ from headrace.store.queries import freezes
 from headrace.store.queries.freezes import EVERYBODY, Freeze
 
 if TYPE_CHECKING:
-    from headrace.security.access import Decision, Identity, Node
+    from headrace.security.access import Decision, Identity, Node, NotAllowed
     from headrace.services.session import ProjectSession
+    from headrace.services.visibility import HiddenNodes
 
 
 class CommandPermission(NamedTuple):
@@ -34,6 +35,8 @@ class CommandPermission(NamedTuple):
     """A parameter: `select`, or one that holds NODE[@K][.COLUMN]. Empty: the whole project."""
     anywhere: bool = False
     """Whether a role for some nodes is enough, because the function asks which ones it needs."""
+    lists: bool = False
+    """Whether it lists nodes and leaves out those that somebody may not see."""
 
 
 SEE, READ, OPERATE = Permission.SEE, Permission.READ, Permission.OPERATE
@@ -68,8 +71,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "backfills:preview_backfill": _ROW("backfill preview", SEE, "select"),
     "backfills:resume_backfill": _ROW("backfills resume", OPERATE),
     "backfills:run_backfill": _ROW("backfill", OPERATE, "select"),
-    "catalog_search:catalog": _ROW("catalog", SEE),
-    "catalog_search:search": _ROW("search", SEE),
+    "catalog_search:catalog": _ROW("catalog", SEE, lists=True),
+    "catalog_search:search": _ROW("search", SEE, lists=True),
     "challenge_process:challenge_in_process": _ROW("checks challenge", OPERATE),
     "challenges:challenge": _ROW("checks challenge", OPERATE),
     "checks:check_list": _ROW("checks list", SEE),
@@ -100,8 +103,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "fix:run_fix": _ROW("fix", OPERATE),
     "freezes:freeze": _ROW("freeze", ADMINISTER),
     "freezes:unfreeze": _ROW("unfreeze", ADMINISTER),
-    "graph:effect": _ROW("effect", SEE),
-    "graph:view": _ROW("graph", SEE),
+    "graph:effect": _ROW("effect", SEE, "select", lists=True),
+    "graph:view": _ROW("graph", SEE, "query.root", lists=True),
     "import_diff:import_diff": _ROW("import diff", READ),
     "import_stages:move": _ROW("import move", CHANGE),
     "import_stages:retire": _ROW("import retire", CHANGE),
@@ -111,8 +114,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "incident_records:incident_figures": _ROW("incident figures", SEE),
     "incident_records:note": _ROW("incidents note", OPERATE),
     "incident_records:report": _ROW("incidents report", OPERATE, "node"),
-    "incidents:incident": _ROW("incident", SEE),
-    "incidents:incidents": _ROW("incidents", SEE),
+    "incidents:incident": _ROW("incident", SEE, lists=True),
+    "incidents:incidents": _ROW("incidents", SEE, lists=True),
     "interventions:cancel": _ROW("cancel", OPERATE),
     "interventions:take_over": _ROW("exports take-over", DECIDE, "consumer"),
     "interventions:unpublish": _ROW("unpublish", DECIDE, "target"),
@@ -124,14 +127,14 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "logs:log_page": _ROW("logs page", SEE),
     "logs:logs": _ROW("logs", SEE),
     "ls:file_of": _ROW("versions", SEE),
-    "ls:ls": _ROW("ls", SEE),
+    "ls:ls": _ROW("ls", SEE, "select", lists=True),
     "ls:versions": _ROW("versions", SEE),
     "nodes:code": _ROW("code", SEE, "name"),
     "nodes:consumer": _ROW("consumer", SEE, "name"),
     "nodes:list_partitions": _ROW("partitions", SEE, "name"),
     "nodes:node": _ROW("asset", SEE, "name"),
     "pause:pause": _ROW("pause", OPERATE, "select"),
-    "pause:paused": _ROW("pauses", SEE),
+    "pause:paused": _ROW("pauses", SEE, lists=True),
     "pause:resume": _ROW("resume", OPERATE, "select"),
     "plans:plan": _ROW("plan", SEE),
     "quarantine:list_quarantine": _ROW("quarantine", READ, "target"),
@@ -148,17 +151,17 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "restore:restore": _ROW("db restore", ADMINISTER),
     "run:retry": _ROW("retry", OPERATE, "target"),
     "run:run": _ROW("run", OPERATE, "select"),
-    "run_pages:run_list": _ROW("runs list", SEE),
+    "run_pages:run_list": _ROW("runs list", SEE, lists=True),
     "run_pages:run_timeline": _ROW("runs show", SEE),
     "run_results:tick": _ROW("tick", OPERATE),
-    "runs:runs": _ROW("runs", SEE),
+    "runs:runs": _ROW("runs", SEE, "node", lists=True),
     "browser_sessions:end_session": _ROW("session end", ADMINISTER),
     "browser_sessions:list_sessions": _ROW("session list", ADMINISTER),
     "sql:attach": _ROW("sql --attach", ADMINISTER),
     "sql:diff": _ROW("diff", READ, "target"),
     "sql:run_query": _ROW("sql", READ),
     "sql:write": _ROW("sql", READ),
-    "status:status": _ROW("status", SEE),
+    "status:status": _ROW("status", SEE, "select", lists=True),
     "tokens:create_token": _ROW("token create", ADMINISTER),
     "tokens:list_tokens": _ROW("token list", ADMINISTER),
     "tokens:revoke_token": _ROW("token revoke", ADMINISTER),
@@ -172,12 +175,15 @@ COMMANDS: Mapping[str, CommandPermission] = {
 }
 """`module:function` of `headrace.services` → its permission.
 
-Lists aren't filtered by node, so a role that is limited to nodes opens only commands that name
-their nodes; for the others, a role without that limit is needed.
+A role that is limited to nodes opens commands that name their nodes, and those that list them
+(`lists`). For the others a role without that limit is needed.
 """
 
 SERVE = _ROW("serve", ADMINISTER)
 """`headrace serve` isn't a function of `headrace.services`, but needs a permission, too."""
+
+METRICS = _ROW("metrics", SEE)
+"""`/metrics` and the states of actions are about the whole project."""
 
 _LOOKING = (SEE, READ, AUDIT)
 """Permissions of commands that change nothing."""
@@ -210,7 +216,16 @@ def authorised(function: F) -> F:
         arguments = signature.bind(session, *args, **kwargs).arguments if needed.of else {}
         check(session, needed, arguments)
         with trusted(session):
-            return function(session, *args, **kwargs)
+            if session.visible is None or needed.anywhere:  # names what the caller has written
+                return function(session, *args, **kwargs)
+            hidden = _hidden_nodes(session)
+            try:
+                response = function(session, *args, **kwargs)
+            except HeadraceError as error:
+                hidden.redact(error)
+                raise
+            # rows of data aren't texts of Headrace
+            return response if needed.permission is READ else hidden.without(response)
 
     return cast("F", checked)
 
@@ -227,51 +242,84 @@ def trusted(session: ProjectSession) -> Iterator[None]:
 
 def check(session: ProjectSession, needed: CommandPermission, arguments: Mapping[str, Any]) -> None:
     """Raise NotAllowed if the session's identity may not run a command with these arguments."""
+    session.visible = None
     frozen = freeze_of(session)
-    if frozen is None and unrestricted(session):
-        return
-    from headrace.security.access import Frozen, NotAllowed
-
     if frozen is not None:
-        everybody = frozen.subject == EVERYBODY
-        raise Frozen(session.identity, needed.name, frozen.reason, everybody=everybody)
-
+        raise _frozen_error(session, needed, frozen)
+    if unrestricted(session):
+        return
     if needed.permission not in _LOOKING:
         session.actor = session.identity.name  # whatever name a program has given itself
     rules = rules_of(session)
     whole = decision(session, rules, needed.permission, None)
-    if whole.allowed:
+    visible = visible_nodes(session, rules)
+    if whole.allowed and visible is None:
         return
-    if needed.anywhere and any(
-        decision(session, rules, needed.permission, node).allowed for node in _every(session)
-    ):
-        return
+    if needed.permission is SEE:
+        session.visible = visible  # selections then reach what is visible, and nothing else
     nodes = list(_nodes(session, needed.of, arguments))
-    if not nodes:
-        raise NotAllowed(session.identity, needed.name, whole, ())
+    session.visible = visible
     for node in nodes:
-        _check_node(session, rules, needed, node)
+        _check_node(session, needed, node, arguments)
+    if not nodes and not (needed.lists and visible):
+        _check_whole(session, needed, whole)
 
 
 def _check_node(
-    session: ProjectSession, rules: AccessRules | None, needed: CommandPermission, node: Node
+    session: ProjectSession, needed: CommandPermission, node: Node, arguments: Mapping[str, Any]
 ) -> None:
-    """Raise NotAllowed, or UnknownName for a node that the identity may not see."""
-    from headrace.security.access import NotAllowed
+    if not session.shows(node.name):
+        raise _hidden(node.name, arguments)
+    result = decision(session, rules_of(session), needed.permission, node)
+    if not result.allowed:
+        from headrace.security.access import NotAllowed
 
-    result = decision(session, rules, needed.permission, node)
-    if result.allowed:
+        raise NotAllowed(session.identity, needed.name, result, (node.owner,))
+
+
+def _check_whole(session: ProjectSession, needed: CommandPermission, whole: Decision) -> None:
+    """Raise NotAllowed for a command about all nodes that isn't allowed or reads hidden ones."""
+    if needed.anywhere and any(
+        decision(session, rules_of(session), needed.permission, node).allowed
+        for node in session.project().nodes()
+    ):
         return
-    if not decision(session, rules, SEE, node).allowed:
-        raise _unknown(node.name)
-    raise NotAllowed(session.identity, needed.name, result, (node.owner,))
+    if whole.allowed and needed.permission is READ:
+        whole = decision(session, rules_of(session), SEE, None)
+    if not whole.allowed:
+        from headrace.security.access import NotAllowed
+
+        raise NotAllowed(session.identity, needed.name, whole, ())
 
 
-def _every(session: ProjectSession) -> Iterator[Node]:
-    project = session.project()
-    yield from project.sources.values()
-    yield from project.assets.values()
-    yield from project.consumers.values()
+def _frozen_error(session: ProjectSession, needed: CommandPermission, frozen: Freeze) -> NotAllowed:
+    from headrace.security.access import Frozen
+
+    everybody = frozen.subject == EVERYBODY
+    return Frozen(session.identity, needed.name, frozen.reason, everybody=everybody)
+
+
+def visible_nodes(
+    session: ProjectSession, rules: AccessRules | None, identity: Identity | None = None
+) -> frozenset[str] | None:
+    """Return the nodes that an identity (the session's) may see; None if it sees the project."""
+    from headrace.security.access import allowed_nodes
+
+    identity = identity or session.identity
+    if decision(session, rules, SEE, None, identity).allowed:
+        return None
+    try:
+        nodes = session.project().nodes()
+    except HeadraceError:
+        return frozenset()  # files with errors: nobody can say whose nodes they declare
+    return allowed_nodes(rules, identity, SEE, nodes, env=session.env, today=session.now().date())
+
+
+def _hidden_nodes(session: ProjectSession) -> HiddenNodes:
+    from headrace.services.visibility import HiddenNodes
+
+    names = [node.name for node in session.project().nodes()]
+    return HiddenNodes([name for name in names if not session.shows(name)])
 
 
 def check_call(session: ProjectSession, function: str, arguments: Mapping[str, Any]) -> None:
@@ -291,11 +339,18 @@ def freeze_of(session: ProjectSession, identity: Identity | None = None) -> Free
     A freeze in production holds in every environment. If the state can't be read, a local user
     isn't stopped: the command reports it.
     """
-    in_force = _freezes(session)
+    try:
+        in_force = _freezes(session)
+    except HeadraceError:
+        if session.local:
+            return None
+        raise
+    if not in_force:
+        return None
     asked = identity or session.identity
-    for item in in_force:
-        if item.subject in asked.subjects:
-            return item
+    own = next((item for item in in_force if item.subject in asked.subjects), None)
+    if own is not None:
+        return own
     everybody = next((item for item in in_force if item.subject == EVERYBODY), None)
     if everybody is None:
         return None
@@ -304,17 +359,12 @@ def freeze_of(session: ProjectSession, identity: Identity | None = None) -> Free
 
 
 def _freezes(session: ProjectSession) -> list[Freeze]:
-    """Return what is in force here and in production."""
-    in_force: list[Freeze] = []
-    try:
-        stores = [item.store for item in (session, session.production) if item is not None]
-        for store in filter(None, stores):
-            with store.read() as tx:
+    """Return the freezes in force in the session's environment and in production."""
+    in_force = []
+    for item in (session, session.production):
+        if item is not None and item.store is not None:
+            with item.store.read() as tx:
                 in_force += freezes.in_force(tx)
-    except HeadraceError:
-        if not session.local:
-            raise
-        return []
     return in_force
 
 
@@ -383,6 +433,16 @@ def _unknown(name: str) -> UnknownName:
     """Return the error for a node that doesn't exist, or that the caller may not see."""
     return UnknownName(
         f"there is no {name[:60]!r}", hint="`headrace access whoami` lists your roles"
+    )
+
+
+def _hidden(name: str, arguments: Mapping[str, Any]) -> UnknownName:
+    """Return the error for a hidden node, which names it only if the caller has typed its name."""
+    selection = arguments.get("select")
+    if selection is None or name in map(_node_name, map(str, selection)):
+        return _unknown(name)
+    return UnknownName(
+        "the selection reaches nodes that you may not see", hint="name the nodes one by one"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from headrace.services.runs import error_row, number_of, rows_read, unknown_run
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import failures, ledger, runs
+from headrace.store.queries import attempts, failures, ledger, runs
 from headrace.store.queries.ledger import AttemptRecord
 from headrace.store.queries.runs import Run
 
@@ -68,19 +69,30 @@ def run_list(
     """
     older_than = None if cursor is None else place(cursor, int)
     lines: list[RunLine] = []
-    more = False
+    last = None
     if session.store is not None:
         with session.store.read() as tx:
             page = runs.page(tx, limit=limit + 1, before=older_than, failed=failed)
             more = len(page) > limit
-            lines = [_line(session, tx, run) for run in page[:limit]]
+            last = page[limit - 1].id if more else None
+            lines = [line for run in page[:limit] if (line := _line(session, tx, run)) is not None]
     return RunsResponse(
-        now=session.now(), runs=lines, next=cursor_text(int(lines[-1].run_id)) if more else None
+        now=session.now(), runs=lines, next=None if last is None else cursor_text(last)
     )
 
 
-def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine:
-    counted = [CountedRow(value=state, count=n) for state, n in runs.attempts_by_state(tx, run.id)]
+def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine | None:
+    """Return a run with its attempts by state; None if all of them are of hidden nodes."""
+    by_state = (
+        runs.attempts_by_state(tx, run.id)
+        if session.visible is None
+        else Counter(
+            attempt.state for attempt in attempts.of_run(tx, run.id) if session.shows(attempt.node)
+        ).most_common()
+    )
+    if session.visible is not None and not by_state:
+        return None
+    counted = [CountedRow(value=state, count=n) for state, n in by_state]
     return RunLine(**head(session, run), reason=run.reason, attempts=counted)
 
 

@@ -83,11 +83,20 @@ def runs(
             )
         else:
             rows = _of_runs(session, tx, run, failed=failed, since_us=since_us, limit=limit)
+    rows = rows if session.visible is None else _visible(session, rows, run)
     if not any(row.state in BROKEN for row in rows):
         return rows
     project = session.project()
     with session.store.read() as tx:
         return _with_repairs(project, tx, rows)
+
+
+def _visible(session: ProjectSession, rows: list[RunRow], run: str | None) -> list[RunRow]:
+    """Return the rows of visible nodes. Raise UnknownName for a run that has none."""
+    rows = [row for row in rows if row.node is not None and session.shows(row.node)]
+    if run is not None and not rows:
+        raise unknown_run(run)
+    return rows
 
 
 def _selected_runs(

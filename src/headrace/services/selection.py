@@ -18,8 +18,13 @@ class ProjectGraph:
     """Nodes and edges of one project; without `compiled` only the declared edges."""
 
     def __init__(
-        self, project: Project, compiled: Compiled | None, changed: frozenset[str] = frozenset()
+        self,
+        project: Project,
+        compiled: Compiled | None,
+        changed: frozenset[str] = frozenset(),
+        visible: frozenset[str] | None = None,
     ) -> None:
+        self._visible = visible
         self._project = project
         self._compiled = compiled
         self._changed = changed
@@ -27,7 +32,8 @@ class ProjectGraph:
     def names(self) -> list[str]:
         """All nodes: sources, then assets, then consumers, each sorted by name."""
         project = self._project
-        return [*sorted(project.sources), *sorted(project.assets), *sorted(project.consumers)]
+        names = [*sorted(project.sources), *sorted(project.assets), *sorted(project.consumers)]
+        return names if self._visible is None else [n for n in names if n in self._visible]
 
     def kind(self, name: str) -> str:
         """Return `source`, `asset` or `consumer`."""
@@ -41,11 +47,15 @@ class ProjectGraph:
 
     def parents(self, name: str) -> Sequence[str]:
         """Return a node's inputs and dependencies, or a consumer's inputs."""
-        return self._parents.get(name, ())
+        return self._shown(self._parents.get(name, ()))
 
     def children(self, name: str) -> Sequence[str]:
         """Return the nodes that read a node or depend on it."""
-        return self._children.get(name, ())
+        return self._shown(self._children.get(name, ()))
+
+    def _shown(self, names: Sequence[str]) -> Sequence[str]:
+        visible = self._visible
+        return names if visible is None else [name for name in names if name in visible]
 
     def tags(self, name: str) -> Sequence[str]:
         return self._node(name).tags
@@ -115,8 +125,10 @@ def selected(
         or compiled is not session.compiled
         or project is not compiled.project
         or changed
+        or session.visible is not None
     ):
-        return select(list(selection), list(exclude), ProjectGraph(project, compiled, changed))
+        graph = ProjectGraph(project, compiled, changed, session.visible)
+        return select(list(selection), list(exclude), graph)
     from headrace.services.caches import cached_by_version
 
     return select(

@@ -74,6 +74,8 @@ class ProjectSession:
         """Whether commands run without a check: an authorised command, or Headrace itself, does."""
         self.leads = leads
         """Whether a command may lead if no process does; otherwise it waits for the next leader."""
+        self.visible: frozenset[str] | None = None
+        """The nodes that an authorised command may show; None for all."""
         self.lake_may_be_empty = False
         """Whether to open the state although the lake lacks all its files, as `db check` does."""
         self.memory: dict[str, tuple[str, Any]] = {}
@@ -144,6 +146,10 @@ class ProjectSession:
     def local(self) -> bool:
         """Whether the operating system identified the user, and no token did."""
         return self._identity is None or self._identity.kind == "local"
+
+    def shows(self, node: str) -> bool:
+        """Whether the command may show a node: it isn't hidden from who runs it."""
+        return self.visible is None or node in self.visible
 
     def use(self, identity: Identity) -> None:
         """Run the next commands as another identity, which the audit trail records."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from typing import Annotated
+from typing import Annotated, Any
+
+import msgspec
 
 from headrace.incidents.closing import SHOWN_US
 from headrace.lake import catalog
@@ -36,15 +39,15 @@ from headrace.services.responses import (
 )
 from headrace.services.runs import open_repairs
 from headrace.services.session import ProjectSession, usable
-from headrace.services.snapshots import project_state
+from headrace.services.snapshots import ProjectSnapshot, project_state
 from headrace.services.status_facts import WINDOW, row_of, unapplied, window_began
 from headrace.slo import availability as slo_availability
 from headrace.slo.availability import AvailabilityTotals, AvailabilityWindow, percent, share
 from headrace.slo.consumer_states import AtRisk, ConsumerStatus, LatestExport
 from headrace.slo.damaged_files import damaged_files
 from headrace.slo.evaluation import SERVED
-from headrace.slo.facts import Pausing
-from headrace.slo.freshness import AssetStateCounts
+from headrace.slo.facts import Pausing, StateFacts
+from headrace.slo.freshness import AssetStateCounts, FreshnessState
 from headrace.slo.open_items import EnvironmentDamage, IncidentFact, OpenFacts, OpenKind, open_items
 from headrace.store import Transaction
 from headrace.store.lease import holder
@@ -94,6 +97,8 @@ def of_consumers(
         tx, facts = stood.tx, stood.facts
         evaluation = stood.evaluation(session, (began_us, now_us))
         status = evaluation.status
+        chosen = _visible_consumers(session, compiled, chosen)
+        limited = _limited(session, compiled, tx, stood)
         consumer_status = [
             consumer for consumer in status.consumers if chosen is None or consumer.name in chosen
         ]
@@ -104,12 +109,8 @@ def of_consumers(
         classic = percent(share(ran.succeeded, ran.runs))
         removed = evaluation.removed() if chosen is None else {}
         running = holder(tx) is not None
-        waiting = stored_quarantine.totals(tx, compiled.project.node)
-        held = [
-            _paused(session, name, item)
-            for name, item in sorted(facts.pauses().items())
-            if item.holds(now_us)
-        ]
+        waiting = _quarantined(session, compiled, tx)
+        held = _pauses(session, facts, now_us)
         over = AvailabilityWindow(window, began_us, now_us, session.timezone)
         past_of = {status.name: evaluation.figures(status.name) for status in consumer_status}
         consumers = [
@@ -121,24 +122,28 @@ def of_consumers(
         weakened = stored_availability.count_weakenings(tx, began_us, now_us)
         undelivered = notifications.count_failed(tx, now_us - UNDELIVERED_US)
         causes = evaluation.causes(consumer_status) if incidents_open else []
-        holding = holds(tx, compiled, consumer_status, causes)
+        causes = list(filter(lambda cause: session.shows(cause.node), causes))
+        holding = None if limited else holds(tx, compiled, consumer_status, causes)
         lake = _lake(tx, now_us)
         files = _files(session, tx, compiled.project, consumers)
         broken = open_repairs(tx, compiled.project)
         past = restatements.recent_restatements(session, tx, compiled, now_us)
         undecided = restatements.proposed_recomputations(tx, compiled)
         damaged = _damaged(session, tx, compiled, consumer_status)
-        found_open = status_facts.open_facts(
-            tx,
-            compiled.project,
-            consumer_status,
-            undecided,
-            now_us=now_us,
-            not_applied=not_applied,
-            damaged=damaged,
+        found_open = status_facts.without_hidden(
+            status_facts.open_facts(
+                tx,
+                compiled.project,
+                consumer_status,
+                undecided,
+                now_us=now_us,
+                not_applied=not_applied,
+                damaged=damaged,
+            ),
+            session.visible,
         )
-        wrong_visible = incidents.wrong_is_read(tx)
-    return StatusResponse(
+        wrong_visible = bool(limited) or incidents.wrong_is_read(tx)
+    response = StatusResponse(
         project=compiled.project.settings.name,
         env=session.env,
         timezone=session.timezone,
@@ -200,6 +205,59 @@ def of_consumers(
         window_observed=_observed(session, totals, now_us),
         next=_next(consumers, holding, found_open),
     )
+    return msgspec.structs.replace(response, **limited)
+
+
+def _quarantined(session: ProjectSession, compiled: Compiled, tx: Transaction) -> QuarantineTotals:
+    return stored_quarantine.totals(
+        tx, lambda name: compiled.project.node(name) if session.shows(name) else None
+    )
+
+
+def _pauses(session: ProjectSession, facts: StateFacts, now_us: int) -> list[PausedRow]:
+    return [
+        _paused(session, name, item)
+        for name, item in sorted(facts.pauses().items())
+        if item.holds(now_us) and session.shows(name)
+    ]
+
+
+def _visible_consumers(
+    session: ProjectSession, compiled: Compiled, chosen: Collection[str] | None
+) -> Collection[str] | None:
+    """Return the chosen consumers that somebody may see; None for all consumers."""
+    if session.visible is None:
+        return chosen
+    names = compiled.project.consumers if chosen is None else chosen
+    return {name for name in names if session.shows(name)}
+
+
+def _limited(
+    session: ProjectSession, compiled: Compiled, tx: Transaction, stood: ProjectSnapshot
+) -> dict[str, Any]:
+    """Return the fields that differ where some nodes are hidden: no counts over hidden ones."""
+    if session.visible is None:
+        return {}
+    names = [name for name in compiled.project.assets if session.shows(name)]
+    counted = Counter(stood.nodes.states[name] for name in names if name in stood.nodes.states)
+    newest = [stood.facts.newest(name) for name in names]
+    return {
+        "assets": AssetStateCounts(
+            **{str(state): counted[state] for state in FreshnessState},
+            quarantined=len(stored_quarantine.nodes(tx) & set(names)),
+            unchecked=sum(item is not None and item.verdict == "unchecked" for item in newest),
+        ),
+        "incidents_open": sum(
+            session.shows(incident.node) for incident in incidents.open_incidents(tx)
+        ),
+        "lake": LakeFilesRow(files=0, looked_at_24h=0, damaged=0),
+        "classic_uptime": None,
+        "uptime_text": slo_availability.uptime(None),
+        "not_applied": 0,
+        "runs_started": 0,
+        "promises_weakened": 0,
+        "undelivered": 0,
+    }
 
 
 def _outages(session: ProjectSession, tx: Transaction, now_us: int) -> list[OutageRow]:

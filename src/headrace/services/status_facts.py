@@ -91,6 +91,25 @@ def open_facts(
     )
 
 
+def without_hidden(facts: OpenFacts, visible: frozenset[str] | None) -> OpenFacts:
+    """Return the facts about visible nodes (None: all), else none about the whole project."""
+    if visible is None:
+        return facts
+    return msgspec.structs.replace(
+        facts,
+        incidents=[item for item in facts.incidents if item.node in visible],
+        held={node: item for node, item in facts.held.items() if node in visible},
+        failing=[node for node in facts.failing if node in visible],
+        unobserved={node: at for node, at in facts.unobserved.items() if node in visible},
+        throttled=[item for item in facts.throttled if item.source in visible],
+        superseded=[item for item in facts.superseded if item.node in visible],
+        approvals=(),
+        frozen=(),
+        damaged=None,
+        not_applied=0,
+    )
+
+
 def _throttled(
     tx: Transaction, project: Project, failing: Sequence[ingestion.Failing], now_us: int
 ) -> list[Throttled]:

@@ -24,7 +24,7 @@ from headrace.model import HeadraceError, Refused
 from headrace.security.access import Identity, local_identity
 from headrace.security.sessions import SignInKind
 from headrace.services.browser_sessions import session_identity
-from headrace.services.permissions import check_call
+from headrace.services.permissions import METRICS, check, check_call
 from headrace.services.receive import NoHook, fire
 from headrace.services.responses import ConsumerRow, StatusResponse
 from headrace.services.session import ProjectSession
@@ -303,8 +303,8 @@ def app(
     data = Data(reader, read_server or ReadServer(root, env))
     sign_in = SignInEndpoints(reader, guard)
 
-    async def check_again(request: Request) -> None:
-        await _check_again(request, guard, reader)
+    async def see_again(request: Request) -> frozenset[str] | None:
+        return await _see_again(request, guard, reader)
 
     def route(
         path: str, endpoint: RequestHandler, method: str = "GET", *, guarded: bool = True
@@ -334,7 +334,7 @@ def app(
             route(SIGN_IN_PATH, sign_in.sign_in, "POST", guarded=False),
             route(f"{PREFIX}/session", sign_in.own_session),
             route(f"{PREFIX}/session/end", sign_in.sign_out, "POST"),
-            route(f"{PREFIX}/events", _seeing(reader, Events(reader, check_again).answer)),
+            route(f"{PREFIX}/events", Events(reader, see_again).answer),
             route(f"{PREFIX}/acts/{{act}}", _seeing(reader, act_state_handler(acts))),
             *(
                 (
@@ -383,21 +383,30 @@ async def _identity(
     return local_identity()
 
 
-async def _check_again(request: Request, guard: Guard, reader: ProjectReader) -> None:
-    """Raise HttpProblem or NotAllowed if a request that is still answered isn't allowed any more.
+async def _see_again(
+    request: Request, guard: Guard, reader: ProjectReader
+) -> frozenset[str] | None:
+    """Return the nodes whose changes a stream may name; None for all.
 
-    A session doesn't count as used by that.
+    A session doesn't count as used by that. Raise HttpProblem or NotAllowed if the request isn't
+    allowed any more.
     """
     credential = request.state.credential
     if credential.session is not None and not guard.sessions.lasts(credential.text):
         raise HttpProblem(401, "the session has ended")
     identity = await _identity(request, credential, guard, reader)
-    await reader.response(see_everything, identity)
+    return await reader.response(_visible, identity)
 
 
 def see_everything(session: ProjectSession) -> None:
     """Raise NotAllowed if the session's identity may not see the whole project."""
+    check(session, METRICS, {})
+
+
+def _visible(session: ProjectSession) -> frozenset[str] | None:
+    """Return the nodes that lists show to the session's identity; None for all."""
     check_call(session, "status:status", {})
+    return session.visible
 
 
 async def _respond(

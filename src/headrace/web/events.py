@@ -21,7 +21,7 @@ from headrace.model import HeadraceError
 from headrace.services.caches import ChangesResponse, current_marks, marks_of
 from headrace.services.responses.base import encoded
 from headrace.services.session import ProjectSession
-from headrace.store.queries.changes import Marks
+from headrace.store.queries.changes import ChangedNames, Marks
 from headrace.web.http import HttpProblem, TrackedStreamingResponse
 from headrace.web.project_reader import ProjectReader
 
@@ -40,8 +40,10 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 class Events:
     """Sends changes to all listeners."""
 
-    def __init__(self, reader: ProjectReader, check: Callable[[Request], Awaitable[None]]) -> None:
-        self._reader, self._check = reader, check
+    def __init__(
+        self, reader: ProjectReader, visible: Callable[[Request], Awaitable[frozenset[str] | None]]
+    ) -> None:
+        self._reader, self._visible = reader, visible
         self._listeners = 0
         self._moves = 0
         """How often anything changed since it was first watched."""
@@ -52,30 +54,42 @@ class Events:
         """Open a stream. Raises HttpProblem (503) if there are too many."""
         if self._listeners >= LISTENERS_MAX:
             raise HttpProblem(503, f"there are {LISTENERS_MAX} streams of events already")
+        visible = await self._visible(request)
         sent = request.headers.get("last-event-id") or request.query_params.get("after")
         # Counted before the stream begins: others ask between this answer and its first event.
         self._listeners += 1
-        stream = self._stream(request, marks_of(sent), given=sent is not None)
+        stream = self._checked(
+            self._stream(request, visible, marks_of(sent), given=sent is not None)
+        )
         return TrackedStreamingResponse(stream, self._ended, media_type=MEDIA_TYPE, headers=HEADERS)
 
     def _ended(self) -> None:
         self._listeners -= 1
 
+    async def _checked(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield a stream's events; it ends when its credential ends or loses its roles."""
+        with suppress(HttpProblem, HeadraceError):
+            async for item in stream:
+                yield item
+
     async def _stream(
-        self, request: Request, known: Marks | None, *, given: bool
+        self,
+        request: Request,
+        visible: frozenset[str] | None,
+        known: Marks | None,
+        *,
+        given: bool,
     ) -> AsyncIterator[bytes]:
         self._begin()
         seen, until = self._moves, time.monotonic() + STREAM_SECONDS
         checked_at = sent_at = time.monotonic()
         known, first = await self._reader.changes(known)
         nothing = ChangesResponse(id=first.id, changes=[])
-        yield event("changes", first if given else nothing, first.id)
+        yield event("changes", named(first, visible) if given else nothing, first.id)
         while time.monotonic() < until:
             moved, now = await self._wait(seen), time.monotonic()
-            valid_at = await self._valid_at(request, checked_at, now)
-            if valid_at is None:
-                return
-            checked_at = valid_at
+            if now - checked_at >= CHECK_SECONDS:
+                checked_at, visible = now, await self._visible(request)
             if not moved:
                 if now - sent_at >= ALIVE_SECONDS:
                     yield event("alive", {}, None)
@@ -83,22 +97,10 @@ class Events:
                 continue
             seen = self._moves  # read before the changes: later ones are sent the next time
             known, response = await self._reader.changes(known)
+            response = named(response, visible)
             if response.changes:
                 yield event("changes", response, response.id)
                 sent_at = now
-
-    async def _valid_at(self, request: Request, checked_at: float, now: float) -> float | None:
-        """Return when the stream's credential was valid and allowed it; None if it isn't any more.
-
-        It is checked every CHECK_SECONDS.
-        """
-        if now - checked_at < CHECK_SECONDS:
-            return checked_at
-        try:
-            await self._check(request)
-        except (HttpProblem, HeadraceError):
-            return None
-        return now
 
     async def _wait(self, seen: int) -> bool:
         """Wait for a change; False if none came in time."""
@@ -168,6 +170,27 @@ class ChangeWatcher:
         if self._session is not None:
             self._session.close()
         self._session, self._version = None, -1
+
+
+_OF_NODES = ("partitions", "deliveries", "quarantine")
+"""Kinds of changes whose names are those of nodes."""
+
+
+def named(response: ChangesResponse, visible: frozenset[str] | None) -> ChangesResponse:
+    """Return the changes of visible nodes; of other kinds only that something changed."""
+    if visible is None:
+        return response
+    changes = [
+        ChangedNames(
+            change.kind,
+            tuple(name for name in change.names if name.partition("@")[0] in visible),
+            more=change.more or change.kind not in _OF_NODES,
+        )
+        for change in response.changes
+    ]
+    return ChangesResponse(
+        id=response.id, changes=[change for change in changes if change.names or change.more]
+    )
 
 
 def event(name: str, response: object, event_id: str | None) -> bytes:

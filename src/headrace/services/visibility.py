@@ -1,0 +1,92 @@
+"""What somebody whose roles are limited to some nodes sees of a response: nothing of the others.
+
+Commands that list nodes leave hidden ones out before they count (`may_show`). What remains is done
+here for all of them: rows and lists lose the names of hidden nodes, and texts lose their words.
+TRUST Z5.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from headrace.model import HeadraceError
+
+HIDDEN = "…"
+"""Stands in texts for the name of a node that somebody may not see."""
+_WORD = re.compile(r"[^\W\d]\w*(?:-\w+)*")
+_NODE_FIELDS = ("node", "asset", "source", "consumer", "name", "of", "from_", "to")
+"""Fields that name the node that a row is about."""
+_NO_NODES = frozenset({"columns", "column", "tags", "tag", "packages", "rows", "states", "kind"})
+"""Fields whose values aren't names of nodes, even if a node has the same name."""
+
+
+class HiddenNodes:
+    """The names of the nodes that somebody may not see."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = frozenset(name.lower() for name in names)
+
+    def without(self, value: Any) -> Any:
+        """Return a response without the names of hidden nodes."""
+        if isinstance(value, str):
+            return self.text(value) if type(value) is str else value
+        if isinstance(value, msgspec.Struct):
+            return self._struct(value)
+        return self._items(value)
+
+    def _items(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self.without(item) for key, item in value.items() if not self._hides(key)}
+        if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+            return type(value)(self.without(item) for item in value if not self._hides(item))
+        return value
+
+    def text(self, text: str) -> str:
+        """Return a text with HIDDEN in place of the names."""
+        return _WORD.sub(lambda word: HIDDEN if word[0].lower() in self._names else word[0], text)
+
+    def redact(self, error: HeadraceError) -> None:
+        """Take the names out of an error; a hint with one is dropped."""
+        error.args = tuple(self.text(item) if type(item) is str else item for item in error.args)
+        if self.text(error.hint) != error.hint:
+            error.hint = ""
+
+    def _struct(self, value: msgspec.Struct) -> msgspec.Struct:
+        changed = {}
+        for field in value.__struct_fields__:
+            before = getattr(value, field)
+            if before is None:
+                continue
+            after = self._of_columns(before) if field in _NO_NODES else self._of_nodes(before)
+            if after is not before and after != before:
+                changed[field] = after
+        return msgspec.structs.replace(value, **changed) if changed else value
+
+    def _of_nodes(self, value: Any) -> Any:
+        return None if self._hides_struct(value) else self.without(value)
+
+    def _of_columns(self, value: Any) -> Any:
+        """Return rows about columns, all of them, without the hidden nodes that use them."""
+        if not isinstance(value, list):
+            return value
+        return [self._struct(item) if isinstance(item, msgspec.Struct) else item for item in value]
+
+    def _hides(self, item: Any) -> bool:
+        """Whether an item of a list is a hidden node, or a row about one."""
+        return self._names_hidden(item) if isinstance(item, str) else self._hides_struct(item)
+
+    def _hides_struct(self, item: Any) -> bool:
+        return isinstance(item, msgspec.Struct) and any(
+            self._names_hidden(getattr(item, field, None)) for field in _NODE_FIELDS
+        )
+
+    def _names_hidden(self, value: Any) -> bool:
+        """Whether a value is NODE, NODE@K, NODE.COLUMN or KIND:NODE of a hidden node."""
+        if not isinstance(value, str):
+            return False
+        name = value.rpartition(":")[2] if value.count(":") == 1 else value
+        return name.partition("@")[0].partition(".")[0].lower() in self._names

@@ -1,0 +1,244 @@
+"""Somebody whose roles are limited to some nodes finds nothing of the others (TRUST Z4, Z5, B14)."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clilab import Project, call
+from door_lab import Opened, opened
+from serve_lab import Answer, ask
+
+from headrace.cli.main import run
+
+__all__ = ["call"]
+"""A fixture of the command line's tests."""
+
+DOMAINS = ("finance", "people", "logistics")
+NAMES = {
+    "finance": ("kestrelpay", "ospreyledger", "merlinreport"),
+    "people": ("badgerstaff", "otterpayroll", "stoatboard"),
+    "logistics": ("salmonfreight", "troutroutes", "pikedesk"),
+}
+"""Domain → source, asset and consumer. Each asset also reads the source of the domain before it."""
+NOW = "2025-03-04T08:00+01:00"
+
+
+SETTINGS = '[project]\nname = "firm"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\n'
+SOURCE = """\
+source: {source}
+{head}partition: day
+files: landing/{source}_{{date:%Y-%m-%d}}.csv
+expect: {{by: '05:00'}}
+"""
+ASSET = """\
+/* headrace
+{head}partition: {{by: day, column: day}}
+checks:
+  - unique: [id]
+*/
+select s.id, cast(s.day as date) as day
+from {source} s left join {before} b on s.id = b.id and s.day = b.day
+"""
+CONSUMER = (
+    "- {{consumer: {consumer}, owner: {domain}_team, domain: {domain}, tags: [tag_{domain}],"
+    " reads: [{asset}], due: '07:00'}}\n"
+)
+
+
+def _files() -> dict[str, str]:
+    files = {
+        "headrace.toml": SETTINGS,
+        "owners.yaml": "".join(f"{domain}_team: {{kind: team}}\n" for domain in DOMAINS),
+        "consumers.yaml": "",
+    }
+    before = NAMES["logistics"][0]
+    for domain, (source, asset, consumer) in NAMES.items():
+        head = f"owner: {domain}_team\ndomain: {domain}\ntags: [tag_{domain}]\n"
+        files[f"sources/{source}.yaml"] = SOURCE.format(source=source, head=head)
+        files[f"assets/{asset}.sql"] = ASSET.format(source=source, head=head, before=before)
+        files["consumers.yaml"] += CONSUMER.format(consumer=consumer, domain=domain, asset=asset)
+        before = source
+    return files
+
+
+@pytest.fixture(scope="module")
+def firm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two days of three domains: one day that a check rejects, and a source without a delivery."""
+    root = tmp_path_factory.mktemp("firm") / "firm"
+    for path, text in _files().items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    (root / "landing").mkdir()
+    for source in ("kestrelpay", "badgerstaff", "salmonfreight"):
+        for day in ("2025-03-01", "2025-03-02"):
+            again = "1," + day + "\n" if source == "badgerstaff" and day == "2025-03-02" else ""
+            file = root / "landing" / f"{source}_{day}.csv"
+            file.write_text(f"id,day\n1,{day}\n{again}")
+    assert run(["tick", "--now", NOW, "--project", str(root)]) == 0
+    (root / "access.yaml").write_text(
+        f"- {{role: admin, to: [{_me(root)}]}}\n"
+        "- {role: viewer, to: [token:t-tag], tag: tag_people}\n"
+        "- {role: viewer, to: [token:t-forbidden]}\n"
+        "- {forbid: see, to: [token:t-forbidden], domain: logistics}\n"
+        "- {role: operator, to: [token:t-owner], owner: finance_team}\n"
+    )
+    assert run(["apply", "--yes", "--now", NOW, "--project", str(root)]) == 0
+    return root
+
+
+def _me(root: Path) -> str:
+    from headrace import Session
+
+    return Session(root).whoami().who
+
+
+TOKENS = {
+    "t-domain": (("viewer:domain=finance",), ("finance",)),
+    "t-two": (("viewer:domain=finance", "operator:domain=logistics"), ("finance", "logistics")),
+    "t-tag": (("viewer:domain=nothing",), ("people",)),
+    "t-owner": (("viewer:env=nothing",), ("finance",)),
+    "t-forbidden": (("viewer:domain=nothing",), ("finance", "people")),
+    "t-nothing": (("viewer:domain=nothing",), ()),
+}
+"""Token → its scopes, and the domains that it sees by these and by access.yaml."""
+
+
+@pytest.fixture(scope="module")
+def tokens(firm: Path) -> dict[str, str]:
+    from headrace import Session
+
+    session = Session(firm, now=NOW)
+    return {
+        name: session.create_token(name, scopes=list(scopes)).token
+        for name, (scopes, _) in TOKENS.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def door(firm: Path, tokens: dict[str, str]) -> Iterator[Opened]:
+    del tokens
+    with opened(firm) as result:
+        yield result
+
+
+def hidden_from(token: str) -> list[str]:
+    seen = TOKENS[token][1]
+    return [name for domain in DOMAINS if domain not in seen for name in NAMES[domain]]
+
+
+def seen_by(token: str) -> list[str]:
+    return [name for domain in TOKENS[token][1] for name in NAMES[domain]]
+
+
+def addresses(names: list[str]) -> list[str]:
+    listing = [
+        "/api/v1/status", "/api/v1/assets", "/api/v1/assets?sort=state", "/api/v1/search?q=r",
+        "/api/v1/search?q=INC-1", "/api/v1/incidents", "/api/v1/incidents?every=true",
+        "/api/v1/incidents/1", "/api/v1/incidents/2", "/api/v1/runs", "/api/v1/runs?failed=true",
+        "/api/v1/runs?run=1", "/api/v1/runs/list", "/api/v1/ls", "/api/v1/paused",
+        "/api/v1/graph/view", "/api/v1/checks", "/api/v1/checks/list", "/api/v1/quarantine",
+        "/api/v1/approvals", "/api/v1/backfills", "/api/v1/plan", "/api/v1/versions",
+        "/api/v1/audit", "/api/v1/figures/goodput", "/metrics", "/api/v1/runs/1",
+        "/api/v1/status?select=tag:tag_people", "/api/v1/ls?select=*", "/api/v1/effect?select=*",
+    ]  # fmt: skip
+    for name in names:
+        listing += [
+            f"/api/v1/assets/{name}", f"/api/v1/consumers/{name}", f"/api/v1/assets/{name}/code",
+            f"/api/v1/assets/{name}/partitions", f"/api/v1/why/{name}", f"/api/v1/lineage/{name}",
+            f"/api/v1/lineage/{name}.id", f"/api/v1/graph/view?mode=focus&root={name}&hops=9",
+            f"/api/v1/graph/view?mode=blast&root={name}", f"/api/v1/effect?select={name}",
+            f"/api/v1/deliveries/{name}", f"/api/v1/runs?node={name}", f"/data/{name}.json",
+            f"/api/v1/contract/{name}", f"/api/v1/backfills/preview?select={name}",
+        ]  # fmt: skip
+    return listing
+
+
+def get(door: Opened, text: str, path: str) -> Answer:
+    return ask(door.port, path, Authorization=f"Bearer {text}")
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_no_response_names_a_hidden_node(door: Opened, tokens: dict[str, str], token: str) -> None:
+    """Would catch: a list, count, neighbour, search, hint or text that gives a hidden node away."""
+    hidden = re.compile("|".join(hidden_from(token)) or "$^", re.IGNORECASE)
+    answered = 0
+    for path in addresses(seen_by(token)):
+        answer = get(door, tokens[token], path)
+        found = hidden.search(answer.body.decode())
+        assert found is None, (path, answer.status, found, answer.body[:3000])
+        assert answer.status in (200, 400, 403, 404), (path, answer.status, answer.body[:300])
+        answered += answer.status == 200
+    assert answered >= (10 if seen_by(token) else 0)
+
+
+@pytest.mark.parametrize("token", ["t-domain", "t-forbidden"])
+def test_a_hidden_node_is_answered_as_one_that_does_not_exist(
+    door: Opened, tokens: dict[str, str], token: str
+) -> None:
+    """Would catch: a status or message by which somebody can find out which names exist (IDOR)."""
+    for name in hidden_from(token):
+        absent = name[::-1] + "x"
+        for path, other in zip(addresses([name]), addresses([absent]), strict=True):
+            if name not in path:
+                continue
+            answer, control = (get(door, tokens[token], item) for item in (path, other))
+            assert answer.status == control.status != 200, (path, answer.body, control.body)
+            said = answer.body.decode().replace(name, absent)
+            assert said == control.body.decode(), path
+
+
+def test_counts_are_those_of_the_rows_that_are_shown(door: Opened, tokens: dict[str, str]) -> None:
+    """Would catch: a total by which somebody learns how much they don't see."""
+    text = tokens["t-domain"]
+    status = get(door, text, "/api/v1/status").json
+    assert [row["name"] for row in status["consumers"]] == ["merlinreport"]
+    assets = status["assets"]
+    assert sum(assets[state] for state in ("fresh", "behind", "stale", "never")) == 1
+    assert status["quarantine"] == {"deliveries": 0, "partitions": 0, "rows": 0}
+    assert (status["lake"]["files"], status["runs_started"], status["not_applied"]) == (0, 0, 0)
+    catalog = get(door, text, "/api/v1/assets").json
+    assert catalog["total"] == 2, catalog
+    graph = get(door, text, "/api/v1/graph/view").json
+    assert graph["total"] == 3 and [card["count"] for card in graph["cards"]] == [3]
+    nothing = get(door, tokens["t-nothing"], "/api/v1/status")
+    assert nothing.status == 403
+
+
+COMMANDS = (
+    "status", "status --explain goodput", "ls", "incidents", "incidents --all", "runs",
+    "runs --failed", "quarantine", "checks", "approvals", "backfills", "plan", "validate", "doctor",
+    "connections", "notify", "versions", "audit", "pause", "access whoami", "access matrix",
+    "ls *r*", "incident INC-1", "incident INC-2", "why NODE", "lineage NODE", "deliveries NODE",
+    "read NODE", "runs 1", "contract NODE", "render NODE", "run tag:tag_* --reason x",
+    "pause tag:tag_* --reason x", "why NODEx", "read NODEx", "ls NODEx",
+)  # fmt: skip
+
+
+def test_no_command_names_a_hidden_node(
+    firm: Path, tokens: dict[str, str], call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a screen or a document of the command line that gives a hidden node away."""
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    choice, project = random.Random(seed), Project(firm, call)
+    for words in COMMANDS:
+        token = choice.choice([name for name in TOKENS if seen_by(name)])
+        hidden = hidden_from(token)
+        node = choice.choice([*seen_by(token), *hidden])
+        monkeypatch.setenv("HEADRACE_TOKEN", tokens[token])
+        for more in ((), ("--json",)):
+            code, out, err = project.call(firm, *words.replace("NODE", node).split(), *more)
+            text = (out + err).lower()
+            if node in hidden:  # typed, so it may be repeated
+                text = text.replace(node, "")
+            found = [name for name in hidden if name in text]
+            assert not found, (token, words, node, code, out, err)
+            assert "traceback" not in text
+            if more and out and code == 0:
+                json.loads(out)

@@ -137,6 +137,7 @@ COMMANDS = (
     CliCommand("conformance", "change", "try a program against the protocol of command assets"),
     CliCommand("bench", "operate", "measure what Headrace costs on this machine"),
     CliCommand("serve", "operate", "run until stopped: sources, schedules, requests, web UI"),
+    CliCommand("mcp", "operate", "serve the commands as tools to an agent (MCP)"),
     CliCommand("dev", "change", "serve an environment that applies and builds what you save"),
     CliCommand(
         "tick", "operate", "make one pass: observe sources, run what is due, evaluate consumers"

@@ -356,6 +356,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--port",), "N"),
         CompletedParameter(("--name",), "NAME"),
     ),
+    "mcp": (CompletedParameter(("--on-behalf-of",), "PERSON"),),
     "dev": (
         CompletedParameter(("--host",), "ADDRESS"),
         CompletedParameter(("--port",), "N"),

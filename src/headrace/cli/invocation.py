@@ -18,6 +18,7 @@ from headrace.services.local_actor import local_actor
 
 if TYPE_CHECKING:
     from headrace.cli.progress import Bar, LineProgress
+    from headrace.security.access import Identity
     from headrace.services.session import ProjectSession
 
 
@@ -51,13 +52,24 @@ class Invocation:
         folder = Path(self.options.project) if self.options.project else None
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
         session = ProjectSession.open(folder, env, self.options.now, local_actor())
-        token = self._token()
-        if token:
-            from headrace.services.tokens import identify
-
-            session.use(identify(session, token))
+        if self._token:
+            session.use(self.identify(session))
         return session
 
+    def identify(self, session: ProjectSession) -> Identity:
+        """Return who runs the command: an API token, or the user of the operating system.
+
+        Raise Refused for a token that isn't valid in the session's project.
+        """
+        if not self._token:
+            from headrace.security.access import local_identity
+
+            return local_identity()
+        from headrace.services.tokens import identify
+
+        return identify(session, self._token)
+
+    @cached_property
     def _token(self) -> str:
         """Return the API token of --token-file or HEADRACE_TOKEN; empty without one."""
         if self.options.token_file is None:

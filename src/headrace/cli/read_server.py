@@ -27,6 +27,7 @@ from headrace.model import HeadraceError
 from headrace.services.read_forks import Forks
 from headrace.services.read_process import DataFileRequest, hand_out
 from headrace.services.session import ProjectSession
+from headrace.services.tool_process import ToolRequest, run_tool
 
 IMPORTED = (
     "pyarrow",
@@ -82,12 +83,15 @@ class CommandRequest(msgspec.Struct, frozen=True, tag="command"):
 
 def _handle(request: bytes, descriptors: list[int]) -> int:
     """Answer a request in a fork."""
-    question = msgspec.json.decode(request, type=DataFileRequest | CommandRequest)
+    question = msgspec.json.decode(request, type=DataFileRequest | ToolRequest | CommandRequest)
     if isinstance(question, CommandRequest):
         return _run_command(question, descriptors)
     (descriptor,) = descriptors
     with os.fdopen(descriptor, "wb") as out:
-        hand_out(question, out)
+        if isinstance(question, ToolRequest):
+            run_tool(question, out)
+        else:
+            hand_out(question, out)
     return 0
 
 

@@ -5,6 +5,7 @@
     │   └── UnknownName            it names something that doesn't exist
     ├── ProjectError               the project can't be read, or has problems    exit 1
     ├── Refused                    policy says no: `--yes`, `apply` first, …     exit 3
+    │   └── OverCeiling              an agent would do more than agents may do
     ├── NotBuilt                   declared or typed, but unsupported            exit 2
     ├── StoreError                 the state can't be read or written            exit 1
     │   ├── StoreUnreachable         the database's server can't be reached just now
@@ -59,6 +60,10 @@ class Refused(HeadraceError):
     """Policy refuses: not allowed, or needs `--yes`, an approval, or `apply` first."""
 
     exit_code = 3
+
+
+class OverCeiling(Refused):
+    """An agent would do more than agents may do with one act, or within an hour."""
 
 
 class NotBuilt(HeadraceError):

@@ -63,6 +63,7 @@ from headrace.model.settings import (
     _ENVIRONMENT_FIELDS,
     _RETENTION_FIELDS,
     BACKUPS_KEPT_MAX,
+    CEILING_MAX,
     EXECUTORS,
     HTTP_FIELDS,
     KEY_FIELDS,
@@ -192,6 +193,19 @@ SETTINGS = (
         "whether sources, webhooks and lineage events may go to private addresses: `allow` (the"
         " default), `refuse`, or a list of networks like `10.20.0.0/16`",
         'private_addresses = "allow"',
+    ),
+    FieldDescription(
+        "mcp",
+        closed(
+            {
+                "partitions_max": whole(0, CEILING_MAX),
+                "rows_max": whole(0, CEILING_MAX),
+                "bytes_max": SIZE,
+                "acts_per_hour": whole(0, CEILING_MAX),
+            }
+        ),
+        "what an agent may do at most with one act, and how often within an hour",
+        'partitions_max = 100, rows_max = 100_000, bytes_max = "10GiB", acts_per_hour = 30',
     ),
 )
 

@@ -475,6 +475,19 @@ class Backups(Value, kw_only=True):
 ALL_NETWORKS = ("0.0.0.0/0", "::/0")
 
 
+class AgentCeilings(Value, kw_only=True):
+    """`[mcp]`: what an agent may do at most with one act, and within an hour."""
+
+    partitions_max: int = 100
+    """Partitions that one act computes."""
+    rows_max: int = 100_000
+    """Held or rejected rows that one act accepts or drops."""
+    bytes_max: int = 10 << 30
+    """Estimated bytes that one act computes."""
+    acts_per_hour: int = 30
+    """Acts of one token."""
+
+
 class Settings(Value, kw_only=True):
     """`headrace.toml`."""
 
@@ -515,6 +528,7 @@ class Settings(Value, kw_only=True):
     policy_tests: tuple[Expectation, ...] = ()
     policy: dict[str, str] = {}
     """The rule of versions that were applied before rules were in `rules`."""
+    mcp: AgentCeilings = AgentCeilings()
     environment: str = "prod"
     """`prod`, or the name in `environments` whose overrides are applied to these settings."""
     paths: dict[str, str] = {}

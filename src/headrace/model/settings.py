@@ -10,9 +10,16 @@ import msgspec
 
 from headrace.model.connections import check_kind
 from headrace.model.errors import Report, UnknownName, did_you_mean, shown
-from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain
+from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain, size_in_bytes
 from headrace.model.locations import read_path
-from headrace.model.nodes import ALL_NETWORKS, Backups, ExecutorKind, Project, Settings
+from headrace.model.nodes import (
+    ALL_NETWORKS,
+    AgentCeilings,
+    Backups,
+    ExecutorKind,
+    Project,
+    Settings,
+)
 from headrace.model.policy import APPROVAL, PolicyRule
 from headrace.model.policy_fields import POLICY_FIELDS, read_rules, read_tests
 from headrace.model.secrets import (
@@ -218,6 +225,7 @@ _TABLES = (
     "openlineage",
     "keys",
     "http",
+    "mcp",
 )
 _ENVIRONMENT_FIELDS = (
     "workers",
@@ -234,6 +242,7 @@ _ENVIRONMENT_FIELDS = (
 _RETENTION_FIELDS = ("snapshots", "history", "raw", "quarantine", "logs")
 KEY_FIELDS = ("root", "previous")
 BACKUP_FIELDS = ("every", "keep", "to")
+MCP_FIELDS = ("partitions_max", "rows_max", "bytes_max", "acts_per_hour")
 OFF = "off"
 BACKUPS_KEPT_MAX = 1_000
 _STORES = ("sqlite:", "postgresql://", "postgres://")
@@ -290,6 +299,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "keys": _keys(_table(fields, "keys", KEY_FIELDS)),
         "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE_FIELDS)),
         "private_addresses": _private_addresses(_table(fields, "http", HTTP_FIELDS)),
+        "mcp": _agent_ceilings(_table(fields, "mcp", MCP_FIELDS)),
     }
     return {name: value for name, value in results.items() if value is not None}
 
@@ -412,6 +422,24 @@ def _keys(fields: Fields) -> dict[str, str] | None:
             "previous", "[keys] has `previous` and no `root`", "name the new key as `root`"
         )
     return results or None
+
+
+CEILING_MAX = 1_000_000_000
+"""The largest number of partitions, rows or acts that `[mcp]` takes."""
+
+
+def _agent_ceilings(fields: Fields) -> AgentCeilings:
+    """Return `[mcp]`; 0 lets agents do nothing of the kind."""
+    numbers = {
+        name: fields.whole(name, minimum=0, maximum=CEILING_MAX)
+        for name in MCP_FIELDS
+        if name in fields and name != "bytes_max"
+    }
+    ceilings = {name: number for name, number in numbers.items() if number is not None}
+    size = fields.checked("bytes_max", size_in_bytes, "wrong_value")
+    if size is not None:
+        ceilings["bytes_max"] = size_in_bytes(size)
+    return AgentCeilings(**ceilings)
 
 
 def _secret_tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:

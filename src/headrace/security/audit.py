@@ -213,6 +213,7 @@ class Action(enum.StrEnum):
     INCIDENT_FIXED = "incident.fixed"
     INCIDENT_REPORTED = "incident.reported"
     INCIDENT_NOTED = "incident.noted"
+    AGENT_ACTED = "agent.acted"
     OBLIGATION_WAIVED = "obligation.waived"
     EXPORT_TAKEN_OVER = "export.taken_over"
     TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an action

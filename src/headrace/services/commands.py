@@ -296,6 +296,7 @@ REQUESTABLE = {
     "user_record": "users",
     "token_create": "tokens",
     "token_revoke": "tokens",
+    "agent_act": "agent_acts",
 }
 """Command that a request in the store may name → its module in this package."""
 

@@ -33,6 +33,7 @@ from headrace.services.tokens import identify
 from headrace.web import monitoring
 from headrace.web.access import Credential, CredentialKind, Guard
 from headrace.web.acts import Acts
+from headrace.web.agents import http as agents
 from headrace.web.data import Data
 from headrace.web.endpoints import (
     ENDPOINTS,
@@ -300,7 +301,8 @@ def app(
     """
     answers, acts = ServerEndpoints(reader, guard, server, bundle or Bundle()), Acts()
     root, env, _ = reader.project
-    data = Data(reader, read_server or ReadServer(root, env))
+    reads = read_server or ReadServer(root, env)
+    data, tools = Data(reader, reads), agents.AgentEndpoint(reader, reads)
     sign_in = SignInEndpoints(reader, guard)
 
     async def see_again(request: Request) -> frozenset[str] | None:
@@ -329,6 +331,7 @@ def app(
             route("/ui/{name:path}", answers.bundle.file, guarded=False),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
             route("/data/{asset}", data.file),
+            *(route(agents.PATH, tools.answer, method) for method in agents.METHODS),
             route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
             route(SIGN_IN_PATH, sign_in.page, guarded=False),
             route(SIGN_IN_PATH, sign_in.sign_in, "POST", guarded=False),

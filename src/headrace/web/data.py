@@ -26,6 +26,7 @@ from headrace.services.read_process import DataFileRequest as Question
 from headrace.services.read_process import Head
 from headrace.services.read_queries import ReadQuery
 from headrace.services.session import ProjectSession
+from headrace.services.tool_process import ToolRequest
 from headrace.web.http import (
     HttpProblem,
     RequestParameters,
@@ -164,6 +165,28 @@ class Data:
                 rows.end()
                 raise
         raise HttpProblem(503, "no process can be started that reads", "ask again in a minute")
+
+
+async def read_whole(read_server: ReadServer, request: ToolRequest) -> bytes:
+    """Return the response of a command that a fork runs.
+
+    If the caller is cancelled, the fork is killed. Raise HttpProblem if the command is refused, or
+    takes too long.
+    """
+    for _ in range(STARTS_MAX):
+        try:
+            reader = await RowsReader.open(read_server, request)
+        except OSError:
+            continue
+        try:
+            line = await _first_line(reader)
+            if not line and await reader.code() == GONE:
+                continue
+            _head(line)
+            return await reader.rows.read()
+        finally:
+            reader.end()
+    raise HttpProblem(503, "no process can be started that reads", "ask again in a minute")
 
 
 def _location(session: ProjectSession, query: ReadQuery) -> ReadLocation | None:

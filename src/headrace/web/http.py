@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
+from headrace.model.errors import OverCeiling
 from headrace.security.access import NotAllowed
 from headrace.services.agreements import INPUTS_UNCHANGED, InputsUnchanged, PlanRefused
 from headrace.services.responses import RefusedRow
@@ -37,6 +38,7 @@ PROBLEM_TITLES = {
     503: "not now",
 }
 PROBLEM_CHARACTERS_MAX = 500
+OVER_CEILING = "over_ceiling"
 
 
 class ProblemResponse(msgspec.Struct, frozen=True):
@@ -113,6 +115,8 @@ def problem_of(error: HeadraceError) -> HttpProblem:
         problem.code, problem.not_allowed = error.code, error
     elif isinstance(error, InputsUnchanged):
         problem.code = INPUTS_UNCHANGED
+    elif isinstance(error, OverCeiling):
+        problem.code = OVER_CEILING
     return problem
 
 
@@ -168,7 +172,7 @@ def query_parameters(kind: type[A], path: Mapping[str, str], query: QueryParams)
             raise HttpProblem(
                 400, f"`{name[:60]}` is longer than {PARAMETER_CHARACTERS_MAX:,} characters"
             )
-    return _converted_parameters(values, kind, strict=False)
+    return converted_parameters(values, kind, strict=False)
 
 
 def _query_words(
@@ -201,10 +205,11 @@ def body_parameters(kind: type[A], path: Mapping[str, str], body: bytes) -> A:
         raise HttpProblem(400, "the body is nested too deeply") from None
     if not isinstance(fields, dict):
         raise HttpProblem(400, "the body is no JSON object")
-    return _converted_parameters({**fields, **path}, kind, strict=True)
+    return converted_parameters({**fields, **path}, kind, strict=True)
 
 
-def _converted_parameters(values: Mapping[str, Any], kind: type[A], *, strict: bool) -> A:
+def converted_parameters(values: Mapping[str, Any], kind: type[A], *, strict: bool) -> A:
+    """Return values as parameters. Raises HttpProblem (400) if they don't fit."""
     try:
         converted = msgspec.convert(values, kind, strict=strict)
     except msgspec.ValidationError as error:

@@ -92,12 +92,16 @@ class ProjectReader:
 
         It sends requests to the leader and never leads itself.
         """
-        actor = self._actor if identity.kind is IdentityKind.LOCAL else identity.name
-        session = ProjectSession(self._root, self._env, None, actor, leads=False, identity=identity)
+        session = self.session_for_acts(identity)
         try:
             return do(session)
         finally:
             session.close()
+
+    def session_for_acts(self, identity: Identity) -> ProjectSession:
+        """Open the project for an act, which a leader performs."""
+        actor = self._actor if identity.kind is IdentityKind.LOCAL else identity.name
+        return ProjectSession(self._root, self._env, None, actor, leads=False, identity=identity)
 
     def _read_after_load(
         self, make: Callable[[ProjectSession], D], identity: Identity | None = None

@@ -17,6 +17,7 @@ import msgspec
 from headrace.services.read_connection import GONE, code_of, send
 from headrace.services.read_forks import listening_socket, remove_socket, socket_inode
 from headrace.services.read_process import DataFileRequest
+from headrace.services.tool_process import ToolRequest
 
 MODULE = "headrace.cli.read_server"
 """A module of a package above this one, because its forks run commands as well."""
@@ -139,7 +140,7 @@ class RowsReader:
         self._answer, self._answer_end = answer
 
     @classmethod
-    async def open(cls, server: ReadServer, question: DataFileRequest) -> RowsReader:
+    async def open(cls, server: ReadServer, question: DataFileRequest | ToolRequest) -> RowsReader:
         """Begin a read. Raises OSError if there is no process to fork it."""
         connection = await asyncio.to_thread(server.connect)
         ours, theirs = socket.socketpair()

@@ -27,7 +27,7 @@ ANSWER_SECONDS = 60.0
 IDLE_SECONDS = 5
 STREAM_SECONDS = 660.0
 """The same for a stream of events, which ends by itself before."""
-STREAMS_END, DATA_BEGINS = ("/events", "/follow"), "/data/"
+STREAMS_END, DATA_BEGINS = ("/events", "/follow", "/mcp"), "/data/"
 """How the paths of streams end, and how those of downloads begin: both may take STREAM_SECONDS."""
 CONNECTIONS_MAX = 256
 """More are answered 503 at once."""

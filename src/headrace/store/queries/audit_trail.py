@@ -77,6 +77,23 @@ def commands_between(
     return [(int(seq), int(at), str(event)) for seq, at, event in rows][::-1]
 
 
+def count_since(
+    tx: Transaction, action: str, actor: tuple[str, str], since_us: int, limit: int
+) -> int:
+    """The entries since a time with this action of an actor (type and id without a display name),
+    at most `limit`."""
+    numbers = range(1, last_seq(tx) + 1)
+    first = bisect_left(numbers, since_us, key=partial(_at, tx))
+    kind, name = actor
+    begins = f'{{"action":"{action}","actor":{{"display":"","id":"{name}","type":"{kind}"'
+    row = tx.execute(
+        "select count(*) from (select 1 from audit where seq > ? and substr(event, 1, ?) = ?"
+        " limit ?) as found",
+        (first, len(begins), begins, limit),
+    ).fetchone()
+    return int(row[0])
+
+
 def _at(tx: Transaction, seq: int) -> int:
     """When an entry was written: never before the one with the number before."""
     return int(tx.execute("select at from audit where seq = ?", (seq,)).fetchone()[0])

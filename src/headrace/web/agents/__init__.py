@@ -1,0 +1,1 @@
+"""The commands as tools for agents, over the Model Context Protocol (`headrace mcp`)."""

@@ -50,6 +50,7 @@ HOW_TO = {
         "access",
         "approve",
         "mask",
+        "agents",
         "audit",
     ),
     "Deploy": ("deploy", "postgresql", "backup", "dask", "metrics", "traces"),

@@ -18,6 +18,8 @@ from headrace.services.permissions import COMMANDS
 from headrace.web.agents import results
 from headrace.web.agents.declarations import (
     ACTING,
+    APPROVAL_KEY,
+    CUT_KEY,
     NOT_FOR_AGENTS,
     READING,
     TOOLS_FILE,
@@ -102,6 +104,7 @@ def test_schemas_are_valid_and_complete() -> None:
             for name in set(rendered.split('"#/$defs/')[1:]):
                 assert name.partition('"')[0] in schema["$defs"], (tool.name, name)
         assert tool.input["additionalProperties"] is False, tool.name
+        assert {CUT_KEY, APPROVAL_KEY}.isdisjoint(tool.output["properties"]), tool.name
 
 
 def test_large_results_are_cut_and_say_how_to_get_more() -> None:

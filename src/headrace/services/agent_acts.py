@@ -67,20 +67,18 @@ def _of_backfill(session: ProjectSession, request: Any) -> Consequence:
 
 
 def _of_run(session: ProjectSession, request: Any) -> Consequence:
-    keys = list(request.partitions)
-    planned = command_function("backfills:preview_backfill")(
-        session,
-        request.select,
-        exclude=request.exclude,
-        first=keys[0] if len(keys) == 1 else request.first,
-        last=keys[0] if len(keys) == 1 else request.last,
-        mode="all" if request.again else "missing",
-        only=True,
+    from headrace.services.run import RunArguments, partitions_of_run
+
+    arguments = RunArguments(
+        list(request.select),
+        list(request.exclude),
+        list(request.partitions),
+        request.first,
+        request.last,
+        request.again,
+        request.reason,
     )
-    partitions = planned.partitions_total
-    if len(keys) > 1:
-        partitions = min(partitions, len(keys) * len(planned.assets))
-    return Consequence(partitions=partitions, bytes=planned.bytes_estimate)
+    return Consequence(partitions=partitions_of_run(session, arguments))
 
 
 def _of_fix(session: ProjectSession, request: Any) -> Consequence:

@@ -39,7 +39,7 @@ from headrace.services.responses import CountsRow, RunResponse
 from headrace.services.run_results import run_response
 from headrace.services.runs import unknown_run
 from headrace.services.selection import selected
-from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.session import Progress, ProjectSession, Silent, usable
 from headrace.services.targets import partition as parse_partition
 from headrace.store import Transaction
 from headrace.store.queries import failures, ingestion, runs
@@ -224,6 +224,44 @@ def check_run(
     rules = in_force(compiled.project.settings, session.settings)
     if not rules:
         return
+    timeline, choices = _choices(session, compiled, names, partitions, first, last, again=again)
+    count = sum(map(_count, choices))
+    consequence = _consequence(session, compiled, timeline, choices)
+    approval = required(rules, compiled.project, consequence)
+    if approval is not None:
+        raise Refused(
+            f"this run makes {count:,} partitions, and that needs an approval: {approval}",
+            hint="headrace backfill … keeps a plan for whoever approves",
+        )
+
+
+def partitions_of_run(session: ProjectSession, arguments: RunArguments) -> int:
+    """Return how many partitions a run with these arguments would compute."""
+    compiled = session.compiled or usable(session.declared(Silent()))
+    names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
+    _, choices = _choices(
+        session,
+        compiled,
+        names,
+        arguments.partitions,
+        arguments.first,
+        arguments.last,
+        again=arguments.again,
+    )
+    return sum(map(_count, choices))
+
+
+def _choices(
+    session: ProjectSession,
+    compiled: Compiled,
+    names: Sequence[str],
+    partitions: Sequence[str],
+    first: str | None,
+    last: str | None,
+    *,
+    again: bool,
+) -> tuple[Timeline, list[Choice]]:
+    """Return the partitions that a run would compute, by range, and their timeline."""
     graph = graph_of(compiled)
     timeline = Timeline(
         graph,
@@ -241,15 +279,7 @@ def check_run(
         BackfillRequest(mode=mode, limits=limits_of(nodes, start, end), only=True)
         for start, end in spans
     )
-    choices = [choose(timeline, compiled, request) for request in requests]
-    count = sum(map(_count, choices))
-    consequence = _consequence(session, compiled, timeline, choices)
-    approval = required(rules, compiled.project, consequence)
-    if approval is not None:
-        raise Refused(
-            f"this run makes {count:,} partitions, and that needs an approval: {approval}",
-            hint="headrace backfill … keeps a plan for whoever approves",
-        )
+    return timeline, [choose(timeline, compiled, request) for request in requests]
 
 
 def _consequence(

@@ -16,7 +16,7 @@ import msgspec
 from headrace.model import HeadraceError, Refused
 from headrace.model.access import PERMISSIONS, Permission
 from headrace.model.errors import OverCeiling, did_you_mean
-from headrace.security.access import Identity, IdentityKind, NotAllowed, roles_of
+from headrace.security.access import Identity, IdentityKind, roles_of
 from headrace.services.agent_acts import (
     ARGUMENT_CHARACTERS_MAX,
     ActArguments,
@@ -31,7 +31,7 @@ from headrace.services.permissions import check_call, rules_of
 from headrace.services.session import ProjectSession, Silent
 from headrace.services.tool_process import ToolRequest
 from headrace.web.acts import Acts, RunningAction
-from headrace.web.agents.declarations import Tool, tools
+from headrace.web.agents.declarations import APPROVAL_KEY, Tool, tools
 from headrace.web.agents.results import ITEMS_MAX, bounded, document, error_document
 from headrace.web.data import read_whole
 from headrace.web.http import HttpProblem, converted_parameters, problem_of
@@ -207,7 +207,7 @@ class AgentCalls:
             )
             try:
                 check_call(session, tool.function, msgspec.structs.asdict(request))
-            except NotAllowed as refused:
+            except Refused as refused:
                 noted = msgspec.structs.replace(noted, denied=str(refused))
                 record_act(session, noted, progress)
                 raise
@@ -351,4 +351,4 @@ def _with_approval(values: dict[str, Any]) -> dict[str, Any]:
         f"Nothing has been done yet: plan {number} needs the approval of another person, with"
         f" `headrace approve {number} --reason TEXT` or in the web UI."
     )
-    return {**values, "approval": {"id": number, "tell": tell}}
+    return {**values, APPROVAL_KEY: {"id": number, "tell": tell}}

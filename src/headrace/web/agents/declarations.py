@@ -39,10 +39,14 @@ NOT_FOR_AGENTS = {
     "try": "it runs the code of assets in the process that calls it",
 }
 """Commands that the general rules would allow, each with the reason why it is no tool."""
+LOADS_DUCKDB = {"doctor:doctor"}
+"""Functions that load DuckDB for something else than rows."""
 LIST_KEY = "result"
 """The name of a response that is a list: structured content of a tool is always an object."""
 CUT_KEY = "cut"
 """The name of the notes about what was left out of a response."""
+APPROVAL_KEY = "waits_for_approval"
+"""The name of the note that an act waits for an approval, and what to tell the person."""
 
 _SERVED = {endpoint.command for endpoint in ENDPOINTS}
 
@@ -67,8 +71,9 @@ class Tool(msgspec.Struct, frozen=True):
 
     @property
     def isolated(self) -> bool:
-        """Whether it reads rows with DuckDB, which never shares a process with the open state."""
-        return self.permission is Permission.READ and self.function not in _SERVED
+        """Whether it loads DuckDB, which never shares a process with the open state."""
+        reads_rows = self.permission is Permission.READ and self.function not in _SERVED
+        return reads_rows or self.function in LOADS_DUCKDB
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from clilab import Project
 
 from headrace import Session
 from headrace.model import Refused
+from headrace.security.token_use import USES_FILE
 
 RULES = """\
 - {role: admin, to: [user:%s]}
@@ -268,3 +270,26 @@ def test_a_freeze_of_everybody_leaves_admins(
     governed.text("unfreeze", "--all", "--reason", "over")
     monkeypatch.setenv("HEADRACE_TOKEN", reader)
     governed.text("read", "revenue")
+
+
+def test_the_last_use_of_a_token_is_listed(
+    governed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a token that nobody uses any more and nobody can tell (TRUST S8); a file that
+    others can read, or that each request writes."""
+    text = token(governed, "ci", "viewer")
+    assert [row["last_used_at"] for row in governed.json("token", "list")] == [None]
+    assert "never" in governed.text("token", "list")
+    monkeypatch.setenv("HEADRACE_TOKEN", text)
+    governed.json("ls")
+    file = governed.root / ".headrace" / USES_FILE
+    assert file.stat().st_mode & 0o077 == 0
+    written = file.stat().st_mtime_ns
+    governed.json("ls")
+    assert file.stat().st_mtime_ns == written
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    (row,) = governed.json("token", "list")
+    age = datetime.now(UTC) - datetime.fromisoformat(row["last_used_at"])
+    assert timedelta(0) <= age < timedelta(minutes=5)
+    file.write_text("not JSON")
+    assert governed.json("token", "list")[0]["last_used_at"] is None

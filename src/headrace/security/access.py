@@ -10,9 +10,10 @@ import enum
 import grp
 import os
 import pwd
+import time
 from collections.abc import Iterable, Iterator
 from datetime import date
-from functools import cache
+from functools import lru_cache
 
 import msgspec
 
@@ -29,6 +30,8 @@ from headrace.model.errors import Refused
 from headrace.model.nodes import Asset, Consumer, Source
 
 Node = Source | Asset | Consumer
+GROUPS_SECONDS = 5.0
+"""How long a server goes on with the groups that the operating system has named for its user."""
 
 
 class IdentityKind(enum.StrEnum):
@@ -72,7 +75,8 @@ def local_identity() -> Identity:
 
     Environment variables such as USER, which the user could change, are ignored.
     """
-    user, groups = _user_and_groups(os.getuid())
+    period = int(time.monotonic() / GROUPS_SECONDS)
+    user, groups = _user_and_groups(os.getuid(), period)
     return Identity(
         name=f"{user}@{os.uname().nodename}",
         kind=IdentityKind.LOCAL,
@@ -80,8 +84,10 @@ def local_identity() -> Identity:
     )
 
 
-@cache
-def _user_and_groups(uid: int) -> tuple[str, tuple[str, ...]]:
+@lru_cache(maxsize=4)
+def _user_and_groups(uid: int, period: int) -> tuple[str, tuple[str, ...]]:
+    """Return a user's name and groups; another `period` looks them up again."""
+    del period
     try:
         user = pwd.getpwuid(uid)
     except KeyError:

@@ -17,6 +17,7 @@ from headrace.model.times import Duration
 from headrace.security import tokens
 from headrace.security.access import Identity
 from headrace.security.audit import Action, AuditEvent, Object, append, rfc3339
+from headrace.security.token_use import last_uses, note_use
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option, Reason
@@ -48,6 +49,7 @@ def identify(session: ProjectSession, text: str) -> Identity:
             f"the token {token.name} is {_state(session, token)}",
             hint=f"an admin creates a new one: headrace token create {token.name}",
         )
+    note_use(session.data_folder, token.id)
     return tokens.identity_of(token.name, token.grants)
 
 
@@ -256,6 +258,7 @@ def _expiry(text: str, timezone: str) -> int:
 
 
 def _row(session: ProjectSession, token: AccessToken) -> TokenRow:
+    used = last_uses(session.data_folder).get(token.id)
     return TokenRow(
         id=_id(token),
         name=token.name,
@@ -265,6 +268,7 @@ def _row(session: ProjectSession, token: AccessToken) -> TokenRow:
         created_by=token.created_by,
         expires_at=session.instant(token.expires_at),
         revoked_at=None if token.revoked_at is None else session.instant(token.revoked_at),
+        last_used_at=None if used is None else session.instant(int(used * 1_000_000)),
     )
 
 

@@ -81,6 +81,7 @@ def _render_tokens(rows: list[TokenRow], page: CommandOutput) -> None:
         ColumnLayout("state"),
         ColumnLayout("scopes", gives=1, least=12),
         ColumnLayout("expires"),
+        ColumnLayout("last used"),
         ColumnLayout("created by", drops=1),
     ]
     cells: list[list[str | StyledCell]] = [
@@ -89,6 +90,7 @@ def _render_tokens(rows: list[TokenRow], page: CommandOutput) -> None:
             StyledCell(row.state, _STYLES[row.state]),
             ", ".join(row.scopes),
             page.times.time_text(row.expires_at),
+            "never" if row.last_used_at is None else page.times.time_text(row.last_used_at),
             row.created_by,
         ]
         for row in rows

@@ -114,6 +114,8 @@ class TokenRow(Response, frozen=True, kw_only=True):
     created_by: str
     expires_at: datetime
     revoked_at: datetime | None
+    last_used_at: datetime | None
+    """To the hour; null for a token that was never used."""
 
 
 class NewTokenResponse(Response, frozen=True, kw_only=True):

@@ -281,6 +281,7 @@ NOT_ASKED = {
     "import": "reads a project of another tool",
     "init": "reads files before there is a project with roles",
     "keys": "answers with versions of keys",
+    "mcp": "its answers are those of commands; rows come through `read`",
     "pause": "answers with names",
     "receive": "takes a file that the caller has",
     "reject": "no approval waits",

@@ -42,6 +42,7 @@ METHODS = {
     "cancel_backfill": "backfills:cancel_backfill",
     "challenge": "challenge_process:challenge_in_process",
     "checks": "checks:checks",
+    "classify": "classification:suggest_classes",
     "connections": "connections:connections",
     "contract": "contracts:show",
     "contract_diff": "contracts:diff",

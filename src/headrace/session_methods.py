@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         WithdrawResponse,
     )
     from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow
-    from headrace.services.responses.plans import ApplyResponse, PlanResponse
+    from headrace.services.responses.plans import ApplyResponse, PlanResponse, SuggestedClassRow
     from headrace.services.responses.project import NodeRow, RenderResponse, TryResponse, VersionRow
     from headrace.services.responses.repairs import AcceptResponse, FixResponse, InferResponse
     from headrace.services.responses.runs import QuarantineRow, RunResponse, RunRow
@@ -242,6 +242,19 @@ class SessionMethods:
         """
         result: list[CheckStandingRow] = self._call(
             "checks:checks", select=select, exclude=exclude, history=history
+        )
+        return result
+
+    def classify(self, *select: str) -> list[SuggestedClassRow]:
+        """Return classifications and masks that columns may need, with the reason; changes
+        nothing.
+
+        Columns that are classified, or derived from classified ones, aren't among them. At
+        most 1,000 published rows of each table are looked at, without columns that the
+        caller may not read; no value is in the response.
+        """
+        result: list[SuggestedClassRow] = self._call(
+            "classification:suggest_classes", select=select
         )
         return result
 

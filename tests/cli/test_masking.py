@@ -175,3 +175,94 @@ def test_a_missing_key_is_an_error_and_no_clear_value(reader: Project) -> None:
     error = reader.refused("read", "people", code=1)
     assert "root.key is missing" in error and "DE111" not in error
     assert json.loads(reader.call(reader.root, "read", "cities", "--json")[1])["masked"] == ["last"]
+
+
+def test_plan_says_what_is_newly_classified(bank: Project) -> None:
+    """Would catch: a change of a classification that a plan keeps quiet about, a derived column
+    that isn't among the columns, columns that were classified before."""
+    path = bank.root / "sources/people.yaml"
+    path.write_text(path.read_text() + "  city: {personal: true, mask: {method: redact}}\n")
+    plan = bank.json("plan")
+    rows = [(row["column"], row["classification"], row["mask"]) for row in plan["classified"]]
+    assert rows == [
+        ("people.city", "personal", "redact"),
+        ("cities.city", None, None),
+        ("cities.people", None, None),
+        ("clean.city", None, "redact"),
+    ]
+    assert "masked from now on: " in bank.text("plan")
+    path.write_text(path.read_text().replace(", mask: {method: redact}", ""))
+    text = " ".join(bank.text("plan").split())
+    assert "classified without a mask, so left out from now on: people.city" in text
+    bank.text("apply", "--yes")
+    assert bank.json("plan")["classified"] == []
+
+
+def test_a_mask_that_is_taken_away_is_in_the_plan(bank: Project) -> None:
+    """Would catch: a comparison by names alone, which doesn't see that a column is left out now."""
+    path = bank.root / "sources/people.yaml"
+    path.write_text(path.read_text().replace(", mask: {method: truncate, keep: 1}", ""))
+    plan = bank.json("plan")
+    assert [(row["column"], row["mask"]) for row in plan["classified"]] == [("people.name", None)]
+
+
+def test_a_declassified_column_is_in_the_trail_once(bank: Project) -> None:
+    """Would catch: a column that becomes clear without an entry, an entry for each version, a
+    changed reason that nobody finds."""
+
+    def entries() -> list[tuple[str, str]]:
+        rows = bank.json("audit", "show", "--action", "column.declassified")
+        return [(row["object"].split(":", 1)[-1], row["reason"]) for row in rows]
+
+    first = ("cities.oldest", "the year of a city is no person's")
+    assert entries() == [first]
+    path = bank.root / "assets/cities.sql"
+    path.write_text(path.read_text().replace("count(*) as people", "count(id) as people"))
+    bank.text("apply", "--yes")
+    assert entries() == [first]
+    path.write_text(path.read_text().replace("no person's}", "published anyway}"))
+    bank.text("apply", "--yes")
+    assert sorted(entries()) == [first, ("cities.oldest", "the year of a city is published anyway")]
+
+
+def test_classifications_are_proposed_by_names_and_by_values(bank: Project) -> None:
+    """Would catch: a proposal for a column that is classified or derived, one that isn't valid
+    YAML of a declaration, a value in the reason, a form that few values have."""
+    rows = "".join(
+        f"u{i}@example.com,{i},DE02120300000000202051,{i}.5\n" if i < 9 else "none,9,?,1\n"
+        for i in range(10)
+    )
+    (bank.root / "leads.csv").write_text("contact,Birth Date,account,ip_share\n" + rows)
+    (bank.root / "sources/leads.yaml").write_text("source: leads\nowner: core\nfiles: leads.csv\n")
+    bank.text("apply", "--yes")
+    bank.text("tick")
+    found = {row["column"]: row for row in bank.json("classify", "--suggest")}
+    assert {name: row["classification"] for name, row in found.items()} == {
+        "leads.contact": "personal", "leads.Birth Date": "personal", "leads.account": "personal",
+    }  # fmt: skip
+    assert found["leads.account"]["because"] == "9 of 10 values have the form of an IBAN"
+    assert found["leads.Birth Date"]["because"] == "the name says a date of birth"
+    text = bank.text("classify", "--suggest", "leads")
+    assert "example.com" not in text and "DE02" not in text
+    lines = [line for line in text.splitlines() if line.startswith(("columns:", "  "))]
+    declaration = bank.root / "sources/leads.yaml"
+    declaration.write_text(declaration.read_text() + "\n".join(lines) + "\n")
+    bank.text("apply", "--yes")
+    assert bank.json("classify", "--suggest") == []
+    assert bank.refused("classify", code=2)
+
+
+def test_values_that_the_caller_may_not_read_are_not_looked_at(bank: Project) -> None:
+    """Would catch: a proposal that tells the form of values in a column that a rule forbids."""
+    rows = "".join(f"u{i}@example.com,{i}\n" for i in range(10))
+    (bank.root / "leads.csv").write_text("contact,n\n" + rows)
+    (bank.root / "sources/leads.yaml").write_text("source: leads\nowner: core\nfiles: leads.csv\n")
+    rules = bank.root / "access.yaml"
+    who = bank.json("access", "whoami")["who"]
+    rules.write_text(
+        rules.read_text() + f"- {{forbid: read, to: ['{who}'], column: leads.contact}}\n"
+    )
+    bank.text("apply", "--yes")
+    bank.text("tick")
+    assert "left out, because you may not read it: contact" in bank.text("read", "leads")
+    assert bank.json("classify", "--suggest", "leads") == []

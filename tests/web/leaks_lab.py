@@ -208,6 +208,7 @@ COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
     "backfill": ("backfill clean --from 2025-03-01 --to 2025-03-01 --dry-run",),
     "backfills": ("backfills",),
     "checks": ("checks", "checks clean", "checks people", "checks suggest clean"),
+    "classify": ("classify --suggest", "classify --suggest people"),
     "connections": ("connections", "connections test"),
     "contract": (
         "contract show people",

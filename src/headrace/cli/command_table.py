@@ -122,6 +122,7 @@ COMMANDS = (
     CliCommand("plan", "change", "show what changed files would do"),
     CliCommand("apply", "change", "apply changed files"),
     CliCommand("contract", "change", "show a contract, accept renamed columns, infer a contract"),
+    CliCommand("classify", "change", "propose classifications and masks of columns"),
     CliCommand("export", "operate", "write manifest.json and run_results.json as dbt does"),
     CliCommand("token", "operate", "create, list and revoke API tokens"),
     CliCommand("keys", "operate", "show and rotate the keys of masks"),

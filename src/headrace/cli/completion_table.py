@@ -292,6 +292,11 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--as-is",), None),
         CompletedParameter(("--reason",), "TEXT"),
     ),
+    "classify": (
+        CompletedParameter((), "[SELECT]", many=True),
+        CompletedParameter(("--select", "-s"), "SELECT"),
+        CompletedParameter(("--suggest",), None),
+    ),
     "export": (
         CompletedParameter((), "dbt-manifest"),
         CompletedParameter(("--into",), "DIR"),

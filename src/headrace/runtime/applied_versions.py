@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +166,27 @@ def apply(
         after=after,
     )
     append(tx, now, event)
+    for event in _declassifications(before, compiled.project, actor, version):
+        append(tx, now, event)
     reached(FaultPoint.VERSION_APPLYING)
     return AppliedVersion(version, digest, compiled)
+
+
+def _declassifications(
+    before: AppliedVersion | None, project: Project, actor: Actor, version: int
+) -> Iterator[AuditEvent]:
+    """Yield an entry for each column that the version declassifies, or for another reason."""
+    for name, asset in project.assets.items():
+        was = before.compiled.project.assets.get(name) if before is not None else None
+        known = was.declassify if was is not None else {}
+        for column, reason in asset.declassify.items():
+            if known.get(column) != reason:
+                yield AuditEvent(
+                    action=Action.COLUMN_DECLASSIFIED,
+                    actor=actor,
+                    object=Object("column", f"{name}.{column}", str(version)),
+                    reason=reason,
+                )
 
 
 def _take(  # complexipy: ignore (a table: kind of step → what it stores)

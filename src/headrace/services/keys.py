@@ -7,20 +7,14 @@ from typing import Annotated
 import msgspec
 
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.security.keys import KeyStore
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
+from headrace.services.masking import key_store
 from headrace.services.parameters import Argument, Reason
 from headrace.services.permissions import authorised
 from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
-
-
-def key_store(session: ProjectSession) -> KeyStore:
-    """Return the key store; environments use production's, because they read its data."""
-    production = session.production or session
-    return KeyStore(production.data_folder, production.root, production.settings.keys)
 
 
 @authorised

@@ -8,7 +8,7 @@ or is declassified. For asset code that Headrace can't analyse, all columns are 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -20,11 +20,13 @@ from headrace.model import Project, Refused
 from headrace.model.access import AccessRules, Permission
 from headrace.model.masks import column_classes, declassified
 from headrace.model.nodes import ColumnClass
+from headrace.plan import Compiled
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.security.access import Identity, IdentityKind, forbidden_columns
+from headrace.security.keys import KeyStore
 from headrace.security.masks import NO_DOMAIN, DeclaredMask, column_mask
-from headrace.services.keys import key_store
 from headrace.services.permissions import decision, rules_of
+from headrace.services.responses.plans import ClassifiedColumnRow
 from headrace.services.session import ProjectSession
 from headrace.sql.values import Transformation
 
@@ -72,12 +74,47 @@ def column_limits(
     own = {column for name, column in (*roots.forbidden, *roots.classified) if name == node}
     left_out, masks = set(), {}
     for column in dict.fromkeys([*(name.lower() for name in known), *sorted(own)]):
-        limited, mask = _limit(session, roots, lineage, node, column)
+        limited, mask = _limit(session.project(), roots, lineage, node, column)
         if mask is not None:
             masks[column] = mask
         elif limited:
             left_out.add(column)
     return ColumnLimits(frozenset(left_out), masks)
+
+
+def classified_rows(
+    compiled: Compiled, lineage: Lineage, nodes: Iterable[str]
+) -> dict[str, ClassifiedColumnRow]:
+    """Return the classified columns of some nodes, declared and derived, by NODE.COLUMN."""
+    project = compiled.project
+    roots = _Roots(frozenset(), _all_classified(project))
+    rows: dict[str, ClassifiedColumnRow] = {}
+    for node in nodes if roots.classified else ():
+        own = column_classes(project, node)
+        for column in dict.fromkeys((*(compiled.nodes[node].column_names or ()), *own)):
+            limited, mask = _limit(project, roots, lineage, node, column.lower())
+            if limited:
+                declared = own.get(column.lower())
+                rows[f"{node}.{column}".lower()] = ClassifiedColumnRow(
+                    column=f"{node}.{column}",
+                    classification=None if declared is None else declared.name,
+                    mask=None if mask is None else mask.parameters["method"],
+                )
+    return rows
+
+
+def _all_classified(project: Project) -> dict[tuple[str, str], ColumnClass]:
+    return {
+        (name, column): value
+        for name in (*project.sources, *project.assets)
+        for column, value in column_classes(project, name).items()
+    }
+
+
+def key_store(session: ProjectSession) -> KeyStore:
+    """Return the key store; environments use production's, because they read its data."""
+    production = session.production or session
+    return KeyStore(production.data_folder, production.root, production.settings.keys)
 
 
 def fitting_masks(
@@ -161,10 +198,9 @@ class _Step(NamedTuple):
 
 
 def _limit(
-    session: ProjectSession, roots: _Roots, lineage: Lineage | None, node: str, column: str
+    project: Project, roots: _Roots, lineage: Lineage | None, node: str, column: str
 ) -> tuple[bool, DeclaredMask | None]:
     """Return whether a column is limited, and the mask that shows it nevertheless."""
-    project = session.project()
     masks: set[DeclaredMask | None] = set()
     limited = False
     start = _Step(node, column, unchanged=True, open=True)

@@ -78,6 +78,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "checks:check_list": _ROW("checks list", SEE),
     "checks:checks": _ROW("checks", SEE),
     "checks:declare": _ROW("checks suggest", CHANGE),
+    "classification:suggest_classes": _ROW("classify", CHANGE, "select"),
     "connections:connections": _ROW("connections", SEE),
     "connections:notify": _ROW("notify", SEE),
     "connections:test_channels": _ROW("notify test", OPERATE),

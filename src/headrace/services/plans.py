@@ -44,6 +44,7 @@ from headrace.services import agreements, invalidation
 from headrace.services.comparisons import differences
 from headrace.services.consequences import of_apply, of_computation, required, without_readers
 from headrace.services.invalidation import Cost
+from headrace.services.masking import classified_rows
 from headrace.services.parameters import Option
 from headrace.services.permissions import authorised
 from headrace.services.promotions import find_offers, promoted_rows, promotion_steps
@@ -56,6 +57,7 @@ from headrace.services.responses import (
     StepRow,
     WeakenedRow,
 )
+from headrace.services.responses.plans import ClassifiedColumnRow
 from headrace.services.selection import selected as select
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.store import Store, Transaction
@@ -222,6 +224,7 @@ def prepare(
         affects=_affects(compiled, base.compiled, meant, invalidated),
         estimate=None if cost.estimate is None else msgspec.to_builtins(cost.estimate),
         weakens=[_weakened(compiled, item) for item in planned.weakened],
+        classified=_newly_classified(session, compiled, base.compiled, meant, lineage),
         stale=invalidation.stale_rows(invalidated.stale),
         repairs=invalidation.stale_rows(invalidated.failed),
         bytes_estimate=cost.size,
@@ -233,6 +236,34 @@ def prepare(
         clock=session.clock.kind,
     )
     return PreparedPlan(planned, cost, offers, response)
+
+
+def _newly_classified(
+    session: ProjectSession,
+    compiled: Compiled,
+    old: Compiled | None,
+    meant: Sequence[Impact],
+    lineage: Lineage,
+) -> list[ClassifiedColumnRow]:
+    """Return the columns whose classification or mask is another one after the changes."""
+    nodes = _changed_and_below(compiled, {impact.change.node for impact in meant})
+    now = classified_rows(compiled, lineage, nodes)
+    if not now or old is None:
+        return list(now.values())
+    before = classified_rows(
+        old,
+        compile_lineage(old, session.data_folder / "cache"),
+        [name for name in nodes if name in old.nodes],
+    )
+    return [row for name, row in now.items() if before.get(name) != row]
+
+
+def _changed_and_below(compiled: Compiled, changed: set[str]) -> list[str]:
+    found = set(changed)
+    for name in compiled.order:
+        if any(spec.node in found for spec in compiled.nodes[name].inputs):
+            found.add(name)
+    return [name for name in compiled.order if name in found]
 
 
 def _planned_changes(

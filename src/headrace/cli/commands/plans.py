@@ -29,6 +29,7 @@ from headrace.services.responses import (
     StepRow,
 )
 from headrace.services.responses.inspections import DiffResponse, MomentRow, PartitionChange
+from headrace.services.responses.plans import ClassifiedColumnRow
 
 # The plan of a change: changed nodes, partitions that become stale, affected consumers and owners,
 # weakened promises. `plan` and `apply` print it.
@@ -60,6 +61,20 @@ STEP_COLUMNS = [
 ]
 _IN_OTHER_TABLES = ("weaken", "promote")
 _EFFECT_SIGNS = {"added": "+", "dropped": "-", "type": "~", "meaning": ""}
+
+
+def _say_classified(rows: Sequence[ClassifiedColumnRow], page: CommandOutput) -> None:
+    """Say how newly classified columns are shown to those who may not read them."""
+    masked = [f"{row.column} ({row.mask})" for row in rows if row.mask is not None]
+    left_out = [row.column for row in rows if row.mask is None]
+    if masked:
+        page.say(f"masked from now on: {joined(masked)}", indent=2)
+    if left_out:
+        page.say(
+            f"classified without a mask, so left out from now on: {joined(left_out)}",
+            "warn",
+            indent=2,
+        )
 
 
 def render_plan(  # complexipy: ignore (a page: a line for each thing there is to say)
@@ -103,6 +118,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
     ]
     if touched:
         page.say(f"touches {joined(touched)}", indent=2)
+    _say_classified(plan.classified, page)
     for weaker in plan.weakens:
         page.say(
             f"weakens {weaker.node}: {weaker.what}: {weaker.before} → {weaker.after}",

@@ -203,6 +203,28 @@ class RefusedRow(Response, frozen=True, kw_only=True):
     commands: list[str] = msgspec.field(default_factory=list)
 
 
+class ClassifiedColumnRow(Response, frozen=True, kw_only=True):
+    """A column that is classified from now on: declared, or derived from one that is."""
+
+    column: str
+    """`node.column`."""
+    classification: str | None
+    """As declared; null for a derived column."""
+    mask: str | None
+    """The method; null where readers without the right to see the column don't get it."""
+
+
+class SuggestedClassRow(Response, frozen=True, kw_only=True):
+    """A column that may need a classification, and a mask as it is written in YAML."""
+
+    column: str
+    """`node.column`."""
+    classification: str
+    mask: str
+    because: str
+    """What the name or the form of the values says; without a value."""
+
+
 class PlanResponse(Response, frozen=True, kw_only=True):
     """What `apply` will do. Counts are null where nothing is known of what is published. `plan_id`
     is null with `--against`: what is compared with a commit isn't what `apply` does."""
@@ -218,6 +240,9 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     estimate: dict[str, Any] | None = None
     """Of recomputing all that becomes stale."""
     weakens: list[WeakenedRow] = []
+    classified: list[ClassifiedColumnRow] = []
+    """Columns that are newly classified, or newly derived from classified ones, or have another
+    mask."""
     stale: list[StaleRow] = []
     """What becomes stale, inputs before what reads them. Readers keep what they see until somebody
     requests it to be recomputed."""

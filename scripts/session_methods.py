@@ -87,6 +87,7 @@ METHODS = {
     "resume": "pause:resume",
     "resume_backfill": "backfills:resume_backfill",
     "retry": "run:retry",
+    "reveal_token": "keys:reveal_token",
     "rotate_keys": "keys:rotate_keys",
     "revoke_token": "tokens:revoke_token",
     "run": "run:run",

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         WhyResponse,
         WithdrawResponse,
     )
-    from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow
+    from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow, RevealedResponse
     from headrace.services.responses.plans import ApplyResponse, PlanResponse, SuggestedClassRow
     from headrace.services.responses.project import NodeRow, RenderResponse, TryResponse, VersionRow
     from headrace.services.responses.repairs import AcceptResponse, FixResponse, InferResponse
@@ -717,6 +717,19 @@ class SessionMethods:
         Raise UsageError for an unknown run or asset.
         """
         result: RunResponse = self._call("run:retry", target=target, reason=reason)
+        return result
+
+    def reveal_token(self, token: str, *, node: str, column: str, reason: str) -> RevealedResponse:
+        """Return the value behind a token of the method `token`. It is recorded before it is
+        shown.
+
+        Raise UsageError for an unknown node, Refused without a reason, for a column without
+        this method, and for a token that was changed or is another column's, and KeyProblem
+        for a missing key.
+        """
+        result: RevealedResponse = self._call(
+            "keys:reveal_token", token=token, node=node, column=column, reason=reason
+        )
         return result
 
     def revoke_token(self, token: str, *, reason: str | None = None) -> TokenRow:

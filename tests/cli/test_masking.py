@@ -11,6 +11,8 @@ import pytest
 from clilab import Project
 
 from headrace import Session
+from headrace.security.keys import KeyStore
+from headrace.security.masks import DeclaredMask, token_function
 
 COLUMNS = """columns:
   iban: {classification: secret, mask: {method: hash}}
@@ -46,6 +48,7 @@ FILES = {
     ),
     "assets/adults.sql": "/* headrace\nowner: core\nmaterialize: view\n*/\nselect id, iban from people\n",
 }  # fmt: skip
+COLUMN = ("--node", "payments", "--column", "iban")
 CLEAR = ("DE111", "DE222", "Ada", "ADA", "Grace", "1815-12-10", "2024-01-31", "likes tea")
 
 
@@ -266,3 +269,89 @@ def test_values_that_the_caller_may_not_read_are_not_looked_at(bank: Project) ->
     bank.text("tick")
     assert "left out, because you may not read it: contact" in bank.text("read", "leads")
     assert bank.json("classify", "--suggest", "leads") == []
+
+
+def test_an_admin_reverses_a_token(bank: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a token that nobody can reverse, a value without an entry in the trail, a value
+    in the trail, a copied column that isn't followed to the mask."""
+    path = bank.root / "sources/payments.yaml"
+    path.write_text(path.read_text().replace("method: hash", "method: token"))
+    (bank.root / "assets/copies.sql").write_text(
+        "/* headrace\nowner: core\n*/\nselect iban as account from payments\n"
+    )
+    bank.text("apply", "--yes")
+    bank.text("tick")
+    viewer = bank.json("token", "create", "reader", "--scope", "viewer")["token"]
+    with monkeypatch.context() as patch:
+        patch.setenv("HEADRACE_TOKEN", viewer)
+        token = bank.json("read", "payments")["rows"][0]["iban"]
+        assert bank.json("read", "copies")["rows"][0]["account"] == token
+        refused = bank.refused("keys", "reveal", token, *COLUMN, "--reason", "x", code=3)
+        assert "DE111" not in refused
+    assert token.startswith("s1v1_")
+    revealed = bank.json("keys", "reveal", token, *COLUMN, "--reason", "court order 7")
+    assert revealed == {"column": "payments.iban", "value": "DE111"}
+    copied = ("--node", "copies", "--column", "ACCOUNT", "--reason", "court order 8")
+    assert bank.text("keys", "reveal", token, *copied) == "DE111\n"
+    entries = bank.json("audit", "show", "--action", "token.revealed")
+    assert [row["reason"] for row in entries] == ["court order 8", "court order 7"]
+    assert entries[1]["object"] == "column:payments.iban"
+    assert "DE111" not in json.dumps(entries)
+    bank.text("keys", "rotate", "--reason", "yearly")
+    assert Session(bank.root).reveal_token(
+        token, node="payments", column="iban", reason="after a rotation"
+    ).value == "DE111"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "expected"),
+    [
+        (lambda token: token[:-2] + ("AA" if token[-2:] != "AA" else "BB"), "iban", "was changed"),
+        (lambda token: token[:-1], "iban", "was changed"),
+        (lambda token: token + "A", "iban", "was changed"),
+        (lambda token: token.replace("v1", "v2"), "iban", "has version 1"),
+        (lambda _: "s1v1_", "iban", "isn't a token"),
+        (lambda _: "h1v1_" + "0" * 32, "iban", "isn't a token"),
+        (lambda _: "s1v1_" + "A" * 100_000, "iban", "was changed"),
+        (lambda _: "s1v1_Ä\x1b[2J", "iban", "isn't a token"),
+        (lambda token: token, "amount", "has no mask with the method"),
+        (lambda token: token, "nosuch'; --", "has no mask with the method"),
+        (lambda token: token, "note", "has no mask with the method"),
+        (lambda token: token, "other", "isn't one of payments.other"),
+    ],
+)
+def test_what_is_no_token_of_a_column_is_refused(
+    bank: Project, change: Any, column: str, expected: str
+) -> None:
+    """Would catch: a traceback, a value of a changed token, a token of another column that is
+    taken for this one's, an entry for a reveal that failed."""
+    (bank.root / "sources/payments.yaml").write_text(
+        "source: payments\nowner: core\ndomain: retail\nfiles: payments.csv\ncolumns:\n"
+        "  iban: {classification: secret, mask: {method: token}}\n"
+        "  other: {classification: secret, mask: {method: token}}\n"
+        "  note: {classification: secret, mask: {method: redact}}\n"
+    )
+    bank.text("apply", "--yes")
+    key = KeyStore(bank.root / ".headrace", bank.root, {}).data_key("retail", "token")
+    declared = DeclaredMask('{"method":"token"}', "retail", "payments", "iban")
+    token = change(token_function(key, declared)("DE111"))
+    error = bank.refused(
+        "keys", "reveal", token, "--node", "payments", "--column", column, "--reason", "x", code=3
+    )
+    assert expected in " ".join(error.split()) and "DE111" not in error and "\x1b" not in error
+    assert bank.json("audit", "show", "--action", "token.revealed") == []
+
+
+def test_reveal_asks_for_all_that_it_needs(bank: Project) -> None:
+    """Would catch: a reveal without a reason, a key that is created by a wrong question."""
+    token = "s1v1_" + "A" * 40
+    assert "needs --reason" in bank.refused("keys", "reveal", token, *COLUMN, code=3)
+    assert "needs the column" in bank.refused("keys", "reveal", token, "--reason", "x")
+    bank.refused("keys", "reveal")
+    path = bank.root / "sources/payments.yaml"
+    path.write_text(path.read_text().replace("method: hash", "method: token"))
+    bank.text("apply", "--yes")
+    error = bank.refused("keys", "reveal", token, *COLUMN, "--reason", "x", code=1)
+    assert "there is no key token of retail yet" in error
+    unknown = ("--node", "nosuch", "--column", "iban", "--reason", "x")
+    assert "nosuch" in bank.refused("keys", "reveal", token, *unknown)

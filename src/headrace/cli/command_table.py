@@ -125,7 +125,7 @@ COMMANDS = (
     CliCommand("classify", "change", "propose classifications and masks of columns"),
     CliCommand("export", "operate", "write manifest.json and run_results.json as dbt does"),
     CliCommand("token", "operate", "create, list and revoke API tokens"),
-    CliCommand("keys", "operate", "show and rotate the keys of masks"),
+    CliCommand("keys", "operate", "show and rotate the keys of masks, reverse a token"),
     CliCommand("freeze", "operate", "stop a person, a token, or everybody but admins"),
     CliCommand("unfreeze", "operate", "let somebody who is frozen work again"),
     CliCommand("user", "operate", "add and remove users who sign in with a password"),

@@ -309,8 +309,10 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--reason",), "TEXT"),
     ),
     "keys": (
-        CompletedParameter((), "status|rotate"),
-        CompletedParameter((), "[DOMAIN]"),
+        CompletedParameter((), "status|rotate|reveal"),
+        CompletedParameter((), "[DOMAIN|TOKEN]"),
+        CompletedParameter(("--node",), "NODE"),
+        CompletedParameter(("--column",), "COLUMN"),
         CompletedParameter(("--reason",), "TEXT"),
     ),
     "freeze": (

@@ -219,6 +219,7 @@ class Action(enum.StrEnum):
     TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
     KEYS_ROTATED = "keys.rotated"
+    TOKEN_REVEALED = "token.revealed"  # noqa: S105
     COLUMN_DECLASSIFIED = "column.declassified"
     ACCESS_FROZEN = "access.frozen"
     ACCESS_UNFROZEN = "access.unfrozen"

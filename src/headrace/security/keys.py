@@ -85,10 +85,11 @@ class KeyStore:
     def __repr__(self) -> str:
         return f"KeyStore({self._folder})"
 
-    def data_key(self, domain: str, purpose: str) -> DataKey:
+    def data_key(self, domain: str, purpose: str, *, create: bool = True) -> DataKey:
         """Return the newest data key of a domain for a purpose; the first call creates it.
 
-        Raises KeyProblem if the root key is missing or another one, and if the key was destroyed.
+        Raises KeyProblem if the root key is missing or another one, if the key was destroyed, and
+        without `create` if there is none yet.
         """
         with self._transaction() as db:
             row = db.execute(
@@ -96,6 +97,11 @@ class KeyStore:
                 " purpose = ? order by version desc limit 1",
                 (domain, purpose),
             ).fetchone()
+            if row is None and not create:
+                raise KeyProblem(
+                    f"there is no key {purpose[:60]} of {domain[:60]} yet",
+                    hint="the first mask that needs it creates it; headrace keys status",
+                )
             if row is None:
                 return self._new_data_key(db, domain, purpose)
             version, domain_version, wrapped = row

@@ -10,6 +10,7 @@ and have different tokens. TRUST P3, K6.
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from headrace.lake.masks import ColumnMask, MaskFunction, failure
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.tables import LakeColumn
 from headrace.lake.types import parse
+from headrace.model.errors import Refused
 from headrace.security.keys import DataKey
 
 HASH, SIV = "h1", "s1"
@@ -31,6 +33,8 @@ NO_DOMAIN = "default"
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _HUGE = ("HUGEINT", "UBIGINT", "UHUGEINT")
 _TIMES = ("DATE", "TIMESTAMP")
+
+_REVERSIBLE = re.compile(rf"{SIV}v([1-9][0-9]{{0,8}})_([A-Za-z0-9_-]+)")
 
 KeyOf = Callable[[str, str], DataKey]
 """(domain, purpose) → the data key."""
@@ -87,6 +91,44 @@ def token_function(key: DataKey, mask: DeclaredMask) -> Callable[[str], str]:
         return prefix + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     return token
+
+
+def reveal(token: str, mask: DeclaredMask, key_of: KeyOf) -> str:
+    """Return the value of a token that the mask has made.
+
+    Raise Refused for text that isn't such a token, or was changed, or is of another column or key.
+    Raise KeyProblem if the key can't be had.
+    """
+    from cryptography.exceptions import InvalidTag
+
+    matched = _REVERSIBLE.fullmatch(token)
+    if matched is None:
+        raise Refused(
+            "this isn't a token that a key reverses: it doesn't have the form s1v1_…",
+            hint="the method `token` makes such tokens; those of `hash` (h1v1_…) have no way back",
+        )
+    bound = _bound(mask)
+    key = key_of(bound.domain, "token")
+    if int(matched[1]) != key.version:
+        raise Refused(
+            f"the token was made with version {matched[1]} of the key of {bound.domain[:60]},"
+            f" and the key store has version {key.version}",
+            hint="is it a token of this project?",
+        )
+    try:
+        sealed = base64.urlsafe_b64decode(matched[2] + "=" * (-len(matched[2]) % 4))
+        return str(_siv(key).decrypt(sealed, _about(bound)).decode())
+    except (ValueError, InvalidTag):
+        # without the cause: it may hold parts of the value
+        raise Refused(
+            f"the token was changed, or isn't one of {mask.table}.{mask.column}",
+            hint="a token is bound to the column that declares the mask; copy it completely",
+        ) from None
+
+
+def _bound(mask: DeclaredMask) -> DeclaredMask:
+    """Return the mask with the domain whose key it uses."""
+    return msgspec.structs.replace(mask, domain=mask.parameters.get("domain", mask.domain))
 
 
 def _siv(key: DataKey) -> Any:
@@ -201,10 +243,10 @@ def _token(
     columns: Mapping[str, LakeColumn],
     key_of: KeyOf,
 ) -> ColumnMask:
-    del columns
-    domain = parameters.get("domain", mask.domain)
-    bound = msgspec.structs.replace(mask, domain=domain)
-    return _of_function(column, column, "VARCHAR", token_function(key_of(domain, "token"), bound))
+    del columns, parameters
+    bound = _bound(mask)
+    function = token_function(key_of(bound.domain, "token"), bound)
+    return _of_function(column, column, "VARCHAR", function)
 
 
 def _date_shift(

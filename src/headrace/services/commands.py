@@ -290,6 +290,7 @@ REQUESTABLE = {
     "exports": "interventions",
     "approval_answer": "approvals",
     "keys_rotate": "keys",
+    "keys_reveal": "keys",
     "freeze": "freezes",
     "unfreeze": "freezes",
     "session_record": "browser_sessions",

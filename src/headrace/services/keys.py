@@ -1,18 +1,23 @@
-"""`keys`: the versions of the keys of masks, and their rotation."""
+"""`keys`: the versions of the keys of masks, their rotation, and values behind tokens."""
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated
 
 import msgspec
 
+from headrace.model import UsageError
 from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.security.masks import reveal
+from headrace.services import targets
 from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.masking import key_store
-from headrace.services.parameters import Argument, Reason
+from headrace.services.commands import leader_command, perform, required_reason
+from headrace.services.masking import key_store, reversible_mask
+from headrace.services.parameters import Argument, Option, Reason, RequiredReason
 from headrace.services.permissions import authorised
-from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow
+from headrace.services.responses.base import Response
+from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow, RevealedResponse
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 
@@ -74,14 +79,70 @@ def _record(
 ) -> KeyRotationRow:
     del progress
 
-    def write(tx: Transaction, now: int) -> None:
-        event = AuditEvent(
-            action=Action.KEYS_ROTATED,
-            actor=context.actor,
-            object=Object("keys", arguments.domain or "*"),
-            reason=arguments.reason,
+    _append(context, Action.KEYS_ROTATED, Object("keys", arguments.domain or "*"), arguments.reason)
+    return KeyRotationRow(domain=arguments.domain, version=0, data_keys=0)
+
+
+class RevealArguments(msgspec.Struct, frozen=True):
+    """The column whose token is reversed; neither token nor value is among them."""
+
+    column: str
+    reason: str
+
+
+@authorised
+def reveal_token(
+    session: ProjectSession,
+    token: Annotated[str, Argument("TOKEN", help="s1v1_…, as a masked column shows it")],
+    *,
+    node: Annotated[str, Option("--node", metavar="NODE", help="the source or asset")],
+    column: Annotated[str, Option("--column", metavar="COLUMN", help="its column")],
+    reason: RequiredReason,
+    progress: Progress,
+) -> RevealedResponse:
+    """Return the value behind a token of the method `token`. It is recorded before it is shown.
+
+    Raise UsageError for an unknown node, Refused without a reason, for a column without this
+    method, and for a token that was changed or is another column's, and KeyProblem for a missing
+    key.
+    """
+    why = required_reason(reason, "keys reveal", "why somebody needs the value")
+    if not node or not column:
+        raise UsageError(
+            "keys reveal needs the column that the token is from",
+            hint="headrace keys reveal TOKEN --node NODE --column COLUMN --reason TEXT",
         )
+    name = targets.target(node, session.project())[0]
+    store = key_store(session)
+    value = reveal(
+        token.strip(),
+        reversible_mask(session, name, column),
+        functools.partial(store.data_key, create=False),
+    )
+    shown = RevealedResponse(column=f"{name}.{column}", value=value)
+    perform(session, "keys_reveal", RevealArguments(shown.column, why), progress)
+    return shown
+
+
+class RecordedReveal(Response, frozen=True, kw_only=True):
+    """The column of the entry in the trail."""
+
+    column: str
+
+
+@leader_command("keys_reveal", RevealArguments, RecordedReveal)
+def _record_reveal(
+    context: CommandContext, arguments: RevealArguments, progress: Progress
+) -> RecordedReveal:
+    del progress
+    column = Object("column", arguments.column)
+    _append(context, Action.TOKEN_REVEALED, column, arguments.reason)
+    return RecordedReveal(column=arguments.column)
+
+
+def _append(context: CommandContext, action: Action, about: Object, reason: str) -> None:
+    def write(tx: Transaction, now: int) -> None:
+        event = AuditEvent(action=action, actor=context.actor, object=about, reason=reason)
         append(tx, now, event)
 
     context.tell(write=write)
-    return KeyRotationRow(domain=arguments.domain, version=0, data_keys=0)

@@ -111,6 +111,23 @@ def _all_classified(project: Project) -> dict[tuple[str, str], ColumnClass]:
     }
 
 
+def reversible_mask(session: ProjectSession, node: str, column: str) -> DeclaredMask:
+    """Return the mask `token` of a column, which may come from a column above it.
+
+    Raise Refused if it has no such mask, or if a rule forbids the column.
+    """
+    roots = _roots(session, session.identity, everything=True)
+    compiled = session.compiled
+    lineage = None if compiled is None else compile_lineage(compiled, session.data_folder / "cache")
+    _, mask = _limit(session.project(), roots, lineage, node, column.lower())
+    if mask is None or mask.parameters["method"] != "token":
+        raise Refused(
+            f"{node}.{column[:60]} has no mask with the method `token`, or a rule forbids it",
+            hint=f"headrace lineage {node} shows the columns; a token names no column itself",
+        )
+    return mask
+
+
 def key_store(session: ProjectSession) -> KeyStore:
     """Return the key store; environments use production's, because they read its data."""
     production = session.production or session

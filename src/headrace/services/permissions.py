@@ -122,6 +122,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "interventions:unpublish": _ROW("unpublish", DECIDE, "target"),
     "interventions:waive": _ROW("waive", DECIDE, "target"),
     "keys:key_status": _ROW("keys status", AUDIT),
+    "keys:reveal_token": _ROW("keys reveal", ADMINISTER),
     "keys:rotate_keys": _ROW("keys rotate", ADMINISTER),
     "lineage:lineage": _ROW("lineage", SEE),
     "logs:follow": _ROW("logs", SEE),

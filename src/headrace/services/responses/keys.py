@@ -20,6 +20,14 @@ class KeyVersionRow(Response, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class RevealedResponse(Response, frozen=True, kw_only=True):
+    """The value behind a token, as the text that DuckDB writes for it."""
+
+    column: str
+    """`node.column`."""
+    value: str
+
+
 class KeyRotationRow(Response, frozen=True, kw_only=True):
     """A domain's new key, and the number of data keys that were encrypted with it again."""
 

@@ -51,6 +51,7 @@ HOW_TO = {
         "approve",
         "mask",
         "agents",
+        "erase",
         "audit",
     ),
     "Deploy": ("deploy", "postgresql", "backup", "dask", "metrics", "traces"),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from headrace.services.responses.approvals import ApprovalRow
     from headrace.services.responses.backfills import BackfillResponse, BackfillsResponse
     from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse
+    from headrace.services.responses.erasures import EraseResponse, HoldRow
     from headrace.services.responses.figures import FigureResponse
     from headrace.services.responses.incidents import IncidentRow
     from headrace.services.responses.inspections import ConnectionRow, ExaminationRow, NotifyRow
@@ -344,6 +345,30 @@ class SessionMethods:
         )
         return result
 
+    def erase(
+        self,
+        subject: str,
+        *,
+        where: str,
+        from_node: str | None = None,
+        plan_id: str | None = None,
+        reason: str,
+    ) -> EraseResponse:
+        """Erase the rows of one subject, as planned by `preview_erase` if its `plan_id` is
+        given.
+
+        Raise as `erase` does.
+        """
+        result: EraseResponse = self._call(
+            "erase:run_erase",
+            subject=subject,
+            where=where,
+            from_node=from_node,
+            plan_id=plan_id,
+            reason=reason,
+        )
+        return result
+
     def explain_access(
         self, who: str, command: str, node: str | None = None
     ) -> AccessDecisionResponse:
@@ -430,6 +455,20 @@ class SessionMethods:
         own steps fail; what was freed stays freed.
         """
         result: GcResponse = self._call("database:gc", dry_run=dry_run)
+        return result
+
+    def hold(self, node: str | None, *, all_: bool = False, reason: str) -> HoldRow:
+        """Set a legal hold: until it is released, `erase` and `retain:` remove nothing of the
+        node.
+
+        Raise Refused without a reason, UsageError without a node, and UnknownName.
+        """
+        result: HoldRow = self._call("holds:hold", node=node, all_=all_, reason=reason)
+        return result
+
+    def holds(self) -> list[HoldRow]:
+        """Return the legal holds (at most 200), newest first, those that were released too."""
+        result: list[HoldRow] = self._call("holds:holds")
         return result
 
     def incident(self, incident: str) -> IncidentRow:
@@ -593,6 +632,15 @@ class SessionMethods:
         )
         return result
 
+    def preview_erase(
+        self, subject: str, *, where: str, from_node: str | None = None
+    ) -> EraseResponse:
+        """Return the plan of an erasure, as `erase --dry-run` does. Raise as `erase` does."""
+        result: EraseResponse = self._call(
+            "erase:preview_erase", subject=subject, where=where, from_node=from_node
+        )
+        return result
+
     def preview_fix(
         self,
         incident: str,
@@ -668,6 +716,11 @@ class SessionMethods:
         `approve`.
         """
         result: ApprovalRow = self._call("approvals:reject", plan=plan, reason=reason)
+        return result
+
+    def release_hold(self, node: str | None, *, all_: bool = False, reason: str) -> HoldRow:
+        """Release a legal hold. Raise as `hold` does, and UsageError if there is none."""
+        result: HoldRow = self._call("holds:release", node=node, all_=all_, reason=reason)
         return result
 
     def render(self, target: str, *, parameters: Mapping[str, str] | None = None) -> RenderResponse:

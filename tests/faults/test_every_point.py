@@ -68,9 +68,19 @@ BACKUPS = (
 )
 KEYS = (FaultPoint.KEYS_ROTATING, FaultPoint.KEYS_REWRAPPED)
 """Struck in tests/security/test_keys.py."""
+ERASURES = (
+    FaultPoint.ERASURE_BEGUN,
+    FaultPoint.ERASURE_REWRITTEN,
+    FaultPoint.ERASURE_REGISTERED,
+    FaultPoint.ERASURE_DELETING,
+    FaultPoint.ERASURE_CERTIFIED,
+    FaultPoint.RETENTION_REWRITTEN,
+    FaultPoint.RETENTION_REGISTERED,
+)
+"""Killed in tests/services/test_erase.py."""
 ALL = (
     *AT_RUNTIME, *AT_BODY, *AT_FILE, *RENEWAL, *REQUESTS, *MERGING, *SLICES, *COLLECTING,
-    *OVERLAYS, *PROMOTING, *BACKUPS, *KEYS,
+    *OVERLAYS, *PROMOTING, *BACKUPS, *KEYS, *ERASURES,
 )  # fmt: skip
 ACTIONS = ("kill", "error", "full")
 LIVE_DAYS = tuple(

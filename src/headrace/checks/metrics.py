@@ -147,6 +147,22 @@ def decoded(vector: bytes) -> Metrics:
     return metrics
 
 
+def without_rare_values(vector: bytes, rows: int) -> bytes:
+    """Return encoded metrics without the values that occur in at most so many rows.
+
+    After an erasure these may be values of the erased rows.
+    """
+    metrics = decoded(vector)
+    columns = {}
+    for name, column in metrics.columns.items():
+        known = metrics.rows * (1 - column.nulls)
+        shares = {
+            value: share for value, share in column.shares.items() if round(share * known) > rows
+        }
+        columns[name] = msgspec.structs.replace(column, shares=shares, names=())
+    return encoded(msgspec.structs.replace(metrics, columns=columns))
+
+
 _HOURS = range(24)
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Metrics)

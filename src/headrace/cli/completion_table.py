@@ -253,6 +253,21 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "ASSET@K"),
         CompletedParameter(("--reason",), "TEXT"),
     ),
+    "erase": (
+        CompletedParameter((), "SUBJECT"),
+        CompletedParameter(("--where",), "KEYS"),
+        CompletedParameter(("--from",), "NODE"),
+        CompletedParameter(("--dry-run",), None),
+        CompletedParameter(("--plan",), "PLAN_ID"),
+        CompletedParameter(("--yes",), None),
+        CompletedParameter(("--reason",), "TEXT"),
+    ),
+    "hold": (
+        CompletedParameter((), "[NODE|release]"),
+        CompletedParameter((), "[NODE]"),
+        CompletedParameter(("--all",), None),
+        CompletedParameter(("--reason",), "TEXT"),
+    ),
     "test": (
         CompletedParameter((), "[SELECT]...", many=True),
         CompletedParameter(("--select", "-s"), "SELECT"),

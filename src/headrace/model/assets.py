@@ -28,6 +28,7 @@ from headrace.model.common_fields import (
     read_on_anomaly,
     read_partition,
     read_pool,
+    read_retain,
     read_start,
     read_trigger,
 )
@@ -95,6 +96,7 @@ ASSET_FIELDS = frozenset(
         "batch",
         "on_reference_change",
         "renamed_from",
+        "retain",
         "code_files",
         "code_packages",
     )
@@ -217,6 +219,7 @@ _FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
         "on_reference_change", REFERENCE_EFFECTS, ReferenceEffect.IGNORE.value
     ),
     "renamed_from": lambda fields: fields.text("renamed_from"),
+    "retain": read_retain,
     "code_files": read_code_files,
     "code_packages": read_code_packages,
 }

@@ -8,6 +8,7 @@ from headrace.model.errors import VALUES, UsageError, did_you_mean, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
 from headrace.model.nodes import CatchUp, Grain, PartitionSpec
 from headrace.model.partitions import WHOLE
+from headrace.model.retention import parse_retention
 from headrace.model.times import check_cron, parse_duration
 
 # The fields that all nodes have.
@@ -247,6 +248,11 @@ def read_pool(fields: Fields) -> str | dict[str, int] | None:
             "pool", "`pool` names no pool", f"write pool: NAME, or pool: {shown('{NAME: 2}')}"
         )
     return {name: count for name, count in slots.items() if count is not None} or None
+
+
+def read_retain(fields: Fields) -> str | None:
+    """Return how long the rows of a partition are kept, as written."""
+    return fields.checked("retain", parse_retention, "bad_duration")
 
 
 def read_concurrency(fields: Fields) -> int | None:

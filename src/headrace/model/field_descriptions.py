@@ -246,6 +246,12 @@ SOURCE = (
         "when an interval is complete",
         "one file",
     ),
+    FieldDescription(
+        "retain",
+        {**TEXT, "examples": ["30d", "13mo", "7y"]},
+        "how long the rows of a partition are kept, with what was made of them",
+        "for ever",
+    ),
     FieldDescription("retain_raw", DURATION, "how long the bytes of a delivery are kept", "90d"),
     FieldDescription(
         "restate_within",
@@ -428,6 +434,12 @@ ASSET = (
         whole(1, CONCURRENCY_MAX),
         "how many of its attempts run at once",
         "no limit but workers and pools",
+    ),
+    FieldDescription(
+        "retain",
+        {**TEXT, "examples": ["30d", "13mo", "7y"]},
+        "how long the rows of a partition are kept, with what was made of them",
+        "for ever",
     ),
     FieldDescription(
         "priority",

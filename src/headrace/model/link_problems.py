@@ -18,6 +18,7 @@ from headrace.model.nodes import (
 )
 from headrace.model.policy import PolicyRule
 from headrace.model.policy_language import names_in
+from headrace.model.retention import SEPARABLE
 from headrace.model.settings import PRODUCTION
 
 # Validation of pools, which must exist and have enough slots, and of the nodes that triggers name.
@@ -85,6 +86,32 @@ def _trigger_problems(asset: Asset, project: Project) -> Iterator[Problem]:
 
 def _scheduling_error(asset: Asset, code: str, message: str, hint: str) -> Problem:
     return Problem(code=code, message=message, hint=hint, place=asset.place)
+
+
+# Validation of `retain`: only partitions by time can be removed, one by one.
+
+
+def retention_problems(project: Project) -> Iterator[Problem]:
+    """Yield the problems with `retain` of sources and assets."""
+    nodes: list[Source | Asset] = [*project.sources.values(), *project.assets.values()]
+    for node in nodes:
+        if node.retain is None:
+            continue
+        name, out = shown(node.name), "take `retain` out"
+        if node.partition.grain is None:
+            yield Problem(
+                code="wrong_value",
+                message=f"{name} has `retain`, and isn't partitioned by time",
+                hint=f"add `partition: day`, or {out}",
+                place=node.place,
+            )
+        elif isinstance(node, Asset) and node.materialize not in SEPARABLE:
+            yield Problem(
+                code="conflicting_fields",
+                message=f"{name} has `retain`, and materialize: {node.materialize}",
+                hint=f"its partitions can't be removed one by one: {out}",
+                place=node.place,
+            )
 
 
 # Validation of tests: the asset, inputs and partition that a test names must exist.

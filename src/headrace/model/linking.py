@@ -21,6 +21,7 @@ from headrace.model.link_problems import (
     access_problems,
     policy_problems,
     problems_of_tests,
+    retention_problems,
     scheduling_problems,
 )
 from headrace.model.nodes import (
@@ -496,6 +497,7 @@ class _Linker:
         self._problems.extend(problems_of_tests(project))
         self._problems.extend(export_problems(project))
         self._problems.extend(scheduling_problems(project))
+        self._problems.extend(retention_problems(project))
         for asset in project.assets.values():
             self._check_former_name(asset, project)
         for cycle in find_cycles(

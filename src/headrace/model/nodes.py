@@ -219,6 +219,8 @@ class Source(Value, kw_only=True):
     """`hold`, `warn` or `ignore`, or that by column, `*` for all others; None: by size."""
     concurrency: int | None = None
     """At most this number of its deliveries are ingested concurrently."""
+    retain: str | None = None
+    """How long the rows of a partition are kept, as written: `13mo`; None: for ever."""
     place: Place
 
 
@@ -347,6 +349,8 @@ class Asset(Value, kw_only=True):
     batch: str = "auto"
     on_reference_change: str = "ignore"
     renamed_from: str | None = None
+    retain: str | None = None
+    """How long the rows of a partition are kept, as written: `13mo`; None: for ever."""
     code_files: tuple[str, ...] = ()
     """Patterns of further project files that its code uses, besides its imports and its command."""
     code_packages: tuple[str, ...] = ()

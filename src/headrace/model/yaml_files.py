@@ -15,6 +15,7 @@ from headrace.model.common_fields import (
     read_concurrency,
     read_on_anomaly,
     read_partition,
+    read_retain,
     read_start,
 )
 from headrace.model.connectors import READERS, added_fields, read_connectors
@@ -59,6 +60,7 @@ _SOURCE_FIELDS = frozenset(
         "files",
         "complete",
         "expect",
+        "retain",
         "retain_raw",
         "restate_within",
         "on_drift",
@@ -166,6 +168,7 @@ def _parts(fields: Fields, added: frozenset[str]) -> dict[str, Any]:
         "contract": fields.text("contract"),
         "classified": read_column_classes(fields, COLUMN_FIELDS),
         "on_drift": _on_drift(fields),
+        "retain": read_retain(fields) if "retain" in fields else None,
         "retain_raw": fields.duration("retain_raw", "90d"),
         "restate_within": fields.duration("restate_within", "7d"),
         "checks": read_checks(fields),

@@ -20,7 +20,8 @@ from headrace.connect.http_requests import KEPT_SECONDS_MAX
 from headrace.faults import FaultPoint, reached
 from headrace.lake import catalog
 from headrace.lake.files import orphans
-from headrace.model import Project
+from headrace.model import Asset, Project, Source
+from headrace.model.retention import first_kept
 from headrace.model.times import parse_duration
 from headrace.runtime.folders import Folders
 from headrace.runtime.overlays.partitions import staged_paths
@@ -48,14 +49,23 @@ class RetentionPolicy(msgspec.Struct, frozen=True):
 
     retention: Mapping[str, str]
     raw: Mapping[str, str] = {}
+    nodes: Mapping[str, Source | Asset] = {}
+    """The sources and assets with `retain`."""
 
     @classmethod
     def declared(cls, project: Project) -> RetentionPolicy:
         """Return a project's retention: `retain_raw` of each source, and [retention]."""
+        nodes: list[Source | Asset] = [*project.sources.values(), *project.assets.values()]
         return cls(
             project.settings.retention,
             {name: source.retain_raw for name, source in project.sources.items()},
+            {node.name: node for node in nodes if node.retain is not None},
         )
+
+    def first_kept(self, now_us: int) -> dict[str, str]:
+        """Return the first kept interval of each node with `retain`."""
+        kept = {name: first_kept(node, now_us) for name, node in self.nodes.items()}
+        return {name: key for name, key in kept.items() if key is not None}
 
     def longest_raw(self) -> timedelta:
         """Return the longest retention of raw bytes that a source declares."""
@@ -137,7 +147,11 @@ def _raw_expires(tx: Transaction, keep: RetentionPolicy, now_us: int) -> Callabl
     spans = {name: _seconds(text) for name, text in keep.raw.items()}
     longest = max([default, *spans.values()])
     needed: dict[str, bool] = {}
+    first = keep.first_kept(now_us)
     for delivery in stored_retention.retained_deliveries(tx):
+        if delivery.source in first and delivery.partition < first[delivery.source]:
+            needed.setdefault(delivery.sha256, False)
+            continue
         kept_until = delivery.arrived_at + int(spans.get(delivery.source, default) * 1_000_000)
         needed[delivery.sha256] = needed.get(delivery.sha256, False) or kept_until > now_us
 

@@ -35,6 +35,7 @@ from headrace.runtime.garbage import (
     waste,
 )
 from headrace.runtime.history_retention import HISTORY_KEPT, retirable, retire
+from headrace.runtime.partition_retention import Retired, retire_partitions, retiring
 from headrace.security.state import refuse_empty
 from headrace.slo.damaged_files import damaged_files
 from headrace.store import Clock, SqliteAddress, Store, Transaction
@@ -79,6 +80,8 @@ class Collected(msgspec.Struct, frozen=True):
     waste: tuple[Waste, ...]
     retired: dict[str, int] = {}
     """Outdated rows of the history, by kind."""
+    partitions: tuple[Retired, ...] = ()
+    """Partitions that `retain:` ends."""
 
 
 def maintain(
@@ -125,6 +128,7 @@ def _collect(
     store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int
 ) -> Collected:
     now = instant(now_us)
+    partitions = retire_partitions(store, epoch, folders, keep, now_us)
     before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
     expired = _step(
         store, folders.lake, "expire", "--before", before.isoformat(), *_keep_option(store, before)
@@ -144,7 +148,13 @@ def _collect(
     remove(wastes)
     retired = retire(store, epoch, keep, now_us)
     event_log.shorten(store, epoch, folders)
-    return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(wastes), retired)
+    return Collected(
+        len(expired["snapshots"]),
+        len(cleaned["paths"]),
+        tuple(wastes),
+        retired,
+        tuple(partitions),
+    )
 
 
 def _keep_option(store: Store, before: datetime) -> tuple[str, ...]:
@@ -190,7 +200,11 @@ def collectable(store: Store, folders: Folders, keep: RetentionPolicy, now_us: i
     with store.read() as tx:
         snapshots = retention.expiring_snapshots(tx, catalog.snapshot_time(before))
         return Collected(
-            snapshots, 0, tuple(waste(tx, folders, keep, now_us)), retirable(tx, keep, now_us)
+            snapshots,
+            0,
+            tuple(waste(tx, folders, keep, now_us)),
+            retirable(tx, keep, now_us),
+            tuple(retiring(tx, keep, now_us)),
         )
 
 

@@ -18,6 +18,7 @@ from headrace.engine.attempts import CodePackages, CodeSandbox, Handed
 from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
 from headrace.lake.tables import MergeRule, MergeState
 from headrace.model import Body, CheckSpec, ContractColumn, Source
+from headrace.model.erased_rows import ErasedRows
 from headrace.model.nodes import ALL_NETWORKS
 from headrace.scheduler import AttemptState
 
@@ -229,6 +230,8 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     """
     unreadable: Unreadable = Unreadable()
     handed: Handed | None = None
+    erased: tuple[ErasedRows, ...] = ()
+    """The rows of erased subjects: they are left out of every delivery."""
 
     @property
     def classified(self) -> list[str]:

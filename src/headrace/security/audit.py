@@ -232,6 +232,12 @@ class Action(enum.StrEnum):
     HISTORY_RETIRED = "history.retired"
     EVENT_LOG_BEGUN = "event_log.begun"
     STATE_REPAIRED = "state.repaired"
+    ERASURE_STARTED = "erasure.started"
+    ROWS_ERASED = "rows.erased"
+    ERASURE_FINISHED = "erasure.finished"
+    HOLD_SET = "hold.set"
+    HOLD_RELEASED = "hold.released"
+    DATA_RETIRED = "data.retired"
     LEDGERS_FROZEN = "ledgers.frozen"
     DEMO_FAULT_INJECTED = "demo.fault_injected"
 

@@ -160,6 +160,10 @@ def _gather(event: _Event, summary: AuditTrailSummary) -> None:
             summary.retired.append((_attempt(event.after["first"]), _attempt(event.after["last"])))
         case "partition.withdrawn" | "obligation.waived":
             summary.decisions.add((event.action, to_us(event.at)))
+        case "rows.erased" | "data.retired" if isinstance(event.after, dict):
+            for attempt, rows in event.after["attempts"].items():
+                if (known := summary.attempts.get(attempt)) is not None:
+                    summary.attempts[attempt] = known - rows
         case "quarantine.accepted":
             summary.decisions.add((event.action, to_us(event.at)))
             if version is not None and (rows := _rows(event)) is not None:

@@ -148,6 +148,8 @@ class BackupResponse(Response, frozen=True, kw_only=True):
     """
     lost_files: int = 0
     """`restore`: number of data files in the lake that the restored state doesn't name."""
+    erased_again: tuple[str, ...] = ()
+    """`restore`: the erased subjects that the backup had; they were erased again."""
     restored: bool = False
     """False for `backup`, and for a `restore` that only says which backup fits."""
     aside: str | None = None

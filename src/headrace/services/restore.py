@@ -42,9 +42,10 @@ from headrace.services.backups import (
     read_saved,
 )
 from headrace.services.database import BackupResponse, describe_backup, kept_folders
+from headrace.services.erase import erase_again
 from headrace.services.parameters import Option
 from headrace.services.permissions import authorised
-from headrace.services.session import ProjectSession
+from headrace.services.session import ProjectSession, Silent
 from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
 from headrace.store.clock import last_written
@@ -209,6 +210,7 @@ def restore(
     _place_files(folder, manifest, session.folders)
     epoch = max(was.epoch, manifest.epoch) + 1
     _place_state(session, folder, manifest, epoch, lost)
+    erased = erase_again(session.again(session.actor), Silent())
     response = describe_backup(folder, manifest)
     return msgspec.structs.replace(
         response,
@@ -218,6 +220,7 @@ def restore(
         lake_aside=None if moved is None else str(moved),
         lost_since=lost.since,
         lost_files=lost.files,
+        erased_again=tuple(erased),
     )
 
 

@@ -254,7 +254,7 @@ def test_bytes_in_use_are_found(store: Store) -> None:
     with store.write(None) as tx:
         delivery(tx, 1, sha256="00", arrived_at=7)
         delivery(tx, 2, "t")
-        assert retention.retained_deliveries(tx) == [RetainedDelivery("s", "00", 7)]
+        assert retention.retained_deliveries(tx) == [RetainedDelivery("s", "d1", "00", 7)]
         quarantined(tx, 1, path="p/1")
         quarantined(tx, 2, key="d2", state="rejected", path="p/2")
         quarantined(tx, 3, key="d3")

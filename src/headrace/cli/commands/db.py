@@ -235,6 +235,8 @@ def _render_restore(response: BackupResponse, page: CommandOutput) -> None:
         "good",
     )
     _render_lost(response, page)
+    if response.erased_again:
+        page.say(f"{plural(len(response.erased_again), 'erased subject')} erased again")
     if response.aside:
         page.say(f"what was there is {response.aside} now")
     if response.lake_aside:

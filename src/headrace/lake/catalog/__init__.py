@@ -14,6 +14,13 @@ from headrace.lake.catalog.admission import (
     state,
 )
 from headrace.lake.catalog.change import CatalogChange, FilesFound, Rewrite
+from headrace.lake.catalog.erasing import (
+    Replaced,
+    erasable_files,
+    files_before,
+    newest_file,
+    replace_files,
+)
 from headrace.lake.catalog.inventory import (
     CurrentFile,
     Registered,
@@ -78,6 +85,7 @@ __all__ = [
     "MergeSource",
     "NeedsRewrite",
     "Registered",
+    "Replaced",
     "Rewrite",
     "TableMoved",
     "add_indexes",
@@ -92,8 +100,10 @@ __all__ = [
     "current_deletes",
     "data_path",
     "ended_files",
+    "erasable_files",
     "exact_as_double",
     "files",
+    "files_before",
     "files_of",
     "held_keys",
     "ids_holding",
@@ -102,6 +112,7 @@ __all__ = [
     "move",
     "named_paths",
     "names",
+    "newest_file",
     "newest_snapshot",
     "next_file_id",
     "next_id",
@@ -109,6 +120,7 @@ __all__ = [
     "oldest_snapshot",
     "registered",
     "replace_by_merged",
+    "replace_files",
     "seen",
     "shared_files",
     "snapshot_at",

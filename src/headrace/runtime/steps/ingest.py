@@ -30,6 +30,7 @@ from headrace.engine.macros import lent
 from headrace.engine.processes import Meter
 from headrace.lake import FileRef, LakeTable, StagedFile
 from headrace.lake.delivered_parquet import stage_delivered
+from headrace.lake.erased_files import matches_sql
 from headrace.lake.schema import ValueMismatch
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
@@ -75,6 +76,7 @@ from headrace.runtime.steps.sources import (
     read_as,
 )
 from headrace.runtime.steps.worker_context import LARGE_BYTES, WorkerContext
+from headrace.security.erasures import hash_key
 from headrace.security.secrets import SecretMissing
 
 
@@ -281,7 +283,9 @@ def _staged(
 ) -> TaskOutcome | Unread:
     import duckdb
 
+    erased = 0
     try:
+        prepared, erased = _without_erased(task, context, session, prepared)
         staged, table, left_out = _stage(task, session, prepared)
     except duckdb.Error as error:
         return explain_error(error, prepared, session.connection)
@@ -341,7 +345,38 @@ def _staged(
             outcome.facts, result, declared, earlier, session, row_split.staged, table
         )
         outcome = msgspec.structs.replace(outcome, facts=facts)
+    if erased:
+        _forget(copy)
     return row_split.settle(outcome, context)
+
+
+def _without_erased(
+    task: IngestTask, context: WorkerContext, session: DuckDBSession, prepared: PreparedDelivery
+) -> tuple[PreparedDelivery, int]:
+    """Return the delivery without the rows of erased subjects, and the number of these rows."""
+    present = {column.name.lower() for column in prepared.schema.columns}
+    rows = [item for item in task.erased if all(key.column.lower() in present for key in item.keys)]
+    if not rows:
+        return prepared, 0
+    condition = matches_sql(rows, hash_key(context.folders.data_path))
+    row = session.connection.execute(
+        f"SELECT count(*) FROM ({prepared.select_sql}) AS delivery WHERE {condition}"
+    ).fetchone()
+    erased = int(row[0]) if row else 0
+    if not erased:
+        return prepared, 0
+    known = prepared.header.rows
+    header = msgspec.structs.replace(
+        prepared.header, rows=None if known is None else known - erased
+    )
+    rest = f"SELECT * FROM ({prepared.select_sql}) AS delivery WHERE NOT {condition}"
+    return msgspec.structs.replace(prepared, select_sql=rest, header=header), erased
+
+
+def _forget(copy: RawCopy) -> None:
+    """Delete the stored bytes of a delivery with rows of an erased subject; their hash is kept."""
+    for path in (copy.path, *(path for path, _ in copy.parts)):
+        Path(path).unlink(missing_ok=True)
 
 
 def _stage(

@@ -70,6 +70,7 @@ def _is_plain(task: IngestTask) -> bool:
         and not task.evolve
         and not task.check_data.views
         and task.unreadable == Unreadable()
+        and not task.erased
     )
 
 

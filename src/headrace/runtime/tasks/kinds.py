@@ -60,6 +60,7 @@ from headrace.store.queries import (
     applied_versions,
     attempts,
     deliveries,
+    erasures,
     ingestion,
     leader_writes,
     obligations,
@@ -155,6 +156,7 @@ def ingest_task(
         private_addresses=lookup.project.settings.private_addresses,
         now_us=now,
         unreadable=Unreadable(_poisonous(deaths), too_much(tx, source.name, delivery)),
+        erased=erasures.keys_of(tx, source.name),
         exact=exact_as_double(tx, source.name) if schema is not None else (),
         check_data=CheckData(
             references=lookup.references(tx, source.name, snapshot),

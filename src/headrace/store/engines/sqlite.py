@@ -230,6 +230,27 @@ class SqliteEngine:
             self._reader.execute("pragma query_only = on")
         return self._reader
 
+    def compact(self) -> None:
+        """Write the file anew and empty its log, so that no free page holds deleted values.
+
+        Raises StoreError if readers or writers keep the file busy.
+        """
+        connection = self.write_connection()
+        for number in range(COMPACT_TRIES):
+            try:
+                if number == 0:
+                    connection.execute("vacuum")
+                busy, *_ = connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+            except sqlite3.OperationalError:
+                busy = 1
+            if not busy:
+                return
+            time.sleep(COMPACT_WAIT_S)
+        raise StoreError(
+            f"{self.path} can't be written anew: another process reads it all the time",
+            hint="run the same command again when no long reader is active",
+        )
+
     def write_connection(self) -> sqlite3.Connection:
         """Return the writing connection."""
         if self._writer is None:
@@ -239,6 +260,10 @@ class SqliteEngine:
             self._writer.execute(f"pragma journal_size_limit = {WAL_BYTES_KEPT}")
             self._writer.execute("pragma foreign_keys = on")
         return self._writer
+
+
+COMPACT_TRIES = 50
+COMPACT_WAIT_S = 0.1
 
 
 def _committed(

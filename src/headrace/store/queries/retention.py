@@ -177,6 +177,7 @@ class RetainedDelivery(NamedTuple):
     """A delivery with stored bytes."""
 
     source: str
+    partition: str
     sha256: str
     arrived_at: int
 
@@ -186,7 +187,7 @@ def retained_deliveries(tx: Transaction) -> list[RetainedDelivery]:
     return [
         RetainedDelivery(*row)
         for row in tx.execute(
-            "select source, sha256, arrived_at from delivery where sha256 is not null"
+            "select source, partition, sha256, arrived_at from delivery where sha256 is not null"
         ).fetchall()
     ]
 

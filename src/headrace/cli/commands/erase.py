@@ -1,0 +1,183 @@
+"""`headrace erase` and `hold`: erase a subject's rows; forbid that data is removed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from headrace.cli.agreement import DryRun, Yes, ask_agreement, refusal_as_json
+from headrace.cli.declared_commands import terminal_command
+from headrace.cli.invocation import Invocation
+from headrace.cli.output import CommandOutput
+from headrace.cli.terminal import ColumnLayout, StyledCell
+from headrace.model.errors import Refused, UsageError
+from headrace.services.parameters import Argument, Option
+from headrace.services.responses.erasures import ErasedPlaceRow, EraseResponse, HoldRow
+
+# `headrace erase SUBJECT --where KEYS`
+
+
+@terminal_command("erase:erase")
+def erase_command(
+    invocation: Invocation,
+    subject: str,
+    where: str,
+    from_node: str | None = None,
+    dry_run: DryRun = False,
+    plan_id: str | None = None,
+    yes: Yes = False,
+    reason: str | None = None,
+) -> int:
+    """Erase the rows of one subject: in tables and their earlier versions, in stored deliveries, in
+    quarantine, logs and automatic backups. `--dry-run` lists the places and what stays, and why.
+
+    The subject is recorded by a keyed hash only, and its rows are left out of later deliveries. The
+    certificate names each place.
+    """
+    from headrace.services import erase
+
+    def agreed(response: EraseResponse) -> bool:
+        return ask_agreement(
+            invocation,
+            lambda page: _render_places(response, page),
+            "Erase these rows? It can't be undone.",
+            yes=yes,
+            refused=Refused(
+                "an erasure can't be undone, so it has to be confirmed",
+                hint=f"headrace erase … --plan {response.plan_id} --reason TEXT, or --yes",
+            ),
+        )
+
+    with refusal_as_json(invocation, _render_erase):
+        response = erase.erase(
+            invocation.session,
+            subject,
+            where=where,
+            from_node=from_node,
+            dry_run=dry_run,
+            plan_id=plan_id,
+            reason=reason,
+            confirm=agreed,
+            progress=invocation.progress(),
+        )
+    invocation.show(response, _render_erase)
+    return int(response.state == "declined")
+
+
+_COLUMNS = [
+    ColumnLayout("place", gives=1, least=12),
+    ColumnLayout("what"),
+    ColumnLayout("rows", right=True),
+    ColumnLayout("", least=6),
+    ColumnLayout("why", gives=3, least=20),
+]
+_STYLES = {"erased": "good", "kept": "warn"}
+
+
+def _render_places(response: EraseResponse, page: CommandOutput) -> None:
+    page.table(_COLUMNS, [_cells(row, response.state) for row in response.places])
+
+
+def _cells(row: ErasedPlaceRow, state: str) -> list[str | StyledCell]:
+    action = "erase" if row.action == "erased" and state == "planned" else row.action
+    return [
+        StyledCell("everywhere" if row.node == "*" else row.node, "bold"),
+        row.what,
+        "" if row.rows is None else f"{row.rows:,}",
+        StyledCell(action, _STYLES[row.action]),
+        row.why,
+    ]
+
+
+def _render_erase(response: EraseResponse, page: CommandOutput) -> None:
+    if response.state == "declined":
+        page.say("nothing was erased")
+        return
+    _render_places(response, page)
+    if response.state == "erased":
+        page.say(f"✓ {response.subject} is erased; what is listed as kept isn't", "good")
+        page.say(f"certificate: {response.certificate}")
+        page.next("headrace audit verify")
+        return
+    page.say(f"plan {response.plan_id} of {response.subject}: nothing is erased yet")
+    page.next(f"headrace erase … --plan {response.plan_id} --reason TEXT")
+
+
+# `headrace hold [NODE|--all|release]`
+
+
+@terminal_command("holds:hold", release="holds:release", list="holds:holds")
+def hold_command(
+    invocation: Invocation,
+    what: Annotated[
+        str | None, Argument("[NODE|release]", help="a source or an asset; `release` ends a hold")
+    ] = None,
+    node: Annotated[str | None, Argument("[NODE]", help="of release: whose hold ends")] = None,
+    everything: Annotated[bool, Option("--all", help="everything in this project")] = False,
+    reason: str | None = None,
+) -> int:
+    """Forbid that `erase` and `retain:` remove data of a node, until the hold is released.
+
+    Without a node, list the holds.
+    """
+    from headrace.services import holds
+
+    if what is None and not everything:
+        invocation.show(holds.holds(invocation.session), _render_holds)
+        return 0
+    act = holds.hold
+    if what == "release":
+        act, what = holds.release, node
+    elif node is not None:
+        raise UsageError(
+            f"`headrace hold {(what or '')[:40]} {node[:40]}` isn't known",
+            hint="headrace hold NODE --reason TEXT, or headrace hold release NODE --reason TEXT",
+        )
+    response = act(
+        invocation.session,
+        what,
+        all_=everything,
+        reason=reason or "",
+        progress=invocation.progress(),
+    )
+    invocation.show(response, _render_hold)
+    return 0
+
+
+def _name(row: HoldRow) -> str:
+    return "everything" if row.node == "*" else row.node
+
+
+def _render_hold(row: HoldRow, page: CommandOutput) -> None:
+    if row.released_at is None:
+        page.say(f"✓ {_name(row)} is under a legal hold: {row.reason}", "good")
+    else:
+        page.say(f"✓ the legal hold of {_name(row)} is released: {row.release_reason}", "good")
+    page.next("headrace hold")
+
+
+def _render_holds(rows: list[HoldRow], page: CommandOutput) -> None:
+    if not rows:
+        page.say("nothing is under a legal hold")
+        page.next("headrace hold NODE --reason TEXT")
+        return
+    columns = [
+        ColumnLayout("node", gives=1, least=10),
+        ColumnLayout("since"),
+        ColumnLayout("by"),
+        ColumnLayout("why", gives=2, least=12),
+        ColumnLayout("released", gives=1, least=8),
+    ]
+    cells: list[list[str | StyledCell]] = [
+        [
+            StyledCell(_name(row), "bold"),
+            page.times.time_text(row.since),
+            row.by,
+            row.reason,
+            ""
+            if row.released_at is None
+            else f"{page.times.time_text(row.released_at)} by {row.released_by}",
+        ]
+        for row in rows
+    ]
+    page.table(columns, cells)
+    page.next("headrace hold release NODE --reason TEXT")

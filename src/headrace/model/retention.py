@@ -1,0 +1,67 @@
+"""`retain:`: how long the rows of a partition are kept."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+
+from headrace.model.errors import UsageError
+from headrace.model.intervals import day_start_us, key_at_us, local_date
+from headrace.model.nodes import Asset, Source, Value
+
+YEARS_MAX = 100
+MONTHS_OF_YEAR = 12
+_HINT = "write a number and d, mo or y: `30d`, `13mo`, `7y`"
+_TEXT = re.compile(r"(\d{1,5})(d|mo|y)", re.ASCII)
+FIRST_DAY = date(1900, 1, 1)
+_DAYS_MAX = YEARS_MAX * 366
+SEPARABLE = ("table", "append")
+"""Materialisations whose partitions can be removed one by one."""
+
+
+class Retention(Value, kw_only=True):
+    """Calendar months and days, counted back from today."""
+
+    months: int = 0
+    days: int = 0
+
+    def before(self, today: date) -> date:
+        """Return the first day whose data is kept."""
+        month = today.year * MONTHS_OF_YEAR + today.month - 1 - self.months
+        year, month = divmod(month, MONTHS_OF_YEAR)
+        if year < FIRST_DAY.year:
+            return FIRST_DAY
+        first = date(year, month + 1, 1)
+        following = first.replace(day=28) + timedelta(days=4)
+        last = (following - timedelta(days=following.day)).day
+        day = first.replace(day=min(today.day, last))
+        return day - timedelta(days=min(self.days, (day - FIRST_DAY).days))
+
+
+def parse_retention(text: str) -> Retention:
+    """Return a retention as written: `30d`, `13mo`, `7y`. Raises UsageError."""
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text[:40]!r} is no retention", hint=_HINT)
+    number, unit = int(match[1]), match[2]
+    result = {
+        "d": Retention(days=number),
+        "mo": Retention(months=number),
+        "y": Retention(months=number * MONTHS_OF_YEAR),
+    }[unit]
+    if not number or result.months > YEARS_MAX * MONTHS_OF_YEAR or result.days > _DAYS_MAX:
+        raise UsageError(f"{text[:40]!r} is no retention: 1d to {YEARS_MAX}y", hint=_HINT)
+    return result
+
+
+def first_kept(node: Source | Asset, now_us: int) -> str | None:
+    """Return the key of the first interval that is kept; None if everything is.
+
+    An interval goes once all of it lies further back than `retain:`.
+    """
+    grain = node.partition.grain
+    if node.retain is None or grain is None:
+        return None
+    timezone = node.timezone or "UTC"
+    day = parse_retention(node.retain).before(local_date(now_us, timezone))
+    return key_at_us(day_start_us(day, timezone), grain, timezone)

@@ -1,0 +1,141 @@
+"""The process that searches files for rows of a subject, or of old partitions.
+
+`python -m headrace.runtime.erasure_process`, started by `runtime.erasure_search`, reads one request
+from standard input and answers with the result.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from headrace.connect import SourceSchema
+from headrace.connect.deliveries import CannotRead
+from headrace.connect.ingest import prepare_all
+from headrace.connect.prepared import PreparedDelivery
+from headrace.lake.erased_files import matches_sql
+from headrace.lake.erasing import scan as scanned
+from headrace.lake.sqltext import AS_WRITTEN, literal
+from headrace.model import LakeError
+from headrace.model.errors import first_line
+from headrace.runtime.erasure_search import (
+    CastRequest,
+    FileRows,
+    FileSearch,
+    RawFile,
+    RawSearch,
+    Request,
+    TableSearch,
+)
+
+
+def main() -> int:
+    """Answer one request; print an error to standard error."""
+    request: Any = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
+    try:
+        result = _answer(request)
+    except (LakeError, OSError) as error:
+        sys.stderr.write(f"{first_line(error)}\n")
+        return 1
+    sys.stdout.buffer.write(msgspec.msgpack.encode(result))
+    return 0
+
+
+def _answer(request: Request) -> Any:
+    match request:
+        case TableSearch(scan):
+            return scanned(scan)
+        case RawSearch():
+            return [_raw(request, file) for file in request.files]
+        case FileSearch():
+            return [_file(request, number, path) for number, path in enumerate(request.paths)]
+        case CastRequest():
+            return _cast(request)
+
+
+def _cast(request: CastRequest) -> dict[str, list[str]]:
+    results: dict[str, list[str]] = {}
+    with duckdb.connect() as connection:
+        for value in request.values:
+            texts = {value}
+            for kind in request.types:
+                try:
+                    row = connection.execute(
+                        f"SELECT CAST(TRY_CAST(? AS {kind}) AS VARCHAR)", [value]
+                    ).fetchone()
+                except duckdb.Error:
+                    continue
+                if row is not None and row[0] is not None:
+                    texts.add(row[0])
+            results[value] = sorted(texts)
+    return results
+
+
+def _raw(request: RawSearch, file: RawFile) -> FileRows:
+    """Count the subject's rows in a stored delivery, read by the pinned schema or a new one."""
+    for pinned in (request.pinned, None) if request.pinned is not None else (None,):
+        rows = _raw_read(request, file, pinned)
+        if rows is not None:
+            return FileRows(file.delivery, rows)
+    return FileRows(file.delivery, None)
+
+
+def _raw_read(request: RawSearch, file: RawFile, pinned: SourceSchema | None) -> int | None:
+    with duckdb.connect() as connection:
+        connection.execute("SET python_enable_replacements = false")
+        try:
+            prepared = prepare_all(
+                [(Path(path), name) for path, name in file.parts],
+                pinned=pinned,
+                connection=connection,
+                temporary=Path(request.temporary),
+                options=request.source.connector,
+            )
+        except (CannotRead, duckdb.Error, OSError):
+            return None
+        if not isinstance(prepared, PreparedDelivery):
+            return None
+        try:
+            condition = matches_sql(request.erased, request.key)
+            row = connection.execute(
+                f"SELECT count(*) FROM ({prepared.select_sql}) AS delivery WHERE {condition}"
+            ).fetchone()
+        except duckdb.Error:
+            return None
+        finally:
+            prepared.discard()
+    return None if row is None else int(row[0])
+
+
+def _file(request: FileSearch, number: int, path: str) -> FileRows:
+    condition = matches_sql(request.erased, request.key)
+    source = f"read_parquet({literal(path)}, {AS_WRITTEN})"
+    with duckdb.connect() as connection:
+        try:
+            row = connection.execute(f"SELECT count(*) FROM {source} WHERE {condition}").fetchone()
+            rows = 0 if row is None else int(row[0])
+            if rows and request.rewrite:
+                part = f"{path}.{os.getpid()}.part"
+                connection.execute(
+                    f"COPY (SELECT * FROM {source} WHERE NOT {condition}) TO {literal(part)}"
+                    " (FORMAT parquet, COMPRESSION zstd)"
+                )
+                _replace(part, path)
+        except duckdb.Error:
+            return FileRows(number, None)
+    return FileRows(number, rows)
+
+
+def _replace(part: str, path: str) -> None:
+    with open(part, "rb") as file:  # noqa: PTH123 - a descriptor to sync
+        os.fsync(file.fileno())
+    os.replace(part, path)  # noqa: PTH105
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Searches of the lake, raw copies and quarantine for rows, in a separate process.
+
+The process (`runtime.erasure_process`) is separate because a process with the state database open
+loads no DuckDB. A request has hashes of a subject's keys, and no value.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from headrace.connect import SourceSchema
+from headrace.lake.erased_files import ErasedFile, ErasureScan, HashKey
+from headrace.model import LakeError, Source
+from headrace.model.erased_rows import ErasedRows
+
+PROCESS = "headrace.runtime.erasure_process"
+"""Module of the process: it loads DuckDB, which this one must not."""
+SECONDS_MAX = 3_600
+
+
+class RawFile(msgspec.Struct, frozen=True):
+    """A stored delivery: its parts with their names. `path` is relative to the data folder."""
+
+    delivery: int
+    parts: tuple[tuple[str, str], ...]
+    """Absolute path and name of each file."""
+
+
+class RawSearch(msgspec.Struct, frozen=True, tag="raw"):
+    """Stored deliveries of a source, to be read as its deliveries are."""
+
+    source: Source
+    pinned: SourceSchema | None
+    files: tuple[RawFile, ...]
+    erased: tuple[ErasedRows, ...]
+    key: HashKey
+    temporary: str
+
+
+class FileSearch(msgspec.Struct, frozen=True, tag="file"):
+    """Parquet files outside of the catalog; `rewrite` puts copies without the rows in place."""
+
+    paths: tuple[str, ...]
+    erased: tuple[ErasedRows, ...]
+    key: HashKey
+    rewrite: bool
+    temporary: str
+
+
+class TableSearch(msgspec.Struct, frozen=True, tag="table"):
+    """The files of a table of the lake."""
+
+    scan: ErasureScan
+
+
+class CastRequest(msgspec.Struct, frozen=True, tag="cast"):
+    """Values as typed, and types of columns: which text has the value in a column of each type?"""
+
+    values: tuple[str, ...]
+    types: tuple[str, ...]
+
+
+class FileRows(msgspec.Struct, frozen=True):
+    """Rows of the subject in one file: None if it can't be read."""
+
+    number: int
+    rows: int | None
+
+
+Request = RawSearch | FileSearch | TableSearch | CastRequest
+R = TypeVar("R")
+
+
+def erased_files(scan: ErasureScan) -> tuple[ErasedFile, ...]:
+    """Return the files of a table with rows of the subject. Raises LakeError."""
+    return _asked(TableSearch(scan), tuple[ErasedFile, ...])
+
+
+def raw_rows(search: RawSearch) -> tuple[FileRows, ...]:
+    """Return the subject's rows in each stored delivery, by its number. Raises LakeError."""
+    return _asked(search, tuple[FileRows, ...]) if search.files else ()
+
+
+def file_rows(search: FileSearch) -> tuple[FileRows, ...]:
+    """Return the subject's rows in each file, by its place in the list. Raises LakeError."""
+    return _asked(search, tuple[FileRows, ...]) if search.paths else ()
+
+
+def cast_texts(values: Sequence[str], types: Sequence[str]) -> dict[str, list[str]]:
+    """Return the texts that each value has in columns of these types, with the typed one."""
+    return _asked(CastRequest(tuple(values), tuple(types)), dict[str, list[str]])
+
+
+def _asked(request: Request, kind: type[R]) -> R:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", PROCESS],
+        input=msgspec.msgpack.encode(request),
+        capture_output=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise LakeError(lines[0][:500] if lines else "the search of the lake ended without a word")
+    return msgspec.msgpack.decode(done.stdout, type=kind)

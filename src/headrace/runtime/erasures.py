@@ -1,0 +1,168 @@
+"""Erase rows of a subject in the leader's transactions: the lake, the state and the audit trail.
+
+Files are searched and rewritten beforehand, by another process (`runtime.erasure_process`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from headrace.checks import metrics
+from headrace.faults import FaultPoint, reached
+from headrace.lake import catalog
+from headrace.lake.erased_files import ErasableFile, ErasedFile
+from headrace.runtime.folders import Folders
+from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all
+from headrace.store import Transaction
+from headrace.store.queries import erasures, holds
+from headrace.store.queries.erasures import Erasure
+
+ATTEMPTS_MAX = 500
+"""Maximum number of attempts that one entry of the audit trail names."""
+
+
+def erase_table(  # noqa: PLR0913 - one step of one erasure
+    tx: Transaction,
+    folders: Folders,
+    erasure: Erasure,
+    node: str,
+    files: Sequence[ErasedFile],
+    *,
+    seen: int,
+    counted: bool,
+    actor: Actor,
+    now: int,
+) -> None:
+    """Replace the files of a table by copies without the subject's rows, in all snapshots.
+
+    `counted` says whether each publication counts the rows of its own partition. Raises FileMoved
+    if the table has changed since its files were searched.
+    """
+    table = catalog.table(tx, node)
+    assert table is not None, "its files were searched"
+    listed = {file.id: file for file in catalog.erasable_files(tx, node)}
+    lost = lose_rows(tx, node, files, listed) if counted else Counter[str]()
+    replaced = catalog.replace_files(tx, now, table, files, seen)
+    reached(FaultPoint.ERASURE_REGISTERED)
+    _scrub(tx, node, files, counted=counted)
+    visible = sum(sum(file.visible.values()) for file in files)
+    matched = sum(sum(file.matched.values()) for file in files)
+    counts = {"rows": visible, "versions": matched, "files": len(files)}
+    paths = [f"{folders.lake_name}/{path}" for path in replaced.paths]
+    erasures.note(tx, erasure, node, counts, paths)
+    append_all(tx, now, _events(erasure, node, counts, lost, actor))
+
+
+def lose_rows(
+    tx: Transaction,
+    node: str,
+    files: Sequence[ErasedFile],
+    listed: Mapping[int, ErasableFile],
+) -> Counter[str]:
+    """Subtract the rows from the publications that showed them; return them by attempt.
+
+    A file that isn't listed any more is left to `catalog.replace_files`, which refuses it.
+    """
+    lost = Counter[str]()
+    for file in files:
+        if file.id in listed:
+            for key in file.matched:
+                lost.update(_lose_of(tx, node, key, file, listed[file.id]))
+    return lost
+
+
+def _lose_of(
+    tx: Transaction, node: str, key: str, file: ErasedFile, listed: ErasableFile
+) -> Counter[str]:
+    """Subtract the rows of one partition in one file."""
+    parts = file.staged.partitions if file.staged is not None else ()
+    content = next((part.content_hash for part in parts if part.key == key), None)
+    lost = Counter[str]()
+    for publication in erasures.publications_at(tx, node, key):
+        gone = _lost(publication, listed, file.matched[key], file.visible.get(key, 0))
+        if gone:
+            erasures.lose_rows(tx, publication.id, gone, content if publication.current else None)
+            lost[publication.attempt] += gone
+    return lost
+
+
+def _lost(
+    publication: erasures.ShownPublication, file: ErasableFile, rows: int, visible: int
+) -> int:
+    """Return how many rows of a publication were in a file that the publication's readers read."""
+    if publication.current:
+        return visible if file.current else 0
+    return rows if file.shown_at(publication.snapshot) else 0
+
+
+def _scrub(tx: Transaction, node: str, files: Sequence[ErasedFile], *, counted: bool) -> None:
+    """Delete what the state keeps of values in the partitions with rows of the subject.
+
+    A table that is merged by key may show the rows of each partition in all later ones.
+    """
+    matched = Counter[str]()
+    for file in files:
+        matched.update(file.matched)
+    if counted:
+        for key, rows in matched.items():
+            forget_values(tx, node, key, rows)
+        return
+    for key in erasures.profiled(tx, node):
+        forget_values(tx, node, key, matched.total())
+
+
+def forget_values(tx: Transaction, node: str, partition: str, rows: int) -> None:
+    """Delete profiles and samples of a partition, and values of at most so many rows in metrics."""
+    erasures.scrub(tx, node, [partition])
+    for epoch, n, vector in erasures.vectors_of(tx, node, partition):
+        clean = metrics.without_rare_values(vector, rows)
+        erasures.set_vector(tx, epoch, n, partition, clean)
+
+
+def _events(
+    erasure: Erasure, node: str, counts: dict[str, int], lost: Counter[str], actor: Actor
+) -> list[AuditEvent]:
+    return [
+        AuditEvent(
+            action=Action.ROWS_ERASED,
+            actor=actor,
+            object=Object("node", node, erasure.subject),
+            reason=erasure.reason,
+            after={
+                **(counts if number == 0 else {}),
+                "attempts": attempts,
+            },
+        )
+        for number, attempts in enumerate(by_attempts(lost))
+    ]
+
+
+def by_attempts(lost: Counter[str]) -> list[dict[str, int]]:
+    """Return lost rows by attempt, for entries of the audit trail; at least one entry."""
+    names = sorted(lost)
+    return [
+        {name: lost[name] for name in names[start : start + ATTEMPTS_MAX]}
+        for start in range(0, max(len(names), 1), ATTEMPTS_MAX)
+    ]
+
+
+def discard(folders: Folders, files: Sequence[ErasedFile]) -> None:
+    """Delete rewritten files that nothing names."""
+    for file in files:
+        for item in (file.staged, *file.deletes):
+            if item is not None:
+                (folders.lake / item.path).unlink(missing_ok=True)
+
+
+def delete_unnamed(folders: Folders, erasure: Erasure) -> list[str]:
+    """Delete the files that an erasure has replaced; return their paths."""
+    for path in erasure.unnamed:
+        (folders.data_path / path).unlink(missing_ok=True)
+        reached(FaultPoint.ERASURE_DELETING)
+    return list(erasure.unnamed)
+
+
+def held(tx: Transaction, nodes: Sequence[str]) -> list[holds.Hold]:
+    """Return the legal holds that forbid an erasure of data of these nodes."""
+    return [hold for hold in holds.standing(tx) if hold.node in ("*", *nodes)]

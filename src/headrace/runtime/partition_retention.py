@@ -1,0 +1,174 @@
+"""Removes partitions that are older than `retain:` of their source or asset lets them be.
+
+Their rows leave all snapshots at once, in short transactions, each with an entry of the audit
+trail. Publications and partition states stay: nothing is missing, and nothing is computed again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.faults import FaultPoint, reached
+from headrace.lake import LakeTable, catalog
+from headrace.lake.catalog import FileMoved
+from headrace.lake.erased_files import ErasableFile, ErasedFile, ErasureScan
+from headrace.runtime import erasures
+from headrace.runtime.erasure_search import erased_files
+from headrace.runtime.folders import Folders
+from headrace.runtime.garbage import RetentionPolicy
+from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
+from headrace.store import Store, Transaction
+from headrace.store.queries import erasures as stored
+from headrace.store.queries import holds
+
+FILES_AT_ONCE_MAX = 100
+"""Maximum number of files per transaction, because the leader waits for it."""
+TRIES = 5
+"""Maximum number of times that files are searched again, because the table was published."""
+_HEADRACE = Actor(ActorType.SYSTEM, "headrace")
+
+
+class Retired(msgspec.Struct, frozen=True):
+    """What was removed of a node, or what would be: `first` and `last` are its partitions."""
+
+    node: str
+    partitions: int
+    rows: int
+    first: str
+    last: str
+
+
+def retire_partitions(
+    store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int
+) -> list[Retired]:
+    """Remove all partitions that `retain:` ends, except those under a legal hold.
+
+    Raises LakeError for files that can't be rewritten, after the other nodes; completed slices
+    stay done.
+    """
+    results: list[Retired] = []
+    with store.read() as tx:
+        held = {hold.node for hold in holds.standing(tx)}
+    for node, before in keep.first_kept(now_us).items():
+        if held.isdisjoint({node, holds.EVERYTHING}):
+            work = _NodeRetention(store, epoch, folders, keep, node, before, now_us)
+            results += work.run()
+    return results
+
+
+def retiring(tx: Transaction, keep: RetentionPolicy, now_us: int) -> list[Retired]:
+    """Return what `retire_partitions` would remove now, as far as the state knows."""
+    results = []
+    for node, before in keep.first_kept(now_us).items():
+        found = stored.published_before(tx, node, before)
+        if found:
+            rows = sum(rows for _, rows in found)
+            keys = [key for key, _ in found]
+            results.append(Retired(node, len(keys), rows, min(keys), max(keys)))
+    return results
+
+
+class _NodeRetention:
+    """Removes the old partitions of one node."""
+
+    def __init__(
+        self,
+        store: Store,
+        epoch: int,
+        folders: Folders,
+        keep: RetentionPolicy,
+        node: str,
+        before: str,
+        now_us: int,
+    ) -> None:
+        self._store, self._epoch, self._folders = store, epoch, folders
+        self._node, self._before, self._now = node, before, now_us
+        self._declared = keep.nodes[node]
+
+    def run(self) -> list[Retired]:
+        """Remove its rows, slice by slice, then what is kept of its quarantine."""
+        removed: dict[str, int] = {}
+        for _ in range(TRIES):
+            with self._store.read() as tx:
+                table = None if catalog.missing(tx) else catalog.table(tx, self._node)
+                files = catalog.files_before(tx, self._node, self._before)
+            if table is None or not self._slices(table, files, removed):
+                break
+        self._forget_quarantine()
+        if not removed:
+            return []
+        rows = sum(removed.values())
+        return [Retired(self._node, len(removed), rows, min(removed), max(removed))]
+
+    def _slices(
+        self, table: LakeTable, files: Sequence[ErasableFile], removed: dict[str, int]
+    ) -> bool:
+        """Remove the rows in these files; return whether the table has changed meanwhile."""
+        outdated = False
+        for start in range(0, len(files), FILES_AT_ONCE_MAX):
+            part = tuple(files[start : start + FILES_AT_ONCE_MAX])
+            scan = ErasureScan(
+                str(self._folders.lake), table, part, (), None, True, before=self._before
+            )
+            found = erased_files(scan)
+            reached(FaultPoint.RETENTION_REWRITTEN)
+            if not found:
+                continue
+            try:
+                paths = self._publish(table, found)
+            except FileMoved:
+                erasures.discard(self._folders, found)
+                outdated = True
+                continue
+            reached(FaultPoint.RETENTION_REGISTERED)
+            for path in paths:
+                (self._folders.lake / path).unlink(missing_ok=True)
+            for file in found:
+                for key, rows in file.visible.items():
+                    removed[key] = removed.get(key, 0) + rows
+        return outdated
+
+    def _publish(self, table: LakeTable, found: Sequence[ErasedFile]) -> tuple[str, ...]:
+        with self._store.write(self._epoch) as tx:
+            listed = {file.id: file for file in catalog.erasable_files(tx, self._node)}
+            seen = catalog.newest_file(tx, self._node)
+            lost = erasures.lose_rows(tx, self._node, found, listed)
+            replaced = catalog.replace_files(tx, self._now, table, found, seen)
+            keys = sorted({key for file in found for key in file.matched})
+            stored.scrub(tx, self._node, keys)
+            append_all(tx, self._now, self._events(found, keys, lost))
+        return replaced.paths
+
+    def _events(
+        self, found: Sequence[ErasedFile], keys: Sequence[str], lost: Counter[str]
+    ) -> list[AuditEvent]:
+        facts = {
+            "retain": self._declared.retain,
+            "partitions": len(keys),
+            "first": keys[0],
+            "last": keys[-1],
+            "rows": sum(sum(file.visible.values()) for file in found),
+            "files": len(found),
+        }
+        return [
+            AuditEvent(
+                action=Action.DATA_RETIRED,
+                actor=_HEADRACE,
+                object=Object("node", self._node),
+                after={**(facts if number == 0 else {}), "attempts": attempts},
+            )
+            for number, attempts in enumerate(erasures.by_attempts(lost))
+        ]
+
+    def _forget_quarantine(self) -> None:
+        with self._store.read() as tx:
+            found = stored.quarantined_before(tx, self._node, self._before)
+        if not found:
+            return
+        with self._store.write(self._epoch) as tx:
+            stored.forget_quarantined(tx, [number for number, _ in found])
+        for _, path in found:
+            (self._folders.data_path / path).unlink(missing_ok=True)

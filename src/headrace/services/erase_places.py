@@ -1,0 +1,239 @@
+"""The places outside of the lake's tables that may have rows of a subject, and what is in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect import SourceSchema
+from headrace.connect.raw_files import raw_path
+from headrace.lake import catalog
+from headrace.lake.erased_files import ErasableFile, ErasedFile, ErasureScan, HashKey
+from headrace.lake.tables import LakeTable
+from headrace.model import Source
+from headrace.model.erased_rows import ErasedRows
+from headrace.plan.compiled import Compiled
+from headrace.runtime.erasure_search import (
+    FileSearch,
+    RawFile,
+    RawSearch,
+    erased_files,
+    file_rows,
+    raw_rows,
+)
+from headrace.runtime.folders import Folders
+from headrace.runtime.overlays.partitions import staged_paths
+from headrace.store import Transaction
+from headrace.store.queries import erasures as stored
+from headrace.store.queries import ingestion
+
+LITERAL_CHARACTERS_MIN = 4
+"""Shorter values aren't searched in text: they occur in numbers and times by chance."""
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """By what the subject's rows are recognised in each node, and the key of these hashes."""
+
+    by_node: Mapping[str, tuple[ErasedRows, ...]]
+    key: HashKey
+
+
+class TableFiles(msgspec.Struct, frozen=True):
+    """A table's files with rows of the subject; `seen` is its newest file when it was searched.
+
+    `loose` are files in the table's folder that no snapshot names, relative to the lake's folder,
+    and `staged` are those that a backfill has staged.
+    """
+
+    files: tuple[ErasedFile, ...]
+    seen: int
+    loose: tuple[str, ...]
+    staged: tuple[str, ...]
+
+
+def table_files(
+    tx: Transaction, folders: Folders, node: str, keys: Keys, *, rewrite: bool
+) -> TableFiles | None:
+    """Search a table; None if the node has none. Raise LakeError if it can't be searched."""
+    table = None if catalog.missing(tx) else catalog.table(tx, node)
+    if table is None:
+        return None
+    listed = catalog.erasable_files(tx, node)
+    seen = catalog.newest_file(tx, node)
+    rows = keys.by_node[node]
+    scan = ErasureScan(str(folders.lake), table, listed, rows, keys.key, rewrite)
+    files = erased_files(scan) if listed else ()
+    found = _unnamed_files(folders, table, listed, rows, keys.key)
+    waiting = staged_paths(tx)
+    return TableFiles(
+        files,
+        seen,
+        tuple(path for path in found if path not in waiting),
+        tuple(path for path in found if path in waiting),
+    )
+
+
+def _unnamed_files(
+    folders: Folders,
+    table: LakeTable,
+    listed: Sequence[ErasableFile],
+    rows: tuple[ErasedRows, ...],
+    key: HashKey,
+) -> list[str]:
+    """Return the files of a table's folder with rows of the subject that no snapshot names."""
+    named = {path for file in listed for path in (file.path, *(d.path for d in file.deletes))}
+    names = sorted(path.name for path in (folders.lake / table.folder).glob("*.parquet"))
+    others = [path for name in names if (path := f"{table.folder}{name}") not in named]
+    search = FileSearch(tuple(str(folders.lake / path) for path in others), rows, key, False, "")
+    return [others[item.number] for item in file_rows(search) if item.rows]
+
+
+class Copies(msgspec.Struct, frozen=True):
+    """Files with the bytes of deliveries that have rows of the subject; absolute paths.
+
+    `raw` are Headrace's own copies, `delivered` the files of the vendor, and `unread` copies that
+    can't be read, so that nobody can tell.
+    """
+
+    rows: int
+    raw: tuple[str, ...]
+    delivered: tuple[str, ...]
+    unread: tuple[str, ...]
+
+
+def copies(  # complexipy: ignore (what was found, by whose file it is)
+    tx: Transaction, folders: Folders, source: Source, keys: Keys
+) -> Copies:
+    """Search the stored deliveries of a source, and the files that they were copied from."""
+    pinned = ingestion.pinned_schema(tx, source.name)
+    files = list(_delivered(tx, folders, source))
+    search = RawSearch(
+        source,
+        msgspec.json.decode(pinned, type=SourceSchema) if pinned else None,
+        tuple(RawFile(number, parts) for number, (parts, _) in enumerate(files)),
+        keys.by_node[source.name],
+        keys.key,
+        str(folders.temporary),
+    )
+    read = [(*files[item.number], item.rows) for item in raw_rows(search)]
+    found = list(dict.fromkeys(path for parts, _, rows in read if rows for path, _ in parts))
+    unread = {path for parts, known, rows in read if rows is None and known for path, _ in parts}
+    ours = [path for path in found if _is_ours(folders, path)]
+    return Copies(
+        sum(rows for parts, _, rows in read if rows and parts[0][0] in ours),
+        tuple(ours),
+        tuple(path for path in found if path not in ours),
+        tuple(sorted(path for path in unread if _is_ours(folders, path))),
+    )
+
+
+def _is_ours(folders: Folders, path: str) -> bool:
+    place = Path(path)
+    return place.is_relative_to(folders.raw) or place.is_relative_to(folders.received)
+
+
+def _delivered(  # complexipy: ignore (each place with copies, in order)
+    tx: Transaction, folders: Folders, source: Source
+) -> Iterator[tuple[tuple[tuple[str, str], ...], bool]]:
+    """Yield the files of each delivery with their names, and whether a delivery names them.
+
+    Copies that no delivery names may be parts of one, or of an attempt that was lost.
+    """
+    named, places, last = set[str](), dict[str, None](), source.name
+    for last, parts, sha256 in stored.delivered(tx, source.name):
+        copy = raw_path(folders.raw, sha256) if sha256 is not None else None
+        if copy is not None:
+            named.add(copy.path)
+            yield ((copy.path, last),), True
+        decoded = msgspec.json.decode(parts) if parts else [{"path": last}]
+        places.update(dict.fromkeys(str(part["path"]) for part in decoded))
+    for place in places:
+        if (folders.project / place).is_file():
+            yield ((str(folders.project / place), place),), False
+    every = stored.raw_hashes(tx)
+    for file in sorted(folders.raw.glob("??/*")):
+        if file.name not in every and str(file) not in named:
+            yield ((str(file), last),), False
+
+
+class QuarantinedFile(msgspec.Struct, frozen=True):
+    """A file of quarantined rows with rows of the subject; `number` is the row of the state."""
+
+    number: int
+    node: str
+    path: str
+    rows: int | None
+
+
+def quarantined(
+    tx: Transaction, folders: Folders, nodes: Collection[str], keys: Keys
+) -> list[QuarantinedFile]:
+    """Search the rows in quarantine, whatever was decided about them."""
+    results = []
+    for node in nodes:
+        entries = [
+            (number, path)
+            for number, path in stored.quarantined(tx, node)
+            if path.endswith(".parquet") and (folders.data_path / path).is_file()
+        ]
+        search = FileSearch(
+            tuple(str(folders.data_path / path) for _, path in entries),
+            keys.by_node[node],
+            keys.key,
+            False,
+            "",
+        )
+        results += [
+            QuarantinedFile(*entries[item.number][:1], node, entries[item.number][1], item.rows)
+            for item in file_rows(search)
+            if item.rows or item.rows is None
+        ]
+    return results
+
+
+def texts_of(values: Sequence[str]) -> list[bytes]:
+    """Return the values that are long enough to be searched in text."""
+    return sorted({value.encode() for value in values if len(value) >= LITERAL_CHARACTERS_MIN})
+
+
+def logs_with(
+    tx: Transaction, folders: Folders, nodes: Collection[str], values: Sequence[str]
+) -> dict[str, list[Path]]:
+    """Return the logs of attempts that contain a value, by node."""
+    texts = texts_of(values)
+    results: dict[str, list[Path]] = {}
+    for node in nodes if texts else ():
+        paths = [folders.log(epoch, n) for epoch, n in stored.attempts_of(tx, node)]
+        found = [path for path in paths if _contains(path, texts)]
+        if found:
+            results[node] = found
+    return results
+
+
+def _contains(path: Path, texts: Sequence[bytes]) -> bool:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return any(text in content for text in texts)
+
+
+def cleaned_log(path: Path, values: Sequence[str]) -> None:
+    """Overwrite the values in a log by `*`, atomically."""
+    pattern = re.compile(b"|".join(re.escape(text) for text in reversed(texts_of(values))))
+    content = pattern.sub(lambda match: b"*" * len(match[0]), path.read_bytes())
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def exported(compiled: Compiled, nodes: Collection[str]) -> dict[str, list[str]]:
+    """Return the consumers with an export of these nodes, with the nodes."""
+    return {
+        name: [node for node in consumer.reads if node in nodes]
+        for name, consumer in compiled.project.consumers.items()
+        if consumer.export is not None and set(consumer.reads) & set(nodes)
+    }

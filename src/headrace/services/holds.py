@@ -1,0 +1,154 @@
+"""`hold`: legal holds, under which no data of a node is erased or retired."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from headrace.model import UnknownName, UsageError
+from headrace.model.errors import did_you_mean
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services import commands
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform
+from headrace.services.parameters import Argument, Option, RequiredReason
+from headrace.services.permissions import authorised
+from headrace.services.responses.erasures import HoldRow
+from headrace.services.session import Progress, ProjectSession
+from headrace.store import Transaction
+from headrace.store.queries import holds as stored
+from headrace.store.queries.holds import EVERYTHING, Hold
+
+SHOWN_MAX = 200
+
+HeldNode = Annotated[
+    str | None, Argument("[NODE]", help="a source or an asset; `release NODE` ends its hold")
+]
+All = Annotated[bool, Option("--all", help="everything in this project")]
+
+
+class HoldArguments(msgspec.Struct, frozen=True):
+    """What is held, or released: a node, or `*` for everything."""
+
+    node: str
+    reason: str
+
+
+@authorised
+def holds(session: ProjectSession) -> list[HoldRow]:
+    """Return the legal holds (at most 200), newest first, those that were released too."""
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        return [_row(session, hold) for hold in stored.every(tx, SHOWN_MAX)]
+
+
+@authorised
+def hold(
+    session: ProjectSession,
+    node: HeldNode,
+    *,
+    all_: All = False,
+    reason: RequiredReason,
+    progress: Progress,
+) -> HoldRow:
+    """Set a legal hold: until it is released, `erase` and `retain:` remove nothing of the node.
+
+    Raise Refused without a reason, UsageError without a node, and UnknownName.
+    """
+    text = commands.required_reason(reason, "hold", "somebody has to know when it may end")
+    arguments = HoldArguments(_held(session, node, all_=all_), text)
+    return perform(session, "hold_set", arguments, progress)  # type: ignore[no-any-return]
+
+
+@authorised
+def release(
+    session: ProjectSession,
+    node: HeldNode,
+    *,
+    all_: All = False,
+    reason: RequiredReason,
+    progress: Progress,
+) -> HoldRow:
+    """Release a legal hold. Raise as `hold` does, and UsageError if there is none."""
+    text = commands.required_reason(reason, "hold release", "data may be removed from then on")
+    arguments = HoldArguments(_held(session, node, all_=all_, declared=False), text)
+    return perform(session, "hold_release", arguments, progress)  # type: ignore[no-any-return]
+
+
+def _held(session: ProjectSession, node: str | None, *, all_: bool, declared: bool = True) -> str:
+    if all_ == (node is not None):
+        raise UsageError(
+            "a hold is of one node, or of everything",
+            hint="headrace hold NODE --reason TEXT, or headrace hold --all --reason TEXT",
+        )
+    if node is None:
+        return EVERYTHING
+    project = session.project()
+    if declared and project.source_or_asset(node) is None:
+        known = [*project.sources, *project.assets]
+        raise UnknownName(
+            f"there is no source or asset {node[:60]!r}",
+            hint=did_you_mean(node, known) or "headrace ls",
+        )
+    return node
+
+
+@leader_command("hold_set", HoldArguments, HoldRow)
+def _set(context: CommandContext, arguments: HoldArguments, progress: Progress) -> HoldRow:
+    del progress
+    results: list[Hold] = []
+
+    def write(tx: Transaction, now: int) -> None:
+        known = {hold.node for hold in stored.standing(tx)}
+        results.append(
+            stored.set_hold(
+                tx, arguments.node, reason=arguments.reason, actor=context.actor.id, now=now
+            )
+        )
+        if arguments.node not in known:
+            append(tx, now, _event(context, Action.HOLD_SET, arguments))
+
+    context.tell(write=write)
+    return _row(context.session, results[-1])
+
+
+@leader_command("hold_release", HoldArguments, HoldRow)
+def _release(context: CommandContext, arguments: HoldArguments, progress: Progress) -> HoldRow:
+    del progress
+    with context.store.read() as tx:
+        found = next((item for item in stored.standing(tx) if item.node == arguments.node), None)
+    if found is None:
+        name = "everything" if arguments.node == EVERYTHING else arguments.node
+        raise UsageError(f"{name} isn't under a legal hold", hint="headrace hold lists them")
+
+    def write(tx: Transaction, now: int) -> None:
+        stored.release(tx, found, reason=arguments.reason, actor=context.actor.id, now=now)
+        append(tx, now, _event(context, Action.HOLD_RELEASED, arguments))
+
+    context.tell(write=write)
+    with context.store.read() as tx:
+        (row,) = [item for item in stored.every(tx, SHOWN_MAX) if item.id == found.id]
+    return _row(context.session, row)
+
+
+def _event(context: CommandContext, action: Action, arguments: HoldArguments) -> AuditEvent:
+    return AuditEvent(
+        action=action,
+        actor=context.actor,
+        object=Object("node", arguments.node),
+        reason=arguments.reason,
+    )
+
+
+def _row(session: ProjectSession, item: Hold) -> HoldRow:
+    return HoldRow(
+        node=item.node,
+        reason=item.reason,
+        by=item.actor,
+        since=session.instant(item.since),
+        released_at=None if item.released_at is None else session.instant(item.released_at),
+        released_by=item.released_by,
+        release_reason=item.release_reason,
+    )

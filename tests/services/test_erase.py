@@ -24,7 +24,7 @@ CANARIES = tuple(text.encode() for text in (KEY, EMAIL, NAME))
 DAYS = ("2026-03-02", "2026-03-03", "2026-03-04")
 KEPT_COPIES = 7
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Shop:

@@ -26,6 +26,7 @@ from headrace.scheduler.estimates import Estimate
 from headrace.services import estimates, plan_inputs
 from headrace.services.consequences import in_force, of_computation, required
 from headrace.services.responses.backfills import EstimateRow
+from headrace.services.retention import refuse_removed
 from headrace.services.runs import since_when
 from headrace.services.selection import selected
 from headrace.services.session import ProjectSession
@@ -157,6 +158,7 @@ def plan(
             "nothing was selected that has partitions", hint=_hint(compiled.project, names)
         )
     _check_range(arguments, nodes)
+    refuse_removed(compiled.project, names, [arguments.first, arguments.last], to_us(now))
     request = BackfillRequest(
         mode=mode_of(arguments.mode),
         limits=limits_of(nodes, arguments.first, arguments.last),

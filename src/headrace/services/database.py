@@ -166,6 +166,16 @@ class Freed(Response, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class RetiredRow(Response, frozen=True, kw_only=True):
+    """Partitions of a node that are older than its `retain:`, and their published rows."""
+
+    node: str
+    partitions: int
+    rows: int
+    first: str
+    last: str
+
+
 class GcResponse(Response, frozen=True, kw_only=True):
     """`db gc`: the freed files, or with `--dry-run` those that would be freed."""
 
@@ -176,6 +186,8 @@ class GcResponse(Response, frozen=True, kw_only=True):
     freed: list[Freed]
     retired: dict[str, int] = msgspec.field(default_factory=dict)
     """Number of history rows older than `[retention] history`, by table."""
+    partitions: tuple[RetiredRow, ...] = ()
+    """Partitions that `retain:` ends."""
 
 
 # `db upgrade`: brings the state to the current schema. A SQLite file is copied first.
@@ -261,6 +273,16 @@ def _response(result: Collected, *, dry_run: bool) -> GcResponse:
         lake_files=result.lake_files,
         freed=freed,
         retired=result.retired,
+        partitions=tuple(
+            RetiredRow(
+                node=item.node,
+                partitions=item.partitions,
+                rows=item.rows,
+                first=item.first,
+                last=item.last,
+            )
+            for item in result.partitions
+        ),
     )
 
 

@@ -36,6 +36,7 @@ from headrace.services.parameters import Argument, Excluded, First, Last, Option
 from headrace.services.permissions import authorised
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.responses import CountsRow, RunResponse
+from headrace.services.retention import refuse_removed
 from headrace.services.run_results import run_response
 from headrace.services.runs import unknown_run
 from headrace.services.selection import selected
@@ -361,6 +362,8 @@ def _run(context: CommandContext, arguments: RunArguments, progress: Progress) -
     leader = context.leader(progress)
     compiled = leader.applied.compiled
     names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
+    typed = [*arguments.partitions, arguments.first, arguments.last]
+    refuse_removed(compiled.project, names, typed, context.clock.now_us())
     targets = _targets(compiled.project, names, arguments, leader.exported)
     together = _together(context, compiled.project, targets) if arguments.again else []
     targets += [Target(item.source, item.key, item.key) for item in together]

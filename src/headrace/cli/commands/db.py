@@ -287,6 +287,12 @@ def _render_gc(response: GcResponse, page: CommandOutput) -> None:
         f"{plural(response.snapshots, 'snapshot')}, {plural(response.lake_files, 'file')} of the"
         f" lake, {total:,} bytes else {would}"
     )
+    for row in response.partitions:
+        page.say(
+            f"{row.node}: {plural(row.partitions, 'partition')} ({row.first} to {row.last}) with"
+            f" {plural(row.rows, 'row')} {'would be removed' if response.dry_run else 'removed'}"
+            " by its retain"
+        )
     if response.retired:
         message = ", ".join(
             f"{count:,} of {kind}" for kind, count in sorted(response.retired.items())

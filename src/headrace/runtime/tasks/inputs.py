@@ -18,6 +18,7 @@ from headrace.model import Asset, InputMode, InputSpec, PartitionSpec, Severity,
 from headrace.model.common_fields import anomaly_policies
 from headrace.model.intervals import bounds_us, previous_key
 from headrace.model.partitions import SEPARATOR, WHOLE, join, order_of, required, split
+from headrace.model.retention import first_kept
 from headrace.plan.compiled import expand_view_names, expand_views, is_view
 from headrace.plan.impact import ALL_COLUMNS
 from headrace.plan.node_graph import NodeGraph
@@ -26,7 +27,7 @@ from headrace.runtime.messages import AnomalyContext, ViewCheck, ViewCheckReads
 from headrace.runtime.tasks.deliveries import peers_of
 from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
 from headrace.store import Transaction
-from headrace.store.queries import exceptions, leader_writes, publications, quality
+from headrace.store.queries import erasures, exceptions, leader_writes, publications, quality
 
 # Required partitions of each input, and optional inputs that are missing.
 
@@ -42,18 +43,23 @@ def input_of(
     spec: InputSpec,
     keys: Sequence[str],
     snapshot: int,
+    now: int | None = None,
 ) -> InputData:
-    """Return one input for the asset code.
+    """Return one input for the asset code, as of `now` for `retain:` of the input.
 
     An input that was never published, and needn't be waited for, is a relation without rows.
 
-    Raises Undeliverable if its columns aren't known.
+    Raises Undeliverable if its columns aren't known, or if its rows are removed by `retain:`.
     """
     if is_view(lookup.project, spec.node):
-        return lookup.view(spec, lambda spec: input_of(lookup, tx, asset, spec, keys, snapshot))
+        return lookup.view(
+            spec, lambda spec: input_of(lookup, tx, asset, spec, keys, snapshot, now)
+        )
     if (delivered := _delivered(lookup, tx, asset, spec, keys)) is not None:
         return delivered
     input_keys = wanted_of(lookup, tx, asset, spec, keys)
+    if now is not None:
+        _refuse_removed(lookup, tx, spec.node, input_keys or (), now)
     try:
         return lookup.data(tx, spec.node, input_keys, snapshot)
     except Undeliverable:
@@ -61,6 +67,21 @@ def input_of(
             raise
         return InputData(
             name=spec.node, files=(), columns=_promised_columns(lookup, spec.node), rows=0
+        )
+
+
+def _refuse_removed(
+    lookup: TaskLookup, tx: Transaction, name: str, keys: Sequence[str], now: int
+) -> None:
+    """Raise Undeliverable for partitions that `retain:` has removed: they would count as empty."""
+    node = lookup.project.sources.get(name) or lookup.project.assets[name]
+    first = first_kept(node, now)
+    old = [key for key in keys if first is not None and key < first]
+    removed = [key for key in old if erasures.is_emptied(tx, name, key)]
+    if removed:
+        raise Undeliverable(
+            f"{name}@{removed[0]} is older than its `retain: {node.retain}`: its rows are removed,"
+            " and what was computed from them stays"
         )
 
 

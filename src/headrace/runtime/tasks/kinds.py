@@ -315,7 +315,7 @@ def compute_task(
         sql=node.sql,
         code=lookup.code if is_code else None,
         inputs=(
-            *(input_of(lookup, tx, asset, spec, keys, snapshot) for spec in node.inputs),
+            *(input_of(lookup, tx, asset, spec, keys, snapshot, now) for spec in node.inputs),
             *((self_of(lookup, tx, asset, keys, snapshot),) if node.uses_self else ()),
         ),
         written=tuple((asset.columns or {}).get("writes", {}).items()),

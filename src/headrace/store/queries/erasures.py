@@ -365,3 +365,12 @@ def quarantined_before(tx: Transaction, node: str, key: str) -> list[tuple[int, 
         (node, key),
     ).fetchall()
     return [(number, path) for number, path in rows]
+
+
+def is_emptied(tx: Transaction, node: str, partition: str) -> bool:
+    """Whether readers see a publication of the partition that has no rows."""
+    row = tx.execute(
+        "select rows from publication where node = ? and partition = ? and ended_snapshot is null",
+        (node, partition),
+    ).fetchone()
+    return row is not None and row[0] == 0

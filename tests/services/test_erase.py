@@ -8,8 +8,10 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +34,7 @@ class Shop:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.write("headrace.toml", '[project]\nname = "shop"\ntimezone = "UTC"\n')
-        self.write(
-            "owners.yaml",
-            'tills: {kind: vendor, contact: ["mailto:t@example.com"]}\n'
-            'finance: {kind: team, contact: ["mailto:f@example.com"]}\n',
-        )
-        self.write(
-            "sources/orders.yaml",
-            "source: orders\nowner: tills\npartition: day\n"
-            "files: landing/orders_{date:%Y-%m-%d}.csv\non_anomaly: ignore\n",
-        )
+        self.describe()
         self.asset("clean", "select cast(day as date) as day, customer as client, name, email,"
                    " cast(amount as decimal(18,2)) as amount from orders")  # fmt: skip
         for number in range(KEPT_COPIES):
@@ -50,6 +42,8 @@ class Shop:
             self.asset(f"copy_{number}", f"select * from {before}")
         self.asset("everybody", "select client, email, name, day from clean", "merge",
                    "merge: {keys: [client]}")  # fmt: skip
+        self.asset("versions", "select client, email, day, day as seen from clean", "snapshot",
+                   "snapshot: {keys: [client], columns: [seen]}")  # fmt: skip
         self.asset("revenue", "select day, sum(amount) as revenue from clean group by day")
         self.write(
             "assets/printed.py",
@@ -73,6 +67,19 @@ class Shop:
         self.headrace("tick")
         self.deliver(DAYS[1], extra="9,C-4,Dora,dora@example.com,3.5")
         self.headrace("tick")
+
+    def describe(self) -> None:
+        self.write("headrace.toml", '[project]\nname = "shop"\ntimezone = "UTC"\n')
+        self.write(
+            "owners.yaml",
+            'tills: {kind: vendor, contact: ["mailto:t@example.com"]}\n'
+            'finance: {kind: team, contact: ["mailto:f@example.com"]}\n',
+        )
+        self.write(
+            "sources/orders.yaml",
+            "source: orders\nowner: tills\npartition: day\n"
+            "files: landing/orders_{date:%Y-%m-%d}.csv\non_anomaly: ignore\n",
+        )
 
     def write(self, path: str, text: str) -> None:
         file = self.root / path
@@ -100,6 +107,18 @@ class Shop:
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(rows) + "\n")
         os.utime(path, (1_772_800_000 + len(extra), 1_772_800_000 + len(extra)))
+
+    def changes(self, day: str, clients: list[str]) -> None:
+        rows = [
+            f"{number},{client},{client}@example.com,{day[-1]}.5,{day}"
+            if client != KEY
+            else f"{number},{KEY},{EMAIL},{day[-1]}.5,{day}"
+            for number, client in enumerate(clients)
+        ]
+        path = self.root / f"landing/orders_{day}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(["id,customer,email,amount,day", *rows]) + "\n")
+        os.utime(path, (1_772_800_000, 1_772_800_000))
 
     def headrace(self, *arguments: str, fault: str = "", code: int = 0) -> str:
         done = headrace(
@@ -170,7 +189,7 @@ def test_nothing_readable_is_left(shop: Shop) -> None:
     places = {(place["node"], place["what"]): place for place in done["places"]}
     erased = [key for key, place in places.items() if place["action"] == "erased"]
     assert {node for node, what in erased if what == "rows"} - {"picky"} == {
-        "orders", "clean", "everybody", *(f"copy_{n}" for n in range(KEPT_COPIES)),
+        "orders", "clean", "everybody", "versions", *(f"copy_{n}" for n in range(KEPT_COPIES)),
     }  # fmt: skip
     assert places["revenue", "rows"]["action"] == "kept"
     assert places["orders", "delivery"]["action"] == "kept"
@@ -201,6 +220,67 @@ def test_earlier_versions_keep_the_rows_of_others(shop: Shop) -> None:
     assert after == [row for row in before if row["client"] != KEY]
     assert len(before) == 6
     assert shop.headrace("diff", "clean", "--at", at)
+
+
+def test_merged_rows_of_others_keep_their_history(tmp_path: Path, warm_fork_servers: None) -> None:
+    """Would catch: positions of deleted rows that name other rows of a rewritten file."""
+    del warm_fork_servers
+    shop = object.__new__(Shop)
+    shop.root = tmp_path / "p"
+    shop.describe()
+    shop.asset("everybody", "select customer as client, email, amount, day from orders", "merge",
+               "merge: {keys: [client]}")  # fmt: skip
+    shop.asset("versions", "select customer as client, email, amount, day from orders", "snapshot",
+               "snapshot: {keys: [client], columns: [amount]}")  # fmt: skip
+    others = [f"C-{number}" for number in range(20)]
+    shop.changes(DAYS[0], [*others[:5], KEY, *others[5:]])
+    shop.headrace("tick")
+    for day, clients in ((DAYS[1], ["C-2", "C-9"]), (DAYS[2], ["C-4", KEY, "C-10", "C-21"])):
+        shop.changes(day, clients)
+        shop.headrace("tick")
+    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state:
+        (tables,) = state.execute(
+            "select count(distinct table_id) from ducklake_delete_file where delete_count > 0"
+        ).fetchone()
+    assert tables == 2, "both tables have files of deleted positions"
+    times = sorted({run["run_finished_at"] for run in shop.json("runs")})
+    assert len(times) >= len(DAYS)
+
+    def history() -> list[list[dict[str, Any]]]:
+        found = [shop.rows(name, "--at", at) for name in ("everybody", "versions") for at in times]
+        return [sorted(rows, key=repr) for rows in found]
+
+    before = history()
+    assert all(any(row["client"] == KEY for row in rows) for rows in before)
+    shop.erase("--yes")
+    assert history() == [[row for row in rows if row["client"] != KEY] for rows in before]
+    shop.changes("2026-03-05", ["C-3", KEY, "C-10"])
+    shop.headrace("tick")
+    now = [row["client"] for row in shop.rows("everybody")]
+    assert sorted(now) == sorted([*others, "C-21"])
+    shop.leave_deliveries()
+    assert traces(shop.root) == {}
+    assert shop.json("db", "check", "--deep")["ok"]
+
+
+def test_a_restored_backup_is_erased_again(shop: Shop, tmp_path: Path) -> None:
+    """Would catch: rows that an older backup brings back into the tables or `raw/`."""
+    backup = tmp_path / "backup"
+    shop.headrace("db", "backup", str(backup))
+    shop.erase("--yes")
+    subject = shop.json("erase", "request-17", "--where", WHERE, "--dry-run")["subject"]
+    restored = shop.json("db", "restore", str(backup), "--force")
+    assert restored["erased_again"] == [subject]
+    for name in ("orders", "clean", "everybody", "versions"):
+        column = "customer" if name == "orders" else "client"
+        assert KEY not in {row[column] for row in shop.rows(name)}, name
+    shop.leave_deliveries()
+    left = {path.split("/")[0] for path in traces(shop.root / ".headrace")}
+    assert not left & {"lake", "raw", "quarantine"}, left
+    assert shop.json("audit", "verify")["ok"]
+    assert shop.json("db", "check", "--deep")["ok"]
+    shop.headrace("tick")
+    assert KEY not in {row["client"] for row in shop.rows("clean")}
 
 
 def test_it_doesnt_come_back(shop: Shop) -> None:
@@ -253,6 +333,8 @@ def test_a_server_that_leads_erases_too(shop: Shop) -> None:
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(30)
+        if server.stdout is not None:
+            server.stdout.close()
     shop.leave_deliveries()
     assert traces(shop.root) == {}
 

@@ -7,7 +7,9 @@ export function LoginNeeded() {
     <main className="page stack" id="main">
       <h1>Sign in</h1>
       <p>
-        <a href={`/sign-in?next=${encodeURIComponent(pathname + search)}`}>Sign in to this server</a>
+        <a href={`/sign-in?next=${encodeURIComponent(pathname + search)}`}>
+          Sign in to this server
+        </a>
         , if you have an account here.
       </p>
       <p>

@@ -46,6 +46,7 @@ FILES = {
         "select city, count(*) as people, max(name) as last, min(born) as oldest"
         " from people group by city\n"
     ),
+    "assets/latest.sql": "/* headrace\nowner: core\n*/\nselect max(name) as last from people\n",
     "assets/adults.sql": "/* headrace\nowner: core\nmaterialize: view\n*/\nselect id, iban from people\n",
 }  # fmt: skip
 COLUMN = ("--node", "payments", "--column", "iban")
@@ -154,6 +155,16 @@ def test_derived_columns_follow_their_origin(reader: Project) -> None:
     assert reader.json("read", "adults")["masked"] == ["iban"]
     assert "you may not read" in reader.refused("sql", "select * from adults", code=3)
     assert "iban" in reader.refused("diff", "people", "--at", "1", "--at", "2", code=3)
+
+
+@pytest.mark.parametrize("words", [("read", "latest"), ("sql", "select * from latest")])
+def test_a_table_of_which_nothing_may_be_read_says_so(
+    reader: Project, words: tuple[str, ...]
+) -> None:
+    """Would catch: an error of DuckDB, with the hint that published files are damaged."""
+    code, _, err = reader.call(reader.root, *words)
+    assert code == 3
+    assert "you may not read any column of latest" in err
 
 
 def test_a_mask_that_fails_on_a_value_shows_nothing(reader: Project) -> None:

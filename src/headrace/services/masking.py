@@ -168,6 +168,15 @@ def refuse_hidden(session: ProjectSession, node: str, command: str) -> None:
         )
 
 
+def all_left_out(name: str) -> Refused:
+    """Return the error for a table of which no column may be read."""
+    return Refused(
+        f"you may not read any column of {name}: all of them are classified or forbidden, or"
+        " computed from such columns",
+        hint=f"headrace lineage {name} shows from which columns",
+    )
+
+
 def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> _Roots:
     """Return the columns that rules or classifications hide from an identity.
 

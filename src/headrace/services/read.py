@@ -174,7 +174,7 @@ def visible_columns(
     """
     if not over_network and unrestricted(session):
         return VisibleColumns(columns, [], {})
-    from headrace.services.masking import column_limits, fitting_masks
+    from headrace.services.masking import all_left_out, column_limits, fitting_masks
 
     name = targets.target(query.asset, session.project()).node
     limits = column_limits(session, name, over_network=over_network)
@@ -191,6 +191,8 @@ def visible_columns(
     if columns is None and left_out:
         known = columns_of(session, query)
         columns = [column for column in known if column.lower() not in left_out]
+        if known and not columns:
+            raise all_left_out(name)
     return VisibleColumns(columns, limits.names, masks)
 
 

@@ -158,7 +158,7 @@ def _masked(session: ProjectSession, seen: _Snapshot, views: Sequence[str], text
     if unrestricted(session):
         return seen
     from headrace.lake.reading import refuse_other_reads
-    from headrace.services.masking import column_limits, fitting_masks
+    from headrace.services.masking import all_left_out, column_limits, fitting_masks
 
     for view in views:
         refuse_hidden(session, view, "sql")
@@ -171,6 +171,8 @@ def _masked(session: ProjectSession, seen: _Snapshot, views: Sequence[str], text
         refuse_other_reads(text)
         left_out, masks = fitting_masks(session, limits, table.columns)
         columns = tuple(column for column in table.columns if column.name.lower() not in left_out)
+        if not columns:
+            raise all_left_out(table.name)
         tables.append(msgspec.structs.replace(table, columns=columns, masks=masks))
     return msgspec.structs.replace(seen, tables=tuple(tables))
 

@@ -70,6 +70,7 @@ from headrace.model.settings import (
     OPENLINEAGE_FIELDS,
     POOL_SLOTS_MAX,
     SANDBOX_STATES,
+    SIGN_IN_FIELDS,
     WORKERS_MAX,
 )
 
@@ -157,6 +158,14 @@ SETTINGS = (
         "how often the leader copies state and catalog, how many copies are kept, and in which"
         ' folder; `every = "off"` for never',
         'every = "1d", keep = 7, to = ".headrace/backups"',
+    ),
+    FieldDescription(
+        "sign_in",
+        closed({**dict.fromkeys(SIGN_IN_FIELDS, TEXT), "scopes": TEXTS}),
+        "the OpenID Connect provider at which people sign in to the server; `groups` is the claim"
+        " with their groups",
+        'issuer = "https://login.example.com", client_id = "headrace",'
+        ' client_secret = "secret://env/SIGN_IN_SECRET"',
     ),
     FieldDescription(
         "connections", _TABLES, "databases and remote folders; secrets are references"

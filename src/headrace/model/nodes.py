@@ -465,6 +465,18 @@ class AssetTest(Value, kw_only=True):
     place: Place
 
 
+class SignIn(Value, kw_only=True):
+    """`[sign_in]`: the OpenID Connect provider at which people sign in to the server."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = ""
+    """A reference to a secret; empty for a public client."""
+    scopes: tuple[str, ...] = ("openid", "profile")
+    groups: str = "groups"
+    """The claim with the person's groups."""
+
+
 class Backups(Value, kw_only=True):
     """`[backup]`: automatic backups of state and catalog by the leader."""
 
@@ -518,6 +530,7 @@ class Settings(Value, kw_only=True):
     pools: dict[str, int] = {}
     retention: dict[str, str] = {}
     backup: Backups = Backups()
+    sign_in: SignIn | None = None
     connections: dict[str, dict[str, Any]] = {}
     notify: dict[str, dict[str, Any]] = {}
     environments: dict[str, dict[str, Any]] = {}

@@ -19,6 +19,7 @@ from headrace.model.nodes import (
     ExecutorKind,
     Project,
     Settings,
+    SignIn,
 )
 from headrace.model.policy import APPROVAL, PolicyRule
 from headrace.model.policy_fields import POLICY_FIELDS, read_rules, read_tests
@@ -218,6 +219,7 @@ _TABLES = (
     "parameters",
     "retention",
     "backup",
+    "sign_in",
     "connections",
     "notify",
     "environments",
@@ -241,6 +243,7 @@ _ENVIRONMENT_FIELDS = (
 )
 _RETENTION_FIELDS = ("snapshots", "history", "raw", "quarantine", "logs")
 KEY_FIELDS = ("root", "previous")
+SIGN_IN_FIELDS = ("issuer", "client_id", "client_secret", "scopes", "groups")
 BACKUP_FIELDS = ("every", "keep", "to")
 MCP_FIELDS = ("partitions_max", "rows_max", "bytes_max", "acts_per_hour")
 OFF = "off"
@@ -290,6 +293,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "parameters": read_parameters(fields),
         "pools": _pools(fields),
         "retention": _durations(fields),
+        "sign_in": _sign_in(_table(fields, "sign_in", SIGN_IN_FIELDS)),
         "backup": _backup(_table(fields, "backup", BACKUP_FIELDS)),
         "connections": _secret_tables(fields, "connections"),
         "notify": _secret_tables(fields, "notify"),
@@ -383,6 +387,41 @@ def _durations(fields: Fields) -> dict[str, str]:
     inner = _table(fields, "retention", _RETENTION_FIELDS)
     results = {name: inner.duration(name, "") for name in _RETENTION_FIELDS if name in inner}
     return {name: value for name, value in results.items() if value}
+
+
+_ISSUER = re.compile(
+    r"https://[A-Za-z0-9.\-\[\]:]+(/[^\s?#]*)?|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[^\s?#]*)?"
+)
+
+
+def _sign_in(fields: Fields) -> SignIn | None:
+    """Return the provider; None without one, or with reported problems."""
+    if not fields.block:
+        return None
+    check_connection("sign_in", fields.block, fields.block.lines, fields.block.line, fields.report)
+    issuer = fields.required("issuer", 'add issuer = "https://login.example.com" to [sign_in]')
+    client_id = fields.required("client_id", 'add client_id = "headrace" to [sign_in]')
+    if issuer is not None and not _ISSUER.fullmatch(issuer):
+        fields.refuse(
+            "issuer",
+            f"{shown(issuer)} isn't the address of a provider",
+            'write issuer = "https://login.example.com", as the provider spells it',
+        )
+        return None
+    if issuer is None or client_id is None:
+        return None
+    base = SignIn(issuer=issuer, client_id=client_id)
+    scopes = fields.texts("scopes") if "scopes" in fields else base.scopes
+    if "openid" not in scopes:
+        fields.refuse("scopes", "the scopes lack openid", 'write scopes = ["openid", "profile"]')
+        return None
+    return SignIn(
+        issuer=issuer,
+        client_id=client_id,
+        client_secret=fields.text("client_secret") or "",
+        scopes=scopes,
+        groups=fields.text("groups") or base.groups,
+    )
 
 
 def _backup(fields: Fields) -> Backups:

@@ -49,8 +49,9 @@ from headrace.web.http import HttpProblem, problem_of, read_body
 from headrace.web.monitoring import ServerInfo
 from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
+from headrace.web.provider_sign_in import CALLBACK_PATH, ProviderEndpoints
 from headrace.web.read_server import ReadServer
-from headrace.web.sign_in import SIGN_IN_PATH, SignInEndpoints
+from headrace.web.sign_in import PROVIDER_PATH, SIGN_IN_PATH, SignInEndpoints
 
 # The status page where the web UI isn't built: a table without any script.
 
@@ -304,6 +305,7 @@ def app(
     reads = read_server or ReadServer(root, env)
     data, tools = Data(reader, reads), agents.AgentEndpoint(reader, reads)
     sign_in = SignInEndpoints(reader, guard)
+    provider = ProviderEndpoints(reader, guard, sign_in)
 
     async def see_again(request: Request) -> frozenset[str] | None:
         return await _see_again(request, guard, reader)
@@ -335,6 +337,8 @@ def app(
             route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
             route(SIGN_IN_PATH, sign_in.page, guarded=False),
             route(SIGN_IN_PATH, sign_in.sign_in, "POST", guarded=False),
+            route(PROVIDER_PATH, provider.start, guarded=False),
+            route(CALLBACK_PATH, provider.callback, guarded=False),
             route(f"{PREFIX}/session", sign_in.own_session),
             route(f"{PREFIX}/session/end", sign_in.sign_out, "POST"),
             route(f"{PREFIX}/events", Events(reader, see_again).answer),

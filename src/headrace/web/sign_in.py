@@ -10,7 +10,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from typing import NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -21,6 +21,7 @@ from headrace.security.access import Identity, local_identity
 from headrace.security.sessions import SignedIn, SignInKind, hash_of_id
 from headrace.services.browser_sessions import SessionEvent, has_users, record_later
 from headrace.services.responses import Response as ApiResponse
+from headrace.services.session import ProjectSession
 from headrace.web.access import Guard, is_same_origin
 from headrace.web.endpoints import json_response
 from headrace.web.http import HttpProblem, read_body, read_json_body
@@ -28,6 +29,7 @@ from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
 
 SIGN_IN_PATH = "/sign-in"
+PROVIDER_PATH = f"{SIGN_IN_PATH}/provider"
 ATTEMPTS_MAX = 10
 """Attempts to sign in as one user, in ATTEMPT_SECONDS."""
 ATTEMPT_SECONDS = 60.0
@@ -100,6 +102,10 @@ class SignInEndpoints:
         self._throttle.forget(form.name)
         return self.signed_in(request, signed_in, form.next_path)
 
+    async def failed(self, next_path: str, message: str) -> Response:
+        """Return the page to sign in, with the reason why nobody is signed in."""
+        return await self._page(next_path, message, 401)
+
     def signed_in(self, request: Request, who: SignedIn, next_path: str) -> Response:
         """Start a session and return the redirection to the page that was wanted."""
         answer = RedirectResponse(next_path, 303)
@@ -155,8 +161,8 @@ class SignInEndpoints:
             )
 
     async def _page(self, next_path: str, message: str = "", status: int = 200) -> Response:
-        passwords = await self._reader.glance(has_users)
-        body = sign_in_body(next_path, message, passwords=passwords)
+        passwords, issuer = await self._reader.glance(_offered)
+        body = sign_in_body(next_path, message, passwords=passwords, issuer=issuer)
         html = html_page("Sign in", body, refresh=False)
         return Response(html, status, headers=_PAGE_HEADERS, media_type="text/html; charset=utf-8")
 
@@ -171,11 +177,21 @@ class SignInEndpoints:
         )
 
 
-def sign_in_body(next_path: str, message: str, *, passwords: bool) -> str:
+def _offered(session: ProjectSession) -> tuple[bool, str]:
+    """Return whether anybody has a password, and the provider's issuer; empty without one."""
+    provider = session.settings.sign_in
+    return has_users(session), "" if provider is None else provider.issuer
+
+
+def sign_in_body(next_path: str, message: str, *, passwords: bool, issuer: str) -> str:
     """Return the HTML of the page to sign in."""
     lines = ["<h1>Sign in to Headrace</h1>"]
     if message:
         lines.append(f'<p class="wrong" role="alert">{escape(message)}</p>')
+    if issuer:
+        name = urlsplit(issuer).netloc
+        address = f"{PROVIDER_PATH}?{urlencode({'next': next_path})}"
+        lines.append(f'<p><a href="{escape(address)}">Sign in with {escape(name)}</a></p>')
     if passwords:
         lines.append(
             f'<form method="post" action="{SIGN_IN_PATH}">'

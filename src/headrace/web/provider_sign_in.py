@@ -1,0 +1,128 @@
+"""Sign-in by an OpenID Connect provider: the way there and back."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from headrace.model import HeadraceError, SignIn
+from headrace.security.secrets import Secrets
+from headrace.security.sessions import SignedIn, SignInKind
+from headrace.services.browser_sessions import signed_in
+from headrace.services.session import ProjectSession
+from headrace.web.access import Guard
+from headrace.web.http import HttpProblem
+from headrace.web.project_reader import ProjectReader
+from headrace.web.sign_in import PROVIDER_PATH, SignInEndpoints, safe_path
+
+if TYPE_CHECKING:
+    from headrace.security.oidc import Person, Provider, Started
+
+CALLBACK_PATH = f"{PROVIDER_PATH}/callback"
+STARTED_SECONDS = 600.0
+"""How long somebody may take at the provider."""
+STARTED_MAX = 1_000
+
+
+class _Pending(NamedTuple):
+    """A sign-in that has begun in a browser."""
+
+    started: Started
+    browser: str
+    """The value of the cookie that binds it to one browser."""
+    next_path: str
+    began_at: float
+
+
+class ProviderEndpoints:
+    """The endpoints of one server that are about its provider."""
+
+    def __init__(self, reader: ProjectReader, guard: Guard, pages: SignInEndpoints) -> None:
+        self._reader, self._guard, self._pages = reader, guard, pages
+        self._pending: OrderedDict[str, _Pending] = OrderedDict()
+        self._provider: tuple[SignIn, Provider] | None = None
+
+    async def start(self, request: Request) -> Response:
+        """Send the browser to the provider."""
+        next_path = safe_path(request.query_params.get("next", ""))
+        scheme = "https" if self._guard.is_secure(request) else "http"
+        redirect_uri = f"{scheme}://{request.headers['host']}{CALLBACK_PATH}"
+        try:
+            provider = await self._current()
+            started = await asyncio.to_thread(provider.start, redirect_uri)
+        except HeadraceError as error:
+            return await self._pages.failed(next_path, str(error))
+        browser = secrets.token_urlsafe(32)
+        now = time.monotonic()
+        while self._pending and (
+            len(self._pending) >= STARTED_MAX
+            or now - next(iter(self._pending.values())).began_at > STARTED_SECONDS
+        ):
+            self._pending.popitem(last=False)
+        self._pending[started.state] = _Pending(started, browser, next_path, now)
+        answer = RedirectResponse(started.url, 303)
+        self._guard.set_cookie(
+            request, answer, self._cookie(request), browser, seconds=int(STARTED_SECONDS)
+        )
+        return answer
+
+    async def callback(self, request: Request) -> Response:
+        """Take the provider's answer, which is valid once and in the browser that asked for it."""
+        sent = request.query_params
+        pending = self._pending.pop(sent.get("state", ""), None)
+        if pending is None or time.monotonic() - pending.began_at > STARTED_SECONDS:
+            return await self._pages.failed("/", "This sign-in has ended or was used before.")
+        cookie = request.cookies.get(self._cookie(request), "")
+        if not secrets.compare_digest(cookie.encode(), pending.browser.encode()):
+            return await self._pages.failed("/", "This sign-in was begun in another browser.")
+        try:
+            provider = await self._current()
+            if sent.get("iss", provider.issuer) != provider.issuer:
+                return await self._pages.failed("/", "The answer is of another provider.")
+            if "error" in sent or not sent.get("code"):
+                text = f"The provider refused: {sent.get('error', 'no code')[:100]}"
+                return await self._pages.failed(pending.next_path, text)
+            person = await asyncio.to_thread(provider.finish, pending.started, sent["code"])
+            who = await self._reader.glance(lambda session: _signed_in(session, person))
+        except HeadraceError as error:
+            return await self._pages.failed(pending.next_path, str(error))
+        answer = self._pages.signed_in(request, who, pending.next_path)
+        self._guard.set_cookie(request, answer, self._cookie(request), "", seconds=0)
+        return answer
+
+    async def _current(self) -> Provider:
+        settings, secret = await self._reader.glance(_settings)
+        if self._provider is None or self._provider[0] != settings:
+            # authlib is imported for the first sign-in at a provider
+            from headrace.security.oidc import Provider
+
+            self._provider = settings, Provider(settings, secret)
+        return self._provider[1]
+
+    def _cookie(self, request: Request) -> str:
+        return f"{self._guard.cookie_name(request)}_sign_in"
+
+
+def _settings(session: ProjectSession) -> tuple[SignIn, str]:
+    """Return the provider's settings and the client's secret."""
+    settings = session.settings.sign_in
+    if settings is None:
+        raise HttpProblem(404, "this project has no [sign_in] in headrace.toml")
+    return settings, str(Secrets(session.root).resolved(settings.client_secret))
+
+
+def _signed_in(session: ProjectSession, person: Person) -> SignedIn:
+    return signed_in(
+        session,
+        SignInKind.OIDC,
+        person.who,
+        person.groups,
+        label=person.label,
+        provider=(person.issuer, person.subject, person.session),
+    )

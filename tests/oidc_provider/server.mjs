@@ -22,6 +22,8 @@ http.listen(Number(port), "127.0.0.1", () => {
     jwks: { keys: [{ ...privateKey.export({ format: "jwk" }), kid, use: "sig", alg: "RS256" }] },
     cookies: { keys: ["only for tests"] },
     features: { backchannelLogout: { enabled: true } },
+    // By default, the provider sends nothing to loopback addresses, where the server under test listens.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     claims: { openid: ["sub", "sid"], profile: ["name"], groups: ["groups"] },
     findAccount: (_, id) => ({
       accountId: id,

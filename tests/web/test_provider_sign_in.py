@@ -151,3 +151,20 @@ def test_a_person_signs_in_at_a_real_provider(
         assert bob.get(f"{url}/status").status_code == 200
         other = httpx.get(f"http://127.0.0.1:{door.port}/sign-in/provider", timeout=30)
         assert other.status_code in (303, 401)
+
+
+def test_a_sign_out_at_a_real_provider_ends_the_session(
+    shop: Project, door: Opened, provider: RealProvider
+) -> None:
+    """S1, S2. Would catch: a logout token that a real provider writes otherwise, and the session
+    of somebody who left that goes on for hours."""
+    url = f"http://127.0.0.1:{door.port}/api/v1"
+    with closing(signed_in(door, "ana")) as ana, closing(signed_in(door, "bob")) as bob:
+        page = ana.get(f"{provider.issuer}/session/end")
+        xsrf = re.search(r'name="xsrf" value="(\w+)"', page.text)
+        assert xsrf is not None, page.text
+        fields = {"xsrf": xsrf[1], "logout": "yes"}
+        ana.post(f"{provider.issuer}/session/end/confirm", data=fields)
+        assert ana.get(f"{url}/session").status_code == 401
+        assert bob.get(f"{url}/session").status_code == 200
+        assert [row["name"] for row in shop.json("session", "list")] == ["Name of bob"]

@@ -49,7 +49,7 @@ from headrace.web.http import HttpProblem, problem_of, read_body
 from headrace.web.monitoring import ServerInfo
 from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
-from headrace.web.provider_sign_in import CALLBACK_PATH, ProviderEndpoints
+from headrace.web.provider_sign_in import CALLBACK_PATH, LOGOUT_PATH, ProviderEndpoints
 from headrace.web.read_server import ReadServer
 from headrace.web.sign_in import PROVIDER_PATH, SIGN_IN_PATH, SignInEndpoints
 
@@ -339,6 +339,7 @@ def app(
             route(SIGN_IN_PATH, sign_in.sign_in, "POST", guarded=False),
             route(PROVIDER_PATH, provider.start, guarded=False),
             route(CALLBACK_PATH, provider.callback, guarded=False),
+            route(LOGOUT_PATH, provider.logout, "POST", guarded=False),
             route(f"{PREFIX}/session", sign_in.own_session),
             route(f"{PREFIX}/session/end", sign_in.sign_out, "POST"),
             route(f"{PREFIX}/events", Events(reader, see_again).answer),

@@ -7,24 +7,27 @@ import secrets
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qsl
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from headrace.model import HeadraceError, SignIn
 from headrace.security.secrets import Secrets
 from headrace.security.sessions import SignedIn, SignInKind
-from headrace.services.browser_sessions import signed_in
+from headrace.services.browser_sessions import SessionEvent, signed_in
 from headrace.services.session import ProjectSession
 from headrace.web.access import Guard
-from headrace.web.http import HttpProblem
+from headrace.web.http import HttpProblem, read_body
 from headrace.web.project_reader import ProjectReader
-from headrace.web.sign_in import PROVIDER_PATH, SignInEndpoints, safe_path
+from headrace.web.sign_in import FORM_FIELDS_MAX, PROVIDER_PATH, SignInEndpoints, safe_path
 
 if TYPE_CHECKING:
-    from headrace.security.oidc import Person, Provider, Started
+    from headrace.security.oidc import LoggedOut, Person, Provider, Started
 
 CALLBACK_PATH = f"{PROVIDER_PATH}/callback"
+LOGOUT_PATH = f"{PROVIDER_PATH}/logout"
 STARTED_SECONDS = 600.0
 """How long somebody may take at the provider."""
 STARTED_MAX = 1_000
@@ -96,6 +99,26 @@ class ProviderEndpoints:
         self._guard.set_cookie(request, answer, self._cookie(request), "", seconds=0)
         return answer
 
+    async def logout(self, request: Request) -> Response:
+        """End the sessions that the provider has ended: it sends a signed token (back-channel)."""
+        body = await read_body(request)
+        try:
+            fields = dict(parse_qsl(body.decode(), max_num_fields=FORM_FIELDS_MAX))
+            provider = await self._current()
+            token = fields.get("logout_token", "")
+            logged_out = await asyncio.to_thread(provider.logged_out, token)
+        except (ValueError, HeadraceError) as error:
+            raise HttpProblem(400, f"no session is ended: {error}") from None
+        ended = self._guard.sessions.end_where(
+            lambda _, person: _is_of(person, provider.issuer, logged_out)
+        )
+        events = [
+            SessionEvent(shown, session.signed_in.who, session.signed_in.kind)
+            for shown, session in ended.items()
+        ]
+        record = BackgroundTask(self._pages.record, events, ended=True) if events else None
+        return Response(status_code=200, background=record)
+
     async def _current(self) -> Provider:
         settings, secret = await self._reader.glance(_settings)
         if self._provider is None or self._provider[0] != settings:
@@ -126,3 +149,17 @@ def _signed_in(session: ProjectSession, person: Person) -> SignedIn:
         label=person.label,
         provider=(person.issuer, person.subject, person.session),
     )
+
+
+def _is_of(person: SignedIn, issuer: str, ended: LoggedOut) -> bool:
+    """Whether a session is one of those that the provider has ended.
+
+    A session whose ID token had no `sid` ends with every session of its person.
+    """
+    if person.kind is not SignInKind.OIDC or person.issuer != issuer:
+        return False
+    if ended.subject and person.subject != ended.subject:
+        return False
+    if ended.session and person.provider_session:
+        return person.provider_session == ended.session
+    return bool(ended.subject)

@@ -111,7 +111,7 @@ class SignInEndpoints:
         answer = RedirectResponse(next_path, 303)
         session_id = self._guard.sign_in(request, answer, who)
         event = SessionEvent(hash_of_id(session_id), who.who, who.kind)
-        answer.background = BackgroundTask(self._record, event, who.who, ended=False)
+        answer.background = BackgroundTask(self.record, [event], ended=False)
         return answer
 
     async def own_session(self, request: Request) -> Response:
@@ -129,7 +129,7 @@ class SignInEndpoints:
         self._guard.sign_out(request, answer)
         if browser.signed_in.kind is not SignInKind.START_LINK:
             event = SessionEvent(own.session, own.who, browser.signed_in.kind)
-            answer.background = BackgroundTask(self._record, event, own.who, ended=True)
+            answer.background = BackgroundTask(self.record, [event], ended=True)
         return answer
 
     async def _verified(self, form: SignInForm) -> SignedIn | None:
@@ -153,11 +153,14 @@ class SignInEndpoints:
         finally:
             self._waiting -= 1
 
-    async def _record(self, event: SessionEvent, who: str, *, ended: bool) -> None:
-        """Let the leader record a session's beginning or end; it has happened in any case."""
+    async def record(self, events: list[SessionEvent], *, ended: bool) -> None:
+        """Let the leader record that sessions of one person began or ended; they did in any case.
+
+        The person is the actor.
+        """
         with contextlib.suppress(HeadraceError):
             await self._reader.submit(
-                lambda session: record_later(session, [event], ended=ended), who
+                lambda session: record_later(session, events, ended=ended), events[0].who
             )
 
     async def _page(self, next_path: str, message: str = "", status: int = 200) -> Response:

@@ -169,6 +169,20 @@ def test_what_was_known_stays_while_the_provider_is_down(
     assert liar.provider.start(REDIRECT)
 
 
+def test_a_provider_that_is_down_is_asked_rarely(
+    liar: Liar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B20. Would catch: everybody who opens the page waiting for a provider that doesn't answer."""
+    liar.server.answers[DISCOVERY] = reply("", status=503)
+    for _ in range(3):
+        with pytest.raises(ProviderError, match="answered 503"):
+            liar.provider.start(REDIRECT)
+    assert liar.server.count(DISCOVERY) == 1
+    liar.server.answers[DISCOVERY] = reply(json.dumps(liar.metadata))
+    monkeypatch.setattr(liar.provider, "_retry_at", 0.0)
+    assert liar.provider.start(REDIRECT)
+
+
 def test_a_logout_token_is_checked(liar: Liar) -> None:
     """S1. Would catch: an ID token taken for a logout, a logout replayed, or one for nobody."""
     now = int(time.time())

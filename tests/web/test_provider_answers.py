@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
 from clilab import Project, call, filled, shop
 from door_lab import Opened, opened
-from http_server_lab import Server
+from http_server_lab import Reply, Server
 from oidc_lab import Liar
-from serve_lab import ask
+from serve_lab import ask, until
 
+from headrace.security import oidc
+from headrace.security.oidc import DISCOVERY
 from headrace.web import provider_sign_in
 from headrace.web.provider_sign_in import CALLBACK_PATH, LOGOUT_PATH
 from headrace.web.sign_in import PROVIDER_PATH
@@ -135,6 +139,27 @@ def test_begun_sign_ins_are_limited(
     refused(begun[0].comes_back(), "used before")
     liar.claim(nonce=begun[1].nonce)
     assert begun[1].comes_back().status_code == 303
+
+
+def test_a_provider_that_hangs_leaves_the_server_free(
+    door: Opened, liar: Liar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B20. Would catch: a server that fifty requests to sign in bring to a stand."""
+    monkeypatch.setattr(oidc, "ANSWER_SECONDS", 3.0)
+    liar.server.answers[DISCOVERY] = Reply(hang=True)
+    address = f"http://127.0.0.1:{door.port}"
+
+    def begin() -> int:
+        return httpx.get(f"{address}{PROVIDER_PATH}", timeout=60).status_code
+
+    with ThreadPoolExecutor(50) as browsers:
+        asked = [browsers.submit(begin) for _ in range(50)]
+        until(lambda: any(future.done() for future in asked))
+        started = time.monotonic()
+        assert httpx.get(f"{address}/sign-in", timeout=60).status_code == 200
+        assert time.monotonic() - started < 2.5
+        assert {future.result() for future in asked} <= {401, 503}
+    assert liar.server.count(DISCOVERY) == 1
 
 
 def test_the_provider_ends_sessions(shop: Project, door: Opened, liar: Liar) -> None:

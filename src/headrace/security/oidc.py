@@ -37,6 +37,8 @@ DOCUMENT_BYTES_MAX = 2 << 20
 ANSWER_SECONDS = 10.0
 METADATA_SECONDS = 3600.0
 """How long the provider's metadata and keys are kept."""
+RETRY_SECONDS = 5.0
+"""A provider that doesn't answer is asked for its metadata at most this often."""
 REFETCH_SECONDS = 30.0
 """The provider is asked again for an unknown key at most this often."""
 KEYS_MAX = 100
@@ -107,6 +109,7 @@ class Provider:
         self._lock = threading.Lock()
         self._metadata: dict[str, Any] = {}
         self._metadata_at = self._keys_at = self._refetched_at = float("-inf")
+        self._failure, self._retry_at = "", float("-inf")
         self._keys: list[dict[str, Any]] = []
         self._seen: dict[str, float] = {}
         """`jti` of logout tokens → when it may be forgotten."""
@@ -200,19 +203,22 @@ class Provider:
     def _discovered(self) -> dict[str, Any]:
         """Return the provider's metadata; while it is down, those that were kept."""
         with self._lock:
-            if time.monotonic() - self._metadata_at < METADATA_SECONDS:
-                return self._metadata
-            issuer = self._settings.issuer
-            try:
-                metadata = fetch_json(issuer.rstrip("/") + DISCOVERY)
-            except ProviderError:
-                if self._metadata:
-                    return self._metadata
-                raise
-            if metadata.get("issuer") != issuer:
-                raise ProviderError(f"the provider's metadata are of another issuer than {issuer}")
-            self._metadata, self._metadata_at = metadata, time.monotonic()
-            return metadata
+            now = time.monotonic()
+            if now - self._metadata_at >= METADATA_SECONDS and now >= self._retry_at:
+                try:
+                    self._metadata, self._metadata_at = self._fetch_metadata(), now
+                except ProviderError as error:
+                    self._failure, self._retry_at = str(error), time.monotonic() + RETRY_SECONDS
+            if not self._metadata:
+                raise ProviderError(self._failure)
+            return self._metadata
+
+    def _fetch_metadata(self) -> dict[str, Any]:
+        issuer = self._settings.issuer
+        metadata = fetch_json(issuer.rstrip("/") + DISCOVERY)
+        if metadata.get("issuer") != issuer:
+            raise ProviderError(f"the provider's metadata are of another issuer than {issuer}")
+        return metadata
 
     def _endpoint(self, name: str) -> str:
         url = self._discovered().get(name)
@@ -298,6 +304,12 @@ def check_claims(
     party = claims.get("azp")
     if (party is not None or len(audiences) > 1) and party != settings.client_id:
         raise ProviderError("the token is for another client (azp)")
+    _check_times(claims)
+    if subject_needed and not 0 < len(_text(claims, "sub")) <= SUBJECT_CHARACTERS_MAX:
+        raise ProviderError("the token names nobody")
+
+
+def _check_times(claims: Mapping[str, Any]) -> None:
     now = time.time()
     if _seconds(claims, "exp") <= now - SKEW_SECONDS:
         raise ProviderError("the token has expired")
@@ -305,8 +317,6 @@ def check_claims(
         raise ProviderError("the token is from the future: is the clock of this machine right?")
     if "nbf" in claims and _seconds(claims, "nbf") > now + SKEW_SECONDS:
         raise ProviderError("the token isn't valid yet")
-    if subject_needed and not 0 < len(_text(claims, "sub")) <= SUBJECT_CHARACTERS_MAX:
-        raise ProviderError("the token names nobody")
 
 
 def _person(claims: Mapping[str, Any], groups_claim: str) -> Person:

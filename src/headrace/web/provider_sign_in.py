@@ -6,7 +6,9 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.background import BackgroundTask
@@ -31,6 +33,10 @@ LOGOUT_PATH = f"{PROVIDER_PATH}/logout"
 STARTED_SECONDS = 600.0
 """How long somebody may take at the provider."""
 STARTED_MAX = 1_000
+THREADS = 4
+"""Requests to the provider at once; it may take ten seconds to answer."""
+WAITING_MAX = 32
+A = TypeVar("A")
 
 
 class _Pending(NamedTuple):
@@ -50,6 +56,8 @@ class ProviderEndpoints:
         self._reader, self._guard, self._pages = reader, guard, pages
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._provider: tuple[SignIn, Provider] | None = None
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="headrace provider")
+        self._waiting = 0
 
     async def start(self, request: Request) -> Response:
         """Send the browser to the provider."""
@@ -58,7 +66,7 @@ class ProviderEndpoints:
         redirect_uri = f"{scheme}://{request.headers['host']}{CALLBACK_PATH}"
         try:
             provider = await self._current()
-            started = await asyncio.to_thread(provider.start, redirect_uri)
+            started = await self._ask(lambda: provider.start(redirect_uri))
         except HeadraceError as error:
             return await self._pages.failed(next_path, str(error))
         browser = secrets.token_urlsafe(32)
@@ -91,7 +99,7 @@ class ProviderEndpoints:
             if "error" in sent or not sent.get("code"):
                 text = f"The provider refused: {sent.get('error', 'no code')[:100]}"
                 return await self._pages.failed(pending.next_path, text)
-            person = await asyncio.to_thread(provider.finish, pending.started, sent["code"])
+            person = await self._ask(lambda: provider.finish(pending.started, sent["code"]))
             who = await self._reader.glance(lambda session: _signed_in(session, person))
         except HeadraceError as error:
             return await self._pages.failed(pending.next_path, str(error))
@@ -106,7 +114,7 @@ class ProviderEndpoints:
             fields = dict(parse_qsl(body.decode(), max_num_fields=FORM_FIELDS_MAX))
             provider = await self._current()
             token = fields.get("logout_token", "")
-            logged_out = await asyncio.to_thread(provider.logged_out, token)
+            logged_out = await self._ask(lambda: provider.logged_out(token))
         except (ValueError, HeadraceError) as error:
             raise HttpProblem(400, f"no session is ended: {error}") from None
         ended = self._guard.sessions.end_where(
@@ -118,6 +126,16 @@ class ProviderEndpoints:
         ]
         record = BackgroundTask(self._pages.record, events, ended=True) if events else None
         return Response(status_code=200, background=record)
+
+    async def _ask(self, do: Callable[[], A]) -> A:
+        """Run what may ask the provider in a thread. Raises HttpProblem if too many wait for it."""
+        if self._waiting >= WAITING_MAX:
+            raise HttpProblem(503, "too many people sign in at once", "try again in a minute")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, do)
+        finally:
+            self._waiting -= 1
 
     async def _current(self) -> Provider:
         settings, secret = await self._reader.glance(_settings)

@@ -23,7 +23,8 @@ WITHOUT_A_PROJECT = {
 """They read or write no state of a project: examples, documentation, files that are made."""
 CHECKED_ELSEWHERE = {
     "browser_sessions:has_users", "browser_sessions:record_later",
-    "browser_sessions:session_identity", "caches:state_of", "graph:load", "lake_files:moved_now", "permissions:check",
+    "browser_sessions:session_identity", "browser_sessions:signed_in", "caches:state_of", "graph:load",
+    "lake_files:moved_now", "permissions:check",
     "permissions:check_call", "read:find", "tokens:identify", "users:sign_in",
 }  # fmt: skip
 """The server calls them beside or after a check of its own (`headrace.web`)."""

@@ -366,3 +366,24 @@ def test_reveal_asks_for_all_that_it_needs(bank: Project) -> None:
     assert "there is no key token of retail yet" in error
     unknown = ("--node", "nosuch", "--column", "iban", "--reason", "x")
     assert "nosuch" in bank.refused("keys", "reveal", token, *unknown)
+
+
+def test_validate_warns_of_masks_that_do_not_protect(bank: Project) -> None:
+    """Would catch: a mask that leaves a column out silently, a hash without a key, a warning about
+    a comment, a text, or a column that nobody classified."""
+    (bank.root / "assets/hashed.sql").write_text(
+        "/* headrace\nowner: core\ncolumns:\n"
+        "  n: {personal: true, mask: {method: truncate, keep: 1}}\n"
+        "  iban: {personal: true, mask: {method: hash}}\n*/\n"
+        "select cast(1 as integer) as n, iban, sha256(lower(p.IBAN) || 'name') as person, -- md5(name)\n"
+        "  md5(city) as town, 'md5(born)' as words from people p\n"
+    )
+    problems = {
+        (row["code"], row["file"]): row["message"]
+        for row in bank.json("validate")["problems"]
+        if row["code"] in ("mask_misfit", "plain_hash")
+    }
+    file = "assets/hashed.sql"
+    assert set(problems) == {("mask_misfit", file), ("plain_hash", file)}
+    assert "sha256 of 'iban'" in problems["plain_hash", file].replace('"', "'").replace("`", "'")
+    assert "hashed.n, which is INTEGER" in problems["mask_misfit", file]

@@ -67,6 +67,15 @@ def column_mask(
     return _METHODS[parameters["method"]](mask, parameters, column, columns, key_of)
 
 
+def fits(mask: DeclaredMask, column: LakeColumn, columns: Mapping[str, LakeColumn]) -> bool:
+    """Return whether the method can mask a column of this type; creates no key."""
+
+    def no_key(domain: str, purpose: str) -> DataKey:
+        return DataKey(domain, purpose, 1, bytes(32))
+
+    return column_mask(mask, column, columns, no_key) is not None
+
+
 def hash_function(key: DataKey) -> Callable[[str], str]:
     """Return the function from a value to its hash token."""
     from cryptography.hazmat.primitives.hashes import SHA256

@@ -28,6 +28,7 @@ from headrace.services.diagnostics import (
     bind,
     with_programs,
 )
+from headrace.services.mask_problems import mask_problems
 from headrace.services.parameters import Option
 from headrace.services.permissions import authorised
 from headrace.services.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
@@ -210,6 +211,8 @@ def validate(
     compilation = binding.compilation
     project = compilation.project
     more = _of_project(session, project) if project else []
+    if compilation.compiled is not None:
+        more += mask_problems(compilation.compiled, session.data_folder)
     problems = sorted([*compilation.problems, *more], key=_order)
     return ValidateResponse(
         ok=all(problem.level is not ProblemLevel.ERROR for problem in problems),

@@ -1,0 +1,114 @@
+"""Warnings of `validate` about masks: methods that don't fit a type, and hashes without a key."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from sqlglot.tokenizer_core import Token, TokenType
+
+from headrace.compiler.lineage import compile_lineage
+from headrace.model import Asset, Problem, ProblemLevel, Source
+from headrace.model.errors import shown
+from headrace.model.masks import column_classes
+from headrace.plan import Compiled
+from headrace.plan.classification import classified_columns
+from headrace.plan.compiled import CompiledNode
+
+_PLAIN_HASH = re.compile(r"md5(_\w+)?|sha_?(1|224|256|384|512)", re.IGNORECASE)
+_BRACKETS = {"(": 1, ")": -1}
+
+
+def mask_problems(compiled: Compiled, data_folder: Path) -> list[Problem]:
+    """Return the warnings about a project's masks; none if no column is classified."""
+    project = compiled.project
+    names = [name for name in compiled.order if column_classes(project, name)]
+    if not names:
+        return []
+    problems = [problem for name in names for problem in _misfits(compiled, compiled.nodes[name])]
+    return [*problems, *_hashing(compiled, data_folder)]
+
+
+def _hashing(compiled: Compiled, data_folder: Path) -> Iterator[Problem]:
+    """Yield a warning for each plain hash of a classified column in an asset's SQL."""
+    nodes = [node for node in compiled.nodes.values() if _PLAIN_HASH.search(node.sql or "")]
+    if not nodes:
+        return
+    classified = classified_columns(compiled, compile_lineage(compiled, data_folder / "cache"))
+    for node in nodes:
+        asset = compiled.project.assets.get(node.name)
+        if asset is not None:
+            yield from _plain_hashes(node, asset, classified)
+
+
+def _misfits(compiled: Compiled, node: CompiledNode) -> Iterator[Problem]:
+    """Yield the masks whose method can't mask the column's type, where types are known."""
+    from headrace.lake.tables import LakeColumn
+    from headrace.security.masks import DeclaredMask, fits
+
+    columns = {name.lower(): LakeColumn(name, kind, 0) for name, kind in node.columns or ()}
+    declared = compiled.project.source_or_asset(node.name)
+    for name, column_class in column_classes(compiled.project, node.name).items():
+        column, mask = columns.get(name), column_class.mask
+        if declared is None or column is None or mask is None:
+            continue
+        text = msgspec.json.encode(mask).decode()
+        if not fits(DeclaredMask(text, "", node.name, name), column, columns):
+            yield _warning(
+                declared,
+                "mask_misfit",
+                f"the mask {shown(mask['method'])} doesn't fit {node.name}.{column.name}, which is"
+                f" {column.type}: the column is left out for those who may not read it",
+                "redact, hash and token fit all types; see the page about masks",
+            )
+
+
+def _plain_hashes(
+    node: CompiledNode, asset: Asset, classified: dict[str, frozenset[str]]
+) -> Iterator[Problem]:
+    inputs = {column for spec in node.inputs for column in classified.get(spec.node, ())}
+    found = dict.fromkeys(
+        (function.lower(), word.lower())
+        for function, word in _arguments(node.sql or "")
+        if word.lower() in inputs
+    )
+    for function, column in found:
+        yield _warning(
+            asset,
+            "plain_hash",
+            f"{node.name} computes {function} of {shown(column)}, which is classified: without a"
+            " key, everybody finds a value by trying all of them",
+            "pass the column on unchanged, and give it mask: {method: hash}, which has a key",
+        )
+
+
+def _arguments(sql: str) -> Iterator[tuple[str, str]]:
+    """Yield each plain hash function with each word in its brackets."""
+    from headrace.sql.parsing import tokenise
+
+    tokens = tokenise(sql)
+    for place, (name, bracket) in enumerate(itertools.pairwise(tokens)):
+        if bracket.token_type is TokenType.L_PAREN and _PLAIN_HASH.fullmatch(name.text):
+            for word in _inside(tokens[place + 1 :]):
+                yield name.text, word
+
+
+def _inside(tokens: Sequence[Token]) -> Iterator[str]:
+    """Yield the words, without literals, up to the bracket that closes the first one."""
+    depth = 0
+    for token in tokens:
+        if token.token_type is TokenType.STRING:
+            continue
+        depth += _BRACKETS.get(token.text, 0)
+        if depth == 0:
+            return
+        yield token.text
+
+
+def _warning(node: Source | Asset, code: str, message: str, hint: str) -> Problem:
+    return Problem(
+        code=code, message=message, hint=hint, place=node.place, level=ProblemLevel.WARNING
+    )

@@ -1,0 +1,7 @@
+/* headrace
+owner: risk
+domain: risk
+*/
+select order_id, customer_id, iban, amount
+from order_lines
+where amount >= 10

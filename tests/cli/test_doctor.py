@@ -115,12 +115,12 @@ def test_folders_that_cannot_be_used_fail(shop: Project, tmp_path: Path) -> None
 def test_folders_that_others_can_read_fail_once_there_are_roles(shop: Project) -> None:
     """Would catch: roles and masks that a user of the machine passes by, and silence about it."""
     folder = shop.root / ".headrace"
-    folder.chmod(0o755)
     shop.root.chmod(0o755)
     assert "roles" not in found(shop)
     who = shop.json("access", "whoami")["who"]
     (shop.root / "access.yaml").write_text(f"- {{role: admin, to: [{who}]}}\n")
     shop.text("apply", "--yes")
+    folder.chmod(0o755)
     row = found(shop)["roles"]
     assert (row["state"], row["todo"]) == ("fail", f"chmod 700 {folder}")
     assert "other users" in row["detail"] and "access.yaml" in row["detail"]

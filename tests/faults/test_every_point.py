@@ -67,7 +67,7 @@ BACKUPS = (
     FaultPoint.BACKUP_ROTATING,
 )
 KEYS = (FaultPoint.KEYS_ROTATING, FaultPoint.KEYS_REWRAPPED)
-"""Struck in tests/security/test_keys.py."""
+"""Struck in tests/security/test_domain_keys.py."""
 ERASURES = (
     FaultPoint.ERASURE_BEGUN,
     FaultPoint.ERASURE_REWRITTEN,

@@ -129,7 +129,10 @@ def _own_fields(fields: Fields) -> dict[str, Any]:
     """Return the declared fields except the common ones, as keyword arguments of `Asset`."""
     results = {name: reader(fields) for name, reader in _FIELD_READERS.items() if name in fields}
     if "columns" in fields:
-        results["classified"] = read_column_classes(fields, (*COLUMN_FIELDS, "type"))
+        block, name = _reads_and_writes(fields), "writes"
+        if block is None:
+            block, name = fields, "columns"
+        results["classified"] = read_column_classes(block, (*COLUMN_FIELDS, "type"), name)
     results |= read_accumulation(fields, results.get("materialize", "table"))
     return {name: value for name, value in results.items() if value is not None}
 
@@ -140,19 +143,26 @@ def _materialize(fields: Fields) -> str:
 
 def _columns(fields: Fields) -> dict[str, Any] | None:
     """Return the written columns, given as a list or `{column: type}`; or `writes` and `reads`."""
-    written = fields.raw("columns")
-    if (
-        isinstance(written, LocatedMapping)
-        and set(written) <= {"writes", "reads"}
-        and isinstance(written.get("reads", {}), dict)
-    ):
-        inner = Fields(written, fields.report, ("writes", "reads"), what="`columns`")
+    inner = _reads_and_writes(fields)
+    if inner is not None:
         return {
             "writes": _writes(inner, "writes") if "writes" in inner else {},
             "reads": _reads(inner),
         }
     results = _writes(fields, "columns")
     return {"writes": results, "reads": {}} if results else None
+
+
+def _reads_and_writes(fields: Fields) -> Fields | None:
+    """Return the fields of `columns: {writes, reads}`; None if it names columns."""
+    written = fields.raw("columns")
+    if (
+        isinstance(written, LocatedMapping)
+        and set(written) <= {"writes", "reads"}
+        and isinstance(written.get("reads", {}), dict)
+    ):
+        return Fields(written, fields.report, ("writes", "reads"), what="`columns`")
+    return None
 
 
 def _writes(fields: Fields, name: str) -> dict[str, str | None]:

@@ -62,17 +62,17 @@ def read_column_class(written: LocatedMapping, column: str, report: Report) -> C
     return None if classification is None else ColumnClass(name=classification, mask=mask)
 
 
-def read_column_classes(fields: Fields, known: Collection[str]) -> dict[str, ColumnClass]:
+def read_column_classes(
+    fields: Fields, known: Collection[str], name: str = "columns"
+) -> dict[str, ColumnClass]:
     """Return the classified columns among `columns: {column: {classification: …, mask: …}}`.
 
     Columns with another value than a mapping aren't read here.
     """
-    written = fields.raw("columns")
+    written = fields.raw(name)
     if not isinstance(written, LocatedMapping):
         if written is not None and "type" not in known:
-            fields.wrong(
-                "columns", "a mapping", "write columns: {NAME: {classification: personal}}"
-            )
+            fields.wrong(name, "a mapping", "write columns: {NAME: {classification: personal}}")
         return {}
     results = {}
     for column, value in written.items():

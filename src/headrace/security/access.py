@@ -28,6 +28,7 @@ from headrace.model.access import (
 )
 from headrace.model.errors import Refused
 from headrace.model.nodes import Asset, Consumer, Source
+from headrace.model.partitions import command_line
 
 Node = Source | Asset | Consumer
 GROUPS_SECONDS = 5.0
@@ -305,4 +306,5 @@ class Frozen(NotAllowed):
     def __init__(self, identity: Identity, command: str, why: str, *, everybody: bool) -> None:
         who = "everybody but admins" if everybody else identity.who
         super().__init__(identity, command, Decision(False, f"{who} is frozen: {why}"), ())
-        self.hint = f"an admin lifts it: headrace unfreeze {'--all' if everybody else identity.who}"
+        lifted = command_line("unfreeze", "--all" if everybody else identity.who)
+        self.hint = f"an admin lifts it: {lifted}"

@@ -215,7 +215,8 @@ def doctor(session: ProjectSession) -> list[ExaminationRow]:
     rows = []
     for area, examine in AREAS:
         try:
-            rows += [_row(area, finding) for finding in examine(session)]
+            for finding in examine(session):
+                rows.append(_row(area, finding))  # noqa: PERF401 - kept if a later one fails
         except (HeadraceError, OSError) as error:
             rows.append(_row(area, fail(area, str(error), getattr(error, "hint", ""))))
         if area == "outside":

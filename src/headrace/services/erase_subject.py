@@ -13,6 +13,7 @@ from headrace.lake import catalog
 from headrace.model import UnknownName, UsageError
 from headrace.model.erased_rows import ErasedKey, ErasedRows
 from headrace.model.errors import did_you_mean
+from headrace.model.partitions import command_line
 from headrace.plan.compiled import Compiled
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.runtime.erasure_search import cast_texts
@@ -208,7 +209,8 @@ def _origin(
         if len(names) > 1:
             raise UsageError(
                 f"{' and '.join(names[:8])} have {_named(keys)}: whose rows are the subject's?",
-                hint=f"headrace erase SUBJECT --from {names[0]} --where …, or write NODE.COLUMN",
+                hint=f"{command_line('erase', 'SUBJECT', '--from', names[0])} --where …,"
+                " or write NODE.COLUMN",
             )
         if names:
             return names[0]

@@ -371,7 +371,10 @@ def _sandbox(session: ProjectSession) -> Iterator[ExaminationFinding]:
     from headrace.engine import sandbox
 
     name = "asset code"
-    project = session.declared().project
+    try:
+        project = session.declared().project
+    except HeadraceError:  # the area of the state reports it
+        project = None
     if session.settings.sandbox == "off":
         yield warn(
             name,

@@ -174,7 +174,7 @@ def visible_columns(
     """
     if not over_network and unrestricted(session):
         return VisibleColumns(columns, [], {})
-    from headrace.services.masking import all_left_out, column_limits, fitting_masks
+    from headrace.services.masking import column_limits, fitting_masks
 
     name = targets.target(query.asset, session.project()).node
     limits = column_limits(session, name, over_network=over_network)
@@ -189,11 +189,17 @@ def visible_columns(
     )
     _refuse_left_out(name, columns or (), left_out, over_network=over_network)
     if columns is None and left_out:
-        known = columns_of(session, query)
-        columns = [column for column in known if column.lower() not in left_out]
-        if known and not columns:
-            raise all_left_out(name)
+        columns = _others(name, columns_of(session, query), left_out)
     return VisibleColumns(columns, limits.names, masks)
+
+
+def _others(name: str, known: Sequence[str], left_out: Collection[str]) -> list[str]:
+    from headrace.services.masking import all_left_out
+
+    columns = [column for column in known if column.lower() not in left_out]
+    if known and not columns:
+        raise all_left_out(name)
+    return columns
 
 
 def _refuse_left_out(

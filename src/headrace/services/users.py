@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
+from headrace.model.partitions import command_line
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.security.passwords import matches, password_hash
 from headrace.security.sessions import SESSIONS_FILE, Sessions, SignedIn, SignInKind
@@ -53,7 +54,7 @@ def add_user(
         taken = next((other for other in users if other.lower() == name.lower()), None)
         if taken is not None:
             raise Refused(
-                f"there is a user {taken} already", hint=f"headrace user password {taken}"
+                f"there is a user {taken} already", hint=command_line("user", "password", taken)
             )
         users[name] = user = User(hashed, now, now)
     _record(session, Action.USER_ADDED, name, reason, progress)

@@ -10,7 +10,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.errors import Refused, UsageError
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Argument
 from headrace.services.responses.erasures import ErasedPlaceRow, EraseResponse, HoldRow
 
 # `headrace erase SUBJECT --where KEYS`
@@ -112,7 +112,7 @@ def hold_command(
         str | None, Argument("[NODE|release]", help="a source or an asset; `release` ends a hold")
     ] = None,
     node: Annotated[str | None, Argument("[NODE]", help="of release: whose hold ends")] = None,
-    everything: Annotated[bool, Option("--all", help="everything in this project")] = False,
+    all_: bool = False,
     reason: str | None = None,
 ) -> int:
     """Forbid that `erase` and `retain:` remove data of a node, until the hold is released.
@@ -121,7 +121,7 @@ def hold_command(
     """
     from headrace.services import holds
 
-    if what is None and not everything:
+    if what is None and not all_:
         invocation.show(holds.holds(invocation.session), _render_holds)
         return 0
     act = holds.hold
@@ -135,7 +135,7 @@ def hold_command(
     response = act(
         invocation.session,
         what,
-        all_=everything,
+        all_=all_,
         reason=reason or "",
         progress=invocation.progress(),
     )

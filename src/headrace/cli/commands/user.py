@@ -10,6 +10,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.errors import UsageError
+from headrace.model.partitions import command_line
 from headrace.services.parameters import Argument, Reason
 from headrace.services.responses.access import UserRow
 
@@ -69,7 +70,7 @@ def _password() -> str:
 
 def _render_added(row: UserRow, page: CommandOutput) -> None:
     page.say(f"{row.name} can sign in; access.yaml gives {row.who} roles")
-    page.next(f"headrace access explain {row.who} status")
+    page.next(command_line("access", "explain", row.who, "status"))
 
 
 def _render_changed(row: UserRow, page: CommandOutput) -> None:

@@ -35,6 +35,7 @@ ACTING = (Permission.OPERATE, Permission.DECIDE, Permission.CHANGE)
 NOT_FOR_AGENTS = {
     "contract infer": "it can write a contract file, and needs no permission for changes",
     "checks suggest": "it writes files of the project",
+    "classify": "it looks at clear values, and a person decides about what it proposes",
     "test": "it runs the code of assets in the process that calls it",
     "try": "it runs the code of assets in the process that calls it",
 }

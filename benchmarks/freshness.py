@@ -53,6 +53,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "sources": RUNNING,
     "materialise": ("lake",),
     "overhead": RUNNING,
+    "sandbox": RUNNING,
     "held_snapshot": RUNNING,
     "event_log": RUNNING,
     "batches": ("engine", "lake", "model", "checks", "runtime"),

@@ -29,6 +29,7 @@ ORDER = (
     "sources",
     "materialise",
     "overhead",
+    "sandbox",
     "held_snapshot",
     "event_log",
     "batches",

@@ -129,9 +129,9 @@ def test_a_declaration_that_the_page_rules_out_is_refused(sentence: str, tmp_pat
     assert word in problems(tmp_path, files).lower()
 
 
-def test_only_backfills_are_approved() -> None:
+def test_plans_are_approved() -> None:
     """Would catch: an approval of something else, and a page that denies it."""
-    said("**Approvals** exist for backfills only.")
+    said("**Approvals** hold for `apply` and `backfill`.")
     assert {path for path in description()["paths"] if "approv" in path} == {
         "/api/v1/approvals",
         "/api/v1/approvals/{plan}/approve",
@@ -139,10 +139,8 @@ def test_only_backfills_are_approved() -> None:
     }
 
 
-def test_people_dont_sign_in_over_the_network(tmp_path: Path) -> None:
-    """Would catch: a sign-in that is there, and a page that denies it; or reading as another role."""
-    said("People can't sign in over the network yet")
-    assert not any("login" in path or "sign" in path for path in description()["paths"])
+def test_nobody_reads_as_another_role(tmp_path: Path) -> None:
+    """Would catch: an option that reads with the rights of somebody else."""
     code, _, errors = Shell(tmp_path).run("headrace read daily --as analyst")
     assert code != 0
     assert "not built yet" in errors
@@ -229,8 +227,7 @@ def test_classified_columns_are_read_by_commands_and_not_in_quarantine(played: S
     of commands.
     """
     said(
-        "are left out by the server's data and previews, and in `quarantine`. With `access.yaml`, the"
-        " commands `read` and `sql` leave them out too"
+        "With `access.yaml`, the commands `read` and `sql` do the same, but for owners and admins."
     )
     assert "Mallory" in played.run("headrace read sales")[1]
     assert "Mallory" in played.run('headrace sql "select who from daily"')[1]
@@ -242,7 +239,7 @@ def test_classified_columns_are_read_by_commands_and_not_in_quarantine(played: S
 @pytest.mark.timeout(120)
 def test_a_backfill_waits_for_an_approval(played: Shell) -> None:
     """Would catch: an exit code, or a kept plan, that the page promises and nobody gives."""
-    said("is refused; plan a backfill instead, which another person can approve.")
+    said("is refused; plan a backfill instead, which other people can approve.")
     code, output, errors = played.run(
         "headrace backfill daily --from 2026-03-01 --to 2026-03-02 --mode all --reason again --yes"
     )

@@ -57,7 +57,7 @@ from headrace.runtime.steps import anomalies, repeated_rows, restatements, sourc
 from headrace.runtime.tasks import delivery_batches
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
-from headrace.security import secrets, sessions
+from headrace.security import passwords, secrets, sessions
 from headrace.services import (
     estimates,
     import_diff,
@@ -73,6 +73,7 @@ from headrace.store.queries import attempts as stored_attempts
 from headrace.store.queries import deliveries
 from headrace.store.queries.quality import VERSIONS_MAX
 from headrace.web import monitoring as scraped
+from headrace.web.agents import results
 
 GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
@@ -84,6 +85,18 @@ QUOTED = [
         "docs/how-to/access.md",
         f"after {sessions.LOCAL_ABSOLUTE_SECONDS // 86_400} days in any case",
     ),
+    (
+        "docs/how-to/sign-in.md",
+        f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours without a request, and after"
+        f" {sessions.LOCAL_ABSOLUTE_SECONDS // 86_400} days in any case",
+    ),
+    (
+        "docs/how-to/sign-in.md",
+        f"ends after {sessions.IDLE_SECONDS // 60} minutes without a request, and after"
+        f" {sessions.ABSOLUTE_SECONDS // 3600} hours in any case",
+    ),
+    ("docs/how-to/sign-in.md", f"at least {passwords.PASSWORD_CHARACTERS_MIN} characters"),
+    ("docs/how-to/agents.md", f"at most {results.RESULT_BYTES_MAX // KIB} KiB"),
     ("docs/how-to/approve.md", f"after {policy.EXPIRES_DAYS} days"),
     ("docs/how-to/access.md", f"lasts at most {tokens.EXPIRES_DAYS_MAX} days"),
     ("CHANGELOG.md", f"at most {small_files.SMALL_BYTES_MAX // KIB} KiB of plain columns"),
@@ -490,6 +503,8 @@ QUANTITY = re.compile(
     r"|nodes|columns|gaps|versions|times|decimals|deaths)\b"
 )
 OTHERWISE = {
+    ("CHANGELOG.md", "within an hour"): "`acts_per_hour`",
+    ("docs/how-to/sign-in.md", "within 5 seconds"): "the check of streams, twice",
     ("docs/limits.md", "after a day"): "no: `a day after the 12th`",
     ("docs/how-to/dask.md", "within a second"): "`or so`: how long a Dask worker takes to notice",
     (

@@ -25,6 +25,8 @@ FOREIGN = {
     ("engine/macros.py", "kind == 'table_macro'"),
     ("engine/processes.py", "Path(words[0]).name == 'env'"),
     ("engine/processes.py", "sys.platform == 'darwin'"),
+    ("engine/landlock.py", "sys.platform != 'linux'"),
+    ("engine/sandbox.py", "place.parent.name == 'bin'"),
 }
 """Comparisons with words that Python, Dask, DuckDB or the system define."""
 

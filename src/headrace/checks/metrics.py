@@ -148,7 +148,7 @@ def decoded(vector: bytes) -> Metrics:
 
 
 def without_rare_values(vector: bytes, rows: int) -> bytes:
-    """Return encoded metrics without the values that occur in at most so many rows.
+    """Return encoded metrics without the values that occur in only a few rows.
 
     After an erasure these may be values of the erased rows.
     """

@@ -66,8 +66,8 @@ def checked_addresses(host: str, port: int, networks: Sequence[str]) -> list[str
 
     Raise AddressRefused if any of them is refused, and OSError for an unknown host.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
+    resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(item[4][0]) for item in resolved))
     for address in addresses:
         check_address(address, networks)
     return addresses

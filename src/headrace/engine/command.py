@@ -447,12 +447,12 @@ def command_access(
     body: CommandBody,
     folders: DataFolders,
     code_root: Path,
-    own: Sequence[Path] = (),
+    own_folders: Sequence[Path] = (),
 ) -> Access:
     """Return what a command may reach: its code, its programs, and `own` folders to write to."""
     path = _variables(task)["PATH"]
     programs = sandbox.program_paths(body.command[0], path)
-    return sandbox.access_of(task, folders, read=(code_root, *programs), write=own)
+    return sandbox.access_of(task, folders, read=(code_root, *programs), write=own_folders)
 
 
 def programs_of_command(task: BodyTask, body: CommandBody, folders: DataFolders) -> Environment:

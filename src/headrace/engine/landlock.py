@@ -108,8 +108,8 @@ def _drop_capabilities() -> None:
         raise OSError(ctypes.get_errno(), "capget")
     low = [number & ~_TRACING for number in struct.unpack_from("=III", sets.raw, 0)]
     high = [number & ~(_TRACING >> 32) for number in struct.unpack_from("=III", sets.raw, 12)]
-    kept = struct.pack("=IIIIII", *low, *high)
-    if kept != sets.raw and _libc().capset(header, kept) != 0:
+    capabilities = struct.pack("=IIIIII", *low, *high)
+    if capabilities != sets.raw and _libc().capset(header, capabilities) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
 

@@ -132,11 +132,11 @@ def access_of(
 
 def program_paths(name: str, path: str) -> list[Path]:
     """Return the folders that a program outside of the system's needs: its own installation."""
-    found = shutil.which(name, path=path)
-    if found is None:
+    program = shutil.which(name, path=path)
+    if program is None:
         return []
-    results = [Path(found).parent]
-    for place in (Path(found), Path(found).resolve()):
+    results = [Path(program).parent]
+    for place in (Path(program), Path(program).resolve()):
         prefix = place.parent.parent
         if (prefix / "pyvenv.cfg").is_file() or (prefix / "conda-meta").is_dir():
             results.append(prefix)
@@ -233,11 +233,13 @@ def protections(folder: Path) -> Protections:
             lambda: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL),
         )
         answer = process.communicate(timeout=PROBE_SECONDS_MAX)[0].decode().split()
-    refused = [word == "refused" for word in answer]
+    refused = [word == PROBE_REFUSED for word in answer]
     return Protections(*refused) if len(refused) == len(Protections._fields) else _NOTHING_KNOWN
 
 
 PROBE_SECONDS_MAX = 30
+PROBE_REFUSED = "refused"
+"""What the probe prints of something that it may not do."""
 _NOTHING_KNOWN = Protections(reading=False, writing=False, ports=False, signals=False)
 _PROBE = """
 import os, socket, sys

@@ -42,7 +42,9 @@ def scan(request: ErasureScan) -> tuple[ErasedFile, ...]:
     with DuckDBSession(lake, ordered=True) as session:
         work = _TableScan(session, request)
         try:
-            results += [found for file in request.files if (found := work.erased(file)) is not None]
+            results += [
+                erased for file in request.files if (erased := work.erased(file)) is not None
+            ]
         except (duckdb.Error, OSError, LakeError) as error:
             work.discard()
             raise LakeError(
@@ -104,7 +106,7 @@ class _TableScan:
             if item.current
         )
 
-    def _rewritten(self, file: ErasableFile, names: list[str], found: ErasedFile) -> ErasedFile:
+    def _rewritten(self, file: ErasableFile, names: list[str], erased: ErasedFile) -> ErasedFile:
         columns = tuple(column for column in file.columns if column.name in names)
         unknown = set(names) - {column.name for column in columns} - {ROW_ID.name, SNAPSHOT.name}
         if unknown:
@@ -126,20 +128,20 @@ class _TableScan:
         if written[0] == 0:
             target.unlink()
             self.written.remove(path)
-            return found
+            return erased
         key = KeyExpression(quote(PARTITION_COLUMN))
         staged = described_file(self._session, path, written, table, key, hashed=True)
         deletes = tuple(self._moved(file, item, path, table) for item in file.deletes)
-        return msgspec.structs.replace(found, staged=staged, deletes=deletes)
+        return msgspec.structs.replace(erased, staged=staged, deletes=deletes)
 
     def _rest(self, file: ErasableFile, columns: Sequence[LakeColumn]) -> str:
         """Return a query of the rows that stay, with the number and the snapshot of each."""
-        kept = ", ".join(quote(column.name) for column in columns)
+        selected = ", ".join(quote(column.name) for column in columns)
         source = f"{self._source(file.path, numbered=True)} WHERE NOT {self._condition}"
         if file.first_row is None:
-            return f"SELECT {kept}, {quote(ROW_ID.name)}, {quote(SNAPSHOT.name)} FROM {source}"
+            return f"SELECT {selected}, {quote(ROW_ID.name)}, {quote(SNAPSHOT.name)} FROM {source}"
         return (
-            f"SELECT {kept}, CAST({int(file.first_row)} + file_row_number AS BIGINT) AS"
+            f"SELECT {selected}, CAST({int(file.first_row)} + file_row_number AS BIGINT) AS"
             f" {quote(ROW_ID.name)}, CAST({int(file.begins)} AS BIGINT) AS {quote(SNAPSHOT.name)}"
             f" FROM {source}"
         )
@@ -154,13 +156,14 @@ class _TableScan:
         of = literal(str(self._session.data_folder / path))
         number = quote(ROW_ID.name)
         order = number if file.first_row is None else "file_row_number"
-        kept = (
+        remaining = (
             f"SELECT file_row_number AS was, row_number() OVER (ORDER BY {order}) - 1 AS pos FROM"
             f" {self._source(file.path, numbered=True)} WHERE NOT {self._condition}"
         )
         row = self._run(
-            f"COPY (SELECT {of} AS file_path, kept.pos AS pos, gone.* EXCLUDE (file_path, pos) FROM"
-            f" ({kept}) AS kept JOIN {self._source(deletes.path)} AS gone ON gone.pos = kept.was"
+            f"COPY (SELECT {of} AS file_path, kept.pos AS pos, gone.* EXCLUDE (file_path, pos)"
+            f" FROM ({remaining}) AS kept"
+            f" JOIN {self._source(deletes.path)} AS gone ON gone.pos = kept.was"
             f" ORDER BY kept.pos) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd,"
             " RETURN_STATS)"
         )[0]

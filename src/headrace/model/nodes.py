@@ -273,6 +273,15 @@ class CommandBody(Value, kw_only=True, tag="command"):
 Body = SqlBody | PythonBody | CommandBody
 
 
+class SandboxMode(enum.StrEnum):
+    """`[run] sandbox`: which asset code may reach only what it declares."""
+
+    COMMANDS = "commands"
+    ON = "on"
+    """Python too."""
+    OFF = "off"
+
+
 class Sandbox(Value, kw_only=True):
     """`sandbox:` of an asset: exceptions from what its code may reach (engine/sandbox.py)."""
 
@@ -518,7 +527,7 @@ class Settings(Value, kw_only=True):
     """Default memory limit of an attempt; None: an equal share of the machine's memory."""
     pass_environment: tuple[str, ...] = ()
     """Names of environment variables passed to asset code in addition to the fixed ones."""
-    sandbox: str = "commands"
+    sandbox: str = SandboxMode.COMMANDS
     """Which asset code is restricted to its inputs: `commands`, `on` (Python, too) or `off`."""
     store_url: str = "sqlite:.headrace/state.db"
     store_schema: str = "headrace"

@@ -105,11 +105,11 @@ def _flag_values(name: str) -> _Choices:
 
 def _subsets(kind: str, names: Iterable[tuple[str, str]]) -> _Choices:
     """Return each set of the names of a kind."""
-    own = sorted(name for other, name in names if other == kind)
+    of_kind = sorted(name for other, name in names if other == kind)
     return [
         (f"{kind}s", subset)
-        for length in range(len(own) + 1)
-        for subset in itertools.combinations(own, length)
+        for length in range(len(of_kind) + 1)
+        for subset in itertools.combinations(of_kind, length)
     ]
 
 

@@ -18,6 +18,7 @@ from headrace.model.nodes import (
     Backups,
     ExecutorKind,
     Project,
+    SandboxMode,
     Settings,
     SignIn,
 )
@@ -92,8 +93,8 @@ def _overridden_rules(
     """Replace `backfill_approval`; an environment has no other rules of its own."""
     if APPROVAL not in overrides:
         return rules
-    own = PolicyRule(name=APPROVAL, when=overrides[APPROVAL], line=overrides["line"])
-    return (own, *(rule for rule in rules if rule.name != APPROVAL))
+    override = PolicyRule(name=APPROVAL, when=overrides[APPROVAL], line=overrides["line"])
+    return (override, *(rule for rule in rules if rule.name != APPROVAL))
 
 
 def _overridden_tables(
@@ -206,7 +207,7 @@ RUN_FIELDS = (
     "pass_environment",
     "sandbox",
 )
-SANDBOX_STATES = ("commands", "on", "off")
+SANDBOX_STATES = tuple(mode.value for mode in SandboxMode)
 EXECUTORS = tuple(kind.value for kind in ExecutorKind)
 _DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100

@@ -396,8 +396,8 @@ def _move(output: AssetOutput, places: _Places) -> None:
         (places.staging / name).rename(places.lake / places.table_folder / name)
     if output.manifest is None:
         return
-    found = output_files(places.own / "files", hidden=True)
-    relative = {path.relative_to(places.own).as_posix(): path.stat().st_size for path in found}
+    outputs = output_files(places.own / "files", hidden=True)
+    relative = {path.relative_to(places.own).as_posix(): path.stat().st_size for path in outputs}
     if relative != {file["path"]: file["size"] for file in output.manifest}:
         raise _Forged("it names other files than it wrote")
     for folder in (places.own / "files").glob("*/*"):

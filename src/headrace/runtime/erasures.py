@@ -113,7 +113,7 @@ def _scrub(tx: Transaction, node: str, files: Sequence[ErasedFile], *, counted: 
 
 
 def forget_values(tx: Transaction, node: str, partition: str, rows: int) -> None:
-    """Delete profiles and samples of a partition, and values of at most so many rows in metrics."""
+    """Delete profiles and samples of a partition, and rare values in metrics."""
     erasures.scrub(tx, node, [partition])
     for epoch, n, vector in erasures.vectors_of(tx, node, partition):
         clean = metrics.without_rare_values(vector, rows)

@@ -64,8 +64,8 @@ class RetentionPolicy(msgspec.Struct, frozen=True):
 
     def first_kept(self, now_us: int) -> dict[str, str]:
         """Return the first kept interval of each node with `retain`."""
-        kept = {name: first_kept(node, now_us) for name, node in self.nodes.items()}
-        return {name: key for name, key in kept.items() if key is not None}
+        first_keys = {name: first_kept(node, now_us) for name, node in self.nodes.items()}
+        return {name: key for name, key in first_keys.items() if key is not None}
 
     def longest_raw(self) -> timedelta:
         """Return the longest retention of raw bytes that a source declares."""

@@ -63,10 +63,10 @@ def retiring(tx: Transaction, keep: RetentionPolicy, now_us: int) -> list[Retire
     """Return what `retire_partitions` would remove now, as far as the state knows."""
     results = []
     for node, before in keep.first_kept(now_us).items():
-        found = stored.published_before(tx, node, before)
-        if found:
-            rows = sum(rows for _, rows in found)
-            keys = [key for key, _ in found]
+        published = stored.published_before(tx, node, before)
+        if published:
+            rows = sum(rows for _, rows in published)
+            keys = [key for key, _ in published]
             results.append(Retired(node, len(keys), rows, min(keys), max(keys)))
     return results
 
@@ -113,45 +113,45 @@ class _NodeRetention:
             scan = ErasureScan(
                 str(self._folders.lake), table, part, (), None, True, before=self._before
             )
-            found = erased_files(scan)
+            scanned = erased_files(scan)
             reached(FaultPoint.RETENTION_REWRITTEN)
-            if not found:
+            if not scanned:
                 continue
             try:
-                paths = self._publish(table, found)
+                paths = self._publish(table, scanned)
             except FileMoved:
-                erasures.discard(self._folders, found)
+                erasures.discard(self._folders, scanned)
                 outdated = True
                 continue
             reached(FaultPoint.RETENTION_REGISTERED)
             for path in paths:
                 (self._folders.lake / path).unlink(missing_ok=True)
-            for file in found:
+            for file in scanned:
                 for key, rows in file.visible.items():
                     removed[key] = removed.get(key, 0) + rows
         return outdated
 
-    def _publish(self, table: LakeTable, found: Sequence[ErasedFile]) -> tuple[str, ...]:
+    def _publish(self, table: LakeTable, scanned: Sequence[ErasedFile]) -> tuple[str, ...]:
         with self._store.write(self._epoch) as tx:
             listed = {file.id: file for file in catalog.erasable_files(tx, self._node)}
             seen = catalog.newest_file(tx, self._node)
-            lost = erasures.lose_rows(tx, self._node, found, listed)
-            replaced = catalog.replace_files(tx, self._now, table, found, seen)
-            keys = sorted({key for file in found for key in file.matched})
+            lost = erasures.lose_rows(tx, self._node, scanned, listed)
+            replaced = catalog.replace_files(tx, self._now, table, scanned, seen)
+            keys = sorted({key for file in scanned for key in file.matched})
             stored.scrub(tx, self._node, keys)
-            append_all(tx, self._now, self._events(found, keys, lost))
+            append_all(tx, self._now, self._events(scanned, keys, lost))
         return replaced.paths
 
     def _events(
-        self, found: Sequence[ErasedFile], keys: Sequence[str], lost: Counter[str]
+        self, scanned: Sequence[ErasedFile], keys: Sequence[str], lost: Counter[str]
     ) -> list[AuditEvent]:
         facts = {
             "retain": self._declared.retain,
             "partitions": len(keys),
             "first": keys[0],
             "last": keys[-1],
-            "rows": sum(sum(file.visible.values()) for file in found),
-            "files": len(found),
+            "rows": sum(sum(file.visible.values()) for file in scanned),
+            "files": len(scanned),
         }
         return [
             AuditEvent(
@@ -165,10 +165,10 @@ class _NodeRetention:
 
     def _forget_quarantine(self) -> None:
         with self._store.read() as tx:
-            found = stored.quarantined_before(tx, self._node, self._before)
-        if not found:
+            quarantined = stored.quarantined_before(tx, self._node, self._before)
+        if not quarantined:
             return
         with self._store.write(self._epoch) as tx:
-            stored.forget_quarantined(tx, [number for number, _ in found])
-        for _, path in found:
+            stored.forget_quarantined(tx, [number for number, _ in quarantined])
+        for _, path in quarantined:
             (self._folders.data_path / path).unlink(missing_ok=True)

@@ -50,8 +50,8 @@ def work(start: Start) -> NoReturn:
         os.set_inheritable(fd, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    own = (start.tasks, start.answers, start.recalls, *start.channel.ends)
-    forks = AttemptForks.start(own) if start.settings.restricted and available() else None
+    own_ends = (start.tasks, start.answers, start.recalls, *start.channel.ends)
+    forks = AttemptForks.start(own_ends) if start.settings.restricted and available() else None
     tasks, answers = TaskPipe(start.tasks), _Answers(start.answers)
     threading.Thread(target=_listen, args=(start.recalls, tasks, answers), daemon=True).start()
     context = WorkerContext(start.settings, start.channel)

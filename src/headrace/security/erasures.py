@@ -42,18 +42,18 @@ def secret(data: Path, *, create: bool = True) -> bytes:
     try:
         if create and not path.exists():
             _create(path)
-        found = path.read_bytes()
+        stored_secret = path.read_bytes()
     except OSError as error:
         raise HeadraceError(
             f"the key of erasures {path} can't be read: {error.strerror}",
             hint="look at its permissions",
         ) from error
-    if len(found) != KEY_BYTES:
+    if len(stored_secret) != KEY_BYTES:
         raise HeadraceError(
-            f"{path} isn't a key of erasures: it has {len(found)} bytes and not {KEY_BYTES}",
+            f"{path} isn't a key of erasures: it has {len(stored_secret)} bytes, not {KEY_BYTES}",
             hint="restore the file from a copy: without it erased rows aren't recognised",
         )
-    return found
+    return stored_secret
 
 
 def _create(path: Path) -> None:

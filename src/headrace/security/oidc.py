@@ -251,14 +251,14 @@ class Provider:
         now = time.monotonic()
         if now - self._keys_at > METADATA_SECONDS:
             self._fetch_keys(now)
-        found = self._with_id(kid)
-        if not found and now - self._refetched_at > REFETCH_SECONDS:
+        jwk = self._with_id(kid)
+        if not jwk and now - self._refetched_at > REFETCH_SECONDS:
             self._refetched_at = now
             self._fetch_keys(now)
-            found = self._with_id(kid)
-        if not found:
+            jwk = self._with_id(kid)
+        if not jwk:
             raise ProviderError("the token is signed with a key that the provider doesn't have")
-        return found
+        return jwk
 
     def _with_id(self, kid: object) -> list[dict[str, Any]]:
         if kid is None:

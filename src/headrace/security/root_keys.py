@@ -101,14 +101,14 @@ def root_key_of(
     `folder` is the key store's. With `may_create`, a missing key file is created there if the
     settings name no other place. Raises KeyProblem.
     """
-    found = []
+    candidates = []
     for root in _configured(settings, project, folder, may_create=may_create):
         if needed is None or root.id == needed:
             return root
-        found.append(root.id)
+        candidates.append(root.id)
     raise KeyProblem(
         f"the key store was encrypted with the root key {needed}, and this one is"
-        f" {', '.join(found)}",
+        f" {', '.join(candidates)}",
         hint="give the earlier root key back, or name it as `previous` in [keys]",
     )
 

@@ -52,14 +52,14 @@ def signed_in(
     """
     rules = rules_of(session)
     named = _named_groups(rules)
-    kept = sorted(named.intersection(groups))
-    identity = _identity(who, kept)
+    named_groups = sorted(named.intersection(groups))
+    identity = _identity(who, named_groups)
     issuer, subject, provider_session = provider
     return SignedIn(
         kind=kind,
         who=who,
         label=label,
-        groups=tuple(kept),
+        groups=tuple(named_groups),
         named_groups=_digest(sorted(named)) if groups else "",
         roles=_roles(session, rules, identity),
         credential=credential,
@@ -142,7 +142,7 @@ def list_sessions(session: ProjectSession) -> list[SessionRow]:
     current = sorted(
         _sessions(session).current().items(), key=lambda item: item[1].started_at, reverse=True
     )
-    return [_row(session, shown, browser) for shown, browser in current]
+    return [_row(session, session_id, browser) for session_id, browser in current]
 
 
 @authorised
@@ -160,21 +160,21 @@ def end_session(
     Raise UnknownName if there is no such session.
     """
     sessions = _sessions(session)
-    found = {
-        shown: _row(session, shown, browser)
-        for shown, browser in sessions.current().items()
-        if ended in (shown, browser.signed_in.who)
+    ending = {
+        session_id: _row(session, session_id, browser)
+        for session_id, browser in sessions.current().items()
+        if ended in (session_id, browser.signed_in.who)
     }
-    if not found:
+    if not ending:
         raise UnknownName(f"there is no session {ended[:60]!r}", hint="headrace session list")
-    sessions.end_where(lambda shown, _: shown in found)
+    sessions.end_where(lambda session_id, _: session_id in ending)
     arguments = RecordArguments(
-        [SessionEvent(row.id, row.who, row.kind) for row in found.values()],
+        [SessionEvent(row.id, row.who, row.kind) for row in ending.values()],
         ended=True,
         reason=(reason or "").strip(),
     )
     perform(session, "session_record", arguments, progress)
-    return EndedSessionsResponse(ended=list(found.values()))
+    return EndedSessionsResponse(ended=list(ending.values()))
 
 
 class SessionEvent(msgspec.Struct, frozen=True):
@@ -225,10 +225,10 @@ def _sessions(session: ProjectSession) -> Sessions:
     return Sessions(session.data_folder / SESSIONS_FILE)
 
 
-def _row(session: ProjectSession, shown: str, browser: BrowserSession) -> SessionRow:
+def _row(session: ProjectSession, session_id: str, browser: BrowserSession) -> SessionRow:
     person = browser.signed_in
     return SessionRow(
-        id=shown,
+        id=session_id,
         who=person.who or local_identity().who,
         name=person.label,
         kind=person.kind,

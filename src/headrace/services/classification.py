@@ -87,8 +87,11 @@ def suggest_classes(
     rows: list[SuggestedClassRow] = []
     for node in nodes:
         location = _published(session, node)
-        found = () if location is None or location.table is None else location.table.columns
-        every = (*(compiled.nodes[node].column_names or ()), *(column.name for column in found))
+        table_columns = () if location is None or location.table is None else location.table.columns
+        every = (
+            *(compiled.nodes[node].column_names or ()),
+            *(column.name for column in table_columns),
+        )
         names = [name for name in dict.fromkeys(every) if f"{node}.{name}".lower() not in known]
         rows += _suggested(node, names, _samples(session, node, location, names))
     return rows

@@ -64,25 +64,25 @@ def of_apply(
     """Return the consequence of applying a plan.
 
     Partitions that stay as they are until somebody asks for a backfill don't count: the backfill
-    is judged. `consumers` and `breaks` are those of the plan's changes.
+    is evaluated. `consumers` and `breaks` are those of the plan's changes.
     """
     changed = [change.node for change in plan.changes.nodes if _known(old, new, change.node)]
     recomputed = _recomputed(plan)
     nodes = {item.node for item in recomputed}
     ranges = [
-        (step.node, found)
+        (step.node, covered)
         for step in plan.steps
-        if (found := range_of(step)) is not None
-        and found.partitions
+        if (covered := range_of(step)) is not None
+        and covered.partitions
         and step.node not in nodes
         and not _waits(step)
     ]
-    spans = [(node, found.first or "", found.last or "") for node, found in ranges]
+    spans = [(node, covered.first or "", covered.last or "") for node, covered in ranges]
     spans += [(item.node, span.first, span.last) for item in recomputed for span in item.spans]
     consequence = _described(new.project, changed, consumers, changed)
     return msgspec.structs.replace(
         consequence,
-        partitions=sum(found.partitions for _, found in ranges)
+        partitions=sum(covered.partitions for _, covered in ranges)
         + sum(item.partitions for item in recomputed),
         rows=_published_rows(tx, spans),
         weakens=(

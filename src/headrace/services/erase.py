@@ -209,12 +209,12 @@ def _planned(
     lineage = compile_lineage(compiled, data / "cache")
     values = tuple(value for keys in condition for key in keys for value in key.values)
     with session.store.read() as tx:
-        found = erase_subject.found(session, tx, compiled, lineage, condition, start)
-        keys = Keys(found.keys, ledger.hash_key(data))
+        nodes_of_subject = erase_subject.nodes_of(session, tx, compiled, lineage, condition, start)
+        keys = Keys(nodes_of_subject.keys, ledger.hash_key(data))
         token = ledger.subject_token(data, msgspec.json.encode([start or "", condition]).decode())
-        nodes = tuple(name for name in compiled.order if name in found.keys)
+        nodes = tuple(name for name in compiled.order if name in nodes_of_subject.keys)
         sources = tuple(name for name in nodes if name in project.sources)
-        places = _places(session, tx, compiled, keys, nodes, found.without, values)
+        places = _places(session, tx, compiled, keys, nodes, nodes_of_subject.without, values)
     return _Plan(token, keys, values, places, nodes, sources)
 
 
@@ -248,7 +248,7 @@ def _places(
     for node, paths in erase_places.logs_with(tx, folders, logged, values).items():
         why = f"logs of {len(paths)} attempts: the key is overwritten"
         results.append(_place(node, "log", None, ERASED, why))
-    results += _kept(session, compiled, nodes, without)
+    results += _places_that_stay(session, compiled, nodes, without)
     return results
 
 
@@ -305,7 +305,7 @@ def _of_copies(node: str, copies: erase_places.Copies) -> list[ErasedPlaceRow]:
     return results
 
 
-def _kept(
+def _places_that_stay(
     session: ProjectSession,
     compiled: Compiled,
     nodes: Sequence[str],
@@ -554,15 +554,15 @@ def _erase_table(
     assert session.store is not None
     for attempt in range(TRIES):
         with session.store.read() as tx:
-            found = erase_places.table_files(tx, session.folders, node, keys, rewrite=True)
-        if found is None or not (found.files or found.loose):
+            listed = erase_places.table_files(tx, session.folders, node, keys, rewrite=True)
+        if listed is None or not (listed.files or listed.loose):
             return
         reached(FaultPoint.ERASURE_REWRITTEN)
-        arguments = TableArguments(number, node, found.files, found.seen, found.loose, counted)
+        arguments = TableArguments(number, node, listed.files, listed.seen, listed.loose, counted)
         step: ErasureStepResponse = perform(session, "erasure_table", arguments, progress)
         if not step.outdated:
             return
-        erasures.discard(session.folders, found.files)
+        erasures.discard(session.folders, listed.files)
         if attempt == TRIES - 1:
             raise LakeError(
                 f"{node} is published again and again while its files are rewritten",
@@ -577,10 +577,10 @@ def _erase_copies(
     data = session.data_folder
     for node in plan.sources:
         with session.store.read() as tx:
-            found = erase_places.copies(tx, session.folders, project.sources[node], plan.keys)
-        if found.raw:
-            paths = tuple(str(Path(path).relative_to(data)) for path in found.raw)
-            arguments = CopiesArguments(number, node, "raw", found.rows, paths)
+            copied = erase_places.copies(tx, session.folders, project.sources[node], plan.keys)
+        if copied.raw:
+            paths = tuple(str(Path(path).relative_to(data)) for path in copied.raw)
+            arguments = CopiesArguments(number, node, "raw", copied.rows, paths)
             perform(session, "erasure_copies", arguments, progress)
     with session.store.read() as tx:
         held = erase_places.quarantined(tx, session.folders, plan.nodes, plan.keys)
@@ -596,10 +596,10 @@ def _erase_logs(session: ProjectSession, plan: _Plan) -> None:
     assert session.store is not None
     names = [place.node for place in plan.places if place.what in ("log", "rows")]
     with session.store.read() as tx:
-        found = erase_places.logs_with(
+        logged = erase_places.logs_with(
             tx, session.folders, sorted({*names, *plan.nodes}), plan.values
         )
-    for paths in found.values():
+    for paths in logged.values():
         for path in paths:
             erase_places.cleaned_log(path, plan.values)
 
@@ -622,10 +622,10 @@ def _renew_backups(session: ProjectSession) -> None:
     """Delete the automatic backups, which hold earlier states, and make a new one."""
     import shutil
 
-    own = backups.own_backups(session.root, session.settings)
-    for backup in own:
+    automatic = backups.own_backups(session.root, session.settings)
+    for backup in automatic:
         shutil.rmtree(backup.folder, ignore_errors=True)
-    if own:
+    if automatic:
         backups.make_backup(session.root, session.settings)
 
 
@@ -634,8 +634,8 @@ def _prove(session: ProjectSession, plan: _Plan) -> None:
     assert session.store is not None
     with session.store.read() as tx:
         for node in plan.nodes:
-            found = erase_places.table_files(tx, session.folders, node, plan.keys, rewrite=False)
-            if found is not None and (found.files or found.loose):
+            listed = erase_places.table_files(tx, session.folders, node, plan.keys, rewrite=False)
+            if listed is not None and (listed.files or listed.loose):
                 raise LakeError(
                     f"{node} has rows of the subject again: an attempt that had read them before"
                     " has published meanwhile",

@@ -66,13 +66,13 @@ def table_files(
     rows = keys.by_node[node]
     scan = ErasureScan(str(folders.lake), table, listed, rows, keys.key, rewrite)
     files = erased_files(scan) if listed else ()
-    found = _unnamed_files(folders, table, listed, rows, keys.key)
+    unnamed = _unnamed_files(folders, table, listed, rows, keys.key)
     waiting = staged_paths(tx)
     return TableFiles(
         files,
         seen,
-        tuple(path for path in found if path not in waiting),
-        tuple(path for path in found if path in waiting),
+        tuple(path for path in unnamed if path not in waiting),
+        tuple(path for path in unnamed if path in waiting),
     )
 
 
@@ -119,13 +119,15 @@ def copies(  # complexipy: ignore (what was found, by whose file it is)
         str(folders.temporary),
     )
     read = [(*files[item.number], item.rows) for item in raw_rows(search)]
-    found = list(dict.fromkeys(path for parts, _, rows in read if rows for path, _ in parts))
+    paths_with_rows = list(
+        dict.fromkeys(path for parts, _, rows in read if rows for path, _ in parts)
+    )
     unread = {path for parts, known, rows in read if rows is None and known for path, _ in parts}
-    ours = [path for path in found if _is_ours(folders, path)]
+    ours = [path for path in paths_with_rows if _is_ours(folders, path)]
     return Copies(
         sum(rows for parts, _, rows in read if rows and parts[0][0] in ours),
         tuple(ours),
-        tuple(path for path in found if path not in ours),
+        tuple(path for path in paths_with_rows if path not in ours),
         tuple(sorted(path for path in unread if _is_ours(folders, path))),
     )
 
@@ -207,9 +209,9 @@ def logs_with(
     results: dict[str, list[Path]] = {}
     for node in nodes if texts else ():
         paths = [folders.log(epoch, n) for epoch, n in stored.attempts_of(tx, node)]
-        found = [path for path in paths if _contains(path, texts)]
-        if found:
-            results[node] = found
+        matching = [path for path in paths if _contains(path, texts)]
+        if matching:
+            results[node] = matching
     return results
 
 

@@ -132,7 +132,7 @@ class Found(msgspec.Struct, frozen=True):
     """Nodes that read the subject's data and lack the key → the columns that they lack."""
 
 
-def found(  # complexipy: ignore (each alternative, with the nodes that it reaches)
+def nodes_of(  # complexipy: ignore (each alternative, with the nodes that it reaches)
     session: ProjectSession,
     tx: Transaction,
     compiled: Compiled,
@@ -275,8 +275,8 @@ def _carried(  # complexipy: ignore (one walk over the assets, in project order)
     column: str,
 ) -> dict[str, set[str]]:
     """Return the columns that have the key's value as it is, by node."""
-    own = next(name for name in columns[origin] if name.lower() == column.lower())
-    carried = {origin: {own}}
+    own_column = next(name for name in columns[origin] if name.lower() == column.lower())
+    carried = {origin: {own_column}}
     for name in compiled.order:
         if name in compiled.project.assets and name != origin:
             edges = lineage.of(name).columns

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from headrace.connect.files import observe
 from headrace.model import Consumer, HeadraceError, Project, Source, SqlBody, StoreError
 from headrace.model.errors import first_line
+from headrace.model.nodes import SandboxMode
 from headrace.model.settings import PRODUCTION
 from headrace.model.times import parse_duration
 from headrace.runtime.messages import FailedOutcome, StagedOutcome
@@ -375,7 +376,7 @@ def _sandbox(session: ProjectSession) -> Iterator[ExaminationFinding]:
         project = session.declared().project
     except HeadraceError:  # the area of the state reports it
         project = None
-    if session.settings.sandbox == "off":
+    if session.settings.sandbox == SandboxMode.OFF:
         yield warn(
             name,
             '`[run] sandbox = "off"`: it may read and write all that its user may',
@@ -391,7 +392,7 @@ def _sandbox(session: ProjectSession) -> Iterator[ExaminationFinding]:
         )
         return
     with tempfile.TemporaryDirectory() as folder:
-        restricted = "asset code" if session.settings.sandbox == "on" else "commands"
+        restricted = "asset code" if session.settings.sandbox == SandboxMode.ON else "commands"
         yield _protections(sandbox.protections(Path(folder)), restricted)
     for asset in project.assets.values() if project is not None else ():
         if asset.sandbox is not None and asset.sandbox.off:

@@ -118,18 +118,18 @@ def _set(context: CommandContext, arguments: HoldArguments, progress: Progress) 
 def _release(context: CommandContext, arguments: HoldArguments, progress: Progress) -> HoldRow:
     del progress
     with context.store.read() as tx:
-        found = next((item for item in stored.standing(tx) if item.node == arguments.node), None)
-    if found is None:
+        standing = next((item for item in stored.standing(tx) if item.node == arguments.node), None)
+    if standing is None:
         name = "everything" if arguments.node == EVERYTHING else arguments.node
         raise UsageError(f"{name} isn't under a legal hold", hint="headrace hold lists them")
 
     def write(tx: Transaction, now: int) -> None:
-        stored.release(tx, found, reason=arguments.reason, actor=context.actor.id, now=now)
+        stored.release(tx, standing, reason=arguments.reason, actor=context.actor.id, now=now)
         append(tx, now, _event(context, Action.HOLD_RELEASED, arguments))
 
     context.tell(write=write)
     with context.store.read() as tx:
-        (row,) = [item for item in stored.every(tx, SHOWN_MAX) if item.id == found.id]
+        (row,) = [item for item in stored.every(tx, SHOWN_MAX) if item.id == standing.id]
     return _row(context.session, row)
 
 

@@ -80,10 +80,10 @@ def incident(
     if session.store is None or session.compiled is None:
         raise _unknown(number)
     with session.store.read() as tx:
-        found = found_in(tx, number)
-        if not session.shows(found.node):
+        facts = found_in(tx, number)
+        if not session.shows(facts.node):
             raise _unknown(number)
-        return row_of(session, session.compiled, tx, found)
+        return row_of(session, session.compiled, tx, facts)
 
 
 def number_of(text: str) -> int:

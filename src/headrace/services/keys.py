@@ -119,9 +119,9 @@ def reveal_token(
         reversible_mask(session, name, column),
         functools.partial(store.data_key, create=False),
     )
-    shown = RevealedResponse(column=f"{name}.{column}", value=value)
-    perform(session, "keys_reveal", RevealArguments(shown.column, why), progress)
-    return shown
+    revealed = RevealedResponse(column=f"{name}.{column}", value=value)
+    perform(session, "keys_reveal", RevealArguments(revealed.column, why), progress)
+    return revealed
 
 
 class RecordedReveal(Response, frozen=True, kw_only=True):

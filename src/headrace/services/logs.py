@@ -68,8 +68,8 @@ def lines(
                 return
             offset += len(raw)
             line = _decoded(raw.rstrip(b"\n"))
-            shown = line if readable else msgspec.structs.replace(line, text=LEFT_OUT)
-            yield number, shown, LinePosition(offset, number + 1)
+            visible = line if readable else msgspec.structs.replace(line, text=LEFT_OUT)
+            yield number, visible, LinePosition(offset, number + 1)
             number += 1
 
 

@@ -70,12 +70,12 @@ def _plain_hashes(
     node: CompiledNode, asset: Asset, classified: dict[str, frozenset[str]]
 ) -> Iterator[Problem]:
     inputs = {column for spec in node.inputs for column in classified.get(spec.node, ())}
-    found = dict.fromkeys(
+    hashes = dict.fromkeys(
         (function.lower(), word.lower())
         for function, word in _arguments(node.sql or "")
         if word.lower() in inputs
     )
-    for function, column in found:
+    for function, column in hashes:
         yield _warning(
             asset,
             "plain_hash",

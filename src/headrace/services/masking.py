@@ -71,9 +71,9 @@ def column_limits(
     compiled = session.compiled
     lineage = None if compiled is None else compile_lineage(compiled, session.data_folder / "cache")
     known = () if compiled is None else compiled.nodes[node].column_names or ()
-    own = {column for name, column in (*roots.forbidden, *roots.classified) if name == node}
+    own_columns = {column for name, column in (*roots.forbidden, *roots.classified) if name == node}
     left_out, masks = set(), {}
-    for column in dict.fromkeys([*(name.lower() for name in known), *sorted(own)]):
+    for column in dict.fromkeys([*(name.lower() for name in known), *sorted(own_columns)]):
         limited, mask = _limit(session.project(), roots, lineage, node, column)
         if mask is not None:
             masks[column] = mask
@@ -90,11 +90,11 @@ def classified_rows(
     roots = _Roots(frozenset(), _all_classified(project))
     rows: dict[str, ClassifiedColumnRow] = {}
     for node in nodes if roots.classified else ():
-        own = column_classes(project, node)
-        for column in dict.fromkeys((*(compiled.nodes[node].column_names or ()), *own)):
+        classes = column_classes(project, node)
+        for column in dict.fromkeys((*(compiled.nodes[node].column_names or ()), *classes)):
             limited, mask = _limit(project, roots, lineage, node, column.lower())
             if limited:
-                declared = own.get(column.lower())
+                declared = classes.get(column.lower())
                 rows[f"{node}.{column}".lower()] = ClassifiedColumnRow(
                     column=f"{node}.{column}",
                     classification=None if declared is None else declared.name,

@@ -356,9 +356,9 @@ def freeze_of(session: ProjectSession, identity: Identity | None = None) -> Free
     if not in_force:
         return None
     asked = identity or session.identity
-    own = next((item for item in in_force if item.subject in asked.subjects), None)
-    if own is not None:
-        return own
+    freeze = next((item for item in in_force if item.subject in asked.subjects), None)
+    if freeze is not None:
+        return freeze
     everybody = next((item for item in in_force if item.subject == EVERYBODY), None)
     if everybody is None:
         return None

@@ -259,11 +259,11 @@ def _newly_classified(
 
 
 def _changed_and_below(compiled: Compiled, changed: set[str]) -> list[str]:
-    found = set(changed)
+    reached = set(changed)
     for name in compiled.order:
-        if any(spec.node in found for spec in compiled.nodes[name].inputs):
-            found.add(name)
-    return [name for name in compiled.order if name in found]
+        if any(spec.node in reached for spec in compiled.nodes[name].inputs):
+            reached.add(name)
+    return [name for name in compiled.order if name in reached]
 
 
 def _planned_changes(

@@ -47,13 +47,13 @@ class ProjectGraph:
 
     def parents(self, name: str) -> Sequence[str]:
         """Return a node's inputs and dependencies, or a consumer's inputs."""
-        return self._shown(self._parents.get(name, ()))
+        return self._only_visible(self._parents.get(name, ()))
 
     def children(self, name: str) -> Sequence[str]:
         """Return the nodes that read a node or depend on it."""
-        return self._shown(self._children.get(name, ()))
+        return self._only_visible(self._children.get(name, ()))
 
-    def _shown(self, names: Sequence[str]) -> Sequence[str]:
+    def _only_visible(self, names: Sequence[str]) -> Sequence[str]:
         visible = self._visible
         return names if visible is None else [name for name in names if name in visible]
 

@@ -382,7 +382,8 @@ def check_depth(tokens: Iterable[Token]) -> None:
     """Raise InvalidSelect for a text that sqlglot's parser would read too deeply nested.
 
     Its compiled parser reads brackets, and joins whose conditions all come later, recursively:
-    20,000 such joins overflow its stack, which ends the process. A statement begins anew.
+    20,000 such joins overflow its stack, which ends the process. Each statement is
+    counted alone.
     """
     depth = joins = 0
     before = None

@@ -121,8 +121,8 @@ class ProviderEndpoints:
             lambda _, person: _is_of(person, provider.issuer, logged_out)
         )
         events = [
-            SessionEvent(shown, session.signed_in.who, session.signed_in.kind)
-            for shown, session in ended.items()
+            SessionEvent(session_id, session.signed_in.who, session.signed_in.kind)
+            for session_id, session in ended.items()
         ]
         record = BackgroundTask(self._pages.record, events, ended=True) if events else None
         return Response(status_code=200, background=record)

@@ -116,19 +116,19 @@ class SignInEndpoints:
 
     async def own_session(self, request: Request) -> Response:
         """Return who sends this request."""
-        return json_response(self._own(request))
+        return json_response(self._session_of(request))
 
     async def sign_out(self, request: Request) -> Response:
         """End the browser's session; return who it was of."""
         await read_json_body(request)
-        own = self._own(request)
-        answer = json_response(own)
+        own_session = self._session_of(request)
+        answer = json_response(own_session)
         browser = request.state.credential.session
-        if own.session is None:
+        if own_session.session is None:
             return answer
         self._guard.sign_out(request, answer)
         if browser.signed_in.kind is not SignInKind.START_LINK:
-            event = SessionEvent(own.session, own.who, browser.signed_in.kind)
+            event = SessionEvent(own_session.session, own_session.who, browser.signed_in.kind)
             answer.background = BackgroundTask(self.record, [event], ended=True)
         return answer
 
@@ -169,7 +169,7 @@ class SignInEndpoints:
         html = html_page("Sign in", body, refresh=False)
         return Response(html, status, headers=_PAGE_HEADERS, media_type="text/html; charset=utf-8")
 
-    def _own(self, request: Request) -> OwnSessionResponse:
+    def _session_of(self, request: Request) -> OwnSessionResponse:
         identity: Identity = request.state.identity
         browser = request.state.credential.session
         return OwnSessionResponse(

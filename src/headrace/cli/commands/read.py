@@ -189,9 +189,9 @@ def _render_rows(response: ReadResponse, page: CommandOutput) -> None:
 
 
 def _say_masked(response: ReadResponse, page: CommandOutput) -> None:
-    shown = {column.name.lower() for column in response.columns}
-    masked = [name for name in response.masked if name in shown]
-    left_out = [name for name in response.masked if name not in shown]
+    visible = {column.name.lower() for column in response.columns}
+    masked = [name for name in response.masked if name in visible]
+    left_out = [name for name in response.masked if name not in visible]
     if masked:
         page.say(f"masked: {', '.join(masked)}", "dim")
     if left_out:

@@ -80,12 +80,12 @@ def files_before(tx: CatalogTransaction, table_name: str, key: str) -> tuple[Era
     row = table_row(tx, table_name, None)
     if row is None:
         return ()
-    found = tx.execute(
+    rows_before = tx.execute(
         "SELECT data_file_id FROM ducklake_file_column_stats WHERE table_id = :table AND column_id"
         " = 1 AND (min_value IS NULL OR min_value < :key)",
         {"table": row.id, "key": key},
     ).fetchall()
-    numbers = {number for (number,) in found}
+    numbers = {number for (number,) in rows_before}
     if not numbers:
         return ()
     return tuple(file for file in erasable_files(tx, table_name) if file.id in numbers)

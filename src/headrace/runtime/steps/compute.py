@@ -125,8 +125,8 @@ def _explained(
 def _access(task: ComputeTask, context: WorkerContext) -> Access:
     code_root = context.folders.code / (task.code or "")
     if isinstance(task.body, CommandBody):
-        own = (context.folders.temporary,)
-        return command_access(task, task.body, context.folders, code_root, own)
+        own_folders = (context.folders.temporary,)
+        return command_access(task, task.body, context.folders, code_root, own_folders)
     return sandbox.access_of(task, context.folders, read=(code_root,), write=())
 
 

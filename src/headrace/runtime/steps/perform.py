@@ -32,7 +32,7 @@ from headrace.engine.compute import error_of
 from headrace.engine.failures import kind_of, shortened
 from headrace.engine.processes import Meter
 from headrace.lake import PARTITION_COLUMN, LakeColumn
-from headrace.lake.files import check_file
+from headrace.lake.files import DataCorrupted, check_file
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote, relation_sql, source_sql
 from headrace.lake.staging import stage_rewrite
@@ -92,7 +92,7 @@ def attributed_to_damaged_files(answer: FailedOutcome, task: Task, lake: Path) -
                 ErrorKind.ENVIRONMENT,
                 message,
                 hint="headrace incidents lists what repairs it",
-                code="data_corrupted",
+                code=DataCorrupted.code,
             )
             return msgspec.structs.replace(answer, error=body_error)
     return answer
@@ -113,7 +113,7 @@ def without_classified_values(answer: FailedOutcome, task: Task) -> FailedOutcom
         or not task.classified_inputs
         or error.kind not in _ATTRIBUTABLE
         or error.everywhere
-        or error.code == "data_corrupted"
+        or error.code == DataCorrupted.code
     ):
         return answer
     named = _ERROR_NAME.match(error.message)

@@ -18,7 +18,7 @@ from headrace.model.export_problems import reads_of
 from headrace.model.exports import export_partition
 from headrace.model.fields import memory_in_bytes
 from headrace.model.intervals import interval_of, previous_key
-from headrace.model.nodes import Sandbox
+from headrace.model.nodes import Sandbox, SandboxMode
 from headrace.model.partitions import WHOLE, split
 from headrace.plan.compiled import is_view
 from headrace.runtime.exports import export_inputs
@@ -373,11 +373,11 @@ def compute_task(
 
 def _sandbox(lookup: TaskLookup, asset: Asset) -> CodeSandbox:
     declared, wanted = asset.sandbox or Sandbox(), lookup.project.settings.sandbox
-    if wanted == "off" or declared.off:
+    if wanted == SandboxMode.OFF or declared.off:
         return CodeSandbox()
     return CodeSandbox(
-        on=isinstance(asset.body, CommandBody) or wanted == "on",
-        python=isinstance(asset.body, PythonBody) and wanted == "on",
+        on=isinstance(asset.body, CommandBody) or wanted == SandboxMode.ON,
+        python=isinstance(asset.body, PythonBody) and wanted == SandboxMode.ON,
         read=declared.read,
         write=declared.write,
         ports=declared.ports,

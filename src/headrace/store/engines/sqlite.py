@@ -247,7 +247,7 @@ class SqliteEngine:
                 return
             time.sleep(COMPACT_WAIT_S)
         raise StoreError(
-            f"{self.path} can't be written anew: another process reads it all the time",
+            f"{self.path} can't be rewritten: another process reads it all the time",
             hint="run the same command again when no long reader is active",
         )
 

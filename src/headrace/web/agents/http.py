@@ -116,11 +116,11 @@ class _Forwarded(Response):
 
         # a session belongs to the token that began it
         token = AccessToken(token="", client_id=self._identity.who, scopes=[])
-        own = {name: value for name, value in self.raw_headers if name not in _OF_CONTENT}
+        forwarded = {name: value for name, value in self.raw_headers if name not in _OF_CONTENT}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": _joined(message["headers"], own)}
+                message = {**message, "headers": _joined(message["headers"], forwarded)}
             await send(message)
 
         await self._manager.handle_request(
@@ -132,7 +132,7 @@ _OF_CONTENT = (b"content-length", b"content-type", b"cache-control")
 
 
 def _joined(
-    sent: list[tuple[bytes, bytes]], own: Mapping[bytes, bytes]
+    sent: list[tuple[bytes, bytes]], forwarded: Mapping[bytes, bytes]
 ) -> list[tuple[bytes, bytes]]:
     names = {name.lower() for name, _ in sent}
-    return [*sent, *((name, value) for name, value in own.items() if name not in names)]
+    return [*sent, *((name, value) for name, value in forwarded.items() if name not in names)]

@@ -83,9 +83,9 @@ def _shortened(value: Any, at: str, items: int, characters: int, cuts: list[Cut]
     return value
 
 
-def _note_cut(cuts: list[Cut], at: str, shown: int, of: int) -> None:
-    if of > shown:
-        cuts.append(Cut(at, shown, of))
+def _note_cut(cuts: list[Cut], at: str, length: int, of: int) -> None:
+    if of > length:
+        cuts.append(Cut(at, length, of))
 
 
 def _how_to_get_more(tool: Tool) -> str:

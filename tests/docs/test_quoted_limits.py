@@ -87,13 +87,17 @@ QUOTED = [
     ),
     (
         "docs/how-to/sign-in.md",
-        f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours without a request, and after"
-        f" {sessions.LOCAL_ABSOLUTE_SECONDS // 86_400} days in any case",
+        (
+            f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours without a request, and after"
+            f" {sessions.LOCAL_ABSOLUTE_SECONDS // 86_400} days in any case"
+        ),
     ),
     (
         "docs/how-to/sign-in.md",
-        f"ends after {sessions.IDLE_SECONDS // 60} minutes without a request, and after"
-        f" {sessions.ABSOLUTE_SECONDS // 3600} hours in any case",
+        (
+            f"ends after {sessions.IDLE_SECONDS // 60} minutes without a request, and after"
+            f" {sessions.ABSOLUTE_SECONDS // 3600} hours in any case"
+        ),
     ),
     ("docs/how-to/sign-in.md", f"at least {passwords.PASSWORD_CHARACTERS_MIN} characters"),
     ("docs/how-to/agents.md", f"at most {results.RESULT_BYTES_MAX // KIB} KiB"),

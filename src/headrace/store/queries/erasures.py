@@ -90,7 +90,8 @@ def get(tx: Transaction, number: int) -> Erasure | None:
 def every(tx: Transaction, *, state: str | None = None) -> list[Erasure]:
     """Return all erasures, or those in a state, newest first."""
     rows = tx.execute(
-        f"select {_COLUMNS} from erasure where :state is null or state = :state order by id desc",
+        f"select {_COLUMNS} from erasure where cast(:state as text) is null or state = :state"
+        " order by id desc",
         {"state": state},
     )
     return [_erasure(row) for row in rows.fetchall()]

@@ -1,0 +1,45 @@
+"""Freezes, holds, approvals and erasures, in SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from headrace.store import Store
+from headrace.store.queries import approvals, erasures, freezes, holds
+
+
+def test_a_freeze_and_a_hold_are_in_force_until_they_are_lifted(store: Store) -> None:
+    """Would catch: a freeze that outlives its end, and SQL that one of the databases refuses."""
+    with store.write(None) as tx:
+        freezes.add(tx, subject="token:ci", reason="it loops", actor="ana", now=1)
+        hold = holds.set_hold(tx, "orders", reason="a lawsuit", actor="ana", now=1)
+        assert [row.subject for row in freezes.in_force(tx)] == ["token:ci"]
+        assert holds.standing(tx) == [hold]
+        freezes.lift(tx, subject="token:ci", actor="bob", now=2)
+        holds.release(tx, hold, reason="settled", actor="bob", now=2)
+        assert freezes.in_force(tx) == [] and holds.standing(tx) == []
+        assert [row.node for row in holds.every(tx, 9)] == ["orders"]
+
+
+def test_questions_about_erasures_and_approvals_have_answers(store: Store) -> None:
+    """Would catch: a parameter without a type, which PostgreSQL refuses and SQLite takes."""
+    with store.write(None) as tx:
+        assert erasures.of_subject(tx, "s-1") is None
+        assert erasures.get(tx, 1) is None
+        assert erasures.every(tx) == erasures.every(tx, state="done") == []
+        assert list(erasures.keys_of(tx, "orders")) == []
+        assert erasures.profiled(tx, "orders") == []
+        assert erasures.vectors_of(tx, "orders", "2026-03-01") == []
+        assert erasures.publications_at(tx, "orders", "2026-03-01") == []
+        assert erasures.delivered(tx, "orders") == []
+        assert erasures.raw_hashes(tx) == set()
+        assert erasures.quarantined(tx, "orders") == []
+        assert erasures.attempts_of(tx, "orders") == []
+        assert erasures.published_before(tx, "orders", "2026-03-01") == []
+        assert erasures.quarantined_before(tx, "orders", "2026-03-01") == []
+        assert not erasures.is_emptied(tx, "orders", "2026-03-01")
+        erasures.scrub(tx, "orders", ["2026-03-01"])
+        erasures.overwrite(tx, ["C-1001"])
+        assert erasures.forget_quarantined(tx, []) == []
+        assert approvals.request(tx, 1) is None
+        assert approvals.requests(tx, 9) == approvals.unused(tx, 1) == []
+        assert approvals.newest_of_plan(tx, "p-1") is None
+        assert approvals.backfills(tx, 9) == []

@@ -283,7 +283,7 @@ def _of_node(
         partitions = sorted({key for file in searched.files for key in file.visible})
         rows = sum(sum(file.visible.values()) for file in searched.files)
         files = len(searched.files) + len(searched.loose)
-        why = f"published rows, in all snapshots: {files} files are replaced"
+        why = f"published rows, in all snapshots; files that are replaced: {files}"
         results.append(_place(node, "rows", rows, ERASED, why, partitions))
     if searched.staged:
         why = "a backfill has staged them: let it end or cancel it, then erase again"
@@ -294,7 +294,7 @@ def _of_node(
 def _of_copies(node: str, copies: erase_places.Copies) -> list[ErasedPlaceRow]:
     results = []
     if copies.raw:
-        why = f"stored bytes of deliveries: {len(copies.raw)} files are deleted, their hashes kept"
+        why = f"stored bytes of deliveries; files that are deleted: {len(copies.raw)}"
         results.append(_place(node, "raw", copies.rows, ERASED, why))
     for path in copies.delivered:
         why = f"the delivered file {path} isn't Headrace's: delete it, or have it delivered anew"
@@ -329,7 +329,7 @@ def _places_that_stay(
         results.append(_place(consumer, "export", None, KEPT, why))
     copies = backups.own_backups(session.root, session.settings)
     if copies:
-        why = f"automatic backups of the state: {len(copies)} are deleted, and one is made anew"
+        why = f"automatic backups of the state; deleted, and made again: {len(copies)}"
         results.append(_place("*", "backup", None, ERASED, why))
     why = (
         "backups of `headrace db backup` and copies outside of the data folder: delete them. After"

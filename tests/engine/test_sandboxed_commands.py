@@ -182,3 +182,22 @@ multiprocessing.Lock().acquire()
 def test_off_is_off(bench: Bench, home: Path) -> None:
     code = f"{WRITTEN}\nopen({str(home / 'home/.ssh/id')!r}).read()"
     assert outcome(bench, code, CodeSandbox()) == ""
+
+
+def test_a_program_of_a_version_manager_runs(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: `python3` of pyenv, which starts programs beside its folder `shims`."""
+    manager = tmp_path / "manager"
+    versions = {
+        "shims": f'exec {manager}/versions/tool "$@"',
+        "versions": f'exec {sys.executable} "$@"',
+    }
+    for folder, line in versions.items():
+        tool = manager / folder / "tool"
+        tool.parent.mkdir(parents=True)
+        tool.write_text(f"#!/bin/sh\n{line}\n")
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{manager}/shims:{os.environ['PATH']}")
+    task = bench.command(["tool", "program.py"], files={"program.py": WRITTEN}, sandbox=ON)
+    bench.run_logged(task)

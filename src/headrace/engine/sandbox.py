@@ -130,6 +130,10 @@ def access_of(
     )
 
 
+SHIMS = "shims"
+"""The folder of pyenv, asdf and mise with programs that start the chosen version of another one."""
+
+
 def program_paths(name: str, path: str) -> list[Path]:
     """Return the folders that a program outside of the system's needs: its own installation."""
     program = shutil.which(name, path=path)
@@ -138,7 +142,8 @@ def program_paths(name: str, path: str) -> list[Path]:
     results = [Path(program).parent]
     for place in (Path(program), Path(program).resolve()):
         prefix = place.parent.parent
-        if (prefix / "pyvenv.cfg").is_file() or (prefix / "conda-meta").is_dir():
+        of_python = (prefix / "pyvenv.cfg").is_file() or (prefix / "conda-meta").is_dir()
+        if of_python or place.parent.name == SHIMS:
             results.append(prefix)
         elif place.parent.name == "bin":
             results += [prefix / folder for folder in ("bin", "lib", "lib64", "libexec")]

@@ -329,7 +329,7 @@ def _places_that_stay(
         results.append(_place(consumer, "export", None, KEPT, why))
     copies = backups.own_backups(session.root, session.settings)
     if copies:
-        why = f"automatic backups of the state; deleted, and made again: {len(copies)}"
+        why = f"automatic backups of the state; deleted, and a new one is written: {len(copies)}"
         results.append(_place("*", "backup", None, ERASED, why))
     why = (
         "backups of `headrace db backup` and copies outside of the data folder: delete them. After"

@@ -165,6 +165,7 @@ MAY_NAME_CLASSES = {
     "runtime/evaluation.py": "the same",
     "incidents/gathering.py": "the same",
     "model/plugins.py": "what the code of an installed package raises",
+    "services/tool_process.py": "which error a process is to raise again",
     "engine/": "what the user's own code raises",
     "scheduler/": "for whoever simulates the core",
     "importers/origin_files.py": "a fault of the importer, for whoever reports it",

@@ -25,6 +25,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from headrace.model import HeadraceError, SignIn
+from headrace.model.errors import words_of
 
 ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
@@ -241,7 +242,7 @@ class Provider:
             verified = jws.deserialize_compact(token, keys, registry=_REGISTRY)
             claims = json.loads(verified.payload)
         except (JoseError, ValueError, RecursionError, AttributeError, TypeError) as error:
-            raise ProviderError(f"the token isn't valid: {type(error).__name__}") from error
+            raise ProviderError(f"the token isn't valid: {words_of(error)}") from error
         if not isinstance(claims, dict):
             raise ProviderError("the token has no claims")
         return claims
@@ -368,7 +369,7 @@ def fetch_json(
                     raise ProviderError(f"{host} takes more than {ANSWER_SECONDS:.0f} s")
             status = answer.status_code
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ProviderError(f"{host} can't be reached: {type(error).__name__}") from error
+        raise ProviderError(f"{host} can't be reached: {words_of(error)}") from error
     if status != 200:
         raise ProviderError(f"{host} answered {status}")
     try:

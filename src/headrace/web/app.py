@@ -123,8 +123,8 @@ def _consumer_row(row: ConsumerRow) -> str:
 BUNDLE = Path(__file__).parent / "ui_bundle"
 INDEX_PAGE = "index.html"
 PAGE_PATHS = (
-    "incidents", "consumers", "assets", "graph", "runs", "backfills", "sources", "plan", "approvals", "checks",
-    "use", "contracts", "figures", "audit",
+    "incidents", "consumers", "assets", "graph", "runs", "backfills", "sources", "plan",
+    "approvals", "checks", "use", "contracts", "figures", "audit",
 )  # fmt: skip
 """Addresses of the UI besides `/`; what follows them is the UI's to understand."""
 PAGE_POLICY = (

@@ -52,11 +52,11 @@ class Events:
 
     async def answer(self, request: Request) -> Response:
         """Open a stream. Raises HttpProblem (503) if there are too many."""
-        if self._listeners >= LISTENERS_MAX:
-            raise HttpProblem(503, f"there are {LISTENERS_MAX} streams of events already")
         visible = await self._visible(request)
         sent = request.headers.get("last-event-id") or request.query_params.get("after")
-        # Counted before the stream begins: others ask between this answer and its first event.
+        # Nothing is awaited from here on: others ask between the limit's check and the first event.
+        if self._listeners >= LISTENERS_MAX:
+            raise HttpProblem(503, f"there are {LISTENERS_MAX} streams of events already")
         self._listeners += 1
         stream = self._checked(
             self._stream(request, visible, marks_of(sent), given=sent is not None)

@@ -155,6 +155,40 @@ def test_a_weakened_promise_is_applied_after_an_approval(
     assert {"approval.asked", "plan.approved"} <= set(events)
 
 
+CLASSIFIED = """
+[[policy.rule]]
+name = "personal"
+when = "classified"
+"""
+
+
+def test_classes_of_sources_and_assets_count_as_those_of_contracts(shop: Project) -> None:
+    """Would catch: a rule about classified data that looks at contracts only, and one that a
+    reason in `declassify` goes around."""
+    source = next(shop.root.glob("sources/orders*.yaml"))
+    text = source.read_text()
+    classified = "columns: {customer: {classification: personal, mask: {method: hash}}}\n"
+    source.write_text(text + classified)
+    rules(shop, CLASSIFIED)
+    shop.text("apply", "--yes")
+    asked = ("backfill", "orders_clean", "--from", "2025-03-01", "--to", "2025-03-01", "--only")
+    dry = shop.json(*asked, "--reason", "x", "--mode", "all", "--dry-run")
+    assert dry["approval"]["name"] == "personal"
+    assert dry["approval"]["consequence"]["classified"] == ["orders_clean.customer"]
+    for weaker in ("", classified.replace("hash", "redact")):
+        source.write_text(text + weaker)
+        assert shop.json("plan")["approval"]["name"] == "personal", weaker
+    source.write_text(text + classified)
+    assert shop.json("plan")["approval"] is None
+    asset = shop.root / "assets/orders_clean.sql"
+    asset.write_text(
+        asset.read_text().replace(
+            "/* headrace\n", "/* headrace\ndeclassify: {customer: a number of the shop}\n"
+        )
+    )
+    assert shop.json("plan")["approval"]["name"] == "personal"
+
+
 def test_a_rule_cant_be_removed_by_the_plan_that_it_holds_back(people: Project) -> None:
     """Would catch: policy that one person removes in the change that it would hold back."""
     settings = people.root / "headrace.toml"

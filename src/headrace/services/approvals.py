@@ -407,7 +407,9 @@ def _consequence(session: ProjectSession, pending: Pending) -> ConsequenceRow:
         consequence = Consequence()
         if pending.backfill is not None and session.compiled is not None:
             chosen = content(pending.backfill).chosen
-            consequence = of_computation(None, session.compiled, chosen)
+            consequence = of_computation(
+                None, session.compiled, chosen, cache=session.data_folder / "cache"
+            )
     return ConsequenceRow(
         rows=rows,
         partitions=consequence.partitions,

@@ -168,16 +168,17 @@ def plan(
     backfill = plan_backfill(timeline, compiled, request, allow_partial=arguments.allow_partial)
     size, row, rules = 0, arguments.estimate, in_force(compiled.project.settings, session.settings)
     consequence, approval = None, None
+    cache = session.data_folder / "cache"
     if store is not None:
         with store.read() as tx:
             _apart(tx, graph, backfill)
             row = row or _estimated(tx, compiled, backfill)
             size = estimates.bytes_of(tx, backfill)
             if rules:
-                consequence = of_computation(tx, compiled, backfill.chosen, size=size)
+                consequence = of_computation(tx, compiled, backfill.chosen, cache=cache, size=size)
     row = row or _guessed(session, compiled, backfill, seen)
     if rules:
-        consequence = consequence or of_computation(None, compiled, backfill.chosen)
+        consequence = consequence or of_computation(None, compiled, backfill.chosen, cache=cache)
         consequence = msgspec.structs.replace(consequence, seconds=row.seconds)
         approval = required(rules, compiled.project, consequence)
     return DraftBackfill(backfill, compiled, graph, approval, row, size)

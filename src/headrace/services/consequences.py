@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
+from headrace.compiler.lineage import compile_lineage
 from headrace.model import Asset, Consumer, Project, Settings, Source
 from headrace.model.access import Role
 from headrace.model.files import SETTINGS_FILE
@@ -22,6 +24,7 @@ from headrace.model.policy_language import parse_rule
 from headrace.model.reachability import reachable
 from headrace.plan import Compiled
 from headrace.plan.backfills import Chosen
+from headrace.plan.classification import classified_columns
 from headrace.plan.compiled import is_view
 from headrace.plan.node_graph import NodeGraph
 from headrace.plan.project_plan import Plan
@@ -35,9 +38,17 @@ Node = Source | Asset | Consumer
 
 
 def of_computation(
-    tx: Transaction | None, compiled: Compiled, chosen: Sequence[Chosen], *, size: int = 0
+    tx: Transaction | None,
+    compiled: Compiled,
+    chosen: Sequence[Chosen],
+    *,
+    cache: Path,
+    size: int = 0,
 ) -> Consequence:
-    """Return the consequence of computing these partitions; `size` is in bytes."""
+    """Return the consequence of computing these partitions; `size` is in bytes.
+
+    `cache` is the folder from which column lineage is read.
+    """
     names = list(dict.fromkeys(item.node for item in chosen))
     spans = [(item.node, span.first, span.last) for item in chosen for span in item.spans]
     consequence = _described(
@@ -48,7 +59,7 @@ def of_computation(
         partitions=sum(item.partitions for item in chosen),
         rows=_published_rows(tx, spans),
         bytes=size,
-        classified=_classified(compiled.project, names),
+        classified=_classified(compiled, names, cache),
     )
 
 
@@ -60,6 +71,7 @@ def of_apply(
     *,
     consumers: Sequence[str],
     breaks: Sequence[str],
+    cache: Path,
 ) -> Consequence:
     """Return the consequence of applying a plan.
 
@@ -90,7 +102,9 @@ def of_apply(
             *_weaker_rules(old.project, new.project),
         ),
         breaks=tuple(breaks),
-        classified=tuple(sorted(_exposed(old.project, new.project, changed))),
+        classified=tuple(
+            sorted({*_classified(old, changed, cache), *_classified(new, changed, cache)})
+        ),
     )
 
 
@@ -170,26 +184,10 @@ def _published_rows(tx: Transaction | None, spans: Iterable[tuple[str, str, str]
     return sum(publications.rows_between(tx, node, first, last) for node, first, last in spans)
 
 
-def _classified(project: Project, names: Iterable[str]) -> list[str]:
-    return [f"{name}.{column}" for name in names for column in _classifications(project, name)]
-
-
-def _classifications(project: Project, name: str) -> dict[str, str]:
-    """Return the classified columns of a node's contract."""
-    node = project.source_or_asset(name)
-    contract = None if node is None else project.contracts.get(node.contract or "")
-    columns = () if contract is None else contract.columns
-    return {item.name: item.classification for item in columns if item.classification}
-
-
-def _exposed(old: Project, new: Project, changed: Iterable[str]) -> list[str]:
-    """Return columns that lose their classification, and the classified ones of changed nodes."""
-    results = []
-    for name in changed:
-        before, now = _classifications(old, name), _classifications(new, name)
-        lost = [column for column, value in before.items() if now.get(column) != value]
-        results += [f"{name}.{column}" for column in dict.fromkeys([*now, *lost])]
-    return results
+def _classified(compiled: Compiled, names: Iterable[str], cache: Path) -> list[str]:
+    """Return the columns of these nodes that are classified, or computed from such."""
+    columns = classified_columns(compiled, compile_lineage(compiled, cache))
+    return [f"{name}.{column}" for name in names for column in sorted(columns.get(name, ()))]
 
 
 def _weaker_rules(old: Project, new: Project) -> list[str]:

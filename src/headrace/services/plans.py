@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -329,11 +330,14 @@ def plan_of_apply(
         plan = plan_of(
             tx, files, here.compiled, compiled, planned, environment=session.env, promoted=promoted
         )
-        return needing_approval(plan, _approved_first(tx, compiled, planned.invalidated, cost))
+        first = _approved_first(
+            tx, compiled, planned.invalidated, cost, session.data_folder / "cache"
+        )
+        return needing_approval(plan, first)
 
 
 def _approved_first(
-    tx: Transaction, compiled: Compiled, invalidated: Invalidation, cost: Cost
+    tx: Transaction, compiled: Compiled, invalidated: Invalidation, cost: Cost, cache: Path
 ) -> frozenset[str]:
     """Return the invalidated nodes whose recomputation needs an approval by policy."""
     results: set[str] = set()
@@ -341,7 +345,9 @@ def _approved_first(
     for needed in invalidated.backfills:
         if needed.backfill is None or not rules:
             continue
-        consequence = of_computation(tx, compiled, needed.backfill.chosen, size=cost.size or 0)
+        consequence = of_computation(
+            tx, compiled, needed.backfill.chosen, cache=cache, size=cost.size or 0
+        )
         if required(rules, compiled.project, consequence) is not None:
             results.update(needed.nodes)
     return frozenset(results)
@@ -369,6 +375,7 @@ def approval_of(
             plan,
             consumers=response.affects.consumers,
             breaks=[row.node for row in response.changes if row.breaking],
+            cache=session.data_folder / "cache",
         )
     if session.production is not None:
         consequence = without_readers(consequence)

@@ -287,10 +287,11 @@ def _consequence(
     session: ProjectSession, compiled: Compiled, timeline: Timeline, choices: Sequence[Choice]
 ) -> Consequence:
     chosen = [chosen_of(timeline, item) for choice in choices for item in choice.picked]
+    cache = session.data_folder / "cache"
     if session.store is None:
-        return of_computation(None, compiled, chosen)
+        return of_computation(None, compiled, chosen, cache=cache)
     with session.store.read() as tx:
-        return of_computation(tx, compiled, chosen)
+        return of_computation(tx, compiled, chosen, cache=cache)
 
 
 def _count(choice: Choice) -> int:

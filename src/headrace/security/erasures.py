@@ -16,6 +16,7 @@ import msgspec
 from headrace.lake.erased_files import HashKey, token_of
 from headrace.model.erased_rows import ErasedRows
 from headrace.model.errors import HeadraceError
+from headrace.security.private_files import create_private
 
 KEY_FILE = "erasure.key"
 LEDGER_FILE = "erasures.jsonl"
@@ -41,7 +42,8 @@ def secret(data: Path, *, create: bool = True) -> bytes:
     path = data / KEY_FILE
     try:
         if create and not path.exists():
-            _create(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            create_private(path, secrets.token_bytes(KEY_BYTES))
         stored_secret = path.read_bytes()
     except OSError as error:
         raise HeadraceError(
@@ -54,22 +56,6 @@ def secret(data: Path, *, create: bool = True) -> bytes:
             hint="restore the file from a copy: without it erased rows aren't recognised",
         )
     return stored_secret
-
-
-def _create(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(KEY_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(part, path)  # another process may have created it
-    except FileExistsError:
-        pass
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def hash_key(data: Path) -> HashKey:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from headrace.model import HeadraceError
+from headrace.security.private_files import create_private
 from headrace.security.secrets import SecretMissing, Secrets
 
 ROOT_BYTES = 32
@@ -138,7 +139,7 @@ def _of_reference(reference: str, name: str, project: Path) -> RootKey:
 
 def _of_file(path: Path, *, may_create: bool) -> RootKey:
     if may_create and not path.exists():
-        _create(path)
+        create_private(path, f"{secrets.token_hex(ROOT_BYTES)}\n".encode())
     try:
         text = path.read_text("ascii", errors="replace")
     except FileNotFoundError:
@@ -152,26 +153,6 @@ def _of_file(path: Path, *, may_create: bool) -> RootKey:
             hint="the server's user needs read access to it",
         ) from None
     return LocalKey(_key_bytes(text, str(path)))
-
-
-def _create(path: Path) -> None:
-    """Write a new key: complete or not at all, and for this user only."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(ROOT_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # another process was first: its key holds
-            os.link(part, path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _key_bytes(text: str, where: str) -> bytes:

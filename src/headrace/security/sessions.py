@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import fcntl
 import hashlib
 import os
 import secrets
@@ -19,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+
+from headrace.security.private_files import exclusive, replace_private
 
 SESSIONS_FILE = "sessions.json"
 """In the data folder; readable by the server's user only."""
@@ -194,13 +195,8 @@ class Sessions:
         self._stored_at = now
         if self._path is None:
             return
-        part = self._path.with_suffix(f".{os.getpid()}")
         with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(self._sessions))
-            part.replace(self._path)
+            replace_private(self._path, msgspec.json.encode(self._sessions))
             self._version = _version(self._path)
 
 
@@ -217,16 +213,10 @@ def shown_id(key: str) -> str:
 @contextmanager
 def _file_lock(path: Path | None) -> Iterator[None]:
     """Keep other processes from changing the sessions; without it where no file can be written."""
-    opened = None
-    if path is not None:
-        with contextlib.suppress(OSError):
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-            opened = os.open(path.with_suffix(".lock"), flags, 0o600)
-    if opened is None:
-        yield
-        return
-    with os.fdopen(opened, "wb"):
-        fcntl.flock(opened, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        if path is not None:
+            with contextlib.suppress(OSError):
+                held.enter_context(exclusive(path))
         yield
 
 

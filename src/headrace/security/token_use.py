@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.security.private_files import replace_private
+
 USES_FILE = "token_uses.json"
 """In the data folder; readable by its owner only."""
 STORED_SECONDS = 3_600
@@ -24,13 +26,8 @@ def note_use(data_folder: Path, token: int) -> None:
     uses, now = last_uses(data_folder), time.time()
     if now - uses.get(token, 0.0) < STORED_SECONDS:
         return
-    part = data_folder / f"{USES_FILE}.{os.getpid()}"
     with contextlib.suppress(OSError):
-        part.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
-            file.write(msgspec.json.encode({**uses, token: now}))
-        part.replace(data_folder / USES_FILE)
+        replace_private(data_folder / USES_FILE, msgspec.json.encode({**uses, token: now}))
 
 
 def last_uses(data_folder: Path) -> dict[int, float]:

@@ -6,8 +6,6 @@ before anything runs. TRUST S7, S8.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -18,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.model import ProjectError
+from headrace.security.private_files import exclusive, replace_private
 
 USERS_FILE = "users.json"
 """In production's data folder; readable by the server's user only."""
@@ -75,27 +74,10 @@ def changing(path: Path) -> Iterator[Users]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-        lock = os.open(path.with_suffix(".lock"), flags, 0o600)
-    except OSError as error:
-        raise ProjectError(f"{path} can't be written: {error.strerror}") from error
-    with os.fdopen(lock, "wb"):
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        users = read_users(path)
-        yield users
-        _write(path, users)
-
-
-def _write(path: Path, users: Users) -> None:
-    part = path.with_suffix(f".{os.getpid()}")
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(users)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        with exclusive(path):
+            users = read_users(path)
+            yield users
+            content = msgspec.json.format(msgspec.json.encode(users)) + b"\n"
+            replace_private(path, content, synced=True)
     except OSError as error:
         raise ProjectError(f"{path} can't be written: {error.strerror}") from error

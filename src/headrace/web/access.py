@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.model import ProjectError
+from headrace.security.private_files import replace_private
 from headrace.security.sessions import START_LINK, BrowserSession, Sessions, SignedIn
 from headrace.security.tokens import is_token
 from headrace.web.http import HttpProblem
@@ -75,14 +76,7 @@ def _create_token(path: Path) -> str:
     token.
     """
     token = _ACCESS_PREFIX + secrets.token_urlsafe(32)
-    part = path.with_suffix(f".{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        part.unlink()
-    with os.fdopen(
-        os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w"
-    ) as file:
-        file.write(token + "\n")
-    part.replace(path)
+    replace_private(path, f"{token}\n".encode())
     return token
 
 

@@ -7,8 +7,8 @@ from headrace.plan.compiled import Compiled
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.sql.values import Transformation
 
-_WITHOUT_VALUES = frozenset({Transformation.FILTER, Transformation.JOIN_KEY})
-"""Transformations that pass on no values."""
+WITHOUT_VALUES = frozenset({Transformation.FILTER, Transformation.JOIN_KEY})
+"""Transformations that pass on no values. (Aggregates may: the greatest name is a name.)"""
 
 
 def classified_columns(compiled: Compiled, lineage: Lineage) -> dict[str, frozenset[str]]:
@@ -26,7 +26,7 @@ def classified_columns(compiled: Compiled, lineage: Lineage) -> dict[str, frozen
             column.lower()
             for column, edges in lines.columns.items()
             for edge in (*edges, *lines.filters)
-            if edge.transformation not in _WITHOUT_VALUES
+            if edge.transformation not in WITHOUT_VALUES
             and _is_among(edge.column, result.get(canonical.get(edge.input, ""), frozenset()))
         }
         result[name] |= derived - declassified(compiled.project.source_or_asset(name)).keys()

@@ -165,4 +165,4 @@ def delete_unnamed(folders: Folders, erasure: Erasure) -> list[str]:
 
 def held(tx: Transaction, nodes: Sequence[str]) -> list[holds.Hold]:
     """Return the legal holds that forbid an erasure of data of these nodes."""
-    return [hold for hold in holds.standing(tx) if hold.node in ("*", *nodes)]
+    return [hold for hold in holds.in_force(tx) if hold.node in ("*", *nodes)]

@@ -51,7 +51,7 @@ def retire_partitions(
     """
     results: list[Retired] = []
     with store.read() as tx:
-        held = {hold.node for hold in holds.standing(tx)}
+        held = {hold.node for hold in holds.in_force(tx)}
     for node, before in keep.first_kept(now_us).items():
         if held.isdisjoint({node, holds.EVERYTHING}):
             work = _NodeRetention(store, epoch, folders, keep, node, before, now_us)

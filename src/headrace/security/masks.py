@@ -13,7 +13,7 @@ import base64
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -63,8 +63,8 @@ def column_mask(
 
     `columns` are those of the table, in lower case. Raises KeyProblem if a key can't be had.
     """
-    parameters = mask.parameters
-    return _METHODS[parameters["method"]](mask, parameters, column, columns, key_of)
+    asked = _Asked(_bound(mask), mask.parameters, column, columns, key_of)
+    return _METHODS[asked.parameters["method"]](asked)
 
 
 def fits(mask: DeclaredMask, column: LakeColumn, columns: Mapping[str, LakeColumn]) -> bool:
@@ -169,28 +169,30 @@ def shift_function(key: DataKey, days: int) -> Callable[[str], int]:
     return shift
 
 
-def _redact(
-    mask: DeclaredMask,
-    parameters: Mapping[str, Any],
-    column: LakeColumn,
-    columns: Mapping[str, LakeColumn],
-    key_of: KeyOf,
-) -> ColumnMask:
-    del mask, parameters, columns, key_of
+class _Asked(NamedTuple):
+    """A column that is to be masked, with the other columns of its table in lower case."""
+
+    mask: DeclaredMask
+    parameters: Mapping[str, Any]
+    column: LakeColumn
+    columns: Mapping[str, LakeColumn]
+    key_of: KeyOf
+
+    def key(self, purpose: str) -> DataKey:
+        """Return the key of the mask's domain."""
+        return self.key_of(self.mask.domain, purpose)
+
+
+def _redact(asked: _Asked) -> ColumnMask:
+    column = asked.column
     name = quote(column.name)
     if column.type != "VARCHAR":
         return ColumnMask(f"CAST(NULL AS {column.type})", column.type)
     return ColumnMask(f"CASE WHEN {name} IS NULL THEN NULL ELSE '{REDACTED}' END", "VARCHAR")
 
 
-def _truncate(
-    mask: DeclaredMask,
-    parameters: Mapping[str, Any],
-    column: LakeColumn,
-    columns: Mapping[str, LakeColumn],
-    key_of: KeyOf,
-) -> ColumnMask | None:
-    del mask, columns, key_of
+def _truncate(asked: _Asked) -> ColumnMask | None:
+    column, parameters = asked.column, asked.parameters
     if column.type != "VARCHAR":
         return None
     name, keep = quote(column.name), int(parameters["keep"])
@@ -207,14 +209,8 @@ def _truncate(
     )
 
 
-def _generalise(
-    mask: DeclaredMask,
-    parameters: Mapping[str, Any],
-    column: LakeColumn,
-    columns: Mapping[str, LakeColumn],
-    key_of: KeyOf,
-) -> ColumnMask | None:
-    del mask, columns, key_of
+def _generalise(asked: _Asked) -> ColumnMask | None:
+    column, parameters = asked.column, asked.parameters
     to, name, kind = parameters["to"], quote(column.name), column.type
     if parse(kind).fields:
         return None
@@ -233,47 +229,26 @@ def _generalise(
     return None
 
 
-def _hash(
-    mask: DeclaredMask,
-    parameters: Mapping[str, Any],
-    column: LakeColumn,
-    columns: Mapping[str, LakeColumn],
-    key_of: KeyOf,
-) -> ColumnMask:
-    del columns
-    key = key_of(parameters.get("domain", mask.domain), "hash")
-    return _of_function(column, column, "VARCHAR", hash_function(key))
+def _hash(asked: _Asked) -> ColumnMask:
+    column = asked.column
+    return _of_function(column, column, "VARCHAR", hash_function(asked.key("hash")))
 
 
-def _token(
-    mask: DeclaredMask,
-    parameters: Mapping[str, Any],
-    column: LakeColumn,
-    columns: Mapping[str, LakeColumn],
-    key_of: KeyOf,
-) -> ColumnMask:
-    del columns, parameters
-    bound = _bound(mask)
-    function = token_function(key_of(bound.domain, "token"), bound)
+def _token(asked: _Asked) -> ColumnMask:
+    column, function = asked.column, token_function(asked.key("token"), asked.mask)
     return _of_function(column, column, "VARCHAR", function)
 
 
-def _date_shift(
-    mask: DeclaredMask,
-    parameters: Mapping[str, Any],
-    column: LakeColumn,
-    columns: Mapping[str, LakeColumn],
-    key_of: KeyOf,
-) -> ColumnMask | None:
+def _date_shift(asked: _Asked) -> ColumnMask | None:
+    column, parameters = asked.column, asked.parameters
     if not column.type.startswith(_TIMES) or parse(column.type).fields:
         return None
-    key = key_of(parameters.get("domain", mask.domain), "date_shift")
-    shift = shift_function(key, int(parameters["days"]))
+    shift = shift_function(asked.key("date_shift"), int(parameters["days"]))
     by = parameters.get("by")
     if by is None:
-        days = str(shift(f"{mask.table}.{mask.column}"))
+        days = str(shift(f"{asked.mask.table}.{asked.mask.column}"))
         return _guarded(column, _shifted(column, days), column.type)
-    subject = columns.get(by.lower())
+    subject = asked.columns.get(by.lower())
     if subject is None:
         return None
     inner = _of_function(column, subject, "INTEGER", shift, missing="''")
@@ -316,7 +291,7 @@ def _guarded(column: LakeColumn, expression: str, kind: str) -> ColumnMask:
     )
 
 
-_METHODS: dict[str, Callable[..., ColumnMask | None]] = {
+_METHODS: dict[str, Callable[[_Asked], ColumnMask | None]] = {
     "redact": _redact,
     "truncate": _truncate,
     "generalise": _generalise,

@@ -101,7 +101,7 @@ def _set(context: CommandContext, arguments: HoldArguments, progress: Progress) 
     results: list[Hold] = []
 
     def write(tx: Transaction, now: int) -> None:
-        known = {hold.node for hold in stored.standing(tx)}
+        known = {hold.node for hold in stored.in_force(tx)}
         results.append(
             stored.set_hold(
                 tx, arguments.node, reason=arguments.reason, actor=context.actor.id, now=now
@@ -118,18 +118,18 @@ def _set(context: CommandContext, arguments: HoldArguments, progress: Progress) 
 def _release(context: CommandContext, arguments: HoldArguments, progress: Progress) -> HoldRow:
     del progress
     with context.store.read() as tx:
-        standing = next((item for item in stored.standing(tx) if item.node == arguments.node), None)
-    if standing is None:
+        held = next((item for item in stored.in_force(tx) if item.node == arguments.node), None)
+    if held is None:
         name = "everything" if arguments.node == EVERYTHING else arguments.node
         raise UsageError(f"{name} isn't under a legal hold", hint="headrace hold lists them")
 
     def write(tx: Transaction, now: int) -> None:
-        stored.release(tx, standing, reason=arguments.reason, actor=context.actor.id, now=now)
+        stored.release(tx, held, reason=arguments.reason, actor=context.actor.id, now=now)
         append(tx, now, _event(context, Action.HOLD_RELEASED, arguments))
 
     context.tell(write=write)
     with context.store.read() as tx:
-        (row,) = [item for item in stored.every(tx, SHOWN_MAX) if item.id == standing.id]
+        (row,) = [item for item in stored.every(tx, SHOWN_MAX) if item.id == held.id]
     return _row(context.session, row)
 
 

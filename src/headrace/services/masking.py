@@ -21,6 +21,7 @@ from headrace.model.access import AccessRules, Permission
 from headrace.model.masks import column_classes, declassified
 from headrace.model.nodes import ColumnClass
 from headrace.plan import Compiled
+from headrace.plan.classification import WITHOUT_VALUES
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.security.access import Identity, IdentityKind, forbidden_columns
 from headrace.security.keys import KeyStore
@@ -29,9 +30,6 @@ from headrace.services.permissions import decision, rules_of
 from headrace.services.responses.plans import ClassifiedColumnRow
 from headrace.services.session import ProjectSession
 from headrace.sql.values import Transformation
-
-HARMLESS = frozenset({Transformation.FILTER, Transformation.JOIN_KEY})
-"""Transformations that pass on no values. (Aggregates may: the greatest name is a name.)"""
 
 
 class ColumnLimits(NamedTuple):
@@ -284,6 +282,6 @@ def _above(project: Project, lineage: Lineage | None, step: _Step) -> Iterator[_
         return
     is_open = step.open and step.column not in declassified(project.source_or_asset(step.node))
     for node, column, transformation in lineage.above(step.node, step.column):
-        if transformation not in HARMLESS:
+        if transformation not in WITHOUT_VALUES:
             unchanged = step.unchanged and transformation is Transformation.IDENTITY
             yield _Step(node, column.lower(), unchanged, is_open)

@@ -12,10 +12,10 @@ def test_a_freeze_and_a_hold_are_in_force_until_they_are_lifted(store: Store) ->
         freezes.add(tx, subject="token:ci", reason="it loops", actor="ana", now=1)
         hold = holds.set_hold(tx, "orders", reason="a lawsuit", actor="ana", now=1)
         assert [row.subject for row in freezes.in_force(tx)] == ["token:ci"]
-        assert holds.standing(tx) == [hold]
+        assert holds.in_force(tx) == [hold]
         freezes.lift(tx, subject="token:ci", actor="bob", now=2)
         holds.release(tx, hold, reason="settled", actor="bob", now=2)
-        assert freezes.in_force(tx) == [] and holds.standing(tx) == []
+        assert freezes.in_force(tx) == [] and holds.in_force(tx) == []
         assert [row.node for row in holds.every(tx, 9)] == ["orders"]
 
 

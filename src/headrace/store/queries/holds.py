@@ -25,7 +25,7 @@ class Hold(NamedTuple):
 _COLUMNS = "id, node, reason, actor, since, released_at, released_by, release_reason"
 
 
-def standing(tx: Transaction) -> list[Hold]:
+def in_force(tx: Transaction) -> list[Hold]:
     """Return the holds that aren't released, oldest first."""
     rows = tx.execute(
         f"select {_COLUMNS} from legal_hold where released_at is null order by id"
@@ -43,14 +43,14 @@ def every(tx: Transaction, limit: int) -> list[Hold]:
 
 def set_hold(tx: Transaction, node: str, *, reason: str, actor: str, now: int) -> Hold:
     """Store a new hold, or return the one that stands for the node already."""
-    for hold in standing(tx):
+    for hold in in_force(tx):
         if hold.node == node:
             return hold
     tx.execute(
         "insert into legal_hold (node, reason, actor, since) values (?, ?, ?, ?)",
         (node, reason, actor, now),
     )
-    return standing(tx)[-1]
+    return in_force(tx)[-1]
 
 
 def release(tx: Transaction, hold: Hold, *, reason: str, actor: str, now: int) -> None:

@@ -17,23 +17,26 @@ from typing import Annotated, Any
 import msgspec
 
 import headrace
-from headrace.compiler.lineage import compile_lineage
 from headrace.faults import FaultPoint, reached
-from headrace.lake.catalog import FileMoved
-from headrace.lake.erased_files import ErasedFile
-from headrace.model import LakeError, Project, ProjectError, Refused, UsageError
-from headrace.model.erased_rows import ErasedRows
+from headrace.model import LakeError, Project, ProjectError, Refused
 from headrace.model.partitions import command_line
-from headrace.plan.compiled import Compiled, is_view
+from headrace.plan.compiled import Compiled
 from headrace.plan.project_plan import plan_id_of
-from headrace.runtime import erasures, event_log
+from headrace.runtime import erasures
 from headrace.security import erasures as ledger
-from headrace.security.audit import Action, AuditEvent, Object, append, rfc3339
+from headrace.security.audit import rfc3339
 from headrace.services import backups, commands, erase_places, erase_subject
 from headrace.services.agreements import PLAN_CHANGED, PlanChanged, checked_id
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
+from headrace.services.commands import perform
 from headrace.services.erase_places import Keys
+from headrace.services.erase_plan import ERASED, KEPT, ErasePlan, erase_plan_of, place_row
+from headrace.services.erase_steps import (
+    BeginArguments,
+    CleanArguments,
+    CopiesArguments,
+    FinishArguments,
+    TableArguments,
+)
 from headrace.services.parameters import Agreed, Argument, Option, Reason, RequiredReason
 from headrace.services.permissions import authorised
 from headrace.services.responses import RefusedRow
@@ -43,12 +46,9 @@ from headrace.services.responses.erasures import (
     ErasureStepResponse,
 )
 from headrace.services.session import Progress, ProjectSession
-from headrace.store import Transaction
 from headrace.store.clock import instant
-from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.queries import erasures as stored
 
-ERASED, KEPT = "erased", "kept"
 TRIES = 5
 """Maximum number of times that a table is searched again, because it was published meanwhile."""
 FOLDER = "erasures"
@@ -67,18 +67,6 @@ FromNode = Annotated[
     str | None,
     Option("--from", metavar="NODE", help="the source or asset that the keys are of", key="from"),
 ]
-
-
-class _Plan(msgspec.Struct, frozen=True):
-    """What an erasure would do: its places, and what each step needs."""
-
-    subject: str
-    keys: Keys
-    values: tuple[str, ...]
-    places: list[ErasedPlaceRow]
-    nodes: tuple[str, ...]
-    """The nodes with the keys, in project order."""
-    sources: tuple[str, ...]
 
 
 @authorised
@@ -109,7 +97,7 @@ def erase(  # noqa: PLR0913 - as many as the command has options
         text = commands.required_reason(
             reason, "erase", "the certificate names it; write no personal value in it"
         )
-    plan = _planned(session, session.compiled, subject, condition, from_node)
+    plan = erase_plan_of(session, session.compiled, subject, condition, from_node)
     response = _response(session, plan)
     if plan_id is not None and plan_id != response.plan_id:
         row = RefusedRow(
@@ -192,164 +180,7 @@ def _refuse_held(session: ProjectSession, nodes: Sequence[str]) -> None:
         )
 
 
-# The plan: the nodes that the keys went to, and the places with rows.
-
-
-def _planned(
-    session: ProjectSession,
-    compiled: Compiled,
-    subject: str,
-    condition: erase_subject.Condition,
-    from_node: str | None,
-) -> _Plan:
-    assert session.store is not None
-    project = compiled.project
-    start = from_node or (subject if project.source_or_asset(subject) is not None else None)
-    data = session.data_folder
-    lineage = compile_lineage(compiled, data / "cache")
-    values = tuple(value for keys in condition for key in keys for value in key.values)
-    with session.store.read() as tx:
-        nodes_of_subject = erase_subject.nodes_of(session, tx, compiled, lineage, condition, start)
-        keys = Keys(nodes_of_subject.keys, ledger.hash_key(data))
-        token = ledger.subject_token(data, msgspec.json.encode([start or "", condition]).decode())
-        nodes = tuple(name for name in compiled.order if name in nodes_of_subject.keys)
-        sources = tuple(name for name in nodes if name in project.sources)
-        places = _places(session, tx, compiled, keys, nodes, nodes_of_subject.without, values)
-    return _Plan(token, keys, values, places, nodes, sources)
-
-
-def _places(
-    session: ProjectSession,
-    tx: Transaction,
-    compiled: Compiled,
-    keys: Keys,
-    nodes: Sequence[str],
-    without: dict[str, list[str]],
-    values: Sequence[str],
-) -> list[ErasedPlaceRow]:
-    project, folders = compiled.project, session.folders
-    results: list[ErasedPlaceRow] = []
-    for node in nodes:
-        results += _of_node(tx, session, compiled, node, keys)
-    for node in nodes:
-        source = project.sources.get(node)
-        if source is not None:
-            results += _of_copies(node, erase_places.copies(tx, folders, source, keys))
-    for item in erase_places.quarantined(tx, folders, nodes, keys):
-        why = (
-            "held or rejected rows: their file is deleted, what waits is ingested or computed anew"
-        )
-        results.append(
-            _place(item.node, "quarantine", item.rows, ERASED, why)
-            if item.rows is not None
-            else _place(item.node, "quarantine", None, KEPT, f"{item.path} can't be read")
-        )
-    logged = [*nodes, *without]
-    for node, paths in erase_places.logs_with(tx, folders, logged, values).items():
-        why = f"logs of {len(paths)} attempts: the key is overwritten"
-        results.append(_place(node, "log", None, ERASED, why))
-    results += _places_that_stay(session, compiled, nodes, without)
-    return results
-
-
-def _place(
-    node: str,
-    what: str,
-    rows: int | None,
-    action: str,
-    why: str,
-    partitions: Sequence[str] = (),
-) -> ErasedPlaceRow:
-    return ErasedPlaceRow(
-        node=node, what=what, partitions=list(partitions), rows=rows, action=action, why=why
-    )
-
-
-def _of_node(
-    tx: Transaction, session: ProjectSession, compiled: Compiled, node: str, keys: Keys
-) -> list[ErasedPlaceRow]:
-    asset = compiled.project.assets.get(node)
-    if asset is not None and asset.materialize == "files":
-        why = (
-            "it publishes files, which Headrace doesn't read: compute it again from the erased"
-            f" inputs: {command_line('run', node, '--again')} --reason TEXT"
-        )
-        return [_place(node, "files", None, KEPT, why)]
-    searched = erase_places.table_files(tx, session.folders, node, keys, rewrite=False)
-    if searched is None:
-        return []
-    results = []
-    if searched.files or searched.loose:
-        partitions = sorted({key for file in searched.files for key in file.visible})
-        rows = sum(sum(file.visible.values()) for file in searched.files)
-        files = len(searched.files) + len(searched.loose)
-        why = f"published rows, in all snapshots; files that are replaced: {files}"
-        results.append(_place(node, "rows", rows, ERASED, why, partitions))
-    if searched.staged:
-        why = "a backfill has staged them: let it end or cancel it, then erase again"
-        results.append(_place(node, "staged", None, KEPT, why))
-    return results
-
-
-def _of_copies(node: str, copies: erase_places.Copies) -> list[ErasedPlaceRow]:
-    results = []
-    if copies.raw:
-        why = f"stored bytes of deliveries; files that are deleted: {len(copies.raw)}"
-        results.append(_place(node, "raw", copies.rows, ERASED, why))
-    for path in copies.delivered:
-        why = f"the delivered file {path} isn't Headrace's: delete it, or have it delivered anew"
-        results.append(_place(node, "delivery", None, KEPT, why))
-    for path in copies.unread:
-        why = f"the stored delivery {path} can't be read, so nobody can tell: look at it"
-        results.append(_place(node, "raw", None, KEPT, why))
-    return results
-
-
-def _places_that_stay(
-    session: ProjectSession,
-    compiled: Compiled,
-    nodes: Sequence[str],
-    without: dict[str, list[str]],
-) -> list[ErasedPlaceRow]:
-    results = []
-    for node, columns in without.items():
-        if is_view(compiled.project, node):
-            continue
-        names = " and ".join(columns)
-        why = (
-            f"its rows have no column that comes from {names} unchanged: whose they are can't be"
-            " told apart. If they can, name the column: --where … or NODE.COLUMN = VALUE"
-        )
-        results.append(_place(node, "rows", None, KEPT, why))
-    for consumer, read in erase_places.exported(compiled, nodes).items():
-        why = (
-            f"an export of {', '.join(read)} was handed over: tell its owner"
-            f" {compiled.project.consumers[consumer].owner}"
-        )
-        results.append(_place(consumer, "export", None, KEPT, why))
-    copies = backups.own_backups(session.root, session.settings)
-    if copies:
-        why = f"automatic backups of the state; deleted, and a new one is written: {len(copies)}"
-        results.append(_place("*", "backup", None, ERASED, why))
-    why = (
-        "backups of `headrace db backup` and copies outside of the data folder: delete them. After"
-        " `db restore`, the erasure is done again"
-    )
-    results.append(_place("*", "backup", None, KEPT, why))
-    aside = sorted(
-        path.name
-        for path in session.data_folder.iterdir()
-        if path.name.startswith(("before_", "state.db.", "state.db_"))
-    )
-    if aside:
-        why = (
-            f"{', '.join(aside[:5])} were moved aside by `db restore` or `db upgrade`: delete them"
-        )
-        results.append(_place("*", "state", None, KEPT, why))
-    return results
-
-
-def _response(session: ProjectSession, plan: _Plan) -> EraseResponse:
+def _response(session: ProjectSession, plan: ErasePlan) -> EraseResponse:
     steps: list[dict[str, Any]] = [
         {"kind": place.what, "node": place.node, "action": place.action, "rows": place.rows}
         for place in plan.places
@@ -375,56 +206,9 @@ def _response(session: ProjectSession, plan: _Plan) -> EraseResponse:
 # The erasure: each step is one transaction of the leader, and can be repeated.
 
 
-class BeginArguments(msgspec.Struct, frozen=True):
-    """A confirmed erasure."""
-
-    subject: str
-    plan_id: str
-    reason: str
-    keys: dict[str, tuple[ErasedRows, ...]]
-
-
-class TableArguments(msgspec.Struct, frozen=True):
-    """The rewritten files of a table, and files that no snapshot names."""
-
-    erasure: int
-    node: str
-    files: tuple[ErasedFile, ...]
-    seen: int
-    loose: tuple[str, ...]
-    counted: bool
-
-
-class CopiesArguments(msgspec.Struct, frozen=True):
-    """Files to delete, relative to the data folder, and quarantined data to forget."""
-
-    erasure: int
-    node: str
-    what: str
-    rows: int
-    paths: tuple[str, ...]
-    quarantined: tuple[int, ...] = ()
-
-
-class CleanArguments(msgspec.Struct, frozen=True):
-    """Overwrite values in the state's texts; the values are in a private file."""
-
-    erasure: int
-    values: str
-
-
-class FinishArguments(msgspec.Struct, frozen=True):
-    """The certificate, relative to the data folder, and its SHA-256."""
-
-    erasure: int
-    certificate: str
-    sha256: str
-    counts: dict[str, int]
-
-
 def _erased(
     session: ProjectSession,
-    plan: _Plan,
+    plan: ErasePlan,
     response: EraseResponse,
     reason: str,
     progress: Progress,
@@ -457,7 +241,7 @@ def _erased(
 
 
 def _erase_everywhere(
-    session: ProjectSession, project: Project, plan: _Plan, number: int, progress: Progress
+    session: ProjectSession, project: Project, plan: ErasePlan, number: int, progress: Progress
 ) -> None:
     for node in plan.nodes:
         _erase_table(session, project, node, plan.keys, number, progress)
@@ -495,10 +279,10 @@ def _done(
         why = f"published rows, in all snapshots: {counts['files']} files were replaced"
         known = [place for place in planned if (place.node, place.what) == (node, "rows")]
         partitions = known[0].partitions if known else []
-        yield _place(node, "rows", counts["rows"], ERASED, why, partitions)
+        yield place_row(node, "rows", counts["rows"], ERASED, why, partitions)
     if "raw" in counts:
         why = f"stored bytes of deliveries: {counts['raw']} files deleted, their hashes kept"
-        yield _place(node, "raw", counts["raw_rows"], ERASED, why)
+        yield place_row(node, "raw", counts["raw_rows"], ERASED, why)
 
 
 def erase_again(session: ProjectSession, progress: Progress) -> list[str]:
@@ -527,7 +311,7 @@ def _again(
     nodes = tuple(name for name in compiled.order if name in entry.keys)
     sources = tuple(name for name in nodes if name in compiled.project.sources)
     keys = Keys(entry.keys, ledger.hash_key(session.data_folder))
-    plan = _Plan(entry.subject, keys, (), [], nodes, sources)
+    plan = ErasePlan(entry.subject, keys, (), [], nodes, sources)
     begin = BeginArguments(entry.subject, entry.plan_id, entry.reason, dict(entry.keys))
     step: ErasureStepResponse = perform(session, "erasure_begin", begin, progress)
     _erase_everywhere(session, compiled.project, plan, step.erasure, progress)
@@ -571,7 +355,7 @@ def _erase_table(
 
 
 def _erase_copies(
-    session: ProjectSession, project: Project, plan: _Plan, number: int, progress: Progress
+    session: ProjectSession, project: Project, plan: ErasePlan, number: int, progress: Progress
 ) -> None:
     assert session.store is not None
     data = session.data_folder
@@ -592,7 +376,7 @@ def _erase_copies(
             perform(session, "erasure_copies", arguments, progress)
 
 
-def _erase_logs(session: ProjectSession, plan: _Plan) -> None:
+def _erase_logs(session: ProjectSession, plan: ErasePlan) -> None:
     assert session.store is not None
     names = [place.node for place in plan.places if place.what in ("log", "rows")]
     with session.store.read() as tx:
@@ -629,7 +413,7 @@ def _renew_backups(session: ProjectSession) -> None:
         backups.make_backup(session.root, session.settings)
 
 
-def _prove(session: ProjectSession, plan: _Plan) -> None:
+def _prove(session: ProjectSession, plan: ErasePlan) -> None:
     """Search everything again. Raise LakeError if a row is left: it was published meanwhile."""
     assert session.store is not None
     with session.store.read() as tx:
@@ -674,170 +458,3 @@ def _certified(session: ProjectSession, response: EraseResponse, number: int) ->
         os.fsync(file.fileno())
     part.replace(path)
     return name, hashlib.sha256(text).hexdigest()
-
-
-@leader_command("erasure_begin", BeginArguments, ErasureStepResponse)
-def _begin(
-    context: CommandContext, arguments: BeginArguments, progress: Progress
-) -> ErasureStepResponse:
-    del progress
-    _refuse_held_now(context, arguments)
-    results: list[int] = []
-
-    def write(tx: Transaction, now: int) -> None:
-        erasure = stored.begin(
-            tx,
-            subject=arguments.subject,
-            plan_id=arguments.plan_id,
-            actor=context.actor.id,
-            reason=arguments.reason,
-            keys=arguments.keys,
-            now=now,
-        )
-        event = AuditEvent(
-            action=Action.ERASURE_STARTED,
-            actor=context.actor,
-            object=Object("subject", arguments.subject),
-            reason=arguments.reason,
-            after={"plan_id": arguments.plan_id, "nodes": sorted(arguments.keys)},
-        )
-        append(tx, now, event)
-        results.append(erasure.id)
-
-    context.tell(write=write)
-    return ErasureStepResponse(erasure=results[-1])
-
-
-def _refuse_held_now(context: CommandContext, arguments: BeginArguments) -> None:
-    with context.store.read() as tx:
-        held = erasures.held(tx, list(arguments.keys))
-    if held:
-        raise Refused(
-            f"a legal hold of {held[0].actor} forbids it: {held[0].reason}", hint="headrace hold"
-        )
-
-
-def _known(context: CommandContext, number: int) -> stored.Erasure:
-    with context.store.read() as tx:
-        erasure = stored.get(tx, number)
-    if erasure is None:
-        raise UsageError(f"there is no erasure {number}", hint="headrace erase … --dry-run")
-    return erasure
-
-
-def _delete(context: CommandContext, number: int) -> None:
-    """Delete the files that a step has made unneeded, and forget them."""
-    erasure = _known(context, number)
-    deleted = erasures.delete_unnamed(context.held.folders, erasure)
-    if deleted:
-        context.tell(write=lambda tx, _: stored.deleted(tx, erasure, deleted))
-
-
-@leader_command("erasure_table", TableArguments, ErasureStepResponse)
-def _table(
-    context: CommandContext, arguments: TableArguments, progress: Progress
-) -> ErasureStepResponse:
-    del progress
-    folders, erasure = context.held.folders, _known(context, arguments.erasure)
-
-    def write(tx: Transaction, now: int) -> None:
-        if arguments.files:
-            erasures.erase_table(
-                tx,
-                folders,
-                erasure,
-                arguments.node,
-                arguments.files,
-                seen=arguments.seen,
-                counted=arguments.counted,
-                actor=context.actor,
-                now=now,
-            )
-        if arguments.loose:
-            stored.unschedule(tx, arguments.loose)
-            paths = [f"{folders.lake_name}/{path}" for path in arguments.loose]
-            stored.note(tx, erasure, arguments.node, {"loose": len(paths)}, paths)
-
-    try:
-        context.tell(write=write)
-    except FileMoved:
-        return ErasureStepResponse(erasure=erasure.id, outdated=True)
-    _delete(context, erasure.id)
-    return ErasureStepResponse(erasure=erasure.id)
-
-
-@leader_command("erasure_copies", CopiesArguments, ErasureStepResponse)
-def _copies(
-    context: CommandContext, arguments: CopiesArguments, progress: Progress
-) -> ErasureStepResponse:
-    del progress
-    erasure = _known(context, arguments.erasure)
-
-    def write(tx: Transaction, now: int) -> None:
-        counts = {arguments.what: len(arguments.paths), f"{arguments.what}_rows": arguments.rows}
-        stored.note(tx, erasure, arguments.node, counts, arguments.paths)
-        for partition in stored.forget_quarantined(tx, arguments.quarantined):
-            erasures.forget_values(tx, arguments.node, partition, arguments.rows)
-        event = AuditEvent(
-            action=Action.ROWS_ERASED,
-            actor=context.actor,
-            object=Object("node", arguments.node, erasure.subject),
-            reason=erasure.reason,
-            after={**counts, "attempts": {}},
-        )
-        append(tx, now, event)
-
-    context.tell(write=write)
-    _delete(context, erasure.id)
-    return ErasureStepResponse(erasure=erasure.id)
-
-
-@leader_command("erasure_clean", CleanArguments, ErasureStepResponse)
-def _clean_state(
-    context: CommandContext, arguments: CleanArguments, progress: Progress
-) -> ErasureStepResponse:
-    del progress
-    values = msgspec.json.decode(Path(arguments.values).read_bytes(), type=list[str])
-    texts = [value for value in values if len(value) >= erase_places.LITERAL_CHARACTERS_MIN]
-    _delete(context, arguments.erasure)
-    context.tell(write=lambda tx, _: stored.overwrite(tx, texts))
-    epoch, folders = context.held.lease.epoch, context.held.folders
-    event_log.shorten(context.store, epoch, folders)
-    compact(context)
-    return ErasureStepResponse(erasure=arguments.erasure)
-
-
-def compact(context: CommandContext) -> None:
-    """Write the state's file anew, so that its free pages hold nothing of what was deleted.
-
-    PostgreSQL does that by itself (`vacuum full`), which needs its administrator.
-    """
-    engine = context.store.engine
-    if isinstance(engine, SqliteEngine):
-        engine.compact()
-
-
-@leader_command("erasure_finish", FinishArguments, ErasureStepResponse)
-def _finish(
-    context: CommandContext, arguments: FinishArguments, progress: Progress
-) -> ErasureStepResponse:
-    del progress
-    erasure = _known(context, arguments.erasure)
-
-    def write(tx: Transaction, now: int) -> None:
-        stored.finish(tx, erasure, arguments.certificate, now)
-        event = AuditEvent(
-            action=Action.ERASURE_FINISHED,
-            actor=context.actor,
-            object=Object("subject", erasure.subject),
-            reason=erasure.reason,
-            after={
-                "plan_id": erasure.plan_id,
-                "certificate_sha256": arguments.sha256,
-                **arguments.counts,
-            },
-        )
-        append(tx, now, event)
-
-    context.tell(write=write)
-    return ErasureStepResponse(erasure=erasure.id)

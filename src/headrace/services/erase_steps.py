@@ -1,0 +1,238 @@
+"""The steps of an erasure on the leader: each is one transaction, and can be repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from headrace.lake.catalog import FileMoved
+from headrace.lake.erased_files import ErasedFile
+from headrace.model import Refused, UsageError
+from headrace.model.erased_rows import ErasedRows
+from headrace.runtime import erasures, event_log
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services import erase_places
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command
+from headrace.services.responses.erasures import (
+    ErasureStepResponse,
+)
+from headrace.services.session import Progress
+from headrace.store import Transaction
+from headrace.store.engines.sqlite import SqliteEngine
+from headrace.store.queries import erasures as stored
+
+
+class BeginArguments(msgspec.Struct, frozen=True):
+    """A confirmed erasure."""
+
+    subject: str
+    plan_id: str
+    reason: str
+    keys: dict[str, tuple[ErasedRows, ...]]
+
+
+class TableArguments(msgspec.Struct, frozen=True):
+    """The rewritten files of a table, and files that no snapshot names."""
+
+    erasure: int
+    node: str
+    files: tuple[ErasedFile, ...]
+    seen: int
+    loose: tuple[str, ...]
+    counted: bool
+
+
+class CopiesArguments(msgspec.Struct, frozen=True):
+    """Files to delete, relative to the data folder, and quarantined data to forget."""
+
+    erasure: int
+    node: str
+    what: str
+    rows: int
+    paths: tuple[str, ...]
+    quarantined: tuple[int, ...] = ()
+
+
+class CleanArguments(msgspec.Struct, frozen=True):
+    """Overwrite values in the state's texts; the values are in a private file."""
+
+    erasure: int
+    values: str
+
+
+class FinishArguments(msgspec.Struct, frozen=True):
+    """The certificate, relative to the data folder, and its SHA-256."""
+
+    erasure: int
+    certificate: str
+    sha256: str
+    counts: dict[str, int]
+
+
+@leader_command("erasure_begin", BeginArguments, ErasureStepResponse)
+def _begin(
+    context: CommandContext, arguments: BeginArguments, progress: Progress
+) -> ErasureStepResponse:
+    del progress
+    _refuse_held_now(context, arguments)
+    results: list[int] = []
+
+    def write(tx: Transaction, now: int) -> None:
+        erasure = stored.begin(
+            tx,
+            subject=arguments.subject,
+            plan_id=arguments.plan_id,
+            actor=context.actor.id,
+            reason=arguments.reason,
+            keys=arguments.keys,
+            now=now,
+        )
+        event = AuditEvent(
+            action=Action.ERASURE_STARTED,
+            actor=context.actor,
+            object=Object("subject", arguments.subject),
+            reason=arguments.reason,
+            after={"plan_id": arguments.plan_id, "nodes": sorted(arguments.keys)},
+        )
+        append(tx, now, event)
+        results.append(erasure.id)
+
+    context.tell(write=write)
+    return ErasureStepResponse(erasure=results[-1])
+
+
+def _refuse_held_now(context: CommandContext, arguments: BeginArguments) -> None:
+    with context.store.read() as tx:
+        held = erasures.held(tx, list(arguments.keys))
+    if held:
+        raise Refused(
+            f"a legal hold of {held[0].actor} forbids it: {held[0].reason}", hint="headrace hold"
+        )
+
+
+def _known(context: CommandContext, number: int) -> stored.Erasure:
+    with context.store.read() as tx:
+        erasure = stored.get(tx, number)
+    if erasure is None:
+        raise UsageError(f"there is no erasure {number}", hint="headrace erase … --dry-run")
+    return erasure
+
+
+def _delete(context: CommandContext, number: int) -> None:
+    """Delete the files that a step has made unneeded, and forget them."""
+    erasure = _known(context, number)
+    deleted = erasures.delete_unnamed(context.held.folders, erasure)
+    if deleted:
+        context.tell(write=lambda tx, _: stored.deleted(tx, erasure, deleted))
+
+
+@leader_command("erasure_table", TableArguments, ErasureStepResponse)
+def _table(
+    context: CommandContext, arguments: TableArguments, progress: Progress
+) -> ErasureStepResponse:
+    del progress
+    folders, erasure = context.held.folders, _known(context, arguments.erasure)
+
+    def write(tx: Transaction, now: int) -> None:
+        if arguments.files:
+            erasures.erase_table(
+                tx,
+                folders,
+                erasure,
+                arguments.node,
+                arguments.files,
+                seen=arguments.seen,
+                counted=arguments.counted,
+                actor=context.actor,
+                now=now,
+            )
+        if arguments.loose:
+            stored.unschedule(tx, arguments.loose)
+            paths = [f"{folders.lake_name}/{path}" for path in arguments.loose]
+            stored.note(tx, erasure, arguments.node, {"loose": len(paths)}, paths)
+
+    try:
+        context.tell(write=write)
+    except FileMoved:
+        return ErasureStepResponse(erasure=erasure.id, outdated=True)
+    _delete(context, erasure.id)
+    return ErasureStepResponse(erasure=erasure.id)
+
+
+@leader_command("erasure_copies", CopiesArguments, ErasureStepResponse)
+def _copies(
+    context: CommandContext, arguments: CopiesArguments, progress: Progress
+) -> ErasureStepResponse:
+    del progress
+    erasure = _known(context, arguments.erasure)
+
+    def write(tx: Transaction, now: int) -> None:
+        counts = {arguments.what: len(arguments.paths), f"{arguments.what}_rows": arguments.rows}
+        stored.note(tx, erasure, arguments.node, counts, arguments.paths)
+        for partition in stored.forget_quarantined(tx, arguments.quarantined):
+            erasures.forget_values(tx, arguments.node, partition, arguments.rows)
+        event = AuditEvent(
+            action=Action.ROWS_ERASED,
+            actor=context.actor,
+            object=Object("node", arguments.node, erasure.subject),
+            reason=erasure.reason,
+            after={**counts, "attempts": {}},
+        )
+        append(tx, now, event)
+
+    context.tell(write=write)
+    _delete(context, erasure.id)
+    return ErasureStepResponse(erasure=erasure.id)
+
+
+@leader_command("erasure_clean", CleanArguments, ErasureStepResponse)
+def _clean_state(
+    context: CommandContext, arguments: CleanArguments, progress: Progress
+) -> ErasureStepResponse:
+    del progress
+    values = msgspec.json.decode(Path(arguments.values).read_bytes(), type=list[str])
+    texts = [value for value in values if len(value) >= erase_places.LITERAL_CHARACTERS_MIN]
+    _delete(context, arguments.erasure)
+    context.tell(write=lambda tx, _: stored.overwrite(tx, texts))
+    epoch, folders = context.held.lease.epoch, context.held.folders
+    event_log.shorten(context.store, epoch, folders)
+    compact(context)
+    return ErasureStepResponse(erasure=arguments.erasure)
+
+
+def compact(context: CommandContext) -> None:
+    """Write the state's file anew, so that its free pages hold nothing of what was deleted.
+
+    PostgreSQL does that by itself (`vacuum full`), which needs its administrator.
+    """
+    engine = context.store.engine
+    if isinstance(engine, SqliteEngine):
+        engine.compact()
+
+
+@leader_command("erasure_finish", FinishArguments, ErasureStepResponse)
+def _finish(
+    context: CommandContext, arguments: FinishArguments, progress: Progress
+) -> ErasureStepResponse:
+    del progress
+    erasure = _known(context, arguments.erasure)
+
+    def write(tx: Transaction, now: int) -> None:
+        stored.finish(tx, erasure, arguments.certificate, now)
+        event = AuditEvent(
+            action=Action.ERASURE_FINISHED,
+            actor=context.actor,
+            object=Object("subject", erasure.subject),
+            reason=erasure.reason,
+            after={
+                "plan_id": erasure.plan_id,
+                "certificate_sha256": arguments.sha256,
+                **arguments.counts,
+            },
+        )
+        append(tx, now, event)
+
+    context.tell(write=write)
+    return ErasureStepResponse(erasure=erasure.id)

@@ -157,6 +157,60 @@ def test_derived_columns_follow_their_origin(reader: Project) -> None:
     assert "iban" in reader.refused("diff", "people", "--at", "1", "--at", "2", code=3)
 
 
+def _write(project: Project, path: str, text: str) -> None:
+    (project.root / path).write_text(text)
+
+
+def test_columns_that_python_code_does_not_declare_are_left_out(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: values that code hands on in columns that nobody declared, in the clear."""
+    for name, read in (("copied", "people"), ("free", "towns")):
+        _write(
+            bank,
+            f"assets/{name}.py",
+            "from headrace import asset\n\n\n"
+            f"@asset(owner='core')\ndef {name}({read}):\n    return {read}\n",
+        )
+    _write(bank, "assets/towns.sql", "/* headrace\nowner: core\n*/\nselect 'Rome' as city\n")
+    _write(
+        bank,
+        "assets/behind.sql",
+        "/* headrace\nowner: core\nmaterialize: view\n*/\nselect * from copied\n",
+    )
+    bank.text("apply", "--yes")
+    bank.text("tick")
+    token = bank.json("token", "create", "reader", "--scope", "viewer")["token"]
+    monkeypatch.setenv("HEADRACE_TOKEN", token)
+    words = (
+        ("read", "copied"), ("sql", "select * from copied"), ("read", "copied", "--format", "csv"),
+        ("read", "behind"), ("sql", "select * from behind"),
+    )  # fmt: skip
+    for asked in words:
+        code, out, err = bank.call(bank.root, *asked)
+        assert code == 3 and "you may not read" in err, (asked, err)
+        assert not [value for value in CLEAR if value in out + err]
+    assert bank.json("read", "free")["rows"] == [{"city": "Rome"}]
+
+
+def test_a_column_of_earlier_code_stays_hidden(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: `read --version` of what an asset was before its classified column was
+    removed from the code."""
+    version = str(bank.json("read", "clean")["snapshot"])
+    path = bank.root / "assets/clean.sql"
+    path.write_text(path.read_text().replace("iban, upper(name) as loud, iban as account, ", ""))
+    bank.text("apply", "--yes")
+    token = bank.json("token", "create", "reader", "--scope", "viewer")["token"]
+    monkeypatch.setenv("HEADRACE_TOKEN", token)
+    earlier = bank.json("read", "clean", "--version", version)
+    assert earlier["masked"] == ["account", "iban", "loud"]
+    assert set(earlier["rows"][0]) == {"id", "city"}
+    assert set(bank.json("sql", "select * from clean")["rows"][0]) == {"id", "city"}
+    assert "account" in bank.refused("diff", "clean", "--at", version, code=3)
+
+
 @pytest.mark.parametrize("words", [("read", "latest"), ("sql", "select * from latest")])
 def test_a_table_of_which_nothing_may_be_read_says_so(
     reader: Project, words: tuple[str, ...]

@@ -141,7 +141,11 @@ def _samples(
     """Return some values of text columns that the caller may read, by column."""
     if location is None or location.table is None:
         return {}
-    unreadable = set(column_limits(session, node).names)
+    limits = column_limits(session, node)
+    unreadable = {
+        *limits.names,
+        *limits.left_out_of(column.name for column in location.table.columns),
+    }
     columns = [
         column.name
         for column in location.table.columns

@@ -234,7 +234,7 @@ def _is_readable(session: ProjectSession, node: str) -> bool:
     if node not in compiled.nodes:  # removed since
         return decision(session, rules_of(session), Permission.REVEAL, None).allowed
     names = (node, *(spec.node for spec in compiled.nodes[node].inputs))
-    return not any(column_limits(session, name).names for name in names)
+    return not any(column_limits(session, name).hides for name in names)
 
 
 def _pattern(grep: str | None) -> re.Pattern[str] | None:

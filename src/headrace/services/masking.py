@@ -37,11 +37,28 @@ class ColumnLimits(NamedTuple):
 
     left_out: frozenset[str] = frozenset()
     masks: dict[str, DeclaredMask] = {}  # noqa: RUF012 - never changed
+    known: frozenset[str] | None = None
+    """The columns whose origin is known; a table's other columns are left out. None: all are."""
+    opaque: bool = False
+    """Whether the code's columns are unknown, and it is computed from such columns."""
 
     @property
     def names(self) -> list[str]:
-        """All of these columns."""
+        """All of these columns, as far as their names are known."""
         return sorted({*self.left_out, *self.masks})
+
+    @property
+    def hides(self) -> bool:
+        """Whether a column of the code in force isn't shown in the clear."""
+        return self.opaque or bool(self.left_out or self.masks)
+
+    def left_out_of(self, columns: Iterable[str]) -> frozenset[str]:
+        """Return those of a table's columns that are left out, in lower case."""
+        return frozenset(
+            name
+            for name in map(str.lower, columns)
+            if name in self.left_out or (self.known is not None and name not in self.known)
+        )
 
 
 class _Roots(NamedTuple):
@@ -68,16 +85,32 @@ def column_limits(
         return ColumnLimits()
     compiled = session.compiled
     lineage = None if compiled is None else compile_lineage(compiled, session.data_folder / "cache")
-    known = () if compiled is None else compiled.nodes[node].column_names or ()
+    names = None if compiled is None else compiled.nodes[node].column_names
+    return _limits_of(session.project(), roots, lineage, node, names)
+
+
+def _limits_of(
+    project: Project,
+    roots: _Roots,
+    lineage: Lineage | None,
+    node: str,
+    names: Collection[str] | None,
+) -> ColumnLimits:
+    known = [name.lower() for name in names or ()]
     own_columns = {column for name, column in (*roots.forbidden, *roots.classified) if name == node}
-    left_out, masks = set(), {}
-    for column in dict.fromkeys([*(name.lower() for name in known), *sorted(own_columns)]):
-        limited, mask = _limit(session.project(), roots, lineage, node, column)
-        if mask is not None:
-            masks[column] = mask
-        elif limited:
-            left_out.add(column)
-    return ColumnLimits(frozenset(left_out), masks)
+    asked = dict.fromkeys([*known, *sorted(own_columns)])
+    found = {column: _limit(project, roots, lineage, node, column) for column in asked}
+    masks = {column: mask for column, (_, mask) in found.items() if mask is not None}
+    left_out = {column for column, (limited, _) in found.items() if limited} - masks.keys()
+    if node in project.sources:
+        return ColumnLimits(frozenset(left_out), masks)
+    if names is None and not _limit(project, roots, lineage, node, ALL_COLUMNS)[0]:
+        return ColumnLimits(frozenset(left_out), masks)
+    # A column that the code in force doesn't have is of other code: nobody can say from what
+    # it was computed.
+    return ColumnLimits(
+        frozenset(left_out), masks, frozenset({*known, *own_columns}), opaque=names is None
+    )
 
 
 def classified_rows(
@@ -141,7 +174,7 @@ def fitting_masks(
     """
     store = key_store(session)
     by_name = {column.name.lower(): column for column in columns}
-    left_out, masks = set(limits.left_out), {}
+    left_out, masks = {*limits.left_out, *limits.left_out_of(by_name)}, {}
     for name, declared in limits.masks.items():
         mask = (
             column_mask(declared, by_name[name], by_name, store.data_key)
@@ -155,13 +188,19 @@ def fitting_masks(
     return frozenset(left_out), masks
 
 
-def refuse_hidden(session: ProjectSession, node: str, command: str) -> None:
-    """Raise Refused if a command would show rows with columns that are hidden or masked."""
-    hidden = column_limits(session, node).names
-    if hidden:
+def refuse_hidden(
+    session: ProjectSession, node: str, command: str, columns: Iterable[str] = ()
+) -> None:
+    """Raise Refused if a command would show rows with columns that are hidden or masked.
+
+    `columns` are those of a table that earlier code may have made.
+    """
+    limits = column_limits(session, node)
+    hidden = sorted({*limits.names, *limits.left_out_of(columns)})
+    if limits.opaque or hidden:
+        which = ", ".join(hidden[:8]) or "its code's columns aren't known"
         raise Refused(
-            f"{command} would show columns of {node} that you may not read:"
-            f" {', '.join(hidden[:8])}",
+            f"{command} would show columns of {node} that you may not read: {which}",
             hint=f"headrace read {node} masks them or leaves them out",
         )
 

@@ -216,7 +216,7 @@ def _without_hidden(session: ProjectSession, row: QuarantineRow) -> QuarantineRo
         return row
     from headrace.services.masking import column_limits
 
-    if not column_limits(session, row.node).names:
+    if not column_limits(session, row.node).hides:
         return row
     checks = [msgspec.structs.replace(check, sample=[]) for check in row.checks]
     return msgspec.structs.replace(row, sample=[], checks=checks)

@@ -174,23 +174,27 @@ def visible_columns(
     """
     if not over_network and unrestricted(session):
         return VisibleColumns(columns, [], {})
-    from headrace.services.masking import column_limits, fitting_masks
+    from headrace.services.masking import all_left_out, column_limits, fitting_masks
 
     name = targets.target(query.asset, session.project()).node
     limits = column_limits(session, name, over_network=over_network)
-    if not limits.names:
+    if not limits.names and limits.known is None:
         return VisibleColumns(columns, [], {})
     table = None if _of_view(session, query) else find(session, query).table
+    shown = columns_of(session, query)
     # a view isn't masked: its query would compute with masked values
     left_out, masks = (
-        (frozenset(limits.names), {})
+        (frozenset(limits.names) | limits.left_out_of(shown), {})
         if table is None
         else fitting_masks(session, limits, table.columns)
     )
+    if limits.opaque and not shown:
+        raise all_left_out(name)
     _refuse_left_out(name, columns or (), left_out, over_network=over_network)
     if columns is None and left_out:
-        columns = _others(name, columns_of(session, query), left_out)
-    return VisibleColumns(columns, limits.names, masks)
+        columns = _others(name, shown, left_out)
+    hidden = {*limits.names, *(column.lower() for column in shown if column.lower() in left_out)}
+    return VisibleColumns(columns, sorted(hidden), masks)
 
 
 def _others(name: str, known: Sequence[str], left_out: Collection[str]) -> list[str]:

@@ -165,7 +165,7 @@ def _masked(session: ProjectSession, seen: _Snapshot, views: Sequence[str], text
     tables = []
     for table in seen.tables:
         limits = column_limits(session, table.name)
-        if not limits.names:
+        if not limits.names and limits.known is None:
             tables.append(table)
             continue
         refuse_other_reads(text)
@@ -507,6 +507,7 @@ def diff(
         keys = _keys_to_read(node, partitions)
         files = [files_of(tx, name, side, keys) for side in (before, after)]
     _require_rows(node, before, after)
+    refuse_hidden(session, name, "diff", _columns_of(before, after))
     session.close()
     return _response(
         node,
@@ -522,6 +523,12 @@ def _keys_to_read(node: Source | Asset, partitions: Iterable[PartitionChange]) -
     if isinstance(node, Asset) and node.accumulates:
         return None
     return [partition.partition for partition in partitions if partition.change != "identical"]
+
+
+def _columns_of(*sides: Side) -> set[str]:
+    """Return the columns of both tables: the earlier code may have had others."""
+    tables = [side.table for side in sides if side.table is not None]
+    return {column.name for table in tables for column in table.columns} - {PARTITION_COLUMN}
 
 
 def _require_rows(node: Source | Asset, before: Side, after: Side) -> None:

@@ -106,3 +106,22 @@ def test_somebody_must_be_able_to_change_the_rules(load: Load) -> None:
         rules = f"- {{role: admin, to: [user:ana]{limit}}}\n"
         _, problems = load(**{"access.yaml": rules}, **nodes)
         assert [problem.code for problem in problems] == (["no_admin"] if limit else [])
+
+
+def test_a_rule_that_forbids_it_to_every_admin_is_a_problem(load: Load) -> None:
+    """Would catch: rules that contradict each other and leave nobody to change them."""
+    admins = "- {role: admin, to: [user:ana, user:bo]}\n"
+    nodes = {
+        "owners.yaml": "core: {kind: team}\n",
+        "sources/orders.yaml": "{source: orders, owner: core, files: 'a/*.csv', partition: '*'}\n",
+    }
+    for forbids, line in (
+        ("- {forbid: administer, to: [user:ana, user:bo]}\n", 2),
+        ("- {forbid: change, to: [user:ana]}\n- {forbid: change, to: [user:bo]}\n", 3),
+        ("- {forbid: change, to: [user:ana]}\n", None),
+        ("- {forbid: administer, to: [user:ana, user:bo], env: prod}\n", None),
+        ("- {forbid: operate, to: [user:ana, user:bo]}\n", None),
+    ):
+        _, problems = load(**{"access.yaml": admins + forbids}, **nodes)
+        found = [(problem.code, problem.place.line) for problem in problems]
+        assert found == ([("no_admin", line)] if line else []), forbids

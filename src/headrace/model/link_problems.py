@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from headrace.model.access import ACCESS_FILE, Forbid, Grant, Role, Scope
+from headrace.model.access import (
+    ACCESS_FILE,
+    AccessRules,
+    Forbid,
+    Grant,
+    Permission,
+    Role,
+    Scope,
+)
 from headrace.model.errors import Problem, ProblemLevel, UsageError, did_you_mean, shown
 from headrace.model.files import SETTINGS_FILE
 from headrace.model.intervals import parse_key
@@ -174,13 +182,33 @@ def access_problems(project: Project) -> Iterator[Problem]:
         yield from _scope_problems(rule, known)
     for forbid in access.forbids:
         yield from _column_problems(project, forbid)
-    if not any(map(_is_admin, access.grants)):
+    admins = {subject for grant in access.grants if _is_admin(grant) for subject in grant.to}
+    if admins:
+        yield from _forbidden_admins(access, admins)
+    else:
         yield Problem(
             code="no_admin",
             message="nobody has the role admin without a limit and without an end",
             hint="add - {role: admin, to: [user:NAME]}",
             place=Place(file=ACCESS_FILE, line=1),
         )
+
+
+def _forbidden_admins(access: AccessRules, admins: set[str]) -> Iterator[Problem]:
+    """Yield the rules that leave nobody who may administer the project, or apply changes."""
+    for permission in (Permission.ADMINISTER, Permission.CHANGE):
+        rules = [
+            rule
+            for rule in access.forbids
+            if rule.permission is permission and not rule.columns and not rule.scope.env
+        ]
+        if rules and admins <= {subject for rule in rules for subject in rule.to}:
+            yield Problem(
+                code="no_admin",
+                message=f"everybody with the role admin is forbidden `{permission}`",
+                hint="leave out one admin: a rule that forbids overrides every role",
+                place=Place(file=ACCESS_FILE, line=rules[-1].line),
+            )
 
 
 # Validation of `[policy]`: a rule about a name that nothing has never asks for an approval.

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from headrace.integrations.emitters import start_emitters
-from headrace.plan import changes
+from headrace.model import Refused
+from headrace.model.access import ACCESS_FILE
+from headrace.plan import Compiled, changes
 from headrace.plan.project_plan import Plan
 from headrace.plan.steps import Rename
 from headrace.runtime import applied_versions, usage
@@ -37,6 +39,23 @@ def actor_named(name: str) -> Actor:
 def person(session: ProjectSession) -> Actor:
     """Return the person or token of a session, as the audit trail records them."""
     return actor_named(session.actor)
+
+
+def _refuse_lockout(session: ProjectSession, compiled: Compiled) -> None:
+    """Raise Refused if the first rules of a project give its user no role.
+
+    `apply` shows what it applies. Other commands apply a new project without a question, and would
+    leave a user who forgot to write their name into `access.yaml` without any command.
+    """
+    from headrace.security.access import roles_of
+
+    rules, identity = compiled.project.access, session.identity
+    if rules is None or roles_of(rules, identity, today=session.now().date()):
+        return
+    raise Refused(
+        f"{ACCESS_FILE} gives {identity.who} no role, so nothing more would be allowed to you",
+        hint=f"write {identity.who} into it; or `headrace apply --yes`, if others go on",
+    )
 
 
 class _Leading:
@@ -95,11 +114,14 @@ class CommandContext:
     ) -> AppliedVersion:
         """Apply the declared files, by the confirmed `plan` if there is one.
 
-        Raise InvalidProject for files with errors.
+        Raise InvalidProject for files with errors, and Refused for a new project whose rules give
+        its user no role, unless there is a confirmed plan.
         """
         before = self.applied()
         files, compilation = self.session.declared_exactly(progress)
         compiled = usable(compilation)
+        if before is None and plan is None:
+            _refuse_lockout(self.session, compiled)
         if plan is None:
             was = before.compiled if before else None
             borrowed = self.session.borrowed  # before the transaction

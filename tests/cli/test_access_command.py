@@ -76,7 +76,7 @@ def test_a_token_is_shown_once_and_acts_under_its_name(
     }
     governed.text("pause", "revenue", "--reason", "by ci")
     assert refusal(governed, "pause", "orders", "--reason", "not ours") == {
-        "code": "not_allowed", "who": "token:ci", "command": "pause", "rule": None, "ask": ["acme"],
+        "code": "not_allowed", "who": "token:ci", "command": "pause", "rule": None, "ask": [],
     }  # fmt: skip
     assert refusal(governed, "apply", "--yes")["command"] == "apply"
     assert refusal(governed, "read", "revenue")["ask"] == ["core"]

@@ -289,7 +289,7 @@ class NotAllowed(Refused):
     ) -> None:
         self.who, self.command, self.decision = identity.who, command, decision
         self.owners = tuple(owners)
-        """Owners of the nodes; without any, an admin must be asked."""
+        """Who can give the right: owners, or managers of vendors; without any, an admin."""
         where = f" (access.yaml:{decision.rule.line})" if decision.rule is not None else ""
         super().__init__(
             f"{self.who} may not {command}: {decision.reason}{where}",
@@ -306,5 +306,7 @@ class Frozen(NotAllowed):
     def __init__(self, identity: Identity, command: str, why: str, *, everybody: bool) -> None:
         who = "everybody but admins" if everybody else identity.who
         super().__init__(identity, command, Decision(False, f"{who} is frozen: {why}"), ())
-        lifted = command_line("unfreeze", "--all" if everybody else identity.who)
+        lifted = command_line(
+            "unfreeze", "--all" if everybody else identity.who, "--reason", "TEXT"
+        )
         self.hint = f"an admin lifts it: {lifted}"

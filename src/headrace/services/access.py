@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
+
 from headrace.model import Asset, Source, UnknownName
 from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Role
 from headrace.model.errors import did_you_mean
@@ -66,8 +68,10 @@ def explain(
     identity, about = _identity(session, who), _node(session, node)
     rules = rules_of(session)
     result = decision(session, rules, needed.permission, None, identity)
-    if about is not None and needed.of and not result.allowed:
+    if about is not None and (needed.of or needed.anywhere) and not result.allowed:
         result = decision(session, rules, needed.permission, about, identity)
+    if about is None and needed.anywhere and not result.allowed:
+        result = _of_some_node(session, needed, identity) or result
     if about is None and needed.lists and not result.allowed:
         result = _of_list(session, identity) or result
     masked = (
@@ -83,6 +87,20 @@ def explain(
         rule=None if result.rule is None else RuleRow(file=ACCESS_FILE, line=result.rule.line),
         masked=masked,
         reason=result.reason,
+    )
+
+
+def _of_some_node(
+    session: ProjectSession, needed: CommandPermission, identity: Identity
+) -> Decision | None:
+    """Return the decision about a command that needs a role for what it is about, wherever."""
+    rules, nodes = rules_of(session), session.project().nodes()
+    decisions = (decision(session, rules, needed.permission, node, identity) for node in nodes)
+    allowed = next((item for item in decisions if item.allowed), None)
+    if allowed is None:
+        return None
+    return msgspec.structs.replace(
+        allowed, reason=f"{allowed.reason}, for the nodes that it reaches"
     )
 
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from headrace.model.access import AccessRules, Permission
 from headrace.plan import Compiled
-from headrace.services.permissions import COMMANDS, decision, rules_of, unrestricted
+from headrace.services.permissions import COMMANDS, decision, people_to_ask, rules_of, unrestricted
 from headrace.services.session import ProjectSession
 
 FOLDERS = ("assets/", "sources/", "contracts/", "consumers/", "consumers.")
@@ -54,7 +54,8 @@ def _require_node(
     for node in declared:
         result = decision(session, rules, Permission.CHANGE, node)
         if not result.allowed:
-            _refuse(session, f"it changes {name}: {result.reason}", node.owner)
+            asked = people_to_ask(session, node.owner)
+            _refuse(session, f"it changes {name}: {result.reason}", *asked)
 
 
 def _require_inputs(
@@ -66,7 +67,8 @@ def _require_inputs(
         if node is None:
             continue
         if not any(decision(session, rules, Permission.READ, at).allowed for at in (None, node)):
-            _refuse(session, f"{name} reads {read}, which you may not read", node.owner)
+            asked = people_to_ask(session, node.owner)
+            _refuse(session, f"{name} reads {read}, which you may not read", *asked)
 
 
 def _refuse(session: ProjectSession, reason: str, *owners: str) -> NoReturn:

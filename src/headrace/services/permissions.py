@@ -282,7 +282,21 @@ def _check_node(
     if not result.allowed:
         from headrace.security.access import NotAllowed
 
-        raise NotAllowed(session.identity, needed.name, result, (node.owner,))
+        asked = people_to_ask(session, node.owner)
+        raise NotAllowed(session.identity, needed.name, result, asked)
+
+
+def people_to_ask(session: ProjectSession, owner: str) -> tuple[str, ...]:
+    """Return who can give a right to an owner's nodes; nobody for a vendor without a manager.
+
+    A vendor delivers data and decides nothing here: its manager does.
+    """
+    owners = session.project().owners
+    asked, passed = owners.get(owner), set[str]()
+    while asked is not None and asked.kind == "vendor" and asked.name not in passed:
+        passed.add(asked.name)
+        asked = owners.get(asked.manager) if asked.manager is not None else None
+    return () if asked is None or asked.kind == "vendor" else (asked.name,)
 
 
 def _check_whole(session: ProjectSession, needed: CommandPermission, whole: Decision) -> None:

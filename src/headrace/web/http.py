@@ -60,7 +60,7 @@ class ProblemResponse(msgspec.Struct, frozen=True):
     rule: RuleRow | None = None
     """The line of `access.yaml` that forbids it; null if no rule allows it."""
     ask: list[str] = []
-    """The owners who can be asked."""
+    """The owners who can be asked; of a vendor, its manager."""
 
 
 class HttpProblem(Exception):

@@ -70,7 +70,7 @@ def _render_identity(response: WhoAmIResponse, page: CommandOutput) -> None:
         page.say("the project has no access.yaml: every local user may do everything")
         return
     if not response.roles:
-        page.say("no rule gives you a role", "warn")
+        page.say("no rule of access.yaml gives you a role: ask an admin of the project", "warn")
     for row in response.roles:
         page.say(f"{row.role}{_limits(row)}{_origin(row)}")
 
@@ -91,7 +91,7 @@ def _render_decision(response: AccessDecisionResponse, page: CommandOutput) -> N
     rule = f" ({response.rule.file}:{response.rule.line})" if response.rule is not None else ""
     page.say(f"{response.reason}{rule}")
     if response.masked:
-        page.say(f"left out: {', '.join(response.masked)}")
+        page.say(f"masked or left out: {', '.join(response.masked)}")
 
 
 def _render_matrix(rows: list[AccessRow], page: CommandOutput) -> None:

@@ -90,7 +90,7 @@ class AccessDecisionResponse(Response, frozen=True, kw_only=True):
     """`allow` or `deny`."""
     rule: RuleRow | None
     masked: list[str]
-    """The columns of the node that are left out when this person reads it."""
+    """The columns of the node that are masked or left out when this person reads it."""
     reason: str
 
 

@@ -298,9 +298,23 @@ def _refuse_own_plan(session: ProjectSession, pending: Pending, people: list[str
             hint = f"headrace backfills cancel {pending.id} --reason TEXT takes it back"
         raise Refused(
             f"{pending.asked_by} asked for plan {pending.id}, so another person must decide about"
-            " it",
+            f" it{_same_person(session, pending.asked_by, people)}",
             hint=hint,
         )
+
+
+def _same_person(session: ProjectSession, asked_by: str, people: list[str]) -> str:
+    """Return why another name is the same person: because of who created a token; else ""."""
+    if asked_by in (session.identity.name, session.actor):
+        return ""
+    creators = _creators(session, asked_by)
+    answering = [name for name in people if name.startswith(TOKEN_PREFIX)]
+    shared = next((name for name in creators if name in people), None)
+    if shared is None:
+        return f": {asked_by} created {', '.join(answering)}" if asked_by in people else ""
+    if answering and not any(name == shared for name in (session.identity.name, session.actor)):
+        return f": {shared} created both {asked_by} and {', '.join(answering)}"
+    return f": {shared} created {asked_by}"
 
 
 def _refuse_without_role(

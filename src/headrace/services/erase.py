@@ -276,12 +276,12 @@ def _done(
 ) -> Iterator[ErasedPlaceRow]:
     """Yield what was done to a node's table and to its stored deliveries."""
     if "rows" in counts:
-        why = f"published rows, in all snapshots: {counts['files']} files were replaced"
+        why = f"published rows, in all snapshots; files that were replaced: {counts['files']}"
         known = [place for place in planned if (place.node, place.what) == (node, "rows")]
         partitions = known[0].partitions if known else []
         yield place_row(node, "rows", counts["rows"], ERASED, why, partitions)
     if "raw" in counts:
-        why = f"stored bytes of deliveries: {counts['raw']} files deleted, their hashes kept"
+        why = f"stored bytes of deliveries; deleted files, whose hashes stay: {counts['raw']}"
         yield place_row(node, "raw", counts["raw_rows"], ERASED, why)
 
 

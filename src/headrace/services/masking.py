@@ -99,9 +99,9 @@ def _limits_of(
     known = [name.lower() for name in names or ()]
     own_columns = {column for name, column in (*roots.forbidden, *roots.classified) if name == node}
     asked = dict.fromkeys([*known, *sorted(own_columns)])
-    found = {column: _limit(project, roots, lineage, node, column) for column in asked}
-    masks = {column: mask for column, (_, mask) in found.items() if mask is not None}
-    left_out = {column for column, (limited, _) in found.items() if limited} - masks.keys()
+    limits = {column: _limit(project, roots, lineage, node, column) for column in asked}
+    masks = {column: mask for column, (_, mask) in limits.items() if mask is not None}
+    left_out = {column for column, (limited, _) in limits.items() if limited} - masks.keys()
     if node in project.sources:
         return ColumnLimits(frozenset(left_out), masks)
     if names is None and not _limit(project, roots, lineage, node, ALL_COLUMNS)[0]:

@@ -181,19 +181,19 @@ def visible_columns(
     if not limits.names and limits.known is None:
         return VisibleColumns(columns, [], {})
     table = None if _of_view(session, query) else find(session, query).table
-    shown = columns_of(session, query)
+    present = columns_of(session, query)
     # a view isn't masked: its query would compute with masked values
     left_out, masks = (
-        (frozenset(limits.names) | limits.left_out_of(shown), {})
+        (frozenset(limits.names) | limits.left_out_of(present), {})
         if table is None
         else fitting_masks(session, limits, table.columns)
     )
-    if limits.opaque and not shown:
+    if limits.opaque and not present:
         raise all_left_out(name)
     _refuse_left_out(name, columns or (), left_out, over_network=over_network)
     if columns is None and left_out:
-        columns = _others(name, shown, left_out)
-    hidden = {*limits.names, *(column.lower() for column in shown if column.lower() in left_out)}
+        columns = _others(name, present, left_out)
+    hidden = {*limits.names, *(column.lower() for column in present if column.lower() in left_out)}
     return VisibleColumns(columns, sorted(hidden), masks)
 
 

@@ -40,7 +40,9 @@ def _render_approvals(rows: list[ApprovalRow], page: CommandOutput) -> None:
     page.table(columns, cells)
     open_rows = [row for row in rows if row.state == "open"]
     if open_rows:
-        page.next(f"headrace backfills {open_rows[0].id}", f"{open_rows[0].next}")
+        first = open_rows[0]
+        details = [f"headrace backfills {first.id}"] if first.kind == "backfill" else []
+        page.next(*details, first.next)
 
 
 def _consequence(row: ApprovalRow) -> str:
@@ -62,7 +64,7 @@ def _answers(row: ApprovalRow) -> str:
 def _render_answer(row: ApprovalRow, page: CommandOutput) -> None:
     page.say(f"plan {row.id} is {row.state}", _STYLES[row.state])
     page.say(f"asked by {row.asked_by}: {row.reason}", "dim")
-    page.next(f"headrace backfills {row.id}")
+    page.next(f"headrace backfills {row.id}" if row.kind == "backfill" else row.next)
 
 
 approvals_command = ServiceCommand("approvals:approvals", _render_approvals)

@@ -94,11 +94,20 @@ def _render_erase(response: EraseResponse, page: CommandOutput) -> None:
         return
     _render_places(response, page)
     if response.state == "erased":
-        page.say(f"✓ {response.subject} is erased; what is listed as kept isn't", "good")
+        if any(row.action == "erased" and row.node != "*" for row in response.places):
+            page.say(f"✓ {response.subject} is erased; what is listed as kept isn't", "good")
+        else:
+            page.say(
+                f"! no row has the keys of {response.subject}, so none was erased;"
+                " later deliveries are ingested without such rows",
+                "warn",
+            )
         page.say(f"certificate: {response.certificate}")
         page.next("headrace audit verify")
         return
     page.say(f"plan {response.plan_id} of {response.subject}: nothing is erased yet")
+    if not any(row.action == "erased" and row.node != "*" for row in response.places):
+        page.say("no row has these keys; check their values", "warn")
     page.next(f"headrace erase … --plan {response.plan_id} --reason TEXT")
 
 

@@ -69,7 +69,7 @@ def _password() -> str:
 
 
 def _render_added(row: UserRow, page: CommandOutput) -> None:
-    page.say(f"{row.name} can sign in; access.yaml gives {row.who} roles")
+    page.say(f"{row.name} can sign in, with the roles that access.yaml gives to {row.who}")
     page.next(command_line("access", "explain", row.who, "status"))
 
 

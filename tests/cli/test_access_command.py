@@ -244,11 +244,10 @@ def test_a_frozen_token_is_refused_until_it_is_lifted(
     monkeypatch.delenv("HEADRACE_TOKEN")
     assert governed.json("unfreeze", "ci", "--reason", "mended") == {"frozen": []}
     assert "frozen" not in governed.json("status")["headline"]
-    actions = [row["action"] for row in governed.json("audit", "show", "--limit", "6")]
-    assert [name for name in actions if name.startswith("access.")] == [
-        "access.unfrozen",
-        "access.frozen",
+    actions = [
+        row["action"] for row in governed.json("audit", "show", "--action", "access.*frozen")
     ]
+    assert actions == ["access.unfrozen", "access.frozen"]
     assert governed.json("access", "whoami")["frozen"] is None
 
 
@@ -293,3 +292,29 @@ def test_the_last_use_of_a_token_is_listed(
     assert timedelta(0) <= age < timedelta(minutes=5)
     file.write_text("not JSON")
     assert governed.json("token", "list")[0]["last_used_at"] is None
+
+
+def test_first_rules_that_lock_out_their_user_arent_applied_without_a_question(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a new project whose first `tick` applies rules without its user, after which
+    every command is refused; `apply --yes` that refuses rules for others."""
+    monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
+    root = tmp_path / "new"
+    root.mkdir()
+    project = Project(root, call)
+    (root / "headrace.toml").write_text('[project]\nname = "new"\ntimezone = "UTC"\n')
+    (root / "access.yaml").write_text("- {role: admin, to: [user:somebody-else]}\n")
+    assert "gives user:" in project.refused("tick", code=3)
+    assert not project.json("access", "whoami")["enforced"]
+    who = project.json("access", "whoami")["who"]
+    (root / "access.yaml").write_text(f"- {{role: admin, to: [user:somebody-else, {who}]}}\n")
+    project.text("tick")
+    assert project.json("access", "whoami")["enforced"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "headrace.toml").write_text('[project]\nname = "new"\ntimezone = "UTC"\n')
+    (other / "access.yaml").write_text("- {role: admin, to: [user:somebody-else]}\n")
+    agreed = Project(other, call)
+    agreed.text("apply", "--yes")
+    assert agreed.json("access", "whoami")["roles"] == []

@@ -163,3 +163,24 @@ def test_a_name_that_a_program_gives_itself_is_no_second_person(asked: Project) 
     for actor in ("bo@db1", None):
         with pytest.raises(Refused, match="another person must decide"):
             Session(asked.root, actor=actor).approve(number, reason="fine")
+
+
+def test_a_refusal_says_why_another_name_is_the_same_person(
+    asked: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: "another person must decide" to somebody whose name differs from the one that
+    asked, without the token that makes them one."""
+    me = asked.json("access", "whoami")["who"].partition(":")[2]
+    first, second = token(asked, "first", "admin"), token(asked, "second", "admin")
+    number = ask(asked)["id"]
+    monkeypatch.setenv("HEADRACE_TOKEN", first)
+    text = asked.refused("approve", number, "--reason", "fine", code=3)
+    assert f"{me}@" in text and "created token:first" in text
+    asked.text("backfills", "cancel", number, "--reason", "again")
+    number = ask(asked)["id"]
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    text = asked.refused("approve", number, "--reason", "fine", code=3)
+    assert "token:first asked for plan" in text and "created token:first" in text
+    monkeypatch.setenv("HEADRACE_TOKEN", second)
+    text = asked.refused("approve", number, "--reason", "fine", code=3)
+    assert "created both token:first and token:second" in text

@@ -35,6 +35,7 @@ from headrace.runtime.leadership import Busy, Leadership, hold
 from headrace.runtime.runs import RunRequest, RunResult
 from headrace.security.state import open_state
 from headrace.services import backups
+from headrace.services.access_recording import record_access_events
 from headrace.services.command_context import CommandContext, person
 from headrace.services.incidents import repair_message
 from headrace.services.responses import Response
@@ -360,6 +361,7 @@ def _do(
 ) -> Response:
     """Run a command in this process, and handle other processes' requests meanwhile."""
     handler = RequestHandler(context, answer)
+    record_access_events(context)
     response = command.do(context, arguments, progress)
     if isinstance(response, PendingRun):
         response = work_until_done(response, handler, progress)

@@ -26,7 +26,8 @@ from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.security.access import Identity, IdentityKind, forbidden_columns
 from headrace.security.keys import KeyStore
 from headrace.security.masks import NO_DOMAIN, DeclaredMask, column_mask
-from headrace.services.permissions import decision, rules_of
+from headrace.services.access_events import note_clear_read
+from headrace.services.permissions import decision, rules_of, unrestricted
 from headrace.services.responses.plans import ClassifiedColumnRow
 from headrace.services.session import ProjectSession
 from headrace.sql.values import Transformation
@@ -195,7 +196,7 @@ def refuse_hidden(
 
     `columns` are those of a table that earlier code may have made.
     """
-    limits = column_limits(session, node)
+    limits, columns = column_limits(session, node), list(columns)
     hidden = sorted({*limits.names, *limits.left_out_of(columns)})
     if limits.opaque or hidden:
         which = ", ".join(hidden[:8]) or "its code's columns aren't known"
@@ -203,6 +204,26 @@ def refuse_hidden(
             f"{command} would show columns of {node} that you may not read: {which}",
             hint=f"headrace read {node} masks them or leaves them out",
         )
+    note_clear_columns(session, node, columns)
+
+
+def note_clear_columns(
+    session: ProjectSession, node: str, columns: Iterable[str], chosen: Iterable[str] | None = None
+) -> None:
+    """Note for the audit trail which classified columns the session's identity gets in the clear.
+
+    `columns` are those of the node's table; of them, the identity gets those that are `chosen`
+    (None: all), unless they are hidden from it. Raise ProjectError if it can't be recorded.
+    """
+    if unrestricted(session):
+        return
+    columns, mine = list(columns), column_limits(session, node)
+    every = column_limits(session, node, over_network=True)
+    clear = {*every.names, *every.left_out_of(columns)}
+    clear -= {*mine.names, *mine.left_out_of(columns)}
+    if chosen is not None:
+        clear &= {name.lower() for name in chosen}
+    note_clear_read(session, node, clear)
 
 
 def all_left_out(name: str) -> Refused:

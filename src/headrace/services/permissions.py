@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from headrace.model import HeadraceError, UnknownName
+from headrace.model import HeadraceError, Refused, UnknownName
 from headrace.model.access import ACCESS_FILE, AccessRules, Permission
 from headrace.store.queries import freezes
 from headrace.store.queries.freezes import EVERYBODY, Freeze
@@ -249,7 +249,28 @@ def trusted(session: ProjectSession) -> Iterator[None]:
 
 
 def check(session: ProjectSession, needed: CommandPermission, arguments: Mapping[str, Any]) -> None:
-    """Raise NotAllowed if the session's identity may not run a command with these arguments."""
+    """Raise NotAllowed if the session's identity may not run a command with these arguments.
+
+    A refused attempt is noted for the audit trail.
+    """
+    session.command = needed.name
+    try:
+        _check(session, needed, arguments)
+    except Refused as refused:
+        if code := getattr(refused, "code", ""):
+            _note(session, needed, code)
+        raise
+
+
+def _note(session: ProjectSession, needed: CommandPermission, code: str, node: str = "") -> None:
+    from headrace.services.access_events import note_refusal
+
+    note_refusal(session, needed.name, code, node)
+
+
+def _check(
+    session: ProjectSession, needed: CommandPermission, arguments: Mapping[str, Any]
+) -> None:
     session.visible = None
     frozen = freeze_of(session)
     if frozen is not None:
@@ -277,6 +298,7 @@ def _check_node(
     session: ProjectSession, needed: CommandPermission, node: Node, arguments: Mapping[str, Any]
 ) -> None:
     if not session.shows(node.name):
+        _note(session, needed, "hidden", node.name)
         raise _hidden(node.name, arguments)
     result = decision(session, rules_of(session), needed.permission, node)
     if not result.allowed:

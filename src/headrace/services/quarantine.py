@@ -214,9 +214,10 @@ def _without_hidden(session: ProjectSession, row: QuarantineRow) -> QuarantineRo
     """Return a row without sample rows if the session's identity may not see some of them."""
     if unrestricted(session):
         return row
-    from headrace.services.masking import column_limits
+    from headrace.services.masking import column_limits, note_clear_columns
 
     if not column_limits(session, row.node).hides:
+        note_clear_columns(session, row.node, [name for item in row.sample for name in item])
         return row
     checks = [msgspec.structs.replace(check, sample=[]) for check in row.checks]
     return msgspec.structs.replace(row, sample=[], checks=checks)

@@ -174,10 +174,17 @@ def visible_columns(
     """
     if not over_network and unrestricted(session):
         return VisibleColumns(columns, [], {})
-    from headrace.services.masking import all_left_out, column_limits, fitting_masks
+    from headrace.services.masking import (
+        all_left_out,
+        column_limits,
+        fitting_masks,
+        note_clear_columns,
+    )
 
     name = targets.target(query.asset, session.project()).node
     limits = column_limits(session, name, over_network=over_network)
+    if not over_network:
+        note_clear_columns(session, name, columns_of(session, query), columns)
     if not limits.names and limits.known is None:
         return VisibleColumns(columns, [], {})
     table = None if _of_view(session, query) else find(session, query).table

@@ -39,6 +39,7 @@ from headrace.runtime.source_watch import FolderWatcher, WatchedFolder
 from headrace.security.audit import Actor, ActorType
 from headrace.security.state import open_state
 from headrace.services import backups
+from headrace.services.access_recording import record_access_events
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import RequestHandler, answer, led, sender
 from headrace.services.session import InvalidProject, Progress, ProjectSession, Silent
@@ -241,7 +242,10 @@ class Stop:
 # process leads.
 
 MAINTENANCE_SECONDS = 5.0
-"""Seconds between checks of maintenance and backups, however seldom sources are polled."""
+"""Seconds between checks of maintenance, backups and noted refusals.
+
+They don't depend on how often sources are polled.
+"""
 GRACE_SECONDS = 60.0
 """Seconds that running attempts have after a request to stop; then the next leader repeats them."""
 STANDBY_SECONDS = 0.5
@@ -409,6 +413,9 @@ class Serving:
             sender(self._session, context.held),
             context.clock,
         )
+        access_events = _Every(
+            MAINTENANCE_SECONDS, lambda: record_access_events(context, ended_minutes=True)
+        )
         while not self._stop.asked:
             leader.step(min(TURN_SECONDS_MAX, patience()))
             self._report_propagation(leader)
@@ -421,6 +428,7 @@ class Serving:
             if messages is not None:
                 messages.go()
             each()
+            access_events.go()
             if self._beside is not None:
                 self._beside.after_iteration(context, leader)
 

@@ -76,6 +76,8 @@ class ProjectSession:
         """Whether a command may lead if no process does; otherwise it waits for the next leader."""
         self.visible: frozenset[str] | None = None
         """The nodes that an authorised command may show; None for all."""
+        self.command = ""
+        """The command whose permission was checked last, as typed."""
         self.lake_may_be_empty = False
         """Whether to open the state although the lake lacks all its files, as `db check` does."""
         self.memory: dict[str, tuple[str, Any]] = {}

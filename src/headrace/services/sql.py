@@ -157,24 +157,32 @@ def _masked(session: ProjectSession, seen: _Snapshot, views: Sequence[str], text
     """
     if unrestricted(session):
         return seen
-    from headrace.lake.reading import refuse_other_reads
-    from headrace.services.masking import all_left_out, column_limits, fitting_masks
-
     for view in views:
         refuse_hidden(session, view, "sql")
-    tables = []
-    for table in seen.tables:
-        limits = column_limits(session, table.name)
-        if not limits.names and limits.known is None:
-            tables.append(table)
-            continue
-        refuse_other_reads(text)
-        left_out, masks = fitting_masks(session, limits, table.columns)
-        columns = tuple(column for column in table.columns if column.name.lower() not in left_out)
-        if not columns:
-            raise all_left_out(table.name)
-        tables.append(msgspec.structs.replace(table, columns=columns, masks=masks))
-    return msgspec.structs.replace(seen, tables=tuple(tables))
+    tables = tuple(_masked_table(session, table, text) for table in seen.tables)
+    return msgspec.structs.replace(seen, tables=tables)
+
+
+def _masked_table(session: ProjectSession, table: QueryTable, text: str) -> QueryTable:
+    """Return a table with the columns that the session's identity may see. Raise as `_masked`."""
+    from headrace.lake.reading import refuse_other_reads
+    from headrace.services.masking import (
+        all_left_out,
+        column_limits,
+        fitting_masks,
+        note_clear_columns,
+    )
+
+    limits = column_limits(session, table.name)
+    note_clear_columns(session, table.name, [column.name for column in table.columns])
+    if not limits.names and limits.known is None:
+        return table
+    refuse_other_reads(text)
+    left_out, masks = fitting_masks(session, limits, table.columns)
+    columns = tuple(column for column in table.columns if column.name.lower() not in left_out)
+    if not columns:
+        raise all_left_out(table.name)
+    return msgspec.structs.replace(table, columns=columns, masks=masks)
 
 
 def _macros(session: ProjectSession) -> dict[str, str]:

@@ -16,8 +16,10 @@ from headrace.model.intervals import DAY_US
 from headrace.model.times import Duration
 from headrace.security import tokens
 from headrace.security.access import Identity
+from headrace.security.access_events import UNKNOWN
 from headrace.security.audit import Action, AuditEvent, Object, append, rfc3339
 from headrace.security.token_use import last_uses, note_use
+from headrace.services.access_events import note_failed_sign_in
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option, Reason
@@ -43,8 +45,10 @@ def identify(session: ProjectSession, text: str) -> Identity:
         with session.store.read() as tx:
             token = access_tokens.by_hash(tx, tokens.hash_of(text))
     if token is None:
+        note_failed_sign_in(session, "token", UNKNOWN, "unknown")
         raise Refused("this token isn't known", hint="an admin creates one: headrace token create")
     if not token.valid(_now_us()):
+        note_failed_sign_in(session, "token", token.name, _state(session, token))
         raise Refused(
             f"the token {token.name} is {_state(session, token)}",
             hint=f"an admin creates a new one: headrace token create {token.name}",

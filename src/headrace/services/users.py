@@ -10,10 +10,12 @@ import msgspec
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
+from headrace.security.access_events import UNKNOWN
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.security.passwords import matches, password_hash
 from headrace.security.sessions import SESSIONS_FILE, Sessions, SignedIn, SignInKind
 from headrace.security.users import NAME, User, changing, read_users
+from headrace.services.access_events import note_failed_sign_in
 from headrace.services.browser_sessions import SUBJECT, signed_in, users_file
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
@@ -104,9 +106,16 @@ def sign_in(session: ProjectSession, name: str, password: str) -> SignedIn | Non
     """Return who signs in; None for an unknown user or a wrong password, after the same time."""
     user = read_users(users_file(session)).get(name)
     if not matches(user, password):
+        note_failed_sign_in(session, "user", UNKNOWN if user is None else name, "password")
         return None
     assert user is not None
     return signed_in(session, SignInKind.PASSWORD, SUBJECT + name, credential=user.credential)
+
+
+def note_throttled(session: ProjectSession, name: str) -> None:
+    """Note an attempt to sign in that wasn't looked at, because there were too many before."""
+    known = name in read_users(users_file(session))
+    note_failed_sign_in(session, "user", name if known else UNKNOWN, "throttled")
 
 
 def _known(users: dict[str, User], name: str) -> User:

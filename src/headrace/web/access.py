@@ -267,6 +267,11 @@ def urlsplit_host(origin: str) -> str:
     return ""
 
 
+def sends_token(request: Request) -> bool:
+    """Whether a request was sent with a token, valid or not."""
+    return bool(_bearer(request) or request.query_params.get("token"))
+
+
 def _bearer(request: Request) -> str:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else ""

@@ -22,7 +22,9 @@ from starlette.routing import Route
 
 from headrace.model import HeadraceError, Refused
 from headrace.security.access import Identity, local_identity
+from headrace.security.access_events import UNKNOWN
 from headrace.security.sessions import SignInKind
+from headrace.services.access_events import note_failed_sign_in
 from headrace.services.browser_sessions import session_identity
 from headrace.services.permissions import METRICS, check, check_call
 from headrace.services.receive import NoHook, fire
@@ -31,7 +33,7 @@ from headrace.services.session import ProjectSession
 from headrace.services.status import status
 from headrace.services.tokens import identify
 from headrace.web import monitoring
-from headrace.web.access import Credential, CredentialKind, Guard
+from headrace.web.access import Credential, CredentialKind, Guard, sends_token
 from headrace.web.acts import Acts
 from headrace.web.agents import http as agents
 from headrace.web.data import Data
@@ -265,6 +267,8 @@ class ServerEndpoints:
             answer = RedirectResponse(request.url.path, 303)
             self._guard.sign_in(request, answer)
             return answer
+        if sent is not None:
+            await self._reader.glance(_note_unknown_token)
         if self.bundle.built:
             return self.bundle.page(request, 200 if self._guard.lets_look(request) else 401)
         identity = await identify_request(request, self._guard, self._reader)
@@ -371,8 +375,17 @@ def _seeing(reader: ProjectReader, endpoint: RequestHandler) -> RequestHandler:
 
 async def identify_request(request: Request, guard: Guard, reader: ProjectReader) -> Identity:
     """Return who sends a request. Raises HttpProblem (401) if it doesn't say so."""
-    request.state.credential = credential = guard.check_token(request)
+    try:
+        request.state.credential = credential = guard.check_token(request)
+    except HttpProblem:
+        if sends_token(request):
+            await reader.glance(_note_unknown_token)
+        raise
     return await _identity(request, credential, guard, reader)
+
+
+def _note_unknown_token(session: ProjectSession) -> None:
+    note_failed_sign_in(session, "token", UNKNOWN, "unknown")
 
 
 async def _identity(

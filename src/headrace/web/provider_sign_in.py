@@ -88,21 +88,27 @@ class ProviderEndpoints:
         sent = request.query_params
         pending = self._pending.pop(sent.get("state", ""), None)
         if pending is None or time.monotonic() - pending.began_at > STARTED_SECONDS:
-            return await self._pages.failed("/", "This sign-in has ended or was used before.")
+            return await self._pages.refused(
+                "/", "This sign-in has ended or was used before.", "state"
+            )
         cookie = request.cookies.get(self._cookie(request), "")
         if not secrets.compare_digest(cookie.encode(), pending.browser.encode()):
-            return await self._pages.failed("/", "This sign-in was begun in another browser.")
+            return await self._pages.refused(
+                "/", "This sign-in was begun in another browser.", "browser"
+            )
         try:
             provider = await self._current()
             if sent.get("iss", provider.issuer) != provider.issuer:
-                return await self._pages.failed("/", "The answer is of another provider.")
+                return await self._pages.refused(
+                    "/", "The answer is of another provider.", "issuer"
+                )
             if "error" in sent or not sent.get("code"):
                 text = f"The provider refused: {sent.get('error', 'no code')[:100]}"
-                return await self._pages.failed(pending.next_path, text)
+                return await self._pages.refused(pending.next_path, text, "no_code")
             person = await self._ask(lambda: provider.finish(pending.started, sent["code"]))
             who = await self._reader.glance(lambda session: _signed_in(session, person))
         except HeadraceError as error:
-            return await self._pages.failed(pending.next_path, str(error))
+            return await self._pages.refused(pending.next_path, str(error), "answer")
         answer = self._pages.signed_in(request, who, pending.next_path)
         self._guard.set_cookie(request, answer, self._cookie(request), "", seconds=0)
         return answer
@@ -116,6 +122,7 @@ class ProviderEndpoints:
             token = fields.get("logout_token", "")
             logged_out = await self._ask(lambda: provider.logged_out(token))
         except (ValueError, HeadraceError) as error:
+            await self._pages.note("logout_token")
             raise HttpProblem(400, f"no session is ended: {error}") from None
         ended = self._guard.sessions.end_where(
             lambda _, person: _is_of(person, provider.issuer, logged_out)

@@ -18,7 +18,9 @@ from starlette.responses import RedirectResponse, Response
 
 from headrace.model import HeadraceError
 from headrace.security.access import Identity, local_identity
+from headrace.security.access_events import UNKNOWN
 from headrace.security.sessions import SignedIn, SignInKind, hash_of_id
+from headrace.services.access_events import note_failed_sign_in
 from headrace.services.browser_sessions import SessionEvent, has_users, record_later
 from headrace.services.responses import Response as ApiResponse
 from headrace.services.session import ProjectSession
@@ -93,6 +95,7 @@ class SignInEndpoints:
             raise HttpProblem(403, "only the page of this server may sign in")
         form = await read_form(request)
         if not self._throttle.allows(form.name):
+            await self._note_throttled(form.name)
             text = "Too many attempts to sign in with this name. Try again in a minute."
             return await self._page(form.next_path, text, 429)
         signed_in = await self._verified(form)
@@ -101,6 +104,22 @@ class SignInEndpoints:
             return await self._page(form.next_path, text, 401)
         self._throttle.forget(form.name)
         return self.signed_in(request, signed_in, form.next_path)
+
+    async def _note_throttled(self, name: str) -> None:
+        from headrace.services.users import note_throttled  # imports argon2
+
+        await self._reader.glance(lambda session: note_throttled(session, name))
+
+    async def refused(self, next_path: str, message: str, code: str) -> Response:
+        """Note that a provider's answer was refused, and return the page to sign in."""
+        await self.note(code)
+        return await self.failed(next_path, message)
+
+    async def note(self, code: str) -> None:
+        """Note for the audit trail that a message in a provider's name was refused."""
+        await self._reader.glance(
+            lambda session: note_failed_sign_in(session, "provider", UNKNOWN, code)
+        )
 
     async def failed(self, next_path: str, message: str) -> Response:
         """Return the page to sign in, with the reason why nobody is signed in."""

@@ -83,3 +83,45 @@ def test_sizes_are_said_as_people_count(door: Opened) -> None:
 def test_an_incident_that_there_isnt_is_refused(door: Opened) -> None:
     """Would catch: an empty answer that looks like an incident without figures."""
     assert door.get("/api/v1/incidents/INC-99/figures").status in (400, 404)
+
+
+# The history of a node, as its page draws it.
+
+
+def test_the_history_has_what_readers_see_and_what_happened_there(door: Opened) -> None:
+    """Would catch: held partitions drawn as if readers saw them, without the incident; durations
+    and delays in another unit."""
+    result = door.get("/api/v1/assets/orders/history").json
+    assert [item["partition"] for item in result["points"]] == [day(at) for at in range(SOUND)]
+    assert {(item["rows"], item["version"]) for item in result["points"]} == {(ROWS, 1)}
+    assert all(0 < item["seconds"] < 600 for item in result["points"])
+    newest = result["points"][-1]
+    assert newest["after_seconds"] == pytest.approx(6 * 3600, abs=1800)
+    assert [(mark["partition"], mark["kind"]) for mark in result["marks"]] == [
+        (day(EMPTIED), "incident"),
+        (day(SCALED), "incident"),
+    ]
+    assert (result["columns"], result["column"], result["figures"]) == (["day", "amount"], None, [])
+
+
+def test_a_columns_history_shows_what_was_usual_and_what_was_odd(door: Opened) -> None:
+    """Would catch: a band in logarithms, one from the first day on, and an anomaly inside it."""
+    result = door.get("/api/v1/assets/orders/history?column=AMOUNT&limit=40").json
+    assert result["column"] == "amount"
+    figures = {item["figure"]: item["points"] for item in result["figures"]}
+    nulls = {item["partition"]: item for item in figures["nulls"]}
+    assert [item["low"] for item in figures["nulls"][:14]] == [None] * 14
+    emptied, quiet = nulls[day(EMPTIED)], nulls[day(SOUND - 1)]
+    assert (emptied["value"], emptied["odd"], quiet["value"], quiet["odd"]) == (0.5, True, 0, False)
+    assert 0 <= emptied["low"] <= emptied["high"] < 0.1
+    sizes = {item["partition"]: item for item in figures["location"]}
+    scaled = sizes[day(SCALED)]
+    assert scaled["odd"]
+    assert 10 < scaled["low"] < 20 < scaled["high"] < 40 < scaled["value"]
+
+
+def test_a_history_of_an_unknown_column_names_the_known_ones(door: Opened) -> None:
+    """Would catch: an empty chart for a column that is misspelt."""
+    refused = door.get("/api/v1/assets/orders/history?column=amuont")
+    assert refused.status == 400
+    assert "amount" in refused.json["hint"]

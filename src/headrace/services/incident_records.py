@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import msgspec
 
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.metric_anomalies import MetricAnomaly, anomalous_metrics, kind_of
+from headrace.checks.anomalies.usual import in_natural_units, unit_of
 from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics, StoredMetrics, decoded
 from headrace.incidents.commands import ACT, FAILED, REPAIR_BEGUN, REPAIRED
 from headrace.incidents.evidence.records import report_publications
@@ -217,10 +217,6 @@ FIGURES_MAX = 4
 MARKED_MAX = 30
 """Maximum number of anomalous partitions per figure."""
 _FACT = "fact:"
-_LOGARITHMS = frozenset({"location", "spread", "distinct"})
-_PLUS_ONE = frozenset({"rows", "length"})
-_SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
-_HOURS = frozenset({"hour_mean", "hour_q95"})
 
 
 @authorised
@@ -292,16 +288,10 @@ def _row(
         column=metric.column or None,
         figure=metric.family,
         category=metric.value or None,
-        unit=(
-            "share"
-            if metric.family in _SHARES
-            else "hours"
-            if metric.family in _HOURS
-            else "number"
-        ),
+        unit=unit_of(metric.family),
         partition=facts[0].partition,
-        expected=_plain(metric.family, figure.expected),
-        observed=_plain(metric.family, figure.observed),
+        expected=in_natural_units(metric.family, figure.expected),
+        observed=in_natural_units(metric.family, figure.observed),
         points=[*_before(metric, past), *_since(tx, metric, facts)],
     )
 
@@ -329,14 +319,7 @@ def _value(metric: MetricId, metrics: Metrics) -> float | None:
     """Return a metric's value; an absent category has the share 0."""
     absent = 0.0 if metric.family == "share" else None
     value = metrics.values().get(metric, absent)
-    return None if value is None else _plain(metric.family, value)
-
-
-def _plain(family: str, value: float) -> float:
-    """Return a value in natural units: rows and sizes are stored as logarithms."""
-    if family in _PLUS_ONE:
-        return max(math.exp(value) - 1, 0.0)
-    return math.exp(value) if family in _LOGARITHMS else value
+    return None if value is None else in_natural_units(metric.family, value)
 
 
 # The outcome of a repair, written in the incident's timeline if the incident's end doesn't say it:

@@ -137,6 +137,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "ls:file_of": _ROW("versions", SEE),
     "ls:ls": _ROW("ls", SEE, "select", lists=True),
     "ls:versions": _ROW("versions", SEE),
+    "node_history:node_history": _ROW("history", SEE, "name"),
     "nodes:code": _ROW("code", SEE, "name"),
     "nodes:consumer": _ROW("consumer", SEE, "name"),
     "nodes:list_partitions": _ROW("partitions", SEE, "name"),

@@ -187,6 +187,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/assets", "catalog", "catalog_search:catalog"),
     Get("/assets/{name}", "node", "nodes:node"),
     Get("/assets/{name}/partitions", "partitions", "nodes:list_partitions"),
+    Get("/assets/{name}/history", "node_history", "node_history:node_history"),
     Get("/assets/{name}/code", "code", "nodes:code"),
     Get("/why/{subject:path}", "why", "why:why"),
     Get("/incidents", "incidents", "incidents:incidents"),

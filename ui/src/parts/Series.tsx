@@ -1,11 +1,21 @@
 // A figure over time, the newest at the right, marked points by shape and colour; the same as a table.
-import { chartOf, EDGE, HEIGHT, WIDTH } from "./chart";
+import { useLayoutEffect, useRef, useState } from "react";
+import { useNavigate } from "react-router";
+import { chartOf, type Chart } from "./chart";
 import { Table, type Column } from "./Table";
 import { Shape } from "./State";
 import "./series.css";
 
-/** `value` is null where there was nothing. */
-export type Point = { name: string; value: number | null; marked: boolean };
+/** `value` is null where there was nothing, `low` and `high` where nothing is known to be usual. */
+export type Point = {
+  name: string;
+  value: number | null;
+  marked: boolean;
+  low?: number | null;
+  high?: number | null;
+};
+/** What happened at a point, as a line across the chart: another code, an incident. */
+export type Event = { name: string; text: string; bad?: boolean };
 type Props = {
   label: string;
   /** What the values are: the name of their column. */
@@ -15,24 +25,175 @@ type Props = {
   format: (value: number) => string;
   /** What was expected of the marked points: a line across. */
   expected?: number;
+  events?: readonly Event[];
+  /** The address of what is behind a point. */
+  open?: (name: string) => string;
+  /** What is round in these values, given the largest: 3,600 for seconds that are hours. */
+  unitOf?: (most: number) => number;
 };
 
-export function Series({ label, quantity, points, format, expected }: Props) {
-  const values = points.map((point) => point.value);
-  const { least, most, x, y, segments } = chartOf(values, expected);
-  const text = ({ value }: Point) => (value === null ? "nothing" : format(value));
+const HEIGHT = 170;
+const WIDTH = 640;
+const EVENT_LETTER_WIDTH = 8;
+const NONE: readonly Event[] = [];
+const nowhere = () => "";
+/** So many points are drawn as dots, too. */
+const DOTS_MAX = 120;
+
+export function Series({
+  label,
+  quantity,
+  points,
+  format,
+  expected,
+  events = NONE,
+  open = nowhere,
+  unitOf,
+}: Props) {
+  const [ref, width] = useWidth();
+  const [hovered, setHovered] = useState<number | null>(null);
+  const navigate = useNavigate();
+  const chart = chartOf({ points, expected, width, height: HEIGHT, format, unitOf });
+  const values = [0, expected ?? 0, ...points.map((point) => point.value ?? 0)];
+  const least = Math.min(...values);
+  const most = Math.max(...values);
   const range = least < 0 ? `${format(least)} to ${format(most)}` : `at most ${format(most)}`;
+  const current = hovered === null ? undefined : points[hovered];
+  const at = (event: React.PointerEvent<SVGSVGElement> | React.MouseEvent<SVGSVGElement>) =>
+    chart.nearest(event.clientX - event.currentTarget.getBoundingClientRect().left);
+  return (
+    <figure className="series" ref={ref}>
+      <figcaption className="muted small row spread">
+        <span>{current ? readingOf(current, format, events) : range}</span>
+        <span>
+          {expected !== undefined && (
+            <>
+              <span className="dashes" aria-hidden="true" /> expected {format(expected)}
+            </>
+          )}
+          {chart.bands.length > 0 && (
+            <>
+              <span className="usual-key" aria-hidden="true" /> usual
+            </>
+          )}
+        </span>
+      </figcaption>
+      <svg
+        width={width}
+        height={HEIGHT}
+        role="img"
+        aria-label={descriptionOf(label, points, events, format, range, expected)}
+        className={open("") ? "opens" : undefined}
+        onPointerMove={(event) => setHovered(points.length ? at(event) : null)}
+        onPointerLeave={() => setHovered(null)}
+        onClick={(event) => {
+          const point = points[at(event)];
+          const address = point && open(point.name);
+          if (address) void navigate(address);
+        }}
+      >
+        <Axes chart={chart} points={points} width={width} />
+        {chart.bands.map((band) => (
+          <polygon key={band} className="usual" points={band} />
+        ))}
+        {expected !== undefined && (
+          <line
+            className="expected"
+            x1={chart.left}
+            x2={width}
+            y1={chart.y(expected)}
+            y2={chart.y(expected)}
+          />
+        )}
+        <Events chart={chart} points={points} events={events} />
+        {chart.segments.map((segment) => (
+          <polyline
+            key={segment[0]?.index}
+            points={segment.map((place) => `${place.x},${place.y}`).join(" ")}
+          />
+        ))}
+        <Dots chart={chart} points={points} hovered={hovered} />
+      </svg>
+      <details>
+        <summary>As a table ({points.length})</summary>
+        <Table
+          label={label}
+          columns={columnsOf(quantity, format, points)}
+          rows={points.toReversed()}
+          keyOf={(point) => point.name}
+        />
+      </details>
+    </figure>
+  );
+}
+
+/** The width of an element in pixels, now and after each change. */
+function useWidth(): [React.RefObject<HTMLElement | null>, number] {
+  const ref = useRef<HTMLElement>(null);
+  const [width, setWidth] = useState(WIDTH);
+  useLayoutEffect(() => {
+    const element = ref.current;
+    if (!element || typeof ResizeObserver === "undefined") return undefined;
+    const observer = new ResizeObserver(([entry]) => {
+      if (entry && entry.contentRect.width > 0) setWidth(Math.floor(entry.contentRect.width));
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, width];
+}
+
+function textOf({ value }: Point, format: Props["format"]): string {
+  return value === null ? "nothing" : format(value);
+}
+
+function usualOf({ low, high }: Point, format: Props["format"]): string {
+  return low == null || high == null ? "" : `${format(low)} to ${format(high)}`;
+}
+
+/** What a point says: 2025-02-10: 12 % nulls, usual 0 % to 2 %; version 3. */
+function readingOf(point: Point, format: Props["format"], events: readonly Event[]): string {
+  const usual = usualOf(point, format);
+  const happened = events.filter(({ name }) => name === point.name).map(({ text }) => text);
+  return [
+    `${point.name}: ${textOf(point, format)}${usual && `, usual ${usual}`}`,
+    ...happened,
+  ].join("; ");
+}
+
+function descriptionOf(
+  label: string,
+  points: readonly Point[],
+  events: readonly Event[],
+  format: Props["format"],
+  range: string,
+  expected: number | undefined,
+): string {
   const marked = points.filter((point) => point.marked);
-  const description = [
+  return [
     `${label}: ${points.length} points, ${range}`,
     ...(marked.length
-      ? [`marked: ${marked.map((point) => `${point.name} ${text(point)}`).join(", ")}`]
+      ? [`marked: ${marked.map((point) => `${point.name} ${textOf(point, format)}`).join(", ")}`]
       : []),
     ...(expected === undefined ? [] : [`expected: ${format(expected)}`]),
+    ...events.map((event) => `${event.name}: ${event.text}`),
   ].join("; ");
-  const columns: readonly Column<Point>[] = [
+}
+
+function columnsOf(
+  quantity: string,
+  format: Props["format"],
+  points: readonly Point[],
+): readonly Column<Point>[] {
+  const usual: Column<Point> = {
+    name: "Usual",
+    className: "number",
+    cell: (point) => usualOf(point, format),
+  };
+  return [
     { name: "Partition", cell: (point) => <span className="mono">{point.name}</span> },
-    { name: quantity, className: "number", cell: text },
+    { name: quantity, className: "number", cell: (point) => textOf(point, format) },
+    ...(points.some(({ low }) => low != null) ? [usual] : []),
     {
       name: "Marked",
       unnamed: true,
@@ -44,71 +205,87 @@ export function Series({ label, quantity, points, format, expected }: Props) {
         ),
     },
   ];
+}
+
+type Drawn = { chart: Chart; points: readonly Point[] };
+
+function Axes({ chart, points, width }: Drawn & { width: number }) {
   return (
-    <figure className="series">
-      <figcaption className="muted small row spread">
-        <span>
-          {range}
-          {expected !== undefined && (
-            <>
-              ; <span className="dashes" aria-hidden="true" /> expected {format(expected)}
-            </>
-          )}
-        </span>
-        <span>
-          {points[0]?.name} to {points.at(-1)?.name}
-        </span>
-      </figcaption>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={description}>
-        <line className="ground" x1={EDGE} x2={WIDTH - EDGE} y1={y(0)} y2={y(0)} />
-        {expected !== undefined && (
-          <line className="expected" x1={EDGE} x2={WIDTH - EDGE} y1={y(expected)} y2={y(expected)}>
-            <title>{`expected: ${format(expected)}`}</title>
-          </line>
-        )}
-        {segments.map((segment) => (
-          <polyline
-            key={segment[0]?.index}
-            points={segment.map((place) => `${place.x},${place.y}`).join(" ")}
+    <g className="axes" aria-hidden="true">
+      {chart.ticks.map(({ value, label }) => (
+        <g key={value}>
+          <line
+            className="grid"
+            x1={chart.left}
+            x2={width}
+            y1={chart.y(value)}
+            y2={chart.y(value)}
           />
-        ))}
-        {points.map(
-          (point, index) =>
-            point.marked && (
-              <line
-                key={`${point.name} mark`}
-                className="mark"
-                x1={x(index)}
-                x2={x(index)}
-                y1={EDGE}
-                y2={y(0)}
-              />
-            ),
-        )}
-        {points.map(
-          (point, index) =>
-            (point.value !== null || point.marked) && (
-              <circle
-                key={point.name}
-                className={point.marked ? "marked" : undefined}
-                cx={x(index)}
-                cy={y(point.value ?? 0)}
-                r={point.marked ? 5 : 2.5}
-              >
-                <title>{`${point.name}: ${text(point)}`}</title>
-              </circle>
-            ),
-        )}
-      </svg>
-      <details>
-        <summary>As a table ({points.length})</summary>
-        <Table
-          label={label}
-          columns={columns}
-          rows={points.toReversed()}
-          keyOf={(point) => point.name}
-        />
-      </details>
-    </figure>
+          <text className="value" x={chart.left - 6} y={chart.y(value)} dy="0.32em">
+            {label}
+          </text>
+        </g>
+      ))}
+      {chart.named.map((index, at) => (
+        <text
+          key={points[index]?.name}
+          className={at === 0 ? "first" : at === chart.named.length - 1 ? "last" : undefined}
+          x={chart.x(index)}
+          y={HEIGHT - 6}
+        >
+          {points[index]?.name}
+        </text>
+      ))}
+    </g>
   );
+}
+
+/** Lines across the chart; their texts as far as there is room, all of them in the description. */
+function Events({ chart, points, events }: Drawn & { events: readonly Event[] }) {
+  const placed = events
+    .map((event) => ({ ...event, at: points.findIndex(({ name }) => name === event.name) }))
+    .filter(({ at }) => at >= 0)
+    .toSorted((one, other) => one.at - other.at);
+  let free = 0;
+  return placed.map((event) => {
+    const x = chart.x(event.at);
+    const half = (event.text.length * EVENT_LETTER_WIDTH) / 2;
+    const named = x - half >= free;
+    if (named) free = x + half;
+    return (
+      <g
+        key={`${event.name} ${event.text}`}
+        className={event.bad ? "event bad" : "event"}
+        aria-hidden="true"
+      >
+        <line x1={x} x2={x} y1={14} y2={chart.y(0)} />
+        {named && (
+          <text x={x} y={10}>
+            {event.text}
+          </text>
+        )}
+        <title>{`${event.name}: ${event.text}`}</title>
+      </g>
+    );
+  });
+}
+
+function Dots({ chart, points, hovered }: Drawn & { hovered: number | null }) {
+  return points.map((point, index) => {
+    const drawn = point.marked || index === hovered || points.length <= DOTS_MAX;
+    if (!drawn || (point.value === null && !point.marked)) return null;
+    return (
+      <g key={point.name}>
+        {point.marked && (
+          <line className="mark" x1={chart.x(index)} x2={chart.x(index)} y1={14} y2={chart.y(0)} />
+        )}
+        <circle
+          className={point.marked ? "marked" : undefined}
+          cx={chart.x(index)}
+          cy={chart.y(point.value ?? 0)}
+          r={point.marked ? 5 : index === hovered ? 4 : 2.5}
+        />
+      </g>
+    );
+  });
 }

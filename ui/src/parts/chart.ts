@@ -1,40 +1,112 @@
-// Where the points of a chart lie, in the units of its viewBox.
+// Where the points of a chart lie, in pixels: an axis of partitions across, an axis of values up.
+import { scaleLinear, scalePoint } from "d3-scale";
 
-export const WIDTH = 640;
-export const HEIGHT = 130;
-export const EDGE = 10;
+const RIGHT = 16;
+const TOP = 18;
+const BOTTOM = 24;
+/** A name of a partition needs so many pixels. */
+const NAME_WIDTH = 96;
+/** A letter of a tick's label needs so many pixels, at most. */
+const LETTER_WIDTH = 7;
+const GAP = 14;
+const TICKS = 4;
 
+/** A value of a partition, and between what it is usual. */
+export type Plotted = {
+  value: number | null;
+  low?: number | null | undefined;
+  high?: number | null | undefined;
+};
 type Vertex = { index: number; x: number; y: number };
 export type Chart = {
-  least: number;
-  most: number;
+  /** Where the axis of values is: its labels are left of it. */
+  left: number;
   x: (index: number) => number;
   y: (value: number) => number;
+  /** The values at which the axis has a line, with their labels. */
+  ticks: readonly { value: number; label: string }[];
+  /** The indexes of the points whose names are on the axis. */
+  named: readonly number[];
   /** The points that a line connects: it isn't drawn over a point without a value. */
   segments: readonly (readonly Vertex[])[];
+  /** The outlines of what is usual, as points of polygons. */
+  bands: readonly string[];
+  /** The nearest point to a place across. */
+  nearest: (x: number) => number;
 };
 
-/** The chart of some values, the first at the left; zero and the expected value are always in it. */
-export function chartOf(values: readonly (number | null)[], expected: number | undefined): Chart {
-  const drawn = [0, expected ?? 0, ...values.map((value) => value ?? 0)];
+type Shape = {
+  points: readonly Plotted[];
+  expected?: number | undefined;
+  width: number;
+  height: number;
+  format: (value: number) => string;
+  /** What is round in these values: 3,600 for seconds that are hours. */
+  unitOf?: ((most: number) => number) | undefined;
+};
+
+/** The chart of some points, the first at the left; zero and what is expected are always in it. */
+export function chartOf({ points, expected, width, height, format, unitOf }: Shape): Chart {
+  const drawn = [
+    0,
+    expected ?? 0,
+    ...points.flatMap(({ value, low, high }) => [value ?? 0, low ?? 0, high ?? 0]),
+  ];
   const least = Math.min(...drawn);
   const most = Math.max(...drawn);
-  const width = WIDTH - 2 * EDGE;
-  const height = HEIGHT - 2 * EDGE;
-  const x = (index: number) =>
-    EDGE + (values.length > 1 ? (index / (values.length - 1)) * width : width / 2);
-  const y = (value: number) =>
-    HEIGHT - EDGE - (most > least ? ((value - least) / (most - least)) * height : 0);
+  const y = scaleLinear([least, most > least ? most : least + 1], [height - BOTTOM, TOP]);
+  const unit = unitOf?.(Math.max(most, -least)) ?? 1;
+  const ticks = scaleLinear(
+    y.domain().map((value) => value / unit),
+    y.range(),
+  )
+    .ticks(TICKS)
+    .map((tick) => ({ value: tick * unit, label: format(tick * unit) }));
+  const left = GAP + LETTER_WIDTH * Math.max(...ticks.map(({ label }) => label.length));
+  const across = scalePoint(
+    points.map((_, index) => index),
+    [left, Math.max(width - RIGHT, left)],
+  );
+  const x = (index: number) => across(index) ?? left;
+  const step = across.step() || 1;
+  return {
+    x,
+    y,
+    left,
+    ticks,
+    named: namedOf(points.length, Math.max(Math.floor((width - left - RIGHT) / NAME_WIDTH), 2)),
+    segments: runsOf(points, ({ value }) => value !== null).map((run) =>
+      run.map((index) => ({ index, x: x(index), y: y(points[index]?.value ?? 0) })),
+    ),
+    bands: runsOf(points, ({ low, high }) => low != null && high != null).map((run) =>
+      [
+        ...run.map((index) => [x(index), y(points[index]?.high ?? 0)]),
+        ...run.toReversed().map((index) => [x(index), y(points[index]?.low ?? 0)]),
+      ]
+        .map((place) => place.join(","))
+        .join(" "),
+    ),
+    nearest: (place) =>
+      points.length > 1
+        ? Math.min(Math.max(Math.round((place - x(0)) / step), 0), points.length - 1)
+        : 0,
+  };
+}
 
-  const segments: Vertex[][] = [];
-  let segment: Vertex[] = [];
-  for (const [index, value] of values.entries()) {
-    if (value === null) {
-      segment = [];
-      continue;
-    }
-    if (!segment.length) segments.push(segment);
-    segment.push({ index, x: x(index), y: y(value) });
-  }
-  return { least, most, x, y, segments };
+/** The first, the last, and as many between them as there is room for. */
+function namedOf(count: number, room: number): number[] {
+  if (count <= room) return [...Array(count).keys()];
+  return [...Array(room).keys()].map((at) => Math.round((at * (count - 1)) / (room - 1)));
+}
+
+/** The indexes of the points of which something holds, by runs of neighbours. */
+function runsOf(points: readonly Plotted[], holds: (point: Plotted) => boolean): number[][] {
+  const runs: number[][] = [];
+  points.forEach((point, index) => {
+    if (!holds(point)) return;
+    const last = runs.at(-1);
+    if (last?.at(-1) === index - 1) last.push(index);
+    else runs.push([index]);
+  });
+  return runs;
 }

@@ -46,3 +46,8 @@ export function formatEstimate({
     ? formatDuration(seconds)
     : `${formatDuration(seconds)} (${formatDuration(low)} to ${formatDuration(high)})`;
 }
+
+/** The unit in which a length of time is round: days, hours, minutes or seconds. */
+export function roundIn(seconds: number): number {
+  return [86_400, 3_600, 60, 1].find((unit) => seconds >= 2 * unit) ?? 0.001;
+}

@@ -14,6 +14,7 @@ import { Checks } from "./Checks";
 import { Code } from "./Code";
 import { Columns } from "./Columns";
 import { Deliveries } from "./Deliveries";
+import { History } from "./History";
 import { Lineage } from "./Lineage";
 import { Partitions } from "./Partitions";
 import { Preview } from "./Preview";
@@ -43,6 +44,7 @@ const PARTS: readonly Part[] = [
     of: "source",
     show: ({ node, learnt }) => <Deliveries name={node.name} learnt={learnt ?? null} />,
   },
+  { part: "history", name: "History", show: ({ node }) => <History name={node.name} /> },
   {
     part: "around",
     name: "Reads and readers",

@@ -104,6 +104,13 @@ const COLUMNS: readonly Column<Row>[] = [
         )
         .join("; "),
   },
+  {
+    name: "History",
+    cell: (row) =>
+      row.published && (
+        <Link to={`?${new URLSearchParams({ part: "history", column: row.name })}`}>Figures</Link>
+      ),
+  },
   { name: "Used by", className: "number", cell: (row) => row.promised?.used_by.length },
 ];
 

@@ -5,7 +5,8 @@ import { useResponse } from "../../api/responses";
 import { DeviationChart } from "../../parts/DeviationChart";
 import { Loaded, Panel } from "../../parts/Page";
 import { Series } from "../../parts/Series";
-import { formatDuration } from "../../parts/durations";
+import { formatDuration, roundIn } from "../../parts/durations";
+import { figureName, formatOf } from "../../parts/figureNames";
 import { many } from "../../parts/words";
 
 type Row = Schema["IncidentRow"];
@@ -105,30 +106,6 @@ function Rows({ row: { cause, affected } }: { row: Row }) {
   );
 }
 
-const FAMILIES: Record<string, string> = {
-  rows: "Rows",
-  nulls: "Nulls",
-  empty: "Empty texts",
-  negative: "Negative values",
-  zero: "Zeros",
-  share: "Share",
-  location: "Size of the values",
-  spread: "Spread of the values",
-  distinct: "Distinct values",
-  length: "Characters on average",
-  hour_mean: "Hour of the day on average",
-  hour_q95: "Hour until which nearly all are",
-};
-const UNITS: Record<string, (value: number) => string> = {
-  share: (value) => `${(100 * value).toFixed(value >= 0.095 || value === 0 ? 0 : 1)} %`,
-  hours: (value) => `${value.toFixed(1)} h`,
-  number: (value) =>
-    value.toLocaleString(
-      "en",
-      value < 100 ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: 0 },
-    ),
-};
-
 /** What the evidence is of: the history, what was expected of the odd partition, and what it came to. */
 function Figures({ row: { id } }: { row: Row }) {
   return (
@@ -147,9 +124,8 @@ function Figures({ row: { id } }: { row: Row }) {
 }
 
 function Figure({ incidentFigure: row }: { incidentFigure: Schema["IncidentFigureRow"] }) {
-  const format = UNITS[row.unit] ?? String;
-  const family = FAMILIES[row.figure] ?? row.figure;
-  const quantity = row.category === null ? family : `${family} of “${row.category}”`;
+  const format = formatOf(row.unit);
+  const quantity = figureName(row.figure, row.category);
   const title = row.column === null ? quantity : `${quantity} in ${row.column}`;
   return (
     <Panel
@@ -187,6 +163,7 @@ function Seconds({ row: { cause, affected } }: { row: Row }) {
               label={`How long ${cause.node} took`}
               quantity="Duration"
               format={formatDuration}
+              unitOf={roundIn}
               points={rows.toReversed().map((row) => ({
                 name: `${row.partition ?? "*"} (${row.attempt ?? "no attempt"})`,
                 value: row.seconds,

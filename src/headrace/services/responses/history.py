@@ -1,0 +1,75 @@
+"""Responses of a node's history: its publications, and the figures of its columns over time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from headrace.services.responses.base import Response
+
+
+class PublishedPointRow(Response, frozen=True, kw_only=True):
+    """A partition as readers see it, and what publishing it took."""
+
+    partition: str
+    rows: int
+    bytes: int
+    seconds: float | None
+    """Duration of the attempt that published it; null if retention has taken the attempt."""
+    shared: int
+    """The number of partitions that this attempt made."""
+    published_at: datetime
+    after_seconds: float | None
+    """From the end of its interval to its publication; null for partitions without an interval."""
+    version: int
+    """The applied version whose code made it."""
+    verdict: str
+
+
+class HistoryMarkRow(Response, frozen=True, kw_only=True):
+    """Something that happened at a partition: `kind` is `code` (another version of the node's
+    code made it) or `incident` (`text` is its id)."""
+
+    partition: str
+    kind: str
+    text: str
+
+
+class ColumnPointRow(Response, frozen=True, kw_only=True):
+    """A figure of one partition. `low` and `high` are the values between which it is usual, given
+    the earlier partitions; null while too few are known. `odd`: it was reported as an anomaly."""
+
+    partition: str
+    value: float | None
+    low: float | None
+    high: float | None
+    odd: bool
+
+
+class ColumnFigureRow(Response, frozen=True, kw_only=True):
+    """One figure of a column over time, oldest first. `figure` is a family of metrics (`nulls`,
+    `distinct`, `location`: the size of the values, …), `category` the value whose share it is,
+    `unit` one of share (0 to 1), hours and number."""
+
+    figure: str
+    category: str | None
+    unit: str
+    points: list[ColumnPointRow]
+
+
+class HistoryResponse(Response, frozen=True, kw_only=True):
+    """The newest published partitions of a node, oldest first."""
+
+    now: datetime
+    node: str
+    timezone: str
+    key: str | None
+    """The second part of the partitions' keys, for data that is partitioned by one too."""
+    keys: list[str]
+    """The second parts of the newest partitions' keys."""
+    points: list[PublishedPointRow]
+    marks: list[HistoryMarkRow]
+    columns: list[str]
+    """The columns whose figures are stored and may be shown."""
+    column: str | None
+    figures: list[ColumnFigureRow]
+    """Of `column`; empty without one."""

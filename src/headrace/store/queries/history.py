@@ -1,0 +1,79 @@
+"""The newest published partitions of a node, with what their attempts took and measured."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.store.transaction import Transaction
+
+
+class PublishedPoint(msgspec.Struct, frozen=True, gc=False):
+    """A visible publication. Times are microseconds; None for those of an attempt that is gone."""
+
+    partition: str
+    epoch: int
+    n: int
+    rows: int
+    bytes: int
+    published_at: int
+    version: int
+    verdict: str
+    started_at: int | None
+    finished_at: int | None
+    partitions: str | None
+    """JSON list of the partitions that the attempt made."""
+
+
+def newest_points(tx: Transaction, node: str, ending: str, limit: int) -> list[PublishedPoint]:
+    """Return the visible publications of the newest partitions whose key ends so, oldest first."""
+    rows = tx.execute(
+        "select p.partition, p.epoch, p.n, p.rows, p.bytes, p.published_at, p.version, p.verdict,"
+        " a.started_at, a.finished_at, a.partitions from publication p left join attempt a on"
+        " a.epoch = p.epoch and a.n = p.n where p.node = :node and p.ended_snapshot is null and"
+        " substr(p.partition, length(p.partition) - length(:ending) + 1) = :ending order by"
+        " p.partition desc limit :limit",
+        {"node": node, "ending": ending, "limit": limit},
+    ).fetchall()
+    return [PublishedPoint(*row) for row in reversed(rows)]
+
+
+def newest_partitions(tx: Transaction, node: str, limit: int) -> list[str]:
+    """Return the newest published partitions by key, newest first."""
+    rows = tx.execute(
+        "select partition from publication where node = :node and ended_snapshot is null order by"
+        " partition desc limit :limit",
+        {"node": node, "limit": limit},
+    ).fetchall()
+    return [partition for (partition,) in rows]
+
+
+def newest_measurements(tx: Transaction, node: str, first: str, last: str) -> dict[str, bytes]:
+    """Return partition → vector of its newest measurement, also if it was held, oldest first."""
+    rows = tx.execute(
+        "select partition, vector from metric where node = :node and partition between :first and"
+        " :last order by partition, epoch, n",
+        {"node": node, "first": first, "last": last},
+    )
+    return {partition: bytes(vector) for partition, vector in rows}
+
+
+def reported_anomalies(
+    tx: Transaction, node: str, first: str, last: str
+) -> set[tuple[str, str, str]]:
+    """Return (partition, column in lower case, kind) of the anomalies of these partitions."""
+    rows = tx.execute(
+        "select distinct partition, lower(column_name), kind from fact where node = :node and"
+        " partition between :first and :last",
+        {"node": node, "first": first, "last": last},
+    )
+    return {(partition, column, kind) for partition, column, kind in rows}
+
+
+def incidents_at(tx: Transaction, node: str, first: str, last: str) -> list[tuple[str, int]]:
+    """Return (partition, incident number) where the causes of incidents were seen."""
+    rows = tx.execute(
+        "select partition, incident_id from incident_partition where node = :node and partition"
+        " between :first and :last order by partition, incident_id",
+        {"node": node, "first": first, "last": last},
+    ).fetchall()
+    return [(partition, number) for partition, number in rows]

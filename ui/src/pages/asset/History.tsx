@@ -1,0 +1,177 @@
+// How a node's partitions were over time: rows, size, duration, delay, and the figures of a column.
+import { Link, useSearchParams } from "react-router";
+import type { Schema } from "../../api/client";
+import { useResponse } from "../../api/responses";
+import { formatDuration, roundIn } from "../../parts/durations";
+import { figureName, formatBytes, formatOf, formatRows } from "../../parts/figureNames";
+import { Empty, Loaded, Panel } from "../../parts/Page";
+import { Series, type Event } from "../../parts/Series";
+
+type Document = Schema["HistoryResponse"];
+type Published = Schema["PublishedPointRow"];
+type Figure = {
+  title: string;
+  value: (point: Published) => number | null;
+  format: (value: number) => string;
+  unitOf?: (most: number) => number;
+};
+
+const FIGURES: readonly Figure[] = [
+  { title: "Rows", value: (point) => point.rows, format: formatRows },
+  { title: "Size", value: (point) => point.bytes, format: formatBytes },
+  {
+    title: "Duration",
+    value: (point) => (point.seconds === null ? null : point.seconds / point.shared),
+    format: formatDuration,
+    unitOf: roundIn,
+  },
+  {
+    title: "Published after the interval's end",
+    value: (point) => point.after_seconds,
+    format: formatDuration,
+    unitOf: roundIn,
+  },
+];
+
+export function History({ name }: { name: string }) {
+  const [params] = useSearchParams();
+  const column = params.get("column");
+  const key = params.get("key");
+  const response = useResponse("/api/v1/assets/{name}/history", {
+    path: { name },
+    query: { ...(column ? { column } : {}), ...(key ? { key } : {}) },
+  });
+  return <Loaded document={response}>{(document) => <Charts document={document} />}</Loaded>;
+}
+
+function Charts({ document }: { document: Document }) {
+  const { points, node, keys } = document;
+  if (!points.length)
+    return (
+      <Panel title="History">
+        <Empty>
+          Nothing of it is published yet. <code>{`headrace why ${node}`}</code> says what it waits
+          for.
+        </Empty>
+      </Panel>
+    );
+  const events = eventsOf(document);
+  const open = (partition: string) => `?${new URLSearchParams({ part: "preview", partition })}`;
+  return (
+    <>
+      {keys.length > 0 && <Choice label="Key" name="key" values={keys} chosen={document.key} />}
+      <div className="charts">
+        {FIGURES.map(({ title, value, format, unitOf }) => {
+          const series = points.map((point) => ({
+            name: point.partition,
+            value: value(point),
+            marked: false,
+          }));
+          if (series.every((point) => point.value === null)) return null;
+          return (
+            <Panel key={title} title={title} aside={asideOf(title, document)}>
+              <Series
+                label={`${title} of ${node}`}
+                quantity={title}
+                format={format}
+                {...(unitOf ? { unitOf } : {})}
+                points={series}
+                events={events}
+                open={open}
+              />
+            </Panel>
+          );
+        })}
+      </div>
+      {document.columns.length > 0 && (
+        <Choice label="Column" name="column" values={document.columns} chosen={document.column} />
+      )}
+      <div className="charts">
+        {document.figures.map((figure) => (
+          <ColumnFigure
+            key={`${figure.figure} ${figure.category ?? ""}`}
+            document={document}
+            figure={figure}
+            events={events}
+            open={open}
+          />
+        ))}
+      </div>
+    </>
+  );
+}
+
+function asideOf(title: string, { points, timezone }: Document): string {
+  if (title === "Duration" && points.some(({ shared }) => shared > 1))
+    return "an attempt's, divided by its partitions";
+  return title === "Rows" ? `${points.length} partitions, ${timezone}` : "";
+}
+
+function eventsOf({ marks }: Document): Event[] {
+  return marks.map(({ partition, kind, text }) => ({
+    name: partition,
+    text,
+    bad: kind === "incident",
+  }));
+}
+
+type Choosing = {
+  label: string;
+  name: string;
+  values: readonly string[];
+  chosen: string | null;
+};
+
+function Choice({ label, name, values, chosen }: Choosing) {
+  const [params] = useSearchParams();
+  return (
+    <nav className="row choice" aria-label={label}>
+      <span className="muted small">{label}</span>
+      {values.map((value) => (
+        <Link
+          key={value}
+          className="mono"
+          to={`?${new URLSearchParams({ ...Object.fromEntries(params), part: "history", [name]: value })}`}
+          replace
+          preventScrollReset
+          aria-current={value === chosen ? "true" : undefined}
+        >
+          {value}
+        </Link>
+      ))}
+    </nav>
+  );
+}
+
+function ColumnFigure({
+  document,
+  figure,
+  events,
+  open,
+}: {
+  document: Document;
+  figure: Schema["ColumnFigureRow"];
+  events: readonly Event[];
+  open: (partition: string) => string;
+}) {
+  const title = figureName(figure.figure, figure.category);
+  const odd = figure.points.filter((point) => point.odd).length;
+  return (
+    <Panel title={title} aside={odd ? `${odd} unusual` : ""}>
+      <Series
+        label={`${title} in ${document.column ?? ""}`}
+        quantity={title}
+        format={formatOf(figure.unit)}
+        points={figure.points.map(({ partition, value, low, high, odd: marked }) => ({
+          name: partition,
+          value,
+          low,
+          high,
+          marked,
+        }))}
+        events={events}
+        open={open}
+      />
+    </Panel>
+  );
+}

@@ -54,8 +54,7 @@ class Bench:
 
     def close(self) -> None:
         self._channel.close()
-        for session in self.context._sessions.values():
-            session.close()
+        self.context.close()
 
     def rows(self, select: str, name: str = "delays", interval: str = INTERVAL) -> InputData:
         """Rows of an asset, as they would have been published."""

@@ -62,6 +62,7 @@ def test_rows_are_published_as_always(lab: Lab, body: str) -> None:
 def test_files_of_others_are_refused_and_named(lab: Lab, path: str) -> None:
     """Would catch: code that runs before the rules hold; a refusal without its declaration."""
     path = path.format(root=lab.root, worker=os.getpid())
+    (lab.root / ".headrace/lake/main/other").mkdir(parents=True)
     act = (
         f"os.listdir({path!r})" if path.endswith(("landing", "other")) else f"open({path!r}).read()"
     )

@@ -38,8 +38,7 @@ class WorkerBench:
 
     def close(self) -> None:
         self._channel.close()
-        for session in self.context._sessions.values():
-            session.close()
+        self.context.close()
 
     def rows(self, name: str, select: str, key: str = "*") -> InputData:
         """Rows of a node as they would have been published, all in one partition."""

@@ -447,6 +447,12 @@ def _cpu_seconds() -> float:
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
+def open_records() -> None:
+    """Open the kernel's records of this process and thread, for a thread that can't do so later."""
+    _processor_wait_seconds()
+    _Record.of(os.getpid())
+
+
 def _processor_wait_seconds() -> float:
     """Return how long this thread waited for a processor, in seconds; 0 if the system can't say.
 

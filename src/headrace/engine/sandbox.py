@@ -130,6 +130,24 @@ def access_of(
     )
 
 
+LIBRARIES = (
+    *("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store"),
+    *("/etc/ld.so.cache", "/etc/localtime", "/etc/timezone", "/sys/fs/cgroup"),
+)
+"""What Python and DuckDB load while they run queries."""
+CGROUP = "/proc/self/cgroup"
+"""DuckDB reads its limits of memory when it opens a database; without it, it ends the process."""
+
+
+def access_of_queries(*, read: Sequence[Path], write: Sequence[Path]) -> Access:
+    """Return what the thread that runs queries may reach, besides these folders; no port."""
+    return Access(
+        read=(*LIBRARIES, CGROUP, *_python(), *map(str, read)),
+        write=("/dev/null", *map(str, write)),
+        ports=(),
+    )
+
+
 SHIMS = "shims"
 """The folder of pyenv, asdf and mise with programs that start the chosen version of another one."""
 

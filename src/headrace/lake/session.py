@@ -215,14 +215,15 @@ _spare: list[duckdb.DuckDBPyConnection] = []
 
 
 def open_spare() -> None:
-    """Open an empty database for the next session of this process, or of each of its forks.
+    """Open an empty database, unless there is one, for the next session of this process or a fork.
 
     Opening takes longer than most reads. With one thread a database has no threads of its own, so
     that a fork gets all of it.
     """
     import duckdb
 
-    _spare[:] = [duckdb.connect(config={**_FIXED, "threads": 1})]
+    if not _spare:
+        _spare.append(duckdb.connect(config={**_FIXED, "threads": 1}))
 
 
 @contextlib.contextmanager

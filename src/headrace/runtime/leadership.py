@@ -23,7 +23,7 @@ from headrace.model import HeadraceError, LakeError, StoreError
 from headrace.model import Settings as ProjectSettings
 from headrace.model.fields import memory_in_bytes
 from headrace.model.intervals import from_us
-from headrace.model.nodes import ExecutorKind
+from headrace.model.nodes import ExecutorKind, SandboxMode
 from headrace.runtime import event_log
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.executors import Executor, NullExecutor
@@ -92,6 +92,7 @@ def worker_settings(
         for part in (MEMORY_SHARE, BACKGROUND_MEMORY_SHARE)
     )
     files = list(folders.project.glob("assets/**/*.py"))
+    mode = _sandbox_mode(folders.project / "headrace.toml")
     return WorkerSettings(
         folders,
         threads,
@@ -100,19 +101,24 @@ def worker_settings(
         background_memory_max_bytes=behind,
         python=bool(files),
         arrow=any(_has_rows(path) for path in files),
-        restricted=_is_restricted(folders.project / "headrace.toml"),
+        restricted=mode == SandboxMode.ON,
+        restricts_queries=mode != SandboxMode.OFF,
     )
 
 
-_RESTRICTED = re.compile(r"""^\s*sandbox\s*=\s*["']on["']""", re.MULTILINE)
+_SANDBOX = re.compile(r"""^\s*sandbox\s*=\s*["'](\w+)["']""", re.MULTILINE)
 
 
-def _is_restricted(settings: Path) -> bool:
-    """Whether Python assets seem to be restricted; without it, such an attempt fails."""
+def _sandbox_mode(settings: Path) -> str:
+    """Return what seems to be restricted: the project isn't loaded yet.
+
+    Attempts at Python assets fail where it is `on` and their workers were started without it.
+    """
     try:
-        return bool(_RESTRICTED.search(settings.read_text(encoding="utf-8")))
+        declared = _SANDBOX.search(settings.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        return False
+        return ""
+    return declared[1] if declared is not None else ""
 
 
 def _has_rows(path: Path) -> bool:

@@ -1,10 +1,10 @@
 """A worker process: performs one task at a time for the leader.
 
 It takes tasks from a pipe, runs user code, stages and audits, and answers. It has no access to the
-state. The main thread reads tasks and runs them: handing each over from another thread would cost
-two thread switches. A second thread sleeps on a separate pipe, on which the leader recalls tasks
-that haven't begun. The end of that pipe means that the leader is gone: the thread then ends this
-process and its children, whatever the asset code does.
+state. The thread that runs a task also reads the next one: the main thread, or for SQL assets a
+restricted one (engine/query_thread.py). Another thread sleeps on a separate pipe, on which the
+leader recalls tasks that haven't begun. The end of that pipe means that the leader is gone: the
+thread then ends this process and its children, whatever the asset code does.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import msgspec
 from headrace.engine.logs import OutputPipes
 from headrace.engine.sandbox import available
 from headrace.faults import FaultPoint, reached
+from headrace.model import SqlBody
 from headrace.runtime.attempt_forks import AttemptForks
 from headrace.runtime.messages import Answer, ComputeTask, Returned, Task, WorkerReady
 from headrace.runtime.steps.perform import perform
@@ -57,20 +58,53 @@ def work(start: Start) -> NoReturn:
     context = WorkerContext(start.settings, start.channel)
     context.forks = forks
     answers.send(WorkerReady(os.getpid()))
-    while (task := tasks.take()) is not None:
-        reached(FaultPoint.TASK_TAKEN)
-        outcome = perform(task, context)
-        reached(FaultPoint.TASK_DONE)
-        answers.send(outcome)
-        reached(FaultPoint.TASK_ANSWERED)
+    loop = _Loop(tasks, answers, context)
+    task = tasks.take()
+    while task is not None:
+        task = loop.perform(task)
     _end()
+
+
+class _Loop:
+    """Performs tasks one after the other; those of SQL assets in the restricted thread.
+
+    A thread goes on with tasks of its kind: two thread switches for each would cost up to
+    milliseconds on a busy machine.
+    """
+
+    def __init__(self, tasks: TaskPipe, answers: _Answers, context: WorkerContext) -> None:
+        self._tasks, self._answers, self._context = tasks, answers, context
+
+    def perform(self, task: Task) -> Task | None:
+        """Perform the task and those of its kind that follow; return the first of the other kind.
+
+        None if the leader is gone.
+        """
+        if _is_query(task):
+            return self._context.in_query_thread(lambda: self._perform_alike(task, queries=True))
+        return self._perform_alike(task, queries=False)
+
+    def _perform_alike(self, task: Task, *, queries: bool) -> Task | None:
+        following: Task | None = task
+        while following is not None and _is_query(following) is queries:
+            reached(FaultPoint.TASK_TAKEN)
+            outcome = perform(following, self._context)
+            reached(FaultPoint.TASK_DONE)
+            self._answers.send(outcome)
+            reached(FaultPoint.TASK_ANSWERED)
+            following = self._tasks.take()
+        return following
+
+
+def _is_query(task: Task) -> bool:
+    return isinstance(task, ComputeTask) and isinstance(task.body, SqlBody)
 
 
 class TaskPipe:
     """The pipe from the leader, and the tasks read from it that haven't begun.
 
-    The thread with the lock reads: the main thread while it waits for a task, when there is nothing
-    to give back.
+    The thread with the lock reads: the one that waits for a task, when there is nothing to give
+    back.
     """
 
     def __init__(self, fd: int) -> None:

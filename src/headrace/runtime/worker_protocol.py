@@ -42,6 +42,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     """Whether there are Python assets, whose modules are then imported in advance."""
     restricted: bool = False
     """Whether Python assets run in restricted processes of their own, where that is possible."""
+    restricts_queries: bool = True
+    """Whether queries of assets run in a restricted thread, where that is possible."""
     arrow: bool = False
     """Whether a Python asset seems to read or return rows, so that Arrow is imported.
 

@@ -27,7 +27,7 @@ from headrace.engine.macros import lent
 from headrace.faults import FaultPoint, reached
 from headrace.lake import LakeTable, StagedFile
 from headrace.lake.session import DuckDBSession
-from headrace.model import CommandBody, Grain, PythonBody, SqlBody
+from headrace.model import CommandBody, Grain, SqlBody
 from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import UNRESOLVED
 from headrace.model.nodes import Severity
@@ -59,9 +59,9 @@ def compute(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
         # read first: the command may replace these programs
         ran = _programs(task, task.body, context)
         return msgspec.structs.replace(_attempted(task, context), environment=ran)
+    if isinstance(task.body, SqlBody):
+        return context.in_query_thread(lambda: _attempted(task, context))
     outcome = _attempted(task, context)
-    if not isinstance(task.body, PythonBody):
-        return outcome
     return msgspec.structs.replace(
         outcome, environment=_environment(task.packages.imported, task.packages.named)
     )
@@ -102,7 +102,9 @@ def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
             log_lines=log.lines,
         )
     reached(FaultPoint.FILE_STAGED)
-    return _finished(task, context, _outcome(task, produced, log), produced)
+    outcome = _outcome(task, produced, log)
+    # checks are SQL of the project as well
+    return context.in_query_thread(lambda: _finished(task, context, outcome, produced))
 
 
 def _explained(

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from headrace.engine import sandbox
 from headrace.engine.attempts import ErrorKind
 from headrace.engine.compute import AssetOutput
 from headrace.engine.failures import failed
 from headrace.engine.isolation import LogListener
 from headrace.engine.logs import LogFile, OutputPipes
+from headrace.engine.query_thread import QueryThread
 from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
-from headrace.lake.session import DuckDBSession
+from headrace.lake.session import DuckDBSession, open_spare
 from headrace.lake.staging import stage_rewrite
 from headrace.runtime.attempt_forks import AttemptForks
 from headrace.runtime.messages import ComputeTask, RewrittenFile
 from headrace.runtime.worker_protocol import WorkerSettings, memory_of_process
 from headrace.security.secrets import Secrets
+
+Result = TypeVar("Result")
 
 SESSIONS_MAX = 6
 """Most sessions kept open, one per time zone, number of threads, order and memory limit."""
@@ -61,11 +66,37 @@ class WorkerContext:
             self.folders.temporary,
             self.folders.quarantine,
             self.folders.lake,
+            self.folders.logs,
         ):
             folder.mkdir(parents=True, exist_ok=True)
+        self._queries = self._query_thread()
         self.session("UTC")
         # measured before the first task: the process can't return this memory
         self._own_bytes = memory_of_process(os.getpid())
+
+    def _query_thread(self) -> QueryThread | None:
+        if not self._settings.restricts_queries or not sandbox.available():
+            return None
+        folders = self.folders
+        borrowed = [Path(folders.borrows)] if folders.borrows else []
+        return QueryThread(
+            sandbox.access_of_queries(
+                read=(folders.raw, folders.code, *borrowed),
+                write=(folders.lake, folders.temporary, folders.quarantine, folders.logs),
+            )
+        )
+
+    def in_query_thread(self, call: Callable[[], Result]) -> Result:
+        """Return what `call` returns where queries run: restricted to the lake, if possible."""
+        return call() if self._queries is None else self._queries.run(call)
+
+    def close(self) -> None:
+        """Close the sessions, and end the thread that runs queries."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+        if self._queries is not None:
+            self._queries.end()
 
     def limit(self, memory_max_bytes: int | None) -> None:
         """Set the memory limit of the current task in bytes; None: the limit of all tasks."""
@@ -88,17 +119,24 @@ class WorkerContext:
         if duck_db_session is None:
             if len(self._sessions) >= SESSIONS_MAX:
                 self._sessions.pop(next(iter(self._sessions))).close()
-            duck_db_session = self._sessions[timezone, threads, ordered, memory] = DuckDBSession(
-                self.folders.lake,
-                readable=[
-                    self.folders.raw,
-                    self.folders.temporary,
-                    *([Path(self.folders.borrows)] if self.folders.borrows else []),
-                ],
-                timezone=timezone,
-                threads=threads,
-                memory_max_bytes=memory,
-                ordered=ordered,
+            # DuckDB reads the machine's limits when a database is opened, and starts its threads
+            # when it is set up, which has to be in the restricted thread
+            open_spare()
+            duck_db_session = self._sessions[timezone, threads, ordered, memory] = (
+                self.in_query_thread(
+                    lambda: DuckDBSession(
+                        self.folders.lake,
+                        readable=[
+                            self.folders.raw,
+                            self.folders.temporary,
+                            *([Path(self.folders.borrows)] if self.folders.borrows else []),
+                        ],
+                        timezone=timezone,
+                        threads=threads,
+                        memory_max_bytes=memory,
+                        ordered=ordered,
+                    )
+                )
             )
         return duck_db_session
 

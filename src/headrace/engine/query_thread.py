@@ -7,15 +7,17 @@ as well if this one opens the database (docs/decisions/0153-sql-and-python-restr
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
 from headrace.engine import landlock
 from headrace.engine.landlock import Access
 from headrace.engine.processes import open_records
-from headrace.engine.sandbox import CGROUP
+from headrace.engine.sandbox import CGROUP, Protections, access_of_queries
 
 Result = TypeVar("Result")
 
@@ -66,6 +68,39 @@ class QueryThread:
         self._done.put(None)
         while (call := self._calls.get()) is not None:
             self._done.put(_error_of(call))
+
+
+def query_protections(folder: Path) -> Protections:
+    """Return which protections hold for queries, tested in a restricted thread.
+
+    It tries what a query may not do to a file in `folder`, to a port, and to the parent process.
+    """
+    victim = folder / "probe"
+    victim.write_text("readable")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        thread = QueryThread(access_of_queries(read=(), write=()))
+        try:
+            return Protections(
+                reading=thread.run(lambda: _is_refused(victim.read_text)),
+                writing=thread.run(lambda: _is_refused(lambda: os.truncate(victim, 0))),
+                ports=thread.run(
+                    lambda: _is_refused(lambda: socket.create_connection(address).close())
+                ),
+                signals=thread.run(lambda: _is_refused(lambda: os.kill(os.getppid(), 0))),
+            )
+        finally:
+            thread.end()
+
+
+def _is_refused(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _error_of(call: Callable[[], None]) -> BaseException | None:

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.connect.files import observe
-from headrace.model import Consumer, HeadraceError, Project, Source, SqlBody, StoreError
+from headrace.model import (
+    Consumer,
+    HeadraceError,
+    Project,
+    PythonBody,
+    Source,
+    SqlBody,
+    StoreError,
+)
 from headrace.model.errors import first_line
 from headrace.model.nodes import SandboxMode
 from headrace.model.settings import PRODUCTION
@@ -370,6 +378,7 @@ def _python() -> ExaminationFinding:
 def _sandbox(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Examine what asset code is kept from, by a restricted process that tries it."""
     from headrace.engine import sandbox
+    from headrace.engine.query_thread import query_protections
 
     name = "asset code"
     try:
@@ -379,40 +388,51 @@ def _sandbox(session: ProjectSession) -> Iterator[ExaminationFinding]:
     if session.settings.sandbox == SandboxMode.OFF:
         yield warn(
             name,
-            '`[run] sandbox = "off"`: it may read and write all that its user may',
+            '`[run] sandbox = "off"`: Python and commands may read and write all that their user'
+            " may; SQL is restricted by DuckDB's settings only",
             'sandbox = "on", and declare what single assets need',
         )
         return
     if not sandbox.available():
         yield warn(
             name,
-            "this system can't restrict it (no Landlock): it may read and write all that its user"
-            " may",
+            "this system can't restrict it (no Landlock): Python and commands may read and write"
+            " all that their user may; SQL is restricted by DuckDB's settings only",
             "run on Linux 5.13 or newer, in a container that allows Landlock",
         )
         return
     with tempfile.TemporaryDirectory() as folder:
-        restricted = "asset code" if session.settings.sandbox == SandboxMode.ON else "commands"
-        yield _protections(sandbox.protections(Path(folder)), restricted)
+        yield _protections("SQL assets", query_protections(Path(folder)))
+    with tempfile.TemporaryDirectory() as folder:
+        held = sandbox.protections(Path(folder))
+    yield _protections("commands", held, "hosts aren't enforced")
+    if session.settings.sandbox == SandboxMode.ON:
+        yield _protections("Python assets", held, "hosts aren't enforced")
+    elif project is None or any(isinstance(a.body, PythonBody) for a in project.assets.values()):
+        yield skipped(
+            "Python assets",
+            'may read and write all that their user may; `[run] sandbox = "on"` restricts them',
+        )
     for asset in project.assets.values() if project is not None else ():
         if asset.sandbox is not None and asset.sandbox.off:
             yield skipped(f"asset {asset.name}", f"runs unrestricted: {asset.sandbox.off}")
 
 
-def _protections(held: Protections, restricted: str) -> ExaminationFinding:
+def _protections(name: str, held: Protections, also: str = "") -> ExaminationFinding:
     texts = {
         "reading other files": held.reading,
         "changing other files": held.writing,
-        "TCP ports other than declared": held.ports,
+        "undeclared TCP ports": held.ports,
         "signals to other processes": held.signals,
     }
     refused = ", ".join(text for text, holds in texts.items() if holds) or "nothing"
     possible = ", ".join(text for text, holds in texts.items() if not holds)
+    detail = f"the kernel refuses {refused}"
     if not possible:
-        return ok("asset code", f"refused to {restricted}: {refused}; hosts aren't enforced")
+        return ok(name, "; ".join(filter(None, [detail, also])))
     return warn(
-        "asset code",
-        f"refused to {restricted}: {refused}; possible: {possible}",
+        name,
+        f"{detail}; possible: {possible}",
         "run on a newer Linux: truncation needs 6.2, ports need 6.7, signals need 6.12",
     )
 

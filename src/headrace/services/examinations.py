@@ -402,12 +402,12 @@ def _sandbox(session: ProjectSession) -> Iterator[ExaminationFinding]:
         )
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield _protections("SQL assets", query_protections(Path(folder)))
+        yield _protections("SQL assets", query_protections(Path(folder)), ports="TCP connections")
     with tempfile.TemporaryDirectory() as folder:
         held = sandbox.protections(Path(folder))
-    yield _protections("commands", held, "hosts aren't enforced")
+    yield _protections("commands", held, ports=_PORTS, also=_NETWORK)
     if session.settings.sandbox == SandboxMode.ON:
-        yield _protections("Python assets", held, "hosts aren't enforced")
+        yield _protections("Python assets", held, ports=_PORTS, also=_NETWORK)
     elif project is None or any(isinstance(a.body, PythonBody) for a in project.assets.values()):
         yield skipped(
             "Python assets",
@@ -418,11 +418,15 @@ def _sandbox(session: ProjectSession) -> Iterator[ExaminationFinding]:
             yield skipped(f"asset {asset.name}", f"runs unrestricted: {asset.sandbox.off}")
 
 
-def _protections(name: str, held: Protections, also: str = "") -> ExaminationFinding:
+_PORTS = "TCP ports beside those of `ports`"
+_NETWORK = "without `ports` the network is open, and hosts aren't enforced"
+
+
+def _protections(name: str, held: Protections, *, ports: str, also: str = "") -> ExaminationFinding:
     texts = {
         "reading other files": held.reading,
         "changing other files": held.writing,
-        "undeclared TCP ports": held.ports,
+        ports: held.ports,
         "signals to other processes": held.signals,
     }
     refused = ", ".join(text for text, holds in texts.items() if holds) or "nothing"

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from headrace.services.receive import FireResponse
     from headrace.services.responses.access import (
         AccessDecisionResponse,
+        EmergencyRow,
+        EndedEmergenciesResponse,
         EndedSessionsResponse,
         FreezeResponse,
         NewTokenResponse,
@@ -208,6 +210,19 @@ class SessionMethods:
         result: BackupResponse = self._call("database:backup", folder=folder)
         return result
 
+    def break_glass(self, role: str, *, lasts: str = "60m", reason: str) -> EmergencyRow:
+        """Take a role for at most 60 minutes in an emergency, by a rule `break_glass` of
+        access.yaml.
+
+        The owners of what it reaches get a message, and the audit trail records it with the
+        reason. Raise NotAllowed without such a rule, Refused without a reason or while the
+        role is taken already, and UsageError for an invalid role or duration.
+        """
+        result: EmergencyRow = self._call(
+            "emergencies:break_glass", role=role, lasts=lasts, reason=reason
+        )
+        return result
+
     def cancel(self, run: str, *, reason: str | None = None) -> CancelResponse:
         """End a run. Publications stay, pending work isn't started, running attempts are
         stopped.
@@ -333,6 +348,18 @@ class SessionMethods:
         command exits 1 for a finding that keeps the project from running.
         """
         result: list[ExaminationRow] = self._call("doctor:doctor")
+        return result
+
+    def end_break_glass(self, who: str | None = None, *, reason: str) -> EndedEmergenciesResponse:
+        """End the roles that somebody has taken by break-glass; for others than oneself, as an
+        admin.
+
+        Raise NotAllowed for another person without the permission `administer`, Refused
+        without a reason, and UnknownName if there is no such role.
+        """
+        result: EndedEmergenciesResponse = self._call(
+            "emergencies:end_break_glass", who=who, reason=reason
+        )
         return result
 
     def end_session(self, ended: str, *, reason: str | None = None) -> EndedSessionsResponse:

@@ -22,6 +22,7 @@ from headrace.services import parameters
 from headrace.services.parameters import Argument, Option
 
 DECLARED_TWICE = {
+    ("access", "--reason"): "only `break-glass` needs one",
     ("checks", "--seconds"): "a request of the API is answered within 60 s, a terminal may wait",
     ("erase", "--dry-run"): "a terminal asks, unless --yes or --dry-run is given",
     ("demo", "directory"): "the word `resume` may stand before it",

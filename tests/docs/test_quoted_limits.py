@@ -59,6 +59,7 @@ from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import passwords, secrets, sessions
 from headrace.services import (
+    emergencies,
     estimates,
     import_diff,
     import_diff_columns,
@@ -79,6 +80,8 @@ GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
 
 QUOTED = [
+    ("CHANGELOG.md", f"at most {emergencies.SECONDS_MAX // 60} minutes in an emergency"),
+    ("docs/how-to/access.md", f"for at most {emergencies.SECONDS_MAX // 60} minutes"),
     ("CHANGELOG.md", f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours without a request"),
     ("docs/how-to/access.md", f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours"),
     (

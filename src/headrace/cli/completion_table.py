@@ -141,10 +141,13 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--file",), "PATH"),
     ),
     "access": (
-        CompletedParameter((), "whoami|explain|matrix"),
+        CompletedParameter((), "whoami|explain|matrix|break-glass"),
         CompletedParameter((), "[WHO]"),
         CompletedParameter((), "[COMMAND]"),
         CompletedParameter((), "[NODE]"),
+        CompletedParameter(("--for",), "DURATION"),
+        CompletedParameter(("--reason",), "TEXT"),
+        CompletedParameter(("--end",), None),
     ),
     "audit": (
         CompletedParameter((), "show|verify|checkpoint"),

@@ -90,6 +90,36 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """The last day on which it holds, in the project's time zone."""
     line: int = 1
     """Its line in `access.yaml`."""
+    break_glass: int | None = None
+    """When a role that somebody took in an emergency ends, in microseconds since 1970 UTC."""
+    without: tuple[Permission, ...] = ()
+    """Permissions of the role that it doesn't give."""
+
+    def gives(self, permission: Permission) -> bool:
+        """Whether it gives a permission, on the nodes that it reaches."""
+        return permission in PERMISSIONS[self.role] and permission not in self.without
+
+
+class BreakGlass(msgspec.Struct, frozen=True, kw_only=True):
+    """`{break_glass: operator, to: [group:oncall]}`: a role that they may take in an emergency."""
+
+    role: Role
+    to: tuple[str, ...]
+    scope: Scope = Scope()
+    until: date | None = None
+    """The last day on which it may be taken, in the project's time zone."""
+    administer: bool = False
+    """Whether the role admin then includes `administer`: keys, erasures, tokens, backups."""
+    line: int = 1
+    """Its line in `access.yaml`."""
+
+
+class SamePerson(msgspec.Struct, frozen=True, kw_only=True):
+    """`{same_person: [user:ana, user:248@login.example.com]}`: names of one person."""
+
+    names: tuple[str, ...]
+    line: int = 1
+    """Its line in `access.yaml`."""
 
 
 class Forbid(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,10 +139,14 @@ class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
 
     grants: tuple[Grant, ...] = ()
     forbids: tuple[Forbid, ...] = ()
+    emergencies: tuple[BreakGlass, ...] = ()
+    people: tuple[SamePerson, ...] = ()
 
     def without_lines(self) -> AccessRules:
         """Return the same rules without their lines, for comparisons."""
         return AccessRules(
             grants=tuple(msgspec.structs.replace(rule, line=1) for rule in self.grants),
             forbids=tuple(msgspec.structs.replace(rule, line=1) for rule in self.forbids),
+            emergencies=tuple(msgspec.structs.replace(rule, line=1) for rule in self.emergencies),
+            people=tuple(msgspec.structs.replace(rule, line=1) for rule in self.people),
         )

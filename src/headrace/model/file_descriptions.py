@@ -272,10 +272,24 @@ _ACCESS = (
         one_of(tuple(Permission)),
         "the permission that nobody of them has, whatever other rules say; instead of `role`",
     ),
+    FieldDescription(
+        "break_glass",
+        one_of(tuple(Role)),
+        "the role that they may take for at most 60 minutes in an emergency; instead of `role`",
+    ),
+    FieldDescription(
+        "same_person", TEXTS, "names of one person, as `user:NAME`; instead of `role` and `to`"
+    ),
     _SUBJECTS,
     *_LIMITS,
     FieldDescription("column", TEXTS, "of `forbid: read`: only these columns, as NODE.COLUMN"),
     FieldDescription("until", TEXT, "of a role: the last day on which they have it", "no end"),
+    FieldDescription(
+        "administer",
+        {"type": "boolean"},
+        "of `break_glass: admin`: whether it includes keys, erasures, tokens and backups",
+        "no",
+    ),
 )
 _TABLE_FIELDS = {"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}
 _TABLE = closed(_TABLE_FIELDS, "connection", "table")
@@ -372,7 +386,12 @@ SECTIONS: tuple[Section, ...] = (
         "access",
         "Access",
         ("access.yaml",),
-        (*yaml_access.GRANT_FIELDS, *yaml_access.FORBID_FIELDS),
+        (
+            *yaml_access.GRANT_FIELDS,
+            *yaml_access.FORBID_FIELDS,
+            *yaml_access.BREAK_GLASS_FIELDS,
+            *yaml_access.PERSON_FIELDS,
+        ),
         _ACCESS,
         listed=True,
     ),

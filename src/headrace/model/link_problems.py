@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from headrace.model.access import (
     ACCESS_FILE,
     AccessRules,
+    BreakGlass,
     Forbid,
     Grant,
     Permission,
@@ -177,7 +178,11 @@ def access_problems(project: Project) -> Iterator[Problem]:
     access = project.access
     assert access is not None
     known = _scope_names(project)
-    rules: list[Grant | Forbid] = [*access.grants, *access.forbids]
+    rules: list[Grant | Forbid | BreakGlass] = [
+        *access.grants,
+        *access.forbids,
+        *access.emergencies,
+    ]
     for rule in rules:
         yield from _scope_problems(rule, known)
     for forbid in access.forbids:
@@ -254,7 +259,9 @@ def _scope_names(project: Project) -> dict[str, set[str]]:
     }
 
 
-def _scope_problems(rule: Grant | Forbid, known: Mapping[str, set[str]]) -> Iterator[Problem]:
+def _scope_problems(
+    rule: Grant | Forbid | BreakGlass, known: Mapping[str, set[str]]
+) -> Iterator[Problem]:
     for field, names in known.items():
         for name in getattr(rule.scope, field):
             if name not in names:
@@ -287,6 +294,6 @@ def _known_names(field: str, known: Collection[str]) -> str:
     return f"known: {', '.join(sorted(known)[:8])}"
 
 
-def _access_error(rule: Grant | Forbid, message: str, hint: str) -> Problem:
+def _access_error(rule: Grant | Forbid | BreakGlass, message: str, hint: str) -> Problem:
     place = Place(file=ACCESS_FILE, line=rule.line)
     return Problem(code="unknown_scope", message=message, hint=hint, place=place)

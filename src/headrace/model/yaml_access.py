@@ -8,10 +8,12 @@ from datetime import date
 from headrace.model.access import (
     SUBJECT_KINDS,
     AccessRules,
+    BreakGlass,
     Forbid,
     Grant,
     Permission,
     Role,
+    SamePerson,
     Scope,
 )
 from headrace.model.errors import Report, UsageError, shown
@@ -19,7 +21,12 @@ from headrace.model.fields import Fields, Items, LocatedMapping, kind_of
 
 GRANT_FIELDS = ("role", "to", "domain", "owner", "tag", "env", "until")
 FORBID_FIELDS = ("forbid", "to", "domain", "owner", "tag", "env", "column")
+BREAK_GLASS_FIELDS = (
+    "break_glass", "to", "domain", "owner", "tag", "env", "until", "administer",
+)  # fmt: skip
+PERSON_FIELDS = ("same_person",)
 SUBJECT_CHARACTERS_MAX = 200
+NAMES_MIN = 2
 _SUBJECT = re.compile(rf"(?:{'|'.join(SUBJECT_KINDS)}):[^\s:][^\s]*")
 _EXAMPLE = "write - {role: viewer, to: [user:ana]}"
 _SUBJECT_HINT = "write user:NAME, group:NAME or token:NAME"
@@ -35,21 +42,34 @@ def read_access(document: object, report: Report) -> AccessRules:
             _EXAMPLE,
         )
         return AccessRules()
-    grants, forbids = [], []
-    for index, written in enumerate(document):
-        line = document.lines[index] if isinstance(document, Items) else 1
-        if not isinstance(written, LocatedMapping):
-            report.error(
-                "wrong_type", line, f"a rule must be a mapping, not {kind_of(written)}", _EXAMPLE
-            )
-        elif "forbid" in written:
-            forbids.append(_forbid(written, report))
-        else:
-            grants.append(_grant(written, report))
+    rules = [
+        _rule(written, document.lines[index] if isinstance(document, Items) else 1, report)
+        for index, written in enumerate(document)
+    ]
     return AccessRules(
-        grants=tuple(rule for rule in grants if rule is not None),
-        forbids=tuple(rule for rule in forbids if rule is not None),
+        grants=tuple(rule for rule in rules if isinstance(rule, Grant)),
+        forbids=tuple(rule for rule in rules if isinstance(rule, Forbid)),
+        emergencies=tuple(rule for rule in rules if isinstance(rule, BreakGlass)),
+        people=tuple(rule for rule in rules if isinstance(rule, SamePerson)),
     )
+
+
+def _rule(
+    written: object, line: int, report: Report
+) -> Grant | Forbid | BreakGlass | SamePerson | None:
+    """Return one rule, of the kind that its first field says; None for one with a problem."""
+    if not isinstance(written, LocatedMapping):
+        report.error(
+            "wrong_type", line, f"a rule must be a mapping, not {kind_of(written)}", _EXAMPLE
+        )
+        return None
+    if "forbid" in written:
+        return _forbid(written, report)
+    if "break_glass" in written:
+        return _break_glass(written, report)
+    if "same_person" in written:
+        return _same_person(written, report)
+    return _grant(written, report)
 
 
 def _grant(written: LocatedMapping, report: Report) -> Grant | None:
@@ -93,6 +113,45 @@ def _forbid(written: LocatedMapping, report: Report) -> Forbid | None:
         columns=columns,
         line=written.line,
     )
+
+
+def _break_glass(written: LocatedMapping, report: Report) -> BreakGlass | None:
+    fields = Fields(written, report, BREAK_GLASS_FIELDS, what="a rule")
+    problems = len(report.problems)
+    role = fields.choice("break_glass", tuple(Role), "")
+    until = fields.checked("until", _day, "bad_time") if "until" in fields else None
+    administer = fields.flag("administer") or False
+    if administer and role not in ("", Role.ADMIN):
+        fields.refuse(
+            "administer", f"the role {role} has no `administer`", "write break_glass: admin"
+        )
+    rule_to, scope = _subjects(fields), _scope(fields)
+    if not role or len(report.problems) > problems:
+        return None
+    return BreakGlass(
+        role=Role(role),
+        to=rule_to,
+        scope=scope,
+        until=None if until is None else _day(until),
+        administer=administer,
+        line=written.line,
+    )
+
+
+def _same_person(written: LocatedMapping, report: Report) -> SamePerson | None:
+    fields = Fields(written, report, PERSON_FIELDS, what="a rule")
+    problems = len(report.problems)
+    names = tuple(dict.fromkeys(fields.texts("same_person")))
+    for name in names:
+        if not name.startswith("user:") or not _SUBJECT.fullmatch(name):
+            fields.refuse("same_person", f"{shown(name)} is no user", "write user:NAME")
+    if len(names) < NAMES_MIN and len(report.problems) == problems:
+        fields.refuse(
+            "same_person",
+            "a person with one name needs no rule",
+            "write two names: [user:ana, user:SUB@ISSUER]",
+        )
+    return None if len(report.problems) > problems else SamePerson(names=names, line=written.line)
 
 
 def _subjects(fields: Fields) -> tuple[str, ...]:

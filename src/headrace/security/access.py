@@ -129,12 +129,14 @@ def decide(
         (
             grant
             for grant in _grants(rules, identity, today)
-            if permission in PERMISSIONS[grant.role] and _covers(grant.scope, node, env)
+            if grant.gives(permission) and _covers(grant.scope, node, env)
         ),
         None,
     )
     if grant is None:
         return Decision(False, _why_denied(rules, identity, permission, node, env, today))
+    if grant.break_glass is not None:
+        return Decision(True, f"the role {grant.role}, taken by break-glass, allows it", grant)
     declared = None if grant in identity.grants else grant
     return Decision(True, f"the role {grant.role} allows it", declared)
 
@@ -164,7 +166,7 @@ def allowed_nodes(
     granted = [
         grant.scope
         for grant in _grants(rules, identity, today)
-        if permission in PERMISSIONS[grant.role] and _in_environment(grant.scope, env)
+        if grant.gives(permission) and _in_environment(grant.scope, env)
     ]
     return frozenset(
         node.name
@@ -197,10 +199,12 @@ def roles_of(rules: AccessRules | None, identity: Identity, *, today: date) -> l
 
 
 def _grants(rules: AccessRules, identity: Identity, today: date) -> Iterator[Grant]:
-    yield from identity.grants
+    yield from (grant for grant in identity.grants if grant.break_glass is None)
     for grant in rules.grants:
         if identity.subjects & set(grant.to) and (grant.until is None or today <= grant.until):
             yield grant
+    # last: what somebody may do anyway isn't decided by an emergency
+    yield from (grant for grant in identity.grants if grant.break_glass is not None)
 
 
 def has_role(
@@ -220,7 +224,9 @@ def has_role(
     if not decide(rules, identity, permission, node, env=env, today=today).allowed:
         return False
     return any(
-        PERMISSIONS[role] <= PERMISSIONS[grant.role] and _covers(grant.scope, node, env)
+        PERMISSIONS[role] <= PERMISSIONS[grant.role]
+        and grant.gives(permission)
+        and _covers(grant.scope, node, env)
         for grant in _grants(rules or AccessRules(), identity, today)
     )
 
@@ -265,7 +271,7 @@ def _why_denied(
     grants = list(_grants(rules, identity, today))
     if not grants:
         return f"no rule gives {identity.who} a role"
-    able = [grant for grant in grants if permission in PERMISSIONS[grant.role]]
+    able = [grant for grant in grants if grant.gives(permission)]
     if not able:
         return f"{_listed_roles(grants)} doesn't include `{permission}`"
     if node is None:

@@ -224,6 +224,8 @@ class Action(enum.StrEnum):
     ACCESS_FROZEN = "access.frozen"
     ACCESS_UNFROZEN = "access.unfrozen"
     ACCESS_DENIED = "access.denied"
+    BREAK_GLASS_STARTED = "break_glass.started"
+    BREAK_GLASS_ENDED = "break_glass.ended"
     CLASSIFIED_READ = "classified.read"
     SIGN_IN_FAILED = "sign_in.failed"
     SESSION_STARTED = "session.started"

@@ -11,6 +11,7 @@ from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Role
 from headrace.model.errors import did_you_mean
 from headrace.security.access import Decision, Identity, IdentityKind, Node, roles_of
 from headrace.security.tokens import identity_of
+from headrace.services.emergency_roles import rules_for, take_emergencies, with_emergencies
 from headrace.services.masking import column_limits
 from headrace.services.parameters import Argument
 from headrace.services.permissions import (
@@ -33,16 +34,19 @@ from headrace.services.session import ProjectSession
 from headrace.services.tokens import scope_text
 from headrace.store.queries import access_tokens
 
+BREAK_GLASS = "access break-glass"
 ADMIN_ROW = RoleRow(role=Role.ADMIN, scope="", until=None, file=None, line=None)
 """The role of local users in a project without rules."""
 
 
 def whoami(session: ProjectSession) -> WhoAmIResponse:
     """Return who runs this command, and with which roles. Everybody may ask this."""
-    rules, identity = rules_of(session), session.identity
+    rules = rules_of(session)
+    take_emergencies(session, rules)
+    identity = session.identity
     enforced, frozen = rules is not None, freeze_of(session)
     grants = roles_of(rules, identity, today=session.now().date())
-    rows = [_role_row(grant, of_token=grant in identity.grants) for grant in grants]
+    rows = [_role_row(session, identity, grant) for grant in grants]
     return WhoAmIResponse(
         who=identity.who,
         kind=identity.kind,
@@ -65,8 +69,11 @@ def explain(
     Raise UnknownName for an unknown command, token or node.
     """
     needed = _command(command)
-    identity, about = _identity(session, who), _node(session, node)
     rules = rules_of(session)
+    identity, about = _identity(session, who), _node(session, node)
+    identity = with_emergencies(session, rules, identity)
+    if needed.name.startswith(BREAK_GLASS):
+        return _explained_emergency(session, identity, command)
     result = decision(session, rules, needed.permission, None, identity)
     if about is not None and (needed.of or needed.anywhere) and not result.allowed:
         result = decision(session, rules, needed.permission, about, identity)
@@ -87,6 +94,28 @@ def explain(
         rule=None if result.rule is None else RuleRow(file=ACCESS_FILE, line=result.rule.line),
         masked=masked,
         reason=result.reason,
+    )
+
+
+def _explained_emergency(
+    session: ProjectSession, identity: Identity, command: str
+) -> AccessDecisionResponse:
+    """Return whether somebody may take a role by break-glass: no role allows it, a rule does."""
+    rules = rules_of(session)
+    mine = [] if rules is None else rules_for(rules, identity, session.now().date())
+    roles = ", ".join(dict.fromkeys(str(rule.role) for rule in mine))
+    return AccessDecisionResponse(
+        who=identity.who,
+        command=command,
+        node=None,
+        decision="allow" if mine else "deny",
+        rule=RuleRow(file=ACCESS_FILE, line=mine[0].line) if mine else None,
+        masked=[],
+        reason=(
+            f"in an emergency, for at most 60 minutes: {roles}"
+            if mine
+            else f"no rule `break_glass` names {identity.who}"
+        ),
     )
 
 
@@ -166,13 +195,16 @@ def _node(session: ProjectSession, text: str | None) -> Node | None:
     return about
 
 
-def _role_row(grant: Grant, *, of_token: bool) -> RoleRow:
+def _role_row(session: ProjectSession, identity: Identity, grant: Grant) -> RoleRow:
+    ends = grant.break_glass
+    of_token = grant in identity.grants and ends is None
     return RoleRow(
         role=grant.role,
         scope=scope_text(grant.scope),
         until=None if grant.until is None else grant.until.isoformat(),
         file=None if of_token else ACCESS_FILE,
         line=None if of_token else grant.line,
+        expires_at=None if ends is None else session.instant(ends),
     )
 
 

@@ -42,6 +42,7 @@ from headrace.services.responses.approvals import (
     ConsequenceRow,
     NeededApprovalRow,
 )
+from headrace.services.same_person import names_of_people
 from headrace.services.session import Progress, ProjectSession, Silent
 from headrace.store import Transaction
 from headrace.store.queries import access_tokens, backfill_plans
@@ -163,7 +164,8 @@ def _can_meet(session: ProjectSession, need: Need) -> bool:
 def people_of(session: ProjectSession) -> list[str]:
     """Return who uses a session: the actor, the user, and for a token also who created it."""
     names = {session.actor, session.identity.name}
-    return sorted(names.union(*(_creators(session, name) for name in names)))
+    names = names.union(*(_creators(session, name) for name in names))
+    return sorted(names_of_people(rules_of(session), names))
 
 
 def _creators(session: ProjectSession, actor: str) -> list[str]:
@@ -291,7 +293,9 @@ def _response(context: CommandContext, subject: Subject) -> ApprovalRow:
 
 def _refuse_own_plan(session: ProjectSession, pending: Pending, people: list[str]) -> None:
     """Raise Refused if the person who asked for a plan answers it, also through a token."""
-    asked = {pending.asked_by, *_creators(session, pending.asked_by)}
+    asked = names_of_people(
+        rules_of(session), {pending.asked_by, *_creators(session, pending.asked_by)}
+    )
     if asked & set(people):
         hint = "headrace approvals shows who may approve it"
         if pending.kind == BACKFILL:
@@ -304,17 +308,20 @@ def _refuse_own_plan(session: ProjectSession, pending: Pending, people: list[str
 
 
 def _same_person(session: ProjectSession, asked_by: str, people: list[str]) -> str:
-    """Return why another name is the same person: because of who created a token; else ""."""
-    if asked_by in (session.identity.name, session.actor):
+    """Return why another name is the same person: an alias, or who created a token; else ""."""
+    rules, answering = rules_of(session), session.actor
+    if asked_by == answering:
         return ""
+    if asked_by in names_of_people(rules, {answering}):
+        return f": {asked_by} and {answering} are names of one person"
     creators = _creators(session, asked_by)
-    answering = [name for name in people if name.startswith(TOKEN_PREFIX)]
-    shared = next((name for name in creators if name in people), None)
-    if shared is None:
-        return f": {asked_by} created {', '.join(answering)}" if asked_by in people else ""
-    if answering and not any(name == shared for name in (session.identity.name, session.actor)):
-        return f": {shared} created both {asked_by} and {', '.join(answering)}"
-    return f": {shared} created {asked_by}"
+    shared = [name for name in (*creators, *names_of_people(rules, creators)) if name in people]
+    tokens = ", ".join(name for name in people if name.startswith(TOKEN_PREFIX))
+    if not shared:
+        return f": {asked_by} created {tokens}" if tokens else ""
+    if tokens and shared[0] != answering:
+        return f": {shared[0]} created both {asked_by} and {tokens}"
+    return f": {shared[0]} created {asked_by}"
 
 
 def _refuse_without_role(

@@ -294,6 +294,8 @@ REQUESTABLE = {
     "keys_reveal": "keys",
     "freeze": "freezes",
     "unfreeze": "freezes",
+    "break_glass": "emergencies",
+    "break_glass_end": "emergencies",
     "session_record": "browser_sessions",
     "user_record": "users",
     "erasure_begin": "erase_steps",

@@ -144,6 +144,10 @@ class ProjectSession:
             self._identity = local_identity()
         return self._identity
 
+    def identify_as(self, identity: Identity) -> None:
+        """Go on as the same person, with other roles of their own."""
+        self._identity = identity
+
     @property
     def local(self) -> bool:
         """Whether the operating system identified the user, and no token did."""

@@ -16,6 +16,7 @@ from headrace.model import Grain, Project, Source, UsageError
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.partitions import SEPARATOR
 from headrace.model.times import Duration
+from headrace.services import emergency_roles
 from headrace.services.approval_states import waiting
 from headrace.services.responses import AvailabilityRow, HoldingRow, OpenRow, ProposedRow
 from headrace.services.session import ProjectSession
@@ -36,6 +37,7 @@ from headrace.slo.open_items import (
 )
 from headrace.store import Transaction
 from headrace.store.queries import (
+    emergencies,
     failures,
     freezes,
     incidents,
@@ -84,6 +86,9 @@ def open_facts(
         superseded=[_superseded(project, row) for row in proposed],
         approvals=waiting(tx, now_us),
         frozen=[item.subject for item in freezes.in_force(tx)],
+        emergencies=[
+            (item.subject, item.role) for item in emergencies.in_force(tx, emergency_roles.now_us())
+        ],
         damaged=damaged,
         broken_since=None if broken is None else broken.since,
         closed_since=None if closed is None else closed.since,
@@ -105,6 +110,7 @@ def without_hidden(facts: OpenFacts, visible: frozenset[str] | None) -> OpenFact
         superseded=[item for item in facts.superseded if item.node in visible],
         approvals=(),
         frozen=(),
+        emergencies=(),
         damaged=None,
         not_applied=0,
     )

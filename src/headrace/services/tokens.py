@@ -99,7 +99,7 @@ def create_token(
         )
     if not scopes:
         raise UsageError("a token needs a role", hint=_SCOPE_HINT)
-    grants = [_grant(name, text) for text in scopes]
+    grants = [grant_typed(f"token:{name}", text) for text in scopes]
     text = tokens.new_token()
     expires_at = _expiry(expires, session.timezone)
     arguments = CreateArguments(
@@ -222,8 +222,8 @@ def _revoke(context: CommandContext, arguments: RevokeArguments, progress: Progr
     return _row(context.session, unrevoked[0]._replace(revoked_at=now_us))
 
 
-def _grant(name: str, text: str) -> Grant:
-    """Return the grant of `ROLE[:FIELD=VALUE,…]`."""
+def grant_typed(subject: str, text: str) -> Grant:
+    """Return the grant of `ROLE[:FIELD=VALUE,…]`. Raise UsageError if it is invalid."""
     role, colon, written = text.partition(":")
     if role not in tuple(Role):
         raise UsageError(
@@ -236,7 +236,7 @@ def _grant(name: str, text: str) -> Grant:
             raise UsageError(f"{part[:60]!r} limits nothing", hint=_SCOPE_HINT)
         limits.setdefault(field, []).append(value)
     scope = Scope(**{field: tuple(values) for field, values in limits.items()})
-    return Grant(role=Role(role), to=(f"token:{name}",), scope=scope)
+    return Grant(role=Role(role), to=(subject,), scope=scope)
 
 
 def scope_text(scope: Scope) -> str:

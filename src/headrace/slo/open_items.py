@@ -35,6 +35,7 @@ class OpenKind(enum.StrEnum):
     APPROVAL = "approval"
     NOT_APPLIED = "not_applied"
     FROZEN = "frozen"
+    BREAK_GLASS = "break_glass"
 
 
 class OpenItem(msgspec.Struct, frozen=True):
@@ -139,6 +140,8 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Backfills, by number, and other plans that wait for approval."""
     frozen: Sequence[str] = ()
     """Who is frozen, as `token:ci`; `*` for everybody but admins."""
+    emergencies: Sequence[tuple[str, str]] = ()
+    """Who has taken which role by break-glass, as (`user:ana`, `operator`)."""
     damaged: EnvironmentDamage | None = None
     broken_since: int | None = None
     """Since when no worker starts, in microseconds; None if workers start."""
@@ -189,6 +192,7 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
         _approvals(facts),
         _not_applied(facts),
         _frozen(facts),
+        _emergencies(facts),
     )
     return tuple(item for item in items if item is not None)
 
@@ -436,6 +440,15 @@ def _frozen(facts: OpenFacts) -> OpenItem | None:
     subject = "--all" if facts.frozen[0] == "*" else facts.frozen[0]
     command = f"{command_line('unfreeze', subject)} --reason TEXT"
     return OpenItem(OpenKind.FROZEN, len(names), (), f"{_few(names)} frozen", command)
+
+
+def _emergencies(facts: OpenFacts) -> OpenItem | None:
+    if not facts.emergencies:
+        return None
+    names = [f"{who} ({role})" for who, role in facts.emergencies]
+    command = command_line("access", "break-glass", "--end", facts.emergencies[0][0])
+    text = f"roles taken by break-glass: {_few(names)}"
+    return OpenItem(OpenKind.BREAK_GLASS, len(names), (), text, f"{command} --reason TEXT")
 
 
 def _count(n: int, item: str, several: str | None = None) -> str:

@@ -123,7 +123,8 @@ def _read_response(
     The permission is checked before the cache: its responses were computed for others.
     """
     check_call(session, endpoint.command, msgspec.structs.asdict(parameters))
-    question = f"{session.identity.who} {parameters!r}"  # some responses leave out columns
+    # some responses leave out nodes and columns, other ones when a break-glass role ends
+    question = f"{session.identity.who} {session.identity.grants!r} {parameters!r}"
     tag = None if endpoint.of_files else etag_of(f"{endpoint.path} {question}", state_of(session))
     if tag is not None:
         if etag_matches(sent, tag):
@@ -249,6 +250,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Post("/contract/{node}/names", "do_accept_names", "contract_accept:accept_names"),
     Post("/checks/challenge", "do_challenge", "challenge_process:challenge_in_process"),
     Post("/sessions/{ended}/end", "do_end_session", "browser_sessions:end_session"),
+    Post("/break-glass", "do_break_glass", "emergencies:break_glass"),
+    Post("/break-glass/end", "do_end_break_glass", "emergencies:end_break_glass"),
     Post("/waive", "do_waive", "interventions:waive"),
     Post("/withdraw", "do_withdraw", "interventions:unpublish"),
 )

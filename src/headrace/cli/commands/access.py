@@ -4,29 +4,42 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.declared_commands import terminal_command
+from headrace.cli.declared_commands import HelpPrefix, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.access import Role
 from headrace.model.errors import UsageError
-from headrace.services.parameters import Argument
+from headrace.model.partitions import command_line
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses.access import (
     AccessDecisionResponse,
     AccessRow,
+    EmergencyRow,
+    EndedEmergenciesResponse,
     RoleRow,
     WhoAmIResponse,
 )
 
-ACTIONS = ("whoami", "explain", "matrix")
+ACTIONS = ("whoami", "explain", "matrix", "break-glass")
 
 
-@terminal_command(whoami="access:whoami", explain="access:explain", matrix="access:matrix")
+@terminal_command(
+    whoami="access:whoami",
+    explain="access:explain",
+    matrix="access:matrix",
+    break_glass="emergencies:break_glass",
+    end_break_glass="emergencies:end_break_glass",
+)
 def access_command(
     invocation: Invocation,
-    what: Annotated[str, Argument("whoami|explain|matrix", help="the question")],
+    what: Annotated[str, Argument("|".join(ACTIONS), help="the question, or a role to take")],
     who: Annotated[
-        str | None, Argument("[WHO]", help="of explain: user:NAME, group:NAME or token:NAME")
+        str | None,
+        Argument(
+            "[WHO]",
+            help="of explain: user:NAME, group:NAME or token:NAME; of break-glass: ROLE[:SCOPE]",
+        ),
     ] = None,
     command: Annotated[
         str | None, Argument("[COMMAND]", help="of explain: as typed, such as backfill")
@@ -34,13 +47,26 @@ def access_command(
     node: Annotated[
         str | None, Argument("[NODE]", help="of explain: a source, asset or consumer")
     ] = None,
+    *,
+    lasts: Annotated[str, HelpPrefix("of break-glass: ")],
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="of break-glass: recorded")
+    ] = None,
+    end: Annotated[
+        bool, Option("--end", help="of break-glass: end the roles of [WHO], or your own ones")
+    ] = False,
 ) -> int:
     """Who may do what, by the rules of access.yaml as they are applied.
 
     `whoami` shows your roles. `explain` says whether somebody may run a command, and which rule
-    decides. `matrix` lists the commands with the roles that allow them.
+    decides. `matrix` lists the commands with the roles that allow them. `break-glass` takes a role
+    for at most 60 minutes in an emergency, if a rule of access.yaml allows it; the owners of what
+    it reaches get a message.
     """
     from headrace.services import access
+
+    if what == "break-glass":
+        return _break_glass(invocation, who, lasts, reason or "", end=end)
 
     if what == "whoami":
         invocation.show(access.whoami(invocation.session), _render_identity, clock=False)
@@ -62,6 +88,40 @@ def access_command(
     )
 
 
+def _break_glass(
+    invocation: Invocation, who: str | None, lasts: str, reason: str, *, end: bool
+) -> int:
+    from headrace.services import emergencies
+
+    session, progress = invocation.session, invocation.progress()
+    if end:
+        ended = emergencies.end_break_glass(session, who, reason=reason, progress=progress)
+        invocation.show(ended, _render_ended)
+        return 0
+    if who is None:
+        raise UsageError(
+            "headrace access break-glass needs a role",
+            hint="headrace access break-glass operator:domain=finance --reason TEXT",
+        )
+    row = emergencies.break_glass(session, who, lasts=lasts, reason=reason, progress=progress)
+    invocation.show(row, _render_emergency)
+    return 0
+
+
+def _render_emergency(row: EmergencyRow, page: CommandOutput) -> None:
+    limits = f" of {row.scope}" if row.scope else ""
+    until = page.times.time_text(row.expires_at)
+    page.say(f"{row.who} has the role {row.role}{limits} until {until}", "warn")
+    page.say("the owners get a message, and the audit trail records what you do")
+    page.next("headrace access break-glass --end --reason TEXT")
+
+
+def _render_ended(response: EndedEmergenciesResponse, page: CommandOutput) -> None:
+    for row in response.ended:
+        page.say(f"{row.who} has the role {row.role} by break-glass no more")
+    page.next(command_line("audit", "show", "--object", f"subject:{response.ended[0].who}"))
+
+
 def _render_identity(response: WhoAmIResponse, page: CommandOutput) -> None:
     page.say(response.who, "bold")
     if response.frozen is not None:
@@ -72,7 +132,10 @@ def _render_identity(response: WhoAmIResponse, page: CommandOutput) -> None:
     if not response.roles:
         page.say("no rule of access.yaml gives you a role: ask an admin of the project", "warn")
     for row in response.roles:
-        page.say(f"{row.role}{_limits(row)}{_origin(row)}")
+        taken = ""
+        if row.expires_at is not None:
+            taken = f", by break-glass until {row.expires_at.strftime('%H:%M')}"
+        page.say(f"{row.role}{_limits(row)}{taken}{_origin(row)}", "warn" if taken else "")
 
 
 def _limits(row: RoleRow) -> str:

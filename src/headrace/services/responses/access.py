@@ -19,6 +19,8 @@ class RoleRow(Response, frozen=True, kw_only=True):
     """Such as `domain=finance`; empty for the whole project."""
     until: str | None
     """The last day; null for a role without an end, and for a token's own roles."""
+    expires_at: datetime | None = None
+    """When a role ends that was taken by break-glass; null for others."""
     file: str | None
     line: int | None
     """The rule in `access.yaml`; null for a token's own roles."""
@@ -51,6 +53,27 @@ class FreezeResponse(Response, frozen=True, kw_only=True):
     """`freeze`, `unfreeze`: who is stopped from now on."""
 
     frozen: list[FreezeRow]
+
+
+class EmergencyRow(Response, frozen=True, kw_only=True):
+    """`access break-glass`: a role that somebody took in an emergency."""
+
+    who: str
+    """`user:ana` or `token:ci`."""
+    role: str
+    scope: str
+    reason: str
+    started_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    """Null for one that wasn't ended early."""
+    ended_by: str | None
+
+
+class EndedEmergenciesResponse(Response, frozen=True, kw_only=True):
+    """`access break-glass --end`: the roles that end now."""
+
+    ended: list[EmergencyRow]
 
 
 class RuleRow(Response, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.model import HeadraceError, Refused
-from headrace.model.access import PERMISSIONS, Permission
+from headrace.model.access import Permission
 from headrace.model.errors import OverCeiling, did_you_mean
 from headrace.security.access import Identity, IdentityKind, roles_of
 from headrace.services.agent_acts import (
@@ -299,7 +299,9 @@ def permissions_of(session: ProjectSession) -> frozenset[Permission]:
         return frozenset(Permission)
     today = session.now().date()
     grants = roles_of(rules, session.identity, today=today)
-    return frozenset().union(*(PERMISSIONS[grant.role] for grant in grants))
+    return frozenset(
+        permission for permission in Permission if any(grant.gives(permission) for grant in grants)
+    )
 
 
 def _known(name: str) -> Tool:

@@ -33,6 +33,8 @@ READING = (Permission.SEE, Permission.READ, Permission.AUDIT)
 ACTING = (Permission.OPERATE, Permission.DECIDE, Permission.CHANGE)
 """Permissions of tools that change something. What needs another permission is no tool."""
 NOT_FOR_AGENTS = {
+    "access break-glass": "a person decides that there is an emergency",
+    "access break-glass --end": "a person decides that there is an emergency",
     "contract infer": "it can write a contract file, and needs no permission for changes",
     "checks suggest": "it writes files of the project",
     "classify": "it looks at clear values, and a person decides about what it proposes",

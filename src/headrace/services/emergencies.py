@@ -1,0 +1,303 @@
+"""`access break-glass`: take a role in an emergency, for a short time, under the owners' eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
+
+from headrace.incidents.messages import MessageText, Recipients
+from headrace.model import Project, Refused, UnknownName, UsageError
+from headrace.model.access import Scope
+from headrace.model.intervals import SECOND_US
+from headrace.model.partitions import command_line
+from headrace.model.settings import PRODUCTION
+from headrace.model.times import Duration
+from headrace.security.access import Decision, Frozen, NotAllowed
+from headrace.security.audit import Action, AuditEvent, Object, append, clean, rfc3339
+from headrace.services import commands
+from headrace.services.access_events import note_refusal
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform
+from headrace.services.emergency_roles import now_us, rule_for, rules_for, within
+from headrace.services.parameters import Argument, Option, RequiredReason
+from headrace.services.permissions import (
+    ADMINISTER,
+    COMMANDS,
+    decision,
+    freeze_of,
+    rules_of,
+)
+from headrace.services.responses.access import EmergencyRow, EndedEmergenciesResponse
+from headrace.services.session import Progress, ProjectSession
+from headrace.services.tokens import grant_typed, scope_text
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import emergencies as stored
+from headrace.store.queries import notifications
+from headrace.store.queries.emergencies import Emergency
+from headrace.store.queries.notifications import Queued
+
+SECONDS_MAX = 3_600
+LASTS_DEFAULT = "60m"
+RECIPIENTS_MAX = 50
+"""Owners who get a message about an emergency that reaches the nodes of many."""
+_ROW = COMMANDS["emergencies:break_glass"]
+
+
+class EmergencyArguments(msgspec.Struct, frozen=True):
+    """A role that somebody takes, and who they are."""
+
+    subject: str
+    role: str
+    scope: Scope
+    expires_at: int
+    reason: str
+
+
+def break_glass(
+    session: ProjectSession,
+    role: Annotated[str, Argument("ROLE[:SCOPE]", help="such as operator:domain=finance")],
+    *,
+    lasts: Annotated[
+        str, Option("--for", metavar="DURATION", help="at most 60m", key="for")
+    ] = LASTS_DEFAULT,
+    reason: RequiredReason,
+    progress: Progress,
+) -> EmergencyRow:
+    """Take a role for at most 60 minutes in an emergency, by a rule `break_glass` of access.yaml.
+
+    The owners of what it reaches get a message, and the audit trail records it with the reason.
+    Raise NotAllowed without such a rule, Refused without a reason or while the role is taken
+    already, and UsageError for an invalid role or duration.
+    """
+    why = commands.required_reason(reason, "access break-glass", "the owners read it")
+    subject = session.identity.who
+    asked = grant_typed(subject, role)
+    seconds = Duration.parse(lasts)
+    if seconds.days or not 0 < seconds.seconds <= SECONDS_MAX:
+        raise UsageError(f"--for {lasts[:20]} isn't 1 to 60 minutes", hint="write --for 30m")
+    rules = rules_of(session)
+    _refuse_frozen(session)
+    today = session.now().date()
+    mine = [] if rules is None else rules_for(rules, session.identity, today)
+    scopes = (within(rule, asked.scope) for rule in mine if rule.role is asked.role)
+    scope = next(
+        (
+            item
+            for item in scopes
+            if rules is not None and rule_for(rules, session.identity, asked.role, item, today)
+        ),
+        None,
+    )
+    if scope is None:
+        note_refusal(session, _ROW.name, NotAllowed.code)
+        reason_text = f"no rule `break_glass: {asked.role}` names {subject} with these limits"
+        raise NotAllowed(session.identity, _ROW.name, Decision(False, reason_text), ())
+    arguments = EmergencyArguments(
+        subject, asked.role, scope, now_us() + seconds.seconds * SECOND_US, why
+    )
+    session.actor = session.identity.name
+    return perform(session, "break_glass", arguments, progress)  # type: ignore[no-any-return]
+
+
+def _refuse_frozen(session: ProjectSession) -> None:
+    frozen = freeze_of(session)
+    if frozen is not None:
+        note_refusal(session, _ROW.name, Frozen.code)
+        everybody = frozen.subject == "*"
+        raise Frozen(session.identity, _ROW.name, frozen.reason, everybody=everybody)
+
+
+class EndArguments(msgspec.Struct, frozen=True):
+    """Whose emergency ends."""
+
+    subject: str
+    reason: str
+
+
+def end_break_glass(
+    session: ProjectSession,
+    who: Annotated[
+        str | None, Argument("[WHO]", help="user:NAME or token:NAME; by default yourself")
+    ] = None,
+    *,
+    reason: RequiredReason,
+    progress: Progress,
+) -> EndedEmergenciesResponse:
+    """End the roles that somebody has taken by break-glass; for others than oneself, as an admin.
+
+    Raise NotAllowed for another person without the permission `administer`, Refused without a
+    reason, and UnknownName if there is no such role.
+    """
+    why = commands.required_reason(reason, "access break-glass --end", "the audit trail has it")
+    subject = who or session.identity.who
+    _refuse_frozen(session)
+    if subject not in session.identity.subjects:
+        result = decision(session, rules_of(session), ADMINISTER, None)
+        if not result.allowed:
+            note_refusal(session, "access break-glass --end", NotAllowed.code)
+            raise NotAllowed(session.identity, "access break-glass --end", result, ())
+    session.actor = session.identity.name
+    arguments = EndArguments(subject, why)
+    return perform(session, "break_glass_end", arguments, progress)  # type: ignore[no-any-return]
+
+
+@leader_command("break_glass", EmergencyArguments, EmergencyRow)
+def _begin(
+    context: CommandContext, arguments: EmergencyArguments, progress: Progress
+) -> EmergencyRow:
+    del progress
+    scope = msgspec.json.encode(arguments.scope).decode()
+    now = now_us()
+    item = Emergency(
+        0,
+        arguments.subject,
+        context.actor.id,
+        arguments.role,
+        scope,
+        arguments.reason,
+        now,
+        min(arguments.expires_at, now + SECONDS_MAX * SECOND_US),
+    )
+    with context.store.read() as tx:
+        active = stored.in_force(tx, now)
+    same = [row for row in active if row[1:5] == item[1:5]]
+    if any(row.reason == item.reason and row.expires_at == item.expires_at for row in same):
+        return emergency_row(context.session, same[0])  # a new leader repeats the request
+    if same:
+        ends = context.session.instant(same[0].expires_at).strftime("%H:%M")
+        raise Refused(
+            f"{item.subject} has taken {item.role} already, until {ends}",
+            hint="headrace access break-glass --end --reason TEXT ends it",
+        )
+    numbers: list[int] = []
+
+    def write(tx: Transaction, at: int) -> None:
+        numbers.append(stored.add(tx, item))
+        event = AuditEvent(
+            action=Action.BREAK_GLASS_STARTED,
+            actor=context.actor,
+            object=Object("subject", item.subject),
+            reason=item.reason,
+            after={
+                "role": item.role,
+                "scope": scope_text(arguments.scope),
+                "expires_at": rfc3339(instant(item.expires_at)),
+            },
+        )
+        append(tx, at, event)
+        if context.session.env == PRODUCTION:
+            messages = _messages(context.session, item._replace(id=numbers[-1]), arguments.scope)
+            notifications.put(tx, (_queued(message, at) for message in messages), at)
+
+    context.tell(write=write)
+    return emergency_row(context.session, item._replace(id=numbers[-1]))
+
+
+@leader_command("break_glass_end", EndArguments, EndedEmergenciesResponse)
+def _end(
+    context: CommandContext, arguments: EndArguments, progress: Progress
+) -> EndedEmergenciesResponse:
+    del progress
+    now = now_us()
+    with context.store.read() as tx:
+        active = [row for row in stored.in_force(tx, now) if row.subject == arguments.subject]
+    if not active:
+        raise UnknownName(
+            f"{arguments.subject[:60]} has taken no role by break-glass",
+            hint="headrace status lists who has",
+        )
+
+    def write(tx: Transaction, at: int) -> None:
+        for item in active:
+            stored.end(tx, item.id, actor=context.actor.id, now=now)
+            event = AuditEvent(
+                action=Action.BREAK_GLASS_ENDED,
+                actor=context.actor,
+                object=Object("subject", item.subject),
+                reason=arguments.reason,
+                before={"role": item.role, "expires_at": rfc3339(instant(item.expires_at))},
+            )
+            append(tx, at, event)
+
+    context.tell(write=write)
+    ended = (item._replace(ended_at=now, ended_by=context.actor.id) for item in active)
+    return EndedEmergenciesResponse(ended=[emergency_row(context.session, item) for item in ended])
+
+
+class _Message(msgspec.Struct, frozen=True):
+    recipient: str
+    channel: str
+    error: str | None
+    subject: str
+    text: MessageText
+
+
+def _messages(session: ProjectSession, item: Emergency, scope: Scope) -> Iterable[_Message]:
+    """Yield the messages to the owners of what an emergency reaches, in the order of names."""
+    project = session.project()
+    people = Recipients(project)
+    text = _message_text(session, item, scope)
+    for recipient in people.concerned(owners_in(project, scope))[:RECIPIENTS_MAX]:
+        for channel in recipient.owner.contact:
+            error = people.wrong(channel, cause=False)
+            subject = f"break-glass/{item.id}"
+            yield _Message(recipient.name, channel, error, subject, text)
+
+
+def _message_text(session: ProjectSession, item: Emergency, scope: Scope) -> MessageText:
+    limits = scope_text(scope) or "the whole project"
+    ends = session.instant(item.expires_at).strftime("%Y-%m-%d %H:%M")
+    name = session.settings.name
+    ends_it = command_line("access", "break-glass", "--end", item.subject, "--reason", "TEXT")
+    shows_it = command_line("audit", "show", "--actor", item.actor)
+    return MessageText(
+        f"{name}: {item.subject} took the role {item.role} by break-glass",
+        f"{item.subject} ({item.actor}) has the role {item.role} for {limits}"
+        f" until {ends} {session.timezone}.\n\nReason: {clean(item.reason)[:500]}\n\n"
+        f"An admin ends it: {ends_it}\nWhat they do: {shows_it}",
+    )
+
+
+def _queued(message: _Message, now: int) -> Queued:
+    return Queued(
+        incident=None,
+        kind="break_glass",
+        subject=message.subject,
+        recipient=message.recipient,
+        channel=message.channel,
+        title=message.text.title,
+        body=message.text.body,
+        not_before=now,
+        state="waiting" if message.error is None else "dropped",
+        error=message.error,
+    )
+
+
+def owners_in(project: Project, scope: Scope) -> list[str]:
+    """Return the owners of the nodes that limits reach, by name."""
+    return sorted(
+        {
+            node.owner
+            for node in project.nodes()
+            if (not scope.domain or node.domain in scope.domain)
+            and (not scope.owner or node.owner in scope.owner)
+            and (not scope.tag or not set(scope.tag).isdisjoint(node.tags))
+        }
+    )
+
+
+def emergency_row(session: ProjectSession, item: Emergency) -> EmergencyRow:
+    """Return an emergency as a row of a response."""
+    return EmergencyRow(
+        who=item.subject,
+        role=item.role,
+        scope=scope_text(msgspec.json.decode(item.scope, type=Scope)),
+        reason=item.reason,
+        started_at=session.instant(item.started_at),
+        expires_at=session.instant(item.expires_at),
+        ended_at=None if item.ended_at is None else session.instant(item.ended_at),
+        ended_by=item.ended_by,
+    )

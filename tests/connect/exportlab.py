@@ -116,8 +116,8 @@ class Bench:
         process.wait(30)
         assert process.stdout is not None
         process.stdout.close()
-        shutil.rmtree(self.folders.temporary)  # as a leader does when it starts
-        self.folders.temporary.mkdir()
+        for path in self.folders.temporary.iterdir():  # as a leader does when it starts
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _wait_until_locked_out(process: subprocess.Popen[bytes], path: Path) -> None:

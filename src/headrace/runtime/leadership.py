@@ -334,7 +334,7 @@ def _sweep(folders: Folders) -> None:
 
     None of this leader's workers runs yet, and another leader's are fenced.
     """
-    shutil.rmtree(folders.temporary, ignore_errors=True)
+    _empty(folders.temporary)
     for half in folders.raw.glob("*.tmp"):
         half.unlink(missing_ok=True)
 
@@ -397,3 +397,13 @@ def _correct_data_path(tx: Transaction, at: int, folders: Folders, actor: Actor)
             after=after,
         ),
     )
+
+
+def _empty(folder: Path) -> None:
+    """Delete what is in the folder; rules of restricted threads hold for the folder itself."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()

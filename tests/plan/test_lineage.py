@@ -47,7 +47,7 @@ def test_upstream_is_every_step_to_the_source(tmp_path: Path) -> None:
     assert _steps(lineage.upstream("totals", "total")) == [
         "clean.delay -> totals.total aggregate",
         "clean.airline -> totals.total filter",
-        "clean.day -> totals.total aggregate",
+        "clean.day -> totals.total group_key",
         "flights.delay -> clean.delay cast",
         "flights.carrier -> clean.airline identity",
         "flights.day -> clean.day identity",

@@ -81,6 +81,7 @@ _DIRECT = {
 }
 _INDIRECT = {
     Transformation.WINDOW: "WINDOW",
+    Transformation.GROUP_KEY: "GROUP_BY",
     Transformation.JOIN_KEY: "JOIN",
     Transformation.FILTER: "FILTER",
 }

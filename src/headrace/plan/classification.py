@@ -7,7 +7,9 @@ from headrace.plan.compiled import Compiled
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.sql.values import Transformation
 
-WITHOUT_VALUES = frozenset({Transformation.FILTER, Transformation.JOIN_KEY})
+WITHOUT_VALUES = frozenset(
+    {Transformation.FILTER, Transformation.JOIN_KEY, Transformation.GROUP_KEY}
+)
 """Transformations that pass on no values. (Aggregates may: the greatest name is a name.)"""
 
 

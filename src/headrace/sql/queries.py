@@ -12,8 +12,8 @@ from headrace.sql.clauses import Projection, bind_from, project
 from headrace.sql.expressions import bind
 from headrace.sql.parsing import InvalidSelect, parse
 from headrace.sql.scopes import (
-    AGGREGATE,
     FILTER,
+    GROUP_KEY,
     NO_EDGES,
     OPAQUE,
     BindingContext,
@@ -196,7 +196,7 @@ def _combined(operation: exp.Expr, left: Relation, right: Relation) -> Relation:
         result = Relation(listed, filters, opaque=None if listed else raised(everything, OPAQUE))
     if operation.args.get("distinct") or isinstance(operation, exp.Except | exp.Intersect):
         result.filters = union(
-            [filters, raised(union([left.everything(), right.everything()]), AGGREGATE)]
+            [filters, raised(union([left.everything(), right.everything()]), GROUP_KEY)]
         )
     return result
 
@@ -328,7 +328,7 @@ def _grouping(
             if item.node is None or not aggregates(item.node)
         ]
     for key in keys:
-        merge(scope.filters, raised(key, AGGREGATE))
+        merge(scope.filters, raised(key, GROUP_KEY))
 
 
 def aggregates(node: exp.Expr) -> bool:
@@ -352,7 +352,7 @@ def _distinct(
         else [item.bound.edges for item in projections]
     )
     for key in keys:
-        merge(scope.filters, raised(key, AGGREGATE))
+        merge(scope.filters, raised(key, GROUP_KEY))
 
 
 def _limited(node: exp.Expr, relation: Relation) -> Relation:

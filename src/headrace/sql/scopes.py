@@ -1,7 +1,8 @@
 """Scopes of a query: columns with their lineage, relations, and the resolution of names.
 
 Edges of lineage are a dict from (input, column) to a rank, the position of the transformation in
-`Transformation`; of two paths to the same column the less faithful one is stored.
+`Transformation`; of two paths to the same column the less faithful one is stored. A path that
+passes on values isn't hidden by one that only selects rows.
 """
 
 from __future__ import annotations
@@ -23,7 +24,17 @@ from headrace.sql.values import UNKNOWN, Edge, Transformation
 
 Edges = dict[tuple[str, str], int]
 _RANKED = tuple(Transformation)
-IDENTITY, CAST, EXPRESSION, WINDOW, AGGREGATE, JOIN_KEY, FILTER, OPAQUE = range(len(_RANKED))
+(
+    IDENTITY,
+    CAST,
+    EXPRESSION,
+    WINDOW,
+    AGGREGATE,
+    GROUP_KEY,
+    JOIN_KEY,
+    FILTER,
+    OPAQUE,
+) = range(len(_RANKED))
 
 PROBLEMS_MAX = 50
 _BARE_DECIMAL_POINT = re.compile(r"(?<![\w.)\]\"])\.\d")
@@ -203,8 +214,17 @@ def line_of(node: exp.Expr | None) -> int | None:
 def merge(into: Edges, edges: Edges) -> None:
     """Add edges to a dict that the caller owns."""
     for key, rank in edges.items():
-        if into.get(key, -1) < rank:
-            into[key] = rank
+        known = into.get(key)
+        if known != rank:
+            into[key] = rank if known is None else _of_both(known, rank)
+
+
+def _of_both(one: int, other: int) -> int:
+    """Return the rank of two paths from the same column."""
+    low, high = min(one, other), max(one, other)
+    if low < GROUP_KEY <= high < OPAQUE:  # only one of them passes on values
+        return max(low, EXPRESSION)
+    return high
 
 
 def raised(edges: Edges, rank: int) -> Edges:
@@ -221,8 +241,9 @@ def union(parts: Iterable[Edges], rank: int = IDENTITY) -> Edges:
         for key, known in part.items():
             # (the hot loop of lineage: a call would cost a third of its time)
             step = known if known > rank else rank  # noqa: FURB136
-            if results.get(key, -1) < step:
-                results[key] = step
+            before = results.get(key)
+            if before != step:
+                results[key] = step if before is None else _of_both(before, step)
     return results or NO_EDGES
 
 

@@ -26,6 +26,8 @@ class Transformation(enum.StrEnum):
     EXPRESSION = "expression"
     WINDOW = "window"
     AGGREGATE = "aggregate"
+    GROUP_KEY = "group_key"
+    """It decides which rows are combined (GROUP BY, DISTINCT), and passes on no values."""
     JOIN_KEY = "join_key"
     FILTER = "filter"
     OPAQUE = "opaque"

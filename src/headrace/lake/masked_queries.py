@@ -29,22 +29,36 @@ def masked_relation(
 
     The functions of the masks are registered in the connection.
     """
-    used = {name: masks[name] for column in columns if (name := column.name.lower()) in masks}
+    used = [masks[name] for column in columns if (name := column.name.lower()) in masks]
     if not used:
         return relation_sql(files, columns, with_partition=with_partition)
     read = {column.name.lower(): column for column in columns}
-    for mask in used.values():
-        _register(connection, mask)
+    for mask in used:
         read = {column.name.lower(): column for column in mask.needs} | read
     inner = relation_sql(files, list(read.values()), with_partition=with_partition)
-    selected = [
-        _selected(column, used.get(column.name.lower()))
-        for column in columns
-        if column.name != PARTITION_COLUMN
-    ]
+    selected = [column for column in columns if column.name != PARTITION_COLUMN]
     if with_partition:
-        selected.insert(0, quote(PARTITION_COLUMN))
-    return f"SELECT {', '.join(selected)} FROM ({inner}) AS clear"
+        selected.insert(0, LakeColumn(PARTITION_COLUMN, "VARCHAR", 0))
+    return masked_query(connection, inner, selected, masks)
+
+
+def masked_query(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    columns: Sequence[LakeColumn],
+    masks: Mapping[str, ColumnMask],
+) -> str:
+    """Return a query over another one's clear rows, with masked columns.
+
+    The functions of the masks are registered in the connection.
+    """
+    selected = []
+    for column in columns:
+        mask = masks.get(column.name.lower())
+        if mask is not None:
+            _register(connection, mask)
+        selected.append(_selected(column, mask))
+    return f"SELECT {', '.join(selected)} FROM ({query}) AS clear"
 
 
 def _selected(column: LakeColumn, mask: ColumnMask | None) -> str:

@@ -510,16 +510,10 @@ def session_over(
     """
     folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
     try:
-        paths = [
-            Path(path)
-            for table in tables
-            for file in table.files
-            for path in (file.path, *(delete.path for delete in file.deletes))
-        ]
         with DuckDBSession(
-            folder, readable=[*paths, *beside], timezone=timezone, ordered=True
+            folder, readable=[*paths_of(tables), *beside], timezone=timezone, ordered=True
         ) as session:
-            with _in_words():  # DuckDB opens the files of a view
+            with in_plain_words():  # DuckDB opens the files of a view
                 for table in tables:
                     relation = masked_relation(
                         session.connection, table.files, table.columns, table.masks
@@ -528,6 +522,16 @@ def session_over(
             yield session
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def paths_of(tables: Iterable[QueryTable]) -> list[Path]:
+    """Return the files that a session over these tables reads."""
+    return [
+        Path(path)
+        for table in tables
+        for file in table.files
+        for path in (file.path, *(delete.path for delete in file.deletes))
+    ]
 
 
 def absolute(files: Iterable[FileRef], lake: Path) -> tuple[FileRef, ...]:
@@ -554,7 +558,7 @@ def run_query(
 
     Raises UsageError for a query that can't run, and LakeError for lost files.
     """
-    with _in_words():
+    with in_plain_words():
         columns = described(session, query, parameters)
         text = f"SELECT {selected_values(columns)} FROM ({query}\n) AS rows" + (
             "" if limit is None else f" LIMIT {limit + 1}"
@@ -574,7 +578,7 @@ def write_result(
     limit: int | None,
 ) -> None:
     """Write the rows of a query to a binary stream. Raises as `run_query`."""
-    with _in_words():
+    with in_plain_words():
         text = query if limit is None else f"SELECT * FROM ({query}\n) AS rows LIMIT {limit}"
         write_query(session, text, out, data_format, dict(parameters))
 
@@ -589,7 +593,8 @@ def described(
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def in_plain_words() -> Iterator[None]:
+    """Raise errors of DuckDB as errors that say what to do, without the values behind a mask."""
     import duckdb
 
     try:

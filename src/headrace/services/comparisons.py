@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable, catalog
+from headrace.lake.masks import masked_types
 from headrace.model import Asset, HeadraceError, Source, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.plan import Compiled
 from headrace.services.responses import ColumnChange, DifferenceRow, RowChange, SpreadRow
 from headrace.services.responses.inspections import MomentRow, PartitionChange
 from headrace.services.session import ProjectSession
+from headrace.services.visible_sides import VisibleSides, visible_sides
 from headrace.store import Transaction
 from headrace.store.queries import publications
 from headrace.store.queries.publications import Visible
@@ -105,25 +107,35 @@ def compare_sides(
     files: Sequence[tuple[FileRef, ...]],
     *,
     spread: bool = False,
+    visible: VisibleSides | None = None,
 ) -> RowComparison:
     """Compare the rows of those files.
 
-    `typed_keys` are key columns as typed; `spread` also compares value distributions. Raise
-    UsageError for a column that isn't on both sides, HeadraceError if the typed keys aren't unique.
+    `typed_keys` are key columns as typed; `spread` also compares value distributions; `visible`
+    restricts what the comparison sees (None: nothing is hidden). Raise UsageError for a column
+    that isn't on both sides, Refused for one that is left out, HeadraceError if the typed keys
+    aren't unique.
     """
     from headrace.lake import comparison as lake_comparison
-    from headrace.lake.reading import QueryTable, absolute, session_over
+    from headrace.lake.reading import QueryTable, absolute, in_plain_words, session_over
 
     before, after = sides
-    columns = _common(before.table, after.table)
+    visible = visible or VisibleSides()
+    visible.refuse_keys(node.name, typed_keys)
+    columns = visible.visible(node.name, _common(before.table, after.table))
     keys = identifying_columns(node, typed_keys, [column.name for column in columns])
     named = [
-        QueryTable(label, _as_of(columns, side.table), absolute(refs, side.lake))
-        for label, side, refs in zip(
-            (lake_comparison.BEFORE, lake_comparison.AFTER), sides, files, strict=True
+        QueryTable(label, _as_of(columns, side.table), absolute(refs, side.lake), dict(masks))
+        for label, side, refs, masks in zip(
+            (lake_comparison.BEFORE, lake_comparison.AFTER),
+            sides,
+            files,
+            visible.masks,
+            strict=True,
         )
     ]
-    with session_over(named, timezone=timezone) as duckdb:
+    columns = masked_types(columns, visible.masks[0] | visible.masks[1])
+    with session_over(named, timezone=timezone) as duckdb, in_plain_words():
         if keys and lake_comparison.not_unique(duckdb, keys):
             if typed_keys:
                 raise HeadraceError(
@@ -283,7 +295,7 @@ def differences(session: ProjectSession) -> list[DifferenceRow]:
             for asset in built
             if (item := _both_sides(session, production, theirs, tx, asset)) is not None
         ]
-    return [_row(session, item) for item in founds]
+    return [row for item in founds if (row := _row(session, production, item)) is not None]
 
 
 def _own_table(session: ProjectSession, compiled: Compiled, name: str) -> Asset | None:
@@ -339,9 +351,22 @@ def _alike(before: Visible, after: Visible) -> bool:
     return before.content_hash is not None and before.content_hash == after.content_hash
 
 
-def _row(session: ProjectSession, item: _Found) -> DifferenceRow:
+def _row(session: ProjectSession, production: ProjectSession, item: _Found) -> DifferenceRow | None:
+    """Return one node's difference; None if no column of it may be seen."""
+    before, after = item.sides
+    tables = (before.table, after.table)
+    visible = visible_sides((production, session), item.asset.name, tables)
+    if visible.hides_all(_common(*tables)):
+        return None
     comparison = compare_sides(
-        item.asset, session.timezone, (), SAMPLE_MAX, item.sides, item.files, spread=True
+        item.asset,
+        session.timezone,
+        (),
+        SAMPLE_MAX,
+        item.sides,
+        item.files,
+        spread=True,
+        visible=visible,
     )
     counted = comparison.counted
     return DifferenceRow(
@@ -359,6 +384,7 @@ def _row(session: ProjectSession, item: _Found) -> DifferenceRow:
         cells=counted.cells,
         sample=[row_change(example) for example in counted.examples],
         spreads=_spreads(comparison.spreads),
+        masked=visible.names,
     )
 
 

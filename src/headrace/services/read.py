@@ -137,11 +137,14 @@ def read(
 
     `columns` restricts the columns. Raise UsageError as `find`, LakeError for lost files.
     """
-    visible = visible_columns(session, query, columns)
+    return _read(session, query, visible_columns(session, query, columns))
+
+
+def _read(session: ProjectSession, query: ReadQuery, visible: VisibleColumns) -> ReadResponse:
     if _of_view(session, query):
         from headrace.services import sql
 
-        response = sql.read_view(session, query, visible.columns)
+        response = sql.read_view(session, query, visible.columns, over_network=visible.over_network)
         return msgspec.structs.replace(response, masked=visible.masked)
     location = find(session, query)
     note_reads(session, [location.node.name], usage.READ)
@@ -157,7 +160,8 @@ class VisibleColumns(NamedTuple):
     columns: Sequence[str] | None
     masked: list[str]
     masks: Mapping[str, ColumnMask]
-    """Column in lower case → how its values are masked."""
+    """Column in lower case → how its values are masked; views mask theirs themselves."""
+    over_network: bool = False
 
 
 def visible_columns(
@@ -187,21 +191,26 @@ def visible_columns(
         note_clear_columns(session, name, columns_of(session, query), columns)
     if not limits.names and limits.known is None:
         return VisibleColumns(columns, [], {})
-    table = None if _of_view(session, query) else find(session, query).table
-    present = columns_of(session, query)
-    # a view isn't masked: its query would compute with masked values
-    left_out, masks = (
-        (frozenset(limits.names) | limits.left_out_of(present), {})
-        if table is None
-        else fitting_masks(session, limits, table.columns)
-    )
+    masks: Mapping[str, ColumnMask] = {}
+    if _of_view(session, query):
+        from headrace.services import sql
+
+        left_out, present = sql.view_columns(session, query, name, over_network=over_network)
+    else:
+        table = find(session, query).table
+        present = columns_of(session, query)
+        left_out, masks = (
+            (frozenset(limits.names) | limits.left_out_of(present), {})
+            if table is None
+            else fitting_masks(session, limits, table.columns)
+        )
     if limits.opaque and not present:
         raise all_left_out(name)
     _refuse_left_out(name, columns or (), left_out, over_network=over_network)
     if columns is None and left_out:
         columns = _others(name, present, left_out)
     hidden = {*limits.names, *(column.lower() for column in present if column.lower() in left_out)}
-    return VisibleColumns(columns, sorted(hidden), masks)
+    return VisibleColumns(columns, sorted(hidden), masks, over_network)
 
 
 def _others(name: str, known: Sequence[str], left_out: Collection[str]) -> list[str]:
@@ -264,7 +273,14 @@ def write(
     if _of_view(session, query):
         from headrace.services import sql
 
-        sql.write_view(session, query, out, data_format, visible.columns)
+        sql.write_view(
+            session,
+            query,
+            out,
+            data_format,
+            visible.columns,
+            over_network=visible.over_network,
+        )
         return
     location = find(session, query)
     if location.table is None:
@@ -302,8 +318,7 @@ def write_json(
     """
     location = None if _of_view(session, query) else find(session, query)
     if location is None or location.table is None or not location.files or location.manifest:
-        response = read(session, query, visible.columns)
-        out.write(encoded(msgspec.structs.replace(response, masked=visible.masked)))
+        out.write(encoded(_read(session, query, visible)))
         return
     note_reads(session, [location.node.name], usage.READ)
     _close(session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -27,7 +27,7 @@ from headrace.services.comparisons import (
     partitions_of,
     row_change,
 )
-from headrace.services.masking import refuse_hidden
+from headrace.services.masked_views import MaskedViews, without_values
 from headrace.services.parameters import Argument, Option, RowsMax
 from headrace.services.permissions import authorised, unrestricted
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
@@ -41,6 +41,7 @@ from headrace.services.responses.inspections import (
     SqlResponse,
 )
 from headrace.services.session import ProjectSession
+from headrace.services.visible_sides import visible_sides
 from headrace.slo.declared_promises import DeclaredPromises, declared_promises
 from headrace.slo.facts import StateFacts
 from headrace.slo.freshness import freshnesses
@@ -69,10 +70,10 @@ class SqlQuery(msgspec.Struct, frozen=True):
     """Values as typed, converted to the type of the project's parameter of that name."""
     bound: dict[str, Any] = {}
     """Values that are bound unchanged."""
-    masked: bool = True
-    """Whether columns that the session's identity may not see are masked or left out."""
     noted: bool = True
     """Whether the query counts as a read of its tables."""
+    over_network: bool = False
+    """Whether nobody sees classified columns in the clear."""
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -133,38 +134,89 @@ def _prepared(
         project, [*names, *(item for view in views for item in _inputs(compiled, view))]
     )
     seen = _seen(session, question, [name for name in node_names if name not in views])
-    if question.masked:
-        seen = _masked(session, seen, views, text)
+    hiding = question.over_network or not unrestricted(session)
+    hidden = _hidden_views(session, question, views, seen.tables) if hiding else None
+    named = seen if hidden is None else _named(seen, names)
+    read = _masked(session, named, text, question) if hiding else seen
     if question.noted and not any(name.startswith('"') for name in names):
         note_reads(session, _canonical(project, names), usage.SQL)
     # DuckDB computes from here on: a process never has both DuckDB and the state open
     session.close()
     files = [file for table in seen.tables for file in table.files]
+    beside = [] if hidden is None else reading.paths_of(seen.tables)
     with (
         lake_files.naming_damage(session, files),
-        reading.session_over(seen.tables, timezone=session.timezone) as duckdb,
+        reading.session_over(read.tables, timezone=session.timezone, beside=beside) as duckdb,
         defined(duckdb, _macros(session)),
+        nullcontext() if hidden is None else without_values(views),
     ):
-        text = _with_views(compiled, views, text)
+        if hidden is None:
+            text = _with_views(compiled, views, text)
+        else:
+            text = hidden.query(duckdb, text, names)
         yield duckdb, text, _values(project, reading.parameters_of(duckdb, text), question), seen
 
 
-def _masked(session: ProjectSession, seen: _Snapshot, views: Sequence[str], text: str) -> _Snapshot:
-    """Return the tables with the columns that the session's identity may see, masked if need be.
+def view_columns(
+    session: ProjectSession, query: ReadQuery, view: str, *, over_network: bool
+) -> tuple[frozenset[str], list[str]]:
+    """Return a view's columns that are left out, in lower case, and all of its columns."""
+    from headrace.engine.macros import defined
+    from headrace.lake import reading
 
-    Raise Refused if a view reads another column: without it, the view can't be computed. Raise
-    UsageError if the query reads files past the tables.
-    """
-    if unrestricted(session):
+    compiled = session.compiled
+    question = SqlQuery("", at=query.at, over_network=over_network)
+    views = _views(compiled, [view.lower()])
+    inputs = [item for name in views for item in _inputs(compiled, name) if item not in views]
+    seen = _seen(session, question, list(dict.fromkeys(inputs)))
+    hidden = _hidden_views(session, question, views, seen.tables)
+    if hidden is None:
+        return frozenset(), []
+    session.close()
+    beside = reading.paths_of(seen.tables)
+    files = [file for table in seen.tables for file in table.files]
+    with (
+        lake_files.naming_damage(session, files),
+        reading.session_over((), timezone=session.timezone, beside=beside) as duckdb,
+        defined(duckdb, _macros(session)),
+        reading.in_plain_words(),
+    ):
+        return hidden.columns(duckdb, view)
+
+
+def _hidden_views(
+    session: ProjectSession, question: SqlQuery, views: Sequence[str], tables: Sequence[QueryTable]
+) -> MaskedViews | None:
+    """Return the views of a query as somebody with a limited role sees them; None for others."""
+    if not views or session.compiled is None:
+        return None
+    masked = MaskedViews(
+        session, session.compiled, views, tables, over_network=question.over_network
+    )
+    return masked if masked.limited else None
+
+
+def _named(seen: _Snapshot, names: Sequence[str]) -> _Snapshot:
+    """Return the tables that the query names, without those that only its views read."""
+    if any(name.startswith('"') for name in names):  # SHOW TABLES
         return seen
-    for view in views:
-        refuse_hidden(session, view, "sql")
-    tables = tuple(_masked_table(session, table, text) for table in seen.tables)
+    tables = tuple(table for table in seen.tables if table.name.lower() in names)
     return msgspec.structs.replace(seen, tables=tables)
 
 
-def _masked_table(session: ProjectSession, table: QueryTable, text: str) -> QueryTable:
-    """Return a table with the columns that the session's identity may see. Raise as `_masked`."""
+def _masked(session: ProjectSession, seen: _Snapshot, text: str, question: SqlQuery) -> _Snapshot:
+    """Return the tables with the columns that the query's reader may see, masked if need be.
+
+    Raise UsageError if the query reads files past the tables.
+    """
+    tables = tuple(_masked_table(session, table, text, question) for table in seen.tables)
+    return msgspec.structs.replace(seen, tables=tables)
+
+
+def _masked_table(
+    session: ProjectSession, table: QueryTable, text: str, question: SqlQuery
+) -> QueryTable:
+    """Return a table with the columns that the query's reader may see. Raise as `_masked`."""
     from headrace.lake.reading import refuse_other_reads
     from headrace.services.masking import (
         all_left_out,
@@ -173,8 +225,9 @@ def _masked_table(session: ProjectSession, table: QueryTable, text: str) -> Quer
         note_clear_columns,
     )
 
-    limits = column_limits(session, table.name)
-    note_clear_columns(session, table.name, [column.name for column in table.columns])
+    limits = column_limits(session, table.name, over_network=question.over_network)
+    if not question.over_network:
+        note_clear_columns(session, table.name, [column.name for column in table.columns])
     if not limits.names and limits.known is None:
         return table
     refuse_other_reads(text)
@@ -346,7 +399,11 @@ def _typed(name: str, text: str, known: Mapping[str, Any]) -> Any:
 
 
 def read_view(
-    session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None
+    session: ProjectSession,
+    query: ReadQuery,
+    columns: Sequence[str] | None = None,
+    *,
+    over_network: bool = False,
 ) -> ReadResponse:
     """Return a view's rows as JSON-compatible values, at most `limit`.
 
@@ -354,9 +411,12 @@ def read_view(
     """
     name = targets.target(query.asset, session.project()).node
     state, through = _state_and_end(session, name)
-    question = _question(name, query, columns)
+    question = _question(name, query, columns, over_network=over_network)
     counting = SqlQuery(
-        f"select count(*) as n from {quote(name)}", at=query.at, masked=False, noted=False
+        f"select count(*) as n from {quote(name)}",
+        at=query.at,
+        noted=False,
+        over_network=over_network,
     )
     total = run_query(session, counting).rows[0]["n"]
     response = run_query(session, question)
@@ -378,16 +438,21 @@ def write_view(
     out: BinaryIO,
     data_format: str,
     columns: Sequence[str] | None = None,
+    *,
+    over_network: bool = False,
 ) -> None:
     """Write a view's rows as `csv`, `parquet` or `arrow` into a stream."""
     name = targets.target(query.asset, session.project()).node
-    write(session, _question(name, query, columns), out, data_format)
+    question = _question(name, query, columns, over_network=over_network)
+    write(session, question, out, data_format)
 
 
-def _question(name: str, query: ReadQuery, columns: Sequence[str] | None) -> SqlQuery:
+def _question(
+    name: str, query: ReadQuery, columns: Sequence[str] | None, *, over_network: bool
+) -> SqlQuery:
     selected = "*" if columns is None else ", ".join(map(quote, columns))
     text = f"select {selected} from {quote(name)}"
-    return SqlQuery(text, at=query.at, limit=query.limit, masked=False)
+    return SqlQuery(text, at=query.at, limit=query.limit, over_network=over_network)
 
 
 def _state_and_end(session: ProjectSession, name: str) -> tuple[str, str | None]:
@@ -498,7 +563,6 @@ def diff(
     project = session.project()
     name, key = targets.target(target, project)
     node = project.sources.get(name) or project.assets[name]
-    refuse_hidden(session, name, "diff")
     if name in session.borrowed and session.production is not None:
         return diff(session.production, target, query)
     requested_keys = {targets.partition(node, item) for item in query.partitions}
@@ -515,15 +579,14 @@ def diff(
         keys = _keys_to_read(node, partitions)
         files = [files_of(tx, name, side, keys) for side in (before, after)]
     _require_rows(node, before, after)
-    refuse_hidden(session, name, "diff", _columns_of(before, after))
+    sides = (before, after)
+    visible = visible_sides((session, session), name, (before.table, after.table))
     session.close()
-    return _response(
-        node,
-        partitions,
-        before,
-        after,
-        compare_sides(node, session.timezone, query.keys, query.sample, (before, after), files),
+    comparison = compare_sides(
+        node, session.timezone, query.keys, query.sample, sides, files, visible=visible
     )
+    response = _response(node, partitions, before, after, comparison)
+    return msgspec.structs.replace(response, masked=visible.names)
 
 
 def _keys_to_read(node: Source | Asset, partitions: Iterable[PartitionChange]) -> list[str] | None:
@@ -531,12 +594,6 @@ def _keys_to_read(node: Source | Asset, partitions: Iterable[PartitionChange]) -
     if isinstance(node, Asset) and node.accumulates:
         return None
     return [partition.partition for partition in partitions if partition.change != "identical"]
-
-
-def _columns_of(*sides: Side) -> set[str]:
-    """Return the columns of both tables: the earlier code may have had others."""
-    tables = [side.table for side in sides if side.table is not None]
-    return {column.name for table in tables for column in table.columns} - {PARTITION_COLUMN}
 
 
 def _require_rows(node: Source | Asset, before: Side, after: Side) -> None:

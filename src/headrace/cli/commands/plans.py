@@ -312,7 +312,13 @@ def _render_difference(row: DifferenceRow, page: CommandOutput) -> None:
         page.say(f"changed in: {', '.join(cells)}", indent=2)
     for example in row.sample:
         render_changed_row(example, page)
+    _say_masked(row.masked, page)
     page.table(SPREAD_COLUMNS, [_spread_row(spread) for spread in row.spreads[:SPREADS_SHOWN_MAX]])
+
+
+def _say_masked(columns: Sequence[str], page: CommandOutput) -> None:
+    if columns:
+        page.say(f"masked or left out: {', '.join(columns)}", "dim", indent=2)
 
 
 def _difference_facts(row: DifferenceRow) -> list[str]:
@@ -518,6 +524,7 @@ def _render_diff(response: DiffResponse, page: CommandOutput) -> None:
         )
     for row in response.sample:
         render_changed_row(row, page)
+    _say_masked(response.masked, page)
     page.say()
     page.facts(*_diff_facts(response))
     page.next(f"headrace lineage {response.asset}")

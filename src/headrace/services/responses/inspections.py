@@ -117,6 +117,9 @@ class DiffResponse(Response, frozen=True, kw_only=True):
     cells: dict[str, int]
     """Column → in how many changed rows it differs."""
     sample: list[RowChange]
+    masked: list[str] = []
+    """Columns that are compared by their masked values, or left out, because the reader may not see
+    them."""
 
 
 class ExaminationRow(Response, frozen=True, kw_only=True):

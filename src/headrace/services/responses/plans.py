@@ -162,6 +162,9 @@ class DifferenceRow(Response, frozen=True, kw_only=True):
     sample: list[RowChange]
     spreads: list[SpreadRow]
     """Of columns whose values are distributed otherwise."""
+    masked: list[str] = []
+    """Columns that are compared by their masked values, or left out, because the reader may not see
+    them."""
 
 
 class PlannedFileRow(Response, frozen=True, kw_only=True):

@@ -113,8 +113,11 @@ def _described(duckdb: DuckDB, query: str) -> tuple[LakeColumn, ...]:
 
 
 @contextmanager
-def without_values(views: Sequence[str]) -> Iterator[None]:
-    """Raise an error of a query without its words, which may quote a clear value of a view."""
+def without_values(views: Sequence[str], *, hiding: bool) -> Iterator[None]:
+    """Raise an error of a query without its words, which may quote a clear value of a view.
+
+    Without `hiding`, errors are raised as they are.
+    """
     import duckdb
 
     from headrace.lake.masks import mask_failure
@@ -124,7 +127,7 @@ def without_values(views: Sequence[str]) -> Iterator[None]:
         yield
     except (duckdb.Error, HeadraceError) as error:
         cause = error if isinstance(error, duckdb.Error) else error.__cause__
-        if not isinstance(cause, duckdb.Error) or isinstance(cause, about_names):
+        if not hiding or not isinstance(cause, duckdb.Error) or isinstance(cause, about_names):
             raise
         if (failed := mask_failure(cause)) is not None:
             raise failed from None

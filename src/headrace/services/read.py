@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -30,6 +30,9 @@ from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Transaction
 from headrace.store.queries import partition_states, publications
+
+if TYPE_CHECKING:
+    from headrace.services.masking import ColumnLimits
 
 MANIFEST = (
     ColumnRow(name="path", type="VARCHAR"),
@@ -178,17 +181,12 @@ def visible_columns(
     """
     if not over_network and unrestricted(session):
         return VisibleColumns(columns, [], {})
-    from headrace.services.masking import (
-        all_left_out,
-        column_limits,
-        fitting_masks,
-        note_clear_columns,
-    )
+    from headrace.services.masking import all_left_out, column_limits
 
     name = targets.target(query.asset, session.project()).node
     limits = column_limits(session, name, over_network=over_network)
     if not over_network:
-        note_clear_columns(session, name, columns_of(session, query), columns)
+        _note_clear(session, query, name, columns)
     if not limits.names and limits.known is None:
         return VisibleColumns(columns, [], {})
     masks: Mapping[str, ColumnMask] = {}
@@ -197,20 +195,34 @@ def visible_columns(
 
         left_out, present = sql.view_columns(session, query, name, over_network=over_network)
     else:
-        table = find(session, query).table
         present = columns_of(session, query)
-        left_out, masks = (
-            (frozenset(limits.names) | limits.left_out_of(present), {})
-            if table is None
-            else fitting_masks(session, limits, table.columns)
-        )
+        left_out, masks = _hidden_in_table(session, find(session, query).table, limits, present)
     if limits.opaque and not present:
         raise all_left_out(name)
     _refuse_left_out(name, columns or (), left_out, over_network=over_network)
     if columns is None and left_out:
         columns = _others(name, present, left_out)
-    hidden = {*limits.names, *(column.lower() for column in present if column.lower() in left_out)}
+    hidden = {*limits.names, *({column.lower() for column in present} & left_out)}
     return VisibleColumns(columns, sorted(hidden), masks, over_network)
+
+
+def _hidden_in_table(
+    session: ProjectSession, table: LakeTable | None, limits: ColumnLimits, present: Sequence[str]
+) -> tuple[frozenset[str], Mapping[str, ColumnMask]]:
+    """Return the columns of a table that are left out, and the masks of others."""
+    from headrace.services.masking import fitting_masks
+
+    if table is None:
+        return frozenset(limits.names) | limits.left_out_of(present), {}
+    return fitting_masks(session, limits, table.columns)
+
+
+def _note_clear(
+    session: ProjectSession, query: ReadQuery, name: str, columns: Sequence[str] | None
+) -> None:
+    from headrace.services.masking import note_clear_columns
+
+    note_clear_columns(session, name, columns_of(session, query), columns)
 
 
 def _others(name: str, known: Sequence[str], left_out: Collection[str]) -> list[str]:

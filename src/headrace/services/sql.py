@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -134,10 +134,7 @@ def _prepared(
         project, [*names, *(item for view in views for item in _inputs(compiled, view))]
     )
     seen = _seen(session, question, [name for name in node_names if name not in views])
-    hiding = question.over_network or not unrestricted(session)
-    hidden = _hidden_views(session, question, views, seen.tables) if hiding else None
-    named = seen if hidden is None else _named(seen, names)
-    read = _masked(session, named, text, question) if hiding else seen
+    hidden, read = _visible(session, question, seen, views, text)
     if question.noted and not any(name.startswith('"') for name in names):
         note_reads(session, _canonical(project, names), usage.SQL)
     # DuckDB computes from here on: a process never has both DuckDB and the state open
@@ -148,13 +145,30 @@ def _prepared(
         lake_files.naming_damage(session, files),
         reading.session_over(read.tables, timezone=session.timezone, beside=beside) as duckdb,
         defined(duckdb, _macros(session)),
-        nullcontext() if hidden is None else without_values(views),
+        without_values(views, hiding=hidden is not None),
     ):
         if hidden is None:
             text = _with_views(compiled, views, text)
         else:
             text = hidden.query(duckdb, text, names)
         yield duckdb, text, _values(project, reading.parameters_of(duckdb, text), question), seen
+
+
+def _visible(
+    session: ProjectSession,
+    question: SqlQuery,
+    seen: _Snapshot,
+    views: Sequence[str],
+    text: str,
+) -> tuple[MaskedViews | None, _Snapshot]:
+    """Return the views if they are to be masked, and the tables as the query sees them."""
+    from headrace.lake.reading import names_in
+
+    if not question.over_network and unrestricted(session):
+        return None, seen
+    hidden = _hidden_views(session, question, views, seen.tables)
+    named = seen if hidden is None else _named(seen, names_in(text))
+    return hidden, _masked(session, named, text, question)
 
 
 def view_columns(

@@ -241,9 +241,8 @@ def union(parts: Iterable[Edges], rank: int = IDENTITY) -> Edges:
         for key, known in part.items():
             # (the hot loop of lineage: a call would cost a third of its time)
             step = known if known > rank else rank  # noqa: FURB136
-            before = results.get(key)
-            if before != step:
-                results[key] = step if before is None else _of_both(before, step)
+            before = results.get(key, step)
+            results[key] = step if before == step else _of_both(before, step)
     return results or NO_EDGES
 
 

@@ -26,6 +26,7 @@ from headrace.store.queries.publications import Visible
 
 if TYPE_CHECKING:
     from headrace.lake.comparison import DiffCounts, Spread
+    from headrace.lake.reading import QueryTable
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -117,23 +118,14 @@ def compare_sides(
     aren't unique.
     """
     from headrace.lake import comparison as lake_comparison
-    from headrace.lake.reading import QueryTable, absolute, in_plain_words, session_over
+    from headrace.lake.reading import in_plain_words, session_over
 
     before, after = sides
     visible = visible or VisibleSides()
     visible.refuse_keys(node.name, typed_keys)
     columns = visible.visible(node.name, _common(before.table, after.table))
     keys = identifying_columns(node, typed_keys, [column.name for column in columns])
-    named = [
-        QueryTable(label, _as_of(columns, side.table), absolute(refs, side.lake), dict(masks))
-        for label, side, refs, masks in zip(
-            (lake_comparison.BEFORE, lake_comparison.AFTER),
-            sides,
-            files,
-            visible.masks,
-            strict=True,
-        )
-    ]
+    named = _tables(columns, sides, files, visible)
     columns = masked_types(columns, visible.masks[0] | visible.masks[1])
     with session_over(named, timezone=timezone) as duckdb, in_plain_words():
         if keys and lake_comparison.not_unique(duckdb, keys):
@@ -151,6 +143,22 @@ def compare_sides(
         )
         spreads = lake_comparison.spreads(duckdb, columns) if spread else {}
     return RowComparison(counted, keys, _column_changes(before.table, after.table), spreads)
+
+
+def _tables(
+    columns: Sequence[LakeColumn],
+    sides: tuple[Side, Side],
+    files: Sequence[tuple[FileRef, ...]],
+    visible: VisibleSides,
+) -> list[QueryTable]:
+    from headrace.lake import comparison
+    from headrace.lake.reading import QueryTable, absolute
+
+    labels = (comparison.BEFORE, comparison.AFTER)
+    return [
+        QueryTable(label, _as_of(columns, side.table), absolute(refs, side.lake), dict(masks))
+        for label, side, refs, masks in zip(labels, sides, files, visible.masks, strict=True)
+    ]
 
 
 def row_change(example: object) -> RowChange:

@@ -15,7 +15,7 @@ from warm_fork_servers import headrace
 from headrace.faults import FaultPoint
 from headrace.model import UsageError
 from headrace.model.nodes import Grain, PartitionSpec, Place, Source
-from headrace.model.retention import first_kept, parse_retention
+from headrace.model.retention import first_kept, is_shortened, parse_retention
 
 pytestmark = pytest.mark.timeout(300)
 OLD, KEPT = ((datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (40, 2))
@@ -107,3 +107,128 @@ def test_the_first_kept_interval(retain: str, grain: Grain, today: str, first: s
     )  # fmt: skip
     now = datetime.fromisoformat(f"{today}T12:00+00:00")
     assert first_kept(source, int(now.timestamp() * 1_000_000)) == first
+
+
+def shorten(root: Path, retain: str) -> None:
+    path = root / "sources/orders.yaml"
+    path.write_text(path.read_text().replace("retain: 30d\n", f"retain: {retain}\n"))
+
+
+def document(root: Path, *arguments: str) -> Any:
+    done = command(root, *arguments, "--json")
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)
+
+
+def test_a_plan_says_what_a_shorter_retention_removes(shop: Path) -> None:
+    """Would catch: data that an `apply` removes without a word, or without a rule's approval."""
+    assert command(shop, "db", "gc").returncode == 0
+    shorten(shop, "1d")
+    plan = document(shop, "plan")
+    assert plan["weakens"][0]["what"] == "retain"
+    assert [(row["from"], row["partitions"], row["rows"]) for row in plan["removes"]] == [
+        (KEPT, 1, 1)
+    ]
+    [step] = [step for step in plan["steps"] if step["kind"] == "weaken"]
+    assert (step["from"], step["to"], step["partitions"]) == (KEPT, KEPT, 1)
+    text = command(shop, "plan").stdout
+    assert f"of orders: 1 partition, 1 row {KEPT}: by the first cleanup" in " ".join(
+        text.split()
+    ), text
+    refused = command(shop, "apply")
+    assert (refused.returncode, "there is no terminal to confirm" in refused.stderr) == (3, True)
+    assert command(shop, "db", "gc").returncode == 0
+    assert len(rows(shop, "orders")) == 1, "it isn't applied yet"
+    assert document(shop, "apply", "--yes")["state"] == "applied"
+    assert command(shop, "db", "gc").returncode == 0
+    assert rows(shop, "orders") == []
+    entries = [
+        entry["after"]
+        for entry in document(shop, "audit", "show")
+        if entry["action"] == "data.retired"
+    ]
+    by_rule = {entry["retain"]: entry for entry in entries}
+    assert (by_rule["1d"]["version"], by_rule["30d"]["version"]) == (2, 1)
+    assert by_rule["1d"]["kept_from"] > KEPT
+    assert document(shop, "audit", "verify")["missing"] == []
+
+
+def test_a_longer_retention_removes_nothing(shop: Path) -> None:
+    """Would catch: a warning of a loss where there is none."""
+    shorten(shop, "7y")
+    plan = document(shop, "plan")
+    assert (plan["removes"], plan["weakens"]) == ([], [])
+
+
+def test_a_rule_asks_for_an_approval_of_the_loss(shop: Path) -> None:
+    """Would catch: a rule about rows that doesn't count those that `retain:` removes."""
+    settings = shop / "headrace.toml"
+    settings.write_text(
+        settings.read_text() + '[[policy.rule]]\nname = "loss"\nwhen = "rows > 0 and weakens"\n'
+    )
+    assert document(shop, "apply", "--yes")["state"] == "applied"
+    shorten(shop, "1d")
+    assert "loss" in str(document(shop, "plan")["approval"])
+    done = command(shop, "apply", "--yes")
+    assert done.returncode == 3, done
+    assert document(shop, "ls", "orders")[0]["retain"] == "1d"
+
+
+def test_what_goes_next_is_listed(shop: Path) -> None:
+    """Would catch: a retention that nobody sees before it removes something."""
+    [row] = document(shop, "status")["retention"]
+    assert (row["node"], row["partitions"], row["from"], row["next"], row["hold"]) == (
+        "orders", 1, OLD, KEPT, None,
+    )  # fmt: skip
+    gone = datetime.fromisoformat(f"{KEPT}T00:00+00:00") + timedelta(days=31)
+    assert row["next_on"] == gone.strftime("%Y-%m-%d")
+    assert f"removes 1 partition, {OLD}" in command(shop, "status").stdout
+    assert "retain" in command(shop, "ls").stdout
+    assert command(shop, "db", "gc").returncode == 0
+    [row] = document(shop, "status")["retention"]
+    assert (row["partitions"], row["from"]) == (0, None)
+    text = command(shop, "status").stdout
+    assert f"orders@{KEPT} goes next, on {row['next_on']} (retain 30d)" in text, text
+    assert command(shop, "hold", "orders", "--reason", "case 12").returncode == 0
+    assert "legal hold" in command(shop, "ls").stdout
+    assert document(shop, "status")["holds"][0]["reason"] == "case 12"
+    assert document(shop, "status")["retention"][0]["hold"] == "case 12"
+    assert "case 12" in command(shop, "status").stdout
+
+
+def test_a_hold_keeps_stored_deliveries_and_earlier_snapshots(shop: Path) -> None:
+    """Would catch: raw bytes or earlier versions that age out while a court needs them, or a dry
+    run that announces what a hold prevents."""
+    settings = shop / "headrace.toml"
+    settings.write_text(settings.read_text() + '[retention]\nsnapshots = "1s"\nraw = "1s"\n')
+    assert document(shop, "apply", "--yes")["state"] == "applied"
+    delivered = shop / f"landing/orders_{KEPT}.csv"
+    delivered.write_text(f"id,day\nagain,{KEPT}\n")
+    os.utime(delivered, (delivered.stat().st_mtime - 1_800,) * 2)
+    assert command(shop, "tick").returncode == 0
+    for path in (shop / ".headrace/raw").rglob("*"):
+        os.utime(path, (path.stat().st_mtime - 90 * 86_400,) * 2)
+    before = sorted(path.name for path in (shop / ".headrace/raw").rglob("*"))
+    files = len(list((shop / ".headrace").rglob("*.parquet")))
+    assert command(shop, "hold", "orders", "--reason", "case 12").returncode == 0
+    dry = document(shop, "db", "gc", "--dry-run")
+    assert (dry["partitions"], dry["snapshots"]) == ([], 0)
+    assert {row["kind"]: row["files"] for row in dry["freed"]}.get("raw", 0) == 0
+    assert command(shop, "db", "gc").returncode == 0
+    assert sorted(path.name for path in (shop / ".headrace/raw").rglob("*")) == before
+    assert len(list((shop / ".headrace").rglob("*.parquet"))) == files
+    assert command(shop, "hold", "release", "orders", "--reason", "x").returncode == 0
+    assert command(shop, "db", "gc").returncode == 0
+    assert len(list((shop / ".headrace/raw").rglob("*"))) < len(before)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shorter"),
+    [
+        (None, "7y", True), ("7y", None, False), ("30d", "30d", False), ("1y", "12mo", False),
+        ("13mo", "1y", True), ("1y", "13mo", False), ("1mo", "30d", True), ("60d", "90d", False),
+    ],
+)  # fmt: skip
+def test_what_is_shorter(before: str | None, after: str | None, shorter: bool) -> None:
+    """Would catch: a loss that isn't announced, by units that aren't compared."""
+    assert is_shortened(before, after) is shorter

@@ -249,7 +249,7 @@ SOURCE = (
     FieldDescription(
         "retain",
         {**TEXT, "examples": ["30d", "13mo", "7y"]},
-        "how long the rows of a partition are kept, with what was made of them",
+        "how long the rows of a partition are kept, with its stored deliveries and quarantine",
         "for ever",
     ),
     FieldDescription("retain_raw", DURATION, "how long the bytes of a delivery are kept", "90d"),
@@ -438,7 +438,7 @@ ASSET = (
     FieldDescription(
         "retain",
         {**TEXT, "examples": ["30d", "13mo", "7y"]},
-        "how long the rows of a partition are kept, with what was made of them",
+        "how long the rows of a partition are kept, with its stored deliveries and quarantine",
         "for ever",
     ),
     FieldDescription(

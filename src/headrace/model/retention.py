@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from datetime import date, timedelta
 
 from headrace.model.errors import UsageError
@@ -15,6 +16,8 @@ _HINT = "write a number and d, mo or y: `30d`, `13mo`, `7y`"
 _TEXT = re.compile(r"(\d{1,5})(d|mo|y)", re.ASCII)
 FIRST_DAY = date(1900, 1, 1)
 _DAYS_MAX = YEARS_MAX * 366
+_SAMPLES = tuple(date(2023, month, 28) for month in range(1, 13))
+"""Days from which two retentions are compared: a month may be shorter or longer than 30 days."""
 SEPARABLE = ("table", "append")
 """Materialisations whose partitions can be removed one by one."""
 
@@ -52,6 +55,35 @@ def parse_retention(text: str) -> Retention:
     if not number or result.months > YEARS_MAX * MONTHS_OF_YEAR or result.days > _DAYS_MAX:
         raise UsageError(f"{text[:40]!r} is no retention: 1d to {YEARS_MAX}y", hint=_HINT)
     return result
+
+
+def is_shortened(before: str | None, after: str | None) -> bool:
+    """Return whether data may go by `after` that is kept by `before`; None keeps everything."""
+    if after is None:
+        return False
+    if before is None:
+        return True
+    was, now = parse_retention(before), parse_retention(after)
+    return any(now.before(day) > was.before(day) for day in _SAMPLES)
+
+
+def goes_on(node: Source | Asset, key: str, now_us: int) -> date | None:
+    """Return the first day, today or later, on which `retain:` ends the interval with this key.
+
+    None if nothing ends it within 200 years.
+    """
+    grain = node.partition.grain
+    if node.retain is None or grain is None:
+        return None
+    timezone, retention = node.timezone or "UTC", parse_retention(node.retain)
+    today = local_date(now_us, timezone)
+
+    def is_ended(days: int) -> bool:
+        before = retention.before(today + timedelta(days=days))
+        return key < key_at_us(day_start_us(before, timezone), grain, timezone)
+
+    days = bisect_left(range(2 * _DAYS_MAX), True, key=is_ended)
+    return today + timedelta(days=days) if days < 2 * _DAYS_MAX else None
 
 
 def first_kept(node: Source | Asset, now_us: int) -> str | None:

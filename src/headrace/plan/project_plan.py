@@ -42,7 +42,7 @@ from headrace.plan.steps import (
     kind_of,
     range_of,
 )
-from headrace.plan.weakening import Weakened, weakened
+from headrace.plan.weakening import RETAIN, Weakened, weakened
 
 PLAN_ID = re.compile(r"p-[0-9a-f]{16}")
 RECORDED_MAX = 100
@@ -96,6 +96,8 @@ class PlanFacts(Value):
     """Source → partitions whose deliveries are re-ingested with other column names."""
     withheld_deliveries: Mapping[str, tuple[str, ...]] = {}
     """Source → held, rejected or failed partitions whose declaration changed."""
+    removed: Mapping[str, PartitionRangeSummary] = {}
+    """Node with a new or shortened `retain` → its published partitions that are older."""
     promoted: tuple[Promote, ...] = ()
 
 
@@ -260,7 +262,13 @@ def _steps(
     old, changes = before.project if before is not None else None, planned.nodes
     yield from _declared(files, before, after, changes)
     for item in planned.weakened:
-        yield Weaken(node=item.node, what=item.what, before=item.before, after=item.after)
+        yield Weaken(
+            node=item.node,
+            what=item.what,
+            before=item.before,
+            after=item.after,
+            range=facts.removed.get(item.node) if item.what == RETAIN else None,
+        )
     for change in changes:
         if change.change is ChangeKind.SCHEMA:
             yield Unpin(node=change.node, learnt=change.node in after.project.sources)

@@ -89,6 +89,9 @@ class Weaken(Value, tag=PlanStepKind.WEAKEN.value):
     what: str
     before: str
     after: str
+    range: PartitionRangeSummary | None = None
+    """Of `retain`: the published partitions that the next cleanup removes. Not part of the
+    decision, because more of them get old by themselves."""
 
     @property
     def detail(self) -> str:
@@ -278,7 +281,7 @@ def kind_of(step: Step) -> PlanStepKind:
 def range_of(step: Step) -> PartitionRangeSummary | None:
     """Return the partitions that a step affects; None if it affects none directly."""
     match step:
-        case Declare() | Weaken() | Unpin() | Rename():
+        case Declare() | Unpin() | Rename():
             return None
         case _:
             return step.range

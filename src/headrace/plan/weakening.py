@@ -20,6 +20,7 @@ from headrace.model.check_kinds import CheckDeclaration, check_declaration, wide
 from headrace.model.common_fields import anomaly_policies
 from headrace.model.intervals import GRAINS, bounds_us
 from headrace.model.plugins import BrokenPlugin
+from headrace.model.retention import is_shortened
 from headrace.model.times import Duration, Offset, days_off
 from headrace.plan.comparison import as_in, renames
 from headrace.plan.compiled import Compiled
@@ -37,6 +38,8 @@ _SAMPLES = {
     Grain.YEAR: "2024",
 }
 """Number of intervals for which the due times of two promises are compared."""
+RETAIN = "retain"
+"""What is weakened if old partitions are removed that were kept, or kept for longer."""
 _LONG = 60
 """Maximum number of characters displayed of a declaration."""
 
@@ -176,6 +179,8 @@ def _of_node(
     if _ON_FAIL.get(now.on_fail, 0) > _ON_FAIL.get(was.on_fail, 0):
         yield less("on_fail", was.on_fail, now.on_fail)
     yield from _of_anomalies(was, now, less)
+    if is_shortened(was.retain, now.retain):
+        yield less(RETAIN, was.retain or "everything is kept", now.retain)
     if isinstance(was, Source) and isinstance(now, Source):
         yield from _of_source(was, now, less)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from headrace.checks.drift import conversion_at, in_force
 from headrace.compiler.project_files import ProjectFiles
 from headrace.model import ContractColumn, Project, Source
 from headrace.model.export_problems import exported
 from headrace.model.nodes import PartitionSpec
+from headrace.model.retention import first_kept
 from headrace.plan import ChangeKind, Compiled, NodeChange
 from headrace.plan.comparison import heard_before, renames, without_places
 from headrace.plan.invalidation import Published, invalidated_by, invalidated_nodes
@@ -23,13 +26,14 @@ from headrace.plan.project_plan import (
 )
 from headrace.plan.steps import NO_PARTITIONS, PartitionRangeSummary, Promote
 from headrace.plan.timeline import NodeExtents
+from headrace.plan.weakening import RETAIN, Weakened
 from headrace.runtime.applied_versions import contents_of, manifest_of
 from headrace.runtime.graph import graph_of
 from headrace.runtime.partition_extents import extents_of_rows, read_states
 from headrace.runtime.recomputation import returned
 from headrace.scheduler import Graph
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, exceptions, partition_states
+from headrace.store.queries import applied_versions, erasures, exceptions, partition_states
 
 # Deliveries affected by a changed mapping of column names: intervals for which a column has another
 # name than before are re-ingested.
@@ -214,11 +218,13 @@ def plan_of(
     changes: PlannedChanges,
     *,
     environment: str,
+    now_us: int,
     promoted: Iterable[Promote] = (),
 ) -> Plan:
     """Return the plan of what `apply` would do now.
 
-    `tx` reads the state that `before` is applied in; None without a state.
+    `tx` reads the state that `before` is applied in; None without a state. `now_us` is the time
+    from which `retain:` counts.
 
     Raises ProjectError for a module or a command's file that can't be read, and for a former name
     that no asset has.
@@ -227,6 +233,9 @@ def plan_of(
     newest = applied_versions.newest(tx) if tx is not None else None
     was = newest.manifest if newest is not None else {}
     facts = _facts(tx, before, after, changes.nodes, promoted)
+    if tx is not None and before is not None:
+        removed = _removed(tx, before, after, changes.weakened, now_us)
+        facts = msgspec.structs.replace(facts, removed=removed)
     return plan_project(
         environment, newest.id if newest else None, (was, manifest), (before, after), changes, facts
     )
@@ -273,6 +282,23 @@ def _facts(
         },
         promoted=tuple(promoted),
     )
+
+
+def _removed(
+    tx: Transaction, before: Compiled, after: Compiled, weakened: Iterable[Weakened], now_us: int
+) -> dict[str, PartitionRangeSummary]:
+    """Return the partitions that a new or shortened `retain:` removes, by node."""
+    results, former = {}, renames(before, after)
+    for item in weakened:
+        node = after.project.source_or_asset(item.node) if item.what == RETAIN else None
+        first = first_kept(node, now_us) if node is not None else None
+        name = former.get(item.node, item.node)
+        old = erasures.published_before(tx, name, first) if first is not None else None
+        if old is not None:
+            results[item.node] = PartitionRangeSummary(
+                first=old.first, last=old.last, partitions=old.partitions
+            )
+    return results
 
 
 def _range(

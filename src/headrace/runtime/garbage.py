@@ -26,6 +26,7 @@ from headrace.model.times import parse_duration
 from headrace.runtime.folders import Folders
 from headrace.runtime.overlays.partitions import staged_paths
 from headrace.store import Transaction
+from headrace.store.queries import holds
 from headrace.store.queries import retention as stored_retention
 
 LONGEST_ATTEMPT = timedelta(days=1)
@@ -80,7 +81,8 @@ def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int)
     """Return all deletable files by kind.
 
     These are the lake's orphans, raw bytes, quarantine, logs, pages that no fetch continues, files
-    of ended publications, and code.
+    of ended publications, and code. While anything is under a legal hold, neither quarantine nor
+    published files are among them, nor raw bytes of its sources.
     """
     # a replay's time may be in the future, but file times are real
     now_us = min(now_us, time.time_ns() // 1000)
@@ -90,17 +92,18 @@ def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int)
         folders.lake / orphan.path
         for orphan in orphans(folders.lake, named, staged_paths(tx), before_us=young_us)
     ]
+    held = holds.held_nodes(tx)
     waiting = {str(Path(folders.data, path)) for path in stored_retention.quarantined_paths(tx)}
     snapshots_us = _us(now_us, keep.of("snapshots", SNAPSHOTS_KEPT))
     pages_us = _us(now_us, timedelta(seconds=KEPT_SECONDS_MAX))
     return [
         _waste("orphans", lost),
-        _waste("raw", _old(folders.raw, _raw_expires(tx, keep, now_us), young_us, waiting)),
+        _waste("raw", _old(folders.raw, _raw_expires(tx, keep, now_us, held), young_us, waiting)),
         _waste(
             "quarantine",
             _old(
                 folders.quarantine,
-                _fixed(_us(now_us, keep.of("quarantine", QUARANTINE_KEPT))),
+                _fixed(0 if held else _us(now_us, keep.of("quarantine", QUARANTINE_KEPT))),
                 young_us,
                 waiting,
             ),
@@ -112,7 +115,7 @@ def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int)
             ),
         ),
         _waste("pages", _old(folders.pages, _fixed(pages_us), now_us, frozenset())),
-        _waste("files", _ended_files(tx, folders, snapshots_us, young_us)),
+        _waste("files", [] if held else _ended_files(tx, folders, snapshots_us, young_us)),
         _waste("code", _code(tx, folders, young_us)),
     ]
 
@@ -136,12 +139,14 @@ def _drop_empty(folder: Path) -> None:
         return
 
 
-def _raw_expires(tx: Transaction, keep: RetentionPolicy, now_us: int) -> Callable[[Path], int]:
+def _raw_expires(
+    tx: Transaction, keep: RetentionPolicy, now_us: int, held: AbstractSet[str]
+) -> Callable[[Path], int]:
     """Return the function that gives the time before which a raw file must have been written.
 
     Only older files are deletable. The longest retention of the deliveries with its content
     applies. Content without a delivery (a part of one, the copy of a lost attempt) has the longest
-    retention of all sources.
+    retention of all sources, and is kept while anything is under a legal hold (`held`).
     """
     default = _seconds(keep.retention.get("raw", RAW_KEPT))
     spans = {name: _seconds(text) for name, text in keep.raw.items()}
@@ -149,6 +154,9 @@ def _raw_expires(tx: Transaction, keep: RetentionPolicy, now_us: int) -> Callabl
     needed: dict[str, bool] = {}
     first = keep.first_kept(now_us)
     for delivery in stored_retention.retained_deliveries(tx):
+        if not held.isdisjoint({delivery.source, holds.EVERYTHING}):
+            needed[delivery.sha256] = True
+            continue
         if delivery.source in first and delivery.partition < first[delivery.source]:
             needed.setdefault(delivery.sha256, False)
             continue
@@ -158,7 +166,7 @@ def _raw_expires(tx: Transaction, keep: RetentionPolicy, now_us: int) -> Callabl
     def expires(path: Path) -> int:
         if path.name in needed:
             return 0 if needed[path.name] else now_us
-        return now_us - int(longest * 1_000_000)
+        return 0 if held else now_us - int(longest * 1_000_000)
 
     return expires
 

@@ -42,6 +42,7 @@ from headrace.store import Clock, SqliteAddress, Store, Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import (
     backfill_plans,
+    holds,
     incidents,
     lake_maintenance,
     notifications,
@@ -129,10 +130,7 @@ def _collect(
 ) -> Collected:
     now = instant(now_us)
     partitions = retire_partitions(store, epoch, folders, keep, now_us)
-    before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
-    expired = _step(
-        store, folders.lake, "expire", "--before", before.isoformat(), *_keep_option(store, before)
-    )
+    expired = _expire(store, folders, now - keep.of("snapshots", SNAPSHOTS_KEPT))
     reached(FaultPoint.MAINTENANCE_EXPIRED)
     age = [
         "--before",
@@ -155,6 +153,18 @@ def _collect(
         retired,
         tuple(partitions),
     )
+
+
+def _expire(store: Store, folders: Folders, before: datetime) -> Any:
+    """Expire the snapshots before a time; none of them under a legal hold, because all share them.
+
+    Raises LakeError.
+    """
+    with store.read() as tx:
+        if holds.in_force(tx):
+            return {"snapshots": []}
+    options = _keep_option(store, before)
+    return _step(store, folders.lake, "expire", "--before", before.isoformat(), *options)
 
 
 def _keep_option(store: Store, before: datetime) -> tuple[str, ...]:
@@ -200,7 +210,7 @@ def collectable(store: Store, folders: Folders, keep: RetentionPolicy, now_us: i
     with store.read() as tx:
         snapshots = retention.expiring_snapshots(tx, catalog.snapshot_time(before))
         return Collected(
-            snapshots,
+            0 if holds.in_force(tx) else snapshots,
             0,
             tuple(waste(tx, folders, keep, now_us)),
             retirable(tx, keep, now_us),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -21,8 +22,8 @@ from headrace.runtime.folders import Folders
 from headrace.runtime.garbage import RetentionPolicy
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
 from headrace.store import Store, Transaction
+from headrace.store.queries import applied_versions, holds
 from headrace.store.queries import erasures as stored
-from headrace.store.queries import holds
 
 FILES_AT_ONCE_MAX = 100
 """Maximum number of files per transaction, because the leader waits for it."""
@@ -51,23 +52,21 @@ def retire_partitions(
     """
     results: list[Retired] = []
     with store.read() as tx:
-        held = {hold.node for hold in holds.in_force(tx)}
+        held, version = holds.held_nodes(tx), applied_versions.newest_id(tx)
     for node, before in keep.first_kept(now_us).items():
         if held.isdisjoint({node, holds.EVERYTHING}):
-            work = _NodeRetention(store, epoch, folders, keep, node, before, now_us)
+            work = _NodeRetention(store, epoch, folders, keep, node, before, now_us, version)
             results += work.run()
     return results
 
 
 def retiring(tx: Transaction, keep: RetentionPolicy, now_us: int) -> list[Retired]:
     """Return what `retire_partitions` would remove now, as far as the state knows."""
-    results = []
+    results, held = [], holds.held_nodes(tx)
     for node, before in keep.first_kept(now_us).items():
-        published = stored.published_before(tx, node, before)
-        if published:
-            rows = sum(rows for _, rows in published)
-            keys = [key for key, _ in published]
-            results.append(Retired(node, len(keys), rows, min(keys), max(keys)))
+        old = stored.published_before(tx, node, before)
+        if old is not None and held.isdisjoint({node, holds.EVERYTHING}):
+            results.append(Retired(node, *old))
     return results
 
 
@@ -83,9 +82,11 @@ class _NodeRetention:
         node: str,
         before: str,
         now_us: int,
+        version: int,
     ) -> None:
         self._store, self._epoch, self._folders = store, epoch, folders
         self._node, self._before, self._now = node, before, now_us
+        self._version = version
         self._declared = keep.nodes[node]
 
     def run(self) -> list[Retired]:
@@ -146,7 +147,7 @@ class _NodeRetention:
         self, scanned: Sequence[ErasedFile], keys: Sequence[str], lost: Counter[str]
     ) -> list[AuditEvent]:
         facts = {
-            "retain": self._declared.retain,
+            **self._rule,
             "partitions": len(keys),
             "first": keys[0],
             "last": keys[-1],
@@ -154,14 +155,26 @@ class _NodeRetention:
             "files": len(scanned),
         }
         return [
-            AuditEvent(
-                action=Action.DATA_RETIRED,
-                actor=_HEADRACE,
-                object=Object("node", self._node),
-                after={**(facts if number == 0 else {}), "attempts": attempts},
-            )
+            self._event({**(facts if number == 0 else {}), "attempts": attempts})
             for number, attempts in enumerate(erasures.by_attempts(lost))
         ]
+
+    @property
+    def _rule(self) -> dict[str, Any]:
+        """Why data goes: the rule, the first interval that it keeps, and the applied version."""
+        return {
+            "retain": self._declared.retain,
+            "kept_from": self._before,
+            "version": self._version,
+        }
+
+    def _event(self, facts: dict[str, Any]) -> AuditEvent:
+        return AuditEvent(
+            action=Action.DATA_RETIRED,
+            actor=_HEADRACE,
+            object=Object("node", self._node),
+            after=facts,
+        )
 
     def _forget_quarantine(self) -> None:
         with self._store.read() as tx:
@@ -169,6 +182,14 @@ class _NodeRetention:
         if not quarantined:
             return
         with self._store.write(self._epoch) as tx:
-            stored.forget_quarantined(tx, [number for number, _ in quarantined])
+            keys = sorted(stored.forget_quarantined(tx, [number for number, _ in quarantined]))
+            facts = {
+                **self._rule,
+                "quarantined": len(quarantined),
+                "first": keys[0],
+                "last": keys[-1],
+                "attempts": {},
+            }
+            append_all(tx, self._now, [self._event(facts)])
         for _, path in quarantined:
             (self._folders.data_path / path).unlink(missing_ok=True)

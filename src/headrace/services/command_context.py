@@ -135,7 +135,15 @@ class CommandContext:
                     now_us=self.clock.now_us(),
                     borrowed=borrowed,
                 )
-                plan = plan_of(tx, files, was, compiled, planned, environment=self.session.env)
+                plan = plan_of(
+                    tx,
+                    files,
+                    was,
+                    compiled,
+                    planned,
+                    environment=self.session.env,
+                    now_us=self.clock.now_us(),
+                )
         epoch = self.held.lease.epoch
         if any(isinstance(step, Rename) for step in plan.steps):
             # reads that aren't counted yet have the former names

@@ -15,6 +15,7 @@ from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option, RequiredReason
 from headrace.services.permissions import authorised
 from headrace.services.responses.erasures import HoldRow
+from headrace.services.retention import hold_row
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import holds as stored
@@ -41,7 +42,7 @@ def holds(session: ProjectSession) -> list[HoldRow]:
     if session.store is None:
         return []
     with session.store.read() as tx:
-        return [_row(session, hold) for hold in stored.every(tx, SHOWN_MAX)]
+        return [hold_row(session, hold) for hold in stored.every(tx, SHOWN_MAX)]
 
 
 @authorised
@@ -111,7 +112,7 @@ def _set(context: CommandContext, arguments: HoldArguments, progress: Progress) 
             append(tx, now, _event(context, Action.HOLD_SET, arguments))
 
     context.tell(write=write)
-    return _row(context.session, results[-1])
+    return hold_row(context.session, results[-1])
 
 
 @leader_command("hold_release", HoldArguments, HoldRow)
@@ -130,7 +131,7 @@ def _release(context: CommandContext, arguments: HoldArguments, progress: Progre
     context.tell(write=write)
     with context.store.read() as tx:
         (row,) = [item for item in stored.every(tx, SHOWN_MAX) if item.id == held.id]
-    return _row(context.session, row)
+    return hold_row(context.session, row)
 
 
 def _event(context: CommandContext, action: Action, arguments: HoldArguments) -> AuditEvent:
@@ -139,16 +140,4 @@ def _event(context: CommandContext, action: Action, arguments: HoldArguments) ->
         actor=context.actor,
         object=Object("node", arguments.node),
         reason=arguments.reason,
-    )
-
-
-def _row(session: ProjectSession, item: Hold) -> HoldRow:
-    return HoldRow(
-        node=item.node,
-        reason=item.reason,
-        by=item.actor,
-        since=session.instant(item.since),
-        released_at=None if item.released_at is None else session.instant(item.released_at),
-        released_by=item.released_by,
-        release_reason=item.release_reason,
     )

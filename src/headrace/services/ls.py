@@ -20,15 +20,18 @@ from headrace.model import (
 )
 from headrace.model.errors import did_you_mean, shown
 from headrace.model.files import sha256_of
+from headrace.model.retention import first_kept
 from headrace.services import code_versions
 from headrace.services.parameters import Argument, Excluded, Selected
 from headrace.services.permissions import authorised
 from headrace.services.responses import NodeRow, VersionFileRow, VersionRow
+from headrace.services.retention import hold_of, in_force
 from headrace.services.selection import selected
 from headrace.services.session import InvalidProject, Progress, ProjectSession
 from headrace.store.queries import applied_versions
 from headrace.store.queries import applied_versions as stored
 from headrace.store.queries.applied_versions import Heading
+from headrace.store.queries.holds import Hold
 
 
 @authorised
@@ -46,6 +49,7 @@ def ls(
     names = selected(session, select, exclude, compiled=compilation.compiled, project=project)
     compiled = compilation.compiled
     rows = [row(project, name) for name in sorted(names, key=lambda name: _order(project, name))]
+    rows = _with_retention(session, project, rows)
     if compiled is None:
         return rows
     here = Installed()
@@ -55,6 +59,27 @@ def ls(
         )
         for row in rows
     ]
+
+
+def _with_retention(
+    session: ProjectSession, project: Project, rows: list[NodeRow]
+) -> list[NodeRow]:
+    """Return the rows with what `retain:` keeps now, and with legal holds."""
+    held: dict[str, Hold] = {}
+    if session.store is not None:
+        with session.store.read() as tx:
+            held = in_force(tx)
+    now_us, results = session.clock.now_us(), []
+    for row in rows:
+        node = project.source_or_asset(row.name)
+        hold = None if node is None else hold_of(held, row.name)
+        first = None if node is None else first_kept(node, now_us)
+        results.append(
+            msgspec.structs.replace(
+                row, kept_from=first, hold=None if hold is None else hold.reason
+            )
+        )
+    return results
 
 
 def row(project: Project, name: str) -> NodeRow:
@@ -70,6 +95,7 @@ def row(project: Project, name: str) -> NodeRow:
         partition=None if isinstance(node, Consumer) else partition_text(node.partition),
         tags=list(node.tags),
         file=node.place.file,
+        retain=None if isinstance(node, Consumer) else node.retain,
     )
 
 

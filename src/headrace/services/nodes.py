@@ -9,7 +9,7 @@ from functools import partial
 from heapq import merge
 from itertools import islice, pairwise, takewhile
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -40,6 +40,7 @@ from headrace.services.responses.catalog import (
     PartitionsResponse,
 )
 from headrace.services.responses.interventions import LedgerRow
+from headrace.services.retention import hold_of, hold_row, in_force, retention_rows
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import node_graph, project_state
 from headrace.services.status import of_consumers, status
@@ -230,7 +231,20 @@ def node(session: ProjectSession, name: str) -> NodeResponse:
         oldest=oldest,
         fingerprint=above.fingerprint if above is not None else None,
         learnt=_learnt(session, name) if isinstance(declared, Source) else None,
+        **_retention(session, name),
     )
+
+
+def _retention(session: ProjectSession, name: str) -> dict[str, Any]:
+    if session.store is None:
+        return {}
+    with session.store.read() as tx:
+        rows = retention_rows(session, tx, session.project(), [name])
+        hold = hold_of(in_force(tx), name)
+    return {
+        "retention": next(iter(rows), None),
+        "hold": None if hold is None else hold_row(session, hold),
+    }
 
 
 def _learnt(session: ProjectSession, source: str) -> LearntRow | None:

@@ -59,6 +59,7 @@ from headrace.services.responses import (
     WeakenedRow,
 )
 from headrace.services.responses.plans import ClassifiedColumnRow
+from headrace.services.retention import removals
 from headrace.services.selection import selected as select
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.store import Store, Transaction
@@ -226,6 +227,7 @@ def prepare(
         estimate=None if cost.estimate is None else msgspec.to_builtins(cost.estimate),
         weakens=[_weakened(compiled, item) for item in planned.weakened],
         classified=_newly_classified(session, compiled, base.compiled, meant, lineage),
+        removes=removals(session, compiled),
         stale=invalidation.stale_rows(invalidated.stale),
         repairs=invalidation.stale_rows(invalidated.failed),
         bytes_estimate=cost.size,
@@ -316,6 +318,7 @@ def plan_of_apply(
         here = applied(session)
         node_changes = comparison.keeping(changes(here.compiled, compiled), keep)
         planned, cost = _planned_changes(session, compiled, here, node_changes)
+    now_us = session.clock.now_us()
     if here.store is None:
         return plan_of(
             None,
@@ -324,11 +327,19 @@ def plan_of_apply(
             compiled,
             planned,
             environment=session.env,
+            now_us=now_us,
             promoted=promoted,
         )
     with here.store.read() as tx:
         plan = plan_of(
-            tx, files, here.compiled, compiled, planned, environment=session.env, promoted=promoted
+            tx,
+            files,
+            here.compiled,
+            compiled,
+            planned,
+            environment=session.env,
+            now_us=now_us,
+            promoted=promoted,
         )
         first = _approved_first(
             tx, compiled, planned.invalidated, cost, session.data_folder / "cache"

@@ -1,14 +1,25 @@
-"""Commands refuse partitions that `retain:` removes."""
+"""What `retain:` has removed, removes next, and would remove after a change."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
 
-from headrace.model import Project, Refused, UsageError
+import msgspec
+
+from headrace.model import Asset, Project, Refused, Source, UsageError
 from headrace.model.intervals import parse_key
 from headrace.model.partitions import split
-from headrace.model.retention import first_kept
+from headrace.model.retention import first_kept, goes_on, is_shortened
+from headrace.plan import Compiled
+from headrace.plan.comparison import renames
+from headrace.services.responses.erasures import HoldRow, RetentionRow
+from headrace.services.responses.plans import RemovesRow
+from headrace.services.session import ProjectSession
+from headrace.store import Transaction
+from headrace.store.queries import erasures as stored
+from headrace.store.queries import holds as stored_holds
+from headrace.store.queries.holds import EVERYTHING, Hold
 
 
 def refuse_removed(  # complexipy: ignore (each node, and each of its keys)
@@ -33,3 +44,113 @@ def refuse_removed(  # complexipy: ignore (each node, and each of its keys)
                         " removed, and wouldn't be kept",
                         hint=f"the first interval that is kept is {first}",
                     )
+
+
+# What is removed next, and what a change of `retain:` would remove.
+
+
+def retention_rows(
+    session: ProjectSession, tx: Transaction, project: Project, names: Iterable[str] | None = None
+) -> list[RetentionRow]:
+    """Return the nodes with `retain:` by name, or those of `names`, if the session may see them."""
+    held, now_us = in_force(tx), session.clock.now_us()
+    chosen = None if names is None else set(names)
+    return [
+        _retention(tx, node, first, held, now_us)
+        for node in _by_name(project)
+        if (chosen is None or node.name in chosen)
+        and session.shows(node.name)
+        and (first := first_kept(node, now_us)) is not None
+    ]
+
+
+def _by_name(project: Project) -> list[Source | Asset]:
+    nodes: list[Source | Asset] = [*project.sources.values(), *project.assets.values()]
+    return sorted(nodes, key=lambda node: node.name)
+
+
+def _retention(
+    tx: Transaction, node: Source | Asset, first: str, held: dict[str, Hold], now_us: int
+) -> RetentionRow:
+    old = stored.published_before(tx, node.name, first)
+    following = stored.first_published(tx, node.name, first)
+    on = None if following is None else goes_on(node, following, now_us)
+    hold = hold_of(held, node.name)
+    return RetentionRow(
+        node=node.name,
+        retain=node.retain or "",
+        kept_from=first,
+        partitions=old.partitions if old is not None else 0,
+        rows=old.rows if old is not None else 0,
+        from_=old.first if old is not None else None,
+        to=old.last if old is not None else None,
+        next=following,
+        next_on=None if on is None else on.isoformat(),
+        hold=None if hold is None else hold.reason,
+    )
+
+
+def in_force(tx: Transaction) -> dict[str, Hold]:
+    """Return the legal holds that aren't released by node; `*` is everything."""
+    return {hold.node: hold for hold in stored_holds.in_force(tx)}
+
+
+def hold_of(held: dict[str, Hold], node: str) -> Hold | None:
+    """Return the legal hold that a node is under, alone or with everything else."""
+    return held.get(node) or held.get(EVERYTHING)
+
+
+def hold_rows(session: ProjectSession, tx: Transaction) -> list[HoldRow]:
+    """Return the legal holds that aren't released, oldest first, of nodes that are visible."""
+    return [
+        hold_row(session, hold)
+        for hold in stored_holds.in_force(tx)
+        if hold.node == EVERYTHING or session.shows(hold.node)
+    ]
+
+
+def hold_row(session: ProjectSession, item: Hold) -> HoldRow:
+    """Return a legal hold for display."""
+    return HoldRow(
+        node=item.node,
+        reason=item.reason,
+        by=item.actor,
+        since=session.instant(item.since),
+        released_at=None if item.released_at is None else session.instant(item.released_at),
+        released_by=item.released_by,
+        release_reason=item.release_reason,
+    )
+
+
+def removals(session: ProjectSession, new: Compiled) -> list[RemovesRow]:
+    """Return what a new or shortened `retain:` removes of this environment once it is applied."""
+    if session.store is None or session.compiled is None:
+        return []
+    old, former, now_us = session.compiled, renames(session.compiled, new), session.clock.now_us()
+    results = []
+    with session.store.read() as tx:
+        held = in_force(tx)
+        for node in _by_name(new.project):
+            name = former.get(node.name, node.name)
+            was, first = old.project.source_or_asset(name), first_kept(node, now_us)
+            if was is None or first is None or not is_shortened(was.retain, node.retain):
+                continue
+            removed = stored.published_before(tx, name, first)
+            hold = hold_of(held, name)
+            row = RemovesRow(
+                node=node.name,
+                before=was.retain,
+                retain=node.retain or "",
+                kept_from=first,
+                hold=None if hold is None else hold.reason,
+            )
+            if removed is not None:
+                row = msgspec.structs.replace(
+                    row,
+                    partitions=removed.partitions,
+                    rows=removed.rows,
+                    from_=removed.first,
+                    to=removed.last,
+                )
+            results.append(row)
+    return results

@@ -37,6 +37,7 @@ from headrace.services.responses import (
     RiskRow,
     StatusResponse,
 )
+from headrace.services.retention import hold_rows, retention_rows
 from headrace.services.runs import open_repairs
 from headrace.services.session import ProjectSession, usable
 from headrace.services.snapshots import ProjectSnapshot, project_state
@@ -130,6 +131,8 @@ def of_consumers(
         past = restatements.recent_restatements(session, tx, compiled, now_us)
         undecided = restatements.proposed_recomputations(tx, compiled)
         damaged = _damaged(session, tx, compiled, consumer_status)
+        retained = retention_rows(session, tx, compiled.project)
+        legal_holds = hold_rows(session, tx)
         found_open = status_facts.without_hidden(
             status_facts.open_facts(
                 tx,
@@ -159,6 +162,8 @@ def of_consumers(
         lake=lake,
         files=files,
         paused=held,
+        retention=retained,
+        holds=legal_holds,
         availability_text=(
             slo_availability.availability(totals, over, removed=len(removed))
             if consumer_status or removed

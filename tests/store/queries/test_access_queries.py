@@ -33,7 +33,8 @@ def test_questions_about_erasures_and_approvals_have_answers(store: Store) -> No
         assert erasures.raw_hashes(tx) == set()
         assert erasures.quarantined(tx, "orders") == []
         assert erasures.attempts_of(tx, "orders") == []
-        assert erasures.published_before(tx, "orders", "2026-03-01") == []
+        assert erasures.published_before(tx, "orders", "2026-03-01") is None
+        assert erasures.first_published(tx, "orders", "2026-03-01") is None
         assert erasures.quarantined_before(tx, "orders", "2026-03-01") == []
         assert not erasures.is_emptied(tx, "orders", "2026-03-01")
         erasures.scrub(tx, "orders", ["2026-03-01"])

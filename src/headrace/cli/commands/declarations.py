@@ -77,10 +77,14 @@ NODE_COLUMNS = [
     ColumnLayout("tags", gives=5, least=6, drops=6),
     ColumnLayout("file", gives=6, least=16, drops=4),
 ]
+RETAIN_COLUMN = ColumnLayout("retain", least=5, drops=1)
 
 
 def _render_nodes(rows: list[NodeRow], page: CommandOutput) -> None:
-    page.table(NODE_COLUMNS, [_node_row(row) for row in rows])
+    columns = NODE_COLUMNS
+    if any(row.retain or row.hold for row in rows):
+        columns = [*NODE_COLUMNS[:6], RETAIN_COLUMN, *NODE_COLUMNS[6:]]
+    page.table(columns, [_node_row(row, retain=columns is not NODE_COLUMNS) for row in rows])
     kinds = [
         (kind, sum(row.kind == kind for row in rows)) for kind in ("source", "asset", "consumer")
     ]
@@ -88,7 +92,13 @@ def _render_nodes(rows: list[NodeRow], page: CommandOutput) -> None:
     page.next("headrace status" if rows else "headrace explain")
 
 
-def _node_row(row: NodeRow) -> list[str | StyledCell]:
+def _retain_text(row: NodeRow) -> str:
+    held = "legal hold" if row.hold is not None else ""
+    retained = f"{row.retain}, from {row.kept_from}" if row.retain else ""
+    return "; ".join(part for part in (retained, held) if part)
+
+
+def _node_row(row: NodeRow, *, retain: bool) -> list[str | StyledCell]:
     return [
         StyledCell(row.name, "bold"),
         row.kind,
@@ -96,6 +106,7 @@ def _node_row(row: NodeRow) -> list[str | StyledCell]:
         row.owner,
         row.domain or "",
         row.partition or "",
+        *([_retain_text(row)] if retain else []),
         ", ".join(row.tags),
         row.file,
     ]

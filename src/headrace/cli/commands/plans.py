@@ -29,7 +29,7 @@ from headrace.services.responses import (
     StepRow,
 )
 from headrace.services.responses.inspections import DiffResponse, MomentRow, PartitionChange
-from headrace.services.responses.plans import ClassifiedColumnRow
+from headrace.services.responses.plans import ClassifiedColumnRow, RemovesRow
 
 # The plan of a change: changed nodes, partitions that become stale, affected consumers and owners,
 # weakened promises. `plan` and `apply` print it.
@@ -119,12 +119,33 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
     if touched:
         page.say(f"touches {joined(touched)}", indent=2)
     _say_classified(plan.classified, page)
+    _say_removed(plan.removes, page)
     for weaker in plan.weakens:
         page.say(
             f"weakens {weaker.node}: {weaker.what}: {weaker.before} → {weaker.after}",
             "warn",
             indent=2,
         )
+
+
+def _say_removed(rows: Sequence[RemovesRow], page: CommandOutput) -> None:
+    """Say what a new or shortened `retain` removes."""
+    for row in rows[:ROWS_SHOWN_MAX]:
+        text = f"retain {row.retain} removes what is older than {row.kept_from} of {row.node}"
+        if not row.partitions:
+            page.say(f"{text}: nothing published is older yet", "warn", indent=2)
+            continue
+        count = f"{plural(row.partitions, 'partition')}, {plural(row.rows, 'row')}"
+        page.say(f"{text}: {count}", "bad", indent=2)
+        span = row.from_ if row.from_ == row.to else f"{row.from_} … {row.to}"
+        when = (
+            f"under a legal hold ({row.hold}), so not before it is released"
+            if row.hold is not None
+            else "by the first cleanup after `apply`, for good"
+        )
+        page.say(f"{span}: {when}", "bad", indent=4)
+    if len(rows) > ROWS_SHOWN_MAX:
+        page.say(f"and {plural(len(rows) - ROWS_SHOWN_MAX, 'more node')}", "bad", indent=2)
 
 
 def _render_approval(plan: PlanResponse, page: CommandOutput) -> None:

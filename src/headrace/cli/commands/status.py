@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from headrace.services.status_facts import WINDOW
 PATHS_SHOWN_MAX = 5
 PAUSED_SHOWN_MAX = 5
 REPAIRS_SHOWN_MAX = 3
+RETENTION_SHOWN_MAX = 3
 
 
 @terminal_command("status:status")
@@ -185,7 +186,31 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
                 f"and {len(response.paused) - PAUSED_SHOWN_MAX} more: headrace pause",
             ]
         )
-    return rows
+    return [*rows, *_retention_rows(response)]
+
+
+def _retention_rows(response: StatusResponse) -> Iterator[list[str | StyledCell]]:
+    """Yield what `retain:` removes next, and the legal holds that stop it."""
+    going = [row for row in response.retention if row.partitions and row.hold is None]
+    for row in going[:RETENTION_SHOWN_MAX]:
+        span = row.from_ if row.from_ == row.to else f"{row.from_} … {row.to}"
+        count = plural(row.partitions, "partition")
+        text = f"{row.node}: the next cleanup removes {count}, {span} (retain {row.retain})"
+        yield [StyledCell("retention", "dim"), text]
+    later = [row for row in response.retention if row.next_on is not None and row.hold is None]
+    if later and not going:
+        first = min(later, key=lambda row: (row.next_on or "", row.node))
+        text = f"{first.node}@{first.next} goes next, on {first.next_on} (retain {first.retain})"
+        yield [StyledCell("retention", "dim"), text]
+    if len(going) > RETENTION_SHOWN_MAX:
+        left = plural(len(going) - RETENTION_SHOWN_MAX, "more node")
+        yield [StyledCell("", "dim"), f"and {left}: headrace db gc --dry-run"]
+    for hold in response.holds[:RETENTION_SHOWN_MAX]:
+        name = "everything" if hold.node == "*" else hold.node
+        yield [StyledCell("legal hold", "dim"), f"{name}: {hold.reason} (by {hold.by})"]
+    if len(response.holds) > RETENTION_SHOWN_MAX:
+        more = len(response.holds) - RETENTION_SHOWN_MAX
+        yield [StyledCell("", "dim"), f"and {more} more: headrace hold"]
 
 
 def _availability_rows(response: StatusResponse) -> list[list[str | StyledCell]]:

@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from headrace.services.responses.base import Response
+from headrace.services.responses.erasures import HoldRow, RetentionRow
 from headrace.services.responses.project import NodeRow
 from headrace.services.responses.runs import LearntRow
 
@@ -101,6 +102,10 @@ class NodeResponse(Response, frozen=True, kw_only=True):
     fingerprint: str | None
     learnt: LearntRow | None = None
     """Of a source: how it is read, and which deliveries that was learnt from."""
+    retention: RetentionRow | None = None
+    """How long its rows are kept; null if they aren't removed by their age."""
+    hold: HoldRow | None = None
+    """The legal hold under which nothing of it is removed; null without one."""
 
 
 class PartitionRow(Response, frozen=True, kw_only=True):

@@ -59,3 +59,26 @@ class HoldRow(Response, frozen=True, kw_only=True):
     released_at: datetime | None
     released_by: str | None
     release_reason: str | None
+
+
+class RetentionRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """How long the rows of a node are kept, and what `retain:` removes next.
+
+    `partitions`, `rows`, `from` and `to` are of what the next cleanup removes. Under a legal hold
+    it removes nothing, and they are of what would be removed.
+    """
+
+    node: str
+    retain: str
+    kept_from: str
+    """The first interval that is kept."""
+    partitions: int
+    rows: int
+    from_: str | None
+    to: str | None
+    next: str | None
+    """The first published partition after those; null if there is none."""
+    next_on: str | None
+    """The day on which it is old enough to be removed."""
+    hold: str | None
+    """The reason of the legal hold; null without one."""

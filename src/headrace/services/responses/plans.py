@@ -217,6 +217,23 @@ class ClassifiedColumnRow(Response, frozen=True, kw_only=True):
     """The method; null where readers without the right to see the column don't get it."""
 
 
+class RemovesRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """What a new or shortened `retain:` removes for good: published partitions and their rows, from
+    the first cleanup after `apply` on. `before` is null if everything was kept. Under a legal hold
+    (its reason) nothing is removed until it is released."""
+
+    node: str
+    before: str | None
+    retain: str
+    kept_from: str
+    """The first interval that is kept."""
+    partitions: int = 0
+    rows: int = 0
+    from_: str | None = None
+    to: str | None = None
+    hold: str | None = None
+
+
 class SuggestedClassRow(Response, frozen=True, kw_only=True):
     """A column that may need a classification, and a mask as it is written in YAML."""
 
@@ -246,6 +263,8 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     classified: list[ClassifiedColumnRow] = []
     """Columns that are newly classified, or newly derived from classified ones, or have another
     mask."""
+    removes: list[RemovesRow] = []
+    """What a new or shortened `retain:` removes, which nothing brings back."""
     stale: list[StaleRow] = []
     """What becomes stale, inputs before what reads them. Readers keep what they see until somebody
     requests it to be recomputed."""

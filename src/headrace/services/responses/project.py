@@ -68,6 +68,12 @@ class NodeRow(Response, frozen=True, kw_only=True):
     """`*`, a grain, `key:region`, or `day,key:region`; null for consumers."""
     tags: list[str]
     file: str
+    retain: str | None = None
+    """How long the rows of a partition are kept; null: they aren't removed by their age."""
+    kept_from: str | None = None
+    """The first interval that `retain` keeps now."""
+    hold: str | None = None
+    """The reason of a legal hold; null without one."""
     code: CodeRow | None = None
     """Of an asset: its code as the files are now."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from headrace.services.responses.base import RepairRow, Response
+from headrace.services.responses.erasures import HoldRow, RetentionRow
 from headrace.services.responses.runs import ProposedRow, RestatedRow
 from headrace.slo.freshness import AssetStateCounts
 from headrace.store.queries.quarantine import QuarantineTotals
@@ -196,6 +197,10 @@ class StatusResponse(Response, frozen=True, kw_only=True):
     files: list[FilesRow]
     paused: list[PausedRow] = []
     """All that is paused, by name."""
+    retention: list[RetentionRow] = []
+    """Nodes with `retain:`, and what it removes next."""
+    holds: list[HoldRow] = []
+    """Legal holds that aren't released."""
     availability_text: str = ""
     """The figures about the past in a sentence, with the part of the window that counts; before the
     first deadline that nothing was due yet."""

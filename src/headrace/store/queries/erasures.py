@@ -349,14 +349,33 @@ def _escaped(text: str) -> str:
 # Partitions before the first one that is kept.
 
 
-def published_before(tx: Transaction, node: str, key: str) -> list[tuple[str, int]]:
-    """Return the visible partitions before a key that have rows, with their rows."""
-    rows = tx.execute(
-        "select partition, rows from publication where node = ? and partition < ? and"
-        " ended_snapshot is null and rows > 0 order by partition",
+class OldPartitions(NamedTuple):
+    """Visible partitions with rows: how many, their rows, and the first and last of them."""
+
+    partitions: int
+    rows: int
+    first: str
+    last: str
+
+
+def published_before(tx: Transaction, node: str, key: str) -> OldPartitions | None:
+    """Return the visible partitions before a key that have rows; None if there are none."""
+    row = tx.execute(
+        "select count(*), sum(rows), min(partition), max(partition) from publication where"
+        " node = ? and partition < ? and ended_snapshot is null and rows > 0",
         (node, key),
-    ).fetchall()
-    return [(partition, count) for partition, count in rows]
+    ).fetchone()
+    return OldPartitions(int(row[0]), int(row[1]), row[2], row[3]) if row[0] else None
+
+
+def first_published(tx: Transaction, node: str, key: str) -> str | None:
+    """Return the first visible partition from a key on that has rows."""
+    row = tx.execute(
+        "select min(partition) from publication where node = ? and partition >= ? and"
+        " ended_snapshot is null and rows > 0",
+        (node, key),
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def quarantined_before(tx: Transaction, node: str, key: str) -> list[tuple[int, str]]:

@@ -33,6 +33,11 @@ def in_force(tx: Transaction) -> list[Hold]:
     return [Hold(*row) for row in rows]
 
 
+def held_nodes(tx: Transaction) -> set[str]:
+    """Return the nodes of which nothing may be removed; `*` is everything."""
+    return {hold.node for hold in in_force(tx)}
+
+
 def every(tx: Transaction, limit: int) -> list[Hold]:
     """Return all holds, newest first."""
     rows = tx.execute(

@@ -8,6 +8,7 @@ import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Since, Time } from "../../parts/Time";
+import { many } from "../../parts/words";
 import { Acts, RETRYABLE, type ActName } from "./acts";
 import { UsedBy } from "../use/Use";
 import { Checks } from "./Checks";
@@ -194,7 +195,33 @@ function About({ document }: { document: Node }) {
           "No consumer needs it."
         )}
       </p>
+      <Retention document={document} />
     </>
+  );
+}
+
+function Retention({ document: { retention, hold } }: { document: Node }) {
+  if (!retention && !hold) return null;
+  const going = retention?.partitions ? many(retention.partitions, "partition") : null;
+  return (
+    <p>
+      {retention && (
+        <>
+          Rows are kept for <strong>{retention.retain}</strong>, now from {retention.kept_from} on
+          {going && !hold && `; the next cleanup removes ${going}`}
+          {going && hold && `; ${going} would be removed`}
+          {!going &&
+            retention.next &&
+            `; ${retention.next} goes next, on ${retention.next_on ?? "a later day"}`}
+          .{" "}
+        </>
+      )}
+      {hold && (
+        <>
+          Under a legal hold of {hold.by}: {hold.reason}. Nothing is removed until it is released.
+        </>
+      )}
+    </p>
   );
 }
 

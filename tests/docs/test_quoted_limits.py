@@ -57,7 +57,7 @@ from headrace.runtime.steps import anomalies, repeated_rows, restatements, sourc
 from headrace.runtime.tasks import delivery_batches
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
-from headrace.security import passwords, secrets, sessions
+from headrace.security import passwords, root_keys, secrets, sessions
 from headrace.services import (
     emergencies,
     estimates,
@@ -88,6 +88,7 @@ QUOTED = [
         "docs/how-to/access.md",
         f"after {sessions.LOCAL_ABSOLUTE_SECONDS // 86_400} days in any case",
     ),
+    ("docs/how-to/mask.md", f"asks Vault again every {root_keys.VAULT_SECONDS / 60:.0f} minutes"),
     (
         "docs/how-to/sign-in.md",
         (

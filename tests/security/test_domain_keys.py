@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from headrace.model import UsageError
+from headrace.security.key_problems import KeyProblem
 from headrace.security.keys import REWRAPPED_AT_ONCE, KeyStore
-from headrace.security.root_keys import KeyProblem
 
 ROTATE = """
 import sys

@@ -45,6 +45,7 @@ from headrace.model.field_descriptions import (
     texts_by_name,
     whole,
 )
+from headrace.model.key_fields import KEY_FIELDS
 from headrace.model.nodes import Grain
 from headrace.model.plugin_fields import SourceField, export_declaration, source_field
 from headrace.model.plugins import (
@@ -66,7 +67,6 @@ from headrace.model.settings import (
     CEILING_MAX,
     EXECUTORS,
     HTTP_FIELDS,
-    KEY_FIELDS,
     OPENLINEAGE_FIELDS,
     POOL_SLOTS_MAX,
     SANDBOX_STATES,
@@ -194,7 +194,8 @@ SETTINGS = (
     FieldDescription(
         "keys",
         closed(dict.fromkeys(KEY_FIELDS, TEXT)),
-        "references to the root key of masks, and to the previous one while it is replaced",
+        "references to the root key of masks, and to the previous one while it is replaced; and"
+        " how Vault is reached, if it has them",
     ),
     FieldDescription(
         "http",

@@ -11,6 +11,7 @@ import msgspec
 from headrace.model.connections import check_kind
 from headrace.model.errors import Report, UnknownName, did_you_mean, shown
 from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain, size_in_bytes
+from headrace.model.key_fields import KEY_FIELDS, read_keys
 from headrace.model.locations import read_path
 from headrace.model.nodes import (
     ALL_NETWORKS,
@@ -243,7 +244,6 @@ _ENVIRONMENT_FIELDS = (
     "policy",
 )
 _RETENTION_FIELDS = ("snapshots", "history", "raw", "quarantine", "logs")
-KEY_FIELDS = ("root", "previous")
 SIGN_IN_FIELDS = ("issuer", "client_id", "client_secret", "scopes", "groups")
 BACKUP_FIELDS = ("every", "keep", "to")
 MCP_FIELDS = ("partitions_max", "rows_max", "bytes_max", "acts_per_hour")
@@ -301,7 +301,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "environments": _environments(fields),
         "rules": read_rules(policy),
         "policy_tests": read_tests(policy),
-        "keys": _keys(_table(fields, "keys", KEY_FIELDS)),
+        "keys": read_keys(_table(fields, "keys", KEY_FIELDS)),
         "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE_FIELDS)),
         "private_addresses": _private_addresses(_table(fields, "http", HTTP_FIELDS)),
         "mcp": _agent_ceilings(_table(fields, "mcp", MCP_FIELDS)),
@@ -442,26 +442,6 @@ def _backup(fields: Fields) -> Backups:
         )
         to = None
     return Backups(every=every, keep=base.keep if keep is None else keep, to=to)
-
-
-def _keys(fields: Fields) -> dict[str, str] | None:
-    """Return `[keys]`; report a value that isn't a reference: it may be the key itself."""
-    results = {}
-    for name in KEY_FIELDS:
-        text = fields.text(name) if name in fields else None
-        if text is not None and not is_reference(text):
-            fields.refuse(
-                name,
-                f"`{name}` of [keys] must be a reference: keys never stand in files of the project",
-                'write root = "secret://file//etc/headrace/root.key", or secret://env/NAME',
-            )
-        elif text is not None:
-            results[name] = text
-    if "previous" in results and "root" not in results:
-        fields.refuse(
-            "previous", "[keys] has `previous` and no `root`", "name the new key as `root`"
-        )
-    return results or None
 
 
 CEILING_MAX = 1_000_000_000

@@ -144,24 +144,12 @@ def _raw_expires(
 ) -> Callable[[Path], int]:
     """Return the function that gives the time before which a raw file must have been written.
 
-    Only older files are deletable. The longest retention of the deliveries with its content
-    applies. Content without a delivery (a part of one, the copy of a lost attempt) has the longest
-    retention of all sources, and is kept while anything is under a legal hold (`held`).
+    Only older files are deletable. Content that is needed by one of its deliveries isn't. Content
+    without a delivery (a part of one, the copy of a lost attempt) has the longest retention of all
+    sources, and is kept while anything is under a legal hold (`held`).
     """
-    default = _seconds(keep.retention.get("raw", RAW_KEPT))
-    spans = {name: _seconds(text) for name, text in keep.raw.items()}
-    longest = max([default, *spans.values()])
-    needed: dict[str, bool] = {}
-    first = keep.first_kept(now_us)
-    for delivery in stored_retention.retained_deliveries(tx):
-        if not held.isdisjoint({delivery.source, holds.EVERYTHING}):
-            needed[delivery.sha256] = True
-            continue
-        if delivery.source in first and delivery.partition < first[delivery.source]:
-            needed.setdefault(delivery.sha256, False)
-            continue
-        kept_until = delivery.arrived_at + int(spans.get(delivery.source, default) * 1_000_000)
-        needed[delivery.sha256] = needed.get(delivery.sha256, False) or kept_until > now_us
+    needed = _needed_raw(tx, keep, now_us, held)
+    longest = max([_raw_seconds(keep), *map(_seconds, keep.raw.values())])
 
     def expires(path: Path) -> int:
         if path.name in needed:
@@ -169,6 +157,30 @@ def _raw_expires(
         return 0 if held else now_us - int(longest * 1_000_000)
 
     return expires
+
+
+def _needed_raw(
+    tx: Transaction, keep: RetentionPolicy, now_us: int, held: AbstractSet[str]
+) -> dict[str, bool]:
+    """Return whether a delivery still needs its stored bytes, by their hash.
+
+    The longest retention of the deliveries with the same content applies. `retain:` ends it with
+    the rows, and a legal hold (`held`) continues it.
+    """
+    default, first = _raw_seconds(keep), keep.first_kept(now_us)
+    spans = {name: _seconds(text) for name, text in keep.raw.items()}
+    results: dict[str, bool] = {}
+    for delivery in stored_retention.retained_deliveries(tx):
+        name, span = delivery.source, spans.get(delivery.source, default)
+        young = delivery.arrived_at + int(span * 1_000_000) > now_us
+        retained = name not in first or delivery.partition >= first[name]
+        needed = (young and retained) or not held.isdisjoint({name, holds.EVERYTHING})
+        results[delivery.sha256] = results.get(delivery.sha256, False) or needed
+    return results
+
+
+def _raw_seconds(keep: RetentionPolicy) -> float:
+    return _seconds(keep.retention.get("raw", RAW_KEPT))
 
 
 def _fixed(before_us: int) -> Callable[[Path], int]:

@@ -24,7 +24,8 @@ import msgspec
 
 from headrace.faults import FaultPoint, reached
 from headrace.model import UsageError
-from headrace.security.root_keys import KeyProblem, LocalKey, RootKey, root_key_of
+from headrace.security.key_problems import KeyProblem
+from headrace.security.root_keys import LocalKey, RootKey, root_key_of
 
 FOLDER, STORE = "keys", "keys.db"
 KEY_BYTES = 32

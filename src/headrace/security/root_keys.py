@@ -1,8 +1,8 @@
 """Root keys: from a file, the environment, the keyring, or Vault's HTTP API.
 
 `[keys] root` is a reference to a secret (`secret://…`) with 32 bytes as 64 hexadecimal digits or as
-base64. `[keys] previous` names the root key before, until `headrace keys rotate` has run. Without
-`[keys]`, a key file is created beside the key store.
+base64, or to such a text in Vault (`vault://…`). `[keys] previous` names the root key before, until
+`headrace keys rotate` has run. Without `[keys]`, a key file is created beside the key store.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ import hmac
 import os
 import re
 import secrets
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from headrace.model import HeadraceError
+from headrace.model.key_fields import is_vault_key
+from headrace.security.key_problems import KeyProblem
 from headrace.security.private_files import create_private
 from headrace.security.secrets import SecretMissing, Secrets
 
 ROOT_BYTES = 32
 ROOT_FILE = "root.key"
+VAULT_SECONDS = 300.0
+"""How long a root key of Vault stays in memory before Vault is asked again."""
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _AES_GCM = 1
 """The algorithm of an encrypted key, its first byte. 12 bytes of nonce follow."""
 _NONCE_BYTES = 12
-
-
-class KeyProblem(HeadraceError):
-    """A key is missing, has the wrong length, or isn't the one that encrypted the others."""
 
 
 class RootKey(Protocol):
@@ -119,22 +120,51 @@ def _configured(
 ) -> Iterator[RootKey]:
     root = settings.get("root")
     yield (
-        _of_reference(root, "root", project)
+        _of_reference(settings, "root", project)
         if root is not None
         else _of_file(folder / ROOT_FILE, may_create=may_create)
     )
     if "previous" in settings:
-        yield _of_reference(settings["previous"], "previous", project)
+        yield _of_reference(settings, "previous", project)
     elif root is not None and (folder / ROOT_FILE).exists():
         yield _of_file(folder / ROOT_FILE, may_create=False)
 
 
-def _of_reference(reference: str, name: str, project: Path) -> RootKey:
+def _of_reference(settings: Mapping[str, str], name: str, project: Path) -> RootKey:
+    if is_vault_key(settings[name]):
+        return _of_vault(settings, name, project)
+    text = _resolved(settings[name], project)
+    return LocalKey(_key_bytes(text, f"[keys] {name}"))
+
+
+def _resolved(reference: str, project: Path) -> str:
     try:
-        text = str(Secrets(project).resolved(reference))
+        return str(Secrets(project).resolved(reference))
     except SecretMissing as error:
         raise KeyProblem(f"the root key is missing: {error}", hint=error.hint) from None
-    return LocalKey(_key_bytes(text, f"[keys] {name}"))
+
+
+_vault_keys: dict[tuple[tuple[str, str], ...], tuple[float, LocalKey]] = {}
+"""Root keys of Vault by what names them, with the time at which Vault was asked."""
+_vault_lock = threading.Lock()
+
+
+def _of_vault(settings: Mapping[str, str], name: str, project: Path) -> RootKey:
+    """Return a root key in Vault, which is asked again after `VAULT_SECONDS`."""
+    from headrace.security.vault import vault_text
+
+    identity = (("", settings[name]), *sorted(settings.items()))
+    with _vault_lock:
+        at, key = _vault_keys.get(identity, (0.0, None))
+        if key is None or time.monotonic() - at >= VAULT_SECONDS:
+            token, secret_id = (
+                _resolved(settings[field], project) if field in settings else ""
+                for field in ("vault_token", "vault_secret_id")
+            )
+            text = vault_text(settings[name], settings, token, secret_id)
+            key = LocalKey(_key_bytes(text, f"[keys] {name}"))
+            _vault_keys[identity] = (time.monotonic(), key)
+        return key
 
 
 def _of_file(path: Path, *, may_create: bool) -> RootKey:

@@ -16,6 +16,7 @@ from headrace.model.partitions import command_line
 from headrace.services.lake_files import CORRECT, moved_now
 from headrace.services.parameters import Option
 from headrace.services.responses import ConsumerRow, RepairRow, Response, StatusResponse
+from headrace.services.responses.erasures import RetentionRow
 from headrace.services.responses.figures import FIGURES, FigureResponse
 from headrace.services.status import status
 from headrace.services.status_facts import WINDOW
@@ -191,26 +192,31 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
 
 def _retention_rows(response: StatusResponse) -> Iterator[list[str | StyledCell]]:
     """Yield what `retain:` removes next, and the legal holds that stop it."""
-    going = [row for row in response.retention if row.partitions and row.hold is None]
-    for row in going[:RETENTION_SHOWN_MAX]:
-        span = row.from_ if row.from_ == row.to else f"{row.from_} … {row.to}"
-        count = plural(row.partitions, "partition")
-        text = f"{row.node}: the next cleanup removes {count}, {span} (retain {row.retain})"
+    for text in [*_removed_next(response.retention)][: RETENTION_SHOWN_MAX + 1]:
         yield [StyledCell("retention", "dim"), text]
-    later = [row for row in response.retention if row.next_on is not None and row.hold is None]
-    if later and not going:
-        first = min(later, key=lambda row: (row.next_on or "", row.node))
-        text = f"{first.node}@{first.next} goes next, on {first.next_on} (retain {first.retain})"
-        yield [StyledCell("retention", "dim"), text]
-    if len(going) > RETENTION_SHOWN_MAX:
-        left = plural(len(going) - RETENTION_SHOWN_MAX, "more node")
-        yield [StyledCell("", "dim"), f"and {left}: headrace db gc --dry-run"]
     for hold in response.holds[:RETENTION_SHOWN_MAX]:
         name = "everything" if hold.node == "*" else hold.node
         yield [StyledCell("legal hold", "dim"), f"{name}: {hold.reason} (by {hold.by})"]
     if len(response.holds) > RETENTION_SHOWN_MAX:
         more = len(response.holds) - RETENTION_SHOWN_MAX
         yield [StyledCell("", "dim"), f"and {more} more: headrace hold"]
+
+
+def _removed_next(rows: Sequence[RetentionRow]) -> Iterator[str]:
+    """Yield what the next cleanup removes, or else what goes first after it."""
+    free = [row for row in rows if row.hold is None]
+    going = [row for row in free if row.partitions]
+    for row in going[:RETENTION_SHOWN_MAX]:
+        span = row.from_ if row.from_ == row.to else f"{row.from_} … {row.to}"
+        count = plural(row.partitions, "partition")
+        yield f"{row.node}: the next cleanup removes {count}, {span} (retain {row.retain})"
+    if len(going) > RETENTION_SHOWN_MAX:
+        left = plural(len(going) - RETENTION_SHOWN_MAX, "more node")
+        yield f"and {left}: headrace db gc --dry-run"
+    later = [(row.next_on, row.node, row) for row in free if row.next_on is not None]
+    if later and not going:
+        day, _, first = min(later, key=lambda item: item[:2])
+        yield f"{first.node}@{first.next} goes next, on {day} (retain {first.retain})"
 
 
 def _availability_rows(response: StatusResponse) -> list[list[str | StyledCell]]:

@@ -22,6 +22,7 @@ from headrace.model import Project
 from headrace.model.causes import HEADRACE
 from headrace.plan import Compiled
 from headrace.plan.schemas import ColumnLineage
+from headrace.runtime.approval_messages import announce_ended
 from headrace.runtime.runs import News, NewsState
 from headrace.runtime.tasks.deliveries import candidates, held_beside, peers_of
 from headrace.scheduler import DeliveryArrived
@@ -145,6 +146,7 @@ def _queue_notifications(
             now,
             lambda incident: evaluator.repair(tx, incident),
         )
+        announce_ended(tx, evaluator.project, now)
     except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint notifications")
         _log_error("messages to people couldn't be queued", error)

@@ -13,11 +13,11 @@ from headrace.plan import Compiled, changes, comparison
 from headrace.plan.invalidation import Invalidation
 from headrace.plan.project_plan import Plan, decisions
 from headrace.plan.steps import Promote
+from headrace.runtime.approval_states import APPLY
 from headrace.runtime.promotion import PendingPromotion
 from headrace.services import agreements, approval_requests, invalidation, plans, promotions
 from headrace.services.agreements import NEEDS_APPROVAL, NeedsApproval, PlanChanged
 from headrace.services.apply_scope import require_scope
-from headrace.services.approval_states import APPLY
 from headrace.services.backfills import backfill
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform

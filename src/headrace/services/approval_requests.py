@@ -8,9 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from headrace.model.policy import Approval
-from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services.agreements import NEEDS_APPROVAL
-from headrace.services.approval_states import (
+from headrace.runtime.approval_messages import announce, announce_ended
+from headrace.runtime.approval_states import (
     APPROVED,
     OPEN,
     Pending,
@@ -18,6 +17,8 @@ from headrace.services.approval_states import (
     state_of,
     version_now,
 )
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services.agreements import NEEDS_APPROVAL
 from headrace.services.command_context import CommandContext
 from headrace.services.responses import RefusedRow
 from headrace.store import Transaction
@@ -86,6 +87,10 @@ def _ask(context: CommandContext, asked: Asked, version: int | None) -> Pending:
             after={"plan_id": asked.plan_id, "needs": str(asked.approval)},
         )
         append(tx, now, event)
+        request = stored.request(tx, numbers[-1])
+        assert request is not None  # it was stored above
+        tell_deciders(context, tx, of_request(tx, request), now)
+        tell_askers(context, tx, now)  # of plans that this one replaces
 
     context.tell(write=write)
     with context.store.read() as tx:
@@ -104,6 +109,20 @@ def _row(pending: Pending, asked: Asked) -> RefusedRow:
         text=f"it needs an approval: {asked.approval}",
         commands=[asked.command],
     )
+
+
+def tell_deciders(context: CommandContext, tx: Transaction, pending: Pending, now: int) -> None:
+    """Queue the messages about a plan that was just asked for. Environments send none."""
+    applied = context.applied()
+    if applied is not None and context.session.production is None:
+        announce(tx, applied.compiled.project, pending, now, lambda _: "")
+
+
+def tell_askers(context: CommandContext, tx: Transaction, now: int) -> None:
+    """Queue the messages to those whose requests have ended. Environments send none."""
+    applied = context.applied()
+    if applied is not None and context.session.production is None:
+        announce_ended(tx, applied.compiled.project, now)
 
 
 def use(context: CommandContext, plan_id: str) -> None:

@@ -11,9 +11,7 @@ from headrace.model.access import Permission
 from headrace.model.partitions import command_line
 from headrace.model.policy import Consequence, Need
 from headrace.plan.project_plan import PLAN_ID
-from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import commands
-from headrace.services.approval_states import (
+from headrace.runtime.approval_states import (
     APPROVED,
     BACKFILL,
     OPEN,
@@ -29,6 +27,9 @@ from headrace.services.approval_states import (
     state_of,
     version_now,
 )
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services import commands
+from headrace.services.approval_requests import tell_askers
 from headrace.services.backfill_planning import BackfillArguments, content
 from headrace.services.backfills import DIGITS_MAX, number_of, order, replanned
 from headrace.services.command_context import TOKEN_PREFIX, CommandContext, actor_named
@@ -64,7 +65,7 @@ def approvals(session: ProjectSession) -> list[ApprovalRow]:
         return []
     with session.store.read() as tx:
         every = [
-            *(_of_record(tx, record) for record in stored.backfills(tx, SHOWN_MAX)),
+            *(of_backfill(tx, record) for record in stored.backfills(tx, SHOWN_MAX)),
             *(of_request(tx, request) for request in stored.requests(tx, SHOWN_MAX)),
         ]
         version = version_now(tx)
@@ -183,12 +184,7 @@ def find(tx: Transaction, subject: Subject) -> Pending | None:
         request = stored.request(tx, subject.request)
         return None if request is None else of_request(tx, request)
     record = None if subject.plan is None else backfill_plans.get(tx, subject.plan)
-    return None if record is None or record.needs is None else _of_record(tx, record)
-
-
-def _of_record(tx: Transaction, record: PlanRecord) -> Pending:
-    arguments = msgspec.json.decode(record.request, type=BackfillArguments)
-    return of_backfill(tx, record, arguments.plan_id)
+    return None if record is None or record.needs is None else of_backfill(tx, record)
 
 
 @leader_command("approval_answer", AnswerArguments, ApprovalRow)
@@ -241,6 +237,7 @@ def _answered(
             reason=arguments.reason,
         )
         append(tx, now, event)
+        tell_askers(context, tx, now)
 
     context.tell(write=write)
     return _result(context, subject)
@@ -369,6 +366,7 @@ def _refuse_changed_plan(context: CommandContext, pending: Pending) -> None:
             reason=f"the plan is void: {reason}",
         )
         append(tx, now, event)
+        tell_askers(context, tx, now)
 
     context.tell(write=write)
     raise Refused(f"plan {number} is void: {reason}", hint=f"plan it again: {arguments.command}")

@@ -15,11 +15,13 @@ from headrace.plan.backfill_planning import INGESTED
 from headrace.plan.backfills import Backfill, Mode
 from headrace.plan.project_plan import PLAN_ID
 from headrace.runtime.applied_versions import contents_of, manifest_of
+from headrace.runtime.approval_states import of_backfill
 from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Target
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import agreements, commands, estimates
 from headrace.services.agreements import PlanChanged, agreed_id, changed, identified
+from headrace.services.approval_requests import tell_askers, tell_deciders
 from headrace.services.backfill_planning import (
     BackfillArguments,
     DraftBackfill,
@@ -246,6 +248,10 @@ def keep(
             now=now,
         )
         append(tx, now, _creation_event(context, arguments, planned, number))
+        if planned.approval is not None:
+            record = backfill_plans.get(tx, number)
+            assert record is not None  # it was stored above
+            tell_deciders(context, tx, of_backfill(tx, record), now)
     return number
 
 
@@ -585,6 +591,7 @@ def _drop(context: CommandContext, arguments: BackfillsArguments, row: PlanRecor
         now = context.clock.mark(tx)
         backfill_plans.move(tx, row.id, "cancelled", now)
         append(tx, now, event)
+        tell_askers(context, tx, now)
 
 
 def _remaining(

@@ -16,8 +16,8 @@ from headrace.model import Grain, Project, Source, UsageError
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.partitions import SEPARATOR
 from headrace.model.times import Duration
+from headrace.runtime.approval_states import waiting
 from headrace.services import emergency_roles
-from headrace.services.approval_states import waiting
 from headrace.services.responses import AvailabilityRow, HoldingRow, OpenRow, ProposedRow
 from headrace.services.session import ProjectSession
 from headrace.slo.availability import AvailabilityFigures, AvailabilityWindow, of_consumer

@@ -159,3 +159,47 @@ def ask(tx: Transaction, request: ApprovalRequest) -> int:
 def use(tx: Transaction, number: int, now: int) -> None:
     """Record that an approved plan was done."""
     tx.execute("update approval_request set used_at = ? where id = ?", (now, number))
+
+
+# Messages about approvals. ASKED and ENDED say which of them are queued.
+
+ASKED, ENDED = "asked", "ended"
+_ANSWERED = "exists (select 1 from approval_answer a where a.{} = p.id)"
+_APPLIED_SINCE = "coalesce(p.version, 0) <> coalesce((select max(v.id) from version v), 0)"
+_CHANGED = (
+    "exists (select 1 from approval_request n where n.id > p.id and n.kind = p.kind and"
+    " n.plan_id <> p.plan_id)"
+)
+
+
+def maybe_ended(tx: Transaction, expired_us: int) -> list[ApprovalRequest]:
+    """Return the announced requests that may have ended since, oldest first.
+
+    Requests up to `expired_us` have expired.
+    """
+    rows = tx.execute(
+        f"select {_COLUMNS} from approval_request p where notified = '{ASKED}' and (used_at is not"
+        f" null or created_at <= :expired or {_APPLIED_SINCE} or {_ANSWERED.format('request_id')}"
+        f" or {_CHANGED}) order by id",
+        {"expired": expired_us},
+    )
+    return [ApprovalRequest(*row) for row in rows]
+
+
+def backfills_maybe_ended(tx: Transaction, expired_us: int) -> list[PlanRecord]:
+    """Return the announced backfills of which the approval may have ended since, oldest first."""
+    columns = ", ".join(PlanRecord.__struct_fields__)
+    rows = tx.execute(
+        f"select {columns} from plan p where needs is not null and notified = '{ASKED}' and (state"
+        f" <> 'awaiting_approval' or created_at <= :expired or {_APPLIED_SINCE} or"
+        f" {_ANSWERED.format('plan_id')}) order by id",
+        {"expired": expired_us},
+    )
+    return [PlanRecord(*row) for row in rows]
+
+
+def mark_notified(tx: Transaction, subject: Subject, what: str) -> None:
+    """Record which message about an approval is queued: ASKED or ENDED."""
+    table = "plan" if subject.request is None else "approval_request"
+    number = subject.plan if subject.request is None else subject.request
+    tx.execute(f"update {table} set notified = ? where id = ?", (what, number))

@@ -89,9 +89,16 @@ def state_of(pending: Pending, version: int | None, now_us: int) -> tuple[str, s
     return OPEN, ""
 
 
-def of_backfill(tx: Transaction, record: PlanRecord, plan_id: str | None) -> Pending:
+class _Requested(msgspec.Struct, frozen=True):
+    """What is read here of the arguments of a backfill."""
+
+    plan_id: str | None = None
+
+
+def of_backfill(tx: Transaction, record: PlanRecord) -> Pending:
     """Return a backfill that needs or needed an approval."""
     subject = Subject(plan=record.id)
+    plan_id = msgspec.json.decode(record.request, type=_Requested).plan_id
     cancelled = record.state == "cancelled" and record.started_at is None
     return Pending(
         id=str(record.id),

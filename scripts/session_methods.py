@@ -29,6 +29,7 @@ TARGET = Path(__file__).resolve().parent.parent / "src/headrace/session_methods.
 
 METHODS = {
     "accept_names": "contract_accept:accept_names",
+    "approval": "approvals:approval",
     "approvals": "approvals:approvals",
     "approve": "approvals:approve",
     "apply": "apply:apply_plan",

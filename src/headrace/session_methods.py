@@ -116,20 +116,30 @@ class SessionMethods:
         )
         return result
 
+    def approval(self, plan: str, *, link: str | None = None) -> ApprovalRow:
+        """Return one plan that needs or needed an approval.
+
+        Raise UnknownName for an unknown plan, and Refused for a `link` that isn't one to
+        this plan or that is for somebody else.
+        """
+        result: ApprovalRow = self._call("approvals:approval", plan=plan, link=link)
+        return result
+
     def approvals(self) -> list[ApprovalRow]:
         """Return the plans that need or needed an approval (at most 50), newest first."""
         result: list[ApprovalRow] = self._call("approvals:approvals")
         return result
 
-    def approve(self, plan: str, *, reason: str) -> ApprovalRow:
+    def approve(self, plan: str, *, reason: str, link: str | None = None) -> ApprovalRow:
         """Approve a plan that somebody else has asked for; a backfill starts with the last
         approval.
 
         Raise Refused without a reason, for one's own plan, without a role that the plan
-        needs, and for a plan that has expired or would be another one by now. Raise
-        UnknownName for an unknown plan.
+        needs, and for a plan that has expired or would be another one by now, and for a
+        `link` that was used, was changed, or is for somebody else. Raise UnknownName for an
+        unknown plan.
         """
-        result: ApprovalRow = self._call("approvals:approve", plan=plan, reason=reason)
+        result: ApprovalRow = self._call("approvals:approve", plan=plan, reason=reason, link=link)
         return result
 
     def audit(
@@ -738,11 +748,11 @@ class SessionMethods:
         )
         return result
 
-    def reject(self, plan: str, *, reason: str) -> ApprovalRow:
+    def reject(self, plan: str, *, reason: str, link: str | None = None) -> ApprovalRow:
         """Reject a plan that waits for an approval; a backfill is cancelled. Raise like
         `approve`.
         """
-        result: ApprovalRow = self._call("approvals:reject", plan=plan, reason=reason)
+        result: ApprovalRow = self._call("approvals:reject", plan=plan, reason=reason, link=link)
         return result
 
     def release_hold(self, node: str | None, *, all_: bool = False, reason: str) -> HoldRow:

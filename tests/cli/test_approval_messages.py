@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from clilab import Project
 
+from headrace import Session
 from headrace.security.access import Identity, IdentityKind
 from headrace.security.access import local_identity as real_identity
 
@@ -122,3 +124,67 @@ def test_hostile_reasons_stay_text(people: Project, monkeypatch: pytest.MonkeyPa
     assert "\x1b" not in message and "\r" not in message and "\u202e" not in message
     assert not any(line.startswith("Bcc:") for line in message.splitlines())
     assert max(map(len, message.splitlines())) <= 300
+
+
+def link_of(project: Project, name: str) -> str:
+    """The link of the message to somebody about backfill 1."""
+    text = outbox(project)[f"approval-1.{name}.txt"]
+    (link,) = re.findall(r"Page: https://hr\.example\.com/approvals/1\?link=(\S+)", text)
+    return str(link)
+
+
+@pytest.fixture
+def linked(people: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose messages have links, in which ana has asked for a backfill."""
+    settings = people.root / "headrace.toml"
+    settings.write_text(settings.read_text() + '[serve]\nurl = "https://hr.example.com/"\n')
+    people.text("apply", "--yes", "--reason", "links")
+    ask(people, monkeypatch)
+    return people
+
+
+def refusals(project: Project) -> list[str]:
+    """The refused answers in the audit trail."""
+    rows = project.json("audit", "show", "--action", "approval.refused")
+    return [row["reason"] for row in rows]
+
+
+def test_a_link_is_for_one_person_one_plan_and_one_answer(
+    linked: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a link that another person, a changed plan id or a second answer can use, and a
+    refusal that the trail doesn't have."""
+    link = link_of(linked, "bo")
+    answer = ("--reason", "checked", "--link")
+    become(monkeypatch, "quiet")
+    another = linked.refused("approve", "1", *answer, link, code=3)
+    assert "the link is for bo, and you are quiet" in another
+    become(monkeypatch, "bo")
+    changed = linked.refused("approve", "1", *answer, f"{link[:-2]}zz", code=3)
+    assert "isn't one to plan 1, or it was changed" in changed
+    for hostile in ("", ".", "é.x", "a" * 5_000, "Ym8.", "../..", link + "."):
+        linked.refused("approve", "1", *answer, hostile, code=3)
+    assert linked.json("approve", "1", *answer, link)["state"] == "approved"
+    used = linked.refused("reject", "1", "--reason", "no", "--link", link, code=3)
+    assert "was already answered through this link: bo approved it" in used
+    become(monkeypatch, None)
+    trail = refusals(linked)
+    assert any("the link is for bo" in text for text in trail)
+    assert any("already answered" in text for text in trail)
+
+
+def test_a_link_alone_approves_nothing(linked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a mail scanner or a person without the role who approves by following a link."""
+    link = link_of(linked, "bo")
+    become(monkeypatch, "bo")
+    with Session(linked.root) as session:
+        assert session.approval("1", link=link).state == "open"
+    assert linked.json("approvals")[0]["given"] == []
+    access = linked.root / "access.yaml"
+    access.write_text(access.read_text().replace('"user:bo", ', ""))
+    become(monkeypatch, None)
+    linked.text("apply", "--yes", "--reason", "bo has left")
+    become(monkeypatch, "bo")
+    linked.refused("approve", "1", "--reason", "still here", "--link", link, code=3)
+    become(monkeypatch, None)
+    assert linked.json("approvals")[0]["given"] == []

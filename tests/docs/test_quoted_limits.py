@@ -90,6 +90,10 @@ QUOTED = [
     ),
     ("docs/how-to/mask.md", f"asks Vault again every {root_keys.VAULT_SECONDS / 60:.0f} minutes"),
     (
+        "docs/how-to/approve.md",
+        f"After {notifications.FLOOD_MAX} messages to one recipient in an hour",
+    ),
+    (
         "docs/how-to/sign-in.md",
         (
             f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours without a request, and after"

@@ -206,10 +206,12 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
     "approve": (
         CompletedParameter((), "ID"),
         CompletedParameter(("--reason",), "TEXT"),
+        CompletedParameter(("--link",), "LINK"),
     ),
     "reject": (
         CompletedParameter((), "ID"),
         CompletedParameter(("--reason",), "TEXT"),
+        CompletedParameter(("--link",), "LINK"),
     ),
     "receive": (
         CompletedParameter((), "SOURCE"),

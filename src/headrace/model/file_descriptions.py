@@ -70,6 +70,7 @@ from headrace.model.settings import (
     OPENLINEAGE_FIELDS,
     POOL_SLOTS_MAX,
     SANDBOX_STATES,
+    SERVE_FIELDS,
     SIGN_IN_FIELDS,
     WORKERS_MAX,
 )
@@ -216,6 +217,11 @@ SETTINGS = (
         ),
         "what an agent may do at most with one act, and how often within an hour",
         'partitions_max = 100, rows_max = 100_000, bytes_max = "10GiB", acts_per_hour = 30',
+    ),
+    FieldDescription(
+        "serve",
+        closed(dict.fromkeys(SERVE_FIELDS, TEXT)),
+        "the address at which people open the web UI, for links in messages",
     ),
 )
 

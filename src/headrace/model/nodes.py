@@ -555,6 +555,8 @@ class Settings(Value, kw_only=True):
     policy: dict[str, str] = {}
     """The rule of versions that were applied before rules were in `rules`."""
     mcp: AgentCeilings = AgentCeilings()
+    serve_url: str | None = None
+    """The address at which people open the server of `headrace serve`, for links in messages."""
     environment: str = "prod"
     """`prod`, or the name in `environments` whose overrides are applied to these settings."""
     paths: dict[str, str] = {}

@@ -230,6 +230,7 @@ _TABLES = (
     "keys",
     "http",
     "mcp",
+    "serve",
 )
 _ENVIRONMENT_FIELDS = (
     "workers",
@@ -246,6 +247,7 @@ _ENVIRONMENT_FIELDS = (
 _RETENTION_FIELDS = ("snapshots", "history", "raw", "quarantine", "logs")
 SIGN_IN_FIELDS = ("issuer", "client_id", "client_secret", "scopes", "groups")
 BACKUP_FIELDS = ("every", "keep", "to")
+SERVE_FIELDS = ("url",)
 MCP_FIELDS = ("partitions_max", "rows_max", "bytes_max", "acts_per_hour")
 OFF = "off"
 BACKUPS_KEPT_MAX = 1_000
@@ -304,6 +306,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "keys": read_keys(_table(fields, "keys", KEY_FIELDS)),
         "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE_FIELDS)),
         "private_addresses": _private_addresses(_table(fields, "http", HTTP_FIELDS)),
+        "serve_url": _serve_url(_table(fields, "serve", SERVE_FIELDS)),
         "mcp": _agent_ceilings(_table(fields, "mcp", MCP_FIELDS)),
     }
     return {name: value for name, value in results.items() if value is not None}
@@ -446,6 +449,21 @@ def _backup(fields: Fields) -> Backups:
 
 CEILING_MAX = 1_000_000_000
 """The largest number of partitions, rows or acts that `[mcp]` takes."""
+
+
+def _serve_url(fields: Fields) -> str | None:
+    """Return `url` of `[serve]`, without a slash at its end."""
+    url = fields.text("url") if "url" in fields else None
+    if url is None:
+        return None
+    if not _URL.fullmatch(url) or "?" in url:
+        fields.refuse(
+            "url",
+            "`url` isn't the address of a server",
+            'write url = "https://headrace.example.com"',
+        )
+        return None
+    return url.rstrip("/")
 
 
 def _agent_ceilings(fields: Fields) -> AgentCeilings:

@@ -20,9 +20,9 @@ from headrace.incidents.messages import (
     wrapped,
 )
 from headrace.incidents.notifications import FLOOD_MAX, TOGETHER
-from headrace.model.access import Permission
+from headrace.model.access import AccessRules, Permission
 from headrace.model.intervals import HOUR_US, from_us
-from headrace.model.nodes import Project
+from headrace.model.nodes import Asset, Consumer, Project, Source
 from headrace.model.partitions import command_line
 from headrace.model.policy import EXPIRES_US, Consequence, Need
 from headrace.runtime.approval_states import (
@@ -55,6 +55,7 @@ _MORE = (
     f"More than {FLOOD_MAX} messages in an hour: the rest isn't sent one by one.",
     "All of them: headrace approvals",
 )
+_USER = "user:"
 _TOKEN = "token:"  # noqa: S105 - how the name of a token begins
 
 LinkOf = Callable[[str], str]
@@ -116,7 +117,9 @@ class _Messages:
     def deciders(self, needs: Iterable[Need]) -> list[Recipient]:
         """Return the owners that needs are about, and the people in `owners.yaml` with the role."""
         names = [
-            name for need in needs for name in (*need.owners, *self._with_role(need, self._today()))
+            name
+            for need in needs
+            for name in (*need.owners, *sorted(self._with_role(need, self._today())))
         ]
         return self._people.concerned(list(dict.fromkeys(names)))
 
@@ -130,31 +133,21 @@ class _Messages:
             return
         from headrace.security.access import Identity, IdentityKind, has_role
 
-        users = {
-            subject.removeprefix("user:")
-            for grant in rules.grants
-            for subject in grant.to
-            if subject.startswith("user:")
-        }
-        nodes = [self._project.node(name) for name in need.nodes] if need.nodes else [None]
-        about = [node for node in nodes if node is not None or not need.nodes]
-        for name in sorted(users & self._project.owners.keys()):
-            identity = Identity(
-                name=name, kind=IdentityKind.LOCAL, subjects=frozenset({f"user:{name}"})
-            )
+        env = self._project.settings.environment
+        for name in _users_of(rules) & self._project.owners.keys():
+            user = Identity(name=name, kind=IdentityKind.LOCAL, subjects=frozenset({_USER + name}))
             if any(
-                has_role(
-                    rules,
-                    identity,
-                    need.role,
-                    Permission.APPROVE,
-                    node,
-                    env=self._project.settings.environment,
-                    today=today,
-                )
-                for node in about
+                has_role(rules, user, need.role, Permission.APPROVE, node, env=env, today=today)
+                for node in self._nodes_of(need)
             ):
                 yield name
+
+    def _nodes_of(self, need: Need) -> Iterable[Source | Asset | Consumer | None]:
+        """Return the nodes that a need is about; None stands for the whole project."""
+        if not need.nodes:
+            return [None]
+        nodes = (self._project.node(name) for name in need.nodes)
+        return [node for node in nodes if node is not None]
 
     def asker(self, actor: str) -> list[Recipient]:
         """Return the owners who are the person who asked, or who created the token that asked."""
@@ -273,6 +266,15 @@ class _Messages:
                 error=error,
             )
         )
+
+
+def _users_of(rules: AccessRules) -> set[str]:
+    return {
+        subject.removeprefix(_USER)
+        for grant in rules.grants
+        for subject in grant.to
+        if subject.startswith(_USER)
+    }
 
 
 def consequence_texts(consequence: Consequence | None) -> Iterator[str]:

@@ -197,6 +197,7 @@ class Action(enum.StrEnum):
     CONTRACT_ACCEPTED = "contract.accepted"
     PLAN_MADE = "plan.made"
     APPROVAL_ASKED = "approval.asked"
+    APPROVAL_REFUSED = "approval.refused"
     PLAN_APPROVED = "plan.approved"
     PLAN_REJECTED = "plan.rejected"
     PLAN_STARTED = "plan.started"

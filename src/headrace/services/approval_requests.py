@@ -5,6 +5,8 @@ The person who asked does the plan again, by the same command, once it is approv
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from headrace.model.policy import Approval
@@ -19,6 +21,7 @@ from headrace.runtime.approval_states import (
 )
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services.agreements import NEEDS_APPROVAL
+from headrace.services.approval_links import link_address
 from headrace.services.command_context import CommandContext
 from headrace.services.responses import RefusedRow
 from headrace.store import Transaction
@@ -114,8 +117,9 @@ def _row(pending: Pending, asked: Asked) -> RefusedRow:
 def tell_deciders(context: CommandContext, tx: Transaction, pending: Pending, now: int) -> None:
     """Queue the messages about a plan that was just asked for. Environments send none."""
     applied = context.applied()
+    links = partial(link_address, context.session, pending)
     if applied is not None and context.session.production is None:
-        announce(tx, applied.compiled.project, pending, now, lambda _: "")
+        announce(tx, applied.compiled.project, pending, now, links)
 
 
 def tell_askers(context: CommandContext, tx: Transaction, now: int) -> None:

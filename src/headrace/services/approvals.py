@@ -27,15 +27,16 @@ from headrace.runtime.approval_states import (
     state_of,
     version_now,
 )
-from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.security.audit import Action, ActionOutcome, AuditEvent, Object, append
 from headrace.services import commands
+from headrace.services.approval_links import link_recipient
 from headrace.services.approval_requests import tell_askers
 from headrace.services.backfill_planning import BackfillArguments, content
 from headrace.services.backfills import DIGITS_MAX, number_of, order, replanned
 from headrace.services.command_context import TOKEN_PREFIX, CommandContext, actor_named
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.consequences import of_computation
-from headrace.services.parameters import Argument, RequiredReason
+from headrace.services.parameters import Argument, Option, RequiredReason
 from headrace.services.permissions import authorised, rules_of, unrestricted
 from headrace.services.responses.approvals import (
     ApprovalAnswerRow,
@@ -57,6 +58,11 @@ ApprovalId = Annotated[
     str, Argument("ID", help="what `headrace approvals` lists, or the plan's id")
 ]
 
+MessageLink = Annotated[
+    str | None,
+    Option("--link", metavar="LINK", help="the link of the message, which is used up by it"),
+]
+
 
 @authorised
 def approvals(session: ProjectSession) -> list[ApprovalRow]:
@@ -74,6 +80,25 @@ def approvals(session: ProjectSession) -> list[ApprovalRow]:
     return [_row(session, pending, version, now_us) for pending in newest]
 
 
+@authorised
+def approval(session: ProjectSession, plan: ApprovalId, *, link: MessageLink = None) -> ApprovalRow:
+    """Return one plan that needs or needed an approval.
+
+    Raise UnknownName for an unknown plan, and Refused for a `link` that isn't one to this plan or
+    that is for somebody else.
+    """
+    subject = _subject(session, plan)
+    if session.store is None:
+        raise _unknown(subject)
+    with session.store.read() as tx:
+        pending, version = find(tx, subject), version_now(tx)
+    if pending is None:
+        raise _unknown(subject)
+    if link is not None:
+        link_recipient(session, pending, link)
+    return _row(session, pending, version, session.clock.now_us())
+
+
 class AnswerArguments(msgspec.Struct, frozen=True):
     """An answer to a plan."""
 
@@ -85,44 +110,79 @@ class AnswerArguments(msgspec.Struct, frozen=True):
     request: int | None = None
     meets: list[tuple[str, str]] = []
     """(role, of) of the needs that they can meet."""
+    link: str | None = None
+    """The recipient of the message through whose link they answer."""
+    link_problem: str = ""
+    """Why they can't answer through the link that they gave."""
 
 
 @authorised
 def approve(
-    session: ProjectSession, plan: ApprovalId, *, reason: RequiredReason, progress: Progress
+    session: ProjectSession,
+    plan: ApprovalId,
+    *,
+    reason: RequiredReason,
+    link: MessageLink = None,
+    progress: Progress,
 ) -> ApprovalRow:
     """Approve a plan that somebody else has asked for; a backfill starts with the last approval.
 
     Raise Refused without a reason, for one's own plan, without a role that the plan needs, and for
-    a plan that has expired or would be another one by now. Raise UnknownName for an unknown plan.
+    a plan that has expired or would be another one by now, and for a `link` that was used, was
+    changed, or is for somebody else. Raise UnknownName for an unknown plan.
     """
-    return _answer(session, plan, APPROVED, reason, progress)
+    return _answer(session, plan, APPROVED, reason, link, progress)
 
 
 @authorised
 def reject(
-    session: ProjectSession, plan: ApprovalId, *, reason: RequiredReason, progress: Progress
+    session: ProjectSession,
+    plan: ApprovalId,
+    *,
+    reason: RequiredReason,
+    link: MessageLink = None,
+    progress: Progress,
 ) -> ApprovalRow:
     """Reject a plan that waits for an approval; a backfill is cancelled. Raise like `approve`."""
-    return _answer(session, plan, REJECTED, reason, progress)
+    return _answer(session, plan, REJECTED, reason, link, progress)
 
 
 def _answer(
-    session: ProjectSession, text: str, answer: str, reason: str, progress: Progress
+    session: ProjectSession,
+    text: str,
+    answer: str,
+    reason: str,
+    link: str | None,
+    progress: Progress,
 ) -> ApprovalRow:
     command = "approve" if answer == APPROVED else "reject"
     why = commands.required_reason(reason, command, "the person who asked reads it")
     subject = _subject(session, text)
-    meets: list[tuple[str, str]] = []
+    arguments = AnswerArguments(subject.plan, answer, why, people_of(session), subject.request)
     if session.store is not None:
         with session.store.read() as tx:
             pending = find(tx, subject)
         if pending is not None:
-            meets = [key_of(need) for need in pending.needs if _can_meet(session, need)]
-    arguments = AnswerArguments(
-        subject.plan, answer, why, people_of(session), subject.request, meets
-    )
+            arguments = _of_pending(session, pending, arguments, link)
     return perform(session, "approval_answer", arguments, progress)  # type: ignore[no-any-return]
+
+
+def _of_pending(
+    session: ProjectSession, pending: Pending, arguments: AnswerArguments, link: str | None
+) -> AnswerArguments:
+    """Return the arguments with what the session's user can answer, and through which link."""
+    recipient, problem = None, ""
+    if link is not None:
+        try:
+            recipient = link_recipient(session, pending, link)
+        except Refused as error:
+            problem = str(error)
+    return msgspec.structs.replace(
+        arguments,
+        meets=[key_of(need) for need in pending.needs if _can_meet(session, need)],
+        link=recipient,
+        link_problem=problem,
+    )
 
 
 def _subject(session: ProjectSession, text: str) -> Subject:
@@ -196,12 +256,10 @@ def _answered(
     with context.store.read() as tx:
         pending, version = find(tx, subject), version_now(tx)
     if pending is None:
-        number = arguments.plan if arguments.request is None else f"{PREFIX}{arguments.request}"
-        raise UnknownName(
-            f"no plan {number} needs an approval", hint="headrace approvals lists them"
-        )
+        raise _unknown(subject)
     if _repeated(context, arguments, pending):
         return _result(context, subject)
+    _refuse_link(context, pending, arguments)
     state, why = state_of(pending, version, context.clock.now_us())
     if state == VOID:
         raise Refused(f"plan {pending.id} is void: {why}", hint="plan it again")
@@ -209,7 +267,7 @@ def _answered(
         raise UsageError(
             f"plan {pending.id} can't be answered: it is {state} ({why})", hint="headrace approvals"
         )
-    _refuse_own_plan(context.session, pending, arguments.people)
+    _refuse_own_plan(context, pending, arguments.people)
     _refuse_without_role(context, pending, arguments)
     if arguments.answer == APPROVED:
         _refuse_changed_plan(context, pending)
@@ -222,6 +280,7 @@ def _answered(
             frozenset(arguments.meets),
             arguments.reason,
             now,
+            arguments.link,
         )
         stored.add(tx, subject, answer)
         approved = arguments.answer == APPROVED
@@ -288,8 +347,44 @@ def _response(context: CommandContext, subject: Subject) -> ApprovalRow:
     return _row(context.session, pending, version, context.clock.now_us())
 
 
-def _refuse_own_plan(session: ProjectSession, pending: Pending, people: list[str]) -> None:
+def _unknown(subject: Subject) -> UnknownName:
+    number = subject.plan if subject.request is None else f"{PREFIX}{subject.request}"
+    return UnknownName(f"no plan {number} needs an approval", hint="headrace approvals lists them")
+
+
+def _refused(context: CommandContext, pending: Pending, message: str, hint: str) -> Refused:
+    """Record in the audit trail that somebody's answer is refused, and return the error."""
+    event = AuditEvent(
+        action=Action.APPROVAL_REFUSED,
+        actor=context.actor,
+        object=Object(*_object(pending)),
+        outcome=ActionOutcome.DENIED,
+        reason=message,
+    )
+
+    def write(tx: Transaction, now: int) -> None:
+        append(tx, now, event)
+
+    context.tell(write=write)
+    return Refused(message, hint=hint)
+
+
+def _refuse_link(context: CommandContext, pending: Pending, arguments: AnswerArguments) -> None:
+    """Raise Refused for a link that isn't one to this plan, is for somebody else, or was used."""
+    hint = "headrace approvals"
+    if arguments.link_problem:
+        raise _refused(context, pending, arguments.link_problem, hint)
+    if arguments.link is None:
+        return
+    used = next((item for item in pending.answers if item.link == arguments.link), None)
+    if used is not None:
+        message = f"plan {pending.id} was already answered through this link: {used.actor}"
+        raise _refused(context, pending, f"{message} {used.answer} it", hint)
+
+
+def _refuse_own_plan(context: CommandContext, pending: Pending, people: list[str]) -> None:
     """Raise Refused if the person who asked for a plan answers it, also through a token."""
+    session = context.session
     asked = names_of_people(
         rules_of(session), {pending.asked_by, *_creators(session, pending.asked_by)}
     )
@@ -297,10 +392,12 @@ def _refuse_own_plan(session: ProjectSession, pending: Pending, people: list[str
         hint = "headrace approvals shows who may approve it"
         if pending.kind == BACKFILL:
             hint = f"headrace backfills cancel {pending.id} --reason TEXT takes it back"
-        raise Refused(
+        raise _refused(
+            context,
+            pending,
             f"{pending.asked_by} asked for plan {pending.id}, so another person must decide about"
             f" it{_same_person(session, pending.asked_by, people)}",
-            hint=hint,
+            hint,
         )
 
 
@@ -333,9 +430,11 @@ def _refuse_without_role(
             hint="headrace approvals",
         )
     if not arguments.meets:
-        raise Refused(
+        raise _refused(
+            context,
+            pending,
             f"{context.actor.id} can't answer plan {pending.id}: it needs {_missing_text(pending)}",
-            hint="`headrace access whoami` lists your roles",
+            "`headrace access whoami` lists your roles",
         )
 
 

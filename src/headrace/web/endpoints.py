@@ -211,6 +211,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/backfills/{plan}/partitions", "backfill_partitions", "backfill_partitions:plan_partitions"
     ),
     Get("/approvals", "approvals", "approvals:approvals"),
+    Get("/approvals/{plan}", "approval", "approvals:approval"),
     Get("/deliveries/{source}", "deliveries", "deliveries:deliveries"),
     Get("/checks", "checks", "checks:checks"),
     Get("/checks/list", "check_list", "checks:check_list"),

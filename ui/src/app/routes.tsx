@@ -64,6 +64,12 @@ const pages: RouteObject[] = [
       Component: (await import("../pages/approvals/Approvals")).Approvals,
     }),
   },
+  {
+    path: "approvals/:plan",
+    lazy: async () => ({
+      Component: (await import("../pages/approvals/Approval")).Approval,
+    }),
+  },
   { path: "use", lazy: async () => ({ Component: (await import("../pages/use/Use")).Use }) },
   {
     path: "contracts/:node",

@@ -42,6 +42,8 @@ class ApprovalAnswer(NamedTuple):
     """(role, of) of the needs that the answer meets."""
     reason: str
     answered_at: int
+    link: str | None = None
+    """The recipient of the message through whose link it was given; None without a link."""
 
 
 class Subject(NamedTuple):
@@ -55,7 +57,7 @@ def add(tx: Transaction, subject: Subject, answer: ApprovalAnswer) -> None:
     """Store an answer."""
     tx.execute(
         "insert into approval_answer (plan_id, request_id, answer, actor, people, meets, reason,"
-        " answered_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        " answered_at, link) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             subject.plan,
             subject.request,
@@ -65,6 +67,7 @@ def add(tx: Transaction, subject: Subject, answer: ApprovalAnswer) -> None:
             msgspec.json.encode(sorted(answer.meets)).decode(),
             answer.reason,
             answer.answered_at,
+            answer.link,
         ),
     )
 
@@ -72,7 +75,7 @@ def add(tx: Transaction, subject: Subject, answer: ApprovalAnswer) -> None:
 def answers(tx: Transaction, subject: Subject) -> list[ApprovalAnswer]:
     """Return the answers to a plan, oldest first."""
     rows = tx.execute(
-        "select answer, actor, people, meets, reason, answered_at from approval_answer where"
+        "select answer, actor, people, meets, reason, answered_at, link from approval_answer where"
         f" {'plan_id' if subject.request is None else 'request_id'} = ? order by id",
         (subject.plan if subject.request is None else subject.request,),
     )
@@ -84,8 +87,9 @@ def answers(tx: Transaction, subject: Subject) -> list[ApprovalAnswer]:
             frozenset(msgspec.json.decode(meets, type=list[tuple[str, str]])),
             reason,
             answered_at,
+            link,
         )
-        for answer, actor, people, meets, reason, answered_at in rows
+        for answer, actor, people, meets, reason, answered_at, link in rows
     ]
 
 

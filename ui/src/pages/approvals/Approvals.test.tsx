@@ -3,6 +3,7 @@ import userEvent from "@testing-library/user-event";
 import { describe, expect, it } from "vitest";
 import { renderAt } from "../../testing/render";
 import { serverOfTests } from "../../testing/server";
+import { Approval } from "./Approval";
 import { Approvals } from "./Approvals";
 
 const server = serverOfTests();
@@ -35,6 +36,20 @@ const OPEN = {
   },
   next: "headrace approve A1 --reason TEXT",
 };
+
+describe("the page of one approval", () => {
+  it("asks for its plan with the link of the message, and answers through it", async () => {
+    // Would catch: a page that answers by being opened, and an answer without the link.
+    server().answer("/api/v1/approvals/A1", { body: OPEN });
+    renderAt("/approvals/A1?link=Ym8.xyz", <Approval />, "/approvals/:plan");
+    await userEvent.click(await screen.findByRole("button", { name: "Approve…" }));
+    await userEvent.type(await screen.findByLabelText(/Why/), "agreed");
+    expect(screen.getByRole("button", { name: "Approve it" })).toBeEnabled();
+    const [first] = server().received;
+    expect(first?.query.get("link")).toBe("Ym8.xyz");
+    expect(server().received.every((item) => item.method === "GET")).toBe(true);
+  });
+});
 
 describe("the page of approvals", () => {
   it("shows what a plan comes to, and asks for a reason before an answer", async () => {

@@ -10,7 +10,7 @@ import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 
 type Row = Schema["ApprovalRow"];
-type Answer = "approve" | "reject";
+export type Answer = "approve" | "reject";
 
 export function Approvals() {
   usePageTitle("Approvals");
@@ -40,7 +40,7 @@ export function Approvals() {
   );
 }
 
-function Plan({ row, answer }: { row: Row; answer: (answer: Answer) => void }) {
+export function Plan({ row, answer }: { row: Row; answer: (answer: Answer) => void }) {
   return (
     <Panel
       title={`${row.kind} ${row.id}`}
@@ -112,13 +112,25 @@ function Names({ title, names }: { title: string; names: readonly string[] }) {
   );
 }
 
-function Asked({ row, answer, close }: { row: Row; answer: Answer; close: () => void }) {
+export function Asked({
+  row,
+  answer,
+  link,
+  close,
+}: {
+  row: Row;
+  answer: Answer;
+  /** The link of the message that is followed; the answer uses it up. */
+  link?: string | null;
+  close: () => void;
+}) {
   const verb = answer === "approve" ? "Approve" : "Reject";
   return (
     <Confirm<Row>
       title={`${verb} ${row.kind} ${row.id}`}
       verb={`${verb} it`}
       path={`/api/v1/approvals/${encodeURIComponent(row.id)}/${answer}`}
+      body={link ? { link } : {}}
       reasoned
       effect={<Facts row={row} />}
       done={(document) => (

@@ -1,0 +1,33 @@
+// One plan that waits for other people: where the links of messages lead.
+import { useState } from "react";
+import { Link, useParams, useSearchParams } from "react-router";
+import { useResponse } from "../../api/responses";
+import { Heading, Loaded, usePageTitle } from "../../parts/Page";
+import { Asked, Plan, type Answer } from "./Approvals";
+
+export function Approval() {
+  const { plan = "" } = useParams();
+  const [search] = useSearchParams();
+  const link = search.get("link");
+  usePageTitle(`Approval ${plan}`);
+  const [answer, setAnswer] = useState<Answer | null>(null);
+  const response = useResponse("/api/v1/approvals/{plan}", {
+    path: { plan },
+    query: link ? { link } : {},
+  });
+  return (
+    <div className="stack">
+      <Heading title={`Approval ${plan}`} subtitle={<Link to="/approvals">All approvals</Link>} />
+      <Loaded document={response}>
+        {(row) => (
+          <>
+            <Plan row={row} answer={setAnswer} />
+            {answer && (
+              <Asked row={row} answer={answer} link={link} close={() => setAnswer(null)} />
+            )}
+          </>
+        )}
+      </Loaded>
+    </div>
+  );
+}

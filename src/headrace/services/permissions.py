@@ -52,7 +52,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "apply:apply": _ROW("apply", CHANGE, anywhere=True),
     "apply:apply_plan": _ROW("apply", CHANGE, anywhere=True),
     "apply:make_again": _ROW("apply", CHANGE),
-    "approvals:approval": _ROW("approvals", SEE),
+    "approvals:approval": _ROW("approvals show", SEE),
     "approvals:approvals": _ROW("approvals", SEE),
     "approvals:approve": _ROW("approve", APPROVE, anywhere=True),
     "approvals:reject": _ROW("reject", APPROVE, anywhere=True),

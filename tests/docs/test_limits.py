@@ -134,6 +134,7 @@ def test_plans_are_approved() -> None:
     said("**Approvals** hold for `apply` and `backfill`.")
     assert {path for path in description()["paths"] if "approv" in path} == {
         "/api/v1/approvals",
+        "/api/v1/approvals/{plan}",
         "/api/v1/approvals/{plan}/approve",
         "/api/v1/approvals/{plan}/reject",
     }

@@ -13,7 +13,7 @@ from headrace.store.queries.approvals import ApprovalAnswer, ApprovalRequest, Su
 from headrace.store.queries.backfill_plans import PlanRecord
 
 OPEN, APPROVED, REJECTED, EXPIRED, VOID = "open", "approved", "rejected", "expired", "void"
-AWAITING = "awaiting_approval"
+AWAITING, CANCELLED = "awaiting_approval", "cancelled"
 BACKFILL, APPLY = "backfill", "apply"
 _ANYBODY = Need(role=Role.OWNER, of="affected")
 """The need of plans that were stored before rules had needs."""
@@ -99,7 +99,7 @@ def of_backfill(tx: Transaction, record: PlanRecord) -> Pending:
     """Return a backfill that needs or needed an approval."""
     subject = Subject(plan=record.id)
     plan_id = msgspec.json.decode(record.request, type=_Requested).plan_id
-    cancelled = record.state == "cancelled" and record.started_at is None
+    cancelled = record.state == CANCELLED and record.started_at is None
     return Pending(
         id=str(record.id),
         subject=subject,

@@ -14,7 +14,8 @@ from headrace.store.queries.backfill_plans import PlanRecord
 
 OPEN, APPROVED, REJECTED, EXPIRED, VOID = "open", "approved", "rejected", "expired", "void"
 AWAITING, CANCELLED = "awaiting_approval", "cancelled"
-BACKFILL, APPLY = "backfill", "apply"
+BACKFILL, APPLY, RELEASE, UNPUBLISH = "backfill", "apply", "release", "unpublish"
+ERASE, CONTRACT = "erase", "contract"
 _ANYBODY = Need(role=Role.OWNER, of="affected")
 """The need of plans that were stored before rules had needs."""
 
@@ -121,7 +122,7 @@ def of_backfill(tx: Transaction, record: PlanRecord) -> Pending:
 def of_request(tx: Transaction, request: ApprovalRequest) -> Pending:
     """Return a plan of another kind that needs or needed an approval."""
     subject = Subject(request=request.id)
-    newer = stored.newer_of_kind(tx, request) if request.kind == APPLY else None
+    newer = stored.newer_of_kind(tx, request)
     return Pending(
         id=f"{PREFIX}{request.id}",
         subject=subject,

@@ -28,6 +28,9 @@ from headrace.store import Transaction
 from headrace.store.queries import approvals as stored
 from headrace.store.queries.approvals import ApprovalRequest
 
+Span = tuple[str, str, str]
+"""A node, and the first and the last of its partitions."""
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A plan that needs an approval. `command` is what the person types to do it."""
@@ -37,6 +40,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     approval: Approval
     command: str
     reason: str
+    spans: tuple[Span, ...] = ()
+    """The partitions that wait for it, if it isn't one that computes them."""
 
 
 def refusal(context: CommandContext, asked: Asked) -> RefusedRow | None:
@@ -79,6 +84,7 @@ def _ask(context: CommandContext, asked: Asked, version: int | None) -> Pending:
                     needs=msgspec.json.encode(asked.approval).decode(),
                     created_at=now,
                     used_at=None,
+                    spans=msgspec.json.encode(asked.spans).decode(),
                 ),
             )
         )

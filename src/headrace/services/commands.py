@@ -290,6 +290,7 @@ REQUESTABLE = {
     "waive": "interventions",
     "exports": "interventions",
     "approval_answer": "approvals",
+    "approval_act": "act_approvals",
     "keys_rotate": "keys",
     "keys_reveal": "keys",
     "freeze": "freezes",

@@ -119,6 +119,23 @@ def _recomputed(plan: Plan) -> list[Chosen]:
     ]
 
 
+def of_act(
+    compiled: Compiled, names: Sequence[str], *, partitions: int, rows: int, cache: Path
+) -> Consequence:
+    """Return the consequence of publishing, unpublishing or erasing data of these nodes.
+
+    `rows` are released from quarantine, unpublished or erased. Everything downstream is reached.
+    """
+    consumers = NodeGraph(compiled, data_only=True).consumers(names)
+    consequence = _described(compiled.project, names, consumers, names)
+    return msgspec.structs.replace(
+        consequence,
+        partitions=partitions,
+        rows=rows,
+        classified=tuple(_classified(compiled, names, cache)),
+    )
+
+
 def without_readers(consequence: Consequence) -> Consequence:
     """Return the same work in an environment, which publishes to no consumer."""
     return msgspec.structs.replace(

@@ -18,14 +18,27 @@ from headrace.model.files import sha256_of
 from headrace.model.partitions import command_line, range_of
 from headrace.plan import Compiled, changes
 from headrace.plan.backfills import Mode
+from headrace.plan.project_plan import plan_id_of
 from headrace.runtime import apply_plans
 from headrace.runtime.applied_versions import contents_of, manifest_of
+from headrace.runtime.approval_states import CONTRACT
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import agreements, invalidation
-from headrace.services.agreements import PlanChanged, ValuesDiffer, agreed_id, changed, identified
+from headrace.services import agreements, approval_requests, invalidation
+from headrace.services.act_approvals import approval_of
+from headrace.services.agreements import (
+    NEEDS_APPROVAL,
+    NeedsApproval,
+    PlanChanged,
+    ValuesDiffer,
+    agreed_id,
+    changed,
+    identified,
+)
+from headrace.services.approval_requests import Asked
 from headrace.services.backfill_planning import BackfillArguments, plan
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
+from headrace.services.consequences import of_act
 from headrace.services.contract_updates import (
     UNDECIDED,
     ContractUpdate,
@@ -86,8 +99,8 @@ def accept(
     proposal. With `patch` nothing is written: the response has the diff.
 
     Raise Refused if nothing is proposed, if a name is taken, or if the files hold other unapplied
-    changes (`yes` applies them as well). Raise ValuesDiffer if the values changed and `decision`
-    doesn't say what they mean.
+    changes (`yes` applies them as well). Raise NeedsApproval if policy requires an
+    approval, and ValuesDiffer if the values changed and `decision` doesn't say what they mean.
     """
     agreements.checked_id(plan_id)
     update = prepared(session, target, pairs, decision)
@@ -114,7 +127,7 @@ def accept(
         )
         done: AcceptResponse = perform(fresh, "contract_accept", arguments, progress)
         if done.refused is not None:
-            raise _other(update, response, done.refused)
+            raise _refusal(update, response, done.refused)
     except HeadraceError:
         _restore(path, update.before)
         raise
@@ -169,6 +182,16 @@ def _other(update: ContractUpdate, response: AcceptResponse, row: RefusedRow) ->
         refused,
         command_line("contract", "accept", update.source.name, "--patch"),
     )
+
+
+def _refusal(
+    update: ContractUpdate, response: AcceptResponse, row: RefusedRow
+) -> PlanChanged | NeedsApproval:
+    """Return the error for names that the leader didn't accept."""
+    if row.code != NEEDS_APPROVAL:
+        return _other(update, response, row)
+    refused = msgspec.structs.replace(response, state="refused", refused=row)
+    return NeedsApproval(row, refused, "; ".join(row.changed))
 
 
 def _command(target: str, pairs: Sequence[str]) -> str:
@@ -268,7 +291,13 @@ def _accept(
         effect = invalidation.invalidated_downstream(
             tx, before.compiled, arguments.source, keys, version=before.id
         )
+    asked = _asked(context, before.compiled, arguments, before.id, keys)
+    refused = None if asked is None else approval_requests.refusal(context, asked)
+    if refused is not None:
+        return _not_accepted(context, arguments, refused)
     now_applied = context.apply(progress) if changes(before.compiled, compiled) else before
+    if asked is not None:
+        approval_requests.use(context, asked.plan_id)
     context.tell(write=lambda tx, now: _recorded(tx, now, context, arguments, keys))
     counts = (
         None
@@ -289,6 +318,51 @@ def _accept(
         stale=invalidation.stale_rows(effect.stale),
         backfills=invalidation.needed_rows(before.compiled.project, effect, context.session.env),
         counts=counts,
+    )
+
+
+def _asked(
+    context: CommandContext,
+    compiled: Compiled,
+    arguments: AcceptArguments,
+    version: int,
+    keys: Sequence[str],
+) -> Asked | None:
+    """Return the approval that accepting the names needs; None if no rule asks for one.
+
+    `keys` are the partitions that are ingested with the new names.
+    """
+    session = context.session
+    consequence = of_act(
+        compiled,
+        [arguments.source],
+        partitions=len(keys),
+        rows=0,
+        cache=session.data_folder / "cache",
+    )
+    approval = approval_of(session, consequence)
+    if approval is None:
+        return None
+    steps = [
+        {"kind": "map", "node": item.column, "to": item.to, "convert": item.convert}
+        for item in arguments.mappings
+    ]
+    begins = {"kind": "remap", "node": arguments.source, "from": arguments.first}
+    plan_id = plan_id_of(
+        {
+            "environment": session.env,
+            "base_version": version,
+            "files": arguments.files,
+            "steps": [begins, *steps],
+        }
+    )
+    return Asked(
+        kind=CONTRACT,
+        plan_id=plan_id,
+        approval=approval,
+        command=command_line("contract", "accept", arguments.source),
+        reason=arguments.reason or "",
+        spans=tuple((arguments.source, key, key) for key in keys),
     )
 
 
@@ -324,6 +398,12 @@ def _refused(
         path for path in {*now, *arguments.files} if now.get(path) != arguments.files.get(path)
     )
     row = RefusedRow(code=agreements.PLAN_CHANGED, plan_id_now="", files=names, changed=[])
+    return _not_accepted(context, arguments, row)
+
+
+def _not_accepted(
+    context: CommandContext, arguments: AcceptArguments, row: RefusedRow
+) -> AcceptResponse:
     return AcceptResponse(
         now=context.now(),
         clock=context.clock.kind,

@@ -23,11 +23,14 @@ from headrace.model.partitions import command_line
 from headrace.plan.compiled import Compiled
 from headrace.plan.project_plan import plan_id_of
 from headrace.runtime import erasures
+from headrace.runtime.approval_states import ERASE
 from headrace.security import erasures as ledger
 from headrace.security.audit import rfc3339
 from headrace.services import backups, commands, erase_places, erase_subject
+from headrace.services.act_approvals import Act, approved
 from headrace.services.agreements import PLAN_CHANGED, PlanChanged, checked_id
 from headrace.services.commands import perform
+from headrace.services.consequences import of_act
 from headrace.services.erase_places import Keys
 from headrace.services.erase_plan import ERASED, KEPT, ErasePlan, erase_plan_of, place_row
 from headrace.services.erase_steps import (
@@ -85,8 +88,8 @@ def erase(  # noqa: PLR0913 - as many as the command has options
     """Erase the rows of one subject in all tables, earlier versions and copies of deliveries.
 
     With `dry_run` it only lists the places. Raise UsageError for keys that can't be understood,
-    Refused under a legal hold, PlanChanged if the plan differs from `plan_id`, and LakeError for
-    files that can't be searched.
+    Refused under a legal hold, NeedsApproval if policy requires an approval, PlanChanged if the
+    plan differs from `plan_id`, and LakeError for files that can't be searched.
     """
     checked_id(plan_id)
     condition = erase_subject.parsed(where)
@@ -112,7 +115,28 @@ def erase(  # noqa: PLR0913 - as many as the command has options
         return response
     if plan_id is None and not confirm(response):
         return msgspec.structs.replace(response, state="declined")
-    return _erased(session, plan, response, text, progress)
+    with approved(session, _act(session, plan, response, text), progress):
+        return _erased(session, plan, response, text, progress)
+
+
+def _act(session: ProjectSession, plan: ErasePlan, response: EraseResponse, reason: str) -> Act:
+    """Return the erasure as an act that rules may hold back."""
+    assert session.compiled is not None
+    erased = [place for place in plan.places if place.action == ERASED and place.what == "rows"]
+    return Act(
+        kind=ERASE,
+        steps=[],
+        plan_id=response.plan_id,
+        consequence=of_act(
+            session.compiled,
+            plan.nodes,
+            partitions=sum(len(place.partitions) for place in erased),
+            rows=sum(place.rows or 0 for place in erased),
+            cache=session.data_folder / "cache",
+        ),
+        command=command_line("erase", plan.subject, "--where", "KEYS", "--reason", "TEXT"),
+        reason=reason,
+    )
 
 
 @authorised

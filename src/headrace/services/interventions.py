@@ -12,17 +12,21 @@ from headrace.model import Asset, Project, ProjectError, Refused, Source, Unknow
 from headrace.model.errors import did_you_mean
 from headrace.model.exports import export_of
 from headrace.model.intervals import parse_key
+from headrace.model.partitions import command_line, partition_argument
 from headrace.plan import Compiled
 from headrace.plan.node_graph import NodeGraph
 from headrace.runtime import publication_decisions
+from headrace.runtime.approval_states import UNPUBLISH
 from headrace.runtime.file_rewrites import rewritten
 from headrace.runtime.messages import RewrittenFile
 from headrace.runtime.publication_decisions import RewriteOutdated
 from headrace.scheduler import TakenBack
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands, targets
+from headrace.services.act_approvals import Act, approved
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import evaluate_now, leader_command, perform
+from headrace.services.consequences import of_act
 from headrace.services.parameters import Argument, Reason, RequiredReason
 from headrace.services.permissions import authorised
 from headrace.services.responses import Response
@@ -162,6 +166,8 @@ class WithdrawArguments(msgspec.Struct, frozen=True):
     key: str
     reason: str
     rewritten: tuple[RewrittenFile, ...] = ()
+    approved_one: int | None = None
+    """The publication that an approval is about; None if none was needed."""
 
 
 @authorised
@@ -175,11 +181,43 @@ def unpublish(
     """Take a publication back: readers no longer see the partition, and its downstream is stale.
 
     Raise Refused without a reason or for a materialisation whose partitions can't be withdrawn,
-    UsageError for a partition that isn't published.
+    NeedsApproval if policy requires an approval, UsageError for a partition that isn't published.
     """
     text = commands.required_reason(reason, "unpublish", "readers lose data that they could read")
+    act = _unpublishing(session, target, text)
+    with approved(session, act, progress) as needed:
+        approved_one = act.steps[0]["publication"] if needed else None
+        return _unpublished_partition(session, target, text, approved_one, progress)
+
+
+def _unpublishing(session: ProjectSession, target: str, reason: str) -> Act:
+    """Return the act of unpublishing a partition as it is published now. Raise as `unpublish`."""
+    node, key = _partition(session.project(), target)
+    _refuse_borrowed(session, node)
+    if session.store is None or session.compiled is None:
+        raise _unpublished(node, key)
+    with session.store.read() as tx:
+        publication = publications.current(tx, node, key)
+    if publication is None:
+        raise _unpublished(node, key)
+    cache = session.data_folder / "cache"
+    return Act(
+        kind=UNPUBLISH,
+        steps=[{"kind": UNPUBLISH, "node": node, "from": key, "publication": publication.id}],
+        consequence=of_act(
+            session.compiled, [node], partitions=1, rows=publication.rows, cache=cache
+        ),
+        command=command_line("unpublish", partition_argument(node, key), "--reason", "TEXT"),
+        reason=reason,
+        spans=((node, key, key),),
+    )
+
+
+def _unpublished_partition(
+    session: ProjectSession, target: str, text: str, approved_one: int | None, progress: Progress
+) -> WithdrawResponse:
     for attempt in range(TRIES):
-        arguments = _prepared(session, target, text)
+        arguments = _prepared(session, target, text, approved_one)
         try:
             return perform(session, "withdraw", arguments, progress)  # type: ignore[no-any-return]
         except RewriteOutdated:
@@ -189,23 +227,38 @@ def unpublish(
     raise AssertionError
 
 
-def _prepared(session: ProjectSession, target: str, reason: str) -> WithdrawArguments:
-    node, key = _partition(session.project(), target)
-    if session.store is None:
-        raise _unpublished(node, key)
+def _refuse_borrowed(session: ProjectSession, node: str) -> None:
     if node in session.borrowed:
         raise Refused(
             f"{node} is read from production in this environment",
             hint="unpublish it there: without --env",
         )
+
+
+def _published_again(node: str, key: str) -> Refused:
+    return Refused(
+        f"{node}@{key} was published again since unpublishing it was approved",
+        hint=command_line("unpublish", partition_argument(node, key), "--reason", "TEXT"),
+    )
+
+
+def _prepared(
+    session: ProjectSession, target: str, reason: str, approved_one: int | None
+) -> WithdrawArguments:
+    node, key = _partition(session.project(), target)
+    if session.store is None:
+        raise _unpublished(node, key)
     with session.store.read() as tx:
-        if publications.current(tx, node, key) is None:
+        current = publications.current(tx, node, key)
+        if current is None:
             raise _unpublished(node, key)
+        if approved_one not in (None, current.id):
+            raise _published_again(node, key)
         table, files = publication_decisions.files_shared_with(tx, node, key)
     rewritten_files = (
         rewritten(session.folders.lake, table, files, [key]) if table is not None and files else ()
     )
-    return WithdrawArguments(node, key, reason, rewritten_files)
+    return WithdrawArguments(node, key, reason, rewritten_files, approved_one)
 
 
 @leader_command("withdraw", WithdrawArguments, WithdrawResponse)
@@ -227,6 +280,8 @@ def _withdraw(
         publication = publications.current(tx, order.node, order.key)
         if publication is None:
             raise _unpublished(order.node, order.key)
+        if arguments.approved_one not in (None, publication.id):
+            raise _published_again(order.node, order.key)
         settle_obligations(
             tx, EvaluationContext(declared_promises(applied.compiled), StoredFacts(tx)), now
         )  # obligations met until now stay met

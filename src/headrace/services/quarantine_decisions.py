@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from headrace.lake import catalog
 from headrace.model import HeadraceError, Project, Refused, UsageError
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.runtime import publication_decisions
+from headrace.runtime.approval_states import RELEASE
 from headrace.runtime.file_rewrites import rewritten
 from headrace.runtime.leader import Leader
 from headrace.runtime.messages import RewrittenFile
@@ -28,8 +30,10 @@ from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Target
 from headrace.security.audit import Action
 from headrace.services import commands, targets
+from headrace.services.act_approvals import Act, approved
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
+from headrace.services.consequences import of_act
 from headrace.services.incidents import found_in, number_of
 from headrace.services.parameters import Argument, RequiredReason, Until
 from headrace.services.pause import lapses_at
@@ -439,7 +443,8 @@ def accept(
 ) -> DecisionResponse:
     """Publish quarantined data of one partition, or of an incident, as an exception.
 
-    Raise as `accept_partition` does, and UsageError if an incident has no data in quarantine.
+    Raise as `accept_partition` does, NeedsApproval if policy requires an approval, and UsageError
+    if an incident has no data in quarantine.
     """
 
     def decide(place: str) -> DecisionResponse:
@@ -451,7 +456,61 @@ def accept(
             progress=progress,
         )
 
-    return _decided(session, "accept", target, reason, decide)
+    with _released(session, target, reason, until, progress):
+        return _decided(session, "accept", target, reason, decide)
+
+
+def _released(
+    session: ProjectSession, target: str, reason: str, until: str | None, progress: Progress
+) -> AbstractContextManager[bool]:
+    """Return the context in which held data may be published. Raise NeedsApproval on entering it
+    if policy requires an approval that is missing.
+    """
+    rows = _held(session, target)
+    if not rows or session.compiled is None or session.production is not None:
+        return nullcontext(
+            False
+        )  # nothing is released to readers, or `decide` says why it can't be
+    nodes = list(dict.fromkeys(row.node for row in rows))
+    lapses = ["--until", until] if until is not None else []
+    act = Act(
+        kind=RELEASE,
+        steps=[
+            {"kind": RELEASE, "node": row.node, "from": row.partition, "quarantine": row.id}
+            for row in rows
+        ]
+        + [{"kind": "until", "to": until}],
+        consequence=of_act(
+            session.compiled,
+            nodes,
+            partitions=len(rows),
+            rows=sum(row.rows or 0 for row in rows),
+            cache=session.data_folder / "cache",
+        ),
+        command=command_line("quarantine", "accept", target, *lapses, "--reason", "TEXT"),
+        reason=commands.required_reason(
+            reason, "quarantine accept", "readers will see data that was held back, and ask why"
+        ),
+        spans=tuple((row.node, row.partition, row.partition) for row in rows),
+    )
+    return approved(session, act, progress)
+
+
+def _held(session: ProjectSession, target: str) -> list[Quarantined]:
+    """Return what an acceptance would release: the whole of each attempt, one row a partition."""
+    if session.store is None:
+        return []
+    of_incident = _ID.fullmatch(target.strip()) is not None
+    node, key = ("", None) if of_incident else targets.target(target, session.project())
+    with session.store.read() as tx:
+        named = (
+            waiting_for(tx, found_in(tx, number_of(target)))
+            if of_incident
+            else stored.waiting(tx, node=node, partition=key)
+        )
+        attempts_of = dict.fromkeys((row.epoch, row.n) for row in named)
+        rows = [row for epoch, n in attempts_of for row in stored.of_attempt(tx, epoch, n)]
+    return sorted(rows, key=lambda row: row.id)
 
 
 @authorised

@@ -59,7 +59,7 @@ class ApprovalRow(Response, frozen=True, kw_only=True):
     """A plan that needs or needed an approval.
 
     `id` is the number of a backfill; other plans have ids that begin with `A`. `kind` is
-    `backfill`, `apply`, `fix` or `release`.
+    `backfill`, `apply`, `release`, `unpublish`, `erase` or `contract`.
     """
 
     id: str

@@ -26,6 +26,8 @@ class ApprovalRequest(msgspec.Struct, frozen=True):
     needs: str
     created_at: int
     used_at: int | None
+    spans: str = "[]"
+    """JSON: [node, first, last] of the partitions that wait for the approval."""
 
 
 _COLUMNS = ", ".join(ApprovalRequest.__struct_fields__)
@@ -134,12 +136,17 @@ def newest_of_plan(tx: Transaction, plan_id: str) -> ApprovalRequest | None:
 
 
 def newer_of_kind(tx: Transaction, request: ApprovalRequest) -> int | None:
-    """Return the newest later request for another plan of the same kind and version, or None."""
+    """Return the newest later request for another plan of the same kind and version, or None.
+
+    Acts on different things have different commands, and don't replace each other.
+    """
     row = tx.execute(
         "select max(id) from approval_request where id > :id and kind = :kind and plan_id <>"
-        " :plan_id and coalesce(version, 0) = coalesce(:version, 0)",
+        " :plan_id and coalesce(version, 0) = coalesce(:version, 0) and (kind = 'apply' or command"
+        " = :command)",
         {
             "id": request.id,
+            "command": request.command,
             "kind": request.kind,
             "plan_id": request.plan_id,
             "version": request.version,
@@ -172,7 +179,7 @@ _ANSWERED = "exists (select 1 from approval_answer a where a.{} = p.id)"
 _APPLIED_SINCE = "coalesce(p.version, 0) <> coalesce((select max(v.id) from version v), 0)"
 _CHANGED = (
     "exists (select 1 from approval_request n where n.id > p.id and n.kind = p.kind and"
-    " n.plan_id <> p.plan_id)"
+    " n.plan_id <> p.plan_id and (p.kind = 'apply' or n.command = p.command))"
 )
 
 

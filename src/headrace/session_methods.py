@@ -720,8 +720,8 @@ class SessionMethods:
     ) -> DecisionResponse:
         """Publish quarantined data of one partition, or of an incident, as an exception.
 
-        Raise as `accept_partition` does, and UsageError if an incident has no data in
-        quarantine.
+        Raise as `accept_partition` does, NeedsApproval if policy requires an approval, and
+        UsageError if an incident has no data in quarantine.
         """
         result: DecisionResponse = self._call(
             "quarantine_decisions:accept", target=target, reason=reason, until=until
@@ -965,7 +965,8 @@ class SessionMethods:
         stale.
 
         Raise Refused without a reason or for a materialisation whose partitions can't be
-        withdrawn, UsageError for a partition that isn't published.
+        withdrawn, NeedsApproval if policy requires an approval, UsageError for a partition
+        that isn't published.
         """
         result: WithdrawResponse = self._call(
             "interventions:unpublish", target=target, reason=reason

@@ -131,7 +131,9 @@ def test_a_declaration_that_the_page_rules_out_is_refused(sentence: str, tmp_pat
 
 def test_plans_are_approved() -> None:
     """Would catch: an approval of something else, and a page that denies it."""
-    said("**Approvals** hold for `apply`, `backfill`, `quarantine accept`, `unpublish`, `erase` and")
+    said(
+        "**Approvals** hold for `apply`, `backfill`, `quarantine accept`, `unpublish`, `erase` and"
+    )
     assert {path for path in description()["paths"] if "approv" in path} == {
         "/api/v1/approvals",
         "/api/v1/approvals/{plan}",

@@ -23,7 +23,7 @@ def link_address(session: ProjectSession, pending: Pending, recipient: str) -> s
     url = session.settings.serve_url
     if url is None:
         return ""
-    from headrace.security.root_keys import KeyProblem
+    from headrace.security.key_problems import KeyProblem
     from headrace.security.signed_links import signed_link
 
     try:
@@ -40,7 +40,7 @@ def link_recipient(session: ProjectSession, pending: Pending, link: str) -> str:
     A link for a person whom `access.yaml` names as a user is for this user only. A link for a team
     is for everybody with the role that the request needs.
     """
-    from headrace.security.root_keys import KeyProblem
+    from headrace.security.key_problems import KeyProblem
     from headrace.security.signed_links import recipient_of
 
     try:

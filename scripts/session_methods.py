@@ -39,6 +39,7 @@ METHODS = {
     "backfill_state": "backfills:get_backfill",
     "backfills": "backfills:backfills",
     "backup": "database:backup",
+    "bottleneck": "bottleneck:bottleneck",
     "cancel": "interventions:cancel",
     "cancel_backfill": "backfills:cancel_backfill",
     "challenge": "challenge_process:challenge_in_process",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         UserRow,
         WhoAmIResponse,
     )
+    from headrace.services.responses.advisor import BottleneckRow
     from headrace.services.responses.approvals import ApprovalRow
     from headrace.services.responses.backfills import BackfillResponse, BackfillsResponse
     from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse
@@ -218,6 +219,21 @@ class SessionMethods:
         files of earlier snapshots are left out and counted in the manifest.
         """
         result: BackupResponse = self._call("database:backup", folder=folder)
+        return result
+
+    def bottleneck(
+        self, consumer: str | None = None, *, window: str = "30d"
+    ) -> list[BottleneckRow]:
+        """Show where the waits of consumers went, and which of their nodes became slower, and
+        why.
+
+        The waits are those of the obligations that fell due in the window, by the delay
+        ledger that `why` shows for each of them. Raise UnknownName for an unknown consumer,
+        UsageError for an invalid window.
+        """
+        result: list[BottleneckRow] = self._call(
+            "bottleneck:bottleneck", consumer=consumer, window=window
+        )
         return result
 
     def break_glass(self, role: str, *, lasts: str = "60m", reason: str) -> EmergencyRow:

@@ -207,6 +207,7 @@ COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
     "audit": ("audit", "audit verify"),
     "backfill": ("backfill clean --from 2025-03-01 --to 2025-03-01 --dry-run",),
     "backfills": ("backfills",),
+    "bottleneck": ("bottleneck",),
     "checks": ("checks", "checks clean", "checks people", "checks suggest clean"),
     "classify": ("classify --suggest", "classify --suggest people"),
     "connections": ("connections", "connections test"),

@@ -85,6 +85,7 @@ COMMANDS = (
     CliCommand("status", "start", "show each consumer: served or not, since when, why"),
     CliCommand("ls", "look", "list sources, assets and consumers"),
     CliCommand("why", "look", "explain what a consumer or an asset waits for"),
+    CliCommand("bottleneck", "look", "show where the waits of consumers went, and what got slower"),
     CliCommand("runs", "look", "list runs and their outcomes"),
     CliCommand("logs", "look", "print the log lines of an attempt"),
     CliCommand("deliveries", "look", "list the deliveries of a source and their outcomes"),

@@ -59,6 +59,10 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--exclude",), "SELECT"),
     ),
     "why": (CompletedParameter((), "CONSUMER|ASSET[@K]"),),
+    "bottleneck": (
+        CompletedParameter((), "[CONSUMER]"),
+        CompletedParameter(("--window",), "D"),
+    ),
     "runs": (
         CompletedParameter((), "[RUN]"),
         CompletedParameter(("--failed",), None),

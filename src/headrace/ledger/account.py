@@ -283,7 +283,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         person's.
         """
         results = _counted(
-            (_share(segment, declared, incidents), segment.us) for segment in self.segments
+            (share_of(segment, declared, incidents), segment.us) for segment in self.segments
         )
         return dict(
             sorted(results.items(), key=lambda item: (-item[1], item[0].owner, item[0].kind or ""))
@@ -504,9 +504,10 @@ def _taken_back(publication: LedgerPublication, publications: Sequence[LedgerPub
     )
 
 
-def _share(
+def share_of(
     segment: Segment, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]
 ) -> Share:
+    """Return who is responsible for a segment; `incidents` maps numbers to owners."""
     if segment.overhead:
         return Share(HEADRACE)
     if segment.kind is SegmentKind.QUEUE:

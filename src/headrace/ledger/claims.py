@@ -122,6 +122,7 @@ class DelayClaims:
         *,
         free: bool = False,
         decider: str = "",
+        quality: bool = False,
     ) -> Segment:
         return Segment(
             kind=kind,
@@ -133,6 +134,7 @@ class DelayClaims:
             incident=incident.id if incident is not None else 0,
             free=free,
             decider=decider,
+            quality=quality,
         )
 
     # Deliveries
@@ -325,7 +327,7 @@ class DelayClaims:
         """Claim an attempt that didn't lead to what is read, until the next attempt."""
         end = item.finished_us if item.finished_us is not None else until
         if item.state in ("held", "rejected"):
-            yield from self._working(item, end)
+            yield from self._redone(item, end)
             yield from self._held_or_dropped(item, end, self._redelivered(item, until))
             return
         text = item.reason or item.state
@@ -336,10 +338,11 @@ class DelayClaims:
             )
             return
         if item.state == "published":
-            yield from self._working(item, end)
+            yield from self._redone(item, end)
             incident = self._naming(item) or self._incident(end, until)
             text = incident.summary if incident else "what was published could not stay"
-            yield self._claim(SegmentKind.HOLD, end, self._redelivered(item, until), text, incident)
+            over = self._redelivered(item, until)
+            yield self._claim(SegmentKind.HOLD, end, over, text, incident, quality=True)
             return
         lasts = self._lasting(item)
         over = end if lasts else until
@@ -354,6 +357,11 @@ class DelayClaims:
         if lasts and item.state != "cancelled":
             yield self._held(item, end, self._redelivered(item, until))
 
+    def _redone(self, item: Try, end: int) -> Iterator[Segment]:
+        """Claim the work of an attempt whose data was held, rejected or wrong."""
+        for segment in self._working(item, end):
+            yield msgspec.structs.replace(segment, quality=True)
+
     def _held_or_dropped(self, item: Try, from_us: int, to_us: int) -> Iterator[Segment]:
         """Claim a hold until somebody drops the data.
 
@@ -366,12 +374,10 @@ class DelayClaims:
         at_us = max(from_us, item.dropped.at_us)
         yield self._held(item, from_us, at_us)
         note = item.dropped.decision[:200]
+        kind, incident = SegmentKind.HOLD, None
         if self._stay.is_source:
-            yield self._claim(
-                SegmentKind.SOURCE, at_us, to_us, note, self._incident(at_us, to_us, *_ABSENT)
-            )
-        else:
-            yield self._claim(SegmentKind.HOLD, at_us, to_us, note)
+            kind, incident = SegmentKind.SOURCE, self._incident(at_us, to_us, *_ABSENT)
+        yield self._claim(kind, at_us, to_us, note, incident, quality=True)
 
     def _held(self, item: Try, from_us: int, to_us: int) -> Segment:
         incident = self._behind(item, from_us, to_us)
@@ -380,7 +386,15 @@ class DelayClaims:
         # be repaired first.
         decider = self._stay.traits.decider if item.state == "held" else ""
         note = text if incident is None else self._because(item, incident)
-        return self._claim(SegmentKind.HOLD, from_us, to_us, note[:200], incident, decider=decider)
+        return self._claim(
+            SegmentKind.HOLD,
+            from_us,
+            to_us,
+            note[:200],
+            incident,
+            decider=decider,
+            quality=item.state in ("held", "rejected"),
+        )
 
     def _because(self, item: Try, incident: LedgerIncident) -> str:
         """Return what an incident is about, at this partition if it also affects others."""
@@ -437,7 +451,12 @@ class DelayClaims:
             ]
             end = min([*again, self._stay.to_us if following is None else following.at_us])
             yield self._claim(
-                SegmentKind.HOLD, publication.ended_us, end, "unpublished", decider=decider
+                SegmentKind.HOLD,
+                publication.ended_us,
+                end,
+                "unpublished",
+                decider=decider,
+                quality=True,
             )
 
     def _of_pauses(self) -> Iterator[Segment]:

@@ -83,6 +83,11 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
     Its owner has the time instead of the decider.
     """
+    quality: bool = False
+    """Whether data that was held, rejected or wrong caused it.
+
+    It is a wait for the repair of that data, or work that had to be redone because of it.
+    """
 
     @property
     def us(self) -> int:

@@ -88,7 +88,7 @@ def published(tx: Transaction, node: str) -> list[PublishedCodeRow]:
     """Return the versions of an asset's code in its published partitions, oldest first."""
     rows: dict[str | None, PublishedCodeRow] = {}
     for version, partitions, first, last in publications.by_version(tx, node):
-        fingerprint = _fingerprint(tx, version, node)
+        fingerprint = fingerprint_in(tx, version, node)
         before = rows.get(fingerprint)
         rows[fingerprint] = PublishedCodeRow(
             fingerprint=fingerprint,
@@ -110,7 +110,8 @@ class _Nodes(msgspec.Struct):
     nodes: dict[str, _Node]
 
 
-def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
+def fingerprint_in(tx: Transaction, version: int, node: str) -> str | None:
+    """Return the fingerprint of a node's code in an applied version; None if it isn't stored."""
     result = applied_versions.get(tx, version)
     if result is None:
         return None

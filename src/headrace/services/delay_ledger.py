@@ -118,6 +118,13 @@ class Ledgers:
         ]
         return self.of_consumer(terms, met[-1]) if met else None
 
+    def ledger(self, terms: Terms, interval: str) -> Ledger | None:
+        """Return the same wait as values.
+
+        Asking for the oldest interval first is fastest: wrong data is loaded back to it once.
+        """
+        return self._consumer(terms, interval)[0]
+
     def of_partition(self, node: str, key: str) -> LedgerRow | None:
         """Return a partition's newest wait."""
         ledger = self._books.of_partition(node, key)

@@ -168,6 +168,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "run_pages:run_timeline": _ROW("runs show", SEE),
     "run_results:tick": _ROW("tick", OPERATE),
     "runs:runs": _ROW("runs", SEE, "node", lists=True),
+    "bottleneck:bottleneck": _ROW("bottleneck", SEE, "consumer"),
     "browser_sessions:end_session": _ROW("session end", ADMINISTER),
     "browser_sessions:list_sessions": _ROW("session list", ADMINISTER),
     "sql:attach": _ROW("sql --attach", ADMINISTER),

@@ -191,6 +191,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/assets/{name}/history", "node_history", "node_history:node_history"),
     Get("/assets/{name}/code", "code", "nodes:code"),
     Get("/why/{subject:path}", "why", "why:why"),
+    Get("/bottleneck", "bottleneck", "bottleneck:bottleneck"),
     Get("/incidents", "incidents", "incidents:incidents"),
     Get("/incidents/{incident}", "incident", "incidents:incident"),
     Get("/incidents/{incident}/figures", "incident_figures", "incident_records:incident_figures"),

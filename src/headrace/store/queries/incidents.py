@@ -152,6 +152,17 @@ def resolved_at_node(tx: Transaction, node: str, limit: int) -> list[Incident]:
     )
 
 
+def began_at_node(tx: Transaction, node: str, from_us: int, until_us: int) -> list[Incident]:
+    """Return a node's newest incidents whose earliest evidence is in a span, newest first."""
+    return _all(
+        tx.execute(
+            f"select {_COLUMNS} from incident where node = :node and began_at > :since and began_at"
+            " <= :until order by id desc limit :limit",
+            {"node": node, "since": from_us, "until": until_us, "limit": HELD_MAX},
+        )
+    )
+
+
 def naming(tx: Transaction, node: str) -> list[Incident]:
     """Return all incidents whose cause is at a node, or that affect it as an asset."""
     rows = tx.execute(

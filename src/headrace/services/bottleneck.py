@@ -1,0 +1,296 @@
+"""`bottleneck`: where the waits of consumers went over a window, and which nodes became slower."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import cache, partial
+from statistics import median
+from typing import Annotated, NamedTuple
+
+from headrace.advisor.delay_texts import delay_sentence
+from headrace.advisor.delays import Delay, DelayFacts, DelayIncident, delay_of, percents
+from headrace.advisor.regressions import (
+    DataChange,
+    GrownInput,
+    NodeHistory,
+    Regression,
+    Work,
+    regressions,
+)
+from headrace.ledger.account import Ledger
+from headrace.model import UnknownName
+from headrace.model.causes import DATA_CAUSES, CauseKind
+from headrace.plan import Compiled
+from headrace.services.caches import cached_by_version
+from headrace.services.code_versions import fingerprint_in
+from headrace.services.delay_ledger import Ledgers
+from headrace.services.parameters import Argument, Option
+from headrace.services.permissions import authorised
+from headrace.services.responses.advisor import (
+    BottleneckRow,
+    DelayShareRow,
+    DelayWeekRow,
+    RegressionCauseRow,
+    RegressionRow,
+)
+from headrace.services.session import ProjectSession
+from headrace.services.snapshots import ProjectSnapshot, project_state
+from headrace.services.status_facts import WINDOW, window_began
+from headrace.slo.declared_promises import Node, Terms, traits
+from headrace.slo.obligations import Obligation, obligations
+from headrace.store.queries import durations, incidents, ledger
+from headrace.store.queries.incidents import display_id
+
+WAITS_MAX = 400
+"""At most this many of a consumer's newest obligations are added up."""
+_WRONG = {str(kind) for kind in DATA_CAUSES | {CauseKind.POISON_DELIVERY}}
+
+Window = Annotated[str, Option("--window", metavar="D", help="how far back from now: 7d, 4w (30d)")]
+
+
+@authorised
+def bottleneck(
+    session: ProjectSession,
+    consumer: Annotated[
+        str | None, Argument("[CONSUMER]", help="one consumer; without it all of them")
+    ] = None,
+    *,
+    window: Window = WINDOW,
+) -> list[BottleneckRow]:
+    """Show where the waits of consumers went, and which of their nodes became slower, and why.
+
+    The waits are those of the obligations that fell due in the window, by the delay ledger that
+    `why` shows for each of them. Raise UnknownName for an unknown consumer, UsageError for an
+    invalid window.
+    """
+    project = session.project()
+    if consumer is not None and consumer not in project.consumers:
+        known = ", ".join(sorted(project.consumers)[:5])
+        raise UnknownName(
+            f"there is no consumer {consumer[:60]!r}",
+            hint=f"consumers are: {known}" if known else "declare one in consumers.yaml",
+        )
+    names = [consumer] if consumer is not None else list(project.consumers)
+    now_us = session.clock.now_us()
+    began_us = window_began(window, now_us, session.timezone)
+    if session.store is None or session.compiled is None:
+        return [_nothing(name, window) for name in names]
+    with project_state(session, now_us) as snapshot:
+        inquiry = _Inquiry(session, session.compiled, snapshot, window, (began_us, now_us))
+        terms = {each.consumer: each for each in snapshot.context.declared.consumers}
+        return [
+            inquiry.row(terms[name]) if name in terms else _nothing(name, window) for name in names
+        ]
+
+
+def _nothing(consumer: str, window: str) -> BottleneckRow:
+    delay = Delay(0, 0, ())
+    return BottleneckRow(
+        consumer=consumer,
+        window=window,
+        obligations=0,
+        wait_seconds=0.0,
+        shares=[],
+        regressions=[],
+        weeks=[],
+        limited=False,
+        said=delay_sentence(consumer, delay, window),
+    )
+
+
+class _Wait(NamedTuple):
+    """A wait for one obligation, with the week in which it was due."""
+
+    ledger: Ledger
+    week: str
+
+
+class _Inquiry:
+    """The waits and regressions of several consumers over one window."""
+
+    def __init__(
+        self,
+        session: ProjectSession,
+        compiled: Compiled,
+        snapshot: ProjectSnapshot,
+        window: str,
+        span: tuple[int, int],
+    ) -> None:
+        self._session, self._compiled, self._snapshot = session, compiled, snapshot
+        self._tx, self._context = snapshot.tx, snapshot.context
+        self._window, (self._began, self._now) = window, span
+        self._ledgers = Ledgers(session, self._tx, compiled, self._context, self._now)
+        self._traits = cached_by_version(session, "traits", lambda: traits(compiled))
+        self._regressions: dict[str, list[Regression]] = {}
+        self._fingerprint = cache(partial(fingerprint_in, self._tx))
+
+    def row(self, terms: Terms) -> BottleneckRow:
+        """Return the answer about one consumer."""
+        due = [
+            obligation
+            for obligation in obligations(terms, self._context, self._now)
+            if self._began < obligation.due_at_us <= self._now
+        ]
+        waits = list(self._waits(terms, due[-WAITS_MAX:]))
+        delay = delay_of((wait.ledger for wait in waits), self._facts(waits))
+        nodes = self._context.declared.upstream(terms.reads)
+        return BottleneckRow(
+            consumer=terms.consumer,
+            window=self._window,
+            obligations=delay.waits,
+            wait_seconds=delay.wait_us / 1e6,
+            shares=_shares(delay),
+            regressions=[
+                self._regression(regression) for node in nodes for regression in self._of_node(node)
+            ],
+            weeks=_weeks(waits),
+            limited=len(due) > WAITS_MAX,
+            said=delay_sentence(terms.consumer, delay, self._window),
+        )
+
+    def _waits(self, terms: Terms, due: Sequence[Obligation]) -> Iterator[_Wait]:
+        for obligation in due:
+            result = self._ledgers.ledger(terms, obligation.interval)
+            if result is not None:
+                day = self._session.instant(obligation.due_at_us).date()
+                monday = day - timedelta(days=day.weekday())
+                yield _Wait(result, monday.isoformat())
+
+    def _facts(self, waits: Sequence[_Wait]) -> DelayFacts:
+        numbers = {
+            segment.incident
+            for wait in waits
+            for segment in wait.ledger.segments
+            if segment.incident
+        }
+        rows = {number: ledger.incident(self._tx, number) for number in numbers}
+        named = {
+            number: DelayIncident(row.node, row.kind, row.owner)
+            for number, row in rows.items()
+            if row is not None
+        }
+        return DelayFacts(named, self._traits, frozenset(self._compiled.project.sources))
+
+    # Nodes that became slower
+
+    def _of_node(self, node: Node) -> list[Regression]:
+        if node.name not in self._regressions:
+            self._regressions[node.name] = self._compared(node)
+        return self._regressions[node.name]
+
+    def _compared(self, node: Node) -> list[Regression]:
+        works = [
+            Work(
+                f"{row.epoch}.{row.n}",
+                row.partition,
+                row.finished_at,
+                row.version,
+                row.rows_in,
+                row.run_us,
+                row.processor_wait_us,
+                row.environment,
+            )
+            for row in durations.of_single_partitions(self._tx, node.name, self._began, self._now)
+        ]
+        return regressions(
+            NodeHistory(
+                node=node.name,
+                owner=self._owner(node.name),
+                works=works,
+                changes=partial(self._data_changes, node),
+                fingerprint=lambda version: self._fingerprint(version, node.name),
+                grown=partial(self._grown, node),
+            )
+        )
+
+    def _owner(self, name: str) -> str:
+        node = self._compiled.project.node(name)
+        return "" if node is None else node.owner
+
+    def _data_changes(self, node: Node, from_us: int, until_us: int) -> list[DataChange]:
+        """Return what was wrong or new about the data of a node and its inputs in a span."""
+        upstream = self._context.declared.upstream([node.name])
+        names = [each.name for each in upstream if each.name != node.name or node.is_source]
+        changes = [
+            DataChange(
+                "data",
+                display_id(incident.id),
+                incident.node,
+                incident.owner,
+                incident.began_at,
+                incident.summary,
+            )
+            for name in names
+            for incident in incidents.began_at_node(self._tx, name, from_us, until_us)
+            if incident.kind in _WRONG
+        ]
+        for name in names:
+            if name in self._compiled.project.sources:
+                changes += [
+                    DataChange(
+                        "schema",
+                        f"{name}@{row.partition}",
+                        name,
+                        self._owner(name),
+                        row.at,
+                        f"the column {row.column} of {name} changed ({row.kind})",
+                    )
+                    for row in durations.schema_changes(self._tx, name, from_us, until_us)
+                ]
+        return changes
+
+    def _grown(self, node: Node, first_us: int, at_us: int, last_us: int) -> GrownInput | None:
+        """Return the input whose publications grew by the most rows at a time; None if none did."""
+        grown = []
+        for name in {spec.node for spec in node.inputs}:
+            before = durations.published_rows(self._tx, name, first_us, at_us)
+            after = durations.published_rows(self._tx, name, at_us, last_us)
+            if before and after and median(after) > median(before):
+                rows = round(median(before)), round(median(after))
+                grown.append(GrownInput(name, self._owner(name), *rows))
+        return max(grown, key=lambda each: (each.after - each.before, each.node), default=None)
+
+    def _regression(self, regression: Regression) -> RegressionRow:
+        return RegressionRow(
+            node=regression.node,
+            at=self._session.instant(regression.at_us),
+            before_s=regression.before_us / 1e6,
+            after_s=regression.after_us / 1e6,
+            cause=RegressionCauseRow(
+                kind=regression.cause.kind,
+                ref=regression.cause.ref,
+                node=regression.cause.node,
+                owner=regression.cause.owner,
+                text=regression.cause.text,
+            ),
+        )
+
+
+def _shares(delay: Delay) -> list[DelayShareRow]:
+    parts = percents([share.us for share in delay.shares], delay.wait_us)
+    return [
+        DelayShareRow(
+            kind=str(share.kind),
+            group=str(share.group),
+            node=share.node,
+            owner=share.owner,
+            decider=share.decider or None,
+            seconds=share.us / 1e6,
+            percent=percent,
+        )
+        for share, percent in zip(delay.shares, parts, strict=True)
+    ]
+
+
+def _weeks(waits: Sequence[_Wait]) -> list[DelayWeekRow]:
+    counted: Counter[str] = Counter()
+    waited: Counter[str] = Counter()
+    for wait in waits:
+        counted[wait.week] += 1
+        waited[wait.week] += wait.ledger.wait_us
+    return [
+        DelayWeekRow(week=week, obligations=counted[week], wait_seconds=waited[week] / 1e6)
+        for week in sorted(counted)
+    ]

@@ -1,0 +1,91 @@
+"""`headrace bottleneck`: waits of a window by cause, from the delay ledger that `why` shows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from clilab import Project
+
+
+def test_shares_add_up_to_the_ledgers_of_why(shop: Project) -> None:
+    """Would catch: a second derivation of waits, which disagrees with the page of one interval."""
+    (row,) = shop.json("bottleneck", "morning-report")
+    assert row["obligations"] > 0
+    ledgers = [
+        shop.json("why", f"morning-report@{day}")
+        for day in ("2025-03-03", "2025-03-04", "2025-03-05")
+    ]
+    waits = [ledger for ledger in ledgers if ledger["wait_seconds"] is not None]
+    assert len(waits) == row["obligations"]
+    assert row["wait_seconds"] == pytest.approx(sum(each["wait_seconds"] for each in waits))
+    by_kind: dict[str, float] = {}
+    for ledger in waits:
+        for segment in ledger["segments"]:
+            by_kind[segment["kind"]] = by_kind.get(segment["kind"], 0) + segment["seconds"]
+    shares: dict[str, float] = {}
+    for share in row["shares"]:
+        shares[share["kind"]] = shares.get(share["kind"], 0) + share["seconds"]
+    assert shares == pytest.approx({kind: took for kind, took in by_kind.items() if took})
+    assert sum(share["seconds"] for share in row["shares"]) == pytest.approx(row["wait_seconds"])
+    assert sum(round(float(share["percent"]) * 100) for share in row["shares"]) == 10_000
+
+
+def test_rejected_data_is_the_cost_of_its_vendor(shop: Project) -> None:
+    """Would catch: the wait for a corrected delivery counted as a slow report."""
+    line = ("bottleneck", "morning-report", "--now", "2025-03-08T08:00+01:00")
+    (row,) = shop.json(*line)
+    quality = [share for share in row["shares"] if share["group"] == "quality"]
+    assert {(share["node"], share["owner"]) for share in quality} >= {("orders", "acme")}
+    text = " ".join(shop.text(*line).split())
+    assert "data quality cost" in text
+
+
+def test_nothing_due_says_so(new: Project) -> None:
+    """Would catch: a project before its first pass answered with zero percent of something."""
+    rows = new.json("bottleneck")
+    assert [row["consumer"] for row in rows] == ["morning-report", "dashboard"]
+    assert {row["obligations"] for row in rows} == {0}
+    assert "no data" in new.text("bottleneck")
+
+
+def test_wrong_words_are_refused(shop: Project) -> None:
+    """Would catch: an empty answer about a consumer that is mistyped."""
+    error = shop.refused("bottleneck", "mornng-report")
+    assert "there is no consumer 'mornng-report'" in error
+    assert "morning-report" in error
+    assert "--window 0d" in shop.refused("bottleneck", "--window", "0d")
+    shop.refused("bottleneck", "--window", "soon")
+
+
+def test_a_slower_node_is_dated_with_the_code_that_changed(shop: Project) -> None:
+    """Would catch: regressions that exist in the library only, or that aren't of this consumer."""
+    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
+        (run, version, finished) = state.execute(
+            "select run_id, version, finished_at from attempt where node = 'revenue' order by epoch"
+            " desc, n desc limit 1"
+        ).fetchone()
+        for n in range(44):
+            seconds = 1.0 + n % 3 / 10 if n < 14 else 3.0 + n % 3 / 10
+            state.execute(
+                "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version,"
+                " queued_at, started_at, finished_at, measures) values (0, ?, ?, 'revenue',"
+                " 'produce', ?, 'published', ?, ?, ?, ?, ?)",
+                (
+                    n + 1,
+                    run,
+                    json.dumps([f"day {n}"]),
+                    version,
+                    *[finished - (50 - n) * 3_600_000_000] * 3,
+                    json.dumps({"seconds": seconds, "rows_in": 10}),
+                ),
+            )
+    rows = {row["consumer"]: row for row in shop.json("bottleneck")}
+    (regression,) = rows["morning-report"]["regressions"]
+    assert (regression["node"], regression["before_s"]) == ("revenue", 1.1)
+    assert regression["after_s"] == pytest.approx(3.1)
+    assert regression["cause"]["kind"] == "unknown"
+    assert rows["dashboard"]["regressions"] == []
+    assert "revenue is slower since" in shop.text("bottleneck", "morning-report")

@@ -46,6 +46,7 @@ HOW_TO = {
         "incidents",
         "notify",
         "figures",
+        "simplify",
         "sign-in",
         "access",
         "approve",

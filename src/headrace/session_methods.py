@@ -36,7 +36,12 @@ if TYPE_CHECKING:
         UserRow,
         WhoAmIResponse,
     )
-    from headrace.services.responses.advisor import BottleneckRow
+    from headrace.services.responses.advisor import (
+        BottleneckRow,
+        ComplexityResponse,
+        CostsResponse,
+        PruneResponse,
+    )
     from headrace.services.responses.approvals import ApprovalRow
     from headrace.services.responses.backfills import BackfillResponse, BackfillsResponse
     from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse
@@ -300,6 +305,15 @@ class SessionMethods:
         )
         return result
 
+    def complexity(self) -> ComplexityResponse:
+        """Show what the project could do without: what is unread, duplicate, empty of effect.
+
+        Reads past Headrace can't be seen. Raise InvalidProject if nothing is applied and the
+        files have errors.
+        """
+        result: ComplexityResponse = self._call("complexity:complexity")
+        return result
+
     def connections(self) -> list[ConnectionRow]:
         """Return each connection with its kind and its users, without connecting.
 
@@ -336,6 +350,15 @@ class SessionMethods:
         result: ContractHistoryResponse = self._call(
             "contracts:contract_history", node=node, earlier=earlier, later=later
         )
+        return result
+
+    def costs(self, *, by: str = "asset", window: str = "30d") -> CostsResponse:
+        """Show what work and storage cost, and which of it was in vain.
+
+        Without rates in `[costs]` of headrace.toml it is seconds and bytes only. Raise
+        UsageError for an unknown group or an invalid window.
+        """
+        result: CostsResponse = self._call("costs:costs", by=by, window=window)
         return result
 
     def create_token(
@@ -722,6 +745,17 @@ class SessionMethods:
         )
         return result
 
+    def prune(self, *ids: str) -> PruneResponse:
+        """Delete the files of findings from the project's folder, and plan what that changes.
+
+        Nothing changes until the plan is applied, which asks for the approvals that policy
+        requires. Raise UsageError for an unknown finding, Refused for one without files of
+        its own, for files that aren't applied as they are, and for a node that something
+        else reads.
+        """
+        result: PruneResponse = self._call("pruning:prune", ids=ids)
+        return result
+
     def quarantine(self, target: str | None = None) -> list[QuarantineRow]:
         """Return the quarantined data by node and partition, restricted to `target` if given.
 
@@ -798,6 +832,15 @@ class SessionMethods:
         result: IncidentRow = self._call(
             "incident_records:report", node=node, first=first, last=last, reason=reason
         )
+        return result
+
+    def restore_files(self, version: str) -> PruneResponse:
+        """Write back the files of an applied version that are missing now, and plan what it
+        changes.
+
+        Files that exist are never changed. Raise UsageError for an unknown version.
+        """
+        result: PruneResponse = self._call("pruning:restore_files", version=version)
         return result
 
     def resume(

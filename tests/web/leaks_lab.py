@@ -210,6 +210,8 @@ COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
     "bottleneck": ("bottleneck",),
     "checks": ("checks", "checks clean", "checks people", "checks suggest clean"),
     "classify": ("classify --suggest", "classify --suggest people"),
+    "complexity": ("complexity",),
+    "costs": ("costs", "costs --by owner"),
     "connections": ("connections", "connections test"),
     "contract": (
         "contract show people",

@@ -86,6 +86,8 @@ COMMANDS = (
     CliCommand("ls", "look", "list sources, assets and consumers"),
     CliCommand("why", "look", "explain what a consumer or an asset waits for"),
     CliCommand("bottleneck", "look", "show where the waits of consumers went, and what got slower"),
+    CliCommand("complexity", "look", "show what the project could do without; prune it"),
+    CliCommand("costs", "look", "show what work and storage cost, and what was in vain"),
     CliCommand("runs", "look", "list runs and their outcomes"),
     CliCommand("logs", "look", "print the log lines of an attempt"),
     CliCommand("deliveries", "look", "list the deliveries of a source and their outcomes"),

@@ -63,6 +63,14 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "[CONSUMER]"),
         CompletedParameter(("--window",), "D"),
     ),
+    "complexity": (
+        CompletedParameter((), "[prune|restore]"),
+        CompletedParameter((), "[ID]...", many=True),
+    ),
+    "costs": (
+        CompletedParameter(("--by",), "GROUP"),
+        CompletedParameter(("--window",), "D"),
+    ),
     "runs": (
         CompletedParameter((), "[RUN]"),
         CompletedParameter(("--failed",), None),

@@ -15,6 +15,7 @@ from headrace.model.check_kinds import (
 )
 from headrace.model.common_fields import CONCURRENCY_MAX
 from headrace.model.connectors import FORMAT_FIELDS
+from headrace.model.costs import RATE_FIELDS, RATE_MAX
 from headrace.model.exports import ExportFormat
 from headrace.model.field_descriptions import (
     ASSET,
@@ -81,6 +82,7 @@ _WORKERS = whole(1, WORKERS_MAX)
 _STORE = closed({"url": TEXT, "connection": TEXT, "schema": TEXT})
 _LAKE = closed({"path": TEXT})
 _TABLES: Schema = texts_by_name(MAPPING)
+_RATE: Schema = {"type": "number", "minimum": 0, "maximum": RATE_MAX}
 _POOLS = texts_by_name(whole(1, POOL_SLOTS_MAX))
 _NEED = closed({"role": one_of(APPROVERS), "of": TEXT}, "role")
 _RULE = closed(
@@ -204,6 +206,21 @@ SETTINGS = (
         "whether sources, webhooks and lineage events may go to private addresses: `allow` (the"
         " default), `refuse`, or a list of networks like `10.20.0.0/16`",
         'private_addresses = "allow"',
+    ),
+    FieldDescription(
+        "costs",
+        closed(
+            {
+                "currency": TEXT,
+                **dict.fromkeys(RATE_FIELDS, _RATE),
+                "budgets": texts_by_name(_RATE),
+            },
+            "currency",
+        ),
+        "what a worker slot costs an hour (`slot_hour`), 10⁹ stored bytes a month of 30 days"
+        " (`gb_month`) and 10⁹ read bytes (`gb_read`), and what a calendar month may cost: in all"
+        " (`budget_month`) and by domain (`budgets`)",
+        'currency = "EUR", slot_hour = 0.12, gb_month = 0.02, budget_month = 500',
     ),
     FieldDescription(
         "mcp",

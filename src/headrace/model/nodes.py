@@ -513,6 +513,31 @@ class AgentCeilings(Value, kw_only=True):
     """Acts of one token."""
 
 
+class CostRates(Value):
+    """What work and storage cost, in `currency`.
+
+    `slot_hour` is for one worker slot that is busy for an hour, `gb_month` for 10⁹ bytes that are
+    stored for 30 days, `gb_read` for 10⁹ bytes that attempts read.
+    """
+
+    currency: str
+    slot_hour: float = 0.0
+    gb_month: float = 0.0
+    gb_read: float = 0.0
+    budget_month: float | None = None
+    """What the whole project may cost in a calendar month."""
+    budgets: dict[str, float] = {}
+    """Domain → what it may cost in a calendar month."""
+
+    def of(self, slot_us: float, bytes_read: float, byte_months: float) -> float:
+        """Return the cost of work in microseconds, of bytes read, and of bytes stored × months."""
+        return (
+            slot_us / 3_600_000_000 * self.slot_hour
+            + bytes_read / 1e9 * self.gb_read
+            + byte_months / 1e9 * self.gb_month
+        )
+
+
 class Settings(Value, kw_only=True):
     """`headrace.toml`."""
 
@@ -557,6 +582,8 @@ class Settings(Value, kw_only=True):
     mcp: AgentCeilings = AgentCeilings()
     serve_url: str | None = None
     """The address at which people open the server of `headrace serve`, for links in messages."""
+    costs: CostRates | None = None
+    """What work and storage cost; None without `[costs]`."""
     environment: str = "prod"
     """`prod`, or the name in `environments` whose overrides are applied to these settings."""
     paths: dict[str, str] = {}

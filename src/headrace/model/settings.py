@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from headrace.model.connections import check_kind
+from headrace.model.costs import COST_FIELDS, read_costs
 from headrace.model.errors import Report, UnknownName, did_you_mean, shown
 from headrace.model.fields import OWNER, Fields, LocatedMapping, kind_of, plain, size_in_bytes
 from headrace.model.key_fields import KEY_FIELDS, read_keys
@@ -231,6 +232,7 @@ _TABLES = (
     "http",
     "mcp",
     "serve",
+    "costs",
 )
 _ENVIRONMENT_FIELDS = (
     "workers",
@@ -308,6 +310,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "private_addresses": _private_addresses(_table(fields, "http", HTTP_FIELDS)),
         "serve_url": _serve_url(_table(fields, "serve", SERVE_FIELDS)),
         "mcp": _agent_ceilings(_table(fields, "mcp", MCP_FIELDS)),
+        "costs": read_costs(_table(fields, "costs", COST_FIELDS)),
     }
     return {name: value for name, value in results.items() if value is not None}
 

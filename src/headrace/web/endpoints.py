@@ -192,6 +192,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/assets/{name}/code", "code", "nodes:code"),
     Get("/why/{subject:path}", "why", "why:why"),
     Get("/bottleneck", "bottleneck", "bottleneck:bottleneck"),
+    Get("/complexity", "complexity", "complexity:complexity"),
+    Get("/costs", "costs", "costs:costs"),
     Get("/incidents", "incidents", "incidents:incidents"),
     Get("/incidents/{incident}", "incident", "incidents:incident"),
     Get("/incidents/{incident}/figures", "incident_figures", "incident_records:incident_figures"),

@@ -74,3 +74,120 @@ class BottleneckRow(Response, frozen=True, kw_only=True):
     weeks: list[DelayWeekRow]
     limited: bool
     said: str
+
+
+class CostRow(Response, frozen=True, kw_only=True):
+    """What one name cost in the window; `of` is null for what belongs to none.
+
+    `slot_seconds` is how long attempts held a worker slot, `byte_months` the bytes of current
+    publications × months of 30 days. `cost` is null without rates.
+    """
+
+    of: str | None
+    slot_seconds: float
+    bytes_read: int
+    byte_months: int
+    cost: float | None
+
+
+class BudgetRow(Response, frozen=True, kw_only=True):
+    """A budget of a calendar month, of a domain or, if `of` is null, of the project.
+
+    `forecast` is what the month will have cost if it goes on as in the window; `state` is `kept`,
+    `at_risk` or `exceeded`.
+    """
+
+    of: str | None
+    amount: float
+    spent: float
+    forecast: float
+    state: str
+
+
+class CostsResponse(Response, frozen=True, kw_only=True):
+    """`costs`: the sums by one group over a window, and what of it was in vain.
+
+    `rows` add up to `total`, unless there are more than 500; of `waste` they add up to the waste.
+    """
+
+    by: str
+    window: str
+    currency: str | None
+    total: CostRow
+    rows: list[CostRow]
+    waste: list[CostRow]
+    budgets: list[BudgetRow]
+
+
+class SavingRow(Response, frozen=True, kw_only=True):
+    """What a month of 30 days without something saves, by the last 30 days; null: not known.
+
+    `seconds` are of worker slots, `bytes` stored for a month; `cost` is null without rates.
+    """
+
+    seconds: float | None
+    bytes: int | None
+    cost: float | None
+
+
+class ComplexityRow(Response, frozen=True, kw_only=True):
+    """Something that the project could do without.
+
+    `kind` is `unread_asset`, `unread_column`, `duplicate`, `pass_through`, `dead_check`,
+    `obvious_check`, `unused_source`, `unused_macro`, `grain`, `no_checks`, `no_contact` or
+    `unagreed_contract`. `evidence` begins with `proven` or `measured equal` where it is that.
+    `files` belong to it alone.
+    """
+
+    id: str
+    kind: str
+    node: str
+    evidence: str
+    files: list[str]
+    saves_month: SavingRow
+    command: str | None
+
+
+class HopsRow(Response, frozen=True, kw_only=True):
+    """Assets on the longest path to a consumer; `least` leaves out those that add nothing."""
+
+    actual: int
+    least: int
+
+
+class ComplexityVersionRow(Response, frozen=True, kw_only=True):
+    """The counts of one applied version, by its declarations alone."""
+
+    version: int
+    counts: dict[str, int]
+
+
+class ComplexityResponse(Response, frozen=True, kw_only=True):
+    """`complexity`: counts by kind, each a list, and the counts of the newest versions.
+
+    `counts` has the kinds that occur. `limited`: there are more than 1,000 findings. `note` says
+    which reads can't be seen.
+    """
+
+    counts: dict[str, int]
+    findings: list[ComplexityRow]
+    hops: dict[str, HopsRow]
+    trend: list[ComplexityVersionRow]
+    limited: bool
+    note: str
+
+
+class PruneResponse(Response, frozen=True, kw_only=True):
+    """`complexity prune` and `restore`: files that were deleted or written back, and the plan.
+
+    `owners` are those to ask first; `undo` is the command that writes the files back.
+    """
+
+    deleted: list[str]
+    restored: list[str]
+    version: int | None
+    plan_id: str | None
+    owners: list[str]
+    note: str
+    next: str | None
+    undo: str | None

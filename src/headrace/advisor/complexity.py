@@ -1,0 +1,309 @@
+"""What a project could do without: findings from its declarations and column lineage. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from headrace.model import SqlBody
+from headrace.plan import Compiled
+from headrace.plan.compiled import own_file
+from headrace.plan.impact import ALL_COLUMNS, Lineage
+from headrace.sql.values import Transformation
+
+UNAGREED = ("draft", "proposed")
+"""States of a contract that nobody has agreed to (ODCS)."""
+_MACRO = re.compile(
+    r"create\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?(?:macro|function)\s+\"?(\w+)",
+    re.IGNORECASE,
+)
+_SHAPES = re.compile(
+    r"\b(distinct|limit|sample|unnest|union|intersect|except|qualify|offset)\b", re.IGNORECASE
+)
+
+
+class Finding(NamedTuple):
+    """Something that a project could do without, with the reason in words.
+
+    `node` is NODE, NODE.COLUMN, or what else has a name: an owner, a contract, a macro. `files` are
+    the files that go with it, empty if no file belongs to it alone.
+    """
+
+    kind: str
+    node: str
+    evidence: str
+    files: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Its id: `kind:node`."""
+        return f"{self.kind}:{self.node}"
+
+
+class ProjectShape:
+    """The declarations of one version, with what needs what."""
+
+    def __init__(self, compiled: Compiled, lineage: Lineage, seen: frozenset[str]) -> None:
+        self._compiled, self._lineage = compiled, lineage
+        self._project = compiled.project
+        self._seen = seen
+        """Nodes of which reads were observed."""
+        self.needed = self._upstream(
+            {name for consumer in self._project.consumers.values() for name in consumer.reads}
+            | (seen & compiled.nodes.keys())
+        )
+        """Nodes that a consumer or an observed reader needs, directly or not."""
+        self.passed = {
+            name: above
+            for name in compiled.order
+            if (above := self._passed_through(name)) is not None
+        }
+        """Asset → the input that it passes on unchanged."""
+
+    def _upstream(self, names: set[str]) -> frozenset[str]:
+        reached: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            node = self._compiled.nodes.get(name)
+            if name in reached or node is None:
+                continue
+            reached.add(name)
+            waiting += [spec.node for spec in node.inputs]
+            waiting += node.check_references
+        return frozenset(reached)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield every finding that the declarations show."""
+        yield from self._unread()
+        yield from self._unread_columns()
+        yield from self._pass_through()
+        yield from self._duplicates()
+        yield from self._checks()
+        yield from self._macros()
+        yield from self._agreements()
+
+    # Nodes and columns that nothing needs
+
+    def _unread(self) -> Iterator[Finding]:
+        files = self._files()
+        for name in self._compiled.order:
+            if name in self.needed:
+                continue
+            node = self._project.source_or_asset(name)
+            if node is None:
+                continue
+            kind = "unused_source" if name in self._project.sources else "unread_asset"
+            yield Finding(
+                kind,
+                name,
+                "no consumer needs it, and no read of it was seen",
+                files.get(name, ()),
+            )
+
+    def _files(self) -> dict[str, tuple[str, ...]]:
+        """Return node → the files that belong to it alone, its tests excluded."""
+        places: dict[str, set[str]] = {}
+        for node in self._project.nodes():
+            paths = {node.place.file}
+            asset = self._project.assets.get(node.name)
+            if asset is not None:
+                paths |= {own_file(asset) or node.place.file}
+                if isinstance(asset.body, SqlBody):
+                    paths.add(asset.body.file)
+            places[node.name] = paths
+        uses = Counter(path for paths in places.values() for path in paths)
+        return {
+            name: tuple(sorted(paths))
+            for name, paths in places.items()
+            if all(uses[path] == 1 for path in paths)
+        }
+
+    def _unread_columns(self) -> Iterator[Finding]:
+        used = self._used_columns()
+        direct = {name for item in self._project.consumers.values() for name in item.reads}
+        for name in self._compiled.order:
+            node = self._compiled.nodes[name]
+            asset = self._project.assets.get(name)
+            whole = name in direct or name in self._seen or (name, ALL_COLUMNS) in used
+            if asset is None or name not in self.needed or whole or node.column_names is None:
+                continue
+            checked = {
+                str(column).lower()
+                for check in asset.checks
+                for column in check.arguments.get("columns") or [check.arguments.get("column", "")]
+            }
+            needed_columns = {
+                (node.partition_column or "").lower(),
+                (asset.partition.column or "").lower(),
+                *(key.lower() for key in asset.merge_keys),
+                *checked,
+            }
+            for column in node.column_names:
+                if (name, column.lower()) not in used and column.lower() not in needed_columns:
+                    yield Finding(
+                        "unread_column",
+                        f"{name}.{column}",
+                        "no column that a consumer reads is computed from it",
+                    )
+
+    def _used_columns(self) -> set[tuple[str, str]]:
+        """Return the columns, in lower case, that a consumer or an observed reader needs."""
+        readers = {name for item in self._project.consumers.values() for name in item.reads}
+        waiting = [
+            (name, column)
+            for name in (readers | self._seen) & self._compiled.nodes.keys()
+            for column in (*(self._compiled.nodes[name].column_names or ()), ALL_COLUMNS)
+        ]
+        used: set[tuple[str, str]] = set()
+        while waiting:
+            name, column = waiting.pop()
+            if (name, column.lower()) in used:
+                continue
+            used.add((name, column.lower()))
+            waiting += [(other, above) for other, above, _ in self._lineage.above(name, column)]
+        return used
+
+    # Assets that add nothing
+
+    def _passed_through(self, name: str) -> str | None:
+        """Return the input that an asset passes on unchanged; None if it changes anything."""
+        node, asset = self._compiled.nodes[name], self._project.assets.get(name)
+        if asset is None or not isinstance(asset.body, SqlBody) or len(node.inputs) != 1:
+            return None
+        lines, above = self._lineage.of(name), self._compiled.nodes[node.inputs[0].node]
+        identical = all(
+            len(edges) == 1
+            and edges[0].transformation is Transformation.IDENTITY
+            and edges[0].column.lower() == column.lower()
+            for column, edges in lines.columns.items()
+        )
+        plain = node.sql is not None and not _SHAPES.search(node.sql) and not node.uses_self
+        if not lines.columns or lines.filters or not identical or not plain:
+            return None
+        source = self._project.source_or_asset(above.name)
+        if source is None or asset.accumulates or asset.partition.grain != source.partition.grain:
+            return None
+        return above.name
+
+    def _pass_through(self) -> Iterator[Finding]:
+        for name, above in self.passed.items():
+            if name in self.needed:
+                columns = len(self._lineage.of(name).columns)
+                yield Finding(
+                    "pass_through",
+                    name,
+                    f"all its {columns} columns are those of {above}, its only input, unchanged",
+                )
+
+    def _duplicates(self) -> Iterator[Finding]:
+        first: dict[tuple[str, str], str] = {}
+        for name in self._compiled.order:
+            node = self._compiled.nodes[name]
+            key = (node.kind, node.fingerprint)
+            if node.fingerprint and key in first:
+                what = "source" if name in self._project.sources else "code"
+                yield Finding(
+                    "duplicate", name, f"proven: the same {what} and inputs as {first[key]}"
+                )
+            elif node.fingerprint:
+                first[key] = name
+
+    # Checks, macros and agreements
+
+    def _checks(self) -> Iterator[Finding]:
+        for name, asset in self._project.assets.items():
+            contract = self._project.contracts.get(asset.contract or "")
+            if not asset.checks and not (contract is not None and contract.checks):
+                yield Finding("no_checks", name, "no check tests what it publishes")
+            for check in asset.checks:
+                reason = self._cannot_fail(name, check.kind, check.arguments)
+                if reason:
+                    yield Finding("obvious_check", f"{name}.{check.name}", f"proven: {reason}")
+
+    def _cannot_fail(self, name: str, kind: str, arguments: Mapping[str, object]) -> str:
+        """Return why a check can't fail: a blocking check of its input tests the same values."""
+        columns = arguments.get("columns")
+        if kind != "not_null" or not isinstance(columns, list) or not columns:
+            return ""
+        reasons = []
+        for column in columns:
+            edges = self._lineage.of(name).columns.get(str(column), ())
+            if len(edges) != 1 or edges[0].transformation is not Transformation.IDENTITY:
+                return ""
+            inputs = {spec.node.lower(): spec.node for spec in self._compiled.nodes[name].inputs}
+            above = inputs.get(edges[0].input)
+            sql = self._compiled.nodes[name].sql or ""
+            if above is None or re.search(r"\b(join|rollup|cube|grouping)\b", sql, re.IGNORECASE):
+                return ""  # an outer join makes NULLs of a column without any
+            if not self._never_null(above, edges[0].column):
+                return ""
+            reasons.append(f"{column} is {above}.{edges[0].column}")
+        return f"{', '.join(reasons)}, where a blocking check refuses NULLs"
+
+    def _never_null(self, name: str, column: str) -> bool:
+        node = self._project.source_or_asset(name)
+        return node is not None and any(
+            check.kind == "not_null"
+            and check.severity == "blocking"
+            and check.where is None
+            and column.lower() in {str(each).lower() for each in check.arguments["columns"]}
+            for check in node.checks
+        )
+
+    def _macros(self) -> Iterator[Finding]:
+        texts = {name: node.sql or "" for name, node in self._compiled.nodes.items()}
+        for path, text in self._project.macros.items():
+            names = _MACRO.findall(text)
+            unused = []
+            for macro in names:
+                call = re.compile(rf"\b{re.escape(macro)}\s*\(", re.IGNORECASE)
+                users = [name for name, sql in texts.items() if call.search(sql)]
+                others = sum(
+                    len(call.findall(other)) - (other_path == path)
+                    for other_path, other in self._project.macros.items()
+                )
+                if not users and others <= 0:
+                    unused.append(macro)
+                    yield Finding("unused_macro", macro, f"no asset calls it ({path})", ())
+                elif len(users) + max(0, others) == 1:
+                    where = users[0] if users else "another macro"
+                    yield Finding("unused_macro", macro, f"only {where} calls it ({path})")
+            if names and len(unused) == len(names):
+                yield Finding("unused_macro", path, "no macro of the file is called", (path,))
+
+    def _agreements(self) -> Iterator[Finding]:
+        for name, contract in self._project.contracts.items():
+            if contract.status.lower() in UNAGREED:
+                yield Finding("unagreed_contract", name, f"its status is {contract.status}")
+        owners = {node.owner for node in self._project.nodes()}
+        for name, owner in self._project.owners.items():
+            if name in owners and not owner.contact and owner.manager is None:
+                yield Finding("no_contact", name, "messages to this owner reach nobody")
+
+    # Hops
+
+    def hops(self) -> dict[str, tuple[int, int]]:
+        """Return consumer → assets on its longest path from a source, and the least possible.
+
+        The least possible leaves out assets that pass their input through.
+        """
+        actual, least = self._depths(passing=1), self._depths(passing=0)
+        return {
+            name: (
+                max((actual.get(read, 0) for read in consumer.reads), default=0),
+                max((least.get(read, 0) for read in consumer.reads), default=0),
+            )
+            for name, consumer in self._project.consumers.items()
+        }
+
+    def _depths(self, *, passing: int) -> dict[str, int]:
+        """Return node → assets on its longest path; those that pass through count `passing`."""
+        depths: dict[str, int] = {}
+        for name in self._compiled.order:
+            above = [depths.get(spec.node, 0) for spec in self._compiled.nodes[name].inputs]
+            step = passing if name in self.passed else 1
+            depths[name] = max(above, default=0) + step if name in self._project.assets else 0
+        return depths

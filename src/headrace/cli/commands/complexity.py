@@ -1,0 +1,117 @@
+"""`headrace complexity`: what the project could do without, and pruning it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from headrace.cli.declared_commands import terminal_command
+from headrace.cli.invocation import Invocation
+from headrace.cli.output import CommandOutput, seconds
+from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
+from headrace.model.errors import UsageError
+from headrace.services.parameters import Argument
+from headrace.services.responses.advisor import (
+    ComplexityResponse,
+    ComplexityRow,
+    PruneResponse,
+)
+
+FINDINGS_PRINTED_MAX = 60
+
+
+@terminal_command("complexity:complexity", prune="pruning:prune", restore="pruning:restore_files")
+def complexity_command(
+    invocation: Invocation,
+    what: Annotated[str | None, Argument("[prune|restore]", help="the action")] = None,
+    names: Annotated[
+        list[str],
+        Argument("[ID]...", help="of prune: findings; of restore: a version's number"),
+    ] = [],  # noqa: B006 - never changed
+) -> int:
+    """Show what the project could do without, with counts by version.
+
+    `prune` deletes the files of findings and shows the plan; nothing changes until it is applied.
+    `restore` writes back the files of a version that are missing now.
+    """
+    if what is None:
+        from headrace.services.complexity import complexity
+
+        invocation.show(complexity(invocation.session), _render)
+        return 0
+    from headrace.services import pruning
+
+    if what == "prune" and names:
+        invocation.show(
+            pruning.prune(invocation.session, ids=names, progress=invocation.progress()),
+            _render_pruned,
+        )
+        return 0
+    if what == "restore" and len(names) == 1:
+        invocation.show(
+            pruning.restore_files(
+                invocation.session, version=names[0], progress=invocation.progress()
+            ),
+            _render_pruned,
+        )
+        return 0
+    raise UsageError(
+        f"`headrace complexity {what[:40]}` isn't complete",
+        hint="write `complexity`, `complexity prune ID…` or `complexity restore VERSION`",
+    )
+
+
+def _render(response: ComplexityResponse, page: CommandOutput) -> None:
+    page.head("complexity", plural(sum(response.counts.values()), "finding"))
+    if response.counts:
+        page.say(
+            " · ".join(
+                f"{kind.replace('_', ' ')} {count:,}" for kind, count in response.counts.items()
+            )
+        )
+        page.say(response.note, "dim")
+    else:
+        page.say("nothing was found that the project could do without")
+    columns = [
+        ColumnLayout("finding", gives=2, least=20),
+        ColumnLayout("why", gives=3, least=20),
+        ColumnLayout("a month", right=True),
+    ]
+    page.table(columns, [_cells(row) for row in response.findings[:FINDINGS_PRINTED_MAX]])
+    if len(response.findings) > FINDINGS_PRINTED_MAX:
+        more = plural(len(response.findings) - FINDINGS_PRINTED_MAX, "more finding")
+        page.say(f"and {more}; --json has them", "dim", indent=2)
+    for consumer, hops in response.hops.items():
+        if hops.actual > hops.least:
+            page.say(
+                f"{consumer}: {plural(hops.actual, 'asset')} between source and consumer,"
+                f" {hops.least} would do"
+            )
+    if len(response.trend) > 1:
+        first, last = response.trend[0], response.trend[-1]
+        page.say(
+            f"by declarations: {sum(first.counts.values()):,} in version {first.version},"
+            f" {sum(last.counts.values()):,} in version {last.version}",
+            "dim",
+        )
+    page.next(next((row.command for row in response.findings if row.files), None))
+
+
+def _cells(row: ComplexityRow) -> list[str | StyledCell]:
+    return [StyledCell(row.id, "bold"), row.evidence, seconds(row.saves_month.seconds)]
+
+
+def _render_pruned(response: PruneResponse, page: CommandOutput) -> None:
+    verb = "deleted" if response.deleted else "written back"
+    files = response.deleted or response.restored
+    if not files:
+        page.say(f"all files of version {response.version} are there: nothing was written")
+        page.next("headrace status")
+        return
+    page.say(f"{plural(len(files), 'file')} {verb}: {joined(files, 8)}")
+    if response.owners:
+        page.say(f"ask their owners first: {joined(response.owners, 8)}", "warn")
+        page.say(response.note, "dim")
+    page.say("nothing changes until the plan is applied; published data stays in the lake")
+    page.next(response.next)
+    if response.undo is not None:
+        page.say(f"undo: {response.undo}", "dim")

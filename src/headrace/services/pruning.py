@@ -1,0 +1,140 @@
+"""`complexity prune` and `complexity restore`: delete files of findings, and write them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from headrace.model import Refused, UsageError
+from headrace.model.errors import did_you_mean
+from headrace.model.partitions import command_line
+from headrace.services.complexity import UNSEEN, complexity
+from headrace.services.import_files import safe_path
+from headrace.services.ls import file_of, versions
+from headrace.services.parameters import Argument
+from headrace.services.permissions import authorised
+from headrace.services.plans import plan
+from headrace.services.responses.advisor import ComplexityRow, PruneResponse
+from headrace.services.session import Progress, ProjectSession
+
+
+@authorised
+def prune(
+    session: ProjectSession,
+    *,
+    ids: Annotated[Sequence[str], Argument("ID...", "findings, as `headrace complexity` lists")],
+    progress: Progress,
+) -> PruneResponse:
+    """Delete the files of findings from the project's folder, and plan what that changes.
+
+    Nothing changes until the plan is applied, which asks for the approvals that policy requires.
+    Raise UsageError for an unknown finding, Refused for one without files of its own, for files
+    that aren't applied as they are, and for a node that something else reads.
+    """
+    findings = {row.id: row for row in complexity(session).findings}
+    chosen = [_finding(findings, name) for name in dict.fromkeys(ids)]
+    _refuse_readers(session, {row.node for row in chosen})
+    paths = sorted({path for row in chosen for path in row.files})
+    contents = _applied_contents(session, paths)
+    for path in paths:
+        (session.root / path).unlink()
+    try:
+        planned = plan(session.again(session.actor), progress=progress)
+    except BaseException:
+        _write(session, contents)
+        raise
+    return PruneResponse(
+        deleted=paths,
+        restored=[],
+        version=session.version,
+        plan_id=planned.plan_id,
+        owners=_owners(session, chosen),
+        note=UNSEEN,
+        next=planned.next,
+        undo=command_line("complexity", "restore", str(session.version)),
+    )
+
+
+def _finding(findings: dict[str, ComplexityRow], name: str) -> ComplexityRow:
+    row = findings.get(name)
+    if row is None:
+        hint = did_you_mean(name, list(findings)) or "`headrace complexity` lists the findings"
+        raise UsageError(f"there is no finding {name[:80]!r}", hint=hint)
+    if not row.files:
+        raise Refused(
+            f"{row.id} has no file that belongs to it alone, so there is nothing to delete",
+            hint="change its declaration, then `headrace plan`",
+        )
+    return row
+
+
+def _refuse_readers(session: ProjectSession, nodes: set[str]) -> None:
+    """Raise Refused if a node that stays reads one that goes."""
+    compiled = session.compiled
+    for name, node in {} if compiled is None else compiled.nodes.items():
+        read = {spec.node for spec in node.inputs} | set(node.check_references)
+        if name not in nodes and read & nodes:
+            raise Refused(
+                f"{name} reads {', '.join(sorted(read & nodes))}",
+                hint=f"name unread_asset:{name} as well, if it can go, too",
+            )
+
+
+def _applied_contents(session: ProjectSession, paths: Sequence[str]) -> dict[str, bytes]:
+    """Return the files as applied. Raise Refused for one that differs: it couldn't be restored."""
+    contents = {path: file_of(session, str(session.version), path) for path in paths}
+    for path, data in contents.items():
+        place = session.root / safe_path(path)
+        if not place.is_file() or place.read_bytes() != data:
+            raise Refused(
+                f"{path} isn't as it was applied, so it couldn't be restored",
+                hint="`headrace plan` shows what differs; apply it first",
+            )
+    return contents
+
+
+def _write(session: ProjectSession, contents: dict[str, bytes]) -> None:
+    root = session.root.resolve()
+    for path, data in contents.items():
+        place = session.root / safe_path(path)
+        if not place.parent.resolve().is_relative_to(root):
+            raise Refused(f"{path} is behind a link that leads out of the project")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+
+
+def _owners(session: ProjectSession, rows: Sequence[ComplexityRow]) -> list[str]:
+    compiled = session.compiled
+    nodes = [] if compiled is None else [compiled.project.node(row.node) for row in rows]
+    return sorted({node.owner for node in nodes if node is not None})
+
+
+@authorised
+def restore_files(
+    session: ProjectSession,
+    *,
+    version: Annotated[str, Argument("VERSION", "a version's number: `headrace versions`")],
+    progress: Progress,
+) -> PruneResponse:
+    """Write back the files of an applied version that are missing now, and plan what it changes.
+
+    Files that exist are never changed. Raise UsageError for an unknown version.
+    """
+    (row,) = versions(session, version)
+    missing = {
+        file.path: file_of(session, version, file.path)
+        for file in row.files
+        if not (session.root / safe_path(file.path)).exists()
+    }
+    _write(session, missing)
+    planned = plan(session.again(session.actor), progress=progress) if missing else None
+    return PruneResponse(
+        deleted=[],
+        restored=sorted(missing),
+        version=row.version,
+        plan_id=None if planned is None else planned.plan_id,
+        owners=[],
+        note=UNSEEN,
+        next=None if planned is None else planned.next,
+        undo=None,
+    )

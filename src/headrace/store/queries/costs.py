@@ -1,0 +1,74 @@
+"""What attempts took and read, what is stored, and which incidents attempts are evidence of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.store.transaction import Transaction
+
+
+class AttemptCost(NamedTuple):
+    """An attempt that ended in a window: how long it held a slot, and what it read.
+
+    `backfill` is the plan of its run, None for other runs. `at` is in microseconds.
+    """
+
+    epoch: int
+    n: int
+    node: str
+    kind: str
+    state: str
+    at: int
+    run: int
+    backfill: int | None
+    slot_us: int
+    bytes_read: int
+
+    @property
+    def id(self) -> str:
+        """The attempt's id, `epoch.n`."""
+        return f"{self.epoch}.{self.n}"
+
+
+class _Measures(msgspec.Struct):
+    bytes_in: int = 0
+    seconds: float = 0.0
+    audit_seconds: float = 0.0
+
+
+def attempts(tx: Transaction, from_us: int, until_us: int) -> Iterator[AttemptCost]:
+    """Yield the attempts that ended in a window, exports included, in order."""
+    rows = tx.execute(
+        "select a.epoch, a.n, a.node, a.kind, a.state, a.finished_at, a.run_id, r.plan_id,"
+        " a.measures from attempt a join run r on r.id = a.run_id where a.finished_at > :since and"
+        " a.finished_at <= :until order by a.epoch, a.n",
+        {"since": from_us, "until": until_us},
+    )
+    for epoch, n, node, kind, state, at, run, plan, content in rows.fetchall():
+        measures = _Measures() if content is None else msgspec.json.decode(content, type=_Measures)
+        seconds = measures.seconds
+        if kind != "take_in":  # the duration of an ingestion includes its audit
+            seconds += measures.audit_seconds
+        slot_us = max(0, round(seconds * 1e6))
+        yield AttemptCost(epoch, n, node, kind, state, at, run, plan, slot_us, measures.bytes_in)
+
+
+def bytes_stored(tx: Transaction) -> dict[str, int]:
+    """Return node → bytes of its current publications."""
+    rows = tx.execute(
+        "select node, sum(bytes) from publication where ended_snapshot is null group by node"
+    )
+    return {str(node): int(size) for node, size in rows.fetchall()}
+
+
+def explained(tx: Transaction, from_us: int) -> dict[str, int]:
+    """Return attempt → the first incident that it is evidence of, for evidence since a time."""
+    rows = tx.execute(
+        "select attempt, min(incident_id) from evidence where incident_id is not null and attempt"
+        " is not null and at > ? group by attempt",
+        (from_us,),
+    )
+    return {str(attempt): int(number) for attempt, number in rows.fetchall()}

@@ -1,0 +1,109 @@
+"""`headrace complexity` and `costs`: what can go, pruned and restored, and what work costs."""
+
+from __future__ import annotations
+
+from clilab import Project
+
+COPY = (
+    "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
+    "select id, customer, amount, day from orders_clean\n"
+)
+
+
+def finding_ids(project: Project) -> set[str]:
+    return {row["id"] for row in project.json("complexity")["findings"]}
+
+
+def test_an_unread_asset_is_pruned_and_comes_back(shop: Project) -> None:
+    """Would catch: a file that is deleted without a way back, or a plan that doesn't delete it."""
+    place = shop.root / "assets/copy_of_orders.sql"
+    place.write_text(COPY)
+    shop.json("apply", "--yes")
+    assert "unread_asset:copy_of_orders" in finding_ids(shop)
+    pruned = shop.json("complexity", "prune", "unread_asset:copy_of_orders")
+    assert pruned["deleted"] == ["assets/copy_of_orders.sql"]
+    assert pruned["owners"] == ["core"]
+    assert not place.exists()
+    assert shop.json("apply", pruned["plan_id"], "--yes")["state"] == "applied"
+    assert "unread_asset:copy_of_orders" not in finding_ids(shop)
+    *_, version = pruned["undo"].split()
+    restored = shop.json("complexity", "restore", version)
+    assert restored["restored"] == ["assets/copy_of_orders.sql"]
+    assert place.read_text() == COPY
+
+
+def test_what_is_read_or_edited_stays(shop: Project) -> None:
+    """Would catch: a file deleted of which nobody has the contents, or that an asset still reads."""
+    place = shop.root / "assets/copy_of_orders.sql"
+    place.write_text(COPY)
+    (shop.root / "assets/copy_again.sql").write_text(COPY.replace("orders_clean", "copy_of_orders"))
+    shop.json("apply", "--yes")
+    error = shop.refused("complexity", "prune", "unread_asset:copy_of_orders", code=3)
+    assert "copy_again reads copy_of_orders" in error
+    assert place.exists()
+    both = ("unread_asset:copy_of_orders", "unread_asset:copy_again")
+    place.write_text(COPY + "-- edited\n")
+    assert "isn't as it was applied" in shop.refused("complexity", "prune", *both, code=3)
+    shop.refused("complexity", "prune", "unread_asset:nothing")
+
+
+def test_an_asset_that_passes_its_input_on_is_listed(shop: Project) -> None:
+    """Would catch: an asset that filters or counts called a copy; hops that can't be left out."""
+    text = (shop.root / "assets/revenue.sql").read_text()
+    (shop.root / "assets/plain.sql").write_text(COPY)
+    (shop.root / "assets/positive.sql").write_text(COPY.rstrip() + " where amount > 0\n")
+    (shop.root / "assets/revenue.sql").write_text(text.replace("from orders_clean", "from plain"))
+    shop.json("apply", "--yes")
+    response = shop.json("complexity")
+    ids = {row["id"] for row in response["findings"]}
+    assert "pass_through:plain" in ids
+    assert "pass_through:positive" not in ids
+    assert (
+        response["hops"]["morning-report"]["least"] < response["hops"]["morning-report"]["actual"]
+    )
+    assert len(response["trend"]) == 2
+
+
+def test_costs_add_up_and_need_no_rates(shop: Project) -> None:
+    """Would catch: groups that disagree about the whole, and money without a rate."""
+    totals = set()
+    for by in ("asset", "consumer", "owner", "domain", "run", "incident", "backfill"):
+        response = shop.json("costs", "--by", by)
+        assert (
+            abs(
+                sum(row["slot_seconds"] for row in response["rows"])
+                - response["total"]["slot_seconds"]
+            )
+            < 0.05
+        ), by
+        assert response["currency"] is None
+        assert {row["cost"] for row in response["rows"]} == {None}
+        totals.add(response["total"]["slot_seconds"])
+    assert len(totals) == 1
+    wasted = {row["of"] for row in shop.json("costs", "--by", "waste")["rows"]}
+    assert "retry" in wasted
+    shop.refused("costs", "--by", "colour")
+
+
+def test_rates_and_budgets_are_declared(shop: Project) -> None:
+    """Would catch: a typing error in a rate that makes everything free."""
+    settings = shop.root / "headrace.toml"
+    text = settings.read_text()
+    rates = '[costs]\ncurrency = "EUR"\nslot_hour = 3600\nbudget_month = 0.001\n'
+    settings.write_text(text + rates)
+    response = shop.json("costs")
+    assert response["currency"] == "EUR"
+    assert response["total"]["cost"] > 0
+    (budget,) = response["budgets"]
+    assert budget["state"] == "exceeded"
+    settings.write_text(text + rates.replace("3600", '"much"'))
+    assert "slot_hour" in shop.text("validate", code=1)
+    settings.write_text(text + rates.replace("EUR", "euros"))
+    assert "currency" in shop.text("validate", code=1)
+
+
+def test_nothing_has_run_yet(new: Project) -> None:
+    """Would catch: a new project whose costs are an error, or whose assets all look unread."""
+    assert new.json("costs")["total"]["slot_seconds"] == 0
+    assert "no data" in new.text("costs")
+    assert all(row["kind"] != "unread_column" for row in new.json("complexity")["findings"])

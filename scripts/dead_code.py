@@ -40,7 +40,7 @@ def main() -> int:
     )
     paths = [ROOT / path for path in settings["paths"]]
     finder.scavenge(paths, exclude=settings["exclude"])
-    names = {f"{command.name}_command" for command in COMMANDS} | METHODS.keys()
+    names = {f"{command.name.replace('-', '_')}_command" for command in COMMANDS} | METHODS.keys()
     for path in paths:
         for file in path.rglob("*.py"):
             names.update(_used_by_name(ast.parse(file.read_text(encoding="utf-8"))))

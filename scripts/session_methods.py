@@ -115,6 +115,7 @@ METHODS = {
     "unfreeze": "freezes:unfreeze",
     "versions": "ls:versions",
     "waive": "interventions:waive",
+    "what_if": "what_if:what_if",
     "whoami": "access:whoami",
     "why": "why:why",
 }

@@ -47,6 +47,7 @@ HOW_TO = {
         "notify",
         "figures",
         "simplify",
+        "what-if",
         "sign-in",
         "access",
         "approve",

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from headrace.services.responses.repairs import AcceptResponse, FixResponse, InferResponse
     from headrace.services.responses.runs import QuarantineRow, RunResponse, RunRow
     from headrace.services.responses.status import StatusResponse
+    from headrace.services.responses.what_if import WhatIfResponse
     from headrace.services.session import ProjectSession
 
 
@@ -1048,6 +1049,34 @@ class SessionMethods:
         met.
         """
         result: WaiveResponse = self._call("interventions:waive", target=target, reason=reason)
+        return result
+
+    def what_if(
+        self,
+        *,
+        changes: Sequence[str] = (),
+        without: Sequence[str] = (),
+        days: int = 30,
+        samples: int = 100,
+        seed: int = 1,
+    ) -> WhatIfResponse:
+        """Simulate the coming days as things are and with changes, and compare what consumers
+        get.
+
+        The scheduler is the real one; durations and arrivals are drawn from whole days of
+        the last 90. Nothing is run, and nothing is changed.
+
+        Raise UnknownName for names that aren't declared, UsageError for changes that can't
+        be simulated.
+        """
+        result: WhatIfResponse = self._call(
+            "what_if:what_if",
+            changes=changes,
+            without=without,
+            days=days,
+            samples=samples,
+            seed=seed,
+        )
         return result
 
     def whoami(self) -> WhoAmIResponse:

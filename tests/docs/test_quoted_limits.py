@@ -11,6 +11,7 @@ import pytest
 from page_lab import ROOT, pages
 from simulation import random_scenarios, simulator
 
+from headrace.advisor import history
 from headrace.checks import audit, metrics, profile_plan
 from headrace.checks import restatement as redelivered
 from headrace.checks.anomalies import categories, expectations, times, young_series
@@ -71,7 +72,7 @@ from headrace.slo import freshness
 from headrace.store import lease
 from headrace.store.engines import sqlite
 from headrace.store.queries import attempts as stored_attempts
-from headrace.store.queries import deliveries
+from headrace.store.queries import deliveries, past_work
 from headrace.store.queries.quality import VERSIONS_MAX
 from headrace.web import monitoring as scraped
 from headrace.web.agents import results
@@ -82,6 +83,11 @@ HOUR_US = 3_600 * 1_000_000
 QUOTED = [
     ("CHANGELOG.md", f"at most {emergencies.SECONDS_MAX // 60} minutes in an emergency"),
     ("docs/how-to/access.md", f"for at most {emergencies.SECONDS_MAX // 60} minutes"),
+    ("docs/how-to/what-if.md", f"from the last {history.WINDOW_DAYS} days"),
+    (
+        "docs/how-to/what-if.md",
+        f"at most {past_work.ATTEMPTS_MAX} attempts and {past_work.DELIVERIES_MAX} deliveries",
+    ),
     ("CHANGELOG.md", f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours without a request"),
     ("docs/how-to/access.md", f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours"),
     (

@@ -26,6 +26,7 @@ OTHER_NAMES = {
     "token": "create_token",
     "session": "list_sessions",
     "user": "list_users",
+    "what-if": "what_if",
 }
 
 

@@ -268,6 +268,7 @@ COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
     ),
     "validate": ("validate",),
     "versions": ("versions",),
+    "what-if": ("what-if --set workers=4 --days 2 --samples 2",),
     "why": ("why report", *(f"why {node}@{day}" for node in NODES[:6] for day in DAYS)),
 }
 NOT_ASKED = {

@@ -71,6 +71,7 @@ MODULES = {
     "test": "assets",
     "connections": "doctor",
     "notify": "doctor",
+    "what-if": "what_if",
     "unfreeze": "freeze",
 }
 
@@ -84,6 +85,7 @@ COMMANDS = (
     ),
     CliCommand("status", "start", "show each consumer: served or not, since when, why"),
     CliCommand("ls", "look", "list sources, assets and consumers"),
+    CliCommand("what-if", "look", "simulate the coming days with a change"),
     CliCommand("why", "look", "explain what a consumer or an asset waits for"),
     CliCommand("bottleneck", "look", "show where the waits of consumers went, and what got slower"),
     CliCommand("complexity", "look", "show what the project could do without; prune it"),
@@ -165,7 +167,6 @@ NOT_BUILT = {
     "mute": "use `quiet:` in owners.yaml",
     "optimize": "use `headrace runs` for what each attempt took",
     "report": "use `headrace status`",
-    "what-if": "use `headrace runs` for what each attempt took",
 }
 """Commands that aren't built yet, with what to use instead."""
 

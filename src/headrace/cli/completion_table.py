@@ -58,6 +58,13 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--select", "-s"), "SELECT"),
         CompletedParameter(("--exclude",), "SELECT"),
     ),
+    "what-if": (
+        CompletedParameter(("--set",), "WHAT=VALUE"),
+        CompletedParameter(("--without",), "ASSET"),
+        CompletedParameter(("--days",), "N"),
+        CompletedParameter(("--samples",), "N"),
+        CompletedParameter(("--seed",), "N"),
+    ),
     "why": (CompletedParameter((), "CONSUMER|ASSET[@K]"),),
     "bottleneck": (
         CompletedParameter((), "[CONSUMER]"),

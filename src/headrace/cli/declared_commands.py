@@ -93,7 +93,8 @@ class Command:
 
 def load(name: str) -> Command:
     """Return the command with this name; import its module."""
-    command: Command = getattr(import_module(BY_NAME[name].module), f"{name}_command")
+    attribute = f"{name.replace('-', '_')}_command"
+    command: Command = getattr(import_module(BY_NAME[name].module), attribute)
     return command
 
 

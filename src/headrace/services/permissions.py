@@ -189,6 +189,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "users:remove_user": _ROW("user remove", ADMINISTER),
     "users:set_password": _ROW("user password", ADMINISTER),
     "validate:validate": _ROW("validate", SEE),
+    "what_if:what_if": _ROW("what-if", SEE),
     "why:why": _ROW("why", SEE, "subject"),
 }
 """`module:function` of `headrace.services` → its permission.

@@ -1,0 +1,142 @@
+"""How long a node's partitions take: the past, brought to today's level and volume. Pure."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from headrace.advisor.history import PastComputation
+
+LEVEL_WINDOW = 7
+"""Number of computations whose median is the level of the newest, and half the window around an
+older one."""
+LEVEL_MIN = 0.6
+"""Smallest change of level that counts, as a multiple of the spread of single durations."""
+VOLUME_PAIRS_MIN, VOLUME_PAIRS_MAX = 20, 400
+"""Number of pairs of days from which the effect of the volume is learnt."""
+VOLUME_DIFFERS = 0.1
+"""Smallest difference of the logarithms of two volumes that says anything about the effect."""
+VOLUME_POWER_MAX = 2.0
+UNKNOWN_POWER = 1.0
+"""Effect of the volume where it never varied: twice the data takes twice as long."""
+WEEKDAY_CHANCE = 2.5
+"""Smallest difference of a weekday that counts, in standard errors of its median."""
+SIGMA = 1.4826
+"""The standard deviation of a normal distribution in median absolute deviations."""
+SHORTEST_SECONDS = 0.001
+
+
+class DurationModel(NamedTuple):
+    """A node's durations in seconds.
+
+    A duration is proportional to the `power` of the volume. `shifts` are, by computation, the
+    logarithms by which the level has changed since; `weekdays` those of the seven weekdays.
+    `known_power` says whether the power was measured.
+    """
+
+    computations: Sequence[PastComputation]
+    shifts: Sequence[float]
+    volumes: Sequence[float]
+    weekdays: Sequence[float]
+    power: float
+    known_power: bool
+
+    def seconds(self, index: int, day: int, volume: float | None = None) -> float:
+        """Return the duration that a past computation would have on a day with a volume.
+
+        Without `volume`, the volume is that of the computation.
+        """
+        past = self.computations[index]
+        logarithm = self.shifts[index]
+        logarithm += self.weekdays[day % 7] - self.weekdays[past.day % 7]
+        if volume and self.volumes[index]:
+            logarithm += self.power * math.log(volume / self.volumes[index])
+        return max(SHORTEST_SECONDS, past.seconds) * math.exp(logarithm)
+
+
+def duration_model(
+    computations: Sequence[PastComputation], volume_of: Mapping[int, float]
+) -> DurationModel | None:
+    """Return the model of a node's past computations, oldest first; None without any.
+
+    `volume_of` maps days (ordinals) to the volume that its sources delivered.
+    """
+    if not computations:
+        return None
+    volumes = [volume_of.get(item.day, 0.0) for item in computations]
+    logarithms = [math.log(max(SHORTEST_SECONDS, item.seconds)) for item in computations]
+    power = _power(logarithms, volumes)
+    rest = logarithms if power is None else _at_usual_volume(logarithms, volumes, power)
+    weekdays = _weekdays([item.day for item in computations], rest)
+    rest = [value - weekdays[item.day % 7] for value, item in zip(rest, computations, strict=True)]
+    return DurationModel(
+        computations,
+        _shifts(rest),
+        volumes if power is not None else [0.0] * len(volumes),
+        weekdays,
+        UNKNOWN_POWER if power is None else power,
+        power is not None,
+    )
+
+
+def _at_usual_volume(
+    logarithms: Sequence[float], volumes: Sequence[float], power: float
+) -> list[float]:
+    usual = statistics.median(math.log(volume) for volume in volumes if volume)
+    return [
+        value - power * (math.log(volume) - usual) if volume else value
+        for value, volume in zip(logarithms, volumes, strict=True)
+    ]
+
+
+def _power(logarithms: Sequence[float], volumes: Sequence[float]) -> float | None:
+    """Return the median slope of the durations over the volumes; None if these hardly vary."""
+    known = [
+        (math.log(volume), value)
+        for value, volume in zip(logarithms, volumes, strict=True)
+        if volume > 0
+    ]
+    if len(known) < 2:
+        return None
+    draw = random.Random(len(known))  # noqa: S311 - which pairs are compared is the same each time
+    slopes = []
+    for _ in range(VOLUME_PAIRS_MAX):
+        (volume, value), (other_volume, other_value) = draw.sample(known, 2)
+        if abs(volume - other_volume) >= VOLUME_DIFFERS:
+            slopes.append((value - other_value) / (volume - other_volume))
+    if len(slopes) < VOLUME_PAIRS_MIN:
+        return None
+    return min(VOLUME_POWER_MAX, max(0.0, statistics.median(slopes)))
+
+
+def _weekdays(days: Sequence[int], logarithms: Sequence[float]) -> list[float]:
+    """Return by how much each weekday differs; differences that may be chance count as none."""
+    usual = statistics.median(logarithms)
+    spread = SIGMA * statistics.median(abs(value - usual) for value in logarithms)
+    results = []
+    for weekday in range(7):
+        of_day = [value for day, value in zip(days, logarithms, strict=True) if day % 7 == weekday]
+        effect = statistics.median(of_day) - usual if len(of_day) > 1 else 0.0
+        chance = WEEKDAY_CHANCE * spread / math.sqrt(max(1, len(of_day)))
+        results.append(effect if abs(effect) > chance else 0.0)
+    return results
+
+
+def _shifts(logarithms: Sequence[float]) -> list[float]:
+    """Return by how much the level has changed since each computation.
+
+    Changes within the spread of single durations count as none.
+    """
+    levels = [
+        statistics.median(logarithms[max(0, index - LEVEL_WINDOW) : index + LEVEL_WINDOW + 1])
+        for index in range(len(logarithms))
+    ]
+    newest = statistics.median(logarithms[-LEVEL_WINDOW:])
+    spread = statistics.median(
+        abs(value - level) for value, level in zip(logarithms, levels, strict=True)
+    )
+    least = LEVEL_MIN * SIGMA * spread
+    return [newest - level if abs(newest - level) > least else 0.0 for level in levels]

@@ -1,0 +1,238 @@
+"""Simulates the coming days as they are and with changes, and compares what consumers get."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.advisor.changes import Changes, changed_graph
+from headrace.advisor.delivered import ConsumerInterval, Deliveries, Waited, percentile
+from headrace.advisor.history import History
+from headrace.advisor.sampling import Arrival, Drawn, Sample, Sampler, Span
+from headrace.advisor.virtual_days import (
+    Days,
+    Played,
+    VirtualDays,
+    published_before,
+    simulated_graph,
+)
+from headrace.model.intervals import local_us
+from headrace.scheduler import Graph, SchedulerCheckpoint
+from headrace.slo.declared_promises import Terms
+
+PLAYED_MAX = 150_000
+"""Partitions that a simulation plays at most on the production core; they take about 20 seconds."""
+SAMPLES_MIN = 5
+EXPLAINED_MAX = 20
+"""Number of samples whose critical paths are followed."""
+
+
+class Variant(NamedTuple):
+    """One of the two projects that are compared: as it is, or changed."""
+
+    graph: Graph
+    workers: int
+    consumers: Sequence[Terms]
+    changes: Changes
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """When a consumer gets its intervals, in seconds after their end, and the share in time.
+
+    `p95` is None if fewer than 95 % of the intervals are delivered at all. `kept` is from 0 to 1;
+    None without intervals.
+    """
+
+    p50: float | None
+    p95: float | None
+    kept: float | None
+    intervals: int
+
+
+class Simulated(msgspec.Struct, frozen=True):
+    """The result for one variant. `busy_seconds` are the workers' seconds per day.
+
+    `waits` are mean seconds per delivery, by cause.
+    """
+
+    consumers: dict[str, Outcome]
+    waits: dict[str, dict[Waited, float]]
+    busy_seconds: float
+    samples: int
+
+
+class _Prepared(NamedTuple):
+    variant: Variant
+    days: Days
+    checkpoint: SchedulerCheckpoint
+    deliveries: Deliveries
+    factors: Mapping[str, float]
+
+
+class Simulation:
+    """Simulates variants over the same samples, so that they differ only by their changes."""
+
+    def __init__(self, history: History, graph: Graph, span: Span, seed: int) -> None:
+        self._span = span
+        self.sampler = Sampler(history, simulated_graph(graph), span, seed)
+
+    def run(self, variants: Sequence[Variant], samples: int) -> list[Simulated]:
+        """Return the result of each variant over at most `samples` samples."""
+        prepared = [self._prepared(variant) for variant in variants]
+        samples = min(samples, self._samples_max(variants))
+        gathered = [_Gathered(item) for item in prepared]
+        for number in range(samples):
+            sample = self.sampler.sample(number)
+            for item, results in zip(prepared, gathered, strict=True):
+                results.add(self._play(item, sample))
+        return [results.simulated(self._span.days) for results in gathered]
+
+    def _samples_max(self, variants: Sequence[Variant]) -> int:
+        partitions = sum(len(item.graph.nodes) for item in variants) * self._span.days
+        return max(SAMPLES_MIN, PLAYED_MAX // max(1, partitions))
+
+    def _prepared(self, variant: Variant) -> _Prepared:
+        graph = simulated_graph(variant.graph)
+        graph = changed_graph(graph, variant.changes)
+        seconds = {
+            name: draws.model.computations[-1].seconds
+            for name, draws in self.sampler.draws.items()
+            if draws.model is not None
+        }
+        span = self._span
+        days = Days(graph, variant.workers, span.start_us, span.end_us, _losses(variant, span))
+        return _Prepared(
+            variant,
+            days,
+            published_before(graph, span.start_us, seconds),
+            Deliveries(graph, variant.consumers, span),
+            self._factors(variant),
+        )
+
+    def _factors(self, variant: Variant) -> dict[str, float]:
+        """Return by which factor the durations of each node change."""
+        changes, results = variant.changes, {}
+        for node in variant.graph.nodes:
+            factor = 1.0 / (changes.machine * changes.speeds.get(node.name, 1.0))
+            ratio = self._volume_ratio(node.name, changes)
+            if ratio != 1.0:
+                factor *= ratio ** self.sampler.power(node.name)[0]
+            results[node.name] = factor
+        return results
+
+    def _volume_ratio(self, node: str, changes: Changes) -> float:
+        """Return by which factor the volume that reaches a node changes."""
+        if not changes.volumes:
+            return 1.0
+        before = after = 0.0
+        for name in self.sampler.sources_of(node):
+            volume = self.sampler.usual_volume(name)
+            before += volume
+            after += volume * changes.volumes.get(name, 1.0)
+        return after / before if before else 1.0
+
+    def _play(self, item: _Prepared, sample: Sample) -> Played:
+        draw = _scaled(sample.drawn, item.factors)
+        arrivals = _delayed(sample.arrivals, item.variant.changes)
+        return VirtualDays(item.days, item.checkpoint, draw).play(arrivals)
+
+
+def _losses(variant: Variant, span: Span) -> tuple[int, ...]:
+    """Return when a worker is lost, in microseconds."""
+    at = variant.changes.lost_at
+    if at is None:
+        return ()
+    days = range(span.first_day, span.first_day + span.days)
+    return tuple(local_us(date.fromordinal(day), at, span.timezone) for day in days)
+
+
+def _scaled(
+    drawn: Callable[[str, str, int], Drawn], factors: Mapping[str, float]
+) -> Callable[[str, str, int], Drawn]:
+    def scaled(node: str, key: str, at_us: int) -> Drawn:
+        result, factor = drawn(node, key, at_us), factors.get(node, 1.0)
+        return result if factor == 1.0 else result._replace(seconds=result.seconds * factor)
+
+    return scaled
+
+
+def _delayed(arrivals: Iterable[Arrival], changes: Changes) -> list[Arrival]:
+    return [
+        arrival._replace(at_us=arrival.at_us + changes.delays.get(arrival.source, 0))
+        for arrival in arrivals
+    ]
+
+
+class _Gathered:
+    """The results of one variant, over all samples."""
+
+    def __init__(self, item: _Prepared) -> None:
+        self._item = item
+        self._seconds: dict[str, list[float]] = {terms.consumer: [] for terms in _terms(item)}
+        self._kept = Counter[str]()
+        self._waits: dict[str, Counter[Waited]] = {}
+        self._explained = Counter[str]()
+        self._samples, self._busy_us = 0, 0
+
+    def add(self, played: Played) -> None:
+        self._samples += 1
+        self._busy_us += played.busy_us
+        for interval in self._item.deliveries.intervals:
+            self._add(interval, played)
+
+    def _add(self, interval: ConsumerInterval, played: Played) -> None:
+        at_us = self._item.deliveries.at_us(interval, played)
+        seconds = float("inf") if at_us is None else (at_us - interval.end_us) / 1_000_000
+        self._seconds[interval.consumer].append(seconds)
+        self._kept[interval.consumer] += at_us is not None and at_us <= interval.due_us
+        if self._samples <= EXPLAINED_MAX and at_us is not None:
+            waits = self._waits.setdefault(interval.consumer, Counter())
+            waits.update(self._item.deliveries.waited(interval, played))
+            self._explained[interval.consumer] += 1
+
+    def simulated(self, days: int) -> Simulated:
+        return Simulated(
+            {name: self._outcome(name, values) for name, values in self._seconds.items()},
+            {
+                name: {cause: us / 1_000_000 / self._explained[name] for cause, us in waits.items()}
+                for name, waits in self._waits.items()
+            },
+            self._busy_us / 1_000_000 / max(1, self._samples * days),
+            self._samples,
+        )
+
+    def _outcome(self, name: str, values: list[float]) -> Outcome:
+        if not values:
+            return Outcome(None, None, None, 0)
+        ordered = sorted(values)
+        p50, p95 = percentile(ordered, 0.5), percentile(ordered, 0.95)
+        return Outcome(
+            None if p50 == float("inf") else p50,
+            None if p95 == float("inf") else p95,
+            self._kept[name] / len(values),
+            len(values),
+        )
+
+
+def _terms(item: _Prepared) -> Sequence[Terms]:
+    return item.variant.consumers
+
+
+def next_bottleneck(simulated: Simulated) -> tuple[Waited, float] | None:
+    """Return what holds deliveries up most after their sources arrived, and its share.
+
+    The share is of the mean seconds from the last arrival to the delivery, over all consumers.
+    """
+    total: dict[Waited, float] = {}
+    for waits in simulated.waits.values():
+        for cause, seconds in waits.items():
+            if cause.kind != "source":
+                total[cause] = total.get(cause, 0.0) + seconds
+    if not sum(total.values()):
+        return None
+    cause, seconds = max(total.items(), key=lambda item: (item[1], item[0]))
+    return cause, seconds / sum(total.values())

@@ -1,0 +1,75 @@
+"""`headrace what-if`: what consumers would get after a change."""
+
+from __future__ import annotations
+
+from headrace.cli.declared_commands import ServiceCommand
+from headrace.cli.output import CommandOutput, seconds
+from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.services.responses.what_if import (
+    BacktestRow,
+    DeliveredRow,
+    WhatIfConsumerRow,
+    WhatIfResponse,
+)
+
+COLUMNS = [
+    ColumnLayout("consumer", gives=1, least=12),
+    ColumnLayout("due", drops=1),
+    ColumnLayout("now half by"),
+    ColumnLayout("95 % by"),
+    ColumnLayout("in time", right=True),
+    ColumnLayout("then half by"),
+    ColumnLayout("95 % by"),
+    ColumnLayout("in time", right=True),
+]
+
+
+def _render(response: WhatIfResponse, page: CommandOutput) -> None:
+    page.head("what-if", ", ".join(response.changes) or "as things are")
+    page.say(
+        f"{plural(response.days, 'day')} from tomorrow, {plural(response.samples, 'sample')},"
+        f" --seed {response.seed}",
+        "dim",
+        indent=2,
+    )
+    page.say()
+    page.table(COLUMNS, [_row(name, row) for name, row in response.consumers.items()])
+    if not response.consumers:
+        page.say("no consumer is declared, so there is nothing to deliver", indent=2)
+    page.say()
+    for row in response.consumers.values():
+        page.say(row.text, indent=2)
+    if response.next_bottleneck is not None:
+        page.say(f"next bottleneck: {response.next_bottleneck.text}", indent=2)
+    if response.busy_seconds is not None:
+        load = response.busy_seconds
+        page.say(f"workers are busy {seconds(load.now)} a day → {seconds(load.then)}", indent=2)
+    page.say(_tested(response.backtest), indent=2)
+    for text in (*response.lacking, *response.notes):
+        page.say(text, "warn" if text in response.lacking else "dim", indent=2)
+
+
+def _row(name: str, row: WhatIfConsumerRow) -> list[str | StyledCell]:
+    return [StyledCell(name, "bold"), row.due or "", *_cells(row.now), *_cells(row.then)]
+
+
+def _cells(row: DeliveredRow | None) -> list[str]:
+    if row is None:
+        return ["", "", ""]
+    in_time = "" if row.kept is None else f"{row.kept} %"
+    return [row.p50_at or seconds(row.p50), row.p95_at or seconds(row.p95), in_time]
+
+
+def _tested(row: BacktestRow | None) -> str:
+    """Return how good such forecasts of past days would have been."""
+    if row is None:
+        return "not tested on past days: too few deliveries are known"
+    naive = "" if row.naive_error is None else f" (as long as a week before: {row.naive_error} %)"
+    return (
+        f"tested on {plural(row.deliveries, 'past delivery', 'past deliveries')}, from arrival to"
+        f" delivery: off by {row.median_error} % in the median{naive}; {row.coverage80} % were"
+        " within the interval that should hold 80 %"
+    )
+
+
+what_if_command = ServiceCommand("what_if:what_if", _render)

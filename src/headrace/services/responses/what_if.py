@@ -1,0 +1,80 @@
+"""Response of `what-if`: what consumers get as things are, and with a change."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from headrace.services.responses.base import Response
+
+
+class DeliveredRow(Response, frozen=True, kw_only=True):
+    """When a consumer's intervals are delivered, in seconds after their end, and how often in time.
+
+    `kept` is the percentage of intervals that are delivered by their deadline. `p50_at` and
+    `p95_at` are local times of day, after a number of days where that isn't the next one: null for
+    hourly consumers. All are null where nothing can be simulated."""
+
+    p50: float | None = None
+    p95: float | None = None
+    kept: str | None = None
+    p50_at: str | None = None
+    p95_at: str | None = None
+
+
+class WhatIfConsumerRow(Response, frozen=True, kw_only=True):
+    """One consumer as things are (`now`; null for a consumer that is only simulated), and with the
+    changes (`then`). `due` is its deadline in the simulation."""
+
+    now: DeliveredRow | None
+    then: DeliveredRow
+    due: str | None
+    text: str
+
+
+class BottleneckRow(Response, frozen=True, kw_only=True):
+    """What takes most of the time between the arrival of data and its delivery.
+
+    `kind` is `asset`, `pool` or `workers`; `percent` is its part of that time."""
+
+    kind: str
+    name: str
+    percent: str
+    text: str
+
+
+class BacktestRow(Response, frozen=True, kw_only=True):
+    """How far forecasts of past days would have been off, in percent of the real duration.
+
+    Tested is the time from the last arrival to the delivery. `naive_error` is that of the forecast
+    that it takes as long as a week before; null without a week before. `coverage80` is the
+    percentage of deliveries within the interval that should hold 80 %."""
+
+    median_error: str
+    naive_error: str | None
+    coverage80: str
+    deliveries: int
+    days: int
+
+
+class LoadRow(Response, frozen=True, kw_only=True):
+    """The workers' time per day, in seconds."""
+
+    now: float
+    then: float
+
+
+class WhatIfResponse(Response, frozen=True, kw_only=True):
+    """What would change. `lacking` names what isn't known of the past, `notes` what is assumed."""
+
+    now: datetime
+    clock: str
+    seed: int
+    days: int
+    samples: int
+    changes: list[str]
+    consumers: dict[str, WhatIfConsumerRow]
+    next_bottleneck: BottleneckRow | None
+    backtest: BacktestRow | None
+    busy_seconds: LoadRow | None
+    lacking: list[str]
+    notes: list[str]

@@ -1,0 +1,465 @@
+"""`what-if`: simulate the coming days with a change, from the project's own history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from fractions import Fraction
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from headrace.advisor.backtest import Backtest, backtest
+from headrace.advisor.changes import Changes, parse_changes
+from headrace.advisor.history import History, read_history
+from headrace.advisor.sampling import Span
+from headrace.advisor.simulation import (
+    Outcome,
+    Simulated,
+    Simulation,
+    Variant,
+    next_bottleneck,
+)
+from headrace.model import Consumer, Grain, Place, Project, ProjectError, UsageError
+from headrace.model.intervals import day_start_us, local_date
+from headrace.model.times import duration
+from headrace.plan import Compiled
+from headrace.runtime.graph import apart, graph_of
+from headrace.scheduler import Graph
+from headrace.services.parameters import Option
+from headrace.services.permissions import authorised
+from headrace.services.responses.what_if import (
+    BacktestRow,
+    BottleneckRow,
+    DeliveredRow,
+    LoadRow,
+    WhatIfConsumerRow,
+    WhatIfResponse,
+)
+from headrace.services.session import ProjectSession
+from headrace.slo.availability import percent
+from headrace.slo.declared_promises import Terms, declared_promises
+from headrace.store.queries import attempts
+
+DAYS, DAYS_MAX = 30, 366
+SAMPLES, SAMPLES_MAX = 100, 10_000
+SEED = 1
+NAMES_MAX = 5
+SAME_SECONDS = 1.0
+"""Differences below this count as none."""
+_DAY_SECONDS = 86_400
+
+
+@authorised
+def what_if(
+    session: ProjectSession,
+    changes: Annotated[
+        Sequence[str],
+        Option(
+            "--set",
+            metavar="WHAT=VALUE",
+            help="workers=4, pool.P=2, asset.A.speed=2, source.S.delay=1h, consumer.C.due=07:30, …",
+            key="set",
+        ),
+    ] = (),
+    *,
+    without: Annotated[
+        Sequence[str], Option("--without", metavar="ASSET", help="as if the asset were gone")
+    ] = (),
+    days: Annotated[
+        int,
+        Option("--days", metavar="N", help=f"days to simulate ({DAYS})"),
+        msgspec.Meta(ge=1, le=DAYS_MAX),
+    ] = DAYS,
+    samples: Annotated[
+        int,
+        Option("--samples", metavar="N", help=f"how often to simulate them ({SAMPLES})"),
+        msgspec.Meta(ge=1, le=SAMPLES_MAX),
+    ] = SAMPLES,
+    seed: Annotated[
+        int,
+        Option("--seed", metavar="N", help=f"the same seed draws the same days ({SEED})"),
+        msgspec.Meta(ge=0, le=2**31),
+    ] = SEED,
+) -> WhatIfResponse:
+    """Simulate the coming days as things are and with changes, and compare what consumers get.
+
+    The scheduler is the real one; durations and arrivals are drawn from whole days of the last 90.
+    Nothing is run, and nothing is changed.
+
+    Raise UnknownName for names that aren't declared, UsageError for changes that can't be
+    simulated.
+    """
+    if session.store is None or session.compiled is None:
+        raise ProjectError(
+            "nothing is applied yet, so nothing can be simulated", hint="headrace apply"
+        )
+    compiled = session.compiled
+    parsed = parse_changes(compiled.project, changes, without)
+    _refuse_needed(compiled.project, parsed)
+    now_us = session.clock.now_us()
+    changed = _with_consumers(compiled, parsed)
+    with session.store.read() as tx:
+        seconds = attempts.p95_durations(tx, compiled.nodes)
+        together = apart(tx, compiled)
+        graph = graph_of(compiled, seconds, together)
+        history = read_history(tx, graph, session.timezone, now_us)
+    question = _Question(
+        compiled,
+        changed,
+        parsed,
+        graph,
+        graph_of(changed, seconds, together),
+        history,
+        _span(session, now_us, days),
+        seed,
+    )
+    return _response(session, question, samples)
+
+
+class _Question(NamedTuple):
+    compiled: Compiled
+    changed: Compiled
+    changes: Changes
+    graph: Graph
+    changed_graph: Graph
+    history: History
+    span: Span
+    seed: int
+
+    @property
+    def workers(self) -> int:
+        return self.compiled.project.settings.workers
+
+    @property
+    def variants(self) -> tuple[Variant, Variant]:
+        changes = self.changes
+        return (
+            Variant(self.graph, self.workers, _terms(self.compiled), Changes()),
+            Variant(
+                self.changed_graph,
+                changes.workers or self.workers,
+                _terms(self.changed),
+                changes,
+            ),
+        )
+
+
+def _span(session: ProjectSession, now_us: int, days: int) -> Span:
+    """Return the simulated days, from tomorrow on."""
+    tomorrow = date.fromordinal(local_date(now_us, session.timezone).toordinal() + 1)
+    return Span(day_start_us(tomorrow, session.timezone), days, session.timezone)
+
+
+def _terms(compiled: Compiled) -> tuple[Terms, ...]:
+    return declared_promises(compiled).consumers
+
+
+def _refuse_needed(project: Project, changes: Changes) -> None:
+    """Refuse to leave out an asset that a consumer reads."""
+    readers = {**{name: item.reads for name, item in project.consumers.items()}, **changes.readers}
+    for name, reads in readers.items():
+        if needed := changes.without.intersection(reads):
+            raise UsageError(
+                f"{name} reads {', '.join(sorted(needed))}: without it there is nothing to deliver",
+                hint="simulate the project without an asset that only other assets read",
+            )
+
+
+def _with_consumers(compiled: Compiled, changes: Changes) -> Compiled:
+    """Return the project with other deadlines and additional consumers."""
+    project = compiled.project
+    consumers = dict(project.consumers)
+    for name, due in changes.dues.items():
+        if name in consumers:
+            consumers[name] = replace(consumers[name], due=due, max_age=None)
+    for name, reads in changes.readers.items():
+        consumers[name] = _consumer(project, name, reads, changes.dues[name])
+    if consumers == project.consumers:
+        return compiled
+    return replace(compiled, project=replace(project, consumers=consumers))
+
+
+def _consumer(project: Project, name: str, reads: tuple[str, ...], due: str) -> Consumer:
+    grains = [
+        node.partition.grain
+        for read in reads
+        if (node := project.assets.get(read) or project.sources.get(read)) is not None
+        and node.partition.grain is not None
+    ]
+    return Consumer(
+        name=name,
+        owner="",
+        reads=reads,
+        per=grains[0] if grains else Grain.DAY,
+        timezone=project.settings.timezone,
+        due=due,
+        place=Place(file=""),
+    )
+
+
+# The answer
+
+
+def _response(session: ProjectSession, question: _Question, samples: int) -> WhatIfResponse:
+    lacking = _lacking(question)
+    known = bool(question.history.days())
+    before = after = None
+    tested = None
+    simulation = Simulation(question.history, question.graph, question.span, question.seed)
+    if known:
+        before, after = _simulated(simulation, question, samples)
+        tested = backtest(
+            question.history,
+            question.graph,
+            _terms(question.compiled),
+            question.workers,
+            question.seed,
+        )
+    played = 0 if after is None else after.samples
+    return WhatIfResponse(
+        now=session.now(),
+        clock=session.clock.kind,
+        seed=question.seed,
+        days=question.span.days,
+        samples=played,
+        changes=_words(question),
+        consumers=_consumers(question, before, after),
+        next_bottleneck=None if after is None else _bottleneck(after),
+        backtest=None if tested is None else _backtest(tested),
+        busy_seconds=None
+        if before is None or after is None
+        else LoadRow(now=before.busy_seconds, then=after.busy_seconds),
+        lacking=lacking,
+        notes=_notes(question, simulation, played, samples),
+    )
+
+
+def _simulated(
+    simulation: Simulation, question: _Question, samples: int
+) -> tuple[Simulated, Simulated]:
+    before, after = question.variants
+    if question.changes == Changes():
+        (result,) = simulation.run([before], samples)
+        return result, result
+    results = simulation.run([before, after], samples)
+    return results[0], results[1]
+
+
+def _consumers(
+    question: _Question, before: Simulated | None, after: Simulated | None
+) -> dict[str, WhatIfConsumerRow]:
+    earlier = {terms.consumer: terms for terms in _terms(question.compiled)}
+    rows = {}
+    for terms in _terms(question.changed):
+        now = _delivered(earlier.get(terms.consumer), before)
+        then = _delivered(terms, after) or DeliveredRow()
+        rows[terms.consumer] = WhatIfConsumerRow(
+            now=now, then=then, due=terms.due or terms.max_age, text=_text(terms, now, then)
+        )
+    return rows
+
+
+def _delivered(terms: Terms | None, simulated: Simulated | None) -> DeliveredRow | None:
+    if terms is None:
+        return None
+    if simulated is None:
+        return DeliveredRow()
+    outcome: Outcome = simulated.consumers[terms.consumer]
+    in_time = None if outcome.kept is None else Fraction(round(outcome.kept * 10**9), 10**9)
+    return DeliveredRow(
+        p50=outcome.p50,
+        p95=outcome.p95,
+        kept=percent(in_time),
+        p50_at=_clock(terms, outcome.p50),
+        p95_at=_clock(terms, outcome.p95),
+    )
+
+
+def _clock(terms: Terms, seconds: float | None) -> str | None:
+    """Return seconds after the end of an interval as a time of day; None for hourly intervals.
+
+    On days on which clocks change, the time of day is an hour off.
+    """
+    if seconds is None or terms.per is Grain.HOUR:
+        return None
+    days, rest = divmod(int(seconds), _DAY_SECONDS)
+    clock = f"{rest // 3600:02}:{rest % 3600 // 60:02}"
+    return f"+{days + 1}d {clock}" if days else clock
+
+
+def _text(terms: Terms, now: DeliveredRow | None, then: DeliveredRow) -> str:
+    """Return in words what changes for a consumer."""
+    name = terms.consumer
+    if then.p50 is None:
+        return f"{name}: nothing can be simulated"
+    if now is None or now.p50 is None:
+        return f"{name}: delivered {_at(then)} in the typical case; {_in_time_words(then)}"
+    difference = then.p50 - now.p50
+    if abs(difference) < SAME_SECONDS and _same(now.p95, then.p95) and now.kept == then.kept:
+        return f"{name}: no difference"
+    if abs(difference) < SAME_SECONDS:
+        when = f"{_at(then)} in the typical case as before"
+    else:
+        how = "later" if difference > 0 else "earlier"
+        when = (
+            f"{duration(abs(round(difference * 1_000_000)))} {how} in the typical case"
+            f" ({_at(now)} → {_at(then)})"
+        )
+    in_time = (
+        f"{_in_time_words(then)}, as before"
+        if now.kept == then.kept
+        else f"in time {now.kept} % → {then.kept} %"
+    )
+    return f"{name}: {when}; {in_time}"
+
+
+def _same(before: float | None, after: float | None) -> bool:
+    return before == after or (
+        before is not None and after is not None and abs(before - after) < SAME_SECONDS
+    )
+
+
+def _at(row: DeliveredRow) -> str:
+    if row.p50_at is not None:
+        return row.p50_at
+    return f"{duration(round((row.p50 or 0.0) * 1_000_000))} after its interval"
+
+
+def _in_time_words(row: DeliveredRow) -> str:
+    return f"in time {row.kept} %"
+
+
+def _bottleneck(after: Simulated) -> BottleneckRow | None:
+    bottleneck = next_bottleneck(after)
+    if bottleneck is None:
+        return None
+    cause, share = bottleneck
+    part = f"{share * 100:.1f}"
+    what = {
+        "asset": f"{cause.name} itself",
+        "pool": f"waiting for the pool {cause.name}",
+        "workers": "waiting for a free worker",
+    }[cause.kind]
+    return BottleneckRow(
+        kind=cause.kind,
+        name=cause.name,
+        percent=part,
+        text=f"{what}: {part} % of the time from arrival to delivery",
+    )
+
+
+def _backtest(tested: Backtest) -> BacktestRow:
+    naive = tested.naive_error
+    return BacktestRow(
+        median_error=f"{tested.median_error * 100:.1f}",
+        naive_error=None if naive is None else f"{naive * 100:.1f}",
+        coverage80=f"{tested.coverage80 * 100:.1f}",
+        deliveries=tested.deliveries,
+        days=tested.days,
+    )
+
+
+def _words(question: _Question) -> list[str]:
+    """Return the changes in words."""
+    changes, pools = question.changes, question.compiled.project.settings.pools
+    return [
+        *_machine_words(question),
+        *(f"pool {name}: {n} slots instead of {pools[name]}" for name, n in changes.pools.items()),
+        *(f"{name} {factor:g} times as fast" for name, factor in changes.speeds.items()),
+        *(f"{name} has priority {n}" for name, n in changes.priorities.items()),
+        *(f"{name} runs at `{cron}`" for name, cron in changes.crons.items()),
+        *(_delay_words(name, us) for name, us in changes.delays.items()),
+        *(f"{name} delivers {n:g} times as much" for name, n in changes.volumes.items()),
+        *_consumer_words(changes),
+        *(f"without {name}" for name in sorted(changes.without)),
+    ]
+
+
+def _machine_words(question: _Question) -> Iterable[str]:
+    changes = question.changes
+    if changes.workers is not None:
+        yield f"workers: {changes.workers} instead of {question.workers}"
+    if changes.lost_at is not None:
+        yield f"a worker is lost each day at {changes.lost_at:%H:%M}"
+    if changes.machine != 1.0:
+        yield f"a machine {changes.machine:g} times as fast (simulated)"
+
+
+def _consumer_words(changes: Changes) -> Iterable[str]:
+    for name, due in changes.dues.items():
+        reads = changes.readers.get(name)
+        yield (
+            f"{name} is due {due}"
+            if reads is None
+            else f"{name} reads {', '.join(reads)}, due {due}"
+        )
+
+
+def _delay_words(source: str, us: int) -> str:
+    return f"{source} delivers {duration(abs(us))} {'later' if us >= 0 else 'earlier'}"
+
+
+def _lacking(question: _Question) -> list[str]:
+    """Return what isn't known of the past."""
+    history, graph = question.history, question.graph
+    if not history.days():
+        return ["nothing has run in the last 90 days, so nothing is known of how long it takes"]
+    results = []
+    unknown = [node.name for node in graph.nodes if not history.nodes[node.name].computations]
+    if unknown:
+        results.append(f"no duration is known of {_names(unknown)}: a typical one is assumed")
+    silent = [
+        node.name
+        for node in graph.nodes
+        if node.is_source and not history.nodes[node.name].arrivals
+    ]
+    if silent:
+        results.append(
+            f"no ordinary arrival is known of {_names(silent)}: assumed when it is due, or right"
+            " after its interval"
+        )
+    return results
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
+    return ", ".join(names[:NAMES_MAX]) + more
+
+
+def _notes(question: _Question, simulation: Simulation, played: int, samples: int) -> list[str]:
+    """Return what is assumed or was left out."""
+    results = []
+    if 0 < played < samples:
+        results.append(
+            f"{played} samples instead of {samples}: the project is large; fewer --days allow more"
+        )
+    results += _volume_notes(question, simulation)
+    left_out: dict[str, int] = {}
+    for past in question.history.nodes.values():
+        for reason, count in past.left_out.items():
+            left_out[reason] = left_out.get(reason, 0) + count
+    if counts := [f"{count:,} {reason}" for reason, count in left_out.items() if count]:
+        results.append(f"left out of the past: {', '.join(counts)}")
+    if question.changes.machine != 1.0:
+        results.append(
+            "simulated: that a larger machine speeds up all assets alike hasn't been measured"
+        )
+    return results
+
+
+def _volume_notes(question: _Question, simulation: Simulation) -> Iterable[str]:
+    """Yield how much longer assets take with more data, and where that was never seen."""
+    for source in question.changes.volumes:
+        names = [
+            node.name
+            for node in question.graph.nodes
+            if not node.is_source and source in simulation.sampler.sources_of(node.name)
+        ]
+        unknown = [name for name in names if not simulation.sampler.power(name)[1]]
+        if unknown:
+            yield (
+                f"the volume of {source} never varied enough to tell how it slows down"
+                f" {_names(unknown)}: assumed in proportion"
+            )

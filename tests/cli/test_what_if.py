@@ -1,0 +1,98 @@
+"""`what-if`: its answer, the changes that it takes, and the mistakes that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clilab import FILES, NOW, Project
+
+SHORT = ("--days", "5", "--samples", "3", "--now", NOW)
+
+
+def test_answer(shop: Project) -> None:
+    """Would catch: keys that outside programs read and that are missing, or another answer."""
+    answer = shop.json("what-if", "--set", "workers=4", *SHORT)
+    assert (answer["seed"], answer["days"], answer["samples"]) == (1, 5, 3)
+    assert answer["changes"] == ["workers: 4 instead of 1"]
+    assert answer["backtest"] is None
+    assert answer.keys() >= {"consumers", "next_bottleneck"}
+    assert answer["consumers"].keys() == {"morning-report", "dashboard"}
+    for row in answer["consumers"].values():
+        assert row["now"].keys() == row["then"].keys() >= {"p50", "p95", "kept"}
+        assert row["now"]["p50"] > 0
+    assert shop.json("what-if", "--set", "workers=4", *SHORT)["consumers"] == answer["consumers"]
+
+
+def test_words(shop: Project) -> None:
+    """Would catch: an answer that doesn't say what changes for whom, and how good it is."""
+    text = shop.text("what-if", "--set", "source.orders.delay=3h", *SHORT)
+    assert "orders delivers 3 h 00 min later" in text
+    assert "morning-report: 3 h 00 min later in the typical case" in text
+    assert "--seed 1" in text
+    assert "not tested on past days: too few deliveries are known" in text
+
+
+def test_nothing_has_run(tmp_path: Path, call: Callable[..., Any]) -> None:
+    """Would catch: figures on the first day that come from nowhere."""
+    for path, text in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    project = Project(tmp_path, call)
+    assert "nothing is applied yet" in project.refused("what-if", code=1)
+    project.text("apply", "--yes")
+    answer = project.json("what-if", "--set", "workers=4")
+    assert answer["samples"] == 0
+    assert all(row["then"]["p50"] is None for row in answer["consumers"].values())
+    assert "nothing has run in the last 90 days" in answer["lacking"][0]
+    assert "nothing can be simulated" in project.text("what-if", "--set", "workers=4")
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("workers=0", "whole number from 1"),
+        ("workers=many", "whole number from 1"),
+        ("worker=4", "--set takes workers=4"),
+        ("workers", "isn't something to simulate"),
+        ("asset.revenu.speed=2", "did you mean `revenue`?"),
+        ("asset.revenue.speed=0", "factor from"),
+        ("asset.revenue.speed=fast", "2 is twice"),
+        ("asset.revenue.colour=red", "isn't something to simulate"),
+        ("asset.revenue.cron=every day", "every day"),
+        ("asset.revenue.priority=high", "such as 10"),
+        ("pool.x=2", "there is no pool 'x'"),
+        ("source.nobody.delay=1h", "there is no source 'nobody'"),
+        ("source.orders.delay=8d", "at most 7 days"),
+        ("source.orders.delay=soon", "soon"),
+        ("source.orders.volume=-1", "this is a factor"),
+        ("consumer.nobody.due=07:30", "there is no consumer 'nobody'"),
+        ("consumer.dashboard.due=late", "late"),
+        ("consumer.new.reads=revenue", "--set consumer.new.due=07:30"),
+        ("consumer.new.reads=nothing", "there is no asset or source 'nothing'"),
+        ("consumer.dashboard.reads=revenue", "is declared already"),
+        ("machine.speed=", "isn't something to simulate"),
+        ("workers.lost=25:00", "such as 03:00"),
+    ],
+)
+def test_mistakes(shop: Project, typed: str, message: str) -> None:
+    """Would catch: a mistake that is simulated as something else, or named without what to do."""
+    assert message in shop.refused("what-if", "--set", typed)
+
+
+def test_assets_that_consumers_read_are_needed(shop: Project) -> None:
+    """Would catch: a consumer that is delivered something that isn't there."""
+    refused = shop.refused("what-if", "--without", "revenue")
+    assert "morning-report reads revenue" in refused
+    assert "there is no asset 'nobody'" in shop.refused("what-if", "--without", "nobody")
+
+
+def test_one_more_consumer(shop: Project) -> None:
+    """Would catch: a consumer that isn't declared and has no row, or a row of today's."""
+    more = ("--set", "consumer.board.reads=revenue", "--set", "consumer.board.due=06:00")
+    row = shop.json("what-if", *more, *SHORT)["consumers"]["board"]
+    assert row["now"] is None
+    assert row["then"]["kept"] is not None
+    assert row["due"] == "06:00"

@@ -61,6 +61,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "beside": SERVING,
     "large_year": RUNNING,
     "eta": RUNNING,
+    "whatif": ("advisor", "model", "scheduler", "slo"),
     "planning": RUNNING,
     "scheduling": ("model", "runtime", "scheduler", "store"),
     "history": RUNNING,

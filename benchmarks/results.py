@@ -37,6 +37,7 @@ ORDER = (
     "beside",
     "large_year",
     "eta",
+    "whatif",
     "planning",
     "scheduling",
     "history",

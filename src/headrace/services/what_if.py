@@ -435,6 +435,12 @@ def _notes(question: _Question, simulation: Simulation, played: int, samples: in
         results.append(
             f"{played} samples instead of {samples}: the project is large; fewer --days allow more"
         )
+    if simulation.difference_seconds is not None:
+        results.append(
+            "played without the production core, which is too slow for so many partitions; it"
+            " played the first sample, too: deliveries differ by at most"
+            f" {simulation.difference_seconds:.1f} s"
+        )
     results += _volume_notes(question, simulation)
     left_out: dict[str, int] = {}
     for past in question.history.nodes.values():

@@ -81,6 +81,7 @@ METHODS = {
     "ls": "ls:ls",
     "note": "incident_records:note",
     "notify": "connections:notify",
+    "optimize": "optimize:optimize",
     "pause": "pause:pause",
     "pause_backfill": "backfills:pause_backfill",
     "paused": "pause:paused",

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         WithdrawResponse,
     )
     from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow, RevealedResponse
+    from headrace.services.responses.optimize import OptimizeRow
     from headrace.services.responses.plans import ApplyResponse, PlanResponse, SuggestedClassRow
     from headrace.services.responses.project import NodeRow, RenderResponse, TryResponse, VersionRow
     from headrace.services.responses.repairs import AcceptResponse, FixResponse, InferResponse
@@ -641,6 +642,15 @@ class SessionMethods:
         Nothing is sent.
         """
         result: list[NotifyRow] = self._call("connections:notify")
+        return result
+
+    def optimize(self, *select: str, exclude: Sequence[str] = ()) -> list[OptimizeRow]:
+        """List what can go or be faster in the SQL of assets, and what is wrong in it.
+
+        Keys come from checks, contracts and the queries of assets. Nothing is run. Raise
+        InvalidProject if the files have errors, UsageError for an unknown selection.
+        """
+        result: list[OptimizeRow] = self._call("optimize:optimize", select=select, exclude=exclude)
         return result
 
     def pause(

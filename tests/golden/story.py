@@ -264,6 +264,7 @@ def _operated() -> Iterator[Step]:
     yield from _both(now, "classify --suggest")
     yield from _screens(now, "bottleneck", "complexity", "complexity prune nothing")
     yield from _screens(now, "costs", "costs --by waste")
+    yield from _both(now, "optimize revenue")
     yield from _both(now, "approvals", "approve 99 --reason x", "reject 99 --reason x")
     yield Line("token create ci --scope operator:owner=core --json", now)
     yield from _both(

@@ -32,7 +32,8 @@ from scripts.agent_tools import text
 DECISIONS = Path(__file__).parents[1] / "golden" / "kept" / "agent_tools.txt"
 WITHOUT_A_PROJECT = {
     "asset_bench:run", "bench:bench", "conformance:conformance", "demo:demo", "explain:explain",
-    "import_project:import_project", "init:init", "init:schemas", "serving:refuse_production",
+    "import_project:import_project", "init:init", "init:schemas", "optimize:check_sql",
+    "serving:refuse_production",
 }  # fmt: skip
 ONE_THING = {
     "backfills:cancel_backfill", "backfills:pause_backfill", "backfills:resume_backfill",

@@ -1,4 +1,4 @@
-"""Advice from a project's own history: where time goes, what it costs, and what can go.
+"""Advice from a project's history and its SQL: what time and money go into, and what could go.
 
-The modules are pure: `services` reads the rows, and these functions add them up and judge them.
+`services` reads the rows; these modules add them up, simulate and judge.
 """

@@ -127,6 +127,7 @@ COMMANDS = (
     CliCommand("schema", "change", "print JSON Schemas of the project's files, for editors"),
     CliCommand("validate", "change", "list the problems of the project's files; runs nothing"),
     CliCommand("render", "change", "print the SQL of an asset as it will run"),
+    CliCommand("optimize", "change", "list what can go or be faster in SQL; `check` reads files"),
     CliCommand("plan", "change", "show what changed files would do"),
     CliCommand("apply", "change", "apply changed files"),
     CliCommand("contract", "change", "show a contract, accept renamed columns, infer a contract"),
@@ -165,7 +166,6 @@ NOT_BUILT = {
     "handover": "use `headrace status` and `headrace runs --failed`",
     "maintenance": "nothing can be declared ahead yet",
     "mute": "use `quiet:` in owners.yaml",
-    "optimize": "use `headrace runs` for what each attempt took",
     "report": "use `headrace status`",
 }
 """Commands that aren't built yet, with what to use instead."""

@@ -307,6 +307,12 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "ASSET[@K]"),
         CompletedParameter(("--set",), "k=v"),
     ),
+    "optimize": (
+        CompletedParameter((), "[SELECT|check FILE]...", many=True),
+        CompletedParameter(("--exclude",), "SELECT"),
+        CompletedParameter(("--dialect",), "D"),
+        CompletedParameter(("--exit-code",), None),
+    ),
     "plan": (
         CompletedParameter(("--against",), "REF"),
         CompletedParameter(("--format",), "text|markdown|github"),

@@ -148,6 +148,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "nodes:consumer": _ROW("consumer", SEE, "name"),
     "nodes:list_partitions": _ROW("partitions", SEE, "name"),
     "nodes:node": _ROW("asset", SEE, "name"),
+    "optimize:optimize": _ROW("optimize", SEE, "select", lists=True),
     "pause:pause": _ROW("pause", OPERATE, "select"),
     "pause:paused": _ROW("pauses", SEE, lists=True),
     "pause:resume": _ROW("resume", OPERATE, "select"),

@@ -1,0 +1,250 @@
+"""Rules about DISTINCT: where it removes nothing, and where it hides rows that a join repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlglot import exp
+
+from headrace.advisor.advice import Finding, JoinedTable, Premise, Premises
+from headrace.advisor.conditions import unparenthesised
+from headrace.advisor.contexts import ignores_duplicates, takes_part
+from headrace.advisor.edits import position, remove_distinct
+from headrace.advisor.queries import Queries
+from headrace.advisor.relations import NO_REASONS, TableRelation, premises_of
+from headrace.advisor.selects import EXPRESSION, ROW, Closed, Item, SelectScope
+
+KIND = "remove_distinct"
+
+
+def redundant_distinct(queries: Queries) -> Iterator[Finding]:
+    """SELECT DISTINCT whose rows are distinct already, or whose duplicates don't matter."""
+    for select, scope in queries.selects():
+        distinct = select.args.get("distinct")
+        if distinct is None or distinct.args.get("on") is not None:
+            continue
+        premises = _unique(scope)
+        if premises is not None:
+            text = "DISTINCT removes nothing: the rows are distinct already"
+            yield _finding(queries, select, text, premises | _facts(scope))
+        elif not takes_part(select) and (reason := ignores_duplicates(select, queries)):
+            yield _finding(
+                queries, select, f"DISTINCT isn't needed: {reason} ignores duplicates", frozenset()
+            )
+
+
+def _unique(scope: SelectScope) -> Premises | None:
+    premises = scope.unique(guarded_only=True)
+    return premises if premises is not None else scope.unique(guarded_only=False)
+
+
+def _facts(scope: SelectScope) -> Premises:
+    """Return what the query itself says about the key, as premises that it guards."""
+    if not scope.groups:
+        return frozenset()
+    names = [name.removeprefix("column ") for _, name in scope.groups]
+    text = f"({', '.join(sorted(names))}) is unique after GROUP BY"
+    return frozenset((Premise(text, "GROUP BY of the same query"),))
+
+
+def _finding(queries: Queries, select: exp.Select, text: str, premises: Premises) -> Finding:
+    return Finding(
+        "distinct_redundant",
+        KIND,
+        position(queries.statement, select),
+        text,
+        premises,
+        remove_distinct(queries.statement, select),
+    )
+
+
+def conditional_distinct(queries: Queries) -> Iterator[Finding]:
+    """SELECT DISTINCT that is redundant if the columns of its joins are keys, which nobody says."""
+    for select, scope in queries.selects():
+        distinct = select.args.get("distinct")
+        if distinct is None or distinct.args.get("on") is not None or scope.is_grouped:
+            continue
+        if _unique(scope) is not None or len(scope.items) < 2:
+            continue
+        if not takes_part(select) and ignores_duplicates(select, queries):
+            continue
+        assumed = _assumed_keys(scope)
+        if assumed is None:
+            continue
+        yield Finding(
+            "distinct_conditional",
+            KIND,
+            position(queries.statement, select),
+            "DISTINCT removes nothing if these columns are keys",
+            frozenset(
+                Premise(f"({', '.join(columns)}) is unique in {item.name}", None)
+                for item, columns in assumed
+            ),
+            remove_distinct(queries.statement, select),
+        )
+
+
+def _assumed_keys(scope: SelectScope) -> list[tuple[Item, tuple[str, ...]]] | None:
+    """Return keys by which DISTINCT would be redundant: of each table the columns it is joined on.
+
+    None if they wouldn't make it so, or if a table has keys, but others.
+    """
+    keys = {item.number: join_columns(scope, item) for item in scope.items}
+    closed = scope.close(scope.start(scope.outputs), guarded_only=False)
+    assumed: list[tuple[Item, tuple[str, ...]]] = []
+    size = -1
+    while size != len(assumed):
+        size = len(assumed)
+        for item in scope.items:
+            columns = keys[item.number]
+            if _could_be_key(item, columns, closed):
+                start = {**closed, (item.number, ROW): NO_REASONS}
+                closed = scope.close(start, guarded_only=False)
+                assumed.append((item, columns))
+    return assumed if assumed and scope.rows_of(closed) is not None else None
+
+
+def _could_be_key(item: Item, columns: tuple[str, ...], closed: Closed) -> bool:
+    if (item.number, ROW) in closed or item.filters or item.nullable or not columns:
+        return False
+    if not isinstance(item.relation, TableRelation) or item.relation.facts.keys:
+        return False
+    return all((item.number, column) in closed for column in columns)
+
+
+def join_columns(scope: SelectScope, item: Item) -> tuple[str, ...]:
+    """Return the columns of an item that equalities with other items use."""
+    columns = {
+        attribute[1]
+        for left, right, _ in scope.equal
+        for attribute, other in ((left, right), (right, left))
+        if attribute[0] == item.number and other[0] not in (item.number, EXPRESSION)
+    }
+    return tuple(sorted(columns | item.matched))
+
+
+def fan_out(queries: Queries) -> Iterator[Finding]:
+    """A join that may repeat rows; a DISTINCT may hide that it does."""
+    for select, scope in queries.selects():
+        distinct = select.args.get("distinct")
+        if distinct is not None and distinct.args.get("on") is None:
+            yield from _hidden_by_distinct(queries, scope)
+        elif not scope.is_grouped and not ignores_duplicates(select, queries):
+            yield from _of_descriptions(queries, scope)
+
+
+def _hidden_by_distinct(queries: Queries, scope: SelectScope) -> Iterator[Finding]:
+    """Tables that give no column, and without which DISTINCT would be redundant."""
+    if scope.is_grouped or _unique(scope) is not None or _assumed_keys(scope):
+        return
+    closed = scope.close(scope.start(scope.outputs), guarded_only=False)
+    missing = _missing_items(scope, closed)
+    if not missing or len(missing) == len(scope.items):
+        return
+    assumed: Closed = {**closed, **{(item.number, ROW): NO_REASONS for item in missing}}
+    rows = scope.rows_of(scope.close(assumed, guarded_only=False))
+    for item in missing if rows is not None else ():
+        columns = join_columns(scope, item)
+        text = (
+            f"the join with {item.name} repeats rows, and DISTINCT removes them again:"
+            f" ({', '.join(columns)}) is no key of it"
+        )
+        if columns and rows is not None:
+            yield _fan_out(queries, item, columns, text, premises_of(rows))
+
+
+def _missing_items(scope: SelectScope, closed: Closed) -> list[Item]:
+    """Return the items that give no column, and whose row the columns don't determine."""
+    given = {o.attribute[0] for o in scope.outputs if o.attribute is not None}
+    return [
+        item
+        for item in scope.items
+        if not item.filters and (item.number, ROW) not in closed and item.number not in given
+    ]
+
+
+def _fan_out(
+    queries: Queries, item: Item, columns: tuple[str, ...], text: str, premises: Premises
+) -> Finding:
+    return Finding(
+        "fan_out_join",
+        "fan_out",
+        position(queries.statement, item.join or item.node),
+        text,
+        premises | {Premise(f"({', '.join(columns)}) isn't unique in {item.name}", None)},
+        join=JoinedTable(item.name, columns),
+        provable=False,
+    )
+
+
+_KEY_WORDS = ("id", "key", "sk", "code", "uuid", "guid", "hash", "number", "nr", "no", "isin")
+
+
+def _looks_like_key(column: str) -> bool:
+    return column.rpartition("_")[2] in _KEY_WORDS or column.endswith("id")
+
+
+def _of_descriptions(queries: Queries, scope: SelectScope) -> Iterator[Finding]:
+    """Joins on columns of which nothing says, and no name suggests, that they are a key."""
+    for item in scope.items:
+        relation = item.relation
+        if item.join is None or item.filters or not isinstance(relation, TableRelation):
+            continue
+        columns = join_columns(scope, item) or _compared(scope, item)
+        if not columns:
+            continue
+        names = frozenset(columns)
+        if relation.close(names, names, guarded_only=False).row is not None:
+            continue
+        if relation.facts.keys or any(map(_looks_like_key, columns)):
+            continue
+        text = f"the join with {item.name} repeats rows if ({', '.join(columns)}) isn't a key of it"
+        yield _fan_out(queries, item, columns, text, frozenset())
+
+
+def _compared(scope: SelectScope, item: Item) -> tuple[str, ...]:
+    """Return the columns of an item in equalities of its join's condition."""
+    equalities = [part for part in item.conditions if isinstance(part, exp.EQ)]
+    sides = [side for part in equalities for side in (part.this, part.expression)]
+    values = [unparenthesised(side) for side in sides]
+    attributes = [scope.resolve(value) for value in values if isinstance(value, exp.Column)]
+    return tuple(sorted({a[1] for a in attributes if a is not None and a[0] == item.number}))
+
+
+def distinct_aggregates(queries: Queries) -> Iterator[Finding]:
+    """`count(distinct key)`, `max(distinct …)`: aggregates in which DISTINCT changes nothing."""
+    for select, scope in queries.selects():
+        for node in select.find_all(exp.Count, exp.Max, exp.Min):
+            if node.parent_select is not select or not isinstance(node.this, exp.Distinct):
+                continue
+            values = node.this.expressions
+            premises = _aggregate_premises(scope, node, values)
+            if premises is None or len(values) != 1:
+                continue
+            yield Finding(
+                "distinct_redundant",
+                KIND,
+                position(queries.statement, node),
+                f"DISTINCT inside of {node.sql_name()} changes nothing",
+                premises,
+            )
+
+
+def _aggregate_premises(
+    scope: SelectScope, node: exp.Expr, values: list[exp.Expr]
+) -> Premises | None:
+    if isinstance(node, exp.Max | exp.Min):
+        return frozenset()
+    if isinstance(node.parent, exp.Window) or scope.groups is None:
+        return None
+    start: Closed = dict.fromkeys(scope.groups, NO_REASONS)
+    attributes = [scope.attribute(value) for value in values]
+    known = [attribute for attribute in attributes if attribute is not None]
+    if len(known) < len(attributes):
+        return None
+    start.update(dict.fromkeys(known, NO_REASONS))
+    for guarded_only in (True, False):
+        closed = scope.close(start, guarded_only, frozenset(known))
+        if all(row in closed for row in scope.rows()):
+            return premises_of(frozenset().union(*(closed[row] for row in scope.rows())))
+    return None

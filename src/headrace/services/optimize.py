@@ -1,0 +1,133 @@
+"""`optimize`: advice on the SQL of assets, and of files without a project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from headrace.advisor.checking import Advice, check_query, check_text
+from headrace.advisor.project_tables import ProjectTables
+from headrace.advisor.statements import Unreadable, dialect_name
+from headrace.compiler.project_files import read_ordinary
+from headrace.model import Asset, SqlBody, UsageError
+from headrace.plan.compiled import Compiled
+from headrace.services.parameters import Argument, Excluded, Option, Selected
+from headrace.services.permissions import authorised
+from headrace.services.responses.optimize import JoinRow, OptimizeRow, PremiseRow
+from headrace.services.selection import selected
+from headrace.services.session import Progress, ProjectSession, usable
+from headrace.sql.parsing import TEXT_CHARACTERS_MAX
+
+FILE_BYTES_MAX = 4 * TEXT_CHARACTERS_MAX
+
+
+@authorised
+def optimize(
+    session: ProjectSession, select: Selected = (), exclude: Excluded = (), *, progress: Progress
+) -> list[OptimizeRow]:
+    """List what can go or be faster in the SQL of assets, and what is wrong in it.
+
+    Keys come from checks, contracts and the queries of assets. Nothing is run. Raise InvalidProject
+    if the files have errors, UsageError for an unknown selection.
+    """
+    compiled = usable(session.declared(progress))
+    names = selected(session, select, exclude, compiled=compiled, project=compiled.project)
+    tables = ProjectTables(compiled)
+    wanted = [name for name in compiled.order if name in names]
+    progress.start("assets", len(wanted))
+    rows: list[OptimizeRow] = []
+    try:
+        for name in wanted:
+            rows += _of_asset(session.root, compiled, tables, name)
+            progress.advance(1)
+    finally:
+        progress.finish()
+    return rows
+
+
+def _of_asset(
+    root: Path, compiled: Compiled, tables: ProjectTables, name: str
+) -> list[OptimizeRow]:
+    asset = compiled.project.assets.get(name)
+    if asset is None or not isinstance(asset.body, SqlBody):
+        return []
+    statement = tables.statement(name)
+    if statement is None:
+        return []
+    text, offset = _file_text(root, asset, asset.body)
+    if statement.text != asset.body.text:
+        text, offset = statement.text, 0
+    path = asset.body.file
+    return [
+        row(advice, asset=name, file=path)
+        for advice in check_query(statement, tables.catalog(name), text, path, offset)
+    ]
+
+
+def _file_text(root: Path, asset: Asset, body: SqlBody) -> tuple[str, int]:
+    """Return the text of an asset's file, and where its query begins."""
+    text = _read(root / body.file)
+    offset = text.find(body.text)
+    if offset < 0:
+        raise UsageError(
+            f"{asset.name}: {body.file} has changed meanwhile", hint="headrace optimize"
+        )
+    return text, offset
+
+
+def check_sql(
+    files: Annotated[
+        Sequence[str],
+        Argument("FILE...", "of check: files of SQL; tables that they create are known"),
+    ],
+    *,
+    dialect: Annotated[
+        str, Option("--dialect", metavar="D", help="of check: the dialect of the files")
+    ] = "duckdb",
+) -> tuple[list[OptimizeRow], list[tuple[str, Unreadable]]]:
+    """Return the findings in files of SQL, without a project or data, and what can't be read.
+
+    Raise UsageError for a file that isn't there, and for an unknown dialect.
+    """
+    name = dialect_name(dialect)
+    rows: list[OptimizeRow] = []
+    unreadable: list[tuple[str, Unreadable]] = []
+    for file in files:
+        result = check_text(_read(Path(file)), file, name)
+        rows += [row(advice, asset=None, file=file) for advice in result.advice]
+        unreadable += [(file, problem) for problem in result.unreadable]
+    return rows, unreadable
+
+
+def _read(path: Path) -> str:
+    try:
+        data = read_ordinary(path, FILE_BYTES_MAX + 1)
+    except OSError as error:
+        reason = error.strerror or "it isn't an ordinary file"
+        raise UsageError(f"{path} can't be read: {reason}") from error
+    if len(data) > FILE_BYTES_MAX:
+        raise UsageError(f"{path} has more than {FILE_BYTES_MAX:,} bytes")
+    return data.decode("utf-8-sig", "replace")
+
+
+def row(advice: Advice, *, asset: str | None, file: str) -> OptimizeRow:
+    """Return a finding as a row of `optimize`."""
+    finding = advice.finding
+    join = finding.join
+    return OptimizeRow(
+        id=advice.id,
+        asset=asset,
+        file=file,
+        line=advice.line,
+        rule=finding.rule,
+        kind=finding.kind,
+        verdict=finding.verdict,
+        message=finding.message,
+        premises=[
+            PremiseRow(text=p.text, guard=p.guard) for p in sorted(finding.premises, key=str)
+        ],
+        diff=advice.diff,
+        columns=list(finding.columns),
+        join=None if join is None else JoinRow(table=join.table, columns=list(join.columns)),
+    )

@@ -43,14 +43,14 @@ def check_text(text: str, path: str, dialect: str, catalog: Catalog | None = Non
     results: list[Advice] = []
     for statement in statements:
         try:
-            found = findings(Queries(statement, known))
+            items = findings(Queries(statement, known))
         except RecursionError:
             line = _line(text, statement.tokens[0].start if statement.tokens else 0)
             unreadable.append(Unreadable(line, "the statement is nested too deeply"))
             continue
         results += [
             advice._replace(diff=_diff(advice.finding, statement, text, path))
-            for advice in _advice(found, text, path, results)
+            for advice in _advice(items, text, path, results)
         ]
     return FileAdvice(results, unreadable, len(statements))
 
@@ -101,13 +101,13 @@ def tables_of(statements: Sequence[Statement], text: str, path: str, dialect: st
 
 
 def _advice(
-    found: Sequence[Finding], text: str, path: str, before: Sequence[Advice]
+    items: Sequence[Finding], text: str, path: str, before: Sequence[Advice]
 ) -> list[Advice]:
     """Return findings with their ids and lines; `before` are those of the file's earlier part."""
     lines = text.splitlines() or [""]
     counts = Counter((item.finding.rule, lines[item.line - 1]) for item in before)
     results = []
-    for finding in found:
+    for finding in items:
         line = _line(text, finding.position)
         words = lines[min(line, len(lines)) - 1]
         identity = finding_id(path, finding.rule, words, counts[finding.rule, words])

@@ -196,9 +196,9 @@ def remove_projections(
         return ()
     edits = []
     text, tokens = statement.text, statement.tokens
-    kept = [number for number in range(len(spans)) if number not in numbers]
+    remaining = [number for number in range(len(spans)) if number not in numbers]
     for number in sorted(numbers):
-        if number > kept[0]:  # with the comma before it
+        if number > remaining[0]:  # with the comma before it
             edits.append(
                 remove_tokens(statement, Span(spans[number].first - 1, spans[number].last))
             )

@@ -45,11 +45,11 @@ class ProjectTables:
     def _read(self, asset: str, spec: InputSpec) -> TableFacts:
         """Return an input as an asset reads it: one partition, or several."""
         node = self._compiled.nodes[spec.node]
-        one = self._reads_one_partition(asset, spec)
+        single = self._reads_one_partition(asset, spec)
         keys = tuple(
-            key if one else wider
+            key if single else wider
             for key in self._keys.get(spec.node, ())
-            if (wider := self._over_partitions(node, key)) is not None or one
+            if (wider := self._over_partitions(node, key)) is not None or single
         )
         return TableFacts(
             node.name,

@@ -45,7 +45,7 @@ RULES = (
 
 def findings(queries: Queries) -> list[Finding]:
     """Return what the rules say about a statement, by position."""
-    results = [found for rule in RULES for found in _of_rule(rule, queries)]
+    results = [finding for rule in RULES for finding in _of_rule(rule, queries)]
     return sorted(results, key=lambda finding: finding.position)
 
 

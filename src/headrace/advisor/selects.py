@@ -465,9 +465,9 @@ class SelectScope:
         for left, right, premises in self.equal:
             if not is_allowed(premises, guarded_only):
                 continue
-            for one, other in ((left, right), (right, left)):
-                if one in closed and other not in closed:
-                    closed[other] = closed[one] | premises
+            for given, other in ((left, right), (right, left)):
+                if given in closed and other not in closed:
+                    closed[other] = closed[given] | premises
 
     def _close_expressions(self, closed: Closed) -> None:
         for attribute, parts in self._expressions.items():

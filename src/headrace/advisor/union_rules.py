@@ -61,7 +61,7 @@ def _chain(operation: exp.Union) -> tuple[list[exp.Expr], list[exp.Expr]]:
 
 def _disjoint(queries: Queries, branches: Sequence[exp.Expr]) -> Premises | None:
     relations = [queries.relations.get(id(branch), Relation()) for branch in branches]
-    if not all(_differ(one, other) for one, other in combinations(relations, 2)):
+    if not all(_differ(left, right) for left, right in combinations(relations, 2)):
         return None
     for guarded_only in (True, False):
         parts = [_repeats_nothing(relation, guarded_only) for relation in relations]
@@ -79,7 +79,7 @@ def _repeats_nothing(relation: Relation, guarded_only: bool) -> Premises | None:
     return None if row is None else premises_of(row)
 
 
-def _differ(one: Relation, other: Relation) -> bool:
+def _differ(left: Relation, right: Relation) -> bool:
     """Whether a column holds one constant in the first relation and another one in the second."""
-    both = UnionRelation([one, other], distinct=False)
+    both = UnionRelation([left, right], distinct=False)
     return any(both.differs(column) for column in both.columns or ())

@@ -61,8 +61,8 @@ def _check(
     invocation.show(rows, _render, clock=False)
     for file, problem in unreadable:
         invocation.note(f"{file}:{problem.line}: the statement can't be read: {problem.message}")
-    found = any(row.verdict != "refuted" for row in rows)
-    return int(bool(unreadable) or (exit_code and found))
+    reported = any(row.verdict != "refuted" for row in rows)
+    return int(bool(unreadable) or (exit_code and reported))
 
 
 def _render(rows: list[OptimizeRow], page: CommandOutput) -> None:

@@ -83,14 +83,15 @@ def check_sql(
     ],
     *,
     dialect: Annotated[
-        str, Option("--dialect", metavar="D", help="of check: the dialect of the files")
-    ] = "duckdb",
+        str | None,
+        Option("--dialect", metavar="D", help="of check: the dialect of the files (duckdb)"),
+    ] = None,
 ) -> tuple[list[OptimizeRow], list[tuple[str, Unreadable]]]:
     """Return the findings in files of SQL, without a project or data, and what can't be read.
 
     Raise UsageError for a file that isn't there, and for an unknown dialect.
     """
-    name = dialect_name(dialect)
+    name = dialect_name(dialect or "duckdb")
     rows: list[OptimizeRow] = []
     unreadable: list[tuple[str, Unreadable]] = []
     for file in files:

@@ -9,7 +9,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import plural
 from headrace.model.errors import UsageError
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Argument
 from headrace.services.responses.optimize import OptimizeRow
 
 _STYLES = {"proven": "good", "refuted": "dim"}
@@ -23,9 +23,7 @@ def optimize_command(
         Argument("[SELECT|check FILE]...", "assets (all), or `check` and files of SQL"),
     ] = None,
     exclude: list[str] | None = None,
-    dialect: Annotated[
-        str | None, Option("--dialect", metavar="D", help="of check: the dialect of the files")
-    ] = None,
+    dialect: str | None = None,
     exit_code: ExitCode = False,
 ) -> int:
     """List what can go or be faster in SQL, and what is wrong in it, with premises and diffs.
@@ -57,7 +55,7 @@ def _check(
         )
     from headrace.services.optimize import check_sql
 
-    rows, unreadable = check_sql(files, dialect=dialect or "duckdb")
+    rows, unreadable = check_sql(files, dialect=dialect)
     invocation.show(rows, _render, clock=False)
     for file, problem in unreadable:
         invocation.note(f"{file}:{problem.line}: the statement can't be read: {problem.message}")

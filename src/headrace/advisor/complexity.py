@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from headrace.model import SqlBody
+from headrace.model import Asset, Source, SqlBody
 from headrace.plan import Compiled
 from headrace.plan.compiled import own_file
 from headrace.plan.impact import ALL_COLUMNS, Lineage
@@ -19,6 +19,8 @@ _MACRO = re.compile(
     r"create\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?(?:macro|function)\s+\"?(\w+)",
     re.IGNORECASE,
 )
+_MAKES_NULLS = re.compile(r"\b(join|rollup|cube|grouping)\b", re.IGNORECASE)
+"""An outer join and subtotals make NULLs of a column without any."""
 _SHAPES = re.compile(
     r"\b(distinct|limit|sample|unnest|union|intersect|except|qualify|offset)\b", re.IGNORECASE
 )
@@ -105,15 +107,7 @@ class ProjectShape:
 
     def _files(self) -> dict[str, tuple[str, ...]]:
         """Return node → the files that belong to it alone, its tests excluded."""
-        places: dict[str, set[str]] = {}
-        for node in self._project.nodes():
-            paths = {node.place.file}
-            asset = self._project.assets.get(node.name)
-            if asset is not None:
-                paths |= {own_file(asset) or node.place.file}
-                if isinstance(asset.body, SqlBody):
-                    paths.add(asset.body.file)
-            places[node.name] = paths
+        places = {node.name: self._places(node) for node in self._project.nodes()}
         uses = Counter(path for paths in places.values() for path in paths)
         return {
             name: tuple(sorted(paths))
@@ -121,33 +115,42 @@ class ProjectShape:
             if all(uses[path] == 1 for path in paths)
         }
 
+    def _places(self, node: Source | Asset) -> set[str]:
+        """Return the files that declare a node."""
+        if isinstance(node, Source):
+            return {node.place.file}
+        body = {node.body.file} if isinstance(node.body, SqlBody) else set()
+        return {node.place.file, own_file(node) or node.place.file, *body}
+
     def _unread_columns(self) -> Iterator[Finding]:
         used = self._used_columns()
-        direct = {name for item in self._project.consumers.values() for name in item.reads}
+        reason = "no column that a consumer reads is computed from it"
         for name in self._compiled.order:
-            node = self._compiled.nodes[name]
-            asset = self._project.assets.get(name)
-            whole = name in direct or name in self._seen or (name, ALL_COLUMNS) in used
-            if asset is None or name not in self.needed or whole or node.column_names is None:
+            asset, columns = self._project.assets.get(name), self._compiled.nodes[name].column_names
+            if asset is None or columns is None or self._read_as_a_whole(name, used):
                 continue
-            checked = {
-                str(column).lower()
-                for check in asset.checks
-                for column in check.arguments.get("columns") or [check.arguments.get("column", "")]
-            }
-            needed_columns = {
-                (node.partition_column or "").lower(),
-                (asset.partition.column or "").lower(),
-                *(key.lower() for key in asset.merge_keys),
-                *checked,
-            }
-            for column in node.column_names:
+            needed_columns = self._needed_by_itself(asset)
+            for column in columns:
                 if (name, column.lower()) not in used and column.lower() not in needed_columns:
-                    yield Finding(
-                        "unread_column",
-                        f"{name}.{column}",
-                        "no column that a consumer reads is computed from it",
-                    )
+                    yield Finding("unread_column", f"{name}.{column}", reason)
+
+    def _read_as_a_whole(self, name: str, used: set[tuple[str, str]]) -> bool:
+        """Return whether all columns of a node may be read, or nothing needs the node at all."""
+        consumers = self._project.consumers.values()
+        direct = any(name in consumer.reads for consumer in consumers)
+        whole = direct or name in self._seen or (name, ALL_COLUMNS) in used
+        return whole or name not in self.needed
+
+    def _needed_by_itself(self, asset: Asset) -> set[str]:
+        """Return the columns, in lower case, of an asset's partitions, keys and checks."""
+        checked = (
+            str(column)
+            for check in asset.checks
+            for column in check.arguments.get("columns") or [check.arguments.get("column", "")]
+        )
+        partition = self._compiled.nodes[asset.name].partition_column or ""
+        columns = (partition, asset.partition.column or "", *asset.merge_keys, *checked)
+        return {column.lower() for column in columns}
 
     def _used_columns(self) -> set[tuple[str, str]]:
         """Return the columns, in lower case, that a consumer or an observed reader needs."""
@@ -228,20 +231,27 @@ class ProjectShape:
         columns = arguments.get("columns")
         if kind != "not_null" or not isinstance(columns, list) or not columns:
             return ""
-        reasons = []
-        for column in columns:
-            edges = self._lineage.of(name).columns.get(str(column), ())
-            if len(edges) != 1 or edges[0].transformation is not Transformation.IDENTITY:
-                return ""
-            inputs = {spec.node.lower(): spec.node for spec in self._compiled.nodes[name].inputs}
-            above = inputs.get(edges[0].input)
-            sql = self._compiled.nodes[name].sql or ""
-            if above is None or re.search(r"\b(join|rollup|cube|grouping)\b", sql, re.IGNORECASE):
-                return ""  # an outer join makes NULLs of a column without any
-            if not self._never_null(above, edges[0].column):
-                return ""
-            reasons.append(f"{column} is {above}.{edges[0].column}")
+        origins = [self._same_values_above(name, str(column)) for column in columns]
+        known = [origin for origin in origins if origin is not None and self._never_null(*origin)]
+        if len(known) < len(columns):
+            return ""
+        reasons = [
+            f"{column} is {above}.{its_column}"
+            for column, (above, its_column) in zip(columns, known, strict=True)
+        ]
         return f"{', '.join(reasons)}, where a blocking check refuses NULLs"
+
+    def _same_values_above(self, name: str, column: str) -> tuple[str, str] | None:
+        """Return the input's column whose values a column has unchanged; None if it may differ."""
+        node = self._compiled.nodes[name]
+        edges = self._lineage.of(name).columns.get(column, ())
+        if len(edges) != 1 or edges[0].transformation is not Transformation.IDENTITY:
+            return None
+        if _MAKES_NULLS.search(node.sql or ""):
+            return None
+        inputs = {spec.node.lower(): spec.node for spec in node.inputs}
+        above = inputs.get(edges[0].input)
+        return None if above is None else (above, edges[0].column)
 
     def _never_null(self, name: str, column: str) -> bool:
         node = self._project.source_or_asset(name)
@@ -254,25 +264,25 @@ class ProjectShape:
         )
 
     def _macros(self) -> Iterator[Finding]:
-        texts = {name: node.sql or "" for name, node in self._compiled.nodes.items()}
         for path, text in self._project.macros.items():
             names = _MACRO.findall(text)
-            unused = []
-            for macro in names:
-                call = re.compile(rf"\b{re.escape(macro)}\s*\(", re.IGNORECASE)
-                users = [name for name, sql in texts.items() if call.search(sql)]
-                others = sum(
-                    len(call.findall(other)) - (other_path == path)
-                    for other_path, other in self._project.macros.items()
-                )
-                if not users and others <= 0:
-                    unused.append(macro)
-                    yield Finding("unused_macro", macro, f"no asset calls it ({path})", ())
-                elif len(users) + max(0, others) == 1:
-                    where = users[0] if users else "another macro"
-                    yield Finding("unused_macro", macro, f"only {where} calls it ({path})")
-            if names and len(unused) == len(names):
+            callers = {macro: self._callers(macro, path) for macro in names}
+            yield from (
+                Finding("unused_macro", macro, f"{_who(users)} calls it ({path})")
+                for macro, users in callers.items()
+                if len(users) <= 1
+            )
+            if names and not any(callers.values()):
                 yield Finding("unused_macro", path, "no macro of the file is called", (path,))
+
+    def _callers(self, macro: str, path: str) -> list[str]:
+        """Return what calls a macro of a file: assets, and `another macro` for each other call."""
+        call = re.compile(rf"\b{re.escape(macro)}\s*\(", re.IGNORECASE)
+        texts = ((name, node.sql or "") for name, node in self._compiled.nodes.items())
+        assets = [name for name, sql in texts if call.search(sql)]
+        calls = sum(len(call.findall(other)) for other in self._project.macros.values())
+        declared = len(call.findall(self._project.macros[path])) > 0
+        return assets + ["another macro"] * max(calls - declared, 0)
 
     def _agreements(self) -> Iterator[Finding]:
         for name, contract in self._project.contracts.items():
@@ -307,3 +317,7 @@ class ProjectShape:
             step = passing if name in self.passed else 1
             depths[name] = max(above, default=0) + step if name in self._project.assets else 0
         return depths
+
+
+def _who(users: list[str]) -> str:
+    return f"only {users[0]}" if users else "no asset"

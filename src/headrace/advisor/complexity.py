@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from headrace.model import Asset, Source, SqlBody
+from headrace.model import Asset, Consumer, Source, SqlBody
 from headrace.plan import Compiled
 from headrace.plan.compiled import own_file
 from headrace.plan.impact import ALL_COLUMNS, Lineage
@@ -115,9 +115,9 @@ class ProjectShape:
             if all(uses[path] == 1 for path in paths)
         }
 
-    def _places(self, node: Source | Asset) -> set[str]:
+    def _places(self, node: Source | Asset | Consumer) -> set[str]:
         """Return the files that declare a node."""
-        if isinstance(node, Source):
+        if not isinstance(node, Asset):
             return {node.place.file}
         body = {node.body.file} if isinstance(node.body, SqlBody) else set()
         return {node.place.file, own_file(node) or node.place.file, *body}

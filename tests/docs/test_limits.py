@@ -230,7 +230,8 @@ def test_classified_columns_are_read_by_commands_and_not_in_quarantine(played: S
     of commands.
     """
     said(
-        "With `access.yaml`, the commands `read` and `sql` do the same, but for owners and admins."
+        "With `access.yaml`, the commands `read`, `sql`, `diff` and `plan` in an environment do the"
+        " same, but for owners and admins; `try` is refused."
     )
     assert "Mallory" in played.run("headrace read sales")[1]
     assert "Mallory" in played.run('headrace sql "select who from daily"')[1]

@@ -219,9 +219,9 @@ def merge(into: Edges, edges: Edges) -> None:
             into[key] = rank if known is None else _of_both(known, rank)
 
 
-def _of_both(one: int, other: int) -> int:
+def _of_both(first: int, second: int) -> int:
     """Return the rank of two paths from the same column."""
-    low, high = min(one, other), max(one, other)
+    low, high = min(first, second), max(first, second)
     if low < GROUP_KEY <= high < OPAQUE:  # only one of them passes on values
         return max(low, EXPRESSION)
     return high

@@ -262,8 +262,10 @@ def _operated() -> Iterator[Step]:
     yield Line("checks challenge revenue --json", now)
     yield Line("checks suggest revenue", now)
     yield from _both(now, "classify --suggest")
-    yield from _screens(now, "bottleneck", "complexity", "complexity prune nothing")
-    yield from _screens(now, "costs", "costs --by waste")
+    # what took how long differs from one machine to the next, and so does the order by it
+    yield from _screens(now, "bottleneck nobody", "complexity", "complexity prune nothing")
+    yield from _screens(now, "costs --by nothing")
+    yield from _screens(now, "what-if --set wrokers=4", "what-if --set workers=0")
     yield from _both(now, "optimize revenue")
     yield from _both(now, "approvals", "approve 99 --reason x", "reject 99 --reason x")
     yield Line("token create ci --scope operator:owner=core --json", now)

@@ -198,6 +198,18 @@ def test_views_compute_with_clear_values_and_show_masked_ones(reader: Project) -
     assert "loud" in reader.refused("sql", "select loud from adults").lower()
 
 
+def test_a_query_of_a_view_reads_no_files_beside_it(reader: Project) -> None:
+    """Would catch: `read_parquet` of the clear file of a view's input, in a query that names the
+    view only."""
+    file = next((reader.root / ".headrace" / "lake").glob("**/people/*.parquet"))
+    for read in (f"read_parquet('{file}')", f"parquet_metadata('{file}')", "query('select 1')"):
+        for query in (
+            f"select adults.id, f.* from adults, {read} as f",
+            f"select (select max(f) from {read} as f) as newest from adults",
+        ):
+            assert "can't be used here" in reader.refused("sql", query)
+
+
 def test_an_error_of_a_view_shows_no_value(bank: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: DuckDB's error about a clear value, of a view that fails on it."""
     _write(

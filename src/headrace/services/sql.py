@@ -161,12 +161,17 @@ def _visible(
     views: Sequence[str],
     text: str,
 ) -> tuple[MaskedViews | None, _Snapshot]:
-    """Return the views if they are to be masked, and the tables as the query sees them."""
-    from headrace.lake.reading import names_in
+    """Return the views if they are to be masked, and the tables as the query sees them.
+
+    Raise UsageError if the query reads files past them.
+    """
+    from headrace.lake.reading import names_in, refuse_other_reads
 
     if not question.over_network and unrestricted(session):
         return None, seen
     hidden = _hidden_views(session, question, views, seen.tables)
+    if hidden is not None:
+        refuse_other_reads(text)  # the session may read the clear files of the views' inputs
     named = seen if hidden is None else _named(seen, names_in(text))
     return hidden, _masked(session, named, text, question)
 

@@ -81,6 +81,26 @@ def test_a_plan_that_a_token_asked_for_isnt_approved_by_who_created_the_token(
     )
 
 
+def test_a_token_that_a_token_created_is_no_second_person(
+    asked: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a person whose token creates another token, which approves the person's plan,
+    or asks for one that the person approves."""
+    number = ask(asked)["id"]
+    monkeypatch.setenv("HEADRACE_TOKEN", token(asked, "first", "admin"))
+    monkeypatch.setenv("HEADRACE_TOKEN", token(asked, "second", "admin"))
+    text = asked.refused("approve", number, "--reason", "fine", code=3)
+    assert "another person must decide" in text
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    asked.text("backfills", "cancel", number, "--reason", "again")
+    monkeypatch.setenv("HEADRACE_TOKEN", token(asked, "third", "admin"))
+    monkeypatch.setenv("HEADRACE_TOKEN", token(asked, "fourth", "operator", "viewer"))
+    number = ask(asked)["id"]
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    text = asked.refused("approve", number, "--reason", "fine", code=3)
+    assert "token:fourth asked for plan" in text
+
+
 def test_another_person_approves_and_it_runs(
     asked: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

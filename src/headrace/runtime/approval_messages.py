@@ -151,12 +151,8 @@ class _Messages:
 
     def asker(self, actor: str) -> list[Recipient]:
         """Return the owners who are the person who asked, or who created the token that asked."""
-        names = [actor]
-        if actor.startswith(_TOKEN):
-            token = actor.removeprefix(_TOKEN)
-            names = [
-                item.created_by for item in access_tokens.every(self._tx) if item.name == token
-            ]
+        is_token = actor.startswith(_TOKEN)
+        names = access_tokens.creators(self._tx, actor) if is_token else [actor]
         owners = [owner for name in names for owner in self._owners_named(name)]
         people = [self._people.of(owner) for owner in dict.fromkeys(owners)]
         return [to for to in people if to is not None and not to.instead_of]

@@ -230,12 +230,11 @@ def people_of(session: ProjectSession) -> list[str]:
 
 
 def _creators(session: ProjectSession, actor: str) -> list[str]:
-    """Return who created the tokens that have had an actor's name."""
+    """Return who created the tokens that have had an actor's name, also by another token."""
     if not actor.startswith(TOKEN_PREFIX) or session.store is None:
         return []
-    name = actor.removeprefix(TOKEN_PREFIX)
     with session.store.read() as tx:
-        return [token.created_by for token in access_tokens.every(tx) if token.name == name]
+        return access_tokens.creators(tx, actor)
 
 
 def find(tx: Transaction, subject: Subject) -> Pending | None:

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from headrace.store.transaction import Transaction
 
+ACTOR_PREFIX = "token:"
+"""Begins the name that the audit trail has for a token."""
+
 
 class AccessToken(NamedTuple):
     """A token; times are in microseconds since 1970 UTC. `grants` is JSON text."""
@@ -59,6 +62,23 @@ def every(tx: Transaction) -> list[AccessToken]:
     """Return all tokens, the newest first."""
     rows = tx.execute(f"select {_COLUMNS} from access_token order by id desc")
     return [AccessToken(*row) for row in rows]
+
+
+def creators(tx: Transaction, actor: str) -> list[str]:
+    """Return who created the tokens that have had an actor's name, revoked ones as well.
+
+    Where that is a token, its creators are among them: it is how a person made the other one.
+    """
+    by_actor: dict[str, list[str]] = {}
+    for token in every(tx):
+        by_actor.setdefault(f"{ACTOR_PREFIX}{token.name}", []).append(token.created_by)
+    names: dict[str, None] = {}
+    waiting = [actor]
+    while waiting:
+        new = [name for name in by_actor.get(waiting.pop(), ()) if name not in names]
+        names.update(dict.fromkeys(new))
+        waiting += new
+    return list(names)
 
 
 def revoke(tx: Transaction, token_id: int, now_us: int) -> None:

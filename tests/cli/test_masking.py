@@ -131,6 +131,11 @@ def test_a_query_sees_masked_values_only(reader: Project) -> None:
     joined = rows("select p.id, amount from people p join payments using (iban) order by 1")
     assert joined == [{"id": 1, "amount": 5}, {"id": 2, "amount": 7}]
     assert "note" not in rows("select * from people")[0]
+    answer = reader.json("sql", "select count(*) as n from people")
+    assert "people.note" in answer["masked"] and answer["masked"] == sorted(answer["masked"])
+    assert "the query saw masked, or not at all: people." in reader.text(
+        "sql", "select count(*) as n from people"
+    )
     assert 'column "note"' in reader.refused("sql", "select note from people").lower()
     text = reader.text("sql", "select * from people order by iban", "--format", "csv")
     assert not [value for value in CLEAR if value in text]

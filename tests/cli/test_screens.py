@@ -712,6 +712,7 @@ SQL = i.SqlResponse(
     rows=READ.rows,
     truncated=True,
     seconds=0.04,
+    masked=["planes.owner"],
 )
 ATTACH = i.AttachResponse(
     catalog="sqlite",

@@ -83,6 +83,8 @@ class _Snapshot(msgspec.Struct, frozen=True):
     at: datetime | None
     tables: tuple[Any, ...]
     """`QueryTable` of `lake.reading`"""
+    masked: tuple[str, ...] = ()
+    """NODE.COLUMN that the query's reader sees masked, or not at all."""
 
 
 @authorised
@@ -104,6 +106,7 @@ def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
         rows=list(answer.rows),
         truncated=answer.more,
         seconds=time.perf_counter() - started,
+        masked=list(seen.masked),
     )
 
 
@@ -135,6 +138,8 @@ def _prepared(
     )
     seen = _seen(session, question, [name for name in node_names if name not in views])
     hidden, read = _visible(session, question, seen, views, text)
+    named = [*(table.name for table in read.tables), *(view for view in views if view.lower() in names)]
+    seen = msgspec.structs.replace(seen, masked=_masked_names(session, question, named))
     if question.noted and not any(name.startswith('"') for name in names):
         note_reads(session, _canonical(project, names), usage.SQL)
     # DuckDB computes from here on: a process never has both DuckDB and the state open
@@ -230,6 +235,21 @@ def _masked(session: ProjectSession, seen: _Snapshot, text: str, question: SqlQu
     """
     tables = tuple(_masked_table(session, table, text, question) for table in seen.tables)
     return msgspec.structs.replace(seen, tables=tables)
+
+
+def _masked_names(
+    session: ProjectSession, question: SqlQuery, nodes: Sequence[str]
+) -> tuple[str, ...]:
+    """Return NODE.COLUMN of the nodes that the reader sees masked, or not at all."""
+    from headrace.services.masking import column_limits
+
+    if not question.over_network and unrestricted(session):
+        return ()
+    return tuple(
+        f"{node}.{column}"
+        for node in nodes
+        for column in column_limits(session, node, over_network=question.over_network).names
+    )
 
 
 def _masked_table(

@@ -301,6 +301,8 @@ def _render_result(response: SqlResponse, page: CommandOutput) -> None:
     as_of = "" if response.at is None else f"of {page.times.time_text(response.at)}"
     text = f"the first {rows}; --limit N shows more" if response.truncated else rows
     page.facts(text, f"{snapshot} {as_of}".strip(), seconds(response.seconds))
+    if response.masked:
+        page.say(f"the query saw masked, or not at all: {joined(response.masked)}", "dim")
     page.next(command_line("lineage", response.tables[0]) if response.tables else "headrace ls")
 
 

@@ -70,6 +70,8 @@ class SqlResponse(Response, frozen=True, kw_only=True):
     truncated: bool = False
     """Whether there are more rows than `--limit` lets through."""
     seconds: float | None = None
+    masked: list[str] = []
+    """NODE.COLUMN of the tables that the query saw masked, or not at all."""
 
 
 class AttachResponse(Response, frozen=True, kw_only=True):

@@ -102,6 +102,11 @@ def _user_and_groups(uid: int, period: int) -> tuple[str, tuple[str, ...]]:
     return user.pw_name, tuple(names)
 
 
+_WITHOUT_RULES = (
+    "the project has no access.yaml: local users may do everything, people who sign in nothing"
+)
+
+
 def decide(
     rules: AccessRules | None,
     identity: Identity,
@@ -118,7 +123,7 @@ def decide(
     everything.
     """
     if rules is None and identity.kind is IdentityKind.LOCAL:
-        return Decision(True, "the project has no access.yaml: local users may do everything")
+        return Decision(True, _WITHOUT_RULES)
     rules = rules or AccessRules()
     forbid = next(
         (rule for rule in rules.forbids if _forbids(rule, identity, permission, node, env)), None

@@ -227,13 +227,15 @@ def grant_typed(subject: str, text: str) -> Grant:
     role, colon, written = text.partition(":")
     if role not in tuple(Role):
         raise UsageError(
-            f"{role[:40]!r} is no role", hint=did_you_mean(role, tuple(Role)) or _SCOPE_HINT
+            f"{role[:40]!r} is no role",
+            hint=did_you_mean(role, tuple(Role)) or f"the roles are {', '.join(Role)}",
         )
     limits: dict[str, list[str]] = {}
     for part in written.split(",") if colon else ():
         field, equals, value = part.strip().partition("=")
         if field not in SCOPE_FIELDS or not equals or not value:
-            raise UsageError(f"{part[:60]!r} limits nothing", hint=_SCOPE_HINT)
+            hint = f"a role is limited by {', '.join(SCOPE_FIELDS)}: operator:domain=finance,env=prod"
+            raise UsageError(f"{part[:60]!r} limits nothing", hint=hint)
         limits.setdefault(field, []).append(value)
     scope = Scope(**{field: tuple(values) for field, values in limits.items()})
     return Grant(role=Role(role), to=(subject,), scope=scope)

@@ -14,6 +14,7 @@ from headrace.plan.project_plan import PLAN_ID
 from headrace.runtime.approval_states import (
     APPROVED,
     BACKFILL,
+    EXPIRED,
     OPEN,
     PREFIX,
     REJECTED,
@@ -263,9 +264,10 @@ def _answered(
     if state == VOID:
         raise Refused(f"plan {pending.id} is void: {why}", hint="plan it again")
     if state != OPEN:
-        raise UsageError(
-            f"plan {pending.id} can't be answered: it is {state} ({why})", hint="headrace approvals"
-        )
+        hint = "headrace approvals"
+        if state == EXPIRED:
+            hint = "type the command of the plan again: it asks for a new approval"
+        raise UsageError(f"plan {pending.id} can't be answered: it is {state} ({why})", hint=hint)
     _refuse_own_plan(context, pending, arguments.people)
     _refuse_without_role(context, pending, arguments)
     if arguments.answer == APPROVED:

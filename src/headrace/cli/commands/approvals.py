@@ -9,6 +9,8 @@ from headrace.model.policy import Approval
 from headrace.services.responses.approvals import ApprovalRow
 
 _STYLES = {"open": "warn", "approved": "good", "rejected": "bad", "expired": "dim", "void": "dim"}
+_NEEDS_SHOWN_MAX = 20
+"""Open plans of which the list says whose approval is missing."""
 
 
 def _render_approvals(rows: list[ApprovalRow], page: CommandOutput) -> None:
@@ -39,6 +41,8 @@ def _render_approvals(rows: list[ApprovalRow], page: CommandOutput) -> None:
     ]
     page.table(columns, cells)
     open_rows = [row for row in rows if row.state == "open"]
+    for row in open_rows[:_NEEDS_SHOWN_MAX]:
+        page.say(f"{row.id} needs {joined([need.text for need in row.needs])}", indent=2)
     if open_rows:
         first = open_rows[0]
         details = [f"headrace backfills {first.id}"] if first.kind == "backfill" else []

@@ -80,7 +80,7 @@ def _places(
             results += _of_copies(node, erase_places.copies(tx, folders, source, keys))
     for item in erase_places.quarantined(tx, folders, nodes, keys):
         why = (
-            "held or rejected rows: their file is deleted, what waits is ingested or computed anew"
+            "held or rejected rows: their file is deleted, what waits is ingested or computed again"
         )
         results.append(
             place_row(item.node, "quarantine", item.rows, ERASED, why)
@@ -141,7 +141,7 @@ def _of_copies(node: str, copies: erase_places.Copies) -> list[ErasedPlaceRow]:
         why = f"stored bytes of deliveries; files that are deleted: {len(copies.raw)}"
         results.append(place_row(node, "raw", copies.rows, ERASED, why))
     for path in copies.delivered:
-        why = f"the delivered file {path} isn't Headrace's: delete it, or have it delivered anew"
+        why = f"the delivered file {path} isn't Headrace's: delete the rows in it"
         results.append(place_row(node, "delivery", None, KEPT, why))
     for path in copies.unread:
         why = f"the stored delivery {path} can't be read, so nobody can tell: look at it"
@@ -161,8 +161,8 @@ def _places_that_stay(
             continue
         names = " and ".join(columns)
         why = (
-            f"its rows have no column that comes from {names} unchanged: whose they are can't be"
-            " told apart. If they can, name the column: --where … or NODE.COLUMN = VALUE"
+            f"no column has the values of {names} unchanged, so Headrace can't tell whose rows"
+            " these are. If one has, name it: --where … or NODE.COLUMN = VALUE"
         )
         results.append(place_row(node, "rows", None, KEPT, why))
     for consumer, read in erase_places.exported(compiled, nodes).items():

@@ -121,8 +121,11 @@ def _render_apply(response: ApplyResponse, page: CommandOutput) -> None:
     _render_applied(response, page)
     plans.render_needed_backfills(response.backfills, {row.node for row in response.stale}, page)
     page.clock_note()
+    removes = any(row.partitions and row.hold is None for row in response.plan.removes)
     page.next(
-        "headrace tick"
+        "headrace db gc --dry-run"  # before a tick removes them for good
+        if response.state == "applied" and removes
+        else "headrace tick"
         if response.state == "applied"
         else "headrace status"
         if response.version

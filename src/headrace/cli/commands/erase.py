@@ -189,4 +189,5 @@ def _render_holds(rows: list[HoldRow], page: CommandOutput) -> None:
         for row in rows
     ]
     page.table(columns, cells)
-    page.next("headrace hold release NODE --reason TEXT")
+    in_force = any(row.released_at is None for row in rows)
+    page.next(f"headrace hold {'release ' if in_force else ''}NODE --reason TEXT")

@@ -160,6 +160,7 @@ def test_rules_are_in_force_once_they_are_applied(governed: Project) -> None:
     assert governed.json("access", "whoami")["roles"][0]["role"] == "admin"
     changes = governed.json("plan")["changes"]
     assert [change["node"] for change in changes] == ["access.yaml"]
+    assert governed.json("plan")["locks_out"] is None
     governed.text("apply", "--yes")
     assert refusal(governed, "apply", "--yes")["who"] == who
     for words in (["db", "gc"], ["serve", "--port", "0"], ["tick"], ["token", "list"]):
@@ -311,6 +312,9 @@ def test_first_rules_that_lock_out_their_user_arent_applied_without_a_question(
     (root / "access.yaml").write_text(f"- {{role: admin, to: [user:somebody-else, {who}]}}\n")
     project.text("tick")
     assert project.json("access", "whoami")["enforced"]
+    (root / "access.yaml").write_text("- {role: admin, to: [user:somebody-else]}\n")
+    assert f"access.yaml gives {who} no role" in project.text("plan")
+    assert project.json("plan")["locks_out"] == who
     other = tmp_path / "other"
     other.mkdir()
     (other / "headrace.toml").write_text('[project]\nname = "new"\ntimezone = "UTC"\n')

@@ -228,6 +228,7 @@ def prepare(
         weakens=[_weakened(compiled, item) for item in planned.weakened],
         classified=_newly_classified(session, compiled, base.compiled, meant, lineage),
         removes=removals(session, compiled),
+        locks_out=_locked_out(session, compiled),
         stale=invalidation.stale_rows(invalidated.stale),
         repairs=invalidation.stale_rows(invalidated.failed),
         bytes_estimate=cost.size,
@@ -239,6 +240,16 @@ def prepare(
         clock=session.clock.kind,
     )
     return PreparedPlan(planned, cost, offers, response)
+
+
+def _locked_out(session: ProjectSession, compiled: Compiled) -> str | None:
+    """Return who runs the command if the rules to apply give them no role; else None."""
+    from headrace.security.access import roles_of
+
+    rules, identity = compiled.project.access, session.identity
+    if rules is None or session.production is not None:
+        return None
+    return None if roles_of(rules, identity, today=session.now().date()) else identity.who
 
 
 def _newly_classified(

@@ -118,6 +118,9 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
     ]
     if touched:
         page.say(f"touches {joined(touched)}", indent=2)
+    if plan.locks_out is not None:
+        text = f"access.yaml gives {plan.locks_out} no role: after `apply` you may do nothing more"
+        page.say(text, "bad", indent=2)
     _say_classified(plan.classified, page)
     _say_removed(plan.removes, page)
     for weaker in plan.weakens:

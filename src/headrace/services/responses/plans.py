@@ -265,6 +265,8 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     mask."""
     removes: list[RemovesRow] = []
     """What a new or shortened `retain:` removes, which nothing brings back."""
+    locks_out: str | None = None
+    """Who runs the command, if the new rules of access give them no role."""
     stale: list[StaleRow] = []
     """What becomes stale, inputs before what reads them. Readers keep what they see until somebody
     requests it to be recomputed."""

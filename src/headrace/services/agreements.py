@@ -85,7 +85,7 @@ class InputsUnchanged(Refused):
 def checked_id(text: str | None) -> str | None:
     """Return the plan's id as typed. Raise UsageError if it isn't well-formed."""
     if text is not None and PLAN_ID.fullmatch(text) is None:
-        hint = "`headrace plan`, or the command with --dry-run, prints it: p- and 16 hexadecimal digits"
+        hint = "`headrace plan` or --dry-run prints the id: p- and 16 hexadecimal digits"
         raise UsageError(f"{text[:40]!r} is no plan's id", hint=hint)
     return text
 

@@ -138,7 +138,10 @@ def _prepared(
     )
     seen = _seen(session, question, [name for name in node_names if name not in views])
     hidden, read = _visible(session, question, seen, views, text)
-    named = [*(table.name for table in read.tables), *(view for view in views if view.lower() in names)]
+    named = [
+        *(table.name for table in read.tables),
+        *(view for view in views if view.lower() in names),
+    ]
     seen = msgspec.structs.replace(seen, masked=_masked_names(session, question, named))
     if question.noted and not any(name.startswith('"') for name in names):
         note_reads(session, _canonical(project, names), usage.SQL)

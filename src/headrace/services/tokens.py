@@ -234,7 +234,7 @@ def grant_typed(subject: str, text: str) -> Grant:
     for part in written.split(",") if colon else ():
         field, equals, value = part.strip().partition("=")
         if field not in SCOPE_FIELDS or not equals or not value:
-            hint = f"a role is limited by {', '.join(SCOPE_FIELDS)}: operator:domain=finance,env=prod"
+            hint = f"limits: {', '.join(SCOPE_FIELDS)}; as in operator:domain=finance,env=prod"
             raise UsageError(f"{part[:60]!r} limits nothing", hint=hint)
         limits.setdefault(field, []).append(value)
     scope = Scope(**{field: tuple(values) for field, values in limits.items()})

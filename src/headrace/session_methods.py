@@ -247,9 +247,9 @@ class SessionMethods:
         """Take a role for at most 60 minutes in an emergency, by a rule `break_glass` of
         access.yaml.
 
-        The owners of what it reaches get a message, and the audit trail records it with the
-        reason. Raise NotAllowed without such a rule, Refused without a reason or while the
-        role is taken already, and UsageError for an invalid role or duration.
+        Messages to the owners of what it reaches are queued, and the audit trail records it
+        with the reason. Raise NotAllowed without such a rule, Refused without a reason or
+        while the role is taken already, and UsageError for an invalid role or duration.
         """
         result: EmergencyRow = self._call(
             "emergencies:break_glass", role=role, lasts=lasts, reason=reason

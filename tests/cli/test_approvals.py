@@ -185,6 +185,27 @@ def test_a_name_that_a_program_gives_itself_is_no_second_person(asked: Project) 
             Session(asked.root, actor=actor).approve(number, reason="fine")
 
 
+def test_names_that_a_rule_gives_one_person_are_no_second_person(
+    asked: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: one person who answers their own plan under the name of a provider."""
+    me = asked.json("access", "whoami")["who"]
+    rules = (
+        f"- {{role: admin, to: [{me}, user:bo, user:cy]}}\n"
+        f"- {{same_person: [{me}, 'user:7@login']}}\n"
+        "- {same_person: ['user:7@login', user:bo]}\n"
+    )
+    (asked.root / "access.yaml").write_text(rules)
+    asked.text("apply", "--yes")
+    number = ask(asked)["id"]
+    with monkeypatch.context() as other:
+        as_another_person(asked, other, "bo")
+        text = asked.refused("approve", number, "--reason", "fine", code=3)
+        assert "another person must decide" in text and "are names of one person" in text
+    as_another_person(asked, monkeypatch, "cy")
+    assert asked.json("approve", number, "--reason", "fine")["state"] == "approved"
+
+
 def test_a_refusal_says_why_another_name_is_the_same_person(
     asked: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

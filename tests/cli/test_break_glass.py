@@ -68,6 +68,7 @@ def test_a_role_is_taken_and_ends(governed: Project, monkeypatch: pytest.MonkeyP
             "select recipient, title, body, state, error from notice where kind = 'break_glass'"
         ).fetchall()
     assert [item[0] for item in sent] == ["core"]
+    assert row["messages"] == sum(item[3] != "dropped" for item in sent)
     assert "user:bo took the role operator" in sent[0][1] and WHY[1] in sent[0][2]
     ended = governed.json("access", "break-glass", "user:bo", "--end", "--reason", "it is over")
     assert [item["who"] for item in ended["ended"]] == ["user:bo"]
@@ -80,6 +81,20 @@ def test_a_role_is_taken_and_ends(governed: Project, monkeypatch: pytest.MonkeyP
         ("break_glass.started", "subject:user:bo", WHY[1]),
     ]
     assert governed.json("audit", "verify")["ok"]
+
+
+def test_the_number_of_messages_is_true(governed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: "the owners get a message" where none has a contact that works."""
+    settings = governed.root / "headrace.toml"
+    with monkeypatch.context() as bo:
+        as_another_person(governed, bo, "bo")
+        text = governed.text("access", "break-glass", "operator", *WHY)
+        assert "0 messages to owners queued" in text
+    settings.write_text(settings.read_text() + '[notify.mail]\nurl = "file:outbox"\n')
+    governed.text("apply", "--yes")
+    with monkeypatch.context() as bo:
+        as_another_person(governed, bo, "bo")
+        assert governed.json("access", "break-glass", "admin", *WHY)["messages"] == 1
 
 
 def test_it_expires_by_itself(governed: Project, monkeypatch: pytest.MonkeyPatch) -> None:

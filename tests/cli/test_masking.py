@@ -560,3 +560,32 @@ def test_validate_warns_of_masks_that_do_not_protect(bank: Project) -> None:
     assert set(problems) == {("mask_misfit", file), ("plain_hash", file)}
     assert "sha256 of 'iban'" in problems["plain_hash", file].replace('"', "'").replace("`", "'")
     assert "hashed.n, which is INTEGER" in problems["mask_misfit", file]
+
+
+def test_an_owner_reads_as_a_role_would(bank: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a preview that shows more than the role would read, or than the caller may."""
+    text = bank.json("token", "create", "viewer", "--scope", "viewer")["token"]
+    with monkeypatch.context() as reader:
+        reader.setenv("HEADRACE_TOKEN", text)
+        expected = {
+            name: bank.json("read", name) for name in ("people", "clean", "adults", "groups")
+        }
+        refused = bank.refused("read", "people", "--as", "admin", code=3)
+        assert "doesn't include `reveal`" in refused
+    for name, answer in expected.items():
+        seen = bank.json("read", name, "--as", "viewer")
+        assert sorted(map(str, seen["rows"])) == sorted(map(str, answer["rows"])), name
+        assert seen["masked"] == answer["masked"], name
+    clear = bank.json("read", "people", "--as", "admin")
+    assert clear["rows"] == bank.json("read", "people")["rows"] and not clear["masked"]
+    _, csv, _ = bank.call(bank.root, "read", "people", "--as", "viewer", "--format", "csv")
+    assert not any(value in csv for value in CLEAR) and "Rome" in csv
+    _, csv, _ = bank.call(bank.root, "read", "groups", "--as", "viewer", "--format", "csv")
+    assert csv and not any(value in csv for value in CLEAR)
+    assert "reads no rows" in bank.refused("read", "people", "--as", "operator", code=3)
+    assert "is no role" in bank.refused("read", "people", "--as", "vewer")
+    rules = bank.root / "access.yaml"
+    me = bank.json("access", "whoami")["who"]
+    rules.write_text(rules.read_text() + f"- {{forbid: read, to: ['{me}'], column: people.city}}\n")
+    bank.text("apply", "--yes")
+    assert "city" not in bank.json("read", "people", "--as", "viewer")["rows"][0]

@@ -31,6 +31,7 @@ DECLARED_TWICE = {
     ("import", "path"): "behind `suggestion` it is an id or a kind, and may be missing",
     ("import", "--into"): "its help says what it means for `suggestion`",
     ("incidents", "--reason"): "its help says what it means for `report` and for `note`",
+    ("read", "--as"): "tools of agents have what functions declare, and not this",
     ("sql", "query"): "a terminal may name a file with the query, or standard input",
 }
 """Command and option → why both declare it."""

@@ -91,7 +91,7 @@ def test_partitions_times_and_versions(shop: Project) -> None:
         ("--partition", "March"): "2013-02-11",
         ("--format", "xml"): "one of",
         ("--out", "x.xml"): "format",
-        ("--as", "auditor"): "not built",
+        ("--as", "owners"): "is no role",
         ("--at", "2025-03-06", "--version", "1"): "exclude each other",
     }.items():
         assert said in shop.refused("read", "revenue", *arguments)

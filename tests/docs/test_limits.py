@@ -142,13 +142,6 @@ def test_plans_are_approved() -> None:
     }
 
 
-def test_nobody_reads_as_another_role(tmp_path: Path) -> None:
-    """Would catch: an option that reads with the rights of somebody else."""
-    code, _, errors = Shell(tmp_path).run("headrace read daily --as analyst")
-    assert code != 0
-    assert "not built yet" in errors
-
-
 def test_there_is_no_vault(tmp_path: Path) -> None:
     """Would catch: a vault that is there, and a page that denies it."""
     said("There is no vault")

@@ -6,7 +6,7 @@ from datetime import date
 
 from modellab import Load, Parse
 
-from headrace.model.access import Forbid, Grant, Permission, Role, Scope
+from headrace.model.access import Forbid, Grant, Permission, Role, SamePerson, Scope
 
 GOOD = """\
 - {role: operator, to: [user:ana, "group:ops"], domain: finance, env: prod, until: 2027-03-01}
@@ -67,6 +67,43 @@ def test_each_mistake_is_reported_at_its_line(parse: Parse) -> None:
     for document in ("role: viewer\n", "7\n"):
         problems = parse("access.yaml", document).problems
         assert [problem.code for problem in problems] == ["wrong_type"]
+
+
+def test_names_of_one_person_and_their_mistakes(parse: Parse) -> None:
+    """Would catch: a rule `same_person` that is lost, joins groups, or fails without its line."""
+    text = """\
+- {same_person: [user:ana, "user:248@login.example.com", user:ana]}
+- {same_person: [user:ana]}
+- {same_person: [user:ana, user:ana]}
+- {same_person: [user:ana, group:ops, "token:ci", bo]}
+- {same_person: [user:ana, user:bo], role: viewer}
+- {same_person: {user: ana}}
+- {same_person: []}
+"""
+    declared = parse("access.yaml", text)
+    problems = [(item.place.line, item.message, item.hint) for item in declared.problems]
+    assert declared.access is not None
+    first = SamePerson(names=("user:ana", "user:248@login.example.com"), line=1)
+    assert declared.access.people[0] == first
+    one = (
+        "a person with one name needs no rule",
+        "write two names: [user:ana, user:SUB@ISSUER]",
+    )
+    assert problems == [
+        (2, *one),
+        (3, *one),
+        *(
+            (4, f"`{name}` is no user", "write user:NAME")
+            for name in ("group:ops", "token:ci", "bo")
+        ),
+        (5, "unknown field `role` in a rule", "known here: same_person"),
+        (
+            6,
+            "`same_person` must be a list of texts, not a mapping",
+            "write same_person: [a, b]",
+        ),
+        (7, *one),
+    ]
 
 
 def test_names_that_no_node_has_are_problems(load: Load) -> None:

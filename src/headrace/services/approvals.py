@@ -407,7 +407,7 @@ def _same_person(session: ProjectSession, asked_by: str, people: list[str]) -> s
     rules, answering = rules_of(session), session.actor
     if asked_by == answering:
         return ""
-    if asked_by in names_of_people(rules, {answering}):
+    if names_of_people(rules, {asked_by}) & names_of_people(rules, {answering}):
         return f": {asked_by} and {answering} are names of one person"
     creators = _creators(session, asked_by)
     shared = [name for name in (*creators, *names_of_people(rules, creators)) if name in people]

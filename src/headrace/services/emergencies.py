@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -68,7 +68,8 @@ def break_glass(
 ) -> EmergencyRow:
     """Take a role for at most 60 minutes in an emergency, by a rule `break_glass` of access.yaml.
 
-    The owners of what it reaches get a message, and the audit trail records it with the reason.
+    Messages to the owners of what it reaches are queued, and the audit trail records it with the
+    reason.
     Raise NotAllowed without such a rule, Refused without a reason or while the role is taken
     already, and UsageError for an invalid role or duration.
     """
@@ -165,7 +166,9 @@ def _begin(
         active = stored.in_force(tx, now)
     same = [row for row in active if row[1:5] == item[1:5]]
     if any(row.reason == item.reason and row.expires_at == item.expires_at for row in same):
-        return emergency_row(context.session, same[0])  # a new leader repeats the request
+        # a new leader repeats the request
+        messages = _messages(context.session, same[0], arguments.scope)
+        return _with_messages(emergency_row(context.session, same[0]), messages)
     if same:
         ends = context.session.instant(same[0].expires_at).strftime("%H:%M")
         raise Refused(
@@ -173,6 +176,7 @@ def _begin(
             hint="headrace access break-glass --end --reason TEXT ends it",
         )
     numbers: list[int] = []
+    messages = _messages(context.session, item, arguments.scope)
 
     def write(tx: Transaction, at: int) -> None:
         numbers.append(stored.add(tx, item))
@@ -188,12 +192,17 @@ def _begin(
             },
         )
         append(tx, at, event)
-        if context.session.env == PRODUCTION:
-            messages = _messages(context.session, item._replace(id=numbers[-1]), arguments.scope)
-            notifications.put(tx, (_queued(message, at) for message in messages), at)
+        queued = (_queued(message, f"break-glass/{numbers[-1]}", at) for message in messages)
+        notifications.put(tx, queued, at)
 
     context.tell(write=write)
-    return emergency_row(context.session, item._replace(id=numbers[-1]))
+    return _with_messages(emergency_row(context.session, item._replace(id=numbers[-1])), messages)
+
+
+def _with_messages(row: EmergencyRow, messages: Sequence[_Message]) -> EmergencyRow:
+    """Return the row with the number of messages that can be sent."""
+    count = sum(message.error is None for message in messages)
+    return msgspec.structs.replace(row, messages=count)
 
 
 @leader_command("break_glass_end", EndArguments, EndedEmergenciesResponse)
@@ -231,20 +240,24 @@ class _Message(msgspec.Struct, frozen=True):
     recipient: str
     channel: str
     error: str | None
-    subject: str
     text: MessageText
 
 
-def _messages(session: ProjectSession, item: Emergency, scope: Scope) -> Iterable[_Message]:
-    """Yield the messages to the owners of what an emergency reaches, in the order of names."""
+def _messages(session: ProjectSession, item: Emergency, scope: Scope) -> list[_Message]:
+    """Return the messages to the owners of what an emergency reaches, in the order of names.
+
+    Environments send none.
+    """
+    if session.env != PRODUCTION:
+        return []
     project = session.project()
     people = Recipients(project)
     text = _message_text(session, item, scope)
-    for recipient in people.concerned(owners_in(project, scope))[:RECIPIENTS_MAX]:
-        for channel in recipient.owner.contact:
-            error = people.wrong(channel, cause=False)
-            subject = f"break-glass/{item.id}"
-            yield _Message(recipient.name, channel, error, subject, text)
+    return [
+        _Message(recipient.name, channel, people.wrong(channel, cause=False), text)
+        for recipient in people.concerned(owners_in(project, scope))[:RECIPIENTS_MAX]
+        for channel in recipient.owner.contact
+    ]
 
 
 def _message_text(session: ProjectSession, item: Emergency, scope: Scope) -> MessageText:
@@ -261,11 +274,11 @@ def _message_text(session: ProjectSession, item: Emergency, scope: Scope) -> Mes
     )
 
 
-def _queued(message: _Message, now: int) -> Queued:
+def _queued(message: _Message, subject: str, now: int) -> Queued:
     return Queued(
         incident=None,
         kind="break_glass",
-        subject=message.subject,
+        subject=subject,
         recipient=message.recipient,
         channel=message.channel,
         title=message.text.title,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -12,13 +13,15 @@ import msgspec
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
 from headrace.lake.masks import ColumnMask, masked_types
 from headrace.model import Asset, HeadraceError, Refused, Source, UsageError
+from headrace.model.access import PERMISSIONS, Grant, Permission, Role
+from headrace.model.errors import did_you_mean
 from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.runtime import usage
 from headrace.runtime.tasks.lookup import files_read
 from headrace.services import lake_files, targets
-from headrace.services.permissions import authorised, unrestricted
+from headrace.services.permissions import authorised, decision, rules_of, unrestricted
 from headrace.services.quarantine import shown_path
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.responses import ColumnRow, ReadResponse
@@ -134,13 +137,21 @@ def columns_of(session: ProjectSession, query: ReadQuery) -> list[str]:
 
 @authorised
 def read(
-    session: ProjectSession, query: ReadQuery, columns: Sequence[str] | None = None
+    session: ProjectSession,
+    query: ReadQuery,
+    columns: Sequence[str] | None = None,
+    role: str | None = None,
 ) -> ReadResponse:
     """Return the rows as JSON-compatible values in partition order, at most `limit`.
 
-    `columns` restricts the columns. Raise UsageError as `find`, LakeError for lost files.
+    `columns` restricts the columns; with `role`, they are those that this role would read, too.
+    Raise UsageError as `find`, LakeError for lost files.
     """
-    return _read(session, query, visible_columns(session, query, columns))
+    if role is None:
+        return _read(session, query, visible_columns(session, query, columns))
+    visible = visible_as_role(session, query, role)
+    with _with_role(session, role):
+        return _read(session, query, visible)
 
 
 def _read(session: ProjectSession, query: ReadQuery, visible: VisibleColumns) -> ReadResponse:
@@ -225,6 +236,62 @@ def _note_clear(
     note_clear_columns(session, name, columns_of(session, query), columns)
 
 
+def visible_as_role(session: ProjectSession, query: ReadQuery, role: str) -> VisibleColumns:
+    """Return what somebody with a role alone would read, without what the caller may not read.
+
+    Raise UsageError for an unknown role, Refused for one that reads no rows, and NotAllowed if the
+    caller may not read classified columns: others don't learn what they hide.
+    """
+    from headrace.security.access import NotAllowed
+    from headrace.services.masking import column_limits
+
+    if role not in tuple(Role):
+        hint = did_you_mean(role, tuple(Role)) or f"one of {', '.join(Role)}"
+        raise UsageError(f"{role[:40]!r} is no role", hint=hint)
+    if Permission.READ not in PERMISSIONS[Role(role)]:
+        raise Refused(f"the role {role} reads no rows", hint="headrace access matrix")
+    caller, name = session.identity, targets.target(query.asset, session.project()).node
+    node = session.project().source_or_asset(name)
+    if not unrestricted(session):
+        result = decision(session, rules_of(session), Permission.REVEAL, node)
+        if not result.allowed:
+            raise NotAllowed(caller, f"read {name} --as {role}", result, ())
+    hidden = column_limits(session, name)
+    with _with_role(session, role):
+        visible = visible_columns(session, query, None)
+    present = columns_of(session, query)
+    refused = {*hidden.names, *hidden.left_out_of(present)}
+    if not refused:
+        return visible
+    columns = [item for item in visible.columns or present if item.lower() not in refused]
+    if not columns:
+        from headrace.services.masking import all_left_out
+
+        raise all_left_out(name)
+    return VisibleColumns(columns, sorted({*visible.masked, *refused}), visible.masks)
+
+
+@contextmanager
+def _with_role(session: ProjectSession, role: str | None) -> Iterator[None]:
+    """Read as somebody who has this role and nothing else; None changes nothing.
+
+    Views mask their columns while they are read.
+    """
+    if role is None:
+        yield
+        return
+    from headrace.security.access import Identity, IdentityKind
+
+    caller, grants = session.identity, (Grant(role=Role(role), to=()),)
+    session.identify_as(
+        Identity(name=caller.name, kind=IdentityKind.TOKEN, subjects=frozenset(), grants=grants)
+    )
+    try:
+        yield
+    finally:
+        session.identify_as(caller)
+
+
 def _others(name: str, known: Sequence[str], left_out: Collection[str]) -> list[str]:
     from headrace.services.masking import all_left_out
 
@@ -274,25 +341,30 @@ def write(
     out: BinaryIO,
     data_format: str,
     visible: VisibleColumns | None = None,
+    role: str | None = None,
 ) -> None:
     """Write the rows as `csv`, `parquet` or `arrow`, of all columns that the reader may see.
 
-    Raise HeadraceError if the columns are unknown, because nothing was published yet.
+    With `role`, they are those that this role would see, too. Raise HeadraceError if the columns
+    are unknown, because nothing was published yet.
     """
     from headrace.lake import reading
 
+    if role is not None:
+        visible = visible_as_role(session, query, role)
     visible = visible or visible_columns(session, query, None)
     if _of_view(session, query):
         from headrace.services import sql
 
-        sql.write_view(
-            session,
-            query,
-            out,
-            data_format,
-            visible.columns,
-            over_network=visible.over_network,
-        )
+        with _with_role(session, role):
+            sql.write_view(
+                session,
+                query,
+                out,
+                data_format,
+                visible.columns,
+                over_network=visible.over_network,
+            )
         return
     location = find(session, query)
     if location.table is None:

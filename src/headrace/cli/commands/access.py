@@ -7,7 +7,7 @@ from typing import Annotated
 from headrace.cli.declared_commands import HelpPrefix, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
-from headrace.cli.terminal import ColumnLayout, StyledCell
+from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.access import Role
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
@@ -60,8 +60,8 @@ def access_command(
 
     `whoami` shows your roles. `explain` says whether somebody may run a command, and which rule
     decides. `matrix` lists the commands with the roles that allow them. `break-glass` takes a role
-    for at most 60 minutes in an emergency, if a rule of access.yaml allows it; the owners of what
-    it reaches get a message.
+    for at most 60 minutes in an emergency, if a rule of access.yaml allows it; messages to the
+    owners of what it reaches are queued.
     """
     from headrace.services import access
 
@@ -112,7 +112,9 @@ def _render_emergency(row: EmergencyRow, page: CommandOutput) -> None:
     limits = f" of {row.scope}" if row.scope else ""
     until = page.times.time_text(row.expires_at)
     page.say(f"{row.who} has the role {row.role}{limits} until {until}", "warn")
-    page.say("the owners get a message, and the audit trail records what you do")
+    messages = plural(row.messages or 0, "message")
+    style = "" if row.messages else "warn"
+    page.say(f"{messages} to owners queued; the audit trail records what you do", style)
     page.next("headrace access break-glass --end --reason TEXT")
 
 

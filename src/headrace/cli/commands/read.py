@@ -14,7 +14,7 @@ from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, data_table, seconds
 from headrace.cli.terminal import clean_lines, joined, plural
-from headrace.model.errors import NotBuilt, UsageError
+from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
 from headrace.services.parameters import Argument, Option
 from headrace.services.read import read, write
@@ -103,14 +103,12 @@ def read_command(
     limit: int | None,
     form: DataFormat = None,
     out: Out = None,
-    role: Annotated[str | None, Option("--as", metavar="ROLE", help="not built yet")] = None,
+    role: Annotated[
+        str | None,
+        Option("--as", metavar="ROLE", help="what this role would read; for owners and admins"),
+    ] = None,
 ) -> int:
     """Read published data as a table, or all rows as CSV, JSON, Parquet or Arrow."""
-    if role is not None:
-        raise NotBuilt(
-            "reading as another role is not built yet",
-            hint="`headrace access explain token:NAME read ASSET` says what a token reads",
-        )
     name, _, key = asset.partition("@")
     keys = tuple(
         item.strip()
@@ -121,14 +119,14 @@ def read_command(
     chosen = chosen_format(form, out, json=invocation.options.json)
     query = ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=limit)
     if chosen in ("csv", *BINARY_FORMATS):
-        _write_rows(invocation, query, chosen, out)
+        _write_rows(invocation, query, chosen, out, role)
         return 0
     read_query = (
         query
         if chosen == "json" or limit is not None
         else ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
     )
-    response = read(invocation.session, read_query)
+    response = read(invocation.session, read_query, None, role)
     if chosen == "json":
         _write_json(invocation, response, out)
     else:
@@ -138,8 +136,10 @@ def read_command(
     return 0
 
 
-def _write_rows(invocation: Invocation, query: ReadQuery, form: str, out: Path | None) -> None:
-    write_out(lambda file: write(invocation.session, query, file, form), out)
+def _write_rows(
+    invocation: Invocation, query: ReadQuery, form: str, out: Path | None, role: str | None
+) -> None:
+    write_out(lambda file: write(invocation.session, query, file, form, None, role), out)
     if out is not None:
         invocation.note(f"{out}: {query.asset} as {form}")
     if invocation.session.replay:

@@ -68,6 +68,8 @@ class EmergencyRow(Response, frozen=True, kw_only=True):
     ended_at: datetime | None
     """Null for one that wasn't ended early."""
     ended_by: str | None
+    messages: int | None = None
+    """How many messages to owners were queued when it began; null when it ends."""
 
 
 class EndedEmergenciesResponse(Response, frozen=True, kw_only=True):

@@ -206,8 +206,37 @@ def test_counts_are_those_of_the_rows_that_are_shown(door: Opened, tokens: dict[
     assert catalog["total"] == 2, catalog
     graph = get(door, text, "/api/v1/graph/view").json
     assert graph["total"] == 3 and [card["count"] for card in graph["cards"]] == [3]
+    listed = get(door, text, "/api/v1/checks/list").json
+    assert listed["total"] == len(listed["checks"]) == 1
+    checks = get(door, text, "/api/v1/checks").json
+    assert [row["node"] for row in checks] == ["ospreyledger"]
     nothing = get(door, tokens["t-nothing"], "/api/v1/status")
     assert nothing.status == 403
+
+
+def test_a_run_has_the_attempts_of_visible_nodes(door: Opened, tokens: dict[str, str]) -> None:
+    """Would catch: a run refused as a whole, counts of hidden nodes, a run that names exist by."""
+    text, runs = tokens["t-domain"], 0
+    for number in range(1, 10):
+        answer = get(door, text, f"/api/v1/runs/{number}")
+        if answer.status == 404:
+            continue
+        runs, run = runs + 1, answer.json
+        nodes = [row["node"] for row in run["attempts"]]
+        assert nodes and set(nodes) <= set(NAMES["finance"]), nodes
+        assert run["total"] == sum(run["counts"].values()) == len(nodes)
+        first = get(door, text, f"/api/v1/runs/{number}?limit=1").json
+        assert first["total"] == len(nodes) and (first["next"] is None) == (len(nodes) == 1)
+        lines = get(door, text, f"/api/v1/runs?run={number}").json
+        assert {row["node"] for row in lines} == set(nodes)
+    assert runs
+    hidden = get(door, tokens["t-nothing"], "/api/v1/runs/1")
+    assert hidden.status == 403
+    absent = get(door, text, "/api/v1/runs/999").body.decode()
+    for number in range(1, 10):
+        answer = get(door, text, f"/api/v1/runs/{number}")
+        if answer.status == 404:
+            assert answer.body.decode().replace(f"'{number}'", "'999'") == absent
 
 
 COMMANDS = (

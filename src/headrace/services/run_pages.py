@@ -86,9 +86,7 @@ def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine | None:
     by_state = (
         runs.attempts_by_state(tx, run.id)
         if session.visible is None
-        else Counter(
-            attempt.state for attempt in attempts.of_run(tx, run.id) if session.shows(attempt.node)
-        ).most_common()
+        else Counter(_states(session, tx, run.id)).most_common()
     )
     if session.visible is not None and not by_state:
         return None
@@ -197,7 +195,8 @@ def run_timeline(
 ) -> RunTimeline:
     """Return a page of a run's attempts, in order; with `failed`, only those without a publication.
 
-    `failed` includes only ended attempts. Raise UsageError for an unknown run or an invalid cursor.
+    `failed` includes only ended attempts. Raise UsageError for an unknown run, also one without a
+    visible node, or an invalid cursor.
     """
     number = number_of(run)
     begin = (0, 0) if cursor is None else place(cursor, tuple[int, int])
@@ -209,10 +208,12 @@ def run_timeline(
         if record is None:
             raise unknown_run(run)
         leads = holder(tx)
-        rows = ledger.of_run(tx, number, begin, limit + 1, unpublished=failed)
-        counts = ledger.states_of_run(tx, number)
-        retries = _by_node(failures.failed_in_run(tx, number))
-        cancels = _by_node(ledger.under_way_of_run(tx, number))
+        rows = _visible_attempts(session, tx, number, begin, limit + 1, unpublished=failed)
+        counts = _states(session, tx, number)
+        if session.visible is not None and not counts:
+            raise unknown_run(run)
+        retries = _by_node(session, failures.failed_in_run(tx, number))
+        cancels = _by_node(session, ledger.under_way_of_run(tx, number))
         page = rows[:limit]
         before = [ledger.tried_before(tx, *row) for row in page]
         counted = [
@@ -241,10 +242,40 @@ def run_timeline(
     )
 
 
-def _by_node(results: Iterable[tuple[str, str]]) -> list[NodePartsRow]:
+def _visible_attempts(
+    session: ProjectSession,
+    tx: Transaction,
+    run: int,
+    after: tuple[int, int],
+    limit: int,
+    *,
+    unpublished: bool,
+) -> list[tuple[str, AttemptRecord]]:
+    """Return at most `limit` (node, attempt) of visible nodes after `after`, in order."""
+    rows: list[tuple[str, AttemptRecord]] = []
+    while True:
+        page = ledger.of_run(tx, run, after, limit, unpublished=unpublished)
+        rows += [row for row in page if session.shows(row[0])]
+        if len(rows) >= limit or len(page) < limit:
+            return rows[:limit]
+        after = (page[-1][1].epoch, page[-1][1].n)
+
+
+def _states(session: ProjectSession, tx: Transaction, run: int) -> dict[str, int]:
+    """Return the number of a run's attempts at visible nodes by state, in the order of states."""
+    if session.visible is None:
+        return ledger.states_of_run(tx, run)
+    counts = Counter(
+        attempt.state for attempt in attempts.of_run(tx, run) if session.shows(attempt.node)
+    )
+    return dict(sorted(counts.items()))
+
+
+def _by_node(session: ProjectSession, results: Iterable[tuple[str, str]]) -> list[NodePartsRow]:
     keys: dict[str, list[str]] = {}
     for node, key in results:
-        keys.setdefault(node, []).append(key)
+        if session.shows(node):
+            keys.setdefault(node, []).append(key)
     return [
         NodePartsRow(node=node, partitions=len(all_), first=min(all_), last=max(all_))
         for node, all_ in keys.items()

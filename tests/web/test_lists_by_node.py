@@ -239,6 +239,47 @@ def test_a_run_has_the_attempts_of_visible_nodes(door: Opened, tokens: dict[str,
             assert answer.body.decode().replace(f"'{number}'", "'999'") == absent
 
 
+def test_validate_has_the_problems_of_visible_files(
+    firm: Path, tokens: dict[str, str], call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: the name or the file of a node of another domain that isn't applied yet."""
+    project = Project(firm, call)
+    secret = "name: {name}\nowner: people_team\ndomain: people\nsource: {name}\nfiles: 3\n"
+    new = {
+        "sources/newtsalary.yaml": secret.format(name="newtsalary"),
+        "assets/newtbonus.sql": "/* headrace\nowner: people_team\ndomain: people\n*/\nselect nope",
+        "assets/ospreynext.sql": (
+            "/* headrace\nowner: finance_team\ndomain: finance\ncolour: red\n*/\n"
+            "select * from newtbonus"
+        ),
+        "assets/ospreylast.sql": (
+            "/* headrace\nowner: finance_team\ndomain: finance\n*/\nselect x from newtbonux"
+        ),
+    }
+    for path, text in new.items():
+        (firm / path).write_text(text)
+    try:
+        whole = project.json("validate")
+        monkeypatch.setenv("HEADRACE_TOKEN", tokens["t-domain"])
+        code, out, _ = project.call(firm, "validate", "--json")
+        answer = json.loads(out)
+        _, out, err = project.call(firm, "validate")
+        assert code == 1
+        both = json.dumps(answer) + out + err
+        for name in ("newtsalary", "newtbonus ", "badgerstaff", "troutroutes"):
+            assert name not in both, (name, both)
+        files = {row["file"] for row in answer["problems"]}
+        assert files <= {"assets/ospreynext.sql", "assets/ospreylast.sql"}
+        assert answer["left_out"] == len(whole["problems"]) - len(answer["problems"]) > 0
+        assert not answer["ok"] and answer["binding"] is None
+        assert answer["counts"]["consumers"] <= 1 and "left out" in out
+    finally:
+        for path in new:
+            (firm / path).unlink()
+    answer = project.json("validate")
+    assert answer["ok"] and answer["counts"]["sources"] == answer["counts"]["consumers"] == 1
+
+
 COMMANDS = (
     "status", "status --explain goodput", "ls", "incidents", "incidents --all", "runs",
     "runs --failed", "quarantine", "checks", "approvals", "backfills", "plan", "validate", "doctor",

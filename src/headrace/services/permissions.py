@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -189,7 +189,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "users:list_users": _ROW("user list", ADMINISTER),
     "users:remove_user": _ROW("user remove", ADMINISTER),
     "users:set_password": _ROW("user password", ADMINISTER),
-    "validate:validate": _ROW("validate", SEE),
+    "validate:validate": _ROW("validate", SEE, lists=True),
     "what_if:what_if": _ROW("what-if", SEE),
     "why:why": _ROW("why", SEE, "subject"),
 }
@@ -370,6 +370,22 @@ def visible_nodes(
     except HeadraceError:
         return frozenset()  # files with errors: nobody can say whose nodes they declare
     return allowed_nodes(rules, identity, SEE, nodes, env=session.env, today=session.now().date())
+
+
+def visible_of(session: ProjectSession, nodes: Iterable[Node]) -> frozenset[str]:
+    """Return the names of the given nodes, applied or not, that the session's identity may see."""
+    from headrace.security.access import allowed_nodes
+
+    allowed = allowed_nodes(
+        rules_of(session),
+        session.identity,
+        SEE,
+        nodes,
+        env=session.env,
+        today=session.now().date(),
+    )
+    applied = {node.name for node in session.project().nodes()}
+    return frozenset(name for name in allowed if name not in applied or session.shows(name))
 
 
 def _hidden_nodes(session: ProjectSession) -> HiddenNodes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +13,15 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from headrace.model import Asset, HeadraceError, Place, Problem, ProblemLevel, Project
+from headrace.model import (
+    Asset,
+    HeadraceError,
+    Place,
+    Problem,
+    ProblemLevel,
+    Project,
+    Source,
+)
 from headrace.model.errors import shown
 from headrace.plan import Compilation
 from headrace.plan.compiled import imported_packages
@@ -30,7 +38,7 @@ from headrace.services.diagnostics import (
 )
 from headrace.services.mask_problems import mask_problems
 from headrace.services.parameters import Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import authorised, visible_of
 from headrace.services.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
 from headrace.services.session import InvalidProject, Progress, ProjectSession
 
@@ -214,20 +222,67 @@ def validate(
     if compilation.compiled is not None:
         more += mask_problems(compilation.compiled, session.data_folder)
     problems = sorted([*compilation.problems, *more], key=_order)
+    if session.visible is not None:
+        return _of_visible_nodes(session, project, problems)
     return ValidateResponse(
         ok=all(problem.level is not ProblemLevel.ERROR for problem in problems),
-        counts=Counts(
-            sources=len(project.sources) if project else 0,
-            assets=len(project.assets) if project else 0,
-            consumers=len(project.consumers) if project else 0,
-            contracts=len(project.contracts) if project else 0,
-        ),
+        counts=_counts(project, None),
         problems=[_row(problem) for problem in problems],
         binding=BindingCounts(
             statements=binding.statements,
             bound=binding.statements - binding.left,
             left=binding.left,
         ),
+    )
+
+
+def _of_visible_nodes(
+    session: ProjectSession, project: Project | None, problems: Sequence[Problem]
+) -> ValidateResponse:
+    """Return the problems of the files that declare visible nodes only, and count the others.
+
+    A file that can't be read counts for the nodes that it declared when it was applied.
+    """
+    from headrace.services.visibility import HiddenNodes
+
+    applied = session.project()
+    nodes = applied.nodes()
+    if project is not None:
+        nodes += project.nodes()
+    visible = visible_of(session, nodes)
+    files: dict[str, bool] = {}
+    for node in nodes:
+        file = node.place.file
+        files[file] = files.get(file, True) and node.name in visible
+    hidden = HiddenNodes({node.name for node in nodes} - visible)
+    visible_problems = [problem for problem in problems if files.get(problem.place.file, False)]
+    return ValidateResponse(
+        ok=all(problem.level is not ProblemLevel.ERROR for problem in problems),
+        counts=_counts(project, visible),
+        problems=[hidden.without(_row(problem)) for problem in visible_problems],
+        left_out=len(problems) - len(visible_problems),
+    )
+
+
+def _counts(project: Project | None, visible: Collection[str] | None) -> Counts:
+    """Return how many of each kind a project declares, of the visible nodes (None: of all)."""
+    if project is None:
+        return Counts(sources=0, assets=0, consumers=0, contracts=0)
+    if visible is None:
+        contracts = len(project.contracts)
+    else:
+        tables: list[Source | Asset] = [*project.sources.values(), *project.assets.values()]
+        names = {table.contract for table in tables if table.name in visible}
+        contracts = len(names & project.contracts.keys())
+
+    def count(names: Collection[str]) -> int:
+        return len(names) if visible is None else sum(name in visible for name in names)
+
+    return Counts(
+        sources=count(project.sources),
+        assets=count(project.assets),
+        consumers=count(project.consumers),
+        contracts=contracts,
     )
 
 

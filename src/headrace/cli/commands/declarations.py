@@ -27,6 +27,9 @@ def _render_problems(response: ValidateResponse, page: CommandOutput) -> None:
             f"{left} of {response.binding.statements:,} not bound yet: headrace validate --bind",
             "warn",
         )
+    if response.left_out:
+        others = plural(response.left_out, "problem")
+        page.say(f"left out: {others} of files that your roles don't reach", "warn")
     errors = sum(problem.severity == "error" for problem in response.problems)
     warnings = len(response.problems) - errors
     count_texts = [plural(errors, "error")] * bool(errors) + [plural(warnings, "warning")] * bool(
@@ -37,7 +40,8 @@ def _render_problems(response: ValidateResponse, page: CommandOutput) -> None:
         page.next("headrace status")
     else:
         page.facts("✗ not valid", *count_texts, style="bad")
-        page.next(f"headrace explain {response.problems[0].code}")
+        if response.problems:
+            page.next(f"headrace explain {response.problems[0].code}")
 
 
 validate_command = ServiceCommand(

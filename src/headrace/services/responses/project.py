@@ -52,6 +52,9 @@ class ValidateResponse(Response, frozen=True, kw_only=True):
     counts: Counts
     problems: list[ProblemRow]
     binding: BindingCounts | None = None
+    """Null for roles that are limited to nodes."""
+    left_out: int = 0
+    """Problems of files that the caller's roles don't reach; `ok` counts them."""
 
 
 class NodeRow(Response, frozen=True, kw_only=True):

@@ -72,6 +72,7 @@ METHODS = {
     "preview_erase": "erase:preview_erase",
     "release_hold": "holds:release",
     "explain_access": "access:explain",
+    "review_access": "access_review:review",
     "infer_contract": "contract_inference:infer",
     "keys": "keys:key_status",
     "list_sessions": "browser_sessions:list_sessions",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         EndedSessionsResponse,
         FreezeResponse,
         NewTokenResponse,
+        ReviewRow,
         SessionRow,
         TokenRow,
         UserRow,
@@ -890,6 +891,15 @@ class SessionMethods:
         result: RevealedResponse = self._call(
             "keys:reveal_token", token=token, node=node, column=column, reason=reason
         )
+        return result
+
+    def review_access(self) -> list[ReviewRow]:
+        """Return each user, group and token with its rules, by kind and name.
+
+        These are the subjects of the applied `access.yaml`, also of rules that have ended,
+        and all tokens that can be used. Members of groups are known to the provider only.
+        """
+        result: list[ReviewRow] = self._call("access_review:review")
         return result
 
     def revoke_token(self, token: str, *, reason: str | None = None) -> TokenRow:

@@ -202,7 +202,7 @@ def _rows() -> Iterator[str]:
 
 
 COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
-    "access": ("access whoami", "access matrix"),
+    "access": ("access whoami", "access matrix", "access review"),
     "approvals": ("approvals",),
     "audit": ("audit", "audit verify"),
     "backfill": ("backfill clean --from 2025-03-01 --to 2025-03-01 --dry-run",),

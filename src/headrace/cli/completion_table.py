@@ -160,13 +160,14 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--file",), "PATH"),
     ),
     "access": (
-        CompletedParameter((), "whoami|explain|matrix|break-glass"),
+        CompletedParameter((), "whoami|explain|matrix|review|break-glass"),
         CompletedParameter((), "[WHO]"),
         CompletedParameter((), "[COMMAND]"),
         CompletedParameter((), "[NODE]"),
         CompletedParameter(("--for",), "DURATION"),
         CompletedParameter(("--reason",), "TEXT"),
         CompletedParameter(("--end",), None),
+        CompletedParameter(("--out",), "FILE.csv"),
     ),
     "audit": (
         CompletedParameter((), "show|verify|checkpoint"),

@@ -47,6 +47,7 @@ AUDIT, ADMINISTER = Permission.AUDIT, Permission.ADMINISTER
 _ROW = CommandPermission
 COMMANDS: Mapping[str, CommandPermission] = {
     "access:explain": _ROW("access explain", AUDIT),
+    "access_review:review": _ROW("access review", AUDIT),
     "access:whoami": _ROW("access whoami", SEE),
     "access:matrix": _ROW("access matrix", SEE),
     "apply:apply": _ROW("apply", CHANGE, anywhere=True),

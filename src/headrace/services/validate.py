@@ -27,6 +27,7 @@ from headrace.plan import Compilation
 from headrace.plan.compiled import imported_packages
 from headrace.security.secrets import PROMISED_CHARACTERS_MIN, SecretMissing, Secrets, references_in
 from headrace.services import policy_tests
+from headrace.services.access_review import ending_rules
 from headrace.services.background_binding import bind_in_background
 from headrace.services.diagnostics import (
     BOUND_AT_ONCE_MAX,
@@ -308,8 +309,12 @@ def _bound(
 
 
 def _of_project(session: ProjectSession, project: Project) -> list[Problem]:
-    """Return the problems that no single file shows: short secrets, failed tests of the policy."""
-    return [*short_secrets(project, session.root), *policy_tests.problems(session, project)]
+    """Return the problems of secrets, of tests of the policy, and of rules that end."""
+    return [
+        *short_secrets(project, session.root),
+        *policy_tests.problems(session, project),
+        *ending_rules(project.access, session.now().date()),
+    ]
 
 
 def _understood(

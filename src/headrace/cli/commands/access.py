@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from pathlib import Path
 from typing import Annotated
 
+from headrace.cli.commands.read import replace_file
 from headrace.cli.declared_commands import HelpPrefix, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
@@ -17,17 +21,19 @@ from headrace.services.responses.access import (
     AccessRow,
     EmergencyRow,
     EndedEmergenciesResponse,
+    ReviewRow,
     RoleRow,
     WhoAmIResponse,
 )
 
-ACTIONS = ("whoami", "explain", "matrix", "break-glass")
+ACTIONS = ("whoami", "explain", "matrix", "review", "break-glass")
 
 
 @terminal_command(
     whoami="access:whoami",
     explain="access:explain",
     matrix="access:matrix",
+    review="access_review:review",
     break_glass="emergencies:break_glass",
     end_break_glass="emergencies:end_break_glass",
 )
@@ -55,11 +61,15 @@ def access_command(
     end: Annotated[
         bool, Option("--end", help="of break-glass: end the roles of [WHO], or your own ones")
     ] = False,
+    out: Annotated[
+        Path | None, Option("--out", metavar="FILE.csv", help="of review: write a table of CSV")
+    ] = None,
 ) -> int:
     """Who may do what, by the rules of access.yaml as they are applied.
 
     `whoami` shows your roles. `explain` says whether somebody may run a command, and which rule
-    decides. `matrix` lists the commands with the roles that allow them. `break-glass` takes a role
+    decides. `matrix` lists the commands with the roles that allow them. `review` lists each user,
+    group and token with its rules. `break-glass` takes a role
     for at most 60 minutes in an emergency, if a rule of access.yaml allows it; messages to the
     owners of what it reaches are queued.
     """
@@ -74,6 +84,8 @@ def access_command(
     if what == "matrix":
         invocation.show(access.matrix(invocation.session), _render_matrix, clock=False)
         return 0
+    if what == "review":
+        return _review(invocation, out)
     if what == "explain":
         if who is None or command is None:
             raise UsageError(
@@ -86,6 +98,62 @@ def access_command(
     raise UsageError(
         f"`headrace access {what[:40]}` isn't known", hint=f"one of {', '.join(ACTIONS)}"
     )
+
+
+REVIEW_FIELDS = ("who", "kind", "name", "scope", "columns", "until", "ended", "rule", "last_used")
+
+
+def _review(invocation: Invocation, out: Path | None) -> int:
+    from headrace.services import access_review
+
+    rows = access_review.review(invocation.session)
+    if out is None:
+        invocation.show(rows, _render_review, clock=False)
+        return 0
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(REVIEW_FIELDS)
+    for row in rows:
+        writer.writerows(map(_safe, line) for line in _review_lines(row))
+    replace_file(out, lambda file: file.write(text.getvalue().encode()))
+    invocation.note(
+        f"{out}: {plural(len(rows), 'user, group or token', 'users, groups and tokens')}"
+    )
+    return 0
+
+
+def _review_lines(row: ReviewRow) -> list[list[str]]:
+    used = "" if row.last_used_at is None else row.last_used_at.isoformat(timespec="minutes")
+    return [
+        [
+            row.who,
+            rule.kind,
+            rule.name,
+            rule.scope,
+            " ".join(rule.columns),
+            rule.until or "",
+            "yes" if rule.ended else "",
+            "" if rule.file is None else f"{rule.file}:{rule.line}",
+            used,
+        ]
+        for rule in row.rules
+    ]
+
+
+def _safe(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _render_review(rows: list[ReviewRow], page: CommandOutput) -> None:
+    if not rows:
+        page.say("no rule of access.yaml and no token: every local user may do everything")
+        return
+    lines = [line for row in rows for line in _review_lines(row)]
+    cells: list[list[str | StyledCell]] = [
+        [StyledCell(line[0], "bold"), *line[1:]] for line in lines
+    ]
+    page.table([ColumnLayout(name.replace("_", " ")) for name in REVIEW_FIELDS], cells)
 
 
 def _break_glass(

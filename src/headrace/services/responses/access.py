@@ -128,6 +128,34 @@ class AccessRow(Response, frozen=True, kw_only=True):
     decision: str
 
 
+class ReviewRuleRow(Response, frozen=True, kw_only=True):
+    """`access review`: one rule about a user, group or token, or one of a token's own roles."""
+
+    kind: str
+    """`role`, `forbid` or `break_glass`."""
+    name: str
+    """The role; of `forbid`, the permission."""
+    scope: str
+    columns: list[str]
+    """Of `forbid`: the only columns that are forbidden; empty for others."""
+    until: str | None
+    """The last day; of a token's own role, when the token expires."""
+    ended: bool
+    file: str | None
+    line: int | None
+    """Null for a token's own roles."""
+
+
+class ReviewRow(Response, frozen=True, kw_only=True):
+    """`access review`: a user, group or token with all rules that name it."""
+
+    who: str
+    kind: str
+    rules: list[ReviewRuleRow]
+    last_used_at: datetime | None
+    """Of a token, to the hour; of a user, by sessions that are signed in. Null if unknown."""
+
+
 class TokenRow(Response, frozen=True, kw_only=True):
     """An API token, without its text. `state` is `valid`, `frozen`, `expired` or `revoked`."""
 

@@ -1,0 +1,124 @@
+"""`access review`: who has which rules, for the people who confirm access from time to time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+from headrace.model import Place, Problem, ProblemLevel
+from headrace.model.access import (
+    ACCESS_FILE,
+    AccessRules,
+    BreakGlass,
+    Forbid,
+    Grant,
+)
+from headrace.services.browser_sessions import list_sessions
+from headrace.services.permissions import authorised, rules_of
+from headrace.services.responses.access import ReviewRow, ReviewRuleRow
+from headrace.services.session import ProjectSession
+from headrace.services.tokens import list_tokens, scope_text
+
+ENDS_SOON_DAYS = 14
+"""`validate` warns this number of days before a rule ends."""
+
+
+@authorised
+def review(session: ProjectSession) -> list[ReviewRow]:
+    """Return each user, group and token with its rules, by kind and name.
+
+    These are the subjects of the applied `access.yaml`, also of rules that have ended, and all
+    tokens that can be used. Members of groups are known to the provider only.
+    """
+    rules, today = rules_of(session), session.now().date()
+    tokens = {f"token:{row.name}": row for row in list_tokens(session) if _usable(row.state)}
+    used = _last_used(session)
+    of_subject: dict[str, list[ReviewRuleRow]] = {name: [] for name in tokens}
+    for rule in _rules(rules):
+        for subject in rule.to:
+            of_subject.setdefault(subject, []).append(_rule_row(rule, today))
+    for name, token in tokens.items():
+        of_subject[name] += [_token_row(scope, token.expires_at) for scope in token.scopes]
+    return [
+        ReviewRow(
+            who=subject,
+            kind=subject.partition(":")[0],
+            rules=of_subject[subject],
+            last_used_at=tokens[subject].last_used_at if subject in tokens else used.get(subject),
+        )
+        for subject in sorted(of_subject)
+    ]
+
+
+def ending_rules(rules: AccessRules | None, today: date) -> Iterator[Problem]:
+    """Yield a warning for each rule that ends within ENDS_SOON_DAYS, or has ended."""
+    for rule in _rules(rules):
+        until = None if isinstance(rule, Forbid) else rule.until
+        if until is None or until > today + timedelta(days=ENDS_SOON_DAYS):
+            continue
+        names = ", ".join(rule.to[:3]) + (f" and {len(rule.to) - 3} more" if rule.to[3:] else "")
+        ended = until < today
+        yield Problem(
+            code="rule_ends",
+            message=(
+                f"the rule about {names} ended on {until}: it gives nothing"
+                if ended
+                else f"the rule about {names} ends after {until}"
+            ),
+            hint="remove it, or write a later `until`",
+            place=Place(file=ACCESS_FILE, line=rule.line),
+            level=ProblemLevel.WARNING,
+        )
+
+
+def _rules(rules: AccessRules | None) -> list[Grant | Forbid | BreakGlass]:
+    """Return the rules that name subjects, in the order of the file."""
+    if rules is None:
+        return []
+    every: list[Grant | Forbid | BreakGlass] = [*rules.grants, *rules.forbids]
+    every += rules.emergencies
+    return sorted(every, key=lambda rule: rule.line)
+
+
+def _usable(state: str) -> bool:
+    return state in ("valid", "frozen")
+
+
+def _last_used(session: ProjectSession) -> dict[str, datetime]:
+    """Return who is signed in to the server → the last request of their sessions."""
+    used: dict[str, datetime] = {}
+    for row in list_sessions(session):
+        used[row.who] = max(row.used_at, used.get(row.who, row.used_at))
+    return used
+
+
+def _rule_row(rule: Grant | Forbid | BreakGlass, today: date) -> ReviewRuleRow:
+    if isinstance(rule, Forbid):
+        kind, gives, until, columns = "forbid", str(rule.permission), None, list(rule.columns)
+    else:
+        kind = "break_glass" if isinstance(rule, BreakGlass) else "role"
+        gives, until, columns = str(rule.role), rule.until, []
+    return ReviewRuleRow(
+        kind=kind,
+        name=gives,
+        scope=scope_text(rule.scope),
+        columns=columns,
+        until=None if until is None else until.isoformat(),
+        ended=until is not None and until < today,
+        file=ACCESS_FILE,
+        line=rule.line,
+    )
+
+
+def _token_row(scope: str, expires_at: datetime) -> ReviewRuleRow:
+    role, _, limits = scope.partition(":")
+    return ReviewRuleRow(
+        kind="role",
+        name=role,
+        scope=limits,
+        columns=[],
+        until=expires_at.isoformat(),
+        ended=False,
+        file=None,
+        line=None,
+    )

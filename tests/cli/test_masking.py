@@ -33,8 +33,8 @@ FILES = {
     "people.csv": (
         "id,iban,name,born,joined,size,note,city\n"
         "1,DE111,Ada,1815-12-10,2024-01-31,17,likes tea,Rome\n"
-        "2,DE222,Grace,1906-12-09,2024-02-01,23,likes rum,Bonn\n"
-        "3,,Linus,1969-12-28,2024-03-01,,,Rome\n"
+        "2,DE222,Grace,1906-12-09,2024-06-01,23,likes rum,Bonn\n"
+        "3,,Linus,1969-12-28,2024-11-01,,,Rome\n"
     ),
     "payments.csv": "iban,amount\nDE111,5\nDE222,7\nDE999,9\n",
     "assets/clean.sql": (
@@ -155,6 +155,22 @@ def test_a_query_reads_nothing_past_the_masks(reader: Project, source: str) -> N
     assert "can't be used here" in error or "there is no table" in error
     error = reader.refused("sql", f"select id from people where exists (from {source})")
     assert "can't be used here" in error or "there is no table" in error
+
+
+def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: production's clear rows for whoever is an owner of a test environment."""
+    path = bank.root / "headrace.toml"
+    path.write_text(f"{path.read_text()}[environments.dev]\n")
+    bank.text("apply", "--yes")
+    bank.text("apply", "--env", "dev", "--yes")
+    scope = ("--scope", "owner:env=dev")
+    token = bank.json("token", "create", "tester", *scope, "--env", "dev")["token"]
+    monkeypatch.setenv("HEADRACE_TOKEN", token)
+    for command in (("read", "people"), ("sql", "select * from people"), ("read", "adults")):
+        text = bank.text(*command, "--env", "dev")
+        assert not [value for value in CLEAR if value in text], command
 
 
 def test_derived_columns_follow_their_origin(reader: Project) -> None:

@@ -248,7 +248,8 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
     forbidden = {
         (name, column)
         for name in names
-        for column in forbidden_columns(rules, identity, name, env=session.env)
+        for env in {session.env, _origin(session, name).env}
+        for column in forbidden_columns(rules, identity, name, env=env)
     }
     classes = {name: column_classes(project, name) for name in names}
     classified = {
@@ -263,11 +264,20 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
 def _may_reveal(
     session: ProjectSession, rules: AccessRules | None, identity: Identity, name: str
 ) -> bool:
-    node = session.project().source_or_asset(name)
+    node, origin = session.project().source_or_asset(name), _origin(session, name)
     return any(
-        decision(session, rules, Permission.REVEAL, about, identity).allowed
+        decision(origin, rules, Permission.REVEAL, about, identity).allowed
         for about in (None, node)
     )
+
+
+def _origin(session: ProjectSession, name: str) -> ProjectSession:
+    """Return the session of the environment that a node's rows are read from.
+
+    A role in a test environment says nothing about rows that it borrows from production.
+    """
+    borrowed = session.production is not None and name in session.borrowed
+    return session.production if borrowed and session.production is not None else session
 
 
 class _Step(NamedTuple):

@@ -60,6 +60,7 @@ from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import passwords, root_keys, secrets, sessions
 from headrace.services import (
+    complexity,
     emergencies,
     estimates,
     import_diff,
@@ -81,6 +82,9 @@ GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
 
 QUOTED = [
+    ("docs/how-to/simplify.md", f"at least {complexity.SMALL_PARTITIONS_LEAST} partitions"),
+    ("docs/how-to/simplify.md", f"more than {complexity.LARGE_BYTES // 10**9} GB"),
+    ("docs/how-to/simplify.md", f"in the last {status_facts.WINDOW.removesuffix('d')} days"),
     ("CHANGELOG.md", f"at most {emergencies.SECONDS_MAX // 60} minutes in an emergency"),
     ("docs/how-to/access.md", f"for at most {emergencies.SECONDS_MAX // 60} minutes"),
     ("docs/how-to/what-if.md", f"from the last {history.WINDOW_DAYS} days"),

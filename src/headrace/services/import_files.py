@@ -7,19 +7,12 @@ import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from headrace.model import HeadraceError
+from headrace.services.project_paths import safe_path
 
 _PREFIX, _SUFFIX = ".headrace-import-", ".tmp"
-
-
-def safe_path(name: str) -> str:
-    """Return a path of the new project. Raise HeadraceError for one that leaves it."""
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
-        raise HeadraceError(f"the import names the file {name[:200]!r}, which isn't in a project")
-    return name
 
 
 def write_files(directory: Path, texts: Mapping[str, str | None], hint: str) -> None:

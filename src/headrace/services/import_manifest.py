@@ -15,7 +15,7 @@ from headrace.importers import ImportedItem, ImportedProject
 from headrace.importers.origin_files import MANIFEST_FILE, UnreadableFile, file_hash
 from headrace.model import HeadraceError, ProjectError
 from headrace.model.partitions import command_line
-from headrace.services.import_files import safe_path
+from headrace.services.project_paths import safe_path
 from headrace.services.responses.imports import ImportChanges
 
 

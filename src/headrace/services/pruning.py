@@ -9,11 +9,11 @@ from headrace.model import Refused, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
 from headrace.services.complexity import UNSEEN, complexity
-from headrace.services.import_files import safe_path
 from headrace.services.ls import file_of, versions
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
 from headrace.services.plans import plan
+from headrace.services.project_paths import safe_path
 from headrace.services.responses.advisor import ComplexityRow, PruneResponse
 from headrace.services.session import Progress, ProjectSession
 

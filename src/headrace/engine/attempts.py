@@ -105,7 +105,8 @@ class AttemptScope(msgspec.Struct, frozen=True, gc=False):
 class Measures(msgspec.Struct, frozen=True, gc=False):
     """The cost of an attempt.
 
-    Durations are in seconds of a monotonic clock; memory is the worker's peak during the attempt.
+    Durations are in seconds of a monotonic clock, and exclude one another: `seconds` is without
+    the audit. Memory is the worker's peak during the attempt.
     """
 
     rows_in: int = 0
@@ -123,6 +124,12 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     publish_seconds: float = 0.0
     """The leader's time from receiving the result to publishing it, including the sync of files."""
     peak_memory_bytes: int = 0
+
+    def apart_from_audit(self, seconds: float) -> Measures:
+        """Return the measures of work that included an audit of that duration, told apart."""
+        return msgspec.structs.replace(
+            self, seconds=max(self.seconds - seconds, 0.0), audit_seconds=seconds
+        )
 
 
 # Limits of the machine and of its processes (memory, disk, file size, processor time, processes,

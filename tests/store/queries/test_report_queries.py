@@ -51,8 +51,8 @@ def test_attempts_of_a_window_tell_what_they_took_and_held(store: Store) -> None
         quarantined(tx, 8, "d", "d1", rows=3)
         quarantine.decide(tx, [3], "dropped", 1)
         assert reports.attempts(tx, SINCE, UNTIL) == [
-            Attempted(1, 2, "a", "published", 101, 30, None, 1_300_001, 700_001, 200_001),
-            Attempted(1, 3, "b", "rejected", 200, 42, 8, 0, 500_000, 0, "held", True),
+            Attempted(1, 2, "a", "published", 101, 30, None, 2_000_002, 700_001, 200_001),
+            Attempted(1, 3, "b", "rejected", 200, 42, 8, 250_000, 500_000, 0, "held", True),
             Attempted(1, 4, "c", "failed", 200, 0, 9),
             Attempted(1, 8, "d", "held", 200, 7, None, 0, 0, 0, "dropped"),
         ]

@@ -87,9 +87,7 @@ def ingest(task: IngestTask, context: WorkerContext) -> TaskOutcome:
     rows, size = _read_by(outcome)
     measures = meter.measures(rows_in=rows, bytes_in=bytes_in, rows_out=rows, bytes_out=size)
     audited = outcome.audit.seconds if outcome.audit else 0.0
-    return msgspec.structs.replace(
-        outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited)
-    )
+    return msgspec.structs.replace(outcome, measures=measures.apart_from_audit(audited))
 
 
 def _read_by(outcome: TaskOutcome) -> tuple[int, int]:

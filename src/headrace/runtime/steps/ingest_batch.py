@@ -115,9 +115,7 @@ def ingest_batch(task: IngestBatchTask, context: WorkerContext) -> StagedOutcome
         bytes_out=outcome.staged.size_bytes if outcome.staged is not None else 0,
     )
     audited = outcome.audit.seconds if outcome.audit else 0.0
-    return msgspec.structs.replace(
-        outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited)
-    )
+    return msgspec.structs.replace(outcome, measures=measures.apart_from_audit(audited))
 
 
 def _ingested(task: IngestBatchTask, context: WorkerContext) -> StagedOutcome:

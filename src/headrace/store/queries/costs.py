@@ -49,10 +49,7 @@ def attempts(tx: Transaction, from_us: int, until_us: int) -> Iterator[AttemptCo
     )
     for epoch, n, node, kind, state, at, run, plan, content in rows.fetchall():
         measures = _Measures() if content is None else msgspec.json.decode(content, type=_Measures)
-        seconds = measures.seconds
-        if kind != "take_in":  # the duration of an ingestion includes its audit
-            seconds += measures.audit_seconds
-        slot_us = max(0, round(seconds * 1e6))
+        slot_us = round((measures.seconds + measures.audit_seconds) * 1e6)
         yield AttemptCost(epoch, n, node, kind, state, at, run, plan, slot_us, measures.bytes_in)
 
 

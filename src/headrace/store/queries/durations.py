@@ -44,7 +44,7 @@ def of_single_partitions(
     Backfills and attempts at several partitions are left out, since they aren't comparable.
     """
     rows = tx.execute(
-        "select a.epoch, a.n, a.partitions, a.finished_at, a.version, a.kind, a.measures from"
+        "select a.epoch, a.n, a.partitions, a.finished_at, a.version, a.measures from"
         " (select * from attempt where node = :node order by epoch desc, n desc limit :searched) a"
         " join run r on r.id = a.run_id where a.kind <> 'export' and a.state in ('published',"
         " 'held', 'rejected') and a.finished_at > :since and a.finished_at <= :until and r.plan_id"
@@ -59,11 +59,8 @@ def of_single_partitions(
         },
     ).fetchall()
     durations = []
-    for epoch, n, partitions, finished_at, version, kind, content in reversed(rows):
+    for epoch, n, partitions, finished_at, version, content in reversed(rows):
         measures = msgspec.json.decode(content, type=_Measures)
-        seconds = measures.seconds
-        if kind == "take_in":  # the audit of a delivery is part of its ingestion
-            seconds -= measures.audit_seconds
         durations.append(
             AttemptDuration(
                 epoch,
@@ -72,7 +69,7 @@ def of_single_partitions(
                 finished_at,
                 version,
                 measures.rows_in,
-                max(0, round(seconds * 1e6)),
+                round(measures.seconds * 1e6),
                 round(measures.processor_wait_seconds * 1e6),
                 measures.environment,
             )

@@ -103,7 +103,7 @@ def _attempted(row: tuple[Any, ...]) -> Attempted:
         at,
         max(measures.rows_out, int(withheld or 0)),
         delivery,
-        round(max(0.0, measures.seconds - measures.audit_seconds) * 1e6),
+        round(measures.seconds * 1e6),
         round(measures.audit_seconds * 1e6),
         round(measures.publish_seconds * 1e6),
         decided or "",

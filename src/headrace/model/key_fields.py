@@ -59,7 +59,7 @@ def parse_vault_key(text: str) -> VaultKey | None:
 
 def read_keys(fields: Fields) -> dict[str, str] | None:
     """Return `[keys]`; report a value that isn't a reference: it may be the key itself."""
-    results = {name: text for name in KEY_FIELDS if (text := _checked(fields, name)) is not None}
+    results = {name: text for name in KEY_FIELDS if (text := _field_text(fields, name)) is not None}
     if "previous" in results and "root" not in results:
         fields.refuse(
             "previous", "[keys] has `previous` and no `root`", "name the new key as `root`"
@@ -68,7 +68,7 @@ def read_keys(fields: Fields) -> dict[str, str] | None:
     return results or None
 
 
-def _checked(fields: Fields, name: str) -> str | None:
+def _field_text(fields: Fields, name: str) -> str | None:
     """Return one field; report what it can't be."""
     text = fields.text(name) if name in fields else None
     if text is None:

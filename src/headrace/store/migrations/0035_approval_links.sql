@@ -5,5 +5,5 @@ create unique index approval_answer_plan_link on approval_answer (plan_id, link)
     where plan_id is not null and link is not null;
 create unique index approval_answer_request_link on approval_answer (request_id, link)
     where request_id is not null and link is not null;
+-- JSON: [node, first, last] of the partitions that wait for the request
 alter table approval_request add column spans text not null default '[]';
-    -- JSON: [node, first, last] of the partitions that wait for it

@@ -418,7 +418,7 @@ def test_what_a_backfill_couldnt_make_can_be_looked_at(shop: Project) -> None:
     response = shop.json("backfills", "1")
     assert response["state"] == "failed"
     rejected = [row for row in response["failures"] if row["state"] == "rejected"]
-    assert rejected
+    assert rejected, [row["reason"] for row in response["failures"]]
     for row in rejected:
         assert [check["outcome"] for check in row["checks"]] == ["failed"], row
         assert row["sample"] and all(sample["id"] not in (1, 2) for sample in row["sample"])

@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,12 +66,14 @@ def _sync_file_systems(files: Sequence[Path]) -> None:
 
 
 def _sync_files(files: Sequence[Path]) -> None:
-    folders: set[Path] = set()
     for path in files:
         full_sync(path)
-        folders.update((path.parent, path.parent.parent))
+    folders = {path.parent for path in files}
     for folder in sorted(folders):
         full_sync(folder)
+    for folder in sorted({folder.parent for folder in folders} - folders):
+        with suppress(PermissionError):  # who may not look into it made no folder there, either
+            full_sync(folder)
 
 
 def full_sync(path: Path) -> None:

@@ -50,6 +50,7 @@ def test_other_commands_name_the_problems_too(new: Project, command: str) -> Non
 def test_ls(new: Project) -> None:
     rows = new.json("ls")
     fields = {"name", "kind", "body", "owner", "domain", "partition", "tags", "file", "code"}
+    fields |= {"retain", "kept_from", "hold"}
     assert all(set(row) == fields for row in rows)
     by_name = {row["name"]: row for row in rows}
     assert [by_name[name]["body"] for name in ("orders", "revenue", "page", "dashboard")] == [

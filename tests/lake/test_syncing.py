@@ -104,7 +104,7 @@ def test_a_file_that_is_gone_cannot_be_made_durable(tmp_path: Path) -> None:
         sync([tmp_path / "nothing.parquet"])
 
 
-def test_elsewhere_each_file_and_its_folders_are_synced(
+def test_elsewhere_a_file_is_synced_before_its_folder_and_that_before_the_one_above(
     lake: Lake, staged: StagedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
@@ -119,8 +119,8 @@ def test_elsewhere_each_file_and_its_folders_are_synced(
     sync([lake.data_folder / staged.path])
     assert synced == [
         str(lake.data_folder / staged.path),
-        str(lake.data_folder / "main"),
         str(lake.data_folder / "main" / "t"),
+        str(lake.data_folder / "main"),
     ]
 
 

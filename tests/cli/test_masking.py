@@ -164,11 +164,19 @@ def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
     path = bank.root / "headrace.toml"
     path.write_text(f"{path.read_text()}[environments.dev]\n")
     bank.text("apply", "--yes")
-    bank.text("apply", "--env", "dev", "--yes")
+    body = bank.root / "assets/latest.sql"
+    body.write_text(body.read_text().replace("as last", "as last, count(*) as people"))
+    bank.text("tick", "--env", "dev")
     scope = ("--scope", "owner:env=dev")
     token = bank.json("token", "create", "tester", *scope, "--env", "dev")["token"]
     monkeypatch.setenv("HEADRACE_TOKEN", token)
-    for command in (("read", "people"), ("sql", "select * from people"), ("read", "adults")):
+    assert len(bank.json("read", "people", "--env", "dev")["rows"]) == 3
+    for command in (
+        ("read", "people"),
+        ("sql", "select * from people"),
+        ("read", "adults"),
+        ("read", "latest", "--json"),
+    ):
         text = bank.text(*command, "--env", "dev")
         assert not [value for value in CLEAR if value in text], command
 

@@ -157,6 +157,12 @@ def test_a_query_reads_nothing_past_the_masks(reader: Project, source: str) -> N
     assert "can't be used here" in error or "there is no table" in error
 
 
+def test_a_query_learns_no_paths_of_files(reader: Project) -> None:
+    """Would catch: the lake's paths, which a setting of the session names."""
+    query = "select current_setting('allowed_paths') as paths from people"
+    assert "current_setting can't be used here" in reader.refused("sql", query)
+
+
 def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
     bank: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

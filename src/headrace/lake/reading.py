@@ -443,6 +443,8 @@ def names_in(query: str) -> tuple[str, ...]:
 
 _FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat"})
 """Table functions that read nothing but their arguments."""
+_SETTINGS = "current_setting"
+"""A function that names the files which a session may read."""
 
 
 def refuse_other_reads(query: str) -> None:
@@ -453,9 +455,8 @@ def refuse_other_reads(query: str) -> None:
     with parser() as connection:
         results = connection.execute(f"SELECT json_serialize_sql({literal(query)})").fetchone()
     for node, _ in _nodes(json.loads(results[0]) if results else {}):
-        function = str((node.get("function") or {}).get("function_name", "")).lower()
         schema = str(node.get("schema_name") or "").lower()
-        if node.get("type") == "TABLE_FUNCTION" and function not in _FUNCTIONS:
+        if function := _other_read(node):
             raise UsageError(
                 f"the function {function[:60]} can't be used here: some columns of these tables"
                 " are masked or left out",
@@ -466,6 +467,14 @@ def refuse_other_reads(query: str) -> None:
                 f"there is no table {schema[:60]}.{str(node.get('table_name'))[:60]}",
                 hint="headrace ls",
             )
+
+
+def _other_read(node: Mapping[str, Any]) -> str:
+    """Return the function by which a node reads more than tables; empty if there is none."""
+    if str(node.get("function_name", "")).lower() == _SETTINGS:
+        return _SETTINGS
+    function = str((node.get("function") or {}).get("function_name", "")).lower()
+    return function if node.get("type") == "TABLE_FUNCTION" and function not in _FUNCTIONS else ""
 
 
 def _tables_of_tree(tree: Any) -> Iterator[str]:

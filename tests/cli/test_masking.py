@@ -187,6 +187,19 @@ def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
         assert not [value for value in CLEAR if value in text], command
 
 
+def test_an_environment_lists_quarantined_rows(bank: Project) -> None:
+    """Would catch: a second read of the state within the first, which SQLite refuses."""
+    path = bank.root / "headrace.toml"
+    path.write_text(f"{path.read_text()}[environments.dev]\n")
+    bank.text("apply", "--yes")
+    header = "/* headrace\nowner: core\nchecks:\n  - row_count: {min: 100}\n*/\n"
+    _write(bank, "assets/clean.sql", f"{header}select id, iban, name from people\n")
+    bank.text("apply", "--env", "dev", "--yes")
+    bank.text("run", "clean", "--env", "dev", code=1)
+    (row,) = bank.json("quarantine", "--env", "dev")
+    assert (row["node"], row["rows"]) == ("clean", 3)
+
+
 def test_derived_columns_follow_their_origin(reader: Project) -> None:
     """Would catch: a copy in the clear, an expression that is masked as if it were the value, an
     aggregate that shows one, a declassified column that stays hidden (P5)."""

@@ -207,7 +207,8 @@ def list_quarantine(
                 rows.append(row)
         if not rows and node is not None and partition is not None:
             rows = _dropped(session, tx, project, node, partition)
-        return [_without_hidden(session, row) for row in rows]
+    # after the transaction: an environment reads which nodes it borrows from production
+    return [_without_hidden(session, row) for row in rows]
 
 
 def _without_hidden(session: ProjectSession, row: QuarantineRow) -> QuarantineRow:

@@ -47,7 +47,7 @@ class MaskedViews:
     @property
     def limited(self) -> bool:
         """Whether a column of the views or of their inputs isn't shown in the clear."""
-        return any(limits.names or limits.known is not None for limits in self._limits.values())
+        return any(limits.limited for limits in self._limits.values())
 
     def query(self, duckdb: DuckDB, text: str, named: Sequence[str]) -> str:
         """Return the query with the views that it names as common table expressions.
@@ -72,7 +72,7 @@ class MaskedViews:
         from headrace.lake.masked_queries import masked_query
 
         clear, limits = self._clear(view), self._limits[view]
-        if not limits.hides and limits.known is None:
+        if not limits.limited:
             return clear
         columns = _described(duckdb, clear)
         left_out, masks = fitting_masks(self._session, limits, columns)

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.compiler.lineage import compile_lineage
 from headrace.lake import LakeColumn
 from headrace.lake.masks import ColumnMask
 from headrace.model import Project, Refused
@@ -53,6 +52,11 @@ class ColumnLimits(NamedTuple):
         """Whether a column of the code in force isn't shown in the clear."""
         return self.opaque or bool(self.left_out or self.masks)
 
+    @property
+    def limited(self) -> bool:
+        """Whether a column may be masked or left out, perhaps one that only older data has."""
+        return self.hides or self.known is not None
+
     def left_out_of(self, columns: Iterable[str]) -> frozenset[str]:
         """Return those of a table's columns that are left out, in lower case."""
         return frozenset(
@@ -85,9 +89,8 @@ def column_limits(
     if not roots.forbidden and not roots.classified:
         return ColumnLimits()
     compiled = session.compiled
-    lineage = None if compiled is None else compile_lineage(compiled, session.data_folder / "cache")
     names = None if compiled is None else compiled.nodes[node].column_names
-    return _limits_of(session.project(), roots, lineage, node, names)
+    return _limits_of(session.project(), roots, session.lineage, node, names)
 
 
 def _limits_of(
@@ -149,9 +152,7 @@ def reversible_mask(session: ProjectSession, node: str, column: str) -> Declared
     Raise Refused if it has no such mask, or if a rule forbids the column.
     """
     roots = _roots(session, session.identity, everything=True)
-    compiled = session.compiled
-    lineage = None if compiled is None else compile_lineage(compiled, session.data_folder / "cache")
-    _, mask = _limit(session.project(), roots, lineage, node, column.lower())
+    _, mask = _limit(session.project(), roots, session.lineage, node, column.lower())
     if mask is None or mask.parameters["method"] != "token":
         raise Refused(
             f"{node}.{column[:60]} has no mask with the method `token`, or a rule forbids it",
@@ -204,23 +205,27 @@ def refuse_hidden(
             f"{command} would show columns of {node} that you may not read: {which}",
             hint=f"headrace read {node} masks them or leaves them out",
         )
-    note_clear_columns(session, node, columns)
+    note_clear_columns(session, node, limits, columns)
 
 
 def note_clear_columns(
-    session: ProjectSession, node: str, columns: Iterable[str], chosen: Iterable[str] | None = None
+    session: ProjectSession,
+    node: str,
+    limits: ColumnLimits,
+    columns: Iterable[str],
+    chosen: Iterable[str] | None = None,
 ) -> None:
     """Note for the audit trail which classified columns the session's identity gets in the clear.
 
-    `columns` are those of the node's table; of them, the identity gets those that are `chosen`
-    (None: all), unless they are hidden from it. Raise ProjectError if it can't be recorded.
+    `limits` are those of the identity, and `columns` those of the node's table; of them, the
+    identity gets those that are `chosen` (None: all), unless they are hidden from it. Raise
+    ProjectError if it can't be recorded.
     """
     if unrestricted(session):
         return
-    columns, mine = list(columns), column_limits(session, node)
-    every = column_limits(session, node, over_network=True)
+    columns, every = list(columns), column_limits(session, node, over_network=True)
     clear = {*every.names, *every.left_out_of(columns)}
-    clear -= {*mine.names, *mine.left_out_of(columns)}
+    clear -= {*limits.names, *limits.left_out_of(columns)}
     if chosen is not None:
         clear &= {name.lower() for name in chosen}
     note_clear_read(session, node, clear)

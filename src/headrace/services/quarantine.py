@@ -208,18 +208,28 @@ def list_quarantine(
         if not rows and node is not None and partition is not None:
             rows = _dropped(session, tx, project, node, partition)
     # after the transaction: an environment reads which nodes it borrows from production
-    return [_without_hidden(session, row) for row in rows]
+    return _without_hidden(session, rows)
 
 
-def _without_hidden(session: ProjectSession, row: QuarantineRow) -> QuarantineRow:
-    """Return a row without sample rows if the session's identity may not see some of them."""
+def _without_hidden(session: ProjectSession, rows: list[QuarantineRow]) -> list[QuarantineRow]:
+    """Return the rows, without samples of nodes with columns that are hidden from the identity."""
     if unrestricted(session):
-        return row
+        return rows
     from headrace.services.masking import column_limits, note_clear_columns
 
-    if not column_limits(session, row.node).hides:
-        note_clear_columns(session, row.node, [name for item in row.sample for name in item])
-        return row
+    hidden = set()
+    for node in dict.fromkeys(row.node for row in rows):
+        limits = column_limits(session, node)
+        if limits.hides:
+            hidden.add(node)
+            continue
+        samples = [item for row in rows if row.node == node for item in row.sample]
+        names = {name for item in samples for name in item}
+        note_clear_columns(session, node, limits, names)
+    return [_without_samples(row) if row.node in hidden else row for row in rows]
+
+
+def _without_samples(row: QuarantineRow) -> QuarantineRow:
     checks = [msgspec.structs.replace(check, sample=[]) for check in row.checks]
     return msgspec.structs.replace(row, sample=[], checks=checks)
 

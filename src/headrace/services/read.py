@@ -121,18 +121,17 @@ def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
 
 def columns_of(session: ProjectSession, query: ReadQuery) -> list[str]:
     """Return the names of the readable columns. Raise UsageError as `find` does."""
-    if _of_view(session, query):
-        name = targets.target(query.asset, session.project()).node
-        return list(
-            (session.compiled.nodes[name].column_names if session.compiled is not None else None)
-            or ()
-        )
-    table = find(session, query).table
-    return (
-        [column.name for column in table.columns if column.name != PARTITION_COLUMN]
-        if table is not None
-        else []
-    )
+    name = targets.target(query.asset, session.project()).node
+    return _column_names(session, name, None if _of_view(session, query) else find(session, query))
+
+
+def _column_names(session: ProjectSession, name: str, location: ReadLocation | None) -> list[str]:
+    """Return the columns of a table, or of a view (location None); none if they aren't known."""
+    if location is None:
+        compiled = session.compiled
+        return list((compiled.nodes[name].column_names if compiled is not None else None) or ())
+    columns = () if location.table is None else location.table.columns
+    return [column.name for column in columns if column.name != PARTITION_COLUMN]
 
 
 @authorised
@@ -192,22 +191,25 @@ def visible_columns(
     """
     if not over_network and unrestricted(session):
         return VisibleColumns(columns, [], {})
-    from headrace.services.masking import all_left_out, column_limits
+    from headrace.services.masking import all_left_out, column_limits, note_clear_columns
 
     name = targets.target(query.asset, session.project()).node
     limits = column_limits(session, name, over_network=over_network)
+    if over_network and not limits.limited:
+        return VisibleColumns(columns, [], {})
+    location = None if _of_view(session, query) else find(session, query)
+    present = _column_names(session, name, location)
     if not over_network:
-        _note_clear(session, query, name, columns)
-    if not limits.names and limits.known is None:
+        note_clear_columns(session, name, limits, present, columns)
+    if not limits.limited:
         return VisibleColumns(columns, [], {})
     masks: Mapping[str, ColumnMask] = {}
-    if _of_view(session, query):
+    if location is None:
         from headrace.services import sql
 
         left_out, present = sql.view_columns(session, query, name, over_network=over_network)
     else:
-        present = columns_of(session, query)
-        left_out, masks = _hidden_in_table(session, find(session, query).table, limits, present)
+        left_out, masks = _hidden_in_table(session, location.table, limits, present)
     if limits.opaque and not present:
         raise all_left_out(name)
     _refuse_left_out(name, columns or (), left_out, over_network=over_network)
@@ -228,14 +230,6 @@ def _hidden_in_table(
     return fitting_masks(session, limits, table.columns)
 
 
-def _note_clear(
-    session: ProjectSession, query: ReadQuery, name: str, columns: Sequence[str] | None
-) -> None:
-    from headrace.services.masking import note_clear_columns
-
-    note_clear_columns(session, name, columns_of(session, query), columns)
-
-
 def visible_as_role(session: ProjectSession, query: ReadQuery, role: str) -> VisibleColumns:
     """Return what somebody with a role alone would read, without what the caller may not read.
 
@@ -243,7 +237,7 @@ def visible_as_role(session: ProjectSession, query: ReadQuery, role: str) -> Vis
     caller may not read classified columns: others don't learn what they hide.
     """
     from headrace.security.access import NotAllowed
-    from headrace.services.masking import column_limits
+    from headrace.services.masking import all_left_out, column_limits
 
     if role not in tuple(Role):
         hint = did_you_mean(role, tuple(Role)) or f"one of {', '.join(Role)}"
@@ -265,8 +259,6 @@ def visible_as_role(session: ProjectSession, query: ReadQuery, role: str) -> Vis
         return visible
     columns = [item for item in visible.columns or present if item.lower() not in refused]
     if not columns:
-        from headrace.services.masking import all_left_out
-
         raise all_left_out(name)
     return VisibleColumns(columns, sorted({*visible.masked, *refused}), visible.masks)
 

@@ -40,6 +40,7 @@ from headrace.store.queries import environments
 
 if TYPE_CHECKING:
     from headrace.plan import Compilation, Compiled
+    from headrace.plan.impact import Lineage
     from headrace.security.access import Identity
     from headrace.store.queries.applied_versions import Version
 
@@ -337,6 +338,15 @@ class ProjectSession:
         assert self._applied is not None
         known: DeclaredPromises | None = self._known_value("declared_promises", self._applied)
         return known or declared_promises(self.compiled)
+
+    @cached_property
+    def lineage(self) -> Lineage | None:
+        """The column lineage of the applied project; None before the first apply."""
+        if self.compiled is None:
+            return None
+        from headrace.compiler.lineage import compile_lineage
+
+        return compile_lineage(self.compiled, self.data_folder / "cache")
 
     def declared(
         self, progress: Progress | None = None, changed: Callable[[int], None] | None = None

@@ -269,8 +269,9 @@ def _masked_table(
 
     limits = column_limits(session, table.name, over_network=question.over_network)
     if not question.over_network:
-        note_clear_columns(session, table.name, [column.name for column in table.columns])
-    if not limits.names and limits.known is None:
+        names = [column.name for column in table.columns]
+        note_clear_columns(session, table.name, limits, names)
+    if not limits.limited:
         return table
     refuse_other_reads(text)
     left_out, masks = fitting_masks(session, limits, table.columns)

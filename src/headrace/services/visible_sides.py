@@ -70,7 +70,7 @@ def _limited(
     if table is None or unrestricted(session):
         return frozenset(), {}
     limits = column_limits(session, node)
-    if not limits.names and limits.known is None:
+    if not limits.limited:
         return frozenset(), {}
     return fitting_masks(session, limits, tuple(_names(table).values()))
 

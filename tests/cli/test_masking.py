@@ -188,7 +188,8 @@ def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
 
 
 def test_an_environment_lists_quarantined_rows(bank: Project) -> None:
-    """Would catch: a second read of the state within the first, which SQLite refuses."""
+    """Would catch: a second read of the state within the first, which SQLite refuses; an entry of
+    clear values although the list has no sample rows."""
     path = bank.root / "headrace.toml"
     path.write_text(f"{path.read_text()}[environments.dev]\n")
     bank.text("apply", "--yes")
@@ -198,6 +199,8 @@ def test_an_environment_lists_quarantined_rows(bank: Project) -> None:
     bank.text("run", "clean", "--env", "dev", code=1)
     (row,) = bank.json("quarantine", "--env", "dev")
     assert (row["node"], row["rows"]) == ("clean", 3)
+    bank.text("tick", "--env", "dev")
+    assert bank.json("audit", "show", "--action", "classified.read", "--env", "dev") == []
 
 
 def test_derived_columns_follow_their_origin(reader: Project) -> None:

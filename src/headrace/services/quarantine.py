@@ -225,7 +225,7 @@ def _without_hidden(session: ProjectSession, rows: list[QuarantineRow]) -> list[
             continue
         samples = [item for row in rows if row.node == node for item in row.sample]
         names = {name for item in samples for name in item}
-        note_clear_columns(session, node, limits, names)
+        note_clear_columns(session, node, limits, names, names)
     return [_without_samples(row) if row.node in hidden else row for row in rows]
 
 

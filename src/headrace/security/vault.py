@@ -142,4 +142,4 @@ class _Vault:
 
     @property
     def _name(self) -> str:
-        return f"Vault at {self._address.hostname}:{self._address.port or 443}"
+        return f"Vault at {self._address.netloc}"

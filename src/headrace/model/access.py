@@ -66,6 +66,9 @@ SUBJECT_KINDS = ("user", "group", "token")
 """The kinds of subjects in `to:`, as in `user:ana`."""
 
 
+SCOPE_FIELDS = ("domain", "owner", "tag", "env")
+
+
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule is limited to. Empty fields limit nothing; a node must match all others."""
 
@@ -142,11 +145,19 @@ class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
     emergencies: tuple[BreakGlass, ...] = ()
     people: tuple[SamePerson, ...] = ()
 
+    @property
+    def of_subjects(self) -> list[Grant | Forbid | BreakGlass]:
+        """The rules that name subjects in `to:`, in the order of the file."""
+        rules: list[Grant | Forbid | BreakGlass] = [*self.grants, *self.forbids]
+        rules += self.emergencies
+        return sorted(rules, key=lambda rule: rule.line)
+
     def without_lines(self) -> AccessRules:
         """Return the same rules without their lines, for comparisons."""
+        rules = msgspec.structs.asdict(self)
         return AccessRules(
-            grants=tuple(msgspec.structs.replace(rule, line=1) for rule in self.grants),
-            forbids=tuple(msgspec.structs.replace(rule, line=1) for rule in self.forbids),
-            emergencies=tuple(msgspec.structs.replace(rule, line=1) for rule in self.emergencies),
-            people=tuple(msgspec.structs.replace(rule, line=1) for rule in self.people),
+            **{
+                field: tuple(msgspec.structs.replace(rule, line=1) for rule in written)
+                for field, written in rules.items()
+            }
         )

@@ -178,12 +178,7 @@ def access_problems(project: Project) -> Iterator[Problem]:
     access = project.access
     assert access is not None
     known = _scope_names(project)
-    rules: list[Grant | Forbid | BreakGlass] = [
-        *access.grants,
-        *access.forbids,
-        *access.emergencies,
-    ]
-    for rule in rules:
+    for rule in access.of_subjects:
         yield from _scope_problems(rule, known)
     for forbid in access.forbids:
         yield from _column_problems(project, forbid)

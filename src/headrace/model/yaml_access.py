@@ -78,15 +78,14 @@ def _grant(written: LocatedMapping, report: Report) -> Grant | None:
     role = fields.required("role", f"add `role:` with {_listed(Role)}, or `forbid:`")
     if role is not None:
         role = fields.choice("role", tuple(Role), "")
-    until = fields.checked("until", _day, "bad_time") if "until" in fields else None
-    rule_to, scope = _subjects(fields), _scope(fields)
+    rule_to, scope, until = _subjects(fields), _scope(fields), _until(fields)
     if not role or len(report.problems) > problems:
         return None
     return Grant(
         role=Role(role),
         to=rule_to,
         scope=scope,
-        until=None if until is None else _day(until),
+        until=until,
         line=written.line,
     )
 
@@ -119,20 +118,19 @@ def _break_glass(written: LocatedMapping, report: Report) -> BreakGlass | None:
     fields = Fields(written, report, BREAK_GLASS_FIELDS, what="a rule")
     problems = len(report.problems)
     role = fields.choice("break_glass", tuple(Role), "")
-    until = fields.checked("until", _day, "bad_time") if "until" in fields else None
     administer = fields.flag("administer") or False
     if administer and role not in ("", Role.ADMIN):
         fields.refuse(
             "administer", f"the role {role} has no `administer`", "write break_glass: admin"
         )
-    rule_to, scope = _subjects(fields), _scope(fields)
+    rule_to, scope, until = _subjects(fields), _scope(fields), _until(fields)
     if not role or len(report.problems) > problems:
         return None
     return BreakGlass(
         role=Role(role),
         to=rule_to,
         scope=scope,
-        until=None if until is None else _day(until),
+        until=until,
         administer=administer,
         line=written.line,
     )
@@ -174,6 +172,11 @@ def _scope(fields: Fields) -> Scope:
         tag=fields.texts("tag"),
         env=fields.texts("env"),
     )
+
+
+def _until(fields: Fields) -> date | None:
+    text = fields.checked("until", _day, "bad_time") if "until" in fields else None
+    return None if text is None else _day(text)
 
 
 def _day(text: str) -> date:

@@ -176,8 +176,8 @@ def allowed_nodes(
     return frozenset(
         node.name
         for node in nodes
-        if any(_has_node(scope, node) for scope in granted)
-        and not any(_has_node(scope, node) for scope in forbidden)
+        if any(has_node(scope, node) for scope in granted)
+        and not any(has_node(scope, node) for scope in forbidden)
     )
 
 
@@ -244,20 +244,21 @@ def _forbids(
     if not identity.subjects & set(forbid.to) or not _in_environment(forbid.scope, env):
         return False
     # of a whole project: it contains the forbidden nodes, too
-    return node is None or _has_node(forbid.scope, node)
+    return node is None or has_node(forbid.scope, node)
 
 
 def _covers(scope: Scope, node: Node | None, env: str) -> bool:
     if not _in_environment(scope, env):
         return False
-    return not scope.of_nodes if node is None else _has_node(scope, node)
+    return not scope.of_nodes if node is None else has_node(scope, node)
 
 
 def _in_environment(scope: Scope, env: str) -> bool:
     return not scope.env or env in scope.env
 
 
-def _has_node(scope: Scope, node: Node) -> bool:
+def has_node(scope: Scope, node: Node) -> bool:
+    """Whether a rule with these limits is about a node, in the environments that it names."""
     return (
         (not scope.domain or node.domain in scope.domain)
         and (not scope.owner or node.owner in scope.owner)

@@ -6,13 +6,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from headrace.model import Place, Problem, ProblemLevel
-from headrace.model.access import (
-    ACCESS_FILE,
-    AccessRules,
-    BreakGlass,
-    Forbid,
-    Grant,
-)
+from headrace.model.access import ACCESS_FILE, AccessRules, BreakGlass, Forbid, Grant
 from headrace.services.browser_sessions import list_sessions
 from headrace.services.permissions import authorised, rules_of
 from headrace.services.responses.access import ReviewRow, ReviewRuleRow
@@ -34,7 +28,7 @@ def review(session: ProjectSession) -> list[ReviewRow]:
     tokens = {f"token:{row.name}": row for row in list_tokens(session) if _usable(row.state)}
     used = _last_used(session)
     of_subject: dict[str, list[ReviewRuleRow]] = {name: [] for name in tokens}
-    for rule in _rules(rules):
+    for rule in rules.of_subjects if rules is not None else ():
         for subject in rule.to:
             of_subject.setdefault(subject, []).append(_rule_row(rule, today))
     for name, token in tokens.items():
@@ -52,7 +46,7 @@ def review(session: ProjectSession) -> list[ReviewRow]:
 
 def ending_rules(rules: AccessRules | None, today: date) -> Iterator[Problem]:
     """Yield a warning for each rule that ends within ENDS_SOON_DAYS, or has ended."""
-    for rule in _rules(rules):
+    for rule in rules.of_subjects if rules is not None else ():
         until = None if isinstance(rule, Forbid) else rule.until
         if until is None or until > today + timedelta(days=ENDS_SOON_DAYS):
             continue
@@ -69,15 +63,6 @@ def ending_rules(rules: AccessRules | None, today: date) -> Iterator[Problem]:
             place=Place(file=ACCESS_FILE, line=rule.line),
             level=ProblemLevel.WARNING,
         )
-
-
-def _rules(rules: AccessRules | None) -> list[Grant | Forbid | BreakGlass]:
-    """Return the rules that name subjects, in the order of the file."""
-    if rules is None:
-        return []
-    every: list[Grant | Forbid | BreakGlass] = [*rules.grants, *rules.forbids]
-    every += rules.emergencies
-    return sorted(every, key=lambda rule: rule.line)
 
 
 def _usable(state: str) -> bool:

@@ -9,18 +9,18 @@ import msgspec
 
 from headrace.incidents.messages import MessageText, Recipients
 from headrace.model import Project, Refused, UnknownName, UsageError
-from headrace.model.access import Scope
+from headrace.model.access import AccessRules, Scope
 from headrace.model.intervals import SECOND_US
 from headrace.model.partitions import command_line
 from headrace.model.settings import PRODUCTION
 from headrace.model.times import Duration
-from headrace.security.access import Decision, Frozen, NotAllowed
+from headrace.security.access import Decision, Frozen, NotAllowed, has_node
 from headrace.security.audit import Action, AuditEvent, Object, append, clean, rfc3339
 from headrace.services import commands
 from headrace.services.access_events import note_refusal
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
-from headrace.services.emergency_roles import now_us, rule_for, rules_for, within
+from headrace.services.emergency_roles import now_us, scope_for
 from headrace.services.parameters import Argument, Option, RequiredReason
 from headrace.services.permissions import (
     ADMINISTER,
@@ -79,19 +79,9 @@ def break_glass(
     seconds = Duration.parse(lasts)
     if seconds.days or not 0 < seconds.seconds <= SECONDS_MAX:
         raise UsageError(f"--for {lasts[:20]} isn't 1 to 60 minutes", hint="write --for 30m")
-    rules = rules_of(session)
     _refuse_frozen(session)
-    today = session.now().date()
-    mine = [] if rules is None else rules_for(rules, session.identity, today)
-    scopes = (within(rule, asked.scope) for rule in mine if rule.role is asked.role)
-    scope = next(
-        (
-            item
-            for item in scopes
-            if rules is not None and rule_for(rules, session.identity, asked.role, item, today)
-        ),
-        None,
-    )
+    rules, today = rules_of(session) or AccessRules(), session.now().date()
+    scope = scope_for(rules, session.identity, asked.role, asked.scope, today)
     if scope is None:
         note_refusal(session, _ROW.name, NotAllowed.code)
         reason_text = f"no rule `break_glass: {asked.role}` names {subject} with these limits"
@@ -291,15 +281,7 @@ def _queued(message: _Message, subject: str, now: int) -> Queued:
 
 def owners_in(project: Project, scope: Scope) -> list[str]:
     """Return the owners of the nodes that limits reach, by name."""
-    return sorted(
-        {
-            node.owner
-            for node in project.nodes()
-            if (not scope.domain or node.domain in scope.domain)
-            and (not scope.owner or node.owner in scope.owner)
-            and (not scope.tag or not set(scope.tag).isdisjoint(node.tags))
-        }
-    )
+    return sorted({node.owner for node in project.nodes() if has_node(scope, node)})
 
 
 def emergency_row(session: ProjectSession, item: Emergency) -> EmergencyRow:

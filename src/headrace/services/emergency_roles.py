@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.model.access import AccessRules, BreakGlass, Grant, Permission, Role, Scope
+from headrace.model.access import (
+    SCOPE_FIELDS,
+    AccessRules,
+    BreakGlass,
+    Grant,
+    Permission,
+    Role,
+    Scope,
+)
 from headrace.store.queries import emergencies
 from headrace.store.queries.emergencies import Emergency
 
@@ -16,8 +24,6 @@ if TYPE_CHECKING:
 
     from headrace.security.access import Identity
     from headrace.services.session import ProjectSession
-
-_LIMITS = ("domain", "owner", "tag", "env")
 
 
 def now_us() -> int:
@@ -94,16 +100,27 @@ def rules_for(rules: AccessRules, identity: Identity, today: date) -> list[Break
     ]
 
 
+def scope_for(
+    rules: AccessRules, identity: Identity, role: Role, asked: Scope, today: date
+) -> Scope | None:
+    """Return the limits with which an identity may take a role; None if no rule allows it."""
+    for rule in rules_for(rules, identity, today):
+        scope = within(rule, asked)
+        if rule.role is role and rule_for(rules, identity, role, scope, today) is not None:
+            return scope
+    return None
+
+
 def within(rule: BreakGlass, scope: Scope) -> Scope:
     """Return the limits that somebody asks for, and for the others those of the rule."""
-    limits = {field: getattr(scope, field) or getattr(rule.scope, field) for field in _LIMITS}
+    limits = {field: getattr(scope, field) or getattr(rule.scope, field) for field in SCOPE_FIELDS}
     return Scope(**limits)
 
 
 def _covers(outer: Scope, inner: Scope) -> bool:
-    """Whether limits reach no further than others."""
+    """Whether the limits `inner` reach no further than `outer`."""
     return all(
         not (allowed := getattr(outer, field))
         or (bool(asked := getattr(inner, field)) and set(asked) <= set(allowed))
-        for field in _LIMITS
+        for field in SCOPE_FIELDS
     )

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 
 from headrace.model import Refused, UnknownName, UsageError
-from headrace.model.access import Grant, Role, Scope
+from headrace.model.access import SCOPE_FIELDS, Grant, Role, Scope
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import DAY_US
 from headrace.model.times import Duration
@@ -34,7 +34,6 @@ from headrace.store.queries.access_tokens import AccessToken
 EXPIRES_DEFAULT = "30d"
 EXPIRES_DAYS_MAX = 366
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-SCOPE_FIELDS = ("domain", "owner", "tag", "env")
 _SCOPE_HINT = "write --scope viewer, or --scope operator:domain=finance,env=prod"
 
 

@@ -20,9 +20,9 @@ from headrace.incidents.messages import (
     wrapped,
 )
 from headrace.incidents.notifications import FLOOD_MAX, TOGETHER
-from headrace.model.access import AccessRules, Permission
+from headrace.model.access import AccessRules
 from headrace.model.intervals import HOUR_US, from_us
-from headrace.model.nodes import Asset, Consumer, Project, Source
+from headrace.model.nodes import Project
 from headrace.model.partitions import command_line
 from headrace.model.policy import EXPIRES_US, Consequence, Need
 from headrace.runtime.approval_states import (
@@ -32,6 +32,7 @@ from headrace.runtime.approval_states import (
     REJECTED,
     VOID,
     Pending,
+    can_meet,
     of_backfill,
     of_request,
     state_of,
@@ -131,23 +132,13 @@ class _Messages:
         rules = self._project.access
         if rules is None:
             return
-        from headrace.security.access import Identity, IdentityKind, has_role
+        from headrace.security.access import Identity, IdentityKind
 
         env = self._project.settings.environment
         for name in _users_of(rules) & self._project.owners.keys():
             user = Identity(name=name, kind=IdentityKind.LOCAL, subjects=frozenset({_USER + name}))
-            if any(
-                has_role(rules, user, need.role, Permission.APPROVE, node, env=env, today=today)
-                for node in self._nodes_of(need)
-            ):
+            if can_meet(need, self._project, rules, user, env=env, today=today):
                 yield name
-
-    def _nodes_of(self, need: Need) -> Iterable[Source | Asset | Consumer | None]:
-        """Return the nodes that a need is about; None stands for the whole project."""
-        if not need.nodes:
-            return [None]
-        nodes = (self._project.node(name) for name in need.nodes)
-        return [node for node in nodes if node is not None]
 
     def asker(self, actor: str) -> list[Recipient]:
         """Return the owners who are the person who asked, or who created the token that asked."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from headrace.model.access import Role
+from headrace.model.access import AccessRules, Permission, Role
+from headrace.model.nodes import Asset, Consumer, Project, Source
 from headrace.model.policy import EXPIRES_DAYS, EXPIRES_US, Approval, Need
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, backfill_plans
@@ -12,10 +16,15 @@ from headrace.store.queries import approvals as stored
 from headrace.store.queries.approvals import ApprovalAnswer, ApprovalRequest, Subject
 from headrace.store.queries.backfill_plans import PlanRecord
 
+if TYPE_CHECKING:
+    from headrace.security.access import Identity
+
 OPEN, APPROVED, REJECTED, EXPIRED, VOID = "open", "approved", "rejected", "expired", "void"
 AWAITING, CANCELLED = "awaiting_approval", "cancelled"
 BACKFILL, APPLY, RELEASE, UNPUBLISH = "backfill", "apply", "release", "unpublish"
 ERASE, CONTRACT = "erase", "contract"
+PREFIX = "A"
+"""How the ids of approvals begin that aren't a backfill's number."""
 _ANYBODY = Need(role=Role.OWNER, of="affected")
 """The need of plans that were stored before rules had needs."""
 
@@ -70,6 +79,27 @@ def given(pending: Pending, need: Need) -> int:
 def missing(pending: Pending) -> list[Need]:
     """Return the needs that too few people have met."""
     return [need for need in pending.needs if given(pending, need) < need.count]
+
+
+def can_meet(
+    need: Need,
+    project: Project,
+    rules: AccessRules | None,
+    identity: Identity,
+    *,
+    env: str,
+    today: date,
+) -> bool:
+    """Whether an identity has the role of a need for one of its nodes, or for the project."""
+    from headrace.security.access import has_role
+
+    nodes: list[Source | Asset | Consumer | None] = [None]
+    if need.nodes:
+        nodes = [node for name in need.nodes if (node := project.node(name)) is not None]
+    return any(
+        has_role(rules, identity, need.role, Permission.APPROVE, node, env=env, today=today)
+        for node in nodes
+    )
 
 
 def state_of(pending: Pending, version: int | None, now_us: int) -> tuple[str, str]:
@@ -139,10 +169,6 @@ def of_request(tx: Transaction, request: ApprovalRequest) -> Pending:
         ended="" if newer is None else f"a changed plan was asked for: {PREFIX}{newer}",
         used_at=request.used_at,
     )
-
-
-PREFIX = "A"
-"""How the ids of approvals begin that aren't a backfill's number."""
 
 
 def _approval(needs: str | None) -> Approval:

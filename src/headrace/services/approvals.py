@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 
 from headrace.model import Refused, UnknownName, UsageError
-from headrace.model.access import Permission
 from headrace.model.partitions import command_line
 from headrace.model.policy import Consequence, Need
 from headrace.plan.project_plan import PLAN_ID
@@ -20,6 +19,7 @@ from headrace.runtime.approval_states import (
     REJECTED,
     VOID,
     Pending,
+    can_meet,
     given,
     key_of,
     missing,
@@ -200,26 +200,13 @@ def _subject(session: ProjectSession, text: str) -> Subject:
 
 
 def _can_meet(session: ProjectSession, need: Need) -> bool:
-    """Whether the session's identity has the role of a need, for one of its nodes."""
-    from headrace.security.access import has_role
-
-    if unrestricted(session):
-        return True
-    rules = rules_of(session)
-    project = session.project()
-    nodes = [project.node(name) for name in need.nodes] if need.nodes else [None]
-    return any(
-        has_role(
-            rules,
-            session.identity,
-            need.role,
-            Permission.APPROVE,
-            node,
-            env=session.env,
-            today=session.now().date(),
-        )
-        for node in nodes
-        if node is not None or not need.nodes
+    return unrestricted(session) or can_meet(
+        need,
+        session.project(),
+        rules_of(session),
+        session.identity,
+        env=session.env,
+        today=session.now().date(),
     )
 
 

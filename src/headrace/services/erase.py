@@ -39,6 +39,7 @@ from headrace.services.erase_steps import (
     CopiesArguments,
     FinishArguments,
     TableArguments,
+    refuse_held,
 )
 from headrace.services.parameters import Agreed, Argument, Option, Reason, RequiredReason
 from headrace.services.permissions import authorised
@@ -110,7 +111,7 @@ def erase(  # noqa: PLR0913 - as many as the command has options
             changed=["the places with rows of the subject aren't those that were planned"],
         )
         raise PlanChanged(plan_id, row, response, "headrace erase … --dry-run")
-    _refuse_held(session, plan.nodes)
+    refuse_held(session.store, plan.nodes)
     if dry_run:
         return response
     if plan_id is None and not confirm(response):
@@ -188,20 +189,6 @@ def run_erase(
         confirm=lambda _: True,
         progress=progress,
     )
-
-
-def _refuse_held(session: ProjectSession, nodes: Sequence[str]) -> None:
-    assert session.store is not None
-    with session.store.read() as tx:
-        held = erasures.held(tx, nodes)
-    if held:
-        hold = held[0]
-        name = "everything" if hold.node == "*" else hold.node
-        raise Refused(
-            f"{name} is under a legal hold of {hold.actor}: {hold.reason}",
-            hint=command_line("hold", "release", "--all" if hold.node == "*" else hold.node)
-            + " --reason TEXT ends it",
-        )
 
 
 def _response(session: ProjectSession, plan: ErasePlan) -> EraseResponse:

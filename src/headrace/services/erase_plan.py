@@ -12,9 +12,7 @@ from headrace.plan.compiled import Compiled, is_view
 from headrace.security import erasures as ledger
 from headrace.services import backups, erase_places, erase_subject
 from headrace.services.erase_places import Keys
-from headrace.services.responses.erasures import (
-    ErasedPlaceRow,
-)
+from headrace.services.responses.erasures import ErasedPlaceRow
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 

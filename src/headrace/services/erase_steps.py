@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,18 +11,18 @@ from headrace.lake.catalog import FileMoved
 from headrace.lake.erased_files import ErasedFile
 from headrace.model import Refused, UsageError
 from headrace.model.erased_rows import ErasedRows
+from headrace.model.partitions import command_line
 from headrace.runtime import erasures, event_log
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import erase_places
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command
-from headrace.services.responses.erasures import (
-    ErasureStepResponse,
-)
+from headrace.services.responses.erasures import ErasureStepResponse
 from headrace.services.session import Progress
-from headrace.store import Transaction
+from headrace.store import Store, Transaction
 from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.queries import erasures as stored
+from headrace.store.queries.holds import EVERYTHING
 
 
 class BeginArguments(msgspec.Struct, frozen=True):
@@ -76,7 +77,7 @@ def _begin(
     context: CommandContext, arguments: BeginArguments, progress: Progress
 ) -> ErasureStepResponse:
     del progress
-    _refuse_held_now(context, arguments)
+    refuse_held(context.store, list(arguments.keys))
     results: list[int] = []
 
     def write(tx: Transaction, now: int) -> None:
@@ -103,12 +104,19 @@ def _begin(
     return ErasureStepResponse(erasure=results[-1])
 
 
-def _refuse_held_now(context: CommandContext, arguments: BeginArguments) -> None:
-    with context.store.read() as tx:
-        held = erasures.held(tx, list(arguments.keys))
+def refuse_held(store: Store, nodes: Sequence[str]) -> None:
+    """Raise Refused if one of the nodes is under a legal hold."""
+    with store.read() as tx:
+        held = erasures.held(tx, nodes)
     if held:
+        hold = held[0]
+        name = "everything" if hold.node == EVERYTHING else hold.node
+        released = command_line(
+            "hold", "release", "--all" if hold.node == EVERYTHING else hold.node
+        )
         raise Refused(
-            f"a legal hold of {held[0].actor} forbids it: {held[0].reason}", hint="headrace hold"
+            f"{name} is under a legal hold of {hold.actor}: {hold.reason}",
+            hint=f"{released} --reason TEXT ends it",
         )
 
 

@@ -67,7 +67,7 @@ def is_shortened(before: str | None, after: str | None) -> bool:
     return any(now.before(day) > was.before(day) for day in _SAMPLES)
 
 
-def goes_on(node: Source | Asset, key: str, now_us: int) -> date | None:
+def removal_day(node: Source | Asset, key: str, now_us: int) -> date | None:
     """Return the first day, today or later, on which `retain:` ends the interval with this key.
 
     None if nothing ends it within 200 years.

@@ -10,7 +10,7 @@ import msgspec
 from headrace.model import Asset, Project, Refused, Source, UsageError
 from headrace.model.intervals import parse_key
 from headrace.model.partitions import split
-from headrace.model.retention import first_kept, goes_on, is_shortened
+from headrace.model.retention import first_kept, is_shortened, removal_day
 from headrace.plan import Compiled
 from headrace.plan.comparison import renames
 from headrace.services.responses.erasures import HoldRow, RetentionRow
@@ -74,7 +74,7 @@ def _retention(
 ) -> RetentionRow:
     old = stored.published_before(tx, node.name, first)
     following = stored.first_published(tx, node.name, first)
-    on = None if following is None else goes_on(node, following, now_us)
+    on = None if following is None else removal_day(node, following, now_us)
     hold = hold_of(held, node.name)
     return RetentionRow(
         node=node.name,

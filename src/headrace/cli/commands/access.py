@@ -69,9 +69,9 @@ def access_command(
 
     `whoami` shows your roles. `explain` says whether somebody may run a command, and which rule
     decides. `matrix` lists the commands with the roles that allow them. `review` lists each user,
-    group and token with its rules. `break-glass` takes a role
-    for at most 60 minutes in an emergency, if a rule of access.yaml allows it; messages to the
-    owners of what it reaches are queued.
+    group and token with its rules. `break-glass` takes a role for at most 60 minutes in an
+    emergency, if a rule of access.yaml allows it; messages to the owners of what it reaches are
+    queued.
     """
     from headrace.services import access
 
@@ -188,7 +188,7 @@ def _render_emergency(row: EmergencyRow, page: CommandOutput) -> None:
 
 def _render_ended(response: EndedEmergenciesResponse, page: CommandOutput) -> None:
     for row in response.ended:
-        page.say(f"{row.who} has the role {row.role} by break-glass no more")
+        page.say(f"{row.who} no longer has the role {row.role} by break-glass")
     page.next(command_line("audit", "show", "--object", f"subject:{response.ended[0].who}"))
 
 

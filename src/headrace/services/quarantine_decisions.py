@@ -463,14 +463,14 @@ def accept(
 def _released(
     session: ProjectSession, target: str, reason: str, until: str | None, progress: Progress
 ) -> AbstractContextManager[bool]:
-    """Return the context in which held data may be published. Raise NeedsApproval on entering it
-    if policy requires an approval that is missing.
+    """Return the context in which held data may be published.
+
+    Entering it raises NeedsApproval if policy requires an approval that is missing.
     """
     rows = _held(session, target)
     if not rows or session.compiled is None or session.production is not None:
-        return nullcontext(
-            False
-        )  # nothing is released to readers, or `decide` says why it can't be
+        # nothing is released to readers, or `decide` says why it can't be
+        return nullcontext(enter_result=False)
     nodes = list(dict.fromkeys(row.node for row in rows))
     lapses = ["--until", until] if until is not None else []
     act = Act(

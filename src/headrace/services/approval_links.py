@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from headrace.model import Refused
 from headrace.runtime.approval_states import Pending
-from headrace.services.masking import key_store
 from headrace.services.permissions import rules_of
 from headrace.services.session import ProjectSession
 
@@ -25,6 +24,7 @@ def link_address(session: ProjectSession, pending: Pending, recipient: str) -> s
         return ""
     from headrace.security.key_problems import KeyProblem
     from headrace.security.signed_links import signed_link
+    from headrace.services.masking import key_store
 
     try:
         key = key_store(session).data_key(*KEY)
@@ -42,6 +42,7 @@ def link_recipient(session: ProjectSession, pending: Pending, link: str) -> str:
     """
     from headrace.security.key_problems import KeyProblem
     from headrace.security.signed_links import recipient_of
+    from headrace.services.masking import key_store
 
     try:
         key = key_store(session).data_key(*KEY, create=False)

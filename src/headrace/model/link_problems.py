@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import date, timedelta
 
 from headrace.model.access import (
     ACCESS_FILE,
@@ -29,6 +30,9 @@ from headrace.model.policy import PolicyRule
 from headrace.model.policy_language import names_in
 from headrace.model.retention import SEPARABLE
 from headrace.model.settings import PRODUCTION
+
+ENDS_SOON_DAYS = 14
+"""`validate` warns this number of days before a rule ends."""
 
 # Validation of pools, which must exist and have enough slots, and of the nodes that triggers name.
 
@@ -209,6 +213,27 @@ def _forbidden_admins(access: AccessRules, admins: set[str]) -> Iterator[Problem
                 hint="leave out one admin: a rule that forbids overrides every role",
                 place=Place(file=ACCESS_FILE, line=rules[-1].line),
             )
+
+
+def ending_rules(rules: AccessRules | None, today: date) -> Iterator[Problem]:
+    """Yield a warning for each rule that ends within ENDS_SOON_DAYS, or has ended."""
+    for rule in rules.of_subjects if rules is not None else ():
+        until = None if isinstance(rule, Forbid) else rule.until
+        if until is None or until > today + timedelta(days=ENDS_SOON_DAYS):
+            continue
+        names = ", ".join(rule.to[:3]) + (f" and {len(rule.to) - 3} more" if rule.to[3:] else "")
+        ended = until < today
+        yield Problem(
+            code="rule_ends",
+            message=(
+                f"the rule about {names} ended on {until}: it gives nothing"
+                if ended
+                else f"the rule about {names} ends after {until}"
+            ),
+            hint="remove it, or write a later `until`",
+            place=Place(file=ACCESS_FILE, line=rule.line),
+            level=ProblemLevel.WARNING,
+        )
 
 
 # Validation of `[policy]`: a rule about a name that nothing has never asks for an approval.

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
-from headrace.model import Place, Problem, ProblemLevel
-from headrace.model.access import ACCESS_FILE, AccessRules, BreakGlass, Forbid, Grant
+from headrace.model.access import ACCESS_FILE, BreakGlass, Forbid, Grant
 from headrace.services.browser_sessions import list_sessions
 from headrace.services.permissions import authorised, rules_of
 from headrace.services.responses.access import ReviewRow, ReviewRuleRow
 from headrace.services.session import ProjectSession
 from headrace.services.tokens import list_tokens, scope_text
-
-ENDS_SOON_DAYS = 14
-"""`validate` warns this number of days before a rule ends."""
 
 
 @authorised
@@ -42,27 +37,6 @@ def review(session: ProjectSession) -> list[ReviewRow]:
         )
         for subject in sorted(of_subject)
     ]
-
-
-def ending_rules(rules: AccessRules | None, today: date) -> Iterator[Problem]:
-    """Yield a warning for each rule that ends within ENDS_SOON_DAYS, or has ended."""
-    for rule in rules.of_subjects if rules is not None else ():
-        until = None if isinstance(rule, Forbid) else rule.until
-        if until is None or until > today + timedelta(days=ENDS_SOON_DAYS):
-            continue
-        names = ", ".join(rule.to[:3]) + (f" and {len(rule.to) - 3} more" if rule.to[3:] else "")
-        ended = until < today
-        yield Problem(
-            code="rule_ends",
-            message=(
-                f"the rule about {names} ended on {until}: it gives nothing"
-                if ended
-                else f"the rule about {names} ends after {until}"
-            ),
-            hint="remove it, or write a later `until`",
-            place=Place(file=ACCESS_FILE, line=rule.line),
-            level=ProblemLevel.WARNING,
-        )
 
 
 def _usable(state: str) -> bool:

@@ -23,11 +23,11 @@ from headrace.model import (
     Source,
 )
 from headrace.model.errors import shown
+from headrace.model.link_problems import ending_rules
 from headrace.plan import Compilation
 from headrace.plan.compiled import imported_packages
 from headrace.security.secrets import PROMISED_CHARACTERS_MIN, SecretMissing, Secrets, references_in
 from headrace.services import policy_tests
-from headrace.services.access_review import ending_rules
 from headrace.services.background_binding import bind_in_background
 from headrace.services.diagnostics import (
     BOUND_AT_ONCE_MAX,

@@ -12,7 +12,6 @@ from headrace.model.intervals import parse_key
 from headrace.model.partitions import split
 from headrace.model.retention import first_kept, is_shortened, removal_day
 from headrace.plan import Compiled
-from headrace.plan.comparison import renames
 from headrace.services.responses.erasures import HoldRow, RetentionRow
 from headrace.services.responses.plans import RemovesRow
 from headrace.services.session import ProjectSession
@@ -126,6 +125,8 @@ def removals(session: ProjectSession, new: Compiled) -> list[RemovesRow]:
     """Return what a new or shortened `retain:` removes of this environment once it is applied."""
     if session.store is None or session.compiled is None:
         return []
+    from headrace.plan.comparison import renames
+
     old, former, now_us = session.compiled, renames(session.compiled, new), session.clock.now_us()
     results = []
     with session.store.read() as tx:

@@ -187,6 +187,24 @@ def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
         assert not [value for value in CLEAR if value in text], command
 
 
+def test_a_query_names_columns_of_earlier_code(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a query that names the columns of the code in force only, although the published
+    table has another one, which the query doesn't see."""
+    _write(
+        bank,
+        "assets/clean.sql",
+        "/* headrace\nowner: core\n*/\nselect id, iban, city from people where name <> ''\n",
+    )
+    bank.text("apply", "--yes")
+    token = bank.json("token", "create", "reader", "--scope", "viewer")["token"]
+    monkeypatch.setenv("HEADRACE_TOKEN", token)
+    read = [f"clean.{column}" for column in bank.json("read", "clean")["masked"]]
+    assert read == ["clean.account", "clean.iban", "clean.loud"]
+    assert bank.json("sql", "select count(*) as n from clean")["masked"] == read
+
+
 def test_an_environment_lists_quarantined_rows(bank: Project) -> None:
     """Would catch: a second read of the state within the first, which SQLite refuses; an entry of
     clear values although the list has no sample rows."""

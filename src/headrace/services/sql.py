@@ -142,7 +142,8 @@ def _prepared(
         *(table.name for table in read.tables),
         *(view for view in views if view.lower() in names),
     ]
-    seen = msgspec.structs.replace(seen, masked=_masked_names(session, question, named))
+    masked = _masked_names(session, question, named, seen.tables)
+    seen = msgspec.structs.replace(seen, masked=masked)
     if question.noted and not any(name.startswith('"') for name in names):
         note_reads(session, _canonical(project, names), usage.SQL)
     # DuckDB computes from here on: a process never has both DuckDB and the state open
@@ -241,18 +242,23 @@ def _masked(session: ProjectSession, seen: _Snapshot, text: str, question: SqlQu
 
 
 def _masked_names(
-    session: ProjectSession, question: SqlQuery, nodes: Sequence[str]
+    session: ProjectSession, question: SqlQuery, nodes: Sequence[str], tables: Sequence[QueryTable]
 ) -> tuple[str, ...]:
-    """Return NODE.COLUMN of the nodes that the reader sees masked, or not at all."""
+    """Return NODE.COLUMN of the nodes that the reader sees masked, or not at all.
+
+    Columns that only a table of earlier code has are among them.
+    """
     from headrace.services.masking import column_limits
 
     if not question.over_network and unrestricted(session):
         return ()
-    return tuple(
-        f"{node}.{column}"
-        for node in nodes
-        for column in column_limits(session, node, over_network=question.over_network).names
-    )
+    columns = {table.name: [column.name for column in table.columns] for table in tables}
+    results: list[str] = []
+    for node in nodes:
+        limits = column_limits(session, node, over_network=question.over_network)
+        names = {*limits.names, *limits.left_out_of(columns.get(node, ()))}
+        results += [f"{node}.{column}" for column in sorted(names)]
+    return tuple(results)
 
 
 def _masked_table(

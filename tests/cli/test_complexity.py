@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clilab import Project
+from clilab import NOW, Project
 
 COPY = (
     "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
@@ -83,6 +83,23 @@ def test_costs_add_up_and_need_no_rates(shop: Project) -> None:
     wasted = {row["of"] for row in shop.json("costs", "--by", "waste")["rows"]}
     assert "retry" in wasted
     shop.refused("costs", "--by", "colour")
+
+
+def test_what_only_a_check_needs_is_not_waste(shop: Project) -> None:
+    """Would catch: costs that call an asset unread, and findings that don't."""
+    customers = "/* headrace\nowner: core\n*/\nselect distinct customer from orders\n"
+    (shop.root / "assets/customers.sql").write_text(customers)
+    place = shop.root / "assets/orders_clean.sql"
+    needs = "  - unique: [id]\n  - references: {column: customer, to: customers.customer}\n"
+    place.write_text(place.read_text().replace("  - unique: [id]\n", needs))
+    shop.json("apply", "--yes")
+    shop.call(shop.root, "run", "customers", "--now", NOW)
+    costs = {row["of"]: row["slot_seconds"] for row in shop.json("costs", "--now", NOW)["rows"]}
+    assert costs["customers"] > 0
+    waste = {row["of"]: row for row in shop.json("costs", "--by", "waste", "--now", NOW)["rows"]}
+    assert "unread_asset:fails" in finding_ids(shop)
+    assert "unread_asset:customers" not in finding_ids(shop)
+    assert waste.get("unread", {"byte_months": 0})["byte_months"] == 0
 
 
 def test_rates_and_budgets_are_declared(shop: Project) -> None:

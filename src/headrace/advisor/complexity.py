@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from headrace.advisor.needed_nodes import needed_nodes
 from headrace.model import Asset, Consumer, Source, SqlBody
 from headrace.plan import Compiled
 from headrace.plan.compiled import own_file
@@ -52,10 +53,7 @@ class ProjectShape:
         self._project = compiled.project
         self._seen = seen
         """Nodes of which reads were observed."""
-        self.needed = self._upstream(
-            {name for consumer in self._project.consumers.values() for name in consumer.reads}
-            | (seen & compiled.nodes.keys())
-        )
+        self.needed = needed_nodes(compiled, seen)
         """Nodes that a consumer or an observed reader needs, directly or not."""
         self.passed = {
             name: above
@@ -63,19 +61,6 @@ class ProjectShape:
             if (above := self._passed_through(name)) is not None
         }
         """Asset → the input that it passes on unchanged."""
-
-    def _upstream(self, names: set[str]) -> frozenset[str]:
-        reached: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            name = waiting.pop()
-            node = self._compiled.nodes.get(name)
-            if name in reached or node is None:
-                continue
-            reached.add(name)
-            waiting += [spec.node for spec in node.inputs]
-            waiting += node.check_references
-        return frozenset(reached)
 
     def findings(self) -> Iterator[Finding]:
         """Yield every finding that the declarations show."""

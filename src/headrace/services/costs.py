@@ -19,6 +19,7 @@ from headrace.advisor.costs import (
     sums,
     waste,
 )
+from headrace.advisor.needed_nodes import needed_nodes
 from headrace.model import UsageError
 from headrace.model.intervals import from_us, to_us
 from headrace.model.nodes import CostRates
@@ -130,10 +131,8 @@ def _waste_of_attempts(figuring: Figuring) -> dict[str, tuple[float, str]]:
 
 def unread_nodes(figuring: Figuring) -> frozenset[str]:
     """Return the nodes that no consumer needs and of which no read was seen in the window."""
-    needed = consumers_of_nodes(figuring).keys()
     seen = {usage.node for usage in figuring.reads}
-    reading = {node.name for node in figuring.declared.upstream(seen)}
-    return frozenset(figuring.declared.nodes.keys() - needed - reading)
+    return frozenset(figuring.declared.nodes.keys() - needed_nodes(figuring.compiled, seen))
 
 
 def consumers_of_nodes(figuring: Figuring) -> dict[str, list[str]]:

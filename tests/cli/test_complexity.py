@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from clilab import NOW, Project
 
 COPY = (
@@ -117,6 +119,22 @@ def test_rates_and_budgets_are_declared(shop: Project) -> None:
     assert "slot_hour" in shop.text("validate", code=1)
     settings.write_text(text + rates.replace("EUR", "euros"))
     assert "currency" in shop.text("validate", code=1)
+
+
+def test_files_out_of_reach_stay(new: Project, tmp_path: Path) -> None:
+    """Would catch: a file deleted that can't come back, or one that isn't the project's."""
+    place = new.root / "assets/copy_of_orders.sql"
+    place.write_text(COPY)
+    findings = [row for row in new.json("complexity")["findings"] if row["files"]]
+    assert findings
+    assert all(row["command"] is None for row in findings)
+    prune = ("complexity", "prune", "unread_asset:copy_of_orders")
+    assert "nothing is applied yet" in new.refused(*prune, code=3)
+    new.json("apply", "--yes")
+    shared = (new.root / "assets").rename(tmp_path / "shared")
+    (new.root / "assets").symlink_to(shared, target_is_directory=True)
+    assert "leads out of the project" in new.refused(*prune, code=3)
+    assert (shared / "copy_of_orders.sql").read_text() == COPY
 
 
 def test_nothing_has_run_yet(new: Project) -> None:

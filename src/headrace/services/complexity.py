@@ -184,13 +184,13 @@ def _row(
         evidence=finding.evidence,
         files=list(finding.files),
         saves_month=saves,
-        command=_command(finding),
+        command=_command(session, finding),
     )
 
 
-def _command(finding: Finding) -> str | None:
+def _command(session: ProjectSession, finding: Finding) -> str | None:
     node = finding.node.partition(".")[0]
-    if finding.files:
+    if finding.files and session.version is not None:
         return command_line("complexity", "prune", finding.id)
     if finding.kind in ("dead_check", "obvious_check"):
         return command_line("checks", "challenge", node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from headrace.model import Refused, UsageError
@@ -37,7 +38,7 @@ def prune(
     paths = sorted({path for row in chosen for path in row.files})
     contents = _applied_contents(session, paths)
     for path in paths:
-        (session.root / path).unlink()
+        _place(session, path).unlink()
     try:
         planned = plan(session.again(session.actor), progress=progress)
     except BaseException:
@@ -81,10 +82,14 @@ def _refuse_readers(session: ProjectSession, nodes: set[str]) -> None:
 
 
 def _applied_contents(session: ProjectSession, paths: Sequence[str]) -> dict[str, bytes]:
-    """Return the files as applied. Raise Refused for one that differs: it couldn't be restored."""
+    """Return the files as applied. Raise Refused for one that couldn't be restored."""
+    if session.version is None:
+        raise Refused(
+            "nothing is applied yet, so a deleted file couldn't be restored", hint="headrace apply"
+        )
     contents = {path: file_of(session, str(session.version), path) for path in paths}
     for path, data in contents.items():
-        place = session.root / safe_path(path)
+        place = _place(session, path)
         if not place.is_file() or place.read_bytes() != data:
             raise Refused(
                 f"{path} isn't as it was applied, so it couldn't be restored",
@@ -94,13 +99,18 @@ def _applied_contents(session: ProjectSession, paths: Sequence[str]) -> dict[str
 
 
 def _write(session: ProjectSession, contents: dict[str, bytes]) -> None:
-    root = session.root.resolve()
     for path, data in contents.items():
-        place = session.root / safe_path(path)
-        if not place.parent.resolve().is_relative_to(root):
-            raise Refused(f"{path} is behind a link that leads out of the project")
+        place = _place(session, path)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
+
+
+def _place(session: ProjectSession, path: str) -> Path:
+    """Return where a file of the project is. Raise Refused if links lead it out of the project."""
+    place = session.root / safe_path(path)
+    if not place.parent.resolve().is_relative_to(session.root.resolve()):
+        raise Refused(f"{path} is behind a link that leads out of the project")
+    return place
 
 
 def _owners(session: ProjectSession, rows: Sequence[ComplexityRow]) -> list[str]:

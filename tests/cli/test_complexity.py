@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from clilab import NOW, Project
 
 COPY = (
@@ -119,6 +120,18 @@ def test_rates_and_budgets_are_declared(shop: Project) -> None:
     assert "slot_hour" in shop.text("validate", code=1)
     settings.write_text(text + rates.replace("EUR", "euros"))
     assert "currency" in shop.text("validate", code=1)
+
+
+def test_a_young_project_is_measured_by_its_age(shop: Project) -> None:
+    """Would catch: two days of work spread over a month, and two days of storage that count 30."""
+    settings = shop.root / "headrace.toml"
+    rates = '[costs]\ncurrency = "EUR"\nslot_hour = 3600\nbudget_month = 1000\n'
+    settings.write_text(settings.read_text() + rates)
+    response = shop.json("costs", "--now", NOW)
+    of_a_day = shop.json("costs", "--window", "1d", "--now", NOW)["total"]["byte_months"]
+    assert response["total"]["byte_months"] == pytest.approx(of_a_day * 2.08, rel=0.02)
+    (budget,) = response["budgets"]
+    assert budget["forecast"] == pytest.approx(budget["spent"] * (1 + 25.6 / 2.08), rel=0.02)
 
 
 def test_files_out_of_reach_stay(new: Project, tmp_path: Path) -> None:

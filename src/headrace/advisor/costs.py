@@ -116,7 +116,7 @@ class Budget(NamedTuple):
 
     @property
     def state(self) -> str:
-        """How it stands now."""
+        """Its state now."""
         if self.spent > self.amount:
             return "exceeded"
         return "at_risk" if self.forecast > self.amount else "kept"

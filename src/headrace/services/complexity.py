@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 
 from headrace.advisor.complexity import Finding, ProjectShape
-from headrace.advisor.costs import CostAmount, CostItem, sums
+from headrace.advisor.costs import MONTH_DAYS, CostAmount, CostItem, sums
 from headrace.advisor.same_content import same_rows
 from headrace.compiler.lineage import compile_lineage
 from headrace.model.fields import bytes_as_text
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
-from headrace.services.costs import cost_items, figuring_of
+from headrace.services.costs import days_since, figuring_of, plain_items
 from headrace.services.figure_inputs import Figuring
 from headrace.services.permissions import authorised
 from headrace.services.responses.advisor import (
@@ -58,9 +58,10 @@ def complexity(session: ProjectSession) -> ComplexityResponse:
             *_with_records(figuring, shape.findings()),
             *_measured(figuring, shape),
         ]
-        days = (figuring.until - figuring.began) / 86_400_000_000
+        months = days_since(figuring, figuring.began) / MONTH_DAYS
         amounts = {
-            line.of: line.amount.times(30 / days) for line in sums(cost_items(figuring), _node_of)
+            line.of: line.amount.times(1 / months)
+            for line in sums(plain_items(figuring, figuring.began), _node_of)
         }
         trend = _trend(figuring.tx, cache)
     return _response(session, shape, findings, amounts, trend)

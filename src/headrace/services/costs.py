@@ -21,7 +21,7 @@ from headrace.advisor.costs import (
 )
 from headrace.advisor.needed_nodes import needed_nodes
 from headrace.model import UsageError
-from headrace.model.intervals import from_us, to_us
+from headrace.model.intervals import DAY_US, from_us, to_us
 from headrace.model.nodes import CostRates
 from headrace.plan import Compiled
 from headrace.services.figure_inputs import Figuring
@@ -38,7 +38,6 @@ from headrace.store.queries import costs as stored
 
 GROUPS = ("asset", "consumer", "owner", "domain", "run", "incident", "backfill", "waste")
 ROWS_MAX = 500
-_DAY_US = 86_400_000_000
 
 By = Annotated[
     str,
@@ -107,12 +106,32 @@ def cost_items(figuring: Figuring) -> list[CostItem]:
                 waste=reason,
             )
         )
-    months = (figuring.until - figuring.began) / _DAY_US / MONTH_DAYS
-    items += [
-        CostItem(node=node, amount=CostAmount(byte_months=size * months))
+    return items + _storage(figuring, figuring.began)
+
+
+def plain_items(figuring: Figuring, since_us: int) -> list[CostItem]:
+    """Return what each attempt since a time cost and what each node has stored, by node alone."""
+    attempts = stored.attempts(figuring.tx, since_us, figuring.until)
+    items = [CostItem(row.node, CostAmount(row.slot_us, row.bytes_read)) for row in attempts]
+    return items + _storage(figuring, since_us)
+
+
+def _storage(figuring: Figuring, since_us: int) -> list[CostItem]:
+    months = days_since(figuring, since_us) / MONTH_DAYS
+    return [
+        CostItem(node, CostAmount(byte_months=size * months))
         for node, size in stored.bytes_stored(figuring.tx).items()
     ]
-    return items
+
+
+def days_since(figuring: Figuring, since_us: int) -> float:
+    """Return the days from a time until now; of a younger project those of its age, at least one.
+
+    The age counts from its first publication.
+    """
+    days = (figuring.until - since_us) / DAY_US
+    first_us = stored.first_published_at(figuring.tx)
+    return days if first_us is None else min(days, max(1.0, (figuring.until - first_us) / DAY_US))
 
 
 def _waste_of_attempts(figuring: Figuring) -> dict[str, tuple[float, str]]:
@@ -176,10 +195,9 @@ def _budgets(figuring: Figuring, rates: CostRates, items: Sequence[CostItem]) ->
     now = from_us(figuring.until, figuring.window.timezone)
     began = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     ends = (began + timedelta(days=32)).replace(day=1)
-    days_left = (to_us(ends) - figuring.until) / _DAY_US
-    days_gone = (figuring.until - to_us(began)) / _DAY_US
-    days = (figuring.until - figuring.began) / _DAY_US
-    of_month = _spent_since(figuring, rates, to_us(began), days_gone)
+    days_left = (to_us(ends) - figuring.until) / DAY_US
+    days = days_since(figuring, figuring.began)
+    of_month = _spent(figuring, rates, plain_items(figuring, to_us(began)))
     of_window = _spent(figuring, rates, items)
     amounts = {**rates.budgets}
     if rates.budget_month is not None:
@@ -193,20 +211,6 @@ def _budgets(figuring: Figuring, rates: CostRates, items: Sequence[CostItem]) ->
         )
         for of, amount in amounts.items()
     ]
-
-
-def _spent_since(
-    figuring: Figuring, rates: CostRates, since_us: int, days: float
-) -> dict[str, float]:
-    items = [
-        CostItem(row.node, CostAmount(row.slot_us, row.bytes_read))
-        for row in stored.attempts(figuring.tx, since_us, figuring.until)
-    ]
-    items += [
-        CostItem(node, CostAmount(byte_months=size * days / MONTH_DAYS))
-        for node, size in stored.bytes_stored(figuring.tx).items()
-    ]
-    return _spent(figuring, rates, items)
 
 
 def _spent(figuring: Figuring, rates: CostRates, items: Sequence[CostItem]) -> dict[str, float]:

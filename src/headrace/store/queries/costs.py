@@ -61,6 +61,12 @@ def bytes_stored(tx: Transaction) -> dict[str, int]:
     return {str(node): int(size) for node, size in rows.fetchall()}
 
 
+def first_published_at(tx: Transaction) -> int | None:
+    """Return the time of the first stored publication, in microseconds."""
+    row = tx.execute("select min(published_at) from publication").fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
 def explained(tx: Transaction, from_us: int) -> dict[str, int]:
     """Return attempt → the first incident that it is evidence of, for evidence since a time."""
     rows = tx.execute(

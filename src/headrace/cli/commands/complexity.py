@@ -54,9 +54,10 @@ def complexity_command(
             _render_pruned,
         )
         return 0
+    problem = "isn't complete" if what in ("prune", "restore") else "isn't known"
     raise UsageError(
-        f"`headrace complexity {what[:40]}` isn't complete",
-        hint="write `complexity`, `complexity prune ID…` or `complexity restore VERSION`",
+        f"`headrace complexity {what[:40]}` {problem}",
+        hint="headrace complexity, complexity prune ID…, complexity restore VERSION",
     )
 
 

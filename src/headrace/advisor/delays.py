@@ -12,7 +12,8 @@ from headrace.ledger.segments import PEOPLE, Segment, SegmentKind
 from headrace.model.causes import DATA_CAUSES, CauseKind
 from headrace.slo.declared_promises import NodeTraits
 
-_QUALITY_CAUSES = {str(kind) for kind in DATA_CAUSES | {CauseKind.POISON_DELIVERY}}
+QUALITY_CAUSES = {str(kind) for kind in DATA_CAUSES | {CauseKind.POISON_DELIVERY}}
+"""Kinds of causes in the data itself."""
 _REPAIRED = {SegmentKind.HOLD, SegmentKind.RETRY}
 """Kinds of segments that an incident's cause explains."""
 _NAMED_BY_INCIDENT = PEOPLE | {SegmentKind.SOURCE, SegmentKind.RETRY}
@@ -120,7 +121,7 @@ def group_of(segment: Segment, facts: DelayFacts) -> DelayGroup:
     if segment.quality:
         return DelayGroup.QUALITY
     if segment.kind in _REPAIRED and (incident := facts.incidents.get(segment.incident)):
-        return DelayGroup.QUALITY if incident.kind in _QUALITY_CAUSES else DelayGroup.REPAIR
+        return DelayGroup.QUALITY if incident.kind in QUALITY_CAUSES else DelayGroup.REPAIR
     if segment.kind is SegmentKind.QUEUE:
         return DelayGroup.HEADRACE if segment.free else DelayGroup.CAPACITY
     if segment.kind is SegmentKind.RUN:

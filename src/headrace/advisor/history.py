@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from headrace.model import UsageError
-from headrace.model.intervals import bounds_us, day_start_us, local_date
+from headrace.model.intervals import DAY_US, bounds_us, day_start_us, local_date
 from headrace.model.partitions import SEPARATOR
 from headrace.scheduler import FailureKind, Graph, GraphNode
 from headrace.store import Transaction
@@ -23,13 +23,12 @@ from headrace.store.queries.past_work import PastAttempt, PastDelivery
 
 WINDOW_DAYS = 90
 """The past that is read, in days."""
-LAG_MIN_US = 3 * 86_400_000_000
+LAG_MIN_US = 3 * DAY_US
 """Work that begins later than this after an interval counts as catching up, unless that is usual
 for its node."""
 LAG_TIMES = 3
 NOT_RETRIED = (FailureKind.DETERMINISTIC, FailureKind.NOT_SEPARABLE)
 """Failures after which a person had to act."""
-_DAY_US = 86_400_000_000
 _SECOND_US = 1_000_000
 
 
@@ -117,7 +116,7 @@ BACKFILL, HELD, CATCHING_UP, INITIAL = (
 
 def read_history(tx: Transaction, graph: Graph, timezone: str, now_us: int) -> History:
     """Read the past of a graph's nodes, at most WINDOW_DAYS and a bounded number of rows each."""
-    since = now_us - WINDOW_DAYS * _DAY_US
+    since = now_us - WINDOW_DAYS * DAY_US
     nodes = {}
     for node in graph.nodes:
         attempts = past_work.attempts_since(tx, node.name, since)

@@ -16,7 +16,9 @@ def needed_nodes(compiled: Compiled, seen: Collection[str]) -> frozenset[str]:
 
     def above(name: str) -> Iterable[str]:
         node = compiled.nodes.get(name)
-        return () if node is None else (*(each.node for each in node.inputs), *node.check_references)
+        return (
+            () if node is None else (*(each.node for each in node.inputs), *node.check_references)
+        )
 
     reads = (name for consumer in compiled.project.consumers.values() for name in consumer.reads)
     return frozenset(compiled.nodes.keys() & reachable({*reads, *seen}, above).keys())

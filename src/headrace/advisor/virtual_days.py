@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from headrace.advisor.sampling import Arrival, Drawn
 from headrace.model import Grain, PartitionSpec
-from headrace.model.intervals import key_at_us
+from headrace.model.intervals import DAY_US, key_at_us
 from headrace.model.partitions import WHOLE, delivery_key
 from headrace.scheduler import (
     AttemptId,
@@ -47,7 +47,7 @@ ATTEMPT_US = 3_000
 """Cost of one attempt for the leader."""
 RESTART_US = 1_000_000
 """Time in which a lost worker is replaced."""
-AFTER_US = 3 * 86_400_000_000
+AFTER_US = 3 * DAY_US
 """Time after the last day within which its work has to end."""
 _SECOND_US = 1_000_000
 _GROWING_KEY = "key"

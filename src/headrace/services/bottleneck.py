@@ -10,7 +10,14 @@ from statistics import median
 from typing import Annotated, NamedTuple
 
 from headrace.advisor.delay_texts import delay_sentence
-from headrace.advisor.delays import Delay, DelayFacts, DelayIncident, delay_of, percents
+from headrace.advisor.delays import (
+    QUALITY_CAUSES,
+    Delay,
+    DelayFacts,
+    DelayIncident,
+    delay_of,
+    percents,
+)
 from headrace.advisor.regressions import (
     DataChange,
     GrownInput,
@@ -21,12 +28,12 @@ from headrace.advisor.regressions import (
 )
 from headrace.ledger.account import Ledger
 from headrace.model import UnknownName
-from headrace.model.causes import DATA_CAUSES, CauseKind
+from headrace.model.errors import did_you_mean
 from headrace.plan import Compiled
 from headrace.services.caches import cached_by_version
 from headrace.services.code_versions import fingerprint_in
 from headrace.services.delay_ledger import Ledgers
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Argument, Window
 from headrace.services.permissions import authorised
 from headrace.services.responses.advisor import (
     BottleneckRow,
@@ -45,9 +52,6 @@ from headrace.store.queries.incidents import display_id
 
 WAITS_MAX = 400
 """At most this many of a consumer's newest obligations are added up."""
-_WRONG = {str(kind) for kind in DATA_CAUSES | {CauseKind.POISON_DELIVERY}}
-
-Window = Annotated[str, Option("--window", metavar="D", help="how far back from now: 7d, 4w (30d)")]
 
 
 @authorised
@@ -68,9 +72,10 @@ def bottleneck(
     project = session.project()
     if consumer is not None and consumer not in project.consumers:
         known = ", ".join(sorted(project.consumers)[:5])
+        consumers = f"consumers are: {known}" if known else "declare one in consumers.yaml"
         raise UnknownName(
             f"there is no consumer {consumer[:60]!r}",
-            hint=f"consumers are: {known}" if known else "declare one in consumers.yaml",
+            hint=did_you_mean(consumer, project.consumers) or consumers,
         )
     names = [consumer] if consumer is not None else list(project.consumers)
     now_us = session.clock.now_us()
@@ -224,7 +229,7 @@ class _Inquiry:
             )
             for name in names
             for incident in incidents.began_at_node(self._tx, name, from_us, until_us)
-            if incident.kind in _WRONG
+            if incident.kind in QUALITY_CAUSES
         ]
         for name in names:
             if name in self._compiled.project.sources:

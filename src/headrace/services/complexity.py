@@ -30,6 +30,7 @@ from headrace.services.status_facts import WINDOW
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
 from headrace.store.queries import complexity as stored
+from headrace.store.queries.costs import stored_partitions
 
 FINDINGS_MAX = 1_000
 VERSIONS_MAX = 10
@@ -80,7 +81,7 @@ def _shape(compiled: Compiled, cache: Path, seen: frozenset[str]) -> ProjectShap
 
 def _measured(figuring: Figuring, shape: ProjectShape) -> Iterator[Finding]:
     yield from _same_rows(figuring, shape)
-    for name, sizes in stored.partition_sizes(figuring.tx).items():
+    for name, sizes in stored_partitions(figuring.tx).items():
         node = figuring.project.source_or_asset(name)
         if node is None or node.partition.grain is None:
             continue
@@ -107,15 +108,18 @@ def _same_rows(figuring: Figuring, shape: ProjectShape) -> Iterator[Finding]:
 
 def _with_records(figuring: Figuring, findings: Iterator[Finding]) -> Iterator[Finding]:
     """Yield findings; a check that can't fail, and never has, is dead."""
-    records = stored.check_records(figuring.tx)
     for finding in findings:
-        node, _, check = finding.node.partition(".")
-        record = records.get((node, check))
-        if finding.kind == "obvious_check" and record is not None and not record.failed:
-            text = f"{finding.evidence}; it has never failed in {record.evaluated:,} evaluations"
-            yield finding._replace(kind="dead_check", evidence=text)
-        else:
-            yield finding
+        if finding.kind == "obvious_check":
+            node, _, check = finding.node.partition(".")
+            record = stored.check_record(figuring.tx, node, check)
+            if record.evaluated and not record.failed:
+                times = (
+                    "1 evaluation" if record.evaluated == 1 else f"{record.evaluated:,} evaluations"
+                )
+                text = f"{finding.evidence}; it has never failed in {times}"
+                yield finding._replace(kind="dead_check", evidence=text)
+                continue
+        yield finding
 
 
 # The trend

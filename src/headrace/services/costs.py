@@ -21,12 +21,13 @@ from headrace.advisor.costs import (
 )
 from headrace.advisor.needed_nodes import needed_nodes
 from headrace.model import UsageError
+from headrace.model.errors import did_you_mean
 from headrace.model.intervals import DAY_US, from_us, to_us
 from headrace.model.nodes import CostRates
 from headrace.plan import Compiled
 from headrace.services.figure_inputs import Figuring
 from headrace.services.figures import staged
-from headrace.services.parameters import Option
+from headrace.services.parameters import Option, Window
 from headrace.services.permissions import authorised
 from headrace.services.responses.advisor import BudgetRow, CostRow, CostsResponse
 from headrace.services.session import ProjectSession
@@ -35,6 +36,7 @@ from headrace.services.status_facts import WINDOW, window_began
 from headrace.slo.availability import AvailabilityWindow
 from headrace.slo.goodput import GOOD, HELD, REJECTED, RETRY, WAITING, places
 from headrace.store.queries import costs as stored
+from headrace.store.queries.incidents import display_id
 
 GROUPS = ("asset", "consumer", "owner", "domain", "run", "incident", "backfill", "waste")
 ROWS_MAX = 500
@@ -47,7 +49,6 @@ By = Annotated[
         help="asset (default), consumer, owner, domain, run, incident, backfill or waste",
     ),
 ]
-Window = Annotated[str, Option("--window", metavar="D", help="how far back from now: 7d, 4w (30d)")]
 
 
 @authorised
@@ -58,7 +59,8 @@ def costs(session: ProjectSession, *, by: By = "asset", window: Window = WINDOW)
     an unknown group or an invalid window.
     """
     if by not in GROUPS:
-        raise UsageError(f"--by {by[:40]} isn't known", hint=f"one of {', '.join(GROUPS)}")
+        hint = did_you_mean(by, GROUPS) or f"one of {', '.join(GROUPS)}"
+        raise UsageError(f"--by {by[:40]} isn't known", hint=hint)
     window_began(window, session.clock.now_us(), session.timezone)
     rates = session.settings.costs
     if session.store is None or session.compiled is None:
@@ -101,7 +103,7 @@ def cost_items(figuring: Figuring) -> list[CostItem]:
                 amount=CostAmount(row.slot_us, row.bytes_read),
                 run=str(row.run),
                 backfill=NOBODY if row.backfill is None else str(row.backfill),
-                incident=NOBODY if number is None else f"INC-{number}",
+                incident=NOBODY if number is None else display_id(number),
                 wasted=share,
                 waste=reason,
             )
@@ -119,8 +121,8 @@ def plain_items(figuring: Figuring, since_us: int) -> list[CostItem]:
 def _storage(figuring: Figuring, since_us: int) -> list[CostItem]:
     months = days_since(figuring, since_us) / MONTH_DAYS
     return [
-        CostItem(node, CostAmount(byte_months=size * months))
-        for node, size in stored.bytes_stored(figuring.tx).items()
+        CostItem(node, CostAmount(byte_months=item.bytes * months))
+        for node, item in stored.stored_partitions(figuring.tx).items()
     ]
 
 

@@ -56,6 +56,7 @@ SELECT_HELP = (
     "names, globs, +ancestors, descendants+, tag:, owner:, domain:, source:, path:, consumer:"
 )
 Selected = Annotated[Sequence[str], Argument("[SELECT]...", SELECT_HELP)]
+Window = Annotated[str, Option("--window", metavar="D", help="how far back from now: 7d, 4w (30d)")]
 Excluded = Annotated[Sequence[str], Option("--exclude", metavar="SELECT", help="leave these out")]
 _REASON = Option("--reason", metavar="TEXT", help="why; recorded in the audit trail")
 Reason = Annotated[str | None, _REASON]

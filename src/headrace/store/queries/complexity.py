@@ -1,4 +1,4 @@
-"""Sizes of partitions, and nodes whose publications have the same content."""
+"""What partitions contain, and how often checks failed."""
 
 from __future__ import annotations
 
@@ -8,23 +8,6 @@ from headrace.store.transaction import Transaction
 
 CONTENTS_MAX = 200_000
 """At most this many partitions are compared by content."""
-
-
-class PartitionSizes(NamedTuple):
-    """A node's current partitions: their number, and the bytes and rows of all together."""
-
-    partitions: int
-    bytes: int
-    rows: int
-
-
-def partition_sizes(tx: Transaction) -> dict[str, PartitionSizes]:
-    """Return the sizes of each node's current partitions."""
-    rows = tx.execute(
-        "select node, count(*), sum(bytes), sum(rows) from publication where ended_snapshot is null"
-        " group by node"
-    )
-    return {str(row[0]): PartitionSizes(*map(int, row[1:])) for row in rows.fetchall()}
 
 
 class Content(NamedTuple):
@@ -52,10 +35,12 @@ class CheckRecord(NamedTuple):
     failed: int
 
 
-def check_records(tx: Transaction) -> dict[tuple[str, str], CheckRecord]:
-    """Return the record of each check, by (node, check)."""
-    rows = tx.execute(
-        "select node, name, count(*), sum(case when outcome = 'failed' then 1 else 0 end) from"
-        " check_result where outcome <> 'unchecked' group by node, name"
-    )
-    return {(row[0], row[1]): CheckRecord(int(row[2]), int(row[3])) for row in rows.fetchall()}
+def check_record(tx: Transaction, node: str, name: str) -> CheckRecord:
+    """Return the record of one check."""
+    row = tx.execute(
+        "select count(*), coalesce(sum(case when outcome = 'failed' then 1 else 0 end), 0) from"
+        " check_result where node = :node and name = :name and outcome <> 'unchecked'",
+        {"node": node, "name": name},
+    ).fetchone()
+    assert row is not None
+    return CheckRecord(int(row[0]), int(row[1]))

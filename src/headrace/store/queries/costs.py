@@ -53,12 +53,20 @@ def attempts(tx: Transaction, from_us: int, until_us: int) -> Iterator[AttemptCo
         yield AttemptCost(epoch, n, node, kind, state, at, run, plan, slot_us, measures.bytes_in)
 
 
-def bytes_stored(tx: Transaction) -> dict[str, int]:
-    """Return node → bytes of its current publications."""
+class StoredPartitions(NamedTuple):
+    """A node's current partitions: their number, and the bytes of all together."""
+
+    partitions: int
+    bytes: int
+
+
+def stored_partitions(tx: Transaction) -> dict[str, StoredPartitions]:
+    """Return what each node has stored."""
     rows = tx.execute(
-        "select node, sum(bytes) from publication where ended_snapshot is null group by node"
+        "select node, count(*), sum(bytes) from publication where ended_snapshot is null group by"
+        " node"
     )
-    return {str(node): int(size) for node, size in rows.fetchall()}
+    return {str(row[0]): StoredPartitions(int(row[1]), int(row[2])) for row in rows.fetchall()}
 
 
 def first_published_at(tx: Transaction) -> int | None:

@@ -35,6 +35,14 @@ def test_words(shop: Project) -> None:
     assert "not tested on past days: too few deliveries are known" in text
 
 
+def test_what_is_not_delivered_is_named(shop: Project) -> None:
+    """Would catch: a change after which nothing is delivered, told as one without an answer."""
+    text = shop.text("what-if", "--set", "asset.revenue.cron=0 0 1 1 *", *SHORT)
+    never = "morning-report: fewer than half of its intervals are delivered; in time 0.0 %"
+    assert never in text
+    assert "dashboard: no difference" in text
+
+
 def test_nothing_has_run(tmp_path: Path, call: Callable[..., Any]) -> None:
     """Would catch: figures on the first day that come from nowhere."""
     for path, text in FILES.items():
@@ -73,6 +81,7 @@ def test_nothing_has_run(tmp_path: Path, call: Callable[..., Any]) -> None:
         ("consumer.new.reads=revenue", "--set consumer.new.due=07:30"),
         ("consumer.new.reads=nothing", "there is no asset or source 'nothing'"),
         ("consumer.dashboard.reads=revenue", "is declared already"),
+        ("consumer.new.reads=,", "names no asset"),
         ("machine.speed=", "isn't something to simulate"),
         ("workers.lost=25:00", "such as 03:00"),
     ],

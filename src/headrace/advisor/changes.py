@@ -160,6 +160,8 @@ def _reads(setting: _Setting) -> _Field:
         )
     names = tuple(item.strip() for item in value.split(",") if item.strip())
     known = {**project.assets, **project.sources}
+    if not names:
+        raise UsageError(f"`{text}` names no asset", hint=f"such as consumer.{name}.reads=ASSET")
     for item in names:
         if item not in known:
             raise _unknown("asset or source", item, known)

@@ -292,10 +292,13 @@ def _clock(terms: Terms, seconds: float | None) -> str | None:
 def _text(terms: Terms, now: DeliveredRow | None, then: DeliveredRow) -> str:
     """Return in words what changes for a consumer."""
     name = terms.consumer
-    if then.p50 is None:
+    in_time = _in_time_words(now, then)
+    if then.kept is None:
         return f"{name}: nothing can be simulated"
+    if then.p50 is None:
+        return f"{name}: fewer than half of its intervals are delivered; {in_time}"
     if now is None or now.p50 is None:
-        return f"{name}: delivered {_at(then)} in the typical case; {_in_time_words(then)}"
+        return f"{name}: delivered {_at(then)} in the typical case; {in_time}"
     difference = then.p50 - now.p50
     if abs(difference) < SAME_SECONDS and _same(now.p95, then.p95) and now.kept == then.kept:
         return f"{name}: no difference"
@@ -307,11 +310,6 @@ def _text(terms: Terms, now: DeliveredRow | None, then: DeliveredRow) -> str:
             f"{duration(abs(round(difference * 1_000_000)))} {how} in the typical case"
             f" ({_at(now)} → {_at(then)})"
         )
-    in_time = (
-        f"{_in_time_words(then)}, as before"
-        if now.kept == then.kept
-        else f"in time {now.kept} % → {then.kept} %"
-    )
     return f"{name}: {when}; {in_time}"
 
 
@@ -327,8 +325,12 @@ def _at(row: DeliveredRow) -> str:
     return f"{duration(round((row.p50 or 0.0) * 1_000_000))} after its interval"
 
 
-def _in_time_words(row: DeliveredRow) -> str:
-    return f"in time {row.kept} %"
+def _in_time_words(now: DeliveredRow | None, then: DeliveredRow) -> str:
+    if now is None or now.kept is None:
+        return f"in time {then.kept} %"
+    if now.kept == then.kept:
+        return f"in time {then.kept} %, as before"
+    return f"in time {now.kept} % → {then.kept} %"
 
 
 def _bottleneck(after: Simulated) -> BottleneckRow | None:
@@ -437,8 +439,8 @@ def _notes(question: _Question, simulation: Simulation, played: int, samples: in
         )
     if simulation.difference_seconds is not None:
         results.append(
-            "played without the production core, which is too slow for so many partitions; it"
-            " played the first sample, too: deliveries differ by at most"
+            "played without the production core, which is too slow for this number of"
+            " partitions; it played the first sample, too: deliveries differ by at most"
             f" {simulation.difference_seconds:.1f} s"
         )
     results += _volume_notes(question, simulation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Annotated
 
@@ -23,8 +24,8 @@ from headrace.model.errors import did_you_mean
 from headrace.model.intervals import bounds_us
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
+from headrace.services.code_versions import fingerprint_in
 from headrace.services.masking import column_limits
-from headrace.services.nodes import changed_versions
 from headrace.services.permissions import authorised
 from headrace.services.responses.history import (
     ColumnFigureRow,
@@ -198,11 +199,12 @@ def _marks(
 ) -> list[HistoryMarkRow]:
     if not points:
         return []
-    changed = [version.version for version in changed_versions(tx, node.place.file)]
+    fingerprint = cache(lambda version: fingerprint_in(tx, version, node.name))
     marks = [
         HistoryMarkRow(partition=later.partition, kind="code", text=f"version {later.version}")
         for earlier, later in pairwise(points)
-        if _code(changed, earlier.version) != _code(changed, later.version)
+        if earlier.version != later.version
+        and fingerprint(earlier.version) != fingerprint(later.version)
     ]
     seen = stored.incidents_at(tx, node.name, points[0].partition, LAST)
     return marks + [
@@ -212,21 +214,12 @@ def _marks(
     ]
 
 
-def _code(changed: Sequence[int], version: int) -> int | None:
-    """Return the version in which the code that a version has was changed last."""
-    return max((number for number in changed if number <= version), default=None)
-
-
 # Figures of a column: what each partition measured, beside what was usual until then.
 
 
 def _measured(tx: Transaction, node: str, first: str, ending: str) -> dict[str, Metrics]:
-    newest = stored.newest_measurements(tx, node, first, LAST)
-    known = {
-        partition: _decoded(vector)
-        for partition, vector in newest.items()
-        if partition.endswith(ending)
-    }
+    newest = stored.newest_measurements(tx, node, first, ending)
+    known = {partition: _decoded(vector) for partition, vector in newest.items()}
     return {partition: metrics for partition, metrics in known.items() if metrics is not None}
 
 

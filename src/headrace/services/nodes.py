@@ -351,7 +351,7 @@ def code(session: ProjectSession, name: str, version: int | None = None) -> Code
     if session.store is None:
         return _response(node, file, declared.place.line, None, None, [])
     with session.store.read() as tx:
-        file_versions = changed_versions(tx, file)
+        file_versions = _with_a_change(applied_versions.file_versions(tx, file, VERSIONS_MAX))
         wanted = (item for item in file_versions if version is None or item.version == version)
         chosen = next(wanted, None)
         if chosen is None and version is not None:
@@ -373,11 +373,6 @@ def code(session: ProjectSession, name: str, version: int | None = None) -> Code
     return _response(
         node, file, declared.place.line, None if chosen is None else chosen.version, text, rows
     )
-
-
-def changed_versions(tx: Transaction, file: str) -> list[FileVersion]:
-    """Return the versions in which a file was added or changed, newest first."""
-    return _with_a_change(applied_versions.file_versions(tx, file, VERSIONS_MAX))
 
 
 def _with_a_change(versions: Sequence[FileVersion]) -> list[FileVersion]:

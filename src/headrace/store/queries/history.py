@@ -24,14 +24,16 @@ class PublishedPoint(msgspec.Struct, frozen=True, gc=False):
     """JSON list of the partitions that the attempt made."""
 
 
+_ENDS = "substr({0}, length({0}) - length(:ending) + 1) = :ending"
+
+
 def newest_points(tx: Transaction, node: str, ending: str, limit: int) -> list[PublishedPoint]:
     """Return the visible publications of the newest partitions whose key ends so, oldest first."""
     rows = tx.execute(
         "select p.partition, p.epoch, p.n, p.rows, p.bytes, p.published_at, p.version, p.verdict,"
         " a.started_at, a.finished_at, a.partitions from publication p left join attempt a on"
         " a.epoch = p.epoch and a.n = p.n where p.node = :node and p.ended_snapshot is null and"
-        " substr(p.partition, length(p.partition) - length(:ending) + 1) = :ending order by"
-        " p.partition desc limit :limit",
+        f" {_ENDS.format('p.partition')} order by p.partition desc limit :limit",
         {"node": node, "ending": ending, "limit": limit},
     ).fetchall()
     return [PublishedPoint(*row) for row in reversed(rows)]
@@ -47,12 +49,18 @@ def newest_partitions(tx: Transaction, node: str, limit: int) -> list[str]:
     return [partition for (partition,) in rows]
 
 
-def newest_measurements(tx: Transaction, node: str, first: str, last: str) -> dict[str, bytes]:
-    """Return partition → vector of its newest measurement, also if it was held, oldest first."""
+def newest_measurements(tx: Transaction, node: str, first: str, ending: str) -> dict[str, bytes]:
+    """Return partition → vector of its newest measurement, also if it was held, oldest first.
+
+    They are the partitions from `first` on whose key ends so.
+    """
     rows = tx.execute(
-        "select partition, vector from metric where node = :node and partition between :first and"
-        " :last order by partition, epoch, n",
-        {"node": node, "first": first, "last": last},
+        "select m.partition, m.vector from (select partition, epoch, n, row_number() over"
+        " (partition by partition order by epoch desc, n desc) as newest from metric where node ="
+        f" :node and partition >= :first and {_ENDS.format('partition')}) k join metric m on"
+        " m.epoch = k.epoch and m.n = k.n and m.partition = k.partition where k.newest = 1 order by"
+        " m.partition",
+        {"node": node, "first": first, "ending": ending},
     )
     return {partition: bytes(vector) for partition, vector in rows}
 

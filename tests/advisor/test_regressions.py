@@ -66,6 +66,15 @@ def test_a_lasting_rise_is_dated() -> None:
     assert regression.cause.ref is None
 
 
+def test_a_rise_is_dated_to_its_first_value() -> None:
+    """Would catch: a rise dated to the slowest of the fast values, at which nothing changed."""
+    for size in (8, 20, 40):
+        (rise,) = lasting_rises([*FAST, 1.15, *SLOW, *([2.0] * size)])
+        assert rise.position == len(FAST) + 1
+        (rise,) = lasting_rises([*([1.0] * size), *FAST, 1.15, 1.9, *SLOW])
+        assert rise.position == size + len(FAST) + 1
+
+
 def test_what_went_back_is_no_regression() -> None:
     """Would catch: three slow days of the past reported as slow until now; and faster as slower."""
     assert not lasting_rises([*FAST, *SLOW, *FAST])
@@ -105,6 +114,24 @@ def test_more_rows_explain_a_rise_only_as_far_as_they_grew() -> None:
     assert cause.text == "orders grew from 900 to 2,000 rows a partition"
     few = [1000] * 20 + [1030] * 12
     assert compared(works([*FAST, *SLOW], few, version_from=20)).cause.ref == "version 2"
+
+
+def test_each_of_two_rises_has_its_own_cause() -> None:
+    """Would catch: rows that grew later made the cause of a rise that code brought."""
+    slower = [4 * took for took in SLOW] * 2
+    rows = [1000] * 32 + [4000] * 24
+    history = NodeHistory(
+        node="revenue",
+        owner="core",
+        works=works([*FAST, *SLOW, *slower], rows, version_from=20),
+        changes=lambda *_: [],
+        fingerprint=lambda version: f"code {version}",
+        grown=lambda *_: None,
+    )
+    code, volume = regressions(history)
+    assert (code.at_us, code.cause.kind) == (20 * DAY, "code")
+    assert (volume.at_us, volume.cause.kind) == (32 * DAY, "volume")
+    assert volume.cause.text == "revenue reads 4,000 rows a partition, before 1,000"
 
 
 def test_a_busy_machine_is_told_from_slow_code() -> None:

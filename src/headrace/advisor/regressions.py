@@ -113,7 +113,8 @@ def regressions(history: NodeHistory) -> list[Regression]:
 
 
 def _cause(history: NodeHistory, rise: StepChange) -> RegressionCause:
-    before, after = history.works[: rise.position], history.works[rise.position :]
+    before = history.works[rise.start : rise.position]
+    after = history.works[rise.position : rise.end]
     changes = history.changes(before[-1].finished_us, after[0].finished_us)
     changed = min(changes, key=lambda each: (each.kind != "data", each.began_us), default=None)
     if changed is not None:

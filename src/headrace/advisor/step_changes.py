@@ -24,9 +24,14 @@ SECONDS_LEAST = 0.05
 
 
 class StepChange(NamedTuple):
-    """A lasting rise: the position of the first value after it, and the medians around it."""
+    """A lasting rise: the position of the first value after it, and the medians around it.
 
+    The medians are of the values from `start` until `position`, and from there until `end`.
+    """
+
+    start: int
     position: int
+    end: int
     before: float
     after: float
 
@@ -45,7 +50,7 @@ def lasting_rises(values: Sequence[float]) -> list[StepChange]:
     for n, position in enumerate(positions):
         before, after, later = levels[n], levels[n + 1], min(levels[n + 1 :])
         if _is_higher(later, before):
-            rises.append(StepChange(position, before, after))
+            rises.append(StepChange(edges[n], position, edges[n + 2], before, after))
     return rises
 
 
@@ -78,7 +83,25 @@ def _surest(values: Sequence[float]) -> int | None:
             if deviation > best:
                 best, position = deviation, place
     p = math.erfc(best / math.sqrt(2)) * splits
-    return position if p <= P_MAX else None
+    return _dated(values, position) if p <= P_MAX else None
+
+
+def _dated(values: Sequence[float], position: int) -> int:
+    """Return the position near a sure one at which the medians of both sides fit best.
+
+    Ranks prefer the middle: they move a change by one if the value before it is the largest there.
+    """
+    near = range(
+        max(SIDE_LEAST, position - SIDE_LEAST),
+        min(len(values) - SIDE_LEAST, position + SIDE_LEAST) + 1,
+    )
+    logarithms = [math.log(max(value, SECONDS_LEAST)) for value in values]
+    return min(near, key=lambda at: _deviations(logarithms[:at]) + _deviations(logarithms[at:]))
+
+
+def _deviations(values: Sequence[float]) -> float:
+    middle = median(values)
+    return sum(abs(value - middle) for value in values)
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

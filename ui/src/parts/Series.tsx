@@ -37,7 +37,7 @@ const WIDTH = 640;
 const EVENT_LETTER_WIDTH = 8;
 const NONE: readonly Event[] = [];
 const nowhere = () => "";
-/** So many points are drawn as dots, too. */
+/** Up to this number of points, each is drawn as a dot, too. */
 const DOTS_MAX = 120;
 
 export function Series({

@@ -4,9 +4,9 @@ import { scaleLinear, scalePoint } from "d3-scale";
 const RIGHT = 16;
 const TOP = 18;
 const BOTTOM = 24;
-/** A name of a partition needs so many pixels. */
+/** The pixels that the name of a partition needs. */
 const NAME_WIDTH = 96;
-/** A letter of a tick's label needs so many pixels, at most. */
+/** The most pixels that a letter of a tick's label needs. */
 const LETTER_WIDTH = 7;
 const GAP = 14;
 const TICKS = 4;
@@ -93,7 +93,7 @@ export function chartOf({ points, expected, width, height, format, unitOf }: Sha
   };
 }
 
-/** The first, the last, and as many between them as there is room for. */
+/** The first, the last, and those between them for which there is room. */
 function namedOf(count: number, room: number): number[] {
   if (count <= room) return [...Array(count).keys()];
   return [...Array(room).keys()].map((at) => Math.round((at * (count - 1)) / (room - 1)));

@@ -45,7 +45,18 @@ const PARTS: readonly Part[] = [
     of: "source",
     show: ({ node, learnt }) => <Deliveries name={node.name} learnt={learnt ?? null} />,
   },
-  { part: "history", name: "History", show: ({ node }) => <History name={node.name} /> },
+  {
+    part: "history",
+    name: "History",
+    show: ({ node }) =>
+      node.materialize === "view" ? (
+        <Panel title="History">
+          <Empty>A view stores no partitions. Its inputs have a history.</Empty>
+        </Panel>
+      ) : (
+        <History name={node.name} />
+      ),
+  },
   {
     part: "around",
     name: "Reads and readers",

@@ -14,6 +14,8 @@ from headrace.plan.compiled import own_file
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.sql.values import Transformation
 
+SEEN_DAYS = 30
+"""Reads are searched in this number of days."""
 UNAGREED = ("draft", "proposed")
 """States of a contract that nobody has agreed to (ODCS)."""
 _MACRO = re.compile(
@@ -86,7 +88,7 @@ class ProjectShape:
             yield Finding(
                 kind,
                 name,
-                "no consumer needs it, and no read of it was seen",
+                f"no consumer needs it, and no read of it was seen in the last {SEEN_DAYS} days",
                 files.get(name, ()),
             )
 

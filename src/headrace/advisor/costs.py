@@ -100,7 +100,7 @@ def _sorted(parts: Iterable[tuple[str, CostAmount]]) -> list[CostLine]:
     return sorted(lines, key=lambda line: (-line.amount.slot_us, -line.amount.byte_months, line.of))
 
 
-# Budgets: what a calendar month has cost so far, and will if it goes on like this.
+# Budgets: what a calendar month has cost so far, and will at the pace of the window.
 
 
 class Budget(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.advisor.complexity import Finding, ProjectShape
+from headrace.advisor.complexity import SEEN_DAYS, Finding, ProjectShape
 from headrace.advisor.costs import MONTH_DAYS, CostAmount, CostItem, sums
 from headrace.advisor.same_content import same_rows
 from headrace.compiler.lineage import compile_lineage
@@ -26,7 +26,6 @@ from headrace.services.responses.advisor import (
     SavingRow,
 )
 from headrace.services.session import ProjectSession, usable
-from headrace.services.status_facts import WINDOW
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
 from headrace.store.queries import complexity as stored
@@ -52,7 +51,7 @@ def complexity(session: ProjectSession) -> ComplexityResponse:
     if session.store is None or session.compiled is None:
         shape = _shape(usable(session.declared()), cache, frozenset())
         return _response(session, shape, list(shape.findings()), {}, [])
-    with figuring_of(session, WINDOW) as figuring:
+    with figuring_of(session, f"{SEEN_DAYS}d") as figuring:
         seen = frozenset(usage.node for usage in figuring.reads)
         shape = _shape(session.compiled, cache, seen)
         findings = [

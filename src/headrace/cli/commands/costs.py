@@ -19,6 +19,7 @@ _NOTHING_NAMED = {
     "backfill": "(no backfill)",
     "waste": "",
 }
+_BUDGET_STATES = {"kept": "kept", "at_risk": "at risk", "exceeded": "exceeded"}
 _BUDGET_STYLES = {"kept": "good", "at_risk": "warn", "exceeded": "bad"}
 
 
@@ -46,7 +47,10 @@ def _render(response: CostsResponse, page: CommandOutput) -> None:
     for budget in response.budgets:
         page.say(_budget_text(budget, response.currency or ""), _BUDGET_STYLES[budget.state])
     if response.currency is None:
-        page.say("no rates are declared: [costs] in headrace.toml makes money of it", "dim")
+        page.say(
+            "no rates are declared: with [costs] in headrace.toml, amounts of money are shown",
+            "dim",
+        )
 
 
 def _cells(row: CostRow, response: CostsResponse) -> list[str | StyledCell]:
@@ -72,7 +76,7 @@ def _budget_text(budget: BudgetRow, currency: str) -> str:
     of = f"of {budget.of}" if budget.of is not None else "of the project"
     return (
         f"budget {of}: {budget.spent:,.2f} of {budget.amount:,.2f} {currency} this month,"
-        f" {budget.forecast:,.2f} by its end if it goes on like this: {budget.state}"
+        f" {budget.forecast:,.2f} by its end at this pace: {_BUDGET_STATES[budget.state]}"
     )
 
 

@@ -73,7 +73,7 @@ def _render(rows: list[OptimizeRow], page: CommandOutput) -> None:
         _render_row(row, page)
     proven = sum(row.verdict == "proven" for row in open_rows)
     page.say()
-    page.say(f"{plural(len(open_rows), 'finding')}, {proven} of them proven")
+    page.say(f"{plural(len(open_rows), 'finding')}, {proven} proven")
 
 
 def _render_row(row: OptimizeRow, page: CommandOutput) -> None:

@@ -64,11 +64,15 @@ def _tested(row: BacktestRow | None) -> str:
     """Return how good such forecasts of past days would have been."""
     if row is None:
         return "not tested on past days: too few deliveries are known"
-    naive = "" if row.naive_error is None else f" (as long as a week before: {row.naive_error} %)"
+    naive = (
+        ""
+        if row.naive_error is None
+        else f" ({row.naive_error} % if each takes as long as a week before)"
+    )
     return (
         f"tested on {plural(row.deliveries, 'past delivery', 'past deliveries')}, from arrival to"
-        f" delivery: off by {row.median_error} % in the median{naive}; {row.coverage80} % were"
-        " within the interval that should hold 80 %"
+        f" delivery: off by {row.median_error} % in the median{naive}; {row.coverage80} % of them"
+        " were within the interval that should hold 80 %"
     )
 
 

@@ -47,7 +47,7 @@ def every(tx: Transaction, limit: int) -> list[Hold]:
 
 
 def set_hold(tx: Transaction, node: str, *, reason: str, actor: str, now: int) -> Hold:
-    """Store a new hold, or return the one that stands for the node already."""
+    """Store a new hold, or return the one in force for the node."""
     for hold in in_force(tx):
         if hold.node == node:
             return hold

@@ -223,3 +223,120 @@ join (select a, count(*) as n from t group by a) as y on y.n = x.n;
 -- case duckdb: keys that the joins suggest
 -- distinct_conditional unknown
 select distinct t.id, t.line from t join u on u.id = t.id and u.line = t.line;
+
+-- case duckdb: a table of the same name in another schema
+-- nothing
+create table s1.t (id int primary key);
+select distinct id from s2.t;
+
+-- case duckdb: a name that is created twice
+-- nothing
+create table t (id int primary key);
+drop table t;
+create table t (id int);
+select distinct id from t;
+
+-- case postgres: a constraint that is dropped
+-- nothing
+create table t (id int constraint t_key primary key);
+alter table t drop constraint t_key;
+select distinct id from t;
+
+-- case postgres: rows of a child aren't among the keys of the parent
+-- nothing
+create table p (id int primary key);
+create table c () inherits (p);
+select distinct id from p;
+
+-- case postgres: names that differ in upper and lower case only
+-- nothing
+create table t ("ID" int primary key, id int);
+select distinct id from t;
+
+-- case sqlite: NULLs repeat in a primary key
+-- nothing
+create table t (code text primary key);
+select distinct code from t;
+
+-- case duckdb: a function that gives several rows for one
+-- nothing
+create table t (id int primary key, parts int[]);
+select distinct id, unnest(parts) as part from t;
+
+-- case duckdb: a column that gives several rows for one
+-- nothing
+select x.a from (select a, unnest(b) as c from t) as x;
+
+-- case duckdb: a field of a struct is no column of a query around
+-- nothing
+select distinct a from t group by a, s.x;
+
+-- case duckdb: an alias in a condition is no column of a query around
+-- nothing
+create table t (a int, b int primary key, c int);
+select distinct c from (select c, b, cast(a as int) as x from t where x = b) as y;
+
+-- case duckdb: the name of a subquery means all of its columns
+-- nothing
+with x as (select a, b from t) select x from x;
+
+-- case duckdb: COLUMNS reads columns by a pattern
+-- nothing
+with x as (select a, b from t) select columns('a|b') from x;
+
+-- case duckdb: the last aggregate isn't the one of a window
+-- nothing
+with x as (select count(*) as n, max(1) over () as m from t) select m from x;
+
+-- case duckdb: an aggregate that only DuckDB knows
+-- nothing
+with x as (select product(a) as p, 1 as one from t) select one from x;
+
+-- case duckdb: aggregates that count each row
+-- nothing
+select max(a), product(a) from (select distinct a from t) as x;
+
+-- case duckdb: the largest values repeat
+-- nothing
+select max(a, 2) from (select distinct a from t) as x;
+
+-- case duckdb: UNION BY NAME compares columns by their names
+-- nothing
+select 1 as a, 2 as b union by name select 2 as b, 1 as a;
+
+-- case postgres: texts become numbers beside a number
+-- nothing
+select count(*) as k, 'y' as o from t union select '1', 'x' union select '01', 'x';
+
+-- case duckdb: numbers with more digits than a float has
+-- nothing
+select 0.1 as k union select 0.1000000000000000055511151231257827;
+
+-- case duckdb: a recursion that ends by UNION
+-- distinct_redundant proven
+with recursive r as (select 1 as n, 'a' as k union select distinct 1 - n, 'b' from r)
+select n from r where k = 'a';
+
+-- case duckdb: a month and 30 days are equal
+-- nothing
+create table t (i interval);
+select distinct i from (select i, i::varchar as text from t group by 1, 2) as x;
+
+-- case duckdb: a collation by which several keys are equal
+-- nothing
+create table t (s varchar collate nocase, id int, primary key (s, id));
+select distinct id from t where s = 'a';
+
+-- case duckdb: integers that are compared as floats
+-- nothing
+create table t (id int primary key, h hugeint);
+create table u (k uhugeint primary key);
+select distinct t.id from t join u on u.k = t.h;
+
+-- case duckdb: tables in brackets have columns, too
+-- nothing
+select distinct t.a, u.c from t left join (u join v on u.a = v.a) on t.a = u.a;
+
+-- case duckdb: the most frequent value depends on the order where several are
+-- order_by_no_effect unknown
+select mode(id) from (select id from t order by id desc) as x;

@@ -93,7 +93,7 @@ def tables_of(statements: Sequence[Statement], text: str, path: str, dialect: st
     """Return the tables that statements create."""
     trees = []
     for statement in statements:
-        if isinstance(statement.tree, exp.Create | exp.Alter):
+        if isinstance(statement.tree, exp.Create | exp.Alter | exp.Drop):
             starts = [node.meta["start"] for node in statement.tree.walk() if "start" in node.meta]
             place = f"{path}, line {_line(text, min(starts, default=0))}"
             trees.append((statement.tree, place))

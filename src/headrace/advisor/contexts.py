@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
+from headrace.advisor.functions import gives_several, is_aggregate
 from headrace.advisor.queries import Queries
 from headrace.advisor.selects import SelectScope
 
@@ -78,8 +79,9 @@ def _only_distinct_aggregates(select: exp.Select) -> bool:
     """Whether no aggregate of a SELECT counts a value twice."""
     parts = [*select.expressions, select.args.get("having"), select.args.get("order")]
     for part in parts:
-        for aggregate in part.find_all(exp.AggFunc) if part is not None else ():
-            if isinstance(aggregate, exp.Min | exp.Max):
+        nodes = part.walk() if part is not None else ()
+        for aggregate in filter(is_aggregate, nodes):
+            if isinstance(aggregate, exp.Min | exp.Max) and not gives_several(aggregate):
                 continue
             if isinstance(aggregate, exp.Count) and isinstance(aggregate.this, exp.Distinct):
                 continue

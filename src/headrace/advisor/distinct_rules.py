@@ -10,6 +10,7 @@ from headrace.advisor.advice import Finding, JoinedTable, Premise, Premises
 from headrace.advisor.conditions import unparenthesised
 from headrace.advisor.contexts import ignores_duplicates, takes_part
 from headrace.advisor.edits import position, remove_distinct
+from headrace.advisor.functions import gives_several
 from headrace.advisor.queries import Queries
 from headrace.advisor.relations import NO_REASONS, TableRelation, premises_of
 from headrace.advisor.selects import EXPRESSION, ROW, Closed, Item, SelectScope
@@ -219,7 +220,7 @@ def distinct_aggregates(queries: Queries) -> Iterator[Finding]:
                 continue
             values = node.this.expressions
             premises = _aggregate_premises(scope, node, values)
-            if premises is None or len(values) != 1:
+            if premises is None or len(values) != 1 or gives_several(node):
                 continue
             yield Finding(
                 "distinct_redundant",

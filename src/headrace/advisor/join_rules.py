@@ -64,6 +64,8 @@ def _has_open_star(scope: SelectScope) -> bool:
 
 def _is_used(select: exp.Select, scope: SelectScope, item: Item) -> bool:
     """Whether anything but the item's own condition names it, or may do so."""
+    if item.alias.startswith("#") or any(map(item.node.args.get, ("joins", "laterals", "pivots"))):
+        return True  # by names that aren't known
     for column in select.find_all(exp.Column):
         if item.join is not None and _is_below(column, item.join):
             continue

@@ -19,7 +19,7 @@ from headrace.advisor.row_order import order_dependence
 from headrace.advisor.select_relation import SelectRelation
 from headrace.advisor.selects import Item, SelectScope
 from headrace.advisor.statements import Statement
-from headrace.advisor.tables import Catalog, TableFacts, table_name
+from headrace.advisor.tables import Catalog, TableFacts, schema_name, table_name
 
 _Names = Mapping[str, Relation]
 _OPAQUE_TABLE = ("pivots", "sample", "joins", "laterals", "when", "changes", "rows_from")
@@ -143,7 +143,10 @@ class Queries:
         if not node.args.get("db") and name in names:
             return names[name]
         facts = self.catalog.get(name)
-        return TableRelation(facts or TableFacts(name))
+        schema = schema_name(node)
+        if facts is None or (schema and facts.schema and schema != facts.schema):
+            facts = TableFacts(name, schema=schema)
+        return TableRelation(facts)
 
     def _inner_queries(self, select: exp.Select, names: _Names, scope: SelectScope) -> None:
         """Follow the queries inside of expressions."""

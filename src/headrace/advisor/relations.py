@@ -92,7 +92,7 @@ class TableRelation(Relation):
         return None if premise is None else frozenset((premise,))
 
     def origin(self, column: str) -> tuple[str, str] | None:
-        return self.facts.name.lower(), column
+        return f"{self.facts.schema}.{self.facts.name.lower()}", column
 
     def close(
         self, columns: frozenset[str], not_null: frozenset[str], guarded_only: bool
@@ -232,6 +232,8 @@ class UnionRelation(Relation):
 
     def differs(self, column: str) -> bool:
         """Whether a column holds another constant in each branch."""
+        if not self.type_of(column):
+            return False  # in a common type they may become equal
         constants = [branch.constant(name) for branch, name in self._names(column) or ()]
         return (
             bool(constants)

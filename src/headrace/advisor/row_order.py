@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from sqlglot import exp
 
+from headrace.advisor.functions import window_function
 from headrace.advisor.relations import NO_REASONS
 from headrace.advisor.selects import SelectScope
 from headrace.advisor.value_types import type_of
@@ -14,15 +15,27 @@ ScopeOf = Callable[[exp.Expr], SelectScope | None]
 
 _ANY_OF_SEVERAL = (
     exp.AnyValue, exp.First, exp.Last, exp.ArgMax, exp.ArgMin, exp.ArrayAgg, exp.GroupConcat,
-    exp.ArrayUniqueAgg, exp.ArrayConcatAgg, exp.ApproxQuantile,
+    exp.ArrayUniqueAgg, exp.ArrayConcatAgg, exp.ApproxQuantile, exp.ApproxTopK, exp.Mode,
+    exp.JSONArrayAgg, exp.JSONObjectAgg, exp.ObjectAgg,
 )  # fmt: skip
+_ANY_OF_SEVERAL_NAMES = frozenset(
+    ("arbitrary", "arg_max_null", "arg_max_nulls_last", "arg_min_null", "arg_min_nulls_last",
+     "histogram", "histogram_exact", "json_group_array", "json_group_object",
+     "json_group_structure", "reservoir_quantile")
+)  # fmt: skip
+"""Aggregates of DuckDB that sqlglot doesn't know, and whose result the order of rows may change."""
 _RANKED = (
     exp.RowNumber, exp.Lag, exp.Lead, exp.Ntile, exp.FirstValue, exp.LastValue, exp.NthValue,
 )  # fmt: skip
 _SUMMED = (exp.Sum, exp.Avg)
 _ALWAYS_FLOAT = (
     exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance, exp.VariancePop, exp.Corr,
-    exp.CovarPop, exp.CovarSamp,
+    exp.CovarPop, exp.CovarSamp, exp.Kurtosis, exp.Skewness, exp.RegrAvgx, exp.RegrAvgy,
+    exp.RegrIntercept, exp.RegrR2, exp.RegrSlope, exp.RegrSxx, exp.RegrSxy, exp.RegrSyy,
+)  # fmt: skip
+_ALWAYS_FLOAT_NAMES = frozenset(
+    ("entropy", "favg", "fsum", "geomean", "geometric_mean", "kahan_sum", "kurtosis_pop", "mean",
+     "product", "sem", "sumkahan")
 )  # fmt: skip
 
 
@@ -40,16 +53,28 @@ def _of_node(  # complexipy: ignore (a case per kind of node)
 ) -> Iterator[str]:
     if isinstance(node, exp.Query) and _takes_some_rows(node) and not _ordered_rows(node, scope_of):
         yield "its LIMIT takes the same rows in each run"
-    elif isinstance(node, _ANY_OF_SEVERAL) and not isinstance(node.parent, exp.WithinGroup):
+    elif _takes_any(node) and not isinstance(node.parent, exp.WithinGroup):
         if node.find(exp.Order) is None:
             yield f"`{_text(node)}` doesn't depend on the order of rows"
     elif isinstance(node, exp.Window):
         if not _ordered_window(node, scope_of):
             yield f"`{_text(node)}` orders rows without ties"
-    elif isinstance(node, _ALWAYS_FLOAT) or _sums_floats(node, scope_of):
+    elif _is_of_floats(node) or _sums_floats(node, scope_of):
         yield f"`{_text(node)}` adds floats in the same order"
     elif _is_distinct_on(node) and not _ordered_rows(node.parent_select, scope_of):
         yield "DISTINCT ON takes the same rows in each run"
+
+
+def _takes_any(node: exp.Expr) -> bool:
+    return isinstance(node, _ANY_OF_SEVERAL) or _name(node) in _ANY_OF_SEVERAL_NAMES
+
+
+def _is_of_floats(node: exp.Expr) -> bool:
+    return isinstance(node, _ALWAYS_FLOAT) or _name(node) in _ALWAYS_FLOAT_NAMES
+
+
+def _name(node: exp.Expr) -> str:
+    return str(node.name).lower() if isinstance(node, exp.Anonymous) else ""
 
 
 def _text(node: exp.Expr) -> str:
@@ -106,7 +131,7 @@ def _ordered_window(window: exp.Window, scope_of: ScopeOf) -> bool:
     scope = None if select is None else scope_of(select)
     spec = window.args.get("spec")
     by_rows = spec is not None and str(spec.args.get("kind", "")).upper() == "ROWS"
-    if not by_rows and not isinstance(_function(window), _RANKED):
+    if not by_rows and not isinstance(window_function(window), _RANKED):
         return True
     if scope is None or window.args.get("alias"):
         return False
@@ -115,14 +140,7 @@ def _ordered_window(window: exp.Window, scope_of: ScopeOf) -> bool:
     ordered = [part.this for part in order.expressions] if order is not None else []
     if _determines_rows(scope, [*parts, *ordered]):
         return True
-    return isinstance(_function(window), exp.RowNumber) and _only_partitions(scope, window)
-
-
-def _function(window: exp.Window) -> exp.Expr:
-    function: exp.Expr = window.this
-    while isinstance(function, exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
-        function = function.this
-    return function
+    return isinstance(window_function(window), exp.RowNumber) and _only_partitions(scope, window)
 
 
 def _only_partitions(scope: SelectScope, window: exp.Window) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sqlglot import exp
 
@@ -15,6 +16,7 @@ from headrace.advisor.conditions import (
     unparenthesised,
 )
 from headrace.advisor.determinism import is_repeatable
+from headrace.advisor.functions import has_aggregate, is_aggregate, multiplies_rows
 from headrace.advisor.relations import (
     Reasons,
     Relation,
@@ -22,6 +24,7 @@ from headrace.advisor.relations import (
     is_allowed,
     premises_of,
 )
+from headrace.advisor.tables import LOOSELY_EQUAL
 from headrace.advisor.value_types import type_of
 
 EXPRESSION = -1
@@ -57,6 +60,10 @@ class Item:
     def is_natural(self) -> bool:
         """Whether it is joined on all columns of the same name."""
         return self.join is not None and self.join.method == "NATURAL"
+
+    def has(self, column: str) -> bool:
+        """Whether a column is among those that are known."""
+        return column in (self.relation.columns or ())
 
     @property
     def name(self) -> str:
@@ -123,14 +130,27 @@ class SelectScope:
         return None
 
     def is_outer(self, column: exp.Column) -> bool:
-        """Whether a name belongs to a query around this one."""
-        table = column.table.lower()
+        """Whether a name belongs to a query around this one, and not to a struct or an alias."""
+        table, name = column.table.lower(), column.name.lower()
+        if self.outer is None:
+            return False
         if table:
-            return all(item.alias != table for item in self.items)
+            here = any(item.alias == table or item.has(table) for item in self.items)
+            return not here and self.outer.has_item(table)
         known = all(item.relation.columns is not None for item in self.items)
-        return known and all(
-            column.name.lower() not in (item.relation.columns or ()) for item in self.items
-        )
+        return known and not any(item.has(name) for item in self.items) and self.outer.has(name)
+
+    def has_item(self, alias: str) -> bool:
+        """Whether an item of this query, or of one around it, has a name."""
+        if any(item.alias == alias for item in self.items):
+            return True
+        return self.outer is not None and self.outer.has_item(alias)
+
+    def has(self, column: str) -> bool:
+        """Whether an item of this query, or of one around it, may have a column."""
+        if any(item.relation.columns is None or item.has(column) for item in self.items):
+            return True
+        return self.outer is not None and self.outer.has(column)
 
     def item(self, attribute: Attribute) -> Item:
         """Return the item that a column belongs to."""
@@ -199,9 +219,12 @@ class SelectScope:
     def _comparable(self, left: exp.Expr, right: exp.Expr) -> Premises | None:
         """Return the premises under which `=` holds for one value of each side only.
 
-        `'01' = 1` is true, and so is `'1' = 1`. None if the types are known to differ.
+        `'01' = 1` is true, and so is `'1' = 1`. None if the types are known to differ, or if
+        different values of one type are equal.
         """
         types = type_of(left, self.column_type), type_of(right, self.column_type)
+        if LOOSELY_EQUAL.intersection(types):
+            return None
         if isinstance(right, exp.Literal) and right.is_string:
             return NO_PREMISES
         if types[0] and types[1]:
@@ -274,7 +297,9 @@ class SelectScope:
 
     def _is_constant(self, value: exp.Expr) -> bool:
         """Whether a value is the same in all rows: a literal, a parameter, or one from outside."""
-        if not is_repeatable(value) or value.find(exp.Query, exp.AggFunc, exp.Window) is not None:
+        if not is_repeatable(value) or value.find(exp.Query, exp.Window) is not None:
+            return False
+        if any(map(is_aggregate, value.walk())):
             return False
         return all(self.is_outer(column) for column in value.find_all(exp.Column))
 
@@ -285,7 +310,9 @@ class SelectScope:
         value = unparenthesised(value)
         if isinstance(value, exp.Column):
             return self._column_attribute(value)
-        if value.find(exp.Query, exp.AggFunc, exp.Star) is not None or not is_repeatable(value):
+        if value.find(exp.Query, exp.Star) is not None or not is_repeatable(value):
+            return None
+        if multiplies_rows(value) or any(map(is_aggregate, value.walk())):
             return None
         attribute = EXPRESSION, value.sql(comments=False)
         if value.find(exp.Window) is not None:
@@ -314,7 +341,9 @@ class SelectScope:
         for node in self.select.expressions:
             inner = unparenthesised(node)
             star = inner.this if isinstance(inner, exp.Column) else inner
-            if isinstance(star, exp.Star):
+            if inner.find(exp.Columns) is not None:
+                complete = False
+            elif isinstance(star, exp.Star):
                 listed = self._star(inner, star, node)
                 complete = complete and listed is not None
                 outputs += listed or []
@@ -350,12 +379,17 @@ class SelectScope:
 
     # Groups
 
-    @property
+    @cached_property
+    def multiplies_rows(self) -> bool:
+        """Whether a function of the SELECT list gives several rows for one."""
+        return any(map(multiplies_rows, self.select.expressions))
+
+    @cached_property
     def is_grouped(self) -> bool:
         """Whether the rows are groups, not combinations of the items' rows."""
         if self.select.args.get("group") or self.select.args.get("having"):
             return True
-        return any(_has_aggregate(node) for node in self.select.expressions)
+        return any(has_aggregate(node) for node in self.select.expressions)
 
     def _list_groups(self) -> list[Attribute] | None:
         """Return the columns of GROUP BY; None if there is none or rows aren't told by them."""
@@ -368,7 +402,7 @@ class SelectScope:
             return None
         if not group.args.get("all"):
             return self._all_known(self._grouped_value(value) for value in group.expressions)
-        values = [o.node for o in self.outputs if not _has_aggregate(o.node)]
+        values = [o.node for o in self.outputs if not has_aggregate(o.node)]
         return self._all_known(values) if self.is_complete else None
 
     def _all_known(self, values: Iterable[exp.Expr | None]) -> list[Attribute] | None:
@@ -471,7 +505,7 @@ class SelectScope:
 
     def _close_expressions(self, closed: Closed) -> None:
         for attribute, parts in self._expressions.items():
-            if attribute not in closed and all(part in closed for part in parts):
+            if attribute not in closed and all(self._is_same(part, closed) for part in parts):
                 closed[attribute] = frozenset().union(*(closed[part] for part in parts))
         if self.is_grouped:
             return
@@ -480,6 +514,17 @@ class SelectScope:
                 reasons = closed[attribute].union(*(closed[part] for part in parts))
                 for row in self.rows():
                     closed.setdefault(row, reasons)
+
+    def _is_same(self, attribute: Attribute, closed: Closed) -> bool:
+        """Whether a closure holds an attribute so that expressions of it are determined, too.
+
+        Of some types different values count as equal: one month and 30 days.
+        """
+        if attribute not in closed:
+            return False
+        if attribute[0] == EXPRESSION or (attribute[0], ROW) in closed:
+            return True
+        return self.item(attribute).relation.type_of(attribute[1]) not in LOOSELY_EQUAL
 
     def _close_item(
         self, item: Item, closed: Closed, guarded_only: bool, never_null: frozenset[Attribute]
@@ -539,7 +584,7 @@ class SelectScope:
     def rows_of(self, closed: Closed) -> Reasons | None:
         """Return why a closure holds the row before DISTINCT; None if it doesn't."""
         needed = self.groups if self.is_grouped else self.rows()
-        if needed is None or any(attribute not in closed for attribute in needed):
+        if self.multiplies_rows or needed is None or any(attribute not in closed for attribute in needed):
             return None
         return frozenset().union(*(closed[attribute] for attribute in needed))
 
@@ -574,20 +619,6 @@ def _sides(condition: exp.Expr) -> Iterator[tuple[exp.Expr, exp.Expr]]:
         left, right = unparenthesised(condition.this), unparenthesised(condition.expression)
         yield left, right
         yield right, left
-
-
-def _has_aggregate(node: exp.Expr) -> bool:
-    """Whether an expression holds an aggregate of this query (not of a window or subquery)."""
-    stack = [node]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, exp.AggFunc):
-            return True
-        if isinstance(part, exp.Window):  # the function itself counts rows, not groups
-            stack += [inner for inner in part.iter_expressions() if inner is not part.this]
-        elif not isinstance(part, exp.Query):
-            stack += part.iter_expressions()
-    return False
 
 
 def _tells_missing(item: Item, columns: frozenset[str], guarded_only: bool) -> Premises | None:

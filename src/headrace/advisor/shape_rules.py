@@ -10,6 +10,7 @@ from headrace.advisor.advice import Finding
 from headrace.advisor.conditions import unparenthesised
 from headrace.advisor.contexts import enclosing, reads_order, takes_part, uses_of
 from headrace.advisor.edits import position, remove_order, remove_projections
+from headrace.advisor.functions import has_aggregate
 from headrace.advisor.queries import Queries
 from headrace.advisor.relations import Relation, TableRelation
 from headrace.advisor.selects import Item, SelectScope
@@ -78,7 +79,7 @@ def _unused(
     scope = queries.scope(select)
     if scope is None or not uses or not _can_lose_columns(scope):
         return
-    if not _are_named_only(uses, queries):
+    if not _are_named_only(uses, queries) or _are_values(uses, queries):
         return
     names = [output.name for output in scope.outputs]
     read = _names_read(queries.statement.tree, whole, scope)
@@ -103,7 +104,9 @@ def _can_lose_columns(scope: SelectScope) -> bool:
     listed = scope.is_complete and len(names) == len(scope.select.expressions) and all(names)
     if not listed or len(set(names)) < len(names):
         return False
-    return not scope.select.args.get("distinct") and not _counts_columns(scope)
+    if scope.select.args.get("distinct") or scope.multiplies_rows:
+        return False
+    return not _counts_columns(scope)
 
 
 def _loses_its_group(scope: SelectScope, unused: set[int]) -> bool:
@@ -111,7 +114,7 @@ def _loses_its_group(scope: SelectScope, unused: set[int]) -> bool:
     if not scope.is_grouped or scope.select.args.get("group") or scope.select.args.get("having"):
         return False
     left = [o.node for n, o in enumerate(scope.outputs) if n not in unused]
-    return all(node.find(exp.AggFunc) is None for node in left)
+    return not any(map(has_aggregate, left))
 
 
 def _are_named_only(uses: list[exp.Expr], queries: Queries) -> bool:
@@ -119,12 +122,20 @@ def _are_named_only(uses: list[exp.Expr], queries: Queries) -> bool:
     return all(_is_named_only(use, queries) for use in uses)
 
 
+def _are_values(uses: list[exp.Expr], queries: Queries) -> bool:
+    """Whether a name of a subquery stands where a value does: then it means all of its columns."""
+    names = {use.alias_or_name.lower() for use in uses}
+    columns = queries.statement.tree.find_all(exp.Column)
+    return any(column.name.lower() in names for column in columns if not column.table)
+
+
 def _is_named_only(use: exp.Expr, queries: Queries) -> bool:
     select = use.parent_select
     scope = None if select is None else queries.scope(select)
     if scope is None or all(item.node is not use for item in scope.items):
         return False
-    starred = any(_is_star(node) for node in scope.select.expressions)
+    expressions = scope.select.expressions
+    starred = any(_is_star(node) or node.find(exp.Columns) for node in expressions)
     natural = any(item.is_natural for item in scope.items)
     return not (starred or natural or use.args.get("pivots"))
 

@@ -9,19 +9,24 @@ from sqlglot import exp
 
 from headrace.advisor.advice import Premise
 
-_NOT_ENFORCED = frozenset(
-    ("bigquery", "snowflake", "redshift", "databricks", "spark", "spark2", "hive", "athena",
-     "clickhouse", "trino", "presto", "doris", "starrocks", "fabric")
+_ENFORCED = frozenset(
+    ("duckdb", "postgres", "mysql", "tsql", "oracle", "sqlite", "teradata", "singlestore")
 )  # fmt: skip
-"""Dialects of databases that accept PRIMARY KEY and UNIQUE, but don't enforce them."""
+"""Dialects of databases that enforce PRIMARY KEY and UNIQUE; others accept them as a comment."""
 _INTEGERS = frozenset(
-    ("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "INTEGER", "BIGINT", "HUGEINT", "INT128", "INT256",
-     "UTINYINT", "USMALLINT", "UMEDIUMINT", "UINT", "UINTEGER", "UBIGINT", "UHUGEINT", "UINT128",
+    ("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "INTEGER", "BIGINT", "HUGEINT", "INT128",
+     "UTINYINT", "USMALLINT", "UMEDIUMINT", "UINT", "UINTEGER", "UBIGINT",
      "SERIAL", "BIGSERIAL", "SMALLSERIAL")
 )  # fmt: skip
+"""UHUGEINT isn't among them: DuckDB compares it with other integers as DOUBLE."""
 _TEXTS = frozenset(("VARCHAR", "TEXT", "NVARCHAR", "STRING", "TINYTEXT", "MEDIUMTEXT", "LONGTEXT"))
 _FLOATS = frozenset(("FLOAT", "DOUBLE", "REAL"))
+_INDEX = "UNIQUE INDEX"
 _DECIMALS = frozenset(("DECIMAL", "NUMERIC", "BIGDECIMAL", "MONEY", "SMALLMONEY"))
+
+COLLATED = "collated text"
+LOOSELY_EQUAL = frozenset(("interval", "timetz", COLLATED))
+"""Families of types in which values that differ may be equal, such as one month and 30 days."""
 
 
 class Key(NamedTuple):
@@ -51,6 +56,8 @@ class TableFacts(NamedTuple):
     not_null: Mapping[str, Premise] = {}
     keys: tuple[Key, ...] = ()
     references: tuple[Reference, ...] = ()
+    schema: str = ""
+    """The schema in lower case; empty if the statement names none."""
 
 
 Catalog = Mapping[str, TableFacts]
@@ -74,10 +81,16 @@ def table_name(table: exp.Expr) -> str:
     return str(table.name).lower()
 
 
+def schema_name(table: exp.Expr) -> str:
+    """Return the schema that a table's name is written with, in lower case; empty without one."""
+    return str(table.text("db")).lower()
+
+
 def declared(trees: Iterable[tuple[exp.Expr, str]], dialect: str) -> dict[str, TableFacts]:
     """Return the tables that statements create, with their keys.
 
-    `trees` are statements, each with its place, for the guards.
+    Of a name that is created twice, or whose table loses a column or a constraint, nothing is
+    known. `trees` are statements, each with its place, for the guards.
     """
     tables: dict[str, _Table] = {}
     for tree, place in trees:
@@ -85,20 +98,34 @@ def declared(trees: Iterable[tuple[exp.Expr, str]], dialect: str) -> dict[str, T
             _create(tree, place, tables)
         elif isinstance(tree, exp.Alter):
             _alter(tree, place, tables)
-    enforced = dialect not in _NOT_ENFORCED
-    return {name: table.facts(enforced) for name, table in tables.items()}
+        elif isinstance(tree, exp.Drop) and tree.args.get("kind") == "INDEX":
+            for table in tables.values():
+                table.keys = [key for key in table.keys if key[1] != _INDEX]
+    return {
+        name: table.facts(dialect) if table.is_certain else TableFacts(table.name)
+        for name, table in tables.items()
+    }
 
 
 class _Table:
     def __init__(self, name: str) -> None:
         self.name = name
+        self.created = 0
+        self.schemas: set[str] = set()
+        self.changed = False
         self.types: dict[str, str] | None = None
         self.not_null: dict[str, str] = {}
         self.keys: list[tuple[frozenset[str], str, str]] = []
         """Columns, `PRIMARY KEY` or `UNIQUE`, place."""
         self.references: list[tuple[tuple[str, ...], str, tuple[str, ...], str]] = []
 
-    def facts(self, enforced: bool) -> TableFacts:  # complexipy: ignore (a part per field)
+    @property
+    def is_certain(self) -> bool:
+        """Whether all statements are about one table that keeps what they declare."""
+        return self.created <= 1 and len(self.schemas - {""}) <= 1 and not self.changed
+
+    def facts(self, dialect: str) -> TableFacts:  # complexipy: ignore (a part per field)
+        enforced = dialect in _ENFORCED
         keys = []
         not_null = {
             column: Premise(
@@ -110,8 +137,9 @@ class _Table:
         for columns, kind, place in self.keys:
             guard = f"{kind} ({place})" if enforced else None
             text = f"({', '.join(sorted(columns))}) is unique in {self.name}"
-            keys.append(Key(columns, Premise(text, guard), kind == "PRIMARY KEY"))
-            if kind == "PRIMARY KEY":
+            no_nulls = kind == "PRIMARY KEY" and dialect != "sqlite"  # which lets NULLs repeat
+            keys.append(Key(columns, Premise(text, guard), no_nulls))
+            if no_nulls:
                 for column in columns:
                     text = f"{column} of {self.name} is never NULL"
                     not_null.setdefault(column, Premise(text, guard))
@@ -127,16 +155,30 @@ class _Table:
             )
             for columns, table, to, place in self.references
         )
-        return TableFacts(self.name, self.types, not_null, tuple(keys), references)
+        schema = "".join(self.schemas)
+        return TableFacts(self.name, self.types, not_null, tuple(keys), references, schema)
+
+
+def _named(of: exp.Expr, tables: dict[str, _Table]) -> _Table:
+    """Return the table of a name, and note the schema that it is written with."""
+    table = tables.setdefault(table_name(of), _Table(of.name))
+    table.schemas.add(schema_name(of))
+    return table
 
 
 def _create(tree: exp.Create, place: str, tables: dict[str, _Table]) -> None:
     target = tree.this
     if isinstance(target, exp.Index) and tree.args.get("unique"):
         _unique_index(target, place, tables)
-    if not isinstance(target, exp.Schema) or tree.kind != "TABLE":
+    if tree.kind not in ("TABLE", "VIEW"):
         return
-    table = tables.setdefault(table_name(target.this), _Table(target.this.name))
+    table = _named(target.this if isinstance(target, exp.Schema) else target, tables)
+    table.created += 1
+    for parent in tree.find_all(exp.InheritsProperty):
+        for of in parent.expressions:  # whose rows are among those of the parent, and not its keys
+            _named(of, tables).changed = True
+    if not isinstance(target, exp.Schema) or tree.kind == "VIEW":
+        return
     table.types = {}
     for part in target.expressions:
         if isinstance(part, exp.ColumnDef):
@@ -152,26 +194,33 @@ def _unique_index(index: exp.Index, place: str, tables: dict[str, _Table]) -> No
     parts = [part.this if isinstance(part, exp.Ordered) else part for part in
              parameters.args.get("columns") or []]  # fmt: skip
     if parts and all(isinstance(part, exp.Column) for part in parts):
-        table = tables.setdefault(table_name(of), _Table(of.name))
         columns = frozenset(part.name.lower() for part in parts)
-        table.keys.append((columns, "UNIQUE INDEX", place))
+        _named(of, tables).keys.append((columns, _INDEX, place))
 
 
 def _alter(tree: exp.Alter, place: str, tables: dict[str, _Table]) -> None:
-    table = tables.setdefault(table_name(tree.this), _Table(tree.this.name))
+    table = _named(tree.this, tables)
     for action in tree.args.get("actions") or []:
         if isinstance(action, exp.AddConstraint):
             for part in action.expressions:
                 _constraint(part, place, table)
+        elif isinstance(action, exp.ColumnDef) and table.types is not None:
+            _column(action, place, table)
+        else:
+            table.changed = True
 
 
 def _column(column: exp.ColumnDef, place: str, table: _Table) -> None:
     name = column.name.lower()
     assert table.types is not None
+    if name in table.types:  # names that differ in upper and lower case only
+        table.changed = True
     kind = column.args.get("kind")
     table.types[name] = family(kind.sql("duckdb")) if isinstance(kind, exp.DataType) else ""
     for constraint in column.args.get("constraints") or []:
         what = constraint.args.get("kind")
+        if isinstance(what, exp.CollateColumnConstraint):
+            table.types[name] = COLLATED
         if isinstance(what, exp.PrimaryKeyColumnConstraint):
             table.keys.append((frozenset((name,)), "PRIMARY KEY", place))
         elif isinstance(what, exp.UniqueColumnConstraint):

@@ -19,8 +19,11 @@ def union_for_union_all(queries: Queries) -> Iterator[Finding]:
     for operation in queries.statement.tree.find_all(exp.Union):
         if not operation.args.get("distinct") or _is_inside_chain(operation):
             continue
+        if _is_recursive(operation):  # UNION ALL may never end
+            continue
         operations, branches = _chain(operation)
-        premises = _disjoint(queries, branches)
+        by_name = any(item.args.get("by_name") for item in operations)
+        premises = None if by_name else _disjoint(queries, branches)
         if premises is not None:
             text = "UNION removes nothing: its branches share no rows, and repeat none"
         elif not takes_part(operation) and (reason := ignores_duplicates(operation, queries)):
@@ -35,6 +38,14 @@ def union_for_union_all(queries: Queries) -> Iterator[Finding]:
             premises,
             union_all(queries.statement, operations),
         )
+
+
+def _is_recursive(operation: exp.Expr) -> bool:
+    cte = enclosing(operation)
+    if not isinstance(cte, exp.CTE):
+        return False
+    name = cte.alias.lower()
+    return any(table.name.lower() == name for table in operation.find_all(exp.Table))
 
 
 def _is_inside_chain(operation: exp.Expr) -> bool:
@@ -61,7 +72,10 @@ def _chain(operation: exp.Union) -> tuple[list[exp.Expr], list[exp.Expr]]:
 
 def _disjoint(queries: Queries, branches: Sequence[exp.Expr]) -> Premises | None:
     relations = [queries.relations.get(id(branch), Relation()) for branch in branches]
-    if not all(_differ(left, right) for left, right in combinations(relations, 2)):
+    together = UnionRelation(relations, distinct=False)
+    # values of several types get a common one, in which they may become equal
+    signs = [n for n, column in enumerate(together.columns or ()) if together.type_of(column)]
+    if not all(_differ(left, right, signs) for left, right in combinations(relations, 2)):
         return None
     for guarded_only in (True, False):
         parts = [_repeats_nothing(relation, guarded_only) for relation in relations]
@@ -79,7 +93,11 @@ def _repeats_nothing(relation: Relation, guarded_only: bool) -> Premises | None:
     return None if row is None else premises_of(row)
 
 
-def _differ(left: Relation, right: Relation) -> bool:
-    """Whether a column holds one constant in the first relation and another one in the second."""
+def _differ(left: Relation, right: Relation, numbers: Sequence[int]) -> bool:
+    """Whether one of the columns holds one constant in the first relation, another in the second.
+
+    `numbers` are the positions of the columns.
+    """
     both = UnionRelation([left, right], distinct=False)
-    return any(both.differs(column) for column in both.columns or ())
+    columns = both.columns or ()
+    return any(both.differs(columns[number]) for number in numbers)

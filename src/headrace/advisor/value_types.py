@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from sqlglot import exp
 
+from headrace.advisor.functions import gives_several
 from headrace.advisor.tables import family
 
 ColumnType = Callable[[exp.Column], str]
@@ -14,6 +15,10 @@ ColumnType = Callable[[exp.Column], str]
 _TEXT_FUNCTIONS = (exp.Upper, exp.Lower, exp.Trim, exp.Concat, exp.DPipe, exp.Substring)
 _SAME = (exp.Max, exp.Min, exp.Paren, exp.Alias, exp.AnyValue, exp.Lag, exp.Lead, exp.FirstValue)
 _WHOLE = (exp.Count, exp.RowNumber, exp.Length)
+
+
+_EXACT_MAX = 15
+"""Characters of numbers that a float holds, too."""
 
 
 def type_of(  # complexipy: ignore (a case per kind of value)
@@ -25,7 +30,7 @@ def type_of(  # complexipy: ignore (a case per kind of value)
     if isinstance(value, exp.Literal):
         if value.is_string:
             return "text"
-        return "number" if "e" not in value.name.lower() else ""
+        return "number" if _is_exact(value.name) else ""
     if isinstance(value, exp.Boolean):
         return "boolean"
     if isinstance(value, exp.Cast):
@@ -34,6 +39,8 @@ def type_of(  # complexipy: ignore (a case per kind of value)
         return "number"
     if isinstance(value, exp.Window):
         return type_of(value.this, column_type)
+    if isinstance(value, exp.Max | exp.Min) and gives_several(value):
+        return "list"
     if isinstance(value, _SAME):
         return type_of(value.this, column_type)
     if isinstance(value, _TEXT_FUNCTIONS):
@@ -82,7 +89,9 @@ def constant_text(  # complexipy: ignore (a case per kind of value)
         return None
     if value.is_string:
         return f"t{value.name.rstrip().casefold()}"
-    try:
-        return f"n{Decimal(value.name).normalize()}"
-    except InvalidOperation:
-        return None
+    return f"n{Decimal(value.name).normalize()}" if _is_exact(value.name) else None
+
+
+def _is_exact(number: str) -> bool:
+    """Whether databases read a number without rounding it to a float."""
+    return len(number) <= _EXACT_MAX and number.replace(".", "", 1).isdecimal()

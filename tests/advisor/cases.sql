@@ -340,3 +340,18 @@ select distinct t.a, u.c from t left join (u join v on u.a = v.a) on t.a = u.a;
 -- case duckdb: the most frequent value depends on the order where several are
 -- order_by_no_effect unknown
 select mode(id) from (select id from t order by id desc) as x;
+
+-- case duckdb: texts that templates expand to may be the same
+-- nothing
+select '{{ a }}' as k union select '{{ bbb }}';
+
+-- case duckdb: an apostrophe in a comment quotes nothing
+-- distinct_redundant unknown
+/* don't */ select distinct a, count({{ more }}) as n from t group by a;
+
+-- case spark: LATERAL VIEW after a join stays
+-- unused_join proven
+create table t (id int, parts array<int>);
+select distinct t.id, e.p from t left join u on u.id = t.id lateral view explode(t.parts) e as p;
+-- after
+select distinct t.id, e.p from t lateral view explode(t.parts) e as p;

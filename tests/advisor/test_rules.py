@@ -75,6 +75,38 @@ def test_any_text_gives_findings_or_a_reason(text: str) -> None:
     check_text(text, "query.sql", "duckdb")
 
 
+def test_ctes_that_read_each_other_twice_take_no_time() -> None:
+    """Would catch: work that doubles with each CTE, and never ends for 40 of them."""
+    ctes = ["c0 as (select distinct a, b from t)"]
+    for number in range(1, 40):
+        read = f"select a, b from c{number - 1}"
+        ctes.append(f"c{number} as ({read} union {read} union all {read})")
+    result = check_text(f"with {', '.join(ctes)} select distinct a from c39", "q.sql", "duckdb")
+    assert result.unreadable == []
+
+
+def test_a_long_file_gives_diffs_of_few_lines() -> None:
+    """Would catch: a file that is read again for each finding, or a diff at other lines."""
+    statement = "select distinct a, count(*) from t\ngroup by a;\n"
+    advice = check_text(statement * 300, "q.sql", "duckdb").advice
+    assert len(advice) == 300
+    assert advice[200].line == 401
+    assert advice[200].diff == (
+        "--- a/q.sql\n+++ b/q.sql\n@@ -398,7 +398,7 @@\n group by a;\n"
+        " select distinct a, count(*) from t\n group by a;\n"
+        "-select distinct a, count(*) from t\n+select a, count(*) from t\n"
+        " group by a;\n select distinct a, count(*) from t\n group by a;\n"
+    )
+
+
+def test_a_byte_order_mark_stays() -> None:
+    """Would catch: a diff that git can't apply because the file begins with a mark."""
+    text = "\ufeffselect distinct a, count(*) from t group by a\r\n"
+    (advice,) = check_text(text, "q.sql", "duckdb").advice
+    assert advice.diff is not None
+    assert f"-{text}+{text.replace('distinct ', '')}" in advice.diff
+
+
 def test_ids_stay_when_lines_are_added() -> None:
     """Would catch: dismissed advice that comes back because a comment was added above it."""
     sql = "select distinct a, count(*) from t group by a"

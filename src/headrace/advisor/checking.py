@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from sqlglot import exp
 
-from headrace.advisor.advice import Finding, finding_id
+from headrace.advisor.advice import Edit, Finding, finding_id
 from headrace.advisor.edits import edited, unified_diff
 from headrace.advisor.queries import Queries
 from headrace.advisor.rules import findings
@@ -40,18 +42,16 @@ def check_text(text: str, path: str, dialect: str, catalog: Catalog | None = Non
     """
     statements, unreadable = parse(text, dialect)
     known = {**(catalog or {}), **tables_of(statements, text, path, dialect)}
+    numbered = _NumberedLines(text, path)
     results: list[Advice] = []
     for statement in statements:
         try:
             items = findings(Queries(statement, known))
         except RecursionError:
-            line = _line(text, statement.tokens[0].start if statement.tokens else 0)
+            line = numbered.line(statement.start)
             unreadable.append(Unreadable(line, "the statement is nested too deeply"))
             continue
-        results += [
-            advice._replace(diff=_diff(advice.finding, statement, text, path))
-            for advice in _advice(items, text, path, results)
-        ]
+        results += [numbered.advice(item, statement, text, 0) for item in items]
     return FileAdvice(results, unreadable, len(statements))
 
 
@@ -64,69 +64,60 @@ def parse_query(sql: str, dialect: str = "duckdb") -> Statement | None:
 def check_query(
     statement: Statement, catalog: Catalog, text: str, path: str, offset: int
 ) -> list[Advice]:
-    """Return the findings in a query that stands in a file from an offset on."""
-    moved = [
-        finding._replace(
-            position=finding.position + offset,
-            edits=tuple(
-                edit._replace(start=edit.start + offset, end=edit.end + offset)
-                for edit in finding.edits
-            ),
-        )
-        for finding in findings(Queries(statement, catalog))
-    ]
-    query = text[offset : offset + len(statement.text)]
-    results = []
-    for advice in _advice(moved, text, path, []):
-        edits = [
-            edit._replace(start=edit.start - offset, end=edit.end - offset)
-            for edit in advice.finding.edits
-        ]
-        diff = None
-        if edits and parse_query(edited(query, edits), statement.dialect) is not None:
-            diff = unified_diff(path, text, edited(text, advice.finding.edits))
-        results.append(advice._replace(diff=diff))
-    return results
+    """Return the findings in a query that stands in a file from an offset on.
+
+    A query that is nested too deeply has none.
+    """
+    try:
+        items = findings(Queries(statement, catalog))
+    except RecursionError:
+        return []
+    numbered = _NumberedLines(text, path)
+    return [numbered.advice(item, statement, text, offset) for item in items]
 
 
 def tables_of(statements: Sequence[Statement], text: str, path: str, dialect: str) -> Catalog:
     """Return the tables that statements create."""
-    trees = []
-    for statement in statements:
-        if isinstance(statement.tree, exp.Create | exp.Alter | exp.Drop):
-            starts = [node.meta["start"] for node in statement.tree.walk() if "start" in node.meta]
-            place = f"{path}, line {_line(text, min(starts, default=0))}"
-            trees.append((statement.tree, place))
+    numbered = _NumberedLines(text, path)
+    trees = [
+        (statement.tree, f"{path}, line {numbered.line(statement.start)}")
+        for statement in statements
+        if isinstance(statement.tree, exp.Create | exp.Alter | exp.Drop)
+    ]
     return declared(trees, dialect)
 
 
-def _advice(
-    items: Sequence[Finding], text: str, path: str, before: Sequence[Advice]
-) -> list[Advice]:
-    """Return findings with their ids and lines; `before` are those of the file's earlier part."""
-    lines = text.splitlines() or [""]
-    counts = Counter((item.finding.rule, lines[item.line - 1]) for item in before)
-    results = []
-    for finding in items:
-        line = _line(text, finding.position)
-        words = lines[min(line, len(lines)) - 1]
-        identity = finding_id(path, finding.rule, words, counts[finding.rule, words])
-        counts[finding.rule, words] += 1
-        results.append(Advice(identity, line, finding, None))
-    return results
+class _NumberedLines:
+    """The lines of a file, and how often each has had a finding of a rule."""
+
+    def __init__(self, text: str, path: str) -> None:
+        self._lines = text.split("\n")
+        self._starts = [0, *accumulate(len(line) + 1 for line in self._lines)]
+        self._path = path
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def line(self, position: int) -> int:
+        """Return the number of the line at an offset, from 1 on."""
+        return min(bisect_right(self._starts, position), len(self._lines))
+
+    def advice(self, finding: Finding, statement: Statement, text: str, offset: int) -> Advice:
+        """Return a finding with its id, line and diff; the statement's text begins at `offset`."""
+        edits = tuple(
+            Edit(edit.start + offset, edit.end + offset, edit.replacement) for edit in finding.edits
+        )
+        moved = finding._replace(position=finding.position + offset, edits=edits)
+        line = self.line(moved.position)
+        words = self._lines[line - 1]
+        identity = finding_id(self._path, finding.rule, words, self._counts[finding.rule, words])
+        self._counts[finding.rule, words] += 1
+        readable = bool(edits) and _is_readable(finding, statement)
+        diff = unified_diff(self._path, text, edits) if readable else None
+        return Advice(identity, line, moved, diff)
 
 
-def _diff(finding: Finding, statement: Statement, text: str, path: str) -> str | None:
-    """Return the edits as a diff; None if there are none, or the result can't be read."""
-    if not finding.edits:
-        return None
-    after = edited(text, finding.edits)
-    trees, unreadable = parse(after, statement.dialect)
-    before, _ = parse(text, statement.dialect)
-    if unreadable or len(trees) != len(before):
-        return None
-    return unified_diff(path, text, after)
-
-
-def _line(text: str, position: int) -> int:
-    return text.count("\n", 0, position) + 1
+def _is_readable(finding: Finding, statement: Statement) -> bool:
+    """Whether a statement is one even after the edits."""
+    start = statement.start
+    inside = [Edit(e.start - start, e.end - start, e.replacement) for e in finding.edits]
+    after = edited(statement.text[start : statement.end], inside)
+    return parse_query(after, statement.dialect) is not None

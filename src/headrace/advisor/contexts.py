@@ -33,6 +33,12 @@ def ignores_duplicates(query: exp.Expr, queries: Queries) -> str:
 
     Only what reads the query alone counts: elsewhere its duplicates would multiply rows on the way.
     """
+    if id(query) not in queries.contexts:
+        queries.contexts[id(query)] = _ignoring(query, queries)
+    return queries.contexts[id(query)]
+
+
+def _ignoring(query: exp.Expr, queries: Queries) -> str:
     parent = enclosing(query)
     if isinstance(parent, exp.In | exp.Exists | exp.Any | exp.All):
         return {"in": "IN", "exists": "EXISTS"}.get(parent.key, parent.key.upper())

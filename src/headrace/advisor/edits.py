@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlglot import exp
@@ -30,6 +31,18 @@ _JOIN_STARTS = {
     TokenType.COMMA,
 }
 _AFTER_FROM = {
+    TokenType.LATERAL,
+    TokenType.TABLE_SAMPLE,
+    TokenType.PIVOT,
+    TokenType.UNPIVOT,
+    TokenType.FOR,
+    TokenType.CLUSTER_BY,
+    TokenType.DISTRIBUTE_BY,
+    TokenType.SORT_BY,
+    TokenType.CONNECT_BY,
+    TokenType.START_WITH,
+    TokenType.SETTINGS,
+    TokenType.FORMAT,
     TokenType.WHERE,
     TokenType.GROUP_BY,
     TokenType.HAVING,
@@ -235,16 +248,50 @@ def edited(text: str, edits: Iterable[Edit]) -> str:
     return "".join([*pieces, text[at:]])
 
 
-def unified_diff(path: str, before: str, after: str) -> str:
-    """Return a unified diff that `git apply` and `patch -p1` accept."""
+def unified_diff(path: str, text: str, edits: Sequence[Edit]) -> str:
+    """Return edits of a text as a unified diff that `git apply` and `patch -p1` accept."""
     path = path.lstrip("/")
+    first, last = min(edits).start, max(edit.end for edit in edits)
+    # only the lines around the edits are compared: a file may be long
+    start = _lines_before(text, first, _CONTEXT)
+    end = _lines_after(text, last, _CONTEXT)
+    moved = [Edit(edit.start - start, edit.end - start, edit.replacement) for edit in edits]
+    before = text[start:end]
+    skipped = text.count("\n", 0, start)
     lines = difflib.unified_diff(
-        before.splitlines(keepends=True),
-        after.splitlines(keepends=True),
-        f"a/{path}",
-        f"b/{path}",
+        _lines(before), _lines(edited(before, moved)), f"a/{path}", f"b/{path}", n=_CONTEXT
     )
-    pieces = [
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
-    ]
-    return "".join(pieces)
+    return "".join(_diff_line(line, skipped) for line in lines)
+
+
+_CONTEXT = 3
+_HUNK = re.compile(r"@@ -(\d+)(,\d+)? \+(\d+)(,\d+)? @@")
+
+
+def _lines_before(text: str, position: int, number: int) -> int:
+    for _ in range(number + 1):
+        position = text.rfind("\n", 0, max(position, 0))
+    return position + 1
+
+
+def _lines_after(text: str, position: int, number: int) -> int:
+    for _ in range(number + 1):
+        end = text.find("\n", position)
+        if end < 0:
+            return len(text)
+        position = end + 1
+    return position
+
+
+def _lines(text: str) -> list[str]:
+    """Return lines as `git apply` and `patch` count them: by line feeds only."""
+    lines = text.split("\n")
+    return [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+
+
+def _diff_line(line: str, skipped: int) -> str:
+    hunk = _HUNK.match(line)
+    if hunk is not None:
+        before, after = int(hunk[1]) + skipped, int(hunk[3]) + skipped
+        return f"@@ -{before}{hunk[2] or ''} +{after}{hunk[4] or ''} @@\n"
+    return line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

@@ -33,9 +33,9 @@ def unused_join(  # complexipy: ignore (conditions in order)
         for item in scope.items[1:]:
             join = item.join
             premises = None
-            if join is not None and not item.filters and not _is_used(select, scope, item):
+            if join is not None and not item.filters:
                 premises = _keeps_rows(queries, scope, item)
-            if join is None or premises is None:
+            if join is None or premises is None or _is_used(select, scope, item):
                 continue
             columns = tuple(sorted(item.matched)) or join_columns(scope, item)
             yield Finding(

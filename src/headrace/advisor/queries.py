@@ -33,6 +33,8 @@ class Queries:
         self.catalog = catalog
         self.scopes: dict[int, SelectScope] = {}
         self.relations: dict[int, Relation] = {}
+        self.contexts: dict[int, str] = {}
+        """By query: what ignores its duplicates, in words."""
         for root in _roots(statement.tree):
             self._query(root, {}, None)
 

@@ -7,8 +7,9 @@ count as equal, as DISTINCT compares them; `=` compares them as neither equal no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar, cast
 
 from headrace.advisor.advice import NO_PREMISES, Premise, Premises
 from headrace.advisor.tables import Key, TableFacts
@@ -22,6 +23,7 @@ class Use(NamedTuple):
 
 Reasons = frozenset[Premise | Use]
 NO_REASONS: Reasons = frozenset()
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def is_allowed(reasons: Iterable[Premise | Use], guarded_only: bool) -> bool:
@@ -39,6 +41,22 @@ class Closure(NamedTuple):
     """Why the columns determine the row; None if they don't."""
 
 
+def answered_once(method: Method) -> Method:
+    """Return a method of Relation that remembers its answers.
+
+    Queries may read one CTE several times, and CTEs may do so in turn.
+    """
+
+    @wraps(method)
+    def answer(relation: Relation, *arguments: Hashable, **named: Hashable) -> Any:
+        key = (method.__name__, *arguments, *named.values())
+        if key not in relation.answers:
+            relation.answers[key] = method(relation, *arguments, **named)
+        return relation.answers[key]
+
+    return cast(Method, answer)
+
+
 class Relation:
     """Rows with named columns, of which nothing else is known: the base of all that is known."""
 
@@ -48,6 +66,7 @@ class Relation:
     def __init__(self, columns: tuple[str, ...] | None = None, *, is_cte: bool = False) -> None:
         self.columns = columns
         self.is_cte = is_cte
+        self.answers: dict[tuple[object, ...], Any] = {}
 
     def type_of(self, column: str) -> str:
         """Return the family of a column's type; empty if it isn't known."""
@@ -207,11 +226,13 @@ class UnionRelation(Relation):
         known = [(branch, name) for branch, name in names if name is not None]
         return known if len(known) == len(names) else None
 
+    @answered_once
     def type_of(self, column: str) -> str:
         names = self._names(column)
         types = {branch.type_of(name) for branch, name in names or ()}
         return types.pop() if len(types) == 1 else ""
 
+    @answered_once
     def not_null(self, column: str) -> Premises | None:
         premises: set[Premise] = set()
         names = self._names(column)
@@ -222,14 +243,17 @@ class UnionRelation(Relation):
             premises |= reasons
         return frozenset(premises) if names else None
 
+    @answered_once
     def origin(self, column: str) -> tuple[str, str] | None:
         origins = {branch.origin(name) for branch, name in self._names(column) or ()}
         return origins.pop() if len(origins) == 1 else None
 
+    @answered_once
     def constant(self, column: str) -> str | None:
         constants = {branch.constant(name) for branch, name in self._names(column) or ()}
         return constants.pop() if len(constants) == 1 else None
 
+    @answered_once
     def differs(self, column: str) -> bool:
         """Whether a column holds another constant in each branch."""
         if not self.type_of(column):
@@ -242,6 +266,7 @@ class UnionRelation(Relation):
             and len({constant[:1] for constant in constants if constant}) == 1
         )
 
+    @answered_once
     def close(  # complexipy: ignore (a case per way to tell rows apart)
         self, columns: frozenset[str], not_null: frozenset[str], guarded_only: bool
     ) -> Closure:

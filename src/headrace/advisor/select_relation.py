@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from headrace.advisor.advice import NO_PREMISES, Premise, Premises
 from headrace.advisor.conditions import Attribute, unparenthesised
-from headrace.advisor.relations import Closure, Reasons, Relation, Use
+from headrace.advisor.relations import Closure, Reasons, Relation, Use, answered_once
 from headrace.advisor.selects import EXPRESSION, Closed, Output, SelectScope
 from headrace.advisor.value_types import constant_text, type_of
 
@@ -36,6 +36,7 @@ class SelectRelation(Relation):
             return Output(column, node, (0, column))
         return None
 
+    @answered_once
     def type_of(self, column: str) -> str:
         output = self._output(column)
         if output is None:
@@ -44,6 +45,7 @@ class SelectRelation(Relation):
             return self.scope.item(output.attribute).relation.type_of(output.attribute[1])
         return type_of(unparenthesised(output.node), self.scope.column_type)
 
+    @answered_once
     def not_null(self, column: str) -> Premises | None:
         output = self._output(column)
         if output is None or (self.scope.groups is None and self.scope.is_grouped):
@@ -85,12 +87,14 @@ class SelectRelation(Relation):
         known = [premises for premises in parts if premises is not None]
         return frozenset[Premise]().union(*known) if len(known) == len(parts) else None
 
+    @answered_once
     def origin(self, column: str) -> tuple[str, str] | None:
         output = self._output(column)
         if output is None or output.attribute is None or output.attribute[0] == EXPRESSION:
             return None
         return self.scope.item(output.attribute).relation.origin(output.attribute[1])
 
+    @answered_once
     def constant(self, column: str) -> str | None:
         output = self._output(column)
         if output is None:
@@ -99,6 +103,7 @@ class SelectRelation(Relation):
             return self.scope.item(output.attribute).relation.constant(output.attribute[1])
         return constant_text(unparenthesised(output.node))
 
+    @answered_once
     def close(
         self, columns: frozenset[str], not_null: frozenset[str], guarded_only: bool
     ) -> Closure:

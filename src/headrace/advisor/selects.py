@@ -370,6 +370,7 @@ class SelectScope:
             if column not in gone and (table or not _is_merged_away(item, column))
         ]
 
+    @cached_property
     def _aliases(self) -> Mapping[str, exp.Expr]:
         return {
             node.alias.lower(): node.this
@@ -416,7 +417,7 @@ class SelectScope:
             return self._numbered_value(value.name)
         meant = None
         if isinstance(value, exp.Column) and not value.table:
-            meant = self._aliases().get(value.name.lower())
+            meant = self._aliases.get(value.name.lower())
         if meant is None or unparenthesised(meant) == value:
             return value
         name = value.name.lower()
@@ -452,7 +453,7 @@ class SelectScope:
     def _qualified_windows(self) -> Iterator[exp.Window]:
         """Yield the windows that QUALIFY sets equal to a literal."""
         qualify = self.select.args.get("qualify")
-        aliases = self._aliases()
+        aliases = self._aliases
         for condition in conjuncts(qualify.this if qualify is not None else None):
             for value, right in _sides(condition):
                 meant = value
@@ -496,12 +497,14 @@ class SelectScope:
         return closed
 
     def _close_equalities(self, closed: Closed, guarded_only: bool) -> None:
-        for left, right, premises in self.equal:
-            if not is_allowed(premises, guarded_only):
-                continue
-            for given, other in ((left, right), (right, left)):
-                if given in closed and other not in closed:
-                    closed[other] = closed[given] | premises
+        size = -1
+        while size != len(closed):
+            size = len(closed)
+            for left, right, premises in self.equal:
+                if (left in closed) == (right in closed) or not is_allowed(premises, guarded_only):
+                    continue
+                given, other = (left, right) if left in closed else (right, left)
+                closed[other] = closed[given] | premises
 
     def _close_expressions(self, closed: Closed) -> None:
         for attribute, parts in self._expressions.items():
@@ -601,10 +604,13 @@ class SelectScope:
         """Whether a value has one value in each group."""
         if not self.is_grouped:
             return True
-        if not self.groups:
-            return False
-        groups = {group: frozenset[Premise | Use]() for group in self.groups}
-        return attribute in self.close(groups, guarded_only=True)
+        return attribute in self._of_groups
+
+    @cached_property
+    def _of_groups(self) -> Closed:
+        """What the columns of GROUP BY determine."""
+        groups = {group: frozenset[Premise | Use]() for group in self.groups or ()}
+        return self.close(groups, guarded_only=True) if groups else {}
 
     def unique(self, guarded_only: bool) -> Premises | None:
         """Return why the SELECT list gives no duplicates even without DISTINCT; None if it may."""

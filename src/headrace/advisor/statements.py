@@ -30,18 +30,22 @@ MARKED = frozenset(
 )
 """Tokens whose nodes get the token's number, `meta["token"]`."""
 _MARK = "\0token "
+TEMPLATE_CHARACTER = "\ufffc"
+"""What a template in a text is replaced by: the text isn't known."""
 
 _REFERENCE = re.compile(
     r"""\{\{-?\s*(?:ref|source)\(\s*(?:['"][^'"]*['"]\s*,\s*)?['"]([A-Za-z_]\w*)['"]\s*\)\s*-?\}\}"""
 )
-_CONFIG = re.compile(r"\{\{-?\s*config\s*\(.*?\)\s*-?\}\}", re.DOTALL)
-_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
-_BLOCK = re.compile(r"\{%.*?%\}", re.DOTALL)
-_VALUE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_CONFIG = re.compile(r"\{\{-?\s*config\s*\(")
 _SAME_MACRO = re.compile(
     r"\{\{-?\s*dbt_utils\.(?:generate_surrogate_key|surrogate_key)\(\s*(\[[^\]]*\])\s*\)\s*-?\}\}"
 )
 """Macros of dbt that give the same value for the same columns."""
+_OPEN = re.compile(r"\{[#%{]")
+_CLOSE = {"{#": re.compile("#}"), "{%": re.compile("%}"), "{{": re.compile("}}")}
+_CLOSE_CONFIG = re.compile(r"\)\s*-?\}\}")
+_QUOTES = re.compile(r"""'|"|--|/\*|\*/|\n""")
+_ENDS = {"'": "'", '"': '"', "--": "\n", "/*": "*/"}
 _RENDERED = re.compile(r"@(?=\w+(?:[.@]))|(?<=\w)@(?=\w)")
 """SqlRender's `@schema.table` and `@a@b`; a parameter of its own stays."""
 
@@ -57,6 +61,9 @@ class Statement(NamedTuple):
     dialect: str
     templates: tuple[str, ...] = ()
     """Parts of the author's text whose meaning isn't known."""
+    start: int = 0
+    """Where the statement begins in the text."""
+    end: int = 0
 
 
 class Unreadable(NamedTuple):
@@ -99,7 +106,8 @@ def parse(text: str, dialect: str) -> tuple[list[Statement], list[Unreadable]]:
         else:
             for tree in filter(None, trees):
                 _take_marks(tree)
-                statements.append(Statement(tree, plain, tokens, dialect, templates))
+                span = part[0].start, part[-1].end + 1
+                statements.append(Statement(tree, plain, tokens, dialect, templates, *span))
     return statements, unreadable
 
 
@@ -155,31 +163,63 @@ def _take_marks(tree: exp.Expr) -> None:
 
 def _without_templates(text: str) -> tuple[str, tuple[str, ...]]:
     """Return the text with each template replaced by text of the same length."""
-    unknown: list[str] = []
     plain = _RENDERED.sub("_", text)
-    if "{" not in plain:
-        return plain, ()
-    for pattern in (_COMMENT, _CONFIG):
-        plain = pattern.sub(lambda match: _blank(match[0]), plain)
-    plain = _REFERENCE.sub(lambda match: match[1] + _blank(match[0])[len(match[1]) :], plain)
-    plain = _SAME_MACRO.sub(lambda match: _call(match[0], match[1]), plain)
+    if plain.startswith("\ufeff"):
+        plain = f" {plain[1:]}"
+    pieces: list[str] = []
+    unknown: list[str] = []
+    within, at = "", 0
+    for start, end in _templates(plain):
+        within = _within(plain, at, start, within)
+        pieces += [plain[at:start], _replaced(plain[start:end], within, unknown)]
+        at = end
+    return "".join([*pieces, plain[at:]]), tuple(unknown)
 
-    def block(match: re.Match[str]) -> str:
-        unknown.append(" ".join(match[0].split())[:60])
-        return _blank(match[0])
 
-    def value(match: re.Match[str]) -> str:
-        word = " ".join(match[0].split())[:60]
-        quoted = plain[: match.start()].count("'") % 2 == 1
-        if not quoted:
-            unknown.append(word)
-        name = f"_t{len(unknown)}"[: len(match[0])]
-        filler = re.sub(r"[^\n]", "x", match[0])
-        return filler if quoted else name + _blank(match[0])[len(name) :]
+def _templates(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each template of Jinja begins and ends."""
+    without_end: set[re.Pattern[str]] = set()
+    position = 0
+    while opening := _OPEN.search(text, position):
+        config = _CONFIG.match(text, opening.start())
+        close = _CLOSE[opening[0]] if config is None else _CLOSE_CONFIG
+        closing = None if close in without_end else close.search(text, opening.end())
+        if closing is None:
+            without_end.add(close)
+            position = opening.start() + 1
+        else:
+            yield opening.start(), closing.end()
+            position = closing.end()
 
-    plain = _BLOCK.sub(block, plain)
-    plain = _VALUE.sub(value, plain)
-    return plain, tuple(unknown)
+
+def _within(text: str, start: int, end: int, within: str) -> str:
+    """Return how the quotes or the comment begins in which `end` is; empty outside of any.
+
+    `within` says the same of `start`.
+    """
+    for match in _QUOTES.finditer(text, start, end):
+        if not within:
+            within = match[0] if match[0] in _ENDS else ""
+        elif match[0] == _ENDS[within]:
+            within = ""
+    return within
+
+
+def _replaced(template: str, within: str, unknown: list[str]) -> str:
+    """Return text as long as a template; note in `unknown` one whose meaning isn't known."""
+    if within in ("--", "/*") or template.startswith("{#") or _CONFIG.match(template):
+        return _blank(template)
+    if within == "'":
+        return re.sub(r"[^\n]", TEMPLATE_CHARACTER, template)
+    if reference := _REFERENCE.fullmatch(template):
+        return reference[1] + _blank(template)[len(reference[1]) :]
+    if macro := _SAME_MACRO.fullmatch(template):
+        return _call(template, macro[1])
+    unknown.append(" ".join(template.split())[:60])
+    if template.startswith("{%"):
+        return _blank(template)
+    name = f"_t{len(unknown)}"[: len(template)]
+    return name + _blank(template)[len(name) :]
 
 
 def _blank(text: str) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from sqlglot import exp
 
 from headrace.advisor.functions import gives_several
+from headrace.advisor.statements import TEMPLATE_CHARACTER
 from headrace.advisor.tables import family
 
 ColumnType = Callable[[exp.Column], str]
@@ -86,6 +87,8 @@ def constant_text(  # complexipy: ignore (a case per kind of value)
     if isinstance(value, exp.Boolean):
         return f"b{bool(value.this)}"
     if not isinstance(value, exp.Literal):
+        return None
+    if value.is_string and TEMPLATE_CHARACTER in value.name:
         return None
     if value.is_string:
         return f"t{value.name.rstrip().casefold()}"

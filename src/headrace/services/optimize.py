@@ -109,7 +109,7 @@ def _read(path: Path) -> str:
         raise UsageError(f"{path} can't be read: {reason}") from error
     if len(data) > FILE_BYTES_MAX:
         raise UsageError(f"{path} has more than {FILE_BYTES_MAX:,} bytes")
-    return data.decode("utf-8-sig", "replace")
+    return data.decode("utf-8", "replace")
 
 
 def row(advice: Advice, *, asset: str | None, file: str) -> OptimizeRow:

@@ -106,11 +106,13 @@ class ProjectTables:
     # Keys and NULLs that checks guard
 
     def _checks(self, name: str, kind: str) -> Iterator[tuple[CheckSpec, str | None]]:
-        for check in self._declaration(name).checks:
+        declaration = self._declaration(name)
+        blocks = declaration.on_fail != "warn" and not self._is_view(name)
+        for check in declaration.checks:
             if check.kind != kind or check.where is not None:
                 continue
             place = f"{check.place.file}:{check.place.line}"
-            blocking = check.severity is Severity.BLOCKING
+            blocking = blocks and check.severity is Severity.BLOCKING
             yield check, f"check `{check.name}` of {name} ({place})" if blocking else None
 
     def _declared_keys(self, name: str) -> Iterator[Key]:
@@ -131,11 +133,12 @@ class ProjectTables:
                 yield str(column).lower(), Premise(text, guard)
 
     def _references(self, node: CompiledNode) -> Iterator[Reference]:
-        for check, guard in self._checks(node.name, "references"):
+        for check, _ in self._checks(node.name, "references"):
             table, _, to = str(check.arguments["to"]).partition(".")
             column = str(check.arguments["column"]).lower()
-            text = f"each ({column}) of {node.name} is in {table}"
-            yield Reference((column,), table.lower(), (to.lower(),), Premise(text, guard))
+            # the check holds when the node is published; the other table may lose rows later
+            text = f"each ({column}) of {node.name} is still in {table}"
+            yield Reference((column,), table.lower(), (to.lower(),), Premise(text, None))
 
     def _computed_keys(self, name: str) -> Iterator[Key]:
         """Yield a key that follows from an asset's query: its groups, its DISTINCT."""
@@ -145,8 +148,11 @@ class ProjectTables:
         statement = self.statement(name)
         if statement is None:
             return
-        relation = Queries(statement, self.catalog(name)).relations.get(id(statement.tree))
-        key = None if relation is None else _smallest_key(relation)
+        try:
+            relation = Queries(statement, self.catalog(name)).relations.get(id(statement.tree))
+            key = None if relation is None else _smallest_key(relation)
+        except RecursionError:
+            return
         if key is not None:
             columns, guards = key
             guard = "; ".join([f"the query of {name} ({asset.place.file})", *guards])

@@ -55,14 +55,15 @@ def _of_asset(
     statement = tables.statement(name)
     if statement is None:
         return []
-    text, offset = _file_text(root, asset, asset.body)
-    if statement.text != asset.body.text:
-        text, offset = statement.text, 0
-    path = asset.body.file
-    return [
-        row(advice, asset=name, file=path)
-        for advice in check_query(statement, tables.catalog(name), text, path, offset)
-    ]
+    body = asset.body
+    catalog = tables.catalog(name)
+    if compiled.nodes[name].sql != body.text:  # macros are expanded: positions aren't the file's
+        expanded = check_query(statement, catalog, statement.text, body.file, 0)
+        advice = [item._replace(line=body.line, diff=None) for item in expanded]
+    else:
+        text, offset = _file_text(root, asset, body)
+        advice = check_query(statement, catalog, text, body.file, offset)
+    return [row(item, asset=name, file=body.file) for item in advice]
 
 
 def _file_text(root: Path, asset: Asset, body: SqlBody) -> tuple[str, int]:

@@ -84,15 +84,15 @@ def _of_reader(select: exp.Select, node: exp.Expr, queries: Queries) -> str:
 def _only_distinct_aggregates(select: exp.Select) -> bool:
     """Whether no aggregate of a SELECT counts a value twice."""
     parts = [*select.expressions, select.args.get("having"), select.args.get("order")]
-    for part in parts:
-        nodes = part.walk() if part is not None else ()
-        for aggregate in filter(is_aggregate, nodes):
-            if isinstance(aggregate, exp.Min | exp.Max) and not gives_several(aggregate):
-                continue
-            if isinstance(aggregate, exp.Count) and isinstance(aggregate.this, exp.Distinct):
-                continue
-            return False
-    return True
+    nodes = (node for part in parts if part is not None for node in part.walk())
+    return all(map(_ignores_copies, filter(is_aggregate, nodes)))
+
+
+def _ignores_copies(aggregate: exp.Expr) -> bool:
+    """Whether an aggregate is the same if rows are repeated."""
+    if isinstance(aggregate, exp.Min | exp.Max):
+        return not gives_several(aggregate)
+    return isinstance(aggregate, exp.Count) and isinstance(aggregate.this, exp.Distinct)
 
 
 def _of_cte(cte: exp.CTE, queries: Queries) -> str:

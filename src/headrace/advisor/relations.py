@@ -54,7 +54,7 @@ def answered_once(method: Method) -> Method:
             relation.answers[key] = method(relation, *arguments, **named)
         return relation.answers[key]
 
-    return cast(Method, answer)
+    return cast("Method", answer)
 
 
 class Relation:

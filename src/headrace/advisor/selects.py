@@ -587,7 +587,11 @@ class SelectScope:
     def rows_of(self, closed: Closed) -> Reasons | None:
         """Return why a closure holds the row before DISTINCT; None if it doesn't."""
         needed = self.groups if self.is_grouped else self.rows()
-        if self.multiplies_rows or needed is None or any(attribute not in closed for attribute in needed):
+        if (
+            self.multiplies_rows
+            or needed is None
+            or any(attribute not in closed for attribute in needed)
+        ):
             return None
         return frozenset().union(*(closed[attribute] for attribute in needed))
 

@@ -99,12 +99,8 @@ def declared(trees: Iterable[tuple[exp.Expr, str]], dialect: str) -> dict[str, T
         elif isinstance(tree, exp.Alter):
             _alter(tree, place, tables)
         elif isinstance(tree, exp.Drop) and tree.args.get("kind") == "INDEX":
-            for table in tables.values():
-                table.keys = [key for key in table.keys if key[1] != _INDEX]
-    return {
-        name: table.facts(dialect) if table.is_certain else TableFacts(table.name)
-        for name, table in tables.items()
-    }
+            _drop_indexes(tables.values())
+    return {name: table.facts(dialect) for name, table in tables.items()}
 
 
 class _Table:
@@ -125,6 +121,8 @@ class _Table:
         return self.created <= 1 and len(self.schemas - {""}) <= 1 and not self.changed
 
     def facts(self, dialect: str) -> TableFacts:  # complexipy: ignore (a part per field)
+        if not self.is_certain:
+            return TableFacts(self.name)
         enforced = dialect in _ENFORCED
         keys = []
         not_null = {
@@ -174,9 +172,8 @@ def _create(tree: exp.Create, place: str, tables: dict[str, _Table]) -> None:
         return
     table = _named(target.this if isinstance(target, exp.Schema) else target, tables)
     table.created += 1
-    for parent in tree.find_all(exp.InheritsProperty):
-        for of in parent.expressions:  # whose rows are among those of the parent, and not its keys
-            _named(of, tables).changed = True
+    for parent in _parents(tree):  # has the rows of this table among its own, but not its keys
+        _named(parent, tables).changed = True
     if not isinstance(target, exp.Schema) or tree.kind == "VIEW":
         return
     table.types = {}
@@ -185,6 +182,16 @@ def _create(tree: exp.Create, place: str, tables: dict[str, _Table]) -> None:
             _column(part, place, table)
         else:
             _constraint(part, place, table)
+
+
+def _parents(tree: exp.Create) -> list[exp.Expr]:
+    return [of for part in tree.find_all(exp.InheritsProperty) for of in part.expressions]
+
+
+def _drop_indexes(tables: Iterable[_Table]) -> None:
+    """Forget what unique indexes of any table say: the statement may name none."""
+    for table in tables:
+        table.keys = [key for key in table.keys if key[1] != _INDEX]
 
 
 def _unique_index(index: exp.Index, place: str, tables: dict[str, _Table]) -> None:

@@ -22,22 +22,27 @@ def union_for_union_all(queries: Queries) -> Iterator[Finding]:
         if _is_recursive(operation):  # UNION ALL may never end
             continue
         operations, branches = _chain(operation)
-        by_name = any(item.args.get("by_name") for item in operations)
-        premises = None if by_name else _disjoint(queries, branches)
+        text, premises = _why_enough(queries, operation, operations, branches)
         if premises is not None:
-            text = "UNION removes nothing: its branches share no rows, and repeat none"
-        elif not takes_part(operation) and (reason := ignores_duplicates(operation, queries)):
-            text, premises = f"UNION ALL is enough: {reason} ignores duplicates", frozenset()
-        else:
-            continue
-        yield Finding(
-            "union_to_union_all",
-            "union_all",
-            min(position(queries.statement, item) for item in operations),
-            text,
-            premises,
-            union_all(queries.statement, operations),
-        )
+            place = min(position(queries.statement, item) for item in operations)
+            edits = union_all(queries.statement, operations)
+            yield Finding("union_to_union_all", "union_all", place, text, premises, edits)
+
+
+def _why_enough(
+    queries: Queries,
+    operation: exp.Union,
+    operations: Sequence[exp.Expr],
+    branches: Sequence[exp.Expr],
+) -> tuple[str, Premises | None]:
+    """Return why UNION ALL is enough, and on which premises; None if it may not be."""
+    by_name = any(item.args.get("by_name") for item in operations)
+    premises = None if by_name else _disjoint(queries, branches)
+    if premises is not None:
+        return "UNION removes nothing: its branches share no rows, and repeat none", premises
+    if not takes_part(operation) and (reason := ignores_duplicates(operation, queries)):
+        return f"UNION ALL is enough: {reason} ignores duplicates", frozenset()
+    return "", None
 
 
 def _is_recursive(operation: exp.Expr) -> bool:
@@ -77,12 +82,14 @@ def _disjoint(queries: Queries, branches: Sequence[exp.Expr]) -> Premises | None
     signs = [n for n, column in enumerate(together.columns or ()) if together.type_of(column)]
     if not all(_differ(left, right, signs) for left, right in combinations(relations, 2)):
         return None
-    for guarded_only in (True, False):
-        parts = [_repeats_nothing(relation, guarded_only) for relation in relations]
-        premises = [part for part in parts if part is not None]
-        if len(premises) == len(parts):
-            return frozenset[Premise]().union(*premises)
-    return None
+    guarded = _all_repeat_nothing(relations, guarded_only=True)
+    return guarded if guarded is not None else _all_repeat_nothing(relations, guarded_only=False)
+
+
+def _all_repeat_nothing(relations: Sequence[Relation], *, guarded_only: bool) -> Premises | None:
+    parts = [_repeats_nothing(relation, guarded_only) for relation in relations]
+    premises = [part for part in parts if part is not None]
+    return frozenset[Premise]().union(*premises) if len(premises) == len(parts) else None
 
 
 def _repeats_nothing(relation: Relation, guarded_only: bool) -> Premises | None:

@@ -27,7 +27,7 @@ from headrace.advisor.regressions import (
     regressions,
 )
 from headrace.ledger.account import Ledger
-from headrace.model import UnknownName
+from headrace.model import Project, UnknownName
 from headrace.model.errors import did_you_mean
 from headrace.plan import Compiled
 from headrace.services.caches import cached_by_version
@@ -69,15 +69,7 @@ def bottleneck(
     `why` shows for each of them. Raise UnknownName for an unknown consumer, UsageError for an
     invalid window.
     """
-    project = session.project()
-    if consumer is not None and consumer not in project.consumers:
-        known = ", ".join(sorted(project.consumers)[:5])
-        consumers = f"consumers are: {known}" if known else "declare one in consumers.yaml"
-        raise UnknownName(
-            f"there is no consumer {consumer[:60]!r}",
-            hint=did_you_mean(consumer, project.consumers) or consumers,
-        )
-    names = [consumer] if consumer is not None else list(project.consumers)
+    names = _consumers(session.project(), consumer)
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
     if session.store is None or session.compiled is None:
@@ -88,6 +80,20 @@ def bottleneck(
         return [
             inquiry.row(terms[name]) if name in terms else _nothing(name, window) for name in names
         ]
+
+
+def _consumers(project: Project, consumer: str | None) -> list[str]:
+    """Return the name if there is such a consumer; all names for None. Raise UnknownName."""
+    if consumer is None:
+        return list(project.consumers)
+    if consumer in project.consumers:
+        return [consumer]
+    known = ", ".join(sorted(project.consumers)[:5])
+    consumers = f"consumers are: {known}" if known else "declare one in consumers.yaml"
+    raise UnknownName(
+        f"there is no consumer {consumer[:60]!r}",
+        hint=did_you_mean(consumer, project.consumers) or consumers,
+    )
 
 
 def _nothing(consumer: str, window: str) -> BottleneckRow:

@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -215,18 +215,24 @@ def _without_hidden(session: ProjectSession, rows: list[QuarantineRow]) -> list[
     """Return the rows, without samples of nodes with columns that are hidden from the identity."""
     if unrestricted(session):
         return rows
+    samples: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        samples.setdefault(row.node, []).extend(row.sample)
+    hidden = {node for node, items in samples.items() if _hides_columns(session, node, items)}
+    return [_without_samples(row) if row.node in hidden else row for row in rows]
+
+
+def _hides_columns(
+    session: ProjectSession, node: str, samples: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Return whether columns of a node are hidden from the identity; note what it reads clear."""
     from headrace.services.masking import column_limits, note_clear_columns
 
-    hidden = set()
-    for node in dict.fromkeys(row.node for row in rows):
-        limits = column_limits(session, node)
-        if limits.hides:
-            hidden.add(node)
-            continue
-        samples = [item for row in rows if row.node == node for item in row.sample]
+    limits = column_limits(session, node)
+    if not limits.hides:
         names = {name for item in samples for name in item}
         note_clear_columns(session, node, limits, names, names)
-    return [_without_samples(row) if row.node in hidden else row for row in rows]
+    return limits.hides
 
 
 def _without_samples(row: QuarantineRow) -> QuarantineRow:

@@ -191,7 +191,7 @@ def visible_columns(
     """
     if not over_network and unrestricted(session):
         return VisibleColumns(columns, [], {})
-    from headrace.services.masking import all_left_out, column_limits, note_clear_columns
+    from headrace.services.masking import column_limits, note_clear_columns
 
     name = targets.target(query.asset, session.project()).node
     limits = column_limits(session, name, over_network=over_network)
@@ -210,10 +210,10 @@ def visible_columns(
         left_out, present = sql.view_columns(session, query, name, over_network=over_network)
     else:
         left_out, masks = _hidden_in_table(session, location.table, limits, present)
-    if limits.opaque and not present:
-        raise all_left_out(name)
-    _refuse_left_out(name, columns or (), left_out, over_network=over_network)
-    if columns is None and left_out:
+    _refuse_unknown(name, limits, present)
+    if columns is not None:
+        _refuse_left_out(name, columns, left_out, over_network=over_network)
+    elif left_out:
         columns = _others(name, present, left_out)
     hidden = {*limits.names, *({column.lower() for column in present} & left_out)}
     return VisibleColumns(columns, sorted(hidden), masks, over_network)
@@ -291,6 +291,14 @@ def _others(name: str, known: Sequence[str], left_out: Collection[str]) -> list[
     if known and not columns:
         raise all_left_out(name)
     return columns
+
+
+def _refuse_unknown(name: str, limits: ColumnLimits, present: Sequence[str]) -> None:
+    """Raise if nothing says which columns there are, so that all of them may be classified."""
+    from headrace.services.masking import all_left_out
+
+    if limits.opaque and not present:
+        raise all_left_out(name)
 
 
 def _refuse_left_out(

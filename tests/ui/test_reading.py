@@ -356,7 +356,8 @@ def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(
     )
     write(
         root / "assets/breaks.py",
-        code + "    print('about to break')\n    raise ValueError('no such <b>thing</b>')\n",
+        code
+        + "    print('about to \\x1b[1;31mbreak\\x1b[0m; turned \\u202e around')\n    raise ValueError('no such <b>thing</b>')\n",
     )
     write(
         root / "consumers.yaml",
@@ -372,4 +373,12 @@ def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(
         expect(panel).to_contain_text("breaks 2025-03-01")
         expect(panel).to_contain_text("about to break")
         expect(panel).to_contain_text("Traceback")
+        code = panel.get_by_role("group", name="Code at assets/breaks.py:6")
+        expect(code.locator("li[data-failing]")).to_contain_text("raise ValueError(")
+        expect(panel.locator(".ansi-red", has_text="break")).to_be_visible()
+        expect(panel).to_contain_text(r"turned \u202e around")
+        expect(panel).to_contain_text("headrace try breaks@2025-03-01")
+        expect(page.get_by_role("region", name="Inputs")).to_contain_text("2025-03-01")
+        expect(page.get_by_role("region", name="Changes since")).to_contain_text("no good run")
+        expect(page.get_by_text("A machine can repair it")).to_have_count(0)
         accessible(page, "incident")

@@ -39,17 +39,7 @@ class VersionCodeCache:
 
         None if it isn't an asset's or its version isn't stored.
         """
-        if attempt.version is None:
-            return None
-        if attempt.version not in self._known:
-            version = applied_versions.get(self._tx, attempt.version)
-            decoded = (
-                None if version is None else msgspec.msgpack.decode(version.compiled, type=Compiled)
-            )
-            self._known[attempt.version] = (
-                None if version is None or decoded is None else (decoded, version.manifest)
-            )
-        known = self._known[attempt.version]
+        known = self._version_of(attempt)
         if known is None or attempt.node not in known[0].project.assets:
             return None
         compiled, manifest = known
@@ -67,6 +57,24 @@ class VersionCodeCache:
         return msgspec.structs.replace(
             row, packages=_packages(ran.packages), interpreter=ran.interpreter, programs=programs
         )
+
+    def compiled_of(self, attempt: Attempt) -> Compiled | None:
+        """Return the project that an attempt ran; None if its version isn't stored."""
+        known = self._version_of(attempt)
+        return None if known is None else known[0]
+
+    def _version_of(self, attempt: Attempt) -> tuple[Compiled, Mapping[str, str]] | None:
+        if attempt.version is None:
+            return None
+        if attempt.version not in self._known:
+            version = applied_versions.get(self._tx, attempt.version)
+            decoded = (
+                None if version is None else msgspec.msgpack.decode(version.compiled, type=Compiled)
+            )
+            self._known[attempt.version] = (
+                None if version is None or decoded is None else (decoded, version.manifest)
+            )
+        return self._known[attempt.version]
 
 
 def declared(root: Path, compiled: Compiled, name: str, here: Installed) -> CodeRow | None:
@@ -143,8 +151,12 @@ def _row(compiled: Compiled, name: str, sha256: Sha256) -> CodeRow:
 
 def _own_files(asset: Asset) -> list[str]:
     """Return the declaring file, and the file with its asset code if that is another."""
-    body = asset.body.file if isinstance(asset.body, SqlBody | PythonBody) else asset.place.file
-    return list(dict.fromkeys([body, asset.place.file]))
+    return list(dict.fromkeys([code_file_of(asset), asset.place.file]))
+
+
+def code_file_of(asset: Asset) -> str:
+    """Return the file with the asset's query or function; of a command, the declaring file."""
+    return asset.body.file if isinstance(asset.body, SqlBody | PythonBody) else asset.place.file
 
 
 def _packages(

@@ -78,11 +78,11 @@ def incident(
     """
     number = number_of(incident)
     if session.store is None or session.compiled is None:
-        raise _unknown(number)
+        raise unknown_incident(number)
     with session.store.read() as tx:
         facts = found_in(tx, number)
         if not session.shows(facts.node):
-            raise _unknown(number)
+            raise unknown_incident(number)
         return row_of(session, session.compiled, tx, facts)
 
 
@@ -100,11 +100,12 @@ def found_in(tx: Transaction, number: int) -> Incident:
     """Return one stored incident. Raise UnknownName if it doesn't exist."""
     incident = stored.get(tx, number)
     if incident is None:
-        raise _unknown(number)
+        raise unknown_incident(number)
     return incident
 
 
-def _unknown(number: int) -> UsageError:
+def unknown_incident(number: int) -> UsageError:
+    """Return the error for an incident that doesn't exist, or that the caller may not see."""
     return UnknownName(
         f"there is no incident {display_id(number)}", hint="headrace incidents --all lists them"
     )
@@ -163,6 +164,13 @@ def _failed(tx: Transaction, incident: Incident) -> list[list[str]]:
 def _attempt_of(tx: Transaction, match: re.Match[str] | None) -> Attempt | None:
     """Return the attempt that a piece of evidence refers to, if it does and is stored."""
     return None if match is None else attempts.get(tx, int(match["epoch"]), int(match["n"]))
+
+
+def attempts_of_evidence(tx: Transaction, incident: Incident) -> list[Attempt]:
+    """Return the stored attempts that an incident's evidence refers to, in its order."""
+    matches = (_OF_ATTEMPT.fullmatch(evidence.id) for evidence in incident.evidence)
+    results = (_attempt_of(tx, match) for match in matches)
+    return [attempt for attempt in results if attempt is not None]
 
 
 def _failed_in_a_row(

@@ -160,7 +160,7 @@ def logs(
     attempt, partition = _attempt(session, target)
     if attempt is None:
         return None
-    readable = _is_readable(session, attempt.node)
+    readable = is_readable(session, attempt.node)
     results = lines(_file(session, attempt), readable=readable)
     rows = [
         _row(session, attempt, number, line)
@@ -191,7 +191,7 @@ def lines_of(
     )
     rows: list[LogRow] = []
     last = end.number + LOOKED_MAX
-    readable = _is_readable(session, attempt.node)
+    readable = is_readable(session, attempt.node)
     for number, line, after in lines(path, end, readable=readable):
         if len(rows) == limit or number == last:
             break
@@ -209,7 +209,7 @@ def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterato
     if attempt is None:
         return
     path, place, ended = _file(session, attempt), START, False
-    readable = _is_readable(session, attempt.node)
+    readable = is_readable(session, attempt.node)
     while not ended:
         ended = attempt.state not in OPEN
         for number, line, after in lines(path, place, readable=readable):
@@ -221,7 +221,7 @@ def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterato
             attempt = _again(session, attempt)
 
 
-def _is_readable(session: ProjectSession, node: str) -> bool:
+def is_readable(session: ProjectSession, node: str) -> bool:
     """Return whether the session's identity may see what a node's code prints.
 
     It may print values of its inputs and of its result.

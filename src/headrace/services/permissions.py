@@ -103,6 +103,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "dbt_artifacts:export": _ROW("export dbt-manifest", SEE),
     "deliveries:deliveries": _ROW("deliveries", SEE, "source"),
     "doctor:doctor": _ROW("doctor", SEE),
+    "failed_attempts:incident_failure": _ROW("incident failure", SEE, lists=True),
     "figures:explain": _ROW("status explain", SEE),
     "emergencies:break_glass": _ROW("access break-glass", SEE),
     "emergencies:end_break_glass": _ROW("access break-glass --end", SEE),

@@ -197,6 +197,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/incidents", "incidents", "incidents:incidents"),
     Get("/incidents/{incident}", "incident", "incidents:incident"),
     Get("/incidents/{incident}/figures", "incident_figures", "incident_records:incident_figures"),
+    Get(
+        "/incidents/{incident}/failure",
+        "incident_failure",
+        "failed_attempts:incident_failure",
+        of_files=True,
+    ),
     Get("/incidents/{incident}/repair", "repair", "fix:preview_fix", of_files=True),
     Get("/runs", "runs", "runs:runs"),
     Get("/runs/list", "run_list", "run_pages:run_list"),

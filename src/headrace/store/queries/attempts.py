@@ -110,13 +110,23 @@ def of_plan(tx: Transaction, plan: int) -> list[Attempt]:
 
 
 def of_node(
-    tx: Transaction, node: str, *, limit: int = 50, states: Sequence[str] = ()
+    tx: Transaction,
+    node: str,
+    *,
+    limit: int = 50,
+    states: Sequence[str] = (),
+    before: tuple[int, int] | tuple[()] = (),
 ) -> list[Attempt]:
-    """Return the newest attempts at a node, newest first; only in `states`, if given."""
+    """Return the newest attempts at a node, newest first.
+
+    Only in `states`, and only those before the attempt `before` (epoch, n), if these are given.
+    """
     marks = f" and state in ({', '.join('?' * len(states))})" if states else ""
+    earlier = " and (epoch, n) < (?, ?)" if before else ""
     rows = tx.execute(
-        f"select {_COLUMNS} from attempt where node = ?{marks} order by epoch desc, n desc limit ?",
-        (node, *states, limit),
+        f"select {_COLUMNS} from attempt where node = ?{marks}{earlier} order by epoch desc, n desc"
+        " limit ?",
+        (node, *states, *before, limit),
     )
     return _attempts(tx, rows)
 

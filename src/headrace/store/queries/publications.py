@@ -294,6 +294,17 @@ def visible(tx: Transaction, node: str, snapshot: int) -> dict[str, Visible]:
     return {row[0]: Visible(row[1], row[2], row[3]) for row in rows}
 
 
+def visible_at(tx: Transaction, node: str, partition: str, snapshot: int) -> Visible | None:
+    """Return a partition's publication as visible in a snapshot, or None."""
+    row = tx.execute(
+        "select id, rows, content_hash from publication where node = :node and partition ="
+        " :partition and snapshot <= :snapshot and (ended_snapshot is null or ended_snapshot >"
+        " :snapshot)",
+        {"node": node, "partition": partition, "snapshot": snapshot},
+    ).fetchone()
+    return None if row is None else Visible(row[0], row[1], row[2])
+
+
 def shown_between(
     tx: Transaction, node: str, first: str, last: str, *, limit: int
 ) -> list[Publication]:

@@ -10,6 +10,7 @@ import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { formatDuration } from "../../parts/durations";
 import { Since, Time } from "../../parts/Time";
+import { visibleText } from "../../parts/visible";
 import { many } from "../../parts/words";
 import { Failed } from "./Failed";
 import { History } from "./History";
@@ -38,7 +39,7 @@ function IncidentOf({ row }: { row: Row }) {
       <Heading
         title={
           <span className="row">
-            {cause.node}: {cause.summary} <State of={row.state} />
+            {cause.node}: {visibleText(cause.summary)} <State of={row.state} />
           </span>
         }
         subtitle={<Summary row={row} />}
@@ -66,7 +67,7 @@ function IncidentOf({ row }: { row: Row }) {
       <div className="columns">
         <div className="stack">
           <Evidence cause={cause} />
-          <Failed row={row} />
+          <Failed incident={row.id} />
           <History row={row} />
           <Timeline incident={row.id} lines={row.timeline} />
         </div>
@@ -168,8 +169,8 @@ function RepairNotice({ row, again }: { row: Row; again: () => void }) {
 
 const EVIDENCE: readonly Column<Schema["EvidenceRow"]>[] = [
   { name: "What", cell: (row) => row.what },
-  { name: "Expected", cell: (row) => <code>{row.expected}</code> },
-  { name: "Observed", cell: (row) => <code>{row.observed}</code> },
+  { name: "Expected", cell: (row) => <code>{visibleText(row.expected)}</code> },
+  { name: "Observed", cell: (row) => <code>{visibleText(row.observed)}</code> },
   { name: "Seen", cell: (row) => <Time at={row.at} /> },
 ];
 
@@ -219,7 +220,7 @@ function Timeline({
   const [noting, setNoting] = useState(false);
   const columns: readonly Column<Schema["HappenedRow"]>[] = [
     { name: "When", cell: (row) => <Time at={row.at} /> },
-    { name: "What", className: "why", cell: (row) => row.what },
+    { name: "What", className: "why", cell: (row) => visibleText(row.what) },
     { name: "By", cell: (row) => row.by },
   ];
   return (

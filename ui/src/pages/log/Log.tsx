@@ -5,6 +5,7 @@ import type { Schema } from "../../api/client";
 import { useStatus } from "../../api/responses";
 import { Empty, Panel, Refusal } from "../../parts/Page";
 import { secondOf } from "../../parts/times";
+import { visibleText } from "../../parts/visible";
 import { many } from "../../parts/words";
 import { partitionRange } from "../run/attempts";
 import { useLines, type Lines } from "./useLines";
@@ -261,12 +262,12 @@ export function Why({ error }: { error: Schema["ErrorRow"] }) {
       <div className="notice tone-bad">
         <div>
           <strong>
-            {error.kind}: {error.message}
+            {error.kind}: {visibleText(error.message)}
           </strong>
           {error.file && (
             <p>
               <code>
-                {error.file}
+                {visibleText(error.file)}
                 {error.line !== null && `:${error.line}`}
               </code>
             </p>

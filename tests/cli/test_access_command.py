@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_a_token_is_shown_once_and_acts_under_its_name(
 ) -> None:
     """Would catch: an act recorded under another name, a role that reaches further than it says,
     a token that works on after its end."""
+    me = governed.json("access", "whoami")["who"]
     text = token(governed, "ci", "operator:owner=core", "viewer:owner=acme")
     assert text not in (governed.root / ".headrace/state.db").read_bytes().decode("latin-1")
     assert text not in governed.text("token", "list")
@@ -76,8 +78,11 @@ def test_a_token_is_shown_once_and_acts_under_its_name(
         "frozen": None,
     }
     governed.text("pause", "revenue", "--reason", "by ci")
-    assert refusal(governed, "pause", "orders", "--reason", "not ours") == {
-        "code": "not_allowed", "who": "token:ci", "command": "pause", "rule": None, "ask": [],
+    error = refusal(governed, "pause", "orders", "--reason", "not ours")
+    assert error.pop("message").startswith("token:ci may not pause: ")
+    assert error.pop("hint") == f"ask {me}; `headrace access whoami` lists your roles"
+    assert error == {
+        "code": "not_allowed", "who": "token:ci", "command": "pause", "rule": None, "ask": [me],
     }  # fmt: skip
     assert refusal(governed, "apply", "--yes")["command"] == "apply"
     assert refusal(governed, "read", "revenue")["ask"] == ["core"]
@@ -324,3 +329,38 @@ def test_first_rules_that_lock_out_their_user_arent_applied_without_a_question(
     agreed = Project(other, call)
     agreed.text("apply", "--yes")
     assert agreed.json("access", "whoami")["roles"] == []
+
+
+def test_a_token_of_a_scope_that_nothing_has_is_refused(governed: Project) -> None:
+    """Would catch: a token for a misspelt domain, which is created and may do nothing."""
+    for scope, problem in (
+        ("operator:owner=coer", "no node has the owner `coer`"),
+        ("viewer:env=stage", "there is no environment `stage`"),
+    ):
+        error = governed.refused("token", "create", "ci", "--scope", scope, code=2)
+        assert problem in error, error
+    assert "did you mean" in governed.refused(
+        "token", "create", "ci", "--scope", "operator:owner=coer", code=2
+    )
+    assert governed.json("token", "list") == []
+
+
+def test_validate_names_a_forbidden_column_that_is_not_there(governed: Project) -> None:
+    """Would catch: a misspelt column, whose values are read although a rule forbids it."""
+    file = governed.root / "access.yaml"
+    file.write_text(file.read_text() + "- {forbid: read, to: [user:ana], column: Orders.custmer}\n")
+    problems = [
+        (row["line"], row["severity"], row["message"], row["hint"])
+        for row in governed.json("validate")["problems"]
+        if row["code"] == "unknown_column"
+    ]
+    message = "`orders` has no column `custmer`: the rule forbids nothing"
+    assert problems == [(4, "warning", message, "did you mean `customer`?")]
+
+
+def test_an_unknown_user_is_named_before_the_password_is_judged(
+    governed: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: an admin who types three passwords for a name that isn't there."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    assert "nobody" in governed.refused("user", "password", "nobody", code=2)

@@ -422,3 +422,11 @@ def test_several_files_or_a_marker_elsewhere_are_refused(load: Load, complete: s
     ]
     _, problems = load(**{"sources/far.yaml": far.replace("s3://b/", "landing/")})
     assert problems == []
+
+
+def test_quotes_are_proposed_only_for_a_number_that_would_do_as_a_text(parse: Parse) -> None:
+    """Would catch: `retain: 30` answered by `put it in quotes`, which is as wrong as before."""
+    header = "/* headrace\nowner: core\nretain: 30\n*/\nselect 1 as a\n"
+    (problem,) = parse("assets/a.sql", header).problems
+    assert problem.code == "wrong_type" and "quotes" not in problem.hint
+    assert "30d" in problem.hint or "13mo" in problem.hint, problem.hint

@@ -521,6 +521,10 @@ class Fields:
 
     def checked(self, name: str, parse: Callable[[str], object], code: str) -> str | None:
         """Return a text that `parse` accepts, as written; report its UsageError under `code`."""
+        written = self.block.get(name)
+        if isinstance(written, (int, float)) and not isinstance(written, bool):
+            self._number_for_text(name, str(written), parse)
+            return None
         value = self.text(name) if name in self.block else None
         if value is None:
             return None
@@ -530,3 +534,12 @@ class Fields:
             self.refuse(name, f"{shown(name)}: {error}", error.hint, code=code)
             return None
         return value
+
+    def _number_for_text(self, name: str, text: str, parse: Callable[[str], object]) -> None:
+        """Report a number where a text is needed; quotes help if `parse` accepts it as a text."""
+        hint = f'put it in quotes: {name}: "{text}"'
+        try:
+            parse(text)
+        except UsageError as error:
+            hint = error.hint
+        self.wrong(name, "text", hint)

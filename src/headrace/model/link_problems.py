@@ -282,16 +282,25 @@ def _scope_names(project: Project) -> dict[str, set[str]]:
 def _scope_problems(
     rule: Grant | Forbid | BreakGlass, known: Mapping[str, set[str]]
 ) -> Iterator[Problem]:
+    for what, hint in _unknown_names(rule.scope, known):
+        yield _access_error(rule, what, hint)
+
+
+def unknown_names(project: Project, scope: Scope) -> list[tuple[str, str]]:
+    """Return, for each name in a scope that nothing has, what is wrong and a hint."""
+    return list(_unknown_names(scope, _scope_names(project)))
+
+
+def _unknown_names(scope: Scope, known: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
     for field, names in known.items():
-        for name in getattr(rule.scope, field):
+        for name in getattr(scope, field):
             if name not in names:
-                hint = did_you_mean(name, names) or _known_names(field, names)
                 what = (
                     f"there is no environment {shown(name)}"
                     if field == "env"
                     else f"no node has the {field} {shown(name)}"
                 )
-                yield _access_error(rule, what, hint)
+                yield what, did_you_mean(name, names) or _known_names(field, names)
 
 
 def _is_admin(grant: Grant) -> bool:

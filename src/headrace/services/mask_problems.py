@@ -1,4 +1,4 @@
-"""Warnings of `validate` about masks: methods that don't fit a type, and hashes without a key."""
+"""Warnings of `validate` about masks, plain hashes and forbidden columns that aren't there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import msgspec
 from sqlglot.tokenizer_core import Token, TokenType
 
 from headrace.compiler.lineage import compile_lineage
-from headrace.model import Asset, Problem, ProblemLevel, Source
-from headrace.model.errors import shown
+from headrace.model import Asset, Place, Problem, ProblemLevel, Source
+from headrace.model.access import ACCESS_FILE
+from headrace.model.errors import did_you_mean, shown
 from headrace.model.masks import column_classes
 from headrace.plan import Compiled
 from headrace.plan.classification import classified_columns
@@ -25,11 +26,33 @@ _BRACKETS = {"(": 1, ")": -1}
 def mask_problems(compiled: Compiled, data_folder: Path) -> list[Problem]:
     """Return the warnings about a project's masks; none if no column is classified."""
     project = compiled.project
+    problems = list(_unknown_columns(compiled))
     names = [name for name in compiled.order if column_classes(project, name)]
     if not names:
-        return []
-    problems = [problem for name in names for problem in _misfits(compiled, compiled.nodes[name])]
+        return problems
+    for name in names:
+        problems += _misfits(compiled, compiled.nodes[name])
     return [*problems, *_hashing(compiled, data_folder)]
+
+
+def _unknown_columns(compiled: Compiled) -> Iterator[Problem]:
+    """Yield the forbidden columns that a node with known columns doesn't have."""
+    nodes = {node.name.lower(): node for node in compiled.nodes.values()}
+    rules = compiled.project.access
+    for rule in rules.forbids if rules is not None else ():
+        for written in rule.columns:
+            name, _, column = written.partition(".")
+            node = nodes.get(name.lower())
+            names = node.column_names if node is not None else None
+            if names is None or column.lower() in map(str.lower, names):
+                continue
+            yield Problem(
+                code="unknown_column",
+                message=f"{shown(name)} has no column {shown(column)}: the rule forbids nothing",
+                hint=did_you_mean(column, names) or f"its columns are: {', '.join(names[:12])}",
+                place=Place(file=ACCESS_FILE, line=rule.line),
+                level=ProblemLevel.WARNING,
+            )
 
 
 def _hashing(compiled: Compiled, data_folder: Path) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from headrace.model import HeadraceError, Refused, UnknownName
-from headrace.model.access import ACCESS_FILE, AccessRules, Permission
+from headrace.model.access import ACCESS_FILE, AccessRules, Permission, Role
 from headrace.services.emergency_roles import take_emergencies
 from headrace.store.queries import freezes
 from headrace.store.queries.freezes import EVERYBODY, Freeze
@@ -216,6 +216,9 @@ def by_name() -> dict[str, CommandPermission]:
     return {row.name: row for row in (*COMMANDS.values(), SERVE)}
 
 
+ADMINS_MAX = 3
+"""Admins whom a refusal names."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -319,7 +322,7 @@ def _check_node(
     if not result.allowed:
         from headrace.security.access import NotAllowed
 
-        asked = people_to_ask(session, node.owner)
+        asked = people_to_ask(session, node.owner) or _admins(session)
         raise NotAllowed(session.identity, needed.name, result, asked)
 
 
@@ -336,6 +339,20 @@ def people_to_ask(session: ProjectSession, owner: str) -> tuple[str, ...]:
     return () if asked is None or asked.kind == "vendor" else (asked.name,)
 
 
+def _admins(session: ProjectSession) -> tuple[str, ...]:
+    """Return who may give any right: people and groups with the role admin of the whole project."""
+    rules, today = rules_of(session), session.now().date()
+    names = [
+        subject
+        for grant in (rules.grants if rules is not None else ())
+        if grant.role is Role.ADMIN and not grant.scope.of_nodes and not grant.scope.env
+        if grant.until is None or grant.until >= today
+        for subject in grant.to
+        if not subject.startswith("token:")
+    ]
+    return tuple(dict.fromkeys(names))[:ADMINS_MAX]
+
+
 def _check_whole(session: ProjectSession, needed: CommandPermission, whole: Decision) -> None:
     """Raise NotAllowed for a command about all nodes that isn't allowed or reads hidden ones."""
     if needed.anywhere and any(
@@ -348,7 +365,7 @@ def _check_whole(session: ProjectSession, needed: CommandPermission, whole: Deci
     if not whole.allowed:
         from headrace.security.access import NotAllowed
 
-        raise NotAllowed(session.identity, needed.name, whole, ())
+        raise NotAllowed(session.identity, needed.name, whole, _admins(session))
 
 
 def _frozen_error(session: ProjectSession, needed: CommandPermission, frozen: Freeze) -> NotAllowed:

@@ -13,6 +13,7 @@ from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.access import SCOPE_FIELDS, Grant, Role, Scope
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import DAY_US
+from headrace.model.link_problems import unknown_names
 from headrace.model.times import Duration
 from headrace.security import tokens
 from headrace.security.access import Identity
@@ -88,8 +89,8 @@ def create_token(
 ) -> NewTokenResponse:
     """Create an API token and return its text, once; only its hash is stored.
 
-    Raise UsageError for an invalid name, role or duration, and Refused if a valid token has the
-    name already.
+    Raise UsageError for an invalid name, role or duration and for a limit that nothing has, and
+    Refused if a valid token has the name already.
     """
     if not NAME.fullmatch(name):
         raise UsageError(
@@ -99,6 +100,9 @@ def create_token(
     if not scopes:
         raise UsageError("a token needs a role", hint=_SCOPE_HINT)
     grants = [grant_typed(f"token:{name}", text) for text in scopes]
+    for grant in grants:
+        for problem, hint in unknown_names(session.project(), grant.scope):
+            raise UsageError(problem, hint=hint)
     text = tokens.new_token()
     expires_at = _expiry(expires, session.timezone)
     arguments = CreateArguments(

@@ -76,6 +76,7 @@ def set_password(
 
     Raise UnknownName for an unknown user, and UsageError for a weak password.
     """
+    _known(read_users(users_file(session)), name)  # before the password is judged
     hashed = password_hash(name, password)
     with changing(users_file(session)) as users:
         before = _known(users, name)

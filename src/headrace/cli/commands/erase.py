@@ -107,7 +107,11 @@ def _render_erase(response: EraseResponse, page: CommandOutput) -> None:
         return
     page.say(f"plan {response.plan_id} of {response.subject}: nothing is erased yet")
     if not any(row.action == "erased" and row.node != "*" for row in response.places):
-        page.say("no row has these keys; check their values", "warn")
+        page.say(
+            "no row has these keys: check their values, or go on if only later deliveries shall"
+            " be ingested without such rows",
+            "warn",
+        )
     page.next(f"headrace erase … --plan {response.plan_id} --reason TEXT")
 
 

@@ -102,7 +102,8 @@ def refusal(error: Refused) -> str | None:
     """Return the JSON text of `{"error": …}` for a missing permission; None for another refusal."""
     if not isinstance(error, NotAllowed):
         return None
-    return encoded({"error": {"code": error.code, **refusal_fields(error)}}).decode()
+    fields = {"code": error.code, "message": str(error), "hint": error.hint}
+    return encoded({"error": {**fields, **refusal_fields(error)}}).decode()
 
 
 class AccessDecisionResponse(Response, frozen=True, kw_only=True):

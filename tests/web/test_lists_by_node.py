@@ -53,7 +53,7 @@ CONSUMER = (
 
 def _files() -> dict[str, str]:
     files = {
-        "headrace.toml": SETTINGS,
+        "headrace.toml": SETTINGS + "[environments.elsewhere]\n",
         "owners.yaml": "".join(f"{domain}_team: {{kind: team}}\n" for domain in DOMAINS),
         "consumers.yaml": "",
     }
@@ -101,10 +101,10 @@ def _me(root: Path) -> str:
 TOKENS = {
     "t-domain": (("viewer:domain=finance",), ("finance",)),
     "t-two": (("viewer:domain=finance", "operator:domain=logistics"), ("finance", "logistics")),
-    "t-tag": (("viewer:domain=nothing",), ("people",)),
-    "t-owner": (("viewer:env=nothing",), ("finance",)),
-    "t-forbidden": (("viewer:domain=nothing",), ("finance", "people")),
-    "t-nothing": (("viewer:domain=nothing",), ()),
+    "t-tag": (("viewer:env=elsewhere",), ("people",)),
+    "t-owner": (("viewer:env=elsewhere",), ("finance",)),
+    "t-forbidden": (("viewer:env=elsewhere",), ("finance", "people")),
+    "t-nothing": (("viewer:env=elsewhere",), ()),
 }
 """Token → its scopes, and the domains that it sees by these and by access.yaml."""
 

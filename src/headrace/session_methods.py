@@ -369,8 +369,8 @@ class SessionMethods:
     ) -> NewTokenResponse:
         """Create an API token and return its text, once; only its hash is stored.
 
-        Raise UsageError for an invalid name, role or duration, and Refused if a valid token
-        has the name already.
+        Raise UsageError for an invalid name, role or duration and for a limit that nothing
+        has, and Refused if a valid token has the name already.
         """
         result: NewTokenResponse = self._call(
             "tokens:create_token", name=name, scopes=scopes, expires=expires, reason=reason

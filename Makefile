@@ -20,13 +20,14 @@
 #   make ui-test         the web UI's unit and component tests
 #   make ui-dev          the web UI from its sources, on the server at HEADRACE_URL with HEADRACE_TOKEN
 #   make screenshots     docs/pictures/ from the demo, in a real browser
+#   make ui-gallery      build/ui-gallery/index.html: every page in every state, width and theme, and what changed since the last run
 #   make docs            docs/reference/ from the code, then the site with search in build/site; a broken link fails
 #   make leaks [ARGS=…]   1,000 canaries in classified columns, and everything that is served to each role
 #   make sbom [WHEEL=dist/….whl]   build/sbom.json: the wheel and its locked dependencies, in CycloneDX
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots test-languages test-adf test-airflow
+.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -149,6 +150,9 @@ ui-test: .venv/.dev
 
 screenshots: ui .venv/.dev
 	@HEADRACE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -m slow tests/ui/test_pictures.py
+
+ui-gallery: ui .venv/.dev
+	@HEADRACE_GALLERY=build/ui-gallery $(BIN)/python -m pytest -q -s -m slow tests/ui/test_gallery.py
 
 leaks: .venv/.dev
 	@$(BIN)/python -m pytest -q -s tests/web/test_leaks.py -m slow $(ARGS)

@@ -272,7 +272,7 @@ select x.a from (select a, unnest(b) as c from t) as x;
 select distinct a from t group by a, s.x;
 
 -- case duckdb: an alias in a condition is no column of a query around
--- nothing
+-- unused_column proven
 create table t (a int, b int primary key, c int);
 select distinct c from (select c, b, cast(a as int) as x from t where x = b) as y;
 

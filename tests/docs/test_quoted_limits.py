@@ -11,7 +11,8 @@ import pytest
 from page_lab import ROOT, pages
 from simulation import random_scenarios, simulator
 
-from headrace.advisor import history
+from headrace.advisor import history, partition_rules
+from headrace.advisor.complexity import SEEN_DAYS
 from headrace.checks import audit, metrics, profile_plan
 from headrace.checks import restatement as redelivered
 from headrace.checks.anomalies import categories, expectations, times, young_series
@@ -60,7 +61,6 @@ from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import passwords, root_keys, secrets, sessions
 from headrace.services import (
-    complexity,
     emergencies,
     estimates,
     import_diff,
@@ -82,8 +82,12 @@ GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
 
 QUOTED = [
-    ("docs/how-to/simplify.md", f"at least {complexity.SMALL_PARTITIONS_LEAST} partitions"),
-    ("docs/how-to/simplify.md", f"more than {complexity.LARGE_BYTES // 10**9} GB"),
+    ("docs/how-to/simplify.md", f"at least {partition_rules.SMALL_PARTITIONS_LEAST} partitions"),
+    ("docs/how-to/optimize.md", f"at least {partition_rules.SMALL_PARTITIONS_LEAST} partitions"),
+    ("docs/how-to/optimize.md", f"more than {partition_rules.LARGE_BYTES // 10**9} GB"),
+    ("docs/how-to/optimize.md", f"less than {partition_rules.SMALL_BYTES // 1000} kB"),
+    ("docs/how-to/optimize.md", f"in the last {SEEN_DAYS} days"),
+    ("docs/how-to/simplify.md", f"more than {partition_rules.LARGE_BYTES // 10**9} GB"),
     ("docs/how-to/simplify.md", f"in the last {status_facts.WINDOW.removesuffix('d')} days"),
     ("CHANGELOG.md", f"at most {emergencies.SECONDS_MAX // 60} minutes in an emergency"),
     ("docs/how-to/access.md", f"for at most {emergencies.SECONDS_MAX // 60} minutes"),

@@ -7,11 +7,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from sqlglot import exp
+
+from headrace.advisor.checking import parse_query
+from headrace.advisor.column_uses import ColumnUses
 from headrace.advisor.needed_nodes import needed_nodes
-from headrace.model import Asset, Consumer, Source, SqlBody
+from headrace.model import Asset, Consumer, InputMode, InputSpec, Source, SqlBody
 from headrace.plan import Compiled
 from headrace.plan.compiled import own_file
-from headrace.plan.impact import ALL_COLUMNS, Lineage
+from headrace.plan.impact import Lineage
 from headrace.sql.values import Transformation
 
 SEEN_DAYS = 30
@@ -24,6 +28,11 @@ _MACRO = re.compile(
 )
 _MAKES_NULLS = re.compile(r"\b(join|rollup|cube|grouping)\b", re.IGNORECASE)
 """An outer join and subtotals make NULLs of a column without any."""
+_CHANGING = (
+    "joins", "laterals", "where", "group", "having", "qualify", "distinct", "limit", "offset",
+    "sample", "with_", "connect", "pivots",
+)  # fmt: skip
+"""Clauses with which a SELECT doesn't give each row of its table once."""
 _SHAPES = re.compile(
     r"\b(distinct|limit|sample|unnest|union|intersect|except|qualify|offset)\b", re.IGNORECASE
 )
@@ -53,8 +62,8 @@ class ProjectShape:
     def __init__(self, compiled: Compiled, lineage: Lineage, seen: frozenset[str]) -> None:
         self._compiled, self._lineage = compiled, lineage
         self._project = compiled.project
-        self._seen = seen
-        """Nodes of which reads were observed."""
+        self.uses = ColumnUses(compiled, lineage, seen)
+        """The columns that somebody needs; `seen` are the nodes of which reads were observed."""
         self.needed = needed_nodes(compiled, seen)
         """Nodes that a consumer or an observed reader needs, directly or not."""
         self.passed = {
@@ -110,51 +119,11 @@ class ProjectShape:
         return {node.place.file, own_file(node) or node.place.file, *body}
 
     def _unread_columns(self) -> Iterator[Finding]:
-        used = self._used_columns()
         reason = "no column that a consumer reads is computed from it"
         for name in self._compiled.order:
-            asset, columns = self._project.assets.get(name), self._compiled.nodes[name].column_names
-            if asset is None or columns is None or self._read_as_a_whole(name, used):
-                continue
-            needed_columns = self._needed_by_itself(asset)
-            for column in columns:
-                if (name, column.lower()) not in used and column.lower() not in needed_columns:
+            if name in self.needed and name in self._project.assets:
+                for column in self.uses.unused(name):
                     yield Finding("unread_column", f"{name}.{column}", reason)
-
-    def _read_as_a_whole(self, name: str, used: set[tuple[str, str]]) -> bool:
-        """Return whether all columns of a node may be read, or nothing needs the node at all."""
-        consumers = self._project.consumers.values()
-        direct = any(name in consumer.reads for consumer in consumers)
-        whole = direct or name in self._seen or (name, ALL_COLUMNS) in used
-        return whole or name not in self.needed
-
-    def _needed_by_itself(self, asset: Asset) -> set[str]:
-        """Return the columns, in lower case, of an asset's partitions, keys and checks."""
-        checked = (
-            str(column)
-            for check in asset.checks
-            for column in check.arguments.get("columns") or [check.arguments.get("column", "")]
-        )
-        partition = self._compiled.nodes[asset.name].partition_column or ""
-        columns = (partition, asset.partition.column or "", *asset.merge_keys, *checked)
-        return {column.lower() for column in columns}
-
-    def _used_columns(self) -> set[tuple[str, str]]:
-        """Return the columns, in lower case, that a consumer or an observed reader needs."""
-        readers = {name for item in self._project.consumers.values() for name in item.reads}
-        waiting = [
-            (name, column)
-            for name in (readers | self._seen) & self._compiled.nodes.keys()
-            for column in (*(self._compiled.nodes[name].column_names or ()), ALL_COLUMNS)
-        ]
-        used: set[tuple[str, str]] = set()
-        while waiting:
-            name, column = waiting.pop()
-            if (name, column.lower()) in used:
-                continue
-            used.add((name, column.lower()))
-            waiting += [(other, above) for other, above, _ in self._lineage.above(name, column)]
-        return used
 
     # Assets that add nothing
 
@@ -173,10 +142,18 @@ class ProjectShape:
         plain = node.sql is not None and not _SHAPES.search(node.sql) and not node.uses_self
         if not lines.columns or lines.filters or not identical or not plain:
             return None
-        source = self._project.source_or_asset(above.name)
-        if source is None or asset.accumulates or asset.partition.grain != source.partition.grain:
+        if not self._has_same_partitions(asset, node.inputs[0]):
             return None
-        return above.name
+        return above.name if _reads_one_table(node.sql or "") else None
+
+    def _has_same_partitions(self, asset: Asset, spec: InputSpec) -> bool:
+        """Return whether each partition of an asset is computed from that one of its input."""
+        above = self._project.source_or_asset(spec.node)
+        if above is None or asset.materialize not in ("table", "view"):
+            return False
+        if spec.mode is not InputMode.REQUIRED or spec.lookback is not None or spec.optional:
+            return False
+        return _partitions(asset) == _partitions(above)
 
     def _pass_through(self) -> Iterator[Finding]:
         for name, above in self.passed.items():
@@ -304,6 +281,24 @@ class ProjectShape:
             step = passing if name in self.passed else 1
             depths[name] = max(above, default=0) + step if name in self._project.assets else 0
         return depths
+
+
+def _partitions(node: Source | Asset) -> tuple[object, ...]:
+    spec = node.partition
+    return spec.grain, spec.key, spec.values, spec.by_delivery, node.timezone
+
+
+def _reads_one_table(sql: str) -> bool:
+    """Return whether a query gives each row of one table once: no joins, functions or samples."""
+    statement = parse_query(sql)
+    select = None if statement is None else statement.tree
+    clause = select.args.get("from_") if isinstance(select, exp.Select) else None
+    if select is None or clause is None or any(map(select.args.get, _CHANGING)):
+        return False
+    table = clause.this
+    if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
+        return False
+    return not any(map(table.args.get, ("joins", "laterals", "pivots", "sample", "when")))
 
 
 def _who(users: list[str]) -> str:

@@ -77,16 +77,15 @@ def _unused(
     queries: Queries, select: exp.Expr, whole: exp.Expr, uses: list[exp.Expr]
 ) -> Iterator[Finding]:
     scope = queries.scope(select)
-    if scope is None or not uses or not _can_lose_columns(scope):
+    if scope is None or not uses or not can_lose_columns(scope):
         return
     if not _are_named_only(uses, queries) or _are_values(uses, queries):
         return
     names = [output.name for output in scope.outputs]
-    read = _names_read(queries.statement.tree, whole, scope)
-    unused = {n for n, name in enumerate(names) if name not in read}
+    unused = _unused_numbers(queries, whole, scope)
     if len(unused) == len(names):
         unused.discard(min(unused))
-    if unused and not _loses_its_group(scope, unused):
+    if unused and not loses_its_group(scope, unused):
         columns = tuple(names[number] for number in sorted(unused))
         yield Finding(
             "unused_column",
@@ -98,7 +97,17 @@ def _unused(
         )
 
 
-def _can_lose_columns(scope: SelectScope) -> bool:
+def _unused_numbers(queries: Queries, whole: exp.Expr, scope: SelectScope) -> set[int]:
+    """Return which outputs of a subquery nothing names, outside of it or in its own clauses."""
+    read, inside = _names_outside(queries.statement.tree, whole), clause_names(scope)
+    return {
+        number
+        for number, output in enumerate(scope.outputs)
+        if output.name not in read and (output.name not in inside or is_plain(scope, number))
+    }
+
+
+def can_lose_columns(scope: SelectScope) -> bool:
     """Whether a SELECT list can be told column by column, and fixes no rows."""
     names = [output.name for output in scope.outputs]
     listed = scope.is_complete and len(names) == len(scope.select.expressions) and all(names)
@@ -109,7 +118,7 @@ def _can_lose_columns(scope: SelectScope) -> bool:
     return not _counts_columns(scope)
 
 
-def _loses_its_group(scope: SelectScope, unused: set[int]) -> bool:
+def loses_its_group(scope: SelectScope, unused: set[int]) -> bool:
     """Whether a SELECT without GROUP BY would lose its last aggregate, and give all rows."""
     if not scope.is_grouped or scope.select.args.get("group") or scope.select.args.get("having"):
         return False
@@ -144,21 +153,34 @@ def _is_star(node: exp.Expr) -> bool:
     return any(not isinstance(star.parent, exp.Count) for star in node.find_all(exp.Star))
 
 
-def _names_read(tree: exp.Expr, whole: exp.Expr, scope: SelectScope) -> set[str]:
-    """Return every name that is used outside of a subquery, or in its later clauses."""
-    read = {
+def _names_outside(tree: exp.Expr, whole: exp.Expr) -> set[str]:
+    """Return every name that is used outside of a subquery."""
+    return {
         node.name.lower()
         for node in tree.find_all(exp.Column, exp.Identifier)
         if not isinstance(node.parent, exp.Alias | exp.TableAlias) and not _is_inside(node, whole)
     }
+
+
+def clause_names(scope: SelectScope) -> set[str]:
+    """Return the names that a SELECT uses without a table: they may mean its own aliases."""
     select = scope.select
     clauses = [select.args.get(key) for key in ("where", "order", "group", "having", "qualify")]
     inner = [unparenthesised(node) for node in select.expressions]
     # an alias may be used beside its definition
     parts = [*filter(None, clauses), *(p for p in inner if not isinstance(p, exp.Column))]
-    for part in parts:
-        read |= {column.name.lower() for column in part.find_all(exp.Column) if not column.table}
-    return read
+    return {
+        column.name.lower()
+        for part in parts
+        for column in part.find_all(exp.Column)
+        if not column.table
+    }
+
+
+def is_plain(scope: SelectScope, number: int) -> bool:
+    """Whether an output is a column under its own name, which clauses mean without it, too."""
+    output = scope.outputs[number]
+    return isinstance(output.node, exp.Column) and output.node.name.lower() == output.name
 
 
 def _is_inside(node: exp.Expr, whole: exp.Expr) -> bool:

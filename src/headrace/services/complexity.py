@@ -10,9 +10,10 @@ import msgspec
 
 from headrace.advisor.complexity import SEEN_DAYS, Finding, ProjectShape
 from headrace.advisor.costs import MONTH_DAYS, CostAmount, CostItem, sums
+from headrace.advisor.partition_rules import better_grain
+from headrace.advisor.project_advice import StoredSizes
 from headrace.advisor.same_content import same_rows
 from headrace.compiler.lineage import compile_lineage
-from headrace.model.fields import bytes_as_text
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.services.costs import days_since, figuring_of, plain_items
@@ -34,9 +35,6 @@ from headrace.store.queries.costs import stored_partitions
 FINDINGS_MAX = 1_000
 VERSIONS_MAX = 10
 """The trend has at most this many of the newest versions."""
-SMALL_BYTES = 20_000
-SMALL_PARTITIONS_LEAST = 100
-LARGE_BYTES = 50_000_000_000
 UNSEEN = "reads past Headrace (files, other tools on the same database) can't be seen: ask first"
 
 
@@ -84,19 +82,17 @@ def _measured(figuring: Figuring, shape: ProjectShape) -> Iterator[Finding]:
         node = figuring.project.source_or_asset(name)
         if node is None or node.partition.grain is None:
             continue
-        mean = sizes.bytes // sizes.partitions
-        text = f"{sizes.partitions:,} partitions of {bytes_as_text(mean)} in the mean"
-        if mean < SMALL_BYTES and sizes.partitions >= SMALL_PARTITIONS_LEAST and mean:
-            yield Finding("grain", name, f"{text}: a coarser partition would do")
-        elif mean > LARGE_BYTES:
-            yield Finding("grain", name, f"{text}: a finer partition would be recomputed faster")
+        stored_sizes = StoredSizes(sizes.partitions, sizes.bytes)
+        better = better_grain(node.partition.grain, stored_sizes)
+        if better is not None:
+            yield Finding("grain", name, better)
 
 
 def _same_rows(figuring: Figuring, shape: ProjectShape) -> Iterator[Finding]:
     known = {
         frozenset((name, above)) for name, above in shape.passed.items()
     }  # reported as pass_through
-    for pair in same_rows(stored.contents(figuring.tx)):
+    for pair in same_rows(content[:3] for content in stored.contents(figuring.tx)):
         both = figuring.compiled.nodes.keys() >= {pair.node, pair.other}
         if both and frozenset((pair.node, pair.other)) not in known:
             text = (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
+
+from msgspec import structs
 
 from headrace.advisor.checking import Advice, check_query, check_text
 from headrace.advisor.project_tables import ProjectTables
@@ -14,7 +17,8 @@ from headrace.model import Asset, SqlBody, UsageError
 from headrace.plan.compiled import Compiled
 from headrace.services.parameters import Argument, Excluded, Option, Selected
 from headrace.services.permissions import authorised
-from headrace.services.responses.optimize import JoinRow, OptimizeRow, PremiseRow
+from headrace.services.project_rules import PARTITIONS_MAX, advice_of_project, verdict
+from headrace.services.responses.optimize import EqualityRow, JoinRow, OptimizeRow, PremiseRow
 from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.sql.parsing import TEXT_CHARACTERS_MAX
@@ -43,7 +47,40 @@ def optimize(
             progress.advance(1)
     finally:
         progress.finish()
-    return rows
+    rows += _of_project(session, compiled, tables, wanted)
+    order = {name: number for number, name in enumerate(wanted)}
+    return sorted(rows, key=lambda item: order.get(item.asset or "", 0))
+
+
+def _of_project(
+    session: ProjectSession, compiled: Compiled, tables: ProjectTables, names: Sequence[str]
+) -> Iterator[OptimizeRow]:
+    """Yield what the rules about the whole project say about assets."""
+    text = partial(_text_of_project, session.root)
+    for finding, advice in advice_of_project(session, compiled, tables, text, names):
+        declared = compiled.project.assets[finding.asset]
+        file = declared.body.file if isinstance(declared.body, SqlBody) else declared.place.file
+        item = row(advice, asset=finding.asset, file=file)
+        equality = finding.equality
+        yield structs.replace(
+            item,
+            verdict=verdict(finding),
+            command=finding.command,
+            equality=None
+            if equality is None
+            else EqualityRow(
+                partitions=list(equality.partitions[:PARTITIONS_MAX]),
+                rows=equality.rows,
+                equal=True,
+            ),
+        )
+
+
+def _text_of_project(root: Path, file: str) -> str | None:
+    try:
+        return _read(root / file)
+    except UsageError:
+        return None  # deleted or changed meanwhile
 
 
 def _of_asset(

@@ -16,13 +16,14 @@ class Content(NamedTuple):
     node: str
     partition: str
     hash: str
+    rows: int
 
 
 def contents(tx: Transaction) -> list[Content]:
     """Return the current partitions with rows and a hash, the newest `CONTENTS_MAX`."""
     rows = tx.execute(
-        "select node, partition, content_hash from publication where ended_snapshot is null and"
-        " rows > 0 and content_hash is not null order by id desc limit :limit",
+        "select node, partition, content_hash, rows from publication where ended_snapshot is null"
+        " and rows > 0 and content_hash is not null order by id desc limit :limit",
         {"limit": CONTENTS_MAX},
     )
     return [Content(*row) for row in rows.fetchall()]

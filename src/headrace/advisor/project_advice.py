@@ -1,0 +1,175 @@
+"""What the rules about a whole project start from, and what they say about one asset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+from sqlglot import exp
+
+from headrace.advisor.advice import Edit, Finding, Premise, finding_id
+from headrace.advisor.complexity import ProjectShape
+from headrace.advisor.edits import edited, unified_diff
+from headrace.advisor.project_tables import ProjectTables
+from headrace.advisor.queries import Queries
+from headrace.advisor.statements import Statement
+from headrace.model import Asset, SqlBody
+from headrace.plan import Compiled
+
+
+class StoredSizes(NamedTuple):
+    """How many partitions a node has stored, and their bytes."""
+
+    partitions: int
+    bytes: int
+
+
+class Equality(NamedTuple):
+    """Partitions in which two nodes have equal rows, by the hashes of what is published."""
+
+    partitions: tuple[str, ...]
+    rows: int
+
+
+class ProjectFinding(NamedTuple):
+    """What a rule says about an asset in its project."""
+
+    asset: str
+    finding: Finding
+    diff: str | None = None
+    """A diff of one or several files."""
+    command: str | None = None
+    equality: Equality | None = None
+
+    @property
+    def id(self) -> str:
+        """An id that stays while the subject does: the rule, the asset, its columns and join."""
+        finding = self.finding
+        words = " ".join((finding.kind, *finding.columns, *(finding.join or ("",))[0:1]))
+        return finding_id(self.asset, finding.rule, words, 0)
+
+
+class QueryText(NamedTuple):
+    """The query of an asset as it stands in its file."""
+
+    statement: Statement
+    queries: Queries
+    file: str
+    text: str
+    """The whole file."""
+    offset: int
+    """Where the query begins in the file."""
+
+    def diff(self, edits: tuple[Edit, ...]) -> str:
+        """Return edits of the query as a diff of the file."""
+        return unified_diff(self.file, self.text, self.moved(edits))
+
+    def moved(self, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
+        """Return edits of the query as edits of the file."""
+        return tuple(
+            Edit(edit.start + self.offset, edit.end + self.offset, edit.replacement)
+            for edit in edits
+        )
+
+    def edited(self, edits: tuple[Edit, ...]) -> str:
+        """Return the query after edits."""
+        return edited(self.statement.text, edits)
+
+
+class ProjectView:
+    """A compiled project with the queries of its assets, as the rules read it.
+
+    `file_text` returns the text of a file of the project, or None. `sizes` are those of stored
+    partitions, empty without a history; `same_rows` are pairs of nodes with equal rows.
+    """
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        tables: ProjectTables,
+        shape: ProjectShape,
+        file_text: Callable[[str], str | None],
+        sizes: Mapping[str, StoredSizes],
+        same_rows: Mapping[tuple[str, str], Equality],
+    ) -> None:
+        self.compiled, self.tables, self.shape = compiled, tables, shape
+        self.project = compiled.project
+        self.sizes, self.same_rows = sizes, same_rows
+        self._file_text = file_text
+        self._queries: dict[str, Queries | None] = {}
+
+    @cached_property
+    def readers(self) -> dict[str, list[str]]:
+        """Node → the assets that read it, in order."""
+        readers: dict[str, list[str]] = {name: [] for name in self.compiled.nodes}
+        for name in self.compiled.order:
+            for spec in self.compiled.nodes[name].inputs:
+                readers[spec.node].append(name)
+        return readers
+
+    def consumers(self, name: str) -> list[str]:
+        """Return the consumers that read a node directly."""
+        return [c.name for c in self.project.consumers.values() if name in c.reads]
+
+    def queries(self, name: str) -> Queries | None:
+        """Return the query of an asset; None if it isn't SQL, or can't be followed."""
+        if name not in self._queries:
+            self._queries[name] = self._read(name)
+        return self._queries[name]
+
+    def _read(self, name: str) -> Queries | None:
+        statement = self.tables.statement(name) if name in self.project.assets else None
+        if statement is None:
+            return None
+        try:
+            return Queries(statement, self.tables.catalog(name))
+        except RecursionError:
+            return None
+
+    def text(self, name: str) -> QueryText | None:
+        """Return an asset's query in its file; None if it can't be edited there."""
+        asset, queries = self.project.assets.get(name), self.queries(name)
+        if asset is None or queries is None or not isinstance(asset.body, SqlBody):
+            return None
+        if self.compiled.nodes[name].sql != asset.body.text:  # macros are expanded
+            return None
+        text = self.file(asset.body.file)
+        offset = -1 if text is None else text.find(asset.body.text)
+        if text is None or offset < 0:
+            return None
+        return QueryText(queries.statement, queries, asset.body.file, text, offset)
+
+    def file(self, path: str) -> str | None:
+        """Return the text of a file of the project; None if it can't be read."""
+        return self._file_text(path)
+
+    def is_sql(self, asset: Asset) -> bool:
+        """Return whether an asset is a query."""
+        return isinstance(asset.body, SqlBody)
+
+    def nobody_else(self, name: str) -> Premise:
+        """Return the premise that only the project reads a node. Nothing guards it."""
+        return Premise(f"nobody reads {name} past the consumers of the project", None)
+
+
+def unstable(queries: Queries | None) -> frozenset[Premise]:
+    """Return the premises under which a query gives the same in each run."""
+    texts = queries.instabilities if queries is not None else ["the code gives the same each time"]
+    return frozenset(Premise(text, None) for text in texts)
+
+
+def names_all_columns(statement: Statement) -> bool:
+    """Return whether a query takes the columns of a table as they are: `*`, COLUMNS, NATURAL.
+
+    Of a table that loses a column it would then give other rows, or fail.
+    """
+    tree = statement.tree
+    stars = (s for s in tree.find_all(exp.Star) if not isinstance(s.parent, exp.Count))
+    if next(stars, None) is not None or tree.find(exp.Columns, exp.Pivot) is not None:
+        return True
+    if any(join.method == "NATURAL" for join in tree.find_all(exp.Join)):
+        return True
+    tables = {table.alias_or_name.lower() for table in tree.find_all(exp.Table)}
+    columns = tree.find_all(exp.Column)
+    return any(column.name.lower() in tables for column in columns if not column.table)

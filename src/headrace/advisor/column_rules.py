@@ -84,12 +84,19 @@ def _removable(view: ProjectView, name: str, unused: list[str]) -> list[str]:
         return unused
     queries = view.queries(name)
     scopes = [] if queries is None else _branches(queries.statement.tree, queries)
-    numbers = _numbers(scopes[0], {column.lower() for column in unused}) if scopes else set()
+    removable = _removable_outputs(scopes, {column.lower() for column in unused})
+    return [column for column in unused if column.lower() in removable]
+
+
+def _removable_outputs(scopes: list[SelectScope], columns: set[str]) -> set[str]:
+    """Return those of a query's columns that can go; `scopes` are the branches of a UNION ALL."""
+    if not scopes:
+        return set()
+    numbers = _numbers(scopes[0], columns)
     if any(_fixes_rows(scope) or _loses_its_rows(scope, numbers) for scope in scopes):
-        return []
+        return set()
     outputs = [scopes[0].outputs[number] for number in numbers]
-    names = {output.name for output in outputs if not isinstance(output.node, exp.Star)}
-    return [column for column in unused if column.lower() in names]
+    return {output.name for output in outputs if not isinstance(output.node, exp.Star)}
 
 
 def _numbers(scope: SelectScope, columns: set[str]) -> set[int]:

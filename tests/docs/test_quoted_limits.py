@@ -61,6 +61,7 @@ from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import passwords, root_keys, secrets, sessions
 from headrace.services import (
+    consumer_history,
     emergencies,
     estimates,
     import_diff,
@@ -82,6 +83,7 @@ GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
 
 QUOTED = [
+    ("docs/how-to/web-ui.md", f"the newest {consumer_history.DELIVERIES_MAX} deliveries"),
     ("docs/how-to/simplify.md", f"at least {partition_rules.SMALL_PARTITIONS_LEAST} partitions"),
     ("docs/how-to/optimize.md", f"at least {partition_rules.SMALL_PARTITIONS_LEAST} partitions"),
     ("docs/how-to/optimize.md", f"more than {partition_rules.LARGE_BYTES // 10**9} GB"),

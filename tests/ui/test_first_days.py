@@ -72,7 +72,10 @@ def test_what_is_wrong_isnt_said_to_wait(wrong: Site) -> None:
         notice = page.locator("main .notice").first
         expect(notice).to_contain_text("Wrong since")
         expect(notice).to_contain_text("lapsed")
-        page.get_by_role("button", name="2025-03-04: due").click()
+        page.get_by_role("region", name="Deliveries and deadlines").get_by_text(
+            "As a table"
+        ).click()
+        page.get_by_role("button", name="2025-03-04", exact=True).click()
         said = page.get_by_role("region", name="Delay ledger of 2025-03-04")
         expect(said).to_contain_text("2025-03-04 waits because of")
         assert axed(page) == []
@@ -82,7 +85,10 @@ def test_the_ledger_is_whole_on_a_phone(wrong: Site) -> None:
     """Would catch: how long each part lasted, beyond the right edge."""
     with wrong.page(width=390) as page:
         open_page(page, "/consumers/report")
-        page.get_by_role("button", name="2025-03-04: due").click()
+        page.get_by_role("region", name="Deliveries and deadlines").get_by_text(
+            "As a table"
+        ).click()
+        page.get_by_role("button", name="2025-03-04", exact=True).click()
         ledger = page.get_by_role("group", name="Delay ledger")
         assert ledger.evaluate("one => one.scrollWidth <= one.clientWidth")
         expect(ledger).to_contain_text("core could have ended it")

@@ -45,19 +45,22 @@ def many_deliveries(page: Page) -> None:
     def fulfil(route: Route) -> None:
         answer = route.fetch()
         response: dict[str, Any] = json.loads(answer.body())
-        newest = response["deliveries"][0]
+        days = [f"2025-{1 + n // 28:02}-{1 + n % 28:02}" for n in range(DELIVERIES)]
         response["deliveries"] = [
             {
-                **newest,
-                "interval": f"2025-{1 + n // 28:02}-{1 + n % 28:02}",
-                "ledger": None,
-                "late_seconds": 7200 if n == DELIVERIES - 1 else -60.0 * n,
+                **response["deliveries"][0],
+                "interval": day,
+                "due_at": f"{day}T07:00:00+01:00",
+                "state": "late" if day == days[-1] else "met",
+                "late_seconds": 7200 if day == days[-1] else -3600 - 60.0 * n,
+                "wait_seconds": 14_400,
+                "segments": [{"kind": "source", "owner": "core", "seconds": 14_400}],
             }
-            for n in range(DELIVERIES - 1, -1, -1)
+            for n, day in enumerate(days)
         ]
         route.fulfill(response=answer, json=response)
 
-    page.route(re.compile("/api/v1/consumers/report"), fulfil)
+    page.route(re.compile("/api/v1/consumers/report/history"), fulfil)
 
 
 def test_no_column_of_the_checks_is_cut_off_on_a_desk(shop: Site) -> None:
@@ -71,32 +74,60 @@ def test_no_column_of_the_checks_is_cut_off_on_a_desk(shop: Site) -> None:
         assert table.locator("td[data-label=Of] wbr").count() > 0
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_the_newest_delivery_is_in_sight_with_dates_and_a_scale(shop: Site, width: int) -> None:
-    """Would catch: a phone that shows the oldest deliveries and hides the late one; marks of which
-    nobody can say when or how late."""
-    with shop.page(width=width) as page:
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_newest_delivery_is_in_sight_with_dates_and_a_scale(
+    shop: Site, width: int, theme: str
+) -> None:
+    """Would catch: a phone that shows the oldest deliveries and hides the late one; a line without
+    its time; a click that opens nothing."""
+    with shop.page(width=width, theme=theme) as page:
         many_deliveries(page)
         open_page(page, "/consumers/report")
-        chart = page.get_by_role("group", name="Deliveries and deadlines")
-        newest = chart.get_by_role("button").last
-        expect(newest).to_have_attribute(
-            "aria-label", re.compile("2025-02-22: .*, 2 h 00 min after the deadline")
+        panel = page.get_by_role("region", name="Deliveries and deadlines")
+        expect(panel).to_contain_text("Europe/Berlin")
+        chart = panel.get_by_role("img", name=re.compile("against the deadline"))
+        expect(chart).to_have_attribute(
+            "aria-label", re.compile(r"49 in time, 1 late \(2025-02-22\)$")
         )
-        newest.scroll_into_view_if_needed()
-        expect(newest).to_be_in_viewport(ratio=0.9)
-        assert chart.locator(".plot").evaluate(
-            "one => one.scrollLeft + one.clientWidth >= one.scrollWidth - 1"
-        )
-        for said in ("2025-01-01", "2025-02-22", "2 h 00 min after", "48 min before"):
-            expect(chart).to_contain_text(said)
-        under = chart.locator(".dates").get_by_text("2025-02-22").bounding_box()
-        box = chart.locator(".plot").bounding_box()
-        assert under and box and under["x"] + under["width"] <= box["x"] + box["width"] + 1
-        assert under["x"] + under["width"] >= box["x"] + box["width"] - 24
+        assert chart.locator(".deadline text").text_content() == "07:00"
+        names = chart.locator("text").all_text_contents()
+        assert {"2025-01-01", "2025-02-22", "09:00"} <= set(names)
+        assert chart.locator("g.tone-bad svg").count() == 1, "its shape isn't that of the others"
+        box = chart.bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= width
+        chart.click(position={"x": box["width"] - 16, "y": 60})
+        expect(page).to_have_url(re.compile("interval=2025-02-22"))
+        expect(panel.get_by_text("2025-02-22: late, due Sat 2025-02-22 07:00")).to_be_visible()
+        expect(page.get_by_role("heading", name="Delay ledger of 2025-02-22")).to_be_visible()
+        page.get_by_role("button", name="Older delivery").press("Enter")
+        expect(page).to_have_url(re.compile("interval=2025-02-21"))
+        waits = panel.get_by_role("img", name=re.compile("^Waits for report by kind: source or"))
+        assert waits.locator("rect.part").count() == DELIVERIES
+        page.get_by_role("link", name="owner", exact=True).press("Enter")
+        expect(panel.get_by_role("img", name=re.compile("by owner: core"))).to_be_visible()
         assert page.evaluate(
             "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         )
+        assert axed(page) == []
+
+
+def test_the_days_of_a_consumer_are_a_strip_and_a_table(shop: Site) -> None:
+    """Would catch: days in colours only, of which nobody can say when they were."""
+    with shop.page() as page:
+        open_page(page, "/consumers/report")
+        panel = page.get_by_role("region", name="Service by day")
+        strip = panel.get_by_role("img", name=re.compile("^Days of report: "))
+        assert strip.locator("rect").count() == 90
+        heights = {
+            one.get_attribute("class"): one.get_attribute("height")
+            for one in strip.locator("rect").all()
+        }
+        assert len(set(heights.values())) == len(heights) >= 2
+        panel.get_by_text("As a table (90)").click()
+        newest = panel.locator("tbody tr").first
+        expect(newest).to_contain_text("2025-03-04")
+        expect(newest).to_contain_text("late")
         assert axed(page) == []
 
 

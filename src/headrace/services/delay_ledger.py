@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.ledger.account import Books, Ledger
+from headrace.ledger.account import Books, Ledger, share_of
 from headrace.ledger.claims import BETWEEN
 from headrace.ledger.frozen import frozen_ledger, terms_as_promised
 from headrace.ledger.records import LedgerRecords
@@ -125,6 +125,20 @@ class Ledgers:
         """
         return self._consumer(terms, interval)[0]
 
+    def by_kind_and_owner(self, ledger: Ledger) -> dict[tuple[str, str], float]:
+        """Return (kind of segment, owner) → seconds of a wait.
+
+        Segments of nodes that the session's identity may not see are left out.
+        """
+        self._load_owners(ledger)
+        result: Counter[tuple[str, str]] = Counter()
+        for segment in ledger.segments:
+            names = [name for name in (segment.node, segment.lacking) if name]
+            if all(map(self._session.shows, names)):
+                share = share_of(segment, self._books.traits, self._records.owners)
+                result[str(segment.kind), share.owner] += segment.us
+        return {key: us / _SECOND_US for key, us in result.items() if us}
+
     def of_partition(self, node: str, key: str) -> LedgerRow | None:
         """Return a partition's newest wait."""
         ledger = self._books.of_partition(node, key)
@@ -187,10 +201,14 @@ class Ledgers:
             lacking=segment.lacking or None,
         )
 
-    def _shares(self, ledger: Ledger) -> list[ShareRow]:
+    def _load_owners(self, ledger: Ledger) -> None:
+        """Load the owners of the incidents that a wait's segments name."""
         for segment in ledger.segments:
             if segment.incident:
                 self._records.incidents(segment.node, segment.partition)
+
+    def _shares(self, ledger: Ledger) -> list[ShareRow]:
+        self._load_owners(ledger)
         results = ledger.shares(self._books.traits, self._records.owners)
         whole = max(1, ledger.wait_us)
         rows = [

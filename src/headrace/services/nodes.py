@@ -459,12 +459,7 @@ def consumer(
     Raise UnknownName for an unknown consumer.
     """
     project = session.project()
-    declared = project.consumers.get(name)
-    if declared is None:
-        raise UnknownName(
-            f"there is no consumer {name[:60]!r}",
-            hint=did_you_mean(name, project.consumers) or "headrace status",
-        )
+    declared = declared_consumer(session, name)
     response = (
         status(session, [f"consumer:{name}"])
         if session.compiled is None
@@ -487,6 +482,20 @@ def consumer(
         deliveries=page,
         next=cursor_text(page[-1].interval) if more else None,
     )
+
+
+def declared_consumer(session: ProjectSession, name: str) -> Consumer:
+    """Return a consumer of the applied project, of the files before the first apply.
+
+    Raise UnknownName.
+    """
+    consumers = session.project().consumers
+    if name not in consumers:
+        raise UnknownName(
+            f"there is no consumer {name[:60]!r}",
+            hint=did_you_mean(name, consumers) or "headrace status",
+        )
+    return consumers[name]
 
 
 def _upstream(session: ProjectSession, name: str) -> list[str]:
@@ -534,24 +543,30 @@ def _deliveries(
 def _interval_row(
     session: ProjectSession, obligation: Obligation, ledger: LedgerRow | None, now_us: int
 ) -> ServedInterval:
-    end = (
-        obligation.met_at_us
-        if obligation.met_at_us is not None
-        else now_us
-        if now_us > obligation.due_at_us and not obligation.waived
-        else None
-    )
     return ServedInterval(
         interval=obligation.interval,
         due_at=session.instant(obligation.due_at_us),
         met_at=None if obligation.met_at_us is None else session.instant(obligation.met_at_us),
-        state=_state(obligation, now_us),
-        late_seconds=None if end is None else (end - obligation.due_at_us) / 1_000_000,
+        state=delivery_state(obligation, now_us),
+        late_seconds=late_seconds(obligation, now_us),
         ledger=ledger,
     )
 
 
-def _state(obligation: Obligation, now_us: int) -> str:
+def late_seconds(obligation: Obligation, now_us: int) -> float | None:
+    """Return by how much an interval was met after its deadline, negative before it.
+
+    Of a missing interval it is the time since the deadline; None before that, and if waived.
+    """
+    if obligation.met_at_us is not None:
+        return (obligation.met_at_us - obligation.due_at_us) / 1_000_000
+    if now_us > obligation.due_at_us and not obligation.waived:
+        return (now_us - obligation.due_at_us) / 1_000_000
+    return None
+
+
+def delivery_state(obligation: Obligation, now_us: int) -> str:
+    """Return `met`, `late`, `waived`, `missing` or `due`, as `ServedInterval` has it."""
     if obligation.met_at_us is not None:
         return "met" if obligation.met_at_us <= obligation.due_at_us else "late"
     return "waived" if obligation.waived else "missing" if now_us > obligation.due_at_us else "due"

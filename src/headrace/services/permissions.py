@@ -87,6 +87,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "connections:notify": _ROW("notify", SEE),
     "connections:test_channels": _ROW("notify test", OPERATE),
     "connections:test_connections": _ROW("connections test", OPERATE),
+    "consumer_history:consumer_history": _ROW("consumer history", SEE, "name"),
     "contract_accept:accept": _ROW("contract accept", CHANGE, "target"),
     "contract_accept:accept_names": _ROW("contract accept", CHANGE, "node"),
     "contract_accept:preview_names": _ROW("contract accept preview", READ, "node"),

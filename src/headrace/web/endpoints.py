@@ -185,6 +185,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/status", "status", "status:status"),
     Get("/figures/{figure}", "figure", "figures:explain"),
     Get("/consumers/{name}", "consumer", "nodes:consumer"),
+    Get("/consumers/{name}/history", "consumer_history", "consumer_history:consumer_history"),
     Get("/assets", "catalog", "catalog_search:catalog"),
     Get("/assets/{name}", "node", "nodes:node"),
     Get("/assets/{name}/partitions", "partitions", "nodes:list_partitions"),

@@ -2,6 +2,7 @@
 import { Link } from "react-router";
 import type { Schema } from "../api/client";
 import { formatDuration } from "./durations";
+import { groupOf } from "./ledgerGroups";
 import { Time } from "./Time";
 import "./ledger.css";
 
@@ -11,23 +12,6 @@ export type LedgerData = Pick<
   "from" | "to" | "wait_seconds" | "segments" | "said" | "shares" | "open" | "read"
 >;
 
-/** Who a kind of segment waits for. */
-const GROUPS: Record<string, "people" | "work" | "ours" | "source"> = {
-  hold: "people",
-  approval: "people",
-  paused: "people",
-  retry: "work",
-  run: "work",
-  export: "work",
-  audit: "ours",
-  publish: "ours",
-  dispatch: "ours",
-  queue: "ours",
-  detection: "ours",
-  unattributed: "ours",
-  schedule: "source",
-  source: "source",
-};
 const LABELS = {
   people: "a person decides",
   work: "computing",
@@ -70,7 +54,7 @@ export function Ledger({ ledger }: { ledger: LedgerData }) {
               <tr key={`${segment.from}${segment.kind}${segment.node}`}>
                 <td data-label="Segment">
                   <div>
-                    <span className={`swatch ${GROUPS[segment.kind] ?? "ours"}`} />
+                    <span className={`swatch ${groupOf(segment.kind)}`} />
                     {segment.kind}
                     <div className="muted small">{segment.note}</div>
                     {segment.decider && (
@@ -134,7 +118,7 @@ function Bar({ segment, began, whole }: { segment: Segment; began: number; whole
   const width = (segment.seconds / whole) * 100;
   return (
     <div
-      className={`bar ${GROUPS[segment.kind] ?? "ours"}`}
+      className={`bar ${groupOf(segment.kind)}`}
       style={{ marginLeft: `min(${left}%, calc(100% - 3px))`, width: `max(${width}%, 3px)` }}
     />
   );

@@ -1,9 +1,10 @@
 // A figure over time, the newest at the right, marked points by shape and colour; the same as a table.
-import { useLayoutEffect, useRef, useState } from "react";
+import { useState } from "react";
 import { useNavigate } from "react-router";
 import { chartOf, type Chart } from "./chart";
 import { Table, type Column } from "./Table";
 import { Shape } from "./State";
+import { useWidth } from "./useWidth";
 import "./series.css";
 
 /** `value` is null where there was nothing, `low` and `high` where nothing is known to be usual. */
@@ -33,7 +34,6 @@ type Props = {
 };
 
 const HEIGHT = 170;
-const WIDTH = 640;
 const EVENT_LETTER_WIDTH = 8;
 const NONE: readonly Event[] = [];
 const nowhere = () => "";
@@ -125,22 +125,6 @@ export function Series({
       </details>
     </figure>
   );
-}
-
-/** The width of an element in pixels, now and after each change. */
-function useWidth(): [React.RefObject<HTMLElement | null>, number] {
-  const ref = useRef<HTMLElement>(null);
-  const [width, setWidth] = useState(WIDTH);
-  useLayoutEffect(() => {
-    const element = ref.current;
-    if (!element || typeof ResizeObserver === "undefined") return undefined;
-    const observer = new ResizeObserver(([entry]) => {
-      if (entry && entry.contentRect.width > 0) setWidth(Math.floor(entry.contentRect.width));
-    });
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
-  return [ref, width];
 }
 
 function textOf({ value }: Point, format: Props["format"]): string {

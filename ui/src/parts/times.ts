@@ -49,6 +49,18 @@ export function secondOf(at: string, zone: string | undefined): string {
   return new Date(at).toLocaleTimeString("en-GB", { timeZone: zone ?? "UTC" });
 }
 
+/** The time of day in a time zone, in seconds since midnight. */
+export function clockOf(at: string, zone: string): number {
+  const { hour, minute } = partsOf(new Date(at), zone);
+  return Number(hour) * 3_600 + Number(minute) * 60;
+}
+
+/** 2025-02-10, the date in a time zone. */
+export function dateOf(at: string, zone: string): string {
+  const { year = "", month = "", day = "" } = partsOf(new Date(at), zone);
+  return `${year}-${month}-${day}`;
+}
+
 /** EST, CET: American English has abbreviations for the most zones. */
 function zoneName(at: Date): string {
   const format = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" });

@@ -1,4 +1,4 @@
-"""Responses of a node's history: its publications, and the figures of its columns over time."""
+"""Responses over time: a node's publications and figures, and how consumers were served."""
 
 from __future__ import annotations
 
@@ -73,3 +73,51 @@ class HistoryResponse(Response, frozen=True, kw_only=True):
     column: str | None
     figures: list[ColumnFigureRow]
     """Of `column`; empty without one."""
+
+
+class DelaySegmentRow(Response, frozen=True, kw_only=True):
+    """The part of a wait of one kind of segment that one owner had; `owner` is empty if unknown."""
+
+    kind: str
+    owner: str
+    seconds: float
+
+
+class PastDeliveryRow(Response, frozen=True, kw_only=True):
+    """An interval of a consumer against its deadline; `state` and `late_seconds` are those of
+    `ServedInterval`. `wait_seconds` is from the interval's end until it was met; null before that
+    end. `segments` say what it was spent on, as the delay ledger does; those of hidden nodes are
+    left out."""
+
+    interval: str
+    due_at: datetime
+    met_at: datetime | None
+    state: str
+    late_seconds: float | None
+    wait_seconds: float | None
+    segments: list[DelaySegmentRow]
+
+
+class ServiceDayRow(Response, frozen=True, kw_only=True):
+    """How a consumer was served on a day. `state` is the worst of `seconds`: wrong, never, late,
+    unknown (a source wasn't observed), excepted (served only by an exception of somebody other than
+    the owner), served; null if nothing was promised or due yet. `seconds` has the time in each
+    state."""
+
+    date: str
+    state: str | None
+    seconds: dict[str, float]
+
+
+class ConsumerHistoryResponse(Response, frozen=True, kw_only=True):
+    """How a consumer was served over the last days, oldest first.
+
+    `deliveries` are the intervals whose deadlines are in these days or later; `limited`: older ones
+    are left out. `days` are days of `timezone`, the project's."""
+
+    now: datetime
+    consumer: str
+    timezone: str
+    deliveries: list[PastDeliveryRow]
+    limited: bool
+    days: list[ServiceDayRow]

@@ -1,7 +1,8 @@
 // How a node's partitions were over time: rows, size, duration, delay, and the figures of a column.
-import { Link, useSearchParams } from "react-router";
+import { useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
+import { Choice } from "../../parts/Choice";
 import { formatDuration, roundIn } from "../../parts/durations";
 import { figureName, formatBytes, formatOf, formatRows } from "../../parts/figureNames";
 import { Empty, Loaded, Panel } from "../../parts/Page";
@@ -113,34 +114,6 @@ function eventsOf({ marks }: Document): Event[] {
     text,
     bad: kind === "incident",
   }));
-}
-
-type Choosing = {
-  label: string;
-  name: string;
-  values: readonly string[];
-  chosen: string | null;
-};
-
-function Choice({ label, name, values, chosen }: Choosing) {
-  const [params] = useSearchParams();
-  return (
-    <nav className="row choice" aria-label={label}>
-      <span className="muted small">{label}</span>
-      {values.map((value) => (
-        <Link
-          key={value}
-          className="mono"
-          to={`?${new URLSearchParams({ ...Object.fromEntries(params), part: "history", [name]: value })}`}
-          replace
-          preventScrollReset
-          aria-current={value === chosen ? "true" : undefined}
-        >
-          {value}
-        </Link>
-      ))}
-    </nav>
-  );
 }
 
 function ColumnFigure({

@@ -1,38 +1,34 @@
-// One consumer: how it stands, each delivery against its deadline, where the time of one went, and what it depends on.
+// One consumer: how it stands, how it was served, where the time of a delivery went, and what it depends on.
 import { Link, useParams, useSearchParams } from "react-router";
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { Problem, Schema } from "../../api/client";
-import { useResponse, usePages } from "../../api/responses";
-import { DeviationChart } from "../../parts/DeviationChart";
-import { Empty, Heading, Placeholder, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { useResponse } from "../../api/responses";
+import { Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { formatDuration } from "../../parts/durations";
 import { Time } from "../../parts/Time";
 import { Ledger, type LedgerData } from "../../parts/Ledger";
 import { many, neededBy } from "../../parts/words";
+import { Days } from "./Days";
+import { Deliveries } from "./Deliveries";
 
 export function Consumer() {
   const { consumer: name = "" } = useParams();
   usePageTitle(name);
-  const response = usePages("/api/v1/consumers/{name}", (cursor) => ({
+  const response = useResponse("/api/v1/consumers/{name}", {
     path: { name },
-    query: cursor ? { cursor } : {},
-  }));
-  const first = response.pages[0];
-  if (!first || response.isPlaceholderData)
-    return <Placeholder problem={response.error} heading={name} />;
-  const deliveries = response.pages.flatMap((page) => page.deliveries);
+    query: { limit: 1, ledgers: 0 },
+  });
   return (
-    <div className="stack">
-      <About document={first} />
-      <Deliveries
-        consumer={name}
-        deliveries={deliveries}
-        {...(response.hasNextPage ? { older: response.fetchNextPage } : {})}
-      />
-      <Reads consumer={first.consumer} upstream={first.upstream} />
-    </div>
+    <Loaded document={response} heading={name}>
+      {(document) => (
+        <div className="stack">
+          <About document={document} />
+          <History key={name} consumer={name} per={document.per} />
+          <Reads consumer={document.consumer} upstream={document.upstream} />
+        </div>
+      )}
+    </Loaded>
   );
 }
 
@@ -97,90 +93,34 @@ function About({ document }: { document: Schema["ConsumerResponse"] }) {
   );
 }
 
-type Delivery = Schema["ServedInterval"];
-type Props = { consumer: string; deliveries: readonly Delivery[]; older?: () => void };
+const DAYS = ["30", "90", "365"];
 
-function Deliveries({ consumer, deliveries, older }: Props) {
-  const [params, setParams] = useSearchParams();
+function History({ consumer, per }: { consumer: string; per: string }) {
+  const [params] = useSearchParams();
+  const days = DAYS.find((each) => each === params.get("days")) ?? "90";
+  const history = useResponse("/api/v1/consumers/{name}/history", {
+    path: { name: consumer },
+    query: { days: Number(days) },
+  });
   const interval = params.get("interval");
   const why = useResponse("/api/v1/why/{subject}", {
     path: { subject: interval ? `${consumer}@${interval}` : consumer },
   });
-  const selected = interval ?? why.data?.interval ?? null;
-  const choose = (interval: string) =>
-    setParams((last) => ({ ...Object.fromEntries(last), interval }), {
-      replace: true,
-      preventScrollReset: true,
-    });
-  const marks = deliveries.map((delivery) => ({
-    key: delivery.interval,
-    name: delivery.interval,
-    state: delivery.state,
-    seconds: delivery.late_seconds,
-  }));
-  const columns: readonly Column<Delivery>[] = [
-    {
-      name: "Interval",
-      cell: (row) => (
-        <button
-          type="button"
-          className="button plain mono"
-          aria-pressed={row.interval === selected}
-          onClick={() => choose(row.interval)}
-        >
-          {row.interval}
-        </button>
-      ),
-    },
-    { name: "State", cell: (row) => <State of={row.state} /> },
-    { name: "Due", cell: (row) => <Time at={row.due_at} /> },
-    { name: "Readable", cell: (row) => (row.met_at ? <Time at={row.met_at} /> : "not yet") },
-    {
-      name: "Deviation",
-      className: "number",
-      cell: (row) => distance(row.late_seconds),
-    },
-    {
-      name: "Waited",
-      className: "number",
-      cell: (row) => (row.ledger ? formatDuration(row.ledger.wait_seconds) : ""),
-    },
-  ];
   return (
-    <>
-      <Panel title="Deliveries and deadlines" aside="the newest at the right">
-        {deliveries.length > 0 ? (
-          <>
-            <DeviationChart
-              label="Deliveries and deadlines"
-              line="deadline"
-              marks={marks}
-              chosen={selected}
-              choose={choose}
-            />
-            <details>
-              <summary>As a table ({deliveries.length})</summary>
-              <Table
-                label="Deliveries"
-                columns={columns}
-                rows={deliveries}
-                keyOf={(row) => row.interval}
-              />
-            </details>
-          </>
-        ) : (
-          <Empty>No delivery is expected or was made yet.</Empty>
-        )}
-        {older && (
-          <p className="body">
-            <button type="button" className="button" onClick={older}>
-              Older ones
-            </button>
-          </p>
-        )}
-      </Panel>
-      {deliveries.length > 0 && <TimeLedger why={why} />}
-    </>
+    <Loaded document={history}>
+      {(document) => (
+        <>
+          <Deliveries
+            document={document}
+            days={days}
+            per={per}
+            chosen={interval ?? why.data?.interval ?? null}
+          />
+          {document.days.length > 0 && <Days document={document} />}
+          {document.deliveries.length > 0 && <TimeLedger why={why} />}
+        </>
+      )}
+    </Loaded>
   );
 }
 
@@ -224,9 +164,4 @@ function Reads({
       <Table label="Reads" columns={columns} rows={consumer.reads} keyOf={(row) => row.asset} />
     </Panel>
   );
-}
-
-export function distance(seconds: number | null): string {
-  if (seconds === null) return "";
-  return seconds <= 0 ? `${formatDuration(-seconds)} before` : `${formatDuration(seconds)} after`;
 }

@@ -76,7 +76,7 @@ def set_password(
 
     Raise UnknownName for an unknown user, and UsageError for a weak password.
     """
-    _known(read_users(users_file(session)), name)  # before the password is judged
+    _known(read_users(users_file(session)), name)  # before the password is checked
     hashed = password_hash(name, password)
     with changing(users_file(session)) as users:
         before = _known(users, name)

@@ -28,6 +28,7 @@ from headrace.services.parameters import (
 TARGET = Path(__file__).resolve().parent.parent / "src/headrace/session_methods.py"
 
 METHODS = {
+    "ab": "trials:ab",
     "accept_names": "contract_accept:accept_names",
     "approval": "approvals:approval",
     "approvals": "approvals:approvals",
@@ -117,6 +118,7 @@ METHODS = {
     "unfreeze": "freezes:unfreeze",
     "versions": "ls:versions",
     "waive": "interventions:waive",
+    "trials": "trial_records:list_trials",
     "what_if": "what_if:what_if",
     "whoami": "access:whoami",
     "why": "why:why",

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from headrace.services.responses.repairs import AcceptResponse, FixResponse, InferResponse
     from headrace.services.responses.runs import QuarantineRow, RunResponse, RunRow
     from headrace.services.responses.status import StatusResponse
+    from headrace.services.responses.trials import TrialRow
     from headrace.services.responses.what_if import WhatIfResponse
     from headrace.services.session import ProjectSession
 
@@ -86,6 +87,33 @@ class SessionMethods:
         request = checked_request(called, given)
         with closing(self._open()) as session:
             return call(called, session, request, progress=Silent())
+
+    def ab(
+        self,
+        asset: str,
+        *,
+        change: Path | None = None,
+        setting: Sequence[str] = (),
+        partitions: str | None = None,
+        budget: str = "60s",
+    ) -> TrialRow:
+        """Run an asset before and after a change over the same published partitions, and
+        compare.
+
+        The runs are interleaved and publish nothing. The trial is stored, whatever it comes
+        to. Raise UsageError without exactly one change, InvalidProject if the changed files
+        have errors, Refused for a query that may give other rows in each run, and where
+        nothing is published.
+        """
+        result: TrialRow = self._call(
+            "trials:ab",
+            asset=asset,
+            change=change,
+            setting=setting,
+            partitions=partitions,
+            budget=budget,
+        )
+        return result
 
     def accept_names(
         self,
@@ -1014,6 +1042,14 @@ class SessionMethods:
         The first tick of a new project applies it.
         """
         result: RunResponse = self._call("run_results:tick")
+        return result
+
+    def trials(self) -> list[TrialRow]:
+        """List the newest trials of changes, each with what the real runs came to afterwards.
+
+        Their single runs are left out.
+        """
+        result: list[TrialRow] = self._call("trial_records:list_trials")
         return result
 
     def try_asset(

@@ -69,6 +69,7 @@ from headrace.services import (
     serving,
     status_facts,
     tokens,
+    trial_records,
 )
 from headrace.slo import freshness
 from headrace.store import lease
@@ -93,6 +94,7 @@ QUOTED = [
     ("docs/how-to/simplify.md", f"in the last {status_facts.WINDOW.removesuffix('d')} days"),
     ("CHANGELOG.md", f"at most {emergencies.SECONDS_MAX // 60} minutes in an emergency"),
     ("docs/how-to/access.md", f"for at most {emergencies.SECONDS_MAX // 60} minutes"),
+    ("docs/how-to/optimize.md", f"at least {trial_records.FOLLOWED_RUNS_MIN} times"),
     ("docs/how-to/what-if.md", f"from the last {history.WINDOW_DAYS} days"),
     (
         "docs/how-to/what-if.md",

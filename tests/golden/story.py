@@ -266,7 +266,8 @@ def _operated() -> Iterator[Step]:
     yield from _screens(now, "bottleneck nobody", "complexity", "complexity prune nothing")
     yield from _screens(now, "costs --by nothing")
     yield from _screens(now, "what-if --set wrokers=4", "what-if --set workers=0")
-    yield from _both(now, "optimize revenue")
+    yield from _both(now, "optimize revenue", "ab")
+    yield from _screens(now, "ab revenue", "ab revenue --setting colour=red")
     yield from _both(now, "approvals", "approve 99 --reason x", "reject 99 --reason x")
     yield Line("token create ci --scope operator:owner=core --json", now)
     yield from _both(

@@ -289,6 +289,7 @@ NOT_ASKED = {
     "init": "reads files before there is a project with roles",
     "keys": "answers with versions of keys",
     "mcp": "its answers are those of commands; rows come through `read`",
+    "ab": "answers with numbers of rows; refused over columns that are hidden",
     "optimize": "answers with the text of queries, and reads no rows",
     "pause": "answers with names",
     "receive": "takes a file that the caller has",

@@ -11,6 +11,7 @@ from headrace.advisor.relations import NO_REASONS
 from headrace.advisor.selects import SelectScope
 from headrace.advisor.value_types import type_of
 
+FLOAT_ORDER = "adds floats in the same order"
 ScopeOf = Callable[[exp.Expr], SelectScope | None]
 
 _ANY_OF_SEVERAL = (
@@ -60,7 +61,7 @@ def _of_node(  # complexipy: ignore (a case per kind of node)
         if not _ordered_window(node, scope_of):
             yield f"`{_text(node)}` orders rows without ties"
     elif _is_of_floats(node) or _sums_floats(node, scope_of):
-        yield f"`{_text(node)}` adds floats in the same order"
+        yield f"`{_text(node)}` {FLOAT_ORDER}"
     elif _is_distinct_on(node) and not _ordered_rows(node.parent_select, scope_of):
         yield "DISTINCT ON takes the same rows in each run"
 

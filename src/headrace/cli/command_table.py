@@ -128,6 +128,7 @@ COMMANDS = (
     CliCommand("validate", "change", "list the problems of the project's files; runs nothing"),
     CliCommand("render", "change", "print the SQL of an asset as it will run"),
     CliCommand("optimize", "change", "list what can go or be faster in SQL; `check` reads files"),
+    CliCommand("ab", "change", "try a change of an asset: is it equal, and is it faster?"),
     CliCommand("plan", "change", "show what changed files would do"),
     CliCommand("apply", "change", "apply changed files"),
     CliCommand("contract", "change", "show a contract, accept renamed columns, infer a contract"),

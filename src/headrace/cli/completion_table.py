@@ -314,6 +314,13 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--dialect",), "D"),
         CompletedParameter(("--exit-code",), None),
     ),
+    "ab": (
+        CompletedParameter((), "[ASSET]"),
+        CompletedParameter(("--change",), "FILE"),
+        CompletedParameter(("--setting",), "K=V"),
+        CompletedParameter(("--partitions",), "N|K,…"),
+        CompletedParameter(("--budget",), "D"),
+    ),
     "plan": (
         CompletedParameter(("--against",), "REF"),
         CompletedParameter(("--format",), "text|markdown|github"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -385,6 +385,15 @@ class ProjectFiles:
         if isinstance(content, OSError):
             raise content
         return content
+
+
+class ChangedFiles(ProjectFiles):
+    """The files of a project with other contents for some paths. The files aren't written."""
+
+    def __init__(self, root: Path, contents: Mapping[str, bytes]) -> None:
+        super().__init__(root)
+        for path, data in contents.items():
+            self._contents[path] = Content(data=data, sha256=sha256_of(data))
 
 
 def _is_code(path: Path) -> bool:

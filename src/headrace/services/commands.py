@@ -293,6 +293,7 @@ REQUESTABLE = {
     "approval_act": "act_approvals",
     "keys_rotate": "keys",
     "keys_reveal": "keys",
+    "record_trial": "trial_records",
     "freeze": "freezes",
     "unfreeze": "freezes",
     "break_glass": "emergencies",

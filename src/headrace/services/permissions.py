@@ -187,6 +187,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "tokens:create_token": _ROW("token create", ADMINISTER),
     "tokens:list_tokens": _ROW("token list", ADMINISTER),
     "tokens:revoke_token": _ROW("token revoke", ADMINISTER),
+    "trial_records:list_trials": _ROW("ab list", SEE, lists=True),
+    "trials:ab": _ROW("ab", READ, "asset"),
     "try_asset:try_asset": _ROW("try", READ, "target"),
     "users:add_user": _ROW("user add", ADMINISTER),
     "users:list_users": _ROW("user list", ADMINISTER),

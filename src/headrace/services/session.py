@@ -387,6 +387,13 @@ class ProjectSession:
 
     _exactly: tuple[ProjectFiles, Compilation] | None = None
 
+    def compile_files(self, files: ProjectFiles) -> Compilation:
+        """Return the compilation of other contents of files, bound as `declared_exactly` is."""
+        from headrace.services.diagnostics import bind, with_programs
+
+        compilation = with_programs(self._compile(None, files), self.root)
+        return bind(compilation, self.data_folder / "cache").compilation
+
     def _compile(
         self,
         progress: Progress | None,

@@ -35,6 +35,7 @@ ACTING = (Permission.OPERATE, Permission.DECIDE, Permission.CHANGE)
 NOT_FOR_AGENTS = {
     "access break-glass": "a person decides that there is an emergency",
     "access break-glass --end": "a person decides that there is an emergency",
+    "ab": "it runs queries in the process that calls it, for up to an hour",
     "complexity prune": "it deletes files of the project",
     "complexity restore": "it writes files of the project",
     "contract infer": "it can write a contract file, and needs no permission for changes",

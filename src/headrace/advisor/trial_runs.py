@@ -1,0 +1,319 @@
+"""Runs of a trial: both sides over the same inputs in locked-down DuckDB sessions.
+
+Results are temporary tables of the sessions: nothing is staged, nothing is published.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import msgspec
+
+from headrace.advisor.trials import Compared, Side, Trial, TrialRun
+from headrace.engine import landlock
+from headrace.engine.compute import composed_of
+from headrace.engine.failures import BodyFailed, shortened
+from headrace.engine.macros import lent
+from headrace.engine.query_thread import QueryThread
+from headrace.engine.sandbox import access_of_queries
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import quote
+from headrace.model import HeadraceError, Refused
+from headrace.model.errors import first_line
+from headrace.model.partitions import command_line
+from headrace.runtime.folders import Folders
+from headrace.runtime.messages import ComputeTask
+
+ROUNDS_MAX = 30
+"""At most this many rounds of before, after, after, before for each partition."""
+_INEXACT = ("FLOAT", "DOUBLE", "INTERVAL", "TIME WITH TIME ZONE")
+"""Types with different values that compare as equal: 0.0 and -0.0, 30 days and 1 month."""
+_ROUND = (Side.BEFORE, Side.AFTER, Side.AFTER, Side.BEFORE)
+_DIGITS = 12
+"""Floats that agree in this many digits differ in their last places only."""
+
+
+class EngineSettings(msgspec.Struct, frozen=True):
+    """The settings of a side's session."""
+
+    threads: int
+    memory_max_bytes: int | None
+
+
+class TrialSide(NamedTuple):
+    """One side over one partition: the task as a worker gets it, and the session's settings."""
+
+    task: ComputeTask
+    settings: EngineSettings
+
+
+class TrialPartition(NamedTuple):
+    """Both sides over one partition."""
+
+    key: str
+    before: TrialSide
+    after: TrialSide
+
+
+class OutOfTime(HeadraceError):
+    """The budget ended while a query ran."""
+
+
+class TrialRunner:
+    """Runs trials until a point in time, in a thread that reaches the lake only."""
+
+    def __init__(self, folders: Folders, timezone: str, deadline: float) -> None:
+        self._folders, self._timezone, self._deadline = folders, timezone, deadline
+
+    @property
+    def left_s(self) -> float:
+        """The seconds that are left of the budget."""
+        return self._deadline - time.monotonic()
+
+    def run(
+        self, partitions: Sequence[TrialPartition], *, timed: bool, done: Callable[[], None]
+    ) -> Trial:
+        """Compare the sides over each partition, and time them; call `done` after each.
+
+        The trial ends after the first difference. Raise Refused for a query that fails, with its
+        error.
+        """
+        return _restricted(self._folders, lambda: self._run(partitions, timed=timed, done=done))
+
+    def _run(
+        self, partitions: Sequence[TrialPartition], *, timed: bool, done: Callable[[], None]
+    ) -> Trial:
+        compared: list[Compared] = []
+        runs: list[TrialRun] = []
+        for number, partition in enumerate(partitions):
+            until = time.monotonic() + self.left_s / (len(partitions) - number)
+            try:
+                with _sessions(self._folders.lake, self._timezone, partition) as sessions:
+                    pair = _Pair(partition, sessions, self._deadline)
+                    compared.append(pair.compare())
+                    if compared[-1].difference is not None:
+                        break
+                    if timed:
+                        runs += pair.timed(until)
+            except OutOfTime:
+                break
+            done()
+        reached = {item.partition for item in compared}
+        unreached = tuple(item.key for item in partitions if item.key not in reached)
+        return Trial(tuple(compared), tuple(runs), unreached)
+
+
+def _restricted(folders: Folders, call: Callable[[], Trial]) -> Trial:
+    """Run a call in a thread that may read and write the lake's folder, if the system can."""
+    folders.temporary.mkdir(parents=True, exist_ok=True)
+    if not landlock.abi():
+        return call()
+    thread = QueryThread(
+        access_of_queries(read=(folders.raw,), write=(folders.lake, folders.temporary))
+    )
+    try:
+        return thread.run(call)
+    finally:
+        thread.end()
+
+
+@contextlib.contextmanager
+def _sessions(
+    lake: Path, timezone: str, partition: TrialPartition
+) -> Iterator[tuple[DuckDBSession, DuckDBSession]]:
+    """Open a session for each side; one for both if their settings are the same."""
+    with contextlib.ExitStack() as stack:
+        opened: dict[EngineSettings, DuckDBSession] = {}
+        for side in (partition.before, partition.after):
+            if side.settings not in opened:
+                opened[side.settings] = stack.enter_context(
+                    DuckDBSession(
+                        lake,
+                        timezone=side.task.scope.timezone or timezone,
+                        threads=side.settings.threads,
+                        memory_max_bytes=side.settings.memory_max_bytes,
+                        profiled=True,
+                    )
+                )
+        yield opened[partition.before.settings], opened[partition.after.settings]
+
+
+class _Pair:
+    """The two sides of one partition in their sessions."""
+
+    def __init__(
+        self,
+        partition: TrialPartition,
+        sessions: tuple[DuckDBSession, DuckDBSession],
+        deadline: float,
+    ) -> None:
+        self._key, self._deadline = partition.key, deadline
+        self._sides = {Side.BEFORE: partition.before, Side.AFTER: partition.after}
+        self._sessions = dict(zip((Side.BEFORE, Side.AFTER), sessions, strict=True))
+        self._warm_s = 0.0
+
+    def compare(self) -> Compared:
+        """Compute both sides once, which also warms them, and compare the rows."""
+        self._warm_s = sum(self._compute(side).ms for side in Side) / 1000
+        before, after = (self._columns(side) for side in Side)
+        with self._within_budget():
+            difference = (
+                _columns_differ(before, after) if before != after else self._difference(before)
+            )
+            rows = self._number(Side.BEFORE, f"SELECT count(*) FROM {Side.BEFORE}")
+        return Compared(self._key, rows, difference)
+
+    def timed(self, until: float) -> list[TrialRun]:
+        """Return runs in rounds of before, after, after, before.
+
+        Their number follows from the time that is left and from the first runs, not from what the
+        runs come to.
+        """
+        left_s = until - time.monotonic()
+        rounds = min(ROUNDS_MAX, int(left_s / max(2 * self._warm_s, 0.001)))
+        for side in Side:
+            self._drop(side)
+        runs: list[TrialRun] = []
+        for _ in range(rounds):
+            try:
+                runs += [self._timed(side) for side in _ROUND]
+            except OutOfTime:
+                break
+        return runs
+
+    def _timed(self, side: Side) -> TrialRun:
+        run = self._compute(side)
+        self._drop(side)
+        return run
+
+    def _compute(self, side: Side) -> TrialRun:
+        session, task = self._sessions[side], self._sides[side].task
+        try:
+            composed = composed_of(task)
+            text = f"CREATE TEMP TABLE {side} AS {composed.text}"
+            with lent(session, task.macros), self._within_budget():
+                started = time.perf_counter()
+                session.run(text, composed.parameters or None)
+                ms = (time.perf_counter() - started) * 1000
+        except BodyFailed as failure:
+            raise _failed(task, side, failure.error.message) from failure
+        except duckdb.Error as error:
+            raise _failed(task, side, first_line(error)) from error
+        return TrialRun(self._key, side, round(ms, 3), session.peak_memory_bytes())
+
+    def _drop(self, side: Side) -> None:
+        self._sessions[side].connection.execute(f"DROP TABLE IF EXISTS {side}")
+
+    @contextlib.contextmanager
+    def _within_budget(self) -> Iterator[None]:
+        """Interrupt the queries inside when the budget ends, with OutOfTime."""
+        connections = {id(each): each.connection for each in self._sessions.values()}
+
+        def interrupt() -> None:
+            for connection in connections.values():
+                connection.interrupt()
+
+        timer = threading.Timer(max(self._deadline - time.monotonic(), 0.0), interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except duckdb.InterruptException as error:
+            raise OutOfTime("the budget of the trial has ended") from error
+        finally:
+            timer.cancel()
+
+    def _columns(self, side: Side) -> list[tuple[str, str]]:
+        rows = self._sessions[side].connection.execute(f"DESCRIBE {side}").fetchall()
+        return [(row[0], row[1]) for row in rows]
+
+    def _number(self, side: Side, sql: str) -> int:
+        row = self._sessions[side].connection.execute(sql).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _difference(self, columns: Sequence[tuple[str, str]]) -> str | None:
+        if self._sessions[Side.BEFORE] is self._sessions[Side.AFTER]:
+            return self._rows_differ(columns)
+        return self._fingerprints_differ(columns)
+
+    def _rows_differ(self, columns: Sequence[tuple[str, str]]) -> str | None:
+        """Return how the rows differ as multisets, in words; None if they are equal."""
+        exact = ", ".join(_exact(name, kind) for name, kind in columns)
+        removed = self._number(Side.BEFORE, _except(exact, Side.BEFORE, Side.AFTER))
+        added = self._number(Side.BEFORE, _except(exact, Side.AFTER, Side.BEFORE))
+        if not removed and not added:
+            return None
+        rounded = ", ".join(_rounded(name, kind) for name, kind in columns)
+        if rounded != exact and not any(
+            self._number(Side.BEFORE, _except(rounded, *sides))
+            for sides in ((Side.BEFORE, Side.AFTER), (Side.AFTER, Side.BEFORE))
+        ):
+            return f"{removed:,} rows differ, only in the last places of floats"
+        return f"{removed:,} rows are missing and {added:,} are new"
+
+    def _fingerprints_differ(self, columns: Sequence[tuple[str, str]]) -> str | None:
+        """Return that the rows differ, by sums of hashes; None if they are equal."""
+        values = ", ".join(_exact(name, kind) for name, kind in columns)
+        sql = (
+            f"SELECT count(*), sum(hash({values})), bit_xor(md5_number(CAST(row({values}) AS"
+            " VARCHAR)))"
+        )
+        before, after = (
+            self._sessions[side].connection.execute(f"{sql} FROM {side}").fetchone()
+            for side in Side
+        )
+        return None if before == after else "the rows differ"
+
+
+def _except(columns: str, side: Side, other: Side) -> str:
+    return (
+        f"SELECT count(*) FROM (SELECT {columns} FROM {side} EXCEPT ALL"
+        f" SELECT {columns} FROM {other})"
+    )
+
+
+def _exact(name: str, kind: str) -> str:
+    """Return a column so that only identical values are equal.
+
+    The text of a float tells all floats apart.
+    """
+    column = quote(name)
+    if not any(part in kind for part in _INEXACT):
+        return column
+    return f"{column}, CAST({column} AS VARCHAR)"
+
+
+def _rounded(name: str, kind: str) -> str:
+    column = quote(name)
+    return (
+        f"printf('%.{_DIGITS}g', {column})" if kind in ("FLOAT", "DOUBLE") else _exact(name, kind)
+    )
+
+
+def _columns_differ(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> str:
+    if [name for name, _ in before] != [name for name, _ in after]:
+        return f"the columns differ: {_names(before)} before, {_names(after)} after"
+    changed = (
+        f"{name} is {old} before and {new} after"
+        for (name, old), (_, new) in zip(before, after, strict=True)
+        if old != new
+    )
+    return f"the types differ: {', '.join(changed)}"
+
+
+def _names(columns: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(name for name, _ in columns[:20])
+
+
+def _failed(task: ComputeTask, side: Side, message: str) -> Refused:
+    """Return the error of a query; without its words where they may hold classified values."""
+    words = "the query failed" if task.classified_inputs else shortened(message)
+    target = f"{task.scope.asset}@{task.scope.partitions[0]}"
+    return Refused(f"{target}, {side} the change: {words}", hint=command_line("try", target))

@@ -1,0 +1,49 @@
+"""The responses of `ab`: trials of changes, and what came of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from headrace.services.responses.base import Response
+
+
+class TrialRunRow(Response, frozen=True, kw_only=True):
+    """One timed run; `side` is `before` or `after`. `peak_bytes` are DuckDB's buffers."""
+
+    partition: str
+    side: str
+    ms: float
+    peak_bytes: int | None
+
+
+class FollowedUpRow(Response, frozen=True, kw_only=True):
+    """How much the real runs changed after the change was applied, and over how many days."""
+
+    days: int
+    percent: float
+
+
+class TrialRow(Response, frozen=True, kw_only=True):
+    """A trial. `verdict` is `faster`, `slower`, `no_effect`, `not_equal` or `inconclusive`.
+
+    `change_percent` with its interval of 95 % is about durations; null with too few runs. `equal`
+    is null if no rows were compared, and `difference` says how the results differ. `unreached` are
+    partitions that the budget didn't reach. `followed_up` is null until the change is applied and
+    has run."""
+
+    id: str
+    asset: str
+    finding: str | None
+    change: str
+    verdict: str
+    change_percent: float | None
+    ci95: list[float] | None
+    runs: list[TrialRunRow]
+    equal: bool | None
+    rows: int
+    partitions: list[str]
+    difference: str | None
+    unreached: list[str]
+    by: str
+    at: datetime
+    followed_up: FollowedUpRow | None = None

@@ -1,0 +1,227 @@
+"""What a trial needs: both sides of a change over published partitions, as workers get them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from headrace.advisor.project_tables import ProjectTables
+from headrace.advisor.queries import Queries
+from headrace.advisor.row_order import FLOAT_ORDER
+from headrace.advisor.trials import spread_over
+from headrace.lake.catalog import newest_snapshot
+from headrace.model import Asset, Refused, SqlBody, UsageError
+from headrace.model.fields import memory_in_bytes
+from headrace.model.nodes import MaterializationKind
+from headrace.plan import Compiled
+from headrace.plan.compiled import is_view
+from headrace.runtime.applied_versions import AppliedVersion
+from headrace.runtime.leadership import worker_settings
+from headrace.runtime.messages import ComputeTask
+from headrace.runtime.tasks import TaskBuilder, Undeliverable
+from headrace.runtime.worker_protocol import WorkerSettings
+from headrace.scheduler import AttemptId, Dispatch
+from headrace.services import targets
+from headrace.services.session import ProjectSession
+from headrace.store import Store
+from headrace.store.queries import publications
+
+if TYPE_CHECKING:
+    from headrace.advisor.trial_runs import EngineSettings, TrialPartition
+
+EPOCH = 0
+"""An epoch that no leader ever has."""
+PARTITIONS_MAX = 50
+DUCKDB_SHARE = 0.75
+"""The share of an attempt's memory that DuckDB gets, as in workers."""
+LARGE_ROWS = 500_000
+"""A task that reads this many rows gets all processors, as in workers."""
+
+
+def unsuitable(compiled: Compiled, name: str) -> str | None:
+    """Return why an asset can't be tried; None if it can."""
+    asset = compiled.project.assets[name]
+    if not isinstance(asset.body, SqlBody):
+        return "only SQL assets can be tried"
+    if asset.materialize != MaterializationKind.TABLE:
+        return f"it has `materialize: {asset.materialize}`; only tables can be tried"
+    if compiled.nodes[name].uses_self:
+        return "it reads its own earlier rows"
+    return next(_unrepeatable(compiled, ProjectTables(compiled), name), None)
+
+
+def _unrepeatable(compiled: Compiled, tables: ProjectTables, name: str) -> Iterator[str]:
+    """Yield why two runs of a query may give other rows for the same input.
+
+    Sums of floats are left out: they differ in the last places only, which a comparison says.
+    """
+    statement = tables.statement(name)
+    if statement is None:
+        yield f"the query of {name} can't be read"
+        return
+    for text in Queries(statement, tables.catalog(name)).instabilities:
+        if not text.endswith(FLOAT_ORDER):
+            yield f"two runs of {name} give the same rows only if {text}"
+    for spec in compiled.nodes[name].inputs:
+        if is_view(compiled.project, spec.node):
+            yield from _unrepeatable(compiled, tables, spec.node)
+
+
+def suitable_store(session: ProjectSession, compiled: Compiled, name: str) -> Store:
+    """Return the state that holds an asset's publications.
+
+    Raise Refused for an asset that can't be tried, and where nothing of it is published.
+    """
+    if session.production is not None:
+        raise Refused(
+            "a trial runs over production's published data",
+            hint="leave --env away",
+        )
+    reason = unsuitable(compiled, name)
+    if reason is not None:
+        raise Refused(f"{name} can't be tried: {reason}", hint=f"headrace try {name}")
+    if session.store is None:
+        raise nothing_published(name)
+    return session.store
+
+
+def nothing_published(name: str) -> Refused:
+    """Return the error of a trial without data."""
+    return Refused(
+        f"{name} has no published partition with rows, so there is nothing to compare",
+        hint="headrace run",
+    )
+
+
+def chosen_partitions(store: Store, asset: Asset, text: str | None, default: int) -> list[str]:
+    """Return the partitions of a trial: a number of them, or keys with commas between.
+
+    A number takes the newest, and others spread over the history. Raise Refused if none is
+    published, UsageError for an unknown partition.
+    """
+    with store.read() as tx:
+        published = publications.keys_with_rows(tx, asset.name)
+    if not published:
+        raise nothing_published(asset.name)
+    if text is None:
+        return spread_over(published, default)
+    number = _number(text) if text not in published else None
+    if number is not None:
+        return spread_over(published, number)
+    keys = [targets.partition(asset, key.strip()) for key in text.split(",") if key.strip()]
+    if not keys or len(keys) > PARTITIONS_MAX:
+        raise UsageError(f"--partitions takes 1 to {PARTITIONS_MAX} partitions")
+    absent = [key for key in keys if key not in published]
+    if absent:
+        raise Refused(
+            f"{asset.name}@{absent[0]} isn't published, or has no rows",
+            hint=f"headrace ls {asset.name} lists its partitions",
+        )
+    return list(dict.fromkeys(keys))
+
+
+def _number(text: str) -> int | None:
+    if not (text.isascii() and text.isdigit() and len(text) <= 2):
+        return None
+    number = int(text)
+    if not 1 <= number <= PARTITIONS_MAX:
+        raise UsageError(f"--partitions takes 1 to {PARTITIONS_MAX}")
+    return number
+
+
+class SideSettings:
+    """The settings with which a side runs: those of this machine's workers, and changes of them."""
+
+    def __init__(
+        self, worker: WorkerSettings, *, threads: int | None = None, memory: int | None = None
+    ) -> None:
+        self._worker, self._threads, self._memory = worker, threads, memory
+
+    def of(self, task: ComputeTask) -> EngineSettings:
+        """Return the settings of a task's session; a task with many rows gets all processors."""
+        from headrace.advisor.trial_runs import EngineSettings
+
+        worker = self._worker
+        is_large = sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS
+        memory = self._memory or task.memory_max_bytes or worker.memory_max_bytes
+        return EngineSettings(
+            self._threads or (worker.threads if is_large else worker.share),
+            None if memory is None else int(memory * DUCKDB_SHARE),
+        )
+
+
+def side_settings(session: ProjectSession) -> SideSettings:
+    """Return the settings of the workers of this machine."""
+    return SideSettings(_worker_settings(session, session.settings.workers))
+
+
+def changed_settings(session: ProjectSession, texts: Sequence[str]) -> SideSettings:
+    """Return the settings that `threads=1`, `memory=1GB` or `workers=4` ask for.
+
+    Raise UsageError for anything else, and for more than this machine has.
+    """
+    values = dict(_setting(text) for text in texts)
+    workers = values.get("workers", session.settings.workers)
+    worker = _worker_settings(session, workers)
+    if values.get("threads", 1) > worker.threads:
+        raise UsageError(
+            f"--setting threads={values['threads']}: this machine has {worker.threads}",
+            hint="`headrace what-if` simulates larger machines",
+        )
+    return SideSettings(worker, threads=values.get("threads"), memory=values.get("memory"))
+
+
+def _setting(text: str) -> tuple[str, int]:
+    name, _, value = text.partition("=")
+    hint = "--setting takes threads=1, memory=1GB or workers=4"
+    if name == "memory":
+        return name, memory_in_bytes(value)
+    number = int(value) if value.isascii() and value.isdigit() and len(value) <= 4 else 0
+    if name not in ("threads", "workers") or number < 1:
+        raise UsageError(f"--setting {text[:60]!r} isn't a setting of a trial", hint=hint)
+    return name, number
+
+
+def _worker_settings(session: ProjectSession, workers: int) -> WorkerSettings:
+    return worker_settings(session.folders, workers, session.settings.memory_max)
+
+
+def trial_partitions(
+    session: ProjectSession,
+    store: Store,
+    sides: tuple[Compiled, Compiled],
+    name: str,
+    keys: Sequence[str],
+    settings: tuple[SideSettings, SideSettings],
+) -> list[TrialPartition]:
+    """Return both sides over each partition, reading the newest snapshot.
+
+    Partitions whose inputs don't exist any more are left out. Raise Refused if none is left.
+    """
+    from headrace.advisor.trial_runs import TrialPartition, TrialSide
+
+    builders = [
+        TaskBuilder(AppliedVersion(0, "", compiled), str(session.root)) for compiled in sides
+    ]
+    partitions: list[TrialPartition] = []
+    reason = ""
+    now_us = session.clock.now_us()
+    with store.read() as tx:
+        snapshot = newest_snapshot(tx)
+        for key in keys:
+            dispatch = Dispatch(AttemptId(EPOCH, os.getpid()), name, (key,), 0)
+            try:
+                tasks = [b.prepare(tx, dispatch, now_us, snapshot).task for b in builders]
+            except Undeliverable as error:
+                reason = str(error)
+                continue
+            both = [
+                TrialSide(task, of.of(task))
+                for task, of in zip(tasks, settings, strict=True)
+                if isinstance(task, ComputeTask)
+            ]
+            partitions.append(TrialPartition(key, both[0], both[1]))
+    if not partitions:
+        raise Refused(f"{name} can't be tried: {reason}", hint="headrace run")
+    return partitions

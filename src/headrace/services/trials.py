@@ -1,0 +1,114 @@
+"""`ab`: run an asset before and after a change over the same partitions, and compare."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from headrace.model import Asset, UsageError
+from headrace.model.times import parse_duration
+from headrace.services import targets
+from headrace.services.changed_assets import (
+    compiled_with,
+    require_same_table,
+    text_of,
+    with_query,
+)
+from headrace.services.masking import refuse_hidden
+from headrace.services.parameters import Argument, Option
+from headrace.services.permissions import authorised
+from headrace.services.responses.trials import TrialRow
+from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.trial_inputs import (
+    changed_settings,
+    chosen_partitions,
+    side_settings,
+    suitable_store,
+    trial_partitions,
+)
+from headrace.services.trial_records import RecordArguments, record
+
+PARTITIONS_DEFAULT = 3
+BUDGET_MAX_S = 3_600
+Budget = Annotated[
+    str, Option("--budget", metavar="D", help="stop measuring after this time: 30s, 10m (60s)")
+]
+
+
+@authorised
+def ab(
+    session: ProjectSession,
+    asset: Annotated[str, Argument("[ASSET]", "a SQL asset; without one, list the trials")],
+    *,
+    change: Annotated[
+        Path | None, Option("--change", metavar="FILE", help="the changed query, or asset file")
+    ] = None,
+    setting: Annotated[
+        Sequence[str],
+        Option("--setting", metavar="K=V", help="threads=1, memory=1GB or workers=4 instead"),
+    ] = (),
+    partitions: Annotated[
+        str | None,
+        Option("--partitions", metavar="N|K,…", help="how many, or which partitions (3)"),
+    ] = None,
+    budget: Budget = "60s",
+    progress: Progress,
+) -> TrialRow:
+    """Run an asset before and after a change over the same published partitions, and compare.
+
+    The runs are interleaved and publish nothing. The trial is stored, whatever it comes to. Raise
+    UsageError without exactly one change, InvalidProject if the changed files have errors, Refused
+    for a query that may give other rows in each run, and where nothing is published.
+    """
+    before = usable(session.declared_exactly(progress)[1])
+    name, _ = targets.target(asset, before.project, kinds=(Asset,))
+    declared = before.project.assets[name]
+    if (change is None) == (not setting):
+        raise UsageError(
+            "a trial needs one change: --change FILE, or --setting K=V",
+            hint=f"headrace ab {name} --change new.sql",
+        )
+    seconds = budget_seconds(budget)
+    store = suitable_store(session, before, name)
+    # a query of the caller's can show each column of its inputs under another name
+    for node in (name, *(spec.node for spec in before.nodes[name].inputs)):
+        refuse_hidden(session, node, "ab")
+    same = side_settings(session)
+    if change is None:
+        after, settings = before, changed_settings(session, setting)
+    else:
+        contents = with_query(session, declared, text_of(change))
+        after, settings = compiled_with(session, contents).compiled, same
+        require_same_table(before, after, name)
+        suitable_store(session, after, name)
+        for spec in after.nodes[name].inputs:
+            refuse_hidden(session, spec.node, "ab")
+    keys = chosen_partitions(store, declared, partitions, PARTITIONS_DEFAULT)
+    from headrace.advisor.trial_runs import TrialRunner
+
+    both = trial_partitions(session, store, (before, after), name, keys, (same, settings))
+    runner = TrialRunner(session.folders, session.timezone, time.monotonic() + seconds)
+    progress.start(f"partitions of {name}", len(both))
+    try:
+        trial = runner.run(both, timed=True, done=lambda: progress.advance(1))
+    finally:
+        progress.finish()
+    arguments = RecordArguments(
+        node=name,
+        finding=None,
+        change=str(change) if change is not None else ", ".join(setting),
+        code_before=before.nodes[name].fingerprint,
+        code_after=after.nodes[name].fingerprint,
+        trial=trial,
+    )
+    return record(session, arguments, progress)
+
+
+def budget_seconds(text: str) -> float:
+    """Return a budget in seconds. Raise UsageError for one that is invalid or too long."""
+    seconds = parse_duration(text).total_seconds()
+    if not 1 <= seconds <= BUDGET_MAX_S:
+        raise UsageError(f"--budget {text[:20]} isn't between 1s and 1h")
+    return seconds

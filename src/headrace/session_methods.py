@@ -636,6 +636,8 @@ class SessionMethods:
         attempt: str,
         *,
         grep: str | None = None,
+        errors: bool = False,
+        context: int = 0,
         cursor: str | None = None,
         line: int | None = None,
         limit: int = 1000,
@@ -644,7 +646,14 @@ class SessionMethods:
         cursor.
         """
         result: LogsResponse = self._call(
-            "logs:log_page", attempt=attempt, grep=grep, cursor=cursor, line=line, limit=limit
+            "logs:log_page",
+            attempt=attempt,
+            grep=grep,
+            errors=errors,
+            context=context,
+            cursor=cursor,
+            line=line,
+            limit=limit,
         )
         return result
 

@@ -382,3 +382,55 @@ def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(
         expect(page.get_by_role("region", name="Changes since")).to_contain_text("no good run")
         expect(page.get_by_text("A machine can repair it")).to_have_count(0)
         accessible(page, "incident")
+
+
+def test_a_log_has_colours_errors_to_jump_to_and_hits_among_their_neighbours(
+    seen: tuple[Site, Path], tmp_path: Path
+) -> None:
+    """Would catch: escape sequences instead of colours; markup that runs; an error that has to be
+    looked for in thousands of lines; a hit without what led to it.
+    """
+    root = project(tmp_path / "shop")
+    write(
+        root / "assets/prints.py",
+        "from headrace import asset\n\n@asset(owner='core', partition='day', inputs=['orders'])\n"
+        "def prints(ctx, orders):\n"
+        "    for n in range(1, 3001):\n"
+        "        text = '\\x1b[31mERROR\\x1b[0m: <img src=x onerror=document.title=1>'\n"
+        "        print(text if n in (1500, 2500) else f'\\x1b[2mline\\x1b[0m {n} \\u200b \\u202e')\n"
+        "    return orders\n",
+    )
+    write(
+        root / "consumers.yaml",
+        "- {consumer: report, owner: core, reads: [prints], max_age: 30h}\n",
+    )
+    deliver(root, "2025-03-01")
+    headrace(root, "tick", "--now", NOW)
+    attempt = next(row for row in response(root, "runs") if row["node"] == "prints")
+    address = f"/runs/{attempt['run_id']}?attempt={attempt['attempt']}"
+    with serving(root) as server, Site(seen[0].browser, server).page() as page:
+        open_page(page, address)
+        lines = page.get_by_role("group", name="Lines")
+        expect(lines.get_by_role("listitem").first).to_contain_text(r"line 1 \u200b \u202e")
+        expect(lines.locator(".ansi-faint").first).to_have_text("line")
+        page.get_by_role("button", name="First error").click()
+        page.wait_for_url(re.compile("line=1500"))
+        chosen = lines.locator("[data-chosen]")
+        expect(chosen).to_contain_text("ERROR: <img src=x onerror=document.title=1>")
+        expect(chosen).to_be_in_viewport()
+        accessible(page, "log")
+        page.get_by_role("button", name="Next error").click()
+        page.wait_for_url(re.compile("line=2500"))
+        page.get_by_role("button", name="Next error").click()
+        expect(page.get_by_text("No further error")).to_be_visible()
+        page.get_by_label("Lines that contain").fill("ERROR:")
+        page.get_by_role("button", name="Search", exact=True).click()
+        expect(lines.get_by_role("listitem")).to_have_count(10)
+        expect(page.get_by_text("2 lines with it of 3,000 lines")).to_be_visible()
+        expect(lines.locator("mark")).to_have_text(["ERROR", ":", "ERROR", ":"])
+        expect(lines.locator("[data-gap]")).to_have_count(1)
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download").click()
+        text = download.value.path().read_text(encoding="utf-8")
+        assert download.value.suggested_filename == f"log-{attempt['attempt']}.txt"
+        assert text.count("\n") == 3000

@@ -170,7 +170,9 @@ def served(root: Path, tokens: dict[str, str]) -> Iterator[Answered]:
     attempts = tuple(str(item["attempt"]) for item in response(root, "runs"))
     with opened(root) as door:
         for role, token in tokens.items():
-            for path in (*_paths({**NAMED, "attempt": attempts}), *_rows(), "/metrics", "/"):
+            logs = tuple(f"/api/v1/attempts/{attempt}/log.txt" for attempt in attempts)
+            paths = (*_paths({**NAMED, "attempt": attempts}), *_rows(), *logs, "/metrics", "/")
+            for path in paths:
                 yield Answered(role, f"GET {path}", _got(door, path, token))
 
 

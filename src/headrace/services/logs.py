@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -78,13 +78,25 @@ def place_of(path: Path, number: int) -> LinePosition:
 
     For a line beyond the end, return the position at which the next line will begin.
     """
-    offset, passed = 0, 0
+    wanted = max(0, number - 1)
+    begin, offset, passed = 0, 0, 0
     with suppress(FileNotFoundError), path.open("rb") as file:
-        for raw in islice(file, max(0, number - 1)):
-            if not raw.endswith(b"\n"):
-                break
-            offset, passed = offset + len(raw), passed + 1
+        while passed < wanted and (chunk := file.read(CHUNK_BYTES)):
+            lines = chunk.count(b"\n")
+            if passed + lines >= wanted:
+                return LinePosition(begin + _end_of(chunk, wanted - passed), wanted + 1)
+            if lines:
+                passed, offset = passed + lines, begin + chunk.rindex(b"\n") + 1
+            begin += len(chunk)
     return LinePosition(offset, passed + 1)
+
+
+def _end_of(chunk: bytes, lines: int) -> int:
+    """Return the number of bytes of the first lines of a chunk, with their ends."""
+    end = 0
+    for _ in range(lines):
+        end = chunk.index(b"\n", end) + 1
+    return end
 
 
 def count(path: Path) -> int:
@@ -165,18 +177,26 @@ def logs(
     rows = [
         _row(session, attempt, number, line)
         for number, line, _ in results
-        if _is_of(partition, line) and (not pattern or pattern.search(line.text))
+        if _is_of(partition, line) and (not pattern or pattern.search(without_colors(line.text)))
     ]
     return AttemptLog(attempt, rows, error_row(attempt.error))
 
 
 def lines_of(
-    session: ProjectSession, target: str, *, grep: str | None, begin: LinePosition | int, limit: int
+    session: ProjectSession,
+    target: str,
+    *,
+    grep: str | None,
+    begin: LinePosition | int,
+    limit: int,
+    errors: bool = False,
+    context: int = 0,
 ) -> PageOfLines:
-    """Return at most `limit` lines that match `grep`, starting at a position or a line number.
+    """Return at most `limit` lines that match, starting at a position or a line number.
 
-    A negative number counts from the end. Read no further than needed. Raise UsageError as `logs`,
-    and if there was no attempt.
+    They match `grep` and, with `errors`, report an error; `context` lines before and after each are
+    returned, too. A negative number counts from the end. Read no further than needed. Raise
+    UsageError as `logs`, and if there was no attempt.
     """
     pattern = _pattern(grep)
     attempt, partition = _attempt(session, target)
@@ -184,21 +204,112 @@ def lines_of(
         raise UsageError(f"{target[:60]} was never attempted", hint="headrace runs")
     path = _file(session, attempt)
     total = count(path)
-    end = (
+    start = (
         begin
         if isinstance(begin, LinePosition)
         else place_of(path, begin if begin > 0 else total + 1 + begin)
     )
-    rows: list[LogRow] = []
-    last = end.number + LOOKED_MAX
+
+    def matches(line: CapturedLine) -> bool:
+        return (
+            _is_of(partition, line)
+            and (not errors or reports_error(line))
+            and (not pattern or pattern.search(without_colors(line.text)) is not None)
+        )
+
     readable = is_readable(session, attempt.node)
-    for number, line, after in lines(path, end, readable=readable):
-        if len(rows) == limit or number == last:
-            break
-        end = after
-        if _is_of(partition, line) and (not pattern or pattern.search(line.text)):
-            rows.append(_row(session, attempt, number, line))
+    numbered = lines(path, start, readable=readable)
+    matched, end = search(numbered, start, matches, limit, context)
+    rows = [_row(session, attempt, number, line) for number, line in matched]
     return PageOfLines(attempt, rows, error_row(attempt.error), end, end.number <= total, total)
+
+
+def search(
+    numbered: Iterable[tuple[int, CapturedLine, LinePosition]],
+    end: LinePosition,
+    matches: Callable[[CapturedLine], bool],
+    limit: int,
+    context: int,
+) -> tuple[list[tuple[int, CapturedLine]], LinePosition]:
+    """Return matching lines with those around them, and the position to go on from.
+
+    `end` is the position of the first line. At most LOOKED_MAX lines are searched.
+    """
+    results: list[tuple[int, CapturedLine]] = []
+    surroundings = _Surroundings(context)
+    hits, last = 0, end.number + LOOKED_MAX
+    for number, line, following in numbered:
+        hit = matches(line)
+        if number == last or (hits == limit and (hit or not surroundings.after)):
+            return results, surroundings.resumed_at(end)
+        results += surroundings.add((number, line), end, hit=hit)
+        hits += hit
+        end = following
+    return results, end
+
+
+class _Surroundings:
+    """The lines around matches: those before the next one, and how many still follow the last."""
+
+    def __init__(self, context: int) -> None:
+        self.after = 0
+        self._context = context
+        self._before: deque[tuple[tuple[int, CapturedLine], LinePosition]] = deque(maxlen=context)
+
+    def add(
+        self, numbered: tuple[int, CapturedLine], position: LinePosition, *, hit: bool
+    ) -> list[tuple[int, CapturedLine]]:
+        """Return the lines to show now that this one is known."""
+        if hit:
+            visible = [*(earlier for earlier, _ in self._before), numbered]
+            self._before.clear()
+            self.after = self._context
+            return visible
+        if self.after:
+            self.after -= 1
+            return [numbered]
+        self._before.append((numbered, position))
+        return []
+
+    def resumed_at(self, end: LinePosition) -> LinePosition:
+        """Return where to go on: the lines before the next match are looked at again."""
+        return self._before[0][1] if self._before else end
+
+
+_COLORS = re.compile(r"(?:\x1b|\\x1b)\[[\d;:]{0,60}m")
+"""A terminal's colours. Captured lines have the control character as an escape."""
+_ERROR = re.compile(
+    r"\b(?:ERROR|CRITICAL|FATAL|PANIC)\b|^\s*(?:error|fatal|panic|[\w.]*(?:Error|Exception))\b\s*[:\[]"
+    r"|Traceback \(most recent call last\):$"
+)
+"""What programs print of an error; printed lines have no level."""
+_ERROR_WORDS = (
+    "ERR",
+    "rror",
+    "CRIT",
+    "FATAL",
+    "fatal",
+    "PANIC",
+    "panic",
+    "xception",
+    "Traceback",
+    "[",
+)
+
+
+def without_colors(text: str) -> str:
+    """Return a line's text without the colours of a terminal."""
+    return _COLORS.sub("", text) if "[" in text else text
+
+
+def reports_error(line: CapturedLine) -> bool:
+    """Return whether a line reports an error, by its level or by its words."""
+    if line.level in ("error", "critical"):
+        return True
+    # most lines of a long log have none of these
+    if not any(word in line.text for word in _ERROR_WORDS):
+        return False
+    return _ERROR.search(without_colors(line.text)) is not None
 
 
 @authorised
@@ -214,7 +325,9 @@ def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterato
         ended = attempt.state not in OPEN
         for number, line, after in lines(path, place, readable=readable):
             place = after
-            if _is_of(partition, line) and (not pattern or pattern.search(line.text)):
+            if _is_of(partition, line) and (
+                not pattern or pattern.search(without_colors(line.text))
+            ):
                 yield _row(session, attempt, number, line)
         if not ended:
             time.sleep(LOOK_EVERY_S)
@@ -338,12 +451,15 @@ class LogsResponse(Response, frozen=True, kw_only=True):
 class LogPageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An attempt's id, and which of its lines.
 
-    `grep` is a text that the lines must contain, `cursor` the position after an earlier page,
+    `grep` is a text that the lines must contain, `errors` asks for those that report an error, and
+    `context` for that number of lines around each. `cursor` is the position after an earlier page,
     `line` the first line's number (negative: from the end).
     """
 
     attempt: str
     grep: str | None = None
+    errors: bool = False
+    context: Annotated[int, msgspec.Meta(ge=0, le=20)] = 0
     cursor: str | None = None
     line: int | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 1_000
@@ -355,7 +471,15 @@ def log_page(session: ProjectSession, query: LogPageQuery) -> LogsResponse:
     begin = query.line or START if query.cursor is None else place(query.cursor, LinePosition)
     # a regular expression could run forever and block the leader
     literally = None if query.grep is None else re.escape(query.grep)
-    lines = lines_of(session, query.attempt, grep=literally, begin=begin, limit=query.limit)
+    lines = lines_of(
+        session,
+        query.attempt,
+        grep=literally,
+        begin=begin,
+        limit=query.limit,
+        errors=query.errors,
+        context=query.context,
+    )
     under_way = lines.attempt.state in OPEN
     return LogsResponse(
         attempt=lines.attempt.id,
@@ -368,4 +492,43 @@ def log_page(session: ProjectSession, query: LogPageQuery) -> LogsResponse:
         looked=lines.end.number - 1,
         total=lines.total,
         next=cursor_text(lines.end) if under_way or lines.more else None,
+    )
+
+
+# A log as a text, to be saved: in parts, so that one of any length takes constant memory.
+
+TEXT_LINES_MAX = 10_000
+"""Maximum number of lines of one part."""
+
+
+class LogTextResponse(Response, frozen=True, kw_only=True):
+    """A part of a log as text, a line for each; `next` is the cursor of the next part, or null."""
+
+    attempt: str
+    text: str
+    next: str | None
+
+
+@authorised
+def log_text(session: ProjectSession, attempt: str, cursor: str | None = None) -> LogTextResponse:
+    """Return the lines of an attempt with time, level and text, up to now.
+
+    Raise UsageError for an unknown attempt or an invalid cursor.
+    """
+    known, _ = _attempt(session, attempt)
+    if known is None:
+        raise UsageError(f"{attempt[:60]} was never attempted", hint="headrace runs")
+    begin = START if cursor is None else place(cursor, LinePosition)
+    readable = is_readable(session, known.node)
+    texts: list[str] = []
+    end = begin
+    for _, line, following in lines(_file(session, known), begin, readable=readable):
+        end = following
+        at = session.instant(line.at_us or known.queued_at).isoformat()
+        texts.append(f"{at} {line.level or line.stream} {line.text}\n")
+        if len(texts) == TEXT_LINES_MAX:
+            break
+    more = len(texts) == TEXT_LINES_MAX
+    return LogTextResponse(
+        attempt=known.id, text="".join(texts), next=cursor_text(end) if more else None
     )

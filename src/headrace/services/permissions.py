@@ -142,6 +142,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "lineage:lineage": _ROW("lineage", SEE),
     "logs:follow": _ROW("logs", SEE),
     "logs:log_page": _ROW("logs page", SEE),
+    "logs:log_text": _ROW("logs text", SEE),
     "logs:logs": _ROW("logs", SEE),
     "ls:file_of": _ROW("versions", SEE),
     "ls:ls": _ROW("ls", SEE, "select", lists=True),

@@ -48,6 +48,7 @@ from headrace.web.endpoints import (
 )
 from headrace.web.events import Events
 from headrace.web.http import HttpProblem, problem_of, read_body
+from headrace.web.log_files import LogFiles
 from headrace.web.monitoring import ServerInfo
 from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
@@ -339,6 +340,7 @@ def app(
             route("/data/{asset}", data.file),
             *(route(agents.PATH, tools.answer, method) for method in agents.METHODS),
             route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
+            route(f"{PREFIX}/attempts/{{attempt}}/log.txt", LogFiles(reader).file),
             route(SIGN_IN_PATH, sign_in.page, guarded=False),
             route(SIGN_IN_PATH, sign_in.sign_in, "POST", guarded=False),
             route(PROVIDER_PATH, provider.start, guarded=False),

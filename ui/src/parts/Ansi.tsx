@@ -1,19 +1,18 @@
 // A logged line with the colours of its terminal. Colours are classes of the theme, never the line's own styles.
-import { ansiParts, type AnsiStyle } from "./ansi";
+import { ansiParts, markedParts, type AnsiStyle } from "./ansi";
 import { visibleText } from "./visible";
 import "./ansi.css";
 
-/** `mark` is a text to mark where it stands within one colour. */
+/** `mark` is a text to mark where it stands in the line. */
 export function Ansi({ text, mark = "" }: { text: string; mark?: string }) {
   return (
     <>
-      {ansiParts(text).map((part, index) => {
+      {markedParts(ansiParts(text), mark).map((part, index) => {
         const content = visibleText(part.text);
-        const classes = classesOf(part.style);
         return (
           // eslint-disable-next-line @eslint-react/no-array-index-key -- the parts of a line have nothing but their order
-          <span key={index} className={classes || undefined}>
-            {mark ? <Marked text={content} mark={mark} /> : content}
+          <span key={index} className={classesOf(part.style) || undefined}>
+            {part.marked ? <mark>{content}</mark> : content}
           </span>
         );
       })}
@@ -28,18 +27,4 @@ function classesOf({ color, ground, ...weights }: AnsiStyle): string {
   ]
     .filter(Boolean)
     .join(" ");
-}
-
-function Marked({ text, mark }: { text: string; mark: string }) {
-  return (
-    <>
-      {text.split(mark).map((part, index) => (
-        // eslint-disable-next-line @eslint-react/no-array-index-key -- the parts of a line have nothing but their order
-        <span key={index}>
-          {index > 0 && <mark>{mark}</mark>}
-          {part}
-        </span>
-      ))}
-    </>
-  );
 }

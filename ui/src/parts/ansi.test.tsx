@@ -57,6 +57,16 @@ describe("colours of a logged line", () => {
     expect(container.querySelector("mark")).toHaveTextContent("img");
   });
 
+  it("don't hide what is searched for", () => {
+    // Would catch: a hit without a mark because its colour changes within it.
+    const { container } = render(
+      <Ansi text={`an ${ESC}[31mer${ESC}[1mror${ESC}[0m, error`} mark="error" />,
+    );
+    const marks = [...container.querySelectorAll("mark")].map((mark) => mark.textContent);
+    expect(marks).toEqual(["er", "ror", "error"]);
+    expect(container).toHaveTextContent("an error, error");
+  });
+
   it("are found in a line of a million sequences at once", () => {
     // Would catch: a tab that hangs over one line.
     const begun = performance.now();

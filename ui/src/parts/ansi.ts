@@ -106,3 +106,24 @@ function nearest(rgb: readonly number[], most: number): AnsiColor | undefined {
   );
   return COLORS[bits];
 }
+
+export type MarkedPart = AnsiPart & { marked: boolean };
+
+/** The parts of a line, cut where `mark` is in its text, also where its colour changes within that. */
+export function markedParts(parts: readonly AnsiPart[], mark: string): MarkedPart[] {
+  if (!mark) return parts.map((part) => ({ ...part, marked: false }));
+  const line = parts.map((part) => part.text).join("");
+  const results: MarkedPart[] = [];
+  let [at, from] = [0, line.indexOf(mark)];
+  for (const { text, style } of parts) {
+    const end = at + text.length;
+    while (at < end) {
+      if (from >= 0 && at >= from + mark.length) from = line.indexOf(mark, at);
+      const marked = from >= 0 && at >= from;
+      const until = from < 0 ? end : Math.min(end, marked ? from + mark.length : from);
+      results.push({ text: line.slice(at, until), style, marked });
+      at = until;
+    }
+  }
+  return results;
+}

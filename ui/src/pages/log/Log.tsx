@@ -1,14 +1,16 @@
 // What an attempt wrote, followed while it is under way. What is searched for and the line that a link means are in the address.
-import { useEffect, useLayoutEffect, useRef } from "react";
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useStatus } from "../../api/responses";
+import { useResponse, useStatus } from "../../api/responses";
+import { Ansi } from "../../parts/Ansi";
+import { withoutColors } from "../../parts/ansi";
 import { Empty, Panel, Refusal } from "../../parts/Page";
 import { secondOf } from "../../parts/times";
 import { visibleText } from "../../parts/visible";
 import { many } from "../../parts/words";
 import { partitionRange } from "../run/attempts";
-import { useLines, type Lines } from "./useLines";
+import { findError, useLines, type Lines } from "./useLines";
 import "./log.css";
 
 /** So near to the end, in pixels, is at the end: new lines scroll by. */
@@ -71,6 +73,22 @@ export function Log({ attempt }: { attempt: string }) {
               </button>
             </>
           )}
+          {there && (
+            <>
+              <ErrorButton
+                attempt={attempt}
+                chosen={grep ? null : chosen}
+                show={(line) => setParams(to({ line: String(line) }), { preventScrollReset: true })}
+              />
+              <a
+                className="button"
+                href={`/api/v1/attempts/${encodeURIComponent(attempt)}/log.txt`}
+                download
+              >
+                Download
+              </a>
+            </>
+          )}
           <button
             type="button"
             className="button plain"
@@ -79,6 +97,7 @@ export function Log({ attempt }: { attempt: string }) {
             Close the log
           </button>
         </form>
+        {page && <OtherAttempts page={page} />}
         {log.problem && <Refusal problem={log.problem} stale={there} />}
         {page?.error && <Why error={page.error} />}
         {!there && !log.problem && (
@@ -117,6 +136,71 @@ export function Log({ attempt }: { attempt: string }) {
   );
 }
 
+/** Goes to the first line that reports an error, or to the next one after the line that is chosen. */
+function ErrorButton({
+  attempt,
+  chosen,
+  show,
+}: {
+  attempt: string;
+  chosen: number | null;
+  show: (line: number) => void;
+}) {
+  const [state, setState] = useState<"idle" | "busy" | "none">("idle");
+  const find = async () => {
+    setState("busy");
+    const line = await findError(attempt, chosen === null ? 1 : chosen + 1).catch(() => null);
+    setState(line === null ? "none" : "idle");
+    if (line !== null) show(line);
+  };
+  const label = chosen === null ? "First error" : "Next error";
+  return (
+    <>
+      <button
+        type="button"
+        className="button"
+        disabled={state === "busy"}
+        onClick={() => void find()}
+      >
+        {label}
+      </button>
+      <span role="status" className="muted small">
+        {state === "none" && (chosen === null ? "No line reports an error" : "No further error")}
+      </span>
+    </>
+  );
+}
+
+/** So many attempts at the same partition are offered, the newest first. */
+const ATTEMPTS = 8;
+
+function OtherAttempts({ page }: { page: Schema["LogsResponse"] }) {
+  const runs = useResponse("/api/v1/runs", { query: { node: page.node, limit: 50 } });
+  const partition = page.partitions.at(-1);
+  const rows = (runs.data ?? []).filter((row) => row.attempt && row.partition === partition);
+  if (rows.length < 2) return null;
+  return (
+    <nav className="body row small" aria-label={`Attempts at ${partition ?? "it"}`}>
+      <span className="muted">Attempts</span>
+      {rows.slice(0, ATTEMPTS).map((row) => {
+        const attempt = row.attempt ?? "";
+        return attempt === page.attempt ? (
+          <strong key={attempt} aria-current="page">
+            {attempt} ({row.state})
+          </strong>
+        ) : (
+          <Link
+            key={attempt}
+            to={`/runs/${encodeURIComponent(row.run_id)}?${new URLSearchParams({ attempt })}`}
+          >
+            {attempt} ({row.state})
+          </Link>
+        );
+      })}
+    </nav>
+  );
+}
+
 function summaryOf({ page, lines }: Lines, grep: string): string {
   if (!page) return "";
   const followed = page.open ? "; followed: it is under way" : "";
@@ -124,7 +208,10 @@ function summaryOf({ page, lines }: Lines, grep: string): string {
     page.looked < page.total
       ? `, ${page.looked.toLocaleString("en")} of ${many(page.total, "line")} looked through`
       : ` of ${many(page.total, "line")}`;
-  if (grep) return `${many(lines.length, "line")} with it${through}${followed}`;
+  if (grep) {
+    const hits = lines.filter((line) => withoutColors(line.text).includes(grep)).length;
+    return `${many(hits, "line")} with it${through}${followed}`;
+  }
   const [first, last] = [lines[0], lines.at(-1)];
   const range =
     first && last
@@ -190,10 +277,11 @@ function LogLines({
       aria-label="Lines"
     >
       <ol>
-        {lines.map((line) => (
+        {lines.map((line, index) => (
           <Line
             key={line.number}
             line={line}
+            gap={index > 0 && line.number !== (lines[index - 1]?.number ?? 0) + 1}
             chosen={line.number === chosen}
             grep={grep}
             zone={zone}
@@ -207,12 +295,15 @@ function LogLines({
 
 function Line({
   line,
+  gap,
   chosen,
   grep,
   zone,
   to,
 }: {
   line: Schema["LogRow"];
+  /** Whether lines before it are left out. */
+  gap: boolean;
   chosen: boolean;
   grep: string;
   zone: string | undefined;
@@ -223,7 +314,12 @@ function Line({
     if (chosen) itemRef.current?.scrollIntoView({ block: "nearest" });
   }, [chosen]);
   return (
-    <li ref={itemRef} value={line.number} data-chosen={chosen || undefined}>
+    <li
+      ref={itemRef}
+      value={line.number}
+      data-chosen={chosen || undefined}
+      data-gap={gap || undefined}
+    >
       <Link
         to={to}
         preventScrollReset
@@ -236,25 +332,19 @@ function Line({
       <time dateTime={line.at} title={line.at}>
         {secondOf(line.at, zone)}
       </time>
-      <span className="level muted">{line.level || line.stream}</span>
-      <span className="text">{grep ? <Marked text={line.text} grep={grep} /> : line.text}</span>
+      <span className={`level ${LEVELS[line.level] ?? "muted"}`}>{line.level || line.stream}</span>
+      <span className="text">
+        <Ansi text={line.text} mark={grep} />
+      </span>
     </li>
   );
 }
 
-function Marked({ text, grep }: { text: string; grep: string }) {
-  return (
-    <>
-      {text.split(grep).map((part, index) => (
-        // eslint-disable-next-line @eslint-react/no-array-index-key -- the parts of a line have nothing but their order
-        <span key={index}>
-          {index > 0 && <mark>{grep}</mark>}
-          {part}
-        </span>
-      ))}
-    </>
-  );
-}
+const LEVELS: Record<string, string> = {
+  warning: "ansi-yellow",
+  error: "ansi-red",
+  critical: "ansi-red",
+};
 
 export function Why({ error }: { error: Schema["ErrorRow"] }) {
   return (

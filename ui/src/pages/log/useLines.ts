@@ -17,6 +17,8 @@ export const PAGE_LINES = 500;
 const FOLLOW_MS = 1_500;
 /** Shown above a line that a link means. */
 const CONTEXT_LINES = 100;
+/** Shown around each line that is searched for. */
+export const SEARCH_CONTEXT = 2;
 
 export type Lines = {
   page: Page | null;
@@ -29,6 +31,21 @@ export type Lines = {
   first: () => void;
   last: () => void;
 };
+
+/** The first line from `line` on that reports an error, or null. The server looks through a part of a long log at a time. */
+export async function findError(attempt: string, line: number): Promise<number | null> {
+  let position: Position | null = { line };
+  while (position) {
+    const page: Page = await read("/api/v1/attempts/{attempt}/logs", {
+      path: { attempt },
+      query: { errors: true, limit: 1, ...position },
+    });
+    const hit = page.lines[0];
+    if (hit) return hit.number;
+    position = page.next === null || page.looked >= page.total ? null : { cursor: page.next };
+  }
+  return null;
+}
 
 /** The lines that contain `grep` (all where it is empty), around the line `chosen` where that isn't null. */
 export function useLines(attempt: string, grep: string, chosen: number | null): Lines {
@@ -45,7 +62,10 @@ export function useLines(attempt: string, grep: string, chosen: number | null): 
       try {
         const page = await read(
           "/api/v1/attempts/{attempt}/logs",
-          { path: { attempt }, query: { limit, ...(grep ? { grep } : {}), ...position } },
+          {
+            path: { attempt },
+            query: { limit, ...(grep ? { grep, context: SEARCH_CONTEXT } : {}), ...position },
+          },
           request.signal,
         );
         if (request.signal.aborted) return null;

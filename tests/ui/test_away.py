@@ -4,16 +4,18 @@ itself.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from browser_lab import Site, browser, open_page, waiting
+from browser_lab import Site, axed, browser, open_page, waiting
 from playwright.sync_api import expect
 from serve_lab import serving
 
 pytestmark = pytest.mark.timeout(300)
 HELD = "1 cause holds"
 STALE_MS = 40_000
+AS_OF = re.compile(r"as of \w{3} \d\d:\d\d Europe/Berlin, \d+ s old")
 
 
 def test_a_server_that_is_gone_makes_the_page_say_so_and_one_that_is_back_goes_on(
@@ -35,8 +37,13 @@ def test_a_server_that_is_gone_makes_the_page_say_so_and_one_that_is_back_goes_o
             page.clock.fast_forward(STALE_MS)
             expect(page.get_by_role("banner").get_by_text("Stale")).to_be_visible()
             expect(page.get_by_role("heading", level=1)).to_contain_text(HELD)
+            expect(page.locator("main .notice").first).to_contain_text(AS_OF)
+            shown = page.locator("main .shown")
+            assert "grayscale(1)" in shown.evaluate("node => getComputedStyle(node).filter")
+            assert axed(page) == []
             with serving(root, "--port", str(port)):
                 expect(page.get_by_text("Live", exact=True)).to_be_visible()
                 expect(page.get_by_role("banner").get_by_text("Stale")).to_have_count(0)
+                assert shown.evaluate("node => getComputedStyle(node).filter") == "none"
                 expect(page.locator("main .notice.tone-bad")).to_have_count(0)
                 expect(page.get_by_role("heading", level=1)).to_contain_text(HELD)

@@ -13,7 +13,8 @@ from serve_lab import ask, project, write
 from headrace.runtime.runs import LeaderCounters
 from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, token_of
-from headrace.web.app import PAGE_PATHS, Bundle, app
+from headrace.web.app import Bundle, app
+from headrace.web.page_addresses import PAGES
 from headrace.web.project_reader import ProjectReader
 
 
@@ -49,10 +50,40 @@ def test_each_address_gives_the_page_and_only_with_the_token_as_such(
 ) -> None:
     """Would catch: a deep link that is 404, or one that says 200 to whoever has no token."""
     port, token = served
-    for path in ("/", *(f"/{name}" for name in PAGE_PATHS), "/incidents/INC-1", "/assets/a/b"):
+    alone = [f"/{name}" for name, page in PAGES.items() if page.alone]
+    for path in ("/", *alone, "/runs/1", "/assets/orders", "/sources/orders", "/consumers/report"):
         answer = ask(port, path, Authorization=f"Bearer {token}")
         assert (answer.status, b"<title>ui" in answer.body) == (200, True), path
         assert ask(port, path).status == 401, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nope",
+        "/assets/nope",
+        "/assets/orders%2Fnope",
+        "/assets/a/b",
+        "/sources",
+        "/graph/x",
+        "/consumers/%E2%80%AEtroper",
+        "/incidents/INC-1",
+        "/incidents/x",
+        "/%00",
+        "/assets/%ff",
+    ],
+)
+def test_an_address_that_names_nothing_is_a_page_and_404(
+    served: tuple[int, str], path: str
+) -> None:
+    """Would catch: JSON for a person who mistyped a name, or a page that says 200 to a link checker."""
+    port, token = served
+    sent = {"Authorization": f"Bearer {token}", "Accept": "text/html,*/*;q=0.8"}
+    answer = ask(port, path, **sent)
+    assert (answer.status, b"<title>ui" in answer.body) == (404, True), path
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src")
+    assert answer.headers["cache-control"] == "no-store"
+    assert ask(port, f"/api/v1{path}", **sent).headers["content-type"] == "application/problem+json"
 
 
 def test_the_page_may_run_its_own_scripts_and_no_others(served: tuple[int, str]) -> None:

@@ -194,16 +194,20 @@ def shown(value: object) -> str:
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return `did you mean `flights_clean`?`, or an empty text if no known name is similar.
+    """Return `did you mean `flights_clean`?`, or an empty text if no known name is similar."""
+    results = close_names(name, known, 1)
+    return f"did you mean {shown(results[0])}?" if results else ""
+
+
+def close_names(name: str, known: Collection[str], limit: int) -> list[str]:
+    """Return at most `limit` known names that are similar to a name, the most similar first.
 
     Names whose length differs by more than a third (at least 2 characters) aren't compared, so
     10,000 known names take a few milliseconds.
     """
     room = max(2, len(name) // 3)
-    lowered = name.lower()
     near = {other.lower(): other for other in known if abs(len(other) - len(name)) <= room}
-    results = get_close_matches(lowered, near, n=1, cutoff=0.6)
-    return f"did you mean {shown(near[results[0]])}?" if results else ""
+    return [near[text] for text in get_close_matches(name.lower(), near, n=limit, cutoff=0.6)]
 
 
 def one_of(names: Collection[str]) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from headrace.model import Asset, Consumer, Project, Source, UsageError
+from headrace.model.errors import close_names
 from headrace.services.caches import cached, cached_by_version, cursor_text, place
 from headrace.services.figure_inputs import Figuring, took
 from headrace.services.ls import row
@@ -188,17 +189,23 @@ def _published(session: ProjectSession) -> dict[str, int]:
 
 # One search box for nodes, columns, checks, owners, domains, tags, incidents, runs and backfills.
 
+SIMILAR_MAX = 5
+"""Maximum number of names that are similar to an unknown one."""
 COLUMNS_MAX = 200
 """Maximum number of columns found; projects may have tens of thousands."""
 
 
 @authorised
 def search(
-    session: ProjectSession, q: str = "", limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    session: ProjectSession,
+    q: str = "",
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20,
+    near: bool = False,
 ) -> SearchResponse:
     """Return the items whose names contain all words of the q; nothing for an empty q.
 
-    Names that begin with the first word come first.
+    Names that begin with the first word come first. With `near`, similar names of consumers, assets
+    and sources are returned where no name contains the words.
     """
     words = q.lower().split()
     if not words:
@@ -209,11 +216,20 @@ def search(
         (row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX
     )
     rows += _numbered_record(session, q.strip())
+    if near and not rows:
+        similar = _similar(q.strip().lower(), named)
+        return SearchResponse(query=q, found=similar[:limit], more=False)
     rows.sort(key=lambda row: _rank(row, words))
     return SearchResponse(query=q, found=rows[:limit], more=len(rows) > limit)
 
 
 _Texts = list[tuple[str, FoundRow]]
+
+
+def _similar(name: str, named: _Texts) -> list[FoundRow]:
+    """Return nodes whose names are similar, the most similar first."""
+    nodes = {text: row for text, row in named if row.kind in ("consumer", "asset", "source")}
+    return [nodes[text] for text in close_names(name, nodes, SIMILAR_MAX)]
 
 
 def _texts(session: ProjectSession) -> tuple[_Texts, _Texts]:

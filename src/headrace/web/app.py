@@ -50,6 +50,7 @@ from headrace.web.events import Events
 from headrace.web.http import HttpProblem, problem_of, read_body
 from headrace.web.log_files import LogFiles
 from headrace.web.monitoring import ServerInfo
+from headrace.web.page_addresses import PAGES, is_page, names_nothing, parts_of
 from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
 from headrace.web.provider_sign_in import CALLBACK_PATH, LOGOUT_PATH, ProviderEndpoints
@@ -125,11 +126,6 @@ def _consumer_row(row: ConsumerRow) -> str:
 
 BUNDLE = Path(__file__).parent / "ui_bundle"
 INDEX_PAGE = "index.html"
-PAGE_PATHS = (
-    "incidents", "consumers", "assets", "graph", "runs", "backfills", "sources", "plan",
-    "approvals", "checks", "use", "contracts", "figures", "audit",
-)  # fmt: skip
-"""Addresses of the UI besides `/`; what follows them is the UI's to understand."""
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src"
     " 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -271,12 +267,30 @@ class ServerEndpoints:
         if sent is not None:
             await self._reader.glance(_note_unknown_token)
         if self.bundle.built:
-            return self.bundle.page(request, 200 if self._guard.lets_look(request) else 401)
+            return self.bundle.page(request, await self._page_status(request))
         identity = await identify_request(request, self._guard, self._reader)
         result = await self._reader.response(
             lambda session: status_page(status(session), self._server.role), identity
         )
         return Response(result, media_type="text/html; charset=utf-8")
+
+    async def _page_status(self, request: Request) -> int:
+        """Return the status of a page: 401 for nobody, 404 for an address that names nothing."""
+        if not self._guard.lets_look(request):
+            return 401
+        parts = parts_of(request)
+        if not is_page(parts):
+            return 404
+        if len(parts) < 2:
+            return 200
+        try:
+            identity = await identify_request(request, self._guard, self._reader)
+        except HttpProblem as problem:
+            return problem.status
+        nothing = await self._reader.response(
+            lambda session: names_nothing(session, parts), identity
+        )
+        return 404 if nothing else 200
 
     async def hook(self, request: Request) -> Response:
         """A webhook: fire the asset's trigger. The request's content isn't stored."""
@@ -312,6 +326,9 @@ def app(
     sign_in = SignInEndpoints(reader, guard)
     provider = ProviderEndpoints(reader, guard, sign_in)
 
+    async def unrouted(request: Request, error: Exception) -> Response:
+        return await _respond_unrouted(request, error, answers.bundle)
+
     async def see_again(request: Request) -> frozenset[str] | None:
         return await _see_again(request, guard, reader)
 
@@ -332,7 +349,7 @@ def app(
                 route(path, answers.home, guarded=False)
                 for path in (
                     "/",
-                    *(f"/{name}{rest}" for name in PAGE_PATHS for rest in ("", "/{rest:path}")),
+                    *(f"/{name}{rest}" for name in PAGES for rest in ("", "/{rest:path}")),
                 )
             ),
             route("/ui/{name:path}", answers.bundle.file, guarded=False),
@@ -359,7 +376,7 @@ def app(
                 for item in ENDPOINTS
             ),
         ],
-        exception_handlers={HTTPException: _respond_unrouted},
+        exception_handlers={HTTPException: unrouted},
     )
     result.router.redirect_slashes = False
     return result
@@ -462,16 +479,23 @@ async def _respond(
     return answer
 
 
-async def _respond_unrouted(request: Request, error: Exception) -> Response:
-    """Return the response for an unknown path or method."""
+async def _respond_unrouted(request: Request, error: Exception, bundle: Bundle) -> Response:
+    """Return the response for an unknown path or method: a page for browsers, else JSON.
+
+    The UI's page finds the nearest names itself, as who looks may see them.
+    """
     assert isinstance(error, HTTPException)
     path = request.url.path
-    if "text/html" in request.headers.get("accept", "") and not path.startswith(
-        ("/api/", "/data/")
-    ):
-        missing = missing_page(path)
-        answer = Response(missing, error.status_code, media_type="text/html; charset=utf-8")
-    else:
+    wants_page = "text/html" in request.headers.get("accept", "")
+    answer: Response
+    if not wants_page or path.startswith(("/api/", "/data/", "/ui/", "/badge/")):
         answer = HttpProblem(error.status_code, "look at / for what there is").response()
-    answer.headers.update({**HEADERS, **(error.headers or {})})
+    elif bundle.built and error.status_code == 404:
+        answer = bundle.page(request, 404)
+    else:
+        answer = Response(
+            missing_page(path), error.status_code, media_type="text/html; charset=utf-8"
+        )
+    for name, value in {**HEADERS, **(error.headers or {})}.items():
+        answer.headers.setdefault(name, value)
     return answer

@@ -8,6 +8,7 @@ import { useLive } from "../api/live";
 import { formatDuration } from "../parts/durations";
 import { Clock } from "../parts/Time";
 import { Shape } from "../parts/State";
+import { instantText } from "../parts/times";
 import { useKeys } from "./keys";
 import { Help } from "./Help";
 import { LoginNeeded } from "./LoginNeeded";
@@ -71,12 +72,15 @@ export function Shell() {
         {live.state === "stale" && (
           <div className="notice tone-warn">
             <p>
-              <strong role="alert">The server doesn’t answer.</strong> What is shown is{" "}
+              <strong role="alert">The server doesn’t answer.</strong> What is shown is as of{" "}
+              <HeardAt since={live.since} zone={status.data?.timezone} />,{" "}
               <Age since={live.since} /> old; it goes on by itself once the server is back.
             </p>
           </div>
         )}
-        <Outlet />
+        <div className="shown">
+          <Outlet />
+        </div>
       </main>
       {open === "palette" && <Palette close={() => setOpen(null)} />}
       {open === "help" && <Help close={() => setOpen(null)} />}
@@ -93,6 +97,16 @@ function Where({ status }: { status: Schema["StatusResponse"] }) {
       <Clock now={status.now} zone={status.timezone} />{" "}
       {status.clock === "replay" && "(replay clock)"}
     </span>
+  );
+}
+
+/** When the server was last heard: 14:03 Europe/Berlin. */
+function HeardAt({ since, zone = "UTC" }: { since: number; zone: string | undefined }) {
+  const at = new Date(since);
+  return (
+    <time dateTime={at.toISOString()}>
+      {instantText(at, zone, at.toISOString())} {zone}
+    </time>
   );
 }
 

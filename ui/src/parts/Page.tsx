@@ -3,6 +3,7 @@ import { useEffect, type ReactNode } from "react";
 import { Link } from "react-router";
 import type { UseQueryResult } from "@tanstack/react-query";
 import { hasContent } from "./content";
+import { NearestNames } from "./NearestNames";
 import type { Problem } from "../api/client";
 
 export function usePageTitle(title: string): void {
@@ -90,6 +91,7 @@ export function Placeholder({ problem, heading }: { problem: Problem | null; hea
     <div className="stack">
       <h1>{heading}</h1>
       {subtitle}
+      {problem?.status === 404 && <NearestNames to={heading} />}
       {problem && (
         <p>
           <Link to="/">Today</Link> says who waits, and why. <kbd>Ctrl K</kbd> finds anything by its

@@ -29,6 +29,7 @@ CHOSEN = """() => {
           marked: looks.outlineStyle !== 'none' || looks.boxShadow !== 'none' || one.matches('.react-flow__node')};
 }"""
 MORE = 5
+FOCUSED = "document.activeElement.closest('.react-flow__node')?.dataset.id"
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +64,19 @@ def test_tab_reaches_everything_and_it_is_seen(narrow: Page, path: str) -> None:
         narrow.locator(f'[data-control="{n}"]').evaluate("one => one.outerHTML.slice(0, 160)")
         for n in lacking
     ]
+
+
+def test_arrow_keys_follow_the_edges_of_the_graph(narrow: Page) -> None:
+    """Would catch: a graph in which keys move the picture, and not from card to card."""
+    open_page(narrow, "/graph")
+    narrow.locator('.react-flow__node[data-id="source:orders"]').focus()
+    for key, card in (
+        ("ArrowRight", "asset:revenue"),
+        ("ArrowRight", "consumer:report"),
+        ("ArrowRight", "consumer:report"),
+        ("ArrowLeft", "asset:revenue"),
+    ):
+        narrow.keyboard.press(key)
+        assert narrow.evaluate(FOCUSED) == card, key
+    narrow.keyboard.press("Enter")
+    narrow.wait_for_url("**/graph?mode=focus&root=revenue")

@@ -187,14 +187,14 @@ class SearchResponse(Response, frozen=True, kw_only=True):
 
 
 class CardView(Response, frozen=True, kw_only=True):
-    """One card. `kind` is `source`, `asset`, `consumer`, `domain`, or `more`: nodes of a domain
-    that aren't shown one by one."""
+    """One card. `kind` is `source`, `asset`, `consumer`, what a group shares (`domain`, `owner`,
+    `folder`, `kind`), or `more`: nodes that aren't shown one by one."""
 
     id: str
     """Unique in the view: `asset:revenue`, `domain:sales`, `more:down:sales`."""
     kind: str
     name: str
-    """What it is opened by: a node, a consumer, a domain (empty: of none)."""
+    """What it is opened by: a node, a consumer, a domain or another group (empty: of none)."""
     state: str | None
     """Of sources and assets `fresh`, `behind`, `stale`, `never`; of consumers as in `status`; null
     for several."""
@@ -231,6 +231,8 @@ class GraphView(Response, frozen=True, kw_only=True):
 
     now: datetime
     mode: str
+    by: str | None
+    """What an overview is grouped by: domain, owner, folder, kind; null if by nothing."""
     root: str | None
     hops: int | None
     total: int

@@ -4,6 +4,7 @@ import {
   BackgroundVariant,
   Controls,
   Handle,
+  MiniMap,
   Position,
   ReactFlow,
   useReactFlow,
@@ -18,9 +19,11 @@ import type { Schema } from "../../api/client";
 import { Shape, toneOf, labelOf } from "../../parts/State";
 import { detailOf, isGroup, nameOf, targetOf, descriptionOf, stateOf, type Card } from "./card";
 import type { ColumnLineage } from "./columnLineage";
-import { CARD, layout, type Positions } from "./layout";
+import { CARD, layout, neighbour, type Positions } from "./layout";
 
 const READABLE = 0.75;
+/** A view with more cards than this has a small map of all of it. */
+const MAPPED = 30;
 const EDGE = 32;
 /** `columns` are those that carry the one that is followed; null where none is. */
 type CardNode = Node<{ card: Card; root: boolean; columns: readonly string[] | null }, "card">;
@@ -28,9 +31,11 @@ type CardNode = Node<{ card: Card; root: boolean; columns: readonly string[] | n
 export function Canvas({
   view,
   lineage,
+  open,
 }: {
   view: Schema["GraphView"];
   lineage: ColumnLineage | null;
+  open: readonly string[];
 }) {
   const navigate = useNavigate();
   const positions = useLayout(view);
@@ -63,14 +68,37 @@ export function Canvas({
       onlyRenderVisibleElements={false}
       minZoom={0.2}
       maxZoom={1.6}
-      onNodeClick={(_, clicked) => void navigate(targetOf(clicked.data.card))}
-      ariaLabelConfig={{ "node.a11yDescription.default": "Enter opens it" }}
+      onNodeClick={(_, clicked) => void navigate(targetOf(clicked.data.card, open))}
+      onKeyDown={(event) => {
+        const here = focusedCard();
+        const card = view.cards.find((other) => other.id === here);
+        if (event.key === "Enter" && card) void navigate(targetOf(card, open));
+        else if (here && walk(event.key, here, view, positions)) event.preventDefault();
+      }}
+      ariaLabelConfig={{
+        "node.a11yDescription.default": "Enter opens it; arrow keys follow the edges",
+      }}
     >
       <Background variant={BackgroundVariant.Dots} gap={24} size={1} color="var(--line)" />
       <Controls showInteractive={false} fitViewOptions={{ maxZoom: 1 }} />
+      {view.cards.length > MAPPED && (
+        <MiniMap pannable zoomable ariaLabel="Map of the graph" nodeColor="var(--line-strong)" />
+      )}
       <InitialViewport view={view} positions={positions} />
     </ReactFlow>
   );
+}
+
+function focusedCard(): string | undefined {
+  return document.activeElement?.closest<HTMLElement>(".react-flow__node")?.dataset.id;
+}
+
+/** Moves the focus along an edge, or to the card above or below. Says whether there was one. */
+function walk(key: string, here: string, view: Schema["GraphView"], positions: Positions): boolean {
+  const next = neighbour(key, here, view.edges, positions);
+  if (!next) return false;
+  document.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(next)}"]`)?.focus();
+  return true;
 }
 
 /** Where the cards go; null until that is known. */
@@ -114,7 +142,11 @@ function InitialViewport({ view, positions }: { view: Schema["GraphView"]; posit
         view.mode === "focus"
           ? begin.x + CARD.width / 2
           : begin.x + viewport.width / zoom / 2 - EDGE; // what is below a node is to the right of it
-      void setCenter(x, begin.y + CARD.height / 2, { zoom });
+      const y =
+        !view.root && all.height * zoom <= viewport.height
+          ? all.y + all.height / 2
+          : begin.y + CARD.height / 2;
+      void setCenter(x, y, { zoom });
     });
   }, [positions, view.root, view.mode, fitView, getViewport, getNodesBounds, setCenter]);
   return null;

@@ -1,4 +1,4 @@
-// The graph as views of a few dozen cards: domains, what is around a node, what an incident reaches. The list beside it says the same.
+// The graph: all nodes of a small project, groups of a larger one, what is around a node, what an incident reaches. The list beside it says the same.
 import { ReactFlowProvider } from "@xyflow/react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
@@ -8,20 +8,37 @@ import { Heading, Loaded, usePageTitle } from "../../parts/Page";
 import { Shape, toneOf } from "../../parts/State";
 import { Canvas } from "./Canvas";
 import { useColumnLineage, type ColumnLineage } from "./columnLineage";
-import { detailOf, isGroup, nameOf, targetOf, pageOf, stateOf, type Card } from "./card";
+import {
+  detailOf,
+  isGroup,
+  nameOf,
+  overviewOf,
+  pageOf,
+  stateOf,
+  targetOf,
+  type Card,
+} from "./card";
 import "../../parts/filters.css";
 import "./graph.css";
 
 const HOPS_MAX = 10;
+const GROUPINGS: Record<string, string> = {
+  domain: "Domains",
+  owner: "Owners",
+  folder: "Folders",
+  kind: "Kinds",
+};
 
 export function Graph() {
   usePageTitle("Graph");
   const [params, setParams] = useSearchParams();
-  const mode = params.get("mode") ?? "domains";
+  const mode = params.get("mode") ?? "overview";
   const root = params.get("root");
+  const by = params.get("by");
+  const open = params.getAll("open");
   const hops = Math.min(Math.max(Number(params.get("hops") ?? 2) || 0, 0), HOPS_MAX);
   const response = useResponse("/api/v1/graph/view", {
-    query: { mode, hops, ...(root ? { root } : {}) },
+    query: { mode, hops, ...(root ? { root } : {}), ...(by ? { by } : {}), open },
   });
   const column = mode === "focus" ? (params.get("column") ?? "") : "";
   const lineage = useColumnLineage(root ?? "", column);
@@ -87,9 +104,12 @@ export function Graph() {
             All below it
           </Link>
         )}
-        {mode !== "domains" && (
+        {mode === "overview" && response.data && (
+          <Grouping by={by ?? response.data.by} whole={response.data.by === null || by !== null} />
+        )}
+        {mode !== "overview" && (
           <Link className="button" to="/graph">
-            Domains
+            Whole graph
           </Link>
         )}
       </Heading>
@@ -98,14 +118,62 @@ export function Graph() {
           <div className="graph">
             <section className="panel canvas" aria-label="Graph">
               <ReactFlowProvider key={`${mode} ${root ?? ""}`}>
-                <Canvas view={view} lineage={lineage} />
+                <Canvas view={view} lineage={lineage} open={open} />
               </ReactFlowProvider>
             </section>
-            <GraphList view={view} lineage={lineage} />
+            <GraphList view={view} lineage={lineage} open={open} />
           </div>
         )}
       </Loaded>
     </div>
+  );
+}
+
+/** What the nodes are grouped by. A project of few nodes can be shown without groups. */
+function Grouping({ by, whole }: { by: string | null; whole: boolean }) {
+  const navigate = useNavigate();
+  return (
+    <label>
+      Group by{" "}
+      <select
+        className="input inline"
+        value={by ?? ""}
+        onChange={({ target }) =>
+          void navigate(target.value ? overviewOf(target.value, []) : "/graph")
+        }
+      >
+        {whole && <option value="">nothing</option>}
+        {Object.keys(GROUPINGS).map((grouping) => (
+          <option key={grouping}>{grouping}</option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** The groups whose nodes are shown one by one; each can be closed again. */
+function OpenGroups({ by, open }: { by: string; open: readonly string[] }) {
+  return (
+    <section>
+      <h2>
+        Open <span className="muted small">{open.length}</span>
+      </h2>
+      <ul>
+        {open.map((group) => (
+          <li key={group}>
+            <span aria-hidden="true">×</span>
+            <Link
+              to={overviewOf(
+                by,
+                open.filter((other) => other !== group),
+              )}
+            >
+              Close {group || "those without one"}
+            </Link>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
@@ -150,14 +218,21 @@ function titleOf(mode: string, root: string | null): string {
 function GraphList({
   view,
   lineage,
+  open,
 }: {
   view: Schema["GraphView"];
   lineage: ColumnLineage | null;
+  open: readonly string[];
 }) {
-  const groups = [
-    ["Before it", view.cards.filter((card) => card.steps < 0)],
-    [view.root ? "After it" : "Domains", view.cards.filter((card) => card.steps > 0 || !view.root)],
-  ] as const;
+  const groups = view.root
+    ? ([
+        ["Before it", view.cards.filter((card) => card.steps < 0)],
+        ["After it", view.cards.filter((card) => card.steps > 0)],
+      ] as const)
+    : ([
+        [GROUPINGS[view.by ?? ""] ?? "Groups", view.cards.filter((card) => isGroup(card))],
+        ["Nodes", view.cards.filter((card) => !isGroup(card))],
+      ] as const);
   const root = view.cards.find((card) => card.id === view.root);
   return (
     <nav className="panel mirror" aria-label="Graph as list">
@@ -165,10 +240,11 @@ function GraphList({
         <section>
           <h2>{root.kind}</h2>
           <ul>
-            <Entry card={root} columns={lineage?.get(root.name)} />
+            <Entry card={root} columns={lineage?.get(root.name)} open={open} />
           </ul>
         </section>
       )}
+      {view.by !== null && open.length > 0 && <OpenGroups by={view.by} open={open} />}
       {groups.map(
         ([title, cards]) =>
           cards.length > 0 && (
@@ -182,7 +258,12 @@ function GraphList({
                     (a, b) => Math.abs(a.steps) - Math.abs(b.steps) || a.name.localeCompare(b.name),
                   )
                   .map((card) => (
-                    <Entry key={card.id} card={card} columns={lineage?.get(card.name)} />
+                    <Entry
+                      key={card.id}
+                      card={card}
+                      columns={lineage?.get(card.name)}
+                      open={open}
+                    />
                   ))}
               </ul>
             </section>
@@ -192,7 +273,15 @@ function GraphList({
   );
 }
 
-function Entry({ card, columns }: { card: Card; columns: readonly string[] | undefined }) {
+function Entry({
+  card,
+  columns,
+  open,
+}: {
+  card: Card;
+  columns: readonly string[] | undefined;
+  open: readonly string[];
+}) {
   const state = stateOf(card);
   return (
     <li>
@@ -200,7 +289,7 @@ function Entry({ card, columns }: { card: Card; columns: readonly string[] | und
         <Shape of={toneOf(state)} state={state} />
       </span>
       <span>
-        <Link to={targetOf(card)}>{nameOf(card)}</Link>
+        <Link to={targetOf(card, open)}>{nameOf(card)}</Link>
         {!isGroup(card) && (
           <>
             {" "}

@@ -5,7 +5,10 @@ import { addressOf } from "../../parts/addresses";
 import { many } from "../../parts/words";
 
 export type Card = Schema["CardView"];
-export const isGroup = (card: Card): boolean => card.kind === "domain" || card.kind === "more";
+const GROUPINGS = ["domain", "owner", "folder", "kind"];
+/** Whether it stands for several nodes: those of a group, or those that there is no room for. */
+export const isGroup = (card: Card): boolean => opensInPlace(card) || card.kind === "more";
+export const opensInPlace = (card: Card): boolean => GROUPINGS.includes(card.kind);
 
 /** A group's state is its worst one. */
 export function stateOf(card: Card): string {
@@ -13,7 +16,9 @@ export function stateOf(card: Card): string {
 }
 
 export function nameOf(card: Card): string {
-  const name = card.name || "without a domain";
+  const name =
+    card.name ||
+    `without ${card.kind === "owner" ? "an owner" : `a ${card.kind === "more" ? "domain" : card.kind}`}`;
   return card.kind === "more" ? `${card.count} more in ${name}` : name;
 }
 
@@ -35,11 +40,17 @@ export function descriptionOf(card: Card): string {
   return `${nameOf(card)}, ${labelOf(stateOf(card))}, ${detailOf(card)}${hidden ? `, ${many(hidden, "neighbour")} not shown` : ""}`;
 }
 
-/** What opening a card shows: around a node, or the list of a group. */
-export function targetOf(card: Card): string {
+/** What opening a card shows: what is around a node, the nodes of a group beside those that are open, or the list of the others. */
+export function targetOf(card: Card, open: readonly string[] = []): string {
+  if (opensInPlace(card)) return overviewOf(card.kind, [...open, card.name]);
   return isGroup(card)
     ? `/assets?${new URLSearchParams({ domain: card.name })}`
     : `/graph?${new URLSearchParams({ mode: "focus", root: card.name })}`;
+}
+
+/** The whole graph in groups, some of them open. */
+export function overviewOf(by: string, open: readonly string[]): string {
+  return `/graph?${new URLSearchParams([["by", by], ...open.map((name) => ["open", name])])}`;
 }
 
 export function pageOf(card: Card): string {

@@ -1,7 +1,7 @@
 import ELK from "elkjs/lib/elk.bundled.js";
 import { describe, expect, it } from "vitest";
 import { descriptionOf, detailOf, nameOf, pageOf, targetOf, type Card } from "./card";
-import { CARD, layout } from "./layout";
+import { CARD, layout, neighbour } from "./layout";
 
 const card = (values: Partial<Card>): Card =>
   ({
@@ -22,10 +22,13 @@ const card = (values: Partial<Card>): Card =>
   }) as Card;
 
 describe("a card", () => {
-  it("of a node opens what is around it, of a group the catalog", () => {
+  it("of a node opens what is around it, of a group its nodes, of the others the catalog", () => {
     // Would catch: a name with & or # that opens something else.
     expect(targetOf(card({ name: "a&b#c" }))).toBe("/graph?mode=focus&root=a%26b%23c");
-    expect(targetOf(card({ kind: "domain", name: "sales & more" }))).toBe(
+    expect(targetOf(card({ kind: "domain", name: "sales & more" }), ["ops"])).toBe(
+      "/graph?by=domain&open=ops&open=sales+%26+more",
+    );
+    expect(targetOf(card({ kind: "more", name: "sales & more" }))).toBe(
       "/assets?domain=sales+%26+more",
     );
     expect(pageOf(card({ kind: "source", name: "a/b" }))).toBe("/sources/a%2Fb");
@@ -86,5 +89,29 @@ describe("the layout", () => {
 
   it("of nothing is nothing", async () => {
     expect((await layout(view([], []), engine)).size).toBe(0);
+  });
+});
+
+describe("an arrow key", () => {
+  const positions = new Map([
+    ["a", { x: 0, y: 0 }],
+    ["b", { x: 300, y: 0 }],
+    ["c", { x: 300, y: 200 }],
+    ["d", { x: 300, y: 400 }],
+  ]);
+  const edges = [
+    { from: "a", to: "c" },
+    { from: "a", to: "b" },
+  ];
+
+  it("follows the nearest edge, or stays in the column", () => {
+    // Would catch: a graph that keys can't walk, or a step to a card that no edge leads to.
+    const steps = { ArrowRight: "b", ArrowLeft: null, ArrowDown: null, Enter: null };
+    for (const [key, to] of Object.entries(steps))
+      expect(neighbour(key, "a", edges, positions)).toBe(to);
+    expect(neighbour("ArrowLeft", "c", edges, positions)).toBe("a");
+    expect(neighbour("ArrowDown", "b", edges, positions)).toBe("c");
+    expect(neighbour("ArrowUp", "d", edges, positions)).toBe("c");
+    expect(neighbour("ArrowUp", "nowhere", edges, positions)).toBe(null);
   });
 });

@@ -42,6 +42,36 @@ export async function layout(view: View, engine = workerEngine()): Promise<Posit
   );
 }
 
+/** The card that an arrow key leads to: left and right follow an edge, up and down stay in the column. */
+export function neighbour(
+  key: string,
+  here: string,
+  edges: View["edges"],
+  positions: Positions,
+): string | null {
+  const at = positions.get(here);
+  if (!at) return null;
+  const others =
+    key === "ArrowRight"
+      ? edges.filter((edge) => edge.from === here).map((edge) => edge.to)
+      : key === "ArrowLeft"
+        ? edges.filter((edge) => edge.to === here).map((edge) => edge.from)
+        : key === "ArrowDown" || key === "ArrowUp"
+          ? [...positions.keys()].filter((id) => inColumn(at, positions.get(id), key))
+          : [];
+  const distance = (id: string) => Math.abs((positions.get(id)?.y ?? Infinity) - at.y);
+  return others.toSorted((a, b) => distance(a) - distance(b))[0] ?? null;
+}
+
+function inColumn(
+  at: { x: number; y: number },
+  other: { x: number; y: number } | undefined,
+  key: "ArrowDown" | "ArrowUp",
+): boolean {
+  if (!other || Math.abs(other.x - at.x) > CARD.width / 2) return false;
+  return key === "ArrowDown" ? other.y > at.y : other.y < at.y;
+}
+
 function workerEngine(): Engine {
   worker ??= new ELK({ workerFactory: () => new Worker(workerUrl) });
   return worker;

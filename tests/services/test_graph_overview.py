@@ -1,0 +1,93 @@
+"""The first view of the graph: all of a small project, groups of a larger one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from headrace.model import UsageError
+from headrace.services.graph import GraphViewQuery, view
+from headrace.services.graph_groups import CARDS_MAX
+from headrace.services.responses.catalog import GraphView
+from headrace.services.session import ProjectSession
+
+HEAD = "/* headrace\nowner: {owner}\n{domain}*/\nselect id from {above}\n"
+
+
+class Firm(NamedTuple):
+    root: Path
+
+    def view(self, **query: object) -> GraphView:
+        return view(ProjectSession(self.root, "prod", None, "t"), GraphViewQuery(**query))  # type: ignore[arg-type]
+
+
+def firm(root: Path, assets: int, *, domains: int = 0) -> Firm:
+    """A chain of assets behind one source; the n-th is of domain and folder n modulo `domains`."""
+    files = {
+        "headrace.toml": '[project]\nname = "firm"\ntimezone = "UTC"\n',
+        "owners.yaml": "core: {kind: team}\nedge: {kind: team}\n",
+        "sources/raw.yaml": "source: raw\nowner: edge\nfiles: raw.csv\n",
+        "consumers.yaml": f"- {{consumer: report, owner: core, reads: [a{assets - 1}], max_age: 30h}}\n",
+    }
+    for number in range(assets):
+        domain = f"domain: d{number % domains}\n" if domains else ""
+        above = f"a{number - 1}" if number else "raw"
+        folder = f"assets/f{number % domains}" if domains else "assets"
+        files[f"{folder}/a{number}.sql"] = HEAD.format(owner="core", domain=domain, above=above)
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return Firm(root)
+
+
+def edges_of(graph: GraphView) -> set[tuple[str, str]]:
+    return {(edge.from_, edge.to) for edge in graph.edges}
+
+
+def test_a_small_project_is_drawn_whole(tmp_path: Path) -> None:
+    """Would catch: one box for all assets, because they have no domain."""
+    graph = firm(tmp_path, 5).view()
+    assert (graph.mode, graph.by, graph.total, graph.shown) == ("overview", None, 7, 7)
+    assert {card.id for card in graph.cards} == {
+        "source:raw", *(f"asset:a{number}" for number in range(5)), "consumer:report",
+    }  # fmt: skip
+    assert {("source:raw", "asset:a0"), ("asset:a4", "consumer:report")} <= edges_of(graph)
+    assert len(graph.edges) == 6
+
+
+def test_groups_open_in_place(tmp_path: Path) -> None:
+    """Would catch: a node that is lost when a group opens, or an edge to a card that isn't there."""
+    project = firm(tmp_path, 6, domains=2)
+    closed = project.view(by="domain")
+    assert closed.by == "domain" and closed.shown == 0
+    assert {card.id: card.count for card in closed.cards} == {
+        "domain:": 2, "domain:d0": 3, "domain:d1": 3,
+    }  # fmt: skip
+    opened = project.view(by="domain", open=("d1", "d1", "unheard-of"))
+    cards = {card.id: card for card in opened.cards}
+    assert set(cards) == {"domain:", "domain:d0", "asset:a1", "asset:a3", "asset:a5"}
+    assert sum(card.count for card in opened.cards) == opened.total == 8
+    assert all({above, below} <= cards.keys() for above, below in edges_of(opened))
+    assert ("domain:d0", "asset:a1") in edges_of(opened)
+    everything = project.view(by="domain", open=("d0", "d1", ""))
+    assert {card.kind for card in everything.cards} == {"source", "asset", "consumer"}
+
+
+def test_a_project_of_many_nodes_is_grouped_by_what_tells_most(tmp_path: Path) -> None:
+    """Would catch: a page of 300 cards; a page of one box where owners or folders would tell."""
+    many = firm(tmp_path / "many", CARDS_MAX + 1, domains=3)
+    assert many.view().by == "domain"
+    without = firm(tmp_path / "without", CARDS_MAX + 1)
+    graph = without.view()
+    assert graph.by == "owner" and {card.name for card in graph.cards} == {"core", "edge"}
+    opened = without.view(open=("core",))
+    assert len(opened.cards) <= CARDS_MAX
+    assert sum(card.count for card in opened.cards) == opened.total
+
+
+def test_an_unknown_grouping_is_refused(tmp_path: Path) -> None:
+    """Would catch: a misspelt grouping that is answered by another one."""
+    with pytest.raises(UsageError, match="no grouping"):
+        firm(tmp_path, 1).view(by="domains")

@@ -13,7 +13,7 @@
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
 #   make mutants [N=200] [SEED=…] [ARGS="--package plan"]   changes drawn by lot, each tried by its package's tests; prints survivors
-#   make advice [ARGS="--queries 10000 --seed 1"]   random queries before and after what the advisor proves, on rows that try to break it
+#   make advice [ARGS="--queries 10000 --seed 1"]   random queries and projects before and after what the advisor proves, on rows that try to break it
 #   make bench [ARGS=--stale]   the measurements, into benchmarks/RESULTS.md; --stale lists those that are older than the code
 #   make ratios [ARGS="--base COMMIT"]   how many times as long commands take as at the commit in benchmarks/baseline (3 min)
 #   make ui              the web UI, if ui/ is newer than what is built

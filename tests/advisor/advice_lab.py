@@ -9,18 +9,24 @@ import argparse
 import random
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import duckdb
+import project_breaker
 from query_generator import QueryGenerator, tables
 from redundant_queries import redundant_query
 
-from headrace.advisor.advice import Verdict
+from headrace.advisor.advice import Edit, Verdict
 from headrace.advisor.checking import check_text
 from headrace.advisor.edits import edited
 
 DATA_SETS = 4
-SUPERFLUOUS = ("distinct_redundant", "union_to_union_all")
+RECALL_LEAST = 0.8
+SUPERFLUOUS = (
+    "distinct_redundant", "union_to_union_all", "unused_join", "unused_column",
+    "order_by_no_effect",
+)  # fmt: skip
 
 
 class Outcome(NamedTuple):
@@ -61,13 +67,24 @@ class Lab:
         return [Counter(connection.execute(sql).fetchall()) for connection in self.connections]
 
     def rewritten(self, sql: str) -> Iterator[tuple[str, str]]:
-        """Yield the rule and the query after each proven rewriting."""
+        """Yield the rule and the query after each proven rewriting, and after all of them."""
         text = self.ddl + sql
+        edits: list[tuple[Edit, ...]] = []
         for advice in check_text(text, "query.sql", "duckdb").advice:
             finding = advice.finding
             if finding.verdict is Verdict.PROVEN and finding.edits:
                 assert advice.diff is not None, f"the edit of {finding.rule} can't be read: {sql}"
+                edits.append(finding.edits)
                 yield finding.rule, edited(text, finding.edits)[len(self.ddl) :]
+        together = [edit for part in edits for edit in part]
+        if len(edits) > 1 and _are_apart(together):
+            yield "all together", edited(text, together)[len(self.ddl) :]
+
+
+def _are_apart(edits: list[Edit]) -> bool:
+    """Return whether no two edits touch the same text."""
+    ordered = sorted(edits)
+    return all(one.end < other.start for one, other in pairwise(ordered))
 
 
 def run(seed: int, queries: int) -> Outcome:
@@ -151,7 +168,15 @@ def main() -> None:
         print(text)
     recall = run_redundant(options.seed, max(1, options.queries // 5))
     print(f"recall {recall.recall:.3f} of {recall.queries}, {len(recall.wrong)} wrong")
-    raise SystemExit(1 if outcome.wrong or recall.wrong or recall.recall < 0.8 else 0)
+    projects = project_breaker.run(options.seed, max(1, options.queries // 100))
+    print(f"{projects.projects} projects of {projects.assets} assets, {projects.refused} refused")
+    for rule, number in sorted(projects.claims.items()):
+        print(f"{rule}: {number} tried")
+    print(f"recall {projects.recall:.3f} of {projects.planted}, {len(projects.wrong)} wrong")
+    for text in projects.wrong[:3]:
+        print(text)
+    wrong = [*outcome.wrong, *recall.wrong, *projects.wrong]
+    raise SystemExit(1 if wrong or min(recall.recall, projects.recall) < RECALL_LEAST else 0)
 
 
 if __name__ == "__main__":

@@ -355,3 +355,85 @@ create table t (id int, parts array<int>);
 select distinct t.id, e.p from t left join u on u.id = t.id lateral view explode(t.parts) e as p;
 -- after
 select distinct t.id, e.p from t lateral view explode(t.parts) e as p;
+
+-- case duckdb: branches of UNION for different values of a column
+-- union_to_union_all proven
+create table t (id int primary key, kind varchar not null, day date not null, n decimal(9, 2));
+select id, kind from t where kind = 'a' union select id, kind from t where kind = 'b';
+
+-- case duckdb: branches of UNION for different days
+-- union_to_union_all proven
+create table t (id int primary key, day date not null);
+select id, day from t where day = date '2025-03-01' union select id, day from t where day = '2025-03-02'::date;
+
+-- case duckdb: one number written in two ways
+-- nothing
+create table t (id int primary key, n decimal(9, 2));
+select id, n from t where n = 1 union select id, n from t where n = 1.00;
+
+-- case duckdb: a text compared with a number may be several texts
+-- nothing
+create table t (id int primary key, kind varchar not null);
+select id, kind from t where kind = 1 union select id, kind from t where kind = 2;
+
+-- case duckdb: a constant of a LEFT JOIN is NULL without a match
+-- nothing
+create table t (id int primary key);
+select x.s, 1 as n from t left join (select 1 as id, 'a' as s) as x using (id) where t.id = 7
+union
+select x.s, 1 as n from t left join (select 1 as id, 'b' as s) as x using (id) where t.id = 7;
+
+-- case duckdb: totals have NULL where rows have the value
+-- nothing
+create table t (id int primary key, kind varchar not null);
+select kind, 1 as n from t where kind = 'a' group by rollup (kind)
+union select kind, 1 as n from t where kind = 'b' group by rollup (kind);
+
+-- case duckdb: DISTINCT inside of aggregates
+-- distinct_redundant proven
+-- distinct_redundant proven
+create table t (id int primary key, kind varchar);
+select kind, count(distinct id), max(distinct kind) from t group by kind;
+-- after
+select kind, count(id), max(kind) from t group by kind;
+
+-- case snowflake: types of dbt
+-- distinct_redundant proven
+select distinct cast(a as {{ dbt.type_string() }}) as a, count(*) as n from t group by cast(a as {{dbt.type_string()}});
+
+-- case duckdb: of two DISTINCTs that need each other, one stays
+-- distinct_redundant proven
+with w as (select distinct a from t) select distinct a from w;
+-- after
+with w as (select distinct a from t) select a from w;
+
+-- case duckdb: of a UNION and the DISTINCT below it, one stays
+-- union_to_union_all proven
+select distinct a, 1 as n from t union select distinct a, 2 from t;
+-- after
+select distinct a, 1 as n from t union all select distinct a, 2 from t;
+
+-- case duckdb: IN makes both superfluous
+-- distinct_redundant proven
+-- distinct_redundant proven
+select a from t where a in (select distinct b from (select distinct b, c from u) as x);
+-- after
+select a from t where a in (select b from (select b, c from u) as x);
+
+-- case duckdb: three after each other
+-- distinct_redundant proven
+-- distinct_redundant proven
+select distinct a from (select distinct a from (select distinct a, b from t) as x) as y;
+
+-- case duckdb: of a DISTINCT and the count of distinct values that ignores it, one stays
+-- distinct_redundant proven
+select a, count(distinct b) from (select distinct a, b from t) as x group by a;
+-- after
+select a, count(b) from (select distinct a, b from t) as x group by a;
+
+-- case duckdb: whether a comparison of other types fails depends on the plan
+-- fan_out_join unknown
+-- order_by_no_effect unknown
+create table t (a int, b varchar);
+create table u (b date);
+select t.a from (select a, b from t order by a) as t join u on u.b = t.b;

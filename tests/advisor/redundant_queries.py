@@ -1,4 +1,4 @@
-"""Queries with a DISTINCT or UNION that is superfluous by construction."""
+"""Queries with a part that is superfluous by construction: DISTINCT, UNION, ORDER BY, a join."""
 
 from __future__ import annotations
 
@@ -125,6 +125,84 @@ def _inner_distinct(rng: random.Random, known: list[GeneratedTable]) -> str:
     return f"select distinct {names} from (select distinct {names}, 1 as one from {table.name}) x"
 
 
+def _unused_left_join(rng: random.Random, known: list[GeneratedTable]) -> str:
+    left, right = rng.choice(known), _keyed(rng, known)
+    types = {} if right is None else dict(right.columns)
+    if right is None:
+        return _groups(rng, known)
+    conditions = []
+    for column in right.primary:
+        same = [name for name, type_ in left.columns if type_ == types[column]]
+        if not same:
+            return _primary_key(rng, known)
+        conditions.append(f"x.{rng.choice(same)} = y.{column}")
+    listed = ", ".join(f"x.{name}" for name in _some(rng, left))
+    return (
+        f"select {listed} from {left.name} as x left join {right.name} as y"
+        f" on {' and '.join(conditions)}{_where(rng, left, 'x')}"
+    )
+
+
+def _unused_column(rng: random.Random, known: list[GeneratedTable]) -> str:
+    table = rng.choice(known)
+    one, other = rng.sample([name for name, _ in table.columns], 2)
+    value = rng.choice(
+        (other, f"coalesce({other}, {other})", f"row_number() over (order by {one})")
+    )
+    where = rng.choice(("", f" where {one} is not null", f" where {other} is not null"))
+    inner = f"select {one}, {value} as other from {table.name}{where}"
+    if rng.random() < 0.5:
+        return f"with w as ({inner}) select {one} from w"
+    return f"select x.{one}, count(*) from ({inner}) as x group by x.{one}"
+
+
+def _lost_order(rng: random.Random, known: list[GeneratedTable]) -> str:
+    table = rng.choice(known)
+    names = [name for name, _ in table.columns]
+    by = rng.choice(names)
+    inner = f"select {', '.join(names)} from {table.name} order by {by}"
+    return f"select x.{by}, count(*) from ({inner}) as x group by x.{by}"
+
+
+def _disjoint_union(rng: random.Random, known: list[GeneratedTable]) -> str:
+    table = _keyed(rng, known)
+    if table is None:
+        return _groups(rng, known)
+    name, type_ = rng.choice(table.columns)
+    one, other = rng.sample(VALUES[type_][:2] if type_ == "date" else VALUES[type_], 2)
+    listed = ", ".join(sorted({name, *table.primary}))
+    query = f"select {listed} from {table.name} where {name} = "
+    return f"{query}{one} union {query}{other}"
+
+
+def _distinct_of_groups(rng: random.Random, known: list[GeneratedTable]) -> str:
+    table, right = rng.choice(known), _keyed(rng, known)
+    by = _some(rng, table)
+    inner = f"select {', '.join(by)}, count(*) as n from {table.name} group by {', '.join(by)}"
+    if right is None or len(right.primary) > 1:
+        return f"select distinct {', '.join(by)}, n from ({inner}) as g where n > 1"
+    key = right.primary[0]
+    same = [n for n, type_ in table.columns if n in by and type_ == dict(right.columns)[key]]
+    if not same:
+        return f"select distinct {', '.join(by)}, n from ({inner}) as g where n > 1"
+    listed = ", ".join(f"g.{name}" for name in by)
+    return (
+        f"select distinct {listed}, y.{rng.choice(right.columns)[0]} as z from ({inner}) as g"
+        f" join {right.name} as y on y.{key} = g.{rng.choice(same)}"
+    )
+
+
+def _count_of_key(rng: random.Random, known: list[GeneratedTable]) -> str:
+    table = _keyed(rng, known)
+    if table is None or len(table.primary) > 1:
+        return _groups(rng, known)
+    by = rng.choice(table.columns)[0]
+    return (
+        f"select {by}, count(distinct {table.primary[0]}) as n, max(distinct {by}) as m"
+        f" from {table.name} group by {by}"
+    )
+
+
 _SHAPES: tuple[Callable[[random.Random, list[GeneratedTable]], str], ...] = (
     _groups,
     _primary_key,
@@ -135,4 +213,10 @@ _SHAPES: tuple[Callable[[random.Random, list[GeneratedTable]], str], ...] = (
     _signed_union,
     _row_numbers,
     _inner_distinct,
+    _unused_left_join,
+    _unused_column,
+    _lost_order,
+    _disjoint_union,
+    _distinct_of_groups,
+    _count_of_key,
 )

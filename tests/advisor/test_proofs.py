@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 import advice_lab
+import project_breaker
 
 QUERIES = 200
+PROJECTS = 3
 
 
 def test_no_proof_is_wrong() -> None:
@@ -25,3 +27,13 @@ def test_redundant_queries_are_recognised() -> None:
     outcome = advice_lab.run_redundant(seed, QUERIES)
     assert outcome.wrong == []
     assert outcome.recall >= 0.8
+
+
+def test_no_advice_on_projects_is_wrong() -> None:
+    """Would catch: a column, copy or partition that is said not to matter, and does."""
+    seed = random.randrange(1_000_000)
+    print(f"seed {seed}")
+    outcome = project_breaker.run(seed, PROJECTS)
+    assert outcome.wrong == []
+    assert outcome.recall >= 0.8
+    assert len(outcome.claims) >= 3

@@ -66,6 +66,11 @@ class Finding(NamedTuple):
     provable: bool = True
     """False for findings that no premise makes certain: whether it matters depends on the data."""
 
+    removes: frozenset[int] = frozenset()
+    """The ids of queries and aggregates whose DISTINCT or UNION it takes out."""
+    relies_on: frozenset[int] = frozenset()
+    """The ids of queries and aggregates whose DISTINCT or UNION must stay for it to hold."""
+
     @property
     def verdict(self) -> Verdict:
         """The verdict before anything is measured."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from headrace.advisor.functions import gives_several, is_aggregate
-from headrace.advisor.queries import Queries
+from headrace.advisor.queries import NOT_IGNORED, Ignored, Queries
 from headrace.advisor.selects import SelectScope
 
 _CUTS = ("limit", "offset", "fetch")
@@ -33,59 +33,77 @@ def ignores_duplicates(query: exp.Expr, queries: Queries) -> str:
 
     Only what reads the query alone counts: elsewhere its duplicates would multiply rows on the way.
     """
+    return _of_query(query, queries).text
+
+
+def ignoring(query: exp.Expr, queries: Queries) -> frozenset[int]:
+    """Return the ids of queries whose DISTINCT or UNION `ignores_duplicates` relies on."""
+    return _of_query(query, queries).by
+
+
+def _of_query(query: exp.Expr, queries: Queries) -> Ignored:
     if id(query) not in queries.contexts:
         queries.contexts[id(query)] = _ignoring(query, queries)
     return queries.contexts[id(query)]
 
 
-def _ignoring(query: exp.Expr, queries: Queries) -> str:
+def _ignoring(query: exp.Expr, queries: Queries) -> Ignored:
     parent = enclosing(query)
     if isinstance(parent, exp.In | exp.Exists | exp.Any | exp.All):
-        return {"in": "IN", "exists": "EXISTS"}.get(parent.key, parent.key.upper())
+        return Ignored({"in": "IN", "exists": "EXISTS"}.get(parent.key, parent.key.upper()))
     if isinstance(parent, exp.SetOperation):
         return _of_set_operation(parent, queries)
     if isinstance(parent, exp.Subquery):
         if takes_part(parent):
-            return ""
-        select = parent.parent_select
-        return _of_reader(select, parent, queries) if isinstance(select, exp.Select) else ""
+            return NOT_IGNORED
+        reader = parent.parent_select
+        return NOT_IGNORED if reader is None else _of_reader(reader, parent, queries)
     if isinstance(parent, exp.CTE):
         return _of_cte(parent, queries)
-    return ""
+    return NOT_IGNORED
 
 
-def _of_set_operation(operation: exp.SetOperation, queries: Queries) -> str:
+def _of_set_operation(operation: exp.SetOperation, queries: Queries) -> Ignored:
     if takes_part(operation):
-        return ""
-    if operation.args.get("distinct"):
-        return f"{operation.key.upper()} around it"
+        return NOT_IGNORED
     is_union = isinstance(operation, exp.Union)
-    return ignores_duplicates(operation, queries) if is_union else ""
+    outside = _of_query(operation, queries) if is_union else NOT_IGNORED
+    if operation.args.get("distinct") and (outside.by or not outside.text):
+        by = frozenset((id(operation),)) if is_union else NOT_IGNORED.by
+        return Ignored(f"{operation.key.upper()} around it", by)
+    return outside
 
 
-def _of_reader(select: exp.Select, node: exp.Expr, queries: Queries) -> str:
+def _of_reader(select: exp.Select, node: exp.Expr, queries: Queries) -> Ignored:
     """Return what ignores duplicates in a SELECT that reads a query and nothing else."""
     scope = queries.scope(select)
     if scope is None or len(scope.items) != 1 or scope.items[0].node is not node:
-        return ""
+        return NOT_IGNORED
     windows = any(part.find(exp.Window) is not None for part in select.expressions)
     if takes_part(select) or windows or select.args.get("qualify"):
-        return ""
+        return NOT_IGNORED
+    if scope.is_grouped:
+        return _of_aggregates(select)
     distinct = select.args.get("distinct")
-    if not scope.is_grouped:
-        if distinct is not None:
-            return "" if distinct.args.get("on") else "DISTINCT around it"
-        return ignores_duplicates(select, queries)
-    if _only_distinct_aggregates(select):
-        return "aggregates of distinct values around it"
-    return ""
+    if distinct is None:
+        return _of_query(select, queries)
+    if distinct.args.get("on"):
+        return NOT_IGNORED
+    outside = _of_query(select, queries)
+    if outside.text and not outside.by:
+        return outside  # stays even if this DISTINCT is taken out
+    return Ignored("DISTINCT around it", frozenset((id(select),)))
 
 
-def _only_distinct_aggregates(select: exp.Select) -> bool:
-    """Whether no aggregate of a SELECT counts a value twice."""
+def _of_aggregates(select: exp.Select) -> Ignored:
+    """Return whether no aggregate of a SELECT counts a value twice, and by which DISTINCT."""
     parts = [*select.expressions, select.args.get("having"), select.args.get("order")]
     nodes = (node for part in parts if part is not None for node in part.walk())
-    return all(map(_ignores_copies, filter(is_aggregate, nodes)))
+    aggregates = list(filter(is_aggregate, nodes))
+    if not all(map(_ignores_copies, aggregates)):
+        return NOT_IGNORED
+    counts = frozenset(id(node) for node in aggregates if isinstance(node, exp.Count))
+    return Ignored("aggregates of distinct values around it", counts)
 
 
 def _ignores_copies(aggregate: exp.Expr) -> bool:
@@ -95,18 +113,17 @@ def _ignores_copies(aggregate: exp.Expr) -> bool:
     return isinstance(aggregate, exp.Count) and isinstance(aggregate.this, exp.Distinct)
 
 
-def _of_cte(cte: exp.CTE, queries: Queries) -> str:
+def _of_cte(cte: exp.CTE, queries: Queries) -> Ignored:
     """Return what ignores duplicates in each use of a CTE."""
     if cte.parent is not None and cte.parent.args.get("recursive"):
-        return ""
-    uses = list(uses_of(cte))
+        return NOT_IGNORED
     reasons = []
-    for table in uses:
-        select = table.parent_select
-        if not isinstance(select, exp.Select):
-            return ""
-        reasons.append(_of_reader(select, table, queries))
-    return reasons[0] if reasons and all(reasons) else ""
+    for table in uses_of(cte):
+        reader = table.parent_select
+        reasons.append(NOT_IGNORED if reader is None else _of_reader(reader, table, queries))
+    if not reasons or not all(reason.text for reason in reasons):
+        return NOT_IGNORED
+    return Ignored(reasons[0].text, frozenset[int]().union(*(reason.by for reason in reasons)))
 
 
 def uses_of(cte: exp.CTE) -> Iterator[exp.Table]:

@@ -8,8 +8,8 @@ from sqlglot import exp
 
 from headrace.advisor.advice import Finding, JoinedTable, Premise, Premises
 from headrace.advisor.conditions import unparenthesised
-from headrace.advisor.contexts import ignores_duplicates, takes_part
-from headrace.advisor.edits import position, remove_distinct
+from headrace.advisor.contexts import ignores_duplicates, ignoring, takes_part
+from headrace.advisor.edits import position, remove_distinct, remove_inner_distinct
 from headrace.advisor.functions import gives_several
 from headrace.advisor.queries import Queries
 from headrace.advisor.relations import NO_REASONS, TableRelation, premises_of
@@ -29,9 +29,9 @@ def redundant_distinct(queries: Queries) -> Iterator[Finding]:
             text = "DISTINCT removes nothing: the rows are distinct already"
             yield _finding(queries, select, text, premises | _facts(scope))
         elif not takes_part(select) and (reason := ignores_duplicates(select, queries)):
-            yield _finding(
-                queries, select, f"DISTINCT isn't needed: {reason} ignores duplicates", frozenset()
-            )
+            text = f"DISTINCT isn't needed: {reason} ignores duplicates"
+            finding = _finding(queries, select, text, frozenset())
+            yield finding._replace(relies_on=ignoring(select, queries))
 
 
 def _unique(scope: SelectScope) -> Premises | None:
@@ -56,6 +56,7 @@ def _finding(queries: Queries, select: exp.Select, text: str, premises: Premises
         text,
         premises,
         remove_distinct(queries.statement, select),
+        removes=frozenset((id(select),)),
     )
 
 
@@ -82,6 +83,7 @@ def conditional_distinct(queries: Queries) -> Iterator[Finding]:
                 for item, columns in assumed
             ),
             remove_distinct(queries.statement, select),
+            removes=frozenset((id(select),)),
         )
 
 
@@ -228,6 +230,8 @@ def distinct_aggregates(queries: Queries) -> Iterator[Finding]:
                 position(queries.statement, node),
                 f"DISTINCT inside of {node.sql_name()} changes nothing",
                 premises,
+                remove_inner_distinct(queries.statement, values[0]),
+                removes=frozenset((id(node),)),
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -114,6 +115,19 @@ def remove_distinct(statement: Statement, select: exp.Expr) -> tuple[Edit, ...]:
     if token.token_type is not TokenType.DISTINCT:
         return ()
     return (_without(statement.text, token.start, tokens[first + 2].start),)
+
+
+def remove_inner_distinct(statement: Statement, value: exp.Expr) -> tuple[Edit, ...]:
+    """Return the edit that takes out the DISTINCT before a value of an aggregate.
+
+    Empty if another word stands before it.
+    """
+    start, tokens = position(statement, value), statement.tokens
+    number = bisect_left(tokens, start, key=lambda token: token.start)
+    before = tokens[number - 1] if 0 < number < len(tokens) else None
+    if before is None or before.token_type is not TokenType.DISTINCT:
+        return ()
+    return (_without(statement.text, before.start, start),)
 
 
 def _without(text: str, start: int, until: int) -> Edit:

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from headrace.advisor.advice import NO_PREMISES, Finding, JoinedTable, Premise, Premises
 from headrace.advisor.conditions import conjuncts, not_null_columns
-from headrace.advisor.contexts import ignores_duplicates, takes_part
+from headrace.advisor.contexts import ignores_duplicates, ignoring, takes_part
 from headrace.advisor.distinct_rules import join_columns
 from headrace.advisor.edits import position, remove_join
 from headrace.advisor.queries import Queries
@@ -21,6 +21,8 @@ from headrace.advisor.relations import (
 )
 from headrace.advisor.select_relation import SelectRelation
 from headrace.advisor.selects import Item, SelectScope
+
+NO_QUERIES = frozenset[int]()
 
 
 def unused_join(  # complexipy: ignore (conditions in order)
@@ -46,6 +48,7 @@ def unused_join(  # complexipy: ignore (conditions in order)
                 premises,
                 remove_join(queries.statement, join),
                 join=JoinedTable(item.name, columns),
+                relies_on=_dropping(queries, select) if premises == NO_PREMISES else NO_QUERIES,
             )
 
 
@@ -118,6 +121,15 @@ def _drops_duplicates(queries: Queries, select: exp.Select) -> bool:
     if distinct is not None:
         return distinct.args.get("on") is None
     return not takes_part(select) and bool(ignores_duplicates(select, queries))
+
+
+def _dropping(queries: Queries, select: exp.Select) -> frozenset[int]:
+    """Return the queries whose DISTINCT or UNION drops what a join repeats in a SELECT."""
+    if not _drops_duplicates(queries, select):
+        return NO_QUERIES
+    if select.args.get("distinct") is not None:
+        return frozenset((id(select),))
+    return ignoring(select, queries)
 
 
 def _always_matches(  # complexipy: ignore (conditions in order)

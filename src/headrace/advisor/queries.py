@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import NamedTuple
 
 from sqlglot import exp
 
 from headrace.advisor.determinism import unrepeatable_functions
+from headrace.advisor.failing_comparisons import failing_comparisons
 from headrace.advisor.relations import (
     Relation,
     RenamedRelation,
@@ -25,6 +27,17 @@ _Names = Mapping[str, Relation]
 _OPAQUE_TABLE = ("pivots", "sample", "joins", "laterals", "when", "changes", "rows_from")
 
 
+class Ignored(NamedTuple):
+    """What ignores duplicate rows of a query, in words; empty if nothing does."""
+
+    text: str = ""
+    by: frozenset[int] = frozenset()
+    """The ids of queries and aggregates whose DISTINCT or UNION does."""
+
+
+NOT_IGNORED = Ignored()
+
+
 class Queries:
     """The scopes of a statement's SELECTs."""
 
@@ -33,8 +46,8 @@ class Queries:
         self.catalog = catalog
         self.scopes: dict[int, SelectScope] = {}
         self.relations: dict[int, Relation] = {}
-        self.contexts: dict[int, str] = {}
-        """By query: what ignores its duplicates, in words."""
+        self.contexts: dict[int, Ignored] = {}
+        """By query: what ignores its duplicates."""
         for root in _roots(statement.tree):
             self._query(root, {}, None)
 
@@ -56,6 +69,7 @@ class Queries:
             *(f"`{text}` always expands to the same SQL" for text in self.statement.templates),
             *unrepeatable_functions(self.statement.tree, self.statement.dialect),
             *order_dependence(self.statement.tree, self.scope),
+            *(text for _, scope in self.selects() for text in failing_comparisons(scope)),
         ]
 
     # Building

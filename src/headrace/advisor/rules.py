@@ -44,9 +44,26 @@ RULES = (
 
 
 def findings(queries: Queries) -> list[Finding]:
-    """Return what the rules say about a statement, by position."""
+    """Return what the rules say about a statement, by position.
+
+    They hold together: a DISTINCT that only another one makes superfluous stays if that one can go.
+    """
     results = [finding for rule in RULES for finding in _of_rule(rule, queries)]
-    return sorted(results, key=lambda finding: finding.position)
+    return sorted(_together(results), key=lambda finding: finding.position)
+
+
+def _together(results: list[Finding]) -> list[Finding]:
+    """Return findings of which none removes what another one relies on."""
+    accepted: list[Finding] = []
+    removed: frozenset[int] = frozenset()
+    needed: frozenset[int] = frozenset()
+    for finding in sorted(results, key=lambda finding: bool(finding.relies_on)):
+        if finding.relies_on & removed or finding.removes & needed:
+            continue
+        accepted.append(finding)
+        removed |= finding.removes
+        needed |= finding.relies_on
+    return accepted
 
 
 def _of_rule(rule: Rule, queries: Queries) -> Iterator[Finding]:

@@ -100,8 +100,17 @@ class SelectRelation(Relation):
         if output is None:
             return None
         if output.attribute is not None and output.attribute[0] != EXPRESSION:
-            return self.scope.item(output.attribute).relation.constant(output.attribute[1])
+            return self._column_constant(output.attribute)
         return constant_text(unparenthesised(output.node))
+
+    def _column_constant(self, attribute: Attribute) -> str | None:
+        scope = self.scope
+        if scope.is_grouped and scope.groups is None:
+            return None  # totals have NULL there
+        if attribute in scope.literals:
+            return scope.literals[attribute]
+        item = scope.item(attribute)
+        return None if item.nullable else item.relation.constant(attribute[1])
 
     @answered_once
     def close(

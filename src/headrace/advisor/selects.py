@@ -25,7 +25,7 @@ from headrace.advisor.relations import (
     premises_of,
 )
 from headrace.advisor.tables import LOOSELY_EQUAL
-from headrace.advisor.value_types import type_of
+from headrace.advisor.value_types import constant_text, type_of
 
 EXPRESSION = -1
 ROW = "#"
@@ -94,6 +94,8 @@ class SelectScope:
         """Columns that USING merges, by name."""
         self.equal: list[tuple[Attribute, Attribute, Premises]] = []
         self.constants: dict[Attribute, Premises] = {}
+        self.literals: dict[Attribute, str] = {}
+        """Columns that conditions set equal to a literal of their type, as `constant_text`."""
         self.never_null: set[Attribute] = set()
         self._expressions: dict[Attribute, tuple[Attribute, ...]] = {}
         self._row_numbers: list[tuple[Attribute, tuple[Attribute, ...]]] = []
@@ -288,12 +290,19 @@ class SelectScope:
                 continue
             if self._is_constant(right):
                 self.constants.setdefault(attribute, premises)
+                self._read_literal(attribute, left, right)
             elif (other := self.attribute(right)) is not None:
                 self.equal.append((attribute, other, premises))
         if isinstance(condition, exp.Is) and isinstance(condition.expression, exp.Null):
             attribute = self.attribute(condition.this)
             if attribute is not None:
                 self.constants.setdefault(attribute, NO_PREMISES)
+
+    def _read_literal(self, attribute: Attribute, column: exp.Expr, value: exp.Expr) -> None:
+        types = type_of(column, self.column_type), type_of(value, self.column_type)
+        text = constant_text(value)
+        if text is not None and types[0] and types[0] == types[1]:
+            self.literals.setdefault(attribute, text)
 
     def _is_constant(self, value: exp.Expr) -> bool:
         """Whether a value is the same in all rows: a literal, a parameter, or one from outside."""

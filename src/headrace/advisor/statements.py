@@ -41,6 +41,11 @@ _SAME_MACRO = re.compile(
     r"\{\{-?\s*dbt_utils\.(?:generate_surrogate_key|surrogate_key)\(\s*(\[[^\]]*\])\s*\)\s*-?\}\}"
 )
 """Macros of dbt that give the same value for the same columns."""
+_TYPE = re.compile(
+    r"\{\{-?\s*(?:dbt\.|dbt_utils\.)?type_"
+    r"(string|int|bigint|float|numeric|boolean|timestamp)\(\s*\)\s*-?\}\}"
+)
+"""Macros of dbt that stand for types."""
 _OPEN = re.compile(r"\{[#%{]")
 _CLOSE = {"{#": re.compile("#}"), "{%": re.compile("%}"), "{{": re.compile("}}")}
 _CLOSE_CONFIG = re.compile(r"\)\s*-?\}\}")
@@ -215,6 +220,9 @@ def _replaced(template: str, within: str, unknown: list[str]) -> str:
         return reference[1] + _blank(template)[len(reference[1]) :]
     if macro := _SAME_MACRO.fullmatch(template):
         return _call(template, macro[1])
+    if type_ := _TYPE.fullmatch(template):
+        name = {"string": "varchar"}.get(type_[1], type_[1])
+        return name + _blank(template)[len(name) :]
     unknown.append(" ".join(template.split())[:60])
     if template.startswith("{%"):
         return _blank(template)

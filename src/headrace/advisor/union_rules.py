@@ -8,7 +8,7 @@ from itertools import combinations
 from sqlglot import exp
 
 from headrace.advisor.advice import Finding, Premise, Premises
-from headrace.advisor.contexts import enclosing, ignores_duplicates, takes_part
+from headrace.advisor.contexts import enclosing, ignores_duplicates, ignoring, takes_part
 from headrace.advisor.edits import position, union_all
 from headrace.advisor.queries import Queries
 from headrace.advisor.relations import Relation, UnionRelation, premises_of
@@ -22,11 +22,20 @@ def union_for_union_all(queries: Queries) -> Iterator[Finding]:
         if _is_recursive(operation):  # UNION ALL may never end
             continue
         operations, branches = _chain(operation)
-        text, premises = _why_enough(queries, operation, operations, branches)
+        text, premises, by = _why_enough(queries, operation, operations, branches)
         if premises is not None:
             place = min(position(queries.statement, item) for item in operations)
             edits = union_all(queries.statement, operations)
-            yield Finding("union_to_union_all", "union_all", place, text, premises, edits)
+            yield Finding(
+                "union_to_union_all",
+                "union_all",
+                place,
+                text,
+                premises,
+                edits,
+                removes=frozenset(map(id, operations)),
+                relies_on=by,
+            )
 
 
 def _why_enough(
@@ -34,15 +43,23 @@ def _why_enough(
     operation: exp.Union,
     operations: Sequence[exp.Expr],
     branches: Sequence[exp.Expr],
-) -> tuple[str, Premises | None]:
-    """Return why UNION ALL is enough, and on which premises; None if it may not be."""
+) -> tuple[str, Premises | None, frozenset[int]]:
+    """Return why UNION ALL is enough, on which premises, and which queries must stay.
+
+    The premises are None if it may not be enough.
+    """
     by_name = any(item.args.get("by_name") for item in operations)
     premises = None if by_name else _disjoint(queries, branches)
     if premises is not None:
-        return "UNION removes nothing: its branches share no rows, and repeat none", premises
+        return (
+            "UNION removes nothing: its branches share no rows, and repeat none",
+            premises,
+            frozenset(),
+        )
     if not takes_part(operation) and (reason := ignores_duplicates(operation, queries)):
-        return f"UNION ALL is enough: {reason} ignores duplicates", frozenset()
-    return "", None
+        by = ignoring(operation, queries)
+        return f"UNION ALL is enough: {reason} ignores duplicates", frozenset(), by
+    return "", None, frozenset()
 
 
 def _is_recursive(operation: exp.Expr) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -70,6 +71,9 @@ def _combined(  # complexipy: ignore (a case per kind of value)
     return types.pop() if len(types) == 1 else ""
 
 
+_DATE = re.compile(r"t\d{4}-\d{2}-\d{2}")
+
+
 def constant_text(  # complexipy: ignore (a case per kind of value)
     value: exp.Expr,
 ) -> str | None:
@@ -79,7 +83,10 @@ def constant_text(  # complexipy: ignore (a case per kind of value)
     """
     if isinstance(value, exp.Cast) and not isinstance(value, exp.TryCast):
         inner = constant_text(value.this)
-        same = family(value.to.sql("duckdb")) == "text"
+        to = family(value.to.sql("duckdb"))
+        if to == "date" and inner is not None and _DATE.fullmatch(inner):
+            return f"d{inner[1:]}"
+        same = to == "text"
         return inner if same and inner is not None and inner[:1] == "t" else None
     if isinstance(value, exp.Neg):
         inner = constant_text(value.this)

@@ -10,10 +10,11 @@ from headrace.advisor.advice import Finding, JoinedTable, Premise, Premises
 from headrace.advisor.conditions import unparenthesised
 from headrace.advisor.contexts import ignores_duplicates, ignoring, takes_part
 from headrace.advisor.edits import position, remove_distinct, remove_inner_distinct
+from headrace.advisor.from_items import EXPRESSION, Item
 from headrace.advisor.functions import gives_several
 from headrace.advisor.queries import Queries
 from headrace.advisor.relations import NO_REASONS, TableRelation, premises_of
-from headrace.advisor.selects import EXPRESSION, ROW, Closed, Item, SelectScope
+from headrace.advisor.selects import ROW, Closed, SelectScope
 
 KIND = "remove_distinct"
 

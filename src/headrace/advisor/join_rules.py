@@ -11,6 +11,7 @@ from headrace.advisor.conditions import conjuncts, not_null_columns
 from headrace.advisor.contexts import ignores_duplicates, ignoring, takes_part
 from headrace.advisor.distinct_rules import join_columns
 from headrace.advisor.edits import position, remove_join
+from headrace.advisor.from_items import Item
 from headrace.advisor.queries import Queries
 from headrace.advisor.relations import (
     Relation,
@@ -20,7 +21,7 @@ from headrace.advisor.relations import (
     premises_of,
 )
 from headrace.advisor.select_relation import SelectRelation
-from headrace.advisor.selects import Item, SelectScope
+from headrace.advisor.selects import SelectScope
 
 NO_QUERIES = frozenset[int]()
 

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from headrace.advisor.determinism import unrepeatable_functions
 from headrace.advisor.failing_comparisons import failing_comparisons
+from headrace.advisor.from_items import Item
 from headrace.advisor.relations import (
     Relation,
     RenamedRelation,
@@ -19,7 +20,7 @@ from headrace.advisor.relations import (
 )
 from headrace.advisor.row_order import order_dependence
 from headrace.advisor.select_relation import SelectRelation
-from headrace.advisor.selects import Item, SelectScope
+from headrace.advisor.selects import SelectScope
 from headrace.advisor.statements import Statement
 from headrace.advisor.tables import Catalog, TableFacts, schema_name, table_name
 

@@ -6,8 +6,9 @@ from sqlglot import exp
 
 from headrace.advisor.advice import NO_PREMISES, Premise, Premises
 from headrace.advisor.conditions import Attribute, unparenthesised
+from headrace.advisor.from_items import EXPRESSION, Output
 from headrace.advisor.relations import Closure, Reasons, Relation, Use, answered_once
-from headrace.advisor.selects import EXPRESSION, Closed, Output, SelectScope
+from headrace.advisor.selects import Closed, SelectScope
 from headrace.advisor.value_types import constant_text, type_of
 
 

@@ -10,10 +10,11 @@ from headrace.advisor.advice import Finding
 from headrace.advisor.conditions import unparenthesised
 from headrace.advisor.contexts import enclosing, reads_order, takes_part, uses_of
 from headrace.advisor.edits import position, remove_order, remove_projections
+from headrace.advisor.from_items import Item
 from headrace.advisor.functions import has_aggregate
 from headrace.advisor.queries import Queries
 from headrace.advisor.relations import Relation, TableRelation
-from headrace.advisor.selects import Item, SelectScope
+from headrace.advisor.selects import SelectScope
 
 
 def order_without_effect(queries: Queries) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from headrace.advisor.advice import Edit, Finding, Premise
 from headrace.advisor.checking import parse_query
+from headrace.advisor.contexts import enclosing
 from headrace.advisor.edits import edited, remove_projections
 from headrace.advisor.join_rules import unused_join
 from headrace.advisor.project_advice import (
@@ -15,6 +16,7 @@ from headrace.advisor.project_advice import (
     ProjectView,
     QueryText,
     names_all_columns,
+    takes_rows_as_values,
     unstable,
 )
 from headrace.advisor.queries import Queries
@@ -69,16 +71,13 @@ def _premises(view: ProjectView, name: str, columns: list[str]) -> frozenset[Pre
 
 def _mentions(view: ProjectView, reader: str, column: str) -> bool:
     """Return whether a reader's query has a column's name; others may always have it."""
-    statement = view.tables.statement(reader)
-    if statement is None:
-        return True
-    names = statement.tree.find_all(exp.Column, exp.Identifier)
-    return any(node.name.lower() == column.lower() for node in names)
+    names = view.names_in(reader)
+    return names is None or column.lower() in names
 
 
 def _removable(view: ProjectView, name: str, unused: list[str]) -> list[str]:
     """Return those of the unused columns without which the rows stay the same."""
-    if not unused or any(_takes_columns_as_they_are(view, r) for r in view.readers[name]):
+    if not unused or any(_takes_all(view, reader) for reader in view.readers[name]):
         return []
     if view.tables.statement(name) is None:
         return unused
@@ -113,21 +112,34 @@ def _fixes_rows(scope: SelectScope) -> bool:
     return bool(scope.select.args.get("distinct")) or scope.multiplies_rows
 
 
+def _takes_all(view: ProjectView, reader: str) -> bool:
+    if reader not in view.takes_all:
+        view.takes_all[reader] = _takes_columns_as_they_are(view, reader)
+    return view.takes_all[reader]
+
+
 def _takes_columns_as_they_are(view: ProjectView, reader: str) -> bool:
-    """Return whether a reader would give other rows, or fail, without a column.
+    """Return whether a reader would give other rows, or fail, without a column that it
+    doesn't name.
 
     `select * from t` loses the column, too; in a UNION or with EXCLUDE it would fail.
     """
     statement = view.tables.statement(reader)
     if statement is None or not names_all_columns(statement):
         return False
-    tree = statement.tree
-    plain = isinstance(tree, exp.Select) and len(list(tree.find_all(exp.Query))) == 1
-    stars = list(tree.find_all(exp.Star))
-    unchanged = stars and not any(any(star.args.values()) for star in stars)
-    other = tree.find(exp.Columns, exp.Pivot, exp.Join) is not None
-    clauses = any(tree.args.get(key) for key in ("distinct", "group", "order", "joins", "qualify"))
-    return not (plain and unchanged) or other or clauses
+    if takes_rows_as_values(statement):
+        return True
+    return not all(map(_only_passes_on, statement.tree.find_all(exp.Star)))
+
+
+def _only_passes_on(star: exp.Star) -> bool:
+    """Return whether a star stands in a SELECT whose rows don't depend on their columns."""
+    select = star.find_ancestor(exp.Select)
+    if isinstance(star.parent, exp.Count):
+        return True
+    if select is None or any(star.args.values()) or isinstance(enclosing(select), exp.SetOperation):
+        return False
+    return not any(map(select.args.get, ("distinct", "group", "order", "qualify")))
 
 
 def _branches(tree: exp.Expr, queries: Queries) -> list[SelectScope]:

@@ -98,6 +98,9 @@ class ProjectView:
         self.sizes, self.same_rows = sizes, same_rows
         self._file_text = file_text
         self._queries: dict[str, Queries | None] = {}
+        self._names: dict[str, frozenset[str]] = {}
+        self.takes_all: dict[str, bool] = {}
+        """Asset → whether it takes the columns of its inputs as they are, once that is known."""
 
     @cached_property
     def readers(self) -> dict[str, list[str]]:
@@ -117,6 +120,16 @@ class ProjectView:
         if name not in self._queries:
             self._queries[name] = self._read(name)
         return self._queries[name]
+
+    def names_in(self, name: str) -> frozenset[str] | None:
+        """Return the names, in lower case, in an asset's query; None if it can't be read."""
+        statement = self.tables.statement(name)
+        if statement is None:
+            return None
+        if name not in self._names:
+            nodes = statement.tree.find_all(exp.Column, exp.Identifier)
+            self._names[name] = frozenset(node.name.lower() for node in nodes)
+        return self._names[name]
 
     def _read(self, name: str) -> Queries | None:
         statement = self.tables.statement(name) if name in self.project.assets else None
@@ -164,9 +177,15 @@ def names_all_columns(statement: Statement) -> bool:
 
     Of a table that loses a column it would then give other rows, or fail.
     """
+    stars = (s for s in statement.tree.find_all(exp.Star) if not isinstance(s.parent, exp.Count))
+    return next(stars, None) is not None or takes_rows_as_values(statement)
+
+
+def takes_rows_as_values(statement: Statement) -> bool:
+    """Return whether a query takes all columns without a star: COLUMNS, NATURAL, PIVOT, a table's
+    name as a value."""
     tree = statement.tree
-    stars = (s for s in tree.find_all(exp.Star) if not isinstance(s.parent, exp.Count))
-    if next(stars, None) is not None or tree.find(exp.Columns, exp.Pivot) is not None:
+    if tree.find(exp.Columns, exp.Pivot) is not None:
         return True
     if any(join.method == "NATURAL" for join in tree.find_all(exp.Join)):
         return True

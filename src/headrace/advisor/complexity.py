@@ -60,7 +60,7 @@ class ProjectShape:
     """The declarations of one version, with what needs what."""
 
     def __init__(self, compiled: Compiled, lineage: Lineage, seen: frozenset[str]) -> None:
-        self._compiled, self._lineage = compiled, lineage
+        self._compiled, self.lineage = compiled, lineage
         self._project = compiled.project
         self.uses = ColumnUses(compiled, lineage, seen)
         """The columns that somebody needs; `seen` are the nodes of which reads were observed."""
@@ -132,7 +132,7 @@ class ProjectShape:
         node, asset = self._compiled.nodes[name], self._project.assets.get(name)
         if asset is None or not isinstance(asset.body, SqlBody) or len(node.inputs) != 1:
             return None
-        lines, above = self._lineage.of(name), self._compiled.nodes[node.inputs[0].node]
+        lines, above = self.lineage.of(name), self._compiled.nodes[node.inputs[0].node]
         identical = all(
             len(edges) == 1
             and edges[0].transformation is Transformation.IDENTITY
@@ -158,7 +158,7 @@ class ProjectShape:
     def _pass_through(self) -> Iterator[Finding]:
         for name, above in self.passed.items():
             if name in self.needed:
-                columns = len(self._lineage.of(name).columns)
+                columns = len(self.lineage.of(name).columns)
                 yield Finding(
                     "pass_through",
                     name,
@@ -208,7 +208,7 @@ class ProjectShape:
     def _same_values_above(self, name: str, column: str) -> tuple[str, str] | None:
         """Return the input's column whose values a column has unchanged; None if it may differ."""
         node = self._compiled.nodes[name]
-        edges = self._lineage.of(name).columns.get(column, ())
+        edges = self.lineage.of(name).columns.get(column, ())
         if len(edges) != 1 or edges[0].transformation is not Transformation.IDENTITY:
             return None
         if _MAKES_NULLS.search(node.sql or ""):

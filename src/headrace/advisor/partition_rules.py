@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from sqlglot import exp
 
 from headrace.advisor.advice import Edit, Finding, Premise
 from headrace.advisor.edits import unified_diff
@@ -37,17 +39,24 @@ def incremental(view: ProjectView) -> Iterator[ProjectFinding]:
             continue
         inputs = _partitioned_inputs(view, name)
         grain = _common_grain(view, inputs)
-        column = None if grain is None else _separating_column(view, asset)
-        if column is None or grain is None:
+        if grain is None:
             continue
-        read = " and ".join(spec.node for spec in inputs)
-        message = (
-            f"each run of {name} reads every {grain} of {read}, and each row needs one of them:"
-            f" partition it by {column}"
-        )
-        premises = frozenset(_premises_of_partition(view, asset, inputs, grain))
-        finding = Finding("incremental", "incremental", 0, message, premises, columns=(column,))
-        yield ProjectFinding(name, finding, _declared(view, asset, grain, column))
+        column = _separating_column(view, asset)
+        if column is not None and _depends_on_partitions(view, asset, column, inputs):
+            yield _by_partition(view, asset, inputs, grain, column)
+
+
+def _by_partition(
+    view: ProjectView, asset: Asset, inputs: list[InputSpec], grain: Grain, column: str
+) -> ProjectFinding:
+    read = " and ".join(spec.node for spec in inputs)
+    message = (
+        f"each run of {asset.name} reads every {grain} of {read}, and each row needs one of them:"
+        f" partition it by {column}"
+    )
+    premises = frozenset(_premises_of_partition(view, asset, inputs, grain))
+    finding = Finding("incremental", "incremental", 0, message, premises, columns=(column,))
+    return ProjectFinding(asset.name, finding, _declared(view, asset, grain, column))
 
 
 def _common_grain(view: ProjectView, inputs: list[InputSpec]) -> Grain | None:
@@ -95,6 +104,42 @@ def _separating_column(view: ProjectView, asset: Asset) -> str | None:
         OutputSchemaRequest(analysis, tuple(inputs), (), True, None, asset.place, "")
     )
     return None if schema.mixes or schema.problems else schema.partition_column
+
+
+def _depends_on_partitions(
+    view: ProjectView, asset: Asset, column: str, inputs: list[InputSpec]
+) -> bool:
+    """Return whether each row is there because of rows of a partitioned input.
+
+    Rows that an outer join keeps without a match would be there once in each partition.
+    """
+    cut = {spec.node.lower() for spec in inputs}
+    queries = view.queries(asset.name)
+    edges = view.shape.lineage.of(asset.name).columns.get(column, ())
+    if queries is None or not edges or not all(edge.input in cut for edge in edges):
+        return False
+    tree = queries.statement.tree
+    ctes = {cte.alias.lower(): cte.this for cte in tree.find_all(exp.CTE)}
+    return all(_keeps_no_other_rows(select, cut, ctes) for select in tree.find_all(exp.Select))
+
+
+def _keeps_no_other_rows(select: exp.Select, cut: set[str], ctes: Mapping[str, exp.Expr]) -> bool:
+    clause = select.args.get("from_")
+    for join in select.args.get("joins") or []:
+        if join.side in ("RIGHT", "FULL"):
+            return False
+        keeps = join.side == "LEFT" or join.kind == "ANTI"
+        if keeps and clause is not None and not _reads(clause.this, cut, ctes):
+            return False
+    return True
+
+
+def _reads(node: exp.Expr, cut: set[str], ctes: Mapping[str, exp.Expr]) -> bool:
+    """Return whether a FROM item reads a partitioned input."""
+    names = {table.name.lower() for table in node.find_all(exp.Table)}
+    others = {name: query for name, query in ctes.items() if name not in names}
+    inside = (_reads(ctes[name], cut, others) for name in names if name in ctes)
+    return bool(names & cut - ctes.keys()) or any(inside)
 
 
 def _premises_of_partition(

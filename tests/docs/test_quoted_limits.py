@@ -68,10 +68,11 @@ from headrace.services import (
     import_diff_columns,
     serving,
     status_facts,
+    today,
     tokens,
     trial_records,
 )
-from headrace.slo import freshness
+from headrace.slo import freshness, upcoming
 from headrace.store import lease
 from headrace.store.engines import sqlite
 from headrace.store.queries import attempts as stored_attempts
@@ -84,6 +85,11 @@ GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
 
 QUOTED = [
+    ("docs/how-to/web-ui.md", f"the last {today.TodayQuery().days} days"),
+    ("CHANGELOG.md", f"the last {today.TodayQuery().days} days"),
+    ("docs/how-to/web-ui.md", f"Next {today.TodayQuery().hours} hours"),
+    ("CHANGELOG.md", f"the next {today.TodayQuery().hours} hours"),
+    ("docs/how-to/web-ui.md", f"the last {upcoming.PAST_MAX} deliveries"),
     ("docs/how-to/web-ui.md", f"the newest {consumer_history.DELIVERIES_MAX} deliveries"),
     ("docs/how-to/simplify.md", f"at least {partition_rules.SMALL_PARTITIONS_LEAST} partitions"),
     ("docs/how-to/optimize.md", f"at least {partition_rules.SMALL_PARTITIONS_LEAST} partitions"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_lab import Site, axed, browser, open_page, waiting
+from browser_lab import MARKUP, Site, axed, browser, open_page, waiting
 from playwright.sync_api import Page, Route, expect
 from serve_lab import serving, write
 
@@ -295,3 +295,75 @@ def test_a_page_whose_responses_still_come_isnt_called_stale(shop: Site) -> None
             page.wait_for_timeout(200)
         expect(page.get_by_role("banner").get_by_text("Connecting")).to_be_visible()
         expect(page.get_by_text("The server doesn’t answer.")).to_have_count(0)
+
+
+# What comes next.
+
+
+def tonight(page: Page) -> None:
+    """Four deadlines: one at risk, one usual, one without a past, one that is met."""
+
+    def fulfil(route: Route) -> None:
+        answer = route.fetch()
+        response: dict[str, Any] = json.loads(answer.body())
+        row = {
+            "consumer": "report",
+            "owner": "core",
+            "state": "due",
+            "met_at": None,
+            "predicted_at": None,
+            "earliest_at": None,
+            "latest_at": None,
+            "deliveries": 0,
+            "reason": "",
+        }
+        usual = {
+            "predicted_at": "2025-03-04T14:10:00+01:00",
+            "earliest_at": "2025-03-04T13:30:00+01:00",
+            "latest_at": "2025-03-04T15:10:00+01:00",
+            "deliveries": 30,
+        }
+        risk = {"state": "at_risk", "predicted_at": "2025-03-05T09:00:00+01:00", "reason": MARKUP}
+        met = {"state": "met", "met_at": "2025-03-04T07:00:00+01:00"}
+        response["deadlines"] = [
+            {**row, "interval": f"2025-03-0{n}", "due_at": f"2025-03-04T1{n}:00:00+01:00", **more}
+            for n, more in enumerate((met, {}, risk, {}, {}, usual))
+            if n != 4
+        ]
+        route.fulfill(response=answer, json=response)
+
+    page.route(re.compile("/api/v1/today"), fulfil)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_today_says_what_comes_next(shop: Site, width: int, theme: str) -> None:
+    """Would catch: a prediction without its range, one from nothing, a risk without its reason, a
+    strip that a screen reader can't read."""
+    with shop.page(width=width, theme=theme) as page:
+        tonight(page)
+        open_page(page, "/")
+        table = page.get_by_role("group", name="Next deadlines")
+        rows = table.locator("tbody tr")
+        expect(rows).to_have_count(5)
+        for number, text in enumerate(
+            (
+                "there since Tue 07:00",
+                "too few past deliveries",
+                "Wed 03-05 09:00 at the earliest",
+                "too few past deliveries",
+                "Tue 14:10",
+            )
+        ):
+            expect(rows.nth(number)).to_contain_text(text)
+        expect(rows.nth(2)).to_contain_text(MARKUP)
+        expect(rows.nth(2).locator("svg.tone-warn path")).to_have_count(1)
+        expect(rows.nth(4)).to_contain_text("Tue 13:30 to Tue 15:10")
+        strip = page.get_by_role("img", name=re.compile("^Days of report: .*1 late .2025-03-04"))
+        assert strip.locator("rect").count() == 14
+        assert page.evaluate(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        )
+        assert axed(page) == []
+        rows.nth(4).get_by_role("link").press("Enter")
+        expect(page).to_have_url(re.compile(r"/consumers/report\?interval=2025-03-05"))

@@ -182,3 +182,58 @@ def test_before_the_first_apply_and_delivery_it_is_empty(tmp_path: Path) -> None
         history = result.get("/api/v1/consumers/report/history").json
     assert history["deliveries"] == []
     assert {day["state"] for day in history["days"]} <= {None}
+
+
+# What Today draws.
+
+
+def test_today_has_the_days_of_each_consumer(door: Door) -> None:
+    """Would catch: a strip that disagrees with the consumer's own page."""
+    today = door.opened.get("/api/v1/today?days=7").json
+    assert today["dates"][-1] == "2025-03-31"
+    assert {row["consumer"] for row in today["consumers"]} == {"report", "elsewhere"}
+    for row in today["consumers"]:
+        days = door.history("?days=7", row["consumer"])["days"]
+        assert [day["date"] for day in days] == today["dates"]
+        assert [day["state"] for day in days] == row["states"]
+        lost = [
+            sum(seconds for state, seconds in day["seconds"].items() if state != "served")
+            for day in days
+        ]
+        assert [-(-seconds // 60) for seconds in lost] == row["lost_minutes"]
+
+
+def test_the_next_deadlines_come_in_their_order(door: Door) -> None:
+    """Would catch: a deadline that has passed, one beyond the hours, a prediction from too few
+    deliveries."""
+    today = door.opened.get("/api/v1/today?hours=24").json
+    due = [row["due_at"] for row in today["deadlines"]]
+    assert due == sorted(due)
+    assert [(row["consumer"], row["interval"]) for row in today["deadlines"]] == [
+        ("elsewhere", "2025-03-31"),
+        ("report", "2025-03-31"),
+    ]
+    assert all(today["now"] < at <= "2025-04-01T12:00:01+02:00" for at in due)
+    report = today["deadlines"][-1]
+    assert (report["state"], report["predicted_at"], report["deliveries"]) == ("due", None, 0)
+    assert door.opened.get("/api/v1/today?hours=49").status == 400
+
+
+def test_a_limited_role_sees_its_consumers_only(door: Door) -> None:
+    """Would catch: a deadline or a strip of a hidden consumer."""
+    other = response(door.root, "token", "create", "other", "--scope", "viewer:owner=acme")["token"]
+    answer = ask(door.opened.port, "/api/v1/today", Authorization=f"Bearer {other}")
+    assert answer.status == 200
+    assert (answer.json["consumers"], answer.json["deadlines"]) == ([], [])
+    assert b"report" not in answer.body
+    own = door.as_limited("/api/v1/today").json
+    assert {row["consumer"] for row in own["consumers"]} == {"report", "elsewhere"}
+
+
+def test_today_is_empty_before_the_first_apply(tmp_path: Path) -> None:
+    """Would catch: an error of the first page that somebody opens."""
+    root = promised(tmp_path / "shop")
+    with opened(root) as result:
+        today = result.get("/api/v1/today").json
+    assert len(today["dates"]) == 14
+    assert today["deadlines"] == []

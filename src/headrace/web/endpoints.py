@@ -183,6 +183,7 @@ def act_state_handler(acts: Acts) -> RequestHandler:
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/status", "status", "status:status"),
+    Get("/today", "today", "today:today"),
     Get("/figures/{figure}", "figure", "figures:explain"),
     Get("/consumers/{name}", "consumer", "nodes:consumer"),
     Get("/consumers/{name}/history", "consumer_history", "consumer_history:consumer_history"),

@@ -121,3 +121,47 @@ class ConsumerHistoryResponse(Response, frozen=True, kw_only=True):
     deliveries: list[PastDeliveryRow]
     limited: bool
     days: list[ServiceDayRow]
+
+
+class ConsumerDaysRow(Response, frozen=True, kw_only=True):
+    """How a consumer was served on each of the days of the response: its worst state, as in
+    `ServiceDayRow`, and the minutes that weren't served."""
+
+    consumer: str
+    states: list[str | None]
+    lost_minutes: list[int]
+
+
+class UpcomingRow(Response, frozen=True, kw_only=True):
+    """A deadline that comes. `state` is `at_risk` (`reason` says why), `due`, or, if the interval
+    needs nothing any more, `met` or `waived`.
+
+    At risk, `predicted_at` is when it will be met at the earliest; null if somebody has to act
+    first. Otherwise it is the usual time of past deliveries, and eight of ten of them were between
+    `earliest_at` and `latest_at`; null with fewer than five."""
+
+    consumer: str
+    owner: str
+    interval: str
+    due_at: datetime
+    state: str
+    met_at: datetime | None
+    predicted_at: datetime | None
+    earliest_at: datetime | None
+    latest_at: datetime | None
+    deliveries: int
+    """The number of past deliveries behind the prediction."""
+    reason: str
+
+
+class TodayResponse(Response, frozen=True, kw_only=True):
+    """How consumers were served on the last days, oldest first, and the deadlines of the next
+    `hours` hours, soonest first; `limited`: later ones are left out."""
+
+    now: datetime
+    timezone: str
+    dates: list[str]
+    consumers: list[ConsumerDaysRow]
+    hours: int
+    deadlines: list[UpcomingRow]
+    limited: bool

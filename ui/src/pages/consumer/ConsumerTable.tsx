@@ -50,12 +50,19 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: "What to do", unnamed: true, cell: (row) => <Act row={row} /> },
 ];
 
+type Props = {
+  rows: readonly Row[];
+  keys?: boolean;
+  /** How they were served on the last days. */
+  days?: Column<Row> | undefined;
+};
+
 /** Consumers with their state, why, and what to do. */
-export function ConsumerTable({ rows, keys = false }: { rows: readonly Row[]; keys?: boolean }) {
+export function ConsumerTable({ rows, keys = false, days }: Props) {
   return (
     <Table
       label="Consumers"
-      columns={COLUMNS}
+      columns={days ? [...COLUMNS.slice(0, -1), days, ...COLUMNS.slice(-1)] : COLUMNS}
       rows={rows}
       keyOf={(row) => row.name}
       opens={page}

@@ -8,7 +8,7 @@ import { Table, type Column } from "../../parts/Table";
 import { formatDuration } from "../../parts/durations";
 import { Time } from "../../parts/Time";
 import { DeliveryChart } from "./DeliveryChart";
-import { partsOf, waitsOf, type Delivery } from "./deliveryChart";
+import { partsOf, waitsOf, type Delivery } from "./deliveryPlaces";
 
 type Props = {
   document: Schema["ConsumerHistoryResponse"];

@@ -16,7 +16,7 @@ import {
   type Delivery,
   type Tick,
   type Waits,
-} from "./deliveryChart";
+} from "./deliveryPlaces";
 import "../../parts/ledger.css";
 import "./consumer.css";
 

@@ -9,6 +9,8 @@ import { many } from "../../parts/words";
 import { ConsumerTable } from "../consumer/ConsumerTable";
 import { IncidentTable } from "../incident/IncidentTable";
 import { Figures } from "./Figures";
+import { Upcoming } from "./Upcoming";
+import { daysColumn } from "./days";
 import { mostHeldFirst, worstFirst } from "./order";
 
 export function Today() {
@@ -23,6 +25,7 @@ export function Today() {
 
 function TodayOf({ document }: { document: Schema["StatusResponse"] }) {
   const incidents = useResponse("/api/v1/incidents", {});
+  const today = useResponse("/api/v1/today", {});
   const risks = document.consumers.filter((consumer) => consumer.risk);
   if (!document.consumers.length) return <NoConsumers />;
   return (
@@ -32,8 +35,13 @@ function TodayOf({ document }: { document: Schema["StatusResponse"] }) {
         subtitle={<Subtitle document={document} />}
       />
       <Panel title="Consumers" aside={`${document.consumers.length}, those that wait first`}>
-        <ConsumerTable rows={worstFirst(document.consumers)} keys />
+        <ConsumerTable
+          rows={worstFirst(document.consumers)}
+          keys
+          days={today.data && daysColumn(today.data)}
+        />
       </Panel>
+      <Loaded document={today}>{(next) => <Upcoming document={next} />}</Loaded>
       <Figures document={document} />
       <div className="columns">
         <Panel title="Open incidents" aside="one for each cause">

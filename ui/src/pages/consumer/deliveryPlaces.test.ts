@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { aroundDeadline, clockLabel, columnsOf, waitsOf, type Delivery } from "./deliveryChart";
+import { aroundDeadline, clockLabel, columnsOf, waitsOf, type Delivery } from "./deliveryPlaces";
 
 const FRAME = { width: 640, height: 200 };
 const HOUR = 3_600;

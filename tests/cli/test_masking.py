@@ -11,8 +11,9 @@ import pytest
 from clilab import Project
 
 from headrace import Session
+from headrace.model.masks import DeclaredMask
 from headrace.security.keys import KeyStore
-from headrace.security.masks import DeclaredMask, token_function
+from headrace.security.masks import token_function
 
 COLUMNS = """columns:
   iban: {classification: secret, mask: {method: hash}}

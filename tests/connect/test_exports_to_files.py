@@ -151,7 +151,7 @@ class TestCsv(FileContract):
                 "Out of Memory Error: failed to allocate data of size 1 MiB"
             )
 
-        monkeypatch.setattr("headrace.runtime.steps.perform._written", fails)
+        monkeypatch.setattr("headrace.runtime.steps.export._written", fails)
         outcome = bench.perform(bench.task(self.declared(), bench.rows(ORDERS)))
         self.failed(outcome, "")
         assert isinstance(outcome, FailedOutcome)

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from headrace.lake.masked_queries import masked_relation
 from headrace.lake.masks import ColumnMask, MaskFunction, mask_failure
 from headrace.lake.tables import LakeColumn
+from headrace.model.masks import DeclaredMask
 from headrace.security.keys import KeyStore
-from headrace.security.masks import DeclaredMask, column_mask, hash_function, shift_function
+from headrace.security.masks import column_mask, hash_function, shift_function
 
 TEXTS = ["", "a", "Ärger", "A\u0308rger", "𝄞 clef", "x" * 5_000, "1'; drop table t; --", "\0"]
 """Empty, NFC and NFD of one word, four bytes in UTF-8, long, and hostile."""

@@ -22,6 +22,7 @@ from headrace.model import (
     Project,
     Source,
 )
+from headrace.model.export_problems import unknown_clear_columns
 from headrace.plan import compiled as plan_compiled
 from headrace.plan import graph, schemas
 from headrace.plan.compiled import Code, Columns, Compiled, CompiledNode, NodeKind, Use, macro_file
@@ -111,9 +112,17 @@ class Assembler:
             self._report(name, schema.problems, problems)
         order = tuple(name for layer in layers for name in sorted(layer))
         order = tuple(sorted(order, key=lambda name: name not in self._project.sources))
+        compiled_nodes = {name: self._reported_node(name, inputs, problems) for name in order}
+        names = {name: node.column_names for name, node in compiled_nodes.items()}
+        for consumer in self._project.consumers.values():
+            self._report(
+                consumer.name,
+                list(unknown_clear_columns(self._project, consumer, names)),
+                problems,
+            )
         return Compiled(
             project=self._project,
-            nodes={name: self._reported_node(name, inputs, problems) for name in order},
+            nodes=compiled_nodes,
             order=order,
             code=self._code_with_macros(),
         )

@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Sequence
 
 from headrace.engine.attempts import BodyError, ErrorKind, Limit, Measures, reached_by
 
 MESSAGE_CHARACTERS_MAX = 2_000
 CAUSES_MAX = 10
+ATTRIBUTABLE = (ErrorKind.DETERMINISTIC, ErrorKind.TRANSIENT)
+"""Kinds of errors whose words asset code, or DuckDB about its query, has chosen."""
+_ERROR_NAME = re.compile(r"(?P<name>[A-Za-z]{1,40} ?(?:Error|Exception)): ")
 
 _EXCERPT = re.compile(r"\n+LINE (\d+):", re.ASCII)
 _ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting)")
@@ -168,3 +172,12 @@ def _own_kind(error: BaseException) -> ErrorKind:  # complexipy: ignore (rules, 
     if type(error).__module__ in ("duckdb", "_duckdb"):
         return _DUCKDB_KINDS.get(type(error).__name__, ErrorKind.DETERMINISTIC)
     return ErrorKind.DETERMINISTIC
+
+
+def without_words(message: str, inputs: Sequence[str]) -> str:
+    """Return what is said instead of an error's words, which may quote values of these inputs."""
+    named = _ERROR_NAME.match(message)
+    return (
+        f"{named['name'] if named else 'an error'}: its words are left out, because"
+        f" {', '.join(inputs[:3])} has classified columns"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headrace.lake.masks import ColumnMask, MaskFunction, failure
@@ -81,6 +81,16 @@ def _register(connection: duckdb.DuckDBPyConnection, mask: ColumnMask) -> None:
             duckdb.sqltype(function.type),
             type=PythonUDFType.ARROW,
         )
+
+
+def unregister(connection: duckdb.DuckDBPyConnection, masks: Iterable[ColumnMask]) -> None:
+    """Remove the functions of masks, with the values that they remember."""
+    import duckdb
+
+    for mask in masks:
+        if mask.function is not None:
+            with contextlib.suppress(duckdb.Error):  # no query has used it yet
+                connection.remove_function(mask.function.name)
 
 
 def _vectorised(function: MaskFunction) -> Callable[[Any], Any]:

@@ -49,13 +49,16 @@ def masked_types(
     )
 
 
-def mask_failure(error: Exception) -> Refused | None:
-    """Return the refusal if a mask couldn't mask a value; the value isn't in it."""
+def mask_failure(error: Exception, act: str = "shown") -> Refused | None:
+    """Return the refusal if a mask couldn't mask a value; the value isn't in it.
+
+    `act` is what nothing is then.
+    """
     match = _FAILURE.search(str(error))
     if match is None:
         return None
     return Refused(
-        f"the mask of the column {match[1][:80]} failed on a value, so nothing is shown",
+        f"the mask of the column {match[1][:80]} failed on a value, so nothing is {act}",
         hint="leave the column out, or declare another method: see the page about masks",
     )
 

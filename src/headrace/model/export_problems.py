@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from headrace.model.connections import connection_kind
-from headrace.model.errors import Problem, did_you_mean, shown
-from headrace.model.exports import ASSET_PLACEHOLDER, Export, export_of, export_partition
+from headrace.model.errors import Problem, ProblemLevel, did_you_mean, shown
+from headrace.model.exports import (
+    ASSET_PLACEHOLDER,
+    Export,
+    clear_columns,
+    export_of,
+    export_partition,
+)
 from headrace.model.locations import DATE_PLACEHOLDER
+from headrace.model.masks import column_classes
 from headrace.model.nodes import (
     Asset,
     Consumer,
@@ -59,6 +68,48 @@ def export_problems(project: Project) -> list[Problem]:
         problems += _of_connection(project, consumer, export)
         problems += _of_targets(consumer, export, consumers_by_target)
     return problems
+
+
+def unknown_clear_columns(
+    project: Project, consumer: Consumer, names: Mapping[str, tuple[str, ...] | None]
+) -> Iterator[Problem]:
+    """Yield problems for columns of `clear` that no read of an export has.
+
+    `names` are the columns of the nodes; None: they aren't known, so nothing is reported.
+    """
+    cleared = clear_columns(consumer)
+    columns = [names.get(read) for read in consumer.reads]
+    if not cleared or None in columns:
+        return
+    known = {name.lower() for read in consumer.reads for name in column_classes(project, read)}
+    known |= {name.lower() for each in columns for name in each or ()}
+    for column in cleared:
+        if column not in known:
+            hint = did_you_mean(column, known) or f"their columns: {', '.join(sorted(known)[:12])}"
+            message = (
+                f"`clear` of {shown(consumer.name)} names {shown(column)}, which none of its reads"
+                " has"
+            )
+            yield _problem(consumer, "unknown_column", message, hint)
+
+
+def unneeded_clear_columns(
+    consumer: Consumer, limited: Callable[[str, str], bool]
+) -> Iterator[Problem]:
+    """Yield a warning for each column of `clear` that no read would mask or leave out.
+
+    `limited` says whether it would, by read and column.
+    """
+    for column in clear_columns(consumer):
+        if not any(limited(read, column) for read in consumer.reads):
+            problem = _problem(
+                consumer,
+                "unneeded_clear",
+                f"`clear` of {shown(consumer.name)} names {shown(column)}, which isn't classified:"
+                " it is written as it is anyway",
+                "take it out: if the column is classified later, it should be decided then",
+            )
+            yield msgspec.structs.replace(problem, level=ProblemLevel.WARNING)
 
 
 def _problem(consumer: Consumer, code: str, message: str, hint: str) -> Problem:

@@ -34,7 +34,7 @@ from headrace.model.plugins import ANY, EXPORTS, BrokenPlugin, plugin_names
 ASSET_PLACEHOLDER = "{asset}"
 INTERVAL_COLUMN = "_interval"
 """Default of `interval_column`, the table's column with the interval of each row."""
-_EXPORT_FIELDS = ("to", "format", "connection", "on_restatement", "options", "csv")
+_EXPORT_FIELDS = ("to", "format", "connection", "on_restatement", "options", "csv", "clear")
 _TARGET_FIELDS = ("connection", "table", "interval_column")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _TABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -86,6 +86,8 @@ class Export(Value, kw_only=True):
     interval_column: str | None = INTERVAL_COLUMN
     on_restatement: OnRestatement = OnRestatement.REDELIVER
     options: dict[str, Any] = msgspec.field(default_factory=dict)
+    clear: dict[str, str] = msgspec.field(default_factory=dict)
+    """Classified columns, in lower case, that are written as they are, each with its reason."""
 
     @property
     def label(self) -> str:
@@ -118,6 +120,7 @@ def export_of(consumer: Consumer) -> Export | None:
     if consumer.export is None:
         return None
     declared, to = consumer.export, consumer.export["to"]
+    clear = {column.lower(): reason for column, reason in declared.get("clear", {}).items()}
     again = OnRestatement(declared.get("on_restatement", OnRestatement.REDELIVER))
     if isinstance(to, Mapping):
         column = to.get("interval_column", INTERVAL_COLUMN)
@@ -126,6 +129,7 @@ def export_of(consumer: Consumer) -> Export | None:
             table=to["table"],
             interval_column=column,
             on_restatement=again,
+            clear=clear,
         )
     kind = _format(to, declared.get("format"))
     options = {**declared.get("options", {}), **declared.get("csv", {})}
@@ -135,7 +139,14 @@ def export_of(consumer: Consumer) -> Export | None:
         connection=declared.get("connection"),
         on_restatement=again,
         options=options,
+        clear=clear,
     )
+
+
+def clear_columns(consumer: Consumer) -> dict[str, str]:
+    """Return the classified columns, in lower case, that an export writes as they are: reasons."""
+    export = export_of(consumer)
+    return {} if export is None else export.clear
 
 
 def _format(path: str, declared: str | None) -> str | None:
@@ -198,6 +209,7 @@ def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str,
     block = _long_form(block)
     inner = Fields(block, fields.report, _EXPORT_FIELDS, what="`export`")
     target = inner.raw("to")
+    reasons = _has_reasons(inner)
     if "on_restatement" in inner and not inner.choice("on_restatement", tuple(OnRestatement), ""):
         good = False
     elif isinstance(target, LocatedMapping):
@@ -207,13 +219,23 @@ def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str,
     else:
         inner.required("to", 'write export: {to: "exports/name_{date:%Y-%m-%d}.csv"}')
         good = False
-    if not good:
+    if not good or not reasons:
         return None
     place = fields.report.place(fields.line("export"))
     written = {**plain(block), "place": {"file": place.file, "line": place.line}}
     if isinstance(target, str) and "format" not in block and _format(target, None) is None:
         written["format"] = _read_format(inner, target)  # workers needn't look for the package
     return written
+
+
+def _has_reasons(export: Fields) -> bool:
+    """Return whether `clear: {column: reason}` is valid or absent; report each missing reason."""
+    block = export.block_of("clear")
+    if block is None:
+        return "clear" not in export
+    inner = Fields(block, export.report, tuple(block), what="`clear`")
+    reasons = [inner.text(column) for column in block]
+    return None not in reasons
 
 
 def _long_form(block: LocatedMapping) -> LocatedMapping:

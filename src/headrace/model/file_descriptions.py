@@ -318,6 +318,7 @@ _ACCESS = (
 _TABLE_FIELDS = {"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}
 _TABLE = closed(_TABLE_FIELDS, "connection", "table")
 _ON_RESTATEMENT = one_of(("redeliver", "tell"))
+_CLEAR = {"type": "object", "additionalProperties": TEXT}
 
 
 def _export(formats: Iterable[str]) -> Schema:
@@ -331,10 +332,15 @@ def _export(formats: Iterable[str]) -> Schema:
                     "on_restatement": _ON_RESTATEMENT,
                     "options": {"type": "object"},
                     "csv": closed({"escape_formulas": {"type": "boolean"}}),
+                    "clear": _CLEAR,
                 },
                 "to",
             ),
-            closed({**_TABLE_FIELDS, "on_restatement": _ON_RESTATEMENT}, "connection", "table"),
+            closed(
+                {**_TABLE_FIELDS, "on_restatement": _ON_RESTATEMENT, "clear": _CLEAR},
+                "connection",
+                "table",
+            ),
         ]
     }
 

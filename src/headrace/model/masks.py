@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
 from headrace.model.errors import Report, did_you_mean, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of
 from headrace.model.nodes import Asset, ColumnClass, Project, Source
@@ -14,6 +16,8 @@ COLUMN_FIELDS = ("classification", "personal", "mask")
 MASK_PROPERTY = "headrace.mask"
 KEPT_CHARACTERS_MAX = 1_000
 SHIFT_DAYS_MAX = 3_650
+NO_DOMAIN = "default"
+"""The domain of the keys of nodes that declare none."""
 TIME_UNITS = ("hour", "day", "week", "month", "quarter", "year")
 _PARAMETERS: dict[str, tuple[str, ...]] = {
     "redact": (),
@@ -35,6 +39,22 @@ _REFUSED = {
     **dict.fromkeys(("md5", "sha1", "sha", "sha256", "sha-256", "sha512"), _PLAIN),
 }
 """Methods that people know from elsewhere, and why Headrace doesn't have them."""
+
+
+class DeclaredMask(msgspec.Struct, frozen=True):
+    """A mask where it is declared. Columns that pass its values on have the same one."""
+
+    declared: str
+    """`mask:` as JSON text, so that masks can be compared."""
+    domain: str
+    table: str
+    column: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The method and its parameters."""
+        result: dict[str, Any] = msgspec.json.decode(self.declared)
+        return result
 
 
 def read_column_class(written: LocatedMapping, column: str, report: Report) -> ColumnClass | None:

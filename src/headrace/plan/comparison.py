@@ -27,6 +27,9 @@ SETTINGS = "headrace.toml"
 own name."""
 OWNERS = "owners.yaml"
 
+_NOT_WRITTEN = ("place", "on_restatement", "clear")
+"""Fields of an export that change neither its target nor its content, or are compared apart."""
+
 _Node = Source | Asset | Consumer
 _ASPECTS: dict[type, dict[ChangeKind, tuple[str, ...]]] = {
     Source: {
@@ -254,15 +257,14 @@ def _goes_elsewhere(was: _Node, now: _Node) -> bool:
     """Return whether a consumer gets a different export, or gets it at a different place."""
     if not isinstance(was, Consumer) or not isinstance(now, Consumer) or now.export is None:
         return False
-    exports = [
-        {
-            name: value
-            for name, value in (consumer.export or {}).items()
-            if name not in ("place", "on_restatement")
-        }
-        for consumer in (was, now)
-    ]
-    return exports[0] != exports[1] or _differ(was, now, ("reads", "per", "timezone"))
+    return _written(was) != _written(now) or _differ(was, now, ("reads", "per", "timezone"))
+
+
+def _written(consumer: Consumer) -> dict[str, Any]:
+    """Return what an export's declaration says about its target and its content."""
+    export = consumer.export or {}
+    fields = {name: value for name, value in export.items() if name not in _NOT_WRITTEN}
+    return fields | {"clear": sorted(export.get("clear", ()))}
 
 
 def _of_compiled(was: CompiledNode, now: CompiledNode, asset: bool) -> Iterator[NodeChange]:

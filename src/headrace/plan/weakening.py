@@ -18,6 +18,7 @@ from headrace.model import (
 )
 from headrace.model.check_kinds import CheckDeclaration, check_declaration, wider
 from headrace.model.common_fields import anomaly_policies
+from headrace.model.exports import clear_columns
 from headrace.model.intervals import GRAINS, bounds_us
 from headrace.model.plugins import BrokenPlugin
 from headrace.model.retention import is_shortened
@@ -63,11 +64,12 @@ class Weakened(Value, kw_only=True):
 def weakened(old: Compiled | None, new: Compiled) -> list[Weakened]:
     """Return every promise that `new` weakens, by node.
 
-    Only promises to existing readers are compared; one to a new reader can't be weakened.
+    Only promises to existing readers are compared; one to a new reader can't be weakened. That
+    classified columns leave masked is a promise to the people in them, so new exports count.
     """
+    results = list(_in_the_clear(old, new.project))
     if old is None:
-        return []
-    results: list[Weakened] = []
+        return results
     before = as_in(old.project, new.project)
     for name, was in before.consumers.items():
         results += _of_consumer(was, new.project.consumers.get(name), before, new.project)
@@ -78,6 +80,21 @@ def weakened(old: Compiled | None, new: Compiled) -> list[Weakened]:
         if isinstance(now, Source | Asset):
             results += _of_node(node, now, before, new.project)
     return sorted(results, key=lambda item: (item.node, item.what, item.before))
+
+
+def _in_the_clear(old: Compiled | None, new: Project) -> Iterator[Weakened]:
+    """Yield the columns that exports write as they are, and didn't before."""
+    for consumer in new.consumers.values():
+        was = old.project.consumers.get(consumer.name) if old is not None else None
+        known = clear_columns(was) if was is not None else {}
+        for column, reason in clear_columns(consumer).items():
+            if column not in known:
+                yield Weakened(
+                    node=consumer.name,
+                    what=f"export of {column}",
+                    before="masked if classified",
+                    after=f"in the clear: {reason}",
+                )
 
 
 # Consumers

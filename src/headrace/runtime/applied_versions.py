@@ -19,6 +19,7 @@ from headrace.lake.catalog import CatalogChange, newest_snapshot, table
 from headrace.lake.catalog import CatalogChange as LakeChange
 from headrace.lake.files import sync
 from headrace.model import Asset, CommandBody, Project, ProjectError, Settings, Source
+from headrace.model.exports import clear_columns
 from headrace.model.files import Content
 from headrace.model.nodes import PythonBody
 from headrace.model.partitions import WHOLE
@@ -166,7 +167,10 @@ def apply(
         after=after,
     )
     append(tx, now, event)
-    for event in _declassifications(before, compiled.project, actor, version):
+    for event in (
+        *_declassifications(before, compiled.project, actor, version),
+        *_cleared_exports(before, compiled.project, actor, version),
+    ):
         append(tx, now, event)
     reached(FaultPoint.VERSION_APPLYING)
     return AppliedVersion(version, digest, compiled)
@@ -183,6 +187,23 @@ def _declassifications(
             if known.get(column) != reason:
                 yield AuditEvent(
                     action=Action.COLUMN_DECLASSIFIED,
+                    actor=actor,
+                    object=Object("column", f"{name}.{column}", str(version)),
+                    reason=reason,
+                )
+
+
+def _cleared_exports(
+    before: AppliedVersion | None, project: Project, actor: Actor, version: int
+) -> Iterator[AuditEvent]:
+    """Yield an entry for each column that an export writes as it is, or for another reason."""
+    for name, consumer in project.consumers.items():
+        was = before.compiled.project.consumers.get(name) if before is not None else None
+        known = clear_columns(was) if was is not None else {}
+        for column, reason in clear_columns(consumer).items():
+            if known.get(column) != reason:
+                yield AuditEvent(
+                    action=Action.EXPORT_CLEARED,
                     actor=actor,
                     object=Object("column", f"{name}.{column}", str(version)),
                     reason=reason,

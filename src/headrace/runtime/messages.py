@@ -20,6 +20,7 @@ from headrace.lake.tables import MergeRule, MergeState
 from headrace.model import Body, CheckSpec, ContractColumn, Source
 from headrace.model.erased_rows import ErasedRows
 from headrace.model.nodes import ALL_NETWORKS
+from headrace.plan.column_limits import ColumnLimits
 from headrace.scheduler import AttemptState
 
 
@@ -397,6 +398,13 @@ class ExportTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     """Identity of the state, by which targets recognise a rebuilt project."""
     take_over: str = ""
     """Name of the newest take-over of the target."""
+    limits: dict[str, ColumnLimits] = msgspec.field(default_factory=dict)
+    """Read → its columns that are masked or left out; without reads that are written as they are.
+    """
+    classified_inputs: tuple[str, ...] = ()
+    """Reads, and inputs of views, with classified columns."""
+    keys: dict[str, str] = msgspec.field(default_factory=dict)
+    """`[keys]`, by which the worker opens the key store."""
     handed: Handed | None = None
 
 

@@ -126,4 +126,4 @@ def _references(task: Task) -> Iterator[str]:
         case ObserveTask() | IngestTask():
             yield from references_in([task.connection, task.source.connector])
         case ExportTask():
-            yield from references_in([task.connection, task.target])
+            yield from references_in([task.connection, task.target, task.keys])

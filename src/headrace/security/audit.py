@@ -222,6 +222,7 @@ class Action(enum.StrEnum):
     KEYS_ROTATED = "keys.rotated"
     TOKEN_REVEALED = "token.revealed"  # noqa: S105
     COLUMN_DECLASSIFIED = "column.declassified"
+    EXPORT_CLEARED = "export.cleared"
     ACCESS_FROZEN = "access.frozen"
     ACCESS_UNFROZEN = "access.unfrozen"
     ACCESS_DENIED = "access.denied"

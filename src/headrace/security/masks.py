@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,14 +22,14 @@ from headrace.lake.sqltext import literal, quote
 from headrace.lake.tables import LakeColumn
 from headrace.lake.types import parse
 from headrace.model.errors import Refused
+from headrace.model.masks import DeclaredMask
+from headrace.plan.column_limits import ColumnLimits
 from headrace.security.keys import DataKey
 
 HASH, SIV = "h1", "s1"
 TOKEN_BYTES = 16
 """128 bits: a collision among a billion values has a probability below 10⁻²⁰."""
 REDACTED = "***"
-NO_DOMAIN = "default"
-"""The domain of the keys of nodes that declare none."""
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _HUGE = ("HUGEINT", "UBIGINT", "UHUGEINT")
 _TIMES = ("DATE", "TIMESTAMP")
@@ -38,22 +38,6 @@ _REVERSIBLE = re.compile(rf"{SIV}v([1-9][0-9]{{0,8}})_([A-Za-z0-9_-]+)")
 
 KeyOf = Callable[[str, str], DataKey]
 """(domain, purpose) → the data key."""
-
-
-class DeclaredMask(msgspec.Struct, frozen=True):
-    """A mask where it is declared. Columns that pass its values on have the same one."""
-
-    declared: str
-    """`mask:` as JSON text, so that masks can be compared."""
-    domain: str
-    table: str
-    column: str
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The method and its parameters."""
-        result: dict[str, Any] = msgspec.json.decode(self.declared)
-        return result
 
 
 def column_mask(
@@ -65,6 +49,24 @@ def column_mask(
     """
     asked = _Asked(_bound(mask), mask.parameters, column, columns, key_of)
     return _METHODS[asked.parameters["method"]](asked)
+
+
+def fit_masks(
+    limits: ColumnLimits, columns: Sequence[LakeColumn], key_of: KeyOf
+) -> tuple[frozenset[str], dict[str, ColumnMask]]:
+    """Return the columns to leave out, and the masks of the others for a table's columns.
+
+    A mask that doesn't fit its column's type leaves the column out. Raises KeyProblem.
+    """
+    by_name = {column.name.lower(): column for column in columns}
+    left_out, masks = {*limits.left_out, *limits.left_out_of(by_name)}, {}
+    for name, declared in limits.masks.items():
+        mask = column_mask(declared, by_name[name], by_name, key_of) if name in by_name else None
+        if mask is None:
+            left_out.add(name)
+        else:
+            masks[name] = mask
+    return frozenset(left_out), masks
 
 
 def fits(mask: DeclaredMask, column: LakeColumn, columns: Mapping[str, LakeColumn]) -> bool:

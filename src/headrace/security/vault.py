@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from headrace.model.errors import words_of
 from headrace.model.key_fields import VaultKey, parse_vault_key
-from headrace.security.key_problems import KeyProblem
+from headrace.security.key_problems import KeyProblem, KeyUnreachable
 
 ANSWER_SECONDS = 10.0
 ANSWER_BYTES_MAX = 1 << 20
@@ -108,7 +108,7 @@ class _Vault:
                 hint="name the authority's certificate as vault_ca in [keys]",
             ) from None
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise KeyProblem(
+            raise KeyUnreachable(
                 f"{self._name} can't be reached: {words_of(error)}",
                 hint="check vault_address in [keys], and that Vault is running",
             ) from None

@@ -10,6 +10,7 @@ import msgspec
 from headrace.compiler.lineage import compile_lineage
 from headrace.model import Asset, Consumer, Project, Settings, Source
 from headrace.model.access import Role
+from headrace.model.exports import clear_columns
 from headrace.model.files import SETTINGS_FILE
 from headrace.model.policy import (
     NODES_MAX,
@@ -103,7 +104,13 @@ def of_apply(
         ),
         breaks=tuple(breaks),
         classified=tuple(
-            sorted({*_classified(old, changed, cache), *_classified(new, changed, cache)})
+            sorted(
+                {
+                    *_classified(old, changed, cache),
+                    *_classified(new, changed, cache),
+                    *_exported_clear(new.project, changed),
+                }
+            )
         ),
     )
 
@@ -205,6 +212,17 @@ def _classified(compiled: Compiled, names: Iterable[str], cache: Path) -> list[s
     """Return the columns of these nodes that are classified, or computed from such."""
     columns = classified_columns(compiled, compile_lineage(compiled, cache))
     return [f"{name}.{column}" for name in names for column in sorted(columns.get(name, ()))]
+
+
+def _exported_clear(project: Project, names: Iterable[str]) -> list[str]:
+    """Return the columns that the changed exports among these nodes write as they are."""
+    return [
+        f"{read}.{column}"
+        for name in names
+        if (consumer := project.consumers.get(name)) is not None
+        for column in clear_columns(consumer)
+        for read in consumer.reads
+    ]
 
 
 def _weaker_rules(old: Project, new: Project) -> list[str]:

@@ -11,12 +11,15 @@ import msgspec
 from sqlglot.tokenizer_core import Token, TokenType
 
 from headrace.compiler.lineage import compile_lineage
-from headrace.model import Asset, Place, Problem, ProblemLevel, Source
+from headrace.model import Asset, Consumer, Place, Problem, ProblemLevel, Source
 from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import did_you_mean, shown
+from headrace.model.export_problems import unneeded_clear_columns
+from headrace.model.exports import clear_columns
 from headrace.model.masks import column_classes
 from headrace.plan import Compiled
 from headrace.plan.classification import classified_columns
+from headrace.plan.column_limits import classified_limits
 from headrace.plan.compiled import CompiledNode
 
 _PLAIN_HASH = re.compile(r"md5(_\w+)?|sha_?(1|224|256|384|512)", re.IGNORECASE)
@@ -28,11 +31,28 @@ def mask_problems(compiled: Compiled, data_folder: Path) -> list[Problem]:
     project = compiled.project
     problems = list(_unknown_columns(compiled))
     names = [name for name in compiled.order if column_classes(project, name)]
-    if not names:
-        return problems
+    cleared = [consumer for consumer in project.consumers.values() if clear_columns(consumer)]
     for name in names:
         problems += _misfits(compiled, compiled.nodes[name])
-    return [*problems, *_hashing(compiled, data_folder)]
+    if names:
+        problems += _hashing(compiled, data_folder)
+    if cleared:
+        problems += _unneeded(compiled, cleared, data_folder)
+    return problems
+
+
+def _unneeded(
+    compiled: Compiled, consumers: Sequence[Consumer], data_folder: Path
+) -> Iterator[Problem]:
+    """Yield a warning for each column that an export needn't declare as clear."""
+    lineage = compile_lineage(compiled, data_folder / "cache")
+
+    def limited(read: str, column: str) -> bool:
+        limits = classified_limits(compiled, lineage, read)
+        return column in limits.masks or column in limits.left_out_of([column])
+
+    for consumer in consumers:
+        yield from unneeded_clear_columns(consumer, limited)
 
 
 def _unknown_columns(compiled: Compiled) -> Iterator[Problem]:
@@ -70,7 +90,8 @@ def _hashing(compiled: Compiled, data_folder: Path) -> Iterator[Problem]:
 def _misfits(compiled: Compiled, node: CompiledNode) -> Iterator[Problem]:
     """Yield the masks whose method can't mask the column's type, where types are known."""
     from headrace.lake.tables import LakeColumn
-    from headrace.security.masks import DeclaredMask, fits
+    from headrace.model.masks import DeclaredMask
+    from headrace.security.masks import fits
 
     columns = {name.lower(): LakeColumn(name, kind, 0) for name, kind in node.columns or ()}
     declared = compiled.project.source_or_asset(node.name)

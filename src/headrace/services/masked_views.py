@@ -14,7 +14,8 @@ from headrace.lake.sqltext import quote, relation_sql
 from headrace.model import HeadraceError
 from headrace.model.reachability import reachable
 from headrace.plan import Compiled
-from headrace.services.masking import ColumnLimits, all_left_out, column_limits, fitting_masks
+from headrace.plan.column_limits import ColumnLimits
+from headrace.services.masking import all_left_out, column_limits, fitting_masks
 from headrace.services.session import ProjectSession
 
 if TYPE_CHECKING:

@@ -8,69 +8,29 @@ or is declassified. For asset code that Headrace can't analyse, all columns are 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
-
-import msgspec
+from collections.abc import Iterable, Sequence
 
 from headrace.lake import LakeColumn
 from headrace.lake.masks import ColumnMask
-from headrace.model import Project, Refused
+from headrace.model import Refused
 from headrace.model.access import AccessRules, Permission
-from headrace.model.masks import column_classes, declassified
-from headrace.model.nodes import ColumnClass
+from headrace.model.masks import DeclaredMask, column_classes
 from headrace.plan import Compiled
-from headrace.plan.classification import WITHOUT_VALUES
-from headrace.plan.impact import ALL_COLUMNS, Lineage
+from headrace.plan.column_limits import (
+    ColumnLimits,
+    LimitRoots,
+    all_classified,
+    limit_of,
+    limits_of,
+)
+from headrace.plan.impact import Lineage
 from headrace.security.access import Identity, IdentityKind, forbidden_columns
 from headrace.security.keys import KeyStore
-from headrace.security.masks import NO_DOMAIN, DeclaredMask, column_mask
+from headrace.security.masks import fit_masks
 from headrace.services.access_events import note_clear_read
 from headrace.services.permissions import decision, rules_of, unrestricted
 from headrace.services.responses.plans import ClassifiedColumnRow
 from headrace.services.session import ProjectSession
-from headrace.sql.values import Transformation
-
-
-class ColumnLimits(NamedTuple):
-    """The columns of a node that an identity sees masked or not at all, in lower case."""
-
-    left_out: frozenset[str] = frozenset()
-    masks: dict[str, DeclaredMask] = {}  # noqa: RUF012 - never changed
-    known: frozenset[str] | None = None
-    """The columns whose origin is known; a table's other columns are left out. None: all are."""
-    opaque: bool = False
-    """Whether the code's columns are unknown, and it is computed from such columns."""
-
-    @property
-    def names(self) -> list[str]:
-        """All of these columns, as far as their names are known."""
-        return sorted({*self.left_out, *self.masks})
-
-    @property
-    def hides(self) -> bool:
-        """Whether a column of the code in force isn't shown in the clear."""
-        return self.opaque or bool(self.left_out or self.masks)
-
-    @property
-    def limited(self) -> bool:
-        """Whether a column may be masked or left out, perhaps one that only older data has."""
-        return self.hides or self.known is not None
-
-    def left_out_of(self, columns: Iterable[str]) -> frozenset[str]:
-        """Return those of a table's columns that are left out, in lower case."""
-        return frozenset(
-            name
-            for name in map(str.lower, columns)
-            if name in self.left_out or (self.known is not None and name not in self.known)
-        )
-
-
-class _Roots(NamedTuple):
-    """Columns where a limit begins, as (node, column in lower case)."""
-
-    forbidden: frozenset[tuple[str, str]]
-    classified: dict[tuple[str, str], ColumnClass]
 
 
 def column_limits(
@@ -90,31 +50,7 @@ def column_limits(
         return ColumnLimits()
     compiled = session.compiled
     names = None if compiled is None else compiled.nodes[node].column_names
-    return _limits_of(session.project(), roots, session.lineage, node, names)
-
-
-def _limits_of(
-    project: Project,
-    roots: _Roots,
-    lineage: Lineage | None,
-    node: str,
-    names: Collection[str] | None,
-) -> ColumnLimits:
-    known = [name.lower() for name in names or ()]
-    own_columns = {column for name, column in (*roots.forbidden, *roots.classified) if name == node}
-    asked = dict.fromkeys([*known, *sorted(own_columns)])
-    limits = {column: _limit(project, roots, lineage, node, column) for column in asked}
-    masks = {column: mask for column, (_, mask) in limits.items() if mask is not None}
-    left_out = {column for column, (limited, _) in limits.items() if limited} - masks.keys()
-    if node in project.sources:
-        return ColumnLimits(frozenset(left_out), masks)
-    if names is None and not _limit(project, roots, lineage, node, ALL_COLUMNS)[0]:
-        return ColumnLimits(frozenset(left_out), masks)
-    # A column that the code in force doesn't have is of other code: nobody can say from what
-    # it was computed.
-    return ColumnLimits(
-        frozenset(left_out), masks, frozenset({*known, *own_columns}), opaque=names is None
-    )
+    return limits_of(session.project(), roots, session.lineage, node, names)
 
 
 def classified_rows(
@@ -122,12 +58,12 @@ def classified_rows(
 ) -> dict[str, ClassifiedColumnRow]:
     """Return the classified columns of some nodes, declared and derived, by NODE.COLUMN."""
     project = compiled.project
-    roots = _Roots(frozenset(), _all_classified(project))
+    roots = LimitRoots(frozenset(), all_classified(project))
     rows: dict[str, ClassifiedColumnRow] = {}
     for node in nodes if roots.classified else ():
         classes = column_classes(project, node)
         for column in dict.fromkeys((*(compiled.nodes[node].column_names or ()), *classes)):
-            limited, mask = _limit(project, roots, lineage, node, column.lower())
+            limited, mask = limit_of(project, roots, lineage, node, column.lower())
             if limited:
                 declared = classes.get(column.lower())
                 rows[f"{node}.{column}".lower()] = ClassifiedColumnRow(
@@ -138,21 +74,13 @@ def classified_rows(
     return rows
 
 
-def _all_classified(project: Project) -> dict[tuple[str, str], ColumnClass]:
-    return {
-        (name, column): value
-        for name in (*project.sources, *project.assets)
-        for column, value in column_classes(project, name).items()
-    }
-
-
 def reversible_mask(session: ProjectSession, node: str, column: str) -> DeclaredMask:
     """Return the mask `token` of a column, which may come from a column above it.
 
     Raise Refused if it has no such mask, or if a rule forbids the column.
     """
     roots = _roots(session, session.identity, everything=True)
-    _, mask = _limit(session.project(), roots, session.lineage, node, column.lower())
+    _, mask = limit_of(session.project(), roots, session.lineage, node, column.lower())
     if mask is None or mask.parameters["method"] != "token":
         raise Refused(
             f"{node}.{column[:60]} has no mask with the method `token`, or a rule forbids it",
@@ -174,20 +102,7 @@ def fitting_masks(
 
     A mask that doesn't fit its column's type leaves the column out. Raises KeyProblem.
     """
-    store = key_store(session)
-    by_name = {column.name.lower(): column for column in columns}
-    left_out, masks = {*limits.left_out, *limits.left_out_of(by_name)}, {}
-    for name, declared in limits.masks.items():
-        mask = (
-            column_mask(declared, by_name[name], by_name, store.data_key)
-            if name in by_name
-            else None
-        )
-        if mask is None:
-            left_out.add(name)
-        else:
-            masks[name] = mask
-    return frozenset(left_out), masks
+    return fit_masks(limits, columns, key_store(session).data_key)
 
 
 def refuse_hidden(
@@ -240,7 +155,7 @@ def all_left_out(name: str) -> Refused:
     )
 
 
-def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> _Roots:
+def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> LimitRoots:
     """Return the columns that rules or classifications hide from an identity.
 
     With `everything`, all classified columns are among them.
@@ -248,7 +163,7 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
     rules, project = rules_of(session), session.project()
     unlimited = rules is None and identity.kind is IdentityKind.LOCAL
     if unlimited and not everything:
-        return _Roots(frozenset(), {})
+        return LimitRoots(frozenset(), {})
     names = [*project.sources, *project.assets]
     forbidden = {
         (name, column)
@@ -263,7 +178,7 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
         if columns and (everything or not _may_reveal(session, rules, identity, name))
         for column, value in columns.items()
     }
-    return _Roots(frozenset(forbidden), classified)
+    return LimitRoots(frozenset(forbidden), classified)
 
 
 def _may_reveal(
@@ -283,80 +198,3 @@ def _origin(session: ProjectSession, name: str) -> ProjectSession:
     """
     borrowed = session.production is not None and name in session.borrowed
     return session.production if borrowed and session.production is not None else session
-
-
-class _Step(NamedTuple):
-    """A column that is reached upstream, and how it got there."""
-
-    node: str
-    column: str
-    unchanged: bool
-    """Whether its values arrive unchanged."""
-    open: bool
-    """Whether no declassified or masked column lies between."""
-
-
-def _limit(
-    project: Project, roots: _Roots, lineage: Lineage | None, node: str, column: str
-) -> tuple[bool, DeclaredMask | None]:
-    """Return whether a column is limited, and the mask that shows it nevertheless."""
-    masks: set[DeclaredMask | None] = set()
-    limited = False
-    start = _Step(node, column, unchanged=True, open=True)
-    waiting, seen = [start], {start}
-    while waiting:
-        step = waiting.pop()
-        if _matches(step, roots.forbidden):
-            return True, None
-        if _is_classified(project, roots, step):
-            limited = True
-            mask = _mask_at(project, roots, step)
-            if _is_decided(project, step, mask):
-                masks.add(mask)
-                # this mask covers the values above it; rules that forbid them hold nevertheless
-                step = step._replace(open=False)
-        new = [above for above in _above(project, lineage, step) if above not in seen]
-        seen.update(new)
-        waiting += new
-    return limited, masks.pop() if len(masks) == 1 else None
-
-
-def _is_classified(project: Project, roots: _Roots, step: _Step) -> bool:
-    return (
-        step.open
-        and step.column not in declassified(project.source_or_asset(step.node))
-        and _matches(step, roots.classified)
-    )
-
-
-def _is_decided(project: Project, step: _Step, mask: DeclaredMask | None) -> bool:
-    """Whether no mask further upstream can be the column's."""
-    return mask is not None or step.node in project.sources or not step.unchanged
-
-
-def _mask_at(project: Project, roots: _Roots, step: _Step) -> DeclaredMask | None:
-    """Return the mask that a column declares itself, if its values arrive unchanged."""
-    classified = roots.classified.get((step.node, step.column))
-    node = project.source_or_asset(step.node)
-    if classified is None or classified.mask is None or node is None or not step.unchanged:
-        return None
-    declared = msgspec.json.encode(classified.mask, order="sorted").decode()
-    return DeclaredMask(declared, node.domain or NO_DOMAIN, node.name, step.column)
-
-
-def _matches(step: _Step, columns: Collection[tuple[str, str]]) -> bool:
-    """Whether a column is among others; `*` is if any column of its node is."""
-    if step.column == ALL_COLUMNS:
-        return any(node == step.node for node, _ in columns)
-    return (step.node, step.column) in columns
-
-
-def _above(project: Project, lineage: Lineage | None, step: _Step) -> Iterator[_Step]:
-    """Yield the columns whose values a column has or is computed from."""
-    if lineage is None:
-        return
-    is_open = step.open and step.column not in declassified(project.source_or_asset(step.node))
-    for node, column, transformation in lineage.above(step.node, step.column):
-        if transformation not in WITHOUT_VALUES:
-            unchanged = step.unchanged and transformation is Transformation.IDENTITY
-            yield _Step(node, column.lower(), unchanged, is_open)

@@ -35,7 +35,7 @@ from headrace.store import Transaction
 from headrace.store.queries import partition_states, publications
 
 if TYPE_CHECKING:
-    from headrace.services.masking import ColumnLimits
+    from headrace.plan.column_limits import ColumnLimits
 
 MANIFEST = (
     ColumnRow(name="path", type="VARCHAR"),

@@ -15,12 +15,12 @@ from headrace.lake.tables import MergeState
 from headrace.model import Asset, CommandBody, Consumer, Project, PythonBody, Source
 from headrace.model.check_kinds import CommonCheck
 from headrace.model.export_problems import reads_of
-from headrace.model.exports import export_partition
+from headrace.model.exports import export_of, export_partition
 from headrace.model.fields import memory_in_bytes
 from headrace.model.intervals import interval_of, previous_key
 from headrace.model.nodes import Sandbox, SandboxMode
 from headrace.model.partitions import WHOLE, split
-from headrace.plan.compiled import is_view
+from headrace.plan.compiled import expand_view_names, is_view
 from headrace.runtime.exports import export_inputs
 from headrace.runtime.messages import (
     BatchPartition,
@@ -501,6 +501,10 @@ def export_task(
         place=consumer.place,
     )
     assert consumer.export is not None
+    export = export_of(consumer)
+    assert export is not None
+    limits = {name: lookup.limits(name).without(export.clear) for name in consumer.reads}
+    read = {*consumer.reads, *expand_view_names(lookup.compiled, consumer.reads)}
     return ExportTask(
         attempt=str(attempt),
         consumer=consumer.name,
@@ -516,6 +520,9 @@ def export_task(
         now_us=now,
         project=state.state_identity(tx) or "",
         take_over=obligations.newest_take_over(tx, consumer.name),
+        limits={name: limit for name, limit in limits.items() if limit.limited},
+        classified_inputs=tuple(name for name in sorted(read) if lookup.classified[name]),
+        keys=lookup.project.settings.keys if any(each.masks for each in limits.values()) else {},
     )
 
 

@@ -201,3 +201,14 @@ def test_a_mask_that_fails_writes_nothing_and_names_no_value(bank: Project) -> N
     shown = str([bank.call(bank.root, name, "--json") for name in ("runs", "incidents")])
     assert "its words are left out" in shown and "likes" not in shown
     assert not list(bank.root.glob("out/seen*"))
+
+
+def test_a_key_that_is_computed_from_a_classified_column_is_a_warning(bank: Project) -> None:
+    """Would catch: values of a classified column as keys of an asset's partitions."""
+    (bank.root / "assets/clean.sql").write_text(
+        "/* headrace\nowner: core\npartition: {key: loud, values: [ADA, GRACE]}\n*/\n"
+        "select id, upper(name) as loud, city from people\n"
+    )
+    bank.text("tick")
+    response = bank.json("validate")
+    assert response["ok"] and "classified_key" in [item["code"] for item in response["problems"]]

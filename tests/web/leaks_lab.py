@@ -151,17 +151,22 @@ def play(root: Path) -> dict[str, str]:
     }
 
 
-NODES = ("people", "clean", "cities", "casts", "letters", "raises", "report")
+FIRST = ("people", "clean", "cities", "casts", "letters", "raises")
+ALSO = ("guests", "rooms", "visible", "numbers", "sifted", "program")
+TABLES = (*FIRST, *ALSO)
+NODES = (*TABLES, "report")
+AT = (*(f"{node}@{day}" for node in FIRST for day in DAYS), *(f"{node}@{GOOD}" for node in ALSO))
+"""Partitions that are asked for."""
 NAMED = {
     "name": NODES,
-    "node": ("people", "clean"),
-    "source": ("people",),
+    "node": ("people", "clean", "guests"),
+    "source": ("people", "guests", "rooms"),
     "figure": ("goodput", "honest", "backlog"),
     "plan": ("1",),
-    "subject:path": ("report", *(f"{n}@{day}" for n in NODES[:6] for day in DAYS)),
+    "subject:path": ("report", *AT),
     "column:path": ("clean", "clean.mail", "people.email", "letters.greeting"),
     "run": tuple(str(n) for n in range(1, 8)),
-    "incident": tuple(f"INC-{n}" for n in range(1, 15)),
+    "incident": tuple(f"INC-{n}" for n in range(1, 21)),
 }
 
 
@@ -198,7 +203,7 @@ def _paths(names: dict[str, tuple[str, ...]]) -> Iterator[str]:
 
 
 def _rows() -> Iterator[str]:
-    for node in NODES[:6]:
+    for node in TABLES:
         yield from (f"/data/{node}.{kind}" for kind in ("json", "csv"))
         yield f"/api/v1/assets/{node}/preview"
 
@@ -221,27 +226,29 @@ COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
         "contract infer clean",
         "contract infer people",
     ),
-    "deliveries": ("deliveries people",),
+    "deliveries": ("deliveries people", "deliveries guests", "deliveries rooms"),
     "diff": ("diff clean", "diff letters"),
     "doctor": ("doctor",),
     "export": ("export dbt-manifest",),
-    "fix": tuple(f"fix INC-{n} --dry-run" for n in range(1, 15)),
-    "incident": tuple(f"incident INC-{n}" for n in range(1, 15)),
+    "fix": tuple(f"fix INC-{n} --dry-run" for n in range(1, 21)),
+    "incident": tuple(f"incident INC-{n}" for n in range(1, 21)),
     "incidents": ("incidents",),
     "lineage": ("lineage clean", "lineage letters.greeting"),
-    "logs": tuple(
-        f"logs {node}@{day}{grep}"
-        for node in NODES[:6]
-        for day in DAYS
-        for grep in ("", " --grep cny")
-    ),
+    "logs": tuple(f"logs {at}{grep}" for at in AT for grep in ("", " --grep cny")),
     "ls": ("ls", "ls --partitions", "ls clean"),
     "notify": ("notify",),
     "plan": ("plan",),
-    "quarantine": ("quarantine", *(f"quarantine people@{day}" for day in DAYS)),
+    "quarantine": (
+        "quarantine",
+        *(
+            f"quarantine {node}@{day}"
+            for node in ("people", "guests", "rooms", "sifted")
+            for day in DAYS
+        ),
+    ),
     "read": tuple(
         f"read {node}{rest}"
-        for node in NODES[:6]
+        for node in TABLES
         for rest in ("", "@2025-03-01", " --format csv", " --columns name", " --columns greeting")
     ),
     "render": ("render clean", "render letters"),
@@ -256,6 +263,9 @@ COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
         "sql 'select cast(name as integer) from clean'",
         "sql 'select error(name) from clean'",
         "sql 'select last_name from cities'",
+        "sql 'select * from visible where cast(loud as integer) = 1'",
+        "sql 'select * from numbers'",
+        "sql 'select cast(name as integer) from guests'",
         "sql 'select * from clean where mail = 1'",
     ),
     "status": ("status", "status --explain goodput"),
@@ -271,7 +281,7 @@ COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
     "validate": ("validate",),
     "versions": ("versions",),
     "what-if": ("what-if --set workers=4 --days 2 --samples 2",),
-    "why": ("why report", *(f"why {node}@{day}" for node in NODES[:6] for day in DAYS)),
+    "why": ("why report", *(f"why {at}" for at in AT)),
 }
 NOT_ASKED = {
     "apply": "answers as `plan` does",

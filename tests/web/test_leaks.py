@@ -3,7 +3,6 @@ where it may not be. `make leaks` tries it with 1,000 of them. TRUST F20."""
 
 from __future__ import annotations
 
-import itertools
 import random
 from pathlib import Path
 
@@ -22,6 +21,15 @@ from leaks_lab import (
     typed,
     undecided,
 )
+from leaks_outlets import (
+    backed_up,
+    collector,
+    in_environment,
+    in_python,
+    more_of_the_project,
+    play_in_environment,
+    written,
+)
 
 
 def test_every_command_is_asked_or_says_why_not() -> None:
@@ -29,6 +37,7 @@ def test_every_command_is_asked_or_says_why_not() -> None:
     assert undecided() == set()
 
 
+@pytest.mark.timeout(600)
 def test_no_canary_leaves_where_it_may_not(tmp_path: Path) -> None:
     """Would catch: a value of a classified column in a page, a command, an error, a log, a sample,
     a message or an event for a role that may not read it."""
@@ -47,14 +56,41 @@ def tried(
 ) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
-    root = project(folder / "people", canaries(number, seed))
-    tokens = {role: text for role, text in play(root).items() if role in roles}
-    answers = list(itertools.chain(served(root, tokens), typed(root, tokens, forms), sent(root)))
+    values = canaries(number, seed)
+    root = project(folder / "people", values)
+    more_of_the_project(root, values)
+    with collector() as traces:
+        tokens = _of(roles, play(root))
+    in_test = _of(roles, play_in_environment(root))
+    answers = [
+        *served(root, tokens),
+        *typed(root, tokens, forms),
+        *in_python(root, tokens),
+        *in_environment(root, in_test),
+        *backed_up(root, in_test),
+        *sent(root),
+        *written(root),
+        *traces,
+    ]
     assert leaks(iter(answers)) == {}
     _finds_them(answers)
+
+
+def _of(roles: tuple[str, ...], tokens: dict[str, str]) -> dict[str, str]:
+    return {role: tokens[role] for role in roles}
 
 
 def _finds_them(answers: list[Answered]) -> None:
     """Else the laboratory proves nothing: roles that may read canaries get them."""
     shown = {item.outlet for item in answers if item.role == "owner" and CANARY.search(item.body)}
-    assert {"headrace read people", "headrace logs letters@2025-03-01"} <= shown
+    assert {
+        "headrace read people",
+        "headrace logs letters@2025-03-01",
+        "headrace logs program@2025-03-01",
+        "headrace read clean --env test",
+        "Session.read(people)",
+        "Session.sql(select * from visible)",
+    } <= shown
+    outlets = {item.outlet for item in answers}
+    files = {"guests_2025-03-01.csv", "people_2025-03-01.xlsx", "visible_2025-03-01.jsonl"}
+    assert {"traces", "exports/warehouse.db", *(f"exports/{name}" for name in files)} <= outlets

@@ -24,6 +24,7 @@ from headrace.model.link_problems import (
     retention_problems,
     scheduling_problems,
 )
+from headrace.model.masks import key_problems
 from headrace.model.nodes import (
     Asset,
     Calendar,
@@ -496,6 +497,7 @@ class _Linker:
                 )
         self._problems.extend(problems_of_tests(project))
         self._problems.extend(export_problems(project))
+        self._problems.extend(key_problems(project))
         self._problems.extend(scheduling_problems(project))
         self._problems.extend(retention_problems(project))
         for asset in project.assets.values():

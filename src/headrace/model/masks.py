@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
 
-from headrace.model.errors import Report, did_you_mean, shown
+from headrace.model.errors import Problem, ProblemLevel, Report, did_you_mean, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of
 from headrace.model.nodes import Asset, ColumnClass, Project, Source
 
@@ -215,6 +215,27 @@ def column_classes(project: Project, name: str) -> dict[str, ColumnClass]:
         if column.classification
     }
     return classes | {column.lower(): value for column, value in node.classified.items()}
+
+
+def key_problems(project: Project) -> Iterator[Problem]:
+    """Yield a problem for each node whose partition key is a column that it classifies."""
+    for name in (*project.sources, *project.assets):
+        node = project.source_or_asset(name)
+        key = None if node is None else node.partition.key
+        if node is not None and key is not None and key.lower() in column_classes(project, name):
+            yield classified_key(node, key, ProblemLevel.ERROR)
+
+
+def classified_key(node: Source | Asset, key: str, level: ProblemLevel) -> Problem:
+    """Return the problem of a partition key that is classified."""
+    return Problem(
+        code="classified_key",
+        message=f"{shown(node.name)} is partitioned by {shown(key)}, which is classified: keys of"
+        " partitions stand in lists, logs, messages and file names, where no mask holds",
+        hint="partition by another column, such as a region or a number without meaning elsewhere",
+        place=node.place,
+        level=level,
+    )
 
 
 def declassified(node: Source | Asset | None) -> dict[str, str]:

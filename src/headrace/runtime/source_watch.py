@@ -12,6 +12,7 @@ from pathlib import Path
 from headrace.connect.connectors import connector_name, is_routed_by_rows
 from headrace.connect.patterns import compile_pattern
 from headrace.model import HeadraceError, Project, Source
+from headrace.model.file_names import visible_text
 from headrace.runtime.executors import Executor, LostWorker, News, ObservationFinished
 from headrace.runtime.folders import Folders
 from headrace.runtime.inotify import (
@@ -360,8 +361,8 @@ class FolderWatcher:
 class PendingObservation:
     """One observation of some sources; `run` waits for it."""
 
-    def __init__(self, run: int, began: int) -> None:
-        self.run, self.began = run, began
+    def __init__(self, run: int, began: int, project: Project) -> None:
+        self.run, self.began, self._project = run, began, project
         self.seen: list[SourceObservation] = []
         self.passed_over: list[str] = []
         self.asked: dict[AttemptId, ObserveTask] = {}
@@ -376,7 +377,7 @@ class PendingObservation:
     def warnings(self) -> tuple[str, ...]:
         """Warnings and errors for users."""
         messages = (
-            f"{observation.source.name}: {note}"
+            self._visible(observation.source.name, note)
             for observation in self.seen
             for note in (
                 *observation.warnings,
@@ -384,6 +385,13 @@ class PendingObservation:
             )
         )
         return (*self.passed_over, *messages)
+
+    def pass_over(self, name: str, notes: Iterable[str]) -> None:
+        """Add warnings about a source's files."""
+        self.passed_over += [self._visible(name, note) for note in notes]
+
+    def _visible(self, name: str, note: str) -> str:
+        return f"{name}: {visible_text(self._project, name, note)}"
 
 
 class PendingObservations:
@@ -414,7 +422,7 @@ class PendingObservations:
 
         A `patient` observation waits for files that are being written; `finished` ones aren't.
         """
-        observation = PendingObservation(run, now)
+        observation = PendingObservation(run, now, project)
         sources = list(sources)
         near = [s for s in sources if connector_name(s) is None]
         with self._store.read() as tx:
@@ -431,11 +439,8 @@ class PendingObservations:
         observation.seen = [
             observation for observation in seen if observation.source.name not in split
         ]
-        observation.passed_over = [
-            f"{name}: {note}"
-            for name, observation in split.items()
-            for note in observation.warnings
-        ]
+        for name, each in split.items():
+            observation.pass_over(name, each.warnings)
         far = [(s, ()) for s in sources if connector_name(s) is not None] + [
             (observation.source, observation.deliveries) for observation in split.values()
         ]

@@ -136,6 +136,8 @@ def show(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> Con
     assert isinstance(declared, Source | Asset)
     contract = compiled.project.contracts.get(declared.contract or "")
     pinned = _pinned(session, name)
+    if pinned is not None:
+        pinned = deliveries.with_visible_names(compiled.project, name, pinned)
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     columns = _columns(contract, pinned)
     users = {
@@ -160,7 +162,7 @@ def show(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> Con
             ServiceRow(property=level.property, value=level.value, unit=level.unit)
             for level in (contract.service if contract else ())
         ],
-        learnt=deliveries.learned_schema(name, pinned) if pinned else None,
+        learnt=deliveries.learned_schema(compiled.project, name, pinned) if pinned else None,
     )
 
 

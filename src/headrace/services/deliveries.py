@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from headrace.connect import SourceSchema
-from headrace.connect.deliveries import Disagreement
+from headrace.connect.deliveries import AlmostTyped, Disagreement
 from headrace.incidents.evidence.arrivals import expected_by, usual_delay
-from headrace.model import Source, UsageError
+from headrace.model import Project, Source, UsageError
+from headrace.model.file_names import visible_name
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
 from headrace.services.parameters import Argument, Option
@@ -27,6 +28,7 @@ from headrace.store.queries.deliveries import DeliveryOutcome
 # The schema learnt from the first publication of a source, and from which deliveries.
 
 BY_CONTRACT = "contract"
+Named = TypeVar("Named", bound="Disagreement | AlmostTyped")
 SEPARATED = ("csv",)
 """Kinds of files whose columns a delimiter separates."""
 _TEXT = ("csv", "fixed_width")
@@ -37,13 +39,15 @@ _FORMATS = {
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
-def learned_sources(tx: Transaction, sources: Iterable[str]) -> list[LearntRow]:
+def learned_sources(
+    tx: Transaction, project: Project | None, sources: Iterable[str]
+) -> list[LearntRow]:
     """Return the learnt schemas of the sources that have one, in the order of `sources`."""
-    rows = (learned_source(tx, source) for source in sources)
+    rows = (learned_source(tx, project, source) for source in sources)
     return [row for row in rows if row is not None]
 
 
-def learned_source(tx: Transaction, source: str) -> LearntRow | None:
+def learned_source(tx: Transaction, project: Project | None, source: str) -> LearntRow | None:
     """Return a source's learnt schema.
 
     Return None if the schema isn't pinned, or if its origin wasn't recorded.
@@ -52,12 +56,37 @@ def learned_source(tx: Transaction, source: str) -> LearntRow | None:
     return (
         None
         if text is None
-        else learned_schema(source, msgspec.json.decode(text, type=SourceSchema))
+        else learned_schema(project, source, msgspec.json.decode(text, type=SourceSchema))
     )
 
 
-def learned_schema(source: str, schema: SourceSchema) -> LearntRow | None:
+def with_visible_names(project: Project | None, source: str, schema: SourceSchema) -> SourceSchema:
+    """Return a pinned schema with the names of its deliveries as they may be shown."""
+    lesson = schema.lesson
+    if lesson is None:
+        return schema
+
+    def named(items: tuple[Named, ...]) -> tuple[Named, ...]:
+        return tuple(
+            msgspec.structs.replace(item, delivery=visible_name(project, source, item.delivery))
+            for item in items
+        )
+
+    lesson = msgspec.structs.replace(
+        lesson,
+        deliveries=tuple(visible_name(project, source, path) for path in lesson.deliveries),
+        disagreed=named(lesson.disagreed),
+        almost=named(lesson.almost),
+    )
+    pinned_by = schema.pinned_by
+    if pinned_by and pinned_by != BY_CONTRACT:
+        pinned_by = visible_name(project, source, pinned_by)
+    return msgspec.structs.replace(schema, lesson=lesson, pinned_by=pinned_by)
+
+
+def learned_schema(project: Project | None, source: str, schema: SourceSchema) -> LearntRow | None:
     """Return the learnt schema from a pinned one; None if its origin wasn't recorded."""
+    schema = with_visible_names(project, source, schema)
     lesson, form = schema.lesson, schema.format
     if lesson is None:
         return None
@@ -181,7 +210,7 @@ def deliveries(
         return []
     with session.store.read() as tx:
         expected = _expected(session, tx, source)
-        learnt = learned_source(tx, source)
+        learnt = learned_source(tx, project, source)
         return [
             _row(session, arrival, expected, learnt)
             for arrival in stored.arrivals(tx, source, limit=limit)
@@ -207,6 +236,7 @@ def _row(
     learnt: LearntRow | None,
 ) -> DeliveryRow:
     by, promised = expected(outcome.partition)
+    path = visible_name(session.project(), outcome.source, outcome.path)
     refused = outcome.state if outcome.state in ("held", "rejected") else None
     return DeliveryRow(
         node=outcome.source,
@@ -217,7 +247,7 @@ def _row(
         expected_at=None if by is None else session.instant(by),
         promised=promised,
         reason=outcome.reason,
-        path=outcome.path,
+        path=path,
         files=len(msgspec.json.decode(outcome.parts)) if outcome.parts else 1,
         size_bytes=None if outcome.size_bytes < 0 else outcome.size_bytes,
         rows=outcome.rows,
@@ -225,5 +255,5 @@ def _row(
         observed_at=session.instant(outcome.observed_at),
         sha256=outcome.sha256,
         received=msgspec.json.decode(outcome.received, type=Received) if outcome.received else None,
-        learnt=learnt if learnt is not None and learnt.deliveries[0] == outcome.path else None,
+        learnt=learnt if learnt is not None and learnt.deliveries[0] == path else None,
     )

@@ -16,7 +16,7 @@ from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import did_you_mean, shown
 from headrace.model.export_problems import unneeded_clear_columns
 from headrace.model.exports import clear_columns
-from headrace.model.masks import column_classes
+from headrace.model.masks import classified_key, column_classes
 from headrace.plan import Compiled
 from headrace.plan.classification import classified_columns
 from headrace.plan.column_limits import classified_limits
@@ -36,9 +36,23 @@ def mask_problems(compiled: Compiled, data_folder: Path) -> list[Problem]:
         problems += _misfits(compiled, compiled.nodes[name])
     if names:
         problems += _hashing(compiled, data_folder)
+        problems += _derived_keys(compiled, data_folder)
     if cleared:
         problems += _unneeded(compiled, cleared, data_folder)
     return problems
+
+
+def _derived_keys(compiled: Compiled, data_folder: Path) -> Iterator[Problem]:
+    """Yield a warning for each partition key that is computed from a classified column."""
+    for name in compiled.order:
+        asset = compiled.project.assets.get(name)
+        key = None if asset is None else asset.partition.key
+        if asset is None or key is None or key.lower() in column_classes(compiled.project, name):
+            continue
+        lineage = compile_lineage(compiled, data_folder / "cache")
+        limits = classified_limits(compiled, lineage, name)
+        if key.lower() in limits.names:
+            yield classified_key(asset, key, ProblemLevel.WARNING)
 
 
 def _unneeded(

@@ -251,7 +251,7 @@ def _learnt(session: ProjectSession, source: str) -> LearntRow | None:
     if session.store is None:
         return None
     with session.store.read() as tx:
-        return services_deliveries.learned_source(tx, source)
+        return services_deliveries.learned_source(tx, session.project(), source)
 
 
 def _oldest(session: ProjectSession, name: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from headrace.model import Asset, Contract, Project, Source
+from headrace.model.file_names import visible_name
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services import targets
 from headrace.services.parameters import Argument
@@ -345,7 +346,7 @@ def _row(
         owner=node.owner if node else None,
         rows=item.rows,
         path=None if item.path is None else shown_path(session, session.data_folder / item.path),
-        delivery=delivery.path if delivery else None,
+        delivery=visible_name(project, item.node, delivery.path) if delivery else None,
         sample=_sample(session, project, item, delivery.path if delivery else None),
         checks=_failed(tx, item),
         attempt=f"{item.epoch}.{item.n}",

@@ -13,6 +13,7 @@ from headrace.engine.attempts import hint_for, named_in
 from headrace.incidents.diagnosis.evidence import FailureCategory, failure_said, says_denied
 from headrace.model import Asset, ContractColumn, Project, Source
 from headrace.model.errors import FRACTIONS, SIZE
+from headrace.model.file_names import visible_name
 from headrace.model.partitions import WHOLE, command_line, order_of, partition_argument, range_of
 from headrace.runtime.observations import read_again_every
 from headrace.services.responses import ErrorRow, RepairRow
@@ -280,7 +281,7 @@ def first_of(  # complexipy: ignore (a case per state of a partition, in order)
     if declared is not None and _is_configured(partition):
         return asked_by_its_error(declared.place.file)
     if isinstance(declared, Source):
-        return _of_source(declared, partition)
+        return _of_source(project, declared, partition)
     if not isinstance(declared, Asset):
         return None
     if _passes(partition):
@@ -306,7 +307,7 @@ def _failed_at(asset: Asset, error: ErrorRow | None) -> str:
     return f"{file}:{error.line}" if error.line else file
 
 
-def _of_source(source: Source, partition: BrokenPartition) -> str | None:
+def _of_source(project: Project, source: Source, partition: BrokenPartition) -> str | None:
     if (
         partition.state == "failed"
         and partition.error is not None
@@ -325,7 +326,9 @@ def _of_source(source: Source, partition: BrokenPartition) -> str | None:
             f" {source.place.file}"
         )
     again = (
-        f"under the name {partition.delivery}" if partition.delivery else "where the source looks"
+        f"under the name {visible_name(project, source.name, partition.delivery)}"
+        if partition.delivery
+        else "where the source looks"
     )
     if partition.renamed:
         return (

@@ -204,13 +204,14 @@ def _incidents(store: Store, run: int) -> list[str]:
 
 def _learnt(store: Store, results: Sequence[Attempt]) -> list[LearntRow]:
     """Return the schemas that the run's attempts learnt, by source."""
-    ids = {f"{a.epoch}.{a.n}" for a in results if a.kind == "take_in" and a.state == "published"}
+    ingested = [a for a in results if a.kind == "take_in"]
+    ids = {f"{a.epoch}.{a.n}" for a in ingested if a.state == "published"}
+    if not ids:
+        return []
     with store.read() as tx:
-        rows = (
-            deliveries.learned_sources(tx, sorted({a.node for a in results if a.kind == "take_in"}))
-            if ids
-            else []
-        )
+        applied = newest(tx)
+        project = None if applied is None else applied.compiled.project
+        rows = deliveries.learned_sources(tx, project, sorted({a.node for a in ingested}))
     return [row for row in rows if row.attempt in ids]
 
 

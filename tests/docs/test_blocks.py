@@ -105,6 +105,7 @@ NOT_RUN = {
         "docs/how-to/extend.md",
         "from acme_headrace.even import Even",
     ): "a part of a package's tests; examples/plugin has tests of its own",
+    ("docs/how-to/exports.md", "- consumer: payroll"): "a declaration of another project",
     (
         "docs/how-to/exports.md",
         "headrace exports take-over CONSUMER --re",

@@ -66,12 +66,8 @@ def _expression(pattern: str, *, within: bool = False) -> re.Pattern[str]:
     parts, end = [], 0
     for number, match in enumerate(_OPEN.finditer(pattern)):
         parts.append(f"(?P<literal{number}>{re.escape(pattern[end : match.start()])})")
-        shown = (
-            f"(?P<open{number}>.+?)"
-            if match["placeholder"]
-            else f"(?P<open{number}>){{0}}{wildcard}"
-        )
-        parts.append(shown)
+        group = f"(?P<open{number}>"
+        parts.append(f"{group}.+?)" if match["placeholder"] else f"{group}){{0}}{wildcard}")
         end = match.end()
     parts.append(f"(?P<rest>{re.escape(pattern[end:])})")
     return re.compile("".join(parts), re.DOTALL)

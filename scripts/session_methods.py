@@ -96,6 +96,7 @@ METHODS = {
     "quarantine": "quarantine:list_quarantine",
     "quarantine_accept": "quarantine_decisions:accept",
     "quarantine_drop": "quarantine_decisions:drop",
+    "prove": "proofs:prove",
     "receive": "receive:receive",
     "reject": "approvals:reject",
     "render": "render:render",

@@ -794,6 +794,20 @@ class SessionMethods:
         )
         return result
 
+    def prove(
+        self, *select: str, exclude: Sequence[str] = (), partitions: int = 3, budget: str = "60s"
+    ) -> list[OptimizeRow]:
+        """List the findings of `optimize`, and measure the change of each on published
+        partitions.
+
+        Proven findings come first. A row that wasn't measured says why. Raise what
+        `optimize` raises, and UsageError for an invalid budget.
+        """
+        result: list[OptimizeRow] = self._call(
+            "proofs:prove", select=select, exclude=exclude, partitions=partitions, budget=budget
+        )
+        return result
+
     def prune(self, *ids: str) -> PruneResponse:
         """Delete the files of findings from the project's folder, and plan what that changes.
 

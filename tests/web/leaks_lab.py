@@ -302,7 +302,7 @@ NOT_ASKED = {
     "keys": "answers with versions of keys",
     "mcp": "its answers are those of commands; rows come through `read`",
     "ab": "answers with numbers of rows; refused over columns that are hidden",
-    "optimize": "answers with the text of queries, and reads no rows",
+    "optimize": "answers with the text of queries and numbers of rows, and shows no rows",
     "pause": "answers with names",
     "receive": "takes a file that the caller has",
     "reject": "no approval waits",

@@ -309,9 +309,13 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--set",), "k=v"),
     ),
     "optimize": (
-        CompletedParameter((), "[SELECT|check FILE]...", many=True),
+        CompletedParameter((), "[SELECT|check FILE|apply ID]...", many=True),
         CompletedParameter(("--exclude",), "SELECT"),
         CompletedParameter(("--dialect",), "D"),
+        CompletedParameter(("--prove",), None),
+        CompletedParameter(("--partitions",), "N"),
+        CompletedParameter(("--budget",), "D"),
+        CompletedParameter(("--yes",), None),
         CompletedParameter(("--exit-code",), None),
     ),
     "ab": (

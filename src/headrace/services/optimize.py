@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, NamedTuple
 
 from msgspec import structs
 
@@ -13,7 +14,7 @@ from headrace.advisor.checking import Advice, check_query, check_text
 from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.statements import Unreadable, dialect_name
 from headrace.compiler.project_files import read_ordinary
-from headrace.model import Asset, SqlBody, UsageError
+from headrace.model import SqlBody, UsageError
 from headrace.plan.compiled import Compiled
 from headrace.services.parameters import Argument, Excluded, Option, Selected
 from headrace.services.permissions import authorised
@@ -43,7 +44,8 @@ def optimize(
     rows: list[OptimizeRow] = []
     try:
         for name in wanted:
-            rows += _of_asset(session.root, compiled, tables, name)
+            advice = asset_advice(session.root, compiled, tables, name)
+            rows += [row(item, asset=name, file=advice.file) for item in advice.items]
             progress.advance(1)
     finally:
         progress.finish()
@@ -83,35 +85,49 @@ def _text_of_project(root: Path, file: str) -> str | None:
         return None  # deleted or changed meanwhile
 
 
-def _of_asset(
-    root: Path, compiled: Compiled, tables: ProjectTables, name: str
-) -> list[OptimizeRow]:
+class AssetAdvice(NamedTuple):
+    """The findings in an asset's file, whose query begins at `offset` of its text.
+
+    `text` is None if positions aren't those of the file.
+    """
+
+    items: list[Advice]
+    file: str
+    text: str | None
+    offset: int = 0
+
+
+def asset_advice(
+    root: Path,
+    compiled: Compiled,
+    tables: ProjectTables,
+    name: str,
+    contents: Mapping[str, bytes] = MappingProxyType({}),
+) -> AssetAdvice:
+    """Return the findings in the query of an asset; none for other nodes.
+
+    `contents` replaces what files of the project hold. Raise UsageError if the file isn't the
+    compiled one.
+    """
     asset = compiled.project.assets.get(name)
-    if asset is None or not isinstance(asset.body, SqlBody):
-        return []
-    statement = tables.statement(name)
-    if statement is None:
-        return []
+    statement = None
+    if asset is not None and isinstance(asset.body, SqlBody):
+        statement = tables.statement(name)
+    if asset is None or not isinstance(asset.body, SqlBody) or statement is None:
+        return AssetAdvice([], "", None)
     body = asset.body
     catalog = tables.catalog(name)
     if compiled.nodes[name].sql != body.text:  # macros are expanded: positions aren't the file's
         expanded = check_query(statement, catalog, statement.text, body.file, 0)
-        advice = [item._replace(line=body.line, diff=None) for item in expanded]
-    else:
-        text, offset = _file_text(root, asset, body)
-        advice = check_query(statement, catalog, text, body.file, offset)
-    return [row(item, asset=name, file=body.file) for item in advice]
-
-
-def _file_text(root: Path, asset: Asset, body: SqlBody) -> tuple[str, int]:
-    """Return the text of an asset's file, and where its query begins."""
-    text = _read(root / body.file)
+        items = [item._replace(line=body.line, diff=None) for item in expanded]
+        return AssetAdvice(items, body.file, None)
+    given = contents.get(body.file)
+    text = _read(root / body.file) if given is None else given.decode()
     offset = text.find(body.text)
     if offset < 0:
-        raise UsageError(
-            f"{asset.name}: {body.file} has changed meanwhile", hint="headrace optimize"
-        )
-    return text, offset
+        raise UsageError(f"{name}: {body.file} has changed meanwhile", hint="headrace optimize")
+    items = check_query(statement, catalog, text, body.file, offset)
+    return AssetAdvice(items, body.file, text, offset)
 
 
 def check_sql(

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+from msgspec import Meta
+
 from headrace.model import Asset, UsageError
 from headrace.model.times import parse_duration
 from headrace.services import targets
@@ -22,6 +24,7 @@ from headrace.services.permissions import authorised
 from headrace.services.responses.trials import TrialRow
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.services.trial_inputs import (
+    PARTITIONS_MAX,
     changed_settings,
     chosen_partitions,
     side_settings,
@@ -34,6 +37,12 @@ PARTITIONS_DEFAULT = 3
 BUDGET_MAX_S = 3_600
 Budget = Annotated[
     str, Option("--budget", metavar="D", help="stop measuring after this time: 30s, 10m (60s)")
+]
+
+NumberOfPartitions = Annotated[
+    int,
+    Option("--partitions", metavar="N", help="of --prove: how many (3)"),
+    Meta(ge=1, le=PARTITIONS_MAX),
 ]
 
 

@@ -56,12 +56,12 @@ def apply_command(
             hint="say why the new code leaves published data as it is: --reason TEXT",
         )
     response = apply(
-        invocation.session, confirm=lambda plan: _confirm_apply(invocation, plan, yes=yes),
+        invocation.session, confirm=lambda plan: confirm_apply(invocation, plan, yes=yes),
         progress=invocation.progress(), plan_id=plan_id, keep=keep, reason=reason or "",
     )  # fmt: skip
     if backfill and response.state not in REFUSED_STATES:
         return _backfill_stale(invocation, response, reason or "")
-    invocation.show(response, _render_apply)
+    invocation.show(response, render_apply)
     if response.backfills and not yes and not invocation.options.json and agreement.can_ask():
         text = agreement.ask_text("To recompute that now, give a reason (empty: not now): ")
         if text:
@@ -83,7 +83,7 @@ def _backfill_stale(invocation: Invocation, response: ApplyResponse, reason: str
             msgspec.structs.replace(
                 response, backfill=backfill_responses[-1] if backfill_responses else None
             ),
-            _render_apply,
+            render_apply,
         )
     for backfill_response in backfill_responses:
         if not invocation.options.json:
@@ -93,11 +93,15 @@ def _backfill_stale(invocation: Invocation, response: ApplyResponse, reason: str
     )
 
 
-def _confirm_apply(invocation: Invocation, plan: PlanResponse, *, yes: bool) -> bool:
+def confirm_apply(
+    invocation: Invocation, plan: PlanResponse, *, yes: bool, command: str | None = None
+) -> bool:
+    """Show a plan and ask whether to apply it. Raise Refused, which names the command, without a
+    terminal."""
     text = (
         f"this changes {plural(len(plan.changes), 'node')}, and there is no terminal to confirm it"
     )
-    refused = Refused(text, hint=f"headrace apply {plan.plan_id} --yes")
+    refused = Refused(text, hint=command or f"headrace apply {plan.plan_id} --yes")
     return ask_agreement(
         invocation,
         lambda page: _render_agreed_plan(plan, page),
@@ -112,7 +116,8 @@ def _render_agreed_plan(plan: PlanResponse, page: CommandOutput) -> None:
     page.say(plans.plan_id_text(plan), "dim", indent=2)
 
 
-def _render_apply(response: ApplyResponse, page: CommandOutput) -> None:
+def render_apply(response: ApplyResponse, page: CommandOutput) -> None:
+    """Print what was applied, or why it wasn't, and what is to be recomputed."""
     if response.refused is not None:
         plans.render_refusal(
             response.refused, f"plan {response.plan_id} wasn't applied", "headrace plan", page

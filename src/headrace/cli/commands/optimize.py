@@ -2,48 +2,121 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
+from headrace.cli.agreement import Yes
+from headrace.cli.commands import apply as apply_page
 from headrace.cli.declared_commands import ExitCode, terminal_command
 from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput
+from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import plural
 from headrace.model.errors import UsageError
-from headrace.services.parameters import Argument
+from headrace.model.partitions import command_line
+from headrace.services.parameters import Argument, Option
 from headrace.services.responses.optimize import OptimizeRow
 
+DEFAULT_BUDGET = "60s"
 _STYLES = {"proven": "good", "refuted": "dim"}
 
 
-@terminal_command("optimize:optimize", check="optimize:check_sql")
+@terminal_command(
+    "optimize:optimize",
+    check="optimize:check_sql",
+    apply="optimize_apply:apply_findings",
+    prove="proofs:prove",
+)
 def optimize_command(
     invocation: Invocation,
     words: Annotated[
         list[str] | None,
-        Argument("[SELECT|check FILE]...", "assets (all), or `check` and files of SQL"),
+        Argument(
+            "[SELECT|check FILE|apply ID]...",
+            "assets (all); or `check` and files of SQL; or `apply` and findings",
+        ),
     ] = None,
     exclude: list[str] | None = None,
     dialect: str | None = None,
+    prove: Annotated[
+        bool, Option("--prove", help="measure each change on published partitions")
+    ] = False,
+    partitions: int = 3,
+    budget: str = DEFAULT_BUDGET,
+    yes: Yes = False,
     exit_code: ExitCode = False,
 ) -> int:
     """List what can go or be faster in SQL, and what is wrong in it, with premises and diffs.
 
     `check FILE --dialect D` reads files instead of the project: no project and no data are needed.
-    Nothing is run and nothing is changed. A finding is proven if each of its premises is guarded by
-    a check, a contract or the query itself.
+    A finding is proven if each of its premises is guarded by a check, a contract or the query
+    itself. Nothing is run without `--prove`, which runs each change and its original over published
+    partitions and compares rows and times. `apply ID…` writes the change of findings that are
+    proven and measured, shows the plan, asks and applies it.
     """
     if words and words[0] == "check":
         return _check(invocation, words[1:], dialect, exit_code=exit_code)
+    if words and words[0] == "apply":
+        return _apply(invocation, words[1:], yes=yes)
     if dialect is not None:
         raise UsageError(
             "--dialect belongs to `optimize check`; assets are in DuckDB's SQL",
             hint="headrace optimize check FILE --dialect D",
         )
-    from headrace.services.optimize import optimize
-
-    rows = optimize(invocation.session, words or (), exclude or (), progress=invocation.progress())
+    if prove:
+        rows = _proved(invocation, words or (), exclude or (), partitions, budget)
+    else:
+        rows = _listed(invocation, words or (), exclude or (), (partitions, budget))
     invocation.show(rows, _render, clock=False)
     return int(exit_code and any(row.verdict != "refuted" for row in rows))
+
+
+def _proved(
+    invocation: Invocation,
+    select: Sequence[str],
+    exclude: Sequence[str],
+    partitions: int,
+    budget: str,
+) -> list[OptimizeRow]:
+    from headrace.services.proofs import prove
+
+    return prove(
+        invocation.session,
+        select,
+        exclude,
+        partitions=partitions,
+        budget=budget,
+        progress=invocation.progress(),
+    )
+
+
+def _listed(
+    invocation: Invocation,
+    select: Sequence[str],
+    exclude: Sequence[str],
+    of_proofs: tuple[int, str],
+) -> list[OptimizeRow]:
+    if of_proofs != (3, DEFAULT_BUDGET):
+        raise UsageError("--partitions and --budget belong to --prove")
+    from headrace.services.optimize import optimize
+
+    return optimize(invocation.session, select, exclude, progress=invocation.progress())
+
+
+def _apply(invocation: Invocation, ids: list[str], *, yes: bool) -> int:
+    if not ids:
+        raise UsageError("which finding is to be applied?", hint="headrace optimize apply ID")
+    from headrace.services.optimize_apply import apply_findings
+
+    response = apply_findings(
+        invocation.session,
+        ids=ids,
+        confirm=lambda plan: apply_page.confirm_apply(
+            invocation, plan, yes=yes, command=command_line("optimize", "apply", *ids, "--yes")
+        ),
+        progress=invocation.progress(),
+    )
+    invocation.show(response, apply_page.render_apply)
+    return 3 if response.state in apply_page.REFUSED_STATES else 0
 
 
 def _check(
@@ -85,6 +158,27 @@ def _render_row(row: OptimizeRow, page: CommandOutput) -> None:
         page.say(f"if {premise.text}: {guard}", indent=2)
     for line in (row.diff or "").splitlines()[2:]:
         page.say(line, _diff_style(line), indent=2)
+    _render_measured(row, page)
+
+
+def _render_measured(row: OptimizeRow, page: CommandOutput) -> None:
+    if row.equality is not None and row.equality.equal:
+        number = plural(len(row.equality.partitions), "partition")
+        page.say(f"measured: {plural(row.equality.rows, 'row')} equal in {number}", indent=2)
+    if row.measured is not None:
+        low, high = row.measured.ci95
+        page.say(f"duration {low:+.1f} to {high:+.1f} %{_saving(row)}", indent=2)
+    if row.unmeasured is not None:
+        page.say(f"not measured: {row.unmeasured}", "dim", indent=2)
+    for check in row.adds_checks:
+        page.say(f"adds the check {check}", indent=2)
+    if row.command is not None:
+        page.say(row.command, "bold", indent=2)
+
+
+def _saving(row: OptimizeRow) -> str:
+    saved = row.saves_month.seconds
+    return "" if saved is None else f", {seconds(saved)} a month by the runs of the last 30 days"
 
 
 def _diff_style(line: str) -> str:

@@ -47,7 +47,10 @@ class SavingRow(Response, frozen=True, kw_only=True):
 class OptimizeRow(Response, frozen=True, kw_only=True):
     """One finding. `verdict` is `proven` (each premise has a guard), `measured_equal`, `refuted`
     (the finding doesn't hold, for the reasons in `premises`) or `unknown`. `diff` is a unified diff
-    of the file; null where there is nothing to edit."""
+    of the file; null where there is nothing to edit.
+
+    With `--prove`, `equality` and `measured` say what the change came to, `unmeasured` why it
+    wasn't measured. `command` applies it, and `adds_checks` are the checks that it adds."""
 
     id: str
     asset: str | None
@@ -66,3 +69,5 @@ class OptimizeRow(Response, frozen=True, kw_only=True):
     saves_month: SavingRow = SavingRow(seconds=None)
     plan_id: str | None = None
     command: str | None = None
+    adds_checks: list[str] = []
+    unmeasured: str | None = None

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from headrace.store.transaction import Transaction
 
 TRIALS_MAX = 500
 """At most this many of the newest trials are listed."""
+ATTEMPTS_MAX = 50_000
+"""At most this many of a node's newest attempts are counted."""
 _COLUMNS = (
     "id, node, finding, change, version, code_before, code_after, actor, at, verdict, content"
 )
@@ -47,6 +51,25 @@ def newest(tx: Transaction, limit: int = TRIALS_MAX) -> list[StoredTrial]:
     """Return the newest trials, newest first."""
     rows = tx.execute(f"select {_COLUMNS} from trial order by id desc limit ?", (limit,))
     return [StoredTrial(*row) for row in rows.fetchall()]
+
+
+def of_finding(tx: Transaction, finding: str) -> StoredTrial | None:
+    """Return the newest trial of a finding's change; None if it was never tried."""
+    row = tx.execute(
+        f"select {_COLUMNS} from trial where finding = ? order by id desc limit 1", (finding,)
+    ).fetchone()
+    return None if row is None else StoredTrial(*row)
+
+
+def partitions_computed(tx: Transaction, node: str, from_us: int, until_us: int) -> int:
+    """Return how many partitions of a node were computed in a window, counting each time."""
+    rows = tx.execute(
+        "select partitions from attempt where node = ? and finished_at > ? and finished_at <= ? and"
+        " kind <> 'export' and state in ('published', 'held', 'rejected')"
+        " order by epoch desc, n desc limit ?",
+        (node, from_us, until_us, ATTEMPTS_MAX),
+    )
+    return sum(len(msgspec.json.decode(content)) for (content,) in rows.fetchall())
 
 
 def get(tx: Transaction, number: int) -> StoredTrial:

@@ -41,6 +41,8 @@ NOT_FOR_AGENTS = {
     "contract infer": "it can write a contract file, and needs no permission for changes",
     "checks suggest": "it writes files of the project",
     "classify": "it looks at clear values, and a person decides about what it proposes",
+    "optimize --prove": "it runs queries in the process that calls it, for up to an hour",
+    "optimize apply": "it writes files of the project",
     "test": "it runs the code of assets in the process that calls it",
     "try": "it runs the code of assets in the process that calls it",
 }

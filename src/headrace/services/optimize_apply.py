@@ -1,0 +1,218 @@
+"""`optimize apply`: write the change of proven and measured findings, and apply it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from headrace.advisor.trials import Trial, TrialVerdict
+from headrace.model import Refused, UsageError
+from headrace.model.partitions import command_line
+from headrace.plan import Compiled
+from headrace.services.apply import apply
+from headrace.services.changed_assets import text_of
+from headrace.services.finding_changes import (
+    FindingChange,
+    change_of,
+    check_for,
+    checks_in,
+)
+from headrace.services.parameters import Argument
+from headrace.services.permissions import authorised
+from headrace.services.plans import plan
+from headrace.services.project_paths import safe_path
+from headrace.services.proofs import is_applicable, plan_id_of, run_trial
+from headrace.services.responses import ApplyResponse, PlanResponse
+from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.trial_inputs import chosen_partitions, suitable_store
+from headrace.store.queries import trials
+from headrace.store.queries.trials import StoredTrial
+
+CHECKED_PARTITIONS = 5
+"""The rows of this many partitions are compared again before anything is written."""
+CHECKED_S = 600.0
+
+
+@authorised
+def apply_findings(
+    session: ProjectSession,
+    *,
+    ids: Annotated[Sequence[str], Argument("ID...", "findings, as `headrace optimize` lists")],
+    confirm: Callable[[PlanResponse], bool],
+    progress: Progress,
+) -> ApplyResponse:
+    """Write the changes of findings into the project's files, and apply them.
+
+    Only what is proven and was measured is applied. The basis is checked again first: the query is
+    the measured one, each premise has its guard, and both queries give equal rows now. Published
+    partitions stay as they are. If the plan isn't confirmed, the files stay as they were.
+
+    Raise Refused, with the reason, for a finding that isn't measured, not proven or withdrawn, and
+    for files with other changes; whatever `confirm` raises.
+    """
+    base = usable(session.declared_exactly(progress)[1])
+    _refuse_other_changes(session, progress)
+    names = list(dict.fromkeys(ids))
+    stored = [_stored(session, name) for name in names]
+    asset = stored[0].node
+    if any(item.node != asset for item in stored):
+        raise UsageError(
+            "these findings are of several assets", hint="apply those of one asset at a time"
+        )
+    for item in stored:
+        _require_measured(item, base)
+    change = _change_of_all(session, base, stored)
+    _require_equal(session, base, change.changed.compiled, asset)
+    plan_id = plan_id_of(session, change.changed, asset)
+    return _applied(session, change.contents, asset, names, plan_id, confirm, progress)
+
+
+def _change_of_all(
+    session: ProjectSession, base: Compiled, stored: Sequence[StoredTrial]
+) -> FindingChange:
+    """Return the change of all findings; each is proven in the project with those before it.
+
+    Raise Refused for one whose premises lost a guard since it was measured.
+    """
+    compiled = base
+    change: FindingChange | None = None
+    for item in stored:
+        assert item.finding is not None
+        contents = {} if change is None else change.contents
+        change = change_of(session, compiled, item.node, item.finding, contents)
+        _require_proven(compiled, item.finding, change)
+        if checks_in(change.text) != checks_in(item.change):
+            raise Refused(
+                f"{item.finding} is withdrawn: the checks that guard its premises aren't those of"
+                " the measurement any more",
+                hint=command_line("optimize", item.node, "--prove"),
+            )
+        compiled = change.changed.compiled
+    assert change is not None
+    return change
+
+
+def _refuse_other_changes(session: ProjectSession, progress: Progress) -> None:
+    if session.version is None or plan(session, progress=progress).steps:
+        raise Refused(
+            "the files have changes that aren't applied",
+            hint="headrace plan shows them; apply them first, so that the plan is the finding's",
+        )
+
+
+def _stored(session: ProjectSession, name: str) -> StoredTrial:
+    stored = None
+    if session.store is not None:
+        with session.store.read() as tx:
+            stored = trials.of_finding(tx, name)
+    if stored is None or not session.shows(stored.node):
+        raise Refused(
+            f"{name[:40]} wasn't measured", hint="headrace optimize --prove measures all findings"
+        )
+    return stored
+
+
+def _require_measured(stored: StoredTrial, base: Compiled) -> None:
+    """Raise Refused if a trial wasn't of the query as it is, or didn't give equal rows."""
+    node = base.nodes.get(stored.node)
+    if node is None or node.fingerprint != stored.code_before:
+        raise Refused(
+            f"{stored.finding} is withdrawn: {stored.node} has changed since it was measured",
+            hint=command_line("optimize", stored.node, "--prove"),
+        )
+    trial = msgspec.json.decode(stored.content, type=Trial)
+    if not is_applicable(trial):
+        raise Refused(
+            f"{stored.finding} isn't applied: {_reason(trial)}",
+            hint=command_line("optimize", stored.node, "--prove"),
+        )
+
+
+def _reason(trial: Trial) -> str:
+    if trial.equal is False:
+        return f"measured, the rows differ in {trial.difference}"
+    if trial.verdict is TrialVerdict.SLOWER:
+        return "measured, it is slower"
+    return "it was compared without enough timed runs; --budget allows more"
+
+
+def _require_proven(compiled: Compiled, name: str, change: FindingChange) -> None:
+    """Raise Refused for a premise without a guard, with the check that would guard it."""
+    if change.is_proven:
+        return
+    finding = change.advice.finding
+    premise = next((p for p in sorted(finding.premises, key=str) if p.guard is None), None)
+    text = "it depends on the data" if premise is None else f"nothing guards that {premise.text}"
+    check = None if premise is None else check_for(compiled, premise)
+    raise Refused(
+        f"{name} isn't proven: {text}",
+        hint=f"add the check {check}"
+        if check is not None
+        else "edit the file by hand, and compare with `headrace ab`",
+    )
+
+
+def _require_equal(session: ProjectSession, before: Compiled, after: Compiled, asset: str) -> None:
+    """Compare the rows once more. Raise Refused if they differ, or can't be compared in time."""
+    store = suitable_store(session, before, asset)
+    suitable_store(session, after, asset)
+    keys = chosen_partitions(store, before.project.assets[asset], None, CHECKED_PARTITIONS)
+    until = time.monotonic() + CHECKED_S
+    trial = run_trial(session, store, (before, after), asset, keys, until, timed=False)
+    if trial.equal is not True or trial.unreached:
+        reason = trial.difference or "they couldn't be compared in time"
+        raise Refused(
+            f"the change of {asset} is withdrawn: the rows aren't equal now ({reason})",
+            hint=command_line("optimize", asset, "--prove"),
+        )
+
+
+def _applied(
+    session: ProjectSession,
+    contents: dict[str, bytes],
+    asset: str,
+    names: Sequence[str],
+    plan_id: str,
+    confirm: Callable[[PlanResponse], bool],
+    progress: Progress,
+) -> ApplyResponse:
+    """Write the files and apply them; restore them unless the plan is applied or waits."""
+    places = {path: _place(session, path) for path in contents}
+    before = {path: text_of(place).encode() for path, place in places.items()}
+    opened = session.again(session.actor)
+    opened.identify_as(session.identity)
+    done = False
+    try:
+        for path, data in contents.items():
+            places[path].write_bytes(data)
+        response = apply(
+            opened,
+            confirm=confirm,
+            progress=progress,
+            plan_id=plan_id,
+            keep=(asset,),
+            reason=f"{', '.join(names)}: proven, and measured to give equal rows",
+        )
+        refused = response.refused
+        waits = refused is not None and refused.code == "needs_approval"
+        done = response.state == "applied" or waits
+        return response
+    finally:
+        opened.close()
+        if not done:
+            for path, data in before.items():
+                with suppress(OSError):
+                    places[path].write_bytes(data)
+
+
+def _place(session: ProjectSession, path: str) -> Path:
+    """Return where a file of the project is. Raise Refused if links lead it out of the project."""
+    place = session.root / safe_path(path)
+    if not place.resolve().is_relative_to(session.root.resolve()):
+        raise Refused(f"{path} is behind a link that leads out of the project")
+    return place

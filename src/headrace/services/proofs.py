@@ -1,0 +1,257 @@
+"""`optimize --prove`: measure the changes of findings on published partitions."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+from headrace.advisor.advice import Verdict
+from headrace.advisor.project_tables import ProjectTables
+from headrace.advisor.trials import Interval, Side, Trial, TrialVerdict
+from headrace.model import HeadraceError
+from headrace.model.partitions import command_line
+from headrace.plan import Compiled, changes, comparison
+from headrace.services import plans
+from headrace.services.changed_assets import ChangedProject
+from headrace.services.finding_changes import FindingChange, change_of
+from headrace.services.optimize import asset_advice, optimize
+from headrace.services.parameters import Excluded, Selected
+from headrace.services.permissions import authorised
+from headrace.services.responses.optimize import (
+    EqualityRow,
+    MeasuredRow,
+    OptimizeRow,
+    PremiseRow,
+    SavingRow,
+)
+from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.trial_inputs import (
+    chosen_partitions,
+    side_settings,
+    suitable_store,
+    trial_partitions,
+)
+from headrace.services.trial_records import RecordArguments, record
+from headrace.services.trials import Budget, NumberOfPartitions, budget_seconds
+from headrace.store.queries import trials as stored_trials
+
+if TYPE_CHECKING:
+    from headrace.store import Store
+
+MONTH_US = 30 * 86_400_000_000
+_RANKS = {"proven": 0, "unknown": 1}
+
+
+@authorised
+def prove(
+    session: ProjectSession,
+    select: Selected = (),
+    exclude: Excluded = (),
+    *,
+    partitions: NumberOfPartitions = 3,
+    budget: Budget = "60s",
+    progress: Progress,
+) -> list[OptimizeRow]:
+    """List the findings of `optimize`, and measure the change of each on published partitions.
+
+    Proven findings come first. A row that wasn't measured says why. Raise what `optimize` raises,
+    and UsageError for an invalid budget.
+    """
+    deadline = time.monotonic() + budget_seconds(budget)
+    rows = optimize(session, select, exclude, progress=progress)
+    compiled = usable(session.declared_exactly(progress)[1])
+    editable = _editable(session, compiled, rows)
+    order = sorted(
+        (n for n, row in enumerate(rows) if row.id in editable),
+        key=lambda n: _RANKS.get(rows[n].verdict, 2),
+    )
+    progress.start("findings measured", len(order))
+    try:
+        for place, number in enumerate(order):
+            until = time.monotonic() + (deadline - time.monotonic()) / (len(order) - place)
+            rows[number] = _proved(session, compiled, rows[number], partitions, until, progress)
+            progress.advance(1)
+    finally:
+        progress.finish()
+    return rows
+
+
+def _editable(session: ProjectSession, compiled: Compiled, rows: Sequence[OptimizeRow]) -> set[str]:
+    """Return the ids of findings in the query of one asset that have an edit."""
+    tables = ProjectTables(compiled)
+    names = {row.asset for row in rows if row.asset is not None and row.diff is not None}
+    return {
+        item.id
+        for name in names
+        for item in asset_advice(session.root, compiled, tables, name).items
+        if item.diff is not None
+    }
+
+
+def _proved(
+    session: ProjectSession,
+    compiled: Compiled,
+    row: OptimizeRow,
+    partitions: int,
+    until: float,
+    progress: Progress,
+) -> OptimizeRow:
+    """Return a row with what its change came to, or with why it wasn't measured."""
+    assert row.asset is not None
+    if row.verdict == Verdict.REFUTED:
+        return row
+    if time.monotonic() >= until:
+        return replace(row, unmeasured="the budget has ended: --budget allows more")
+    try:
+        tried = _tried(session, compiled, row.asset, row.id, partitions, until)
+    except HeadraceError as error:
+        return replace(row, unmeasured=str(error))
+    trial = tried.trial
+    if not trial.compared:
+        return replace(row, unmeasured="the budget has ended: --budget allows more")
+    arguments = RecordArguments(
+        node=row.asset,
+        finding=row.id,
+        change=tried.change.text,
+        code_before=compiled.nodes[row.asset].fingerprint,
+        code_after=tried.change.changed.compiled.nodes[row.asset].fingerprint,
+        trial=trial,
+    )
+    record(session, arguments, progress)
+    measured = _with_trial(session, row, trial)
+    if tried.change.is_proven and is_applicable(trial):
+        measured = _with_command(session, measured, row.asset, tried.change.changed)
+    if trial.equal and tried.change.checks and tried.change.is_proven:
+        measured = replace(measured, adds_checks=[str(check) for check in tried.change.checks])
+    return measured
+
+
+def is_applicable(trial: Trial) -> bool:
+    """Whether a trial allows its change: equal rows, enough timed runs, and not slower."""
+    timed = trial.interval is not None
+    return trial.equal is True and timed and trial.verdict is not TrialVerdict.SLOWER
+
+
+class _Tried(NamedTuple):
+    change: FindingChange
+    trial: Trial
+
+
+def _tried(
+    session: ProjectSession,
+    compiled: Compiled,
+    asset: str,
+    finding: str,
+    partitions: int,
+    until: float,
+) -> _Tried:
+    """Run the trial of a finding's change."""
+    store = suitable_store(session, compiled, asset)
+    change = change_of(session, compiled, asset, finding)
+    keys = chosen_partitions(store, compiled.project.assets[asset], None, partitions)
+    return _Tried(
+        change, run_trial(session, store, (compiled, change.changed.compiled), asset, keys, until)
+    )
+
+
+def run_trial(
+    session: ProjectSession,
+    store: Store,
+    sides: tuple[Compiled, Compiled],
+    asset: str,
+    keys: Sequence[str],
+    until: float,
+    *,
+    timed: bool = True,
+) -> Trial:
+    """Compare both sides over partitions, until a point of the monotonic clock."""
+    from headrace.advisor.trial_runs import TrialRunner
+
+    same = side_settings(session)
+    both = trial_partitions(session, store, sides, asset, keys, (same, same))
+    runner = TrialRunner(session.folders, session.timezone, until)
+    return runner.run(both, timed=timed, done=lambda: None)
+
+
+def _with_trial(session: ProjectSession, row: OptimizeRow, trial: Trial) -> OptimizeRow:
+    """Return a row with the verdict, the equality and the times of a trial."""
+    equality = EqualityRow(
+        partitions=[item.partition for item in trial.compared],
+        rows=trial.rows,
+        equal=trial.equal is True,
+    )
+    if trial.equal is False:
+        premise = PremiseRow(text=f"measured, the rows differ in {trial.difference}", guard=None)
+        return replace(
+            row,
+            verdict=Verdict.REFUTED,
+            equality=equality,
+            premises=[*row.premises, premise],
+        )
+    if trial.equal is None:
+        return replace(row, equality=replace(equality, equal=True), unmeasured="no rows compared")
+    verdict = row.verdict if row.verdict == Verdict.PROVEN else str(Verdict.MEASURED_EQUAL)
+    interval = trial.interval
+    measured = None if interval is None else _measured(trial, interval)
+    return replace(
+        row,
+        verdict=verdict,
+        equality=equality,
+        measured=measured,
+        saves_month=SavingRow(seconds=_saved(session, row, trial)),
+        unmeasured=None if measured else "equal rows, but the budget had no time for enough runs",
+    )
+
+
+def _measured(trial: Trial, interval: Interval) -> MeasuredRow:
+    return MeasuredRow(
+        before_ms=[run.ms for run in trial.runs if run.side is Side.BEFORE],
+        after_ms=[run.ms for run in trial.runs if run.side is Side.AFTER],
+        change_percent=interval.percent,
+        ci95=[interval.low, interval.high],
+    )
+
+
+def _saved(session: ProjectSession, row: OptimizeRow, trial: Trial) -> float | None:
+    """Return the seconds that a change saves a month, by the real runs of the last 30 days.
+
+    None if the change of durations isn't known.
+    """
+    if trial.verdict is TrialVerdict.NO_EFFECT:
+        return 0.0
+    if trial.verdict not in (TrialVerdict.FASTER, TrialVerdict.SLOWER):
+        return None
+    assert session.store is not None
+    assert row.asset is not None
+    now_us = session.clock.now_us()
+    with session.store.read() as tx:
+        computed = stored_trials.partitions_computed(tx, row.asset, now_us - MONTH_US, now_us)
+    before_ms, after_ms = (
+        statistics.fmean(run.ms for run in trial.runs if run.side is side) for side in Side
+    )
+    return round((before_ms - after_ms) / 1000 * computed, 3)
+
+
+def _with_command(
+    session: ProjectSession, row: OptimizeRow, asset: str, changed: ChangedProject
+) -> OptimizeRow:
+    try:
+        plan_id = plan_id_of(session, changed, asset)
+    except HeadraceError as error:
+        return replace(row, unmeasured=f"it can't be applied: {error}")
+    return replace(row, plan_id=plan_id, command=command_line("optimize", "apply", row.id))
+
+
+def plan_id_of(session: ProjectSession, changed: ChangedProject, asset: str) -> str:
+    """Return the id of the plan that applies a change, and keeps what is published of the asset."""
+    base = plans.applied(session)
+    node_changes = comparison.keeping(changes(base.compiled, changed.compiled), (asset,))
+    prepared = plans.prepare(session, changed.compiled, base, node_changes)
+    planned = plans.plan_of_apply(
+        session, changed.files, changed.compiled, prepared, base, (asset,)
+    )
+    return planned.plan_id

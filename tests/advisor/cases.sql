@@ -437,3 +437,10 @@ select a, count(b) from (select distinct a, b from t) as x group by a;
 create table t (a int, b varchar);
 create table u (b date);
 select t.a from (select a, b from t order by a) as t join u on u.b = t.b;
+
+-- case duckdb: a column that is called like its table is taken for a key
+-- fan_out_join unknown
+select o.id, c.name, d.label from orders as o
+join countries as c on c.country = o.country
+join icd_10_cm as i on i.icd_10_cm = o.code
+join ratings as d on d.label = o.label;

@@ -181,11 +181,27 @@ def _fan_out(
     )
 
 
-_KEY_WORDS = ("id", "key", "sk", "code", "uuid", "guid", "hash", "number", "nr", "no", "isin")
+_KEY_WORDS = (
+    "id",
+    "key",
+    "sk",
+    "code",
+    "uuid",
+    "guid",
+    "hash",
+    "number",
+    "nr",
+    "no",
+    "isin",
+    "npi",
+)
 
 
-def _looks_like_key(column: str) -> bool:
-    return column.rpartition("_")[2] in _KEY_WORDS or column.endswith("id")
+def _looks_like_key(column: str, table: str) -> bool:
+    """Whether a name suggests a key: `customer_id`, or `country` of a table `countries`."""
+    if column.rpartition("_")[2] in _KEY_WORDS or column.endswith("id"):
+        return True
+    return column.removesuffix("y") in table.lower()
 
 
 def _of_descriptions(queries: Queries, scope: SelectScope) -> Iterator[Finding]:
@@ -200,7 +216,7 @@ def _of_descriptions(queries: Queries, scope: SelectScope) -> Iterator[Finding]:
         names = frozenset(columns)
         if relation.close(names, names, guarded_only=False).row is not None:
             continue
-        if relation.facts.keys or any(map(_looks_like_key, columns)):
+        if relation.facts.keys or any(_looks_like_key(c, item.name) for c in columns):
             continue
         text = f"the join with {item.name} repeats rows if ({', '.join(columns)}) isn't a key of it"
         yield _fan_out(queries, item, columns, text, frozenset())

@@ -67,6 +67,33 @@ def test_an_asset_that_passes_its_input_on_is_listed(shop: Project) -> None:
     assert len(response["trend"]) == 2
 
 
+def test_optimize_follows_the_history(shop: Project) -> None:
+    """Would catch: advice without stored sizes, reads and hashes, or a crash where there are some."""
+    (shop.root / "assets/plain.sql").write_text(COPY)
+    again = "select 'x' as extra, day, sum(amount) as revenue, count(*) as orders from"
+    (shop.root / "assets/again.sql").write_text(
+        f"/* headrace\nowner: core\npartition: {{by: day, column: day}}\n*/\n{again}"
+        " orders_clean group by day\n"
+    )
+    (shop.root / "assets/total.sql").write_text(
+        "/* headrace\nowner: core\n*/\nselect sum(revenue) as revenue from again\n"
+    )
+    (shop.root / "consumers.yaml").write_text(
+        "- {consumer: board, owner: core, reads: [total], max_age: 30h}\n"
+        "- {consumer: copies, owner: core, reads: [plain], max_age: 30h}\n"
+    )
+    shop.json("apply", "--yes")
+    shop.call(shop.root, "run", "plain", "--now", NOW)
+    rows = {(row["asset"], row["rule"]): row for row in shop.json("optimize", "--now", NOW)}
+    unread = rows["again", "unread_column"]
+    assert set(unread["columns"]) == {"extra", "orders"}
+    assert (unread["kind"], unread["verdict"]) == ("drop_column", "unknown")
+    assert "- select" not in unread["diff"]
+    assert rows["plain", "pass_through"]["kind"] == "merge_assets"
+    assert rows["fails", "unread_asset"]["command"].startswith("headrace complexity prune")
+    assert {row["asset"] for row in shop.json("optimize", "plain", "--now", NOW)} == {"plain"}
+
+
 def test_costs_add_up_and_need_no_rates(shop: Project) -> None:
     """Would catch: groups that disagree about the whole, and money without a rate."""
     totals = set()

@@ -92,7 +92,9 @@ def _removable_outputs(scopes: list[SelectScope], columns: set[str]) -> set[str]
     if not scopes:
         return set()
     numbers = _numbers(scopes[0], columns)
-    if any(_fixes_rows(scope) or _loses_its_rows(scope, numbers) for scope in scopes):
+    if len(numbers) == len(scopes[0].outputs):
+        numbers.discard(0)  # one column has to stay
+    if any(_fixes_rows(scope) or loses_its_group(scope, numbers) for scope in scopes):
         return set()
     outputs = [scopes[0].outputs[number] for number in numbers]
     return {output.name for output in outputs if not isinstance(output.node, exp.Star)}
@@ -100,11 +102,6 @@ def _removable_outputs(scopes: list[SelectScope], columns: set[str]) -> set[str]
 
 def _numbers(scope: SelectScope, columns: set[str]) -> set[int]:
     return {number for number, output in enumerate(scope.outputs) if output.name in columns}
-
-
-def _loses_its_rows(scope: SelectScope, numbers: set[int]) -> bool:
-    """Return whether no column would be left, or none that makes one row of all."""
-    return len(numbers) >= len(scope.outputs) or loses_its_group(scope, numbers)
 
 
 def _fixes_rows(scope: SelectScope) -> bool:

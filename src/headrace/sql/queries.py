@@ -296,7 +296,18 @@ def _conditions(
     order, limit = node.args.get("order"), node.args.get("limit") or node.args.get("offset")
     if order is not None and limit is not None:
         for item in order.expressions:
-            merge(scope.filters, raised(_key(context, scope, item.this, projections), FILTER))
+            named = _named_output(item.this, projections)
+            edges = _key(context, scope, item.this, projections) if named is None else named
+            merge(scope.filters, raised(edges, FILTER))
+
+
+def _named_output(node: exp.Expr, projections: list[Projection]) -> Edges | None:
+    """Return the edges of the output that ORDER BY names: it comes before a column of a table."""
+    if not isinstance(node, exp.Column) or node.table:
+        return None
+    name = node.name.lower()
+    named = [item for item in projections if item.name is not None and item.name.lower() == name]
+    return named[0].bound.edges if len(named) == 1 else None
 
 
 def _key(

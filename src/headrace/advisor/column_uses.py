@@ -52,6 +52,8 @@ class ColumnUses:
         """Return the columns of a node that are needed for themselves."""
         consumers = self._project.consumers.values()
         columns = self._compiled.nodes[name].column_names or ()
+        if self._compiled.nodes[name].uses_self:
+            return columns  # it reads its own earlier rows
         if name in seen or any(name in consumer.reads for consumer in consumers):
             return (*columns, ALL_COLUMNS)
         needed = {column.lower() for column in self._declared(name)} | self._words[name]

@@ -11,8 +11,10 @@ import headrace
 from headrace.cli.command_table import COMMANDS as CLI_COMMANDS
 from headrace.cli.declared_commands import load
 from headrace.model.access import PERMISSIONS, Permission, Role
+from headrace.security.access import Identity, IdentityKind
 from headrace.services.parameters import command_function
 from headrace.services.permissions import COMMANDS, by_name
+from headrace.services.session import ProjectSession
 from headrace.web.endpoints import ENDPOINTS
 
 PACKAGE = Path(headrace.__file__).parent
@@ -108,3 +110,13 @@ def test_commands_and_roles_are_as_reviewed() -> None:
     assert PERMISSIONS[Role.ADMIN] == set(Permission)
     assert Permission.READ not in PERMISSIONS[Role.OPERATOR]
     assert PERMISSIONS[Role.AUDITOR] == {Permission.SEE, Permission.AUDIT}
+
+
+def test_a_session_that_reads_the_files_anew_keeps_its_identity(tmp_path: Path) -> None:
+    """Would catch: a command of a token that goes on with the rights of the server's user."""
+    (tmp_path / "headrace.toml").write_text('[project]\nname = "p"\ntimezone = "UTC"\n')
+    token = Identity(name="token:ci", kind=IdentityKind.TOKEN, subjects=frozenset({"token:ci"}))
+    session = ProjectSession(tmp_path, "prod", None, token.name)
+    session.identify_as(token)
+    assert session.again(token.name).identity == token
+    assert session.again("ana").identity.kind is IdentityKind.LOCAL

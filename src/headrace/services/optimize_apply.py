@@ -185,7 +185,6 @@ def _applied(
     places = {path: _place(session, path) for path in contents}
     before = {path: text_of(place).encode() for path, place in places.items()}
     opened = session.again(session.actor)
-    opened.identify_as(session.identity)
     done = False
     try:
         for path, data in contents.items():

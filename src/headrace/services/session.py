@@ -131,10 +131,16 @@ class ProjectSession:
         return True
 
     def again(self, actor: str) -> ProjectSession:
-        """Return a session of the same project for another actor, with the files read anew."""
-        return ProjectSession(
+        """Return a session of the same project for an actor, with the files read anew.
+
+        The same actor keeps its identity; another one is the operating system's user.
+        """
+        opened = ProjectSession(
             self.root, self.env, self._now, actor, leads=self.leads, trusted=self.trusted
         )
+        if actor == self.actor:
+            opened._identity = self._identity
+        return opened
 
     @property
     def identity(self) -> Identity:

@@ -147,7 +147,8 @@ class _Trial:
         """Return what is wrong for consumers once all unread columns and assets are gone."""
         dropped = [f for f in findings if f.finding.rule == "unread_column"]
         complete = [f for f in dropped if f.diff is not None]
-        if len(complete) < len(dropped):
+        changed = {finding.asset for finding in complete}
+        if len(complete) < len(dropped) or _readers_that_must_change(dropped) - changed:
             return []
         queries = self._patched(complete)
         unread = {f.asset for f in findings if f.finding.rule == "unread_asset"}
@@ -207,6 +208,12 @@ class _Trial:
             if total != before[name][1]:
                 return [f"{finding}\n{self.generated.queries[name]}\ndiffers by day"]
         return []
+
+
+def _readers_that_must_change(findings: list[ProjectFinding]) -> set[str]:
+    """Return the assets that have to stop reading a column first, by the premises."""
+    texts = [premise.text for finding in findings for premise in finding.finding.premises]
+    return {text.split()[0] for text in texts if text.endswith(" first")}
 
 
 def _without(columns_and_rows: tuple[list[str], Rows], lost: set[str]) -> Rows:

@@ -48,6 +48,7 @@ HOW_TO = {
         "figures",
         "simplify",
         "what-if",
+        "badges",
         "sign-in",
         "access",
         "approve",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headrace.services.audit import AuditRow, VerifyResponse
+    from headrace.services.badges import BadgeLinkResponse
     from headrace.services.checks import ChallengedCheckRow, CheckStandingRow
     from headrace.services.contracts import (
         ContractDiffResponse,
@@ -255,6 +256,16 @@ class SessionMethods:
         files of earlier snapshots are left out and counted in the manifest.
         """
         result: BackupResponse = self._call("database:backup", folder=folder)
+        return result
+
+    def badge_link(self, name: str, *, days: int = 365) -> BadgeLinkResponse:
+        """Return a signed link to the badge of a consumer, valid for some days.
+
+        Whoever has it sees the state and the reason, so that an owner gives it. A badge that
+        is declared public needs no signature. Raise UnknownName for an unknown consumer,
+        KeyProblem if the key that signs can't be read.
+        """
+        result: BadgeLinkResponse = self._call("badges:badge_link", name=name, days=days)
         return result
 
     def bottleneck(

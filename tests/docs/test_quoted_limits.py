@@ -78,6 +78,7 @@ from headrace.store.engines import sqlite
 from headrace.store.queries import attempts as stored_attempts
 from headrace.store.queries import deliveries, past_work
 from headrace.store.queries.quality import VERSIONS_MAX
+from headrace.web import badges
 from headrace.web import monitoring as scraped
 from headrace.web.agents import results
 
@@ -100,6 +101,7 @@ QUOTED = [
     ("docs/how-to/simplify.md", f"in the last {status_facts.WINDOW.removesuffix('d')} days"),
     ("CHANGELOG.md", f"at most {emergencies.SECONDS_MAX // 60} minutes in an emergency"),
     ("docs/how-to/access.md", f"for at most {emergencies.SECONDS_MAX // 60} minutes"),
+    ("docs/how-to/badges.md", f"for {badges.FRESH_SECONDS} seconds"),
     ("docs/how-to/optimize.md", f"at least {trial_records.FOLLOWED_RUNS_MIN} times"),
     ("docs/how-to/what-if.md", f"from the last {history.WINDOW_DAYS} days"),
     (

@@ -262,6 +262,7 @@ def _operated() -> Iterator[Step]:
     yield Line("checks challenge revenue --json", now)
     yield Line("checks suggest revenue", now)
     yield from _both(now, "classify --suggest")
+    yield from _screens(now, "badge nobody", "badge report --days 0")
     # what took how long differs from one machine to the next, and so does the order by it
     yield from _screens(now, "bottleneck nobody", "complexity", "complexity prune nothing")
     yield from _screens(now, "costs --by nothing")

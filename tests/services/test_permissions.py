@@ -25,6 +25,8 @@ WITHOUT_A_PROJECT = {
 }  # fmt: skip
 """They read or write no state of a project: examples, documentation, files that are made."""
 CHECKED_ELSEWHERE = {
+    "badges:linked_badge",
+    "badges:public_badge",
     "access_events:note_failed_sign_in", "users:note_throttled",
     "browser_sessions:has_users", "browser_sessions:record_later",
     "browser_sessions:session_identity", "browser_sessions:signed_in", "caches:state_of", "graph:load",

@@ -206,6 +206,7 @@ def _rows() -> Iterator[str]:
     for node in TABLES:
         yield from (f"/data/{node}.{kind}" for kind in ("json", "csv"))
         yield f"/api/v1/assets/{node}/preview"
+    yield "/badge/report.svg"
 
 
 COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
@@ -214,6 +215,7 @@ COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
     "audit": ("audit", "audit verify"),
     "backfill": ("backfill clean --from 2025-03-01 --to 2025-03-01 --dry-run",),
     "backfills": ("backfills",),
+    "badge": ("badge report",),
     "bottleneck": ("bottleneck",),
     "checks": ("checks", "checks clean", "checks people", "checks suggest clean"),
     "classify": ("classify --suggest", "classify --suggest people"),

@@ -87,6 +87,7 @@ COMMANDS = (
     CliCommand("ls", "look", "list sources, assets and consumers"),
     CliCommand("what-if", "look", "simulate the coming days with a change"),
     CliCommand("why", "look", "explain what a consumer or an asset waits for"),
+    CliCommand("badge", "look", "give the state of a consumer as a picture, for other pages"),
     CliCommand("bottleneck", "look", "show where the waits of consumers went, and what got slower"),
     CliCommand("complexity", "look", "show what the project could do without; prune it"),
     CliCommand("costs", "look", "show what work and storage cost, and what was in vain"),

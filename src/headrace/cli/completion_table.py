@@ -66,6 +66,10 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--seed",), "N"),
     ),
     "why": (CompletedParameter((), "CONSUMER|ASSET[@K]"),),
+    "badge": (
+        CompletedParameter((), "CONSUMER"),
+        CompletedParameter(("--days",), "N"),
+    ),
     "bottleneck": (
         CompletedParameter((), "[CONSUMER]"),
         CompletedParameter(("--window",), "D"),

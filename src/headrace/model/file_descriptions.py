@@ -47,7 +47,7 @@ from headrace.model.field_descriptions import (
     whole,
 )
 from headrace.model.key_fields import KEY_FIELDS
-from headrace.model.nodes import Grain
+from headrace.model.nodes import BadgeAccess, Grain
 from headrace.model.plugin_fields import SourceField, export_declaration, source_field
 from headrace.model.plugins import (
     CHECKS,
@@ -364,6 +364,12 @@ _CONSUMER = (
         "where what it reads is written: a file, a URL, or a table of a connection",
     ),
     FieldDescription("importance", TEXT, "how much depends on it, in your own words"),
+    FieldDescription(
+        "badge",
+        one_of(BadgeAccess),
+        "who gets `/badge/CONSUMER.svg`: `public` is everybody who reaches the server",
+        "private",
+    ),
 )
 _TEST = (
     FieldDescription("test", TEXT, "its name", required=True),

@@ -384,6 +384,15 @@ class Asset(Value, kw_only=True):
         return self.materialize in ACCUMULATING
 
 
+class BadgeAccess(enum.StrEnum):
+    """Who gets a consumer's badge."""
+
+    PRIVATE = "private"
+    """Who is signed in and sees the consumer, and who has a signed link."""
+    PUBLIC = "public"
+    """Everybody who reaches the server."""
+
+
 class Consumer(Value, kw_only=True):
     """A reader of assets: needs them by `due` (after the interval) or no older than `max_age`."""
 
@@ -403,6 +412,7 @@ class Consumer(Value, kw_only=True):
     """Start of the promise, as declared; None: when it is applied."""
     export: dict[str, Any] | None = None
     importance: str | None = None
+    badge: BadgeAccess = BadgeAccess.PRIVATE
     place: Place
 
 

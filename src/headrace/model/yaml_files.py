@@ -35,6 +35,7 @@ from headrace.model.locations import read_pattern
 from headrace.model.masks import COLUMN_FIELDS, read_column_classes
 from headrace.model.nodes import (
     AssetTest,
+    BadgeAccess,
     Calendar,
     Complete,
     Consumer,
@@ -263,7 +264,18 @@ def _on_drift(fields: Fields) -> dict[str, str]:
 # `consumers.yaml`: consumers with their assets and deadlines.
 
 _CONSUMER_FIELDS = frozenset(
-    (*COMMON_FIELDS, "consumer", "reads", "per", "due", "max_age", "since", "export", "importance")
+    (
+        *COMMON_FIELDS,
+        "consumer",
+        "reads",
+        "per",
+        "due",
+        "max_age",
+        "since",
+        "export",
+        "importance",
+        "badge",
+    )
 )
 _CONSUMER_EXAMPLE = "write - consumer: morning-report, with owner:, reads: and due: or max_age:"
 
@@ -323,6 +335,7 @@ def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
     _check_promise(fields)
     export = read_export(fields, reads, per)
     importance = fields.text("importance")
+    badge = BadgeAccess(fields.choice("badge", tuple(BadgeAccess), BadgeAccess.PRIVATE))
     if name is None or not named or "owner" not in common:
         return None
     place = report.place(fields.line("consumer"))
@@ -335,6 +348,7 @@ def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
         since=since,
         export=export,
         importance=importance,
+        badge=badge,
         place=place,
         **common,
     )

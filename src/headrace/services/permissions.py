@@ -74,6 +74,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "backfills:preview_backfill": _ROW("backfill preview", SEE, "select"),
     "backfills:resume_backfill": _ROW("backfills resume", OPERATE),
     "backfills:run_backfill": _ROW("backfill", OPERATE, "select"),
+    "badges:badge": _ROW("badge show", SEE, "name"),
+    "badges:badge_link": _ROW("badge", DECIDE, "name"),
     "catalog_search:catalog": _ROW("catalog", SEE, lists=True),
     "catalog_search:search": _ROW("search", SEE, lists=True),
     "challenge_process:challenge_in_process": _ROW("checks challenge", OPERATE),

@@ -36,6 +36,7 @@ from headrace.web import monitoring
 from headrace.web.access import Credential, CredentialKind, Guard, sends_token
 from headrace.web.acts import Acts
 from headrace.web.agents import http as agents
+from headrace.web.badges import Badges
 from headrace.web.data import Data
 from headrace.web.endpoints import (
     ENDPOINTS,
@@ -323,6 +324,7 @@ def app(
     root, env, _ = reader.project
     reads = read_server or ReadServer(root, env)
     data, tools = Data(reader, reads), agents.AgentEndpoint(reader, reads)
+    badges = Badges(reader, lambda request: identify_request(request, guard, reader))
     sign_in = SignInEndpoints(reader, guard)
     provider = ProviderEndpoints(reader, guard, sign_in)
 
@@ -355,6 +357,7 @@ def app(
             route("/ui/{name:path}", answers.bundle.file, guarded=False),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
             route("/data/{asset}", data.file),
+            route("/badge/{name}", badges.file, guarded=False),
             *(route(agents.PATH, tools.answer, method) for method in agents.METHODS),
             route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
             route(f"{PREFIX}/attempts/{{attempt}}/log.txt", LogFiles(reader).file),

@@ -186,6 +186,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/today", "today", "today:today"),
     Get("/figures/{figure}", "figure", "figures:explain"),
     Get("/consumers/{name}", "consumer", "nodes:consumer"),
+    Get("/consumers/{name}/badge", "badge_link", "badges:badge_link", of_files=True),
     Get("/consumers/{name}/history", "consumer_history", "consumer_history:consumer_history"),
     Get("/assets", "catalog", "catalog_search:catalog"),
     Get("/assets/{name}", "node", "nodes:node"),

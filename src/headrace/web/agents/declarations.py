@@ -35,6 +35,7 @@ ACTING = (Permission.OPERATE, Permission.DECIDE, Permission.CHANGE)
 NOT_FOR_AGENTS = {
     "access break-glass": "a person decides that there is an emergency",
     "access break-glass --end": "a person decides that there is an emergency",
+    "badge": "a person decides who gets a state without signing in",
     "ab": "it runs queries in the process that calls it, for up to an hour",
     "complexity prune": "it deletes files of the project",
     "complexity restore": "it writes files of the project",

@@ -1,0 +1,20 @@
+"""`headrace badge`: a signed link to the badge of a consumer."""
+
+from __future__ import annotations
+
+from headrace.cli.declared_commands import ServiceCommand
+from headrace.cli.output import CommandOutput
+from headrace.services.badges import BadgeLinkResponse
+
+
+def render_badge(response: BadgeLinkResponse, page: CommandOutput) -> None:
+    """Print where the badge is, until when, and the line for a README."""
+    page.raw(response.url or response.path)
+    if response.until is None:
+        page.say("everybody who reaches the server gets it: `badge: public`", "dim")
+    else:
+        page.say(f"whoever has the link gets it, until {response.until}", "dim")
+    page.raw(f"in Markdown: {response.markdown}")
+
+
+badge_command = ServiceCommand("badges:badge_link", render_badge)

@@ -1,0 +1,172 @@
+"""Badges: the state of one consumer in a line, for the report that reads its data.
+
+Whoever may see the consumer gets its badge with the reason. A signed link gives the same without
+signing in, until a date. Everybody gets one that is declared `badge: public`, without the reason.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Annotated
+from urllib.parse import quote, urlencode
+
+from msgspec import Meta
+
+from headrace.model import UnknownName
+from headrace.model.errors import did_you_mean
+from headrace.model.nodes import BadgeAccess
+from headrace.services.parameters import Argument, Option
+from headrace.services.permissions import authorised
+from headrace.services.responses import Response
+from headrace.services.responses.status import ConsumerRow
+from headrace.services.session import ProjectSession
+from headrace.services.status import of_consumers, status
+
+KEY = ("headrace", "badge links")
+"""Domain and purpose of the key that signs links."""
+DAYS = 365
+DAY_LENGTH = len("2025-02-10")
+
+
+class BadgeResponse(Response, frozen=True, kw_only=True):
+    """The state of a consumer: `texts` are data through, state, reason and expected time."""
+
+    consumer: str
+    state: str
+    texts: list[str]
+
+
+class BadgeLinkResponse(Response, frozen=True, kw_only=True):
+    """Where a consumer's badge is, without signing in until the end of the day `until` (UTC).
+
+    `path` is on this server, `url` with the address of `[serve] url` (null without one).
+    """
+
+    consumer: str
+    path: str
+    url: str | None
+    until: date | None
+    markdown: str
+
+
+@authorised
+def badge(session: ProjectSession, name: str) -> BadgeResponse:
+    """Return the badge of a consumer. Raise UnknownName for an unknown one."""
+    return _badge(session, name, with_reason=True)
+
+
+@authorised
+def badge_link(
+    session: ProjectSession,
+    name: Annotated[str, Argument("CONSUMER", help="the consumer whose state it says")],
+    *,
+    days: Annotated[
+        int, Option("--days", metavar="N", help="how long the link is valid"), Meta(ge=1, le=730)
+    ] = DAYS,
+) -> BadgeLinkResponse:
+    """Return a signed link to the badge of a consumer, valid for some days.
+
+    Whoever has it sees the state and the reason, so that an owner gives it. A badge that is
+    declared public needs no signature. Raise UnknownName for an unknown consumer, KeyProblem if the
+    key that signs can't be read.
+    """
+    public = _is_public(session, name)
+    until = None if public else session.now().date() + timedelta(days=days)
+    query = {} if until is None else {"until": f"{until}", "link": _signed(session, name, until)}
+    path = f"/badge/{quote(name, safe='')}.svg" + (f"?{urlencode(query)}" if query else "")
+    url = None if session.settings.serve_url is None else f"{session.settings.serve_url}{path}"
+    return BadgeLinkResponse(
+        consumer=name, path=path, url=url, until=until, markdown=f"![{name}]({url or path})"
+    )
+
+
+def public_badge(session: ProjectSession, name: str) -> BadgeResponse | None:
+    """Return the badge of a consumer that declares a public one; None for all others."""
+    try:
+        public = _is_public(session, name)
+    except UnknownName:
+        return None
+    return _badge(session, name, with_reason=False) if public else None
+
+
+def linked_badge(session: ProjectSession, name: str, until: str, link: str) -> BadgeResponse | None:
+    """Return the badge that a signed link is for; None if it isn't valid (any more)."""
+    from headrace.security.key_problems import KeyProblem
+    from headrace.security.signed_links import recipient_of
+    from headrace.services.masking import key_store
+
+    try:
+        end = date.fromisoformat(until)
+        key = key_store(session).data_key(*KEY, create=False)
+    except (ValueError, KeyProblem):
+        return None
+    if recipient_of(key.secret, link, _about(session, name, end)) != name:
+        return None
+    if session.now().date() > end:
+        return None
+    try:
+        return _badge(session, name, with_reason=True)
+    except UnknownName:
+        return None
+
+
+def _signed(session: ProjectSession, name: str, until: date) -> str:
+    from headrace.security.signed_links import signed_link
+    from headrace.services.masking import key_store
+
+    key = key_store(session).data_key(*KEY)
+    return signed_link(key.secret, name, _about(session, name, until))
+
+
+def _about(session: ProjectSession, name: str, until: date) -> list[str | int | None]:
+    return [session.settings.name, session.env, name, until.isoformat()]
+
+
+def _is_public(session: ProjectSession, name: str) -> bool:
+    project = session.project()
+    consumer = project.consumers.get(name)
+    if consumer is None:
+        raise UnknownName(
+            f"there is no consumer {name[:60]!r}",
+            hint=did_you_mean(name, project.consumers) or "headrace status",
+        )
+    return consumer.badge is BadgeAccess.PUBLIC
+
+
+def _badge(session: ProjectSession, name: str, *, with_reason: bool) -> BadgeResponse:
+    _is_public(session, name)
+    response = (
+        status(session, [f"consumer:{name}"])
+        if session.compiled is None
+        else of_consumers(session, session.compiled, {name})
+    )
+    row = next(consumer for consumer in response.consumers if consumer.name == name)
+    return BadgeResponse(
+        consumer=name, state=row.state, texts=list(_texts(row, session.now(), with_reason))
+    )
+
+
+def _texts(row: ConsumerRow, now: datetime, with_reason: bool) -> list[str]:
+    through = "no data yet" if row.data_through is None else _through(row.data_through, now)
+    texts = [through, row.state]
+    if with_reason and row.state != "served" and row.reason:
+        texts.append(row.reason)
+    if row.risk is not None and row.risk.predicted_at is not None:
+        texts.append(f"expected {_time(row.risk.predicted_at.astimezone(now.tzinfo), now)}")
+    return texts
+
+
+def _through(interval: str, now: datetime) -> str:
+    """Return `data through 10 Feb`, with the year of another one; other intervals as they are."""
+    try:
+        day = date.fromisoformat(interval) if len(interval) == DAY_LENGTH else None
+    except ValueError:
+        day = None
+    if day is None:
+        return f"data through {interval}"
+    year = "" if day.year == now.year else f" {day.year}"
+    return f"data through {day.day} {day:%b}{year}"
+
+
+def _time(at: datetime, now: datetime) -> str:
+    return f"{at:%H:%M}" if at.date() == now.date() else f"{at.day} {at:%b} {at:%H:%M}"

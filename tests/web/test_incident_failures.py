@@ -70,7 +70,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Failures]:
     deliver(root, "2025-03-02")
     headrace(root, "apply", "--yes")
     headrace(root, "tick", "--now", NOW)
-    scopes = {"viewer": "viewer", "elsewhere": "viewer:owner=nobody"}
+    scopes = {"viewer": "viewer", "elsewhere": "viewer:env=dev"}
     tokens = {
         name: str(response(root, "token", "create", name, "--scope", scope)["token"])
         for name, scope in scopes.items()

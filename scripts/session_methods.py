@@ -40,7 +40,7 @@ METHODS = {
     "backfill_state": "backfills:get_backfill",
     "backfills": "backfills:backfills",
     "backup": "database:backup",
-    "badge_link": "badges:badge_link",
+    "badge": "badges:badge_link",
     "bottleneck": "bottleneck:bottleneck",
     "cancel": "interventions:cancel",
     "cancel_backfill": "backfills:cancel_backfill",

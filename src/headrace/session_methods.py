@@ -258,7 +258,7 @@ class SessionMethods:
         result: BackupResponse = self._call("database:backup", folder=folder)
         return result
 
-    def badge_link(self, name: str, *, days: int = 365) -> BadgeLinkResponse:
+    def badge(self, name: str, *, days: int = 365) -> BadgeLinkResponse:
         """Return a signed link to the badge of a consumer, valid for some days.
 
         Whoever has it sees the state and the reason, so that an owner gives it. A badge that

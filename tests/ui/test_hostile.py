@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from addresses import Things
@@ -83,15 +84,16 @@ def test_the_palette_and_the_graph_show_it_as_words(hostile: Site) -> None:
     of markup.
     """
     with hostile.page() as page:
-        open_page(page, "/graph")
-        expect(page.get_by_label("Graph as list")).to_contain_text(MARKUP)
-        unharmed(page, "/graph")
+        for path in ("/graph?by=domain", f"/graph?{urlencode({'by': 'domain', 'open': MARKUP})}"):
+            open_page(page, path)
+            expect(page.get_by_label("Graph as list")).to_contain_text(MARKUP)
+            unharmed(page, path)
         page.keyboard.press("Control+k")
-        page.get_by_role("combobox").fill("<img")
+        page.get_by_role("combobox", name="Find anything").fill("<img")
         expect(page.get_by_role("status").filter(has_text="found")).to_be_attached()
         unharmed(page, "palette")
-        page.get_by_role("combobox").fill("shouts")
-        expect(page.get_by_role("option").first).to_contain_text("shouts")
+        page.get_by_role("combobox", name="Find anything").fill("shouts")
+        expect(page.locator("#palette-found").get_by_role("option").first).to_contain_text("shouts")
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_contain_text("shouts")
         unharmed(page, "asset")

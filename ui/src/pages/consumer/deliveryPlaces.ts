@@ -13,7 +13,8 @@ export const LEFT = 64;
 const RIGHT = 12;
 const TOP = 14;
 const BOTTOM = 22;
-const NAME_WIDTH = 96;
+/** The pixels that the name of a delivery needs; at the end it lies half a name further left. */
+const NAME_WIDTH = 116;
 const TICKS_MAX = 5;
 const DAY = 86_400;
 const STEPS = [60, 300, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, DAY, 7 * DAY, 30 * DAY];

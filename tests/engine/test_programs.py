@@ -117,6 +117,9 @@ def install(packages: Path, name: str, version: str, *files: str) -> None:
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     (metadata / "RECORD").write_text("".join(f"{file},,\n" for file in files))
+    for file in files:  # newer versions of importlib.metadata leave out those that aren't there
+        (packages / file).parent.mkdir(exist_ok=True)
+        (packages / file).touch()
 
 
 def test_packages_are_those_beside_the_python_or_on_its_path(folder: Path) -> None:

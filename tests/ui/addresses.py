@@ -33,6 +33,7 @@ PAGES = (
     "/contracts/{source}",
     "/plan",
     "/approvals",
+    "/approvals/{approval}",
     "/checks",
     "/use",
     "/audit",
@@ -48,6 +49,7 @@ class Things(NamedTuple):
     incident: str
     run: str
     plan: str = ""
+    approval: str = ""
 
     def named(self) -> dict[str, str]:
         """Name → address of the pages in this project; the name says what kind of page it is,

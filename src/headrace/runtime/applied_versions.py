@@ -167,47 +167,48 @@ def apply(
         after=after,
     )
     append(tx, now, event)
-    for event in (
-        *_declassifications(before, compiled.project, actor, version),
-        *_cleared_exports(before, compiled.project, actor, version),
-    ):
+    for event in _columns_in_the_clear(before, compiled.project, actor, version):
         append(tx, now, event)
     reached(FaultPoint.VERSION_APPLYING)
     return AppliedVersion(version, digest, compiled)
 
 
-def _declassifications(
+def _columns_in_the_clear(
     before: AppliedVersion | None, project: Project, actor: Actor, version: int
 ) -> Iterator[AuditEvent]:
-    """Yield an entry for each column that the version declassifies, or for another reason."""
-    for name, asset in project.assets.items():
-        was = before.compiled.project.assets.get(name) if before is not None else None
-        known = was.declassify if was is not None else {}
-        for column, reason in asset.declassify.items():
+    """Yield an entry for each column declassified or exported as it is, or for another reason."""
+    declared = {
+        Action.COLUMN_DECLASSIFIED: _declassified_columns,
+        Action.EXPORT_CLEARED: _cleared_columns,
+    }
+    for action, columns_of in declared.items():
+        known = columns_of(before.compiled.project) if before is not None else {}
+        for column, reason in columns_of(project).items():
             if known.get(column) != reason:
                 yield AuditEvent(
-                    action=Action.COLUMN_DECLASSIFIED,
+                    action=action,
                     actor=actor,
-                    object=Object("column", f"{name}.{column}", str(version)),
+                    object=Object("column", column, str(version)),
                     reason=reason,
                 )
 
 
-def _cleared_exports(
-    before: AppliedVersion | None, project: Project, actor: Actor, version: int
-) -> Iterator[AuditEvent]:
-    """Yield an entry for each column that an export writes as it is, or for another reason."""
-    for name, consumer in project.consumers.items():
-        was = before.compiled.project.consumers.get(name) if before is not None else None
-        known = clear_columns(was) if was is not None else {}
-        for column, reason in clear_columns(consumer).items():
-            if known.get(column) != reason:
-                yield AuditEvent(
-                    action=Action.EXPORT_CLEARED,
-                    actor=actor,
-                    object=Object("column", f"{name}.{column}", str(version)),
-                    reason=reason,
-                )
+def _declassified_columns(project: Project) -> dict[str, str]:
+    """Return ASSET.COLUMN → the reason for which it is declassified."""
+    return {
+        f"{name}.{column}": reason
+        for name, asset in project.assets.items()
+        for column, reason in asset.declassify.items()
+    }
+
+
+def _cleared_columns(project: Project) -> dict[str, str]:
+    """Return CONSUMER.COLUMN → the reason for which its export writes it as it is."""
+    return {
+        f"{name}.{column}": reason
+        for name, consumer in project.consumers.items()
+        for column, reason in clear_columns(consumer).items()
+    }
 
 
 def _take(  # complexipy: ignore (a table: kind of step → what it stores)

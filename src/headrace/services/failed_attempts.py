@@ -20,7 +20,12 @@ from headrace.model.nodes import InputSpec
 from headrace.model.partitions import WHOLE, command_line, partition_argument, required
 from headrace.plan import Compiled
 from headrace.services.code_versions import VersionCodeCache, code_file_of
-from headrace.services.incidents import attempts_of_evidence, found_in, number_of, unknown_incident
+from headrace.services.incidents import (
+    attempts_of_evidence,
+    number_of,
+    unknown_incident,
+    visible_in,
+)
 from headrace.services.logs import is_readable, lines_of
 from headrace.services.parameters import IncidentId
 from headrace.services.permissions import authorised
@@ -79,9 +84,7 @@ def incident_failure(session: ProjectSession, incident: IncidentId) -> FailureRe
     if session.store is None or session.compiled is None:
         raise unknown_incident(number)
     with session.store.read() as tx:
-        facts = found_in(tx, number)
-        if not session.shows(facts.node):
-            raise unknown_incident(number)
+        facts = visible_in(session, tx, number)
         failure = _failure_of(tx, facts)
         row = None if failure is None else _row(session, session.compiled, tx, failure)
     if failure is not None and row is not None:

@@ -80,9 +80,7 @@ def incident(
     if session.store is None or session.compiled is None:
         raise unknown_incident(number)
     with session.store.read() as tx:
-        facts = found_in(tx, number)
-        if not session.shows(facts.node):
-            raise unknown_incident(number)
+        facts = visible_in(session, tx, number)
         return row_of(session, session.compiled, tx, facts)
 
 
@@ -100,6 +98,14 @@ def found_in(tx: Transaction, number: int) -> Incident:
     """Return one stored incident. Raise UnknownName if it doesn't exist."""
     incident = stored.get(tx, number)
     if incident is None:
+        raise unknown_incident(number)
+    return incident
+
+
+def visible_in(session: ProjectSession, tx: Transaction, number: int) -> Incident:
+    """Return one stored incident. Raise UnknownName if the caller may not see it, either."""
+    incident = found_in(tx, number)
+    if not session.shows(incident.node):
         raise unknown_incident(number)
     return incident
 

@@ -32,7 +32,14 @@ def compiled_with(session: ProjectSession, contents: dict[str, bytes]) -> Change
 
 def text_of(path: Path) -> str:
     """Return the text of a file of SQL. Raise UsageError if it can't be read."""
-    limit = FILE_BYTES_MAX[FileKind.SQL]
+    try:
+        return bytes_of(path, FILE_BYTES_MAX[FileKind.SQL]).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} isn't UTF-8") from error
+
+
+def bytes_of(path: Path, limit: int) -> bytes:
+    """Return the content of an ordinary file of at most `limit` bytes. Raise UsageError."""
     try:
         data = read_ordinary(path, limit + 1)
     except OSError as error:
@@ -40,10 +47,7 @@ def text_of(path: Path) -> str:
         raise UsageError(f"{path} can't be read: {reason}") from error
     if len(data) > limit:
         raise UsageError(f"{path} has more than {limit:,} bytes")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} isn't UTF-8") from error
+    return data
 
 
 def with_query(session: ProjectSession, asset: Asset, text: str) -> dict[str, bytes]:

@@ -13,9 +13,9 @@ from msgspec import structs
 from headrace.advisor.checking import Advice, check_query, check_text
 from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.statements import Unreadable, dialect_name
-from headrace.compiler.project_files import read_ordinary
 from headrace.model import SqlBody, UsageError
 from headrace.plan.compiled import Compiled
+from headrace.services.changed_assets import bytes_of
 from headrace.services.parameters import Argument, Excluded, Option, Selected
 from headrace.services.permissions import authorised
 from headrace.services.project_rules import PARTITIONS_MAX, advice_of_project, verdict
@@ -156,14 +156,7 @@ def check_sql(
 
 
 def _read(path: Path) -> str:
-    try:
-        data = read_ordinary(path, FILE_BYTES_MAX + 1)
-    except OSError as error:
-        reason = error.strerror or "it isn't an ordinary file"
-        raise UsageError(f"{path} can't be read: {reason}") from error
-    if len(data) > FILE_BYTES_MAX:
-        raise UsageError(f"{path} has more than {FILE_BYTES_MAX:,} bytes")
-    return data.decode("utf-8", "replace")
+    return bytes_of(path, FILE_BYTES_MAX).decode("utf-8", "replace")
 
 
 def row(advice: Advice, *, asset: str | None, file: str) -> OptimizeRow:

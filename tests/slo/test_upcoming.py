@@ -18,7 +18,7 @@ BEGAN = datetime(2025, 2, 1, tzinfo=UTC)
 
 
 def delivered(hours: list[float | None]) -> list[Obligation]:
-    """One interval a day, each readable so many hours after its end."""
+    """One interval a day, each readable some hours after its end."""
     result = []
     for number, after in enumerate(hours):
         day = BEGAN + timedelta(days=number)

@@ -12,7 +12,7 @@ from headrace.services.graph_cards import GraphOverview, edges_between, weighted
 from headrace.services.responses.catalog import CardView, EdgeView, GraphView
 
 GROUPINGS = ("domain", "owner", "folder", "kind")
-"""What nodes are grouped by, the most telling first."""
+"""What nodes are grouped by, in the order in which it is tried."""
 CARDS_MAX = 150
 """Cards in a view: a project with at most this many nodes and consumers is drawn whole."""
 _REST = "more:down:"
@@ -92,18 +92,18 @@ def _group_card(whole: GraphOverview, card: str, names: Sequence[str]) -> CardVi
 
 
 def _groups(whole: GraphOverview, by: str | None) -> Groups:
-    """Return the groups by something, or by what tells most; cached per applied version."""
+    """Return the groups by `by`, or the first useful ones; cached per applied version."""
     session = whole.session
+
+    def make() -> Groups:
+        return _first_useful(whole) if by is None else Groups(whole, by)
+
     if session.version is None or session.visible is not None:
-        return Groups(whole, by) if by is not None else _telling(whole)
-    return cached_by_version(
-        session,
-        f"groups by {by or 'itself'}",
-        lambda: Groups(whole, by) if by is not None else _telling(whole),
-    )
+        return make()
+    return cached_by_version(session, f"groups by {by or 'itself'}", make)
 
 
-def _telling(whole: GraphOverview) -> Groups:
+def _first_useful(whole: GraphOverview) -> Groups:
     """Return the first grouping that divides the project, and of which most nodes have a value."""
     for by in GROUPINGS:
         groups = Groups(whole, by)

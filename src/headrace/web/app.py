@@ -485,7 +485,7 @@ async def _respond(
 async def _respond_unrouted(request: Request, error: Exception, bundle: Bundle) -> Response:
     """Return the response for an unknown path or method: a page for browsers, else JSON.
 
-    The UI's page finds the nearest names itself, as who looks may see them.
+    The UI's page finds the nearest names itself, as far as the reader may see them.
     """
     assert isinstance(error, HTTPException)
     path = request.url.path

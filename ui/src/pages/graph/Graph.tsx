@@ -9,6 +9,7 @@ import { Shape, toneOf } from "../../parts/State";
 import { Canvas } from "./Canvas";
 import { useColumnLineage, type ColumnLineage } from "./columnLineage";
 import {
+  GROUPINGS,
   detailOf,
   isGroup,
   nameOf,
@@ -22,12 +23,6 @@ import "../../parts/filters.css";
 import "./graph.css";
 
 const HOPS_MAX = 10;
-const GROUPINGS: Record<string, string> = {
-  domain: "Domains",
-  owner: "Owners",
-  folder: "Folders",
-  kind: "Kinds",
-};
 
 export function Graph() {
   usePageTitle("Graph");

@@ -5,10 +5,16 @@ import { addressOf } from "../../parts/addresses";
 import { many } from "../../parts/words";
 
 export type Card = Schema["CardView"];
-const GROUPINGS = ["domain", "owner", "folder", "kind"];
+/** What nodes are grouped by, and what its groups are called. */
+export const GROUPINGS: Record<string, string> = {
+  domain: "Domains",
+  owner: "Owners",
+  folder: "Folders",
+  kind: "Kinds",
+};
 /** Whether it stands for several nodes: those of a group, or those that there is no room for. */
 export const isGroup = (card: Card): boolean => opensInPlace(card) || card.kind === "more";
-export const opensInPlace = (card: Card): boolean => GROUPINGS.includes(card.kind);
+export const opensInPlace = (card: Card): boolean => card.kind in GROUPINGS;
 
 /** A group's state is its worst one. */
 export function stateOf(card: Card): string {

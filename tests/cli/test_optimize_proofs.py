@@ -134,7 +134,7 @@ def test_five_distincts_are_found_measured_and_repaired(sales: Project) -> None:
     after = _rows(sales, "2025-03-06")
     assert len(after) == len(before)
     assert [line.replace("2025-03-06", "2025-03-05") for line in after] == before
-    assert "is withdrawn" in sales.refused("optimize", "apply", row["id"], code=3)
+    assert "is applied already" in sales.refused("optimize", "apply", row["id"], code=3)
 
 
 def test_a_missing_check_is_part_of_the_change(sales: Project) -> None:
@@ -182,7 +182,7 @@ def test_what_is_not_measured_or_has_changed_is_refused(sales: Project) -> None:
     findings = [row for row in sales.json("optimize", "sales") if row["verdict"] == "proven"]
     name = findings[0]["id"]
     assert "wasn't measured" in sales.refused("optimize", "apply", name, "--yes", code=3)
-    assert "wasn't measured" in sales.refused("optimize", "apply", "o-none", "--yes", code=3)
+    assert "there is no finding 'o-none'" in sales.refused("optimize", "apply", "o-none", "--yes")
     sales.refused("optimize", "apply")
     sales.refused("optimize", "--budget", "5s")
     sales.refused("optimize", "--prove", "--budget", "soon")
@@ -193,6 +193,20 @@ def test_what_is_not_measured_or_has_changed_is_refused(sales: Project) -> None:
     sales.text("apply", "--yes", "--keep", "sales", "--reason", "other")
     refusal = sales.refused("optimize", "apply", name, "--yes", code=3)
     assert "has changed since it was measured" in refusal
+
+
+def test_a_finding_that_no_query_shows_says_why(sales: Project) -> None:
+    """Would catch: a refusal whose hint, `--prove`, leads to the same refusal again."""
+    (sales.root / "consumers.yaml").write_text(
+        "- {consumer: report, owner: core, reads: [clients], due: '07:00'}\n"
+    )
+    sales.text("apply", "--yes")
+    (row,) = [r for r in sales.json(*PROVE) if r["rule"] == "unread_asset"]
+    assert (row["measured"], row["unmeasured"]) == (None, "it has no diff")
+    refusal = sales.refused("optimize", "apply", row["id"], "--yes", code=3)
+    assert "can't be applied by this command: it has no diff" in refusal
+    assert row["command"] in refusal
+    assert "wasn't measured" not in refusal
 
 
 def test_a_guard_that_has_gone_withdraws(sales: Project) -> None:

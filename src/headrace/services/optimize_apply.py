@@ -11,7 +11,8 @@ from typing import Annotated
 import msgspec
 
 from headrace.advisor.trials import Trial, TrialVerdict
-from headrace.model import Refused, UsageError
+from headrace.model import HeadraceError, Refused, UsageError
+from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.services.apply import apply
@@ -22,13 +23,20 @@ from headrace.services.finding_changes import (
     check_for,
     checks_in,
 )
+from headrace.services.optimize import optimize
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
 from headrace.services.plans import plan
 from headrace.services.project_paths import safe_path
-from headrace.services.proofs import is_applicable, plan_id_of, run_trial
+from headrace.services.proofs import (
+    editable,
+    is_applicable,
+    plan_id_of,
+    run_trial,
+    unmeasurable,
+)
 from headrace.services.responses import ApplyResponse, PlanResponse
-from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.session import Progress, ProjectSession, Silent, usable
 from headrace.services.trial_inputs import chosen_partitions, suitable_store
 from headrace.store.queries import trials
 from headrace.store.queries.trials import StoredTrial
@@ -111,15 +119,38 @@ def _stored(session: ProjectSession, name: str) -> StoredTrial:
         with session.store.read() as tx:
             stored = trials.of_finding(tx, name)
     if stored is None or not session.shows(stored.node):
-        raise Refused(
-            f"{name[:40]} wasn't measured", hint="headrace optimize --prove measures all findings"
-        )
+        raise _unmeasured(session, name)
     return stored
+
+
+def _unmeasured(session: ProjectSession, name: str) -> HeadraceError:
+    """Return the error for a finding without a trial: unknown, not measured, or not measurable."""
+    rows = optimize(session, progress=Silent())
+    row = next((row for row in rows if row.id == name), None)
+    if row is None or row.asset is None:
+        return UsageError(
+            f"there is no finding {name[:40]!r}",
+            hint=did_you_mean(name, [row.id for row in rows])
+            or "headrace optimize lists the findings",
+        )
+    compiled = usable(session.declared_exactly(Silent())[1])
+    reason = unmeasurable(row, editable(session, compiled, rows))
+    if reason is not None:
+        return Refused(
+            f"{name} can't be applied by this command: {reason}",
+            hint=row.command or f"edit {row.file}, then headrace plan",
+        )
+    return Refused(f"{name} wasn't measured", hint=command_line("optimize", row.asset, "--prove"))
 
 
 def _require_measured(stored: StoredTrial, base: Compiled) -> None:
     """Raise Refused if a trial wasn't of the query as it is, or didn't give equal rows."""
     node = base.nodes.get(stored.node)
+    if node is not None and node.fingerprint == stored.code_after != stored.code_before:
+        raise Refused(
+            f"{stored.finding} is applied already: {stored.node} has the measured query",
+            hint="headrace ab lists the trials, with the durations of the runs since then",
+        )
     if node is None or node.fingerprint != stored.code_before:
         raise Refused(
             f"{stored.finding} is withdrawn: {stored.node} has changed since it was measured",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
@@ -64,9 +64,10 @@ def prove(
     deadline = time.monotonic() + budget_seconds(budget)
     rows = optimize(session, select, exclude, progress=progress)
     compiled = usable(session.declared_exactly(progress)[1])
-    editable = _editable(session, compiled, rows)
+    measurable = editable(session, compiled, rows)
+    rows = [replace(row, unmeasured=unmeasurable(row, measurable)) for row in rows]
     order = sorted(
-        (n for n, row in enumerate(rows) if row.id in editable),
+        (n for n, row in enumerate(rows) if row.id in measurable),
         key=lambda n: _RANKS.get(rows[n].verdict, 2),
     )
     progress.start("findings measured", len(order))
@@ -80,7 +81,7 @@ def prove(
     return rows
 
 
-def _editable(session: ProjectSession, compiled: Compiled, rows: Sequence[OptimizeRow]) -> set[str]:
+def editable(session: ProjectSession, compiled: Compiled, rows: Sequence[OptimizeRow]) -> set[str]:
     """Return the ids of findings in the query of one asset that have an edit."""
     tables = ProjectTables(compiled)
     names = {row.asset for row in rows if row.asset is not None and row.diff is not None}
@@ -90,6 +91,15 @@ def _editable(session: ProjectSession, compiled: Compiled, rows: Sequence[Optimi
         for item in asset_advice(session.root, compiled, tables, name).items
         if item.diff is not None
     }
+
+
+def unmeasurable(row: OptimizeRow, measurable: Collection[str]) -> str | None:
+    """Return why a finding can't be measured; None if it can, or is refuted."""
+    if row.id in measurable or row.verdict == Verdict.REFUTED:
+        return None
+    if row.diff is None:
+        return "it has no diff"
+    return "its diff isn't one of a query alone, which has to give the same rows"
 
 
 def _proved(

@@ -212,3 +212,27 @@ def test_a_key_that_is_computed_from_a_classified_column_is_a_warning(bank: Proj
     bank.text("tick")
     response = bank.json("validate")
     assert response["ok"] and "classified_key" in [item["code"] for item in response["problems"]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select id, p from people p",
+        "select city, list(p) as q from people p group by city",
+        "select 1 as p, p as q from people p",
+        "select id, #2 as z, upper(#3) as y from people",
+        "select 'x' as iban, iban as q from people",
+        "with c(i, k) as (from people) select i, k from c",
+        "select p.i, p.k from (select 1 as one, * from people) as p(i, j, k)",
+    ],
+)
+def test_values_by_rows_places_and_new_names_are_not_exported(bank: Project, query: str) -> None:
+    """Would catch: a row as a value, a column by its place, or under another name than that of a
+    column that isn't learnt yet, exported in the clear."""
+    (bank.root / "assets/clean.sql").write_text(f"/* headrace\nowner: core\n*/\n{query}\n")
+    for _ in range(2):  # before and after the columns of the source are learnt
+        bank.call(bank.root, "tick")
+        bank.call(bank.root, "run", "files", "--again", "--reason", "learnt")
+        written = [path.read_text() for path in (bank.root / "out").glob("*.csv")]
+        assert written
+        assert not [value for value in CLEAR for text in written if value in text]

@@ -78,10 +78,10 @@ def _source(context: BindingContext, scope: NameScope, node: exp.Expr) -> FromIt
     if isinstance(node, exp.Lateral):
         return _lateral(context, scope, node, alias, names)
     if isinstance(node, exp.Unnest):
-        return FromItem(alias or "unnest", _named(_unnest_source(context, scope, node), names))
+        return FromItem(alias or "unnest", named(_unnest_source(context, scope, node), names))
     relation = context.bind_query(context, node, _outside(scope))
     inner = node.this if isinstance(node, exp.Subquery) else node
-    return FromItem(alias, _named(relation, names), query=inner)
+    return FromItem(alias, named(relation, names), query=inner)
 
 
 def _outside(scope: NameScope) -> NameScope:
@@ -101,18 +101,18 @@ def _column_names(node: exp.Expr) -> list[str]:
     )
 
 
-def _named(relation: Relation, names: list[str]) -> Relation:
+def named(relation: Relation, names: list[str]) -> Relation:
+    """Return the relation with the column names of `AS t(a, b)`.
+
+    A name of incomplete columns may be that of any of them.
+    """
     if not names:
         return relation
     if not relation.complete:
-        return (
-            relation
-            if relation.columns
-            else Relation(
-                [Output(name, UNKNOWN, raised(relation.everything(), OPAQUE)) for name in names],
-                relation.filters,
-            )
-        )
+        edges = raised(relation.everything(), OPAQUE)
+        others = edges if relation.columns or relation.rest else None  # without a name here
+        columns = [Output(name, UNKNOWN, edges) for name in names]
+        return Relation(columns, relation.filters, opaque=others)
     columns = [
         Output(names[at] if at < len(names) else column.name, column.type, column.edges)
         for at, column in enumerate(relation.columns)
@@ -126,7 +126,7 @@ def _table(
     if isinstance(node.this, exp.Func):
         relation = _table_function(context, scope, node.this)
         name = function_name(node.this, context.sql)
-        return FromItem(alias or name, _named(relation, names))
+        return FromItem(alias or name, named(relation, names))
     name = node.name.lower()
     cte = scope.ctes.get(name)
     relation = cte.relation if cte else context.input(name)
@@ -139,7 +139,7 @@ def _table(
         return FromItem(alias or name, relation, input=None if cte else name)
     return FromItem(
         alias or name,
-        _named(relation, names),
+        named(relation, names),
         input=None if cte else name,
         query=cte.query if cte else None,
     )
@@ -192,10 +192,10 @@ def _lateral(
     if isinstance(inner, exp.Subquery | exp.Query):
         query = inner.this if isinstance(inner, exp.Subquery) else inner
         return FromItem(
-            alias, _named(context.bind_query(context, inner, _outside(scope)), names), query=query
+            alias, named(context.bind_query(context, inner, _outside(scope)), names), query=query
         )
     edges = bind(context, _outside(scope), inner).edges
-    return FromItem(alias, _named(Relation([], opaque=edges), names))
+    return FromItem(alias, named(Relation([], opaque=edges), names))
 
 
 def _join(context: BindingContext, scope: NameScope, join: exp.Expr) -> None:

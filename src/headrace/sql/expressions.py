@@ -22,6 +22,7 @@ from headrace.sql.scopes import (
     BoundExpression,
     Edges,
     NameScope,
+    Output,
     Relation,
     bind_column,
     raised,
@@ -45,6 +46,8 @@ from headrace.sql.types import (
 from headrace.sql.values import UNKNOWN
 
 _Handler = Callable[[BindingContext, NameScope, exp.Expr], BoundExpression]
+PLACE_DIGITS = 6
+"""Longer numbers can't be the place of a column."""
 _LEAVES = (exp.Identifier, exp.Var, exp.DataType, exp.JSONPath, exp.Star)
 
 
@@ -461,6 +464,19 @@ def _columns(_context: BindingContext, scope: NameScope, _node: exp.Expr) -> Bou
     )
 
 
+def _positional(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
+    """Bind `#2`, the second column of FROM; any column where not all columns are known."""
+    columns: list[Output] = []
+    for source in scope.sources:
+        columns += source.relation.columns
+        if not source.relation.complete:
+            return _columns(context, scope, node)
+    place = int(node.name) if node.name.isdigit() and len(node.name) <= PLACE_DIGITS else 0
+    if not 1 <= place <= len(columns) or any(source.merged for source in scope.sources):
+        return _columns(context, scope, node)
+    return BoundExpression(columns[place - 1].type, columns[place - 1].edges)
+
+
 def _explode(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
     return BoundExpression(element(value.type), raised(value.edges, EXPRESSION))
@@ -566,5 +582,6 @@ _HANDLERS: dict[type[exp.Expr], _Handler] = {
     exp.Kwarg: _property,
     exp.Comprehension: _comprehension,
     exp.Columns: _columns,
+    exp.PositionalColumn: _positional,
     exp.Explode: _explode,
 }

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from headrace.model import Place, Problem, ProblemLevel
 from headrace.model.errors import words_of
-from headrace.sql.clauses import Projection, bind_from, project
+from headrace.sql.clauses import Projection, bind_from, named, project
 from headrace.sql.expressions import bind
 from headrace.sql.parsing import InvalidSelect, parse
 from headrace.sql.scopes import (
@@ -98,7 +98,7 @@ def _with_ctes(context: BindingContext, node: exp.Expr, scope: NameScope) -> Nam
             if recursive
             else bind_query(context, cte.this, inner)
         )
-        ctes[name] = FromItem(name, renamed(relation, _column_names(cte)), query=cte.this)
+        ctes[name] = FromItem(name, named(relation, _column_names(cte)), query=cte.this)
         inner.ctes = dict(ctes)
     return inner
 
@@ -112,17 +112,6 @@ def _column_names(node: exp.Expr) -> list[str]:
     )
 
 
-def renamed(relation: Relation, names: list[str]) -> Relation:
-    """Return the relation with the column names of `AS t(a, b)`."""
-    if not names or not relation.complete:
-        return relation
-    columns = [
-        Output(names[at] if at < len(names) else column.name, column.type, column.edges)
-        for at, column in enumerate(relation.columns)
-    ]
-    return Relation(columns, relation.filters)
-
-
 def _recursive(
     context: BindingContext, cte: exp.Expr, scope: NameScope, ctes: Mapping[str, FromItem]
 ) -> Relation:
@@ -133,10 +122,15 @@ def _recursive(
     union_ = cte.this
     name = cte.alias.lower()
     columns = _column_names(cte)
-    current = renamed(bind_query(context, union_.this, scope), columns)
+    current = named(bind_query(context, union_.this, scope), columns)
     for _ in range(RECURSION_ROUNDS_MAX):
         inner = NameScope({**ctes, name: FromItem(name, current, query=union_)}, scope.parent)
         step = bind_query(context, union_.args["expression"], inner)
+        if not (current.complete and step.complete):
+            everything = raised(union([current.everything(), step.everything()]), OPAQUE)
+            filters = union([current.filters, step.filters])
+            names = [Output(column.name, UNKNOWN, everything) for column in current.columns]
+            return Relation(names, filters, opaque=None if current.complete else everything)
         widened = Relation(
             [
                 Output(
@@ -151,8 +145,6 @@ def _recursive(
                 for at, column in enumerate(current.columns)
             ],
             union([current.filters, step.filters]),
-            current.rest,
-            current.opaque,
         )
         same = (
             all(a.edges == b.edges for a, b in zip(current.columns, widened.columns, strict=True))

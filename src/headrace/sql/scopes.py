@@ -335,10 +335,7 @@ def _unqualified(
         _say_ambiguous(context, node, name, listed)
     if listed:
         return BoundExpression(listed[0][1].type, listed[0][1].edges)
-    alias = scope.aliases.get(name)
-    if alias is not None:
-        return alias
-    return _unlisted(scope, name) or _row(scope, name)
+    return _either(_unlisted(scope, name), _row(scope, name) or scope.aliases.get(name))
 
 
 def _listed(scope: NameScope, name: str) -> list[tuple[FromItem, Output]]:
@@ -363,6 +360,18 @@ def _unlisted(scope: NameScope, name: str) -> BoundExpression | None:
     if len(possible) == 1:
         return BoundExpression(possible[0].type, possible[0].edges)
     return BoundExpression(UNKNOWN, union([column.edges for column in possible], OPAQUE))
+
+
+def _either(
+    unlisted: BoundExpression | None, other: BoundExpression | None
+) -> BoundExpression | None:
+    """Return what a name means if a table with unknown columns may have a column of that name.
+
+    DuckDB prefers the column; without one, the name is a row or an alias.
+    """
+    if unlisted is None or other is None:
+        return unlisted or other
+    return BoundExpression(UNKNOWN, union([unlisted.edges, other.edges], EXPRESSION))
 
 
 def _row(scope: NameScope, name: str) -> BoundExpression | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from clilab import Project
+
+from headrace.compiler.cache import RACY_NS
 
 EQUAL = "select day, sum(amount) as revenue, count(id) as orders from orders_clean group by day"
 SHORT = ("--budget", "5s")
@@ -41,6 +44,18 @@ def test_equal_change(shop: Project) -> None:
     (listed,) = shop.json("ab")
     assert (listed["id"], listed["verdict"], listed["runs"]) == (row["id"], row["verdict"], [])
     assert row["id"] in shop.text("ab")
+
+
+def test_tried_code_is_never_taken_for_that_of_the_files(shop: Project) -> None:
+    """Would catch: a trial's query in the cache, which later commands show, try and advise on."""
+    time.sleep(RACY_NS / 1e9 + 0.1)  # the contents of files that were just written are compared
+    shop.json("plan")
+    failing = EQUAL.replace("count(id)", "count(cast(id as date))")
+    code, _, _ = shop.call(shop.root, *_change(shop, failing))
+    assert code != 0
+    assert "as date" not in shop.text("render", "revenue")
+    shop.json("optimize")
+    assert shop.json("plan")["steps"] == []
 
 
 @pytest.mark.parametrize(

@@ -174,10 +174,10 @@ def _sqlglot_version() -> str:
 
 
 class Cache:
-    """A folder of cache files; with `None` nothing is cached."""
+    """A folder of cache files; with `None` nothing is cached. With `keeps=False` it is only read."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, *, keeps: bool = True) -> None:
+        self._folder, self._keeps = folder, keeps
         self.header = cache_header()
 
     def load(self, kind: type[Kept]) -> Kept | None:
@@ -202,7 +202,7 @@ class Cache:
         | Stamp,
     ) -> None:
         """Write a value atomically; a cache that can't be written isn't an error."""
-        if self._folder is None:
+        if self._folder is None or not self._keeps:
             return
         try:
             make_private(self._folder)

@@ -34,7 +34,7 @@ from headrace.compiler.cache import (
 from headrace.compiler.code_files import CodeTree, code_unchanged
 from headrace.compiler.edited import EditAssembler
 from headrace.compiler.installed import installed_versions
-from headrace.compiler.project_files import ProjectFiles, report_unreadable
+from headrace.compiler.project_files import ChangedFiles, ProjectFiles, report_unreadable
 from headrace.compiler.worker import FilesRead, ReadFiles
 from headrace.compiler.workers import CHUNK, AnalysisPool
 from headrace.model import Asset, Problem, ProblemLevel, Project
@@ -82,7 +82,8 @@ def compile_project(
     with _without_collector():
         compiling = _Compiling(
             files or ProjectFiles(root),
-            Cache(cache),
+            # contents that no file has would be taken for those of the files
+            Cache(cache, keeps=not isinstance(files, ChangedFiles)),
             AnalysisPool(processes, without_parser=files is not None),
             progress,
             dict(learnt or {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,27 @@ def test_what_reaches_beyond_the_domain_is_refused(
     or gives themselves a role. TRUST Z5."""
     edit(project, path, old, new)
     assert why in why_refused(project)
+
+
+@pytest.mark.parametrize("through", ["budget", "passed"])
+def test_code_under_trial_reads_only_what_its_author_may_read(
+    project: Project, monkeypatch: pytest.MonkeyPatch, through: str
+) -> None:
+    """Would catch: rows of another domain in a `try`, or in an error of a query of `ab`."""
+    token = os.environ["HEADRACE_TOKEN"]
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    project.text("tick")
+    monkeypatch.setenv("HEADRACE_TOKEN", token)
+    query = f"select cast('r' || id as int) as id from {through}"
+    (project.root / "assets/passed.sql").write_text(
+        "/* headrace\nowner: core\ndomain: retail\nmaterialize: view\n*/\nselect id from budget\n"
+    )
+    (project.root / "new.sql").write_text(query)
+    code, out, err = project.call(project.root, "ab", "lines", "--change", "new.sql")
+    assert code == 3 and "r1" not in out + err
+    assert "ab would read a node that you may not read" in err
+    edit(project, "assets/lines.sql", "select id from orders", query)
+    code, out, err = project.call(project.root, "try", "lines")
+    assert code == 3 and "r1" not in out + err
+    edit(project, "assets/lines.sql", query, "select id + 1 as id from orders")
+    project.text("try", "lines")

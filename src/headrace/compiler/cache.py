@@ -174,7 +174,7 @@ def _sqlglot_version() -> str:
 
 
 class Cache:
-    """A folder of cache files; with `None` nothing is cached. With `keeps=False` it is only read."""
+    """A folder of cache files; with `None` nothing is cached. Without `keeps` it is only read."""
 
     def __init__(self, folder: Path | None, *, keeps: bool = True) -> None:
         self._folder, self._keeps = folder, keeps

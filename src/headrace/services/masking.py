@@ -23,6 +23,7 @@ from headrace.plan.column_limits import (
     limit_of,
     limits_of,
 )
+from headrace.plan.compiled import is_view
 from headrace.plan.impact import Lineage
 from headrace.security.access import Identity, IdentityKind, forbidden_columns
 from headrace.security.keys import KeyStore
@@ -121,6 +122,45 @@ def refuse_hidden(
             hint=f"headrace read {node} masks them or leaves them out",
         )
     note_clear_columns(session, node, limits, columns)
+
+
+def refuse_inputs(session: ProjectSession, compiled: Compiled, name: str, command: str) -> None:
+    """Raise Refused if code that the caller may have written would read what they may not.
+
+    It can show each column of its inputs under another name. They need a role that reads them, and
+    no column of them may be hidden or masked. A view that isn't applied is the caller's code, too.
+    """
+    applied = session.compiled
+    waiting, seen = [name], set[str]()
+    while waiting:
+        for node in {spec.node for spec in compiled.nodes[waiting.pop()].inputs} - seen:
+            seen.add(node)
+            _require_read(session, compiled, name, node, command)
+            before = None if applied is None else applied.nodes.get(node)
+            if before is not None:
+                refuse_hidden(session, node, command)
+            if is_view(compiled.project, node) and (
+                before is None or before.fingerprint != compiled.nodes[node].fingerprint
+            ):
+                waiting.append(node)
+
+
+def _require_read(
+    session: ProjectSession, compiled: Compiled, name: str, node: str, command: str
+) -> None:
+    declared = session.project().node(node) or compiled.project.node(node)
+    if unrestricted(session) or declared is None:
+        return
+    shown, rules = session.shows(node), rules_of(session)
+    if shown and any(
+        decision(session, rules, Permission.READ, at).allowed for at in (None, declared)
+    ):
+        return
+    which = node if shown else "a node"
+    raise Refused(
+        f"{command} would read {which} that you may not read: {name} has it as an input",
+        hint=f"headrace read {name}",
+    )
 
 
 def note_clear_columns(

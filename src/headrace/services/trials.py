@@ -18,7 +18,7 @@ from headrace.services.changed_assets import (
     text_of,
     with_query,
 )
-from headrace.services.masking import refuse_hidden
+from headrace.services.masking import refuse_hidden, refuse_inputs
 from headrace.services.parameters import Argument, Option
 from headrace.services.permissions import authorised
 from headrace.services.responses.trials import TrialRow
@@ -81,9 +81,8 @@ def ab(
         )
     seconds = budget_seconds(budget)
     store = suitable_store(session, before, name)
-    # a query of the caller's can show each column of its inputs under another name
-    for node in (name, *(spec.node for spec in before.nodes[name].inputs)):
-        refuse_hidden(session, node, "ab")
+    refuse_hidden(session, name, "ab")
+    refuse_inputs(session, before, name, "ab")
     same = side_settings(session)
     if change is None:
         after, settings = before, changed_settings(session, setting)
@@ -92,8 +91,7 @@ def ab(
         after, settings = compiled_with(session, contents).compiled, same
         require_same_table(before, after, name)
         suitable_store(session, after, name)
-        for spec in after.nodes[name].inputs:
-            refuse_hidden(session, spec.node, "ab")
+        refuse_inputs(session, after, name, "ab")
     keys = chosen_partitions(store, declared, partitions, PARTITIONS_DEFAULT)
     from headrace.advisor.trial_runs import TrialRunner
 

@@ -34,7 +34,7 @@ from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import AttemptId, Dispatch
 from headrace.security.state import open_state
 from headrace.services import targets
-from headrace.services.masking import refuse_hidden
+from headrace.services.masking import refuse_hidden, refuse_inputs
 from headrace.services.parameters import Argument, Option, ParameterValues
 from headrace.services.permissions import authorised
 from headrace.services.render import with_parameters
@@ -70,9 +70,8 @@ def try_asset(
     """
     compiled = with_parameters(usable(session.declared()), dict(parameters or {}))
     name, key = targets.target(target, compiled.project, kinds=(Asset,))
-    # edited code can show each column of its inputs under another name
-    for node in (name, *(spec.node for spec in compiled.nodes[name].inputs)):
-        refuse_hidden(session, node, "try")
+    refuse_hidden(session, name, "try")
+    refuse_inputs(session, compiled, name, "try")
     with _store(session) as store:
         key = key or _newest(store, compiled, compiled.project.assets[name])
         return _tried(session, store, compiled, name, key, limit)

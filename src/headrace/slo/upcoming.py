@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from headrace.model.intervals import bounds_us
@@ -56,12 +57,12 @@ def usual_time(
 
     None with fewer than five past deliveries.
     """
-    past = [
-        obligation.met_at_us - _end(terms, obligation.interval)
-        for obligation in known
+    past = (
+        (obligation.met_at_us, obligation.interval)
+        for obligation in reversed(known)
         if obligation.met_at_us is not None and obligation.due_at_us <= now_us
-    ]
-    waits = sorted(past[-PAST_MAX:])
+    )
+    waits = sorted(met - _end(terms, each) for met, each in islice(past, PAST_MAX))
     if len(waits) < PAST_MIN:
         return None
     end = _end(terms, interval)

@@ -120,11 +120,16 @@ class _Nodes(msgspec.Struct):
 
 def fingerprint_in(tx: Transaction, version: int, node: str) -> str | None:
     """Return the fingerprint of a node's code in an applied version; None if it isn't stored."""
+    return fingerprints_in(tx, version).get(node)
+
+
+def fingerprints_in(tx: Transaction, version: int) -> dict[str, str]:
+    """Return node → fingerprint of its code in an applied version; empty if it isn't stored."""
     result = applied_versions.get(tx, version)
     if result is None:
-        return None
-    known = msgspec.msgpack.decode(result.compiled, type=_Nodes).nodes.get(node)
-    return known.fingerprint if known is not None else None
+        return {}
+    nodes = msgspec.msgpack.decode(result.compiled, type=_Nodes).nodes
+    return {name: node.fingerprint for name, node in nodes.items()}
 
 
 def _row(compiled: Compiled, name: str, sha256: Sha256) -> CodeRow:

@@ -13,6 +13,7 @@ from headrace.advisor.advice import Verdict
 from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.trials import Interval, Side, Trial, TrialVerdict
 from headrace.model import HeadraceError
+from headrace.model.intervals import DAY_US
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled, changes, comparison
 from headrace.services import plans
@@ -42,7 +43,7 @@ from headrace.store.queries import trials as stored_trials
 if TYPE_CHECKING:
     from headrace.store import Store
 
-MONTH_US = 30 * 86_400_000_000
+MONTH_US = 30 * DAY_US
 _RANKS = {"proven": 0, "unknown": 1}
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import NamedTuple
 
 import msgspec
 
 from headrace.advisor.trials import Trial
-from headrace.services.code_versions import fingerprint_in
+from headrace.model.intervals import DAY_US
+from headrace.services.code_versions import fingerprints_in
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.permissions import authorised
@@ -23,9 +26,10 @@ LISTED_MAX = 100
 """At most this many of the newest trials are listed."""
 FOLLOWED_RUNS_MIN = 5
 """A change is followed up from this many real runs before and after it."""
-BEFORE_US = 30 * 86_400_000_000
+BEFORE_US = 30 * DAY_US
 """Real runs before a trial are those of the 30 days before it."""
-_DAY_US = 86_400_000_000
+FingerprintsOf = Callable[[int], Mapping[str, str]]
+"""Version → node → fingerprint of its code."""
 
 
 class RecordArguments(msgspec.Struct, frozen=True):
@@ -49,9 +53,9 @@ def record(session: ProjectSession, arguments: RecordArguments, progress: Progre
     """Store a trial; return it as a row."""
     recorded: RecordedTrial = perform(session, "record_trial", arguments, progress)
     assert session.store is not None
-    now_us = session.clock.now_us()  # before the transaction: a store runs one read at a time
     with session.store.read() as tx:
-        return trial_row(session, tx, trials.get(tx, recorded.number), now_us)
+        stored = trials.get(tx, recorded.number)
+    return _row(session, stored, None)  # nothing has run since
 
 
 @leader_command("record_trial", RecordArguments, RecordedTrial)
@@ -96,14 +100,16 @@ def list_trials(session: ProjectSession) -> list[TrialRow]:
     now_us = session.clock.now_us()
     with session.store.read() as tx:
         visible = [item for item in trials.newest(tx, LISTED_MAX) if session.shows(item.node)]
-        rows = [trial_row(session, tx, item, now_us) for item in visible]
+        fingerprints = cache(partial(fingerprints_in, tx))
+        rows = [
+            _row(session, item, _followed_up(tx, item, now_us, fingerprints)) for item in visible
+        ]
     return [msgspec.structs.replace(row, runs=[]) for row in rows]
 
 
-def trial_row(
-    session: ProjectSession, tx: Transaction, stored: StoredTrial, now_us: int
+def _row(
+    session: ProjectSession, stored: StoredTrial, followed_up: FollowedUpRow | None
 ) -> TrialRow:
-    """Return a stored trial as a row of a response."""
     trial = msgspec.json.decode(stored.content, type=Trial)
     interval = trial.interval
     return TrialRow(
@@ -127,7 +133,7 @@ def trial_row(
         unreached=list(trial.unreached),
         by=stored.actor,
         at=session.instant(stored.at),
-        followed_up=_followed_up(tx, stored, now_us),
+        followed_up=followed_up,
     )
 
 
@@ -137,35 +143,36 @@ class _RealRuns(NamedTuple):
     first_at: int | None
 
 
-def _followed_up(tx: Transaction, stored: StoredTrial, now_us: int) -> FollowedUpRow | None:
+def _followed_up(
+    tx: Transaction, stored: StoredTrial, now_us: int, fingerprints: FingerprintsOf
+) -> FollowedUpRow | None:
     """Return how the durations of real runs changed; None before there are enough of them."""
     if stored.code_before == stored.code_after:
         return None  # a setting: runs don't say with which one they ran
-    runs = _real_runs(tx, stored, now_us)
+    runs = _real_runs(tx, stored, now_us, fingerprints)
     if runs.first_at is None or min(len(runs.before_us), len(runs.after_us)) < FOLLOWED_RUNS_MIN:
         return None
     before, after = statistics.median(runs.before_us), statistics.median(runs.after_us)
     if not before:
         return None
     return FollowedUpRow(
-        days=(now_us - runs.first_at) // _DAY_US, percent=round((after / before - 1) * 100, 2)
+        days=(now_us - runs.first_at) // DAY_US, percent=round((after / before - 1) * 100, 2)
     )
 
 
-def _real_runs(tx: Transaction, stored: StoredTrial, now_us: int) -> _RealRuns:
-    fingerprints: dict[int, str | None] = {}
+def _real_runs(
+    tx: Transaction, stored: StoredTrial, now_us: int, fingerprints: FingerprintsOf
+) -> _RealRuns:
     before, after, first_at = list[int](), list[int](), None
     from_us = stored.at - BEFORE_US
     for attempt in durations.of_single_partitions(tx, stored.node, from_us, now_us):
-        version = attempt.version
-        if version is None:
+        if attempt.version is None:
             continue
-        if version not in fingerprints:
-            fingerprints[version] = fingerprint_in(tx, version, stored.node)
+        fingerprint = fingerprints(attempt.version).get(stored.node)
         took = attempt.run_us - attempt.processor_wait_us
-        if fingerprints[version] == stored.code_before:
+        if fingerprint == stored.code_before:
             before.append(took)
-        elif fingerprints[version] == stored.code_after and attempt.finished_at > stored.at:
+        elif fingerprint == stored.code_after and attempt.finished_at > stored.at:
             after.append(took)
             first_at = attempt.finished_at if first_at is None else first_at
     return _RealRuns(before, after, first_at)

@@ -8,8 +8,6 @@ import msgspec
 
 from headrace.store.transaction import Transaction
 
-TRIALS_MAX = 500
-"""At most this many of the newest trials are listed."""
 ATTEMPTS_MAX = 50_000
 """At most this many of a node's newest attempts are counted."""
 _COLUMNS = (
@@ -47,7 +45,7 @@ def add(tx: Transaction, item: StoredTrial) -> int:
     return cursor.lastrowid
 
 
-def newest(tx: Transaction, limit: int = TRIALS_MAX) -> list[StoredTrial]:
+def newest(tx: Transaction, limit: int) -> list[StoredTrial]:
     """Return the newest trials, newest first."""
     rows = tx.execute(f"select {_COLUMNS} from trial order by id desc limit ?", (limit,))
     return [StoredTrial(*row) for row in rows.fetchall()]

@@ -105,13 +105,24 @@ def limits_of(
     )
 
 
-def classified_limits(compiled: Compiled, lineage: Lineage, node: str) -> ColumnLimits:
-    """Return the limits of a node for everybody who may read no classified column."""
-    project = compiled.project
-    roots = LimitRoots(frozenset(), all_classified(project))
-    if not roots.classified:
-        return ColumnLimits()
-    return limits_of(project, roots, lineage, node, compiled.nodes[node].column_names)
+class ClassifiedLimits:
+    """The limits of nodes for everybody who may read no classified column."""
+
+    def __init__(self, compiled: Compiled, lineage: Lineage) -> None:
+        self._compiled, self._lineage = compiled, lineage
+        self._roots = LimitRoots(frozenset(), all_classified(compiled.project))
+        self._limits: dict[str, ColumnLimits] = {}
+
+    def of(self, node: str) -> ColumnLimits:
+        """Return the limits of a node."""
+        if not self._roots.classified:
+            return ColumnLimits()
+        if node not in self._limits:
+            names = self._compiled.nodes[node].column_names
+            self._limits[node] = limits_of(
+                self._compiled.project, self._roots, self._lineage, node, names
+            )
+        return self._limits[node]
 
 
 class _Step(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -19,8 +20,9 @@ from headrace.model.exports import clear_columns
 from headrace.model.masks import classified_key, column_classes
 from headrace.plan import Compiled
 from headrace.plan.classification import classified_columns
-from headrace.plan.column_limits import classified_limits
+from headrace.plan.column_limits import ClassifiedLimits
 from headrace.plan.compiled import CompiledNode
+from headrace.plan.impact import Lineage
 
 _PLAIN_HASH = re.compile(r"md5(_\w+)?|sha_?(1|224|256|384|512)", re.IGNORECASE)
 _BRACKETS = {"(": 1, ")": -1}
@@ -28,41 +30,51 @@ _BRACKETS = {"(": 1, ")": -1}
 
 def mask_problems(compiled: Compiled, data_folder: Path) -> list[Problem]:
     """Return the warnings about a project's masks; none if no column is classified."""
-    project = compiled.project
+    project, derived = compiled.project, _Derived(compiled, data_folder)
     problems = list(_unknown_columns(compiled))
     names = [name for name in compiled.order if column_classes(project, name)]
     cleared = [consumer for consumer in project.consumers.values() if clear_columns(consumer)]
     for name in names:
         problems += _misfits(compiled, compiled.nodes[name])
     if names:
-        problems += _hashing(compiled, data_folder)
-        problems += _derived_keys(compiled, data_folder)
+        problems += _hashing(compiled, derived)
+        problems += _derived_keys(compiled, derived)
     if cleared:
-        problems += _unneeded(compiled, cleared, data_folder)
+        problems += _unneeded(cleared, derived)
     return problems
 
 
-def _derived_keys(compiled: Compiled, data_folder: Path) -> Iterator[Problem]:
+class _Derived:
+    """What follows from the lineage of a project, which is loaded if a warning needs it."""
+
+    def __init__(self, compiled: Compiled, data_folder: Path) -> None:
+        self._compiled, self._cache = compiled, data_folder / "cache"
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        return compile_lineage(self._compiled, self._cache)
+
+    @cached_property
+    def limits(self) -> ClassifiedLimits:
+        return ClassifiedLimits(self._compiled, self.lineage)
+
+
+def _derived_keys(compiled: Compiled, derived: _Derived) -> Iterator[Problem]:
     """Yield a warning for each partition key that is computed from a classified column."""
     for name in compiled.order:
         asset = compiled.project.assets.get(name)
         key = None if asset is None else asset.partition.key
         if asset is None or key is None or key.lower() in column_classes(compiled.project, name):
             continue
-        lineage = compile_lineage(compiled, data_folder / "cache")
-        limits = classified_limits(compiled, lineage, name)
-        if key.lower() in limits.names:
+        if key.lower() in derived.limits.of(name).names:
             yield classified_key(asset, key, ProblemLevel.WARNING)
 
 
-def _unneeded(
-    compiled: Compiled, consumers: Sequence[Consumer], data_folder: Path
-) -> Iterator[Problem]:
+def _unneeded(consumers: Sequence[Consumer], derived: _Derived) -> Iterator[Problem]:
     """Yield a warning for each column that an export needn't declare as clear."""
-    lineage = compile_lineage(compiled, data_folder / "cache")
 
     def limited(read: str, column: str) -> bool:
-        limits = classified_limits(compiled, lineage, read)
+        limits = derived.limits.of(read)
         return column in limits.masks or column in limits.left_out_of([column])
 
     for consumer in consumers:
@@ -89,12 +101,12 @@ def _unknown_columns(compiled: Compiled) -> Iterator[Problem]:
             )
 
 
-def _hashing(compiled: Compiled, data_folder: Path) -> Iterator[Problem]:
+def _hashing(compiled: Compiled, derived: _Derived) -> Iterator[Problem]:
     """Yield a warning for each plain hash of a classified column in an asset's SQL."""
     nodes = [node for node in compiled.nodes.values() if _PLAIN_HASH.search(node.sql or "")]
     if not nodes:
         return
-    classified = classified_columns(compiled, compile_lineage(compiled, data_folder / "cache"))
+    classified = classified_columns(compiled, derived.lineage)
     for node in nodes:
         asset = compiled.project.assets.get(node.name)
         if asset is not None:

@@ -32,7 +32,7 @@ from headrace.model.nodes import MaterializationKind
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.plan.classification import classified_columns
-from headrace.plan.column_limits import ColumnLimits, classified_limits
+from headrace.plan.column_limits import ClassifiedLimits, ColumnLimits
 from headrace.plan.compiled import expand_view_names, imported_packages, is_view, view_inputs
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.plan.node_graph import NodeGraph
@@ -353,7 +353,6 @@ class TaskLookup:
         self._packages: dict[tuple[str, ...], tuple[str, ...]] = {}
         """Files that an asset's code begins with → packages that these and their imports need."""
         self._fingerprints: dict[int, dict[str, str]] = {}
-        self._limits: dict[str, ColumnLimits] = {}
 
     @property
     def compiled(self) -> Compiled:
@@ -395,9 +394,11 @@ class TaskLookup:
 
     def limits(self, node: str) -> ColumnLimits:
         """Return the columns of a node that exports mask or leave out by default."""
-        if node not in self._limits:
-            self._limits[node] = classified_limits(self.compiled, self._lineage, node)
-        return self._limits[node]
+        return self._limits.of(node)
+
+    @cached_property
+    def _limits(self) -> ClassifiedLimits:
+        return ClassifiedLimits(self.compiled, self._lineage)
 
     @cached_property
     def uses(self) -> Uses:

@@ -13,14 +13,14 @@ from urllib.parse import quote, urlencode
 from msgspec import Meta
 
 from headrace.model import UnknownName
-from headrace.model.errors import did_you_mean
 from headrace.model.nodes import BadgeAccess
 from headrace.services.parameters import Argument, Option
 from headrace.services.permissions import authorised
 from headrace.services.responses import Response
 from headrace.services.responses.status import ConsumerRow
 from headrace.services.session import ProjectSession
-from headrace.services.status import of_consumers, status
+from headrace.services.status import of_consumer
+from headrace.services.targets import consumer_of
 
 KEY = ("headrace", "badge links")
 """Domain and purpose of the key that signs links."""
@@ -123,24 +123,12 @@ def _about(session: ProjectSession, name: str, until: date) -> list[str | int | 
 
 
 def _is_public(session: ProjectSession, name: str) -> bool:
-    project = session.project()
-    consumer = project.consumers.get(name)
-    if consumer is None:
-        raise UnknownName(
-            f"there is no consumer {name[:60]!r}",
-            hint=did_you_mean(name, project.consumers) or "headrace status",
-        )
-    return consumer.badge is BadgeAccess.PUBLIC
+    return consumer_of(session.project(), name).badge is BadgeAccess.PUBLIC
 
 
 def _badge(session: ProjectSession, name: str, *, with_reason: bool) -> BadgeResponse:
-    _is_public(session, name)
-    response = (
-        status(session, [f"consumer:{name}"])
-        if session.compiled is None
-        else of_consumers(session, session.compiled, {name})
-    )
-    row = next(consumer for consumer in response.consumers if consumer.name == name)
+    consumer_of(session.project(), name)
+    row = of_consumer(session, name)
     return BadgeResponse(
         consumer=name, state=row.state, texts=list(_texts(row, session.now(), with_reason))
     )

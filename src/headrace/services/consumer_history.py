@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from headrace.services.delay_ledger import Ledgers
-from headrace.services.nodes import declared_consumer, delivery_state, late_seconds
+from headrace.services.nodes import delivery_state, late_seconds
 from headrace.services.permissions import authorised
 from headrace.services.responses.history import (
     ConsumerHistoryResponse,
@@ -18,6 +18,7 @@ from headrace.services.responses.history import (
 )
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import project_state
+from headrace.services.targets import consumer_of
 from headrace.slo.declared_promises import Terms
 from headrace.slo.obligations import Obligation
 from headrace.slo.service_days import ServiceDay, days_until, service_days
@@ -41,7 +42,7 @@ def consumer_history(
     At most the newest 120 deliveries; empty before the first apply. Raise UnknownName for an
     unknown consumer.
     """
-    declared_consumer(session, name)
+    consumer_of(session.project(), name)
     now_us = session.clock.now_us()
     days = days_until(now_us, query.days, session.timezone)
     response = ConsumerHistoryResponse(

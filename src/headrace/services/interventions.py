@@ -9,7 +9,6 @@ from typing import Annotated
 import msgspec
 
 from headrace.model import Asset, Project, ProjectError, Refused, Source, UnknownName, UsageError
-from headrace.model.errors import did_you_mean
 from headrace.model.exports import export_of
 from headrace.model.intervals import parse_key
 from headrace.model.partitions import command_line, partition_argument
@@ -426,12 +425,7 @@ def waive(
     )
     name, at, key = target.partition("@")
     project = session.project()
-    consumer = project.consumers.get(name)
-    if consumer is None:
-        raise UnknownName(
-            f"there is no consumer {name[:60]!r}",
-            hint=did_you_mean(name, project.consumers) or "headrace status",
-        )
+    consumer = targets.consumer_of(project, name)
     if not at:
         raise UsageError(
             f"which interval of {name} is waived?", hint=f"headrace waive {name}@K --reason TEXT"
@@ -588,12 +582,7 @@ def _take_over(
 
 def _target(project: Project, name: str) -> str:
     """Return the export target of a consumer."""
-    consumer = project.consumers.get(name)
-    if consumer is None:
-        raise UnknownName(
-            f"there is no consumer {name[:60]!r}",
-            hint=did_you_mean(name, project.consumers) or "headrace status",
-        )
+    consumer = targets.consumer_of(project, name)
     export = export_of(consumer)
     if export is None:
         raise UsageError(

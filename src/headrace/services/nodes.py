@@ -17,8 +17,7 @@ from msgspec import Meta
 from headrace.incidents.evidence.arrivals import expected_since
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake import catalog as lake
-from headrace.model import Asset, Consumer, Source, UnknownName, UsageError
-from headrace.model.errors import did_you_mean
+from headrace.model import Asset, Consumer, Source, UsageError
 from headrace.model.masks import column_classes
 from headrace.plan import Compiled
 from headrace.services import deliveries as services_deliveries
@@ -43,7 +42,7 @@ from headrace.services.responses.interventions import LedgerRow
 from headrace.services.retention import hold_of, hold_row, in_force, retention_rows
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import node_graph, project_state
-from headrace.services.status import of_consumers, status
+from headrace.services.status import of_consumer
 from headrace.services.status_facts import WINDOW, window_began
 from headrace.slo.declared_promises import Node
 from headrace.slo.obligations import EvaluationContext, Obligation
@@ -459,13 +458,8 @@ def consumer(
     Raise UnknownName for an unknown consumer.
     """
     project = session.project()
-    declared = declared_consumer(session, name)
-    response = (
-        status(session, [f"consumer:{name}"])
-        if session.compiled is None
-        else of_consumers(session, session.compiled, {name})
-    )
-    row = next(consumer for consumer in response.consumers if consumer.name == name)
+    declared = targets.consumer_of(project, name)
+    row = of_consumer(session, name)
     page, more = _deliveries(
         session, name, None if cursor is None else place(cursor, str), limit, ledgers
     )
@@ -482,20 +476,6 @@ def consumer(
         deliveries=page,
         next=cursor_text(page[-1].interval) if more else None,
     )
-
-
-def declared_consumer(session: ProjectSession, name: str) -> Consumer:
-    """Return a consumer of the applied project, of the files before the first apply.
-
-    Raise UnknownName.
-    """
-    consumers = session.project().consumers
-    if name not in consumers:
-        raise UnknownName(
-            f"there is no consumer {name[:60]!r}",
-            hint=did_you_mean(name, consumers) or "headrace status",
-        )
-    return consumers[name]
 
 
 def _upstream(session: ProjectSession, name: str) -> list[str]:

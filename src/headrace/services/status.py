@@ -83,6 +83,16 @@ def status(
     )
 
 
+def of_consumer(session: ProjectSession, name: str) -> ConsumerRow:
+    """Return the status of a declared consumer, applied or not."""
+    response = (
+        status(session, [f"consumer:{name}"])
+        if session.compiled is None
+        else of_consumers(session, session.compiled, {name})
+    )
+    return next(consumer for consumer in response.consumers if consumer.name == name)
+
+
 def of_consumers(
     session: ProjectSession,
     compiled: Compiled,

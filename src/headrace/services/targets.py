@@ -104,6 +104,16 @@ def attempt(text: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
+def consumer_of(project: Project, name: str) -> Consumer:
+    """Return a consumer of the project. Raise UnknownName."""
+    if name not in project.consumers:
+        raise UnknownName(
+            f"there is no consumer {name[:60]!r}",
+            hint=did_you_mean(name, project.consumers) or "headrace status",
+        )
+    return project.consumers[name]
+
+
 def unknown(
     name: str, names: Collection[str], *, also: Source | Asset | Consumer | Exported | None = None
 ) -> UsageError:

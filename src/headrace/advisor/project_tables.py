@@ -23,7 +23,7 @@ class ProjectTables:
     """The tables of a compiled project as its assets read them."""
 
     def __init__(self, compiled: Compiled) -> None:
-        self._compiled = compiled
+        self.compiled = compiled
         self._keys: dict[str, list[Key]] = {}
         self._statements: dict[str, Statement | None] = {}
         for name in compiled.order:
@@ -33,18 +33,18 @@ class ProjectTables:
     def statement(self, asset: str) -> Statement | None:
         """Return an asset's query; None if it isn't SQL, or can't be read."""
         if asset not in self._statements:
-            sql = self._compiled.nodes[asset].sql
+            sql = self.compiled.nodes[asset].sql
             self._statements[asset] = None if sql is None else parse_query(sql)
         return self._statements[asset]
 
     def catalog(self, asset: str) -> dict[str, TableFacts]:
         """Return the inputs of an asset by their names in its query."""
-        node = self._compiled.nodes[asset]
+        node = self.compiled.nodes[asset]
         return {spec.node.lower(): self._read(asset, spec) for spec in node.inputs}
 
     def _read(self, asset: str, spec: InputSpec) -> TableFacts:
         """Return an input as an asset reads it: one partition, or several."""
-        node = self._compiled.nodes[spec.node]
+        node = self.compiled.nodes[spec.node]
         single = self._reads_one_partition(asset, spec)
         keys = tuple(
             key if single else wider
@@ -61,7 +61,7 @@ class ProjectTables:
 
     def _reads_one_partition(self, asset: str, spec: InputSpec) -> bool:
         """Whether each partition of an asset reads one partition of an input."""
-        project = self._compiled.project
+        project = self.compiled.project
         mine = project.assets[asset].partition
         other = self._declaration(spec.node)
         if isinstance(other, Asset) and other.materialize not in _COMPUTED_WHOLE:
@@ -73,7 +73,7 @@ class ProjectTables:
         return same and plain and not other.partition.by_delivery and not self._is_view(spec.node)
 
     def _is_view(self, name: str) -> bool:
-        asset = self._compiled.project.assets.get(name)
+        asset = self.compiled.project.assets.get(name)
         return asset is not None and asset.materialize == "view"
 
     def _over_partitions(self, node: CompiledNode, key: Key) -> Key | None:
@@ -93,7 +93,7 @@ class ProjectTables:
         return Key(columns, Premise(text, key.premise.guard), key.null_safe)
 
     def _declaration(self, name: str) -> Source | Asset:
-        project = self._compiled.project
+        project = self.compiled.project
         return project.assets[name] if name in project.assets else project.sources[name]
 
     def _types(self, node: CompiledNode) -> Mapping[str, str] | None:
@@ -142,7 +142,7 @@ class ProjectTables:
 
     def _computed_keys(self, name: str) -> Iterator[Key]:
         """Yield a key that follows from an asset's query: its groups, its DISTINCT."""
-        asset = self._compiled.project.assets.get(name)
+        asset = self.compiled.project.assets.get(name)
         if asset is None or asset.materialize not in _COMPUTED_WHOLE:
             return
         statement = self.statement(name)

@@ -63,7 +63,7 @@ def checks_in(text: str) -> str:
 
 def change_of(
     session: ProjectSession,
-    compiled: Compiled,
+    tables: ProjectTables,
     asset: str,
     finding: str,
     contents: Mapping[str, bytes] | None = None,
@@ -74,8 +74,8 @@ def change_of(
     a finding that doesn't exist (any more), or that has nothing to edit.
     """
     given = dict(contents or {})
-    match = _finding(session, compiled, asset, finding, given)
-    guarded = _with_checks(session, compiled, asset, match, given)
+    match = _finding(session, tables, asset, finding, given)
+    guarded = _with_checks(session, tables.compiled, asset, match, given)
     checks: tuple[NewCheck, ...] = ()
     if guarded is not None:
         match, given, checks = guarded
@@ -99,12 +99,12 @@ class _Match(NamedTuple):
 
 def _finding(
     session: ProjectSession,
-    compiled: Compiled,
+    tables: ProjectTables,
     asset: str,
     finding: str,
     contents: Mapping[str, bytes],
 ) -> _Match:
-    advice = asset_advice(session.root, compiled, ProjectTables(compiled), asset, contents)
+    advice = asset_advice(session.root, tables, asset, contents)
     item = next((item for item in advice.items if item.id == finding), None)
     if item is None:
         raise Refused(
@@ -162,7 +162,7 @@ def _same_edit(
     contents: Mapping[str, bytes],
 ) -> _Match | None:
     """Return the finding with the same edit, a proven one first: another rule may find it now."""
-    advice = asset_advice(session.root, compiled, ProjectTables(compiled), asset, contents)
+    advice = asset_advice(session.root, ProjectTables(compiled), asset, contents)
     candidates = [_Match(item, advice) for item in advice.items if item.finding.edits]
     same = [candidate for candidate in candidates if candidate.edit == match.edit]
     proven = (each for each in same if each.item.finding.verdict is Verdict.PROVEN)

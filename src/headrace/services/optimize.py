@@ -44,7 +44,7 @@ def optimize(
     rows: list[OptimizeRow] = []
     try:
         for name in wanted:
-            advice = asset_advice(session.root, compiled, tables, name)
+            advice = asset_advice(session.root, tables, name)
             rows += [row(item, asset=name, file=advice.file) for item in advice.items]
             progress.advance(1)
     finally:
@@ -99,7 +99,6 @@ class AssetAdvice(NamedTuple):
 
 def asset_advice(
     root: Path,
-    compiled: Compiled,
     tables: ProjectTables,
     name: str,
     contents: Mapping[str, bytes] = MappingProxyType({}),
@@ -109,6 +108,7 @@ def asset_advice(
     `contents` replaces what files of the project hold. Raise UsageError if the file isn't the
     compiled one.
     """
+    compiled = tables.compiled
     asset = compiled.project.assets.get(name)
     statement = None
     if asset is not None and isinstance(asset.body, SqlBody):

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.trials import Trial, TrialVerdict
 from headrace.model import HeadraceError, Refused, UsageError
 from headrace.model.errors import did_you_mean
@@ -74,33 +75,34 @@ def apply_findings(
         )
     for item in stored:
         _require_measured(item, base)
-    change = _change_of_all(session, base, stored)
-    _require_equal(session, base, change.changed.compiled, asset)
+    tables = ProjectTables(base)
+    change = _change_of_all(session, tables, stored)
+    _require_equal(session, tables, ProjectTables(change.changed.compiled), asset)
     plan_id = plan_id_of(session, change.changed, asset)
     return _applied(session, change.contents, asset, names, plan_id, confirm, progress)
 
 
 def _change_of_all(
-    session: ProjectSession, base: Compiled, stored: Sequence[StoredTrial]
+    session: ProjectSession, tables: ProjectTables, stored: Sequence[StoredTrial]
 ) -> FindingChange:
     """Return the change of all findings; each is proven in the project with those before it.
 
     Raise Refused for one whose premises lost a guard since it was measured.
     """
-    compiled = base
     change: FindingChange | None = None
     for item in stored:
         assert item.finding is not None
-        contents = {} if change is None else change.contents
-        change = change_of(session, compiled, item.node, item.finding, contents)
-        _require_proven(compiled, item.finding, change)
+        contents = {}
+        if change is not None:
+            contents, tables = change.contents, ProjectTables(change.changed.compiled)
+        change = change_of(session, tables, item.node, item.finding, contents)
+        _require_proven(tables.compiled, item.finding, change)
         if checks_in(change.text) != checks_in(item.change):
             raise Refused(
                 f"{item.finding} is withdrawn: the checks that guard its premises aren't those of"
                 " the measurement any more",
                 hint=command_line("optimize", item.node, "--prove"),
             )
-        compiled = change.changed.compiled
     assert change is not None
     return change
 
@@ -133,8 +135,8 @@ def _unmeasured(session: ProjectSession, name: str) -> HeadraceError:
             hint=did_you_mean(name, [row.id for row in rows])
             or "headrace optimize lists the findings",
         )
-    compiled = usable(session.declared_exactly(Silent())[1])
-    reason = unmeasurable(row, editable(session, compiled, rows))
+    tables = ProjectTables(usable(session.declared_exactly(Silent())[1]))
+    reason = unmeasurable(row, editable(session, tables, rows))
     if reason is not None:
         return Refused(
             f"{name} can't be applied by this command: {reason}",
@@ -188,13 +190,16 @@ def _require_proven(compiled: Compiled, name: str, change: FindingChange) -> Non
     )
 
 
-def _require_equal(session: ProjectSession, before: Compiled, after: Compiled, asset: str) -> None:
+def _require_equal(
+    session: ProjectSession, before: ProjectTables, after: ProjectTables, asset: str
+) -> None:
     """Compare the rows once more. Raise Refused if they differ, or can't be compared in time."""
     store = suitable_store(session, before, asset)
     suitable_store(session, after, asset)
-    keys = chosen_partitions(store, before.project.assets[asset], None, CHECKED_PARTITIONS)
+    keys = chosen_partitions(store, before.compiled.project.assets[asset], None, CHECKED_PARTITIONS)
     until = time.monotonic() + CHECKED_S
-    trial = run_trial(session, store, (before, after), asset, keys, until, timed=False)
+    sides = (before.compiled, after.compiled)
+    trial = run_trial(session, store, sides, asset, keys, until, timed=False)
     if trial.equal is not True or trial.unreached:
         reason = trial.difference or "they couldn't be compared in time"
         raise Refused(

@@ -65,7 +65,8 @@ def prove(
     deadline = time.monotonic() + budget_seconds(budget)
     rows = optimize(session, select, exclude, progress=progress)
     compiled = usable(session.declared_exactly(progress)[1])
-    measurable = editable(session, compiled, rows)
+    tables = ProjectTables(compiled)
+    measurable = editable(session, tables, rows)
     rows = [replace(row, unmeasured=unmeasurable(row, measurable)) for row in rows]
     order = sorted(
         (n for n, row in enumerate(rows) if row.id in measurable),
@@ -75,21 +76,22 @@ def prove(
     try:
         for place, number in enumerate(order):
             until = time.monotonic() + (deadline - time.monotonic()) / (len(order) - place)
-            rows[number] = _proved(session, compiled, rows[number], partitions, until, progress)
+            rows[number] = _proved(session, tables, rows[number], partitions, until, progress)
             progress.advance(1)
     finally:
         progress.finish()
     return rows
 
 
-def editable(session: ProjectSession, compiled: Compiled, rows: Sequence[OptimizeRow]) -> set[str]:
+def editable(
+    session: ProjectSession, tables: ProjectTables, rows: Sequence[OptimizeRow]
+) -> set[str]:
     """Return the ids of findings in the query of one asset that have an edit."""
-    tables = ProjectTables(compiled)
     names = {row.asset for row in rows if row.asset is not None and row.diff is not None}
     return {
         item.id
         for name in names
-        for item in asset_advice(session.root, compiled, tables, name).items
+        for item in asset_advice(session.root, tables, name).items
         if item.diff is not None
     }
 
@@ -105,7 +107,7 @@ def unmeasurable(row: OptimizeRow, measurable: Collection[str]) -> str | None:
 
 def _proved(
     session: ProjectSession,
-    compiled: Compiled,
+    tables: ProjectTables,
     row: OptimizeRow,
     partitions: int,
     until: float,
@@ -118,7 +120,7 @@ def _proved(
     if time.monotonic() >= until:
         return replace(row, unmeasured="the budget has ended: --budget allows more")
     try:
-        tried = _tried(session, compiled, row.asset, row.id, partitions, until)
+        tried = _tried(session, tables, row.asset, row.id, partitions, until)
     except HeadraceError as error:
         return replace(row, unmeasured=str(error))
     trial = tried.trial
@@ -128,7 +130,7 @@ def _proved(
         node=row.asset,
         finding=row.id,
         change=tried.change.text,
-        code_before=compiled.nodes[row.asset].fingerprint,
+        code_before=tables.compiled.nodes[row.asset].fingerprint,
         code_after=tried.change.changed.compiled.nodes[row.asset].fingerprint,
         trial=trial,
     )
@@ -154,15 +156,16 @@ class _Tried(NamedTuple):
 
 def _tried(
     session: ProjectSession,
-    compiled: Compiled,
+    tables: ProjectTables,
     asset: str,
     finding: str,
     partitions: int,
     until: float,
 ) -> _Tried:
     """Run the trial of a finding's change."""
-    store = suitable_store(session, compiled, asset)
-    change = change_of(session, compiled, asset, finding)
+    compiled = tables.compiled
+    store = suitable_store(session, tables, asset)
+    change = change_of(session, tables, asset, finding)
     keys = chosen_partitions(store, compiled.project.assets[asset], None, partitions)
     return _Tried(
         change, run_trial(session, store, (compiled, change.changed.compiled), asset, keys, until)

@@ -39,19 +39,19 @@ LARGE_ROWS = 500_000
 """A task that reads this many rows gets all processors, as in workers."""
 
 
-def unsuitable(compiled: Compiled, name: str) -> str | None:
+def unsuitable(tables: ProjectTables, name: str) -> str | None:
     """Return why an asset can't be tried; None if it can."""
-    asset = compiled.project.assets[name]
+    asset = tables.compiled.project.assets[name]
     if not isinstance(asset.body, SqlBody):
         return "only SQL assets can be tried"
     if asset.materialize != MaterializationKind.TABLE:
         return f"it has `materialize: {asset.materialize}`; only tables can be tried"
-    if compiled.nodes[name].uses_self:
+    if tables.compiled.nodes[name].uses_self:
         return "it reads its own earlier rows"
-    return next(_unrepeatable(compiled, ProjectTables(compiled), name), None)
+    return next(_unrepeatable(tables, name), None)
 
 
-def _unrepeatable(compiled: Compiled, tables: ProjectTables, name: str) -> Iterator[str]:
+def _unrepeatable(tables: ProjectTables, name: str) -> Iterator[str]:
     """Yield why two runs of a query may give other rows for the same input.
 
     Sums of floats are left out: they differ in the last places only, which a comparison says.
@@ -63,12 +63,12 @@ def _unrepeatable(compiled: Compiled, tables: ProjectTables, name: str) -> Itera
     for text in Queries(statement, tables.catalog(name)).instabilities:
         if not text.endswith(FLOAT_ORDER):
             yield f"two runs of {name} give the same rows only if {text}"
-    for spec in compiled.nodes[name].inputs:
-        if is_view(compiled.project, spec.node):
-            yield from _unrepeatable(compiled, tables, spec.node)
+    for spec in tables.compiled.nodes[name].inputs:
+        if is_view(tables.compiled.project, spec.node):
+            yield from _unrepeatable(tables, spec.node)
 
 
-def suitable_store(session: ProjectSession, compiled: Compiled, name: str) -> Store:
+def suitable_store(session: ProjectSession, tables: ProjectTables, name: str) -> Store:
     """Return the state that holds an asset's publications.
 
     Raise Refused for an asset that can't be tried, and where nothing of it is published.
@@ -78,7 +78,7 @@ def suitable_store(session: ProjectSession, compiled: Compiled, name: str) -> St
             "a trial runs over production's published data",
             hint="leave --env away",
         )
-    reason = unsuitable(compiled, name)
+    reason = unsuitable(tables, name)
     if reason is not None:
         raise Refused(f"{name} can't be tried: {reason}", hint=f"headrace try {name}")
     if session.store is None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from headrace.advisor.project_tables import ProjectTables
 from headrace.model import Asset, UsageError
 from headrace.model.times import parse_duration
 from headrace.services import targets
@@ -80,7 +81,7 @@ def ab(
             hint=f"headrace ab {name} --change new.sql",
         )
     seconds = budget_seconds(budget)
-    store = suitable_store(session, before, name)
+    store = suitable_store(session, ProjectTables(before), name)
     refuse_hidden(session, name, "ab")
     refuse_inputs(session, before, name, "ab")
     same = side_settings(session)
@@ -90,7 +91,7 @@ def ab(
         contents = with_query(session, declared, text_of(change))
         after, settings = compiled_with(session, contents).compiled, same
         require_same_table(before, after, name)
-        suitable_store(session, after, name)
+        suitable_store(session, ProjectTables(after), name)
         refuse_inputs(session, after, name, "ab")
     keys = chosen_partitions(store, declared, partitions, PARTITIONS_DEFAULT)
     from headrace.advisor.trial_runs import TrialRunner

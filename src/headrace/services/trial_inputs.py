@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 EPOCH = 0
 """An epoch that no leader ever has."""
 PARTITIONS_MAX = 50
-DUCKDB_SHARE = 0.75
-"""The share of an attempt's memory that DuckDB gets, as in workers."""
-LARGE_ROWS = 500_000
-"""A task that reads this many rows gets all processors, as in workers."""
 
 
 def unsuitable(tables: ProjectTables, name: str) -> str | None:
@@ -141,6 +137,7 @@ class SideSettings:
     def of(self, task: ComputeTask) -> EngineSettings:
         """Return the settings of a task's session; a task with many rows gets all processors."""
         from headrace.advisor.trial_runs import EngineSettings
+        from headrace.runtime.steps.worker_context import DUCKDB_SHARE, LARGE_ROWS
 
         worker = self._worker
         is_large = sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS

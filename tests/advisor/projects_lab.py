@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headrace.advisor.complexity import ProjectShape
-from headrace.advisor.project_advice import Equality, ProjectFinding, ProjectView, StoredSizes
+from headrace.advisor.project_advice import Equality, ProjectFinding, ProjectView
 from headrace.advisor.project_rules import project_findings
 from headrace.advisor.project_tables import ProjectTables
 from headrace.compiler.compiling import compile_project
 from headrace.compiler.lineage import compile_lineage
 from headrace.plan import Compiled
+from headrace.store.queries.costs import StoredPartitions
 
 HEAD = "/* headrace\nowner: core\n*/\n"
 CONTRACT = """\
@@ -67,7 +68,7 @@ def findings_of(
     root: Path,
     files: Mapping[str, str],
     *,
-    sizes: Mapping[str, StoredSizes] | None = None,
+    sizes: Mapping[str, StoredPartitions] | None = None,
     same_rows: Mapping[tuple[str, str], Equality] | None = None,
 ) -> list[ProjectFinding]:
     """Return the findings in a project that consists of some files."""
@@ -78,7 +79,7 @@ def findings_of(
 def findings_in(
     root: Path,
     compiled: Compiled,
-    sizes: Mapping[str, StoredSizes],
+    sizes: Mapping[str, StoredPartitions],
     same_rows: Mapping[tuple[str, str], Equality],
 ) -> list[ProjectFinding]:
     """Return the findings in a compiled project."""

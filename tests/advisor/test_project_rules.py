@@ -9,8 +9,9 @@ from typing import NamedTuple
 import pytest
 from projects_lab import HEAD, findings_of, patched
 
-from headrace.advisor.project_advice import Equality, StoredSizes
+from headrace.advisor.project_advice import Equality
 from headrace.advisor.project_rules import PROJECT_RULES
+from headrace.store.queries.costs import StoredPartitions
 
 CASES = Path(__file__).with_name("projects.txt")
 
@@ -64,17 +65,17 @@ DAILY = {
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        (StoredSizes(400, 400 * 2_000), "by month, they would have about 60 kB"),
-        (StoredSizes(400, 400 * 10_000), "by week, they would have about 70 kB"),
-        (StoredSizes(90, 90 * 2_000), ""),
-        (StoredSizes(400, 400 * 30_000), ""),
-        (StoredSizes(3, 3 * 100_000_000_000), "by hour, one would be recomputed faster"),
-        (StoredSizes(3, 3 * 5_000_000_000_000), "by a key, one would be recomputed faster"),
-        (StoredSizes(400, 0), ""),
-        (StoredSizes(0, 0), ""),
+        (StoredPartitions(400, 400 * 2_000), "by month, they would have about 60 kB"),
+        (StoredPartitions(400, 400 * 10_000), "by week, they would have about 70 kB"),
+        (StoredPartitions(90, 90 * 2_000), ""),
+        (StoredPartitions(400, 400 * 30_000), ""),
+        (StoredPartitions(3, 3 * 100_000_000_000), "by hour, one would be recomputed faster"),
+        (StoredPartitions(3, 3 * 5_000_000_000_000), "by a key, one would be recomputed faster"),
+        (StoredPartitions(400, 0), ""),
+        (StoredPartitions(0, 0), ""),
     ],
 )
-def test_partition_sizes(sizes: StoredSizes, words: str, tmp_path: Path) -> None:
+def test_partition_sizes(sizes: StoredPartitions, words: str, tmp_path: Path) -> None:
     """Would catch: advice on a few partitions, or a grain that makes things no better."""
     messages = _messages(tmp_path, DAILY, {"a": sizes}, {})
     assert [words in message for message in messages] == ([True] if words else [])
@@ -95,7 +96,7 @@ def test_equal_rows_are_measured(tmp_path: Path) -> None:
 def _messages(
     root: Path,
     files: Mapping[str, str],
-    sizes: Mapping[str, StoredSizes],
+    sizes: Mapping[str, StoredPartitions],
     same_rows: Mapping[tuple[str, str], Equality],
 ) -> list[str]:
     findings = findings_of(root, files, sizes=sizes, same_rows=same_rows)

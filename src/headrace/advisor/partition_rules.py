@@ -9,12 +9,13 @@ from sqlglot import exp
 
 from headrace.advisor.advice import Edit, Finding, Premise
 from headrace.advisor.edits import unified_diff
-from headrace.advisor.project_advice import ProjectFinding, ProjectView, StoredSizes
+from headrace.advisor.project_advice import ProjectFinding, ProjectView
 from headrace.model import Asset, Grain, InputMode, InputSpec, Source, SqlBody
 from headrace.model.fields import bytes_as_text
 from headrace.plan.schemas import InputSchema, OutputSchemaRequest
 from headrace.plan.sql_analysis import analyse_output
 from headrace.sql.analysis import analyse
+from headrace.store.queries.costs import StoredPartitions
 
 SMALL_BYTES = 20_000
 SMALL_PARTITIONS_LEAST = 100
@@ -202,7 +203,7 @@ def grain(view: ProjectView) -> Iterator[ProjectFinding]:
         yield ProjectFinding(name, Finding("grain", "grain", 0, message, premises, provable=False))
 
 
-def better_grain(of: Grain, sizes: StoredSizes) -> str | None:
+def better_grain(of: Grain, sizes: StoredPartitions) -> str | None:
     """Return what is wrong with the size of partitions and which grain fits; None if nothing is."""
     mean = sizes.bytes // sizes.partitions
     text = f"{sizes.partitions:,} partitions of {bytes_as_text(mean)} in the mean"

@@ -16,13 +16,7 @@ from headrace.advisor.queries import Queries
 from headrace.advisor.statements import Statement
 from headrace.model import Asset, SqlBody
 from headrace.plan import Compiled
-
-
-class StoredSizes(NamedTuple):
-    """How many partitions a node has stored, and their bytes."""
-
-    partitions: int
-    bytes: int
+from headrace.store.queries.costs import StoredPartitions
 
 
 class Equality(NamedTuple):
@@ -90,7 +84,7 @@ class ProjectView:
         tables: ProjectTables,
         shape: ProjectShape,
         file_text: Callable[[str], str | None],
-        sizes: Mapping[str, StoredSizes],
+        sizes: Mapping[str, StoredPartitions],
         same_rows: Mapping[tuple[str, str], Equality],
     ) -> None:
         self.compiled, self.tables, self.shape = compiled, tables, shape

@@ -11,7 +11,6 @@ import msgspec
 from headrace.advisor.complexity import SEEN_DAYS, Finding, ProjectShape
 from headrace.advisor.costs import MONTH_DAYS, CostAmount, CostItem, sums
 from headrace.advisor.partition_rules import better_grain
-from headrace.advisor.project_advice import StoredSizes
 from headrace.advisor.same_content import same_rows
 from headrace.compiler.lineage import compile_lineage
 from headrace.model.partitions import command_line
@@ -82,8 +81,7 @@ def _measured(figuring: Figuring, shape: ProjectShape) -> Iterator[Finding]:
         node = figuring.project.source_or_asset(name)
         if node is None or node.partition.grain is None:
             continue
-        stored_sizes = StoredSizes(sizes.partitions, sizes.bytes)
-        better = better_grain(node.partition.grain, stored_sizes)
+        better = better_grain(node.partition.grain, sizes)
         if better is not None:
             yield Finding("grain", name, better)
 

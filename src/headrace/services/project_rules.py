@@ -8,7 +8,7 @@ from typing import NamedTuple
 from headrace.advisor.advice import Verdict
 from headrace.advisor.checking import Advice
 from headrace.advisor.complexity import SEEN_DAYS, ProjectShape
-from headrace.advisor.project_advice import Equality, ProjectFinding, ProjectView, StoredSizes
+from headrace.advisor.project_advice import Equality, ProjectFinding, ProjectView
 from headrace.advisor.project_rules import project_findings
 from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.same_content import same_rows
@@ -18,7 +18,7 @@ from headrace.plan.compiled import Compiled
 from headrace.services.costs import figuring_of
 from headrace.services.session import ProjectSession
 from headrace.store.queries import complexity as stored
-from headrace.store.queries.costs import stored_partitions
+from headrace.store.queries.costs import StoredPartitions, stored_partitions
 
 PARTITIONS_MAX = 20
 """A response lists at most this many of the equal partitions."""
@@ -28,7 +28,7 @@ class _History(NamedTuple):
     """What is stored: observed reads, sizes, and nodes with equal rows. Empty without a store."""
 
     seen: frozenset[str] = frozenset()
-    sizes: Mapping[str, StoredSizes] = {}
+    sizes: Mapping[str, StoredPartitions] = {}
     same_rows: Mapping[tuple[str, str], Equality] = {}
 
 
@@ -66,10 +66,7 @@ def _history(session: ProjectSession) -> _History:
         return _History()
     with figuring_of(session, f"{SEEN_DAYS}d") as figuring:
         contents = stored.contents(figuring.tx)
-        sizes = {
-            name: StoredSizes(sizes.partitions, sizes.bytes)
-            for name, sizes in stored_partitions(figuring.tx).items()
-        }
+        sizes = stored_partitions(figuring.tx)
         seen = frozenset(usage.node for usage in figuring.reads)
     return _History(seen, sizes, _equal_nodes(contents))
 

@@ -41,12 +41,13 @@ def text_of(svg: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """Two consumers that wait since the vendor renamed a column; one has a public badge."""
+    """Consumers that wait since the vendor renamed a column; one has a public badge."""
     root = project(tmp_path_factory.mktemp("badges") / "shop")
     write(
         root / "consumers.yaml",
         '- {consumer: report, owner: core, reads: [revenue], due: "07:00"}\n'
-        '- {consumer: open-report, owner: core, reads: [revenue], due: "07:00", badge: public}\n',
+        '- {consumer: open-report, owner: core, reads: [revenue], due: "07:00", badge: public}\n'
+        '- {consumer: far, owner: core, domain: reports, reads: [revenue], due: "07:00"}\n',
     )
     for day in ("2025-03-01", "2025-03-02"):
         deliver(root, day)
@@ -56,7 +57,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     who = response(root, "access", "whoami")["who"]
     write(root / "access.yaml", f"- {{role: admin, to: [{who}]}}\n")
     headrace(root, "apply", "--yes")
-    scopes = {"viewer": "viewer", "owner": "owner", "elsewhere": "viewer:env=dev"}
+    scopes = {
+        "viewer": "viewer",
+        "owner": "owner",
+        "elsewhere": "viewer:env=dev",
+        "limited": "owner:domain=reports",
+    }
     tokens = {
         name: str(response(root, "token", "create", name, "--scope", scope)["token"])
         for name, scope in scopes.items()
@@ -140,3 +146,14 @@ def test_hostile_texts_are_text_and_a_badge_is_small(text: str) -> None:
     tags = {node.tag.rpartition("}")[2] for node in ET.fromstring(svg).iter()}
     assert tags == {"svg", "title", "rect", "path", "g", "text"}
     assert "\u202e" not in svg.decode() and b"\x00" not in svg
+
+
+def test_a_link_of_a_limited_owner_names_no_node_that_they_may_not_see(shop: Shop) -> None:
+    """Would catch: a way to read what their role hides, by a link that they give themselves."""
+    signed = "/api/v1/consumers/far/badge"
+    path = shop.ask(signed, "limited").json["path"]
+    whole = shop.ask(signed, "owner").json["path"]
+    reason = shop.text(whole).split(" · ")[2:]
+    assert reason and "orders" in reason[0]
+    assert shop.text(path).split(" · ") == shop.text(whole).split(" · ")[:2]
+    assert path != whole and "orders" not in shop.text("/badge/far.svg", "limited")

@@ -66,9 +66,9 @@ def badge_link(
 ) -> BadgeLinkResponse:
     """Return a signed link to the badge of a consumer, valid for some days.
 
-    Whoever has it sees the state and the reason, so that an owner gives it. A badge that is
-    declared public needs no signature. Raise UnknownName for an unknown consumer, KeyProblem if the
-    key that signs can't be read.
+    Whoever has it sees the state and the reason, so that an owner gives it; without the reason if
+    the owner's role is limited to nodes. A badge that is declared public needs no signature. Raise
+    UnknownName for an unknown consumer, KeyProblem if the key that signs can't be read.
     """
     public = _is_public(session, name)
     until = None if public else session.now().date() + timedelta(days=days)
@@ -100,12 +100,19 @@ def linked_badge(session: ProjectSession, name: str, until: str, link: str) -> B
         key = key_store(session).data_key(*KEY, create=False)
     except (ValueError, KeyProblem):
         return None
-    if recipient_of(key.secret, link, _about(session, name, end)) != name:
-        return None
-    if session.now().date() > end:
+    with_reason = next(
+        (
+            reason
+            for reason in (True, False)
+            if recipient_of(key.secret, link, _about(session, name, end, with_reason=reason))
+            == name
+        ),
+        None,
+    )
+    if with_reason is None or session.now().date() > end:
         return None
     try:
-        return _badge(session, name, with_reason=True)
+        return _badge(session, name, with_reason=with_reason)
     except UnknownName:
         return None
 
@@ -115,11 +122,16 @@ def _signed(session: ProjectSession, name: str, until: date) -> str:
     from headrace.services.masking import key_store
 
     key = key_store(session).data_key(*KEY)
-    return signed_link(key.secret, name, _about(session, name, until))
+    # a reason can name nodes that somebody with a limited role may not see
+    about = _about(session, name, until, with_reason=session.visible is None)
+    return signed_link(key.secret, name, about)
 
 
-def _about(session: ProjectSession, name: str, until: date) -> list[str | int | None]:
-    return [session.settings.name, session.env, name, until.isoformat()]
+def _about(
+    session: ProjectSession, name: str, until: date, *, with_reason: bool
+) -> list[str | int | None]:
+    about = [session.settings.name, session.env, name, until.isoformat()]
+    return [*about] if with_reason else [*about, "without reason"]
 
 
 def _is_public(session: ProjectSession, name: str) -> bool:

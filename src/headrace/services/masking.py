@@ -130,19 +130,20 @@ def refuse_inputs(session: ProjectSession, compiled: Compiled, name: str, comman
     It can show each column of its inputs under another name. They need a role that reads them, and
     no column of them may be hidden or masked. A view that isn't applied is the caller's code, too.
     """
-    applied = session.compiled
     waiting, seen = [name], set[str]()
     while waiting:
         for node in {spec.node for spec in compiled.nodes[waiting.pop()].inputs} - seen:
             seen.add(node)
             _require_read(session, compiled, name, node, command)
-            before = None if applied is None else applied.nodes.get(node)
-            if before is not None:
+            if session.compiled is not None and node in session.compiled.nodes:
                 refuse_hidden(session, node, command)
-            if is_view(compiled.project, node) and (
-                before is None or before.fingerprint != compiled.nodes[node].fingerprint
-            ):
+            if is_view(compiled.project, node) and not _is_applied(session, compiled, node):
                 waiting.append(node)
+
+
+def _is_applied(session: ProjectSession, compiled: Compiled, node: str) -> bool:
+    applied = None if session.compiled is None else session.compiled.nodes.get(node)
+    return applied is not None and applied.fingerprint == compiled.nodes[node].fingerprint
 
 
 def _require_read(

@@ -261,9 +261,10 @@ class SessionMethods:
     def badge(self, name: str, *, days: int = 365) -> BadgeLinkResponse:
         """Return a signed link to the badge of a consumer, valid for some days.
 
-        Whoever has it sees the state and the reason, so that an owner gives it. A badge that
-        is declared public needs no signature. Raise UnknownName for an unknown consumer,
-        KeyProblem if the key that signs can't be read.
+        Whoever has it sees the state and the reason, so that an owner gives it; without the
+        reason if the owner's role is limited to nodes. A badge that is declared public needs
+        no signature. Raise UnknownName for an unknown consumer, KeyProblem if the key that
+        signs can't be read.
         """
         result: BadgeLinkResponse = self._call("badges:badge_link", name=name, days=days)
         return result

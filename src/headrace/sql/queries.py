@@ -127,25 +127,8 @@ def _recursive(
         inner = NameScope({**ctes, name: FromItem(name, current, query=union_)}, scope.parent)
         step = bind_query(context, union_.args["expression"], inner)
         if not (current.complete and step.complete):
-            everything = raised(union([current.everything(), step.everything()]), OPAQUE)
-            filters = union([current.filters, step.filters])
-            names = [Output(column.name, UNKNOWN, everything) for column in current.columns]
-            return Relation(names, filters, opaque=None if current.complete else everything)
-        widened = Relation(
-            [
-                Output(
-                    column.name,
-                    column.type,
-                    (
-                        union([column.edges, step.columns[at].edges])
-                        if at < len(step.columns)
-                        else column.edges
-                    ),
-                )
-                for at, column in enumerate(current.columns)
-            ],
-            union([current.filters, step.filters]),
-        )
+            return _of_everything(current, step)
+        widened = _widened(current, step)
         same = (
             all(a.edges == b.edges for a, b in zip(current.columns, widened.columns, strict=True))
             and current.filters == widened.filters
@@ -154,6 +137,23 @@ def _recursive(
         if same:
             break
     return current
+
+
+def _of_everything(anchor: Relation, step: Relation) -> Relation:
+    """Return the anchor's columns, each computed from everything that both parts read."""
+    everything = raised(union([anchor.everything(), step.everything()]), OPAQUE)
+    columns = [Output(column.name, UNKNOWN, everything) for column in anchor.columns]
+    filters = union([anchor.filters, step.filters])
+    return Relation(columns, filters, opaque=None if anchor.complete else everything)
+
+
+def _widened(anchor: Relation, step: Relation) -> Relation:
+    """Return the anchor with the lineage of the recursive part added column by column."""
+    columns = []
+    for at, column in enumerate(anchor.columns):
+        added = step.columns[at].edges if at < len(step.columns) else NO_EDGES
+        columns.append(Output(column.name, column.type, union([column.edges, added])))
+    return Relation(columns, union([anchor.filters, step.filters]))
 
 
 def _set_operation(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relation:

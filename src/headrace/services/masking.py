@@ -152,12 +152,12 @@ def _require_read(
     declared = session.project().node(node) or compiled.project.node(node)
     if unrestricted(session) or declared is None:
         return
-    shown, rules = session.shows(node), rules_of(session)
-    if shown and any(
+    visible, rules = session.shows(node), rules_of(session)
+    if visible and any(
         decision(session, rules, Permission.READ, at).allowed for at in (None, declared)
     ):
         return
-    which = node if shown else "a node"
+    which = node if visible else "a node"
     raise Refused(
         f"{command} would read {which} that you may not read: {name} has it as an input",
         hint=f"headrace read {name}",

@@ -91,3 +91,27 @@ def test_an_unknown_grouping_is_refused(tmp_path: Path) -> None:
     """Would catch: a misspelt grouping that is answered by another one."""
     with pytest.raises(UsageError, match="no grouping"):
         firm(tmp_path, 1).view(by="domains")
+
+
+def test_filters_count_the_nodes_that_match_on_each_card(tmp_path: Path) -> None:
+    """Would catch: a filter that hides what leads to a node, or misses nodes inside groups."""
+    project = firm(tmp_path, 12, domains=2)
+    (tmp_path / "assets/f1/a11.sql").write_text(
+        "/* headrace\nowner: edge\ndomain: d1\ntags: [daily]\n*/\nselect id from a10\n"
+    )
+    plain = project.view(by="domain")
+    assert plain.matching is None and {card.matching for card in plain.cards} == {None}
+    by_name = project.view(by="domain", find="A 1")
+    assert by_name.matching == 3, "a1, a10, a11"
+    assert {card.id: card.matching for card in by_name.cards} == {
+        "domain:": 0, "domain:d0": 1, "domain:d1": 2,
+    }  # fmt: skip
+    assert by_name.edges == plain.edges
+    assert project.view(owner="edge").matching == 2, "raw, a11"
+    assert project.view(owner="edge", tag="daily").matching == 1
+    assert project.view(state="never").matching == 14
+    assert project.view(tag="unheard-of").matching == 0
+    opened = project.view(by="domain", open=("d1",), tag="daily")
+    assert {card.name: card.matching for card in opened.cards if card.kind == "asset"} == {
+        "a1": 0, "a3": 0, "a5": 0, "a7": 0, "a9": 0, "a11": 1,
+    }  # fmt: skip

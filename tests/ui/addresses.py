@@ -24,6 +24,7 @@ PAGES = (
     "/graph",
     "/graph?mode=focus&root={asset}",
     "/graph?mode=blast&root={source}",
+    "/graph?find={asset}",
     "/figures/promises",
     "/runs",
     "/runs/{run}",

@@ -80,3 +80,21 @@ def test_arrow_keys_follow_the_edges_of_the_graph(narrow: Page) -> None:
         assert narrow.evaluate(FOCUSED) == card, key
     narrow.keyboard.press("Enter")
     narrow.wait_for_url("**/graph?mode=focus&root=revenue")
+
+
+def test_the_graph_is_searched_by_keys_and_saved_as_pictures(narrow: Page) -> None:
+    """Would catch: a match that isn't gone to, a filter that is lost when a node is opened, a
+    picture that isn't one."""
+    open_page(narrow, "/graph")
+    narrow.get_by_label("Find").fill("REV")
+    narrow.get_by_text("1 match").wait_for()
+    narrow.keyboard.press("Enter")
+    assert narrow.evaluate(FOCUSED) == "asset:revenue"
+    narrow.keyboard.press("Enter")
+    narrow.wait_for_url("**/graph?mode=focus&root=revenue&find=REV")
+    narrow.get_by_role("link", name="Whole graph").click()
+    narrow.wait_for_url("**/graph?find=REV")
+    for button, start in (("Save SVG", b"<svg "), ("Save PNG", b"\x89PNG\r\n")):
+        with narrow.expect_download() as download:
+            narrow.get_by_role("button", name=button).click()
+        assert download.value.path().read_bytes().startswith(start)

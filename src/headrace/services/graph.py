@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.model import UsageError
 from headrace.plan.node_graph import NodeGraph
-from headrace.services.graph_cards import GraphOverview, edges_between
+from headrace.services.graph_cards import GraphFilters, GraphOverview, edges_between
 from headrace.services.graph_groups import CARDS_MAX, overview
 from headrace.services.incidents import ID, incident
 from headrace.services.parameters import Excluded, Selected
@@ -32,7 +32,8 @@ class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     The root of `blast` may be an incident, whose cause it then starts from. `overview` shows the
     whole graph: each node or, in a large project and with `by`, groups; those in `open` are shown
-    node by node.
+    node by node. `find` (words that the name contains), `state`, `owner` and `tag` leave the view
+    as it is and count on each card the nodes that match them all.
     """
 
     mode: str = "overview"
@@ -41,6 +42,10 @@ class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
     root: str | None = None
     hops: Annotated[int, msgspec.Meta(ge=0, le=HOPS_MAX)] = 2
     budget: Annotated[int, msgspec.Meta(ge=1, le=CARDS_MAX)] = 48
+    find: str = ""
+    state: str | None = None
+    owner: str | None = None
+    tag: str | None = None
 
 
 @authorised
@@ -52,6 +57,11 @@ def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
     if query.mode not in MODES:
         raise UsageError(f"{query.mode[:40]!r} is no view", hint=f"one of {', '.join(MODES)}")
     whole = GraphOverview(session)
+    matching = whole.filter(GraphFilters(query.find, query.state, query.owner, query.tag))
+    return msgspec.structs.replace(_view(session, whole, query), matching=matching)
+
+
+def _view(session: ProjectSession, whole: GraphOverview, query: GraphViewQuery) -> GraphView:
     if query.mode == "overview":
         return overview(whole, query.by, query.open, query.budget)
     root = _root(session, whole, query.root)

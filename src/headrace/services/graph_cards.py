@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import repeat
+from typing import NamedTuple
 
 from headrace.services.catalog_search import NEVER, Cards
 from headrace.services.responses.catalog import CardView, CountedRow, EdgeView
@@ -13,6 +14,15 @@ from headrace.services.snapshots import node_graph
 
 WORST_FIRST = ("wrong", "late", "stale", "behind", "at_risk", "never", "unknown", "fresh", "served")
 """States of nodes and consumers, the most urgent first."""
+
+
+class GraphFilters(NamedTuple):
+    """Words that the name contains, a state, an owner and a tag, all of which must match."""
+
+    find: str = ""
+    state: str | None = None
+    owner: str | None = None
+    tag: str | None = None
 
 
 class GraphOverview:
@@ -29,6 +39,29 @@ class GraphOverview:
         if session.visible is not None:
             self.reach = self.reach.within(session.visible)
         self._states = {**self.cards.states, **self.cards.consumer_states()}
+        self._matching: frozenset[str] | None = None
+
+    def filter(self, filters: GraphFilters) -> int | None:
+        """Count on each card the nodes that match; return their number in the whole graph.
+
+        Nothing is counted without a filter, which is None.
+        """
+        if filters == GraphFilters():
+            return None
+        self._matching = frozenset(name for name in self.names if self._matches(name, filters))
+        return len(self._matching)
+
+    def _matches(self, name: str, filters: GraphFilters) -> bool:
+        node = self.project.node(name)
+        return (
+            all(word in name.lower() for word in filters.find.lower().split())
+            and filters.state in (None, self.state(name))
+            and filters.owner in (None, self.cards.owner(name))
+            and (filters.tag is None or (node is not None and filters.tag in node.tags))
+        )
+
+    def _count(self, names: Sequence[str]) -> int | None:
+        return None if self._matching is None else sum(name in self._matching for name in names)
 
     def state(self, name: str) -> str:
         """Return a node's freshness, or a consumer's state."""
@@ -74,6 +107,7 @@ class GraphOverview:
                 steps=at,
                 hidden_above=0,
                 hidden_below=0,
+                matching=self._count([name]),
             )
             for name, at in steps.items()
         ]
@@ -105,6 +139,7 @@ class GraphOverview:
             steps=steps,
             hidden_above=0,
             hidden_below=0,
+            matching=self._count(names),
         )
 
 

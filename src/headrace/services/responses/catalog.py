@@ -214,6 +214,8 @@ class CardView(Response, frozen=True, kw_only=True):
     hidden_above: int
     hidden_below: int
     """Neighbours that aren't in the view, not even rolled up."""
+    matching: int | None = None
+    """How many of its nodes match the filters; null without a filter."""
 
 
 class EdgeView(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -239,3 +241,5 @@ class GraphView(Response, frozen=True, kw_only=True):
     shown: int
     cards: list[CardView]
     edges: list[EdgeView]
+    matching: int | None = None
+    """How many nodes of the whole graph match the filters; null without a filter."""

@@ -5,6 +5,7 @@ import {
   Controls,
   Handle,
   MiniMap,
+  Panel,
   Position,
   ReactFlow,
   useReactFlow,
@@ -17,8 +18,18 @@ import { useEffect, useMemo, useState } from "react";
 import { useNavigate } from "react-router";
 import type { Schema } from "../../api/client";
 import { Shape, toneOf, labelOf } from "../../parts/State";
-import { detailOf, isGroup, nameOf, targetOf, descriptionOf, stateOf, type Card } from "./card";
+import {
+  descriptionOf,
+  detailOf,
+  isGroup,
+  nameOf,
+  stateOf,
+  targetOf,
+  type Card,
+  type Address,
+} from "./card";
 import type { ColumnLineage } from "./columnLineage";
+import { Download } from "./Download";
 import { CARD, layout, neighbour, type Positions } from "./layout";
 
 const READABLE = 0.75;
@@ -31,11 +42,11 @@ type CardNode = Node<{ card: Card; root: boolean; columns: readonly string[] | n
 export function Canvas({
   view,
   lineage,
-  open,
+  address,
 }: {
   view: Schema["GraphView"];
   lineage: ColumnLineage | null;
-  open: readonly string[];
+  address: Address;
 }) {
   const navigate = useNavigate();
   const positions = useLayout(view);
@@ -68,11 +79,11 @@ export function Canvas({
       onlyRenderVisibleElements={false}
       minZoom={0.2}
       maxZoom={1.6}
-      onNodeClick={(_, clicked) => void navigate(targetOf(clicked.data.card, open))}
+      onNodeClick={(_, clicked) => void navigate(targetOf(clicked.data.card, address))}
       onKeyDown={(event) => {
         const here = focusedCard();
         const card = view.cards.find((other) => other.id === here);
-        if (event.key === "Enter" && card) void navigate(targetOf(card, open));
+        if (event.key === "Enter" && card) void navigate(targetOf(card, address));
         else if (here && walk(event.key, here, view, positions)) event.preventDefault();
       }}
       ariaLabelConfig={{
@@ -85,6 +96,9 @@ export function Canvas({
         <MiniMap pannable zoomable ariaLabel="Map of the graph" nodeColor="var(--line-strong)" />
       )}
       <InitialViewport view={view} positions={positions} />
+      <Panel position="top-right">
+        <Download view={view} positions={positions} />
+      </Panel>
     </ReactFlow>
   );
 }
@@ -183,7 +197,7 @@ function CardPart({ data: { card, root, columns } }: NodeProps<CardNode>) {
   const state = stateOf(card);
   return (
     <div
-      className={`card tone-${toneOf(state)}${root ? " root" : ""}${isGroup(card) ? " group" : ""}${columns?.length === 0 ? " aside" : ""}`}
+      className={`card tone-${toneOf(state)}${root ? " root" : ""}${isGroup(card) ? " group" : ""}${columns?.length === 0 || card.matching === 0 ? " aside" : ""}`}
       title={descriptionOf(card)}
     >
       <Handle type="target" position={Position.Left} isConnectable={false} />

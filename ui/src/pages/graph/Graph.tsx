@@ -6,7 +6,9 @@ import { useResponse } from "../../api/responses";
 import { useKeys } from "../../app/keys";
 import { Heading, Loaded, usePageTitle } from "../../parts/Page";
 import { Shape, toneOf } from "../../parts/State";
+import { useFilters } from "../../parts/filters";
 import { Canvas } from "./Canvas";
+import { FILTERS, Filters } from "./Filters";
 import { useColumnLineage, type ColumnLineage } from "./columnLineage";
 import {
   GROUPINGS,
@@ -18,6 +20,7 @@ import {
   stateOf,
   targetOf,
   type Card,
+  type Address,
 } from "./card";
 import "../../parts/filters.css";
 import "./graph.css";
@@ -30,10 +33,18 @@ export function Graph() {
   const mode = params.get("mode") ?? "overview";
   const root = params.get("root");
   const by = params.get("by");
-  const open = params.getAll("open");
+  const { values: filters, set: setFilter } = useFilters(FILTERS);
+  const address: Address = { open: params.getAll("open"), filters };
   const hops = Math.min(Math.max(Number(params.get("hops") ?? 2) || 0, 0), HOPS_MAX);
   const response = useResponse("/api/v1/graph/view", {
-    query: { mode, hops, ...(root ? { root } : {}), ...(by ? { by } : {}), open },
+    query: {
+      mode,
+      hops,
+      ...(root ? { root } : {}),
+      ...(by ? { by } : {}),
+      open: [...address.open],
+      ...filters,
+    },
   });
   const column = mode === "focus" ? (params.get("column") ?? "") : "";
   const lineage = useColumnLineage(root ?? "", column);
@@ -56,7 +67,12 @@ export function Graph() {
         title={titleOf(mode, root)}
         subtitle={
           response.data &&
-          `${response.data.shown || response.data.cards.length} shown of ${response.data.total} nodes`
+          [
+            `${response.data.shown || response.data.cards.length} shown of ${response.data.total} nodes`,
+            typeof response.data.matching === "number" && `${response.data.matching} match`,
+          ]
+            .filter(Boolean)
+            .join(" · ")
         }
       >
         {mode === "focus" && (
@@ -88,35 +104,43 @@ export function Graph() {
             column={column}
             choose={(next) =>
               setParams(
-                { mode, root, hops: `${hops}`, ...(next ? { column: next } : {}) },
+                { mode, root, hops: `${hops}`, ...(next ? { column: next } : {}), ...filters },
                 { replace: true },
               )
             }
           />
         )}
         {root && mode === "focus" && (
-          <Link className="button" to={`/graph?${new URLSearchParams({ mode: "blast", root })}`}>
+          <Link
+            className="button"
+            to={`/graph?${new URLSearchParams({ mode: "blast", root, ...filters })}`}
+          >
             All below it
           </Link>
         )}
         {mode === "overview" && response.data && (
-          <Grouping by={by ?? response.data.by} whole={response.data.by === null || by !== null} />
+          <Grouping
+            by={by ?? response.data.by}
+            whole={response.data.by === null || by !== null}
+            filters={filters}
+          />
         )}
         {mode !== "overview" && (
-          <Link className="button" to="/graph">
+          <Link className="button" to={`/graph?${new URLSearchParams(filters)}`}>
             Whole graph
           </Link>
         )}
       </Heading>
+      <Filters values={filters} set={setFilter} view={response.data} />
       <Loaded document={response}>
         {(view) => (
           <div className="graph">
             <section className="panel canvas" aria-label="Graph">
               <ReactFlowProvider key={`${mode} ${root ?? ""}`}>
-                <Canvas view={view} lineage={lineage} open={open} />
+                <Canvas view={view} lineage={lineage} address={address} />
               </ReactFlowProvider>
             </section>
-            <GraphList view={view} lineage={lineage} open={open} />
+            <GraphList view={view} lineage={lineage} address={address} />
           </div>
         )}
       </Loaded>
@@ -125,7 +149,15 @@ export function Graph() {
 }
 
 /** What the nodes are grouped by. A project of few nodes can be shown without groups. */
-function Grouping({ by, whole }: { by: string | null; whole: boolean }) {
+function Grouping({
+  by,
+  whole,
+  filters,
+}: {
+  by: string | null;
+  whole: boolean;
+  filters: Address["filters"];
+}) {
   const navigate = useNavigate();
   return (
     <label>
@@ -134,7 +166,11 @@ function Grouping({ by, whole }: { by: string | null; whole: boolean }) {
         className="input inline"
         value={by ?? ""}
         onChange={({ target }) =>
-          void navigate(target.value ? overviewOf(target.value, []) : "/graph")
+          void navigate(
+            target.value
+              ? overviewOf(target.value, { open: [], filters })
+              : `/graph?${new URLSearchParams(filters)}`,
+          )
         }
       >
         {whole && <option value="">nothing</option>}
@@ -147,21 +183,21 @@ function Grouping({ by, whole }: { by: string | null; whole: boolean }) {
 }
 
 /** The groups whose nodes are shown one by one; each can be closed again. */
-function OpenGroups({ by, open }: { by: string; open: readonly string[] }) {
+function OpenGroups({ by, address }: { by: string; address: Address }) {
   return (
     <section>
       <h2>
-        Open <span className="muted small">{open.length}</span>
+        Open <span className="muted small">{address.open.length}</span>
       </h2>
       <ul>
-        {open.map((group) => (
+        {address.open.map((group) => (
           <li key={group}>
             <span aria-hidden="true">×</span>
             <Link
-              to={overviewOf(
-                by,
-                open.filter((other) => other !== group),
-              )}
+              to={overviewOf(by, {
+                ...address,
+                open: address.open.filter((other) => other !== group),
+              })}
             >
               Close {group || "those without one"}
             </Link>
@@ -213,11 +249,11 @@ function titleOf(mode: string, root: string | null): string {
 function GraphList({
   view,
   lineage,
-  open,
+  address,
 }: {
   view: Schema["GraphView"];
   lineage: ColumnLineage | null;
-  open: readonly string[];
+  address: Address;
 }) {
   const groups = view.root
     ? ([
@@ -235,11 +271,11 @@ function GraphList({
         <section>
           <h2>{root.kind}</h2>
           <ul>
-            <Entry card={root} columns={lineage?.get(root.name)} open={open} />
+            <Entry card={root} columns={lineage?.get(root.name)} address={address} />
           </ul>
         </section>
       )}
-      {view.by !== null && open.length > 0 && <OpenGroups by={view.by} open={open} />}
+      {view.by !== null && address.open.length > 0 && <OpenGroups by={view.by} address={address} />}
       {groups.map(
         ([title, cards]) =>
           cards.length > 0 && (
@@ -250,14 +286,17 @@ function GraphList({
               <ul>
                 {cards
                   .toSorted(
-                    (a, b) => Math.abs(a.steps) - Math.abs(b.steps) || a.name.localeCompare(b.name),
+                    (a, b) =>
+                      Number(!a.matching) - Number(!b.matching) ||
+                      Math.abs(a.steps) - Math.abs(b.steps) ||
+                      a.name.localeCompare(b.name),
                   )
                   .map((card) => (
                     <Entry
                       key={card.id}
                       card={card}
                       columns={lineage?.get(card.name)}
-                      open={open}
+                      address={address}
                     />
                   ))}
               </ul>
@@ -271,20 +310,23 @@ function GraphList({
 function Entry({
   card,
   columns,
-  open,
+  address,
 }: {
   card: Card;
   columns: readonly string[] | undefined;
-  open: readonly string[];
+  address: Address;
 }) {
   const state = stateOf(card);
   return (
-    <li>
+    <li className={card.matching ? "matching" : undefined}>
       <span className={`tone-${toneOf(state)}`}>
         <Shape of={toneOf(state)} state={state} />
       </span>
       <span>
-        <Link to={targetOf(card, open)}>{nameOf(card)}</Link>
+        <Link to={targetOf(card, address)}>{nameOf(card)}</Link>
+        {!isGroup(card) && card.matching === 1 && (
+          <span className="visually-hidden">, matches</span>
+        )}
         {!isGroup(card) && (
           <>
             {" "}

@@ -12,6 +12,10 @@ export const GROUPINGS: Record<string, string> = {
   folder: "Folders",
   kind: "Kinds",
 };
+/** What the address of a view keeps while one moves: the open groups and the filters. */
+export type Address = { open: readonly string[]; filters: Readonly<Record<string, string>> };
+export const NO_ADDRESS: Address = { open: [], filters: {} };
+
 /** Whether it stands for several nodes: those of a group, or those that there is no room for. */
 export const isGroup = (card: Card): boolean => opensInPlace(card) || card.kind === "more";
 export const opensInPlace = (card: Card): boolean => card.kind in GROUPINGS;
@@ -30,7 +34,12 @@ export function nameOf(card: Card): string {
 
 export function detailOf(card: Card): string {
   if (isGroup(card))
-    return card.states.map((state) => `${state.count} ${labelOf(state.value)}`).join(", ");
+    return [
+      card.matching && `${card.matching} of ${card.count} match`,
+      card.states.map((state) => `${state.count} ${labelOf(state.value)}`).join(", "),
+    ]
+      .filter(Boolean)
+      .join(" · ");
   const parts = [
     card.incident,
     card.paused && "paused",
@@ -47,16 +56,20 @@ export function descriptionOf(card: Card): string {
 }
 
 /** What opening a card shows: what is around a node, the nodes of a group beside those that are open, or the list of the others. */
-export function targetOf(card: Card, open: readonly string[] = []): string {
-  if (opensInPlace(card)) return overviewOf(card.kind, [...open, card.name]);
+export function targetOf(card: Card, { open, filters }: Address = NO_ADDRESS): string {
+  if (opensInPlace(card)) return overviewOf(card.kind, { open: [...open, card.name], filters });
   return isGroup(card)
     ? `/assets?${new URLSearchParams({ domain: card.name })}`
-    : `/graph?${new URLSearchParams({ mode: "focus", root: card.name })}`;
+    : `/graph?${new URLSearchParams({ mode: "focus", root: card.name, ...filters })}`;
 }
 
 /** The whole graph in groups, some of them open. */
-export function overviewOf(by: string, open: readonly string[]): string {
-  return `/graph?${new URLSearchParams([["by", by], ...open.map((name) => ["open", name])])}`;
+export function overviewOf(by: string, { open, filters }: Address): string {
+  return `/graph?${new URLSearchParams([
+    ["by", by],
+    ...open.map((name) => ["open", name]),
+    ...Object.entries(filters),
+  ])}`;
 }
 
 export function pageOf(card: Card): string {

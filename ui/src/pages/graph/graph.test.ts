@@ -2,6 +2,7 @@ import ELK from "elkjs/lib/elk.bundled.js";
 import { describe, expect, it } from "vitest";
 import { descriptionOf, detailOf, nameOf, pageOf, targetOf, type Card } from "./card";
 import { CARD, layout, neighbour } from "./layout";
+import { pictureOf } from "./picture";
 
 const card = (values: Partial<Card>): Card =>
   ({
@@ -25,9 +26,12 @@ describe("a card", () => {
   it("of a node opens what is around it, of a group its nodes, of the others the catalog", () => {
     // Would catch: a name with & or # that opens something else.
     expect(targetOf(card({ name: "a&b#c" }))).toBe("/graph?mode=focus&root=a%26b%23c");
-    expect(targetOf(card({ kind: "domain", name: "sales & more" }), ["ops"])).toBe(
-      "/graph?by=domain&open=ops&open=sales+%26+more",
-    );
+    expect(
+      targetOf(card({ kind: "domain", name: "sales & more" }), {
+        open: ["ops"],
+        filters: { owner: "a b" },
+      }),
+    ).toBe("/graph?by=domain&open=ops&open=sales+%26+more&owner=a+b");
     expect(targetOf(card({ kind: "more", name: "sales & more" }))).toBe(
       "/assets?domain=sales+%26+more",
     );
@@ -113,5 +117,44 @@ describe("an arrow key", () => {
     expect(neighbour("ArrowDown", "b", edges, positions)).toBe("c");
     expect(neighbour("ArrowUp", "d", edges, positions)).toBe("c");
     expect(neighbour("ArrowUp", "nowhere", edges, positions)).toBe(null);
+  });
+});
+
+describe("a picture", () => {
+  const view = (cards: Card[]) => ({ now: "2026-03-01T07:00:00Z", cards, edges: [] }) as never;
+  const colours = {
+    ground: "#fff",
+    surface: "#fff",
+    line: "#ccc",
+    text: "#000",
+    muted: "#555",
+    tones: {},
+  };
+
+  it("is well-formed and holds names as words, whatever they are", () => {
+    // Would catch: a picture that runs what a name says where somebody opens it.
+    const name = `</text><script>alert(1)</script>&"\u0000\uD800`;
+    const { svg } = pictureOf(
+      view([card({ id: "asset:a", name })]),
+      new Map([["asset:a", { x: 0, y: 0 }]]),
+      colours,
+    );
+    const read = new DOMParser().parseFromString(svg, "image/svg+xml");
+    expect(read.querySelector("parsererror, script")).toBeNull();
+    expect(read.querySelector("text")?.textContent).toMatch(/^<\/text><script>/);
+  });
+
+  it("holds all cards, not only those in the window", () => {
+    // Would catch: cards cut off at the border.
+    const cards = [card({ id: "a", name: "first" }), card({ id: "b", name: "last" })];
+    const places = new Map([
+      ["a", { x: 0, y: 0 }],
+      ["b", { x: 4000, y: -900 }],
+    ]);
+    const { svg, width, height } = pictureOf(view(cards), places, colours);
+    expect(width).toBeGreaterThan(4000 + CARD.width);
+    expect(height).toBeGreaterThan(900 + CARD.height);
+    expect(svg).toContain(`viewBox="-24 -924 ${width} ${height}"`);
+    expect(svg).toContain(">last</text>");
   });
 });

@@ -104,6 +104,8 @@ TOKENS = {
     "t-tag": (("viewer:env=elsewhere",), ("people",)),
     "t-owner": (("viewer:env=elsewhere",), ("finance",)),
     "t-forbidden": (("viewer:env=elsewhere",), ("finance", "people")),
+    "t-auditor": (("auditor:domain=finance",), ("finance",)),
+    "t-auditors": (("viewer:domain=people", "auditor:domain=logistics"), ("people", "logistics")),
     "t-nothing": (("viewer:env=elsewhere",), ()),
 }
 """Token → its scopes, and the domains that it sees by these and by access.yaml."""
@@ -237,6 +239,68 @@ def test_a_run_has_the_attempts_of_visible_nodes(door: Opened, tokens: dict[str,
         answer = get(door, text, f"/api/v1/runs/{number}")
         if answer.status == 404:
             assert answer.body.decode().replace(f"'{number}'", "'999'") == absent
+
+
+def test_the_trail_has_the_entries_about_visible_nodes(
+    door: Opened, tokens: dict[str, str], firm: Path
+) -> None:
+    """Would catch: entries about hidden nodes, and a viewer who reads the trail by a filter."""
+    from headrace import Session
+
+    everything = Session(firm, now=NOW).audit(limit=1_000)
+    rows = get(door, tokens["t-auditor"], "/api/v1/audit?limit=1000").json
+    nodes = {row["object"].partition(":")[2].partition("@")[0] for row in rows}
+    assert nodes and nodes <= set(NAMES["finance"]), nodes
+    assert {row["object"].partition(":")[0] for row in rows} == {"partition"}
+    of_finance = [row for row in everything if row.seq in {row["seq"] for row in rows}]
+    assert [row.hash for row in of_finance] == [row["hash"] for row in rows]
+    both = get(door, tokens["t-auditors"], "/api/v1/audit?limit=1000").json
+    nodes = {row["object"].partition(":")[2].partition("@")[0] for row in both}
+    assert nodes and nodes <= set(NAMES["logistics"]), "it audits logistics only"
+    for token in ("t-domain", "t-tag", "t-forbidden", "t-nothing"):
+        assert get(door, tokens[token], "/api/v1/audit").status == 403, token
+
+
+def test_one_entry_about_a_hidden_node_does_not_exist(
+    firm: Path, tokens: dict[str, str], call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: an entry that a list leaves out, and its number gives."""
+    from headrace import Session
+
+    entries = Session(firm, now=NOW).audit(limit=1_000)
+    project = Project(firm, call)
+    monkeypatch.setenv("HEADRACE_TOKEN", tokens["t-auditor"])
+    visible = {row["seq"] for row in project.json("audit", "show", "--limit", "1000")}
+    hidden = next(row.seq for row in entries if "badgerstaff" in row.object)
+    whole = next(row.seq for row in entries if row.action == "project.applied")
+    for seq in (hidden, whole, 999_999):
+        code, out, err = project.call(firm, "audit", "show", str(seq))
+        assert code != 0 and f"no entry {seq}" in out + err
+    assert project.json("audit", "show", str(max(visible)))[0]["seq"] == max(visible)
+    assert "may not" in project.refused("audit", "verify", code=3)
+
+
+def test_metrics_are_the_series_of_visible_nodes(door: Opened, tokens: dict[str, str]) -> None:
+    """Would catch: a series or a total of a hidden node, also from the cache of another's scrape."""
+    everything = ask(door.port, "/metrics", Authorization=f"Bearer {door.token}").body.decode()
+    assert "stoatboard" in everything and "headrace_not_applied" in everything
+    text = get(door, tokens["t-domain"], "/metrics").body.decode()
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+    consumers = {name for name in values if name.startswith("headrace_consumer_backlog")}
+    assert consumers == {'headrace_consumer_backlog{consumer="merlinreport"}'}
+    sources = {name for name in values if name.startswith("headrace_source_deliveries_late")}
+    assert sources == {'headrace_source_deliveries_late{source="kestrelpay"}'}
+    assert values["headrace_quarantine_rows"] == "0", "the rejected day is of people"
+    for name in ("not_applied", "classic_uptime_ratio", "requests_waiting", "partitions_total"):
+        assert f"headrace_{name}" not in text, name
+    opened = [name for name in values if name.startswith("headrace_incidents_open")]
+    seen = get(door, tokens["t-domain"], "/api/v1/incidents").json
+    assert sum(int(values[name]) for name in opened) == len(seen)
+    of_people = get(door, tokens["t-tag"], "/metrics").body.decode()
+    assert "merlinreport" not in of_people and "stoatboard" in of_people
+    again = ask(door.port, "/metrics", Authorization=f"Bearer {door.token}").body.decode()
+    assert "stoatboard" in again and "merlinreport" in again
+    assert get(door, tokens["t-nothing"], "/metrics").status == 403
 
 
 def test_validate_has_the_problems_of_visible_files(

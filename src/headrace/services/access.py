@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from headrace.model import Asset, Source, UnknownName
-from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Role
+from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Permission, Role
 from headrace.model.errors import did_you_mean
 from headrace.security.access import Decision, Identity, IdentityKind, Node, roles_of
 from headrace.security.tokens import identity_of
@@ -20,6 +20,7 @@ from headrace.services.permissions import (
     by_name,
     decision,
     freeze_of,
+    listed_nodes,
     rules_of,
     visible_nodes,
 )
@@ -80,7 +81,7 @@ def explain(
     if about is None and needed.anywhere and not result.allowed:
         result = _of_some_node(session, needed, identity) or result
     if about is None and needed.lists and not result.allowed:
-        result = _of_list(session, identity) or result
+        result = _of_list(session, needed, identity) or result
     masked = (
         column_limits(session, about.name, identity).names
         if isinstance(about, Source | Asset)
@@ -133,9 +134,15 @@ def _of_some_node(
     )
 
 
-def _of_list(session: ProjectSession, identity: Identity) -> Decision | None:
+def _of_list(
+    session: ProjectSession, needed: CommandPermission, identity: Identity
+) -> Decision | None:
     """Return the decision about a command that lists nodes; None if it would list none."""
-    visible = visible_nodes(session, rules_of(session), identity)
+    rules = rules_of(session)
+    if needed.permission is Permission.SEE:
+        visible = visible_nodes(session, rules, identity)
+    else:
+        visible = listed_nodes(session, rules, needed.permission, identity)
     return Decision(True, "it shows the nodes that the roles reach") if visible else None
 
 

@@ -23,7 +23,7 @@ from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.event_log import replaying
-from headrace.store.queries import audit_trail
+from headrace.store.queries import audit_trail, incidents
 
 # Compares the audit trail with the state: each must contain what the other reports. The event log
 # holds the number of entries that the trail had.
@@ -369,12 +369,19 @@ _DECODER = msgspec.json.Decoder(_EntryEvent)
 
 @authorised
 def show(session: ProjectSession, query: AuditQuery) -> list[AuditRow]:
-    """Return the newest matching entries, newest first. Raise UsageError for an invalid `since`."""
+    """Return the newest matching entries, newest first. Raise UsageError for an invalid `since`.
+
+    A role that is limited to nodes gets the entries about one of these nodes only.
+    """
     if session.store is None:
         return []
     since_us = None if query.since is None else since_when(session, query.since)
     with session.store.read() as tx:
-        results = (item for item in _decoded(tx, since_us) if _is_wanted(item[1], query))
+        results = (
+            item
+            for item in _decoded(tx, since_us)
+            if _is_wanted(item[1], query) and _shows(session, tx, item[1])
+        )
         return [_row(session, *item) for item in islice(results, query.limit)]
 
 
@@ -384,8 +391,9 @@ def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
     if session.store is not None:
         with session.store.read() as tx:
             results = audit_trail.entry(tx, seq)
-        if results is not None:
-            return [_row(session, results[0], _DECODER.decode(results[1]), results[2])]
+            event = None if results is None else _DECODER.decode(results[1])
+            if results is not None and event is not None and _shows(session, tx, event):
+                return [_row(session, results[0], event, results[2])]
     raise UnknownName(f"the audit trail has no entry {seq}", hint="headrace audit show")
 
 
@@ -556,6 +564,30 @@ def _is_wanted(event: _EntryEvent, query: AuditQuery) -> bool:
         and (query.actor is None or fnmatchcase(event.actor.id, query.actor))
         and (query.action is None or fnmatchcase(event.action, query.action))
     )
+
+
+_OF_NODES = frozenset(
+    {"node", "source", "asset", "consumer", "partition", "obligation", "delivery", "column"}
+)
+"""Kinds of objects whose ids are NODE, NODE@K or NODE.COLUMN."""
+
+
+def _shows(session: ProjectSession, tx: Transaction, event: _EntryEvent) -> bool:
+    """Whether the session's identity may see an entry.
+
+    With a limited role, it may if the entry is about a node that it sees, or about an incident
+    there. Entries about runs, plans, people and the whole project name other nodes, too.
+    """
+    if session.visible is None:
+        return True
+    thing = event.object
+    if thing.kind in _OF_NODES:
+        return session.shows(thing.id.partition("@")[0].partition(".")[0])
+    if thing.kind != "incident":
+        return False
+    number = thing.id.removeprefix("INC-")
+    incident = incidents.get(tx, int(number)) if number.isdigit() else None
+    return incident is not None and session.shows(incident.node)
 
 
 def _row(session: ProjectSession, seq: int, event: _EntryEvent, digest: str) -> AuditRow:

@@ -60,8 +60,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "asset_tests:run_tests": _ROW("test", READ),
     "audit:audit_verify": _ROW("audit verify", AUDIT),
     "audit:checkpoint": _ROW("audit checkpoint", AUDIT),
-    "audit:entry": _ROW("audit", AUDIT),
-    "audit:show": _ROW("audit", AUDIT),
+    "audit:entry": _ROW("audit", AUDIT, lists=True),
+    "audit:show": _ROW("audit", AUDIT, lists=True),
     "audit:verify_trail": _ROW("audit verify", AUDIT),
     "backfill_partitions:plan_partitions": _ROW("backfills partitions", SEE),
     "backfill_partitions:preview_partitions": _ROW("backfill partitions", SEE, "select"),
@@ -213,8 +213,10 @@ A role that is limited to nodes opens commands that name their nodes, and those 
 SERVE = _ROW("serve", ADMINISTER)
 """`headrace serve` isn't a function of `headrace.services`, but needs a permission, too."""
 
-METRICS = _ROW("metrics", SEE)
-"""`/metrics` and the states of actions are about the whole project."""
+METRICS = _ROW("metrics", SEE, lists=True)
+"""`/metrics` has the series of the nodes that somebody may see."""
+STATES_OF_ACTS = _ROW("acts", SEE)
+"""States of actions are about the whole project."""
 
 _LOOKING = (SEE, READ, AUDIT)
 """Permissions of commands that change nothing."""
@@ -311,6 +313,8 @@ def _check(
     visible = visible_nodes(session, rules)
     if whole.allowed and visible is None:
         return
+    if needed.lists and not whole.allowed and needed.permission is not SEE:
+        visible = listed_nodes(session, rules, needed.permission)
     if needed.permission is SEE:
         session.visible = visible  # selections then reach what is visible, and nothing else
     nodes = list(_nodes(session, needed.of, arguments))
@@ -398,6 +402,27 @@ def visible_nodes(
     except HeadraceError:
         return frozenset()  # files with errors: nobody can say whose nodes they declare
     return allowed_nodes(rules, identity, SEE, nodes, env=session.env, today=session.now().date())
+
+
+def listed_nodes(
+    session: ProjectSession,
+    rules: AccessRules | None,
+    permission: Permission,
+    identity: Identity | None = None,
+) -> frozenset[str]:
+    """Return the nodes that a list may show to an identity which also needs another permission."""
+    from headrace.security.access import allowed_nodes
+
+    try:
+        nodes = session.project().nodes()
+    except HeadraceError:
+        return frozenset()
+    identity, today = identity or session.identity, session.now().date()
+    seen, permitted = (
+        allowed_nodes(rules, identity, item, nodes, env=session.env, today=today)
+        for item in (SEE, permission)
+    )
+    return seen & permitted
 
 
 def visible_of(session: ProjectSession, nodes: Iterable[Node]) -> frozenset[str]:

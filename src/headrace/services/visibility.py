@@ -20,7 +20,12 @@ HIDDEN = "…"
 _WORD = re.compile(r"[^\W\d]\w*(?:-\w+)*")
 _NODE_FIELDS = ("node", "asset", "source", "consumer", "name", "of", "from_", "to")
 """Fields that name the node that a row is about."""
-_NO_NODES = frozenset({"columns", "column", "tags", "tag", "packages", "rows", "states", "kind"})
+_NO_NODES = frozenset(
+    {
+        "columns", "column", "tags", "tag", "packages", "rows", "states", "kind",
+        "action", "actor", "actor_type", "outcome", "hash",
+    }
+)  # fmt: skip
 """Fields whose values aren't names of nodes, even if a node has the same name."""
 
 

@@ -26,7 +26,7 @@ from headrace.security.access_events import UNKNOWN
 from headrace.security.sessions import SignInKind
 from headrace.services.access_events import note_failed_sign_in
 from headrace.services.browser_sessions import session_identity
-from headrace.services.permissions import METRICS, check, check_call
+from headrace.services.permissions import METRICS, STATES_OF_ACTS, check, check_call
 from headrace.services.receive import NoHook, fire
 from headrace.services.responses import ConsumerRow, StatusResponse
 from headrace.services.session import ProjectSession
@@ -245,7 +245,12 @@ class ServerEndpoints:
 
     async def metrics(self, request: Request) -> Response:
         """Metrics in Prometheus' text format."""
-        await self._reader.response(see_everything, request.state.identity)
+        identity = request.state.identity
+        if await self._reader.response(_limited_metrics, identity):
+            text = await self._reader.response(
+                lambda session: monitoring.metrics_text(session, self._server), identity
+            )
+            return Response(text, media_type=monitoring.METRICS_MEDIA_TYPE)
         async with self._scraping:  # however many ask: one reads, and not more often than worth it
             if time.monotonic() - self._scraped_at >= monitoring.METRICS_FRESH_SECONDS:
                 self._scraped = await self._reader.response(
@@ -443,7 +448,13 @@ async def _see_again(
 
 def see_everything(session: ProjectSession) -> None:
     """Raise NotAllowed if the session's identity may not see the whole project."""
+    check(session, STATES_OF_ACTS, {})
+
+
+def _limited_metrics(session: ProjectSession) -> bool:
+    """Whether metrics are about some nodes only. Raise NotAllowed if the identity sees none."""
     check(session, METRICS, {})
+    return session.visible is not None
 
 
 def _visible(session: ProjectSession) -> frozenset[str] | None:

@@ -143,12 +143,19 @@ class MetricsText:
 
 
 def metrics_text(session: ProjectSession, server: ServerInfo) -> str:
-    """Return all metrics. Unknown values are left out, never zero."""
+    """Return all metrics. Unknown values are left out, never zero.
+
+    A role that is limited to nodes gets the metrics of these nodes, and of the leader's lease.
+    """
     metrics_text = MetricsText()
+    response = status(session)  # sets the nodes that the session's identity may see
     _add_process(metrics_text, session, server)
-    response = status(session)
+    if session.visible is None:
+        _add_counters(metrics_text, server)
     _add_consumers(metrics_text, response)
     _add_status(metrics_text, response)
+    if session.visible is None:
+        _add_project(metrics_text, response)
     _add_store(metrics_text, session)
     return str(metrics_text)
 
@@ -163,6 +170,9 @@ def _add_process(text: MetricsText, session: ProjectSession, server: ServerInfo)
     text.gauge("leader", "1 while this process leads.", ({}, int(str(server.role) == "leader")))
     text.gauge("lease_epoch", "Epoch of the current leader.", ({}, epoch))
     text.gauge("lease_age_seconds", "Seconds since the leader renewed its lease.", ({}, age))
+
+
+def _add_counters(text: MetricsText, server: ServerInfo) -> None:
     counted = server.figures
     if counted is None:
         return
@@ -251,9 +261,6 @@ def _add_status(text: MetricsText, response: StatusResponse) -> None:
         ({}, response.quarantine.deliveries),
     )
     text.gauge("quarantine_rows", "Rows in quarantine.", ({}, response.quarantine.rows))
-    text.gauge(
-        "not_applied", "Nodes whose files differ from what is applied.", ({}, response.not_applied)
-    )
     window = f"over the last {response.window}"
     text.gauge(
         "honest_availability_ratio",
@@ -266,9 +273,15 @@ def _add_status(text: MetricsText, response: StatusResponse) -> None:
         f"Seconds not served, all consumers together, {window}.",
         ({}, None if lost is None else lost * 60),
     )
+
+
+def _add_project(text: MetricsText, response: StatusResponse) -> None:
+    text.gauge(
+        "not_applied", "Nodes whose files differ from what is applied.", ({}, response.not_applied)
+    )
     text.gauge(
         "classic_uptime_ratio",
-        f"Share of started runs that succeeded, {window}.",
+        f"Share of started runs that succeeded, over the last {response.window}.",
         ({}, _ratio(response.classic_uptime)),
     )
 
@@ -276,12 +289,13 @@ def _add_status(text: MetricsText, response: StatusResponse) -> None:
 def _add_store(text: MetricsText, session: ProjectSession) -> None:
     if session.store is None or session.compiled is None:
         return
-    now, sources = session.clock.now_us(), session.compiled.project.sources
+    now, visible = session.clock.now_us(), session.visible
+    sources = list(filter(session.shows, session.compiled.project.sources))
     with session.store.read() as tx:
-        work = telemetry.open_work(tx)
-        partitions = telemetry.partitions_open(tx)
+        work = telemetry.open_work(tx, visible)
+        partitions = telemetry.partitions_open(tx, visible)
         observations = telemetry.last_observations(tx, sources)
-        incidents = telemetry.incidents_open(tx)
+        incidents = telemetry.incidents_open(tx, visible)
         late = Counter(source for source, _ in evidence.active_of(tx, arrivals.KIND).values())
         cursor = telemetry.lineage_cursor(tx)
     text.gauge(
@@ -305,11 +319,6 @@ def _add_store(text: MetricsText, session: ProjectSession) -> None:
         ({}, _age_seconds(work.oldest_us, now)),
     )
     text.gauge(
-        "requests_waiting",
-        "Requests of commands that no leader has answered.",
-        ({}, work.requests),
-    )
-    text.gauge(
         "partitions_open",
         "Partitions that aren't published.",
         *(({"state": state}, n) for state, n in partitions.items()),
@@ -326,6 +335,13 @@ def _add_store(text: MetricsText, session: ProjectSession) -> None:
         "source_look_failed",
         "1 if the last observation failed.",
         *(({"source": n}, int(observation.failed)) for n, observation in observations.items()),
+    )
+    if visible is not None:
+        return
+    text.gauge(
+        "requests_waiting",
+        "Requests of commands that no leader has answered.",
+        ({}, work.requests),
     )
     if cursor is not None:
         counts = {"sent": cursor.sent, "refused": cursor.refused}

@@ -4,7 +4,7 @@ metrics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -261,34 +261,57 @@ class LastObservation(msgspec.Struct, frozen=True):
     failed: bool
 
 
-def open_work(tx: Transaction) -> OpenWork:
-    """Attempts that are queued or running, and requests that nobody has answered."""
+def open_work(tx: Transaction, nodes: Collection[str] | None = None) -> OpenWork:
+    """Attempts that are queued or running, and requests that nobody has answered.
+
+    With `nodes`, the attempts of these nodes.
+    """
     rows = tx.execute(
-        "select state, count(*), min(queued_at) from attempt where state in ('queued', 'running')"
-        " group by state"
+        "select node, state, count(*), min(queued_at) from attempt where state in ('queued',"
+        " 'running') group by node, state"
     ).fetchall()
+    rows = [row for row in rows if nodes is None or row[0] in nodes]
     requests = tx.execute(
         "select count(*) from request where state in ('waiting', 'taken')"
     ).fetchone()[0]
-    results = {"queued": 0, "running": 0} | {str(state): int(count) for state, count, _ in rows}
-    return OpenWork(results, min((int(at) for _, _, at in rows), default=None), int(requests))
+    results = {"queued": 0, "running": 0}
+    for _, state, count, _ in rows:
+        results[str(state)] += int(count)
+    return OpenWork(results, min((int(row[3]) for row in rows), default=None), int(requests))
 
 
-def partitions_open(tx: Transaction) -> dict[str, int]:
-    """State → how many partitions are in it, of those that aren't published."""
-    rows = tx.execute(
-        "select state, count(*) from partition where state <> 'published' group by state order by"
-        " state"
-    ).fetchall()
-    return {str(state): int(count) for state, count in rows}
+def partitions_open(tx: Transaction, nodes: Collection[str] | None = None) -> dict[str, int]:
+    """State → how many partitions are in it, of those that aren't published.
+
+    With `nodes`, the partitions of these nodes.
+    """
+    return _counted(
+        tx.execute(
+            "select node, state, count(*) from partition where state <> 'published' group by node,"
+            " state order by state, node"
+        ),
+        nodes,
+    )
 
 
-def incidents_open(tx: Transaction) -> dict[str, int]:
-    """Kind → how many incidents of it aren't resolved."""
-    rows = tx.execute(
-        "select kind, count(*) from incident where state <> 'resolved' group by kind"
-    ).fetchall()
-    return {str(kind): int(count) for kind, count in rows}
+def incidents_open(tx: Transaction, nodes: Collection[str] | None = None) -> dict[str, int]:
+    """Kind → how many incidents of it aren't resolved; with `nodes`, those of these nodes."""
+    return _counted(
+        tx.execute(
+            "select node, kind, count(*) from incident where state <> 'resolved' group by node,"
+            " kind order by kind, node"
+        ),
+        nodes,
+    )
+
+
+def _counted(rows: Iterable[tuple[Any, ...]], nodes: Collection[str] | None) -> dict[str, int]:
+    """Return value → count of rows of (node, value, count), over the nodes (None: all)."""
+    results: dict[str, int] = {}
+    for node, value, count in rows:
+        if nodes is None or node in nodes:
+            results[str(value)] = results.get(str(value), 0) + int(count)
+    return results
 
 
 def last_observations(tx: Transaction, sources: Iterable[str]) -> dict[str, LastObservation]:

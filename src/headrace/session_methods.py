@@ -191,6 +191,8 @@ class SessionMethods:
     ) -> list[AuditRow]:
         """Return the newest matching entries, newest first. Raise UsageError for an invalid
         `since`.
+
+        A role that is limited to nodes gets the entries about one of these nodes only.
         """
         result: list[AuditRow] = self._call(
             "audit:show", object=object, actor=actor, action=action, since=since, limit=limit
@@ -730,7 +732,8 @@ class SessionMethods:
         """Return the changes of the files.
 
         They are compared with the applied project, in an environment with production;
-        `against` names a commit instead. `keep` selects assets as `apply --keep` does.
+        `against` names a commit instead. `keep` selects assets as `apply --keep` does. A
+        role that is limited to nodes gets what the plan does to these nodes.
 
         Raise InvalidProject if the files have errors, UsageError for a commit that git
         doesn't know or a selection that keeps nothing.

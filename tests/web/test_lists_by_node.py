@@ -26,6 +26,8 @@ NAMES = {
     "logistics": ("salmonfreight", "troutroutes", "pikedesk"),
 }
 """Domain → source, asset and consumer. Each asset also reads the source of the domain before it."""
+READER = "minkcopy"
+"""An asset of people that reads an asset of finance."""
 NOW = "2025-03-04T08:00+01:00"
 
 
@@ -64,6 +66,10 @@ def _files() -> dict[str, str]:
         files[f"assets/{asset}.sql"] = ASSET.format(source=source, head=head, before=before)
         files["consumers.yaml"] += CONSUMER.format(consumer=consumer, domain=domain, asset=asset)
         before = source
+    files[f"assets/{READER}.sql"] = (
+        "/* headrace\nowner: people_team\ndomain: people\ntags: [tag_people]\n"
+        "partition: {by: day, column: day}\n*/\nselect id, day from ospreyledger\n"
+    )
     return files
 
 
@@ -131,7 +137,8 @@ def door(firm: Path, tokens: dict[str, str]) -> Iterator[Opened]:
 
 def hidden_from(token: str) -> list[str]:
     seen = TOKENS[token][1]
-    return [name for domain in DOMAINS if domain not in seen for name in NAMES[domain]]
+    names = [name for domain in DOMAINS if domain not in seen for name in NAMES[domain]]
+    return names if "people" in seen else [*names, READER]
 
 
 def seen_by(token: str) -> list[str]:
@@ -342,6 +349,107 @@ def test_validate_has_the_problems_of_visible_files(
             (firm / path).unlink()
     answer = project.json("validate")
     assert answer["ok"] and answer["counts"]["sources"] == answer["counts"]["consumers"] == 1
+
+
+def changed_files(firm: Path, changes: dict[str, str]) -> dict[str, str]:
+    """Write these files, and return what they held ("" for new ones)."""
+    before = {}
+    for path, text in changes.items():
+        file = firm / path
+        before[path] = file.read_text() if file.exists() else ""
+        file.write_text(text)
+    return before
+
+
+def restore(firm: Path, before: dict[str, str]) -> None:
+    for path, text in before.items():
+        (firm / path).write_text(text) if text else (firm / path).unlink()
+
+
+def asset(name: str) -> str:
+    return _files()[f"assets/{name}.sql"]
+
+
+def test_a_plan_has_what_it_does_to_visible_nodes(
+    firm: Path, tokens: dict[str, str], call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a file, a step, a count, an owner or a consumer of another domain in a plan."""
+    project = Project(firm, call)
+    mine = asset("ospreyledger").replace("select s.id,", "select s.id + 1 as id,")
+    theirs = asset("otterpayroll").replace("select s.id,", "select s.id + 1 as id,")
+    new = "/* headrace\nowner: people_team\ndomain: people\n*/\nselect 1 as weaselsecret"
+    before = changed_files(firm, {"assets/ospreyledger.sql": mine})
+    try:
+        whole = project.json("plan")
+        monkeypatch.setenv("HEADRACE_TOKEN", tokens["t-domain"])
+        alone = project.json("plan")
+        assert alone["plan_id"] == whole["plan_id"] and alone["left_out"] == "effects"
+        assert {file["path"] for file in alone["files"]} == {
+            "assets/ospreyledger.sql",
+            "sources/kestrelpay.yaml",
+        }, "consumers.yaml declares consumers of other domains"
+        monkeypatch.delenv("HEADRACE_TOKEN")
+        before |= changed_files(
+            firm, {"assets/otterpayroll.sql": theirs, "assets/weaselbonus.sql": new}
+        )
+        whole = project.json("plan")
+        monkeypatch.setenv("HEADRACE_TOKEN", tokens["t-domain"])
+        plan, text = project.json("plan"), project.text("plan")
+        markdown = project.text("plan", "--format", "markdown")
+        for hidden in ("otterpayroll", "weasel", "badgerstaff", "people", "stoatboard"):
+            assert hidden not in (json.dumps(plan) + text + markdown).lower(), hidden
+        assert plan["plan_id"] is plan["approval"] is plan["estimate"] is None
+        assert plan["left_out"] == "changes" and "left out: other changes" in text
+        assert "Left out: other changes" in markdown and "no approval needed" not in text
+        assert [row["node"] for row in plan["changes"]] == ["ospreyledger"]
+        assert [row["n"] for row in plan["steps"]] == [*range(1, len(plan["steps"]) + 1)]
+        assert plan["affects"] == {"consumers": ["merlinreport"], "owners": ["finance_team"]}
+        assert len(whole["changes"]) == 3 and whole["left_out"] is None
+        project.refused("apply", whole["plan_id"], "--yes", code=3)
+    finally:
+        monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
+        restore(firm, before)
+
+
+def test_effects_on_hidden_nodes_are_left_out_of_a_plan(
+    firm: Path, tokens: dict[str, str], call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: readers in another domain by their names, partitions or owners."""
+    project = Project(firm, call)
+    mine = asset("ospreyledger").replace("select s.id,", "select s.id + 1 as id,")
+    before = changed_files(firm, {"assets/ospreyledger.sql": mine})
+    try:
+        whole = project.json("plan")
+        assert READER in json.dumps(whole["stale"])
+        monkeypatch.setenv("HEADRACE_TOKEN", tokens["t-domain"])
+        plan, text = project.json("plan"), project.text("plan")
+        for hidden in (READER, "people"):
+            assert hidden not in json.dumps(plan) + text, hidden
+        assert plan["left_out"] == "effects" and plan["plan_id"] == whole["plan_id"]
+        assert "left out: what becomes of nodes" in text and plan["estimate"] is None
+        assert all(row["counts"] is None for row in plan["backfills"])
+        assert [row["node"] for row in plan["stale"]] == ["ospreyledger"]
+    finally:
+        monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
+        restore(firm, before)
+
+
+def test_a_plan_of_broken_files_names_none_of_them(
+    firm: Path, tokens: dict[str, str], call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: an error of another domain's new file, which no list of hidden names has."""
+    project = Project(firm, call)
+    broken = {"assets/weaselbonus.sql": "/* headrace\nowner: nobody\n*/\nselect x from weasels"}
+    before = changed_files(firm, broken)
+    try:
+        assert "weaselbonus" in project.refused("plan", code=1)
+        monkeypatch.setenv("HEADRACE_TOKEN", tokens["t-domain"])
+        for words in (["plan"], ["plan", "--json"], ["apply", "--yes"]):
+            code, out, err = project.call(firm, *words)
+            assert code != 0 and "weasel" not in out + err, (words, out, err)
+    finally:
+        monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
+        restore(firm, before)
 
 
 COMMANDS = (

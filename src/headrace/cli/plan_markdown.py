@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from headrace.cli.output import seconds
 from headrace.cli.terminal import clean, plural
 from headrace.services.responses import ChangeRow, PlanResponse, StaleRow
+from headrace.services.responses.plans import LEFT_OUT_TEXTS
 
 ROWS_MAX = 100
 COLUMNS_MAX = 12
@@ -29,6 +30,8 @@ def markdown(  # complexipy: ignore (a page: a line for each thing there is to s
         "",
     ]
     lines += [_summary(plan), ""]
+    if plan.left_out is not None:
+        lines += [f"Left out: {LEFT_OUT_TEXTS[plan.left_out]}.", ""]
     if plan.changes:
         lines += _table(
             ("node", "change", "columns", "read by", "stale"),
@@ -85,7 +88,7 @@ def markdown(  # complexipy: ignore (a page: a line for each thing there is to s
 
 def _summary(plan: PlanResponse) -> str:
     if not plan.changes:
-        return "Nothing changes."
+        return "Nothing changes." if plan.left_out is None else "Nothing changes of your nodes."
     breaking = sum(change.breaking for change in plan.changes)
     clauses = [
         plural(len(plan.changes), "change"),

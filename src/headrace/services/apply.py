@@ -41,6 +41,7 @@ from headrace.services.responses import (
 )
 from headrace.services.responses.backfills import BackfillResponse
 from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.visible_plans import VisiblePlan, without_hidden_errors
 from headrace.store import Store
 from headrace.store.queries import applied_versions
 
@@ -90,7 +91,8 @@ def apply(
         plans.require_reason(reason)
     nodes = plans.nodes_to_keep(session, keep, progress) if keep else ()
     base = applied(session)
-    draft = _draft(session, base, progress, nodes)
+    with without_hidden_errors(session):
+        draft = _draft(session, base, progress, nodes)
     plan = draft.plan
     require_scope(
         session,
@@ -99,6 +101,33 @@ def apply(
         files=[file.path for file in plan.files if file.change],
         nodes=[row.node for row in draft.response.changes],
     )
+    if session.visible is None:
+        return _apply_draft(session, draft, confirm, plan_id, nodes, reason, progress)
+    projects = [item.project for item in (base.compiled, draft.compiled) if item is not None]
+    visible = VisiblePlan(session, projects)
+    response = _apply_draft(
+        session,
+        draft,
+        lambda plan: confirm(visible.plan(plan)),
+        plan_id,
+        nodes,
+        reason,
+        progress,
+    )
+    return visible.applied(response)
+
+
+def _apply_draft(
+    session: ProjectSession,
+    draft: _Wanted,
+    confirm: Callable[[PlanResponse], bool],
+    plan_id: str | None,
+    nodes: tuple[str, ...],
+    reason: str,
+    progress: Progress,
+) -> ApplyResponse:
+    """Ask for confirmation and apply the plan of a draft, which the caller may apply."""
+    plan = draft.plan
     agreements.keep_plan(session, plan.plan_id, decisions(plan))
     if (
         session.compiled is not None

@@ -295,6 +295,7 @@ def differences(session: ProjectSession) -> list[DifferenceRow]:
     built = [
         asset
         for name in session.compiled.order
+        if session.shows(name)
         if (asset := _own_table(session, session.compiled, name)) is not None
     ][:NODES_MAX]
     with production.store.read() as theirs, session.store.read() as tx:

@@ -159,7 +159,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "pause:pause": _ROW("pause", OPERATE, "select"),
     "pause:paused": _ROW("pauses", SEE, lists=True),
     "pause:resume": _ROW("resume", OPERATE, "select"),
-    "plans:plan": _ROW("plan", SEE),
+    "plans:plan": _ROW("plan", SEE, lists=True),
     "proofs:prove": _ROW("optimize --prove", OPERATE, "select"),
     "pruning:prune": _ROW("complexity prune", CHANGE),
     "pruning:restore_files": _ROW("complexity restore", CHANGE),

@@ -62,6 +62,7 @@ from headrace.services.responses.plans import ClassifiedColumnRow
 from headrace.services.retention import removals
 from headrace.services.selection import selected as select
 from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.visible_plans import VisiblePlan, visible_breaks, without_hidden_errors
 from headrace.store import Store, Transaction
 
 # `apply --keep`: new code is applied, and partitions published by other code stay fresh.
@@ -133,7 +134,8 @@ def plan(
     """Return the changes of the files.
 
     They are compared with the applied project, in an environment with production; `against` names a
-    commit instead. `keep` selects assets as `apply --keep` does.
+    commit instead. `keep` selects assets as `apply --keep` does. A role that is limited to nodes
+    gets what the plan does to these nodes.
 
     Raise InvalidProject if the files have errors, UsageError for a commit that git doesn't know or
     a selection that keeps nothing.
@@ -141,6 +143,18 @@ def plan(
     if keep and against is not None:
         hint = "leave out one of `against` and `keep`"
         raise UsageError("a comparison with a commit keeps nothing", hint=hint)
+    with without_hidden_errors(session):
+        compiled, base, response = _planned(session, against, keep, progress)
+    if session.visible is None:
+        return response
+    projects = [item.project for item in (base.compiled, compiled) if item is not None]
+    return VisiblePlan(session, projects).plan(response)
+
+
+def _planned(
+    session: ProjectSession, against: str | None, keep: Sequence[str], progress: Progress
+) -> tuple[Compiled, Base, PlanResponse]:
+    """Return the compiled files, what they are compared with, and the plan with all nodes."""
     kept_nodes = nodes_to_keep(session, keep, progress) if keep else ()
     files, compilation = session.declared_exactly(progress)
     compiled = usable(compilation)
@@ -164,11 +178,9 @@ def plan(
         agreements.keep_plan(session, planned.plan_id, decisions(planned))
         response = with_plan(response, planned)
     response = msgspec.structs.replace(response, next=_next(session, response, planned, keep))
-    return (
-        response
-        if session.production is None
-        else msgspec.structs.replace(response, diff=differences(session))
-    )
+    if session.production is not None:
+        response = msgspec.structs.replace(response, diff=differences(session))
+    return compiled, base, response
 
 
 def _next(session: ProjectSession, response: PlanResponse, plan: Plan, keep: Sequence[str]) -> str:
@@ -212,7 +224,7 @@ def prepare(
 ) -> PreparedPlan:
     """Return what applying `compiled` does. Raise Refused if it breaks a contract."""
     lineage = compile_lineage(compiled, session.data_folder / "cache")
-    _keep_contracts(base.compiled, compiled, lineage)
+    _keep_contracts(session, base.compiled, compiled, lineage)
     planned, cost = _planned_changes(session, compiled, base, node_changes)
     meant = impacts(base.compiled, compiled, planned.nodes, lineage)
     offers = find_offers(session, compiled, _computed_nodes(planned.nodes))
@@ -430,9 +442,12 @@ def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
     )
 
 
-def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> None:
+def _keep_contracts(
+    session: ProjectSession, old: Compiled | None, new: Compiled, lineage: Lineage
+) -> None:
     """Raise Refused for an undeclared break of a contract, before consumers see it in the data."""
-    breaks = contract_breaks(old.project if old is not None else None, new.project, lineage.users)
+    before = old.project if old is not None else None
+    breaks = visible_breaks(session, contract_breaks(before, new.project, lineage.users))
     if breaks:
         first = breaks[0]
         more = f"; and {len(breaks) - 1} more" if len(breaks) > 1 else ""

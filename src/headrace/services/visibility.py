@@ -23,7 +23,7 @@ _NODE_FIELDS = ("node", "asset", "source", "consumer", "name", "of", "from_", "t
 _NO_NODES = frozenset(
     {
         "columns", "column", "tags", "tag", "packages", "rows", "states", "kind",
-        "action", "actor", "actor_type", "outcome", "hash",
+        "action", "actor", "actor_type", "outcome", "hash", "needs", "of", "domains",
     }
 )  # fmt: skip
 """Fields whose values aren't names of nodes, even if a node has the same name."""

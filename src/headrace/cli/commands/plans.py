@@ -29,7 +29,11 @@ from headrace.services.responses import (
     StepRow,
 )
 from headrace.services.responses.inspections import DiffResponse, MomentRow, PartitionChange
-from headrace.services.responses.plans import ClassifiedColumnRow, RemovesRow
+from headrace.services.responses.plans import (
+    LEFT_OUT_TEXTS,
+    ClassifiedColumnRow,
+    RemovesRow,
+)
 
 # The plan of a change: changed nodes, partitions that become stale, affected consumers and owners,
 # weakened promises. `plan` and `apply` print it.
@@ -123,6 +127,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
         page.say(text, "bad", indent=2)
     _say_classified(plan.classified, page)
     _say_removed(plan.removes, page)
+    _say_left_out(plan, page)
     for weaker in plan.weakens:
         page.say(
             f"weakens {weaker.node}: {weaker.what}: {weaker.before} → {weaker.after}",
@@ -159,8 +164,14 @@ def _render_approval(plan: PlanResponse, page: CommandOutput) -> None:
     elif later:
         notice = f"recomputing {joined(later)} needs an approval by a rule of [policy]"
         page.say(notice, "warn", indent=2)
-    elif plan.steps:
+    elif plan.steps and plan.left_out != "changes":
         page.say("no approval needed", "dim", indent=2)
+
+
+def _say_left_out(plan: PlanResponse, page: CommandOutput) -> None:
+    """Say what a role that is limited to nodes doesn't get of a plan."""
+    if plan.left_out is not None:
+        page.say(f"left out: {LEFT_OUT_TEXTS[plan.left_out]}", "warn", indent=2)
 
 
 def plan_id_text(plan: PlanResponse) -> str:
@@ -250,6 +261,8 @@ def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
         if backfill.counts is not None:
             what = "to recompute" if backfill.mode == "missing" else "to try again"
             page.say(f"{what}, if you ask for it: {backfill.counts.text}", indent=2)
+    if plan.estimate is None and plan.left_out is not None:
+        return
     if plan.estimate is None:
         page.say("how long that takes isn't known yet", indent=2)
     else:
@@ -450,7 +463,9 @@ def _render_plan_page(response: PlanResponse, page: CommandOutput) -> None:
         f"against {response.against}" if response.against else "nothing is applied yet",
     )
     if not response.changes and not response.steps:
-        page.say("· nothing changes", "good")
+        nothing = "nothing changes" + (" of what your roles reach" if response.left_out else "")
+        page.say(f"· {nothing}", "good")
+        _say_left_out(response, page)
         page.next(response.next)
         return
     page.say()

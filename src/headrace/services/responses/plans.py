@@ -245,6 +245,13 @@ class SuggestedClassRow(Response, frozen=True, kw_only=True):
     """What the name or the form of the values says; without a value."""
 
 
+LEFT_OUT_TEXTS = {
+    "changes": "other changes in the files. Only somebody whose roles reach them can apply",
+    "effects": "what becomes of nodes that your roles don't reach",
+}
+"""`left_out` of a plan in words."""
+
+
 class PlanResponse(Response, frozen=True, kw_only=True):
     """What `apply` will do. Counts are null where nothing is known of what is published. `plan_id`
     is null with `--against`: what is compared with a commit isn't what `apply` does."""
@@ -287,6 +294,9 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     """The rule of policy that asks for an approval of the plan; null: it needs none."""
     diff: list[DifferenceRow] | None = None
     """In an environment: how what is built there differs from production, node by node."""
+    left_out: str | None = None
+    """What a role that is limited to nodes doesn't get: `changes` if other nodes or files change,
+    too (then `plan_id` is null), `effects` if other nodes become stale. `estimate` is null then."""
 
 
 class ApplyResponse(Response, frozen=True, kw_only=True):

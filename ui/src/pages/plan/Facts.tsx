@@ -14,10 +14,14 @@ export function Facts({ row }: { row: Row }) {
   return (
     <Panel title="Reach and cost">
       <dl className="facts body">
-        <dt>Plan</dt>
-        <dd>
-          <code>{row.plan_id}</code>
-        </dd>
+        {row.plan_id && (
+          <>
+            <dt>Plan</dt>
+            <dd>
+              <code>{row.plan_id}</code>
+            </dd>
+          </>
+        )}
         <dt>Starts from</dt>
         <dd>{row.base_version === null ? "nothing" : `version ${row.base_version}`}</dd>
         <dt>Environment</dt>

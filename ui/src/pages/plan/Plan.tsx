@@ -104,18 +104,25 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
   return (
     <div className="stack">
       <Heading
-        title={steps ? `${many(steps, "step")} to apply` : "Nothing to apply"}
+        title={
+          steps
+            ? `${many(steps, "step")} to apply`
+            : row.left_out
+              ? "Nothing of yours to apply"
+              : "Nothing to apply"
+        }
         subtitle={<PlanLabel row={row} />}
       >
         {refreshButton}
-        {steps > 0 && (
+        {steps > 0 && row.plan_id && (
           <button type="button" className="button main" onClick={() => setApplying(true)}>
             Apply…
           </button>
         )}
       </Heading>
       {refused && <PlanChanged problem={refused} row={row} />}
-      {!steps && (
+      {row.left_out && <p className="notice">{LEFT_OUT[row.left_out]}</p>}
+      {!steps && !row.left_out && (
         <Panel title="Steps">
           <Empty>
             <strong>The files say what is applied.</strong> Save a file, then look again.
@@ -177,10 +184,21 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
   );
 }
 
+/** What a role that is limited to some nodes doesn't get. */
+const LEFT_OUT: Record<string, string> = {
+  changes:
+    "The files have other changes, which your roles don’t reach. Only somebody whose roles reach them can apply.",
+  effects: "What becomes of nodes that your roles don’t reach is left out.",
+};
+
 function PlanLabel({ row }: { row: Row }) {
   return (
     <>
-      <code>{row.plan_id}</code> ·{" "}
+      {row.plan_id && (
+        <>
+          <code>{row.plan_id}</code> ·{" "}
+        </>
+      )}
       {row.against ? `compared with ${row.against}` : "nothing is applied yet"} · {row.env}
     </>
   );

@@ -61,6 +61,8 @@ class Loader:
         self._paths: list[str] = []
         self._set_aside: dict[Path, dict[str, ModuleType]] = {}
         self._finder: _AppliedOnly | None = None
+        self._before = ""
+        """The module that was loaded last before those of the code folder."""
 
     def load(self, root: Path, file: str, project: Path | None = None) -> ModuleType:
         """Return the module of `file` (relative to the code folder `root`), executed once.
@@ -89,7 +91,7 @@ class Loader:
             return
         ours = [
             name
-            for name, module in list(sys.modules.items())
+            for name, module in loaded_after(self._before)
             if name.startswith(_PREFIX) or _comes_from(module, root)
         ]
         for name in ours:  # not earlier: a package's path is looked up through its parent
@@ -102,7 +104,7 @@ class Loader:
         if root is self._root or root == self._root:
             return
         self.forget()
-        self._root = root
+        self._root, self._before = root, next(reversed(sys.modules))
         sys.path[:] = [path for path in sys.path if not _is_here(path)]
         if project is not None:
             self._finder = _AppliedOnly(resolved(project), root)
@@ -246,6 +248,20 @@ def _execute(name: str, path: Path) -> ModuleType:
         sys.modules.pop(name, None)
         raise
     return module
+
+
+def loaded_after(name: str) -> list[tuple[str, ModuleType]]:
+    """Return the modules that were loaded after this one; all if it isn't loaded any more.
+
+    Looking at others would take longer than a short attempt in a fork, whose memory is copied page
+    by page.
+    """
+    results = []
+    for module_name in reversed(sys.modules):
+        if module_name == name:
+            break
+        results.append((module_name, sys.modules[module_name]))
+    return results
 
 
 def _is_here(path: str) -> bool:

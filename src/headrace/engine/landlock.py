@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import signal
 import stat
 import struct
 import sys
@@ -24,6 +25,7 @@ _VERSION = 1
 _PATH_BENEATH, _NET_PORT = 1, 2
 _NO_NEW_PRIVILEGES = 38
 """`PR_SET_NO_NEW_PRIVS` of prctl(2), which `landlock_restrict_self` requires."""
+_PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36
 
 _CAPABILITIES_VERSION = 0x20080522
 _TRACING = sum(1 << number for number in (16, 17, 19, 21, 38, 39))
@@ -71,23 +73,33 @@ def abi() -> int:
 
 def ruleset(access: Access) -> int:
     """Return the descriptor of new rules, to be closed by the caller. Raises OSError."""
-    version = abi()
-    files = next((rights for known, rights in _FILES_BY_ABI if version >= known), 0)
-    ports = 0
-    if access.ports is not None and version >= _PORTS_ABI:
-        ports = _BIND_TCP | _CONNECT_TCP
-    scopes = _ABSTRACT_SOCKETS | _SIGNALS if version >= _SCOPES_ABI else 0
-    attributes = struct.pack("=QQQ", files, ports, scopes)[: _attributes_bytes(version)]
-    rules = _call(_CREATE_RULESET, attributes, len(attributes), 0)
+    scopes = _ABSTRACT_SOCKETS | _SIGNALS if abi() >= _SCOPES_ABI else 0
+    rules = _created(_files(), _ports() if access.ports is not None else 0, scopes)
     try:
-        _allow(rules, access.read, files & _READ)
-        _allow(rules, access.write, files & ~(_EXECUTE | _MAKE_SPECIAL))
-        for port in (access.ports or ()) if ports else ():
-            _call(_ADD_RULE, rules, _NET_PORT, struct.pack("=QQ", _CONNECT_TCP, port), 0)
+        allow(rules, access)
+        _allow_ports(rules, access.ports or ())
     except BaseException:
         os.close(rules)
         raise
     return rules
+
+
+def allow(rules: int, access: Access) -> None:
+    """Add the paths of `access` to new rules. Raises OSError."""
+    _allow(rules, access.read, _files() & _READ)
+    _allow(rules, access.write, _files() & ~(_EXECUTE | _MAKE_SPECIAL))
+
+
+def restrict_ports(ports: Iterable[int]) -> None:
+    """Restrict the calling thread further, to connections to these TCP ports. Raises OSError."""
+    if not _ports():
+        return
+    rules = _created(0, _ports(), 0)
+    try:
+        _allow_ports(rules, ports)
+        restrict(rules)
+    finally:
+        os.close(rules)
 
 
 def restrict(rules: int) -> None:
@@ -95,10 +107,24 @@ def restrict(rules: int) -> None:
 
     Root also loses the capabilities by which it could read other processes' memory.
     """
-    if _libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+    _prctl(_NO_NEW_PRIVILEGES, 1)
     _drop_capabilities()
     _call(_RESTRICT_SELF, rules, 0)
+
+
+def end_with_parent() -> None:
+    """Let the kernel kill this process when the thread that started it ends. Raises OSError."""
+    _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of processes whose own parents below it end. Raises OSError."""
+    _prctl(_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc().prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
 def _drop_capabilities() -> None:
@@ -111,6 +137,26 @@ def _drop_capabilities() -> None:
     capabilities = struct.pack("=IIIIII", *low, *high)
     if capabilities != sets.raw and _libc().capset(header, capabilities) != 0:
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def _created(files: int, ports: int, scopes: int) -> int:
+    attributes = struct.pack("=QQQ", files, ports, scopes)[: _attributes_bytes(abi())]
+    return _call(_CREATE_RULESET, attributes, len(attributes), 0)
+
+
+def _files() -> int:
+    """Return the rights to files that the kernel knows."""
+    return next((rights for known, rights in _FILES_BY_ABI if abi() >= known), 0)
+
+
+def _ports() -> int:
+    """Return the rights to TCP ports that the kernel knows."""
+    return _BIND_TCP | _CONNECT_TCP if abi() >= _PORTS_ABI else 0
+
+
+def _allow_ports(rules: int, ports: Iterable[int]) -> None:
+    for port in ports if _ports() else ():
+        _call(_ADD_RULE, rules, _NET_PORT, struct.pack("=QQ", _CONNECT_TCP, port), 0)
 
 
 def _allow(rules: int, paths: Iterable[str], rights: int) -> None:

@@ -116,17 +116,26 @@ def access_of(
 
     Raises `BodyFailed` for a declared path that would open the project's data.
     """
+    beyond = access_beyond(task, folders, read=read, write=write)
+    common = everywhere()
+    return Access((*common.read, *beyond.read), (*common.write, *beyond.write), beyond.ports)
+
+
+def everywhere() -> Access:
+    """Return what any restricted code may reach: the system, this Python, and programs."""
+    programs = os.environ.get("PATH", "").split(os.pathsep)
+    return Access((*SYSTEM, *_python(), *programs), DEVICES)
+
+
+def access_beyond(
+    task: BodyTask, folders: DataFolders, *, read: Sequence[Path], write: Sequence[Path]
+) -> Access:
+    """Return what the task's code may reach beyond `everywhere`, as `access_of` does."""
     data = os.path.realpath(folders.lake.parent)
     return Access(
-        read=(
-            *SYSTEM,
-            *_python(),
-            *os.environ.get("PATH", "").split(os.pathsep),
-            *map(str, read),
-            *_declared(task, task.sandbox.read, folders, data),
-        ),
-        write=(*DEVICES, *map(str, write), *_declared(task, task.sandbox.write, folders, data)),
-        ports=task.sandbox.ports,
+        (*map(str, read), *_declared(task, task.sandbox.read, folders, data)),
+        (*map(str, write), *_declared(task, task.sandbox.write, folders, data)),
+        task.sandbox.ports,
     )
 
 

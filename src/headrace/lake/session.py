@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
 
@@ -126,6 +126,8 @@ class DuckDBSession:
     `profiled` measures each statement (`peak_memory_bytes`).
     """
 
+    _LOCKED_AT_ONCE: ClassVar[bool] = True
+
     def __init__(
         self,
         data_folder: Path,
@@ -152,6 +154,8 @@ class DuckDBSession:
             self._lock_down(
                 [self.data_folder, *(path.resolve() for path in readable)], timezone, ordered
             )
+            if self._LOCKED_AT_ONCE:
+                self.connection.execute(_LOCK)
         except BaseException:
             self.close()
             raise
@@ -173,6 +177,9 @@ class DuckDBSession:
         self.connection.close()
         remove_folder(self.temporary_folder)
 
+    def _set_data_folder(self, folder: Path) -> None:
+        self.connection.execute(f"SET VARIABLE {DATA_FOLDER_VARIABLE} = {literal(f'{folder}/')}")
+
     def __enter__(self) -> Self:
         return self
 
@@ -187,23 +194,44 @@ class DuckDBSession:
     def _lock_down(self, readable: Sequence[Path], timezone: str, ordered: bool) -> None:
         folders = ", ".join(literal(f"{path}/") for path in readable if not path.is_file())
         files = ", ".join(literal(str(path)) for path in readable if path.is_file())
-        self.connection.execute(
-            f"SET VARIABLE {DATA_FOLDER_VARIABLE} = {literal(f'{self.data_folder}/')}"
-        )
+        self._set_data_folder(self.data_folder)
         _set_timezone(self.connection, timezone)
         self.timezone = timezone
         for setting, value in {
             "preserve_insertion_order": str(ordered).lower(),
-            "allocator_bulk_deallocation_flush_threshold": literal(FLUSHED_BYTES_MIN),
-            "python_enable_replacements": "false",
-            "python_scan_all_frames": "false",
-            "enable_progress_bar": "false",
             "allowed_directories": f"[{folders}]",
             "allowed_paths": f"[{files}]",
             "enable_external_access": "false",
-            "lock_configuration": "true",
         }.items():
             self.connection.execute(f"SET {setting} = {value}")
+
+
+class UnlockedSession(DuckDBSession):
+    """A session whose settings stay open until `lock`, before any code but Headrace's uses it."""
+
+    _LOCKED_AT_ONCE = False
+
+    def lock(self, timezone: str, threads: int, memory_max_bytes: int | None) -> None:
+        """Set what wasn't known when the session was opened, and lock its settings."""
+        if timezone != self.timezone:
+            _set_timezone(self.connection, timezone)
+            self.timezone = timezone
+        if memory_max_bytes is not None:
+            self.connection.execute(f"SET memory_limit = '{memory_max_bytes}B'")
+        if threads > 1:
+            self.connection.execute(f"SET threads = {threads}")
+        self.connection.execute(_LOCK)
+
+    @contextlib.contextmanager
+    def over(self, data_folder: Path) -> Iterator[None]:
+        """Use another lake inside the context, which the session must be able to read."""
+        before, self.data_folder = self.data_folder, data_folder
+        self._set_data_folder(data_folder)
+        try:
+            yield
+        finally:
+            self.data_folder = before
+            self._set_data_folder(before)
 
 
 @contextlib.contextmanager
@@ -230,6 +258,15 @@ _FIXED = {
     "allow_persistent_secrets": False,
 }
 """Settings that a database can get only when it is opened."""
+_ALWAYS = {
+    "allocator_bulk_deallocation_flush_threshold": literal(FLUSHED_BYTES_MIN),
+    "max_temp_directory_size": literal(f"{TEMPORARY_BYTES_MAX}B"),
+    "python_enable_replacements": "false",
+    "python_scan_all_frames": "false",
+    "enable_progress_bar": "false",
+}
+"""Settings that all sessions have."""
+_LOCK = "SET lock_configuration = true"
 _spare: list[duckdb.DuckDBPyConnection] = []
 
 
@@ -239,10 +276,8 @@ def open_spare() -> None:
     Opening takes longer than most reads. With one thread a database has no threads of its own, so
     that a fork gets all of it.
     """
-    import duckdb
-
     if not _spare:
-        _spare.append(duckdb.connect(config={**_FIXED, "threads": 1}))
+        _spare.append(_opened({"threads": 1}))
 
 
 @contextlib.contextmanager
@@ -263,20 +298,23 @@ def parser() -> Iterator[duckdb.DuckDBPyConnection]:
 def _connect(
     temporary_folder: Path, threads: int, memory_max_bytes: int | None
 ) -> duckdb.DuckDBPyConnection:
-    import duckdb  # costs a third of a second, which commands without queries avoid
-
-    config: dict[str, str | int] = {
-        "threads": threads,
-        "temp_directory": str(temporary_folder),
-        "max_temp_directory_size": f"{TEMPORARY_BYTES_MAX}B",
-    }
+    config: dict[str, str | int] = {"threads": threads, "temp_directory": str(temporary_folder)}
     if memory_max_bytes is not None:
         config["memory_limit"] = f"{memory_max_bytes}B"
     if not _spare:
-        return duckdb.connect(config={**_FIXED, **config})
+        return _opened(config)
     connection = _spare.pop()
     for name, value in config.items():
         connection.execute(f"SET {name} = {literal(str(value))}")
+    return connection
+
+
+def _opened(config: Mapping[str, str | int]) -> duckdb.DuckDBPyConnection:
+    import duckdb  # costs a third of a second, which commands without queries avoid
+
+    connection = duckdb.connect(config={**_FIXED, **config})
+    for setting, value in _ALWAYS.items():
+        connection.execute(f"SET {setting} = {value}")
     return connection
 
 

@@ -1,9 +1,9 @@
 """Python assets in a process of their own: forked for an attempt, restricted, ended with it.
 
 A worker has threads and open databases, so it can't be forked safely. Before it starts any, it
-forks one process that stays without threads (`fork_attempts`), and asks that one to fork for each
-attempt. The fork stages rows in a folder of its own, below the table's; the worker checks what it
-reports and moves the files (`fork_answers`).
+forks one process that stays without threads (`fork_attempts`), which forks for each attempt ahead
+of it. The attempt's process stages rows in a folder of its own, below the table's; the worker
+checks what it reports, and copies or moves the files (`fork_answers`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
 import socket
-import struct
+import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -29,14 +31,28 @@ from headrace.lake.sqltext import tables_in
 from headrace.runtime.folders import Folders
 from headrace.runtime.fork_answers import AttemptPlaces, checked
 from headrace.runtime.fork_attempts import serve
-from headrace.runtime.fork_messages import ENDED, MODULE, MODULES_MAX, AttemptFolders, ForkJob
+from headrace.runtime.fork_messages import (
+    DONE,
+    ENDED,
+    EVENT,
+    IMPORT,
+    MODULE,
+    MODULES_MAX,
+    PACKET_BYTES_MAX,
+    READY,
+    SIZE,
+    TAKEN,
+    ForkJob,
+    own_folder,
+)
 from headrace.runtime.messages import ComputeTask
 
 INPUT_FILES_MAX = 200
 """Up to this many input files are allowed one by one, more by the folders of their tables."""
 RESULT_BYTES_MAX = 256 * 1024 * 1024
 READ_BYTES = 1 << 16
-REQUEST_BYTES_MAX = 150_000
+_PROCESSOR_CLOCK = 2
+"""`CPUCLOCK_SCHED`: with the complement of a process id, its clock for clock_gettime(2)."""
 
 
 class AttemptForks:
@@ -44,18 +60,24 @@ class AttemptForks:
 
     def __init__(self, control: socket.socket, pipes: OutputPipes) -> None:
         self._control, self._pipes = control, pipes
+        self._ahead: deque[_Process] = deque()
+        self._ended: dict[int, int] = {}
+        """Process id → status, of processes whose end was told."""
+        self._last: _Process | None = None
+        self._imports = 0
+        """The number of requests to import whose end wasn't told."""
 
     @classmethod
-    def start(cls, close: Sequence[int]) -> AttemptForks:
+    def start(cls, close: Sequence[int], folders: Folders) -> AttemptForks:
         """Fork the process; the caller has no thread yet. `close` are the worker's own pipes."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipes = OutputPipes.open()
         if os.fork() == 0:
             try:
                 ours.close()
                 for descriptor in close:
                     os.close(descriptor)
-                serve(theirs, pipes)
+                serve(theirs, pipes, folders)
             finally:
                 os._exit(1)
         theirs.close()
@@ -70,77 +92,168 @@ class AttemptForks:
         threads: int,
         memory_max_bytes: int | None,
     ) -> AssetOutput:
-        """Compute the task in a new fork. Raises `BodyFailed`.
+        """Compute the task in a process of its own. Raises `BodyFailed`.
 
-        Ends this process as the fork ended if that gave no answer.
+        Ends this process as the attempt's ended if that gave no answer.
         """
-        places = AttemptPlaces.of(task, folders)
+        process = self._next()
+        places = AttemptPlaces.of(task, folders, process.name)
         try:
             job = _job(task, folders, places, threads, memory_max_bytes)
-            data, status, cpu_seconds = self._answered(msgspec.msgpack.encode(job))
-            if status != 0:
-                self._pipes.rescue(places.log, task.now_us, log.redactor, task.scope.partitions)
-                _end_alike(status)
-            result = checked(data, task, places)
+            data = process.answered(msgspec.msgpack.encode(job))
+            if data is None:
+                self._end_as(process, task, places, log)
+            cpu_seconds = process.cpu_seconds()
+            result = checked(data, task, places, lambda: self._end(process))
             log.lines += result.lines
             self._import(result.modules)
-            measures = msgspec.structs.replace(result.measures, cpu_seconds=cpu_seconds)
-            if result.output is not None:
-                return msgspec.structs.replace(result.output, measures=measures)
-            failure = BodyFailed(result.error or error_of(RuntimeError("no result")))
-            failure.measures = measures
-            raise failure
         finally:
-            places.remove()
+            process.kill()
+            shutil.rmtree(places.staging, ignore_errors=True)  # again once the process has ended
+            self._control.send(DONE + process.name.encode() + os.fsencode(places.staging))
+        cpu_seconds = max(cpu_seconds, result.measures.cpu_seconds)  # that has its children
+        measures = msgspec.structs.replace(result.measures, cpu_seconds=cpu_seconds)
+        if result.output is not None:
+            return msgspec.structs.replace(result.output, measures=measures)
+        failure = BodyFailed(result.error or error_of(RuntimeError("no result")))
+        failure.measures = measures
+        raise failure
 
-    def _answered(self, job: bytes) -> tuple[bytes, int, float]:
-        """Return the answer, the status of the ended fork, and its processor seconds."""
-        job_read, job_write = os.pipe()
-        answer_read, answer_write = os.pipe()
-        try:
-            socket.send_fds(self._control, [b"F"], [job_read, answer_write])
-            os.close(job_read)
-            os.close(answer_write)
-            with contextlib.suppress(BrokenPipeError), os.fdopen(job_write, "wb") as jobs:
-                jobs.write(job)
-            data = self._until_its_end(answer_read)
-        finally:
-            os.close(answer_read)
-        ended = self._control.recv(ENDED.size, socket.MSG_WAITALL)
-        if len(ended) < ENDED.size:  # the process that forks was killed: another worker has one
+    def close(self) -> None:
+        """Let the process that forks end, with all that it forked."""
+        while self._ahead:
+            self._ahead.popleft().kill()
+        self._control.close()
+
+    def _next(self) -> _Process:
+        """Return a process that waits for an attempt, once the previous one has ended."""
+        if self._last is not None:
+            self._end(self._last)
+        while self._imports or not self._ahead:
+            self._receive()
+        self._last = self._ahead.popleft()
+        self._control.send(TAKEN)
+        self._last.begin()
+        return self._last
+
+    def _end(self, process: _Process) -> int:
+        """Kill the process, and return its status once it and what it started have ended."""
+        process.kill()
+        while process.pid not in self._ended:
+            self._receive()
+        status = self._ended[process.pid]
+        self._ended.clear()
+        self._ended[process.pid] = status
+        return status
+
+    def _end_as(
+        self, process: _Process, task: ComputeTask, places: AttemptPlaces, log: LogFile
+    ) -> NoReturn:
+        status = self._end(process)
+        self._pipes.rescue(places.log, task.now_us, log.redactor, task.scope.partitions)
+        _end_alike(status)
+
+    def _receive(self) -> None:
+        """Receive one message of the process that forks."""
+        data, descriptors = b"", list[int]()
+        with contextlib.suppress(ConnectionResetError):
+            data, descriptors, *_ = socket.recv_fds(self._control, EVENT.size, 2)
+        if not data:  # it was killed: another worker has one
             os._exit(1)
-        status, seconds = ENDED.unpack(ended)
-        return data, status, seconds
-
-    def _until_its_end(self, descriptor: int) -> bytes:
-        """Return what the fork writes until it ends; processes that it leaves may not."""
-        data = bytearray()
-        os.set_blocking(descriptor, False)
-        waiting = select.poll()
-        waiting.register(descriptor, select.POLLIN)
-        waiting.register(self._control, select.POLLIN)
-        ended, is_open = False, True
-        while not ended:
-            ended = any(number != descriptor for number, _ in waiting.poll())
-            if is_open and not _reads_on(descriptor, data):
-                waiting.unregister(descriptor)
-                is_open = False
-        return bytes(data)
+        kind, pid, status, name = EVENT.unpack(data)
+        if kind == READY:
+            channel, descriptor = descriptors
+            process = _Process(pid, name.decode(), socket.socket(fileno=channel), descriptor)
+            self._ahead.append(process)
+        elif kind == ENDED:
+            self._ended[pid] = status
+        else:
+            self._imports -= 1
+            while self._ahead:  # without these modules
+                self._ahead.popleft().kill()
 
     def _import(self, modules: Sequence[str]) -> None:
         names = [name for name in modules[:MODULES_MAX] if MODULE.fullmatch(name)]
-        while len(text := "\n".join(names).encode()) > REQUEST_BYTES_MAX:
+        while len(text := "\n".join(names).encode()) >= PACKET_BYTES_MAX:
             names = names[: len(names) // 2]
         if names:
-            self._control.sendall(b"I" + struct.pack("<I", len(text)) + text)
+            self._control.send(IMPORT + text)
+            self._imports += 1
 
 
-def _reads_on(descriptor: int, data: bytearray) -> bool:
+class _Process:
+    """The process of one attempt, forked ahead."""
+
+    def __init__(self, pid: int, name: str, channel: socket.socket, descriptor: int) -> None:
+        self.pid, self.name = pid, name
+        self._channel, self._descriptor = channel, descriptor
+        self._clock = (~pid << 3) | _PROCESSOR_CLOCK
+        self._began = 0.0
+        self._is_open = True
+
+    def begin(self) -> None:
+        """Measure its processor time from here on: before, it rehearsed."""
+        self._began = self._processor_seconds()
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of the attempt; 0 if the process has ended."""
+        return max(self._processor_seconds() - self._began, 0.0)
+
+    def _processor_seconds(self) -> float:
+        try:
+            return time.clock_gettime(self._clock)
+        except OSError:
+            return 0.0
+
+    def answered(self, job: bytes) -> bytes | None:
+        """Send the job and return the answer; None if the process ends without one.
+
+        An answer that is too large is empty.
+        """
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._channel.sendall(SIZE.pack(len(job)) + job)
+        data = bytearray()
+        self._channel.setblocking(False)
+        waiting = select.poll()
+        waiting.register(self._channel, select.POLLIN)
+        waiting.register(self._descriptor, select.POLLIN)
+        ended = False
+        while not ended:
+            ended = any(number == self._descriptor for number, _ in waiting.poll())
+            is_open = _reads_on(self._channel, data)
+            if (answer := _answer_in(data)) is not None:
+                return answer
+            if not is_open and not ended:
+                waiting.unregister(self._channel)
+        return None
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        if self._is_open:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+            os.close(self._descriptor)
+            self._channel.close()
+            self._is_open = False
+
+
+def _answer_in(data: bytearray) -> bytes | None:
+    """Return the complete answer, which is empty if it is too large; None if bytes are missing."""
+    if len(data) < SIZE.size:
+        return None
+    end = SIZE.size + SIZE.unpack_from(data)[0]
+    if end > RESULT_BYTES_MAX:
+        return b""
+    return bytes(data[SIZE.size : end]) if len(data) >= end else None
+
+
+def _reads_on(channel: socket.socket, data: bytearray) -> bool:
     """Add what can be read now; return whether there may be more later."""
-    with contextlib.suppress(BlockingIOError):
-        while part := os.read(descriptor, READ_BYTES):
-            if len(data) <= RESULT_BYTES_MAX:  # more makes the answer unreadable
-                data += part
+    with contextlib.suppress(BlockingIOError, ConnectionResetError):
+        while part := channel.recv(READ_BYTES):
+            data += part
+            if len(data) > RESULT_BYTES_MAX + SIZE.size:
+                return False
         return False
     return True
 
@@ -150,13 +263,13 @@ def _job(
 ) -> ForkJob:
     code_root = folders.code / (task.code or "")
     inputs = _input_paths(task, folders.lake)
-    access = sandbox.access_of(
+    access = sandbox.access_beyond(
         task, folders, read=(code_root, *inputs), write=(places.own, places.staging)
     )
     _link_log(folders.log(*_attempt(task)), places.log)
     return ForkJob(
         task=task,
-        folders=AttemptFolders(folders, str(places.own)),
+        folders=own_folder(folders, places.own.name),
         staged=places.staged,
         read=access.read,
         write=access.write,

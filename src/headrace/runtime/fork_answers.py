@@ -7,9 +7,8 @@ refused.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,8 @@ from headrace.runtime.messages import ComputeTask
 
 _STAGED = ".staged-"
 """How the folder begins in which an attempt stages rows, below its table's folder."""
+COPIED_BYTES_MAX, COPIES_MAX = 1024 * 1024, 4
+"""1 MiB, 4 files: copying them takes less time than waiting for the end of a process."""
 
 
 class AttemptPlaces(NamedTuple):
@@ -39,16 +40,14 @@ class AttemptPlaces(NamedTuple):
     """The folder of published files."""
 
     @classmethod
-    def of(cls, task: ComputeTask, folders: Folders) -> AttemptPlaces:
-        name = uuid.uuid4().hex
+    def of(cls, task: ComputeTask, folders: Folders, name: str) -> AttemptPlaces:
+        """Create the folder for staged rows; the attempt's process created its own folder."""
         known = task.table.folder if task.table is not None else ""
         table = known or f"{tables.SCHEMA_FOLDER}{tables.folder_of(task.scope.asset)}"
         places = cls(
             folders.lake, table, f"{_STAGED}{name}/", folders.temporary / name, folders.files
         )
-        for folder in (places.staging, places.own / "tmp", places.own / "files"):
-            folder.mkdir(parents=True)
-        (places.own / "duckdb").mkdir(mode=0o700)
+        places.staging.mkdir(parents=True)
         return places
 
     @property
@@ -59,15 +58,15 @@ class AttemptPlaces(NamedTuple):
     def log(self) -> Path:
         return self.own / "log.jsonl"
 
-    def remove(self) -> None:
-        shutil.rmtree(self.staging, ignore_errors=True)
-        shutil.rmtree(self.own, ignore_errors=True)
 
+def checked(
+    data: bytes, task: ComputeTask, places: AttemptPlaces, end: Callable[[], object]
+) -> ForkResult:
+    """Return the answer with its files copied or moved to where they are published from.
 
-def checked(data: bytes, task: ComputeTask, places: AttemptPlaces) -> ForkResult:
-    """Return the answer with its files moved to where they are published from.
-
-    Raises `BodyFailed` for an answer that names files of others.
+    `end` ends the process that answered, and all that it started: before that, they may write to
+    files that are moved, but not to copies. Raises `BodyFailed` for an answer that names files of
+    others.
     """
     staged = f"{places.table_folder}{places.staged}"
     try:
@@ -75,7 +74,7 @@ def checked(data: bytes, task: ComputeTask, places: AttemptPlaces) -> ForkResult
         result = msgspec.convert(_renamed(answer, staged, places.table_folder), ForkResult)
         if result.output is not None:
             _check_paths(result.output, task, places)
-            _move(result.output, places)
+            _publish(result.output, places, end)
     except (msgspec.DecodeError, msgspec.ValidationError, OSError, _Forged) as error:
         raise failed(
             f"the asset's process gave an answer that can't be its own: {error}",
@@ -111,6 +110,28 @@ def _check_paths(output: AssetOutput, task: ComputeTask, places: AttemptPlaces) 
         raise _Forged("it names another table")
 
 
+def _are_copied(names: Sequence[str], places: AttemptPlaces) -> bool:
+    """Copy the files, and return whether they were small enough for that."""
+    contents = [_content(places.staging / name) for name in names]
+    if None in contents:
+        return False
+    for name, content in zip(names, contents, strict=True):
+        target = places.lake / places.table_folder / name
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content or b"")
+    return True
+
+
+def _content(path: Path) -> bytes | None:
+    """Return a file's content; None if it is larger than a copied one, or no regular file."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return None
+        content = file.read(COPIED_BYTES_MAX + 1)
+    return content if len(content) <= COPIED_BYTES_MAX else None
+
+
 def _known_paths(task: ComputeTask) -> set[str]:
     """Return the files of the table that a merge starts from."""
     if task.state is None:
@@ -139,8 +160,13 @@ def _staged_names(places: AttemptPlaces) -> list[str]:
         ]
 
 
-def _move(output: AssetOutput, places: AttemptPlaces) -> None:
-    for name in _staged_names(places):
+def _publish(output: AssetOutput, places: AttemptPlaces, end: Callable[[], object]) -> None:
+    """Copy a few small files; move others, for which the attempt's processes have to end first."""
+    names = _staged_names(places)
+    if output.manifest is None and len(names) <= COPIES_MAX and _are_copied(names, places):
+        return
+    end()
+    for name in names:
         (places.staging / name).rename(places.lake / places.table_folder / name)
     if output.manifest is None:
         return

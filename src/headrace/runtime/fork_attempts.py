@@ -1,218 +1,200 @@
-"""The process that forks for the attempts of one worker, and the forks.
+"""The process that forks for the attempts of one worker.
 
-It has no thread, and forks one process ahead, which waits for its attempt. That one gives up its
-rights before it starts a thread or loads any code of the asset
-(docs/decisions/0147-asset-code-is-restricted.md).
+It runs no asset code. It keeps one process forked ahead, which prepares itself and waits for its
+attempt (`attempt_process`). It adopts the processes that an attempt leaves behind, and kills them
+when the attempt has ended.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
-import importlib
 import os
+import select
+import shutil
+import signal
 import socket
-import struct
-import sys
-import sysconfig
+import time
+import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
-import msgspec
+from headrace.engine.landlock import adopt_orphans
+from headrace.engine.logs import OutputPipes
+from headrace.runtime import attempt_process
+from headrace.runtime.folders import Folders
+from headrace.runtime.fork_messages import (
+    DONE,
+    ENDED,
+    EVENT,
+    IMPORT,
+    IMPORTED,
+    NAME_BYTES,
+    PACKET_BYTES_MAX,
+    READY,
+    TAKEN,
+    own_folder,
+)
+from headrace.runtime.installed_modules import import_all
 
-from headrace.engine import landlock
-from headrace.engine.attempts import Measures, is_called_each, surrounded
-from headrace.engine.compute import AssetOutput, compute, error_of
-from headrace.engine.failures import BodyFailed
-from headrace.engine.isolation import Capture, LogListener
-from headrace.engine.landlock import Access
-from headrace.engine.logs import LogFile, OutputPipes, WorkerClock
-from headrace.lake import tables
-from headrace.lake.session import DuckDBSession, open_spare, parser
-from headrace.runtime.fork_messages import ENDED, MODULE, MODULES_MAX, ForkJob, ForkResult
-from headrace.security.secrets import Secrets
+AHEAD_AFTER_SECONDS = 0.05
+"""The process for the next attempt is forked while one runs that has taken this long.
+
+During a shorter one it would compete for the processor; it is forked at the end of that.
+"""
+ORPHANS_MAX = 10_000
+"""The number of processes left by one attempt that are killed at its end."""
 
 
-def serve(control: socket.socket, pipes: OutputPipes) -> NoReturn:
-    """Fork for each request until the worker closes the socket. This process has no thread."""
-    open_spare()
-    _jobs()
-    ahead = _fork_ahead(control, pipes)
+def serve(control: socket.socket, pipes: OutputPipes, folders: Folders) -> NoReturn:
+    """Fork ahead until the worker closes the socket."""
+    os.setsid()  # it outlives a worker that is killed with its group, and ends what runs
+    adopt_orphans()
+    forking = _Forking(control, pipes, folders)
+    forking.prepare()
     while True:
-        kind, descriptors, *_ = socket.recv_fds(control, 1, 2)
-        if kind == b"F":
-            ended = ahead.perform(descriptors)
-            control.sendall(ended)
-        elif kind == b"I":
-            (size,) = struct.unpack("<I", control.recv(4, socket.MSG_WAITALL))
-            ahead.discard()
-            _import_all(control.recv(size, socket.MSG_WAITALL).decode().split("\n"))
+        forking.step()
+
+
+class _Forking:
+    """The children of this process, and the messages about them to its worker."""
+
+    def __init__(self, control: socket.socket, pipes: OutputPipes, folders: Folders) -> None:
+        self._control, self._pipes, self._folders = control, pipes, folders
+        self._children: dict[int, int] = {}
+        """pidfd → process id, of each child that hasn't been waited for."""
+        self._ahead: int | None = None
+        self._running: int | None = None
+        self._taken_at = 0.0
+        self._names: dict[int, str] = {}
+        """Process id → name of the attempt's own folder, of each child."""
+        self._unneeded: list[Path] = []
+        """Folders to remove once no attempt runs."""
+        self._ready = select.poll()
+        self._ready.register(control, select.POLLIN)
+
+    def prepare(self) -> None:
+        """Do once what the forked processes then needn't do."""
+        attempt_process.prepare(self._folders)
+
+    def step(self) -> None:
+        """Fork ahead if it is time, then wait for a request or for the end of a child."""
+        if self._ahead is None and self._wait_seconds() <= 0:
+            self._fork_ahead()
+        timeout = None if self._ahead is not None else self._wait_seconds() * 1_000
+        for descriptor, _ in self._ready.poll(timeout):
+            if descriptor == self._control.fileno():
+                self._request()
+            else:
+                self._ended(descriptor)
+
+    def _wait_seconds(self) -> float:
+        if self._running is None:
+            return 0.0
+        return self._taken_at + AHEAD_AFTER_SECONDS - time.monotonic()
+
+    def _request(self) -> None:
+        data = self._control.recv(PACKET_BYTES_MAX + 1)
+        if data == TAKEN:
+            self._running, self._ahead = self._ahead, None
+            self._taken_at = time.monotonic()
+        elif data[:1] == IMPORT:
+            import_all(data[1:].decode().split("\n"))
+            self.prepare()
+            self._tell(IMPORTED)
+        elif data[:1] == DONE:
+            path = self._folders.temporary / data[1 : 1 + NAME_BYTES].decode()
+            self._unneeded += [path, Path(os.fsdecode(data[1 + NAME_BYTES :]))]
+            self._clean_up()
         else:
-            os._exit(0)
-        ahead = _fork_ahead(control, pipes)
+            self._end()
 
+    def _ended(self, descriptor: int) -> None:
+        pid = self._children.pop(descriptor)
+        self._ready.unregister(descriptor)
+        os.close(descriptor)
+        _, status = os.waitpid(pid, 0)
+        name = self._names.pop(pid)
+        if pid == self._ahead:
+            self._ahead = None
+            self._unneeded.append(self._folders.temporary / name)
+        self._running = None if pid == self._running else self._running
+        self._kill_orphans()
+        self._tell(ENDED, pid, status)
+        self._clean_up()
 
-class _Ahead(NamedTuple):
-    """A process that waits for its attempt."""
+    def _kill_orphans(self) -> None:
+        """Kill what an ended attempt left: nothing of it may write to what is published."""
+        for _ in range(ORPHANS_MAX):
+            orphans = _children() - set(self._children.values())
+            if self._running is not None or not orphans:
+                return
+            for pid in orphans:
+                with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
 
-    pid: int
-    channel: socket.socket
+    def _clean_up(self) -> None:
+        while self._running is None and self._unneeded:
+            shutil.rmtree(self._unneeded.pop(), ignore_errors=True)
 
-    def perform(self, descriptors: list[int]) -> bytes:
-        """Give it its attempt, and return how it ended."""
-        # it may have been killed while it waited, which its status says
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            socket.send_fds(self.channel, [b"F"], descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        self.channel.close()
-        _, status, usage = os.wait4(self.pid, 0)
-        return ENDED.pack(status, usage.ru_utime + usage.ru_stime)
+    def _fork_ahead(self) -> None:
+        ours, theirs = socket.socketpair()
+        parent, name = os.getpid(), uuid.uuid4().hex
+        folders = own_folder(self._folders, name)
+        with contextlib.suppress(OSError):  # the attempt reports it
+            folders.create()
+        gc.freeze()  # a collection in the fork would copy all that it looks through
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # libraries may have threads
+            pid = os.fork()
+        if pid == 0:
+            try:
+                for descriptor in self._children:
+                    os.close(descriptor)
+                self._control.close()
+                theirs.close()
+                attempt_process.wait(ours, self._pipes, folders, parent)
+            finally:
+                os._exit(1)
+        ours.close()
+        descriptor = os.pidfd_open(pid)
+        self._children[descriptor] = self._ahead = pid
+        self._names[pid] = name
+        self._ready.register(descriptor, select.POLLIN)
+        self._tell(READY, pid, descriptors=(theirs.fileno(), descriptor))
+        theirs.close()
 
-    def discard(self) -> None:
-        """End it without an attempt."""
-        self.channel.close()
-        os.waitpid(self.pid, 0)
-
-
-def _fork_ahead(control: socket.socket, pipes: OutputPipes) -> _Ahead:
-    """Fork a process for the next attempt, which then needn't wait for it."""
-    ours, theirs = socket.socketpair()
-    gc.freeze()  # a collection in the fork would copy all that it looks through
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # libraries may have started threads
-        pid = os.fork()
-    if pid == 0:
+    def _tell(
+        self, kind: bytes, pid: int = 0, status: int = 0, descriptors: Sequence[int] = ()
+    ) -> None:
         try:
-            control.close()
-            ours.close()
-            _touch_database()
-            kind, descriptors, *_ = socket.recv_fds(theirs, 1, 2)
-            if kind != b"F":
-                os._exit(0)
-            theirs.close()
-            job_read, answer_write = descriptors
-            _run(job_read, answer_write, pipes)
-        finally:
-            os._exit(1)
-    theirs.close()
-    return _Ahead(pid, ours)
+            event = EVENT.pack(kind, pid, status, self._names.get(pid, "").encode())
+            socket.send_fds(self._control, [event], descriptors)
+        except OSError:
+            self._end()
+
+    def _end(self) -> NoReturn:
+        """End with all children, because the worker is gone."""
+        for descriptor in self._children:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        for pid in self._children.values():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        self._children.clear()
+        self._running = None
+        self._kill_orphans()
+        self._unneeded += [self._folders.temporary / name for name in self._names.values()]
+        self._clean_up()
+        os._exit(0)
 
 
-def _touch_database() -> None:
-    """Copy the memory that a query uses, shared with the forking process, before it is needed."""
-    with parser() as connection:
-        connection.execute("SELECT 1").fetchall()
-
-
-@functools.cache
-def _jobs() -> msgspec.msgpack.Decoder[ForkJob]:
-    """Return the decoder of jobs, built once: it takes some milliseconds."""
-    return msgspec.msgpack.Decoder(ForkJob)
-
-
-def _import_all(names: Sequence[str]) -> None:
-    """Import installed modules, each of which the next forks then have.
-
-    The names come from asset code, so only modules of Python and of installed packages count.
-    """
-    for name in names:
-        if name not in sys.modules and _is_installed(name.partition(".")[0]):
-            with contextlib.suppress(Exception):
-                importlib.import_module(name)
-
-
-@functools.lru_cache(maxsize=1_000)
-def _is_installed(top: str) -> bool:
-    with contextlib.suppress(Exception):
-        spec = importlib.util.find_spec(top)
-        origin = spec.origin or "" if spec is not None else ""
-        return any(origin.startswith(f"{folder}{os.sep}") for folder in _installed_folders())
-    return False
-
-
-def _installed_folders() -> list[str]:
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = [sysconfig.get_path(name) for name in names]
-    return [*folders, *map(os.path.realpath, folders), str(Path(__file__).parents[2])]
-
-
-def _run(job_read: int, answer_write: int, pipes: OutputPipes) -> NoReturn:
-    """Give up all rights but the attempt's, run its code, answer, and end."""
-    os.set_inheritable(answer_write, False)
-    with os.fdopen(job_read, "rb") as jobs:
-        job = _jobs().decode(jobs.read())
-    rules = landlock.ruleset(Access(job.read, job.write, job.ports))
-    landlock.restrict(rules)
-    os.close(rules)
-    loaded = set(sys.modules)
-    result = _result(job, pipes)
-    new = [name for name in sys.modules if name not in loaded and MODULE.fullmatch(name)]
-    result = msgspec.structs.replace(
-        result, modules=tuple(name for name in new if _is_of_package(name))[:MODULES_MAX]
-    )
-    with os.fdopen(answer_write, "wb") as answers:
-        answers.write(msgspec.msgpack.encode(result))
-    os._exit(0)
-
-
-def _is_of_package(name: str) -> bool:
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return isinstance(file, str) and any(
-        file.startswith(f"{folder}{os.sep}") for folder in _installed_folders()
-    )
-
-
-_never_closed: list[DuckDBSession] = []
-"""The fork's session: its end closes it for nothing, and the worker removes its folder."""
-
-
-def _result(job: ForkJob, pipes: OutputPipes) -> ForkResult:
-    task, folders = job.task, job.folders
-    secrets = Secrets(folders.project)
-    if task.handed is not None:
-        for name in task.handed.secrets:
-            secrets.hide(task.handed.variables[name])
-    os.chdir(folders.temporary)  # the worker's folder is out of reach
-    os.environ["TMPDIR"] = str(folders.temporary)
-    tables.STAGED_BELOW = job.staged
-    log = LogFile(Path(folders.own, "log.jsonl"), WorkerClock(task.now_us), secrets.redactor)
-    listener = LogListener(pipes)
+def _children() -> set[int]:
+    """Return the processes whose parent this one is; none where the system can't say."""
     try:
-        with surrounded(task.handed):
-            session = DuckDBSession(
-                folders.lake,
-                readable=[folders.temporary],
-                timezone=task.scope.timezone,
-                threads=job.threads,
-                memory_max_bytes=job.memory_max_bytes,
-                temporary_folder=Path(folders.own, "duckdb"),
-            )
-            _never_closed.append(session)
-            output = _computed(job, session, log, pipes, listener)
-    except BodyFailed as failure:
-        return ForkResult(failure.measures, log.lines, error=failure.error)
-    except BaseException as error:  # noqa: BLE001 - as the worker's own boundary
-        return ForkResult(Measures(), log.lines, error=error_of(error))
-    return ForkResult(output.measures, log.lines, output)
-
-
-def _computed(
-    job: ForkJob, session: DuckDBSession, log: LogFile, pipes: OutputPipes, listener: LogListener
-) -> AssetOutput:
-    @contextlib.contextmanager
-    def captured(place: int, partition: str) -> Iterator[None]:
-        call_log = log.of_call(place, partition)
-        try:
-            with Capture(pipes, call_log, listener):
-                yield
-        finally:
-            log.lines += call_log.lines
-
-    if is_called_each(job.task):
-        return compute(job.task, session, job.folders, log=log, captured=captured)
-    with Capture(pipes, log, listener):
-        return compute(job.task, session, job.folders, log=log)
+        return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
+    except OSError:
+        return set()

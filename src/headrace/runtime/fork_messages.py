@@ -1,4 +1,4 @@
-"""What a worker sends to the fork of an attempt, and what the fork answers."""
+"""What a worker and the processes of its restricted attempts send to each other."""
 
 from __future__ import annotations
 
@@ -15,8 +15,23 @@ from headrace.runtime.messages import ComputeTask
 
 MODULES_MAX = 5_000
 MODULE = re.compile(r"[A-Za-z_]\w{0,99}(\.[A-Za-z_]\w{0,99}){0,9}", re.ASCII)
-ENDED = struct.Struct("<id")
-"""The status of an ended attempt as of `os.waitpid`, and its processor seconds."""
+
+# Between a worker and the process that forks. One message is one packet.
+
+TAKEN, IMPORT, DONE = b"T", b"I", b"D"
+"""From the worker: the process ahead got its attempt; modules to import, one a line; what an
+attempt wrote is needed no more: the name of its own folder, and the path of its staged rows."""
+READY, ENDED, IMPORTED = b"R", b"E", b"M"
+"""From the process that forks: a process ahead, with its socket and its pidfd; a process that has
+ended; the modules are imported."""
+NAME_BYTES = 32
+EVENT = struct.Struct(f"<cii{NAME_BYTES}s")
+"""The kind, the process id, the status of an ended process as of `os.waitpid`, and the name of the
+folder of a process ahead."""
+PACKET_BYTES_MAX = 150_000
+
+SIZE = struct.Struct("<Q")
+"""The number of bytes of a job or an answer, before it, on the socket of an attempt's process."""
 
 
 class AttemptFolders(msgspec.Struct, frozen=True):
@@ -50,15 +65,32 @@ class AttemptFolders(msgspec.Struct, frozen=True):
         """Temporary files."""
         return Path(self.own, "tmp")
 
+    @property
+    def spill(self) -> Path:
+        """What DuckDB writes when memory is short."""
+        return Path(self.own, "duckdb")
+
+    def create(self) -> None:
+        """Create the attempt's own folders. Raises OSError."""
+        for folder in (self.temporary, self.files):
+            folder.mkdir(parents=True)
+        self.spill.mkdir(mode=0o700)
+
+
+def own_folder(folders: Folders, name: str) -> AttemptFolders:
+    """Return the folders of the attempt whose own folder has this name."""
+    return AttemptFolders(folders, str(folders.temporary / name))
+
 
 class ForkJob(msgspec.Struct, frozen=True):
-    """What the fork of an attempt gets from its worker."""
+    """What the process of an attempt gets from its worker."""
 
     task: ComputeTask
     folders: AttemptFolders
     staged: str
     """Name of the folder in which rows are staged, below the table's."""
     read: tuple[str, ...]
+    """What it may read besides `sandbox.everywhere`."""
     write: tuple[str, ...]
     ports: tuple[int, ...] | None
     threads: int
@@ -66,7 +98,7 @@ class ForkJob(msgspec.Struct, frozen=True):
 
 
 class ForkResult(msgspec.Struct, frozen=True):
-    """What the fork answers. The code that it ran may have forged it."""
+    """What the process of an attempt answers. The code that it ran may have forged it."""
 
     measures: Measures
     lines: int

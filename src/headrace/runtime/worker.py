@@ -52,7 +52,9 @@ def work(start: Start) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     own_ends = (start.tasks, start.answers, start.recalls, *start.channel.ends)
-    forks = AttemptForks.start(own_ends) if start.settings.restricted and available() else None
+    forks = None
+    if start.settings.restricted and available():
+        forks = AttemptForks.start(own_ends, start.settings.folders)
     tasks, answers = TaskPipe(start.tasks), _Answers(start.answers)
     threading.Thread(target=_listen, args=(start.recalls, tasks, answers), daemon=True).start()
     context = WorkerContext(start.settings, start.channel)

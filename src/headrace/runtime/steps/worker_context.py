@@ -91,10 +91,12 @@ class WorkerContext:
         return call() if self._queries is None else self._queries.run(call)
 
     def close(self) -> None:
-        """Close the sessions, and end the thread that runs queries."""
+        """Close the sessions, and end the thread that runs queries and the process that forks."""
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
+        if self.forks is not None:
+            self.forks.close()
         if self._queries is not None:
             self._queries.end()
 

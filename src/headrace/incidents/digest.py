@@ -1,15 +1,15 @@
 """The daily digest: what has changed since the last one, and why.
 
 On a day without a change no digest is sent; it is recorded as dropped, so that it isn't built
-again.
+again. The first digest of a week has a section about the week: what took the time, and advice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from headrace.incidents import endings
 from headrace.incidents.diagnosis.wording import listed
@@ -54,10 +54,59 @@ class Unserved(NamedTuple):
     never: Mapping[str, int] = {}
 
 
+class DigestAudience(NamedTuple):
+    """The audience of a digest: the consumers of its recipient, and the owners it stands for.
+
+    The owners are the recipient and vendors that aren't notified themselves.
+    """
+
+    owners: frozenset[str]
+    consumers: frozenset[str]
+
+    def concerned_by(self, incident: Incident) -> bool:
+        """Return whether an incident affects the audience."""
+        return incident.owner in self.owners or not self.consumers.isdisjoint(
+            incident.affected.consumers
+        )
+
+
+class DigestWindow(NamedTuple):
+    """The window of a digest, in microseconds: since the one before was due, until it is due."""
+
+    after: int
+    until: int
+
+    def holds(self, at: int) -> bool:
+        """Return whether a time is in the window; each time is in exactly one digest's window."""
+        return self.after < at <= self.until
+
+    def begins_week(self, timezone: str) -> bool:
+        """Return whether the digest is the first one of a week, which begins on Monday."""
+        before, until = (from_us(at, timezone).date() for at in self)
+        return before.isocalendar()[:2] != until.isocalendar()[:2]
+
+
+WeeklyLines: TypeAlias = Callable[[DigestAudience, int], Iterable[str]]
+"""(audience, when the digest is due in microseconds) → the lines of its weekly section."""
+
+
+def no_weekly_lines(_audience: DigestAudience, _until: int) -> Iterable[str]:
+    """Return no lines: nothing is known to give advice from."""
+    return ()
+
+
 def digests(
-    tx: Transaction, project: Project, declared: DeclaredPromises, unserved: Unserved, now: int
+    tx: Transaction,
+    project: Project,
+    declared: DeclaredPromises,
+    unserved: Unserved,
+    now: int,
+    weekly: WeeklyLines = no_weekly_lines,
 ) -> Iterator[Queued]:
-    """Yield the digests that are due; empty ones as dropped, so that they aren't built again."""
+    """Yield the digests that are due; empty ones as dropped, so that they aren't built again.
+
+    The first digest of a week has the lines of `weekly`, too.
+    """
     people, timezone = Recipients(project), declared.timezone
     words = Words(project, now, lambda _: None)
     applied = deliveries.first_applied(tx) or 0
@@ -71,6 +120,8 @@ def digests(
         owners = _owners_notified_by(project, people, to.name)
         audience = DigestAudience(owners, _consumers(project, to.name))
         lines = list(_lines(tx, project, declared, audience, unserved, window))
+        if window.begins_week(timezone):
+            lines += weekly(audience, window.until)
         empty = None if lines else _nothing(window.after, applied, timezone)
         page = words.page(f"what has changed until {from_us(at, timezone):%A %H:%M}", lines)
         for channel in to.owner.contact:
@@ -116,33 +167,6 @@ def _nothing(since: int, applied: int, timezone: str) -> str:
     if applied <= since:
         return "nothing has changed"
     return f"nothing to report since the project was applied, {dated(applied, timezone)}"
-
-
-class DigestAudience(NamedTuple):
-    """The audience of a digest: the consumers of its recipient, and the owners it stands for.
-
-    The owners are the recipient and vendors that aren't notified themselves.
-    """
-
-    owners: frozenset[str]
-    consumers: frozenset[str]
-
-    def concerned_by(self, incident: Incident) -> bool:
-        """Return whether an incident affects the audience."""
-        return incident.owner in self.owners or not self.consumers.isdisjoint(
-            incident.affected.consumers
-        )
-
-
-class DigestWindow(NamedTuple):
-    """The window of a digest, in microseconds: since the one before was due, until it is due."""
-
-    after: int
-    until: int
-
-    def holds(self, at: int) -> bool:
-        """Return whether a time is in the window; each time is in exactly one digest's window."""
-        return self.after < at <= self.until
 
 
 def _since(tx: Transaction, recipient: str, clock: str, at: int, timezone: str) -> int:

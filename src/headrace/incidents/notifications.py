@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from headrace.incidents import endings
-from headrace.incidents.digest import Unserved, digests
+from headrace.incidents.digest import Unserved, WeeklyLines, digests, no_weekly_lines
 from headrace.incidents.endings import NOTHING_LEFT
 from headrace.incidents.messages import MessageText, Recipient, Recipients, RepairOf, Words
 from headrace.model import Project
@@ -431,14 +431,19 @@ def queue(
     evaluation: Evaluation,
     now: int,
     repair: RepairOf,
+    weekly: WeeklyLines = no_weekly_lines,
 ) -> None:
-    """Queue all messages that haven't been queued; without contacts, do nothing."""
+    """Queue all messages that haven't been queued; without contacts, do nothing.
+
+    `weekly` gives the lines of the digest's weekly section.
+    """
     if not Recipients(project).anybody:
         return
     deadlines = _deadlines(evaluation, now)
     tell(tx, project, deadlines, now, repair)
     unserved = Unserved(deadlines.late, deadlines.never)
-    notifications.put(tx, digests(tx, project, context.declared, unserved, now), now)
+    due = digests(tx, project, context.declared, unserved, now, weekly)
+    notifications.put(tx, due, now)
 
 
 def tell(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -15,6 +15,7 @@ from headrace.incidents.closing import close, reopen
 from headrace.incidents.diagnosis.attribution import diagnose
 from headrace.incidents.diagnosis.evidence import Evidence
 from headrace.incidents.diagnosis.graph import CauseGraph, graph_of
+from headrace.incidents.digest import DigestAudience
 from headrace.incidents.gathering import gather
 from headrace.incidents.notifications import queue
 from headrace.incidents.updates import IncidentUpdates, owners
@@ -49,8 +50,26 @@ EVIDENCE_MAX = 20_000
 LinesOf: TypeAlias = Callable[[str], ColumnLineage]
 RepairOf: TypeAlias = Callable[[Transaction, Compiled, Incident], tuple[str, Sequence[str]] | None]
 """Returns an incident's repair as text and its commands; None if nothing is left to repair."""
+WeeklyOf: TypeAlias = Callable[[Transaction, Compiled, DigestAudience, int, int], Iterable[str]]
+"""(transaction, applied project, audience, when the digest is due, now) → its weekly section."""
+WeeklyInTransaction: TypeAlias = Callable[[Transaction, DigestAudience, int, int], Iterable[str]]
+"""The same for one applied project."""
+
+
+class MessageContents(NamedTuple):
+    """What messages say that other packages compute: an incident's repair, and advice."""
+
+    repair: RepairOf
+    weekly: WeeklyOf
+
 
 _log = logging.getLogger(__name__)
+
+
+def _nothing_weekly(
+    _tx: Transaction, _audience: DigestAudience, _until: int, _now: int
+) -> Iterable[str]:
+    return ()
 
 
 class VersionEvaluator:
@@ -66,6 +85,7 @@ class VersionEvaluator:
         declared_promises: DeclaredPromises,
         lines: LinesOf,
         repair: Callable[[Transaction, Incident], tuple[str, Sequence[str]] | None],
+        weekly: WeeklyInTransaction = _nothing_weekly,
     ) -> None:
         self.project, self.declared_promises, self._lines, self.repair = (
             project,
@@ -73,6 +93,7 @@ class VersionEvaluator:
             lines,
             repair,
         )
+        self.weekly = weekly
         self._rhythms = Rhythms({**declared_promises.nodes, **declared_promises.exports})
         self._speaks = speaks_for(project)
 
@@ -145,12 +166,31 @@ def _queue_notifications(
             evaluator.evaluation(tx, context, now),
             now,
             lambda incident: evaluator.repair(tx, incident),
+            lambda audience, until: _weekly_lines(tx, evaluator, audience, until, now),
         )
         announce_ended(tx, evaluator.project, now)
     except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint notifications")
         _log_error("messages to people couldn't be queued", error)
     tx.execute("release savepoint notifications")
+
+
+def _weekly_lines(
+    tx: Transaction, evaluator: VersionEvaluator, audience: DigestAudience, until: int, now: int
+) -> list[str]:
+    """Return the lines of a digest's weekly section; none if they can't be computed.
+
+    The digest itself doesn't wait for them.
+    """
+    tx.execute("savepoint weekly")
+    lines: list[str] = []
+    try:
+        lines = list(evaluator.weekly(tx, audience, until, now))
+    except Exception as error:  # noqa: BLE001
+        tx.execute("rollback to savepoint weekly")
+        _log_error("the weekly section of a digest couldn't be computed", error)
+    tx.execute("release savepoint weekly")
+    return lines
 
 
 def _own_fault(

@@ -21,7 +21,7 @@ from headrace.plan.compiled import is_view
 from headrace.runtime import maintenance, small_merges
 from headrace.runtime.applied_versions import AppliedVersion, BorrowedChanges, Production, unpack
 from headrace.runtime.decisions import Decisions, run_event
-from headrace.runtime.evaluation import RepairOf, VersionEvaluator
+from headrace.runtime.evaluation import MessageContents, VersionEvaluator
 from headrace.runtime.executors import Executor, WorkersBroken
 from headrace.runtime.executors import News as Answered
 from headrace.runtime.exports import exports
@@ -89,10 +89,10 @@ class Leader(LeaderLoop):
         folders: Folders,
         executor: Executor,
         applied: AppliedVersion,
-        repair: RepairOf,
+        contents: MessageContents,
         production: Production | None = None,
     ) -> None:
-        self._repair_of = repair
+        self._contents = contents
         super().__init__(store, lease, clock, folders, executor, production)
         self.adopt(applied)
 
@@ -124,7 +124,8 @@ class Leader(LeaderLoop):
         self._tasks = TaskBuilder(applied, code, self._production, cache=cache)
         self._evaluator = VersionEvaluator(
             applied.compiled.project, self._declared_promises, self._tasks.lines,
-            lambda tx, incident: self._repair_of(tx, applied.compiled, incident),
+            lambda tx, incident: self._contents.repair(tx, applied.compiled, incident),
+            lambda tx, *digest: self._contents.weekly(tx, applied.compiled, *digest),
         )  # fmt: skip
         epoch, slots = self.lease.epoch, self._executor.slots
         self._core = Core(epoch=epoch, slots=slots, after=self._last_n)

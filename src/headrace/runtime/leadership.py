@@ -39,7 +39,7 @@ from headrace.store.queries import lake_maintenance, leader_writes
 from headrace.store.requests import WakeListener
 
 if TYPE_CHECKING:
-    from headrace.runtime.evaluation import RepairOf
+    from headrace.runtime.evaluation import RepairOf, WeeklyOf
     from headrace.runtime.leader import Leader
 
 
@@ -194,15 +194,22 @@ class Leadership:
             self._executor.watch(self._listener)
         return self._executor
 
-    def leader(self, applied: AppliedVersion, repair: RepairOf, emitters: StartEmitters) -> Leader:
+    def leader(
+        self,
+        applied: AppliedVersion,
+        repair: RepairOf,
+        weekly: WeeklyOf,
+        emitters: StartEmitters,
+    ) -> Leader:
         """Return the leader of an applied version.
 
-        `repair` returns the repair of an incident, for notifications. `emitters` starts what
-        reports the leader's attempts to other systems.
+        For notifications, `repair` returns the repair of an incident, and `weekly` the weekly
+        section of a digest. `emitters` starts what reports the leader's attempts to other systems.
         """
         executor = (
             self.warm(applied.compiled.project.settings) if self.closed is None else NullExecutor()
         )
+        from headrace.runtime.evaluation import MessageContents
         from headrace.runtime.leader import Leader
 
         leader = Leader(
@@ -212,7 +219,7 @@ class Leadership:
             folders=self.folders,
             executor=executor,
             applied=applied,
-            repair=repair,
+            contents=MessageContents(repair, weekly),
             production=self.production,
         )
         for emitter in emitters(self, leader):

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache, partial
 from statistics import median
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
+from headrace.advisor.delay_records import DelayRecords, Wait
 from headrace.advisor.delay_texts import delay_sentence
-from headrace.advisor.delays import (
-    QUALITY_CAUSES,
-    Delay,
-    DelayFacts,
-    DelayIncident,
-    delay_of,
-    percents,
-)
+from headrace.advisor.delays import QUALITY_CAUSES, Delay, percents
 from headrace.advisor.regressions import (
     DataChange,
     GrownInput,
@@ -26,13 +20,11 @@ from headrace.advisor.regressions import (
     Work,
     regressions,
 )
-from headrace.ledger.account import Ledger
 from headrace.model import Project, UnknownName
 from headrace.model.errors import did_you_mean
 from headrace.plan import Compiled
 from headrace.services.caches import cached_by_version
 from headrace.services.code_versions import fingerprint_in
-from headrace.services.delay_ledger import Ledgers
 from headrace.services.parameters import Argument, Window
 from headrace.services.permissions import authorised
 from headrace.services.responses.advisor import (
@@ -46,12 +38,8 @@ from headrace.services.session import ProjectSession
 from headrace.services.snapshots import ProjectSnapshot, project_state
 from headrace.services.status_facts import WINDOW, window_began
 from headrace.slo.declared_promises import Node, Terms, traits
-from headrace.slo.obligations import Obligation, obligations
-from headrace.store.queries import durations, incidents, ledger
+from headrace.store.queries import durations, incidents
 from headrace.store.queries.incidents import display_id
-
-WAITS_MAX = 400
-"""At most this many of a consumer's newest obligations are added up."""
 
 
 @authorised
@@ -111,13 +99,6 @@ def _nothing(consumer: str, window: str) -> BottleneckRow:
     )
 
 
-class _Wait(NamedTuple):
-    """A wait for one obligation, with the week in which it was due."""
-
-    ledger: Ledger
-    week: str
-
-
 class _Inquiry:
     """The waits and regressions of several consumers over one window."""
 
@@ -132,20 +113,14 @@ class _Inquiry:
         self._session, self._compiled, self._snapshot = session, compiled, snapshot
         self._tx, self._context = snapshot.tx, snapshot.context
         self._window, (self._began, self._now) = window, span
-        self._ledgers = Ledgers(session, self._tx, compiled, self._context, self._now)
-        self._traits = cached_by_version(session, "traits", lambda: traits(compiled))
+        version_traits = cached_by_version(session, "traits", lambda: traits(compiled))
+        self._records = DelayRecords(self._tx, compiled, self._context, version_traits, self._now)
         self._regressions: dict[str, list[Regression]] = {}
         self._fingerprint = cache(partial(fingerprint_in, self._tx))
 
     def row(self, terms: Terms) -> BottleneckRow:
         """Return the answer about one consumer."""
-        due = [
-            obligation
-            for obligation in obligations(terms, self._context, self._now)
-            if self._began < obligation.due_at_us <= self._now
-        ]
-        waits = list(self._waits(terms, due[-WAITS_MAX:]))
-        delay = delay_of((wait.ledger for wait in waits), self._facts(waits))
+        waits, delay, limited = self._records.of_consumer(terms, self._began)
         nodes = self._context.declared.upstream(terms.reads)
         return BottleneckRow(
             consumer=terms.consumer,
@@ -156,33 +131,23 @@ class _Inquiry:
             regressions=[
                 self._regression(regression) for node in nodes for regression in self._of_node(node)
             ],
-            weeks=_weeks(waits),
-            limited=len(due) > WAITS_MAX,
+            weeks=self._weeks(waits),
+            limited=limited,
             said=delay_sentence(terms.consumer, delay, self._window),
         )
 
-    def _waits(self, terms: Terms, due: Sequence[Obligation]) -> Iterator[_Wait]:
-        for obligation in due:
-            result = self._ledgers.ledger(terms, obligation.interval)
-            if result is not None:
-                day = self._session.instant(obligation.due_at_us).date()
-                monday = day - timedelta(days=day.weekday())
-                yield _Wait(result, monday.isoformat())
-
-    def _facts(self, waits: Sequence[_Wait]) -> DelayFacts:
-        numbers = {
-            segment.incident
-            for wait in waits
-            for segment in wait.ledger.segments
-            if segment.incident
-        }
-        rows = {number: ledger.incident(self._tx, number) for number in numbers}
-        named = {
-            number: DelayIncident(row.node, row.kind, row.owner)
-            for number, row in rows.items()
-            if row is not None
-        }
-        return DelayFacts(named, self._traits, frozenset(self._compiled.project.sources))
+    def _weeks(self, waits: Sequence[Wait]) -> list[DelayWeekRow]:
+        counted: Counter[str] = Counter()
+        waited: Counter[str] = Counter()
+        for wait in waits:
+            day = self._session.instant(wait.due_at_us).date()
+            week = (day - timedelta(days=day.weekday())).isoformat()
+            counted[week] += 1
+            waited[week] += wait.ledger.wait_us
+        return [
+            DelayWeekRow(week=week, obligations=counted[week], wait_seconds=waited[week] / 1e6)
+            for week in sorted(counted)
+        ]
 
     # Nodes that became slower
 
@@ -292,16 +257,4 @@ def _shares(delay: Delay) -> list[DelayShareRow]:
             percent=percent,
         )
         for share, percent in zip(delay.shares, parts, strict=True)
-    ]
-
-
-def _weeks(waits: Sequence[_Wait]) -> list[DelayWeekRow]:
-    counted: Counter[str] = Counter()
-    waited: Counter[str] = Counter()
-    for wait in waits:
-        counted[wait.week] += 1
-        waited[wait.week] += wait.ledger.wait_us
-    return [
-        DelayWeekRow(week=week, obligations=counted[week], wait_seconds=waited[week] / 1e6)
-        for week in sorted(counted)
     ]

@@ -18,7 +18,7 @@ from headrace.runtime.apply_plans import changes_of, plan_of
 from headrace.runtime.leadership import Leadership
 from headrace.scheduler import Event
 from headrace.security.audit import Actor, ActorType
-from headrace.services.incidents import repair_message
+from headrace.services.incidents import repair_message, weekly_lines
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.store import Clock, Store, Transaction
 
@@ -167,14 +167,16 @@ class CommandContext:
         if self._leading.leader is None:
             self.held.warm(self.session.settings)
             applied = self.applied() or self.apply(progress)
-            self._leading.leader = self.held.leader(applied, repair_message, start_emitters)
+            self._leading.leader = self.held.leader(
+                applied, repair_message, weekly_lines, start_emitters
+            )
         return self._leading.leader
 
     def note_closed(self) -> None:
         """Record in the store, for later readers, that the lake isn't writable."""
         applied = self.applied()
         if self.held.closed is not None and applied is not None:
-            self.held.leader(applied, repair_message, start_emitters).note_closed(
+            self.held.leader(applied, repair_message, weekly_lines, start_emitters).note_closed(
                 str(self.held.closed)
             )
 

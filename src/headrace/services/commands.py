@@ -37,7 +37,7 @@ from headrace.security.state import open_state
 from headrace.services import backups
 from headrace.services.access_recording import record_access_events
 from headrace.services.command_context import CommandContext, person
-from headrace.services.incidents import repair_message
+from headrace.services.incidents import repair_message, weekly_lines
 from headrace.services.responses import Response
 from headrace.services.run_progress import Reporting
 from headrace.services.session import Progress, ProjectSession, Silent
@@ -201,6 +201,7 @@ def evaluate_now(
         declared_promises(compiled),
         lineage.of,
         lambda tx, incident: repair_message(tx, compiled, incident),
+        lambda tx, *digest: weekly_lines(tx, compiled, *digest),
     )
     evaluate_state(tx, evaluator, now, reported=reported)
 

@@ -8,12 +8,10 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.ledger.account import Books, Ledger, share_of
+from headrace.ledger.account import Ledger, share_of
 from headrace.ledger.claims import BETWEEN
-from headrace.ledger.frozen import frozen_ledger, terms_as_promised
-from headrace.ledger.records import LedgerRecords
+from headrace.ledger.consumer_ledgers import ConsumerLedgers
 from headrace.ledger.segments import WORK, Segment, SegmentKind
-from headrace.ledger.stored_records import records_of, wrong_publications
 from headrace.model import Grain, UsageError
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, to_us
 from headrace.model.times import duration
@@ -22,8 +20,7 @@ from headrace.services.caches import cached_by_version
 from headrace.services.responses.interventions import ComparedRow, LedgerRow, SegmentRow, ShareRow
 from headrace.services.session import ProjectSession
 from headrace.slo.declared_promises import Terms, traits
-from headrace.slo.declared_promises import began as began_us
-from headrace.slo.obligations import EvaluationContext, begins_us, due_us, met_at, obligations
+from headrace.slo.obligations import EvaluationContext, begins_us, due_us, obligations
 from headrace.slo.times import ago, time_text
 from headrace.store import Transaction
 from headrace.store.queries import ledger as rows
@@ -46,30 +43,15 @@ class Ledgers:
         now_us: int,
     ) -> None:
         self._session, self._tx, self._context, self._now = session, tx, context, now_us
-        self._compiled, self._traits = (
-            compiled,
-            cached_by_version(session, "traits", lambda: traits(compiled)),
-        )
-        self._known_from = now_us
-        self._know(records_of(tx, context.facts, now_us))
-
-    def _know(self, records: LedgerRecords) -> None:
-        self._records, self._books = records, Books(self._traits, self._context, records)
-
-    def _wrong_since(self, from_us: int) -> None:
-        """Load the publications with wrong data, back to `from_us` if they aren't loaded yet."""
-        if from_us < self._known_from:
-            self._known_from = from_us
-            results = wrong_publications(self._tx, self._compiled, self._context, from_us)
-            if results:
-                self._know(records_of(self._tx, self._context.facts, self._now, results))
+        version_traits = cached_by_version(session, "traits", lambda: traits(compiled))
+        self._ledgers = ConsumerLedgers(tx, compiled, context, version_traits, now_us)
 
     def of_consumer(self, terms: Terms, interval: str) -> LedgerRow | None:
         """Return a consumer's wait for an interval, compared with the week before.
 
         None before the interval's end.
         """
-        ledger, is_frozen = self._consumer(terms, interval)
+        ledger, is_frozen = self._ledgers.of_consumer(terms, interval)
         if ledger is None:
             return None
         row = self._row(ledger, is_frozen=is_frozen)
@@ -100,9 +82,9 @@ class Ledgers:
 
         None for others.
         """
-        due, begins = due_us(terms, interval), begins_us(terms, self._context, self._now)
-        if due >= begins or rows.obligation(self._tx, terms.consumer, interval)[2] is not None:
+        if not self._ledgers.never_promised(terms, interval):
             return None
+        due, begins = due_us(terms, interval), begins_us(terms, self._context, self._now)
         due_text, begins_text = self._time_text(due), self._time_text(begins)
         return (
             f"{terms.consumer} {interval} was never promised: it was due {due_text}, before the"
@@ -123,7 +105,7 @@ class Ledgers:
 
         Asking for the oldest interval first is fastest: wrong data is loaded back to it once.
         """
-        return self._consumer(terms, interval)[0]
+        return self._ledgers.of_consumer(terms, interval)[0]
 
     def by_kind_and_owner(self, ledger: Ledger) -> dict[tuple[str, str], float]:
         """Return (kind of segment, owner) → seconds of a wait.
@@ -135,30 +117,14 @@ class Ledgers:
         for segment in ledger.segments:
             names = [name for name in (segment.node, segment.lacking) if name]
             if all(map(self._session.shows, names)):
-                share = share_of(segment, self._books.traits, self._records.owners)
+                share = share_of(segment, self._ledgers.books.traits, self._ledgers.records.owners)
                 result[str(segment.kind), share.owner] += segment.us
         return {key: us / _SECOND_US for key, us in result.items() if us}
 
     def of_partition(self, node: str, key: str) -> LedgerRow | None:
         """Return a partition's newest wait."""
-        ledger = self._books.of_partition(node, key)
+        ledger = self._ledgers.books.of_partition(node, key)
         return None if ledger is None else self._row(ledger, is_frozen=False)
-
-    def _consumer(self, terms: Terms, interval: str) -> tuple[Ledger | None, bool]:
-        ledger = frozen_ledger(self._tx, terms.consumer, interval)
-        if ledger is not None:
-            return ledger, True
-        terms = terms_as_promised(self._tx, terms, interval, self._context)
-        if (began := began_us(interval, terms.per, terms.timezone)) is not None:
-            self._wrong_since(began)
-        met, over, due = rows.obligation(self._tx, terms.consumer, interval)
-        if due is None and self.never_promised(terms, interval) is not None:
-            return None, False
-        if met is None and over is None:  # the obligation isn't stored before it is due
-            met = met_at(terms, interval, self._context)
-            if met == 0:
-                return None, False  # nothing was required yet
-        return self._books.of_consumer(terms, interval, met_us=met, over_us=over), False
 
     # Rows of the response
 
@@ -205,11 +171,11 @@ class Ledgers:
         """Load the owners of the incidents that a wait's segments name."""
         for segment in ledger.segments:
             if segment.incident:
-                self._records.incidents(segment.node, segment.partition)
+                self._ledgers.records.incidents(segment.node, segment.partition)
 
     def _shares(self, ledger: Ledger) -> list[ShareRow]:
         self._load_owners(ledger)
-        results = ledger.shares(self._books.traits, self._records.owners)
+        results = ledger.shares(self._ledgers.books.traits, self._ledgers.records.owners)
         whole = max(1, ledger.wait_us)
         rows = [
             ShareRow(
@@ -236,7 +202,7 @@ class Ledgers:
         interval = week_before(terms, ledger.interval)
         if interval is None:
             return None
-        before, _ = self._consumer(terms, interval)
+        before, _ = self._ledgers.of_consumer(terms, interval)
         if before is None or before.open:
             return None
         now, then = ledger.by_kind(), before.by_kind()

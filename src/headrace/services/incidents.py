@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from headrace.incidents.diagnosis.candidates import certainty
 from headrace.incidents.endings import ended, opened_last_at
@@ -37,6 +37,9 @@ from headrace.store.queries import attempts, exceptions, ingestion, quality
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, IncidentEvidence, display_id
+
+if TYPE_CHECKING:
+    from headrace.incidents.digest import DigestAudience
 
 ID = re.compile(r"(?:inc-)?(\d{1,15})", re.IGNORECASE)
 _OF_ATTEMPT = re.compile(r"(?:backfills|attempt):(?P<epoch>\d+)\.(?P<n>\d+)@(?P<key>.*)", re.DOTALL)
@@ -323,6 +326,15 @@ def _before(session: ProjectSession, tx: Transaction, number: int) -> Recurrence
         restored_at=restored,
         done=done,
     )
+
+
+def weekly_lines(
+    tx: Transaction, compiled: Compiled, audience: DigestAudience, until_us: int, now_us: int
+) -> list[str]:
+    """Return the weekly section of a digest that is due at a time, in microseconds."""
+    from headrace.services.weekly_advice import week_lines  # once a week
+
+    return week_lines(tx, compiled, audience, until_us, now_us)
 
 
 def repair_message(

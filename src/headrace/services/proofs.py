@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +12,6 @@ from headrace.advisor.advice import Verdict
 from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.trials import Interval, Side, Trial, TrialVerdict
 from headrace.model import HeadraceError
-from headrace.model.intervals import DAY_US
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled, changes, comparison
 from headrace.services import plans
@@ -36,14 +34,13 @@ from headrace.services.trial_inputs import (
     suitable_store,
     trial_partitions,
 )
+from headrace.services.trial_outcomes import saved_seconds
 from headrace.services.trial_records import RecordArguments, record
 from headrace.services.trials import Budget, NumberOfPartitions, budget_seconds
-from headrace.store.queries import trials as stored_trials
 
 if TYPE_CHECKING:
     from headrace.store import Store
 
-MONTH_US = 30 * DAY_US
 _RANKS = {"proven": 0, "unknown": 1}
 
 
@@ -126,6 +123,11 @@ def _proved(
     trial = tried.trial
     if not trial.compared:
         return replace(row, unmeasured="the budget has ended: --budget allows more")
+    measured = _with_trial(session, row, trial)
+    if tried.change.is_proven and is_applicable(trial):
+        measured = _with_command(session, measured, row.asset, tried.change.changed)
+    if trial.equal and tried.change.checks and tried.change.is_proven:
+        measured = replace(measured, adds_checks=[str(check) for check in tried.change.checks])
     arguments = RecordArguments(
         node=row.asset,
         finding=row.id,
@@ -133,13 +135,9 @@ def _proved(
         code_before=tables.compiled.nodes[row.asset].fingerprint,
         code_after=tried.change.changed.compiled.nodes[row.asset].fingerprint,
         trial=trial,
+        proven=measured.command is not None,
     )
     record(session, arguments, progress)
-    measured = _with_trial(session, row, trial)
-    if tried.change.is_proven and is_applicable(trial):
-        measured = _with_command(session, measured, row.asset, tried.change.changed)
-    if trial.equal and tried.change.checks and tried.change.is_proven:
-        measured = replace(measured, adds_checks=[str(check) for check in tried.change.checks])
     return measured
 
 
@@ -231,23 +229,11 @@ def _measured(trial: Trial, interval: Interval) -> MeasuredRow:
 
 
 def _saved(session: ProjectSession, row: OptimizeRow, trial: Trial) -> float | None:
-    """Return the seconds that a change saves a month, by the real runs of the last 30 days.
-
-    None if the change of durations isn't known.
-    """
-    if trial.verdict is TrialVerdict.NO_EFFECT:
-        return 0.0
-    if trial.verdict not in (TrialVerdict.FASTER, TrialVerdict.SLOWER):
-        return None
     assert session.store is not None
     assert row.asset is not None
     now_us = session.clock.now_us()
     with session.store.read() as tx:
-        computed = stored_trials.partitions_computed(tx, row.asset, now_us - MONTH_US, now_us)
-    before_ms, after_ms = (
-        statistics.fmean(run.ms for run in trial.runs if run.side is side) for side in Side
-    )
-    return round((before_ms - after_ms) / 1000 * computed, 3)
+        return saved_seconds(tx, row.asset, trial, now_us)
 
 
 def _with_command(

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import NamedTuple
 
 import msgspec
 
 from headrace.advisor.trials import Trial
-from headrace.model.intervals import DAY_US
 from headrace.services.code_versions import fingerprints_in
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
@@ -18,22 +14,20 @@ from headrace.services.permissions import authorised
 from headrace.services.responses.base import Response
 from headrace.services.responses.trials import FollowedUpRow, TrialRow, TrialRunRow
 from headrace.services.session import Progress, ProjectSession
+from headrace.services.trial_outcomes import FollowUp, followed_up
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, durations, trials
+from headrace.store.queries import applied_versions, trials
 from headrace.store.queries.trials import StoredTrial
 
 LISTED_MAX = 100
 """At most this many of the newest trials are listed."""
-FOLLOWED_RUNS_MIN = 5
-"""A change is followed up from this many real runs before and after it."""
-BEFORE_US = 30 * DAY_US
-"""Real runs before a trial are those of the 30 days before it."""
-FingerprintsOf = Callable[[int], Mapping[str, str]]
-"""Version → node → fingerprint of its code."""
 
 
 class RecordArguments(msgspec.Struct, frozen=True):
-    """A finished trial. `code_before` and `code_after` are fingerprints of the asset's code."""
+    """A finished trial. `code_before` and `code_after` are fingerprints of the asset's code.
+
+    `proven`: `optimize apply` can apply the change.
+    """
 
     node: str
     finding: str | None
@@ -41,6 +35,7 @@ class RecordArguments(msgspec.Struct, frozen=True):
     code_before: str
     code_after: str
     trial: Trial
+    proven: bool = False
 
 
 class RecordedTrial(Response, frozen=True, kw_only=True):
@@ -81,6 +76,7 @@ def _record(
                     at=now,
                     verdict=arguments.trial.verdict,
                     content=msgspec.json.encode(arguments.trial).decode(),
+                    proven=int(arguments.proven),
                 ),
             )
         )
@@ -102,14 +98,12 @@ def list_trials(session: ProjectSession) -> list[TrialRow]:
         visible = [item for item in trials.newest(tx, LISTED_MAX) if session.shows(item.node)]
         fingerprints = cache(partial(fingerprints_in, tx))
         rows = [
-            _row(session, item, _followed_up(tx, item, now_us, fingerprints)) for item in visible
+            _row(session, item, followed_up(tx, item, now_us, fingerprints)) for item in visible
         ]
     return [msgspec.structs.replace(row, runs=[]) for row in rows]
 
 
-def _row(
-    session: ProjectSession, stored: StoredTrial, followed_up: FollowedUpRow | None
-) -> TrialRow:
+def _row(session: ProjectSession, stored: StoredTrial, follow_up: FollowUp | None) -> TrialRow:
     trial = msgspec.json.decode(stored.content, type=Trial)
     interval = trial.interval
     return TrialRow(
@@ -133,46 +127,7 @@ def _row(
         unreached=list(trial.unreached),
         by=stored.actor,
         at=session.instant(stored.at),
-        followed_up=followed_up,
+        followed_up=None
+        if follow_up is None
+        else FollowedUpRow(days=follow_up.days, percent=follow_up.percent),
     )
-
-
-class _RealRuns(NamedTuple):
-    before_us: list[int]
-    after_us: list[int]
-    first_at: int | None
-
-
-def _followed_up(
-    tx: Transaction, stored: StoredTrial, now_us: int, fingerprints: FingerprintsOf
-) -> FollowedUpRow | None:
-    """Return how the durations of real runs changed; None before there are enough of them."""
-    if stored.code_before == stored.code_after:
-        return None  # a setting: runs don't say with which one they ran
-    runs = _real_runs(tx, stored, now_us, fingerprints)
-    if runs.first_at is None or min(len(runs.before_us), len(runs.after_us)) < FOLLOWED_RUNS_MIN:
-        return None
-    before, after = statistics.median(runs.before_us), statistics.median(runs.after_us)
-    if not before:
-        return None
-    return FollowedUpRow(
-        days=(now_us - runs.first_at) // DAY_US, percent=round((after / before - 1) * 100, 2)
-    )
-
-
-def _real_runs(
-    tx: Transaction, stored: StoredTrial, now_us: int, fingerprints: FingerprintsOf
-) -> _RealRuns:
-    before, after, first_at = list[int](), list[int](), None
-    from_us = stored.at - BEFORE_US
-    for attempt in durations.of_single_partitions(tx, stored.node, from_us, now_us):
-        if attempt.version is None:
-            continue
-        fingerprint = fingerprints(attempt.version).get(stored.node)
-        took = attempt.run_us - attempt.processor_wait_us
-        if fingerprint == stored.code_before:
-            before.append(took)
-        elif fingerprint == stored.code_after and attempt.finished_at > stored.at:
-            after.append(took)
-            first_at = attempt.finished_at if first_at is None else first_at
-    return _RealRuns(before, after, first_at)

@@ -11,7 +11,8 @@ from headrace.store.transaction import Transaction
 ATTEMPTS_MAX = 50_000
 """At most this many of a node's newest attempts are counted."""
 _COLUMNS = (
-    "id, node, finding, change, version, code_before, code_after, actor, at, verdict, content"
+    "id, node, finding, change, version, code_before, code_after, actor, at, verdict, content,"
+    " proven"
 )
 
 
@@ -19,6 +20,7 @@ class StoredTrial(NamedTuple):
     """A trial. `at` is in microseconds since 1970 UTC, `content` is JSON of its runs.
 
     `finding` is the id of the finding of `optimize` whose change was tried; None for other changes.
+    `proven` is 1 if `optimize apply` can apply it.
     """
 
     id: int
@@ -32,13 +34,14 @@ class StoredTrial(NamedTuple):
     at: int
     verdict: str
     content: str
+    proven: int = 0
 
 
 def add(tx: Transaction, item: StoredTrial) -> int:
     """Store a new trial, whatever its `id`; return its number."""
     cursor = tx.execute(
         "insert into trial (node, finding, change, version, code_before, code_after, actor, at,"
-        " verdict, content) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " verdict, content, proven) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         item[1:],
     )
     assert cursor.lastrowid is not None

@@ -1,0 +1,83 @@
+"""What the changes of stored trials come to in real runs: savings, and what was promised."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from headrace.advisor.trials import Side, Trial, TrialVerdict
+from headrace.model.intervals import DAY_US
+from headrace.store import Transaction
+from headrace.store.queries import durations, trials
+from headrace.store.queries.trials import StoredTrial
+
+FOLLOWED_RUNS_MIN = 5
+"""A change is followed up from this many real runs before and after it."""
+MONTH_US = 30 * DAY_US
+BEFORE_US = MONTH_US
+"""Real runs before a trial are those of the 30 days before it."""
+FingerprintsOf = Callable[[int], Mapping[str, str]]
+"""Version → node → fingerprint of its code."""
+
+
+def saved_seconds(tx: Transaction, node: str, trial: Trial, now_us: int) -> float | None:
+    """Return the seconds that a change saves a month, by the real runs of the last 30 days.
+
+    None if the change of durations isn't known.
+    """
+    if trial.verdict is TrialVerdict.NO_EFFECT:
+        return 0.0
+    if trial.verdict not in (TrialVerdict.FASTER, TrialVerdict.SLOWER):
+        return None
+    computed = trials.partitions_computed(tx, node, now_us - MONTH_US, now_us)
+    before_ms, after_ms = (
+        statistics.fmean(run.ms for run in trial.runs if run.side is side) for side in Side
+    )
+    return round((before_ms - after_ms) / 1000 * computed, 3)
+
+
+class FollowUp(NamedTuple):
+    """How much the real runs changed after a change was applied, and over how many days."""
+
+    days: int
+    percent: float
+
+
+def followed_up(
+    tx: Transaction, stored: StoredTrial, now_us: int, fingerprints: FingerprintsOf
+) -> FollowUp | None:
+    """Return how the durations of real runs changed; None before there are enough of them."""
+    if stored.code_before == stored.code_after:
+        return None  # a setting: runs don't say with which one they ran
+    runs = _real_runs(tx, stored, now_us, fingerprints)
+    if runs.first_at is None or min(len(runs.before_us), len(runs.after_us)) < FOLLOWED_RUNS_MIN:
+        return None
+    before, after = statistics.median(runs.before_us), statistics.median(runs.after_us)
+    if not before:
+        return None
+    return FollowUp((now_us - runs.first_at) // DAY_US, round((after / before - 1) * 100, 2))
+
+
+class _RealRuns(NamedTuple):
+    before_us: list[int]
+    after_us: list[int]
+    first_at: int | None
+
+
+def _real_runs(
+    tx: Transaction, stored: StoredTrial, now_us: int, fingerprints: FingerprintsOf
+) -> _RealRuns:
+    before, after, first_at = list[int](), list[int](), None
+    from_us = stored.at - BEFORE_US
+    for attempt in durations.of_single_partitions(tx, stored.node, from_us, now_us):
+        if attempt.version is None:
+            continue
+        fingerprint = fingerprints(attempt.version).get(stored.node)
+        took = attempt.run_us - attempt.processor_wait_us
+        if fingerprint == stored.code_before:
+            before.append(took)
+        elif fingerprint == stored.code_after and attempt.finished_at > stored.at:
+            after.append(took)
+            first_at = attempt.finished_at if first_at is None else first_at
+    return _RealRuns(before, after, first_at)

@@ -152,3 +152,31 @@ def test_each_turn_is_counted_in_its_bucket() -> None:
         with counted.iteration(nullcontext(None)):  # type: ignore[arg-type]
             pass
     assert sum(counted.turns) == 3 and 0 < counted.turn_seconds < 3
+
+
+def test_rates_are_those_of_the_figure(tmp_path: Path) -> None:
+    """Would catch: rates of nodes that did nothing, an unknown rate as 0, other numbers than the
+    figure's, or a label with something else than declared names and fixed words."""
+    root = project(tmp_path / "shop")
+    write(root / "landing/orders_2025-01-01.csv", "order_id,amount,day\n1,2.5,2025-01-01\n")
+    os.utime(root / "landing/orders_2025-01-01.csv", (time.time() - 60,) * 2)
+    now = "2025-01-02T05:00+01:00"
+    response(root, "tick", "--now", now)
+    result = families(root, now, Leads())
+    rows = response(root, "status", "--explain", "throughput", "--window", "1d", "--now", now)[
+        "rows"
+    ]
+    assert {row["of"] for row in rows} >= {"orders"}
+    for unit in ("rows", "bytes"):
+        expected = {
+            (row["kind"], row["of"], stage): value
+            for row in rows
+            for stage in ("delivered", "processed", "published", "good")
+            if (value := row[f"{stage}_{unit}_per_second"]) is not None
+        }
+        samples = result[f"throughput_{unit}_per_second"].samples
+        assert expected == {
+            (s.labels["kind"], s.labels["name"], s.labels["stage"]): s.value for s in samples
+        }
+    ratios = {s.labels["name"]: s.value for s in result["rework_ratio"].samples}
+    assert ratios["orders"] == 0

@@ -21,6 +21,7 @@ from headrace.services.responses.figures import (
     PromiseRow,
     ServedRow,
     SpanRow,
+    ThroughputRow,
     WeakenedPromiseRow,
 )
 from headrace.services.session import ProjectSession
@@ -39,6 +40,7 @@ from headrace.slo.availability import (
     worst,
 )
 from headrace.slo.goodput import Goodput, GoodputAttempt, GoodputPublication, by_node
+from headrace.slo.throughput import STAGES, Throughput, throughputs
 from headrace.slo.timeline import ServiceHistory, ServicePeriod, common, moments, timeline
 from headrace.store.queries import availability, reports
 
@@ -270,6 +272,45 @@ def _goodput(figuring: Figuring, goodput: Goodput) -> GoodputRow:
     )
 
 
+def throughput(figuring: Figuring) -> tuple[list[str], list[ThroughputRow]]:
+    """Return the rows and bytes per second of work of each source, asset and domain."""
+    sentence = (
+        "rows and bytes in a second of work: delivered to sources, processed by attempts,"
+        " published, and good (still published and sound); those of a domain count in each of its"
+        " nodes"
+    )
+    return [sentence], [_throughput(figuring, item) for item in throughputs_of(figuring)]
+
+
+def throughputs_of(figuring: Figuring) -> list[Throughput]:
+    """Return the throughput of each selected source and asset, and of their domains."""
+    project = figuring.project
+
+    def domain_of(name: str) -> str:
+        node = project.node(name)
+        return (node.domain or "") if node is not None else ""
+
+    return throughputs(by_node(staged(figuring)), project.sources.__contains__, domain_of)
+
+
+def _throughput(figuring: Figuring, item: Throughput) -> ThroughputRow:
+    rates = {
+        f"{stage}_{unit}_per_second": _rounded(getattr(item.stages[stage], f"{unit}_per_second"))
+        for stage in STAGES
+        if stage in item.stages
+        for unit in ("rows", "bytes")
+    }
+    ratio = item.rework_ratio
+    return ThroughputRow(
+        of=item.name,
+        kind=item.kind,
+        window=figuring.window.text,
+        work_seconds=round(item.stages["processed"].seconds, 3),
+        rework_percent=None if ratio is None else f"{ratio * 100:.2f}",
+        **rates,
+    )
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
@@ -316,6 +357,8 @@ def staged(figuring: Figuring) -> list[GoodputAttempt]:
             },
             decided=attempt.decided,
             before=attempt.before,
+            bytes_in=attempt.bytes_in,
+            bytes_out=attempt.bytes_out,
         )
         for attempt in figuring.attempts
         if figuring.chosen(attempt.node)
@@ -390,6 +433,7 @@ WORKED: Mapping[str, Callable[[Figuring], tuple[list[str], Sequence[Any]]]] = {
     "uptime": runs,
     "weakened": weakened,
     "goodput": goodput,
+    "throughput": throughput,
     "incidents": incidents,
     "sources": figure_inputs.sources,
     "use": figure_inputs.use,

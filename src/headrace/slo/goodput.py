@@ -73,7 +73,8 @@ class GoodputPublication(msgspec.Struct, frozen=True):
 class GoodputAttempt(msgspec.Struct, frozen=True):
     """An attempt that ended in the window: its state, its rows, and its publications.
 
-    `delivery` is the delivery that a source ingested, `work_us` the duration by segment. `decided`
+    `delivery` is the delivery that a source ingested, `work_us` the duration by segment, `bytes_in`
+    what it read and `bytes_out` what it staged. `decided`
     is what became of the rows that it held; `before` says that an earlier attempt, before the
     window, had decided about its delivery.
     """
@@ -88,6 +89,8 @@ class GoodputAttempt(msgspec.Struct, frozen=True):
     work_us: Mapping[str, int] = {}
     decided: str = ""
     before: bool = False
+    bytes_in: int = 0
+    bytes_out: int = 0
 
 
 class Goodput(msgspec.Struct, frozen=True):
@@ -105,6 +108,12 @@ class Goodput(msgspec.Struct, frozen=True):
     places: dict[str, int]
     good_bytes: int = 0
     work_us: Mapping[str, int] = {}
+    delivered_bytes: int = 0
+    """Of files; for a source, each delivery once, and none that was ingested before the window."""
+    staged_bytes: int = 0
+    published: int = 0
+    """Rows of publications, whatever became of them since."""
+    published_bytes: int = 0
 
     @property
     def good(self) -> int:
@@ -192,7 +201,24 @@ def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
         work_us={
             name: sum(attempt.work_us.get(name, 0) for attempt in attempts) for name in SEGMENTS
         },
+        delivered_bytes=_delivered_bytes(attempts),
+        staged_bytes=sum(attempt.bytes_out for attempt in attempts),
+        published=sum(item.rows for attempt in attempts for item in attempt.publications),
+        published_bytes=sum(item.bytes for attempt in attempts for item in attempt.publications),
     )
+
+
+def _delivered_bytes(attempts: Sequence[GoodputAttempt]) -> int:
+    """Return the bytes that attempts read, those of a delivery once."""
+    by_delivery: dict[int, int] = {}
+    several = 0
+    for attempt in attempts:
+        if attempt.delivery is None:
+            several += attempt.bytes_in
+        elif not attempt.before:
+            most = max(by_delivery.get(attempt.delivery, 0), attempt.bytes_in)
+            by_delivery[attempt.delivery] = most
+    return several + sum(by_delivery.values())
 
 
 def _delivered_rows(by_attempt: Sequence[Mapping[str, int]], *, before_window: bool) -> int:

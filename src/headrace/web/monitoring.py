@@ -20,9 +20,11 @@ from headrace.incidents.evidence import arrivals
 from headrace.model import HeadraceError
 from headrace.model.causes import CauseKind
 from headrace.runtime.runs import TURN_SECONDS, LeaderCounters
+from headrace.services.figures import explain
 from headrace.services.responses import StatusResponse
 from headrace.services.session import ProjectSession
 from headrace.services.status import status
+from headrace.slo.throughput import STAGES
 from headrace.store.lease import LEASE_SECONDS, holder
 from headrace.store.queries import evidence, telemetry
 
@@ -157,6 +159,7 @@ def metrics_text(session: ProjectSession, server: ServerInfo) -> str:
     if session.visible is None:
         _add_project(metrics_text, response)
     _add_store(metrics_text, session)
+    _add_throughput(metrics_text, session)
     return str(metrics_text)
 
 
@@ -355,6 +358,32 @@ def _add_store(text: MetricsText, session: ProjectSession) -> None:
             "1 while lineage events can't be sent.",
             ({}, int(bool(cursor.error))),
         )
+
+
+THROUGHPUT_WINDOW = "1d"
+
+
+def _add_throughput(text: MetricsText, session: ProjectSession) -> None:
+    """Add the rates of the nodes that worked in the last day, and of their domains."""
+    rows = explain(session, "throughput", window=THROUGHPUT_WINDOW).rows
+    for unit in ("rows", "bytes"):
+        text.gauge(
+            f"throughput_{unit}_per_second",
+            f"{unit.capitalize()} per second of work, over the last {THROUGHPUT_WINDOW}.",
+            *(
+                (
+                    {"kind": row.kind, "name": row.of, "stage": stage},
+                    getattr(row, f"{stage}_{unit}_per_second"),
+                )
+                for row in rows
+                for stage in STAGES
+            ),
+        )
+    text.gauge(
+        "rework_ratio",
+        f"Share of the processed rows that was work redone, over the last {THROUGHPUT_WINDOW}.",
+        *(({"kind": row.kind, "name": row.of}, _ratio(row.rework_percent)) for row in rows),
+    )
 
 
 def _age_seconds(at_us: int | None, now_us: int) -> float | None:

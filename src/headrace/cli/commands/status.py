@@ -288,6 +288,18 @@ _FIELDS_OF_FIGURE: Mapping[str, Sequence[str]] = {
         "wrong",
         "waiting",
     ),
+    "throughput": (
+        "of",
+        "kind",
+        "processed_rows_per_second",
+        "published_rows_per_second",
+        "good_rows_per_second",
+        "good_bytes_per_second",
+        "rework_percent",
+        "delivered_rows_per_second",
+        "delivered_bytes_per_second",
+        "work_seconds",
+    ),
     "incidents": (
         "id",
         "kind",
@@ -314,7 +326,7 @@ _FIELDS_OF_FIGURE: Mapping[str, Sequence[str]] = {
     ),
     "use": ("node", "reader", "via", "reads", "last_at", "seconds", "said"),
 }
-_PERCENT_FIELDS = frozenset({"honest", "mean", "classic", "goodput"})
+_PERCENT_FIELDS = frozenset({"honest", "mean", "classic", "goodput", "rework_percent"})
 _BOLD_FIELDS = frozenset({"consumer", "of", "node", "id", "source"})
 
 
@@ -343,9 +355,8 @@ def render_figure(response: FigureResponse, page: CommandOutput) -> None:
 def _figure_column(place: int, field: str) -> ColumnLayout:
     if field in _BOLD_FIELDS:
         return ColumnLayout(field.replace("_", " "), gives=1, least=10)
-    return ColumnLayout(
-        field.removesuffix("_at").replace("_", " "), drops=place, gives=2 if field == "said" else 0
-    )
+    title = field.removesuffix("_at").removesuffix("_percent").replace("_per_second", "/s")
+    return ColumnLayout(title.replace("_", " "), drops=place, gives=2 if field == "said" else 0)
 
 
 def _figure_row(

@@ -20,6 +20,7 @@ FIGURES = (
     "uptime",
     "weakened",
     "goodput",
+    "throughput",
     "incidents",
     "sources",
     "use",
@@ -118,6 +119,27 @@ class GoodputRow(Response, frozen=True, kw_only=True):
     """The same as `goodput`: percent of what was delivered."""
 
 
+class ThroughputRow(Response, frozen=True, kw_only=True):
+    """Rows and bytes in a second of work of a source, an asset or a domain (`kind`).
+
+    `delivered_…` is null for assets, and bytes of it are those of files. Null where no work was
+    measured. `rework_percent` is the share of the processed rows that was redone work."""
+
+    of: str
+    kind: str
+    window: str
+    work_seconds: float
+    delivered_rows_per_second: float | None = None
+    processed_rows_per_second: float | None = None
+    published_rows_per_second: float | None = None
+    good_rows_per_second: float | None = None
+    delivered_bytes_per_second: float | None = None
+    processed_bytes_per_second: float | None = None
+    published_bytes_per_second: float | None = None
+    good_bytes_per_second: float | None = None
+    rework_percent: str | None
+
+
 class IncidentTimesRow(Response, frozen=True, kw_only=True):
     """How long one cause took to be noticed, and until all were served again; an open one until
     now."""
@@ -176,6 +198,7 @@ ROWS = (
     PromiseRow,
     WeakenedPromiseRow,
     GoodputRow,
+    ThroughputRow,
     IncidentTimesRow,
     SourceScoreRow,
     UseRow,

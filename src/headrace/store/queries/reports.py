@@ -30,6 +30,9 @@ class Attempted(NamedTuple):
     """What became of what it held: a state of the quarantine; empty where it held nothing."""
     before: bool = False
     """Another attempt had decided about its delivery before the window."""
+    bytes_in: int = 0
+    """Bytes of files or inputs that it read."""
+    bytes_out: int = 0
 
 
 class WindowPublication(NamedTuple):
@@ -70,6 +73,8 @@ class WindowDelivery(NamedTuple):
 
 class _Measures(msgspec.Struct):
     rows_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
     seconds: float = 0.0
     audit_seconds: float = 0.0
     publish_seconds: float = 0.0
@@ -108,6 +113,8 @@ def _attempted(row: tuple[Any, ...]) -> Attempted:
         round(measures.publish_seconds * 1e6),
         decided or "",
         bool(before),
+        measures.bytes_in,
+        measures.bytes_out,
     )
 
 

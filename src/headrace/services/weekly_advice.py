@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LINES_MAX = 3
 """At most this many consumers, proposals and applied changes are listed, the largest first."""
+TRIALS_MAX = 500
+"""At most this many of the newest trials are considered."""
 WINDOW = "7d"
 WAIT_LEAST_US = 60_000_000
 """Consumers that waited less in the whole week aren't mentioned."""
@@ -73,7 +75,9 @@ class _Week:
         self._declared = declared_promises(compiled)
         self._nodes = self._concerned()
         self._trials = [
-            item for item in trials.newest(tx) if item.at <= until_us and item.node in self._nodes
+            item
+            for item in trials.newest(tx, TRIALS_MAX)
+            if item.at <= until_us and item.node in self._nodes
         ]
 
     def _concerned(self) -> set[str]:

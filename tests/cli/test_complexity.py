@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clilab import NOW, Project
@@ -29,10 +32,73 @@ def test_an_unread_asset_is_pruned_and_comes_back(shop: Project) -> None:
     assert not place.exists()
     assert shop.json("apply", pruned["plan_id"], "--yes")["state"] == "applied"
     assert "unread_asset:copy_of_orders" not in finding_ids(shop)
+    assert pruned["undo"].startswith("headrace complexity undo ")
     *_, version = pruned["undo"].split()
     restored = shop.json("complexity", "restore", version)
     assert restored["restored"] == ["assets/copy_of_orders.sql"]
     assert place.read_text() == COPY
+
+
+def _pruned(project: Project) -> tuple[Path, str]:
+    """Prune an asset that nobody reads and has published data; return its file, and the version."""
+    place = project.root / "assets/copy_of_orders.sql"
+    place.write_text(COPY)
+    project.json("apply", "--yes")
+    project.text("tick", "--now", "2025-03-07T06:00+01:00")
+    pruned = project.json("complexity", "prune", "unread_asset:copy_of_orders")
+    return place, pruned["undo"].split()[-1]
+
+
+def _rows(project: Project) -> list[Any]:
+    rows = project.json("read", "copy_of_orders", "--limit", "10000")["rows"]
+    return sorted(str(sorted(row.items())) for row in rows)
+
+
+def test_one_command_takes_a_prune_back_with_its_data(shop: Project) -> None:
+    """Would catch: data that is gone or computed again after the undo, a delivery of the time in
+    between that is never computed, or a file that isn't byte for byte what was deleted."""
+    place, version = _pruned(shop)
+    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state:
+        query = "select count(*), min(id), max(id) from publication where node = 'copy_of_orders'"
+        before = state.execute(query).fetchone()
+    assert before[0] >= 3
+    shop.json("apply", "--yes")
+    assert "copy_of_orders" not in {row["name"] for row in shop.json("ls")}
+    shop.text("tick", "--now", "2025-03-07T07:00+01:00")
+    undone = shop.json("complexity", "undo", version, "--yes")
+    assert undone["state"] == "applied"
+    assert place.read_text() == COPY
+    assert shop.json("plan")["steps"] == []
+    rows = _rows(shop)
+    assert rows
+    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state:
+        assert state.execute(query).fetchone() == before
+    (shop.root / "landing/orders_2025-03-07.csv").write_text(
+        (shop.root / "landing/orders_2025-03-03.csv").read_text().replace("-03-03", "-03-07")
+    )
+    shop.text("tick", "--now", "2025-03-08T07:00+01:00")
+    assert len(_rows(shop)) > len(rows)
+
+
+def test_undo_before_the_plan_is_applied(shop: Project) -> None:
+    """Would catch: an undo that needs the prune to be applied first, one that applies other edits
+    with it, and files left behind by an undo that nobody confirmed."""
+    place, version = _pruned(shop)
+    assert shop.json("complexity", "undo", version, "--yes")["state"] == "nothing"
+    assert place.read_text() == COPY
+    assert "nothing has to be undone" in shop.refused("complexity", "undo", version, code=3)
+    place.unlink()
+    shop.json("apply", "--yes")
+    revenue = shop.root / "assets/revenue.sql"
+    text = revenue.read_text()
+    revenue.write_text(text.replace("sum(amount)", "sum(amount + 0)"))
+    error = shop.refused("complexity", "undo", version, "--yes", code=3)
+    assert "assets/revenue.sql differs from what is applied, too" in error
+    assert not place.exists()
+    revenue.write_text(text)
+    assert shop.call(shop.root, "complexity", "undo", version)[0] == 3  # nobody can be asked
+    assert not place.exists()
+    shop.refused("complexity", "undo", "999")
 
 
 def test_what_is_read_or_edited_stays(shop: Project) -> None:

@@ -163,6 +163,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "proofs:prove": _ROW("optimize --prove", OPERATE, "select"),
     "pruning:prune": _ROW("complexity prune", CHANGE),
     "pruning:restore_files": _ROW("complexity restore", CHANGE),
+    "pruning:undo_prune": _ROW("complexity undo", CHANGE),
     "quarantine:list_quarantine": _ROW("quarantine", READ, "target"),
     "quarantine_decisions:accept": _ROW("quarantine accept", DECIDE, "target"),
     "quarantine_decisions:drop": _ROW("quarantine drop", DECIDE, "target"),

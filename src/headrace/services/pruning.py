@@ -1,20 +1,22 @@
-"""`complexity prune` and `complexity restore`: delete files of findings, and write them back."""
+"""`complexity prune`, `restore` and `undo`: delete files of findings, and write them back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from headrace.model import Refused, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
+from headrace.services.apply import apply
 from headrace.services.complexity import UNSEEN, complexity
 from headrace.services.ls import file_of, versions
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
 from headrace.services.plans import plan
 from headrace.services.project_paths import safe_path
+from headrace.services.responses import ApplyResponse, PlanResponse, VersionRow
 from headrace.services.responses.advisor import ComplexityRow, PruneResponse
 from headrace.services.session import Progress, ProjectSession
 
@@ -52,7 +54,7 @@ def prune(
         owners=_owners(session, chosen),
         note=UNSEEN,
         next=planned.next,
-        undo=command_line("complexity", "restore", str(session.version)),
+        undo=command_line("complexity", "undo", str(session.version)),
     )
 
 
@@ -131,11 +133,7 @@ def restore_files(
     Files that exist are never changed. Raise UsageError for an unknown version.
     """
     (row,) = versions(session, version)
-    missing = {
-        file.path: file_of(session, version, file.path)
-        for file in row.files
-        if not (session.root / safe_path(file.path)).exists()
-    }
+    missing = _missing_files(session, row)
     _write(session, missing)
     planned = plan(session.again(session.actor), progress=progress) if missing else None
     return PruneResponse(
@@ -148,3 +146,58 @@ def restore_files(
         next=None if planned is None else planned.next,
         undo=None,
     )
+
+
+@authorised
+def undo_prune(
+    session: ProjectSession,
+    *,
+    version: Annotated[str, Argument("VERSION", "the version that `prune` names")],
+    confirm: Callable[[PlanResponse], bool],
+    progress: Progress,
+) -> ApplyResponse:
+    """Write back the files of an applied version that are missing now, and apply them.
+
+    Published data of pruned assets is still there, and is read again as it was. If the plan isn't
+    confirmed, the files are as before. Raise UsageError for an unknown version, Refused if no file
+    is missing or if other files have changes that aren't applied, and whatever `confirm` raises.
+    """
+    (row,) = versions(session, version)
+    missing = _missing_files(session, row)
+    if not missing:
+        raise Refused(
+            f"all files of version {row.version} are there: nothing has to be undone",
+            hint=command_line("versions", str(row.version)),
+        )
+
+    def confirmed(planned: PlanResponse) -> bool:
+        changed = {file.path for file in planned.files if file.change != "unchanged"}
+        others = sorted(changed - missing.keys())
+        if others:
+            raise Refused(
+                f"{', '.join(others[:5])} differs from what is applied, too",
+                hint="headrace plan shows them; apply them first",
+            )
+        return confirm(planned)
+
+    _write(session, missing)
+    done = False
+    try:
+        response = apply(session.again(session.actor), confirm=confirmed, progress=progress)
+        refused = response.refused
+        waits = refused is not None and refused.code == "needs_approval"
+        done = response.state in ("applied", "nothing") or waits
+        return response
+    finally:
+        if not done:
+            for path in missing:
+                _place(session, path).unlink(missing_ok=True)
+
+
+def _missing_files(session: ProjectSession, row: VersionRow) -> dict[str, bytes]:
+    """Return the files of a version that don't exist now, with their contents."""
+    return {
+        file.path: file_of(session, str(row.version), file.path)
+        for file in row.files
+        if not (session.root / safe_path(file.path)).exists()
+    }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from headrace.cli.agreement import Yes
+from headrace.cli.commands import apply as apply_page
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
+from headrace.model.partitions import command_line
 from headrace.services.parameters import Argument
 from headrace.services.responses.advisor import (
     ComplexityResponse,
@@ -19,19 +22,26 @@ from headrace.services.responses.advisor import (
 FINDINGS_PRINTED_MAX = 60
 
 
-@terminal_command("complexity:complexity", prune="pruning:prune", restore="pruning:restore_files")
+@terminal_command(
+    "complexity:complexity",
+    prune="pruning:prune",
+    restore="pruning:restore_files",
+    undo="pruning:undo_prune",
+)
 def complexity_command(
     invocation: Invocation,
-    what: Annotated[str | None, Argument("[prune|restore]", help="the action")] = None,
+    what: Annotated[str | None, Argument("[prune|undo|restore]", help="the action")] = None,
     names: Annotated[
         list[str],
-        Argument("[ID]...", help="of prune: findings; of restore: a version's number"),
+        Argument("[ID]...", help="of prune: findings; of undo and restore: a version's number"),
     ] = [],  # noqa: B006 - never changed
+    yes: Yes = False,
 ) -> int:
     """Show what the project could do without, with counts by version.
 
     `prune` deletes the files of findings and shows the plan; nothing changes until it is applied.
-    `restore` writes back the files of a version that are missing now.
+    `undo` writes back the files of a version that are missing now, shows the plan, asks and applies
+    it; `restore` only writes them back.
     """
     if what is None:
         from headrace.services.complexity import complexity
@@ -54,11 +64,28 @@ def complexity_command(
             _render_pruned,
         )
         return 0
-    problem = "isn't complete" if what in ("prune", "restore") else "isn't known"
+    if what == "undo" and len(names) == 1:
+        return _undo(invocation, names[0], yes=yes)
+    problem = "isn't complete" if what in ("prune", "undo", "restore") else "isn't known"
     raise UsageError(
         f"`headrace complexity {what[:40]}` {problem}",
-        hint="headrace complexity, complexity prune ID…, complexity restore VERSION",
+        hint="headrace complexity, complexity prune ID…, complexity undo VERSION",
     )
+
+
+def _undo(invocation: Invocation, version: str, *, yes: bool) -> int:
+    from headrace.services.pruning import undo_prune
+
+    response = undo_prune(
+        invocation.session,
+        version=version,
+        confirm=lambda plan: apply_page.confirm_apply(
+            invocation, plan, yes=yes, command=command_line("complexity", "undo", version, "--yes")
+        ),
+        progress=invocation.progress(),
+    )
+    invocation.show(response, apply_page.render_apply)
+    return 3 if response.state in apply_page.REFUSED_STATES else 0
 
 
 def _render(response: ComplexityResponse, page: CommandOutput) -> None:

@@ -70,7 +70,8 @@ from headrace.services import (
     status_facts,
     today,
     tokens,
-    trial_records,
+    trial_outcomes,
+    weekly_advice,
 )
 from headrace.slo import freshness, upcoming
 from headrace.store import lease
@@ -102,7 +103,13 @@ QUOTED = [
     ("CHANGELOG.md", f"at most {emergencies.SECONDS_MAX // 60} minutes in an emergency"),
     ("docs/how-to/access.md", f"for at most {emergencies.SECONDS_MAX // 60} minutes"),
     ("docs/how-to/badges.md", f"for {badges.FRESH_SECONDS} seconds"),
-    ("docs/how-to/optimize.md", f"at least {trial_records.FOLLOWED_RUNS_MIN} times"),
+    ("docs/how-to/optimize.md", f"at least {trial_outcomes.FOLLOWED_RUNS_MIN} times"),
+    ("docs/how-to/notify.md", f"the last {weekly_advice.WINDOW.removesuffix('d')} days"),
+    ("CHANGELOG.md", f"the last {weekly_advice.WINDOW.removesuffix('d')} days"),
+    (
+        "docs/how-to/notify.md",
+        f"at least {weekly_advice.WAIT_LEAST_US // 60_000_000} minute",
+    ),
     ("docs/how-to/what-if.md", f"from the last {history.WINDOW_DAYS} days"),
     (
         "docs/how-to/what-if.md",

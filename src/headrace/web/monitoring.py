@@ -366,9 +366,10 @@ THROUGHPUT_WINDOW = "1d"
 def _add_throughput(text: MetricsText, session: ProjectSession) -> None:
     """Add the rates of the nodes that worked in the last day, and of their domains."""
     rows = explain(session, "throughput", window=THROUGHPUT_WINDOW).rows
-    for unit in ("rows", "bytes"):
+    families = {"rows": "throughput_rows_per_second", "bytes": "throughput_bytes_per_second"}
+    for unit, name in families.items():
         text.gauge(
-            f"throughput_{unit}_per_second",
+            name,
             f"{unit.capitalize()} per second of work, over the last {THROUGHPUT_WINDOW}.",
             *(
                 (

@@ -61,6 +61,7 @@ from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import passwords, root_keys, secrets, sessions
 from headrace.services import (
+    calendar,
     consumer_history,
     emergencies,
     estimates,
@@ -90,6 +91,7 @@ QUOTED = [
     ("docs/how-to/web-ui.md", f"the last {today.TodayQuery().days} days"),
     ("CHANGELOG.md", f"the last {today.TodayQuery().days} days"),
     ("docs/how-to/web-ui.md", f"Next {today.TodayQuery().hours} hours"),
+    ("docs/how-to/web-ui.md", f"Deadlines of the next {calendar.PREDICTED_US // HOUR_US} hours"),
     ("CHANGELOG.md", f"the next {today.TodayQuery().hours} hours"),
     ("docs/how-to/web-ui.md", f"the last {upcoming.PAST_MAX} deliveries"),
     ("docs/how-to/web-ui.md", f"the newest {consumer_history.DELIVERIES_MAX} deliveries"),

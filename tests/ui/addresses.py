@@ -26,6 +26,7 @@ PAGES = (
     "/graph?mode=blast&root={source}",
     "/graph?find={asset}",
     "/figures/promises",
+    "/calendar",
     "/runs",
     "/runs/{run}",
     "/backfills",

@@ -191,6 +191,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "sql:write": _ROW("sql", READ),
     "status:status": _ROW("status", SEE, "select", lists=True),
     "today:today": _ROW("today", SEE, lists=True),
+    "calendar:calendar": _ROW("calendar", SEE, lists=True),
     "tokens:create_token": _ROW("token create", ADMINISTER),
     "tokens:list_tokens": _ROW("token list", ADMINISTER),
     "tokens:revoke_token": _ROW("token revoke", ADMINISTER),

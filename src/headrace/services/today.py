@@ -64,7 +64,7 @@ def today(session: ProjectSession, query: TodayQuery) -> TodayResponse:
         evaluation = snapshot.evaluation(session, (days[0].from_us, now_us))
         consumers = [each for each in evaluation.status.consumers if session.shows(each.name)]
         pasts = {past.consumer: past for past in evaluation.pasts({row.name for row in consumers})}
-        deadlines = _Deadlines(session, snapshot, now_us, now_us + query.hours * HOUR_US)
+        deadlines = Deadlines(session, snapshot, now_us, now_us + query.hours * HOUR_US)
         rows = [row for status in consumers for row in deadlines.of(status)]
     rows.sort(key=lambda row: (row.due_at, row.consumer, row.interval))
     return msgspec.structs.replace(
@@ -84,7 +84,7 @@ def _days(past: ServiceHistory, days: Sequence[Day]) -> ConsumerDaysRow:
     )
 
 
-class _Deadlines:
+class Deadlines:
     """The deadlines of consumers between two times."""
 
     def __init__(

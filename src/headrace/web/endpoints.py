@@ -184,6 +184,7 @@ def act_state_handler(acts: Acts) -> RequestHandler:
 ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/status", "status", "status:status"),
     Get("/today", "today", "today:today"),
+    Get("/calendar", "calendar", "calendar:calendar"),
     Get("/figures/{figure}", "figure", "figures:explain"),
     Get("/consumers/{name}", "consumer", "nodes:consumer"),
     Get("/consumers/{name}/badge", "badge_link", "badges:badge_link", of_files=True),

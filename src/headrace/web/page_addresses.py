@@ -51,6 +51,7 @@ PAGES = {
     "approvals": Page(),
     "figures": Page(alone=False),
     "graph": Page(second=False),
+    "calendar": Page(second=False),
     "plan": Page(second=False),
     "checks": Page(second=False),
     "use": Page(second=False),

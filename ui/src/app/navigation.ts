@@ -7,6 +7,7 @@ export const NAVIGATION: readonly Entry[] = [
   { path: "/consumers", name: "Consumers", key: "c", group: "" },
   { path: "/assets", name: "Assets", key: "a", group: "Explore" },
   { path: "/graph", name: "Graph", key: "e", group: "Explore" },
+  { path: "/calendar", name: "Calendar", key: "n", group: "Explore" },
   { path: "/runs", name: "Runs", key: "r", group: "Explore" },
   { path: "/backfills", name: "Backfills", key: "b", group: "Explore" },
   { path: "/plan", name: "Plan", key: "p", group: "Govern" },

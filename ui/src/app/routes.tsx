@@ -39,6 +39,10 @@ const pages: RouteObject[] = [
     path: "assets/:name",
     lazy: async () => ({ Component: (await import("../pages/asset/Asset")).Asset }),
   },
+  {
+    path: "calendar",
+    lazy: async () => ({ Component: (await import("../pages/calendar/Calendar")).Calendar }),
+  },
   { path: "runs", lazy: async () => ({ Component: (await import("../pages/run/Runs")).Runs }) },
   { path: "runs/:run", lazy: async () => ({ Component: (await import("../pages/run/Run")).Run }) },
   {

@@ -1,0 +1,96 @@
+"""The calendar: what is expected on the coming days, and nothing that isn't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from serve_lab import deliver, headrace, project, write
+
+from headrace.services.calendar import CalendarQuery, calendar
+from headrace.services.responses.calendar import CalendarResponse, CalendarRow
+from headrace.services.session import ProjectSession
+
+NOW = "2025-03-28T05:00"
+"""A Friday, two days before clocks go forward in Berlin."""
+
+
+def ahead(root: Path, days: int = 7, now: str = NOW) -> CalendarResponse:
+    return calendar(ProjectSession(root, "prod", now, "t"), CalendarQuery(days=days))
+
+
+def of(response: CalendarResponse, kind: str, node: str) -> list[CalendarRow]:
+    return [row for row in response.rows if (row.kind, row.node) == (kind, node)]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A promised source with days off, a consumer of each day, and assets that run by cron."""
+    root = project(tmp_path_factory.mktemp("calendar") / "shop")
+    write(root / "calendars/closed.yaml", "dates: ['2025-03-29', '2025-03-30', '2025-04-02']\n")
+    source = root / "sources/orders.yaml"
+    write(source, source.read_text() + 'expect: {by: "05:30"}\ncalendar: closed\n')
+    for name, cron in (("hourly", "0 * * * *"), ("nightly", "30 2 * * *"), ("paused", "0 4 * * *")):
+        write(
+            root / f"assets/{name}.sql",
+            f"/* headrace\nowner: core\npartition: '*'\ntrigger: {{cron: '{cron}'}}\n*/\n"
+            "select count(*) as n from orders\n",
+        )
+    write(
+        root / "consumers.yaml",
+        '- {consumer: report, owner: core, reads: [revenue], due: "07:00"}\n',
+    )
+    headrace(root, "tick", "--now", "2025-03-26T12:00")
+    deliver(root, "2025-03-26")
+    headrace(root, "tick", "--now", "2025-03-27T05:00")
+    words = ("--reason", "moves", "--until", "2025-03-31T03:00", "--now", NOW)
+    headrace(root, "pause", "paused", *words)
+    return root
+
+
+def test_deadlines_and_deliveries_are_those_ahead(shop: Path) -> None:
+    """Would catch: a deadline that has passed, a delivery on a day off, an hour lost to summer
+    time."""
+    response = ahead(shop)
+    assert (response.dates[0], len(response.dates)) == ("2025-03-28", 7)
+    due = of(response, "deadline", "report")
+    assert [row.interval for row in due][:2] == ["2025-03-27", "2025-03-28"]
+    assert {row.first_at.strftime("%H:%M") for row in due} == {"07:00"}, "on both sides"
+    assert [row.interval for row in of(response, "delivery", "orders")] == [
+        "2025-03-27", "2025-03-28", "2025-03-31", "2025-04-01",
+    ]  # fmt: skip
+    assert [(row.calendar, row.dates, row.nodes) for row in response.days_off] == [
+        ("closed", ["2025-03-29", "2025-03-30", "2025-04-02"], 1)
+    ]
+
+
+def test_runs_of_one_day_are_one_row(shop: Path) -> None:
+    """Would catch: hundreds of rows for an hourly asset, the hour that the clock skips."""
+    hourly = of(ahead(shop), "run", "hourly")
+    assert [(row.date, row.times) for row in hourly][:3] == [
+        ("2025-03-28", 18), ("2025-03-29", 24), ("2025-03-30", 23),
+    ]  # fmt: skip
+    assert hourly[0].first_at.strftime("%H:%M") == "06:00"
+    assert [row.date for row in of(ahead(shop, 2), "run", "nightly")] == ["2025-03-29"]
+
+
+def test_a_paused_asset_runs_after_its_pause(shop: Path) -> None:
+    """Would catch: a calendar that announces runs which don't happen."""
+    response = ahead(shop)
+    assert min(row.date for row in of(response, "run", "paused")) == "2025-03-31"
+    assert [row.node for row in response.pauses] == ["paused"]
+    assert ahead(shop, 3).pauses == []
+
+
+def test_what_has_arrived_is_no_longer_expected(shop: Path) -> None:
+    """Would catch: a vendor who is waited for though the file is there."""
+    assert len(of(ahead(shop, 1), "delivery", "orders")) == 1
+    deliver(shop, "2025-03-27")
+    headrace(shop, "tick", "--now", NOW)
+    assert of(ahead(shop, 1), "delivery", "orders") == []
+
+
+def test_before_the_first_apply_it_is_empty(tmp_path: Path) -> None:
+    """Would catch: a first day that ends in an error."""
+    response = ahead(project(tmp_path / "shop"))
+    assert (response.rows, response.days_off, response.pauses) == ([], [], [])

@@ -1,0 +1,235 @@
+// What is expected on the coming days: a month at a glance, and the chosen day as a table.
+import { Link, useSearchParams } from "react-router";
+import { useResponse } from "../../api/responses";
+import { useFilters } from "../../parts/filters";
+import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { Shape, State, labelOf, toneOf } from "../../parts/State";
+import { Table, type Column } from "../../parts/Table";
+import { Time } from "../../parts/Time";
+import { addressOf } from "../../parts/addresses";
+import { many } from "../../parts/words";
+import { KINDS, dayText, daysOffOn, rowsByDate, weekday, type Document, type Row } from "./days";
+import "../../parts/filters.css";
+import "./calendar.css";
+
+const SHOWN_MAX = 5;
+const LENGTHS = ["7", "14", "31"];
+const LENGTH = "14";
+
+export function Calendar() {
+  usePageTitle("Calendar");
+  const { values, set } = useFilters(["days", "kind", "date"]);
+  const days = LENGTHS.includes(values.days ?? "") ? Number(values.days) : Number(LENGTH);
+  const response = useResponse("/api/v1/calendar", { query: { days } });
+  return (
+    <div className="stack">
+      <Heading
+        title="Calendar"
+        subtitle="Deadlines of consumers, deliveries that owners of sources promised, and runs by trigger, from now on."
+      >
+        <Select
+          name="Show"
+          value={values.kind ?? ""}
+          choices={{ "": "everything", ...KINDS }}
+          choose={(kind) => set("kind", kind)}
+        />
+        <Select
+          name="Days"
+          value={`${days}`}
+          choices={Object.fromEntries(LENGTHS.map((length) => [length, length]))}
+          choose={(length) => set("days", length)}
+        />
+      </Heading>
+      <Loaded document={response}>
+        {(document) => <Days document={document} kind={values.kind} chosen={values.date} />}
+      </Loaded>
+    </div>
+  );
+}
+
+function Select({
+  name,
+  value,
+  choices,
+  choose,
+}: {
+  name: string;
+  value: string;
+  choices: Record<string, string>;
+  choose: (value: string) => void;
+}) {
+  return (
+    <label>
+      {name}{" "}
+      <select
+        className="input inline"
+        value={value}
+        onChange={({ target }) => choose(target.value)}
+      >
+        {Object.entries(choices).map(([choice, text]) => (
+          <option key={choice} value={choice}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function Days({
+  document,
+  kind,
+  chosen,
+}: {
+  document: Document;
+  kind: string | undefined;
+  chosen: string | undefined;
+}) {
+  const { dates, timezone, limited } = document;
+  const rows = document.rows.filter((row) => !kind || row.kind === kind);
+  const byDate = rowsByDate(rows);
+  const date = chosen && dates.includes(chosen) ? chosen : dates[0];
+  const today = byDate.get(date ?? "") ?? [];
+  const aside = limited ? `only the first ${document.rows.length}, ${timezone}` : timezone;
+  return (
+    <>
+      <Panel title={`Next ${many(dates.length, "day")}`} aside={aside}>
+        <ol className="calendar-days">
+          {dates.map((each, index) => (
+            <Day
+              key={each}
+              document={document}
+              date={each}
+              index={index}
+              rows={byDate.get(each) ?? []}
+              chosen={each === date}
+            />
+          ))}
+        </ol>
+      </Panel>
+      {date && (
+        <Panel title={dayText(date, true)} aside={many(today.length, "row")}>
+          {today.length ? (
+            <Table
+              label={`Expected on ${date}`}
+              columns={COLUMNS}
+              rows={today}
+              keyOf={(row) => `${row.kind} ${row.node}`}
+              opens={pageOf}
+              keys
+            />
+          ) : (
+            <Empty>Nothing is expected{date === dates[0] ? " any more" : ""} on this day.</Empty>
+          )}
+        </Panel>
+      )}
+    </>
+  );
+}
+
+function Day({
+  document,
+  date,
+  index,
+  rows,
+  chosen,
+}: {
+  document: Document;
+  date: string;
+  index: number;
+  rows: readonly Row[];
+  chosen: boolean;
+}) {
+  const [params] = useSearchParams();
+  const ends = document.pauses.filter((pause) => pause.until.startsWith(date));
+  return (
+    // The first day stands under its weekday.
+    <li className={chosen ? "chosen" : undefined} data-weekday={index === 0 ? weekday(date) : null}>
+      <Link
+        className="date"
+        to={`?${new URLSearchParams({ ...Object.fromEntries(params), date })}`}
+        replace
+        preventScrollReset
+        aria-current={chosen ? "date" : undefined}
+      >
+        {dayText(date, index === 0)}
+      </Link>
+      {daysOffOn(document, date).map((calendar) => (
+        <p key={calendar} className="muted small">
+          {calendar}: nothing due
+        </p>
+      ))}
+      {ends.map((pause) => (
+        <p key={pause.node} className="muted small">
+          pause of {pause.node} ends <Time at={pause.until} />
+        </p>
+      ))}
+      <ul>
+        {rows.slice(0, SHOWN_MAX).map((row) => (
+          <li key={`${row.kind} ${row.node}`} className="small">
+            <Mark row={row} /> <span className="mono">{clockText(row)}</span> {row.node}
+            {row.times > 1 && <span className="muted"> × {row.times}</span>}
+          </li>
+        ))}
+      </ul>
+      {rows.length > SHOWN_MAX && <p className="muted small">and {rows.length - SHOWN_MAX} more</p>}
+    </li>
+  );
+}
+
+/** A deadline by its state, the others by what they are. */
+function Mark({ row }: { row: Row }) {
+  if (row.state)
+    return (
+      <span className={`tone-${toneOf(row.state)}`} title={`deadline, ${labelOf(row.state)}`}>
+        <Shape of={toneOf(row.state)} state={row.state} />
+        <span className="visually-hidden">deadline, {labelOf(row.state)}, </span>
+      </span>
+    );
+  return <span className="muted">{row.kind === "delivery" ? "delivery" : "run"}</span>;
+}
+
+/** The server writes times in the project's zone. */
+const clockText = (row: Row): string => row.first_at.slice(11, 16);
+
+const pageOf = (row: Row): string =>
+  row.kind === "deadline"
+    ? `${addressOf("consumer", row.node)}?${new URLSearchParams({ interval: row.interval ?? "" })}`
+    : addressOf(row.kind === "delivery" ? "source" : "asset", row.node);
+
+const COLUMNS: readonly Column<Row>[] = [
+  {
+    name: "At",
+    cell: (row) => (
+      <>
+        <Time at={row.first_at} />
+        {row.times > 1 && (
+          <div className="muted small">
+            {row.times} times, the last <Time at={row.last_at} />
+          </div>
+        )}
+      </>
+    ),
+  },
+  { name: "What", cell: (row) => row.kind },
+  {
+    name: "Of",
+    cell: (row) => (
+      <div>
+        <Link to={pageOf(row)}>
+          <strong>{row.node}</strong>
+        </Link>
+        <div className="muted small">
+          {row.interval && (
+            <>
+              <span className="mono">{row.interval}</span> ·{" "}
+            </>
+          )}
+          {row.owner}
+        </div>
+      </div>
+    ),
+  },
+  { name: "State", cell: (row) => row.state && <State of={row.state} /> },
+  { name: "Predicted", cell: (row) => row.predicted_at && <Time at={row.predicted_at} /> },
+];

@@ -583,7 +583,7 @@ def test_what_is_no_token_of_a_column_is_refused(
     bank.text("apply", "--yes")
     key = KeyStore(bank.root / ".headrace", bank.root, {}).data_key("retail", "token")
     declared = DeclaredMask('{"method":"token"}', "retail", "payments", "iban")
-    token = change(token_function(key, declared)("DE111"))
+    token = change(token_function(key, declared)([b"DE111"])[0])
     error = bank.refused(
         "keys", "reveal", token, "--node", "payments", "--column", column, "--reason", "x", code=3
     )

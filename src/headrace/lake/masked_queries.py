@@ -13,8 +13,10 @@ from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn
 if TYPE_CHECKING:
     import duckdb
 
-CACHED_VALUES_MAX = 1_000_000
-"""Distinct values of a column whose tokens a reader remembers."""
+REMEMBERED_VALUES_MAX = 1 << 17
+"""Distinct values of a column whose results a reader remembers at a time."""
+REPEATED_VALUES_MIN = 0.1
+"""Part of the values that must be repeated, or remembering them takes longer than it saves."""
 
 
 def masked_relation(
@@ -94,28 +96,56 @@ def unregister(connection: duckdb.DuckDBPyConnection, masks: Iterable[ColumnMask
 
 
 def _vectorised(function: MaskFunction) -> Callable[[Any], Any]:
-    """Return the function for arrays. Each distinct value is masked once."""
+    """Return the function for arrays. A value that many rows have is masked once, or seldom."""
     import pyarrow as pa
 
-    known: dict[str, Any] = {}
+    results = _Results(function.of)
     kind = pa.string() if function.type == "VARCHAR" else pa.int32()
 
     def masked(values: Any) -> Any:
         array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
         encoded = array.dictionary_encode()
         try:
-            results = [_cached(known, function.of, text) for text in encoded.dictionary.to_pylist()]
+            distinct = results.of(encoded.dictionary.cast(pa.binary()).to_pylist())
         except Exception:  # noqa: BLE001 - whatever it is, the value must not be in the message
             raise ValueError(failure(function.column)) from None
-        return pa.array(results, kind).take(encoded.indices)
+        return pa.array(distinct, kind).take(encoded.indices)
 
     return masked
 
 
-def _cached(known: dict[str, Any], of: Callable[[str], Any], text: str) -> Any:
-    result = known.get(text)
-    if result is None:
-        if len(known) >= CACHED_VALUES_MAX:
-            known.clear()
-        result = known[text] = of(text)
-    return result
+class _Results:
+    """The results of a function, which it remembers as long as values are repeated.
+
+    DuckDB's threads call it in turn: each works with the dictionary that it began with.
+    """
+
+    def __init__(self, function: Callable[[Sequence[bytes]], Sequence[Any]]) -> None:
+        self._function = function
+        self._known: dict[bytes, Any] = {}
+        self._asked, self._computed = 0, 0
+        self._remembers = True
+
+    def of(self, values: Sequence[bytes]) -> Sequence[Any]:
+        """Return the results of distinct values."""
+        if not self._remembers:
+            return self._function(values)
+        results = list(map(self._known.get, values))
+        self._asked += len(values)
+        if None not in results:
+            return results
+        new = [value for value, result in zip(values, results, strict=True) if result is None]
+        computed = dict(zip(new, self._function(new), strict=True))
+        self._remember(computed)
+        return [
+            computed[value] if result is None else result
+            for value, result in zip(values, results, strict=True)
+        ]
+
+    def _remember(self, computed: Mapping[bytes, Any]) -> None:
+        self._computed += len(computed)
+        if len(self._known) + len(computed) > REMEMBERED_VALUES_MAX:
+            self._remembers = self._computed <= self._asked * (1 - REPEATED_VALUES_MIN)
+            self._known, self._asked, self._computed = {}, 0, 0
+        if self._remembers:
+            self._known.update(computed)

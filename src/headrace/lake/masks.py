@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,13 +18,16 @@ _FAILURE = re.compile(re.escape(FAILED) + r"(\"(?:[^\"]|\"\")*\")")
 
 
 class MaskFunction(msgspec.Struct, frozen=True):
-    """A SQL function from text that Python computes, under a name that nobody can guess."""
+    """A SQL function from text that Python computes, under a name that nobody can guess.
+
+    `of` maps the UTF-8 bytes of several values to their results.
+    """
 
     name: str
     type: str
     column: str
     """For errors."""
-    of: Callable[[str], Any]
+    of: Callable[[Sequence[bytes]], Sequence[Any]]
 
 
 class ColumnMask(msgspec.Struct, frozen=True):

@@ -12,7 +12,9 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,11 +31,14 @@ from headrace.security.keys import DataKey
 HASH, SIV = "h1", "s1"
 TOKEN_BYTES = 16
 """128 bits: a collision among a billion values has a probability below 10⁻²⁰."""
+DIGEST_DIGITS = 64
+"""Hexadecimal digits of a whole HMAC-SHA-256."""
 REDACTED = "***"
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _HUGE = ("HUGEINT", "UBIGINT", "UHUGEINT")
 _TIMES = ("DATE", "TIMESTAMP")
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _REVERSIBLE = re.compile(rf"{SIV}v([1-9][0-9]{{0,8}})_([A-Za-z0-9_-]+)")
 
 KeyOf = Callable[[str, str], DataKey]
@@ -78,30 +83,44 @@ def fits(mask: DeclaredMask, column: LakeColumn, columns: Mapping[str, LakeColum
     return column_mask(mask, column, columns, no_key) is not None
 
 
-def hash_function(key: DataKey) -> Callable[[str], str]:
-    """Return the function from a value to its hash token."""
+def hash_function(key: DataKey) -> Callable[[Sequence[bytes]], list[str]]:
+    """Return the function from the UTF-8 bytes of values to their hash tokens."""
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.hmac import HMAC
 
-    started, prefix = HMAC(key.secret, SHA256()), f"{HASH}v{key.version}_"
+    started, prefix = HMAC(key.secret, SHA256()).copy, f"{HASH}v{key.version}_"
 
-    def token(text: str) -> str:
-        state = started.copy()
-        state.update(text.encode())
-        return prefix + state.finalize()[:TOKEN_BYTES].hex()
+    def tokens(values: Sequence[bytes]) -> list[str]:
+        # the digits of all tokens at once: one by one, it takes a quarter of the time
+        digits = b"".join(_digests(started, values)).hex()
+        return [
+            prefix + digits[at : at + 2 * TOKEN_BYTES]
+            for at in range(0, len(digits), DIGEST_DIGITS)
+        ]
 
-    return token
+    return tokens
 
 
-def token_function(key: DataKey, mask: DeclaredMask) -> Callable[[str], str]:
-    """Return the function from a value to its reversible token."""
-    cipher, about, prefix = _siv(key), _about(mask), f"{SIV}v{key.version}_"
+def _digests(started: Callable[[], Any], values: Sequence[bytes]) -> list[bytes]:
+    """Return the HMAC of each value; `started` returns a new one that has the key."""
+    digests = []
+    for value in values:
+        state = started()
+        state.update(value)
+        digests.append(state.finalize())
+    return digests
 
-    def token(text: str) -> str:
-        sealed = cipher.encrypt(text.encode(), about)
-        return prefix + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
-    return token
+def token_function(key: DataKey, mask: DeclaredMask) -> Callable[[Sequence[bytes]], list[str]]:
+    """Return the function from the UTF-8 bytes of values to their reversible tokens."""
+    encrypt, about, prefix = _siv(key).encrypt, _about(mask), f"{SIV}v{key.version}_"
+
+    def tokens(values: Sequence[bytes]) -> list[str]:
+        # base64url of all tokens at once, a line each: one by one, it takes a third of the time
+        lines = b"".join(map(b2a_base64, map(encrypt, values, repeat(about))))
+        return [prefix + line for line in lines.translate(_URL_SAFE, b"=").decode().splitlines()]
+
+    return tokens
 
 
 def reveal(token: str, mask: DeclaredMask, key_of: KeyOf) -> str:
@@ -155,20 +174,18 @@ def _about(mask: DeclaredMask) -> list[bytes]:
     return [part.encode() for part in (mask.domain, mask.table, mask.column)]
 
 
-def shift_function(key: DataKey, days: int) -> Callable[[str], int]:
-    """Return the function from a subject to its shift: ±1 to ±`days`, always the same."""
+def shift_function(key: DataKey, days: int) -> Callable[[Sequence[bytes]], list[int]]:
+    """Return the function from subjects to their shifts: ±1 to ±`days`, always the same."""
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.hmac import HMAC
 
-    started = HMAC(key.secret, SHA256())
+    started = HMAC(key.secret, SHA256()).copy
 
-    def shift(text: str) -> int:
-        state = started.copy()
-        state.update(text.encode())
-        drawn = int.from_bytes(state.finalize()[:8]) % (2 * days)
-        return drawn - days if drawn < days else drawn - days + 1
+    def shifts(values: Sequence[bytes]) -> list[int]:
+        drawn = (int.from_bytes(digest[:8]) % (2 * days) for digest in _digests(started, values))
+        return [number - days if number < days else number - days + 1 for number in drawn]
 
-    return shift
+    return shifts
 
 
 class _Asked(NamedTuple):
@@ -248,7 +265,8 @@ def _date_shift(asked: _Asked) -> ColumnMask | None:
     shift = shift_function(asked.key("date_shift"), int(parameters["days"]))
     by = parameters.get("by")
     if by is None:
-        days = str(shift(f"{asked.mask.table}.{asked.mask.column}"))
+        (moved,) = shift([f"{asked.mask.table}.{asked.mask.column}".encode()])
+        days = str(moved)
         return _guarded(column, _shifted(column, days), column.type)
     subject = asked.columns.get(by.lower())
     if subject is None:
@@ -267,7 +285,7 @@ def _of_function(
     column: LakeColumn,
     argument: LakeColumn,
     kind: str,
-    function: Callable[[str], Any],
+    function: Callable[[Sequence[bytes]], Sequence[Any]],
     *,
     missing: str = "",
 ) -> ColumnMask:

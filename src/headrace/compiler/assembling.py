@@ -22,6 +22,7 @@ from headrace.model import (
     Project,
     Source,
 )
+from headrace.model.declassification import thresholds
 from headrace.model.export_problems import unknown_clear_columns
 from headrace.plan import compiled as plan_compiled
 from headrace.plan import graph, schemas
@@ -356,6 +357,9 @@ class Assembler:
             mixing=_mixing(asset, specs, self._views),
             checks=self._read(asset.name).checks,
             added=schemas.table_columns(asset, ()) or (),
+            thresholds=tuple(
+                (column, threshold.people) for column, threshold in thresholds(asset).items()
+            ),
         )
 
     def _input(self, asset: Asset, spec: InputSpec) -> InputSchema:

@@ -32,9 +32,10 @@ from headrace.model.common_fields import (
     read_start,
     read_trigger,
 )
+from headrace.model.declassification import check_thresholds, read_declassify
 from headrace.model.errors import Report, did_you_mean, shown
 from headrace.model.fields import Fields, Items, LocatedMapping, check_node, kind_of
-from headrace.model.masks import COLUMN_FIELDS, read_column_classes, read_declassify
+from headrace.model.masks import COLUMN_FIELDS, read_column_classes
 from headrace.model.nodes import (
     Asset,
     Body,
@@ -120,6 +121,7 @@ def read_asset(fields: Fields, name: str, name_line: int, body: Body, line: int)
     common = read_common(fields)
     parts = _own_fields(fields)
     check_environment(fields, body)
+    check_thresholds(fields, body)
     if not named or "owner" not in common:
         return None
     return Asset(name=name, body=body, place=fields.report.place(line), **common, **parts)

@@ -22,6 +22,7 @@ from headrace.model.common_fields import (
     TRIGGERS,
     TRIGGERS_WITHOUT_VALUE,
 )
+from headrace.model.declassification import PEOPLE_MAX, PEOPLE_MIN
 from headrace.model.masks import KEPT_CHARACTERS_MAX, METHODS, SHIFT_DAYS_MAX, TIME_UNITS
 from headrace.model.nodes import Grain, InputFormat, InputMode, Severity
 from headrace.model.sandbox import PORT_MAX
@@ -377,8 +378,19 @@ ASSET = (
     ),
     FieldDescription(
         "declassify",
-        texts_by_name(TEXT),
-        "columns that aren't classified although they derive from classified ones, with reasons",
+        texts_by_name(
+            {
+                "anyOf": [
+                    TEXT,
+                    closed(
+                        {"reason": TEXT, "k": whole(PEOPLE_MIN, PEOPLE_MAX), "people": TEXT},
+                        *("reason", "k", "people"),
+                    ),
+                ]
+            }
+        ),
+        "columns that are shown although they derive from classified ones, with reasons; of SQL"
+        " also `{NAME: {reason: …, k: 10, people: COLUMN}}`: in rows of at least `k` people",
         "none",
     ),
     FieldDescription(

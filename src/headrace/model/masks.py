@@ -29,6 +29,8 @@ _PARAMETERS: dict[str, tuple[str, ...]] = {
 }
 """Method → its parameters."""
 METHODS = tuple(_PARAMETERS)
+THRESHOLD = "threshold"
+"""The method of aggregates that `declassify` shows from a number of people on."""
 _BROKEN = "attacks recover what it encrypts, and NIST's draft of February 2025 drops it"
 _PLAIN = "without a key, everybody finds a value by trying all of them"
 _REFUSED = {
@@ -110,16 +112,6 @@ def read_column_classes(
         if column_class is not None:
             results[column] = column_class
     return results
-
-
-def read_declassify(fields: Fields) -> dict[str, str]:
-    """Return `declassify: {column: reason}`; a column without a reason is reported."""
-    block = fields.block_of("declassify")
-    if block is None:
-        return {}
-    inner = Fields(block, fields.report, tuple(block), what="`declassify`")
-    reasons = {column: inner.text(column) for column in block}
-    return {column: reason for column, reason in reasons.items() if reason}
 
 
 def _mask(fields: Fields, column: str) -> dict[str, Any] | None:
@@ -236,10 +228,3 @@ def classified_key(node: Source | Asset, key: str, level: ProblemLevel) -> Probl
         place=node.place,
         level=level,
     )
-
-
-def declassified(node: Source | Asset | None) -> dict[str, str]:
-    """Return the columns, in lower case, that an asset declassifies, with their reasons."""
-    if not isinstance(node, Asset):
-        return {}
-    return {column.lower(): reason for column, reason in node.declassify.items()}

@@ -182,6 +182,15 @@ class ColumnClass(Value, kw_only=True):
     """`{"method": …, parameters}`; None: the column is left out for those who may not read it."""
 
 
+class Threshold(Value, kw_only=True):
+    """From how many people on a column of aggregates is shown to everybody, and why."""
+
+    reason: str
+    k: int
+    people: str
+    """The column that counts a group's people."""
+
+
 class Source(Value, kw_only=True):
     """Data that others deliver and Headrace ingests."""
 
@@ -332,8 +341,8 @@ class Asset(Value, kw_only=True):
     """
     classified: dict[str, ColumnClass] = {}
     """Classified columns, besides those that its contract classifies."""
-    declassify: dict[str, str] = {}
-    """Columns that aren't classified although they derive from classified ones, with reasons."""
+    declassify: dict[str, str | Threshold] = {}
+    """Columns that are shown although they derive from classified ones: why, or from where on."""
     parameters: dict[str, Any] = {}
     secrets: dict[str, str] = {}
     """For Python and commands: environment variable → reference to the secret with its value."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.model.masks import column_classes, declassified
+from headrace.model.declassification import declassified
+from headrace.model.masks import column_classes
 from headrace.plan.compiled import Compiled
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.sql.values import Transformation

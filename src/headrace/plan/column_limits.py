@@ -1,8 +1,8 @@
 """Columns whose values are limited: classified or forbidden ones, and columns derived from such.
 
 A column that passes on another one's values unchanged has its mask. One that is computed from them
-has none, unless it declares one itself or is declassified. For asset code that Headrace can't
-analyse, all columns are computed from all.
+has none, unless it declares one itself or is declassified, for all groups or for those of enough
+people. For asset code that Headrace can't analyse, all columns are computed from all.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.model import Project
-from headrace.model.masks import NO_DOMAIN, DeclaredMask, column_classes, declassified
+from headrace.model.declassification import declassified
+from headrace.model.masks import NO_DOMAIN, DeclaredMask, column_classes
 from headrace.model.nodes import ColumnClass
 from headrace.plan.classification import WITHOUT_VALUES
 from headrace.plan.compiled import Compiled
 from headrace.plan.impact import ALL_COLUMNS, Lineage
+from headrace.plan.thresholds import threshold_mask
 from headrace.sql.values import Transformation
 
 
@@ -155,10 +157,13 @@ def limit_of(
                 masks.add(mask)
                 # this mask covers the values above it; rules that forbid them hold nevertheless
                 step = step._replace(open=False)
-        new = [above for above in _above(project, lineage, step) if above not in seen]
-        seen.update(new)
+        new = {*_above(project, lineage, step)} - seen
+        seen |= new
         waiting += new
-    return limited, masks.pop() if len(masks) == 1 else None
+    mask = masks.pop() if len(masks) == 1 else None
+    if limited and mask is None:
+        mask = threshold_mask(project, lineage, node, column)
+    return limited, mask
 
 
 def _is_classified(project: Project, roots: LimitRoots, step: _Step) -> bool:

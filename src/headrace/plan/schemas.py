@@ -88,6 +88,8 @@ class OutputSchemaRequest(msgspec.Struct, frozen=True, array_like=True):
     """The SQL checks, whose `$self` is the query's output."""
     added: Columns = ()
     """Columns that the materialisation adds to the output."""
+    thresholds: tuple[tuple[str, str], ...] = ()
+    """(column of aggregates, column that counts their people)."""
 
 
 class ColumnLineage(msgspec.Struct, frozen=True, array_like=True):

@@ -5,7 +5,12 @@ Importing this module loads sqlglot; callers import it only for SQL that isn't i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
+
 from headrace.model import Problem
+from headrace.model.errors import shown
 from headrace.plan.schemas import (
     AssetText,
     AssetTextAnalysis,
@@ -16,6 +21,7 @@ from headrace.plan.schemas import (
 from headrace.sql.analysis import SELF, analyse
 from headrace.sql.partitions import not_separable_because, routing_column
 from headrace.sql.queries import MALFORMED, BoundQuery, not_followed, resolve, resolved_values
+from headrace.sql.thresholds import UnsafeThreshold, check_threshold
 from headrace.sql.values import Resolved
 
 
@@ -39,6 +45,14 @@ def analyse_text(text: AssetText) -> AssetTextAnalysis:
 
 def analyse_output(request: OutputSchemaRequest) -> tuple[OutputSchema, ColumnLineage]:
     """Return a query's output columns and their lineage."""
+    schema, lines = _analysed_output(request)
+    unsafe = tuple(_unsafe_thresholds(request))
+    if unsafe:
+        schema = msgspec.structs.replace(schema, problems=(*schema.problems, *unsafe))
+    return schema, lines
+
+
+def _analysed_output(request: OutputSchemaRequest) -> tuple[OutputSchema, ColumnLineage]:
     analysis = request.analysis
     schemas = {
         input_.name: input_.columns for input_ in request.inputs if input_.columns is not None
@@ -71,6 +85,21 @@ def analyse_output(request: OutputSchemaRequest) -> tuple[OutputSchema, ColumnLi
         column,
         mixes,
     ), lines
+
+
+def _unsafe_thresholds(request: OutputSchemaRequest) -> Iterator[Problem]:
+    """Yield a problem for each threshold whose people the query doesn't count."""
+    for column, people in request.thresholds:
+        try:
+            check_threshold(request.analysis.sql, column, people)
+        except UnsafeThreshold as error:
+            yield Problem(
+                code="unsafe_threshold",
+                message=f"{shown(column)} of {shown(request.analysis.name)} can't have a threshold:"
+                f" {error}",
+                hint=error.hint,
+                place=request.place,
+            )
 
 
 def _checks(result: Resolved, request: OutputSchemaRequest) -> list[Problem]:

@@ -19,6 +19,7 @@ from headrace.lake.catalog import CatalogChange, newest_snapshot, table
 from headrace.lake.catalog import CatalogChange as LakeChange
 from headrace.lake.files import sync
 from headrace.model import Asset, CommandBody, Project, ProjectError, Settings, Source
+from headrace.model.declassification import reasons
 from headrace.model.exports import clear_columns
 from headrace.model.files import Content
 from headrace.model.nodes import PythonBody
@@ -198,7 +199,7 @@ def _declassified_columns(project: Project) -> dict[str, str]:
     return {
         f"{name}.{column}": reason
         for name, asset in project.assets.items()
-        for column, reason in asset.declassify.items()
+        for column, reason in reasons(asset).items()
     }
 
 

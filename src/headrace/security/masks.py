@@ -24,7 +24,7 @@ from headrace.lake.sqltext import literal, quote
 from headrace.lake.tables import LakeColumn
 from headrace.lake.types import parse
 from headrace.model.errors import Refused
-from headrace.model.masks import DeclaredMask
+from headrace.model.masks import THRESHOLD, DeclaredMask
 from headrace.plan.column_limits import ColumnLimits
 from headrace.security.keys import DataKey
 
@@ -276,6 +276,16 @@ def _date_shift(asked: _Asked) -> ColumnMask | None:
     return msgspec.structs.replace(guarded, function=inner.function, needs=(subject,))
 
 
+def _threshold(asked: _Asked) -> ColumnMask | None:
+    """Return the values of groups with enough people; None if the table doesn't count them."""
+    column, parameters = asked.column, asked.parameters
+    people = asked.columns.get(parameters["people"].lower())
+    if people is None or people.type not in _WHOLE:
+        return None
+    expression = f"CASE WHEN {quote(people.name)} >= {int(parameters['k'])} THEN"
+    return ColumnMask(f"{expression} {quote(column.name)} END", column.type, needs=(people,))
+
+
 def _shifted(column: LakeColumn, days: str) -> str:
     moved = days if column.type == "DATE" else f"to_days({days})"
     return f"CAST({quote(column.name)} + {moved} AS {column.type})"
@@ -318,4 +328,5 @@ _METHODS: dict[str, Callable[[_Asked], ColumnMask | None]] = {
     "hash": _hash,
     "token": _token,
     "date_shift": _date_shift,
+    THRESHOLD: _threshold,
 }

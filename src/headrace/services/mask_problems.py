@@ -14,6 +14,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from headrace.compiler.lineage import compile_lineage
 from headrace.model import Asset, Consumer, Place, Problem, ProblemLevel, Source
 from headrace.model.access import ACCESS_FILE
+from headrace.model.declassification import thresholds
 from headrace.model.errors import did_you_mean, shown
 from headrace.model.export_problems import unneeded_clear_columns
 from headrace.model.exports import clear_columns
@@ -23,6 +24,7 @@ from headrace.plan.classification import classified_columns
 from headrace.plan.column_limits import ClassifiedLimits
 from headrace.plan.compiled import CompiledNode
 from headrace.plan.impact import Lineage
+from headrace.plan.thresholds import combined_before
 
 _PLAIN_HASH = re.compile(r"md5(_\w+)?|sha_?(1|224|256|384|512)", re.IGNORECASE)
 _BRACKETS = {"(": 1, ")": -1}
@@ -39,6 +41,7 @@ def mask_problems(compiled: Compiled, data_folder: Path) -> list[Problem]:
     if names:
         problems += _hashing(compiled, derived)
         problems += _derived_keys(compiled, derived)
+    problems += _combined(compiled, derived)
     if cleared:
         problems += _unneeded(cleared, derived)
     return problems
@@ -57,6 +60,25 @@ class _Derived:
     @cached_property
     def limits(self) -> ClassifiedLimits:
         return ClassifiedLimits(self._compiled, self.lineage)
+
+
+def _combined(compiled: Compiled, derived: _Derived) -> Iterator[Problem]:
+    """Yield a warning for each threshold whose values or people are of several rows before."""
+    for asset in compiled.project.assets.values():
+        for column, threshold in thresholds(asset).items():
+            origins = (
+                combined_before(derived.lineage, asset.name, name)
+                for name in (column, threshold.people)
+            )
+            if (before := next(filter(None, origins), None)) is not None:
+                yield _warning(
+                    asset,
+                    "unsafe_threshold",
+                    f"{shown(column)} of {shown(asset.name)} has a threshold, and {before} may"
+                    " combine several rows before: the column is left out for those who may not"
+                    " read it",
+                    "aggregate the rows in which the people and their values are",
+                )
 
 
 def _derived_keys(compiled: Compiled, derived: _Derived) -> Iterator[Problem]:

@@ -138,6 +138,8 @@ class FaultPoint(enum.StrEnum):
     """In the transaction that puts files without the subject's rows into the place of others."""
     ERASURE_DELETING = "erasure.deleting"
     """One file with rows of the subject is deleted; others may follow."""
+    ERASURE_EXPORTED = "erasure.exported"
+    """An export is written again without the subject's rows; the state doesn't say so yet."""
     ERASURE_CERTIFIED = "erasure.certified"
     """The certificate is written; the state doesn't say yet that the erasure is complete."""
     RETENTION_REWRITTEN = "retention.rewritten"

@@ -16,8 +16,11 @@ import msgspec
 
 from headrace.connect import SourceSchema
 from headrace.connect.deliveries import CannotRead
+from headrace.connect.exports.registry import DESTINATION_UNAVAILABLE
 from headrace.connect.ingest import prepare_all
 from headrace.connect.prepared import PreparedDelivery
+from headrace.engine.attempts import ErrorKind
+from headrace.engine.logs import OutputPipes
 from headrace.lake.erased_files import matches_sql
 from headrace.lake.erasing import scan as scanned
 from headrace.lake.sqltext import AS_WRITTEN, literal
@@ -25,13 +28,19 @@ from headrace.model import LakeError
 from headrace.model.errors import first_line
 from headrace.runtime.erasure_search import (
     CastRequest,
+    ExportWrite,
     FileRows,
     FileSearch,
     RawFile,
     RawSearch,
     Request,
+    RewrittenExport,
     TableSearch,
 )
+from headrace.runtime.messages import FailedOutcome
+from headrace.runtime.steps.export import export
+from headrace.runtime.steps.worker_context import WorkerContext
+from headrace.runtime.worker_protocol import WorkerSettings
 
 
 def main() -> int:
@@ -56,6 +65,8 @@ def _answer(request: Request) -> Any:
             return [_file(request, number, path) for number, path in enumerate(request.paths)]
         case CastRequest():
             return _cast(request)
+        case ExportWrite():
+            return _written_again(request)
 
 
 def _cast(request: CastRequest) -> dict[str, list[str]]:
@@ -129,6 +140,23 @@ def _file(request: FileSearch, number: int, path: str) -> FileRows:
         except duckdb.Error:
             return FileRows(number, None)
     return FileRows(number, rows)
+
+
+def _written_again(request: ExportWrite) -> RewrittenExport:
+    settings = WorkerSettings(request.folders, request.threads, request.threads, None)
+    channel = OutputPipes.open()
+    context = WorkerContext(settings, channel)
+    try:
+        outcome = export(request.task, context)
+    finally:
+        context.close()
+        channel.close()
+    if isinstance(outcome, FailedOutcome):
+        error = outcome.error
+        waits = error.code == DESTINATION_UNAVAILABLE  # its hint is for an export that is retried
+        why = f"{error.message} ({error.hint})" if error.hint and not waits else error.message
+        return RewrittenExport(None, why, fenced=error.kind is ErrorKind.CANCELLED)
+    return RewrittenExport(outcome.manifest or ())
 
 
 def _replace(part: str, path: str) -> None:

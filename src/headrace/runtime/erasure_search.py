@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from headrace.connect import SourceSchema
 from headrace.lake.erased_files import ErasedFile, ErasureScan, HashKey
 from headrace.model import LakeError, Source
 from headrace.model.erased_rows import ErasedRows
+from headrace.runtime.folders import Folders
+from headrace.runtime.messages import ExportTask
 
 PROCESS = "headrace.runtime.erasure_process"
 """Module of the process: it loads DuckDB, which this one must not."""
@@ -65,6 +67,23 @@ class CastRequest(msgspec.Struct, frozen=True, tag="cast"):
     types: tuple[str, ...]
 
 
+class ExportWrite(msgspec.Struct, frozen=True, tag="export"):
+    """An export to write again, as of an erasure."""
+
+    task: ExportTask
+    folders: Folders
+    threads: int
+
+
+class RewrittenExport(msgspec.Struct, frozen=True):
+    """The files or tables that an export has written; None and why, if it couldn't."""
+
+    manifest: tuple[dict[str, Any], ...] | None
+    why: str = ""
+    fenced: bool = False
+    """Whether another leader took over meanwhile, so that it can be tried again."""
+
+
 class FileRows(msgspec.Struct, frozen=True):
     """Rows of the subject in one file: None if it can't be read."""
 
@@ -72,7 +91,7 @@ class FileRows(msgspec.Struct, frozen=True):
     rows: int | None
 
 
-Request = RawSearch | FileSearch | TableSearch | CastRequest
+Request = RawSearch | FileSearch | TableSearch | CastRequest | ExportWrite
 R = TypeVar("R")
 
 
@@ -89,6 +108,11 @@ def raw_rows(search: RawSearch) -> tuple[FileRows, ...]:
 def file_rows(search: FileSearch) -> tuple[FileRows, ...]:
     """Return the subject's rows in each file, by its place in the list. Raises LakeError."""
     return _asked(search, tuple[FileRows, ...]) if search.paths else ()
+
+
+def written_again(request: ExportWrite) -> RewrittenExport:
+    """Write an export again. Raises LakeError if the process ends without an answer."""
+    return _asked(request, RewrittenExport)
 
 
 def cast_texts(values: Sequence[str], types: Sequence[str]) -> dict[str, list[str]]:

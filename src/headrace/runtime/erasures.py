@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from headrace.checks import metrics
 from headrace.faults import FaultPoint, reached
 from headrace.lake import catalog
 from headrace.lake.erased_files import ErasableFile, ErasedFile
 from headrace.runtime.folders import Folders
-from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all
+from headrace.security.audit import Action, Actor, AuditEvent, Object, append, append_all
 from headrace.store import Transaction
-from headrace.store.queries import erasures, holds
+from headrace.store.queries import erased_exports, erasures, holds
 from headrace.store.queries.erasures import Erasure
 
 ATTEMPTS_MAX = 500
@@ -52,6 +53,37 @@ def erase_table(  # noqa: PLR0913 - one step of one erasure
     paths = [f"{folders.lake_name}/{path}" for path in replaced.paths]
     erasures.note(tx, erasure, node, counts, paths)
     append_all(tx, now, _events(erasure, node, counts, lost, actor))
+
+
+def erase_export(
+    tx: Transaction,
+    erasure: Erasure,
+    export: tuple[str, str, int],
+    manifest: Sequence[dict[str, Any]],
+    actor: Actor,
+    now: int,
+) -> None:
+    """Record that an export was written again, if it is the newest of its interval."""
+    consumer, interval, publication = export
+    exports = {item.publication: item for item in erased_exports.newest_exports(tx, consumer)}
+    before = exports.get(publication)
+    if before is None:
+        return
+    lost = max(before.rows - sum(int(item["rows"]) for item in manifest), 0)
+    erased_exports.erase(tx, erasure.id, export, lost, manifest)
+    event = AuditEvent(
+        action=Action.ROWS_ERASED,
+        actor=actor,
+        object=Object("node", consumer, erasure.subject),
+        reason=erasure.reason,
+        after={
+            "interval": interval,
+            "rows": lost,
+            "targets": {str(item["target"]): item["sha256"] for item in manifest},
+            "attempts": {f"{before.epoch}.{before.n}": lost},
+        },
+    )
+    append(tx, now, event)
 
 
 def lose_rows(

@@ -406,6 +406,8 @@ class ExportTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     """`[keys]`, by which the worker opens the key store."""
     handed: Handed | None = None
+    erases: int = 0
+    """The epoch of the leader at an erasure, which writes again what `attempt` wrote; 0: none."""
 
 
 class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prune"):

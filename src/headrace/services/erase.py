@@ -26,7 +26,7 @@ from headrace.runtime import erasures
 from headrace.runtime.approval_states import ERASE
 from headrace.security import erasures as ledger
 from headrace.security.audit import rfc3339
-from headrace.services import backups, commands, erase_places, erase_subject
+from headrace.services import backups, commands, erase_exports, erase_places, erase_subject
 from headrace.services.act_approvals import Act, approved
 from headrace.services.agreements import PLAN_CHANGED, PlanChanged, checked_id
 from headrace.services.commands import perform
@@ -51,6 +51,7 @@ from headrace.services.responses.erasures import (
 )
 from headrace.services.session import Progress, ProjectSession
 from headrace.store.clock import instant
+from headrace.store.queries import erased_exports
 from headrace.store.queries import erasures as stored
 
 TRIES = 5
@@ -228,11 +229,13 @@ def _erased(
     keys = {node: tuple(rows) for node, rows in plan.keys.by_node.items()}
     entry = ledger.LedgerEntry(plan.subject, response.plan_id, session.actor, reason, keys)
     ledger.append_ledger(session.data_folder, entry)
-    begin = BeginArguments(plan.subject, response.plan_id, reason, keys)
+    since = _begun_at(session, plan.subject)
+    begin = BeginArguments(plan.subject, response.plan_id, reason, keys, plan.exports)
     step: ErasureStepResponse = perform(session, "erasure_begin", begin, progress)
     reached(FaultPoint.ERASURE_BEGUN)
     number = step.erasure
     _erase_everywhere(session, session.compiled.project, plan, number, progress)
+    erase_exports.erase_exports(session, session.compiled, plan.nodes, number, since, progress)
     response = _with_earlier(session, response, number)
     certificate, digest = _certified(session, response, number)
     reached(FaultPoint.ERASURE_CERTIFIED)
@@ -249,6 +252,16 @@ def _erased(
         erasure=number,
         certificate=str(session.data_folder / certificate),
     )
+
+
+def _begun_at(session: ProjectSession, subject: str) -> int:
+    """Return when the erasure of a subject that isn't complete was begun, else the time now."""
+    assert session.store is not None
+    with session.store.read() as tx:
+        erasure = stored.of_subject(tx, subject)
+    if erasure is not None and erasure.state == stored.RUNNING:
+        return erasure.started_at
+    return session.clock.now_us()
 
 
 def _erase_everywhere(
@@ -268,6 +281,7 @@ def _with_earlier(session: ProjectSession, response: EraseResponse, number: int)
     assert session.store is not None
     with session.store.read() as tx:
         erasure = stored.get(tx, number)
+        exports = erase_exports.erased_rows(erased_exports.of_erasure(tx, number))
     assert erasure is not None
     done = {
         (place.node, place.what): place
@@ -277,9 +291,10 @@ def _with_earlier(session: ProjectSession, response: EraseResponse, number: int)
     planned = [
         place
         for place in response.places
-        if place.action == KEPT or (place.node, place.what) not in done
+        if (place.action == KEPT or (place.node, place.what) not in done)
+        and not (place.what == "export" and place.partitions)
     ]
-    return msgspec.structs.replace(response, places=[*done.values(), *planned])
+    return msgspec.structs.replace(response, places=[*done.values(), *exports, *planned])
 
 
 def _done(

@@ -15,7 +15,6 @@ from headrace.lake.erased_files import ErasableFile, ErasedFile, ErasureScan, Ha
 from headrace.lake.tables import LakeTable
 from headrace.model import Source
 from headrace.model.erased_rows import ErasedRows
-from headrace.plan.compiled import Compiled
 from headrace.runtime.erasure_search import (
     FileSearch,
     RawFile,
@@ -49,6 +48,8 @@ class TableFiles(msgspec.Struct, frozen=True):
     """
 
     files: tuple[ErasedFile, ...]
+    paths: Mapping[str, frozenset[str]]
+    """Path of each of them in the lake's folder → its partitions with rows of the subject."""
     seen: int
     loose: tuple[str, ...]
     staged: tuple[str, ...]
@@ -68,8 +69,10 @@ def table_files(
     files = erased_files(scan) if listed else ()
     unnamed = _unnamed_files(folders, table, listed, rows, keys.key)
     waiting = staged_paths(tx)
+    names = {file.id: file.path for file in listed}
     return TableFiles(
         files,
+        {names[file.id]: frozenset(file.matched) for file in files},
         seen,
         tuple(path for path in unnamed if path not in waiting),
         tuple(path for path in unnamed if path in waiting),
@@ -230,12 +233,3 @@ def cleaned_log(path: Path, values: Sequence[str]) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
     part.replace(path)
-
-
-def exported(compiled: Compiled, nodes: Collection[str]) -> dict[str, list[str]]:
-    """Return the consumers with an export of these nodes, with the nodes."""
-    return {
-        name: [node for node in consumer.reads if node in nodes]
-        for name, consumer in compiled.project.consumers.items()
-        if consumer.export is not None and set(consumer.reads) & set(nodes)
-    }

@@ -10,8 +10,9 @@ from headrace.compiler.lineage import compile_lineage
 from headrace.model.partitions import command_line
 from headrace.plan.compiled import Compiled, is_view
 from headrace.security import erasures as ledger
-from headrace.services import backups, erase_places, erase_subject
-from headrace.services.erase_places import Keys
+from headrace.services import backups, erase_exports, erase_places, erase_subject
+from headrace.services.erase_exports import ExportToErase
+from headrace.services.erase_places import Keys, TableFiles
 from headrace.services.responses.erasures import ErasedPlaceRow
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
@@ -29,6 +30,8 @@ class ErasePlan(msgspec.Struct, frozen=True):
     nodes: tuple[str, ...]
     """The nodes with the keys, in project order."""
     sources: tuple[str, ...]
+    exports: tuple[tuple[str, str, int], ...] = ()
+    """Exports with rows of the subject: consumer, interval, publication."""
 
 
 def erase_plan_of(
@@ -46,7 +49,7 @@ def erase_plan_of(
     assert session.store is not None
     project = compiled.project
     start = from_node or (subject if project.source_or_asset(subject) is not None else None)
-    data = session.data_folder
+    data, _ = session.data_folder, session.clock  # it is read before the transaction
     lineage = compile_lineage(compiled, data / "cache")
     values = tuple(value for keys in condition for key in keys for value in key.values)
     with session.store.read() as tx:
@@ -55,8 +58,44 @@ def erase_plan_of(
         token = ledger.subject_token(data, msgspec.json.encode([start or "", condition]).decode())
         nodes = tuple(name for name in compiled.order if name in nodes_of_subject.keys)
         sources = tuple(name for name in nodes if name in project.sources)
-        places = _places(session, tx, compiled, keys, nodes, nodes_of_subject.without, values)
-    return ErasePlan(token, keys, values, places, nodes, sources)
+        searched = _searched(session, tx, compiled, keys, nodes)
+        exports = _exports(session, tx, compiled, token, searched)
+        places = _places(
+            session, tx, compiled, keys, searched, nodes_of_subject.without, values, exports
+        )
+    waiting = tuple(item.key for item in exports)
+    return ErasePlan(token, keys, values, places, nodes, sources, waiting)
+
+
+def _searched(
+    session: ProjectSession, tx: Transaction, compiled: Compiled, keys: Keys, nodes: Sequence[str]
+) -> dict[str, TableFiles | None]:
+    """Search the tables of the nodes; None for nodes without one."""
+    return {
+        node: None
+        if _publishes_files(compiled, node)
+        else erase_places.table_files(tx, session.folders, node, keys, rewrite=False)
+        for node in nodes
+    }
+
+
+def _publishes_files(compiled: Compiled, node: str) -> bool:
+    asset = compiled.project.assets.get(node)
+    return asset is not None and asset.materialize == "files"
+
+
+def _exports(
+    session: ProjectSession,
+    tx: Transaction,
+    compiled: Compiled,
+    token: str,
+    searched: dict[str, TableFiles | None],
+) -> list[ExportToErase]:
+    """Return the exports with rows of the subject, and those that an erasure couldn't write."""
+    at = {node: files.paths if files is not None else {} for node, files in searched.items()}
+    return erase_exports.exports_to_erase(
+        session, tx, compiled, at, erase_exports.waiting_of(tx, token)
+    )
 
 
 def _places(
@@ -64,14 +103,15 @@ def _places(
     tx: Transaction,
     compiled: Compiled,
     keys: Keys,
-    nodes: Sequence[str],
+    searched: dict[str, TableFiles | None],
     without: dict[str, list[str]],
     values: Sequence[str],
+    exports: Sequence[ExportToErase],
 ) -> list[ErasedPlaceRow]:
-    project, folders = compiled.project, session.folders
+    project, folders, nodes = compiled.project, session.folders, list(searched)
     results: list[ErasedPlaceRow] = []
-    for node in nodes:
-        results += _of_node(tx, session, compiled, node, keys)
+    for node, files in searched.items():
+        results += _of_node(compiled, node, files)
     for node in nodes:
         source = project.sources.get(node)
         if source is not None:
@@ -89,7 +129,9 @@ def _places(
     for node, paths in erase_places.logs_with(tx, folders, logged, values).items():
         why = f"logs of {len(paths)} attempts: the key is overwritten"
         results.append(place_row(node, "log", None, ERASED, why))
-    results += _places_that_stay(session, compiled, nodes, without)
+    results += erase_exports.place_rows(exports)
+    results += _former_exports(session, tx, compiled, nodes)
+    results += _places_that_stay(session, compiled, without)
     return results
 
 
@@ -107,17 +149,26 @@ def place_row(
     )
 
 
-def _of_node(
-    tx: Transaction, session: ProjectSession, compiled: Compiled, node: str, keys: Keys
+def _former_exports(
+    session: ProjectSession, tx: Transaction, compiled: Compiled, nodes: Sequence[str]
 ) -> list[ErasedPlaceRow]:
-    asset = compiled.project.assets.get(node)
-    if asset is not None and asset.materialize == "files":
+    results = []
+    for consumer, files in erase_exports.former_targets(session, tx, compiled, nodes).items():
+        why = (
+            f"an earlier declaration of the export wrote {', '.join(files[:5])}: Headrace"
+            " doesn't search it, so delete it, or the rows in it"
+        )
+        results.append(place_row(consumer, "export", None, KEPT, why))
+    return results
+
+
+def _of_node(compiled: Compiled, node: str, searched: TableFiles | None) -> list[ErasedPlaceRow]:
+    if _publishes_files(compiled, node):
         why = (
             "it publishes files, which Headrace doesn't read: compute it again from the erased"
             f" inputs: {command_line('run', node, '--again')} --reason TEXT"
         )
         return [place_row(node, "files", None, KEPT, why)]
-    searched = erase_places.table_files(tx, session.folders, node, keys, rewrite=False)
     if searched is None:
         return []
     results = []
@@ -150,7 +201,6 @@ def _of_copies(node: str, copies: erase_places.Copies) -> list[ErasedPlaceRow]:
 def _places_that_stay(
     session: ProjectSession,
     compiled: Compiled,
-    nodes: Sequence[str],
     without: dict[str, list[str]],
 ) -> list[ErasedPlaceRow]:
     results = []
@@ -163,12 +213,6 @@ def _places_that_stay(
             " these are. If one has, name it: --where … or NODE.COLUMN = VALUE"
         )
         results.append(place_row(node, "rows", None, KEPT, why))
-    for consumer, read in erase_places.exported(compiled, nodes).items():
-        why = (
-            f"an export of {', '.join(read)} was handed over: tell its owner"
-            f" {compiled.project.consumers[consumer].owner}"
-        )
-        results.append(place_row(consumer, "export", None, KEPT, why))
     copies = backups.own_backups(session.root, session.settings)
     if copies:
         why = f"automatic backups of the state; deleted, and a new one is written: {len(copies)}"

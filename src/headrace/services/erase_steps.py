@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -21,6 +22,7 @@ from headrace.services.responses.erasures import ErasureStepResponse
 from headrace.services.session import Progress
 from headrace.store import Store, Transaction
 from headrace.store.engines.sqlite import SqliteEngine
+from headrace.store.queries import erased_exports
 from headrace.store.queries import erasures as stored
 from headrace.store.queries.holds import EVERYTHING
 
@@ -32,6 +34,8 @@ class BeginArguments(msgspec.Struct, frozen=True):
     plan_id: str
     reason: str
     keys: dict[str, tuple[ErasedRows, ...]]
+    exports: tuple[tuple[str, str, int], ...] = ()
+    """Exports with rows of the subject: consumer, interval, publication."""
 
 
 class TableArguments(msgspec.Struct, frozen=True):
@@ -54,6 +58,17 @@ class CopiesArguments(msgspec.Struct, frozen=True):
     rows: int
     paths: tuple[str, ...]
     quarantined: tuple[int, ...] = ()
+
+
+class ExportArguments(msgspec.Struct, frozen=True):
+    """An interval of an export: the files or tables that were written again; None: why not."""
+
+    erasure: int
+    consumer: str
+    interval: str
+    publication: int
+    manifest: tuple[dict[str, Any], ...] | None
+    why: str
 
 
 class CleanArguments(msgspec.Struct, frozen=True):
@@ -98,6 +113,7 @@ def _begin(
             after={"plan_id": arguments.plan_id, "nodes": sorted(arguments.keys)},
         )
         append(tx, now, event)
+        erased_exports.wait_for(tx, erasure.id, arguments.exports)
         results.append(erasure.id)
 
     context.tell(write=write)
@@ -192,6 +208,24 @@ def _copies(
 
     context.tell(write=write)
     _delete(context, erasure.id)
+    return ErasureStepResponse(erasure=erasure.id)
+
+
+@leader_command("erasure_export", ExportArguments, ErasureStepResponse)
+def _export(
+    context: CommandContext, arguments: ExportArguments, progress: Progress
+) -> ErasureStepResponse:
+    del progress
+    erasure = _known(context, arguments.erasure)
+    key = (arguments.consumer, arguments.interval, arguments.publication)
+
+    def write(tx: Transaction, now: int) -> None:
+        if arguments.manifest is None:
+            erased_exports.keep(tx, erasure.id, key, arguments.why)
+        else:
+            erasures.erase_export(tx, erasure, key, arguments.manifest, context.actor, now)
+
+    context.tell(write=write)
     return ErasureStepResponse(erasure=erasure.id)
 
 

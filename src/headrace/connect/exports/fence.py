@@ -30,6 +30,12 @@ def close_to_others(path: Path, epoch: int) -> Iterator[None]:
         file.write(str(epoch).encode())
 
 
+def epoch_of(path: Path) -> int:
+    """Return the epoch of the leader whose exports are allowed; 0 if none has led yet."""
+    text = path.read_text() if path.exists() else ""
+    return int(text or 0)
+
+
 @contextmanager
 def lock_epoch(path: Path, epoch: int) -> Iterator[None]:
     """Keep other leaders out during the block.

@@ -71,7 +71,7 @@ def send_files(assignment: Assignment, files: Sequence[WrittenFile], around: Sur
             place = open_location(folder, around.connection, around.secrets)
         if file.target.partition("://")[0] in ATOMIC:
             with (
-                fence.lock_epoch(around.fence, assignment.epoch),
+                fence.lock_epoch(around.fence, assignment.leader),
                 _remote_errors(),
                 errors_as_unavailable(file.label),
             ):
@@ -96,7 +96,7 @@ def _move_in(
                 place.filesystem.rm_file(place.inside(f"{place.url}/{old}"))
             place.filesystem.put_file(str(file.path), temporary)
         with (
-            fence.lock_epoch(around.fence, assignment.epoch),
+            fence.lock_epoch(around.fence, assignment.leader),
             _remote_errors(),
             errors_as_unavailable(file.label),
         ):
@@ -208,7 +208,7 @@ def _publish_files(
             with _system_errors(file.label):
                 staged.append((_stage(file.path, target, assignment), target))
         reached(FaultPoint.EXPORT_STAGED)
-        with fence.lock_epoch(around.fence, assignment.epoch):
+        with fence.lock_epoch(around.fence, assignment.leader):
             for (temporary, target), file in zip(staged, files, strict=True):
                 with _system_errors(file.label):
                     temporary.replace(target)

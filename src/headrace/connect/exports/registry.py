@@ -99,6 +99,13 @@ class Assignment(msgspec.Struct, frozen=True):
     """The identifier of the newest take-over of the consumer's target; empty without one."""
     label: str
     """The target in a form that may be shown, before its date and asset are inserted."""
+    erases: int = 0
+    """The epoch of the leader at an erasure, which writes the attempt's export again; 0: none."""
+
+    @property
+    def leader(self) -> int:
+        """The epoch of the leader for whom it is written."""
+        return self.erases or self.epoch
 
 
 class Surroundings(msgspec.Struct, frozen=True):

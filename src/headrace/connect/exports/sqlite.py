@@ -69,9 +69,17 @@ def write(
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
+        if assignment.erases:
+            _overwrite_deleted(connection, path)
         return export_tables(SqliteExportTarget(connection, path), assignment, portions, around)
     finally:
         connection.close()
+
+
+def _overwrite_deleted(connection: sqlite3.Connection, path: Path) -> None:
+    """Let SQLite overwrite deleted rows by zeros, which stay in free pages otherwise."""
+    with _translated_errors(path):
+        connection.execute("pragma secure_delete = on")
 
 
 class SqliteExportTarget(ExportTarget):

@@ -127,7 +127,7 @@ def export_tables(
             _replace(target, assignment, portion, around, owned=owned) for portion in portions
         )
         reached(FaultPoint.EXPORT_COMMITTING)
-        with fence.lock_epoch(around.fence, assignment.epoch):
+        with fence.lock_epoch(around.fence, assignment.leader):
             target.commit()
         reached(FaultPoint.EXPORT_COMMITTED)
     return written

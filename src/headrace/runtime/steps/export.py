@@ -163,6 +163,7 @@ def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
         project=task.project,
         take_over=task.take_over,
         label=declared.label,
+        erases=task.erases,
     )
     rows = [data.rows or 0 for data in task.reads]
     around = Surroundings(
@@ -246,16 +247,22 @@ def _clear(data: InputData, session: DuckDBSession) -> tuple[tuple[LakeColumn, .
     """
     if not data.sql:
         columns = tuple(column for column in data.columns if column.name != PARTITION_COLUMN)
-        return columns, data.rows or 0, relation_sql(data.files, data.columns, with_partition=True)
+        source = relation_sql(data.files, data.columns, with_partition=True)
+        rows = _count(session, source) if data.rows is None else data.rows
+        return columns, rows, source
     view = source_sql(data)
     described = session.connection.execute(f"DESCRIBE SELECT * FROM ({view})").fetchall()
-    counted = session.connection.execute(f"SELECT count(*) FROM ({view})").fetchone()
-    assert counted is not None
     columns = tuple(
         LakeColumn(name, kind, place) for place, (name, kind, *_) in enumerate(described, 1)
     )
     partition = f"CAST('*' AS VARCHAR) AS {quote(PARTITION_COLUMN)}"
-    return columns, counted[0], f"SELECT {partition}, * FROM ({view}) AS view"
+    return columns, _count(session, view), f"SELECT {partition}, * FROM ({view}) AS view"
+
+
+def _count(session: DuckDBSession, query: str) -> int:
+    counted = session.connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
+    assert counted is not None
+    return int(counted[0])
 
 
 def _nothing_visible(name: str) -> ExportFailed:

@@ -515,7 +515,8 @@ def export_task(
         target=consumer.export,
         connection=lookup.project.settings.connections.get(_connection(consumer), {}),
         reads=tuple(
-            input_of(lookup, tx, reader, spec, keys, snapshot) for spec in export_inputs(consumer)
+            input_of(lookup, tx, reader, spec, keys, snapshot, now)
+            for spec in export_inputs(consumer)
         ),
         now_us=now,
         project=state.state_identity(tx) or "",

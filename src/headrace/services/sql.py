@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession as DuckDB
     from headrace.plan import Compiled
 
+Result = TypeVar("Result")
+
 
 class SqlQuery(msgspec.Struct, frozen=True):
     """A query and its options; `at` is a time as typed, None means now."""
@@ -97,7 +100,9 @@ def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
 
     started = time.perf_counter()
     with _prepared(session, question) as (duckdb, text, values, seen):
-        answer = reading.run_query(duckdb, text, values, limit=question.limit)
+        answer = _interruptible(
+            duckdb, lambda: reading.run_query(duckdb, text, values, limit=question.limit)
+        )
     return SqlResponse(
         snapshot=seen.id,
         at=seen.at,
@@ -117,9 +122,27 @@ def write(session: ProjectSession, question: SqlQuery, out: BinaryIO, data_forma
     from headrace.lake.reading import DataFormat
 
     with _prepared(session, question) as (duckdb, text, values, _):
-        reading.write_result(
-            duckdb, text, values, out, data_format=DataFormat(data_format), limit=question.limit
+        form = DataFormat(data_format)
+        _interruptible(
+            duckdb,
+            lambda: reading.write_result(
+                duckdb, text, values, out, data_format=form, limit=question.limit
+            ),
         )
+
+
+def _interruptible(duckdb: DuckDB, call: Callable[[], Result]) -> Result:
+    """Return what `call` returns. Ctrl+C ends it: DuckDB's recursive queries don't notice a signal.
+
+    So it runs in a thread, which DuckDB ends when it is told to.
+    """
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(call)
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            duckdb.connection.interrupt()
+            raise
 
 
 @contextmanager

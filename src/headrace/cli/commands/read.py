@@ -6,8 +6,10 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 from headrace.cli.declared_commands import terminal_command
@@ -202,6 +204,7 @@ def _say_masked(response: ReadResponse, page: CommandOutput) -> None:
 # `headrace sql QUERY`
 
 QUERY_BYTES_MAX = 4 << 20
+LONG_QUERY_SECONDS = 10.0
 
 
 @terminal_command("sql:run_query")
@@ -238,7 +241,8 @@ def sql_command(
         return 0
     from headrace.services.sql import run_query
 
-    response = run_query(invocation.session, sql_query)
+    with _told_how_to_stop(invocation):
+        response = run_query(invocation.session, sql_query)
     if chosen == "json" and out is not None:
         from headrace.services.responses.base import encoded
 
@@ -284,9 +288,26 @@ def _query_text(query: str) -> str:
 def _write_result(invocation: Invocation, sql_query: SqlQuery, form: str, out: Path | None) -> None:
     from headrace.services.sql import write
 
-    write_out(lambda file: write(invocation.session, sql_query, file, form), out)
+    with _told_how_to_stop(invocation):
+        write_out(lambda file: write(invocation.session, sql_query, file, form), out)
     if out is not None:
         invocation.note(f"{out}: as {form}")
+
+
+@contextmanager
+def _told_how_to_stop(invocation: Invocation) -> Iterator[None]:
+    """Say on standard error how a query is stopped that runs for long: perhaps it never ends."""
+    text = (
+        f"the query still runs after {LONG_QUERY_SECONDS:.0f} s; Ctrl+C stops it, and nothing is"
+        " changed. `with recursive` needs a condition that ends it: --limit doesn't"
+    )
+    timer = Timer(LONG_QUERY_SECONDS, invocation.note, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _render_result(response: SqlResponse, page: CommandOutput) -> None:

@@ -982,8 +982,8 @@ class SessionMethods:
         """Replace the key of a domain, or of all. Tokens stay the same; a killed rotation
         continues.
 
-        Raise UsageError for an unknown domain, and KeyProblem for a missing or a different
-        root key.
+        Raise UsageError for an unknown domain and for a reason without a word, and
+        KeyProblem for a missing or a different root key.
         """
         result: list[KeyRotationRow] = self._call("keys:rotate_keys", domain=domain, reason=reason)
         return result

@@ -126,7 +126,9 @@ def test_an_administrator_ends_sessions_by_command(shop: Project, door: Opened) 
     assert [row["id"] for row in ended["ended"]] == [listed[-1]["id"]]
     assert first.get("/api/v1/status").status == 401
     assert second.get("/api/v1/status").status == 200
-    shop.json("session", "end", "user:ana")
+    text = shop.text("session", "end", "user:ana")
+    assert f"the session {listed[1]['id']} of user:ana is ended" in text
+    assert "has to sign in again" in text
     assert second.get("/api/v1/status").status == 401
     assert other.get("/api/v1/status").status == 200
     shop.text("session", "end", "user:ana", code=2)

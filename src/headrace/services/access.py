@@ -32,7 +32,7 @@ from headrace.services.responses.access import (
     WhoAmIResponse,
 )
 from headrace.services.session import ProjectSession
-from headrace.services.tokens import scope_text
+from headrace.services.tokens import scope_text, token_of
 from headrace.store.queries import access_tokens
 
 BREAK_GLASS = "access break-glass"
@@ -55,6 +55,7 @@ def whoami(session: ProjectSession) -> WhoAmIResponse:
         roles=rows if enforced or not session.local else [ADMIN_ROW],
         enforced=enforced,
         frozen=None if frozen is None else frozen.reason,
+        token=token_of(session, identity),
     )
 
 

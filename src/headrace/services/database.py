@@ -35,6 +35,8 @@ from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option
 from headrace.services.permissions import authorised
 from headrace.services.responses import Response
+from headrace.services.responses.erasures import HoldRow
+from headrace.services.retention import hold_rows
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Store, Transaction
 from headrace.store.database import upgrade as upgrade_state
@@ -188,6 +190,8 @@ class GcResponse(Response, frozen=True, kw_only=True):
     """Number of history rows older than `[retention] history`, by table."""
     partitions: tuple[RetiredRow, ...] = ()
     """Partitions that `retain:` ends."""
+    holds: tuple[HoldRow, ...] = ()
+    """Legal holds in force, because of which something may stay."""
 
 
 # `db upgrade`: brings the state to the current schema. A SQLite file is copied first.
@@ -231,8 +235,9 @@ def gc(session: ProjectSession, *, dry_run: FreeNothing = False, progress: Progr
     if session.store is None:
         return GcResponse(dry_run=True, snapshots=0, lake_files=0, freed=[])
     keep = RetentionPolicy.declared(session.project())
-    return _response(
-        collectable(session.store, session.folders, keep, session.clock.now_us()), dry_run=True
+    unneeded = collectable(session.store, session.folders, keep, session.clock.now_us())
+    return msgspec.structs.replace(
+        _response(unneeded, dry_run=True), holds=_holds(session, session.store)
     )
 
 
@@ -249,16 +254,21 @@ def _gc(context: CommandContext, arguments: GcArguments, progress: Progress) -> 
         partition_states.drop_checkpoint(
             tx
         )  # the checkpoint derives from rows that stay, so it can be rebuilt
-    return _response(
-        collect(
-            context.store,
-            context.held.lease.epoch,
-            context.held.folders,
-            keep,
-            context.clock.now_us(),
-        ),
-        dry_run=False,
+    freed = collect(
+        context.store,
+        context.held.lease.epoch,
+        context.held.folders,
+        keep,
+        context.clock.now_us(),
     )
+    return msgspec.structs.replace(
+        _response(freed, dry_run=False), holds=_holds(context.session, context.store)
+    )
+
+
+def _holds(session: ProjectSession, store: Store) -> tuple[HoldRow, ...]:
+    with store.read() as tx:
+        return tuple(hold_rows(session, tx))
 
 
 def _response(result: Collected, *, dry_run: bool) -> GcResponse:

@@ -60,8 +60,14 @@ def rotate_keys(
 ) -> list[KeyRotationRow]:
     """Replace the key of a domain, or of all. Tokens stay the same; a killed rotation continues.
 
-    Raise UsageError for an unknown domain, and KeyProblem for a missing or a different root key.
+    Raise UsageError for an unknown domain and for a reason without a word, and KeyProblem for a
+    missing or a different root key.
     """
+    if reason is not None and not reason.strip():
+        raise UsageError(
+            "--reason has no word, and it would be recorded like that",
+            hint="headrace keys rotate --reason TEXT, or leave --reason out",
+        )
     store = key_store(session)
     if not store.check(domain):
         return []

@@ -16,7 +16,7 @@ from headrace.model.intervals import DAY_US
 from headrace.model.link_problems import unknown_names
 from headrace.model.times import Duration
 from headrace.security import tokens
-from headrace.security.access import Identity
+from headrace.security.access import Identity, IdentityKind
 from headrace.security.access_events import UNKNOWN
 from headrace.security.audit import Action, AuditEvent, Object, append, rfc3339
 from headrace.security.token_use import last_uses, note_use
@@ -55,6 +55,20 @@ def identify(session: ProjectSession, text: str) -> Identity:
         )
     note_use(session.data_folder, token.id)
     return tokens.identity_of(token.name, token.grants)
+
+
+def token_of(session: ProjectSession, identity: Identity) -> TokenRow | None:
+    """Return the valid token that has an identity's name; None for people."""
+    if identity.kind is not IdentityKind.TOKEN or session.store is None:
+        return None
+    with session.store.read() as tx:
+        every = access_tokens.every(tx)
+    now_us = _now_us()
+    valid = (
+        token for token in every if token.valid(now_us) and f"token:{token.name}" == identity.who
+    )
+    token = next(valid, None)
+    return None if token is None else _row(session, token)
 
 
 class CreateArguments(msgspec.Struct, frozen=True):

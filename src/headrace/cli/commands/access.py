@@ -23,6 +23,7 @@ from headrace.services.responses.access import (
     EndedEmergenciesResponse,
     ReviewRow,
     RoleRow,
+    TokenRow,
     WhoAmIResponse,
 )
 
@@ -196,6 +197,9 @@ def _render_identity(response: WhoAmIResponse, page: CommandOutput) -> None:
     page.say(response.who, "bold")
     if response.frozen is not None:
         page.say(f"frozen: {response.frozen}", "bad")
+    if response.token is not None:
+        _render_token(response.token, page)
+        return
     if not response.enforced and response.kind == "local":
         page.say("the project has no access.yaml: every local user may do everything")
         return
@@ -206,6 +210,13 @@ def _render_identity(response: WhoAmIResponse, page: CommandOutput) -> None:
         if row.expires_at is not None:
             taken = f", by break-glass until {row.expires_at.strftime('%H:%M')}"
         page.say(f"{row.role}{_limits(row)}{taken}{_origin(row)}", "warn" if taken else "")
+
+
+def _render_token(token: TokenRow, page: CommandOutput) -> None:
+    expires = f"{token.expires_at:%Y-%m-%d %H:%M %Z}"
+    page.say(f"the API token {token.name} ({token.id}), by HEADRACE_TOKEN or --token-file")
+    page.say(f"it may do: {', '.join(token.scopes)}")
+    page.say(f"it expires {expires}; created by {token.created_by}")
 
 
 def _limits(row: RoleRow) -> str:

@@ -62,11 +62,22 @@ def apply_command(
     if backfill and response.state not in REFUSED_STATES:
         return _backfill_stale(invocation, response, reason or "")
     invocation.show(response, render_apply)
+    _note_dropped_reason(invocation, response, reason)
     if response.backfills and not yes and not invocation.options.json and agreement.can_ask():
         text = agreement.ask_text("To recompute that now, give a reason (empty: not now): ")
         if text:
             return _backfill_stale(invocation, response, text)
     return 3 if response.state in REFUSED_STATES else 0
+
+
+def _note_dropped_reason(
+    invocation: Invocation, response: ApplyResponse, reason: str | None
+) -> None:
+    if reason and response.state == "nothing":
+        invocation.note(
+            "nothing is to be applied, so --reason isn't recorded; the version in force keeps the"
+            " reason that it has: headrace audit show --action project.applied"
+        )
 
 
 def _backfill_stale(invocation: Invocation, response: ApplyResponse, reason: str) -> int:

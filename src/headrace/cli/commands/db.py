@@ -293,6 +293,14 @@ def _render_gc(response: GcResponse, page: CommandOutput) -> None:
             f" {plural(row.rows, 'row')} {'would be removed' if response.dry_run else 'removed'}"
             " by its retain"
         )
+    for hold in response.holds:
+        what = "everything" if hold.node == "*" else hold.node
+        page.say(
+            f"{what} is under a legal hold of {hold.by}: {hold.reason}; nothing of it"
+            f" {'would be' if response.dry_run else 'was'} removed, nor anything of quarantine,"
+            " published files and earlier snapshots",
+            "warn",
+        )
     if response.retired:
         message = ", ".join(
             f"{count:,} of {kind}" for kind, count in sorted(response.retired.items())

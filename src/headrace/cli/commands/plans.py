@@ -14,6 +14,7 @@ from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds, value_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
+from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import UsageError
 from headrace.services.agreements import NEEDS_APPROVAL
 from headrace.services.parameters import Option
@@ -202,9 +203,13 @@ def _step_row(row: StepRow) -> list[str | StyledCell]:
     ]
 
 
+_CHANGES = {ACCESS_FILE: {"metadata": "who may do what"}}
+"""Of files that aren't nodes: what changes."""
+
+
 def _change_row(row: ChangeRow) -> list[str | StyledCell]:
     text = (
-        row.change
+        _CHANGES.get(row.node, {}).get(row.change, row.change)
         + (" (breaking)" if row.breaking else "")
         + (", published data kept" if row.kept else "")
     )

@@ -71,4 +71,6 @@ def _render_sessions(rows: list[SessionRow], page: CommandOutput) -> None:
 
 def _render_ended(response: EndedSessionsResponse, page: CommandOutput) -> None:
     for row in response.ended:
-        page.say(f"{row.id} of {row.who} has ended")
+        page.say(f"✓ the session {row.id} of {row.who} is ended", "good")
+    page.say("their next request is refused, and who opens the page has to sign in again")
+    page.next("headrace session list")

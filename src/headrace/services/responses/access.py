@@ -37,6 +37,8 @@ class WhoAmIResponse(Response, frozen=True, kw_only=True):
     enforced: bool
     frozen: str | None
     """Why an admin has stopped this person or token; null if nobody has."""
+    token: TokenRow | None = None
+    """The API token that is used; null for people."""
 
 
 class FreezeRow(Response, frozen=True, kw_only=True):

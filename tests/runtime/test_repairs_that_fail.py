@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from runlab import SETTINGS, Lab
 
+pytestmark = pytest.mark.long
 DAYS = [f"2025-01-{day:02}" for day in range(1, 10)]
 TODAY = "2025-01-10"
 TOPS = "def tops(ctx: Context, clean):\n    return clean.select(['customer', 'amount', 'day'])"

@@ -23,9 +23,12 @@ EXPORT = (
 PR_CAPBSET_DROP, OVERRIDE, READ_SEARCH = 24, 1, 2
 """capabilities(7): what lets root pass over the rights of files."""
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="root loses its rights on Linux only"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="root loses its rights on Linux only"
+    ),
+    pytest.mark.long,
+]
 
 
 def _as_anybody() -> None:

@@ -17,6 +17,8 @@ import pytest
 from http_server_lab import Asked, Reply, Server, reply
 from runlab import Lab, published
 
+pytestmark = pytest.mark.long
+
 SOURCE = """
 source: {name}
 owner: acme

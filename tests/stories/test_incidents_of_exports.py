@@ -11,6 +11,7 @@ import pytest
 from clilab import Project
 from test_incidents_of_repairs import FILES, TAKINGS, at, day, deliver, mails, rows
 
+pytestmark = pytest.mark.long
 DAYS = 10
 EXPORTING = {
     **FILES,

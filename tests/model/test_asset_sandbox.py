@@ -21,7 +21,15 @@ HEAD = "asset: x\nowner: core\ncommand: [sh, -c, exit]\n"
         ("sandbox: {ports: [0]}", "isn't a TCP port"),
         ("sandbox: {ports: [https]}", "isn't a TCP port"),
         ("sandbox: {ports: 443}", "a list of TCP ports"),
-        ("sandbox: {hosts: [a]}", "hosts"),
+        ("sandbox: {hosts: ['https://a.example']}", "isn't a host"),
+        ("sandbox: {hosts: ['a.example/x']}", "isn't a host"),
+        ("sandbox: {hosts: ['*']}", "isn't a host"),
+        ("sandbox: {hosts: ['a.*.example']}", "isn't a host"),
+        ("sandbox: {hosts: ['a.example:0']}", "isn't a host"),
+        ("sandbox: {hosts: ['u@a.example']}", "isn't a host"),
+        ("sandbox: {hosts: [1]}", "text"),
+        ("sandbox: {hosts: {a: b}}", "a list of texts"),
+        ("sandbox: {off: because, hosts: [a]}", "needs no"),
     ],
 )
 def test_what_cannot_hold_is_refused(parse: Parse, field: str, said: str) -> None:
@@ -40,6 +48,14 @@ def test_what_is_declared_is_read(parse: Parse) -> None:
     assert sandbox is not None
     assert (sandbox.read, sandbox.write) == (("/mnt/ref", "~/m"), ("out",))
     assert sandbox.ports == (4, 5)
+    declared = parse(
+        "assets/x.yaml",
+        HEAD + "sandbox: {hosts: [API.example.org, '*.b.example', 'c:5', '[::1]:80', 10.0.0.1]}",
+    )
+    assert declared.assets[0].sandbox is not None
+    assert declared.assets[0].sandbox.hosts == (
+        *("api.example.org", "*.b.example", "c:5", "[::1]:80", "10.0.0.1"),
+    )
     (asset,) = parse("assets/x.yaml", HEAD + "sandbox: {off: reads the whole disk}").assets
     assert asset.sandbox is not None and asset.sandbox.off == "reads the whole disk"
 

@@ -312,6 +312,10 @@ class CodeSandbox(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     write: tuple[str, ...] = ()
     ports: tuple[int, ...] | None = None
     """TCP ports to connect to; None: all."""
+    hosts: tuple[str, ...] | None = None
+    """Hosts to connect to over a proxy, besides the ports; None: no proxy."""
+    private_addresses: tuple[str, ...] = ()
+    """Networks of private addresses that hosts may have."""
 
 
 # The parts of a task and of the data folder that the engine reads. `runtime` defines both, and the

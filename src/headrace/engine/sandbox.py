@@ -135,7 +135,7 @@ def access_beyond(
     return Access(
         (*map(str, read), *_declared(task, task.sandbox.read, folders, data)),
         (*map(str, write), *_declared(task, task.sandbox.write, folders, data)),
-        task.sandbox.ports,
+        task.sandbox.ports if task.sandbox.hosts is None else task.sandbox.ports or (),
     )
 
 
@@ -219,7 +219,10 @@ def explained(error: BodyError, lines: Sequence[str], access: Access) -> BodyErr
             hint="asset code may not signal or trace processes that it didn't start",
         )
     if access.ports is not None and any("Permission denied" in text for text in texts):
-        hint = "it may connect to the TCP ports of its `sandbox: {ports: […]}`, and to no other"
+        hint = (
+            "it may connect to the TCP ports of its `sandbox: {ports: […]}`, to its `hosts` over"
+            " the proxy that HTTPS_PROXY names, and to no other"
+        )
         return msgspec.structs.replace(error, hint=hint)
     return error
 

@@ -346,8 +346,8 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
             names with references: `{"PASSWORD": "secret://file/run/password"}`.
         environment: Environment variables for its code: `{"TZ": "UTC"}`; they are part of the
             asset's identity.
-        sandbox: Paths and TCP ports that its code may reach beyond its inputs:
-            `{"read": ["/mnt/ref"], "ports": [443]}`, or `{"off": "the reason"}`.
+        sandbox: Paths, TCP ports and hosts that its code may reach beyond its inputs:
+            `{"read": ["/mnt/ref"], "hosts": ["api.example.org"]}`, or `{"off": "the reason"}`.
         checks: Checks of each partition, evaluated before it is published:
             `[{"not_null": ["id"]}]`.
         on_fail: Effect of a failed blocking check; `"reject"` by default.

@@ -417,11 +417,12 @@ ASSET = (
                 "read": TEXTS,
                 "write": TEXTS,
                 "ports": {"type": "array", "items": whole(1, PORT_MAX)},
+                "hosts": TEXTS,
             }
         ),
-        "of Python and commands: paths and TCP ports that the code may reach besides its inputs,"
-        " or `{off: the reason}`",
-        "its inputs, its own folders and all ports",
+        "of Python and commands: paths, TCP ports and hosts that the code may reach besides its"
+        " inputs, or `{off: the reason}`",
+        "its inputs, its own folders and the whole network",
     ),
     *CHECKED,
     CONTRACT,

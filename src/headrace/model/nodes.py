@@ -301,7 +301,9 @@ class Sandbox(Value, kw_only=True):
     write: tuple[str, ...] = ()
     """Paths to read and write, written in the same way."""
     ports: tuple[int, ...] | None = None
-    """TCP ports to connect to; None: all."""
+    """TCP ports to connect to; None: all, or none if `hosts` are declared."""
+    hosts: tuple[str, ...] | None = None
+    """Hosts to reach over a proxy: `api.example.org`, `*.example.org`, `example.org:8443`."""
 
 
 class Asset(Value, kw_only=True):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from headrace.model.errors import shown
 from headrace.model.fields import Fields, Items, kind_of
 from headrace.model.nodes import Sandbox
 
-SANDBOX_FIELDS = ("off", "read", "write", "ports")
+SANDBOX_FIELDS = ("off", "read", "write", "ports", "hosts")
 PATHS_MAX = 100
 PORT_MAX = 65_535
+HOSTS_MAX = 100
+_HOST = re.compile(
+    r"(?:(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\])(?::([0-9]{1,5}))?",
+    re.IGNORECASE | re.ASCII,
+)
 _FORMS = 'write {read: [/mnt/ref], ports: [443]}, or {off: "the reason"}'
 
 
@@ -25,7 +32,7 @@ def read_sandbox(fields: Fields) -> Sandbox | None:
     if "off" in inner and len(block) > 1:
         inner.refuse(
             "off",
-            "an unrestricted asset needs no `read`, `write` or `ports`",
+            "an unrestricted asset needs no `read`, `write`, `ports` or `hosts`",
             "keep either `off` or the others",
             code="conflicting_fields",
         )
@@ -34,6 +41,7 @@ def read_sandbox(fields: Fields) -> Sandbox | None:
         read=_paths(inner, "read"),
         write=_paths(inner, "write"),
         ports=_ports(inner) if "ports" in inner else None,
+        hosts=_hosts(inner) if "hosts" in inner else None,
     )
 
 
@@ -72,3 +80,24 @@ def _ports(fields: Fields) -> tuple[int, ...]:
             )
             return ()
     return tuple(sorted(set(written)))
+
+
+def _hosts(fields: Fields) -> tuple[str, ...]:
+    texts = fields.texts("hosts")
+    if len(texts) > HOSTS_MAX:
+        fields.refuse("hosts", f"{len(texts):,} hosts are too many", f"at most {HOSTS_MAX}")
+        return ()
+    wrong = next((text for text in texts if not _is_host(text)), None)
+    if wrong is not None:
+        hint = (
+            "write names or addresses, each with or without a port: api.example.org,"
+            ' "*.example.org", example.org:8443'
+        )
+        fields.refuse("hosts", f"{shown(wrong)} isn't a host", hint)
+        return ()
+    return tuple(dict.fromkeys(text.lower() for text in texts))
+
+
+def _is_host(text: str) -> bool:
+    match = _HOST.fullmatch(text)
+    return match is not None and (match[1] is None or 0 < int(match[1]) <= PORT_MAX)

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.connect.files import observe
 from headrace.model import (
+    Asset,
     Consumer,
     HeadraceError,
     Project,
@@ -414,12 +415,34 @@ def _sandbox(session: ProjectSession) -> Iterator[ExaminationFinding]:
             'may read and write all that their user may; `[run] sandbox = "on"` restricts them',
         )
     for asset in project.assets.values() if project is not None else ():
-        if asset.sandbox is not None and asset.sandbox.off:
-            yield skipped(f"asset {asset.name}", f"runs unrestricted: {asset.sandbox.off}")
+        yield from _exceptions(asset, held, session.settings.sandbox)
+
+
+def _exceptions(asset: Asset, held: Protections, mode: str) -> Iterator[ExaminationFinding]:
+    if asset.sandbox is not None and asset.sandbox.off:
+        yield skipped(f"asset {asset.name}", f"runs unrestricted: {asset.sandbox.off}")
+    elif asset.sandbox is not None and asset.sandbox.hosts is not None:
+        yield from _hosts(asset, held, mode)
+
+
+def _hosts(asset: Asset, held: Protections, mode: str) -> Iterator[ExaminationFinding]:
+    """Examine whether an asset's declared hosts are more than a record."""
+    if isinstance(asset.body, PythonBody) and mode != SandboxMode.ON:
+        yield warn(
+            f"asset {asset.name}",
+            "its `hosts` have no effect: Python assets run unrestricted",
+            '`[run] sandbox = "on"` restricts them',
+        )
+    elif not held.ports:
+        yield warn(
+            f"asset {asset.name}",
+            "its `hosts` are recorded, not enforced: this kernel has no rules for TCP",
+            "run on Linux 6.7 or newer",
+        )
 
 
 _PORTS = "TCP ports beside those of `ports`"
-_NETWORK = "without `ports` the network is open, and hosts aren't enforced"
+_NETWORK = "without `ports` or `hosts` the network is open"
 
 
 def _protections(name: str, held: Protections, *, ports: str, also: str = "") -> ExaminationFinding:

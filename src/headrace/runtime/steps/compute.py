@@ -40,6 +40,7 @@ from headrace.runtime.messages import (
     WithheldOutcome,
 )
 from headrace.runtime.steps.anomalies import EvaluatedAudit, LargerSample, evaluated_audit
+from headrace.runtime.steps.attempt_hosts import declared_hosts
 from headrace.runtime.steps.checks import (
     DeclaredChecks,
     EarlierPartition,
@@ -177,6 +178,11 @@ def _outcome(task: ComputeTask, produced: AssetOutput, log: LogFile) -> StagedOu
 
 
 def _run(task: ComputeTask, context: WorkerContext, log: LogFile) -> AssetOutput:
+    with declared_hosts(task, log) as task_over_proxy:
+        return _run_code(task_over_proxy, context, log)
+
+
+def _run_code(task: ComputeTask, context: WorkerContext, log: LogFile) -> AssetOutput:
     if task.sandbox.python and sandbox.available():
         return context.compute_restricted(task, log, large=_is_large(task))
     session = _session(task, context)

@@ -381,6 +381,8 @@ def _sandbox(lookup: TaskLookup, asset: Asset) -> CodeSandbox:
         read=declared.read,
         write=declared.write,
         ports=declared.ports,
+        hosts=declared.hosts,
+        private_addresses=lookup.project.settings.private_addresses,
     )
 
 

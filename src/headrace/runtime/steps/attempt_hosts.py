@@ -1,0 +1,81 @@
+"""Declared hosts of an attempt: the proxy while its code runs, and what it says about refusals."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from headrace.connect.host_proxy import Endpoint, HostProxy
+from headrace.engine import sandbox
+from headrace.engine.attempts import BodyError, Handed
+from headrace.engine.failures import BodyFailed
+from headrace.engine.logs import LogFile
+from headrace.runtime.messages import ComputeTask
+
+REFUSALS_NAMED_MAX = 5
+"""Refused hosts that a failure names."""
+
+
+@contextlib.contextmanager
+def declared_hosts(task: ComputeTask, log: LogFile) -> Iterator[ComputeTask]:
+    """Yield the task with a proxy to its declared hosts in its environment, if it declares any.
+
+    Writes the hosts that it asked for to the log. A failure inside the context names refused hosts.
+    """
+    hosts = task.sandbox.hosts
+    if hosts is None or not (task.sandbox.on and sandbox.available()):
+        yield task
+        return
+
+    def refused(endpoint: Endpoint, reason: str) -> None:
+        log.say("warning", f"refused to connect to {endpoint}: {reason}")
+
+    with HostProxy(hosts, task.sandbox.private_addresses, refused).serving() as proxy:
+        try:
+            yield _over(task, proxy)
+        except BodyFailed as failure:
+            failure.error = explained(failure.error, proxy.refusals)
+            raise
+        finally:
+            if proxy.connected:
+                log.say("info", f"connected to {_listed(proxy.connected)}")
+            log.close()
+
+
+def _over(task: ComputeTask, proxy: HostProxy) -> ComputeTask:
+    handed = task.handed or Handed()
+    ports = tuple(sorted({*(task.sandbox.ports or ()), proxy.port}))
+    return msgspec.structs.replace(
+        task,
+        sandbox=msgspec.structs.replace(task.sandbox, ports=ports),
+        handed=msgspec.structs.replace(handed, variables=handed.variables | proxy.variables()),
+    )
+
+
+def _listed(counts: Mapping[Endpoint, int]) -> str:
+    return ", ".join(f"{endpoint} ({number})" for endpoint, number in sorted(counts.items()))
+
+
+def explained(error: BodyError, refusals: Mapping[Endpoint, str]) -> BodyError:
+    """Return a failure with the hosts that were refused, and the declaration that allows them."""
+    if not refusals:
+        return error
+    named = [*refusals][:REFUSALS_NAMED_MAX]
+    more = f" and {len(refusals) - len(named)} more" if len(refusals) > len(named) else ""
+    return msgspec.structs.replace(
+        error,
+        message=f"{error.message}: it asked for {', '.join(map(str, named))}{more}, outside of the"
+        " hosts that this asset declares",
+        hint=f"declare them, if it needs them: `sandbox: {{hosts: [{_declarations(refusals)}]}}`"
+        if "isn't declared" in refusals[named[0]] or "without this port" in refusals[named[0]]
+        else refusals[named[0]],
+    )
+
+
+def _declarations(refusals: Mapping[Endpoint, str]) -> str:
+    return ", ".join(
+        f'"{endpoint}"' if endpoint.port not in (80, 443) else endpoint.host
+        for endpoint in [*refusals][:REFUSALS_NAMED_MAX]
+    )

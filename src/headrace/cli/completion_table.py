@@ -75,8 +75,9 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--window",), "D"),
     ),
     "complexity": (
-        CompletedParameter((), "[prune|restore]"),
+        CompletedParameter((), "[prune|undo|restore]"),
         CompletedParameter((), "[ID]...", many=True),
+        CompletedParameter(("--yes",), None),
     ),
     "costs": (
         CompletedParameter(("--by",), "GROUP"),

@@ -125,7 +125,7 @@ class ErasedFile(msgspec.Struct, frozen=True):
 class ErasureScan(msgspec.Struct, frozen=True):
     """A table, its files, and the rows to erase in it; `rewrite` False only counts.
 
-    These are the rows of subjects, or those of all partitions before a key.
+    These are the rows of subjects, those of all partitions before a key, or of some partitions.
     """
 
     lake: str
@@ -135,3 +135,5 @@ class ErasureScan(msgspec.Struct, frozen=True):
     key: HashKey | None
     rewrite: bool
     before: str | None = None
+    partitions: tuple[str, ...] = ()
+    """Erase the rows of these partitions instead."""

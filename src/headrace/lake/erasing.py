@@ -59,6 +59,9 @@ def scan(request: ErasureScan) -> tuple[ErasedFile, ...]:
 def _condition(request: ErasureScan) -> str:
     if request.before is not None:
         return f"({quote(PARTITION_COLUMN)} < {literal(request.before)})"
+    if request.partitions:
+        listed = ", ".join(literal(key) for key in request.partitions)
+        return f"({quote(PARTITION_COLUMN)} IN ({listed}))"
     assert request.key is not None
     return matches_sql(request.erased, request.key)
 

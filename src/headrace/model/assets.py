@@ -29,6 +29,7 @@ from headrace.model.common_fields import (
     read_partition,
     read_pool,
     read_retain,
+    read_retain_rebuildable,
     read_start,
     read_trigger,
 )
@@ -98,6 +99,7 @@ ASSET_FIELDS = frozenset(
         "on_reference_change",
         "renamed_from",
         "retain",
+        "retain_rebuildable",
         "code_files",
         "code_packages",
     )
@@ -232,6 +234,7 @@ _FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
     ),
     "renamed_from": lambda fields: fields.text("renamed_from"),
     "retain": read_retain,
+    "retain_rebuildable": read_retain_rebuildable,
     "code_files": read_code_files,
     "code_packages": read_code_packages,
 }

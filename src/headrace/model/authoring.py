@@ -308,6 +308,7 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
     on_reference_change: OnReferenceChange | None = None,
     renamed_from: str | None = None,
     retain: str | None = None,
+    retain_rebuildable: str | None = None,
     code_files: Texts | None = None,
     code_packages: Texts | None = None,
 ) -> Callable[[Function], Function]:
@@ -366,6 +367,7 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
             default.
         renamed_from: Its former name, whose history it keeps.
         retain: How long the rows of a partition are kept: `"30d"`, `"13mo"`, `"7y"`.
+        retain_rebuildable: Only for SQL assets.
         code_files: Patterns of project files that its code uses: `["models/*.json"]`. A change of
             one of them is a change of the asset.
         code_packages: Installed packages that its code uses; a new version is a change of the

@@ -255,6 +255,11 @@ def read_retain(fields: Fields) -> str | None:
     return fields.checked("retain", parse_retention, "bad_duration")
 
 
+def read_retain_rebuildable(fields: Fields) -> str | None:
+    """Return how long rows are kept that can be computed again, as written."""
+    return fields.checked("retain_rebuildable", parse_retention, "bad_duration")
+
+
 def read_concurrency(fields: Fields) -> int | None:
     """Return the maximum number of concurrent attempts."""
     return fields.whole("concurrency", minimum=1, maximum=CONCURRENCY_MAX)

@@ -455,6 +455,13 @@ ASSET = (
         "for ever",
     ),
     FieldDescription(
+        "retain_rebuildable",
+        {**TEXT, "examples": ["30d"]},
+        "how long rows are kept that a partition gives again when it is computed; `db gc` proves"
+        " it",
+        "as `retain`",
+    ),
+    FieldDescription(
         "priority",
         whole(-1000, 1000),
         "priority where capacity is short: the larger runs first",

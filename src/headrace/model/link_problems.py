@@ -25,10 +25,11 @@ from headrace.model.nodes import (
     Place,
     Project,
     Source,
+    SqlBody,
 )
 from headrace.model.policy import PolicyRule
 from headrace.model.policy_language import names_in
-from headrace.model.retention import SEPARABLE
+from headrace.model.retention import SEPARABLE, is_shortened
 from headrace.model.settings import PRODUCTION
 
 ENDS_SOON_DAYS = 14
@@ -124,6 +125,29 @@ def retention_problems(project: Project) -> Iterator[Problem]:
                 message=f"{name} has `retain`, and materialize: {node.materialize}",
                 hint=f"its partitions can't be removed one by one: {out}",
                 place=node.place,
+            )
+
+
+def rebuildable_problems(project: Project) -> Iterator[Problem]:
+    """Yield the problems with `retain_rebuildable`: what is removed must be computable again."""
+    for asset in project.assets.values():
+        if asset.retain_rebuildable is None:
+            continue
+        why = None
+        if asset.partition.grain is None:
+            why = "isn't partitioned by time"
+        elif asset.materialize != "table":
+            why = f"has materialize: {asset.materialize}"
+        elif not isinstance(asset.body, SqlBody):
+            why = "isn't SQL, so Headrace can't tell whether it gives the same rows again"
+        elif asset.retain is not None and not is_shortened(asset.retain, asset.retain_rebuildable):
+            why = f"keeps nothing longer than that: retain: {asset.retain}"
+        if why is not None:
+            yield Problem(
+                code="conflicting_fields",
+                message=f"{shown(asset.name)} has `retain_rebuildable`, and {why}",
+                hint="take `retain_rebuildable` out",
+                place=asset.place,
             )
 
 

@@ -21,6 +21,7 @@ from headrace.model.link_problems import (
     access_problems,
     policy_problems,
     problems_of_tests,
+    rebuildable_problems,
     retention_problems,
     scheduling_problems,
 )
@@ -500,6 +501,7 @@ class _Linker:
         self._problems.extend(key_problems(project))
         self._problems.extend(scheduling_problems(project))
         self._problems.extend(retention_problems(project))
+        self._problems.extend(rebuildable_problems(project))
         for asset in project.assets.values():
             self._check_former_name(asset, project)
         for cycle in find_cycles(

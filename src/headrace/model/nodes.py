@@ -371,6 +371,9 @@ class Asset(Value, kw_only=True):
     renamed_from: str | None = None
     retain: str | None = None
     """How long the rows of a partition are kept, as written: `13mo`; None: for ever."""
+    retain_rebuildable: str | None = None
+    """How long rows are kept that a partition gives again when it is computed; None: as `retain`.
+    """
     code_files: tuple[str, ...] = ()
     """Patterns of further project files that its code uses, besides its imports and its command."""
     code_packages: tuple[str, ...] = ()

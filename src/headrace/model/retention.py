@@ -91,9 +91,18 @@ def first_kept(node: Source | Asset, now_us: int) -> str | None:
 
     An interval goes once all of it lies further back than `retain:`.
     """
+    return _first_kept(node, node.retain, now_us)
+
+
+def first_kept_rebuildable(asset: Asset, now_us: int) -> str | None:
+    """Return the key of the first interval that `retain_rebuildable` keeps; None: it keeps all."""
+    return _first_kept(asset, asset.retain_rebuildable, now_us)
+
+
+def _first_kept(node: Source | Asset, retain: str | None, now_us: int) -> str | None:
     grain = node.partition.grain
-    if node.retain is None or grain is None:
+    if retain is None or grain is None:
         return None
     timezone = node.timezone or "UTC"
-    day = parse_retention(node.retain).before(local_date(now_us, timezone))
+    day = parse_retention(retain).before(local_date(now_us, timezone))
     return key_at_us(day_start_us(day, timezone), grain, timezone)

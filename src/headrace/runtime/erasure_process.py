@@ -6,8 +6,10 @@ from standard input and answers with the result.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +35,20 @@ from headrace.runtime.erasure_search import (
     FileSearch,
     RawFile,
     RawSearch,
+    RebuildRequest,
+    RebuiltPartition,
     Request,
     RewrittenExport,
     TableSearch,
 )
-from headrace.runtime.messages import FailedOutcome
+from headrace.runtime.folders import Folders
+from headrace.runtime.messages import FailedOutcome, HeldOutcome, RejectedOutcome, StagedOutcome
 from headrace.runtime.steps.export import export
+from headrace.runtime.steps.perform import perform
 from headrace.runtime.steps.worker_context import WorkerContext
 from headrace.runtime.worker_protocol import WorkerSettings
+
+_Staged = StagedOutcome | HeldOutcome | RejectedOutcome
 
 
 def main() -> int:
@@ -67,6 +75,8 @@ def _answer(request: Request) -> Any:
             return _cast(request)
         case ExportWrite():
             return _written_again(request)
+        case RebuildRequest():
+            return _rebuilt(request)
 
 
 def _cast(request: CastRequest) -> dict[str, list[str]]:
@@ -143,20 +153,43 @@ def _file(request: FileSearch, number: int, path: str) -> FileRows:
 
 
 def _written_again(request: ExportWrite) -> RewrittenExport:
-    settings = WorkerSettings(request.folders, request.threads, request.threads, None)
-    channel = OutputPipes.open()
-    context = WorkerContext(settings, channel)
-    try:
+    with _worker(request.folders, request.threads) as context:
         outcome = export(request.task, context)
-    finally:
-        context.close()
-        channel.close()
     if isinstance(outcome, FailedOutcome):
         error = outcome.error
         waits = error.code == DESTINATION_UNAVAILABLE  # its hint is for an export that is retried
         why = f"{error.message} ({error.hint})" if error.hint and not waits else error.message
         return RewrittenExport(None, why, fenced=error.kind is ErrorKind.CANCELLED)
     return RewrittenExport(outcome.manifest or ())
+
+
+def _rebuilt(request: RebuildRequest) -> RebuiltPartition:
+    (key,) = request.task.scope.partitions
+    epoch, _, n = request.task.scope.attempt.partition(".")
+    with _worker(request.folders, request.threads) as context:
+        outcome = perform(request.task, context)
+    request.folders.log(int(epoch), int(n)).unlink(missing_ok=True)
+    if isinstance(outcome, FailedOutcome):
+        return RebuiltPartition(None, why=outcome.error.message)
+    staged = outcome.staged if isinstance(outcome, _Staged) else None
+    if staged is None:
+        return RebuiltPartition(None, why="it gives no rows that can be published")
+    (request.folders.lake / staged.path).unlink(missing_ok=True)
+    part = next((part for part in staged.partitions if part.key == key), None)
+    if part is None:
+        return RebuiltPartition(None, why="it gives no rows")
+    return RebuiltPartition(part.content_hash, part.rows)
+
+
+@contextlib.contextmanager
+def _worker(folders: Folders, threads: int) -> Iterator[WorkerContext]:
+    channel = OutputPipes.open()
+    context = WorkerContext(WorkerSettings(folders, threads, threads, None), channel)
+    try:
+        yield context
+    finally:
+        context.close()
+        channel.close()
 
 
 def _replace(part: str, path: str) -> None:

@@ -18,7 +18,7 @@ from headrace.lake.erased_files import ErasedFile, ErasureScan, HashKey
 from headrace.model import LakeError, Source
 from headrace.model.erased_rows import ErasedRows
 from headrace.runtime.folders import Folders
-from headrace.runtime.messages import ExportTask
+from headrace.runtime.messages import ComputeTask, ExportTask
 
 PROCESS = "headrace.runtime.erasure_process"
 """Module of the process: it loads DuckDB, which this one must not."""
@@ -84,6 +84,22 @@ class RewrittenExport(msgspec.Struct, frozen=True):
     """Whether another leader took over meanwhile, so that it can be tried again."""
 
 
+class RebuildRequest(msgspec.Struct, frozen=True, tag="rebuild"):
+    """A partition to compute again, to see whether it gives the same rows."""
+
+    task: ComputeTask
+    folders: Folders
+    threads: int
+
+
+class RebuiltPartition(msgspec.Struct, frozen=True):
+    """The hash and number of the rows that a partition gives; None and why, if it gives none."""
+
+    content_hash: str | None
+    rows: int = 0
+    why: str = ""
+
+
 class FileRows(msgspec.Struct, frozen=True):
     """Rows of the subject in one file: None if it can't be read."""
 
@@ -91,7 +107,7 @@ class FileRows(msgspec.Struct, frozen=True):
     rows: int | None
 
 
-Request = RawSearch | FileSearch | TableSearch | CastRequest | ExportWrite
+Request = RawSearch | FileSearch | TableSearch | CastRequest | ExportWrite | RebuildRequest
 R = TypeVar("R")
 
 
@@ -113,6 +129,11 @@ def file_rows(search: FileSearch) -> tuple[FileRows, ...]:
 def written_again(request: ExportWrite) -> RewrittenExport:
     """Write an export again. Raises LakeError if the process ends without an answer."""
     return _asked(request, RewrittenExport)
+
+
+def rebuilt(request: RebuildRequest) -> RebuiltPartition:
+    """Compute a partition, and publish nothing. Raises LakeError without an answer."""
+    return _asked(request, RebuiltPartition)
 
 
 def cast_texts(values: Sequence[str], types: Sequence[str]) -> dict[str, list[str]]:

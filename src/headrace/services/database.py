@@ -34,8 +34,9 @@ from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option
 from headrace.services.permissions import authorised
+from headrace.services.rebuildable import early_rows, remove_rebuildable
 from headrace.services.responses import Response
-from headrace.services.responses.erasures import HoldRow
+from headrace.services.responses.erasures import HoldRow, RebuildableRow
 from headrace.services.retention import hold_rows
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Store, Transaction
@@ -192,6 +193,8 @@ class GcResponse(Response, frozen=True, kw_only=True):
     """Partitions that `retain:` ends."""
     holds: tuple[HoldRow, ...] = ()
     """Legal holds in force, because of which something may stay."""
+    rebuildable: tuple[RebuildableRow, ...] = ()
+    """Partitions that `retain_rebuildable` lets go, or in a dry run: that are old enough for it."""
 
 
 # `db upgrade`: brings the state to the current schema. A SQLite file is copied first.
@@ -231,13 +234,17 @@ def gc(session: ProjectSession, *, dry_run: FreeNothing = False, progress: Progr
     fail; what was freed stays freed.
     """
     if not dry_run:
-        return perform(session, "gc", GcArguments(), progress)  # type: ignore[no-any-return]
+        early = remove_rebuildable(session, progress)
+        freed: GcResponse = perform(session, "gc", GcArguments(), progress)
+        return msgspec.structs.replace(freed, rebuildable=tuple(early))
     if session.store is None:
         return GcResponse(dry_run=True, snapshots=0, lake_files=0, freed=[])
     keep = RetentionPolicy.declared(session.project())
     unneeded = collectable(session.store, session.folders, keep, session.clock.now_us())
     return msgspec.structs.replace(
-        _response(unneeded, dry_run=True), holds=_holds(session, session.store)
+        _response(unneeded, dry_run=True),
+        holds=_holds(session, session.store),
+        rebuildable=_old_enough(session, session.store),
     )
 
 
@@ -264,6 +271,13 @@ def _gc(context: CommandContext, arguments: GcArguments, progress: Progress) -> 
     return msgspec.structs.replace(
         _response(freed, dry_run=False), holds=_holds(context.session, context.store)
     )
+
+
+def _old_enough(session: ProjectSession, store: Store) -> tuple[RebuildableRow, ...]:
+    if session.compiled is None:
+        return ()
+    with store.read() as tx:
+        return tuple(early_rows(session, tx, session.compiled))
 
 
 def _holds(session: ProjectSession, store: Store) -> tuple[HoldRow, ...]:

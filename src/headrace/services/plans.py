@@ -59,7 +59,7 @@ from headrace.services.responses import (
     WeakenedRow,
 )
 from headrace.services.responses.plans import ClassifiedColumnRow
-from headrace.services.retention import removals
+from headrace.services.retention import early_removals, removals
 from headrace.services.selection import selected as select
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.services.visible_plans import VisiblePlan, visible_breaks, without_hidden_errors
@@ -240,6 +240,7 @@ def prepare(
         weakens=[_weakened(compiled, item) for item in planned.weakened],
         classified=_newly_classified(session, compiled, base.compiled, meant, lineage),
         removes=removals(session, compiled),
+        rebuildable=early_removals(session, compiled),
         locks_out=_locked_out(session, compiled),
         stale=invalidation.stale_rows(invalidated.stale),
         repairs=invalidation.stale_rows(invalidated.failed),

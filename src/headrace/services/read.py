@@ -26,6 +26,8 @@ from headrace.services.quarantine import shown_path
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.responses import ColumnRow, ReadResponse
 from headrace.services.responses.base import encoded
+from headrace.services.responses.erasures import RemovedPartitionRow
+from headrace.services.retention import REMOVED_SHOWN_MAX, removed_rows
 from headrace.services.session import ProjectSession
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.freshness import freshnesses
@@ -63,6 +65,8 @@ class ReadLocation(msgspec.Struct, frozen=True):
     """Number of published partitions."""
     lake: str = ""
     """The folder that the files' paths are relative to."""
+    not_rebuilt: list[RemovedPartitionRow] = []
+    """Partitions of these that were removed, and can be rebuilt."""
 
 
 def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
@@ -103,7 +107,18 @@ def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
             manifest=_manifest(session, newest),
             partitions=count,
             lake=str(session.folders.lake),
+            not_rebuilt=_not_rebuilt(session, tx, node, keys) if _is_now(query) else [],
         )
+
+
+def _not_rebuilt(
+    session: ProjectSession, tx: Transaction, node: Source | Asset, keys: Sequence[str]
+) -> list[RemovedPartitionRow]:
+    """Return partitions that `retain_rebuildable` has removed, or that differ since."""
+    if not isinstance(node, Asset) or node.retain_rebuildable is None:
+        return []
+    rows = removed_rows(session, tx, node.name)
+    return [row for row in rows if not keys or row.partition in keys][:REMOVED_SHOWN_MAX]
 
 
 def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
@@ -331,6 +346,7 @@ def _response(
         published_at=location.published_at,
         state=location.state,
         rows_total=total,
+        not_rebuilt=location.not_rebuilt,
     )
 
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 import msgspec
 
 from headrace.model import Asset, Project, Refused, Source, UsageError
 from headrace.model.intervals import parse_key
-from headrace.model.partitions import split
-from headrace.model.retention import first_kept, is_shortened, removal_day
+from headrace.model.partitions import command_line, split
+from headrace.model.retention import (
+    first_kept,
+    first_kept_rebuildable,
+    is_shortened,
+    removal_day,
+)
 from headrace.plan import Compiled
-from headrace.services.responses.erasures import HoldRow, RetentionRow
+from headrace.services.responses.erasures import (
+    HoldRow,
+    RebuildableRow,
+    RemovedPartitionRow,
+    RetentionRow,
+)
 from headrace.services.responses.plans import RemovesRow
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import erasures as stored
 from headrace.store.queries import holds as stored_holds
+from headrace.store.queries import rebuildable as stored_rebuildable
 from headrace.store.queries.holds import EVERYTHING, Hold
+
+REMOVED_SHOWN_MAX = 50
 
 
 def refuse_removed(  # complexipy: ignore (each node, and each of its keys)
@@ -89,6 +102,72 @@ def _retention(
     )
 
 
+# What `retain_rebuildable` lets go, and what it has removed.
+
+
+def rebuildable_rows(
+    session: ProjectSession, tx: Transaction, project: Project
+) -> list[RebuildableRow]:
+    """Return the assets with `retain_rebuildable` and how much of them is old enough to go."""
+    held, now_us, results = in_force(tx), session.clock.now_us(), []
+    for asset, first in _early(project, now_us):
+        if session.shows(asset.name):
+            partitions, rows = stored_rebuildable.count(tx, asset.name, first)
+            hold = hold_of(held, asset.name)
+            results.append(
+                RebuildableRow(
+                    node=asset.name,
+                    retain_rebuildable=asset.retain_rebuildable or "",
+                    kept_from=first,
+                    partitions=partitions,
+                    rows=rows,
+                    hold=None if hold is None else hold.reason,
+                    why=None,
+                )
+            )
+    return results
+
+
+def removed_rows(
+    session: ProjectSession, tx: Transaction, node: str | None = None, partition: str | None = None
+) -> list[RemovedPartitionRow]:
+    """Return removed partitions that aren't rebuilt yet, or have other rows since."""
+    return [
+        RemovedPartitionRow(
+            node=item.node,
+            partition=item.partition,
+            rows=item.rows,
+            content_hash=item.content_hash,
+            version=item.version,
+            engine=item.engine,
+            state="removed" if item.same is None else "differs",
+            command=command_line(
+                "run", item.node, "--partition", item.partition, "--again", "--reason", "TEXT"
+            ),
+        )
+        for item in stored_rebuildable.removed(tx, node, partition)
+        if item.same is not True and session.shows(item.node)
+    ]
+
+
+def early_retention(
+    session: ProjectSession, tx: Transaction, project: Project
+) -> tuple[list[RebuildableRow], list[RemovedPartitionRow]]:
+    """Return what `retain_rebuildable` lets go, and at most 50 partitions that it has removed."""
+    rows = rebuildable_rows(session, tx, project)
+    return rows, removed_rows(session, tx)[:REMOVED_SHOWN_MAX] if rows else []
+
+
+def _early(project: Project, now_us: int) -> Iterator[tuple[Asset, str]]:
+    for asset in project.assets.values():
+        first = first_kept_rebuildable(asset, now_us)
+        if first is not None:
+            yield asset, first
+
+
+# Legal holds.
+
+
 def in_force(tx: Transaction) -> dict[str, Hold]:
     """Return the legal holds that aren't released by node; `*` is everything."""
     return {hold.node: hold for hold in stored_holds.in_force(tx)}
@@ -155,3 +234,36 @@ def removals(session: ProjectSession, new: Compiled) -> list[RemovesRow]:
                 )
             results.append(row)
     return results
+
+
+def early_removals(session: ProjectSession, new: Compiled) -> list[RemovesRow]:
+    """Return what a new or shortened `retain_rebuildable` lets go once it is applied."""
+    if session.store is None or session.compiled is None:
+        return []
+    from headrace.plan.comparison import renames
+
+    old, former, now_us = session.compiled, renames(session.compiled, new), session.clock.now_us()
+    with session.store.read() as tx:
+        return list(_early_removals(tx, old.project, new.project, former, now_us))
+
+
+def _early_removals(
+    tx: Transaction, old: Project, new: Project, former: Mapping[str, str], now_us: int
+) -> Iterator[RemovesRow]:
+    held = in_force(tx)
+    for asset, first in _early(new, now_us):
+        name = former.get(asset.name, asset.name)
+        was = old.assets.get(name)
+        if was is None or not is_shortened(was.retain_rebuildable, asset.retain_rebuildable):
+            continue
+        partitions, rows = stored_rebuildable.count(tx, name, first)
+        hold = hold_of(held, name)
+        yield RemovesRow(
+            node=asset.name,
+            before=was.retain_rebuildable,
+            retain=asset.retain_rebuildable or "",
+            kept_from=first,
+            hold=None if hold is None else hold.reason,
+            partitions=partitions,
+            rows=rows,
+        )

@@ -37,7 +37,11 @@ from headrace.services.responses import (
     RiskRow,
     StatusResponse,
 )
-from headrace.services.retention import hold_rows, retention_rows
+from headrace.services.retention import (
+    early_retention,
+    hold_rows,
+    retention_rows,
+)
 from headrace.services.runs import open_repairs
 from headrace.services.session import ProjectSession, usable
 from headrace.services.snapshots import ProjectSnapshot, project_state
@@ -142,6 +146,7 @@ def of_consumers(
         undecided = restatements.proposed_recomputations(tx, compiled)
         damaged = _damaged(session, tx, compiled, consumer_status)
         retained = retention_rows(session, tx, compiled.project)
+        early, not_rebuilt = early_retention(session, tx, compiled.project)
         legal_holds = hold_rows(session, tx)
         found_open = status_facts.without_hidden(
             status_facts.open_facts(
@@ -173,6 +178,8 @@ def of_consumers(
         files=files,
         paused=held,
         retention=retained,
+        rebuildable=early,
+        not_rebuilt=not_rebuilt,
         holds=legal_holds,
         availability_text=(
             slo_availability.availability(totals, over, removed=len(removed))

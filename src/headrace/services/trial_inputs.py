@@ -47,21 +47,27 @@ def unsuitable(tables: ProjectTables, name: str) -> str | None:
     return next(_unrepeatable(tables, name), None)
 
 
-def _unrepeatable(tables: ProjectTables, name: str) -> Iterator[str]:
+def differs_in_floats(tables: ProjectTables, name: str) -> str | None:
+    """Return why two runs of a query may differ in the last places of floats, or None."""
+    reasons = _unrepeatable(tables, name, floats=True)
+    return next((text for text in reasons if text.endswith(FLOAT_ORDER)), None)
+
+
+def _unrepeatable(tables: ProjectTables, name: str, *, floats: bool = False) -> Iterator[str]:
     """Yield why two runs of a query may give other rows for the same input.
 
-    Sums of floats are left out: they differ in the last places only, which a comparison says.
+    Sums of floats only with `floats`: they differ in the last places, which a comparison says.
     """
     statement = tables.statement(name)
     if statement is None:
         yield f"the query of {name} can't be read"
         return
     for text in Queries(statement, tables.catalog(name)).instabilities:
-        if not text.endswith(FLOAT_ORDER):
+        if floats or not text.endswith(FLOAT_ORDER):
             yield f"two runs of {name} give the same rows only if {text}"
     for spec in tables.compiled.nodes[name].inputs:
         if is_view(tables.compiled.project, spec.node):
-            yield from _unrepeatable(tables, spec.node)
+            yield from _unrepeatable(tables, spec.node, floats=floats)
 
 
 def suitable_store(session: ProjectSession, tables: ProjectTables, name: str) -> Store:

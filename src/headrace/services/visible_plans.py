@@ -66,6 +66,7 @@ class VisiblePlan:
             weakens=self._about(response.weakens, lambda row: row.node),
             classified=self._about(response.classified, lambda row: row.column.partition(".")[0]),
             removes=self._about(response.removes, lambda row: row.node),
+            rebuildable=self._about(response.rebuildable, lambda row: row.node),
             stale=stale,
             repairs=repairs,
             backfills=[_counted(row, counts=not left_out) for row in backfills],

@@ -20,6 +20,7 @@ from headrace.services.database import (
     UpgradeResponse,
 )
 from headrace.services.parameters import Argument, Option
+from headrace.services.responses.erasures import RebuildableRow
 from headrace.store.event_recording import UNRECORDED
 
 REFUSED_EXIT_CODE = 3
@@ -273,6 +274,25 @@ FREED_COLUMNS = [
 ]
 
 
+def _say_rebuildable(row: RebuildableRow, page: CommandOutput, *, dry_run: bool) -> None:
+    rule = f"retain_rebuildable {row.retain_rebuildable}"
+    if row.hold is not None:
+        return  # the hold says so itself
+    if row.why is not None and not row.stay:
+        page.say(f"{row.node}: nothing goes by {rule}: {row.why}", "warn")
+        return
+    count = f"{plural(row.partitions, 'partition')} with {plural(row.rows, 'row')}"
+    if dry_run:
+        page.say(
+            f"{row.node}: {count} before {row.kept_from} would be computed again, and removed where"
+            f" the rows are the same ({rule})"
+        )
+        return
+    page.say(f"{row.node}: {count} removed: computed again, they have the same rows ({rule})")
+    if row.stay:
+        page.say(f"{plural(row.stay, 'partition')} stayed, the first: {row.why}", "warn", indent=2)
+
+
 def _render_gc(response: GcResponse, page: CommandOutput) -> None:
     page.table(
         FREED_COLUMNS,
@@ -293,6 +313,8 @@ def _render_gc(response: GcResponse, page: CommandOutput) -> None:
             f" {plural(row.rows, 'row')} {'would be removed' if response.dry_run else 'removed'}"
             " by its retain"
         )
+    for early in response.rebuildable:
+        _say_rebuildable(early, page, dry_run=response.dry_run)
     for hold in response.holds:
         what = "everything" if hold.node == "*" else hold.node
         page.say(

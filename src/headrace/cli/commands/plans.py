@@ -128,6 +128,8 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
         page.say(text, "bad", indent=2)
     _say_classified(plan.classified, page)
     _say_removed(plan.removes, page)
+    for row in plan.rebuildable[:ROWS_SHOWN_MAX]:
+        _say_removed_early(row, page)
     _say_left_out(plan, page)
     for weaker in plan.weakens:
         page.say(
@@ -135,6 +137,23 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
             "warn",
             indent=2,
         )
+
+
+def _say_removed_early(row: RemovesRow, page: CommandOutput) -> None:
+    """Say what `retain_rebuildable` lets go, and that it can be rebuilt."""
+    count = f"{plural(row.partitions, 'partition')}, {plural(row.rows, 'row')}"
+    when = (
+        f"under a legal hold ({row.hold}), so not before it is released"
+        if row.hold is not None
+        else "`headrace db gc` removes those that give the same rows again; they can be rebuilt"
+    )
+    page.say(
+        f"retain_rebuildable {row.retain} is about what is older than {row.kept_from} of"
+        f" {row.node}: {count}",
+        "warn",
+        indent=2,
+    )
+    page.say(when, "warn", indent=4)
 
 
 def _say_removed(rows: Sequence[RemovesRow], page: CommandOutput) -> None:

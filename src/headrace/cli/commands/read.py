@@ -182,12 +182,24 @@ def _render_rows(response: ReadResponse, page: CommandOutput) -> None:
         facts.append(f"data through {page.times.partition(response.data_through)}")
     page.facts(*facts)
     _say_masked(response, page)
+    _say_not_rebuilt(response, page)
     more = len(response.rows) < total
     page.next(
         f"headrace read {response.asset} --format csv --out {response.asset}.csv"
         if more
         else f"headrace lineage {response.asset}"
     )
+
+
+def _say_not_rebuilt(response: ReadResponse, page: CommandOutput) -> None:
+    """Say which partitions are removed, how to rebuild them, and which have other rows since."""
+    removed = [row for row in response.not_rebuilt if row.state == "removed"]
+    if removed:
+        count = plural(len(removed), "partition")
+        page.say(f"without the rows of {count}, which can be rebuilt: {removed[0].command}", "warn")
+    for row in response.not_rebuilt:
+        if row.state == "differs":
+            page.say(f"{row.partition} was rebuilt, and has other rows than before", "warn")
 
 
 def _say_masked(response: ReadResponse, page: CommandOutput) -> None:

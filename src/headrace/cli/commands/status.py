@@ -194,12 +194,31 @@ def _retention_rows(response: StatusResponse) -> Iterator[list[str | StyledCell]
     """Yield what `retain:` removes next, and the legal holds that stop it."""
     for text in [*_removed_next(response.retention)][: RETENTION_SHOWN_MAX + 1]:
         yield [StyledCell("retention", "dim"), text]
+    for text in _rebuildable_texts(response):
+        yield [StyledCell("retention", "dim"), text]
     for hold in response.holds[:RETENTION_SHOWN_MAX]:
         name = "everything" if hold.node == "*" else hold.node
         yield [StyledCell("legal hold", "dim"), f"{name}: {hold.reason} (by {hold.by})"]
     if len(response.holds) > RETENTION_SHOWN_MAX:
         more = len(response.holds) - RETENTION_SHOWN_MAX
         yield [StyledCell("", "dim"), f"and {more} more: headrace hold"]
+
+
+def _rebuildable_texts(response: StatusResponse) -> Iterator[str]:
+    """Yield what `retain_rebuildable` lets go, and removed partitions with other rows since."""
+    for row in response.rebuildable[:RETENTION_SHOWN_MAX]:
+        if row.partitions and row.hold is None:
+            count = plural(row.partitions, "partition")
+            yield (
+                f"{row.node}: {count} before {row.kept_from} may go where it gives the same rows"
+                f" again (retain_rebuildable {row.retain_rebuildable}): headrace db gc"
+            )
+    differing = [row for row in response.not_rebuilt if row.state == "differs"]
+    for item in differing[:RETENTION_SHOWN_MAX]:
+        yield (
+            f"{item.node}@{item.partition} was rebuilt, and has other rows than the"
+            f" {item.rows:,} that were removed (version {item.version}, {item.engine})"
+        )
 
 
 def _removed_next(rows: Sequence[RetentionRow]) -> Iterator[str]:

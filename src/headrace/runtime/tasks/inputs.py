@@ -17,7 +17,15 @@ from headrace.lake import PARTITION_COLUMN, LakeColumn
 from headrace.model import Asset, InputMode, InputSpec, PartitionSpec, Severity, Source
 from headrace.model.common_fields import anomaly_policies
 from headrace.model.intervals import bounds_us, previous_key
-from headrace.model.partitions import SEPARATOR, WHOLE, join, order_of, required, split
+from headrace.model.partitions import (
+    SEPARATOR,
+    WHOLE,
+    command_line,
+    join,
+    order_of,
+    required,
+    split,
+)
 from headrace.model.retention import first_kept
 from headrace.plan.compiled import expand_view_names, expand_views, is_view
 from headrace.plan.impact import ALL_COLUMNS
@@ -27,7 +35,14 @@ from headrace.runtime.messages import AnomalyContext, ViewCheck, ViewCheckReads
 from headrace.runtime.tasks.deliveries import peers_of
 from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
 from headrace.store import Transaction
-from headrace.store.queries import erasures, exceptions, leader_writes, publications, quality
+from headrace.store.queries import (
+    erasures,
+    exceptions,
+    leader_writes,
+    publications,
+    quality,
+    rebuildable,
+)
 
 # Required partitions of each input, and optional inputs that are missing.
 
@@ -60,6 +75,7 @@ def input_of(
     input_keys = wanted_of(lookup, tx, asset, spec, keys)
     if now is not None:
         _refuse_removed(lookup, tx, spec.node, input_keys or (), now)
+        _refuse_rebuildable(lookup, tx, spec.node, input_keys or ())
     try:
         return lookup.data(tx, spec.node, input_keys, snapshot)
     except Undeliverable:
@@ -82,6 +98,22 @@ def _refuse_removed(
         raise Undeliverable(
             f"{name}@{removed[0]} is older than its `retain: {node.retain}`: its rows are removed,"
             " and what was computed from them stays"
+        )
+
+
+def _refuse_rebuildable(
+    lookup: TaskLookup, tx: Transaction, name: str, keys: Sequence[str]
+) -> None:
+    """Raise Undeliverable for partitions whose rows were removed because they can be rebuilt."""
+    asset = lookup.project.assets.get(name)
+    if asset is None or asset.retain_rebuildable is None:
+        return
+    removed = next((key for key in keys if rebuildable.is_removed(tx, name, key)), None)
+    if removed is not None:
+        again = command_line("run", name, "--partition", removed, "--again", "--reason", "TEXT")
+        raise Undeliverable(
+            f"{name}@{removed} was removed (retain_rebuildable: {asset.retain_rebuildable}), and"
+            f" can be rebuilt: {again}"
         )
 
 

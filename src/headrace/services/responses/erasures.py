@@ -82,3 +82,46 @@ class RetentionRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}
     """The day on which it is old enough to be removed."""
     hold: str | None
     """The reason of the legal hold; null without one."""
+
+
+class RebuildableRow(Response, frozen=True, kw_only=True):
+    """An asset with `retain_rebuildable`, and its published partitions that are older.
+
+    Of `db gc` these are the removed ones, and `stay` is how many were computed again, or tried, and
+    aren't removed.
+    """
+
+    node: str
+    retain_rebuildable: str
+    kept_from: str
+    """The first interval that isn't old enough."""
+    partitions: int
+    rows: int
+    stay: int = 0
+    hold: str | None
+    """The reason of the legal hold; null without one."""
+    why: str | None
+    """Why no partition may go, or the first one stays."""
+
+
+class RemovedPartitionRow(Response, frozen=True, kw_only=True):
+    """A partition that was removed because it gives the same rows when it is computed again."""
+
+    node: str
+    partition: str
+    rows: int
+    content_hash: str
+    """Of the rows that it had, whatever their order."""
+    version: int
+    """The version whose code gave the same rows."""
+    engine: str
+    state: str
+    """`removed`, or `differs`: it was rebuilt, and has other rows than before."""
+    command: str
+    """Computes it again."""
+
+
+class RebuildableStepResponse(Response, frozen=True, kw_only=True):
+    """Whether proven partitions were removed; not, if one of them has changed meanwhile."""
+
+    removed: bool

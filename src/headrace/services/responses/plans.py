@@ -272,6 +272,9 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     mask."""
     removes: list[RemovesRow] = []
     """What a new or shortened `retain:` removes, which nothing brings back."""
+    rebuildable: list[RemovesRow] = []
+    """What a new or shortened `retain_rebuildable` lets go: `db gc` removes what gives the same
+    rows again, so that it can be rebuilt."""
     locks_out: str | None = None
     """Who runs the command, if the new rules of access give them no role."""
     stale: list[StaleRow] = []

@@ -13,6 +13,7 @@ from headrace.services.responses.base import (
     PublishedCodeRow,
     Response,
 )
+from headrace.services.responses.erasures import RemovedPartitionRow
 
 
 class Counts(Response, frozen=True, kw_only=True):
@@ -183,6 +184,9 @@ class ReadResponse(Response, frozen=True, kw_only=True):
     state: str
     masked: list[str] = []
     rows_total: int | None = None
+    not_rebuilt: list[RemovedPartitionRow] = []
+    """At most 50 of the partitions whose rows `retain_rebuildable` has removed, and of those that
+    were rebuilt and have other rows."""
 
 
 class TryResponse(Response, frozen=True, kw_only=True):

@@ -5,7 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from headrace.services.responses.base import RepairRow, Response
-from headrace.services.responses.erasures import HoldRow, RetentionRow
+from headrace.services.responses.erasures import (
+    HoldRow,
+    RebuildableRow,
+    RemovedPartitionRow,
+    RetentionRow,
+)
 from headrace.services.responses.runs import ProposedRow, RestatedRow
 from headrace.slo.freshness import AssetStateCounts
 from headrace.store.queries.quarantine import QuarantineTotals
@@ -199,6 +204,11 @@ class StatusResponse(Response, frozen=True, kw_only=True):
     """All that is paused, by name."""
     retention: list[RetentionRow] = []
     """Nodes with `retain:`, and what it removes next."""
+    rebuildable: list[RebuildableRow] = []
+    """Assets with `retain_rebuildable`, and how much of them is old enough for it."""
+    not_rebuilt: list[RemovedPartitionRow] = []
+    """At most 50 partitions that `retain_rebuildable` has removed and that aren't rebuilt, or have
+    other rows since."""
     holds: list[HoldRow] = []
     """Legal holds that aren't released."""
     availability_text: str = ""

@@ -1,0 +1,302 @@
+"""`retain_rebuildable`: removes partitions that give the same rows when they are computed again.
+
+Each is computed from its inputs as they are now, by the code in force, before its rows go. The hash
+of the rows, the code's version and the engines' versions are kept, and a partition that is rebuilt
+is compared with them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version as version_of
+
+import msgspec
+
+import headrace
+from headrace.advisor.project_tables import ProjectTables
+from headrace.lake import catalog
+from headrace.lake.catalog import FileMoved, newest_snapshot
+from headrace.lake.erased_files import ErasedFile, ErasureScan
+from headrace.model import Asset, InputMode, LakeError
+from headrace.plan.compiled import Compiled
+from headrace.runtime import erasures
+from headrace.runtime.applied_versions import AppliedVersion
+from headrace.runtime.erasure_search import RebuildRequest, erased_files, rebuilt
+from headrace.runtime.messages import ComputeTask
+from headrace.runtime.tasks import TaskBuilder, Undeliverable
+from headrace.scheduler import AttemptId, Dispatch
+from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform
+from headrace.services.responses.erasures import RebuildableRow, RebuildableStepResponse
+from headrace.services.retention import in_force, rebuildable_rows
+from headrace.services.session import Progress, ProjectSession
+from headrace.services.trial_inputs import EPOCH, differs_in_floats, unsuitable
+from headrace.store import Transaction
+from headrace.store.queries import applied_versions
+from headrace.store.queries import rebuildable as stored
+from headrace.store.queries.holds import EVERYTHING
+from headrace.store.queries.rebuildable import RebuildablePartition
+
+PARTITIONS_MAX = 100
+"""Maximum number of partitions of an asset that one cleanup computes again."""
+
+
+class _Candidate(msgspec.Struct, frozen=True):
+    """A partition, with the task that computes it again."""
+
+    partition: RebuildablePartition
+    task: ComputeTask
+
+
+def early_rows(
+    session: ProjectSession, tx: Transaction, compiled: Compiled
+) -> list[RebuildableRow]:
+    """Return `rebuildable_rows` with why no partition of an asset may go."""
+    return [
+        msgspec.structs.replace(row, why=_why_not(compiled, compiled.project.assets[row.node]))
+        for row in rebuildable_rows(session, tx, compiled.project)
+    ]
+
+
+def _why_not(compiled: Compiled, asset: Asset) -> str | None:
+    """Return why no partition of an asset may go early; None if some may."""
+    tables = ProjectTables(compiled)
+    reason = unsuitable(tables, asset.name) or differs_in_floats(tables, asset.name)
+    if reason is not None:
+        return reason
+    for name, node in compiled.nodes.items():
+        if asset.name in node.check_references:
+            return f"a check of {name} reads all of it"
+        reads = [spec for spec in node.inputs if spec.node == asset.name]
+        reader = compiled.project.assets.get(name)
+        if reader is not None and any(
+            spec.mode is InputMode.ALL
+            or spec.lookback is not None
+            or reader.partition.grain is not asset.partition.grain
+            or reader.accumulates
+            for spec in reads
+        ):
+            return f"{name} reads more of it than the same partition"
+    return None
+
+
+# The cleanup: each partition is computed again, and goes if its rows are the same.
+
+
+def remove_rebuildable(session: ProjectSession, progress: Progress) -> list[RebuildableRow]:
+    """Remove what is older than `retain_rebuildable` and gives the same rows again.
+
+    What differs, or can't be computed, stays; the response says how many partitions and why.
+    """
+    if session.store is None or session.compiled is None or session.production is not None:
+        return []
+    compiled, _ = session.compiled, session.clock  # it is read before the transaction
+    with session.store.read() as tx:
+        rows = early_rows(session, tx, compiled)
+    results = []
+    for row in rows:
+        if row.hold is not None or row.why is not None or not row.partitions:
+            results.append(msgspec.structs.replace(row, partitions=0, rows=0))
+        else:
+            results.append(_removed(session, compiled, row, progress))
+    return results
+
+
+def _removed(
+    session: ProjectSession, compiled: Compiled, row: RebuildableRow, progress: Progress
+) -> RebuildableRow:
+    asset = compiled.project.assets[row.node]
+    candidates, reasons = _candidates(session, compiled, asset, row.kept_from)
+    proven = []
+    progress.start(f"partitions of {row.node} to compute again", len(candidates))
+    for candidate in candidates:
+        why = _differs(session, candidate)
+        if why is None:
+            proven.append(candidate.partition)
+        else:
+            reasons.append(f"{candidate.partition.partition}: {why}")
+        progress.advance(1)
+    progress.finish()
+    if proven and not _remove(session, asset, proven, progress):
+        reasons.append("the table changed meanwhile: run `headrace db gc` again")
+        proven = []
+    return msgspec.structs.replace(
+        row,
+        partitions=len(proven),
+        rows=sum(item.rows for item in proven),
+        stay=len(reasons),
+        why=reasons[0] if reasons else None,
+    )
+
+
+def _candidates(
+    session: ProjectSession, compiled: Compiled, asset: Asset, before: str
+) -> tuple[list[_Candidate], list[str]]:
+    """Return the oldest partitions that may go, and why others may not."""
+    assert session.store is not None
+    builder = TaskBuilder(AppliedVersion(0, "", compiled), str(session.root))
+    results, reasons = [], []
+    now_us = session.clock.now_us()
+    with session.store.read() as tx:
+        snapshot = newest_snapshot(tx)
+        for item in stored.candidates(tx, asset.name, before, PARTITIONS_MAX):
+            waiting = _waiting_reader(tx, compiled, asset.name, item.partition)
+            if waiting is not None:
+                reasons.append(f"{item.partition}: {waiting} hasn't read it yet")
+                continue
+            attempt = AttemptId(EPOCH, os.getpid())
+            dispatch = Dispatch(attempt, asset.name, (item.partition,), 0)
+            try:
+                task = builder.prepare(tx, dispatch, now_us, snapshot).task
+            except Undeliverable as error:
+                reasons.append(f"{item.partition}: {error}")
+                continue
+            assert isinstance(task, ComputeTask)
+            results.append(_Candidate(item, task))
+    return results, reasons
+
+
+def _waiting_reader(tx: Transaction, compiled: Compiled, node: str, partition: str) -> str | None:
+    """Return an asset that is still to compute this partition from the node."""
+    for name, reader in compiled.nodes.items():
+        if any(spec.node == node for spec in reader.inputs) and not stored.is_up_to_date(
+            tx, name, partition
+        ):
+            return name
+    return None
+
+
+def _differs(session: ProjectSession, candidate: _Candidate) -> str | None:
+    """Compute a partition again; return how it differs from what is published, or None."""
+    request = RebuildRequest(candidate.task, session.folders, os.cpu_count() or 1)
+    try:
+        answer = rebuilt(request)
+    except LakeError as error:
+        return str(error)
+    if answer.content_hash is None:
+        return answer.why or "its rows are too many to have a hash"
+    if answer.content_hash != candidate.partition.content_hash:
+        return "it gives other rows now"
+    return None
+
+
+def _remove(
+    session: ProjectSession,
+    asset: Asset,
+    proven: Sequence[RebuildablePartition],
+    progress: Progress,
+) -> bool:
+    assert session.store is not None
+    keys = tuple(item.partition for item in proven)
+    with session.store.read() as tx:
+        table = catalog.table(tx, asset.name)
+        files = catalog.erasable_files(tx, asset.name)
+        seen = catalog.newest_file(tx, asset.name)
+    assert table is not None, "it has published rows"
+    scan = ErasureScan(str(session.folders.lake), table, files, (), None, True, partitions=keys)
+    rewritten = erased_files(scan)
+    arguments = RemoveArguments(asset.name, tuple(proven), rewritten, seen, _engine())
+    step: RebuildableStepResponse = perform(session, "rebuildable_remove", arguments, progress)
+    if not step.removed:
+        erasures.discard(session.folders, rewritten)
+    return step.removed
+
+
+def _engine() -> str:
+    return f"headrace {headrace.__version__}, duckdb {version_of('duckdb')}"
+
+
+class RemoveArguments(msgspec.Struct, frozen=True):
+    """Partitions that were proven, and the table's files without them."""
+
+    node: str
+    partitions: tuple[RebuildablePartition, ...]
+    files: tuple[ErasedFile, ...]
+    seen: int
+    engine: str
+
+
+@leader_command("rebuildable_remove", RemoveArguments, RebuildableStepResponse)
+def _remove_on_leader(
+    context: CommandContext, arguments: RemoveArguments, progress: Progress
+) -> RebuildableStepResponse:
+    """Remove proven partitions, unless one was published anew or is under a legal hold by now."""
+    del progress
+    paths: list[str] = []
+    applied = context.applied()
+    asset = None if applied is None else applied.compiled.project.assets.get(arguments.node)
+    rule = None if asset is None else asset.retain_rebuildable
+
+    def write(tx: Transaction, now: int) -> None:
+        lost, replaced = _remove_rows(tx, arguments, now)
+        paths.extend(replaced)
+        append_all(tx, now, _events(tx, context.actor, arguments, rule, lost))
+
+    try:
+        context.tell(write=write)
+    except FileMoved:
+        return RebuildableStepResponse(removed=False)
+    for path in paths:
+        (context.held.folders.lake / path).unlink(missing_ok=True)
+    return RebuildableStepResponse(removed=True)
+
+
+def _remove_rows(
+    tx: Transaction, arguments: RemoveArguments, now: int
+) -> tuple[Counter[str], tuple[str, ...]]:
+    """Return the removed rows by attempt, and the files that nothing names any more.
+
+    Raises FileMoved if a partition is under a legal hold or was published anew.
+    """
+    node = arguments.node
+    keys = [item.partition for item in arguments.partitions]
+    proven = {item.partition: item.publication for item in arguments.partitions}
+    held = {node, EVERYTHING} & in_force(tx).keys()
+    if held or stored.current(tx, node, keys) != proven:
+        raise FileMoved(node)
+    table = catalog.table(tx, node)
+    assert table is not None, "its files were searched"
+    listed = {file.id: file for file in catalog.erasable_files(tx, node)}
+    lost = erasures.lose_rows(tx, node, arguments.files, listed)
+    replaced = catalog.replace_files(tx, now, table, arguments.files, arguments.seen)
+    stored.remove(
+        tx,
+        node,
+        arguments.partitions,
+        version=applied_versions.newest_id(tx),
+        engine=arguments.engine,
+        now=now,
+    )
+    return lost, replaced.paths
+
+
+def _events(
+    tx: Transaction,
+    actor: Actor,
+    arguments: RemoveArguments,
+    rule: str | None,
+    lost: Counter[str],
+) -> list[AuditEvent]:
+    keys = [item.partition for item in arguments.partitions]
+    facts = {
+        "retain_rebuildable": rule,
+        "version": applied_versions.newest_id(tx),
+        "engine": arguments.engine,
+        "partitions": len(keys),
+        "first": keys[0],
+        "last": keys[-1],
+        "rows": sum(item.rows for item in arguments.partitions),
+        "hashes": {item.partition: item.content_hash for item in arguments.partitions},
+    }
+    return [
+        AuditEvent(
+            action=Action.DATA_RETIRED,
+            actor=actor,
+            object=Object("node", arguments.node),
+            after={**(facts if number == 0 else {}), "attempts": attempts},
+        )
+        for number, attempts in enumerate(erasures.by_attempts(lost))
+    ]

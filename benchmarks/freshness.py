@@ -54,6 +54,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "materialise": ("lake",),
     "overhead": RUNNING,
     "sandbox": RUNNING,
+    "masks": (*COMMANDS, "lake", "plan"),
     "held_snapshot": RUNNING,
     "event_log": RUNNING,
     "batches": ("engine", "lake", "model", "checks", "runtime"),

@@ -30,6 +30,7 @@ ORDER = (
     "materialise",
     "overhead",
     "sandbox",
+    "masks",
     "held_snapshot",
     "event_log",
     "batches",

@@ -44,6 +44,7 @@ FIRST_ROWS = 100
 """Number of rows in the first batch of JSON values: a reader sees them before the rest is read."""
 FETCHED_ROWS = 10_000
 """Number of rows that are converted to JSON values at a time."""
+READ_THREADS = 2
 COPIED_BYTES = 1 << 16
 DAMAGED = "headrace db check --deep names the files that aren't what was published"
 _NOT_PARQUET = ("Failed to read file", "No magic bytes found", "too small to be a Parquet file")
@@ -92,7 +93,7 @@ def read(
     for an unknown column or an unreadable file.
     """
     lake_columns = _columns(table, columns)
-    with _reading(data_folder, files, timezone) as session:
+    with _reading(data_folder, files, timezone, masks) as session:
         rows = tuple(
             row for batch in _batches(session, files, lake_columns, limit, masks) for row in batch
         )
@@ -115,7 +116,7 @@ def streamed(
     A large table needs little memory. Raises as `read`.
     """
     lake_columns = _columns(table, columns)
-    with _reading(data_folder, files, timezone) as session:
+    with _reading(data_folder, files, timezone, masks) as session:
         total = _count(session, files, table)
         yield total, _batches(session, files, lake_columns, limit, masks)
 
@@ -183,7 +184,7 @@ def write(  # noqa: PLR0913 - what is read, and how it is written; named where i
     Raises as `read`.
     """
     lake_columns = _columns(table, columns)
-    with _reading(data_folder, files, timezone) as session:
+    with _reading(data_folder, files, timezone, masks) as session:
         relation = masked_relation(
             session.connection,
             files,
@@ -232,7 +233,9 @@ def _limit(limit: int | None) -> str:
 
 
 @contextmanager
-def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iterator[DuckDBSession]:
+def _reading(
+    data_folder: Path, files: Sequence[FileRef], timezone: str, masks: Masks
+) -> Iterator[DuckDBSession]:
     """Open a session that keeps the files' order.
 
     Errors of missing or damaged files become LakeError.
@@ -240,7 +243,11 @@ def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iter
     import duckdb
 
     outside = [Path(file.path) for file in files if file.path.startswith("/")]
-    with DuckDBSession(data_folder, readable=outside, timezone=timezone, ordered=True) as session:
+    # two threads that wait for Python in turn take twice the processor time of one
+    threads = 1 if any(mask.function is not None for mask in masks.values()) else READ_THREADS
+    with DuckDBSession(
+        data_folder, readable=outside, timezone=timezone, threads=threads, ordered=True
+    ) as session:
         try:
             yield session
         except duckdb.IOException as error:

@@ -88,6 +88,18 @@ def test_a_link_leads_nowhere(bench: Bench, home: Path) -> None:
     assert "Permission denied" in logged(bench, code)
 
 
+def test_an_output_folder_that_is_a_link_is_refused(bench: Bench, home: Path) -> None:
+    """Would catch: rows of another asset, read by the worker through the command's folder."""
+    (home / ".headrace/lake/main/other/a.csv").write_text("a\nstolen\n")
+    code = f"""
+    import json, os
+    folder = json.load(open(os.environ["HEADRACE_CONTEXT"]))["output_directory"]
+    os.rmdir(folder)
+    os.symlink({str(home / ".headrace/lake/main/other")!r}, folder)
+    """
+    assert "the output directory was replaced" in outcome(bench, code)
+
+
 def logged(bench: Bench, code: str, allowed: CodeSandbox = ON) -> str:
     assert outcome(bench, code, allowed)
     return "\n".join(line.text for line in bench.logged)

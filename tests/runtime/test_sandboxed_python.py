@@ -115,6 +115,55 @@ def test_nothing_of_others_is_changed(lab: Lab, act: str) -> None:
     assert not (lab.root / "new").exists()
 
 
+@pytest.mark.parametrize("name", ["log.jsonl", "log.jsonl.stdout"])
+@pytest.mark.parametrize("kind", ["symlink", "mkfifo"])
+def test_a_replaced_log_leads_nowhere(lab: Lab, name: str, kind: str) -> None:
+    """Would catch: a worker that saves a crashed attempt's output through a link which the
+    attempt left in place of its log: into any file, or from any file into the log.
+    """
+    victim = lab.root / "victim"
+    victim.write_text("stolen\n")
+    response = run(
+        lab,
+        f"""
+        import os, sys, time
+        def code(orders):
+            print("printed", flush=True)
+            time.sleep(0.2)
+            path = os.path.dirname(os.getcwd()) + "/{name}"
+            if os.path.exists(path):
+                os.unlink(path)
+            os.symlink({str(victim)!r}, path) if "{kind}" == "symlink" else os.mkfifo(path)
+            os._exit(3)
+        """,
+        attempts_max=1,
+    )
+    assert attempt_of(response).state == "lost"
+    assert victim.read_text() == "stolen\n"
+    logs = (lab.root / ".headrace/logs").rglob("*.jsonl")
+    assert "stolen" not in "".join(path.read_text() for path in logs)
+
+
+def test_replaced_output_folders_are_refused(lab: Lab) -> None:
+    """Would catch: publishing files of others through a link in place of the output folder."""
+    (lab.root / "landing/other").mkdir(parents=True, exist_ok=True)
+    (lab.root / "landing/other/a.txt").write_text("stolen")
+    response = run(
+        lab,
+        f"""
+        import os, shutil
+        def code(ctx, orders):
+            files = os.path.dirname(os.getcwd()) + "/files"
+            (ctx.output_directory / "a.txt").write_text("stolen")
+            shutil.move(files, files + "2")
+            os.symlink({str(lab.root / "landing")!r}, files)
+        """,
+        materialize="files",
+    )
+    assert attempt_of(response).state == "failed"
+    assert (lab.root / "landing/other/a.txt").exists()
+
+
 def test_declared_paths_are_readable(lab: Lab) -> None:
     (lab.root / "reference").mkdir()
     path = lab.root / "reference/a.txt"

@@ -181,6 +181,12 @@ def output_files(directory: Path, *, hidden: bool = False) -> list[Path]:
     Names that begin with `.` or `_` (markers) are left out unless `hidden`. Raises `BodyFailed` for
     links and devices, since they lead to data that wasn't written here.
     """
+    if not stat.S_ISDIR(directory.lstat().st_mode):
+        raise failed(
+            "the output directory was replaced",
+            code="no_output",
+            hint="write into it, and leave the directory itself where it is",
+        )
     paths: list[Path] = []
     _walk(directory, hidden, 0, paths)
     return sorted(paths)

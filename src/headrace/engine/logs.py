@@ -27,6 +27,7 @@ import fcntl
 import os
 import re
 import select
+import stat
 import threading
 import time
 from collections import deque
@@ -297,13 +298,13 @@ class OutputPipes(msgspec.Struct, frozen=True):
         file = LogFile(path, WorkerClock(now_us), redactor, self._call_of(path, partitions))
         for fd, stream in self.sources:
             spool = _spool_path(file, stream)
-            known = _known_lines(file, stream) if spool.exists() else 0
-            spooled = spool.read_bytes() if spool.exists() else b""
+            spooled = _content(spool)
+            known = _known_lines(file, stream) if spooled is not None else 0
             left = drain(fd)
             if redactor is not None:
                 redacted = redactor.stream()
                 left = redacted.feed(redactor.without_end_of_secret(left)) + redacted.rest()
-            for text in list(_lines(spooled + left))[known:]:
+            for text in list(_lines((spooled or b"") + left))[known:]:
                 file.write(stream, "info", text)
             spool.unlink(missing_ok=True)
         file.close()
@@ -433,11 +434,12 @@ class Spool:
 
 
 def _opened(path: Path, flags: int) -> int:
-    """Open a file, never as descriptor 1 or 2.
+    """Open a file, never as descriptor 1 or 2, and not through a link.
 
-    Those are free for a short time if asset code closes them, and are restored afterwards.
+    Those are free for a short time if asset code closes them, and are restored afterwards. A link
+    would lead out of what restricted code, which may replace its log, can write to.
     """
-    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     if fd > 2:
         return fd
     try:
@@ -469,14 +471,29 @@ def safe(text: str) -> str:
     return text if text.isprintable() else text.translate(_SHOWN)
 
 
+SPOOL_BYTES_MAX = BYTES_MAX + PIPE_BYTES
+
+
+def _content(path: Path) -> bytes | None:
+    """Return what a spool file holds; None if there is none, or something else in its place."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        return file.read(SPOOL_BYTES_MAX) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+
+
 def read(path: Path) -> Sequence[LogLine]:
     """Return the lines of a log, or none if it doesn't exist. Truncated lines are left out."""
     decoder = msgspec.json.Decoder(LogLine)
     lines = []
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        for raw in file:
-            with contextlib.suppress(msgspec.DecodeError):
-                lines.append(decoder.decode(raw))
+    with contextlib.suppress(FileNotFoundError):
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would block
+        with os.fdopen(fd, "rb") as file:
+            for raw in file:
+                with contextlib.suppress(msgspec.DecodeError):
+                    lines.append(decoder.decode(raw))
     return lines
 
 

@@ -150,7 +150,8 @@ class AttemptForks:
         self, process: _Process, task: ComputeTask, places: AttemptPlaces, log: LogFile
     ) -> NoReturn:
         status = self._end(process)
-        self._pipes.rescue(places.log, task.now_us, log.redactor, task.scope.partitions)
+        with contextlib.suppress(OSError):  # the code may have put anything in place of its log
+            self._pipes.rescue(places.log, task.now_us, log.redactor, task.scope.partitions)
         _end_alike(status)
 
     def _receive(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from clilab import Project
 
 from headrace import Session
+from headrace.services.read_process import JSON, DataFileRequest, hand_out
+from headrace.services.read_queries import ReadQuery
 
 ROWS = [
     *((f"r{n}", "Rome", 1_000 + n) for n in range(12)),
@@ -192,3 +195,35 @@ def test_python_assets_have_no_threshold(tax: Project) -> None:
     )
     problems = tax.json("validate")["problems"]
     assert ["isn't SQL" in problem["message"] for problem in problems] == [True], problems
+
+
+def test_rows_over_the_network_have_thresholds_for_everybody(tax: Project) -> None:
+    """Would catch: `/data` of the admin's own server that gives small groups to other programs."""
+    out = io.BytesIO()
+    request = DataFileRequest(str(tax.root), "prod", "x", ReadQuery("cities"), JSON)
+    hand_out(request, out)
+    text = out.getvalue().decode()
+    assert "1005.5" in text and not [value for value in SMALL if value in text]
+
+
+def test_a_forbidden_column_has_no_threshold(reader: Project) -> None:
+    """Would catch: a rule that forbids a column, and its average that is shown nevertheless."""
+    path = reader.root / "access.yaml"
+    rule = "- {forbid: read, to: ['token:reader'], column: incomes.income}\n"
+    path.write_text(path.read_text() + rule)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HEADRACE_TOKEN")
+        reader.text("apply", "--yes")
+    response = reader.json("read", "cities")
+    assert "average" not in response["rows"][0], response
+
+
+def test_a_python_asset_that_declares_a_threshold_is_refused(tax: Project) -> None:
+    """Would catch: a mapping in Python's declaration that is read as a reason."""
+    (tax.root / "assets/tops.py").write_text(
+        "import headrace as hr\n\n\n"
+        "@hr.asset(owner='core', declassify={'a': {'reason': 'x', 'k': 10, 'people': 'n'}})\n"
+        "def tops(ctx, incomes):\n    return incomes\n"
+    )
+    problems = tax.json("validate")["problems"]
+    assert any("isn't SQL" in problem["message"] for problem in problems), problems

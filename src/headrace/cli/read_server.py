@@ -36,6 +36,7 @@ IMPORTED = (
     "headrace.compiler.lineage",
     "headrace.engine.macros",
     "headrace.lake.reading",
+    "headrace.lake.row_pages",
     "headrace.services.sql",
 )
 """Modules that reads import on first use."""

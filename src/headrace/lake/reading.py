@@ -121,6 +121,23 @@ def streamed(
         yield total, _batches(session, files, lake_columns, limit, masks)
 
 
+@contextmanager
+def relation(
+    data_folder: Path,
+    files: Sequence[FileRef],
+    columns: Sequence[LakeColumn],
+    *,
+    timezone: str,
+    masks: Masks,
+) -> Iterator[tuple[DuckDBSession, str]]:
+    """Open a session; give it, and a SELECT of the files' rows with masked columns.
+
+    The rows are in partition order. Raise LakeError for an unreadable file.
+    """
+    with _reading(data_folder, files, timezone) as session:
+        yield session, masked_relation(session.connection, files, columns, masks)
+
+
 def _count(session: DuckDBSession, files: Sequence[FileRef], table: LakeTable) -> int:
     counted = session.connection.execute(
         f"SELECT count(*) FROM ({relation_sql(files, table.columns)}) AS rows"

@@ -15,7 +15,9 @@ import msgspec
 
 from headrace.model import HeadraceError
 from headrace.security.access import Identity
+from headrace.services import data_pages
 from headrace.services import read as reading
+from headrace.services.data_pages import DataQuery
 from headrace.services.read_queries import ReadQuery
 from headrace.services.session import ProjectSession
 
@@ -37,6 +39,8 @@ class DataFileRequest(msgspec.Struct, frozen=True, tag="rows"):
     columns: tuple[str, ...] | None = None
     identity: Identity | None = None
     """Who reads; None for the user who runs the server."""
+    page: DataQuery | None = None
+    """Filters and an order; None for all rows."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -90,7 +94,9 @@ def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
         )
         rows = AfterHead(out, Head(visible.masked))
         stream = cast("BinaryIO", rows)
-        if request.form == JSON:
+        if request.page is not None:
+            data_pages.write_data(session, request.wanted.asset, request.page, stream, request.form)
+        elif request.form == JSON:
             reading.write_json(session, request.wanted, stream, visible)
         else:
             reading.write(session, request.wanted, stream, request.form, visible)

@@ -77,6 +77,13 @@ class SqlQuery(msgspec.Struct, frozen=True):
     """Whether the query counts as a read of its tables."""
     over_network: bool = False
     """Whether nobody sees classified columns in the clear."""
+    version: int | None = None
+    """A snapshot's number, instead of a time."""
+
+    @property
+    def is_now(self) -> bool:
+        """Whether it reads the newest snapshot."""
+        return self.at is None and self.version is None
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -99,7 +106,7 @@ def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
     from headrace.lake import reading
 
     started = time.perf_counter()
-    with _prepared(session, question) as (duckdb, text, values, seen):
+    with prepared(session, question) as (duckdb, text, values, seen):
         answer = _interruptible(
             duckdb, lambda: reading.run_query(duckdb, text, values, limit=question.limit)
         )
@@ -121,7 +128,7 @@ def write(session: ProjectSession, question: SqlQuery, out: BinaryIO, data_forma
     from headrace.lake import reading
     from headrace.lake.reading import DataFormat
 
-    with _prepared(session, question) as (duckdb, text, values, _):
+    with prepared(session, question) as (duckdb, text, values, _):
         form = DataFormat(data_format)
         _interruptible(
             duckdb,
@@ -146,9 +153,13 @@ def _interruptible(duckdb: DuckDB, call: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def _prepared(
+def prepared(
     session: ProjectSession, question: SqlQuery
 ) -> Iterator[tuple[DuckDB, str, dict[str, Any], _Snapshot]]:
+    """Open a DuckDB session for a query; give it, the query's text and values, and its snapshot.
+
+    Raise as `run_query` does.
+    """
     from headrace.engine.macros import defined
     from headrace.lake import reading
 
@@ -347,8 +358,8 @@ def _seen(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> 
     borrowed = session.borrowed
     theirs = _borrowed(session, question, [name for name in names if name in borrowed])
     with session.store.read() as tx:
-        snapshot = snapshot_of(session, tx, ReadQuery("", at=question.at))
-        then = None if question.at is None else snapshot
+        snapshot = snapshot_of(session, tx, ReadQuery("", at=question.at, version=question.version))
+        then = None if question.is_now else snapshot
         tables = [
             theirs.get(name) or _published(session, tx, name, then) or _declared(session, name)
             for name in names
@@ -482,7 +493,7 @@ def read_view(
     Its state is the worst of its inputs. Raise UsageError and LakeError as `read` does.
     """
     name = targets.target(query.asset, session.project()).node
-    state, through = _state_and_end(session, name)
+    state, through = state_and_end(session, name)
     question = _question(name, query, columns, over_network=over_network)
     counting = SqlQuery(
         f"select count(*) as n from {quote(name)}",
@@ -527,7 +538,7 @@ def _question(
     return SqlQuery(text, at=query.at, limit=query.limit, over_network=over_network)
 
 
-def _state_and_end(session: ProjectSession, name: str) -> tuple[str, str | None]:
+def state_and_end(session: ProjectSession, name: str) -> tuple[str, str | None]:
     """Return the view's state, and the oldest of its inputs' newest intervals."""
     if session.store is None or session.compiled is None:
         return "never", None

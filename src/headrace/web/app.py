@@ -41,7 +41,9 @@ from headrace.web.data import Data
 from headrace.web.endpoints import (
     ENDPOINTS,
     PREFIX,
+    Endpoint,
     Get,
+    GetRows,
     act_handler,
     act_state_handler,
     json_response,
@@ -56,6 +58,7 @@ from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
 from headrace.web.provider_sign_in import CALLBACK_PATH, LOGOUT_PATH, ProviderEndpoints
 from headrace.web.read_server import ReadServer
+from headrace.web.row_responses import RowResponses
 from headrace.web.sign_in import PROVIDER_PATH, SIGN_IN_PATH, SignInEndpoints
 
 # The status page where the web UI isn't built: a table without any script.
@@ -329,6 +332,7 @@ def app(
     root, env, _ = reader.project
     reads = read_server or ReadServer(root, env)
     data, tools = Data(reader, reads), agents.AgentEndpoint(reader, reads)
+    rows = RowResponses(reader, reads)
     badges = Badges(reader, lambda request: identify_request(request, guard, reader))
     sign_in = SignInEndpoints(reader, guard)
     provider = ProviderEndpoints(reader, guard, sign_in)
@@ -338,6 +342,13 @@ def app(
 
     async def see_again(request: Request) -> frozenset[str] | None:
         return await _see_again(request, guard, reader)
+
+    def handler(endpoint: Endpoint) -> RequestHandler:
+        if isinstance(endpoint, GetRows):
+            return rows.handler(endpoint)
+        if isinstance(endpoint, Get):
+            return query_handler(reader, endpoint)
+        return act_handler(reader, acts, endpoint)
 
     def route(
         path: str, endpoint: RequestHandler, method: str = "GET", *, guarded: bool = True
@@ -376,11 +387,7 @@ def app(
             route(f"{PREFIX}/events", Events(reader, see_again).answer),
             route(f"{PREFIX}/acts/{{act}}", _seeing(reader, act_state_handler(acts))),
             *(
-                (
-                    route(item.path, query_handler(reader, item))
-                    if isinstance(item, Get)
-                    else route(item.path, act_handler(reader, acts, item), "POST")
-                )
+                route(item.path, handler(item), "GET" if isinstance(item, Get) else "POST")
                 for item in ENDPOINTS
             ),
         ],

@@ -19,11 +19,12 @@ from starlette.responses import Response
 
 from headrace.model import StoreError, UnknownName
 from headrace.plan.compiled import is_view
+from headrace.services.data_pages import DataQuery
 from headrace.services.permissions import check_call
 from headrace.services.read import ReadLocation, find
 from headrace.services.read_connection import GONE
+from headrace.services.read_process import JSON, Head
 from headrace.services.read_process import DataFileRequest as Question
-from headrace.services.read_process import Head
 from headrace.services.read_queries import ReadQuery
 from headrace.services.session import ProjectSession
 from headrace.services.tool_process import ToolRequest
@@ -51,6 +52,8 @@ SECONDS_MAX = 50.0
 STARTS_MAX = 2
 """How often a read is begun if the process that forks readers has ended meanwhile."""
 CHUNK_BYTES = 1 << 16
+WHOLE_BYTES_MAX = 32 << 20
+"""Of a response that is read as a whole."""
 PREVIEW_ROWS = 100
 
 
@@ -63,6 +66,10 @@ class DataAsked(RequestParameters, frozen=True, kw_only=True):
     at: str | None = None
     version: Annotated[int, Meta(ge=0)] | None = None
     limit: Annotated[int, Meta(ge=0)] | None = None
+    where: tuple[str, ...] = ()
+    """Filters of a page of rows, each a JSON array; a file without them has all rows."""
+    search: str = ""
+    sort: tuple[str, ...] = ()
 
 
 class PreviewAsked(RequestParameters, frozen=True, kw_only=True):
@@ -98,9 +105,15 @@ class Data:
             version=parameters.version,
             limit=parameters.limit,
         )
-        return await self._answer(
-            request, query, form, _split_commas(parameters.columns) or None, self._files
-        )
+        columns = _split_commas(parameters.columns) or None
+        page = _page_query(parameters, columns)
+        if page is not None and form == JSON:
+            raise HttpProblem(
+                400,
+                "filters and an order need a file of CSV, Parquet or Arrow",
+                f"JSON has them at /api/v1/assets/{path.stem[:60]}/rows",
+            )
+        return await self._answer(request, query, form, columns, self._files, page)
 
     async def preview(self, request: Request) -> Response:
         """Return some rows, as `headrace read --json` does."""
@@ -121,16 +134,17 @@ class Data:
         form: str,
         columns: tuple[str, ...] | None,
         turns: asyncio.Semaphore,
+        page: DataQuery | None = None,
     ) -> Response:
         identity = request.state.identity
         location = await self._reader.response(lambda session: _location(session, query), identity)
-        headers = _headers(location, query, form, columns)
+        headers = _headers(location, query, form, columns, page)
         if "etag" in headers and etag_matches(
             request.headers.get("if-none-match", ""), headers["etag"]
         ):
             return Response(status_code=304, headers=headers)
-        question = Question(*self._reader.project, query, form, columns, identity)
-        await _acquire_slot(turns)
+        question = Question(*self._reader.project, query, form, columns, identity, page)
+        await acquire_slot(turns)
         try:
             rows, head = await self._begin(question)
         except BaseException:
@@ -183,10 +197,24 @@ async def read_whole(read_server: ReadServer, request: ToolRequest) -> bytes:
             if not line and await reader.code() == GONE:
                 continue
             _head(line)
-            return await reader.rows.read()
+            return await _read_all(reader)
         finally:
             reader.end()
     raise HttpProblem(503, "no process can be started that reads", "ask again in a minute")
+
+
+async def _read_all(reader: RowsReader) -> bytes:
+    """Return all bytes after the first line. Raise HttpProblem if there are too many."""
+    result = bytearray()
+    while chunk := await reader.rows.read(CHUNK_BYTES):
+        result += chunk
+        if len(result) > WHOLE_BYTES_MAX:
+            raise HttpProblem(
+                413,
+                f"these rows take more than {WHOLE_BYTES_MAX >> 20} MB",
+                "choose fewer columns or rows",
+            )
+    return bytes(result)
 
 
 def _location(session: ProjectSession, query: ReadQuery) -> ReadLocation | None:
@@ -195,7 +223,8 @@ def _location(session: ProjectSession, query: ReadQuery) -> ReadLocation | None:
     return None if is_view(session.project(), query.asset) else find(session, query)
 
 
-async def _acquire_slot(turns: asyncio.Semaphore) -> None:
+async def acquire_slot(turns: asyncio.Semaphore) -> None:
+    """Wait for a turn. Raise HttpProblem (503) after QUEUE_SECONDS."""
     try:
         async with asyncio.timeout(QUEUE_SECONDS):
             await turns.acquire()
@@ -240,12 +269,16 @@ async def _read_rows(reader: RowsReader) -> AsyncIterator[bytes]:
 
 
 def _headers(
-    location: ReadLocation | None, query: ReadQuery, form: str, columns: tuple[str, ...] | None
+    location: ReadLocation | None,
+    query: ReadQuery,
+    form: str,
+    columns: tuple[str, ...] | None,
+    page: DataQuery | None,
 ) -> dict[str, str]:
     """Return headers with the snapshot and its state. A view has no snapshot of its own."""
     if location is None or location.snapshot is None:
         return {"cache-control": "no-store"}
-    query_hash = hashlib.sha256(f"{query} {form} {columns}".encode()).hexdigest()[:16]
+    query_hash = hashlib.sha256(f"{query} {form} {columns} {page}".encode()).hexdigest()[:16]
     headers: dict[str, Any] = {
         "etag": f'"{location.snapshot}-{query_hash}"',
         "cache-control": "private, no-cache",
@@ -254,6 +287,27 @@ def _headers(
         "x-headrace-data-through": location.data_through,
     }
     return {name: value for name, value in headers.items() if value is not None}
+
+
+def _page_query(asked: DataAsked, columns: tuple[str, ...] | None) -> DataQuery | None:
+    """Return the query of a file that has some rows only, or another order; None for others."""
+    if not (asked.where or asked.search or asked.sort):
+        return None
+    if len(asked.partition) > 1 or asked.limit is not None:
+        raise HttpProblem(
+            400,
+            "filters and an order go with one partition or all, and without a limit",
+            "leave out `limit` and further partitions",
+        )
+    return DataQuery(
+        partition=asked.partition[0] if asked.partition else None,
+        at=asked.at,
+        version=asked.version,
+        columns=columns or (),
+        sort=asked.sort,
+        where=asked.where,
+        search=asked.search,
+    )
 
 
 def _split_commas(texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -74,6 +74,10 @@ class Get(Endpoint):
         self.of_files = of_files
 
 
+class GetRows(Get):
+    """A response with rows, or computed from them: a fork for reads runs the function."""
+
+
 class Post(Endpoint):
     """An action: it changes something and is recorded in the audit trail."""
 
@@ -194,6 +198,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/assets/{name}/partitions", "partitions", "nodes:list_partitions"),
     Get("/assets/{name}/history", "node_history", "node_history:node_history"),
     Get("/assets/{name}/code", "code", "nodes:code"),
+    GetRows("/assets/{name}/rows", "data_page", "data_pages:data_page"),
+    GetRows("/assets/{name}/profile", "data_profile", "data_pages:data_profile"),
     Get("/why/{subject:path}", "why", "why:why"),
     Get("/bottleneck", "bottleneck", "bottleneck:bottleneck"),
     Get("/complexity", "complexity", "complexity:complexity"),

@@ -1,7 +1,7 @@
 import { Link } from "react-router";
-import { NAVIGATION } from "../app/navigation";
 import { useResponse } from "../api/responses";
 import { addressOf } from "./addresses";
+import { nearestPages } from "./nearestPages";
 import { visibleText } from "./visible";
 
 const NAMES = 8;
@@ -15,9 +15,7 @@ export function NearestNames({ to }: { to: string }) {
     { query: { q: name, limit: NAMES, near: true } },
     name !== "",
   );
-  const pages = NAVIGATION.filter((entry) =>
-    entry.name.toLowerCase().startsWith(name.toLowerCase().slice(0, 3)),
-  );
+  const pages = nearestPages(name);
   const rows = (data?.found ?? []).filter((row) => row.kind !== "column");
   if (!name || (!rows.length && !pages.length)) return null;
   return (

@@ -25,7 +25,7 @@ from headrace.services.parameters import (
     request_type,
 )
 from headrace.services.permissions import COMMANDS
-from headrace.web.endpoints import ENDPOINTS
+from headrace.web.endpoints import ENDPOINTS, GetRows
 
 TOOLS_FILE = Path(__file__).with_name("tools.json")
 READING = (Permission.SEE, Permission.READ, Permission.AUDIT)
@@ -44,6 +44,8 @@ NOT_FOR_AGENTS = {
     "classify": "it looks at clear values, and a person decides about what it proposes",
     "optimize --prove": "it runs queries in the process that calls it, for up to an hour",
     "optimize apply": "it writes files of the project",
+    "read page": "`read` gives the same rows",
+    "read profile": "`sql` gives the same figures",
     "test": "it runs the code of assets in the process that calls it",
     "try": "it runs the code of assets in the process that calls it",
 }
@@ -57,7 +59,7 @@ CUT_KEY = "cut"
 APPROVAL_KEY = "waits_for_approval"
 """The name of the note that an act waits for an approval, and what to tell the person."""
 
-_SERVED = {endpoint.command for endpoint in ENDPOINTS}
+_SERVED = {item.command for item in ENDPOINTS if not isinstance(item, GetRows)}
 
 
 class Tool(msgspec.Struct, frozen=True):

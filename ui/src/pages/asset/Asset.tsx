@@ -18,7 +18,7 @@ import { Deliveries } from "./Deliveries";
 import { History } from "./History";
 import { Lineage } from "./Lineage";
 import { Partitions } from "./Partitions";
-import { Preview } from "./Preview";
+import { Data } from "./Data";
 import { Runs } from "./Runs";
 import "./asset.css";
 
@@ -76,7 +76,7 @@ const PARTS: readonly Part[] = [
   { part: "runs", name: "Runs", show: ({ node }) => <Runs name={node.name} /> },
   { part: "use", name: "Use", show: ({ node }) => <UsedBy name={node.name} /> },
   { part: "code", name: "Code", show: ({ node }) => <Code name={node.name} /> },
-  { part: "preview", name: "Data", show: ({ node }) => <Preview name={node.name} /> },
+  { part: "preview", name: "Data", show: ({ node }) => <Data name={node.name} /> },
 ];
 
 export function Asset() {

@@ -1,0 +1,215 @@
+"""Pages of rows over HTTP: filtered, sorted and profiled on one snapshot, masked as for `read`."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pyarrow.parquet as pq
+import pytest
+from door_lab import Opened, opened
+from serve_lab import headrace, project, write
+
+NOW = "2025-03-04T08:00"
+CONTRACT = """apiVersion: v3.1.0
+kind: DataContract
+id: people
+name: people
+version: 1.0.0
+status: active
+schema:
+  - name: people
+    properties:
+      - {name: day, logicalType: date, physicalType: DATE}
+      - {name: city, logicalType: string, physicalType: VARCHAR}
+      - {name: n, logicalType: integer, physicalType: BIGINT}
+      - {name: amount, logicalType: number, physicalType: DOUBLE}
+      - {name: name, logicalType: string, physicalType: VARCHAR, classification: restricted}
+"""
+HEAD = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
+NAMES = ["Ann", "Bob", "Cat", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jim"]
+
+
+def _delivery(day: str, first: int) -> str:
+    lines = [
+        f"{day},{name} Secret,{'Ulm' if number % 3 else 'Köln <b>'},{number},{number * 1.5}"
+        for number, name in enumerate(NAMES, first)
+    ]
+    return "day,name,city,n,amount\n" + "\n".join(lines) + f"\n{day},Nil Secret,,,\n"
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    root = project(tmp_path_factory.mktemp("pages") / "shop")
+    write(root / "contracts/people.odcs.yaml", CONTRACT)
+    write(
+        root / "sources/people.yaml",
+        "source: people\nowner: core\npartition: day\nfiles: landing/people_{date:%Y-%m-%d}.csv\n",
+    )
+    write(
+        root / "assets/loud.sql",
+        HEAD + "select day, upper(name) as shout, city, n, amount, [n, n + 1] as pair,"
+        " {'city': city, 'n': n} as place from people\n",
+    )
+    write(
+        root / "assets/seen.sql",
+        "/* headrace\nowner: core\nmaterialize: view\n*/\nselect shout, city, n from loud\n",
+    )
+    write(root / "landing/people_2025-03-02.csv", _delivery("2025-03-02", 0))
+    write(root / "landing/people_2025-03-03.csv", _delivery("2025-03-03", 10))
+    headrace(root, "tick", "--now", NOW)
+    with opened(root) as result:
+        yield result
+
+
+def rows(door: Opened, name: str, **parameters: object) -> dict[str, object]:
+    answer = door.get(f"/api/v1/assets/{name}/rows?{urlencode(parameters, doseq=True)}")
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def numbers(page: dict[str, object]) -> list[object]:
+    return [row["n"] for row in page["rows"]]
+
+
+def where(*filters: list[str]) -> list[str]:
+    return [json.dumps(item) for item in filters]
+
+
+def test_rows_are_sorted_filtered_and_searched_by_the_server(door: Opened) -> None:
+    """Would catch: an order of the loaded rows only, a filter that compares numbers as text, or a
+    count that isn't that of the rows."""
+    first = rows(door, "loud", sort="-n", limit=3)
+    assert numbers(first) == [19, 18, 17]
+    assert (first["rows_total"], first["rows_matching"]) == (22, 22)
+    some = rows(door, "loud", where=where(["n", "ge", "9"], ["city", "eq", "Ulm"]), sort="n")
+    assert numbers(some) == [10, 11, 13, 14, 16, 17, 19] and some["rows_matching"] == 7
+    assert numbers(rows(door, "loud", search="KÖLN", sort=["city", "-n"], limit=2)) == [18, 15]
+    assert rows(door, "loud", where=where(["n", "null"]))["rows_matching"] == 2
+    assert rows(door, "loud", where=where(["place", "contains", "ulm"]))["rows_matching"] == 13
+    assert numbers(rows(door, "loud", partition="2025-03-03", sort="n", limit=1)) == [10]
+    assert numbers(rows(door, "seen", where=where(["n", "lt", "2"]), sort="-n")) == [1, 0]
+
+
+def test_pages_together_are_all_rows_once(door: Opened) -> None:
+    """Would catch: rows that are lost or repeated between pages, among equal values and of a
+    view, whose rows have no order."""
+    for name, sort in (("loud", ""), ("loud", "city"), ("seen", ""), ("seen", "city")):
+        page = rows(door, name, sort=sort, limit=4)
+        results = numbers(page)
+        while page["next"]:
+            page = rows(door, name, sort=sort, limit=4, cursor=page["next"])
+            assert page["rows_total"] is None
+            results += numbers(page)
+        assert sorted(str(n) for n in results) == sorted(map(str, [*range(20), None, None])), name
+
+
+def test_classified_values_decide_nothing(door: Opened) -> None:
+    """Would catch: a search, a filter, an order or a profile over values that the reader may not
+    see, which would tell them letter by letter."""
+    for name in ("loud", "people", "seen"):
+        page = rows(door, name)
+        assert "secret" not in json.dumps(page).lower() and page["masked"], name
+        assert rows(door, name, search="secret")["rows_matching"] == 0, name
+        for query in (
+            {"where": where(["shout", "contains", "a"])},
+            {"sort": "SHOUT"},
+            {"columns": "shout"},
+            {"where": where(["name", "contains", "a"]), "sort": "name"},
+        ):
+            answer = door.get(f"/api/v1/assets/{name}/rows?{urlencode(query, doseq=True)}")
+            assert answer.status == 400 and "no column" in answer.json["detail"], (name, query)
+        profile = door.get(f"/api/v1/assets/{name}/profile").json
+        assert not {"shout", "name"} & {item["column"] for item in profile["columns"]}
+
+
+def test_a_profile_is_of_the_rows_that_fit(door: Opened) -> None:
+    """Would catch: figures of all rows above a filtered table, ranges that miss the greatest
+    value, or nested values that break the others' figures."""
+    profile = door.get("/api/v1/assets/loud/profile").json
+    by_name = {item["column"]: item for item in profile["columns"]}
+    n = by_name["n"]
+    assert (profile["rows"], n["nulls"], n["distinct"]) == (22, 2, 20)
+    assert (n["least"], n["greatest"]) == ("0", "19")
+    assert sum(item["rows"] for item in n["ranges"]) == 20 and n["ranges"][-1]["high"] == "19"
+    assert by_name["city"]["frequent"] == [
+        {"value": "Ulm", "rows": 13},
+        {"value": "Köln <b>", "rows": 7},
+    ]
+    assert by_name["pair"]["distinct"] is None and by_name["pair"]["nulls"] == 0
+    query = urlencode({"where": where(["city", "eq", "Ulm"])}, doseq=True)
+    some = door.get(f"/api/v1/assets/loud/profile?columns=n&{query}").json
+    assert some["rows"] == 13 and [item["column"] for item in some["columns"]] == ["n"]
+    assert door.get("/api/v1/assets/seen/profile").json["rows"] == 22
+
+
+def test_a_file_has_the_rows_that_are_on_the_page(door: Opened) -> None:
+    """Would catch: a download of everything from a filtered page, or one with columns that the
+    page leaves out."""
+    query = urlencode(
+        {"where": where(["n", "gt", "17"]), "sort": "-n", "columns": "n,city"}, doseq=True
+    )
+    answer = door.get(f"/data/loud.csv?{query}")
+    assert answer.body.decode().splitlines() == ["n,city", "19,Ulm", "18,Köln <b>"]
+    assert answer.headers["x-headrace-masked"] == "shout"
+    table = pq.read_table(io.BytesIO(door.get(f"/data/loud.parquet?{query}").body))
+    assert table.column("n").to_pylist() == [19, 18]
+    whole = door.get(f"/data/loud.csv?{urlencode({'search': 'ulm'})}").body.decode().lower()
+    assert "secret" not in whole and len(whole.splitlines()) == 14
+    assert door.get("/data/loud.json?search=x").status == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("sort=nothing", 400),
+        ("where=x", 400),
+        ('where=["n","eq","many"]', 400),
+        ('where=["n","between","1"]', 400),
+        ('where=["pair","eq","1"]', 400),
+        ("where=" + "[" * 900, 400),
+        ("cursor=x", 400),
+        ("version=999999", 400),
+        ("partition=2025-99-99", 400),
+        ("limit=0", 400),
+        ("limit=100000", 400),
+        ('where=["n\\"; drop","eq","1"]', 400),
+        ("columns=" + "&columns=".join(f"c{n}" for n in range(41)), 400),
+    ],
+)
+def test_what_cant_be_read_says_so(door: Opened, query: str, status: int) -> None:
+    """Would catch: a server error, or a page that silently shows something else."""
+    for path in ("rows", "profile"):
+        if path == "profile" and query.startswith(("cursor", "limit", "sort")):
+            continue
+        answer = door.get(f"/api/v1/assets/loud/{path}?{quote(query, safe='=&')}")
+        assert answer.status == status and answer.json["hint"] is not None, (query, answer.body)
+    assert door.get("/api/v1/assets/nothing/rows").status == 404
+
+
+def test_text_is_no_sql(door: Opened) -> None:
+    """Would catch: a value or a search that ends the statement."""
+    for text in ("'; drop table x --", "\0", "%' or 1=1 --", "\u202e"):
+        assert rows(door, "loud", search=text)["rows_matching"] == 0
+        assert rows(door, "loud", where=where(["city", "eq", text]))["rows_matching"] == 0
+
+
+def test_a_read_ends_when_its_reader_leaves(door: Opened) -> None:
+    """Would catch: a page that was closed, whose query goes on for a minute."""
+    query = urlencode({"search": "x"})
+    with socket.create_connection(("127.0.0.1", door.port)) as connection:
+        connection.sendall(
+            f"GET /api/v1/assets/loud/rows?{query} HTTP/1.1\r\nHost: 127.0.0.1:{door.port}\r\n"
+            f"Authorization: Bearer {door.token}\r\n\r\n".encode()
+        )
+    children = Path(f"/proc/{door.reads.pid}/task/{door.reads.pid}/children")
+    limit = time.monotonic() + 10
+    while children.read_text() and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert children.read_text() == ""
+    assert rows(door, "loud")["rows_matching"] == 22

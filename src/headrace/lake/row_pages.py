@@ -27,9 +27,9 @@ RANGES = 12
 """Number of ranges of equal width in a profile."""
 FREQUENT_MAX = 6
 FREQUENT_OF_MAX = 1_000
-"""The most frequent values are counted for columns with at most so many distinct ones."""
+"""The most frequent values are counted for columns with at most this number of distinct ones."""
 EXACT_ROWS_MAX = 1_000_000
-"""Up to so many rows, distinct values are counted exactly."""
+"""Distinct values are counted exactly in at most this number of rows."""
 TEXT_MAX = 200
 """Characters of a value in a profile."""
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")

@@ -38,6 +38,7 @@ PAGES = (
     "/approvals/{approval}",
     "/checks",
     "/use",
+    "/sql",
     "/audit",
 )
 

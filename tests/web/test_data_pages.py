@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import pyarrow.parquet as pq
 import pytest
 from door_lab import Opened, opened
-from serve_lab import headrace, project, write
+from serve_lab import Answer, ask, headrace, project, write
 
 NOW = "2025-03-04T08:00"
 CONTRACT = """apiVersion: v3.1.0
@@ -199,17 +199,106 @@ def test_text_is_no_sql(door: Opened) -> None:
         assert rows(door, "loud", where=where(["city", "eq", text]))["rows_matching"] == 0
 
 
+def asked(door: Opened, query: str, **more: object) -> Answer:
+    body = json.dumps({"query": query, **more})
+    return ask(
+        door.port,
+        "/api/v1/sql",
+        method="POST",
+        body=body.encode(),
+        Authorization=f"Bearer {door.token}",
+        Content_Type="application/json",
+        X_Headrace_Act="1",
+    )
+
+
+def test_a_query_sees_what_a_reader_over_the_network_sees(door: Opened) -> None:
+    """Would catch: a console that reads past the masks, or that answers with more rows than were
+    asked for without saying so."""
+    answer = asked(door, "select city, count(*) as n from loud group by all order by 2", limit=2)
+    assert answer.status == 200, answer.body
+    assert [row["n"] for row in answer.json["rows"]] == [2, 7] and answer.json["truncated"]
+    assert answer.json["masked"] == ["loud.shout"]
+    for query in ("select * from people", "from loud", "select * from seen"):
+        answer = asked(door, query)
+        assert answer.status == 200 and b"secret" not in answer.body.lower(), query
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select shout from loud",
+        "select name from people",
+        "select * from nothing",
+        "select * from read_csv('/etc/passwd')",
+        "select * from read_parquet('**/*.parquet')",
+        "from loud where current_setting('allowed_paths') is not null",
+        "drop table loud",
+        "select 1; select 2",
+        "attach 'x.db'",
+        "copy loud to '/tmp/x.csv'",
+        "select",
+        "",
+        "select $x",
+        "(" * 20_000,
+    ],
+)
+def test_a_query_that_may_not_run_says_why(door: Opened, query: str) -> None:
+    """Would catch: a console that writes, reads files, or answers with a server error."""
+    answer = asked(door, query)
+    assert answer.status == 400 and answer.json["detail"], answer.body
+    assert b"secret" not in answer.body.lower()
+
+
+def test_a_query_needs_the_header_and_its_limits(door: Opened) -> None:
+    """Would catch: a page of another site that runs queries, or a body of any size."""
+    assert asked(door, "select 1", limit=10_001).status == 400
+    assert asked(door, "select 1 -- " + "x" * 70_000).status == 413
+    assert door.get("/api/v1/sql").status in (404, 405)
+
+
+def test_a_cancelled_query_ends_on_the_server(door: Opened) -> None:
+    """Would catch: a query that goes on for a minute after *Cancel*."""
+    assert asked(door, "select 1 as one").status == 200  # the process for reads runs
+    body = json.dumps(
+        {"query": "select sum(a.range * b.range) from range(1000000) a, range(1000000) b"}
+    )
+    with socket.create_connection(("127.0.0.1", door.port)) as connection:
+        connection.sendall(
+            (
+                f"POST /api/v1/sql HTTP/1.1\r\nHost: 127.0.0.1:{door.port}\r\n"
+                f"Authorization: Bearer {door.token}\r\nContent-Type: application/json\r\n"
+                f"X-Headrace-Act: 1\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            ).encode()
+        )
+        limit = time.monotonic() + 30
+        while not children_of(door) and time.monotonic() < limit:
+            time.sleep(0.05)
+        assert children_of(door)
+        time.sleep(1)
+        assert children_of(door)
+    limit = time.monotonic() + 10
+    while children_of(door) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert children_of(door) == ""
+    assert asked(door, "select 1 as one").json["rows"] == [{"one": 1}]
+
+
+def children_of(door: Opened) -> str:
+    return Path(f"/proc/{door.reads.pid}/task/{door.reads.pid}/children").read_text()
+
+
 def test_a_read_ends_when_its_reader_leaves(door: Opened) -> None:
     """Would catch: a page that was closed, whose query goes on for a minute."""
     query = urlencode({"search": "x"})
+    assert rows(door, "loud")["rows"]  # the process for reads runs
     with socket.create_connection(("127.0.0.1", door.port)) as connection:
         connection.sendall(
             f"GET /api/v1/assets/loud/rows?{query} HTTP/1.1\r\nHost: 127.0.0.1:{door.port}\r\n"
             f"Authorization: Bearer {door.token}\r\n\r\n".encode()
         )
-    children = Path(f"/proc/{door.reads.pid}/task/{door.reads.pid}/children")
     limit = time.monotonic() + 10
-    while children.read_text() and time.monotonic() < limit:
+    while children_of(door) and time.monotonic() < limit:
         time.sleep(0.05)
-    assert children.read_text() == ""
+    assert children_of(door) == ""
     assert rows(door, "loud")["rows_matching"] == 22

@@ -189,6 +189,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "browser_sessions:end_session": _ROW("session end", ADMINISTER),
     "browser_sessions:list_sessions": _ROW("session list", ADMINISTER),
     "sql:attach": _ROW("sql --attach", ADMINISTER),
+    "sql:console": _ROW("sql page", READ),
     "sql:diff": _ROW("diff", READ, "target"),
     "sql:run_query": _ROW("sql", READ),
     "sql:write": _ROW("sql", READ),

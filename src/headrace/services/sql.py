@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from headrace.compiler.project_files import read_text, scan
 from headrace.lake import PARTITION_COLUMN, LakeColumn, catalog
@@ -120,6 +121,34 @@ def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
         seconds=time.perf_counter() - started,
         masked=list(seen.masked),
     )
+
+
+CONSOLE_ROWS_MAX = 10_000
+
+
+class ConsoleQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A query of a page; `at` and `version` exclude each other, and without both it is of now."""
+
+    query: str
+    at: str | None = None
+    version: Annotated[int, Meta(ge=0)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=CONSOLE_ROWS_MAX)] = 1_000
+
+
+@authorised
+def console(session: ProjectSession, question: ConsoleQuery) -> SqlResponse:
+    """Run a read-only query over one snapshot for a page, where nobody sees classified columns.
+
+    Raise as `run_query`.
+    """
+    query = SqlQuery(
+        question.query,
+        at=question.at,
+        version=question.version,
+        limit=question.limit,
+        over_network=True,
+    )
+    return run_query(session, query)
 
 
 @authorised

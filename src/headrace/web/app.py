@@ -44,6 +44,7 @@ from headrace.web.endpoints import (
     Endpoint,
     Get,
     GetRows,
+    PostRows,
     act_handler,
     act_state_handler,
     json_response,
@@ -344,7 +345,7 @@ def app(
         return await _see_again(request, guard, reader)
 
     def handler(endpoint: Endpoint) -> RequestHandler:
-        if isinstance(endpoint, GetRows):
+        if isinstance(endpoint, GetRows | PostRows):
             return rows.handler(endpoint)
         if isinstance(endpoint, Get):
             return query_handler(reader, endpoint)

@@ -82,6 +82,13 @@ class Post(Endpoint):
     """An action: it changes something and is recorded in the audit trail."""
 
 
+class PostRows(Post):
+    """A response computed from rows, as of GetRows; its parameters are too long for an address.
+
+    It changes nothing.
+    """
+
+
 # Handlers of requests, made of endpoints.
 
 RequestHandler = Callable[[Request], Awaitable[Response]]
@@ -250,6 +257,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/sessions", "sessions", "browser_sessions:list_sessions", of_files=True),
     Get("/audit", "audit", "audit:show"),
     Get("/audit/verify", "audit_verify", "audit:audit_verify"),
+    PostRows("/sql", "sql", "sql:console"),
     Post("/apply", "do_apply", "apply:apply_plan"),
     Post("/incidents/report", "do_report", "incident_records:report"),
     Post("/incidents/{incident}/fix", "do_fix", "fix:run_fix"),

@@ -20,7 +20,7 @@ from headrace.services.responses import ReadResponse
 from headrace.services.responses.figures import ROWS
 from headrace.web.acts import ActResponse
 from headrace.web.data import PreviewAsked
-from headrace.web.endpoints import ENDPOINTS, PREFIX, Endpoint, Get
+from headrace.web.endpoints import ENDPOINTS, PREFIX, Endpoint, Get, PostRows
 from headrace.web.http import ProblemResponse
 from headrace.web.sign_in import OwnSessionResponse
 
@@ -119,11 +119,13 @@ def _operation(
         "required": required,
         "additionalProperties": False,
     }
+    results["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
+    if isinstance(endpoint, PostRows):
+        return results
     under_way = {
         "description": "it is under way: `Location` has its state",
         "content": {_JSON: {"schema": schemas[repr(ActResponse)]}},
     }
-    results["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
     results["responses"]["202"] = under_way
     return results
 

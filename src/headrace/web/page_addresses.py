@@ -55,6 +55,7 @@ PAGES = {
     "plan": Page(second=False),
     "checks": Page(second=False),
     "use": Page(second=False),
+    "sql": Page(second=False),
     "audit": Page(second=False),
 }
 """Addresses of the UI besides `/`, by their first part."""

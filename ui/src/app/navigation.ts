@@ -9,6 +9,7 @@ export const NAVIGATION: readonly Entry[] = [
   { path: "/graph", name: "Graph", key: "e", group: "Explore" },
   { path: "/calendar", name: "Calendar", key: "n", group: "Explore" },
   { path: "/runs", name: "Runs", key: "r", group: "Explore" },
+  { path: "/sql", name: "SQL", key: "q", group: "Explore" },
   { path: "/backfills", name: "Backfills", key: "b", group: "Explore" },
   { path: "/plan", name: "Plan", key: "p", group: "Govern" },
   { path: "/approvals", name: "Approvals", key: "o", group: "Govern" },

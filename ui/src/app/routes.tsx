@@ -74,6 +74,7 @@ const pages: RouteObject[] = [
       Component: (await import("../pages/approvals/Approval")).Approval,
     }),
   },
+  { path: "sql", lazy: async () => ({ Component: (await import("../pages/sql/Sql")).Sql }) },
   { path: "use", lazy: async () => ({ Component: (await import("../pages/use/Use")).Use }) },
   {
     path: "contracts/:node",

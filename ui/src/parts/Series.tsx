@@ -21,6 +21,8 @@ type Props = {
   label: string;
   /** What the values are: the name of their column. */
   quantity: string;
+  /** What names the points, if they aren't partitions. */
+  across?: string;
   /** The oldest first. */
   points: readonly Point[];
   format: (value: number) => string;
@@ -43,6 +45,7 @@ const DOTS_MAX = 120;
 export function Series({
   label,
   quantity,
+  across = "Partition",
   points,
   format,
   expected,
@@ -118,7 +121,7 @@ export function Series({
         <summary>As a table ({points.length})</summary>
         <Table
           label={label}
-          columns={columnsOf(quantity, format, points)}
+          columns={columnsOf(across, quantity, format, points)}
           rows={points.toReversed()}
           keyOf={(point) => point.name}
         />
@@ -165,6 +168,7 @@ function descriptionOf(
 }
 
 function columnsOf(
+  across: string,
   quantity: string,
   format: Props["format"],
   points: readonly Point[],
@@ -175,7 +179,7 @@ function columnsOf(
     cell: (point) => usualOf(point, format),
   };
   return [
-    { name: "Partition", cell: (point) => <span className="mono">{point.name}</span> },
+    { name: across, cell: (point) => <span className="mono">{point.name}</span> },
     { name: quantity, className: "number", cell: (point) => textOf(point, format) },
     ...(points.some(({ low }) => low != null) ? [usual] : []),
     {

@@ -23,16 +23,18 @@ export function readableValue(value: unknown): string {
     : textOfValue(value);
 }
 
+/** A value as a file has it: nothing is escaped. */
+export function textOfRaw(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
 /** Rows as text that a spreadsheet takes: a line for each, tabs between values. */
 export function tabbedText(
   columns: readonly string[],
   rows: readonly Record<string, unknown>[],
 ): string {
-  const cell = (value: unknown) => {
-    if (value === null || value === undefined) return "";
-    const text = typeof value === "string" ? value : JSON.stringify(value);
-    return text.replace(/[\t\r\n]+/g, " ");
-  };
+  const cell = (value: unknown) => textOfRaw(value).replace(/[\t\r\n]+/g, " ");
   return [columns, ...rows.map((row) => columns.map((name) => row[name]))]
     .map((line) => line.map(cell).join("\t"))
     .join("\n");

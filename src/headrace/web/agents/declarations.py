@@ -25,7 +25,7 @@ from headrace.services.parameters import (
     request_type,
 )
 from headrace.services.permissions import COMMANDS
-from headrace.web.endpoints import ENDPOINTS, GetRows
+from headrace.web.endpoints import ENDPOINTS, GetRows, PostRows
 
 TOOLS_FILE = Path(__file__).with_name("tools.json")
 READING = (Permission.SEE, Permission.READ, Permission.AUDIT)
@@ -46,6 +46,7 @@ NOT_FOR_AGENTS = {
     "optimize apply": "it writes files of the project",
     "read page": "`read` gives the same rows",
     "read profile": "`sql` gives the same figures",
+    "sql page": "`sql` runs the same queries",
     "test": "it runs the code of assets in the process that calls it",
     "try": "it runs the code of assets in the process that calls it",
 }
@@ -59,7 +60,7 @@ CUT_KEY = "cut"
 APPROVAL_KEY = "waits_for_approval"
 """The name of the note that an act waits for an approval, and what to tell the person."""
 
-_SERVED = {item.command for item in ENDPOINTS if not isinstance(item, GetRows)}
+_SERVED = {item.command for item in ENDPOINTS if not isinstance(item, GetRows | PostRows)}
 
 
 class Tool(msgspec.Struct, frozen=True):

@@ -134,7 +134,7 @@ def relation(
 
     The rows are in partition order. Raise LakeError for an unreadable file.
     """
-    with _reading(data_folder, files, timezone) as session:
+    with _reading(data_folder, files, timezone, masks) as session:
         yield session, masked_relation(session.connection, files, columns, masks)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.ledger.records import (
+    ActApproval,
     CurrentLeader,
     LedgerBackfill,
     LedgerDelivery,
@@ -27,6 +28,7 @@ class Rows:
         self.paused: list[Standstill] = []
         self.named: list[LedgerIncident] = []
         self.planned: list[LedgerBackfill] = []
+        self.asked: list[ActApproval] = []
         self.idle: list[tuple[int, int]] = []
         self.refused: list[Unread] = []
         self.looked: int | None = 1_000_000_000
@@ -50,6 +52,9 @@ class Rows:
 
     def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
         return self.planned
+
+    def approvals(self, node: str, partition: str) -> Sequence[ActApproval]:
+        return self.asked
 
     def newest_before(
         self, node: str, at_us: int, epoch: int | None, n: int | None

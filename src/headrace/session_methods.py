@@ -164,7 +164,10 @@ class SessionMethods:
         return result
 
     def approvals(self) -> list[ApprovalRow]:
-        """Return the plans that need or needed an approval (at most 50), newest first."""
+        """Return the plans that need or needed an approval (at most 50), newest first.
+
+        A role that is limited to nodes gets the plans that it can answer or has asked for.
+        """
         result: list[ApprovalRow] = self._call("approvals:approvals")
         return result
 

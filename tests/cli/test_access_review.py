@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 from clilab import Project
 
@@ -56,3 +57,22 @@ def test_validate_names_rules_that_end_soon(shop: Project) -> None:
     ]  # fmt: skip
     assert "ends after 2025-03-20" in problems[0]["message"]
     assert "ended on 2025-03-01" in problems[1]["message"]
+
+
+def test_status_and_doctor_name_roles_before_they_end(shop: Project) -> None:
+    """Would catch: an operator who learns at night that the role ended yesterday."""
+    me = shop.json("access", "whoami")["who"]
+    (shop.root / "access.yaml").write_text(RULES % me)
+    shop.text("apply", "--yes")
+    (item,) = [row for row in shop.json("status")["open"] if row["kind"] == "role_ends"]
+    assert item["count"] == 1 and item["command"] == "headrace access review"
+    assert item["text"] == "roles that end soon: user:ana and 1 more (2025-03-20)"
+    assert "roles that end soon" in shop.text("status")
+    _, out, _ = shop.call(shop.root, "doctor", "--json")
+    roles = [row for row in json.loads(out) if row["name"] == "ending roles"]
+    assert [(row["state"], row["todo"].rpartition(":")[2]) for row in roles] == [
+        ("warn", "4"), ("warn", "2"),
+    ]  # fmt: skip
+    (shop.root / "access.yaml").write_text(f"- {{role: admin, to: [{me}]}}\n")
+    shop.text("apply", "--yes")
+    assert not [row for row in shop.json("status")["open"] if row["kind"] == "role_ends"]

@@ -106,6 +106,9 @@ def test_releasing_held_rows_waits_for_another_person(
     people.text("approve", row["id"], "--reason", "agreed")
     become(monkeypatch, "ana")
     assert people.json(*act)["state"] == "published"
+    waits = people.json("why", "orders_clean@2025-03-04")["segments"]
+    asked = [item for item in waits if item["kind"] == "approval"]
+    assert "accepting held data: approved by bo" in asked[0]["note"], waits
     dropped = people.json("quarantine", "drop", "orders@2025-03-05", "--reason", "never")
     assert dropped["state"] == "dropped"
 

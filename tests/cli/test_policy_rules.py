@@ -306,3 +306,54 @@ def test_tests_of_the_policy_run_in_validate(people: Project) -> None:
     assert code != 0
     assert problem["file"] == "headrace.toml" and problem["line"] == before + 17
     assert "says `approve` to `user:ana`, and the test expects `allow`" in problem["message"]
+
+
+COSTS = """
+[costs]
+currency = "EUR"
+slot_hour = {slot_hour}
+"""
+COST_RULE = """
+[[policy.rule]]
+name = "expensive"
+when = "cost > 5"
+"""
+
+
+def test_a_rule_about_cost_needs_rates(shop: Project) -> None:
+    """Would catch: a rule that no plan can meet, or that every plan meets, unnoticed."""
+    rules(shop, COST_RULE)
+    code, out, _ = shop.call(shop.root, "validate")
+    assert code == 1 and "is about `cost`, and there are no rates in [costs]" in out
+    rules(shop, COSTS.format(slot_hour=1))
+    assert shop.json("validate")["ok"]
+
+
+def test_the_predicted_cost_of_a_plan_asks_for_an_approval(shop: Project) -> None:
+    """Would catch: a cost of 0 for what is unknown, and rates that don't count."""
+    rules(shop, COST_RULE + COSTS.format(slot_hour=0.001))
+    shop.text("apply", "--yes")
+    assert shop.json(*BACKFILL, "--dry-run")["approval"] is None, "milliseconds cost nearly nothing"
+    settings = shop.root / "headrace.toml"
+    settings.write_text(settings.read_text().replace("0.001", "100000000"))
+    shop.text("apply", "--yes")
+    dry = shop.json(*BACKFILL, "--dry-run")
+    assert dry["approval"]["name"] == "expensive"
+    cost = dry["approval"]["consequence"]["cost"]
+    assert cost > 5 and f"predicted cost: {cost:,.2f}" in shop.text(*BACKFILL, "--dry-run")
+    (shop.root / "assets/novel.sql").write_text(
+        "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\nselect * from revenue\n"
+    )
+    settings.write_text(settings.read_text().replace("100000000", "0.001"))
+    shop.text("apply", "--yes")
+    never = (*BACKFILL[:1], "novel", *BACKFILL[2:])
+    unknown = shop.json(*never, "--dry-run")
+    assert unknown["approval"]["consequence"]["cost"] is None
+    assert "predicted cost: it isn't known" in shop.text(*never, "--dry-run")
+
+
+def test_policy_tests_may_name_a_cost(shop: Project) -> None:
+    """Would catch: a rule that nobody can test."""
+    test = '\n[[policy.tests]]\nactor = "user:ana"\nplan = {cost = 6}\nexpect = "approve"\n'
+    rules(shop, COST_RULE + COSTS.format(slot_hour=1) + test)
+    assert shop.json("validate")["ok"]

@@ -41,6 +41,10 @@ NOT_RUN = {
     ("docs/how-to/sign-in.md", "[sign_in]"): "needs a provider, which tests/web starts",
     ("docs/how-to/sign-in.md", '- {role: operator, to: ["group:night-shi'): "needs a provider",
     ("docs/how-to/approve.md", "[serve]"): "a part of headrace.toml; tests/cli has the whole",
+    (
+        "docs/how-to/approve.md",
+        "[[policy.rule]]",
+    ): "a part of headrace.toml; tests/cli has the whole",
     ("docs/how-to/approve.md", 'headrace approve A1 --reason "agreed wit'): (
         "needs a second person, whom tests/cli/test_policy_rules.py has"
     ),

@@ -118,17 +118,39 @@ def test_a_weaker_promise_is_agreed_by_the_other_domains(company: Company) -> No
         company.add_user(name)
     contract = company.root / "contracts/customers.odcs.yaml"
     contract.write_text(contract.read_text().replace(", unique: true", ""))
+    plan = company.json("plan")
+    assert [(row["domain"], row["owners"], row["needed"]) for row in plan["agreements"]] == [
+        ("finance", ["finance"], True),
+        ("risk", ["risk"], True),
+    ]
+    assert plan["agreements"][0]["changes"] == ["id needn't be unique"]
+    assert "board-report" in plan["agreements"][0]["readers"]
+    said = company.run("plan", code=None).stdout
+    assert "finance reads it" in said and "must agree, by `headrace approve`: risk" in said
     asked = ["apply", "--yes", "--reason", "the shop delivers corrections as new rows"]
     code, said = company.as_("retail", *asked)
     assert code == 3 and "domain:finance" in said and "domain:risk" in said
     code, said = company.as_("retail", "approve", "A1", "--reason", "we need it")
     assert code == 3 and "another person" in said
+    assert "id needn't be unique (read in finance, risk)" in company.run("approvals").stdout
     with serving(company.root, leads=False) as server:
-        for name in ("frida", "rosa"):
-            assert _approved(server, name, "A1")["id"] == "A1"
+        assert _approved(server, "frida", "A1")["id"] == "A1"
+        (of_finance, of_risk) = company.json("plan")["agreements"]
+        assert [row["by"] for row in of_finance["agreed"]] == ["user:frida"]
+        assert of_risk["agreed"] == [] and of_risk["needed"]
+        assert company.as_("retail", *asked)[0] == 3, "risk hasn't agreed yet"
+        assert _approved(server, "rosa", "A1")["id"] == "A1"
     assert company.as_("retail", *asked)[0] == 0
     acts = [row for row in company.json("audit", "show") if "approv" in row["action"]]
     assert {"user:frida", "user:rosa"} <= {row["actor"] for row in acts}
+    agreed = company.json("audit", "show", "--action", "contract.agreed")
+    assert [(row["actor"], row["object"], row["after"]["domains"]) for row in agreed] == [
+        ("user:rosa", "contract:customers", ["risk"]),
+        ("user:frida", "contract:customers", ["finance"]),
+    ]
+    assert {row["reason"] for row in agreed} == {"our reports allow for it"}
+    shown = company.run("contract", "show", "customers").stdout
+    assert "agreed for finance: user:frida" in shown and "agreed for risk: user:rosa" in shown
 
 
 def _approved(server: Server, name: str, plan: str) -> Any:

@@ -12,6 +12,7 @@ from headrace.ledger.claims import DelayClaims, Stay
 from headrace.ledger.critical_path import rebuild_began_us
 from headrace.ledger.inputs import LedgerInputs, PartitionRef
 from headrace.ledger.records import (
+    ActApproval,
     Dropped,
     LedgerBackfill,
     LedgerDelivery,
@@ -105,6 +106,24 @@ def test_a_plan_waits_for_an_approval_and_for_its_rest() -> None:
     waiting = Rows()
     waiting.planned = [LedgerBackfill(8, 30, None, "tag:daily")]
     assert spent(waiting, 100) == [("schedule", 30), ("approval", 70)]
+
+
+def test_a_hold_waits_for_the_approval_of_what_would_end_it() -> None:
+    """Would catch: a wait for an approver counted as one for whoever asked, or all of the hold."""
+    rows = Rows(attempt(1, "held", 0, 0, 20, run_us=20))
+    rows.asked = [
+        ActApproval(40, 60, "A1, accepting held data: rejected by user:bo"),
+        ActApproval(70, 90, "A2, accepting held data: approved by user:cy"),
+    ]
+    stay = Stay(node=NODE, partition="*", from_us=0, to_us=100)
+    parts = divided(DelayClaims(stay, rows).all(), 20, 100, NODE, "*")
+    assert [(item.kind, item.us) for item in parts] == [
+        ("hold", 20), ("approval", 20), ("hold", 10), ("approval", 20), ("hold", 10),
+    ]  # fmt: skip
+    assert "rejected by user:bo" in parts[1].note and "approved by user:cy" in parts[3].note
+    published = Rows(attempt(1, "published", 0, 0, 20, run_us=20))
+    published.asked = [ActApproval(5, 15, "A3, unpublish: waited for an approval")]
+    assert "approval" not in [kind for kind, _ in spent(published, 100, final=1)]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,19 @@ def markdown(  # complexipy: ignore (a page: a line for each thing there is to s
             for weaken in plan.weakens[:ROWS_MAX]
         ]
         lines += _table(("node", "what", "before", "after"), rows)
+    if plan.agreements:
+        lines += ["**Contracts that other domains read**", ""]
+        agreement_rows = [
+            (
+                _code(row.node),
+                clean("; ".join(row.changes)),
+                _code(row.domain),
+                ", ".join(map(_code, row.owners)),
+                "must agree" if row.needed else "should agree",
+            )
+            for row in plan.agreements[:ROWS_MAX]
+        ]
+        lines += _table(("contract of", "takes back", "domain", "owner", ""), agreement_rows)
     if plan.stale:
         lines += [
             "**Becomes stale**",

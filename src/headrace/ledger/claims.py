@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.ledger.records import LedgerDelivery, LedgerIncident, LedgerRecords, Try
+from headrace.ledger.records import (
+    ActApproval,
+    LedgerDelivery,
+    LedgerIncident,
+    LedgerRecords,
+    Try,
+)
 from headrace.ledger.segments import Segment, SegmentKind
 from headrace.model.policy import EXPIRES_US
 from headrace.slo.blockage import short_reason
@@ -102,7 +108,15 @@ class DelayClaims:
         self._named = records.incidents(stay.node, stay.partition)
 
     def all(self) -> Iterator[Segment]:
-        """Yield every claim."""
+        """Yield every claim. Of a hold, the time without an approval that would end it is apart."""
+        approvals = self._records.approvals(self._stay.node, self._stay.partition)
+        for claim in self._every():
+            if claim.kind is SegmentKind.HOLD and approvals:
+                yield from _without_approvals(claim, approvals)
+            else:
+                yield claim
+
+    def _every(self) -> Iterator[Segment]:
         yield from self._of_deliveries()
         yield from self._of_what_is_done_without()
         yield from self._of_tries()
@@ -598,3 +612,19 @@ def first_arrival(arrivals: Sequence[LedgerDelivery], item: Try | None) -> Ledge
         if delivery is not None:
             return delivery
     return arrivals[0] if arrivals else None
+
+
+def _without_approvals(hold: Segment, approvals: Sequence[ActApproval]) -> Iterator[Segment]:
+    """Yield a hold in parts: those in which an act that would end it wasn't approved, and others.
+
+    Of several approvals, the one that was asked for last counts.
+    """
+    edges = {hold.from_us, hold.to_us}
+    edges |= {at for item in approvals for at in item[:2] if hold.from_us < at < hold.to_us}
+    for start, end in pairwise(sorted(edges)):
+        part = msgspec.structs.replace(hold, from_us=start, to_us=end)
+        waits = [item for item in approvals if item.from_us <= start and item.to_us >= end]
+        if waits:
+            last = max(waits)
+            part = msgspec.structs.replace(part, kind=SegmentKind.APPROVAL, note=last.note)
+        yield part

@@ -71,6 +71,14 @@ class LedgerBackfill(msgspec.Struct, frozen=True, gc=False):
     needs: str = ""
 
 
+class ActApproval(NamedTuple):
+    """The time in which an act that a partition waits for wasn't approved; `note` says by whom."""
+
+    from_us: int
+    to_us: int
+    note: str
+
+
 class Dropped(NamedTuple):
     """A decision not to publish held data: only another delivery can replace it."""
 
@@ -252,6 +260,9 @@ class LedgerRecords(Protocol):
 
     def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
         """Return the backfills that would recompute a partition and wait for approval."""
+
+    def approvals(self, node: str, partition: str) -> Sequence[ActApproval]:
+        """Return when acts other than backfills that a partition waits for weren't approved."""
 
     def newest_before(
         self, node: str, at_us: int, epoch: int | None, n: int | None

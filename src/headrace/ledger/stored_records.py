@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headrace.ledger.act_approvals import approvals_of
 from headrace.ledger.records import (
     OPEN,
+    ActApproval,
     CurrentLeader,
     Dropped,
     LedgerBackfill,
@@ -200,6 +202,14 @@ class StoreRecords:
             if any(span.first <= partition <= span.last for span in spans):
                 backfills.append(plan)
         return backfills
+
+    @cached_property
+    def _acts(self) -> list[ledger.ActRecord]:
+        return ledger.act_approvals(self._tx)
+
+    def approvals(self, node: str, partition: str) -> Sequence[ActApproval]:
+        """Return when acts other than backfills that a partition waits for weren't approved."""
+        return list(approvals_of(self._acts, node, partition, self._now))
 
     def newest_before(
         self, node: str, at_us: int, epoch: int | None, n: int | None
@@ -390,6 +400,10 @@ class EnvironmentRecords:
     def awaiting(self, node: str, partition: str) -> Sequence[LedgerBackfill]:
         """Return the backfills that would recompute a partition and wait for approval."""
         return self._of(node).awaiting(node, partition)
+
+    def approvals(self, node: str, partition: str) -> Sequence[ActApproval]:
+        """Return when acts other than backfills that a partition waits for weren't approved."""
+        return self._of(node).approvals(node, partition)
 
     def newest_before(
         self, node: str, at_us: int, epoch: int | None, n: int | None

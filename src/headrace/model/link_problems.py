@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from headrace.model.access import (
     ACCESS_FILE,
@@ -241,23 +242,39 @@ def _forbidden_admins(access: AccessRules, admins: set[str]) -> Iterator[Problem
 
 def ending_rules(rules: AccessRules | None, today: date) -> Iterator[Problem]:
     """Yield a warning for each rule that ends within ENDS_SOON_DAYS, or has ended."""
+    for rule in rules_that_end(rules, today):
+        yield Problem(
+            code="rule_ends",
+            message=f"the rule about {rule.text}{': it gives nothing' if rule.ended else ''}",
+            hint="remove it, or write a later `until`",
+            place=Place(file=ACCESS_FILE, line=rule.line),
+            level=ProblemLevel.WARNING,
+        )
+
+
+class EndingRule(NamedTuple):
+    """A rule of access that ends within 14 days, or has ended; `text` and `who` name subjects."""
+
+    until: date
+    line: int
+    ended: bool
+    text: str
+    who: str
+
+
+def rules_that_end(rules: AccessRules | None, today: date) -> list[EndingRule]:
+    """Return the rules that end within 14 days or have ended, the first to end first."""
+    results = []
     for rule in rules.of_subjects if rules is not None else ():
         until = None if isinstance(rule, Forbid) else rule.until
         if until is None or until > today + timedelta(days=ENDS_SOON_DAYS):
             continue
         names = ", ".join(rule.to[:3]) + (f" and {len(rule.to) - 3} more" if rule.to[3:] else "")
         ended = until < today
-        yield Problem(
-            code="rule_ends",
-            message=(
-                f"the rule about {names} ended on {until}: it gives nothing"
-                if ended
-                else f"the rule about {names} ends after {until}"
-            ),
-            hint="remove it, or write a later `until`",
-            place=Place(file=ACCESS_FILE, line=rule.line),
-            level=ProblemLevel.WARNING,
-        )
+        text = f"{names} ended on {until}" if ended else f"{names} ends after {until}"
+        more = f" and {len(rule.to) - 1} more" if rule.to[1:] else ""
+        results.append(EndingRule(until, rule.line, ended, text, f"{rule.to[0]}{more}"))
+    return sorted(results)
 
 
 # Validation of `[policy]`: a rule about a name that nothing has never asks for an approval.

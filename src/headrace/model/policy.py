@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from headrace.model.access import Role
@@ -22,12 +24,37 @@ NUMBERS = (
     "rows",
     "bytes",
     "seconds",
+    "cost",
     "consumers",
     "domains",
     "consumers_crossing_domain",
+    "contracts_crossing_domain",
 )
 FLAGS = ("weakens", "breaks", "classified")
 NAMES = ("tag", "owner", "domain")
+
+
+class ReadingDomain(msgspec.Struct, frozen=True, kw_only=True):
+    """A domain that reads what another domain's contract promises."""
+
+    domain: str
+    owners: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    """The nodes of the domain downstream of the contract's node, by name."""
+
+
+class ChangedContract(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract that takes back something while other domains read its node."""
+
+    node: str
+    contract: str = ""
+    before: str = ""
+    """The contract's version that is applied."""
+    after: str | None = None
+    """Its new version; None if the node has no contract any more."""
+    changes: tuple[str, ...] = ()
+    """What it takes back, in words."""
+    readers: tuple[ReadingDomain, ...] = ()
 
 
 class Consequence(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +68,8 @@ class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     """Estimated bytes that are written."""
     seconds: float = 0
     """Estimated duration; 0 if unknown."""
+    cost: float | None = 0
+    """Predicted cost of the computation in the currency of `[costs]`; None if unknown."""
     nodes: tuple[str, ...] = ()
     """The nodes that change, by name."""
     consumers: tuple[str, ...] = ()
@@ -56,11 +85,17 @@ class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes of which a reader loses a column, or reads it with another type or meaning."""
     classified: tuple[str, ...] = ()
     """NODE.COLUMN of classified columns in the changed data."""
+    contracts: tuple[ChangedContract, ...] = ()
+    """Contracts that take back something which another domain reads."""
 
     def number(self, name: str) -> float:
-        """Return a number of `NUMBERS`."""
+        """Return a number of `NUMBERS`. An unknown cost is larger than each limit."""
+        if name == "cost":
+            return math.inf if self.cost is None else self.cost
         if name == "consumers_crossing_domain":
             return len(self.crossing)
+        if name == "contracts_crossing_domain":
+            return len(self.contracts)
         value = getattr(self, name)
         return len(value) if isinstance(value, tuple) else value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from headrace.model.access import PERMISSIONS, SUBJECT_KINDS, Permission, Role
@@ -11,28 +11,31 @@ from headrace.model.fields import Fields, Items, LocatedMapping, kind_of
 from headrace.model.policy import (
     APPROVAL,
     FLAGS,
+    ChangedContract,
     Consequence,
     Expectation,
     NeedDeclaration,
     PolicyRule,
 )
-from headrace.model.policy_language import constant, parse_rule
+from headrace.model.policy_language import constant, numbers_in, parse_rule
 
 POLICY_FIELDS = (APPROVAL, "rule", "tests")
 RULE_FIELDS = ("name", "when", "needs", "count")
 TEST_FIELDS = ("actor", "plan", "expect")
 COUNT_MAX = 20
 AFFECTED, CHANGED, EACH_DOMAIN, PROJECT = "affected", "changed", "affected_domains", "project"
-OF = (AFFECTED, CHANGED, EACH_DOMAIN, PROJECT)
-"""Whose role counts: of a reached node, of a changed node, of each reached domain, or of the whole
-project; besides, `domain:NAME` and `owner:NAME`."""
+READING_DOMAINS = "reading_domains"
+OF = (AFFECTED, CHANGED, EACH_DOMAIN, READING_DOMAINS, PROJECT)
+"""Whose role counts: of a reached node, of a changed node, of each reached domain, of each other
+domain that reads a changed contract, or of the whole project; besides, `domain:NAME` and
+`owner:NAME`."""
 APPROVERS = tuple(role.value for role in Role if Permission.APPROVE in PERMISSIONS[role])
 ALLOW, APPROVE, REFUSE = "allow", "approve", "refuse"
 EXPECTED = (ALLOW, APPROVE, REFUSE)
 COMMANDS = ("backfill", "run", "apply", "fix", "quarantine accept")
-_COUNTS = ("partitions", "rows", "bytes", "seconds")
+_COUNTS = ("partitions", "rows", "bytes", "seconds", "cost")
 _LISTS = ("nodes", "consumers", "crossing", "domains", "owners", "tags")
-PLAN_FIELDS = ("command", *_COUNTS, *_LISTS, *FLAGS)
+PLAN_FIELDS = ("command", *_COUNTS, *_LISTS, *FLAGS, "contracts")
 _NUMBER_MAX = 1 << 62
 
 
@@ -45,6 +48,18 @@ def read_rules(policy: Fields) -> tuple[PolicyRule, ...]:
             rules.append(rule)
     _refuse_contradictions(rules, policy.report)
     return tuple(rules)
+
+
+def refuse_unknown_costs(rules: Iterable[PolicyRule], report: Report) -> None:
+    """Report rules about `cost` in a project whose `[costs]` has no rates: it is never known."""
+    for rule in rules:
+        if "cost" in numbers_in(rule.when):
+            report.error(
+                "missing_field",
+                rule.line,
+                f"the rule {shown(rule.name)} is about `cost`, and there are no rates in [costs]",
+                'add [costs] with currency = "EUR" and slot_hour = 0.12',
+            )
 
 
 def _old_rule(policy: Fields) -> Iterator[PolicyRule]:
@@ -224,4 +239,6 @@ def _consequence(fields: Fields) -> Consequence:
     }
     lists = {name: fields.texts(name) for name in _LISTS if name in fields}
     flags = {name: ("as the test says",) for name in FLAGS if name in fields and fields.flag(name)}
-    return Consequence(**counts, **lists, **flags)  # type: ignore[arg-type]
+    names = (fields.texts("contracts") or ()) if "contracts" in fields else ()
+    contracts = tuple(ChangedContract(node=name) for name in names)
+    return Consequence(**counts, **lists, **flags, contracts=contracts)  # type: ignore[arg-type]

@@ -71,6 +71,11 @@ def names_in(text: str) -> list[tuple[str, str]]:
     return sorted(_parsed(text).names)
 
 
+def numbers_in(text: str) -> frozenset[str]:
+    """Return the names of `NUMBERS` that a valid rule compares."""
+    return frozenset(_parsed(text).limits)
+
+
 _Choices: TypeAlias = list[tuple[str, object]]
 
 

@@ -25,7 +25,7 @@ from headrace.model.nodes import (
     SignIn,
 )
 from headrace.model.policy import APPROVAL, PolicyRule
-from headrace.model.policy_fields import POLICY_FIELDS, read_rules, read_tests
+from headrace.model.policy_fields import POLICY_FIELDS, read_rules, read_tests, refuse_unknown_costs
 from headrace.model.secrets import (
     check_channel,
     check_connection,
@@ -282,6 +282,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
     store = _table(fields, "store", ("url", "connection", "schema"))
     lake = _table(fields, "lake", ("path",))
     policy = _table(fields, "policy", POLICY_FIELDS)
+    rules, costs = read_rules(policy), read_costs(_table(fields, "costs", COST_FIELDS))
     results = {
         "workers": run.whole("workers", minimum=1, maximum=WORKERS_MAX),
         "executor": run.choice("executor", EXECUTORS, EXECUTORS[0]),
@@ -303,15 +304,17 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "connections": _secret_tables(fields, "connections"),
         "notify": _secret_tables(fields, "notify"),
         "environments": _environments(fields),
-        "rules": read_rules(policy),
+        "rules": rules,
         "policy_tests": read_tests(policy),
         "keys": read_keys(_table(fields, "keys", KEY_FIELDS)),
         "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE_FIELDS)),
         "private_addresses": _private_addresses(_table(fields, "http", HTTP_FIELDS)),
         "serve_url": _serve_url(_table(fields, "serve", SERVE_FIELDS)),
         "mcp": _agent_ceilings(_table(fields, "mcp", MCP_FIELDS)),
-        "costs": read_costs(_table(fields, "costs", COST_FIELDS)),
+        "costs": costs,
     }
+    if costs is None:
+        refuse_unknown_costs(rules, fields.report)
     return {name: value for name, value in results.items() if value is not None}
 
 

@@ -195,6 +195,7 @@ class Action(enum.StrEnum):
     TRIGGER_FIRED = "trigger.fired"
     DELIVERY_RECEIVED = "delivery.received"
     CONTRACT_ACCEPTED = "contract.accepted"
+    CONTRACT_AGREED = "contract.agreed"
     PLAN_MADE = "plan.made"
     APPROVAL_ASKED = "approval.asked"
     APPROVAL_REFUSED = "approval.refused"

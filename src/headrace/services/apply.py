@@ -21,6 +21,7 @@ from headrace.services.apply_scope import require_scope
 from headrace.services.backfills import backfill
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
+from headrace.services.contract_agreements import with_agreements
 from headrace.services.parameters import Argument, Option
 from headrace.services.permissions import authorised
 from headrace.services.plans import (
@@ -159,7 +160,7 @@ def _draft(session: ProjectSession, base: Base, progress: Progress, keep: Sequen
         with_plan(prepared.response, plan),
         approval=approval_of(session, compiled, plan, prepared, base),
     )
-    return _Wanted(compiled, prepared, plan, response)
+    return _Wanted(compiled, prepared, plan, with_agreements(session, response))
 
 
 def _applied_by(store: Store | None) -> str | None:
@@ -284,6 +285,7 @@ def _unapproved(
         approval=draft.response.approval,
         command=command_line(*words, *(["--reason", "TEXT"] if arguments.keep else [])),
         reason=arguments.reason,
+        spans=tuple((row.node, row.from_, row.to) for row in draft.response.repairs),
     )
     return approval_requests.refusal(context, asked)
 

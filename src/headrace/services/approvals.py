@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.partitions import command_line
-from headrace.model.policy import Consequence, Need
+from headrace.model.policy import ChangedContract, Consequence, Need
 from headrace.plan.project_plan import PLAN_ID
 from headrace.runtime.approval_states import (
     APPROVED,
@@ -28,8 +28,15 @@ from headrace.runtime.approval_states import (
     state_of,
     version_now,
 )
-from headrace.security.audit import Action, ActionOutcome, AuditEvent, Object, append
-from headrace.services import commands
+from headrace.security.audit import (
+    Action,
+    ActionOutcome,
+    AuditEvent,
+    Object,
+    append,
+    append_all,
+)
+from headrace.services import commands, contract_agreements
 from headrace.services.approval_links import link_recipient
 from headrace.services.approval_requests import tell_askers
 from headrace.services.backfill_planning import BackfillArguments, content
@@ -42,6 +49,7 @@ from headrace.services.permissions import authorised, rules_of, unrestricted
 from headrace.services.responses.approvals import (
     ApprovalAnswerRow,
     ApprovalRow,
+    ChangedContractRow,
     ConsequenceRow,
     NeededApprovalRow,
 )
@@ -67,7 +75,10 @@ MessageLink = Annotated[
 
 @authorised
 def approvals(session: ProjectSession) -> list[ApprovalRow]:
-    """Return the plans that need or needed an approval (at most 50), newest first."""
+    """Return the plans that need or needed an approval (at most 50), newest first.
+
+    A role that is limited to nodes gets the plans that it can answer or has asked for.
+    """
     if session.store is None or session.compiled is None:
         return []
     with session.store.read() as tx:
@@ -76,6 +87,7 @@ def approvals(session: ProjectSession) -> list[ApprovalRow]:
             *(of_request(tx, request) for request in stored.requests(tx, SHOWN_MAX)),
         ]
         version = version_now(tx)
+    every = [pending for pending in every if _shows(session, pending)]
     newest = sorted(every, key=lambda pending: pending.created_at, reverse=True)[:SHOWN_MAX]
     now_us = session.clock.now_us()
     return [_row(session, pending, version, now_us) for pending in newest]
@@ -93,11 +105,20 @@ def approval(session: ProjectSession, plan: ApprovalId, *, link: MessageLink = N
         raise _unknown(subject)
     with session.store.read() as tx:
         pending, version = find(tx, subject), version_now(tx)
-    if pending is None:
+    if pending is None or not _shows(session, pending):
         raise _unknown(subject)
     if link is not None:
         link_recipient(session, pending, link)
     return _row(session, pending, version, session.clock.now_us())
+
+
+def _shows(session: ProjectSession, pending: Pending) -> bool:
+    """Whether the session's identity may see a plan: it sees all nodes, can answer, or asked."""
+    return (
+        session.visible is None
+        or pending.asked_by == session.identity.name
+        or any(_can_meet(session, need) for need in pending.needs)
+    )
 
 
 class AnswerArguments(msgspec.Struct, frozen=True):
@@ -283,7 +304,7 @@ def _answered(
             object=Object(*_object(pending)),
             reason=arguments.reason,
         )
-        append(tx, now, event)
+        append_all(tx, now, [event, *contract_agreements.events(pending, answer, context.actor)])
         tell_askers(context, tx, now)
 
     context.tell(write=write)
@@ -525,5 +546,18 @@ def _consequence(session: ProjectSession, pending: Pending) -> ConsequenceRow:
         weakens=list(consequence.weakens),
         breaks=list(consequence.breaks),
         classified=list(consequence.classified),
+        contracts=[_contract_row(item) for item in consequence.contracts],
         seconds=consequence.seconds or None,
+        cost=consequence.cost or None,
+    )
+
+
+def _contract_row(contract: ChangedContract) -> ChangedContractRow:
+    return ChangedContractRow(
+        node=contract.node,
+        contract=contract.contract,
+        before=contract.before,
+        after=contract.after,
+        changes=list(contract.changes),
+        domains=[reader.domain for reader in contract.readers],
     )

@@ -567,7 +567,17 @@ def _is_wanted(event: _EntryEvent, query: AuditQuery) -> bool:
 
 
 _OF_NODES = frozenset(
-    {"node", "source", "asset", "consumer", "partition", "obligation", "delivery", "column"}
+    {
+        "node",
+        "source",
+        "asset",
+        "consumer",
+        "partition",
+        "obligation",
+        "delivery",
+        "column",
+        "contract",
+    }
 )
 """Kinds of objects whose ids are NODE, NODE@K or NODE.COLUMN."""
 

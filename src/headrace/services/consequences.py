@@ -20,16 +20,18 @@ from headrace.model.policy import (
     NeedDeclaration,
     PolicyRule,
 )
-from headrace.model.policy_fields import AFFECTED, CHANGED, EACH_DOMAIN, PROJECT
+from headrace.model.policy_fields import AFFECTED, CHANGED, EACH_DOMAIN, PROJECT, READING_DOMAINS
 from headrace.model.policy_language import parse_rule
 from headrace.model.reachability import reachable
 from headrace.plan import Compiled
 from headrace.plan.backfills import Chosen
 from headrace.plan.classification import classified_columns
 from headrace.plan.compiled import is_view
+from headrace.plan.contract_agreement import contracts_crossing_domains
 from headrace.plan.node_graph import NodeGraph
 from headrace.plan.project_plan import Plan
 from headrace.plan.steps import Invalidate, Retire, range_of
+from headrace.services.predicted_costs import predicted_cost
 from headrace.store import Transaction
 from headrace.store.queries import publications
 
@@ -60,6 +62,7 @@ def of_computation(
         partitions=sum(item.partitions for item in chosen),
         rows=_published_rows(tx, spans),
         bytes=size,
+        cost=predicted_cost(tx, compiled.project.settings.costs, chosen),
         classified=_classified(compiled, names, cache),
     )
 
@@ -98,11 +101,13 @@ def of_apply(
         partitions=sum(covered.partitions for _, covered in ranges)
         + sum(item.partitions for item in recomputed),
         rows=_published_rows(tx, spans),
+        cost=predicted_cost(tx, new.project.settings.costs, recomputed),
         weakens=(
             *(item.text for item in plan.changes.weakened),
             *_weaker_rules(old.project, new.project),
         ),
         breaks=tuple(breaks),
+        contracts=contracts_crossing_domains(old, new),
         classified=tuple(
             sorted(
                 {
@@ -146,7 +151,13 @@ def of_act(
 def without_readers(consequence: Consequence) -> Consequence:
     """Return the same work in an environment, which publishes to no consumer."""
     return msgspec.structs.replace(
-        consequence, consumers=(), crossing=(), weakens=(), breaks=(), classified=()
+        consequence,
+        consumers=(),
+        crossing=(),
+        weakens=(),
+        breaks=(),
+        classified=(),
+        contracts=(),
     )
 
 
@@ -306,7 +317,31 @@ def _resolved(
             for name in consequence.domains
             if (nodes := _of_domain(project, name, _reached(consequence)))
         ]
+    if declared.of == READING_DOMAINS:
+        return _of_reading_domains(project, declared, count, consequence)
     return [_need(project, declared, count, _subject(project, declared.of, consequence))]
+
+
+def _of_reading_domains(
+    project: Project, declared: NeedDeclaration, count: int, consequence: Consequence
+) -> list[Need]:
+    """Return a need for each domain that reads a changed contract; of anything reached if none."""
+    nodes: dict[str, set[str]] = {}
+    for contract in consequence.contracts:
+        for reader in contract.readers:
+            nodes.setdefault(reader.domain, set()).update(reader.nodes)
+    if not nodes:
+        anything = NeedDeclaration(role=declared.role, of=AFFECTED)
+        return [_need(project, anything, count, _reached(consequence))]
+    return [
+        _need(
+            project,
+            NeedDeclaration(role=declared.role, of=f"domain:{domain}"),
+            count,
+            sorted(nodes[domain]),
+        )
+        for domain in sorted(nodes)
+    ]
 
 
 def _subject(project: Project, of: str, consequence: Consequence) -> list[str]:

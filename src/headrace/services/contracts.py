@@ -24,9 +24,11 @@ from headrace.plan.contracts import (
     next_version,
 )
 from headrace.services import deliveries, targets
+from headrace.services.contract_agreements import agreements_of, newest_agreements
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
 from headrace.services.responses import LearntRow, Response
+from headrace.services.responses.plans import AgreementGivenRow
 from headrace.services.session import ProjectSession, usable
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, ingestion, quality
@@ -85,6 +87,9 @@ class ContractShowResponse(Response, frozen=True, kw_only=True):
     service: list[ServiceRow]
     learnt: LearntRow | None = None
     """Of a published source: the deliveries that its columns were learnt from."""
+    agreed: list[AgreementGivenRow] = msgspec.field(default_factory=list)
+    """Who agreed to the last change by which it took something back that other domains read, if it
+    is among the newest 50 approvals."""
 
 
 class ContractChangeRow(Response, frozen=True, kw_only=True):
@@ -163,6 +168,7 @@ def show(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> Con
             for level in (contract.service if contract else ())
         ],
         learnt=deliveries.learned_schema(compiled.project, name, pinned) if pinned else None,
+        agreed=newest_agreements(session, name),
     )
 
 
@@ -301,6 +307,8 @@ class ContractVersionRow(Response, frozen=True, kw_only=True):
     by: str
     declared: str | None
     status: str | None
+    agreed: list[AgreementGivenRow] = msgspec.field(default_factory=list)
+    """Who agreed to what this version takes back, for which domains that read it."""
 
 
 class LineRow(Response, frozen=True, kw_only=True):
@@ -348,8 +356,16 @@ def contract_history(
         versions = _changed(tx, contract.place.file)
         chosen = _pair(versions, earlier, later)
         texts = {version.version: _text(tx, version) for version in versions}
+        agreed = {
+            version.version: agreements_of(session, tx, heading.plan_id, name)
+            for version in versions
+            for heading in applied_versions.headings(tx, version.version)
+        }
     read = {version: _read(contract.place.file, text) for version, text in texts.items()}
-    rows = [_row(session, version, read[version.version]) for version in versions]
+    rows = [
+        _row(session, version, read[version.version], agreed[version.version])
+        for version in versions
+    ]
     was, now = chosen
     pair = (read.get(was) if was is not None else None, read.get(now) if now is not None else None)
     return _response(
@@ -416,7 +432,10 @@ def _read(file: str, text: str) -> Contract | None:
 
 
 def _row(
-    session: ProjectSession, version: FileVersion, contract: Contract | None
+    session: ProjectSession,
+    version: FileVersion,
+    contract: Contract | None,
+    agreed: list[AgreementGivenRow],
 ) -> ContractVersionRow:
     declared, status = (None, None) if contract is None else (contract.version, contract.status)
     return ContractVersionRow(
@@ -425,6 +444,7 @@ def _row(
         by=version.actor,
         declared=declared,
         status=status,
+        agreed=agreed,
     )
 
 

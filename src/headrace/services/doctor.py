@@ -7,7 +7,9 @@ from typing import Any
 
 from headrace.incidents.messages import Recipients
 from headrace.model import HeadraceError, ProblemLevel, Project, Settings
+from headrace.model.access import ACCESS_FILE
 from headrace.model.file_descriptions import require_usable
+from headrace.model.link_problems import rules_that_end
 from headrace.model.plugins import GROUPS, BrokenPlugin, plugins
 from headrace.model.settings import PRODUCTION
 from headrace.security.secrets import SecretMissing, Secrets
@@ -25,6 +27,8 @@ from headrace.services.permissions import authorised
 from headrace.services.responses.inspections import ExaminationRow
 from headrace.services.session import ProjectSession
 from headrace.store.queries import telemetry
+
+ROLES_SHOWN_MAX = 10
 
 # Whether the project's files are valid and applied, and whether what they refer to exists.
 
@@ -50,6 +54,7 @@ def project(session: ProjectSession) -> Iterator[ExaminationFinding]:
     else:
         yield ok("declarations", "valid")
     yield from _applied(session)
+    yield from _roles(session)
     yield from _secrets(session)
     yield from _lineage(session)
     yield from _contacts(session)
@@ -124,6 +129,21 @@ def _applied(session: ProjectSession) -> Iterator[ExaminationFinding]:
         )
     else:
         yield ok("applied", f"version {session.version} is what the files say")
+
+
+def _roles(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Say which roles of the applied rules end soon, or have ended."""
+    rules = session.project().access
+    if rules is None:
+        return
+    ending = rules_that_end(rules, session.now().date())
+    for rule in ending[:ROLES_SHOWN_MAX]:
+        todo = f"write a later `until`, or remove the rule: {ACCESS_FILE}:{rule.line}"
+        yield warn("ending roles", f"the rule about {rule.text}", todo)
+    if len(ending) > ROLES_SHOWN_MAX:
+        yield warn(
+            "ending roles", f"{len(ending) - ROLES_SHOWN_MAX} more end", "headrace access review"
+        )
 
 
 def _secrets(session: ProjectSession) -> Iterator[ExaminationFinding]:

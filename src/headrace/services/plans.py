@@ -44,6 +44,7 @@ from headrace.runtime.promotion import (
 from headrace.services import agreements, invalidation
 from headrace.services.comparisons import differences
 from headrace.services.consequences import of_apply, of_computation, required, without_readers
+from headrace.services.contract_agreements import agreement_rows, with_agreements
 from headrace.services.invalidation import Cost
 from headrace.services.masking import classified_rows
 from headrace.services.parameters import Option
@@ -177,6 +178,7 @@ def _planned(
     if against is None:
         agreements.keep_plan(session, planned.plan_id, decisions(planned))
         response = with_plan(response, planned)
+    response = with_agreements(session, response)
     response = msgspec.structs.replace(response, next=_next(session, response, planned, keep))
     if session.production is not None:
         response = msgspec.structs.replace(response, diff=differences(session))
@@ -241,6 +243,7 @@ def prepare(
         classified=_newly_classified(session, compiled, base.compiled, meant, lineage),
         removes=removals(session, compiled),
         rebuildable=early_removals(session, compiled),
+        agreements=agreement_rows(session, base.compiled, compiled),
         locks_out=_locked_out(session, compiled),
         stale=invalidation.stale_rows(invalidated.stale),
         repairs=invalidation.stale_rows(invalidated.failed),

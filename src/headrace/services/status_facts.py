@@ -7,13 +7,15 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import msgspec
 
 from headrace.compiler.project_files import folders, scan
 from headrace.model import Grain, Project, Source, UsageError
-from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
+from headrace.model.intervals import bounds_us, from_us, key_at_us, keys_between, previous_key
+from headrace.model.link_problems import rules_that_end
 from headrace.model.partitions import SEPARATOR
 from headrace.model.times import Duration
 from headrace.runtime.approval_states import waiting
@@ -89,11 +91,20 @@ def open_facts(
         emergencies=[
             (item.subject, item.role) for item in emergencies.in_force(tx, emergency_roles.now_us())
         ],
+        roles_end=[
+            f"{rule.who} ({rule.until})"
+            for rule in rules_that_end(project.access, _day(now_us, project.settings.timezone))
+            if not rule.ended
+        ],
         damaged=damaged,
         broken_since=None if broken is None else broken.since,
         closed_since=None if closed is None else closed.since,
         not_applied=not_applied,
     )
+
+
+def _day(now_us: int, timezone: str) -> date:
+    return from_us(now_us, timezone).date()
 
 
 def without_hidden(facts: OpenFacts, visible: frozenset[str] | None) -> OpenFacts:
@@ -111,6 +122,7 @@ def without_hidden(facts: OpenFacts, visible: frozenset[str] | None) -> OpenFact
         approvals=(),
         frozen=(),
         emergencies=(),
+        roles_end=(),
         damaged=None,
         not_applied=0,
     )

@@ -16,7 +16,7 @@ from headrace.model import Asset, Consumer, Project, ProjectError, Refused, Sour
 from headrace.model.policy import Approval
 from headrace.plan.contracts import ContractBreak
 from headrace.services.permissions import visible_of
-from headrace.services.responses import Affects, ApplyResponse, PlanResponse
+from headrace.services.responses import Affects, ApplyResponse, PlanResponse, RefusedRow
 from headrace.services.responses.plans import NeededRow
 from headrace.services.session import InvalidProject, ProjectSession
 from headrace.services.visibility import HiddenNodes
@@ -71,6 +71,7 @@ class VisiblePlan:
             repairs=repairs,
             backfills=[_counted(row, counts=not left_out) for row in backfills],
             built=self._about(response.built, lambda row: row.node),
+            agreements=self._about(response.agreements, lambda row: row.node),
             approval=None if beyond else self._approval(response.approval),
             next="headrace status" if beyond else response.next,
             left_out="changes" if beyond else "effects" if left_out else None,
@@ -83,6 +84,7 @@ class VisiblePlan:
         limited = msgspec.structs.replace(
             response,
             plan=self.plan(response.plan),
+            refused=self._refused(response.refused),
             promoted=self._about(response.promoted, lambda row: row.node),
             stale=self._about(response.stale, lambda row: row.node),
             backfills=[
@@ -93,6 +95,12 @@ class VisiblePlan:
         )
         visible: ApplyResponse = self._hidden.without(limited)
         return visible
+
+    def _refused(self, refused: RefusedRow | None) -> RefusedRow | None:
+        if refused is None:
+            return None
+        files = [path for path in refused.files if self._shows_file(path)]
+        return msgspec.structs.replace(refused, files=files)
 
     def _shows(self, *names: str) -> bool:
         return self._visible.issuperset(names)

@@ -36,6 +36,7 @@ class OpenKind(enum.StrEnum):
     NOT_APPLIED = "not_applied"
     FROZEN = "frozen"
     BREAK_GLASS = "break_glass"
+    ROLE_ENDS = "role_ends"
 
 
 class OpenItem(msgspec.Struct, frozen=True):
@@ -142,6 +143,8 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Who is frozen, as `token:ci`; `*` for everybody but admins."""
     emergencies: Sequence[tuple[str, str]] = ()
     """Who has taken which role by break-glass, as (`user:ana`, `operator`)."""
+    roles_end: Sequence[str] = ()
+    """Rules of access that end within 14 days, in words, the first to end first."""
     damaged: EnvironmentDamage | None = None
     broken_since: int | None = None
     """Since when no worker starts, in microseconds; None if workers start."""
@@ -193,6 +196,7 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
         _not_applied(facts),
         _frozen(facts),
         _emergencies(facts),
+        _roles_end(facts),
     )
     return tuple(item for item in items if item is not None)
 
@@ -449,6 +453,13 @@ def _emergencies(facts: OpenFacts) -> OpenItem | None:
     command = command_line("access", "break-glass", "--end", facts.emergencies[0][0])
     text = f"roles taken by break-glass: {_few(names)}"
     return OpenItem(OpenKind.BREAK_GLASS, len(names), (), text, f"{command} --reason TEXT")
+
+
+def _roles_end(facts: OpenFacts) -> OpenItem | None:
+    if not facts.roles_end:
+        return None
+    text = f"roles that end soon: {_few(facts.roles_end)}"
+    return OpenItem(OpenKind.ROLE_ENDS, len(facts.roles_end), (), text, "headrace access review")
 
 
 def _count(n: int, item: str, several: str | None = None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
@@ -9,6 +11,7 @@ from headrace.model.policy import Approval
 from headrace.services.responses.approvals import ApprovalRow
 
 _STYLES = {"open": "warn", "approved": "good", "rejected": "bad", "expired": "dim", "void": "dim"}
+_COST = re.compile(r"\bcost\b")
 _NEEDS_SHOWN_MAX = 20
 """Open plans of which the list says whose approval is missing."""
 
@@ -43,6 +46,9 @@ def _render_approvals(rows: list[ApprovalRow], page: CommandOutput) -> None:
     open_rows = [row for row in rows if row.state == "open"]
     for row in open_rows[:_NEEDS_SHOWN_MAX]:
         page.say(f"{row.id} needs {joined([need.text for need in row.needs])}", indent=2)
+        for item in row.consequence.contracts:
+            what = f"contract of {item.node} {item.before}: {'; '.join(item.changes)}"
+            page.say(f"{what} (read in {joined(item.domains)})", indent=4)
     if open_rows:
         first = open_rows[0]
         details = [f"headrace backfills {first.id}"] if first.kind == "backfill" else []
@@ -57,6 +63,10 @@ def _consequence(row: ApprovalRow) -> str:
 def render_needed_approval(approval: Approval, page: CommandOutput) -> None:
     """Print the rules that ask for an approval of a plan, and whose."""
     page.say(f"needs an approval: {approval}", "warn", indent=2)
+    if approval.consequence is not None and _COST.search(str(approval)):
+        cost = approval.consequence.cost
+        known = "it isn't known" if cost is None else f"{cost:,.2f}"
+        page.say(f"predicted cost: {known}", "warn", indent=4)
     for need in approval.needs:
         page.say(f"by {need.text}", "warn", indent=4)
 

@@ -78,6 +78,9 @@ def render_contract(response: ContractShowResponse, page: CommandOutput) -> None
         page.say(
             f"{service_row.property}: {service_row.value} {service_row.unit}".rstrip(), indent=2
         )
+    for item in response.agreed:
+        text = f"agreed for {joined(item.domains)}: {item.by}, {item.at:%Y-%m-%d}: {item.reason}"
+        page.say(text, "dim", indent=2)
     page.next(
         f"headrace contract diff {response.node}"
         if response.version

@@ -32,6 +32,7 @@ from headrace.services.responses import (
 from headrace.services.responses.inspections import DiffResponse, MomentRow, PartitionChange
 from headrace.services.responses.plans import (
     LEFT_OUT_TEXTS,
+    AgreementRow,
     ClassifiedColumnRow,
     RemovesRow,
 )
@@ -117,6 +118,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
             indent=2,
         )
     _render_approval(plan, page)
+    _say_agreements(plan.agreements, page)
     touched = [
         *(f"consumer {name}" for name in plan.affects.consumers),
         *(f"owner {name}" for name in plan.affects.owners),
@@ -174,6 +176,26 @@ def _say_removed(rows: Sequence[RemovesRow], page: CommandOutput) -> None:
         page.say(f"{span}: {when}", "bad", indent=4)
     if len(rows) > ROWS_SHOWN_MAX:
         page.say(f"and {plural(len(rows) - ROWS_SHOWN_MAX, 'more node')}", "bad", indent=2)
+
+
+def _say_agreements(rows: Sequence[AgreementRow], page: CommandOutput) -> None:
+    """Say which domains read a contract that takes back something, and who agrees for them."""
+    for row in rows[:ROWS_SHOWN_MAX]:
+        version = row.before if row.after in (row.before, None) else f"{row.before} → {row.after}"
+        page.say(f"contract of {row.node} {version}: {'; '.join(row.changes)}", "warn", indent=2)
+        page.say(f"{row.domain} reads it: {joined(row.readers)}", indent=4)
+        page.say(_agreement_text(row), "good" if row.agreed else "warn", indent=4)
+    if len(rows) > ROWS_SHOWN_MAX:
+        page.say(f"and {plural(len(rows) - ROWS_SHOWN_MAX, 'more domain')}", "warn", indent=2)
+
+
+def _agreement_text(row: AgreementRow) -> str:
+    if row.agreed:
+        return "agreed: " + "; ".join(f"{item.by}, {item.reason}" for item in row.agreed)
+    owners = joined(row.owners)
+    if row.needed:
+        return f"its owner must agree, by `headrace approve`: {owners}"
+    return f"its owner should agree: {owners}; no rule of [policy] asks for it"
 
 
 def _render_approval(plan: PlanResponse, page: CommandOutput) -> None:

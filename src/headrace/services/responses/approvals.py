@@ -33,6 +33,18 @@ class ApprovalAnswerRow(Response, frozen=True, kw_only=True):
     reason: str
 
 
+class ChangedContractRow(Response, frozen=True, kw_only=True):
+    """A contract that takes back something which other domains read, in these versions."""
+
+    node: str
+    contract: str
+    before: str
+    after: str | None
+    changes: list[str]
+    domains: list[str]
+    """The domains that read it."""
+
+
 class ConsequenceRow(Response, frozen=True, kw_only=True):
     """What the plan reaches when it was asked for.
 
@@ -51,8 +63,13 @@ class ConsequenceRow(Response, frozen=True, kw_only=True):
     """Nodes of which a reader loses a column, or reads it with another type or meaning."""
     classified: list[str] = []
     """NODE.COLUMN of classified columns in the changed data."""
+    contracts: list[ChangedContractRow] = []
+    """Contracts that take back something which other domains read."""
     seconds: float | None = None
     """The estimated duration; null if it isn't known."""
+    cost: float | None = None
+    """The predicted cost in the currency of `[costs]`; null if it isn't known, or nothing is
+    computed."""
 
 
 class ApprovalRow(Response, frozen=True, kw_only=True):

@@ -245,6 +245,37 @@ class SuggestedClassRow(Response, frozen=True, kw_only=True):
     """What the name or the form of the values says; without a value."""
 
 
+class AgreementGivenRow(Response, frozen=True, kw_only=True):
+    """Who has agreed to a change of a contract for a domain that reads it."""
+
+    by: str
+    at: datetime
+    reason: str
+    domains: list[str]
+
+
+class AgreementRow(Response, frozen=True, kw_only=True):
+    """A contract that takes back something, and another domain that reads its node.
+
+    The owners should agree. `needed`: a rule of policy asks for an owner of this domain. `before`
+    and `after` are versions of the contract; `after` is null if the node has none any more.
+    """
+
+    node: str
+    contract: str
+    before: str
+    after: str | None
+    changes: list[str]
+    """What it takes back."""
+    domain: str
+    owners: list[str]
+    readers: list[str]
+    """The nodes of the domain downstream of the node."""
+    needed: bool = False
+    agreed: list[AgreementGivenRow] = []
+    """Who has agreed to this plan."""
+
+
 LEFT_OUT_TEXTS = {
     "changes": "other changes in the files. Only somebody whose roles reach them can apply",
     "effects": "what becomes of nodes that your roles don't reach",
@@ -295,6 +326,8 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     clock: str = "live"
     approval: Approval | None = None
     """The rule of policy that asks for an approval of the plan; null: it needs none."""
+    agreements: list[AgreementRow] = []
+    """Other domains that read a contract which takes back something: their owners should agree."""
     diff: list[DifferenceRow] | None = None
     """In an environment: how what is built there differs from production, node by node."""
     left_out: str | None = None

@@ -285,6 +285,37 @@ def durations_by_version(tx: Transaction, node: str) -> list[tuple[int | None, t
     ]
 
 
+class WorkSample(NamedTuple):
+    """What an attempt needed: microseconds in which it held a slot, and bytes that it read."""
+
+    partitions: int
+    slot_us: float
+    bytes_read: int
+
+
+class _Measures(msgspec.Struct):
+    bytes_in: int = 0
+    seconds: float = 0.0
+    audit_seconds: float = 0.0
+
+
+def work_samples(tx: Transaction, node: str) -> list[WorkSample]:
+    """Return what a node's newest successful attempts needed, newest first."""
+    rows = tx.execute(
+        "select partitions, measures from (select epoch, n, state, partitions, measures from"
+        " attempt where node = :node order by epoch desc, n desc limit :searched) as newest where"
+        " state in ('published', 'staged') and measures is not null order by epoch desc, n desc"
+        " limit :window",
+        {"node": node, "searched": SEARCHED_MAX, "window": DURATIONS_WINDOW},
+    ).fetchall()
+    samples = []
+    for partitions, content in rows:
+        measures = msgspec.json.decode(content, type=_Measures)
+        slot_us = (measures.seconds + measures.audit_seconds) * 1e6
+        samples.append(WorkSample(max(1, len(_keys(partitions))), slot_us, measures.bytes_in))
+    return samples
+
+
 class PlanAttempt(NamedTuple):
     """An attempt of a plan. Times are microseconds; `finished_at` is None while it runs."""
 

@@ -354,6 +354,60 @@ def awaiting(tx: Transaction) -> list[tuple[int, int, str, bytes]]:
     return [(number, created, needs, bytes(content)) for number, created, needs, content in rows]
 
 
+class ActRecord(NamedTuple):
+    """An approval that was asked for an act which partitions wait for, and its answers.
+
+    `needs` is JSON of `model.policy.Approval`, `spans` of [node, first, last]. `replaced_at` is
+    when a changed act was asked for or another version applied. Times are in microseconds since
+    1970 UTC.
+    """
+
+    id: int
+    kind: str
+    created_at: int
+    used_at: int | None
+    needs: str
+    spans: str
+    replaced_at: int | None
+    answers: list[tuple[str, str, str, int]]
+    """Answer, actor, JSON of the needs that it meets, and its time; oldest first."""
+
+
+def act_approvals(tx: Transaction) -> list[ActRecord]:
+    """Return the newest approvals of acts that partitions wait for, newest first."""
+    rows = tx.execute(
+        "select r.id, r.kind, r.created_at, r.used_at, r.needs, r.spans, (select min(n.created_at)"
+        " from approval_request n where n.id > r.id and n.kind = r.kind and n.plan_id <> r.plan_id"
+        " and coalesce(n.version, 0) = coalesce(r.version, 0) and (n.kind = 'apply' or n.command ="
+        " r.command)) as newer, (select min(v.applied_at) from version v where v.id >"
+        " coalesce(r.version, 0)) as applied from approval_request r where r.spans <> '[]' order by"
+        " r.id desc limit :limit",
+        {"limit": ROWS_MAX},
+    ).fetchall()
+    return [
+        ActRecord(
+            id=number,
+            kind=kind,
+            created_at=created,
+            used_at=used,
+            needs=needs,
+            spans=spans,
+            replaced_at=min((at for at in replaced if at is not None), default=None),
+            answers=_answers(tx, number),
+        )
+        for number, kind, created, used, needs, spans, *replaced in rows
+    ]
+
+
+def _answers(tx: Transaction, request: int) -> list[tuple[str, str, str, int]]:
+    rows = tx.execute(
+        "select answer, actor, meets, answered_at from approval_answer where request_id = :id order"
+        " by id",
+        {"id": request},
+    ).fetchall()
+    return [(answer, actor, meets, int(at)) for answer, actor, meets, at in rows]
+
+
 def obligation(
     tx: Transaction, consumer: str, interval: str
 ) -> tuple[int | None, int | None, int | None]:

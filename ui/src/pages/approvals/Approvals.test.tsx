@@ -32,6 +32,8 @@ const OPEN = {
     weakens: ["desk: due: by 07:00 → by 09:00"],
     breaks: [],
     classified: [],
+    contracts: [],
+    cost: null,
     seconds: null,
   },
   next: "headrace approve A1 --reason TEXT",

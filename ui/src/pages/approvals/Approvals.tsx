@@ -88,6 +88,13 @@ function Facts({ row }: { row: Row }) {
       <Names title="Weakens" names={consequence.weakens} />
       <Names title="Breaks" names={consequence.breaks} />
       <Names title="Classified" names={consequence.classified} />
+      <Names
+        title="Contracts"
+        names={consequence.contracts.map(
+          (item) =>
+            `${item.node} ${item.before}: ${item.changes.join("; ")} (read in ${item.domains.join(", ")})`,
+        )}
+      />
       <dt>Rule</dt>
       <dd>{row.rule}</dd>
       <dt>Needs</dt>

@@ -199,6 +199,11 @@ function Versions({ history }: { history: History }) {
                 what changed
               </Link>
             )}
+            {row.agreed.map((item) => (
+              <p key={item.by} className="muted small">
+                {item.by} agreed for {item.domains.join(", ")}: {item.reason}
+              </p>
+            ))}
           </li>
         ))}
       </ol>

@@ -8,7 +8,16 @@ import { many } from "../../parts/words";
 import { Apply } from "./Apply";
 import { Facts } from "./Facts";
 import { KeepPublished } from "./KeepPublished";
-import { NeededBackfills, Changes, Code, Files, Stale, Steps, Weakened } from "./tables";
+import {
+  Agreements,
+  NeededBackfills,
+  Changes,
+  Code,
+  Files,
+  Stale,
+  Steps,
+  Weakened,
+} from "./tables";
 
 export type Row = Schema["PlanResponse"];
 
@@ -139,6 +148,11 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
           {row.weakens.length > 0 && (
             <Panel title="Weakened promises" aside={many(row.weakens.length, "promise")}>
               <Weakened rows={row.weakens} />
+            </Panel>
+          )}
+          {row.agreements.length > 0 && (
+            <Panel title="Other domains" aside="read changed contracts">
+              <Agreements rows={row.agreements} />
             </Panel>
           )}
           {row.stale.length > 0 && (

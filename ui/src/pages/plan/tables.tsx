@@ -86,6 +86,32 @@ export function Weakened({ rows }: { rows: readonly Schema["WeakenedRow"][] }) {
   );
 }
 
+const AGREEMENTS: readonly Column<Schema["AgreementRow"]>[] = [
+  { name: "Contract of", cell: (row) => <span className="mono">{row.node}</span> },
+  { name: "Takes back", className: "why", cell: (row) => row.changes.join("; ") },
+  { name: "Domain", cell: (row) => row.domain },
+  { name: "Owner", cell: (row) => row.owners.join(", ") },
+  { name: "Agreement", className: "why", cell: agreementText },
+];
+
+function agreementText(row: Schema["AgreementRow"]): string {
+  const { agreed } = row;
+  if (agreed.length) return agreed.map((item) => `${item.by}: ${item.reason}`).join("; ");
+  return row.needed ? "must agree" : "should agree; no rule asks for it";
+}
+
+/** The domains that read a contract which takes something back, and who agrees for them. */
+export function Agreements({ rows }: { rows: readonly Schema["AgreementRow"][] }) {
+  return (
+    <Table
+      label="Other domains"
+      columns={AGREEMENTS}
+      rows={rows}
+      keyOf={(row) => `${row.node} ${row.domain}`}
+    />
+  );
+}
+
 const CHANGES: readonly Column<Change>[] = [
   { name: "Node", cell: (row) => <span className="mono">{row.node}</span> },
   { name: "Change", cell: (row) => changeText(row) },

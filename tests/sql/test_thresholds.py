@@ -6,7 +6,10 @@ import pytest
 
 from headrace.sql.thresholds import UnsafeThreshold, check_threshold
 
-ONE = "select city, {} as v, count(distinct id) filter (where income is not null) as people from t"
+ONE = (
+    "select city, {} as v, count(distinct id) filter (where income is not null and hours is not"
+    " null) as people from t"
+)
 TWO = (
     "select o.city, {} as v, count(distinct o.id) filter (where o.income is not null) as people"
     " from orders as o join fx on o.currency = fx.currency group by all"
@@ -20,6 +23,8 @@ TWO = (
         "SUM(Income)",
         "round(sum(income) / nullif(count(*), 0), 2)",
         "coalesce(sum(income::double * 12 - income), 0)",
+        "sum(income / 12 + (-2) * -income - 5)",
+        "sum(income) / sum(hours) * 100",
         "stddev(income) + var_pop(income)",
         "count(income)",
         "count(distinct note)",
@@ -37,9 +42,9 @@ def test_aggregates_of_the_counted_people_may_have_a_threshold(value: str) -> No
 
 def test_missing_values_may_be_left_out_by_where_or_filter() -> None:
     """Would catch: a threshold that needs FILTER although WHERE leaves out the same rows."""
-    query = "select avg(a * b) as v, count(distinct id) as people from t where {}"
+    query = "select avg(a + b) as v, count(distinct id) as people from t where {}"
     check_threshold(
-        query.format("x > 1 and (a is not null and t.b is not null)").replace("a * b", "a * t.b"),
+        query.format("x > 1 and (a is not null and t.b is not null)").replace("a + b", "a + t.b"),
         "v",
         "people",
     )
@@ -66,7 +71,10 @@ def test_missing_values_may_be_left_out_by_where_or_filter() -> None:
         "sum(income) over ()", "sum(income order by age)", "sum((select max(income) from t))",
         "(select max(income) from t)", "count(distinct (income, id))", "count(income + 1)",
         "sum(try_cast(income as int))", "mean(income)", "sum(greatest(income, 1))", "histogram(income)",
-        "year(min(income))", "sum(max(income))", "sum(columns('income'))", "sum(income % 7)",
+        "year(min(income))", "sum(max(income))", "sum(income % 7)",
+        "sum(income * hours)", "sum(income / hours)", "sum(income // hours)", "sum(1 / income)",
+        "sum(income * (hours::bool)::int)", "sum(income::bool::int)", "sum(income::json)",
+        "sum(income * (2 - 2))", "sum(income * 0.0)", "sum(income // 1000)", "sum((income * 0.01)::int)",
         "case when count(*) > 5 then sum(income) end", "bool_or(income > 5)", "sum(income::text)::int || ''",
     ],
 )  # fmt: skip
@@ -96,7 +104,15 @@ def test_single_values_and_conditions_are_refused(value: str) -> None:
         ("select sum(x) as v, 100 as people from t", "doesn't count people"),
         ("select sum(x) as v from t", "no column `people`"),
         ("select count(distinct id) as people from t", "no column `v`"),
-        ("select *, count(distinct id) as people from t", "no column `v`"),
+        ("select city, count(distinct id) as people from t", "no column `v`"),
+        ("select *, sum(x) as v, count(distinct id) as people from t", "several columns"),
+        ("select t.* exclude (id), sum(x) as v, count(distinct id) as people from t", "several columns"),
+        ("select columns('p.*'), sum(x) as v, count(distinct id) as people from t", "several columns"),
+        ("select sum(columns('x')) as v, count(distinct id) as people from t", "several columns"),
+        ("select unnest(s), sum(x) as v, count(distinct id) as people from t", "several columns"),
+        ("select s.unnest(), sum(x) as v, count(distinct id) as people from t", "several columns"),
+        ("select 9 as People, sum(x) as v, count(distinct id) as people from t", "named `people`"),
+        ("select max(x) as V, sum(x) as v, count(distinct id) as people from t", "named `v`"),
         ("select c, sum(x) as v, count(distinct id) as people from t group by rollup (c)", "subtotals"),
         ("select c, sum(x) as v, count(distinct id) as people from t group by cube (c)", "subtotals"),
         ("select c, sum(x) as v, count(distinct id) as people from t group by grouping sets ((c), ())",

@@ -16,9 +16,13 @@ from headrace.sql.parsing import InvalidSelect, parse
 _SPREADS = (exp.Stddev, exp.StddevSamp, exp.StddevPop, exp.Variance, exp.VariancePop)
 _OF_VALUES = (exp.Sum, exp.Avg, *_SPREADS)
 """Aggregates that a missing value isn't part of."""
-_OF_NUMBERS = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Neg, exp.Paren, exp.Cast)
-_OF_AGGREGATES = (*_OF_NUMBERS, exp.Round, exp.Coalesce, exp.Nullif)
+_SUMS = (exp.Add, exp.Sub, exp.Neg, exp.Paren)
+"""Arithmetic over values that has each of them in the result."""
+_OF_AGGREGATES = (
+    *_SUMS, exp.Mul, exp.Div, exp.IntDiv, exp.Cast, exp.Round, exp.Coalesce, exp.Nullif
+)  # fmt: skip
 _SUBTOTALS = (exp.Rollup, exp.Cube, exp.GroupingSets)
+_SEVERAL = (exp.Columns, exp.Explode, exp.Unnest)
 _FORM = "write count(distinct COLUMN)"
 
 
@@ -57,12 +61,17 @@ def check_threshold(sql: str, column: str, people: str) -> None:
 
 
 def _output(select: exp.Select, name: str) -> exp.Expr:
-    """Return the expression of an output column."""
-    item: exp.Expr
-    for item in select.expressions:
-        if item.alias_or_name.lower() == name.lower():
-            return item.unalias()
-    raise UnsafeThreshold(f"the query has no column `{name[:60]}`", "name it with AS in the SELECT")
+    """Return the expression of an output column. Its name is no other column's."""
+    items: list[exp.Expr] = [
+        item for item in select.expressions if item.alias_or_name.lower() == name.lower()
+    ]
+    if not items:
+        raise UnsafeThreshold(
+            f"the query has no column `{name[:60]}`", "name it with AS in the SELECT"
+        )
+    if len(items) > 1:
+        raise UnsafeThreshold(f"several columns are named `{name[:60]}`", "rename the others")
+    return items[0].unalias()
 
 
 def _select(sql: str) -> exp.Select:
@@ -74,6 +83,7 @@ def _select(sql: str) -> exp.Select:
     simple = "write one SELECT from tables; what comes before it can be an asset of its own"
     if not isinstance(tree, exp.Select) or tree.args.get("with_") is not None:
         raise UnsafeThreshold("the query isn't one SELECT without WITH", simple)
+    _check_names(tree)
     from_ = tree.args.get("from_")
     sources = [] if from_ is None else [from_.this]
     sources += [join.this for join in tree.args.get("joins") or ()]
@@ -86,6 +96,25 @@ def _select(sql: str) -> exp.Select:
             "write an asset for each grouping, and compare what their differences tell",
         )
     return tree
+
+
+def _check_names(select: exp.Select) -> None:
+    """Raise UnsafeThreshold if an item of the SELECT stands for columns that it doesn't name."""
+    for item in select.expressions:
+        if _is_several(item):
+            raise UnsafeThreshold(
+                f"`{_text(item)}` may be several columns, and one of them may have the name of the"
+                " count",
+                "write each column of the SELECT with its name",
+            )
+
+
+def _is_several(item: exp.Expr) -> bool:
+    """Whether an item of the SELECT stands for columns that it doesn't name."""
+    if any(not isinstance(star.parent, exp.Count) for star in item.find_all(exp.Star)):
+        return True
+    called = (function.name.lower() for function in item.find_all(exp.Anonymous))
+    return item.find(*_SEVERAL) is not None or "unnest" in called
 
 
 def _is_table(node: exp.Expr) -> bool:
@@ -143,20 +172,45 @@ def _counted_column(count: exp.Count) -> exp.Column | None:
 
 
 def _columns(node: exp.Expr, name: str) -> Iterator[exp.Column]:
-    """Yield the columns of an aggregate's argument, which is arithmetic only."""
+    """Yield the columns of an aggregate's argument, in which each of their values counts.
+
+    A product with another column, or a quotient, may be 0 or missing in all rows but one.
+    """
     if isinstance(node, exp.Column):
         yield node
-    elif type(node) in _OF_NUMBERS:
+    elif type(node) in _SUMS or _is_scaled(node) or _is_number(node):
         for child in _children(node):
             yield from _columns(child, name)
     elif not isinstance(node, exp.Literal):
         raise _not_combined(node, name)
 
 
+def _is_scaled(node: exp.Expr) -> bool:
+    """Whether a value is multiplied, or divided, by a number that isn't 0."""
+    if isinstance(node, exp.Div):
+        return _is_factor(node.right)
+    return isinstance(node, exp.Mul) and (_is_factor(node.left) or _is_factor(node.right))
+
+
+def _is_factor(node: exp.Expr) -> bool:
+    number = node.unnest()
+    number = number.this if isinstance(number, exp.Neg) else number
+    return isinstance(number, exp.Literal) and number.is_number and float(number.this) != 0
+
+
+def _is_number(node: exp.Expr) -> bool:
+    """Whether a column is cast to a number, which rounds it at most."""
+    return (
+        type(node) is exp.Cast
+        and isinstance(node.this.unnest(), exp.Column)
+        and node.is_type(*exp.DataType.NUMERIC_TYPES)
+    )
+
+
 def _not_combined(node: exp.Expr, name: str) -> UnsafeThreshold:
     return UnsafeThreshold(
         f"`{_text(node)}` in `{name[:60]}` may show single values",
-        "use sum, avg, count, stddev or variance of columns and arithmetic, without conditions",
+        "use sum, avg, count, stddev or variance of columns: their sums, and products with numbers",
     )
 
 

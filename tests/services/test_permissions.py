@@ -29,7 +29,8 @@ CHECKED_ELSEWHERE = {
     "badges:public_badge",
     "access_events:note_failed_sign_in", "users:note_throttled",
     "browser_sessions:has_users", "browser_sessions:record_later",
-    "browser_sessions:session_identity", "browser_sessions:signed_in", "caches:state_of", "graph:load",
+    "browser_sessions:session_identity", "browser_sessions:signed_in", "caches:state_of",
+    "figures:visible_throughputs", "graph:load",
     "lake_files:moved_now", "permissions:check",
     "permissions:check_call", "read:find", "tokens:identify", "users:sign_in",
 }  # fmt: skip

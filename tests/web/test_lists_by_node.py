@@ -300,6 +300,9 @@ def test_metrics_are_the_series_of_visible_nodes(door: Opened, tokens: dict[str,
     assert values["headrace_quarantine_rows"] == "0", "the rejected day is of people"
     for name in ("not_applied", "classic_uptime_ratio", "requests_waiting", "partitions_total"):
         assert f"headrace_{name}" not in text, name
+    rates = [name for name in values if name.startswith("headrace_throughput_rows")]
+    named = {name.split('name="')[1].split('"')[0] for name in rates}
+    assert named == {"finance", "kestrelpay", "ospreyledger"}, named
     opened = [name for name in values if name.startswith("headrace_incidents_open")]
     seen = get(door, tokens["t-domain"], "/api/v1/incidents").json
     assert sum(int(values[name]) for name in opened) == len(seen)

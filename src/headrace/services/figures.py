@@ -455,6 +455,21 @@ def explain(
             f"there is no figure {figure[:40]!r}",
             hint=f"these can be explained: {', '.join(FIGURES)}",
         )
+    return _explained(session, figure, _names(session, select), window)
+
+
+def visible_throughputs(session: ProjectSession, window: str) -> list[ThroughputRow]:
+    """Return the throughput of the nodes that a session may see, and of these by domain.
+
+    For `/metrics`, which has checked the permission.
+    """
+    return _explained(session, "throughput", session.visible, window).rows
+
+
+def _explained(
+    session: ProjectSession, figure: str, names: frozenset[str] | None, window: str | None
+) -> FigureResponse:
+    """Return a figure of some nodes and consumers; None stands for all."""
     span = window or OWN_WINDOW.get(figure, WINDOW)
     now_us = to_us(session.now()) if session.store is None else session.clock.now_us()
     began_us = window_began(span, now_us, session.timezone)
@@ -462,7 +477,6 @@ def explain(
         return _response(
             session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ()
         )
-    names = _names(session, select)
     compiled = session.compiled
     with project_state(session, now_us) as snapshot:
         figuring = Figuring(

@@ -20,7 +20,7 @@ from headrace.incidents.evidence import arrivals
 from headrace.model import HeadraceError
 from headrace.model.causes import CauseKind
 from headrace.runtime.runs import TURN_SECONDS, LeaderCounters
-from headrace.services.figures import explain
+from headrace.services.figures import visible_throughputs
 from headrace.services.responses import StatusResponse
 from headrace.services.session import ProjectSession
 from headrace.services.status import status
@@ -365,7 +365,7 @@ THROUGHPUT_WINDOW = "1d"
 
 def _add_throughput(text: MetricsText, session: ProjectSession) -> None:
     """Add the rates of the nodes that worked in the last day, and of their domains."""
-    rows = explain(session, "throughput", window=THROUGHPUT_WINDOW).rows
+    rows = visible_throughputs(session, THROUGHPUT_WINDOW)
     families = {"rows": "throughput_rows_per_second", "bytes": "throughput_bytes_per_second"}
     for unit, name in families.items():
         text.gauge(

@@ -183,6 +183,20 @@ def test_a_file_of_an_earlier_declaration_is_named(bank: Project) -> None:
     assert "out/people.csv" in place["why"]
 
 
+def test_a_file_behind_a_link_is_named(bank: Project) -> None:
+    """Would catch: a link that is replaced, while the certificate says that the rows are gone, and
+    the file behind it has them."""
+    moved, link = bank.root / "archive.jsonl", bank.root / "out/seen_2025-03-01.jsonl"
+    link.rename(moved)
+    link.symlink_to(moved)
+    plan = bank.json("erase", "request-17", "--where", WHERE, "--dry-run")
+    for response in (plan, erase(bank)):
+        place = of_export(response)["views"]
+        assert place["action"] == "kept"
+        assert "out/seen_2025-03-01.jsonl" in place["why"] and "is a link" in place["why"]
+    assert link.is_symlink() and b"C-77310" in moved.read_bytes()
+
+
 @pytest.mark.parametrize("point", [FaultPoint.ERASURE_BEGUN, FaultPoint.ERASURE_EXPORTED])
 def test_a_killed_erasure_of_exports_is_continued(
     bank: Project, point: FaultPoint, warm_fork_servers: None

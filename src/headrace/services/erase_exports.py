@@ -70,6 +70,7 @@ class _Lookup:
         self.now = session.clock.now_us()  # known already: a store runs one read at a time
         cache = session.data_folder / "cache"
         applied = AppliedVersion(0, "", compiled)
+        self._root = session.root
         self._tasks = TaskLookup(applied, str(session.root), None, cache)
 
     def readers(self, nodes: Iterable[str]) -> Iterator[Consumer]:
@@ -93,6 +94,10 @@ class _Lookup:
         )
         reads = tuple(msgspec.structs.replace(data, rows=None) for data in task.reads)
         return msgspec.structs.replace(task, reads=reads)
+
+    def links(self, targets: Iterable[str]) -> list[str]:
+        """Return the files that are links: writing one again leaves the file behind it."""
+        return [name for name in targets if (self._root / name).is_symlink()]
 
     def as_written(self, consumer: Consumer, newest: NewestExport) -> ExportTask:
         """Return the task that writes what the export has read. Raises Undeliverable."""
@@ -152,18 +157,22 @@ def _examined(lookup: _Lookup, consumer: Consumer, newest: NewestExport) -> Expo
     result = ExportToErase(
         consumer.name, newest.interval, newest.publication, tuple(newest.targets)
     )
+    again = command_line(
+        "run", consumer.name, "--partition", newest.interval, "--again", "--reason", "TEXT"
+    )
     try:
         task = lookup.as_written(consumer, newest)
     except Undeliverable as error:
-        again = command_line(
-            "run", consumer.name, "--partition", newest.interval, "--again", "--reason", "TEXT"
-        )
         why = f"{error}: {again} exports what is there now, or delete it"
         return msgspec.structs.replace(result, why=why)
     former = sorted(set(newest.targets) - _targets(consumer, task))
     if former:
         why = "an earlier declaration of the export wrote there: delete it"
         return msgspec.structs.replace(result, targets=tuple(former), why=why)
+    links = lookup.links(newest.targets)
+    if links:
+        why = "it is a link to a file that somebody put elsewhere: delete that file and the link"
+        return msgspec.structs.replace(result, targets=tuple(links), why=f"{why}, then {again}")
     return msgspec.structs.replace(result, task=task)
 
 

@@ -283,14 +283,18 @@ def throughput(figuring: Figuring) -> tuple[list[str], list[ThroughputRow]]:
 
 
 def throughputs_of(figuring: Figuring) -> list[Throughput]:
-    """Return the throughput of each selected source and asset, and of their domains."""
+    """Return the throughput of each selected source and asset, and of their domains.
+
+    Nodes that the session's identity may not see are in none.
+    """
     project = figuring.project
 
     def domain_of(name: str) -> str:
         node = project.node(name)
         return (node.domain or "") if node is not None else ""
 
-    return throughputs(by_node(staged(figuring)), project.sources.__contains__, domain_of)
+    goodputs = [item for item in by_node(staged(figuring)) if figuring.session.shows(item.node)]
+    return throughputs(goodputs, project.sources.__contains__, domain_of)
 
 
 def _throughput(figuring: Figuring, item: Throughput) -> ThroughputRow:

@@ -9,15 +9,22 @@ import msgspec
 
 from headrace.model import Project
 from headrace.model.settings import PRODUCTION
-from headrace.plan import Compiled
+from headrace.plan import ChangeKind, Compiled
 from headrace.plan import invalidation as planning
 from headrace.plan.backfills import Backfill, Chosen, Mode
 from headrace.plan.invalidation import OWN_CODE, Invalidation, NeededBackfill, Published
 from headrace.plan.partition_ranges import extent_of_keys
+from headrace.plan.project_plan import PlannedChanges
 from headrace.runtime.graph import graph_of
 from headrace.runtime.partition_extents import read_states
 from headrace.scheduler.estimates import Estimate
 from headrace.services import estimates
+from headrace.services.compute_time import (
+    ComputeTime,
+    MonthlyChange,
+    compute_time,
+    monthly_change,
+)
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.responses import NeededRow, StaleRow
 from headrace.store import Transaction
@@ -29,13 +36,23 @@ class Cost(msgspec.Struct, frozen=True):
     estimate: Estimate | None = None
     size: int | None = None
     """Bytes to be written."""
+    compute: ComputeTime | None = None
+    """Of the recomputation, and of new assets."""
+    month: MonthlyChange | None = None
 
 
-def cost_of(tx: Transaction, compiled: Compiled, invalidated: Invalidation) -> Cost:
-    """Return the cost of recomputing what is invalidated."""
+def cost_of(
+    tx: Transaction, old: Compiled, compiled: Compiled, planned: PlannedChanges, now_us: int
+) -> Cost:
+    """Return the cost of recomputing what changes invalidate, and what they cost in a month."""
+    invalidated = planned.invalidated
+    added = [change.node for change in planned.nodes if change.change is ChangeKind.ADDED]
+    chosen = [item for backfill in invalidated.planned for item in backfill.chosen]
     return Cost(
         _summed(tx, compiled, invalidated.planned) if invalidated.stale else None,
         sum(estimates.bytes_of(tx, backfill) for backfill in invalidated.planned),
+        compute_time(tx, compiled, chosen, added),
+        monthly_change(tx, old, compiled, planned.nodes, now_us),
     )
 
 

@@ -43,6 +43,7 @@ from headrace.runtime.promotion import (
 )
 from headrace.services import agreements, invalidation
 from headrace.services.comparisons import differences
+from headrace.services.compute_time import ComputeTime, MonthlyChange
 from headrace.services.consequences import of_apply, of_computation, required, without_readers
 from headrace.services.contract_agreements import agreement_rows, with_agreements
 from headrace.services.invalidation import Cost
@@ -59,7 +60,7 @@ from headrace.services.responses import (
     StepRow,
     WeakenedRow,
 )
-from headrace.services.responses.plans import ClassifiedColumnRow
+from headrace.services.responses.plans import ClassifiedColumnRow, ComputeRow, MonthRow
 from headrace.services.retention import early_removals, removals
 from headrace.services.selection import selected as select
 from headrace.services.session import Progress, ProjectSession, usable
@@ -248,6 +249,8 @@ def prepare(
         stale=invalidation.stale_rows(invalidated.stale),
         repairs=invalidation.stale_rows(invalidated.failed),
         bytes_estimate=cost.size,
+        compute=_compute_row(session, cost.compute),
+        month=_month_row(session, cost.month),
         backfills=invalidation.needed_rows(compiled.project, invalidated, session.env),
         built=promoted_rows(offers),
         against=base.called,
@@ -256,6 +259,33 @@ def prepare(
         clock=session.clock.kind,
     )
     return PreparedPlan(planned, cost, offers, response)
+
+
+def _compute_row(session: ProjectSession, compute: ComputeTime | None) -> ComputeRow | None:
+    if compute is None or not (compute.partitions or compute.unknown):
+        return None
+    return ComputeRow(
+        partitions=compute.partitions,
+        seconds=None if compute.seconds is None else round(compute.seconds, 3),
+        cost=_cost(session, compute.seconds),
+        unknown=list(compute.unknown),
+    )
+
+
+def _month_row(session: ProjectSession, month: MonthlyChange | None) -> MonthRow | None:
+    if month is None or (month.seconds is None and not month.unknown):
+        return None
+    return MonthRow(
+        seconds=None if month.seconds is None else round(month.seconds, 3),
+        cost=_cost(session, month.seconds),
+        unknown=list(month.unknown),
+    )
+
+
+def _cost(session: ProjectSession, seconds: float | None) -> float | None:
+    """Return what busy worker slots cost; None without a rate or a time."""
+    rates = session.settings.costs
+    return None if rates is None or seconds is None else round(rates.of(seconds * 1e6, 0, 0), 4)
 
 
 def _locked_out(session: ProjectSession, compiled: Compiled) -> str | None:
@@ -314,7 +344,7 @@ def _planned_changes(
             now_us=now_us,
             borrowed=borrowed,
         )
-        return planned, invalidation.cost_of(tx, compiled, planned.invalidated)
+        return planned, invalidation.cost_of(tx, base.compiled, compiled, planned, now_us)
 
 
 def _computed_nodes(changes: Collection[NodeChange]) -> frozenset[str]:

@@ -63,6 +63,8 @@ class VisiblePlan:
             affects=Affects(consumers=consumers, owners=self._owners(touched)),
             estimate=None if left_out else response.estimate,
             bytes_estimate=None if left_out else response.bytes_estimate,
+            compute=None if left_out else response.compute,
+            month=None if left_out else response.month,
             weakens=self._about(response.weakens, lambda row: row.node),
             classified=self._about(response.classified, lambda row: row.column.partition(".")[0]),
             removes=self._about(response.removes, lambda row: row.node),

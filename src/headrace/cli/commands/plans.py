@@ -105,6 +105,8 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
             "good",
             indent=2,
         )
+    for text in _cost_lines(plan):
+        page.say(text, indent=2)
     others = [step for step in plan.steps if not _shown_above(plan, step)]
     if others:
         page.say()
@@ -314,6 +316,27 @@ def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
     else:
         low, high = seconds(plan.estimate["low"]), seconds(plan.estimate["high"])
         page.say(f"about {seconds(plan.estimate['seconds'])} ({low} to {high})", indent=2)
+
+
+def _cost_lines(plan: PlanResponse) -> list[str]:
+    """Return what the plan computes, and what it changes in a month, in words."""
+    lines = []
+    compute, month = plan.compute, plan.month
+    if compute is not None and compute.seconds is not None:
+        rest = f", without {joined(compute.unknown)}: unknown" if compute.unknown else ""
+        lines.append(f"compute time: about {seconds(compute.seconds)}{_money(compute.cost)}{rest}")
+    elif compute is not None:
+        lines.append(f"compute time: unknown until it has run: {joined(compute.unknown)}")
+    if month is not None and month.seconds is not None:
+        how = "less" if month.seconds <= 0 else "more"
+        rest = f", without {joined(month.unknown)}: not measured" if month.unknown else ""
+        cost = _money(None if month.cost is None else abs(month.cost))
+        lines.append(f"a month: {seconds(abs(month.seconds))} {how} compute time{cost}{rest}")
+    return lines
+
+
+def _money(cost: float | None) -> str:
+    return "" if not cost else f" (costs {cost:.2f})"
 
 
 def render_needed_backfills(

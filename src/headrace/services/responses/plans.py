@@ -283,6 +283,29 @@ LEFT_OUT_TEXTS = {
 """`left_out` of a plan in words."""
 
 
+class ComputeRow(Response, frozen=True, kw_only=True):
+    """Seconds that worker slots are busy, by the mean of each node's newest attempts.
+
+    `seconds` is null if nothing is known, `unknown` are the assets that aren't in it, because they
+    have never run. `cost` is null without `slot_hour` in `[costs]`."""
+
+    partitions: int
+    seconds: float | None
+    cost: float | None
+    unknown: list[str]
+
+
+class MonthRow(Response, frozen=True, kw_only=True):
+    """Seconds that worker slots are busy in a month more than now; less are negative.
+
+    Removed assets count with their attempts of the last 30 days, other code with its trial.
+    `seconds` is null if nothing is known, `unknown` are changed assets that aren't in it."""
+
+    seconds: float | None
+    cost: float | None
+    unknown: list[str]
+
+
 class PlanResponse(Response, frozen=True, kw_only=True):
     """What `apply` will do. Counts are null where nothing is known of what is published. `plan_id`
     is null with `--against`: what is compared with a commit isn't what `apply` does."""
@@ -314,6 +337,11 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     repairs: list[StaleRow] = []
     """What failed under the code as it was."""
     bytes_estimate: int | None = None
+    compute: ComputeRow | None = None
+    """The compute time of the recomputation, and of new assets; null where nothing is computed, or
+    nothing is applied yet."""
+    month: MonthRow | None = None
+    """What the changes of assets cost in a month; null where no asset's code changes."""
     backfills: list[NeededRow] = []
     """What makes again what becomes stale, and what failed."""
     built: list[PromotedRow] = []

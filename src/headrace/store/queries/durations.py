@@ -13,6 +13,9 @@ ATTEMPTS_MAX = 500
 SEARCHED_MAX = 2_000
 """They are searched among this many of its newest ones."""
 
+WORKED_MAX = 50_000
+"""At most this many of a node's newest attempts are added up."""
+
 
 class AttemptDuration(NamedTuple):
     """One attempt at one partition. Times are microseconds; durations are the worker's."""
@@ -75,6 +78,17 @@ def of_single_partitions(
             )
         )
     return durations
+
+
+def worked_us(tx: Transaction, node: str, from_us: int, until_us: int) -> int:
+    """Return how long a node's newest attempts that ended in a window made slots busy, in µs."""
+    (worked,) = tx.execute(
+        "select coalesce(sum(finished_at - started_at), 0) from (select finished_at, started_at"
+        " from attempt where node = ? and finished_at > ? and finished_at <= ? and started_at is"
+        " not null order by epoch desc, n desc limit ?) a",
+        (node, from_us, until_us, WORKED_MAX),
+    ).fetchone()
+    return int(worked)
 
 
 def published_rows(tx: Transaction, node: str, from_us: int, until_us: int) -> list[int]:

@@ -62,6 +62,16 @@ def of_finding(tx: Transaction, finding: str) -> StoredTrial | None:
     return None if row is None else StoredTrial(*row)
 
 
+def of_code(tx: Transaction, node: str, code: str) -> StoredTrial | None:
+    """Return the newest trial of other code of a node, by its fingerprint; None without one."""
+    row = tx.execute(
+        f"select {_COLUMNS} from trial where node = ? and code_after = ? and code_before <>"
+        " code_after order by id desc limit 1",
+        (node, code),
+    ).fetchone()
+    return None if row is None else StoredTrial(*row)
+
+
 def partitions_computed(tx: Transaction, node: str, from_us: int, until_us: int) -> int:
     """Return how many partitions of a node were computed in a window, counting each time."""
     rows = tx.execute(

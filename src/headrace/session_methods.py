@@ -1152,6 +1152,8 @@ class SessionMethods:
         self,
         *,
         changes: Sequence[str] = (),
+        keep: str | None = None,
+        share: str | None = None,
         without: Sequence[str] = (),
         days: int = 30,
         samples: int = 100,
@@ -1161,7 +1163,8 @@ class SessionMethods:
         get.
 
         The scheduler is the real one; durations and arrivals are drawn from whole days of
-        the last 90. Nothing is run, and nothing is changed.
+        the last 90. Nothing is run, and nothing is changed. With `keep`, the cheapest change
+        is searched that delivers by a time of day in `share` percent of the cases.
 
         Raise UnknownName for names that aren't declared, UsageError for changes that can't
         be simulated.
@@ -1169,6 +1172,8 @@ class SessionMethods:
         result: WhatIfResponse = self._call(
             "what_if:what_if",
             changes=changes,
+            keep=keep,
+            share=share,
             without=without,
             days=days,
             samples=samples,

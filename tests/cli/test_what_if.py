@@ -105,3 +105,41 @@ def test_one_more_consumer(shop: Project) -> None:
     assert row["now"] is None
     assert row["then"]["kept"] is not None
     assert row["due"] == "06:00"
+
+
+def test_the_cheapest_way_to_keep_a_time(shop: Project) -> None:
+    """Would catch: an answer without the way, its cost or its share; a deadline of another consumer
+    than the named one; `now` with the wanted deadline instead of the declared one."""
+    settings = shop.root / "headrace.toml"
+    settings.write_text(settings.read_text() + '[costs]\ncurrency = "EUR"\nslot_hour = 3600.0\n')
+    shop.text("apply", "--yes")
+    answer = shop.json("what-if", "--keep", "morning-report=23:00", "--in", "50%", *SHORT)
+    keep = answer["keep"]
+    assert (keep["due"], keep["percent"], keep["consumers"]) == ("23:00", "50", ["morning-report"])
+    assert (keep["reached"], keep["changes"]) == (True, [])
+    assert answer["consumers"]["morning-report"]["due"] == "23:00"
+    busy = answer["busy_seconds"]
+    assert answer["cost_month"]["now"] == pytest.approx(busy["now"] * 30, abs=0.01)
+    assert answer["cost_month"]["currency"] == "EUR"
+    early = shop.json("what-if", "--keep", "00:30", *SHORT)["keep"]
+    assert (early["reached"], early["consumers"]) == (False, ["morning-report"])
+    assert "can't be kept" in early["text"]
+    assert "even if all work took no time" in shop.text("what-if", "--keep", "00:30", *SHORT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--in", "99%"), "--in belongs to --keep"),
+        (("--keep", "nobody=07:00"), "there is no consumer 'nobody'"),
+        (("--keep", "25:00"), "no time of day"),
+        (("--keep", "07:00", "--in", "120%"), "isn't a percentage"),
+        (("--keep", "07:00", "--in", "nan"), "isn't a percentage"),
+        (("--keep", ""), "isn't something to simulate"),
+    ],
+)
+def test_a_wish_that_cannot_be_read(shop: Project, arguments: tuple[str, ...], error: str) -> None:
+    """Would catch: a wish that is taken for another one."""
+    code, _, text = shop.call(shop.root, "what-if", *arguments, *SHORT)
+    assert code in (1, 2)
+    assert error in text

@@ -60,6 +60,8 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
     ),
     "what-if": (
         CompletedParameter(("--set",), "WHAT=VALUE"),
+        CompletedParameter(("--keep",), "[CONSUMER=]TIME"),
+        CompletedParameter(("--in",), "PERCENT"),
         CompletedParameter(("--without",), "ASSET"),
         CompletedParameter(("--days",), "N"),
         CompletedParameter(("--samples",), "N"),

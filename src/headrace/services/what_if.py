@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from fractions import Fraction
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 from headrace.advisor.backtest import Backtest, backtest
 from headrace.advisor.changes import Changes, parse_changes
 from headrace.advisor.history import History, read_history
+from headrace.advisor.promise_search import PromiseSearch, SearchResult
 from headrace.advisor.sampling import Span
 from headrace.advisor.simulation import (
     Outcome,
@@ -32,12 +32,14 @@ from headrace.services.permissions import authorised
 from headrace.services.responses.what_if import (
     BacktestRow,
     BottleneckRow,
+    CostRow,
     DeliveredRow,
     LoadRow,
     WhatIfConsumerRow,
     WhatIfResponse,
 )
 from headrace.services.session import ProjectSession
+from headrace.services.what_if_keep import Wanted, fraction, keep_row, wanted_promise
 from headrace.slo.availability import percent
 from headrace.slo.declared_promises import Terms, declared_promises
 from headrace.store.queries import attempts
@@ -64,6 +66,18 @@ def what_if(
         ),
     ] = (),
     *,
+    keep: Annotated[
+        str | None,
+        Option(
+            "--keep",
+            metavar="[CONSUMER=]TIME",
+            help="find the cheapest way to deliver by this time of day",
+        ),
+    ] = None,
+    share: Annotated[
+        str | None,
+        Option("--in", metavar="PERCENT", help="with --keep: in how many cases (99%)", key="in"),
+    ] = None,
     without: Annotated[
         Sequence[str], Option("--without", metavar="ASSET", help="as if the asset were gone")
     ] = (),
@@ -86,7 +100,8 @@ def what_if(
     """Simulate the coming days as things are and with changes, and compare what consumers get.
 
     The scheduler is the real one; durations and arrivals are drawn from whole days of the last 90.
-    Nothing is run, and nothing is changed.
+    Nothing is run, and nothing is changed. With `keep`, the cheapest change is searched that
+    delivers by a time of day in `share` percent of the cases.
 
     Raise UnknownName for names that aren't declared, UsageError for changes that can't be
     simulated.
@@ -96,7 +111,9 @@ def what_if(
             "nothing is applied yet, so nothing can be simulated", hint="headrace apply"
         )
     compiled = session.compiled
-    parsed = parse_changes(compiled.project, changes, without)
+    wanted = wanted_promise(compiled.project, keep, share)
+    dues = [f"consumer.{name}.due={wanted.due}" for name in wanted.consumers] if wanted else []
+    parsed = parse_changes(compiled.project, [*changes, *dues], without)
     _refuse_needed(compiled.project, parsed)
     now_us = session.clock.now_us()
     changed = _with_consumers(compiled, parsed)
@@ -114,8 +131,9 @@ def what_if(
         history,
         _span(session, now_us, days),
         seed,
+        parsed,
     )
-    return _response(session, question, samples)
+    return _response(session, question, samples, wanted)
 
 
 class _Question(NamedTuple):
@@ -127,6 +145,8 @@ class _Question(NamedTuple):
     history: History
     span: Span
     seed: int
+    asked: Changes
+    """The changes that were asked for; a search adds to them."""
 
     @property
     def workers(self) -> int:
@@ -202,13 +222,18 @@ def _consumer(project: Project, name: str, reads: tuple[str, ...], due: str) -> 
 # The answer
 
 
-def _response(session: ProjectSession, question: _Question, samples: int) -> WhatIfResponse:
+def _response(
+    session: ProjectSession, question: _Question, samples: int, wanted: Wanted | None
+) -> WhatIfResponse:
     lacking = _lacking(question)
     known = bool(question.history.days())
     before = after = None
-    tested = None
+    tested = search = None
     simulation = Simulation(question.history, question.graph, question.span, question.seed)
     if known:
+        if wanted is not None:
+            search = _searched(simulation, question, samples, wanted)
+            question = question._replace(changes=search.way.changes)
         before, after = _simulated(simulation, question, samples)
         tested = backtest(
             question.history,
@@ -231,9 +256,45 @@ def _response(session: ProjectSession, question: _Question, samples: int) -> Wha
         busy_seconds=None
         if before is None or after is None
         else LoadRow(now=before.busy_seconds, then=after.busy_seconds),
+        cost_month=None
+        if before is None or after is None
+        else _cost_row(session, before.busy_seconds, after.busy_seconds),
+        keep=None
+        if wanted is None or search is None
+        else keep_row(wanted, search, _ways(question, search)),
         lacking=lacking,
         notes=_notes(question, simulation, played, samples),
     )
+
+
+def _searched(
+    simulation: Simulation, question: _Question, samples: int, wanted: Wanted
+) -> SearchResult:
+    """Return the cheapest way to deliver by the wanted deadline."""
+
+    def simulate(changes: Changes) -> Simulated:
+        (result,) = simulation.run([question._replace(changes=changes).variants[1]], samples)
+        return result
+
+    pools = question.compiled.project.settings.pools
+    search = PromiseSearch(simulate, wanted.consumers, wanted.share, question.workers, pools)
+    return search.cheapest(question.changes)
+
+
+def _ways(question: _Question, search: SearchResult) -> list[str]:
+    """Return in words what a search adds to the changes that were asked for."""
+    asked = _words(question._replace(changes=question.asked))
+    added = _words(question._replace(changes=search.way.changes))
+    return [text for text in added if text not in asked]
+
+
+def _cost_row(session: ProjectSession, now: float, then: float) -> CostRow | None:
+    """Return what busy slots cost in 30 days; None without a rate for them."""
+    rates = session.settings.costs
+    if rates is None or not rates.slot_hour:
+        return None
+    before, after = (round(rates.of(seconds * 30 * 1e6, 0, 0), 2) for seconds in (now, then))
+    return CostRow(now=before, then=after, currency=rates.currency)
 
 
 def _simulated(
@@ -267,7 +328,7 @@ def _delivered(terms: Terms | None, simulated: Simulated | None) -> DeliveredRow
     if simulated is None:
         return DeliveredRow()
     outcome: Outcome = simulated.consumers[terms.consumer]
-    in_time = None if outcome.kept is None else Fraction(round(outcome.kept * 10**9), 10**9)
+    in_time = None if outcome.kept is None else fraction(outcome.kept)
     return DeliveredRow(
         p50=outcome.p50,
         p95=outcome.p95,
@@ -450,6 +511,9 @@ def _notes(question: _Question, simulation: Simulation, played: int, samples: in
             left_out[reason] = left_out.get(reason, 0) + count
     if counts := [f"{count:,} {reason}" for reason, count in left_out.items() if count]:
         results.append(f"left out of the past: {', '.join(counts)}")
+    rates = question.compiled.project.settings.costs
+    if rates is not None and (question.changes.workers or 0) > question.workers:
+        results.append("costs are those of busy slots: what idle workers cost isn't declared")
     if question.changes.machine != 1.0:
         results.append(
             "simulated: that a larger machine speeds up all assets alike hasn't been measured"

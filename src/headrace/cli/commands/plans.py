@@ -34,6 +34,8 @@ from headrace.services.responses.plans import (
     LEFT_OUT_TEXTS,
     AgreementRow,
     ClassifiedColumnRow,
+    ComputeRow,
+    MonthRow,
     RemovesRow,
 )
 
@@ -320,19 +322,24 @@ def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
 
 def _cost_lines(plan: PlanResponse) -> list[str]:
     """Return what the plan computes, and what it changes in a month, in words."""
-    lines = []
-    compute, month = plan.compute, plan.month
-    if compute is not None and compute.seconds is not None:
-        rest = f", without {joined(compute.unknown)}: unknown" if compute.unknown else ""
-        lines.append(f"compute time: about {seconds(compute.seconds)}{_money(compute.cost)}{rest}")
-    elif compute is not None:
-        lines.append(f"compute time: unknown until it has run: {joined(compute.unknown)}")
-    if month is not None and month.seconds is not None:
-        how = "less" if month.seconds <= 0 else "more"
-        rest = f", without {joined(month.unknown)}: not measured" if month.unknown else ""
-        cost = _money(None if month.cost is None else abs(month.cost))
-        lines.append(f"a month: {seconds(abs(month.seconds))} {how} compute time{cost}{rest}")
+    lines = [] if plan.compute is None else [_compute_text(plan.compute)]
+    if plan.month is not None and plan.month.seconds is not None:
+        lines.append(_month_text(plan.month, plan.month.seconds))
     return lines
+
+
+def _compute_text(compute: ComputeRow) -> str:
+    if compute.seconds is None:
+        return f"compute time: unknown until it has run: {joined(compute.unknown)}"
+    rest = f", without {joined(compute.unknown)}: unknown" if compute.unknown else ""
+    return f"compute time: about {seconds(compute.seconds)}{_money(compute.cost)}{rest}"
+
+
+def _month_text(month: MonthRow, change: float) -> str:
+    how = "less" if change <= 0 else "more"
+    rest = f", without {joined(month.unknown)}: not measured" if month.unknown else ""
+    cost = _money(None if month.cost is None else abs(month.cost))
+    return f"a month: {seconds(abs(change))} {how} compute time{cost}{rest}"
 
 
 def _money(cost: float | None) -> str:

@@ -32,6 +32,8 @@ def _render(response: WhatIfResponse, page: CommandOutput) -> None:
         "dim",
         indent=2,
     )
+    if response.keep is not None:
+        page.say(response.keep.text, "good" if response.keep.reached else "warn", indent=2)
     page.say()
     page.table(COLUMNS, [_row(name, row) for name, row in response.consumers.items()])
     if not response.consumers:
@@ -39,14 +41,23 @@ def _render(response: WhatIfResponse, page: CommandOutput) -> None:
     page.say()
     for row in response.consumers.values():
         page.say(row.text, indent=2)
+    _render_load(response, page)
+    page.say(_tested(response.backtest), indent=2)
+    for text in (*response.lacking, *response.notes):
+        page.say(text, "warn" if text in response.lacking else "dim", indent=2)
+
+
+def _render_load(response: WhatIfResponse, page: CommandOutput) -> None:
+    """Print what holds deliveries up, and how busy workers are."""
     if response.next_bottleneck is not None:
         page.say(f"next bottleneck: {response.next_bottleneck.text}", indent=2)
     if response.busy_seconds is not None:
         load = response.busy_seconds
         page.say(f"workers are busy {seconds(load.now)} a day → {seconds(load.then)}", indent=2)
-    page.say(_tested(response.backtest), indent=2)
-    for text in (*response.lacking, *response.notes):
-        page.say(text, "warn" if text in response.lacking else "dim", indent=2)
+    if response.cost_month is not None:
+        cost = response.cost_month
+        text = f"busy slots cost {cost.now:,.2f} → {cost.then:,.2f} {cost.currency} a month"
+        page.say(text, indent=2)
 
 
 def _row(name: str, row: WhatIfConsumerRow) -> list[str | StyledCell]:

@@ -63,6 +63,31 @@ class LoadRow(Response, frozen=True, kw_only=True):
     then: float
 
 
+class CostRow(Response, frozen=True, kw_only=True):
+    """What busy worker slots cost in 30 days, by `slot_hour` in `[costs]`."""
+
+    now: float
+    then: float
+    currency: str
+
+
+class KeepRow(Response, frozen=True, kw_only=True):
+    """The answer to `--keep`: the cheapest change that delivers by `due` in `percent` of the cases.
+
+    `changes` are empty if nothing has to change. If `reached` is false, they are those of the best
+    way, and `kept` is its share. `possible` is the share if all work took no time."""
+
+    due: str
+    percent: str
+    consumers: list[str]
+    reached: bool
+    kept: str | None
+    possible: str | None
+    changes: list[str]
+    tried: int
+    text: str
+
+
 class WhatIfResponse(Response, frozen=True, kw_only=True):
     """What would change. `lacking` names what isn't known of the past, `notes` what is assumed."""
 
@@ -76,5 +101,9 @@ class WhatIfResponse(Response, frozen=True, kw_only=True):
     next_bottleneck: BottleneckRow | None
     backtest: BacktestRow | None
     busy_seconds: LoadRow | None
+    cost_month: CostRow | None = None
+    """Null without a rate."""
+    keep: KeepRow | None = None
+    """Null without `--keep`, and where nothing can be simulated."""
     lacking: list[str]
     notes: list[str]

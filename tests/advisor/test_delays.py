@@ -18,6 +18,7 @@ from headrace.advisor.delays import (
     percents,
 )
 from headrace.ledger.account import Ledger
+from headrace.ledger.claims import NOT_BEGUN, TRIGGER_AWAITED
 from headrace.ledger.segments import Segment, SegmentKind
 from headrace.slo.declared_promises import NodeTraits
 
@@ -72,6 +73,8 @@ def ledger(*segments: Segment) -> Ledger:
         (segment(SegmentKind.RUN), DelayGroup.INGEST),
         (segment(SegmentKind.RUN, "revenue"), DelayGroup.COMPUTE),
         (segment(SegmentKind.AUDIT), DelayGroup.CHECKS),
+        (segment(SegmentKind.SCHEDULE, note=f"{TRIGGER_AWAITED}: cron"), DelayGroup.TRIGGER),
+        (segment(SegmentKind.SCHEDULE, note=NOT_BEGUN), DelayGroup.HEADRACE),
         (segment(SegmentKind.UNATTRIBUTED), DelayGroup.HEADRACE),
     ],
 )
@@ -91,6 +94,17 @@ def test_held_data_is_its_vendors_and_names_who_could_decide() -> None:
     assert delay_sentence("report", delay, "30d") == (
         "report waited 4 h 00 min for 1 obligation: data quality cost 75 % of it, all of it at"
         " orders (acme); computing took 25 % of it, all of it at revenue (core)"
+    )
+
+
+def test_a_trigger_is_its_owners() -> None:
+    """Would catch: an hour in which a report waits for its own cron counted as Headrace's."""
+    awaited = segment(SegmentKind.SCHEDULE, "revenue", note=f"{TRIGGER_AWAITED}: cron 0 7 * * *")
+    delay = delay_of([ledger(awaited)], FACTS)
+    assert [(share.node, share.owner) for share in delay.shares] == [("revenue", "core")]
+    assert delay_sentence("report", delay, "30d") == (
+        "report waited 1 h 00 min for 1 obligation: waiting for the time of a trigger took 100 % of"
+        " it, all of it at revenue (core)"
     )
 
 

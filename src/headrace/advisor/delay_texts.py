@@ -21,6 +21,7 @@ _PHRASES = {
     DelayGroup.CHECKS: "checks took",
     DelayGroup.PUBLICATION: "publication took",
     DelayGroup.EXPORT: "exports took",
+    DelayGroup.TRIGGER: "waiting for the time of a trigger took",
     DelayGroup.HEADRACE: "Headrace itself took",
 }
 GROUPS_SHOWN_MAX = 3

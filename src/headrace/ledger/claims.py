@@ -48,6 +48,8 @@ NOBODY_OBSERVED = "not observed since it was expected"
 BETWEEN = "came in this time, not observed yet"
 """For a delivery that the observation before it missed, whatever time its file claims."""
 ELSEWHERE = "delivered, and looked for in another place, as the project declared it"
+TRIGGER_AWAITED = "waited for its trigger"
+"""How the note of a segment begins in which a node waited for the time of its own trigger."""
 NOT_BEGUN = "not begun"
 """For work that could have been queued but wasn't."""
 DELIVERY_GONE = "when it was delivered isn't kept any more"
@@ -534,9 +536,7 @@ class DelayClaims:
             return
         first = self._tries[0] if self._tries else None
         requested_us = first.asked_us if first is not None and not self._stay.triggered else None
-        note = (
-            f"waited for its trigger: {self._stay.triggered}" if self._stay.triggered else NOT_BEGUN
-        )
+        note = f"{TRIGGER_AWAITED}: {self._stay.triggered}" if self._stay.triggered else NOT_BEGUN
         for begins, ends in self._unseen():
             if requested_us is not None and begins < requested_us < ends:
                 yield self._claim(SegmentKind.SCHEDULE, begins, requested_us, "nothing ran")

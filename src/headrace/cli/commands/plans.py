@@ -107,8 +107,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
             "good",
             indent=2,
         )
-    for text in _cost_lines(plan):
-        page.say(text, indent=2)
+    _say_cost(plan, page)
     others = [step for step in plan.steps if not _shown_above(plan, step)]
     if others:
         page.say()
@@ -320,12 +319,12 @@ def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
         page.say(f"about {seconds(plan.estimate['seconds'])} ({low} to {high})", indent=2)
 
 
-def _cost_lines(plan: PlanResponse) -> list[str]:
-    """Return what the plan computes, and what it changes in a month, in words."""
-    lines = [] if plan.compute is None else [_compute_text(plan.compute)]
+def _say_cost(plan: PlanResponse, page: CommandOutput) -> None:
+    """Say what the plan computes, and what it changes in a month."""
+    if plan.compute is not None:
+        page.say(_compute_text(plan.compute), indent=2)
     if plan.month is not None and plan.month.seconds is not None:
-        lines.append(_month_text(plan.month, plan.month.seconds))
-    return lines
+        page.say(_month_text(plan.month, plan.month.seconds), indent=2)
 
 
 def _compute_text(compute: ComputeRow) -> str:

@@ -8,6 +8,7 @@ describe("pages that are called like a mistyped word", () => {
     ["incidnets", ["Incidents"]],
     ["runs/5", ["Runs"]],
     ["run", ["Runs"]],
+    ["INC-99", ["Incidents"]],
     ["AUDIT", ["Audit"]],
     ["zzzzz", []],
     ["", []],

@@ -14,9 +14,13 @@ export function nearestPages(typed: string): readonly Entry[] {
     .map(({ entry }) => entry);
 }
 
-/** 0 for the same beginning, else the letters that differ; null for more than 2 of 5. */
+/** Pages that share three letters with a word stand behind those with few other letters. */
+const BEGINNING = 3;
+
+/** 0 if one begins with the other, else the letters that differ; null for more than 2 of 5. */
 function distanceOf(word: string, name: string): number | null {
   if (word.length >= 3 && (name.startsWith(word) || word.startsWith(name))) return 0;
+  if (word.length >= 3 && name.startsWith(word.slice(0, 3))) return BEGINNING; // INC-99
   const distance = editDistance(word, name);
   return distance <= Math.max(1, Math.floor(Math.max(word.length, name.length) / 2.5))
     ? distance

@@ -27,7 +27,7 @@ from headrace.services.nodes import PartitionListQuery as Listed
 from headrace.services.nodes import list_partitions as listing
 from headrace.services.quarantine import list_quarantine
 from headrace.services.responses.catalog import PartitionRow
-from headrace.services.run_pages import run_list, run_timeline
+from headrace.services.run_pages import RunListQuery, run_list, run_timeline
 from headrace.services.session import ProjectSession
 from headrace.services.status import status
 from headrace.services.why import why
@@ -276,7 +276,7 @@ def runs_differ(shown: Views) -> Iterator[str]:
     """The list of runs, each by itself, and the figure of them."""
     session = shown.session
     figure = explain(session, "uptime")
-    listed = run_list(session, failed=False, limit=200).runs
+    listed = run_list(session, RunListQuery(), limit=200).runs
     within = [
         item
         for item in listed

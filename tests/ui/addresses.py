@@ -28,6 +28,7 @@ PAGES = (
     "/figures/promises",
     "/calendar",
     "/runs",
+    "/runs?node={asset}&state=failed",
     "/runs/{run}",
     "/backfills",
     "/backfills/new",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from headrace.ledger.records import Try
 from headrace.ledger.stored_records import try_of
+from headrace.model.intervals import to_us
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
@@ -23,7 +24,7 @@ from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import attempts, failures, ledger, runs
 from headrace.store.queries.ledger import AttemptRecord
-from headrace.store.queries.runs import Run
+from headrace.store.queries.runs import Run, RunFilter
 
 # One line per run, in pages: `runs` has a row per partition, which is too much for a list.
 
@@ -55,30 +56,64 @@ class RunsResponse(Response, frozen=True, kw_only=True):
     next: str | None
 
 
+class RunListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs are listed: those that began on these local dates, both included."""
+
+    failed: bool = False
+    kind: str | None = None
+    state: str | None = None
+    actor: str | None = None
+    node: str | None = None
+    since: date | None = None
+    until: date | None = None
+
+
 @authorised
 def run_list(
     session: ProjectSession,
+    query: RunListQuery,
     *,
-    failed: bool = False,
     cursor: str | None = None,
     limit: Annotated[int, Meta(ge=1, le=200)] = 30,
 ) -> RunsResponse:
-    """Return a page of runs; with `failed`, only those that didn't succeed.
+    """Return a page of runs that fit the filters; with `failed`, only those that didn't succeed.
 
-    Raise UsageError for an invalid cursor.
+    With `node`, they are those of its newest attempts. Raise UsageError for an invalid
+    cursor.
     """
     older_than = None if cursor is None else place(cursor, int)
     lines: list[RunLine] = []
     last = None
-    if session.store is not None:
+    hidden = query.node is not None and not session.shows(query.node)
+    if session.store is not None and not hidden:
         with session.store.read() as tx:
-            page = runs.page(tx, limit=limit + 1, before=older_than, failed=failed)
+            page = runs.page(tx, _filter(session, query), limit=limit + 1, before=older_than)
             more = len(page) > limit
             last = page[limit - 1].id if more else None
             lines = [line for run in page[:limit] if (line := _line(session, tx, run)) is not None]
     return RunsResponse(
         now=session.now(), runs=lines, next=None if last is None else cursor_text(last)
     )
+
+
+def _filter(session: ProjectSession, query: RunListQuery) -> RunFilter:
+    return RunFilter(
+        failed=query.failed,
+        kind=query.kind,
+        state=query.state,
+        actor=query.actor,
+        node=query.node,
+        since_us=_begin_us(session, query.since),
+        until_us=_begin_us(session, _next_day(query.until)),
+    )
+
+
+def _next_day(day: date | None) -> date | None:
+    return None if day is None or day == date.max else day + timedelta(days=1)
+
+
+def _begin_us(session: ProjectSession, day: date | None) -> int | None:
+    return None if day is None else to_us(session.parse_time(day.isoformat(), "since"))
 
 
 def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine | None:

@@ -66,19 +66,57 @@ def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> 
     return _runs(tx, rows)
 
 
-def page(tx: Transaction, *, limit: int, before: int | None, failed: bool) -> list[Run]:
-    """Return the newest runs older than `before`, newest first; `failed`: only unsuccessful."""
-    lost = "'failed', 'partial', 'lost'" + ("" if holder(tx) else ", 'running'")
-    bounds = [
-        *(["id < :before"] if before is not None else []),
-        *([f"state in ({lost})"] if failed else []),
-    ]
-    where = f" where {' and '.join(bounds)}" if bounds else ""
+NODE_ATTEMPTS_MAX = 2_000
+"""Of one node: the runs of its newest attempts are listed."""
+
+
+class RunFilter(msgspec.Struct, frozen=True):
+    """Which runs are listed; None and False filter nothing. Times are of their beginning."""
+
+    failed: bool = False
+    kind: str | None = None
+    state: str | None = None
+    actor: str | None = None
+    node: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+
+
+def page(tx: Transaction, wanted: RunFilter, *, limit: int, before: int | None) -> list[Run]:
+    """Return the newest runs older than `before` that fit a filter, newest first.
+
+    `state` is that of `Run.shown_state`.
+    """
+    led = holder(tx) is not None
+    lost = "'failed', 'partial', 'lost'" + ("" if led else ", 'running'")
+    bounds = {
+        "id < :before": before is not None,
+        f"state in ({lost})": wanted.failed,
+        "kind = :kind": wanted.kind is not None,
+        _in_state(wanted.state, led=led): wanted.state is not None,
+        "actor = :actor": wanted.actor is not None,
+        "started_at >= :since_us": wanted.since_us is not None,
+        "started_at < :until_us": wanted.until_us is not None,
+        "id in (select run_id from (select run_id from attempt where node = :node order by epoch"
+        f" desc, n desc limit {NODE_ATTEMPTS_MAX}) as newest)": wanted.node is not None,
+    }
+    used = [bound for bound, applies in bounds.items() if applies]
+    where = f" where {' and '.join(used)}" if used else ""
     rows = tx.execute(
         f"select {_COLUMNS} from run{where} order by id desc limit :limit",
-        {"before": before, "limit": limit},
+        {"before": before, "limit": limit, **msgspec.structs.asdict(wanted)},
     )
     return _runs(tx, rows)
+
+
+def _in_state(state: str | None, *, led: bool) -> str:
+    """Return the condition for a shown state: runs whose leader has died are lost."""
+    if state == "cancelled":
+        return "cancelled_at is not null"
+    stored = "state in ('lost', 'running')" if state == "lost" and not led else "state = :state"
+    if state == RUNNING and not led:
+        stored = "state is null"
+    return f"(cancelled_at is null and {stored})"
 
 
 def attempts_by_state(tx: Transaction, run_id: int) -> list[tuple[str, int]]:

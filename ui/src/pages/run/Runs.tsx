@@ -1,3 +1,4 @@
+import { useState, type ReactNode } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { usePages } from "../../api/responses";
@@ -5,7 +6,10 @@ import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { MoreButton } from "../../parts/MoreButton";
 import { State, labelOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
+import { Series } from "../../parts/Series";
 import { formatDuration } from "../../parts/durations";
+import { useFilters } from "../../parts/filters";
+import "../../parts/filters.css";
 import { Since, Time } from "../../parts/Time";
 
 type Row = Schema["RunLine"];
@@ -47,34 +51,61 @@ const COLUMNS: readonly Column<Row>[] = [
   },
 ];
 
+const FILTERS = ["node", "state", "kind", "actor", "since", "until"] as const;
+type Name = (typeof FILTERS)[number];
+const STATES = ["running", "succeeded", "partial", "failed", "lost", "cancelled", "nothing_due"];
+const KINDS = {
+  serve: "schedule",
+  run: "run",
+  tick: "tick",
+  receive: "delivery",
+  backfill: "backfill",
+} as const;
+const DAY = /^\d{4}-\d\d-\d\d$/;
+
 export function Runs() {
   usePageTitle("Runs");
   const [params, setParams] = useSearchParams();
+  const { values, set } = useFilters(FILTERS);
   const failed = params.has("failed");
+  const query = queryOf(values, failed);
   const response = usePages("/api/v1/runs/list", (cursor) => ({
-    query: { failed, ...(cursor ? { cursor } : {}) },
+    query: { ...query, ...(cursor ? { cursor } : {}) },
   }));
   const rows = response.pages.flatMap((page) => page.runs);
+  const filtered = failed || Object.keys(values).length > 0;
   return (
     <div className="stack">
       <Heading
         title="Runs"
         subtitle="What ran, newest first. A run that succeeded says nothing about service: Today does."
-      >
-        <label>
+      />
+      <RunFilters values={values} set={set}>
+        <label className="check">
           <input
             type="checkbox"
             checked={failed}
-            onChange={() => setParams(failed ? {} : { failed: "" }, { replace: true })}
+            onChange={() =>
+              setParams(
+                (last) => {
+                  const next = new URLSearchParams(last);
+                  if (failed) next.delete("failed");
+                  else next.set("failed", "");
+                  return next;
+                },
+                { replace: true },
+              )
+            }
           />{" "}
           only those that didn’t succeed
         </label>
-      </Heading>
+      </RunFilters>
       <Panel
-        title={failed ? "Runs that didn’t succeed" : "All runs"}
+        title={filtered ? "Matching runs" : "All runs"}
         aside={response.isFetching && rows.length > 0 ? "looking…" : undefined}
       >
         {response.error && <Refusal problem={response.error} stale={rows.length > 0} />}
+        {rows.length > 1 && <Trend rows={rows} />}
         {rows.length > 0 && (
           <Table
             label="Runs"
@@ -85,18 +116,9 @@ export function Runs() {
             keys
           />
         )}
-        {response.pages.length > 0 &&
-          !rows.length &&
-          (failed ? (
-            <Empty>
-              <strong>None.</strong> Every run succeeded, or had nothing to do.
-            </Empty>
-          ) : (
-            <Empty>
-              <strong>Nothing has run yet.</strong> <code>headrace serve</code> runs what is due by
-              itself; <code>headrace run ASSET</code> runs it now.
-            </Empty>
-          ))}
+        {response.pages.length > 0 && !rows.length && (
+          <NoRuns filtered={filtered} failed={failed} />
+        )}
         {!response.pages.length && !response.error && (
           <p className="empty" role="status">
             Loading…
@@ -105,6 +127,161 @@ export function Runs() {
         <MoreButton of={response} label="Older ones" />
       </Panel>
     </div>
+  );
+}
+
+/** The filters as a request has them; a date that isn't one filters nothing. */
+export function queryOf(values: Partial<Record<Name, string>>, failed: boolean) {
+  const { since, until, ...others } = values;
+  return {
+    failed,
+    ...others,
+    ...(since && DAY.test(since) ? { since } : {}),
+    ...(until && DAY.test(until) ? { until } : {}),
+  };
+}
+
+type FiltersProps = {
+  values: Partial<Record<Name, string>>;
+  set: (name: Name, value: string) => void;
+  children: ReactNode;
+};
+
+function RunFilters({ values, set, children }: FiltersProps) {
+  return (
+    <form className="stack" aria-label="Filter runs" onSubmit={(event) => event.preventDefault()}>
+      <div className="filters">
+        <Typed
+          key={`node ${values.node ?? ""}`}
+          label="Asset or source"
+          name="node"
+          {...{ values, set }}
+        />
+        <label>
+          State
+          <select
+            className="input"
+            value={values.state ?? ""}
+            onChange={(event) => set("state", event.target.value)}
+          >
+            <option value="">any</option>
+            {STATES.map((state) => (
+              <option key={state} value={state}>
+                {labelOf(state)}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label>
+          Cause
+          <select
+            className="input"
+            value={values.kind ?? ""}
+            onChange={(event) => set("kind", event.target.value)}
+          >
+            <option value="">any</option>
+            {Object.entries(KINDS).map(([kind, cause]) => (
+              <option key={kind} value={kind}>
+                {cause}
+              </option>
+            ))}
+          </select>
+        </label>
+        <Typed
+          key={`actor ${values.actor ?? ""}`}
+          label="Person"
+          name="actor"
+          {...{ values, set }}
+        />
+        <label>
+          First day
+          <input
+            type="date"
+            className="input"
+            value={values.since ?? ""}
+            onChange={(event) => set("since", event.target.value)}
+          />
+        </label>
+        <label>
+          Last day
+          <input
+            type="date"
+            className="input"
+            value={values.until ?? ""}
+            onChange={(event) => set("until", event.target.value)}
+          />
+        </label>
+      </div>
+      {children}
+    </form>
+  );
+}
+
+type TypedProps = Omit<FiltersProps, "children"> & { label: string; name: "node" | "actor" };
+
+/** An exact name: it filters when it is left, or by Enter. */
+function Typed({ label, name, values, set }: TypedProps) {
+  const [text, setText] = useState(values[name] ?? "");
+  const done = () => {
+    if (text.trim() !== (values[name] ?? "")) set(name, text.trim());
+  };
+  return (
+    <label>
+      {label}
+      <input
+        className="input"
+        value={text}
+        maxLength={200}
+        onChange={(event) => setText(event.target.value)}
+        onBlur={done}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") done();
+        }}
+      />
+    </label>
+  );
+}
+
+/** How long the listed runs took, the oldest at the left; those that didn't succeed are marked. */
+function Trend({ rows }: { rows: readonly Row[] }) {
+  const points = rows.toReversed().map((row) => ({
+    name: `${row.kind} ${row.run_id}`,
+    value: row.finished_at
+      ? (Date.parse(row.finished_at) - Date.parse(row.started_at)) / 1000
+      : null,
+    marked: ["failed", "partial", "lost"].includes(row.state),
+  }));
+  return (
+    <div className="body">
+      <Series
+        label="Duration of runs"
+        quantity="Duration"
+        across="Run"
+        points={points}
+        format={formatDuration}
+        open={(name) =>
+          name ? `/runs/${encodeURIComponent(name.split(" ").at(-1) ?? "")}` : "/runs"
+        }
+      />
+    </div>
+  );
+}
+
+function NoRuns({ filtered, failed }: { filtered: boolean; failed: boolean }) {
+  if (filtered)
+    return (
+      <Empty>
+        <strong>None.</strong>{" "}
+        {failed
+          ? "Every run that fits succeeded, or had nothing to do."
+          : "No run fits these filters."}
+      </Empty>
+    );
+  return (
+    <Empty>
+      <strong>Nothing has run yet.</strong> <code>headrace serve</code> runs what is due by itself;{" "}
+      <code>headrace run ASSET</code> runs it now.
+    </Empty>
   );
 }
 

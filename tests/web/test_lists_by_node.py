@@ -437,6 +437,42 @@ def test_effects_on_hidden_nodes_are_left_out_of_a_plan(
         restore(firm, before)
 
 
+def test_a_refused_apply_names_nothing_hidden(
+    firm: Path, tokens: dict[str, str], call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: another domain's new node in the reason, and its file or step in what differs
+    from an earlier plan."""
+    from headrace import Session
+
+    del tokens
+    project, session = Project(firm, call), Session(firm, now=NOW)
+    maker = session.create_token("t-maker", scopes=["owner:domain=finance"]).token
+    mine = "/* headrace\nowner: finance_team\ndomain: finance\n*/\nselect 1 as id"
+    reads = asset("ospreyledger").replace("select s.id,", "select s.id + 1 as id,")
+    new = "/* headrace\nowner: people_team\ndomain: people\n*/\nselect 1 as weaselsecret"
+    before = changed_files(firm, {"assets/ospreynew.sql": mine})
+    changed_files(firm, {"assets/weaselbonus.sql": new})
+    try:
+        both = project.json("plan")["plan_id"]
+        monkeypatch.setenv("HEADRACE_TOKEN", maker)
+        answers = [
+            project.call(firm, *words) for words in (["apply", "--yes"], ["apply", both, "--yes"])
+        ]
+        (firm / "assets/weaselbonus.sql").unlink()
+        answers += [project.call(firm, "apply", both, "--yes", *more) for more in ((), ("--json",))]
+        assert json.loads(answers[-1][1])["refused"]["code"] == "plan_changed"
+        before |= changed_files(firm, {"assets/ospreyledger.sql": reads})
+        answers.append(project.call(firm, "apply", "--yes"))
+        for code, out, err in answers:
+            assert code != 0, (out, err)
+            for hidden in ("weasel", "people", "salmonfreight", "logistics"):
+                assert hidden not in out + err, out + err
+    finally:
+        monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
+        (firm / "assets/weaselbonus.sql").unlink(missing_ok=True)
+        restore(firm, before)
+
+
 def test_a_plan_of_broken_files_names_none_of_them(
     firm: Path, tokens: dict[str, str], call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,9 @@ KEPT_MAX = 50
 """Maximum number of cached plans; the oldest are deleted first."""
 FOLDER = "plans"
 
+STEP_DIFFERENCES = ("a step that it had: ", "a new step: ")
+"""How differences between two plans begin that are about a step."""
+
 
 class PlanContent(msgspec.Struct, frozen=True):
     """The decisions of a plan: file hashes (SHA-256 by path) and its steps as plain data."""
@@ -142,9 +145,11 @@ def _changed(then: PlanContent, now: PlanContent) -> Iterator[str]:
         before = "nothing" if then.base_version is None else f"version {then.base_version}"
         yield f"the plan starts from {before}, version {now.base_version} is in force"
     yield from (
-        f"a step that it had: {_shown_plan(step)}" for step in then.steps if step not in now.steps
+        f"{STEP_DIFFERENCES[0]}{_shown_plan(step)}" for step in then.steps if step not in now.steps
     )
-    yield from (f"a new step: {_shown_plan(step)}" for step in now.steps if step not in then.steps)
+    yield from (
+        f"{STEP_DIFFERENCES[1]}{_shown_plan(step)}" for step in now.steps if step not in then.steps
+    )
 
 
 def _shown_plan(step: Mapping[str, Any]) -> str:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from headrace.model.access import AccessRules, Grant, Permission
 from headrace.plan import Compiled
-from headrace.services.permissions import COMMANDS, decision, people_to_ask, rules_of, unrestricted
+from headrace.services.permissions import (
+    COMMANDS,
+    decision,
+    people_to_ask,
+    rules_of,
+    unrestricted,
+    visible_of,
+)
 from headrace.services.session import ProjectSession
 
 if TYPE_CHECKING:
@@ -68,6 +75,8 @@ def _require_node(
     for node in declared:
         result = decision(session, rules, Permission.CHANGE, node)
         if not result.allowed:
+            if not visible_of(session, [node]):
+                _refuse(session, "it also changes what your roles don't reach")
             asked = people_to_ask(session, node.owner)
             _refuse(session, f"it changes {name}: {result.reason}", *asked)
 
@@ -81,6 +90,8 @@ def _require_inputs(
         if node is None:
             continue
         if not any(decision(session, rules, Permission.READ, at).allowed for at in (None, node)):
+            if not visible_of(session, [node]):
+                _refuse(session, f"{name} reads what your roles don't reach")
             asked = people_to_ask(session, node.owner)
             _refuse(session, f"{name} reads {read}, which you may not read", *asked)
 

@@ -15,6 +15,7 @@ import msgspec
 from headrace.model import Asset, Consumer, Project, ProjectError, Refused, Source
 from headrace.model.policy import Approval
 from headrace.plan.contracts import ContractBreak
+from headrace.services.agreements import STEP_DIFFERENCES
 from headrace.services.permissions import visible_of
 from headrace.services.responses import Affects, ApplyResponse, PlanResponse, RefusedRow
 from headrace.services.responses.plans import NeededRow
@@ -98,11 +99,23 @@ class VisiblePlan:
         visible: ApplyResponse = self._hidden.without(limited)
         return visible
 
-    def _refused(self, refused: RefusedRow | None) -> RefusedRow | None:
-        if refused is None:
+    def _refused(self, row: RefusedRow | None) -> RefusedRow | None:
+        """Return how a plan differs from an earlier one, in visible files and of visible nodes."""
+        if row is None:
             return None
-        files = [path for path in refused.files if self._shows_file(path)]
-        return msgspec.structs.replace(refused, files=files)
+        files = [path for path in row.files if self._shows_file(path)]
+        changed = [text for text in row.changed if self._may_tell(text)]
+        return msgspec.structs.replace(row, files=files, changed=changed)
+
+    def _may_tell(self, text: str) -> bool:
+        """Whether a difference is of the whole plan, or of a visible node.
+
+        A node that neither version of the project has isn't among the hidden ones.
+        """
+        about_step = text.startswith(STEP_DIFFERENCES)
+        return self._hidden.text(text) == text and (
+            not about_step or not self._visible.isdisjoint(text.split())
+        )
 
     def _shows(self, *names: str) -> bool:
         return self._visible.issuperset(names)

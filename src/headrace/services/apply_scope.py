@@ -75,7 +75,7 @@ def _require_node(
     for node in declared:
         result = decision(session, rules, Permission.CHANGE, node)
         if not result.allowed:
-            if not visible_of(session, [node]):
+            if not visible_of(session, declared[:1]):  # somebody moves what isn't theirs to see
                 _refuse(session, "it also changes what your roles don't reach")
             asked = people_to_ask(session, node.owner)
             _refuse(session, f"it changes {name}: {result.reason}", *asked)

@@ -227,3 +227,24 @@ def test_a_python_asset_that_declares_a_threshold_is_refused(tax: Project) -> No
     )
     problems = tax.json("validate")["problems"]
     assert any("isn't SQL" in problem["message"] for problem in problems), problems
+
+
+def test_rows_of_an_earlier_query_have_no_threshold(
+    tax: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a maximum under the name of an average, shown because the group is large."""
+    path = tax.root / "assets/cities.sql"
+    text = path.read_text()
+    path.write_text(
+        text.replace(f"  average: {DECLARED}\n", "").replace("avg(income)", "max(income)")
+    )
+    tax.text("apply", "--yes")
+    tax.text("run", "cities")
+    assert by_city(tax.json("read", "cities")["rows"], "average")["Rome"] == 1_011
+    path.write_text(text)
+    tax.text("apply", "--yes", "--keep", "cities", "--reason", "the rows are right")
+    token = tax.json("token", "create", "reader", "--scope", "viewer")["token"]
+    monkeypatch.setenv("HEADRACE_TOKEN", token)
+    response = tax.json("read", "cities")
+    assert "average" not in response["rows"][0]
+    assert by_city(response["rows"], "earners")["Rome"] == 12

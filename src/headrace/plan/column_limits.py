@@ -112,19 +112,23 @@ class ClassifiedLimits:
 
     def __init__(self, compiled: Compiled, lineage: Lineage) -> None:
         self._compiled, self._lineage = compiled, lineage
-        self._roots = LimitRoots(frozenset(), all_classified(compiled.project))
+        self.roots = LimitRoots(frozenset(), all_classified(compiled.project))
+        """The classified columns."""
         self._limits: dict[str, ColumnLimits] = {}
 
-    def of(self, node: str) -> ColumnLimits:
-        """Return the limits of a node."""
-        if not self._roots.classified:
+    def of(self, node: str, earlier: frozenset[tuple[str, str]] = frozenset()) -> ColumnLimits:
+        """Return the limits of a node; columns in `earlier` are left out, and what has them."""
+        if not self.roots.classified:
             return ColumnLimits()
+        if earlier:
+            return self._of(node, LimitRoots(earlier, self.roots.classified))
         if node not in self._limits:
-            names = self._compiled.nodes[node].column_names
-            self._limits[node] = limits_of(
-                self._compiled.project, self._roots, self._lineage, node, names
-            )
+            self._limits[node] = self._of(node, self.roots)
         return self._limits[node]
+
+    def _of(self, node: str, roots: LimitRoots) -> ColumnLimits:
+        names = self._compiled.nodes[node].column_names
+        return limits_of(self._compiled.project, roots, self._lineage, node, names)
 
 
 class _Step(NamedTuple):

@@ -88,6 +88,7 @@ def incident_failure(session: ProjectSession, incident: IncidentId) -> FailureRe
         failure = _failure_of(tx, facts)
         row = None if failure is None else _row(session, session.compiled, tx, failure)
     if failure is not None and row is not None:
+        row = msgspec.structs.replace(row, withheld=not is_readable(session, row.node))
         row = _with_log(session, row, failure.partition)
     return FailureResponse(incident=facts.label, failed=row)
 
@@ -144,7 +145,7 @@ def _row(
         traceback=[],
         log=[],
         log_lines=0,
-        withheld=not is_readable(session, attempt.node),
+        withheld=True,
         inputs=_inputs(tx, codes, failure, good),
         good=None if good is None else _good_row(session, good, key),
         changes=(

@@ -37,11 +37,12 @@ class MaskedViews:
         tables: Sequence[QueryTable],
         *,
         over_network: bool = False,
+        past: bool = False,
     ) -> None:
         self._session, self._compiled, self._views = session, compiled, views
         self._tables: Mapping[str, QueryTable] = {table.name: table for table in tables}
         self._limits: dict[str, ColumnLimits] = {
-            name: column_limits(session, name, over_network=over_network)
+            name: column_limits(session, name, over_network=over_network, past=past)
             for name in (*views, *self._tables)
         }
 

@@ -29,6 +29,7 @@ from headrace.security.access import Identity, IdentityKind, forbidden_columns
 from headrace.security.keys import KeyStore
 from headrace.security.masks import fit_masks
 from headrace.services.access_events import note_clear_read
+from headrace.services.earlier_code import limited_by_earlier_code, rows_from
 from headrace.services.permissions import decision, rules_of, unrestricted
 from headrace.services.responses.plans import ClassifiedColumnRow
 from headrace.services.session import ProjectSession
@@ -40,15 +41,18 @@ def column_limits(
     identity: Identity | None = None,
     *,
     over_network: bool = False,
+    past: bool = False,
 ) -> ColumnLimits:
     """Return the columns of a node that an identity (the session's) may not see in the clear.
 
     Without `access.yaml` that is none for local users. Over the network, nobody sees classified
-    columns in the clear.
+    columns in the clear. With `past`, rows of older snapshots are read.
     """
     roots = _roots(session, identity or session.identity, everything=over_network)
     if not roots.forbidden and not roots.classified:
         return ColumnLimits()
+    earlier = limited_by_earlier_code(session, node, roots, past=past)
+    roots = LimitRoots(roots.forbidden | earlier, roots.classified)
     compiled = session.compiled
     names = None if compiled is None else compiled.nodes[node].column_names
     return limits_of(session.project(), roots, session.lineage, node, names)
@@ -209,7 +213,7 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
     forbidden = {
         (name, column)
         for name in names
-        for env in {session.env, _origin(session, name).env}
+        for env in {session.env, rows_from(session, name).env}
         for column in forbidden_columns(rules, identity, name, env=env)
     }
     classes = {name: column_classes(project, name) for name in names}
@@ -225,17 +229,8 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
 def _may_reveal(
     session: ProjectSession, rules: AccessRules | None, identity: Identity, name: str
 ) -> bool:
-    node, origin = session.project().source_or_asset(name), _origin(session, name)
+    node, origin = session.project().source_or_asset(name), rows_from(session, name)
     return any(
         decision(origin, rules, Permission.REVEAL, about, identity).allowed
         for about in (None, node)
     )
-
-
-def _origin(session: ProjectSession, name: str) -> ProjectSession:
-    """Return the session of the environment that a node's rows are read from.
-
-    A role in a test environment says nothing about rows that it borrows from production.
-    """
-    borrowed = session.production is not None and name in session.borrowed
-    return session.production if borrowed and session.production is not None else session

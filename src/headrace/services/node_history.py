@@ -151,7 +151,7 @@ def _response(session: ProjectSession, node: Source | Asset, history: _Stored) -
     timezone = node.timezone or session.project().settings.timezone
     measured = history.measured.values()
     names = list(dict.fromkeys(name for metrics in measured for name in metrics.columns))
-    limits = column_limits(session, node.name)
+    limits = column_limits(session, node.name, past=True)
     hidden = {*limits.names, *limits.left_out_of(names)}
     return HistoryResponse(
         now=session.now(),

@@ -209,7 +209,8 @@ def visible_columns(
     from headrace.services.masking import column_limits, note_clear_columns
 
     name = targets.target(query.asset, session.project()).node
-    limits = column_limits(session, name, over_network=over_network)
+    past = not _is_now(query)
+    limits = column_limits(session, name, over_network=over_network, past=past)
     if over_network and not limits.limited:
         return VisibleColumns(columns, [], {})
     location = None if _of_view(session, query) else find(session, query)
@@ -265,7 +266,7 @@ def visible_as_role(session: ProjectSession, query: ReadQuery, role: str) -> Vis
         result = decision(session, rules_of(session), Permission.REVEAL, node)
         if not result.allowed:
             raise NotAllowed(caller, f"read {name} --as {role}", result, ())
-    hidden = column_limits(session, name)
+    hidden = column_limits(session, name, past=not _is_now(query))
     with _with_role(session, role):
         visible = visible_columns(session, query, None)
     present = columns_of(session, query)

@@ -256,7 +256,7 @@ def view_columns(
     from headrace.lake import reading
 
     compiled = session.compiled
-    question = SqlQuery("", at=query.at, over_network=over_network)
+    question = SqlQuery("", at=query.at, version=query.version, over_network=over_network)
     views = _views(compiled, [view.lower()])
     inputs = [item for name in views for item in _inputs(compiled, name) if item not in views]
     seen = _seen(session, question, list(dict.fromkeys(inputs)))
@@ -282,7 +282,12 @@ def _hidden_views(
     if not views or session.compiled is None:
         return None
     masked = MaskedViews(
-        session, session.compiled, views, tables, over_network=question.over_network
+        session,
+        session.compiled,
+        views,
+        tables,
+        over_network=question.over_network,
+        past=not question.is_now,
     )
     return masked if masked.limited else None
 
@@ -318,7 +323,9 @@ def _masked_names(
     columns = {table.name: [column.name for column in table.columns] for table in tables}
     results: list[str] = []
     for node in nodes:
-        limits = column_limits(session, node, over_network=question.over_network)
+        limits = column_limits(
+            session, node, over_network=question.over_network, past=not question.is_now
+        )
         names = {*limits.names, *limits.left_out_of(columns.get(node, ()))}
         results += [f"{node}.{column}" for column in sorted(names)]
     return tuple(results)
@@ -336,7 +343,9 @@ def _masked_table(
         note_clear_columns,
     )
 
-    limits = column_limits(session, table.name, over_network=question.over_network)
+    limits = column_limits(
+        session, table.name, over_network=question.over_network, past=not question.is_now
+    )
     if not question.over_network:
         names = [column.name for column in table.columns]
         note_clear_columns(session, table.name, limits, names)

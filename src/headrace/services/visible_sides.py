@@ -69,7 +69,7 @@ def _limited(
 ) -> tuple[frozenset[str], dict[str, ColumnMask]]:
     if table is None or unrestricted(session):
         return frozenset(), {}
-    limits = column_limits(session, node)
+    limits = column_limits(session, node, past=True)
     if not limits.limited:
         return frozenset(), {}
     return fitting_masks(session, limits, tuple(_names(table).values()))

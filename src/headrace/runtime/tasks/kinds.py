@@ -505,7 +505,7 @@ def export_task(
     assert consumer.export is not None
     export = export_of(consumer)
     assert export is not None
-    limits = {name: lookup.limits(name).without(export.clear) for name in consumer.reads}
+    limits = {name: lookup.limits(tx, name).without(export.clear) for name in consumer.reads}
     read = {*consumer.reads, *expand_view_names(lookup.compiled, consumer.reads)}
     return ExportTask(
         attempt=str(attempt),

@@ -34,6 +34,7 @@ from headrace.plan import Compiled
 from headrace.plan.classification import classified_columns
 from headrace.plan.column_limits import ClassifiedLimits, ColumnLimits
 from headrace.plan.compiled import expand_view_names, imported_packages, is_view, view_inputs
+from headrace.plan.earlier_code import Code, StoredCode, changed_nodes, limited_by_earlier_code
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.plan.node_graph import NodeGraph
 from headrace.plan.schemas import ColumnLineage, is_join_key
@@ -392,9 +393,30 @@ class TaskLookup:
     def _lineage(self) -> Lineage:
         return compile_lineage(self.compiled, self._cache)
 
-    def limits(self, node: str) -> ColumnLimits:
+    def limits(self, tx: Transaction, node: str) -> ColumnLimits:
         """Return the columns of a node that exports mask or leave out by default."""
-        return self._limits.of(node)
+        if not self._limits.roots.classified:
+            return ColumnLimits()
+        stored = StoredCode(
+            lambda name: publications.versions(tx, name, past=False),
+            lambda version: changed_nodes(self.compiled, self._fingerprints_in(tx, version)),
+            lambda version: self._code(tx, version),
+        )
+        code, columns = Code(self.compiled, self._lineage), set[tuple[str, str]]()
+        for name in self._graph.upstream([node]).keys() & self.project.assets.keys():
+            columns |= limited_by_earlier_code(code, self._graph, stored, name, self._limits.roots)
+        return self._limits.of(node, frozenset(columns))
+
+    def _code(self, tx: Transaction, version: int) -> Code | None:
+        applied = applied_versions.get(tx, version)
+        if applied is None:
+            return None
+        compiled = msgspec.msgpack.decode(applied.compiled, type=Compiled)
+        return Code(compiled, compile_lineage(compiled, self._cache))
+
+    @cached_property
+    def _graph(self) -> NodeGraph:
+        return NodeGraph(self.compiled)
 
     @cached_property
     def _limits(self) -> ClassifiedLimits:
@@ -418,18 +440,20 @@ class TaskLookup:
         newest = publications.newest(tx, asset)
         if newest is None:
             return False
-        if newest.version not in self._fingerprints:
-            applied = applied_versions.get(tx, newest.version)
+        was = self._fingerprints_in(tx, newest.version).get(asset)
+        return was is not None and was != self.compiled.nodes[asset].fingerprint
+
+    def _fingerprints_in(self, tx: Transaction, version: int) -> dict[str, str]:
+        """Return node → fingerprint of its code in an applied version; empty if it isn't stored."""
+        if version not in self._fingerprints:
+            applied = applied_versions.get(tx, version)
             nodes = (
                 {}
                 if applied is None
                 else msgspec.msgpack.decode(applied.compiled, type=Compiled).nodes
             )
-            self._fingerprints[newest.version] = {
-                name: node.fingerprint for name, node in nodes.items()
-            }
-        was = self._fingerprints[newest.version].get(asset)
-        return was is not None and was != self.compiled.nodes[asset].fingerprint
+            self._fingerprints[version] = {name: node.fingerprint for name, node in nodes.items()}
+        return self._fingerprints[version]
 
     def forget(self, name: str) -> None:
         """Drop the cached table, whose columns have changed."""

@@ -7,7 +7,7 @@ from written_rows import attempt, ended, run
 
 from headrace.store import Lease, Store
 from headrace.store.queries import leader_writes, runs
-from headrace.store.queries.runs import Run
+from headrace.store.queries.runs import Run, RunFilter
 
 
 @pytest.fixture
@@ -30,7 +30,9 @@ def test_a_run_without_a_leader_is_lost(filled: Store) -> None:
     under a leader; failed runs that lack the lost ones."""
     with filled.read() as tx:
         assert _ids(runs.failed(tx)) == [(5, "lost"), (3, "partial"), (2, "lost"), (1, "failed")]
-        assert _ids(runs.page(tx, limit=9, before=None, failed=True)) == _ids(runs.failed(tx))
+        assert _ids(runs.page(tx, RunFilter(failed=True), limit=9, before=None)) == _ids(
+            runs.failed(tx)
+        )
         assert [item.state for item in runs.newest(tx)] == [
             "lost",
             "succeeded",
@@ -45,7 +47,9 @@ def test_a_run_without_a_leader_is_lost(filled: Store) -> None:
     assert lease is not None
     with filled.read() as tx:
         assert _ids(runs.failed(tx)) == [(5, "lost"), (3, "partial"), (1, "failed")]
-        assert _ids(runs.page(tx, limit=9, before=None, failed=True)) == _ids(runs.failed(tx))
+        assert _ids(runs.page(tx, RunFilter(failed=True), limit=9, before=None)) == _ids(
+            runs.failed(tx)
+        )
         second = runs.get(tx, 2)
         assert second is not None and second.state == "running"
         assert [item.state for item in runs.newest(tx)][3] == "running"
@@ -60,9 +64,12 @@ def test_runs_are_listed_within_their_bounds(filled: Store) -> None:
         assert [item.id for item in runs.newest(tx, since_us=40)] == [5, 4]
         assert [item.id for item in runs.failed(tx, limit=2)] == [5, 3]
         assert [item.id for item in runs.failed(tx, since_us=20)] == [5, 3, 2]
-        assert [item.id for item in runs.page(tx, limit=2, before=None, failed=False)] == [5, 4]
-        assert [item.id for item in runs.page(tx, limit=2, before=4, failed=False)] == [3, 2]
-        assert [item.id for item in runs.page(tx, limit=2, before=5, failed=True)] == [3, 2]
+        assert [item.id for item in runs.page(tx, RunFilter(), limit=2, before=None)] == [5, 4]
+        assert [item.id for item in runs.page(tx, RunFilter(), limit=2, before=4)] == [3, 2]
+        assert [item.id for item in runs.page(tx, RunFilter(failed=True), limit=2, before=5)] == [
+            3,
+            2,
+        ]
 
 
 def test_at_most_50_runs_are_listed(store: Store) -> None:

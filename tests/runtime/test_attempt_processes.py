@@ -27,7 +27,11 @@ from headrace.runtime.steps.perform import perform
 from headrace.runtime.steps.worker_context import WorkerContext
 from headrace.runtime.worker_protocol import WorkerSettings
 
-pytestmark = pytest.mark.skipif(not sandbox.available(), reason="no Landlock")
+ALONE = "HEADRACE_TESTS_ALONE"
+pytestmark = [
+    pytest.mark.skipif(not sandbox.available(), reason="no Landlock"),
+    pytest.mark.skipif(ALONE not in os.environ, reason="test_attempts_in_own_process runs them"),
+]
 
 SECONDS_MAX = 20.0
 

@@ -65,16 +65,19 @@ def document(lock: str, pyproject: str, wheel: Path | None = None) -> str:
     root = _component(project["name"], project["version"], digests, ComponentType.APPLICATION)
     root.description = project["description"]
     root.licenses.add(DisjunctiveLicense(id=project["license"]))
-    packages = list(locked(lock))
-    components = {
-        package.name: _component(package.name, package.version, package.hashes)
-        for package in packages
-    }
-    bom = Bom(metadata=BomMetaData(component=root), components=components.values())
-    known = {**components, project["name"]: root}
-    for package in packages:
+    packages = [
+        (package, _component(package.name, package.version, package.hashes))
+        for package in locked(lock)
+    ]
+    bom = Bom(metadata=BomMetaData(component=root), components=[each for _, each in packages])
+    # A package can be locked in two versions, for older and newer releases of Python.
+    known = {project["name"]: [root]}
+    for package, component in packages:
+        known.setdefault(package.name, []).append(component)
+    for package, component in packages:
         for name in package.needed_by:
-            bom.register_dependency(known[name], [components[package.name]])
+            for dependent in known[name]:
+                bom.register_dependency(dependent, [component])
     bom.serial_number = None
     bom.metadata.timestamp = None
     text = JsonV1Dot6(bom).output_as_string(indent=2) + "\n"

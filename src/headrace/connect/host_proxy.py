@@ -69,6 +69,7 @@ class HostProxy:
         self.refusals: dict[Endpoint, str] = {}
         """Refused endpoints with the reason."""
         self.port = 0
+        self._ended = False
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[HostProxy]:
@@ -99,16 +100,23 @@ class HostProxy:
         }
 
     async def _end(self, server: asyncio.Server) -> None:
-        server.close()
+        self._ended = True
         for task in self._open:
             task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        # A connection that was accepted just before becomes a task only now, and ends by itself;
+        # asyncio loses it if the server is closed first.
+        await asyncio.sleep(0)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.gather(*others, return_exceptions=True)
+        server.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
         try:
+            if self._ended:
+                return
             if len(self._open) > CONNECTIONS_MAX:
                 await _answer(writer, "503 Too many connections")
             else:

@@ -173,6 +173,8 @@ def rows(rows):
 """
 
 
+_VERSION = "v1"
+"""The folder of the code, as that of an applied version."""
 _COLUMNS = (LakeColumn(PARTITION_COLUMN, "VARCHAR", 1), LakeColumn("n", "BIGINT", 2))
 
 
@@ -202,7 +204,7 @@ def _compute_in(
     folder: Path, session: UnlockedSession, pipes: OutputPipes, listener: LogListener
 ) -> None:
     folders = AttemptFolders(Folders(str(folder), str(folder)), str(folder))
-    code, table = folders.code / "v1/rows.py", folders.lake / "rows.parquet"
+    code, table = folders.code / _VERSION / "rows.py", folders.lake / "rows.parquet"
     for path in (code, table):
         path.parent.mkdir(parents=True)
     code.write_text(_CODE)
@@ -234,7 +236,7 @@ def _rehearsal_job(folders: AttemptFolders) -> ForkJob:
         scope=AttemptScope("rows", ("*",), None, None, None, "UTC", "0.0"),
         body=PythonBody(file="rows.py", line=1, function="rows", takes_context=False),
         sql=None,
-        code="v1",
+        code=_VERSION,
         inputs=(InputData("rows", (FileRef("rows.parquet"),), _COLUMNS, rows=1),),
         materialize="table",
         partition_column=None,

@@ -177,6 +177,8 @@ def test_a_fan_out_in_the_data_refutes(sales: Project) -> None:
     assert sales.json("ab")[0]["verdict"] == "not_equal"
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_what_is_not_measured_or_has_changed_is_refused(sales: Project) -> None:
     """Would catch: a change of another text than the measured one, or one without a proof."""
     findings = [row for row in sales.json("optimize", "sales") if row["verdict"] == "proven"]
@@ -195,6 +197,8 @@ def test_what_is_not_measured_or_has_changed_is_refused(sales: Project) -> None:
     assert "has changed since it was measured" in refusal
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_a_finding_that_no_query_shows_says_why(sales: Project) -> None:
     """Would catch: a refusal whose hint, `--prove`, leads to the same refusal again."""
     (sales.root / "consumers.yaml").write_text(

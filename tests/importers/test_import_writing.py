@@ -76,6 +76,8 @@ def test_a_file_that_became_a_link_is_not_replaced(tmp_path: Path) -> None:
         prefect(tmp_path)
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_a_killed_import_is_finished_by_the_same_command(tmp_path: Path) -> None:
     """Would catch: files without a manifest after a kill, which the same command then refuses."""
     done = subprocess.run(

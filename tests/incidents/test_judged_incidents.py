@@ -399,6 +399,8 @@ def test_judging_the_same_twice_writes_nothing_more(store: Store) -> None:
     assert after == before
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_ten_thousand_equal_failures_are_one_incident_of_bounded_size(store: Store) -> None:
     """An incident with ten thousand lines can't be read, and one each would be ten thousand
     tickets.

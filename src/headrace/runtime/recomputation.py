@@ -41,7 +41,8 @@ def unchanged(
         if newest is None:
             continue
         if newest.version not in fingerprints:
-            fingerprints[newest.version] = _fingerprint(tx, newest.version, node)
+            code = applied_versions.fingerprints(tx, newest.version)
+            fingerprints[newest.version] = code.get(node)
         if fingerprints[newest.version] == compiled.nodes[node].fingerprint and not _input_changed(
             tx, compiled, node, newest, besides
         ):
@@ -64,7 +65,7 @@ def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
     same = [
         version
         for version in applied_versions.published_versions(tx, node)
-        if _fingerprint(tx, version, node) == fingerprint
+        if applied_versions.fingerprints(tx, version).get(node) == fingerprint
     ]
     if not same:
         return []
@@ -115,7 +116,7 @@ def differs(
     """
     at = (version, node)
     if at not in known:
-        known[at] = _fingerprint(tx, *at)
+        known[at] = applied_versions.fingerprints(tx, version).get(node)
     return known[at] != compiled.nodes[node].fingerprint
 
 
@@ -129,14 +130,6 @@ def checks_changed(tx: Transaction, compiled: Compiled, node: str, version: int 
         change.node == node and change.change is ChangeKind.CHECKS
         for change in changes(before, compiled)
     )
-
-
-def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
-    applied = applied_versions.get(tx, version)
-    if applied is None:
-        return None
-    known = msgspec.msgpack.decode(applied.compiled, type=Compiled).nodes.get(node)
-    return None if known is None else known.fingerprint
 
 
 def _input_changed(

@@ -24,7 +24,6 @@ from headrace.model import Project, UnknownName
 from headrace.model.errors import did_you_mean
 from headrace.plan import Compiled
 from headrace.services.caches import cached_by_version
-from headrace.services.code_versions import fingerprint_in
 from headrace.services.parameters import Argument, Window
 from headrace.services.permissions import authorised
 from headrace.services.responses.advisor import (
@@ -38,7 +37,7 @@ from headrace.services.session import ProjectSession
 from headrace.services.snapshots import ProjectSnapshot, project_state
 from headrace.services.status_facts import WINDOW, window_began
 from headrace.slo.declared_promises import Node, Terms, traits
-from headrace.store.queries import durations, incidents
+from headrace.store.queries import applied_versions, durations, incidents
 from headrace.store.queries.incidents import display_id
 
 
@@ -116,7 +115,7 @@ class _Inquiry:
         version_traits = cached_by_version(session, "traits", lambda: traits(compiled))
         self._records = DelayRecords(self._tx, compiled, self._context, version_traits, self._now)
         self._regressions: dict[str, list[Regression]] = {}
-        self._fingerprint = cache(partial(fingerprint_in, self._tx))
+        self._fingerprints = cache(partial(applied_versions.fingerprints, self._tx))
 
     def row(self, terms: Terms) -> BottleneckRow:
         """Return the answer about one consumer."""
@@ -176,7 +175,7 @@ class _Inquiry:
                 owner=self._owner(node.name),
                 works=works,
                 changes=partial(self._data_changes, node),
-                fingerprint=lambda version: self._fingerprint(version, node.name),
+                fingerprint=lambda version: self._fingerprints(version).get(node.name),
                 grown=partial(self._grown, node),
             )
         )

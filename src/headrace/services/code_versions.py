@@ -96,7 +96,7 @@ def published(tx: Transaction, node: str) -> list[PublishedCodeRow]:
     """Return the versions of an asset's code in its published partitions, oldest first."""
     rows: dict[str | None, PublishedCodeRow] = {}
     for version, partitions, first, last in publications.by_version(tx, node):
-        fingerprint = fingerprint_in(tx, version, node)
+        fingerprint = applied_versions.fingerprints(tx, version).get(node)
         before = rows.get(fingerprint)
         rows[fingerprint] = PublishedCodeRow(
             fingerprint=fingerprint,
@@ -106,30 +106,6 @@ def published(tx: Transaction, node: str) -> list[PublishedCodeRow]:
             to=max(last, before.to) if before else last,
         )
     return list(rows.values())
-
-
-class _Node(msgspec.Struct):
-    fingerprint: str = ""
-
-
-class _Nodes(msgspec.Struct):
-    """The part of a compiled project that is needed here; the rest isn't decoded."""
-
-    nodes: dict[str, _Node]
-
-
-def fingerprint_in(tx: Transaction, version: int, node: str) -> str | None:
-    """Return the fingerprint of a node's code in an applied version; None if it isn't stored."""
-    return fingerprints_in(tx, version).get(node)
-
-
-def fingerprints_in(tx: Transaction, version: int) -> dict[str, str]:
-    """Return node → fingerprint of its code in an applied version; empty if it isn't stored."""
-    result = applied_versions.get(tx, version)
-    if result is None:
-        return {}
-    nodes = msgspec.msgpack.decode(result.compiled, type=_Nodes).nodes
-    return {name: node.fingerprint for name, node in nodes.items()}
 
 
 def _row(compiled: Compiled, name: str, sha256: Sha256) -> CodeRow:

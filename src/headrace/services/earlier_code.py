@@ -9,11 +9,10 @@ from headrace.plan import earlier_code as plan
 from headrace.plan.column_limits import LimitRoots
 from headrace.plan.earlier_code import Code, StoredCode, changed_nodes
 from headrace.services.caches import cached_by_version
-from headrace.services.code_versions import fingerprints_in
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import node_graph
 from headrace.store import Store
-from headrace.store.queries import applied_versions, publications
+from headrace.store.queries import applied_versions
 
 
 def limited_by_earlier_code(
@@ -53,11 +52,11 @@ def rows_from(session: ProjectSession, name: str) -> ProjectSession:
 def _stored(session: ProjectSession, store: Store, compiled: Compiled, *, past: bool) -> StoredCode:
     def versions(name: str) -> list[int]:
         with store.read() as tx:
-            return publications.versions(tx, name, past=past)
+            return applied_versions.published_versions(tx, name, past=past)
 
     def compared(version: int) -> frozenset[str]:
         with store.read() as tx:
-            return changed_nodes(compiled, fingerprints_in(tx, version))
+            return changed_nodes(compiled, applied_versions.fingerprints(tx, version))
 
     def changed(version: int) -> frozenset[str]:
         if version == session.version:

@@ -131,16 +131,6 @@ class _Said(msgspec.Struct, frozen=True):
     simulated: float | None = None
 
 
-class _Fingerprint(msgspec.Struct, frozen=True):
-    fingerprint: str = ""
-
-
-class _Fingerprints(msgspec.Struct, frozen=True):
-    """The needed part of a `Compiled`: decoding 10,000 nodes takes 12 ms instead of 55 ms."""
-
-    nodes: dict[str, _Fingerprint]
-
-
 _decoder = msgspec.msgpack.Decoder(Backfill)
 
 
@@ -302,21 +292,13 @@ def _paces(tx: Transaction, compiled: Compiled, graph: Graph) -> dict[str, Pace]
 def _newest_codes(tx: Transaction, versions: Iterable[int | None]) -> dict[int, Mapping[str, str]]:
     """Return the fingerprints of nodes' code in the newest of these versions."""
     known = {version for version in versions if version is not None}
-    return {version: _codes(tx, version) for version in sorted(known, reverse=True)[:VERSIONS_MAX]}
+    newest = sorted(known, reverse=True)[:VERSIONS_MAX]
+    return {version: versions_kept.fingerprints(tx, version) for version in newest}
 
 
 def _code_of(codes: Mapping[int, Mapping[str, str]], version: int | None, node: str) -> str | None:
     """Return the fingerprint of a node's code in a version; None if unknown."""
     return None if version is None else codes.get(version, {}).get(node)
-
-
-def _codes(tx: Transaction, version: int) -> dict[str, str]:
-    """Return the fingerprints of a version's nodes; empty if the version isn't stored any more."""
-    applied = versions_kept.get(tx, version)
-    if applied is None:
-        return {}
-    fingerprints = msgspec.msgpack.decode(applied.compiled, type=_Fingerprints)
-    return {name: node.fingerprint for name, node in fingerprints.nodes.items()}
 
 
 def _own_paces(

@@ -24,7 +24,6 @@ from headrace.model.errors import did_you_mean
 from headrace.model.intervals import bounds_us
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
-from headrace.services.code_versions import fingerprint_in
 from headrace.services.masking import column_limits
 from headrace.services.permissions import authorised
 from headrace.services.responses.history import (
@@ -36,8 +35,8 @@ from headrace.services.responses.history import (
 )
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
+from headrace.store.queries import applied_versions, quality
 from headrace.store.queries import history as stored
-from headrace.store.queries import quality
 from headrace.store.queries.history import PublishedPoint
 from headrace.store.queries.incidents import display_id
 
@@ -199,7 +198,7 @@ def _marks(
 ) -> list[HistoryMarkRow]:
     if not points:
         return []
-    fingerprint = cache(lambda version: fingerprint_in(tx, version, node.name))
+    fingerprint = cache(lambda version: applied_versions.fingerprints(tx, version).get(node.name))
     marks = [
         HistoryMarkRow(partition=later.partition, kind="code", text=f"version {later.version}")
         for earlier, later in pairwise(points)

@@ -193,9 +193,8 @@ class RestatementCauses:
     def _fingerprint(self, version: int, name: str) -> str | None:
         """Return a node's code fingerprint in a version; None if unknown."""
         if (version, name) not in self._fingerprints:
-            row = applied_versions.get(self._tx, version)
-            nodes = {} if row is None else msgspec.msgpack.decode(row.compiled, type=Compiled).nodes
-            self._fingerprints[version, name] = nodes[name].fingerprint if name in nodes else None
+            fingerprints = applied_versions.fingerprints(self._tx, version)
+            self._fingerprints[version, name] = fingerprints.get(name)
         return self._fingerprints[version, name]
 
 

@@ -7,7 +7,6 @@ from functools import cache, partial
 import msgspec
 
 from headrace.advisor.trials import Trial
-from headrace.services.code_versions import fingerprints_in
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.permissions import authorised
@@ -96,7 +95,7 @@ def list_trials(session: ProjectSession) -> list[TrialRow]:
     now_us = session.clock.now_us()
     with session.store.read() as tx:
         visible = [item for item in trials.newest(tx, LISTED_MAX) if session.shows(item.node)]
-        fingerprints = cache(partial(fingerprints_in, tx))
+        fingerprints = cache(partial(applied_versions.fingerprints, tx))
         rows = [
             _row(session, item, followed_up(tx, item, now_us, fingerprints)) for item in visible
         ]

@@ -16,7 +16,6 @@ from headrace.incidents.messages import wrapped
 from headrace.model.partitions import command_line
 from headrace.model.times import Duration, duration
 from headrace.plan import ChangeKind, Compiled, changes
-from headrace.services.code_versions import fingerprints_in
 from headrace.services.trial_outcomes import MONTH_US, FollowUp, followed_up, saved_seconds
 from headrace.slo.declared_promises import declared_promises, traits
 from headrace.slo.obligations import EvaluationContext
@@ -171,7 +170,7 @@ class _Week:
             for item in reversed(self._trials)
             if item.at > self._until - FOLLOWED_US and self._is_applied(item)
         }
-        fingerprints = cache(partial(fingerprints_in, self._tx))
+        fingerprints = cache(partial(applied_versions.fingerprints, self._tx))
         outcomes = (
             (item, followed_up(self._tx, item, self._until, fingerprints))
             for item in recent.values()

@@ -99,6 +99,7 @@ def test_visible_publications_are_found_by_version(store: Store) -> None:
         publication(tx, 5, "2025-01-04", version=4, node="other")
         days = [f"2025-01-0{day}" for day in range(1, 6)]
         assert applied_versions.published_versions(tx, "orders") == [1, 2]
+        assert applied_versions.published_versions(tx, "orders", past=True) == [1, 2, 3]
         assert applied_versions.published_keys(tx, "orders", [2, 1, 3, 4]) == [
             days[1],
             days[0],

@@ -398,7 +398,7 @@ class TaskLookup:
         if not self._limits.roots.classified:
             return ColumnLimits()
         stored = StoredCode(
-            lambda name: publications.versions(tx, name, past=False),
+            lambda name: applied_versions.published_versions(tx, name),
             lambda version: changed_nodes(self.compiled, self._fingerprints_in(tx, version)),
             lambda version: self._code(tx, version),
         )
@@ -446,13 +446,7 @@ class TaskLookup:
     def _fingerprints_in(self, tx: Transaction, version: int) -> dict[str, str]:
         """Return node → fingerprint of its code in an applied version; empty if it isn't stored."""
         if version not in self._fingerprints:
-            applied = applied_versions.get(tx, version)
-            nodes = (
-                {}
-                if applied is None
-                else msgspec.msgpack.decode(applied.compiled, type=Compiled).nodes
-            )
-            self._fingerprints[version] = {name: node.fingerprint for name, node in nodes.items()}
+            self._fingerprints[version] = applied_versions.fingerprints(tx, version)
         return self._fingerprints[version]
 
     def forget(self, name: str) -> None:

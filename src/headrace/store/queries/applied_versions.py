@@ -91,6 +91,24 @@ def _version(row: tuple[int, str, str, bytes, int, str, str | None] | None) -> V
     )
 
 
+class _Code(msgspec.Struct):
+    fingerprint: str = ""
+
+
+class _Codes(msgspec.Struct):
+    """The needed part of a `Compiled`: decoding 10,000 nodes takes 12 ms instead of 55 ms."""
+
+    nodes: dict[str, _Code]
+
+
+def fingerprints(tx: Transaction, version_id: int) -> dict[str, str]:
+    """Return node → fingerprint of its code in a version; empty if the version isn't stored."""
+    sql = "select compiled from version where id = :id"
+    row = tx.execute(sql, {"id": version_id}).fetchone()
+    nodes = {} if row is None else msgspec.msgpack.decode(row[0], type=_Codes).nodes
+    return {name: node.fingerprint for name, node in nodes.items()}
+
+
 # The history of one file: its versions and texts.
 
 
@@ -163,12 +181,13 @@ def contents(tx: Transaction, manifest: dict[str, str]) -> dict[str, bytes]:
     }
 
 
-def published_versions(tx: Transaction, node: str) -> list[int]:
-    """Return the versions of a node's visible publications."""
-    sql = (
-        "select distinct version from publication where node = ? and ended_snapshot is null order"
-        " by version"
-    )
+def published_versions(tx: Transaction, node: str, *, past: bool = False) -> list[int]:
+    """Return the versions of a node's visible publications, oldest first.
+
+    With `past`, also those of publications that others have replaced.
+    """
+    visible = "" if past else " and ended_snapshot is null"
+    sql = f"select distinct version from publication where node = ?{visible} order by version"
     return [version for (version,) in tx.execute(sql, (node,))]
 
 

@@ -390,24 +390,6 @@ def by_version(tx: Transaction, node: str) -> list[tuple[int, int, str, str]]:
     ]
 
 
-def versions(tx: Transaction, node: str, *, past: bool) -> list[int]:
-    """Return the applied versions that a node's visible publications are of, newest first.
-
-    With `past`, also those of publications that others have replaced.
-    """
-    if past:
-        sql = "select distinct version from publication where node = :node order by version desc"
-        return [int(version) for (version,) in tx.execute(sql, {"node": node}).fetchall()]
-    # One step in the index for each version, however many partitions there are.
-    sql = (
-        "with recursive step(version) as (select max(version) from publication where node = :node"
-        " and ended_snapshot is null union all select (select max(p.version) from publication p"
-        " where p.node = :node and p.ended_snapshot is null and p.version < step.version) from step"
-        " where step.version is not null) select version from step where version is not null"
-    )
-    return [int(version) for (version,) in tx.execute(sql, {"node": node}).fetchall()]
-
-
 def times(tx: Transaction, node: str, partition: str) -> list[int]:
     """Return a partition's publication times in microseconds, oldest first."""
     rows = tx.execute(

@@ -7,7 +7,7 @@ older than `restate_within`), and a read of an older snapshot shows them for as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.plan.column_limits import ColumnLimits, LimitRoots, all_classified, limits_of
@@ -23,39 +23,53 @@ class Code(NamedTuple):
     lineage: Lineage | None
 
 
-class StoredCode(NamedTuple):
-    """What is stored of earlier code, as functions."""
+class StoredVersions(NamedTuple):
+    """What is stored of versions, as functions."""
 
-    versions: Callable[[str], Sequence[int]]
-    """Node → the versions that its readable rows are of."""
-    changed: Callable[[int], frozenset[str]]
-    """Version → the nodes whose code isn't the one in force; empty for the version in force."""
+    fingerprints: Callable[[int], Mapping[str, str]]
+    """Version → the fingerprint of each node's code."""
     load: Callable[[int], Code | None]
     """Version → its code; None if it isn't stored any more."""
 
 
-def limited_by_earlier_code(
-    code: Code, graph: NodeGraph, stored: StoredCode, node: str, roots: LimitRoots
-) -> frozenset[tuple[str, str]]:
-    """Return (node, column) of one asset that its readable rows of earlier code limit.
+class EarlierCode:
+    """The versions before the one in force, each read once."""
 
-    Columns with the same mask before and now aren't among them. Columns are in lower case.
-    """
-    columns: set[tuple[str, str]] = set()
-    above = graph.upstream([node])
-    for version in stored.versions(node):
-        if not stored.changed(version).isdisjoint(above):
-            earlier = stored.load(version)
-            if earlier is not None and node in earlier.compiled.nodes:
-                columns |= _limited_in(code, earlier, node, roots)
-    return frozenset(columns)
+    def __init__(self, code: Code, graph: NodeGraph) -> None:
+        """`code` is in force, `graph` is its graph."""
+        self._code, self._graph = code, graph
+        self._changed: dict[int, frozenset[str]] = {}
+        self._loaded: dict[int, Code | None] = {}
 
+    def limited(
+        self, node: str, versions: Sequence[int], stored: StoredVersions, roots: LimitRoots
+    ) -> frozenset[tuple[str, str]]:
+        """Return (node, column) of an asset that its rows of some versions limit.
 
-def changed_nodes(compiled: Compiled, before: dict[str, str]) -> frozenset[str]:
-    """Return the nodes whose fingerprint isn't that of an earlier version."""
-    return frozenset(
-        name for name, node in compiled.nodes.items() if before.get(name) != node.fingerprint
-    )
+        Columns with the same mask before and now aren't among them. Columns are in lower case.
+        """
+        columns: set[tuple[str, str]] = set()
+        for version in versions:
+            changed = self._changed_since(version, stored)
+            if changed and not changed.isdisjoint(self._graph.upstream([node])):
+                earlier = self._code_of(version, stored)
+                if earlier is not None and node in earlier.compiled.nodes:
+                    columns |= _limited_in(self._code, earlier, node, roots)
+        return frozenset(columns)
+
+    def _changed_since(self, version: int, stored: StoredVersions) -> frozenset[str]:
+        """Return the nodes whose code isn't that of a version."""
+        if version not in self._changed:
+            before, nodes = stored.fingerprints(version), self._code.compiled.nodes
+            self._changed[version] = frozenset(
+                name for name, node in nodes.items() if before.get(name) != node.fingerprint
+            )
+        return self._changed[version]
+
+    def _code_of(self, version: int, stored: StoredVersions) -> Code | None:
+        if version not in self._loaded:
+            self._loaded[version] = stored.load(version)
+        return self._loaded[version]
 
 
 def _limited_in(code: Code, earlier: Code, name: str, roots: LimitRoots) -> set[tuple[str, str]]:

@@ -34,11 +34,12 @@ from headrace.plan import Compiled
 from headrace.plan.classification import classified_columns
 from headrace.plan.column_limits import ClassifiedLimits, ColumnLimits
 from headrace.plan.compiled import expand_view_names, imported_packages, is_view, view_inputs
-from headrace.plan.earlier_code import Code, StoredCode, changed_nodes, limited_by_earlier_code
+from headrace.plan.earlier_code import Code, EarlierCode
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.plan.node_graph import NodeGraph
 from headrace.plan.schemas import ColumnLineage, is_join_key
 from headrace.runtime.applied_versions import AppliedVersion, Production
+from headrace.runtime.stored_versions import stored_versions
 from headrace.runtime.task_environments import secrets_of
 from headrace.slo.damaged_files import damaged_files
 from headrace.sql.values import Edge, Transformation
@@ -397,22 +398,15 @@ class TaskLookup:
         """Return the columns of a node that exports mask or leave out by default."""
         if not self._limits.roots.classified:
             return ColumnLimits()
-        stored = StoredCode(
-            lambda name: applied_versions.published_versions(tx, name),
-            lambda version: changed_nodes(self.compiled, self._fingerprints_in(tx, version)),
-            lambda version: self._code(tx, version),
-        )
-        code, columns = Code(self.compiled, self._lineage), set[tuple[str, str]]()
+        stored, columns = stored_versions(tx, self._cache), set[tuple[str, str]]()
         for name in self._graph.upstream([node]).keys() & self.project.assets.keys():
-            columns |= limited_by_earlier_code(code, self._graph, stored, name, self._limits.roots)
+            versions = applied_versions.published_versions(tx, name)
+            columns |= self._earlier.limited(name, versions, stored, self._limits.roots)
         return self._limits.of(node, frozenset(columns))
 
-    def _code(self, tx: Transaction, version: int) -> Code | None:
-        applied = applied_versions.get(tx, version)
-        if applied is None:
-            return None
-        compiled = msgspec.msgpack.decode(applied.compiled, type=Compiled)
-        return Code(compiled, compile_lineage(compiled, self._cache))
+    @cached_property
+    def _earlier(self) -> EarlierCode:
+        return EarlierCode(Code(self.compiled, self._lineage), self._graph)
 
     @cached_property
     def _graph(self) -> NodeGraph:

@@ -177,7 +177,7 @@ def _firings(trigger: NodeTrigger, after_us: int, until_us: int) -> Iterator[int
 def _promised(node: Node, now_us: int, until_us: int) -> Iterator[tuple[str, int]]:
     """Yield the intervals that are due after now, and when: the end and the declared time after."""
     grain, zone = node.partition.grain, node.timezone
-    if node.expect_by is None or grain is None:
+    if node.expect_by is None or grain is None or node.partition.by_delivery:
         return
     offset = Offset.parse(node.expect_by)
 

@@ -73,6 +73,7 @@ class _Week:
         self._until, self._now = until_us, now_us
         self._declared = declared_promises(compiled)
         self._nodes = self._concerned()
+        self._changed_since = cache(self._changes_since)
         self._trials = [
             item
             for item in trials.newest(tx, TRIALS_MAX)
@@ -138,17 +139,21 @@ class _Week:
 
     def _basis_holds(self, stored: StoredTrial) -> bool:
         """Return whether queries, columns and checks are those of the measured version."""
-        version = None if stored.version is None else applied_versions.get(self._tx, stored.version)
-        if version is None:
-            return False
+        changed = None if stored.version is None else self._changed_since(stored.version)
+        upstream = self._declared.upstream([stored.node])
+        return changed is not None and changed.isdisjoint(node.name for node in upstream)
+
+    def _changes_since(self, version: int) -> frozenset[str] | None:
+        """Return the nodes with changes in `_BASIS`; None if the version can't be read."""
+        stored = applied_versions.get(self._tx, version)
+        if stored is None:
+            return None
         try:
-            measured = msgspec.msgpack.decode(version.compiled, type=Compiled)
+            measured = msgspec.msgpack.decode(stored.compiled, type=Compiled)
         except msgspec.MsgspecError:
-            return False  # of a Headrace before this one
-        names = {node.name for node in self._declared.upstream([stored.node])}
-        return not any(
-            change.node in names and change.change in _BASIS
-            for change in changes(measured, self._compiled)
+            return None  # of a Headrace before this one
+        return frozenset(
+            change.node for change in changes(measured, self._compiled) if change.change in _BASIS
         )
 
     def outcomes(self) -> Iterator[str]:

@@ -55,15 +55,19 @@ def early_rows(
     session: ProjectSession, tx: Transaction, compiled: Compiled
 ) -> list[RebuildableRow]:
     """Return `rebuildable_rows` with why no partition of an asset may go."""
+    rows = rebuildable_rows(session, tx, compiled.project)
+    if not rows:
+        return []
+    tables = ProjectTables(compiled)
     return [
-        msgspec.structs.replace(row, why=_why_not(compiled, compiled.project.assets[row.node]))
-        for row in rebuildable_rows(session, tx, compiled.project)
+        msgspec.structs.replace(row, why=_why_not(tables, compiled.project.assets[row.node]))
+        for row in rows
     ]
 
 
-def _why_not(compiled: Compiled, asset: Asset) -> str | None:
+def _why_not(tables: ProjectTables, asset: Asset) -> str | None:
     """Return why no partition of an asset may go early; None if some may."""
-    tables = ProjectTables(compiled)
+    compiled = tables.compiled
     reason = unsuitable(tables, asset.name) or differs_in_floats(tables, asset.name)
     if reason is not None:
         return reason
@@ -139,11 +143,19 @@ def _candidates(
     assert session.store is not None
     builder = TaskBuilder(AppliedVersion(0, "", compiled), str(session.root))
     results, reasons = [], []
+    readers = [
+        name
+        for name, node in compiled.nodes.items()
+        if any(spec.node == asset.name for spec in node.inputs)
+    ]
     now_us = session.clock.now_us()
     with session.store.read() as tx:
         snapshot = newest_snapshot(tx)
         for item in stored.candidates(tx, asset.name, before, PARTITIONS_MAX):
-            waiting = _waiting_reader(tx, compiled, asset.name, item.partition)
+            waiting = next(
+                (name for name in readers if not stored.is_up_to_date(tx, name, item.partition)),
+                None,
+            )
             if waiting is not None:
                 reasons.append(f"{item.partition}: {waiting} hasn't read it yet")
                 continue
@@ -157,16 +169,6 @@ def _candidates(
             assert isinstance(task, ComputeTask)
             results.append(_Candidate(item, task))
     return results, reasons
-
-
-def _waiting_reader(tx: Transaction, compiled: Compiled, node: str, partition: str) -> str | None:
-    """Return an asset that is still to compute this partition from the node."""
-    for name, reader in compiled.nodes.items():
-        if any(spec.node == node for spec in reader.inputs) and not stored.is_up_to_date(
-            tx, name, partition
-        ):
-            return name
-    return None
 
 
 def _differs(session: ProjectSession, candidate: _Candidate) -> str | None:

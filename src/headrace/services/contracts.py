@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from difflib import SequenceMatcher
-from itertools import pairwise
 from typing import Annotated
 
 import msgspec
@@ -353,13 +352,12 @@ def contract_history(
     if contract is None or session.store is None:
         return _response(name, contract, [], (None, None), (None, None), ("", ""))
     with session.store.read() as tx:
-        versions = _changed(tx, contract.place.file)
+        versions = applied_versions.file_changes(tx, contract.place.file, VERSIONS_MAX)
         chosen = _pair(versions, earlier, later)
         texts = {version.version: _text(tx, version) for version in versions}
         agreed = {
-            version.version: agreements_of(session, tx, heading.plan_id, name)
+            version.version: agreements_of(session, tx, version.plan_id, name)
             for version in versions
-            for heading in applied_versions.headings(tx, version.version)
         }
     read = {version: _read(contract.place.file, text) for version, text in texts.items()}
     rows = [
@@ -394,16 +392,6 @@ def _response(
         breaking=level_of(changes) is VersionLevel.MAJOR,
         lines=list(_compared(*texts)),
     )
-
-
-def _changed(tx: Transaction, file: str) -> list[FileVersion]:
-    """Return the versions in which the file was added or changed, newest first."""
-    versions = applied_versions.file_versions(tx, file, VERSIONS_MAX)
-    return [
-        version
-        for version, older in pairwise([*versions, None])
-        if version is not None and version.hash and (older is None or version.hash != older.hash)
-    ]
 
 
 def _pair(

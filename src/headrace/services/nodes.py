@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from heapq import merge
-from itertools import islice, pairwise, takewhile
+from itertools import islice, takewhile
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -49,7 +49,6 @@ from headrace.slo.obligations import EvaluationContext, Obligation
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, partition_states
 from headrace.store.queries import deliveries as stored_deliveries
-from headrace.store.queries.applied_versions import FileVersion
 from headrace.store.queries.partition_states import Day
 
 # A node's partitions in pages: recorded ones and expected ones.
@@ -350,7 +349,7 @@ def code(session: ProjectSession, name: str, version: int | None = None) -> Code
     if session.store is None:
         return _response(node, file, declared.place.line, None, None, [])
     with session.store.read() as tx:
-        file_versions = _with_a_change(applied_versions.file_versions(tx, file, VERSIONS_MAX))
+        file_versions = applied_versions.file_changes(tx, file, VERSIONS_MAX)
         wanted = (item for item in file_versions if version is None or item.version == version)
         chosen = next(wanted, None)
         if chosen is None and version is not None:
@@ -372,16 +371,6 @@ def code(session: ProjectSession, name: str, version: int | None = None) -> Code
     return _response(
         node, file, declared.place.line, None if chosen is None else chosen.version, text, rows
     )
-
-
-def _with_a_change(versions: Sequence[FileVersion]) -> list[FileVersion]:
-    """Return the versions in which a file was added or changed, from those of a project."""
-    changed = [
-        version
-        for version, older in pairwise([*versions, None])
-        if version is not None and (older is None or version.hash != older.hash)
-    ]
-    return [version for version in changed if version.hash is not None]
 
 
 def _response(

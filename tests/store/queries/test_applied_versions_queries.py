@@ -66,8 +66,11 @@ def test_versions_are_read_with_their_content(store: Store) -> None:
         assert applied_versions.headings(tx) == headings
         assert applied_versions.headings(tx, ids[1]) == [headings[1]]
         assert applied_versions.file_versions(tx, "a.sql", 2) == [
-            FileVersion(ids[2], 300, "cem", None),
-            FileVersion(ids[1], 200, "bob", "a2"),
+            FileVersion(ids[2], 300, "cem", None, "plan 3"),
+            FileVersion(ids[1], 200, "bob", "a2", "plan 2"),
+        ]
+        assert applied_versions.file_changes(tx, "b.sql", 3) == [
+            FileVersion(ids[1], 200, "bob", "b1", "plan 2"),
         ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -119,16 +120,35 @@ class FileVersion(NamedTuple):
     applied_at: int
     actor: str
     hash: str | None
+    plan_id: str | None
 
 
 def file_versions(tx: Transaction, path: str, limit: int) -> list[FileVersion]:
     """Return the newest versions with a file's hash, newest first."""
     rows = tx.execute(
-        "select id, applied_at, actor, manifest from version order by id desc limit ?", (limit,)
+        "select id, applied_at, actor, manifest, plan_id from version order by id desc limit ?",
+        (limit,),
     )
     return [
-        FileVersion(number, at, actor, msgspec.json.decode(manifest, type=dict[str, str]).get(path))
-        for number, at, actor, manifest in rows
+        FileVersion(
+            number,
+            at,
+            actor,
+            msgspec.json.decode(manifest, type=dict[str, str]).get(path),
+            plan_id,
+        )
+        for number, at, actor, manifest, plan_id in rows
+    ]
+
+
+def file_changes(tx: Transaction, path: str, limit: int) -> list[FileVersion]:
+    """Return those of the newest versions in which a file was added or changed, newest first."""
+    return [
+        version
+        for version, older in pairwise([*file_versions(tx, path, limit), None])
+        if version is not None
+        and version.hash is not None
+        and (older is None or version.hash != older.hash)
     ]
 
 

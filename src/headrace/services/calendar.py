@@ -13,14 +13,13 @@ from msgspec import Meta
 from headrace.model import Asset, Consumer, Source
 from headrace.model.intervals import (
     HOUR_US,
-    bounds_us,
     day_start_us,
     key_at_us,
     local_date,
     next_key,
     previous_key,
 )
-from headrace.model.times import Offset, days_off
+from headrace.model.times import days_off
 from headrace.scheduler.gates import next_firing
 from headrace.scheduler.graph import NodeTrigger
 from headrace.services.nodes import delivery_state
@@ -34,6 +33,7 @@ from headrace.services.responses.calendar import (
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import ProjectSnapshot, project_state
 from headrace.services.today import Deadlines
+from headrace.slo.blockage import promised_by
 from headrace.slo.declared_promises import Node
 from headrace.slo.upcoming import upcoming
 from headrace.store.queries import deliveries as stored_deliveries
@@ -177,20 +177,16 @@ def _firings(trigger: NodeTrigger, after_us: int, until_us: int) -> Iterator[int
 def _promised(node: Node, now_us: int, until_us: int) -> Iterator[tuple[str, int]]:
     """Yield the intervals that are due after now, and when: the end and the declared time after."""
     grain, zone = node.partition.grain, node.timezone
-    if node.expect_by is None or grain is None or node.partition.by_delivery:
+    if grain is None or node.partition.by_delivery:
         return
-    offset = Offset.parse(node.expect_by)
-
-    def due(interval: str) -> int:
-        return offset.after_us(bounds_us(interval, grain, zone)[1], zone, node.no_data.holds)
-
     interval = key_at_us(now_us, grain, zone)
     for _ in range(EARLIER_MAX):
         before = previous_key(interval, grain, zone)
-        if due(before) <= now_us:
+        at = promised_by(node, before)
+        if at is None or at <= now_us:
             break
         interval = before
-    while (at := due(interval)) <= until_us:
+    while (at := promised_by(node, interval)) is not None and at <= until_us:
         if at > now_us and not node.no_data.covers(interval, grain, zone):
             yield interval, at
         interval = next_key(interval, grain, zone)

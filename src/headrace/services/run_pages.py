@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from headrace.ledger.records import Try
 from headrace.ledger.stored_records import try_of
-from headrace.model.intervals import to_us
+from headrace.model.intervals import day_start_us
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
@@ -113,7 +113,7 @@ def _next_day(day: date | None) -> date | None:
 
 
 def _begin_us(session: ProjectSession, day: date | None) -> int | None:
-    return None if day is None else to_us(session.parse_time(day.isoformat(), "since"))
+    return None if day is None else day_start_us(day, session.timezone)
 
 
 def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine | None:

@@ -7,14 +7,13 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
 import msgspec
 
 from headrace.compiler.project_files import folders, scan
 from headrace.model import Grain, Project, Source, UsageError
-from headrace.model.intervals import bounds_us, from_us, key_at_us, keys_between, previous_key
+from headrace.model.intervals import bounds_us, key_at_us, keys_between, local_date, previous_key
 from headrace.model.link_problems import rules_that_end
 from headrace.model.partitions import SEPARATOR
 from headrace.model.times import Duration
@@ -93,7 +92,9 @@ def open_facts(
         ],
         roles_end=[
             f"{rule.who} ({rule.until})"
-            for rule in rules_that_end(project.access, _day(now_us, project.settings.timezone))
+            for rule in rules_that_end(
+                project.access, local_date(now_us, project.settings.timezone)
+            )
             if not rule.ended
         ],
         damaged=damaged,
@@ -101,10 +102,6 @@ def open_facts(
         closed_since=None if closed is None else closed.since,
         not_applied=not_applied,
     )
-
-
-def _day(now_us: int, timezone: str) -> date:
-    return from_us(now_us, timezone).date()
 
 
 def without_hidden(facts: OpenFacts, visible: frozenset[str] | None) -> OpenFacts:

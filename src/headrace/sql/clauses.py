@@ -72,7 +72,7 @@ def _source(context: BindingContext, scope: NameScope, node: exp.Expr) -> FromIt
         if isinstance(node, exp.Table | exp.DerivedTable | exp.UDTF)
         else ""
     )
-    names = _column_names(node)
+    names = column_names(node)
     if isinstance(node, exp.Table):
         return _table(context, scope, node, alias, names)
     if isinstance(node, exp.Lateral):
@@ -92,7 +92,8 @@ def _outside(scope: NameScope) -> NameScope:
     return seen
 
 
-def _column_names(node: exp.Expr) -> list[str]:
+def column_names(node: exp.Expr) -> list[str]:
+    """Return the column names of `AS t(a, b)`; empty without any."""
     alias = node.args.get("alias")
     return (
         [column.name for column in alias.args.get("columns") or []]

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from headrace.model import Place, Problem, ProblemLevel
 from headrace.model.errors import words_of
-from headrace.sql.clauses import Projection, bind_from, named, project
+from headrace.sql.clauses import Projection, bind_from, column_names, named, project
 from headrace.sql.expressions import bind
 from headrace.sql.parsing import InvalidSelect, parse
 from headrace.sql.scopes import (
@@ -98,18 +98,9 @@ def _with_ctes(context: BindingContext, node: exp.Expr, scope: NameScope) -> Nam
             if recursive
             else bind_query(context, cte.this, inner)
         )
-        ctes[name] = FromItem(name, named(relation, _column_names(cte)), query=cte.this)
+        ctes[name] = FromItem(name, named(relation, column_names(cte)), query=cte.this)
         inner.ctes = dict(ctes)
     return inner
-
-
-def _column_names(node: exp.Expr) -> list[str]:
-    alias = node.args.get("alias")
-    return (
-        [column.name for column in alias.args.get("columns") or []]
-        if isinstance(alias, exp.TableAlias)
-        else []
-    )
 
 
 def _recursive(
@@ -121,7 +112,7 @@ def _recursive(
     """
     union_ = cte.this
     name = cte.alias.lower()
-    columns = _column_names(cte)
+    columns = column_names(cte)
     current = named(bind_query(context, union_.this, scope), columns)
     for _ in range(RECURSION_ROUNDS_MAX):
         inner = NameScope({**ctes, name: FromItem(name, current, query=union_)}, scope.parent)

@@ -25,7 +25,7 @@ from headrace.services import code_versions
 from headrace.services.parameters import Argument, Excluded, Selected
 from headrace.services.permissions import authorised
 from headrace.services.responses import NodeRow, VersionFileRow, VersionRow
-from headrace.services.retention import hold_of, in_force
+from headrace.services.retention import hold_reason, in_force
 from headrace.services.selection import selected
 from headrace.services.session import InvalidProject, Progress, ProjectSession
 from headrace.store.queries import applied_versions
@@ -72,13 +72,9 @@ def _with_retention(
     now_us, results = session.clock.now_us(), []
     for row in rows:
         node = project.source_or_asset(row.name)
-        hold = None if node is None else hold_of(held, row.name)
+        hold = None if node is None else hold_reason(held, row.name)
         first = None if node is None else first_kept(node, now_us)
-        results.append(
-            msgspec.structs.replace(
-                row, kept_from=first, hold=None if hold is None else hold.reason
-            )
-        )
+        results.append(msgspec.structs.replace(row, kept_from=first, hold=hold))
     return results
 
 

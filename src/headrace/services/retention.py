@@ -87,7 +87,6 @@ def _retention(
     old = stored.published_before(tx, node.name, first)
     following = stored.first_published(tx, node.name, first)
     on = None if following is None else removal_day(node, following, now_us)
-    hold = hold_of(held, node.name)
     return RetentionRow(
         node=node.name,
         retain=node.retain or "",
@@ -98,7 +97,7 @@ def _retention(
         to=old.last if old is not None else None,
         next=following,
         next_on=None if on is None else on.isoformat(),
-        hold=None if hold is None else hold.reason,
+        hold=hold_reason(held, node.name),
     )
 
 
@@ -113,7 +112,6 @@ def rebuildable_rows(
     for asset, first in _early(project, now_us):
         if session.shows(asset.name):
             partitions, rows = stored_rebuildable.count(tx, asset.name, first)
-            hold = hold_of(held, asset.name)
             results.append(
                 RebuildableRow(
                     node=asset.name,
@@ -121,7 +119,7 @@ def rebuildable_rows(
                     kept_from=first,
                     partitions=partitions,
                     rows=rows,
-                    hold=None if hold is None else hold.reason,
+                    hold=hold_reason(held, asset.name),
                     why=None,
                 )
             )
@@ -178,6 +176,12 @@ def hold_of(held: dict[str, Hold], node: str) -> Hold | None:
     return held.get(node) or held.get(EVERYTHING)
 
 
+def hold_reason(held: dict[str, Hold], node: str) -> str | None:
+    """Return the reason of the legal hold that a node is under; None without one."""
+    hold = hold_of(held, node)
+    return None if hold is None else hold.reason
+
+
 def hold_rows(session: ProjectSession, tx: Transaction) -> list[HoldRow]:
     """Return the legal holds that aren't released, oldest first, of nodes that are visible."""
     return [
@@ -216,13 +220,12 @@ def removals(session: ProjectSession, new: Compiled) -> list[RemovesRow]:
             if was is None or first is None or not is_shortened(was.retain, node.retain):
                 continue
             removed = stored.published_before(tx, name, first)
-            hold = hold_of(held, name)
             row = RemovesRow(
                 node=node.name,
                 before=was.retain,
                 retain=node.retain or "",
                 kept_from=first,
-                hold=None if hold is None else hold.reason,
+                hold=hold_reason(held, name),
             )
             if removed is not None:
                 row = msgspec.structs.replace(
@@ -257,13 +260,12 @@ def _early_removals(
         if was is None or not is_shortened(was.retain_rebuildable, asset.retain_rebuildable):
             continue
         partitions, rows = stored_rebuildable.count(tx, name, first)
-        hold = hold_of(held, name)
         yield RemovesRow(
             node=asset.name,
             before=was.retain_rebuildable,
             retain=asset.retain_rebuildable or "",
             kept_from=first,
-            hold=None if hold is None else hold.reason,
+            hold=hold_reason(held, name),
             partitions=partitions,
             rows=rows,
         )

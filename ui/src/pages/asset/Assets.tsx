@@ -4,6 +4,7 @@ import { usePages } from "../../api/responses";
 import { useFilters } from "../../parts/filters";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { MoreButton } from "../../parts/MoreButton";
+import { FilterSelect, Select } from "../../parts/Select";
 import { labelOf } from "../../parts/State";
 import { AssetTable } from "./AssetTable";
 import "../../parts/filters.css";
@@ -89,61 +90,30 @@ function Search({
           placeholder="Name, description, tag…"
         />
       </label>
-      {FACETS.map(({ filter, name, countsOf }) => (
-        <Choice
-          key={filter}
-          name={name}
-          value={query[filter] ?? ""}
-          choices={catalog ? countsOf(catalog) : []}
-          choose={(value) => set(filter, value)}
-        />
-      ))}
-      <label>
-        Order
-        <select
-          className="input"
-          value={query.sort ?? "name"}
-          onChange={(event) => set("sort", event.target.value)}
-        >
-          {Object.entries(SORTS).map(([sort, label]) => (
-            <option key={sort} value={sort}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </label>
+      {FACETS.map(({ filter, name, countsOf }) => {
+        const counts = new Map(
+          (catalog ? countsOf(catalog) : []).map((row) => [row.value, row.count]),
+        );
+        return (
+          <FilterSelect
+            key={filter}
+            name={name}
+            value={query[filter]}
+            choices={[...counts.keys()]}
+            textOf={(value) =>
+              `${filter === "state" ? labelOf(value) : value} (${counts.get(value) ?? 0})`
+            }
+            choose={(value) => set(filter, value)}
+          />
+        );
+      })}
+      <Select
+        name="Order"
+        value={query.sort ?? "name"}
+        choices={Object.entries(SORTS)}
+        choose={(sort) => set("sort", sort)}
+      />
     </search>
-  );
-}
-
-/** What is chosen stays a choice where nothing matches it any more. */
-function Choice({
-  name,
-  value,
-  choices,
-  choose,
-}: {
-  name: string;
-  value: string;
-  choices: readonly Schema["CountedRow"][];
-  choose: (value: string) => void;
-}) {
-  if (!choices.length && !value) return null;
-  return (
-    <label>
-      {name}
-      <select className="input" value={value} onChange={(event) => choose(event.target.value)}>
-        <option value="">any</option>
-        {value && !choices.some((choice) => choice.value === value) && (
-          <option value={value}>{labelOf(value)} (0)</option>
-        )}
-        {choices.map((choice) => (
-          <option key={choice.value} value={choice.value}>
-            {name === "State" ? labelOf(choice.value) : choice.value} ({choice.count})
-          </option>
-        ))}
-      </select>
-    </label>
   );
 }
 

@@ -4,6 +4,7 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { useFilters } from "../../parts/filters";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { Select } from "../../parts/Select";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
@@ -82,20 +83,12 @@ export function Audit() {
             />
           </label>
         ))}
-        <label>
-          Since
-          <select
-            className="input"
-            value={query.since ?? ""}
-            onChange={(event) => set("since", event.target.value)}
-          >
-            {Object.entries(SPANS).map(([span, label]) => (
-              <option key={span} value={span}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Select
+          name="Since"
+          value={query.since ?? ""}
+          choices={Object.entries(SPANS)}
+          choose={(span) => set("since", span)}
+        />
       </search>
       <Loaded document={useResponse("/api/v1/audit", { query: { ...query, limit } })}>
         {(rows) => (

@@ -5,6 +5,7 @@ import type { Schema } from "../../api/client";
 import { usePlan } from "../../api/acts";
 import { useResponse } from "../../api/responses";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { Select } from "../../parts/Select";
 import { many } from "../../parts/words";
 import { HeatMap } from "../asset/HeatMap";
 import { ordered } from "../asset/range";
@@ -181,20 +182,12 @@ function Form({
           onChange={(event) => set("to", event.target.value)}
         />
       </label>
-      <label>
-        What of it
-        <select
-          className="input"
-          value={draft.mode}
-          onChange={(event) => set("mode", event.target.value)}
-        >
-          {Object.entries(MODES).map(([mode, text]) => (
-            <option key={mode} value={mode}>
-              {text}
-            </option>
-          ))}
-        </select>
-      </label>
+      <Select
+        name="What of it"
+        value={draft.mode}
+        choices={Object.entries(MODES)}
+        choose={(mode) => set("mode", mode)}
+      />
       <label>
         Without
         <input

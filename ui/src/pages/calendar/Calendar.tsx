@@ -3,6 +3,7 @@ import { Link, useSearchParams } from "react-router";
 import { useResponse } from "../../api/responses";
 import { useFilters } from "../../parts/filters";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { Select } from "../../parts/Select";
 import { Shape, State, labelOf, toneOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
@@ -30,49 +31,22 @@ export function Calendar() {
         <Select
           name="Show"
           value={values.kind ?? ""}
-          choices={{ "": "everything", ...KINDS }}
+          choices={[["", "everything"], ...Object.entries(KINDS)]}
           choose={(kind) => set("kind", kind)}
+          inline
         />
         <Select
           name="Days"
           value={`${days}`}
-          choices={Object.fromEntries(LENGTHS.map((length) => [length, length]))}
+          choices={LENGTHS.map((length) => [length, length])}
           choose={(length) => set("days", length)}
+          inline
         />
       </Heading>
       <Loaded document={response}>
         {(document) => <Days document={document} kind={values.kind} chosen={values.date} />}
       </Loaded>
     </div>
-  );
-}
-
-function Select({
-  name,
-  value,
-  choices,
-  choose,
-}: {
-  name: string;
-  value: string;
-  choices: Record<string, string>;
-  choose: (value: string) => void;
-}) {
-  return (
-    <label>
-      {name}{" "}
-      <select
-        className="input inline"
-        value={value}
-        onChange={({ target }) => choose(target.value)}
-      >
-        {Object.entries(choices).map(([choice, text]) => (
-          <option key={choice} value={choice}>
-            {text}
-          </option>
-        ))}
-      </select>
-    </label>
   );
 }
 

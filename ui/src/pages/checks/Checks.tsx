@@ -6,6 +6,7 @@ import { useResponse } from "../../api/responses";
 import { useFilters } from "../../parts/filters";
 import { Empty, Heading, Loaded, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { BreakableName } from "../../parts/BreakableName";
+import { Select } from "../../parts/Select";
 import { State, labelOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
@@ -219,31 +220,6 @@ function matches(row: Check, query: { search: string; state: string }): boolean 
 
 function compared(a: number | string, b: number | string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function Select({
-  name,
-  value,
-  choices,
-  choose,
-}: {
-  name: string;
-  value: string;
-  choices: readonly (readonly [string, string])[];
-  choose: (value: string) => void;
-}) {
-  return (
-    <label>
-      {name}
-      <select className="input" value={value} onChange={(event) => choose(event.target.value)}>
-        {choices.map(([row, label]) => (
-          <option key={row} value={row}>
-            {label}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
 }
 
 function Verdict({ row }: { row: Row }) {

@@ -4,6 +4,7 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { Select } from "../../parts/Select";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
@@ -182,6 +183,7 @@ function Versions({ history }: { history: History }) {
     ...version,
     label: `${version.declared ?? "no contract"} (version ${version.version} of the project)`,
   }));
+  const choices = named.map(({ version, label }) => [`${version}`, label] as const);
   return (
     <Panel title="History" aside={many(versions.length, "version")}>
       <ol className="versions body">
@@ -209,35 +211,20 @@ function Versions({ history }: { history: History }) {
       </ol>
       {versions.length > 1 && (
         <div className="row body">
-          <label>
-            From{" "}
-            <select
-              className="input inline"
-              value={earlier ?? ""}
-              onChange={(event) => choose("earlier", event.target.value)}
-            >
-              {earlier === null && <option value="">nothing</option>}
-              {named.map((row) => (
-                <option key={row.version} value={row.version}>
-                  {row.label}
-                </option>
-              ))}
-            </select>
-          </label>
-          <label>
-            to{" "}
-            <select
-              className="input inline"
-              value={later ?? ""}
-              onChange={(event) => choose("later", event.target.value)}
-            >
-              {named.map((row) => (
-                <option key={row.version} value={row.version}>
-                  {row.label}
-                </option>
-              ))}
-            </select>
-          </label>
+          <Select
+            name="From"
+            value={`${earlier ?? ""}`}
+            choices={earlier === null ? [["", "nothing"], ...choices] : choices}
+            choose={(version) => choose("earlier", version)}
+            inline
+          />
+          <Select
+            name="to"
+            value={`${later ?? ""}`}
+            choices={choices}
+            choose={(version) => choose("later", version)}
+            inline
+          />
         </div>
       )}
       {earlier !== null && <Compared history={history} />}

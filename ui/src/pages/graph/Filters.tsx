@@ -2,6 +2,7 @@
 import { useState } from "react";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
+import { FilterSelect } from "../../parts/Select";
 import { labelOf } from "../../parts/State";
 
 export const FILTERS = ["find", "state", "owner", "tag"] as const;
@@ -42,20 +43,20 @@ export function Filters({
           placeholder="Name…"
         />
       </label>
-      <Choice
+      <FilterSelect
         name="State"
         value={values.state}
         choices={statesOf(view)}
         textOf={labelOf}
         choose={(value) => set("state", value)}
       />
-      <Choice
+      <FilterSelect
         name="Owner"
         value={values.owner}
         choices={catalog?.owners.map((row) => row.value) ?? []}
         choose={(value) => set("owner", value)}
       />
-      <Choice
+      <FilterSelect
         name="Tag"
         value={values.tag}
         choices={catalog?.tags.map((row) => row.value) ?? []}
@@ -80,35 +81,4 @@ function statesOf(view: Schema["GraphView"] | undefined): string[] {
     card.state === null ? card.states.map((row) => row.value) : [card.state],
   );
   return [...new Set(states)].toSorted();
-}
-
-function Choice({
-  name,
-  value = "",
-  choices,
-  textOf,
-  choose,
-}: {
-  name: string;
-  value: string | undefined;
-  choices: readonly string[];
-  textOf?: (choice: string) => string;
-  choose: (value: string) => void;
-}) {
-  if (!choices.length && !value) return null;
-  // What is chosen stays a choice where no node is like that any more.
-  const all = !value || choices.includes(value) ? choices : [value, ...choices];
-  return (
-    <label>
-      {name}
-      <select className="input" value={value} onChange={({ target }) => choose(target.value)}>
-        <option value="">any</option>
-        {all.map((choice) => (
-          <option key={choice} value={choice}>
-            {textOf ? textOf(choice) : choice}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
 }

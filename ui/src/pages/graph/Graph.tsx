@@ -5,6 +5,7 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { useKeys } from "../../app/keys";
 import { Heading, Loaded, usePageTitle } from "../../parts/Page";
+import { Select } from "../../parts/Select";
 import { Shape, toneOf } from "../../parts/State";
 import { useFilters } from "../../parts/filters";
 import { Canvas } from "./Canvas";
@@ -160,25 +161,22 @@ function Grouping({
 }) {
   const navigate = useNavigate();
   return (
-    <label>
-      Group by{" "}
-      <select
-        className="input inline"
-        value={by ?? ""}
-        onChange={({ target }) =>
-          void navigate(
-            target.value
-              ? overviewOf(target.value, { open: [], filters })
-              : `/graph?${new URLSearchParams(filters)}`,
-          )
-        }
-      >
-        {whole && <option value="">nothing</option>}
-        {Object.keys(GROUPINGS).map((grouping) => (
-          <option key={grouping}>{grouping}</option>
-        ))}
-      </select>
-    </label>
+    <Select
+      name="Group by"
+      value={by ?? ""}
+      choices={[
+        ...(whole ? [["", "nothing"] as const] : []),
+        ...Object.keys(GROUPINGS).map((grouping) => [grouping, grouping] as const),
+      ]}
+      choose={(grouping) =>
+        void navigate(
+          grouping
+            ? overviewOf(grouping, { open: [], filters })
+            : `/graph?${new URLSearchParams(filters)}`,
+        )
+      }
+      inline
+    />
   );
 }
 
@@ -222,21 +220,13 @@ function Columns({
     useResponse("/api/v1/assets/{name}", { path: { name: root } }).data?.columns ?? [];
   if (!columns.length) return null;
   return (
-    <label>
-      Follow{" "}
-      <select
-        className="input inline"
-        value={column}
-        onChange={(event) => choose(event.target.value)}
-      >
-        <option value="">no column</option>
-        {columns.map((column) => (
-          <option key={column.name} value={column.name}>
-            {column.name}
-          </option>
-        ))}
-      </select>
-    </label>
+    <Select
+      name="Follow"
+      value={column}
+      choices={[["", "no column"], ...columns.map(({ name }) => [name, name] as const)]}
+      choose={choose}
+      inline
+    />
   );
 }
 

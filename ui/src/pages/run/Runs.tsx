@@ -4,6 +4,7 @@ import type { Schema } from "../../api/client";
 import { usePages } from "../../api/responses";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { MoreButton } from "../../parts/MoreButton";
+import { FilterSelect } from "../../parts/Select";
 import { State, labelOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Series } from "../../parts/Series";
@@ -54,13 +55,13 @@ const COLUMNS: readonly Column<Row>[] = [
 const FILTERS = ["node", "state", "kind", "actor", "since", "until"] as const;
 type Name = (typeof FILTERS)[number];
 const STATES = ["running", "succeeded", "partial", "failed", "lost", "cancelled", "nothing_due"];
-const KINDS = {
+const KINDS: Readonly<Record<string, string>> = {
   serve: "schedule",
   run: "run",
   tick: "tick",
   receive: "delivery",
   backfill: "backfill",
-} as const;
+};
 const DAY = /^\d{4}-\d\d-\d\d$/;
 
 export function Runs() {
@@ -157,36 +158,20 @@ function RunFilters({ values, set, children }: FiltersProps) {
           name="node"
           {...{ values, set }}
         />
-        <label>
-          State
-          <select
-            className="input"
-            value={values.state ?? ""}
-            onChange={(event) => set("state", event.target.value)}
-          >
-            <option value="">any</option>
-            {STATES.map((state) => (
-              <option key={state} value={state}>
-                {labelOf(state)}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          Cause
-          <select
-            className="input"
-            value={values.kind ?? ""}
-            onChange={(event) => set("kind", event.target.value)}
-          >
-            <option value="">any</option>
-            {Object.entries(KINDS).map(([kind, cause]) => (
-              <option key={kind} value={kind}>
-                {cause}
-              </option>
-            ))}
-          </select>
-        </label>
+        <FilterSelect
+          name="State"
+          value={values.state}
+          choices={STATES}
+          textOf={labelOf}
+          choose={(state) => set("state", state)}
+        />
+        <FilterSelect
+          name="Cause"
+          value={values.kind}
+          choices={Object.keys(KINDS)}
+          textOf={(kind) => KINDS[kind] ?? kind}
+          choose={(kind) => set("kind", kind)}
+        />
         <Typed
           key={`actor ${values.actor ?? ""}`}
           label="Person"

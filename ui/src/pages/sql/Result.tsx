@@ -5,6 +5,7 @@ import { CopyButton } from "../../parts/CopyButton";
 import { formatDuration } from "../../parts/durations";
 import { Empty, Panel } from "../../parts/Page";
 import { RowsTable } from "../../parts/RowsTable";
+import { Select } from "../../parts/Select";
 import { Series, type Point } from "../../parts/Series";
 import { cellText, isNumber, tabbedText, textOfValue } from "../../parts/values";
 import { many } from "../../parts/words";
@@ -100,8 +101,20 @@ function ResultChart({ response, rows }: { response: Response; rows: readonly Va
   return (
     <div className="body stack">
       <div className="row">
-        <Pick label="Across" values={names} value={across} choose={(x) => choose("across", x)} />
-        <Pick label="Up" values={numbers} value={up} choose={(x) => choose("up", x)} />
+        <Select
+          name="Across"
+          choices={choicesOf(names)}
+          value={across}
+          choose={(x) => choose("across", x)}
+          inline
+        />
+        <Select
+          name="Up"
+          choices={choicesOf(numbers)}
+          value={up}
+          choose={(x) => choose("up", x)}
+          inline
+        />
         {rows.length > POINTS_MAX && (
           <span className="muted small">The first {POINTS_MAX.toLocaleString("en")} rows.</span>
         )}
@@ -116,6 +129,9 @@ function ResultChart({ response, rows }: { response: Response; rows: readonly Va
     </div>
   );
 }
+
+const choicesOf = (names: readonly string[]) =>
+  names.map((name) => [name, cellText(name)] as const);
 
 function chosenOf(
   asked: string | null,
@@ -136,26 +152,4 @@ export function pointsOf(rows: readonly Values[], across: string, up: string): P
     const number = value === null || value === undefined ? Number.NaN : Number(value);
     return { name, value: Number.isFinite(number) ? number : null, marked: false };
   });
-}
-
-type PickProps = {
-  label: string;
-  values: readonly string[];
-  value: string;
-  choose: (value: string) => void;
-};
-
-function Pick({ label, values, value, choose }: PickProps) {
-  return (
-    <label className="row">
-      <span className="muted small">{label}</span>
-      <select className="input pick" value={value} onChange={(event) => choose(event.target.value)}>
-        {values.map((name) => (
-          <option key={name} value={name}>
-            {cellText(name)}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
 }

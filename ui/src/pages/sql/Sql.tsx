@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import { client, Problem, problemOf } from "../../api/client";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { Select } from "../../parts/Select";
 import { Since } from "../../parts/Time";
 import { cellText } from "../../parts/values";
 import { many } from "../../parts/words";
@@ -83,20 +84,13 @@ export function Sql() {
                 Cancel
               </button>
             )}
-            <label className="row">
-              <span className="muted small">Rows at most</span>
-              <select
-                className="input pick"
-                value={limit}
-                onChange={(event) => set({ limit: event.target.value })}
-              >
-                {ROWS.map((rows) => (
-                  <option key={rows} value={rows}>
-                    {rows.toLocaleString("en")}
-                  </option>
-                ))}
-              </select>
-            </label>
+            <Select
+              name="Rows at most"
+              value={`${limit}`}
+              choices={ROWS.map((rows) => [`${rows}`, rows.toLocaleString("en")] as const)}
+              choose={(rows) => set({ limit: rows })}
+              inline
+            />
             <span role="status" className="muted small">
               {state.kind === "running" && (
                 <Since at={state.since} suffix="so far" before="Running, " />

@@ -4,6 +4,7 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { Select } from "../../parts/Select";
 import { Table, type Column } from "../../parts/Table";
 import { formatDuration } from "../../parts/durations";
 import { Since, Time } from "../../parts/Time";
@@ -99,34 +100,20 @@ export function Use() {
           </>
         }
       >
-        <label>
-          Of{" "}
-          <select
-            className="input inline"
-            value={window}
-            onChange={(event) => ask("window", event.target.value)}
-          >
-            {Object.entries(WINDOWS).map(([row, notes]) => (
-              <option key={row} value={row}>
-                {notes}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          Order{" "}
-          <select
-            className="input inline"
-            value={sort}
-            onChange={(event) => ask("sort", event.target.value)}
-          >
-            {[...ORDERS].map(([name, { label }]) => (
-              <option key={name} value={name}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Select
+          name="Of"
+          value={window}
+          choices={Object.entries(WINDOWS)}
+          choose={(value) => ask("window", value)}
+          inline
+        />
+        <Select
+          name="Order"
+          value={sort}
+          choices={[...ORDERS].map(([name, { label }]) => [name, label] as const)}
+          choose={(value) => ask("sort", value)}
+          inline
+        />
       </Heading>
       <Loaded
         document={useResponse("/api/v1/figures/{figure}", {

@@ -4,6 +4,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import {
+  ACT_HEADER,
   Problem,
   problemOf,
   request,
@@ -15,8 +16,7 @@ import {
 import { queries } from "./responses";
 
 const TOKEN_HEADER = "x-headrace-agree";
-/** A page of another site, or a form, can't send it. */
-const HEADERS = { "content-type": "application/json", "x-headrace-act": "1" };
+const HEADERS = { "content-type": "application/json", ...ACT_HEADER };
 const FOLLOW_MS = 400;
 
 export type Planned<D> = { document: D; agreed: string | null };

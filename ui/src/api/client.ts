@@ -34,6 +34,9 @@ export class Problem extends Error {
 
 export const client = createClient<paths>({ baseUrl: "/" });
 
+/** A page of another site, or a form, can't send it. */
+export const ACT_HEADER = { "x-headrace-act": "1" };
+
 /** When the server last gave a document, by the browser's clock. */
 export const answered = { at: Date.now() };
 
@@ -58,21 +61,26 @@ export async function request<P extends GetPath>(
   ) => Promise<{ data?: ResponseOf<P>; error?: unknown; response: Response }>;
   const result = await get(path, { params, signal }).catch((error: unknown) => {
     if (signal?.aborted) throw error;
-    if (error instanceof SyntaxError)
-      throw new Problem(
-        0,
-        "The server’s answer can’t be read.",
-        "It isn’t JSON: something between the browser and the server answered instead.",
-      );
-    throw new Problem(
-      0,
-      "The server can’t be reached.",
-      "Is it still running? headrace serve starts it.",
-    );
+    throw problemWithoutAnswer(error);
   });
   if (result.data === undefined) throw problemOf(result.response, result.error);
   answered.at = Date.now();
   return { document: result.data, headers: result.response.headers };
+}
+
+/** Why a request, which the page didn't give up, has no answer. */
+export function problemWithoutAnswer(error: unknown): Problem {
+  if (error instanceof SyntaxError)
+    return new Problem(
+      0,
+      "The server’s answer can’t be read.",
+      "It isn’t JSON: something between the browser and the server answered instead.",
+    );
+  return new Problem(
+    0,
+    "The server can’t be reached.",
+    "Is it still running? headrace serve starts it.",
+  );
 }
 
 export function problemOf(response: Response, body: unknown): Problem {

@@ -1,7 +1,13 @@
 // A query over one snapshot of all that is published: read-only, bounded, cancelled when the page is left.
 import { useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
-import { client, Problem, problemOf } from "../../api/client";
+import {
+  ACT_HEADER,
+  client,
+  problemOf,
+  problemWithoutAnswer,
+  type Problem,
+} from "../../api/client";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { Select } from "../../parts/Select";
 import { Since } from "../../parts/Time";
@@ -13,8 +19,6 @@ import { Result, type Response } from "./Result";
 import "./sql.css";
 
 const ROWS = [100, 1_000, 10_000] as const;
-/** A page of another site, or a form, can't send it. */
-const HEADERS = { "x-headrace-act": "1" };
 
 type State =
   | { kind: "idle" }
@@ -112,15 +116,14 @@ async function ask(query: string, limit: number, signal: AbortSignal): Promise<S
   try {
     const { data, error, response } = await client.POST("/api/v1/sql", {
       body: { query, limit },
-      headers: HEADERS,
+      headers: ACT_HEADER,
       signal,
     });
     if (data === undefined) return { kind: "failed", problem: problemOf(response, error) };
     return { kind: "done", response: data };
-  } catch {
+  } catch (error) {
     if (signal.aborted) return { kind: "cancelled" };
-    const hint = "Is it still running? headrace serve starts it.";
-    return { kind: "failed", problem: new Problem(0, "The server can’t be reached.", hint) };
+    return { kind: "failed", problem: problemWithoutAnswer(error) };
   }
 }
 

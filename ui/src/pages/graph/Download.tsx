@@ -1,5 +1,6 @@
 // Saves the whole view as a picture, in the colours of the page.
 import type { Schema } from "../../api/client";
+import { save } from "../../parts/save";
 import type { Positions } from "./layout";
 import { pictureOf, type Colours } from "./picture";
 
@@ -28,14 +29,6 @@ export function Download({ view, positions }: { view: Schema["GraphView"]; posit
       </button>
     </span>
   );
-}
-
-function save(blob: Blob, name: string) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
 }
 
 async function png({

@@ -1,47 +1,43 @@
 // The rows of a query: as a table, as a chart, or saved as CSV.
-import { useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { CopyButton } from "../../parts/CopyButton";
 import { formatDuration } from "../../parts/durations";
+import { useFilters } from "../../parts/filters";
 import { Empty, Panel } from "../../parts/Page";
 import { RowsTable } from "../../parts/RowsTable";
+import { save } from "../../parts/save";
 import { Select } from "../../parts/Select";
 import { Series, type Point } from "../../parts/Series";
 import { cellText, isNumber, tabbedText, textOfValue } from "../../parts/values";
 import { many } from "../../parts/words";
-import { csvOf, save } from "./csv";
+import { csvOf } from "./csv";
 
 export type Response = Schema["SqlResponse"];
 type Values = Record<string, unknown>;
 const POINTS_MAX = 2_000;
 
 export function Result({ response }: { response: Response }) {
-  const [params, setParams] = useSearchParams();
-  const chart = params.get("view") === "chart";
+  const { values, set } = useFilters(["view"]);
+  const chart = values.view === "chart";
   const rows = response.rows as Values[];
   const names = response.columns.map(({ name }) => name);
-  const view = (name: string) =>
-    setParams(
-      (last) => {
-        const next = new URLSearchParams(last);
-        if (name) next.set("view", name);
-        else next.delete("view");
-        return next;
-      },
-      { replace: true, preventScrollReset: true },
-    );
   return (
     <Panel title="Result" aside={summaryOf(response)}>
       <div className="body row spread">
         <div className="row" role="group" aria-label="View">
-          <button type="button" className="button" aria-pressed={!chart} onClick={() => view("")}>
+          <button
+            type="button"
+            className="button"
+            aria-pressed={!chart}
+            onClick={() => set("view", "")}
+          >
             Table
           </button>
           <button
             type="button"
             className="button"
             aria-pressed={chart}
-            onClick={() => view("chart")}
+            onClick={() => set("view", "chart")}
           >
             Chart
           </button>
@@ -51,7 +47,7 @@ export function Result({ response }: { response: Response }) {
           <button
             type="button"
             className="button"
-            onClick={() => save("result.csv", "text/csv", csvOf(names, rows))}
+            onClick={() => save(new Blob([csvOf(names, rows)], { type: "text/csv" }), "result.csv")}
           >
             CSV
           </button>
@@ -81,23 +77,14 @@ function summaryOf(response: Response): string {
 
 /** One figure of the rows in their order; which one, and what names the points, can be chosen. */
 function ResultChart({ response, rows }: { response: Response; rows: readonly Values[] }) {
-  const [params, setParams] = useSearchParams();
+  const { values, set } = useFilters(["up", "across"]);
   const numbers = response.columns.filter(({ type }) => isNumber(type)).map(({ name }) => name);
   const names = response.columns.map(({ name }) => name);
-  const up = chosenOf(params.get("up"), numbers, numbers.at(-1));
+  const up = chosenOf(values.up, numbers, numbers.at(-1));
   const others = names.filter((name) => name !== up);
-  const across = chosenOf(params.get("across"), names, others[0] ?? up);
+  const across = chosenOf(values.across, names, others[0] ?? up);
   if (up === undefined || across === undefined)
     return <Empty>A chart needs a column of numbers.</Empty>;
-  const choose = (name: string, value: string) =>
-    setParams(
-      (last) => {
-        const next = new URLSearchParams(last);
-        next.set(name, value);
-        return next;
-      },
-      { replace: true, preventScrollReset: true },
-    );
   return (
     <div className="body stack">
       <div className="row">
@@ -105,14 +92,14 @@ function ResultChart({ response, rows }: { response: Response; rows: readonly Va
           name="Across"
           choices={choicesOf(names)}
           value={across}
-          choose={(x) => choose("across", x)}
+          choose={(x) => set("across", x)}
           inline
         />
         <Select
           name="Up"
           choices={choicesOf(numbers)}
           value={up}
-          choose={(x) => choose("up", x)}
+          choose={(x) => set("up", x)}
           inline
         />
         {rows.length > POINTS_MAX && (
@@ -134,11 +121,11 @@ const choicesOf = (names: readonly string[]) =>
   names.map((name) => [name, cellText(name)] as const);
 
 function chosenOf(
-  asked: string | null,
+  asked: string | undefined,
   values: readonly string[],
   otherwise: string | undefined,
 ): string | undefined {
-  return asked !== null && values.includes(asked) ? asked : otherwise;
+  return asked !== undefined && values.includes(asked) ? asked : otherwise;
 }
 
 /** A point for each row; the same name again has its row's number. */

@@ -1,6 +1,5 @@
 // A query over one snapshot of all that is published: read-only, bounded, cancelled when the page is left.
 import { useEffect, useRef, useState } from "react";
-import { useSearchParams } from "react-router";
 import {
   ACT_HEADER,
   client,
@@ -8,6 +7,7 @@ import {
   problemWithoutAnswer,
   type Problem,
 } from "../../api/client";
+import { useFilters } from "../../parts/filters";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { Select } from "../../parts/Select";
 import { Since } from "../../parts/Time";
@@ -29,23 +29,12 @@ type State =
 
 export function Sql() {
   usePageTitle("SQL");
-  const [params, setParams] = useSearchParams();
-  const [query, setQuery] = useState(params.get("query") ?? "");
+  const { values, set } = useFilters(["query", "limit"]);
+  const [query, setQuery] = useState(values.query ?? "");
   const [state, setState] = useState<State>({ kind: "idle" });
   const cancelRef = useRef<(() => void) | null>(null);
   useEffect(() => () => cancelRef.current?.(), []);
-  const limit = ROWS.find((rows) => String(rows) === params.get("limit")) ?? ROWS[1];
-  const set = (changes: Record<string, string>) =>
-    setParams(
-      (last) => {
-        const next = new URLSearchParams(last);
-        for (const [name, value] of Object.entries(changes))
-          if (value) next.set(name, value);
-          else next.delete(name);
-        return next;
-      },
-      { replace: true, preventScrollReset: true },
-    );
+  const limit = ROWS.find((rows) => String(rows) === values.limit) ?? ROWS[1];
 
   const run = async () => {
     if (!query.trim()) return;
@@ -53,7 +42,7 @@ export function Sql() {
     const controller = new AbortController();
     const cancel = () => controller.abort();
     cancelRef.current = cancel;
-    set({ query });
+    set("query", query);
     setState({ kind: "running", since: new Date().toISOString(), cancel });
     const next = await ask(query, limit, controller.signal);
     if (cancelRef.current !== cancel) return; // another one has begun since
@@ -92,7 +81,7 @@ export function Sql() {
               name="Rows at most"
               value={`${limit}`}
               choices={ROWS.map((rows) => [`${rows}`, rows.toLocaleString("en")] as const)}
-              choose={(rows) => set({ limit: rows })}
+              choose={(rows) => set("limit", rows)}
               inline
             />
             <span role="status" className="muted small">

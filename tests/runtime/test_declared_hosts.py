@@ -10,7 +10,10 @@ from collections.abc import Iterator
 import pytest
 from runlab import DAYS, Lab, published
 
+from headrace.connect.host_proxy import HOST_NOT_DECLARED, Endpoint
 from headrace.engine import landlock, sandbox
+from headrace.engine.attempts import BodyError, ErrorKind
+from headrace.runtime.steps.attempt_hosts import explained
 from headrace.services.responses import AttemptRow, RunResponse
 
 pytestmark = pytest.mark.skipif(not sandbox.available(), reason="no Landlock")
@@ -101,3 +104,18 @@ def test_the_proxy_cannot_be_left_out(lab: Lab, port: int) -> None:
 def test_no_host_at_all_can_be_declared(lab: Lab, port: int) -> None:
     error = attempt_of(run(lab, GET.format(url=f"http://localhost:{port}/"), [])).error
     assert error is not None and f"asked for localhost:{port}" in error.message
+
+
+def test_a_declared_host_with_a_refused_address_is_not_to_be_declared() -> None:
+    """Would catch: "outside of the hosts that this asset declares" of a host that it declares, and
+    a hint that adds it once more."""
+    error = BodyError(ErrorKind.DETERMINISTIC, "HTTPError: 403")
+    inside, outside = Endpoint("db.internal", 443), Endpoint("evil.example", 22)
+    private = explained(error, {inside: "its address 10.0.0.1 is private"})
+    assert private.message == "HTTPError: 403: connections to db.internal:443 were refused"
+    assert private.hint == "its address 10.0.0.1 is private"
+    both = explained(error, {inside: "its address is private", outside: HOST_NOT_DECLARED})
+    assert "connections to db.internal:443 were refused; it asked for evil.example:22, " in (
+        both.message
+    )
+    assert 'hosts: ["evil.example:22"]' in both.hint

@@ -30,6 +30,8 @@ CONNECT_SECONDS_MAX, HEAD_SECONDS_MAX = 30.0, 30.0
 READ_BYTES = 64 * 1024
 USUAL_PORTS = (80, 443)
 """Ports of a declared host without a port: HTTP and HTTPS."""
+HOST_NOT_DECLARED = "the host isn't declared"
+PORT_NOT_DECLARED = "the host is declared without this port"
 _TARGET = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})", re.ASCII)
 
 
@@ -156,8 +158,8 @@ class HostProxy:
         if any(_matches(endpoint, host, ports) for host, ports in self._allowed):
             return ""
         if any(_matches(endpoint, host, (endpoint.port,)) for host, _ in self._allowed):
-            return "the host is declared without this port"
-        return "the host isn't declared"
+            return PORT_NOT_DECLARED
+        return HOST_NOT_DECLARED
 
     async def _refuse(self, writer: asyncio.StreamWriter, endpoint: Endpoint, reason: str) -> None:
         if endpoint not in self.refusals and len(self.refusals) < HOSTS_MAX:

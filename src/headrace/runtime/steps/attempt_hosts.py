@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from headrace.connect.host_proxy import Endpoint, HostProxy
+from headrace.connect.host_proxy import (
+    HOST_NOT_DECLARED,
+    PORT_NOT_DECLARED,
+    USUAL_PORTS,
+    Endpoint,
+    HostProxy,
+)
 from headrace.engine import sandbox
 from headrace.engine.attempts import BodyError, Handed
 from headrace.engine.failures import BodyFailed
@@ -62,20 +68,35 @@ def explained(error: BodyError, refusals: Mapping[Endpoint, str]) -> BodyError:
     """Return a failure with the hosts that were refused, and the declaration that allows them."""
     if not refusals:
         return error
-    named = [*refusals][:REFUSALS_NAMED_MAX]
-    more = f" and {len(refusals) - len(named)} more" if len(refusals) > len(named) else ""
-    return msgspec.structs.replace(
-        error,
-        message=f"{error.message}: it asked for {', '.join(map(str, named))}{more}, outside of the"
-        " hosts that this asset declares",
-        hint=f"declare them, if it needs them: `sandbox: {{hosts: [{_declarations(refusals)}]}}`"
-        if "isn't declared" in refusals[named[0]] or "without this port" in refusals[named[0]]
-        else refusals[named[0]],
-    )
+    undeclared = [
+        endpoint
+        for endpoint, reason in refusals.items()
+        if reason in (HOST_NOT_DECLARED, PORT_NOT_DECLARED)
+    ]
+    declared = [endpoint for endpoint in refusals if endpoint not in undeclared]
+    parts: list[str] = []
+    hint = ""
+    if declared:
+        parts.append(f"connections to {_named(declared)} were refused")
+        hint = refusals[declared[0]]
+    if undeclared:
+        parts.append(
+            f"it asked for {_named(undeclared)}, outside of the hosts that this asset declares"
+        )
+        hint = (
+            f"declare them, if it needs them: `sandbox: {{hosts: [{_declarations(undeclared)}]}}`"
+        )
+    return msgspec.structs.replace(error, message=f"{error.message}: {'; '.join(parts)}", hint=hint)
 
 
-def _declarations(refusals: Mapping[Endpoint, str]) -> str:
+def _named(endpoints: Sequence[Endpoint]) -> str:
+    more = len(endpoints) - REFUSALS_NAMED_MAX
+    names = ", ".join(map(str, endpoints[:REFUSALS_NAMED_MAX]))
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def _declarations(endpoints: Sequence[Endpoint]) -> str:
     return ", ".join(
-        f'"{endpoint}"' if endpoint.port not in (80, 443) else endpoint.host
-        for endpoint in [*refusals][:REFUSALS_NAMED_MAX]
+        endpoint.host if endpoint.port in USUAL_PORTS else f'"{endpoint}"'
+        for endpoint in endpoints[:REFUSALS_NAMED_MAX]
     )

@@ -57,6 +57,12 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
         " {'city': city, 'n': n} as place from people\n",
     )
     write(
+        root / "assets/far.sql",
+        HEAD + "select day, make_date(11000 + n::INTEGER, 1, 1) as until, make_timestamp(-3000 -"
+        " n::INTEGER, 1, 1, 6, 30, 0) as built, (day + n::INTEGER)::TIMESTAMPTZ as at from people"
+        " where n is not null\n",
+    )
+    write(
         root / "assets/seen.sql",
         "/* headrace\nowner: core\nmaterialize: view\n*/\nselect shout, city, n from loud\n",
     )
@@ -146,6 +152,21 @@ def test_a_profile_is_of_the_rows_that_fit(door: Opened) -> None:
     some = door.get(f"/api/v1/assets/loud/profile?columns=n&{query}").json
     assert some["rows"] == 13 and [item["column"] for item in some["columns"]] == ["n"]
     assert door.get("/api/v1/assets/seen/profile").json["rows"] == 22
+
+
+def test_ranges_of_times_go_beyond_the_years_of_python(door: Opened) -> None:
+    """Would catch: a profile that ends with an error for the year 11000 or 3000 BC, or one whose
+    ranges of times are written otherwise than the least and greatest value."""
+    profile = door.get("/api/v1/assets/far/profile").json
+    by_name = {item["column"]: item for item in profile["columns"]}
+    ends = {
+        name: (by_name[name]["ranges"][0]["low"], by_name[name]["ranges"][-1]["high"])
+        for name in ("until", "built", "at")
+    }
+    assert ends["until"] == ("11000-01-01", "11019-01-01")
+    assert ends["built"] == ("-3019-01-01 06:30", "-3000-01-01 06:30")
+    assert by_name["at"]["least"].startswith(ends["at"][0])
+    assert by_name["at"]["greatest"].startswith(ends["at"][1])
 
 
 def test_a_file_has_the_rows_that_are_on_the_page(door: Opened) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -33,7 +32,6 @@ EXACT_ROWS_MAX = 1_000_000
 TEXT_MAX = 200
 """Characters of a value in a profile."""
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RowsFilter(msgspec.Struct, frozen=True, array_like=True):
@@ -299,9 +297,10 @@ def _ranges(
     results = {}
     for item, counts in zip(counted, row, strict=True):
         ends = bounds[item.name]
+        texts = pairwise(_bound_texts(session, item, ends))
         results[item.name] = tuple(
-            (_bound(item, low), _bound(item, high), int(counts.get(high, 0)))
-            for low, high in pairwise(ends)
+            (low, high, int(counts.get(end, 0)))
+            for (low, high), end in zip(texts, ends[1:], strict=True)
         )
     return results
 
@@ -313,11 +312,22 @@ def _bounds(least: float, greatest: float) -> list[float]:
     return list(dict.fromkeys([least, *inner, greatest]))
 
 
-def _bound(column: LakeColumn, value: float) -> str:
+def _bound_texts(session: DuckDBSession, column: LakeColumn, ends: Sequence[float]) -> list[str]:
+    """Return ends of ranges as text: times to the minute, those with a zone in the session's.
+
+    DuckDB writes them, whose dates go beyond those of Python: years before 1 are numbers as in
+    ISO 8601 (-3019 is 3020 BC).
+    """
     if not column.type.startswith(("DATE", "TIMESTAMP")):
-        return f"{value:.6g}"
-    at = _EPOCH + timedelta(seconds=value)
-    return at.date().isoformat() if column.type == "DATE" else f"{at:%Y-%m-%d %H:%M}"
+        return [f"{value:.6g}" for value in ends]
+    zoned = column.type in ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
+    at = "to_timestamp(item)" if zoned else "make_timestamp(CAST(item * 1000000 AS BIGINT))"
+    form = "%Y-%m-%d" if column.type == "DATE" else "%Y-%m-%d %H:%M"
+    row = session.connection.execute(
+        f"SELECT list_transform({list(ends)!r}::DOUBLE[], lambda item: strftime({at}, '{form}'))"
+    ).fetchone()
+    assert row is not None
+    return list(map(str, row[0]))
 
 
 def _frequent(

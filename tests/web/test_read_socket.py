@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from headrace.services.read_connection import SOCKET
+from headrace.services.read_process import DataFileRequest
+from headrace.services.read_queries import ReadQuery
 from headrace.web import read_server
-from headrace.web.read_server import ReadServer
+from headrace.web.read_server import ReadServer, RowsReader
 
 
 def test_the_socket_is_closed_when_the_server_ends(
@@ -29,3 +34,30 @@ def test_the_socket_is_closed_when_the_server_ends(
     with ReadServer(str(tmp_path), "prod").listening(tmp_path):
         assert (tmp_path / SOCKET).exists() and opened[0].fileno() >= 0
     assert not (tmp_path / SOCKET).exists() and opened[0].fileno() == -1
+
+
+def test_a_connection_is_closed_whose_reader_left_while_it_was_opened(tmp_path: Path) -> None:
+    """Would catch: a page that was closed at once, whose connection to the process stays open."""
+    began, may_go_on = threading.Event(), threading.Event()
+    ours, theirs = socket.socketpair()
+
+    class SlowServer(ReadServer):
+        def connect(self) -> socket.socket:
+            began.set()
+            may_go_on.wait()
+            return ours
+
+    async def leave() -> None:
+        request = DataFileRequest(str(tmp_path), "prod", "ann", ReadQuery("orders"), "json")
+        opening = asyncio.create_task(RowsReader.open(SlowServer(str(tmp_path), "prod"), request))
+        await asyncio.to_thread(began.wait)
+        opening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await opening
+        may_go_on.set()
+        assert await asyncio.to_thread(theirs.recv, 1) == b""
+
+    theirs.settimeout(10)
+    with theirs:
+        asyncio.run(leave())
+    assert ours.fileno() == -1

@@ -142,19 +142,24 @@ class RowsReader:
     @classmethod
     async def open(cls, server: ReadServer, question: DataFileRequest | ToolRequest) -> RowsReader:
         """Begin a read. Raises OSError if there is no process to fork it."""
-        connection = await asyncio.to_thread(server.connect)
+        connecting = asyncio.ensure_future(asyncio.to_thread(server.connect))
+        try:
+            connection = await asyncio.shield(connecting)
+        except asyncio.CancelledError:  # its reader has left; the thread goes on
+            connecting.add_done_callback(_close)
+            raise
         ours, theirs = socket.socketpair()
-        with theirs:
-            try:
+        try:
+            with theirs:
                 send(connection, msgspec.json.encode(question), [theirs.fileno()])
-            except OSError:
-                connection.close()
-                ours.close()
-                raise
-        return cls(
-            await asyncio.open_connection(sock=ours, limit=HEAD_BYTES_MAX),
-            await asyncio.open_connection(sock=connection),
-        )
+            return cls(
+                await asyncio.open_connection(sock=ours, limit=HEAD_BYTES_MAX),
+                await asyncio.open_connection(sock=connection),
+            )
+        except BaseException:
+            connection.close()
+            ours.close()
+            raise
 
     async def code(self) -> int:
         """Return the fork's exit code, once it has ended."""
@@ -167,3 +172,8 @@ class RowsReader:
         """End the fork if it still reads."""
         self._rows_end.transport.abort()
         self._answer_end.transport.abort()
+
+
+def _close(connecting: asyncio.Future[socket.socket]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()

@@ -86,6 +86,22 @@ def test_rows_are_held_as_long_as_they_wait(lab: Lab) -> None:
     )
 
 
+def test_rows_that_were_removed_after_their_publication_are_counted_nowhere(lab: Lab) -> None:
+    """Would catch: rows that were erased or older than `retain:` as rejected, and the work that
+    published them as work in vain."""
+    before = goodput_of_orders(lab)
+    erase = ("erase", "s-1", "--where", f"order_id = '{DAYS[0][-2:]}1'", "--reason", "asked")
+    lab.headrace(*erase, "--yes")
+    result = goodput_of_orders(lab)
+    assert (result["rejected"], result["good"], result["delivered"]) == (
+        0,
+        before["good"] - 1,
+        before["delivered"] - 1,
+    )
+    waste = lab.headrace("costs", "--by", "waste")["rows"]
+    assert [row["of"] for row in waste] == ["unread"]
+
+
 def goodput_of_orders(lab: Lab) -> Any:
     rows = lab.headrace("status", "--explain", "goodput")["rows"]
     return next(row for row in rows if row["node"] == "orders")

@@ -42,7 +42,7 @@ from headrace.slo.availability import (
 from headrace.slo.goodput import Goodput, GoodputAttempt, GoodputPublication, by_node
 from headrace.slo.throughput import STAGES, Throughput, throughputs
 from headrace.slo.timeline import ServiceHistory, ServicePeriod, common, moments, timeline
-from headrace.store.queries import availability, reports
+from headrace.store.queries import audit_trail, availability, reports
 
 # Availability: the states of each consumer over a window, and the same for nodes, owners and
 # domains.
@@ -340,13 +340,14 @@ def staged(figuring: Figuring) -> list[GoodputAttempt]:
             at,
         )
         publications_by_attempt.setdefault(place, []).append(goodput_publication)
+    removed = audit_trail.removed_rows(figuring.tx, figuring.began)
     return [
         GoodputAttempt(
             node=attempt.node,
             attempt=f"{attempt.epoch}.{attempt.n}",
             state=attempt.state,
             at_us=attempt.at,
-            rows=attempt.rows,
+            rows=max(0, attempt.rows - removed.get(f"{attempt.epoch}.{attempt.n}", 0)),
             publications=tuple(publications_by_attempt.get((attempt.epoch, attempt.n), ())),
             delivery=(
                 attempt.delivery_id

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+
+import msgspec
 
 from headrace.store import migrations, postgresql_dialect
 from headrace.store.transaction import Dialect, Transaction
@@ -54,6 +57,34 @@ def commands(
         (after, *begins, limit),
     )
     return [(int(seq), int(at), str(event)) for seq, at, event in rows]
+
+
+class _Removal(msgspec.Struct):
+    """What an entry about erased or removed rows says: how many, by attempt (`EPOCH.N`)."""
+
+    attempts: dict[str, int] = {}
+
+
+class _RemovalEvent(msgspec.Struct):
+    after: _Removal | None = None
+
+
+def removed_rows(tx: Transaction, since_us: int) -> dict[str, int]:
+    """Return the published rows that were erased or removed since a time, by attempt (`EPOCH.N`).
+
+    Their publications have these rows no more; what the attempt staged still counts them.
+    """
+    numbers = range(1, last_seq(tx) + 1)
+    first = bisect_left(numbers, since_us, key=partial(_at, tx))
+    results = Counter[str]()
+    rows = tx.execute(
+        "select event from audit where seq > ? and (event like ? or event like ?)",
+        (first, '{"action":"rows.erased"%', '{"action":"data.retired"%'),
+    )
+    for (text,) in rows.fetchall():
+        event = msgspec.json.decode(text, type=_RemovalEvent)
+        results.update(event.after.attempts if event.after is not None else {})
+    return dict(results)
 
 
 def commands_between(

@@ -106,6 +106,10 @@ def test_what_gives_the_same_rows_goes_and_comes_back(shop: Shop) -> None:
     assert shop.days("revenue") == {OLD, OTHER, NEW}
     shop.headrace("run", "clean", *again)
     assert shop.json("read", "clean", "--partition", OLD)["rows"] == before
+    assert shop.json("status")["restated"] == [], "rebuilt rows are no other rows"
+    assert [row["rejected"] for row in shop.json("status", "--explain", "goodput")["rows"]] == [
+        0
+    ] * 3
     removed = {row["partition"]: row["state"] for row in shop.json("status")["not_rebuilt"]}
     assert removed == {OTHER: "removed"}
     shop.headrace("run", "revenue", *again)

@@ -317,13 +317,18 @@ def published_of(tx: Transaction, node: str, partition: str) -> PublishedContent
 def published_each(
     tx: Transaction, node: str, partitions: Collection[str]
 ) -> dict[str, PublishedContent]:
-    """Return the visible publications of adjacent partitions, by one statement."""
+    """Return the visible publications of adjacent partitions, by one statement.
+
+    One whose rows were removed because they can be rebuilt has the hash that they had.
+    """
     requested = frozenset(partitions)
     if not requested:
         return {}
     rows = tx.execute(
-        "select partition, snapshot, content_hash, manifest from publication where node = ? and"
-        " partition between ? and ? and ended_snapshot is null",
+        "select p.partition, p.snapshot, coalesce(p.content_hash, r.content_hash), p.manifest from"
+        " publication p left join rebuildable_partition r on r.node = p.node and r.partition ="
+        " p.partition and r.publication_id = p.id where p.node = ? and p.partition between ? and ?"
+        " and p.ended_snapshot is null",
         (node, min(requested), max(requested)),
     )
     return {row[0]: (row[1], row[2], row[3]) for row in rows if row[0] in requested}

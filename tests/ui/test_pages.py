@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 WIDTHS, WIDTH = (320, 768, 2560), 1280
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,7 @@ def test_every_page_is_for_everybody_at_every_width_and_keeps_words_words(shop: 
             page.emulate_media(color_scheme="light")
             for width in (*WIDTHS, WIDTH):
                 page.set_viewport_size({"width": width, "height": 900})
+                page.evaluate(DRAWN)  # charts have their new width a frame later
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         for path in ("/incidents/INC-1", "/consumers/report"):
             open_page(page, path)

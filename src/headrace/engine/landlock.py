@@ -19,6 +19,8 @@ import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from headrace.engine.socket_filter import refuse_uncovered_sockets
+
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 """Numbers of the system calls, the same on every architecture but Alpha."""
 _VERSION = 1
@@ -97,19 +99,22 @@ def restrict_ports(ports: Iterable[int]) -> None:
     rules = _created(0, _ports(), 0)
     try:
         _allow_ports(rules, ports)
-        restrict(rules)
+        restrict(rules, ports=True)
     finally:
         os.close(rules)
 
 
-def restrict(rules: int) -> None:
+def restrict(rules: int, *, ports: bool) -> None:
     """Restrict the calling thread, and all that it starts from now on. Raises OSError.
 
-    Root also loses the capabilities by which it could read other processes' memory.
+    `ports` says whether the rules are about ports: connections that no such rule covers are then
+    refused, too. Root also loses the capabilities by which it could read other processes' memory.
     """
     _prctl(_NO_NEW_PRIVILEGES, 1)
     _drop_capabilities()
     _call(_RESTRICT_SELF, rules, 0)
+    if ports and _ports():
+        refuse_uncovered_sockets()
 
 
 def end_with_parent() -> None:

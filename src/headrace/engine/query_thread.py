@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
@@ -19,6 +20,8 @@ from headrace.engine.landlock import Access
 from headrace.engine.processes import open_records
 from headrace.engine.sandbox import CGROUP, Protections, access_of_queries
 
+MPTCP = 262
+"""`IPPROTO_MPTCP`, which Python 3.11 doesn't name."""
 Result = TypeVar("Result")
 
 
@@ -34,7 +37,12 @@ class QueryThread:
         # a rule for a file of /proc holds while something has the file open
         self._cgroup = os.open(CGROUP, os.O_PATH | os.O_CLOEXEC)
         self._rules = landlock.ruleset(access)
-        self._thread = threading.Thread(target=self._serve, name="headrace-queries", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve,
+            args=(access.ports is not None,),
+            name="headrace-queries",
+            daemon=True,
+        )
         self._thread.start()
         error = self._done.get()
         os.close(self._rules)
@@ -58,10 +66,10 @@ class QueryThread:
         self._thread.join()
         os.close(self._cgroup)
 
-    def _serve(self) -> None:
+    def _serve(self, ports: bool) -> None:
         try:
             open_records()  # files of /proc, which is out of reach afterwards
-            landlock.restrict(self._rules)
+            landlock.restrict(self._rules, ports=ports)
         except BaseException as error:  # noqa: BLE001 - raised again by the owner
             self._done.put(error)
             return
@@ -84,13 +92,22 @@ def query_protections(folder: Path) -> Protections:
             return Protections(
                 reading=thread.run(lambda: _is_refused(victim.read_text)),
                 writing=thread.run(lambda: _is_refused(lambda: os.truncate(victim, 0))),
-                ports=thread.run(
-                    lambda: _is_refused(lambda: socket.create_connection(address).close())
-                ),
+                ports=thread.run(lambda: _is_refused(lambda: _connect(address))),
                 signals=thread.run(lambda: _is_refused(lambda: os.kill(os.getppid(), 0))),
             )
         finally:
             thread.end()
+
+
+def _connect(address: tuple[str, int]) -> None:
+    """Connect to an address, in ways that rules for ports may not cover first. Raises OSError."""
+    with suppress(OSError), socket.socket() as client:
+        client.sendto(b"x", socket.MSG_FASTOPEN, address)
+        return
+    with suppress(OSError), socket.socket(proto=MPTCP) as client:
+        client.connect(address)
+        return
+    socket.create_connection(address).close()
 
 
 def _is_refused(act: Callable[[], object]) -> bool:

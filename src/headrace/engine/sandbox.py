@@ -92,7 +92,7 @@ def restricted(access: Access, start: Callable[[], Result]) -> Result:
 
     def run() -> None:
         try:
-            landlock.restrict(rules)
+            landlock.restrict(rules, ports=access.ports is not None)
             results.append(start())
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             errors.append(error)
@@ -289,9 +289,21 @@ def attempt(act):
     else:
         print("possible")
 
-path, port = sys.argv[1], int(sys.argv[2])
+def connection():
+    for connect in (  # by TCP Fast Open, and by MPTCP
+        lambda: socket.socket().sendto(b"x", 0x20000000, address),
+        lambda: socket.socket(proto=262).connect(address),
+    ):
+        try:
+            connect()
+        except OSError:
+            continue
+        return
+    socket.create_connection(address).close()
+
+path, address = sys.argv[1], ("127.0.0.1", int(sys.argv[2]))
 attempt(lambda: open(path).close())
 attempt(lambda: os.truncate(path, 0))
-attempt(lambda: socket.create_connection(("127.0.0.1", port)).close())
+attempt(connection)
 attempt(lambda: os.kill(os.getppid(), 0))
 """

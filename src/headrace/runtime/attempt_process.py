@@ -118,7 +118,7 @@ def _restrict(rules: int, job: ForkJob) -> None:
     if len([*Path("/proc/self/task").iterdir()]) > 1:
         raise OSError("another thread runs that can't be restricted")
     landlock.allow(rules, Access(job.read, job.write))
-    landlock.restrict(rules)
+    landlock.restrict(rules, ports=False)
     os.close(rules)
     if job.ports is not None:
         landlock.restrict_ports(job.ports)

@@ -1,0 +1,158 @@
+"""A seccomp filter that refuses the sockets which Landlock's rules for TCP ports don't cover.
+
+Landlock looks at bind(2) and connect(2) of TCP. A program reaches any host and port without them:
+by data sent with the request to connect (TCP Fast Open), and by MPTCP, which falls back to TCP.
+The filter refuses both, and io_uring, whose requests no filter sees. It holds for the calling
+thread and for all threads and processes that it starts later.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import platform
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 6
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
+"""Offsets in `struct seccomp_data`; each argument has eight bytes, the low half first."""
+_SET_MODE_FILTER, _ALLOW_SPECULATION = 1, 4
+"""Kernels before 5.16 slow filtered processes down without SECCOMP_FILTER_FLAG_SPEC_ALLOW."""
+_INET, _INET6, _SMC = 2, 10, 43
+_STREAM, _DATAGRAM, _RAW, _KIND_BITS = 1, 2, 3, 0xF
+_TCP = 6
+_FAST_OPEN = 0x20000000
+_X32 = 0x40000000
+_IO_URING_SETUP = 425
+
+_Code = list[tuple[int, int, int, int]]
+
+
+class _Calls(NamedTuple):
+    """Numbers of system calls of an architecture."""
+
+    architecture: int
+    socket: int
+    flags: tuple[tuple[int, int], ...]
+    """Calls that send, each with the index of its flags."""
+    seccomp: int
+    foreign: int
+    """The 32-bit architecture whose programs run here, too."""
+    foreign_calls: tuple[int, ...]
+    """Its calls to open sockets and to send, which are all refused."""
+
+
+_MACHINES = {
+    "x86_64": _Calls(
+        architecture=0xC000003E,
+        socket=41,
+        flags=((44, 3), (46, 2), (307, 3)),
+        seccomp=317,
+        foreign=0x40000003,
+        foreign_calls=(102, 345, 359, 369, 370),
+    ),
+    "aarch64": _Calls(
+        architecture=0xC00000B7,
+        socket=198,
+        flags=((206, 3), (211, 2), (269, 3)),
+        seccomp=277,
+        foreign=0x40000028,
+        foreign_calls=(281, 290, 296, 374),
+    ),
+}
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+
+def refuse_uncovered_sockets() -> None:
+    """Restrict the calling thread, which must have given up new privileges (`engine.landlock`).
+
+    Nothing happens on processors whose system calls aren't known, and where the system has no
+    filters: `headrace doctor` tries what holds.
+    """
+    calls = _MACHINES.get(platform.machine())
+    if calls is None:
+        return
+    code = _encoded(platform.machine())
+    program = _Program(len(code) // 8, code)
+    libc = ctypes.CDLL(None, use_errno=True)
+    arguments = map(ctypes.c_long, (calls.seccomp, _SET_MODE_FILTER, _ALLOW_SPECULATION))
+    if libc.syscall(*arguments, ctypes.byref(program)) != 0:
+        error = ctypes.get_errno()
+        if error not in (errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EACCES):
+            raise OSError(error, "seccomp")
+
+
+@functools.cache
+def _encoded(machine: str) -> bytes:
+    calls = _MACHINES[machine]
+    here = [
+        (_LOAD, 0, 0, _NUMBER),
+        *_unless(_JUMP_AT_LEAST, _X32, [_refused(errno.ENOSYS)]),
+        *_unless(_JUMP_EQUAL, _IO_URING_SETUP, [_refused(errno.ENOSYS)]),
+        *_unless(_JUMP_EQUAL, calls.socket, _socket_checks()),
+    ]
+    for number, index in calls.flags:
+        here += _unless(_JUMP_EQUAL, number, _flag_checks(index))
+    foreign = [(_LOAD, 0, 0, _NUMBER), *_all_refused((*calls.foreign_calls, _IO_URING_SETUP))]
+    code = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        *_unless(_JUMP_EQUAL, calls.architecture, [*here, _ALLOWED]),
+        *_unless(_JUMP_EQUAL, calls.foreign, [*foreign, _ALLOWED]),
+        _ALLOWED,
+    ]
+    return b"".join(struct.pack("=HBBI", *line) for line in code)
+
+
+_ALLOWED = (_RETURN, 0, 0, 0x7FFF0000)
+
+
+def _refused(error: int = errno.EACCES) -> tuple[int, int, int, int]:
+    return (_RETURN, 0, 0, 0x00050000 | error)
+
+
+def _unless(jump: int, value: int, block: _Code) -> _Code:
+    """Return `block` behind a jump over it, for other values; the block must end by returning."""
+    return [(jump, 0, len(block), value), *block]
+
+
+def _all_refused(numbers: Iterable[int]) -> _Code:
+    return [line for number in numbers for line in _unless(_JUMP_EQUAL, number, [_refused()])]
+
+
+def _argument(index: int) -> tuple[int, int, int, int]:
+    return (_LOAD, 0, 0, _ARGUMENTS + 8 * index)
+
+
+def _flag_checks(index: int) -> _Code:
+    return [_argument(index), *_unless(_JUMP_ANY_BIT, _FAST_OPEN, [_refused()]), _ALLOWED]
+
+
+def _socket_checks() -> _Code:
+    """Return the checks of socket(2): of the Internet's sockets, TCP, UDP and raw ones only."""
+    protocol = [
+        _argument(2),
+        *_unless(_JUMP_EQUAL, 0, [_ALLOWED]),
+        *_unless(_JUMP_EQUAL, _TCP, [_ALLOWED]),
+        _refused(),
+    ]
+    kind = [
+        _argument(1),
+        (_AND, 0, 0, _KIND_BITS),
+        *_unless(_JUMP_EQUAL, _DATAGRAM, [_ALLOWED]),
+        *_unless(_JUMP_EQUAL, _RAW, [_ALLOWED]),
+        *_unless(_JUMP_EQUAL, _STREAM, protocol),
+        _refused(),
+    ]
+    return [
+        _argument(0),
+        *_unless(_JUMP_EQUAL, _SMC, [_refused()]),
+        *_unless(_JUMP_EQUAL, _INET, kind),
+        *_unless(_JUMP_EQUAL, _INET6, kind),
+        _ALLOWED,
+    ]

@@ -144,6 +144,8 @@ def test_a_private_address_is_refused_by_the_rules_of_http(port: int) -> None:
         (b"GET ftp://localhost/ HTTP/1.1\r\n\r\n", b"400"),
         (b"GET http://[::1/ HTTP/1.1\r\n\r\n", b"400"),
         (b"\x00\xff\xfe\r\n\r\n", b"400"),
+        (b"CONNECT ...:443 HTTP/1.1\r\n\r\n", b"400"),
+        (b"CONNECT a:1 HTTP/1.1\r\nProxy-Authorization: Basic \xe9\r\n\r\n", b"407"),
         (b"x" * 100_000 + b"\r\n\r\n", b""),
         (b"GET ", b""),
     ],
@@ -161,6 +163,14 @@ def test_bad_requests_are_answered(port: int, request_bytes: bytes, status: byte
                 answer = b""
         assert answer.partition(b" ")[2][:3] == status
         assert asked(proxy, f"http://localhost:{port}/") == "/|False"
+    assert proxy.refusals == {}
+
+
+@pytest.mark.parametrize("name", ["a..localhost", f"{'a' * 64}.localhost"])
+def test_a_name_that_no_host_can_have_is_answered(port: int, name: str) -> None:
+    """Would catch: a closed connection without a word, and a traceback in the worker's output."""
+    with proxied(f"*.localhost:{port}").serving() as proxy:
+        assert status_of(proxy, f"http://{name}:{port}/") == 502
     assert proxy.refusals == {}
 
 

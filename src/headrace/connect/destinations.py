@@ -66,7 +66,10 @@ def checked_addresses(host: str, port: int, networks: Sequence[str]) -> list[str
 
     Raise AddressRefused if any of them is refused, and OSError for an unknown host.
     """
-    resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # an empty label, or one of more than 63 characters
+        raise OSError(f"no host can have this name: {host}") from error
     addresses = list(dict.fromkeys(str(item[4][0]) for item in resolved))
     for address in addresses:
         check_address(address, networks)

@@ -63,7 +63,7 @@ class HostProxy:
         self._networks, self._on_refused = tuple(networks), refused
         self._password = secrets.token_urlsafe(24)
         expected = base64.b64encode(f"headrace:{self._password}".encode()).decode()
-        self._authorization = f"basic {expected}"
+        self._authorization = f"basic {expected}".encode()
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.Task[None]] = set()
         self.connected: dict[Endpoint, int] = {}
@@ -136,7 +136,7 @@ class HostProxy:
         if request is None:
             await _answer(writer, "400 Not a request to a proxy")
             return
-        if not hmac.compare_digest(request.authorization, self._authorization):
+        if not hmac.compare_digest(request.authorization.encode(), self._authorization):
             await _answer(writer, "407 Of another attempt", 'Proxy-Authenticate: Basic realm="x"')
             return
         reason = self._reason_to_refuse(request.endpoint)
@@ -242,7 +242,8 @@ def _endpoint(text: str) -> Endpoint | None:
     match = _TARGET.fullmatch(text)
     if match is None or not 0 < int(match[2]) < 65_536:
         return None
-    return Endpoint(match[1].strip("[]").lower().rstrip("."), int(match[2]))
+    host = match[1].strip("[]").lower().rstrip(".")
+    return Endpoint(host, int(match[2])) if host else None
 
 
 def _bracketed(host: str) -> str:

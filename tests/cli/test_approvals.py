@@ -225,3 +225,29 @@ def test_a_refusal_says_why_another_name_is_the_same_person(
     monkeypatch.setenv("HEADRACE_TOKEN", second)
     text = asked.refused("approve", number, "--reason", "fine", code=3)
     assert "created both token:first and token:second" in text
+
+
+def test_a_plan_of_new_nodes_only_can_be_approved(
+    asked: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a plan that nobody can ever approve, because nothing of it is applied yet."""
+    me = asked.json("access", "whoami")["who"]
+    (asked.root / "access.yaml").write_text(
+        f"- {{role: admin, to: [{me}, user:cy]}}\n- {{role: owner, to: [user:bo], owner: core}}\n"
+    )
+    settings = asked.root / "headrace.toml"
+    settings.write_text(
+        settings.read_text() + '\n[[policy.rule]]\nname = "law"\nwhen = "tag:law"\n'
+    )
+    asked.text("apply", "--yes")
+    (asked.root / "assets/fresh.sql").write_text(
+        "/* headrace\nowner: core\ntags: [law]\n*/\nselect 1 as one\n"
+    )
+    asked.call(asked.root, "apply", "--yes", "--reason", "new")
+    with monkeypatch.context() as other:
+        as_another_person(asked, other, "bo")
+        asked.refused("approve", "A1", "--reason", "mine", code=3)
+    with monkeypatch.context() as other:
+        as_another_person(asked, other, "cy")
+        assert asked.json("approve", "A1", "--reason", "fine")["state"] == "approved"
+    asked.text("apply", "--yes", "--reason", "new")

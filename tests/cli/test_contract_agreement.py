@@ -166,6 +166,33 @@ def test_a_renamed_node_is_asked_about_under_its_new_name(firm: Project) -> None
     ]  # fmt: skip
 
 
+def test_a_node_that_goes_takes_its_contract_along(firm: Project) -> None:
+    """Would catch: a way around the rule: the node is removed, and another one without a contract
+    takes its place, also in the files of the other domains."""
+    asset = firm.root / "assets/cities.sql"
+    text = asset.read_text()
+    contract = firm.root / "contracts/cities.odcs.yaml"
+    weak = CONTRACT.format(version="1.0.0", unique="").replace("people", "cities")
+    contract.write_text(weak)
+    asset.write_text(text.replace("owner: shop", "owner: shop\ncontract: cities"))
+    settings = firm.root / "headrace.toml"
+    settings.write_text(settings.read_text() + RULE)
+    firm.text("apply", "--yes", "--now", NOW)
+    asset.unlink()
+    contract.unlink()
+    (firm.root / "assets/towns.sql").write_text(text)
+    for path in ("assets/totals.sql", "consumers.yaml"):
+        file = firm.root / path
+        file.write_text(file.read_text().replace("cities", "towns"))
+    rows = firm.json("plan", "--now", NOW)["agreements"]
+    assert [(row["node"], row["domain"], row["changes"]) for row in rows] == [
+        ("cities", "finance", ["the contract is gone"]),
+        ("cities", "risk", ["the contract is gone"]),
+    ]
+    assert "contract of cities 1.0.0" in firm.text("plan", "--now", NOW)
+    firm.text("apply", "--yes", "--now", NOW, code=3)
+
+
 def test_a_rule_asks_an_owner_of_each_domain_that_reads_it(firm: Project) -> None:
     """Would catch: a rule that holds for any contract, and an approval of the wrong domain."""
     settings = firm.root / "headrace.toml"
@@ -207,6 +234,9 @@ def test_an_owner_limited_to_a_domain_sees_and_answers_its_plans(
     monkeypatch.setenv("HEADRACE_TOKEN", tokens["money"])
     (row,) = firm.json("approvals", "--now", NOW)
     assert row["id"] == "A1" and row["state"] == "open"
+    (contract,) = row["consequence"]["contracts"]
+    assert contract["changes"] == ["id needn't be unique"] and contract["node"] == "…"
+    assert "id needn't be unique (read in finance, risk)" in firm.text("approvals", "--now", NOW)
     seen = json.dumps(row) + firm.text("approvals", "--now", NOW)
     assert not [name for name in ("people", "cities", "desk") if name in seen], seen
     # its own approval is refused: an admin, who asked, has created the token

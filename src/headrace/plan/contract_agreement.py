@@ -12,6 +12,7 @@ from headrace.plan.contracts import VersionLevel, contract_changes
 from headrace.plan.node_graph import NodeGraph
 
 GONE = "the contract is gone"
+"""Also that of a node that isn't declared any more."""
 
 
 def contracts_crossing_domains(old: Compiled | None, new: Compiled) -> tuple[ChangedContract, ...]:
@@ -30,7 +31,7 @@ def _crossing(old: Compiled, new: Compiled) -> Iterator[ChangedContract]:
     for node in tables:
         name = new_names.get(node.name, node.name)
         was, now = _contract(old.project, node.name), _contract(new.project, name)
-        if was is None or new.project.node(name) is None:
+        if was is None:
             continue
         changes = _taken_back(was, now)
         if not changes:

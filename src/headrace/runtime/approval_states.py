@@ -90,15 +90,19 @@ def can_meet(
     env: str,
     today: date,
 ) -> bool:
-    """Whether an identity has the role of a need for one of its nodes, or for the project."""
+    """Whether an identity has the role of a need for one of its nodes, or for the project.
+
+    The role must hold for the whole project if none of the nodes is applied yet: whoever wrote them
+    has chosen their owner and domain.
+    """
     from headrace.security.access import has_role
 
-    nodes: list[Source | Asset | Consumer | None] = [None]
-    if need.nodes:
-        nodes = [node for name in need.nodes if (node := project.node(name)) is not None]
+    nodes: list[Source | Asset | Consumer | None] = [
+        node for name in need.nodes if (node := project.node(name)) is not None
+    ]
     return any(
         has_role(rules, identity, need.role, Permission.APPROVE, node, env=env, today=today)
-        for node in nodes
+        for node in nodes or [None]
     )
 
 

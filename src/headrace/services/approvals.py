@@ -55,6 +55,7 @@ from headrace.services.responses.approvals import (
 )
 from headrace.services.same_person import names_of_people
 from headrace.services.session import Progress, ProjectSession, Silent
+from headrace.services.visibility import HIDDEN
 from headrace.store import Transaction
 from headrace.store.queries import access_tokens, backfill_plans
 from headrace.store.queries import approvals as stored
@@ -546,16 +547,18 @@ def _consequence(session: ProjectSession, pending: Pending) -> ConsequenceRow:
         weakens=list(consequence.weakens),
         breaks=list(consequence.breaks),
         classified=list(consequence.classified),
-        contracts=[_contract_row(item) for item in consequence.contracts],
+        contracts=[_contract_row(session, item) for item in consequence.contracts],
         seconds=consequence.seconds or None,
         cost=consequence.cost or None,
     )
 
 
-def _contract_row(contract: ChangedContract) -> ChangedContractRow:
+def _contract_row(session: ProjectSession, contract: ChangedContract) -> ChangedContractRow:
+    """Return a changed contract; without names for somebody who agrees to it and can't see it."""
+    visible = session.shows(contract.node)
     return ChangedContractRow(
-        node=contract.node,
-        contract=contract.contract,
+        node=contract.node if visible else HIDDEN,
+        contract=contract.contract if visible else HIDDEN,
         before=contract.before,
         after=contract.after,
         changes=list(contract.changes),

@@ -38,6 +38,13 @@ def test_each_word_of_a_command_is_explained(command: CliCommand) -> None:
     assert [said for said in shown if not said.help] == []
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_each_help_is_printed(command: CliCommand, capsys: pytest.CaptureFixture[str]) -> None:
+    """Would catch: a text such as `99%` that argparse takes for a format, and fails."""
+    assert run([*command.name.split(), "--help"]) == 0
+    assert "usage: headrace" in capsys.readouterr().out
+
+
 def test_a_number_has_the_limits_of_the_api(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

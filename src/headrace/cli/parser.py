@@ -123,7 +123,7 @@ def _usage(name: str, parameters: list[Parameter]) -> str:
 
 
 def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
-    help_text = parameter.declaration.help or (
+    help_text = parameter.declaration.help.replace("%", "%%") or (  # argparse formats it
         argparse.SUPPRESS if not parameter.declaration.metavar else None
     )
     if isinstance(parameter.declaration, Argument):

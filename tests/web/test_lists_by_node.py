@@ -150,7 +150,7 @@ def addresses(names: list[str]) -> list[str]:
         "/api/v1/status", "/api/v1/assets", "/api/v1/assets?sort=state", "/api/v1/search?q=r",
         "/api/v1/search?q=INC-1", "/api/v1/incidents", "/api/v1/incidents?every=true",
         "/api/v1/incidents/1", "/api/v1/incidents/2", "/api/v1/runs", "/api/v1/runs?failed=true",
-        "/api/v1/runs?run=1", "/api/v1/runs/list", "/api/v1/ls", "/api/v1/paused",
+        "/api/v1/runs?run=1", "/api/v1/runs/list", "/api/v1/runs/grid", "/api/v1/runs/grid?failed=true", "/api/v1/ls", "/api/v1/paused",
         "/api/v1/graph/view", "/api/v1/checks", "/api/v1/checks/list", "/api/v1/quarantine",
         "/api/v1/approvals", "/api/v1/backfills", "/api/v1/plan", "/api/v1/versions",
         "/api/v1/audit", "/api/v1/figures/goodput", "/metrics", "/api/v1/runs/1",

@@ -181,6 +181,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "restore:restore": _ROW("db restore", ADMINISTER),
     "run:retry": _ROW("retry", OPERATE, "target"),
     "run:run": _ROW("run", OPERATE, "select"),
+    "run_grid:run_grid": _ROW("runs grid", SEE, lists=True),
     "run_pages:run_list": _ROW("runs list", SEE, lists=True),
     "run_pages:run_timeline": _ROW("runs show", SEE, lists=True),
     "run_results:tick": _ROW("tick", OPERATE),

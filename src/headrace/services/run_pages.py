@@ -64,6 +64,8 @@ class RunListQuery(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None = None
     actor: str | None = None
     node: str | None = None
+    owner: str | None = None
+    """Runs with an attempt at a node of this owner."""
     since: date | None = None
     until: date | None = None
 
@@ -78,8 +80,8 @@ def run_list(
 ) -> RunsResponse:
     """Return a page of runs that fit the filters; with `failed`, only those that didn't succeed.
 
-    With `node`, they are those of its newest attempts. Raise UsageError for an invalid
-    cursor.
+    With `node`, they are those of its newest attempts; with `owner`, those of the newest 100,000
+    attempts of all. Raise UsageError for an invalid cursor.
     """
     older_than = None if cursor is None else place(cursor, int)
     lines: list[RunLine] = []
@@ -103,8 +105,17 @@ def _filter(session: ProjectSession, query: RunListQuery) -> RunFilter:
         state=query.state,
         actor=query.actor,
         node=query.node,
+        nodes=None if query.owner is None else owned_nodes(session, query.owner),
         since_us=_begin_us(session, query.since),
         until_us=_begin_us(session, _next_day(query.until)),
+    )
+
+
+def owned_nodes(session: ProjectSession, owner: str) -> frozenset[str]:
+    """Return the visible sources, assets and consumers of an owner in the applied project."""
+    nodes = () if session.compiled is None else session.compiled.project.nodes()
+    return frozenset(
+        node.name for node in nodes if node.owner == owner and session.shows(node.name)
     )
 
 

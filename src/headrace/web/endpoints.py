@@ -223,6 +223,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/incidents/{incident}/repair", "repair", "fix:preview_fix", of_files=True),
     Get("/runs", "runs", "runs:runs"),
     Get("/runs/list", "run_list", "run_pages:run_list"),
+    Get("/runs/grid", "run_grid", "run_grid:run_grid"),
     Get("/runs/{run}", "run", "run_pages:run_timeline"),
     Get("/attempts/{attempt}/logs", "logs", "logs:log_page", of_files=True),
     Get("/backfills", "backfills", "backfills:backfills"),

@@ -68,6 +68,8 @@ def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> 
 
 NODE_ATTEMPTS_MAX = 2_000
 """Of one node: the runs of its newest attempts are listed."""
+ATTEMPTS_SEARCHED = 100_000
+"""Of an owner's nodes: their runs are searched for among this number of newest attempts."""
 
 
 class RunFilter(msgspec.Struct, frozen=True):
@@ -80,6 +82,8 @@ class RunFilter(msgspec.Struct, frozen=True):
     node: str | None = None
     since_us: int | None = None
     until_us: int | None = None
+    nodes: frozenset[str] | None = None
+    """Runs with an attempt at one of these, among the newest ATTEMPTS_SEARCHED attempts."""
 
 
 def page(tx: Transaction, wanted: RunFilter, *, limit: int, before: int | None) -> list[Run]:
@@ -99,12 +103,20 @@ def page(tx: Transaction, wanted: RunFilter, *, limit: int, before: int | None) 
         "started_at < :until_us": wanted.until_us is not None,
         "id in (select run_id from (select run_id from attempt where node = :node order by epoch"
         f" desc, n desc limit {NODE_ATTEMPTS_MAX}) as newest)": wanted.node is not None,
+        "id in (select run_id from (select run_id, node from attempt order by epoch desc, n desc"
+        f" limit {ATTEMPTS_SEARCHED}) as newest where node in (select value from"
+        " json_each(:nodes)))": wanted.nodes is not None,
     }
     used = [bound for bound, applies in bounds.items() if applies]
     where = f" where {' and '.join(used)}" if used else ""
     rows = tx.execute(
         f"select {_COLUMNS} from run{where} order by id desc limit :limit",
-        {"before": before, "limit": limit, **msgspec.structs.asdict(wanted)},
+        {
+            **msgspec.structs.asdict(wanted),
+            "before": before,
+            "limit": limit,
+            "nodes": msgspec.json.encode(sorted(wanted.nodes or ())).decode(),
+        },
     )
     return _runs(tx, rows)
 

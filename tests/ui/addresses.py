@@ -39,6 +39,8 @@ PAGES = (
     "/approvals/{approval}",
     "/checks",
     "/use",
+    "/bottleneck",
+    "/complexity",
     "/sql",
     "/audit",
 )

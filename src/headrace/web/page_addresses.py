@@ -55,6 +55,8 @@ PAGES = {
     "plan": Page(second=False),
     "checks": Page(second=False),
     "use": Page(second=False),
+    "bottleneck": Page(second=False),
+    "complexity": Page(second=False),
     "sql": Page(second=False),
     "audit": Page(second=False),
 }

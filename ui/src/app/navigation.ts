@@ -15,5 +15,7 @@ export const NAVIGATION: readonly Entry[] = [
   { path: "/approvals", name: "Approvals", key: "o", group: "Govern" },
   { path: "/checks", name: "Checks", key: "h", group: "Govern" },
   { path: "/use", name: "Use", key: "u", group: "Govern" },
+  { path: "/bottleneck", name: "Bottleneck", key: "w", group: "Govern" },
+  { path: "/complexity", name: "Complexity", key: "x", group: "Govern" },
   { path: "/audit", name: "Audit", key: "l", group: "Govern" },
 ];

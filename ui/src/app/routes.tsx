@@ -77,6 +77,18 @@ const pages: RouteObject[] = [
   { path: "sql", lazy: async () => ({ Component: (await import("../pages/sql/Sql")).Sql }) },
   { path: "use", lazy: async () => ({ Component: (await import("../pages/use/Use")).Use }) },
   {
+    path: "bottleneck",
+    lazy: async () => ({
+      Component: (await import("../pages/bottleneck/Bottleneck")).Bottleneck,
+    }),
+  },
+  {
+    path: "complexity",
+    lazy: async () => ({
+      Component: (await import("../pages/complexity/Complexity")).Complexity,
+    }),
+  },
+  {
     path: "contracts/:node",
     lazy: async () => ({ Component: (await import("../pages/contract/Contract")).Contract }),
   },

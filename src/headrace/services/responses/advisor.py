@@ -13,8 +13,9 @@ class DelayShareRow(Response, frozen=True, kw_only=True):
     `kind` is that of the delay ledger's segments, as `why` has them; `group` says what it was spent
     on: `source`, `quality` (data that was held, rejected or wrong, and work redone because of it),
     `repair`, `retry`, `approval`, `paused`, `capacity`, `ingest`, `compute`, `checks`,
-    `publication`, `export` or `headrace`. `node` is where the cause is. Of `quality`, `owner` is
-    that of the data; `decider` is who could have ended the wait with one command, null if nobody.
+    `publication`, `export`, `trigger` or `headrace`. `node` is where the cause is. Of `quality`,
+    `owner` is that of the data; `decider` is who could have ended the wait with one command, null
+    if nobody.
     """
 
     kind: str

@@ -7,17 +7,19 @@ publication. It is compared with the naive forecast that it takes as long as a w
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
 import msgspec
 
 from headrace.advisor.delivered import ConsumerInterval, Deliveries, percentile
+from headrace.advisor.fast_days import FastDays, is_plain
 from headrace.advisor.history import History, NodePast
 from headrace.advisor.sampling import Arrival, Sampler, Span, delivered_volumes
 from headrace.advisor.virtual_days import (
     Days,
+    Draw,
     Passage,
     Played,
     VirtualDays,
@@ -30,9 +32,11 @@ from headrace.slo.declared_promises import Terms
 
 DAYS_MAX = 28
 """Maximum number of past days that are tested."""
-PLAYED_MAX = 15_000
-"""Partitions that a test plays at most; they take about two seconds."""
-SAMPLES = 15
+PLAYED_MAX, SAMPLES = 15_000, 15
+"""Partitions that a test plays at most on the production core, which take about two seconds, and
+how often a day is played."""
+FAST_MAX, FAST_SAMPLES = 100_000, 39
+"""The same for plain projects."""
 DAYS_KNOWN_MIN = 8
 """Number of past days that must be known before a day that is tested."""
 DELIVERIES_MIN = 5
@@ -87,8 +91,11 @@ class _Tester:
         days = sorted(history.days())
         today = _ordinal(history)
         self._days = [day for day in days if day < today]
-        per_day = SAMPLES * max(1, len(graph.nodes))
-        self._tested = self._days[DAYS_KNOWN_MIN:][-min(DAYS_MAX, max(3, PLAYED_MAX // per_day)) :]
+        plain = is_plain(Days(graph, workers, 0, 0))
+        self._samples = FAST_SAMPLES if plain else SAMPLES
+        per_day = self._samples * max(1, len(graph.nodes))
+        most = max(3, (FAST_MAX if plain else PLAYED_MAX) // per_day)
+        self._tested = self._days[DAYS_KNOWN_MIN:][-min(DAYS_MAX, most) :]
         self._errors: list[float] = []
         self._naive: list[float] = []
         self._within: list[bool] = []
@@ -139,20 +146,21 @@ class _Tester:
         sampler = Sampler(known, self._graph, span, self._seed)
         deliveries = Deliveries(self._graph, self._consumers, span)
         arrivals, volumes = self._arrivals(day), self._volumes(day)
-        seconds = {
-            name: draws.model.computations[-1].seconds
-            for name, draws in sampler.draws.items()
-            if draws.model is not None
-        }
-        days = Days(self._graph, self._workers, span.start_us, span.end_us)
-        checkpoint = published_before(self._graph, span.start_us, seconds)
+        play = self._player(sampler, span)
         results: dict[_Place, list[float]] = {}
-        for number in range(SAMPLES):
-            sample = sampler.sample(number, volumes)
-            played = VirtualDays(days, checkpoint, sample.drawn).play(arrivals)
+        for number in range(self._samples):
+            played = play(arrivals, sampler.sample(number, volumes).drawn)
             for place, took in _took(deliveries, played).items():
                 results.setdefault(place, []).append(took)
         return {place: _forecast(sorted(values)) for place, values in results.items()}
+
+    def _player(self, sampler: Sampler, span: Span) -> Callable[[list[Arrival], Draw], Played]:
+        """Return what plays a sample: the fast simulation if the project is plain, or the core."""
+        days = Days(self._graph, self._workers, span.start_us, span.end_us)
+        if is_plain(days):
+            return FastDays(days, span).play
+        checkpoint = published_before(self._graph, span.start_us, sampler.newest_seconds())
+        return lambda arrivals, draw: VirtualDays(days, checkpoint, draw).play(arrivals)
 
     def _arrivals(self, day: int) -> list[Arrival]:
         """Return the deliveries of a past day as they arrived."""
@@ -177,7 +185,16 @@ def _error(forecast: float, real: float) -> float:
 
 
 def _forecast(ordered: Sequence[float]) -> _Forecast:
-    return _Forecast(percentile(ordered, LOW), percentile(ordered, 0.5), percentile(ordered, HIGH))
+    return _Forecast(*(_quantile(ordered, share) for share in (LOW, 0.5, HIGH)))
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which one more value would be in a share of the cases.
+
+    With few samples that lies farther out than `percentile`, which describes the samples alone.
+    """
+    place = share * (len(ordered) + 1) - 1
+    return percentile(ordered, min(1.0, max(0.0, place / max(1, len(ordered) - 1))))
 
 
 def _took(deliveries: Deliveries, played: Played) -> dict[_Place, float]:

@@ -9,12 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.advisor.history import PastComputation
+from headrace.advisor.levels import SIGMA, Levels, levels_of
 
-LEVEL_WINDOW = 7
-"""Number of computations whose median is the level of the newest, and half the window around an
-older one."""
-LEVEL_MIN = 0.6
-"""Smallest change of level that counts, as a multiple of the spread of single durations."""
 VOLUME_PAIRS_MIN, VOLUME_PAIRS_MAX = 20, 400
 """Number of pairs of days from which the effect of the volume is learnt."""
 VOLUME_DIFFERS = 0.1
@@ -22,39 +18,58 @@ VOLUME_DIFFERS = 0.1
 VOLUME_POWER_MAX = 2.0
 UNKNOWN_POWER = 1.0
 """Effect of the volume where it never varied: twice the data takes twice as long."""
+FEW_DAYS = 1.3
+"""By how many times one divided by their number few durations spread less than many: the factor by
+which 80 % of the distribution of Student is wider than of the normal one, with their deviation."""
 WEEKDAY_CHANCE = 2.5
 """Smallest difference of a weekday that counts, in standard errors of its median."""
-SIGMA = 1.4826
-"""The standard deviation of a normal distribution in median absolute deviations."""
 SHORTEST_SECONDS = 0.001
 
 
 class DurationModel(NamedTuple):
     """A node's durations in seconds.
 
-    A duration is proportional to the `power` of the volume. `shifts` are, by computation, the
-    logarithms by which the level has changed since; `weekdays` those of the seven weekdays.
-    `known_power` says whether the power was measured.
+    A duration is proportional to the `power` of the volume. `logarithms` are, by computation, those
+    of what it would take today at a volume of 1 byte and without the effect of its weekday;
+    `weekdays` are the effects of the seven weekdays. `known_power` says whether the power was
+    measured, `volumes` are 0 if it wasn't. `doubt` is the standard error of the level.
     """
 
     computations: Sequence[PastComputation]
-    shifts: Sequence[float]
+    logarithms: Sequence[float]
     volumes: Sequence[float]
     weekdays: Sequence[float]
     power: float
     known_power: bool
+    levels: Levels
 
     def seconds(self, index: int, day: int, volume: float | None = None) -> float:
         """Return the duration that a past computation would have on a day with a volume.
 
         Without `volume`, the volume is that of the computation.
         """
-        past = self.computations[index]
-        logarithm = self.shifts[index]
-        logarithm += self.weekdays[day % 7] - self.weekdays[past.day % 7]
-        if volume and self.volumes[index]:
-            logarithm += self.power * math.log(volume / self.volumes[index])
-        return max(SHORTEST_SECONDS, past.seconds) * math.exp(logarithm)
+        return math.exp(self.logarithm(index, day, volume))
+
+    def logarithm(self, index: int, day: int, volume: float | None = None) -> float:
+        """Return the logarithm of `seconds`."""
+        result = self.logarithms[index] + self.weekdays[day % 7]
+        past = self.volumes[index]
+        if past:
+            result += self.power * math.log(volume or past)
+        return result
+
+    def moved(self, index: int, chance: float, deviations: float) -> float:
+        """Return by how much a logarithm differs in a sample, for what isn't sure of the level.
+
+        `chance` (from 0 to 1) and `deviations` (normally distributed) are those of the sample. The
+        newest durations may be of a new level: if two of them are odd, in half of the samples.
+        """
+        levels = self.levels
+        result = levels.doubt * deviations
+        newest = len(self.logarithms) - levels.odd
+        if levels.odd and index < newest and chance < levels.odd / (levels.odd + 2):
+            result += levels.off
+        return result
 
 
 def duration_model(
@@ -72,14 +87,22 @@ def duration_model(
     rest = logarithms if power is None else _at_usual_volume(logarithms, volumes, power)
     weekdays = _weekdays([item.day for item in computations], rest)
     rest = [value - weekdays[item.day % 7] for value, item in zip(rest, computations, strict=True)]
-    return DurationModel(
-        computations,
-        _shifts(rest),
-        volumes if power is not None else [0.0] * len(volumes),
-        weekdays,
-        UNKNOWN_POWER if power is None else power,
-        power is not None,
-    )
+    levels = levels_of(rest)
+    known = volumes if power is not None else [0.0] * len(volumes)
+    factor = UNKNOWN_POWER if power is None else power
+    wider = FEW_DAYS / len(rest)
+    bases = [
+        value
+        + levels.values[-1]
+        - level
+        + wider * (usual - level)
+        - weekdays[item.day % 7]
+        - (factor * math.log(volume) if volume else 0.0)
+        for value, usual, level, item, volume in zip(
+            logarithms, rest, levels.values, computations, known, strict=True
+        )
+    ]
+    return DurationModel(computations, bases, known, weekdays, factor, power is not None, levels)
 
 
 def _at_usual_volume(
@@ -123,20 +146,3 @@ def _weekdays(days: Sequence[int], logarithms: Sequence[float]) -> list[float]:
         chance = WEEKDAY_CHANCE * spread / math.sqrt(max(1, len(of_day)))
         results.append(effect if abs(effect) > chance else 0.0)
     return results
-
-
-def _shifts(logarithms: Sequence[float]) -> list[float]:
-    """Return by how much the level has changed since each computation.
-
-    Changes within the spread of single durations count as none.
-    """
-    levels = [
-        statistics.median(logarithms[max(0, index - LEVEL_WINDOW) : index + LEVEL_WINDOW + 1])
-        for index in range(len(logarithms))
-    ]
-    newest = statistics.median(logarithms[-LEVEL_WINDOW:])
-    spread = statistics.median(
-        abs(value - level) for value, level in zip(logarithms, levels, strict=True)
-    )
-    least = LEVEL_MIN * SIGMA * spread
-    return [newest - level if abs(newest - level) > least else 0.0 for level in levels]

@@ -209,6 +209,9 @@ class _Play:
         self._tries[place] = tried + 1
         takes = self._plan._takes[node.name]
         crowded = takes[0][0] if takes else "workers"
+        took = ATTEMPT_US + int(seconds * _SECOND_US)
+        if took > node.timeout_us:
+            took, kind = node.timeout_us, FailureKind.RESOURCES.value
+        end = self._now + took
         self._running[place] = (ready_us, self._now, crowded, kind)
-        end = self._now + ATTEMPT_US + int(seconds * _SECOND_US)
         heapq.heappush(self._happenings, (end, place))

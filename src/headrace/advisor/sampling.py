@@ -1,11 +1,12 @@
 """Samples of the coming days, drawn from whole days of the past.
 
-All nodes of one simulated day take their durations and arrivals from the same past day, so what
-was slow together is slow together.
+All nodes of a simulated day take their durations from the same past day, so what was slow together
+is slow together. They take arrivals and volumes from one of the same weekday.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import statistics
@@ -39,10 +40,6 @@ SAME_WEEKDAY_MIN = 3
 """Number of past days of the same weekday from which only these are drawn."""
 COMPLETE_SHARE = 0.5
 """A past day counts if this share of the usual number of partitions is known of it."""
-JITTER = 0.05
-"""Log standard deviation by which a drawn duration differs from the past one."""
-DAY_JITTER = 0.08
-"""Log standard deviation by which all durations of a day differ together: other load."""
 ARRIVAL_JITTER_US = 60_000_000
 UNKNOWN_SECONDS = 1.0
 """Duration of a partition in a project in which nothing has run."""
@@ -98,6 +95,18 @@ class _NodeDraws:
             self.arrivals_of_day.setdefault(arrival.day, []).append(arrival)
 
 
+class _PastDays:
+    """Past days, oldest first, of which newer ones are drawn more often."""
+
+    def __init__(self, days: Sequence[int]) -> None:
+        self.days = days
+        weights = (0.5 ** ((days[-1] - past) / HALF_LIFE_DAYS) for past in days)
+        self._cumulated = list(itertools.accumulate(weights))
+
+    def draw(self, rng: random.Random) -> int | None:
+        return rng.choices(self.days, cum_weights=self._cumulated)[0] if self.days else None
+
+
 class Sampler:
     """Draws samples of the days of a span. The same seed gives the same samples."""
 
@@ -113,7 +122,9 @@ class Sampler:
             model = duration_model(past.computations, self.volumes[node.name])
             self.draws[node.name] = _NodeDraws(node, past, model)
         self.typical_seconds = self._typical_seconds()
-        self._past_days = _complete_days(history)
+        days = _complete_days(history)
+        self._past_days = _PastDays(days)
+        self._weekdays = [_PastDays([day for day in days if day % 7 == n]) for n in range(7)]
         self._places: dict[tuple[str, str], tuple[int, str]] = {}
         self.expected = {
             node.name: list(expected_arrivals(node, span)) for node in graph.nodes if node.is_source
@@ -135,15 +146,14 @@ class Sampler:
         rng = random.Random(f"{self.seed} {number}")  # noqa: S311 - a simulation
         return Sample(self, rng, volumes or {})
 
-    def past_day(self, day: int, rng: random.Random) -> int | None:
-        """Draw the past day that a simulated day resembles; None if nothing is known."""
-        same = [past for past in self._past_days if past % 7 == day % 7]
-        days = same if len(same) >= SAME_WEEKDAY_MIN else self._past_days
-        if not days:
-            return None
-        newest = days[-1]
-        weights = [0.5 ** ((newest - past) / HALF_LIFE_DAYS) for past in days]
-        return rng.choices(days, weights)[0]
+    def past_day(self, rng: random.Random) -> int | None:
+        """Draw the past day whose durations a simulated day has; None if nothing is known."""
+        return self._past_days.draw(rng)
+
+    def same_weekday(self, day: int, rng: random.Random) -> int | None:
+        """Draw the past day whose arrivals and volumes a simulated day has, of its weekday."""
+        same = self._weekdays[day % 7]
+        return (same if len(same.days) >= SAME_WEEKDAY_MIN else self._past_days).draw(rng)
 
     def place(self, node: str, key: str) -> tuple[int, str]:
         """Return the day and the slot of a partition with an interval."""
@@ -152,6 +162,14 @@ class Sampler:
             place = day_and_slot(self.nodes[node], key, self.span.start_us, self.span.timezone)
             self._places[node, key] = place
         return place
+
+    def newest_seconds(self) -> dict[str, float]:
+        """Return the seconds of each node's newest computation, of those that have one."""
+        return {
+            name: draws.past.computations[-1].seconds
+            for name, draws in self.draws.items()
+            if draws.past.computations
+        }
 
     def sources_of(self, node: str) -> frozenset[str]:
         """Return the sources upstream of a node, or the node itself if it is one."""
@@ -176,8 +194,11 @@ class Sample:
         self._sampler, self._rng, self._volumes = sampler, rng, volumes
         first, days = sampler.span.first_day, sampler.span.days
         # An interval may be computed on the day after its end, or later.
-        self._past = {day: sampler.past_day(day, rng) for day in range(first, first + days)}
-        self._pace = {day: math.exp(rng.gauss(0, DAY_JITTER)) for day in self._past}
+        every = range(first, first + days)
+        self._past = {day: sampler.past_day(rng) for day in every}
+        self._same = {day: sampler.same_weekday(day, rng) for day in every}
+        self._chance = rng.random()
+        self._deviations: dict[str, float] = {}
         self.arrivals = [arrival for name in sampler.expected for arrival in self._arrivals(name)]
         self._drawn: dict[tuple[str, str, int], Drawn] = {}
 
@@ -197,7 +218,7 @@ class Sample:
 
     def _past_arrival(self, draws: _NodeDraws, day: int, slot: str) -> PastArrival | None:
         """Return the arrival of the past day that a day resembles, or any; None without any."""
-        past = self._past.get(day)
+        past = self._same.get(day)
         for item in draws.arrivals_of_day.get(-1 if past is None else past, ()):
             if item.slot == slot:
                 return item
@@ -205,7 +226,7 @@ class Sample:
 
     def _recurring(self, draws: _NodeDraws) -> Iterable[Arrival]:
         number = 1
-        for day, past in self._past.items():
+        for day, past in self._same.items():
             began = day_start_us(date.fromordinal(day), self._sampler.span.timezone)
             for item in draws.arrivals_of_day.get(-1 if past is None else past, ()):
                 number += 1
@@ -235,10 +256,21 @@ class Sample:
         if index is None:
             known = draws.of_slot.get(slot)
             index = rng.choice(known) if known else rng.randrange(len(draws.past.computations))
-        volume = self._volumes.get(draws.node.name)
-        seconds = model.seconds(index, day, volume) * self._pace.get(day, 1.0)
-        seconds *= math.exp(rng.gauss(0, JITTER))
-        return Drawn(seconds, draws.past.computations[index].failed)
+        name = draws.node.name
+        deviations = self._deviations.get(name)
+        if deviations is None:
+            deviations = self._deviations[name] = rng.gauss(0, 1)
+        logarithm = model.logarithm(index, day, self._volume(name, day))
+        logarithm += model.moved(index, self._chance, deviations)
+        return Drawn(math.exp(logarithm), draws.past.computations[index].failed)
+
+    def _volume(self, node: str, day: int) -> float | None:
+        """Return the volume that reaches a node for a simulated day; None if it isn't known."""
+        known = self._volumes.get(node)
+        if known is not None:
+            return known
+        same = self._same.get(day)
+        return None if same is None else self._sampler.volumes[node].get(same)
 
 
 def expected_arrivals(node: GraphNode, span: Span) -> Iterable[tuple[str, int, int, str]]:

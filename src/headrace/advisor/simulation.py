@@ -125,17 +125,12 @@ class Simulation:
     def _prepared(self, variant: Variant, *, large: bool) -> _Prepared:
         graph = simulated_graph(variant.graph)
         graph = changed_graph(graph, variant.changes)
-        seconds = {
-            name: draws.model.computations[-1].seconds
-            for name, draws in self.sampler.draws.items()
-            if draws.model is not None
-        }
         span = self._span
         days = Days(graph, variant.workers, span.start_us, span.end_us, _losses(variant, span))
         return _Prepared(
             variant,
             days,
-            published_before(graph, span.start_us, seconds),
+            published_before(graph, span.start_us, self.sampler.newest_seconds()),
             Deliveries(graph, variant.consumers, span),
             self._factors(variant),
             FastDays(days, span) if large and is_plain(days) else None,

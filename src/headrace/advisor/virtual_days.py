@@ -269,6 +269,7 @@ class VirtualDays:
         attempt = self._running.pop(kill.attempt, None)
         if attempt is not None:
             self._free += 1
+            self._busy_us += self._now - attempt.began_us
             self._at(self._now, _Killed(kill.attempt))
 
 

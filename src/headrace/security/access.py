@@ -165,7 +165,7 @@ def allowed_nodes(
         for rule in rules.forbids
         if not rule.columns
         and rule.permission is permission
-        and identity.subjects & set(rule.to)
+        and not identity.subjects.isdisjoint(rule.to)
         and _in_environment(rule.scope, env)
     ]
     granted = [
@@ -191,7 +191,7 @@ def forbidden_columns(
         column.partition(".")[2]
         for forbid in rules.forbids
         if forbid.permission is Permission.READ
-        and identity.subjects & set(forbid.to)
+        and not identity.subjects.isdisjoint(forbid.to)
         and _in_environment(forbid.scope, env)
         for column in forbid.columns
         if column.partition(".")[0] == node.lower()
@@ -206,7 +206,7 @@ def roles_of(rules: AccessRules | None, identity: Identity, *, today: date) -> l
 def _grants(rules: AccessRules, identity: Identity, today: date) -> Iterator[Grant]:
     yield from (grant for grant in identity.grants if grant.break_glass is None)
     for grant in rules.grants:
-        if identity.subjects & set(grant.to) and (grant.until is None or today <= grant.until):
+        if not identity.subjects.isdisjoint(grant.to) and (grant.until is None or today <= grant.until):
             yield grant
     # last: what somebody may do anyway isn't decided by an emergency
     yield from (grant for grant in identity.grants if grant.break_glass is not None)
@@ -241,7 +241,7 @@ def _forbids(
 ) -> bool:
     if forbid.columns or forbid.permission is not permission:
         return False
-    if not identity.subjects & set(forbid.to) or not _in_environment(forbid.scope, env):
+    if identity.subjects.isdisjoint(forbid.to) or not _in_environment(forbid.scope, env):
         return False
     # of a whole project: it contains the forbidden nodes, too
     return node is None or has_node(forbid.scope, node)

@@ -164,6 +164,7 @@ def addresses(names: list[str]) -> list[str]:
             f"/api/v1/graph/view?mode=blast&root={name}", f"/api/v1/effect?select={name}",
             f"/api/v1/deliveries/{name}", f"/api/v1/runs?node={name}", f"/data/{name}.json",
             f"/api/v1/contract/{name}", f"/api/v1/backfills/preview?select={name}",
+            f"/api/v1/render/{name}",
         ]  # fmt: skip
     return listing
 

@@ -206,7 +206,9 @@ def roles_of(rules: AccessRules | None, identity: Identity, *, today: date) -> l
 def _grants(rules: AccessRules, identity: Identity, today: date) -> Iterator[Grant]:
     yield from (grant for grant in identity.grants if grant.break_glass is None)
     for grant in rules.grants:
-        if not identity.subjects.isdisjoint(grant.to) and (grant.until is None or today <= grant.until):
+        if not identity.subjects.isdisjoint(grant.to) and (
+            grant.until is None or today <= grant.until
+        ):
             yield grant
     # last: what somebody may do anyway isn't decided by an emergency
     yield from (grant for grant in identity.grants if grant.break_glass is not None)

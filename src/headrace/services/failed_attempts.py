@@ -5,11 +5,9 @@ Code is that of the version that ran, from the state: the files of today may be 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -43,6 +41,7 @@ from headrace.services.responses.failures import (
 from headrace.services.responses.runs import LogRow
 from headrace.services.runs import error_row, reason_of
 from headrace.services.session import ProjectSession
+from headrace.services.text_differences import LINE_MAX, line_differences
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, attempts, publications
 from headrace.store.queries.attempts import Attempt
@@ -65,13 +64,7 @@ SEARCHED_MAX = 200
 """The number of a node's newest failed attempts among which the incident's is searched."""
 CODE_LINES = 7
 """The number of lines of code before the failing one, and after it."""
-CODE_LINE_MAX = 400
-"""The maximum length of a line of code, in characters."""
 INPUT_PARTITIONS_MAX = 20
-DIFF_LINES_MAX = 200
-DIFFED_LINES_MAX = 3_000
-"""Longer files aren't compared line by line."""
-DIFF_CONTEXT = 3
 
 
 @authorised
@@ -179,7 +172,7 @@ def _excerpt(tx: Transaction, applied: Project, attempt: Attempt) -> CodeExcerpt
         line=line,
         version=attempt.version,
         first=first,
-        lines=[text[:CODE_LINE_MAX] for text in lines[first - 1 : line + CODE_LINES]],
+        lines=[text[:LINE_MAX] for text in lines[first - 1 : line + CODE_LINES]],
         applied=state,
         now_in=now_in,
     )
@@ -364,25 +357,14 @@ def _changed_files(tx: Transaction, before: CodeRow, after: CodeRow) -> Iterator
         if old.get(path) == new.get(path):
             continue
         change = "added" if path not in old else "removed" if path not in new else "changed"
-        diff, truncated = _diff(_text(tx, old.get(path)), _text(tx, new.get(path)))
+        texts = _text(tx, old.get(path)), _text(tx, new.get(path))
+        diff, truncated = line_differences(*texts)
         yield ChangedFileRow(path=path, change=change, diff=diff, truncated=truncated)
 
 
 def _text(tx: Transaction, digest: str | None) -> str | None:
     """Return a file's text, empty for a file that isn't there; None if it isn't stored as text."""
     return "" if digest is None else applied_versions.file_text(tx, digest)
-
-
-def _diff(old: str | None, new: str | None) -> tuple[str | None, bool]:
-    """Return the difference of two texts, and whether it was truncated."""
-    if old is None or new is None:
-        return None, False
-    before, after = old.split("\n"), new.split("\n")
-    if max(len(before), len(after)) > DIFFED_LINES_MAX:
-        return None, True
-    lines = difflib.unified_diff(before, after, lineterm="", n=DIFF_CONTEXT)
-    texts = [line[:CODE_LINE_MAX] for line in islice(lines, 2, DIFF_LINES_MAX + 3)]
-    return "\n".join(texts[:DIFF_LINES_MAX]), len(texts) > DIFF_LINES_MAX
 
 
 def _changed_packages(before: CodeRow, after: CodeRow) -> Iterator[ChangedPackageRow]:

@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import partial
 from heapq import merge
 from itertools import islice, takewhile
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 import msgspec
@@ -17,7 +16,7 @@ from msgspec import Meta
 from headrace.incidents.evidence.arrivals import expected_since
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake import catalog as lake
-from headrace.model import Asset, Consumer, Source, UsageError
+from headrace.model import Asset, Consumer, Source
 from headrace.model.masks import column_classes
 from headrace.plan import Compiled
 from headrace.services import deliveries as services_deliveries
@@ -29,8 +28,6 @@ from headrace.services.expected_partitions import count_absent, expected, within
 from headrace.services.permissions import authorised
 from headrace.services.responses import ConsumerRow, LearntRow, Response
 from headrace.services.responses.catalog import (
-    CodeResponse,
-    CodeVersionRow,
     CountedRow,
     EdgeRow,
     NodeColumnRow,
@@ -47,8 +44,8 @@ from headrace.services.status_facts import WINDOW, window_began
 from headrace.slo.declared_promises import Node
 from headrace.slo.obligations import EvaluationContext, Obligation
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, partition_states
 from headrace.store.queries import deliveries as stored_deliveries
+from headrace.store.queries import partition_states
 from headrace.store.queries.partition_states import Day
 
 # A node's partitions in pages: recorded ones and expected ones.
@@ -326,71 +323,6 @@ def _read_by(
 def _edge(cards: Cards, name: str, mode: str) -> EdgeRow:
     kind = "source" if name in cards.project.sources else "asset"
     return EdgeRow(node=name, kind=kind, mode=mode, state=cards.state(name))
-
-
-# The file that declares a node, as applied, and the versions in which it changed.
-
-_LANGUAGES = {".sql": "sql", ".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
-VERSIONS_MAX = 200
-"""Maximum number of versions searched, newest first."""
-
-
-@authorised
-def code(session: ProjectSession, name: str, version: int | None = None) -> CodeResponse:
-    """Return the newest text, or that of a version.
-
-    Raise UsageError for an unknown node or version.
-    """
-    project = session.project()
-    node, _ = targets.target(name, project)
-    declared = project.node(node)
-    assert declared is not None
-    file = declared.place.file
-    if session.store is None:
-        return _response(node, file, declared.place.line, None, None, [])
-    with session.store.read() as tx:
-        file_versions = applied_versions.file_changes(tx, file, VERSIONS_MAX)
-        wanted = (item for item in file_versions if version is None or item.version == version)
-        chosen = next(wanted, None)
-        if chosen is None and version is not None:
-            raise UsageError(
-                f"{file} didn't change in version {version}",
-                hint=f"those that changed it: {[version.version for version in file_versions][:9]}",
-            )
-        text = (
-            applied_versions.file_text(tx, chosen.hash)
-            if chosen is not None and chosen.hash is not None
-            else None
-        )
-    rows = [
-        CodeVersionRow(
-            version=version.version, at=session.instant(version.applied_at), by=version.actor
-        )
-        for version in file_versions
-    ]
-    return _response(
-        node, file, declared.place.line, None if chosen is None else chosen.version, text, rows
-    )
-
-
-def _response(
-    node: str,
-    file: str,
-    line: int,
-    version: int | None,
-    text: str | None,
-    versions: list[CodeVersionRow],
-) -> CodeResponse:
-    language = _LANGUAGES.get(PurePosixPath(file).suffix, "text")
-    return CodeResponse(
-        node=node,
-        file=file,
-        line=line,
-        language=language,
-        version=version,
-        text=text,
-        versions=versions,
-    )
 
 
 # One consumer: its state, and its deliveries against the deadline, each with its delay ledger.

@@ -166,7 +166,11 @@ def render(
         body=body_kind(asset),
         text=_text(asset),
         parameters=_parameters(compiled.project, asset, key),
-        inputs=[_input(session, compiled.project, asset, key, spec) for spec in node.inputs],
+        inputs=[
+            _input(session, compiled.project, asset, key, spec)
+            for spec in node.inputs
+            if session.shows(spec.node)
+        ],
         columns=_columns(node),
         file=asset.body.file,
         line=asset.body.line,

@@ -1,0 +1,78 @@
+"""The code of nodes over HTTP: versions, what changed between them, and what a role hides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from door_lab import Opened, opened
+from serve_lab import ask, headrace, project, response, write
+
+NOW = "2025-03-04T08:00"
+HEAD = "/* headrace\nowner: core\n*/\n"
+TWO = """from headrace import asset
+
+@asset(owner="core", domain="{domain}")
+def first():
+    yield {{"n": 1}}
+
+@asset(owner="core")
+def second():
+    yield {{"n": 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    root = project(tmp_path_factory.mktemp("code") / "shop")
+    for number in (1, 2, 3):
+        write(root / "assets/one.sql", f"{HEAD}select {number} as n\n")
+        write(root / "assets/two.py", TWO.format(domain="secret" if number == 1 else "secrets"))
+        headrace(root, "apply", "--yes", "--now", NOW)
+    with opened(root) as result:
+        yield result
+
+
+def test_what_changed_since_a_version_is_the_difference_of_its_text(door: Opened) -> None:
+    """Would catch: a comparison the wrong way round, or with the file instead of what was
+    applied."""
+    newest = door.get("/api/v1/assets/one/code").json
+    assert newest["difference"] is None and not newest["hidden"]
+    numbers = [item["version"] for item in newest["versions"]]
+    assert all(item["plan_id"] for item in newest["versions"])
+    write(door.root / "assets/one.sql", f"{HEAD}select 9 as n\n")
+    since = door.get(f"/api/v1/assets/one/code?since={numbers[-1]}").json["difference"]
+    assert (since["since"], since["truncated"]) == (numbers[-1], False)
+    assert [line for line in since["diff"].splitlines() if line[0] in "+-"] == [
+        "-select 1 as n",
+        "+select 3 as n",
+    ]
+    between = f"/api/v1/assets/one/code?version={numbers[1]}&since={numbers[2]}"
+    assert "+select 2 as n" in door.get(between).json["difference"]["diff"]
+
+
+def test_an_unknown_version_is_refused_with_the_known_ones(door: Opened) -> None:
+    """Would catch: an empty difference for a version that there never was."""
+    for query in ("version=99", "since=99"):
+        answer = door.get(f"/api/v1/assets/one/code?{query}")
+        assert answer.status == 400 and "version 99" in answer.json["detail"]
+
+
+def test_a_file_that_declares_hidden_nodes_has_no_text(door: Opened) -> None:
+    """Would catch: the code of an asset that a role hides, in the file of another one."""
+    who = response(door.root, "access", "whoami")
+    write(door.root / "access.yaml", f"- {{role: admin, to: ['{who['who']}']}}\n")
+    headrace(door.root, "apply", "--yes", "--now", NOW)
+    scope = "viewer:domain=secrets"
+    token = response(door.root, "token", "create", "some", "--scope", scope)["token"]
+    for name, status in (("first", 200), ("second", 404), ("one", 404)):
+        answer = ask(
+            door.port,
+            f"/api/v1/assets/{name}/code?since=1",
+            Authorization=f"Bearer {token}",
+        )
+        assert answer.status == status, answer.body
+        assert b"second" not in answer.body or name == "second"
+        if status == 200:
+            assert answer.json["hidden"] and answer.json["text"] is None
+            assert answer.json["versions"] == [] and answer.json["difference"] is None

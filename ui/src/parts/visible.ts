@@ -14,3 +14,8 @@ export function visibleText(text: string): string {
     return code < 0x1_00 ? `\\x${digits.padStart(2, "0")}` : `\\u${digits.padStart(4, "0")}`;
   });
 }
+
+/** The same for a text of several lines. */
+export function visibleLines(text: string): string {
+  return text.split(/\r?\n/).map(visibleText).join("\n");
+}

@@ -75,7 +75,11 @@ const PARTS: readonly Part[] = [
   },
   { part: "runs", name: "Runs", show: ({ node }) => <Runs name={node.name} /> },
   { part: "use", name: "Use", show: ({ node }) => <UsedBy name={node.name} /> },
-  { part: "code", name: "Code", show: ({ node }) => <Code name={node.name} /> },
+  {
+    part: "code",
+    name: "Code",
+    show: ({ node }) => <Code name={node.name} asset={node.kind !== "source"} />,
+  },
   { part: "preview", name: "Data", show: ({ node }) => <Data name={node.name} /> },
 ];
 

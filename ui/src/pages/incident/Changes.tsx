@@ -1,11 +1,11 @@
 // What a failed attempt read, and what changed since the last good run: data, code and packages.
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
+import { Difference } from "../../parts/Difference";
 import { Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { visibleText } from "../../parts/visible";
-import { many } from "../../parts/words";
 
 type Attempt = Schema["FailedAttemptRow"];
 type Input = Schema["AttemptInputRow"];
@@ -91,34 +91,9 @@ function ChangedFile({ file }: { file: Schema["ChangedFileRow"] }) {
       <h3>
         <code>{visibleText(file.path)}</code> <span className="muted small">{file.change}</span>
       </h3>
-      {file.diff === null ? (
-        <p className="muted">{file.truncated ? "Too long to compare here." : "It isn’t text."}</p>
-      ) : (
-        <pre
-          className="code-lines diff"
-          tabIndex={0}
-          role="group"
-          aria-label={`Difference of ${file.path}`}
-        >
-          {file.diff.split("\n").map((line, index) => (
-            // eslint-disable-next-line @eslint-react/no-array-index-key -- the lines of a difference have nothing but their order
-            <span key={index} className={toneOf(line)}>
-              {visibleText(line)}
-              {"\n"}
-            </span>
-          ))}
-        </pre>
-      )}
-      {file.truncated && file.diff !== null && (
-        <p className="muted small">{many(file.diff.split("\n").length, "line")} of more</p>
-      )}
+      <Difference of={file.path} {...file} />
     </div>
   );
-}
-
-function toneOf(line: string): string | undefined {
-  if (line.startsWith("+")) return "added";
-  return line.startsWith("-") ? "removed" : line.startsWith("@@") ? "muted" : undefined;
 }
 
 function Packages({ rows }: { rows: readonly Package[] }) {

@@ -80,8 +80,27 @@ def approvals(session: ProjectSession) -> list[ApprovalRow]:
 
     A role that is limited to nodes gets the plans that it can answer or has asked for.
     """
+    version, newest = _newest(session)
+    now_us = session.clock.now_us()
+    return [_row(session, pending, version, now_us) for pending in newest]
+
+
+def answerable(session: ProjectSession) -> list[ApprovalRow]:
+    """Return the open plans of other people that the session's identity may answer."""
+    (version, newest), now_us = _newest(session), session.clock.now_us()
+    people = people_of(session)
+    return [
+        _row(session, pending, version, now_us)
+        for pending in newest
+        if pending.asked_by not in people and state_of(pending, version, now_us)[0] == OPEN
+        if any(_can_meet(session, need) for need in pending.needs)
+    ]
+
+
+def _newest(session: ProjectSession) -> tuple[int | None, list[Pending]]:
+    """Return the applied version, and the plans that somebody may see, newest first."""
     if session.store is None or session.compiled is None:
-        return []
+        return None, []
     with session.store.read() as tx:
         every = [
             *(of_backfill(tx, record) for record in stored.backfills(tx, SHOWN_MAX)),
@@ -89,9 +108,7 @@ def approvals(session: ProjectSession) -> list[ApprovalRow]:
         ]
         version = version_now(tx)
     every = [pending for pending in every if _shows(session, pending)]
-    newest = sorted(every, key=lambda pending: pending.created_at, reverse=True)[:SHOWN_MAX]
-    now_us = session.clock.now_us()
-    return [_row(session, pending, version, now_us) for pending in newest]
+    return version, sorted(every, key=lambda pending: pending.created_at, reverse=True)[:SHOWN_MAX]
 
 
 @authorised

@@ -163,6 +163,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "pause:paused": _ROW("pauses", SEE, lists=True),
     "pause:resume": _ROW("resume", OPERATE, "select"),
     "plans:plan": _ROW("plan", SEE, lists=True),
+    "possible_acts:possible_acts": _ROW("acts possible", SEE, lists=True),
     "proofs:prove": _ROW("optimize --prove", OPERATE, "select"),
     "pruning:prune": _ROW("complexity prune", CHANGE),
     "pruning:restore_files": _ROW("complexity restore", CHANGE),
@@ -459,6 +460,25 @@ def check_call(session: ProjectSession, function: str, arguments: Mapping[str, A
     """Raise NotAllowed as the call of a function of `COMMANDS` would, without the call."""
     if not session.trusted:
         check(session, COMMANDS[function], arguments)
+
+
+def may_call(session: ProjectSession, function: str, node: Node | None) -> bool:
+    """Whether the roles of the session's identity allow a function of `COMMANDS`.
+
+    A function that names its nodes is asked about `node`, others about the project. Nothing is
+    recorded, unlike a refused call.
+    """
+    needed = COMMANDS[function]
+    if unrestricted(session):
+        return True
+    rules = rules_of(session)
+    about = node if needed.of else None
+    if decision(session, rules, needed.permission, about).allowed:
+        return about is None or session.shows(about.name)
+    return needed.anywhere and any(
+        decision(session, rules, needed.permission, item).allowed
+        for item in session.project().nodes()
+    )
 
 
 def unrestricted(session: ProjectSession) -> bool:

@@ -253,6 +253,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/lineage/{column:path}", "lineage", "lineage:lineage", of_files=True),
     Get("/graph/view", "graph", "graph:view"),
     Get("/search", "search", "catalog_search:search"),
+    Get("/possible-acts", "possible_acts", "possible_acts:possible_acts"),
     Get("/plan", "plan", "plans:plan", of_files=True),
     Get("/versions", "versions", "ls:versions"),
     Get("/ls", "ls", "ls:ls", of_files=True),

@@ -16,7 +16,7 @@ export function Help({ close }: { close: () => void }) {
         <dt>
           <kbd>Ctrl</kbd> <kbd>K</kbd> or <kbd>⌘</kbd> <kbd>K</kbd>
         </dt>
-        <dd>find anything</dd>
+        <dd>find or do anything</dd>
         <dt>
           <kbd>j</kbd> <kbd>k</kbd>
         </dt>

@@ -1,37 +1,27 @@
-// Find anything: pages at once, everything else as the server finds it.
+// Find anything and do anything: pages at once, things and acts as the server finds them. An act
+// leads to the page or the dialog that shows its plan and asks.
 import { useDeferredValue, useState, type KeyboardEvent } from "react";
 import { useNavigate } from "react-router";
 import { useResponse } from "../api/responses";
 import { Dialog } from "../parts/Dialog";
-import { addressOf } from "../parts/addresses";
-import { NAVIGATION } from "./navigation";
-
-type Choice = { key: string; name: string; detail: string; path: string };
+import { recentOf, useRecentKey } from "../parts/recent";
+import {
+  actChoice,
+  askedOf,
+  isOrder,
+  pageChoices,
+  recentChoices,
+  searchedOf,
+  settingChoices,
+  thingChoice,
+  type Choice,
+} from "./paletteChoices";
 
 export function Palette({ close }: { close: () => void }) {
   const [typed, setTyped] = useState("");
   const [at, setAt] = useState(0);
-  const query = useDeferredValue(typed.trim());
-  const response = useResponse("/api/v1/search", { query: { q: query, limit: 20 } }, query !== "");
+  const { choices, answered } = useChoices(typed);
   const navigate = useNavigate();
-
-  const pages = NAVIGATION.filter((entry) =>
-    entry.name.toLowerCase().includes(typed.trim().toLowerCase()),
-  );
-  const choices: Choice[] = [
-    ...pages.map((entry) => ({
-      key: entry.path,
-      name: entry.name,
-      detail: "page",
-      path: entry.path,
-    })),
-    ...(query && response.data ? response.data.found : []).map((row) => ({
-      key: `${row.kind} ${row.of ?? ""} ${row.name}`,
-      name: row.of ? `${row.of}.${row.name}` : row.name,
-      detail: `${row.kind}${row.said ? ` · ${row.said}` : ""}`,
-      path: addressOf(row.kind, row.name, row.of),
-    })),
-  ];
 
   const type = (text: string) => {
     setTyped(text);
@@ -40,7 +30,8 @@ export function Palette({ close }: { close: () => void }) {
   const go = (choice: Choice | undefined) => {
     if (!choice) return;
     close();
-    void navigate(choice.path);
+    if ("set" in choice) choice.set();
+    else void navigate(choice.path);
   };
   const pressed = (event: KeyboardEvent) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -54,12 +45,12 @@ export function Palette({ close }: { close: () => void }) {
       <input
         className="input"
         role="combobox"
-        aria-label="Find anything"
+        aria-label="Find or do anything"
         aria-expanded="true"
         aria-controls="palette-found"
         aria-autocomplete="list"
         aria-activedescendant={choices[at] ? `palette-${at}` : undefined}
-        placeholder="Consumer, asset, source, incident, column, owner…"
+        placeholder="A name, an owner, INC-1; or pause, backfill, approve, density…"
         value={typed}
         onChange={(event) => type(event.target.value)}
         onKeyDown={pressed}
@@ -72,6 +63,7 @@ export function Palette({ close }: { close: () => void }) {
             id={`palette-${index}`}
             role="option"
             aria-selected={index === at}
+            ref={index === at ? scrollIntoView : null}
             onClick={() => go(choice)}
             onMouseMove={() => setAt(index)}
           >
@@ -81,9 +73,39 @@ export function Palette({ close }: { close: () => void }) {
         ))}
       </ul>
       <p className="visually-hidden" role="status">{`${choices.length} found`}</p>
-      {query && response.data && !choices.length && (
-        <p className="empty">Nothing is called like that.</p>
+      {answered && !choices.length && (
+        <p className="empty">Nothing is called like that, and your roles allow no such act.</p>
       )}
     </Dialog>
   );
+}
+
+const scrollIntoView = (option: HTMLElement | null) => option?.scrollIntoView({ block: "nearest" });
+
+/** What a text finds, the likeliest first, and whether the server has answered that text. */
+function useChoices(typed: string): { choices: readonly Choice[]; answered: boolean } {
+  const asked = askedOf(typed.trim());
+  const query = useDeferredValue(asked.text);
+  const wanted = query !== "";
+  const found = useResponse(
+    "/api/v1/search",
+    { query: { q: searchedOf(query), limit: 20 } },
+    wanted,
+  );
+  const possible = useResponse("/api/v1/possible-acts", { query: { q: query, limit: 20 } }, wanted);
+  const recent = recentOf(useRecentKey());
+  if (!asked.text)
+    return { choices: [...recentChoices(recent), ...pageChoices("")], answered: false };
+
+  const acts = possible.data?.query === asked.text ? possible.data.acts : [];
+  const actChoices = acts.map((row) => actChoice(row, asked.range));
+  const others = [
+    ...pageChoices(asked.text),
+    ...settingChoices(asked.text),
+    ...(found.data?.found ?? []).map(thingChoice),
+  ];
+  const choices = isOrder(asked.text, acts)
+    ? [...actChoices, ...others]
+    : [...others, ...actChoices];
+  return { choices, answered: found.data !== undefined && possible.data !== undefined };
 }

@@ -8,6 +8,7 @@ import { useLive } from "../api/live";
 import { formatDuration } from "../parts/durations";
 import { Clock } from "../parts/Time";
 import { Shape } from "../parts/State";
+import { forgetVisits } from "../parts/recent";
 import { instantText } from "../parts/times";
 import { useKeys } from "./keys";
 import { Help } from "./Help";
@@ -58,7 +59,7 @@ export function Shell() {
           <span>Headrace</span>
         </Link>
         <button type="button" className="button find" onClick={() => setOpen("palette")}>
-          Find anything… <kbd>{navigator.userAgent.includes("Mac") ? "⌘K" : "Ctrl K"}</kbd>
+          Find or do… <kbd>{navigator.userAgent.includes("Mac") ? "⌘K" : "Ctrl K"}</kbd>
         </button>
         <div className="where">
           {status.data && <Where status={status.data} />}
@@ -181,9 +182,10 @@ export function Person() {
   if (!data) return null;
   const who = data.name || data.who.replace(/^user:/, "");
   const signOut = () =>
-    void perform("/api/v1/session/end", {}, () => undefined).finally(() =>
-      queries.invalidateQueries(),
-    );
+    void perform("/api/v1/session/end", {}, () => undefined).finally(() => {
+      forgetVisits();
+      return queries.invalidateQueries();
+    });
   return (
     <span className="person small">
       <span className="muted" title={data.who}>

@@ -4,6 +4,7 @@ import { Link } from "react-router";
 import type { UseQueryResult } from "@tanstack/react-query";
 import { hasContent } from "./content";
 import { NearestNames } from "./NearestNames";
+import { Visit } from "./recent";
 import type { Problem } from "../api/client";
 
 export function usePageTitle(title: string): void {
@@ -70,6 +71,7 @@ export function Loaded<D>({
     return (
       <>
         {response.error && <Refusal problem={response.error} stale />}
+        {heading !== undefined && <Visit />}
         {children(response.data)}
       </>
     );

@@ -199,6 +199,28 @@ class SearchResponse(Response, frozen=True, kw_only=True):
     """There is more than is shown."""
 
 
+class PossibleActRow(Response, frozen=True, kw_only=True):
+    """An act that the reader's roles allow, and that fits the state of what it is about.
+
+    `act` is `approve`, `backfill`, `cancel`, `pause`, `reject`, `repair`, `resume` or `run`; `kind`
+    is `asset`, `source`, `incident`, `backfill`, `run` or `approval`.
+    """
+
+    act: str
+    kind: str
+    name: str
+    detail: str
+
+
+class PossibleActsResponse(Response, frozen=True, kw_only=True):
+    """The acts that a text asks for, the best first."""
+
+    query: str
+    acts: list[PossibleActRow]
+    more: bool
+    """There are more than are listed."""
+
+
 # The view of the graph.
 
 

@@ -3,7 +3,10 @@ import { useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import { useResponse } from "../../api/responses";
 import { Heading, Loaded, usePageTitle } from "../../parts/Page";
+import { useAsked } from "../../parts/useAsked";
 import { Asked, Plan, type Answer } from "./Approvals";
+
+const ANSWERS = ["approve", "reject"] as const;
 
 export function Approval() {
   const { plan = "" } = useParams();
@@ -11,6 +14,7 @@ export function Approval() {
   const link = search.get("link");
   usePageTitle(`Approval ${plan}`);
   const [answer, setAnswer] = useState<Answer | null>(null);
+  useAsked(ANSWERS, setAnswer);
   const response = useResponse("/api/v1/approvals/{plan}", {
     path: { plan },
     query: link ? { link } : {},

@@ -8,6 +8,7 @@ import { Impact } from "../../parts/Impact";
 import { RunOutcome } from "../../parts/RunOutcome";
 import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
+import { useAsked } from "../../parts/useAsked";
 import { AcceptNames } from "./AcceptNames";
 
 type Run = Schema["RunResponse"];
@@ -31,6 +32,8 @@ export const RETRYABLE = ["failed", "rejected", "lost"];
 const targetOf = (node: string, partition: string | undefined) =>
   partition === undefined || partition === "*" ? node : `${node}@${partition}`;
 
+const NONE: readonly ActName[] = [];
+
 /** Buttons, and the question that each asks. */
 export function Acts({
   names,
@@ -42,6 +45,7 @@ export function Acts({
   partition?: string;
 }) {
   const [dialog, setDialog] = useState<ActName | null>(null);
+  useAsked(partition === undefined ? names : NONE, setDialog);
   return (
     <>
       {names.map((name) => (

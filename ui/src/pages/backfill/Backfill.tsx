@@ -7,6 +7,7 @@ import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { formatEstimate } from "../../parts/durations";
 import { Time } from "../../parts/Time";
+import { useAsked } from "../../parts/useAsked";
 import { many } from "../../parts/words";
 import { Log } from "../log/Log";
 import { Act, actsOf, type ActName } from "./acts";
@@ -31,6 +32,7 @@ export function Backfill() {
 
 function BackfillOf({ plan, row }: { plan: string; row: Row }) {
   const [dialog, setDialog] = useState<ActName | null>(null);
+  useAsked(actsOf(row.state), setDialog);
   const attempt = useSearchParams()[0].get("attempt");
   return (
     <div className="stack">

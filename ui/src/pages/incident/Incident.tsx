@@ -11,6 +11,7 @@ import { Table, type Column } from "../../parts/Table";
 import { formatDuration } from "../../parts/durations";
 import { Since, Time } from "../../parts/Time";
 import { visibleText } from "../../parts/visible";
+import { useAsked } from "../../parts/useAsked";
 import { many } from "../../parts/words";
 import { Failed } from "./Failed";
 import { History } from "./History";
@@ -31,9 +32,15 @@ export function Incident() {
   );
 }
 
+const REPAIR = ["repair"] as const;
+const NOTHING: readonly "repair"[] = [];
+
 function IncidentOf({ row }: { row: Row }) {
   const [repairing, setRepairing] = useState(false);
   const { cause } = row;
+  const byMachine =
+    row.repair !== null && row.state === "open" && !row.repair.automatic && !row.repair.first;
+  useAsked(byMachine ? REPAIR : NOTHING, () => setRepairing(true));
   return (
     <div className="stack">
       <Heading
@@ -44,7 +51,7 @@ function IncidentOf({ row }: { row: Row }) {
         }
         subtitle={<Summary row={row} />}
       >
-        {row.repair && row.state === "open" && !row.repair.automatic && !row.repair.first && (
+        {byMachine && (
           <button type="button" className="button main" onClick={() => setRepairing(true)}>
             Repair…
           </button>

@@ -8,6 +8,8 @@ import { MoreButton } from "../../parts/MoreButton";
 import { State } from "../../parts/State";
 import { formatDuration } from "../../parts/durations";
 import { Since, Time } from "../../parts/Time";
+import { Visit } from "../../parts/recent";
+import { useAsked } from "../../parts/useAsked";
 import { many } from "../../parts/words";
 import { Cancel, Retry } from "./acts";
 import { axisOf } from "./attempts";
@@ -38,6 +40,7 @@ export function Run() {
   const attempt = params.get("attempt");
   return (
     <div className="stack">
+      <Visit />
       {response.error && <Refusal problem={response.error} stale />}
       <Top run={first} attempts={attempts} />
       {first.unpublished > 0 && <Failures run={first} />}
@@ -51,9 +54,14 @@ export function Run() {
   );
 }
 
+const CANCEL = ["cancel"] as const;
+const NOTHING: readonly "cancel"[] = [];
+
 function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
   const [dialog, setDialog] = useState<"retry" | "cancel" | null>(null);
   const over = run.finished_at !== null;
+  const cancels = run.state === "running" && run.kind !== BY_ITSELF;
+  useAsked(cancels ? CANCEL : NOTHING, setDialog);
   return (
     <>
       <Heading
@@ -74,7 +82,7 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
             Retry what failed…
           </button>
         )}
-        {run.state === "running" && run.kind !== BY_ITSELF && (
+        {cancels && (
           <button type="button" className="button" onClick={() => setDialog("cancel")}>
             Cancel…
           </button>

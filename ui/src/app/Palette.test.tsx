@@ -1,0 +1,102 @@
+import { screen, waitFor } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { beforeEach, expect, test } from "vitest";
+import { queries } from "../api/responses";
+import { visit } from "../parts/recent";
+import { addressServer, serverOfTests } from "../testing/server";
+import { renderAt } from "../testing/render";
+import { Palette } from "./Palette";
+
+addressServer();
+const server = serverOfTests();
+beforeEach(() => queries.clear());
+
+const PAUSE = { act: "pause", kind: "source", name: "carrier/a", detail: "source, owner core" };
+const BACKFILL = { act: "backfill", kind: "asset", name: "late", detail: "asset, owner core" };
+const CARRIER = { kind: "source", name: "carrier/a", of: null, said: "" };
+
+function answer(query: string, acts: readonly object[], found: readonly object[] = []) {
+  server().answer("/api/v1/search", { body: { query, found, more: false } });
+  server().answer("/api/v1/possible-acts", { body: { query, acts, more: false } });
+}
+
+async function type(text: string) {
+  renderAt("/", <Palette close={() => undefined} />);
+  await userEvent.type(screen.getByRole("combobox"), text);
+}
+const options = () => screen.getAllByRole("option").map((option) => option.textContent);
+
+// Would catch: an order that is done at once, or one that leads to the page without its question.
+test("an order leads to the dialog that asks, and sends nothing itself", async () => {
+  answer("pause car", [PAUSE], [CARRIER]);
+  await type("pause car");
+  await screen.findByText("Pause carrier/a…");
+  expect(options()[0]).toContain("Pause carrier/a…");
+  await userEvent.keyboard("{Enter}");
+  await waitFor(() =>
+    expect(screen.getByLabelText("Address")).toHaveTextContent("/sources/carrier%2Fa?act=pause"),
+  );
+  expect(server().received.every((request) => request.method === "GET")).toBe(true);
+});
+
+// Would catch: an act before the thing that is called so.
+test("a name finds the thing first, then what can be done to it", async () => {
+  answer("carrier", [PAUSE], [CARRIER]);
+  await type("carrier");
+  await screen.findByText("Pause carrier/a…");
+  await waitFor(() =>
+    expect(options()).toEqual(["carrier/asource", "Pause carrier/a…source, owner core"]),
+  );
+});
+
+// Would catch: days that are looked for as a name, or lost on the way to the plan.
+test("a backfill keeps its days", async () => {
+  answer("backfill late", [BACKFILL]);
+  await type("backfill late from 2025-03-01 to 2025-03-03");
+  await screen.findByText("Backfill late from 2025-03-01 to 2025-03-03…");
+  await userEvent.keyboard("{Enter}");
+  await waitFor(() =>
+    expect(screen.getByLabelText("Address")).toHaveTextContent(
+      "/backfills/new?select=late&from=2025-03-01&to=2025-03-03",
+    ),
+  );
+});
+
+// Would catch: the act of an earlier text that Enter chooses before the server has answered.
+test("acts of an earlier text aren't offered", async () => {
+  answer("pause", [PAUSE]);
+  await type("pause x");
+  await waitFor(() => expect(server().received.length).toBeGreaterThan(2));
+  expect(screen.queryByText("Pause carrier/a…")).toBeNull();
+});
+
+test("open INC-3 searches for INC-3", async () => {
+  answer("open INC-3", [], [{ kind: "incident", name: "INC-3", of: null, said: "late" }]);
+  await type("open INC-3");
+  await screen.findByText("INC-3");
+  const searched = server().received.filter(({ path }) => path === "/api/v1/search");
+  expect(searched.at(-1)?.query.get("q")).toBe("INC-3");
+});
+
+// Would catch: a setting that only a reload shows.
+test("a setting is changed at once", async () => {
+  answer("density comp", []);
+  await type("density comp");
+  await userEvent.keyboard("{Enter}");
+  expect(document.documentElement.dataset.density).toBe("compact");
+  delete document.documentElement.dataset.density;
+});
+
+// Would catch: things that another person of this browser has looked at.
+test("an empty palette offers what this person has looked at last", async () => {
+  server().answer("/api/v1/status", { body: { project: "shop" } });
+  server().answer("/api/v1/session", { body: { who: "user:ana" } });
+  visit('headrace-recent ["shop","user:ana"]', "/sources/carrier%2Fa");
+  visit('headrace-recent ["shop","user:ana"]', "/backfills/new");
+  visit('headrace-recent ["shop","user:bob"]', "/incidents/INC-1");
+  renderAt("/", <Palette close={() => undefined} />);
+  await screen.findByText("carrier/a");
+  expect(options()[0]).toBe("carrier/asource · recent");
+  expect(options().join()).not.toContain("INC-1");
+  expect(options().join()).not.toContain("backfills/new");
+});

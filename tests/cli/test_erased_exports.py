@@ -197,6 +197,80 @@ def test_a_file_behind_a_link_is_named(bank: Project) -> None:
     assert link.is_symlink() and b"C-77310" in moved.read_bytes()
 
 
+def test_what_somebody_deleted_is_not_written_again(bank: Project) -> None:
+    """Would catch: a file or a database that comes back by an erasure, and a certificate that says
+    that it was written."""
+    for name in ("out/people.csv", "out/book.xlsx", "warehouse.db"):
+        (bank.root / name).unlink()
+    plan = of_export(bank.json("erase", "request-17", "--where", WHERE, "--dry-run"))
+    places = of_export(erase(bank))
+    for name in ("out/people.csv", "out/book.xlsx", "warehouse.db"):
+        assert not (bank.root / name).exists()
+    gone = "not there any more, so not written again: "
+    for response in (plan, places):
+        assert "without these rows: out/clean.csv; " in response["files"]["why"]
+        assert f"{gone}out/people.csv" in response["files"]["why"]
+        assert response["books"]["why"] == f"{gone}out/book.xlsx"
+    assert places["tables"]["why"] == f"{gone}warehouse.clean, warehouse.people"
+    assert {row["action"] for row in places.values()} == {"erased"}
+    assert len(rows(bank.root / "out/clean.csv")) == 2
+    assert of_export(bank.json("erase", "request-17", "--where", WHERE, "--dry-run")) == {}
+
+
+def test_a_table_that_somebody_dropped_is_not_made_again(bank: Project) -> None:
+    """Would catch: an empty table where others expect none."""
+    with sqlite3.connect(bank.root / "warehouse.db") as db:
+        db.execute("drop table people")
+    why = of_export(erase(bank))["tables"]["why"]
+    assert "these rows: warehouse.clean; not there" in why and why.endswith("warehouse.people")
+    with sqlite3.connect(bank.root / "warehouse.db") as db:
+        names = {name for (name,) in db.execute("select name from sqlite_master")}
+    assert "people" not in names and len(table(bank, "clean")) == 2
+
+
+def test_a_file_with_another_content_is_named(bank: Project) -> None:
+    """Would catch: an erasure that writes over what another export, or a person, has put there
+    since."""
+    path = bank.root / "out/people.csv"
+    path.write_text("C-77310, edited by hand\n")
+    places = of_export(erase(bank))
+    assert path.read_text() == "C-77310, edited by hand\n"
+    assert places["files"]["action"] == "kept" and places["books"]["action"] == "erased"
+    assert "out/people.csv has another content than was exported" in places["files"]["why"]
+    assert "headrace run files --partition '*' --again" in places["files"]["why"]
+    bank.text("run", "files", "--partition", "*", "--again", "--reason", "edited")
+    assert {row["action"] for row in of_export(erase(bank)).values()} == {"erased"}
+    assert b"C-77310" not in path.read_bytes()
+
+
+def test_a_folder_that_is_not_there_is_named(bank: Project) -> None:
+    """Would catch: files on a disk that isn't mounted, which count as deleted; a folder that is
+    made, and hides them when the disk is back."""
+    out, unmounted = bank.root / "out", bank.root / "unmounted"
+    out.rename(unmounted)
+    places = of_export(erase(bank))
+    assert not out.exists()
+    assert {name: row["action"] for name, row in places.items()} == {
+        "files": "kept", "books": "kept", "views": "kept", "tables": "erased",
+    }  # fmt: skip
+    assert "the folder of out/book.xlsx isn't there" in places["books"]["why"]
+    unmounted.rename(out)
+    assert {row["action"] for row in of_export(erase(bank)).values()} == {"erased"}
+    assert len(rows(out / "people.csv")) == 2
+
+
+def test_an_export_that_is_killed_between_two_files_is_written_again(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a file that counts as changed by somebody, because it was written already."""
+    with monkeypatch.context() as armed:
+        armed.setenv("HEADRACE_FAULT", f"{FaultPoint.EXPORT_RENAMED}:1=kill")
+        places = of_export(erase(bank))
+    assert places["files"]["action"] == places["books"]["action"] == "kept"
+    assert {row["action"] for row in of_export(erase(bank)).values()} == {"erased"}
+    assert [len(rows(bank.root / f"out/{name}.csv")) for name in ("people", "clean")] == [2, 2]
+
+
 @pytest.mark.parametrize("point", [FaultPoint.ERASURE_BEGUN, FaultPoint.ERASURE_EXPORTED])
 def test_a_killed_erasure_of_exports_is_continued(
     bank: Project, point: FaultPoint, warm_fork_servers: None

@@ -5,8 +5,10 @@ formats differ in.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
+import shutil
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -157,14 +159,18 @@ class TestCsv(FileContract):
         assert isinstance(outcome, FailedOutcome)
         assert outcome.error.kind == "resources"
 
-    def test_a_full_disk(self, bench: Bench) -> None:
+    def test_a_full_disk(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         """Would catch: a file cut short that is taken for the whole."""
         bench.export(self.declared(), bench.rows(ORDERS))
         (bench.root / "exports/full").mkdir()
         target = {"to": "exports/full/delays_{date:%Y-%m-%d}.csv"}
         task = bench.task(target, bench.rows(ORDERS), attempt="1.77")
-        _, _, temporary = _temporary_of(bench, "full/delays_2013-02-11.csv", "1.77")
-        temporary.symlink_to("/dev/full")
+
+        def full(source: Any, copy: Any, length: int) -> None:
+            with open("/dev/full", "wb", buffering=0) as device:  # noqa: PTH123
+                device.write(source.read(length))
+
+        monkeypatch.setattr(shutil, "copyfileobj", full)
         message = self.failed(bench.perform(task), "destination_unavailable")
         assert "No space left" in message
         assert list((bench.root / "exports/full").iterdir()) == []
@@ -182,14 +188,6 @@ class TestCsv(FileContract):
         )
         assert outcome.state == "failed"
         assert "canary-77" not in repr(outcome)
-
-
-def _temporary_of(bench: Bench, target: str, attempt: str) -> tuple[str, str, Path]:
-    import hashlib
-
-    folder, _, name = target.rpartition("/")
-    mark = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return folder, name, bench.root / "exports" / folder / f".headrace-{mark}-{attempt}.tmp"
 
 
 class TestParquet(FileContract):
@@ -401,3 +399,21 @@ def test_formulas_are_escaped_where_that_is_asked_for(export_bench: Bench) -> No
     export_bench.export({**target, "csv": {"escape_formulas": False}}, rows)
     with (export_bench.root / target["to"]).open(newline="", encoding="utf-8") as file:
         assert [row[1] for row in csv.reader(file)][1:] == [*texts, ""]
+
+
+def test_a_link_in_place_of_the_unfinished_file_is_not_followed(export_bench: Bench) -> None:
+    """Would catch: asset code that may write to the folder of an export, and has the worker write
+    over a file of the state by a link."""
+    victim = export_bench.root / "victim"
+    victim.write_text("state")
+    folder = export_bench.root / "out"
+    folder.mkdir()
+    task = export_bench.task(
+        {"to": "out/rows.csv"}, export_bench.rows("select 1 as n"), attempt="1.7"
+    )
+    mark = hashlib.sha256(b"rows.csv").hexdigest()[:16]
+    (folder / f".headrace-{mark}-1.7.tmp").symlink_to(victim)
+    export_bench.perform(task)
+    assert victim.read_text() == "state"
+    assert (folder / "rows.csv").read_text() == "n\n1\n"
+    assert [path.name for path in folder.iterdir()] == ["rows.csv"]

@@ -79,7 +79,9 @@ def erase_export(
         after={
             "interval": interval,
             "rows": lost,
-            "targets": {str(item["target"]): item["sha256"] for item in manifest},
+            "targets": {
+                str(item["target"]): item["sha256"] for item in manifest if not item.get("gone")
+            },
             "attempts": {f"{before.epoch}.{before.n}": lost},
         },
     )

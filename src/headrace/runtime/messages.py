@@ -408,6 +408,8 @@ class ExportTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     handed: Handed | None = None
     erases: int = 0
     """The epoch of the leader at an erasure, which writes again what `attempt` wrote; 0: none."""
+    replaces: dict[str, str] = msgspec.field(default_factory=dict)
+    """At an erasure: each target that `attempt` wrote, with the hash of its content."""
 
 
 class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prune"):

@@ -55,6 +55,8 @@ class ExportToErase(msgspec.Struct, frozen=True):
     targets: tuple[str, ...]
     why: str = ""
     task: ExportTask | None = None
+    gone: tuple[str, ...] = ()
+    """Targets that are files and aren't there any more, so that none is written."""
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -93,11 +95,19 @@ class _Lookup:
             snapshot,
         )
         reads = tuple(msgspec.structs.replace(data, rows=None) for data in task.reads)
-        return msgspec.structs.replace(task, reads=reads)
+        hashes = {str(item["target"]): str(item["sha256"]) for item in newest.manifest}
+        return msgspec.structs.replace(task, reads=reads, replaces=hashes)
 
     def links(self, targets: Iterable[str]) -> list[str]:
         """Return the files that are links: writing one again leaves the file behind it."""
         return [name for name in targets if (self._root / name).is_symlink()]
+
+    def gone(self, consumer: Consumer, targets: Iterable[str]) -> tuple[str, ...]:
+        """Return the local files that aren't there any more."""
+        path = (consumer.export or {}).get("to", "://")
+        if "://" in path:
+            return ()
+        return tuple(name for name in targets if not os.path.lexists(self._root / name))
 
     def as_written(self, consumer: Consumer, newest: NewestExport) -> ExportTask:
         """Return the task that writes what the export has read. Raises Undeliverable."""
@@ -173,7 +183,7 @@ def _examined(lookup: _Lookup, consumer: Consumer, newest: NewestExport) -> Expo
     if links:
         why = "it is a link to a file that somebody put elsewhere: delete that file and the link"
         return msgspec.structs.replace(result, targets=tuple(links), why=f"{why}, then {again}")
-    return msgspec.structs.replace(result, task=task)
+    return msgspec.structs.replace(result, task=task, gone=lookup.gone(consumer, newest.targets))
 
 
 def _targets(consumer: Consumer, task: ExportTask) -> set[str]:
@@ -216,7 +226,7 @@ def place_rows(exports: Iterable[ExportToErase]) -> list[ErasedPlaceRow]:
                     item.consumer, item.interval, item.publication, KEPT if item.why else ERASED,
                     -1, f"{_named(item.targets)}: {item.why}" if item.why else "",
                 ),
-                item.targets,
+                [*map(stored.as_gone, item.gone), *sorted({*item.targets} - {*item.gone})],
             )
             for item in exports
         ]
@@ -225,11 +235,11 @@ def place_rows(exports: Iterable[ExportToErase]) -> list[ErasedPlaceRow]:
 
 def erased_rows(exports: Iterable[ErasedExport]) -> list[ErasedPlaceRow]:
     """Return what was done to exports as places."""
-    return _rows([(item, tuple(filter(None, item.why.split("\n")))) for item in exports])
+    return _rows([(item, [*filter(None, item.why.split("\n"))]) for item in exports])
 
 
-def _rows(exports: Sequence[tuple[ErasedExport, tuple[str, ...]]]) -> list[ErasedPlaceRow]:
-    groups: dict[tuple[str, str, str], list[tuple[ErasedExport, tuple[str, ...]]]] = {}
+def _rows(exports: Sequence[tuple[ErasedExport, list[str]]]) -> list[ErasedPlaceRow]:
+    groups: dict[tuple[str, str, str], list[tuple[ErasedExport, list[str]]]] = {}
     for item, targets in exports:
         action = ERASED if item.state == ERASED else KEPT
         why = "" if action == ERASED else item.why
@@ -245,10 +255,21 @@ def _rows(exports: Sequence[tuple[ErasedExport, tuple[str, ...]]]) -> list[Erase
                 partitions=[item.interval for item, _ in items],
                 rows=rows if action == ERASED and rows >= 0 else None,
                 action=action,
-                why=why or f"exported, and written again without these rows: {_named(names)}",
+                why=why or _done(names),
             )
         )
     return results
+
+
+def _done(names: Iterable[str]) -> str:
+    """Return what an erasure does to targets, of which some may not be there any more."""
+    gone, written = stored.gone_and_written(names)
+    parts = []
+    if written:
+        parts.append(f"exported, and written again without these rows: {_named(written)}")
+    if gone:
+        parts.append(f"not there any more, so not written again: {_named(gone)}")
+    return "; ".join(parts)
 
 
 def _named(targets: Iterable[str]) -> str:

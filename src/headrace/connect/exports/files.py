@@ -28,6 +28,7 @@ from headrace.connect.exports.registry import (
 from headrace.connect.filesystems import StorageLocation, errors_as_unavailable, open_location
 from headrace.faults import FaultPoint, reached
 from headrace.model.exports import ASSET_PLACEHOLDER, ExportFormat, path_of
+from headrace.model.partitions import command_line
 
 # The name of an export while it is written: readers don't mistake it for a complete file, and a
 # later attempt recognises the remains of an earlier one.
@@ -78,6 +79,22 @@ def send_files(assignment: Assignment, files: Sequence[WrittenFile], around: Sur
                 place.filesystem.put_file(str(file.path), place.inside(f"{place.url}/{name}"))
         else:
             _move_in(file, place, name, assignment, around)
+
+
+def _to_send(
+    assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings
+) -> list[WrittenFile]:
+    """Return the files, with those marked that an erasure doesn't find at their URL any more."""
+    if not assignment.erases:
+        return list(files)
+    results = []
+    for file in files:
+        folder, _, name = file.target.rpartition("/")
+        with _remote_errors(), errors_as_unavailable(file.label):
+            place = open_location(folder, around.connection, around.secrets)
+            there = place.filesystem.exists(place.inside(f"{place.url}/{name}"))
+        results.append(file._replace(gone=not there))
+    return results
 
 
 def _move_in(
@@ -133,6 +150,9 @@ class WrittenFile(NamedTuple):
     label: str
     """The target in a form that may be shown, without secrets."""
     portions: tuple[Portion, ...]
+    sha256: str
+    gone: bool = False
+    """Whether an erasure leaves it out, because its target isn't there any more."""
 
 
 def export_files(
@@ -147,9 +167,10 @@ def export_files(
     reached(FaultPoint.EXPORT_WRITTEN)
     try:
         if "://" in (assignment.export.path or ""):
-            send_files(assignment, files, around)
+            files = _to_send(assignment, files, around)
+            send_files(assignment, [file for file in files if not file.gone], around)
         else:
-            _publish_files(assignment, files, around)
+            files = _publish_files(assignment, files, around)
         return tuple(_written(file) for file in files)
     finally:
         for file in files:
@@ -177,21 +198,24 @@ def _make(
         path.unlink(missing_ok=True)
         raise
     start, asset = assignment.start, portions[0].asset
-    return WrittenFile(
-        path, path_of(export.path, start, asset), path_of(assignment.label, start, asset), portions
-    )
+    target, label = path_of(export.path, start, asset), path_of(assignment.label, start, asset)
+    return WrittenFile(path, target, label, portions, _hash_of(path))
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _written(written_file: WrittenFile) -> Written:
-    with written_file.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     asset = written_file.portions[0].asset if len(written_file.portions) == 1 else ""
     return Written(
         written_file.label,
         asset,
         written_file.path.stat().st_size,
-        digest,
+        written_file.sha256,
         sum(portion.rows for portion in written_file.portions),
+        written_file.gone,
     )
 
 
@@ -200,23 +224,90 @@ def _written(written_file: WrittenFile) -> Written:
 
 def _publish_files(
     assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings
-) -> None:
-    staged: list[tuple[Path, Path]] = []
+) -> list[WrittenFile]:
+    """Put files in place; return them, with those that an erasure leaves out marked."""
+    before = _replaced_files(assignment, files, around) if assignment.erases else {}
+    if assignment.erases:
+        files = [file._replace(gone=before[file.label] is None) for file in files]
+    staged: list[tuple[Path, Path, str]] = []
     try:
         for file in files:
             target = around.root / file.target
-            with _system_errors(file.label):
-                staged.append((_stage(file.path, target, assignment), target))
+            if not file.gone:
+                with _system_errors(file.label):
+                    staged.append((_stage(file.path, target, assignment), target, file.label))
         reached(FaultPoint.EXPORT_STAGED)
         with fence.lock_epoch(around.fence, assignment.leader):
-            for (temporary, target), file in zip(staged, files, strict=True):
-                with _system_errors(file.label):
+            for _, target, label in staged if assignment.erases else ():
+                _check_unchanged(target, label, before[label], assignment)
+            for temporary, target, label in staged:
+                with _system_errors(label):
                     temporary.replace(target)
                     _sync_folder(target.parent)
                 reached(FaultPoint.EXPORT_RENAMED)
     finally:
-        for temporary, _ in staged:
+        for temporary, _, _ in staged:
             temporary.unlink(missing_ok=True)
+    return list(files)
+
+
+# An erasure replaces a file only if it is the one that the export wrote: another export may have
+# replaced it since, and a file that somebody has deleted stays deleted.
+
+_FileState = tuple[int, int, int, int]
+
+
+def _replaced_files(
+    assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings
+) -> dict[str, _FileState | None]:
+    """Return what tells each file's content apart, by label; None for a file that isn't there.
+
+    Raises ExportFailed for another content than was exported, and without the folder.
+    """
+    results: dict[str, _FileState | None] = {}
+    for file in files:
+        target = around.root / file.target
+        with _system_errors(file.label):
+            if not target.parent.is_dir():
+                raise unavailable(f"the folder of {file.label} isn't there: make it if it is empty")
+            state = results[file.label] = _state_of(target)
+            expected = (assignment.replaces.get(file.label), file.sha256)
+            if state is not None and _hash_of(target) not in expected:
+                raise _another_content(assignment, file.label)
+    return results
+
+
+def _check_unchanged(
+    target: Path, label: str, before: _FileState | None, assignment: Assignment
+) -> None:
+    with _system_errors(label):
+        if _state_of(target) != before:
+            raise _another_content(assignment, label)
+
+
+def _state_of(target: Path) -> _FileState | None:
+    try:
+        status = target.lstat()
+    except FileNotFoundError:
+        return None
+    return status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _another_content(assignment: Assignment, label: str) -> ExportFailed:
+    again = command_line(
+        "run",
+        assignment.consumer,
+        "--partition",
+        assignment.interval,
+        "--again",
+        "--reason",
+        "TEXT",
+    )
+    return ExportFailed(
+        f"{label} has another content than was exported: somebody has changed it, or another export"
+        " replaces it",
+        hint=f"{again} exports it again; or delete it",
+    )
 
 
 def _stage(source: Path, target: Path, assignment: Assignment) -> Path:
@@ -232,7 +323,8 @@ def _stage(source: Path, target: Path, assignment: Assignment) -> Path:
         (target.parent / name).unlink(missing_ok=True)
     temporary = target.parent / unfinished_name(target.name, assignment)
     try:
-        with source.open("rb") as read, temporary.open("wb") as out:
+        temporary.unlink(missing_ok=True)  # also a link that somebody has put there
+        with source.open("rb") as read, temporary.open("xb") as out:
             shutil.copyfileobj(read, out, 1 << 20)
             out.flush()
             os.fsync(out.fileno())

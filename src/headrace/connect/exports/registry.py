@@ -100,7 +100,12 @@ class Assignment(msgspec.Struct, frozen=True):
     label: str
     """The target in a form that may be shown, before its date and asset are inserted."""
     erases: int = 0
-    """The epoch of the leader at an erasure, which writes the attempt's export again; 0: none."""
+    """The epoch of the leader at an erasure, which writes the attempt's export again; 0: none.
+
+    Such an export replaces what the attempt wrote, and makes nothing that isn't there any more.
+    """
+    replaces: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """At an erasure: each target that the attempt wrote, with the hash of its content."""
 
     @property
     def leader(self) -> int:
@@ -122,7 +127,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     secrets: Secrets
 
 
-class Written(msgspec.Struct, frozen=True):
+class Written(msgspec.Struct, frozen=True, omit_defaults=True):
     """A file or table that was written.
 
     `sha256` is the hash of the file's bytes or the table's rows.
@@ -133,6 +138,8 @@ class Written(msgspec.Struct, frozen=True):
     size: int
     sha256: str
     rows: int
+    gone: bool = False
+    """Whether an erasure left it out because it isn't there any more."""
 
 
 FileWriter = Callable[

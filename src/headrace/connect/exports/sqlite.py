@@ -24,7 +24,13 @@ from headrace.connect.exports.registry import (
     exports_to,
     unavailable,
 )
-from headrace.connect.exports.tables import LEDGER, ExportRecord, ExportTarget, export_tables
+from headrace.connect.exports.tables import (
+    LEDGER,
+    ExportRecord,
+    ExportTarget,
+    export_tables,
+    gone,
+)
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
 
@@ -65,6 +71,10 @@ def write(
             "this file lies where Headrace keeps its own state",
             hint="name a file outside of .headrace",
         )
+    if assignment.erases and not path.exists():
+        if not path.parent.is_dir():
+            raise unavailable(f"the folder of {path.name} isn't there: make it if it is empty")
+        return gone(assignment, portions)
     with _translated_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)

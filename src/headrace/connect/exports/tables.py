@@ -115,6 +115,8 @@ def export_tables(
     target: ExportTarget, assignment: Assignment, portions: Sequence[Portion], around: Surroundings
 ) -> tuple[Written, ...]:
     """Replace an interval's rows, in one table per read. Raises ExportFailed, WriterFenced."""
+    if assignment.erases and target.columns(LEDGER) is None:
+        return gone(assignment, portions)
     with target.transaction():
         if any(_is_ours(target, schema) for schema in _schemas(assignment.export.table or "")):
             raise ExportFailed(
@@ -124,13 +126,32 @@ def export_tables(
         _make_ledger(target)
         owned = _owned(target, assignment)
         written = tuple(
-            _replace(target, assignment, portion, around, owned=owned) for portion in portions
+            _gone(assignment, portion)
+            if _is_gone(target, assignment, portion)
+            else _replace(target, assignment, portion, around, owned=owned)
+            for portion in portions
         )
         reached(FaultPoint.EXPORT_COMMITTING)
         with fence.lock_epoch(around.fence, assignment.leader):
             target.commit()
         reached(FaultPoint.EXPORT_COMMITTED)
     return written
+
+
+def gone(assignment: Assignment, portions: Sequence[Portion]) -> tuple[Written, ...]:
+    """Return tables that an erasure leaves out, because they aren't there any more."""
+    return tuple(_gone(assignment, portion) for portion in portions)
+
+
+def _is_gone(target: ExportTarget, assignment: Assignment, portion: Portion) -> bool:
+    """Whether an erasure leaves a table out, because it isn't there any more."""
+    table = (assignment.export.table or "").replace(ASSET_PLACEHOLDER, portion.asset)
+    return bool(assignment.erases) and target.columns(table) is None
+
+
+def _gone(assignment: Assignment, portion: Portion) -> Written:
+    name = assignment.label.replace(ASSET_PLACEHOLDER, portion.asset)
+    return Written(name, portion.asset, 0, "", portion.rows, gone=True)
 
 
 def _schemas(table: str) -> tuple[str, ...]:

@@ -164,6 +164,7 @@ def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
         take_over=task.take_over,
         label=declared.label,
         erases=task.erases,
+        replaces=task.replaces,
     )
     rows = [data.rows or 0 for data in task.reads]
     around = Surroundings(

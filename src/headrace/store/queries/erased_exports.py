@@ -12,10 +12,14 @@ from headrace.store.transaction import Transaction
 WAITING, ERASED, KEPT = "waiting", "erased", "kept"
 
 
+_GONE = " (gone)"
+
+
 class ErasedExport(NamedTuple):
     """One interval of an export: `rows` were in it and aren't any more.
 
-    `why` says why it was kept; of an erased one it names the files or tables, one a line.
+    `why` says why it was kept; of an erased one it names the files or tables, one a line. Those
+    that weren't there any more are marked (`as_gone`).
     """
 
     consumer: str
@@ -46,6 +50,20 @@ class NewestExport(NamedTuple):
     def rows(self) -> int:
         """The number of exported rows."""
         return sum(int(item["rows"]) for item in self.manifest)
+
+
+def as_gone(target: str) -> str:
+    """Return a target with the mark of one that isn't there any more."""
+    return f"{target}{_GONE}"
+
+
+def gone_and_written(targets: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the marked targets, without their marks, and the others."""
+    gone: list[str] = []
+    written: list[str] = []
+    for name in targets:
+        (gone if name.endswith(_GONE) else written).append(name.removesuffix(_GONE))
+    return gone, written
 
 
 def newest_exports(tx: Transaction, consumer: str) -> list[NewestExport]:
@@ -120,7 +138,12 @@ def erase(
         (rows, msgspec.json.encode(manifest).decode(), publication),
     )
     wait_for(tx, erasure, [export])
-    targets = "\n".join(sorted(str(item["target"]) for item in manifest))
+    targets = "\n".join(
+        sorted(
+            as_gone(item["target"]) if item.get("gone") else str(item["target"])
+            for item in manifest
+        )
+    )
     _set(tx, erasure, export, ERASED, rows, targets)
     return True
 

@@ -128,6 +128,51 @@ def test_a_source_that_is_gone_is_still_classified_in_rows_made_of_it(
     assert [row.keys() for row in reader.rows("read", "codes")] == [{"day", "city"}]
 
 
+def test_the_last_classified_source_is_no_exception(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: clear values once nothing that is still declared is classified, in reads and in
+    exports; and limits for people who may see everything."""
+    (bank.root / "sources/cities.yaml").write_text(
+        "source: cities\nowner: core\npartition: day\nfiles: cities_{date:%Y-%m-%d}.csv\n"
+    )
+    (bank.root / "cities_2026-03-01.csv").write_text("city,day\nBonn,2026-03-01\n")
+    bank.text("apply", "--yes")
+    bank.text("tick")
+    reader = Reader(bank, monkeypatch)
+    (bank.root / "sources/people.yaml").unlink()
+    changed(bank, "select cast(day as date) as day, 'x' as code, city from cities\n")
+    (bank.root / "consumers.yaml").write_text(
+        "- {consumer: report, owner: core, reads: [codes], due: '+9h', since: 2026-03-01,\n"
+        "   export: {to: 'out/{asset}_{date:%Y-%m-%d}.csv'}}\n"
+    )
+    bank.text("apply", "--yes", "--keep", "codes", "--reason", "the rows are right")
+    assert [row.keys() for row in reader.rows("read", "codes")] == [{"day", "city"}]
+    assert [row.keys() for row in reader.rows("read", "live")] == [{"day"}]
+    assert bank.json("read", "codes")["rows"][0]["code"] == "a" + CLEAR, "an admin reads it"
+    bank.text("tick")
+    (text,) = [path.read_text() for path in (bank.root / "out").iterdir()]
+    assert text == "day,city\n2026-03-01,Bonn\n"
+
+
+def test_columns_of_a_project_that_classifies_nothing_stay_as_they_are(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a declaration that no longer classifies a column, and hides it nevertheless."""
+    source = bank.root / "sources/people.yaml"
+    source.write_text(source.read_text().partition("columns:")[0])
+    changed(bank, PLAIN)
+    assert bank.json("plan")["unclassified"] == ["people.iban"]
+    assert "not classified any more: people.iban; shown in the clear" in bank.text("plan")
+    bank.text("apply", "--yes", "--keep", "codes", "--reason", "the rows are right")
+    assert bank.json("plan")["unclassified"] == []
+    reader = Reader(bank, monkeypatch)
+    monkeypatch.setattr(f"{__name__}.CLEAR", "nothing")
+    assert [row.keys() for row in reader.rows("read", "codes")] == [
+        {"day", "code", "account", "city"}
+    ]
+
+
 def test_exports_leave_out_what_earlier_code_limited(bank: Project) -> None:
     """Would catch: an export of kept rows, declared after the query was changed."""
     changed(bank, PLAIN)
@@ -139,3 +184,23 @@ def test_exports_leave_out_what_earlier_code_limited(bank: Project) -> None:
     bank.text("tick")
     (text,) = [path.read_text() for path in (bank.root / "out").iterdir()]
     assert CLEAR not in text and text.splitlines()[0] == "day,account,city"
+
+
+def test_rows_keep_their_limits_under_a_new_name(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: earlier code that isn't found because its asset had another name."""
+    reader = Reader(bank, monkeypatch)
+    masked = reader.rows("read", "codes")[0]["account"]
+    (bank.root / "assets/codes.sql").unlink()
+    (bank.root / "assets/numbers.sql").write_text(
+        "/* headrace\nowner: core\nrenamed_from: codes\npartition: {by: day, column: day}\n*/\n"
+        + PLAIN
+    )
+    view = bank.root / "assets/live.sql"
+    view.write_text(view.read_text().replace("codes", "numbers"))
+    bank.text("apply", "--yes", "--keep", "numbers", "--reason", "the rows are right")
+    assert [row.keys() for row in reader.rows("read", "numbers")] == [{"day", "account", "city"}]
+    assert reader.rows("read", "numbers")[0]["account"] == masked
+    assert [row.keys() for row in reader.rows("read", "live")] == [{"day"}]
+    assert bank.json("read", "numbers")["rows"][0]["code"] == "a" + CLEAR, "an admin reads it"

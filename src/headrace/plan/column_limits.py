@@ -118,7 +118,7 @@ class ClassifiedLimits:
 
     def of(self, node: str, earlier: frozenset[tuple[str, str]] = frozenset()) -> ColumnLimits:
         """Return the limits of a node; columns in `earlier` are left out, and what has them."""
-        if not self.roots.classified:
+        if not self.roots.classified and not earlier:
             return ColumnLimits()
         if earlier:
             return self._of(node, LimitRoots(earlier, self.roots.classified))

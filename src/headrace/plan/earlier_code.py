@@ -8,6 +8,7 @@ older than `restate_within`), and a read of an older snapshot shows them for as 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from headrace.plan.column_limits import ColumnLimits, LimitRoots, all_classified, limits_of
@@ -16,11 +17,16 @@ from headrace.plan.impact import Lineage
 from headrace.plan.node_graph import NodeGraph
 
 
-class Code(NamedTuple):
-    """A compiled version with its lineage."""
+class Code:
+    """A compiled version; its lineage is read when it is needed."""
 
-    compiled: Compiled
-    lineage: Lineage | None
+    def __init__(self, compiled: Compiled, lineage: Callable[[], Lineage | None]) -> None:
+        self.compiled, self._lineage = compiled, lineage
+
+    @cached_property
+    def lineage(self) -> Lineage | None:
+        """The lineage of its columns."""
+        return self._lineage()
 
 
 class StoredVersions(NamedTuple):
@@ -30,6 +36,8 @@ class StoredVersions(NamedTuple):
     """Version → the fingerprint of each node's code."""
     load: Callable[[int], Code | None]
     """Version → its code; None if it isn't stored any more."""
+    since: Callable[[int], Sequence[int]]
+    """Version → this version and all later ones, newest first."""
 
 
 class EarlierCode:
@@ -40,6 +48,7 @@ class EarlierCode:
         self._code, self._graph = code, graph
         self._changed: dict[int, frozenset[str]] = {}
         self._loaded: dict[int, Code | None] = {}
+        self._names: dict[tuple[str, int], str | None] = {}
 
     def limited(
         self, node: str, versions: Sequence[int], stored: StoredVersions, roots: LimitRoots
@@ -53,9 +62,35 @@ class EarlierCode:
             changed = self._changed_since(version, stored)
             if changed and not changed.isdisjoint(self._graph.upstream([node])):
                 earlier = self._code_of(version, stored)
-                if earlier is not None and node in earlier.compiled.nodes:
-                    columns |= _limited_in(self._code, earlier, node, roots)
+                if earlier is not None:
+                    former = self._name_in(version, node, stored)
+                    columns |= _limited_in(self._code, earlier, node, former, roots)
         return frozenset(columns)
+
+    def _name_in(self, version: int, node: str, stored: StoredVersions) -> str | None:
+        """Return the name that a node had in a version; None if that can't be told."""
+        earlier = self._code_of(version, stored)
+        if earlier is None or node in earlier.compiled.nodes:
+            return node
+        if (node, version) not in self._names:
+            self._names[node, version] = self._traced(version, node, stored)
+        return self._names[node, version]
+
+    def _traced(self, version: int, node: str, stored: StoredVersions) -> str | None:
+        """Follow the names of a node back to a version, by `renamed_from` in each later one."""
+        name, project = node, self._code.compiled.project
+        for number in stored.since(version):
+            code = stored.load(number)
+            if code is None:
+                return None
+            if name not in code.compiled.nodes:
+                asset = project.assets.get(name)
+                former = None if asset is None else asset.renamed_from
+                if former is None or former not in code.compiled.nodes:
+                    return None
+                name = former
+            project = code.compiled.project
+        return name
 
     def _changed_since(self, version: int, stored: StoredVersions) -> frozenset[str]:
         """Return the nodes whose code isn't that of a version."""
@@ -72,21 +107,50 @@ class EarlierCode:
         return self._loaded[version]
 
 
-def _limited_in(code: Code, earlier: Code, name: str, roots: LimitRoots) -> set[tuple[str, str]]:
-    gone = {
-        at: value
-        for at, value in all_classified(earlier.compiled.project).items()
-        if code.compiled.project.source_or_asset(at[0]) is None
-    }
-    before = LimitRoots(roots.forbidden, {**roots.classified, **gone})
-    limits, now = _limits(earlier, before, name), _limits(code, roots, name)
+def _limited_in(
+    code: Code, earlier: Code, name: str, former: str | None, roots: LimitRoots
+) -> set[tuple[str, str]]:
+    """Return the columns of `name` that are limited by `earlier`, in which it was `former`."""
+    before = _roots_in(earlier, code, roots)
+    if not before.forbidden and not before.classified:
+        return set()
+    if former is None:
+        return _every_column(code, name)
+    limits, now = _limits(earlier, before, former), _limits(code, roots, name)
     if limits.opaque:
-        return {(name, column.lower()) for column in code.compiled.nodes[name].column_names or ()}
+        return _every_column(code, name)
     return {
         (name, column)
         for column in limits.names
         if column in limits.left_out or limits.masks[column] != now.masks.get(column)
     }
+
+
+def _every_column(code: Code, name: str) -> set[tuple[str, str]]:
+    return {(name, column.lower()) for column in code.compiled.nodes[name].column_names or ()}
+
+
+def _roots_in(earlier: Code, code: Code, roots: LimitRoots) -> LimitRoots:
+    """Return where limits begin in earlier code: also at nodes that are gone or renamed by now."""
+    project = code.compiled.project
+    new_names = {
+        asset.renamed_from: name
+        for name, asset in project.assets.items()
+        if asset.renamed_from is not None
+    }
+    classified = dict(roots.classified)
+    for (node, column), value in all_classified(earlier.compiled.project).items():
+        if project.source_or_asset(node) is None:
+            new_name = new_names.get(node)
+            if new_name is None or (new_name, column) in roots.classified:
+                classified[node, column] = value
+    renamed = {
+        (former, column)
+        for former, new_name in new_names.items()
+        for node, column in roots.forbidden
+        if node == new_name
+    }
+    return LimitRoots(roots.forbidden | renamed, classified)
 
 
 def _limits(code: Code, roots: LimitRoots, name: str) -> ColumnLimits:

@@ -23,6 +23,8 @@ def stored_versions(tx: Transaction, cache: Path | None) -> StoredVersions:
         if applied is None:
             return None
         compiled = msgspec.msgpack.decode(applied.compiled, type=Compiled)
-        return Code(compiled, compile_lineage(compiled, cache))
+        return Code(compiled, lambda: compile_lineage(compiled, cache))
 
-    return StoredVersions(partial(applied_versions.fingerprints, tx), load)
+    return StoredVersions(
+        partial(applied_versions.fingerprints, tx), load, partial(applied_versions.since, tx)
+    )

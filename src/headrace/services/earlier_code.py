@@ -49,5 +49,5 @@ def _earlier_code(session: ProjectSession, compiled: Compiled) -> EarlierCode:
     return cached_by_version(
         session,
         "earlier code",
-        lambda: EarlierCode(Code(compiled, session.lineage), node_graph(session, compiled)),
+        lambda: EarlierCode(Code(compiled, lambda: session.lineage), node_graph(session, compiled)),
     )

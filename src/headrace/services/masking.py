@@ -48,10 +48,14 @@ def column_limits(
     Without `access.yaml` that is none for local users. Over the network, nobody sees classified
     columns in the clear. With `past`, rows of older snapshots are read.
     """
-    roots = _roots(session, identity or session.identity, everything=over_network)
-    if not roots.forbidden and not roots.classified:
+    identity = identity or session.identity
+    roots = _roots(session, identity, everything=over_network)
+    limited = bool(roots.forbidden or roots.classified)
+    if not limited and not over_network and _reveals_all(session, identity):
         return ColumnLimits()
     earlier = limited_by_earlier_code(session, node, roots, past=past)
+    if not limited and not earlier:
+        return ColumnLimits()
     roots = LimitRoots(roots.forbidden | earlier, roots.classified)
     compiled = session.compiled
     names = None if compiled is None else compiled.nodes[node].column_names
@@ -224,6 +228,14 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
         for column, value in columns.items()
     }
     return LimitRoots(frozenset(forbidden), classified)
+
+
+def _reveals_all(session: ProjectSession, identity: Identity) -> bool:
+    """Whether an identity may see all values of the project, also those of nodes that are gone."""
+    rules = rules_of(session)
+    if rules is None and identity.kind is IdentityKind.LOCAL:
+        return True
+    return decision(session, rules, Permission.REVEAL, None, identity).allowed
 
 
 def _may_reveal(

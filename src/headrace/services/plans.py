@@ -23,6 +23,7 @@ from headrace.plan import (
     changes,
     comparison,
 )
+from headrace.plan.column_limits import all_classified
 from headrace.plan.comparison import SETTINGS
 from headrace.plan.contracts import contract_breaks
 from headrace.plan.impact import Impact, impacts
@@ -242,6 +243,7 @@ def prepare(
         estimate=None if cost.estimate is None else msgspec.to_builtins(cost.estimate),
         weakens=[_weakened(compiled, item) for item in planned.weakened],
         classified=_newly_classified(session, compiled, base.compiled, meant, lineage),
+        unclassified=_unclassified(compiled, base.compiled),
         removes=removals(session, compiled),
         rebuildable=early_removals(session, compiled),
         agreements=agreement_rows(session, base.compiled, compiled),
@@ -316,6 +318,18 @@ def _newly_classified(
         [name for name in nodes if name in old.nodes],
     )
     return [row for name, row in now.items() if before.get(name) != row]
+
+
+def _unclassified(compiled: Compiled, old: Compiled | None) -> list[str]:
+    """Return the declared columns that lose their classification; not those of removed nodes."""
+    if old is None:
+        return []
+    after = all_classified(compiled.project)
+    return [
+        f"{node}.{column}"
+        for node, column in all_classified(old.project)
+        if compiled.project.source_or_asset(node) is not None and (node, column) not in after
+    ]
 
 
 def _changed_and_below(compiled: Compiled, changed: set[str]) -> list[str]:

@@ -68,6 +68,7 @@ class VisiblePlan:
             month=None if left_out else response.month,
             weakens=self._about(response.weakens, lambda row: row.node),
             classified=self._about(response.classified, lambda row: row.column.partition(".")[0]),
+            unclassified=self._about(response.unclassified, lambda name: name.partition(".")[0]),
             removes=self._about(response.removes, lambda row: row.node),
             rebuildable=self._about(response.rebuildable, lambda row: row.node),
             stale=stale,

@@ -33,7 +33,6 @@ from headrace.services.responses.inspections import DiffResponse, MomentRow, Par
 from headrace.services.responses.plans import (
     LEFT_OUT_TEXTS,
     AgreementRow,
-    ClassifiedColumnRow,
     ComputeRow,
     MonthRow,
     RemovesRow,
@@ -71,10 +70,13 @@ _IN_OTHER_TABLES = ("weaken", "promote")
 _EFFECT_SIGNS = {"added": "+", "dropped": "-", "type": "~", "meaning": ""}
 
 
-def _say_classified(rows: Sequence[ClassifiedColumnRow], page: CommandOutput) -> None:
-    """Say how newly classified columns are shown to those who may not read them."""
-    masked = [f"{row.column} ({row.mask})" for row in rows if row.mask is not None]
-    left_out = [row.column for row in rows if row.mask is None]
+def _say_classified(plan: PlanResponse, page: CommandOutput) -> None:
+    """Say how classified columns are shown from now on to those who may not read them."""
+    masked = [f"{row.column} ({row.mask})" for row in plan.classified if row.mask is not None]
+    left_out = [row.column for row in plan.classified if row.mask is None]
+    if plan.unclassified:
+        text = f"not classified any more: {joined(plan.unclassified)}"
+        page.say(f"{text}; shown in the clear, with what is computed from it", "bad", indent=2)
     if masked:
         page.say(f"masked from now on: {joined(masked)}", indent=2)
     if left_out:
@@ -131,7 +133,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
     if plan.locks_out is not None:
         text = f"access.yaml gives {plan.locks_out} no role: after `apply` you may do nothing more"
         page.say(text, "bad", indent=2)
-    _say_classified(plan.classified, page)
+    _say_classified(plan, page)
     _say_removed(plan.removes, page)
     for row in plan.rebuildable[:ROWS_SHOWN_MAX]:
         _say_removed_early(row, page)

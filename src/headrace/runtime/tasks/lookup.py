@@ -396,8 +396,6 @@ class TaskLookup:
 
     def limits(self, tx: Transaction, node: str) -> ColumnLimits:
         """Return the columns of a node that exports mask or leave out by default."""
-        if not self._limits.roots.classified:
-            return ColumnLimits()
         stored, columns = stored_versions(tx, self._cache), set[tuple[str, str]]()
         for name in self._graph.upstream([node]).keys() & self.project.assets.keys():
             versions = applied_versions.published_versions(tx, name)
@@ -406,7 +404,7 @@ class TaskLookup:
 
     @cached_property
     def _earlier(self) -> EarlierCode:
-        return EarlierCode(Code(self.compiled, self._lineage), self._graph)
+        return EarlierCode(Code(self.compiled, lambda: self._lineage), self._graph)
 
     @cached_property
     def _graph(self) -> NodeGraph:

@@ -324,6 +324,9 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     classified: list[ClassifiedColumnRow] = []
     """Columns that are newly classified, or newly derived from classified ones, or have another
     mask."""
+    unclassified: list[str] = []
+    """`node.column` of declared columns that lose their classification: they, and what is computed
+    from them, are shown in the clear, also in rows that were published before."""
     removes: list[RemovesRow] = []
     """What a new or shortened `retain:` removes, which nothing brings back."""
     rebuildable: list[RemovesRow] = []

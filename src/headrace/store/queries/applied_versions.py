@@ -102,6 +102,12 @@ class _Codes(msgspec.Struct):
     nodes: dict[str, _Code]
 
 
+def since(tx: Transaction, version_id: int) -> list[int]:
+    """Return a version and all later ones, newest first."""
+    sql = "select id from version where id >= :id order by id desc"
+    return [number for (number,) in tx.execute(sql, {"id": version_id})]
+
+
 def fingerprints(tx: Transaction, version_id: int) -> dict[str, str]:
     """Return node → fingerprint of its code in a version; empty if the version isn't stored."""
     sql = "select compiled from version where id = :id"

@@ -8,12 +8,13 @@ import signal
 from abc import ABC, abstractmethod
 from typing import Any
 
+import msgspec
 import pytest
 from exportlab import Bench
 
 from headrace.connect.exports import fence
 from headrace.engine import ErrorKind
-from headrace.runtime.messages import FailedOutcome, TaskOutcome
+from headrace.runtime.messages import FailedOutcome, StagedOutcome, TaskOutcome
 
 Row = dict[str, str | None]
 ORDERS = "select * from (values (1, 'ann', 1.5::double), (2, 'bob', 2.25)) as t(id, who, amount)"
@@ -73,6 +74,8 @@ class ExportTargetContract(ABC):
     null_is_empty = False
     """The format has no other word for what is missing."""
     repairable = True
+    files = True
+    """Each interval is a file of its own."""
 
     @abstractmethod
     def declared(self) -> dict[str, Any]:
@@ -116,6 +119,19 @@ class ExportTargetContract(ABC):
         assert len(entry["sha256"]) == 64
         assert entry["size"] > 0
         assert outcome.measures.rows_out == 2
+        assert self.leftovers(bench) == []
+
+    def test_an_erasure_makes_nothing_that_is_not_there(self, bench: Bench) -> None:
+        """Would catch: a file or a table that comes back because somebody's rows are erased."""
+        task = bench.task(self.declared(), bench.rows(ORDERS), interval="2013-02-10")
+        bench.export(self.declared(), bench.rows(ORDERS))
+        before = self.read_back(bench, "2013-02-11")
+        outcome = bench.perform(msgspec.structs.replace(task, erases=1))
+        assert isinstance(outcome, StagedOutcome), outcome
+        if self.files:
+            assert [entry.get("gone") for entry in outcome.manifest or ()] == [True]
+            assert self.read_back(bench, "2013-02-10") is None
+        assert self.read_back(bench, "2013-02-11") == before
         assert self.leftovers(bench) == []
 
     @pytest.mark.parametrize("rows", [0, 1])

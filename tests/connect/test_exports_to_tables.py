@@ -21,6 +21,7 @@ from headrace.runtime.messages import FailedOutcome
 
 
 class TableContract(ExportTargetContract):
+    files = False
     """`rows` runs a query at the destination."""
 
     def declared(self) -> dict[str, Any]:

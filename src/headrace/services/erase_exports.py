@@ -7,6 +7,7 @@ any more, with the masks of today.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,13 +32,15 @@ from headrace.services.erase_steps import ExportArguments
 from headrace.services.responses.erasures import ErasedPlaceRow, ErasureStepResponse
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
+from headrace.store.queries import attempts, erasures
 from headrace.store.queries import erased_exports as stored
-from headrace.store.queries import erasures
 from headrace.store.queries.erased_exports import ERASED, KEPT, ErasedExport, NewestExport
 
 TRIES = 5
 """Maximum number of times that exports are looked up again, because one was written meanwhile."""
 TARGETS_SHOWN = 5
+WAIT_SECONDS, WAIT_SECONDS_MAX = 0.5, 60.0
+"""How often attempts at exports are looked up that began before the rows were erased, how long."""
 
 ErasedRowsAt = Mapping[str, Mapping[str, frozenset[str]]]
 """Node → file → the partitions in it that have rows of the subject."""
@@ -294,8 +297,10 @@ def erase_exports(
     Exports that were written since `since` may have read the rows before they were erased, so they
     are written again, too. Raises LakeError if that doesn't come to an end.
     """
+    erased_at = session.clock.now_us()
     tried = set[int]()
     for _ in range(TRIES):
+        _wait_for_attempts(session, compiled, nodes, erased_at)
         waiting = [
             item
             for item in _waiting(session, compiled, nodes, number, since)
@@ -310,6 +315,35 @@ def erase_exports(
         "exports of the subject's rows are written again and again meanwhile",
         hint="pause the consumers, then run the same command again",
     )
+
+
+def _wait_for_attempts(
+    session: ProjectSession, compiled: Compiled, nodes: Sequence[str], erased_at: int
+) -> None:
+    """Wait for attempts at exports that began before the rows were erased.
+
+    They may have read the rows, and put a file with them in place when they end. Raises LakeError
+    if one takes too long.
+    """
+    assert session.store is not None
+    end = time.monotonic() + WAIT_SECONDS_MAX
+    while True:
+        with session.store.read() as tx:
+            names = {consumer.name for consumer in _Lookup(session, tx, compiled).readers(nodes)}
+            early = [
+                attempt
+                for attempt in attempts.running(tx)
+                if attempt.node in names and attempt.queued_at <= erased_at
+            ]
+        if not early:
+            return
+        if time.monotonic() > end:
+            raise LakeError(
+                f"{early[0].node} is still exported by the attempt {early[0].id}, which may have"
+                " read rows of the subject",
+                hint="run the same command again when it has ended",
+            )
+        time.sleep(WAIT_SECONDS)
 
 
 def _waiting(

@@ -149,6 +149,11 @@ def _is_gone(target: ExportTarget, assignment: Assignment, portion: Portion) -> 
     return bool(assignment.erases) and target.columns(table) is None
 
 
+def _was_deleted(assignment: Assignment, known: ExportRecord, counted: int) -> bool:
+    """Whether somebody has deleted an interval's rows, which an erasure doesn't bring back."""
+    return bool(assignment.erases and known.rows) and counted == 0
+
+
 def _gone(assignment: Assignment, portion: Portion) -> Written:
     name = assignment.label.replace(ASSET_PLACEHOLDER, portion.asset)
     return Written(name, portion.asset, 0, "", portion.rows, gone=True)
@@ -256,6 +261,8 @@ def _replace(
     counted = target.execute(
         *_of_interval(target, "select count(*)", table, by, assignment.interval)
     )[0][0]
+    if _was_deleted(assignment, known, int(counted)):
+        return _gone(assignment, portion)
     counting = _Counting(target, portion, around, assignment.interval if by is not None else None)
     digest = counting.digest() if known.sha256 and known.rows == counted else None
     if digest is None or digest != known.sha256:

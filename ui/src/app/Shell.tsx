@@ -10,11 +10,13 @@ import { Clock } from "../parts/Time";
 import { Shape } from "../parts/State";
 import { forgetVisits } from "../parts/recent";
 import { instantText } from "../parts/times";
+import { useZone } from "../parts/zone";
 import { useKeys } from "./keys";
 import { Help } from "./Help";
 import { LoginNeeded } from "./LoginNeeded";
 import { NAVIGATION } from "./navigation";
 import { Palette } from "./Palette";
+import { ZoneSwitch } from "./ZoneSwitch";
 import { applyTheme, theme, type Theme } from "./theme";
 
 const THEMES: Record<Theme, Theme> = { system: "light", light: "dark", dark: "system" };
@@ -63,6 +65,7 @@ export function Shell() {
         </button>
         <div className="where">
           {status.data && <Where status={status.data} />}
+          <ZoneSwitch />
           <LivePill />
           <ThemeButton />
           <Person />
@@ -74,8 +77,8 @@ export function Shell() {
           <div className="notice tone-warn">
             <p>
               <strong role="alert">The server doesn’t answer.</strong> What is shown is as of{" "}
-              <HeardAt since={live.since} zone={status.data?.timezone} />,{" "}
-              <Age since={live.since} /> old; it goes on by itself once the server is back.
+              <HeardAt since={live.since} />, <Age since={live.since} /> old; it goes on by itself
+              once the server is back.
             </p>
           </div>
         )}
@@ -95,14 +98,14 @@ function Where({ status }: { status: Schema["StatusResponse"] }) {
       <span className="named">
         {status.project} · {status.env} ·{" "}
       </span>
-      <Clock now={status.now} zone={status.timezone} />{" "}
-      {status.clock === "replay" && "(replay clock)"}
+      <Clock now={status.now} /> {status.clock === "replay" && "(replay clock)"}
     </span>
   );
 }
 
 /** When the server was last heard: 14:03 Europe/Berlin. */
-function HeardAt({ since, zone = "UTC" }: { since: number; zone: string | undefined }) {
+function HeardAt({ since }: { since: number }) {
+  const zone = useZone().zone ?? "UTC";
   const at = new Date(since);
   return (
     <time dateTime={at.toISOString()}>

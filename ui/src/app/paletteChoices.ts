@@ -3,6 +3,7 @@ import type { Schema } from "../api/client";
 import { addressOf } from "../parts/addresses";
 import type { Visited } from "../parts/recent";
 import { applyDensity } from "./density";
+import { chooseZone } from "../parts/zone";
 import { NAVIGATION } from "./navigation";
 import { applyTheme } from "./theme";
 
@@ -50,6 +51,9 @@ const contains = (text: string, words: string) =>
 const SETTINGS: readonly Choice[] = [
   setting("Density: comfortable", () => applyDensity("comfortable")),
   setting("Density: compact", () => applyDensity("compact")),
+  setting("Time zone: the project’s", () => chooseZone("project")),
+  setting("Time zone: mine", () => chooseZone("mine")),
+  setting("Time zone: UTC", () => chooseZone("utc")),
   setting("Theme: system", () => applyTheme("system")),
   setting("Theme: light", () => applyTheme("light")),
   setting("Theme: dark", () => applyTheme("dark")),

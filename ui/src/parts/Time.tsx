@@ -1,30 +1,50 @@
-// Times are of the project's zone, as on the command line and in the server's sentences; the header
-// names it once.
+// Times are of the zone that the reader chose, by default the project's, as on the command line and
+// in the server's sentences; the header names it. In another one each time has its zone beside it.
 import { useStatus } from "../api/responses";
 import { formatDuration } from "./durations";
-import { instantText, viewerText } from "./times";
+import { clockText, instantText, viewerText, zoneName } from "./times";
+import { useZone } from "./zone";
 
-/** An instant in the project's zone; its title adds the zone and the viewer's own time. */
+/** An instant in the chosen zone; its title adds the zone and the viewer's own time. */
 export function Time({ at }: { at: string }) {
-  const { timezone: zone, now } = useStatus().data ?? {};
+  const now = useStatus().data?.now;
+  return <Written at={at} text={(instant, zone) => instantText(instant, zone, now)} />;
+}
+
+/** The time of day of an instant below a date of the project; with its day where that is another. */
+export function TimeOfDay({ at, date }: { at: string; date: string }) {
+  return <Written at={at} text={(_, zone) => clockText(at, zone, date)} />;
+}
+
+function Written({ at, text }: { at: string; text: (instant: Date, zone: string) => string }) {
+  const { zone, project } = useZone();
   const instant = new Date(at);
   const full = `${instantText(instant, zone ?? "UTC")} ${zone ?? "UTC"}`;
   const title = [full, viewerText(instant, zone ?? "UTC")].filter(Boolean).join(" · ");
   return (
     <time dateTime={at} title={title}>
-      <span>{zone ? instantText(instant, zone, now) : full}</span>
+      <span>
+        {zone ? text(instant, zone) : full}
+        {zone !== project && zone && ` ${zoneName(instant, zone)}`}
+      </span>
     </time>
   );
 }
 
-/** The project's clock with its date and its zone: every other time on the page is of that zone. */
-export function Clock({ now, zone }: { now: string; zone: string }) {
+/** The clock with its date and its zone, and beside it the project's or the viewer's. */
+export function Clock({ now }: { now: string }) {
+  const { zone, project } = useZone();
+  if (!zone || !project) return null;
   const instant = new Date(now);
   const viewer = viewerText(instant, zone);
+  const beside =
+    zone === project
+      ? viewer
+      : `${instantText(instant, project, now)} ${project} in sentences and on dates`;
   return (
     <time dateTime={now}>
       {instantText(instant, zone)} {zone}
-      {viewer && ` (${viewer})`}
+      {beside && ` (${beside})`}
     </time>
   );
 }

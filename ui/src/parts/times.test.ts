@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { instantText, secondOf, viewerText } from "./times";
+import { clockText, instantText, secondOf, viewerText } from "./times";
 
 const NEW_YORK = "America/New_York";
 const NOW = "2025-03-03T12:20:00Z";
@@ -33,6 +33,17 @@ describe("a point in time", () => {
   it("of a replay, whose now is unknown yet, has its year", () => {
     // Would catch: an incident of 2012 that looks like one of today.
     expect(instantText(new Date("2012-12-31T12:20:00Z"), "UTC")).toBe("Mon 2012-12-31 12:20");
+  });
+});
+
+describe("a time of day below a date", () => {
+  it.each([
+    ["2025-03-03T05:00:00Z", "00:00"],
+    ["2025-03-03T04:30:00Z", "Sun 03-02 23:30"],
+    ["2025-01-01T04:30:00Z", "Tue 2024-12-31 23:30"],
+  ])("%s is %s", (at, text) => {
+    // Would catch: 23:30 of the evening before that stands below a date as if it were of it.
+    expect(clockText(at, NEW_YORK, at.slice(0, 10))).toBe(text);
   });
 });
 

@@ -61,8 +61,18 @@ export function dateOf(at: string, zone: string): string {
   return `${year}-${month}-${day}`;
 }
 
-/** EST, CET: American English has abbreviations for the most zones. */
-function zoneName(at: Date): string {
-  const format = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" });
+/** 23:30 on a date, Sun 03-02 23:30 where the zone has another date at that instant. */
+export function clockText(at: string, zone: string, date: string): string {
+  const { hour = "", minute = "" } = partsOf(new Date(at), zone);
+  if (dateOf(at, zone) === date) return `${hour}:${minute}`;
+  return instantText(new Date(at), zone, `${date}T12:00:00Z`);
+}
+
+/** EST, GMT+1: American English has abbreviations for the most zones; of the viewer's without `zone`. */
+export function zoneName(at: Date, zone?: string): string {
+  const format = new Intl.DateTimeFormat("en-US", {
+    timeZoneName: "short",
+    ...(zone ? { timeZone: zone } : {}),
+  });
   return format.formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? "";
 }

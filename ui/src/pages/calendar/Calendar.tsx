@@ -6,7 +6,7 @@ import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Select } from "../../parts/Select";
 import { Shape, State, labelOf, toneOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { Time } from "../../parts/Time";
+import { Time, TimeOfDay } from "../../parts/Time";
 import { addressOf } from "../../parts/addresses";
 import { many } from "../../parts/words";
 import { KINDS, dayText, daysOffOn, rowsByDate, weekday, type Document, type Row } from "./days";
@@ -141,7 +141,11 @@ function Day({
       <ul>
         {rows.slice(0, SHOWN_MAX).map((row) => (
           <li key={`${row.kind} ${row.node}`} className="small">
-            <Mark row={row} /> <span className="mono">{clockText(row)}</span> {row.node}
+            <Mark row={row} />{" "}
+            <span className="mono">
+              <TimeOfDay at={row.first_at} date={row.date} />
+            </span>{" "}
+            {row.node}
             {row.times > 1 && <span className="muted"> × {row.times}</span>}
           </li>
         ))}
@@ -162,9 +166,6 @@ function Mark({ row }: { row: Row }) {
     );
   return <span className="muted">{row.kind === "delivery" ? "delivery" : "run"}</span>;
 }
-
-/** The server writes times in the project's zone. */
-const clockText = (row: Row): string => row.first_at.slice(11, 16);
 
 const pageOf = (row: Row): string =>
   row.kind === "deadline"

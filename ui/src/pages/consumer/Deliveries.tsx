@@ -1,4 +1,5 @@
 // The deliveries of a consumer against their deadlines, as a chart and as a table.
+import { useZone } from "../../parts/zone";
 import { useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { Choice } from "../../parts/Choice";
@@ -26,7 +27,8 @@ export function Deliveries({ document, days, per, chosen }: Props) {
       replace: true,
       preventScrollReset: true,
     });
-  const aside = limited ? `the newest ${deliveries.length}, ${timezone}` : timezone;
+  const zone = useZone().zone ?? timezone;
+  const aside = limited ? `the newest ${deliveries.length}, ${zone}` : zone;
   return (
     <Panel title="Deliveries and deadlines" aside={aside}>
       <div className="row spread choices">
@@ -51,7 +53,7 @@ export function Deliveries({ document, days, per, chosen }: Props) {
             consumer={consumer}
             deliveries={deliveries}
             per={per}
-            zone={timezone}
+            zone={zone}
             by={by}
             chosen={chosen}
             choose={choose}

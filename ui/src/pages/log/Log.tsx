@@ -2,10 +2,11 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { useResponse, useStatus } from "../../api/responses";
+import { useResponse } from "../../api/responses";
 import { Ansi } from "../../parts/Ansi";
 import { withoutColors } from "../../parts/ansi";
 import { Empty, Panel, Refusal } from "../../parts/Page";
+import { useZone } from "../../parts/zone";
 import { secondOf } from "../../parts/times";
 import { visibleText } from "../../parts/visible";
 import { many } from "../../parts/words";
@@ -257,7 +258,7 @@ function LogLines({
   const boxRef = useRef<HTMLDivElement>(null);
   const atEndRef = useRef(follows);
   const last = lines.at(-1)?.number;
-  const zone = useStatus().data?.timezone;
+  const { zone } = useZone();
   useLayoutEffect(() => {
     if (follows && atEndRef.current && boxRef.current)
       boxRef.current.scrollTop = boxRef.current.scrollHeight;

@@ -5,6 +5,7 @@ import { Empty, Panel } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
+import { useZone } from "../../parts/zone";
 import { instantText } from "../../parts/times";
 import { many } from "../../parts/words";
 import { placesOf } from "./upcomingPlaces";
@@ -20,13 +21,14 @@ const page = (row: Row) =>
 
 export function Upcoming({ document }: { document: Document }) {
   const { deadlines, hours, timezone, limited } = document;
-  const aside = limited ? `the first ${deadlines.length}, ${timezone}` : timezone;
+  const zone = useZone().zone ?? timezone;
+  const aside = limited ? `the first ${deadlines.length}, ${zone}` : zone;
   return (
     <Panel title={`Next ${many(hours, "hour")}`} aside={aside}>
       {deadlines.length ? (
         <Table
           label="Next deadlines"
-          columns={columnsOf(document)}
+          columns={columnsOf(document, zone)}
           rows={deadlines}
           keyOf={(row) => `${row.consumer} ${row.interval}`}
           opens={page}
@@ -38,9 +40,9 @@ export function Upcoming({ document }: { document: Document }) {
   );
 }
 
-function columnsOf({ now, hours, timezone }: Document): readonly Column<Row>[] {
+function columnsOf({ now, hours }: Document, zone: string): readonly Column<Row>[] {
   const end = new Date(Date.parse(now) + hours * 3_600_000).toISOString();
-  const text = (at: string) => instantText(new Date(at), timezone, now);
+  const text = (at: string) => instantText(new Date(at), zone, now);
   return [
     { name: "Due", cell: (row) => <Time at={row.due_at} /> },
     {

@@ -1,0 +1,27 @@
+import { useId } from "react";
+import { browserZone, chooseZone, useZone, type ZoneChoice } from "../parts/zone";
+
+/** In which time zone all times are shown; kept in this browser. */
+export function ZoneSwitch() {
+  const { choice, project } = useZone();
+  const fieldId = useId();
+  if (project === undefined) return null;
+  return (
+    <>
+      <label className="visually-hidden" htmlFor={fieldId}>
+        Time zone
+      </label>
+      <select
+        id={fieldId}
+        className="zone"
+        title="Time zone of all times. Days of partitions stay those of the project."
+        value={choice}
+        onChange={(event) => chooseZone(event.target.value as ZoneChoice)}
+      >
+        <option value="project">{project}, project</option>
+        <option value="mine">{browserZone()}, mine</option>
+        <option value="utc">UTC</option>
+      </select>
+    </>
+  );
+}

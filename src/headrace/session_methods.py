@@ -264,7 +264,7 @@ class SessionMethods:
         return result
 
     def badge(self, name: str, *, days: int = 365) -> BadgeLinkResponse:
-        """Return a signed link to the badge of a consumer, valid for some days.
+        """Return a signed link to the badge and the card of a consumer, valid for some days.
 
         Whoever has it sees the state and the reason, so that an owner gives it; without the
         reason if the owner's role is limited to nodes. A badge that is declared public needs

@@ -7,6 +7,7 @@ signing in, until a date. Everybody gets one that is declared `badge: public`, w
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from html import escape
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
@@ -25,21 +26,29 @@ from headrace.services.targets import consumer_of
 KEY = ("headrace", "badge links")
 """Domain and purpose of the key that signs links."""
 DAYS = 365
+CARD_WIDTH, CARD_HEIGHT = 420, 150
+"""Pixels of an embedded card."""
 DAY_LENGTH = len("2025-02-10")
 
 
 class BadgeResponse(Response, frozen=True, kw_only=True):
-    """The state of a consumer: `texts` are data through, state, reason and expected time."""
+    """The state of a consumer: `texts` are data through, state, reason and expected time.
+
+    `as_of` is when it was so, and `server` the address of `[serve] url`, null without one.
+    """
 
     consumer: str
     state: str
     texts: list[str]
+    as_of: str = ""
+    server: str | None = None
 
 
 class BadgeLinkResponse(Response, frozen=True, kw_only=True):
     """Where a consumer's badge is, without signing in until the end of the day `until` (UTC).
 
-    `path` is on this server, `url` with the address of `[serve] url` (null without one).
+    `path` is on this server, `url` with the address of `[serve] url` (null without one). `card` is
+    where the same state is as a page to embed, and `iframe` the HTML that embeds it.
     """
 
     consumer: str
@@ -47,6 +56,8 @@ class BadgeLinkResponse(Response, frozen=True, kw_only=True):
     url: str | None
     until: date | None
     markdown: str
+    card: str
+    iframe: str
 
 
 @authorised
@@ -64,7 +75,7 @@ def badge_link(
         int, Option("--days", metavar="N", help="how long the link is valid"), Meta(ge=1, le=730)
     ] = DAYS,
 ) -> BadgeLinkResponse:
-    """Return a signed link to the badge of a consumer, valid for some days.
+    """Return a signed link to the badge and the card of a consumer, valid for some days.
 
     Whoever has it sees the state and the reason, so that an owner gives it; without the reason if
     the owner's role is limited to nodes. A badge that is declared public needs no signature. Raise
@@ -73,10 +84,28 @@ def badge_link(
     public = _is_public(session, name)
     until = None if public else session.now().date() + timedelta(days=days)
     query = {} if until is None else {"until": f"{until}", "link": _signed(session, name, until)}
-    path = f"/badge/{quote(name, safe='')}.svg" + (f"?{urlencode(query)}" if query else "")
-    url = None if session.settings.serve_url is None else f"{session.settings.serve_url}{path}"
+    signature = f"?{urlencode(query)}" if query else ""
+    path = f"/badge/{quote(name, safe='')}.svg{signature}"
+    server = session.settings.serve_url
+    url = None if server is None else f"{server}{path}"
+    card = f"{server or ''}/card/{quote(name, safe='')}{signature}"
     return BadgeLinkResponse(
-        consumer=name, path=path, url=url, until=until, markdown=f"![{name}]({url or path})"
+        consumer=name,
+        path=path,
+        url=url,
+        until=until,
+        markdown=f"![{name}]({url or path})",
+        card=card,
+        iframe=embedding(name, card),
+    )
+
+
+def embedding(name: str, address: str, width: int = CARD_WIDTH, height: int = CARD_HEIGHT) -> str:
+    """Return the HTML that embeds a card, of a size in pixels."""
+    title = escape(f"State of {name}")
+    return (
+        f'<iframe src="{escape(address)}" title="{title}" width="{width}" height="{height}"'
+        ' style="border:0"></iframe>'
     )
 
 
@@ -141,8 +170,13 @@ def _is_public(session: ProjectSession, name: str) -> bool:
 def _badge(session: ProjectSession, name: str, *, with_reason: bool) -> BadgeResponse:
     consumer_of(session.project(), name)
     row = of_consumer(session, name)
+    now = session.now()
     return BadgeResponse(
-        consumer=name, state=row.state, texts=list(_texts(row, session.now(), with_reason))
+        consumer=name,
+        state=row.state,
+        texts=list(_texts(row, now, with_reason)),
+        as_of=f"{now.day} {now:%b %Y %H:%M} {session.timezone}",
+        server=session.settings.serve_url,
     )
 
 

@@ -37,6 +37,7 @@ from headrace.web.access import Credential, CredentialKind, Guard, sends_token
 from headrace.web.acts import Acts
 from headrace.web.agents import http as agents
 from headrace.web.badges import Badges
+from headrace.web.cards import Cards
 from headrace.web.data import Data
 from headrace.web.endpoints import (
     ENDPOINTS,
@@ -335,6 +336,7 @@ def app(
     data, tools = Data(reader, reads), agents.AgentEndpoint(reader, reads)
     rows = RowResponses(reader, reads)
     badges = Badges(reader, lambda request: identify_request(request, guard, reader))
+    cards = Cards(badges)
     sign_in = SignInEndpoints(reader, guard)
     provider = ProviderEndpoints(reader, guard, sign_in)
 
@@ -375,6 +377,8 @@ def app(
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
             route("/data/{asset}", data.file),
             route("/badge/{name}", badges.file, guarded=False),
+            route("/card/{name}", cards.page, guarded=False),
+            route("/oembed", cards.oembed, guarded=False),
             *(route(agents.PATH, tools.answer, method) for method in agents.METHODS),
             route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
             route(f"{PREFIX}/attempts/{{attempt}}/log.txt", LogFiles(reader).file),
@@ -510,7 +514,9 @@ async def _respond_unrouted(request: Request, error: Exception, bundle: Bundle) 
     path = request.url.path
     wants_page = "text/html" in request.headers.get("accept", "")
     answer: Response
-    if not wants_page or path.startswith(("/api/", "/data/", "/ui/", "/badge/")):
+    if not wants_page or path.startswith(
+        ("/api/", "/data/", "/ui/", "/badge/", "/card/", "/oembed")
+    ):
         answer = HttpProblem(error.status_code, "look at / for what there is").response()
     elif bundle.built and error.status_code == 404:
         answer = bundle.page(request, 404)

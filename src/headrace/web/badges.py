@@ -41,8 +41,8 @@ MEDIA_TYPE = "image/svg+xml"
 
 def drawn(response: BadgeResponse) -> bytes:
     """Return a badge as SVG: the name, and its texts on the colour of its state."""
-    name = _cut(response.consumer, NAME_MAX)
-    text = _cut(" · ".join(response.texts), TEXT_MAX)
+    name = cut(response.consumer, NAME_MAX)
+    text = cut(" · ".join(response.texts), TEXT_MAX)
     left, right = _width(name), _width(text)
     whole = f"{name}: {text}"
     color = COLORS.get(response.state, OTHER_COLOR)
@@ -66,7 +66,7 @@ def _width(text: str) -> int:
     return round(len(text) * CHARACTER_WIDTH) + 2 * PADDING
 
 
-def _cut(text: str, length: int) -> str:
+def cut(text: str, length: int) -> str:
     """Return a text without characters that XML refuses or that can't be seen, at most so long."""
     visible = "".join(character if character.isprintable() else " " for character in text)
     return visible if len(visible) <= length else f"{visible[: length - 1]}…"
@@ -76,7 +76,7 @@ Identify = Callable[[Request], Awaitable[Identity]]
 
 
 class Badges:
-    """The endpoint of badges. Those for everybody are cached, whoever asks how often."""
+    """The endpoint of badges. The states for everybody are cached, whoever asks how often."""
 
     def __init__(self, reader: ProjectReader, identify: Identify) -> None:
         self._reader, self._identify = reader, identify
@@ -89,17 +89,28 @@ class Badges:
         file: str = request.path_params["name"]
         if not file.endswith(SUFFIX):
             raise HttpProblem(404, "the address says no badge", "ask for /badge/CONSUMER.svg")
-        name = file.removesuffix(SUFFIX)
-        link, until = (request.query_params.get(key, "") for key in ("link", "until"))
-        shared = await self._shared(name, until[:20], link[:2_000])
-        if shared is not None:
-            return _answer(request, shared, f"public, max-age={FRESH_SECONDS}")
-        identity = await self._identify(request)
-        private = await self._reader.response(lambda session: badge(session, name), identity)
-        return _answer(request, private, f"private, max-age={FRESH_SECONDS}")
+        response, cache = await self.state(request, file.removesuffix(SUFFIX))
+        headers = {"content-security-policy": "default-src 'none'; sandbox"}
+        return cached_answer(request, drawn(response), MEDIA_TYPE, cache, headers)
 
-    async def _shared(self, name: str, until: str, link: str) -> BadgeResponse | None:
-        """Return the badge for who has the link, or for everybody; None if there is none."""
+    async def state(self, request: Request, name: str) -> tuple[BadgeResponse, str]:
+        """Return a consumer's state for who asks, and who may use it again: `public`, `private`.
+
+        Raise HttpProblem (401) for nobody without a link, NotAllowed and UnknownName for others.
+        """
+        link, until = (request.query_params.get(key, "") for key in ("link", "until"))
+        shared = await self.shared(name, until, link)
+        if shared is not None:
+            return shared, "public"
+        identity = await self._identify(request)
+        return (
+            await self._reader.response(lambda session: badge(session, name), identity),
+            "private",
+        )
+
+    async def shared(self, name: str, until: str, link: str) -> BadgeResponse | None:
+        """Return the state for who has the link, or for everybody; None if there is none."""
+        until, link = until[:20], link[:2_000]
         key = (name, until, link)
         at, known = self._cached.get(key, (float("-inf"), None))
         if time.monotonic() - at < FRESH_SECONDS:
@@ -117,17 +128,19 @@ class Badges:
         return result
 
 
-def _answer(request: Request, response: BadgeResponse, cache: str) -> Response:
-    body = drawn(response)
+def cached_answer(
+    request: Request, body: bytes, media_type: str, cache: str, headers: dict[str, str]
+) -> Response:
+    """Return a response that other pages show, and that may be used again for a minute."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {
-        "cache-control": cache,
+        **headers,
+        "cache-control": f"{cache}, max-age={FRESH_SECONDS}",
         "etag": tag,
         "cross-origin-resource-policy": "cross-origin",
-        "content-security-policy": "default-src 'none'; sandbox",
     }
-    if cache.startswith("private"):
+    if cache == "private":
         headers["vary"] = "cookie, authorization"
     if etag_matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type=MEDIA_TYPE, headers=headers)
+    return Response(body, media_type=media_type, headers=headers)

@@ -15,6 +15,7 @@ def render_badge(response: BadgeLinkResponse, page: CommandOutput) -> None:
     else:
         page.say(f"whoever has the link gets it, until {response.until}", "dim")
     page.raw(f"in Markdown: {response.markdown}")
+    page.raw(f"as a card: {response.iframe}")
 
 
 badge_command = ServiceCommand("badges:badge_link", render_badge)

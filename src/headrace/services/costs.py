@@ -26,7 +26,6 @@ from headrace.model.intervals import DAY_US, from_us, to_us
 from headrace.model.nodes import CostRates
 from headrace.plan import Compiled
 from headrace.services.figure_inputs import Figuring
-from headrace.services.figures import staged
 from headrace.services.parameters import Option, Window
 from headrace.services.permissions import authorised
 from headrace.services.responses.advisor import BudgetRow, CostRow, CostsResponse
@@ -139,7 +138,7 @@ def days_since(figuring: Figuring, since_us: int) -> float:
 def _waste_of_attempts(figuring: Figuring) -> dict[str, tuple[float, str]]:
     """Return attempt → the share of its rows that is no good, and the largest reason."""
     results = {}
-    for attempt in staged(figuring):
+    for attempt in figuring.staged:
         rows = places(attempt)
         total = sum(rows.values())
         bad = {place: n for place, n in rows.items() if place not in (GOOD, WAITING) and n}

@@ -22,11 +22,17 @@ from headrace.services.snapshots import ProjectSnapshot
 from headrace.slo.availability import AvailabilityScore, AvailabilityWindow
 from headrace.slo.blockage import promised_by
 from headrace.slo.declared_promises import DeclaredPromises, Node
-from headrace.slo.goodput import DELIVERIES_LEAST, SourceDeliveries, score_source
+from headrace.slo.goodput import (
+    DELIVERIES_LEAST,
+    GoodputAttempt,
+    GoodputPublication,
+    SourceDeliveries,
+    score_source,
+)
 from headrace.slo.timeline import ServiceHistory
 from headrace.slo.times import ago, days
 from headrace.store import Transaction
-from headrace.store.queries import ingestion, reports
+from headrace.store.queries import audit_trail, ingestion, reports
 from headrace.store.queries import usage as stored_usage
 from headrace.store.queries.reports import Attempted, WindowDelivery, Worked
 from headrace.store.queries.usage import ReadUsage
@@ -104,6 +110,11 @@ class Figuring:
         return reports.attempts(self.tx, self.began, self.until)
 
     @cached_property
+    def staged(self) -> Sequence[GoodputAttempt]:
+        """The attempts of selected nodes that ended in the window, with what became of rows."""
+        return _staged(self)
+
+    @cached_property
     def attempts_by_node(self) -> dict[str, tuple[int, int]]:
         """Node → number of attempts that ran, and of those that succeeded."""
         results: dict[str, tuple[int, int]] = {}
@@ -125,6 +136,57 @@ class Figuring:
                 if read_usage.day >= day
             ),
         ]
+
+
+def _staged(figuring: Figuring) -> list[GoodputAttempt]:
+    """Return the attempts that ended in the window, with the outcome of their rows."""
+    unsound = figuring.evaluation.unsound()
+    publications_by_attempt: dict[tuple[int, int], list[GoodputPublication]] = {}
+    nodes = {(attempt.epoch, attempt.n): attempt.node for attempt in figuring.attempts}
+    for publication in reports.publications(figuring.tx, figuring.began, figuring.until):
+        place = publication.epoch, publication.n
+        has_ended = publication.ended_at is not None and publication.ended_at <= figuring.until
+        ended = publication.ended_at if has_ended else None
+        wrong = (nodes.get(place, ""), publication.partition, publication.published_at) in unsound
+        at = publication.published_at
+        goodput_publication = GoodputPublication(
+            publication.partition,
+            publication.rows,
+            publication.identical,
+            ended,
+            wrong,
+            publication.bytes,
+            at,
+        )
+        publications_by_attempt.setdefault(place, []).append(goodput_publication)
+    removed = audit_trail.removed_rows(figuring.tx, figuring.began)
+    return [
+        GoodputAttempt(
+            node=attempt.node,
+            attempt=f"{attempt.epoch}.{attempt.n}",
+            state=attempt.state,
+            at_us=attempt.at,
+            rows=max(0, attempt.rows - removed.get(f"{attempt.epoch}.{attempt.n}", 0)),
+            publications=tuple(publications_by_attempt.get((attempt.epoch, attempt.n), ())),
+            delivery=(
+                attempt.delivery_id
+                if figuring.declared.nodes.get(attempt.node)
+                and figuring.declared.nodes[attempt.node].is_source
+                else None
+            ),
+            work_us={
+                "run": attempt.run_us,
+                "audit": attempt.audit_us,
+                "publish": attempt.publish_us,
+            },
+            decided=attempt.decided,
+            before=attempt.before,
+            bytes_in=attempt.bytes_in,
+            bytes_out=attempt.bytes_out,
+        )
+        for attempt in figuring.attempts
+        if figuring.chosen(attempt.node)
+    ]
 
 
 # Time spent in attempts at each node over a window that ends now. The sum is cached and updated by

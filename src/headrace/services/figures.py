@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -39,10 +40,10 @@ from headrace.slo.availability import (
     totals,
     worst,
 )
-from headrace.slo.goodput import Goodput, GoodputAttempt, GoodputPublication, by_node
+from headrace.slo.goodput import Goodput, by_node
 from headrace.slo.throughput import STAGES, Throughput, throughputs
 from headrace.slo.timeline import ServiceHistory, ServicePeriod, common, moments, timeline
-from headrace.store.queries import audit_trail, availability, reports
+from headrace.store.queries import availability, reports
 
 # Availability: the states of each consumer over a window, and the same for nodes, owners and
 # domains.
@@ -233,7 +234,7 @@ def weakened(figuring: Figuring) -> tuple[list[str], list[WeakenedPromiseRow]]:
 
 def goodput(figuring: Figuring) -> tuple[list[str], list[GoodputRow]]:
     """Return the goodput: the outcome of delivered and staged rows."""
-    goodputs = by_node(staged(figuring))
+    goodputs = by_node(figuring.staged)
     sentences = [
         (
             "rows that are sound and still published, of those delivered (sources) or staged"
@@ -293,7 +294,7 @@ def throughputs_of(figuring: Figuring) -> list[Throughput]:
         node = project.node(name)
         return (node.domain or "") if node is not None else ""
 
-    goodputs = [item for item in by_node(staged(figuring)) if figuring.session.shows(item.node)]
+    goodputs = [item for item in by_node(figuring.staged) if figuring.session.shows(item.node)]
     return throughputs(goodputs, project.sources.__contains__, domain_of)
 
 
@@ -317,57 +318,6 @@ def _throughput(figuring: Figuring, item: Throughput) -> ThroughputRow:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
-
-
-def staged(figuring: Figuring) -> list[GoodputAttempt]:
-    """Return the attempts that ended in the window, with the outcome of their rows."""
-    unsound = figuring.evaluation.unsound()
-    publications_by_attempt: dict[tuple[int, int], list[GoodputPublication]] = {}
-    nodes = {(attempt.epoch, attempt.n): attempt.node for attempt in figuring.attempts}
-    for publication in reports.publications(figuring.tx, figuring.began, figuring.until):
-        place = publication.epoch, publication.n
-        has_ended = publication.ended_at is not None and publication.ended_at <= figuring.until
-        ended = publication.ended_at if has_ended else None
-        wrong = (nodes.get(place, ""), publication.partition, publication.published_at) in unsound
-        at = publication.published_at
-        goodput_publication = GoodputPublication(
-            publication.partition,
-            publication.rows,
-            publication.identical,
-            ended,
-            wrong,
-            publication.bytes,
-            at,
-        )
-        publications_by_attempt.setdefault(place, []).append(goodput_publication)
-    removed = audit_trail.removed_rows(figuring.tx, figuring.began)
-    return [
-        GoodputAttempt(
-            node=attempt.node,
-            attempt=f"{attempt.epoch}.{attempt.n}",
-            state=attempt.state,
-            at_us=attempt.at,
-            rows=max(0, attempt.rows - removed.get(f"{attempt.epoch}.{attempt.n}", 0)),
-            publications=tuple(publications_by_attempt.get((attempt.epoch, attempt.n), ())),
-            delivery=(
-                attempt.delivery_id
-                if figuring.declared.nodes.get(attempt.node)
-                and figuring.declared.nodes[attempt.node].is_source
-                else None
-            ),
-            work_us={
-                "run": attempt.run_us,
-                "audit": attempt.audit_us,
-                "publish": attempt.publish_us,
-            },
-            decided=attempt.decided,
-            before=attempt.before,
-            bytes_in=attempt.bytes_in,
-            bytes_out=attempt.bytes_out,
-        )
-        for attempt in figuring.attempts
-        if figuring.chosen(attempt.node)
-    ]
 
 
 def incidents(figuring: Figuring) -> tuple[list[str], list[IncidentTimesRow]]:
@@ -478,21 +428,27 @@ def _explained(
     span = window or OWN_WINDOW.get(figure, WINDOW)
     now_us = to_us(session.now()) if session.store is None else session.clock.now_us()
     began_us = window_began(span, now_us, session.timezone)
-    if session.store is None or session.compiled is None:
-        return _response(
-            session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ()
+    bounds = AvailabilityWindow(span, began_us, now_us, session.timezone)
+    with figuring_of(session, bounds, names) as figuring:
+        sentences, rows = (
+            (["nothing has run yet: no data"], ()) if figuring is None else WORKED[figure](figuring)
         )
-    compiled = session.compiled
-    with project_state(session, now_us) as snapshot:
-        figuring = Figuring(
-            session,
-            snapshot,
-            compiled,
-            AvailabilityWindow(span, began_us, now_us, session.timezone),
-            names,
-        )
-        sentences, rows = WORKED[figure](figuring)
     return _response(session, figure, span, (began_us, now_us), sentences, rows)
+
+
+@contextmanager
+def figuring_of(
+    session: ProjectSession, window: AvailabilityWindow, names: frozenset[str] | None
+) -> Iterator[Figuring | None]:
+    """Open the inputs of figures within a window; None before the first run.
+
+    `names` are the selected nodes and consumers, None for all.
+    """
+    if session.store is None or session.compiled is None:
+        yield None
+        return
+    with project_state(session, window.now_us) as snapshot:
+        yield Figuring(session, snapshot, session.compiled, window, names)
 
 
 def _response(

@@ -197,6 +197,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/today", "today", "today:today"),
     Get("/calendar", "calendar", "calendar:calendar"),
     Get("/figures/{figure}", "figure", "figures:explain"),
+    Get("/figures/{figure}/trend", "figure_trend", "figure_trends:figure_trend"),
     Get("/consumers/{name}", "consumer", "nodes:consumer"),
     Get("/consumers/{name}/badge", "badge_link", "badges:badge_link", of_files=True),
     Get("/consumers/{name}/history", "consumer_history", "consumer_history:consumer_history"),

@@ -44,6 +44,27 @@ class SpanRow(Response, frozen=True, kw_only=True):
     available."""
 
 
+class TrendRow(Response, frozen=True, kw_only=True):
+    """A figure of a consumer, an owner or a domain by day; null for days without data."""
+
+    of: str
+    values: list[float | None]
+
+
+class FigureTrend(Response, frozen=True, kw_only=True):
+    """A figure of the last days, the oldest first; the last day isn't over.
+
+    `unit` is `%` or `s`. `meaning` says what a value of an owner or a domain is.
+    """
+
+    figure: str
+    by: str
+    unit: str
+    meaning: str
+    days: list[str]
+    rows: list[TrendRow]
+
+
 class ServedRow(Response, frozen=True, kw_only=True):
     """How a consumer, an asset, a source, or all of an owner or a domain was served. Of a node it
     is what its strictest consumer needed of it; of an owner or domain the worst, with the mean

@@ -8,6 +8,7 @@ import { Table, type Column } from "../../parts/Table";
 import { formatDuration } from "../../parts/durations";
 import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
+import { Trend } from "./Trend";
 
 type Row = Record<string, unknown>;
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:/;
@@ -49,6 +50,7 @@ export function Figure() {
               <li key={line}>{line}</li>
             ))}
           </ul>
+          <Trend figure={figure} />
           <Panel title="Rows" aside={many(document.rows.length, "row")}>
             <Rows rows={document.rows} />
           </Panel>

@@ -203,6 +203,7 @@ def answers(lab: Lab) -> dict[str, bytes]:
         "figure": "promises",
         "plan": "1",
         "subject:path": "tells",
+        "target:path": "tells",
         "column:path": "tells",
     }
     incidents = [item["id"] for item in lab.headrace("incidents")]

@@ -99,7 +99,7 @@ def _available(figuring: Figuring, by: TrendGroup, began: int, until: int) -> Va
     return {name: _number(totals(of_group).honest) for name, of_group in scores}
 
 
-def _kept(figuring: Figuring, by: TrendGroup, began: int, until: int) -> Values:
+def _promised(figuring: Figuring, by: TrendGroup, began: int, until: int) -> Values:
     sums = {
         name: (sum(item.met for item in of_group), sum(item.promised for item in of_group))
         for name, of_group in _scores(figuring, by, began, until).items()
@@ -161,7 +161,7 @@ TRENDS: Mapping[str, _Trend] = {
     "availability": _Trend(
         "%", "honest availability; an owner or domain has that of its worst consumer", _available
     ),
-    "promises": _Trend("%", "promises kept, of those that fell due on the day", _kept),
+    "promises": _Trend("%", "promises kept, of those that fell due on the day", _promised),
     "goodput": _Trend(
         "%",
         "good rows of those delivered or staged; an owner or domain has its worst node's",

@@ -110,7 +110,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "deliveries:deliveries": _ROW("deliveries", SEE, "source"),
     "doctor:doctor": _ROW("doctor", SEE),
     "failed_attempts:incident_failure": _ROW("incident failure", SEE, lists=True),
-    "figure_trends:figure_trend": _ROW("status explain", SEE),
+    "figure_trends:figure_trend": _ROW("figure trend", SEE),
     "figures:explain": _ROW("status explain", SEE),
     "emergencies:break_glass": _ROW("access break-glass", SEE),
     "emergencies:end_break_glass": _ROW("access break-glass --end", SEE),

@@ -32,7 +32,8 @@ CHECKED_ELSEWHERE = {
     "browser_sessions:session_identity", "browser_sessions:signed_in", "caches:state_of",
     "figures:visible_throughputs", "graph:load",
     "lake_files:moved_now", "permissions:check",
-    "permissions:check_call", "read:find", "tokens:identify", "users:sign_in",
+    "permissions:check_call", "permissions:nodes_of_call", "permissions:without_hidden",
+    "read:find", "tokens:identify", "users:sign_in",
 }  # fmt: skip
 """The server calls them beside or after a check of its own (`headrace.web`)."""
 WITHOUT_A_ROLE = {"access:whoami", "emergencies:break_glass", "emergencies:end_break_glass"}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
+from headrace.services.session import ProjectSession
 from headrace.web import acts as acts_module
-from headrace.web.acts import ACT_NOTES_MAX, Acts, RunningAction
+from headrace.web.acts import ACT_NOTES_MAX, Acts, RunningAction, visible_progress
 from headrace.web.http import HttpProblem, problem_of
 
 
@@ -120,6 +122,34 @@ def test_the_oldest_acts_that_are_over_are_forgotten(monkeypatch: pytest.MonkeyP
         await asyncio.wait_for(running.over.wait(), 20)
 
     run(work)
+
+
+class LimitedSession:
+    """What `visible_progress` asks of a session."""
+
+    visible = frozenset({"revenue"})
+
+    def project(self) -> LimitedSession:
+        return self
+
+    def nodes(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name=name) for name in ("revenue", "salaries")]
+
+    def shows(self, node: str) -> bool:
+        return node in self.visible
+
+
+def test_the_progress_of_an_act_names_no_hidden_node() -> None:
+    """Would catch: the steps of an act on a visible node, which also name what waits for it."""
+    act = RunningAction(7, "do_backfill", "token:ci")
+    act.start("computing salaries", 3)
+    act.ahead("salaries and revenue")
+    act.note("salaries@2025-03-01 failed")
+    shown = visible_progress(cast("ProjectSession", LimitedSession()), act)
+    assert (shown.what, shown.ahead) == ("computing …", "… and revenue")
+    assert "salaries" not in str(shown) and shown.state == "running"
+    act.problem = HttpProblem(409, "changed meanwhile")
+    assert visible_progress(cast("ProjectSession", LimitedSession()), act).state == "failed"
 
 
 @pytest.mark.parametrize(

@@ -224,8 +224,8 @@ SERVE = _ROW("serve", ADMINISTER)
 
 METRICS = _ROW("metrics", SEE, lists=True)
 """`/metrics` has the series of the nodes that somebody may see."""
-STATES_OF_ACTS = _ROW("acts", SEE)
-"""States of actions are about the whole project."""
+STATES_OF_ACTS = _ROW("acts", SEE, lists=True)
+"""The state of an action is for its actor, and for those who may see all nodes it is about."""
 
 _LOOKING = (SEE, READ, AUDIT)
 """Permissions of commands that change nothing."""
@@ -240,6 +240,7 @@ ADMINS_MAX = 3
 """Admins whom a refusal names."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def authorised(function: F) -> F:
@@ -480,6 +481,30 @@ def may_call(session: ProjectSession, function: str, node: Node | None) -> bool:
         decision(session, rules, needed.permission, item).allowed
         for item in session.project().nodes()
     )
+
+
+def nodes_of_call(
+    session: ProjectSession, function: str, arguments: Mapping[str, Any]
+) -> frozenset[str] | None:
+    """Return the nodes that the call of a function of `COMMANDS` is about, hidden ones among them.
+
+    None stands for the whole project, and for a call that names unknown nodes.
+    """
+    if unrestricted(session):
+        return None
+    try:
+        nodes = list(_nodes(session, COMMANDS[function].of, arguments))
+    except HeadraceError:
+        return None
+    return frozenset(node.name for node in nodes) or None
+
+
+def without_hidden(session: ProjectSession, value: T) -> T:
+    """Return a response without the names of nodes that the session's identity may not see."""
+    if session.visible is None:
+        return value
+    result: T = _hidden_nodes(session).without(value)
+    return result
 
 
 def unrestricted(session: ProjectSession) -> bool:

@@ -14,8 +14,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from headrace.model import HeadraceError
+from headrace.services.permissions import STATES_OF_ACTS, check, without_hidden
 from headrace.services.responses import Response
+from headrace.services.session import ProjectSession
 from headrace.web.http import HttpProblem, ProblemResponse, problem_of
 
 # Acts run in threads of their own, because one may take as long as a backfill. An act never
@@ -53,8 +57,12 @@ class ActResponse(Response, frozen=True, kw_only=True):
 class RunningAction:
     """An action and its progress, written by the action's thread and read by request handlers."""
 
-    def __init__(self, number: int, name: str) -> None:
+    def __init__(self, number: int, name: str, who: str = "") -> None:
         self.id, self._name, self._began = str(number), name, datetime.now(UTC)
+        self.who = who
+        """Whose action it is, as `Identity.who` says."""
+        self.nodes: frozenset[str] | None = None
+        """The nodes that it is about; None for the whole project, and until they are known."""
         self.document: Any = None
         self.problem: HttpProblem | None = None
         self.over = asyncio.Event()
@@ -112,13 +120,13 @@ class Acts:
     def __init__(self) -> None:
         self._numbers, self._acts = itertools.count(1), dict[str, RunningAction]()
 
-    def begin(self, name: str, do: Callable[[RunningAction], Any]) -> RunningAction:
-        """Start an action. Raises HttpProblem (503) if too many are running."""
+    def begin(self, name: str, do: Callable[[RunningAction], Any], who: str = "") -> RunningAction:
+        """Start an action of somebody. Raises HttpProblem (503) if too many are running."""
         if sum(not act.over.is_set() for act in self._acts.values()) >= RUNNING_ACTS_MAX:
             raise HttpProblem(
                 503, f"{RUNNING_ACTS_MAX} acts are under way", "wait until one of them is over"
             )
-        act, loop = RunningAction(next(self._numbers), name), asyncio.get_running_loop()
+        act, loop = RunningAction(next(self._numbers), name, who), asyncio.get_running_loop()
         self._acts[act.id] = act
         for old in [act for act in self._acts.values() if act.over.is_set()][:-FINISHED_ACTS_MAX]:
             del self._acts[old.id]
@@ -131,12 +139,43 @@ class Acts:
         """Return an action. Raises HttpProblem (404) for an unknown or forgotten one."""
         action = self._acts.get(act_id)
         if action is None:
-            raise HttpProblem(
-                404,
-                "there is no such act",
-                "acts are forgotten when the server ends; /api/v1/audit has what was done",
-            )
+            raise _no_such_act()
         return action
+
+    def visible_state(self, session: ProjectSession, act_id: str) -> ActResponse:
+        """Return an action's state, without the names of nodes that the session may not see.
+
+        Raises NotAllowed for somebody without any role, and HttpProblem (404) for an action that
+        isn't known, or that is somebody else's and about nodes that the session may not see.
+        """
+        check(session, STATES_OF_ACTS, {})
+        action = self.get(act_id)
+        if action.who == session.identity.who:
+            return visible_progress(session, action)
+        if session.visible is not None and not (action.nodes and action.nodes <= session.visible):
+            raise _no_such_act()
+        return without_hidden(session, action.as_response())
+
+
+def visible_progress(session: ProjectSession, action: RunningAction) -> ActResponse:
+    """Return the state of the session's own action.
+
+    Its document and its problem were made for the actor; the progress was not.
+    """
+    state = action.as_response()
+    return msgspec.structs.replace(
+        without_hidden(session, msgspec.structs.replace(state, document=None, problem=None)),
+        document=state.document,
+        problem=state.problem,
+    )
+
+
+def _no_such_act() -> HttpProblem:
+    return HttpProblem(
+        404,
+        "there is no such act",
+        "acts are forgotten when the server ends; /api/v1/audit has what was done",
+    )
 
 
 def _perform(

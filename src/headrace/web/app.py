@@ -26,7 +26,7 @@ from headrace.security.access_events import UNKNOWN
 from headrace.security.sessions import SignInKind
 from headrace.services.access_events import note_failed_sign_in
 from headrace.services.browser_sessions import session_identity
-from headrace.services.permissions import METRICS, STATES_OF_ACTS, check, check_call
+from headrace.services.permissions import METRICS, check, check_call
 from headrace.services.receive import NoHook, fire
 from headrace.services.responses import ConsumerRow, StatusResponse
 from headrace.services.session import ProjectSession
@@ -390,7 +390,7 @@ def app(
             route(f"{PREFIX}/session", sign_in.own_session),
             route(f"{PREFIX}/session/end", sign_in.sign_out, "POST"),
             route(f"{PREFIX}/events", Events(reader, see_again).answer),
-            route(f"{PREFIX}/acts/{{act}}", _seeing(reader, act_state_handler(acts))),
+            route(f"{PREFIX}/acts/{{act}}", act_state_handler(reader, acts)),
             *(
                 route(item.path, handler(item), "GET" if isinstance(item, Get) else "POST")
                 for item in ENDPOINTS
@@ -400,16 +400,6 @@ def app(
     )
     result.router.redirect_slashes = False
     return result
-
-
-def _seeing(reader: ProjectReader, endpoint: RequestHandler) -> RequestHandler:
-    """Return an endpoint that answers those who may see the whole project."""
-
-    async def answer(request: Request) -> Response:
-        await reader.response(see_everything, request.state.identity)
-        return await endpoint(request)
-
-    return answer
 
 
 async def identify_request(request: Request, guard: Guard, reader: ProjectReader) -> Identity:
@@ -456,11 +446,6 @@ async def _see_again(
         raise HttpProblem(401, "the session has ended")
     identity = await _identity(request, credential, guard, reader)
     return await reader.response(_visible, identity)
-
-
-def see_everything(session: ProjectSession) -> None:
-    """Raise NotAllowed if the session's identity may not see the whole project."""
-    check(session, STATES_OF_ACTS, {})
 
 
 def _limited_metrics(session: ProjectSession) -> bool:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from headrace.services.agreements import Planned
 from headrace.services.caches import state_of
 from headrace.services.parameters import call, command_function, description_of, request_type
-from headrace.services.permissions import check_call
+from headrace.services.permissions import check_call, nodes_of_call
 from headrace.services.responses.base import encoded
 from headrace.services.session import ProjectSession, Silent
 from headrace.web.acts import ACT_WAIT_SECONDS, Acts, RunningAction
@@ -162,15 +162,18 @@ def act_handler(reader: ProjectReader, acts: Acts, endpoint: Endpoint) -> Reques
         act = acts.begin(
             endpoint.name,
             lambda progress: reader.act(
-                lambda session: call(endpoint.function, session, parameters, progress=progress),
-                identity,
+                lambda session: _perform(session, endpoint, parameters, progress), identity
             ),
+            identity.who,
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(ACT_WAIT_SECONDS):
                 await act.over.wait()
         if not act.over.is_set():
-            result = json_response(act.as_response(), 202)
+            state = await reader.response(
+                lambda session: acts.visible_state(session, act.id), identity
+            )
+            result = json_response(state, 202)
             result.headers["location"] = f"{PREFIX}/acts/{act.id}"
             return result
         if act.problem is not None:
@@ -180,12 +183,23 @@ def act_handler(reader: ProjectReader, acts: Acts, endpoint: Endpoint) -> Reques
     return answer
 
 
-def act_state_handler(acts: Acts) -> RequestHandler:
-    """Return the state of an action."""
+def _perform(
+    session: ProjectSession, endpoint: Endpoint, parameters: Struct, action: RunningAction
+) -> Any:
+    """Run an action's function, and note the nodes that it is about for those who ask for it."""
+    action.nodes = nodes_of_call(session, endpoint.command, msgspec.structs.asdict(parameters))
+    return call(endpoint.function, session, parameters, progress=action)
+
+
+def act_state_handler(reader: ProjectReader, acts: Acts) -> RequestHandler:
+    """Return the state of an action to those who may see it."""
 
     async def answer(request: Request) -> Response:
-        act: RunningAction = acts.get(request.path_params["act"])
-        return json_response(act.as_response())
+        state = await reader.response(
+            lambda session: acts.visible_state(session, request.path_params["act"]),
+            request.state.identity,
+        )
+        return json_response(state)
 
     return answer
 

@@ -101,10 +101,29 @@ class Invocation:
         if self.options.json:
             self.json(response)
             return
-        page = CommandOutput(self.screen, self.times if clock else None, self.suffix)
+        page = self.output(clock=clock)
         if not clock and (text := self._replay_clock()):
             page.say(text, "dim")
         render(response, page)
+
+    def output(self, *, clock: bool = True) -> CommandOutput:
+        """Return the output of this invocation; with `clock=False` it has no times."""
+        return CommandOutput(
+            self.screen, self.times if clock else None, self.suffix, self._needed_role
+        )
+
+    def _needed_role(self, command: str) -> str:
+        """Return the role that a command needs and the session's identity lacks, or an empty text.
+
+        Commands without a project propose what they like.
+        """
+        opened: ProjectSession | None = self.__dict__.get("session")
+        if opened is None:
+            return ""
+        # a slow import, which commands without a project don't need
+        from headrace.services.permissions import needed_role
+
+        return needed_role(opened, command)
 
     def _replay_clock(self) -> str:
         """Return the time of a replay's clock; empty for a live or unusable project, or without

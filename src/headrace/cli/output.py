@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, tzinfo
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -88,10 +89,18 @@ _PROJECT = re.compile(r" --project ('(?:[^']|'\"'\"')*'|\S+)")
 class CommandOutput:
     """The output of one command. It escapes control characters in text from users and data."""
 
-    def __init__(self, screen: Screen, times: TimeFormatter | None, suffix: str = "") -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        times: TimeFormatter | None,
+        suffix: str = "",
+        needed_role: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        """`needed_role` returns the role that the reader lacks for a command, or an empty text."""
         self.screen = screen
         self._times = times
         self._suffix = suffix
+        self._needed_role = needed_role
 
     @property
     def times(self) -> TimeFormatter:
@@ -133,20 +142,31 @@ class CommandOutput:
         self.say(self.times.clock(), "dim")
 
     def command(self, command: str, *, indent: int = 0) -> None:
-        """Print a command on one line, with the options that it needs in this folder."""
-        self.screen.line(" " * indent + self._typed(command))
+        """Print a command on one line, with the options that it needs in this folder.
+
+        A shell's comment says which role it needs, if the reader hasn't got that role.
+        """
+        role = self._needed_role(command)
+        note = f"  # for {role}" if role else ""
+        self.screen.line(" " * indent + self._typed(command) + note)
 
     def next(self, *commands: str | None) -> None:
-        """Print the last line: the next commands, in order. None is skipped."""
-        typed_commands = [self._typed(command) for command in commands if command]
+        """Print the last line: the next commands, in order. None is skipped.
+
+        The list ends before the first command that the reader's roles don't include.
+        """
+        permitted = itertools.takewhile(
+            lambda command: not self._needed_role(command), filter(None, commands)
+        )
+        typed_commands = [self._typed(command) for command in permitted]
         if typed_commands:
             self.screen.line("next: " + "      then: ".join(typed_commands), "bold")
 
     def either(self, *commands: str) -> None:
-        """Print the last line with alternative commands."""
-        self.screen.line(
-            "next: " + "      or: ".join(self._typed(command) for command in commands), "bold"
-        )
+        """Print the last line with alternative commands that the reader's roles include."""
+        permitted = [self._typed(command) for command in commands if not self._needed_role(command)]
+        if permitted:
+            self.screen.line("next: " + "      or: ".join(permitted), "bold")
 
     def _typed(self, command: str) -> str:
         """Return a command with the options that it needs in this folder.

@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from headrace.model import HeadraceError, Refused, UnknownName
-from headrace.model.access import ACCESS_FILE, AccessRules, Permission, Role
+from headrace.model.access import ACCESS_FILE, PERMISSIONS, AccessRules, Permission, Role
 from headrace.services.emergency_roles import take_emergencies
+from headrace.services.printed_commands import commands_in, name_of
 from headrace.store.queries import freezes
 from headrace.store.queries.freezes import EVERYBODY, Freeze
 
@@ -262,18 +263,35 @@ def authorised(function: F) -> F:
         arguments = signature.bind(session, *args, **kwargs).arguments if needed.of else {}
         check(session, needed, arguments)
         with trusted(session):
-            if session.visible is None or needed.anywhere:  # names what the caller has written
-                return function(session, *args, **kwargs)
-            hidden = _hidden_nodes(session)
             try:
-                response = function(session, *args, **kwargs)
+                return _call(session, needed, functools.partial(function, session, *args, **kwargs))
             except HeadraceError as error:
-                hidden.redact(error)
+                _note_needed_role(session, error)
                 raise
-            # rows of data aren't texts of Headrace
-            return response if needed.permission is READ else hidden.without(response)
 
     return cast("F", checked)
+
+
+def _call(session: ProjectSession, needed: CommandPermission, function: Callable[[], Any]) -> Any:
+    """Return a command's response without nodes that the caller may not see; errors, too."""
+    if session.visible is None or needed.anywhere:  # names what the caller has written
+        return function()
+    hidden = _hidden_nodes(session)
+    try:
+        response = function()
+    except HeadraceError as error:
+        hidden.redact(error)
+        raise
+    # rows of data aren't texts of Headrace
+    return response if needed.permission is READ else hidden.without(response)
+
+
+def _note_needed_role(session: ProjectSession, error: HeadraceError) -> None:
+    """Add to an error's hint which role its command needs, if the caller hasn't got that role."""
+    for command in commands_in(error.hint):
+        if role := needed_role(session, command):
+            error.hint += f" (`{name_of(command, by_name())}` needs {role})"
+            return
 
 
 @contextmanager
@@ -510,6 +528,51 @@ def without_hidden(session: ProjectSession, value: T) -> T:
 def unrestricted(session: ProjectSession) -> bool:
     """Whether nothing is checked: a local user in a project without rules."""
     return session.local and rules_of(session) is None
+
+
+def needed_role(session: ProjectSession, command: str) -> str:
+    """Return the role that a printed command needs and its reader lacks; empty if they have it.
+
+    `the role auditor`; for a role that is limited to nodes, and a command about the whole project,
+    `the role auditor without a limit`. Commands that need no role, of other programs too, are
+    everybody's.
+    """
+    try:
+        if unrestricted(session):
+            return ""
+        names = by_name()
+        name = name_of(command, names)
+        return "" if name is None else _needed_role(session, names[name], command)
+    except HeadraceError:  # files or a state that can't be read: the command reports them
+        return ""
+
+
+def _needed_role(session: ProjectSession, needed: CommandPermission, command: str) -> str:
+    reads_everything = needed.permission is READ and not needed.of
+    if _allows(session, needed.permission) and (not reads_everything or _allows(session, SEE)):
+        return ""
+    allowed = any(
+        _allows(session, needed.permission, node) for node in _typed_nodes(session, needed, command)
+    )
+    names_nodes = needed.of and set(command.split()[1:]) - set(needed.name.split())
+    if allowed and (names_nodes or needed.anywhere or needed.lists):
+        return ""
+    role = next(role for role in Role if needed.permission in PERMISSIONS[role])
+    return f"the role {role} without a limit" if allowed else f"the role {role}"
+
+
+def _typed_nodes(
+    session: ProjectSession, needed: CommandPermission, command: str
+) -> Sequence[Node]:
+    """Return the nodes that a command names; all of the project if it names none."""
+    project = session.project()
+    words = [word.partition("@")[0].partition(".")[0] for word in command.split()[1:]]
+    named = [node for node in map(project.node, words) if node is not None] if needed.of else []
+    return named or list(project.nodes())
+
+
+def _allows(session: ProjectSession, permission: Permission, node: Node | None = None) -> bool:
+    return decision(session, rules_of(session), permission, node).allowed
 
 
 def freeze_of(session: ProjectSession, identity: Identity | None = None) -> Freeze | None:

@@ -148,7 +148,7 @@ def _restore_newest(invocation: Invocation, *, force: bool, yes: bool) -> int:
     offered = newest_backup(invocation.session)
     if not yes:
         if not invocation.options.json:
-            _render_offer(offered, CommandOutput(invocation.screen, None, invocation.suffix))
+            _render_offer(offered, invocation.output(clock=False))
         if (
             invocation.options.json
             or not agreement.can_ask()

@@ -173,7 +173,7 @@ def _render_measured(row: OptimizeRow, page: CommandOutput) -> None:
     for check in row.adds_checks:
         page.say(f"adds the check {check}", indent=2)
     if row.command is not None:
-        page.say(row.command, "bold", indent=2)
+        page.command(row.command, indent=2)
 
 
 def _saving(row: OptimizeRow) -> str:

@@ -132,9 +132,7 @@ def read_command(
     if chosen == "json":
         _write_json(invocation, response, out)
     else:
-        _render_rows(
-            response, CommandOutput(invocation.screen, invocation.times, invocation.suffix)
-        )
+        _render_rows(response, invocation.output())
     return 0
 
 
@@ -262,9 +260,7 @@ def sql_command(
     elif chosen == "json":
         invocation.json(response)
     else:
-        _render_result(
-            response, CommandOutput(invocation.screen, invocation.times, invocation.suffix)
-        )
+        _render_result(response, invocation.output())
     return 0
 
 

@@ -216,7 +216,7 @@ def logs_command(
     if invocation.options.json:
         invocation.json(log.rows if log else [])
         return 0
-    _render_log(log, CommandOutput(invocation.screen, invocation.times, invocation.suffix), target)
+    _render_log(log, invocation.output(), target)
     return 0
 
 

@@ -473,7 +473,8 @@ def _hidden_nodes(session: ProjectSession) -> HiddenNodes:
     from headrace.services.visibility import HiddenNodes
 
     names = [node.name for node in session.project().nodes()]
-    return HiddenNodes([name for name in names if not session.shows(name)])
+    visible = [name for name in names if session.shows(name)]
+    return HiddenNodes(set(names).difference(visible), visible)
 
 
 def check_call(session: ProjectSession, function: str, arguments: Mapping[str, Any]) -> None:

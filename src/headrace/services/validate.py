@@ -255,7 +255,7 @@ def _of_visible_nodes(
     for node in nodes:
         file = node.place.file
         files[file] = files.get(file, True) and node.name in visible
-    hidden = HiddenNodes({node.name for node in nodes} - visible)
+    hidden = HiddenNodes({node.name for node in nodes} - visible, visible)
     visible_problems = [problem for problem in problems if files.get(problem.place.file, False)]
     return ValidateResponse(
         ok=all(problem.level is not ProblemLevel.ERROR for problem in problems),

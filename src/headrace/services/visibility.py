@@ -18,12 +18,15 @@ from headrace.model import HeadraceError
 HIDDEN = "…"
 """Stands in texts for the name of a node that somebody may not see."""
 _WORD = re.compile(r"[^\W\d]\w*(?:-\w+)*")
+_JOINED = re.compile(r"-|_(?=\d)")
+"""What stands between a node and what is added to its name: `orders-2026`, `orders_2026-01-01`."""
 _NODE_FIELDS = ("node", "asset", "source", "consumer", "name", "of", "from_", "to")
 """Fields that name the node that a row is about."""
 _NO_NODES = frozenset(
     {
         "columns", "column", "tags", "tag", "packages", "rows", "states", "kind",
-        "action", "actor", "actor_type", "outcome", "hash", "needs", "of", "domains",
+        "action", "actor", "actor_type", "outcome", "hash", "needs", "of", "domain", "domains",
+        "owner", "owners", "who", "asked_by",
     }
 )  # fmt: skip
 """Fields whose values aren't names of nodes, even if a node has the same name."""
@@ -32,8 +35,11 @@ _NO_NODES = frozenset(
 class HiddenNodes:
     """The names of the nodes that somebody may not see."""
 
-    def __init__(self, names: Collection[str]) -> None:
+    def __init__(self, names: Collection[str], visible: Collection[str] = ()) -> None:
+        """`visible` are names of other nodes, of which a hidden name may be a part."""
         self._names = frozenset(name.lower() for name in names)
+        self._visible = frozenset(name.lower() for name in visible)
+        self._parts_max = 1 + max((len(_JOINED.findall(name)) for name in self._names), default=0)
 
     def without(self, value: Any) -> Any:
         """Return a response without the names of hidden nodes."""
@@ -52,7 +58,26 @@ class HiddenNodes:
 
     def text(self, text: str) -> str:
         """Return a text with HIDDEN in place of the names."""
-        return _WORD.sub(lambda word: HIDDEN if word[0].lower() in self._names else word[0], text)
+        return _WORD.sub(lambda word: self._word(word[0]), text)
+
+    def _word(self, word: str) -> str:
+        """Return a word with HIDDEN in place of the longest hidden names that it is joined of."""
+        if word.lower() in self._visible:
+            return word
+        joints = list(_JOINED.finditer(word))
+        begins = [0, *(joint.end() for joint in joints)]
+        ends = [*(joint.start() for joint in joints), len(word)]
+        parts, rest = [], 0
+        for number, begin in enumerate(begins):
+            longest_first = reversed(ends[number : number + self._parts_max])
+            end = next((end for end in longest_first if self._is_name(word[begin:end])), None)
+            if begin >= rest and end is not None:
+                parts += [word[rest:begin], HIDDEN]
+                rest = end
+        return "".join(parts) + word[rest:]
+
+    def _is_name(self, text: str) -> bool:
+        return text.lower() in self._names
 
     def redact(self, error: HeadraceError) -> None:
         """Take the names out of an error; a hint with one is dropped."""

@@ -32,7 +32,8 @@ class VisiblePlan:
     def __init__(self, session: ProjectSession, projects: Sequence[Project]) -> None:
         self._nodes = [node for project in projects for node in project.nodes()]
         self._visible = visible_of(session, self._nodes)
-        self._hidden = HiddenNodes({node.name for node in self._nodes} - self._visible)
+        names = {node.name for node in self._nodes}
+        self._hidden = HiddenNodes(names - self._visible, self._visible)
         self._declares = _declared_nodes(projects)
 
     def plan(self, response: PlanResponse) -> PlanResponse:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from clilab import Project
 
+from headrace.advisor import trials
+from headrace.advisor.trials import Interval
 from headrace.cli.main import run
 
 NOW = "2025-03-06T06:00+00:00"
@@ -94,6 +96,19 @@ def sales(computed: Path, tmp_path: Path, call: Callable[..., Any]) -> Project:
     return Project(root, call)
 
 
+@pytest.fixture(autouse=True)
+def durations(monkeypatch: pytest.MonkeyPatch) -> dict[str, Interval]:
+    """The interval of each trial's durations: runs of 1 ms on a busy machine are inconclusive."""
+    result = {"interval": Interval(-20.0, -25.0, -15.0)}
+    measured = trials.change_of
+    monkeypatch.setattr(
+        trials,
+        "change_of",
+        lambda pairs: None if measured(pairs) is None else result["interval"],
+    )
+    return result
+
+
 def _sql(project: Project) -> str:
     return (project.root / "assets/sales.sql").read_text()
 
@@ -135,6 +150,36 @@ def test_five_distincts_are_found_measured_and_repaired(sales: Project) -> None:
     assert len(after) == len(before)
     assert [line.replace("2025-03-06", "2025-03-05") for line in after] == before
     assert "is applied already" in sales.refused("optimize", "apply", row["id"], code=3)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "refusal"),
+    [
+        (-20.0, 20.0, "its durations are inconclusive: --budget allows more runs"),
+        (-30.0, 1.0, "its durations are inconclusive: --budget allows more runs"),
+        (5.0, 20.0, "measured, it is slower"),
+        (-2.0, 2.0, ""),
+    ],
+)
+def test_only_measured_durations_are_applied_by_one_command(
+    sales: Project, durations: dict[str, Interval], low: float, high: float, refusal: str
+) -> None:
+    """Would catch: `apply` offered for, or doing, a proven change whose durations say nothing."""
+    durations["interval"] = Interval((low + high) / 2, low, high)
+    rows = [row for row in sales.json(*PROVE) if row["verdict"] == "proven" and row["measured"]]
+    assert rows
+    text = _sql(sales)
+    for row in rows:
+        assert (row["command"] is None, row["plan_id"] is None) == (bool(refusal), bool(refusal))
+        assert (row["unmeasured"] or "") in refusal
+    name = rows[0]["id"]
+    if refusal:
+        assert refusal in sales.refused("optimize", "apply", name, "--yes", code=3)
+        assert _sql(sales) == text
+        assert "optimize apply" not in sales.text(*PROVE)
+    else:
+        assert sales.json("optimize", "apply", name, "--yes")["state"] == "applied"
+    durations["interval"] = Interval(-20.0, -25.0, -15.0)
 
 
 def test_a_missing_check_is_part_of_the_change(sales: Project) -> None:

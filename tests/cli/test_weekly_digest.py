@@ -120,13 +120,15 @@ def test_an_applied_change_is_compared_with_its_promise(shop: Project) -> None:
 
 
 def _made_faster(project: Project, factor: float = 0.5) -> None:
-    """Give the stored trial times that don't depend on this machine."""
+    """Give the stored trial times that don't depend on this machine, and that are conclusive."""
     with _state(project) as state, state:
         for number, content in state.execute("select id, content from trial").fetchall():
             trial = json.loads(content)
             for run in trial["runs"]:
                 run["ms"] = 4000.0 * (factor if run["side"] == "after" else 1.0)
-            state.execute("update trial set content = ? where id = ?", (json.dumps(trial), number))
+            state.execute(
+                "update trial set content = ?, proven = 1 where id = ?", (json.dumps(trial), number)
+            )
 
 
 def _runs(project: Project) -> None:

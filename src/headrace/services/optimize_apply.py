@@ -30,6 +30,7 @@ from headrace.services.permissions import authorised
 from headrace.services.plans import plan
 from headrace.services.project_paths import safe_path
 from headrace.services.proofs import (
+    INCONCLUSIVE,
     editable,
     is_applicable,
     plan_id_of,
@@ -171,6 +172,8 @@ def _reason(trial: Trial) -> str:
         return f"measured, the rows differ in {trial.difference}"
     if trial.verdict is TrialVerdict.SLOWER:
         return "measured, it is slower"
+    if trial.interval is not None:
+        return INCONCLUSIVE
     return "it was compared without enough timed runs; --budget allows more"
 
 

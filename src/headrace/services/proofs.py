@@ -41,6 +41,8 @@ from headrace.services.trials import Budget, NumberOfPartitions, budget_seconds
 if TYPE_CHECKING:
     from headrace.store import Store
 
+INCONCLUSIVE = "its durations are inconclusive: --budget allows more runs"
+"""Why a change isn't offered although its rows are equal and its runs were timed."""
 _RANKS = {"proven": 0, "unknown": 1}
 
 
@@ -126,6 +128,8 @@ def _proved(
     measured = _with_trial(session, row, trial)
     if tried.change.is_proven and is_applicable(trial):
         measured = _with_command(session, measured, row.asset, tried.change.changed)
+    elif trial.equal and trial.interval and trial.verdict is TrialVerdict.INCONCLUSIVE:
+        measured = replace(measured, unmeasured=INCONCLUSIVE)
     if trial.equal and tried.change.checks and tried.change.is_proven:
         measured = replace(measured, adds_checks=[str(check) for check in tried.change.checks])
     arguments = RecordArguments(
@@ -142,9 +146,8 @@ def _proved(
 
 
 def is_applicable(trial: Trial) -> bool:
-    """Whether a trial allows its change: equal rows, enough timed runs, and not slower."""
-    timed = trial.interval is not None
-    return trial.equal is True and timed and trial.verdict is not TrialVerdict.SLOWER
+    """Whether a trial allows its change: equal rows, and durations that say it isn't slower."""
+    return trial.verdict in (TrialVerdict.FASTER, TrialVerdict.NO_EFFECT)
 
 
 class _Tried(NamedTuple):

@@ -38,6 +38,8 @@ class StoredVersions(NamedTuple):
     """Version → its code; None if it isn't stored any more."""
     since: Callable[[int], Sequence[int]]
     """Version → this version and all later ones, newest first."""
+    classifies: Callable[[int], bool]
+    """Whether a version may classify a column, told without decoding it."""
 
 
 class EarlierCode:
@@ -49,6 +51,14 @@ class EarlierCode:
         self._changed: dict[int, frozenset[str]] = {}
         self._loaded: dict[int, Code | None] = {}
         self._names: dict[tuple[str, int], str | None] = {}
+        self.ever_classified: bool | None = None
+        """Whether any version may classify a column; None until `look_for_classes`."""
+
+    def look_for_classes(self, stored: StoredVersions) -> bool:
+        """Return whether any version may classify a column; without one, nothing is limited."""
+        if self.ever_classified is None:
+            self.ever_classified = any(stored.classifies(number) for number in stored.since(0))
+        return self.ever_classified
 
     def limited(
         self, node: str, versions: Sequence[int], stored: StoredVersions, roots: LimitRoots

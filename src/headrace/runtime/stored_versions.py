@@ -26,5 +26,8 @@ def stored_versions(tx: Transaction, cache: Path | None) -> StoredVersions:
         return Code(compiled, lambda: compile_lineage(compiled, cache))
 
     return StoredVersions(
-        partial(applied_versions.fingerprints, tx), load, partial(applied_versions.since, tx)
+        partial(applied_versions.fingerprints, tx),
+        load,
+        partial(applied_versions.since, tx),
+        lambda version: b"classifi" in applied_versions.compiled(tx, version),
     )

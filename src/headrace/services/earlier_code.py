@@ -23,15 +23,20 @@ def limited_by_earlier_code(
     if compiled is None:
         return frozenset()
     columns: set[tuple[str, str]] = set()
+    limited = bool(roots.forbidden or roots.classified)
     above = node_graph(session, compiled).upstream([node])
     for name in above.keys() & compiled.project.assets.keys():
         holder = rows_from(session, name)
         if holder.store is None or holder.compiled is None:
             continue
         earlier = _earlier_code(holder, holder.compiled)
+        if not limited and earlier.ever_classified is False:
+            continue
         with holder.store.read() as tx:
-            versions = applied_versions.published_versions(tx, name, past=past)
             stored = stored_versions(tx, holder.data_folder / "cache")
+            if not limited and not earlier.look_for_classes(stored):
+                continue
+            versions = applied_versions.published_versions(tx, name, past=past)
             columns |= earlier.limited(name, versions, stored, roots)
     return frozenset(columns)
 

@@ -397,6 +397,8 @@ class TaskLookup:
     def limits(self, tx: Transaction, node: str) -> ColumnLimits:
         """Return the columns of a node that exports mask or leave out by default."""
         stored, columns = stored_versions(tx, self._cache), set[tuple[str, str]]()
+        if not self._limits.roots.classified and not self._earlier.look_for_classes(stored):
+            return ColumnLimits()
         for name in self._graph.upstream([node]).keys() & self.project.assets.keys():
             versions = applied_versions.published_versions(tx, name)
             columns |= self._earlier.limited(name, versions, stored, self._limits.roots)

@@ -108,6 +108,12 @@ def since(tx: Transaction, version_id: int) -> list[int]:
     return [number for (number,) in tx.execute(sql, {"id": version_id})]
 
 
+def compiled(tx: Transaction, version_id: int) -> bytes:
+    """Return the encoded project of a version; empty if the version isn't stored."""
+    row = tx.execute("select compiled from version where id = :id", {"id": version_id}).fetchone()
+    return b"" if row is None else bytes(row[0])
+
+
 def fingerprints(tx: Transaction, version_id: int) -> dict[str, str]:
     """Return node → fingerprint of its code in a version; empty if the version isn't stored."""
     sql = "select compiled from version where id = :id"

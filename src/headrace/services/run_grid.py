@@ -24,11 +24,12 @@ from headrace.store.lease import holder
 from headrace.store.queries import run_grid as stored
 from headrace.store.queries.run_grid import GridAttempt, OfRuns
 
+_KEYS = msgspec.json.Decoder(list[str])
 DAYS_MAX = 60
 _FIRST = date(1970, 4, 1)
 """The state has no times before 1970."""
 ROWS_MAX = 100
-EXAMINED_MAX = 1_000
+EXAMINED_MAX = 500
 """With a filter by state, at most this number of nodes that may fit is examined."""
 _WORST_FIRST = (
     AttemptState.FAILED,
@@ -42,7 +43,7 @@ _WORST_FIRST = (
     AttemptState.STAGED,
     AttemptState.PUBLISHED,
 )
-_RANK = {state: rank for rank, state in enumerate(_WORST_FIRST)}
+_RANK: dict[str, int] = {state: rank for rank, state in enumerate(_WORST_FIRST)}
 BROKEN = frozenset(_WORST_FIRST[:4])
 _OPEN = frozenset((AttemptState.RUNNING, AttemptState.QUEUED))
 STATES = tuple(state.value for state in _WORST_FIRST[:-1])
@@ -53,7 +54,8 @@ class RunGridQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which nodes and days a grid has.
 
     `state` and `failed` leave nodes with such a cell; `failed` is any of failed, lost, rejected and
-    held. `kind` and `actor` are of the runs whose attempts count. `until` is the last local date.
+    held. `kind` and `actor` are of the runs whose attempts count; nodes are left that such runs
+    attempted since the first day. `until` is the last local date.
     """
 
     node: str | None = None
@@ -145,6 +147,8 @@ def _fitting(cells: _Cells, nodes: list[Node]) -> tuple[list[Node], bool]:
     if candidates is None:
         return nodes, False
     likely = [node for node in nodes if node.name in candidates]
+    if cells.wanted is None:
+        return likely, False
     return [node for node in likely[:EXAMINED_MAX] if cells.fits(node)], len(likely) > EXAMINED_MAX
 
 
@@ -187,7 +191,7 @@ class _Cells:
         """Return the nodes that may fit the filters by attempts; None without such filters."""
         if not self.days:
             return set()
-        wanted, since_us = self._wanted, self._day_us(self.days[0])
+        wanted, since_us = self.wanted, self._day_us(self.days[0])
         sets = []
         if wanted is not None:
             sets.append(self._in_states(wanted, since_us))
@@ -204,7 +208,7 @@ class _Cells:
         return stored.nodes_in_states(self._tx, sorted(states))
 
     @property
-    def _wanted(self) -> frozenset[str] | None:
+    def wanted(self) -> frozenset[str] | None:
         """The states of which a row needs a cell; None: it needs none."""
         state, failed = self._query.state, self._query.failed
         if state is None:
@@ -213,19 +217,18 @@ class _Cells:
         return states & BROKEN if failed else states
 
     def fits(self, node: Node) -> bool:
-        """Return whether a node has a cell, and one in a wanted state if any is wanted."""
-        states = {attempt.state for _, _, attempt in self._last(node)}
-        return bool(states if self._wanted is None else states & self._wanted)
+        """Return whether a node has a cell in a wanted state."""
+        last = self._last(node, self._attempts(node))
+        return self.wanted is None or any(item.state in self.wanted for _, item in last)
 
     def row(self, node: Node) -> GridRow:
         """Return the row of a node."""
+        attempts = self._attempts(node)
         by_column: list[list[GridAttempt]] = [[] for _ in self.days]
-        for column, _, attempt in self._last(node):
+        for column, attempt in self._last(node, attempts):
             by_column[column].append(attempt)
         worst = [
-            min(cell, key=lambda item: (_RANK[AttemptState(item.state)], -item.epoch, -item.n))
-            if cell
-            else None
+            min(cell, key=lambda item: (_RANK[item.state], -item.epoch, -item.n)) if cell else None
             for cell in by_column
         ]
         return GridRow(
@@ -240,7 +243,7 @@ class _Cells:
                 for attempt, cell in zip(worst, by_column, strict=True)
             ],
             partitions=[len(cell) for cell in by_column],
-            truncated=len(self._attempts(node)) >= stored.NODE_MAX,
+            truncated=len(attempts) >= stored.NODE_MAX,
         )
 
     def _kind(self, node: Node) -> str:
@@ -248,16 +251,21 @@ class _Cells:
             return "source"
         return "export" if node.name in self._session.declared_promises.exports else "asset"
 
-    def _last(self, node: Node) -> Iterator[tuple[int, str, GridAttempt]]:
-        """Yield (column, partition, last attempt) of a node's partitions."""
-        last: dict[tuple[int, str], GridAttempt] = {}
-        for attempt in sorted(self._attempts(node), key=lambda item: (item.epoch, item.n)):
-            for key in msgspec.json.decode(attempt.partitions, type=list[str]):
-                column = self._column(node, key, attempt)
-                if column is not None:
-                    last[column, key] = attempt
-        for (column, key), attempt in last.items():
-            yield column, key, self._as_known(attempt)
+    def _last(self, node: Node, attempts: list[GridAttempt]) -> Iterator[tuple[int, GridAttempt]]:
+        """Yield (column, last attempt) of each partition in the grid."""
+        last: dict[str, GridAttempt] = {}
+        keys: dict[str, list[str]] = {}
+        for attempt in sorted(attempts):
+            if attempt.partitions not in keys:
+                keys[attempt.partitions] = _KEYS.decode(attempt.partitions)
+            for key in keys[attempt.partitions]:
+                # without intervals there is a cell for each day on which something was tried
+                cell = key if node.partition.grain else f"{self._day(node, key, attempt)}/{key}"
+                last[cell] = attempt
+        for cell, attempt in last.items():
+            column = self._columns.get(self._day(node, cell.partition(SEPARATOR)[0], attempt))
+            if column is not None:
+                yield column, self._as_known(attempt)
 
     def _as_known(self, attempt: GridAttempt) -> GridAttempt:
         """Return an attempt; as lost if it was under way when its leader died."""
@@ -277,10 +285,6 @@ class _Cells:
 
     def _day_us(self, day: date) -> int:
         return day_start_us(day, self._session.timezone)
-
-    def _column(self, node: Node, key: str, attempt: GridAttempt) -> int | None:
-        """Return the column of an attempt at a partition; None outside of the grid."""
-        return self._columns.get(self._day(node, key.partition(SEPARATOR)[0], attempt))
 
     def _day(self, node: Node, interval: str, attempt: GridAttempt) -> str:
         match node.partition.grain:

@@ -144,11 +144,15 @@ def nodes_in_states(tx: Transaction, states: Collection[str]) -> set[str]:
 
 
 def nodes_of_runs(tx: Transaction, runs: OfRuns, since_us: int) -> set[str]:
-    """Return the nodes that runs attempted which began since a time."""
+    """Return the nodes that runs attempted which began since a time.
+
+    Of their attempts, those of the newest runs are read, at most ATTEMPTS_SEARCHED.
+    """
     rows = tx.execute(
-        "select distinct a.node from run r join attempt a on a.run_id = r.id where r.started_at >="
-        " :since and (cast(:kind as text) is null or r.kind = :kind) and"
-        " (cast(:actor as text) is null or r.actor = :actor)",
-        {"since": since_us, **msgspec.structs.asdict(runs)},
+        "select distinct node from (select a.node from run r join attempt a on a.run_id = r.id"
+        " where r.started_at >= :since and (cast(:kind as text) is null or r.kind = :kind) and"
+        " (cast(:actor as text) is null or r.actor = :actor) order by r.id desc limit :limit)"
+        " as newest",
+        {"since": since_us, "limit": ATTEMPTS_SEARCHED, **msgspec.structs.asdict(runs)},
     )
     return {str(node) for (node,) in rows}

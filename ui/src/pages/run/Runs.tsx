@@ -1,7 +1,7 @@
 import { useState, type ReactNode } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
-import { usePages } from "../../api/responses";
+import { usePages, useResponse } from "../../api/responses";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { MoreButton } from "../../parts/MoreButton";
 import { FilterSelect } from "../../parts/Select";
@@ -12,6 +12,7 @@ import { formatDuration } from "../../parts/durations";
 import { useFilters } from "../../parts/filters";
 import "../../parts/filters.css";
 import { Since, Time } from "../../parts/Time";
+import { RunGrid } from "./RunGrid";
 
 type Row = Schema["RunLine"];
 const page = (row: Row) => `/runs/${encodeURIComponent(row.run_id)}`;
@@ -52,9 +53,11 @@ const COLUMNS: readonly Column<Row>[] = [
   },
 ];
 
-const FILTERS = ["node", "state", "kind", "actor", "since", "until"] as const;
+const FILTERS = ["node", "owner", "state", "kind", "actor", "since", "until"] as const;
 type Name = (typeof FILTERS)[number];
 const STATES = ["running", "succeeded", "partial", "failed", "lost", "cancelled", "nothing_due"];
+/** The states of attempts that the grid filters by. */
+const CELL_STATES = ["running", "failed", "held", "rejected", "lost", "cancelled", "skipped"];
 const KINDS: Readonly<Record<string, string>> = {
   serve: "schedule",
   run: "run",
@@ -69,65 +72,131 @@ export function Runs() {
   const [params, setParams] = useSearchParams();
   const { values, set } = useFilters(FILTERS);
   const failed = params.has("failed");
+  const grid = params.get("view") === "grid";
   const query = queryOf(values, failed);
-  const response = usePages("/api/v1/runs/list", (cursor) => ({
-    query: { ...query, ...(cursor ? { cursor } : {}) },
-  }));
-  const rows = response.pages.flatMap((page) => page.runs);
   const filtered = failed || Object.keys(values).length > 0;
+  const states = grid ? CELL_STATES : STATES;
+  const change = (edit: (next: URLSearchParams) => void) =>
+    setParams(
+      (last) => {
+        const next = new URLSearchParams(last);
+        edit(next);
+        return next;
+      },
+      { replace: true, preventScrollReset: true },
+    );
   return (
     <div className="stack">
       <Heading
         title="Runs"
-        subtitle="What ran, newest first. A run that succeeded says nothing about service: Today does."
-      />
-      <RunFilters values={values} set={set}>
+        subtitle={
+          grid
+            ? "The outcome of the last attempt at each partition. A week or a month stands at its first day."
+            : "What ran, newest first. A run that succeeded says nothing about service: Today does."
+        }
+      >
+        <Views
+          grid={grid}
+          choose={(view) =>
+            change((next) => {
+              if (view) next.set("view", view);
+              else next.delete("view");
+              // A state that only runs have, or only attempts, filters nothing in the other view.
+              const others = view ? CELL_STATES : STATES;
+              if (!others.includes(next.get("state") ?? "")) next.delete("state");
+            })
+          }
+        />
+      </Heading>
+      <RunFilters values={values} set={set} states={states}>
         <label className="check">
           <input
             type="checkbox"
             checked={failed}
             onChange={() =>
-              setParams(
-                (last) => {
-                  const next = new URLSearchParams(last);
-                  if (failed) next.delete("failed");
-                  else next.set("failed", "");
-                  return next;
-                },
-                { replace: true },
-              )
+              change((next) => {
+                if (failed) next.delete("failed");
+                else next.set("failed", "");
+              })
             }
           />{" "}
-          only those that didn’t succeed
+          {grid ? "only assets with a failure" : "only those that didn’t succeed"}
         </label>
       </RunFilters>
-      <Panel
-        title={filtered ? "Matching runs" : "All runs"}
-        aside={response.isFetching && rows.length > 0 ? "looking…" : undefined}
-      >
-        {response.error && <Refusal problem={response.error} stale={rows.length > 0} />}
-        {rows.length > 1 && <Trend rows={rows} />}
-        {rows.length > 0 && (
-          <Table
-            label="Runs"
-            columns={COLUMNS}
-            rows={rows}
-            keyOf={(row) => row.run_id}
-            opens={page}
-            keys
-          />
-        )}
-        {response.pages.length > 0 && !rows.length && (
-          <NoRuns filtered={filtered} failed={failed} />
-        )}
-        {!response.pages.length && !response.error && (
-          <p className="empty" role="status">
-            Loading…
-          </p>
-        )}
-        <MoreButton of={response} label="Older ones" />
-      </Panel>
+      {grid ? (
+        <Panel title="Assets by day">
+          <RunGrid key={JSON.stringify(query)} query={query} filtered={filtered} />
+        </Panel>
+      ) : (
+        <RunList query={query} filtered={filtered} failed={failed} />
+      )}
     </div>
+  );
+}
+
+function Views({ grid, choose }: { grid: boolean; choose: (view: string) => void }) {
+  return (
+    <div className="row" role="group" aria-label="View">
+      {(
+        [
+          ["", "List"],
+          ["grid", "Grid"],
+        ] as const
+      ).map(([view, text]) => (
+        <button
+          key={view}
+          type="button"
+          className="button"
+          aria-pressed={grid === (view === "grid")}
+          onClick={() => choose(view)}
+        >
+          {text}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+type Query = ReturnType<typeof queryOf>;
+
+function RunList({
+  query,
+  filtered,
+  failed,
+}: {
+  query: Query;
+  filtered: boolean;
+  failed: boolean;
+}) {
+  const response = usePages("/api/v1/runs/list", (cursor) => ({
+    query: { ...query, ...(cursor ? { cursor } : {}) },
+  }));
+  const rows = response.pages.flatMap((page) => page.runs);
+  return (
+    <Panel
+      title={filtered ? "Matching runs" : "All runs"}
+      aside={response.isFetching && rows.length > 0 ? "looking…" : undefined}
+    >
+      {response.error && <Refusal problem={response.error} stale={rows.length > 0} />}
+      {rows.length > 1 && <Trend rows={rows} />}
+      {rows.length > 0 && (
+        <Table
+          label="Runs"
+          columns={COLUMNS}
+          rows={rows}
+          keyOf={(row) => row.run_id}
+          opens={page}
+          keys
+        />
+      )}
+      {response.pages.length > 0 && !rows.length && <NoRuns filtered={filtered} failed={failed} />}
+      {!response.pages.length && !response.error && (
+        <p className="empty" role="status">
+          Loading…
+        </p>
+      )}
+      <MoreButton of={response} label="Older ones" />
+    </Panel>
   );
 }
 
@@ -145,10 +214,12 @@ export function queryOf(values: Partial<Record<Name, string>>, failed: boolean) 
 type FiltersProps = {
   values: Partial<Record<Name, string>>;
   set: (name: Name, value: string) => void;
+  states: readonly string[];
   children: ReactNode;
 };
 
-function RunFilters({ values, set, children }: FiltersProps) {
+function RunFilters({ values, set, states, children }: FiltersProps) {
+  const owners = useResponse("/api/v1/assets", { query: { limit: 1 } }).data?.owners ?? [];
   return (
     <form className="stack" aria-label="Filter runs" onSubmit={(event) => event.preventDefault()}>
       <div className="filters">
@@ -159,9 +230,15 @@ function RunFilters({ values, set, children }: FiltersProps) {
           {...{ values, set }}
         />
         <FilterSelect
+          name="Owner"
+          value={values.owner}
+          choices={owners.map(({ value }) => value)}
+          choose={(owner) => set("owner", owner)}
+        />
+        <FilterSelect
           name="State"
           value={values.state}
-          choices={STATES}
+          choices={states}
           textOf={labelOf}
           choose={(state) => set("state", state)}
         />
@@ -202,7 +279,10 @@ function RunFilters({ values, set, children }: FiltersProps) {
   );
 }
 
-type TypedProps = Omit<FiltersProps, "children"> & { label: string; name: "node" | "actor" };
+type TypedProps = Omit<FiltersProps, "children" | "states"> & {
+  label: string;
+  name: "node" | "actor";
+};
 
 /** An exact name: it filters when it is left, or by Enter. */
 function Typed({ label, name, values, set }: TypedProps) {

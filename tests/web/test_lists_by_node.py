@@ -154,6 +154,7 @@ def addresses(names: list[str]) -> list[str]:
         "/api/v1/graph/view", "/api/v1/checks", "/api/v1/checks/list", "/api/v1/quarantine",
         "/api/v1/approvals", "/api/v1/backfills", "/api/v1/plan", "/api/v1/versions",
         "/api/v1/audit", "/api/v1/figures/goodput", "/metrics", "/api/v1/runs/1",
+        "/api/v1/runs/1/path", "/api/v1/runs/1/slots",
         "/api/v1/possible-acts?q=r", "/api/v1/possible-acts?q=pause", "/api/v1/possible-acts?q=a",
         "/api/v1/status?select=tag:tag_people", "/api/v1/ls?select=*", "/api/v1/effect?select=*",
     ]  # fmt: skip

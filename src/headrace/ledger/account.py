@@ -388,6 +388,25 @@ class Books:
             rebuild=before is not None,
         )
 
+    def of_run(
+        self, subject: str, place: PartitionRef, from_us: int, to_us: int, *, there: bool
+    ) -> Ledger:
+        """Return the time from a run's start until an attempt ended: the path back from it.
+
+        `place` is the attempt's partition; `there`: it was published at `to_us`. The records must
+        be those as of `to_us`.
+        """
+        path = Path(self._inputs(None), self._records, self.traits, again=True)
+        segments = path.back(place, from_us, to_us, there=there) if to_us > from_us else []
+        return Ledger(
+            subject=subject,
+            interval=place.partition,
+            from_us=from_us,
+            to_us=max(from_us, to_us),
+            open=False,
+            segments=tuple(segments),
+        )
+
     def _inputs(self, reading: ReadScope | None) -> LedgerInputs:
         return LedgerInputs(self._context, self._records, self.traits, reading)
 

@@ -11,6 +11,8 @@ import msgspec
 from headrace.ledger.account import Ledger, share_of
 from headrace.ledger.claims import BETWEEN
 from headrace.ledger.consumer_ledgers import ConsumerLedgers
+from headrace.ledger.inputs import PartitionRef
+from headrace.ledger.records import Try
 from headrace.ledger.segments import WORK, Segment, SegmentKind
 from headrace.model import Grain, UsageError
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, to_us
@@ -125,6 +127,17 @@ class Ledgers:
         """Return a partition's newest wait."""
         ledger = self._ledgers.books.of_partition(node, key)
         return None if ledger is None else self._row(ledger, is_frozen=False)
+
+    def of_run(
+        self, subject: str, place: PartitionRef, from_us: int, to_us: int, *, there: bool
+    ) -> LedgerRow:
+        """Return the time from a run's start until its last attempt ended (`Books.of_run`)."""
+        books = self._ledgers.books
+        return self._row(books.of_run(subject, place, from_us, to_us, there=there), is_frozen=False)
+
+    def attempts(self, node: str, partition: str) -> Sequence[Try]:
+        """Return the attempts at a partition as of the ledgers' point in time."""
+        return self._ledgers.records.tries(node, partition)
 
     # Rows of the response
 

@@ -185,6 +185,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "run:retry": _ROW("retry", OPERATE, "target"),
     "run:run": _ROW("run", OPERATE, "select"),
     "run_grid:run_grid": _ROW("runs grid", SEE, lists=True),
+    "run_load:run_path": _ROW("runs path", SEE, lists=True),
+    "run_load:run_slots": _ROW("runs slots", SEE, lists=True),
     "run_pages:run_list": _ROW("runs list", SEE, lists=True),
     "run_pages:run_timeline": _ROW("runs show", SEE, lists=True),
     "run_results:tick": _ROW("tick", OPERATE),

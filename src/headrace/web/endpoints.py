@@ -241,6 +241,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/runs/list", "run_list", "run_pages:run_list"),
     Get("/runs/grid", "run_grid", "run_grid:run_grid"),
     Get("/runs/{run}", "run", "run_pages:run_timeline"),
+    Get("/runs/{run}/path", "run_path", "run_load:run_path"),
+    Get("/runs/{run}/slots", "run_slots", "run_load:run_slots"),
     Get("/attempts/{attempt}/logs", "logs", "logs:log_page", of_files=True),
     Get("/backfills", "backfills", "backfills:backfills"),
     Get("/backfills/preview", "backfill_preview", "backfills:preview_backfill"),

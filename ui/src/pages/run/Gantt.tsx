@@ -16,7 +16,14 @@ const PHASES = {
   publish: "is published",
 } as const;
 
-export function Gantt({ attempts }: { attempts: readonly Attempt[] }) {
+type Props = {
+  attempts: readonly Attempt[];
+  /** The attempts on the critical path. */
+  onPath: readonly string[];
+};
+
+export function Gantt({ attempts, onPath }: Props) {
+  const critical = new Set(onPath);
   const [params] = useSearchParams();
   const axis = axisOf(attempts);
   const tries = triesOf(attempts);
@@ -31,6 +38,7 @@ export function Gantt({ attempts }: { attempts: readonly Attempt[] }) {
           <div className="muted small">
             {partitionRange(row.partitions)}
             {(tries.get(row.id) ?? 1) > 1 && `, try ${tries.get(row.id) ?? 1}`}
+            {critical.has(row.id) && <div>on the critical path</div>}
           </div>
         </div>
       ),
@@ -39,7 +47,7 @@ export function Gantt({ attempts }: { attempts: readonly Attempt[] }) {
     {
       name: `Over ${formatDuration(axis.seconds)}`,
       className: "bars",
-      cell: (row) => <Bar attempt={row} axis={axis} />,
+      cell: (row) => <Bar attempt={row} axis={axis} critical={critical.has(row.id)} />,
     },
     {
       name: "Duration",
@@ -78,17 +86,24 @@ export function Gantt({ attempts }: { attempts: readonly Attempt[] }) {
             {kind}: {meaning}
           </span>
         ))}
+        {critical.size > 0 && (
+          <span>
+            <span className="swatch critical" />
+            framed: on the critical path
+          </span>
+        )}
       </p>
     </div>
   );
 }
 
-function Bar({ attempt, axis }: { attempt: Attempt; axis: Axis }) {
-  const label = attempt.phases
+function Bar({ attempt, axis, critical }: { attempt: Attempt; axis: Axis; critical: boolean }) {
+  const phases = attempt.phases
     .map((phase) => `${phase.kind} ${formatDuration(phase.seconds)}`)
     .join(", ");
+  const label = critical ? `${phases}, on the critical path` : phases;
   return (
-    <div className="bar" role="img" aria-label={label} title={label}>
+    <div className={critical ? "bar critical" : "bar"} role="img" aria-label={label} title={label}>
       {attempt.phases.map((phase) => {
         const left = ((Date.parse(phase.from) - axis.from) / 1000 / axis.seconds) * 100;
         return (

@@ -1,9 +1,18 @@
 // One run: its attempts over time, the log of one of them, and what can be done about it.
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
-import type { Schema } from "../../api/client";
-import { usePages } from "../../api/responses";
-import { Empty, Heading, Placeholder, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import type { UseQueryResult } from "@tanstack/react-query";
+import type { Problem, Schema } from "../../api/client";
+import { usePages, useResponse } from "../../api/responses";
+import {
+  Empty,
+  Heading,
+  Loaded,
+  Placeholder,
+  Panel,
+  Refusal,
+  usePageTitle,
+} from "../../parts/Page";
 import { MoreButton } from "../../parts/MoreButton";
 import { State } from "../../parts/State";
 import { formatDuration } from "../../parts/durations";
@@ -12,9 +21,12 @@ import { Visit } from "../../parts/recent";
 import { useAsked } from "../../parts/useAsked";
 import { many } from "../../parts/words";
 import { Cancel, Retry } from "./acts";
+import { Ledger } from "../../parts/Ledger";
 import { axisOf } from "./attempts";
 import { Gantt } from "./Gantt";
 import { Log } from "../log/Log";
+
+const Slots = lazy(async () => ({ default: (await import("./Load")).Slots }));
 
 type Attempt = Schema["TimedAttempt"];
 type About = Schema["RunTimeline"];
@@ -33,6 +45,7 @@ export function Run() {
   usePageTitle(`Run ${run}`);
   const [params] = useSearchParams();
   const response = useAttempts(run, false);
+  const path = useResponse("/api/v1/runs/{run}/path", { path: { run } });
   const first = response.pages[0];
   if (!first || response.isPlaceholderData)
     return <Placeholder problem={response.error} heading={`Run ${run}`} />;
@@ -47,9 +60,18 @@ export function Run() {
       <Attempts
         run={first}
         attempts={attempts}
+        onPath={path.isPlaceholderData ? [] : (path.data?.attempts ?? [])}
         {...(response.hasNextPage ? { later: response.fetchNextPage } : {})}
       />
       {attempt && <Log key={attempt} attempt={attempt} />}
+      {attempts.length > 0 && (
+        <>
+          <CriticalPath response={path} />
+          <Suspense>
+            <Slots run={run} />
+          </Suspense>
+        </>
+      )}
     </div>
   );
 }
@@ -139,13 +161,35 @@ function Subtitle({ run, backfill }: { run: About; backfill: string | null }) {
   );
 }
 
+function CriticalPath({ response }: { response: UseQueryResult<Schema["RunPath"], Problem> }) {
+  return (
+    <Panel title="Critical path">
+      <Loaded document={response}>
+        {({ ledger, hidden }) =>
+          ledger ? (
+            <Ledger ledger={ledger} />
+          ) : (
+            <Empty>
+              {hidden
+                ? "It leads through assets that your role doesn’t show."
+                : "No attempt has ended yet."}
+            </Empty>
+          )
+        }
+      </Loaded>
+    </Panel>
+  );
+}
+
 function Attempts({
   run,
   attempts,
+  onPath,
   later,
 }: {
   run: About;
   attempts: readonly Attempt[];
+  onPath: readonly string[];
   later?: () => void;
 }) {
   const loaded = later
@@ -159,7 +203,7 @@ function Attempts({
       }
     >
       {attempts.length > 0 ? (
-        <Gantt attempts={attempts} />
+        <Gantt attempts={attempts} onPath={onPath} />
       ) : (
         <Empty>
           <strong>It attempted nothing.</strong> Nothing was due, or what was due waits for

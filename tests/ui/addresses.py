@@ -29,6 +29,7 @@ PAGES = (
     "/calendar",
     "/runs",
     "/runs?node={asset}&state=failed",
+    "/runs?view=grid",
     "/runs/{run}",
     "/backfills",
     "/backfills/new",

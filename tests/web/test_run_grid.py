@@ -150,7 +150,8 @@ def test_the_grid_is_paged_and_bounded(door: Opened) -> None:
 
 
 def test_without_a_last_day_the_columns_are_those_of_the_newest_attempts(door: Opened) -> None:
-    """Would catch: sixty empty columns over a project that last ran a year ago."""
+    """Would catch: sixty empty columns over a project that last ran a year ago, or that loads data
+    of a year ago today."""
     days = door.get("/api/v1/runs/grid").json["days"]
     assert len(days) == 60 and days[-1] == "2025-03-05"  # the project's clock
     assert door.get("/api/v1/runs/grid?days=1").json["days"] == ["2025-03-04"]

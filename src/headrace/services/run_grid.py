@@ -314,20 +314,27 @@ def _keys_of_days(first: date, last: date, grain: Grain) -> tuple[str, str]:
 def _days(session: ProjectSession, tx: Transaction, query: RunGridQuery, today: date) -> list[date]:
     """Return the days of the columns: at most `days` of them, the newest that fit.
 
-    The last one is `until`, at most today. Without `until` it is today; if nothing was attempted
-    on the days up to today, it is the day of the newest attempt.
+    The last one is `until`, at most today. Without `until` it is today, or the newest day of the
+    newest attempts if these are all at older partitions.
     """
-    last = today
     if query.until is not None:
         last = min(query.until, today)
     else:
-        newest = stored.newest_queued_at(tx)
-        day = last if newest is None else session.instant(newest).date()
-        if day <= last - timedelta(days=query.days):
-            last = day
+        attempted = [_attempted(session, *row) for row in stored.newest(tx)]
+        newest = max((day for day in attempted if day <= today), default=today)
+        last = newest if newest <= today - timedelta(days=query.days) else today
     if last < _FIRST:
         return []
     number = query.days
     if query.since is not None:
         number = min(number, (last - query.since).days + 1)
     return [last - timedelta(days=back) for back in reversed(range(max(number, 0)))]
+
+
+def _attempted(session: ProjectSession, partitions: str, queued_at: int) -> date:
+    """Return the day of an attempt's last partition if its key begins with one, else its own."""
+    keys = _KEYS.decode(partitions)
+    try:
+        return date.fromisoformat(keys[-1][:10])
+    except (ValueError, IndexError):
+        return session.instant(queued_at).date()

@@ -102,10 +102,12 @@ def between(
     return [GridAttempt(*row) for row in rows]
 
 
-def newest_queued_at(tx: Transaction) -> int | None:
-    """Return when the newest attempt was queued; None without attempts."""
-    row = tx.execute("select queued_at from attempt order by epoch desc, n desc limit 1").fetchone()
-    return None if row is None else int(row[0])
+def newest(tx: Transaction) -> list[tuple[str, int]]:
+    """Return (partitions as JSON, time of queueing in µs) of the NODE_MAX newest attempts."""
+    rows = tx.execute(
+        "select partitions, queued_at from attempt order by epoch desc, n desc limit ?", (NODE_MAX,)
+    )
+    return [(partitions, queued_at) for partitions, queued_at in rows]
 
 
 # Nodes that may have an attempt of the wanted kind; the attempts themselves decide.

@@ -101,22 +101,28 @@ function Bar({ attempt, axis, critical }: { attempt: Attempt; axis: Axis; critic
   const phases = attempt.phases
     .map((phase) => `${phase.kind} ${formatDuration(phase.seconds)}`)
     .join(", ");
+  const begins = Date.parse(attempt.phases[0]?.from ?? "");
+  const lasted = attempt.phases.reduce((sum, phase) => sum + phase.seconds, 0);
   const label = critical ? `${phases}, on the critical path` : phases;
   return (
-    <div className={critical ? "bar critical" : "bar"} role="img" aria-label={label} title={label}>
-      {attempt.phases.map((phase) => {
-        const left = ((Date.parse(phase.from) - axis.from) / 1000 / axis.seconds) * 100;
-        return (
-          <span
-            key={phase.kind}
-            className={`phase ${phase.kind}`}
-            style={{
-              left: `min(${left}%, calc(100% - 2px))`,
-              width: `max(${(phase.seconds / axis.seconds) * 100}%, 2px)`,
-            }}
-          />
-        );
-      })}
+    <div className="bar" role="img" aria-label={label} title={label}>
+      {critical && <span className="critical" style={placed(begins, lasted, axis)} />}
+      {attempt.phases.map((phase) => (
+        <span
+          key={phase.kind}
+          className={`phase ${phase.kind}`}
+          style={placed(Date.parse(phase.from), phase.seconds, axis)}
+        />
+      ))}
     </div>
   );
+}
+
+/** Where a span of time is on the axis, at least two pixels wide. */
+function placed(from: number, seconds: number, axis: Axis) {
+  const left = ((from - axis.from) / 1000 / axis.seconds) * 100;
+  return {
+    left: `min(${left}%, calc(100% - 2px))`,
+    width: `max(${(seconds / axis.seconds) * 100}%, 2px)`,
+  };
 }

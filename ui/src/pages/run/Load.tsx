@@ -122,7 +122,7 @@ function LaneChart({ lane, load }: { lane: Lane; load: Load }) {
       </svg>
       <p className="row spread small muted axis">
         <Time at={load.from} />
-        <Time at={load.to} />
+        <span>{formatDuration(lane.busy.length * load.step_seconds)} later</span>
       </p>
       <details>
         <summary>As a table ({lane.busy.length})</summary>

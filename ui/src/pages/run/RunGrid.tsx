@@ -48,8 +48,18 @@ const STEP_ROWS = 5;
 /** What is scrolled past within this time isn't fetched. */
 const SETTLED_MS = 90;
 
-export function RunGrid({ query, filtered }: { query: GridQuery; filtered: boolean }) {
+type Props = { query: GridQuery; filtered: boolean };
+
+export function RunGrid(props: Props) {
   const [ref, width] = useWidth();
+  return (
+    <div className="run-grid" ref={ref as React.RefObject<HTMLDivElement>}>
+      <Sized {...props} width={width} />
+    </div>
+  );
+}
+
+function Sized({ query, filtered, width }: Props & { width: number }) {
   const scrollerRef = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
   const [settledTop, setSettledTop] = useState(0);
@@ -141,7 +151,7 @@ export function RunGrid({ query, filtered }: { query: GridQuery; filtered: boole
     if (chosen) void navigate(addressOf(chosen));
   };
   return (
-    <div className="run-grid" ref={ref as React.RefObject<HTMLDivElement>}>
+    <>
       {problem && <Refusal problem={problem} stale />}
       {total === 0 || days.length === 0 ? (
         <NoRows filtered={filtered} days={days.length} />
@@ -186,7 +196,11 @@ export function RunGrid({ query, filtered }: { query: GridQuery; filtered: boole
                     Asset
                   </th>
                   {days.map((day, column) => (
-                    <th key={day} scope="col" aria-label={day}>
+                    <th
+                      key={day}
+                      scope="col"
+                      className={column === 0 || day.endsWith("-01") ? "begins" : undefined}
+                    >
                       <DayLabel day={day} first={column === 0} />
                     </th>
                   ))}
@@ -219,7 +233,7 @@ export function RunGrid({ query, filtered }: { query: GridQuery; filtered: boole
           <AsTable days={days} rows={inSight(rowAt, from, to)} />
         </>
       )}
-    </div>
+    </>
   );
 }
 
@@ -344,10 +358,13 @@ function Reading({ row, day, cell }: { row: Row | undefined; day?: string; cell:
 
 function DayLabel({ day, first }: { day: string; first: boolean }) {
   return (
-    <span aria-hidden="true">
-      {(first || day.endsWith("-01")) && <span className="month">{monthOf(day)}</span>}
-      {Number(day.slice(-2))}
-    </span>
+    <>
+      <span className="visually-hidden">{day}</span>
+      <span className="day" aria-hidden="true">
+        {(first || day.endsWith("-01")) && <span className="month">{monthOf(day)}</span>}
+        {Number(day.slice(-2))}
+      </span>
+    </>
   );
 }
 

@@ -141,6 +141,7 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
     if (!next) return;
     event.preventDefault();
     focusingRef.current = true;
+    setHovered(null);
     show(next);
   };
   const clicked = (event: MouseEvent) => {
@@ -186,6 +187,10 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
               onClick={clicked}
               onPointerOver={(event) => setHovered(placeOf(event.target as Element))}
               onPointerLeave={() => setHovered(null)}
+              onFocus={(event) => {
+                const place = placeOf(event.target);
+                if (place) setActive(place);
+              }}
               onBlur={() => {
                 focusingRef.current = false;
               }}

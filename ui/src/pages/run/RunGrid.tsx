@@ -43,8 +43,10 @@ const HEAD_PX = 40;
 const NAME_PX = { wide: 240, narrow: 128 };
 const NARROW_PX = 640;
 const CELL_PX = { least: 18, most: 30 };
-const MARGIN_ROWS = 10;
+const MARGIN_ROWS = 5;
 const STEP_ROWS = 5;
+/** Whoever scrolls by more than so many rows at once doesn't read them: their cells come afterwards. */
+const FAST_ROWS = 15;
 /** What is scrolled past within this time isn't fetched. */
 const SETTLED_MS = 90;
 
@@ -63,6 +65,7 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
   const scrollerRef = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
   const [settledTop, setSettledTop] = useState(0);
+  const [fast, setFast] = useState(false);
   const [hovered, setHovered] = useState<Place | null>(null);
   const [active, setActive] = useState<Place>({ row: 0, column: -1 });
   const focusingRef = useRef(false);
@@ -108,6 +111,7 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
     const line = rowAt(row);
     return line ? cellOf(line, column) : null;
   };
+  const passing = fast && top !== settledTop;
   const pointed = hovered ?? active;
   // One cell is reached by Tab, also while the one that had the focus isn't in the page.
   const entry = active.row < from || active.row >= to ? top : active.row;
@@ -173,13 +177,17 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
                 maxHeight: `min(${HEIGHT_SHARE * 100}vh, ${total * ROW_PX + HEAD_PX + SCROLLBAR_PX}px)`,
               } as React.CSSProperties
             }
-            onScroll={({ currentTarget }) =>
-              setTop(Math.floor(currentTarget.scrollTop / ROW_PX / STEP_ROWS) * STEP_ROWS)
-            }
+            onScroll={({ currentTarget }) => {
+              const next = Math.floor(currentTarget.scrollTop / ROW_PX / STEP_ROWS) * STEP_ROWS;
+              if (next === top) return;
+              setFast(Math.abs(next - top) > FAST_ROWS);
+              setTop(next);
+            }}
           >
             <table
               // eslint-disable-next-line jsx-a11y-x/no-noninteractive-element-to-interactive-role -- a grid over a table's own rows and headings
               role="grid"
+              style={{ width: namePx + days.length * cellPx }}
               aria-label={`Last attempts of ${many(total, "asset")} on ${many(days.length, "day")}, ${days[0] ?? ""} to ${days.at(-1) ?? ""}`}
               aria-rowcount={total + 1}
               aria-colcount={days.length + 1}
@@ -219,7 +227,7 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
                     <GridLine
                       key={index}
                       index={index}
-                      row={rowAt(index)}
+                      row={passing ? undefined : rowAt(index)}
                       days={days}
                       active={index === entry ? active.column : null}
                     />
@@ -318,21 +326,25 @@ const GridLine = memo(function GridLine({ index, row, days, active }: LineProps)
           </span>
         )}
       </th>
-      {days.map((day, column) => {
-        const state = row?.states[column] ?? null;
-        return (
-          <td
-            key={day}
-            role="gridcell"
-            data-column={column}
-            data-state={state ?? undefined}
-            tabIndex={active === column ? 0 : -1}
-            aria-label={`${day}: ${row ? cellText(cellOf(row, column)) : "loading"}`}
-          >
-            {state && LETTERS[state]}
-          </td>
-        );
-      })}
+      {row ? (
+        days.map((day, column) => {
+          const cell = cellOf(row, column);
+          return (
+            <td
+              key={day}
+              role="gridcell"
+              data-column={column}
+              data-state={cell?.state}
+              tabIndex={active === column ? 0 : -1}
+              aria-label={`${day}: ${cellText(cell)}`}
+            >
+              {cell ? LETTERS[cell.state] : "·"}
+            </td>
+          );
+        })
+      ) : (
+        <td role="gridcell" aria-label="loading" colSpan={days.length} />
+      )}
     </tr>
   );
 });

@@ -44,6 +44,7 @@ PAGES = (
     "/complexity",
     "/sql",
     "/audit",
+    "/wall",
 )
 
 

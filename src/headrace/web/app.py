@@ -134,12 +134,14 @@ BUNDLE = Path(__file__).parent / "ui_bundle"
 INDEX_PAGE = "index.html"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src"
-    " 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
 )
 MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
 }
 GZIPPED_SUFFIXES = (".js", ".css", ".html", ".svg")
 YEAR_SECONDS = 365 * 24 * 3600

@@ -48,6 +48,7 @@ PAGES = {
     "contracts": Page(alone=False, exists=_has_node),
     "runs": Page(),
     "backfills": Page(),
+    "wall": Page(second=False),
     "approvals": Page(),
     "figures": Page(alone=False),
     "graph": Page(second=False),

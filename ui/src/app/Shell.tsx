@@ -104,7 +104,7 @@ function Where({ status }: { status: Schema["StatusResponse"] }) {
 }
 
 /** When the server was last heard: 14:03 Europe/Berlin. */
-function HeardAt({ since }: { since: number }) {
+export function HeardAt({ since }: { since: number }) {
   const zone = useZone().zone ?? "UTC";
   const at = new Date(since);
   return (
@@ -117,7 +117,7 @@ function HeardAt({ since }: { since: number }) {
 const AGE_MS = 5_000;
 
 /** How long ago the server was last heard, by the browser's clock: 35 s, 12 min. */
-function Age({ since }: { since: number }) {
+export function Age({ since }: { since: number }) {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
     const timer = window.setInterval(() => setNow(Date.now()), AGE_MS);
@@ -126,7 +126,7 @@ function Age({ since }: { since: number }) {
   return <>{formatDuration((now - since) / 1000)}</>;
 }
 
-function LivePill() {
+export function LivePill() {
   const live = useLive();
   const label = { live: "Live", connecting: "Connecting", stale: "Stale" }[live.state];
   const tone = { live: "tone-good", connecting: "tone-idle", stale: "tone-bad" }[live.state];

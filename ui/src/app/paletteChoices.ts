@@ -66,13 +66,17 @@ function setting(name: string, set: () => void): Choice {
 export const settingChoices = (text: string) =>
   text ? SETTINGS.filter(({ name }) => contains(name, text)) : [];
 
+const WALL = { path: "/wall", name: "Wall, for a team’s screen" };
+
 export const pageChoices = (text: string): Choice[] =>
-  NAVIGATION.filter(({ name }) => contains(name, text)).map(({ path, name }) => ({
-    key: path,
-    name,
-    detail: "page",
-    path,
-  }));
+  [...NAVIGATION, WALL]
+    .filter(({ name }) => contains(name, text))
+    .map(({ path, name }) => ({
+      key: path,
+      name,
+      detail: "page",
+      path,
+    }));
 
 export const recentChoices = (rows: readonly Visited[]): Choice[] =>
   rows.map(({ path, name, kind }) => ({

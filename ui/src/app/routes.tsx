@@ -105,6 +105,13 @@ const pages: RouteObject[] = [
 
 export const router = createBrowserRouter([
   {
+    path: "/wall",
+    lazy: async () => ({ Component: (await import("../pages/wall/Wall")).Wall }),
+    // eslint-disable-next-line @eslint-react/jsx-no-useless-fragment -- the router warns where there is none
+    hydrateFallbackElement: <></>,
+    errorElement: <Broken />,
+  },
+  {
     path: "/",
     element: <Shell />,
     // eslint-disable-next-line @eslint-react/jsx-no-useless-fragment -- the router warns where there is none

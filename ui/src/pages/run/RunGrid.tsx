@@ -409,7 +409,10 @@ function Key() {
         </span>
       ))}
       <span>
-        <span className="cell-key" aria-hidden="true" /> nothing attempted
+        <span className="cell-key" aria-hidden="true">
+          ·
+        </span>{" "}
+        nothing attempted
       </span>
     </p>
   );

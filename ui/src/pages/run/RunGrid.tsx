@@ -240,7 +240,7 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
           <Key />
           {grid.more && (
             <p className="body small muted">
-              Only the first 1,000 assets that may fit were looked at: filter by owner for others.
+              Only the first 500 assets that may fit were looked at: filter by owner for others.
             </p>
           )}
           <AsTable days={days} rows={inSight(rowAt, from, to)} />

@@ -59,10 +59,32 @@ create table u (code varchar primary key, name varchar);
 select distinct t.id, u.name from t join u on u.code = t.id;
 
 -- case duckdb: DISTINCT hides a join that repeats rows
--- fan_out_join unknown
+-- fan_out_join proven
 create table t (id int primary key, name varchar);
 create table u (id int primary key, t_id int);
 select distinct t.id, t.name from t join u on u.t_id = t.id;
+-- after
+select t.id, t.name from t where exists (select 1 from u where u.t_id = t.id);
+
+-- case duckdb: EXISTS in place of a join keeps the other conditions
+-- fan_out_join proven
+create table t (id int primary key, name varchar);
+create table u (id int primary key, t_id int);
+select distinct t.id, t.name from t inner join u on u.t_id = t.id and u.id > 1 where t.id = 3 or t.name = 'b' order by t.id;
+-- after
+select t.id, t.name from t where (t.id = 3 or t.name = 'b') and exists (select 1 from u where u.t_id = t.id and u.id > 1) order by t.id;
+
+-- case duckdb: a table that conditions use, too, isn't only asked for a match
+-- fan_out_join unknown
+create table t (id int primary key, name varchar);
+create table u (id int primary key, t_id int);
+select distinct t.id, t.name from t join u on u.t_id = t.id where u.id > 1;
+
+-- case duckdb: a window counts the rows before DISTINCT
+-- fan_out_join unknown
+create table t (id int primary key, name varchar);
+create table u (id int primary key, t_id int);
+select distinct t.id, count(*) over () as n from t join u on u.t_id = t.id;
 
 -- case duckdb: in IN and EXISTS duplicates don't matter
 -- distinct_redundant proven

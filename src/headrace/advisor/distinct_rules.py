@@ -10,6 +10,7 @@ from headrace.advisor.advice import Finding, JoinedTable, Premise, Premises
 from headrace.advisor.conditions import unparenthesised
 from headrace.advisor.contexts import ignores_duplicates, ignoring, takes_part
 from headrace.advisor.edits import position, remove_distinct, remove_inner_distinct
+from headrace.advisor.exists_edits import exists_instead
 from headrace.advisor.from_items import EXPRESSION, Item
 from headrace.advisor.functions import gives_several
 from headrace.advisor.queries import Queries
@@ -154,7 +155,26 @@ def _hidden_by_distinct(queries: Queries, scope: SelectScope) -> Iterator[Findin
             f" ({', '.join(columns)}) is no key of it"
         )
         if columns and rows is not None:
-            yield _fan_out(queries, item, columns, text, premises_of(rows))
+            found = _fan_out(queries, item, columns, text, premises_of(rows))
+            yield _repaired(queries, scope, item, found) if len(missing) == 1 else found
+
+
+def _repaired(queries: Queries, scope: SelectScope, item: Item, finding: Finding) -> Finding:
+    """Return the finding with EXISTS in place of the join and DISTINCT, if that gives equal rows.
+
+    It does whether or not the join repeats rows: only the keys of the other tables matter.
+    """
+    edits = exists_instead(queries.statement, scope, item)
+    if not edits:
+        return finding
+    premises = finding.premises - {_repeats(item, finding.join.columns if finding.join else ())}
+    return finding._replace(
+        message=f"{finding.message}; EXISTS asks for a match without repeating rows",
+        premises=premises,
+        edits=edits,
+        provable=True,
+        removes=frozenset((id(scope.select),)),
+    )
 
 
 def _missing_items(scope: SelectScope, closed: Closed) -> list[Item]:
@@ -175,10 +195,14 @@ def _fan_out(
         "fan_out",
         position(queries.statement, item.join or item.node),
         text,
-        premises | {Premise(f"({', '.join(columns)}) isn't unique in {item.name}", None)},
+        premises | {_repeats(item, columns)},
         join=JoinedTable(item.name, columns),
         provable=False,
     )
+
+
+def _repeats(item: Item, columns: tuple[str, ...]) -> Premise:
+    return Premise(f"({', '.join(columns)}) isn't unique in {item.name}", None)
 
 
 _KEY_WORDS = (

@@ -237,9 +237,15 @@ def remove_projections(
 
 def remove_join(statement: Statement, join: exp.Join) -> tuple[Edit, ...]:
     """Return the edit that takes a join with its condition out; empty if that isn't possible."""
+    span = join_span(statement, join)
+    return () if span is None else (remove_tokens(statement, span),)
+
+
+def join_span(statement: Statement, join: exp.Join) -> Span | None:
+    """Return the tokens of a join with its condition; None if they aren't known."""
     first = select_token(join)
     if first is None:
-        return ()
+        return None
     tokens = statement.tokens
     begin = first
     while tokens[begin - 1].token_type in _JOIN_STARTS - {TokenType.COMMA, TokenType.JOIN}:
@@ -250,7 +256,28 @@ def remove_join(statement: Statement, join: exp.Join) -> tuple[Edit, ...]:
         if token is None or token.token_type in ends:
             last = number
             break
-    return (remove_tokens(statement, Span(begin, last)),)
+    return Span(begin, last)
+
+
+def outer_tokens(statement: Statement, span: Span) -> Iterator[tuple[int, Token]]:
+    """Yield the tokens of a span that are outside of brackets, with their numbers."""
+    for number, token in _outer(statement.tokens, span.first):
+        if token is None or number >= span.last:
+            return
+        yield number, token
+
+
+def from_end(statement: Statement, select: exp.Expr) -> int | None:
+    """Return the number of the token after FROM with its joins; None if it isn't known."""
+    span = block(statement, select)
+    if span is None:
+        return None
+    begun = False
+    for number, token in outer_tokens(statement, span):
+        begun = begun or token.token_type is TokenType.FROM
+        if begun and token.token_type in _AFTER_FROM:
+            return number
+    return span.last
 
 
 def edited(text: str, edits: Iterable[Edit]) -> str:

@@ -22,6 +22,7 @@ from headrace.advisor.relations import (
 )
 from headrace.advisor.select_relation import SelectRelation
 from headrace.advisor.selects import SelectScope
+from headrace.advisor.used_items import has_open_star, is_used
 
 NO_QUERIES = frozenset[int]()
 
@@ -31,14 +32,14 @@ def unused_join(  # complexipy: ignore (conditions in order)
 ) -> Iterator[Finding]:
     """A joined table of which no column is used, and that neither adds nor removes rows."""
     for select, scope in queries.selects():
-        if _has_open_star(scope):
+        if has_open_star(scope):
             continue
         for item in scope.items[1:]:
             join = item.join
             premises = None
             if join is not None and not item.filters:
                 premises = _keeps_rows(queries, scope, item)
-            if join is None or premises is None or _is_used(select, scope, item):
+            if join is None or premises is None or is_used(select, scope, item):
                 continue
             columns = tuple(sorted(item.matched)) or join_columns(scope, item)
             yield Finding(
@@ -51,53 +52,6 @@ def unused_join(  # complexipy: ignore (conditions in order)
                 join=JoinedTable(item.name, columns),
                 relies_on=_dropping(queries, select) if premises == NO_PREMISES else NO_QUERIES,
             )
-
-
-def _has_open_star(scope: SelectScope) -> bool:
-    """Whether `*` stands for columns of all items, or names can't be told."""
-    for node in scope.select.expressions:
-        inner = node.this if isinstance(node, exp.Column) else node
-        if isinstance(inner, exp.Star) and not (isinstance(node, exp.Column) and node.table):
-            return True
-    unclear = (
-        item.join is not None and (item.join.method == "NATURAL" or item.join.args.get("using"))
-        for item in scope.items
-    )
-    return any(unclear)
-
-
-def _is_used(select: exp.Select, scope: SelectScope, item: Item) -> bool:
-    """Whether anything but the item's own condition names it, or may do so."""
-    if item.alias.startswith("#") or any(map(item.node.args.get, ("joins", "laterals", "pivots"))):
-        return True  # by names that aren't known
-    for column in select.find_all(exp.Column):
-        if item.join is not None and _is_below(column, item.join):
-            continue
-        if column.table.lower() == item.alias:
-            return True
-        if not column.table and not _is_elsewhere(column, scope, item):
-            return True
-    return any(
-        table.name.lower() == item.alias and table is not item.node
-        for table in select.find_all(exp.Table)
-        if table.parent_select is not select
-    ) or any(c.name.lower() == item.alias and not c.table for c in select.find_all(exp.Column))
-
-
-def _is_elsewhere(column: exp.Column, scope: SelectScope, item: Item) -> bool:
-    """Whether an unqualified name certainly isn't a column of an item."""
-    name = column.name.lower()
-    if item.relation.columns is not None:
-        return name not in item.relation.columns
-    attribute = scope.resolve(column) if column.parent_select is scope.select else None
-    return attribute is not None and attribute[0] != item.number
-
-
-def _is_below(node: exp.Expr, ancestor: exp.Expr) -> bool:
-    parent: exp.Expr | None = node
-    while parent is not None and parent is not ancestor:
-        parent = parent.parent
-    return parent is ancestor
 
 
 def _keeps_rows(queries: Queries, scope: SelectScope, item: Item) -> Premises | None:

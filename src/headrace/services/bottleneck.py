@@ -20,14 +20,18 @@ from headrace.advisor.regressions import (
     Work,
     regressions,
 )
+from headrace.advisor.trigger_waits import trigger_waits
 from headrace.model import Project, UnknownName
 from headrace.model.errors import did_you_mean
+from headrace.model.partitions import command_line
+from headrace.model.times import duration
 from headrace.plan import Compiled
 from headrace.services.caches import cached_by_version
 from headrace.services.parameters import Argument, Window
 from headrace.services.permissions import authorised
 from headrace.services.responses.advisor import (
     BottleneckRow,
+    DelayProposalRow,
     DelayShareRow,
     DelayWeekRow,
     RegressionCauseRow,
@@ -133,7 +137,28 @@ class _Inquiry:
             weeks=self._weeks(waits),
             limited=limited,
             said=delay_sentence(terms.consumer, delay, self._window),
+            proposals=self._proposals(waits),
         )
+
+    def _proposals(self, waits: Sequence[Wait]) -> list[DelayProposalRow]:
+        """Return the triggers that can go; of nodes that the session may see."""
+        segments = (wait.ledger.segments for wait in waits)
+        return [
+            DelayProposalRow(
+                node=wait.node,
+                owner=self._owner(wait.node),
+                waits=wait.waits,
+                median_s=wait.median_us / 1e6,
+                text=(
+                    f"{wait.node} waited for its trigger `{wait.cron}` before"
+                    f" {wait.waits} of {len(waits)} obligations, {duration(wait.median_us)} as a"
+                    " median, with all its inputs there; without the trigger it is computed then"
+                ),
+                command=command_line("bottleneck", "apply", wait.node),
+            )
+            for wait in trigger_waits(segments, self._compiled.project.assets)
+            if self._session.shows(wait.node)
+        ]
 
     def _weeks(self, waits: Sequence[Wait]) -> list[DelayWeekRow]:
         counted: Counter[str] = Counter()

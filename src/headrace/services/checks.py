@@ -297,7 +297,7 @@ def _outcome(session: ProjectSession, outcome: CheckOutcome) -> CheckOutcomeRow:
 
 Line = tuple[str, str]
 """A check as YAML, and the evidence for the comment on its line."""
-_FRONT = re.compile(
+FRONT_MATTER = re.compile(
     r"(?:\s|--[^\n]*(?:\n|$))*/\*\s*headrace\b[ \t]*:?(.*?)\*/", re.DOTALL | re.IGNORECASE
 )
 HINT = "add the checks by hand: headrace checks suggest"
@@ -316,7 +316,7 @@ def insert_checks(text: str, file: str, name: str, lines: Sequence[Line]) -> str
         return _in_python(text, file, name, lines)
     if not file.endswith(".sql"):
         return _in_yaml(text, file, name, lines)
-    front = _FRONT.match(text)
+    front = FRONT_MATTER.match(text)
     if front is None:
         raise CannotWrite(
             f"{file} has no front matter", hint="begin the file with /* headrace, `owner: …`, */"
@@ -335,10 +335,10 @@ def _in_yaml(text: str, file: str, name: str, lines: Sequence[Line]) -> str:
         raise CannotWrite(f"{file} can't be read", hint="headrace validate") from error
     if document is None:
         return text + _block(lines, "", _newline(text))
-    return _in_mapping(text, file, _mapping_of(document, file, name), lines)
+    return _in_mapping(text, file, mapping_of(document, file, name), lines)
 
 
-def _mapping_of(document: Any, file: str, name: str) -> Any:
+def mapping_of(document: Any, file: str, name: str) -> Any:
     """Return the mapping that declares the node: the document, or the list item that names it."""
     import yaml
 
@@ -431,12 +431,17 @@ def _newline(text: str) -> str:
 
 
 def _in_python(text: str, file: str, name: str, lines: Sequence[Line]) -> str:
+    return _in_call(text, file, declaring_call(text, file, name), lines)
+
+
+def declaring_call(text: str, file: str, name: str) -> ast.Call:
+    """Return the `@asset(…)` that declares a node in a Python file. Raise CannotWrite without."""
     for function in ast.parse(text).body:
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         for decorator in function.decorator_list:
             if isinstance(decorator, ast.Call) and _names(decorator, function.name, name):
-                return _in_call(text, file, decorator, lines)
+                return decorator
     raise CannotWrite(f"{file} has no @asset(…) for {name}", hint=HINT)
 
 

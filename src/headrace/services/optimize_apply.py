@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -16,8 +14,6 @@ from headrace.model import HeadraceError, Refused, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
-from headrace.services.apply import apply
-from headrace.services.changed_assets import text_of
 from headrace.services.finding_changes import (
     FindingChange,
     change_of,
@@ -27,8 +23,6 @@ from headrace.services.finding_changes import (
 from headrace.services.optimize import optimize
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
-from headrace.services.plans import plan
-from headrace.services.project_paths import safe_path
 from headrace.services.proofs import (
     INCONCLUSIVE,
     editable,
@@ -40,12 +34,17 @@ from headrace.services.proofs import (
 from headrace.services.responses import ApplyResponse, PlanResponse
 from headrace.services.session import Progress, ProjectSession, Silent, usable
 from headrace.services.trial_inputs import chosen_partitions, suitable_store
+from headrace.services.trial_records import RecordArguments, record
+from headrace.services.written_changes import refuse_other_changes, write_and_apply
 from headrace.store.queries import trials
 from headrace.store.queries.trials import StoredTrial
 
 CHECKED_PARTITIONS = 5
 """The rows of this many partitions are compared again before anything is written."""
 CHECKED_S = 600.0
+TOGETHER_PARTITIONS = 3
+TOGETHER_S = 60.0
+"""Several findings are measured together over this many partitions, for this many seconds."""
 
 
 @authorised
@@ -66,7 +65,7 @@ def apply_findings(
     for files with other changes; whatever `confirm` raises.
     """
     base = usable(session.declared_exactly(progress)[1])
-    _refuse_other_changes(session, progress)
+    refuse_other_changes(session, progress)
     names = list(dict.fromkeys(ids))
     stored = [_stored(session, name) for name in names]
     asset = stored[0].node
@@ -79,8 +78,18 @@ def apply_findings(
     tables = ProjectTables(base)
     change = _change_of_all(session, tables, stored)
     _require_equal(session, tables, ProjectTables(change.changed.compiled), asset)
+    if len(names) > 1:
+        _measure_together(session, base, change, asset, names, progress)
     plan_id = plan_id_of(session, change.changed, asset)
-    return _applied(session, change.contents, asset, names, plan_id, confirm, progress)
+    return write_and_apply(
+        session,
+        change.contents,
+        confirm,
+        progress,
+        reason=f"{', '.join(names)}: proven, and measured to give equal rows",
+        plan_id=plan_id,
+        keep=(asset,),
+    )
 
 
 def _change_of_all(
@@ -106,14 +115,6 @@ def _change_of_all(
             )
     assert change is not None
     return change
-
-
-def _refuse_other_changes(session: ProjectSession, progress: Progress) -> None:
-    if session.version is None or plan(session, progress=progress).steps:
-        raise Refused(
-            "the files have changes that aren't applied",
-            hint="headrace plan shows them; apply them first, so that the plan is the finding's",
-        )
 
 
 def _stored(session: ProjectSession, name: str) -> StoredTrial:
@@ -144,6 +145,41 @@ def _unmeasured(session: ProjectSession, name: str) -> HeadraceError:
             hint=row.command or f"edit {row.file}, then headrace plan",
         )
     return Refused(f"{name} wasn't measured", hint=command_line("optimize", row.asset, "--prove"))
+
+
+def _measure_together(
+    session: ProjectSession,
+    base: Compiled,
+    change: FindingChange,
+    asset: str,
+    names: Sequence[str],
+    progress: Progress,
+) -> None:
+    """Store a trial of several findings at once: each alone was measured without the others.
+
+    Raise Refused if they are slower together.
+    """
+    tables = ProjectTables(base)
+    store = suitable_store(session, tables, asset)
+    keys = chosen_partitions(store, base.project.assets[asset], None, TOGETHER_PARTITIONS)
+    after = change.changed.compiled
+    until = time.monotonic() + TOGETHER_S
+    trial = run_trial(session, store, (base, after), asset, keys, until)
+    if trial.verdict is TrialVerdict.SLOWER:
+        raise Refused(
+            f"{', '.join(names)} aren't applied: measured together, they are slower",
+            hint="apply one at a time",
+        )
+    if trial.interval is not None:
+        arguments = RecordArguments(
+            node=asset,
+            finding=" ".join(names),
+            change=f"{len(names)} findings together: {', '.join(names)}",
+            code_before=base.nodes[asset].fingerprint,
+            code_after=after.nodes[asset].fingerprint,
+            trial=trial,
+        )
+        record(session, arguments, progress)
 
 
 def _require_measured(stored: StoredTrial, base: Compiled) -> None:
@@ -209,48 +245,3 @@ def _require_equal(
             f"the change of {asset} is withdrawn: the rows aren't equal now ({reason})",
             hint=command_line("optimize", asset, "--prove"),
         )
-
-
-def _applied(
-    session: ProjectSession,
-    contents: dict[str, bytes],
-    asset: str,
-    names: Sequence[str],
-    plan_id: str,
-    confirm: Callable[[PlanResponse], bool],
-    progress: Progress,
-) -> ApplyResponse:
-    """Write the files and apply them; restore them unless the plan is applied or waits."""
-    places = {path: _place(session, path) for path in contents}
-    before = {path: text_of(place).encode() for path, place in places.items()}
-    opened = session.again(session.actor)
-    done = False
-    try:
-        for path, data in contents.items():
-            places[path].write_bytes(data)
-        response = apply(
-            opened,
-            confirm=confirm,
-            progress=progress,
-            plan_id=plan_id,
-            keep=(asset,),
-            reason=f"{', '.join(names)}: proven, and measured to give equal rows",
-        )
-        refused = response.refused
-        waits = refused is not None and refused.code == "needs_approval"
-        done = response.state == "applied" or waits
-        return response
-    finally:
-        opened.close()
-        if not done:
-            for path, data in before.items():
-                with suppress(OSError):
-                    places[path].write_bytes(data)
-
-
-def _place(session: ProjectSession, path: str) -> Path:
-    """Return where a file of the project is. Raise Refused if links lead it out of the project."""
-    place = session.root / safe_path(path)
-    if not place.resolve().is_relative_to(session.root.resolve()):
-        raise Refused(f"{path} is behind a link that leads out of the project")
-    return place

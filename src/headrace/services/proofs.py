@@ -79,7 +79,45 @@ def prove(
             progress.advance(1)
     finally:
         progress.finish()
-    return rows
+    return _with_common_commands(session, tables, rows)
+
+
+def _with_common_commands(
+    session: ProjectSession, tables: ProjectTables, rows: list[OptimizeRow]
+) -> list[OptimizeRow]:
+    """Return the rows with the command that applies all findings of an asset, if there are several.
+
+    None for those that can't be applied together.
+    """
+    ids: dict[str, list[str]] = {}
+    for row in reversed(rows):  # the last in the file first, so that the others stay where they are
+        if row.command is not None and row.asset is not None:
+            ids.setdefault(row.asset, []).append(row.id)
+    common = {
+        asset: command_line("optimize", "apply", *names)
+        for asset, names in ids.items()
+        if len(names) > 1 and _hold_together(session, tables, asset, names)
+    }
+    return [
+        replace(row, asset_command=common.get(row.asset or "")) if row.command else row
+        for row in rows
+    ]
+
+
+def _hold_together(
+    session: ProjectSession, tables: ProjectTables, asset: str, names: Sequence[str]
+) -> bool:
+    """Return whether each finding is still proven after the changes of those before it."""
+    contents: dict[str, bytes] = {}
+    try:
+        for name in names:
+            change = change_of(session, tables, asset, name, contents)
+            if not change.is_proven:
+                return False
+            contents, tables = change.contents, ProjectTables(change.changed.compiled)
+    except HeadraceError:
+        return False
+    return True
 
 
 def editable(

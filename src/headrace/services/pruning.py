@@ -19,6 +19,7 @@ from headrace.services.project_paths import safe_path
 from headrace.services.responses import ApplyResponse, PlanResponse, VersionRow
 from headrace.services.responses.advisor import ComplexityRow, PruneResponse
 from headrace.services.session import Progress, ProjectSession
+from headrace.services.written_changes import refuse_other_changes
 
 
 @authorised
@@ -34,11 +35,9 @@ def prune(
     Raise UsageError for an unknown finding, Refused for one without files of its own, for files
     that aren't applied as they are, and for a node that something else reads.
     """
-    findings = {row.id: row for row in complexity(session).findings}
-    chosen = [_finding(findings, name) for name in dict.fromkeys(ids)]
-    _refuse_readers(session, {row.node for row in chosen})
-    paths = sorted({path for row in chosen for path in row.files})
-    contents = _applied_contents(session, paths)
+    chosen = _findings(session, ids)
+    contents = _applied_contents(session, chosen)
+    paths = list(contents)
     for path in paths:
         _place(session, path).unlink()
     try:
@@ -56,6 +55,52 @@ def prune(
         next=planned.next,
         undo=command_line("complexity", "undo", str(session.version)),
     )
+
+
+@authorised
+def apply_prune(
+    session: ProjectSession,
+    *,
+    ids: Annotated[Sequence[str], Argument("ID...", "findings, as `headrace complexity` lists")],
+    confirm: Callable[[PlanResponse], bool],
+    progress: Progress,
+) -> ApplyResponse:
+    """Delete the files of findings, and apply that. If it isn't confirmed, the files are as before.
+
+    Raise what `prune` raises, Refused if other files have changes that aren't applied, and whatever
+    `confirm` raises.
+    """
+    refuse_other_changes(session, progress)
+    contents = _applied_contents(session, _findings(session, ids))
+    done = False
+    try:
+        for path in contents:
+            _place(session, path).unlink()
+        response = apply(
+            session.again(session.actor),
+            confirm=confirm,
+            progress=progress,
+            reason=f"complexity prune {' '.join(dict.fromkeys(ids))}",
+        )
+        refused = response.refused
+        waits = refused is not None and refused.code == "needs_approval"
+        done = response.state == "applied" or waits
+        return response
+    finally:
+        if not done:
+            _write(session, contents)
+
+
+def _findings(session: ProjectSession, ids: Sequence[str]) -> list[ComplexityRow]:
+    """Return the findings of these ids, whose files can go.
+
+    Raise UsageError for an unknown one, Refused for one without files and for a node that stays and
+    reads one that goes.
+    """
+    findings = {row.id: row for row in complexity(session).findings}
+    chosen = [_finding(findings, name) for name in dict.fromkeys(ids)]
+    _refuse_readers(session, {row.node for row in chosen})
+    return chosen
 
 
 def _finding(findings: dict[str, ComplexityRow], name: str) -> ComplexityRow:
@@ -83,8 +128,12 @@ def _refuse_readers(session: ProjectSession, nodes: set[str]) -> None:
             )
 
 
-def _applied_contents(session: ProjectSession, paths: Sequence[str]) -> dict[str, bytes]:
-    """Return the files as applied. Raise Refused for one that couldn't be restored."""
+def _applied_contents(session: ProjectSession, rows: Sequence[ComplexityRow]) -> dict[str, bytes]:
+    """Return the files of findings as applied, by path in order.
+
+    Raise Refused for one that couldn't be restored.
+    """
+    paths = sorted({path for row in rows for path in row.files})
     if session.version is None:
         raise Refused(
             "nothing is applied yet, so a deleted file couldn't be restored", hint="headrace apply"

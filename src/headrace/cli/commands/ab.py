@@ -109,7 +109,7 @@ def _render_list(rows: list[TrialRow], page: CommandOutput) -> None:
         ColumnLayout("trial"),
         ColumnLayout("asset", gives=1, least=10),
         ColumnLayout("change", gives=2, least=10),
-        ColumnLayout("promised", gives=1, least=10),
+        ColumnLayout("measured", gives=1, least=10),
         ColumnLayout("real runs"),
     ]
     page.table(columns, [_cells(row) for row in rows])
@@ -117,6 +117,8 @@ def _render_list(rows: list[TrialRow], page: CommandOutput) -> None:
 
 def _cells(row: TrialRow) -> list[str | StyledCell]:
     actual = row.followed_up
-    real = "" if actual is None else f"{actual.percent:+.1f} % in {plural(actual.days, 'day')}"
+    real = "" if actual is None else f"was {actual.percent:+.1f} % in {plural(actual.days, 'day')}"
+    if actual is not None and row.change_percent is not None:
+        real = f"promised {row.change_percent:+.1f} %, {real}"
     verdict = StyledCell(verdict_text(row), STYLES.get(row.verdict, ""))
     return [StyledCell(row.id, "bold"), row.asset, row.finding or row.change, verdict, real]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from headrace.cli.declared_commands import ServiceCommand
+from typing import Annotated
+
+from headrace.cli.agreement import Yes
+from headrace.cli.commands import apply as apply_page
+from headrace.cli.declared_commands import terminal_command
+from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
+from headrace.services.parameters import Argument
 from headrace.services.responses.advisor import BottleneckRow, DelayShareRow, RegressionRow
 
 SHARES_SHOWN_MAX = 12
@@ -19,7 +26,53 @@ _SHARE_COLUMNS = [
     ColumnLayout("owner", gives=1, least=8),
     ColumnLayout("segment", drops=1),
 ]
+WINDOW = "30d"
 _STYLES = {"quality": "bad", "repair": "bad", "retry": "bad", "approval": "warn", "paused": "warn"}
+
+
+@terminal_command("bottleneck:bottleneck", apply="trigger_removal:remove_trigger")
+def bottleneck_command(
+    invocation: Invocation,
+    words: Annotated[
+        list[str] | None,
+        Argument("[CONSUMER|apply ASSET]...", "one consumer (all); or `apply` and an asset"),
+    ] = None,
+    window: str = WINDOW,
+    yes: Yes = False,
+) -> int:
+    """Show where the waits of consumers went, and which of their nodes became slower, and why.
+
+    The waits are those of the obligations that fell due in the window, by the delay ledger that
+    `why` shows for each of them. `apply ASSET` takes the trigger of an asset out of its file, if it
+    is proposed, shows the plan, asks and applies it.
+    """
+    if words is not None and len(words) > 1:
+        if words[0] != "apply" or len(words) > 2:
+            raise UsageError(
+                "name one consumer, or `apply` and one asset",
+                hint="headrace bottleneck [CONSUMER], bottleneck apply ASSET",
+            )
+        return _apply(invocation, words[1], yes=yes)
+    from headrace.services.bottleneck import bottleneck
+
+    consumer = words[0] if words else None
+    invocation.show(bottleneck(invocation.session, consumer, window=window), _render)
+    return 0
+
+
+def _apply(invocation: Invocation, node: str, *, yes: bool) -> int:
+    from headrace.services.trigger_removal import remove_trigger
+
+    response = remove_trigger(
+        invocation.session,
+        node=node,
+        confirm=lambda plan: apply_page.confirm_apply(
+            invocation, plan, yes=yes, command=command_line("bottleneck", "apply", node, "--yes")
+        ),
+        progress=invocation.progress(),
+    )
+    invocation.show(response, apply_page.render_apply)
+    return 3 if response.state in apply_page.REFUSED_STATES else 0
 
 
 def _render(rows: list[BottleneckRow], page: CommandOutput) -> None:
@@ -32,6 +85,10 @@ def _render(rows: list[BottleneckRow], page: CommandOutput) -> None:
             page.say()
         _render_consumer(row, page)
     longest = max(rows, key=lambda row: row.wait_seconds)
+    proposals = [proposal for row in rows for proposal in row.proposals]
+    if proposals:
+        page.next(proposals[0].command)
+        return
     page.next(command_line("why", longest.consumer) if longest.obligations else "headrace status")
 
 
@@ -47,6 +104,9 @@ def _render_consumer(row: BottleneckRow, page: CommandOutput) -> None:
         page.say(f"and {more}; --json has all", "dim", indent=2)
     for regression in row.regressions:
         _render_regression(regression, page)
+    for proposal in row.proposals:
+        page.say(proposal.text, "warn")
+        page.say(proposal.command, "bold", indent=2)
 
 
 def _cells(share: DelayShareRow) -> list[str | StyledCell]:
@@ -71,6 +131,3 @@ def _render_regression(row: RegressionRow, page: CommandOutput) -> None:
     if row.cause.kind == "data":
         text = f"{row.cause.ref}, at {row.cause.node} ({row.cause.owner}): {text}"
     page.say(text, indent=2)
-
-
-bottleneck_command = ServiceCommand("bottleneck:bottleneck", _render)

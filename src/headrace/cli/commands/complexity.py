@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.agreement import Yes
+from headrace.cli.agreement import Yes, can_ask
 from headrace.cli.commands import apply as apply_page
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
@@ -24,6 +24,7 @@ FINDINGS_PRINTED_MAX = 60
 
 @terminal_command(
     "complexity:complexity",
+    apply_prune="pruning:apply_prune",
     prune="pruning:prune",
     restore="pruning:restore_files",
     undo="pruning:undo_prune",
@@ -39,7 +40,8 @@ def complexity_command(
 ) -> int:
     """Show what the project could do without, with counts by version.
 
-    `prune` deletes the files of findings and shows the plan; nothing changes until it is applied.
+    `prune` deletes the files of findings, shows the plan, asks and applies it. Without a terminal
+    to ask, and without --yes, it only deletes the files, and nothing changes until `apply`.
     `undo` writes back the files of a version that are missing now, shows the plan, asks and applies
     it; `restore` only writes them back.
     """
@@ -50,6 +52,8 @@ def complexity_command(
         return 0
     from headrace.services import pruning
 
+    if what == "prune" and names and (yes or (can_ask() and not invocation.options.json)):
+        return _prune(invocation, names, yes=yes)
     if what == "prune" and names:
         invocation.show(
             pruning.prune(invocation.session, ids=names, progress=invocation.progress()),
@@ -71,6 +75,19 @@ def complexity_command(
         f"`headrace complexity {what[:40]}` {problem}",
         hint="headrace complexity, complexity prune ID…, complexity undo VERSION",
     )
+
+
+def _prune(invocation: Invocation, ids: list[str], *, yes: bool) -> int:
+    from headrace.services.pruning import apply_prune
+
+    response = apply_prune(
+        invocation.session,
+        ids=ids,
+        confirm=lambda plan: apply_page.confirm_apply(invocation, plan, yes=yes),
+        progress=invocation.progress(),
+    )
+    invocation.show(response, apply_page.render_apply)
+    return 3 if response.state in apply_page.REFUSED_STATES else 0
 
 
 def _undo(invocation: Invocation, version: str, *, yes: bool) -> int:

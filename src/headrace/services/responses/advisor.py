@@ -51,6 +51,20 @@ class RegressionRow(Response, frozen=True, kw_only=True):
     cause: RegressionCauseRow
 
 
+class DelayProposalRow(Response, frozen=True, kw_only=True):
+    """A trigger that can go: an asset waited for it although all its inputs were there.
+
+    `waits` counts the obligations in the window that waited for it, `median_s` is how long.
+    """
+
+    node: str
+    owner: str
+    waits: int
+    median_s: float
+    text: str
+    command: str
+
+
 class DelayWeekRow(Response, frozen=True, kw_only=True):
     """The waits for the obligations that fell due in one week, Monday to Sunday."""
 
@@ -63,7 +77,8 @@ class BottleneckRow(Response, frozen=True, kw_only=True):
     """Where the waits of one consumer went, for the obligations that fell due in a window.
 
     `obligations` counts those with a known wait. `wait_seconds` is the sum of their waits; waits
-    that overlap count each. `limited`: only the newest obligations are included.
+    that overlap count each. `limited`: only the newest obligations are included. `proposals` are
+    changes by which the consumer waits less, each with its command.
     """
 
     consumer: str
@@ -75,6 +90,7 @@ class BottleneckRow(Response, frozen=True, kw_only=True):
     weeks: list[DelayWeekRow]
     limited: bool
     said: str
+    proposals: list[DelayProposalRow] = []
 
 
 class CostRow(Response, frozen=True, kw_only=True):

@@ -50,7 +50,8 @@ class OptimizeRow(Response, frozen=True, kw_only=True):
     of the file; null where there is nothing to edit.
 
     With `--prove`, `equality` and `measured` say what the change came to, `unmeasured` why it
-    wasn't measured. `command` applies it, and `adds_checks` are the checks that it adds."""
+    wasn't measured. `command` applies it, and `adds_checks` are the checks that it adds.
+    `asset_command` applies all applicable findings of the asset at once, if there are several."""
 
     id: str
     asset: str | None
@@ -69,5 +70,6 @@ class OptimizeRow(Response, frozen=True, kw_only=True):
     saves_month: SavingRow = SavingRow(seconds=None)
     plan_id: str | None = None
     command: str | None = None
+    asset_command: str | None = None
     adds_checks: list[str] = []
     unmeasured: str | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clilab import NOW, Project
+from clilab import GOOD, NOW, Project
 
 COPY = (
     "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
@@ -99,6 +99,73 @@ def test_undo_before_the_plan_is_applied(shop: Project) -> None:
     assert shop.call(shop.root, "complexity", "undo", version)[0] == 3  # nobody can be asked
     assert not place.exists()
     shop.refused("complexity", "undo", "999")
+
+
+def test_a_prune_is_applied_by_the_one_command(shop: Project) -> None:
+    """Would catch: files deleted although nobody agreed, or a prune that needs a second command."""
+    place, _ = _pruned(shop)
+    place.write_text(COPY)
+    revenue = shop.root / "assets/revenue.sql"
+    text = revenue.read_text()
+    revenue.write_text(text.replace("sum(amount)", "sum(amount + 0)"))
+    prune = ("complexity", "prune", "unread_asset:copy_of_orders", "--yes")
+    assert "aren't applied" in shop.refused(*prune, code=3)
+    assert place.exists()
+    revenue.write_text(text)
+    assert shop.json(*prune)["state"] == "applied"
+    assert not place.exists()
+    assert "copy_of_orders" not in {row["name"] for row in shop.json("ls")}
+
+
+def test_pruned_data_ends_after_its_time(new: Project) -> None:
+    """Would catch: data that stays for ever although its end is declared, or goes too early or
+    silently; data of a declared node that goes with it; an undo that brings an empty asset back."""
+    shop, place = new, new.root / "assets/copy_of_orders.sql"
+    place.write_text(COPY)
+    (shop.root / "landing").mkdir()
+    for day in ("2025-03-05", "2025-03-06"):
+        (shop.root / f"landing/orders_{day}.csv").write_text(
+            "id,customer,amount,day\n" + GOOD.format(day)
+        )
+    shop.call(shop.root, "tick", "--now", DAY)
+    assert _visible_rows(shop, "copy_of_orders") > 0
+    assert shop.json("plan", "--now", DAY)["pruned"] == []
+    settings = shop.root / "headrace.toml"
+    settings.write_text(settings.read_text() + '[retention]\npruned = "20d"\n')
+    shop.json("apply", "--yes", "--now", DAY)
+    *_, version = shop.json("complexity", "prune", "unread_asset:copy_of_orders", "--now", DAY)[
+        "undo"
+    ].split()
+    page = shop.text("plan", "--now", DAY)
+    assert "the data of copy_of_orders stays (" in page
+    assert "for 20d, then maintenance removes it for good" in page
+    (row,) = shop.json("plan", "--now", DAY)["pruned"]
+    assert (row["node"], row["keep"]) == ("copy_of_orders", "20d")
+    shop.json("apply", "--yes", "--now", DAY)
+    early, late = "2025-03-26T08:00+01:00", "2025-03-29T08:00+01:00"
+    shop.call(shop.root, "tick", "--now", early)
+    shop.text("db", "gc", "--now", early)
+    assert _visible_rows(shop, "copy_of_orders") > 0
+    others = _visible_rows(shop, "orders_clean")
+    shop.call(shop.root, "tick", "--now", late)
+    shop.text("db", "gc", "--now", late)
+    assert _visible_rows(shop, "copy_of_orders") == 0
+    assert _visible_rows(shop, "orders_clean") == others > 0
+    trail = shop.json("audit", "show", "--action", "data.retired")
+    assert "copy_of_orders" in str(trail) and "20d" in str(trail)
+    error = shop.refused("complexity", "undo", version, "--yes", "--now", late, code=3)
+    assert "too late to undo" in error and "copy_of_orders" in error
+    assert not place.exists()
+
+
+DAY = "2025-03-07T08:00+01:00"
+
+
+def _visible_rows(project: Project, node: str) -> int:
+    with closing(sqlite3.connect(project.root / ".headrace/state.db")) as state:
+        query = "select coalesce(sum(rows), 0) from publication where node = ? and ended_snapshot is null"
+        (rows,) = state.execute(query, (node,)).fetchone()
+    return int(rows)
 
 
 def test_what_is_read_or_edited_stays(shop: Project) -> None:

@@ -152,7 +152,8 @@ SETTINGS = (
     FieldDescription(
         "retention",
         _RETAINED,
-        "how long snapshots, history, raw bytes, quarantine and logs are kept",
+        "how long snapshots, history, raw bytes, quarantine and logs are kept, and the data of"
+        " nodes that aren't declared any more (`pruned`; without it, that data stays)",
         'snapshots = "30d", history = "400d"',
     ),
     FieldDescription(

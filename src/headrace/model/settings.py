@@ -246,7 +246,7 @@ _ENVIRONMENT_FIELDS = (
     "retention",
     "policy",
 )
-_RETENTION_FIELDS = ("snapshots", "history", "raw", "quarantine", "logs")
+_RETENTION_FIELDS = ("snapshots", "history", "raw", "quarantine", "logs", "pruned")
 SIGN_IN_FIELDS = ("issuer", "client_id", "client_secret", "scopes", "groups")
 BACKUP_FIELDS = ("every", "keep", "to")
 SERVE_FIELDS = ("url",)

@@ -52,6 +52,8 @@ class RetentionPolicy(msgspec.Struct, frozen=True):
     raw: Mapping[str, str] = {}
     nodes: Mapping[str, Source | Asset] = {}
     """The sources and assets with `retain`."""
+    names: frozenset[str] | None = None
+    """All declared sources and assets; None if it isn't known which are."""
 
     @classmethod
     def declared(cls, project: Project) -> RetentionPolicy:
@@ -61,7 +63,14 @@ class RetentionPolicy(msgspec.Struct, frozen=True):
             project.settings.retention,
             {name: source.retain_raw for name, source in project.sources.items()},
             {node.name: node for node in nodes if node.retain is not None},
+            frozenset(node.name for node in nodes),
         )
+
+    @property
+    def pruned(self) -> timedelta | None:
+        """How long the data of nodes stays that aren't declared any more; None: for ever."""
+        text = self.retention.get("pruned")
+        return None if text is None else parse_duration(text)
 
     def first_kept(self, now_us: int) -> dict[str, str]:
         """Return the first kept interval of each node with `retain`."""

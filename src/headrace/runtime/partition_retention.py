@@ -1,5 +1,7 @@
 """Removes partitions that are older than `retain:` of their source or asset lets them be.
 
+With `[retention] pruned`, those of nodes go that haven't been declared for so long.
+
 Their rows leave all snapshots at once, in short transactions, each with an entry of the audit
 trail. Publications and partition states stay: nothing is missing, and nothing is computed again.
 """
@@ -20,6 +22,7 @@ from headrace.runtime import erasures
 from headrace.runtime.erasure_search import erased_files
 from headrace.runtime.folders import Folders
 from headrace.runtime.garbage import RetentionPolicy
+from headrace.runtime.pruned_nodes import EVERY_KEY, expired_nodes
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
 from headrace.store import Store, Transaction
 from headrace.store.queries import applied_versions, holds
@@ -45,7 +48,7 @@ class Retired(msgspec.Struct, frozen=True):
 def retire_partitions(
     store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int
 ) -> list[Retired]:
-    """Remove all partitions that `retain:` ends, except those under a legal hold.
+    """Remove all partitions that `retain:` or `[retention] pruned` ends, except under a legal hold.
 
     Raises LakeError for files that can't be rewritten, after the other nodes; completed slices
     stay done.
@@ -53,9 +56,18 @@ def retire_partitions(
     results: list[Retired] = []
     with store.read() as tx:
         held, version = holds.held_nodes(tx), applied_versions.newest_id(tx)
-    for node, before in keep.first_kept(now_us).items():
+        pruned = expired_nodes(tx, keep, now_us)
+    slices = [
+        (node, before, {"retain": keep.nodes[node].retain, "kept_from": before, "version": version})
+        for node, before in keep.first_kept(now_us).items()
+    ]
+    slices += [
+        (item.node, EVERY_KEY, {"pruned": keep.retention["pruned"], "version": item.version})
+        for item in pruned
+    ]
+    for node, before, rule in slices:
         if held.isdisjoint({node, holds.EVERYTHING}):
-            work = _NodeRetention(store, epoch, folders, keep, node, before, now_us, version)
+            work = _NodeRetention(store, epoch, folders, node, before, now_us, rule)
             results += work.run()
     return results
 
@@ -67,6 +79,10 @@ def retiring(tx: Transaction, keep: RetentionPolicy, now_us: int) -> list[Retire
         old = stored.published_before(tx, node, before)
         if old is not None and held.isdisjoint({node, holds.EVERYTHING}):
             results.append(Retired(node, *old))
+    for item in expired_nodes(tx, keep, now_us):
+        old = stored.published_before(tx, item.node, EVERY_KEY)
+        if old is not None and held.isdisjoint({item.node, holds.EVERYTHING}):
+            results.append(Retired(item.node, *old))
     return results
 
 
@@ -78,16 +94,15 @@ class _NodeRetention:
         store: Store,
         epoch: int,
         folders: Folders,
-        keep: RetentionPolicy,
         node: str,
         before: str,
         now_us: int,
-        version: int,
+        rule: dict[str, Any],
     ) -> None:
         self._store, self._epoch, self._folders = store, epoch, folders
         self._node, self._before, self._now = node, before, now_us
-        self._version = version
-        self._declared = keep.nodes[node]
+        self._rule = rule
+        """Why data goes, for the audit trail."""
 
     def run(self) -> list[Retired]:
         """Remove its rows, slice by slice, then what is kept of its quarantine."""
@@ -158,15 +173,6 @@ class _NodeRetention:
             self._event({**(facts if number == 0 else {}), "attempts": attempts})
             for number, attempts in enumerate(erasures.by_attempts(lost))
         ]
-
-    @property
-    def _rule(self) -> dict[str, Any]:
-        """Why data goes: the rule, the first interval that it keeps, and the applied version."""
-        return {
-            "retain": self._declared.retain,
-            "kept_from": self._before,
-            "version": self._version,
-        }
 
     def _event(self, facts: dict[str, Any]) -> AuditEvent:
         return AuditEvent(

@@ -62,7 +62,7 @@ from headrace.services.responses import (
     WeakenedRow,
 )
 from headrace.services.responses.plans import ClassifiedColumnRow, ComputeRow, MonthRow
-from headrace.services.retention import early_removals, removals
+from headrace.services.retention import early_removals, pruned_data, removals
 from headrace.services.selection import selected as select
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.services.visible_plans import VisiblePlan, visible_breaks, without_hidden_errors
@@ -245,6 +245,7 @@ def prepare(
         classified=_newly_classified(session, compiled, base.compiled, meant, lineage),
         unclassified=_unclassified(compiled, base.compiled),
         removes=removals(session, compiled),
+        pruned=pruned_data(session, compiled),
         rebuildable=early_removals(session, compiled),
         agreements=agreement_rows(session, base.compiled, compiled),
         locks_out=_locked_out(session, compiled),

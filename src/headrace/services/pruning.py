@@ -20,6 +20,8 @@ from headrace.services.responses import ApplyResponse, PlanResponse, VersionRow
 from headrace.services.responses.advisor import ComplexityRow, PruneResponse
 from headrace.services.session import Progress, ProjectSession
 from headrace.services.written_changes import refuse_other_changes
+from headrace.store.queries import applied_versions
+from headrace.store.queries.erasures import is_retired_whole
 
 
 @authorised
@@ -209,7 +211,8 @@ def undo_prune(
 
     Published data of pruned assets is still there, and is read again as it was. If the plan isn't
     confirmed, the files are as before. Raise UsageError for an unknown version, Refused if no file
-    is missing or if other files have changes that aren't applied, and whatever `confirm` raises.
+    is missing, if maintenance has removed data meanwhile or if other files have changes that aren't
+    applied, and whatever `confirm` raises.
     """
     (row,) = versions(session, version)
     missing = _missing_files(session, row)
@@ -218,6 +221,8 @@ def undo_prune(
             f"all files of version {row.version} are there: nothing has to be undone",
             hint=command_line("versions", str(row.version)),
         )
+
+    _refuse_removed_data(session, row)
 
     def confirmed(planned: PlanResponse) -> bool:
         changed = {file.path for file in planned.files if file.change != "unchanged"}
@@ -241,6 +246,23 @@ def undo_prune(
         if not done:
             for path in missing:
                 _place(session, path).unlink(missing_ok=True)
+
+
+def _refuse_removed_data(session: ProjectSession, row: VersionRow) -> None:
+    """Raise Refused if data of nodes that a version had and the applied one hasn't is removed."""
+    if session.store is None or session.compiled is None:
+        return
+    with session.store.read() as tx:
+        names = applied_versions.fingerprints(tx, row.version).keys()
+        gone = sorted(names - session.compiled.nodes.keys())
+        removed = [name for name in gone if is_retired_whole(tx, name)]
+    if removed:
+        restore = command_line("complexity", "restore", str(row.version))
+        raise Refused(
+            f"it is too late to undo: `[retention] pruned` has removed the data of"
+            f" {', '.join(removed[:5])}",
+            hint=f"{restore} writes the files back; apply them, and the data is computed again",
+        )
 
 
 def _missing_files(session: ProjectSession, row: VersionRow) -> dict[str, bytes]:

@@ -17,13 +17,14 @@ from headrace.model.retention import (
     removal_day,
 )
 from headrace.plan import Compiled
+from headrace.runtime.pruned_nodes import EVERY_KEY
 from headrace.services.responses.erasures import (
     HoldRow,
     RebuildableRow,
     RemovedPartitionRow,
     RetentionRow,
 )
-from headrace.services.responses.plans import RemovesRow
+from headrace.services.responses.plans import PrunedRow, RemovesRow
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import erasures as stored
@@ -236,6 +237,36 @@ def removals(session: ProjectSession, new: Compiled) -> list[RemovesRow]:
                     to=removed.last,
                 )
             results.append(row)
+    return results
+
+
+def pruned_data(session: ProjectSession, new: Compiled) -> list[PrunedRow]:
+    """Return the data of nodes that a change takes out, and how long it stays afterwards."""
+    if session.store is None or session.compiled is None:
+        return []
+    from headrace.plan.comparison import renames
+
+    former = set(renames(session.compiled, new).values())
+    gone = [
+        node.name
+        for node in _by_name(session.compiled.project)
+        if new.project.source_or_asset(node.name) is None and node.name not in former
+    ]
+    results = []
+    with session.store.read() as tx:
+        held = in_force(tx)
+        for name in gone:
+            data = stored.published_before(tx, name, EVERY_KEY)
+            if data is not None:
+                results.append(
+                    PrunedRow(
+                        node=name,
+                        partitions=data.partitions,
+                        rows=data.rows,
+                        keep=new.project.settings.retention.get("pruned"),
+                        hold=hold_reason(held, name),
+                    )
+                )
     return results
 
 

@@ -71,6 +71,7 @@ class VisiblePlan:
             classified=self._about(response.classified, lambda row: row.column.partition(".")[0]),
             unclassified=self._about(response.unclassified, lambda name: name.partition(".")[0]),
             removes=self._about(response.removes, lambda row: row.node),
+            pruned=self._about(response.pruned, lambda row: row.node),
             rebuildable=self._about(response.rebuildable, lambda row: row.node),
             stale=stale,
             repairs=repairs,

@@ -35,6 +35,7 @@ from headrace.services.responses.plans import (
     AgreementRow,
     ComputeRow,
     MonthRow,
+    PrunedRow,
     RemovesRow,
 )
 
@@ -135,6 +136,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
         page.say(text, "bad", indent=2)
     _say_classified(plan, page)
     _say_removed(plan.removes, page)
+    _say_pruned(plan.pruned, page)
     for row in plan.rebuildable[:ROWS_SHOWN_MAX]:
         _say_removed_early(row, page)
     _say_left_out(plan, page)
@@ -144,6 +146,22 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
             "warn",
             indent=2,
         )
+
+
+def _say_pruned(rows: Sequence[PrunedRow], page: CommandOutput) -> None:
+    """Say how long the data of nodes stays that aren't declared any more."""
+    for row in rows[:ROWS_SHOWN_MAX]:
+        count = f"{plural(row.partitions, 'partition')}, {plural(row.rows, 'row')}"
+        stays = f"the data of {row.node} stays ({count})"
+        if row.hold is not None:
+            page.say(f"{stays}: it is under a legal hold ({row.hold})", indent=2)
+        elif row.keep is None:
+            page.say(f"{stays}: `[retention] pruned` in headrace.toml would end that", indent=2)
+        else:
+            text = f"{stays} for {row.keep}, then maintenance removes it for good"
+            page.say(text, "warn", indent=2)
+    if len(rows) > ROWS_SHOWN_MAX:
+        page.say(f"and {plural(len(rows) - ROWS_SHOWN_MAX, 'more node')}", "dim", indent=2)
 
 
 def _say_removed_early(row: RemovesRow, page: CommandOutput) -> None:

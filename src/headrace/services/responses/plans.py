@@ -234,6 +234,19 @@ class RemovesRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     hold: str | None = None
 
 
+class PrunedRow(Response, frozen=True, kw_only=True):
+    """Published data of a node that isn't declared any more after `apply`.
+
+    `keep` is `[retention] pruned`, after which maintenance removes it for good; null: it stays.
+    """
+
+    node: str
+    partitions: int
+    rows: int
+    keep: str | None
+    hold: str | None = None
+
+
 class SuggestedClassRow(Response, frozen=True, kw_only=True):
     """A column that may need a classification, and a mask as it is written in YAML."""
 
@@ -329,6 +342,8 @@ class PlanResponse(Response, frozen=True, kw_only=True):
     from them, are shown in the clear, also in rows that were published before."""
     removes: list[RemovesRow] = []
     """What a new or shortened `retain:` removes, which nothing brings back."""
+    pruned: list[PrunedRow] = []
+    """Data of nodes that aren't declared any more, and how long it stays."""
     rebuildable: list[RemovesRow] = []
     """What a new or shortened `retain_rebuildable` lets go: `db gc` removes what gives the same
     rows again, so that it can be rebuilt."""

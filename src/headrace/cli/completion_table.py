@@ -73,8 +73,9 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--days",), "N"),
     ),
     "bottleneck": (
-        CompletedParameter((), "[CONSUMER]"),
+        CompletedParameter((), "[CONSUMER|apply ASSET]...", many=True),
         CompletedParameter(("--window",), "D"),
+        CompletedParameter(("--yes",), None),
     ),
     "complexity": (
         CompletedParameter((), "[prune|undo|restore]"),

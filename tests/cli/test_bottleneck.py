@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from clilab import Project
+from clilab import GOOD, Project
 
 
 def test_shares_add_up_to_the_ledgers_of_why(shop: Project) -> None:
@@ -89,3 +89,61 @@ def test_a_slower_node_is_dated_with_the_code_that_changed(shop: Project) -> Non
     assert regression["cause"]["kind"] == "unknown"
     assert rows["dashboard"]["regressions"] == []
     assert "revenue is slower since" in shop.text("bottleneck", "morning-report")
+
+
+def _waiting(project: Project, cron: str, *, days: int = 6) -> str:
+    """Days on which `revenue` waited for its trigger an hour longer than for its inputs."""
+    (project.root / "assets/fails.py").unlink()
+    (project.root / "consumers.yaml").write_text(
+        "- {consumer: morning-report, owner: core, reads: [revenue], due: '07:30'}\n"
+    )
+    place = project.root / "assets/revenue.sql"
+    place.write_text(place.read_text().replace("owner: core\n", f"owner: core\ntrigger: {cron}\n"))
+    (project.root / "landing").mkdir()
+    for day in range(1, days + 1):
+        (project.root / f"landing/orders_2025-03-0{day}.csv").write_text(
+            "id,customer,amount,day\n" + GOOD.format(f"2025-03-0{day}")
+        )
+        for time in ("05:00", "06:00", "08:00"):
+            now = f"2025-03-0{day + 1}T{time}+01:00"
+            project.call(project.root, "tick", "--now", now)
+    return f"2025-03-0{days + 1}T08:00+01:00"
+
+
+def test_a_trigger_that_only_delays_is_taken_out(new: Project) -> None:
+    """Would catch: a wait for nothing without a way to end it, and a change nobody agreed to."""
+    now = _waiting(new, "{cron: '0 6 * * *'}")
+    (row,) = new.json("bottleneck", "--now", now)
+    (proposal,) = row["proposals"]
+    assert (proposal["node"], proposal["owner"], proposal["waits"]) == ("revenue", "core", 6)
+    assert proposal["median_s"] == pytest.approx(3600, abs=60)
+    assert proposal["command"] in new.text("bottleneck", "--now", now)
+    place = new.root / "assets/revenue.sql"
+    text = place.read_text()
+    assert new.call(new.root, "bottleneck", "apply", "revenue", "--now", now)[0] == 3
+    assert place.read_text() == text
+    place.write_text(text.replace("sum(amount)", "sum(amount + 0)"))
+    error = new.refused("bottleneck", "apply", "revenue", "--yes", "--now", now, code=3)
+    assert "aren't applied" in error
+    place.write_text(text)
+    applied = new.json("bottleneck", "apply", "revenue", "--yes", "--now", now)
+    assert applied["state"] == "applied"
+    assert place.read_text() == text.replace("trigger: {cron: '0 6 * * *'}\n", "")
+    assert new.json("bottleneck", "--now", now)[0]["proposals"] == []
+    error = new.refused("bottleneck", "apply", "revenue", "--yes", "--now", now, code=3)
+    assert "isn't proposed to go" in error
+    new.refused("bottleneck", "apply", "revenue", "orders_clean")
+    new.refused("bottleneck", "morning-report", "dashboard")
+
+
+@pytest.mark.parametrize(
+    ("cron", "days"),
+    [("{cron: '0 6 * * *', catch_up: latest}", 6), ("{cron: '0 6 * * 1-5'}", 6), ("{cron: '0 6 * * *'}", 4)],
+)  # fmt: skip
+@pytest.mark.long
+def test_other_triggers_are_not_proposed_to_go(new: Project, cron: str, days: int) -> None:
+    """Would catch: a trigger that decides what is computed called a delay, and few waits a rule."""
+    now = _waiting(new, cron, days=days)
+    (row,) = new.json("bottleneck", "--now", now)
+    assert "trigger" in {share["group"] for share in row["shares"]}
+    assert row["proposals"] == []

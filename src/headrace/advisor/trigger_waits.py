@@ -35,27 +35,28 @@ def trigger_waits(
     `segments` are those of each wait. Only triggers count that fire each day and that do nothing
     but delay: without them, the same partitions are computed, as soon as their inputs are there.
     """
-    waited: dict[tuple[str, str], list[int]] = {}
+    crons = {name: daily_cron(asset.trigger) for name, asset in assets.items()}
+    waited: dict[str, list[int]] = {}
     for wait in segments:
-        ofs: Counter[tuple[str, str]] = Counter()
-        for segment in wait:
-            asset = assets.get(segment.node)
-            cron = None if asset is None else daily_cron(asset.trigger)
-            if cron is not None and _is_awaited(segment, cron):
-                ofs[segment.node, cron] += segment.us
-        for place, us in ofs.items():
-            waited.setdefault(place, []).append(us)
+        for node, us in _awaited(wait, crons).items():
+            waited.setdefault(node, []).append(us)
     results = [
-        TriggerWait(node, cron, len(us), round(median(us)))
-        for (node, cron), us in waited.items()
+        TriggerWait(node, crons[node] or "", len(us), round(median(us)))
+        for node, us in waited.items()
         if len(us) >= WAITS_LEAST and median(us) >= WAIT_LEAST_US
     ]
     return sorted(results, key=lambda wait: (-wait.median_us, wait.node))
 
 
-def _is_awaited(segment: Segment, cron: str) -> bool:
-    """Whether a segment was spent on the trigger that is declared now."""
-    return segment.kind is SegmentKind.SCHEDULE and segment.note == f"{TRIGGER_AWAITED}: {cron}"
+def _awaited(wait: Sequence[Segment], crons: Mapping[str, str | None]) -> Counter[str]:
+    """Return node → the microseconds of a wait that its trigger took, as it is declared now."""
+    awaited: Counter[str] = Counter()
+    for segment in wait:
+        cron = crons.get(segment.node)
+        scheduled = segment.kind is SegmentKind.SCHEDULE
+        if cron and scheduled and segment.note == f"{TRIGGER_AWAITED}: {cron}":
+            awaited[segment.node] += segment.us
+    return awaited
 
 
 def daily_cron(trigger: Mapping[str, Any] | None) -> str | None:

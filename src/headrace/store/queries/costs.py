@@ -61,10 +61,10 @@ class StoredPartitions(NamedTuple):
 
 
 def stored_partitions(tx: Transaction) -> dict[str, StoredPartitions]:
-    """Return what each node has stored."""
+    """Return what each node has stored; rows that were removed or erased whole don't count."""
     rows = tx.execute(
-        "select node, count(*), sum(bytes) from publication where ended_snapshot is null group by"
-        " node"
+        "select node, count(*), sum(bytes) from publication where ended_snapshot is null and"
+        " rows > 0 group by node"
     )
     return {str(row[0]): StoredPartitions(int(row[1]), int(row[2])) for row in rows.fetchall()}
 

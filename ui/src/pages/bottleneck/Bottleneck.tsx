@@ -2,6 +2,7 @@
 import { Link } from "react-router";
 import { useResponse } from "../../api/responses";
 import { BreakableName } from "../../parts/BreakableName";
+import { Command } from "../../parts/Command";
 import { useFilters } from "../../parts/filters";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Select } from "../../parts/Select";
@@ -103,6 +104,12 @@ function Consumer({ row }: { row: Row }) {
       }
     >
       <p className={row.obligations ? "body" : "body muted"}>{row.said}</p>
+      {row.proposals.map((proposal) => (
+        <div key={proposal.node} className="body">
+          <p>{proposal.text}.</p>
+          <Command text={proposal.command} />
+        </div>
+      ))}
       {shares.length > 0 && (
         <Table
           label={`What ${row.consumer} waited for`}

@@ -197,7 +197,7 @@ def test_three_faults_are_found_and_repaired_and_a_month_shows_it(
         assert _ready(operator, day) == demo_data.arrives(day).time()
     assert len(_rows(operator, end - timedelta(days=1))) > 0
     assert _rows(operator, last_faulty) == before
-    operator.types("db", "gc")  # as the leader does once a day
+    operator.types("db", "gc")  # a replay runs no maintenance by itself
     page = operator.types("bottleneck", "morning-report", "--window", f"{MONTH_DAYS}d")
     assert "waiting for the time of a trigger" not in page
     assert "departures_copy" not in operator.types("costs", "--window", f"{MONTH_DAYS - 1}d")

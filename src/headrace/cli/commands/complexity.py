@@ -156,7 +156,7 @@ def _render_pruned(response: PruneResponse, page: CommandOutput) -> None:
     if response.owners:
         page.say(f"ask their owners first: {joined(response.owners, 8)}", "warn")
         page.say(response.note, "dim")
-    page.say("nothing changes until the plan is applied; published data stays in the lake")
+    page.say("nothing changes until the plan is applied, which says how long published data stays")
     page.next(response.next)
     if response.undo is not None:
         page.say(f"undo: {response.undo}", "dim")

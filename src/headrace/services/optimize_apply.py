@@ -28,13 +28,15 @@ from headrace.services.proofs import (
     editable,
     is_applicable,
     plan_id_of,
+    record_together,
     run_trial,
+    trial_together,
     unmeasurable,
 )
 from headrace.services.responses import ApplyResponse, PlanResponse
 from headrace.services.session import Progress, ProjectSession, Silent, usable
 from headrace.services.trial_inputs import chosen_partitions, suitable_store
-from headrace.services.trial_records import RecordArguments, record
+from headrace.services.trial_records import record
 from headrace.services.written_changes import refuse_other_changes, write_and_apply
 from headrace.store.queries import trials
 from headrace.store.queries.trials import StoredTrial
@@ -74,12 +76,12 @@ def apply_findings(
             "these findings are of several assets", hint="apply those of one asset at a time"
         )
     for item in stored:
-        _require_measured(item, base)
+        _require_measured(item, base, alone=len(names) == 1)
     tables = ProjectTables(base)
     change = _change_of_all(session, tables, stored)
     _require_equal(session, tables, ProjectTables(change.changed.compiled), asset)
     if len(names) > 1:
-        _measure_together(session, base, change, asset, names, progress)
+        _require_measured_together(session, base, change, asset, names, progress)
     plan_id = plan_id_of(session, change.changed, asset)
     return write_and_apply(
         session,
@@ -147,7 +149,7 @@ def _unmeasured(session: ProjectSession, name: str) -> HeadraceError:
     return Refused(f"{name} wasn't measured", hint=command_line("optimize", row.asset, "--prove"))
 
 
-def _measure_together(
+def _require_measured_together(
     session: ProjectSession,
     base: Compiled,
     change: FindingChange,
@@ -155,35 +157,32 @@ def _measure_together(
     names: Sequence[str],
     progress: Progress,
 ) -> None:
-    """Store a trial of several findings at once: each alone was measured without the others.
+    """Measure several findings at once, unless `optimize --prove` has done that.
 
-    Raise Refused if they are slower together.
+    Raise Refused if they are slower together, or if it can't be told.
     """
-    tables = ProjectTables(base)
-    store = suitable_store(session, tables, asset)
-    keys = chosen_partitions(store, base.project.assets[asset], None, TOGETHER_PARTITIONS)
     after = change.changed.compiled
+    assert session.store is not None
+    with session.store.read() as tx:
+        stored = trials.of_finding(tx, " ".join(names))
+    codes = (base.nodes[asset].fingerprint, after.nodes[asset].fingerprint)
+    if stored is not None and (stored.code_before, stored.code_after) == codes:
+        return  # stored only if it allows the change
     until = time.monotonic() + TOGETHER_S
-    trial = run_trial(session, store, (base, after), asset, keys, until)
-    if trial.verdict is TrialVerdict.SLOWER:
+    trial = trial_together(session, base, after, asset, TOGETHER_PARTITIONS, until)
+    if not is_applicable(trial):
         raise Refused(
-            f"{', '.join(names)} aren't applied: measured together, they are slower",
-            hint="apply one at a time",
+            f"{', '.join(names)} aren't applied: measured together, {_reason(trial)}",
+            hint=command_line("optimize", asset, "--prove"),
         )
-    if trial.interval is not None:
-        arguments = RecordArguments(
-            node=asset,
-            finding=" ".join(names),
-            change=f"{len(names)} findings together: {', '.join(names)}",
-            code_before=base.nodes[asset].fingerprint,
-            code_after=after.nodes[asset].fingerprint,
-            trial=trial,
-        )
-        record(session, arguments, progress)
+    record(session, record_together(base, after, asset, names, trial), progress)
 
 
-def _require_measured(stored: StoredTrial, base: Compiled) -> None:
-    """Raise Refused if a trial wasn't of the query as it is, or didn't give equal rows."""
+def _require_measured(stored: StoredTrial, base: Compiled, *, alone: bool) -> None:
+    """Raise Refused if a trial wasn't of the query as it is, or didn't give equal rows.
+
+    `alone`: its durations count, too; those of several findings are measured together.
+    """
     node = base.nodes.get(stored.node)
     if node is not None and node.fingerprint == stored.code_after != stored.code_before:
         raise Refused(
@@ -196,7 +195,8 @@ def _require_measured(stored: StoredTrial, base: Compiled) -> None:
             hint=command_line("optimize", stored.node, "--prove"),
         )
     trial = msgspec.json.decode(stored.content, type=Trial)
-    if not is_applicable(trial):
+    fits = trial.equal is True and trial.verdict is not TrialVerdict.SLOWER
+    if not (is_applicable(trial) if alone else fits):
         raise Refused(
             f"{stored.finding} isn't applied: {_reason(trial)}",
             hint=command_line("optimize", stored.node, "--prove"),

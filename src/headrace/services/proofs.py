@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 INCONCLUSIVE = "its durations are inconclusive: --budget allows more runs"
 """Why a change isn't offered although its rows are equal and its runs were timed."""
+TOGETHER_LEAST_S = 10.0
+"""The findings of an asset are measured together for so long even if the budget has ended."""
 _RANKS = {"proven": 0, "unknown": 1}
 
 
@@ -74,50 +76,102 @@ def prove(
     progress.start("findings measured", len(order))
     try:
         for place, number in enumerate(order):
-            until = time.monotonic() + (deadline - time.monotonic()) / (len(order) - place)
+            until = time.monotonic() + (deadline - time.monotonic()) / (len(order) - place + 1)
             rows[number] = _proved(session, tables, rows[number], partitions, until, progress)
             progress.advance(1)
     finally:
         progress.finish()
-    return _with_common_commands(session, tables, rows)
+    until = max(deadline, time.monotonic() + TOGETHER_LEAST_S) if len(order) > 1 else deadline
+    return _with_common_commands(session, tables, rows, partitions, until, progress)
 
 
 def _with_common_commands(
-    session: ProjectSession, tables: ProjectTables, rows: list[OptimizeRow]
+    session: ProjectSession,
+    tables: ProjectTables,
+    rows: list[OptimizeRow],
+    partitions: int,
+    until: float,
+    progress: Progress,
 ) -> list[OptimizeRow]:
     """Return the rows with the command that applies all findings of an asset, if there are several.
 
-    None for those that can't be applied together.
+    They are measured together: what each alone changes is often too little to be told from noise.
     """
     ids: dict[str, list[str]] = {}
     for row in reversed(rows):  # the last in the file first, so that the others stay where they are
-        if row.command is not None and row.asset is not None:
+        if row.asset is not None and _may_go_with_others(row):
             ids.setdefault(row.asset, []).append(row.id)
     common = {
         asset: command_line("optimize", "apply", *names)
         for asset, names in ids.items()
-        if len(names) > 1 and _hold_together(session, tables, asset, names)
+        if len(names) > 1
+        and _measured_together(session, tables, asset, names, partitions, until, progress)
     }
     return [
-        replace(row, asset_command=common.get(row.asset or "")) if row.command else row
+        replace(row, asset_command=common.get(row.asset or "")) if _may_go_with_others(row) else row
         for row in rows
     ]
 
 
-def _hold_together(
-    session: ProjectSession, tables: ProjectTables, asset: str, names: Sequence[str]
+def _may_go_with_others(row: OptimizeRow) -> bool:
+    """Whether a finding is proven, has equal rows, and isn't slower alone."""
+    equal = row.equality is not None and row.equality.equal
+    slower = row.measured is not None and row.measured.ci95[0] > 0
+    return row.verdict == Verdict.PROVEN and equal and row.measured is not None and not slower
+
+
+def _measured_together(
+    session: ProjectSession,
+    tables: ProjectTables,
+    asset: str,
+    names: Sequence[str],
+    partitions: int,
+    until: float,
+    progress: Progress,
 ) -> bool:
-    """Return whether each finding is still proven after the changes of those before it."""
-    contents: dict[str, bytes] = {}
+    """Return whether all changes hold together and aren't slower; store the trial if so."""
+    base, contents, now = tables.compiled, dict[str, bytes](), tables
     try:
         for name in names:
-            change = change_of(session, tables, asset, name, contents)
+            change = change_of(session, now, asset, name, contents)
             if not change.is_proven:
                 return False
-            contents, tables = change.contents, ProjectTables(change.changed.compiled)
+            contents, now = change.contents, ProjectTables(change.changed.compiled)
+        trial = trial_together(session, base, now.compiled, asset, partitions, until)
     except HeadraceError:
         return False
-    return True
+    if is_applicable(trial):
+        record(session, record_together(base, now.compiled, asset, names, trial), progress)
+    return is_applicable(trial)
+
+
+def trial_together(
+    session: ProjectSession,
+    base: Compiled,
+    after: Compiled,
+    asset: str,
+    partitions: int,
+    until: float,
+) -> Trial:
+    """Return a trial of the changes of several findings of an asset at once."""
+    store = suitable_store(session, ProjectTables(base), asset)
+    keys = chosen_partitions(store, base.project.assets[asset], None, partitions)
+    return run_trial(session, store, (base, after), asset, keys, until)
+
+
+def record_together(
+    base: Compiled, after: Compiled, asset: str, names: Sequence[str], trial: Trial
+) -> RecordArguments:
+    """Return what is stored of a trial of several findings; its `finding` has all their ids."""
+    return RecordArguments(
+        node=asset,
+        finding=" ".join(names),
+        change=f"{len(names)} findings together: {', '.join(names)}",
+        code_before=base.nodes[asset].fingerprint,
+        code_after=after.nodes[asset].fingerprint,
+        trial=trial,
+        proven=True,
+    )
 
 
 def editable(

@@ -118,7 +118,7 @@ class _Week:
             yield (
                 f"proposal: {stored.node} would save {self._amount(item.seconds)} a month, proven,"
                 f" and measured as faster by {-interval.high:g} to {-interval.low:g} %:"
-                f" {stored.change} ({command_line('optimize', 'apply', stored.finding)})"
+                f" {stored.change} ({command_line('optimize', 'apply', *stored.finding.split())})"
             )
 
     def _amount(self, seconds: float) -> str:

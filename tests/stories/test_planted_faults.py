@@ -25,7 +25,7 @@ TRIGGERED_AT = time(5, 40)
 REPORT = "assets/operations/daily_report.py"
 FAULTS = {
     "assets/operations/wet_departures.sql": """/* headrace
-description: Departures on days with weather at their airport, with the maker of the plane
+description: Departures on days with known weather, with the seats of the plane
 owner: operations
 domain: operations
 partition: {by: day, column: flight_date}
@@ -33,7 +33,7 @@ partition: {by: day, column: flight_date}
 with that_day as (
     select distinct f.flight_id, f.flight_date, f.tailnum, f.distance, f.flight
     from flights_clean as f
-    join flying_conditions as c on c.observed_on = f.flight_date and c.origin = f.origin
+    join flying_conditions as c on c.observed_on = f.flight_date
 ),
 planes_of as (
     select distinct d.flight_id, d.flight_date, d.tailnum, p.seats, d.distance, d.flight

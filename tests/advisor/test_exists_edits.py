@@ -52,8 +52,8 @@ def test_rows_stay_equal() -> None:
     for _ in range(QUERIES):
         query = _query(chance)
         text = DDL + query
-        found = [item.finding for item in check_text(text, "query.sql", "duckdb").advice]
-        for finding in found:
+        findings = [item.finding for item in check_text(text, "query.sql", "duckdb").advice]
+        for finding in findings:
             if finding.rule != "fan_out_join" or finding.verdict is not Verdict.PROVEN:
                 continue
             proven += 1

@@ -155,8 +155,8 @@ def _hidden_by_distinct(queries: Queries, scope: SelectScope) -> Iterator[Findin
             f" ({', '.join(columns)}) is no key of it"
         )
         if columns and rows is not None:
-            found = _fan_out(queries, item, columns, text, premises_of(rows))
-            yield _repaired(queries, scope, item, found) if len(missing) == 1 else found
+            finding = _fan_out(queries, item, columns, text, premises_of(rows))
+            yield _repaired(queries, scope, item, finding) if len(missing) == 1 else finding
 
 
 def _repaired(queries: Queries, scope: SelectScope, item: Item, finding: Finding) -> Finding:

@@ -67,6 +67,7 @@ from headrace.services import (
     estimates,
     import_diff,
     import_diff_columns,
+    rebuildable_cleanup,
     serving,
     status_facts,
     today,
@@ -146,6 +147,23 @@ QUOTED = [
     ("docs/how-to/agents.md", f"at most {results.RESULT_BYTES_MAX // KIB} KiB"),
     ("docs/how-to/approve.md", f"after {policy.EXPIRES_DAYS} days"),
     ("docs/how-to/access.md", f"lasts at most {tokens.EXPIRES_DAYS_MAX} days"),
+    (
+        "docs/how-to/erase.md",
+        f"at most {rebuildable_cleanup.DAILY_PARTITIONS_MAX} partitions of an\nasset",
+    ),
+    (
+        "docs/how-to/erase.md",
+        f"for at most {rebuildable_cleanup.DAILY_SECONDS_MAX:.0f} seconds in total",
+    ),
+    (
+        "CHANGELOG.md",
+        f"at most {rebuildable_cleanup.DAILY_PARTITIONS_MAX} partitions of an asset",
+    ),
+    (
+        "docs/how-to/erase.md",
+        f"once a day{', after the maintenance' * (maintenance.EVERY.days == 1)}",
+    ),
+    ("CHANGELOG.md", f"lets go once a day{':' * (maintenance.EVERY.days == 1)}"),
     ("CHANGELOG.md", f"at most {small_files.SMALL_BYTES_MAX // KIB} KiB of plain columns"),
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"becomes the leader after {lease.LEASE_SECONDS:.0f} s"),

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from serve_lab import serving
 from warm_fork_servers import headrace
+
+from headrace.services import rebuildable_cleanup
+from headrace.services.rebuildable import remove_rebuildable
+from headrace.services.session import ProjectSession, Silent
 
 OLD, OTHER, NEW = (
     (datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (50, 40, 2)
@@ -125,6 +133,38 @@ def test_a_rebuilt_partition_with_other_rows_is_named(shop: Shop) -> None:
     assert f"clean@{OLD} was rebuilt, and has other rows" in shop.headrace("status")
     states = {row["partition"]: row["state"] for row in shop.json("status")["not_rebuilt"]}
     assert states == {OLD: "differs", OTHER: "removed"}
+
+
+def test_a_server_removes_it_daily_within_limits(shop: Shop) -> None:
+    """Would catch: a declaration that only `db gc` follows; a day that computes all of a history;
+    a removal of the maintenance that the trail gives to a person, or doesn't have."""
+    assert rebuildable_cleanup.DAILY_PARTITIONS_MAX == 20
+    job = json.dumps({"root": str(shop.root), "env": "prod"})
+    with serving(shop.root):
+        done = subprocess.run(
+            [sys.executable, "-m", "headrace.services.rebuildable_cleanup"],
+            input=job, capture_output=True, text=True, timeout=300, check=True,
+        )  # fmt: skip
+        assert done.stderr == ""
+        assert shop.days() == {NEW}
+    (entry,) = shop.json("audit", "show", "--action", "data.retired")
+    assert (entry["actor"], entry["actor_type"]) == ("headrace", "system")
+    assert set(entry["after"]["hashes"]) == {OLD, OTHER}
+    assert shop.json("audit", "verify")["ok"]
+
+
+def test_the_cleanup_stops_at_its_limits(shop: Shop) -> None:
+    """Would catch: a limit of partitions or of time that isn't asked for."""
+    session = ProjectSession(shop.root, "prod", None, "test", trusted=True)
+    (over,) = remove_rebuildable(session, Silent(), until=time.monotonic() - 1)
+    assert (over.partitions, over.stay, over.why) == (0, 0, None)
+    session.close()
+    assert shop.days() == {OLD, OTHER, NEW}
+    session = ProjectSession(shop.root, "prod", None, "test", trusted=True)
+    (first,) = remove_rebuildable(session, Silent(), partitions_max=1)
+    assert (first.partitions, first.rows) == (1, 2)
+    session.close()
+    assert shop.days() == {OTHER, NEW}, "the oldest one first"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ is compared with them.
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version as version_of
@@ -27,7 +30,7 @@ from headrace.runtime.erasure_search import RebuildRequest, erased_files, rebuil
 from headrace.runtime.messages import ComputeTask
 from headrace.runtime.tasks import TaskBuilder, Undeliverable
 from headrace.scheduler import AttemptId, Dispatch
-from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all
+from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.responses.erasures import RebuildableRow, RebuildableStepResponse
@@ -42,6 +45,9 @@ from headrace.store.queries.rebuildable import RebuildablePartition
 
 PARTITIONS_MAX = 100
 """Maximum number of partitions of an asset that one cleanup computes again."""
+
+
+SYSTEM = Actor(ActorType.SYSTEM, "headrace")
 
 
 class _Candidate(msgspec.Struct, frozen=True):
@@ -90,11 +96,29 @@ def _why_not(tables: ProjectTables, asset: Asset) -> str | None:
 # The cleanup: each partition is computed again, and goes if its rows are the same.
 
 
-def remove_rebuildable(session: ProjectSession, progress: Progress) -> list[RebuildableRow]:
+class _Limits(msgspec.Struct, frozen=True):
+    """How much one cleanup computes again, and who asked for it."""
+
+    partitions: int
+    until: float
+    by_maintenance: bool
+
+
+def remove_rebuildable(
+    session: ProjectSession,
+    progress: Progress,
+    *,
+    partitions_max: int = PARTITIONS_MAX,
+    until: float = math.inf,
+    by_maintenance: bool = False,
+) -> list[RebuildableRow]:
     """Remove what is older than `retain_rebuildable` and gives the same rows again.
 
-    What differs, or can't be computed, stays; the response says how many partitions and why.
+    At most `partitions_max` partitions of an asset are computed again, none after `until` of the
+    monotonic clock. What differs, or can't be computed, stays; the response says how many
+    partitions and why.
     """
+    limits = _Limits(partitions_max, until, by_maintenance)
     if session.store is None or session.compiled is None or session.production is not None:
         return []
     compiled, _ = session.compiled, session.clock  # it is read before the transaction
@@ -105,18 +129,22 @@ def remove_rebuildable(session: ProjectSession, progress: Progress) -> list[Rebu
         if row.hold is not None or row.why is not None or not row.partitions:
             results.append(msgspec.structs.replace(row, partitions=0, rows=0))
         else:
-            results.append(_removed(session, compiled, row, progress))
+            results.append(_removed(session, compiled, row, limits, progress))
     return results
 
 
 def _removed(
-    session: ProjectSession, compiled: Compiled, row: RebuildableRow, progress: Progress
+    session: ProjectSession,
+    compiled: Compiled,
+    row: RebuildableRow,
+    limits: _Limits,
+    progress: Progress,
 ) -> RebuildableRow:
     asset = compiled.project.assets[row.node]
-    candidates, reasons = _candidates(session, compiled, asset, row.kept_from)
+    candidates, reasons = _candidates(session, compiled, asset, row.kept_from, limits.partitions)
     proven = []
     progress.start(f"partitions of {row.node} to compute again", len(candidates))
-    for candidate in candidates:
+    for candidate in itertools.takewhile(lambda _: time.monotonic() < limits.until, candidates):
         why = _differs(session, candidate)
         if why is None:
             proven.append(candidate.partition)
@@ -124,7 +152,7 @@ def _removed(
             reasons.append(f"{candidate.partition.partition}: {why}")
         progress.advance(1)
     progress.finish()
-    if proven and not _remove(session, asset, proven, progress):
+    if proven and not _remove(session, asset, proven, limits.by_maintenance, progress):
         reasons.append("the table changed meanwhile: run `headrace db gc` again")
         proven = []
     return msgspec.structs.replace(
@@ -137,9 +165,9 @@ def _removed(
 
 
 def _candidates(
-    session: ProjectSession, compiled: Compiled, asset: Asset, before: str
+    session: ProjectSession, compiled: Compiled, asset: Asset, before: str, partitions_max: int
 ) -> tuple[list[_Candidate], list[str]]:
-    """Return the oldest partitions that may go, and why others may not."""
+    """Return at most `partitions_max` of the oldest partitions, and why others may not go."""
     assert session.store is not None
     builder = TaskBuilder(AppliedVersion(0, "", compiled), str(session.root))
     results, reasons = [], []
@@ -151,7 +179,7 @@ def _candidates(
     now_us = session.clock.now_us()
     with session.store.read() as tx:
         snapshot = newest_snapshot(tx)
-        for item in stored.candidates(tx, asset.name, before, PARTITIONS_MAX):
+        for item in stored.candidates(tx, asset.name, before, partitions_max):
             waiting = next(
                 (name for name in readers if not stored.is_up_to_date(tx, name, item.partition)),
                 None,
@@ -189,6 +217,7 @@ def _remove(
     session: ProjectSession,
     asset: Asset,
     proven: Sequence[RebuildablePartition],
+    by_maintenance: bool,
     progress: Progress,
 ) -> bool:
     assert session.store is not None
@@ -200,7 +229,9 @@ def _remove(
     assert table is not None, "it has published rows"
     scan = ErasureScan(str(session.folders.lake), table, files, (), None, True, partitions=keys)
     rewritten = erased_files(scan)
-    arguments = RemoveArguments(asset.name, tuple(proven), rewritten, seen, _engine())
+    arguments = RemoveArguments(
+        asset.name, tuple(proven), rewritten, seen, _engine(), by_maintenance=by_maintenance
+    )
     step: RebuildableStepResponse = perform(session, "rebuildable_remove", arguments, progress)
     if not step.removed:
         erasures.discard(session.folders, rewritten)
@@ -219,6 +250,8 @@ class RemoveArguments(msgspec.Struct, frozen=True):
     files: tuple[ErasedFile, ...]
     seen: int
     engine: str
+    by_maintenance: bool = False
+    """Whether nobody asked for it: the server's daily maintenance did."""
 
 
 @leader_command("rebuildable_remove", RemoveArguments, RebuildableStepResponse)
@@ -235,7 +268,8 @@ def _remove_on_leader(
     def write(tx: Transaction, now: int) -> None:
         lost, replaced = _remove_rows(tx, arguments, now)
         paths.extend(replaced)
-        append_all(tx, now, _events(tx, context.actor, arguments, rule, lost))
+        actor = SYSTEM if arguments.by_maintenance else context.actor
+        append_all(tx, now, _events(tx, actor, arguments, rule, lost))
 
     try:
         context.tell(write=write)

@@ -42,6 +42,7 @@ from headrace.services import backups
 from headrace.services.access_recording import record_access_events
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import RequestHandler, answer, led, sender
+from headrace.services.rebuildable_cleanup import CleanupJob
 from headrace.services.session import InvalidProject, Progress, ProjectSession, Silent
 from headrace.store import ClockKind
 from headrace.store.lease import Holder, holder
@@ -66,6 +67,9 @@ class Maintenance:
         self._session, self._leader, self._print = session, leader, print_line
         self._thread: threading.Thread | None = None
         self._backup: subprocess.Popen[str] | None = None
+        self._cleanup: subprocess.Popen[str] | None = None
+        self._cleanup_due = False
+        """Whether the daily maintenance has ended, and `retain_rebuildable` comes after it."""
         self._tried = self._asked = self._merge_failed = -math.inf
         self._counted_at = -small_merges.FILES_BETWEEN
         """The id of the next file when the files of all tables were last counted and merged."""
@@ -78,6 +82,7 @@ class Maintenance:
         if leader.clock.kind is not ClockKind.LIVE:
             return
         self._back_up()
+        self._remove_rebuildable()
         if self._thread is not None and self._thread.is_alive():
             return
         if not self._maintain_if_due():
@@ -137,20 +142,33 @@ class Maintenance:
         ):
             return
         self._tried = time.monotonic()
-        command = [sys.executable, "-m", "headrace.services.backups"]
-        self._backup = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert self._backup.stdin is not None
-        errand = backups.BackupJob(str(session.root), session.settings)
-        self._backup.stdin.write(msgspec.json.encode(errand).decode())
-        self._backup.stdin.close()
-        self._backup.stdin = None
+        job = backups.BackupJob(str(session.root), session.settings)
+        self._backup = _process("headrace.services.backups", job)
+
+    def close(self) -> None:
+        """End the process that computes partitions again: the next maintenance starts it anew."""
+        if self._cleanup is not None and self._cleanup.poll() is None:
+            self._cleanup.terminate()
+
+    def _remove_rebuildable(self) -> None:
+        """Start the process that computes old partitions again, or report the failure of the last.
+
+        Only for assets of production that declare `retain_rebuildable`.
+        """
+        if self._cleanup is not None:
+            if self._cleanup.poll() is None:
+                return
+            text = self._cleanup.communicate()[1].strip()
+            if self._cleanup.returncode:
+                self._print(f"no rebuildable partition was removed: {text or 'it was ended'}")
+            self._cleanup = None
+        if not self._cleanup_due:
+            return
+        self._cleanup_due = False
+        session, assets = self._session, self._leader.applied.compiled.project.assets.values()
+        if session.env == PRODUCTION and any(asset.retain_rebuildable for asset in assets):
+            job = CleanupJob(str(session.root), session.env)
+            self._cleanup = _process("headrace.services.rebuildable_cleanup", job)
 
     def _maintain(self, epoch: int, keep: RetentionPolicy, now: int, pressed: bool) -> None:
         try:
@@ -161,6 +179,7 @@ class Maintenance:
             self._print(f"the lake couldn't be maintained: {error}")
         else:
             self._left_out.clear()
+            self._cleanup_due = not pressed
 
     def _merge(self, epoch: int, newest: int) -> None:
         """Merge small files for one round; the next check continues if files are left.
@@ -188,6 +207,23 @@ class Maintenance:
         self._merge_failed = -math.inf
         if sum(merged.slices.values()) < small_merges.SLICES_PER_ROUND:
             self._counted_at = newest
+
+
+def _process(module: str, job: msgspec.Struct) -> subprocess.Popen[str]:
+    """Start a module as a process of its own, with a job on its standard input."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(job).decode())
+    process.stdin.close()
+    process.stdin = None
+    return process
 
 
 # How a server is stopped: the first signal lets running work finish, the second ends it at once.
@@ -383,9 +419,9 @@ class Serving:
         )
         rounds = Rounds(leader, context.held.folders, lambda: wake_leader(store.folder))
         stack.callback(rounds.close)
-        maintenance = _Every(
-            MAINTENANCE_SECONDS, Maintenance(self._session, leader, self._print).go
-        )
+        background = Maintenance(self._session, leader, self._print)
+        stack.callback(background.close)
+        maintenance = _Every(MAINTENANCE_SECONDS, background.go)
         looks_at_files = _Every(SERVER_EVERY_SECONDS, leader.look_at_files)
 
         def round_() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
@@ -167,6 +167,10 @@ def write(session: ProjectSession, question: SqlQuery, out: BinaryIO, data_forma
         )
 
 
+INTERRUPT_AGAIN_SECONDS = 0.1
+"""Seconds after which a query that goes on is interrupted again."""
+
+
 def _interruptible(duckdb: DuckDB, call: Callable[[], Result]) -> Result:
     """Return what `call` returns. Ctrl+C ends it: DuckDB's recursive queries don't notice a signal.
 
@@ -177,7 +181,10 @@ def _interruptible(duckdb: DuckDB, call: Callable[[], Result]) -> Result:
         try:
             return running.result()
         except KeyboardInterrupt:
-            duckdb.connection.interrupt()
+            # several times: DuckDB forgets it if no query runs yet, or between two
+            while not running.done():
+                duckdb.connection.interrupt()
+                wait([running], INTERRUPT_AGAIN_SECONDS)
             raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from state_kinds import ONLY_SQLITE
 from stored_rows import attempt, insert, keys_of, publication
+from table_rows import add
 
 from headrace.store import Store
 from headrace.store.lease import Lease
@@ -343,3 +344,22 @@ def test_an_attempt_may_have_thousands_of_partitions(store: Store) -> None:
         assert ledger.tried_before(tx, "src", newest) == 11
         found = attempts.of_partition(tx, "src", hours[-1])
         assert [each.n for each in found] == [3, 1]
+
+
+def test_work_samples_are_of_the_newest_successful_attempts(store: Store) -> None:
+    """Would catch: a failed attempt as a sample, one without measures, another node's, the audit
+    left out of the slot's time, a batch that counts as one partition."""
+    measures = '{"bytes_in": 300, "seconds": 1.5, "audit_seconds": 0.5}'
+    with store.write(None) as tx:
+        add(tx, "run", {"id": 1, "started_at": 1})
+        add(
+            tx,
+            "attempt",
+            {"n": 1, "measures": measures},
+            {"n": 2, "measures": "{}", "state": "staged", "partitions": '["d1","d2"]'},
+            {"n": 3, "measures": measures, "state": "failed"},
+            {"n": 4, "measures": measures, "node": "b"},
+            {"n": 5},
+        )
+        assert attempts.work_samples(tx, "a") == [(2, 0.0, 0), (1, 2_000_000.0, 300)]
+        assert attempts.work_samples(tx, "c") == []

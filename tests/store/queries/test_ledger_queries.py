@@ -8,7 +8,7 @@ from table_rows import add
 
 from headrace.store import Store, Transaction
 from headrace.store.queries import ledger
-from headrace.store.queries.ledger import AttemptRecord, IncidentRecord
+from headrace.store.queries.ledger import ActRecord, AttemptRecord, IncidentRecord
 
 
 def _runs(tx: Transaction) -> None:
@@ -424,3 +424,55 @@ def test_reads_around_a_time(store: Store) -> None:
         assert ledger.read_between(tx, ["b"], 50) == (55, 30)
         assert ledger.read_between(tx, ["c", "b"], 56) == (None, 55)
         assert ledger.read_between(tx, ["d"], 50) == (None, None)
+
+
+# Approvals of acts
+# --------------------------------------------------------------------------------------------------
+
+
+def _request(tx: Transaction, number: int, **fields: Any) -> None:
+    row = {
+        "id": number,
+        "kind": "release",
+        "plan_id": f"p-{number}",
+        "actor": "ann",
+        "reason": "r",
+        "command": f"headrace release {number}",
+        "needs": "{}",
+        "created_at": number * 10,
+        "spans": '[["a","d1","d1"]]',
+    } | fields
+    names = ", ".join(row)
+    places = ", ".join(f":{name}" for name in row)
+    tx.execute(f"insert into approval_request ({names}) values ({places})", row)
+
+
+def test_approvals_of_acts_are_those_that_partitions_wait_for(store: Store) -> None:
+    """Would catch: an approval that nothing waits for, answers of another one or in any order, and
+    a request that was asked for again, or that another version has ended, without that time."""
+    with store.write(None) as tx:
+        add(tx, "version", {"id": 1, "applied_at": 5}, {"id": 2, "applied_at": 77})
+        _request(tx, 1, version=2, used_at=90)
+        _request(tx, 2, spans="[]")
+        _request(tx, 3, version=1, command="headrace release x")
+        _request(tx, 4, version=1, command="headrace release x")
+        _request(tx, 5, version=2, kind="apply")
+        for number, request, answer in ((1, 3, "approved"), (2, 1, "rejected"), (3, 1, "approved")):
+            tx.execute(
+                "insert into approval_answer (id, request_id, answer, actor, reason, answered_at)"
+                " values (:id, :request, :answer, 'bob', 'r', :at)",
+                {"id": number, "request": request, "answer": answer, "at": number},
+            )
+        records = ledger.act_approvals(tx)
+    assert [record.id for record in records] == [5, 4, 3, 1]
+    assert records[3] == ActRecord(
+        id=1,
+        kind="release",
+        created_at=10,
+        used_at=90,
+        needs="{}",
+        spans='[["a","d1","d1"]]',
+        replaced_at=None,
+        answers=[("rejected", "bob", "[]", 2), ("approved", "bob", "[]", 3)],
+    )
+    assert [record.replaced_at for record in records] == [None, 77, 40, None]

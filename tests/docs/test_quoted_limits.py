@@ -149,7 +149,7 @@ QUOTED = [
     ("docs/how-to/access.md", f"lasts at most {tokens.EXPIRES_DAYS_MAX} days"),
     (
         "docs/how-to/erase.md",
-        f"at most {rebuildable_cleanup.DAILY_PARTITIONS_MAX} partitions of an\nasset",
+        f"at most {rebuildable_cleanup.DAILY_PARTITIONS_MAX} partitions of an asset",
     ),
     (
         "docs/how-to/erase.md",

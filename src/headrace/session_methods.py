@@ -1155,7 +1155,11 @@ class SessionMethods:
         keep: str | None = None,
         share: str | None = None,
         without: Sequence[str] = (),
-        days: int = 30,
+        backfill: Sequence[str] = (),
+        first: str | None = None,
+        last: str | None = None,
+        at: str | None = None,
+        days: int | None = None,
         samples: int = 100,
         seed: int = 1,
     ) -> WhatIfResponse:
@@ -1164,7 +1168,9 @@ class SessionMethods:
 
         The scheduler is the real one; durations and arrivals are drawn from whole days of
         the last 90. Nothing is run, and nothing is changed. With `keep`, the cheapest change
-        is searched that delivers by a time of day in `share` percent of the cases.
+        is searched that delivers by a time of day in `share` percent of the cases. With
+        `backfill`, all partitions of its assets from `first` to `last`, and what reads them,
+        are recomputed beside the days' work.
 
         Raise UnknownName for names that aren't declared, UsageError for changes that can't
         be simulated.
@@ -1175,6 +1181,10 @@ class SessionMethods:
             keep=keep,
             share=share,
             without=without,
+            backfill=backfill,
+            first=first,
+            last=last,
+            at=at,
             days=days,
             samples=samples,
             seed=seed,

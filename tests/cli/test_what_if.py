@@ -143,3 +143,48 @@ def test_a_wish_that_cannot_be_read(shop: Project, arguments: tuple[str, ...], e
     code, _, text = shop.call(shop.root, "what-if", *arguments, *SHORT)
     assert code in (1, 2)
     assert error in text
+
+
+BACKFILL = ("--backfill", "revenue", "--from", "2025-03-02", "--to", "2025-03-03")
+
+
+def test_a_backfill_tonight(shop: Project) -> None:
+    """Would catch: an answer that doesn't say when the backfill is done and who is late, and one in
+    which something is computed or written."""
+    before = shop.json("backfills", "--now", NOW)
+    answer = shop.json("what-if", *BACKFILL, "--at", "22:00", "--samples", "3", "--now", NOW)
+    row = answer["backfill"]
+    assert row["partitions"] >= 1
+    assert row["at"][11:16] == "22:00"
+    assert row["at"] < row["done_p50"] <= row["done_p95"]
+    assert (row["not_done"], row["late"]) == (0, [])
+    assert row["command"].startswith("headrace backfill revenue --from 2025-03-02")
+    assert answer["changes"] == ["a backfill"]
+    text = shop.text("what-if", *BACKFILL, "--samples", "3", "--now", NOW)
+    assert "nobody is late because of it in 3 samples" in text
+    assert " 22:00 and is done " in text
+    assert shop.json("backfills", "--now", NOW) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--from", "2026-03-02"), "belong to --backfill"),
+        (("--at", "22:00"), "belong to --backfill"),
+        ((*BACKFILL, "--at", "25:00"), "no time of day"),
+        ((*BACKFILL, "--at", "22"), "no time of day"),
+        ((*BACKFILL, "--keep", "07:00"), "can't be simulated together"),
+        ((*BACKFILL, "--without", "orders_clean"), "reads orders_clean"),
+        (("--backfill", "revenue"), "needs a range"),
+        (("--backfill", "nobody", "--from", "2026-03-02"), "nobody"),
+        (("--backfill", "revenue", "--from", "1990-01-01", "--to", "1990-01-02"), "nothing"),
+        (("--backfill", "revenue", "--from", "soon"), "soon"),
+    ],
+)
+def test_a_backfill_that_cannot_be_simulated(
+    shop: Project, arguments: tuple[str, ...], error: str
+) -> None:
+    """Would catch: a backfill that is taken for another one, or an answer about none."""
+    code, _, text = shop.call(shop.root, "what-if", *arguments, "--samples", "2", "--now", NOW)
+    assert code in (1, 2)
+    assert error in text

@@ -45,14 +45,22 @@ class Waited(NamedTuple):
 
 
 class Deliveries:
-    """The intervals of consumers that end in a span, over one graph."""
+    """The intervals of consumers that end in a span, over one graph.
 
-    def __init__(self, graph: Graph, consumers: Iterable[Terms], span: Span) -> None:
+    Those that are due before `since_us` (microseconds) are left out.
+    """
+
+    def __init__(
+        self, graph: Graph, consumers: Iterable[Terms], span: Span, since_us: int = 0
+    ) -> None:
         self._network = network_of(graph)
         self._span = span
         self._exports = {node.name for node in graph.nodes}
         self.intervals = [
-            interval for terms in consumers for interval in self._intervals(terms, span)
+            interval
+            for terms in consumers
+            for interval in self._intervals(terms, span)
+            if interval.due_us >= since_us
         ]
         self._paced: dict[str, tuple[GraphNode, ...]] = {}
 

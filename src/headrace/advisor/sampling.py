@@ -144,7 +144,7 @@ class Sampler:
         `volumes` maps nodes to the volume that reaches them, where that is known.
         """
         rng = random.Random(f"{self.seed} {number}")  # noqa: S311 - a simulation
-        return Sample(self, rng, volumes or {})
+        return Sample(self, number, rng, volumes or {})
 
     def past_day(self, rng: random.Random) -> int | None:
         """Draw the past day whose durations a simulated day has; None if nothing is known."""
@@ -190,7 +190,10 @@ class Sampler:
 class Sample:
     """One sample: the arrivals of all sources, and the duration of each partition."""
 
-    def __init__(self, sampler: Sampler, rng: random.Random, volumes: Mapping[str, float]) -> None:
+    def __init__(
+        self, sampler: Sampler, number: int, rng: random.Random, volumes: Mapping[str, float]
+    ) -> None:
+        self.number = number
         self._sampler, self._rng, self._volumes = sampler, rng, volumes
         first, days = sampler.span.first_day, sampler.span.days
         # An interval may be computed on the day after its end, or later.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace.advisor.backfilled_days import BackfilledDays, BackfillWork
 from headrace.advisor.changes import Changes, changed_graph
 from headrace.advisor.delivered import ConsumerInterval, Deliveries, Waited, percentile
 from headrace.advisor.fast_days import FastDays, is_plain
@@ -41,6 +43,7 @@ class Variant(NamedTuple):
     workers: int
     consumers: Sequence[Terms]
     changes: Changes
+    backfill: BackfillWork | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -59,13 +62,17 @@ class Outcome(msgspec.Struct, frozen=True):
 class Simulated(msgspec.Struct, frozen=True):
     """The result for one variant. `busy_seconds` are the workers' seconds per day.
 
-    `waits` are mean seconds per delivery, by cause.
+    `waits` are mean seconds per delivery, by cause. Where a backfill is compared, `missed` are the
+    intervals (consumer and interval) that each sample delivers late or not at all, and
+    `backfilled_us` is when it is done in each sample, in microseconds.
     """
 
     consumers: dict[str, Outcome]
     waits: dict[str, dict[Waited, float]]
     busy_seconds: float
     samples: int
+    missed: Sequence[frozenset[tuple[str, str]]] = ()
+    backfilled_us: Sequence[int | None] = ()
 
 
 class _Prepared(NamedTuple):
@@ -93,7 +100,8 @@ class Simulation:
         prepared = self._prepare_all(variants, samples)
         most = PLAYED_MAX if prepared[0].fast is None else FAST_MAX
         samples = min(samples, max(SAMPLES_MIN, most // max(1, self._partitions(variants))))
-        gathered = [_Gathered(item) for item in prepared]
+        compared = any(item.backfill is not None for item in variants)
+        gathered = [_Gathered(item, compared=compared) for item in prepared]
         for number in range(samples):
             sample = self.sampler.sample(number)
             for item, results in zip(prepared, gathered, strict=True):
@@ -106,13 +114,19 @@ class Simulation:
     def _prepare_all(self, variants: Sequence[Variant], samples: int) -> list[_Prepared]:
         """Prepare all variants for the same kind of simulation, so that they compare."""
         large = self._partitions(variants) * samples > PLAYED_MAX
-        prepared = [self._prepared(variant, large=large) for variant in variants]
+        begun = [item.backfill.at_us for item in variants if item.backfill is not None]
+        since_us = min(begun, default=0)
+        prepared = [
+            self._prepared(variant, large=large and not begun, since_us=since_us)
+            for variant in variants
+        ]
         if any(item.fast is None for item in prepared):
             return [item._replace(fast=None) for item in prepared]
         return prepared
 
     def _partitions(self, variants: Sequence[Variant]) -> int:
-        return sum(len(item.graph.nodes) for item in variants) * self._span.days
+        days = sum(len(item.graph.nodes) for item in variants) * self._span.days
+        return days + sum(item.backfill.partitions for item in variants if item.backfill)
 
     def _compare(self, item: _Prepared, fast: Played, real: Played) -> None:
         """Record by how much deliveries of a sample differ from those by the production core."""
@@ -122,7 +136,7 @@ class Simulation:
                 difference = abs(at_us - real_us) / 1_000_000
                 self.difference_seconds = max(self.difference_seconds or 0.0, difference)
 
-    def _prepared(self, variant: Variant, *, large: bool) -> _Prepared:
+    def _prepared(self, variant: Variant, *, large: bool, since_us: int = 0) -> _Prepared:
         graph = simulated_graph(variant.graph)
         graph = changed_graph(graph, variant.changes)
         span = self._span
@@ -131,7 +145,7 @@ class Simulation:
             variant,
             days,
             published_before(graph, span.start_us, self.sampler.newest_seconds()),
-            Deliveries(graph, variant.consumers, span),
+            Deliveries(graph, variant.consumers, span, since_us),
             self._factors(variant),
             FastDays(days, span) if large and is_plain(days) else None,
         )
@@ -163,7 +177,12 @@ class Simulation:
         arrivals = _delayed(sample.arrivals, item.variant.changes)
         if item.fast is not None:
             return item.fast.play(arrivals, draw)
-        return VirtualDays(item.days, item.checkpoint, draw).play(arrivals)
+        work = item.variant.backfill
+        if work is None:
+            return VirtualDays(item.days, item.checkpoint, draw).play(arrivals)
+        rng = random.Random(f"{self.sampler.seed} {sample.number} backfill")  # noqa: S311
+        days = BackfilledDays(item.days, item.checkpoint, draw, work, item.factors, rng)
+        return days.play(arrivals)
 
 
 def _losses(variant: Variant, span: Span) -> tuple[int, ...]:
@@ -195,8 +214,10 @@ def _delayed(arrivals: Iterable[Arrival], changes: Changes) -> list[Arrival]:
 class _Gathered:
     """The results of one variant, over all samples."""
 
-    def __init__(self, item: _Prepared) -> None:
-        self._item = item
+    def __init__(self, item: _Prepared, *, compared: bool) -> None:
+        self._item, self._compared = item, compared
+        self._missed: list[frozenset[tuple[str, str]]] = []
+        self._backfilled: list[int | None] = []
         self._seconds: dict[str, list[float]] = {terms.consumer: [] for terms in _terms(item)}
         self._kept = Counter[str]()
         self._waits: dict[str, Counter[Waited]] = {}
@@ -206,18 +227,27 @@ class _Gathered:
     def add(self, played: Played) -> None:
         self._samples += 1
         self._busy_us += played.busy_us
-        for interval in self._item.deliveries.intervals:
-            self._add(interval, played)
+        missed = {
+            (interval.consumer, interval.interval)
+            for interval in self._item.deliveries.intervals
+            if not self._add(interval, played)
+        }
+        if self._compared:
+            self._missed.append(frozenset(missed))
+            self._backfilled.append(played.backfilled_us)
 
-    def _add(self, interval: ConsumerInterval, played: Played) -> None:
+    def _add(self, interval: ConsumerInterval, played: Played) -> bool:
+        """Add a delivery; return whether it is in time."""
         at_us = self._item.deliveries.at_us(interval, played)
         seconds = float("inf") if at_us is None else (at_us - interval.end_us) / 1_000_000
         self._seconds[interval.consumer].append(seconds)
-        self._kept[interval.consumer] += at_us is not None and at_us <= interval.due_us
+        in_time = at_us is not None and at_us <= interval.due_us
+        self._kept[interval.consumer] += in_time
         if self._samples <= EXPLAINED_MAX and at_us is not None:
             waits = self._waits.setdefault(interval.consumer, Counter())
             waits.update(self._item.deliveries.waited(interval, played))
             self._explained[interval.consumer] += 1
+        return in_time
 
     def simulated(self, days: int) -> Simulated:
         return Simulated(
@@ -228,6 +258,8 @@ class _Gathered:
             },
             self._busy_us / 1_000_000 / max(1, self._samples * days),
             self._samples,
+            self._missed,
+            self._backfilled,
         )
 
     def _outcome(self, name: str, values: list[float]) -> Outcome:

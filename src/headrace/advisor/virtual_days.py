@@ -42,7 +42,7 @@ from headrace.scheduler.events import KeptNode, Sizes
 from headrace.scheduler.ranges import number_of
 
 BEFORE = 10_000
-"""Number of intervals before the simulated days that count as published."""
+"""Number of intervals before the simulated days that count as published; 24 times as many hours."""
 ATTEMPT_US = 3_000
 """Cost of one attempt for the leader."""
 RESTART_US = 1_000_000
@@ -69,12 +69,14 @@ class Played(NamedTuple):
     """The result of one sample: the first passage of each partition, and the arrivals.
 
     `repeated` lists all passages of the nodes without intervals. `busy_us` is the workers' time.
+    `backfilled_us` is when a backfill beside the days was done; None if it wasn't.
     """
 
     passages: dict[tuple[str, str], Passage]
     repeated: dict[str, list[Passage]]
     arrived: dict[tuple[str, str], int]
     busy_us: int
+    backfilled_us: int | None = None
 
 
 Draw = Callable[[str, str, int], Drawn]
@@ -125,7 +127,8 @@ def _published(node: GraphNode, start_us: int) -> KeptNode:
         zone = node.timezone if spec.grain is Grain.HOUR else ""
         first = number_of(key_at_us(start_us - 1, spec.grain, node.timezone), spec.grain, zone)
         assert first is not None
-        runs = dict.fromkeys(spec.values or ("",), (first - BEFORE, first))
+        before = BEFORE * 24 if spec.grain is Grain.HOUR else BEFORE
+        runs = dict.fromkeys(spec.values or ("",), (first - before, first))
     else:
         named = _keys_without_interval(spec)
     return KeptNode(runs, named, oldest=None, newest=None, publication=1, expanded="")
@@ -149,8 +152,8 @@ class VirtualDays:
         self._count = 0
         self._happenings: list[tuple[int, int, _Happening]] = []
         self._free = days.workers
-        self._pipe: deque[_Attempt] = deque()
-        self._running: dict[AttemptId, _Attempt] = {}
+        self._pipe: deque[VirtualAttempt] = deque()
+        self._running: dict[AttemptId, VirtualAttempt] = {}
         self._tries: dict[tuple[str, str], int] = {}
         self._played = Played({}, {}, {}, 0)
         self._busy_us = 0
@@ -191,7 +194,7 @@ class VirtualDays:
             if isinstance(command, Dispatch):
                 crowded = "workers" if self._free <= len(self._pipe) else ""
                 pools = self._pools[command.node]
-                self._pipe.append(_Attempt(command, crowded or (pools[0] if pools else "")))
+                self._pipe.append(VirtualAttempt(command, crowded or (pools[0] if pools else "")))
             elif isinstance(command, Kill):
                 self._kill(command)
         self._begin()
@@ -221,7 +224,7 @@ class VirtualDays:
         if isinstance(happening, Arrival):
             self._played.arrived.setdefault((happening.source, happening.key), self._now)
             return [DeliveryArrived(happening.source, happening.key)]
-        if isinstance(happening, _Attempt):
+        if isinstance(happening, VirtualAttempt):
             return self._ended(happening)
         if isinstance(happening, _Killed):
             return [WorkerLost(happening.attempt, (), "ran past its timeout")]
@@ -230,7 +233,7 @@ class VirtualDays:
             return []
         return self._lost()
 
-    def _ended(self, attempt: _Attempt) -> list[Event]:
+    def _ended(self, attempt: VirtualAttempt) -> list[Event]:
         dispatch = attempt.dispatch
         if self._running.pop(dispatch.attempt, None) is None:
             return []  # its worker was lost
@@ -245,7 +248,7 @@ class VirtualDays:
         contents = tuple((key, True) for key in dispatch.keys)
         return [AttemptPublished(dispatch.attempt, contents, (self._now - attempt.began_us) / 1e6)]
 
-    def _record(self, attempt: _Attempt) -> None:
+    def _record(self, attempt: VirtualAttempt) -> None:
         dispatch = attempt.dispatch
         passage = Passage(dispatch.queued_at, attempt.began_us, self._now, attempt.crowded)
         for key in dispatch.keys:
@@ -273,7 +276,7 @@ class VirtualDays:
             self._at(self._now, _Killed(kill.attempt))
 
 
-class _Attempt:
+class VirtualAttempt:
     """A dispatched attempt; `kind` is that of its failure, empty if it publishes."""
 
     def __init__(self, dispatch: Dispatch, crowded: str) -> None:
@@ -290,6 +293,6 @@ class _Mark(NamedTuple):
 
 
 _LOSS, _RESTARTED = _Mark("a worker is lost"), _Mark("a worker has started")
-_Happening = Arrival | _Attempt | _Killed | _Mark
+_Happening = Arrival | VirtualAttempt | _Killed | _Mark
 FAILURES = {kind.value: kind for kind in FailureKind}
 """Kind of failure as recorded → as the core knows it."""

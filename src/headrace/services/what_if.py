@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from headrace.advisor.backfilled_days import BackfillWork
 from headrace.advisor.backtest import Backtest, backtest
 from headrace.advisor.changes import Changes, parse_changes
 from headrace.advisor.history import History, read_history
@@ -22,7 +23,7 @@ from headrace.advisor.simulation import (
     next_bottleneck,
 )
 from headrace.model import Consumer, Grain, Place, Project, ProjectError, UsageError
-from headrace.model.intervals import day_start_us, local_date
+from headrace.model.intervals import day_start_us, from_us, local_date
 from headrace.model.times import duration
 from headrace.plan import Compiled
 from headrace.runtime.graph import apart, graph_of
@@ -39,6 +40,14 @@ from headrace.services.responses.what_if import (
     WhatIfResponse,
 )
 from headrace.services.session import ProjectSession
+from headrace.services.what_if_backfill import AT as BACKFILL_AT
+from headrace.services.what_if_backfill import (
+    WantedBackfill,
+    backfill_row,
+    backfill_span,
+    wanted_backfill,
+    work_of,
+)
 from headrace.services.what_if_keep import Wanted, fraction, keep_row, wanted_promise
 from headrace.slo.availability import percent
 from headrace.slo.declared_promises import Terms, declared_promises
@@ -48,13 +57,17 @@ DAYS, DAYS_MAX = 30, 366
 SAMPLES, SAMPLES_MAX = 100, 10_000
 SEED = 1
 NAMES_MAX = 5
+BACKFILL_NOTE = (
+    "the backfill is assumed to run beside a server, with the processor time that production's"
+    " workers leave; how much it slows them down by disk and memory isn't simulated"
+)
 SAME_SECONDS = 1.0
 """Differences below this count as none."""
 _DAY_SECONDS = 86_400
 
 
 @authorised
-def what_if(
+def what_if(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     changes: Annotated[
         Sequence[str],
@@ -81,19 +94,42 @@ def what_if(
     without: Annotated[
         Sequence[str], Option("--without", metavar="ASSET", help="as if the asset were gone")
     ] = (),
+    backfill: Annotated[
+        Sequence[str],
+        Option("--backfill", metavar="SELECT", help="recompute partitions beside the days' work"),
+    ] = (),
+    first: Annotated[
+        str | None,
+        Option(
+            "--from", metavar="K", help="with --backfill: first partition, included", key="from"
+        ),
+    ] = None,
+    last: Annotated[
+        str | None,
+        Option("--to", metavar="K", help="with --backfill: last partition, included", key="to"),
+    ] = None,
+    at: Annotated[
+        str | None,
+        Option("--at", metavar="TIME", help=f"with --backfill: when it begins ({BACKFILL_AT})"),
+    ] = None,
     days: Annotated[
-        int,
-        Option("--days", metavar="N", help=f"days to simulate ({DAYS})"),
-        msgspec.Meta(ge=1, le=DAYS_MAX),
-    ] = DAYS,
+        int | None,
+        Option(
+            "--days",
+            metavar="N",
+            least=1,
+            most=DAYS_MAX,
+            help=f"days to simulate ({DAYS}; with --backfill, until it is done)",
+        ),
+    ] = None,
     samples: Annotated[
         int,
-        Option("--samples", metavar="N", help=f"how often to simulate them ({SAMPLES})"),
+        Option("--samples", metavar="N", help="how often to simulate them"),
         msgspec.Meta(ge=1, le=SAMPLES_MAX),
     ] = SAMPLES,
     seed: Annotated[
         int,
-        Option("--seed", metavar="N", help=f"the same seed draws the same days ({SEED})"),
+        Option("--seed", metavar="N", help="the same seed draws the same days"),
         msgspec.Meta(ge=0, le=2**31),
     ] = SEED,
 ) -> WhatIfResponse:
@@ -101,7 +137,8 @@ def what_if(
 
     The scheduler is the real one; durations and arrivals are drawn from whole days of the last 90.
     Nothing is run, and nothing is changed. With `keep`, the cheapest change is searched that
-    delivers by a time of day in `share` percent of the cases.
+    delivers by a time of day in `share` percent of the cases. With `backfill`, all partitions of
+    its assets from `first` to `last`, and what reads them, are recomputed beside the days' work.
 
     Raise UnknownName for names that aren't declared, UsageError for changes that can't be
     simulated.
@@ -115,6 +152,12 @@ def what_if(
     dues = [f"consumer.{name}.due={wanted.due}" for name in wanted.consumers] if wanted else []
     parsed = parse_changes(compiled.project, [*changes, *dues], without)
     _refuse_needed(compiled.project, parsed)
+    begun = wanted_backfill(session, backfill, first, last, at)
+    if begun is not None and (wanted is not None or parsed.without):
+        raise UsageError(
+            "--backfill can't be simulated together with --keep or --without",
+            hint="simulate one after the other",
+        )
     now_us = session.clock.now_us()
     changed = _with_consumers(compiled, parsed)
     with session.store.read() as tx:
@@ -129,11 +172,12 @@ def what_if(
         graph,
         graph_of(changed, seconds, together),
         history,
-        _span(session, now_us, days),
+        _span(session, begun, days),
         seed,
         parsed,
+        None if begun is None else work_of(session, graph, history, begun),
     )
-    return _response(session, question, samples, wanted)
+    return _response(session, question, samples, wanted, begun)
 
 
 class _Question(NamedTuple):
@@ -147,6 +191,7 @@ class _Question(NamedTuple):
     seed: int
     asked: Changes
     """The changes that were asked for; a search adds to them."""
+    backfill: BackfillWork | None
 
     @property
     def workers(self) -> int:
@@ -162,14 +207,20 @@ class _Question(NamedTuple):
                 changes.workers or self.workers,
                 _terms(self.changed),
                 changes,
+                self.backfill,
             ),
         )
 
 
-def _span(session: ProjectSession, now_us: int, days: int) -> Span:
-    """Return the simulated days, from tomorrow on."""
-    tomorrow = date.fromordinal(local_date(now_us, session.timezone).toordinal() + 1)
-    return Span(day_start_us(tomorrow, session.timezone), days, session.timezone)
+def _span(session: ProjectSession, begun: WantedBackfill | None, days: int | None) -> Span:
+    """Return the simulated days: from tomorrow on, or from the beginning of a backfill."""
+    if days is not None and not 1 <= days <= DAYS_MAX:
+        raise UsageError(f"--days {days}: this is a whole number from 1 to {DAYS_MAX}")
+    if begun is not None:
+        return backfill_span(session, begun, days)
+    today = local_date(session.clock.now_us(), session.timezone)
+    tomorrow = date.fromordinal(today.toordinal() + 1)
+    return Span(day_start_us(tomorrow, session.timezone), days or DAYS, session.timezone)
 
 
 def _terms(compiled: Compiled) -> tuple[Terms, ...]:
@@ -223,7 +274,11 @@ def _consumer(project: Project, name: str, reads: tuple[str, ...], due: str) -> 
 
 
 def _response(
-    session: ProjectSession, question: _Question, samples: int, wanted: Wanted | None
+    session: ProjectSession,
+    question: _Question,
+    samples: int,
+    wanted: Wanted | None,
+    begun: WantedBackfill | None,
 ) -> WhatIfResponse:
     lacking = _lacking(question)
     known = bool(question.history.days())
@@ -247,6 +302,7 @@ def _response(
         now=session.now(),
         clock=session.clock.kind,
         seed=question.seed,
+        begins=from_us(question.span.start_us, session.timezone).date(),
         days=question.span.days,
         samples=played,
         changes=_words(question),
@@ -262,6 +318,9 @@ def _response(
         keep=None
         if wanted is None or search is None
         else keep_row(wanted, search, _ways(question, search)),
+        backfill=None
+        if begun is None or before is None or after is None
+        else backfill_row(session, begun, before, after),
         lacking=lacking,
         notes=_notes(question, simulation, played, samples),
     )
@@ -301,7 +360,7 @@ def _simulated(
     simulation: Simulation, question: _Question, samples: int
 ) -> tuple[Simulated, Simulated]:
     before, after = question.variants
-    if question.changes == Changes():
+    if question.changes == Changes() and question.backfill is None:
         (result,) = simulation.run([before], samples)
         return result, result
     results = simulation.run([before, after], samples)
@@ -437,6 +496,7 @@ def _words(question: _Question) -> list[str]:
         *(f"{name} delivers {n:g} times as much" for name, n in changes.volumes.items()),
         *_consumer_words(changes),
         *(f"without {name}" for name in sorted(changes.without)),
+        *(["a backfill"] if question.backfill is not None else []),
     ]
 
 
@@ -470,6 +530,10 @@ def _lacking(question: _Question) -> list[str]:
     if not history.days():
         return ["nothing has run in the last 90 days, so nothing is known of how long it takes"]
     results = []
+    if question.backfill is not None and (names := question.backfill.unknown):
+        results.append(
+            f"no duration is known of {_names(names)} in the backfill: a typical one is assumed"
+        )
     unknown = [node.name for node in graph.nodes if not history.nodes[node.name].computations]
     if unknown:
         results.append(f"no duration is known of {_names(unknown)}: a typical one is assumed")
@@ -505,6 +569,8 @@ def _notes(question: _Question, simulation: Simulation, played: int, samples: in
             f" {simulation.difference_seconds:.1f} s"
         )
     results += _volume_notes(question, simulation)
+    if question.backfill is not None:
+        results.append(BACKFILL_NOTE)
     left_out: dict[str, int] = {}
     for past in question.history.nodes.values():
         for reason, count in past.left_out.items():

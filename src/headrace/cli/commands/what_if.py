@@ -27,13 +27,12 @@ COLUMNS = [
 def _render(response: WhatIfResponse, page: CommandOutput) -> None:
     page.head("what-if", ", ".join(response.changes) or "as things are")
     page.say(
-        f"{plural(response.days, 'day')} from tomorrow, {plural(response.samples, 'sample')},"
-        f" --seed {response.seed}",
+        f"{plural(response.days, 'day')} from {_begins(response)},"
+        f" {plural(response.samples, 'sample')}, --seed {response.seed}",
         "dim",
         indent=2,
     )
-    if response.keep is not None:
-        page.say(response.keep.text, "good" if response.keep.reached else "warn", indent=2)
+    _render_answer(response, page)
     page.say()
     page.table(COLUMNS, [_row(name, row) for name, row in response.consumers.items()])
     if not response.consumers:
@@ -45,6 +44,21 @@ def _render(response: WhatIfResponse, page: CommandOutput) -> None:
     page.say(_tested(response.backtest), indent=2)
     for text in (*response.lacking, *response.notes):
         page.say(text, "warn" if text in response.lacking else "dim", indent=2)
+
+
+def _render_answer(response: WhatIfResponse, page: CommandOutput) -> None:
+    """Print what `--keep` and `--backfill` ask for."""
+    if response.keep is not None:
+        page.say(response.keep.text, "good" if response.keep.reached else "warn", indent=2)
+    if response.backfill is not None:
+        page.say(response.backfill.text, "good" if response.backfill.done_p95 else "warn", indent=2)
+        style = "warn" if response.backfill.late else "good"
+        page.say(response.backfill.late_text, style, indent=2)
+
+
+def _begins(response: WhatIfResponse) -> str:
+    days = (response.begins - response.now.date()).days
+    return {0: "today", 1: "tomorrow"}.get(days, str(response.begins))
 
 
 def _render_load(response: WhatIfResponse, page: CommandOutput) -> None:

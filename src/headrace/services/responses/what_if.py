@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from headrace.services.responses.base import Response
 
@@ -88,12 +88,45 @@ class KeepRow(Response, frozen=True, kw_only=True):
     text: str
 
 
+class BackfillLateRow(Response, frozen=True, kw_only=True):
+    """A consumer that is late because of a backfill: in how many samples, and in percent."""
+
+    consumer: str
+    samples: int
+    percent: str
+
+
+class WhatIfBackfillRow(Response, frozen=True, kw_only=True):
+    """The answer to `--backfill`: when the backfill is done, and who is late because of it.
+
+    `done_p50` and `done_p95` are null if it isn't done within the simulated days in half of the
+    samples, or in 5 % of them; `not_done` is the number of such samples. `late` lists consumers of
+    which the backfill delays an interval past its deadline that is in time without it."""
+
+    select: list[str]
+    first: str | None
+    last: str | None
+    at: datetime
+    partitions: int
+    done_p50: datetime | None
+    done_p95: datetime | None
+    seconds_p50: float | None
+    not_done: int
+    late: list[BackfillLateRow]
+    text: str
+    late_text: str
+    command: str
+
+
 class WhatIfResponse(Response, frozen=True, kw_only=True):
-    """What would change. `lacking` names what isn't known of the past, `notes` what is assumed."""
+    """What would change on the days from `begins` on.
+
+    `lacking` names what isn't known of the past, `notes` what is assumed."""
 
     now: datetime
     clock: str
     seed: int
+    begins: date
     days: int
     samples: int
     changes: list[str]
@@ -105,5 +138,7 @@ class WhatIfResponse(Response, frozen=True, kw_only=True):
     """Null without a rate."""
     keep: KeepRow | None = None
     """Null without `--keep`, and where nothing can be simulated."""
+    backfill: WhatIfBackfillRow | None = None
+    """Null without `--backfill`, and where nothing can be simulated."""
     lacking: list[str]
     notes: list[str]

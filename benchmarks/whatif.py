@@ -39,6 +39,8 @@ FIRST = date(2026, 3, 2)
 PAST_DAYS = 60
 ASSETS, DAYS, SAMPLES, WORKERS = 200, 30, 100, 8
 SECONDS_GOAL, ERROR_GOAL, OF_NAIVE_GOAL = 20.0, 25.0, 0.5
+PASTS = 4
+"""Number of pasts of each shape: one has 28 deliveries, which is too few for a percentage."""
 COVERED_LEAST, COVERED_MOST = 75.0, 85.0
 
 
@@ -179,17 +181,21 @@ def measure(*, quick: bool) -> Measured:
     errors, ratios, covered, notes = [], [], [], {}
     for shape in SHAPES[:1] if quick else SHAPES:
         graph = scheduling.graph(shape.assets)
-        tested = backtest(past_of(shape, graph, 1), graph, [report(graph)], shape.workers, 1)
-        assert tested is not None
-        assert tested.naive_error
-        errors.append(100 * tested.median_error)
-        ratios.append(tested.median_error / tested.naive_error)
-        covered.append(100 * tested.coverage80)
+        tests = [
+            backtest(past_of(shape, graph, seed), graph, [report(graph)], shape.workers, 1)
+            for seed in range(1, 2 if quick else PASTS + 1)
+        ]
+        known = [tested for tested in tests if tested is not None]
+        naive = [tested.naive_error for tested in known if tested.naive_error]
+        assert len(naive) == len(tests)
+        errors.append(100 * statistics.fmean(tested.median_error for tested in known))
+        ratios.append(errors[-1] / 100 / statistics.fmean(naive))
+        covered.append(100 * statistics.fmean(tested.coverage80 for tested in known))
         notes[shape.name] = (
-            f"off by {errors[-1]:.1f} %, a week before {100 * tested.naive_error:.1f} %; 80 %"
-            f" intervals hold {covered[-1]:.0f} % of {tested.deliveries}"
+            f"off by {errors[-1]:.1f} %, a week before {100 * statistics.fmean(naive):.1f} %; 80 %"
+            f" intervals hold {covered[-1]:.0f} % of {sum(item.deliveries for item in known)}"
         )
-    mean = statistics.fmean(covered)
+    middle = (COVERED_LEAST + COVERED_MOST) / 2
     figures = [
         Figure(name="what_if_seconds", value=took, unit="s", goal=SECONDS_GOAL, runs=[took]),
         Figure(
@@ -215,7 +221,7 @@ def measure(*, quick: bool) -> Measured:
         ),
         Figure(
             name="what_if_coverage80_off",
-            value=abs(mean - (COVERED_LEAST + COVERED_MOST) / 2),
+            value=max(abs(share - middle) for share in covered),
             unit="%",
             goal=(COVERED_MOST - COVERED_LEAST) / 2,
             runs=covered,

@@ -27,7 +27,7 @@ from headrace.scheduler import FailureKind, GraphNode
 from headrace.scheduler.attempts import draw as retry_draw
 from headrace.scheduler.attempts import retry_after_us
 from headrace.scheduler.capacity import ReadyEntry
-from headrace.scheduler.dependencies import Network, network_of, urgency
+from headrace.scheduler.dependencies import Network, latest_safe_start, network_of, urgency
 from headrace.scheduler.graph import PoolCapacity, PoolLease, Takes, slots_taken
 
 _SECOND_US = 1_000_000
@@ -79,10 +79,7 @@ class FastDays:
             for other in needed:
                 self._readers[other].append(number)
         self._takes = {n.name: slots_taken(n, days.graph.pools) for n in days.graph.nodes}
-        self._orders = [
-            (network.rank[node.name], order_of(key, node.partition, node.timezone))
-            for node, key in self._nodes
-        ]
+        self._entries = [_entry(network, node, key) for node, key in self._nodes]
 
     def _needed(self, network: Network, node: GraphNode, key: str) -> Iterator[int]:
         """Yield the partitions within the days that a partition needs."""
@@ -95,6 +92,18 @@ class FastDays:
     def play(self, arrivals: Sequence[Arrival], draw: Draw) -> Played:
         """Play all arrivals, and return what was published when."""
         return _Play(self, draw).play(arrivals)
+
+
+_BY_READINESS = -1
+"""The urgency of partitions without a deadline, until they are ready."""
+
+
+def _entry(network: Network, node: GraphNode, key: str) -> ReadyEntry:
+    """Return the place of a partition among ready ones; with an interval, it has one deadline."""
+    latest = latest_safe_start(node, key, 0)
+    due = _BY_READINESS if latest is None else latest
+    order = order_of(key, node.partition, node.timezone)
+    return ReadyEntry(-(node.priority or 0), due, 1, 0, order, network.rank[node.name], key)
 
 
 class _Play:
@@ -161,15 +170,18 @@ class _Play:
 
     def _queue(self, place: int) -> None:
         node, key = self._plan._nodes[place]
-        rank, order = self._plan._orders[place]
-        due = urgency(node, key, self._now)
-        entry = ReadyEntry(-(node.priority or 0), due, 1, 0, order, rank, key)
+        entry = self._plan._entries[place]
+        if entry.urgency == _BY_READINESS:
+            entry = entry._replace(urgency=urgency(node, key, self._now))
         ready = self._ready.setdefault(self._plan._takes[node.name], [])
         heapq.heappush(ready, (entry, place, self._now))
 
     def _admit(self) -> None:
         """Give free workers the most urgent partitions whose pools have room."""
         if len(self._running) >= self._days.workers or not self._ready:
+            return
+        if not self._days.graph.pools:
+            self._admit_all()
             return
         heads = [(ready[0][0], takes) for takes, ready in self._ready.items()]
         heapq.heapify(heads)
@@ -190,10 +202,17 @@ class _Play:
             room.take(takes)
             self._begin(place, ready_us)
 
+    def _admit_all(self) -> None:
+        """Give free workers the most urgent partitions of a project without pools."""
+        ready = self._ready[()]
+        while ready and len(self._running) < self._days.workers:
+            _, place, ready_us = heapq.heappop(ready)
+            self._begin(place, ready_us)
+        if not ready:
+            del self._ready[()]
+
     def _room(self) -> PoolCapacity:
         pools = self._days.graph.pools
-        if not pools:
-            return PoolCapacity({}, (), self._now)
         leases = (
             PoolLease(self._plan._takes[self._plan._nodes[place][0].name], _NEVER)
             for place in self._running

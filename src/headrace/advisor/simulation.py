@@ -197,6 +197,9 @@ def _losses(variant: Variant, span: Span) -> tuple[int, ...]:
 def _scaled(
     drawn: Callable[[str, str, int], Drawn], factors: Mapping[str, float]
 ) -> Callable[[str, str, int], Drawn]:
+    if all(factor == 1.0 for factor in factors.values()):
+        return drawn
+
     def scaled(node: str, key: str, at_us: int) -> Drawn:
         result, factor = drawn(node, key, at_us), factors.get(node, 1.0)
         return result if factor == 1.0 else result._replace(seconds=result.seconds * factor)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from browser_lab import PAGES, open_page, site
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.timeout(300)
 WIDTH, HEIGHT = 380, 800
@@ -92,7 +92,8 @@ def test_the_graph_is_searched_by_keys_and_saved_as_pictures(narrow: Page) -> No
     narrow.get_by_label("Find").fill("REV")
     narrow.get_by_text("1 match").wait_for()
     narrow.keyboard.press("Enter")
-    assert narrow.evaluate(FOCUSED) == "asset:revenue"
+    focused = narrow.locator(".react-flow__node:focus-within")  # once it is in view
+    expect(focused).to_have_attribute("data-id", "asset:revenue")
     narrow.keyboard.press("Enter")
     narrow.wait_for_url("**/graph?mode=focus&root=revenue&find=REV")
     narrow.get_by_role("link", name="Whole graph").click()

@@ -7,6 +7,7 @@ import { labelOf } from "../../parts/State";
 
 export const FILTERS = ["find", "state", "owner", "tag"] as const;
 type Filter = (typeof FILTERS)[number];
+const DRAWN_MS_MAX = 5_000;
 
 export function Filters({
   values,
@@ -25,10 +26,7 @@ export function Filters({
     const card = matching[after % matching.length];
     if (!card) return;
     setLast(card.id);
-    // The graph moves a card into the window when it gets the focus.
-    document
-      .querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(card.id)}"]`)
-      ?.focus();
+    focusOnceDrawn(card.id, performance.now() + DRAWN_MS_MAX);
   };
   return (
     <search className="filters">
@@ -74,6 +72,16 @@ export function Filters({
       )}
     </search>
   );
+}
+
+/** Who types and presses Enter is quicker than the layout of what was found. */
+function focusOnceDrawn(id: string, until: number) {
+  const card = document.querySelector<HTMLElement>(
+    `.react-flow__node[data-id="${CSS.escape(id)}"]`,
+  );
+  // The graph moves a card into the window when it gets the focus.
+  if (card) card.focus();
+  else if (performance.now() < until) requestAnimationFrame(() => focusOnceDrawn(id, until));
 }
 
 function statesOf(view: Schema["GraphView"] | undefined): string[] {

@@ -45,7 +45,7 @@ def test_a_query_is_written_run_drawn_and_saved_by_keys(site: Site, tmp_path: Pa
         page.keyboard.press("Enter")
         expect(query).to_have_value("select * from revenue")
         page.keyboard.type(" where revenue.da")
-        option = page.get_by_role("option").first
+        option = page.get_by_role("listbox").get_by_role("option").first
         expect(option).to_contain_text("column")
         page.keyboard.press("Tab")
         page.keyboard.type(" is not null order by 1")

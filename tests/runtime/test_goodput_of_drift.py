@@ -4,11 +4,14 @@ all the same.
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from runlab import DAYS, Lab, built_once, three_days
+
+from headrace.services.figure_trends import TrendGroup, TrendQuery, figure_trend
 
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n'
 
@@ -52,6 +55,17 @@ def test_what_is_ingested_again_with_the_same_result_is_as_good_as_before(lab: L
     after = goodput_of_orders(lab)
     assert (before["goodput"], after["goodput"], after["identical"]) == ("100.0", "100.0", 10)
     assert (after["delivered"], after["good"]) == (before["delivered"], before["good"])
+
+
+def test_a_day_stays_as_good_when_its_delivery_is_ingested_again_later(lab: Lab) -> None:
+    """Would catch: 0 % on the day of a sound delivery because the same rows were published again
+    the day after, and 0 % on that day, on which nothing was delivered."""
+    days = [value for value in goodput_by_day(lab) if value is not None]
+    assert days == [100.0]
+    lab.now += timedelta(days=1)
+    lab.run("orders", partitions=[DAYS[0]], again=True, reason="to see it")
+    assert [value for value in goodput_by_day(lab) if value is not None] == days
+    assert goodput_of_orders(lab)["identical"] == 10
 
 
 def test_what_was_delivered_before_the_window_isnt_delivered_in_it(lab: Lab) -> None:
@@ -105,3 +119,9 @@ def test_rows_that_were_removed_after_their_publication_are_counted_nowhere(lab:
 def goodput_of_orders(lab: Lab) -> Any:
     rows = lab.headrace("status", "--explain", "goodput")["rows"]
     return next(row for row in rows if row["node"] == "orders")
+
+
+def goodput_by_day(lab: Lab) -> list[float | None]:
+    with closing(lab.session()) as session:
+        trend = figure_trend(session, "goodput", TrendQuery(by=TrendGroup.EACH))
+    return next(row.values for row in trend.rows if row.of == "orders")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Annotated
 
 import msgspec
@@ -30,6 +32,8 @@ from headrace.slo.goodput import GoodputAttempt, by_node
 
 Values = Mapping[str, float | None]
 """Consumer, node, owner or domain → its value on one day; None without data."""
+Days = Sequence[tuple[int, int]]
+"""The bounds of days, oldest first; the last one ends now."""
 
 
 class TrendGroup(enum.StrEnum):
@@ -50,7 +54,7 @@ class TrendQuery(msgspec.Struct, frozen=True, kw_only=True):
 class _Trend(msgspec.Struct, frozen=True):
     unit: str
     meaning: str
-    of_day: Callable[[Figuring, TrendGroup, int, int], Values]
+    of_days: Callable[[Figuring, TrendGroup, Days], Sequence[Values]]
 
 
 @authorised
@@ -64,58 +68,64 @@ def figure_trend(session: ProjectSession, figure: str, query: TrendQuery) -> Fig
         known = ", ".join(TRENDS)
         raise UnknownName(f"{figure[:40]!r} has no values by day", hint=f"these have: {known}")
     now_us = to_us(session.now()) if session.store is None else session.clock.now_us()
-    days = _days(now_us, query.days, session.timezone)
-    window = AvailabilityWindow(f"{query.days}d", days[0][1], now_us, session.timezone)
+    keys = _keys(now_us, query.days, session.timezone)
+    days = [bounds_us(key, Grain.DAY, session.timezone) for key in keys]
+    days[-1] = days[-1][0], now_us
+    window = AvailabilityWindow(f"{query.days}d", days[0][0], now_us, session.timezone)
+    values: Sequence[Values] = [{} for _ in days]
     with figuring_of(session, window, session.visible) as figuring:
-        values = [
-            {} if figuring is None else trend.of_day(figuring, query.by, began, min(until, now_us))
-            for _, began, until in days
-        ]
+        if figuring is not None:
+            values = trend.of_days(figuring, query.by, days)
     names = sorted({name for day in values for name in day})
     return FigureTrend(
         figure=figure,
         by=query.by,
         unit=trend.unit,
         meaning=trend.meaning,
-        days=[key for key, _, _ in days],
+        days=keys,
         rows=[TrendRow(of=name, values=[day.get(name) for day in values]) for name in names],
     )
 
 
-def _days(now_us: int, number: int, timezone: str) -> Sequence[tuple[str, int, int]]:
-    """Return the last days in a time zone, oldest first, each with its bounds."""
-    results, key = [], key_at_us(now_us, Grain.DAY, timezone)
-    for _ in range(number):
-        results.append((key, *bounds_us(key, Grain.DAY, timezone)))
-        key = previous_key(key, Grain.DAY, timezone)
+def _keys(now_us: int, number: int, timezone: str) -> list[str]:
+    """Return the last days in a time zone, oldest first."""
+    results = [key_at_us(now_us, Grain.DAY, timezone)]
+    while len(results) < number:
+        results.append(previous_key(results[-1], Grain.DAY, timezone))
     return results[::-1]
 
 
 # Availability and kept promises, from the history of each consumer.
 
 
-def _available(figuring: Figuring, by: TrendGroup, began: int, until: int) -> Values:
-    scores = _scores(figuring, by, began, until).items()
-    return {name: _number(totals(of_group).honest) for name, of_group in scores}
+def _available(figuring: Figuring, by: TrendGroup, days: Days) -> Sequence[Values]:
+    return [
+        {name: _number(totals(scores).honest) for name, scores in of_day.items()}
+        for of_day in _scores(figuring, by, days)
+    ]
 
 
-def _promised(figuring: Figuring, by: TrendGroup, began: int, until: int) -> Values:
-    sums = {
-        name: (sum(item.met for item in of_group), sum(item.promised for item in of_group))
-        for name, of_group in _scores(figuring, by, began, until).items()
-    }
-    return {name: _number(percent(share(met, all_))) for name, (met, all_) in sums.items()}
+def _promised(figuring: Figuring, by: TrendGroup, days: Days) -> Sequence[Values]:
+    return [
+        {name: _number(percent(_share_of_promises(scores))) for name, scores in of_day.items()}
+        for of_day in _scores(figuring, by, days)
+    ]
+
+
+def _share_of_promises(scores: Sequence[AvailabilityScore]) -> Fraction | None:
+    return share(sum(item.met for item in scores), sum(item.promised for item in scores))
 
 
 def _scores(
-    figuring: Figuring, by: TrendGroup, began: int, until: int
-) -> dict[str, list[AvailabilityScore]]:
-    results: dict[str, list[AvailabilityScore]] = {}
-    for past in figuring.pasts:
-        group = _group(figuring, past.consumer, by)
-        if group:
-            results.setdefault(group, []).append(score(past, began, until))
-    return results
+    figuring: Figuring, by: TrendGroup, days: Days
+) -> Iterator[dict[str, list[AvailabilityScore]]]:
+    for began, until in days:
+        results: dict[str, list[AvailabilityScore]] = {}
+        for past in figuring.pasts:
+            group = _group(figuring, past.consumer, by)
+            if group:
+                results.setdefault(group, []).append(score(past, began, until))
+        yield results
 
 
 def _group(figuring: Figuring, name: str, by: TrendGroup) -> str:
@@ -132,29 +142,60 @@ def _number(text: str | None) -> float | None:
     return None if text is None else float(text)
 
 
-# Goodput and compute time, from the attempts that ended on the day.
+# Goodput and compute time, from attempts.
 
 
-def _good(figuring: Figuring, by: TrendGroup, began: int, until: int) -> Values:
+def _good(figuring: Figuring, by: TrendGroup, days: Days) -> Sequence[Values]:
+    """Return the goodput of what was delivered or staged on each day.
+
+    All attempts at a delivery count on the day of the first one, as they do together in a window.
+    """
+    firsts: dict[tuple[str, int], int] = {}
+    for item in figuring.staged:
+        if item.delivery is not None:
+            at = firsts.get((item.node, item.delivery), item.at_us)
+            firsts[item.node, item.delivery] = min(at, item.at_us)
+
+    def counted_at(item: GoodputAttempt) -> int:
+        return item.at_us if item.delivery is None else firsts[item.node, item.delivery]
+
+    return [
+        _least_good(figuring, by, attempts)
+        for attempts in _by_day(figuring.staged, days, counted_at)
+    ]
+
+
+def _least_good(
+    figuring: Figuring, by: TrendGroup, attempts: Sequence[GoodputAttempt]
+) -> dict[str, float | None]:
     results: dict[str, float | None] = {}
-    for item in by_node(_ended(figuring, began, until)):
-        group, value = _group(figuring, item.node, by), share(item.good, item.delivered)
-        number = _number(percent(value))
-        least = results.get(group)
-        if group and number is not None and (least is None or number < least):
-            results[group] = number
+    for item in by_node(attempts):
+        group, number = _group(figuring, item.node, by), share(item.good, item.delivered)
+        value, least = _number(percent(number)), results.get(group)
+        if group and value is not None and (least is None or value < least):
+            results[group] = value
     return results
 
 
-def _worked(figuring: Figuring, by: TrendGroup, began: int, until: int) -> Values:
-    results: Counter[str] = Counter()
-    for attempt in _ended(figuring, began, until):
-        results[_group(figuring, attempt.node, by)] += sum(attempt.work_us.values())
-    return {name: round(us / 1e6, 3) for name, us in results.items() if name}
+def _worked(figuring: Figuring, by: TrendGroup, days: Days) -> Sequence[Values]:
+    results = []
+    for attempts in _by_day(figuring.staged, days, lambda item: item.at_us):
+        sums: Counter[str] = Counter()
+        for attempt in attempts:
+            sums[_group(figuring, attempt.node, by)] += sum(attempt.work_us.values())
+        results.append({name: round(us / 1e6, 3) for name, us in sums.items() if name})
+    return results
 
 
-def _ended(figuring: Figuring, began: int, until: int) -> Sequence[GoodputAttempt]:
-    return [item for item in figuring.staged if began <= item.at_us < until]
+def _by_day(
+    attempts: Sequence[GoodputAttempt], days: Days, counted_at: Callable[[GoodputAttempt], int]
+) -> Sequence[Sequence[GoodputAttempt]]:
+    """Return the attempts of each day; none is before the first."""
+    results: list[list[GoodputAttempt]] = [[] for _ in days]
+    begins = [began for began, _ in days]
+    for attempt in attempts:
+        results[max(bisect_right(begins, counted_at(attempt)) - 1, 0)].append(attempt)
+    return results
 
 
 TRENDS: Mapping[str, _Trend] = {

@@ -218,9 +218,17 @@ def published_versions(tx: Transaction, node: str, *, past: bool = False) -> lis
 
     With `past`, also those of publications that others have replaced.
     """
-    visible = "" if past else " and ended_snapshot is null"
-    sql = f"select distinct version from publication where node = ?{visible} order by version"
-    return [version for (version,) in tx.execute(sql, (node,))]
+    sql = "select distinct version from publication where node = :node order by version"
+    if not past:
+        # one step in the index for each version, however many partitions there are
+        sql = (
+            "with recursive step(version) as (select min(version) from publication where node ="
+            " :node and ended_snapshot is null union all select (select min(p.version) from"
+            " publication p where p.node = :node and p.ended_snapshot is null and p.version >"
+            " step.version) from step where step.version is not null) select version from step"
+            " where version is not null"
+        )
+    return [version for (version,) in tx.execute(sql, {"node": node})]
 
 
 def published_keys(tx: Transaction, node: str, versions: Iterable[int]) -> list[str]:

@@ -70,6 +70,26 @@ def test_commands_are_found_by_action_and_position(store: Store) -> None:
             assert audit_trail.commands_between(tx, first, last, both, limit) == expected
 
 
+def test_removed_rows_are_summed_by_attempt(store: Store) -> None:
+    """Would catch: an entry before the window that counts, one that removed nothing of an attempt
+    and breaks the others, or a second removal that replaces the first."""
+    with store.write(None) as tx:
+        for seq, (at, action, after) in enumerate(
+            [
+                (10, "rows.erased", '{"attempts":{"1.1":5}}'),
+                (20, "rows.erased", '{"attempts":{"1.1":2,"1.2":1}}'),
+                (30, "data.retired", '{"attempts":{"1.1":3},"node":"orders"}'),
+                (30, "data.retired", "null"),
+                (30, "history.retired", '{"attempts":7}'),
+            ],
+            start=1,
+        ):
+            event = f'{{"action":"{action}","after":{after}}}'
+            insert(tx, "audit", seq=seq, at=at, event=event, prev_hash="", hash=f"h{seq}")
+        assert audit_trail.removed_rows(tx, 20) == {"1.1": 5, "1.2": 1}
+        assert audit_trail.removed_rows(tx, 31) == {}
+
+
 def test_the_newest_beginning_of_the_event_log_counts(store: Store) -> None:
     with store.write(None) as tx:
         assert audit_trail.log_begun(tx) is None

@@ -232,6 +232,9 @@ def test_what_is_visible_of_a_node(store: Store) -> None:
         assert leader_writes.published_of(tx, "a", "d5") is None
         assert leader_writes.published_each(tx, "a", ["d5", "d1"]) == {"d1": (33, "y", "[]")}
         assert leader_writes.published_each(tx, "a", []) == {}
+        removed = "insert into rebuildable_partition values ('a', 'd2', 2, 20, 'r', 1, 'e', 9)"
+        tx.execute(removed)
+        assert leader_writes.published_each(tx, "a", ["d2"]) == {"d2": (32, "r", None)}
         asked = ["d3", "d1", "d5", "d9"]
         assert leader_writes.published_hashes(tx, "a", asked) == {"d1": "y", "d3": "h1"}
         assert leader_writes.published_hashes(tx, "a", []) == {}

@@ -74,14 +74,10 @@ def removed_rows(tx: Transaction, since_us: int) -> dict[str, int]:
 
     Their publications have these rows no more; what the attempt staged still counts them.
     """
-    numbers = range(1, last_seq(tx) + 1)
-    first = bisect_left(numbers, since_us, key=partial(_at, tx))
+    last = last_seq(tx)
+    first = bisect_left(range(1, last + 1), since_us, key=partial(_at, tx))
     results = Counter[str]()
-    rows = tx.execute(
-        "select event from audit where seq > ? and (event like ? or event like ?)",
-        (first, '{"action":"rows.erased"%', '{"action":"data.retired"%'),
-    )
-    for (text,) in rows.fetchall():
+    for _, _, text in commands(tx, first, ("rows.erased", "data.retired"), last):
         event = msgspec.json.decode(text, type=_RemovalEvent)
         results.update(event.after.attempts if event.after is not None else {})
     return dict(results)

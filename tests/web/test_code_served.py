@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from door_lab import Opened, opened
-from serve_lab import ask, headrace, project, response, write
+from serve_lab import Answer, ask, headrace, project, response, write
 
 NOW = "2025-03-04T08:00"
 HEAD = "/* headrace\nowner: core\n*/\n"
@@ -21,6 +21,18 @@ def second():
     yield {{"n": 2}}
 """
 
+THREE = """from headrace import asset
+
+@asset(owner="core", domain="secrets")
+def third():
+    yield {"n": 3}
+"""
+MOVED = """
+@asset(owner="core", domain="pay")
+def fourth():
+    yield {"n": 4711}
+"""
+
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
@@ -28,6 +40,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     for number in (1, 2, 3):
         write(root / "assets/one.sql", f"{HEAD}select {number} as n\n")
         write(root / "assets/two.py", TWO.format(domain="secret" if number == 1 else "secrets"))
+        write(root / "assets/three.py", THREE + MOVED * (number == 1))
         headrace(root, "apply", "--yes", "--now", NOW)
     with opened(root) as result:
         yield result
@@ -76,3 +89,27 @@ def test_a_file_that_declares_hidden_nodes_has_no_text(door: Opened) -> None:
         if status == 200:
             assert answer.json["hidden"] and answer.json["text"] is None
             assert answer.json["versions"] == [] and answer.json["difference"] is None
+
+
+def test_a_version_in_which_a_file_declared_a_hidden_node_has_no_text(door: Opened) -> None:
+    """Would catch: the code of a hidden asset that has moved, in an earlier version of the file of
+    another one, or in what changed since."""
+    who = response(door.root, "access", "whoami")
+    write(door.root / "access.yaml", f"- {{role: admin, to: ['{who['who']}']}}\n")
+    headrace(door.root, "apply", "--yes", "--now", NOW)
+    scope = "viewer:domain=secrets"
+    token = response(door.root, "token", "create", "third", "--scope", scope)["token"]
+
+    def of_third(query: str) -> Answer:
+        path = f"/api/v1/assets/third/code{query}"
+        return ask(door.port, path, Authorization=f"Bearer {token}")
+
+    newest = of_third("").json
+    assert "third" in newest["text"] and not newest["hidden"]
+    old = newest["versions"][-1]["version"]
+    for query in (f"?version={old}", f"?since={old}"):
+        answer = of_third(query)
+        assert answer.status == 200 and answer.json["hidden"], answer.body
+        assert b"4711" not in answer.body and b"fourth" not in answer.body
+        everything = door.get(f"/api/v1/assets/third/code{query}")
+        assert b"4711" in everything.body and not everything.json["hidden"]

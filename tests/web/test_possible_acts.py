@@ -17,6 +17,7 @@ SCOPES = {
     "operator": ("operator",),
     "owner": ("owner",),
     "orders": ("viewer", "operator:domain=sales"),
+    "sales": ("viewer:domain=sales",),
 }
 NOW = "2025-03-04T08:00"
 
@@ -119,3 +120,14 @@ def test_a_role_for_some_nodes_offers_what_it_allows(shop: Shop) -> None:
 def test_any_text_is_only_a_text(shop: Shop, text: str) -> None:
     """Would catch: a text that breaks the server."""
     assert shop.acts("operator", text.replace("'", "%27")) == []
+
+
+def test_what_is_typed_comes_back_whether_or_not_it_is_the_name_of_a_hidden_node(
+    shop: Shop,
+) -> None:
+    """Would catch: the query in another form if there is a hidden node that is called so."""
+    headers = {"Authorization": f"Bearer {shop.tokens['sales']}"}
+    for name in ("revenue", "nope", "pause revenue"):
+        for path in ("possible-acts", "search"):
+            answer = ask(shop.door.port, f"/api/v1/{path}?q={name.replace(' ', '+')}", **headers)
+            assert answer.status == 200 and answer.json["query"] == name, answer.body

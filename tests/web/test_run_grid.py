@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from door_lab import Opened, opened
-from serve_lab import deliver, headrace, project, write
+from serve_lab import ask, deliver, headrace, project, response, write
 
 from headrace.model import Settings
 from headrace.store import Store
@@ -162,3 +162,20 @@ def test_the_runs_of_an_owner_are_those_that_tried_its_nodes(door: Opened) -> No
     listed = door.get("/api/v1/runs/list?owner=night").json["runs"]
     assert [run["run_id"] for run in listed] == ["900"]
     assert door.get("/api/v1/runs/list?owner=nobody").json["runs"] == []
+
+
+def test_the_last_day_of_a_limited_role_is_that_of_the_attempts_it_sees(door: Opened) -> None:
+    """Would catch: columns that give away when hidden nodes were last attempted, and that leave
+    out those of the visible ones."""
+    who = response(door.root, "access", "whoami")["who"]
+    write(door.root / "access.yaml", f"- {{role: admin, to: ['{who}']}}\n")
+    headrace(door.root, "apply", "--yes", "--now", NOW)
+    scope = "viewer:owner=core"
+    token = response(door.root, "token", "create", "core", "--scope", scope)["token"]
+    answer = ask(door.port, "/api/v1/runs/grid?days=1", Authorization=f"Bearer {token}").json
+    assert answer["days"] == ["2025-03-03"]
+    assert {row["node"] for row in answer["rows"] if row["states"] != [None]} == {
+        "orders",
+        "revenue",
+    }
+    assert door.get("/api/v1/runs/grid?days=1").json["days"] == ["2025-03-04"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import msgspec
 
 from headrace.model import Project, UsageError
 from headrace.services import targets
-from headrace.services.permissions import authorised
+from headrace.services.permissions import authorised, visible_of
 from headrace.services.responses.catalog import CodeDifference, CodeResponse, CodeVersionRow
 from headrace.services.session import ProjectSession
 from headrace.services.text_differences import line_differences
@@ -43,41 +43,59 @@ def code(
         version=None,
         text=None,
         versions=[],
-        hidden=not all(map(session.shows, _declared_in(file, project))),
+        hidden=_hides(session, file, project),
     )
     if session.store is None or result.hidden:
         return result
     with session.store.read() as tx:
         versions = applied_versions.file_changes(tx, file, VERSIONS_MAX)
         chosen = _chosen(file, versions, version)
+        before = None if since is None else _chosen(file, versions, since)
+        result = msgspec.structs.replace(
+            result,
+            version=None if chosen is None else chosen.version,
+            versions=[_row(session, item) for item in versions],
+            hidden=any(_hid(session, tx, file, item) for item in (chosen, before) if item),
+        )
+        if result.hidden:
+            return result
         text = _text(tx, chosen)
         difference = None
         if since is not None:
-            before = _text(tx, _chosen(file, versions, since))
-            diff, truncated = line_differences(before, text)
+            diff, truncated = line_differences(_text(tx, before), text)
             difference = CodeDifference(since=since, diff=diff, truncated=truncated)
-    rows = [
-        CodeVersionRow(
-            version=item.version,
-            at=session.instant(item.applied_at),
-            by=item.actor,
-            plan_id=item.plan_id,
-        )
-        for item in versions
-    ]
-    return msgspec.structs.replace(
-        result,
-        version=None if chosen is None else chosen.version,
-        text=text,
-        versions=rows,
-        difference=difference,
+    return msgspec.structs.replace(result, text=text, difference=difference)
+
+
+def _row(session: ProjectSession, item: FileVersion) -> CodeVersionRow:
+    return CodeVersionRow(
+        version=item.version,
+        at=session.instant(item.applied_at),
+        by=item.actor,
+        plan_id=item.plan_id,
     )
 
 
-def _declared_in(file: str, project: Project) -> Iterator[str]:
-    for name, node in (project.sources | project.assets).items():
-        if node.place.file == file:
-            yield name
+class _Stored(msgspec.Struct):
+    """The needed part of a `Compiled`."""
+
+    project: Project
+
+
+def _hid(session: ProjectSession, tx: Transaction, file: str, item: FileVersion) -> bool:
+    """Return whether a file declared hidden nodes in a version, which it may no longer declare."""
+    if session.visible is None:
+        return False
+    compiled = applied_versions.compiled(tx, item.version)
+    return _hides(session, file, msgspec.msgpack.decode(compiled, type=_Stored).project)
+
+
+def _hides(session: ProjectSession, file: str, project: Project) -> bool:
+    """Return whether a file of a project declares nodes that the session's identity may not see."""
+    if session.visible is None:
+        return False
+    declared = [node for node in project.nodes() if node.place.file == file]
+    return not visible_of(session, declared).issuperset(node.name for node in declared)
 
 
 def _chosen(file: str, versions: Sequence[FileVersion], version: int | None) -> FileVersion | None:

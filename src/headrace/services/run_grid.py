@@ -315,12 +315,12 @@ def _days(session: ProjectSession, tx: Transaction, query: RunGridQuery, today: 
     """Return the days of the columns: at most `days` of them, the newest that fit.
 
     The last one is `until`, at most today. Without `until` it is today, or the newest day of the
-    newest attempts if these are all at older partitions.
+    newest attempts at visible nodes if these are all at older partitions.
     """
     if query.until is not None:
         last = min(query.until, today)
     else:
-        attempted = [_attempted(session, *row) for row in stored.newest(tx)]
+        attempted = _attempted_days(session, tx)
         newest = max((day for day in attempted if day <= today), default=today)
         last = newest if newest <= today - timedelta(days=query.days) else today
     if last < _FIRST:
@@ -329,6 +329,15 @@ def _days(session: ProjectSession, tx: Transaction, query: RunGridQuery, today: 
     if query.since is not None:
         number = min(number, (last - query.since).days + 1)
     return [last - timedelta(days=back) for back in reversed(range(max(number, 0)))]
+
+
+def _attempted_days(session: ProjectSession, tx: Transaction) -> list[date]:
+    """Return the days of the newest attempts at visible nodes."""
+    return [
+        _attempted(session, partitions, queued_at)
+        for node, partitions, queued_at in stored.newest(tx)
+        if session.shows(node)
+    ]
 
 
 def _attempted(session: ProjectSession, partitions: str, queued_at: int) -> date:

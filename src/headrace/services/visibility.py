@@ -26,10 +26,13 @@ _NO_NODES = frozenset(
     {
         "columns", "column", "tags", "tag", "packages", "rows", "states", "kind",
         "action", "actor", "actor_type", "outcome", "hash", "needs", "of", "domain", "domains",
-        "owner", "owners", "who", "asked_by",
+        "owner", "owners", "who", "asked_by", "query",
     }
 )  # fmt: skip
-"""Fields whose values aren't names of nodes, even if a node has the same name."""
+"""Fields whose values aren't names of nodes, even if a node has the same name.
+
+A `query` is what the reader typed: without the name, it would say that there is such a node.
+"""
 
 
 class HiddenNodes:

@@ -102,12 +102,13 @@ def between(
     return [GridAttempt(*row) for row in rows]
 
 
-def newest(tx: Transaction) -> list[tuple[str, int]]:
-    """Return (partitions as JSON, time of queueing in µs) of the NODE_MAX newest attempts."""
+def newest(tx: Transaction) -> list[tuple[str, str, int]]:
+    """Return (node, partitions as JSON, µs of queueing) of the NODE_MAX newest attempts."""
     rows = tx.execute(
-        "select partitions, queued_at from attempt order by epoch desc, n desc limit ?", (NODE_MAX,)
+        "select node, partitions, queued_at from attempt order by epoch desc, n desc limit ?",
+        (NODE_MAX,),
     )
-    return [(partitions, queued_at) for partitions, queued_at in rows]
+    return [(node, partitions, queued_at) for node, partitions, queued_at in rows]
 
 
 # Nodes that may have an attempt of the wanted kind; the attempts themselves decide.

@@ -31,6 +31,16 @@ _JOIN_STARTS = {
     TokenType.ANTI,
     TokenType.COMMA,
 }
+AFTER_WHERE = {
+    TokenType.GROUP_BY,
+    TokenType.HAVING,
+    TokenType.QUALIFY,
+    TokenType.WINDOW,
+    TokenType.ORDER_BY,
+    TokenType.LIMIT,
+    TokenType.OFFSET,
+    TokenType.FETCH,
+}
 _AFTER_FROM = {
     TokenType.LATERAL,
     TokenType.TABLE_SAMPLE,
@@ -45,14 +55,7 @@ _AFTER_FROM = {
     TokenType.SETTINGS,
     TokenType.FORMAT,
     TokenType.WHERE,
-    TokenType.GROUP_BY,
-    TokenType.HAVING,
-    TokenType.QUALIFY,
-    TokenType.WINDOW,
-    TokenType.ORDER_BY,
-    TokenType.LIMIT,
-    TokenType.OFFSET,
-    TokenType.FETCH,
+    *AFTER_WHERE,
 }
 
 

@@ -7,6 +7,7 @@ from sqlglot.tokenizer_core import TokenType
 
 from headrace.advisor.advice import Edit
 from headrace.advisor.edits import (
+    AFTER_WHERE,
     Span,
     block,
     from_end,
@@ -86,7 +87,7 @@ def _added(
         last = len(tokens) if whole is None else whole.last
         first, until = end + 1, last
         for number, token in outer_tokens(statement, Span(end + 1, last)):
-            if token.token_type in _AFTER_WHERE:
+            if token.token_type in AFTER_WHERE:
                 until = number
                 break
         start, stop = tokens[first].start, tokens[until - 1].end + 1
@@ -94,15 +95,3 @@ def _added(
     stop = tokens[end - 1].end + 1
     gap = text[tokens[span.first - 1].end + 1 : tokens[span.first].start]
     return (Edit(stop, stop, f"{gap if gap.isspace() else ' '}where {asked}"),)
-
-
-_AFTER_WHERE = {
-    TokenType.GROUP_BY,
-    TokenType.HAVING,
-    TokenType.QUALIFY,
-    TokenType.WINDOW,
-    TokenType.ORDER_BY,
-    TokenType.LIMIT,
-    TokenType.OFFSET,
-    TokenType.FETCH,
-}

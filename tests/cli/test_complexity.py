@@ -158,6 +158,19 @@ def test_pruned_data_ends_after_its_time(new: Project) -> None:
     assert not place.exists()
 
 
+def test_a_prune_of_an_asset_without_rows_can_be_undone(shop: Project) -> None:
+    """Would catch: an asset whose rows were never any taken for one whose rows were removed."""
+    place = shop.root / "assets/copy_of_orders.sql"
+    place.write_text(f"{COPY}where id < 0\n")
+    shop.json("apply", "--yes")
+    shop.text("tick", "--now", "2025-03-07T06:00+01:00")
+    assert _visible_rows(shop, "copy_of_orders") == 0
+    *_, version = shop.json("complexity", "prune", "unread_asset:copy_of_orders")["undo"].split()
+    shop.json("apply", "--yes")
+    assert shop.json("complexity", "undo", version, "--yes")["state"] == "applied"
+    assert place.exists()
+
+
 DAY = "2025-03-07T08:00+01:00"
 
 

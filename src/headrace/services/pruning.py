@@ -8,6 +8,7 @@ from typing import Annotated
 
 from headrace.model import Refused, UsageError
 from headrace.model.errors import did_you_mean
+from headrace.model.intervals import to_us
 from headrace.model.partitions import command_line
 from headrace.services.apply import apply
 from headrace.services.complexity import UNSEEN, complexity
@@ -21,6 +22,7 @@ from headrace.services.responses.advisor import ComplexityRow, PruneResponse
 from headrace.services.session import Progress, ProjectSession
 from headrace.services.written_changes import refuse_other_changes
 from headrace.store.queries import applied_versions
+from headrace.store.queries.audit_trail import pruned_since
 from headrace.store.queries.erasures import is_retired_whole
 
 
@@ -253,9 +255,10 @@ def _refuse_removed_data(session: ProjectSession, row: VersionRow) -> None:
     if session.store is None or session.compiled is None:
         return
     with session.store.read() as tx:
-        names = applied_versions.fingerprints(tx, row.version).keys()
-        gone = sorted(names - session.compiled.nodes.keys())
-        removed = [name for name in gone if is_retired_whole(tx, name)]
+        gone = applied_versions.fingerprints(tx, row.version).keys() - session.compiled.nodes.keys()
+        ended = gone & pruned_since(tx, to_us(row.at)) if gone else set()
+        # those that were computed again since then have rows
+        removed = [name for name in sorted(ended) if is_retired_whole(tx, name)]
     if removed:
         restore = command_line("complexity", "restore", str(row.version))
         raise Refused(

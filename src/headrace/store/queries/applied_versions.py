@@ -116,9 +116,8 @@ def compiled(tx: Transaction, version_id: int) -> bytes:
 
 def fingerprints(tx: Transaction, version_id: int) -> dict[str, str]:
     """Return node → fingerprint of its code in a version; empty if the version isn't stored."""
-    sql = "select compiled from version where id = :id"
-    row = tx.execute(sql, {"id": version_id}).fetchone()
-    nodes = {} if row is None else msgspec.msgpack.decode(row[0], type=_Codes).nodes
+    content = compiled(tx, version_id)
+    nodes = msgspec.msgpack.decode(content, type=_Codes).nodes if content else {}
     return {name: node.fingerprint for name, node in nodes.items()}
 
 

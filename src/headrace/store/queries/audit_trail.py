@@ -69,18 +69,39 @@ class _RemovalEvent(msgspec.Struct):
     after: _Removal | None = None
 
 
+class _Node(msgspec.Struct):
+    id: str
+
+
+class _PrunedData(msgspec.Struct):
+    """What an entry about removed data says of `[retention] pruned`, if that ended it."""
+
+    pruned: str | None = None
+
+
+class _PrunedEvent(msgspec.Struct):
+    object: _Node
+    after: _PrunedData
+
+
 def removed_rows(tx: Transaction, since_us: int) -> dict[str, int]:
     """Return the published rows that were erased or removed since a time, by attempt (`EPOCH.N`).
 
     Their publications have these rows no more; what the attempt staged still counts them.
     """
-    last = last_seq(tx)
-    first = bisect_left(range(1, last + 1), since_us, key=partial(_at, tx))
     results = Counter[str]()
-    for _, _, text in commands(tx, first, ("rows.erased", "data.retired"), last):
+    before, last = _entries_before(tx, since_us), last_seq(tx)
+    for _, _, text in commands(tx, before, ("rows.erased", "data.retired"), last):
         event = msgspec.json.decode(text, type=_RemovalEvent)
         results.update(event.after.attempts if event.after is not None else {})
     return dict(results)
+
+
+def pruned_since(tx: Transaction, since_us: int) -> set[str]:
+    """Return the nodes of which `[retention] pruned` has removed data since a time."""
+    entries_after = commands(tx, _entries_before(tx, since_us), ("data.retired",), last_seq(tx))
+    events = [msgspec.json.decode(text, type=_PrunedEvent) for _, _, text in entries_after]
+    return {event.object.id for event in events if event.after.pruned is not None}
 
 
 def commands_between(
@@ -109,16 +130,21 @@ def count_since(
 ) -> int:
     """The entries since a time with this action of an actor (type and id without a display name),
     at most `limit`."""
-    numbers = range(1, last_seq(tx) + 1)
-    first = bisect_left(numbers, since_us, key=partial(_at, tx))
+    before = _entries_before(tx, since_us)
     kind, name = actor
     begins = f'{{"action":"{action}","actor":{{"display":"","id":"{name}","type":"{kind}"'
     row = tx.execute(
         "select count(*) from (select 1 from audit where seq > ? and substr(event, 1, ?) = ?"
         " limit ?) as found",
-        (first, len(begins), begins, limit),
+        (before, len(begins), begins, limit),
     ).fetchone()
     return int(row[0])
+
+
+def _entries_before(tx: Transaction, since_us: int) -> int:
+    """Return how many entries were written before a time."""
+    numbers = range(1, last_seq(tx) + 1)
+    return bisect_left(numbers, since_us, key=partial(_at, tx))
 
 
 def _at(tx: Transaction, seq: int) -> int:

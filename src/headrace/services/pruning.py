@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated
 
 from headrace.model import Refused, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import to_us
 from headrace.model.partitions import command_line
-from headrace.services.apply import apply
 from headrace.services.complexity import UNSEEN, complexity
 from headrace.services.ls import file_of, versions
 from headrace.services.parameters import Argument
@@ -20,7 +18,12 @@ from headrace.services.project_paths import safe_path
 from headrace.services.responses import ApplyResponse, PlanResponse, VersionRow
 from headrace.services.responses.advisor import ComplexityRow, PruneResponse
 from headrace.services.session import Progress, ProjectSession
-from headrace.services.written_changes import refuse_other_changes
+from headrace.services.written_changes import (
+    place_of,
+    refuse_other_changes,
+    write_and_apply,
+    write_files,
+)
 from headrace.store.queries import applied_versions
 from headrace.store.queries.audit_trail import pruned_since
 from headrace.store.queries.erasures import is_retired_whole
@@ -41,16 +44,14 @@ def prune(
     """
     chosen = _findings(session, ids)
     contents = _applied_contents(session, chosen)
-    paths = list(contents)
-    for path in paths:
-        _place(session, path).unlink()
     try:
+        write_files(session, dict.fromkeys(contents))
         planned = plan(session.again(session.actor), progress=progress)
     except BaseException:
-        _write(session, contents)
+        write_files(session, contents)
         raise
     return PruneResponse(
-        deleted=paths,
+        deleted=list(contents),
         restored=[],
         version=session.version,
         plan_id=planned.plan_id,
@@ -76,23 +77,13 @@ def apply_prune(
     """
     refuse_other_changes(session, progress)
     contents = _applied_contents(session, _findings(session, ids))
-    done = False
-    try:
-        for path in contents:
-            _place(session, path).unlink()
-        response = apply(
-            session.again(session.actor),
-            confirm=confirm,
-            progress=progress,
-            reason=f"complexity prune {' '.join(dict.fromkeys(ids))}",
-        )
-        refused = response.refused
-        waits = refused is not None and refused.code == "needs_approval"
-        done = response.state == "applied" or waits
-        return response
-    finally:
-        if not done:
-            _write(session, contents)
+    return write_and_apply(
+        session,
+        dict.fromkeys(contents),
+        confirm,
+        progress,
+        reason=f"complexity prune {' '.join(dict.fromkeys(ids))}",
+    )
 
 
 def _findings(session: ProjectSession, ids: Sequence[str]) -> list[ComplexityRow]:
@@ -144,28 +135,13 @@ def _applied_contents(session: ProjectSession, rows: Sequence[ComplexityRow]) ->
         )
     contents = {path: file_of(session, str(session.version), path) for path in paths}
     for path, data in contents.items():
-        place = _place(session, path)
+        place = place_of(session, path)
         if not place.is_file() or place.read_bytes() != data:
             raise Refused(
                 f"{path} isn't as it was applied, so it couldn't be restored",
                 hint="`headrace plan` shows what differs; apply it first",
             )
     return contents
-
-
-def _write(session: ProjectSession, contents: dict[str, bytes]) -> None:
-    for path, data in contents.items():
-        place = _place(session, path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
-
-
-def _place(session: ProjectSession, path: str) -> Path:
-    """Return where a file of the project is. Raise Refused if links lead it out of the project."""
-    place = session.root / safe_path(path)
-    if not place.parent.resolve().is_relative_to(session.root.resolve()):
-        raise Refused(f"{path} is behind a link that leads out of the project")
-    return place
 
 
 def _owners(session: ProjectSession, rows: Sequence[ComplexityRow]) -> list[str]:
@@ -187,7 +163,7 @@ def restore_files(
     """
     (row,) = versions(session, version)
     missing = _missing_files(session, row)
-    _write(session, missing)
+    write_files(session, missing)
     planned = plan(session.again(session.actor), progress=progress) if missing else None
     return PruneResponse(
         deleted=[],
@@ -236,18 +212,7 @@ def undo_prune(
             )
         return confirm(planned)
 
-    _write(session, missing)
-    done = False
-    try:
-        response = apply(session.again(session.actor), confirm=confirmed, progress=progress)
-        refused = response.refused
-        waits = refused is not None and refused.code == "needs_approval"
-        done = response.state in ("applied", "nothing") or waits
-        return response
-    finally:
-        if not done:
-            for path in missing:
-                _place(session, path).unlink(missing_ok=True)
+    return write_and_apply(session, missing, confirmed, progress)
 
 
 def _refuse_removed_data(session: ProjectSession, row: VersionRow) -> None:

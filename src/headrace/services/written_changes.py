@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from headrace.model import Refused
+from headrace.services.agreements import NEEDS_APPROVAL
 from headrace.services.apply import apply
-from headrace.services.changed_assets import text_of
 from headrace.services.plans import plan
 from headrace.services.project_paths import safe_path
 from headrace.services.responses import ApplyResponse, PlanResponse
@@ -26,25 +26,24 @@ def refuse_other_changes(session: ProjectSession, progress: Progress) -> None:
 
 def write_and_apply(
     session: ProjectSession,
-    contents: Mapping[str, bytes],
+    contents: Mapping[str, bytes | None],
     confirm: Callable[[PlanResponse], bool],
     progress: Progress,
     *,
-    reason: str,
+    reason: str = "",
     plan_id: str | None = None,
     keep: Sequence[str] = (),
 ) -> ApplyResponse:
-    """Write files and apply them; restore them unless the plan is applied or waits for approval.
+    """Write files and apply them; restore them unless they are applied or wait for approval.
 
-    Raise Refused if links lead a file out of the project, and whatever `confirm` raises.
+    Files without content are deleted. Raise Refused if links lead a file out of the project, and
+    whatever `confirm` raises.
     """
-    places = {path: _place(session, path) for path in contents}
-    before = {path: text_of(place).encode() for path, place in places.items()}
+    before = {path: _content(place_of(session, path)) for path in contents}
     opened = session.again(session.actor)
     done = False
     try:
-        for path, data in contents.items():
-            places[path].write_bytes(data)
+        write_files(session, contents)
         response = apply(
             opened,
             confirm=confirm,
@@ -54,18 +53,36 @@ def write_and_apply(
             reason=reason,
         )
         refused = response.refused
-        waits = refused is not None and refused.code == "needs_approval"
-        done = response.state == "applied" or waits
+        waits = refused is not None and refused.code == NEEDS_APPROVAL
+        done = response.state in ("applied", "nothing") or waits
         return response
     finally:
         opened.close()
         if not done:
             for path, data in before.items():
                 with suppress(OSError):
-                    places[path].write_bytes(data)
+                    write_files(session, {path: data})
 
 
-def _place(session: ProjectSession, path: str) -> Path:
+def write_files(session: ProjectSession, contents: Mapping[str, bytes | None]) -> None:
+    """Write files of the project, and delete those without content.
+
+    Raise Refused if links lead a file out of the project.
+    """
+    for path, data in contents.items():
+        place = place_of(session, path)
+        if data is None:
+            place.unlink(missing_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+
+
+def _content(place: Path) -> bytes | None:
+    return place.read_bytes() if place.exists() else None
+
+
+def place_of(session: ProjectSession, path: str) -> Path:
     """Return where a file of the project is. Raise Refused if links lead it out of the project."""
     place = session.root / safe_path(path)
     if not place.resolve().is_relative_to(session.root.resolve()):

@@ -136,6 +136,19 @@ def test_a_trigger_that_only_delays_is_taken_out(new: Project) -> None:
     new.refused("bottleneck", "morning-report", "dashboard")
 
 
+def test_a_trigger_is_taken_out_by_the_command_of_a_longer_window(new: Project) -> None:
+    """Would catch: a printed command that is refused, as it looks at fewer days than the page."""
+    _waiting(new, "{cron: '0 6 * * *'}")
+    later = ("--now", "2025-04-20T08:00+02:00")
+    assert new.json("bottleneck", *later)[0]["proposals"] == []
+    (proposal,) = new.json("bottleneck", "--window", "90d", *later)[0]["proposals"]
+    new.refused("bottleneck", "apply", "revenue", "--yes", *later, code=3)
+    _, *words = proposal["command"].split()
+    code, _, error = new.call(new.root, *words, *later)
+    assert (code, f"{' '.join(words)} --yes" in error) == (3, True)  # nobody can be asked
+    assert new.json(*words, "--yes", *later)["state"] == "applied"
+
+
 @pytest.mark.parametrize(
     ("cron", "days"),
     [("{cron: '0 6 * * *', catch_up: latest}", 6), ("{cron: '0 6 * * 1-5'}", 6), ("{cron: '0 6 * * *'}", 4)],

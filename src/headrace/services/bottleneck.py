@@ -73,6 +73,12 @@ def bottleneck(
         ]
 
 
+def removal_command(node: str, window: str) -> str:
+    """Return the command that takes out a trigger that is proposed for a window."""
+    option = [] if window == WINDOW else ["--window", window]
+    return command_line("bottleneck", "apply", node, *option)
+
+
 def _consumers(project: Project, consumer: str | None) -> list[str]:
     """Return the name if there is such a consumer; all names for None. Raise UnknownName."""
     if consumer is None:
@@ -154,7 +160,7 @@ class _Inquiry:
                     f" {wait.waits} of {len(waits)} obligations, {duration(wait.median_us)} as a"
                     " median, with all its inputs there; without the trigger it is computed then"
                 ),
-                command=command_line("bottleneck", "apply", wait.node),
+                command=removal_command(wait.node, self._window),
             )
             for wait in trigger_waits(segments, self._compiled.project.assets)
             if self._session.shows(wait.node)

@@ -10,12 +10,13 @@ from headrace.model.times import duration
 from headrace.plan import Compiled
 from headrace.services.bottleneck import bottleneck
 from headrace.services.changed_assets import compiled_with, text_of
-from headrace.services.parameters import Argument
+from headrace.services.parameters import Argument, Window
 from headrace.services.permissions import authorised
 from headrace.services.removed_fields import without_field
 from headrace.services.responses import ApplyResponse, PlanResponse
 from headrace.services.responses.advisor import DelayProposalRow
 from headrace.services.session import Progress, ProjectSession, usable
+from headrace.services.status_facts import WINDOW
 from headrace.services.written_changes import refuse_other_changes, write_and_apply
 
 BY_HAND = "edit its `trigger:`, then headrace plan"
@@ -26,18 +27,19 @@ def remove_trigger(
     session: ProjectSession,
     *,
     node: Annotated[str, Argument("ASSET", "an asset that `headrace bottleneck` proposes")],
+    window: Window = WINDOW,
     confirm: Callable[[PlanResponse], bool],
     progress: Progress,
 ) -> ApplyResponse:
     """Take the trigger of an asset out of its file, and apply that.
 
     The asset is computed as soon as its inputs are there, then. Only a trigger goes that
-    `bottleneck` proposes now. If the plan isn't confirmed, the file stays as it was.
+    `bottleneck` proposes now for the window. If the plan isn't confirmed, the file stays as it was.
 
-    Raise Refused for other triggers, for files with other changes, and for a trigger that can't be
-    taken out alone; whatever `confirm` raises.
+    Raise UsageError for an invalid window, Refused for other triggers, for files with other
+    changes, and for a trigger that can't be taken out alone; whatever `confirm` raises.
     """
-    proposal = _proposal(session, node)
+    proposal = _proposal(session, node, window)
     base = usable(session.declared_exactly(progress)[1])
     refuse_other_changes(session, progress)
     contents = _contents(session, base, base.project.assets[node])
@@ -51,13 +53,13 @@ def remove_trigger(
     )
 
 
-def _proposal(session: ProjectSession, node: str) -> DelayProposalRow:
-    for row in bottleneck(session):
+def _proposal(session: ProjectSession, node: str, window: str) -> DelayProposalRow:
+    for row in bottleneck(session, window=window):
         for proposal in row.proposals:
             if proposal.node == node:
                 return proposal
     raise Refused(
-        f"the trigger of {node[:60]} isn't proposed to go",
+        f"the trigger of {node[:60]} isn't proposed to go, by the waits of the last {window}",
         hint="headrace bottleneck lists waits for triggers, with a command for each that can go",
     )
 

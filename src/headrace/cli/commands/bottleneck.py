@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from headrace.cli.agreement import Yes
@@ -52,7 +53,7 @@ def bottleneck_command(
                 "name one consumer, or `apply` and one asset",
                 hint="headrace bottleneck [CONSUMER], bottleneck apply ASSET",
             )
-        return _apply(invocation, words[1], yes=yes)
+        return _apply(invocation, words[1], window, yes=yes)
     from headrace.services.bottleneck import bottleneck
 
     consumer = words[0] if words else None
@@ -60,19 +61,16 @@ def bottleneck_command(
     return 0
 
 
-def _apply(invocation: Invocation, node: str, *, yes: bool) -> int:
+def _apply(invocation: Invocation, node: str, window: str, *, yes: bool) -> int:
+    from headrace.services.bottleneck import removal_command
     from headrace.services.trigger_removal import remove_trigger
 
-    response = remove_trigger(
-        invocation.session,
-        node=node,
-        confirm=lambda plan: apply_page.confirm_apply(
-            invocation, plan, yes=yes, command=command_line("bottleneck", "apply", node, "--yes")
-        ),
-        progress=invocation.progress(),
+    return apply_page.apply_agreed(
+        invocation,
+        partial(remove_trigger, invocation.session, node=node, window=window),
+        yes=yes,
+        command=f"{removal_command(node, window)} --yes",
     )
-    invocation.show(response, apply_page.render_apply)
-    return 3 if response.state in apply_page.REFUSED_STATES else 0
 
 
 def _render(rows: list[BottleneckRow], page: CommandOutput) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from headrace.cli.agreement import Yes, can_ask
@@ -80,29 +81,20 @@ def complexity_command(
 def _prune(invocation: Invocation, ids: list[str], *, yes: bool) -> int:
     from headrace.services.pruning import apply_prune
 
-    response = apply_prune(
-        invocation.session,
-        ids=ids,
-        confirm=lambda plan: apply_page.confirm_apply(invocation, plan, yes=yes),
-        progress=invocation.progress(),
+    return apply_page.apply_agreed(
+        invocation, partial(apply_prune, invocation.session, ids=ids), yes=yes
     )
-    invocation.show(response, apply_page.render_apply)
-    return 3 if response.state in apply_page.REFUSED_STATES else 0
 
 
 def _undo(invocation: Invocation, version: str, *, yes: bool) -> int:
     from headrace.services.pruning import undo_prune
 
-    response = undo_prune(
-        invocation.session,
-        version=version,
-        confirm=lambda plan: apply_page.confirm_apply(
-            invocation, plan, yes=yes, command=command_line("complexity", "undo", version, "--yes")
-        ),
-        progress=invocation.progress(),
+    return apply_page.apply_agreed(
+        invocation,
+        partial(undo_prune, invocation.session, version=version),
+        yes=yes,
+        command=command_line("complexity", "undo", version, "--yes"),
     )
-    invocation.show(response, apply_page.render_apply)
-    return 3 if response.state in apply_page.REFUSED_STATES else 0
 
 
 def _render(response: ComplexityResponse, page: CommandOutput) -> None:

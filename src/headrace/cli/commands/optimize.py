@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 from headrace.cli.agreement import Yes
@@ -107,16 +108,12 @@ def _apply(invocation: Invocation, ids: list[str], *, yes: bool) -> int:
         raise UsageError("which finding is to be applied?", hint="headrace optimize apply ID")
     from headrace.services.optimize_apply import apply_findings
 
-    response = apply_findings(
-        invocation.session,
-        ids=ids,
-        confirm=lambda plan: apply_page.confirm_apply(
-            invocation, plan, yes=yes, command=command_line("optimize", "apply", *ids, "--yes")
-        ),
-        progress=invocation.progress(),
+    return apply_page.apply_agreed(
+        invocation,
+        partial(apply_findings, invocation.session, ids=ids),
+        yes=yes,
+        command=command_line("optimize", "apply", *ids, "--yes"),
     )
-    invocation.show(response, apply_page.render_apply)
-    return 3 if response.state in apply_page.REFUSED_STATES else 0
 
 
 def _check(

@@ -247,6 +247,17 @@ def test_a_file_with_another_content_is_named(bank: Project) -> None:
     assert b"C-77310" not in path.read_bytes()
 
 
+def test_a_pipe_in_place_of_a_file_is_named(bank: Project) -> None:
+    """Would catch: an erasure that waits forever to read what was put where its file was."""
+    path = bank.root / "out/people.csv"
+    path.unlink()
+    os.mkfifo(path)
+    places = of_export(erase(bank))
+    assert path.is_fifo() and places["books"]["action"] == "erased"
+    assert places["files"]["action"] == "kept"
+    assert "out/people.csv has another content than was exported" in places["files"]["why"]
+
+
 def test_a_folder_that_is_not_there_is_named(bank: Project) -> None:
     """Would catch: files on a disk that isn't mounted, which count as deleted; a folder that is
     made, and hides them when the disk is back."""

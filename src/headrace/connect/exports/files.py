@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -272,7 +273,7 @@ def _replaced_files(
                 raise unavailable(f"the folder of {file.label} isn't there: make it if it is empty")
             state = results[file.label] = _state_of(target)
             expected = (assignment.replaces.get(file.label), file.sha256)
-            if state is not None and _hash_of(target) not in expected:
+            if state is not None and not (_is_file(state) and _hash_of(target) in expected):
                 raise _another_content(assignment, file.label)
     return results
 
@@ -291,6 +292,11 @@ def _state_of(target: Path) -> _FileState | None:
     except FileNotFoundError:
         return None
     return status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_file(state: _FileState) -> bool:
+    """Whether it isn't a link, whose file would be left behind, or a pipe, which is never read."""
+    return stat.S_ISREG(state[0])
 
 
 def _another_content(assignment: Assignment, label: str) -> ExportFailed:

@@ -150,6 +150,28 @@ def test_oembed_answers_who_has_the_link(shop: Shop) -> None:
     assert shop.ask(f"/oembed?format=xml&url={quote(card, safe='')}").status == 501
 
 
+def test_oembed_knows_the_addresses_of_a_server_below_a_path(
+    tmp_path: Path,
+) -> None:
+    """Would catch: the printed address of a card that isn't known as one, because `url` of
+    `[serve]` has a path; a frame of another path of that server."""
+    root = project(tmp_path / "shop")
+    settings = (root / "headrace.toml").read_text(encoding="utf-8")
+    write(root / "headrace.toml", f'{settings}\n[serve]\nurl = "{SERVER}/data"\n')
+    headrace(root, "apply", "--yes", "--now", NOW)
+    card = response(root, "badge", "report")["card"]
+    assert card.startswith(f"{SERVER}/data/card/report?")
+    with opened(root) as door:
+
+        def oembed(url: str) -> Answer:
+            return ask(door.port, f"/oembed?url={quote(url, safe='')}")
+
+        source = re.search(r'src="([^"]+)"', oembed(card).json["html"])
+        assert source is not None and unescape(source[1]) == card
+        for other in ("/data/card/x/", "/datas/", "/other/", "/", "//", "/data/../data/"):
+            assert oembed(card.replace("/data/", other)).status == 404, other
+
+
 def test_the_command_prints_how_to_embed_it(shop: Shop) -> None:
     """Would catch: HTML that no page takes."""
     text = headrace(shop.root, "badge", "report")

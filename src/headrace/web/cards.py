@@ -127,21 +127,17 @@ class Cards:
         if request.query_params.get("format", "json") != "json":
             raise HttpProblem(501, "oEmbed is answered as JSON", "leave out `format`")
         address = request.query_params.get("url", "")[:ADDRESS_MAX]
-        name, signature = _card_of(address)
+        folder, name, signature = _card_of(address)
         response = await self._badges.shared(
             name, signature.get("until", ""), signature.get("link", "")
         )
-        here = {
-            request.headers.get("host", ""),
-            urlsplit((response and response.server) or "").netloc,
-        }
-        split = urlsplit(address)
-        if response is None or split.netloc not in here:
+        here = {request.headers.get("host", ""), _place_of((response and response.server) or "")}
+        if response is None or _place_of(folder) not in here:
             raise HttpProblem(
                 404, "the address isn't that of a card", "ask for the card of `headrace badge`"
             )
         query = f"?{urlencode(signature)}" if signature else ""
-        card = f"{split.scheme}://{split.netloc}{PATH}{quote(name, safe='')}{query}"
+        card = f"{folder}{PATH}{quote(name, safe='')}{query}"
         width, height = (
             _at_most(request.query_params.get(key, ""), most)
             for key, most in (("maxwidth", CARD_WIDTH), ("maxheight", CARD_HEIGHT))
@@ -156,16 +152,25 @@ class Cards:
         )
 
 
-def _card_of(address: str) -> tuple[str, dict[str, str]]:
-    """Return the consumer of a card's address, and its signature. Raise HttpProblem for others."""
+def _card_of(address: str) -> tuple[str, str, dict[str, str]]:
+    """Return what a card's address begins with, as `[serve] url`, its consumer and its signature.
+
+    Raise HttpProblem for other addresses.
+    """
     try:
         split = urlsplit(address)
     except ValueError:
         split = urlsplit("")
-    if split.scheme not in ("http", "https") or not split.path.startswith(PATH):
+    path, card, name = split.path.rpartition(PATH)
+    if split.scheme not in ("http", "https") or not card:
         raise HttpProblem(404, "the address isn't that of a card", "ask for /oembed?url=…/card/…")
     signature = {key: value for key, value in parse_qsl(split.query) if key in ("until", "link")}
-    return unquote(split.path.removeprefix(PATH)), signature
+    return f"{split.scheme}://{split.netloc}{path}", unquote(name), signature
+
+
+def _place_of(url: str) -> str:
+    """Return a URL without its scheme, which a proxy in between may have changed."""
+    return url.partition("://")[2]
 
 
 def _at_most(text: str, most: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runlab import Lab
+from runlab import ORDERS, Lab
 
 DAYS = [f"2025-01-{d:02d}" for d in range(1, 10)]
 """All that were due when the lab's clock stands still."""
@@ -292,3 +292,12 @@ def _one(
         ), (row, mails)
         assert ("all whom it affected" in mails[-1][1].lower()) == (not named)
     assert all(name in consumers for name in row["affected"]["consumers"])
+
+
+def test_a_step_of_one_row_is_a_row(lab: Lab) -> None:
+    """Would catch: `1 partition, 1 rows`."""
+    lab.deliver("2025-01-10", ["100,c1,1.50,2025-01-10"], ORDERS[0].replace("amount", "total"))
+    lab.now = datetime.fromisoformat("2025-01-11T06:00:00+00:00")
+    lab.tick()
+    steps = lab.headrace("fix", "INC-1", "--dry-run")["steps"]
+    assert [step["text"] for step in steps if step["act"] == "read"] == ["1 partition, 1 row"]

@@ -20,6 +20,7 @@ from headrace.services.responses.backfills import BackfillResponse
 from headrace.services.responses.incidents import IncidentRow
 from headrace.services.responses.repairs import FixResponse, FixStep
 from headrace.services.session import ProjectSession
+from headrace.slo.times import days
 from headrace.store.queries import quarantine
 from headrace.store.queries.incidents import Incident
 
@@ -169,8 +170,7 @@ def _step(planned: PlannedFix, act: RepairAction) -> Sequence[FixStep]:
             ends = f"; repairs {' and '.join(planned.how.together)}" if planned.how.together else ""
             text = f"{names}, from {planned.accepted.first} on{ends}"
             mapped = FixStep(act=act, what=planned.accepted.path.as_posix(), text=text)
-            count = len(planned.how.reread)
-            text = f"{count} {'partition' if count == 1 else 'partitions'}, {planned.rows:,} rows"
+            text = f"{days(len(planned.how.reread), 'partition')}, {days(planned.rows, 'row')}"
             return (mapped, FixStep(act="read", what=node, text=text))
         case RepairAction.BUILD:
             return _built(planned.project, planned.build) if planned.build is not None else ()
@@ -187,10 +187,7 @@ def _step(planned: PlannedFix, act: RepairAction) -> Sequence[FixStep]:
         case RepairAction.AGAIN:
             count = len(planned.how.again)
             named = ", ".join(planned.how.again[:NAMED_MAX]) + (" …" if count > NAMED_MAX else "")
-            text = (
-                f"{count} {'partition' if count == 1 else 'partitions'} again, from inputs or the"
-                f" kept raw bytes: {named}"
-            )
+            text = f"{days(count, 'partition')} again, from inputs or the kept raw bytes: {named}"
             again = FixStep(act=act, what=node, text=text, partitions=list(planned.how.again))
             return (*map(_given_up, planned.how.given_up), again)
         case RepairAction.RETRY:
@@ -210,6 +207,5 @@ def _built(project: Project, response: BackfillResponse) -> Sequence[FixStep]:
     if not rows:
         return ()
     counts = count_partitions(project, ((row.asset, row.partitions) for row in rows))
-    count = f"{counts.partitions:,} {'partition' if counts.partitions == 1 else 'partitions'}"
-    build = FixStep(act="build", what=counts.nodes, text=count)
+    build = FixStep(act="build", what=counts.nodes, text=days(counts.partitions, "partition"))
     return (build, FixStep(act="publish", what=response.publishes, text=response.reason))

@@ -43,8 +43,8 @@ def accessible(page: Page) -> None:
 
 
 def test_the_grid_has_the_filters_of_the_list_and_opens_attempts(site: Site) -> None:
-    """Would catch: filters that are lost between the two views, a cell that opens another run, or a
-    grid that only a mouse can use."""
+    """Would catch: filters that are lost between the two views, a cell that opens another run, a
+    grid that only a mouse can use, or days of which no month can be seen."""
     site.problems.clear()
     with site.page() as page:
         open_page(page, "/runs?owner=night")
@@ -58,6 +58,7 @@ def test_the_grid_has_the_filters_of_the_list_and_opens_attempts(site: Site) -> 
         expect(cell).to_have_text("F")
         assert cell.evaluate(COLOUR) == page.get_by_text("F", exact=True).last.evaluate(COLOUR)
         accessible(page)
+        _months_are_beside_the_names(page)
         cell.click()
         expect(page).to_have_url(re.compile(r"/runs/\d+\?attempt=\d+\.\d+$"))
         page.go_back()
@@ -83,8 +84,21 @@ def test_the_grid_has_the_filters_of_the_list_and_opens_attempts(site: Site) -> 
     assert [text for text in site.problems if "400" not in text] == []
 
 
+def _months_are_beside_the_names(page: Page) -> None:
+    grid = page.get_by_role("grid")
+    for width in (375, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.reload()
+        name, month = grid.locator("thead .name").last, grid.locator(".months span").last
+        expect(month).to_be_in_viewport(ratio=1)
+        beside, at = name.bounding_box(), month.bounding_box()
+        assert beside is not None and at is not None
+        assert at["x"] >= beside["x"] + beside["width"] and at["width"] > 15
+
+
 def test_a_run_shows_its_critical_path_and_slots(site: Site) -> None:
-    """Would catch: a path without a mark among the bars, or a chart without a table."""
+    """Would catch: a path without a mark among the bars, a chart without a table, or bars of no
+    width on a phone."""
     site.problems.clear()
     with site.page() as page:
         open_page(page, "/runs/1")
@@ -95,4 +109,7 @@ def test_a_run_shows_its_critical_path_and_slots(site: Site) -> None:
         lane = page.get_by_role("region", name="Slots and pools")
         expect(lane).to_be_visible()
         accessible(page)
+        page.set_viewport_size({"width": 375, "height": 800})
+        bar = page.get_by_role("img", name=re.compile("on the critical path")).first.bounding_box()
+        assert bar is not None and bar["width"] > 100
     assert site.problems == []

@@ -1,5 +1,5 @@
 import { useId } from "react";
-import { browserZone, chooseZone, useZone, type ZoneChoice } from "../parts/zone";
+import { chooseZone, useZone, type ZoneChoice } from "../parts/zone";
 
 /** In which time zone all times are shown; kept in this browser. */
 export function ZoneSwitch() {
@@ -18,8 +18,8 @@ export function ZoneSwitch() {
         value={choice}
         onChange={(event) => chooseZone(event.target.value as ZoneChoice)}
       >
-        <option value="project">{project}, project</option>
-        <option value="mine">{browserZone()}, mine</option>
+        <option value="project">Project time</option>
+        <option value="mine">My time</option>
         <option value="utc">UTC</option>
       </select>
     </>

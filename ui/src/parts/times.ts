@@ -76,3 +76,21 @@ export function zoneName(at: Date, zone?: string): string {
   });
   return format.formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? "";
 }
+
+export const MONTHS = [
+  "Jan",
+  "Feb",
+  "Mar",
+  "Apr",
+  "May",
+  "Jun",
+  "Jul",
+  "Aug",
+  "Sep",
+  "Oct",
+  "Nov",
+  "Dec",
+];
+
+/** The month of a date, short. */
+export const monthOf = (date: string): string => MONTHS[Number(date.slice(5, 7)) - 1] ?? "";

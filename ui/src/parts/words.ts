@@ -9,6 +9,9 @@ export function neededBy(needs: string): string {
   return needs.endsWith(" old") ? `at most ${needs}` : `by ${needs}`;
 }
 
+/** The windows of the past that a page offers. */
+export const WINDOWS = { "7d": "7 days", "30d": "30 days", "90d": "90 days", "365d": "a year" };
+
 /** A window as people say it: 30d → 30 days. */
 export function windowOf(window: string): string {
   return window.replace(/^(\d+)d$/, (_, days: string) => many(Number(days), "day"));

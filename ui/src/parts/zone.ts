@@ -16,7 +16,7 @@ export function chooseZone(choice: ZoneChoice): void {
   window.dispatchEvent(new Event(CHANGED));
 }
 
-export const browserZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
+const browserZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 /** The zone of a choice. */
 export function zoneOf(choice: ZoneChoice, project: string): string {

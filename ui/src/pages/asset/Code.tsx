@@ -143,10 +143,10 @@ function Runs({ name }: { name: string }) {
           setPartition(written.trim());
         }}
       >
-        <label className="row">
-          Partition
+        <label>
+          Partition{" "}
           <input
-            className="input"
+            className="input inline"
             placeholder="newest"
             maxLength={200}
             value={written}

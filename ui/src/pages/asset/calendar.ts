@@ -1,4 +1,6 @@
 // Where partitions lie in a calendar: days as weeks × weekdays, hours as days × hours, months as years × months.
+import { MONTHS, monthOf } from "../../parts/times";
+
 export type Position = { column: number; row: number };
 export type Calendar<R> = {
   cells: readonly { item: R; at: Position }[];
@@ -8,7 +10,6 @@ export type Calendar<R> = {
 
 const DAY_MS = 86_400_000;
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 type Grain = {
   pattern: RegExp;
@@ -25,7 +26,7 @@ const GRAINS: readonly Grain[] = [
     pattern: /^\d{4}-\d\d-\d\d$/,
     rows: WEEKDAYS,
     positionOf: (key) => ({ column: (days(key) - weekday(key)) / 7, row: weekday(key) }),
-    name: (key) => `${MONTHS[Number(key.slice(5, 7)) - 1] ?? ""} ${key.slice(0, 4)}`,
+    name: (key) => `${monthOf(key)} ${key.slice(0, 4)}`,
   },
   {
     pattern: /^\d{4}-\d\d-\d\dT\d\d/,

@@ -11,7 +11,7 @@ import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { addressOf } from "../../parts/addresses";
 import { formatDuration, roundIn } from "../../parts/durations";
-import { many, windowOf } from "../../parts/words";
+import { many, windowOf, WINDOWS } from "../../parts/words";
 import {
   causeAddress,
   eventsOf,
@@ -24,7 +24,6 @@ import {
 import "../../parts/filters.css";
 import "./bottleneck.css";
 
-const WINDOWS = { "7d": "7 days", "30d": "30 days", "90d": "90 days", "365d": "a year" };
 const WINDOW = "30d";
 type Regression = Row["regressions"][number];
 
@@ -111,14 +110,16 @@ function Consumer({ row }: { row: Row }) {
         </div>
       ))}
       {shares.length > 0 && (
-        <Table
-          label={`What ${row.consumer} waited for`}
-          columns={SHARES}
-          rows={shares}
-          keyOf={(share) =>
-            `${share.kind} ${share.group} ${share.node} ${share.owner} ${share.decider ?? ""}`
-          }
-        />
+        <div className="shares">
+          <Table
+            label={`What ${row.consumer} waited for`}
+            columns={SHARES}
+            rows={shares}
+            keyOf={(share) =>
+              `${share.kind} ${share.group} ${share.node} ${share.owner} ${share.decider ?? ""}`
+            }
+          />
+        </div>
       )}
       {smaller > 0 && shares.length > 0 && (
         <p className="body muted small">
@@ -163,7 +164,7 @@ const SHARES: readonly Column<Share>[] = [
   },
   {
     name: "Of the wait",
-    className: "share",
+    className: "bars",
     cell: (share) => (
       <div className="share-track">
         <span

@@ -66,7 +66,7 @@ function Counts({ kinds, document }: { kinds: readonly Kind[]; document: Documen
         {kinds.map(({ kind, title, rows }) => (
           <li key={kind}>
             <a href={`#${kind}`}>
-              <strong>{(document.counts[kind] ?? rows.length).toLocaleString("en")}</strong> {title}
+              {title} <strong>{(document.counts[kind] ?? rows.length).toLocaleString("en")}</strong>
             </a>
           </li>
         ))}

@@ -4,6 +4,7 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { Choice } from "../../parts/Choice";
 import { formatDuration } from "../../parts/durations";
+import { useFilters } from "../../parts/filters";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Select } from "../../parts/Select";
 import { Series } from "../../parts/Series";
@@ -56,15 +57,10 @@ function ByDay({ figure, usual }: { figure: string; usual: Group }) {
 }
 
 function OfOne({ document }: { document: Document }) {
-  const [params, setParams] = useSearchParams();
+  const { values, set } = useFilters(["of"]);
   const rows = document.rows.filter(({ values }) => values.some((value) => value !== null));
-  const row = rows.find((item) => item.of === params.get("of")) ?? worstOf(rows, document.unit);
+  const row = rows.find((item) => item.of === values.of) ?? worstOf(rows, document.unit);
   if (!row) return <Empty>Nothing has been counted in these days yet.</Empty>;
-  const choose = (of: string) =>
-    setParams((old) => ({ ...Object.fromEntries(old), of }), {
-      replace: true,
-      preventScrollReset: true,
-    });
   return (
     <>
       {rows.length > 1 && (
@@ -72,7 +68,7 @@ function OfOne({ document }: { document: Document }) {
           name="Name"
           value={row.of}
           choices={rows.map(({ of }) => [of, of] as const)}
-          choose={choose}
+          choose={(of) => set("of", of)}
           inline
         />
       )}

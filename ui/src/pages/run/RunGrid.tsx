@@ -16,15 +16,16 @@ import { Empty, Refusal } from "../../parts/Page";
 import { State, labelOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { useWidth } from "../../parts/useWidth";
+import { addressOf } from "../../parts/addresses";
 import { many } from "../../parts/words";
 import {
   BLOCK_ROWS,
   LETTERS,
-  addressOf,
+  attemptAddress,
   blocksOf,
   cellOf,
   cellText,
-  monthOf,
+  monthsOf,
   moved,
   type Cell,
   unpublished,
@@ -43,6 +44,8 @@ const HEAD_PX = 40;
 const NAME_PX = { wide: 240, narrow: 128 };
 const NARROW_PX = 640;
 const CELL_PX = { least: 18, most: 30 };
+/** The name of a month needs so much. */
+const MONTH_PX = 28;
 const MARGIN_ROWS = 5;
 const STEP_ROWS = 5;
 /** Whoever scrolls by more than so many rows at once doesn't read them: their cells come afterwards. */
@@ -134,7 +137,7 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Enter" && active.column >= 0) {
       const chosen = cellAt(active);
-      if (chosen) void navigate(addressOf(chosen));
+      if (chosen) void navigate(attemptAddress(chosen));
       return;
     }
     const next = moved(active, event.key, {
@@ -153,7 +156,7 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
     if (!place) return;
     setActive(place);
     const chosen = cellAt(place);
-    if (chosen) void navigate(addressOf(chosen));
+    if (chosen) void navigate(attemptAddress(chosen));
   };
   return (
     <>
@@ -204,17 +207,22 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
               }}
             >
               <thead>
+                <tr className="months" aria-hidden="true">
+                  <th className="name" />
+                  {monthsOf(days).map((month) => (
+                    <th key={month.first} colSpan={month.days}>
+                      {month.days * cellPx >= MONTH_PX && <span>{month.name}</span>}
+                    </th>
+                  ))}
+                </tr>
                 <tr aria-rowindex={1}>
                   <th scope="col" className="name">
                     Asset
                   </th>
-                  {days.map((day, column) => (
-                    <th
-                      key={day}
-                      scope="col"
-                      className={column === 0 || day.endsWith("-01") ? "begins" : undefined}
-                    >
-                      <DayLabel day={day} first={column === 0} />
+                  {days.map((day) => (
+                    <th key={day} scope="col">
+                      <span className="visually-hidden">{day}</span>
+                      <span aria-hidden="true">{Number(day.slice(-2))}</span>
                     </th>
                   ))}
                 </tr>
@@ -313,7 +321,7 @@ const GridLine = memo(function GridLine({ index, row, days, active }: LineProps)
       <th scope="row" className="name">
         {row ? (
           <Link
-            to={`/${row.kind === "export" ? "consumers" : "assets"}/${encodeURIComponent(row.node)}`}
+            to={addressOf(row.kind === "export" ? "consumer" : row.kind, row.node)}
             data-column={-1}
             tabIndex={active === -1 ? 0 : -1}
             title={row.owner ? `${row.node}, owner ${row.owner}` : row.node}
@@ -359,7 +367,7 @@ function Reading({ row, day, cell }: { row: Row | undefined; day?: string; cell:
           {cell && (
             <>
               {" "}
-              · <Link to={addressOf(cell)}>attempt {cell.attempt}</Link>
+              · <Link to={attemptAddress(cell)}>attempt {cell.attempt}</Link>
             </>
           )}
           {row.truncated && " · older attempts of this asset were left out: there are too many"}
@@ -370,18 +378,6 @@ function Reading({ row, day, cell }: { row: Row | undefined; day?: string; cell:
         </span>
       )}
     </p>
-  );
-}
-
-function DayLabel({ day, first }: { day: string; first: boolean }) {
-  return (
-    <>
-      <span className="visually-hidden">{day}</span>
-      <span className="day" aria-hidden="true">
-        {(first || day.endsWith("-01")) && <span className="month">{monthOf(day)}</span>}
-        {Number(day.slice(-2))}
-      </span>
-    </>
   );
 }
 
@@ -427,7 +423,7 @@ const COLUMNS: readonly Column<Cell>[] = [
     className: "number",
     cell: (cell) => (cell.partitions > 1 ? `${cell.count} of ${cell.partitions}` : "1"),
   },
-  { name: "Attempt", cell: (cell) => <Link to={addressOf(cell)}>{cell.attempt}</Link> },
+  { name: "Attempt", cell: (cell) => <Link to={attemptAddress(cell)}>{cell.attempt}</Link> },
 ];
 
 /** The rows that are in the page, as a table of what was attempted and not published. */
@@ -446,7 +442,7 @@ function AsTable({ days, rows }: { days: readonly string[]; rows: readonly Row[]
           columns={COLUMNS}
           rows={cells}
           keyOf={(cell) => `${cell.node} ${cell.day}`}
-          opens={addressOf}
+          opens={attemptAddress}
         />
       )}
       {open && !cells.length && (

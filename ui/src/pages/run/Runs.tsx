@@ -136,7 +136,7 @@ export function Runs() {
 
 function Views({ grid, choose }: { grid: boolean; choose: (view: string) => void }) {
   return (
-    <div className="row views" role="group" aria-label="View">
+    <div className="row" role="group" aria-label="View">
       {(
         [
           ["", "List"],

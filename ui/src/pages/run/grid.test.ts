@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { addressOf, blocksOf, cellOf, cellText, moved, unpublished } from "./grid";
+import { attemptAddress, blocksOf, cellOf, cellText, moved, unpublished } from "./grid";
 
 const row = {
   node: "a b",
@@ -19,7 +19,7 @@ describe("a cell of the grid", () => {
     // Would catch: "failed" of a day on which 1 of 24 hours failed.
     const cell = cellOf(row, 1);
     expect(cellText(cell)).toBe("failed, 2 of 3 partitions");
-    expect(cell && addressOf(cell)).toBe("/runs/7?attempt=1.2");
+    expect(cell && attemptAddress(cell)).toBe("/runs/7?attempt=1.2");
     expect(cellOf(row, 0)).toBeNull();
     expect(cellOf(row, -1)).toBeNull();
     expect(cellText(null)).toBe("nothing attempted");

@@ -1,5 +1,7 @@
 // What the grid of runs needs to know of its rows, cells and keys.
 import type { Schema } from "../../api/client";
+import { labelOf } from "../../parts/State";
+import { monthOf } from "../../parts/times";
 
 type Row = Schema["GridRow"];
 /** A cell by row and column, from 0; the column -1 is the asset's name. */
@@ -61,22 +63,24 @@ export function unpublished(row: Row, days: readonly string[]): Cell[] {
     .filter((cell) => cell !== null && cell.state !== "published") as Cell[];
 }
 
-export function addressOf(cell: Cell): string {
+export function attemptAddress(cell: Cell): string {
   return `/runs/${encodeURIComponent(cell.run)}?${new URLSearchParams({ attempt: cell.attempt })}`;
 }
 
 export function cellText(cell: Cell | null): string {
   if (!cell) return "nothing attempted";
-  const state = cell.state.replaceAll("_", " ");
+  const state = labelOf(cell.state);
   if (cell.partitions === 1) return state;
   return `${state}, ${cell.count} of ${cell.partitions.toLocaleString("en")} partitions`;
 }
 
-const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
-
-/** The month of a day, short. */
-export function monthOf(day: string): string {
-  return MONTHS[Number(day.slice(5, 7)) - 1] ?? "";
+/** The months of days in their order: the first day of each, its name, and how many days it has. */
+export function monthsOf(days: readonly string[]) {
+  return [...Map.groupBy(days, (day) => day.slice(0, 7)).values()].map(([first = "", ...rest]) => ({
+    first,
+    name: monthOf(first),
+    days: rest.length + 1,
+  }));
 }
 
 /** Where a key leads from a cell; null for other keys. */

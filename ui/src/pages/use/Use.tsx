@@ -8,7 +8,7 @@ import { Select } from "../../parts/Select";
 import { Table, type Column } from "../../parts/Table";
 import { formatDuration } from "../../parts/durations";
 import { Since, Time } from "../../parts/Time";
-import { many } from "../../parts/words";
+import { many, WINDOWS } from "../../parts/words";
 import "../../parts/filters.css";
 
 type Row = Schema["UseRow"];
@@ -21,7 +21,6 @@ type Used = {
   seconds: number;
   notes: string;
 };
-const WINDOWS = { "7d": "7 days", "30d": "30 days", "90d": "90 days", "365d": "a year" };
 type Order = { label: string; compare: (a: Used, b: Used) => number };
 const UNREAD: Order = {
   label: "unread and costly",

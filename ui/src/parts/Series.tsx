@@ -108,7 +108,7 @@ export function Series({
             y2={chart.y(expected)}
           />
         )}
-        <Events chart={chart} points={points} events={events} />
+        <Events chart={chart} points={points} events={events} width={width} />
         {chart.segments.map((segment) => (
           <polyline
             key={segment[0]?.index}
@@ -229,7 +229,12 @@ function Axes({ chart, points, width }: Drawn & { width: number }) {
 }
 
 /** Lines across the chart; their texts as far as there is room, all of them in the description. */
-function Events({ chart, points, events }: Drawn & { events: readonly Event[] }) {
+function Events({
+  chart,
+  points,
+  events,
+  width,
+}: Drawn & { events: readonly Event[]; width: number }) {
   const placed = events
     .map((event) => ({ ...event, at: points.findIndex(({ name }) => name === event.name) }))
     .filter(({ at }) => at >= 0)
@@ -238,8 +243,9 @@ function Events({ chart, points, events }: Drawn & { events: readonly Event[] })
   return placed.map((event) => {
     const x = chart.x(event.at);
     const half = (event.text.length * EVENT_LETTER_WIDTH) / 2;
-    const named = x - half >= free;
-    if (named) free = x + half;
+    const middle = Math.min(x, width - half);
+    const named = middle - half >= free;
+    if (named) free = middle + half;
     return (
       <g
         key={`${event.name} ${event.text}`}
@@ -248,7 +254,7 @@ function Events({ chart, points, events }: Drawn & { events: readonly Event[] })
       >
         <line x1={x} x2={x} y1={14} y2={chart.y(0)} />
         {named && (
-          <text x={x} y={10}>
+          <text x={middle} y={10}>
             {event.text}
           </text>
         )}

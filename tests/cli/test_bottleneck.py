@@ -111,13 +111,15 @@ def _waiting(project: Project, cron: str, *, days: int = 6) -> str:
 
 
 def test_a_trigger_that_only_delays_is_taken_out(new: Project) -> None:
-    """Would catch: a wait for nothing without a way to end it, and a change nobody agreed to."""
+    """Would catch: a wait for nothing without a way to end it, a command that doesn't work in the
+    reader's folder, and a change nobody agreed to."""
     now = _waiting(new, "{cron: '0 6 * * *'}")
     (row,) = new.json("bottleneck", "--now", now)
     (proposal,) = row["proposals"]
     assert (proposal["node"], proposal["owner"], proposal["waits"]) == ("revenue", "core", 6)
     assert proposal["median_s"] == pytest.approx(3600, abs=60)
-    assert proposal["command"] in new.text("bottleneck", "--now", now)
+    _, page, _ = new.call(new.root.parent, "bottleneck", "--project", "new", "--now", now)
+    assert f"\n  {proposal['command']} --project new\n" in page
     place = new.root / "assets/revenue.sql"
     text = place.read_text()
     assert new.call(new.root, "bottleneck", "apply", "revenue", "--now", now)[0] == 3

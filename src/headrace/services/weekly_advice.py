@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,6 +59,11 @@ class _Proposal(NamedTuple):
     stored: StoredTrial
     interval: Interval
 
+    @property
+    def findings(self) -> list[str]:
+        """The ids of the findings that go together, mostly one."""
+        return (self.stored.finding or "").split()
+
 
 class _Week:
     def __init__(
@@ -112,13 +117,13 @@ class _Week:
         """Yield the proven and measured changes that would save the most."""
         newest = _newest_by_finding(self._trials)
         proposals = [item for stored in newest for item in self._worth(stored)]
-        for item in heapq.nlargest(LINES_MAX, proposals, key=lambda each: each.seconds):
+        whole = _without_parts(proposals)
+        for item in heapq.nlargest(LINES_MAX, whole, key=lambda each: each.seconds):
             stored, interval = item.stored, item.interval
-            assert stored.finding is not None
             yield (
                 f"proposal: {stored.node} would save {self._amount(item.seconds)} a month, proven,"
                 f" and measured as faster by {-interval.high:g} to {-interval.low:g} %:"
-                f" {stored.change} ({command_line('optimize', 'apply', *stored.finding.split())})"
+                f" {stored.change} ({command_line('optimize', 'apply', *item.findings)})"
             )
 
     def _amount(self, seconds: float) -> str:
@@ -186,6 +191,12 @@ class _Week:
         node = self._compiled.nodes.get(stored.node)
         changed = stored.code_before != stored.code_after
         return changed and node is not None and node.fingerprint == stored.code_after
+
+
+def _without_parts(proposals: Sequence[_Proposal]) -> list[_Proposal]:
+    """Leave out the findings that another proposal applies together with others."""
+    together = [set(item.findings) for item in proposals]
+    return [item for item in proposals if not any(set(item.findings) < ids for ids in together)]
 
 
 def _newest_by_finding(stored: Iterable[StoredTrial]) -> list[StoredTrial]:

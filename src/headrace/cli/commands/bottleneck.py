@@ -104,7 +104,7 @@ def _render_consumer(row: BottleneckRow, page: CommandOutput) -> None:
         _render_regression(regression, page)
     for proposal in row.proposals:
         page.say(proposal.text, "warn")
-        page.say(proposal.command, "bold", indent=2)
+        page.command(proposal.command, indent=2)
 
 
 def _cells(share: DelayShareRow) -> list[str | StyledCell]:

@@ -141,11 +141,11 @@ def _render(rows: list[OptimizeRow], page: CommandOutput) -> None:
         return
     for row in open_rows:
         _render_row(row, page)
-    for command in dict.fromkeys(row.asset_command for row in open_rows if row.asset_command):
-        assets = {row.asset for row in open_rows if row.asset_command == command}
+    together = {row.asset: row.asset_command for row in open_rows if row.asset_command}
+    for asset, command in together.items():
         page.say()
-        page.say(f"all of {', '.join(sorted(filter(None, assets)))} at once:")
-        page.say(command, "bold", indent=2)
+        page.say(f"all of {asset} at once:")
+        page.command(command, indent=2)
     proven = sum(row.verdict == "proven" for row in open_rows)
     page.say()
     page.say(f"{plural(len(open_rows), 'finding')}, {proven} proven")

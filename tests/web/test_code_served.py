@@ -27,6 +27,22 @@ THREE = """from headrace import asset
 def third():
     yield {"n": 3}
 """
+CALLS = """from headrace import asset
+
+@asset(
+    owner="core",
+)
+def called():
+    return [{"n": 4}]
+
+@asset(
+    owner="core",
+)
+def calling():
+    return called()  # once
+
+NUMBER = 1
+"""
 MOVED = """
 @asset(owner="core", domain="pay")
 def fourth():
@@ -89,6 +105,17 @@ def test_a_file_that_declares_hidden_nodes_has_no_text(door: Opened) -> None:
         if status == 200:
             assert answer.json["hidden"] and answer.json["text"] is None
             assert answer.json["versions"] == [] and answer.json["difference"] is None
+
+
+def test_a_function_is_rendered_as_its_text(door: Opened) -> None:
+    """Would catch: its syntax tree as the code that runs, with functions of other assets."""
+    answer = door.get("/api/v1/render/third").json
+    assert (answer["body"], answer["file"]) == ("python", "assets/three.py")
+    assert answer["text"] == THREE.partition("\n\n")[2].rstrip()
+    write(door.root / "assets/calls.py", CALLS)
+    rendered = door.get("/api/v1/render/calling").json["text"]
+    assert rendered.startswith("@asset(") and rendered.endswith("return called()  # once")
+    (door.root / "assets/calls.py").unlink()
 
 
 def test_a_version_in_which_a_file_declared_a_hidden_node_has_no_text(door: Opened) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +18,7 @@ from headrace.model import (
     InputSpec,
     PartitionSpec,
     Project,
+    PythonBody,
     SqlBody,
     UsageError,
 )
@@ -164,7 +167,7 @@ def render(
         asset=name,
         partition=key,
         body=body_kind(asset),
-        text=_text(asset),
+        text=_text(session.root, asset),
         parameters=_parameters(compiled.project, asset, key),
         inputs=[
             _input(session, compiled.project, asset, key, spec)
@@ -198,12 +201,27 @@ def newest_key(session: ProjectSession, spec: PartitionSpec, timezone: str) -> s
     return ended
 
 
-def _text(asset: Asset) -> str:
+def _text(root: Path, asset: Asset) -> str:
     if isinstance(asset.body, SqlBody):
         return asset.body.text.strip("\n")
     if isinstance(asset.body, CommandBody):
         return " ".join(asset.body.command)
-    return asset.body.source or f"{asset.body.function} in {asset.body.file}"
+    return _function_text(root, asset.body)
+
+
+def _function_text(root: Path, body: PythonBody) -> str:
+    """Return the text of a function with its decorators; its name if the file can't be read."""
+    name = f"{body.function} in {body.file}"
+    try:
+        text = (root / body.file).read_text(encoding="utf-8")
+        statements = ast.parse(text).body
+    except (OSError, ValueError, SyntaxError):
+        return name
+    for item in statements:
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name == body.function:
+            first = min(part.lineno for part in (item, *item.decorator_list))
+            return "\n".join(text.split("\n")[first - 1 : item.end_lineno])
+    return name
 
 
 def _parameters(project: Project, asset: Asset, key: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from warm_fork_servers import headrace
 
 from headrace import __version__
 from headrace.cli.command_table import BY_NAME
+from headrace.services.examinations import FREE_BYTES_ENOUGH
 
 HERE = Path(__file__).parent
 FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
@@ -49,9 +50,12 @@ def test_commands_say_what_they_said(tmp_path: Path) -> None:
             _keep_state(root)
         shutil.rmtree(WRITTEN)
     kept = {path.stem: path.read_text(encoding="utf-8") for path in sorted(COMMANDS.glob("*.txt"))}
+    named = sorted(result | kept)
+    if shutil.disk_usage(root).free < FREE_BYTES_ENOUGH:
+        named.remove("doctor")  # which says so, and the transcript is of a machine with room
     differences = [
         line
-        for name in sorted(result | kept)
+        for name in named
         for line in _difference(name, kept.get(name, ""), result.get(name, ""))
     ]
     assert not differences, "\n".join(differences[:LINES_SHOWN])

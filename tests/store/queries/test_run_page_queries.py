@@ -40,7 +40,7 @@ def test_the_attempts_of_a_node_are_found_by_their_intervals(store: Store) -> No
         assert keyed.partitions == '["2025-01-02/café"]'
         assert [item.n for item in run_grid.between(tx, "whole", 50, 51, ALL)] == [1]
         assert run_grid.between(tx, "whole", 51, 60, ALL) == []
-        assert run_grid.newest(tx)[0] == ('["*"]', 50)
+        assert run_grid.newest(tx)[0] == ("whole", '["*"]', 50)
 
 
 def test_the_nodes_that_may_fit_are_found(store: Store) -> None:

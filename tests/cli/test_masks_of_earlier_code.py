@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clilab import Project
+
+from headrace.store.engines.sqlite import SqliteTransaction
 
 FILES = {
     "headrace.toml": '[project]\nname = "bank"\ntimezone = "UTC"\n[run]\nworkers = 1\n',
@@ -171,6 +176,50 @@ def test_columns_of_a_project_that_classifies_nothing_stay_as_they_are(
     assert [row.keys() for row in reader.rows("read", "codes")] == [
         {"day", "code", "account", "city"}
     ]
+
+
+def test_a_read_costs_the_same_however_many_versions_are_stored(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: the first read after an `apply` that looks through all versions."""
+    declared = [bank.root / "sources/people.yaml", bank.root / "assets/codes.sql"]
+    declared[0].write_text(declared[0].read_text().partition("columns:")[0])
+    changed(bank, PLAIN)
+    shutil.rmtree(bank.root / ".headrace")
+    bank.text("tick")
+    reader = Reader(bank, monkeypatch)
+    monkeypatch.setattr(f"{__name__}.CLEAR", "nothing")
+    few = _statements(reader, monkeypatch)
+    with contextlib.closing(sqlite3.connect(bank.root / ".headrace/state.db")) as state, state:
+        columns = "hash, manifest, compiled, ever_classified, applied_at, actor"
+        state.execute(
+            f"insert into version ({columns}) select {columns} from version, (with recursive n(i)"
+            " as (select 1 union all select i + 1 from n where i < 300) select i from n) where id ="
+            " (select max(id) from version)"
+        )
+        ((versions, classified),) = state.execute(
+            "select count(*), max(ever_classified) from version"
+        )
+    assert (versions > 300, classified) == (True, 0)
+    assert _statements(reader, monkeypatch) == few
+
+
+def _statements(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the statements on versions that a viewer's read sends to the state, in order."""
+    statements: list[str] = []
+    execute = SqliteTransaction.execute
+
+    def counting(tx: SqliteTransaction, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if "from version" in sql:
+            statements.append(sql)
+        return execute(tx, sql, parameters)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteTransaction, "execute", counting)
+        assert reader.rows("read", "codes")
+    assert any("ever_classified" in sql for sql in statements)
+    assert not any("id >=" in sql for sql in statements)
+    return statements
 
 
 def test_exports_leave_out_what_earlier_code_limited(bank: Project) -> None:

@@ -16,6 +16,7 @@ from headrace.model import Settings, StoreError
 from headrace.store import Store, migrations
 from headrace.store.database import upgrade
 from headrace.store.migrations import Migration
+from headrace.store.queries import applied_versions
 from headrace.store.transaction import Dialect
 
 Opened = Callable[..., Store]
@@ -86,6 +87,31 @@ def test_an_older_store_is_brought_up_to_date_by_who_may_write_only(
         opened(create=False)
     assert "added" in tables(opened())
     opened(create=False)
+
+
+@pytest.mark.parametrize(
+    ("versions", "classified"),
+    [([], False), ([b"\x00nothing"], False), ([b"\x00\xff\xc3classification", b"\x00"], True)],
+)
+def test_versions_of_an_older_store_are_searched_for_classifications_once(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, versions: list[bytes], *, classified: bool
+) -> None:
+    """Would catch: a classification of an older Headrace's versions that is forgotten, because it
+    isn't the newest version's or stands behind a zero byte."""
+    ours = migrations.known()
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "known", lambda: tuple(item for item in ours if item.number < 42))
+        store = opened()
+        with store.write(None) as tx:
+            for compiled in versions:
+                tx.execute(
+                    "insert into version (hash, manifest, compiled, applied_at, actor) values ('h',"
+                    " '{}', ?, 0, 'ann')",
+                    (compiled,),
+                )
+        store.close()
+    with opened().read() as tx:
+        assert applied_versions.ever_classified(tx) is classified
 
 
 @ONLY_SQLITE

@@ -38,8 +38,8 @@ class StoredVersions(NamedTuple):
     """Version → its code; None if it isn't stored any more."""
     since: Callable[[int], Sequence[int]]
     """Version → this version and all later ones, newest first."""
-    classifies: Callable[[int], bool]
-    """Whether a version may classify a column, told without decoding it."""
+    ever_classified: Callable[[], bool]
+    """Whether any version may classify a column."""
 
 
 class EarlierCode:
@@ -57,7 +57,7 @@ class EarlierCode:
     def look_for_classes(self, stored: StoredVersions) -> bool:
         """Return whether any version may classify a column; without one, nothing is limited."""
         if self.ever_classified is None:
-            self.ever_classified = any(stored.classifies(number) for number in stored.since(0))
+            self.ever_classified = stored.ever_classified()
         return self.ever_classified
 
     def limited(

@@ -25,6 +25,7 @@ from headrace.model.files import Content
 from headrace.model.nodes import PythonBody
 from headrace.model.partitions import WHOLE
 from headrace.plan import ChangeKind, Compiled
+from headrace.plan.column_limits import all_classified
 from headrace.plan.comparison import borrowed
 from headrace.plan.project_plan import KEPT, Plan, is_code, planned_steps, recorded
 from headrace.plan.steps import (
@@ -144,6 +145,7 @@ def apply(
         digest=digest,
         manifest=msgspec.json.encode(manifest).decode(),
         compiled=msgspec.msgpack.encode(compiled),
+        classifies=bool(all_classified(compiled.project)),
         plan_id=plan.plan_id,
         steps=msgspec.json.encode(planned_steps(plan)).decode(),
         actor=actor.id,

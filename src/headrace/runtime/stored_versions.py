@@ -29,5 +29,5 @@ def stored_versions(tx: Transaction, cache: Path | None) -> StoredVersions:
         partial(applied_versions.fingerprints, tx),
         load,
         partial(applied_versions.since, tx),
-        lambda version: b"classifi" in applied_versions.compiled(tx, version),
+        partial(applied_versions.ever_classified, tx),
     )

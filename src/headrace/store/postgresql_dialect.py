@@ -22,6 +22,7 @@ _TYPES = (
     (re.compile(r"\bblob\b"), "bytea"),
     (re.compile(r"\btext\b"), 'text collate "C"'),
 )
+_INSTR = re.compile(r"\binstr\((\w+), cast\(('[^']*') as blob\)\)")
 _TRIGGER = re.compile(r"create trigger (\w+)")
 _TRIGGERS = {
     "audit_in_order": (
@@ -79,7 +80,7 @@ def postgresql_ddl(statement: str) -> str:
             )
         return _TRIGGERS[trigger[1]]
     if not plain.lstrip().startswith(("create table", "alter table")):
-        return plain
+        return _INSTR.sub(r"position(\2::bytea in \1)", plain)
     for pattern, type_name in _TYPES:
         plain = pattern.sub(type_name, plain)
     return plain

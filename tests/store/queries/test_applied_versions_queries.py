@@ -23,12 +23,15 @@ STATES = (
 )
 
 
-def _add(tx: Transaction, number: int, manifest: str, actor: str) -> int:
+def _add(
+    tx: Transaction, number: int, manifest: str, actor: str, *, classifies: bool = False
+) -> int:
     return applied_versions.add_version(
         tx,
         digest=f"hash {number}",
         manifest=manifest,
         compiled=bytes([number]),
+        classifies=classifies,
         plan_id=f"plan {number}",
         steps="[]",
         actor=actor,
@@ -72,6 +75,23 @@ def test_versions_are_read_with_their_content(store: Store) -> None:
         assert applied_versions.file_changes(tx, "b.sql", 3) == [
             FileVersion(ids[1], 200, "bob", "b1", "plan 2"),
         ]
+
+
+def test_a_classification_is_remembered_by_all_later_versions(store: Store) -> None:
+    """Would catch: a classification that a later version forgets; a version without a record taken
+    for one that classifies nothing."""
+    with store.write(None) as tx:
+        assert not applied_versions.ever_classified(tx)
+        _add(tx, 1, "{}", "ann")
+        assert not applied_versions.ever_classified(tx)
+        _add(tx, 2, "{}", "ann", classifies=True)
+        assert applied_versions.ever_classified(tx)
+        _add(tx, 3, "{}", "ann")
+        assert applied_versions.ever_classified(tx)
+        tx.execute("update version set ever_classified = null where id > 1")
+        assert applied_versions.ever_classified(tx)
+        _add(tx, 4, "{}", "ann")
+        assert applied_versions.ever_classified(tx)
 
 
 def test_files_are_stored_once_by_their_content(store: Store) -> None:

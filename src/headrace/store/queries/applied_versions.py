@@ -108,6 +108,12 @@ def since(tx: Transaction, version_id: int) -> list[int]:
     return [number for (number,) in tx.execute(sql, {"id": version_id})]
 
 
+def ever_classified(tx: Transaction) -> bool:
+    """Return whether any version classifies a column, or may: a version without a record does."""
+    row = tx.execute("select ever_classified from version order by id desc limit 1").fetchone()
+    return row is not None and row[0] != 0
+
+
 def compiled(tx: Transaction, version_id: int) -> bytes:
     """Return the encoded project of a version; empty if the version isn't stored."""
     row = tx.execute("select compiled from version where id = :id", {"id": version_id}).fetchone()
@@ -176,22 +182,27 @@ def file_text(tx: Transaction, digest: str) -> str | None:
 # Only the leader writes these.
 
 
-def add_version(
+def add_version(  # noqa: PLR0913 - one parameter for each column
     tx: Transaction,
     *,
     digest: str,
     manifest: str,
     compiled: bytes,
+    classifies: bool,
     plan_id: str,
     steps: str,
     actor: str,
     now: int,
 ) -> int:
-    """Insert an applied version with its plan, and return its id."""
+    """Insert an applied version with its plan, and return its id.
+
+    `classifies`: whether it classifies a column.
+    """
+    ever = int(classifies or ever_classified(tx))
     cursor = tx.execute(
-        "insert into version (hash, manifest, compiled, plan_id, steps, applied_at, actor) values"
-        " (?, ?, ?, ?, ?, ?, ?)",
-        (digest, manifest, compiled, plan_id, steps, now, actor),
+        "insert into version (hash, manifest, compiled, ever_classified, plan_id, steps,"
+        " applied_at, actor) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        (digest, manifest, compiled, ever, plan_id, steps, now, actor),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid

@@ -14,6 +14,8 @@ from browser_lab import MARKUP, Site, axed, browser, open_page
 from playwright.sync_api import Locator, Page, expect
 from serve_lab import ME, deliver, headrace, project, response, serving, write
 
+from headrace.security.access import Identity, IdentityKind
+
 pytestmark = pytest.mark.timeout(300)
 NOW = "2025-03-05T08:00"
 DAYS = ("2025-03-01", "2025-03-02", "2025-03-03", "2025-03-04")
@@ -143,6 +145,61 @@ def test_files_with_errors_are_named_instead_of_a_plan(shop: tuple[Site, Path]) 
         edit(root, "selec", "select")
         page.get_by_role("button", name="Look again").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("Nothing to apply")
+
+
+RULE = """
+[[policy.rule]]
+name = "past"
+when = "owner:core"
+"""
+
+
+def test_a_plan_waits_for_the_approval_of_another_person(
+    shop: tuple[Site, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a button that applies what a rule holds back, that asks twice, or that doesn't
+    apply once another person has approved.
+    """
+    site, root = shop
+    settings = root / "headrace.toml"
+    settings.write_text(settings.read_text(encoding="utf-8") + RULE, encoding="utf-8")
+    headrace(root, "apply", "--yes")
+    edit(root, "sum(amount)", "sum(amount) * 2")
+    planned = response(root, "plan")["plan_id"]
+    with site.page() as page:
+        open_page(page, "/plan")
+        panel = page.get_by_role("region", name="Approval")
+        expect(panel).to_contain_text("owner:core")
+        expect(panel).to_contain_text("Nobody has asked for it yet")
+        assert axed(page) == []
+        page.get_by_role("button", name="Apply…").click()
+        button = dialog(page).get_by_role("button", name="Ask for approval")
+        expect(button).to_be_disabled()
+        dialog(page).get_by_label("Why").fill(MARKUP)
+        button.click()
+        expect(dialog(page)).to_contain_text("It waits for an approval.")
+        expect(dialog(page)).to_contain_text(MARKUP)
+        expect(dialog(page).get_by_role("button", name="Apply this")).to_have_count(0)
+        assert axed(page) == []
+        assert len(response(root, "versions")) == 2
+        dialog(page).get_by_role("link", name="Open approval A1").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Approval A1")
+
+        with monkeypatch.context() as patch:
+            bo = Identity(name="bo", kind=IdentityKind.LOCAL, subjects=frozenset({"user:bo"}))
+            patch.setattr("headrace.cli.invocation.local_actor", lambda: bo.name)
+            patch.setattr("headrace.security.access.local_identity", lambda: bo)
+            headrace(root, "approve", "A1", "--reason", "checked")
+        open_page(page, "/plan")
+        expect(page.get_by_role("region", name="Approval")).to_contain_text("approved")
+        page.get_by_role("button", name="Apply…").click()
+        dialog(page).get_by_label("Why").fill("approved by bo")
+        dialog(page).get_by_role("button", name="Apply this").click()
+        expect(dialog(page)).to_contain_text("Applied as version 3")
+        dialog(page).get_by_role("link", name="Audit entry").click()
+        expect(page.get_by_role("region", name="Entries")).to_contain_text("approved by bo")
+    assert applied(root) == planned
+    assert [problem for problem in site.problems if "409" not in problem] == []
 
 
 @pytest.fixture

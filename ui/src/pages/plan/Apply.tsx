@@ -1,11 +1,13 @@
-// A plan is agreed to by its id, and applied if it is still what would be done.
+// A plan is agreed to by its id, and applied if it is still what would be done and policy has its approvals.
 import { useId, useState } from "react";
+import { Link } from "react-router";
 import { useAct } from "../../api/acts";
 import type { Problem, Schema } from "../../api/client";
 import { Dialog } from "../../parts/Dialog";
 import { ActProgress } from "../../parts/ActProgress";
 import { Refusal } from "../../parts/Page";
 import { many } from "../../parts/words";
+import { useRequest } from "./Approval";
 import type { Row } from "./Plan";
 import { NeededBackfills } from "./tables";
 
@@ -19,16 +21,26 @@ type Props = {
   close: () => void;
 };
 const PLAN_CHANGED = "plan_changed";
+const NEEDS_APPROVAL = "needs_approval";
 
 export function Apply({ row, keep, changed, applied, close }: Props) {
   const { mutation, progress } = useAct<Applied>("/api/v1/apply");
   const [reason, setReason] = useState("");
   const fieldId = useId();
   const trimmed = reason.trim();
+  const request = useRequest(row.plan_id, row.approval !== null);
+  const approved = request?.state === "approved";
+  const asks = row.approval !== null && !approved;
+  const waits = asks && (mutation.error?.code === NEEDS_APPROVAL || request?.state === "open");
+  const reasoned = keep.length > 0 || row.approval !== null;
   const begin = () => {
-    const keepFields = keep.length ? { keep, reason: trimmed } : {};
+    const body = {
+      plan_id: row.plan_id,
+      ...(keep.length ? { keep } : {}),
+      ...(trimmed ? { reason: trimmed } : {}),
+    };
     const onError = (problem: Problem) => problem.code === PLAN_CHANGED && changed(problem);
-    mutation.mutate({ plan_id: row.plan_id, ...keepFields }, { onError });
+    mutation.mutate(body, { onError });
   };
   const closed = mutation.data ? applied : close;
   const footer = mutation.data ? (
@@ -42,14 +54,14 @@ export function Apply({ row, keep, changed, applied, close }: Props) {
         <button type="button" className="button" onClick={close}>
           {mutation.isPending ? "Close" : "Not now"}
         </button>
-        {!mutation.isPending && (
+        {!mutation.isPending && !waits && (
           <button
             type="button"
             className="button main"
-            disabled={keep.length > 0 && !trimmed}
+            disabled={reasoned && !trimmed}
             onClick={begin}
           >
-            Apply this
+            {asks ? "Ask for approval" : "Apply this"}
           </button>
         )}
       </span>
@@ -65,22 +77,25 @@ export function Apply({ row, keep, changed, applied, close }: Props) {
         <ActProgress progress={progress} />
       ) : mutation.data ? (
         <Done document={mutation.data} />
+      ) : waits ? (
+        <Waiting request={request} />
       ) : (
         <div className="stack">
           {mutation.error && <Refusal problem={mutation.error} />}
           <Effect row={row} />
-          {keep.length > 0 && (
-            <div>
-              <label htmlFor={fieldId}>Why published data of {keep.join(", ")} is kept</label>
-              <input
-                id={fieldId}
-                className="input"
-                value={reason}
-                required
-                onChange={(event) => setReason(event.target.value)}
-              />
-            </div>
-          )}
+          <div>
+            <label htmlFor={fieldId}>
+              {keep.length ? `Why published data of ${keep.join(", ")} is kept` : "Why"}
+              {reasoned ? "" : " (may be left out)"}
+            </label>
+            <input
+              id={fieldId}
+              className="input"
+              value={reason}
+              required={reasoned}
+              onChange={(event) => setReason(event.target.value)}
+            />
+          </div>
         </div>
       )}
     </Dialog>
@@ -103,6 +118,8 @@ function Effect({ row }: { row: Row }) {
           ? `${many(stale, "partition")}: ${row.stale.map((row) => row.node).join(", ")}`
           : "nothing"}
       </dd>
+      <dt>Approval</dt>
+      <dd>{row.approval ? `needed: ${row.approval.rule}` : "not needed"}</dd>
       <dt>Weakens</dt>
       <dd>
         {row.weakens.map((weaken) => `${weaken.node}: ${weaken.what}`).join("; ") || "no promise"}
@@ -112,6 +129,37 @@ function Effect({ row }: { row: Row }) {
       <dt>Owners</dt>
       <dd>{row.affects.owners.join(", ") || "nobody"}</dd>
     </dl>
+  );
+}
+
+/** The plan waits for other people. Whoever asked applies it here once they have agreed. */
+function Waiting({ request }: { request: Schema["ApprovalRow"] | undefined }) {
+  return (
+    <div className="stack" role="status">
+      <p>
+        <strong>It waits for an approval.</strong> Nothing is applied yet. Once it is approved,
+        apply it here; a changed plan needs another approval.
+      </p>
+      {request && (
+        <dl className="facts">
+          <dt>Asked by</dt>
+          <dd>
+            {request.asked_by}: {request.reason || "no reason given"}
+          </dd>
+          <dt>Needs</dt>
+          <dd>
+            {request.needs
+              .map((need) => `${need.text} (${need.given} of ${need.count} given)`)
+              .join("; ")}
+          </dd>
+        </dl>
+      )}
+      <p>
+        <Link to={request ? `/approvals/${encodeURIComponent(request.id)}` : "/approvals"}>
+          {request ? `Open approval ${request.id}` : "Open approvals"}
+        </Link>
+      </p>
+    </div>
   );
 }
 
@@ -139,6 +187,14 @@ function Done({ document }: { document: Applied }) {
         </p>
       ))}
       {document.backfills.length > 0 && <NeededBackfills rows={document.backfills} />}
+      {document.state === "applied" && document.version !== null && (
+        <p className="row">
+          <Link to={`/audit?${new URLSearchParams({ object: `version:${document.version}` })}`}>
+            Audit entry
+          </Link>
+          <Link to="/runs">Runs</Link>
+        </p>
+      )}
     </div>
   );
 }

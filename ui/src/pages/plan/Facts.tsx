@@ -1,7 +1,7 @@
 import { Link } from "react-router";
 import { Command } from "../../parts/Command";
 import { Panel } from "../../parts/Page";
-import { formatEstimate } from "../../parts/durations";
+import { formatDuration, formatEstimate } from "../../parts/durations";
 import { Time } from "../../parts/Time";
 import type { Row } from "./Plan";
 
@@ -55,6 +55,7 @@ export function Facts({ row }: { row: Row }) {
             </dd>
           </>
         )}
+        <Costs row={row} />
         {row.next && (
           <>
             <dt>Command</dt>
@@ -67,3 +68,44 @@ export function Facts({ row }: { row: Row }) {
     </Panel>
   );
 }
+
+/** Busy worker slots: of what is computed once, and of a month with the new code against now. */
+function Costs({ row: { compute, month } }: { row: Row }) {
+  return (
+    <>
+      {compute && (
+        <>
+          <dt>Compute time</dt>
+          <dd>
+            {compute.seconds === null ? "unknown" : formatDuration(compute.seconds)}
+            {money(compute.cost)}
+            <Unknown names={compute.unknown} why="until it has run" />
+          </dd>
+        </>
+      )}
+      {month && (
+        <>
+          <dt>A month</dt>
+          <dd>
+            {month.seconds === null
+              ? "unknown"
+              : `${formatDuration(Math.abs(month.seconds))} ${month.seconds <= 0 ? "less" : "more"}`}
+            {money(month.cost === null ? null : Math.abs(month.cost))}
+            <Unknown names={month.unknown} why="not measured" />
+          </dd>
+        </>
+      )}
+    </>
+  );
+}
+
+function Unknown({ names, why }: { names: readonly string[]; why: string }) {
+  if (!names.length) return null;
+  return (
+    <p className="muted small">
+      without {names.join(", ")}: {why}
+    </p>
+  );
+}
+
+const money = (cost: number | null) => (cost ? `, costs ${cost.toFixed(2)}` : "");

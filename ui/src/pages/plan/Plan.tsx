@@ -6,6 +6,8 @@ import type { Problem, Schema } from "../../api/client";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { many } from "../../parts/words";
 import { Apply } from "./Apply";
+import { ApprovalPanel } from "./Approval";
+import { Consequences } from "./Consequences";
 import { Facts } from "./Facts";
 import { KeepPublished } from "./KeepPublished";
 import {
@@ -145,6 +147,7 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
               <Steps rows={row.steps} />
             </Panel>
           )}
+          <Consequences row={row} />
           {row.weakens.length > 0 && (
             <Panel title="Weakened promises" aside={many(row.weakens.length, "promise")}>
               <Weakened rows={row.weakens} />
@@ -169,6 +172,7 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
           <Files rows={row.files} />
         </div>
         <div className="stack">
+          <ApprovalPanel row={row} />
           <Facts row={row} />
           <KeepPublished row={row} keep={keep} choose={choose} />
           {row.backfills.length > 0 && (

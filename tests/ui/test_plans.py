@@ -75,6 +75,8 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
             expect(steps.filter(has_text="invalidate")).to_contain_text(said)
         expect(page.get_by_role("region", name="Files")).to_contain_text(REVENUE)
         expect(page.get_by_role("region", name="Reach and cost")).to_contain_text("report")
+        difference = page.get_by_label(f"Difference of {REVENUE}")
+        expect(difference.locator(".added")).to_contain_text("sum(amount) * 2")
         assert axed(page) == []
         page.get_by_role("button", name="Apply…").click()
         expect(dialog(page)).to_contain_text(planned["plan_id"])
@@ -141,6 +143,7 @@ def test_files_with_errors_are_named_instead_of_a_plan(shop: tuple[Site, Path]) 
     with site.page() as page:
         open_page(page, "/plan")
         expect(page.get_by_role("alert")).to_contain_text(f"the project has 1 error: {REVENUE}:")
+        expect(page.get_by_role("region", name="Problems")).to_contain_text(f"{REVENUE}:")
         expect(page.get_by_role("button", name="Apply…")).to_have_count(0)
         edit(root, "selec", "select")
         page.get_by_role("button", name="Look again").click()

@@ -161,7 +161,7 @@ def _planned(
     kept_nodes = nodes_to_keep(session, keep, progress) if keep else ()
     files, compilation = session.declared_exactly(progress)
     compiled = usable(compilation)
-    base = _base(session)
+    base = compared_with(session)
     if against is not None:
         from headrace.services.git_revisions import compiled_at
 
@@ -206,7 +206,8 @@ def applied(session: ProjectSession) -> Base:
     return Base(session.compiled, session.store, session.version, called)
 
 
-def _base(session: ProjectSession) -> Base:
+def compared_with(session: ProjectSession) -> Base:
+    """Return what the files are compared with: production, or what is applied here."""
     if session.production is None or session.production.compiled is None:
         return applied(session)
     base = applied(session.production)

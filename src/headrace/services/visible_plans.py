@@ -59,7 +59,7 @@ class VisiblePlan:
         limited = msgspec.structs.replace(
             response,
             plan_id=None if beyond else response.plan_id,
-            files=[file for file in response.files if self._shows_file(file.path)],
+            files=[file for file in response.files if self.shows_file(file.path)],
             steps=[msgspec.structs.replace(row, n=n) for n, row in enumerate(steps, start=1)],
             changes=changes,
             affects=Affects(consumers=consumers, owners=self._owners(touched)),
@@ -106,7 +106,7 @@ class VisiblePlan:
         """Return how a plan differs from an earlier one, in visible files and of visible nodes."""
         if row is None:
             return None
-        files = [path for path in row.files if self._shows_file(path)]
+        files = [path for path in row.files if self.shows_file(path)]
         changed = [text for text in row.changed if self._may_tell(text)]
         return msgspec.structs.replace(row, files=files, changed=changed)
 
@@ -126,7 +126,7 @@ class VisiblePlan:
     def _about(self, rows: Iterable[R], node: Callable[[R], str]) -> list[R]:
         return [row for row in rows if self._shows(node(row))]
 
-    def _shows_file(self, path: str) -> bool:
+    def shows_file(self, path: str) -> bool:
         """Whether a file declares visible nodes only, and at least one."""
         names = self._declares.get(path, set())
         return bool(names) and self._shows(*names)

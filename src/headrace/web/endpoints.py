@@ -272,6 +272,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/search", "search", "catalog_search:search"),
     Get("/possible-acts", "possible_acts", "possible_acts:possible_acts"),
     Get("/plan", "plan", "plans:plan", of_files=True),
+    Get("/plan/code", "plan_code", "plan_code:plan_code", of_files=True),
+    Get("/validate", "validate", "validate:validate", of_files=True),
     Get("/versions", "versions", "ls:versions"),
     Get("/ls", "ls", "ls:ls", of_files=True),
     Get("/sessions", "sessions", "browser_sessions:list_sessions", of_files=True),

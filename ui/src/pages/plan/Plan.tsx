@@ -3,13 +3,16 @@ import { useState } from "react";
 import { useSearchParams } from "react-router";
 import { usePlan } from "../../api/acts";
 import type { Problem, Schema } from "../../api/client";
+import { useResponse } from "../../api/responses";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { many } from "../../parts/words";
 import { Apply } from "./Apply";
 import { ApprovalPanel } from "./Approval";
+import { PlannedCode } from "./CodeDifferences";
 import { Consequences } from "./Consequences";
 import { Facts } from "./Facts";
 import { KeepPublished } from "./KeepPublished";
+import { Problems } from "./Problems";
 import {
   Agreements,
   NeededBackfills,
@@ -22,6 +25,9 @@ import {
 } from "./tables";
 
 export type Row = Schema["PlanResponse"];
+
+/** No plan: the files have errors, or break a contract. */
+const REFUSED = 409;
 
 export function Plan() {
   usePageTitle("Plan");
@@ -85,9 +91,11 @@ function Unplanned({
   keep: string[];
   choose: (nodes: string[]) => void;
 }) {
+  const problems = useResponse("/api/v1/validate", {}, problem.status === REFUSED).data;
   return (
     <>
       <Refusal problem={problem} />
+      {problems && !problems.ok && <Problems document={problems} />}
       {keep.length > 0 && (
         <p>
           <button type="button" className="button" onClick={() => choose([])}>
@@ -169,6 +177,7 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
               <Code rows={row.changes} />
             </Panel>
           )}
+          {row.changes.length > 0 && <PlannedCode />}
           <Files rows={row.files} />
         </div>
         <div className="stack">

@@ -36,6 +36,7 @@ PAGES = (
     "/backfills/{plan}",
     "/contracts/{source}",
     "/plan",
+    "/dev",
     "/approvals",
     "/approvals/{approval}",
     "/checks",

@@ -13,6 +13,7 @@ from headrace.connect.connectors import connector_name, is_routed_by_rows
 from headrace.connect.patterns import compile_pattern
 from headrace.model import HeadraceError, Project, Source
 from headrace.model.file_names import visible_text
+from headrace.model.files import DECLARATION_FOLDERS
 from headrace.runtime.executors import Executor, LostWorker, News, ObservationFinished
 from headrace.runtime.folders import Folders
 from headrace.runtime.inotify import (
@@ -63,6 +64,16 @@ class WatchedFolder:
     def holds(self, folder: Path) -> bool:
         """Whether the watch covers this folder."""
         return folder == self.folder or (self.deep and folder.is_relative_to(self.folder))
+
+
+def declaration_folders(root: Path) -> dict[str, WatchedFolder]:
+    """Return the project's folder, and the folders with declarations that there are."""
+    folders = {
+        name: WatchedFolder(root / name, deep=True)
+        for name in DECLARATION_FOLDERS
+        if (root / name).is_dir()
+    }
+    return {"": WatchedFolder(root, deep=False), **folders}
 
 
 def place_of(root: Path, source: Source) -> WatchedFolder | None:

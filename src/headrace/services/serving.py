@@ -23,7 +23,6 @@ import msgspec
 from headrace.lake import catalog
 from headrace.model import HeadraceError, LeaseLost, Problem, Refused, StoreError
 from headrace.model.errors import StoreUnreachable
-from headrace.model.files import DECLARATION_FOLDERS
 from headrace.model.settings import PRODUCTION
 from headrace.plan import changes
 from headrace.plan.node_graph import NodeGraph
@@ -35,7 +34,7 @@ from headrace.runtime.leadership import Busy, Leadership
 from headrace.runtime.maintenance import SERVER_EVERY_SECONDS
 from headrace.runtime.observation_rounds import Rounds
 from headrace.runtime.runs import STANDING, LeaderCounters, News, RunRequest, RunResult
-from headrace.runtime.source_watch import FolderWatcher, WatchedFolder
+from headrace.runtime.source_watch import FolderWatcher, declaration_folders
 from headrace.security.audit import Actor, ActorType
 from headrace.security.state import open_state
 from headrace.services import backups
@@ -571,7 +570,7 @@ class Saves:
             self._apply(context)
         elif self._watch.changed():
             self._apply(context)
-        self._watch.watch(self._places())
+        self._watch.watch(declaration_folders(self._session.root))
         for run in list(self._runs):
             if (ended := leader.result(run)) is not None:
                 what = self._runs.pop(run)
@@ -582,15 +581,6 @@ class Saves:
         """Stop watching."""
         if self._watch is not None:
             self._watch.close()
-
-    def _places(self) -> dict[str, WatchedFolder]:
-        root = self._session.root
-        folders = {
-            name: WatchedFolder(root / name, deep=True)
-            for name in DECLARATION_FOLDERS
-            if (root / name).is_dir()
-        }
-        return {"": WatchedFolder(root, deep=False), **folders}
 
     def _apply(self, context: CommandContext) -> None:
         command_context = context.asked_by(self._session.actor, None)

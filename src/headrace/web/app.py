@@ -61,6 +61,7 @@ from headrace.web.project_reader import ProjectReader
 from headrace.web.provider_sign_in import CALLBACK_PATH, LOGOUT_PATH, ProviderEndpoints
 from headrace.web.read_server import ReadServer
 from headrace.web.row_responses import RowResponses
+from headrace.web.saved_files import SavedFiles
 from headrace.web.sign_in import PROVIDER_PATH, SIGN_IN_PATH, SignInEndpoints
 
 # The status page where the web UI isn't built: a table without any script.
@@ -392,6 +393,7 @@ def app(
             route(f"{PREFIX}/session", sign_in.own_session),
             route(f"{PREFIX}/session/end", sign_in.sign_out, "POST"),
             route(f"{PREFIX}/events", Events(reader, see_again).answer),
+            route(f"{PREFIX}/files/events", SavedFiles(Path(root), see_again).answer),
             route(f"{PREFIX}/acts/{{act}}", act_state_handler(reader, acts)),
             *(
                 route(item.path, handler(item), "GET" if isinstance(item, Get) else "POST")

@@ -54,6 +54,7 @@ PAGES = {
     "graph": Page(second=False),
     "calendar": Page(second=False),
     "plan": Page(second=False),
+    "dev": Page(second=False),
     "checks": Page(second=False),
     "use": Page(second=False),
     "bottleneck": Page(second=False),

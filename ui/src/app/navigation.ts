@@ -12,6 +12,7 @@ export const NAVIGATION: readonly Entry[] = [
   { path: "/sql", name: "SQL", key: "q", group: "Explore" },
   { path: "/backfills", name: "Backfills", key: "b", group: "Explore" },
   { path: "/plan", name: "Plan", key: "p", group: "Govern" },
+  { path: "/dev", name: "Dev", key: "d", group: "Govern" },
   { path: "/approvals", name: "Approvals", key: "o", group: "Govern" },
   { path: "/checks", name: "Checks", key: "h", group: "Govern" },
   { path: "/use", name: "Use", key: "u", group: "Govern" },

@@ -57,6 +57,7 @@ const pages: RouteObject[] = [
     path: "backfills/:plan",
     lazy: async () => ({ Component: (await import("../pages/backfill/Backfill")).Backfill }),
   },
+  { path: "dev", lazy: async () => ({ Component: (await import("../pages/dev/Dev")).Dev }) },
   { path: "plan", lazy: async () => ({ Component: (await import("../pages/plan/Plan")).Plan }) },
   {
     path: "checks",

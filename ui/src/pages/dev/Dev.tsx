@@ -1,0 +1,130 @@
+// What somebody saves, as it is saved: its problems, what it changes, and what an environment has computed of it.
+import { Link } from "react-router";
+import type { Schema } from "../../api/client";
+import { useResponse } from "../../api/responses";
+import { Empty, Heading, Loaded, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { Time } from "../../parts/Time";
+import { many } from "../../parts/words";
+import { CodeDifferences } from "../plan/CodeDifferences";
+import { Problems } from "../plan/Problems";
+import { Changes } from "../plan/tables";
+import { Result } from "./Result";
+import { useSavedFiles, type Follow } from "./useSavedFiles";
+
+type Planned = Schema["PlanResponse"];
+
+const RESULTS_MAX = 5;
+const PRODUCTION = "prod";
+/** Kinds of changes of nodes that have no data, or none any more. */
+const WITHOUT_RESULT: readonly string[] = ["removed"];
+
+export function Dev() {
+  usePageTitle("Dev");
+  const follow = useSavedFiles();
+  const validated = useResponse("/api/v1/validate", {});
+  const valid = validated.data?.ok === true;
+  const plan = useResponse("/api/v1/plan", {}, valid);
+  return (
+    <div className="stack">
+      <Heading
+        title={titleOf(validated.data, valid ? plan.data : undefined)}
+        subtitle={<Label follow={follow} plan={plan.data} />}
+      >
+        <Link className="button" to="/plan">
+          Plan
+        </Link>
+      </Heading>
+      <Loaded document={validated}>
+        {(document) => document.problems.length > 0 && <Problems document={document} />}
+      </Loaded>
+      {valid && plan.error && <Refusal problem={plan.error} />}
+      {valid && plan.data && !plan.error && <Changed plan={plan.data} />}
+    </div>
+  );
+}
+
+function titleOf(validated: Schema["ValidateResponse"] | undefined, plan: Planned | undefined) {
+  if (!validated) return "Dev";
+  const errors = validated.problems.filter((problem) => problem.severity === "error").length;
+  if (!validated.ok) return errors ? many(errors, "error") : "Errors in other files";
+  if (!plan) return "Dev";
+  return plan.changes.length ? many(plan.changes.length, "changed node") : "No changes";
+}
+
+function Label({ follow, plan }: { follow: Follow; plan: Planned | undefined }) {
+  return (
+    <span role="status">
+      {plan && `${plan.env}, compared with ${plan.against ?? "nothing"} · `}
+      {follow.savedAt !== null && (
+        <>
+          saved <Time at={new Date(follow.savedAt).toISOString()} />
+          {" · "}
+        </>
+      )}
+      {follow.connected ? "follows the files" : "connecting…"}
+    </span>
+  );
+}
+
+function Changed({ plan }: { plan: Planned }) {
+  const code = useResponse("/api/v1/plan/code", {}).data;
+  const isProduction = plan.env === PRODUCTION;
+  if (!plan.changes.length)
+    return (
+      <Panel title="Changes">
+        <Empty>
+          <strong>The files say what is applied.</strong> Save a file: its problems, its changes and
+          the differences of its text are shown here.
+        </Empty>
+      </Panel>
+    );
+  const nodes = plan.changes
+    .filter((change) => !WITHOUT_RESULT.includes(change.change))
+    .map((change) => change.node);
+  return (
+    <>
+      {isProduction ? (
+        <p className="notice">
+          This server doesn’t compute what you save. <code>headrace dev</code> does, in an
+          environment.
+        </p>
+      ) : (
+        plan.steps.length > 0 && (
+          <p className="notice">
+            The saved files aren’t applied in {plan.env}: <code>headrace dev</code> applies each
+            valid save, <Link to="/plan">Plan</Link> applies them now.
+          </p>
+        )
+      )}
+      <Panel title="Changes" aside={many(plan.changes.length, "change")}>
+        <Changes rows={plan.changes} />
+        <Reached plan={plan} />
+      </Panel>
+      {code && <CodeDifferences document={code} />}
+      {!isProduction &&
+        [...new Set(nodes)]
+          .slice(0, RESULTS_MAX)
+          .map((node) => (
+            <Result
+              key={node}
+              name={node}
+              version={plan.base_version}
+              difference={plan.diff?.find((row) => row.node === node)}
+            />
+          ))}
+    </>
+  );
+}
+
+/** Whom the changes reach, and the graph around each changed node. */
+function Reached({ plan }: { plan: Planned }) {
+  const { consumers, owners } = plan.affects;
+  return (
+    <dl className="facts body">
+      <dt>Consumers</dt>
+      <dd>{consumers.join(", ") || "none"}</dd>
+      <dt>Owners</dt>
+      <dd>{owners.join(", ") || "nobody"}</dd>
+    </dl>
+  );
+}

@@ -18,8 +18,8 @@ from headrace.advisor.delays import (
     percents,
 )
 from headrace.ledger.account import Ledger
-from headrace.ledger.claims import NOT_BEGUN, TRIGGER_AWAITED
-from headrace.ledger.segments import Segment, SegmentKind
+from headrace.ledger.claims import NOT_BEGUN
+from headrace.ledger.segments import TRIGGER_AWAITED, Segment, SegmentKind
 from headrace.slo.declared_promises import NodeTraits
 
 HOUR = 3_600_000_000

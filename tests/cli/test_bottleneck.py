@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 
 import pytest
 from clilab import GOOD, Project
+
+from headrace.incidents.digest import DigestAudience
+from headrace.model.intervals import to_us
+from headrace.services.consumer_history import ConsumerHistoryQuery, consumer_history
+from headrace.services.session import ProjectSession
+from headrace.services.weekly_advice import week_lines
 
 
 def test_shares_add_up_to_the_ledgers_of_why(shop: Project) -> None:
@@ -108,6 +115,40 @@ def _waiting(project: Project, cron: str, *, days: int = 6) -> str:
             now = f"2025-03-0{day + 1}T{time}+01:00"
             project.call(project.root, "tick", "--now", now)
     return f"2025-03-0{days + 1}T08:00+01:00"
+
+
+def test_all_views_count_the_wait_for_a_trigger_as_its_owners(new: Project) -> None:
+    """Would catch: an hour before its cron that `why` calls Headrace's and `bottleneck` the
+    asset's owner's, and a page, a digest or JSON that adds up another way."""
+    now = _waiting(new, "{cron: '0 6 * * *'}", days=2)
+    ledger = new.json("why", "morning-report@2025-03-02", "--now", now)
+    scheduled = [row for row in ledger["segments"] if row["kind"] == "schedule"]
+    (waited,) = [row for row in scheduled if not row["overhead"]]
+    assert (waited["node"], waited["note"]) == ("revenue", "waited for its trigger: 0 6 * * *")
+    seconds = pytest.approx(3600, abs=60)
+    shares = {(row["owner"], row["kind"]): row["seconds"] for row in ledger["shares"]}
+    assert shares["core", "schedule"] == waited["seconds"] == seconds
+    late = sum(row["seconds"] for row in scheduled if row["overhead"])
+    assert ledger["overhead"]["schedule"] == pytest.approx(late)
+    assert ledger["overhead_seconds"] < 60
+    assert "it waited for a trigger for" in ledger["said"]
+    assert "waited for a trigger" in new.text("why", "morning-report@2025-03-02", "--now", now)
+    (row,) = new.json("bottleneck", "--now", now)
+    shares = {share["group"]: share for share in row["shares"]}
+    assert shares["trigger"]["owner"] == "core"
+    assert shares["trigger"]["seconds"] == pytest.approx(2 * 3600, abs=120)
+    assert sum(share["seconds"] for share in row["shares"] if share["owner"] == "headrace") < 120
+    session = ProjectSession.open(new.root, "prod", now, "tester")
+    page = consumer_history(session, "morning-report", ConsumerHistoryQuery())
+    (newest,) = [each for each in page.deliveries if each.interval == "2025-03-02"]
+    on_page = {(part.kind, part.owner, part.overhead): part.seconds for part in newest.segments}
+    assert on_page["schedule", "core", False] == waited["seconds"]
+    with session.store.read() as tx:
+        until_us = to_us(datetime.fromisoformat(now))
+        audience = DigestAudience(frozenset({"core"}), frozenset({"morning-report"}))
+        text = " ".join(week_lines(tx, session.compiled, audience, until_us, until_us))
+    assert "waiting for the time of a trigger took" in text
+    assert "all of it at revenue (core)" in text
 
 
 def test_a_trigger_that_only_delays_is_taken_out(new: Project) -> None:

@@ -268,6 +268,26 @@ def test_what_is_of_the_partition_explains_its_wait_first() -> None:
         assert (source.kind, source.incident) == ("source", told)
 
 
+def test_an_outage_after_the_time_of_a_trigger_is_not_its_owners() -> None:
+    """Would catch: a server that was down when the cron fired, charged to who declared the cron."""
+    rows = Rows(attempt(1, "published", 80, 80, 90, run_us=10, asked_us=70))
+    stay = Stay(
+        node=NODE, partition="*", from_us=0, to_us=90, final=(1, 1), triggered="x", fires_us=30
+    )
+    for fires_us, expected in (
+        (30, [(30, True), (40, False), (10, False)]),
+        (-5, [(70, False), (10, False)]),
+        (None, [(80, True)]),
+    ):
+        fired = msgspec.structs.replace(stay, fires_us=fires_us)
+        segments = divided(DelayClaims(fired, rows).all(), 0, 90, NODE, "*")
+        waits = [(item.us, item.awaits_trigger) for item in segments if item.kind == "schedule"]
+        assert waits == expected
+        assert all(
+            item.overhead != item.awaits_trigger for item in segments if item.kind == "schedule"
+        )
+
+
 def test_only_a_slot_makes_a_queue_ours() -> None:
     """Would catch: the room in a pool, which somebody declared, told as our overhead."""
     rows = Rows(attempt(1, "published", 0, 60, 100, run_us=20))

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.ledger.account import Ledger, share_of
-from headrace.ledger.claims import TRIGGER_AWAITED
 from headrace.ledger.segments import PEOPLE, Segment, SegmentKind
 from headrace.model.causes import DATA_CAUSES, CauseKind
 from headrace.slo.declared_promises import NodeTraits
@@ -125,18 +124,13 @@ def group_of(segment: Segment, facts: DelayFacts) -> DelayGroup:
         return DelayGroup.QUALITY
     if segment.kind in _REPAIRED and (incident := facts.incidents.get(segment.incident)):
         return DelayGroup.QUALITY if incident.kind in QUALITY_CAUSES else DelayGroup.REPAIR
-    if segment.kind is SegmentKind.SCHEDULE:
-        return _schedule_group(segment)
+    if segment.awaits_trigger:
+        return DelayGroup.TRIGGER
     if segment.kind is SegmentKind.QUEUE:
         return DelayGroup.HEADRACE if segment.free else DelayGroup.CAPACITY
     if segment.kind is SegmentKind.RUN:
         return DelayGroup.INGEST if segment.node in facts.sources else DelayGroup.COMPUTE
     return _GROUPS.get(segment.kind, DelayGroup.HEADRACE)
-
-
-def _schedule_group(segment: Segment) -> DelayGroup:
-    awaited = segment.note.startswith(TRIGGER_AWAITED)
-    return DelayGroup.TRIGGER if awaited else DelayGroup.HEADRACE
 
 
 def _node(segment: Segment, facts: DelayFacts) -> str:
@@ -150,13 +144,8 @@ def _node(segment: Segment, facts: DelayFacts) -> str:
 
 
 def _owner(segment: Segment, group: DelayGroup, node: str, facts: DelayFacts) -> str:
-    """Return who is responsible, as in `why`; of data quality always the owner of the data.
-
-    The time of a trigger is that of the asset's owner, who declared it.
-    """
+    """Return who is responsible, as in `why`; of data quality always the owner of the data."""
     owners = {number: incident.owner for number, incident in facts.incidents.items()}
-    if group is DelayGroup.TRIGGER:
-        return facts.traits.get(node, NodeTraits()).owner
     if group is not DelayGroup.QUALITY:
         return share_of(segment, facts.traits, owners).owner
     return owners.get(segment.incident) or facts.traits.get(node, NodeTraits()).owner

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from headrace.ledger.claims import TRIGGER_AWAITED
-from headrace.ledger.segments import Segment, SegmentKind
+from headrace.ledger.segments import TRIGGER_AWAITED, Segment
 from headrace.model import Asset
 
 WAITS_LEAST = 5
@@ -53,8 +52,7 @@ def _awaited(wait: Sequence[Segment], crons: Mapping[str, str | None]) -> Counte
     awaited: Counter[str] = Counter()
     for segment in wait:
         cron = crons.get(segment.node)
-        scheduled = segment.kind is SegmentKind.SCHEDULE
-        if cron and scheduled and segment.note == f"{TRIGGER_AWAITED}: {cron}":
+        if cron and segment.awaits_trigger and segment.note == f"{TRIGGER_AWAITED}: {cron}":
             awaited[segment.node] += segment.us
     return awaited
 

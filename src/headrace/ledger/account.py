@@ -220,8 +220,8 @@ _Key = TypeVar("_Key")
 class Share(NamedTuple):
     """Who is responsible for a part of a wait.
 
-    `kind` is set for time that the owner could have ended with one command, and for Headrace's
-    queue while no slot was free, which isn't its overhead.
+    `kind` is set for time that the owner could have ended with one command, for waits for a trigger
+    that the owner declared, and for Headrace's queue while no slot was free, which isn't overhead.
     """
 
     owner: str
@@ -535,6 +535,8 @@ def share_of(
         return Share(segment.decider, segment.kind)
     if segment.lacking:
         return Share(_owner(segment.lacking, declared))
+    if segment.awaits_trigger:
+        return Share(_owner(segment.node, declared), segment.kind)
     if segment.incident in incidents and (
         segment.kind in PEOPLE or segment.kind in (SegmentKind.SOURCE, SegmentKind.RETRY)
     ):

@@ -18,7 +18,7 @@ from headrace.ledger.records import (
     LedgerRecords,
     Try,
 )
-from headrace.ledger.segments import Segment, SegmentKind
+from headrace.ledger.segments import TRIGGER_AWAITED, Segment, SegmentKind
 from headrace.model.policy import EXPIRES_US
 from headrace.slo.blockage import short_reason
 from headrace.slo.declared_promises import NodeTraits
@@ -48,8 +48,6 @@ NOBODY_OBSERVED = "not observed since it was expected"
 BETWEEN = "came in this time, not observed yet"
 """For a delivery that the observation before it missed, whatever time its file claims."""
 ELSEWHERE = "delivered, and looked for in another place, as the project declared it"
-TRIGGER_AWAITED = "waited for its trigger"
-"""How the note of a segment begins in which a node waited for the time of its own trigger."""
 NOT_BEGUN = "not begun"
 """For work that could have been queued but wasn't."""
 DELIVERY_GONE = "when it was delivered isn't kept any more"
@@ -80,6 +78,8 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     """For a source's interval: when its delivery was promised."""
     triggered: str = ""
     """The trigger, if it doesn't start as soon as its inputs are ready."""
+    fires_us: int | None = None
+    """When the trigger first released the partition; None if only events or people fire it."""
     queues: Queues | None = None
     missed: tuple[tuple[str, str, int], ...] = ()
     """Optional inputs missing at the start: node, partition, and promised time."""
@@ -515,8 +515,9 @@ class DelayClaims:
     def _of_the_queue(self) -> Iterator[Segment]:
         """Claim a ready partition's wait for capacity, since a leader could have started it."""
         queues = self._stay.queues
-        if queues is None or self._stay.triggered or (self._stay.is_source and not self._arrivals):
+        if queues is None or (self._stay.is_source and not self._arrivals):
             return
+        released_us = self._released_us()
         if self._tries and (self._tries[-1].is_open or self._lasting(self._tries[-1])):
             return
         ready = [item.finished_us or 0 for item in self._tries[-1:]] + [
@@ -524,7 +525,7 @@ class DelayClaims:
         ]
         yield self._claim(
             SegmentKind.QUEUE,
-            max([queues.since_us, self._could_begin_us(), *ready]),
+            max([queues.since_us, self._could_begin_us(), released_us, *ready]),
             self._stay.to_us,
             queues.note[:200],
         )
@@ -535,13 +536,27 @@ class DelayClaims:
         if not known or (self._stay.is_source and not self._arrivals and not self._tries):
             return
         first = self._tries[0] if self._tries else None
-        requested_us = first.asked_us if first is not None and not self._stay.triggered else None
-        note = f"{TRIGGER_AWAITED}: {self._stay.triggered}" if self._stay.triggered else NOT_BEGUN
+        requested_us = first.asked_us if first is not None else None
         for begins, ends in self._unseen():
+            released_us = min(ends, self._released_us())
+            if begins < released_us:
+                note = f"{TRIGGER_AWAITED}: {self._stay.triggered}"
+                yield self._claim(SegmentKind.SCHEDULE, begins, released_us, note)
+                begins = released_us  # noqa: PLW2901 - what is left of it
             if requested_us is not None and begins < requested_us < ends:
                 yield self._claim(SegmentKind.SCHEDULE, begins, requested_us, "nothing ran")
                 begins = requested_us  # noqa: PLW2901 - what is left of it
-            yield self._claim(SegmentKind.SCHEDULE, begins, ends, note)
+            yield self._claim(SegmentKind.SCHEDULE, begins, ends, NOT_BEGUN)
+
+    def _released_us(self) -> int:
+        """Return until when its own trigger kept the partition from starting.
+
+        That is the beginning of the stay without a trigger, and its end if nothing but an event or
+        a person fires the trigger.
+        """
+        if not self._stay.triggered:
+            return self._stay.from_us
+        return self._stay.to_us if self._stay.fires_us is None else self._stay.fires_us
 
     def _unseen(self) -> Iterator[tuple[int, int]]:
         """Yield the stay without the time before deliveries were observed.

@@ -24,6 +24,9 @@ from headrace.ledger.segments import (
     merged,
     unattributed,
 )
+from headrace.model.intervals import bounds_us
+from headrace.model.partitions import SEPARATOR
+from headrace.scheduler.gates import fires_by_time, next_firing
 from headrace.slo.blockage import promised_by
 from headrace.slo.declared_promises import WHOLE, Node, NodeTraits
 
@@ -271,6 +274,7 @@ class Path:
             final=None if final is None else final.id,
             traits=self._traits.get(place.node, NodeTraits()),
             triggered=text,
+            fires_us=None if node is None else self._fires_us(node, place.partition, from_us),
             promised_us=None if node is None else promised_by(node, place.partition),
             queues=self._queues(place, from_us) if final is None else None,
             missed=tuple((*ref, until) for ref, until in self._inputs.missed(place, begun_us))
@@ -280,6 +284,20 @@ class Path:
             if self._again or (place.partition == WHOLE and not _is_source(node))
             else 0,
         )
+
+    def _fires_us(self, node: Node, partition: str, from_us: int) -> int | None:
+        """Return when a node's trigger first released a partition that was ready at `from_us`.
+
+        A firing between the interval's end and that time counts; a recomputation needs a later one.
+        None without a trigger that fires by time.
+        """
+        if node.trigger is None or not fires_by_time(node.trigger):
+            return None
+        ended_us = from_us
+        if node.partition.grain is not None and not self._again:
+            time_key = partition.partition(SEPARATOR)[0]
+            ended_us = bounds_us(time_key, node.partition.grain, node.timezone)[1]
+        return next_firing(node.trigger, min(from_us, ended_us) - 1)
 
     def _queues(self, place: PartitionRef, from_us: int) -> Queues | None:
         """Return what the partition waits for now although it could start."""

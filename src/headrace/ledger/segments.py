@@ -50,12 +50,15 @@ OVERHEAD = frozenset(
         SegmentKind.UNATTRIBUTED,
     }
 )
-"""Kinds that are Headrace's overhead; the queue is overhead only while a slot was free."""
+"""Kinds that are Headrace's overhead; the queue is overhead only while a slot was free, and the
+schedule only if no trigger was waited for."""
 WORK = frozenset({SegmentKind.RUN, SegmentKind.EXPORT})
 PEOPLE = frozenset({SegmentKind.HOLD, SegmentKind.APPROVAL, SegmentKind.PAUSED})
 """Kinds that wait for a person."""
 
 
+TRIGGER_AWAITED = "waited for its trigger"
+"""How the note of a segment begins in which a node waited for its own trigger."""
 UNKNOWN = "nothing is known of this time"
 """The note of time without a claim."""
 
@@ -97,7 +100,14 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def overhead(self) -> bool:
         """Whether it is Headrace's overhead."""
+        if self.awaits_trigger:
+            return False
         return self.kind in OVERHEAD or (self.kind is SegmentKind.QUEUE and self.free)
+
+    @property
+    def awaits_trigger(self) -> bool:
+        """Whether the node waited for its own trigger: the time of the owner who declared it."""
+        return self.kind is SegmentKind.SCHEDULE and self.note.startswith(TRIGGER_AWAITED)
 
 
 def divided(

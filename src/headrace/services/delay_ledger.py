@@ -109,18 +109,18 @@ class Ledgers:
         """
         return self._ledgers.of_consumer(terms, interval)[0]
 
-    def by_kind_and_owner(self, ledger: Ledger) -> dict[tuple[str, str], float]:
-        """Return (kind of segment, owner) → seconds of a wait.
+    def by_kind_and_owner(self, ledger: Ledger) -> dict[tuple[str, str, bool], float]:
+        """Return (kind of segment, owner, whether it is overhead) → seconds of a wait.
 
         Segments of nodes that the session's identity may not see are left out.
         """
         self._load_owners(ledger)
-        result: Counter[tuple[str, str]] = Counter()
+        result: Counter[tuple[str, str, bool]] = Counter()
         for segment in ledger.segments:
             names = [name for name in (segment.node, segment.lacking) if name]
             if all(map(self._session.shows, names)):
                 share = share_of(segment, self._ledgers.books.traits, self._ledgers.records.owners)
-                result[str(segment.kind), share.owner] += segment.us
+                result[str(segment.kind), share.owner, segment.overhead] += segment.us
         return {key: us / _SECOND_US for key, us in result.items() if us}
 
     def of_partition(self, node: str, key: str) -> LedgerRow | None:
@@ -178,6 +178,7 @@ class Ledgers:
             incident=incident,
             decider=segment.decider or None,
             lacking=segment.lacking or None,
+            overhead=segment.overhead,
         )
 
     def _load_owners(self, ledger: Ledger) -> None:
@@ -285,7 +286,7 @@ def share_sentence(ledger: Ledger) -> str:
 def _overhead(ledger: Ledger) -> str:
     """Return Headrace's overhead, with its largest component if that is large."""
     sentence = f"Headrace itself took {length(ledger.overhead_us)}"
-    counted = ledger.by_kind()
+    counted = ledger.overhead_parts()
     most = max(_OURS, key=lambda kind: counted.get(kind, 0))
     us = counted.get(most, 0)
     between = most is SegmentKind.DETECTION and any(
@@ -306,6 +307,8 @@ def _waited_for(ledger: Ledger) -> dict[str, int]:
             continue
         if segment.kind is SegmentKind.SOURCE:
             result[f"the data wasn't there{agreed}"] += segment.us
+        elif segment.awaits_trigger:
+            result["it waited for a trigger for"] += segment.us
         elif segment.lacking:
             result[f"{segment.lacking} kept it waiting as well for"] += segment.us
         elif segment.decider and segment.kind is SegmentKind.HOLD:

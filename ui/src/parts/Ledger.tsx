@@ -16,7 +16,7 @@ const LABELS = {
   people: "a person decides",
   work: "computing",
   ours: "Headrace itself",
-  source: "the source, or the plan",
+  source: "the source or a trigger",
 } as const;
 
 /** What is said of the time that counts apart from an owner's other time, by its kind. */
@@ -25,6 +25,7 @@ const SHARE_LABELS: Record<string, string> = {
   approval: "could have approved",
   paused: "could have resumed",
   queue: "queued",
+  schedule: "waited for a trigger",
 };
 
 export function Ledger({ ledger }: { ledger: LedgerData }) {
@@ -54,7 +55,7 @@ export function Ledger({ ledger }: { ledger: LedgerData }) {
               <tr key={`${segment.from}${segment.kind}${segment.node}`}>
                 <td data-label="Segment">
                   <div>
-                    <span className={`swatch ${groupOf(segment.kind)}`} />
+                    <span className={`swatch ${groupOf(segment)}`} />
                     {segment.kind}
                     <div className="muted small">{segment.note}</div>
                     {segment.decider && (
@@ -118,7 +119,7 @@ function Bar({ segment, began, whole }: { segment: Segment; began: number; whole
   const width = (segment.seconds / whole) * 100;
   return (
     <div
-      className={`bar ${groupOf(segment.kind)}`}
+      className={`bar ${groupOf(segment)}`}
       style={{ marginLeft: `min(${left}%, calc(100% - 3px))`, width: `max(${width}%, 3px)` }}
     />
   );

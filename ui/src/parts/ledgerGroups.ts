@@ -15,10 +15,12 @@ const GROUPS: Record<string, Group> = {
   queue: "ours",
   detection: "ours",
   unattributed: "ours",
-  schedule: "source",
+  schedule: "ours",
   source: "source",
 };
 
-export function groupOf(kind: string): Group {
+/** Only the wait for a trigger, which an owner declared, is a schedule that isn't overhead. */
+export function groupOf({ kind, overhead }: { kind: string; overhead: boolean }): Group {
+  if (kind === "schedule" && !overhead) return "source";
   return GROUPS[kind] ?? "ours";
 }

@@ -41,6 +41,7 @@ _SHARE_TEXT = {
     "approval": "could have approved",
     "paused": "could have resumed",
     "queue": "queued",
+    "schedule": "waited for a trigger",
 }
 """Kind of time that is named separately within an owner's share → its text."""
 _SEGMENT_COLUMNS = [

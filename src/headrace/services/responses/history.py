@@ -76,10 +76,12 @@ class HistoryResponse(Response, frozen=True, kw_only=True):
 
 
 class DelaySegmentRow(Response, frozen=True, kw_only=True):
-    """The part of a wait of one kind of segment that one owner had; `owner` is empty if unknown."""
+    """The part of a wait of one kind of segment that one owner had; `owner` is empty if unknown.
+    `overhead` says whether it is Headrace's own time."""
 
     kind: str
     owner: str
+    overhead: bool
     seconds: float
 
 

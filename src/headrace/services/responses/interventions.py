@@ -166,13 +166,16 @@ class SegmentRow(Response, frozen=True, kw_only=True):
     lacking: str | None = None
     """The node that kept it waiting as well, and that no command brings: nobody could have ended
     the wait then."""
+    overhead: bool
+    """Whether it is Headrace's own time; the wait for a trigger is that of the asset's owner."""
 
 
 class ShareRow(Response, frozen=True, kw_only=True):
     """What of a wait is an owner's (`headrace`: our own), and which part of it that is, 0 to 1.
     `kind` is that of the segments (`hold`, `approval`, `paused`) in which this owner could have
-    ended the wait with one command, and `queue` of the time in Headrace's queue while no slot was
-    free: their time is apart from the owner's other time, whose kind is null."""
+    ended the wait with one command, `schedule` of waits for a trigger that the owner declared, and
+    `queue` of the time in Headrace's queue while no slot was free: their time is apart from the
+    owner's other time, whose kind is null."""
 
     owner: str
     kind: str | None = None

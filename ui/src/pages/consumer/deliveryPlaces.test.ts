@@ -19,7 +19,12 @@ function delivery(day: string, late: number | null, segments: Delivery["segments
   };
 }
 
-const part = (kind: string, owner: string, seconds: number) => ({ kind, owner, seconds });
+const part = (kind: string, owner: string, seconds: number) => ({
+  kind,
+  owner,
+  overhead: owner === "headrace",
+  seconds,
+});
 
 describe("deliveries around their deadline", () => {
   it("are above it where they are late, on an axis of the time of day", () => {

@@ -199,7 +199,7 @@ function sum(rows: readonly { seconds: number }[]): number {
 export function partsOf(row: Delivery, legend: readonly Part[], by: By): Part[] {
   const known = new Set(legend.map(({ key }) => key));
   const keyOf = (segment: Delivery["segments"][number]) => {
-    const key = by === "kind" ? groupOf(segment.kind) : `owner ${segment.owner}`;
+    const key = by === "kind" ? groupOf(segment) : `owner ${segment.owner}`;
     return known.has(key) ? key : "others";
   };
   const rest = (row.wait_seconds ?? 0) - sum(row.segments);
@@ -222,7 +222,7 @@ function restOf(deliveries: readonly Delivery[]): Part[] {
 }
 
 const GROUPS = [
-  { key: "source", label: "source or schedule" },
+  { key: "source", label: "source or trigger" },
   { key: "people", label: "people" },
   { key: "ours", label: "Headrace" },
   { key: "work", label: "computing" },
@@ -234,7 +234,7 @@ function kindsOf(deliveries: readonly Delivery[]): Part[] {
     key,
     label,
     tone: key,
-    seconds: sum(segments.filter(({ kind }) => groupOf(kind) === key)),
+    seconds: sum(segments.filter((segment) => groupOf(segment) === key)),
   }));
   return [...parts.filter(({ seconds }) => seconds > 0), ...restOf(deliveries)];
 }

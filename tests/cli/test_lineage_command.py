@@ -7,7 +7,9 @@ from clilab import Project
 
 def test_up_and_down_with_transformations(new: Project) -> None:
     response = new.json("lineage", "revenue.revenue")
-    assert set(response) == {"column", "upstream", "downstream", "code"}
+    assert set(response) == {
+        *("column", "upstream", "downstream", "affected_assets", "affected_consumers", "code")
+    }
     assert response["column"] == "revenue.revenue"
     assert {
         "column": "orders_clean.amount",
@@ -16,10 +18,14 @@ def test_up_and_down_with_transformations(new: Project) -> None:
     } in response["upstream"]
     assert any(row["column"] == "orders.amount" for row in response["upstream"])
     assert {row["column"].split(".")[0] for row in response["downstream"]} == {"page", "fails"}
+    assert sorted(response["affected_assets"]) == ["fails", "page"]
+    assert response["affected_consumers"] == ["morning-report"]
+    assert "a change affects" in new.text("lineage", "revenue.revenue")
 
 
 def test_one_side_only(new: Project) -> None:
-    assert new.json("lineage", "revenue", "--up")["downstream"] is None
+    up = new.json("lineage", "revenue", "--up")
+    assert up["downstream"] is up["affected_consumers"] is None
     assert new.json("lineage", "revenue", "--down")["upstream"] is None
     assert "exclude each other" in new.refused("lineage", "revenue", "--up", "--down")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from headrace.compiler.lineage import compile_lineage
 from headrace.model import Asset, Source
-from headrace.plan.impact import LineageStep
+from headrace.plan.impact import ALL_COLUMNS, LineageStep
 from headrace.services import code_versions, targets
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
@@ -34,10 +34,14 @@ def lineage(
     node, _ = targets.target(name, compiled.project, kinds=(Source, Asset))
     selected_column = column if dot else None
     result = compile_lineage(compiled, session.data_folder / "cache")
+    changed = ALL_COLUMNS if selected_column is None else selected_column
+    assets, consumers = result.users(node, [changed]) if down else (None, None)
     return LineageResponse(
         column=f"{node}.{selected_column}" if selected_column is not None else node,
         upstream=_rows(result.upstream(node, selected_column)) if up else None,
         downstream=_rows(result.downstream(node, selected_column)) if down else None,
+        affected_assets=assets,
+        affected_consumers=consumers,
         code=_code(session, node) if node in compiled.project.assets else [],
     )
 

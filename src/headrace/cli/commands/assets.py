@@ -29,6 +29,7 @@ from headrace.services.responses.inspections import RowDifferenceRow, TestRow
 # `headrace lineage ASSET[.COLUMN]`
 
 LINEAGE_SHOWN_MAX = 100
+NAMES_SHOWN_MAX = 20
 
 
 @terminal_command("lineage:lineage")
@@ -75,6 +76,9 @@ def _render_lineage(response: LineageResponse, page: CommandOutput) -> None:
     page.say(response.column, "bold")
     _render_direction(response.upstream, "←", "comes from nothing upstream", page)
     _render_direction(response.downstream, "→", "goes into nothing downstream", page)
+    affected = [*(response.affected_assets or ()), *(response.affected_consumers or ())]
+    if affected:
+        page.say(f"a change affects {_listed(affected)}", indent=2)
     if len(response.code) > 1:
         page.say(
             f"{len(response.code)} versions of its code computed what readers see:",
@@ -89,6 +93,11 @@ def _render_lineage(response: LineageResponse, page: CommandOutput) -> None:
             ],
         )
     page.next(command_line("read", response.column.partition(".")[0]))
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - NAMES_SHOWN_MAX
+    return ", ".join(names[:NAMES_SHOWN_MAX]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _render_direction(

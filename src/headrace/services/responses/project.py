@@ -248,5 +248,8 @@ class LineageResponse(Response, frozen=True, kw_only=True):
     column: str
     upstream: list[LineageRow] | None
     downstream: list[LineageRow] | None
+    affected_assets: list[str] | None = None
+    affected_consumers: list[str] | None = None
+    """Who a change of it affects, in the project's order; None without `downstream`."""
     code: list[PublishedCodeRow] = []
     """The versions of the asset's code that computed what readers see of it, oldest first."""

@@ -111,7 +111,15 @@ const COLUMNS: readonly Column<Row>[] = [
         <Link to={`?${new URLSearchParams({ part: "history", column: row.name })}`}>Figures</Link>
       ),
   },
-  { name: "Used by", className: "number", cell: (row) => row.promised?.used_by.length },
+  {
+    name: "Used by",
+    className: "number",
+    cell: (row) => (
+      <Link to={`?${new URLSearchParams({ part: "lineage", column: row.name })}`}>
+        {row.promised ? `${row.promised.used_by.length}` : "Show"}
+      </Link>
+    ),
+  },
 ];
 
 function Promises({ contract }: { contract: Contract }) {

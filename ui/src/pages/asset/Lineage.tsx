@@ -4,6 +4,7 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
+import { addressOf } from "../../parts/addresses";
 
 type Row = Schema["LineageRow"];
 
@@ -11,6 +12,17 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: "Column", cell: (row) => <ColumnLink of={row.column} /> },
   { name: "Via", cell: (row) => <ColumnLink of={row.via} /> },
   { name: "How", cell: (row) => row.transformation },
+];
+const AFFECTED_COLUMNS: readonly Column<readonly [string, string]>[] = [
+  {
+    name: "Name",
+    cell: ([kind, name]) => (
+      <Link className="mono" to={addressOf(kind, name)}>
+        {name}
+      </Link>
+    ),
+  },
+  { name: "Kind", cell: ([kind]) => kind },
 ];
 const keyOf = (row: Row) => `${row.column} ${row.via} ${row.transformation}`;
 
@@ -52,6 +64,13 @@ export function Lineage({
       <Loaded document={response}>
         {(document) => (
           <>
+            <Affected
+              of={column ? `${name}.${column}` : name}
+              nodes={[
+                ...(document.affected_consumers ?? []).map((user) => ["consumer", user] as const),
+                ...(document.affected_assets ?? []).map((user) => ["asset", user] as const),
+              ]}
+            />
             <Side
               title="Comes from"
               rows={document.upstream ?? []}
@@ -66,6 +85,24 @@ export function Lineage({
         )}
       </Loaded>
     </>
+  );
+}
+
+/** Who has other data, or none, once this changes or goes. */
+function Affected({ of, nodes }: { of: string; nodes: readonly (readonly [string, string])[] }) {
+  return (
+    <Panel title="A change affects" aside={`${nodes.length}`}>
+      {nodes.length ? (
+        <Table
+          label="A change affects"
+          columns={AFFECTED_COLUMNS}
+          rows={nodes}
+          keyOf={(row) => row.join(" ")}
+        />
+      ) : (
+        <Empty>No asset and no consumer that is declared uses {of}.</Empty>
+      )}
+    </Panel>
   );
 }
 

@@ -14,14 +14,14 @@ TABS_MAX = 80
 FOCUSED = "(one => one.getAttribute('aria-label') || one.innerText || '')(document.activeElement)"
 
 
-def tab_to(page: Page, name: str) -> None:
+def tab_to(page: Page, name: str, most: int = TABS_MAX) -> None:
     """Press Tab until what is named has the focus, and can be seen to have it."""
-    for _ in range(TABS_MAX):
+    for _ in range(most):
         page.keyboard.press("Tab")
         if page.evaluate(FOCUSED).strip() == name:
             assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
             return
-    raise AssertionError(f"{TABS_MAX} times Tab don't lead to {name!r}")
+    raise AssertionError(f"{most} times Tab don't lead to {name!r}")
 
 
 @pytest.fixture(scope="module")

@@ -67,3 +67,14 @@ def test_rows_stay_equal() -> None:
                     ]
                 assert rows[0] == rows[1], (query, after)
     assert proven >= PROVEN_LEAST
+
+
+def test_rows_that_the_other_tables_repeat_stay_distinct() -> None:
+    """Would catch: a key of the others that only the removed table tells."""
+    for query in (
+        "select distinct t.a from t join u on u.t_id = t.id",
+        "select distinct t.a from t join u on u.t_id = t.id join v on v.id = t.a",
+    ):
+        findings = [item.finding for item in check_text(DDL + query, "query.sql", "duckdb").advice]
+        assert [item.verdict for item in findings] == [Verdict.UNKNOWN], query
+        assert findings[0].edits == (), query

@@ -162,15 +162,18 @@ def _hidden_by_distinct(queries: Queries, scope: SelectScope) -> Iterator[Findin
 def _repaired(queries: Queries, scope: SelectScope, item: Item, finding: Finding) -> Finding:
     """Return the finding with EXISTS in place of the join and DISTINCT, if that gives equal rows.
 
-    It does whether or not the join repeats rows: only the keys of the other tables matter.
+    It does whether or not the join repeats rows: only the keys of the other tables matter. The
+    columns have to determine their rows without this one, which EXISTS doesn't give.
     """
+    outputs = scope.start(scope.outputs)
+    closed = scope.close(outputs, guarded_only=False, without=frozenset((item.number,)))
+    others = [row for row in scope.rows() if row[0] != item.number]
     edits = exists_instead(queries.statement, scope, item)
-    if not edits:
+    if not edits or scope.multiplies_rows or any(row not in closed for row in others):
         return finding
-    premises = finding.premises - {_repeats(item, finding.join.columns if finding.join else ())}
     return finding._replace(
         message=f"{finding.message}; EXISTS asks for a match without repeating rows",
-        premises=premises,
+        premises=premises_of(frozenset().union(*(closed[row] for row in others))),
         edits=edits,
         provable=True,
         removes=frozenset((id(scope.select),)),

@@ -15,8 +15,8 @@ type Planned = Schema["PlanResponse"];
 
 const RESULTS_MAX = 5;
 const PRODUCTION = "prod";
-/** Kinds of changes of nodes that have no data, or none any more. */
-const WITHOUT_RESULT: readonly string[] = ["removed"];
+/** Kinds of changes after which an environment computes a node. */
+const COMPUTED: readonly string[] = ["added", "body", "schema", "checks"];
 
 export function Dev() {
   usePageTitle("Dev");
@@ -79,7 +79,9 @@ function Changed({ plan }: { plan: Planned }) {
       </Panel>
     );
   const nodes = plan.changes
-    .filter((change) => !WITHOUT_RESULT.includes(change.change))
+    .filter(
+      ({ node, change }) => COMPUTED.includes(change) && !plan.affects.consumers.includes(node),
+    )
     .map((change) => change.node);
   return (
     <>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -9,15 +10,14 @@ from pathlib import Path
 
 import pytest
 from clilab import Project, call, filled, shop
+from readers_lab import proposed_in, session_of, tokens
 
 from headrace.model import Refused
-from headrace.model.access import Role
 from headrace.services import ls
 from headrace.services.permissions import by_name, needed_role
 from headrace.services.session import ProjectSession, Silent
-from headrace.services.tokens import identify
 
-__all__ = ["call", "filled", "shop"]
+__all__ = ["call", "filled", "shop", "tokens"]
 """Fixtures of the command line's tests."""
 
 PAGES = (
@@ -64,33 +64,6 @@ PAGES = (
     "badge dashboard",
     "keys status",
 )
-SCOPES = {
-    **{str(role): str(role) for role in Role},
-    "core-viewer": "viewer:owner=core",
-    "core-operator": "operator:owner=core",
-    "core-auditor": "auditor:owner=core",
-}
-
-
-@pytest.fixture
-def tokens(shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
-    who = shop.json("access", "whoami")["who"]
-    (shop.root / "access.yaml").write_text(f"- {{role: admin, to: [{who}]}}\n")
-    shop.text("apply", "--yes")
-    files = {}
-    for name, scope in SCOPES.items():
-        files[name] = tmp_path / name
-        files[name].write_text(
-            str(shop.json("token", "create", name, "--scope", scope)["token"]), encoding="utf-8"
-        )
-    return files
-
-
-def session_of(shop: Project, token: Path) -> ProjectSession:
-    session = ProjectSession(shop.root, "prod", None, "test")
-    session.use(identify(session, token.read_text(encoding="utf-8")))
-    return session
 
 
 def proposed(text: str) -> list[str]:
@@ -130,6 +103,32 @@ def test_no_page_proposes_a_command_that_its_reader_may_not_run(
         session.close()
     assert all(proposals.values()), proposals
     assert proposals["admin"] > proposals["operator"] > 5, proposals
+
+
+@pytest.mark.timeout(240)
+def test_json_has_no_command_that_its_reader_may_not_run(
+    shop: Project, tokens: dict[str, Path]
+) -> None:
+    """Would catch: `"command": "headrace fix INC-1"` for a viewer, whom a program tells to run it,
+    of a command that the text of the same page leaves out."""
+    proposals, refused = {}, []
+    for name, file in tokens.items():
+        session = session_of(shop, file)
+        proposals[name] = 0
+        for line in PAGES:
+            _, out, err = shop.call(
+                shop.root, *shlex.split(line), "--json", "--token-file", str(file)
+            )
+            text = out or err
+            response = json.loads(text) if text.startswith(("{", "[")) else text.split("hint: ")
+            for field, command in proposed_in(response):
+                if needed_role(session, command):
+                    refused.append((name, line, field, command))
+                proposals[name] += 1
+        session.close()
+    assert not refused
+    assert all(proposals.values()), proposals
+    assert proposals["admin"] > proposals["operator"] > proposals["viewer"], proposals
 
 
 def test_an_auditor_of_one_owner_is_not_sent_to_verify(

@@ -52,6 +52,7 @@ class Invocation:
         folder = Path(self.options.project) if self.options.project else None
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
         session = ProjectSession.open(folder, env, self.options.now, local_actor())
+        session.names_roles = not self.options.json
         if self._token:
             session.use(self.identify(session))
         return session
@@ -117,13 +118,12 @@ class Invocation:
 
         Commands without a project propose what they like.
         """
-        opened: ProjectSession | None = self.__dict__.get("session")
-        if opened is None:
+        if "session" not in self.__dict__:
             return ""
         # a slow import, which commands without a project don't need
         from headrace.services.permissions import needed_role
 
-        return needed_role(opened, command)
+        return needed_role(self.session, command)
 
     def _replay_clock(self) -> str:
         """Return the time of a replay's clock; empty for a live or unusable project, or without

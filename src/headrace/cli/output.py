@@ -141,11 +141,14 @@ class CommandOutput:
         """Print the current time and its zone, for output without a head."""
         self.say(self.times.clock(), "dim")
 
-    def command(self, command: str, *, indent: int = 0) -> None:
+    def command(self, command: str | None, *, indent: int = 0) -> None:
         """Print a command on one line, with the options that it needs in this folder.
 
-        A shell's comment says which role it needs, if the reader hasn't got that role.
+        A shell's comment says which role it needs, if the reader hasn't got that role. None is
+        skipped.
         """
+        if command is None:
+            return
         role = self._needed_role(command)
         note = f"  # for {role}" if role else ""
         self.screen.line(" " * indent + self._typed(command) + note)

@@ -88,7 +88,7 @@ def markdown(  # complexipy: ignore (a page: a line for each thing there is to s
         lines += [
             "To recompute what becomes stale, once it is applied:",
             "",
-            *(f"    {clean(backfill.command)}" for backfill in plan.backfills),
+            *(f"    {clean(row.command)}" for row in plan.backfills if row.command),
             "",
         ]
         lines += [

@@ -155,7 +155,7 @@ def _refuse_undecided(planned: PlannedFix, response: FixResponse) -> None:
         rule = planned.build.approval
         label = planned.incident.label
         accept = [command_line("contract", "accept", label)] if planned.accepted else []
-        steps = ", then ".join([*accept, planned.build.command])
+        steps = ", then ".join(filter(None, [*accept, planned.build.command]))
         raise Refused(
             f"this repair needs an approval: {rule}",
             hint=f"{steps}: another person approves that plan",

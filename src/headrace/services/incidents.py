@@ -354,10 +354,10 @@ def repair_message(
     if row.first is not None and incident.kind == CauseKind.DATA_CORRUPTED:
         return "a person has to decide", [f"headrace incident {incident.label}"]
     if row.text is None:
-        return "", [row.command]
+        return "", row.commands[:1]
     if row.first is not None:
         return f"{row.text}, then", row.commands
     if row.automatic and row.note is None and incident.kind not in AWAITED:
         away = incident.kind in (CauseKind.SOURCE_UNAVAILABLE, CauseKind.DESTINATION_UNAVAILABLE)
-        return f"{row.text}; {'to try it now' if away else 'at once'}", [row.command]
-    return row.text, [] if row.automatic or row.note is not None else [row.command]
+        return f"{row.text}; {'to try it now' if away else 'at once'}", row.commands[:1]
+    return row.text, [] if row.automatic or row.note is not None else row.commands[:1]

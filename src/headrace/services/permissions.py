@@ -10,19 +10,20 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from headrace.model import HeadraceError, Refused, UnknownName
 from headrace.model.access import ACCESS_FILE, PERMISSIONS, AccessRules, Permission, Role
 from headrace.services.emergency_roles import take_emergencies
-from headrace.services.printed_commands import commands_in, name_of
+from headrace.services.printed_commands import name_of
 from headrace.store.queries import freezes
 from headrace.store.queries.freezes import EVERYBODY, Freeze
 
 if TYPE_CHECKING:
     from headrace.security.access import Decision, Identity, Node, NotAllowed
+    from headrace.services.proposals import Proposals
     from headrace.services.session import ProjectSession
     from headrace.services.visibility import HiddenNodes
 
@@ -268,16 +269,27 @@ def authorised(function: F) -> F:
         arguments = signature.bind(session, *args, **kwargs).arguments if needed.of else {}
         check(session, needed, arguments)
         with trusted(session):
-            try:
-                return _call(session, needed, functools.partial(function, session, *args, **kwargs))
-            except HeadraceError as error:
-                _note_needed_role(session, error)
-                raise
+            return _call(session, needed, functools.partial(function, session, *args, **kwargs))
 
     return cast("F", checked)
 
 
 def _call(session: ProjectSession, needed: CommandPermission, function: Callable[[], Any]) -> Any:
+    """Return a command's response without what its caller may neither see nor run; errors, too."""
+    try:
+        response = _visible(session, needed, function)
+    except HeadraceError as error:
+        if error.hint and not unrestricted(session):
+            error.hint = _proposals(session).hint(error.hint)
+        raise
+    if session.names_roles or unrestricted(session):
+        return response
+    return _proposals(session).without_others(response)
+
+
+def _visible(
+    session: ProjectSession, needed: CommandPermission, function: Callable[[], Any]
+) -> Any:
     """Return a command's response without nodes that the caller may not see; errors, too."""
     if session.visible is None or needed.anywhere:  # names what the caller has written
         return function()
@@ -289,14 +301,6 @@ def _call(session: ProjectSession, needed: CommandPermission, function: Callable
         raise
     # rows of data aren't texts of Headrace
     return response if needed.permission is READ else hidden.without(response)
-
-
-def _note_needed_role(session: ProjectSession, error: HeadraceError) -> None:
-    """Add to an error's hint which role its command needs, if the caller hasn't got that role."""
-    for command in commands_in(error.hint):
-        if role := needed_role(session, command):
-            error.hint += f" (`{name_of(command, by_name())}` needs {role})"
-            return
 
 
 @contextmanager
@@ -543,23 +547,40 @@ def needed_role(session: ProjectSession, command: str) -> str:
     `the role auditor without a limit`. Commands that need no role, of other programs too, are
     everybody's.
     """
+    return _needed_role(session, functools.partial(_allows_any, session), command)
+
+
+def _proposals(session: ProjectSession) -> Proposals:
+    """Return what the session's identity may be told to run."""
+    from headrace.services.proposals import Proposals
+
+    allows_any = functools.cache(functools.partial(_allows_any, session))
+    return Proposals(by_name(), functools.partial(_needed_role, session, allows_any))
+
+
+def _needed_role(
+    session: ProjectSession, allows_any: Callable[[Permission], bool], command: str
+) -> str:
     try:
         if unrestricted(session):
             return ""
         names = by_name()
         name = name_of(command, names)
-        return "" if name is None else _needed_role(session, names[name], command)
+        return "" if name is None else _lacking(session, names[name], allows_any, command)
     except HeadraceError:  # files or a state that can't be read: the command reports them
         return ""
 
 
-def _needed_role(session: ProjectSession, needed: CommandPermission, command: str) -> str:
+def _lacking(
+    session: ProjectSession,
+    needed: CommandPermission,
+    allows_any: Callable[[Permission], bool],
+    command: str,
+) -> str:
     reads_everything = needed.permission is READ and not needed.of
     if _allows(session, needed.permission) and (not reads_everything or _allows(session, SEE)):
         return ""
-    allowed = any(
-        _allows(session, needed.permission, node) for node in _typed_nodes(session, needed, command)
-    )
+    allowed = _allows_typed(session, needed, allows_any, command)
     names_nodes = needed.of and set(command.split()[1:]) - set(needed.name.split())
     if allowed and (names_nodes or needed.anywhere or needed.lists):
         return ""
@@ -567,18 +588,36 @@ def _needed_role(session: ProjectSession, needed: CommandPermission, command: st
     return f"the role {role} without a limit" if allowed else f"the role {role}"
 
 
-def _typed_nodes(
-    session: ProjectSession, needed: CommandPermission, command: str
-) -> Sequence[Node]:
-    """Return the nodes that a command names; all of the project if it names none."""
-    project = session.project()
+def _allows_typed(
+    session: ProjectSession,
+    needed: CommandPermission,
+    allows_any: Callable[[Permission], bool],
+    command: str,
+) -> bool:
+    """Whether a role allows a command for a node that it names, or for any if it names none."""
+    named = _typed_nodes(session, command) if needed.of else []
+    if named:
+        return any(_allows(session, needed.permission, node) for node in named)
+    return allows_any(needed.permission)
+
+
+def _typed_nodes(session: ProjectSession, command: str) -> list[Node]:
+    """Return the nodes that a command names."""
     words = [word.partition("@")[0].partition(".")[0] for word in command.split()[1:]]
-    named = [node for node in map(project.node, words) if node is not None] if needed.of else []
-    return named or list(project.nodes())
+    return [node for node in map(session.project().node, words) if node is not None]
 
 
 def _allows(session: ProjectSession, permission: Permission, node: Node | None = None) -> bool:
     return decision(session, rules_of(session), permission, node).allowed
+
+
+def _allows_any(session: ProjectSession, permission: Permission) -> bool:
+    """Whether a role allows something for at least one node."""
+    from headrace.security.access import allowed_nodes
+
+    nodes, today = session.project().nodes(), session.now().date()
+    rules, identity = rules_of(session), session.identity
+    return bool(allowed_nodes(rules, identity, permission, nodes, env=session.env, today=today))
 
 
 def freeze_of(session: ProjectSession, identity: Identity | None = None) -> Freeze | None:

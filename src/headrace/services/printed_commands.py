@@ -11,9 +11,14 @@ _FOR_EVERYBODY = ("access whoami", "access break-glass", "access break-glass --e
 _PREVIEW = "--dry-run"
 
 
+def is_command(text: str) -> bool:
+    """Whether a text is one command of Headrace."""
+    return text.startswith("headrace ")
+
+
 def commands_in(hint: str) -> list[str]:
     """Return the commands that a hint names: itself if it begins with one, else those in quotes."""
-    return [hint] if hint.startswith("headrace ") else _IN_TEXT.findall(hint)
+    return [hint] if is_command(hint) else _IN_TEXT.findall(hint)
 
 
 def name_of(command: str, names: Collection[str]) -> str | None:

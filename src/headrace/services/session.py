@@ -79,6 +79,8 @@ class ProjectSession:
         """The nodes that an authorised command may show; None for all."""
         self.command = ""
         """The command whose permission was checked last, as typed."""
+        self.names_roles = False
+        """Whether responses keep the commands of other roles, for text that says who runs them."""
         self.lake_may_be_empty = False
         """Whether to open the state although the lake lacks all its files, as `db check` does."""
         self.memory: dict[str, tuple[str, Any]] = {}

@@ -182,7 +182,13 @@ def _superseded(project: Project, row: ProposedRow) -> Superseded:
     grain = project.assets[row.node].partition.grain
     unit = grain.value if grain is not None else "partition"
     return Superseded(
-        row.node, row.partitions, row.from_, row.to, unit, row.command, own_code=row.own_code
+        row.node,
+        row.partitions,
+        row.from_,
+        row.to,
+        unit,
+        row.command or "",
+        own_code=row.own_code,
     )
 
 

@@ -328,10 +328,8 @@ def _next_commands(response: BackfillResponse) -> list[str]:
     number = response.id
     match response.state:
         case "planned" if number is None:
-            return [
-                response.command
-                + (f" --plan {response.plan_id}" if response.plan_id is not None else "")
-            ]
+            agreed = f" --plan {response.plan_id}" if response.plan_id is not None else ""
+            return [] if response.command is None else [response.command + agreed]
         case "running":
             return [f"headrace backfills {number}"]
         case "paused":

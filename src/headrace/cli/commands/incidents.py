@@ -156,7 +156,7 @@ def _occurrences_text(same: list[EvidenceRow], least: str) -> str:
     return f" ({least}{len(same):,} times)" if len(same) > 1 else ""
 
 
-def _next_command(row: IncidentRow) -> str:
+def _next_command(row: IncidentRow) -> str | None:
     """Return the repair's command; without one, `why` of an affected consumer, or `status`."""
     awaited = row.repair is not None and row.repair.automatic and row.cause.kind in AWAITED
     if row.repair is not None and not awaited:

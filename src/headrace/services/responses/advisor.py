@@ -62,7 +62,7 @@ class DelayProposalRow(Response, frozen=True, kw_only=True):
     waits: int
     median_s: float
     text: str
-    command: str
+    command: str | None
 
 
 class DelayWeekRow(Response, frozen=True, kw_only=True):

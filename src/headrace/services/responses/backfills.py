@@ -121,7 +121,7 @@ class BackfillResponse(Response, frozen=True, kw_only=True):
     publishes: str
     steps: int
     steps_done: int
-    command: str
+    command: str | None
     published: int
     failed: int
     redone: int

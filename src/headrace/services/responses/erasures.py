@@ -117,7 +117,7 @@ class RemovedPartitionRow(Response, frozen=True, kw_only=True):
     engine: str
     state: str
     """`removed`, or `differs`: it was rebuilt, and has other rows than before."""
-    command: str
+    command: str | None
     """Computes it again."""
 
 

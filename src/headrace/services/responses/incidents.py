@@ -80,7 +80,7 @@ class IncidentRepairRow(Response, frozen=True, kw_only=True):
 
     `same`: neither code nor inputs have changed, so `fix --again` would compute the same rows."""
 
-    command: str
+    command: str | None
     automatic: bool
     first: str | None = None
     note: str | None = None

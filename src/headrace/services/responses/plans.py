@@ -96,7 +96,7 @@ class NeededRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     from_: str
     to: str
     mode: str
-    command: str
+    command: str | None
     counts: CountsRow | None = None
     """What it would make if it were started now; null where that isn't planned ahead."""
 

@@ -85,7 +85,7 @@ class ProposedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"})
     partitions: int
     from_: str
     to: str
-    command: str
+    command: str | None
     own_code: bool = False
     incident: str | None = None
 

@@ -160,7 +160,7 @@ class OpenRow(Response, frozen=True, kw_only=True):
     count: int
     nodes: list[str]
     text: str
-    command: str
+    command: str | None
 
 
 class OutageRow(Response, frozen=True, kw_only=True):

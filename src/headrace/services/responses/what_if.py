@@ -115,7 +115,7 @@ class WhatIfBackfillRow(Response, frozen=True, kw_only=True):
     late: list[BackfillLateRow]
     text: str
     late_text: str
-    command: str
+    command: str | None
 
 
 class WhatIfResponse(Response, frozen=True, kw_only=True):

@@ -70,10 +70,14 @@ export function Facts({ row }: { row: Schema["BackfillResponse"] }) {
             "not needed"
           )}
         </dd>
-        <dt>The same by hand</dt>
-        <dd>
-          <Command text={row.command} />
-        </dd>
+        {row.command && (
+          <>
+            <dt>The same by hand</dt>
+            <dd>
+              <Command text={row.command} />
+            </dd>
+          </>
+        )}
       </dl>
     </Panel>
   );

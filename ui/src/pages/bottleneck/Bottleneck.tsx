@@ -106,7 +106,7 @@ function Consumer({ row }: { row: Row }) {
       {row.proposals.map((proposal) => (
         <div key={proposal.node} className="body">
           <p>{proposal.text}.</p>
-          <Command text={proposal.command} />
+          {proposal.command && <Command text={proposal.command} />}
         </div>
       ))}
       {shares.length > 0 && (

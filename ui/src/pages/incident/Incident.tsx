@@ -39,7 +39,7 @@ function IncidentOf({ row }: { row: Row }) {
   const [repairing, setRepairing] = useState(false);
   const { cause } = row;
   const byMachine =
-    row.repair !== null && row.state === "open" && !row.repair.automatic && !row.repair.first;
+    row.state === "open" && !!row.repair?.command && !row.repair.automatic && !row.repair.first;
   useAsked(byMachine ? REPAIR : NOTHING, () => setRepairing(true));
   return (
     <div className="stack">
@@ -152,7 +152,11 @@ function RepairNotice({ row, again }: { row: Row; again: () => void }) {
             </>
           ) : first ? (
             <>
-              <strong>A person does this first:</strong> {first}. Then:
+              <strong>A person does this first:</strong> {first}.{commands.length > 0 && " Then:"}
+            </>
+          ) : commands.length === 0 ? (
+            <>
+              <strong>A machine can repair it</strong>, for somebody whose role allows it.
             </>
           ) : (
             <>
@@ -162,7 +166,7 @@ function RepairNotice({ row, again }: { row: Row; again: () => void }) {
           )}
         </p>
         {!automatic && commands.map((text) => <Command key={text} text={text} />)}
-        {first && row.repair.same && (
+        {first && row.repair.same && commands.length > 0 && (
           <p>
             <button type="button" className="button" onClick={again}>
               Compute it again…

@@ -199,13 +199,16 @@ export function NeededBackfills({ rows }: { rows: readonly Schema["NeededRow"][]
       <p>Readers keep what they see until a backfill computes again what became stale:</p>
       {rows.map((row) => {
         const query = { select: row.select.join(" "), from: row.from, to: row.to, mode: row.mode };
+        const what = `Backfill ${query.select.replaceAll(" ", ", ")}, ${row.from} – ${row.to}`;
         return (
-          <div key={row.command} className="stack">
-            <Link to={`/backfills/new?${new URLSearchParams(query)}`}>
-              Backfill {row.select.join(", ")}, {row.from} – {row.to}
-            </Link>
+          <div key={what + row.mode} className="stack">
+            {row.command ? (
+              <Link to={`/backfills/new?${new URLSearchParams(query)}`}>{what}</Link>
+            ) : (
+              <span>{what}</span>
+            )}
             {row.counts && <p className="muted">Makes {row.counts.text}.</p>}
-            <Command text={row.command} />
+            {row.command && <Command text={row.command} />}
           </div>
         );
       })}

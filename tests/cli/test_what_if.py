@@ -43,6 +43,21 @@ def test_what_is_not_delivered_is_named(shop: Project) -> None:
     assert "dashboard: no difference" in text
 
 
+def test_less_memory_names_what_used_more(shop: Project) -> None:
+    """Would catch: durations with less memory that were made up, a change of memory without what
+    isn't known of it."""
+    less = shop.json("what-if", "--set", "memory=128MiB", *SHORT)
+    (change,) = less["changes"]
+    assert change.startswith("an attempt may use 134 MB of memory instead of ")
+    notes = " ".join(less["notes"])
+    assert "not by memory" in notes
+    assert "isn't known" in notes or "no measured attempt" in notes
+    for row in less["consumers"].values():
+        assert row["now"] == row["then"]
+    both = shop.json("what-if", "--set", "workers=8", "--set", "memory=900GB", *SHORT)
+    assert "never measured" in " ".join(both["notes"])
+
+
 def test_nothing_has_run(tmp_path: Path, call: Callable[..., Any]) -> None:
     """Would catch: figures on the first day that come from nowhere."""
     for path, text in FILES.items():
@@ -63,6 +78,9 @@ def test_nothing_has_run(tmp_path: Path, call: Callable[..., Any]) -> None:
     [
         ("workers=0", "whole number from 1"),
         ("workers=many", "whole number from 1"),
+        ("memory=2", "isn't an amount of memory"),
+        ("memory=1MB", "less than an attempt needs"),
+        ("memory.x=2GB", "isn't something to simulate"),
         ("worker=4", "--set takes workers=4"),
         ("workers", "isn't something to simulate"),
         ("asset.revenu.speed=2", "did you mean `revenue`?"),

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from headrace.model import Project, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
+from headrace.model.fields import memory_in_bytes
 from headrace.model.times import Duration, Offset, check_cron
 from headrace.scheduler import Graph, GraphNode, NodeTrigger
 
@@ -22,6 +23,7 @@ _SECOND_US = 1_000_000
 FORMS = (
     "workers=4",
     "workers.lost=03:00",
+    "memory=2GB",
     "pool.NAME=2",
     "machine.speed=2",
     "asset.NAME.speed=2",
@@ -38,12 +40,13 @@ FORMS = (
 class Changes(msgspec.Struct, frozen=True):
     """The changes, by the names that they are about.
 
-    `speeds`, `machine` and `volumes` are factors, `delays` are microseconds. `readers` are
-    additional consumers with their reads.
+    `memory_bytes` are those that an attempt may use. `speeds`, `machine` and `volumes` are factors,
+    `delays` are microseconds. `readers` are additional consumers with their reads.
     """
 
     workers: int | None = None
     lost_at: time | None = None
+    memory_bytes: int | None = None
     machine: float = 1.0
     pools: Mapping[str, int] = {}
     speeds: Mapping[str, float] = {}
@@ -87,6 +90,8 @@ def _with(project: Project, changes: Changes, text: str) -> Changes:
         return replace(changes, workers=_whole(text, value, WORKERS_MAX))
     if (subject, rest) == ("workers", "lost"):
         return replace(changes, lost_at=_clock(text, value))
+    if (subject, rest) == ("memory", ""):
+        return replace(changes, memory_bytes=memory_in_bytes(value))
     if (subject, rest) == ("machine", "speed"):
         return replace(changes, machine=_factor(text, value))
     form = _FORMS.get((subject, field))

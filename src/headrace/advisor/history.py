@@ -73,11 +73,15 @@ Past = TypeVar("Past", PastComputation, PastArrival)
 
 
 class NodePast(msgspec.Struct, frozen=True):
-    """The past of one node; `left_out` counts what was left out, by reason."""
+    """The past of one node; `left_out` counts what was left out, by reason.
+
+    `peak_memory_bytes` is the most that an attempt used; 0 if no attempt was measured.
+    """
 
     computations: tuple[PastComputation, ...] = ()
     arrivals: tuple[PastArrival, ...] = ()
     left_out: dict[str, int] = {}
+    peak_memory_bytes: int = 0
 
 
 class History(msgspec.Struct, frozen=True):
@@ -141,7 +145,8 @@ def past_of(
     rows = {key: item.rows_out for item in every for key in item.partitions}
     computations = _computations(node, every, timezone, left_out)
     arrivals = _arrivals(node, delivered, rows, timezone, first_observed_us, left_out)
-    return NodePast(tuple(computations), tuple(arrivals), dict(left_out))
+    peak = max((item.peak_memory_bytes for item in every), default=0)
+    return NodePast(tuple(computations), tuple(arrivals), dict(left_out), peak)
 
 
 # Computations

@@ -49,6 +49,12 @@ from headrace.services.what_if_backfill import (
     work_of,
 )
 from headrace.services.what_if_keep import Wanted, fraction, keep_row, wanted_promise
+from headrace.services.what_if_memory import (
+    AttemptMemory,
+    attempt_memory,
+    memory_notes,
+    memory_words,
+)
 from headrace.slo.availability import percent
 from headrace.slo.declared_promises import Terms, declared_promises
 from headrace.store.queries import attempts
@@ -74,7 +80,7 @@ def what_if(  # noqa: PLR0913 - as many as the command has options
         Option(
             "--set",
             metavar="WHAT=VALUE",
-            help="workers=4, pool.P=2, asset.A.speed=2, source.S.delay=1h, consumer.C.due=07:30, …",
+            help="workers=4, memory=2GB, pool.P=2, source.S.delay=1h, consumer.C.due=07:30, …",
             key="set",
         ),
     ] = (),
@@ -176,6 +182,7 @@ def what_if(  # noqa: PLR0913 - as many as the command has options
         seed,
         parsed,
         None if begun is None else work_of(session, graph, history, begun),
+        attempt_memory(session, parsed),
     )
     return _response(session, question, samples, wanted, begun)
 
@@ -192,6 +199,7 @@ class _Question(NamedTuple):
     asked: Changes
     """The changes that were asked for; a search adds to them."""
     backfill: BackfillWork | None
+    memory: AttemptMemory | None
 
     @property
     def workers(self) -> int:
@@ -504,6 +512,7 @@ def _machine_words(question: _Question) -> Iterable[str]:
     changes = question.changes
     if changes.workers is not None:
         yield f"workers: {changes.workers} instead of {question.workers}"
+    yield from memory_words(question.memory)
     if changes.lost_at is not None:
         yield f"a worker is lost each day at {changes.lost_at:%H:%M}"
     if changes.machine != 1.0:
@@ -580,6 +589,7 @@ def _notes(question: _Question, simulation: Simulation, played: int, samples: in
     rates = question.compiled.project.settings.costs
     if rates is not None and (question.changes.workers or 0) > question.workers:
         results.append("costs are those of busy slots: what idle workers cost isn't declared")
+    results += memory_notes(question.compiled.project, question.history, question.memory)
     if question.changes.machine != 1.0:
         results.append(
             "simulated: that a larger machine speeds up all assets alike hasn't been measured"

@@ -21,6 +21,7 @@ class _Measures(msgspec.Struct, frozen=True, gc=False):
     audit_seconds: float = 0.0
     publish_seconds: float = 0.0
     rows_out: int = 0
+    peak_memory_bytes: int = 0
 
 
 class _Error(msgspec.Struct, frozen=True, gc=False):
@@ -31,6 +32,7 @@ class PastAttempt(NamedTuple):
     """One ended attempt. Times are microseconds; `seconds` is the worker's and the leader's time.
 
     `backfill` says whether it belonged to a backfill. `failure` is the kind of its failure.
+    `peak_memory_bytes` is 0 if it wasn't measured.
     """
 
     partitions: tuple[str, ...]
@@ -41,6 +43,7 @@ class PastAttempt(NamedTuple):
     rows_out: int
     failure: str
     backfill: bool
+    peak_memory_bytes: int = 0
 
 
 class PastDelivery(NamedTuple):
@@ -92,6 +95,7 @@ def _attempt(
         known.rows_out,
         "" if error is None else _error.decode(error).kind,
         plan_id is not None,
+        known.peak_memory_bytes,
     )
 
 

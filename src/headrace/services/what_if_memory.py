@@ -1,0 +1,83 @@
+"""Memory in `what-if`: how much an attempt may use, now and then, and what isn't known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from headrace.advisor.changes import Changes
+from headrace.advisor.history import History
+from headrace.model import Project
+from headrace.model.fields import bytes_as_text
+from headrace.runtime.leadership import worker_settings
+from headrace.services.session import ProjectSession
+
+NAMES_MAX = 5
+ADMISSION = (
+    "attempts start by workers and pools, not by memory: deliveries are simulated without it"
+)
+
+
+class AttemptMemory(NamedTuple):
+    """The bytes that an attempt may use as things are and with the change."""
+
+    now: int
+    then: int
+
+
+def attempt_memory(session: ProjectSession, changes: Changes) -> AttemptMemory | None:
+    """Return what an attempt may use on this machine; None if the changes don't say it.
+
+    Without `memory_max` of [run], workers share the machine's memory.
+    """
+    settings, then = session.settings, changes.memory_bytes
+    now = worker_settings(session.folders, settings.workers, settings.memory_max).memory_max_bytes
+    return None if now is None or then is None or now == then else AttemptMemory(now, then)
+
+
+def memory_words(memory: AttemptMemory | None) -> Iterable[str]:
+    """Yield what changes."""
+    if memory is not None:
+        then, now = bytes_as_text(memory.then), bytes_as_text(memory.now)
+        yield f"an attempt may use {then} of memory instead of {now}"
+
+
+def memory_notes(project: Project, history: History, memory: AttemptMemory | None) -> list[str]:
+    """Return what isn't known of the effect; assets with a `memory_max` of their own keep theirs.
+
+    Peaks are those of the worker's process in the last 90 days.
+    """
+    if memory is None:
+        return []
+    if memory.then > memory.now:
+        return [ADMISSION, "how much faster attempts are with more memory was never measured"]
+    peaks = _peaks(project, history)
+    above = sorted(name for name, peak in peaks.items() if peak > memory.then)
+    unknown = sorted(name for name, peak in peaks.items() if not peak)
+    notes = [ADMISSION]
+    if above:
+        most = bytes_as_text(max(peaks.values()))
+        notes.append(
+            f"attempts at {_names(above)} used more in the last 90 days, at most {most}: whether"
+            " they take longer or fail with less isn't known, and they are simulated as they were"
+        )
+    elif len(unknown) < len(peaks):
+        notes.append("no measured attempt of the last 90 days used more")
+    if unknown:
+        notes.append(f"how much memory attempts at {_names(unknown)} use isn't known")
+    return notes
+
+
+def _peaks(project: Project, history: History) -> dict[str, int]:
+    """Return node → the most bytes that an attempt used, without assets that have a `memory_max`."""
+    results = {}
+    for name, past in history.nodes.items():
+        asset = project.assets.get(name)
+        if asset is None or asset.memory_max is None:
+            results[name] = past.peak_memory_bytes
+    return results
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
+    return ", ".join(names[:NAMES_MAX]) + more

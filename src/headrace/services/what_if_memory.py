@@ -69,7 +69,7 @@ def memory_notes(project: Project, history: History, memory: AttemptMemory | Non
 
 
 def _peaks(project: Project, history: History) -> dict[str, int]:
-    """Return node → the most bytes that an attempt used, without assets that have a `memory_max`."""
+    """Return node → the most bytes that an attempt used; not of assets with a `memory_max`."""
     results = {}
     for name, past in history.nodes.items():
         asset = project.assets.get(name)

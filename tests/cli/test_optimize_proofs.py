@@ -15,6 +15,7 @@ from clilab import Project
 from headrace.advisor import trials
 from headrace.advisor.trials import Interval
 from headrace.cli.main import run
+from headrace.services import optimize_apply
 
 NOW = "2025-03-06T06:00+00:00"
 LATER = "2025-03-07T06:00+00:00"
@@ -180,6 +181,24 @@ def test_only_measured_durations_are_applied_by_one_command(
     else:
         assert sales.json("optimize", "apply", name, "--yes")["state"] == "applied"
     durations["interval"] = Interval(-20.0, -25.0, -15.0)
+
+
+def test_a_stored_trial_counts_by_what_it_measured(
+    sales: Project, durations: dict[str, Interval], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: findings applied together because of a trial that an earlier version noted as
+    proven, although its durations are inconclusive."""
+    monkeypatch.setattr(optimize_apply, "TOGETHER_S", 3.0)
+    (command,) = {row["asset_command"] for row in sales.json(*PROVE)} - {None}
+    names = command.split()[3:]
+    durations["interval"] = Interval(0.0, -20.0, 20.0)
+    text = _sql(sales)
+    with closing(sqlite3.connect(sales.root / ".headrace/state.db")) as state:
+        flags = state.execute("select proven from trial where finding = ?", (" ".join(names),))
+        assert flags.fetchall() == [(1,)]
+    refusal = sales.refused("optimize", "apply", *names, "--yes", code=3)
+    assert "its durations are inconclusive: --budget allows more runs" in refusal
+    assert _sql(sales) == text
 
 
 def test_a_missing_check_is_part_of_the_change(sales: Project) -> None:

@@ -167,7 +167,8 @@ def _require_measured_together(
         stored = trials.of_finding(tx, " ".join(names))
     codes = (base.nodes[asset].fingerprint, after.nodes[asset].fingerprint)
     if stored is not None and (stored.code_before, stored.code_after) == codes:
-        return  # stored only if it allows the change
+        if is_applicable(msgspec.json.decode(stored.content, type=Trial)):
+            return
     until = time.monotonic() + TOGETHER_S
     trial = trial_together(session, base, after, asset, TOGETHER_PARTITIONS, until)
     if not is_applicable(trial):

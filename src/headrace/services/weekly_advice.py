@@ -11,7 +11,7 @@ import msgspec
 
 from headrace.advisor.delay_records import DelayRecords
 from headrace.advisor.delay_texts import delay_sentence
-from headrace.advisor.trials import Interval, Trial
+from headrace.advisor.trials import Interval, Trial, TrialVerdict
 from headrace.incidents.messages import wrapped
 from headrace.model.partitions import command_line
 from headrace.model.times import Duration, duration
@@ -137,6 +137,8 @@ class _Week:
         if not stored.proven or node is None or node.fingerprint != stored.code_before:
             return
         trial = msgspec.json.decode(stored.content, type=Trial)
+        if trial.verdict is not TrialVerdict.FASTER:
+            return  # whatever an earlier version of Headrace noted as `proven`
         seconds = saved_seconds(self._tx, stored.node, trial, self._until)
         interval = trial.interval
         if seconds and seconds > 0 and interval is not None and self._basis_holds(stored):

@@ -57,6 +57,8 @@ METHODS = {
     "break_glass": "emergencies:break_glass",
     "create_token": "tokens:create_token",
     "deliveries": "deliveries:deliveries",
+    "dismiss": "dismissals:dismiss",
+    "reopen": "dismissals:reopen",
     "doctor": "doctor:doctor",
     "export": "dbt_artifacts:export",
     "figure": "figures:explain",

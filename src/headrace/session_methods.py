@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         BottleneckRow,
         ComplexityResponse,
         CostsResponse,
+        DismissedResponse,
         PruneResponse,
     )
     from headrace.services.responses.approvals import ApprovalRow
@@ -438,6 +439,17 @@ class SessionMethods:
         result: list[DeliveryRow] = self._call("deliveries:deliveries", source=source, limit=limit)
         return result
 
+    def dismiss(self, *ids: str, reason: str) -> DismissedResponse:
+        """Dismiss proposals: they aren't proposed again until their facts change.
+
+        These are the code, the trigger and the checks of the node and of the nodes that it
+        reads directly, and what the node costs: a proposal is open again once that has
+        doubled and has grown by at least a minute a month (a wait: by a minute). Raise
+        Refused without a reason, UsageError for an unknown proposal, and NotAllowed.
+        """
+        result: DismissedResponse = self._call("dismissals:dismiss", ids=ids, reason=reason)
+        return result
+
     def doctor(self) -> list[ExaminationRow]:
         """Examine machine, state, project, sources, secrets and exports. Nothing is changed.
 
@@ -702,7 +714,8 @@ class SessionMethods:
     def optimize(self, *select: str, exclude: Sequence[str] = ()) -> list[OptimizeRow]:
         """List what can go or be faster in the SQL of assets, and what is wrong in it.
 
-        Keys come from checks, contracts and the queries of assets. Nothing is run. Raise
+        Keys come from checks, contracts and the queries of assets. Nothing is run. Findings
+        that were dismissed are listed, too, with who dismissed them and why. Raise
         InvalidProject if the files have errors, UsageError for an unknown selection.
         """
         result: list[OptimizeRow] = self._call("optimize:optimize", select=select, exclude=exclude)
@@ -901,6 +914,13 @@ class SessionMethods:
         partition.
         """
         result: RenderResponse = self._call("render:render", target=target, parameters=parameters)
+        return result
+
+    def reopen(self, *ids: str) -> DismissedResponse:
+        """Take back that proposals were dismissed. Raise UsageError for one that isn't
+        dismissed.
+        """
+        result: DismissedResponse = self._call("dismissals:reopen", ids=ids)
         return result
 
     def report(

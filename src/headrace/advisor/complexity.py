@@ -60,7 +60,7 @@ class ProjectShape:
     """The declarations of one version, with what needs what."""
 
     def __init__(self, compiled: Compiled, lineage: Lineage, seen: frozenset[str]) -> None:
-        self._compiled, self.lineage = compiled, lineage
+        self.compiled, self.lineage = compiled, lineage
         self._project = compiled.project
         self.uses = ColumnUses(compiled, lineage, seen)
         """The columns that somebody needs; `seen` are the nodes of which reads were observed."""
@@ -87,7 +87,7 @@ class ProjectShape:
 
     def _unread(self) -> Iterator[Finding]:
         files = self._files()
-        for name in self._compiled.order:
+        for name in self.compiled.order:
             if name in self.needed:
                 continue
             node = self._project.source_or_asset(name)
@@ -120,7 +120,7 @@ class ProjectShape:
 
     def _unread_columns(self) -> Iterator[Finding]:
         reason = "no column that a consumer reads is computed from it"
-        for name in self._compiled.order:
+        for name in self.compiled.order:
             if name in self.needed and name in self._project.assets:
                 for column in self.uses.unused(name):
                     yield Finding("unread_column", f"{name}.{column}", reason)
@@ -129,10 +129,10 @@ class ProjectShape:
 
     def _passed_through(self, name: str) -> str | None:
         """Return the input that an asset passes on unchanged; None if it changes anything."""
-        node, asset = self._compiled.nodes[name], self._project.assets.get(name)
+        node, asset = self.compiled.nodes[name], self._project.assets.get(name)
         if asset is None or not isinstance(asset.body, SqlBody) or len(node.inputs) != 1:
             return None
-        lines, above = self.lineage.of(name), self._compiled.nodes[node.inputs[0].node]
+        lines, above = self.lineage.of(name), self.compiled.nodes[node.inputs[0].node]
         identical = all(
             len(edges) == 1
             and edges[0].transformation is Transformation.IDENTITY
@@ -167,8 +167,8 @@ class ProjectShape:
 
     def _duplicates(self) -> Iterator[Finding]:
         first: dict[tuple[str, str], str] = {}
-        for name in self._compiled.order:
-            node = self._compiled.nodes[name]
+        for name in self.compiled.order:
+            node = self.compiled.nodes[name]
             key = (node.kind, node.fingerprint)
             if node.fingerprint and key in first:
                 what = "source" if name in self._project.sources else "code"
@@ -207,7 +207,7 @@ class ProjectShape:
 
     def _same_values_above(self, name: str, column: str) -> tuple[str, str] | None:
         """Return the input's column whose values a column has unchanged; None if it may differ."""
-        node = self._compiled.nodes[name]
+        node = self.compiled.nodes[name]
         edges = self.lineage.of(name).columns.get(column, ())
         if len(edges) != 1 or edges[0].transformation is not Transformation.IDENTITY:
             return None
@@ -242,7 +242,7 @@ class ProjectShape:
     def _callers(self, macro: str, path: str) -> list[str]:
         """Return what calls a macro of a file: assets, and `another macro` for each other call."""
         call = re.compile(rf"\b{re.escape(macro)}\s*\(", re.IGNORECASE)
-        texts = ((name, node.sql or "") for name, node in self._compiled.nodes.items())
+        texts = ((name, node.sql or "") for name, node in self.compiled.nodes.items())
         assets = [name for name, sql in texts if call.search(sql)]
         calls = sum(len(call.findall(other)) for other in self._project.macros.values())
         declared = len(call.findall(self._project.macros[path])) > 0
@@ -276,8 +276,8 @@ class ProjectShape:
     def _depths(self, *, passing: int) -> dict[str, int]:
         """Return node → assets on its longest path; those that pass through count `passing`."""
         depths: dict[str, int] = {}
-        for name in self._compiled.order:
-            above = [depths.get(spec.node, 0) for spec in self._compiled.nodes[name].inputs]
+        for name in self.compiled.order:
+            above = [depths.get(spec.node, 0) for spec in self.compiled.nodes[name].inputs]
             step = passing if name in self.passed else 1
             depths[name] = max(above, default=0) + step if name in self._project.assets else 0
         return depths

@@ -243,6 +243,8 @@ class Action(enum.StrEnum):
     ERASURE_STARTED = "erasure.started"
     ROWS_ERASED = "rows.erased"
     ERASURE_FINISHED = "erasure.finished"
+    PROPOSAL_DISMISSED = "proposal.dismissed"
+    PROPOSAL_REOPENED = "proposal.reopened"
     HOLD_SET = "hold.set"
     HOLD_RELEASED = "hold.released"
     DATA_RETIRED = "data.retired"

@@ -27,6 +27,7 @@ from headrace.model.partitions import command_line
 from headrace.model.times import duration
 from headrace.plan import Compiled
 from headrace.services.caches import cached_by_version
+from headrace.services.dismissed import Dismissals, split, trigger_proposal
 from headrace.services.parameters import Argument, Window
 from headrace.services.permissions import authorised
 from headrace.services.responses.advisor import (
@@ -124,6 +125,7 @@ class _Inquiry:
         self._window, (self._began, self._now) = window, span
         version_traits = cached_by_version(session, "traits", lambda: traits(compiled))
         self._records = DelayRecords(self._tx, compiled, self._context, version_traits, self._now)
+        self._dismissals = Dismissals(self._tx, compiled, self._now, session.instant)
         self._regressions: dict[str, list[Regression]] = {}
         self._fingerprints = cache(partial(applied_versions.fingerprints, self._tx))
 
@@ -131,6 +133,7 @@ class _Inquiry:
         """Return the answer about one consumer."""
         waits, delay, limited = self._records.of_consumer(terms, self._began)
         nodes = self._context.declared.upstream(terms.reads)
+        proposals, dismissed = split(self._proposals(waits))
         return BottleneckRow(
             consumer=terms.consumer,
             window=self._window,
@@ -143,14 +146,16 @@ class _Inquiry:
             weeks=self._weeks(waits),
             limited=limited,
             said=delay_sentence(terms.consumer, delay, self._window),
-            proposals=self._proposals(waits),
+            proposals=proposals,
+            dismissed=dismissed,
         )
 
     def _proposals(self, waits: Sequence[Wait]) -> list[DelayProposalRow]:
-        """Return the triggers that can go; of nodes that the session may see."""
+        """Return the triggers that can go, dismissed ones too, of nodes that the session sees."""
         segments = (wait.ledger.segments for wait in waits)
         return [
             DelayProposalRow(
+                id=trigger_proposal(wait.node),
                 node=wait.node,
                 owner=self._owner(wait.node),
                 waits=wait.waits,
@@ -161,6 +166,7 @@ class _Inquiry:
                     " median, with all its inputs there; without the trigger it is computed then"
                 ),
                 command=removal_command(wait.node, self._window),
+                dismissal=self._dismissals.of(trigger_proposal(wait.node), wait.median_us),
             )
             for wait in trigger_waits(segments, self._compiled.project.assets)
             if self._session.shows(wait.node)

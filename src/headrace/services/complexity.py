@@ -16,6 +16,7 @@ from headrace.compiler.lineage import compile_lineage
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.services.costs import days_since, figuring_of, plain_items
+from headrace.services.dismissed import Dismissals, dismissals_of, split
 from headrace.services.figure_inputs import Figuring
 from headrace.services.permissions import authorised
 from headrace.services.responses.advisor import (
@@ -149,22 +150,28 @@ def _response(
     trend: list[ComplexityVersionRow],
 ) -> ComplexityResponse:
     unique = list({finding.id: finding for finding in reversed(findings)}.values())[::-1]
-    rows = [_row(session, finding, amounts) for finding in unique[:FINDINGS_MAX]]
+    dismissals = dismissals_of(session, shape.compiled)
+    rows = [_row(session, finding, amounts, dismissals) for finding in unique]
     rows.sort(key=lambda row: -(row.saves_month.seconds or 0.0))
+    open_rows, dismissed = split(rows)
     return ComplexityResponse(
-        counts=_counts(unique),
-        findings=rows,
+        counts=dict(sorted(Counter(row.kind for row in open_rows).items())),
+        findings=open_rows[:FINDINGS_MAX],
         hops={
             name: HopsRow(actual=most, least=least) for name, (most, least) in shape.hops().items()
         },
         trend=trend,
-        limited=len(unique) > FINDINGS_MAX,
+        limited=len(open_rows) > FINDINGS_MAX,
         note=UNSEEN,
+        dismissed=dismissed[:FINDINGS_MAX],
     )
 
 
 def _row(
-    session: ProjectSession, finding: Finding, amounts: Mapping[str, CostAmount]
+    session: ProjectSession,
+    finding: Finding,
+    amounts: Mapping[str, CostAmount],
+    dismissals: Dismissals,
 ) -> ComplexityRow:
     saves = SavingRow(seconds=None, bytes=None, cost=None)
     if finding.kind in ("unread_asset", "unused_source") and (amounts or session.store is not None):
@@ -183,6 +190,7 @@ def _row(
         files=list(finding.files),
         saves_month=saves,
         command=_command(session, finding),
+        dismissal=dismissals.of(finding.id),
     )
 
 

@@ -16,6 +16,7 @@ from headrace.advisor.statements import Unreadable, dialect_name
 from headrace.model import SqlBody, UsageError
 from headrace.plan.compiled import Compiled
 from headrace.services.changed_assets import bytes_of
+from headrace.services.dismissed import dismissals_of
 from headrace.services.parameters import Argument, Excluded, Option, Selected
 from headrace.services.permissions import authorised
 from headrace.services.project_rules import PARTITIONS_MAX, advice_of_project, verdict
@@ -24,6 +25,8 @@ from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.sql.parsing import TEXT_CHARACTERS_MAX
 
+OF_COMPLEXITY = ("unread_asset", "pass_through", "duplicate")
+"""Rules about whole assets, of which `complexity` has findings, too."""
 FILE_BYTES_MAX = 4 * TEXT_CHARACTERS_MAX
 
 
@@ -33,8 +36,9 @@ def optimize(
 ) -> list[OptimizeRow]:
     """List what can go or be faster in the SQL of assets, and what is wrong in it.
 
-    Keys come from checks, contracts and the queries of assets. Nothing is run. Raise InvalidProject
-    if the files have errors, UsageError for an unknown selection.
+    Keys come from checks, contracts and the queries of assets. Nothing is run. Findings that were
+    dismissed are listed, too, with who dismissed them and why. Raise InvalidProject if the files
+    have errors, UsageError for an unknown selection.
     """
     compiled = usable(session.declared(progress))
     names = selected(session, select, exclude, compiled=compiled, project=compiled.project)
@@ -50,8 +54,21 @@ def optimize(
     finally:
         progress.finish()
     rows += _of_project(session, compiled, tables, wanted)
+    rows = _with_dismissals(session, compiled, rows)
     order = {name: number for number, name in enumerate(wanted)}
     return sorted(rows, key=lambda item: order.get(item.asset or "", 0))
+
+
+def _with_dismissals(
+    session: ProjectSession, compiled: Compiled, rows: Sequence[OptimizeRow]
+) -> list[OptimizeRow]:
+    dismissals = dismissals_of(session, compiled)
+    return [structs.replace(row, dismissal=dismissals.of(proposal_of(row))) for row in rows]
+
+
+def proposal_of(row: OptimizeRow) -> str:
+    """Return the id by which a finding is dismissed: that of `complexity`, if it has it, too."""
+    return f"{row.rule}:{row.asset}" if row.rule in OF_COMPLEXITY else row.id
 
 
 def _of_project(

@@ -14,6 +14,7 @@ from headrace.model import HeadraceError, Refused, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
+from headrace.services.dismissed import dismissals_of, refuse_dismissed
 from headrace.services.finding_changes import (
     FindingChange,
     change_of,
@@ -63,12 +64,15 @@ def apply_findings(
     the measured one, each premise has its guard, and both queries give equal rows now. Published
     partitions stay as they are. If the plan isn't confirmed, the files stay as they were.
 
-    Raise Refused, with the reason, for a finding that isn't measured, not proven or withdrawn, and
-    for files with other changes; whatever `confirm` raises.
+    Raise Refused, with the reason, for a finding that isn't measured, not proven, withdrawn or
+    dismissed, and for files with other changes; whatever `confirm` raises.
     """
     base = usable(session.declared_exactly(progress)[1])
     refuse_other_changes(session, progress)
     names = list(dict.fromkeys(ids))
+    dismissals = dismissals_of(session, base)
+    for name in names:
+        refuse_dismissed(name, dismissals.of(name))
     stored = [_stored(session, name) for name in names]
     asset = stored[0].node
     if any(item.node != asset for item in stored):
@@ -166,9 +170,9 @@ def _require_measured_together(
     with session.store.read() as tx:
         stored = trials.of_finding(tx, " ".join(names))
     codes = (base.nodes[asset].fingerprint, after.nodes[asset].fingerprint)
-    if stored is not None and (stored.code_before, stored.code_after) == codes:
-        if is_applicable(msgspec.json.decode(stored.content, type=Trial)):
-            return
+    same_code = stored is not None and (stored.code_before, stored.code_after) == codes
+    if stored is not None and same_code and is_applicable(_trial_of(stored)):
+        return
     until = time.monotonic() + TOGETHER_S
     trial = trial_together(session, base, after, asset, TOGETHER_PARTITIONS, until)
     if not is_applicable(trial):
@@ -177,6 +181,10 @@ def _require_measured_together(
             hint=command_line("optimize", asset, "--prove"),
         )
     record(session, record_together(base, after, asset, names, trial), progress)
+
+
+def _trial_of(stored: StoredTrial) -> Trial:
+    return msgspec.json.decode(stored.content, type=Trial)
 
 
 def _require_measured(stored: StoredTrial, base: Compiled, *, alone: bool) -> None:
@@ -195,7 +203,7 @@ def _require_measured(stored: StoredTrial, base: Compiled, *, alone: bool) -> No
             f"{stored.finding} is withdrawn: {stored.node} has changed since it was measured",
             hint=command_line("optimize", stored.node, "--prove"),
         )
-    trial = msgspec.json.decode(stored.content, type=Trial)
+    trial = _trial_of(stored)
     fits = trial.equal is True and trial.verdict is not TrialVerdict.SLOWER
     if not (is_applicable(trial) if alone else fits):
         raise Refused(

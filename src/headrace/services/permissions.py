@@ -110,6 +110,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "database_differences:repair": _ROW("db repair", ADMINISTER),
     "dbt_artifacts:export": _ROW("export dbt-manifest", SEE),
     "deliveries:deliveries": _ROW("deliveries", SEE, "source"),
+    "dismissals:dismiss": _ROW("optimize dismiss", DECIDE, anywhere=True),
+    "dismissals:reopen": _ROW("optimize reopen", DECIDE, anywhere=True),
     "doctor:doctor": _ROW("doctor", SEE),
     "failed_attempts:incident_failure": _ROW("incident failure", SEE, lists=True),
     "figure_trends:figure_trend": _ROW("figure trend", SEE),

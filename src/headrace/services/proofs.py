@@ -16,6 +16,7 @@ from headrace.model.partitions import command_line
 from headrace.plan import Compiled, changes, comparison
 from headrace.services import plans
 from headrace.services.changed_assets import ChangedProject
+from headrace.services.dismissed import is_dismissed
 from headrace.services.finding_changes import FindingChange, change_of
 from headrace.services.optimize import asset_advice, optimize
 from headrace.services.parameters import Excluded, Selected
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 INCONCLUSIVE = "its durations are inconclusive: --budget allows more runs"
 """Why a change isn't offered although its rows are equal and its runs were timed."""
+DISMISSED = "it was dismissed"
 TOGETHER_LEAST_S = 10.0
 """The findings of an asset are measured together for so long even if the budget has ended."""
 _RANKS = {"proven": 0, "unknown": 1}
@@ -67,8 +69,12 @@ def prove(
     rows = optimize(session, select, exclude, progress=progress)
     compiled = usable(session.declared_exactly(progress)[1])
     tables = ProjectTables(compiled)
-    measurable = editable(session, tables, rows)
-    rows = [replace(row, unmeasured=unmeasurable(row, measurable)) for row in rows]
+    dismissed = {row.id for row in rows if is_dismissed(row.dismissal)}
+    measurable = editable(session, tables, rows) - dismissed
+    rows = [
+        replace(row, unmeasured=DISMISSED if row.id in dismissed else unmeasurable(row, measurable))
+        for row in rows
+    ]
     order = sorted(
         (n for n, row in enumerate(rows) if row.id in measurable),
         key=lambda n: _RANKS.get(rows[n].verdict, 2),

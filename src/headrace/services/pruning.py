@@ -10,6 +10,7 @@ from headrace.model.errors import did_you_mean
 from headrace.model.intervals import to_us
 from headrace.model.partitions import command_line
 from headrace.services.complexity import UNSEEN, complexity
+from headrace.services.dismissed import refuse_dismissed
 from headrace.services.ls import file_of, versions
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
@@ -89,10 +90,11 @@ def apply_prune(
 def _findings(session: ProjectSession, ids: Sequence[str]) -> list[ComplexityRow]:
     """Return the findings of these ids, whose files can go.
 
-    Raise UsageError for an unknown one, Refused for one without files and for a node that stays and
-    reads one that goes.
+    Raise UsageError for an unknown one, Refused for one that was dismissed or has no files, and for
+    a node that stays and reads one that goes.
     """
-    findings = {row.id: row for row in complexity(session).findings}
+    response = complexity(session)
+    findings = {row.id: row for row in (*response.findings, *response.dismissed)}
     chosen = [_finding(findings, name) for name in dict.fromkeys(ids)]
     _refuse_readers(session, {row.node for row in chosen})
     return chosen
@@ -103,6 +105,7 @@ def _finding(findings: dict[str, ComplexityRow], name: str) -> ComplexityRow:
     if row is None:
         hint = did_you_mean(name, list(findings)) or "`headrace complexity` lists the findings"
         raise UsageError(f"there is no finding {name[:80]!r}", hint=hint)
+    refuse_dismissed(row.id, row.dismissal)
     if not row.files:
         raise Refused(
             f"{row.id} has no file that belongs to it alone, so there is nothing to delete",

@@ -10,6 +10,7 @@ from headrace.model.times import duration
 from headrace.plan import Compiled
 from headrace.services.bottleneck import bottleneck
 from headrace.services.changed_assets import compiled_with, text_of
+from headrace.services.dismissed import refuse_dismissed
 from headrace.services.parameters import Argument, Window
 from headrace.services.permissions import authorised
 from headrace.services.removed_fields import without_field
@@ -58,6 +59,9 @@ def _proposal(session: ProjectSession, node: str, window: str) -> DelayProposalR
         for proposal in row.proposals:
             if proposal.node == node:
                 return proposal
+        for proposal in row.dismissed:
+            if proposal.node == node:
+                refuse_dismissed(proposal.id, proposal.dismissal)
     raise Refused(
         f"the trigger of {node[:60]} isn't proposed to go, by the waits of the last {window}",
         hint="headrace bottleneck lists waits for triggers, with a command for each that can go",

@@ -13,9 +13,11 @@ from headrace.advisor.delay_records import DelayRecords
 from headrace.advisor.delay_texts import delay_sentence
 from headrace.advisor.trials import Interval, Trial, TrialVerdict
 from headrace.incidents.messages import wrapped
+from headrace.model.intervals import from_us
 from headrace.model.partitions import command_line
 from headrace.model.times import Duration, duration
 from headrace.plan import ChangeKind, Compiled, changes
+from headrace.services.dismissed import Dismissals, is_dismissed
 from headrace.services.trial_outcomes import MONTH_US, FollowUp, followed_up, saved_seconds
 from headrace.slo.declared_promises import declared_promises, traits
 from headrace.slo.obligations import EvaluationContext
@@ -114,9 +116,15 @@ class _Week:
             yield f"in the last 7 days {delay_sentence(name, delay, WINDOW)} ({command})"
 
     def proposals(self) -> Iterator[str]:
-        """Yield the proven and measured changes that would save the most."""
-        newest = _newest_by_finding(self._trials)
-        proposals = [item for stored in newest for item in self._worth(stored)]
+        """Yield the proven and measured changes that would save the most, and aren't dismissed."""
+        zone = self._declared.timezone
+        dismissals = Dismissals(self._tx, self._compiled, self._now, lambda us: from_us(us, zone))
+        proposals = [
+            item
+            for stored in _newest_by_finding(self._trials)
+            for item in self._worth(stored)
+            if not any(is_dismissed(dismissals.of(finding)) for finding in item.findings)
+        ]
         whole = _without_parts(proposals)
         for item in heapq.nlargest(LINES_MAX, whole, key=lambda each: each.seconds):
             stored, interval = item.stored, item.interval

@@ -302,6 +302,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Post("/sessions/{ended}/end", "do_end_session", "browser_sessions:end_session"),
     Post("/break-glass", "do_break_glass", "emergencies:break_glass"),
     Post("/break-glass/end", "do_end_break_glass", "emergencies:end_break_glass"),
+    Post("/proposals/dismiss", "do_dismiss", "dismissals:dismiss"),
+    Post("/proposals/reopen", "do_reopen", "dismissals:reopen"),
     Post("/waive", "do_waive", "interventions:waive"),
     Post("/withdraw", "do_withdraw", "interventions:unpublish"),
 )

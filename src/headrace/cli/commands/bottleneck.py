@@ -7,6 +7,7 @@ from typing import Annotated
 
 from headrace.cli.agreement import Yes
 from headrace.cli.commands import apply as apply_page
+from headrace.cli.commands.dismissals import render_dismissal
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
@@ -48,6 +49,11 @@ def bottleneck_command(
     is proposed, shows the plan, asks and applies it.
     """
     if words is not None and len(words) > 1:
+        if words[0] in ("dismiss", "reopen"):
+            raise UsageError(
+                f"proposals are dismissed and reopened by `headrace optimize {words[0]}`",
+                hint=f"headrace optimize {words[0]} trigger:ASSET",
+            )
         if words[0] != "apply" or len(words) > 2:
             raise UsageError(
                 "name one consumer, or `apply` and one asset",
@@ -105,6 +111,10 @@ def _render_consumer(row: BottleneckRow, page: CommandOutput) -> None:
     for proposal in row.proposals:
         page.say(proposal.text, "warn")
         page.command(proposal.command, indent=2)
+        render_dismissal(proposal.dismissal, page, indent=2)
+    for proposal in row.dismissed:
+        page.say(f"{proposal.id}: {proposal.text}", "dim")
+        render_dismissal(proposal.dismissal, page, indent=2)
 
 
 def _cells(share: DelayShareRow) -> list[str | StyledCell]:

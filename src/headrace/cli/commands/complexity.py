@@ -7,6 +7,7 @@ from typing import Annotated
 
 from headrace.cli.agreement import Yes, can_ask
 from headrace.cli.commands import apply as apply_page
+from headrace.cli.commands.dismissals import render_dismissal
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
@@ -21,6 +22,7 @@ from headrace.services.responses.advisor import (
 )
 
 FINDINGS_PRINTED_MAX = 60
+DISMISSED_PRINTED_MAX = 20
 
 
 @terminal_command(
@@ -71,8 +73,17 @@ def complexity_command(
         return 0
     if what == "undo" and len(names) == 1:
         return _undo(invocation, names[0], yes=yes)
+    raise _unknown(what)
+
+
+def _unknown(what: str) -> UsageError:
+    if what in ("dismiss", "reopen"):
+        return UsageError(
+            f"proposals are dismissed and reopened by `headrace optimize {what}`",
+            hint=f"headrace optimize {what} ID",
+        )
     problem = "isn't complete" if what in ("prune", "undo", "restore") else "isn't known"
-    raise UsageError(
+    return UsageError(
         f"`headrace complexity {what[:40]}` {problem}",
         hint="headrace complexity, complexity prune ID…, complexity undo VERSION",
     )
@@ -107,7 +118,15 @@ def _render(response: ComplexityResponse, page: CommandOutput) -> None:
         )
         page.say(response.note, "dim")
     else:
-        page.say("nothing was found that the project could do without")
+        more = " more" if response.dismissed else ""
+        page.say(f"nothing{more} was found that the project could do without")
+    _render_findings(response, page)
+    _render_dismissed(response, page)
+    _render_hops_and_trend(response, page)
+    page.next(next((row.command for row in response.findings if row.files), None))
+
+
+def _render_findings(response: ComplexityResponse, page: CommandOutput) -> None:
     columns = [
         ColumnLayout("finding", gives=2, least=20),
         ColumnLayout("why", gives=3, least=20),
@@ -117,6 +136,18 @@ def _render(response: ComplexityResponse, page: CommandOutput) -> None:
     if len(response.findings) > FINDINGS_PRINTED_MAX:
         more = plural(len(response.findings) - FINDINGS_PRINTED_MAX, "more finding")
         page.say(f"and {more}; --json has them", "dim", indent=2)
+
+
+def _render_dismissed(response: ComplexityResponse, page: CommandOutput) -> None:
+    returned = [row for row in response.findings if row.dismissal is not None]
+    for row in (*response.dismissed, *returned)[:DISMISSED_PRINTED_MAX]:
+        page.say(f"{row.id}: {row.evidence}", "dim")
+        render_dismissal(row.dismissal, page, indent=2)
+    if len(response.dismissed) + len(returned) > DISMISSED_PRINTED_MAX:
+        page.say("--json has all that was dismissed", "dim", indent=2)
+
+
+def _render_hops_and_trend(response: ComplexityResponse, page: CommandOutput) -> None:
     for consumer, hops in response.hops.items():
         if hops.actual > hops.least:
             page.say(
@@ -130,7 +161,6 @@ def _render(response: ComplexityResponse, page: CommandOutput) -> None:
             f" {sum(last.counts.values()):,} in version {last.version}",
             "dim",
         )
-    page.next(next((row.command for row in response.findings if row.files), None))
 
 
 def _cells(row: ComplexityRow) -> list[str | StyledCell]:

@@ -8,16 +8,19 @@ from typing import Annotated
 
 from headrace.cli.agreement import Yes
 from headrace.cli.commands import apply as apply_page
+from headrace.cli.commands.dismissals import render_dismissal
 from headrace.cli.declared_commands import ExitCode, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
-from headrace.cli.terminal import plural
+from headrace.cli.terminal import joined, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
 from headrace.services.parameters import Argument, Option
+from headrace.services.responses.advisor import DismissedResponse
 from headrace.services.responses.optimize import OptimizeRow
 
 DEFAULT_BUDGET = "60s"
+DISMISSED_PRINTED_MAX = 20
 _STYLES = {"proven": "good", "refuted": "dim"}
 
 
@@ -25,6 +28,8 @@ _STYLES = {"proven": "good", "refuted": "dim"}
     "optimize:optimize",
     check="optimize:check_sql",
     apply="optimize_apply:apply_findings",
+    dismiss="dismissals:dismiss",
+    reopen="dismissals:reopen",
     prove="proofs:prove",
 )
 def optimize_command(
@@ -32,8 +37,8 @@ def optimize_command(
     words: Annotated[
         list[str] | None,
         Argument(
-            "[SELECT|check FILE|apply ID]...",
-            "assets (all); or `check` and files of SQL; or `apply` and findings",
+            "[SELECT|check FILE|apply ID|dismiss ID|reopen ID]...",
+            "assets (all); or `check` and files of SQL; or an action and findings",
         ),
     ] = None,
     exclude: list[str] | None = None,
@@ -43,6 +48,10 @@ def optimize_command(
     ] = False,
     partitions: int = 3,
     budget: str = DEFAULT_BUDGET,
+    reason: Annotated[
+        str | None,
+        Option("--reason", metavar="TEXT", help="of dismiss: why; it is shown to others"),
+    ] = None,
     yes: Yes = False,
     exit_code: ExitCode = False,
 ) -> int:
@@ -52,23 +61,70 @@ def optimize_command(
     A finding is proven if each of its premises is guarded by a check, a contract or the query
     itself. Nothing is run without `--prove`, which runs each change and its original over published
     partitions and compares rows and times. `apply ID…` writes the change of findings that are
-    proven and measured, shows the plan, asks and applies it.
+    proven and measured, shows the plan, asks and applies it. `dismiss ID…` dismisses findings, and
+    proposals of `bottleneck` and `complexity`, until their facts change; `reopen ID…` takes it
+    back.
     """
-    if words and words[0] == "check":
-        return _check(invocation, words[1:], dialect, exit_code=exit_code)
-    if words and words[0] == "apply":
-        return _apply(invocation, words[1:], yes=yes)
-    if dialect is not None:
-        raise UsageError(
-            "--dialect belongs to `optimize check`; assets are in DuckDB's SQL",
-            hint="headrace optimize check FILE --dialect D",
-        )
+    action, rest = (words[0], words[1:]) if words else ("", [])
+    if action == "check":
+        return _check(invocation, rest, dialect, exit_code=exit_code)
+    if action == "apply":
+        return _apply(invocation, rest, yes=yes)
+    if action in ("dismiss", "reopen"):
+        return _decide(invocation, action, rest, reason)
+    _refuse_options_of_actions(reason, dialect)
     if prove:
         rows = _proved(invocation, words or (), exclude or (), partitions, budget)
     else:
         rows = _listed(invocation, words or (), exclude or (), (partitions, budget))
     invocation.show(rows, _render, clock=False)
-    return int(exit_code and any(row.verdict != "refuted" for row in rows))
+    return int(exit_code and any(_is_open(row) for row in rows))
+
+
+def _refuse_options_of_actions(reason: str | None, dialect: str | None) -> None:
+    if reason is not None:
+        raise UsageError(
+            "--reason belongs to `optimize dismiss`",
+            hint="headrace optimize dismiss ID --reason TEXT",
+        )
+    if dialect is not None:
+        raise UsageError(
+            "--dialect belongs to `optimize check`; assets are in DuckDB's SQL",
+            hint="headrace optimize check FILE --dialect D",
+        )
+
+
+def _is_open(row: OptimizeRow) -> bool:
+    dismissal = row.dismissal
+    return row.verdict != "refuted" and (dismissal is None or dismissal.ended is not None)
+
+
+def _decide(invocation: Invocation, action: str, ids: list[str], reason: str | None) -> int:
+    """Dismiss proposals or reopen them."""
+    from headrace.services import dismissals
+
+    session, progress = invocation.session, invocation.progress()
+    if action == "reopen":
+        response = dismissals.reopen(session, ids=ids, progress=progress)
+    else:
+        response = dismissals.dismiss(session, ids=ids, reason=reason or "", progress=progress)
+    invocation.show(response, _render_decided)
+    return 0
+
+
+def _render_decided(response: DismissedResponse, page: CommandOutput) -> None:
+    names, dismissal = joined(response.ids, 8), response.dismissal
+    if dismissal is None:
+        page.say(f"{names} {'is' if len(response.ids) == 1 else 'are'} proposed again", "good")
+        return
+    page.say(f"dismissed: {names}")
+    page.say(f"by {dismissal.by}: {dismissal.reason}", indent=2)
+    page.say(
+        "until the code, trigger or checks of the node or its inputs change, or its cost doubles",
+        "dim",
+        indent=2,
+    )
+    page.next(command_line("optimize", "reopen", *response.ids))
 
 
 def _proved(
@@ -135,26 +191,46 @@ def _check(
 
 def _render(rows: list[OptimizeRow], page: CommandOutput) -> None:
     page.head("optimize")
-    open_rows = [row for row in rows if row.verdict != "refuted"]
+    open_rows = [row for row in rows if _is_open(row)]
+    dismissed = [row for row in rows if row.verdict != "refuted" and not _is_open(row)]
     if not open_rows:
         page.say("✓ nothing to propose", "good")
+        _render_dismissed(dismissed, page)
         return
     for row in open_rows:
         _render_row(row, page)
+    _render_common_commands(open_rows, page)
+    proven = sum(row.verdict == "proven" for row in open_rows)
+    page.say()
+    page.say(f"{plural(len(open_rows), 'finding')}, {proven} proven")
+    _render_dismissed(dismissed, page)
+
+
+def _render_common_commands(open_rows: list[OptimizeRow], page: CommandOutput) -> None:
     together = {row.asset: row.asset_command for row in open_rows if row.asset_command}
     for asset, command in together.items():
         page.say()
         page.say(f"all of {asset} at once:")
         page.command(command, indent=2)
-    proven = sum(row.verdict == "proven" for row in open_rows)
+
+
+def _render_dismissed(rows: list[OptimizeRow], page: CommandOutput) -> None:
+    if not rows:
+        return
     page.say()
-    page.say(f"{plural(len(open_rows), 'finding')}, {proven} proven")
+    page.say(f"dismissed: {plural(len(rows), 'finding')}", "dim")
+    for row in rows[:DISMISSED_PRINTED_MAX]:
+        page.say(f"{row.id} · {row.file}:{row.line}  {row.message}", "dim", indent=2)
+        render_dismissal(row.dismissal, page, indent=4)
+    if len(rows) > DISMISSED_PRINTED_MAX:
+        page.say("--json has all", "dim", indent=2)
 
 
 def _render_row(row: OptimizeRow, page: CommandOutput) -> None:
     page.say()
     page.say(f"{row.file}:{row.line}  {row.message}", "bold")
     page.say(f"{row.id} · {row.rule} · {row.verdict}", _STYLES.get(row.verdict, ""), indent=2)
+    render_dismissal(row.dismissal, page, indent=2)
     for premise in row.premises:
         guard = "nothing guards it" if premise.guard is None else premise.guard
         page.say(f"if {premise.text}: {guard}", indent=2)

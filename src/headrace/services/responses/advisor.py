@@ -51,18 +51,43 @@ class RegressionRow(Response, frozen=True, kw_only=True):
     cause: RegressionCauseRow
 
 
+class DismissalRow(Response, frozen=True, kw_only=True):
+    """That somebody dismissed a proposal, and why. `command` takes that back.
+
+    `ended` says what has changed since, so that the proposal is open again; null while it holds.
+    """
+
+    by: str
+    at: datetime
+    reason: str
+    ended: str | None
+    command: str
+
+
+class DismissedResponse(Response, frozen=True, kw_only=True):
+    """`optimize dismiss` and `optimize reopen`: the proposals, by their ids.
+
+    `dismissal` is null after `reopen`.
+    """
+
+    ids: list[str]
+    dismissal: DismissalRow | None
+
+
 class DelayProposalRow(Response, frozen=True, kw_only=True):
     """A trigger that can go: an asset waited for it although all its inputs were there.
 
     `waits` counts the obligations in the window that waited for it, `median_s` is how long.
     """
 
+    id: str
     node: str
     owner: str
     waits: int
     median_s: float
     text: str
     command: str | None
+    dismissal: DismissalRow | None = None
 
 
 class DelayWeekRow(Response, frozen=True, kw_only=True):
@@ -78,7 +103,8 @@ class BottleneckRow(Response, frozen=True, kw_only=True):
 
     `obligations` counts those with a known wait. `wait_seconds` is the sum of their waits; waits
     that overlap count each. `limited`: only the newest obligations are included. `proposals` are
-    changes by which the consumer waits less, each with its command.
+    changes by which the consumer waits less, each with its command; `dismissed` are those that
+    somebody dismissed.
     """
 
     consumer: str
@@ -91,6 +117,7 @@ class BottleneckRow(Response, frozen=True, kw_only=True):
     limited: bool
     said: str
     proposals: list[DelayProposalRow] = []
+    dismissed: list[DelayProposalRow] = []
 
 
 class CostRow(Response, frozen=True, kw_only=True):
@@ -163,6 +190,7 @@ class ComplexityRow(Response, frozen=True, kw_only=True):
     files: list[str]
     saves_month: SavingRow
     command: str | None
+    dismissal: DismissalRow | None = None
 
 
 class HopsRow(Response, frozen=True, kw_only=True):
@@ -183,7 +211,8 @@ class ComplexityResponse(Response, frozen=True, kw_only=True):
     """`complexity`: counts by kind, each a list, and the counts of the newest versions.
 
     `counts` has the kinds that occur. `limited`: there are more than 1,000 findings. `note` says
-    which reads can't be seen.
+    which reads can't be seen. `dismissed` are findings that somebody dismissed; `counts` is without
+    them.
     """
 
     counts: dict[str, int]
@@ -192,6 +221,7 @@ class ComplexityResponse(Response, frozen=True, kw_only=True):
     trend: list[ComplexityVersionRow]
     limited: bool
     note: str
+    dismissed: list[ComplexityRow] = []
 
 
 class PruneResponse(Response, frozen=True, kw_only=True):

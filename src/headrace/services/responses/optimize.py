@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.services.responses.advisor import DismissalRow
 from headrace.services.responses.base import Response
 
 
@@ -51,7 +52,9 @@ class OptimizeRow(Response, frozen=True, kw_only=True):
 
     With `--prove`, `equality` and `measured` say what the change came to, `unmeasured` why it
     wasn't measured. `command` applies it, and `adds_checks` are the checks that it adds.
-    `asset_command` applies all applicable findings of the asset at once, if there are several."""
+    `asset_command` applies all applicable findings of the asset at once, if there are several.
+
+    `dismissal` says who dismissed it, and why; the finding is open unless its `ended` is null."""
 
     id: str
     asset: str | None
@@ -73,3 +76,4 @@ class OptimizeRow(Response, frozen=True, kw_only=True):
     asset_command: str | None = None
     adds_checks: list[str] = []
     unmeasured: str | None = None
+    dismissal: DismissalRow | None = None

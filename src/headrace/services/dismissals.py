@@ -1,0 +1,247 @@
+"""`optimize dismiss` and `reopen`: proposals that somebody doesn't want, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from headrace.model import UsageError
+from headrace.model.access import Permission
+from headrace.model.errors import did_you_mean
+from headrace.plan import Compiled
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services import commands
+from headrace.services.bottleneck import bottleneck
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform
+from headrace.services.complexity import complexity
+from headrace.services.dismissed import costs_of_nodes, dismissal_row, facts_of
+from headrace.services.optimize import optimize, proposal_of
+from headrace.services.parameters import Argument, RequiredReason
+from headrace.services.permissions import authorised, decision, people_to_ask, rules_of
+from headrace.services.responses.advisor import DismissedResponse
+from headrace.services.session import Progress, ProjectSession, usable
+from headrace.store import Transaction
+from headrace.store.queries import dismissals
+from headrace.store.queries.dismissals import StoredDismissal
+
+PROPOSALS_MAX = 100
+"""At most this many proposals are dismissed or reopened at once."""
+_LISTS = "headrace optimize, headrace bottleneck and headrace complexity list proposals"
+ProposalIds = Annotated[
+    Sequence[str], Argument("ID...", "proposals of `optimize`, `bottleneck` or `complexity`")
+]
+
+
+class DismissedProposal(msgspec.Struct, frozen=True):
+    """A proposal that is dismissed, with the facts of that time; `cost` is in microseconds."""
+
+    id: str
+    node: str
+    facts: str
+    cost: int | None
+
+
+class DismissArguments(msgspec.Struct, frozen=True):
+    """What is dismissed, and why."""
+
+    proposals: tuple[DismissedProposal, ...]
+    reason: str
+
+
+class ReopenArguments(msgspec.Struct, frozen=True):
+    """What is reopened: (proposal, node)."""
+
+    proposals: tuple[tuple[str, str], ...]
+
+
+@authorised
+def dismiss(
+    session: ProjectSession,
+    *,
+    ids: ProposalIds,
+    reason: RequiredReason,
+    progress: Progress,
+) -> DismissedResponse:
+    """Dismiss proposals: they aren't proposed again until their facts change.
+
+    These are the code, the trigger and the checks of the node and of the nodes that it reads
+    directly, and what the node costs: a proposal is open again once that has doubled and has grown
+    by at least a minute a month (a wait: by a minute). Raise Refused without a reason, UsageError
+    for an unknown proposal, and NotAllowed.
+    """
+    text = commands.required_reason(reason, "optimize dismiss ID", "others see why it stays")
+    proposals = [_proposal(session, item, progress) for item in _ids(ids)]
+    for item in proposals:
+        _require_permission(session, item.node)
+    arguments = DismissArguments(tuple(_as_it_is(session, item) for item in proposals), text)
+    return perform(session, "dismiss", arguments, progress)  # type: ignore[no-any-return]
+
+
+@authorised
+def reopen(session: ProjectSession, *, ids: ProposalIds, progress: Progress) -> DismissedResponse:
+    """Take back that proposals were dismissed. Raise UsageError for one that isn't dismissed."""
+    names = _ids(ids)
+    stored = {}
+    if session.store is not None:
+        with session.store.read() as tx:
+            stored = dismissals.by_proposal(tx)
+    reopened = []
+    for name in names:
+        proposal = name if name in stored else _proposal(session, name, progress).id
+        item = stored.get(proposal)
+        if item is None or not session.shows(item.node):
+            raise UsageError(
+                f"{name[:80]} isn't dismissed", hint="headrace optimize lists what is dismissed"
+            )
+        _require_permission(session, item.node)
+        reopened.append((item.proposal, item.node))
+    return perform(session, "reopen", ReopenArguments(tuple(reopened)), progress)  # type: ignore[no-any-return]
+
+
+def _ids(ids: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(ids))
+    if not names:
+        raise UsageError("which proposal?", hint=_LISTS)
+    if len(names) > PROPOSALS_MAX:
+        raise UsageError(
+            f"{len(names):,} proposals at once are too many",
+            hint=f"name at most {PROPOSALS_MAX} at a time",
+        )
+    return names
+
+
+class _Proposal(NamedTuple):
+    id: str
+    node: str
+    compiled: Compiled
+    """The declarations by which it is proposed."""
+    wait_us: int | None = None
+
+
+def _proposal(session: ProjectSession, name: str, progress: Progress) -> _Proposal:
+    """Return a proposal that is listed now, dismissed or not. Raise UsageError for another one."""
+    if name.startswith("o-"):
+        known = _of_optimize(session, progress)
+    elif name.startswith("trigger:"):
+        known = _of_bottleneck(session)
+    else:
+        known = _of_complexity(session)
+    proposal = known.get(name)
+    if proposal is None or not _is_visible(session, proposal):
+        visible = [each for each, item in known.items() if _is_visible(session, item)]
+        raise UsageError(
+            f"there is no proposal {name[:80]!r}", hint=did_you_mean(name, visible) or _LISTS
+        )
+    return proposal
+
+
+def _of_optimize(session: ProjectSession, progress: Progress) -> dict[str, _Proposal]:
+    compiled = usable(session.declared(progress))
+    return {
+        row.id: _Proposal(proposal_of(row), row.asset or "", compiled)
+        for row in optimize(session, progress=progress)
+        if row.verdict != "refuted"
+    }
+
+
+def _of_bottleneck(session: ProjectSession) -> dict[str, _Proposal]:
+    if session.compiled is None:
+        return {}
+    return {
+        item.id: _Proposal(item.id, item.node, session.compiled, round(item.median_s * 1e6))
+        for row in bottleneck(session)
+        for item in (*row.proposals, *row.dismissed)
+    }
+
+
+def _of_complexity(session: ProjectSession) -> dict[str, _Proposal]:
+    compiled = session.compiled or usable(session.declared())
+    response = complexity(session)
+    return {
+        row.id: _Proposal(row.id, row.node.partition(".")[0], compiled)
+        for row in (*response.findings, *response.dismissed)
+    }
+
+
+def _is_visible(session: ProjectSession, proposal: _Proposal) -> bool:
+    return session.visible is None or session.shows(proposal.node)
+
+
+def _require_permission(session: ProjectSession, node: str) -> None:
+    """Raise NotAllowed unless the session's identity decides about a node, or the whole project."""
+    rules, declared = rules_of(session), session.project().node(node)
+    result = decision(session, rules, Permission.DECIDE, declared)
+    if not result.allowed:
+        from headrace.security.access import NotAllowed
+
+        owners = () if declared is None else people_to_ask(session, declared.owner)
+        raise NotAllowed(session.identity, "optimize dismiss", result, owners)
+
+
+def _as_it_is(session: ProjectSession, item: _Proposal) -> DismissedProposal:
+    """Return a proposal with the facts of now."""
+    cost = item.wait_us
+    if cost is None and session.store is not None:
+        with session.store.read() as tx:
+            cost = costs_of_nodes(tx, session.clock.now_us()).get(item.node)
+    return DismissedProposal(item.id, item.node, facts_of(item.compiled, item.node), cost)
+
+
+@leader_command("dismiss", DismissArguments, DismissedResponse)
+def _dismiss(
+    context: CommandContext, arguments: DismissArguments, progress: Progress
+) -> DismissedResponse:
+    del progress
+
+    def write(tx: Transaction, now: int) -> None:
+        for item in arguments.proposals:
+            dismissals.add(
+                tx,
+                StoredDismissal(
+                    id=0,
+                    proposal=item.id,
+                    node=item.node,
+                    facts=item.facts,
+                    cost=item.cost,
+                    reason=arguments.reason,
+                    actor=context.actor.id,
+                    at=now,
+                ),
+            )
+            event = _event(context, Action.PROPOSAL_DISMISSED, item.id, item.node)
+            append(tx, now, msgspec.structs.replace(event, reason=arguments.reason))
+
+    context.tell(write=write)
+    with context.store.read() as tx:
+        stored = dismissals.by_proposal(tx)[arguments.proposals[0].id]
+    return DismissedResponse(
+        ids=[item.id for item in arguments.proposals],
+        dismissal=dismissal_row(stored, context.session.instant(stored.at), None),
+    )
+
+
+@leader_command("reopen", ReopenArguments, DismissedResponse)
+def _reopen(
+    context: CommandContext, arguments: ReopenArguments, progress: Progress
+) -> DismissedResponse:
+    del progress
+
+    def write(tx: Transaction, now: int) -> None:
+        for proposal, node in arguments.proposals:
+            dismissals.reopen(tx, proposal, actor=context.actor.id, now=now)
+            append(tx, now, _event(context, Action.PROPOSAL_REOPENED, proposal, node))
+
+    context.tell(write=write)
+    return DismissedResponse(ids=[item[0] for item in arguments.proposals], dismissal=None)
+
+
+def _event(context: CommandContext, action: Action, proposal: str, node: str) -> AuditEvent:
+    """Return the entry of the trail; who sees the node sees it."""
+    project = context.session.project()
+    thing = Object("proposal", proposal) if project.node(node) is None else Object("node", node)
+    return AuditEvent(
+        action=action, actor=context.actor, object=thing, after={"proposal": proposal}
+    )

@@ -308,6 +308,8 @@ REQUESTABLE = {
     "erasure_clean": "erase_steps",
     "erasure_finish": "erase_steps",
     "rebuildable_remove": "rebuildable",
+    "dismiss": "dismissals",
+    "reopen": "dismissals",
     "hold_set": "holds",
     "hold_release": "holds",
     "token_create": "tokens",

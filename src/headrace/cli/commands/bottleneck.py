@@ -51,8 +51,8 @@ def bottleneck_command(
     if words is not None and len(words) > 1:
         if words[0] in ("dismiss", "reopen"):
             raise UsageError(
-                f"proposals are dismissed and reopened by `headrace optimize {words[0]}`",
-                hint=f"headrace optimize {words[0]} trigger:ASSET",
+                "`headrace optimize` dismisses and reopens proposals",
+                hint="headrace optimize dismiss trigger:ASSET --reason TEXT",
             )
         if words[0] != "apply" or len(words) > 2:
             raise UsageError(

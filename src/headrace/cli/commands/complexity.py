@@ -79,8 +79,8 @@ def complexity_command(
 def _unknown(what: str) -> UsageError:
     if what in ("dismiss", "reopen"):
         return UsageError(
-            f"proposals are dismissed and reopened by `headrace optimize {what}`",
-            hint=f"headrace optimize {what} ID",
+            "`headrace optimize` dismisses and reopens proposals",
+            hint="headrace optimize dismiss ID --reason TEXT",
         )
     problem = "isn't complete" if what in ("prune", "undo", "restore") else "isn't known"
     return UsageError(

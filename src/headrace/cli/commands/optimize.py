@@ -48,10 +48,7 @@ def optimize_command(
     ] = False,
     partitions: int = 3,
     budget: str = DEFAULT_BUDGET,
-    reason: Annotated[
-        str | None,
-        Option("--reason", metavar="TEXT", help="of dismiss: why; it is shown to others"),
-    ] = None,
+    reason: str | None = None,
     yes: Yes = False,
     exit_code: ExitCode = False,
 ) -> int:

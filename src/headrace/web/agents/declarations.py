@@ -46,6 +46,8 @@ NOT_FOR_AGENTS = {
     "classify": "it looks at clear values, and a person decides about what it proposes",
     "optimize --prove": "it runs queries in the process that calls it, for up to an hour",
     "optimize apply": "it writes files of the project",
+    "optimize dismiss": "a person decides what isn't proposed any more",
+    "optimize reopen": "a person decides what isn't proposed any more",
     "read page": "`read` gives the same rows",
     "read profile": "`sql` gives the same figures",
     "sql page": "`sql` runs the same queries",

@@ -63,6 +63,7 @@ from headrace.security import passwords, root_keys, secrets, sessions
 from headrace.services import (
     calendar,
     consumer_history,
+    dismissed,
     emergencies,
     estimates,
     import_diff,
@@ -106,6 +107,7 @@ QUOTED = [
     ("CHANGELOG.md", f"at most {emergencies.SECONDS_MAX // 60} minutes in an emergency"),
     ("docs/how-to/access.md", f"for at most {emergencies.SECONDS_MAX // 60} minutes"),
     ("docs/how-to/badges.md", f"for {badges.FRESH_SECONDS} seconds"),
+    ("docs/how-to/optimize.md", {60_000_000: "at least a minute more"}[dismissed.COST_LEAST_US]),
     ("docs/how-to/optimize.md", f"at least {trial_outcomes.FOLLOWED_RUNS_MIN} times"),
     ("docs/how-to/notify.md", f"the last {weekly_advice.WINDOW.removesuffix('d')} days"),
     ("CHANGELOG.md", f"the last {weekly_advice.WINDOW.removesuffix('d')} days"),

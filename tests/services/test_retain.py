@@ -13,9 +13,11 @@ import pytest
 from warm_fork_servers import headrace
 
 from headrace.faults import FaultPoint
-from headrace.model import UsageError
+from headrace.model import Settings, UsageError
 from headrace.model.nodes import Grain, PartitionSpec, Place, Source
 from headrace.model.retention import first_kept, is_shortened, parse_retention
+from headrace.store import Store
+from headrace.store.queries import durations, quality
 
 pytestmark = pytest.mark.timeout(300)
 OLD, KEPT = ((datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (40, 2))
@@ -73,6 +75,31 @@ def test_old_partitions_go_and_what_was_computed_stays(shop: Path, fault: str) -
     computed = command(shop, "run", "daily", "--partition", OLD, "--again", "--reason", "x")
     assert "retain: 30d" in computed.stdout + computed.stderr
     assert len(rows(shop, "daily")) == 2
+
+
+def test_removed_rows_are_no_empty_deliveries(shop: Path) -> None:
+    """Would catch: a partition whose rows retention removed that counts as delivered empty where
+    volumes are compared: "its input grew", or "the other source has few rows, too"; and an empty
+    delivery that no longer counts."""
+    (shop / "assets/none.sql").write_text(
+        "/* headrace\nowner: tills\npartition: {by: day, column: day}\n*/\n"
+        "select cast(day as date) as day, id from orders where id = 'x'\n"
+    )
+    assert command(shop, "apply", "--yes").returncode == 0
+    assert command(shop, "run", "none", "--from", OLD, "--to", KEPT).returncode == 0
+    now_us = round(datetime.now(UTC).timestamp() * 1e6)
+
+    def rows_of(node: str) -> tuple[list[tuple[str, int]], list[int]]:
+        with Store.open(shop, Settings(name="shop")) as store, store.read() as tx:
+            until = quality.rows_until(tx, node, KEPT, 10)
+            return until, durations.published_rows(tx, node, 0, now_us)
+
+    empty = ([(OLD, 0), (KEPT, 0)], [0, 0])
+    assert rows_of("orders") == ([(OLD, 1), (KEPT, 1)], [1, 1])
+    assert rows_of("none") == empty
+    assert command(shop, "db", "gc").returncode == 0
+    assert rows_of("orders") == ([(KEPT, 1)], [1])
+    assert rows_of("none") == empty
 
 
 def test_a_legal_hold_keeps_them(shop: Path) -> None:

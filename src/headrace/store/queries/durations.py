@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace.store.queries.publications import HAS_ITS_ROWS
 from headrace.store.transaction import Transaction
 
 ATTEMPTS_MAX = 500
@@ -92,10 +93,13 @@ def worked_us(tx: Transaction, node: str, from_us: int, until_us: int) -> int:
 
 
 def published_rows(tx: Transaction, node: str, from_us: int, until_us: int) -> list[int]:
-    """Return the rows of a node's newest publications in a window, newest first."""
+    """Return the rows of a node's newest publications in a window, newest first.
+
+    Those whose rows were removed whole since then (retention, erasure) are left out.
+    """
     rows = tx.execute(
         "select rows from publication where node = :node and published_at > :since and published_at"
-        " <= :until order by id desc limit :limit",
+        f" <= :until and {HAS_ITS_ROWS} order by id desc limit :limit",
         {"node": node, "since": from_us, "until": until_us, "limit": ATTEMPTS_MAX},
     ).fetchall()
     return [int(count) for (count,) in rows]

@@ -15,6 +15,9 @@ _COLUMNS = (
     " verdict, content_hash, identical, version, delivery_id, manifest"
 )
 
+HAS_ITS_ROWS = "(rows > 0 or content_hash is not null)"
+"""Leaves out publications whose rows were removed whole since then: they have no hash any more."""
+
 
 class Publication(msgspec.Struct, frozen=True):
     """One publication. Times are microseconds of the store's clock.
@@ -63,11 +66,15 @@ def newest(tx: Transaction, node: str) -> Publication | None:
 
 
 def rows_each(tx: Transaction, node: str, read: str, before: str, limit: int) -> list[float]:
-    """Return the node's rows per row of `read`, for the newest partitions before `before`."""
+    """Return the node's rows per row of `read`, for the newest partitions before `before`.
+
+    Partitions whose rows were removed since then are left out.
+    """
     rows = tx.execute(
         "select p.rows, i.rows from publication p join publication i on i.node = ? and i.partition"
         " = p.partition and i.ended_snapshot is null and i.rows > 0 where p.node = ? and"
-        " p.ended_snapshot is null and p.partition < ? order by p.partition desc limit ?",
+        " p.ended_snapshot is null and p.partition < ? and (p.rows > 0 or p.content_hash is not"
+        " null) order by p.partition desc limit ?",
         (read, node, before, limit),
     ).fetchall()
     return [own_rows / of for own_rows, of in rows]

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.store.queries.publications import HAS_ITS_ROWS
 from headrace.store.transaction import Transaction
 
 # Outcomes of checks.
@@ -429,10 +430,13 @@ def published_lately(tx: Transaction, node: str, content_hash: str) -> list[str]
 
 
 def rows_until(tx: Transaction, node: str, partition: str, limit: int) -> list[tuple[str, int]]:
-    """Return (partition, rows) of visible partitions up to and including one, oldest first."""
+    """Return (partition, rows) of visible partitions up to and including one, oldest first.
+
+    Those whose rows were removed whole since then (retention, erasure) are left out.
+    """
     sql = (
         "select partition, rows from publication where node = ? and ended_snapshot is null and"
-        " partition <= ? order by partition desc limit ?"
+        f" partition <= ? and {HAS_ITS_ROWS} order by partition desc limit ?"
     )
     results = tx.execute(sql, (node, partition, limit)).fetchall()
     return [(key, rows) for key, rows in reversed(results)]

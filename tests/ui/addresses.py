@@ -16,6 +16,7 @@ PAGES = (
     "/assets/{asset}",
     "/assets/{asset}?part=checks",
     "/assets/{asset}?part=columns",
+    "/assets/{asset}?part=difference",
     "/assets/{asset}?part=history",
     "/assets/{asset}?part=lineage",
     "/assets/{asset}?part=preview",

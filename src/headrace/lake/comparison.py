@@ -149,9 +149,9 @@ def by_keys(
     assert row is not None
     cells = {name: count for name, count in zip(differs, row[3:], strict=True) if count}
     example_rows = [
-        *_examples(session, columns, joined, f"{both} AND ({any_differs})", examples),
-        *_examples(session, columns, joined, "a.here IS NULL", examples),
-        *_examples(session, columns, joined, "b.here IS NULL", examples),
+        *_examples(session, columns, keys, joined, f"{both} AND ({any_differs})", examples),
+        *_examples(session, columns, keys, joined, "a.here IS NULL", examples),
+        *_examples(session, columns, keys, joined, "b.here IS NULL", examples),
     ]
     return DiffCounts(row[0], row[1], row[2], cells, tuple(example_rows))
 
@@ -167,8 +167,17 @@ def not_unique(session: DuckDBSession, keys: Sequence[str]) -> bool:
     )
 
 
+def _by_keys(keys: Sequence[str]) -> str:
+    return ", ".join(f"coalesce(a.{quote(key)}, b.{quote(key)}) NULLS FIRST" for key in keys)
+
+
 def _examples(
-    session: DuckDBSession, columns: Sequence[LakeColumn], joined: str, condition: str, limit: int
+    session: DuckDBSession,
+    columns: Sequence[LakeColumn],
+    keys: Sequence[str],
+    joined: str,
+    condition: str,
+    limit: int,
 ) -> list[Example]:
     fields = ", ".join(
         f"{side}.{quote(column.name)} AS {quote(f'{side}{n}')}"
@@ -177,7 +186,7 @@ def _examples(
     )
     query = (
         f"SELECT b.here AS {quote('b')}, a.here AS {quote('a')}, {fields} FROM {joined} WHERE"
-        f" {condition} LIMIT {int(limit)}"
+        f" {condition} ORDER BY {_by_keys(keys)} LIMIT {int(limit)}"
     )
     renamed = {
         side: [

@@ -392,12 +392,13 @@ def _row(session: ProjectSession, production: ProjectSession, item: _Found) -> D
         rows_changed=counted.changed,
         cells=counted.cells,
         sample=[row_change(example) for example in counted.examples],
-        spreads=_spreads(comparison.spreads),
+        spreads=spread_rows(comparison.spreads),
         masked=visible.names,
     )
 
 
-def _spreads(spreads: dict[str, tuple[Spread, Spread]]) -> list[SpreadRow]:
+def spread_rows(spreads: dict[str, tuple[Spread, Spread]]) -> list[SpreadRow]:
+    """Return the columns whose values are distributed differently."""
     rows = {
         name: (msgspec.structs.asdict(was), msgspec.structs.asdict(now))
         for name, (was, now) in spreads.items()

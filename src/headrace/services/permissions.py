@@ -200,6 +200,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "bottleneck:bottleneck": _ROW("bottleneck", SEE, "consumer"),
     "browser_sessions:end_session": _ROW("session end", ADMINISTER),
     "browser_sessions:list_sessions": _ROW("session list", ADMINISTER),
+    "snapshot_differences:snapshot_difference": _ROW("diff page", READ, "name"),
     "sql:attach": _ROW("sql --attach", ADMINISTER),
     "sql:console": _ROW("sql page", READ),
     "sql:diff": _ROW("diff", READ, "target"),

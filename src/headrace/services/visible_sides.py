@@ -51,13 +51,19 @@ def visible_sides(
     sessions: tuple[ProjectSession, ProjectSession],
     node: str,
     tables: tuple[LakeTable | None, LakeTable | None],
+    *,
+    over_network: bool = False,
 ) -> VisibleSides:
     """Return what the identity of the sessions may see of both sides of a node.
 
-    A column that is masked on one side only is left out: its values would differ everywhere. Raise
-    KeyProblem if the key of a mask can't be had.
+    Over the network, nobody sees classified columns in the clear. A column that is masked on one
+    side only is left out: its values would differ everywhere. Raise KeyProblem if the key of a mask
+    can't be had.
     """
-    limited = [_limited(*pair, node) for pair in zip(sessions, tables, strict=True)]
+    limited = [
+        _limited(*pair, node, over_network=over_network)
+        for pair in zip(sessions, tables, strict=True)
+    ]
     (before_out, before), (after_out, after) = limited
     names = [_names(table) for table in tables]
     one_sided = (before.keys() ^ after.keys()) & names[0].keys() & names[1].keys()
@@ -65,11 +71,11 @@ def visible_sides(
 
 
 def _limited(
-    session: ProjectSession, table: LakeTable | None, node: str
+    session: ProjectSession, table: LakeTable | None, node: str, *, over_network: bool
 ) -> tuple[frozenset[str], dict[str, ColumnMask]]:
-    if table is None or unrestricted(session):
+    if table is None or (not over_network and unrestricted(session)):
         return frozenset(), {}
-    limits = column_limits(session, node, past=True)
+    limits = column_limits(session, node, over_network=over_network, past=True)
     if not limits.limited:
         return frozenset(), {}
     return fitting_masks(session, limits, tuple(_names(table).values()))

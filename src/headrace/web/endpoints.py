@@ -222,6 +222,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/assets/{name}/code", "code", "node_code:code"),
     GetRows("/assets/{name}/rows", "data_page", "data_pages:data_page"),
     GetRows("/assets/{name}/profile", "data_profile", "data_pages:data_profile"),
+    GetRows(
+        "/assets/{name}/difference",
+        "snapshot_difference",
+        "snapshot_differences:snapshot_difference",
+    ),
     Get("/render/{target:path}", "render", "render:render"),
     Get("/why/{subject:path}", "why", "why:why"),
     Get("/bottleneck", "bottleneck", "bottleneck:bottleneck"),

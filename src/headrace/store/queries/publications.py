@@ -220,6 +220,25 @@ def newest_at(tx: Transaction, snapshot: int) -> int | None:
     return None if row is None else row[0]
 
 
+class PublishedSnapshot(NamedTuple):
+    """A snapshot in which partitions of a node were published, and when the last one was."""
+
+    snapshot: int
+    at: int
+    partitions: int
+
+
+def newest_snapshots(tx: Transaction, node: str, limit: int) -> list[PublishedSnapshot]:
+    """Return the snapshots of a node's newest `limit` publications, the newest first."""
+    rows = tx.execute(
+        "select snapshot, max(published_at), count(*) from (select snapshot, published_at from"
+        " publication where node = :node order by id desc limit :limit) newest group by snapshot"
+        " order by snapshot desc",
+        {"node": node, "limit": limit},
+    )
+    return [PublishedSnapshot(*row) for row in rows]
+
+
 class NewestPublication(msgspec.Struct, frozen=True):
     """A partition's newest publication: its inputs' snapshot, and whether a backfill made it."""
 

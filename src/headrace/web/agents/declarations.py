@@ -48,6 +48,7 @@ NOT_FOR_AGENTS = {
     "optimize apply": "it writes files of the project",
     "optimize dismiss": "a person decides what isn't proposed any more",
     "optimize reopen": "a person decides what isn't proposed any more",
+    "diff page": "`diff` compares the same rows",
     "read page": "`read` gives the same rows",
     "read profile": "`sql` gives the same figures",
     "sql page": "`sql` runs the same queries",

@@ -20,6 +20,7 @@ import { Lineage } from "./Lineage";
 import { Partitions } from "./Partitions";
 import { Data } from "./Data";
 import { Runs } from "./Runs";
+import { SnapshotDifference } from "./SnapshotDifference";
 import "./asset.css";
 
 type Node = Schema["NodeResponse"];
@@ -37,6 +38,8 @@ const PARTITIONS: Part = {
     <Partitions name={node.name} source={node.kind === "source"} counted={partitions} />
   ),
 };
+/** What is made by these has no rows in the lake. */
+const WITHOUT_ROWS = ["view", "files", "none"];
 const PARTS: readonly Part[] = [
   PARTITIONS,
   {
@@ -81,6 +84,18 @@ const PARTS: readonly Part[] = [
     show: ({ node }) => <Code name={node.name} asset={node.kind !== "source"} />,
   },
   { part: "preview", name: "Data", show: ({ node }) => <Data name={node.name} /> },
+  {
+    part: "difference",
+    name: "Difference",
+    show: ({ node }) =>
+      WITHOUT_ROWS.includes(node.materialize ?? "") ? (
+        <Panel title="Difference">
+          <Empty>It stores no rows to compare. Its inputs do.</Empty>
+        </Panel>
+      ) : (
+        <SnapshotDifference name={node.name} />
+      ),
+  },
 ];
 
 export function Asset() {

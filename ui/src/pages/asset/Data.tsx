@@ -81,6 +81,12 @@ function Summary({ first, query }: { first: First; query: DataQuery }) {
       )}
       {first.snapshot !== null && `; snapshot ${first.snapshot}`}
       {first.masked.length > 0 && `; masked: ${first.masked.map(cellText).join(", ")}`}
+      {first.snapshot !== null && first.published_at && (
+        <>
+          {" "}
+          · <Link to={differenceAddress(query)}>Compare</Link>
+        </>
+      )}
       {query.version !== null && (
         <>
           {" "}
@@ -95,6 +101,15 @@ function Summary({ first, query }: { first: First; query: DataQuery }) {
       )}
     </>
   );
+}
+
+/** These rows beside what was there before them. */
+function differenceAddress({ partition, version }: DataQuery): string {
+  return `?${new URLSearchParams({
+    part: "difference",
+    ...(partition ? { partition } : {}),
+    ...(version === null ? {} : { right: String(version) }),
+  })}`;
 }
 
 function Nothing({ first, query }: { first: First; query: DataQuery }) {

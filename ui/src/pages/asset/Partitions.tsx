@@ -199,6 +199,14 @@ function SelectedPartition({
             See its data
           </Link>
         )}
+        {item.published_at && (
+          <Link
+            className="button"
+            to={`?${new URLSearchParams({ part: "difference", partition: item.partition })}`}
+          >
+            What changed
+          </Link>
+        )}
         <Acts names={names} node={name} partition={item.partition} />
         {item.partition !== "*" && (
           <Link

@@ -76,13 +76,28 @@ const PUBLISHED: readonly Column<Published>[] = [
   },
 ];
 
+const DIFFERENCE: Column<Published> = {
+  name: "Difference",
+  cell: (row) =>
+    row.published && row.kind !== "export" ? (
+      <Link
+        to={`/${PAGES[row.kind] ?? "assets"}/${encodeURIComponent(row.asset)}?part=difference`}
+      >
+        What changed
+      </Link>
+    ) : null,
+};
+
 /** What a backfill that has ended has published, node by node: rows of several nodes are never added up. */
 export function PublishedNodes({
   rows,
   changes,
+  newest = false,
 }: {
   rows: readonly Schema["BackfillRow"][];
   changes: readonly Change[];
+  /** Whether it has ended just now, so that the newest change of each node is its own. */
+  newest?: boolean;
 }) {
   const published = rows.map((row) => ({
     ...row,
@@ -91,7 +106,7 @@ export function PublishedNodes({
   return (
     <Table
       label="Published partitions"
-      columns={PUBLISHED}
+      columns={newest ? [...PUBLISHED, DIFFERENCE] : PUBLISHED}
       rows={published}
       keyOf={(row) => row.asset}
     />

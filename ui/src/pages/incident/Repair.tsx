@@ -234,7 +234,7 @@ function Done({ fix }: { fix: Fix }) {
         </p>
       )}
       {fix.backfill?.made && (
-        <PublishedNodes rows={fix.backfill.assets} changes={fix.backfill.changes} />
+        <PublishedNodes rows={fix.backfill.assets} changes={fix.backfill.changes} newest />
       )}
       {fix.recomputed && (
         <p>

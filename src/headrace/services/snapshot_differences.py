@@ -1,0 +1,389 @@
+"""An asset on two sides for a page: two snapshots, or two environments.
+
+As over any network, nobody sees classified columns in the clear: rows are compared by their masked
+values. What is read is limited, and the response says what was left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
+from headrace.model import Asset, Source, UnknownName, UsageError
+from headrace.model.settings import PRODUCTION
+from headrace.runtime import usage
+from headrace.services import lake_files, targets
+from headrace.services.comparisons import (
+    RowComparison,
+    Side,
+    compare_sides,
+    files_of,
+    row_change,
+    spread_rows,
+)
+from headrace.services.permissions import authorised, check_call
+from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
+from headrace.services.responses import ColumnRow
+from headrace.services.responses.differences import (
+    DifferenceSideRow,
+    MomentChoiceRow,
+    PartitionDifferenceRow,
+    SnapshotDifferenceResponse,
+)
+from headrace.services.responses.inspections import MomentRow
+from headrace.services.session import ProjectSession
+from headrace.services.visible_sides import VisibleSides, visible_sides
+from headrace.store.queries import publications
+from headrace.store.queries.publications import Visible
+
+FUNCTION = "snapshot_differences:snapshot_difference"
+ROWS_MAX = 2_000_000
+"""Rows of both sides that are compared; of more, those of the newest partitions."""
+PARTITIONS_LISTED = 400
+"""Partitions of a response, the newest ones."""
+MOMENTS_MAX = 30
+"""Snapshots of a response, the newest ones."""
+_MOMENTS_READ = 1_000
+EQUAL, CHANGED, ONLY_LEFT, ONLY_RIGHT = "equal", "changed", "only_left", "only_right"
+
+
+class DifferenceQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Two sides: each a snapshot's number, a time or an environment.
+
+    Without `right` it is what is published now, without `left` what was published before the newest
+    change, of `partition` if there is one. `partition` limits the rows, too, but not of a table
+    that each publication updates as a whole. `limit` is the number of rows of each kind.
+    """
+
+    left: str | None = None
+    right: str | None = None
+    partition: str | None = None
+    keys: tuple[str, ...] = ()
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class _Opened(NamedTuple):
+    """One side and the session of its environment; `moments` are snapshots to choose from."""
+
+    session: ProjectSession
+    side: Side
+    moments: list[publications.PublishedSnapshot]
+
+
+@authorised
+def snapshot_difference(
+    session: ProjectSession, name: str, query: DifferenceQuery
+) -> SnapshotDifferenceResponse:
+    """Return which partitions, columns and rows of an asset differ between two sides.
+
+    Raise UsageError for an unknown asset, side, partition or key, and for an asset without rows.
+    """
+    node_name = targets.target(name, session.project()).node
+    node = session.project().source_or_asset(node_name)
+    assert node is not None
+    _require_rows(node)
+    with _both(session, node_name, query) as (left, right):
+        sides = (left.side, right.side)
+        states = _partitions(*sides)
+        partition = _listed(node, query.partition, states)
+        compared = _compared(node, states, partition)
+        files = [_files(item, node, compared) for item in (left, right)]
+        tables = (left.side.table, right.side.table)
+        visible = visible_sides((left.session, right.session), node_name, tables, over_network=True)
+        known = _environments(session)
+        rows = [_side_row(item) for item in (left, right)]
+        moments = [_moment(session, item) for item in right.moments]
+        note_reads(session, [node_name], usage.READ)
+    with lake_files.naming_damage(session, [*files[0], *files[1]]):
+        comparison = compare_sides(
+            node,
+            session.timezone,
+            query.keys,
+            query.limit,
+            sides,
+            files,
+            spread=True,
+            visible=visible,
+        )
+    response = SnapshotDifferenceResponse(
+        asset=node_name,
+        left=rows[0],
+        right=rows[1],
+        partitions=[
+            msgspec.structs.replace(item, compared=item.partition in compared)
+            for item in states[-PARTITIONS_LISTED:]
+        ],
+        counted=dict(Counter(item.state for item in states)),
+        partition=partition,
+        whole=_accumulates(node),
+        compared=len(compared),
+        not_compared=0 if partition else len(_differing(states)) - len(compared),
+        columns=_columns(tables, visible),
+        column_changes=comparison.columns,
+        keys=comparison.keys or None,
+        rows_added=0,
+        rows_removed=0,
+        rows_changed=None,
+        cells={},
+        spreads=spread_rows(comparison.spreads),
+        sample=[],
+        masked=visible.names,
+        moments=moments,
+        environments=known,
+    )
+    return _with_counts(response, comparison)
+
+
+def _with_counts(
+    response: SnapshotDifferenceResponse, comparison: RowComparison
+) -> SnapshotDifferenceResponse:
+    counted = comparison.counted
+    return msgspec.structs.replace(
+        response,
+        rows_added=counted.added,
+        rows_removed=counted.removed,
+        rows_changed=counted.changed,
+        cells=counted.cells,
+        sample=[row_change(example) for example in counted.examples],
+    )
+
+
+def _require_rows(node: Source | Asset) -> None:
+    if isinstance(node, Asset) and node.materialize in ("files", "none", "view"):
+        raise UsageError(
+            f"{node.name} has `materialize: {node.materialize}`: it keeps no rows to compare",
+            hint="compare its inputs",
+        )
+
+
+# The two sides. Each is read in the state of its environment; DuckDB reads once both are closed.
+
+
+@contextmanager
+def _both(
+    session: ProjectSession, name: str, query: DifferenceQuery
+) -> Iterator[tuple[_Opened, _Opened]]:
+    sessions = {session.env: session}
+    try:
+        right = _asked(sessions, session, name, query.right)
+        if query.left is None:
+            yield _before(right, name, query.partition), right
+        else:
+            yield _asked(sessions, session, name, query.left), right
+    finally:
+        for item in sessions.values():
+            item.close()
+
+
+def _asked(
+    sessions: dict[str, ProjectSession], session: ProjectSession, name: str, text: str | None
+) -> _Opened:
+    """Return a side as typed; `sessions` are those of environments that are open."""
+    if text not in _environments(session):
+        return _opened(session, name, text)
+    if text not in sessions:
+        sessions[text] = _in_environment(session, text, name)
+    return _opened(sessions[text], name, None)
+
+
+def _environments(session: ProjectSession) -> list[str]:
+    return [PRODUCTION, *session.settings.environments]
+
+
+def _in_environment(session: ProjectSession, env: str, name: str) -> ProjectSession:
+    """Return a session of another environment for the same identity.
+
+    Raise NotAllowed if its roles don't reach the node there, UnknownName if the environment doesn't
+    have it.
+    """
+    other = ProjectSession(session.root, env, None, session.actor, identity=session.identity)
+    try:
+        _require_readable(other, name)
+    except BaseException:
+        other.close()
+        raise
+    return other
+
+
+def _require_readable(session: ProjectSession, name: str) -> None:
+    if session.project().source_or_asset(name) is None:
+        raise UnknownName(f"there is no {name[:60]} in {session.env}", hint="choose another side")
+    check_call(session, FUNCTION, {"name": name})
+
+
+def _opened(session: ProjectSession, name: str, text: str | None) -> _Opened:
+    """Return one side of a session's environment, at a snapshot or a time (None: now)."""
+    if name in session.borrowed and session.production is not None:
+        production = session.production
+        production.identify_as(session.identity)
+        return _opened(production, name, text)
+    if session.store is None:
+        raise UsageError(f"nothing of {name} was ever published", hint="headrace tick")
+    query = ReadQuery(name, at=text)
+    if text is not None and text.isdecimal():
+        query = ReadQuery(name, version=int(text[:18]))
+    with session.store.read() as tx:
+        snapshot = snapshot_of(session, tx, query)
+    return _at(session, name, snapshot)
+
+
+def _at(session: ProjectSession, name: str, snapshot: int) -> _Opened:
+    assert session.store is not None
+    with session.store.read() as tx:
+        at = publications.newest_at(tx, snapshot)
+        side = Side(
+            MomentRow(snapshot=snapshot, at=None if at is None else session.instant(at)),
+            catalog.table(tx, name, snapshot),
+            publications.visible(tx, name, snapshot),
+            Path(session.folders.lake),
+        )
+        oldest = catalog.oldest_snapshot(tx).id
+        published = publications.newest_snapshots(tx, name, _MOMENTS_READ)
+    moments = [item for item in published if item.snapshot >= oldest][:MOMENTS_MAX]
+    return _Opened(session, side, moments)
+
+
+def _before(right: _Opened, name: str, partition: str | None) -> _Opened:
+    """Return the side before the newest change (of a partition) by the right side's snapshot."""
+    assert right.session.store is not None
+    newest = right.side.row.snapshot
+    by_then = [item.snapshot for item in right.moments if item.snapshot <= newest]
+    with right.session.store.read() as tx:
+        if partition is not None:
+            published = publications.current(tx, name, partition)
+            by_then = [published.snapshot] if published and published.snapshot <= newest else []
+        oldest = catalog.oldest_snapshot(tx).id
+        before = (by_then[0] if by_then else right.side.row.snapshot) - 1
+        snapshot = next(
+            (item for item in range(before, oldest, -1) if catalog.snapshot_exists(tx, item)),
+            oldest,
+        )
+    return _at(right.session, name, snapshot)
+
+
+def _files(opened: _Opened, node: Source | Asset, keys: Sequence[str]) -> tuple[FileRef, ...]:
+    store = opened.session.store
+    if store is None or not keys:
+        return ()
+    with store.read() as tx:
+        return files_of(tx, node.name, opened.side, None if _accumulates(node) else keys)
+
+
+def _side_row(opened: _Opened) -> DifferenceSideRow:
+    row = opened.side.row
+    return DifferenceSideRow(
+        env=opened.session.env,
+        snapshot=row.snapshot,
+        at=row.at,
+        partitions=len(opened.side.published),
+    )
+
+
+def _moment(session: ProjectSession, item: publications.PublishedSnapshot) -> MomentChoiceRow:
+    return MomentChoiceRow(
+        snapshot=item.snapshot, at=session.instant(item.at), partitions=item.partitions
+    )
+
+
+# Which partitions differ, and which of them are read.
+
+
+def _partitions(left: Side, right: Side) -> list[PartitionDifferenceRow]:
+    """Return the partitions of both sides, in order; two environments never share publications."""
+    same_state = left.lake == right.lake
+    rows = []
+    for key in sorted({*left.published, *right.published}):
+        was, now = left.published.get(key), right.published.get(key)
+        rows.append(
+            PartitionDifferenceRow(
+                partition=key,
+                state=_state(was, now, same_state=same_state),
+                rows_left=was.rows if was else None,
+                rows_right=now.rows if now else None,
+                compared=False,
+            )
+        )
+    return rows
+
+
+def _state(was: Visible | None, now: Visible | None, *, same_state: bool) -> str:
+    if was is None:
+        return ONLY_RIGHT
+    if now is None:
+        return ONLY_LEFT
+    if same_state and was.id == now.id:
+        return EQUAL
+    same = was.content_hash is not None and was.content_hash == now.content_hash
+    return EQUAL if same else CHANGED
+
+
+def _listed(
+    node: Source | Asset, typed: str | None, states: Sequence[PartitionDifferenceRow]
+) -> str | None:
+    """Return the partition whose rows are compared, if it is one only."""
+    if typed is None:
+        return None
+    key = targets.partition(node, typed)
+    if not any(item.partition == key for item in states):
+        raise UsageError(
+            f"{node.name}@{key[:60]} is published on neither side", hint="choose another partition"
+        )
+    return None if _accumulates(node) else key
+
+
+def _accumulates(node: Source | Asset) -> bool:
+    return isinstance(node, Asset) and node.accumulates
+
+
+def _differing(states: Sequence[PartitionDifferenceRow]) -> list[PartitionDifferenceRow]:
+    return [item for item in states if item.state != EQUAL]
+
+
+def _compared(
+    node: Source | Asset, states: Sequence[PartitionDifferenceRow], partition: str | None
+) -> list[str]:
+    """Return the partitions whose rows are read: the newest ones that differ, within ROWS_MAX."""
+    if partition is not None:
+        return [partition]
+    differing = _differing(states)
+    if _accumulates(node):
+        total = sum(map(_rows, states))
+        return [item.partition for item in differing] if total <= ROWS_MAX else []
+    result: list[str] = []
+    rows = 0
+    for item in reversed(differing):
+        rows += _rows(item)
+        if rows > ROWS_MAX and result:
+            break
+        result.append(item.partition)
+    return result[::-1]
+
+
+def _rows(item: PartitionDifferenceRow) -> int:
+    return (item.rows_left or 0) + (item.rows_right or 0)
+
+
+def _columns(
+    tables: tuple[LakeTable | None, LakeTable | None], visible: VisibleSides
+) -> list[ColumnRow]:
+    """Return the columns of both sides, in the right one's order; of one side if there is one."""
+    by_side: list[Mapping[str, str]] = [
+        {item.name: item.type for item in table.columns if item.name != PARTITION_COLUMN}
+        for table in tables
+        if table is not None
+    ]
+    if not by_side:
+        return []
+    there = {name.lower() for name in by_side[0]}
+    return [
+        ColumnRow(name=name, type=kind)
+        for name, kind in by_side[-1].items()
+        if name.lower() in there and name.lower() not in visible.left_out
+    ]

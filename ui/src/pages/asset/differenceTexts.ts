@@ -1,0 +1,113 @@
+// What the page of two sides says of partitions, columns and rows.
+import type { Schema } from "../../api/client";
+import { textOfValue } from "../../parts/values";
+import { many } from "../../parts/words";
+
+type Difference = Schema["SnapshotDifferenceResponse"];
+type Row = Schema["RowChange"];
+type Values = Record<string, unknown>;
+
+/** Each state: the letter of its cells, and its words. */
+export const STATES: Record<string, { letter: string; words: string }> = {
+  equal: { letter: "=", words: "equal" },
+  changed: { letter: "C", words: "changed" },
+  only_left: { letter: "L", words: "only left" },
+  only_right: { letter: "R", words: "only right" },
+};
+const CHANGES: Record<string, string> = {
+  changed: "changed",
+  added: "only right",
+  removed: "only left",
+};
+/** Columns of changed rows beside the keys, those that differ first. */
+export const COLUMNS_SHOWN = 24;
+
+const count = (value: number) => value.toLocaleString("en");
+
+/** 2025-03-02: changed, 3 → 2 rows. */
+export function partitionText(row: Schema["PartitionDifferenceRow"]): string {
+  const { rows_left: left, rows_right: right } = row;
+  const rows =
+    left === null || right === null
+      ? many(left ?? right ?? 0, "row")
+      : left === right
+        ? many(left, "row")
+        : `${count(left)} → ${many(right, "row")}`;
+  return `${row.partition}: ${STATES[row.state]?.words ?? row.state}, ${rows}`;
+}
+
+/** 3 changed, 1 only right, 20 equal. */
+export function countedText(counted: Readonly<Record<string, number>>): string {
+  return Object.entries(STATES)
+    .toReversed()
+    .flatMap(([state, { words }]) => (counted[state] ? [`${count(counted[state])} ${words}`] : []))
+    .join(", ");
+}
+
+export function changeText({ change }: Row): string {
+  return CHANGES[change] ?? change;
+}
+
+/** A value of a cell: null and empty text can be told from each other. */
+export function valueText(value: unknown): string {
+  if (value === null || value === undefined) return "null";
+  return textOfValue(value) || "empty text";
+}
+
+/** Whether a value of a changed row isn't the same on both sides. */
+export function differs({ before, after }: Row, column: string): boolean {
+  if (!before || !after) return false;
+  return JSON.stringify((before as Values)[column]) !== JSON.stringify((after as Values)[column]);
+}
+
+/** The columns of the table of rows: keys, then those that differ most, then the others. */
+export function rowColumns({ keys, columns, cells }: Difference): string[] {
+  const first = new Set(keys ?? []);
+  const others = columns.map(({ name }) => name).filter((name) => !first.has(name));
+  const sorted = others.toSorted((one, other) => (cells[other] ?? 0) - (cells[one] ?? 0));
+  return [...first, ...sorted].slice(0, COLUMNS_SHOWN);
+}
+
+/** 12 rows changed, 3 only left, 1 only right; without keys no row is known to have changed. */
+export function rowsText(difference: Difference): string {
+  const { rows_changed: changed, rows_removed: left, rows_added: right } = difference;
+  const parts = [
+    ...(changed === null ? [] : [`${many(changed, "row")} changed`]),
+    `${changed === null ? many(left, "row") : count(left)} only left`,
+    `${count(right)} only right`,
+  ];
+  return parts.join(", ");
+}
+
+/** What of all that differs is on the page; empty if it is everything. */
+export function cutText(difference: Difference): string {
+  const { sample, compared, not_compared: left, whole } = difference;
+  const total = difference.rows_added + difference.rows_removed + (difference.rows_changed ?? 0);
+  const texts = [];
+  if (sample.length < total)
+    texts.push(`The table has ${count(sample.length)} of ${count(total)} rows.`);
+  if (left > 0 && whole) texts.push("Its rows aren’t compared: there are too many for a page.");
+  else if (left > 0)
+    texts.push(
+      `Rows are those of ${many(compared, "partition")}, the newest that differ; ${count(left)} more have too many rows for a page. Choose one above to see its rows.`,
+    );
+  return texts.join(" ");
+}
+
+export type Spread = Readonly<Record<string, unknown>>;
+/** A figure of a column on both sides, if it isn't the same: 3 → 5. */
+export function figureText(
+  before: Spread | undefined,
+  after: Spread | undefined,
+  of: string,
+): string {
+  const [was, now] = [before?.[of], after?.[of]];
+  if (was === now) return "";
+  const text = (value: unknown) =>
+    typeof value === "number"
+      ? count(value)
+      : value === null || value === undefined
+        ? "–"
+        : textOfValue(value);
+  return `${text(was)} → ${text(now)}`;
+}

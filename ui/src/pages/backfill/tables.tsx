@@ -80,9 +80,7 @@ const DIFFERENCE: Column<Published> = {
   name: "Difference",
   cell: (row) =>
     row.published && row.kind !== "export" ? (
-      <Link
-        to={`/${PAGES[row.kind] ?? "assets"}/${encodeURIComponent(row.asset)}?part=difference`}
-      >
+      <Link to={`/${PAGES[row.kind] ?? "assets"}/${encodeURIComponent(row.asset)}?part=difference`}>
         What changed
       </Link>
     ) : null,

@@ -178,17 +178,21 @@ class ProjectSession:
         """
         return of_environment(_settings(self.root), self.env)
 
-    @cached_property
+    @property
     def production(self) -> ProjectSession | None:
         """The project in production, for an environment that borrows from it.
 
-        None in production itself.
+        None in production itself. Masks there are those of who uses this session.
         """
-        return (
-            None
-            if self.env == PRODUCTION
-            else ProjectSession(self.root, PRODUCTION, None, self.actor, trusted=True)
-        )
+        if self._production is not None:
+            self._production._identity, self._production.actor = self._identity, self.actor
+        return self._production
+
+    @cached_property
+    def _production(self) -> ProjectSession | None:
+        if self.env == PRODUCTION:
+            return None
+        return ProjectSession(self.root, PRODUCTION, None, self.actor, trusted=True)
 
     @cached_property
     def borrowed(self) -> frozenset[str]:
@@ -286,7 +290,7 @@ class ProjectSession:
         opened = self.__dict__.get("store")
         if opened is not None:
             opened.close()
-        production = self.__dict__.get("production")
+        production = self.__dict__.get("_production")
         if production is not None:
             production.close()
 

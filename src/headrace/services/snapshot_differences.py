@@ -221,9 +221,7 @@ def _require_readable(session: ProjectSession, name: str) -> None:
 def _opened(session: ProjectSession, name: str, text: str | None) -> _Opened:
     """Return one side of a session's environment, at a snapshot or a time (None: now)."""
     if name in session.borrowed and session.production is not None:
-        production = session.production
-        production.identify_as(session.identity)
-        return _opened(production, name, text)
+        return _opened(session.production, name, text)
     if session.store is None:
         raise UsageError(f"nothing of {name} was ever published", hint="headrace tick")
     query = ReadQuery(name, at=text)

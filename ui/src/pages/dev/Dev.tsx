@@ -2,7 +2,7 @@
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
-import { Empty, Heading, Loaded, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { CodeDifferences } from "../plan/CodeDifferences";
@@ -37,8 +37,7 @@ export function Dev() {
       <Loaded document={validated}>
         {(document) => document.problems.length > 0 && <Problems document={document} />}
       </Loaded>
-      {valid && plan.error && <Refusal problem={plan.error} />}
-      {valid && plan.data && !plan.error && <Changed plan={plan.data} />}
+      {valid && <Loaded document={plan}>{(document) => <Changed plan={document} />}</Loaded>}
     </div>
   );
 }

@@ -111,3 +111,17 @@ export function figureText(
         : textOfValue(value);
   return `${text(was)} → ${text(now)}`;
 }
+
+/** Parameters of the address: each is one of the request, too. */
+export const PARAMETERS = ["left", "right", "partition"] as const;
+export type Changes = Partial<Record<(typeof PARAMETERS)[number], string | null>>;
+
+/** The parameters with some of them changed; null takes one away. */
+export function changed(params: URLSearchParams, changes: Changes): URLSearchParams {
+  const next = new URLSearchParams(params);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value) next.set(name, value);
+    else next.delete(name);
+  }
+  return next;
+}

@@ -99,7 +99,7 @@ def snapshot_difference(
         visible = visible_sides((left.session, right.session), node_name, tables, over_network=True)
         known = _environments(session)
         rows = [_side_row(item) for item in (left, right)]
-        moments = [_moment(session, item) for item in right.moments]
+        moments = [_snapshot_choice(session, item) for item in right.moments]
         note_reads(session, [node_name], usage.READ)
     with lake_files.naming_damage(session, [*files[0], *files[1]]):
         comparison = compare_sides(
@@ -284,7 +284,9 @@ def _side_row(opened: _Opened) -> DifferenceSideRow:
     )
 
 
-def _moment(session: ProjectSession, item: publications.PublishedSnapshot) -> MomentChoiceRow:
+def _snapshot_choice(
+    session: ProjectSession, item: publications.PublishedSnapshot
+) -> MomentChoiceRow:
     return MomentChoiceRow(
         snapshot=item.snapshot, at=session.instant(item.at), partitions=item.partitions
     )

@@ -908,7 +908,7 @@ SEGMENTS = [
         seconds=begin - end,
         note=note,
         incident=incident,
-        overhead=kind == "detection",
+        awaits_trigger=False,
     )
     for kind, node, begin, end, note, incident in (
         ("source", "flights", 199_200.0, 182_400.0, "delivered, as agreed", None),

@@ -284,7 +284,7 @@ def test_an_outage_after_the_time_of_a_trigger_is_not_its_owners() -> None:
         waits = [(item.us, item.awaits_trigger) for item in segments if item.kind == "schedule"]
         assert waits == expected
         assert all(
-            item.overhead != item.awaits_trigger for item in segments if item.kind == "schedule"
+            item.by_headrace != item.awaits_trigger for item in segments if item.kind == "schedule"
         )
 
 

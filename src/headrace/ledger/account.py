@@ -251,7 +251,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def overhead_us(self) -> int:
-        """Microseconds that Headrace itself took."""
+        """Microseconds of overhead, waits for declared triggers included."""
         return sum(segment.us for segment in self.segments if segment.overhead)
 
     @property
@@ -262,6 +262,12 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     def by_kind(self) -> dict[SegmentKind, int]:
         """Return the microseconds of each kind that occurs."""
         return _counted((segment.kind, segment.us) for segment in self.segments)
+
+    def headrace_parts(self) -> dict[SegmentKind, int]:
+        """Return the microseconds of each kind that Headrace itself took."""
+        return _counted(
+            (segment.kind, segment.us) for segment in self.segments if segment.by_headrace
+        )
 
     def overhead_parts(self) -> dict[str, int]:
         """Return the microseconds of each overhead kind, and of the queue while a slot was free."""
@@ -527,7 +533,7 @@ def share_of(
     segment: Segment, declared: Mapping[str, NodeTraits], incidents: Mapping[int, str]
 ) -> Share:
     """Return who is responsible for a segment; `incidents` maps numbers to owners."""
-    if segment.overhead:
+    if segment.by_headrace:
         return Share(HEADRACE)
     if segment.kind is SegmentKind.QUEUE:
         return Share(HEADRACE, segment.kind)

@@ -50,8 +50,7 @@ OVERHEAD = frozenset(
         SegmentKind.UNATTRIBUTED,
     }
 )
-"""Kinds that are Headrace's overhead; the queue is overhead only while a slot was free, and the
-schedule only if no trigger was waited for."""
+"""Kinds that are Headrace's overhead; the queue is overhead only while a slot was free."""
 WORK = frozenset({SegmentKind.RUN, SegmentKind.EXPORT})
 PEOPLE = frozenset({SegmentKind.HOLD, SegmentKind.APPROVAL, SegmentKind.PAUSED})
 """Kinds that wait for a person."""
@@ -99,10 +98,13 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def overhead(self) -> bool:
-        """Whether it is Headrace's overhead."""
-        if self.awaits_trigger:
-            return False
+        """Whether it counts as overhead (SEMANTICS §7), waits for a declared trigger included."""
         return self.kind in OVERHEAD or (self.kind is SegmentKind.QUEUE and self.free)
+
+    @property
+    def by_headrace(self) -> bool:
+        """Whether Headrace itself took the time: overhead for which no trigger was waited for."""
+        return self.overhead and not self.awaits_trigger
 
     @property
     def awaits_trigger(self) -> bool:

@@ -91,8 +91,8 @@ def _delivery(
         late_seconds=late_seconds(delivery, now_us),
         wait_seconds=None if ledger is None else ledger.wait_us / 1e6,
         segments=[
-            DelaySegmentRow(kind=kind, owner=owner, overhead=overhead, seconds=seconds)
-            for (kind, owner, overhead), seconds in parts.items()
+            DelaySegmentRow(kind=kind, owner=owner, awaits_trigger=awaits, seconds=seconds)
+            for (kind, owner, awaits), seconds in parts.items()
         ],
     )
 

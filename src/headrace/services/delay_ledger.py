@@ -110,7 +110,7 @@ class Ledgers:
         return self._ledgers.of_consumer(terms, interval)[0]
 
     def by_kind_and_owner(self, ledger: Ledger) -> dict[tuple[str, str, bool], float]:
-        """Return (kind of segment, owner, whether it is overhead) → seconds of a wait.
+        """Return (kind of segment, owner, whether it awaits a trigger) → seconds of a wait.
 
         Segments of nodes that the session's identity may not see are left out.
         """
@@ -120,7 +120,7 @@ class Ledgers:
             names = [name for name in (segment.node, segment.lacking) if name]
             if all(map(self._session.shows, names)):
                 share = share_of(segment, self._ledgers.books.traits, self._ledgers.records.owners)
-                result[str(segment.kind), share.owner, segment.overhead] += segment.us
+                result[str(segment.kind), share.owner, segment.awaits_trigger] += segment.us
         return {key: us / _SECOND_US for key, us in result.items() if us}
 
     def of_partition(self, node: str, key: str) -> LedgerRow | None:
@@ -178,7 +178,7 @@ class Ledgers:
             incident=incident,
             decider=segment.decider or None,
             lacking=segment.lacking or None,
-            overhead=segment.overhead,
+            awaits_trigger=segment.awaits_trigger,
         )
 
     def _load_owners(self, ledger: Ledger) -> None:
@@ -267,13 +267,13 @@ def week_before(terms: Terms, interval: str) -> str | None:
 
 
 def share_sentence(ledger: Ledger) -> str:
-    """Return the sentence that splits the wait: Headrace's overhead, waiting, and work.
+    """Return the sentence that splits the wait: Headrace's part, waiting, and work.
 
     The parts don't overlap.
     """
     if not ledger.wait_us:
         return "Nobody had to wait for it."
-    parts = [_overhead(ledger)]
+    parts = [_headrace_part(ledger)]
     for phrase, us in _waited_for(ledger).items():
         if us * _TOLD_PARTS >= ledger.wait_us:
             parts.append(f"{phrase} {length(us)}")
@@ -283,10 +283,10 @@ def share_sentence(ledger: Ledger) -> str:
     return f"Of {length(ledger.wait_us)} {waited}, {joined_with_and(parts)}.{_shortest(ledger)}"
 
 
-def _overhead(ledger: Ledger) -> str:
-    """Return Headrace's overhead, with its largest component if that is large."""
-    sentence = f"Headrace itself took {length(ledger.overhead_us)}"
-    counted = ledger.overhead_parts()
+def _headrace_part(ledger: Ledger) -> str:
+    """Return what Headrace itself took, with its largest component if that is large."""
+    counted = ledger.headrace_parts()
+    sentence = f"Headrace itself took {length(sum(counted.values()))}"
     most = max(_OURS, key=lambda kind: counted.get(kind, 0))
     us = counted.get(most, 0)
     between = most is SegmentKind.DETECTION and any(
@@ -303,7 +303,7 @@ def _waited_for(ledger: Ledger) -> dict[str, int]:
     result: Counter[str] = Counter()
     agreed = ", as agreed, for" if _as_agreed(ledger) else " for"
     for segment in ledger.segments:
-        if segment.overhead or segment.kind in WORK:
+        if segment.by_headrace or segment.kind in WORK:
             continue
         if segment.kind is SegmentKind.SOURCE:
             result[f"the data wasn't there{agreed}"] += segment.us

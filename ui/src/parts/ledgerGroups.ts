@@ -19,8 +19,9 @@ const GROUPS: Record<string, Group> = {
   source: "source",
 };
 
-/** Only the wait for a trigger, which an owner declared, is a schedule that isn't overhead. */
-export function groupOf({ kind, overhead }: { kind: string; overhead: boolean }): Group {
-  if (kind === "schedule" && !overhead) return "source";
+/** The wait for a trigger is that of the owner who declared it. */
+export function groupOf(segment: { kind: string; awaits_trigger: boolean }): Group {
+  const { kind, awaits_trigger: awaits } = segment;
+  if (awaits) return "source";
   return GROUPS[kind] ?? "ours";
 }

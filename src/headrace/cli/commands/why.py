@@ -54,6 +54,15 @@ _SEGMENT_COLUMNS = [
 ]
 
 
+def _headrace_parts(ledger: LedgerRow) -> dict[str, float]:
+    """Return the seconds of each kind of overhead without waits for triggers of owners."""
+    triggers = sum(row.seconds for row in ledger.segments if row.awaits_trigger)
+    return {
+        name: round(took - triggers, 6) if name == "schedule" else took
+        for name, took in ledger.overhead.items()
+    }
+
+
 def render_ledger(ledger: LedgerRow, page: CommandOutput) -> None:
     """Print a delay ledger: a sentence, the segments, the owners' shares and the week before."""
     page.say(ledger.said)
@@ -65,7 +74,7 @@ def render_ledger(ledger: LedgerRow, page: CommandOutput) -> None:
     _render_line("shares", _share_texts(ledger)[:SHARES_MAX], page)
     _render_line(
         "Headrace",
-        [f"{name} {seconds(took)}" for name, took in ledger.overhead.items() if took],
+        [f"{name} {seconds(took)}" for name, took in _headrace_parts(ledger).items() if took],
         page,
     )
     if ledger.compared is not None:

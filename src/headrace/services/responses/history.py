@@ -77,11 +77,11 @@ class HistoryResponse(Response, frozen=True, kw_only=True):
 
 class DelaySegmentRow(Response, frozen=True, kw_only=True):
     """The part of a wait of one kind of segment that one owner had; `owner` is empty if unknown.
-    `overhead` says whether it is Headrace's own time."""
+    `awaits_trigger` says whether a node waited for its own trigger."""
 
     kind: str
     owner: str
-    overhead: bool
+    awaits_trigger: bool
     seconds: float
 
 

@@ -166,8 +166,8 @@ class SegmentRow(Response, frozen=True, kw_only=True):
     lacking: str | None = None
     """The node that kept it waiting as well, and that no command brings: nobody could have ended
     the wait then."""
-    overhead: bool
-    """Whether it is Headrace's own time; the wait for a trigger is that of the asset's owner."""
+    awaits_trigger: bool
+    """Whether the node waited for its own trigger: the time of its owner, who declared it."""
 
 
 class ShareRow(Response, frozen=True, kw_only=True):
@@ -206,7 +206,8 @@ class LedgerRow(Response, frozen=True, kw_only=True):
     segments: list[SegmentRow]
     overhead_seconds: float
     overhead: dict[str, float]
-    """Each part of it alone; of the queue what passed while a slot was free."""
+    """Each part of it alone; of the queue what passed while a slot was free. `schedule` has waits
+    for triggers, too, which `shares` give to the owners."""
     work_seconds: float
     shortest_possible_seconds: float | None
     shares: list[ShareRow]

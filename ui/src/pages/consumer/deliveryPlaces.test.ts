@@ -22,7 +22,7 @@ function delivery(day: string, late: number | null, segments: Delivery["segments
 const part = (kind: string, owner: string, seconds: number) => ({
   kind,
   owner,
-  overhead: owner === "headrace",
+  awaits_trigger: kind === "schedule" && owner !== "headrace",
   seconds,
 });
 

@@ -69,3 +69,16 @@ def test_files_with_errors_are_refused_and_all_problems_are_listed(door: Opened)
     problems = door.get("/api/v1/validate").json
     assert not problems["ok"]
     assert {row["file"] for row in problems["problems"]} == {"assets/one.sql", "assets/two.sql"}
+
+
+def test_a_limited_role_doesnt_read_the_name_of_a_hidden_node_that_isnt_applied(
+    door: Opened,
+) -> None:
+    """Would catch: a new node of somebody else, named by the code of a visible one."""
+    write(door.root / "assets/merger.sql", f"{HEAD.format(domain='closed')}select 1 as n\n")
+    write(door.root / "assets/one.sql", f"{HEAD.format(domain='open')}select n + 1 from merger\n")
+    token = response(door.root, "token", "create", "some", "--scope", "viewer:domain=open")["token"]
+    answer = ask(door.port, "/api/v1/plan/code", Authorization=f"Bearer {token}")
+    assert answer.status == 200, answer.body
+    assert "+select n + 1 from …" in answer.json["files"][0]["diff"]
+    assert b"merger" not in answer.body

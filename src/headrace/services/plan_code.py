@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from headrace.plan import Compiled
 from headrace.runtime.applied_versions import contents_of
 from headrace.services.permissions import authorised
@@ -32,10 +34,12 @@ def plan_code(session: ProjectSession, *, progress: Progress) -> PlanCodeRespons
     after = {path: item.data for path, item in contents_of(files, compiled).items()}
     before = _applied_files(session, base)
     changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
-    paths = _visible(session, base, compiled, changed)
+    visible = _visible(session, base, compiled)
+    paths = [path for path in changed if visible is None or visible.shows_file(path)]
+    rows = [_row(path, before.get(path), after.get(path)) for path in paths[:FILES_MAX]]
     return PlanCodeResponse(
         against=base.called,
-        files=[_row(path, before.get(path), after.get(path)) for path in paths[:FILES_MAX]],
+        files=rows if visible is None else [_redacted(row, visible) for row in rows],
         more=max(len(paths) - FILES_MAX, 0),
         left_out=len(changed) > len(paths),
     )
@@ -50,14 +54,18 @@ def _applied_files(session: ProjectSession, base: Base) -> Mapping[str, bytes]:
         return applied_versions.contents(tx, manifest)
 
 
-def _visible(
-    session: ProjectSession, base: Base, compiled: Compiled, paths: list[str]
-) -> list[str]:
+def _visible(session: ProjectSession, base: Base, compiled: Compiled) -> VisiblePlan | None:
     if session.visible is None:
-        return paths
+        return None
     projects = [item.project for item in (base.compiled, compiled) if item is not None]
-    visible = VisiblePlan(session, projects)
-    return [path for path in paths if visible.shows_file(path)]
+    return VisiblePlan(session, projects)
+
+
+def _redacted(row: FileDifferenceRow, visible: VisiblePlan) -> FileDifferenceRow:
+    """Return a difference without the names of hidden nodes, also of those not applied yet."""
+    if row.diff is None:
+        return row
+    return msgspec.structs.replace(row, diff=visible.text(row.diff))
 
 
 def _row(path: str, before: bytes | None, after: bytes | None) -> FileDifferenceRow:

@@ -126,6 +126,10 @@ class VisiblePlan:
     def _about(self, rows: Iterable[R], node: Callable[[R], str]) -> list[R]:
         return [row for row in rows if self._shows(node(row))]
 
+    def text(self, text: str) -> str:
+        """Return a text without the names of hidden nodes, applied or not."""
+        return self._hidden.text(text)
+
     def shows_file(self, path: str) -> bool:
         """Whether a file declares visible nodes only, and at least one."""
         names = self._declares.get(path, set())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from headrace.services.proposals import COMMAND_FIELDS
 from headrace.web import openapi
 from headrace.web.endpoints import ENDPOINTS
 
@@ -49,3 +50,15 @@ def test_every_path_has_its_parameters_once_and_every_operation_a_name_of_its_ow
             named = [item["name"] for item in operation["parameters"] if item["in"] == "path"]
             assert named == [part[1:-1] for part in path.split("/") if part.startswith("{")]
             assert operation["summary"] and operation["responses"]["200"]
+
+
+def test_every_command_may_be_null() -> None:
+    """Would catch: a client that fails for a reader who may not run the command."""
+    types = {
+        (name, field): schema["properties"][field]
+        for name, schema in openapi.description()["components"]["schemas"].items()
+        for field in COMMAND_FIELDS
+        if field in schema.get("properties", {})
+    }
+    assert types
+    assert [key for key, kind in types.items() if "null" not in json.dumps(kind)] == []

@@ -152,7 +152,7 @@ def costs_of_nodes(tx: Transaction, now_us: int) -> dict[str, int]:
 def refuse_dismissed(proposal: str, row: DismissalRow | None) -> None:
     """Raise Refused for a proposal that is dismissed."""
     if row is not None and row.ended is None:
-        raise Refused(f"{proposal} was dismissed by {row.by}: {row.reason}", hint=row.command)
+        raise Refused(f"{proposal} was dismissed by {row.by}: {row.reason}", hint=row.command or "")
 
 
 def split(rows: Sequence[P]) -> tuple[list[P], list[P]]:

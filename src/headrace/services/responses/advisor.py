@@ -52,16 +52,17 @@ class RegressionRow(Response, frozen=True, kw_only=True):
 
 
 class DismissalRow(Response, frozen=True, kw_only=True):
-    """That somebody dismissed a proposal, and why. `command` takes that back.
+    """That somebody dismissed a proposal, and why.
 
-    `ended` says what has changed since, so that the proposal is open again; null while it holds.
+    `command` takes that back; null for a reader whose role may not. `ended` says what has changed
+    since, so that the proposal is open again; null while it holds.
     """
 
     by: str
     at: datetime
     reason: str
     ended: str | None
-    command: str
+    command: str | None
 
 
 class DismissedResponse(Response, frozen=True, kw_only=True):

@@ -7,7 +7,11 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import pytest
 from clilab import Project
+
+from headrace.services import dismissals
+from headrace.services.complexity import complexity
 
 WHY = "the vendor may send a key twice"
 TWICE = (
@@ -152,6 +156,22 @@ def test_findings_of_complexity_are_dismissed_by_the_same_command(shop: Project)
     assert name in {row["id"] for row in shop.json("complexity")["findings"]}
     _dismiss(shop, _finding(shop, "unread_asset")["id"])
     assert name in {row["id"] for row in shop.json("complexity")["dismissed"]}
+
+
+def test_several_are_dismissed_by_one_list(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a list of proposals that is computed again for each id."""
+    names = [row["id"] for row in shop.json("complexity")["findings"]]
+    assert len(names) > 1
+    calls: list[object] = []
+
+    def counted(session: Any) -> Any:
+        calls.append(session)
+        return complexity(session)
+
+    monkeypatch.setattr(dismissals, "complexity", counted)
+    assert _dismiss(shop, *names)["ids"] == names
+    assert len(calls) == 1
+    assert {row["id"] for row in shop.json("complexity")["dismissed"]} == {*names}
 
 
 def test_bad_input(shop: Project) -> None:

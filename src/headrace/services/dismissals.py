@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -73,10 +74,11 @@ def dismiss(
     for an unknown proposal, and NotAllowed.
     """
     text = commands.required_reason(reason, "optimize dismiss ID", "others see why it stays")
-    proposals = [_proposal(session, item, progress) for item in _ids(ids)]
+    listed = _Listed(session, progress)
+    proposals = [listed.proposal(item) for item in _ids(ids)]
     for item in proposals:
         _require_permission(session, item.node)
-    arguments = DismissArguments(tuple(_as_it_is(session, item) for item in proposals), text)
+    arguments = DismissArguments(tuple(_as_they_are(session, proposals)), text)
     return perform(session, "dismiss", arguments, progress)  # type: ignore[no-any-return]
 
 
@@ -88,9 +90,9 @@ def reopen(session: ProjectSession, *, ids: ProposalIds, progress: Progress) -> 
     if session.store is not None:
         with session.store.read() as tx:
             stored = dismissals.by_proposal(tx)
-    reopened = []
+    listed, reopened = _Listed(session, progress), []
     for name in names:
-        proposal = name if name in stored else _proposal(session, name, progress).id
+        proposal = name if name in stored else listed.proposal(name).id
         item = stored.get(proposal)
         if item is None or not session.shows(item.node):
             raise UsageError(
@@ -121,53 +123,56 @@ class _Proposal(NamedTuple):
     wait_us: int | None = None
 
 
-def _proposal(session: ProjectSession, name: str, progress: Progress) -> _Proposal:
-    """Return a proposal that is listed now, dismissed or not. Raise UsageError for another one."""
-    if name.startswith("o-"):
-        known = _of_optimize(session, progress)
-    elif name.startswith("trigger:"):
-        known = _of_bottleneck(session)
-    else:
-        known = _of_complexity(session)
-    proposal = known.get(name)
-    if proposal is None or not _is_visible(session, proposal):
-        visible = [each for each, item in known.items() if _is_visible(session, item)]
-        raise UsageError(
-            f"there is no proposal {name[:80]!r}", hint=did_you_mean(name, visible) or _LISTS
-        )
-    return proposal
+class _Listed:
+    """The proposals that are listed now, dismissed or not. Each list is computed once."""
 
+    def __init__(self, session: ProjectSession, progress: Progress) -> None:
+        self._session, self._progress = session, progress
 
-def _of_optimize(session: ProjectSession, progress: Progress) -> dict[str, _Proposal]:
-    compiled = usable(session.declared(progress))
-    return {
-        row.id: _Proposal(proposal_of(row), row.asset or "", compiled)
-        for row in optimize(session, progress=progress)
-        if row.verdict != "refuted"
-    }
+    def proposal(self, name: str) -> _Proposal:
+        """Return a proposal. Raise UsageError for one that isn't listed, or not visible."""
+        if name.startswith("o-"):
+            known = self._of_optimize
+        elif name.startswith("trigger:"):
+            known = self._of_bottleneck
+        else:
+            known = self._of_complexity
+        proposal = known.get(name)
+        if proposal is None or not self._session.shows(proposal.node):
+            visible = [each for each, item in known.items() if self._session.shows(item.node)]
+            raise UsageError(
+                f"there is no proposal {name[:80]!r}", hint=did_you_mean(name, visible) or _LISTS
+            )
+        return proposal
 
+    @cached_property
+    def _of_optimize(self) -> dict[str, _Proposal]:
+        compiled = usable(self._session.declared(self._progress))
+        return {
+            row.id: _Proposal(proposal_of(row), row.asset or "", compiled)
+            for row in optimize(self._session, progress=self._progress)
+            if row.verdict != "refuted"
+        }
 
-def _of_bottleneck(session: ProjectSession) -> dict[str, _Proposal]:
-    if session.compiled is None:
-        return {}
-    return {
-        item.id: _Proposal(item.id, item.node, session.compiled, round(item.median_s * 1e6))
-        for row in bottleneck(session)
-        for item in (*row.proposals, *row.dismissed)
-    }
+    @cached_property
+    def _of_bottleneck(self) -> dict[str, _Proposal]:
+        compiled = self._session.compiled
+        if compiled is None:
+            return {}
+        return {
+            item.id: _Proposal(item.id, item.node, compiled, round(item.median_s * 1e6))
+            for row in bottleneck(self._session)
+            for item in (*row.proposals, *row.dismissed)
+        }
 
-
-def _of_complexity(session: ProjectSession) -> dict[str, _Proposal]:
-    compiled = session.compiled or usable(session.declared())
-    response = complexity(session)
-    return {
-        row.id: _Proposal(row.id, row.node.partition(".")[0], compiled)
-        for row in (*response.findings, *response.dismissed)
-    }
-
-
-def _is_visible(session: ProjectSession, proposal: _Proposal) -> bool:
-    return session.visible is None or session.shows(proposal.node)
+    @cached_property
+    def _of_complexity(self) -> dict[str, _Proposal]:
+        compiled = self._session.compiled or usable(self._session.declared())
+        response = complexity(self._session)
+        return {
+            row.id: _Proposal(row.id, row.node.partition(".")[0], compiled)
+            for row in (*response.findings, *response.dismissed)
+        }
 
 
 def _require_permission(session: ProjectSession, node: str) -> None:
@@ -181,13 +186,17 @@ def _require_permission(session: ProjectSession, node: str) -> None:
         raise NotAllowed(session.identity, "optimize dismiss", result, owners)
 
 
-def _as_it_is(session: ProjectSession, item: _Proposal) -> DismissedProposal:
-    """Return a proposal with the facts of now."""
-    cost = item.wait_us
-    if cost is None and session.store is not None:
+def _as_they_are(
+    session: ProjectSession, proposals: Sequence[_Proposal]
+) -> Iterator[DismissedProposal]:
+    """Yield proposals with the facts of now."""
+    costs = {}
+    if session.store is not None:
         with session.store.read() as tx:
-            cost = costs_of_nodes(tx, session.clock.now_us()).get(item.node)
-    return DismissedProposal(item.id, item.node, facts_of(item.compiled, item.node), cost)
+            costs = costs_of_nodes(tx, session.clock.now_us())
+    for item in proposals:
+        cost = costs.get(item.node) if item.wait_us is None else item.wait_us
+        yield DismissedProposal(item.id, item.node, facts_of(item.compiled, item.node), cost)
 
 
 @leader_command("dismiss", DismissArguments, DismissedResponse)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from clilab import Project
+from readers_lab import session_of, tokens
 
+from headrace.security.access import NotAllowed
 from headrace.services import dismissals
 from headrace.services.complexity import complexity
+from headrace.services.session import Silent
+
+__all__ = ["tokens"]
+"""A fixture of other tests."""
 
 WHY = "the vendor may send a key twice"
 TWICE = (
@@ -172,6 +179,25 @@ def test_several_are_dismissed_by_one_list(shop: Project, monkeypatch: pytest.Mo
     assert _dismiss(shop, *names)["ids"] == names
     assert len(calls) == 1
     assert {row["id"] for row in shop.json("complexity")["dismissed"]} == {*names}
+
+
+def test_a_refusal_names_the_command_that_was_refused(
+    shop: Project, tokens: dict[str, Path]
+) -> None:
+    """Would catch: somebody who may not reopen, and reads that they may not dismiss."""
+    del tokens
+    token = shop.root.parent / "some"
+    token.write_text(
+        shop.json("token", "create", "some", "--scope", "viewer", "--scope", "owner:owner=acme")[
+            "token"
+        ]
+    )
+    name = "unread_asset:fails"
+    _dismiss(shop, name)
+    with pytest.raises(NotAllowed, match="may not optimize reopen"):
+        dismissals.reopen(session_of(shop, token), ids=[name], progress=Silent())
+    with pytest.raises(NotAllowed, match="may not optimize dismiss"):
+        dismissals.dismiss(session_of(shop, token), ids=[name], reason=WHY, progress=Silent())
 
 
 def test_bad_input(shop: Project) -> None:

@@ -77,7 +77,7 @@ def dismiss(
     listed = _Listed(session, progress)
     proposals = [listed.proposal(item) for item in _ids(ids)]
     for item in proposals:
-        _require_permission(session, item.node)
+        _require_permission(session, "optimize dismiss", item.node)
     arguments = DismissArguments(tuple(_as_they_are(session, proposals)), text)
     return perform(session, "dismiss", arguments, progress)  # type: ignore[no-any-return]
 
@@ -98,7 +98,7 @@ def reopen(session: ProjectSession, *, ids: ProposalIds, progress: Progress) -> 
             raise UsageError(
                 f"{name[:80]} isn't dismissed", hint="headrace optimize lists what is dismissed"
             )
-        _require_permission(session, item.node)
+        _require_permission(session, "optimize reopen", item.node)
         reopened.append((item.proposal, item.node))
     return perform(session, "reopen", ReopenArguments(tuple(reopened)), progress)  # type: ignore[no-any-return]
 
@@ -175,7 +175,7 @@ class _Listed:
         }
 
 
-def _require_permission(session: ProjectSession, node: str) -> None:
+def _require_permission(session: ProjectSession, command: str, node: str) -> None:
     """Raise NotAllowed unless the session's identity decides about a node, or the whole project."""
     rules, declared = rules_of(session), session.project().node(node)
     result = decision(session, rules, Permission.DECIDE, declared)
@@ -183,7 +183,7 @@ def _require_permission(session: ProjectSession, node: str) -> None:
         from headrace.security.access import NotAllowed
 
         owners = () if declared is None else people_to_ask(session, declared.owner)
-        raise NotAllowed(session.identity, "optimize dismiss", result, owners)
+        raise NotAllowed(session.identity, command, result, owners)
 
 
 def _as_they_are(

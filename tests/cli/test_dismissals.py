@@ -211,6 +211,8 @@ def test_bad_input(shop: Project) -> None:
         code, _, error = shop.call(shop.root, "optimize", "dismiss", unknown, "--reason", WHY)
         assert (code, "there is no proposal" in error) == (2, True)
     assert "--reason belongs to" in shop.refused("optimize", "--reason", WHY)
+    for words in (("reopen", name), ("apply", name), ("check", "a.sql")):
+        assert "--reason belongs to" in shop.refused("optimize", *words, "--reason", WHY)
     assert "optimize dismiss" in shop.refused("complexity", "dismiss", name)
     assert "optimize dismiss" in shop.refused("bottleneck", "dismiss", "daily")
     assert "isn't dismissed" in shop.call(shop.root, "optimize", "reopen", name)[2]

@@ -63,32 +63,28 @@ def optimize_command(
     back.
     """
     action, rest = (words[0], words[1:]) if words else ("", [])
+    if reason is not None and action != "dismiss":
+        raise UsageError(
+            "--reason belongs to `optimize dismiss`",
+            hint="headrace optimize dismiss ID --reason TEXT",
+        )
     if action == "check":
         return _check(invocation, rest, dialect, exit_code=exit_code)
     if action == "apply":
         return _apply(invocation, rest, yes=yes)
     if action in ("dismiss", "reopen"):
         return _decide(invocation, action, rest, reason)
-    _refuse_options_of_actions(reason, dialect)
+    if dialect is not None:
+        raise UsageError(
+            "--dialect belongs to `optimize check`; assets are in DuckDB's SQL",
+            hint="headrace optimize check FILE --dialect D",
+        )
     if prove:
         rows = _proved(invocation, words or (), exclude or (), partitions, budget)
     else:
         rows = _listed(invocation, words or (), exclude or (), (partitions, budget))
     invocation.show(rows, _render, clock=False)
     return int(exit_code and any(_is_open(row) for row in rows))
-
-
-def _refuse_options_of_actions(reason: str | None, dialect: str | None) -> None:
-    if reason is not None:
-        raise UsageError(
-            "--reason belongs to `optimize dismiss`",
-            hint="headrace optimize dismiss ID --reason TEXT",
-        )
-    if dialect is not None:
-        raise UsageError(
-            "--dialect belongs to `optimize check`; assets are in DuckDB's SQL",
-            hint="headrace optimize check FILE --dialect D",
-        )
 
 
 def _is_open(row: OptimizeRow) -> bool:

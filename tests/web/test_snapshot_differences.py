@@ -134,6 +134,17 @@ def test_without_a_side_it_is_the_newest_change(door: Opened) -> None:
     assert body["moments"][0]["snapshot"] <= body["right"]["snapshot"]
 
 
+def test_without_a_left_side_an_older_one_is_compared_with_its_own_change(door: Opened) -> None:
+    """Would catch: a partition that counts as unchanged by then, because it changed again later."""
+    then = difference(door, "people", left="2025-03-03T09:00")["left"]["snapshot"]
+    assert then > difference(door, "people")["moments"][-1]["snapshot"]
+    body = difference(door, "people", right=then, partition="2025-03-02")
+    assert {row["partition"]: row["state"] for row in body["partitions"]}["2025-03-02"] == (
+        "only_right"
+    )
+    assert body["rows_added"] == 2
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "status", "message"),
     [

@@ -252,13 +252,10 @@ def _before(right: _Opened, name: str, partition: str | None) -> _Opened:
     """Return the side before the newest change (of a partition) by the right side's snapshot."""
     assert right.session.store is not None
     newest = right.side.row.snapshot
-    by_then = [item.snapshot for item in right.moments if item.snapshot <= newest]
     with right.session.store.read() as tx:
-        if partition is not None:
-            published = publications.current(tx, name, partition)
-            by_then = [published.snapshot] if published and published.snapshot <= newest else []
+        changed = publications.last_snapshot(tx, name, partition, newest)
         oldest = catalog.oldest_snapshot(tx).id
-        before = (by_then[0] if by_then else right.side.row.snapshot) - 1
+        before = (newest if changed is None else changed) - 1
         snapshot = next(
             (item for item in range(before, oldest, -1) if catalog.snapshot_exists(tx, item)),
             oldest,

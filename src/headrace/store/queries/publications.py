@@ -239,6 +239,17 @@ def newest_snapshots(tx: Transaction, node: str, limit: int) -> list[PublishedSn
     return [PublishedSnapshot(*row) for row in rows]
 
 
+def last_snapshot(tx: Transaction, node: str, partition: str | None, until: int) -> int | None:
+    """Return the last snapshot up to `until` in which a node (its partition) was published."""
+    of_partition = "" if partition is None else " and partition = :partition"
+    row = tx.execute(
+        "select max(snapshot) from publication where node = :node and snapshot <= :until"
+        f"{of_partition}",
+        {"node": node, "until": until, "partition": partition},
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 class NewestPublication(msgspec.Struct, frozen=True):
     """A partition's newest publication: its inputs' snapshot, and whether a backfill made it."""
 

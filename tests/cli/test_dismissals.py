@@ -13,7 +13,7 @@ from clilab import Project
 from readers_lab import session_of, tokens
 
 from headrace.security.access import NotAllowed
-from headrace.services import dismissals
+from headrace.services import dismissals, dismissed
 from headrace.services.complexity import complexity
 from headrace.services.session import Silent
 
@@ -179,6 +179,19 @@ def test_several_are_dismissed_by_one_list(shop: Project, monkeypatch: pytest.Mo
     assert _dismiss(shop, *names)["ids"] == names
     assert len(calls) == 1
     assert {row["id"] for row in shop.json("complexity")["dismissed"]} == {*names}
+
+
+def test_waits_are_read_without_the_cost_of_each_attempt(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: all attempts of 30 days read for a page that compares none of their costs."""
+    _dismiss(shop, "unread_asset:fails")
+    calls: list[object] = []
+    monkeypatch.setattr(dismissed, "costs_of_nodes", lambda *given: calls.append(given) or {})
+    assert shop.json("bottleneck")
+    assert not calls
+    assert shop.json("complexity")["dismissed"]
+    assert calls, "the cost of a node is what else brings a proposal back"
 
 
 def test_a_refusal_names_the_command_that_was_refused(

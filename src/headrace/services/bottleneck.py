@@ -125,7 +125,9 @@ class _Inquiry:
         self._window, (self._began, self._now) = window, span
         version_traits = cached_by_version(session, "traits", lambda: traits(compiled))
         self._records = DelayRecords(self._tx, compiled, self._context, version_traits, self._now)
-        self._dismissals = Dismissals(self._tx, compiled, self._now, session.instant)
+        self._dismissals = Dismissals(
+            self._tx, compiled, self._now, session.instant, with_costs=False
+        )
         self._regressions: dict[str, list[Regression]] = {}
         self._fingerprints = cache(partial(applied_versions.fingerprints, self._tx))
 

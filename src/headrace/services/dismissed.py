@@ -83,10 +83,14 @@ class Dismissals:
         compiled: Compiled,
         now_us: int,
         instant: Callable[[int], datetime],
+        *,
+        with_costs: bool = True,
     ) -> None:
+        """Read them; `with_costs` also reads what nodes cost, which waits aren't compared with."""
         self._compiled, self._instant = compiled, instant
         self._stored = {} if tx is None else dismissals.by_proposal(tx)
-        self._costs = {} if tx is None or not self._stored else costs_of_nodes(tx, now_us)
+        is_compared = with_costs and self._stored
+        self._costs = {} if tx is None or not is_compared else costs_of_nodes(tx, now_us)
 
     def of(self, proposal: str, wait_us: int | None = None) -> DismissalRow | None:
         """Return how a proposal was dismissed; None if it wasn't.

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from clilab import FILES, NOW, Project
 
+from headrace.services import what_if_memory
+
 SHORT = ("--days", "5", "--samples", "3", "--now", NOW)
 
 
@@ -56,6 +58,16 @@ def test_less_memory_names_what_used_more(shop: Project) -> None:
         assert row["now"] == row["then"]
     both = shop.json("what-if", "--set", "workers=8", "--set", "memory=900GB", *SHORT)
     assert "never measured" in " ".join(both["notes"])
+
+
+def test_other_changes_ask_nothing_of_memory(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: each simulation reads all Python files to learn what an attempt may use."""
+    calls: list[object] = []
+    monkeypatch.setattr(what_if_memory, "worker_settings", lambda *given: calls.append(given))
+    assert shop.json("what-if", "--set", "workers=4", *SHORT)["changes"]
+    assert not calls
 
 
 def test_nothing_has_run(tmp_path: Path, call: Callable[..., Any]) -> None:

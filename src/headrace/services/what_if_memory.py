@@ -31,8 +31,10 @@ def attempt_memory(session: ProjectSession, changes: Changes) -> AttemptMemory |
     Without `memory_max` of [run], workers share the machine's memory.
     """
     settings, then = session.settings, changes.memory_bytes
+    if then is None:
+        return None
     now = worker_settings(session.folders, settings.workers, settings.memory_max).memory_max_bytes
-    return None if now is None or then is None or now == then else AttemptMemory(now, then)
+    return None if now is None or now == then else AttemptMemory(now, then)
 
 
 def memory_words(memory: AttemptMemory | None) -> Iterable[str]:

@@ -213,6 +213,12 @@ def test_a_refusal_names_the_command_that_was_refused(
         dismissals.dismiss(session_of(shop, token), ids=[name], reason=WHY, progress=Silent())
 
 
+def test_the_page_says_by_how_much_a_cost_has_to_grow(shop: Project) -> None:
+    """Would catch: a cost that doubled from one second to two, said to bring a proposal back."""
+    text = shop.text("optimize", "dismiss", "unread_asset:fails", "--reason", WHY)
+    assert "its cost or wait doubles and grows by at least a minute" in " ".join(text.split())
+
+
 def test_bad_input(shop: Project) -> None:
     """Would catch: a decision without a reason, or about something that isn't proposed."""
     _declared(shop, "daily", TWICE)

@@ -113,7 +113,8 @@ def _render_decided(response: DismissedResponse, page: CommandOutput) -> None:
     page.say(f"dismissed: {names}")
     page.say(f"by {dismissal.by}: {dismissal.reason}", indent=2)
     page.say(
-        "until the code, trigger or checks of the node or its inputs change, or its cost doubles",
+        "until the code, trigger or checks of the node or its inputs change, or its cost or wait"
+        " doubles and grows by at least a minute",
         "dim",
         indent=2,
     )

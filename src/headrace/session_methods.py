@@ -917,9 +917,7 @@ class SessionMethods:
         return result
 
     def reopen(self, *ids: str) -> DismissedResponse:
-        """Take back that proposals were dismissed. Raise UsageError for one that isn't
-        dismissed.
-        """
+        """Reopen dismissed proposals. Raise UsageError for one that isn't dismissed."""
         result: DismissedResponse = self._call("dismissals:reopen", ids=ids)
         return result
 

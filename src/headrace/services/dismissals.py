@@ -84,7 +84,7 @@ def dismiss(
 
 @authorised
 def reopen(session: ProjectSession, *, ids: ProposalIds, progress: Progress) -> DismissedResponse:
-    """Take back that proposals were dismissed. Raise UsageError for one that isn't dismissed."""
+    """Reopen dismissed proposals. Raise UsageError for one that isn't dismissed."""
     names = _ids(ids)
     stored = {}
     if session.store is not None:

@@ -59,8 +59,8 @@ def optimize_command(
     itself. Nothing is run without `--prove`, which runs each change and its original over published
     partitions and compares rows and times. `apply ID…` writes the change of findings that are
     proven and measured, shows the plan, asks and applies it. `dismiss ID…` dismisses findings, and
-    proposals of `bottleneck` and `complexity`, until their facts change; `reopen ID…` takes it
-    back.
+    proposals of `bottleneck` and `complexity`, until their facts change; `reopen ID…` ends
+    that.
     """
     action, rest = (words[0], words[1:]) if words else ("", [])
     if reason is not None and action != "dismiss":

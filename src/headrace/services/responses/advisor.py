@@ -54,7 +54,7 @@ class RegressionRow(Response, frozen=True, kw_only=True):
 class DismissalRow(Response, frozen=True, kw_only=True):
     """That somebody dismissed a proposal, and why.
 
-    `command` takes that back; null for a reader whose role may not. `ended` says what has changed
+    `command` reopens it; null for a reader whose role may not. `ended` says what has changed
     since, so that the proposal is open again; null while it holds.
     """
 

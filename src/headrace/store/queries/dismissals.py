@@ -12,7 +12,7 @@ _COLUMNS = "id, proposal, node, facts, cost, reason, actor, at"
 
 
 class StoredDismissal(NamedTuple):
-    """A dismissal that nobody has taken back.
+    """A dismissal of a proposal that nobody has reopened.
 
     `facts` is a hash of the code and checks at that time. `cost` is in microseconds, None if it
     wasn't known; `at` in microseconds since 1970 UTC.
@@ -29,7 +29,7 @@ class StoredDismissal(NamedTuple):
 
 
 def by_proposal(tx: Transaction) -> dict[str, StoredDismissal]:
-    """Return proposal → its newest dismissal that wasn't taken back."""
+    """Return proposal → its newest dismissal, if nobody has reopened it."""
     rows = tx.execute(
         f"select {_COLUMNS} from dismissal where reopened_at is null order by id desc limit ?",
         (READ_MAX,),
@@ -48,7 +48,7 @@ def add(tx: Transaction, item: StoredDismissal) -> None:
 
 
 def reopen(tx: Transaction, proposal: str, *, actor: str, now: int) -> None:
-    """Take back what dismisses a proposal."""
+    """End the dismissal of a proposal, if there is one."""
     tx.execute(
         "update dismissal set reopened_at = ?, reopened_by = ? where proposal = ? and reopened_at"
         " is null",

@@ -46,6 +46,8 @@ def test_what_is_saved_is_shown_with_its_problems_and_its_rows(tmp_path: Path) -
             edit(root, "sum(amount)", "sum(amount) * 2")
             expect(page.get_by_role("heading", level=1)).to_contain_text("1 changed node")
             expect(page.get_by_role("region", name="Problems")).to_have_count(0)
+            changes = page.get_by_role("region", name="Changes")
+            expect(changes.get_by_role("link", name="report")).to_be_visible()
             difference = page.get_by_label(f"Difference of {REVENUE}")
             expect(difference.locator(".added")).to_contain_text("sum(amount) * 2")
             rows = page.get_by_role("group", name="Rows of revenue")
@@ -55,15 +57,19 @@ def test_what_is_saved_is_shown_with_its_problems_and_its_rows(tmp_path: Path) -
 
 
 def test_a_server_of_production_says_that_it_computes_nothing(tmp_path: Path) -> None:
-    """Would catch: rows of the published code beside a change that didn't make them."""
+    """Would catch: rows of the published code beside a change that didn't make them, a node that
+    counts twice because its code and its checks changed, a sentence cut into columns."""
     root = shop(tmp_path)
     edit(root, "sum(amount)", "sum(amount) * 2")
+    edit(root, "*/", "checks:\n  - not_null: [day]\n*/")
     with browser() as result, serving(root) as server:
         site = Site(result, server)
         with site.page() as page:
             open_page(page, "/dev")
-            expect(page.get_by_role("heading", level=1)).to_contain_text("1 changed node")
+            expect(page.get_by_role("heading", level=1)).to_have_text("1 changed node")
+            expect(page.get_by_role("region", name="Changes")).to_contain_text("2 changes")
             expect(page.locator("main")).to_contain_text("doesn’t compute what you save")
+            expect(page.locator(".notice p code")).to_have_text("headrace dev")
             expect(page.get_by_role("group", name="Rows of revenue")).to_have_count(0)
             page.get_by_role("link", name="Plan", exact=True).last.click()
             expect(page.get_by_role("heading", level=1)).to_contain_text("to apply")

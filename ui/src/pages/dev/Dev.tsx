@@ -6,6 +6,7 @@ import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { CodeDifferences } from "../plan/CodeDifferences";
+import { Reached } from "../plan/Facts";
 import { Problems } from "../plan/Problems";
 import { Changes } from "../plan/tables";
 import { Result } from "./Result";
@@ -47,7 +48,8 @@ function titleOf(validated: Schema["ValidateResponse"] | undefined, plan: Planne
   const errors = validated.problems.filter((problem) => problem.severity === "error").length;
   if (!validated.ok) return errors ? many(errors, "error") : "Errors in other files";
   if (!plan) return "Dev";
-  return plan.changes.length ? many(plan.changes.length, "changed node") : "No changes";
+  const nodes = new Set(plan.changes.map((change) => change.node));
+  return nodes.size ? many(nodes.size, "changed node") : "No changes";
 }
 
 function Label({ follow, plan }: { follow: Follow; plan: Planned | undefined }) {
@@ -85,21 +87,27 @@ function Changed({ plan }: { plan: Planned }) {
   return (
     <>
       {isProduction ? (
-        <p className="notice">
-          This server doesn’t compute what you save. <code>headrace dev</code> does, in an
-          environment.
-        </p>
+        <div className="notice">
+          <p>
+            This server doesn’t compute what you save. <code>headrace dev</code> does, in an
+            environment.
+          </p>
+        </div>
       ) : (
         plan.steps.length > 0 && (
-          <p className="notice">
-            The saved files aren’t applied in {plan.env}: <code>headrace dev</code> applies each
-            valid save, <Link to="/plan">Plan</Link> applies them now.
-          </p>
+          <div className="notice">
+            <p>
+              The saved files aren’t applied in {plan.env}: <code>headrace dev</code> applies each
+              valid save, <Link to="/plan">Plan</Link> applies them now.
+            </p>
+          </div>
         )
       )}
       <Panel title="Changes" aside={many(plan.changes.length, "change")}>
         <Changes rows={plan.changes} />
-        <Reached plan={plan} />
+        <dl className="facts body">
+          <Reached affects={plan.affects} />
+        </dl>
       </Panel>
       {code && <CodeDifferences document={code} />}
       {!isProduction &&
@@ -114,18 +122,5 @@ function Changed({ plan }: { plan: Planned }) {
             />
           ))}
     </>
-  );
-}
-
-/** Whom the changes reach, and the graph around each changed node. */
-function Reached({ plan }: { plan: Planned }) {
-  const { consumers, owners } = plan.affects;
-  return (
-    <dl className="facts body">
-      <dt>Consumers</dt>
-      <dd>{consumers.join(", ") || "none"}</dd>
-      <dt>Owners</dt>
-      <dd>{owners.join(", ") || "nobody"}</dd>
-    </dl>
   );
 }

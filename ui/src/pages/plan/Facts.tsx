@@ -9,7 +9,6 @@ type Estimate = { seconds: number; low: number; high: number; basis: string };
 
 /** Whom a plan reaches, what it starts from, and how long computing again what it invalidates takes. */
 export function Facts({ row }: { row: Row }) {
-  const { consumers, owners } = row.affects;
   const estimate = row.estimate as Estimate | null;
   return (
     <Panel title="Reach and cost">
@@ -34,18 +33,7 @@ export function Facts({ row }: { row: Row }) {
             </dd>
           </>
         )}
-        <dt>Consumers</dt>
-        <dd>
-          {consumers.map((name, index) => (
-            <span key={name}>
-              {index > 0 && ", "}
-              <Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link>
-            </span>
-          ))}
-          {!consumers.length && "none"}
-        </dd>
-        <dt>Owners</dt>
-        <dd>{owners.join(", ") || "nobody"}</dd>
+        <Reached affects={row.affects} />
         {estimate && (
           <>
             <dt>To recompute</dt>
@@ -66,6 +54,26 @@ export function Facts({ row }: { row: Row }) {
         )}
       </dl>
     </Panel>
+  );
+}
+
+/** Whom changes reach. */
+export function Reached({ affects: { consumers, owners } }: { affects: Row["affects"] }) {
+  return (
+    <>
+      <dt>Consumers</dt>
+      <dd>
+        {consumers.map((name, index) => (
+          <span key={name}>
+            {index > 0 && ", "}
+            <Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link>
+          </span>
+        ))}
+        {!consumers.length && "none"}
+      </dd>
+      <dt>Owners</dt>
+      <dd>{owners.join(", ") || "nobody"}</dd>
+    </>
   );
 }
 

@@ -145,11 +145,30 @@ def test_without_a_left_side_an_older_one_is_compared_with_its_own_change(door: 
     assert body["rows_added"] == 2
 
 
+def test_of_an_earlier_side_it_is_the_newest_change_by_then(door: Opened) -> None:
+    """Would catch: a side before the right one that ignores which publication was visible there."""
+    day = {"partition": "2025-03-02"}
+    now = difference(door, "loud", **day)
+    assert now["counted"]["changed"] == 1
+    then = difference(door, "loud", right=now["left"]["snapshot"], **day)
+    assert then["left"]["partitions"] < then["right"]["partitions"]
+    assert (then["rows_added"], then["rows_removed"]) == (2, 0)
+
+
+def test_snapshots_to_choose_are_those_that_a_number_means(door: Opened) -> None:
+    """Would catch: snapshots of the other environment, whose numbers name others here."""
+    here = difference(door, "loud")["moments"]
+    body = difference(door, "loud", left="prod", right="dev")
+    assert body["moments"] == here
+    for item in here:
+        assert difference(door, "loud", left=item["snapshot"])["left"]["at"] == item["at"]
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "status", "message"),
     [
         ("loud", {"left": "9999999"}, 400, "there is no snapshot 9999999"),
-        ("loud", {"left": "yesterday or so"}, 400, "yesterday or so"),
+        ("loud", {"left": "yesterday or so"}, 400, "yesterday or so' is no snapshot, time or env"),
         ("loud", {"left": "9" * 40}, 400, "there is no snapshot"),
         ("loud", {"partition": "2031-01-01"}, 400, "is published on neither side"),
         ("loud", {"keys": "nope"}, 400, "has no column 'nope' on both sides"),

@@ -70,7 +70,7 @@ class DifferenceQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Opened(NamedTuple):
-    """One side and the session of its environment; `moments` are snapshots to choose from."""
+    """One side and the session of its environment; `moments` are its published snapshots."""
 
     session: ProjectSession
     side: Side
@@ -99,7 +99,8 @@ def snapshot_difference(
         visible = visible_sides((left.session, right.session), node_name, tables, over_network=True)
         known = _environments(session)
         rows = [_side_row(item) for item in (left, right)]
-        moments = [_snapshot_choice(session, item) for item in right.moments]
+        choices = _choices(session, node_name, right)[:MOMENTS_MAX]
+        moments = [_snapshot_choice(session, item) for item in choices]
         note_reads(session, [node_name], usage.READ)
     with lake_files.naming_damage(session, [*files[0], *files[1]]):
         comparison = compare_sides(
@@ -227,9 +228,22 @@ def _opened(session: ProjectSession, name: str, text: str | None) -> _Opened:
     query = ReadQuery(name, at=text)
     if text is not None and text.isdecimal():
         query = ReadQuery(name, version=int(text[:18]))
+    elif text is not None:
+        _require_time(session, text)
     with session.store.read() as tx:
         snapshot = snapshot_of(session, tx, query)
     return _at(session, name, snapshot)
+
+
+def _require_time(session: ProjectSession, text: str) -> None:
+    """Raise UsageError for a side that is neither a snapshot, a time nor an environment."""
+    try:
+        session.parse_time(text, "--at")
+    except UsageError:
+        raise UsageError(
+            f"{text[:40]!r} is no snapshot, time or environment",
+            hint="write a snapshot's number, a time like 2013-02-14T07:20, or an environment",
+        ) from None
 
 
 def _at(session: ProjectSession, name: str, snapshot: int) -> _Opened:
@@ -244,7 +258,7 @@ def _at(session: ProjectSession, name: str, snapshot: int) -> _Opened:
         )
         oldest = catalog.oldest_snapshot(tx).id
         published = publications.newest_snapshots(tx, name, _MOMENTS_READ)
-    moments = [item for item in published if item.snapshot >= oldest][:MOMENTS_MAX]
+    moments = [item for item in published if item.snapshot >= oldest]
     return _Opened(session, side, moments)
 
 
@@ -261,6 +275,18 @@ def _before(right: _Opened, name: str, partition: str | None) -> _Opened:
             oldest,
         )
     return _at(right.session, name, snapshot)
+
+
+def _choices(
+    session: ProjectSession, name: str, right: _Opened
+) -> list[publications.PublishedSnapshot]:
+    """Return the snapshots to choose from: a number is one of the session's environment."""
+    if session.store is None and name not in session.borrowed:
+        return []
+    source = session.production if name in session.borrowed else session
+    if source is None or source.env == right.session.env:
+        return right.moments
+    return _opened(session, name, None).moments
 
 
 def _files(opened: _Opened, node: Source | Asset, keys: Sequence[str]) -> tuple[FileRef, ...]:

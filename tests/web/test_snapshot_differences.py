@@ -164,6 +164,13 @@ def test_snapshots_to_choose_are_those_that_a_number_means(door: Opened) -> None
         assert difference(door, "loud", left=item["snapshot"])["left"]["at"] == item["at"]
 
 
+def test_nothing_differs_of_what_was_never_published(door: Opened) -> None:
+    """Would catch: an error of the database about a query without columns."""
+    body = difference(door, "revenue")
+    assert (body["partitions"], body["columns"], body["sample"]) == ([], [], [])
+    assert (body["compared"], body["rows_added"], body["rows_removed"]) == (0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "status", "message"),
     [

@@ -114,8 +114,8 @@ def compare_sides(
 
     `typed_keys` are key columns as typed; `spread` also compares value distributions; `visible`
     restricts what the comparison sees (None: nothing is hidden). Raise UsageError for a column
-    that isn't on both sides, Refused for one that is left out, HeadraceError if the typed keys
-    aren't unique.
+    that isn't on both sides, or if no column is, Refused for one that is left out, HeadraceError if
+    the typed keys aren't unique.
     """
     from headrace.lake import comparison as lake_comparison
     from headrace.lake.reading import in_plain_words, session_over
@@ -125,6 +125,14 @@ def compare_sides(
     visible.refuse_keys(node.name, typed_keys)
     columns = visible.visible(node.name, _common(before.table, after.table))
     keys = identifying_columns(node, typed_keys, [column.name for column in columns])
+    if not columns:
+        if any(files):
+            raise UsageError(
+                f"the sides of {node.name} have no column in common that your roles include",
+                hint="choose another side",
+            )
+        nothing = lake_comparison.DiffCounts(0, 0, None, {}, ())
+        return RowComparison(nothing, [], _column_changes(before.table, after.table), {})
     named = _tables(columns, sides, files, visible)
     columns = masked_types(columns, visible.masks[0] | visible.masks[1])
     with session_over(named, timezone=timezone) as duckdb, in_plain_words():

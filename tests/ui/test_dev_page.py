@@ -71,6 +71,11 @@ def test_a_server_of_production_says_that_it_computes_nothing(tmp_path: Path) ->
             expect(page.locator("main")).to_contain_text("doesn’t compute what you save")
             expect(page.locator(".notice p code")).to_have_text("headrace dev")
             expect(page.get_by_role("group", name="Rows of revenue")).to_have_count(0)
+            owners = root / "owners.yaml"
+            owners.write_text(owners.read_text(encoding="utf-8").replace("core@", "desk@"), "utf-8")
+            expect(page.get_by_role("heading", level=1)).to_have_text(
+                "1 changed node, 1 other file"
+            )
             page.get_by_role("link", name="Plan", exact=True).last.click()
             expect(page.get_by_role("heading", level=1)).to_contain_text("to apply")
         assert site.problems == []

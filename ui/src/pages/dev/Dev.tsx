@@ -48,8 +48,16 @@ function titleOf(validated: Schema["ValidateResponse"] | undefined, plan: Planne
   const errors = validated.problems.filter((problem) => problem.severity === "error").length;
   if (!validated.ok) return errors ? many(errors, "error") : "Errors in other files";
   if (!plan) return "Dev";
-  const nodes = new Set(plan.changes.map((change) => change.node));
-  return nodes.size ? many(nodes.size, "changed node") : "No changes";
+  return changedText(plan);
+}
+
+/** Changes of headrace.toml, owners.yaml and the like have the file in place of a node, whose name has no dot. */
+function changedText({ changes }: Planned): string {
+  const names = [...new Set(changes.map((change) => change.node))];
+  const files = names.filter((name) => name.includes(".")).length;
+  const nodes = names.length - files;
+  if (!nodes) return files ? many(files, "changed file") : "No changes";
+  return many(nodes, "changed node") + (files ? `, ${many(files, "other file")}` : "");
 }
 
 function Label({ follow, plan }: { follow: Follow; plan: Planned | undefined }) {

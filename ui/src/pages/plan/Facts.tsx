@@ -95,10 +95,7 @@ function Costs({ row: { compute, month } }: { row: Row }) {
         <>
           <dt>A month</dt>
           <dd>
-            {month.seconds === null
-              ? "unknown"
-              : `${formatDuration(Math.abs(month.seconds))} ${month.seconds <= 0 ? "less" : "more"}`}
-            {money(month.cost === null ? null : Math.abs(month.cost))}
+            {month.seconds === null ? "unknown" : monthText(month.seconds, month.cost)}
             <Unknown names={month.unknown} why="not measured" />
           </dd>
         </>
@@ -114,6 +111,13 @@ function Unknown({ names, why }: { names: readonly string[]; why: string }) {
       without {names.join(", ")}: {why}
     </p>
   );
+}
+
+/** 3 min less, costs 2.10 less. */
+function monthText(seconds: number, cost: number | null): string {
+  const how = seconds <= 0 ? "less" : "more";
+  const costs = money(cost === null ? null : Math.abs(cost));
+  return `${formatDuration(Math.abs(seconds))} ${how}${costs && `${costs} ${how}`}`;
 }
 
 const money = (cost: number | null) => (cost ? `, costs ${cost.toFixed(2)}` : "");

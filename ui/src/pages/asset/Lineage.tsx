@@ -5,6 +5,7 @@ import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { addressOf } from "../../parts/addresses";
+import { cellText } from "../../parts/values";
 
 type Row = Schema["LineageRow"];
 
@@ -54,6 +55,9 @@ export function Lineage({
           onChange={(event) => choose(event.target.value)}
         >
           <option value="">all of them</option>
+          {column && !columns.some(({ name }) => name === column) && (
+            <option value={column}>{cellText(column)}</option>
+          )}
           {columns.map((column) => (
             <option key={column.name} value={column.name}>
               {column.name}

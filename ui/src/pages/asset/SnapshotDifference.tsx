@@ -11,7 +11,7 @@ import { useZone } from "../../parts/zone";
 import { many } from "../../parts/words";
 import { PartitionsPanel } from "./DifferencePartitions";
 import { ColumnsPanel, RowsPanel } from "./DifferenceTables";
-import { changed, PARAMETERS, type Changes } from "./differenceTexts";
+import { changed, PARAMETERS, sideValue, type Changes } from "./differenceTexts";
 import "./snapshotDifference.css";
 
 type Difference = Schema["SnapshotDifferenceResponse"];
@@ -63,11 +63,6 @@ export function SnapshotDifference({ name }: { name: string }) {
   );
 }
 
-/** A side as the address has it: an environment, and a snapshot of this one. */
-function sideValue(side: Side, asked: string | null): string {
-  return asked && !/^\d+$/.test(asked) && asked === side.env ? side.env : String(side.snapshot);
-}
-
 function Shared({ difference: { left, right, partition } }: { difference: Difference }) {
   const [params] = useSearchParams();
   return (
@@ -75,7 +70,7 @@ function Shared({ difference: { left, right, partition } }: { difference: Differ
       label="Copy link"
       text={() => {
         const pinned = changed(params, {
-          left: sideValue(left, params.get("left")),
+          left: sideValue(left, params.get("left"), params.get("right")),
           right: sideValue(right, params.get("right")),
           partition,
         });
@@ -90,6 +85,7 @@ type SidesProps = { difference: Difference; change: (changes: Changes) => void }
 function Sides({ difference, change }: SidesProps) {
   const [params] = useSearchParams();
   const { left, right, masked } = difference;
+  const leftValue = sideValue(left, params.get("left"), params.get("right"));
   return (
     <>
       <div className="row sides">
@@ -104,12 +100,8 @@ function Sides({ difference, change }: SidesProps) {
         <button
           type="button"
           className="button"
-          onClick={() =>
-            change({
-              left: sideValue(right, params.get("right")),
-              right: sideValue(left, params.get("left")),
-            })
-          }
+          disabled={leftValue === null}
+          onClick={() => change({ left: sideValue(right, params.get("right")), right: leftValue })}
         >
           Swap sides
         </button>

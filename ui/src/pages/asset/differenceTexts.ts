@@ -125,3 +125,17 @@ export function changed(params: URLSearchParams, changes: Changes): URLSearchPar
   }
   return next;
 }
+
+/**
+ * A side as the address has it: an environment, or a snapshot of this server's own. Null for the
+ * automatic left side of another environment, whose snapshots have no address here.
+ */
+export function sideValue(
+  side: { env: string; snapshot: number },
+  asked: string | null,
+  right: string | null = null,
+): string | null {
+  const names = (text: string | null) => text === side.env && !/^\d+$/.test(text);
+  if (names(asked)) return side.env;
+  return asked === null && names(right) ? null : String(side.snapshot);
+}

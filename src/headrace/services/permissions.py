@@ -241,7 +241,8 @@ _LOOKING = (SEE, READ, AUDIT)
 """Permissions of commands that change nothing."""
 
 
-def by_name() -> dict[str, CommandPermission]:
+@functools.cache
+def by_name() -> Mapping[str, CommandPermission]:
     """Return the permission of each command by its name, as people type it."""
     return {row.name: row for row in (*COMMANDS.values(), SERVE)}
 

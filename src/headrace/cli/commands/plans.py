@@ -357,7 +357,7 @@ def _compute_text(compute: ComputeRow) -> str:
 def _month_text(month: MonthRow, change: float) -> str:
     how = "less" if change <= 0 else "more"
     rest = f", without {joined(month.unknown)}: not measured" if month.unknown else ""
-    cost = _money(None if month.cost is None else abs(month.cost))
+    cost = f" (costs {abs(month.cost):.2f} {how})" if month.cost else ""
     return f"a month: {seconds(abs(change))} {how} compute time{cost}{rest}"
 
 

@@ -76,7 +76,7 @@ def _render_lineage(response: LineageResponse, page: CommandOutput) -> None:
     page.say(response.column, "bold")
     _render_direction(response.upstream, "←", "comes from nothing upstream", page)
     _render_direction(response.downstream, "→", "goes into nothing downstream", page)
-    affected = [*(response.affected_assets or ()), *(response.affected_consumers or ())]
+    affected = [*(response.affected_consumers or ()), *(response.affected_assets or ())]
     if affected:
         page.say(f"a change affects {_listed(affected)}", indent=2)
     if len(response.code) > 1:

@@ -27,6 +27,7 @@ from headrace.store.queries.publications import Visible
 if TYPE_CHECKING:
     from headrace.lake.comparison import DiffCounts, Spread
     from headrace.lake.reading import QueryTable
+    from headrace.lake.session import DuckDBSession
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -126,24 +127,11 @@ def compare_sides(
     columns = visible.visible(node.name, _common(before.table, after.table))
     keys = identifying_columns(node, typed_keys, [column.name for column in columns])
     if not columns:
-        if any(files):
-            raise UsageError(
-                f"the sides of {node.name} have no column in common that your roles include",
-                hint="choose another side",
-            )
-        nothing = lake_comparison.DiffCounts(0, 0, None, {}, ())
-        return RowComparison(nothing, [], _column_changes(before.table, after.table), {})
+        return _without_columns(node, sides, files)
     named = _tables(columns, sides, files, visible)
     columns = masked_types(columns, visible.masks[0] | visible.masks[1])
     with session_over(named, timezone=timezone) as duckdb, in_plain_words():
-        if keys and lake_comparison.not_unique(duckdb, keys):
-            if typed_keys:
-                raise HeadraceError(
-                    f"{', '.join(keys)} isn't unique in {node.name}",
-                    hint="name more columns with --keys, or leave it away",
-                )
-            keys = _within_partitions(node, keys, [column.name for column in columns])
-            keys = [] if lake_comparison.not_unique(duckdb, keys) else keys
+        keys = _unique_keys(duckdb, node, columns, keys, typed=bool(typed_keys))
         counted = (
             lake_comparison.by_keys(duckdb, columns, keys, examples=sample)
             if keys
@@ -151,6 +139,46 @@ def compare_sides(
         )
         spreads = lake_comparison.spreads(duckdb, columns) if spread else {}
     return RowComparison(counted, keys, _column_changes(before.table, after.table), spreads)
+
+
+def _without_columns(
+    node: Source | Asset, sides: tuple[Side, Side], files: Sequence[tuple[FileRef, ...]]
+) -> RowComparison:
+    """Return the comparison of sides without rows. Raise UsageError if there are rows."""
+    from headrace.lake.comparison import DiffCounts
+
+    if any(files):
+        raise UsageError(
+            f"the sides of {node.name} have no column in common that your roles include",
+            hint="choose another side",
+        )
+    changes = _column_changes(sides[0].table, sides[1].table)
+    return RowComparison(DiffCounts(0, 0, None, {}, ()), [], changes, {})
+
+
+def _unique_keys(
+    duckdb: DuckDBSession,
+    node: Source | Asset,
+    columns: Sequence[LakeColumn],
+    keys: list[str],
+    *,
+    typed: bool,
+) -> list[str]:
+    """Return keys that are unique on both sides, at least within partitions; else none.
+
+    Raise HeadraceError if they were typed and aren't.
+    """
+    from headrace.lake.comparison import not_unique
+
+    if not keys or not not_unique(duckdb, keys):
+        return keys
+    if typed:
+        raise HeadraceError(
+            f"{', '.join(keys)} isn't unique in {node.name}",
+            hint="name more columns with --keys, or leave it away",
+        )
+    within = _within_partitions(node, keys, [column.name for column in columns])
+    return [] if not_unique(duckdb, within) else within
 
 
 def _tables(

@@ -21,6 +21,7 @@ from headrace.services.responses.optimize import OptimizeRow
 
 DEFAULT_BUDGET = "60s"
 DISMISSED_PRINTED_MAX = 20
+_ACTIONS = ("check", "apply", "dismiss", "reopen")
 _STYLES = {"proven": "good", "refuted": "dim"}
 
 
@@ -63,28 +64,33 @@ def optimize_command(
     that.
     """
     action, rest = (words[0], words[1:]) if words else ("", [])
-    if reason is not None and action != "dismiss":
-        raise UsageError(
-            "--reason belongs to `optimize dismiss`",
-            hint="headrace optimize dismiss ID --reason TEXT",
-        )
+    _refuse_misplaced(action, reason, dialect)
     if action == "check":
         return _check(invocation, rest, dialect, exit_code=exit_code)
     if action == "apply":
         return _apply(invocation, rest, yes=yes)
     if action in ("dismiss", "reopen"):
         return _decide(invocation, action, rest, reason)
-    if dialect is not None:
-        raise UsageError(
-            "--dialect belongs to `optimize check`; assets are in DuckDB's SQL",
-            hint="headrace optimize check FILE --dialect D",
-        )
     if prove:
         rows = _proved(invocation, words or (), exclude or (), partitions, budget)
     else:
         rows = _listed(invocation, words or (), exclude or (), (partitions, budget))
     invocation.show(rows, _render, clock=False)
     return int(exit_code and any(_is_open(row) for row in rows))
+
+
+def _refuse_misplaced(action: str, reason: str | None, dialect: str | None) -> None:
+    """Raise UsageError for an option of another action."""
+    if reason is not None and action != "dismiss":
+        raise UsageError(
+            "--reason belongs to `optimize dismiss`",
+            hint="headrace optimize dismiss ID --reason TEXT",
+        )
+    if dialect is not None and action not in _ACTIONS:
+        raise UsageError(
+            "--dialect belongs to `optimize check`; assets are in DuckDB's SQL",
+            hint="headrace optimize check FILE --dialect D",
+        )
 
 
 def _is_open(row: OptimizeRow) -> bool:

@@ -14,6 +14,7 @@ import os
 import shutil
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,9 @@ from headrace.runtime.fork_messages import (
 from headrace.runtime.installed_modules import installed_among
 from headrace.runtime.messages import ComputeTask
 from headrace.security.secrets import Secrets
+
+THREAD_ENDS_MAX = 5.0
+"""Seconds that the kernel may take to end a thread that was joined."""
 
 
 def prepare(folders: Folders) -> None:
@@ -115,13 +119,27 @@ def _jobs() -> msgspec.msgpack.Decoder[ForkJob]:
 def _restrict(rules: int, job: ForkJob) -> None:
     """Give up all rights but the attempt's. Raises OSError."""
     # rules hold for this thread and for those that it starts
-    if len([*Path("/proc/self/task").iterdir()]) > 1:
+    if not is_alone():
         raise OSError("another thread runs that can't be restricted")
     landlock.allow(rules, Access(job.read, job.write))
     landlock.restrict(rules, ports=False)
     os.close(rules)
     if job.ports is not None:
         landlock.restrict_ports(job.ports)
+
+
+def is_alone(patience: float = THREAD_ENDS_MAX) -> bool:
+    """Whether this process has one thread, within `patience` seconds.
+
+    `Thread.join` returns before the kernel has ended the thread: on a busy machine, the one of the
+    rehearsal's log is still listed when the attempt comes.
+    """
+    end = time.monotonic() + patience
+    while len([*Path("/proc/self/task").iterdir()]) > 1:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.0005)
+    return True
 
 
 def _result(job: ForkJob, session: UnlockedSession, pipes: OutputPipes) -> ForkResult:

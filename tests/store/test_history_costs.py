@@ -17,6 +17,7 @@ from headrace.store.queries import (
     attempts,
     backfill_plans,
     deliveries,
+    graph_history,
     ingestion,
     lake_maintenance,
     leader_writes,
@@ -32,6 +33,8 @@ from headrace.store.queries import (
 
 DAYS, KEY, NODE, SOURCE = 8, "2024-01-05", "a1_1", "s1"
 START = dt.date(2024, 1, 1)
+LATER = 9 * 10**15
+"""A time after all of the history, in microseconds."""
 ALLOWED = 1.3
 """How much more the large history may cost: pages of an index are deeper."""
 EVENT = AuditEvent(
@@ -96,6 +99,13 @@ ASKED: dict[str, Asked] = {
     "attempts of a partition": lambda tx: attempts.of_partition(tx, NODE, KEY, limit=3),
     "damaged publications": lake_maintenance.damaged_publications,
     "publication of a backfill": publish_backfill,
+    "last attempt by a time": lambda tx: graph_history.last_ended(tx, NODE, LATER),
+    "data through at a time": lambda tx: graph_history.data_through(tx, NODE, LATER),
+    "running at a time": lambda tx: graph_history.running_at(tx, LATER),
+    "ended in a window": lambda tx: graph_history.ended_between(tx, LATER, LATER + 1, 9),
+    "published in a window": lambda tx: graph_history.published_later(tx, LATER, LATER + 1, 9),
+    "incidents at a time": lambda tx: graph_history.incidents_at(tx, LATER),
+    "version at a time": lambda tx: graph_history.version_at(tx, LATER),
     "audit": lambda tx: append(tx, 1, EVENT),
     "journal": lambda tx: scheduling.append_events(
         tx, [scheduling.JournalRow(9, 2, 1, b"\x90", bytes(16))]

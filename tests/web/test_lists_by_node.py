@@ -29,6 +29,8 @@ NAMES = {
 READER = "minkcopy"
 """An asset of people that reads an asset of finance."""
 NOW = "2025-03-04T08:00+01:00"
+THEN = "2025-03-04T07:00:01Z"
+"""A second after the tick began."""
 
 
 SETTINGS = '[project]\nname = "firm"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\n'
@@ -152,7 +154,8 @@ def addresses(names: list[str]) -> list[str]:
         "/api/v1/incidents/1", "/api/v1/incidents/2", "/api/v1/runs", "/api/v1/runs?failed=true",
         "/api/v1/runs?run=1", "/api/v1/runs/list", "/api/v1/ls", "/api/v1/paused",
         "/api/v1/runs/grid", "/api/v1/runs/grid?failed=true",
-        "/api/v1/graph/view", "/api/v1/checks", "/api/v1/checks/list", "/api/v1/quarantine",
+        "/api/v1/graph/view", f"/api/v1/graph/view?at={THEN}",
+        f"/api/v1/graph/changes?from=2025-03-04&to={THEN}", "/api/v1/checks", "/api/v1/checks/list", "/api/v1/quarantine",
         "/api/v1/approvals", "/api/v1/backfills", "/api/v1/plan", "/api/v1/versions",
         "/api/v1/audit", "/api/v1/figures/goodput", "/metrics", "/api/v1/runs/1",
         "/api/v1/runs/1/path", "/api/v1/runs/1/slots",
@@ -164,6 +167,7 @@ def addresses(names: list[str]) -> list[str]:
             f"/api/v1/assets/{name}", f"/api/v1/consumers/{name}", f"/api/v1/assets/{name}/code",
             f"/api/v1/assets/{name}/partitions", f"/api/v1/why/{name}", f"/api/v1/lineage/{name}",
             f"/api/v1/lineage/{name}.id", f"/api/v1/graph/view?mode=focus&root={name}&hops=9",
+            f"/api/v1/graph/view?mode=focus&root={name}&hops=9&at={THEN}",
             f"/api/v1/graph/view?mode=blast&root={name}", f"/api/v1/effect?select={name}",
             f"/api/v1/deliveries/{name}", f"/api/v1/runs?node={name}", f"/data/{name}.json",
             f"/api/v1/contract/{name}", f"/api/v1/backfills/preview?select={name}",
@@ -219,6 +223,11 @@ def test_counts_are_those_of_the_rows_that_are_shown(door: Opened, tokens: dict[
     assert catalog["total"] == 2, catalog
     graph = get(door, text, "/api/v1/graph/view").json
     assert graph["total"] == 3 and [card["count"] for card in graph["cards"]] == [1, 1, 1]
+    now = status["now"].replace("+", "%2B")
+    past = get(door, text, f"/api/v1/graph/view?at={now}").json
+    assert past["total"] == 3 and {card["name"] for card in past["cards"]} == set(NAMES["finance"])
+    window = get(door, text, f"/api/v1/graph/changes?from=2025-03-04&to={now}").json
+    assert window["changes"] and {row["node"] for row in window["changes"]} <= set(NAMES["finance"])
     listed = get(door, text, "/api/v1/checks/list").json
     assert listed["total"] == len(listed["checks"]) == 1
     checks = get(door, text, "/api/v1/checks").json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -12,6 +13,7 @@ from headrace.model import UsageError
 from headrace.plan.node_graph import NodeGraph
 from headrace.services.graph_cards import GraphFilters, GraphOverview, edges_between
 from headrace.services.graph_groups import CARDS_MAX, overview
+from headrace.services.graph_past import PastCards, past_time, version_at
 from headrace.services.incidents import ID, incident
 from headrace.services.parameters import Excluded, Selected
 from headrace.services.permissions import authorised
@@ -33,7 +35,9 @@ class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
     The root of `blast` may be an incident, whose cause it then starts from. `overview` shows the
     whole graph: each node or, in a large project and with `by`, groups; those in `open` are shown
     node by node. `find` (words that the name contains), `state`, `owner` and `tag` leave the view
-    as it is and count on each card the nodes that match them all.
+    as it is and count on each card the nodes that match them all. With `at`, a time, the view is
+    as it stood then: the version in force, the state of each node's last attempt, the consumers'
+    states and the open incidents.
     """
 
     mode: str = "overview"
@@ -46,19 +50,58 @@ class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None = None
     owner: str | None = None
     tag: str | None = None
+    at: str | None = None
 
 
 @authorised
 def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
     """Return a view with at most `budget` nodes in cards of their own, nearest to the root first.
 
-    Raise UsageError for an unknown mode, grouping or root.
+    Raise UsageError for an unknown mode, grouping or root, or for an `at` that hasn't come yet.
     """
     if query.mode not in MODES:
         raise UsageError(f"{query.mode[:40]!r} is no view", hint=f"one of {', '.join(MODES)}")
-    whole = GraphOverview(session)
+    if query.at is not None:
+        return _view_at(session, query, past_time(session, query.at, "at"))
+    return _filtered(session, GraphOverview(session), query)
+
+
+def _filtered(session: ProjectSession, whole: GraphOverview, query: GraphViewQuery) -> GraphView:
     matching = whole.filter(GraphFilters(query.find, query.state, query.owner, query.tag))
     return msgspec.structs.replace(_view(session, whole, query), matching=matching)
+
+
+def _view_at(session: ProjectSession, query: GraphViewQuery, at_us: int) -> GraphView:
+    """Return the view at a past time; without cards if nothing of it was applied then."""
+    at, version = session.instant(at_us), version_at(session, at_us)
+    if version is None:
+        return _absent(session, query, at, None, "Nothing had been applied by then.")
+    whole = GraphOverview(session, PastCards(session, at_us, version))
+    if query.mode != "overview" and query.root is not None:
+        root = _named(session, query.root)
+        if root not in whole.names and root in GraphOverview(session).names:
+            return _absent(session, query, at, version, f"{root} wasn't applied then.")
+    result = _filtered(session, whole, query)
+    return msgspec.structs.replace(result, at=at, version=version)
+
+
+def _absent(
+    session: ProjectSession, query: GraphViewQuery, at: datetime, version: int | None, note: str
+) -> GraphView:
+    return GraphView(
+        now=session.now(),
+        mode=query.mode,
+        by=None,
+        root=None,
+        hops=None,
+        total=0,
+        shown=0,
+        cards=[],
+        edges=[],
+        at=at,
+        version=version,
+        note=note,
+    )
 
 
 def _view(session: ProjectSession, whole: GraphOverview, query: GraphViewQuery) -> GraphView:
@@ -77,10 +120,15 @@ def _view(session: ProjectSession, whole: GraphOverview, query: GraphViewQuery) 
 def _root(session: ProjectSession, whole: GraphOverview, root: str | None) -> str:
     if root is None:
         raise UsageError("what is looked at?", hint="root=NODE, or root=INC-1 with mode=blast")
-    result = incident(session, root).cause.node if ID.fullmatch(root) else root
+    result = _named(session, root)
     if result not in whole.reach.above and result not in whole.reach.below:
         raise unknown(result, whole.names)
     return result
+
+
+def _named(session: ProjectSession, root: str) -> str:
+    """Return the root's node: of an incident, the node of its cause."""
+    return incident(session, root).cause.node if ID.fullmatch(root) else root
 
 
 def _rolled(

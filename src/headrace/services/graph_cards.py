@@ -7,13 +7,19 @@ from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
+from headrace.model import Project
+from headrace.plan.node_graph import NodeGraph
 from headrace.services.catalog_search import NEVER, Cards
+from headrace.services.graph_past import PastCards
 from headrace.services.responses.catalog import CardView, CountedRow, EdgeView
 from headrace.services.session import ProjectSession, usable
 from headrace.services.snapshots import node_graph
 
-WORST_FIRST = ("wrong", "late", "stale", "behind", "at_risk", "never", "unknown", "fresh", "served")
-"""States of nodes and consumers, the most urgent first."""
+WORST_FIRST = (
+    "wrong", "failed", "lost", "rejected", "late", "held", "stale", "behind", "at_risk", "running",
+    "never", "unknown", "cancelled", "skipped", "not_due", "fresh", "published", "served",
+)  # fmt: skip
+"""States of nodes and consumers, now and at past times, the most urgent first."""
 
 
 class GraphFilters(NamedTuple):
@@ -26,13 +32,22 @@ class GraphFilters(NamedTuple):
 
 
 class GraphOverview:
-    """The whole applied graph (or the declared one, before the first apply) and its cards."""
+    """The whole applied graph (or the declared one, before the first apply) and its cards.
 
-    def __init__(self, session: ProjectSession) -> None:
-        compiled = session.compiled if session.compiled is not None else usable(session.declared())
-        self.session, self.project = session, compiled.project
-        self.reach = node_graph(session, compiled)
-        self.cards = Cards(session)
+    With `past`, the graph and the states of that time.
+    """
+
+    def __init__(self, session: ProjectSession, past: PastCards | None = None) -> None:
+        compiled = (
+            past.compiled
+            if past is not None
+            else session.compiled
+            if session.compiled is not None
+            else usable(session.declared())
+        )
+        self.session, self.project, self.past = session, compiled.project, past
+        self.reach = node_graph(session, compiled) if past is None else NodeGraph(compiled)
+        self.cards: Cards | PastCards = past or Cards(session)
         self.names = [
             name for name in (*compiled.order, *compiled.project.consumers) if session.shows(name)
         ]
@@ -74,14 +89,7 @@ class GraphOverview:
 
     def id(self, name: str) -> str:
         """Return the id of its card."""
-        kind = (
-            "consumer"
-            if name in self.project.consumers
-            else "source"
-            if name in self.project.sources
-            else "asset"
-        )
-        return f"{kind}:{name}"
+        return f"{kind_of(self.project, name)}:{name}"
 
     def each(self, steps: dict[str, int]) -> list[CardView]:
         """Return one card per name; `steps` maps each name to its distance from the root."""
@@ -141,6 +149,13 @@ class GraphOverview:
             hidden_below=0,
             matching=self._count(names),
         )
+
+
+def kind_of(project: Project, name: str) -> str:
+    """Return `consumer`, `source` or `asset`."""
+    if name in project.consumers:
+        return "consumer"
+    return "source" if name in project.sources else "asset"
 
 
 def edges_between(whole: GraphOverview, card_of: Mapping[str, str]) -> list[EdgeView]:

@@ -6,9 +6,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from headrace.model import UsageError
+from headrace.model import Project, UsageError
 from headrace.services.caches import cached_by_version
-from headrace.services.graph_cards import GraphOverview, edges_between, weighted_edges
+from headrace.services.graph_cards import (
+    GraphOverview,
+    edges_between,
+    kind_of,
+    weighted_edges,
+)
 from headrace.services.responses.catalog import CardView, EdgeView, GraphView
 
 GROUPINGS = ("domain", "owner", "folder", "kind")
@@ -23,23 +28,23 @@ class Groups:
 
     def __init__(self, whole: GraphOverview, by: str) -> None:
         self.by = by
-        group_of = {name: _group(whole, name, by) for name in whole.names}
+        group = {name: group_of(whole.project, name, by) for name in whole.names}
         self.names: dict[str, list[str]] = {}
         self.edges: Counter[tuple[str, str]] = Counter()
-        for name, group in group_of.items():
-            self.names.setdefault(group, []).append(name)
+        for name, below in group.items():
+            self.names.setdefault(below, []).append(name)
             self.edges.update(
-                (group_of[parent], group)
+                (group[parent], below)
                 for parent in whole.reach.above.get(name, ())
-                if parent in group_of
+                if parent in group
             )
 
 
-def _group(whole: GraphOverview, name: str, by: str) -> str:
+def group_of(project: Project, name: str, by: str) -> str:
     """Return a node's group; empty without one."""
     if by == "kind":
-        return whole.id(name).partition(":")[0]
-    node = whole.project.node(name)
+        return kind_of(project, name)
+    node = project.node(name)
     if node is None:
         return ""
     if by == "folder":
@@ -98,7 +103,7 @@ def _groups(whole: GraphOverview, by: str | None) -> Groups:
     def make() -> Groups:
         return _first_useful(whole) if by is None else Groups(whole, by)
 
-    if session.version is None or session.visible is not None:
+    if session.version is None or session.visible is not None or whole.past is not None:
         return make()
     return cached_by_version(session, f"groups by {by or 'itself'}", make)
 

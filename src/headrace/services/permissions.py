@@ -126,6 +126,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "fix:run_fix": _ROW("fix", OPERATE),
     "freezes:freeze": _ROW("freeze", ADMINISTER),
     "freezes:unfreeze": _ROW("unfreeze", ADMINISTER),
+    "graph_changes:changes": _ROW("graph changes", SEE, lists=True),
     "graph:effect": _ROW("effect", SEE, "select", lists=True),
     "graph:view": _ROW("graph", SEE, "query.root", lists=True),
     "holds:hold": _ROW("hold", ADMINISTER),

@@ -274,6 +274,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/effect", "effect", "graph:effect"),
     Get("/lineage/{column:path}", "lineage", "lineage:lineage", of_files=True),
     Get("/graph/view", "graph", "graph:view"),
+    Get("/graph/changes", "graph_changes", "graph_changes:changes"),
     Get("/search", "search", "catalog_search:search"),
     Get("/possible-acts", "possible_acts", "possible_acts:possible_acts"),
     Get("/plan", "plan", "plans:plan", of_files=True),

@@ -235,7 +235,10 @@ class CardView(Response, frozen=True, kw_only=True):
     """What it is opened by: a node, a consumer, a domain or another group (empty: of none)."""
     state: str | None
     """Of sources and assets `fresh`, `behind`, `stale`, `never`; of consumers as in `status`; null
-    for several."""
+    for several. At a past time: of sources and assets the state of the last attempt (`running`,
+    `published`, `held`, `rejected`, `failed`, `lost`, `cancelled`, `skipped`), `never` if nothing
+    had been attempted, `unknown` if that isn't stored any more; of consumers `served` (even if at
+    risk), `late`, `wrong`, `never`, `unknown`, or `not_due` if nothing was due yet."""
     states: list[CountedRow]
     """Of several: how many are in each."""
     worst: str = ""
@@ -245,6 +248,7 @@ class CardView(Response, frozen=True, kw_only=True):
     domain: str | None
     data_through: str | None
     quarantined: bool
+    """At a past time: the last attempt was held or rejected."""
     paused: bool
     incident: str | None
     steps: int
@@ -281,3 +285,9 @@ class GraphView(Response, frozen=True, kw_only=True):
     edges: list[EdgeView]
     matching: int | None = None
     """How many nodes of the whole graph match the filters; null without a filter."""
+    at: datetime | None = None
+    """The past time of which the view is; null: it is of now."""
+    version: int | None = None
+    """The version in force at that past time; null if nothing had been applied."""
+    note: str | None = None
+    """Why a view of a past time has no cards."""

@@ -14,6 +14,8 @@ from projects import compiled, same, source, sql, write
 import headrace.compiler.cache as cache_module
 from headrace.compiler.compiling import compile_project
 from headrace.compiler.lineage import compile_lineage
+from headrace.compiler.project_files import ProjectFiles
+from headrace.model.files import Content, ProjectFile
 
 FILES = ("stamp", "compilation", "files", "bodies", "lineage")
 
@@ -132,6 +134,29 @@ def test_files_of_just_now_are_compared_by_content(tmp_path: Path) -> None:
     assert kept is not None and ("assets/a1.sql" in kept.racy) == (
         aged.joinpath("assets/a1.sql").stat().st_ctime_ns > 0
     )
+
+
+def test_settled_files_are_read_once_more_and_then_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a project that was written at once, all of whose files each command reads."""
+    root, cache = _project(tmp_path), tmp_path / "cache"
+    compile_project(root, cache=cache)
+    monkeypatch.setattr(cache_module, "RACY_NS", -10_000_000_000)  # as if it were 10 s later
+    read: list[str] = []
+    declaration = ProjectFiles.declaration
+
+    def counted(files: ProjectFiles, file: ProjectFile) -> Content:
+        read.append(file.path)
+        return declaration(files, file)
+
+    monkeypatch.setattr(ProjectFiles, "declaration", counted)
+    first = compile_project(root, cache=cache)
+    assert len(read) > 30
+    read.clear()
+    assert same(compile_project(root, cache=cache), first) and read == []
+    _edit(root, random.Random(1))
+    assert same(compile_project(root, cache=cache), compile_project(root))
 
 
 @pytest.mark.parametrize("name", FILES)

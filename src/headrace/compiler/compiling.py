@@ -142,11 +142,7 @@ class _Compiling:
         """
         seen = self._files.scan
         stamp = self._cache.load(Stamp)
-        if (
-            stamp is not None
-            and stamp.files == self._as_seen(seen)
-            and self._same_contents(seen, stamp.racy)
-        ):
+        if stamp is not None and stamp.files == self._as_seen(seen) and self._holds(stamp, seen):
             kept_compilation = self._kept_compilation
             if (
                 kept_compilation is not None
@@ -180,10 +176,22 @@ class _Compiling:
         ]
         return digest((files, seen.problems, self._learnt_digest))
 
-    def _same_contents(self, seen: Scan, hashes: dict[str, str]) -> bool:
-        return all(
-            self._sha256(file) == hashes[file.path] for file in seen.files if file.path in hashes
-        )
+    def _holds(self, stamp: Stamp, seen: Scan) -> bool:
+        """Whether racy files still have their contents. Those that are settled aren't read again.
+
+        Otherwise each command would read all files of a project that was written at once.
+        """
+        if not stamp.racy:
+            return True
+        racy = [file for file in seen.files if file.path in stamp.racy]
+        begun = self._cache.begun_ns()  # before they are read: they may change meanwhile
+        if any(self._sha256(file) != stamp.racy[file.path] for file in racy):
+            return False
+        unsettled = {file.path for file in racy_files(racy, begun)} if begun else {*stamp.racy}
+        if len(unsettled) < len(stamp.racy):
+            hashes = {path: stamp.racy[path] for path in unsettled}
+            self._cache.keep(Stamp(stamp.header, stamp.files, hashes))
+        return True
 
     def _sha256(self, file: ProjectFile) -> str | None:
         """Return the SHA-256 of the file's bytes; None if it can't be read."""

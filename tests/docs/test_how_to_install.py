@@ -20,6 +20,7 @@ OFFLINE = {
 """pip takes `PIP_NO_BUILD_ISOLATION=0` for "no isolation"."""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_installing_is_as_the_page_says(tmp_path: Path) -> None:
     """Would catch: a wheel without its data, a command that pip doesn't take, an extra that isn't

@@ -124,6 +124,7 @@ def test_its_kinds_are_declared_ingested_checked_and_exported(
     }
 
 
+@pytest.mark.long
 def test_its_own_tests_pass(installed: Path, tmp_path: Path) -> None:
     """Would catch: a contract suite that packages can't use, or an example that breaks it."""
     shutil.copytree(PLUGIN / "tests", tmp_path / "tests")

@@ -52,6 +52,7 @@ def test_every_snapshot_is_read_from_the_merged_file(any_lake: Lake) -> None:
     assert any_lake.ducklake("SELECT rowid, _partition, id FROM t ORDER BY 1") == ids
 
 
+@pytest.mark.long
 def test_merged_files_are_merged_again_and_their_partitions_replaced(any_lake: Lake) -> None:
     """Catches: snapshots of rows that the second merge flattens; neighbours of a replaced
     partition that are lost."""
@@ -151,6 +152,7 @@ def test_a_foreign_writer_that_deletes_rows_meanwhile_fails(any_lake: Lake) -> N
     any_lake.check("t")
 
 
+@pytest.mark.long
 def test_files_with_deletions_and_of_earlier_columns_stay(any_lake: Lake) -> None:
     """Catches: deleted rows that come back; values of a dropped column that old snapshots lose."""
     days(any_lake, 10)

@@ -72,6 +72,7 @@ def contents(lab: Lab) -> list[tuple[object, ...]]:
     )
 
 
+@pytest.mark.long
 def test_sixty_days_are_caught_up_in_few_attempts_and_come_to_the_same(
     lab: Lab, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def stored(lab: Lab) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
+@pytest.mark.long
 def test_random_days_come_to_the_same_together_and_alone(lab: Lab, tmp_path: Path) -> None:
     """Catches rows, hashes, verdicts, checks, profiles or states that depend on what ran together:
     with days without rows, one that raises, one that is rejected and one that is warned about."""
@@ -130,6 +131,7 @@ def test_random_days_come_to_the_same_together_and_alone(lab: Lab, tmp_path: Pat
     assert max(calls(lab).values()) <= 2, "code is called once more for an unsuccessful batch"
 
 
+@pytest.mark.long
 def test_a_call_sees_its_own_day_and_its_own_inputs(lab: Lab) -> None:
     """Catches calls that see the batch's interval, or the inputs of other days."""
     for place, day in enumerate(MANY[:40]):
@@ -188,6 +190,7 @@ def ready_together(lab: Lab, *accepted: str) -> None:
     resume(lab.session(), ["daily"], exclude=[], reason="all is there", progress=Silent())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", ["auto", "off"])
 def test_a_day_is_held_for_its_own_rows_and_inputs_alone(lab: Lab, batch: str) -> None:
     """Catches a batch that publishes a day without rows though its inputs have some, or a day with

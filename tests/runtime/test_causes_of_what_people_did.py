@@ -55,6 +55,7 @@ def open_ones(lab: Lab) -> list[dict[str, Any]]:
     return result
 
 
+@pytest.mark.long
 def test_a_file_that_is_missing_after_a_repair(lab: Lab) -> None:
     """Would catch: `configuration_error`, "correct sources/orders.yaml:1", for a file that nobody
     delivered, because a contract was changed by the repair of the day before."""
@@ -214,6 +215,7 @@ def test_a_mistake_that_several_assets_share_is_repaired_at_each(lab: Lab) -> No
     assert {item["cause"]["node"], *said.split(", ")} == set(names)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", ["customer = 'c1'", "false"])
 def test_code_that_loses_groups_of_a_table_that_always_had_as_many(
     tmp_path: Path, left: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from runlab import DAYS, Lab
 
 TEXT = """apiVersion: v3.1.0
@@ -25,6 +26,7 @@ def write(lab: Lab, version: str, *columns: str, extra: str = "") -> None:
     )
 
 
+@pytest.mark.long
 def test_a_promise_is_taken_back_in_so_many_words(tmp_path: Path) -> None:
     """Catches: a body that doesn't give what is promised; a column that readers rely on and that
     goes with a new patch version; a new major version whose victims nobody thought of; an opaque

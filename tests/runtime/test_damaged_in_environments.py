@@ -97,6 +97,7 @@ def test_the_command_that_is_named_repairs(tmp_path: Path, front: str) -> None:
     checked(lab)
 
 
+@pytest.mark.long
 def test_a_merged_file_of_days_that_are_computed_one_by_one(tmp_path: Path) -> None:
     """Catches: a command that needs the rows of the damaged file for each day that it computes."""
     lab, _ = built(tmp_path, "partition: {by: day, column: day}\nbatch: off")

@@ -142,6 +142,7 @@ def _fix(lab: Lab, *, dry_run: bool = False, agreed: bool = True) -> FixResponse
     return fix(lab.session(), "INC-1", dry_run=dry_run, confirm=lambda _: agreed, progress=Silent())
 
 
+@pytest.mark.long
 def test_what_reads_an_asset_that_is_retried_is_computed(tmp_path: Path) -> None:
     """Would catch: "INC-1 resolved", and a report that only the next pass computes."""
     lab = Lab(tmp_path / "p")

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from runlab import DAYS, Lab, built_once, three_days
 
 from headrace.services.figure_trends import TrendGroup, TrendQuery, figure_trend
@@ -100,6 +101,7 @@ def test_rows_are_held_as_long_as_they_wait(lab: Lab) -> None:
     )
 
 
+@pytest.mark.long
 def test_rows_that_were_removed_after_their_publication_are_counted_nowhere(lab: Lab) -> None:
     """Would catch: rows that were erased or older than `retain:` as rejected, and the work that
     published them as work in vain."""

@@ -120,6 +120,7 @@ def test_what_lacks_resources_is_tried_once_more_and_holds_nobody_else_up(tmp_pa
     assert acts == ["run_again", "give_up"]
 
 
+@pytest.mark.long
 def test_a_full_disk_is_freed_once_an_hour(tmp_path: Path) -> None:
     """Catches: a disk that stays full for a day although what fills it could go; one that is
     cleared with every pass."""

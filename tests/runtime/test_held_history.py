@@ -46,6 +46,7 @@ def lab(tmp_path: Path) -> Lab:
     return made
 
 
+@pytest.mark.long
 def test_held_days_of_a_history_are_one_incident(lab: Lab) -> None:
     """Would catch: an incident or a repair for each kind and column of an adopter's history; a list
     that misses a day, that says too much after a decision, or that outlives the last one; a bad day
@@ -93,6 +94,7 @@ def test_held_days_of_a_history_are_one_incident(lab: Lab) -> None:
             assert still[item["id"]]["cause"]["summary"].startswith(f"{left} of 40 "), (day, act)
 
 
+@pytest.mark.long
 def test_people_are_written_to_once_about_a_history(lab: Lab) -> None:
     """Would catch: a message for each kind, or another one with each decision."""
     lab.write(
@@ -124,6 +126,7 @@ def test_a_few_days_at_once_are_no_history(tmp_path: Path) -> None:
     assert all("history" not in row["cause"]["summary"] for row in lab.headrace("incidents"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", ["header", "nothing"])
 def test_an_empty_delivery_is_a_volume_anomaly(tmp_path: Path, size: str) -> None:
     """Would catch: an incident of unknown cause for the delivery that the documentation names."""

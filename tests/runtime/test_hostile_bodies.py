@@ -100,6 +100,7 @@ def test_a_body_that_forks_leaves_no_second_worker(lab: Lab) -> None:
     ]
 
 
+@pytest.mark.long
 def test_a_body_that_prints_without_end_is_cut_and_goes_on(lab: Lab) -> None:
     body = (
         "def chatty(orders):\n    for i in range(200_000): print('x' * 100, i)\n    return orders"

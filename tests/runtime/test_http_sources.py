@@ -148,6 +148,7 @@ def test_a_refused_token_is_access_denied_and_is_told_apart(
     assert lab.headrace("fix", incident["id"], "--yes")["state"] == "resolved"
 
 
+@pytest.mark.long
 def test_a_source_that_breaks_between_look_and_fetch_fails_with_its_code_and_heals(
     lab: Lab, prices: Prices
 ) -> None:

@@ -127,6 +127,7 @@ def test_what_was_made_of_it_is_wrong_until_it_is_taken_back_as_well(lab: Lab) -
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.long
 def test_the_rows_of_availability_add_up(lab: Lab) -> None:
     """Would catch: minutes by somebody's exception that stand among the served ones."""
     lab.write(

@@ -333,6 +333,7 @@ def test_an_optional_input_is_waited_for_until_it_was_promised(any_lab: Lab) -> 
     assert over.shortest_possible_seconds == pytest.approx(6 * HOUR, abs=120)
 
 
+@pytest.mark.long
 def test_of_two_held_deliveries_a_ledger_names_the_one_that_its_verdict_names(
     tmp_path: Path,
 ) -> None:

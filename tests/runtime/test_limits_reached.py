@@ -61,6 +61,7 @@ def asset(lab: Lab, name: str, body: str) -> None:
     lab.write(f"assets/{name}.yaml", declared)
 
 
+@pytest.mark.long
 def test_a_limit_is_the_cause(tmp_path: Path) -> None:
     """Would catch: `code_error` and "correct the file" for memory, disk, file size and processes
     that were used up; a mistake in the code put down to a limit; a wait that nobody is told of."""

@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from runlab import DAYS, SETTINGS, Lab
 
 
@@ -35,6 +36,7 @@ def test_a_missing_day_that_the_next_one_passes_over_is_an_incident(tmp_path: Pa
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.long
 def test_a_table_that_is_read_whole_is_read_by_each_daily_pass(tmp_path: Path) -> None:
     """Would catch: a list that a daily pass reads every second day only, because each pass observes
     it some milliseconds after it began, and a whole day hasn't gone by at the next; one that is

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import timedelta
 
+import pytest
 from runlab import DAYS, Lab, published
 
 from headrace.runtime.maintenance import EVERY, due
@@ -58,6 +59,7 @@ def test_it_is_due_once_a_day(lab: Lab) -> None:
         assert [due(tx, now) for now in (day, 2 * day - 1, 2 * day)] == [False, False, True]
 
 
+@pytest.mark.long
 def test_a_live_tick_merges_after_a_day(lab: Lab) -> None:
     lab.sql("clean", CLEAN)
     for day in DAYS:

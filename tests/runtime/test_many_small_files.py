@@ -115,6 +115,7 @@ def build(lab: Lab) -> Lab:
     return lab
 
 
+@pytest.mark.long
 def test_rows_evidence_and_log_are_as_before(any_lab: Lab) -> None:
     """Catches: lost rows, partitions that nobody knows, a state that differs from its event log,
     and a table merged by key whose next publication finds other files."""

@@ -66,6 +66,7 @@ def apply(lab: Lab) -> Any:
     return lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
 
 
+@pytest.mark.long
 def test_a_type_that_the_contract_narrows_is_no_vendors_change(lab: Lab) -> None:
     """Would catch: a vendor that is asked for another file, since somebody here wrote
     DECIMAL(3,2).
@@ -118,6 +119,7 @@ def test_values_that_no_declaration_ever_allowed_are_the_vendors(lab: Lab) -> No
     assert incident["cause"]["evidence"][0]["expected"] == "DECIMAL(9,2)"
 
 
+@pytest.mark.long
 def test_values_that_break_a_declaration_others_kept_are_the_vendors(lab: Lab) -> None:
     """Would catch: an edit of last month that is blamed for what a vendor sends today."""
     lab.write("contracts/orders.odcs.yaml", contract("DECIMAL(3,2)"))
@@ -136,6 +138,7 @@ def commas(lab: Lab, day: str) -> None:
     )
 
 
+@pytest.mark.long
 def test_an_incident_ends_with_the_type_that_somebody_accepts(lab: Lab) -> None:
     """Would catch: the type that a vendor changed, accepted, and the same delivery told once more
     as another change of the vendor's, open for a day."""
@@ -158,6 +161,7 @@ def test_an_incident_ends_with_the_type_that_somebody_accepts(lab: Lab) -> None:
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.long
 def test_a_type_that_the_table_cant_take_is_no_vendors_failure(lab: Lab) -> None:
     """Would catch: "code_error", and a vendor that has to answer for a type that somebody here
     declared and that doesn't fit what is published."""
@@ -199,6 +203,7 @@ def test_a_file_as_always_is_no_change_of_the_vendors(tmp_path: Path) -> None:
     assert "contracts/orders.odcs.yaml:11 declares DOUBLE now; it was VARCHAR before" in said[0][1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("where", ["contract", "source"])
 def test_a_check_that_is_taken_back_lets_pass_what_it_held(lab: Lab, where: str) -> None:
     """Would catch: what an own check rejected, and that waits for ever once it isn't declared any
@@ -245,6 +250,7 @@ def test_a_check_that_published_deliveries_would_fail_is_our_own(lab: Lab) -> No
     assert incident["repair"]["first"] == "correct sources/orders.yaml:7"
 
 
+@pytest.mark.long
 def test_a_number_of_rows_that_no_delivery_ever_had_is_asked_of_nobody_outside(lab: Lab) -> None:
     """Would catch: a vendor asked for another file, since somebody here allowed fewer rows than
     ever came; "1 of 10 rows fail", of rows that are only too many."""
@@ -277,6 +283,7 @@ def test_too_few_rows_for_a_number_that_was_always_kept_are_the_vendors(lab: Lab
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("column", "promise"), [("amount", "unique: true"), ("customer", "required: true")]
 )
@@ -314,6 +321,7 @@ def test_a_promise_that_no_delivery_ever_kept_is_ours_who_added_it_to_the_contra
     assert DAYS[2] in {item.partition for item in lab.tick().published}
 
 
+@pytest.mark.long
 def test_a_column_that_was_never_empty_before_stays_the_vendors_beside_a_promise_of_ours(
     lab: Lab,
 ) -> None:
@@ -379,6 +387,7 @@ def test_a_check_that_published_deliveries_pass_is_the_vendors(lab: Lab) -> None
     assert [item["owner"] for item in lab.headrace("incidents")] == ["acme"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("max_age", "day", "is_own"), [("2h", DAYS[1], True), ("36h", DAYS[0], False)]
 )
@@ -477,6 +486,7 @@ EDITS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_wait_over_our_own_declaration_is_charged_to_its_owner(lab: Lab, edit: str) -> None:
     """Would catch: a vendor charged with hours in which its file was as agreed, and a check of ours

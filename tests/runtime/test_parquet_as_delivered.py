@@ -40,6 +40,7 @@ def _published(lab: Lab) -> list[Path]:
     return sorted((lab.root / ".headrace/lake/main/ticks").glob("*.parquet"))
 
 
+@pytest.mark.long
 def test_chunks_are_published_as_they_came_and_outlive_the_delivery(lab: Lab) -> None:
     """Catches: values encoded again; a published file that needs the raw bytes or the delivery."""
     path = _deliver(lab, "2025-01-02")

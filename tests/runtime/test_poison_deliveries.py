@@ -19,6 +19,7 @@ def kinds(lab: Lab) -> list[tuple[str, str]]:
     return [(item["cause"]["kind"], item["cause"]["node"]) for item in lab.headrace("incidents")]
 
 
+@pytest.mark.long
 def test_a_poison_workbook_is_rejected_at_once_and_the_good_one_published(tmp_path: Path) -> None:
     """Would catch: a 5 KiB workbook that ends three workers in every run, names no file, and keeps
     the good file from being read."""

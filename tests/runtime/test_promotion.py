@@ -96,6 +96,7 @@ def test_what_was_built_is_published_and_nothing_is_computed(lab: Lab) -> None:
     ]
 
 
+@pytest.mark.long
 def test_what_read_other_inputs_is_computed(lab: Lab) -> None:
     """Would catch: a promotion of what was made from a delivery that has been restated since, or of
     code that has changed since.
@@ -181,6 +182,7 @@ def test_what_reads_what_was_promoted_and_isnt_itself_follows(lab: Lab) -> None:
     assert rows(lab, "newest") == rows(lab, "newest", "dev")
 
 
+@pytest.mark.long
 def test_a_promotion_is_whole_or_not_there(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: half of a promotion visible where the process is killed within it; and a
     promotion that is forgotten then."""

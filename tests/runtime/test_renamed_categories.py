@@ -243,6 +243,7 @@ def causes(lab: Lab) -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.long
 def test_days_that_come_again_all_changed_alike_are_a_restatement(lab: Lab) -> None:
     """Would catch: of seven days that a vendor delivers anew, the one that had a weak warning said
     to have been wrong until then, and its minutes lost, though the same was changed in all of them.
@@ -257,6 +258,7 @@ def test_days_that_come_again_all_changed_alike_are_a_restatement(lab: Lab) -> N
     assert lab.rows("select 1 from unsound") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("others", ["alone", "other columns", "the same rows"])
 def test_a_warned_day_whose_figure_is_taken_back_was_wrong(lab: Lab, others: str) -> None:
     """Would catch: a warning that was right forgotten because other days were changed otherwise, or
@@ -277,6 +279,7 @@ def test_a_warned_day_whose_figure_is_taken_back_was_wrong(lab: Lab, others: str
     ) == [(day(WARNED),)]
 
 
+@pytest.mark.long
 def test_a_warned_column_that_is_as_it_was_takes_nothing_back(lab: Lab) -> None:
     """Would catch: a day said to have been wrong because it is like its history now, which alone
     has changed.

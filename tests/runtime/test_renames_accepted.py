@@ -80,6 +80,7 @@ def test_a_failed_check_that_was_accepted_holds_nothing(lab: Lab) -> None:
     ), ended["ended"]
 
 
+@pytest.mark.long
 def test_names_are_accepted_after_the_delivery_was(lab: Lab) -> None:
     """Would catch: names that are accepted, "re-ingested by the next tick", and then "1 column
     gone: amount", because the table has a column of the new name since the delivery was published
@@ -107,6 +108,7 @@ def test_names_are_accepted_after_the_delivery_was(lab: Lab) -> None:
     assert totals(lab)[DAYS[6]] == sound
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("between", [False, True], ids=["the next day", "after a sound day"])
 def test_what_comes_after_it_is_proposed_the_same(lab: Lab, between: bool) -> None:
     """Would catch: the next delivery of the same header held as "1 column gone", with no name
@@ -208,6 +210,7 @@ def test_one_delivery_is_told_of_once(lab: Lab) -> None:
     assert len(empty["cause"]["evidence"]) == 1, empty["cause"]["evidence"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("decision", "did"),
     [

@@ -72,6 +72,7 @@ def repaired(lab: Lab) -> tuple[str, list[str]]:
     return repair["first"], repair["commands"]
 
 
+@pytest.mark.long
 def test_a_type_that_is_too_narrow(lab: Lab) -> None:
     """Would catch: a repair that ends with `headrace validate`, after which the delivery is still
     held.

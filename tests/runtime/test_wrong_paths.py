@@ -7,6 +7,7 @@ import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from runlab import Lab
 
 from headrace.ledger.claims import ELSEWHERE
@@ -37,6 +38,7 @@ def tick(lab: Lab, text: str) -> None:
     lab.headrace("tick", "--now", at(text).isoformat())
 
 
+@pytest.mark.long
 def test_a_delivery_that_a_wrong_path_hid_came_when_its_file_says(tmp_path: Path) -> None:
     """Would catch: "delivered 3 h to 5 h later than agreed" of a file that was there at 01:00,
     while the project's own `files:` sent the looks elsewhere until 10:00; and two hours of them put

@@ -158,6 +158,7 @@ def test_a_checkpoint_kept_elsewhere_proves_and_finds(lab: Lab, tmp_path: Path) 
     lab.headrace("audit", "checkpoint", "--out", str(kept), code=2)
 
 
+@pytest.mark.long
 def test_after_maintenance_the_checkpoint_holds_the_anchor(lab: Lab) -> None:
     lab.headrace("db", "gc")
     assert lab.headrace("audit", "verify")["ok"]
@@ -206,6 +207,7 @@ def test_an_acceptance_that_says_no_rows_tells_of_its_publication_too(lab: Lab) 
     assert not [item for item in missing if "attempt" in item], missing
 
 
+@pytest.mark.long
 def test_verifying_twice_in_one_process_counts_each_entry_once(lab: Lab) -> None:
     """Catches: a server that calls a trail incomplete when it is asked a second time."""
     lab.headrace("db", "gc")

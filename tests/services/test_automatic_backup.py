@@ -72,6 +72,7 @@ def command(lab: Lab, *arguments: str, **environment: str) -> Any:
     )
 
 
+@pytest.mark.long
 def test_a_tick_makes_one_a_day_and_a_lost_state_comes_back_from_it(lab: Lab) -> None:
     lab.headrace("tick")
     (first,) = backups(lab)
@@ -141,6 +142,7 @@ def test_a_backup_whose_files_are_gone_is_not_offered(sqlite: Lab) -> None:
     assert "--new-state" in none.stderr
 
 
+@pytest.mark.long
 def test_snapshots_whose_files_were_deleted_since_expire_with_the_restore(sqlite: Lab) -> None:
     """Retention deletes files that only old snapshots of a backup name: the restored catalog must
     not promise them.

@@ -93,6 +93,7 @@ def flipped(lab: Lab, places: int, commands: list[tuple[str, ...]]) -> None:
                 ) from error
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_flipped_bit_is_told_in_words(lab: Lab) -> None:
     flipped(lab, 10, [("status",), ("db", "check"), ("tick",)])

@@ -118,6 +118,7 @@ def shop(tmp_path: Path, postgresql: Database) -> Shop:
     return Shop(tmp_path / "p", postgresql)
 
 
+@pytest.mark.long
 def test_nothing_readable_is_left_in_the_server(shop: Shop) -> None:
     """Would catch: SQL that only SQLite takes, or a row of a table of the server with a value."""
     assert {name.split("/")[1] for name in shop.traces() if "/" in name} >= {"lake", "raw"}
@@ -164,6 +165,7 @@ def test_a_restored_backup_of_the_server_is_erased_again(shop: Shop, tmp_path: P
     assert shop.json("db", "check", "--deep")["ok"]
 
 
+@pytest.mark.long
 def test_old_partitions_go_from_the_server(shop: Shop) -> None:
     """Would catch: retention whose statements PostgreSQL refuses, or a plan without its loss."""
     path = shop.root / "sources/orders.yaml"

@@ -65,6 +65,7 @@ def response_of(store: Store, state: str) -> RunResponse:
     return run_response(store, clock, UTC, RunResult(1, state, (), ()))
 
 
+@pytest.mark.long
 def test_a_partition_of_a_large_run_needs_little_memory(store: Store) -> None:
     """Would catch: all fields of all publications in memory, and an index of each partition: the
     leader of a run that published 200,000 had its peak when it made the response.

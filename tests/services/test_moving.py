@@ -48,6 +48,7 @@ def moved(lab: Lab, other: Lab, folder: Path) -> None:
     assert other.read("clean") == lab.read("clean")
 
 
+@pytest.mark.long
 def test_a_project_moves_to_postgresql_and_back(
     tmp_path: Path, postgresql: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

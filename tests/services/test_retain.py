@@ -147,6 +147,7 @@ def document(root: Path, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_a_plan_says_what_a_shorter_retention_removes(shop: Path) -> None:
     """Would catch: data that an `apply` removes without a word, or without a rule's approval."""
     assert command(shop, "db", "gc").returncode == 0

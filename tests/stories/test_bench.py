@@ -17,6 +17,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_every_figure_has_its_floor(tmp_path: Path) -> None:
     """Would catch: a work whose command fails by now, a figure without a floor, a folder left
     behind, a figure that compares in the wrong direction.

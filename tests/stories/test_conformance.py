@@ -76,6 +76,7 @@ def run(*words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_a_right_program_passes(tmp_path: Path) -> None:
     """Would catch: a case that no program can pass."""
     code, response = tried(tmp_path, RIGHT)
@@ -106,6 +107,7 @@ def test_a_program_that_ignores_everything_fails(tmp_path: Path) -> None:
     assert {"day", "missing_context", "unwritable_output"} <= failed
 
 
+@pytest.mark.long
 def test_a_hanging_program_is_ended(tmp_path: Path) -> None:
     """Would catch: a suite that never ends."""
     code, response = tried(tmp_path, "import time\ntime.sleep(600)", "--timeout", "1")
@@ -130,6 +132,7 @@ def test_a_shell_program_with_options_of_its_own(tmp_path: Path) -> None:
     assert not results["unusual_paths"], "its folder has quotation marks, which JSON escapes"
 
 
+@pytest.mark.long
 def test_own_inputs(tmp_path: Path) -> None:
     """Would catch: an input of the user's that the program doesn't get."""
     orders = tmp_path / "orders.csv"

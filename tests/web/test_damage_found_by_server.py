@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from serve_lab import deliver, headrace, project, serving, until
 
 
+@pytest.mark.long
 def test_a_server_finds_a_deleted_file(tmp_path: Path) -> None:
     """Catches: damage that only `headrace tick` looks for, while a server runs for weeks."""
     root = project(tmp_path / "shop")

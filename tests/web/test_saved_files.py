@@ -53,6 +53,7 @@ def calm(answer: http.client.HTTPResponse) -> None:
         pass
 
 
+@pytest.mark.long
 def test_each_way_to_save_is_told_and_says_nothing_of_the_file(shop: tuple[Server, Path]) -> None:
     """Would catch: editors that replace files, new folders, and removed files unnoticed; names of
     files for those who may not see them."""

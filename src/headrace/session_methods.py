@@ -102,10 +102,11 @@ class SessionMethods:
         """Run an asset before and after a change over the same published partitions, and
         compare.
 
-        The runs are interleaved and publish nothing. The trial is stored, whatever it comes
-        to. Raise UsageError without exactly one change, InvalidProject if the changed files
-        have errors, Refused for a query that may give other rows in each run, and where
-        nothing is published.
+        The runs are interleaved and publish nothing. They begin while a worker slot is idle;
+        waiting for one is part of the budget. The trial is stored, whatever it comes to.
+        Raise UsageError without exactly one change, InvalidProject if the changed files have
+        errors, Refused for a query that may give other rows in each run, and where nothing
+        is published.
         """
         result: TrialRow = self._call(
             "trials:ab",

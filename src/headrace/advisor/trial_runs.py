@@ -15,6 +15,7 @@ from typing import NamedTuple
 import duckdb
 import msgspec
 
+from headrace.advisor.idle_slots import IdleSlots
 from headrace.advisor.trials import Compared, Side, Trial, TrialRun
 from headrace.engine import landlock
 from headrace.engine.compute import composed_of
@@ -68,13 +69,17 @@ class OutOfTime(HeadraceError):
 class TrialRunner:
     """Runs trials until a point in time, in a thread that reaches the lake only."""
 
-    def __init__(self, folders: Folders, timezone: str, deadline: float) -> None:
-        self._folders, self._timezone, self._deadline = folders, timezone, deadline
+    def __init__(
+        self, folders: Folders, timezone: str, deadline: float, slots: IdleSlots | None
+    ) -> None:
+        """Each round begins when a slot is idle; at once without `slots`."""
+        self._folders, self._timezone = folders, timezone
+        self._budget = _Budget(deadline, slots)
 
     @property
     def left_s(self) -> float:
         """The seconds that are left of the budget."""
-        return self._deadline - time.monotonic()
+        return self._budget.deadline - time.monotonic()
 
     def run(
         self, partitions: Sequence[TrialPartition], *, timed: bool, done: Callable[[], None]
@@ -84,7 +89,11 @@ class TrialRunner:
         The trial ends after the first difference. Raise Refused for a query that fails, with its
         error.
         """
-        return _restricted(self._folders, lambda: self._run(partitions, timed=timed, done=done))
+        return _restricted(
+            self._folders,
+            lambda: self._run(partitions, timed=timed, done=done),
+            self._budget.end,
+        )
 
     def _run(
         self, partitions: Sequence[TrialPartition], *, timed: bool, done: Callable[[], None]
@@ -95,7 +104,7 @@ class TrialRunner:
             until = time.monotonic() + self.left_s / (len(partitions) - number)
             try:
                 with _sessions(self._folders.lake, self._timezone, partition) as sessions:
-                    pair = _Pair(partition, sessions, self._deadline)
+                    pair = _Pair(partition, sessions, self._budget)
                     compared.append(pair.compare())
                     if compared[-1].difference is not None:
                         break
@@ -106,11 +115,42 @@ class TrialRunner:
             done()
         reached = {item.partition for item in compared}
         unreached = tuple(item.key for item in partitions if item.key not in reached)
-        return Trial(tuple(compared), tuple(runs), unreached)
+        return Trial(tuple(compared), tuple(runs), unreached, self._budget.waited_s)
 
 
-def _restricted(folders: Folders, call: Callable[[], Trial]) -> Trial:
-    """Run a call in a thread that may read and write the lake's folder, if the system can."""
+class _Budget:
+    """The time of a trial, of which waiting for idle slots takes its part."""
+
+    def __init__(self, deadline: float, slots: IdleSlots | None) -> None:
+        self.deadline, self._slots = deadline, slots
+        self.interrupt: Callable[[], None] = lambda: None
+        """Interrupts the query that runs."""
+
+    def end(self) -> None:
+        """End it now: in another thread a wait or a query ends, and no other one begins."""
+        self.deadline = 0.0
+        if self._slots is not None:
+            self._slots.stop()
+        self.interrupt()
+
+    @property
+    def waited_s(self) -> float:
+        """The seconds that rounds waited for an idle slot."""
+        return 0.0 if self._slots is None else round(self._slots.waited_s, 3)
+
+    def may_begin(self, until: float) -> bool:
+        """Wait for an idle slot; False if there is none in time, or if waiting took the time."""
+        if self._slots is None:
+            return True
+        idle = self._slots.wait(until)
+        return idle and (not self._slots.waited_s or time.monotonic() < until)
+
+
+def _restricted(folders: Folders, call: Callable[[], Trial], end: Callable[[], None]) -> Trial:
+    """Run a call in a thread that may read and write the lake's folder, if the system can.
+
+    `end` ends the call soon; it is called if this thread is interrupted meanwhile.
+    """
     folders.temporary.mkdir(parents=True, exist_ok=True)
     if not landlock.abi():
         return call()
@@ -119,6 +159,9 @@ def _restricted(folders: Folders, call: Callable[[], Trial]) -> Trial:
     )
     try:
         return thread.run(call)
+    except BaseException:
+        end()
+        raise
     finally:
         thread.end()
 
@@ -151,15 +194,20 @@ class _Pair:
         self,
         partition: TrialPartition,
         sessions: tuple[DuckDBSession, DuckDBSession],
-        deadline: float,
+        budget: _Budget,
     ) -> None:
-        self._key, self._deadline = partition.key, deadline
+        self._key, self._budget = partition.key, budget
         self._sides = {Side.BEFORE: partition.before, Side.AFTER: partition.after}
         self._sessions = dict(zip((Side.BEFORE, Side.AFTER), sessions, strict=True))
         self._warm_s = 0.0
 
     def compare(self) -> Compared:
-        """Compute both sides once, which also warms them, and compare the rows."""
+        """Compute both sides once, which also warms them, and compare the rows.
+
+        Raise OutOfTime if the budget ends before, also while it waits for an idle slot.
+        """
+        if not self._budget.may_begin(self._budget.deadline):
+            raise OutOfTime("no slot was idle within the budget of the trial")
         self._warm_s = sum(self._compute(side).ms for side in Side) / 1000
         before, after = (self._columns(side) for side in Side)
         with self._within_budget():
@@ -173,7 +221,7 @@ class _Pair:
         """Return runs in rounds of before, after, after, before.
 
         Their number follows from the time that is left and from the first runs, not from what the
-        runs come to.
+        runs come to; there are fewer if waiting for idle slots takes the time.
         """
         left_s = until - time.monotonic()
         rounds = min(ROUNDS_MAX, int(left_s / max(2 * self._warm_s, 0.001)))
@@ -181,6 +229,8 @@ class _Pair:
             self._drop(side)
         runs: list[TrialRun] = []
         for _ in range(rounds):
+            if not self._budget.may_begin(until):
+                break
             try:
                 runs += [self._timed(side) for side in _ROUND]
             except OutOfTime:
@@ -219,15 +269,17 @@ class _Pair:
             for connection in connections.values():
                 connection.interrupt()
 
-        timer = threading.Timer(max(self._deadline - time.monotonic(), 0.0), interrupt)
+        timer = threading.Timer(max(self._budget.deadline - time.monotonic(), 0.0), interrupt)
         timer.daemon = True
         timer.start()
+        self._budget.interrupt = interrupt
         try:
             yield
         except duckdb.InterruptException as error:
             raise OutOfTime("the budget of the trial has ended") from error
         finally:
             timer.cancel()
+            self._budget.interrupt = lambda: None
 
     def _columns(self, side: Side) -> list[tuple[str, str]]:
         rows = self._sessions[side].connection.execute(f"DESCRIBE {side}").fetchall()

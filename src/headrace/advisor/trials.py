@@ -68,11 +68,15 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """A finished trial. `unreached` are the partitions that the budget didn't reach."""
+    """A finished trial. `unreached` are the partitions that the budget didn't reach.
+
+    Of the budget, `waited_s` seconds went by without an idle worker slot.
+    """
 
     compared: tuple[Compared, ...]
     runs: tuple[TrialRun, ...]
     unreached: tuple[str, ...] = ()
+    waited_s: float = 0.0
 
     @property
     def equal(self) -> bool | None:

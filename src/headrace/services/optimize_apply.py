@@ -174,7 +174,11 @@ def _require_measured_together(
     if stored is not None and same_code and is_applicable(_trial_of(stored)):
         return
     until = time.monotonic() + TOGETHER_S
-    trial = trial_together(session, base, after, asset, TOGETHER_PARTITIONS, until)
+    progress.start(f"measuring {asset}", None)
+    try:
+        trial = trial_together(session, base, after, asset, TOGETHER_PARTITIONS, until, progress)
+    finally:
+        progress.finish()
     if not is_applicable(trial):
         raise Refused(
             f"{', '.join(names)} aren't applied: measured together, {_reason(trial)}",
@@ -247,7 +251,7 @@ def _require_equal(
     keys = chosen_partitions(store, before.compiled.project.assets[asset], None, CHECKED_PARTITIONS)
     until = time.monotonic() + CHECKED_S
     sides = (before.compiled, after.compiled)
-    trial = run_trial(session, store, sides, asset, keys, until, timed=False)
+    trial = run_trial(session, store, sides, asset, keys, until, Silent(), timed=False)
     if trial.equal is not True or trial.unreached:
         reason = trial.difference or "they couldn't be compared in time"
         raise Refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
@@ -31,6 +32,7 @@ from headrace.services.responses.optimize import (
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.services.trial_inputs import (
     chosen_partitions,
+    idle_slots,
     side_settings,
     suitable_store,
     trial_partitions,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 INCONCLUSIVE = "its durations are inconclusive: --budget allows more runs"
 """Why a change isn't offered although its rows are equal and its runs were timed."""
+PART_ENDED = "its part of the budget has ended: --budget allows more"
 DISMISSED = "it was dismissed"
 TOGETHER_LEAST_S = 10.0
 """The findings of an asset are measured together for so long even if the budget has ended."""
@@ -143,7 +146,7 @@ def _measured_together(
             if not change.is_proven:
                 return False
             contents, now = change.contents, ProjectTables(change.changed.compiled)
-        trial = trial_together(session, base, now.compiled, asset, partitions, until)
+        trial = trial_together(session, base, now.compiled, asset, partitions, until, progress)
     except HeadraceError:
         return False
     if is_applicable(trial):
@@ -158,11 +161,12 @@ def trial_together(
     asset: str,
     partitions: int,
     until: float,
+    progress: Progress,
 ) -> Trial:
     """Return a trial of the changes of several findings of an asset at once."""
     store = suitable_store(session, ProjectTables(base), asset)
     keys = chosen_partitions(store, base.project.assets[asset], None, partitions)
-    return run_trial(session, store, (base, after), asset, keys, until)
+    return run_trial(session, store, (base, after), asset, keys, until, progress)
 
 
 def record_together(
@@ -211,31 +215,33 @@ def _proved(
     progress: Progress,
 ) -> OptimizeRow:
     """Return a row with what its change came to, or with why it wasn't measured."""
-    assert row.asset is not None
+    asset = row.asset
+    assert asset is not None
     if row.verdict == Verdict.REFUTED:
         return row
     if time.monotonic() >= until:
         return replace(row, unmeasured="the budget has ended: --budget allows more")
     try:
-        tried = _tried(session, tables, row.asset, row.id, partitions, until)
+        tried = _tried(session, tables, asset, row.id, partitions, until, progress)
     except HeadraceError as error:
         return replace(row, unmeasured=str(error))
     trial = tried.trial
+    row = replace(row, waited_seconds=trial.waited_s)
     if not trial.compared:
-        return replace(row, unmeasured="the budget has ended: --budget allows more")
+        return replace(row, unmeasured=PART_ENDED)
     measured = _with_trial(session, row, trial)
     if tried.change.is_proven and is_applicable(trial):
-        measured = _with_command(session, measured, row.asset, tried.change.changed)
+        measured = _with_command(session, measured, asset, tried.change.changed)
     elif trial.equal and trial.interval and trial.verdict is TrialVerdict.INCONCLUSIVE:
         measured = replace(measured, unmeasured=INCONCLUSIVE)
     if trial.equal and tried.change.checks and tried.change.is_proven:
         measured = replace(measured, adds_checks=[str(check) for check in tried.change.checks])
     arguments = RecordArguments(
-        node=row.asset,
+        node=asset,
         finding=row.id,
         change=tried.change.text,
-        code_before=tables.compiled.nodes[row.asset].fingerprint,
-        code_after=tried.change.changed.compiled.nodes[row.asset].fingerprint,
+        code_before=tables.compiled.nodes[asset].fingerprint,
+        code_after=tried.change.changed.compiled.nodes[asset].fingerprint,
         trial=trial,
         proven=measured.command is not None,
     )
@@ -260,15 +266,15 @@ def _tried(
     finding: str,
     partitions: int,
     until: float,
+    progress: Progress,
 ) -> _Tried:
     """Run the trial of a finding's change."""
     compiled = tables.compiled
     store = suitable_store(session, tables, asset)
     change = change_of(session, tables, asset, finding)
     keys = chosen_partitions(store, compiled.project.assets[asset], None, partitions)
-    return _Tried(
-        change, run_trial(session, store, (compiled, change.changed.compiled), asset, keys, until)
-    )
+    sides = (compiled, change.changed.compiled)
+    return _Tried(change, run_trial(session, store, sides, asset, keys, until, progress))
 
 
 def run_trial(
@@ -278,16 +284,21 @@ def run_trial(
     asset: str,
     keys: Sequence[str],
     until: float,
+    progress: Progress,
     *,
     timed: bool = True,
 ) -> Trial:
-    """Compare both sides over partitions, until a point of the monotonic clock."""
+    """Compare both sides over partitions, until a point of the monotonic clock.
+
+    Timed rounds begin while a worker slot is idle; a comparison alone doesn't wait.
+    """
     from headrace.advisor.trial_runs import TrialRunner
 
     same = side_settings(session)
     both = trial_partitions(session, store, sides, asset, keys, (same, same))
-    runner = TrialRunner(session.folders, session.timezone, until)
-    return runner.run(both, timed=timed, done=lambda: None)
+    with idle_slots(session, progress) if timed else nullcontext() as slots:
+        runner = TrialRunner(session.folders, session.timezone, until, slots)
+        return runner.run(both, timed=timed, done=lambda: None)
 
 
 def _with_trial(session: ProjectSession, row: OptimizeRow, trial: Trial) -> OptimizeRow:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from headrace.advisor.idle_slots import IdleSlots
 from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.queries import Queries
 from headrace.advisor.row_order import FLOAT_ORDER
@@ -22,8 +23,9 @@ from headrace.runtime.messages import ComputeTask
 from headrace.runtime.tasks import TaskBuilder, Undeliverable
 from headrace.runtime.worker_protocol import WorkerSettings
 from headrace.scheduler import AttemptId, Dispatch
+from headrace.security.state import open_state
 from headrace.services import targets
-from headrace.services.session import ProjectSession
+from headrace.services.session import Progress, ProjectSession
 from headrace.store import Store
 from headrace.store.queries import publications
 
@@ -86,6 +88,15 @@ def suitable_store(session: ProjectSession, tables: ProjectTables, name: str) ->
     if session.store is None:
         raise nothing_published(name)
     return session.store
+
+
+def idle_slots(session: ProjectSession, progress: Progress) -> IdleSlots:
+    """Return the slots that the rounds of a trial wait for, which is displayed as progress."""
+    return IdleSlots(
+        lambda: open_state(session.root, session.settings),
+        session.settings.workers,
+        progress.ahead,
+    )
 
 
 def nothing_published(name: str) -> Refused:

@@ -124,6 +124,7 @@ def _row(session: ProjectSession, stored: StoredTrial, follow_up: FollowUp | Non
         partitions=[item.partition for item in trial.compared],
         difference=trial.difference,
         unreached=list(trial.unreached),
+        waited_seconds=trial.waited_s,
         by=stored.actor,
         at=session.instant(stored.at),
         followed_up=None

@@ -28,6 +28,7 @@ from headrace.services.trial_inputs import (
     PARTITIONS_MAX,
     changed_settings,
     chosen_partitions,
+    idle_slots,
     side_settings,
     suitable_store,
     trial_partitions,
@@ -68,7 +69,8 @@ def ab(
 ) -> TrialRow:
     """Run an asset before and after a change over the same published partitions, and compare.
 
-    The runs are interleaved and publish nothing. The trial is stored, whatever it comes to. Raise
+    The runs are interleaved and publish nothing. They begin while a worker slot is idle; waiting
+    for one is part of the budget. The trial is stored, whatever it comes to. Raise
     UsageError without exactly one change, InvalidProject if the changed files have errors, Refused
     for a query that may give other rows in each run, and where nothing is published.
     """
@@ -97,10 +99,12 @@ def ab(
     from headrace.advisor.trial_runs import TrialRunner
 
     both = trial_partitions(session, store, (before, after), name, keys, (same, settings))
-    runner = TrialRunner(session.folders, session.timezone, time.monotonic() + seconds)
+    deadline = time.monotonic() + seconds
     progress.start(f"partitions of {name}", len(both))
     try:
-        trial = runner.run(both, timed=True, done=lambda: progress.advance(1))
+        with idle_slots(session, progress) as slots:
+            runner = TrialRunner(session.folders, session.timezone, deadline, slots)
+            trial = runner.run(both, timed=True, done=lambda: progress.advance(1))
     finally:
         progress.finish()
     arguments = RecordArguments(

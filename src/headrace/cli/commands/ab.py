@@ -6,7 +6,7 @@ from pathlib import Path
 
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput
+from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.services.responses.trials import TrialRow
@@ -25,8 +25,9 @@ def ab_command(
 ) -> int:
     """Run an asset before and after a change over the same published partitions, and compare.
 
-    The runs are interleaved and publish nothing. Results are compared as multisets of rows. Each
-    trial is stored; `headrace ab` alone lists them, with what the real runs came to since.
+    The runs are interleaved, begin while a worker slot is idle, and publish nothing. Results are
+    compared as multisets of rows. Each trial is stored; `headrace ab` alone lists them, with what
+    the real runs came to since.
     """
     if asset is None:
         if change is not None or setting:
@@ -66,6 +67,10 @@ def _render(row: TrialRow, page: CommandOutput) -> None:
             f"not reached within the budget: {joined(row.unreached, 6)}; --budget allows more",
             "warn",
             indent=2,
+        )
+    if row.waited_seconds:
+        page.say(
+            f"waited {seconds(row.waited_seconds)} of the budget for an idle slot", "dim", indent=2
         )
     for text in _sides(row):
         page.say(text, "dim", indent=2)

@@ -248,6 +248,8 @@ def _render_measured(row: OptimizeRow, page: CommandOutput) -> None:
         page.say(f"duration {low:+.1f} to {high:+.1f} %{_saving(row)}", indent=2)
     if row.unmeasured is not None:
         page.say(f"not measured: {row.unmeasured}", "dim", indent=2)
+    if row.waited_seconds:
+        page.say(f"waited {seconds(row.waited_seconds)} for an idle slot", "dim", indent=2)
     for check in row.adds_checks:
         page.say(f"adds the check {check}", indent=2)
     if row.command is not None:

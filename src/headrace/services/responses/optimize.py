@@ -51,8 +51,9 @@ class OptimizeRow(Response, frozen=True, kw_only=True):
     of the file; null where there is nothing to edit.
 
     With `--prove`, `equality` and `measured` say what the change came to, `unmeasured` why it
-    wasn't measured. `command` applies it, and `adds_checks` are the checks that it adds.
-    `asset_command` applies all applicable findings of the asset at once, if there are several.
+    wasn't measured, and `waited_seconds` how long it waited for an idle worker slot. `command`
+    applies it, and `adds_checks` are the checks that it adds. `asset_command` applies all
+    applicable findings of the asset at once, if there are several.
 
     `dismissal` says who dismissed it, and why; the finding is open unless its `ended` is null."""
 
@@ -76,4 +77,5 @@ class OptimizeRow(Response, frozen=True, kw_only=True):
     asset_command: str | None = None
     adds_checks: list[str] = []
     unmeasured: str | None = None
+    waited_seconds: float = 0.0
     dismissal: DismissalRow | None = None

@@ -28,7 +28,8 @@ class TrialRow(Response, frozen=True, kw_only=True):
 
     `change_percent` with its interval of 95 % is about durations; null with too few runs. `equal`
     is null if no rows were compared, and `difference` says how the results differ. `unreached` are
-    partitions that the budget didn't reach. `followed_up` is null until the change is applied and
+    partitions that the budget didn't reach, and for `waited_seconds` of it no worker slot was idle.
+    `followed_up` is null until the change is applied and
     has run."""
 
     id: str
@@ -44,6 +45,7 @@ class TrialRow(Response, frozen=True, kw_only=True):
     partitions: list[str]
     difference: str | None
     unreached: list[str]
+    waited_seconds: float = 0.0
     by: str
     at: datetime
     followed_up: FollowedUpRow | None = None

@@ -444,9 +444,10 @@ class SessionMethods:
         """Dismiss proposals: they aren't proposed again until their facts change.
 
         These are the code, the trigger and the checks of the node and of the nodes that it
-        reads directly, and what the node costs: a proposal is open again once that has
-        doubled and has grown by at least a minute a month (a wait: by a minute). Raise
-        Refused without a reason, UsageError for an unknown proposal, and NotAllowed.
+        reads directly, and what the node costs, if that is known: a proposal is open again
+        once that has doubled and has grown by at least a minute a month (a wait: by a
+        minute). One about an owner or a macro stays dismissed until somebody reopens it.
+        Raise Refused without a reason, UsageError for an unknown proposal, and NotAllowed.
         """
         result: DismissedResponse = self._call("dismissals:dismiss", ids=ids, reason=reason)
         return result

@@ -18,7 +18,7 @@ from headrace.services.bottleneck import bottleneck
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.complexity import complexity
-from headrace.services.dismissed import costs_of_nodes, dismissal_row, facts_of
+from headrace.services.dismissed import costs_of_nodes, dismissal_row, facts_of, reopened_by
 from headrace.services.optimize import optimize, proposal_of
 from headrace.services.parameters import Argument, RequiredReason
 from headrace.services.permissions import authorised, decision, people_to_ask, rules_of
@@ -37,12 +37,16 @@ ProposalIds = Annotated[
 
 
 class DismissedProposal(msgspec.Struct, frozen=True):
-    """A proposal that is dismissed, with the facts of that time; `cost` is in microseconds."""
+    """A proposal that is dismissed, with the facts of that time; `cost` is in microseconds.
+
+    `until` says what reopens it.
+    """
 
     id: str
     node: str
     facts: str
     cost: int | None
+    until: str
 
 
 class DismissArguments(msgspec.Struct, frozen=True):
@@ -69,13 +73,15 @@ def dismiss(
     """Dismiss proposals: they aren't proposed again until their facts change.
 
     These are the code, the trigger and the checks of the node and of the nodes that it reads
-    directly, and what the node costs: a proposal is open again once that has doubled and has grown
-    by at least a minute a month (a wait: by a minute). Raise Refused without a reason, UsageError
+    directly, and what the node costs, if that is known: a proposal is open again once that has
+    doubled and has grown by at least a minute a month (a wait: by a minute). One about an owner or
+    a macro stays dismissed until somebody reopens it. Raise Refused without a reason, UsageError
     for an unknown proposal, and NotAllowed.
     """
     text = commands.required_reason(reason, "optimize dismiss ID", "others see why it stays")
     listed = _Listed(session, progress)
-    proposals = [listed.proposal(item) for item in _ids(ids)]
+    # `optimize` and `complexity` may have names of their own for the same proposal
+    proposals = list({item.id: item for item in map(listed.proposal, _ids(ids))}.values())
     for item in proposals:
         _require_permission(session, "optimize dismiss", item.node)
     arguments = DismissArguments(tuple(_as_they_are(session, proposals)), text)
@@ -90,7 +96,7 @@ def reopen(session: ProjectSession, *, ids: ProposalIds, progress: Progress) -> 
     if session.store is not None:
         with session.store.read() as tx:
             stored = dismissals.by_proposal(tx)
-    listed, reopened = _Listed(session, progress), []
+    listed, reopened = _Listed(session, progress), dict[str, str]()
     for name in names:
         proposal = name if name in stored else listed.proposal(name).id
         item = stored.get(proposal)
@@ -99,8 +105,9 @@ def reopen(session: ProjectSession, *, ids: ProposalIds, progress: Progress) -> 
                 f"{name[:80]} isn't dismissed", hint="headrace optimize lists what is dismissed"
             )
         _require_permission(session, "optimize reopen", item.node)
-        reopened.append((item.proposal, item.node))
-    return perform(session, "reopen", ReopenArguments(tuple(reopened)), progress)  # type: ignore[no-any-return]
+        reopened[item.proposal] = item.node
+    arguments = ReopenArguments(tuple(reopened.items()))
+    return perform(session, "reopen", arguments, progress)  # type: ignore[no-any-return]
 
 
 def _ids(ids: Sequence[str]) -> list[str]:
@@ -195,8 +202,11 @@ def _as_they_are(
         with session.store.read() as tx:
             costs = costs_of_nodes(tx, session.clock.now_us())
     for item in proposals:
-        cost = costs.get(item.node) if item.wait_us is None else item.wait_us
-        yield DismissedProposal(item.id, item.node, facts_of(item.compiled, item.node), cost)
+        is_wait = item.wait_us is not None
+        cost = item.wait_us if is_wait else costs.get(item.node)
+        facts = facts_of(item.compiled, item.node)
+        until = reopened_by(item.compiled, item.node, cost, is_wait=is_wait)
+        yield DismissedProposal(item.id, item.node, facts, cost, until)
 
 
 @leader_command("dismiss", DismissArguments, DismissedResponse)
@@ -228,6 +238,7 @@ def _dismiss(
         stored = dismissals.by_proposal(tx)[arguments.proposals[0].id]
     return DismissedResponse(
         ids=[item.id for item in arguments.proposals],
+        until=[item.until for item in arguments.proposals],
         dismissal=dismissal_row(stored, context.session.instant(stored.at), None),
     )
 

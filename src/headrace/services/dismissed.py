@@ -31,7 +31,8 @@ MONTH_DAYS = 30
 COST_FACTOR = 2
 COST_LEAST_US = 60_000_000
 """A cost that doubled brings a proposal back if it is also larger by at least a minute."""
-CODE_CHANGED = "its code or checks, or those of a node that it reads, are different now"
+FACTS_CHANGED = "its code, trigger or checks, or those of a node that it reads, are different now"
+COST_GROWS = "takes at least twice as long a month and a minute more"
 
 
 def facts_of(compiled: Compiled, node: str) -> str:
@@ -45,6 +46,22 @@ def facts_of(compiled: Compiled, node: str) -> str:
     values = [_facts(compiled, name) for name in (node, *sorted(set(names) - {node}))]
     content = msgspec.json.encode(values, order="deterministic")
     return hashlib.sha256(content).hexdigest()[:32]
+
+
+def reopened_by(compiled: Compiled, node: str, cost_us: int | None, *, is_wait: bool) -> str:
+    """Return what reopens a proposal that is dismissed now, in words.
+
+    `cost_us` is what is stored with the dismissal: what the node costs a month, or how long it
+    waited for its trigger (`is_wait`).
+    """
+    if not _facts(compiled, node):
+        return "until somebody reopens it"
+    changes = f"until the code, trigger or checks of {node} or of its inputs change"
+    if is_wait:
+        return f"{changes}, or its wait is at least twice as long and a minute longer"
+    if cost_us is None:
+        return f"{changes}; what {node} costs isn't known, so that no larger cost reopens it"
+    return f"{changes}, or computing {node} {COST_GROWS}"
 
 
 def _facts(compiled: Compiled, name: str) -> list[Any]:
@@ -106,7 +123,7 @@ class Dismissals:
         """Return what has changed since a dismissal; None while it holds."""
         node = stored.node
         if facts_of(self._compiled, node) != stored.facts:
-            return CODE_CHANGED
+            return FACTS_CHANGED
         was, now = stored.cost, self._costs.get(node) if wait_us is None else wait_us
         if was is None or now is None:
             return None

@@ -118,12 +118,12 @@ def _render_decided(response: DismissedResponse, page: CommandOutput) -> None:
         return
     page.say(f"dismissed: {names}")
     page.say(f"by {dismissal.by}: {dismissal.reason}", indent=2)
-    page.say(
-        "until the code, trigger or checks of the node or its inputs change, or its cost or wait"
-        " doubles and grows by at least a minute",
-        "dim",
-        indent=2,
-    )
+    by_text: dict[str, list[str]] = {}
+    for name, text in zip(response.ids, response.until, strict=True):
+        by_text.setdefault(text, []).append(name)
+    for text, those in by_text.items():
+        of = f"{joined(those, 8)}: " if len(by_text) > 1 else ""
+        page.say(f"{of}{text}", "dim", indent=2)
     page.next(command_line("optimize", "reopen", *response.ids))
 
 

@@ -68,10 +68,12 @@ class DismissalRow(Response, frozen=True, kw_only=True):
 class DismissedResponse(Response, frozen=True, kw_only=True):
     """`optimize dismiss` and `optimize reopen`: the proposals, by their ids.
 
-    `dismissal` is null after `reopen`.
+    `dismissal` is null after `reopen`. `until` says what reopens each of the dismissed ones, in the
+    order of `ids`.
     """
 
     ids: list[str]
+    until: list[str] = []
     dismissal: DismissalRow | None
 
 

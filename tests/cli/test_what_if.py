@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def test_less_memory_names_what_used_more(shop: Project) -> None:
     isn't known of it."""
     less = shop.json("what-if", "--set", "memory=128MiB", *SHORT)
     (change,) = less["changes"]
-    assert change.startswith("an attempt may use 134 MB of memory instead of ")
+    assert re.fullmatch(
+        r"an attempt may use 128 MiB of memory instead of [\d.]+ [MG]iB on this machine", change
+    )
     notes = " ".join(less["notes"])
     assert "not by memory" in notes
     assert "isn't known" in notes or "no measured attempt" in notes
@@ -58,6 +61,33 @@ def test_less_memory_names_what_used_more(shop: Project) -> None:
         assert row["now"] == row["then"]
     both = shop.json("what-if", "--set", "workers=8", "--set", "memory=900GB", *SHORT)
     assert "never measured" in " ".join(both["notes"])
+
+
+def test_memory_is_said_in_the_units_of_the_change(shop: Project) -> None:
+    """Would catch: 128 MiB answered as 134 MB, and a declared limit told as that of a machine."""
+    settings = shop.root / "headrace.toml"
+    settings.write_text(settings.read_text().replace("[run]\n", '[run]\nmemory_max = "2GiB"\n'))
+    for given, expected in (
+        ("512MiB", "an attempt may use 512 MiB of memory instead of 2.0 GiB"),
+        ("500MB", "an attempt may use 500 MB of memory instead of 2.1 GB"),
+    ):
+        answer = shop.json("what-if", "--set", f"memory={given}", *SHORT)
+        assert answer["changes"] == [expected]
+
+
+def test_memory_of_workers_elsewhere_is_not_known(shop: Project) -> None:
+    """Would catch: the memory of this machine told as that of the workers of a cluster."""
+    settings = shop.root / "headrace.toml"
+    cluster = '[run]\nexecutor = "dask"\ndask = "tcp://scheduler.example:8786"\n'
+    declared = settings.read_text()
+    settings.write_text(declared.replace("[run]\n", cluster))
+    answer = shop.json("what-if", "--set", "memory=2GB", *SHORT)
+    (change,) = answer["changes"]
+    assert change.startswith("an attempt may use 2.0 GB of memory; how much it may use now isn't")
+    assert "faster" not in " ".join(answer["notes"])
+    settings.write_text(declared.replace("[run]\n", f'{cluster}memory_max = "1GB"\n'))
+    answer = shop.json("what-if", "--set", "memory=2GB", *SHORT)
+    assert answer["changes"] == ["an attempt may use 2.0 GB of memory instead of 1.0 GB"]
 
 
 def test_other_changes_ask_nothing_of_memory(

@@ -26,3 +26,19 @@ from headrace.model.fields import bytes_as_text
 def test_a_size_has_the_unit_that_fits(size: int, text: str) -> None:
     """Catches 1,000 kB, and a size that no unit is large enough for."""
     assert bytes_as_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (1_023, "1,023 bytes"),
+        (2**10, "1.0 KiB"),
+        (128 * 2**20, "128 MiB"),
+        (2**30 - 2**19, "1.0 GiB"),
+        (2**30 - 2**19 - 1, "1,023 MiB"),
+        (2 * 2**30, "2.0 GiB"),
+    ],
+)
+def test_a_binary_size_has_the_unit_that_fits(size: int, text: str) -> None:
+    """Catches 1,024 MiB, and a unit of thousands beside an amount of 1,024."""
+    assert bytes_as_text(size, binary=True) == text

@@ -40,13 +40,13 @@ FORMS = (
 class Changes(msgspec.Struct, frozen=True):
     """The changes, by the names that they are about.
 
-    `memory_bytes` are those that an attempt may use. `speeds`, `machine` and `volumes` are factors,
-    `delays` are microseconds. `readers` are additional consumers with their reads.
+    `memory` is the most that an attempt may use, as it was given. `speeds`, `machine` and `volumes`
+    are factors, `delays` are microseconds. `readers` are additional consumers with their reads.
     """
 
     workers: int | None = None
     lost_at: time | None = None
-    memory_bytes: int | None = None
+    memory: str | None = None
     machine: float = 1.0
     pools: Mapping[str, int] = {}
     speeds: Mapping[str, float] = {}
@@ -91,7 +91,8 @@ def _with(project: Project, changes: Changes, text: str) -> Changes:
     if (subject, rest) == ("workers", "lost"):
         return replace(changes, lost_at=_clock(text, value))
     if (subject, rest) == ("memory", ""):
-        return replace(changes, memory_bytes=memory_in_bytes(value))
+        memory_in_bytes(value)
+        return replace(changes, memory=value)
     if (subject, rest) == ("machine", "speed"):
         return replace(changes, machine=_factor(text, value))
     form = _FORMS.get((subject, field))

@@ -321,14 +321,15 @@ def size_in_bytes(text: str) -> int:
     return int(Decimal(match[1]) * _UNITS[match[2]])
 
 
-def bytes_as_text(size: int) -> str:
-    """Format a size for display: `280 MB`, `1.2 kB`, `993 bytes`."""
-    if size < 1000:
+def bytes_as_text(size: int, *, binary: bool = False) -> str:
+    """Format a size for display: `280 MB`, `1.2 kB`, `993 bytes`; `binary`: `267 MiB`."""
+    base = 1024 if binary else 1000
+    if size < base:
         return f"{size:,} bytes"
     amount = float(size)
-    for unit in ("kB", "MB", "GB", "TB"):
-        amount /= 1000
-        if amount < 999.5 or unit == "TB":
+    for unit in ("KiB", "MiB", "GiB", "TiB") if binary else ("kB", "MB", "GB", "TB"):
+        amount /= base
+        if amount < base - 0.5 or unit in ("TB", "TiB"):
             return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:,.0f} {unit}"
     raise AssertionError
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from headrace.advisor.changes import Changes
 from headrace.advisor.history import History
 from headrace.model import Project
-from headrace.model.fields import bytes_as_text
+from headrace.model.fields import bytes_as_text, memory_in_bytes
+from headrace.model.nodes import ExecutorKind
 from headrace.runtime.leadership import worker_settings
 from headrace.services.session import ProjectSession
 
@@ -19,29 +20,50 @@ ADMISSION = (
 
 
 class AttemptMemory(NamedTuple):
-    """The bytes that an attempt may use as things are and with the change."""
+    """The bytes that an attempt may use as things are and with the change.
 
-    now: int
+    `now` is None if workers run elsewhere and nothing is declared. `binary`: the change is given
+    in MiB or GiB.
+    """
+
+    now: int | None
     then: int
+    is_declared: bool
+    binary: bool
+
+    def text(self, size: int) -> str:
+        """Return a size in the units of the change."""
+        return bytes_as_text(size, binary=self.binary)
 
 
 def attempt_memory(session: ProjectSession, changes: Changes) -> AttemptMemory | None:
-    """Return what an attempt may use on this machine; None if the changes don't say it.
+    """Return what an attempt may use; None if the changes don't say it, or change nothing.
 
-    Without `memory_max` of [run], workers share the machine's memory.
+    Without `memory_max` of [run], local workers share the machine's memory.
     """
-    settings, then = session.settings, changes.memory_bytes
-    if then is None:
+    settings = session.settings
+    if changes.memory is None:
         return None
-    now = worker_settings(session.folders, settings.workers, settings.memory_max).memory_max_bytes
-    return None if now is None or now == then else AttemptMemory(now, then)
+    then, now = memory_in_bytes(changes.memory), None
+    if settings.memory_max:
+        now = memory_in_bytes(settings.memory_max)
+    elif settings.executor == ExecutorKind.LOCAL:
+        now = worker_settings(session.folders, settings.workers).memory_max_bytes
+    if now == then:
+        return None
+    return AttemptMemory(now, then, bool(settings.memory_max), "i" in changes.memory)
 
 
 def memory_words(memory: AttemptMemory | None) -> Iterable[str]:
     """Yield what changes."""
-    if memory is not None:
-        then, now = bytes_as_text(memory.then), bytes_as_text(memory.now)
-        yield f"an attempt may use {then} of memory instead of {now}"
+    if memory is None:
+        return
+    text = f"an attempt may use {memory.text(memory.then)} of memory"
+    if memory.now is None:
+        yield f"{text}; how much it may use now isn't known here, as workers run elsewhere"
+    else:
+        here = "" if memory.is_declared else " on this machine"
+        yield f"{text} instead of {memory.text(memory.now)}{here}"
 
 
 def memory_notes(project: Project, history: History, memory: AttemptMemory | None) -> list[str]:
@@ -51,14 +73,14 @@ def memory_notes(project: Project, history: History, memory: AttemptMemory | Non
     """
     if memory is None:
         return []
-    if memory.then > memory.now:
+    if memory.now is not None and memory.then > memory.now:
         return [ADMISSION, "how much faster attempts are with more memory was never measured"]
     peaks = _peaks(project, history)
     above = sorted(name for name, peak in peaks.items() if peak > memory.then)
     unknown = sorted(name for name, peak in peaks.items() if not peak)
     notes = [ADMISSION]
     if above:
-        most = bytes_as_text(max(peaks.values()))
+        most = memory.text(max(peaks.values()))
         notes.append(
             f"attempts at {_names(above)} used more in the last 90 days, at most {most}: whether"
             " they take longer or fail with less isn't known, and they are simulated as they were"

@@ -175,3 +175,23 @@ def test_an_environment_shows_what_it_borrowed(lab: Lab) -> None:
             "later": "published", "report": None,
         }  # fmt: skip
         assert view(session, GraphViewQuery(at=RAN)).note == "Nothing had been applied by then."
+
+
+@pytest.mark.slow
+def test_postgresql_has_the_same_past(postgresql_lab: Lab) -> None:
+    """Would catch: a query of the past that only SQLite understands."""
+    lab = postgresql_lab
+    lab.write("consumers.yaml", REPORT)
+    count(lab, "max(cast(customer as integer))")
+    lab.sql("seen", "select day, n from daily", "materialize: view")
+    lab.orders(DAYS[0])
+    lab.tick()
+    count(lab, "count(*)")
+    applied(lab)
+    lab.tick()
+    lab.tick()
+    daily = {card.name: card for card in at(lab, FAILED).cards}["daily"]
+    assert (daily.state, daily.incident, daily.data_through) == ("failed", "INC-1", None)
+    answer = window(lab, FAILED, REPAIRED, by="kind")
+    assert [row.version for row in answer.applied] == [2]
+    assert [row.state for row in answer.changes if row.node == "daily"] == ["running", "published"]

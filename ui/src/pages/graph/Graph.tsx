@@ -8,6 +8,7 @@ import { Heading, Loaded, usePageTitle } from "../../parts/Page";
 import { Select } from "../../parts/Select";
 import { Shape, toneOf } from "../../parts/State";
 import { useFilters } from "../../parts/filters";
+import { Absent, AsItStood, OpenPast } from "./AsItStood";
 import { Canvas } from "./Canvas";
 import { FILTERS, Filters } from "./Filters";
 import { useColumnLineage, type ColumnLineage } from "./columnLineage";
@@ -23,6 +24,8 @@ import {
   type Card,
   type Address,
 } from "./card";
+import { asksForPast, isOfPast, usePast, usePlayer } from "./past";
+import { isoOf } from "./replay";
 import "../../parts/filters.css";
 import "./graph.css";
 
@@ -35,19 +38,32 @@ export function Graph() {
   const root = params.get("root");
   const by = params.get("by");
   const { values: filters, set: setFilter } = useFilters(FILTERS);
-  const address: Address = { open: params.getAll("open"), filters };
+  const past = usePast();
+  // Links within the graph stay at the time that is shown.
+  const kept = {
+    ...filters,
+    ...Object.fromEntries([...params].filter(([name]) => isOfPast(name))),
+  };
+  const address: Address = { open: params.getAll("open"), filters: kept };
   const hops = Math.min(Math.max(Number(params.get("hops") ?? 2) || 0, 0), HOPS_MAX);
-  const response = useResponse("/api/v1/graph/view", {
-    query: {
-      mode,
-      hops,
-      ...(root ? { root } : {}),
-      ...(by ? { by } : {}),
-      open: [...address.open],
-      ...filters,
+  const response = useResponse(
+    "/api/v1/graph/view",
+    {
+      query: {
+        mode,
+        hops,
+        ...(root ? { root } : {}),
+        ...(by ? { by } : {}),
+        open: [...address.open],
+        ...filters,
+        ...(past ? { at: isoOf(past.at) } : {}),
+      },
     },
-  });
-  const column = mode === "focus" ? (params.get("column") ?? "") : "";
+    past !== null || !asksForPast(params),
+  );
+  const player = usePlayer(past, response);
+  const view = player.view;
+  const column = mode === "focus" && !past ? (params.get("column") ?? "") : "";
   const lineage = useColumnLineage(root ?? "", column);
   const setHops = (next: number) =>
     setParams(
@@ -67,10 +83,10 @@ export function Graph() {
       <Heading
         title={titleOf(mode, root)}
         subtitle={
-          response.data &&
+          view &&
           [
-            `${response.data.shown || response.data.cards.length} shown of ${response.data.total} nodes`,
-            typeof response.data.matching === "number" && `${response.data.matching} match`,
+            `${view.shown || view.cards.length} shown of ${view.total} nodes`,
+            typeof view.matching === "number" && `${view.matching} match`,
           ]
             .filter(Boolean)
             .join(" · ")
@@ -99,7 +115,7 @@ export function Graph() {
             </button>
           </span>
         )}
-        {root && mode === "focus" && (
+        {root && mode === "focus" && !past && (
           <Columns
             root={root}
             column={column}
@@ -114,7 +130,7 @@ export function Graph() {
         {root && mode === "focus" && (
           <Link
             className="button"
-            to={`/graph?${new URLSearchParams({ mode: "blast", root, ...filters })}`}
+            to={`/graph?${new URLSearchParams({ mode: "blast", root, ...kept })}`}
           >
             All below it
           </Link>
@@ -123,30 +139,59 @@ export function Graph() {
           <Grouping
             by={by ?? response.data.by}
             whole={response.data.by === null || by !== null}
-            filters={filters}
+            filters={kept}
           />
         )}
         {mode !== "overview" && (
-          <Link className="button" to={`/graph?${new URLSearchParams(filters)}`}>
+          <Link className="button" to={`/graph?${new URLSearchParams(kept)}`}>
             Whole graph
           </Link>
         )}
+        {!past && <OpenPast />}
       </Heading>
-      <Filters values={filters} set={setFilter} view={response.data} />
-      <Loaded document={response}>
-        {(view) => (
-          <div className="graph">
-            <section className="panel canvas" aria-label="Graph">
-              <ReactFlowProvider key={`${mode} ${root ?? ""}`}>
-                <Canvas view={view} lineage={lineage} address={address} />
-              </ReactFlowProvider>
-            </section>
-            <GraphList view={view} lineage={lineage} address={address} />
-          </div>
-        )}
-      </Loaded>
+      <Filters values={filters} set={setFilter} view={view} />
+      {past && <AsItStood past={past} player={player} />}
+      {past && view && onlyTimeMoves(view, mode, root) && !response.error ? (
+        <Drawn view={view} lineage={lineage} address={address} />
+      ) : (
+        <Loaded document={response}>
+          {(loaded) => <Drawn view={loaded} lineage={lineage} address={address} />}
+        </Loaded>
+      )}
     </div>
   );
+}
+
+/** The graph and its list. */
+function Drawn({
+  view,
+  lineage,
+  address,
+}: {
+  view: Schema["GraphView"];
+  lineage: ColumnLineage | null;
+  address: Address;
+}) {
+  if (view.note) return <Absent view={view} />;
+  return (
+    <div className={view.at ? "graph past" : "graph"}>
+      <section className="panel canvas" aria-label={view.at ? "Graph, as it stood" : "Graph"}>
+        <ReactFlowProvider key={`${view.mode} ${view.root ?? ""}`}>
+          <Canvas view={view} lineage={lineage} address={address} />
+        </ReactFlowProvider>
+      </section>
+      <GraphList view={view} lineage={lineage} address={address} />
+    </div>
+  );
+}
+
+/**
+ * Whether a past view is the one that was asked for but for its time: it stays until the other one
+ * has come, so that cards stay where they are. The label says of which time it is.
+ */
+function onlyTimeMoves(view: Schema["GraphView"], mode: string, root: string | null): boolean {
+  const shown = view.root === null ? null : view.root.replace(/^[a-z]+:/, "");
+  return Boolean(view.at) && view.mode === mode && shown === root;
 }
 
 /** What the nodes are grouped by. A project of few nodes can be shown without groups. */

@@ -24,13 +24,16 @@ export function pictureOf(
   const lines = view.edges.map((edge) => lineOf(edge, positions, colours));
   const cards = view.cards.map((card) => cardOf(card, positions, colours));
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${left} ${top} ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, sans-serif">
-<title>${escaped(`Graph as of ${view.now}`)}</title>
+<title>${escaped(view.at ? asItStood(view.at) : `Graph as of ${view.now}`)}</title>
 <rect x="${left}" y="${top}" width="${width}" height="${height}" fill="${colours.ground}"/>
+${view.at ? `<text x="${left + 4}" y="${top + 15}" font-size="12" font-weight="600" fill="${colours.text}">${escaped(asItStood(view.at))}</text>` : ""}
 ${[...lines, ...cards].join("\n")}
 </svg>
 `;
   return { svg, width, height };
 }
+
+const asItStood = (at: string) => `As it stood at ${at}`;
 
 function lineOf(edge: Schema["EdgeView"], positions: Positions, colours: Colours): string {
   const from = positions.get(edge.from);
